@@ -1,0 +1,90 @@
+/*
+ * bcda/batch.h - many resources of one file at once. Include <bcda/bcda.h>.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef BCDA_BATCH_H
+#define BCDA_BATCH_H
+
+#include <bcda/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A batch is a run of lines of one file, in order, with an index over them: one foreign call moves
+ * hundreds of resources. It comes from on_batch (borrowed until the callback returns; keep it with
+ * bcda_batch_ref()) or from bcda_job_next() (yours; give it back with bcda_batch_unref()).
+ *
+ * A batch that is held keeps its memory; the library then works in a fresh one, so hold only what
+ * you mean to. Batches may outlive their job and session, and may be read and released on any
+ * thread.
+ *
+ * All of these: from callbacks: yes. Thread: any, one at a time for one batch. Since 0.1.
+ */
+
+BCDA_API bcda_batch *bcda_batch_ref(bcda_batch *batch);
+BCDA_API void bcda_batch_unref(bcda_batch *batch);
+
+/* How many resources. Can be 0 in a batch that has only bad lines. */
+BCDA_API size_t bcda_batch_count(const bcda_batch *batch);
+
+/* The file they came from; NULL from a bcda_decoder. Lives as long as the batch. */
+BCDA_API const bcda_file *bcda_batch_file(const bcda_batch *batch);
+
+/* As bcda_resource_is_provisional(), for all of them. */
+BCDA_API int bcda_batch_is_provisional(const bcda_batch *batch);
+
+/* The i-th resource, i < bcda_batch_count(); NULL otherwise. Valid until the next call on this
+ * batch. */
+BCDA_API const bcda_resource *bcda_batch_resource(bcda_batch *batch, size_t i);
+
+/* The columns of a batch. */
+#define BCDA_COLUMN_JSON         1 /* the bare resources */
+#define BCDA_COLUMN_LINE         2 /* the whole lines */
+#define BCDA_COLUMN_TYPE         3 /* resourceType */
+#define BCDA_COLUMN_ID           4 /* id */
+#define BCDA_COLUMN_LAST_UPDATED 5 /* meta.lastUpdated */
+#define BCDA_COLUMN_FULL_URL     6 /* fullUrl */
+
+/*
+ * One column as three pointers: value i stands at (*base) + (*offsets)[i] and is (*lengths)[i]
+ * bytes long. In the columns 3 to 6 a NUL follows each value. All live as long as the batch. 0, or
+ * BCDA_ERR_INVALID (no such column, or an argument is NULL).
+ */
+BCDA_API int bcda_batch_column(const bcda_batch *batch, int column, const char **base,
+                               const uint64_t **offsets, const uint64_t **lengths);
+
+/*
+ * A field (bcda_export_add_field()) as a column: the values of resource i are those from
+ * (*first)[i] up to (*first)[i + 1]; each stands at (*base) + (*offsets)[k], (*lengths)[k] bytes
+ * long, NUL behind it. 0; BCDA_ERR_INVALID (no such field); BCDA_ERR_NOMEM (the index is made on
+ * the first call).
+ */
+BCDA_API int bcda_batch_field_column(bcda_batch *batch, int index, const char **base,
+                                     const uint64_t **first, const uint64_t **offsets,
+                                     const uint64_t **lengths);
+
+/* The line numbers, from 1, and the offsets of the lines in the decoded file. */
+BCDA_API const uint64_t *bcda_batch_line_numbers(const bcda_batch *batch);
+BCDA_API const uint64_t *bcda_batch_file_offsets(const bcda_batch *batch);
+
+/* The lines of this run that are no resources (bcda/handlers.h), for jobs that are pulled; NULL for
+ * i >= count. They live as long as the batch. */
+BCDA_API size_t bcda_batch_bad_line_count(const bcda_batch *batch);
+BCDA_API const bcda_bad_line *bcda_batch_bad_line(const bcda_batch *batch, size_t i);
+
+/*
+ * In on_batch, before BCDA_PAUSE: the first `count` resources are done with. After
+ * bcda_job_resume() the batch comes again with the others only: bcda_batch_count() and the columns
+ * then begin behind them. Without this call a paused batch comes again whole. 0, or
+ * BCDA_ERR_INVALID (more than there are).
+ */
+BCDA_API int bcda_batch_set_consumed(bcda_batch *batch, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

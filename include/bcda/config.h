@@ -1,0 +1,170 @@
+/*
+ * bcda/config.h - a server, an identity, and every setting. Include <bcda/bcda.h>.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef BCDA_CONFIG_H
+#define BCDA_CONFIG_H
+
+#include <bcda/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A bcda_config is filled, given to bcda_session_new() or bcda_decoder_new(), which copy it, and
+ * freed. Every string is copied. Setting a thing again replaces it; NULL takes it back where the
+ * comment says so. All functions here: from callbacks: yes. Thread: any. Since 0.1. Besides the
+ * codes that are named, each gives BCDA_ERR_INVALID for a NULL argument and BCDA_ERR_NOMEM.
+ */
+
+/* An empty configuration. BCDA_ERR_NOMEM. */
+BCDA_API int bcda_config_new(bcda_config **out);
+BCDA_API void bcda_config_free(bcda_config *config);
+
+/*
+ * The base of the FHIR API, such as "https://sandbox.bcda.cms.gov/api/v1". Needed by a session.
+ * BCDA_ERR_URL: not an absolute URL, or one with a query. An http URL is refused when the session
+ * is made (BCDA_ERR_INSECURE_URL), unless it is a loopback address and BCDA_OPT_ALLOW_HTTP_LOOPBACK
+ * is 1.
+ */
+BCDA_API int bcda_config_set_fhir_url(bcda_config *config, const char *url);
+
+/*
+ * Where a token is asked for. Default: "/auth/token" at the origin of the FHIR URL, as BCDA has it
+ * (bcda-api 3). The http URL that the user guide of 2019 prints is refused, since that server
+ * answers 405 there and the secret would have gone in clear. NULL = the default again. Errors as
+ * above.
+ */
+BCDA_API int bcda_config_set_token_url(bcda_config *config, const char *url);
+
+/*
+ * OAuth client credentials: the token is fetched with HTTP Basic, kept, shared by all requests of
+ * the session, renewed before it ends and once after a 401. The secret is held in locked memory and
+ * wiped. BCDA_ERR_INVALID: empty, or a ':' or control character in the id (RFC 7617). Replaces a
+ * bearer token or token provider.
+ */
+BCDA_API int bcda_config_set_client_credentials(bcda_config *config, const char *client_id,
+                                                const char *client_secret);
+
+/*
+ * A token that the host already has; never renewed: a 401 is BCDA_ERR_AUTH. Replaces credentials or
+ * a provider. BCDA_ERR_INVALID: empty, or a character that a header cannot hold.
+ */
+BCDA_API int bcda_config_set_bearer_token(bcda_config *config, const char *token);
+
+/*
+ * The host brings tokens itself. Called when a token is needed (inside run or step); the host
+ * answers with one of the two functions below, at once or later on the session's thread. The
+ * request is the callback's to keep until it answers; answering gives it back. Replaces credentials
+ * or a token.
+ */
+typedef void (*bcda_token_provider_cb)(bcda_token_request *request, void *userdata);
+BCDA_API int bcda_config_set_token_provider(bcda_config *config, bcda_token_provider_cb cb,
+                                            void *userdata, bcda_destroy_cb destroy);
+
+/*
+ * Answers with a token that is good for `lifetime_seconds` (-1: not known). The token is copied;
+ * the request is used up, whatever the result, also where its session was freed meanwhile.
+ * BCDA_ERR_INVALID: an empty token or one that a header cannot hold: the waiting requests fail with
+ * BCDA_ERR_TOKEN.
+ */
+BCDA_API int bcda_token_request_answer(bcda_token_request *request, const char *token,
+                                       int64_t lifetime_seconds);
+
+/* No token can be had: what waits for it fails with BCDA_ERR_AUTH. The request is used up. */
+BCDA_API void bcda_token_request_fail(bcda_token_request *request);
+
+/*
+ * Adds an RSA private key (PEM; PKCS#1 or PKCS#8; 2048 to 8192 bits) for encrypted files (bcda-api
+ * 7). With several, each is tried. `passphrase` may be NULL for a key that is not encrypted. The
+ * key is held in locked memory. BCDA_ERR_KEY_FORMAT, BCDA_ERR_KEY_PASSPHRASE,
+ * BCDA_ERR_KEY_UNSUPPORTED, BCDA_ERR_KEY_FIPS, BCDA_ERR_LIBRARY; from _file also BCDA_ERR_IO. See
+ * bcda_config_error().
+ */
+BCDA_API int bcda_config_add_private_key_pem(bcda_config *config, const void *pem, size_t len,
+                                             const char *passphrase);
+BCDA_API int bcda_config_add_private_key_file(bcda_config *config, const char *path,
+                                              const char *passphrase);
+
+/* The certificate authorities to trust: one PEM file, in place of the system's. NULL = the
+ * system's. */
+BCDA_API int bcda_config_set_ca_file(bcda_config *config, const char *path);
+
+/* A client certificate for TLS (PEM files). `passphrase` may be NULL. */
+BCDA_API int bcda_config_set_client_certificate(bcda_config *config, const char *certificate_path,
+                                                const char *key_path, const char *passphrase);
+
+/* An HTTP proxy, such as "http://proxy.example:3128"; user and password may be NULL. The
+ * environment's proxy variables are never read. `url` NULL = none. */
+BCDA_API int bcda_config_set_proxy(bcda_config *config, const char *url, const char *user,
+                                   const char *password);
+
+/* How detailed a log line is. */
+#define BCDA_LOG_ERROR   1
+#define BCDA_LOG_WARNING 2
+#define BCDA_LOG_INFO    3
+#define BCDA_LOG_DEBUG   4
+
+/*
+ * Log lines, one at a time, on the session's thread: `component` is a floor such as "net",
+ * `message` one line without secrets, tokens or patient data. The callback must not call the
+ * library. Default: silent. `level` is the most detailed that is wanted. `cb` NULL = silent again.
+ * BCDA_ERR_INVALID: no such level.
+ */
+typedef void (*bcda_log_cb)(int level, const char *component, const char *message, void *userdata);
+BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb, void *userdata,
+                                 bcda_destroy_cb destroy);
+
+/* The tunables. Numbers are never used again for another option. `int` ones: */
+#define BCDA_OPT_ALLOW_HTTP_LOOPBACK  1  /* 1: http to 127.0.0.0/8, ::1, localhost is fine. 0 */
+#define BCDA_OPT_ANSWER_MAX           2  /* bytes of a JSON answer but a manifest. 1 MiB */
+#define BCDA_OPT_MANIFEST_MAX         3  /* bytes of a manifest. 256 MiB */
+#define BCDA_OPT_MANIFEST_ENTRIES_MAX 4  /* files of a manifest. 200,000 */
+#define BCDA_OPT_LINE_MAX             5  /* bytes of a line. 64 MiB */
+#define BCDA_OPT_JSON_DEPTH_MAX       6  /* nested objects and arrays in a line. 64 */
+#define BCDA_OPT_HEADERS_MAX          7  /* bytes of the headers of an answer. 256 KiB */
+#define BCDA_OPT_ATTEMPTS             8  /* tries of one request. 8 */
+#define BCDA_OPT_PARALLEL             9  /* files of a session that are downloaded at once. 5 */
+#define BCDA_OPT_CONNECT_TIMEOUT_MS   10 /* for name, TCP and TLS together. 30,000 */
+#define BCDA_OPT_LOW_SPEED_BYTES      11 /* a transfer slower than this a second … 1,024 */
+#define BCDA_OPT_LOW_SPEED_TIME_MS    12 /* … for this long is broken off. 60,000 */
+#define BCDA_OPT_JOB_TIMEOUT_MS       13 /* a job, from start to end. 86,400,000 */
+#define BCDA_OPT_POLL_MAX_MS          14 /* between two polls, where the server names none. 30,000 */
+#define BCDA_OPT_RETRY_MAX_MS         15 /* the longest back-off of our own. 60,000 */
+#define BCDA_OPT_RETRY_AFTER_MAX_MS   16 /* the longest that a server may ask for. 600,000 */
+#define BCDA_OPT_BATCH_SIZE           17 /* bytes that a batch gathers. 262,144 */
+#define BCDA_OPT_BATCH_DELAY_MS       18 /* how long lines wait for a batch to fill. 100 */
+#define BCDA_OPT_BAD_LINES_MAX        19 /* bad lines of a job that are borne; -1: any number. 0 */
+#define BCDA_OPT_GZIP                 20 /* 1: ask for gzip. 1 */
+/* string ones: */
+#define BCDA_OPT_USER_AGENT 100 /* "libbcda/<version>" */
+
+/*
+ * Sets a tunable. BCDA_ERR_OPTION_UNKNOWN; BCDA_ERR_OPTION_TYPE (the other kind);
+ * BCDA_ERR_OPTION_RANGE (for a string: a control character).
+ */
+BCDA_API int bcda_config_set_int(bcda_config *config, int option, int64_t value);
+BCDA_API int bcda_config_set_str(bcda_config *config, int option, const char *value);
+
+/* Reads a tunable; a string lives until it is set again. Errors as above. */
+BCDA_API int bcda_config_get_int(const bcda_config *config, int option, int64_t *out);
+BCDA_API int bcda_config_get_str(const bcda_config *config, int option, const char **out);
+
+/*
+ * An option's number by its name in lower case without prefix, such as "line_max";
+ * BCDA_ERR_OPTION_UNKNOWN (negative, as no option is).
+ */
+BCDA_API int bcda_option_by_name(const char *name);
+/* The reverse; NULL for an unknown number. Static. */
+BCDA_API const char *bcda_option_name(int option);
+
+/* Why the last call on this config failed; NULL where none has. Valid until the next call on it. */
+BCDA_API const bcda_error *bcda_config_error(const bcda_config *config);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

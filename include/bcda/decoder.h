@@ -1,0 +1,83 @@
+/*
+ * bcda/decoder.h - the codec by itself: a file that is already here. Include <bcda/bcda.h>.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef BCDA_DECODER_H
+#define BCDA_DECODER_H
+
+#include <bcda/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Takes the bytes of one file as the server stores it, in pieces of any size, and hands its
+ * resources to on_resource or on_batch, and its bad lines to on_bad_line, of `handlers` (their job
+ * is NULL; the other handlers are not used). Callbacks run inside _write and _finish, on the
+ * calling thread; BCDA_PAUSE has no meaning here and is BCDA_ERR_CALLBACK.
+ *
+ * Thread: owner, for all functions; different decoders are independent. From callbacks: only the
+ * getters; _write, _finish and the setters give BCDA_ERR_REENTRANT; _free inside a callback of the
+ * same decoder is put off. Since 0.1.
+ */
+
+/*
+ * `config` gives the private keys and limits; it is copied, may be NULL, and needs no URL.
+ * `handlers` may be NULL: then the file is only checked. BCDA_ERR_INVALID (out is NULL; both
+ * on_resource and on_batch); BCDA_ERR_LIBRARY; BCDA_ERR_NOMEM.
+ */
+BCDA_API int bcda_decoder_new(bcda_decoder **out, bcda_config *config,
+                              const bcda_handlers *handlers);
+BCDA_API void bcda_decoder_free(bcda_decoder *decoder);
+
+/* What error texts call the file. Default: "file". */
+BCDA_API int bcda_decoder_set_name(bcda_decoder *decoder, const char *name);
+
+/*
+ * The file is encrypted (bcda-api 7.1): `wrapped_key_hex` is its `encryptedKey`, or its entry in
+ * `KeyMap`; `label` is its name as in its URL, whatever it is called here. The marker
+ * 4e4f5f454e4352595054494f4e
+ * ("NO_ENCRYPTION") and "" mean that it is not. Before the first _write (BCDA_ERR_STATE).
+ * BCDA_ERR_KEY_MISSING (the config has no private key); BCDA_ERR_KEY_VALUE; BCDA_ERR_KEY_UNWRAP;
+ * BCDA_ERR_KEY_LABEL; BCDA_ERR_INVALID; BCDA_ERR_NOMEM; BCDA_ERR_LIBRARY.
+ */
+BCDA_API int bcda_decoder_set_wrapped_key(bcda_decoder *decoder, const char *wrapped_key_hex,
+                                          const char *label);
+
+/* 1: the bytes are gzip. Before the first _write (BCDA_ERR_STATE). */
+BCDA_API int bcda_decoder_set_gzip(bcda_decoder *decoder, int is_gzip);
+
+/* As bcda_export_add_field(). Before the first _write (BCDA_ERR_STATE). */
+BCDA_API int bcda_decoder_add_field(bcda_decoder *decoder, const char *path, int *out_index);
+
+/*
+ * The next bytes. What is delivered is provisional (bcda_resource_is_provisional()) until _finish.
+ * BCDA_ERR_GZIP; BCDA_ERR_STOPPED; BCDA_ERR_CALLBACK; BCDA_ERR_BAD_LINES or a BCDA_ERR_LINE_* (more
+ * bad lines than BCDA_OPT_BAD_LINES_MAX; in an encrypted or gzip file only at _finish, after the
+ * checks of the whole); BCDA_ERR_NOMEM; BCDA_ERR_REENTRANT. After an error every call gives the
+ * same again.
+ */
+BCDA_API int bcda_decoder_write(bcda_decoder *decoder, const void *data, size_t len);
+
+/*
+ * The file is over. BCDA_OK: it is complete and unaltered, as far as its form allows to say. Also
+ * BCDA_ERR_GZIP_CUT, BCDA_ERR_CIPHER_SHORT, BCDA_ERR_TAG, BCDA_ERR_LINE_CUT: everything that was
+ * delivered is void.
+ */
+BCDA_API int bcda_decoder_finish(bcda_decoder *decoder);
+
+/* Why the last call failed; NULL where none has. Valid until the next call. */
+BCDA_API const bcda_error *bcda_decoder_error(const bcda_decoder *decoder);
+
+/* Counts so far; 0 for NULL. */
+BCDA_API int64_t bcda_decoder_resources(const bcda_decoder *decoder);
+BCDA_API int64_t bcda_decoder_bad_lines(const bcda_decoder *decoder);
+BCDA_API int64_t bcda_decoder_bytes(const bcda_decoder *decoder); /* decoded */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

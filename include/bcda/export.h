@@ -1,0 +1,66 @@
+/*
+ * bcda/export.h - what to ask for. Include <bcda/bcda.h>.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef BCDA_EXPORT_H
+#define BCDA_EXPORT_H
+
+#include <bcda/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where an export starts (FHIR Bulk Data Access, "Kick-off Request"; bcda-api 2). */
+#define BCDA_LEVEL_RESOURCE 1 /* /ExplanationOfBenefit/$export: BCDA until 2019-12; one _add_type \
+                               */
+#define BCDA_LEVEL_PATIENT 2  /* /Patient/$export */
+#define BCDA_LEVEL_GROUP   3  /* /Group/<id>/$export; BCDA has the groups "all" and "runout" */
+#define BCDA_LEVEL_SYSTEM  4  /* /$export; not at BCDA */
+
+/*
+ * A bcda_export is filled, given to bcda_job_start(), which copies it, and freed or used again.
+ * Strings are copied. All functions here: from callbacks: yes. Thread: any. Since 0.1. Each gives
+ * BCDA_ERR_INVALID for a NULL argument and BCDA_ERR_NOMEM.
+ */
+
+/* BCDA_ERR_INVALID: no such level. */
+BCDA_API int bcda_export_new(bcda_export **out, int level);
+BCDA_API void bcda_export_free(bcda_export *export_);
+
+/* The group, such as "all". Only for BCDA_LEVEL_GROUP (BCDA_ERR_STATE otherwise). */
+BCDA_API int bcda_export_set_group(bcda_export *export_, const char *group_id);
+
+/* One more type in `_type`; at BCDA_LEVEL_RESOURCE the one in the path. BCDA_ERR_INVALID: not 1 to
+ * 64 letters, or there already: BCDA refuses a repeated type (bcda-api 4.3). None at all =
+ * everything. */
+BCDA_API int bcda_export_add_type(bcda_export *export_, const char *type);
+
+/*
+ * Only what changed since this FHIR instant, such as the bcda_job_transaction_time() of the job
+ * before: pass that unchanged. A zone is required. NULL = everything. BCDA_ERR_INVALID: not an
+ * instant.
+ */
+BCDA_API int bcda_export_set_since(bcda_export *export_, const char *instant);
+
+/* One `_typeFilter`, unescaped, such as "ExplanationOfBenefit?service-date=ge2024" (BCDA v3 takes
+ * one). */
+BCDA_API int bcda_export_add_type_filter(bcda_export *export_, const char *filter);
+
+/* Any other query parameter, name and value unescaped; set again = replaced. */
+BCDA_API int bcda_export_set_parameter(bcda_export *export_, const char *name, const char *value);
+
+/*
+ * A field to take out of every resource while it is read anyway, such as "patient.reference" or
+ * "identifier.value" (member names with dots between; arrays are walked through). *out_index is the
+ * number to ask bcda_resource_field() with. At most 64. BCDA_ERR_INVALID: an empty part, more than
+ * 16 parts, or too many fields.
+ */
+BCDA_API int bcda_export_add_field(bcda_export *export_, const char *path, int *out_index);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,139 @@
+/*
+ * bcda/job.h - one export, from kick-off to the last byte. Include <bcda/bcda.h>.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef BCDA_JOB_H
+#define BCDA_JOB_H
+
+#include <bcda/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a job is doing. */
+#define BCDA_JOB_STARTING    1 /* token and kick-off */
+#define BCDA_JOB_RUNNING     2 /* the server works; we poll. bcda_job_url() is known: keep it */
+#define BCDA_JOB_DOWNLOADING 3 /* the manifest is here: bcda_job_file_count() */
+#define BCDA_JOB_DONE        4 /* ended well: bcda_job_result() is BCDA_OK */
+#define BCDA_JOB_FAILED      5 /* ended otherwise: bcda_job_error() */
+
+/*
+ * Starts an export and everything after it: token, kick-off, polling, every file. Nothing is sent
+ * and no callback runs before bcda_session_run() or _step(). Both `export_` and `handlers` are
+ * copied; `handlers` may be NULL (a job to pull, whose end bcda_job_next() tells). On success the
+ * caller owns one reference of *out, and on_done will run exactly once; `out` may be NULL (the
+ * session alone then keeps the job until its end). BCDA_ERR_INVALID (NULL; both on_resource and
+ * on_batch); BCDA_ERR_CONFIG (group level without a group, resource level without exactly one
+ * type); BCDA_ERR_STATE (the session is being freed); BCDA_ERR_FORKED; BCDA_ERR_NOMEM. On failure
+ * no callback ever runs for it. bcda_session_error() says more. From callbacks: queued. Thread:
+ * owner. Since 0.1.
+ *
+ * How it can end (bcda_job_result()): BCDA_OK: every file is complete. The code of the request that
+ * failed (-100 to -299). The code of the first file that failed (-100 to -399): the others were
+ * still downloaded. BCDA_ERR_STOPPED, BCDA_ERR_CANCELLED, BCDA_ERR_CALLBACK, BCDA_ERR_JOB_TIMEOUT,
+ * BCDA_ERR_NOMEM, BCDA_ERR_LIBRARY, BCDA_ERR_SYSTEM.
+ */
+BCDA_API int bcda_job_start(bcda_session *session, const bcda_export *export_,
+                            const bcda_handlers *handlers, bcda_job **out);
+
+/*
+ * Goes on with a job that was started before, by the URL that bcda_job_url() gave: polls, then
+ * downloads. `export_` may be NULL; of it only the fields (bcda_export_add_field()) count. The URL
+ * must be of the FHIR URL's origin (BCDA_ERR_ORIGIN), since the token goes there. Otherwise as
+ * bcda_job_start().
+ */
+BCDA_API int bcda_job_attach(bcda_session *session, const char *status_url,
+                             const bcda_export *export_, const bcda_handlers *handlers,
+                             bcda_job **out);
+
+/*
+ * Goes on from what bcda_job_save() wrote, perhaps in another process: files that were complete
+ * then are not downloaded again (BCDA_VERDICT_SKIPPED). BCDA_ERR_INVALID: not such a text.
+ * Otherwise as bcda_job_attach().
+ */
+BCDA_API int bcda_job_restore(bcda_session *session, const char *saved, size_t len,
+                              const bcda_export *export_, const bcda_handlers *handlers,
+                              bcda_job **out);
+
+/*
+ * What is needed to go on later: the status URL and the names of the files that are complete, as
+ * one line of JSON. Holds no secret and no patient data. Save after on_state and at the END of each
+ * file, once what the host made of it is safe. *out is NUL-terminated; free it with bcda_free().
+ * BCDA_ERR_INVALID; BCDA_ERR_STATE (not accepted by the server yet); BCDA_ERR_NOMEM.
+ * From callbacks: yes. Thread: owner. Since 0.1.
+ */
+BCDA_API int bcda_job_save(const bcda_job *job, char **out);
+
+/*
+ * Ends the job here: on_done follows with BCDA_ERR_CANCELLED, in the next run or step. The server
+ * is not told; its job goes on and can be attached to later. No-op for a job that has ended.
+ * BCDA_ERR_INVALID, BCDA_ERR_FORKED. From callbacks: queued. Thread: owner. Since 0.1.
+ */
+BCDA_API int bcda_job_cancel(bcda_job *job);
+
+/*
+ * Stops and restarts the data of a job: paused, nothing is delivered and, once its bounded buffers
+ * are full, nothing is read from the network. A paused job goes on with the very next resource.
+ * Resume also ends the pause that a callback asked for by BCDA_PAUSE. A connection that is paused
+ * for long may be cut by the server (BCDA: 360 or 900 s a file, bcda-api 1). BCDA_ERR_INVALID,
+ * BCDA_ERR_FORKED. From callbacks: queued. Thread: owner. Since 0.1.
+ */
+BCDA_API int bcda_job_pause(bcda_job *job);
+BCDA_API int bcda_job_resume(bcda_job *job);
+
+/*
+ * The pull door, for jobs without on_resource and on_batch: the next batch, of any of the job's
+ * files. It is the caller's: bcda_batch_unref(). Error files come this way too
+ * (bcda_file_is_error()). It decodes, but does no I/O and runs no callback. BCDA_OK.
+ * BCDA_ERR_AGAIN: nothing is ready: bcda_session_run(), or wait for the descriptor and step.
+ * BCDA_ERR_END: the job has ended and everything was taken; bcda_job_result() says how.
+ * BCDA_ERR_INVALID; BCDA_ERR_STATE (the job has data callbacks); BCDA_ERR_REENTRANT;
+ * BCDA_ERR_FORKED; BCDA_ERR_NOMEM. From callbacks: no. Thread: owner. Since 0.1.
+ */
+BCDA_API int bcda_job_next(bcda_job *job, bcda_batch **out);
+
+/* Keep a job past on_done. The last unref of a job that still runs does not end it. From callbacks:
+ * yes. Thread: owner. Since 0.1. */
+BCDA_API bcda_job *bcda_job_ref(bcda_job *job);
+BCDA_API void bcda_job_unref(bcda_job *job);
+
+/*
+ * Getters; each accepts NULL. From callbacks: yes. Thread: owner. Since 0.1. Texts and files live
+ * as long as the job.
+ */
+BCDA_API int bcda_job_state(const bcda_job *job); /* BCDA_JOB_* */
+/* BCDA_OK, or what it ended with; BCDA_ERR_AGAIN while it runs. */
+BCDA_API int bcda_job_result(const bcda_job *job);
+/* What it ended with, in full; NULL while it runs, and where it ended well. */
+BCDA_API const bcda_error *bcda_job_error(const bcda_job *job);
+/* The status URL (Content-Location); "" until the server has accepted the job. */
+BCDA_API const char *bcda_job_url(const bcda_job *job);
+/* The last segment of that URL; "" likewise. */
+BCDA_API const char *bcda_job_id(const bcda_job *job);
+/* X-Progress, as the server last sent it; valid until the next run or step. */
+BCDA_API const char *bcda_job_progress_text(const bcda_job *job);
+/* The percentage in it, 0 to 100; -1 = none. It may jump, and 100 is not the end (bcda-api 5.1). */
+BCDA_API int bcda_job_progress_percent(const bcda_job *job);
+/* transactionTime of the manifest, unchanged: the `since` of the next export. "" until it is here.
+ */
+BCDA_API const char *bcda_job_transaction_time(const bcda_job *job);
+/* The files of the manifest, data before error files; 0 until it is here. NULL for i >= count. */
+BCDA_API size_t bcda_job_file_count(const bcda_job *job);
+BCDA_API const bcda_file *bcda_job_file(const bcda_job *job, size_t i);
+/* Sums over its files. */
+BCDA_API int64_t bcda_job_bytes_received(const bcda_job *job);
+BCDA_API int64_t bcda_job_bytes(const bcda_job *job);
+BCDA_API int64_t bcda_job_resources(const bcda_job *job);
+BCDA_API int64_t bcda_job_bad_lines(const bcda_job *job);
+/* How many files have a verdict. */
+BCDA_API size_t bcda_job_files_ended(const bcda_job *job);
+/* How many issues of this BCDA_SEVERITY_* its error files had. */
+BCDA_API int64_t bcda_job_issue_count(const bcda_job *job, int severity);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,109 @@
+/*
+ * bcda/session.h - one identity at one server, and the engine that moves everything. Include
+ * <bcda/bcda.h>.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef BCDA_SESSION_H
+#define BCDA_SESSION_H
+
+#include <bcda/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Prepares the libraries below (libcurl; libgcrypt, where nobody has). Counted: each success needs
+ * one bcda_global_cleanup(). bcda_session_new() and bcda_decoder_new() call it themselves. With
+ * libcurl older than 7.84 it is not thread-safe: call it first, before other threads start. flags:
+ * 0, or BCDA_INIT_NO_GCRYPT (the host has set libgcrypt up, or will before the first session).
+ * BCDA_ERR_INVALID (other flags); BCDA_ERR_LIBRARY (one is too old, or lacks TLS or asynchronous
+ * name lookup). From callbacks: yes. Thread: any from libcurl 7.84 on. Since 0.1.
+ */
+#define BCDA_INIT_NO_GCRYPT 1
+BCDA_API int bcda_global_init(int flags);
+
+/* Takes one bcda_global_init() back. From callbacks: no. Thread: as above. Since 0.1. */
+BCDA_API void bcda_global_cleanup(void);
+
+/* Frees memory that a function handed over with the words "free with bcda_free()". NULL is fine.
+ * From callbacks: yes. Thread: any. Since 0.1. */
+BCDA_API void bcda_free(void *memory);
+
+/*
+ * A session for what `config` says; the config is copied and stays the caller's.
+ * BCDA_ERR_INVALID (NULL); BCDA_ERR_CONFIG (no FHIR URL, no credentials); BCDA_ERR_INSECURE_URL
+ * (http, and the text names the https form); BCDA_ERR_IO (a certificate file cannot be read);
+ * BCDA_ERR_SYSTEM (no descriptors left); BCDA_ERR_LIBRARY; BCDA_ERR_NOMEM. On failure
+ * bcda_config_error(config) says more. No network is touched. From callbacks: yes. Thread: any; the
+ * calling one becomes the owner. Since 0.1.
+ */
+BCDA_API int bcda_session_new(bcda_session **out, bcda_config *config);
+
+/*
+ * Ends every job that still runs: each gets its one on_done with BCDA_ERR_CANCELLED, from inside
+ * this call. Then frees the session. Jobs, files, batches and errors that the host holds stay valid
+ * and answer their getters. Nothing is told to the server: to cancel there, bcda_job_cancel()
+ * first. Inside a callback the end is put off until the outermost call returns; until then calls
+ * with this session give BCDA_ERR_STATE. In a child after fork() it only gives back memory and
+ * descriptors and leaves the parent's connections alone. NULL is fine. From callbacks: queued.
+ * Thread: owner. Since 0.1.
+ */
+BCDA_API void bcda_session_free(bcda_session *session);
+
+/*
+ * Works until there is nothing left to do, blocking in poll(). `timeout_ms` -1 = no limit.
+ * BCDA_OK: no job and no request is left (or all that are left are paused).
+ * 1: a pulled job has a batch ready for bcda_job_next().
+ * BCDA_ERR_TIMEOUT; BCDA_ERR_INTERRUPTED: a signal arrived (EINTR), go on by calling again;
+ * BCDA_ERR_INVALID; BCDA_ERR_REENTRANT: inside a callback; BCDA_ERR_FORKED; BCDA_ERR_STATE;
+ * BCDA_ERR_SYSTEM. How a job ended is in its on_done and bcda_job_result(), never here.
+ * From callbacks: no. Thread: owner. Since 0.1.
+ */
+BCDA_API int bcda_session_run(bcda_session *session, int timeout_ms);
+
+/*
+ * One descriptor for an event loop of the host's: poll it for reading, and call bcda_session_step()
+ * when it is readable. It never changes while the session lives, is readable exactly when a step
+ * would make progress, and must not be read, written or closed. BCDA_ERR_UNSUPPORTED in a build on
+ * poll(); BCDA_ERR_INVALID; BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
+ */
+BCDA_API int bcda_session_fd(bcda_session *session);
+
+/*
+ * Does what can be done now, without waiting, and returns soon: at most a fixed number of
+ * descriptors and a bounded number of bytes. Callbacks run in here. 1: something was done. 0: there
+ * was nothing to do. BCDA_ERR_INVALID, _REENTRANT, _FORKED, _STATE, _SYSTEM as in run. From
+ * callbacks: no. Thread: owner. Since 0.1.
+ */
+BCDA_API int bcda_session_step(bcda_session *session);
+
+/*
+ * Makes bcda_session_run() return at once with BCDA_ERR_INTERRUPTED, or the descriptor readable.
+ * The only function that may be called from any thread and from a signal handler, as long as the
+ * session lives. BCDA_ERR_INVALID. From callbacks: yes. Thread: any. Since 0.1.
+ */
+BCDA_API int bcda_session_wakeup(bcda_session *session);
+
+/* Why the last call on this session failed; NULL where none has. Valid until the next call on it.
+ * From callbacks: yes. Thread: owner. Since 0.1. */
+BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
+
+/* What a session has done since it was made. */
+#define BCDA_STAT_REQUESTS      1 /* HTTP requests sent, retries included */
+#define BCDA_STAT_RETRIES       2 /* requests sent again */
+#define BCDA_STAT_TOKENS        3 /* tokens fetched */
+#define BCDA_STAT_BYTES_WIRE    4 /* body bytes received */
+#define BCDA_STAT_BYTES_DECODED 5 /* bytes of NDJSON that came out of them */
+#define BCDA_STAT_RESOURCES     6 /* resources delivered */
+#define BCDA_STAT_TRANSFERS     7 /* open at this moment */
+
+/* 0, or BCDA_ERR_INVALID (no such number). From callbacks: yes. Thread: owner. Since 0.1. */
+BCDA_API int bcda_session_stat(const bcda_session *session, int stat, int64_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

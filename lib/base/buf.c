@@ -1,0 +1,109 @@
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/secret.h"
+#include "bcda/error.h"
+
+void bcda__buf_init(struct bcda__buf *b, size_t max)
+{
+    memset(b, 0, sizeof *b);
+    b->max = max < SIZE_MAX / 2 ? max : SIZE_MAX / 2; /* so that no sum below wraps around */
+}
+
+static int reserve(struct bcda__buf *b, size_t extra)
+{
+    size_t want, cap;
+    char *grown;
+
+    if (extra > b->max - b->len)
+        return BCDA_ERR_BODY_TOO_LARGE;
+    want = b->len + extra + 1; /* and the NUL */
+    if (want <= b->cap)
+        return 0;
+    cap = b->cap ? b->cap : 64;
+    while (cap < want)
+        cap = cap > SIZE_MAX / 2 ? want : cap * 2;
+    /* Not realloc: what moves could be secret, and the old copy must then be wiped. */
+    grown = bcda__alloc(cap);
+    if (!grown)
+        return BCDA_ERR_NOMEM;
+    if (b->len)
+        memcpy(grown, b->data, b->len);
+    if (b->data)
+        bcda__wipe(b->data, b->cap); /* with what a clear has left */
+    bcda__free(b->data);
+    b->data = grown;
+    b->cap = cap;
+    return 0;
+}
+
+int bcda__buf_add(struct bcda__buf *b, const void *data, size_t len)
+{
+    int rc = reserve(b, len);
+
+    if (rc)
+        return rc;
+    if (len)
+        memcpy(b->data + b->len, data, len);
+    b->len += len;
+    b->data[b->len] = '\0';
+    return 0;
+}
+
+int bcda__buf_adds(struct bcda__buf *b, const char *text)
+{
+    return bcda__buf_add(b, text, strlen(text));
+}
+
+int bcda__buf_addf(struct bcda__buf *b, const char *format, ...)
+{
+    va_list args;
+    int need, rc;
+
+    va_start(args, format);
+    need = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (need < 0)
+        return BCDA_ERR_INVALID;
+    rc = reserve(b, (size_t)need);
+    if (rc)
+        return rc;
+    va_start(args, format);
+    vsnprintf(b->data + b->len, (size_t)need + 1, format, args);
+    va_end(args);
+    b->len += (size_t)need;
+    return 0;
+}
+
+void bcda__buf_clear(struct bcda__buf *b)
+{
+    b->len = 0;
+    if (b->data)
+        b->data[0] = '\0';
+}
+
+void bcda__buf_free(struct bcda__buf *b)
+{
+    bcda__free(b->data);
+    bcda__buf_init(b, b->max);
+}
+
+void bcda__buf_free_secret(struct bcda__buf *b)
+{
+    if (b->data)
+        bcda__wipe(b->data, b->cap);
+    bcda__buf_free(b);
+}
+
+char *bcda__buf_steal(struct bcda__buf *b)
+{
+    char *text = b->data;
+
+    bcda__buf_init(b, b->max);
+    return text;
+}

@@ -1,0 +1,17 @@
+/* The time, behind two functions so that tests can own it. Every wait of the library reads this. */
+#ifndef BCDA_BASE_CLOCK_H
+#define BCDA_BASE_CLOCK_H
+
+#include <stdint.h>
+
+struct bcda__clock {
+    int64_t (*now_ms)(void *ctx);  /* monotonic */
+    int64_t (*wall_ms)(void *ctx); /* Unix time, for dates that a server sends */
+    void *ctx;
+};
+
+struct bcda__clock bcda__clock_system(void);
+int64_t bcda__clock_now(const struct bcda__clock *c);
+int64_t bcda__clock_wall(const struct bcda__clock *c);
+
+#endif

@@ -1,0 +1,306 @@
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+
+struct code_row {
+    int code;
+    int retryable; /* whether doing the same again can help */
+    const char *name;
+    const char *text;
+};
+
+/* One row for each code of bcda/error.h; a test compares the two. */
+static const struct code_row codes[] = {
+#define ROW(name, retryable, text)                  \
+    {                                               \
+        BCDA_##name, retryable, "BCDA_" #name, text \
+    }
+    ROW(OK, 0, "no error"),
+    ROW(ERR_INVALID, 0, "an argument is not allowed"),
+    ROW(ERR_STATE, 0, "the object is not in a state that allows this call"),
+    ROW(ERR_REENTRANT, 0, "this function may not be called from a callback"),
+    ROW(ERR_FORKED, 0, "the session was made before a fork and belongs to the parent"),
+    ROW(ERR_OPTION_UNKNOWN, 0, "there is no such option"),
+    ROW(ERR_OPTION_TYPE, 0, "the option has another type"),
+    ROW(ERR_OPTION_RANGE, 0, "the value is outside the option's limits"),
+    ROW(ERR_UNSUPPORTED, 0, "this build or platform cannot do that"),
+    ROW(ERR_CONFIG, 0, "the configuration is incomplete or contradicts itself"),
+    ROW(ERR_URL, 0, "not an absolute http or https URL"),
+    ROW(ERR_INSECURE_URL, 0, "an http URL is refused; use https"),
+    ROW(ERR_AGAIN, 1, "nothing is ready yet"),
+    ROW(ERR_END, 0, "there is nothing more"),
+    ROW(ERR_TIMEOUT, 1, "the time given to the call is over"),
+    ROW(ERR_INTERRUPTED, 1, "a signal arrived"),
+    ROW(ERR_NOMEM, 1, "out of memory"),
+    ROW(ERR_IO, 0, "a local file could not be read or written"),
+    ROW(ERR_SYSTEM, 0, "a system call was refused"),
+    ROW(ERR_LIBRARY, 0, "a library that libbcda is built on failed or is too old"),
+    ROW(ERR_KEY_FORMAT, 0, "not a PEM private key that can be read"),
+    ROW(ERR_KEY_PASSPHRASE, 0, "the passphrase of the private key is missing or wrong"),
+    ROW(ERR_KEY_UNSUPPORTED, 0, "a kind or size of private key that is not supported"),
+    ROW(ERR_KEY_FIPS, 0, "the old encrypted PEM form needs MD5, which FIPS mode forbids"),
+    ROW(ERR_RESOLVE, 1, "the host name could not be resolved"),
+    ROW(ERR_CONNECT, 1, "the connection could not be made"),
+    ROW(ERR_CONNECT_TIMEOUT, 1, "the connection took too long to make"),
+    ROW(ERR_TLS, 1, "TLS could not be agreed on"),
+    ROW(ERR_TLS_VERIFY, 0, "the server's certificate was not accepted"),
+    ROW(ERR_TRANSFER, 1, "the connection broke"),
+    ROW(ERR_STALLED, 1, "the transfer was too slow for too long"),
+    ROW(ERR_TRUNCATED, 1, "the body ended before its announced end"),
+    ROW(ERR_HTTP, 1, "the answer is not HTTP that can be understood"),
+    ROW(ERR_HEADERS_TOO_LARGE, 0, "the headers of an answer pass their limit"),
+    ROW(ERR_BODY_TOO_LARGE, 0, "the body of an answer passes its limit"),
+    ROW(ERR_PROXY, 1, "the proxy could not be used"),
+    ROW(ERR_STATUS, 0, "an HTTP status that has no meaning here"),
+    ROW(ERR_BAD_REQUEST, 0, "the server refused the request as wrong"),
+    ROW(ERR_AUTH, 0, "the credentials or the token were refused"),
+    ROW(ERR_FORBIDDEN, 0, "the server denies access"),
+    ROW(ERR_NOT_FOUND, 0, "the server does not have it"),
+    ROW(ERR_GONE, 0, "the job or file has expired"),
+    ROW(ERR_TOO_MANY, 1, "the server asks for fewer requests, or a like job is running"),
+    ROW(ERR_SERVER, 1, "the server reports a fault of its own"),
+    ROW(ERR_JOB_FAILED, 0, "the export job failed at the server"),
+    ROW(ERR_JOB_CANCELLED, 0, "the export job was cancelled at the server"),
+    ROW(ERR_JOB_TIMEOUT, 0, "the job took longer than its limit"),
+    ROW(ERR_TOKEN, 0, "the token answer holds no usable token"),
+    ROW(ERR_NO_LOCATION, 0, "the job was accepted without an address to poll"),
+    ROW(ERR_NOT_JSON, 0, "the answer is not JSON"),
+    ROW(ERR_MANIFEST, 0, "the answer is JSON, but no manifest of a finished job"),
+    ROW(ERR_REDIRECT, 0, "a redirect that may not be followed"),
+    ROW(ERR_ORIGIN, 0, "a URL of another origin than is allowed"),
+    ROW(ERR_KEY_MISSING, 0, "the file is encrypted and no private key was given"),
+    ROW(ERR_KEY_VALUE, 0, "the file's wrapped key cannot be read"),
+    ROW(ERR_KEY_UNWRAP, 0, "no private key given opens the file's key"),
+    ROW(ERR_KEY_LABEL, 0, "the file's key was wrapped for another file name"),
+    ROW(ERR_CIPHER_SHORT, 0, "the file is too short to be encrypted"),
+    ROW(ERR_TAG, 0, "the authentication tag does not match: the file was altered or cut"),
+    ROW(ERR_GZIP, 0, "the gzip data is damaged"),
+    ROW(ERR_GZIP_CUT, 1, "the gzip data ends before its end"),
+    ROW(ERR_LINE_JSON, 0, "a line is not JSON"),
+    ROW(ERR_LINE_UTF8, 0, "a line is not UTF-8"),
+    ROW(ERR_LINE_TOO_LONG, 0, "a line passes its limit"),
+    ROW(ERR_LINE_DEPTH, 0, "a line is nested deeper than its limit"),
+    ROW(ERR_LINE_CUT, 0, "the file ends inside a line"),
+    ROW(ERR_LINE_TYPE, 0, "a line is no FHIR resource"),
+    ROW(ERR_BAD_LINES, 0, "more bad lines than the limit"),
+    ROW(ERR_STOPPED, 0, "a callback asked to stop"),
+    ROW(ERR_CANCELLED, 0, "the job was cancelled"),
+    ROW(ERR_CALLBACK, 0, "a callback returned a value that has no meaning"),
+#undef ROW
+};
+
+static const struct code_row *find(int code)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (codes[i].code == code)
+            return &codes[i];
+    return NULL;
+}
+
+const char *bcda_error_name(int code)
+{
+    const struct code_row *row = find(code);
+
+    return row ? row->name : "BCDA_ERR_UNKNOWN";
+}
+
+const char *bcda_error_string(int code)
+{
+    const struct code_row *row = find(code);
+
+    return row ? row->text : "an unknown error";
+}
+
+int bcda__err_default_retryable(int code)
+{
+    const struct code_row *row = find(code);
+
+    return row ? row->retryable : 0;
+}
+
+void bcda__err_clear(struct bcda_error *e)
+{
+    e->code = 0;
+    e->retryable = 0;
+    e->http_status = 0;
+    e->retry_after = -1;
+    e->line = 0;
+    e->offset = -1;
+    e->text[0] = e->file[0] = e->server[0] = '\0';
+}
+
+int bcda__err_set(struct bcda_error *e, int code, const char *format, ...)
+{
+    va_list args;
+
+    if (!e)
+        return code;
+    bcda__err_clear(e);
+    e->code = code;
+    e->retryable = bcda__err_default_retryable(code);
+    va_start(args, format);
+    vsnprintf(e->text, sizeof e->text, format, args);
+    va_end(args);
+    bcda__text_cut_utf8(e->text);
+    bcda__text_one_line(e->text);
+    return code;
+}
+
+int bcda__err_nomem(struct bcda_error *e)
+{
+    return bcda__err_set(e, BCDA_ERR_NOMEM, "out of memory");
+}
+
+void bcda__err_context(struct bcda_error *e, const char *format, ...)
+{
+    char text[sizeof e->text];
+    char old[sizeof e->text];
+    va_list args;
+    int n;
+
+    if (!e)
+        return;
+    memcpy(old, e->text, sizeof old);
+    va_start(args, format);
+    n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n < 0)
+        return;
+    bcda__text_one_line(text);
+    bcda__text_copy(e->text, sizeof e->text, text);
+    bcda__text_append(e->text, sizeof e->text, ": ");
+    bcda__text_append(e->text, sizeof e->text, old);
+}
+
+void bcda__err_where(struct bcda_error *e, const char *file, int64_t line, int64_t offset)
+{
+    if (!e)
+        return;
+    if (file) {
+        bcda__text_copy(e->file, sizeof e->file, file);
+        bcda__text_one_line(e->file);
+    }
+    e->line = line;
+    e->offset = offset;
+}
+
+void bcda__err_server(struct bcda_error *e, const char *text, size_t len)
+{
+    if (!e)
+        return;
+    if (len >= sizeof e->server)
+        len = sizeof e->server - 1;
+    memcpy(e->server, text, len);
+    e->server[len] = '\0';
+    bcda__text_cut_utf8(e->server);
+    bcda__text_one_line(e->server);
+}
+
+void bcda__err_copy(struct bcda_error *to, const struct bcda_error *from)
+{
+    to->code = from->code;
+    to->retryable = from->retryable;
+    to->http_status = from->http_status;
+    to->retry_after = from->retry_after;
+    to->line = from->line;
+    to->offset = from->offset;
+    memcpy(to->text, from->text, sizeof to->text);
+    memcpy(to->file, from->file, sizeof to->file);
+    memcpy(to->server, from->server, sizeof to->server);
+}
+
+struct bcda_error *bcda__err_new(void)
+{
+    struct bcda_error *e = bcda__alloc(sizeof *e);
+
+    if (!e)
+        return NULL;
+    bcda__err_clear(e);
+    atomic_init(&e->refs, 1);
+    return e;
+}
+
+/* What bcda_error_ref() gives where there is no memory for a copy (craft 3.4). Never changed. */
+static struct bcda_error no_memory = {
+    .refs = 1,
+    .code = BCDA_ERR_NOMEM,
+    .retryable = 1,
+    .retry_after = -1,
+    .offset = -1,
+    .text = "out of memory, and so the error itself could not be kept"};
+
+bcda_error *bcda_error_ref(const bcda_error *error)
+{
+    bcda_error *e = (bcda_error *)(uintptr_t)error; /* the count is not part of what const guards */
+    bcda_error *copy;
+
+    if (!e || e == &no_memory)
+        return e;
+    if (atomic_load(&e->refs) > 0) {
+        atomic_fetch_add(&e->refs, 1);
+        return e;
+    }
+    copy = bcda__err_new(); /* `e` is part of another object */
+    if (!copy)
+        return &no_memory;
+    bcda__err_copy(copy, e);
+    return copy;
+}
+
+void bcda_error_unref(bcda_error *error)
+{
+    if (error && error != &no_memory && atomic_fetch_sub(&error->refs, 1) == 1)
+        bcda__free(error);
+}
+
+int bcda_error_code(const bcda_error *error)
+{
+    return error ? error->code : BCDA_OK;
+}
+
+const char *bcda_error_text(const bcda_error *error)
+{
+    return error ? error->text : "";
+}
+
+int bcda_error_is_retryable(const bcda_error *error)
+{
+    return error ? error->retryable : 0;
+}
+
+int bcda_error_http_status(const bcda_error *error)
+{
+    return error ? error->http_status : 0;
+}
+
+int64_t bcda_error_retry_after_ms(const bcda_error *error)
+{
+    return error ? error->retry_after : -1;
+}
+
+const char *bcda_error_file(const bcda_error *error)
+{
+    return error ? error->file : "";
+}
+
+int64_t bcda_error_line(const bcda_error *error)
+{
+    return error ? error->line : 0;
+}
+
+int64_t bcda_error_offset(const bcda_error *error)
+{
+    return error ? error->offset : -1;
+}
+
+const char *bcda_error_server_text(const bcda_error *error)
+{
+    return error ? error->server : "";
+}

@@ -1,0 +1,171 @@
+#include "base/text.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+char *bcda__strndup(const char *text, size_t len)
+{
+    char *copy = bcda__alloc(len + 1);
+
+    if (!copy)
+        return NULL;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    return copy;
+}
+
+char *bcda__strdup(const char *text)
+{
+    return text ? bcda__strndup(text, strlen(text)) : NULL;
+}
+
+void bcda__text_copy(char *to, size_t size, const char *from)
+{
+    to[0] = '\0';
+    bcda__text_append(to, size, from);
+}
+
+void bcda__text_append(char *to, size_t size, const char *from)
+{
+    size_t have = strlen(to);
+    size_t len = strlen(from);
+    int cut = len > size - 1 - have;
+
+    if (cut)
+        len = size - 1 - have;
+    memcpy(to + have, from, len);
+    to[have + len] = '\0';
+    if (cut)
+        bcda__text_cut_utf8(to);
+}
+
+void bcda__text_cut_utf8(char *text)
+{
+    size_t len = strlen(text);
+    size_t i = len;
+    unsigned char lead;
+    size_t need;
+
+    while (i > 0 && len - i < 3 && ((unsigned char)text[i - 1] & 0xC0) == 0x80)
+        i--;
+    if (i == 0)
+        return;
+    lead = (unsigned char)text[i - 1];
+    need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    if (need > len - (i - 1))
+        text[i - 1] = '\0';
+}
+
+void bcda__text_one_line(char *text)
+{
+    unsigned char *p;
+
+    for (p = (unsigned char *)text; *p; p++)
+        if (*p < 0x20 || *p == 0x7F)
+            *p = ' ';
+    while (p > (unsigned char *)text && p[-1] == ' ')
+        *--p = '\0';
+}
+
+static int lower(int c)
+{
+    return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+}
+
+int bcda__text_equal_nocase(const char *a, size_t a_len, const char *b)
+{
+    size_t i;
+
+    for (i = 0; i < a_len; i++)
+        if (!b[i] || lower((unsigned char)a[i]) != lower((unsigned char)b[i]))
+            return 0;
+    return b[a_len] == '\0';
+}
+
+int bcda__text_starts_nocase(const char *text, const char *prefix)
+{
+    for (; *prefix; text++, prefix++)
+        if (lower((unsigned char)*text) != lower((unsigned char)*prefix))
+            return 0;
+    return 1;
+}
+
+int bcda__text_is_alpha(const char *text, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++) {
+        int c = lower((unsigned char)text[i]);
+        if (c < 'a' || c > 'z')
+            return 0;
+    }
+    return len > 0;
+}
+
+int bcda__text_to_int64(const char *text, size_t len, int64_t *out)
+{
+    int64_t value = 0;
+    size_t i;
+
+    if (len == 0 || len > 18)
+        return -1;
+    for (i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        value = value * 10 + (text[i] - '0');
+    }
+    *out = value;
+    return 0;
+}
+
+static int hex_digit(int c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int bcda__text_hex_decode(const char *hex, size_t len, uint8_t *out, size_t size, size_t *out_len)
+{
+    size_t i;
+
+    if (len % 2 || len / 2 > size)
+        return -1;
+    for (i = 0; i < len / 2; i++) {
+        int high = hex_digit((unsigned char)hex[2 * i]);
+        int low = hex_digit((unsigned char)hex[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return -1;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    *out_len = len / 2;
+    return 0;
+}
+
+size_t bcda__text_base64_size(size_t len)
+{
+    return (len + 2) / 3 * 4 + 1;
+}
+
+void bcda__text_base64(const void *data, size_t len, char *out)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *p = data;
+
+    for (; len >= 3; p += 3, len -= 3) {
+        *out++ = alphabet[p[0] >> 2];
+        *out++ = alphabet[(p[0] & 3) << 4 | p[1] >> 4];
+        *out++ = alphabet[(p[1] & 15) << 2 | p[2] >> 6];
+        *out++ = alphabet[p[2] & 63];
+    }
+    if (len) {
+        *out++ = alphabet[p[0] >> 2];
+        *out++ = alphabet[(p[0] & 3) << 4 | (len > 1 ? p[1] >> 4 : 0)];
+        *out++ = len > 1 ? alphabet[(p[1] & 15) << 2] : '=';
+        *out++ = '=';
+    }
+    *out = '\0';
+}

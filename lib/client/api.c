@@ -1,0 +1,427 @@
+/* The door: every public function that moves a session or a job comes through here. Arguments are
+ * checked, a child after fork() is turned away, and one guard says what may be called from where
+ * (craft 4.7, 7.3):
+ *
+ *                              outside   in a callback   in a child
+ *   session_run, _step, job_next   yes   REENTRANT       FORKED
+ *   session_free                   yes   put off         memory only
+ *   job_start, _attach, _restore   yes   queued          FORKED
+ *   job_cancel, _pause, _resume    yes   queued          FORKED
+ *   request_start                  yes   queued          FORKED
+ *   session_wakeup                 yes   yes             yes
+ *   getters, ref, unref            yes   yes             yes
+ *
+ * Functions that only read or fill an object of their own (config, export, handlers, file, batch,
+ * error) stand with that object. */
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "client/download.h"
+#include "client/job.h"
+#include "client/request.h"
+#include "client/session.h"
+#include "client/state.h"
+
+/* ---- the guard ---- */
+
+static int refuse(bcda_session *s, int code, const char *why)
+{
+    return bcda__err_set(&s->err, code, "%s", why);
+}
+
+/* What every call needs. */
+static int check(bcda_session *s)
+{
+    if (!s)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&s->err);
+    if (getpid() != s->pid)
+        return refuse(s, BCDA_ERR_FORKED,
+                      "this session belongs to the parent process: make a new one");
+    if (s->closing)
+        return refuse(s, BCDA_ERR_STATE, "this session is being freed");
+    return 0;
+}
+
+static int enter(bcda_session *s)
+{
+    int rc = check(s);
+
+    if (rc)
+        return rc;
+    if (s->in_call || s->in_callback)
+        return refuse(s, BCDA_ERR_REENTRANT, "not from inside a callback of the same session");
+    s->in_call = 1;
+    return 0;
+}
+
+/* The outermost call unwinds: what callbacks asked for and had to wait happens now. 1 = the session
+ * is gone. */
+static int leave(bcda_session *s)
+{
+    s->in_call = 0;
+    bcda__session_sweep(s);
+    if (!s->closing)
+        return 0;
+    bcda__session_destroy(s);
+    return 1;
+}
+
+/* ---- session ---- */
+
+int bcda_session_new(bcda_session **out, bcda_config *config)
+{
+    if (!out || !config)
+        return BCDA_ERR_INVALID;
+    return bcda__session_create(out, config);
+}
+
+void bcda_session_free(bcda_session *s)
+{
+    if (!s || s->closing)
+        return;
+    if (getpid() != s->pid) {
+        s->forked = 1;
+        bcda__session_destroy(s);
+        return;
+    }
+    if (s->in_call || s->in_callback) {
+        s->closing = 1;
+        return;
+    }
+    bcda__session_destroy(s);
+}
+
+static int is_ready(const bcda_session *s)
+{
+    const bcda_job *job;
+
+    for (job = s->jobs; job; job = job->next)
+        if (bcda__job_is_waiting(job))
+            return 1;
+    return 0;
+}
+
+static int is_idle(const bcda_session *s)
+{
+    const bcda_job *job;
+
+    for (job = s->jobs; job; job = job->next)
+        if (!bcda__job_is_idle(job))
+            return 0;
+    return s->requests == NULL;
+}
+
+static int step(bcda_session *s, int *woken)
+{
+    int rc = bcda__engine_step(s->engine, woken);
+
+    if (rc < 0)
+        return refuse(s, rc, "the system refused a timer or a descriptor");
+    return rc;
+}
+
+/* What is left of the caller's time, for poll(). */
+static int time_left(int64_t until, int *over)
+{
+    struct bcda__clock real = bcda__clock_system();
+    int64_t left;
+
+    if (until < 0)
+        return -1;
+    left = until - bcda__clock_now(&real);
+    *over = left <= 0;
+    return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+static int run(bcda_session *s, int timeout_ms)
+{
+    struct bcda__clock real = bcda__clock_system();
+    int64_t until = timeout_ms < 0 ? -1 : bcda__clock_now(&real) + timeout_ms;
+    int rc, woken = 0, over = 0;
+
+    for (;;) {
+        if (s->closing || is_idle(s))
+            return 0;
+        if (is_ready(s))
+            return 1;
+        rc = bcda__engine_wait(s->engine, time_left(until, &over));
+        if (rc == BCDA_ERR_TIMEOUT && !over)
+            continue;
+        if (rc == BCDA_ERR_SYSTEM)
+            return refuse(s, rc, "poll() was refused");
+        if (rc)
+            return rc;
+        rc = step(s, &woken);
+        if (rc < 0)
+            return rc;
+        if (woken && !s->closing)
+            return BCDA_ERR_INTERRUPTED;
+    }
+}
+
+int bcda_session_run(bcda_session *s, int timeout_ms)
+{
+    int rc;
+
+    if (timeout_ms < -1)
+        return BCDA_ERR_INVALID;
+    rc = enter(s);
+    if (rc)
+        return rc;
+    rc = run(s, timeout_ms);
+    return leave(s) ? 0 : rc;
+}
+
+int bcda_session_step(bcda_session *s)
+{
+    int woken, rc = enter(s);
+
+    if (rc)
+        return rc;
+    rc = step(s, &woken);
+    return leave(s) ? 0 : rc;
+}
+
+int bcda_session_fd(bcda_session *s)
+{
+    int rc = check(s);
+
+    return rc ? rc : bcda__engine_fd(s->engine);
+}
+
+int bcda_session_wakeup(bcda_session *s)
+{
+    return s ? bcda__engine_wakeup(s->engine) : BCDA_ERR_INVALID;
+}
+
+const bcda_error *bcda_session_error(const bcda_session *s)
+{
+    return s && s->err.code ? &s->err : NULL;
+}
+
+int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
+{
+    if (!s || !out || stat < BCDA_STAT_REQUESTS || stat >= BCDA__STATS)
+        return BCDA_ERR_INVALID;
+    *out = s->stat[stat];
+    return 0;
+}
+
+/* ---- jobs ---- */
+
+static int check_start(bcda_session *s, const bcda_handlers *h)
+{
+    int rc = check(s);
+
+    if (rc)
+        return rc;
+    if (h && h->at[BCDA__ON_RESOURCE] && h->at[BCDA__ON_BATCH])
+        return refuse(s, BCDA_ERR_INVALID, "on_resource and on_batch exclude each other");
+    return 0;
+}
+
+static int create(bcda_session *s, const char *kickoff_url, const char *status_url,
+                  const bcda_export *x, const bcda_handlers *h, struct bcda__texts *done,
+                  bcda_job **out)
+{
+    bcda_job *job;
+    int rc = bcda__job_create(&job, s, kickoff_url, status_url, x, h, done);
+
+    if (rc)
+        return bcda__err_nomem(&s->err);
+    if (out)
+        *out = bcda_job_ref(job);
+    return 0;
+}
+
+int bcda_job_start(bcda_session *s, const bcda_export *x, const bcda_handlers *h, bcda_job **out)
+{
+    struct bcda__buf url;
+    int rc;
+
+    if (!x)
+        return BCDA_ERR_INVALID;
+    rc = check_start(s, h);
+    if (rc)
+        return rc;
+    bcda__buf_init(&url, 256 * 1024);
+    rc = bcda__export_url(x, s->config->fhir_url, &url, &s->err);
+    if (!rc)
+        rc = create(s, url.data, NULL, x, h, NULL, out);
+    bcda__buf_free(&url);
+    return rc;
+}
+
+/* Adopts the URL as one that the server named, and insists on its origin. */
+static int attach(bcda_session *s, const char *status_url, const bcda_export *x,
+                  const bcda_handlers *h, struct bcda__texts *done, bcda_job **out)
+{
+    struct bcda__buf url;
+    int same, rc;
+
+    bcda__buf_init(&url, 64 * 1024);
+    rc = bcda__session_adopt_url(s, status_url, &url, &same, &s->err);
+    if (!rc && !same)
+        rc = refuse(s, BCDA_ERR_ORIGIN, "the status URL is of another origin than the FHIR URL");
+    if (!rc)
+        rc = create(s, NULL, url.data, x, h, done, out);
+    bcda__buf_free(&url);
+    return rc;
+}
+
+int bcda_job_attach(bcda_session *s, const char *status_url, const bcda_export *x,
+                    const bcda_handlers *h, bcda_job **out)
+{
+    int rc;
+
+    if (!status_url)
+        return BCDA_ERR_INVALID;
+    rc = check_start(s, h);
+    return rc ? rc : attach(s, status_url, x, h, NULL, out);
+}
+
+int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_export *x,
+                     const bcda_handlers *h, bcda_job **out)
+{
+    struct bcda__texts done = {0};
+    char *url = NULL;
+    int rc;
+
+    if (!saved)
+        return BCDA_ERR_INVALID;
+    rc = check_start(s, h);
+    if (rc)
+        return rc;
+    rc = bcda__state_read(saved, len, &url, &done);
+    if (rc)
+        return refuse(s, rc, "not a text that bcda_job_save() wrote");
+    rc = attach(s, url, x, h, &done, out);
+    bcda__texts_free(&done);
+    bcda__free(url);
+    return rc;
+}
+
+int bcda_job_save(const bcda_job *job, char **out)
+{
+    struct bcda__buf text;
+    int rc;
+
+    if (!job || !out)
+        return BCDA_ERR_INVALID;
+    if (!job->url)
+        return BCDA_ERR_STATE;
+    bcda__buf_init(&text, (size_t)1 << 30);
+    rc = bcda__state_write(&text, job->url, &job->done);
+    if (rc) {
+        bcda__buf_free(&text);
+        return BCDA_ERR_NOMEM;
+    }
+    *out = bcda__buf_steal(&text);
+    return 0;
+}
+
+/* For calls on a job: one that has ended has no session any more, and nothing is to be done for it.
+ */
+static int check_job(const bcda_job *job, int *over)
+{
+    if (!job)
+        return BCDA_ERR_INVALID;
+    *over = !job->s;
+    if (*over)
+        return 0;
+    if (getpid() != job->s->pid)
+        return BCDA_ERR_FORKED;
+    return 0;
+}
+
+int bcda_job_cancel(bcda_job *job)
+{
+    int over, rc = check_job(job, &over);
+
+    if (rc || over)
+        return rc;
+    job->cancel_wanted = 1;
+    bcda__job_poke(job);
+    return 0;
+}
+
+int bcda_job_pause(bcda_job *job)
+{
+    int over, rc = check_job(job, &over);
+
+    if (rc || over)
+        return rc;
+    job->paused = 1;
+    return 0;
+}
+
+int bcda_job_resume(bcda_job *job)
+{
+    int over, rc = check_job(job, &over);
+
+    if (rc || over)
+        return rc;
+    job->paused = 0;
+    bcda__job_poke(job);
+    return 0;
+}
+
+int bcda_job_next(bcda_job *job, bcda_batch **out)
+{
+    struct bcda__download *d;
+    int over, rc = check_job(job, &over);
+
+    if (rc || !out)
+        return rc ? rc : BCDA_ERR_INVALID;
+    if (!job->pull)
+        return BCDA_ERR_STATE;
+    if (over)
+        return BCDA_ERR_END;
+    if (job->s->in_call || job->s->in_callback)
+        return BCDA_ERR_REENTRANT;
+    if (job->paused)
+        return BCDA_ERR_AGAIN;
+    for (d = job->downloads; d; d = bcda__download_next(d)) {
+        if (!bcda__download_has_batch(d))
+            continue;
+        *out = bcda__download_take_batch(d);
+        bcda__job_poke(job);
+        return 0;
+    }
+    return BCDA_ERR_AGAIN;
+}
+
+/* ---- one-off requests ---- */
+
+int bcda_request_start(bcda_session *s, int what, bcda_request_cb cb, void *userdata,
+                       bcda_destroy_cb destroy, bcda_request **out)
+{
+    struct bcda__registration *r = NULL;
+    bcda_request *request;
+    int rc;
+
+    if (what != BCDA_REQUEST_METADATA && what != BCDA_REQUEST_VERSION)
+        return BCDA_ERR_INVALID;
+    rc = check(s);
+    if (rc)
+        return rc;
+    rc = bcda__request_create(&request, s, what);
+    if (rc)
+        return bcda__err_set(&s->err, rc, "%s", bcda_error_string(rc));
+    if (cb) {
+        r = bcda__registration_new((void (*)(void))cb, userdata, destroy);
+        if (!r) {
+            struct bcda_error err;
+
+            bcda__request_end(request, bcda__err_nomem(&err), &err); /* nobody listens yet */
+            return bcda__err_nomem(&s->err);
+        }
+    }
+    request->cb = r;
+    if (out)
+        *out = bcda_request_ref(request);
+    return 0;
+}

@@ -1,0 +1,449 @@
+#include "client/call.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "client/session.h"
+#include "codec/crypto.h"
+#include "codec/inflate.h"
+#include "protocol/retry.h"
+
+enum {
+    RING = 128 * 1024, /* body bytes that wait between the network and the decoder */
+    ERROR_BODY_MAX =
+        64 * 1024,       /* what is read of an error's body: a 404 may be large (bcda-api 6.1) */
+    SELDOM_ATTEMPTS = 4, /* for what is seldom mended by trying again */
+};
+
+struct bcda__call {
+    bcda_session *s;
+    struct bcda__call_spec spec;
+    char *url;
+    struct bcda__secret basic;
+    struct bcda__auth_wait wait;
+    struct bcda__transfer *t;
+    struct bcda__timer retry; /* before the next try */
+    struct bcda__timer watch; /* of connecting and of slowness */
+    int attempt;              /* tries begun */
+    int renewed;              /* a 401 has cost a token */
+    unsigned generation;      /* of the token sent */
+    int sends_token;
+    int streaming;  /* the body goes to spec.data */
+    int cut;        /* an error's body was longer than is read */
+    int connected;  /* and so the watch is for slowness */
+    int64_t window; /* bytes received when the watch last looked */
+    int held;       /* the consumer, not the server, was slow since then */
+    struct bcda__buf body;
+    struct bcda_error err; /* why the last try failed */
+};
+
+static void begin(void *ctx);
+
+/* ---- the end of a try ---- */
+
+static void drop_transfer(struct bcda__call *c)
+{
+    if (c->t)
+        c->s->stat[BCDA_STAT_TRANSFERS]--;
+    bcda__transfer_free(c->t);
+    c->t = NULL;
+    bcda__timer_clear(&c->watch);
+}
+
+static void finish(struct bcda__call *c, enum bcda__verdict verdict,
+                   const struct bcda__answer *answer)
+{
+    c->spec.end(c->spec.ctx, verdict, answer, &c->err); /* may free the call */
+}
+
+static void fail(struct bcda__call *c)
+{
+    char shown[160];
+
+    drop_transfer(c);
+    bcda__url_show(c->url, shown, sizeof shown);
+    bcda__err_context(&c->err, "%s, %s %s", c->spec.what, c->spec.method, shown);
+    finish(c, BCDA__FAIL, NULL);
+}
+
+static int attempts_for(const struct bcda__call *c)
+{
+    int all = (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS);
+    int code = c->err.code;
+    int seldom =
+        code == BCDA_ERR_JOB_FAILED || code == BCDA_ERR_NOT_FOUND || code == BCDA_ERR_RESOLVE;
+
+    return seldom && all > SELDOM_ATTEMPTS ? SELDOM_ATTEMPTS : all;
+}
+
+static void retry(struct bcda__call *c)
+{
+    uint32_t random = 0;
+    int64_t delay;
+
+    if (c->attempt >= attempts_for(c)) {
+        fail(c);
+        return;
+    }
+    drop_transfer(c);
+    (void)bcda__crypto_random(&random, sizeof random); /* without it, no jitter */
+    delay = bcda__retry_delay(c->attempt, c->err.retry_after,
+                              bcda__session_option(c->s, BCDA_OPT_RETRY_MAX_MS),
+                              bcda__session_option(c->s, BCDA_OPT_RETRY_AFTER_MAX_MS), random);
+    bcda__log(&c->s->log, BCDA_LOG_WARNING, "client", "%s: %s; again in %" PRId64 " ms",
+              c->spec.what, bcda_error_name(c->err.code), delay);
+    c->s->stat[BCDA_STAT_RETRIES]++;
+    bcda__timer_set(c->s->engine, &c->retry, delay, begin, c);
+}
+
+/* 401: a new token once, and the same again at once. */
+static void renew(struct bcda__call *c)
+{
+    drop_transfer(c);
+    if (c->sends_token && !c->renewed && bcda__auth_refused(c->s, c->generation)) {
+        c->renewed = 1;
+        c->attempt--; /* it was not the request's fault */
+        c->s->stat[BCDA_STAT_RETRIES]++;
+        bcda__timer_set(c->s->engine, &c->retry, 0, begin, c);
+        return;
+    }
+    fail(c);
+}
+
+/* ---- judging ---- */
+
+/* The body of an error may be gzip, or be called so and not be (bcda-api 6.1): the bytes decide. */
+static void inflate_body(struct bcda__call *c)
+{
+    struct bcda__inflate *z;
+    struct bcda__buf plain;
+    uint8_t out[4096];
+    size_t used, made = 1, at = 0;
+
+    if (c->body.len < 2 || memcmp(c->body.data, "\x1f\x8b", 2) != 0 || bcda__inflate_new(&z))
+        return;
+    bcda__buf_init(&plain, ERROR_BODY_MAX);
+    while (made > 0 && !bcda__inflate_run(z, (const uint8_t *)c->body.data + at, c->body.len - at,
+                                          &used, out, sizeof out, &made)) {
+        at += used;
+        if (bcda__buf_add(&plain, out, made))
+            break;
+    }
+    bcda__inflate_free(z);
+    bcda__buf_free_secret(&c->body);
+    c->body = plain;
+}
+
+static void fill_answer(const struct bcda__call *c, struct bcda__answer *a)
+{
+    memset(a, 0, sizeof *a);
+    a->status = bcda__transfer_status(c->t);
+    a->content_type = bcda__transfer_header(c->t, "Content-Type");
+    a->content_location = bcda__transfer_header(c->t, "Content-Location");
+    a->location = bcda__transfer_header(c->t, "Location");
+    a->retry_after = bcda__transfer_header(c->t, "Retry-After");
+    a->x_progress = bcda__transfer_header(c->t, "X-Progress");
+    a->date = bcda__transfer_header(c->t, "Date");
+    a->body = c->body.data ? c->body.data : "";
+    a->body_len = c->body.len;
+}
+
+static void judge(struct bcda__call *c)
+{
+    struct bcda__answer a;
+    enum bcda__verdict verdict;
+
+    inflate_body(c);
+    fill_answer(c, &a);
+    bcda__err_clear(&c->err);
+    verdict = c->spec.judge(&a, &c->err);
+    if (verdict != BCDA__OK && verdict != BCDA__WAIT)
+        c->err.retry_after = bcda__retry_after(a.retry_after, bcda__engine_wall(c->s->engine));
+    switch (verdict) {
+    case BCDA__RENEW:
+        renew(c);
+        break;
+    case BCDA__RETRY:
+        retry(c);
+        break;
+    case BCDA__FAIL:
+        fail(c);
+        break;
+    default:
+        finish(c, verdict, &a);
+    }
+}
+
+/* ---- what the transport tells ---- */
+
+static void on_head(void *ctx)
+{
+    struct bcda__call *c = ctx;
+    int rc;
+
+    c->streaming = c->spec.data && bcda__transfer_status(c->t) == 200;
+    if (!c->streaming || !c->spec.head)
+        return;
+    rc = c->spec.head(c->spec.ctx, c);
+    if (rc) {
+        bcda__err_set(&c->err, rc, "%s", bcda_error_string(rc));
+        fail(c);
+    }
+}
+
+static void gather(struct bcda__call *c, const uint8_t *data, size_t len)
+{
+    size_t max = bcda__transfer_status(c->t) < 400 ? c->spec.body_max : ERROR_BODY_MAX;
+    size_t take = len > max - c->body.len ? max - c->body.len : len;
+    int rc;
+
+    c->cut |= take < len;
+    rc = bcda__buf_add(&c->body, data, take);
+    if (!rc && c->cut && bcda__transfer_status(c->t) < 400)
+        rc = BCDA_ERR_BODY_TOO_LARGE;
+    if (rc) {
+        bcda__err_set(&c->err, rc, "the answer passes %zu bytes", max);
+        fail(c);
+    } else if (c->cut) {
+        judge(c); /* enough of an error was read */
+    } else {
+        bcda__transfer_take(c->t, len);
+    }
+}
+
+static void on_data(void *ctx)
+{
+    struct bcda__call *c = ctx;
+    const uint8_t *data;
+    size_t len = bcda__transfer_peek(c->t, &data), taken;
+
+    if (!len)
+        return;
+    if (!c->streaming) {
+        gather(c, data, len);
+        return;
+    }
+    taken = c->spec.data(c->spec.ctx, data, len);
+    if (taken == BCDA__CALL_GONE)
+        return;
+    if (taken < len)
+        c->held = 1;
+    c->s->stat[BCDA_STAT_BYTES_WIRE] += (int64_t)taken;
+    bcda__transfer_take(c->t, taken);
+}
+
+/* A body without length and not chunked ends with the connection: only TLS can say that this was
+ * meant. */
+static int has_end(const struct bcda__call *c)
+{
+    return bcda__transfer_content_length(c->t) >= 0 || bcda__transfer_is_chunked(c->t) ||
+           bcda__text_starts_nocase(c->url, "https:");
+}
+
+static void on_end(void *ctx, int code, const struct bcda_error *err)
+{
+    struct bcda__call *c = ctx;
+
+    if (!code && c->streaming && !has_end(c))
+        code =
+            bcda__err_set(&c->err, BCDA_ERR_TRUNCATED,
+                          "the body has neither length nor end, so it cannot be known to be whole");
+    else if (code)
+        bcda__err_copy(&c->err, err);
+    if (!code) {
+        judge(c);
+        return;
+    }
+    if (c->err.retryable && (!c->streaming || (c->spec.restart && c->spec.restart(c->spec.ctx))))
+        retry(c);
+    else
+        fail(c);
+}
+
+/* ---- too slow ---- */
+
+static void watch_later(struct bcda__call *c);
+
+static void too_slow(struct bcda__call *c, int code)
+{
+    if (code == BCDA_ERR_CONNECT_TIMEOUT)
+        bcda__err_set(&c->err, code,
+                      "no connection within %" PRId64 " ms; is this address allowed there?",
+                      bcda__session_option(c->s, BCDA_OPT_CONNECT_TIMEOUT_MS));
+    else
+        bcda__err_set(&c->err, code, "less than %" PRId64 " bytes a second for %" PRId64 " ms",
+                      bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_BYTES),
+                      bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_TIME_MS));
+    if (!c->streaming || (c->spec.restart && c->spec.restart(c->spec.ctx)))
+        retry(c);
+    else
+        fail(c);
+}
+
+static void look(void *ctx)
+{
+    struct bcda__call *c = ctx;
+    int64_t span = bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_TIME_MS);
+    int64_t least = bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_BYTES);
+    int64_t received = bcda__transfer_received(c->t);
+    const uint8_t *waiting;
+
+    if (!c->connected && !bcda__transfer_is_connected(c->t)) {
+        too_slow(c, BCDA_ERR_CONNECT_TIMEOUT);
+        return;
+    }
+    /* Bytes that wait here, or that the consumer refused, are no fault of the server's. */
+    if (c->connected && !c->held && !bcda__transfer_peek(c->t, &waiting) &&
+        (received - c->window) * 1000 < least * span) {
+        too_slow(c, BCDA_ERR_STALLED);
+        return;
+    }
+    c->connected = 1;
+    c->window = received;
+    c->held = 0;
+    watch_later(c);
+}
+
+static void watch_later(struct bcda__call *c)
+{
+    int option = c->connected ? BCDA_OPT_LOW_SPEED_TIME_MS : BCDA_OPT_CONNECT_TIMEOUT_MS;
+
+    bcda__timer_set(c->s->engine, &c->watch, bcda__session_option(c->s, option), look, c);
+}
+
+/* ---- a try ---- */
+
+static size_t add_headers(const struct bcda__call *c, char (*lines)[96], const char **out)
+{
+    static const char *const names[] = {"Accept", "Prefer", "Accept-Encoding"};
+    const char *values[] = {c->spec.accept, c->spec.prefer, c->spec.accept_encoding};
+    size_t i, n = 0;
+
+    for (i = 0; i < 3; i++) {
+        bcda__text_copy(lines[i], sizeof lines[i], names[i]);
+        bcda__text_append(lines[i], sizeof lines[i], ":"); /* without a value: libcurl sends none */
+        if (values[i]) {
+            bcda__text_append(lines[i], sizeof lines[i], " ");
+            bcda__text_append(lines[i], sizeof lines[i], values[i]);
+        }
+        out[n++] = lines[i];
+    }
+    return n;
+}
+
+static void send_request(struct bcda__call *c)
+{
+    struct bcda__transfer_events events = {on_head, on_data, on_end, c};
+    struct bcda__transfer_request r = {0};
+    char lines[3][96];
+    const char *headers[3];
+
+    r.method = c->spec.method;
+    r.url = c->url;
+    r.headers = headers;
+    r.header_count = add_headers(c, lines, headers);
+    if (c->basic.data)
+        r.authorization = &c->basic;
+    else if (c->sends_token)
+        r.authorization = &c->s->auth.header;
+    c->generation = c->s->auth.generation;
+    r.ring = RING;
+    if (bcda__transfer_start(&c->t, bcda__engine_http(c->s->engine), &r, &events, &c->err)) {
+        fail(c);
+        return;
+    }
+    c->s->stat[BCDA_STAT_REQUESTS]++;
+    c->s->stat[BCDA_STAT_TRANSFERS]++;
+    watch_later(c);
+}
+
+static void on_token(void *ctx, int code, const struct bcda_error *err)
+{
+    struct bcda__call *c = ctx;
+
+    if (code) {
+        bcda__err_copy(&c->err, err);
+        finish(c, BCDA__FAIL, NULL); /* says itself what it was about */
+        return;
+    }
+    send_request(c);
+}
+
+static void begin(void *ctx)
+{
+    struct bcda__call *c = ctx;
+    int rc;
+
+    c->attempt++;
+    c->streaming = c->cut = c->connected = c->held = 0;
+    c->window = 0;
+    bcda__buf_free_secret(&c->body);
+    if (!c->sends_token) {
+        send_request(c);
+        return;
+    }
+    c->wait.ready = on_token;
+    c->wait.ctx = c;
+    rc = bcda__auth_get(c->s, &c->wait, &c->err);
+    if (rc == 1)
+        send_request(c);
+    else if (rc < 0)
+        fail(c);
+}
+
+/* A token goes only to the origin it belongs to (DESIGN 5). */
+static int is_own_origin(const bcda_session *s, const char *url)
+{
+    struct bcda__url u;
+
+    return !bcda__url_parse(url, &u) && bcda__url_same_origin(&u, &s->fhir);
+}
+
+int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__call_spec *spec)
+{
+    struct bcda__call *c = bcda__calloc(1, sizeof *c);
+
+    if (!c)
+        return BCDA_ERR_NOMEM;
+    c->s = s;
+    c->spec = *spec;
+    bcda__buf_init(&c->body, spec->body_max > ERROR_BODY_MAX ? spec->body_max : ERROR_BODY_MAX);
+    bcda__err_clear(&c->err);
+    c->url = bcda__strdup(spec->url);
+    if (!c->url || (spec->basic && bcda__secret_copy(&c->basic, spec->basic))) {
+        bcda__call_free(c);
+        return BCDA_ERR_NOMEM;
+    }
+    c->spec.url = c->url;
+    c->spec.basic = NULL;
+    c->sends_token = spec->with_token && is_own_origin(s, c->url);
+    bcda__timer_set(s->engine, &c->retry, spec->wait_min_ms, begin, c);
+    *out = c;
+    return 0;
+}
+
+void bcda__call_free(struct bcda__call *c)
+{
+    if (!c)
+        return;
+    bcda__auth_leave(&c->wait);
+    bcda__timer_clear(&c->retry);
+    drop_transfer(c);
+    bcda__secret_free(&c->basic);
+    bcda__buf_free_secret(&c->body);
+    bcda__free(c->url);
+    bcda__free(c);
+}
+
+void bcda__call_wake(struct bcda__call *c)
+{
+    if (c->t)
+        bcda__transfer_wake(c->t);
+}
+
+const struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c)
+{
+    return c->t;
+}

@@ -1,0 +1,503 @@
+#include "client/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "base/url.h"
+#include "bcda/error.h"
+
+enum { KEY_FILE_MAX = 1024 * 1024 };
+
+int bcda_config_new(bcda_config **out)
+{
+    bcda_config *c;
+
+    if (!out)
+        return BCDA_ERR_INVALID;
+    c = bcda__calloc(1, sizeof *c);
+    if (!c)
+        return BCDA_ERR_NOMEM;
+    bcda__options_init(&c->options);
+    bcda__err_clear(&c->err);
+    c->clock = bcda__clock_system();
+    *out = c;
+    return 0;
+}
+
+static struct bcda__shared_key *key_ref(struct bcda__shared_key *k)
+{
+    atomic_fetch_add(&k->refs, 1);
+    return k;
+}
+
+static void key_unref(struct bcda__shared_key *k)
+{
+    if (!k || atomic_fetch_sub(&k->refs, 1) != 1)
+        return;
+    bcda__key_free(k->key);
+    bcda__free(k);
+}
+
+static void drop_identity(bcda_config *c)
+{
+    bcda__free(c->client_id);
+    c->client_id = NULL;
+    bcda__secret_free(&c->client_secret);
+    bcda__secret_free(&c->bearer);
+    bcda__registration_unref(c->provider);
+    c->provider = NULL;
+}
+
+void bcda_config_free(bcda_config *c)
+{
+    size_t i;
+
+    if (!c)
+        return;
+    drop_identity(c);
+    for (i = 0; i < c->key_count; i++)
+        key_unref(c->keys[i]);
+    bcda__free(c->keys);
+    bcda__free(c->fhir_url);
+    bcda__free(c->token_url);
+    bcda__free(c->ca_file);
+    bcda__free(c->cert_file);
+    bcda__free(c->key_file);
+    bcda__secret_free(&c->key_passphrase);
+    bcda__free(c->proxy);
+    bcda__free(c->proxy_user);
+    bcda__secret_free(&c->proxy_password);
+    bcda__registration_unref(c->log);
+    bcda__options_free(&c->options);
+    bcda__free(c);
+}
+
+static int copy_text(char **to, const char *from)
+{
+    if (from && !(*to = bcda__strdup(from)))
+        return BCDA_ERR_NOMEM;
+    return 0;
+}
+
+static int copy_texts(bcda_config *c, const bcda_config *from)
+{
+    return copy_text(&c->fhir_url, from->fhir_url) || copy_text(&c->token_url, from->token_url) ||
+                   copy_text(&c->client_id, from->client_id) ||
+                   copy_text(&c->ca_file, from->ca_file) ||
+                   copy_text(&c->cert_file, from->cert_file) ||
+                   copy_text(&c->key_file, from->key_file) || copy_text(&c->proxy, from->proxy) ||
+                   copy_text(&c->proxy_user, from->proxy_user)
+               ? BCDA_ERR_NOMEM
+               : 0;
+}
+
+static int copy_secrets(bcda_config *c, const bcda_config *from)
+{
+    return bcda__secret_copy(&c->client_secret, &from->client_secret) ||
+                   bcda__secret_copy(&c->bearer, &from->bearer) ||
+                   bcda__secret_copy(&c->key_passphrase, &from->key_passphrase) ||
+                   bcda__secret_copy(&c->proxy_password, &from->proxy_password)
+               ? BCDA_ERR_NOMEM
+               : 0;
+}
+
+static int copy_keys(bcda_config *c, const bcda_config *from)
+{
+    if (!from->key_count)
+        return 0;
+    c->keys = bcda__calloc(from->key_count, sizeof *c->keys);
+    if (!c->keys)
+        return BCDA_ERR_NOMEM;
+    for (; c->key_count < from->key_count; c->key_count++)
+        c->keys[c->key_count] = key_ref(from->keys[c->key_count]);
+    return 0;
+}
+
+int bcda__config_copy(bcda_config **out, const bcda_config *from)
+{
+    bcda_config *c;
+    int rc = bcda_config_new(&c);
+
+    if (rc)
+        return rc;
+    rc = copy_texts(c, from);
+    if (!rc)
+        rc = copy_secrets(c, from);
+    if (!rc)
+        rc = copy_keys(c, from);
+    if (!rc)
+        rc = bcda__options_copy(&c->options, &from->options);
+    if (rc) {
+        bcda_config_free(c);
+        return rc;
+    }
+    c->provider = bcda__registration_ref(from->provider);
+    c->log = bcda__registration_ref(from->log);
+    c->log_level = from->log_level;
+    c->clock = from->clock;
+    *out = c;
+    return 0;
+}
+
+/* ---- setters ---- */
+
+static int fail(bcda_config *c, int code, const char *what)
+{
+    return bcda__err_set(&c->err, code, "%s", what);
+}
+
+static int nomem(bcda_config *c)
+{
+    return bcda__err_nomem(&c->err);
+}
+
+static int replace(bcda_config *c, char **slot, const char *text)
+{
+    char *copy = NULL;
+
+    if (text && !(copy = bcda__strdup(text)))
+        return nomem(c);
+    bcda__free(*slot);
+    *slot = copy;
+    return 0;
+}
+
+static int set_url(bcda_config *c, char **slot, const char *url)
+{
+    struct bcda__url parsed;
+
+    bcda__err_clear(&c->err);
+    if (url && (bcda__url_parse(url, &parsed) || parsed.query))
+        return fail(c, BCDA_ERR_URL,
+                    "not an absolute URL such as https://sandbox.bcda.cms.gov/api/v1 (without user "
+                    "information, query or fragment)");
+    return replace(c, slot, url);
+}
+
+int bcda_config_set_fhir_url(bcda_config *c, const char *url)
+{
+    return c && url ? set_url(c, &c->fhir_url, url) : BCDA_ERR_INVALID;
+}
+
+int bcda_config_set_token_url(bcda_config *c, const char *url)
+{
+    return c ? set_url(c, &c->token_url, url) : BCDA_ERR_INVALID;
+}
+
+static int is_plain(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7F)
+            return 0;
+    return 1;
+}
+
+int bcda_config_set_client_credentials(bcda_config *c, const char *client_id,
+                                       const char *client_secret)
+{
+    struct bcda__secret secret = {0};
+    char *id;
+
+    if (!c || !client_id || !client_secret)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    if (!*client_id || strchr(client_id, ':') || !is_plain(client_id))
+        return fail(c, BCDA_ERR_INVALID, "a client id is not empty and has no ':' (RFC 7617)");
+    if (!*client_secret || !is_plain(client_secret))
+        return fail(c, BCDA_ERR_INVALID,
+                    "the client secret is empty or has a control character; is a line feed left at "
+                    "its end?");
+    id = bcda__strdup(client_id);
+    if (!id || bcda__secret_set(&secret, client_secret, strlen(client_secret))) {
+        bcda__free(id);
+        return nomem(c);
+    }
+    drop_identity(c);
+    c->client_id = id;
+    c->client_secret = secret;
+    return 0;
+}
+
+int bcda__config_is_token(const char *token)
+{
+    const char *p;
+
+    for (p = token; *p; p++)
+        if (*p <= 0x20 || *p >= 0x7F)
+            return 0;
+    return p != token;
+}
+
+int bcda_config_set_bearer_token(bcda_config *c, const char *token)
+{
+    struct bcda__secret secret = {0};
+
+    if (!c || !token)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    if (!bcda__config_is_token(token))
+        return fail(c, BCDA_ERR_INVALID,
+                    "the bearer token is empty or has a space or control character");
+    if (bcda__secret_set(&secret, token, strlen(token)))
+        return nomem(c);
+    drop_identity(c);
+    c->bearer = secret;
+    return 0;
+}
+
+int bcda_config_set_token_provider(bcda_config *c, bcda_token_provider_cb cb, void *userdata,
+                                   bcda_destroy_cb destroy)
+{
+    struct bcda__registration *r;
+
+    if (!c || !cb)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    r = bcda__registration_new((void (*)(void))cb, userdata, destroy);
+    if (!r)
+        return nomem(c);
+    drop_identity(c);
+    c->provider = r;
+    return 0;
+}
+
+static int add_key(bcda_config *c, const char *name, const void *pem, size_t len,
+                   const char *passphrase)
+{
+    struct bcda__shared_key **grown = bcda__realloc(c->keys, (c->key_count + 1) * sizeof *grown);
+    struct bcda__shared_key *k;
+    int rc;
+
+    if (!grown)
+        return nomem(c);
+    c->keys = grown;
+    k = bcda__calloc(1, sizeof *k);
+    if (!k)
+        return nomem(c);
+    atomic_init(&k->refs, 1);
+    rc = bcda__crypto_init(0, &c->err);
+    if (!rc)
+        rc = bcda__key_new(&k->key, name, pem, len, passphrase, &c->err);
+    if (rc) {
+        bcda__free(k);
+        return rc;
+    }
+    c->keys[c->key_count++] = k;
+    return 0;
+}
+
+int bcda_config_add_private_key_pem(bcda_config *c, const void *pem, size_t len,
+                                    const char *passphrase)
+{
+    if (!c || !pem)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    return add_key(c, "private key", pem, len, passphrase);
+}
+
+static int system_error(bcda_config *c, const char *path, int error)
+{
+    char words[128] = "";
+    const char *text = strerror_r(error, words, sizeof words);
+
+    return bcda__err_set(&c->err, BCDA_ERR_IO, "%s: %s", path, text);
+}
+
+/* The whole file, in memory that will be wiped. */
+static int read_file(bcda_config *c, const char *path, struct bcda__secret *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t len = 0;
+    ssize_t n = 1;
+    int rc = 0;
+
+    if (fd < 0)
+        return system_error(c, path, errno);
+    if (bcda__secret_set(out, NULL, KEY_FILE_MAX))
+        rc = nomem(c);
+    while (!rc && n > 0 && len < KEY_FILE_MAX) {
+        n = read(fd, out->data + len, KEY_FILE_MAX - len);
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else if (n < 0)
+            rc = system_error(c, path, errno);
+        else
+            len += (size_t)n;
+    }
+    close(fd);
+    out->len = len;
+    return rc;
+}
+
+int bcda_config_add_private_key_file(bcda_config *c, const char *path, const char *passphrase)
+{
+    struct bcda__secret pem = {0};
+    int rc;
+
+    if (!c || !path)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    rc = read_file(c, path, &pem);
+    if (!rc)
+        rc = add_key(c, path, pem.data, pem.len, passphrase);
+    bcda__secret_free(&pem);
+    return rc;
+}
+
+int bcda_config_set_ca_file(bcda_config *c, const char *path)
+{
+    if (!c)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    return replace(c, &c->ca_file, path);
+}
+
+static int replace_secret(bcda_config *c, struct bcda__secret *slot, const char *text)
+{
+    if (!text) {
+        bcda__secret_free(slot);
+        return 0;
+    }
+    return bcda__secret_set(slot, text, strlen(text)) ? nomem(c) : 0;
+}
+
+int bcda_config_set_client_certificate(bcda_config *c, const char *certificate_path,
+                                       const char *key_path, const char *passphrase)
+{
+    int rc;
+
+    if (!c || !certificate_path || !key_path)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    rc = replace(c, &c->cert_file, certificate_path);
+    if (!rc)
+        rc = replace(c, &c->key_file, key_path);
+    return rc ? rc : replace_secret(c, &c->key_passphrase, passphrase);
+}
+
+int bcda_config_set_proxy(bcda_config *c, const char *url, const char *user, const char *password)
+{
+    int rc;
+
+    if (!c)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    rc = replace(c, &c->proxy, url);
+    if (!rc)
+        rc = replace(c, &c->proxy_user, url ? user : NULL);
+    return rc ? rc : replace_secret(c, &c->proxy_password, url ? password : NULL);
+}
+
+int bcda_config_set_log(bcda_config *c, int level, bcda_log_cb cb, void *userdata,
+                        bcda_destroy_cb destroy)
+{
+    if (!c || (cb && (level < BCDA_LOG_ERROR || level > BCDA_LOG_DEBUG)))
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    if (bcda__registration_set(&c->log, (void (*)(void))cb, userdata, destroy))
+        return nomem(c);
+    c->log_level = level;
+    return 0;
+}
+
+struct bcda__log bcda__config_log(const bcda_config *c)
+{
+    struct bcda__log log = {0};
+
+    if (c->log) {
+        log.cb = (bcda_log_cb)c->log->cb;
+        log.userdata = c->log->userdata;
+        log.level = c->log_level;
+    }
+    return log;
+}
+
+static int option_error(bcda_config *c, int option, int code)
+{
+    const char *name = bcda_option_name(option);
+    int64_t min = 0, max = 0;
+
+    if (code == BCDA_ERR_OPTION_RANGE && !bcda__options_limits(option, &min, &max) && max > min)
+        return bcda__err_set(&c->err, code, "option %s goes from %" PRId64 " to %" PRId64, name,
+                             min, max);
+    return bcda__err_set(&c->err, code, "option %s: %s", name ? name : "?",
+                         bcda_error_string(code));
+}
+
+int bcda_config_set_int(bcda_config *c, int option, int64_t value)
+{
+    int rc;
+
+    if (!c)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    rc = bcda__options_set_int(&c->options, option, value);
+    return rc ? option_error(c, option, rc) : 0;
+}
+
+int bcda_config_set_str(bcda_config *c, int option, const char *value)
+{
+    int rc;
+
+    if (!c || !value)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    rc = bcda__options_set_str(&c->options, option, value);
+    return rc ? option_error(c, option, rc) : 0;
+}
+
+int bcda_config_get_int(const bcda_config *c, int option, int64_t *out)
+{
+    return c && out ? bcda__options_get_int(&c->options, option, out) : BCDA_ERR_INVALID;
+}
+
+int bcda_config_get_str(const bcda_config *c, int option, const char **out)
+{
+    return c && out ? bcda__options_get_str(&c->options, option, out) : BCDA_ERR_INVALID;
+}
+
+const bcda_error *bcda_config_error(const bcda_config *c)
+{
+    return c && c->err.code ? &c->err : NULL;
+}
+
+/* ---- opening a file's key ---- */
+
+/* Which of two refusals says more: another label means that the key pair is right. */
+static int better(int a, int b)
+{
+    return a == BCDA_ERR_KEY_LABEL || b != BCDA_ERR_KEY_LABEL ? a : b;
+}
+
+int bcda__config_unwrap(const bcda_config *c, const char *hex, const char *name, uint8_t out[32],
+                        struct bcda_error *err)
+{
+    uint8_t wrapped[1024]; /* RSA of 8192 bits */
+    size_t len, i;
+    int rc = BCDA_ERR_KEY_VALUE, one;
+
+    if (!c || !c->key_count)
+        return bcda__err_set(err, BCDA_ERR_KEY_MISSING,
+                             "%s is encrypted and no private key was given: "
+                             "bcda_config_add_private_key_file()",
+                             name);
+    if (bcda__text_hex_decode(hex, strlen(hex), wrapped, sizeof wrapped, &len))
+        return bcda__err_set(err, BCDA_ERR_KEY_VALUE,
+                             "%s: its wrapped key is not hexadecimal, or is too long", name);
+    for (i = 0; i < c->key_count; i++) {
+        one = bcda__rsa_unwrap(&c->keys[i]->key->parts, wrapped, len, name, strlen(name), out, 32);
+        if (!one)
+            return 0;
+        if (one == BCDA_ERR_NOMEM)
+            return bcda__err_nomem(err);
+        rc = i == 0 ? one : better(one, rc);
+    }
+    bcda__err_set(err, rc, "%s: %s", name, bcda_error_string(rc));
+    bcda__err_where(err, name, 0, -1);
+    return rc;
+}

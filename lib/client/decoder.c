@@ -1,0 +1,327 @@
+/* The codec's public face: a file that is already here. */
+#include "codec/decoder.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "bcda/decoder.h"
+#include "bcda/session.h"
+#include "client/config.h"
+#include "client/deliver.h"
+
+struct bcda_decoder {
+    bcda_config *config;
+    struct bcda_handlers handlers;
+    struct bcda__field_set *fields;
+    char *name;
+    struct bcda__secret key; /* unset = not encrypted */
+    int gzip;
+    struct bcda__decoder *codec; /* made by the first write */
+    struct bcda_error err;       /* of the last call; code 0 = none */
+    int code;                    /* the failure that stays */
+    int line_code;               /* a bad line that is not borne: the end has the last word */
+    struct bcda_error line_err;
+    int finished;
+    int in_callback, closing;
+    int64_t resources, bad_lines;
+};
+
+static int prepare(bcda_decoder *d, const bcda_config *config)
+{
+    int rc = config ? bcda__config_copy(&d->config, config) : bcda_config_new(&d->config);
+
+    if (rc)
+        return rc;
+    d->name = bcda__strdup("file");
+    if (!d->name || bcda__field_set_new(&d->fields))
+        return BCDA_ERR_NOMEM;
+    return 0;
+}
+
+static void destroy(bcda_decoder *d)
+{
+    bcda__decoder_free(d->codec);
+    bcda__field_set_free(d->fields);
+    bcda__handlers_drop(&d->handlers);
+    bcda__secret_free(&d->key);
+    bcda_config_free(d->config);
+    bcda__free(d->name);
+    bcda__free(d);
+    bcda_global_cleanup();
+}
+
+int bcda_decoder_new(bcda_decoder **out, bcda_config *config, const bcda_handlers *handlers)
+{
+    bcda_decoder *d;
+    int rc;
+
+    if (!out || (handlers && handlers->at[BCDA__ON_RESOURCE] && handlers->at[BCDA__ON_BATCH]))
+        return BCDA_ERR_INVALID;
+    rc = bcda_global_init(0);
+    if (rc)
+        return rc;
+    d = bcda__calloc(1, sizeof *d);
+    if (!d) {
+        bcda_global_cleanup();
+        return BCDA_ERR_NOMEM;
+    }
+    bcda__err_clear(&d->err);
+    rc = prepare(d, config);
+    if (rc) {
+        destroy(d);
+        return rc;
+    }
+    bcda__handlers_copy(&d->handlers, handlers);
+    *out = d;
+    return 0;
+}
+
+void bcda_decoder_free(bcda_decoder *d)
+{
+    if (!d)
+        return;
+    if (d->in_callback)
+        d->closing = 1;
+    else
+        destroy(d);
+}
+
+/* What every call but a getter needs; `early` = only before the first write. */
+static int check(bcda_decoder *d, int early)
+{
+    if (!d)
+        return BCDA_ERR_INVALID;
+    if (d->in_callback)
+        return BCDA_ERR_REENTRANT;
+    bcda__err_clear(&d->err);
+    if (early && d->codec)
+        return bcda__err_set(&d->err, BCDA_ERR_STATE, "only before the first bcda_decoder_write()");
+    return 0;
+}
+
+int bcda_decoder_set_name(bcda_decoder *d, const char *name)
+{
+    int rc = check(d, 1);
+    char *copy;
+
+    if (rc || !name)
+        return rc ? rc : BCDA_ERR_INVALID;
+    copy = bcda__strdup(name);
+    if (!copy)
+        return bcda__err_nomem(&d->err);
+    bcda__free(d->name);
+    d->name = copy;
+    return 0;
+}
+
+int bcda_decoder_set_wrapped_key(bcda_decoder *d, const char *wrapped_key_hex, const char *label)
+{
+    int rc = check(d, 1);
+
+    if (rc || !wrapped_key_hex || !label)
+        return rc ? rc : BCDA_ERR_INVALID;
+    bcda__secret_free(&d->key);
+    if (!*wrapped_key_hex || strcmp(wrapped_key_hex, "4e4f5f454e4352595054494f4e") == 0)
+        return 0;
+    if (bcda__secret_set(&d->key, NULL, BCDA__GCM_KEY))
+        return bcda__err_nomem(&d->err);
+    rc = bcda__config_unwrap(d->config, wrapped_key_hex, label, (uint8_t *)d->key.data, &d->err);
+    if (rc)
+        bcda__secret_free(&d->key);
+    return rc;
+}
+
+int bcda_decoder_set_gzip(bcda_decoder *d, int is_gzip)
+{
+    int rc = check(d, 1);
+
+    if (!rc)
+        d->gzip = is_gzip != 0;
+    return rc;
+}
+
+int bcda_decoder_add_field(bcda_decoder *d, const char *path, int *out_index)
+{
+    int rc = check(d, 1);
+
+    if (rc || !path || !out_index)
+        return rc ? rc : BCDA_ERR_INVALID;
+    return bcda__field_set_add(d->fields, path, out_index);
+}
+
+/* ---- bytes ---- */
+
+static int open_codec(bcda_decoder *d)
+{
+    const struct bcda__options *from = &d->config->options;
+    struct bcda__decoder_options o = {0};
+
+    if (d->codec)
+        return 0;
+    o.name = d->name;
+    o.gzip = d->gzip;
+    o.key = (const uint8_t *)d->key.data;
+    o.line_max = (size_t)bcda__option(from, BCDA_OPT_LINE_MAX);
+    o.depth_max = (int)bcda__option(from, BCDA_OPT_JSON_DEPTH_MAX);
+    o.batch_size = (size_t)bcda__option(from, BCDA_OPT_BATCH_SIZE);
+    o.fields = d->fields;
+    return bcda__decoder_new(&d->codec, &o, &d->err);
+}
+
+static void enter(void *ctx)
+{
+    ((bcda_decoder *)ctx)->in_callback++;
+}
+
+static void leave(void *ctx)
+{
+    ((bcda_decoder *)ctx)->in_callback--;
+}
+
+static int interrupted(void *ctx)
+{
+    return ((bcda_decoder *)ctx)->closing;
+}
+
+/* A bad line that is not borne: no more is delivered, but where the end of the file can tell
+ * whether its bytes were altered, that is still found out. */
+static int fail_line(bcda_decoder *d, int code)
+{
+    bcda__decoder_condemn(d->codec);
+    if (d->finished || !bcda__decoder_verifies(d->codec))
+        return code;
+    d->line_code = code;
+    bcda__err_copy(&d->line_err, &d->err);
+    return 0;
+}
+
+static int deliver(bcda_decoder *d)
+{
+    struct bcda__delivery to = {0};
+    struct bcda__cursor cursor = {0};
+    struct bcda_batch *batch;
+    int rc, line_failed;
+
+    if (!bcda__decoder_has_batch(d->codec))
+        return 0;
+    rc = bcda__decoder_take(d->codec, &batch);
+    if (rc)
+        return bcda__err_set(&d->err, rc, "%s: %s", d->name, bcda_error_string(rc));
+    batch->name = d->name;
+    to.handlers = &d->handlers;
+    to.bad_max = bcda__option(&d->config->options, BCDA_OPT_BAD_LINES_MAX);
+    to.resources = &d->resources;
+    to.bad_all = &d->bad_lines;
+    to.interrupted = interrupted;
+    to.enter = enter;
+    to.leave = leave;
+    to.ctx = d;
+    rc = bcda__deliver(&to, batch, &cursor, &line_failed, &d->err);
+    if (line_failed)
+        rc = fail_line(d, rc);
+    batch->name = ""; /* the host may keep the batch longer than this decoder lives */
+    bcda__decoder_give_back(d->codec, batch);
+    return rc;
+}
+
+/* A free from inside a callback happens here, when the outermost call unwinds. */
+static int unwind(bcda_decoder *d, int rc)
+{
+    if (rc)
+        d->code = rc;
+    if (d->closing)
+        destroy(d);
+    return rc;
+}
+
+static int begin(bcda_decoder *d)
+{
+    int rc = check(d, 0);
+
+    if (rc)
+        return rc;
+    if (d->code) /* it stays as it was told */
+        return bcda__err_set(&d->err, d->code, "%s: %s", d->name, bcda_error_string(d->code));
+    if (d->finished)
+        return bcda__err_set(&d->err, BCDA_ERR_STATE, "the file is finished");
+    return open_codec(d);
+}
+
+/* The file is lost, but the lines that were good before are still the host's. */
+static int give_good(bcda_decoder *d, int code)
+{
+    struct bcda_error err;
+    int rc;
+
+    bcda__err_copy(&err, &d->err);
+    rc = deliver(d);
+    if (rc)
+        return rc; /* the host, or a line, had another reason */
+    bcda__err_copy(&d->err, &err);
+    return code;
+}
+
+int bcda_decoder_write(bcda_decoder *d, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    size_t used;
+    int rc;
+
+    if (!d || (!data && len))
+        return BCDA_ERR_INVALID;
+    rc = begin(d);
+    if (rc)
+        return rc;
+    while (!rc && len) {
+        rc = bcda__decoder_write(d->codec, p, len, &used, &d->err);
+        p += used;
+        len -= used;
+        if (rc)
+            rc = give_good(d, rc);
+        else if (bcda__decoder_is_full(d->codec))
+            rc = deliver(d);
+    }
+    return unwind(d, rc);
+}
+
+int bcda_decoder_finish(bcda_decoder *d)
+{
+    int rc = begin(d);
+
+    if (rc)
+        return rc;
+    while ((rc = bcda__decoder_finish(d->codec, &d->err)) == BCDA_ERR_AGAIN && !(rc = deliver(d)))
+        ;
+    if (rc) {
+        rc = give_good(d, rc);
+    } else {
+        d->finished = 1;
+        rc = deliver(d);
+    }
+    if (!rc && d->line_code) {
+        bcda__err_copy(&d->err, &d->line_err);
+        rc = d->line_code;
+    }
+    return unwind(d, rc);
+}
+
+const bcda_error *bcda_decoder_error(const bcda_decoder *d)
+{
+    return d && d->err.code ? &d->err : NULL;
+}
+
+int64_t bcda_decoder_resources(const bcda_decoder *d)
+{
+    return d ? d->resources : 0;
+}
+
+int64_t bcda_decoder_bad_lines(const bcda_decoder *d)
+{
+    return d ? d->bad_lines : 0;
+}
+
+int64_t bcda_decoder_bytes(const bcda_decoder *d)
+{
+    return d && d->codec ? bcda__decoder_bytes(d->codec) : 0;
+}

@@ -1,0 +1,198 @@
+#include "client/deliver.h"
+
+#include <string.h>
+
+#include "codec/decoder.h"
+
+int bcda__callback_result(int answer, int may_pause, const char *name, struct bcda_error *err)
+{
+    if (answer == BCDA_CONTINUE)
+        return 0;
+    if (answer == BCDA_PAUSE && may_pause)
+        return BCDA__HELD;
+    if (answer == BCDA_STOP)
+        return bcda__err_set(err, BCDA_ERR_STOPPED, "%s returned BCDA_STOP (0); BCDA_CONTINUE is 1",
+                             name);
+    return bcda__err_set(err, BCDA_ERR_CALLBACK, "%s returned %d, which has no meaning there", name,
+                         answer);
+}
+
+static void enter(const struct bcda__delivery *d)
+{
+    if (d->enter)
+        d->enter(d->ctx);
+}
+
+/* The end of every callback: its own answer first, then what it did to the job meanwhile. */
+static int leave(const struct bcda__delivery *d, int answer, int may_pause, const char *name,
+                 struct bcda_error *err)
+{
+    int rc;
+
+    if (d->leave)
+        d->leave(d->ctx);
+    rc = bcda__callback_result(answer, may_pause && d->job, name, err);
+    if (rc < 0 || !d->interrupted)
+        return rc;
+    if (d->interrupted(d->ctx))
+        return bcda__err_set(err, BCDA_ERR_CANCELLED, "the job was cancelled");
+    return rc;
+}
+
+static int give_bad_line(const struct bcda__delivery *d, const struct bcda_bad_line *bad,
+                         int *line_failed, struct bcda_error *err)
+{
+    const struct bcda__registration *r = d->handlers->at[BCDA__ON_BAD_LINE];
+    int answer, rc = 0;
+
+    ++*d->bad_all;
+    if (d->bad_file)
+        ++*d->bad_file;
+    if (r) {
+        enter(d);
+        answer = ((bcda_bad_line_cb)r->cb)(d->job, bad, r->userdata);
+        rc = leave(d, answer, 0, "on_bad_line", err);
+    }
+    if (rc || d->bad_max < 0 || *d->bad_all <= d->bad_max)
+        return rc;
+    *line_failed = 1;
+    rc = bcda__bad_line_error(bad, bad->batch->name, err);
+    if (d->bad_max > 0) {
+        bcda__err_context(err, "more than %lld bad lines (BCDA_OPT_BAD_LINES_MAX)",
+                          (long long)d->bad_max);
+        rc = err->code = BCDA_ERR_BAD_LINES;
+    }
+    return rc;
+}
+
+static int give_resource(const struct bcda__delivery *d, struct bcda_batch *b, size_t row,
+                         struct bcda_error *err)
+{
+    const struct bcda__registration *r = d->handlers->at[BCDA__ON_RESOURCE];
+    struct bcda_resource resource = {b, row};
+    int answer;
+
+    if (!r)
+        return 0;
+    enter(d);
+    answer = ((bcda_resource_cb)r->cb)(d->job, &resource, r->userdata);
+    return leave(d, answer, 1, "on_resource", err);
+}
+
+/* ---- error files ---- */
+
+struct issue_walk {
+    const struct bcda__delivery *d;
+    const struct bcda_resource *resource;
+    int index;
+    int rc;
+    struct bcda_error *err;
+};
+
+static int give_issue(void *ctx, const struct bcda__issue *issue)
+{
+    struct issue_walk *w = ctx;
+    const struct bcda__registration *r = w->d->handlers->at[BCDA__ON_SERVER_ISSUE];
+    struct bcda_issue shown;
+    int answer;
+
+    if (w->d->issues)
+        w->d->issues[issue->severity]++;
+    if (!r)
+        return 0;
+    shown.issue = *issue;
+    shown.resource = w->resource;
+    shown.index = w->index++;
+    enter(w->d);
+    answer = ((bcda_issue_cb)r->cb)(w->d->job, &shown, r->userdata);
+    w->rc = leave(w->d, answer, 0, "on_server_issue", w->err);
+    return w->rc;
+}
+
+/* A line that is no OperationOutcome is passed over: the server's own error file tells nothing
+ * then. */
+static int give_outcome(const struct bcda__delivery *d, struct bcda_batch *b, size_t row,
+                        struct bcda_error *err)
+{
+    struct bcda_resource resource = {b, row};
+    struct issue_walk w = {0};
+    size_t len;
+    const char *json = bcda_resource_json(&resource, &len);
+    int rc;
+
+    w.d = d;
+    w.resource = &resource;
+    w.err = err;
+    rc = bcda__outcome_each(json, len, give_issue, &w);
+    if (rc == BCDA_ERR_NOMEM && !w.rc)
+        return bcda__err_nomem(err);
+    return w.rc;
+}
+
+/* ---- the walk ---- */
+
+/* One line: a bad one that stands before the row, or the row. */
+static int give_next(const struct bcda__delivery *d, struct bcda_batch *b, struct bcda__cursor *c,
+                     int *line_failed, struct bcda_error *err)
+{
+    int rc;
+
+    if (c->bad < b->bad_count && b->bad[c->bad].before <= c->row)
+        return give_bad_line(d, &b->bad[c->bad++], line_failed, err);
+    rc = d->is_error ? give_outcome(d, b, c->row, err) : give_resource(d, b, c->row, err);
+    if (rc != BCDA__HELD) { /* a paused one comes again */
+        c->row++;
+        if (rc == 0)
+            ++*d->resources;
+    }
+    return rc;
+}
+
+/* A batch callback gets everything before the first bad line that will not be borne. */
+static void cut_at_fatal(const struct bcda__delivery *d, struct bcda_batch *b)
+{
+    size_t i;
+
+    for (i = 0; d->bad_max >= 0 && i < b->bad_count; i++) {
+        if (*d->bad_all + (int64_t)i + 1 > d->bad_max) {
+            if (b->bad[i].before < b->rows)
+                b->rows = b->bad[i].before;
+            return;
+        }
+    }
+}
+
+static int give_batch(const struct bcda__delivery *d, struct bcda_batch *b, struct bcda__cursor *c,
+                      struct bcda_error *err)
+{
+    const struct bcda__registration *r = d->handlers->at[BCDA__ON_BATCH];
+    size_t before = b->consumed;
+    int answer, rc;
+
+    cut_at_fatal(d, b);
+    if (!bcda_batch_count(b)) {
+        c->row = b->rows;
+        return 0;
+    }
+    enter(d);
+    answer = ((bcda_batch_cb)r->cb)(d->job, b, r->userdata);
+    rc = leave(d, answer, 1, "on_batch", err);
+    if (rc == 0)
+        b->consumed = b->rows;
+    *d->resources += (int64_t)(b->consumed - before);
+    c->row = b->consumed;
+    return rc;
+}
+
+int bcda__deliver(const struct bcda__delivery *d, struct bcda_batch *b, struct bcda__cursor *c,
+                  int *line_failed, struct bcda_error *err)
+{
+    int rc = 0;
+
+    *line_failed = 0;
+    if (!d->is_error && d->handlers->at[BCDA__ON_BATCH] && c->row < b->rows)
+        rc = give_batch(d, b, c, err);
+    while (!rc && (c->row < b->rows || c->bad < b->bad_count))
+        rc = give_next(d, b, c, line_failed, err);
+    return rc;
+}

@@ -1,0 +1,43 @@
+/* Walks a batch and calls the host: the one place where data callbacks run. */
+#ifndef BCDA_CLIENT_DELIVER_H
+#define BCDA_CLIENT_DELIVER_H
+
+#include "base/err.h"
+#include "client/handlers.h"
+#include "codec/batch.h"
+
+struct bcda_file;
+
+/* Where data goes, and what is counted on the way. */
+struct bcda__delivery {
+    bcda_job *job; /* NULL for a decoder by itself: then there is no pause */
+    const struct bcda_handlers *handlers;
+    int is_error;                  /* lines are OperationOutcomes: on_server_issue */
+    int64_t bad_max;               /* BCDA_OPT_BAD_LINES_MAX */
+    int64_t *resources;            /* of the file or decoder */
+    int64_t *bad_file;             /* bad lines of the file; may be NULL */
+    int64_t *bad_all;              /* of the job or decoder, held against bad_max */
+    int64_t *issues;               /* by severity; may be NULL */
+    int (*interrupted)(void *ctx); /* after every callback: a code ends the walk; may be NULL */
+    void (*enter)(void *ctx);      /* around every callback; may be NULL */
+    void (*leave)(void *ctx);
+    void *ctx;
+};
+
+/* How far the walk has come, so that it can go on after a pause. */
+struct bcda__cursor {
+    size_t row, bad;
+};
+
+enum { BCDA__DELIVERED = 0, BCDA__HELD = 1 };
+
+/* DELIVERED: all of it. HELD: a callback said PAUSE; `c` tells where to go on. Negative:
+ * BCDA_ERR_STOPPED or _CALLBACK (the host ends everything), what `interrupted` gave, or the code of
+ * a bad line that is not borne, with *line_failed set: the file is over. `err` is filled. */
+int bcda__deliver(const struct bcda__delivery *d, struct bcda_batch *b, struct bcda__cursor *c,
+                  int *line_failed, struct bcda_error *err);
+
+/* What a callback's answer means: 0 to go on, BCDA__HELD, or a code with `err` filled. */
+int bcda__callback_result(int answer, int may_pause, const char *name, struct bcda_error *err);
+
+#endif

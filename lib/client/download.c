@@ -1,0 +1,509 @@
+#include "client/download.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "codec/decoder.h"
+
+struct bcda__download {
+    bcda_job *job;
+    struct bcda_file *file;
+    struct bcda__download *prev, *next;
+    int mark;
+
+    struct bcda__secret key; /* of the file; unset = plain */
+    struct bcda__call *call;
+    struct bcda__decoder *decoder;
+    struct bcda__timer flush; /* lines do not wait for ever for their batch to fill */
+    struct bcda_batch *batch; /* on its way to the host */
+    struct bcda__cursor cursor;
+    int delivered; /* the host has seen something of the file */
+
+    int ended; /* nothing more comes from the network */
+    int code;  /* why the file failed */
+    struct bcda_error err;
+    int condemned; /* a bad line failed the file, whose end is still read for its check */
+};
+
+static void go_on(struct bcda__download *d);
+
+/* ---- the end ---- */
+
+static void unlink_download(struct bcda__download *d)
+{
+    if (d->prev)
+        d->prev->next = d->next;
+    else
+        d->job->downloads = d->next;
+    if (d->next)
+        d->next->prev = d->prev;
+    d->job->s->downloads--;
+}
+
+static void free_download(struct bcda__download *d)
+{
+    bcda__call_free(d->call);
+    bcda__timer_clear(&d->flush);
+    bcda__decoder_free(d->decoder);
+    bcda_batch_unref(d->batch);
+    bcda__secret_free(&d->key);
+    bcda__free(d);
+}
+
+static void set_verdict(struct bcda__download *d)
+{
+    struct bcda_file *f = d->file;
+
+    if (!d->code) {
+        f->verdict = f->bad_lines ? BCDA_VERDICT_COMPLETE_BAD_LINES : BCDA_VERDICT_COMPLETE;
+        return;
+    }
+    if (!d->err.file[0])
+        bcda__text_copy(d->err.file, sizeof d->err.file, f->entry->name);
+    f->verdict = BCDA_VERDICT_FAILED;
+    f->error = bcda_error_ref(&d->err); /* a copy */
+}
+
+/* The verdict is told and the download gone. The job may have ended when it returns. */
+static void conclude(struct bcda__download *d)
+{
+    bcda_job *job = d->job;
+    struct bcda_file *f = d->file;
+
+    set_verdict(d);
+    unlink_download(d);
+    free_download(d);
+    bcda__log(&job->s->log, f->verdict == BCDA_VERDICT_FAILED ? BCDA_LOG_WARNING : BCDA_LOG_INFO,
+              "client", "file %zu ended: %s", f->index, bcda_error_name(bcda_error_code(f->error)));
+    bcda__job_file_ended(job, f);
+}
+
+void bcda__download_abort(struct bcda__download *d, const struct bcda_error *err)
+{
+    bcda_job *job = d->job;
+    struct bcda_file *f = d->file;
+
+    d->code = err->code;
+    bcda__err_copy(&d->err, err);
+    set_verdict(d);
+    unlink_download(d);
+    free_download(d);
+    (void)bcda__job_tell_file(job, f,
+                              BCDA_FILE_END); /* ended already: its answer changes nothing */
+}
+
+/* ---- delivery ---- */
+
+static int interrupted(void *ctx)
+{
+    const struct bcda__download *d = ctx;
+
+    return d->job->cancel_wanted || d->job->s->closing;
+}
+
+static void enter(void *ctx)
+{
+    bcda__session_enter_callback(((struct bcda__download *)ctx)->job->s);
+}
+
+static void leave(void *ctx)
+{
+    bcda__session_leave_callback(((struct bcda__download *)ctx)->job->s);
+}
+
+static void count(struct bcda__download *d)
+{
+    bcda_job *job = d->job;
+    int64_t bytes = d->decoder ? bcda__decoder_bytes(d->decoder) : 0;
+
+    job->bytes += bytes - d->file->bytes;
+    job->s->stat[BCDA_STAT_BYTES_DECODED] += bytes - d->file->bytes;
+    d->file->bytes = bytes;
+    bcda__job_touch(job);
+}
+
+/* A bad line that is not borne. Where the end of the file can tell whether the bytes were altered,
+ * it is still read; what was already found out is kept for the case that they were not. */
+static void fail_line(struct bcda__download *d, int code)
+{
+    bcda_batch_unref(d->batch);
+    d->batch = NULL;
+    d->code = code;
+    if (!d->ended && bcda__decoder_verifies(d->decoder)) {
+        d->condemned = 1;
+        bcda__decoder_condemn(d->decoder);
+        return;
+    }
+    d->ended = 1;
+    bcda__decoder_condemn(d->decoder);
+}
+
+/* Gives the batch to the host. 1: given. 0: it waits (pause, or the pull door). -1: the job has
+ * ended, and this download is gone. */
+static int deliver(struct bcda__download *d)
+{
+    bcda_job *job = d->job;
+    struct bcda__delivery to = {0};
+    int64_t before = d->file->resources;
+    int rc, line_failed;
+
+    if (job->pull || job->paused)
+        return 0;
+    to.job = job;
+    to.handlers = &job->handlers;
+    to.is_error = d->file->entry->is_error;
+    to.bad_max = bcda__session_option(job->s, BCDA_OPT_BAD_LINES_MAX);
+    to.resources = &d->file->resources;
+    to.bad_file = &d->file->bad_lines;
+    to.bad_all = &job->bad_lines;
+    to.issues = job->issues;
+    to.interrupted = interrupted;
+    to.enter = enter;
+    to.leave = leave;
+    to.ctx = d;
+    d->delivered = 1;
+    rc = bcda__deliver(&to, d->batch, &d->cursor, &line_failed, &d->err);
+    job->resources += d->file->resources - before;
+    job->s->stat[BCDA_STAT_RESOURCES] += d->file->resources - before;
+    if (rc == BCDA__HELD) {
+        job->paused = 1;
+        return 0;
+    }
+    if (rc < 0 && !line_failed) {
+        struct bcda_error err = d->err;
+
+        bcda__job_end(job, rc, &err);
+        return -1;
+    }
+    if (line_failed) {
+        fail_line(d, rc);
+        return 1;
+    }
+    bcda__decoder_give_back(d->decoder, d->batch);
+    d->batch = NULL;
+    return 1;
+}
+
+/* What the decoder has gathered becomes the batch at hand. 0 or a code. */
+static int take(struct bcda__download *d)
+{
+    int rc = bcda__decoder_take(d->decoder, &d->batch);
+
+    bcda__timer_clear(&d->flush);
+    memset(&d->cursor, 0, sizeof d->cursor);
+    if (rc)
+        return bcda__err_set(&d->err, rc, "%s: %s", d->file->entry->name, bcda_error_string(rc));
+    d->batch->owner = bcda__files_ref(d->job->files);
+    d->batch->owner_unref = bcda__files_unref;
+    d->batch->file = d->file;
+    d->batch->name = d->file->entry->name;
+    return 0;
+}
+
+static void stop_network(struct bcda__download *d)
+{
+    bcda__call_free(d->call);
+    d->call = NULL;
+    d->ended = 1;
+}
+
+static void fail(struct bcda__download *d, int code)
+{
+    d->code = code;
+    stop_network(d);
+}
+
+/* 1 where a batch is at hand now; 0 where there is none, or no memory for it, which fails the file.
+ */
+static int take_rest(struct bcda__download *d)
+{
+    int rc;
+
+    if (!bcda__decoder_has_batch(d->decoder))
+        return 0;
+    rc = take(d);
+    if (rc)
+        fail(d, rc);
+    return !rc;
+}
+
+/* All checks of the whole file, once its bytes are here. 1: a batch must be given first. */
+static int check_whole(struct bcda__download *d)
+{
+    struct bcda_error err;
+    int rc = bcda__decoder_finish(d->decoder, &err);
+
+    if (rc == BCDA_ERR_AGAIN)
+        return 1;
+    if (rc) { /* altered bytes say more than the bad line they made */
+        d->code = rc;
+        bcda__err_copy(&d->err, &err);
+    }
+    return 0;
+}
+
+/* Does what can be done without more bytes. 0: this download, or the whole job, is gone. */
+static int settle(struct bcda__download *d)
+{
+    for (;;) {
+        if (d->batch) {
+            int given = deliver(d);
+
+            if (given <= 0)
+                return given == 0;
+            continue;
+        }
+        if (!d->ended)
+            return 1;
+        if (!d->decoder) {
+            conclude(d);
+            return 0;
+        }
+        if (!d->code || d->condemned) {
+            int first = check_whole(d);
+
+            d->condemned = 0;
+            if (first && take_rest(d))
+                continue;
+        }
+        count(d);
+        if (take_rest(d))
+            continue;
+        conclude(d);
+        return 0;
+    }
+}
+
+static void flush(void *ctx)
+{
+    struct bcda__download *d = ctx;
+
+    if (d->batch || d->job->paused)
+        return;
+    (void)take_rest(d);
+    go_on(d);
+}
+
+/* Settles, and asks for more bytes. */
+static void go_on(struct bcda__download *d)
+{
+    if (settle(d) && !d->batch && d->call)
+        bcda__call_wake(d->call);
+}
+
+void bcda__download_advance(struct bcda__download *d)
+{
+    go_on(d);
+}
+
+/* ---- what the call tells ---- */
+
+static int is_gzip(const char *encoding)
+{
+    return bcda__text_equal_nocase(encoding, strlen(encoding), "gzip") ||
+           bcda__text_equal_nocase(encoding, strlen(encoding), "x-gzip");
+}
+
+static int on_head(void *ctx, struct bcda__call *call)
+{
+    struct bcda__download *d = ctx;
+    const struct bcda__transfer *t = bcda__call_transfer(call);
+    const char *encoding = bcda__transfer_header(t, "Content-Encoding");
+    const bcda_session *s = d->job->s;
+    struct bcda__decoder_options o = {0};
+
+    o.name = d->file->entry->name;
+    o.gzip = is_gzip(encoding);
+    if (encoding[0] && !o.gzip && !bcda__text_equal_nocase(encoding, strlen(encoding), "identity"))
+        return BCDA_ERR_HTTP;
+    o.key = (const uint8_t *)d->key.data;
+    o.line_max = (size_t)bcda__session_option(s, BCDA_OPT_LINE_MAX);
+    o.depth_max = (int)bcda__session_option(s, BCDA_OPT_JSON_DEPTH_MAX);
+    o.batch_size = (size_t)bcda__session_option(s, BCDA_OPT_BATCH_SIZE);
+    o.fields = d->job->fields;
+    d->file->expected = bcda__transfer_content_length(t);
+    return bcda__decoder_new(&d->decoder, &o, &d->err);
+}
+
+static size_t on_data(void *ctx, const uint8_t *data, size_t len)
+{
+    struct bcda__download *d = ctx;
+    size_t total = 0, used;
+    int rc = 0;
+
+    while (!d->batch && !d->job->paused) {
+        rc = bcda__decoder_write(d->decoder, data + total, len - total, &used, &d->err);
+        total += used;
+        d->file->received += (int64_t)used;
+        d->job->received += (int64_t)used;
+        if (!rc && !bcda__decoder_is_full(d->decoder))
+            break;
+        if (!rc)
+            rc = take(d);
+        if (rc)
+            fail(d, rc);
+        if (!settle(d))
+            return BCDA__CALL_GONE;
+        if (d->ended)
+            return BCDA__CALL_GONE; /* the batch of a failed file waits for the host */
+    }
+    count(d);
+    if (bcda__decoder_has_batch(d->decoder) && !d->flush.set)
+        bcda__timer_set(d->job->s->engine, &d->flush,
+                        bcda__session_option(d->job->s, BCDA_OPT_BATCH_DELAY_MS), flush, d);
+    return total;
+}
+
+/* The body broke off: as long as the host has seen nothing of it, it may begin again. */
+static int on_restart(void *ctx)
+{
+    struct bcda__download *d = ctx;
+
+    if (d->delivered || d->batch)
+        return 0;
+    d->job->received -= d->file->received;
+    d->job->bytes -= d->file->bytes;
+    d->file->received = d->file->bytes = 0;
+    bcda__timer_clear(&d->flush);
+    bcda__decoder_free(d->decoder);
+    d->decoder = NULL;
+    return 1;
+}
+
+static void on_end(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
+                   const struct bcda_error *err)
+{
+    struct bcda__download *d = ctx;
+
+    (void)answer;
+    if (verdict != BCDA__OK && (!d->code || !d->condemned)) {
+        d->code = err->code;
+        bcda__err_copy(&d->err, err);
+    }
+    if (verdict != BCDA__OK)
+        d->condemned = 0; /* its end never came: the bad line is what is known */
+    stop_network(d);
+    if (!d->decoder && !d->code) /* a 200 without a body has no data, but a head */
+        d->code = bcda__err_set(&d->err, BCDA_ERR_HTTP, "the answer has no head");
+    (void)settle(d);
+}
+
+/* ---- the beginning ---- */
+
+static int open_key(struct bcda__download *d)
+{
+    const struct bcda__entry *e = d->file->entry;
+    int rc;
+
+    if (!e->key)
+        return 0;
+    if (bcda__secret_set(&d->key, NULL, BCDA__GCM_KEY))
+        return bcda__err_nomem(&d->err);
+    rc = bcda__config_unwrap(d->job->s->config, e->key, e->name, (uint8_t *)d->key.data, &d->err);
+    return rc;
+}
+
+static int open_call(struct bcda__download *d)
+{
+    bcda_session *s = d->job->s;
+    struct bcda__call_spec spec = {0};
+    struct bcda__buf url;
+    int same, rc;
+
+    bcda__buf_init(&url, 64 * 1024);
+    rc = bcda__session_adopt_url(s, d->file->entry->url, &url, &same, &d->err);
+    if (rc)
+        goto out;
+    spec.what = "file";
+    spec.method = "GET";
+    spec.url = url.data;
+    spec.accept = "application/fhir+ndjson";
+    /* One header that is exactly "gzip": in 2020 to 2024 nothing else was heard (bcda-api 6.1). An
+     * encrypted file does not shrink. */
+    if (bcda__session_option(s, BCDA_OPT_GZIP) && !d->file->entry->key)
+        spec.accept_encoding = "gzip";
+    spec.with_token = d->job->files->manifest->requires_access_token;
+    spec.judge = bcda__answer_file;
+    spec.body_max = (size_t)bcda__session_option(s, BCDA_OPT_ANSWER_MAX);
+    spec.head = on_head;
+    spec.data = on_data;
+    spec.restart = on_restart;
+    spec.end = on_end;
+    spec.ctx = d;
+    rc = bcda__call_new(&d->call, s, &spec);
+    if (rc)
+        bcda__err_set(&d->err, rc, "%s", bcda_error_string(rc));
+out:
+    bcda__buf_free(&url);
+    return rc;
+}
+
+void bcda__download_start(bcda_job *job, struct bcda_file *file)
+{
+    struct bcda__download *d = bcda__calloc(1, sizeof *d);
+    struct bcda_error err;
+    int rc;
+
+    if (!d) {
+        bcda__job_end(job, bcda__err_nomem(&err), &err);
+        return;
+    }
+    d->job = job;
+    d->file = file;
+    bcda__err_clear(&d->err);
+    d->next = job->downloads;
+    if (d->next)
+        d->next->prev = d;
+    job->downloads = d;
+    job->s->downloads++;
+    if (bcda__job_tell_file(job, file, BCDA_FILE_BEGIN))
+        return; /* the job has ended, and with it this */
+    rc = open_key(d);
+    if (!rc)
+        rc = open_call(d);
+    if (rc) {
+        fail(d, rc);
+        conclude(d);
+    }
+}
+
+struct bcda__download *bcda__download_next(const struct bcda__download *d)
+{
+    return d->next;
+}
+
+int bcda__download_has_batch(const struct bcda__download *d)
+{
+    return d->batch != NULL;
+}
+
+struct bcda_batch *bcda__download_take_batch(struct bcda__download *d)
+{
+    struct bcda_batch *b = d->batch;
+    int64_t rows = (int64_t)b->rows, bad = (int64_t)b->bad_count;
+    int64_t max = bcda__session_option(d->job->s, BCDA_OPT_BAD_LINES_MAX);
+
+    d->batch = NULL;
+    d->delivered = 1;
+    d->file->resources += rows;
+    d->file->bad_lines += bad;
+    d->job->resources += rows;
+    d->job->bad_lines += bad;
+    d->job->s->stat[BCDA_STAT_RESOURCES] += rows;
+    if (bad && max >= 0 && d->job->bad_lines > max && !d->code) {
+        bcda__bad_line_error(&b->bad[0], d->file->entry->name, &d->err);
+        fail_line(d, max > 0 ? BCDA_ERR_BAD_LINES : b->bad[0].code);
+    }
+    return b;
+}
+
+void bcda__download_mark(struct bcda__download *d, int mark)
+{
+    d->mark = mark;
+}
+
+int bcda__download_is_marked(const struct bcda__download *d)
+{
+    return d->mark;
+}

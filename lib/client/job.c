@@ -1,0 +1,682 @@
+#include "client/job.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "client/download.h"
+#include "protocol/retry.h"
+
+enum {
+    EMPTY_WINDOW_MS = 10000, /* how soon after the start an empty manifest is not believed yet */
+    EMPTY_ASKS = 3,
+    PROGRESS_MS = 100,
+};
+
+static void poll_status(void *ctx);
+
+/* ---- telling the host ---- */
+
+/* 0, or the job has been ended. */
+static int answer(bcda_job *job, int given, const char *name)
+{
+    struct bcda_error err;
+    int rc = bcda__callback_result(given, 0, name, &err);
+
+    if (job->ended)
+        return 1; /* it is on its way out: the answer changes nothing */
+    if (!rc && (job->cancel_wanted || job->s->closing))
+        rc = bcda__err_set(&err, BCDA_ERR_CANCELLED, "the job was cancelled");
+    if (rc)
+        bcda__job_end(job, rc, &err);
+    return rc != 0;
+}
+
+static int set_state(bcda_job *job, int state)
+{
+    const struct bcda__registration *r = job->handlers.at[BCDA__ON_STATE];
+    int given = BCDA_CONTINUE;
+
+    if (job->state == state)
+        return 0;
+    job->state = state;
+    if (r && !job->s->forked) {
+        bcda__session_enter_callback(job->s);
+        given = ((bcda_state_cb)r->cb)(job, state, r->userdata);
+        bcda__session_leave_callback(job->s);
+    }
+    return answer(job, given, "on_state");
+}
+
+int bcda__job_tell_file(bcda_job *job, const struct bcda_file *file, int event)
+{
+    const struct bcda__registration *r = job->handlers.at[BCDA__ON_FILE];
+    int given = BCDA_CONTINUE;
+
+    if (r && !job->s->forked) {
+        bcda__session_enter_callback(job->s);
+        given = ((bcda_file_cb)r->cb)(job, file, event, r->userdata);
+        bcda__session_leave_callback(job->s);
+    }
+    return answer(job, given, "on_file");
+}
+
+static void tell_progress(void *ctx)
+{
+    bcda_job *job = ctx;
+    const struct bcda__registration *r = job->handlers.at[BCDA__ON_PROGRESS];
+    int given;
+
+    bcda__session_enter_callback(job->s);
+    given = ((bcda_progress_cb)r->cb)(job, r->userdata);
+    bcda__session_leave_callback(job->s);
+    (void)answer(job, given, "on_progress");
+}
+
+void bcda__job_touch(bcda_job *job)
+{
+    if (job->handlers.at[BCDA__ON_PROGRESS] && !job->progress.set && !job->ended)
+        bcda__timer_set(job->s->engine, &job->progress, PROGRESS_MS, tell_progress, job);
+}
+
+/* ---- the end ---- */
+
+static void unlink_job(bcda_job *job)
+{
+    bcda_session *s = job->s;
+
+    if (job->prev)
+        job->prev->next = job->next;
+    else
+        s->jobs = job->next;
+    if (job->next)
+        job->next->prev = job->prev;
+    else
+        s->jobs_last = job->prev;
+}
+
+static void stop_everything(bcda_job *job)
+{
+    bcda__call_free(job->call);
+    job->call = NULL;
+    bcda__timer_clear(&job->poll);
+    bcda__timer_clear(&job->deadline);
+    bcda__timer_clear(&job->progress);
+    bcda__timer_clear(&job->poke);
+    bcda__manifest_parser_free(job->parser);
+    job->parser = NULL;
+    while (job->downloads)
+        bcda__download_abort(job->downloads, &job->err);
+}
+
+/* A place to download has become free. */
+static void poke_all(bcda_session *s)
+{
+    bcda_job *job;
+
+    for (job = s->jobs; job; job = job->next)
+        bcda__job_poke(job);
+}
+
+void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
+{
+    bcda_session *s = job->s;
+    const struct bcda__registration *r = job->handlers.at[BCDA__ON_DONE];
+
+    if (job->ended)
+        return;
+    job->ended = 1;
+    job->result = code;
+    if (code)
+        bcda__err_copy(&job->err, err);
+    bcda__log(&s->log, code ? BCDA_LOG_WARNING : BCDA_LOG_INFO, "client", "job ended: %s",
+              bcda_error_name(code));
+    stop_everything(job);
+    (void)set_state(job, code ? BCDA_JOB_FAILED : BCDA_JOB_DONE);
+    if (r && !s->forked) {
+        bcda__session_enter_callback(s);
+        ((bcda_done_cb)r->cb)(job, code, r->userdata);
+        bcda__session_leave_callback(s);
+    }
+    unlink_job(job);
+    job->s = NULL;
+    bcda__handlers_drop(&job->handlers);
+    job->next = s->ended; /* frames below may still look at it: unref when the step unwinds */
+    s->ended = job;
+    poke_all(s);
+}
+
+static void fail(bcda_job *job, const struct bcda_error *err)
+{
+    struct bcda_error copy;
+
+    bcda__err_copy(&copy, err); /* `err` may be part of what the end frees */
+    bcda__job_end(job, copy.code, &copy);
+}
+
+static void fail_nomem(bcda_job *job)
+{
+    struct bcda_error err;
+
+    bcda__err_nomem(&err);
+    bcda__job_end(job, BCDA_ERR_NOMEM, &err);
+}
+
+static void out_of_time(void *ctx)
+{
+    bcda_job *job = ctx;
+    struct bcda_error err;
+
+    bcda__err_set(&err, BCDA_ERR_JOB_TIMEOUT,
+                  "the job has run for %lld ms (BCDA_OPT_JOB_TIMEOUT_MS); go on with "
+                  "bcda_job_attach(), the server keeps files for a day",
+                  (long long)bcda__session_option(job->s, BCDA_OPT_JOB_TIMEOUT_MS));
+    bcda__job_end(job, BCDA_ERR_JOB_TIMEOUT, &err);
+}
+
+/* ---- files ---- */
+
+static void all_files_ended(bcda_job *job)
+{
+    if (job->file_err.code)
+        fail(job, &job->file_err);
+    else
+        bcda__job_end(job, 0, NULL);
+}
+
+static void skip_done(bcda_job *job)
+{
+    size_t i;
+
+    for (i = 0; i < job->files->count; i++) {
+        struct bcda_file *f = &job->files->at[i];
+
+        if (bcda__texts_has(&job->done, f->entry->name)) {
+            f->verdict = BCDA_VERDICT_SKIPPED;
+            job->files_ended++;
+        }
+    }
+}
+
+/* Data files first: what the server has to report comes last. */
+static struct bcda_file *next_file(bcda_job *job)
+{
+    size_t n = job->files->count;
+
+    for (; job->next_file < 2 * n; job->next_file++) {
+        struct bcda_file *f = &job->files->at[job->next_file % n];
+
+        if (f->verdict == BCDA_VERDICT_NONE && f->entry->is_error == (job->next_file >= n)) {
+            job->next_file++;
+            return f;
+        }
+    }
+    return NULL;
+}
+
+void bcda__job_pump(bcda_job *job)
+{
+    int64_t most = bcda__session_option(job->s, BCDA_OPT_PARALLEL);
+    struct bcda_file *f;
+
+    if (job->state != BCDA_JOB_DOWNLOADING)
+        return;
+    while (!job->ended && !job->paused && job->s->downloads < most && (f = next_file(job)))
+        bcda__download_start(job, f);
+    if (!job->ended && job->files_ended == job->files->count)
+        all_files_ended(job);
+}
+
+void bcda__job_file_ended(bcda_job *job, const struct bcda_file *file)
+{
+    job->files_ended++;
+    if (file->verdict == BCDA_VERDICT_FAILED) {
+        if (!job->file_err.code && file->error)
+            bcda__err_copy(&job->file_err, file->error);
+    } else if (bcda__texts_add(&job->done, file->entry->name, strlen(file->entry->name))) {
+        fail_nomem(job);
+        return;
+    }
+    if (bcda__job_tell_file(job, file, BCDA_FILE_END))
+        return;
+    bcda__job_touch(job);
+    bcda__job_poke(job); /* not from here: the next file may end at once, and so on, ever deeper */
+}
+
+/* ---- the manifest ---- */
+
+static int is_too_early(bcda_job *job)
+{
+    int64_t age = bcda__engine_now(job->s->engine) - job->begun_ms;
+
+    return job->kickoff_url && job->files->count == 0 && age < EMPTY_WINDOW_MS &&
+           job->empties < EMPTY_ASKS;
+}
+
+static void take_manifest(bcda_job *job)
+{
+    struct bcda__manifest *m;
+    struct bcda_error err;
+    int rc = bcda__manifest_parser_finish(job->parser, &m, &err);
+
+    bcda__manifest_parser_free(job->parser);
+    job->parser = NULL;
+    if (rc) {
+        bcda__err_context(&err, "the manifest of the job");
+        fail(job, &err);
+        return;
+    }
+    bcda__files_unref(job->files);
+    job->files = NULL;
+    rc = bcda__files_new(&job->files, m);
+    bcda__manifest_unref(m);
+    if (rc) {
+        fail_nomem(job);
+        return;
+    }
+    if (is_too_early(job)) { /* a server of 2019 could say so of a job just begun (bcda-api 5.1) */
+        job->empties++;
+        bcda__timer_set(job->s->engine, &job->poll, 1000, poll_status, job);
+        return;
+    }
+    skip_done(job);
+    if (!set_state(job, BCDA_JOB_DOWNLOADING))
+        bcda__job_pump(job);
+}
+
+/* ---- status ---- */
+
+static int on_status_head(void *ctx, struct bcda__call *call)
+{
+    bcda_job *job = ctx;
+
+    (void)call;
+    bcda__manifest_parser_free(job->parser);
+    job->parser = NULL;
+    job->manifest_bytes = 0;
+    bcda__err_clear(&job->parse_err);
+    return bcda__manifest_parser_new(
+        &job->parser, (size_t)bcda__session_option(job->s, BCDA_OPT_MANIFEST_ENTRIES_MAX));
+}
+
+static size_t on_status_data(void *ctx, const uint8_t *data, size_t len)
+{
+    bcda_job *job = ctx;
+    int64_t max = bcda__session_option(job->s, BCDA_OPT_MANIFEST_MAX);
+    int rc = 0;
+
+    job->manifest_bytes += (int64_t)len;
+    if (job->manifest_bytes > max)
+        rc =
+            bcda__err_set(&job->parse_err, BCDA_ERR_BODY_TOO_LARGE,
+                          "the manifest passes %lld bytes (BCDA_OPT_MANIFEST_MAX)", (long long)max);
+    if (!rc)
+        rc = bcda__manifest_parser_write(job->parser, data, len, &job->parse_err);
+    if (!rc)
+        return len;
+    if (rc != BCDA_ERR_BODY_TOO_LARGE)
+        bcda__err_context(&job->parse_err, "the manifest of the job");
+    fail(job, &job->parse_err);
+    return BCDA__CALL_GONE;
+}
+
+static int on_status_restart(void *ctx)
+{
+    (void)ctx;
+    return 1; /* the manifest is read anew */
+}
+
+static void take_progress(bcda_job *job, const struct bcda__answer *a)
+{
+    bcda__text_copy(job->progress_text, sizeof job->progress_text, a->x_progress);
+    bcda__text_one_line(job->progress_text);
+    job->percent = bcda__progress_percent(a->x_progress);
+    bcda__job_touch(job);
+}
+
+static void on_status(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
+                      const struct bcda_error *err)
+{
+    bcda_job *job = ctx;
+    struct bcda__call *call = job->call;
+    int64_t asked;
+
+    job->call = NULL;
+    if (verdict == BCDA__FAIL) {
+        fail(job, err);
+    } else if (verdict == BCDA__WAIT) {
+        take_progress(job, a);
+        asked = bcda__retry_after(a->retry_after, bcda__engine_wall(job->s->engine));
+        bcda__timer_set(job->s->engine, &job->poll,
+                        bcda__poll_delay(++job->polls, asked,
+                                         bcda__session_option(job->s, BCDA_OPT_POLL_MAX_MS),
+                                         bcda__session_option(job->s, BCDA_OPT_RETRY_AFTER_MAX_MS)),
+                        poll_status, job);
+    } else {
+        take_manifest(job);
+    }
+    bcda__call_free(call);
+}
+
+static void poll_status(void *ctx)
+{
+    bcda_job *job = ctx;
+    struct bcda__call_spec spec = {0};
+
+    spec.what = "job status";
+    spec.method = "GET";
+    spec.url = job->url;
+    spec.accept = "application/fhir+json";
+    spec.with_token = 1;
+    spec.judge = bcda__answer_status;
+    spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
+    spec.head = on_status_head;
+    spec.data = on_status_data;
+    spec.restart = on_status_restart;
+    spec.end = on_status;
+    spec.ctx = job;
+    if (bcda__call_new(&job->call, job->s, &spec))
+        fail_nomem(job);
+}
+
+/* ---- kick-off ---- */
+
+static int set_url(bcda_job *job, const char *url)
+{
+    struct bcda__url u;
+    size_t len;
+
+    bcda__free(job->url);
+    job->url = bcda__strdup(url);
+    if (!job->url)
+        return BCDA_ERR_NOMEM;
+    if (!bcda__url_parse(job->url, &u)) {
+        bcda__url_last_segment(&u, &job->id, &len);
+        if (job->id[len]) /* a query follows: the id would not end there */
+            job->id = "";
+    }
+    return 0;
+}
+
+/* The server has accepted the job; where it is to be asked for is checked before a token goes
+ * there. */
+static int accept_location(bcda_job *job, const char *location, struct bcda_error *err)
+{
+    struct bcda__buf url;
+    int same, rc;
+
+    bcda__buf_init(&url, 64 * 1024);
+    rc = bcda__session_adopt_url(job->s, location, &url, &same, err);
+    if (!rc && !same)
+        rc = bcda__err_set(err, BCDA_ERR_ORIGIN,
+                           "the server names a status URL of another origin, which may not get the "
+                           "token");
+    if (!rc && set_url(job, url.data))
+        rc = bcda__err_nomem(err);
+    bcda__buf_free(&url);
+    return rc;
+}
+
+static void on_kickoff(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
+                       const struct bcda_error *err)
+{
+    bcda_job *job = ctx;
+    struct bcda__call *call = job->call;
+    struct bcda_error own;
+
+    job->call = NULL;
+    if (verdict != BCDA__OK)
+        fail(job, err);
+    else if (accept_location(job, a->content_location, &own))
+        fail(job, &own);
+    else if (!set_state(job, BCDA_JOB_RUNNING))
+        bcda__timer_set(job->s->engine, &job->poll, bcda__poll_delay(0, -1, 1000, 1000),
+                        poll_status, job);
+    bcda__call_free(call);
+}
+
+static void kick_off(bcda_job *job)
+{
+    struct bcda__call_spec spec = {0};
+
+    spec.what = "kick-off";
+    spec.method = "GET";
+    spec.url = job->kickoff_url;
+    spec.accept = "application/fhir+json"; /* exactly, and nothing else (bcda-api 4.1) */
+    spec.prefer = "respond-async";
+    spec.with_token = 1;
+    spec.judge = bcda__answer_kickoff;
+    spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
+    spec.end = on_kickoff;
+    spec.ctx = job;
+    if (bcda__call_new(&job->call, job->s, &spec))
+        fail_nomem(job);
+}
+
+static void begin(void *ctx)
+{
+    bcda_job *job = ctx;
+
+    bcda__timer_set(job->s->engine, &job->deadline,
+                    bcda__session_option(job->s, BCDA_OPT_JOB_TIMEOUT_MS), out_of_time, job);
+    if (job->kickoff_url) {
+        if (!set_state(job, BCDA_JOB_STARTING))
+            kick_off(job);
+    } else if (!set_state(job, BCDA_JOB_RUNNING)) {
+        poll_status(job);
+    }
+}
+
+/* ---- what the host asks for ---- */
+
+static void advance_downloads(bcda_job *job)
+{
+    struct bcda__download *d;
+
+    for (d = job->downloads; d; d = bcda__download_next(d))
+        bcda__download_mark(d, 1);
+    do { /* the list may change with every step */
+        for (d = job->downloads; d && !bcda__download_is_marked(d); d = bcda__download_next(d))
+            ;
+        if (d) {
+            bcda__download_mark(d, 0);
+            bcda__download_advance(d);
+        }
+    } while (d && !job->ended);
+}
+
+static void poked(void *ctx)
+{
+    bcda_job *job = ctx;
+    struct bcda_error err;
+
+    if (job->cancel_wanted) {
+        bcda__err_set(&err, BCDA_ERR_CANCELLED, "the job was cancelled");
+        bcda__job_end(job, BCDA_ERR_CANCELLED, &err);
+        return;
+    }
+    if (!job->paused)
+        advance_downloads(job);
+    if (!job->ended)
+        bcda__job_pump(job);
+}
+
+void bcda__job_poke(bcda_job *job)
+{
+    if (!job->ended && !job->poke.set)
+        bcda__timer_set(job->s->engine, &job->poke, 0, poked, job);
+}
+
+int bcda__job_is_waiting(const bcda_job *job)
+{
+    const struct bcda__download *d;
+
+    if (!job->pull || job->paused)
+        return 0;
+    for (d = job->downloads; d; d = bcda__download_next(d))
+        if (bcda__download_has_batch(d))
+            return 1;
+    return 0;
+}
+
+int bcda__job_is_idle(const bcda_job *job)
+{
+    return job->paused && job->state == BCDA_JOB_DOWNLOADING && !job->poke.set;
+}
+
+/* ---- making ---- */
+
+static int copy_request(bcda_job *job, const char *kickoff_url, const char *status_url,
+                        const bcda_export *x)
+{
+    if (kickoff_url && !(job->kickoff_url = bcda__strdup(kickoff_url)))
+        return BCDA_ERR_NOMEM;
+    if (status_url && set_url(job, status_url))
+        return BCDA_ERR_NOMEM;
+    return bcda__field_set_copy(&job->fields, x ? x->fields : NULL);
+}
+
+static void free_job(bcda_job *job)
+{
+    bcda__handlers_drop(&job->handlers);
+    bcda__field_set_free(job->fields);
+    bcda__free(job->kickoff_url);
+    bcda__free(job->url);
+    bcda__texts_free(&job->done);
+    bcda__files_unref(job->files);
+    bcda__free(job);
+}
+
+int bcda__job_create(bcda_job **out, bcda_session *s, const char *kickoff_url,
+                     const char *status_url, const bcda_export *x, const bcda_handlers *handlers,
+                     struct bcda__texts *done)
+{
+    bcda_job *job = bcda__calloc(1, sizeof *job);
+
+    if (!job)
+        return BCDA_ERR_NOMEM;
+    atomic_init(&job->refs, 1);
+    job->result = BCDA_ERR_AGAIN;
+    job->percent = -1;
+    job->id = "";
+    bcda__err_clear(&job->err);
+    bcda__err_clear(&job->file_err);
+    if (copy_request(job, kickoff_url, status_url, x)) {
+        free_job(job);
+        return BCDA_ERR_NOMEM;
+    }
+    if (done) {
+        job->done = *done;
+        memset(done, 0, sizeof *done);
+    }
+    bcda__handlers_copy(&job->handlers, handlers);
+    job->pull = !job->handlers.at[BCDA__ON_RESOURCE] && !job->handlers.at[BCDA__ON_BATCH];
+    job->s = s;
+    job->begun_ms = bcda__engine_now(s->engine);
+    job->prev = s->jobs_last;
+    if (job->prev)
+        job->prev->next = job;
+    else
+        s->jobs = job;
+    s->jobs_last = job;
+    bcda__timer_set(s->engine, &job->poll, 0, begin, job);
+    *out = job;
+    return 0;
+}
+
+bcda_job *bcda_job_ref(bcda_job *job)
+{
+    if (job)
+        atomic_fetch_add(&job->refs, 1);
+    return job;
+}
+
+void bcda_job_unref(bcda_job *job)
+{
+    if (job && atomic_fetch_sub(&job->refs, 1) == 1)
+        free_job(job);
+}
+
+/* ---- getters ---- */
+
+int bcda_job_state(const bcda_job *job)
+{
+    return job ? (job->state ? job->state : BCDA_JOB_STARTING) : BCDA_JOB_FAILED;
+}
+
+int bcda_job_result(const bcda_job *job)
+{
+    return job ? job->result : BCDA_ERR_INVALID;
+}
+
+const bcda_error *bcda_job_error(const bcda_job *job)
+{
+    return job && job->ended && job->result ? &job->err : NULL;
+}
+
+const char *bcda_job_url(const bcda_job *job)
+{
+    return job && job->url ? job->url : "";
+}
+
+const char *bcda_job_id(const bcda_job *job)
+{
+    return job ? job->id : "";
+}
+
+const char *bcda_job_progress_text(const bcda_job *job)
+{
+    return job ? job->progress_text : "";
+}
+
+int bcda_job_progress_percent(const bcda_job *job)
+{
+    return job ? job->percent : -1;
+}
+
+const char *bcda_job_transaction_time(const bcda_job *job)
+{
+    return job && job->files ? job->files->manifest->transaction_time : "";
+}
+
+size_t bcda_job_file_count(const bcda_job *job)
+{
+    return job && job->files ? job->files->count : 0;
+}
+
+const bcda_file *bcda_job_file(const bcda_job *job, size_t i)
+{
+    return i < bcda_job_file_count(job) ? &job->files->at[i] : NULL;
+}
+
+int64_t bcda_job_bytes_received(const bcda_job *job)
+{
+    return job ? job->received : 0;
+}
+
+int64_t bcda_job_bytes(const bcda_job *job)
+{
+    return job ? job->bytes : 0;
+}
+
+int64_t bcda_job_resources(const bcda_job *job)
+{
+    return job ? job->resources : 0;
+}
+
+int64_t bcda_job_bad_lines(const bcda_job *job)
+{
+    return job ? job->bad_lines : 0;
+}
+
+size_t bcda_job_files_ended(const bcda_job *job)
+{
+    return job ? job->files_ended : 0;
+}
+
+int64_t bcda_job_issue_count(const bcda_job *job, int severity)
+{
+    int known = severity >= BCDA_SEVERITY_UNKNOWN && severity <= BCDA_SEVERITY_FATAL;
+
+    return job && known ? job->issues[severity] : 0;
+}

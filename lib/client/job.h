@@ -1,0 +1,67 @@
+/* One export as a state machine. */
+#ifndef BCDA_CLIENT_JOB_H
+#define BCDA_CLIENT_JOB_H
+
+#include "bcda/job.h"
+#include "client/call.h"
+#include "client/deliver.h"
+#include "client/export.h"
+#include "client/file.h"
+#include "client/session.h"
+
+struct bcda__download;
+
+struct bcda_job {
+    atomic_int refs; /* one of them the session's, until the end */
+    bcda_session *s; /* NULL once it has ended */
+    bcda_job *prev, *next;
+    struct bcda_handlers handlers;
+    struct bcda__field_set *fields;
+    char *kickoff_url;       /* NULL: attached */
+    struct bcda__texts done; /* names of files that are complete, of an earlier run too */
+
+    int state, result, ended;
+    struct bcda_error err;
+    char *url;
+    const char *id; /* within url */
+    char progress_text[128];
+    int percent;
+
+    struct bcda__call *call; /* kick-off or status */
+    struct bcda__timer poll, deadline, progress, poke;
+    int polls, empties;
+    int64_t begun_ms;
+    struct bcda__manifest_parser *parser;
+    struct bcda_error parse_err;
+    int64_t manifest_bytes;
+
+    struct bcda__files *files;
+    size_t next_file, files_ended;
+    struct bcda__download *downloads; /* open ones */
+    int64_t received, bytes, resources, bad_lines;
+    int64_t issues[5];
+    struct bcda_error file_err; /* of the first file that failed */
+
+    int pull;   /* no data callback: batches wait for bcda_job_next() */
+    int paused; /* by the host */
+    int cancel_wanted;
+};
+
+/* What bcda_job_start() and its kin share. `kickoff_url` or `status_url` is NULL. */
+int bcda__job_create(bcda_job **out, bcda_session *s, const char *kickoff_url,
+                     const char *status_url, const bcda_export *x, const bcda_handlers *handlers,
+                     struct bcda__texts *done);
+/* The end, with everything that follows from it; once. `err` may be NULL for 0. */
+void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err);
+void bcda__job_poke(
+    bcda_job *job); /* looks after cancel, pause and waiting batches in the next step */
+void bcda__job_pump(bcda_job *job);  /* begins downloads as far as the limits allow */
+void bcda__job_touch(bcda_job *job); /* something moved: on_progress will follow */
+/* A file has its verdict, and its download is gone. */
+void bcda__job_file_ended(bcda_job *job, const struct bcda_file *file);
+/* on_file: 0 to go on, or the job has been ended. */
+int bcda__job_tell_file(bcda_job *job, const struct bcda_file *file, int event);
+int bcda__job_is_waiting(const bcda_job *job); /* a pulled batch is ready */
+int bcda__job_is_idle(const bcda_job *job);    /* paused, with nothing that could move */
+
+#endif

@@ -1,0 +1,27 @@
+/* The one table of tunables: validation, names, defaults. */
+#ifndef BCDA_CLIENT_OPTIONS_H
+#define BCDA_CLIENT_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { BCDA__OPTIONS_MAX = 32 };
+
+struct bcda__options {
+    int64_t number[BCDA__OPTIONS_MAX]; /* by row of the table */
+    char *text[BCDA__OPTIONS_MAX];     /* NULL = the default */
+};
+
+void bcda__options_init(struct bcda__options *o);
+int bcda__options_copy(struct bcda__options *to, const struct bcda__options *from); /* NOMEM */
+void bcda__options_free(struct bcda__options *o);
+int bcda__options_set_int(struct bcda__options *o, int option, int64_t value);
+int bcda__options_set_str(struct bcda__options *o, int option, const char *value);
+int bcda__options_get_int(const struct bcda__options *o, int option, int64_t *out);
+int bcda__options_get_str(const struct bcda__options *o, int option, const char **out);
+/* What may be set, for error texts; 0, or -1 for an unknown option. */
+int bcda__options_limits(int option, int64_t *min, int64_t *max);
+/* For code that names the option itself and so cannot fail. */
+int64_t bcda__option(const struct bcda__options *o, int option);
+
+#endif

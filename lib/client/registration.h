@@ -1,0 +1,26 @@
+/* A host's callback with its userdata, counted, so that copies of handlers and configs share it and
+ * its destroy runs once (craft 4.1). */
+#ifndef BCDA_CLIENT_REGISTRATION_H
+#define BCDA_CLIENT_REGISTRATION_H
+
+#include <stdatomic.h>
+
+#include "bcda/types.h"
+
+struct bcda__registration {
+    atomic_int refs;
+    void (*cb)(void); /* cast back by the one who knows its type */
+    void *userdata;
+    bcda_destroy_cb destroy;
+};
+
+struct bcda__registration *bcda__registration_new(void (*cb)(void), void *userdata,
+                                                  bcda_destroy_cb destroy);
+struct bcda__registration *bcda__registration_ref(struct bcda__registration *r);
+void bcda__registration_unref(struct bcda__registration *r);
+/* Puts a registration in *slot in place of what it held; cb NULL = none. 0 or NOMEM (then `destroy`
+ * will never run). */
+int bcda__registration_set(struct bcda__registration **slot, void (*cb)(void), void *userdata,
+                           bcda_destroy_cb destroy);
+
+#endif

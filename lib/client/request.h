@@ -1,0 +1,26 @@
+/* One-off requests. */
+#ifndef BCDA_CLIENT_REQUEST_H
+#define BCDA_CLIENT_REQUEST_H
+
+#include "bcda/request.h"
+#include "client/call.h"
+#include "client/registration.h"
+
+struct bcda_request {
+    atomic_int refs;
+    bcda_session *s; /* NULL once it has ended */
+    bcda_request *prev, *next;
+    int what;
+    struct bcda__registration *cb;
+    struct bcda__call *call;
+    int result;
+    struct bcda_error err;
+    char *body;
+    size_t body_len;
+    char software[64], fhir[32], token_url[512];
+};
+
+int bcda__request_create(bcda_request **out, bcda_session *s, int what);
+void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err);
+
+#endif

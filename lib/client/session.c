@@ -1,0 +1,249 @@
+#include "client/session.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "client/job.h"
+#include "client/request.h"
+
+void bcda__session_enter_callback(bcda_session *s)
+{
+    s->in_callback++;
+}
+
+void bcda__session_leave_callback(bcda_session *s)
+{
+    s->in_callback--;
+}
+
+int64_t bcda__session_option(const bcda_session *s, int option)
+{
+    return bcda__option(&s->config->options, option);
+}
+
+int64_t bcda__session_next_timer_ms(const bcda_session *s)
+{
+    int64_t at = bcda__engine_next_timer(s->engine);
+    int64_t left = at - bcda__engine_now(s->engine);
+
+    return at == INT64_MAX ? -1 : left < 0 ? 0 : left;
+}
+
+/* ---- URLs ---- */
+
+int bcda__session_check_url(const bcda_config *c, const char *what, const char *url,
+                            struct bcda_error *err)
+{
+    struct bcda__url u;
+    char shown[200];
+
+    bcda__url_show(url, shown, sizeof shown);
+    if (bcda__url_parse(url, &u))
+        return bcda__err_set(err, BCDA_ERR_URL, "%s: not an absolute URL: %s", what, shown);
+    if (u.https ||
+        (bcda__option(&c->options, BCDA_OPT_ALLOW_HTTP_LOOPBACK) && bcda__url_is_loopback(&u)))
+        return 0;
+    return bcda__err_set(err, BCDA_ERR_INSECURE_URL, "%s: http is refused; use https%s", what,
+                         shown + strlen("http"));
+}
+
+int bcda__session_adopt_url(const bcda_session *s, const char *url, struct bcda__buf *out,
+                            int *same, struct bcda_error *err)
+{
+    struct bcda__url u;
+    int rc;
+
+    bcda__buf_clear(out);
+    if (bcda__url_parse(url, &u))
+        return bcda__err_set(err, BCDA_ERR_URL, "the server names a URL that is none");
+    if (!u.https && s->fhir.https && strcmp(u.host, s->fhir.host) == 0 &&
+        u.is_ipv6 == s->fhir.is_ipv6) {
+        u.https = 1;
+        u.port = s->fhir.port;
+    }
+    *same = bcda__url_same_origin(&u, &s->fhir);
+    rc = bcda__url_add_origin(out, &u);
+    if (!rc)
+        rc = bcda__buf_adds(out, u.path);
+    if (rc)
+        return bcda__err_set(err, rc, "%s", bcda_error_string(rc));
+    return bcda__session_check_url(s->config, "a URL that the server names", out->data, err);
+}
+
+/* ---- making ---- */
+
+static int check_config(bcda_config *c)
+{
+    struct bcda_error *err = &c->err;
+    int rc;
+
+    if (!c->fhir_url)
+        return bcda__err_set(err, BCDA_ERR_CONFIG, "no FHIR URL: bcda_config_set_fhir_url()");
+    rc = bcda__session_check_url(c, "the FHIR URL", c->fhir_url, err);
+    if (!rc && c->token_url)
+        rc = bcda__session_check_url(c, "the token URL", c->token_url, err);
+    if (rc)
+        return rc;
+    if (!c->client_id && !c->bearer.data && !c->provider)
+        return bcda__err_set(err, BCDA_ERR_CONFIG,
+                             "no identity: bcda_config_set_client_credentials(), "
+                             "_set_bearer_token() or _set_token_provider()");
+    return 0;
+}
+
+static int check_file(bcda_config *c, const char *path)
+{
+    char words[128] = "";
+
+    if (!path || access(path, R_OK) == 0)
+        return 0;
+    return bcda__err_set(&c->err, BCDA_ERR_IO, "%s: %s", path,
+                         strerror_r(errno, words, sizeof words));
+}
+
+static int check_files(bcda_config *c)
+{
+    int rc = check_file(c, c->ca_file);
+
+    if (!rc)
+        rc = check_file(c, c->cert_file);
+    return rc ? rc : check_file(c, c->key_file);
+}
+
+/* "/auth/token" at the origin of the FHIR URL, as BCDA has it (bcda-api 3). */
+static int choose_token_url(bcda_session *s)
+{
+    struct bcda__buf url;
+    int rc = 0;
+
+    if (s->config->token_url) {
+        s->token_url = bcda__strdup(s->config->token_url);
+        return s->token_url ? 0 : BCDA_ERR_NOMEM;
+    }
+    bcda__buf_init(&url, 64 * 1024);
+    rc = bcda__url_add_origin(&url, &s->fhir);
+    if (!rc)
+        rc = bcda__buf_adds(&url, "/auth/token");
+    if (rc)
+        bcda__buf_free(&url);
+    s->token_url = bcda__buf_steal(&url);
+    return rc;
+}
+
+static int open_engine(bcda_session *s, struct bcda_error *err)
+{
+    const bcda_config *c = s->config;
+    struct bcda__http_options o = {0};
+
+    o.ca_file = c->ca_file;
+    o.cert_file = c->cert_file;
+    o.key_file = c->key_file;
+    o.key_passphrase = &c->key_passphrase;
+    o.proxy = c->proxy;
+    o.proxy_user = c->proxy_user;
+    o.proxy_password = &c->proxy_password;
+    bcda__options_get_str(&c->options, BCDA_OPT_USER_AGENT, &o.user_agent);
+    o.allow_http = (int)bcda__session_option(s, BCDA_OPT_ALLOW_HTTP_LOOPBACK);
+    o.headers_max = (size_t)bcda__session_option(s, BCDA_OPT_HEADERS_MAX);
+    return bcda__engine_new(&s->engine, &o, &c->clock, &s->log, err);
+}
+
+static int fill(bcda_session *s, const bcda_config *config, struct bcda_error *err)
+{
+    int rc = bcda__config_copy(&s->config, config);
+
+    if (!rc && bcda__url_parse(s->config->fhir_url, &s->fhir))
+        rc = BCDA_ERR_URL;
+    if (!rc)
+        rc = choose_token_url(s);
+    if (rc)
+        return bcda__err_set(err, rc, "%s", bcda_error_string(rc));
+    s->log = bcda__config_log(s->config);
+    rc = open_engine(s, err);
+    if (!rc && bcda__auth_init(s))
+        rc = bcda__err_nomem(err);
+    return rc;
+}
+
+static void free_session(bcda_session *s)
+{
+    bcda__engine_free(s->engine);
+    bcda_config_free(s->config);
+    bcda__free(s->token_url);
+    bcda__free(s);
+    bcda_global_cleanup();
+}
+
+int bcda__session_create(bcda_session **out, bcda_config *config)
+{
+    bcda_session *s;
+    int rc;
+
+    bcda__err_clear(&config->err);
+    rc = check_config(config);
+    if (!rc)
+        rc = check_files(config);
+    if (rc)
+        return rc;
+    rc = bcda_global_init(0);
+    if (rc)
+        return bcda__err_set(&config->err, rc,
+                             "libcurl or libgcrypt is too old or lacks TLS or "
+                             "asynchronous name lookup");
+    s = bcda__calloc(1, sizeof *s);
+    if (!s) {
+        bcda_global_cleanup();
+        return bcda__err_nomem(&config->err);
+    }
+    s->pid = getpid();
+    bcda__err_clear(&s->err);
+    s->auth.waits.prev = s->auth.waits.next = &s->auth.waits;
+    rc = fill(s, config, &config->err);
+    if (rc) {
+        if (s->engine)
+            bcda__auth_free(s);
+        free_session(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+/* ---- the end ---- */
+
+void bcda__session_sweep(bcda_session *s)
+{
+    while (s->ended) {
+        bcda_job *job = s->ended;
+
+        s->ended = job->next;
+        job->next = NULL;
+        bcda_job_unref(job);
+    }
+}
+
+static void end_all(bcda_session *s)
+{
+    struct bcda_error err;
+
+    bcda__err_set(&err, BCDA_ERR_CANCELLED, "the session was freed");
+    while (s->jobs)
+        bcda__job_end(s->jobs, BCDA_ERR_CANCELLED, &err);
+    bcda__session_sweep(s);
+    while (s->requests)
+        bcda__request_end(s->requests, BCDA_ERR_CANCELLED, &err);
+}
+
+void bcda__session_destroy(bcda_session *s)
+{
+    s->closing = 1;
+    s->in_call++; /* a free from the last callbacks finds it closing */
+    if (s->forked)
+        bcda__engine_set_forked(s->engine);
+    end_all(s);
+    bcda__auth_free(s);
+    free_session(s);
+}

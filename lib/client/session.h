@@ -1,0 +1,57 @@
+/* The inside of a session: who is on it, and the rules of the door. */
+#ifndef BCDA_CLIENT_SESSION_H
+#define BCDA_CLIENT_SESSION_H
+
+#include <sys/types.h>
+
+#include "base/url.h"
+#include "bcda/session.h"
+#include "client/auth.h"
+#include "client/config.h"
+#include "net/engine.h"
+
+enum { BCDA__STATS = BCDA_STAT_TRANSFERS + 1 };
+
+struct bcda_session {
+    bcda_config *config; /* its own copy */
+    struct bcda__log log;
+    struct bcda__url fhir; /* points into config->fhir_url */
+    char *token_url;
+    struct bcda__engine *engine;
+    struct bcda__auth auth;
+    pid_t pid; /* of the process that made it (craft 7.3) */
+
+    int in_callback;
+    int in_call; /* inside run or step */
+    int closing; /* freed by the host: the rest happens when the outermost call unwinds */
+
+    bcda_job *jobs, *jobs_last; /* those that have not ended */
+    bcda_job *ended;            /* to be unreferenced when the outermost call unwinds */
+    bcda_request *requests;
+    int forked;        /* this is the child: no callbacks, no network */
+    int64_t downloads; /* open, over all jobs */
+    int64_t stat[BCDA__STATS];
+    struct bcda_error err; /* of the last call; code 0 = none */
+};
+
+/* Around every host callback. */
+void bcda__session_enter_callback(bcda_session *s);
+void bcda__session_leave_callback(bcda_session *s);
+
+/* A URL that the server named, made usable: one of http whose host is the FHIR URL's gets that
+ * one's scheme and port (a server behind a TLS proxy names itself so, bcda-api 1). *same = it is of
+ * the FHIR URL's origin. BCDA_ERR_URL, INSECURE_URL, NOMEM; `err` is filled. */
+int bcda__session_adopt_url(const bcda_session *s, const char *url, struct bcda__buf *out,
+                            int *same, struct bcda_error *err);
+int bcda__session_check_url(const bcda_config *c, const char *what, const char *url,
+                            struct bcda_error *err);
+int64_t bcda__session_option(const bcda_session *s, int option);
+
+/* For tests that own the clock: how long until the next timer; -1 = none. */
+int64_t bcda__session_next_timer_ms(const bcda_session *s);
+
+void bcda__session_sweep(bcda_session *s); /* lets go of the jobs that have ended */
+int bcda__session_create(bcda_session **out, bcda_config *config);
+void bcda__session_destroy(bcda_session *s); /* ends jobs and requests first */
+
+#endif

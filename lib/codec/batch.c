@@ -1,0 +1,502 @@
+#include "codec/batch.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/secret.h"
+#include "bcda/error.h"
+
+enum {
+    MATRIX_COLUMNS = 2 * BCDA__COL_COUNT + 2,
+    FIRST_ROWS = 64,
+    KEEP_BYTES = 512 * 1024, /* what a batch that is filled again may keep */
+};
+
+int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)
+{
+    struct bcda_batch *b = bcda__calloc(1, sizeof *b);
+
+    if (!b)
+        return BCDA_ERR_NOMEM;
+    atomic_init(&b->refs, 1);
+    bcda__buf_init(&b->text, SIZE_MAX / 2);
+    b->field_count = field_count;
+    b->name = "";
+    if (bcda__batch_reserve(b, cap)) {
+        bcda_batch_unref(b);
+        return BCDA_ERR_NOMEM;
+    }
+    *out = b;
+    return 0;
+}
+
+/* Patient data is not left in freed memory. */
+static void free_bytes(struct bcda_batch *b)
+{
+    if (b->bytes)
+        bcda__wipe(b->bytes, b->cap);
+    bcda__free(b->bytes);
+    b->bytes = NULL;
+}
+
+static void drop_owner(struct bcda_batch *b)
+{
+    if (b->owner_unref)
+        b->owner_unref(b->owner);
+    b->owner_unref = NULL;
+    b->owner = NULL;
+    b->file = NULL;
+    b->name = "";
+}
+
+int bcda__batch_reserve(struct bcda_batch *b, size_t cap)
+{
+    char *grown;
+
+    if (cap <= b->cap)
+        return 0;
+    grown = bcda__alloc(cap); /* not realloc: what it leaves behind must be wiped */
+    if (!grown)
+        return BCDA_ERR_NOMEM;
+    if (b->fill)
+        memcpy(grown, b->bytes, b->fill);
+    free_bytes(b);
+    b->bytes = grown;
+    b->cap = cap;
+    return 0;
+}
+
+static int more_rows(struct bcda_batch *b)
+{
+    size_t cap = b->row_cap ? b->row_cap * 2 : FIRST_ROWS;
+    uint64_t *m = bcda__calloc(cap * MATRIX_COLUMNS, sizeof *m);
+    uint64_t **columns[MATRIX_COLUMNS];
+    int i;
+
+    if (!m)
+        return BCDA_ERR_NOMEM;
+    for (i = 0; i < BCDA__COL_COUNT; i++) {
+        columns[2 * i] = &b->at[i];
+        columns[2 * i + 1] = &b->len[i];
+    }
+    columns[MATRIX_COLUMNS - 2] = &b->line_number;
+    columns[MATRIX_COLUMNS - 1] = &b->offset;
+    for (i = 0; i < MATRIX_COLUMNS; i++) {
+        uint64_t *column = m + (size_t)i * cap;
+
+        if (b->rows)
+            memcpy(column, *columns[i], b->rows * sizeof *column);
+        *columns[i] = column;
+    }
+    bcda__free(b->matrix);
+    b->matrix = m;
+    b->row_cap = cap;
+    return 0;
+}
+
+static const char *span_text(const char *line, const struct bcda__line_info *info,
+                             const struct bcda__span *s)
+{
+    return s->copy ? info->side + s->at : line + s->at;
+}
+
+/* Puts a copy with a NUL in the text area. */
+static int add_text(struct bcda_batch *b, const char *text, size_t len, uint64_t *at)
+{
+    int rc;
+
+    *at = b->text.len;
+    rc = len ? bcda__buf_add(&b->text, text, len) : 0;
+    return rc ? rc : bcda__buf_add(&b->text, "", 1);
+}
+
+static int add_column(struct bcda_batch *b, int column, const char *line,
+                      const struct bcda__line_info *info, const struct bcda__span *s)
+{
+    b->len[column][b->rows] = s->len;
+    return add_text(b, span_text(line, info, s), s->len, &b->at[column][b->rows]);
+}
+
+/* Lines of a file have one type, so it is written once. */
+static int add_type(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
+{
+    const char *text = span_text(line, info, &info->type);
+    size_t len = info->type.len;
+
+    if (b->rows && b->len[BCDA__COL_TYPE][b->rows - 1] == len &&
+        memcmp(b->text.data + b->at[BCDA__COL_TYPE][b->rows - 1], text, len) == 0) {
+        b->at[BCDA__COL_TYPE][b->rows] = b->at[BCDA__COL_TYPE][b->rows - 1];
+        b->len[BCDA__COL_TYPE][b->rows] = len;
+        return 0;
+    }
+    return add_column(b, BCDA__COL_TYPE, line, info, &info->type);
+}
+
+static int add_values(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
+{
+    size_t i;
+
+    for (i = 0; i < info->value_count; i++) {
+        const struct bcda__field_value *from = &info->values[i];
+        struct bcda__value *v;
+        int rc;
+
+        if (b->value_count == b->value_cap) {
+            size_t cap = b->value_cap ? b->value_cap * 2 : FIRST_ROWS;
+
+            v = bcda__realloc(b->values, cap * sizeof *v);
+            if (!v)
+                return BCDA_ERR_NOMEM;
+            b->values = v;
+            b->value_cap = cap;
+        }
+        v = &b->values[b->value_count];
+        v->row = b->rows;
+        v->field = from->field;
+        v->len = from->span.len;
+        rc = add_text(b, span_text(line, info, &from->span), from->span.len, &v->at);
+        if (rc)
+            return rc;
+        b->value_count++;
+    }
+    return 0;
+}
+
+int bcda__batch_add_row(struct bcda_batch *b, const struct bcda__line_info *info, size_t line_at,
+                        size_t line_len, int64_t line_number, int64_t offset)
+{
+    const char *line = b->bytes + line_at;
+    size_t text_before = b->text.len, values_before = b->value_count, i = b->rows;
+    int rc = i == b->row_cap ? more_rows(b) : 0;
+
+    if (rc)
+        return rc;
+    b->at[BCDA__COL_JSON][i] = line_at + info->resource.at;
+    b->len[BCDA__COL_JSON][i] = info->resource.len;
+    b->at[BCDA__COL_LINE][i] = line_at;
+    b->len[BCDA__COL_LINE][i] = line_len;
+    b->line_number[i] = (uint64_t)line_number;
+    b->offset[i] = (uint64_t)offset;
+    rc = add_type(b, line, info);
+    if (!rc)
+        rc = add_column(b, BCDA__COL_ID, line, info, &info->id);
+    if (!rc)
+        rc = add_column(b, BCDA__COL_LAST_UPDATED, line, info, &info->last_updated);
+    if (!rc)
+        rc = add_column(b, BCDA__COL_FULL_URL, line, info, &info->full_url);
+    if (!rc)
+        rc = add_values(b, line, info);
+    if (rc) { /* as if it had not been tried */
+        b->text.len = text_before;
+        b->value_count = values_before;
+        return rc;
+    }
+    b->rows++;
+    return 0;
+}
+
+int bcda__batch_add_bad(struct bcda_batch *b, const struct bcda_bad_line *bad)
+{
+    if (b->bad_count == b->bad_cap) {
+        size_t cap = b->bad_cap ? b->bad_cap * 2 : 8;
+        struct bcda_bad_line *grown = bcda__realloc(b->bad, cap * sizeof *grown);
+
+        if (!grown)
+            return BCDA_ERR_NOMEM;
+        b->bad = grown;
+        b->bad_cap = cap;
+    }
+    b->bad[b->bad_count] = *bad;
+    b->bad[b->bad_count].before = b->rows;
+    b->bad[b->bad_count].batch = b;
+    b->bad_count++;
+    return 0;
+}
+
+int bcda__batch_is_empty(const struct bcda_batch *b)
+{
+    return b->rows == 0 && b->bad_count == 0;
+}
+
+int bcda__batch_is_shared(const struct bcda_batch *b)
+{
+    return atomic_load(&b->refs) > 1;
+}
+
+static void free_fields(struct bcda_batch *b)
+{
+    int i;
+
+    for (i = 0; b->fields && i < b->field_count; i++) {
+        bcda__free(b->fields[i].first);
+        bcda__free(b->fields[i].offsets);
+        bcda__free(b->fields[i].lengths);
+    }
+    bcda__free(b->fields);
+    b->fields = NULL;
+}
+
+void bcda__batch_clear(struct bcda_batch *b)
+{
+    b->fill = b->rows = b->value_count = b->bad_count = b->consumed = 0;
+    b->provisional = 0;
+    bcda__buf_clear(&b->text);
+    free_fields(b);
+    drop_owner(b);
+    if (b->text.cap > KEEP_BYTES)
+        bcda__buf_free_secret(&b->text);
+}
+
+bcda_batch *bcda_batch_ref(bcda_batch *batch)
+{
+    if (batch)
+        atomic_fetch_add(&batch->refs, 1);
+    return batch;
+}
+
+void bcda_batch_unref(bcda_batch *b)
+{
+    if (!b || atomic_fetch_sub(&b->refs, 1) != 1)
+        return;
+    free_fields(b);
+    drop_owner(b);
+    bcda__buf_free_secret(&b->text);
+    bcda__free(b->matrix);
+    bcda__free(b->values);
+    bcda__free(b->bad);
+    free_bytes(b);
+    bcda__free(b);
+}
+
+/* ---- the public face ---- */
+
+size_t bcda_batch_count(const bcda_batch *b)
+{
+    return b ? b->rows - b->consumed : 0;
+}
+
+const bcda_file *bcda_batch_file(const bcda_batch *b)
+{
+    return b ? b->file : NULL;
+}
+
+int bcda_batch_is_provisional(const bcda_batch *b)
+{
+    return b ? b->provisional : 0;
+}
+
+const bcda_resource *bcda_batch_resource(bcda_batch *b, size_t i)
+{
+    if (!b || i >= bcda_batch_count(b))
+        return NULL;
+    b->cursor.batch = b;
+    b->cursor.row = b->consumed + i;
+    return &b->cursor;
+}
+
+int bcda_batch_column(const bcda_batch *b, int column, const char **base, const uint64_t **offsets,
+                      const uint64_t **lengths)
+{
+    static const uint64_t none[1];
+    int c = column - BCDA_COLUMN_JSON;
+
+    if (!b || !base || !offsets || !lengths || c < 0 || c >= BCDA__COL_COUNT)
+        return BCDA_ERR_INVALID;
+    *base = c <= BCDA__COL_LINE ? b->bytes : b->text.data ? b->text.data : "";
+    *offsets = b->rows ? b->at[c] + b->consumed : none;
+    *lengths = b->rows ? b->len[c] + b->consumed : none;
+    return 0;
+}
+
+static int index_field(struct bcda_batch *b, int field)
+{
+    struct bcda__field_index *f = &b->fields[field];
+    size_t i, k = 0, n = 0, row = 0;
+
+    for (i = 0; i < b->value_count; i++)
+        n += b->values[i].field == field;
+    f->first = bcda__calloc(b->rows + 1, sizeof *f->first);
+    f->offsets = bcda__calloc(n + 1, sizeof *f->offsets);
+    f->lengths = bcda__calloc(n + 1, sizeof *f->lengths);
+    if (!f->first || !f->offsets || !f->lengths)
+        goto fail;
+    for (i = 0; i < b->value_count; i++) {
+        const struct bcda__value *v = &b->values[i];
+
+        if (v->field != field)
+            continue;
+        while (row < v->row)
+            f->first[++row] = k;
+        f->offsets[k] = v->at;
+        f->lengths[k++] = v->len;
+    }
+    while (row < b->rows)
+        f->first[++row] = k;
+    return 0;
+fail:
+    bcda__free(f->first);
+    bcda__free(f->offsets);
+    bcda__free(f->lengths);
+    memset(f, 0, sizeof *f);
+    return BCDA_ERR_NOMEM;
+}
+
+static int need_field(struct bcda_batch *b, int index)
+{
+    if (index < 0 || index >= b->field_count)
+        return BCDA_ERR_INVALID;
+    if (!b->fields)
+        b->fields = bcda__calloc((size_t)b->field_count, sizeof *b->fields);
+    if (!b->fields)
+        return BCDA_ERR_NOMEM;
+    return b->fields[index].first ? 0 : index_field(b, index);
+}
+
+int bcda_batch_field_column(bcda_batch *b, int index, const char **base, const uint64_t **first,
+                            const uint64_t **offsets, const uint64_t **lengths)
+{
+    int rc;
+
+    if (!b || !base || !first || !offsets || !lengths)
+        return BCDA_ERR_INVALID;
+    rc = need_field(b, index);
+    if (rc)
+        return rc;
+    *base = b->text.data ? b->text.data : "";
+    *first = b->fields[index].first + b->consumed;
+    *offsets = b->fields[index].offsets;
+    *lengths = b->fields[index].lengths;
+    return 0;
+}
+
+const uint64_t *bcda_batch_line_numbers(const bcda_batch *b)
+{
+    return b && b->rows ? b->line_number + b->consumed : NULL;
+}
+
+const uint64_t *bcda_batch_file_offsets(const bcda_batch *b)
+{
+    return b && b->rows ? b->offset + b->consumed : NULL;
+}
+
+size_t bcda_batch_bad_line_count(const bcda_batch *b)
+{
+    return b ? b->bad_count : 0;
+}
+
+const bcda_bad_line *bcda_batch_bad_line(const bcda_batch *b, size_t i)
+{
+    return b && i < b->bad_count ? &b->bad[i] : NULL;
+}
+
+int bcda_batch_set_consumed(bcda_batch *b, size_t count)
+{
+    if (!b || count > bcda_batch_count(b))
+        return BCDA_ERR_INVALID;
+    b->consumed += count;
+    return 0;
+}
+
+static const char *row_text(const bcda_resource *r, int column)
+{
+    return r ? r->batch->text.data + r->batch->at[column][r->row] : "";
+}
+
+const char *bcda_resource_json(const bcda_resource *r, size_t *len)
+{
+    *len = r ? r->batch->len[BCDA__COL_JSON][r->row] : 0;
+    return r ? r->batch->bytes + r->batch->at[BCDA__COL_JSON][r->row] : "";
+}
+
+const char *bcda_resource_line(const bcda_resource *r, size_t *len)
+{
+    *len = r ? r->batch->len[BCDA__COL_LINE][r->row] : 0;
+    return r ? r->batch->bytes + r->batch->at[BCDA__COL_LINE][r->row] : "";
+}
+
+const char *bcda_resource_type(const bcda_resource *r)
+{
+    return row_text(r, BCDA__COL_TYPE);
+}
+
+const char *bcda_resource_id(const bcda_resource *r)
+{
+    return row_text(r, BCDA__COL_ID);
+}
+
+const char *bcda_resource_last_updated(const bcda_resource *r)
+{
+    return row_text(r, BCDA__COL_LAST_UPDATED);
+}
+
+const char *bcda_resource_full_url(const bcda_resource *r)
+{
+    return row_text(r, BCDA__COL_FULL_URL);
+}
+
+int64_t bcda_resource_line_number(const bcda_resource *r)
+{
+    return r ? (int64_t)r->batch->line_number[r->row] : 0;
+}
+
+int64_t bcda_resource_offset(const bcda_resource *r)
+{
+    return r ? (int64_t)r->batch->offset[r->row] : -1;
+}
+
+int bcda_resource_is_provisional(const bcda_resource *r)
+{
+    return r ? r->batch->provisional : 0;
+}
+
+const bcda_file *bcda_resource_file(const bcda_resource *r)
+{
+    return r ? r->batch->file : NULL;
+}
+
+/* The values of a row stand together; their first by bisection. */
+static size_t first_value(const struct bcda_batch *b, size_t row)
+{
+    size_t low = 0, high = b->value_count;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+
+        if (b->values[mid].row < row)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+size_t bcda_resource_field_count(const bcda_resource *r, int index)
+{
+    size_t i, n = 0;
+
+    if (!r)
+        return 0;
+    for (i = first_value(r->batch, r->row);
+         i < r->batch->value_count && r->batch->values[i].row == r->row; i++)
+        n += r->batch->values[i].field == index;
+    return n;
+}
+
+int bcda_resource_field(const bcda_resource *r, int index, size_t k, const char **text, size_t *len)
+{
+    size_t i;
+
+    if (!r || !text || !len)
+        return BCDA_ERR_INVALID;
+    for (i = first_value(r->batch, r->row);
+         i < r->batch->value_count && r->batch->values[i].row == r->row; i++) {
+        const struct bcda__value *v = &r->batch->values[i];
+
+        if (v->field != index || k-- > 0)
+            continue;
+        *text = r->batch->text.data + v->at;
+        *len = v->len;
+        return 0;
+    }
+    return BCDA_ERR_INVALID;
+}

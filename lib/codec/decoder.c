@@ -1,0 +1,421 @@
+#include "codec/decoder.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/secret.h"
+#include "codec/inflate.h"
+#include "codec/json.h"
+#include "codec/utf8.h"
+
+enum { SCRATCH = 32 * 1024 }; /* between inflate and decrypt, where a file needs both */
+
+struct bcda__decoder {
+    struct bcda__decoder_options o;
+    struct bcda__inflate *inflate;
+    struct bcda__gcm *gcm;
+    struct bcda__scanner *scanner;
+    uint8_t *scratch;
+    size_t scratch_at, scratch_len;
+
+    struct bcda_batch *cur;   /* being filled */
+    struct bcda_batch *spare; /* to fill next */
+    size_t line_at;           /* in cur->bytes: where the line begins that has no end yet */
+    size_t seen;              /* up to where LF was looked for */
+    int64_t base;             /* offset in the decoded file of cur->bytes[0] */
+    int64_t lines;
+    int64_t bytes;
+    int skipping;  /* inside a line over the limit */
+    int condemned; /* only the checks matter */
+    int full;
+    int verified;
+    int code; /* the first failure stays */
+};
+
+int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_options *o,
+                      struct bcda_error *err)
+{
+    struct bcda__decoder *d = bcda__calloc(1, sizeof *d);
+    int rc = BCDA_ERR_NOMEM;
+
+    if (!d)
+        return bcda__err_nomem(err);
+    d->o = *o;
+    d->o.key = NULL;
+    if (o->gzip && (rc = bcda__inflate_new(&d->inflate)))
+        goto fail;
+    if (o->key && (rc = bcda__gcm_new(&d->gcm, o->key)))
+        goto fail;
+    if (o->gzip && o->key && !(d->scratch = bcda__alloc(SCRATCH)))
+        goto nomem;
+    rc = bcda__scanner_new(&d->scanner, o->depth_max, o->fields);
+    if (rc)
+        goto fail;
+    rc = bcda__batch_new(&d->cur, o->batch_size, bcda__field_set_count(o->fields));
+    if (rc)
+        goto fail;
+    *out = d;
+    return 0;
+nomem:
+    rc = BCDA_ERR_NOMEM;
+fail:
+    bcda__decoder_free(d);
+    return bcda__err_set(err, rc, "%s", bcda_error_string(rc));
+}
+
+void bcda__decoder_free(struct bcda__decoder *d)
+{
+    if (!d)
+        return;
+    bcda__inflate_free(d->inflate);
+    bcda__gcm_free(d->gcm);
+    bcda__scanner_free(d->scanner);
+    if (d->scratch)
+        bcda__wipe(d->scratch, SCRATCH);
+    bcda__free(d->scratch);
+    bcda_batch_unref(d->cur);
+    bcda_batch_unref(d->spare);
+    bcda__free(d);
+}
+
+/* ---- lines ---- */
+
+static int add_bad(struct bcda__decoder *d, int code, size_t len, size_t bad_at, int kept)
+{
+    struct bcda_bad_line bad = {0};
+
+    bad.code = code;
+    bad.line_number = d->lines;
+    bad.offset = d->base + (int64_t)d->line_at;
+    bad.length = (int64_t)len;
+    bad.bad_at = bad_at;
+    bad.at = d->line_at;
+    bad.kept = kept;
+    return bcda__batch_add_bad(d->cur, &bad);
+}
+
+static int is_blank(const char *line, size_t len)
+{
+    while (len && (*line == ' ' || *line == '\t' || *line == '\r')) {
+        line++;
+        len--;
+    }
+    return len == 0;
+}
+
+/* The line from line_at on, `len` bytes without its LF. `last` = no LF ended it. */
+static int read_line(struct bcda__decoder *d, size_t len, int last)
+{
+    const char *line = d->cur->bytes + d->line_at;
+    struct bcda__line_info info;
+    int rc;
+
+    d->lines++;
+    if (len > d->o.line_max)
+        return add_bad(d, BCDA_ERR_LINE_TOO_LONG, len, d->o.line_max, 0);
+    if (is_blank(line, len))
+        return 0;
+    rc = bcda__scanner_line(d->scanner, line, len, &info);
+    if (rc)
+        return rc;
+    if (!info.code)
+        return bcda__batch_add_row(d->cur, &info, d->line_at, len, d->lines,
+                                   d->base + (int64_t)d->line_at);
+    /* Cut inside a value, or inside a character. */
+    if (last && ((info.code == BCDA_ERR_LINE_JSON && info.bad_at == len) ||
+                 (info.code == BCDA_ERR_LINE_UTF8 &&
+                  bcda__utf8_is_cut(line + info.bad_at, len - info.bad_at))))
+        return BCDA_ERR_LINE_CUT;
+    return add_bad(d, info.code, len, info.bad_at, 1);
+}
+
+/* Forgets what stands behind the last whole line. */
+static void drop_tail(struct bcda__decoder *d)
+{
+    d->base += (int64_t)(d->cur->fill - d->line_at);
+    d->cur->fill = d->seen = d->line_at;
+}
+
+static int read_lines(struct bcda__decoder *d)
+{
+    struct bcda_batch *b = d->cur;
+    int rc;
+
+    if (d->condemned) {
+        drop_tail(d);
+        return 0;
+    }
+    while (d->seen < b->fill) {
+        const char *from = b->bytes + d->seen;
+        const char *lf = memchr(from, '\n', b->fill - d->seen);
+        size_t end;
+
+        if (!lf) {
+            d->seen = b->fill;
+            break;
+        }
+        end = (size_t)(lf - b->bytes);
+        rc = d->skipping ? 0 : read_line(d, end - d->line_at, 0);
+        if (rc)
+            return rc;
+        d->skipping = 0;
+        d->line_at = d->seen = end + 1;
+    }
+    return 0;
+}
+
+/* A line that has no end yet and is already too long is told once and then skipped. */
+static int check_long(struct bcda__decoder *d)
+{
+    int rc;
+
+    if (!d->skipping && d->cur->fill - d->line_at > d->o.line_max) {
+        d->lines++;
+        rc = add_bad(d, BCDA_ERR_LINE_TOO_LONG, d->cur->fill - d->line_at, d->o.line_max, 0);
+        if (rc)
+            return rc;
+        d->skipping = 1;
+    }
+    if (d->skipping)
+        drop_tail(d);
+    return 0;
+}
+
+/* Makes room for more bytes. Sets `full` where the batch should be taken first. */
+static int make_room(struct bcda__decoder *d)
+{
+    struct bcda_batch *b = d->cur;
+    size_t cap;
+
+    if (b->fill < b->cap)
+        return 0;
+    if (!bcda__batch_is_empty(b)) {
+        d->full = 1;
+        return 0;
+    }
+    if (d->line_at > 0) { /* blank lines only, or what was skipped: move the rest to the front */
+        memmove(b->bytes, b->bytes + d->line_at, b->fill - d->line_at);
+        b->fill -= d->line_at;
+        d->base += (int64_t)d->line_at;
+        d->seen -= d->line_at;
+        d->line_at = 0;
+        return 0;
+    }
+    cap = b->cap * 2;
+    if (cap > d->o.line_max + 2)
+        cap = d->o.line_max + 2; /* room to see that it is too long */
+    return bcda__batch_reserve(b, cap > b->cap ? cap : b->cap + 1);
+}
+
+/* ---- bytes ---- */
+
+static int through_both(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *used,
+                        uint8_t *out, size_t cap, size_t *made)
+{
+    size_t taken;
+    int rc;
+
+    *used = 0;
+    if (d->scratch_at == d->scratch_len) {
+        rc = bcda__inflate_run(d->inflate, in, len, used, d->scratch, SCRATCH, &d->scratch_len);
+        d->scratch_at = 0;
+        if (rc)
+            return rc;
+    }
+    rc = bcda__gcm_open(d->gcm, d->scratch + d->scratch_at, d->scratch_len - d->scratch_at, &taken,
+                        out, cap, made);
+    d->scratch_at += taken;
+    return rc;
+}
+
+static int transform(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *used,
+                     uint8_t *out, size_t cap, size_t *made)
+{
+    if (d->inflate && d->gcm)
+        return through_both(d, in, len, used, out, cap, made);
+    if (d->inflate)
+        return bcda__inflate_run(d->inflate, in, len, used, out, cap, made);
+    if (d->gcm)
+        return bcda__gcm_open(d->gcm, in, len, used, out, cap, made);
+    *used = *made = len < cap ? len : cap;
+    memcpy(out, in, *made);
+    return 0;
+}
+
+/* One turn: some bytes in, some lines out. *idle = nothing moved. */
+static int turn(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *used, int *idle)
+{
+    struct bcda_batch *b = d->cur;
+    size_t made = 0;
+    int rc;
+
+    *used = 0;
+    *idle = 0;
+    rc = make_room(d);
+    if (rc || d->full)
+        return rc;
+    rc = transform(d, in, len, used, (uint8_t *)b->bytes + b->fill, b->cap - b->fill, &made);
+    b->fill += made;
+    d->bytes += (int64_t)made;
+    *idle = made == 0 && *used == 0 && d->scratch_at == d->scratch_len;
+    if (!rc)
+        rc = read_lines(d);
+    return rc ? rc : check_long(d);
+}
+
+static int fail(struct bcda__decoder *d, int code, struct bcda_error *err)
+{
+    d->code = code;
+    if (code == BCDA_ERR_LINE_CUT)
+        bcda__err_set(err, code,
+                      "%s, line %" PRId64
+                      ": the file ends inside this line, though nothing was lost "
+                      "on the way; export again",
+                      d->o.name, d->lines);
+    else
+        bcda__err_set(err, code, "%s: %s", d->o.name, bcda_error_string(code));
+    bcda__err_where(err, d->o.name, d->lines + (code != BCDA_ERR_LINE_CUT),
+                    d->base + (int64_t)d->line_at);
+    return code;
+}
+
+int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
+                        struct bcda_error *err)
+{
+    const uint8_t *in = data;
+    size_t taken;
+    int rc, idle = 0;
+
+    *used = 0;
+    if (d->code)
+        return fail(d, d->code, err);
+    while (!d->full && !idle) {
+        rc = turn(d, in, len - *used, &taken, &idle);
+        in += taken;
+        *used += taken;
+        if (rc)
+            return fail(d, rc, err);
+    }
+    return 0;
+}
+
+static int check_end(struct bcda__decoder *d)
+{
+    int rc = d->inflate ? bcda__inflate_finish(d->inflate) : 0;
+
+    if (!rc && d->gcm)
+        rc = bcda__gcm_finish(d->gcm);
+    return rc;
+}
+
+int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err)
+{
+    size_t used, rest;
+    int rc = d->code;
+
+    if (!rc && !d->verified) {
+        rc = bcda__decoder_write(d, "", 0, &used, err); /* what still waits inside */
+        if (rc)
+            return rc;
+        if (d->full)
+            return BCDA_ERR_AGAIN;
+        rc = check_end(d);
+    }
+    if (rc)
+        return fail(d, rc, err);
+    d->verified = 1;
+    rest = d->cur->fill - d->line_at;
+    if (rest && !d->skipping && !d->condemned) {
+        rc = read_line(d, rest, 1);
+        if (rc)
+            return fail(d, rc, err);
+        d->line_at = d->seen = d->cur->fill;
+    }
+    return 0;
+}
+
+int bcda__decoder_is_full(const struct bcda__decoder *d)
+{
+    return d->full;
+}
+
+int bcda__decoder_has_batch(const struct bcda__decoder *d)
+{
+    return !bcda__batch_is_empty(d->cur);
+}
+
+int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out)
+{
+    struct bcda_batch *next = d->spare;
+    size_t tail = d->cur->fill - d->line_at;
+    int rc = 0;
+
+    if (!bcda__decoder_has_batch(d))
+        return BCDA_ERR_END;
+    if (!next)
+        rc = bcda__batch_new(&next, d->o.batch_size, bcda__field_set_count(d->o.fields));
+    if (rc)
+        return rc;
+    d->spare = next;
+    rc = bcda__batch_reserve(next, tail + 1);
+    if (rc)
+        return rc;
+    memcpy(next->bytes, d->cur->bytes + d->line_at, tail);
+    next->fill = tail;
+    d->cur->provisional = !d->verified;
+    *out = d->cur;
+    d->cur = next;
+    d->spare = NULL;
+    d->base += (int64_t)d->line_at;
+    d->seen -= d->line_at;
+    d->line_at = 0;
+    d->full = 0;
+    return 0;
+}
+
+void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b)
+{
+    if (!b)
+        return;
+    if (d->spare || bcda__batch_is_shared(b) || b->cap > d->o.batch_size) {
+        bcda_batch_unref(b); /* held by the host, or grown by a long line */
+        return;
+    }
+    bcda__batch_clear(b);
+    d->spare = b;
+}
+
+void bcda__decoder_condemn(struct bcda__decoder *d)
+{
+    d->condemned = 1;
+    if (d->cur->fill > d->line_at)
+        drop_tail(d);
+    bcda__batch_clear(d->cur);
+    d->base += (int64_t)d->line_at;
+    d->line_at = d->seen = 0;
+    d->full = 0;
+}
+
+int bcda__decoder_verifies(const struct bcda__decoder *d)
+{
+    return d->gcm || d->inflate;
+}
+
+int64_t bcda__decoder_bytes(const struct bcda__decoder *d)
+{
+    return d->bytes;
+}
+
+int64_t bcda__decoder_lines(const struct bcda__decoder *d)
+{
+    return d->lines;
+}
+
+int bcda__bad_line_error(const struct bcda_bad_line *bad, const char *name, struct bcda_error *err)
+{
+    bcda__err_set(err, bad->code, "%s, line %" PRId64 ": %s (at byte %zu of the line)", name,
+                  bad->line_number, bcda_error_string(bad->code), bad->bad_at);
+    bcda__err_where(err, name, bad->line_number, bad->offset);
+    return bad->code;
+}

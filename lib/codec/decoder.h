@@ -1,0 +1,59 @@
+/* The codec joined: bytes of a file in, batches of lines out (DESIGN 4.3 to 4.5). No I/O and no
+ * host callback: it runs the same inline, on a worker, and from a file on disk. */
+#ifndef BCDA_CODEC_DECODER_H
+#define BCDA_CODEC_DECODER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "codec/batch.h"
+#include "codec/crypto.h"
+
+struct bcda__decoder_options {
+    const char *name;   /* of the file, for error texts; outlives the decoder */
+    int gzip;           /* the bytes are gzip */
+    const uint8_t *key; /* NULL = not encrypted; BCDA__GCM_KEY bytes, copied */
+    size_t line_max;
+    int depth_max;
+    size_t batch_size;                    /* the bytes that a batch gathers before it is full */
+    const struct bcda__field_set *fields; /* may be NULL; outlives the decoder */
+};
+
+struct bcda__decoder;
+int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_options *o,
+                      struct bcda_error *err);
+
+/* Takes bytes as they come: *used of them. Stops early (used < len) only when the batch is full and
+ * must be taken first. 0; BCDA_ERR_GZIP, NOMEM, LIBRARY: the file is lost, `err` filled. */
+int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
+                        struct bcda_error *err);
+
+/* The file is over. First every check of the whole (gzip end, tag), then the last line if no LF
+ * ended it. BCDA_ERR_AGAIN: a batch must be taken first. 0: complete, batches taken from now on are
+ * verified. BCDA_ERR_GZIP_CUT, CIPHER_SHORT, TAG, LINE_CUT: failed. */
+int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err);
+
+/* 1 where bcda__decoder_take() would give a batch that is full. */
+int bcda__decoder_is_full(const struct bcda__decoder *d);
+/* 1 where it would give any. */
+int bcda__decoder_has_batch(const struct bcda__decoder *d);
+/* The caller owns the batch. BCDA_ERR_END where there is none, NOMEM. */
+int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out);
+/* Gives a batch back; its memory is used again unless the host holds it. */
+void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b);
+
+/* Nothing of the file is wanted any more but its checks: lines are no longer read. For a bad line
+ * in a file whose end can still say that the bytes were altered. */
+void bcda__decoder_condemn(struct bcda__decoder *d);
+/* 1 where the end of the file verifies its content (a tag, a gzip checksum). */
+int bcda__decoder_verifies(const struct bcda__decoder *d);
+
+int64_t bcda__decoder_bytes(const struct bcda__decoder *d); /* decoded so far */
+int64_t bcda__decoder_lines(const struct bcda__decoder *d); /* met so far, blank ones too */
+void bcda__decoder_free(struct bcda__decoder *d);
+
+/* Fills `err` for a bad line: name, number, offset, cause; never the line. Gives bad->code. */
+int bcda__bad_line_error(const struct bcda_bad_line *bad, const char *name, struct bcda_error *err);
+
+#endif

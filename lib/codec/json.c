@@ -1,0 +1,945 @@
+#include "codec/json.h"
+
+#include <setjmp.h>
+#include <stdint.h>
+#include <string.h>
+#include <yajl/yajl_parse.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "bcda/error.h"
+#include "codec/utf8.h"
+
+/* ---- the arena that yajl allocates from ---- */
+
+/* Before every block; its size keeps what follows aligned for anything. */
+struct block {
+    struct block *prev, *next; /* of the large ones */
+    size_t size;
+    size_t large;
+};
+
+enum {
+    ARENA_FIRST = 16 * 1024, /* a parser with its first buffers fits */
+    DOCUMENT_BUDGET = 4 * 1024 * 1024,
+};
+
+struct arena {
+    char *first;
+    size_t used;
+    struct block large; /* list head */
+    size_t live;        /* bytes in large blocks */
+    size_t budget;   /* a document's strings: what one may cost; SIZE_MAX = the caller bounds it */
+    jmp_buf *escape; /* where a refused allocation goes */
+    int code;        /* why */
+};
+
+static void *arena_fail(struct arena *a, int code)
+{
+    a->code = code;
+    longjmp(*a->escape, 1);
+}
+
+static void *arena_alloc(void *ctx, size_t size)
+{
+    struct arena *a = ctx;
+    struct block *b;
+    size_t whole;
+
+    if (size > SIZE_MAX / 2)
+        return arena_fail(a, BCDA_ERR_NOMEM);
+    whole = sizeof *b + (size + 15) / 16 * 16;
+    if (whole <= ARENA_FIRST - a->used) {
+        b = (struct block *)(void *)(a->first + a->used);
+        a->used += whole;
+        b->large = 0;
+    } else {
+        if (whole > a->budget - a->live)
+            return arena_fail(a, BCDA_ERR_BODY_TOO_LARGE);
+        b = bcda__alloc(whole);
+        if (!b)
+            return arena_fail(a, BCDA_ERR_NOMEM);
+        a->live += whole;
+        b->large = whole;
+        b->prev = &a->large;
+        b->next = a->large.next;
+        a->large.next->prev = b;
+        a->large.next = b;
+    }
+    b->size = size;
+    return b + 1;
+}
+
+static void arena_free(void *ctx, void *ptr)
+{
+    struct arena *a = ctx;
+    struct block *b;
+
+    if (!ptr)
+        return;
+    b = (struct block *)ptr - 1;
+    if (!b->large)
+        return; /* goes with the whole arena */
+    b->prev->next = b->next;
+    b->next->prev = b->prev;
+    a->live -= b->large;
+    bcda__wipe(b + 1, b->size); /* unescaped pieces of patient data */
+    bcda__free(b);
+}
+
+static void *arena_realloc(void *ctx, void *ptr, size_t size)
+{
+    void *grown;
+    size_t old;
+
+    if (!ptr)
+        return arena_alloc(ctx, size);
+    old = ((struct block *)ptr - 1)->size;
+    if (size <= old)
+        return ptr;
+    grown = arena_alloc(ctx, size);
+    memcpy(grown, ptr, old);
+    arena_free(ctx, ptr);
+    return grown;
+}
+
+static int arena_init(struct arena *a, size_t budget)
+{
+    memset(a, 0, sizeof *a);
+    a->first = bcda__alloc(ARENA_FIRST);
+    if (!a->first)
+        return BCDA_ERR_NOMEM;
+    a->large.next = a->large.prev = &a->large;
+    a->budget = budget;
+    return 0;
+}
+
+/* Everything that yajl took is forgotten at once; no handle of it may be used after. */
+static void arena_reset(struct arena *a)
+{
+    while (a->large.next && a->large.next != &a->large)
+        arena_free(a, a->large.next + 1);
+    a->used = 0;
+}
+
+static void arena_destroy(struct arena *a)
+{
+    arena_reset(a);
+    if (a->first)
+        bcda__wipe(a->first, ARENA_FIRST);
+    bcda__free(a->first);
+}
+
+static yajl_alloc_funcs arena_funcs(struct arena *a)
+{
+    yajl_alloc_funcs f = {arena_alloc, arena_realloc, arena_free, a};
+
+    return f;
+}
+
+/* ---- documents ---- */
+
+struct bcda__json {
+    struct arena arena;
+    yajl_alloc_funcs funcs;
+    yajl_handle yajl;
+    bcda__json_cb cb;
+    void *ctx;
+    int depth;
+    int max_depth;
+    int ended; /* the top value is whole */
+    int code;  /* the first failure; it stays */
+};
+
+static int emit(struct bcda__json *j, enum bcda__json_event event, const void *text, size_t len)
+{
+    if (text && bcda__utf8_check(text, len) != len)
+        j->code = BCDA_ERR_NOT_JSON;
+    else
+        j->code = j->cb(j->ctx, event, j->depth, text, len);
+    if (j->depth == 0)
+        j->ended = 1;
+    return j->code == 0;
+}
+
+static int open_level(struct bcda__json *j, enum bcda__json_event event)
+{
+    int ok;
+
+    if (j->depth >= j->max_depth) {
+        j->code = BCDA_ERR_NOT_JSON;
+        return 0;
+    }
+    ok = emit(j, event, NULL, 0);
+    j->ended = 0;
+    j->depth++;
+    return ok;
+}
+
+static int close_level(struct bcda__json *j, enum bcda__json_event event)
+{
+    j->depth--;
+    return emit(j, event, NULL, 0);
+}
+
+static int on_null(void *ctx)
+{
+    return emit(ctx, BCDA__JSON_NULL, NULL, 0);
+}
+
+static int on_boolean(void *ctx, int value)
+{
+    return emit(ctx, value ? BCDA__JSON_TRUE : BCDA__JSON_FALSE, NULL, 0);
+}
+
+static int on_number(void *ctx, const char *text, size_t len)
+{
+    return emit(ctx, BCDA__JSON_NUMBER, text, len);
+}
+
+static int on_string(void *ctx, const unsigned char *text, size_t len)
+{
+    return emit(ctx, BCDA__JSON_STRING, len ? (const char *)text : "", len);
+}
+
+static int on_key(void *ctx, const unsigned char *text, size_t len)
+{
+    return emit(ctx, BCDA__JSON_KEY, len ? (const char *)text : "", len);
+}
+
+static int on_object(void *ctx)
+{
+    return open_level(ctx, BCDA__JSON_OBJECT);
+}
+
+static int on_object_end(void *ctx)
+{
+    return close_level(ctx, BCDA__JSON_OBJECT_END);
+}
+
+static int on_array(void *ctx)
+{
+    return open_level(ctx, BCDA__JSON_ARRAY);
+}
+
+static int on_array_end(void *ctx)
+{
+    return close_level(ctx, BCDA__JSON_ARRAY_END);
+}
+
+static const yajl_callbacks document_callbacks = {
+    on_null,   on_boolean, NULL,          NULL,     on_number,    on_string,
+    on_object, on_key,     on_object_end, on_array, on_array_end,
+};
+
+/* The only frames below this one when yajl asks for memory are yajl's, so longjmp is safe here. */
+static int guarded_start(struct bcda__json *j)
+{
+    jmp_buf escape;
+
+    j->arena.escape = &escape;
+    if (setjmp(escape))
+        return j->arena.code;
+    j->yajl = yajl_alloc(&document_callbacks, &j->funcs, j);
+    yajl_config(j->yajl, yajl_allow_trailing_garbage, 1);
+    return 0;
+}
+
+static int guarded_parse(struct bcda__json *j, const void *data, size_t len, int end)
+{
+    jmp_buf escape;
+    yajl_status status;
+
+    j->arena.escape = &escape;
+    if (setjmp(escape))
+        return j->arena.code;
+    status = end ? yajl_complete_parse(j->yajl) : yajl_parse(j->yajl, data, len);
+    if (j->code)
+        return j->code;
+    return status == yajl_status_ok ? 0 : BCDA_ERR_NOT_JSON;
+}
+
+int bcda__json_new(struct bcda__json **out, int max_depth, bcda__json_cb cb, void *ctx)
+{
+    struct bcda__json *j = bcda__calloc(1, sizeof *j);
+    int rc;
+
+    if (!j)
+        return BCDA_ERR_NOMEM;
+    rc = arena_init(&j->arena, DOCUMENT_BUDGET);
+    if (rc)
+        goto fail;
+    j->funcs = arena_funcs(&j->arena);
+    j->cb = cb;
+    j->ctx = ctx;
+    j->max_depth = max_depth;
+    rc = guarded_start(j);
+    if (rc)
+        goto fail;
+    *out = j;
+    return 0;
+fail:
+    bcda__json_free(j);
+    return rc;
+}
+
+int bcda__json_write(struct bcda__json *j, const void *data, size_t len)
+{
+    if (!j->code && !j->ended && len)
+        j->code = guarded_parse(j, data, len, 0);
+    return j->code;
+}
+
+int bcda__json_finish(struct bcda__json *j)
+{
+    if (!j->code && !j->ended)
+        j->code = guarded_parse(j, NULL, 0, 1);
+    if (!j->code && !j->ended)
+        j->code = BCDA_ERR_NOT_JSON;
+    return j->code;
+}
+
+void bcda__json_free(struct bcda__json *j)
+{
+    if (!j)
+        return;
+    arena_destroy(&j->arena); /* and with it the handle */
+    bcda__free(j);
+}
+
+int bcda__json_parse(const void *data, size_t len, int max_depth, bcda__json_cb cb, void *ctx)
+{
+    struct bcda__json *j;
+    int rc = bcda__json_new(&j, max_depth, cb, ctx);
+
+    if (rc)
+        return rc;
+    rc = bcda__json_write(j, data, len);
+    if (!rc)
+        rc = bcda__json_finish(j);
+    bcda__json_free(j);
+    return rc;
+}
+
+int bcda__json_add_string(struct bcda__buf *to, const char *text)
+{
+    const unsigned char *p;
+    int rc = bcda__buf_adds(to, "\"");
+
+    for (p = (const unsigned char *)text; *p && !rc; p++) {
+        if (*p == '"' || *p == '\\')
+            rc = bcda__buf_addf(to, "\\%c", *p);
+        else if (*p < 0x20)
+            rc = bcda__buf_addf(to, "\\u%04x", *p);
+        else
+            rc = bcda__buf_add(to, p, 1);
+    }
+    return rc ? rc : bcda__buf_adds(to, "\"");
+}
+
+/* ---- the fields a host asks for ---- */
+
+struct field {
+    char *path; /* components, each ended by NUL */
+    int count;
+    const char *component[BCDA__FIELD_DEPTH_MAX];
+};
+
+struct bcda__field_set {
+    int count;
+    uint64_t longer[BCDA__FIELD_DEPTH_MAX + 1]; /* [n] = those with more than n components */
+    struct field fields[BCDA__FIELDS_MAX];
+};
+
+int bcda__field_set_new(struct bcda__field_set **out)
+{
+    *out = bcda__calloc(1, sizeof **out);
+    return *out ? 0 : BCDA_ERR_NOMEM;
+}
+
+/* Cuts "a.b.c" at its dots; no component may be empty. */
+static int split_path(struct field *f, const char *path)
+{
+    size_t len = strlen(path), i;
+
+    f->path = bcda__alloc(len + 1);
+    if (!f->path)
+        return BCDA_ERR_NOMEM;
+    memcpy(f->path, path, len + 1);
+    f->count = 0;
+    for (i = 0; i <= len; i++) {
+        int first = i == 0 || f->path[i - 1] == '\0';
+
+        if (first && (f->count == BCDA__FIELD_DEPTH_MAX || path[i] == '.' || !path[i]))
+            return BCDA_ERR_INVALID;
+        if (first)
+            f->component[f->count++] = f->path + i;
+        if (path[i] == '.')
+            f->path[i] = '\0';
+    }
+    return 0;
+}
+
+int bcda__field_set_add(struct bcda__field_set *set, const char *path, int *index)
+{
+    struct field f = {0};
+    int rc, n;
+
+    if (set->count == BCDA__FIELDS_MAX)
+        return BCDA_ERR_INVALID;
+    rc = split_path(&f, path);
+    if (rc) {
+        bcda__free(f.path);
+        return rc;
+    }
+    for (n = 0; n < f.count; n++)
+        set->longer[n] |= UINT64_C(1) << set->count;
+    set->fields[set->count] = f;
+    *index = set->count++;
+    return 0;
+}
+
+int bcda__field_set_count(const struct bcda__field_set *set)
+{
+    return set ? set->count : 0;
+}
+
+int bcda__field_set_copy(struct bcda__field_set **out, const struct bcda__field_set *from)
+{
+    struct bcda__buf path;
+    int rc, i, k, index;
+
+    rc = bcda__field_set_new(out);
+    bcda__buf_init(&path, SIZE_MAX / 4);
+    for (i = 0; !rc && from && i < from->count; i++) {
+        bcda__buf_clear(&path);
+        for (k = 0; !rc && k < from->fields[i].count; k++)
+            rc = bcda__buf_addf(&path, "%s%s", k ? "." : "", from->fields[i].component[k]);
+        if (!rc)
+            rc = bcda__field_set_add(*out, path.data, &index);
+    }
+    bcda__buf_free(&path);
+    if (rc) {
+        bcda__field_set_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+void bcda__field_set_free(struct bcda__field_set *set)
+{
+    int i;
+
+    if (!set)
+        return;
+    for (i = 0; i < set->count; i++)
+        bcda__free(set->fields[i].path);
+    bcda__free(set);
+}
+
+/* ---- one line ---- */
+
+/* What the object that is being read is, as far as it matters. */
+enum place { ELSEWHERE, TOP, TOP_META, WITHIN, WITHIN_META };
+/* What the next value is. */
+enum wanted { NOTHING, TYPE, ID, META, LAST_UPDATED, FULL_URL, RESOURCE };
+
+/* How far into the paths of the fields the reading is, a frame for each open object or array. */
+struct frame {
+    uint64_t keys;   /* fields for which a key here may be the next component */
+    uint64_t values; /* fields for which the value that comes is (part of) one */
+    int level;       /* components behind us */
+    int is_array;
+};
+
+/* What was found in the line as a resource, and in what its `resource` member holds. */
+struct found {
+    struct bcda__span type, id, last_updated;
+};
+
+struct bcda__scanner {
+    struct arena arena;
+    yajl_alloc_funcs funcs;
+    yajl_callbacks callbacks;
+    yajl_handle yajl;
+    int max_depth;
+    const struct bcda__field_set *fields; /* NULL = none wanted */
+
+    /* of the line at hand */
+    const char *line;
+    size_t len;
+    int depth;
+    int code;   /* BCDA_ERR_LINE_* or NOMEM */
+    size_t end; /* behind the top object or array */
+    enum place place;
+    enum wanted wanted;
+    unsigned char *places; /* of the objects around, by depth */
+    struct frame *frames;  /* only with fields */
+    struct found found[2]; /* of the top, of `resource` */
+    struct bcda__span resource, full_url;
+    int within;         /* inside `resource` */
+    uint32_t resources; /* `resource` members met: the last one counts */
+
+    struct bcda__field_value *values;
+    uint32_t *value_of; /* the `resource` that a value stands in; 0 = none */
+    size_t value_count, value_cap;
+    char *side;
+    size_t side_len, side_cap;
+};
+
+static int scan_fail(struct bcda__scanner *s, int code)
+{
+    s->code = code;
+    return 0;
+}
+
+static void free_side(struct bcda__scanner *s)
+{
+    if (s->side)
+        bcda__wipe(s->side, s->side_cap);
+    bcda__free(s->side);
+}
+
+/* Where a text stands: in the line, or, unescaped, in the side buffer. */
+static int take_span(struct bcda__scanner *s, const void *text, size_t len, struct bcda__span *out)
+{
+    uintptr_t at = (uintptr_t)text, line = (uintptr_t)s->line;
+    size_t cap;
+    char *grown;
+
+    out->len = len;
+    out->copy = !(at >= line && at - line <= s->len);
+    if (!out->copy) {
+        out->at = (size_t)(at - line);
+        return 1;
+    }
+    if (len > s->side_cap - s->side_len) {
+        cap = (s->side_len + len) * 2;
+        grown = bcda__alloc(cap);
+        if (!grown)
+            return scan_fail(s, BCDA_ERR_NOMEM);
+        if (s->side_len)
+            memcpy(grown, s->side, s->side_len);
+        free_side(s);
+        s->side = grown;
+        s->side_cap = cap;
+    }
+    if (len)
+        memcpy(s->side + s->side_len, text, len);
+    out->at = s->side_len;
+    s->side_len += len;
+    return 1;
+}
+
+static int add_value(struct bcda__scanner *s, int field, const struct bcda__span *span)
+{
+    if (s->value_count == s->value_cap) {
+        size_t cap = s->value_cap ? s->value_cap * 2 : 32;
+        struct bcda__field_value *v = bcda__realloc(s->values, cap * sizeof *v);
+        uint32_t *of;
+
+        if (!v)
+            return scan_fail(s, BCDA_ERR_NOMEM);
+        s->values = v;
+        of = bcda__realloc(s->value_of, cap * sizeof *of);
+        if (!of)
+            return scan_fail(s, BCDA_ERR_NOMEM);
+        s->value_of = of;
+        s->value_cap = cap;
+    }
+    s->values[s->value_count].field = field;
+    s->values[s->value_count].span = *span;
+    s->value_of[s->value_count++] = s->within ? s->resources : 0;
+    return 1;
+}
+
+/* A scalar ends every path that has no component left. */
+static int field_scalar(struct bcda__scanner *s, const void *text, size_t len)
+{
+    struct frame *f = &s->frames[s->depth];
+    uint64_t hit = f->values & ~s->fields->longer[f->level + 1];
+    struct bcda__span span;
+
+    if (!hit)
+        return 1;
+    if (!take_span(s, text, len, &span))
+        return 0;
+    while (hit) {
+        int field = __builtin_ctzll(hit);
+
+        if (!add_value(s, field, &span))
+            return 0;
+        hit &= hit - 1;
+    }
+    return 1;
+}
+
+static void field_open(struct bcda__scanner *s, int is_array)
+{
+    const struct frame *f = &s->frames[s->depth];
+    struct frame *child = &s->frames[s->depth + 1];
+
+    memset(child, 0, sizeof *child);
+    child->is_array = is_array;
+    if (is_array) {
+        child->values = f->values;
+        child->level = f->level;
+    } else if (s->depth == 0 || (s->place == TOP && s->wanted == RESOURCE)) {
+        child->keys = s->fields->longer[0]; /* the paths begin here */
+    } else if (f->level + 1 < BCDA__FIELD_DEPTH_MAX) {
+        child->keys = f->values & s->fields->longer[f->level + 1];
+        child->level = f->level + 1;
+    }
+}
+
+static void field_key(struct bcda__scanner *s, const char *text, size_t len)
+{
+    struct frame *f = &s->frames[s->depth];
+    uint64_t left = f->keys;
+
+    f->values = 0;
+    while (left) {
+        int field = __builtin_ctzll(left);
+        const char *want = s->fields->fields[field].component[f->level];
+
+        if (strlen(want) == len && memcmp(want, text, len) == 0)
+            f->values |= UINT64_C(1) << field;
+        left &= left - 1;
+    }
+}
+
+static int is_text(const unsigned char *text, size_t len, const char *want, size_t want_len)
+{
+    return len == want_len && memcmp(text, want, want_len) == 0;
+}
+
+#define IS(want) is_text(text, len, want, sizeof(want) - 1)
+
+static enum wanted key_of(enum place place, const unsigned char *text, size_t len)
+{
+    if (place == TOP_META || place == WITHIN_META)
+        return IS("lastUpdated") ? LAST_UPDATED : NOTHING;
+    if (IS("resourceType"))
+        return TYPE;
+    if (IS("id"))
+        return ID;
+    if (IS("meta"))
+        return META;
+    if (place == TOP && IS("resource"))
+        return RESOURCE;
+    if (place == TOP && IS("fullUrl"))
+        return FULL_URL;
+    return NOTHING;
+}
+
+static int line_key(void *ctx, const unsigned char *text, size_t len)
+{
+    struct bcda__scanner *s = ctx;
+
+    if (s->place != ELSEWHERE)
+        s->wanted = key_of(s->place, text, len);
+    if (s->wanted == RESOURCE) { /* whatever it is, it takes the place of one before */
+        s->resources++;
+        memset(&s->resource, 0, sizeof s->resource);
+        memset(&s->found[1], 0, sizeof s->found[1]);
+    }
+    if (s->fields)
+        field_key(s, (const char *)text, len);
+    return 1;
+}
+
+static int line_string(void *ctx, const unsigned char *text, size_t len)
+{
+    struct bcda__scanner *s = ctx;
+    enum wanted wanted = s->wanted;
+    struct found *found = &s->found[s->within];
+
+    s->wanted = NOTHING;
+    if (s->fields && !field_scalar(s, text, len))
+        return 0;
+    switch (wanted) {
+    case TYPE:
+        return take_span(s, text, len, &found->type);
+    case ID:
+        return take_span(s, text, len, &found->id);
+    case LAST_UPDATED:
+        return take_span(s, text, len, &found->last_updated);
+    case FULL_URL:
+        return take_span(s, text, len, &s->full_url);
+    default:
+        return 1;
+    }
+}
+
+/* Only called where fields are wanted. */
+static int line_number(void *ctx, const char *text, size_t len)
+{
+    struct bcda__scanner *s = ctx;
+
+    s->wanted = NOTHING;
+    return field_scalar(s, text, len);
+}
+
+static int line_boolean(void *ctx, int value)
+{
+    return line_number(ctx, value ? "true" : "false", value ? 4 : 5);
+}
+
+static enum place child_place(const struct bcda__scanner *s)
+{
+    if (s->depth == 0)
+        return TOP;
+    if (s->wanted == META)
+        return s->place == TOP ? TOP_META : WITHIN_META;
+    if (s->wanted == RESOURCE)
+        return WITHIN;
+    return ELSEWHERE;
+}
+
+static int line_object(void *ctx)
+{
+    struct bcda__scanner *s = ctx;
+
+    if (s->depth >= s->max_depth)
+        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
+    if (s->fields)
+        field_open(s, 0);
+    s->places[s->depth] = (unsigned char)s->place;
+    s->place = child_place(s);
+    if (s->place == WITHIN) {
+        s->within = 1;
+        /* behind the brace: yajl counts the bytes of this call as it lexes them */
+        s->resource.at = yajl_get_bytes_consumed(s->yajl) - 1;
+    }
+    s->wanted = NOTHING;
+    s->depth++;
+    return 1;
+}
+
+static void close_value(struct bcda__scanner *s)
+{
+    s->depth--;
+    s->place = (enum place)s->places[s->depth];
+    if (s->depth == 0)
+        s->end = yajl_get_bytes_consumed(s->yajl);
+}
+
+static int line_object_end(void *ctx)
+{
+    struct bcda__scanner *s = ctx;
+
+    if (s->place == WITHIN) {
+        s->within = 0;
+        s->resource.len = yajl_get_bytes_consumed(s->yajl) - s->resource.at;
+    }
+    close_value(s);
+    return 1;
+}
+
+static int line_array(void *ctx)
+{
+    struct bcda__scanner *s = ctx;
+
+    if (s->depth >= s->max_depth)
+        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
+    if (s->fields)
+        field_open(s, 1);
+    s->places[s->depth] = (unsigned char)s->place;
+    s->place = ELSEWHERE;
+    s->wanted = NOTHING;
+    s->depth++;
+    return 1;
+}
+
+static int line_array_end(void *ctx)
+{
+    close_value(ctx);
+    return 1;
+}
+
+int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
+                      const struct bcda__field_set *fields)
+{
+    struct bcda__scanner *s = bcda__calloc(1, sizeof *s);
+
+    if (!s)
+        return BCDA_ERR_NOMEM;
+    if (arena_init(&s->arena, SIZE_MAX)) /* a line is bounded already */
+        goto fail;
+    s->funcs = arena_funcs(&s->arena);
+    s->max_depth = max_depth;
+    s->fields = bcda__field_set_count(fields) ? fields : NULL;
+    s->places = bcda__alloc((size_t)max_depth + 2);
+    s->frames = bcda__calloc((size_t)max_depth + 2, sizeof *s->frames);
+    if (!s->places || !s->frames)
+        goto fail;
+    s->callbacks.yajl_map_key = line_key;
+    s->callbacks.yajl_string = line_string;
+    s->callbacks.yajl_start_map = line_object;
+    s->callbacks.yajl_end_map = line_object_end;
+    s->callbacks.yajl_start_array = line_array;
+    s->callbacks.yajl_end_array = line_array_end;
+    if (s->fields) { /* what nobody asks for yajl need not report */
+        s->callbacks.yajl_number = line_number;
+        s->callbacks.yajl_boolean = line_boolean;
+    }
+    *out = s;
+    return 0;
+fail:
+    bcda__scanner_free(s);
+    return BCDA_ERR_NOMEM;
+}
+
+void bcda__scanner_free(struct bcda__scanner *s)
+{
+    if (!s)
+        return;
+    arena_destroy(&s->arena);
+    bcda__free(s->places);
+    bcda__free(s->frames);
+    bcda__free(s->values);
+    bcda__free(s->value_of);
+    free_side(s);
+    bcda__free(s);
+}
+
+static void begin_line(struct bcda__scanner *s, const char *line, size_t len)
+{
+    s->line = line;
+    s->len = len;
+    s->depth = s->code = s->within = 0;
+    s->resources = 0;
+    s->end = 0;
+    s->place = ELSEWHERE;
+    s->wanted = NOTHING;
+    memset(s->found, 0, sizeof s->found);
+    memset(&s->resource, 0, sizeof s->resource);
+    memset(&s->full_url, 0, sizeof s->full_url);
+    s->value_count = s->side_len = 0;
+    if (s->fields)
+        memset(&s->frames[0], 0, sizeof s->frames[0]);
+}
+
+static void guarded_line(struct bcda__scanner *s, size_t *consumed)
+{
+    jmp_buf escape;
+
+    s->arena.escape = &escape;
+    if (setjmp(escape)) {
+        s->code = s->arena.code;
+        return;
+    }
+    s->yajl = yajl_alloc(&s->callbacks, &s->funcs, s);
+    yajl_config(s->yajl, yajl_dont_validate_strings, 1); /* done, and more strictly */
+    if (yajl_parse(s->yajl, (const unsigned char *)s->line, s->len) != yajl_status_ok) {
+        s->code = s->code ? s->code : BCDA_ERR_LINE_JSON;
+        *consumed = yajl_get_bytes_consumed(s->yajl);
+        if (*consumed == s->len)
+            --*consumed; /* it went wrong at the last byte, not for want of more */
+    } else if (yajl_complete_parse(s->yajl) != yajl_status_ok) {
+        s->code = BCDA_ERR_LINE_JSON;
+        *consumed = s->end ? s->end : s->len;
+    }
+}
+
+/* Which half of a surrogate pair is escaped here: 'h', 'l', or 0. */
+static int surrogate_half(const char *text)
+{
+    uint8_t unit[2];
+    size_t len;
+
+    if (text[0] != '\\' || text[1] != 'u' ||
+        bcda__text_hex_decode(text + 2, 4, unit, sizeof unit, &len) || unit[0] >> 3 != 0xD8 >> 3)
+        return 0;
+    return unit[0] & 4 ? 'l' : 'h';
+}
+
+/* What yajl lets pass in a line that is otherwise sound: a token without an end behind the value,
+ * two control characters as white space, and halves of surrogate pairs, which have no UTF-8 form
+ * and for which it makes one up. */
+static void check_laxity(struct bcda__scanner *s, size_t *bad_at)
+{
+    const char *end = s->line + s->len;
+    const char *p;
+    size_t i;
+    int half;
+
+    p = memchr(s->line, '\v', s->len);
+    p = p ? p : memchr(s->line, '\f', s->len);
+    for (i = s->end; i > 0 && i < s->len && !p; i++)
+        p = memchr(" \t\r", s->line[i], 3) ? NULL : s->line + i;
+    if (p) {
+        s->code = BCDA_ERR_LINE_JSON;
+        *bad_at = (size_t)(p - s->line);
+        return;
+    }
+    for (p = s->line; (p = memchr(p, '\\', (size_t)(end - p))); p += half ? 12 : 2) {
+        half = surrogate_half(p);
+        if (half == 'l' || (half == 'h' && surrogate_half(p + 6) != 'l')) {
+            s->code = BCDA_ERR_LINE_UTF8;
+            *bad_at = (size_t)(p - s->line);
+            return;
+        }
+    }
+}
+
+/* Keeps the values of the resource that the line turned out to be. */
+static void choose_values(struct bcda__scanner *s, uint32_t resource)
+{
+    size_t i, n = 0;
+
+    for (i = 0; i < s->value_count; i++)
+        if (s->value_of[i] == resource)
+            s->values[n++] = s->values[i];
+    s->value_count = n;
+}
+
+static void judge_line(struct bcda__scanner *s, struct bcda__line_info *info)
+{
+    /* An envelope has `resource` and no resourceType, in any era, for any type (bcda-api 6.5). */
+    int within = !s->found[0].type.len && s->resource.len;
+    const struct found *found = &s->found[within];
+
+    if (!found->type.len) {
+        info->code = BCDA_ERR_LINE_TYPE;
+        info->bad_at = 0;
+        return;
+    }
+    info->resource.len = s->len;
+    if (within) {
+        info->resource = s->resource;
+        info->full_url = s->full_url;
+    }
+    info->type = found->type;
+    info->id = found->id;
+    info->last_updated = found->last_updated;
+    choose_values(s, within ? s->resources : 0);
+    info->values = s->values;
+    info->value_count = s->value_count;
+    info->side = s->side;
+    info->side_len = s->side_len;
+}
+
+int bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t len,
+                       struct bcda__line_info *info)
+{
+    memset(info, 0, sizeof *info);
+    begin_line(s, line, len);
+    info->bad_at = bcda__utf8_check(line, len);
+    if (info->bad_at != len) {
+        info->code = BCDA_ERR_LINE_UTF8;
+        return 0;
+    }
+    guarded_line(s, &info->bad_at);
+    arena_reset(&s->arena);
+    if (s->code == BCDA_ERR_NOMEM)
+        return BCDA_ERR_NOMEM;
+    if (!s->code)
+        check_laxity(s, &info->bad_at);
+    info->code = s->code;
+    if (!info->code)
+        judge_line(s, info);
+    return 0;
+}

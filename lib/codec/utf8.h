@@ -1,0 +1,13 @@
+/* Strict UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF. yajl passes
+ * all three (craft 13.3). */
+#ifndef BCDA_CODEC_UTF8_H
+#define BCDA_CODEC_UTF8_H
+
+#include <stddef.h>
+
+/* The offset of the first byte that is not UTF-8, or `len` where all is well. */
+size_t bcda__utf8_check(const char *text, size_t len);
+/* 1 where `text` is the beginning of one character whose end is missing. */
+int bcda__utf8_is_cut(const char *text, size_t len);
+
+#endif

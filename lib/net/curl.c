@@ -1,0 +1,727 @@
+#include "net/http.h"
+
+#include <curl/curl.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "net/sigpipe.h"
+
+struct bcda__transfer {
+    struct bcda__http *http;
+    struct bcda__transfer_events events;
+    CURL *easy;
+    struct curl_slist *headers;
+    char error[CURL_ERROR_SIZE];
+
+    int status;
+    struct bcda__buf head; /* "Name: value" lines, each ended by NUL */
+    int head_done;         /* what comes after are trailers */
+    int head_too_large;
+
+    uint8_t *ring; /* one run: bytes from `at` to `at + len`; moved to the front when it helps */
+    size_t cap, at, len;
+    int64_t received;
+    int paused; /* libcurl holds a piece for us */
+
+    CURLcode result;
+    int finished; /* `result` is there */
+
+    /* what is still to be told */
+    int tell_head, tell_data;
+    int in_multi;
+    int waiting; /* in http->waiting */
+    struct bcda__transfer *prev, *next;
+};
+
+struct bcda__http {
+    CURLM *multi;
+    CURLSH *share; /* TLS sessions: every connection is closed, so resuming is what is left */
+    struct bcda__http_options o;
+    struct bcda__http_hooks hooks;
+    const struct bcda__log *log;
+    struct bcda__transfer waiting; /* list head: transfers with news, in order */
+    int forked;
+};
+
+/* ---- the process ---- */
+
+int bcda__http_global_init(struct bcda_error *err)
+{
+    const curl_version_info_data *v;
+
+    /* The whole set of flags: a partial one could break another user in the process (craft 13.1).
+     */
+    if (curl_global_init(CURL_GLOBAL_ALL))
+        return bcda__err_set(err, BCDA_ERR_LIBRARY, "libcurl could not be initialised");
+    v = curl_version_info(CURLVERSION_NOW);
+    if (v->version_num < 0x074c00)
+        bcda__err_set(err, BCDA_ERR_LIBRARY, "libcurl %s is too old: 7.76 or later is needed",
+                      v->version);
+    else if (!(v->features & CURL_VERSION_SSL))
+        bcda__err_set(err, BCDA_ERR_LIBRARY, "this libcurl was built without TLS");
+    else if (!(v->features & CURL_VERSION_ASYNCHDNS))
+        bcda__err_set(
+            err, BCDA_ERR_LIBRARY,
+            "this libcurl looks names up synchronously and would block the host's thread");
+    else
+        return 0;
+    curl_global_cleanup();
+    return BCDA_ERR_LIBRARY;
+}
+
+void bcda__http_global_cleanup(void)
+{
+    curl_global_cleanup();
+}
+
+/* ---- what libcurl tells ---- */
+
+static void tell(struct bcda__transfer *t)
+{
+    struct bcda__http *h = t->http;
+
+    if (t->waiting)
+        return;
+    t->waiting = 1;
+    t->next = &h->waiting;
+    t->prev = h->waiting.prev;
+    t->prev->next = t;
+    h->waiting.prev = t;
+    h->hooks.news(h->hooks.ctx);
+}
+
+static void untell(struct bcda__transfer *t)
+{
+    if (!t->waiting)
+        return;
+    t->waiting = 0;
+    t->prev->next = t->next;
+    t->next->prev = t->prev;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *per_socket)
+{
+    struct bcda__http *h = ctx;
+    int events = 0;
+
+    (void)easy;
+    (void)per_socket;
+    if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+        events |= BCDA__LOOP_READ;
+    if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+        events |= BCDA__LOOP_WRITE;
+    return h->hooks.watch(h->hooks.ctx, (int)fd, events) ? -1 : 0;
+}
+
+static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
+{
+    struct bcda__http *h = ctx;
+
+    (void)multi;
+    h->hooks.curl_timer(h->hooks.ctx, timeout_ms);
+    return 0;
+}
+
+static int is_final(int status)
+{
+    return status >= 200;
+}
+
+/* "HTTP/1.1 200 OK": a new head begins; one of 1xx or of a proxy's CONNECT is forgotten by the
+ * next. */
+static void begin_head(struct bcda__transfer *t, const char *line, size_t len)
+{
+    const char *space = memchr(line, ' ', len);
+    int64_t status = 0;
+
+    bcda__buf_clear(&t->head);
+    if (space && len - (size_t)(space - line) >= 4)
+        bcda__text_to_int64(space + 1, 3, &status);
+    t->status = (int)status;
+}
+
+static void end_head(struct bcda__transfer *t)
+{
+    long connect = 0, code = 0;
+
+    /* The answer of a proxy to CONNECT comes here as well; the real one is still to come. */
+    curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &connect);
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &code);
+    if (!is_final(t->status) || (connect && code == 0))
+        return;
+    t->head_done = 1;
+    t->tell_head = 1;
+    tell(t);
+}
+
+static size_t on_header(char *data, size_t size, size_t count, void *ctx)
+{
+    struct bcda__transfer *t = ctx;
+    size_t len = size * count, text = len;
+
+    if (t->head_done)
+        return len; /* a trailer */
+    while (text && (data[text - 1] == '\r' || data[text - 1] == '\n'))
+        text--;
+    if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) {
+        begin_head(t, data, text);
+        return len;
+    }
+    if (text == 0) {
+        end_head(t);
+        return len;
+    }
+    if (bcda__buf_add(&t->head, data, text) || bcda__buf_add(&t->head, "", 1)) {
+        t->head_too_large = 1;
+        return 0; /* ends the transfer with CURLE_WRITE_ERROR */
+    }
+    return len;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *ctx)
+{
+    struct bcda__transfer *t = ctx;
+    size_t len = size * count;
+
+    if (len > t->cap - t->len) {
+        t->paused = 1;
+        tell(t);
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    if (len > t->cap - t->len - t->at) {
+        memmove(t->ring, t->ring + t->at, t->len);
+        t->at = 0;
+    }
+    memcpy(t->ring + t->at + t->len, data, len);
+    t->len += len;
+    t->received += (int64_t)len;
+    t->tell_data = 1;
+    tell(t);
+    return len;
+}
+
+/* ---- a session's transport ---- */
+
+static void free_curl(struct bcda__http *h)
+{
+    struct bcda__sigpipe guard;
+
+    bcda__sigpipe_block(&guard);
+    curl_multi_cleanup(h->multi);
+    curl_share_cleanup(h->share);
+    bcda__sigpipe_restore(&guard);
+}
+
+int bcda__http_new(struct bcda__http **out, const struct bcda__http_options *o,
+                   const struct bcda__http_hooks *hooks, const struct bcda__log *log,
+                   struct bcda_error *err)
+{
+    struct bcda__http *h = bcda__calloc(1, sizeof *h);
+
+    if (!h)
+        return bcda__err_nomem(err);
+    h->o = *o;
+    h->hooks = *hooks;
+    h->log = log;
+    h->waiting.prev = h->waiting.next = &h->waiting;
+    h->multi = curl_multi_init();
+    h->share = curl_share_init();
+    if (!h->multi || !h->share ||
+        curl_share_setopt(h->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) ||
+        curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket) ||
+        curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) ||
+        curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer) ||
+        curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h)) {
+        bcda__http_free(h);
+        return bcda__err_set(err, BCDA_ERR_LIBRARY, "libcurl gave no handle");
+    }
+    *out = h;
+    return 0;
+}
+
+void bcda__http_set_forked(struct bcda__http *h)
+{
+    h->forked = 1;
+}
+
+void bcda__http_free(struct bcda__http *h)
+{
+    if (!h)
+        return;
+    if (!h->forked)
+        free_curl(h);
+    bcda__free(h);
+}
+
+/* Notes the transfers that libcurl has finished with. */
+static void collect(struct bcda__http *h)
+{
+    CURLMsg *m;
+    int left;
+
+    while ((m = curl_multi_info_read(h->multi, &left))) {
+        struct bcda__transfer *t = NULL;
+
+        if (m->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        t->result = m->data.result;
+        t->finished = 1;
+        tell(t);
+    }
+}
+
+static void act(struct bcda__http *h, curl_socket_t fd, int mask)
+{
+    struct bcda__sigpipe guard;
+    int running;
+
+    bcda__sigpipe_block(&guard);
+    curl_multi_socket_action(h->multi, fd, mask, &running);
+    bcda__sigpipe_restore(&guard);
+    collect(h);
+}
+
+void bcda__http_drive(struct bcda__http *h, int fd, int events)
+{
+    int mask = 0;
+
+    if (events & BCDA__LOOP_READ)
+        mask |= CURL_CSELECT_IN;
+    if (events & BCDA__LOOP_WRITE)
+        mask |= CURL_CSELECT_OUT;
+    act(h, fd, mask);
+}
+
+void bcda__http_drive_timer(struct bcda__http *h)
+{
+    act(h, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* ---- one transfer ---- */
+
+static int code_of(CURLcode c)
+{
+    switch (c) {
+    case CURLE_OK:
+        return 0;
+    case CURLE_OUT_OF_MEMORY:
+        return BCDA_ERR_NOMEM;
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return BCDA_ERR_RESOLVE;
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_PROXY:
+        return BCDA_ERR_PROXY;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_INTERFACE_FAILED:
+        return BCDA_ERR_CONNECT;
+    case CURLE_OPERATION_TIMEDOUT:
+        return BCDA_ERR_CONNECT_TIMEOUT;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+        return BCDA_ERR_TLS_VERIFY;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_USE_SSL_FAILED:
+        return BCDA_ERR_TLS;
+    case CURLE_PARTIAL_FILE:
+        return BCDA_ERR_TRUNCATED;
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_TOO_MANY_REDIRECTS:
+        return BCDA_ERR_HTTP;
+    case CURLE_URL_MALFORMAT:
+        return BCDA_ERR_URL;
+    case CURLE_GOT_NOTHING:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+        return BCDA_ERR_TRANSFER;
+    default:
+        return BCDA_ERR_LIBRARY;
+    }
+}
+
+static int is_short(const struct bcda__transfer *t)
+{
+    int64_t announced = bcda__transfer_content_length(t);
+
+    return t->head_done && announced >= 0 && t->received < announced;
+}
+
+/* Says what broke. libcurl's own words (host names, certificate problems) hold no secret. */
+static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
+{
+    const char *words = t->error[0] ? t->error : curl_easy_strerror(t->result);
+    int code = code_of(t->result);
+
+    bcda__err_clear(err);
+    if (t->head_too_large)
+        return bcda__err_set(err, BCDA_ERR_HEADERS_TOO_LARGE,
+                             "the headers of the answer pass %zu bytes (BCDA_OPT_HEADERS_MAX)",
+                             t->head.max);
+    /* The body broke off: a known length tells more than the way in which the connection went. */
+    if (code == BCDA_ERR_TRANSFER && is_short(t))
+        code = BCDA_ERR_TRUNCATED;
+    if (code == BCDA_ERR_TRUNCATED && bcda__transfer_content_length(t) >= 0)
+        return bcda__err_set(err, code, "%lld of %lld bytes came before the connection ended",
+                             (long long)t->received, (long long)bcda__transfer_content_length(t));
+    if (code == BCDA_ERR_TRUNCATED)
+        return bcda__err_set(
+            err, code, "the connection ended after %lld bytes, before the end of the chunked body",
+            (long long)t->received);
+    if (code == BCDA_ERR_TLS_VERIFY)
+        return bcda__err_set(err, code,
+                             "%s; if the server is right, name its authority with "
+                             "bcda_config_set_ca_file()",
+                             words);
+    return code ? bcda__err_set(err, code, "%s", words) : 0;
+}
+
+static void forget_headers(struct bcda__transfer *t)
+{
+    struct curl_slist *s;
+
+    for (s = t->headers; s; s = s->next)
+        if (s->data)
+            bcda__wipe(s->data, strlen(s->data)); /* Authorization is among them */
+    curl_slist_free_all(t->headers);
+    t->headers = NULL;
+}
+
+static int add_header(struct bcda__transfer *t, const char *line)
+{
+    struct curl_slist *s = curl_slist_append(t->headers, line);
+
+    if (!s)
+        return BCDA_ERR_NOMEM;
+    t->headers = s;
+    return 0;
+}
+
+static int add_headers(struct bcda__transfer *t, const struct bcda__transfer_request *r)
+{
+    struct bcda__buf line;
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; !rc && i < r->header_count; i++)
+        rc = add_header(t, r->headers[i]);
+    if (rc || !r->authorization)
+        return rc;
+    bcda__buf_init(&line, 128 * 1024);
+    rc = bcda__buf_adds(&line, "Authorization: ");
+    if (!rc)
+        rc = bcda__buf_add(&line, r->authorization->data, r->authorization->len);
+    if (!rc)
+        rc = add_header(t, line.data);
+    bcda__buf_free_secret(&line);
+    return rc;
+}
+
+/* Each option that is refused makes the whole transfer refused: a weaker one is never used instead.
+ */
+#define SET(option, value)                                    \
+    do {                                                      \
+        CURLcode set_rc = curl_easy_setopt(e, option, value); \
+        if (set_rc)                                           \
+            return set_rc;                                    \
+    } while (0)
+
+static CURLcode set_protocols(CURL *e, int allow_http)
+{
+#if LIBCURL_VERSION_NUM >= 0x075500
+    SET(CURLOPT_PROTOCOLS_STR, allow_http ? "http,https" : "https");
+    SET(CURLOPT_REDIR_PROTOCOLS_STR, "https");
+#else
+    SET(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTPS | (allow_http ? CURLPROTO_HTTP : 0)));
+    SET(CURLOPT_REDIR_PROTOCOLS, (long)CURLPROTO_HTTPS);
+#endif
+    return CURLE_OK;
+}
+
+static CURLcode set_tls(CURL *e, const struct bcda__http *h)
+{
+    SET(CURLOPT_SHARE, h->share);
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(CURLOPT_SSL_VERIFYHOST, 2L);
+    /* One file of authorities and no folder: the folder costs 37 ms of CPU a connection
+     * against 2.6, and BCDA closes every connection (DESIGN 5). */
+    SET(CURLOPT_CAPATH, NULL);
+    if (h->o.ca_file)
+        SET(CURLOPT_CAINFO, h->o.ca_file);
+    if (h->o.cert_file)
+        SET(CURLOPT_SSLCERT, h->o.cert_file);
+    if (h->o.key_file)
+        SET(CURLOPT_SSLKEY, h->o.key_file);
+    if (h->o.key_passphrase && h->o.key_passphrase->data)
+        SET(CURLOPT_KEYPASSWD, h->o.key_passphrase->data);
+    return CURLE_OK;
+}
+
+static CURLcode set_proxy(CURL *e, const struct bcda__http *h)
+{
+    SET(CURLOPT_PROXY, h->o.proxy ? h->o.proxy : ""); /* "" = not from the environment either */
+    SET(CURLOPT_NOPROXY, "");
+    if (h->o.proxy_user)
+        SET(CURLOPT_PROXYUSERNAME, h->o.proxy_user);
+    if (h->o.proxy_password && h->o.proxy_password->data)
+        SET(CURLOPT_PROXYPASSWORD, h->o.proxy_password->data);
+    return CURLE_OK;
+}
+
+static CURLcode set_behaviour(CURL *e, const struct bcda__http *h)
+{
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    SET(CURLOPT_HTTP09_ALLOWED, 0L);
+    /* HTTP/2 of libcurl 7.88 opens a window of 32 MiB for each stream (DESIGN 4.2). */
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_USERAGENT, h->o.user_agent);
+    /* Connecting, and everything slow, is timed by our own clock; libcurl's limit only has to be
+     * out of the way (0 would mean its default of 300 s). */
+    SET(CURLOPT_CONNECTTIMEOUT_MS, 24L * 3600 * 1000);
+    return CURLE_OK;
+}
+
+static CURLcode set_callbacks(CURL *e, struct bcda__transfer *t)
+{
+    SET(CURLOPT_PRIVATE, t);
+    SET(CURLOPT_ERRORBUFFER, t->error);
+    SET(CURLOPT_HEADERFUNCTION, on_header);
+    SET(CURLOPT_HEADERDATA, t);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, t);
+    SET(CURLOPT_HTTPHEADER, t->headers);
+    return CURLE_OK;
+}
+
+static CURLcode set_method(CURL *e, const struct bcda__transfer_request *r)
+{
+    SET(CURLOPT_URL, r->url);
+    if (strcmp(r->method, "POST") == 0) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDS, ""); /* gives "Content-Length: 0" (bcda-api 3.1) */
+        SET(CURLOPT_POSTFIELDSIZE, 0L);
+    } else if (strcmp(r->method, "GET") != 0) {
+        SET(CURLOPT_CUSTOMREQUEST, r->method);
+    }
+    return CURLE_OK;
+}
+
+#undef SET
+
+static CURLcode set_up(struct bcda__transfer *t, const struct bcda__transfer_request *r)
+{
+    CURLcode rc = set_protocols(t->easy, t->http->o.allow_http);
+
+    if (!rc)
+        rc = set_tls(t->easy, t->http);
+    if (!rc)
+        rc = set_proxy(t->easy, t->http);
+    if (!rc)
+        rc = set_behaviour(t->easy, t->http);
+    if (!rc)
+        rc = set_callbacks(t->easy, t);
+    return rc ? rc : set_method(t->easy, r);
+}
+
+int bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *h,
+                         const struct bcda__transfer_request *r,
+                         const struct bcda__transfer_events *events, struct bcda_error *err)
+{
+    struct bcda__transfer *t = bcda__calloc(1, sizeof *t);
+    CURLcode set;
+    CURLMcode added;
+
+    if (!t)
+        return bcda__err_nomem(err);
+    t->http = h;
+    t->events = *events;
+    t->cap = r->ring;
+    bcda__buf_init(&t->head, h->o.headers_max);
+    t->ring = bcda__alloc(t->cap);
+    t->easy = curl_easy_init();
+    if (!t->ring || !t->easy || add_headers(t, r)) {
+        bcda__transfer_free(t);
+        return bcda__err_nomem(err);
+    }
+    set = set_up(t, r);
+    if (set) {
+        bcda__transfer_free(t);
+        return bcda__err_set(err, set == CURLE_OUT_OF_MEMORY ? BCDA_ERR_NOMEM : BCDA_ERR_LIBRARY,
+                             "libcurl refused a setting: %s", curl_easy_strerror(set));
+    }
+    added = curl_multi_add_handle(h->multi, t->easy);
+    if (added) {
+        bcda__transfer_free(t);
+        return bcda__err_set(err, added == CURLM_OUT_OF_MEMORY ? BCDA_ERR_NOMEM : BCDA_ERR_LIBRARY,
+                             "libcurl took no further transfer: %s", curl_multi_strerror(added));
+    }
+    t->in_multi = 1;
+    bcda__log(h->log, BCDA_LOG_DEBUG, "net", "%s begun", r->method);
+    *out = t;
+    return 0;
+}
+
+static void free_easy(struct bcda__transfer *t)
+{
+    struct bcda__sigpipe guard;
+
+    bcda__sigpipe_block(&guard);
+    if (t->in_multi)
+        curl_multi_remove_handle(t->http->multi, t->easy);
+    curl_easy_cleanup(t->easy);
+    bcda__sigpipe_restore(&guard);
+    forget_headers(t);
+}
+
+void bcda__transfer_free(struct bcda__transfer *t)
+{
+    if (!t)
+        return;
+    untell(t);
+    if (!t->http->forked)
+        free_easy(t);
+    bcda__buf_free_secret(&t->head);
+    if (t->ring)
+        bcda__wipe(t->ring, t->cap); /* patient data, or a token */
+    bcda__free(t->ring);
+    bcda__free(t);
+}
+
+/* ---- telling, outside libcurl ---- */
+
+static void unpause(struct bcda__transfer *t)
+{
+    struct bcda__sigpipe guard;
+
+    if (!t->paused || t->finished || t->len > t->cap / 2)
+        return;
+    t->paused = 0;
+    bcda__sigpipe_block(&guard);
+    curl_easy_pause(t->easy, CURLPAUSE_CONT); /* may call on_body at once */
+    bcda__sigpipe_restore(&guard);
+    collect(t->http);
+}
+
+static void tell_end(struct bcda__transfer *t)
+{
+    struct bcda_error err;
+    int code = describe_end(t, &err);
+
+    t->events.end(t->events.ctx, code, &err); /* `t` may be gone now */
+}
+
+int bcda__http_dispatch(struct bcda__http *h)
+{
+    struct bcda__transfer *t = h->waiting.next;
+
+    if (t == &h->waiting)
+        return 0;
+    untell(t);
+    if (t->tell_head) {
+        t->tell_head = 0;
+        if (t->tell_data || t->finished || t->paused)
+            tell(t);
+        t->events.head(t->events.ctx);
+    } else if (t->tell_data) {
+        t->tell_data = 0;
+        if (t->len == 0 && t->finished)
+            tell(t);
+        t->events.data(t->events.ctx);
+    } else if (t->finished && t->len == 0) {
+        tell_end(t);
+    }
+    return 1;
+}
+
+int bcda__transfer_status(const struct bcda__transfer *t)
+{
+    return t->status;
+}
+
+const char *bcda__transfer_header(const struct bcda__transfer *t, const char *name)
+{
+    const char *p = t->head.data, *found = "";
+    size_t len = strlen(name);
+
+    while (p && p < t->head.data + t->head.len) {
+        if (bcda__text_starts_nocase(p, name) && p[len] == ':') {
+            found = p + len + 1;
+            while (*found == ' ' || *found == '\t')
+                found++;
+        }
+        p += strlen(p) + 1;
+    }
+    return found;
+}
+
+int64_t bcda__transfer_content_length(const struct bcda__transfer *t)
+{
+    const char *value = bcda__transfer_header(t, "Content-Length");
+    int64_t length;
+
+    return bcda__text_to_int64(value, strlen(value), &length) ? -1 : length;
+}
+
+int bcda__transfer_is_chunked(const struct bcda__transfer *t)
+{
+    return bcda__text_starts_nocase(bcda__transfer_header(t, "Transfer-Encoding"), "chunked");
+}
+
+int bcda__transfer_is_connected(const struct bcda__transfer *t)
+{
+    curl_off_t at = 0;
+
+    curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &at);
+    return at > 0;
+}
+
+int64_t bcda__transfer_received(const struct bcda__transfer *t)
+{
+    return t->received;
+}
+
+int bcda__transfer_is_paused(const struct bcda__transfer *t)
+{
+    return t->paused;
+}
+
+size_t bcda__transfer_peek(const struct bcda__transfer *t, const uint8_t **data)
+{
+    *data = t->ring + t->at;
+    return t->len;
+}
+
+void bcda__transfer_take(struct bcda__transfer *t, size_t len)
+{
+    t->at += len;
+    t->len -= len;
+    if (t->len == 0)
+        t->at = 0;
+    if (len && t->len) {
+        t->tell_data = 1;
+        tell(t);
+    }
+    unpause(t);
+    if (t->finished && t->len == 0)
+        tell(t);
+}
+
+void bcda__transfer_wake(struct bcda__transfer *t)
+{
+    if (t->len == 0 && !t->finished)
+        return;
+    t->tell_data = t->len > 0;
+    tell(t);
+}

@@ -1,0 +1,268 @@
+#include "net/engine.h"
+
+#include "base/mem.h"
+#include "net/loop.h"
+
+enum {
+    READY_MAX = 32,    /* descriptors that one step serves */
+    DISPATCH_MAX = 64, /* events of transfers that one step delivers */
+};
+
+struct bcda__engine {
+    struct bcda__loop *loop;
+    struct bcda__http *http;
+    struct bcda__clock clock;
+    struct bcda__timer timers; /* list head, in no order: there are a few for each open transfer */
+    /* libcurl's own timer runs by the real time, since libcurl does: with a clock of a test it
+     * would be asked too early, and would not ask again. */
+    struct bcda__clock real;
+    int64_t curl_at; /* INT64_MAX = none */
+    int news;        /* a transfer has an event waiting */
+    int stepping;
+    unsigned round;   /* of steps */
+    int64_t armed_at; /* what the loop's timer is set to, in real time; INT64_MAX = nothing */
+    int timer_error;
+};
+
+/* ---- what the transport asks for ---- */
+
+static int hook_watch(void *ctx, int fd, int events)
+{
+    struct bcda__engine *e = ctx;
+
+    return bcda__loop_watch(e->loop, fd, events);
+}
+
+static void hook_curl_timer(void *ctx, int64_t delay_ms)
+{
+    struct bcda__engine *e = ctx;
+
+    e->curl_at = delay_ms < 0 ? INT64_MAX : bcda__clock_now(&e->real) + delay_ms;
+}
+
+static void hook_news(void *ctx)
+{
+    struct bcda__engine *e = ctx;
+
+    e->news = 1;
+}
+
+int bcda__engine_new(struct bcda__engine **out, const struct bcda__http_options *http,
+                     const struct bcda__clock *clock, const struct bcda__log *log,
+                     struct bcda_error *err)
+{
+    struct bcda__engine *e = bcda__calloc(1, sizeof *e);
+    struct bcda__http_hooks hooks = {hook_watch, hook_curl_timer, hook_news, e};
+    int rc;
+
+    if (!e)
+        return bcda__err_nomem(err);
+    e->clock = *clock;
+    e->real = bcda__clock_system();
+    e->curl_at = e->armed_at = INT64_MAX;
+    e->timers.prev = e->timers.next = &e->timers;
+    rc = bcda__loop_new(&e->loop);
+    if (rc) {
+        bcda__free(e);
+        return bcda__err_set(err, rc,
+                             rc == BCDA_ERR_NOMEM ? "out of memory"
+                                                  : "the system gave no descriptor; is "
+                                                    "RLIMIT_NOFILE reached?");
+    }
+    rc = bcda__http_new(&e->http, http, &hooks, log, err);
+    if (rc) {
+        bcda__loop_free(e->loop);
+        bcda__free(e);
+        return rc;
+    }
+    *out = e;
+    return 0;
+}
+
+void bcda__engine_free(struct bcda__engine *e)
+{
+    if (!e)
+        return;
+    bcda__http_free(e->http);
+    bcda__loop_free(e->loop);
+    bcda__free(e);
+}
+
+void bcda__engine_set_forked(struct bcda__engine *e)
+{
+    bcda__http_set_forked(e->http);
+}
+
+struct bcda__http *bcda__engine_http(struct bcda__engine *e)
+{
+    return e->http;
+}
+
+int bcda__engine_fd(const struct bcda__engine *e)
+{
+    return bcda__loop_fd(e->loop);
+}
+
+int bcda__engine_wait(struct bcda__engine *e, int timeout_ms)
+{
+    return bcda__loop_wait(e->loop, timeout_ms);
+}
+
+int bcda__engine_wakeup(struct bcda__engine *e)
+{
+    return bcda__loop_wakeup(e->loop);
+}
+
+int64_t bcda__engine_now(const struct bcda__engine *e)
+{
+    return bcda__clock_now(&e->clock);
+}
+
+int64_t bcda__engine_wall(const struct bcda__engine *e)
+{
+    return bcda__clock_wall(&e->clock);
+}
+
+/* ---- timers ---- */
+
+void bcda__timer_clear(struct bcda__timer *t)
+{
+    if (!t->set)
+        return;
+    t->set = 0;
+    t->prev->next = t->next;
+    t->next->prev = t->prev;
+}
+
+void bcda__timer_set(struct bcda__engine *e, struct bcda__timer *t, int64_t delay_ms,
+                     void (*fire)(void *ctx), void *ctx)
+{
+    bcda__timer_clear(t);
+    t->fire = fire;
+    t->ctx = ctx;
+    t->at_ms = bcda__engine_now(e) + delay_ms;
+    t->set = 1;
+    t->round = e->round;
+    t->next = &e->timers;
+    t->prev = e->timers.prev;
+    t->prev->next = t;
+    e->timers.prev = t;
+    if (!e->stepping)
+        bcda__engine_rearm(e);
+}
+
+int64_t bcda__engine_next_timer(const struct bcda__engine *e)
+{
+    const struct bcda__timer *t;
+    int64_t at = INT64_MAX;
+
+    for (t = e->timers.next; t != &e->timers; t = t->next)
+        if (t->at_ms < at)
+            at = t->at_ms;
+    return at;
+}
+
+/* The earliest that is due. One that was set in this very step waits for the next, so that a step
+ * ends. */
+static struct bcda__timer *due_timer(const struct bcda__engine *e, int64_t now)
+{
+    struct bcda__timer *t, *best = NULL;
+
+    for (t = e->timers.next; t != &e->timers; t = t->next)
+        if (t->at_ms <= now && t->round != e->round && (!best || t->at_ms < best->at_ms))
+            best = t;
+    return best;
+}
+
+static int fire_timers(struct bcda__engine *e)
+{
+    int64_t now = bcda__engine_now(e);
+    struct bcda__timer *t;
+    int fired = 0;
+
+    while (fired < DISPATCH_MAX && (t = due_timer(e, now))) {
+        bcda__timer_clear(t);
+        t->fire(t->ctx);
+        fired++;
+    }
+    return fired > 0;
+}
+
+/* How long until something is due; -1 = nothing is. */
+static int64_t next_delay(const struct bcda__engine *e)
+{
+    int64_t at = bcda__engine_next_timer(e), delay = INT64_MAX;
+
+    if (e->news)
+        return 0;
+    if (at != INT64_MAX)
+        delay = at - bcda__engine_now(e);
+    if (e->curl_at != INT64_MAX && e->curl_at - bcda__clock_now(&e->real) < delay)
+        delay = e->curl_at - bcda__clock_now(&e->real);
+    if (delay == INT64_MAX)
+        return -1;
+    return delay < 0 ? 0 : delay;
+}
+
+void bcda__engine_rearm(struct bcda__engine *e)
+{
+    int64_t delay = next_delay(e);
+    int64_t at = delay < 0 ? INT64_MAX : bcda__clock_now(&e->real) + delay;
+
+    if (at == e->armed_at && delay != 0)
+        return; /* saves a system call a step */
+    e->armed_at = at;
+    if (bcda__loop_arm(e->loop, delay))
+        e->timer_error = 1;
+}
+
+/* ---- one step ---- */
+
+static int drive(struct bcda__engine *e, int *woken)
+{
+    struct bcda__loop_ready ready[READY_MAX];
+    int i, n, timer, did = 0;
+
+    n = bcda__loop_take(e->loop, ready, READY_MAX, &timer, woken);
+    if (n < 0)
+        return n;
+    if (timer)
+        e->armed_at = INT64_MAX; /* it has fired and is not set any more */
+    for (i = 0; i < n; i++)
+        bcda__http_drive(e->http, ready[i].fd, ready[i].events);
+    did = n > 0 || *woken;
+    if (e->curl_at <= bcda__clock_now(&e->real)) {
+        e->curl_at = INT64_MAX;
+        bcda__http_drive_timer(e->http);
+        did = 1;
+    }
+    return did;
+}
+
+static int dispatch(struct bcda__engine *e)
+{
+    int did = 0;
+
+    e->news = 0;
+    while (did < DISPATCH_MAX && bcda__http_dispatch(e->http))
+        did++;
+    if (did == DISPATCH_MAX)
+        e->news = 1; /* perhaps more: the next step goes on */
+    return did > 0;
+}
+
+int bcda__engine_step(struct bcda__engine *e, int *woken)
+{
+    int did;
+
+    e->stepping = 1;
+    e->round++;
+    did = drive(e, woken);
+    if (did >= 0) {
+        did |= dispatch(e);
+        did |= fire_timers(e);
+    }
+    e->stepping = 0;
+    bcda__engine_rearm(e);
+    return did < 0 || e->timer_error ? BCDA_ERR_SYSTEM : did;
+}

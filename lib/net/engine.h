@@ -1,0 +1,49 @@
+/* What moves a session: descriptors, timers and transfers behind one step. No threads, no sleeping:
+ * all waiting is one timer of the loop (craft 5.6). */
+#ifndef BCDA_NET_ENGINE_H
+#define BCDA_NET_ENGINE_H
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "net/http.h"
+
+struct bcda__engine;
+
+int bcda__engine_new(struct bcda__engine **out, const struct bcda__http_options *http,
+                     const struct bcda__clock *clock, const struct bcda__log *log,
+                     struct bcda_error *err);
+void bcda__engine_free(struct bcda__engine *e); /* its transfers and timers are gone before */
+void bcda__engine_set_forked(struct bcda__engine *e);
+struct bcda__http *bcda__engine_http(struct bcda__engine *e);
+
+int bcda__engine_fd(const struct bcda__engine *e);
+/* Blocks until a step would make progress: 0, BCDA_ERR_TIMEOUT, INTERRUPTED, SYSTEM. */
+int bcda__engine_wait(struct bcda__engine *e, int timeout_ms);
+/* Everything that is due now, once: sockets, events of transfers, timers. 1 where anything was
+ * done, 0, or BCDA_ERR_SYSTEM. *woken = a wake-up was among it. */
+int bcda__engine_step(struct bcda__engine *e, int *woken);
+int bcda__engine_wakeup(struct bcda__engine *e);
+/* To be called after transfers or timers were started outside of a step. */
+void bcda__engine_rearm(struct bcda__engine *e);
+
+/* A timer is part of its owner. It fires once, from a step. */
+struct bcda__timer {
+    void (*fire)(void *ctx);
+    void *ctx;
+    int64_t at_ms; /* on the engine's clock */
+    int set;
+    unsigned round; /* the step it was set in */
+    struct bcda__timer *prev, *next;
+};
+void bcda__timer_set(struct bcda__engine *e, struct bcda__timer *t, int64_t delay_ms,
+                     void (*fire)(void *ctx), void *ctx);
+void bcda__timer_clear(struct bcda__timer *t);
+
+int64_t bcda__engine_now(const struct bcda__engine *e);
+int64_t bcda__engine_wall(const struct bcda__engine *e);
+/* When the next timer is due on the engine's clock; INT64_MAX = none. For tests that own the clock.
+ */
+int64_t bcda__engine_next_timer(const struct bcda__engine *e);
+
+#endif

@@ -1,0 +1,96 @@
+/* One HTTP exchange; curl.c is the only includer of libcurl (DESIGN 2). What libcurl calls back
+ * only writes down what happened; the events below run later, from bcda__engine_step(), so they may
+ * start and free transfers as they like (craft 4.6, 4.8). */
+#ifndef BCDA_NET_HTTP_H
+#define BCDA_NET_HTTP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "net/loop.h"
+
+int bcda__http_global_init(
+    struct bcda_error *err); /* checks version and features; BCDA_ERR_LIBRARY */
+void bcda__http_global_cleanup(void);
+
+/* What holds for all transfers of a session. Texts live as long as the owner, the config. */
+struct bcda__http_options {
+    const char *ca_file; /* NULL = the system's */
+    const char *cert_file, *key_file;
+    const struct bcda__secret *key_passphrase;
+    const char *proxy, *proxy_user;
+    const struct bcda__secret *proxy_password;
+    const char *user_agent;
+    int allow_http; /* http URLs reach the transport at all */
+    size_t headers_max;
+};
+
+/* What libcurl needs of the engine. */
+struct bcda__http_hooks {
+    int (*watch)(void *ctx, int fd, int events);
+    void (*curl_timer)(void *ctx, int64_t delay_ms); /* -1 = none */
+    void (*news)(void *ctx);                         /* some transfer has an event waiting */
+    void *ctx;
+};
+
+struct bcda__http;
+int bcda__http_new(struct bcda__http **out, const struct bcda__http_options *o,
+                   const struct bcda__http_hooks *hooks, const struct bcda__log *log,
+                   struct bcda_error *err);
+void bcda__http_free(struct bcda__http *h); /* its transfers are freed before */
+/* From now on this and its transfers only give plain memory back and leave libcurl alone, whose
+ * cleanup would speak on the parent's connections (craft 7.3). */
+void bcda__http_set_forked(struct bcda__http *h);
+
+void bcda__http_drive(struct bcda__http *h, int fd, int events); /* after bcda__loop_take() */
+void bcda__http_drive_timer(struct bcda__http *h);
+/* Gives the next waiting event to its transfer; 0 where none waits. */
+int bcda__http_dispatch(struct bcda__http *h);
+
+struct bcda__transfer;
+struct bcda__transfer_events {
+    void (*head)(void *ctx); /* status and headers are in; not for 1xx */
+    void (*data)(
+        void *ctx); /* bytes wait in the ring; comes again while they do and any were taken */
+    void (*end)(void *ctx, int code, const struct bcda_error *err); /* last; 0 or a transport error.
+                                                The ring is empty or no longer wanted by then */
+    void *ctx;
+};
+
+struct bcda__transfer_request {
+    const char *method; /* "GET", "POST" (with an empty body), "DELETE" */
+    const char *url;
+    const char *const *headers; /* "Name: value" */
+    size_t header_count;
+    const struct bcda__secret *authorization; /* the value, "Bearer …" or "Basic …"; NULL = none */
+    size_t ring; /* how many body bytes may wait before reading pauses */
+};
+
+/* 0; NOMEM, LIBRARY: then no event ever comes. */
+int bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *h,
+                         const struct bcda__transfer_request *r,
+                         const struct bcda__transfer_events *events, struct bcda_error *err);
+/* At any time outside libcurl; no event comes after. NULL is fine. */
+void bcda__transfer_free(struct bcda__transfer *t);
+
+int bcda__transfer_status(const struct bcda__transfer *t);
+/* The value of a header, the last where it stands more than once, without surrounding space; ""
+ * where absent. */
+const char *bcda__transfer_header(const struct bcda__transfer *t, const char *name);
+int64_t bcda__transfer_content_length(const struct bcda__transfer *t); /* -1 = not said */
+int bcda__transfer_is_chunked(const struct bcda__transfer *t);
+int bcda__transfer_is_connected(const struct bcda__transfer *t); /* TCP and TLS are through */
+int64_t bcda__transfer_received(const struct bcda__transfer *t); /* body bytes */
+int bcda__transfer_is_paused(const struct bcda__transfer *t);    /* the ring is full */
+
+/* The bytes that wait, as one run, and how many of them are done with. Taking makes room, and the
+ * next data event comes if more wait. */
+size_t bcda__transfer_peek(const struct bcda__transfer *t, const uint8_t **data);
+void bcda__transfer_take(struct bcda__transfer *t, size_t len);
+/* The data event comes again although nothing was taken: the consumer was paused and goes on. */
+void bcda__transfer_wake(struct bcda__transfer *t);
+
+#endif

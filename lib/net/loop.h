@@ -1,0 +1,36 @@
+/* The platform part of the engine: descriptors, one timer, a wake-up. Built as loop_epoll.c
+ * (everything behind one descriptor) or loop_poll.c. Knows nothing of what the descriptors are for.
+ */
+#ifndef BCDA_NET_LOOP_H
+#define BCDA_NET_LOOP_H
+
+#include <stdint.h>
+
+struct bcda__loop;
+
+enum { BCDA__LOOP_READ = 1, BCDA__LOOP_WRITE = 2 };
+
+struct bcda__loop_ready {
+    int fd;
+    int events; /* BCDA__LOOP_READ | BCDA__LOOP_WRITE; both on an error of the descriptor */
+};
+
+int bcda__loop_new(struct bcda__loop **out); /* NOMEM, SYSTEM */
+/* Closes its own descriptors and frees; safe in a forked child, where it must not touch what the
+ * parent registered (craft 7.3). */
+void bcda__loop_free(struct bcda__loop *l);
+int bcda__loop_fd(const struct bcda__loop *l); /* or BCDA_ERR_UNSUPPORTED */
+/* `events` 0 forgets the descriptor; one that is unknown, or closed meanwhile, is fine. */
+int bcda__loop_watch(struct bcda__loop *l, int fd, int events);
+/* The timer fires once, so many milliseconds from now; 0 = at once, -1 = never. */
+int bcda__loop_arm(struct bcda__loop *l, int64_t delay_ms);
+/* Blocks until something is ready: 0; BCDA_ERR_TIMEOUT; BCDA_ERR_INTERRUPTED (EINTR); SYSTEM. */
+int bcda__loop_wait(struct bcda__loop *l, int timeout_ms);
+/* What is ready now, without waiting; at most `max`. The timer and the wake-up are taken back, and
+ * said in *timer and *woken. The count, or BCDA_ERR_SYSTEM. */
+int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max, int *timer,
+                    int *woken);
+/* From any thread, and from a signal handler. */
+int bcda__loop_wakeup(struct bcda__loop *l);
+
+#endif

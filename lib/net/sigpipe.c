@@ -1,0 +1,35 @@
+#include "net/sigpipe.h"
+
+#include <pthread.h>
+#include <time.h>
+
+static int is_pending(void)
+{
+    sigset_t pending;
+
+    sigpending(&pending);
+    return sigismember(&pending, SIGPIPE) == 1;
+}
+
+void bcda__sigpipe_block(struct bcda__sigpipe *g)
+{
+    sigset_t pipe;
+
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    g->was_pending = is_pending();
+    pthread_sigmask(SIG_BLOCK, &pipe, &g->old);
+}
+
+void bcda__sigpipe_restore(struct bcda__sigpipe *g)
+{
+    struct timespec none = {0, 0};
+    sigset_t pipe;
+
+    if (!g->was_pending && is_pending()) {
+        sigemptyset(&pipe);
+        sigaddset(&pipe, SIGPIPE);
+        (void)sigtimedwait(&pipe, NULL, &none);
+    }
+    pthread_sigmask(SIG_SETMASK, &g->old, NULL);
+}

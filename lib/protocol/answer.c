@@ -1,0 +1,284 @@
+#include "protocol/answer.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/text.h"
+#include "base/url.h"
+#include "protocol/outcome.h"
+
+/* What a status means to a kind of request. Without a code nothing went wrong. */
+struct rule {
+    int status;
+    enum bcda__verdict verdict;
+    int code;
+    const char *text;
+};
+
+/* What holds for every request that has no rule of its own (bcda-api 8.2). */
+static const struct rule common_rules[] = {
+    {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST,
+     "the server refused the request as wrong (400): its own words may say why"},
+    {401, BCDA__RENEW, BCDA_ERR_AUTH,
+     "the server refused the token (401): it has ended or was revoked, or the organization has no "
+     "access"},
+    {403, BCDA__FAIL, BCDA_ERR_FORBIDDEN,
+     "the server denies access (403): the organization may not use this, or this machine's address "
+     "is not registered"},
+    {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND,
+     "the server has nothing at this address (404): check the FHIR URL and its version"},
+    {410, BCDA__FAIL, BCDA_ERR_GONE,
+     "it has expired (410): the server keeps a job for a day; start a new one"},
+    {429, BCDA__RETRY, BCDA_ERR_TOO_MANY,
+     "too many requests (429): wait, and run fewer things at once"},
+    {0},
+};
+
+/* bcda-api 3.3 */
+static const struct rule token_rules[] = {
+    {200, BCDA__OK, 0, NULL},
+    {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST,
+     "the token URL did not understand the request (400): check that client id and secret are as "
+     "they were issued"},
+    {401, BCDA__FAIL, BCDA_ERR_AUTH,
+     "the token URL refused the client id or secret (401): check both; BCDA credentials must be "
+     "renewed every 90 days"},
+    {403, BCDA__FAIL, BCDA_ERR_FORBIDDEN,
+     "the token URL denies access (403): is this machine's address registered with the server's "
+     "operator?"},
+    {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND,
+     "there is nothing at the token URL (404): check it; that of BCDA ends in /auth/token"},
+    {405, BCDA__FAIL, BCDA_ERR_STATUS,
+     "the token URL does not take a POST (405): is the token URL right, and https?"},
+    {429, BCDA__RETRY, BCDA_ERR_TOO_MANY,
+     "too many tokens were fetched (429): wait; a token can be shared until it ends"},
+    {0},
+};
+
+/* bcda-api 4.3, 4.5, 4.6 */
+static const struct rule kickoff_rules[] = {
+    {202, BCDA__OK, 0, NULL},
+    {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST,
+     "the server refused the export as asked for (400): check its types, group, since and other "
+     "parameters; the server's own words may say which"},
+    {403, BCDA__FAIL, BCDA_ERR_FORBIDDEN,
+     "the server denies this export (403): the organization may not use it, or not this version of "
+     "the API"},
+    {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND,
+     "there is nothing to export (404): either the FHIR URL or the group is wrong, or there is no "
+     "attribution data yet, which is usual from January to mid-February, when the group runout "
+     "still works"},
+    {429, BCDA__RETRY, BCDA_ERR_TOO_MANY,
+     "a like export is still running, or there were too many requests (429): wait for that job or "
+     "cancel it"},
+    {0},
+};
+
+/* bcda-api 5.1 */
+static const struct rule status_rules[] = {
+    {200, BCDA__OK, 0, NULL},
+    {202, BCDA__WAIT, 0, NULL},
+    {401, BCDA__RENEW, BCDA_ERR_AUTH,
+     "the server refused the token (401): it has ended or was revoked, or the job belongs to "
+     "another organization"},
+    {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND,
+     "the server has no such job (404): its address is wrong, it belongs to another organization, "
+     "or it is older than a day; start a new one"},
+    {410, BCDA__FAIL, BCDA_ERR_GONE,
+     "the job has expired (410): the server keeps its files for a day; start a new one"},
+    {500, BCDA__RETRY, BCDA_ERR_JOB_FAILED,
+     "the server says that the job failed (500), and stays with it: start a new one"},
+    {0},
+};
+
+/* bcda-api 6.1 */
+static const struct rule file_rules[] = {
+    {200, BCDA__OK, 0, NULL},
+    {404, BCDA__RETRY, BCDA_ERR_NOT_FOUND,
+     "the server does not have the file, although it listed it (404): files are deleted a day "
+     "after the job; start a new one"},
+    {410, BCDA__FAIL, BCDA_ERR_GONE,
+     "the file has expired (410): the server keeps the files of a job for a day; start a new one"},
+    {0},
+};
+
+static const struct rule plain_rules[] = {
+    {200, BCDA__OK, 0, NULL},
+    {0},
+};
+
+static const struct rule *find_rule(const struct rule *rules, int status)
+{
+    for (; rules->status; rules++)
+        if (rules->status == status)
+            return rules;
+    return NULL;
+}
+
+/* Fills `err`, and with the server's words where a body is at hand. */
+static void note(const struct bcda__answer *a, struct bcda_error *err)
+{
+    err->http_status = a->status;
+    if (a->body)
+        bcda__outcome_describe(err, a->body, a->body_len);
+}
+
+/* Only the target's origin is told: paths and queries can hold what is nobody's business. */
+static void redirect(const struct bcda__answer *a, struct bcda_error *err)
+{
+    struct bcda__url url;
+    struct bcda__buf origin;
+
+    bcda__buf_init(&origin, 320);
+    if (bcda__url_parse(a->location, &url) == 0 && bcda__url_add_origin(&origin, &url) == 0)
+        bcda__err_set(err, BCDA_ERR_REDIRECT,
+                      "the server redirects (%d) to %s, which is not followed: is the URL right?",
+                      a->status, origin.data);
+    else
+        bcda__err_set(err, BCDA_ERR_REDIRECT,
+                      "the server redirects (%d), which is not followed: is the URL right?",
+                      a->status);
+    bcda__buf_free(&origin);
+}
+
+static int is_server_fault(int status)
+{
+    /* 501 and 505 say that it will never do this. */
+    return status >= 500 && status <= 599 && status != 501 && status != 505;
+}
+
+/* Statuses that stand in no table. */
+static enum bcda__verdict judge_other(const struct bcda__answer *a, int expected,
+                                      struct bcda_error *err)
+{
+    if (is_server_fault(a->status)) {
+        bcda__err_set(err, BCDA_ERR_SERVER,
+                      "the server, or a gateway before it, is out of order (%d): try again later",
+                      a->status);
+        note(a, err);
+        return BCDA__RETRY;
+    }
+    if (a->status >= 300 && a->status <= 399 && a->status != 304)
+        redirect(a, err);
+    else
+        bcda__err_set(err, BCDA_ERR_STATUS,
+                      "the server answered with status %d, where %d is expected", a->status,
+                      expected);
+    note(a, err);
+    return BCDA__FAIL;
+}
+
+static enum bcda__verdict judge(const struct bcda__answer *a, const struct rule *rules,
+                                struct bcda_error *err)
+{
+    const struct rule *rule = find_rule(rules, a->status);
+
+    if (!rule)
+        rule = find_rule(common_rules, a->status);
+    if (!rule)
+        return judge_other(a, rules[0].status, err); /* the first rule is that of success */
+    if (!rule->code)
+        return rule->verdict;
+    bcda__err_set(err, rule->code, "%s", rule->text);
+    note(a, err);
+    return rule->verdict;
+}
+
+enum bcda__verdict bcda__answer_token(const struct bcda__answer *a, struct bcda_error *err)
+{
+    return judge(a, token_rules, err);
+}
+
+enum bcda__verdict bcda__answer_kickoff(const struct bcda__answer *a, struct bcda_error *err)
+{
+    enum bcda__verdict verdict = judge(a, kickoff_rules, err);
+    struct bcda__url url;
+
+    if (verdict != BCDA__OK || bcda__url_parse(a->content_location, &url) == 0)
+        return verdict;
+    bcda__err_set(err, BCDA_ERR_NO_LOCATION,
+                  "the server took the export (202) but did not say where to ask for it: %s",
+                  a->content_location[0] ? "its Content-Location is not an absolute URL"
+                                         : "there is no Content-Location");
+    err->http_status = a->status;
+    return BCDA__FAIL;
+}
+
+static int contains_nocase(const char *text, const char *word)
+{
+    for (; *text; text++)
+        if (bcda__text_starts_nocase(text, word))
+            return 1;
+    return 0;
+}
+
+/* The request failed and not the job, says the server. */
+static void soften(const struct bcda__answer *a, struct bcda_error *err)
+{
+    int code = err->code == BCDA_ERR_JOB_FAILED ? BCDA_ERR_SERVER : err->code;
+
+    bcda__err_set(err, code, "the server could not tell the job's state just now (%d): try again",
+                  a->status);
+    err->retryable = 1;
+    note(a, err);
+}
+
+enum bcda__verdict bcda__answer_status(const struct bcda__answer *a, struct bcda_error *err)
+{
+    enum bcda__verdict verdict = judge(a, status_rules, err);
+
+    if (a->status < 400 || verdict == BCDA__RENEW)
+        return verdict;
+    if (a->body && bcda__outcome_is_transient(a->body, a->body_len)) {
+        soften(a, err);
+        return BCDA__RETRY;
+    }
+    if (a->status == 404 &&
+        (contains_nocase(err->server, "cancelled") || contains_nocase(err->server, "canceled"))) {
+        bcda__err_set(err, BCDA_ERR_JOB_CANCELLED,
+                      "the job was cancelled at the server (404): start a new one");
+        note(a, err);
+    }
+    return verdict;
+}
+
+enum bcda__verdict bcda__answer_file(const struct bcda__answer *a, struct bcda_error *err)
+{
+    return judge(a, file_rules, err);
+}
+
+enum bcda__verdict bcda__answer_plain(const struct bcda__answer *a, struct bcda_error *err)
+{
+    return judge(a, plain_rules, err);
+}
+
+/* ---- X-Progress ---- */
+
+static int is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+int bcda__progress_percent(const char *x_progress)
+{
+    const char *p = x_progress;
+
+    while (*p) {
+        int value = 0;
+
+        if (!is_digit(*p)) {
+            p++;
+            continue;
+        }
+        for (; is_digit(*p); p++)
+            value = value > 100 ? value : value * 10 + (*p - '0');
+        if (*p == '.' && is_digit(p[1])) /* a fraction is cut */
+            for (p++; is_digit(*p);)
+                p++;
+        while (*p == ' ')
+            p++;
+        if (*p == '%')
+            return value > 100 ? 100 : value;
+    }
+    return -1;
+}

@@ -1,0 +1,14 @@
+/* The one fact of the calendar that two files of this floor need. */
+#ifndef BCDA_PROTOCOL_CALENDAR_H
+#define BCDA_PROTOCOL_CALENDAR_H
+
+/* `month` from 1 to 12, Gregorian. */
+static inline int bcda__days_in_month(int year, int month)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+    return days[month - 1] + (month == 2 && leap);
+}
+
+#endif

@@ -1,0 +1,912 @@
+#include "protocol/manifest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "base/url.h"
+#include "codec/json.h"
+
+enum {
+    DEPTH_MAX = 64,
+    CHUNK_FIRST = 4 * 1024,
+    CHUNK_MAX = 64 * 1024,
+};
+
+/* ---- texts: chunks that are freed together ---- */
+
+struct bcda__manifest_arena {
+    struct bcda__manifest_arena *next;
+    size_t used;
+    size_t size;
+    char data[];
+};
+
+static struct bcda__manifest_arena *new_chunk(size_t size)
+{
+    struct bcda__manifest_arena *chunk = bcda__alloc(sizeof *chunk + size);
+
+    if (!chunk)
+        return NULL;
+    chunk->next = NULL;
+    chunk->used = 0;
+    chunk->size = size;
+    return chunk;
+}
+
+/* Makes a chunk with room for `need` bytes. A text that is larger than a chunk gets one of its own,
+ * behind the first, whose room stays in use. */
+static struct bcda__manifest_arena *add_chunk(struct bcda__manifest_arena **arena, size_t need)
+{
+    size_t size = *arena ? (*arena)->size * 2 : CHUNK_FIRST;
+    struct bcda__manifest_arena *chunk;
+
+    if (size > CHUNK_MAX)
+        size = CHUNK_MAX;
+    chunk = new_chunk(need > size ? need : size);
+    if (!chunk)
+        return NULL;
+    if (*arena && need > size) {
+        chunk->next = (*arena)->next;
+        (*arena)->next = chunk;
+    } else {
+        chunk->next = *arena;
+        *arena = chunk;
+    }
+    return chunk;
+}
+
+/* A copy with a NUL; NULL where memory is refused. */
+static const char *arena_put(struct bcda__manifest_arena **arena, const char *text, size_t len)
+{
+    struct bcda__manifest_arena *chunk = *arena;
+    char *to;
+
+    if (!chunk || len + 1 > chunk->size - chunk->used)
+        chunk = add_chunk(arena, len + 1);
+    if (!chunk)
+        return NULL;
+    to = chunk->data + chunk->used;
+    memcpy(to, text, len);
+    to[len] = '\0';
+    chunk->used += len + 1;
+    return to;
+}
+
+static void arena_join(struct bcda__manifest_arena **to, struct bcda__manifest_arena *more)
+{
+    while (*to)
+        to = &(*to)->next;
+    *to = more;
+}
+
+static void arena_free(struct bcda__manifest_arena *chunk)
+{
+    while (chunk) {
+        struct bcda__manifest_arena *next = chunk->next;
+
+        bcda__free(chunk);
+        chunk = next;
+    }
+}
+
+/* Room for one more in an array that doubles; NULL where memory is refused. */
+static void *array_room(void *array, size_t count, size_t *cap, size_t size)
+{
+    size_t wanted = *cap ? *cap * 2 : 16;
+    void *grown;
+
+    if (count < *cap)
+        return array;
+    if (wanted > SIZE_MAX / size)
+        return NULL;
+    grown = bcda__realloc(array, wanted * size);
+    if (grown)
+        *cap = wanted;
+    return grown;
+}
+
+/* ---- the parser ---- */
+
+/* The containers that matter. What stands elsewhere, such as an item's extension, may have members
+ * called url too. */
+enum place {
+    ELSEWHERE,
+    TOP,
+    LIST, /* output or error */
+    ITEM,
+    KEY_MAP,
+    KEY_ARRAY,
+};
+
+enum { PLACES = 4 }; /* an item's members stand at depth 3; nothing deeper is read */
+
+enum kind { /* of a JSON value */
+            KIND_STRING = 1,
+            KIND_NUMBER = 2,
+            KIND_BOOLEAN = 4,
+            KIND_ARRAY = 8,
+            KIND_OBJECT = 16,
+            KIND_NULL = 32,
+};
+
+struct member {
+    const char *name;
+    unsigned kinds;
+    const char *problem; /* with another kind */
+};
+
+enum top_member {
+    TRANSACTION_TIME,
+    REQUEST,
+    REQUIRES_ACCESS_TOKEN,
+    OUTPUT,
+    ERRORS,
+    KEYMAP,
+    KEYS,
+    JOB_ID,
+    TOP_MEMBERS,
+};
+
+static const struct member top_members[] = {
+    [TRANSACTION_TIME] = {"transactionTime", KIND_STRING | KIND_NULL, "is not a string"},
+    [REQUEST] = {"request", KIND_STRING | KIND_NULL, "is not a string"},
+    [REQUIRES_ACCESS_TOKEN] = {"requiresAccessToken", KIND_BOOLEAN | KIND_NULL, "is not a boolean"},
+    [OUTPUT] = {"output", KIND_ARRAY | KIND_NULL, "is not an array"},
+    [ERRORS] = {"error", KIND_ARRAY | KIND_NULL, "is not an array"},
+    [KEYMAP] = {"KeyMap", KIND_OBJECT | KIND_NULL, "is not an object"},
+    [KEYS] = {"keys", KIND_ARRAY | KIND_NULL, "is not an array"},
+    [JOB_ID] = {"JobID", KIND_NUMBER | KIND_STRING | KIND_NULL, "is not a number"},
+};
+
+enum item_member {
+    ITEM_TYPE,
+    ITEM_URL,
+    ITEM_KEY,
+    ITEM_COUNT,
+    ITEM_MEMBERS,
+};
+
+static const struct member item_members[] = {
+    [ITEM_TYPE] = {"type", KIND_STRING | KIND_NULL, "is not a string"},
+    [ITEM_URL] = {"url", KIND_STRING, "is not a string"},
+    [ITEM_KEY] = {"encryptedKey", KIND_STRING | KIND_NULL, "is not a string"},
+    [ITEM_COUNT] = {"count", KIND_NUMBER | KIND_NULL, "is not a number"},
+};
+
+/* A line of `output` or `error`, before doubles are dropped and keys found. */
+struct item {
+    struct bcda__entry entry;
+    size_t name_len;
+    int in_error;
+    int dropped;
+};
+
+/* A line of `KeyMap` or `keys`. Its texts stand in `key_texts`, so that they go where only
+ * `encryptedKey` was needed. */
+struct file_key {
+    const char *name;
+    const char *value;
+    int from; /* KEYMAP or KEYS, and in this order they rule */
+};
+
+struct bcda__manifest_parser {
+    struct bcda__json *json;
+    size_t max_entries;
+    int code; /* the first failure; it stays */
+    struct bcda_error failure;
+    int first_byte; /* of the body, spaces aside; 0 = none yet */
+    /* where the reading stands */
+    enum place place[PLACES];
+    int member;         /* whose value comes next: a top_member or an item_member; -1 = unknown */
+    int list;           /* OUTPUT or ERRORS, while in one */
+    size_t index;       /* in that list, or in `keys` */
+    unsigned top_seen;  /* bits by top_member */
+    unsigned item_seen; /* bits by item_member */
+    struct item item;
+    const char *key_name; /* of the KeyMap value that comes next */
+    /* what was read */
+    const char *transaction_time;
+    const char *request;
+    int64_t job_id;
+    int requires_access_token;
+    struct bcda__manifest_arena *texts;
+    struct item *items;
+    size_t item_count, item_cap;
+    struct bcda__manifest_arena *key_texts;
+    struct file_key *keys;
+    size_t key_count, key_cap;
+    int keys_used; /* an entry points into key_texts */
+};
+
+/* ---- failures: which member is wrong, never what it says ---- */
+
+static int refuse_top(struct bcda__manifest_parser *p, enum top_member m, const char *problem)
+{
+    return bcda__err_set(&p->failure, BCDA_ERR_MANIFEST, "the manifest cannot be used: %s %s",
+                         top_members[m].name, problem);
+}
+
+static int refuse_item(struct bcda__manifest_parser *p, enum item_member m, const char *problem)
+{
+    return bcda__err_set(&p->failure, BCDA_ERR_MANIFEST,
+                         "the manifest cannot be used: %s[%zu].%s %s", top_members[p->list].name,
+                         p->index, item_members[m].name, problem);
+}
+
+static int refuse_element(struct bcda__manifest_parser *p, enum top_member m, const char *problem)
+{
+    return bcda__err_set(&p->failure, BCDA_ERR_MANIFEST, "the manifest cannot be used: %s[%zu] %s",
+                         top_members[m].name, p->index, problem);
+}
+
+static int refuse_size(struct bcda__manifest_parser *p, const char *what, size_t limit)
+{
+    return bcda__err_set(&p->failure, BCDA_ERR_BODY_TOO_LARGE,
+                         "the manifest has more than %zu %s, the limit", limit, what);
+}
+
+/* ---- values ---- */
+
+static unsigned kind_of(enum bcda__json_event event)
+{
+    switch (event) {
+    case BCDA__JSON_OBJECT:
+        return KIND_OBJECT;
+    case BCDA__JSON_ARRAY:
+        return KIND_ARRAY;
+    case BCDA__JSON_STRING:
+        return KIND_STRING;
+    case BCDA__JSON_NUMBER:
+        return KIND_NUMBER;
+    case BCDA__JSON_TRUE:
+    case BCDA__JSON_FALSE:
+        return KIND_BOOLEAN;
+    case BCDA__JSON_NULL:
+        return KIND_NULL;
+    default:
+        return 0;
+    }
+}
+
+static int find_member(const struct member *members, int count, const char *text, size_t len)
+{
+    int i;
+
+    for (i = 0; i < count; i++)
+        if (strlen(members[i].name) == len && memcmp(members[i].name, text, len) == 0)
+            return i;
+    return -1;
+}
+
+/* File names were padded with spaces to 127 characters in 2018 (bcda-api 5.2). */
+static void trim(const char **text, size_t *len)
+{
+    while (*len && strchr(" \t\r\n", **text) && **text) {
+        ++*text;
+        --*len;
+    }
+    while (*len && strchr(" \t\r\n", (*text)[*len - 1]) && (*text)[*len - 1])
+        --*len;
+}
+
+static int has_nul(const char *text, size_t len)
+{
+    return memchr(text, '\0', len) != NULL;
+}
+
+static int ends_with(const char *text, size_t len, const char *end)
+{
+    size_t end_len = strlen(end);
+
+    return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
+}
+
+/* Digits, or -1 for what is no such number: neither a job's number nor a count is needed for
+ * anything but to be told. */
+static int64_t number_or_none(const char *text, size_t len)
+{
+    int64_t value;
+
+    return bcda__text_to_int64(text, len, &value) ? -1 : value;
+}
+
+/* ---- the top object ---- */
+
+static int on_top_key(struct bcda__manifest_parser *p, const char *text, size_t len)
+{
+    p->member = find_member(top_members, TOP_MEMBERS, text, len);
+    if (p->member < 0)
+        return 0;
+    /* Whoever checked this body before us may have believed the other one. */
+    if (p->top_seen & 1u << p->member)
+        return refuse_top(p, (enum top_member)p->member, "is there twice");
+    p->top_seen |= 1u << p->member;
+    return 0;
+}
+
+static int keep_top_text(struct bcda__manifest_parser *p, const char **to, const char *text,
+                         size_t len)
+{
+    if (has_nul(text, len))
+        return refuse_top(p, (enum top_member)p->member, "holds a NUL");
+    *to = arena_put(&p->texts, text, len);
+    return *to ? 0 : BCDA_ERR_NOMEM;
+}
+
+static void enter(struct bcda__manifest_parser *p, enum place place)
+{
+    p->place[1] = place;
+    p->list = p->member;
+    p->index = 0;
+}
+
+static int on_top_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
+                        const char *text, size_t len)
+{
+    if (p->member < 0)
+        return 0;
+    if (!(top_members[p->member].kinds & kind_of(event)))
+        return refuse_top(p, (enum top_member)p->member, top_members[p->member].problem);
+    if (event == BCDA__JSON_NULL) /* as if it were not there */
+        return 0;
+    switch ((enum top_member)p->member) {
+    case TRANSACTION_TIME:
+        return keep_top_text(p, &p->transaction_time, text, len);
+    case REQUEST:
+        return keep_top_text(p, &p->request, text, len);
+    case REQUIRES_ACCESS_TOKEN:
+        p->requires_access_token = event == BCDA__JSON_TRUE;
+        return 0;
+    case OUTPUT:
+    case ERRORS:
+        enter(p, LIST);
+        return 0;
+    case KEYMAP:
+        enter(p, KEY_MAP);
+        return 0;
+    case KEYS:
+        enter(p, KEY_ARRAY);
+        return 0;
+    case JOB_ID:
+        p->job_id = number_or_none(text, len);
+        return 0;
+    case TOP_MEMBERS:
+        break;
+    }
+    return 0;
+}
+
+/* ---- output and error ---- */
+
+static int on_item(struct bcda__manifest_parser *p, enum bcda__json_event event)
+{
+    if (event != BCDA__JSON_OBJECT)
+        return refuse_element(p, (enum top_member)p->list, "is not an object");
+    if (p->item_count == p->max_entries)
+        return refuse_size(p, "entries", p->max_entries);
+    p->place[2] = ITEM;
+    p->item_seen = 0;
+    memset(&p->item, 0, sizeof p->item);
+    p->item.entry.type = "";
+    p->item.entry.count = -1;
+    p->item.in_error = p->list == ERRORS;
+    return 0;
+}
+
+static int on_item_key(struct bcda__manifest_parser *p, const char *text, size_t len)
+{
+    p->member = find_member(item_members, ITEM_MEMBERS, text, len);
+    if (p->member < 0)
+        return 0;
+    if (p->item_seen & 1u << p->member)
+        return refuse_item(p, (enum item_member)p->member, "is there twice");
+    p->item_seen |= 1u << p->member;
+    return 0;
+}
+
+/* Most files of a job have the type of the one before. */
+static int keep_type(struct bcda__manifest_parser *p, const char *text, size_t len)
+{
+    const char *last = p->item_count ? p->items[p->item_count - 1].entry.type : "";
+
+    if (has_nul(text, len))
+        return refuse_item(p, ITEM_TYPE, "holds a NUL");
+    if (strlen(last) == len && memcmp(last, text, len) == 0)
+        p->item.entry.type = last;
+    else
+        p->item.entry.type = arena_put(&p->texts, text, len);
+    return p->item.entry.type ? 0 : BCDA_ERR_NOMEM;
+}
+
+/* The name is the label of the wrapped key and may become a local file's name (bcda-api 6.3, 7.1).
+ */
+static int keep_name(struct bcda__manifest_parser *p, const struct bcda__url *url)
+{
+    const char *name;
+    size_t len;
+
+    bcda__url_last_segment(url, &name, &len);
+    if (len == 0)
+        return refuse_item(p, ITEM_URL, "ends without a file name");
+    if (len <= 2 && name[0] == '.' && name[len - 1] == '.')
+        return refuse_item(p, ITEM_URL, "ends in dots where a file name belongs");
+    p->item.name_len = len;
+    if (name[len]) /* a query follows */
+        name = arena_put(&p->texts, name, len);
+    p->item.entry.name = name;
+    return name ? 0 : BCDA_ERR_NOMEM;
+}
+
+static int keep_url(struct bcda__manifest_parser *p, const char *text, size_t len)
+{
+    struct bcda__url url;
+    const char *copy;
+
+    if (has_nul(text, len))
+        return refuse_item(p, ITEM_URL, "holds a NUL");
+    copy = arena_put(&p->texts, text, len);
+    if (!copy)
+        return BCDA_ERR_NOMEM;
+    if (bcda__url_parse(copy, &url))
+        return refuse_item(p, ITEM_URL, "is not an absolute http or https URL");
+    p->item.entry.url = copy;
+    return keep_name(p, &url);
+}
+
+static int keep_item_key(struct bcda__manifest_parser *p, const char *text, size_t len)
+{
+    trim(&text, &len);
+    if (len == 0)
+        return 0;
+    if (has_nul(text, len))
+        return refuse_item(p, ITEM_KEY, "holds a NUL");
+    p->item.entry.key = arena_put(&p->texts, text, len);
+    return p->item.entry.key ? 0 : BCDA_ERR_NOMEM;
+}
+
+static int on_item_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
+                         const char *text, size_t len)
+{
+    if (p->member < 0)
+        return 0;
+    if (!(item_members[p->member].kinds & kind_of(event)))
+        return refuse_item(p, (enum item_member)p->member, item_members[p->member].problem);
+    if (event == BCDA__JSON_NULL)
+        return 0;
+    switch ((enum item_member)p->member) {
+    case ITEM_TYPE:
+        return keep_type(p, text, len);
+    case ITEM_URL:
+        return keep_url(p, text, len);
+    case ITEM_KEY:
+        return keep_item_key(p, text, len);
+    case ITEM_COUNT:
+        p->item.entry.count = number_or_none(text, len);
+        return 0;
+    case ITEM_MEMBERS:
+        break;
+    }
+    return 0;
+}
+
+static int on_item_end(struct bcda__manifest_parser *p)
+{
+    struct item *grown;
+
+    if (!p->item.entry.url)
+        return refuse_item(p, ITEM_URL, "is missing");
+    grown = array_room(p->items, p->item_count, &p->item_cap, sizeof *grown);
+    if (!grown)
+        return BCDA_ERR_NOMEM;
+    p->items = grown;
+    p->items[p->item_count++] = p->item;
+    p->index++;
+    return 0;
+}
+
+/* ---- KeyMap and keys ---- */
+
+static int add_key(struct bcda__manifest_parser *p, const char *name, const char *value, size_t len)
+{
+    struct file_key *grown;
+
+    trim(&value, &len);
+    if (has_nul(value, len))
+        return refuse_top(p, (enum top_member)p->list, "holds a NUL");
+    /* Twice the entries: the map may also name files that are not listed (bcda-api 5.2). */
+    if (p->key_count / 2 >= p->max_entries)
+        return refuse_size(p, "file keys", p->key_count);
+    grown = array_room(p->keys, p->key_count, &p->key_cap, sizeof *grown);
+    if (!grown)
+        return BCDA_ERR_NOMEM;
+    p->keys = grown;
+    value = arena_put(&p->key_texts, value, len);
+    if (!value)
+        return BCDA_ERR_NOMEM;
+    p->keys[p->key_count++] = (struct file_key){.name = name, .value = value, .from = p->list};
+    return 0;
+}
+
+static int keep_key_name(struct bcda__manifest_parser *p, const char *text, size_t len)
+{
+    trim(&text, &len);
+    if (has_nul(text, len))
+        return refuse_top(p, (enum top_member)p->list, "holds a NUL");
+    p->key_name = arena_put(&p->key_texts, text, len);
+    return p->key_name ? 0 : BCDA_ERR_NOMEM;
+}
+
+static int on_key_map_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
+                            const char *text, size_t len)
+{
+    if (event == BCDA__JSON_NULL)
+        return 0;
+    if (event != BCDA__JSON_STRING)
+        return refuse_top(p, KEYMAP, "holds a value that is not a string");
+    return add_key(p, p->key_name, text, len);
+}
+
+/* "<hex>|<file>", only in late 2018 (bcda-api 5.2). */
+static int on_key_array_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
+                              const char *text, size_t len)
+{
+    const char *bar = event == BCDA__JSON_STRING ? memchr(text, '|', len) : NULL;
+    int rc;
+
+    if (!bar)
+        return refuse_element(p, KEYS, "is not a key and a file name with | between");
+    rc = keep_key_name(p, bar + 1, (size_t)(text + len - bar) - 1);
+    if (!rc)
+        rc = add_key(p, p->key_name, text, (size_t)(bar - text));
+    p->index++;
+    return rc;
+}
+
+/* ---- events ---- */
+
+static int on_key(struct bcda__manifest_parser *p, enum place place, const char *text, size_t len)
+{
+    switch (place) {
+    case TOP:
+        return on_top_key(p, text, len);
+    case ITEM:
+        return on_item_key(p, text, len);
+    case KEY_MAP:
+        return keep_key_name(p, text, len);
+    default:
+        return 0;
+    }
+}
+
+static int on_value(struct bcda__manifest_parser *p, enum place place, enum bcda__json_event event,
+                    const char *text, size_t len)
+{
+    switch (place) {
+    case TOP:
+        return on_top_value(p, event, text, len);
+    case LIST:
+        return on_item(p, event);
+    case ITEM:
+        return on_item_value(p, event, text, len);
+    case KEY_MAP:
+        return on_key_map_value(p, event, text, len);
+    case KEY_ARRAY:
+        return on_key_array_value(p, event, text, len);
+    case ELSEWHERE:
+        break;
+    }
+    return 0;
+}
+
+static int on_top(struct bcda__manifest_parser *p, enum bcda__json_event event)
+{
+    if (event != BCDA__JSON_OBJECT)
+        return bcda__err_set(&p->failure, BCDA_ERR_MANIFEST,
+                             "the answer is JSON, but no object and so no manifest");
+    p->place[0] = TOP;
+    return 0;
+}
+
+static int on_event(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
+{
+    struct bcda__manifest_parser *p = ctx;
+
+    if (depth >= PLACES)
+        return 0;
+    if (event == BCDA__JSON_OBJECT_END || event == BCDA__JSON_ARRAY_END)
+        return depth == 2 && p->place[2] == ITEM ? on_item_end(p) : 0;
+    if (event == BCDA__JSON_OBJECT || event == BCDA__JSON_ARRAY)
+        p->place[depth] = ELSEWHERE; /* unless what follows knows better */
+    if (depth == 0)
+        return on_top(p, event);
+    if (event == BCDA__JSON_KEY)
+        return on_key(p, p->place[depth - 1], text, len);
+    return on_value(p, p->place[depth - 1], event, text, len);
+}
+
+/* ---- the body's way in ---- */
+
+int bcda__manifest_parser_new(struct bcda__manifest_parser **out, size_t max_entries)
+{
+    struct bcda__manifest_parser *p = bcda__calloc(1, sizeof *p);
+    int rc;
+
+    if (!p)
+        return BCDA_ERR_NOMEM;
+    p->max_entries = max_entries;
+    p->transaction_time = p->request = "";
+    p->job_id = -1;
+    p->requires_access_token = 1;
+    rc = bcda__json_new(&p->json, DEPTH_MAX, on_event, p);
+    if (rc) {
+        bcda__free(p);
+        return rc;
+    }
+    *out = p;
+    return 0;
+}
+
+void bcda__manifest_parser_free(struct bcda__manifest_parser *p)
+{
+    if (!p)
+        return;
+    bcda__json_free(p->json);
+    arena_free(p->texts);
+    arena_free(p->key_texts);
+    bcda__free(p->items);
+    bcda__free(p->keys);
+    bcda__free(p);
+}
+
+static int not_json(const struct bcda__manifest_parser *p, struct bcda_error *err)
+{
+    if (p->first_byte == 0)
+        return bcda__err_set(err, BCDA_ERR_NOT_JSON,
+                             "the answer is empty where a manifest belongs");
+    if (p->first_byte == '<')
+        return bcda__err_set(err, BCDA_ERR_NOT_JSON,
+                             "the answer is HTML where a manifest belongs: something between here "
+                             "and the server may have sent it");
+    return bcda__err_set(err, BCDA_ERR_NOT_JSON,
+                         "the manifest is not JSON, is nested too deep, or ends before its end");
+}
+
+/* Keeps the failure, and tells it. */
+static int fail(struct bcda__manifest_parser *p, int code, struct bcda_error *err)
+{
+    p->code = code;
+    if (code == BCDA_ERR_NOMEM)
+        return bcda__err_nomem(err);
+    if (code == BCDA_ERR_NOT_JSON)
+        return not_json(p, err);
+    if (code != p->failure.code)
+        return bcda__err_set(err, code, "the manifest cannot be used: %s", bcda_error_string(code));
+    if (err)
+        bcda__err_copy(err, &p->failure);
+    return code;
+}
+
+static void note_first_byte(struct bcda__manifest_parser *p, const char *data, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len && !p->first_byte; i++)
+        if (!strchr(" \t\r\n", data[i]) || !data[i])
+            p->first_byte = data[i] ? (unsigned char)data[i] : -1;
+}
+
+int bcda__manifest_parser_write(struct bcda__manifest_parser *p, const void *data, size_t len,
+                                struct bcda_error *err)
+{
+    int rc = p->code;
+
+    if (!rc) {
+        note_first_byte(p, data, len);
+        rc = bcda__json_write(p->json, data, len);
+    }
+    return rc ? fail(p, rc, err) : 0;
+}
+
+/* ---- the end: keys ---- */
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct file_key *x = a;
+    const struct file_key *y = b;
+    int order = strcmp(x->name, y->name);
+
+    return order ? order : x->from - y->from;
+}
+
+/* Sorts by name and leaves one of each, that of KeyMap before that of keys. */
+static int sort_keys(struct bcda__manifest_parser *p)
+{
+    size_t kept = 0;
+    size_t i;
+
+    if (p->key_count)
+        qsort(p->keys, p->key_count, sizeof *p->keys, compare_keys);
+    for (i = 0; i < p->key_count; i++) {
+        const struct file_key *last = kept ? &p->keys[kept - 1] : NULL;
+
+        if (!last || strcmp(last->name, p->keys[i].name) != 0)
+            p->keys[kept++] = p->keys[i];
+        else if (last->from == p->keys[i].from && strcmp(last->value, p->keys[i].value) != 0)
+            return refuse_top(p, (enum top_member)last->from, "has two keys for one file");
+    }
+    p->key_count = kept;
+    return 0;
+}
+
+static int compare_name(const void *name, const void *key)
+{
+    return strcmp(name, ((const struct file_key *)key)->name);
+}
+
+/* The hex of the text NO_ENCRYPTION (bcda-api 7.5). */
+static int is_no_key(const char *value)
+{
+    return !value[0] || bcda__text_equal_nocase(value, strlen(value), "4e4f5f454e4352595054494f4e");
+}
+
+static void find_key(struct bcda__manifest_parser *p, struct bcda__entry *e)
+{
+    const struct file_key *found;
+
+    if (!e->key && p->key_count) {
+        found = bsearch(e->name, p->keys, p->key_count, sizeof *p->keys, compare_name);
+        if (found)
+            e->key = found->value;
+        if (found && !is_no_key(found->value))
+            p->keys_used = 1;
+    }
+    if (e->key && is_no_key(e->key))
+        e->key = NULL;
+}
+
+/* ---- the end: doubles ---- */
+
+/* By URL; of one URL first what stands in error, then as in the document. */
+static int compare_items(const void *a, const void *b)
+{
+    const struct item *x = *(const struct item *const *)a;
+    const struct item *y = *(const struct item *const *)b;
+    int order = strcmp(x->entry.url, y->entry.url);
+
+    if (order)
+        return order;
+    if (x->in_error != y->in_error)
+        return y->in_error - x->in_error;
+    return x < y ? -1 : x > y;
+}
+
+/* A URL that is listed twice is fetched once, as error if it is one (bcda-api 5.2). */
+static int drop_doubles(struct bcda__manifest_parser *p)
+{
+    struct item **sorted;
+    struct item *first = NULL;
+    size_t i;
+
+    if (p->item_count == 0)
+        return 0;
+    sorted = bcda__calloc(p->item_count, sizeof *sorted);
+    if (!sorted)
+        return BCDA_ERR_NOMEM;
+    for (i = 0; i < p->item_count; i++)
+        sorted[i] = &p->items[i];
+    qsort(sorted, p->item_count, sizeof *sorted, compare_items);
+    for (i = 0; i < p->item_count; i++) {
+        if (!first || strcmp(first->entry.url, sorted[i]->entry.url) != 0) {
+            first = sorted[i];
+            continue;
+        }
+        sorted[i]->dropped = 1;
+        if (!first->entry.key)
+            first->entry.key = sorted[i]->entry.key;
+    }
+    bcda__free(sorted);
+    return 0;
+}
+
+/* ---- the end: the manifest ---- */
+
+static void take_items(struct bcda__manifest_parser *p, struct bcda__manifest *m, int in_error)
+{
+    size_t i;
+
+    for (i = 0; i < p->item_count; i++) {
+        struct item *item = &p->items[i];
+        struct bcda__entry *e = &m->entries[m->count];
+
+        /* The marker is internal to the server (bcda-api 6.3). */
+        if (item->dropped || item->in_error != in_error ||
+            strcmp(item->entry.name, "blank.ndjson") == 0)
+            continue;
+        *e = item->entry;
+        e->is_error = in_error || ends_with(e->name, item->name_len, "-error.ndjson");
+        find_key(p, e);
+        m->count++;
+        m->output_count += !e->is_error;
+    }
+}
+
+static int build(struct bcda__manifest_parser *p, struct bcda__manifest **out)
+{
+    struct bcda__manifest *m = bcda__calloc(1, sizeof *m);
+
+    if (!m)
+        return BCDA_ERR_NOMEM;
+    m->entries = bcda__calloc(p->item_count, sizeof *m->entries);
+    if (!m->entries) {
+        bcda__free(m);
+        return BCDA_ERR_NOMEM;
+    }
+    atomic_init(&m->refs, 1);
+    m->transaction_time = p->transaction_time;
+    m->request = p->request;
+    m->job_id = p->job_id;
+    m->requires_access_token = p->requires_access_token;
+    take_items(p, m, 0);
+    take_items(p, m, 1);
+    m->arena = p->texts;
+    p->texts = NULL;
+    if (p->keys_used) {
+        arena_join(&m->arena, p->key_texts);
+        p->key_texts = NULL;
+    }
+    *out = m;
+    return 0;
+}
+
+/* A Bundle, an OperationOutcome or another service's answer has none of these. */
+static int check_members(struct bcda__manifest_parser *p)
+{
+    static const unsigned any = 1u << OUTPUT | 1u << ERRORS | 1u << TRANSACTION_TIME;
+
+    if (p->top_seen & any)
+        return 0;
+    return bcda__err_set(&p->failure, BCDA_ERR_MANIFEST,
+                         "the answer is JSON, but no manifest: it has neither output nor error nor "
+                         "transactionTime");
+}
+
+int bcda__manifest_parser_finish(struct bcda__manifest_parser *p, struct bcda__manifest **out,
+                                 struct bcda_error *err)
+{
+    int rc = p->code;
+
+    if (!rc)
+        rc = bcda__json_finish(p->json);
+    if (!rc)
+        rc = check_members(p);
+    if (!rc)
+        rc = sort_keys(p);
+    if (!rc)
+        rc = drop_doubles(p);
+    if (!rc)
+        rc = build(p, out);
+    if (rc)
+        return fail(p, rc, err);
+    p->code = BCDA_ERR_STATE; /* the texts have gone */
+    return 0;
+}
+
+/* ---- the manifest's life ---- */
+
+struct bcda__manifest *bcda__manifest_ref(struct bcda__manifest *m)
+{
+    if (m)
+        atomic_fetch_add(&m->refs, 1);
+    return m;
+}
+
+void bcda__manifest_unref(struct bcda__manifest *m)
+{
+    if (!m || atomic_fetch_sub(&m->refs, 1) != 1)
+        return;
+    arena_free(m->arena);
+    bcda__free(m->entries);
+    bcda__free(m);
+}

@@ -1,0 +1,296 @@
+#include "protocol/outcome.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "codec/json.h"
+#include "codec/utf8.h"
+
+enum {
+    DEPTH_MAX = 64,
+};
+
+/* ---- the reader ---- */
+
+/* The containers that matter; what stands elsewhere (extensions, contained resources) can have
+ * members of the same names and must not be taken for them. */
+enum place {
+    ELSEWHERE,
+    TOP,
+    ISSUES,  /* issue[] */
+    ISSUE,   /* issue[n] */
+    DETAILS, /* issue[n].details */
+    CODINGS, /* issue[n].details.coding[] */
+    CODING,  /* issue[n].details.coding[0] */
+};
+
+enum { PLACES = 6 }; /* the deepest of them, CODING, begins at depth 5 */
+
+/* Which text wins (bcda-api 8.1): the lowest. */
+enum rank {
+    RANK_DIAGNOSTICS,
+    RANK_DETAILS_TEXT,
+    RANK_DISPLAY,
+    RANK_CODE,
+    RANK_NONE,
+};
+
+struct reader {
+    bcda__issue_cb each; /* NULL in the first pass */
+    void *ctx;
+    enum place place[PLACES]; /* by depth */
+    char key[16];             /* of the value that comes next; longer ones are not looked for */
+    int is_outcome;           /* resourceType: 1 right, -1 wrong, 0 none */
+    int codings;              /* of this issue, so far */
+    enum rank rank;
+    struct bcda__issue issue;
+};
+
+/* The text, on one line, at most size - 1 bytes. */
+static void put_text(char *to, size_t size, const char *text, size_t len)
+{
+    size_t i;
+
+    while (len && (unsigned char)*text <= 0x20) {
+        text++;
+        len--;
+    }
+    if (len >= size)
+        len = size - 1;
+    for (i = 0; i < len; i++)
+        to[i] = text[i] ? text[i] : ' ';
+    to[len] = '\0';
+    bcda__text_cut_utf8(to);
+    bcda__text_one_line(to);
+}
+
+static void offer(struct reader *r, enum rank rank, const char *text, size_t len)
+{
+    char found[sizeof r->issue.text];
+
+    if (rank >= r->rank)
+        return;
+    put_text(found, sizeof found, text, len);
+    if (!found[0])
+        return;
+    memcpy(r->issue.text, found, sizeof found);
+    r->rank = rank;
+}
+
+static enum bcda__severity severity_of(const char *text, size_t len)
+{
+    static const char *const names[] = {
+        [BCDA__SEVERITY_INFORMATION] = "information",
+        [BCDA__SEVERITY_WARNING] = "warning",
+        [BCDA__SEVERITY_ERROR] = "error",
+        [BCDA__SEVERITY_FATAL] = "fatal",
+    };
+    size_t i;
+
+    for (i = BCDA__SEVERITY_INFORMATION; i < sizeof names / sizeof names[0]; i++)
+        if (bcda__text_equal_nocase(text, len, names[i]))
+            return (enum bcda__severity)i;
+    return BCDA__SEVERITY_UNKNOWN;
+}
+
+static int key_is(const struct reader *r, const char *name)
+{
+    return strcmp(r->key, name) == 0;
+}
+
+static void on_key(struct reader *r, const char *text, size_t len)
+{
+    r->key[0] = '\0';
+    if (len < sizeof r->key && !memchr(text, '\0', len)) {
+        memcpy(r->key, text, len);
+        r->key[len] = '\0';
+    }
+}
+
+/* What the container that begins here is, by what holds it. */
+static enum place place_of(struct reader *r, enum bcda__json_event event, int depth)
+{
+    int is_object = event == BCDA__JSON_OBJECT;
+
+    if (depth == 0)
+        return is_object ? TOP : ELSEWHERE;
+    switch (r->place[depth - 1]) {
+    case TOP:
+        return !is_object && key_is(r, "issue") ? ISSUES : ELSEWHERE;
+    case ISSUES:
+        return is_object ? ISSUE : ELSEWHERE;
+    case ISSUE:
+        return is_object && key_is(r, "details") ? DETAILS : ELSEWHERE;
+    case DETAILS:
+        return !is_object && key_is(r, "coding") ? CODINGS : ELSEWHERE;
+    case CODINGS:
+        return r->codings++ == 0 && is_object ? CODING : ELSEWHERE;
+    case CODING:
+    case ELSEWHERE:
+        break;
+    }
+    return ELSEWHERE;
+}
+
+static void on_begin(struct reader *r, enum bcda__json_event event, int depth)
+{
+    r->place[depth] = place_of(r, event, depth);
+    if (r->place[depth] != ISSUE)
+        return;
+    memset(&r->issue, 0, sizeof r->issue);
+    r->rank = RANK_NONE;
+    r->codings = 0;
+}
+
+static void on_string(struct reader *r, enum place place, const char *text, size_t len)
+{
+    if (place == ISSUE && key_is(r, "severity"))
+        r->issue.severity = severity_of(text, len);
+    else if (place == ISSUE && key_is(r, "code"))
+        put_text(r->issue.code, sizeof r->issue.code, text, len);
+    else if (place == ISSUE && key_is(r, "diagnostics"))
+        offer(r, RANK_DIAGNOSTICS, text, len);
+    else if (place == DETAILS && key_is(r, "text"))
+        offer(r, RANK_DETAILS_TEXT, text, len);
+    else if (place == CODING && key_is(r, "display"))
+        offer(r, RANK_DISPLAY, text, len);
+    else if (place == CODING && key_is(r, "code"))
+        offer(r, RANK_CODE, text, len);
+}
+
+static void on_resource_type(struct reader *r, enum bcda__json_event event, const char *text,
+                             size_t len)
+{
+    static const char wanted[] = "OperationOutcome";
+    int right =
+        event == BCDA__JSON_STRING && len == sizeof wanted - 1 && memcmp(text, wanted, len) == 0;
+
+    r->is_outcome = right && r->is_outcome >= 0 ? 1 : -1;
+}
+
+static int on_event(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
+{
+    struct reader *r = ctx;
+
+    if (depth == 1 && event != BCDA__JSON_KEY && event != BCDA__JSON_ARRAY_END &&
+        event != BCDA__JSON_OBJECT_END && r->place[0] == TOP && key_is(r, "resourceType"))
+        on_resource_type(r, event, text, len);
+    switch (event) {
+    case BCDA__JSON_KEY:
+        on_key(r, text, len);
+        break;
+    case BCDA__JSON_OBJECT:
+    case BCDA__JSON_ARRAY:
+        if (depth < PLACES)
+            on_begin(r, event, depth);
+        break;
+    case BCDA__JSON_OBJECT_END:
+        if (depth < PLACES && r->place[depth] == ISSUE && r->each)
+            return r->each(r->ctx, &r->issue);
+        break;
+    case BCDA__JSON_STRING:
+        if (depth > 0 && depth <= PLACES)
+            on_string(r, r->place[depth - 1], text, len);
+        break;
+    default:
+        break;
+    }
+    return 0;
+}
+
+/* Two passes: for five years the server wrote `issue` before `resourceType` (bcda-api 0.2), and the
+ * issues of another resource, or of half a document, are not to be told. */
+int bcda__outcome_each(const char *body, size_t len, bcda__issue_cb each, void *ctx)
+{
+    struct reader check = {0};
+    struct reader r = {.each = each, .ctx = ctx};
+    int rc = bcda__json_parse(body, len, DEPTH_MAX, on_event, &check);
+
+    if (rc)
+        return rc;
+    if (check.is_outcome != 1)
+        return BCDA_ERR_LINE_TYPE;
+    return bcda__json_parse(body, len, DEPTH_MAX, on_event, &r);
+}
+
+/* ---- what is made of it ---- */
+
+static int note_transient(void *ctx, const struct bcda__issue *issue)
+{
+    int *found = ctx;
+
+    if (bcda__text_equal_nocase(issue->code, strlen(issue->code), "transient"))
+        *found = 1;
+    return 0;
+}
+
+int bcda__outcome_is_transient(const char *body, size_t len)
+{
+    int found = 0;
+
+    return bcda__outcome_each(body, len, note_transient, &found) == 0 && found;
+}
+
+static int keep_first_text(void *ctx, const struct bcda__issue *issue)
+{
+    struct bcda__issue *kept = ctx;
+
+    if (!kept->text[0])
+        *kept = *issue;
+    return 0;
+}
+
+/* UTF-8 without controls (those of C1, U+0080 to U+009F, too: terminals obey them). */
+static int is_printable(const char *text, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    size_t i;
+
+    if (bcda__utf8_check(text, len) != len)
+        return 0;
+    for (i = 0; i < len; i++) {
+        if ((p[i] < 0x20 && p[i] != '\t') || p[i] == 0x7F)
+            return 0;
+        if (p[i] == 0xC2 && p[i + 1] < 0xA0) /* what was checked has a byte there */
+            return 0;
+    }
+    return 1;
+}
+
+/* The first line of a text such as "404 page not found\n" (bcda-api 1, 3.3). */
+static void describe_plain(struct bcda_error *err, const char *body, size_t len)
+{
+    char line[sizeof err->server];
+    size_t n = 0;
+
+    while (len && (*body == ' ' || *body == '\t' || *body == '\r' || *body == '\n')) {
+        body++;
+        len--;
+    }
+    if (len == 0 || *body == '<')
+        return;
+    while (n < len && n < sizeof line - 1 && body[n] != '\n' && body[n] != '\r')
+        n++;
+    memcpy(line, body, n);
+    line[n] = '\0';
+    if (memchr(line, '\0', n))
+        return;
+    bcda__text_cut_utf8(line);
+    n = strlen(line);
+    if (is_printable(line, n))
+        bcda__err_server(err, line, n);
+}
+
+void bcda__outcome_describe(struct bcda_error *err, const char *body, size_t len)
+{
+    struct bcda__issue first = {0};
+    int rc;
+
+    if (len == 0)
+        return;
+    rc = bcda__outcome_each(body, len, keep_first_text, &first);
+    if (rc == 0)
+        bcda__err_server(err, first.text, strlen(first.text));
+    else if (rc != BCDA_ERR_NOMEM)
+        describe_plain(err, body, len);
+}

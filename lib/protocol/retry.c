@@ -1,0 +1,263 @@
+#include "protocol/retry.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "protocol/calendar.h"
+
+/* ---- HTTP dates (RFC 9110 5.6.7), without locale and without the C library's calendar ---- */
+
+struct date {
+    int year, month, day; /* month and day from 1 */
+    int hour, minute, second;
+};
+
+struct cursor {
+    const char *at;
+    const char *end;
+};
+
+static int take_number(struct cursor *c, size_t digits, int *out)
+{
+    int64_t value;
+
+    if ((size_t)(c->end - c->at) < digits || bcda__text_to_int64(c->at, digits, &value))
+        return -1;
+    c->at += digits;
+    *out = (int)value;
+    return 0;
+}
+
+/* asctime fills a day of one digit with a space. */
+static int take_padded_day(struct cursor *c, int *out)
+{
+    if (c->at < c->end && *c->at == ' ') {
+        c->at++;
+        return take_number(c, 1, out);
+    }
+    return take_number(c, 2, out);
+}
+
+/* One of `count` names, cut to `len` characters where that is not 0; its index. */
+static int take_name(struct cursor *c, const char *const *names, int count, size_t len)
+{
+    int i;
+
+    for (i = 0; i < count; i++) {
+        size_t n = len ? len : strlen(names[i]);
+
+        if ((size_t)(c->end - c->at) < n || memcmp(c->at, names[i], n) != 0)
+            continue;
+        c->at += n;
+        return i;
+    }
+    return -1;
+}
+
+static int take_weekday(struct cursor *c, size_t len)
+{
+    static const char *const names[] = {"Monday", "Tuesday",  "Wednesday", "Thursday",
+                                        "Friday", "Saturday", "Sunday"};
+
+    return take_name(c, names, 7, len) < 0 ? -1 : 0;
+}
+
+static int take_month(struct cursor *c, int *out)
+{
+    static const char *const names[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+    *out = take_name(c, names, 12, 0) + 1;
+    return *out ? 0 : -1;
+}
+
+static int take_literal(struct cursor *c, char want)
+{
+    if (c->at == c->end || *c->at != want)
+        return -1;
+    c->at++;
+    return 0;
+}
+
+static int take_time(struct cursor *c, struct date *d)
+{
+    if (take_number(c, 2, &d->hour) || take_literal(c, ':') || take_number(c, 2, &d->minute) ||
+        take_literal(c, ':') || take_number(c, 2, &d->second))
+        return -1;
+    return 0;
+}
+
+static int take_field(struct cursor *c, char field, struct date *d)
+{
+    switch (field) {
+    case 'w':
+        return take_weekday(c, 3);
+    case 'W':
+        return take_weekday(c, 0);
+    case 'd':
+        return take_number(c, 2, &d->day);
+    case 'D':
+        return take_padded_day(c, &d->day);
+    case 'm':
+        return take_month(c, &d->month);
+    case 'y':
+        return take_number(c, 2, &d->year);
+    case 'Y':
+        return take_number(c, 4, &d->year);
+    case 't':
+        return take_time(c, d);
+    default:
+        return take_literal(c, field);
+    }
+}
+
+static int date_matches(const char *pattern, struct cursor c, struct date *d)
+{
+    for (; *pattern; pattern++)
+        if (take_field(&c, *pattern, d))
+            return 0;
+    return c.at == c.end;
+}
+
+/* A year of two digits is the nearest to now: none is more than 50 years ahead (RFC 9110). */
+static int full_year(int two_digits, int64_t wall_ms)
+{
+    int64_t now = 1970 + wall_ms / 86400000 * 400 / 146097; /* a day off is no matter here */
+    int64_t year = now / 100 * 100 + two_digits;
+
+    if (year > now + 50)
+        year -= 100;
+    else if (year < now - 50)
+        year += 100;
+    return (int)year;
+}
+
+static int date_in_range(const struct date *d)
+{
+    return d->year >= 1 && d->month >= 1 && d->month <= 12 && d->day >= 1 &&
+           d->day <= bcda__days_in_month(d->year, d->month) && d->hour <= 23 && d->minute <= 59 &&
+           d->second <= 60;
+}
+
+/* Days from 1970-01-01: years begin in March here, so that the leap day is the last of its year. */
+static int64_t days_from_civil(int year, int month, int day)
+{
+    int64_t y = month <= 2 ? year - 1 : year;
+    int64_t era = y / 400;
+    int64_t year_of_era = y - era * 400;
+    int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+
+    return era * 146097 + day_of_era - 719468;
+}
+
+/* Unix time in milliseconds; -1 where it is no date. (Dates before 1970 are long past, as is 0.) */
+static int64_t parse_date(struct cursor c, int64_t wall_ms)
+{
+    struct date d = {0};
+    int64_t days;
+
+    if (date_matches("W, d-m-y t GMT", c, &d))
+        d.year = full_year(d.year, wall_ms);
+    else if (!date_matches("w, d m Y t GMT", c, &d) && !date_matches("w m D t Y", c, &d))
+        return -1;
+    if (!date_in_range(&d))
+        return -1;
+    days = days_from_civil(d.year, d.month, d.day);
+    if (days < 0)
+        return 0;
+    return (days * 86400 + d.hour * 3600 + d.minute * 60 + d.second) * 1000;
+}
+
+/* ---- Retry-After ---- */
+
+static int is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static int all_digits(const struct cursor *c)
+{
+    const char *p;
+
+    for (p = c->at; p < c->end; p++)
+        if (*p < '0' || *p > '9')
+            return 0;
+    return c->at < c->end;
+}
+
+/* However many digits there are. */
+static int64_t seconds_to_ms(const struct cursor *c)
+{
+    int64_t seconds = 0;
+    const char *p;
+
+    for (p = c->at; p < c->end; p++) {
+        seconds = seconds * 10 + (*p - '0');
+        if (seconds > INT64_MAX / 1000 / 10 - 1)
+            return INT64_MAX;
+    }
+    return seconds * 1000;
+}
+
+int64_t bcda__retry_after(const char *value, int64_t wall_ms)
+{
+    struct cursor c = {value, value ? value + strlen(value) : NULL};
+    int64_t date, wait;
+
+    while (c.at < c.end && is_space(*c.at))
+        c.at++;
+    while (c.end > c.at && is_space(c.end[-1]))
+        c.end--;
+    if (all_digits(&c))
+        return seconds_to_ms(&c);
+    date = parse_date(c, wall_ms);
+    if (date < 0)
+        return -1;
+    if (__builtin_sub_overflow(date, wall_ms, &wait))
+        return INT64_MAX;
+    return wait > 0 ? wait : 0;
+}
+
+/* ---- waits ---- */
+
+/* What the server asked for, as far as it will be believed; 0 where it asked for nothing. The
+ * server's own default for a 429 is 0, which says nothing (bcda-api 4.6). */
+static int64_t believed(int64_t asked_ms, int64_t clamp_ms)
+{
+    if (asked_ms <= 0)
+        return 0;
+    return asked_ms < clamp_ms ? asked_ms : clamp_ms;
+}
+
+int64_t bcda__retry_delay(int attempt, int64_t asked_ms, int64_t max_ms, int64_t clamp_ms,
+                          uint32_t random)
+{
+    int64_t top = 1000;
+    int64_t least = believed(asked_ms, clamp_ms);
+    int64_t half, delay;
+
+    if (max_ms > INT32_MAX)
+        max_ms = INT32_MAX; /* 24 days: so that the product below fits */
+    while (attempt-- > 1 && top < max_ms)
+        top *= 2;
+    if (top > max_ms)
+        top = max_ms;
+    half = top / 2;
+    delay = half + (int64_t)((uint64_t)(top - half + 1) * random >> 32);
+    return delay > least ? delay : least;
+}
+
+int64_t bcda__poll_delay(int poll, int64_t asked_ms, int64_t max_ms, int64_t clamp_ms)
+{
+    int64_t delay = 1000;
+    int64_t asked = believed(asked_ms, clamp_ms);
+
+    if (asked)
+        return asked;
+    if (max_ms > INT32_MAX)
+        max_ms = INT32_MAX;
+    while (poll-- > 1 && delay < max_ms)
+        delay += delay / 2;
+    return delay < max_ms ? delay : max_ms;
+}

@@ -1,0 +1,210 @@
+#include "protocol/token.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "codec/json.h"
+
+enum {
+    DEPTH_MAX = 64,
+};
+
+/* Longer than any credential lives: what is beyond must be another unit or a slip, and so counts as
+ * not said. It also keeps milliseconds far from overflow. */
+static const int64_t LIFETIME_MAX_S = INT64_C(100) * 366 * 86400;
+
+int bcda__token_basic(struct bcda__secret *out, const char *id, const char *secret)
+{
+    static const char scheme[] = "Basic ";
+    const size_t scheme_len = sizeof scheme - 1;
+    const size_t id_len = strlen(id);
+    const size_t secret_len = strlen(secret);
+    struct bcda__secret plain = {0};
+    struct bcda__secret header = {0};
+    int rc;
+
+    rc = bcda__secret_set(&plain, NULL, id_len + 1 + secret_len);
+    if (rc)
+        goto out;
+    memcpy(plain.data, id, id_len);
+    plain.data[id_len] = ':';
+    memcpy(plain.data + id_len + 1, secret, secret_len);
+
+    rc = bcda__secret_set(&header, NULL, scheme_len + bcda__text_base64_size(plain.len) - 1);
+    if (rc)
+        goto out;
+    memcpy(header.data, scheme, scheme_len);
+    bcda__text_base64(plain.data, plain.len, header.data + scheme_len);
+    bcda__secret_free(out);
+    *out = header;
+out:
+    bcda__secret_free(&plain);
+    return rc;
+}
+
+/* ---- the answer ---- */
+
+enum member {
+    ACCESS_TOKEN,
+    EXPIRES_IN,
+    TOKEN_TYPE,
+    OTHER,
+};
+
+static const char *const member_names[] = {"access_token", "expires_in", "token_type"};
+
+struct reader {
+    struct bcda__token token;
+    enum member member;  /* whose value comes next */
+    int seen[OTHER];     /* by member */
+    const char *problem; /* what is wrong with `member`; never a value: it can be the token */
+};
+
+static int refuse(struct reader *r, const char *problem)
+{
+    r->problem = problem;
+    return BCDA_ERR_TOKEN;
+}
+
+static int on_key(struct reader *r, const char *text, size_t len)
+{
+    int i;
+
+    r->member = OTHER;
+    for (i = 0; i < OTHER; i++)
+        if (strlen(member_names[i]) == len && memcmp(member_names[i], text, len) == 0)
+            r->member = (enum member)i;
+    if (r->member == OTHER)
+        return 0;
+    /* Two readers of one body must not come to two tokens. */
+    if (r->seen[r->member])
+        return refuse(r, "is there twice");
+    r->seen[r->member] = 1;
+    return 0;
+}
+
+static int on_access_token(struct reader *r, enum bcda__json_event event, const char *text,
+                           size_t len)
+{
+    size_t i;
+
+    if (event != BCDA__JSON_STRING)
+        return refuse(r, "is not a string");
+    if (len == 0)
+        return refuse(r, "is empty");
+    /* It goes into a header: a CR or LF would end that header. */
+    for (i = 0; i < len; i++)
+        if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7F)
+            return refuse(r, "holds characters that no token has");
+    return bcda__secret_set(&r->token.bearer, text, len);
+}
+
+/* Seconds, as a string or as a number (bcda-api 3.2); a fraction is cut. What cannot be understood
+ * is no reason to give up a good token: without a lifetime a 401 tells when to renew. */
+static void on_expires_in(struct reader *r, enum bcda__json_event event, const char *text,
+                          size_t len)
+{
+    size_t digits = 0;
+    size_t i;
+    int64_t seconds;
+
+    if (event != BCDA__JSON_STRING && event != BCDA__JSON_NUMBER)
+        return;
+    while (digits < len && text[digits] != '.')
+        digits++;
+    for (i = digits + 1; i < len; i++)
+        if (text[i] < '0' || text[i] > '9')
+            return;
+    if (bcda__text_to_int64(text, digits, &seconds) || seconds < 1 || seconds > LIFETIME_MAX_S)
+        return;
+    r->token.lifetime_ms = seconds * 1000;
+}
+
+static int on_token_type(struct reader *r, enum bcda__json_event event, const char *text,
+                         size_t len)
+{
+    if (event == BCDA__JSON_NULL)
+        return 0;
+    if (event != BCDA__JSON_STRING || !bcda__text_equal_nocase(text, len, "bearer"))
+        return refuse(r, "is not bearer");
+    return 0;
+}
+
+static int on_event(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
+{
+    struct reader *r = ctx;
+
+    if (depth == 0)
+        return event == BCDA__JSON_OBJECT || event == BCDA__JSON_OBJECT_END
+                   ? 0
+                   : refuse(r, "is not there: the answer is no JSON object");
+    if (depth > 1 || event == BCDA__JSON_OBJECT_END || event == BCDA__JSON_ARRAY_END)
+        return 0;
+    if (event == BCDA__JSON_KEY)
+        return on_key(r, text, len);
+    switch (r->member) {
+    case ACCESS_TOKEN:
+        return on_access_token(r, event, text, len);
+    case EXPIRES_IN:
+        on_expires_in(r, event, text, len);
+        return 0;
+    case TOKEN_TYPE:
+        return on_token_type(r, event, text, len);
+    case OTHER:
+        break;
+    }
+    return 0;
+}
+
+static int report(const struct reader *r, int rc, struct bcda_error *err)
+{
+    if (rc == BCDA_ERR_NOMEM)
+        return bcda__err_nomem(err);
+    if (rc == BCDA_ERR_TOKEN)
+        return bcda__err_set(err, rc, "the token answer cannot be used: %s %s",
+                             member_names[r->member], r->problem);
+    if (rc == BCDA_ERR_BODY_TOO_LARGE)
+        return bcda__err_set(err, rc, "the token answer is larger than any token");
+    return bcda__err_set(err, rc,
+                         "the token URL answered 200, but not with JSON: is the token URL right?");
+}
+
+int bcda__token_parse(struct bcda__token *out, const char *body, size_t len, struct bcda_error *err)
+{
+    struct reader r = {.token = {.lifetime_ms = -1}, .member = ACCESS_TOKEN};
+    int rc = bcda__json_parse(body, len, DEPTH_MAX, on_event, &r);
+
+    if (!rc && !r.seen[ACCESS_TOKEN]) {
+        r.member = ACCESS_TOKEN;
+        rc = refuse(&r, "is not there");
+    }
+    if (rc) {
+        bcda__token_free(&r.token);
+        return report(&r, rc, err);
+    }
+    bcda__token_free(out);
+    *out = r.token;
+    return 0;
+}
+
+void bcda__token_free(struct bcda__token *t)
+{
+    bcda__secret_free(&t->bearer);
+    t->lifetime_ms = -1;
+}
+
+int64_t bcda__token_renew_at(int64_t now_ms, int64_t lifetime_ms)
+{
+    int64_t margin = lifetime_ms / 10;
+    int64_t at;
+
+    if (lifetime_ms <= 0)
+        return INT64_MAX;
+    if (margin < 1000)
+        margin = 1000;
+    if (margin > 60000)
+        margin = 60000;
+    if (margin > lifetime_ms / 2)
+        margin = lifetime_ms / 2;
+    return __builtin_add_overflow(now_ms, lifetime_ms - margin, &at) ? INT64_MAX : at;
+}
