@@ -1,0 +1,702 @@
+/* GET /data/{job}/{file}: ranges, gzip and the faults of bodies (6.1). */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define BLOCK      (64 * 1024)
+#define MAX_RANGES 32
+
+/* What a gzip writer leaves when it is closed without a byte written: Go's form of it. */
+static const char empty_member[23] = "\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\0\0\xff\xff\0\0\0\0\0\0\0\0";
+
+/* Part of a body: memory, or a stretch of the content. */
+struct span {
+    char *mem; /* owned */
+    uint64_t at, len;
+};
+
+enum transform { SEND_AS_IS, SEND_INFLATED, SEND_DEFLATED };
+
+struct body {
+    struct sandbox *sb;
+    int client; /* its socket, to see it go */
+    /* the content: the stored file with its faults */
+    int fd;
+    uint64_t file_size, size;
+    uint64_t flip;
+    char *tail; /* bytes after the file's, or in its place */
+    /* what of it is sent */
+    struct span *span;
+    size_t spans, current;
+    uint64_t span_done;
+    enum transform transform;
+    z_stream zip;
+    bool zip_open, zip_ended, source_ended;
+    unsigned char in[BLOCK];
+    /* how */
+    uint64_t sent, cut_at, stall_at, rate;
+    bool no_end;
+};
+
+static void body_free(void *cls)
+{
+    struct body *b = cls;
+
+    for (size_t i = 0; i < b->spans; i++)
+        free(b->span[i].mem);
+    free(b->span);
+    free(b->tail);
+    if (b->fd >= 0)
+        close(b->fd);
+    if (b->zip_open && b->transform == SEND_INFLATED)
+        inflateEnd(&b->zip);
+    else if (b->zip_open)
+        deflateEnd(&b->zip);
+    free(b);
+}
+
+static void add_span(struct body *b, char *mem, uint64_t at, uint64_t len)
+{
+    b->span = xrealloc(b->span, (b->spans + 1) * sizeof *b->span);
+    b->span[b->spans++] = (struct span){mem, at, len};
+}
+
+/* Reads of the content; short only at its end. -1: the file could not be read. */
+static ssize_t read_content(struct body *b, uint64_t at, char *out, size_t n)
+{
+    ssize_t got;
+
+    if (at >= b->file_size) {
+        memcpy(out, b->tail + (at - b->file_size), n);
+        got = (ssize_t)n;
+    } else {
+        if (n > b->file_size - at)
+            n = (size_t)(b->file_size - at);
+        do
+            got = pread(b->fd, out, n, (off_t)at);
+        while (got < 0 && errno == EINTR);
+    }
+    if (got > 0 && b->flip >= at && b->flip - at < (uint64_t)got)
+        out[b->flip - at] ^= 1;
+    return got;
+}
+
+/* The next bytes of the spans; 0 at the end. */
+static ssize_t read_source(struct body *b, char *out, size_t max)
+{
+    while (b->current < b->spans) {
+        struct span *s = &b->span[b->current];
+        uint64_t left = s->len - b->span_done;
+        size_t n = left < max ? (size_t)left : max;
+        ssize_t got = (ssize_t)n;
+
+        if (n == 0) {
+            b->current++;
+            b->span_done = 0;
+            continue;
+        }
+        if (s->mem)
+            memcpy(out, s->mem + b->span_done, n);
+        else
+            got = read_content(b, s->at + b->span_done, out, n);
+        if (got > 0)
+            b->span_done += (uint64_t)got;
+        return got > 0 ? got : -1;
+    }
+    return 0;
+}
+
+static int refill(struct body *b)
+{
+    ssize_t n;
+
+    if (b->zip.avail_in || b->source_ended)
+        return 0;
+    n = read_source(b, (char *)b->in, sizeof b->in);
+    if (n < 0)
+        return -1;
+    b->source_ended = n == 0;
+    b->zip.next_in = b->in;
+    b->zip.avail_in = (uInt)n;
+    return 0;
+}
+
+static ssize_t read_zipped(struct body *b, char *out, size_t max)
+{
+    if (max > 1u << 30)
+        max = 1u << 30;
+    b->zip.next_out = (unsigned char *)out;
+    b->zip.avail_out = (uInt)max;
+    while (!b->zip_ended && b->zip.avail_out == max) {
+        int rc;
+
+        if (refill(b))
+            return -1;
+        if (b->transform == SEND_INFLATED)
+            rc = inflate(&b->zip, Z_NO_FLUSH);
+        else
+            rc = deflate(&b->zip, b->source_ended ? Z_FINISH : Z_NO_FLUSH);
+        if (rc == Z_STREAM_END)
+            b->zip_ended = true;
+        else if (rc != Z_OK && rc != Z_BUF_ERROR)
+            return -1; /* a spoilt stored file: the connection breaks, as the real server's would */
+        else if (rc == Z_BUF_ERROR && b->source_ended && b->transform == SEND_INFLATED)
+            return -1;
+    }
+    return (ssize_t)(max - b->zip.avail_out);
+}
+
+static bool client_gone(const struct body *b)
+{
+    struct pollfd p = {.fd = b->client, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+static void stall(struct body *b)
+{
+    while (!client_gone(b) && sandbox_sleep(b->sb, 50))
+        ;
+}
+
+/* How much may go out now; 0: this is where the body breaks off. */
+static size_t allowance(struct body *b, size_t max)
+{
+    if (b->sent >= b->stall_at) {
+        stall(b);
+        return 0;
+    }
+    if (b->cut_at - b->sent < max)
+        max = (size_t)(b->cut_at - b->sent);
+    if (b->stall_at - b->sent < max)
+        max = (size_t)(b->stall_at - b->sent);
+    if (b->rate) {
+        size_t part = b->rate > 20 ? (size_t)(b->rate / 20) : 1;
+        unsigned wait = b->rate > 20 ? 50 : (unsigned)(1000 / b->rate);
+
+        if (b->sent && (!sandbox_sleep(b->sb, wait) || client_gone(b)))
+            return 0;
+        if (max > part)
+            max = part;
+    }
+    return max;
+}
+
+static ssize_t body_read(void *cls, uint64_t pos, char *out, size_t max)
+{
+    struct body *b = cls;
+    ssize_t n;
+
+    (void)pos;
+    max = allowance(b, max);
+    if (max == 0)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    n = b->transform == SEND_AS_IS ? read_source(b, out, max) : read_zipped(b, out, max);
+    if (n < 0)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (n == 0)
+        return b->no_end ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
+    b->sent += (uint64_t)n;
+    return n;
+}
+
+/* ---- ranges, as net/http does them ---- */
+
+struct range {
+    uint64_t start, len;
+};
+
+enum range_result { RANGES_NONE, RANGES_GOOD, RANGES_INVALID, RANGES_NO_OVERLAP };
+
+static bool parse_number(const char *s, size_t n, uint64_t *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] < '0' || s[i] > '9' || *out > UINT64_MAX / 20)
+            return false;
+        *out = *out * 10 + (uint64_t)(s[i] - '0');
+    }
+    return n > 0;
+}
+
+static void trim(const char **s, size_t *n)
+{
+    while (*n && (**s == ' ' || **s == '\t')) {
+        (*s)++;
+        (*n)--;
+    }
+    while (*n && ((*s)[*n - 1] == ' ' || (*s)[*n - 1] == '\t'))
+        (*n)--;
+}
+
+/* 1: *out is set, 0: beyond the end, -1: malformed */
+static int parse_one(const char *s, size_t n, uint64_t size, struct range *out)
+{
+    const char *dash = memchr(s, '-', n);
+    const char *last = dash ? dash + 1 : NULL;
+    size_t first_len = dash ? (size_t)(dash - s) : 0, last_len = dash ? n - first_len - 1 : 0;
+    uint64_t a, z;
+
+    if (!dash)
+        return -1;
+    trim(&s, &first_len);
+    trim(&last, &last_len);
+    if (first_len == 0) {
+        if (!parse_number(last, last_len, &z))
+            return -1;
+        if (z > size)
+            z = size;
+        *out = (struct range){size - z, z};
+        return 1;
+    }
+    if (!parse_number(s, first_len, &a))
+        return -1;
+    if (a >= size)
+        return 0;
+    if (last_len == 0) {
+        *out = (struct range){a, size - a};
+        return 1;
+    }
+    if (!parse_number(last, last_len, &z) || z < a)
+        return -1;
+    *out = (struct range){a, (z < size ? z + 1 : size) - a};
+    return 1;
+}
+
+static enum range_result parse_ranges(const char *s, uint64_t size, struct range *out,
+                                      size_t *count)
+{
+    bool beyond = false;
+
+    *count = 0;
+    if (strncmp(s, "bytes=", 6) != 0)
+        return RANGES_INVALID;
+    for (s += 6; s; s = strchr(s, ',') ? strchr(s, ',') + 1 : NULL) {
+        const char *item = s;
+        size_t n = strcspn(s, ",");
+        int rc;
+
+        trim(&item, &n);
+        if (n == 0)
+            continue;
+        rc = *count < MAX_RANGES ? parse_one(item, n, size, &out[*count]) : -1;
+        if (rc < 0)
+            return RANGES_INVALID;
+        beyond = beyond || rc == 0;
+        *count += (size_t)rc;
+    }
+    if (*count == 0)
+        return beyond ? RANGES_NO_OVERLAP : RANGES_NONE;
+    return RANGES_GOOD;
+}
+
+static uint64_t add_parts(struct body *b, const struct range *r, size_t n, const char *boundary,
+                          const char *type)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i <= n; i++) {
+        char *head;
+
+        if (i < n)
+            head = xasprintf(
+                "%s--%s\r\nContent-Range: bytes %llu-%llu/%llu\r\nContent-Type: %s\r\n\r\n",
+                i ? "\r\n" : "", boundary, (unsigned long long)r[i].start,
+                (unsigned long long)(r[i].start + r[i].len - 1), (unsigned long long)b->size, type);
+        else
+            head = xasprintf("\r\n--%s--\r\n", boundary);
+        total += strlen(head) + (i < n ? r[i].len : 0);
+        add_span(b, head, 0, strlen(head));
+        if (i < n)
+            add_span(b, NULL, r[i].start, r[i].len);
+    }
+    return total;
+}
+
+/* Sets the spans and headers of a 206. Returns the length of the body. */
+static uint64_t use_ranges(struct request *rq, struct body *b, const struct range *r, size_t n,
+                           const char *type)
+{
+    char text[160], uuid[37];
+    uint64_t total;
+
+    if (n == 1) {
+        snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)r->start,
+                 (unsigned long long)(r->start + r->len - 1), (unsigned long long)b->size);
+        reply_header(rq, "Content-Range", text);
+        add_span(b, NULL, r->start, r->len);
+        return r->len;
+    }
+    crypt_uuid(uuid);
+    total = add_parts(b, r, n, uuid, type);
+    snprintf(text, sizeof text, "multipart/byteranges; boundary=%s", uuid);
+    reply_header(rq, "Content-Type", text);
+    return total;
+}
+
+/* ---- the answer ---- */
+
+struct file_view {
+    char *path;
+    char *type;
+    bool encrypted, gzipped;
+    uint8_t key[32];
+};
+
+struct accepts {
+    enum gzip_rule rule;
+    bool gzip;
+};
+
+static enum MHD_Result see_encoding(void *cls, enum MHD_ValueKind kind, const char *key,
+                                    const char *value)
+{
+    struct accepts *a = cls;
+
+    (void)kind;
+    if (strcasecmp(key, "Accept-Encoding") != 0 || !value)
+        return MHD_YES;
+    if (a->rule == GZIP_EXACT)
+        a->gzip = a->gzip || strcmp(value, "gzip") == 0;
+    else
+        a->gzip = a->gzip || strstr(value, "gzip") != NULL; /* even gzip;q=0 and x-gzip */
+    return MHD_YES;
+}
+
+static bool accepts_gzip(struct request *rq)
+{
+    struct accepts a = {rq->sb->era->gzip, false};
+
+    if (a.rule != GZIP_NEVER)
+        MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, see_encoding, &a);
+    return a.gzip;
+}
+
+static bool open_content(struct request *rq, struct body *b, const struct file_view *v,
+                         time_t *modified)
+{
+    struct stat st;
+
+    b->fd = open(v->path, O_RDONLY | O_CLOEXEC);
+    if (b->fd < 0 || fstat(b->fd, &st))
+        return false;
+    b->file_size = b->size = (uint64_t)st.st_size;
+    *modified = st.st_mtime;
+    if (fault_take(rq->sb, F_CHANGED, v->type, NULL))
+        *modified += 60;
+    return true;
+}
+
+/* Faults that change the stored file. Returns true if the content no longer ends as it should. */
+static bool spoil_content(struct request *rq, struct body *b, const struct file_view *v)
+{
+    struct sandbox *sb = rq->sb;
+    bool cut = false;
+    long long n;
+
+    b->flip = UINT64_MAX;
+    if (fault_take(sb, F_DATA_SHORT, v->type, &n)) {
+        b->file_size = (uint64_t)n < b->file_size ? (uint64_t)n : b->file_size;
+        cut = true;
+    }
+    if (fault_take(sb, F_DATA_EMPTY, v->type, NULL)) {
+        b->file_size = 0;
+        cut = true;
+    }
+    b->size = b->file_size;
+    if (fault_take(sb, F_DATA_28, v->type, NULL)) {
+        b->file_size = 0;
+        b->size = v->encrypted ? 28 : 0;
+        b->tail = xcalloc(1, 28);
+        crypt_empty(v->key, (uint8_t *)b->tail);
+        cut = true;
+    }
+    if (fault_take(sb, F_DATA_EXTRA, v->type, &n) && n > 0 && !b->tail) {
+        b->tail = xcalloc(1, (size_t)n);
+        crypt_random(b->tail, (size_t)n);
+        b->size += (uint64_t)n;
+    }
+    if (fault_take(sb, F_DATA_FLIP, v->type, &n))
+        b->flip = n < 0 ? b->size - (uint64_t)-n : (uint64_t)n;
+    return cut;
+}
+
+/* Faults of sending. True if there is any. */
+static bool spoil_sending(struct request *rq, struct body *b, const char *type)
+{
+    long long n = 0;
+
+    b->cut_at = b->stall_at = UINT64_MAX;
+    if (fault_take(rq->sb, F_DATA_CUT, type, &n))
+        b->cut_at = (uint64_t)n;
+    if (fault_take(rq->sb, F_STALL, type, NULL))
+        b->stall_at = b->size / 2;
+    if (fault_take(rq->sb, F_SLOW, type, &n) && n > 0)
+        b->rate = (uint64_t)n;
+    b->no_end = fault_take(rq->sb, F_CHUNKED_NO_END, type, NULL);
+    return b->cut_at != UINT64_MAX || b->stall_at != UINT64_MAX || b->rate || b->no_end;
+}
+
+static int start_transform(struct body *b, enum transform transform)
+{
+    b->transform = transform;
+    if (transform == SEND_INFLATED)
+        b->zip_open = inflateInit2(&b->zip, 15 + 16) == Z_OK;
+    else if (transform == SEND_DEFLATED)
+        b->zip_open = deflateInit2(&b->zip, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK;
+    return transform == SEND_AS_IS || b->zip_open ? 0 : -1;
+}
+
+static bool not_modified(struct request *rq, time_t modified)
+{
+    const char *since = request_header(rq, "If-Modified-Since");
+    time_t t;
+
+    return since && time_parse_http(since, &t) && modified <= t;
+}
+
+/* The Range header, unless If-Range names another time than Last-Modified. */
+static const char *wanted_range(struct request *rq, time_t modified)
+{
+    const char *range = request_header(rq, "Range"), *condition = request_header(rq, "If-Range");
+    time_t t;
+
+    if (range)
+        rq->sb->counts[C_RANGE]++;
+    if (!range || !condition)
+        return range;
+    return time_parse_http(condition, &t) && t == modified ? range : NULL;
+}
+
+static enum MHD_Result bad_range(struct request *rq, struct body *b, bool overlap)
+{
+    char text[48];
+
+    if (!overlap) {
+        snprintf(text, sizeof text, "bytes */%llu", (unsigned long long)b->size);
+        reply_header(rq, "Content-Range", text);
+    }
+    body_free(b);
+    return reply_text(rq, 416, overlap ? "invalid range" : "invalid range: failed to overlap");
+}
+
+static enum MHD_Result send_body(struct request *rq, struct body *b, unsigned status,
+                                 uint64_t length, bool spoilt)
+{
+    bool sized = length != MHD_SIZE_UNKNOWN && !b->no_end;
+
+    /* The quick way of a clean file without TLS. */
+    if (sized && !spoilt && !rq->sb->options.tls && b->spans == 1 && !b->span->mem &&
+        b->flip == UINT64_MAX && b->size == b->file_size && length) {
+        struct MHD_Response *r =
+            MHD_create_response_from_fd_at_offset64(length, b->fd, b->span->at);
+
+        b->fd = r ? -1 : b->fd; /* the response closes it */
+        body_free(b);
+        return reply_response(rq, status, r);
+    }
+    if (sized && length == 0) {
+        body_free(b);
+        return reply_empty(rq, status);
+    }
+    return reply_response(rq, status,
+                          MHD_create_response_from_callback(sized ? length : MHD_SIZE_UNKNOWN,
+                                                            2 * BLOCK, body_read, b, body_free));
+}
+
+static enum MHD_Result send_whole(struct request *rq, struct body *b, bool member, bool spoilt)
+{
+    add_span(b, NULL, 0, b->size);
+    if (member) {
+        char *mem = xcalloc(1, sizeof empty_member);
+
+        memcpy(mem, empty_member, sizeof empty_member);
+        add_span(b, mem, 0, sizeof empty_member);
+    }
+    return send_body(rq, b, 200, member || b->transform != SEND_AS_IS ? MHD_SIZE_UNKNOWN : b->size,
+                     spoilt);
+}
+
+struct plan {
+    const char *type; /* Content-Type */
+    bool gzip;        /* Content-Encoding */
+    bool member;      /* the empty gzip member follows */
+    bool spoilt;
+    bool ranges; /* Range is looked at */
+    time_t modified;
+};
+
+static void make_headers(struct request *rq, const struct plan *p)
+{
+    reply_header(rq, "Content-Type", p->type);
+    if (p->gzip)
+        reply_header(rq, "Content-Encoding", "gzip");
+    if (p->ranges)
+        reply_header(rq, "Accept-Ranges", "bytes");
+}
+
+static void set_modified(struct request *rq, const struct plan *p)
+{
+    char when[48];
+
+    time_http(p->modified, when);
+    if (p->ranges)
+        reply_header(rq, "Last-Modified", when);
+}
+
+static enum MHD_Result serve(struct request *rq, struct body *b, const struct plan *p)
+{
+    const char *want = p->ranges ? wanted_range(rq, p->modified) : NULL;
+    struct range r[MAX_RANGES];
+    size_t n = 0;
+    uint64_t sum = 0, length;
+    enum range_result rc = want ? parse_ranges(want, b->size, r, &n) : RANGES_NONE;
+
+    set_modified(rq, p);
+    if (p->ranges && not_modified(rq, p->modified)) {
+        body_free(b);
+        return reply_empty(rq, 304);
+    }
+    if (rc == RANGES_INVALID || rc == RANGES_NO_OVERLAP)
+        return bad_range(rq, b, rc == RANGES_INVALID);
+    make_headers(rq, p);
+    for (size_t i = 0; i < n; i++)
+        sum += r[i].len;
+    if (rc == RANGES_NONE ||
+        sum > b->size) /* more asked than there is: Go takes it for an attack */
+        return send_whole(rq, b, p->member, p->spoilt);
+    length = use_ranges(rq, b, r, n, p->type);
+    return send_body(rq, b, 206, b->transform == SEND_AS_IS ? length : MHD_SIZE_UNKNOWN, p->spoilt);
+}
+
+static enum MHD_Result send_file(struct request *rq, const struct file_view *v)
+{
+    struct body *b = xcalloc(1, sizeof *b);
+    struct plan p = {0};
+    bool gzip = accepts_gzip(rq), cut;
+    const union MHD_ConnectionInfo *info;
+
+    b->sb = rq->sb;
+    if (!open_content(rq, b, v, &p.modified)) {
+        body_free(b);
+        return rq->sb->era->id == ERA_CURRENT ? reply_text(rq, 404, "Not Found")
+                                              : reply_not_found(rq);
+    }
+    info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    b->client = info ? info->connect_fd : -1;
+    cut = spoil_content(rq, b, v);
+    p.spoilt = spoil_sending(rq, b, v->type);
+    p.gzip = gzip;
+    p.member = v->gzipped && gzip && !cut;
+    p.ranges = !(v->gzipped && !gzip) && !fault_take(rq->sb, F_NO_RANGE, v->type, NULL);
+    p.type = rq->sb->era->data_type;
+    if (!p.type)
+        p.type = v->encrypted ? "application/octet-stream" : "text/plain; charset=utf-8";
+    if (start_transform(b, v->gzipped == gzip ? SEND_AS_IS
+                           : gzip             ? SEND_DEFLATED
+                                              : SEND_INFLATED)) {
+        body_free(b);
+        return MHD_NO;
+    }
+    return serve(rq, b, &p);
+}
+
+static bool data_faults(struct request *rq, const char *type, enum MHD_Result *result)
+{
+    struct sandbox *sb = rq->sb;
+    char *url;
+
+    if (fault_take(sb, F_DATA_404_ONCE, type, NULL) || fault_take(sb, F_DATA_404, type, NULL)) {
+        *result =
+            sb->era->id == ERA_CURRENT ? reply_text(rq, 404, "Not Found") : reply_not_found(rq);
+    } else if (fault_take(sb, F_DATA_503_ONCE, type, NULL)) {
+        reply_header(rq, "Retry-After", "0");
+        *result = reply_text(rq, 503, "Service Unavailable");
+    } else if (fault_take(sb, F_DATA_HTML, type, NULL)) {
+        *result = reply_html(rq, 200);
+    } else if ((url = fault_take_text(sb, F_REDIRECT, type)) != NULL) {
+        reply_header(rq, "Location", url);
+        free(url);
+        *result = reply_string(rq, 302, "text/html; charset=utf-8", "<a href=\"#\">Found</a>.\n\n");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* Copies what is needed of a file of a finished job. */
+static bool find_file(struct sandbox *sb, const struct job *job, const char *name,
+                      struct file_view *v)
+{
+    const struct data_file *f = NULL;
+
+    pthread_mutex_lock(&sb->lock);
+    if (job->state == JOB_READY)
+        for (f = job->files; f && strcmp(f->name, name) != 0; f = f->next)
+            ;
+    if (f) {
+        v->path = xstrdup(f->path);
+        v->type = xstrdup(f->type);
+        v->encrypted = f->encrypted;
+        v->gzipped = f->gzipped;
+        memcpy(v->key, f->key, sizeof v->key);
+    }
+    pthread_mutex_unlock(&sb->lock);
+    return f != NULL;
+}
+
+/* Of an archived job the newest server writes a 404 outcome and goes on (6.1). */
+static enum MHD_Result expired_file(struct request *rq)
+{
+    struct buf b = {0};
+
+    outcome_write(&b, rq->sb->era, 1, 404, O_NOT_FOUND, "Job not found");
+    buf_str(&b, "Not Found\n");
+    return reply_buf(rq, 404, rq->sb->era->error_type, &b);
+}
+
+static enum MHD_Result known_job(struct request *rq, const struct job *job, const char *name)
+{
+    bool current = rq->sb->era->id == ERA_CURRENT;
+    struct file_view v = {0};
+    enum MHD_Result result = MHD_NO;
+
+    if (current && fault_take(rq->sb, F_JOB_EXPIRED, NULL, NULL))
+        return expired_file(rq);
+    if (strcmp(name, "..") == 0)
+        return reply_text(rq, 400, "invalid URL path");
+    if (!find_file(rq->sb, job, name, &v))
+        return current ? reply_outcome(rq, 404, O_NOT_FOUND, "Job not found") : reply_not_found(rq);
+    if (data_faults(rq, v.type, &result))
+        result = send_file(rq, &v);
+    free(v.path);
+    free(v.type);
+    return result;
+}
+
+enum MHD_Result data_file(struct request *rq, const char *id, const char *name)
+{
+    enum MHD_Result result = MHD_NO;
+    struct job *job = NULL;
+
+    rq->sb->counts[C_DATA]++;
+    if (!token_check(rq, true, &result))
+        return result;
+    if (fault_take(rq->sb, F_DATA_401_ONCE, NULL, NULL))
+        return reply_outcome(rq, 401, O_TOKEN, NULL);
+    if (*id && strspn(id, "0123456789") == strlen(id))
+        job = job_find(rq->sb, strtoull(id, NULL, 10));
+    if (!job)
+        return reply_outcome(rq, 404, O_NOT_FOUND,
+                             rq->sb->era->id == ERA_CURRENT ? "Job not found" : NULL);
+    return known_job(rq, job, name);
+}

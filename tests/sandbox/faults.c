@@ -1,0 +1,250 @@
+/* Faults by name: one table drives parsing and the help text. */
+#include "internal.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum argument { ARG_NONE, ARG_NUMBER, ARG_TEXT };
+
+struct fault_kind {
+    const char *name;
+    enum argument argument;
+    const char *shown; /* the argument in the help text */
+    long count;        /* how often by default, -1: for ever */
+    const char *what;
+};
+
+static const struct fault_kind kinds[F_COUNT] = {
+    [F_TOKEN_HTML] = {"token-html", ARG_NONE, "", -1, "token: 200 with an HTML page"},
+    [F_TOKEN_NO_TOKEN] = {"token-no-token", ARG_NONE, "", -1,
+                          "token: 200 with JSON without access_token"},
+    [F_TOKEN_NUMBER_EXPIRES] = {"token-number-expires", ARG_NONE, "", -1,
+                                "token: expires_in is a number"},
+    [F_TOKEN_SECONDS] = {"token-seconds", ARG_NUMBER, ":N", -1, "token: tokens live N seconds"},
+    [F_TOKEN_500_ONCE] = {"token-500-once", ARG_NONE, "", 1, "token: 500"},
+    [F_TOKEN_429] = {"token-429", ARG_NUMBER, ":N", 1, "token: 429 with Retry-After N"},
+    [F_KICKOFF_401_ONCE] = {"kickoff-401-once", ARG_NONE, "", 1, "start: 401 whatever the token"},
+    [F_KICKOFF_429] = {"kickoff-429", ARG_NUMBER, ":N", 1, "start: 429 with Retry-After N"},
+    [F_KICKOFF_500_ONCE] = {"kickoff-500-once", ARG_NONE, "", 1,
+                            "start: 500 with an OperationOutcome"},
+    [F_KICKOFF_HTML] = {"kickoff-html", ARG_NONE, "", -1, "start: 200 with an HTML page"},
+    [F_KICKOFF_NO_LOCATION] = {"kickoff-no-location", ARG_NONE, "", -1,
+                               "start: 202 without Content-Location"},
+    [F_LOCATION_HTTP] = {"location-http", ARG_NONE, "", -1,
+                         "start: Content-Location has the scheme http"},
+    [F_STATUS_401_ONCE] = {"status-401-once", ARG_NONE, "", 1, "status: 401 whatever the token"},
+    [F_STATUS_429] = {"status-429", ARG_NUMBER, ":N", 1, "status: 429 with Retry-After N"},
+    [F_STATUS_500_ONCE] = {"status-500-once", ARG_NONE, "", 1, "status: 500, the job lives"},
+    [F_STATUS_500] = {"status-500", ARG_NONE, "", -1, "status: 500 always, the job lives"},
+    [F_STATUS_503] = {"status-503", ARG_NUMBER, ":N", 1, "status: 503 with Retry-After N"},
+    [F_STATUS_HTML] = {"status-html", ARG_NONE, "", -1, "status: 200 with an HTML page"},
+    [F_MANIFEST_NULL_OUTPUT_ONCE] =
+        {"manifest-null-output-once", ARG_NONE, "", 1,
+         "status: 200 with output null (era A race, 5.1), later the truth"},
+    [F_MANIFEST_NOT_JSON] = {"manifest-not-json", ARG_NONE, "", -1,
+                             "status: the finished body is cut in half"},
+    [F_MANIFEST_NOT_MANIFEST] = {"manifest-not-manifest", ARG_NONE, "", -1,
+                                 "status: 200 with a Bundle"},
+    [F_OUTPUT_OTHER_ORIGIN] = {"output-other-origin", ARG_NONE, "", -1,
+                               "manifest: file URLs name 127.0.0.1 for localhost (or the reverse)"},
+    [F_UPPER_NAMES] = {"upper-names", ARG_NONE, "", -1, "at generation: file names in upper case"},
+    [F_EXPIRES_NOT_DATE] = {"expires-not-date", ARG_NONE, "", -1,
+                            "status: Expires is no date at all"},
+    [F_PROGRESS] = {"progress", ARG_TEXT, ":TEXT", -1, "status: X-Progress is TEXT"},
+    [F_JOB_EXPIRED] = {"job-expired", ARG_NONE, "", -1,
+                       "job is archived: 410, in current 404 and two bodies"},
+    [F_JOB_FAILED] = {"job-failed", ARG_NONE, "", -1, "job has failed: 500 as of the era"},
+    [F_JOB_CANCELLED] = {"job-cancelled", ARG_NONE, "", -1, "job was cancelled: 404"},
+    [F_DATA_401_ONCE] = {"data-401-once", ARG_NONE, "", 1, "file: 401 whatever the token"},
+    [F_DATA_404_ONCE] = {"data-404-once", ARG_NONE, "", 1, "file: 404"},
+    [F_DATA_404] = {"data-404", ARG_NONE, "", -1, "file: 404 always"},
+    [F_DATA_503_ONCE] = {"data-503-once", ARG_NONE, "", 1, "file: 503 with Retry-After 0"},
+    [F_DATA_FLIP] =
+        {"data-flip", ARG_NUMBER, ":OFFSET", -1,
+         "file: lowest bit of the stored byte at OFFSET flipped (negative: from the end)"},
+    [F_DATA_CUT] = {"data-cut", ARG_NUMBER, ":N", -1,
+                    "file: connection closed after N bytes of the body"},
+    [F_DATA_SHORT] = {"data-short", ARG_NUMBER, ":N", -1,
+                      "file: stored file N bytes long, length honest"},
+    [F_DATA_EMPTY] = {"data-empty", ARG_NONE, "", -1, "file: zero bytes"},
+    [F_DATA_28] = {"data-28", ARG_NONE, "", -1,
+                   "file: the 28 bytes of an encrypted empty file (6.5)"},
+    [F_DATA_EXTRA] = {"data-extra", ARG_NUMBER, ":N", -1, "file: N bytes of garbage after the end"},
+    [F_DATA_HTML] = {"data-html", ARG_NONE, "", -1, "file: 200 with an HTML page"},
+    [F_CHUNKED_NO_END] = {"chunked-no-end", ARG_NONE, "", -1,
+                          "file: chunked, the final chunk missing"},
+    [F_NO_RANGE] = {"no-range", ARG_NONE, "", -1, "file: Range is ignored, no Accept-Ranges"},
+    [F_CHANGED] = {"changed", ARG_NONE, "", -1,
+                   "file: Last-Modified is a minute later (as if it had changed)"},
+    [F_SLOW] = {"slow", ARG_NUMBER, ":BYTES_PER_SECOND", -1, "file: slow body"},
+    [F_STALL] = {"stall", ARG_NONE, "", -1, "file: stops in the middle, connection stays open"},
+    [F_REDIRECT] = {"redirect", ARG_TEXT, ":URL", -1, "file: 302 to URL"},
+    [F_WRONG_LABEL] = {"wrong-label", ARG_NONE, "", -1,
+                       "at generation: key wrapped with another label"},
+    [F_WRONG_KEY] = {"wrong-key", ARG_NONE, "", -1,
+                     "at generation: key wrapped for another RSA key"},
+    [F_KEY_NOT_HEX] = {"key-not-hex", ARG_NONE, "", -1, "at generation: the wrapped key is no hex"},
+    [F_NO_KEY] = {"no-key", ARG_NONE, "", -1,
+                  "at generation: encrypted, but no key in the manifest"},
+    [F_CUT_LINE] = {"cut-line", ARG_NONE, "", -1, "at generation: last line cut in half, no LF"},
+    [F_BAD_UTF8] = {"bad-utf8", ARG_NONE, "", -1,
+                    "at generation: byte ff inside a string of line 2"},
+    [F_BAD_JSON] = {"bad-json", ARG_NONE, "", -1, "at generation: line 2 is no JSON"},
+    [F_LONG_LINE] = {"long-line", ARG_NUMBER, ":N", -1, "at generation: line 2 is N bytes long"},
+    [F_DEEP_LINE] = {"deep-line", ARG_NUMBER, ":N", -1, "at generation: line 2 is nested N deep"},
+    [F_ERROR_FILE] = {"error-file", ARG_NONE, "", -1, "at generation: one error file a job"},
+    [F_WARNINGS_FILE] = {"warnings-file", ARG_NONE, "", -1,
+                         "at generation: warnings-and-info.ndjson"},
+    [F_RESET] = {"reset", ARG_NONE, "", -1, "any request: connection closed without an answer"},
+};
+
+static int find_kind(const char *name, size_t n)
+{
+    for (int i = 0; i < F_COUNT; i++)
+        if (strlen(kinds[i].name) == n && memcmp(kinds[i].name, name, n) == 0)
+            return i;
+    return -1;
+}
+
+/* [*COUNT][@TYPE]; returns false if something else stands there. */
+static bool parse_suffix(const char *s, struct fault *f)
+{
+    char *end;
+
+    if (*s == '*') {
+        f->remaining = strtol(s + 1, &end, 10);
+        if (end == s + 1 || f->remaining < 0)
+            return false;
+        s = end;
+    }
+    if (*s == '@') {
+        size_t n = strspn(s + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+
+        if (n == 0)
+            return false;
+        f->type = xstrndup(s + 1, n);
+        s += n + 1;
+    }
+    return *s == '\0';
+}
+
+static bool parse(const char *spec, struct fault *f)
+{
+    size_t n = strcspn(spec, ":*@");
+    int id = find_kind(spec, n);
+    const struct fault_kind *kind;
+    char *end;
+
+    if (id < 0)
+        return false;
+    kind = &kinds[id];
+    *f = (struct fault){.id = (enum fault_id)id, .remaining = kind->count};
+    spec += n;
+    if (kind->argument == ARG_NONE)
+        return parse_suffix(spec, f);
+    if (*spec != ':')
+        return false;
+    spec++;
+    f->text = xstrdup(spec);
+    if (kind->argument == ARG_TEXT)
+        return true;
+    f->num = strtoll(spec, &end, 10);
+    return end != spec && parse_suffix(end, f);
+}
+
+int fault_add(struct sandbox *sb, const char *spec)
+{
+    struct fault f = {0};
+
+    if (!parse(spec, &f)) {
+        free(f.text);
+        free(f.type);
+        sandbox_set_error("unknown or malformed fault: %s", spec);
+        return -1;
+    }
+    pthread_mutex_lock(&sb->lock);
+    sb->faults.item = xrealloc(sb->faults.item, (sb->faults.count + 1) * sizeof *sb->faults.item);
+    sb->faults.item[sb->faults.count++] = f;
+    pthread_mutex_unlock(&sb->lock);
+    return 0;
+}
+
+void faults_clear(struct fault_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->item[i].text);
+        free(list->item[i].type);
+    }
+    free(list->item);
+    *list = (struct fault_list){0};
+}
+
+static struct fault *take(struct sandbox *sb, enum fault_id id, const char *type)
+{
+    for (size_t i = 0; i < sb->faults.count; i++) {
+        struct fault *f = &sb->faults.item[i];
+
+        if (f->id != id || f->remaining == 0)
+            continue;
+        if (f->type && (!type || strcmp(f->type, type) != 0))
+            continue;
+        if (f->remaining > 0)
+            f->remaining--;
+        return f;
+    }
+    return NULL;
+}
+
+bool fault_take(struct sandbox *sb, enum fault_id id, const char *type, long long *num)
+{
+    struct fault *f;
+    bool on;
+
+    pthread_mutex_lock(&sb->lock);
+    f = take(sb, id, type);
+    on = f != NULL;
+    if (on && num)
+        *num = f->num;
+    pthread_mutex_unlock(&sb->lock);
+    return on;
+}
+
+char *fault_take_text(struct sandbox *sb, enum fault_id id, const char *type)
+{
+    struct fault *f;
+    char *text;
+
+    pthread_mutex_lock(&sb->lock);
+    f = take(sb, id, type);
+    text = f ? xstrdup(f->text) : NULL;
+    pthread_mutex_unlock(&sb->lock);
+    return text;
+}
+
+static char help_text[8192];
+static pthread_once_t help_once = PTHREAD_ONCE_INIT;
+
+static void make_help(void)
+{
+    size_t n = (size_t)snprintf(
+        help_text, sizeof help_text,
+        "Faults: NAME[:ARG][*COUNT][@TYPE]. COUNT says how often (default in brackets), TYPE\n"
+        "limits a fault of files to one resource type (OperationOutcome: error files).\n\n");
+
+    for (int i = 0; i < F_COUNT && n < sizeof help_text; i++) {
+        char name[64], times[16];
+
+        snprintf(name, sizeof name, "%s%s", kinds[i].name, kinds[i].shown);
+        snprintf(times, sizeof times, kinds[i].count < 0 ? "[ever]" : "[%ld]", kinds[i].count);
+        n += (size_t)snprintf(help_text + n, sizeof help_text - n, "  %-26s %-6s %s\n", name, times,
+                              kinds[i].what);
+    }
+}
+
+const char *sandbox_fault_help(void)
+{
+    pthread_once(&help_once, make_help);
+    return help_text;
+}

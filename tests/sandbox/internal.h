@@ -1,0 +1,417 @@
+/* What the sandbox's own files share. Section numbers in comments are those of bcda-api.md. */
+#ifndef SANDBOX_INTERNAL_H
+#define SANDBOX_INTERNAL_H
+
+#include "buf.h"
+#include "sandbox.h"
+
+#include <gnutls/gnutls.h>
+#include <microhttpd.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#define ACO_UUID      "0c527d2e-2e8a-4808-b11d-0fa06baf8254"
+#define NO_ENCRYPTION "4e4f5f454e4352595054494f4e" /* hex of the text NO_ENCRYPTION, 7.5 */
+#define MAX_TYPES     16
+
+/* ---- eras.c ---- */
+
+enum era_id { ERA_2018_12, ERA_2019_04, ERA_2019_12, ERA_2021, ERA_CURRENT };
+enum encrypt_rule { ENCRYPT_NEVER, ENCRYPT_OPT_IN, ENCRYPT_OPT_OUT };
+enum duplicate_rule {
+    DUPLICATE_ALLOWED,
+    DUPLICATE_ALL_TYPES,
+    DUPLICATE_OVERLAP,
+    DUPLICATE_CURRENT
+};
+enum gzip_rule { GZIP_NEVER, GZIP_EXACT, GZIP_STORED };
+
+struct era {
+    const char *name;
+    enum era_id id;
+    int versions;                  /* /api/v1 to /api/vN exist */
+    enum encrypt_rule encrypt;     /* 7.5 */
+    enum duplicate_rule duplicate; /* 4.6 */
+    enum gzip_rule gzip;           /* 6.1 */
+    bool type_endpoints;           /* /ExplanationOfBenefit/$export and its like */
+    bool coverage_endpoint;        /* 2019-01-23 */
+    bool type_parameter;           /* _type on Patient and Group */
+    bool modern;                   /* B and C: _since, DELETE, /jobs, attribution_status */
+    bool envelope;                 /* lines are {"fullUrl","resource"} */
+    bool keys_2018;                /* array keys, padded names, one file, no JobID */
+    bool key_map;                  /* KeyMap, encryptedKey and JobID in the manifest */
+    bool progress_percent;         /* X-Progress with a percentage */
+    bool nocache;                  /* no-cache and nosniff over TLS, 2020-03-16 */
+    const char *data_type;         /* Content-Type of files; NULL: guessed from their bytes */
+    const char *error_type;        /* Content-Type of an OperationOutcome */
+    const char *auth_provider;
+};
+
+const struct era *era_find(const char *name);
+const char *era_names(void);
+/* The types a version exports when none is asked for; NULL-terminated. */
+const char *const *era_types(const struct era *era, int version);
+
+/* ---- faults.c ---- */
+
+enum fault_id {
+    F_TOKEN_HTML,
+    F_TOKEN_NO_TOKEN,
+    F_TOKEN_NUMBER_EXPIRES,
+    F_TOKEN_SECONDS,
+    F_TOKEN_500_ONCE,
+    F_TOKEN_429,
+    F_KICKOFF_401_ONCE,
+    F_KICKOFF_429,
+    F_KICKOFF_500_ONCE,
+    F_KICKOFF_HTML,
+    F_KICKOFF_NO_LOCATION,
+    F_LOCATION_HTTP,
+    F_STATUS_401_ONCE,
+    F_STATUS_429,
+    F_STATUS_500_ONCE,
+    F_STATUS_500,
+    F_STATUS_503,
+    F_STATUS_HTML,
+    F_MANIFEST_NULL_OUTPUT_ONCE,
+    F_MANIFEST_NOT_JSON,
+    F_MANIFEST_NOT_MANIFEST,
+    F_OUTPUT_OTHER_ORIGIN,
+    F_UPPER_NAMES,
+    F_EXPIRES_NOT_DATE,
+    F_PROGRESS,
+    F_JOB_EXPIRED,
+    F_JOB_FAILED,
+    F_JOB_CANCELLED,
+    F_DATA_401_ONCE,
+    F_DATA_404_ONCE,
+    F_DATA_404,
+    F_DATA_503_ONCE,
+    F_DATA_FLIP,
+    F_DATA_CUT,
+    F_DATA_SHORT,
+    F_DATA_EMPTY,
+    F_DATA_28,
+    F_DATA_EXTRA,
+    F_DATA_HTML,
+    F_CHUNKED_NO_END,
+    F_NO_RANGE,
+    F_CHANGED,
+    F_SLOW,
+    F_STALL,
+    F_REDIRECT,
+    F_WRONG_LABEL,
+    F_WRONG_KEY,
+    F_KEY_NOT_HEX,
+    F_NO_KEY,
+    F_CUT_LINE,
+    F_BAD_UTF8,
+    F_BAD_JSON,
+    F_LONG_LINE,
+    F_DEEP_LINE,
+    F_ERROR_FILE,
+    F_WARNINGS_FILE,
+    F_RESET,
+    F_COUNT
+};
+
+struct fault {
+    enum fault_id id;
+    char *text;     /* the argument as text, or NULL */
+    long long num;  /* the argument as a number */
+    long remaining; /* -1: for ever */
+    char *type;     /* only for files of this type, or NULL */
+};
+
+struct fault_list {
+    struct fault *item;
+    size_t count;
+};
+
+int fault_add(struct sandbox *sb, const char *spec);
+void faults_clear(struct fault_list *list);
+/* True if the fault is on; uses up one of its count. num may be NULL, type is that of the file or
+ * NULL. */
+bool fault_take(struct sandbox *sb, enum fault_id id, const char *type, long long *num);
+/* The same for faults whose argument is a text; the caller frees the copy. NULL when off. */
+char *fault_take_text(struct sandbox *sb, enum fault_id id, const char *type);
+
+/* ---- jobs ---- */
+
+struct data_file {
+    char *name; /* last segment of its URL */
+    char *type;
+    bool is_error;
+    char *path;       /* as stored */
+    char *plain_path; /* plain NDJSON, or NULL */
+    char *key_hex;    /* what KeyMap says; NULL: no entry at all */
+    bool encrypted;
+    bool gzipped;
+    uint8_t key[32];
+    struct data_file *next;
+};
+
+enum job_state { JOB_RUNNING, JOB_READY, JOB_FAILED, JOB_CANCELLED };
+
+struct job {
+    struct sandbox *sb;
+    unsigned long long id;
+    int version;
+    bool encrypt;
+    bool all_types; /* no _type was given */
+    bool warn_system_type;
+    char *types[MAX_TYPES];
+    size_t type_count;
+    char *target; /* request target as sent */
+    char *origin; /* scheme://host of the kick-off */
+    struct timespec created;
+    /* below: under sb->lock */
+    enum job_state state;
+    bool completed; /* a status request has said 200 */
+    struct timespec updated;
+    unsigned polled;
+    unsigned units_done, units;
+    struct data_file *files; /* in the order of the manifest */
+    pthread_t worker;
+    bool worker_started;
+    struct job *next; /* newest first */
+};
+
+struct token {
+    char *text;
+    time_t expires;
+    bool revoked;
+    struct token *next;
+};
+
+struct source; /* a file of --data */
+
+enum counter {
+    C_TOKEN,
+    C_KICKOFF,
+    C_STATUS,
+    C_DATA,
+    C_METADATA,
+    C_VERSION,
+    C_JOBS,
+    C_DELETE,
+    C_OTHER,
+    C_TOTAL,
+    C_401,
+    C_429,
+    C_202,
+    C_ELSEWHERE,
+    C_RESUMED,
+    C_RANGE,
+    C_COUNT
+};
+
+struct sandbox {
+    struct sandbox_options options; /* strings in it are copies */
+    const struct era *era;
+    char *state_dir, *payload_dir;
+    bool made_state_dir;
+    char *origin, *token_url, *redirect_origin, *fhir_url[3];
+    char *client_secret, *secret_file, *ca_file, *private_key_file, *bearer;
+    char client_id[37];
+    char *tls_key, *tls_cert; /* PEM for libmicrohttpd */
+    EVP_PKEY *client_key;
+    gnutls_datum_t ticket_key; /* TLS session tickets */
+    struct MHD_Daemon *daemon, *redirect_daemon;
+    struct source *sources;
+    struct synth *synth[3]; /* EOB templates of v1, v2, v3, made when first needed */
+    pthread_mutex_t synth_lock;
+    _Atomic unsigned counts[C_COUNT];
+
+    pthread_mutex_t lock; /* everything below */
+    pthread_cond_t wake;  /* broadcast when stopping */
+    bool stopping;
+    struct fault_list faults;
+    struct job *jobs;
+    struct token *tokens;
+    unsigned long long next_job;
+};
+
+void sandbox_set_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+bool sandbox_stopping(struct sandbox *sb);
+/* Sleeps; returns false at once when the sandbox stops. */
+bool sandbox_sleep(struct sandbox *sb, unsigned milliseconds);
+
+/* ---- request.c: one HTTP exchange ---- */
+
+struct header {
+    const char *name;
+    char *value;
+};
+
+struct request {
+    struct sandbox *sb;
+    struct MHD_Connection *connection;
+    char *target;      /* as sent, escapes kept */
+    char *path;        /* the part before ? */
+    const char *query; /* the part after ?, or NULL */
+    const char *method;
+    int api; /* 1 to 3; which shape an error has */
+    bool started;
+    struct header out[12];
+    size_t out_count;
+};
+
+struct request *request_new(struct sandbox *sb, const char *target);
+void request_free(struct request *rq);
+/* First value of a request header, or NULL. */
+const char *request_header(struct request *rq, const char *name);
+bool request_is(struct request *rq, const char *method);
+/* scheme://host as the server sees itself; the caller frees it. */
+char *request_origin(struct request *rq);
+/* First value of a query parameter, decoded; NULL if absent. The caller frees it. *count is how
+ * many there are. */
+char *request_parameter(struct request *rq, const char *name, unsigned *count);
+
+/* Sets (replaces) a header of the answer. */
+void reply_header(struct request *rq, const char *name, const char *value);
+enum MHD_Result reply_empty(struct request *rq, unsigned status);
+/* By Go's rule: a length up to 2048 bytes, chunked above. type may be NULL. Frees the buffer. */
+enum MHD_Result reply_buf(struct request *rq, unsigned status, const char *type, struct buf *body);
+enum MHD_Result reply_string(struct request *rq, unsigned status, const char *type,
+                             const char *body);
+/* http.Error: text/plain with nosniff, the text and a newline. */
+enum MHD_Result reply_text(struct request *rq, unsigned status, const char *text);
+enum MHD_Result reply_html(struct request *rq, unsigned status);
+enum MHD_Result reply_not_found(struct request *rq);
+enum MHD_Result reply_method(struct request *rq);
+enum MHD_Result reply_response(struct request *rq, unsigned status, struct MHD_Response *response);
+
+/* ---- outcome.c ---- */
+
+enum outcome_kind {
+    O_TOKEN,     /* Invalid Token */
+    O_FORMAT,    /* the four header errors */
+    O_REQUEST,   /* Request Error */
+    O_INTERNAL,  /* Internal Error / Processing Failure */
+    O_DATABASE,  /* Database Error */
+    O_NOT_FOUND, /* Not Found */
+    O_DELETED,   /* Deleted */
+    O_NO_ISSUE   /* the bare outcome of a failed job in era A */
+};
+
+void outcome_write(struct buf *b, const struct era *era, int api, unsigned status,
+                   enum outcome_kind kind, const char *message);
+enum MHD_Result reply_outcome(struct request *rq, unsigned status, enum outcome_kind kind,
+                              const char *message);
+/* One line of an error file. */
+void outcome_error_line(struct buf *b, const struct era *era, const char *type, unsigned number);
+
+/* ---- token.c ---- */
+
+char *token_issue(struct sandbox *sb, long seconds);
+enum MHD_Result token_endpoint(struct request *rq);
+/* True: go on. False: *result is the answer already given. */
+bool token_check(struct request *rq, bool required, enum MHD_Result *result);
+void tokens_free(struct sandbox *sb);
+
+/* ---- export.c, jobs.c ---- */
+
+enum MHD_Result export_start(struct request *rq, int version, const char *level, const char *group);
+bool headers_check(struct request *rq, enum MHD_Result *result);
+struct job *job_find(struct sandbox *sb, unsigned long long id);
+bool job_running(const struct job *job);
+enum MHD_Result job_status(struct request *rq, const char *id);
+enum MHD_Result job_delete(struct request *rq, const char *id);
+enum MHD_Result jobs_list(struct request *rq);
+void job_free(struct job *job);
+void manifest_write(struct buf *b, struct job *job, const char *origin, bool null_output);
+
+/* ---- make.c: the files of a job ---- */
+
+int job_launch(struct job *job);
+void job_join(struct job *job);
+int sources_load(struct sandbox *sb, const char *dir);
+void sources_free(struct sandbox *sb);
+bool sources_have_type(struct sandbox *sb, const char *type);
+
+/* ---- sink.c: plain bytes to a stored file ---- */
+
+struct sink;
+struct sink *sink_open(struct sandbox *sb, const char *path, const char *plain_path,
+                       const uint8_t *key, bool gzip);
+int sink_write(struct sink *sink, const void *data, size_t n);
+uint64_t sink_bytes(const struct sink *sink);
+/* Always frees. */
+int sink_close(struct sink *sink);
+
+/* ---- lines.c: faults inside the lines ---- */
+
+struct lines {
+    struct sink *sink;
+    const char *type;
+    bool envelope;
+    bool bad_utf8, bad_json, cut_line;
+    long long long_line, deep_line; /* 0: off */
+    unsigned long long number;      /* of the line written last */
+    struct buf held;                /* the last line, kept back for cut_line */
+};
+
+void lines_begin(struct lines *l, struct sandbox *sb, struct sink *sink, const char *type,
+                 bool envelope);
+bool lines_faulty(const struct lines *l);
+/* line without its LF */
+int lines_put(struct lines *l, const char *line, size_t n);
+int lines_end(struct lines *l);
+
+/* ---- synth.c ---- */
+
+struct synth;
+struct synth *synth_new(uint64_t seed, int version, bool envelope, const char *patient_prefix);
+void synth_free(struct synth *s);
+/* Points *line at the bytes of one ExplanationOfBenefit line in b (no LF). */
+void synth_eob(const struct synth *s, struct buf *b, unsigned patient, unsigned long long claim);
+/* Any other type; false if there is no such line. */
+bool synth_other(const struct synth *s, struct buf *b, const char *type, unsigned patient,
+                 unsigned number);
+
+/* ---- data.c, small.c ---- */
+
+enum MHD_Result data_file(struct request *rq, const char *job, const char *name);
+enum MHD_Result small_metadata(struct request *rq, int version);
+enum MHD_Result small_attribution(struct request *rq);
+enum MHD_Result small_version(struct request *rq);
+enum MHD_Result small_health(struct request *rq);
+enum MHD_Result small_auth(struct request *rq);
+enum MHD_Result small_welcome(struct request *rq);
+enum MHD_Result small_root(struct request *rq);
+
+/* ---- route.c ---- */
+
+enum MHD_Result route(struct request *rq);
+
+/* ---- crypt.c, pki.c ---- */
+
+void crypt_random(void *p, size_t n);
+void crypt_uuid(char out[37]);
+void crypt_hex(struct buf *b, const void *data, size_t n);
+/* RSA-OAEP as hex, lower case; NULL on failure. */
+char *crypt_wrap(EVP_PKEY *key, const uint8_t aes[32], const char *label);
+/* The 28 bytes of an encrypted empty file. */
+int crypt_empty(const uint8_t aes[32], uint8_t out[28]);
+EVP_PKEY *pki_client_key(void);
+EVP_PKEY *pki_other_key(void);
+EVP_PKEY *pki_load_public(const char *file);
+int pki_write_private(EVP_PKEY *key, const char *file);
+int pki_make_tls(char **ca_pem, char **cert_pem, char **key_pem);
+int file_write(const char *path, const char *text, unsigned mode);
+
+/* ---- gotime.c ---- */
+
+void time_rfc3339(struct timespec t, char out[48]);
+void time_go(struct timespec t, char out[64]);
+void time_http(time_t t, char out[48]);
+bool time_parse_http(const char *s, time_t *out);
+/* RFC 3339 with a zone; as strict as Go. */
+bool time_parse_rfc3339(const char *s, time_t *out);
+
+#endif

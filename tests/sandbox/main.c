@@ -1,0 +1,297 @@
+/* bcda-sandbox: the local BCDA server as a program. */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_FAULTS 64
+
+enum option_id {
+    OPT_ERA = 1,
+    OPT_TLS,
+    OPT_PORT,
+    OPT_REDIRECT_PORT,
+    OPT_PRINT_ENV,
+    OPT_DATA,
+    OPT_FAULT,
+    OPT_SEED,
+    OPT_PATIENTS,
+    OPT_CLAIMS,
+    OPT_FILE_BYTES,
+    OPT_FILES,
+    OPT_POLLS,
+    OPT_PUBLIC_KEY,
+    OPT_STATE_DIR,
+    OPT_TOKEN_SECONDS,
+    OPT_KEEP_PLAIN,
+    OPT_ALLOW_DUPLICATES,
+    OPT_API_VERSION,
+    OPT_HELP
+};
+
+static const struct option long_options[] = {
+    {"era", required_argument, NULL, OPT_ERA},
+    {"tls", no_argument, NULL, OPT_TLS},
+    {"port", required_argument, NULL, OPT_PORT},
+    {"redirect-port", required_argument, NULL, OPT_REDIRECT_PORT},
+    {"print-env", no_argument, NULL, OPT_PRINT_ENV},
+    {"data", required_argument, NULL, OPT_DATA},
+    {"fault", required_argument, NULL, OPT_FAULT},
+    {"seed", required_argument, NULL, OPT_SEED},
+    {"patients", required_argument, NULL, OPT_PATIENTS},
+    {"claims", required_argument, NULL, OPT_CLAIMS},
+    {"file-bytes", required_argument, NULL, OPT_FILE_BYTES},
+    {"files", required_argument, NULL, OPT_FILES},
+    {"polls", required_argument, NULL, OPT_POLLS},
+    {"public-key", required_argument, NULL, OPT_PUBLIC_KEY},
+    {"state-dir", required_argument, NULL, OPT_STATE_DIR},
+    {"token-seconds", required_argument, NULL, OPT_TOKEN_SECONDS},
+    {"keep-plain", no_argument, NULL, OPT_KEEP_PLAIN},
+    {"allow-duplicates", no_argument, NULL, OPT_ALLOW_DUPLICATES},
+    {"api-version", required_argument, NULL, OPT_API_VERSION},
+    {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static const char usage[] =
+    "Usage: bcda-sandbox [OPTION]...\n"
+    "A local simulator of CMS's BCDA server, on 127.0.0.1 only. Serves until SIGTERM or SIGINT.\n"
+    "\n"
+    "  --era ERA            2018-12, 2019-04 (default), 2019-12, 2021 or current\n"
+    "  --tls                https with a throw-away CA\n"
+    "  --port N             0 (default): any free port\n"
+    "  --redirect-port N    with --tls: a plain-HTTP port that answers GET with 301; 0: any\n"
+    "  --print-env          print shell assignments (BCDA_FHIR_URL and others), then close "
+    "standard output\n"
+    "  --api-version N      which version BCDA_FHIR_URL names (default 1)\n"
+    "  --data DIR           serve the files <Type>.ndjson, <Type>-2.ndjson ... of DIR as they "
+    "are;\n"
+    "                       *error*.ndjson and warnings-and-info.ndjson are listed under error\n"
+    "  --fault SPEC         break something, may be repeated; --fault help lists all\n"
+    "  --seed N             of the synthetic data (default 1)\n"
+    "  --patients N         synthetic people (default 10)\n"
+    "  --claims N           ExplanationOfBenefit lines a person (default 5)\n"
+    "  --file-bytes N       grow each ExplanationOfBenefit file to at least N bytes of plain text\n"
+    "  --files N            split ExplanationOfBenefit over N files (default 1)\n"
+    "  --polls N            202 answers before a job is complete (default 2)\n"
+    "  --public-key FILE    wrap keys for this RSA public key (PEM) in place of a new pair\n"
+    "  --state-dir DIR      where keys and files are kept while it runs (default: a new one in "
+    "$TMPDIR)\n"
+    "  --token-seconds N    life of a token (default 1200)\n"
+    "  --keep-plain         keep the plain text of files beside their stored form\n"
+    "  --allow-duplicates   never answer 429 to a second job of the same kind\n"
+    "  --help\n";
+
+struct arguments {
+    struct sandbox_options options;
+    const char *faults[MAX_FAULTS + 1];
+    size_t fault_count;
+    int print_env;
+    int api_version;
+};
+
+static unsigned long long number(const char *text, unsigned long long max)
+{
+    char *end;
+    unsigned long long n;
+
+    errno = 0;
+    n = strtoull(text, &end, 10);
+    if (errno || end == text || *end || *text == '-' || n > max) {
+        fprintf(stderr, "bcda-sandbox: %s: not a number up to %llu\n", text, max);
+        exit(2);
+    }
+    return n;
+}
+
+static void add_fault(struct arguments *a, const char *spec)
+{
+    if (strcmp(spec, "help") == 0) {
+        fputs(sandbox_fault_help(), stdout);
+        exit(0);
+    }
+    if (a->fault_count == MAX_FAULTS) {
+        fputs("bcda-sandbox: too many faults\n", stderr);
+        exit(2);
+    }
+    a->faults[a->fault_count++] = spec;
+}
+
+static void set_number(struct arguments *a, int id, const char *text)
+{
+    struct sandbox_options *o = &a->options;
+
+    switch (id) {
+    case OPT_PORT:
+        o->port = (uint16_t)number(text, 65535);
+        break;
+    case OPT_REDIRECT_PORT:
+        o->redirect = 1;
+        o->redirect_port = (uint16_t)number(text, 65535);
+        break;
+    case OPT_SEED:
+        o->seed = number(text, UINT64_MAX);
+        break;
+    case OPT_PATIENTS:
+        o->patients = (unsigned)number(text, 90000);
+        break;
+    case OPT_CLAIMS:
+        o->claims = (unsigned)number(text, 900000);
+        break;
+    case OPT_FILE_BYTES:
+        o->file_bytes = number(text, 1ull << 40);
+        break;
+    case OPT_FILES:
+        o->files = (unsigned)number(text, 10000);
+        break;
+    case OPT_POLLS:
+        o->polls = (unsigned)number(text, 1000000);
+        o->no_polls = o->polls == 0;
+        break;
+    case OPT_TOKEN_SECONDS:
+        o->token_seconds = (unsigned)number(text, 1000000000);
+        break;
+    default:
+        a->api_version = (int)number(text, 3);
+        break;
+    }
+}
+
+static void set_option(struct arguments *a, int id, const char *text)
+{
+    struct sandbox_options *o = &a->options;
+
+    switch (id) {
+    case OPT_ERA:
+        o->era = text;
+        break;
+    case OPT_TLS:
+        o->tls = 1;
+        break;
+    case OPT_PRINT_ENV:
+        a->print_env = 1;
+        break;
+    case OPT_DATA:
+        o->data_dir = text;
+        break;
+    case OPT_FAULT:
+        add_fault(a, text);
+        break;
+    case OPT_PUBLIC_KEY:
+        o->public_key_file = text;
+        break;
+    case OPT_STATE_DIR:
+        o->state_dir = text;
+        break;
+    case OPT_KEEP_PLAIN:
+        o->keep_plain = 1;
+        break;
+    case OPT_ALLOW_DUPLICATES:
+        o->allow_duplicates = 1;
+        break;
+    case OPT_HELP:
+        fputs(usage, stdout);
+        exit(0);
+    default:
+        set_number(a, id, text);
+        break;
+    }
+}
+
+static void parse(struct arguments *a, int argc, char **argv)
+{
+    int id;
+
+    a->api_version = 1;
+    while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (id == '?') {
+            fputs("Try bcda-sandbox --help\n", stderr);
+            exit(2);
+        }
+        set_option(a, id, optarg);
+    }
+    if (optind < argc) {
+        fprintf(stderr, "bcda-sandbox: %s: unexpected argument\n", argv[optind]);
+        exit(2);
+    }
+    if (a->api_version == 0)
+        a->api_version = 1;
+    a->options.faults = a->faults;
+}
+
+/* NAME='value', safe for eval whatever is in the value. */
+static void print_variable(const char *name, const char *value)
+{
+    if (!value)
+        return;
+    printf("%s='", name);
+    for (; *value; value++) {
+        if (*value == '\'')
+            fputs("'\\''", stdout);
+        else
+            putchar(*value);
+    }
+    fputs("'\n", stdout);
+}
+
+static void print_env(const struct sandbox *sb, int version)
+{
+    char pid[24];
+
+    snprintf(pid, sizeof pid, "%ld", (long)getpid());
+    print_variable("BCDA_FHIR_URL", sandbox_fhir_url(sb, version));
+    print_variable("BCDA_TOKEN_URL", sandbox_token_url(sb));
+    print_variable("BCDA_CLIENT_ID", sandbox_client_id(sb));
+    print_variable("BCDA_CLIENT_SECRET_FILE", sandbox_client_secret_file(sb));
+    print_variable("BCDA_PRIVATE_KEY", sandbox_private_key_file(sb));
+    print_variable("BCDA_CA_FILE", sandbox_ca_file(sb));
+    print_variable("BCDA_REDIRECT_URL", sandbox_redirect_origin(sb));
+    print_variable("BCDA_SANDBOX_PID", pid);
+    fflush(stdout);
+}
+
+/* So that $(bcda-sandbox --print-env &) ends: nothing more is ever written. */
+static void close_stdout(void)
+{
+    int fd = open("/dev/null", O_WRONLY);
+
+    if (fd >= 0) {
+        dup2(fd, STDOUT_FILENO);
+        close(fd);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {0};
+    struct sandbox *sb = NULL;
+    sigset_t set;
+    int signal_number;
+
+    parse(&a, argc, argv);
+    signal(SIGPIPE, SIG_IGN);
+    /* Blocked before any thread exists, so that all threads inherit it and only sigwait sees them.
+     */
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    if (sandbox_start(&a.options, &sb)) {
+        fprintf(stderr, "bcda-sandbox: %s\n", sandbox_last_error());
+        return 1;
+    }
+    if (a.print_env) {
+        print_env(sb, a.api_version);
+        close_stdout();
+    }
+    sigwait(&set, &signal_number);
+    sandbox_stop(sb);
+    return 0;
+}

@@ -1,0 +1,462 @@
+/* The files of a job, made by a thread of its own after the 202. */
+#include "internal.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WARNINGS "warnings-and-info.ndjson"
+
+struct source {
+    char *type;
+    char *path;
+    bool is_error;
+    bool is_warnings;
+    struct source *next;
+};
+
+/* ---- files of --data ---- */
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+static struct source *source_new(const char *dir, const char *name)
+{
+    struct source *s = xcalloc(1, sizeof *s);
+    size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+
+    s->path = xasprintf("%s/%s", dir, name);
+    s->is_warnings = strcmp(name, WARNINGS) == 0;
+    s->is_error = s->is_warnings || strstr(name, "error") != NULL;
+    s->type = s->is_error ? xstrdup("OperationOutcome") : xstrndup(name, n);
+    return s;
+}
+
+static int filter_ndjson(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.' && ends_with(entry->d_name, ".ndjson");
+}
+
+int sources_load(struct sandbox *sb, const char *dir)
+{
+    struct dirent **list = NULL;
+    int n = scandir(dir, &list, filter_ndjson, alphasort);
+    struct source **tail = &sb->sources;
+
+    for (int i = 0; i < n; i++) {
+        *tail = source_new(dir, list[i]->d_name);
+        tail = &(*tail)->next;
+        free(list[i]);
+    }
+    free(list);
+    if (n <= 0)
+        sandbox_set_error("%s: no .ndjson files", dir);
+    return n > 0 ? 0 : -1;
+}
+
+void sources_free(struct sandbox *sb)
+{
+    while (sb->sources) {
+        struct source *s = sb->sources;
+
+        sb->sources = s->next;
+        free(s->type);
+        free(s->path);
+        free(s);
+    }
+}
+
+bool sources_have_type(struct sandbox *sb, const char *type)
+{
+    for (const struct source *s = sb->sources; s; s = s->next)
+        if (!s->is_error && strcmp(s->type, type) == 0)
+            return true;
+    return false;
+}
+
+/* ---- one file ---- */
+
+/* What a file shall be; feed writes its lines. */
+struct unit {
+    struct job *job;
+    const char *type;
+    const struct source *source; /* NULL: synthetic */
+    unsigned part, parts;        /* of the synthetic ExplanationOfBenefit lines */
+    bool is_error, is_warnings;
+};
+
+static char *file_name(const struct unit *u, const char *data_name)
+{
+    struct sandbox *sb = u->job->sb;
+    char uuid[37];
+    char *name;
+
+    crypt_uuid(uuid);
+    if (u->is_warnings)
+        return xstrdup(WARNINGS);
+    if (sb->era->keys_2018 || (u->is_error && sb->era->id == ERA_2019_04))
+        strcpy(uuid,
+               ACO_UUID); /* random names since 2019-02-27, of error files since 2019-10-16 (6.3) */
+    else if (u->is_error && data_name)
+        snprintf(uuid, sizeof uuid, "%.36s", data_name);
+    if (!u->is_error && fault_take(sb, F_UPPER_NAMES, u->type, NULL))
+        for (char *p = uuid; *p; p++)
+            *p = (char)toupper((unsigned char)*p);
+    name = xasprintf("%s%s.ndjson", uuid, u->is_error ? "-error" : "");
+    return name;
+}
+
+/* KeyMap's value, spoiled on request. NULL: no entry. */
+static char *wrapped_key(const struct unit *u, struct data_file *f)
+{
+    struct sandbox *sb = u->job->sb;
+    bool other_label = fault_take(sb, F_WRONG_LABEL, f->type, NULL);
+    bool other_key = fault_take(sb, F_WRONG_KEY, f->type, NULL);
+    EVP_PKEY *key = other_key ? pki_other_key() : sb->client_key;
+    char *hex = key ? crypt_wrap(key, f->key, other_label ? "another.ndjson" : f->name) : NULL;
+
+    if (other_key)
+        EVP_PKEY_free(key);
+    if (hex && fault_take(sb, F_KEY_NOT_HEX, f->type, NULL))
+        memcpy(hex, "not hex!", 8);
+    if (hex && fault_take(sb, F_NO_KEY, f->type, NULL)) {
+        free(hex);
+        hex = NULL;
+    }
+    return hex;
+}
+
+/* --data may have several error files, and an era one name for all: a second one gets a name of its
+ * own. */
+static void make_unique(const struct job *job, struct data_file *f)
+{
+    char uuid[37];
+
+    for (const struct data_file *other = job->files; other; other = other->next)
+        if (other != f && strcmp(other->name, f->name) == 0) {
+            crypt_uuid(uuid);
+            free(f->name);
+            f->name = xasprintf("%s-error.ndjson", uuid);
+            return;
+        }
+}
+
+static struct data_file *file_new(const struct unit *u, const char *data_name)
+{
+    struct data_file *f = xcalloc(1, sizeof *f);
+    const struct era *era = u->job->sb->era;
+
+    f->name = file_name(u, data_name);
+    make_unique(u->job, f);
+    f->type = xstrdup(u->is_error ? "OperationOutcome" : u->type);
+    f->is_error = u->is_error;
+    /* Error files were encrypted to 2019-04-03 (5.2); warnings-and-info is stored plain (6.1). */
+    f->encrypted = u->job->encrypt && (!u->is_error || era->keys_2018);
+    f->gzipped = era->gzip == GZIP_STORED && !u->is_warnings;
+    if (f->encrypted) {
+        crypt_random(f->key, sizeof f->key);
+        f->key_hex = wrapped_key(u, f);
+    } else if (era->id == ERA_2019_04 && !u->is_error) {
+        f->key_hex = xstrdup(NO_ENCRYPTION);
+    }
+    return f;
+}
+
+/* ---- its lines ---- */
+
+static int feed_whole(const struct source *source, struct sink *sink)
+{
+    int fd = open(source->path, O_RDONLY | O_CLOEXEC);
+    char *block = xcalloc(1, 1 << 18);
+    ssize_t n = -1;
+
+    while (fd >= 0 && (n = read(fd, block, 1 << 18)) > 0)
+        if (sink_write(sink, block, (size_t)n)) {
+            n = -1;
+            break;
+        }
+    free(block);
+    if (fd >= 0)
+        close(fd);
+    return n == 0 ? 0 : -1;
+}
+
+static int feed_source_lines(const struct source *source, struct lines *lines)
+{
+    FILE *f = fopen(source->path, "r");
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t n;
+    int result = f ? 0 : -1;
+
+    while (!result && (n = getline(&line, &cap, f)) > 0)
+        result = lines_put(lines, line, (size_t)n - (line[n - 1] == '\n'));
+    free(line);
+    if (f)
+        fclose(f);
+    return result;
+}
+
+static struct synth *get_synth(struct sandbox *sb, int version)
+{
+    struct synth **slot = &sb->synth[version - 1];
+    struct synth *s;
+
+    pthread_mutex_lock(&sb->synth_lock);
+    if (!*slot)
+        *slot =
+            synth_new(sb->options.seed, version, sb->era->envelope, sb->era->modern ? "-1" : "2");
+    s = *slot;
+    pthread_mutex_unlock(&sb->synth_lock);
+    return s;
+}
+
+static int feed_eob(const struct unit *u, struct lines *lines)
+{
+    const struct sandbox_options *o = &u->job->sb->options;
+    const struct synth *synth = get_synth(u->job->sb, u->job->version);
+    unsigned from = o->patients * u->part / u->parts, to = o->patients * (u->part + 1) / u->parts;
+    struct buf b = {0};
+    int result = 0;
+
+    for (unsigned p = from; p < to && !result; p++)
+        for (unsigned c = 0; c < o->claims && !result; c++) {
+            synth_eob(synth, &b, p, c);
+            result = lines_put(lines, b.p, b.len);
+        }
+    for (unsigned c = o->claims; to > from && !result && sink_bytes(lines->sink) < o->file_bytes;
+         c++)
+        for (unsigned p = from; p < to && !result && sink_bytes(lines->sink) < o->file_bytes; p++) {
+            synth_eob(synth, &b, p, c);
+            result = lines_put(lines, b.p, b.len);
+        }
+    buf_free(&b);
+    return result;
+}
+
+static int feed_other(const struct unit *u, struct lines *lines)
+{
+    const struct synth *synth = get_synth(u->job->sb, u->job->version);
+    struct buf b = {0};
+    int result = 0;
+
+    for (unsigned p = 0; p < u->job->sb->options.patients && !result; p++)
+        for (unsigned i = 0; !result && synth_other(synth, &b, u->type, p, i); i++)
+            result = lines_put(lines, b.p, b.len);
+    buf_free(&b);
+    return result;
+}
+
+static int feed_errors(const struct unit *u, struct lines *lines)
+{
+    struct buf b = {0};
+    int result = 0;
+
+    if (u->is_warnings)
+        json_fmt(
+            &b,
+            "{'resourceType':'OperationOutcome','issue':[{'severity':'warning','code':'processing',"
+            "'details':"
+            "{'text':'Default System-Type behavior includes only claims from NCH and DDPS in this "
+            "export.'}}]}");
+    for (unsigned i = 0; !u->is_warnings && i < 3 && !result; i++) {
+        b.len = 0;
+        outcome_error_line(&b, u->job->sb->era, u->type, i + 1);
+        result = i < 2 ? lines_put(lines, b.p, b.len) : 0;
+    }
+    result = result || lines_put(lines, b.p, b.len);
+    buf_free(&b);
+    return result ? -1 : 0;
+}
+
+static int feed(const struct unit *u, struct lines *lines)
+{
+    if (u->source)
+        return lines_faulty(lines) ? feed_source_lines(u->source, lines)
+                                   : feed_whole(u->source, lines->sink);
+    if (u->is_error)
+        return feed_errors(u, lines);
+    if (strcmp(u->type, "ExplanationOfBenefit") == 0)
+        return feed_eob(u, lines);
+    return feed_other(u, lines);
+}
+
+/* The plain copy is the stored file itself where that is plain. */
+static void choose_paths(const struct unit *u, struct data_file *f, bool faulty)
+{
+    struct sandbox *sb = u->job->sb;
+    bool plain = !f->encrypted && !f->gzipped;
+
+    if (plain && u->source && !faulty) {
+        f->path = xstrdup(u->source->path);
+        f->plain_path = xstrdup(u->source->path);
+        return;
+    }
+    f->path = xasprintf("%s/%llu/%s", sb->payload_dir, u->job->id, f->name);
+    if (plain)
+        f->plain_path = xstrdup(f->path);
+    else if (u->source && !faulty)
+        f->plain_path = xstrdup(u->source->path);
+    else if (sb->options.keep_plain)
+        f->plain_path = xasprintf("%s/%llu/%s.plain", sb->payload_dir, u->job->id, f->name);
+}
+
+static int make_file(const struct unit *u, struct data_file *f)
+{
+    struct sandbox *sb = u->job->sb;
+    struct lines lines;
+    const char *copy;
+    int result;
+
+    lines_begin(&lines, sb, NULL, f->type, sb->era->envelope && !u->is_error);
+    choose_paths(u, f, lines_faulty(&lines));
+    if (u->source && strcmp(f->path, u->source->path) == 0)
+        return 0;
+    copy = f->plain_path && strcmp(f->plain_path, f->path) != 0 &&
+                   !(u->source && strcmp(f->plain_path, u->source->path) == 0)
+               ? f->plain_path
+               : NULL;
+    lines.sink = sink_open(sb, f->path, copy, f->encrypted ? f->key : NULL, f->gzipped);
+    result = feed(u, &lines);
+    if (lines_end(&lines))
+        result = -1;
+    if (sink_close(lines.sink))
+        result = -1;
+    return result;
+}
+
+/* ---- the whole job ---- */
+
+struct plan {
+    struct unit *unit;
+    size_t count;
+};
+
+static void plan_add(struct plan *plan, struct unit unit)
+{
+    plan->unit = xrealloc(plan->unit, (plan->count + 1) * sizeof *plan->unit);
+    plan->unit[plan->count++] = unit;
+}
+
+static bool asked_for(const struct job *job, const char *type)
+{
+    for (size_t i = 0; i < job->type_count; i++)
+        if (strcmp(job->types[i], type) == 0)
+            return true;
+    return job->all_types;
+}
+
+static void plan_sources(struct job *job, struct plan *plan)
+{
+    bool one = false;
+
+    for (const struct source *s = job->sb->sources; s; s = s->next) {
+        if (!s->is_error && !asked_for(job, s->type))
+            continue;
+        /* One file a job, all of one name, in 2018 (6.2, 6.3). */
+        if (job->sb->era->keys_2018 && !s->is_error && one)
+            continue;
+        one = one || !s->is_error;
+        plan_add(plan, (struct unit){.job = job,
+                                     .type = s->type,
+                                     .source = s,
+                                     .is_error = s->is_error,
+                                     .is_warnings = s->is_warnings});
+    }
+}
+
+static void plan_synthetic(struct job *job, struct plan *plan)
+{
+    for (size_t i = 0; i < job->type_count; i++) {
+        bool eob = strcmp(job->types[i], "ExplanationOfBenefit") == 0;
+        unsigned parts = eob && !job->sb->era->keys_2018 ? job->sb->options.files : 1;
+
+        for (unsigned k = 0; k < parts; k++)
+            plan_add(plan,
+                     (struct unit){.job = job, .type = job->types[i], .part = k, .parts = parts});
+    }
+}
+
+static void plan_errors(struct job *job, struct plan *plan)
+{
+    const char *type = job->type_count ? job->types[0] : "Patient";
+    bool warn = fault_take(job->sb, F_WARNINGS_FILE, NULL, NULL);
+
+    warn = warn ||
+           (job->warn_system_type && asked_for(job, "ExplanationOfBenefit") && !job->sb->sources);
+    if (warn)
+        plan_add(plan,
+                 (struct unit){.job = job, .type = type, .is_error = true, .is_warnings = true});
+    if (fault_take(job->sb, F_ERROR_FILE, NULL, NULL))
+        plan_add(plan, (struct unit){.job = job, .type = type, .is_error = true});
+}
+
+static int run_unit(struct job *job, const struct unit *u, struct data_file ***tail)
+{
+    struct data_file *f = file_new(u, job->files ? job->files->name : NULL);
+
+    **tail = f;
+    *tail = &f->next;
+    if (make_file(u, f))
+        return -1;
+    pthread_mutex_lock(&job->sb->lock);
+    job->units_done++;
+    pthread_mutex_unlock(&job->sb->lock);
+    return 0;
+}
+
+static void *work(void *cls)
+{
+    struct job *job = cls;
+    struct data_file **tail = &job->files;
+    struct plan plan = {0};
+    char *dir = xasprintf("%s/%llu", job->sb->payload_dir, job->id);
+    int result = mkdir(dir, 0700);
+
+    free(dir);
+    if (job->sb->sources)
+        plan_sources(job, &plan);
+    else
+        plan_synthetic(job, &plan);
+    plan_errors(job, &plan);
+    pthread_mutex_lock(&job->sb->lock);
+    job->units = (unsigned)plan.count;
+    pthread_mutex_unlock(&job->sb->lock);
+    for (size_t i = 0; i < plan.count && !result; i++)
+        result = run_unit(job, &plan.unit[i], &tail);
+    free(plan.unit);
+    pthread_mutex_lock(&job->sb->lock);
+    if (job->state == JOB_RUNNING)
+        job->state = result ? JOB_FAILED : JOB_READY;
+    clock_gettime(CLOCK_REALTIME, &job->updated);
+    pthread_mutex_unlock(&job->sb->lock);
+    return NULL;
+}
+
+int job_launch(struct job *job)
+{
+    /* Under the lock, for sandbox_stop must see either no thread or its id. */
+    pthread_mutex_lock(&job->sb->lock);
+    job->worker_started = pthread_create(&job->worker, NULL, work, job) == 0;
+    if (!job->worker_started)
+        job->state = JOB_FAILED;
+    pthread_mutex_unlock(&job->sb->lock);
+    return job->worker_started ? 0 : -1;
+}
+
+void job_join(struct job *job)
+{
+    if (job->worker_started)
+        pthread_join(job->worker, NULL);
+    job->worker_started = false;
+}

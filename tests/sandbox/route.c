@@ -1,0 +1,172 @@
+/* Routes on the path as sent: escapes are not undone, case and slashes count (1). */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_SEGMENTS 6
+
+struct route {
+    char *copy;
+    char *segment[MAX_SEGMENTS];
+    size_t count; /* 0: too many or an empty one */
+};
+
+static void split(struct route *r, const char *path)
+{
+    char *s = r->copy = xstrdup(path);
+
+    while (s && *s == '/') {
+        char *end = strchr(s + 1, '/');
+
+        if (r->count == MAX_SEGMENTS || s[1] == '\0' || s[1] == '/') {
+            r->count = 0;
+            return;
+        }
+        *s = '\0'; /* ends the segment before */
+        r->segment[r->count++] = s + 1;
+        s = end;
+    }
+}
+
+static bool is(const struct route *r, size_t i, const char *word)
+{
+    return i < r->count && strcmp(r->segment[i], word) == 0;
+}
+
+static enum MHD_Result only_get(struct request *rq, enum MHD_Result (*handler)(struct request *))
+{
+    return request_is(rq, "GET") ? handler(rq) : reply_method(rq);
+}
+
+static enum MHD_Result debug_token(struct request *rq)
+{
+    char *token = token_issue(rq->sb, 72 * 3600);
+    enum MHD_Result result = reply_string(rq, 200, "text/plain; charset=utf-8", token);
+
+    free(token);
+    return result;
+}
+
+static bool export_level(const struct era *era, const char *level)
+{
+    if (strcmp(level, "Patient") == 0)
+        return true;
+    if (!era->type_endpoints)
+        return false;
+    return strcmp(level, "ExplanationOfBenefit") == 0 ||
+           (era->coverage_endpoint && strcmp(level, "Coverage") == 0);
+}
+
+static enum MHD_Result route_export(struct request *rq, int version, const char *level,
+                                    const char *group)
+{
+    return request_is(rq, "GET") ? export_start(rq, version, level, group) : reply_method(rq);
+}
+
+static enum MHD_Result route_job(struct request *rq, const char *id)
+{
+    if (request_is(rq, "GET"))
+        return job_status(rq, id);
+    if (request_is(rq, "DELETE") && rq->sb->era->modern)
+        return job_delete(rq, id);
+    return reply_method(rq);
+}
+
+static enum MHD_Result metadata(struct request *rq)
+{
+    return small_metadata(rq, rq->api);
+}
+
+/* The N of /api/vN/..., or 0. */
+static int api_version(const struct route *r)
+{
+    const char *v = r->count >= 2 && is(r, 0, "api") ? r->segment[1] : "";
+
+    return v[0] == 'v' && v[1] >= '1' && v[1] <= '3' && v[2] == '\0' ? v[1] - '0' : 0;
+}
+
+/* /api/vN/... */
+static enum MHD_Result route_api(struct request *rq, const struct route *r)
+{
+    const struct era *era = rq->sb->era;
+    int version = api_version(r);
+
+    if (version == 0 || version > era->versions || r->count < 3)
+        return reply_not_found(rq);
+    if (r->count == 3 && is(r, 2, "metadata"))
+        return only_get(rq, metadata);
+    if (r->count == 3 && is(r, 2, "jobs") && era->modern)
+        return only_get(rq, jobs_list);
+    if (r->count == 3 && is(r, 2, "attribution_status") && era->modern)
+        return only_get(rq, small_attribution);
+    if (r->count == 3 && is(r, 2, "token") && era->id == ERA_2018_12)
+        return only_get(rq, debug_token);
+    if (r->count == 4 && is(r, 2, "jobs"))
+        return route_job(rq, r->segment[3]);
+    if (r->count == 4 && is(r, 3, "$export") && export_level(era, r->segment[2]))
+        return route_export(rq, version, r->segment[2], NULL);
+    if (r->count == 5 && is(r, 2, "Group") && is(r, 4, "$export") && era->type_parameter)
+        return route_export(rq, version, "Group", r->segment[3]);
+    return reply_not_found(rq);
+}
+
+static enum MHD_Result route_rest(struct request *rq, const struct route *r)
+{
+    enum MHD_Result result = MHD_NO;
+
+    if (r->count == 2 && is(r, 0, "auth") && is(r, 1, "token"))
+        return token_endpoint(rq);
+    /* The newest server parses a token, if there is one, before it looks for the route (1). */
+    if (!token_check(rq, false, &result))
+        return result;
+    if (r->count == 2 && is(r, 0, "auth") && is(r, 1, "welcome") && rq->sb->era->modern)
+        return only_get(rq, small_welcome);
+    if (r->count == 1 && is(r, 0, "_version"))
+        return only_get(rq, small_version);
+    if (r->count == 1 && is(r, 0, "_health"))
+        return only_get(rq, small_health);
+    if (r->count == 1 && is(r, 0, "_auth"))
+        return only_get(rq, small_auth);
+    if (r->count == 3 && is(r, 0, "data"))
+        return request_is(rq, "GET") ? data_file(rq, r->segment[1], r->segment[2])
+                                     : reply_method(rq);
+    if (r->count >= 2 && is(r, 0, "api"))
+        return route_api(rq, r);
+    if (strcmp(rq->path, "/") == 0)
+        return only_get(rq, small_root);
+    return reply_not_found(rq);
+}
+
+static void count_request(struct request *rq)
+{
+    struct sandbox *sb = rq->sb;
+    const char *host = request_header(rq, "Host");
+    const union MHD_ConnectionInfo *info;
+
+    sb->counts[C_TOTAL]++;
+    info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    if (sb->options.tls && info && info->tls_session &&
+        gnutls_session_is_resumed(info->tls_session))
+        sb->counts[C_RESUMED]++;
+    if (request_header(rq, "Authorization") &&
+        (!host || strcmp(host, strstr(sb->origin, "://") + 3) != 0))
+        sb->counts[C_ELSEWHERE]++;
+}
+
+enum MHD_Result route(struct request *rq)
+{
+    struct route r = {0};
+    enum MHD_Result result;
+
+    count_request(rq);
+    if (fault_take(rq->sb, F_RESET, NULL, NULL))
+        return MHD_NO;
+    split(&r, rq->path);
+    if (api_version(&r) && api_version(&r) <= rq->sb->era->versions)
+        rq->api =
+            api_version(&r); /* before any check: the shape of an error follows the path (8.1) */
+    result = route_rest(rq, &r);
+    free(r.copy);
+    return result;
+}

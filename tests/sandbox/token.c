@@ -1,0 +1,230 @@
+/* POST /auth/token and the check of bearer tokens (1, 3). */
+#include "internal.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static void base64url(struct buf *b, const void *data, size_t n)
+{
+    char *text = xcalloc(1, n / 3 * 4 + 8);
+    int len = EVP_EncodeBlock((unsigned char *)text, data, (int)n);
+
+    for (int i = 0; i < len && text[i] != '='; i++)
+        buf_printf(b, "%c", text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i]);
+    free(text);
+}
+
+static void add_claims(struct buf *b, struct sandbox *sb, time_t now, long seconds)
+{
+    char id[37];
+
+    crypt_uuid(id);
+    if (strcmp(sb->era->auth_provider, "alpha") == 0) {
+        /* The overflow of spring 2019: exp lies years ahead whatever the true lifetime (3.4). */
+        json_fmt(b, "{'aco':'" ACO_UUID "','exp':%L,'iat':%L,'id':'%s'}",
+                 (unsigned long long)now + 143342396ull, (unsigned long long)now, id);
+        return;
+    }
+    json_fmt(b,
+             "{'cid':'%s','dat':'{\\\"cms_ids\\\":[\\\"A0000\\\"]}','exp':%L,'iat':%L,'iss':'ssas',"
+             "'jti':'%s',"
+             "'sys':'1','use':'AccessToken'}",
+             sb->client_id, (unsigned long long)(now + seconds), (unsigned long long)now, id);
+}
+
+char *token_issue(struct sandbox *sb, long seconds)
+{
+    static const char head[] = "{\"alg\":\"RS512\",\"typ\":\"JWT\"}";
+    struct token *t = xcalloc(1, sizeof *t);
+    struct buf claims = {0}, text = {0};
+    uint8_t signature[256];
+    time_t now = time(NULL);
+    char *copy;
+
+    /* Tokens are known by their text alone, so the signature need only look like one. */
+    crypt_random(signature, sizeof signature);
+    add_claims(&claims, sb, now, seconds);
+    base64url(&text, head, sizeof head - 1);
+    buf_str(&text, ".");
+    base64url(&text, claims.p, claims.len);
+    buf_str(&text, ".");
+    base64url(&text, signature, sizeof signature);
+    buf_free(&claims);
+    t->text = text.p;
+    t->expires = now + seconds;
+    copy = xstrdup(t->text);
+    pthread_mutex_lock(&sb->lock);
+    t->next = sb->tokens;
+    sb->tokens = t;
+    pthread_mutex_unlock(&sb->lock);
+    return copy;
+}
+
+void tokens_free(struct sandbox *sb)
+{
+    while (sb->tokens) {
+        struct token *t = sb->tokens;
+
+        sb->tokens = t->next;
+        free(t->text);
+        free(t);
+    }
+}
+
+void sandbox_expire_tokens(struct sandbox *sb)
+{
+    pthread_mutex_lock(&sb->lock);
+    for (struct token *t = sb->tokens; t; t = t->next)
+        t->revoked = true;
+    pthread_mutex_unlock(&sb->lock);
+}
+
+enum token_verdict { TOKEN_GOOD, TOKEN_EXPIRED, TOKEN_UNKNOWN };
+
+static enum token_verdict find_token(struct sandbox *sb, const char *text)
+{
+    enum token_verdict verdict = TOKEN_UNKNOWN;
+
+    pthread_mutex_lock(&sb->lock);
+    for (struct token *t = sb->tokens; t; t = t->next)
+        if (strcmp(t->text, text) == 0)
+            verdict = t->revoked || time(NULL) >= t->expires ? TOKEN_EXPIRED : TOKEN_GOOD;
+    pthread_mutex_unlock(&sb->lock);
+    return verdict;
+}
+
+/* Three parts of base64url, as a JWT has. */
+static bool looks_like_jwt(const char *s)
+{
+    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+    for (int part = 0; part < 3; part++) {
+        size_t n = strspn(s, set);
+
+        if (n == 0 || s[n] != (part < 2 ? '.' : '\0'))
+            return false;
+        s += n + 1;
+    }
+    return true;
+}
+
+bool token_check(struct request *rq, bool required, enum MHD_Result *result)
+{
+    bool current = rq->sb->era->id == ERA_CURRENT;
+    const char *value = request_header(rq, "Authorization");
+    const char *message = NULL;
+    unsigned status = 401;
+
+    /* Only the newest server looks at the header where none is needed (1). */
+    if (!required && (!value || !current))
+        return true;
+    if (value && strncmp(value, "Bearer ", 7) == 0 && value[7] &&
+        !strpbrk(value + 7, " \t\r\n\f\v")) {
+        enum token_verdict verdict = find_token(rq->sb, value + 7);
+
+        if (verdict == TOKEN_GOOD)
+            return true;
+        if (current && verdict == TOKEN_EXPIRED)
+            message = "Expired Token";
+        else if (current && !looks_like_jwt(value + 7)) {
+            status = 400;
+            message = "Request Error";
+        }
+    }
+    *result = reply_outcome(rq, status, O_TOKEN, message);
+    return false;
+}
+
+/* Go's BasicAuth: the word in any case, standard base64 with padding, cut at the first colon. */
+static bool parse_basic(const char *value, char **id, char **secret)
+{
+    size_t n = value && strncasecmp(value, "Basic ", 6) == 0 ? strlen(value + 6) : 0;
+    unsigned char *plain;
+    char *colon;
+    int len;
+
+    if (n == 0 || n % 4 != 0 || n > 65536)
+        return false;
+    plain = xcalloc(1, n);
+    len = EVP_DecodeBlock(plain, (const unsigned char *)value + 6, (int)n);
+    colon = len < 0 ? NULL : strchr((char *)plain, ':');
+    if (colon) {
+        *colon = '\0';
+        *id = xstrdup((char *)plain);
+        *secret = xstrdup(colon + 1);
+    }
+    free(plain);
+    return colon != NULL;
+}
+
+static bool credentials_good(struct sandbox *sb, const char *id, const char *secret)
+{
+    return strcmp(id, sb->client_id) == 0 && strcmp(secret, sb->client_secret) == 0;
+}
+
+static enum MHD_Result give_token(struct request *rq)
+{
+    struct sandbox *sb = rq->sb;
+    long long seconds = sb->options.token_seconds;
+    bool number = fault_take(sb, F_TOKEN_NUMBER_EXPIRES, NULL, NULL);
+    struct buf b = {0};
+    char *token;
+
+    fault_take(sb, F_TOKEN_SECONDS, NULL, &seconds);
+    token = token_issue(sb, (long)seconds);
+    if (number)
+        json_fmt(&b, "{'access_token': '%s', 'expires_in': %d, 'token_type':'bearer'}", token,
+                 (int)seconds);
+    else if (fault_take(sb, F_TOKEN_NO_TOKEN, NULL, NULL))
+        json_fmt(&b, "{'expires_in': '%d', 'token_type':'bearer'}", (int)seconds);
+    else if (sb->era->id == ERA_CURRENT)
+        json_fmt(&b, "{'access_token': '%s', 'expires_in': '%d', 'token_type':'bearer'}", token,
+                 (int)seconds);
+    else
+        json_fmt(&b, "{'access_token': '%s','token_type':'bearer'}", token);
+    free(token);
+    reply_header(rq, "Cache-Control", "no-store");
+    reply_header(rq, "Pragma", "no-cache");
+    return reply_buf(rq, 200, "application/json", &b);
+}
+
+static enum MHD_Result too_many(struct request *rq, long long seconds)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%lld", seconds);
+    reply_header(rq, "Retry-After", text);
+    return reply_text(
+        rq, 429,
+        ACO_UUID " exceeded the rate limit for /auth/token. Access tokens last 20 minutes; please "
+                 "cache and reuse them.");
+}
+
+enum MHD_Result token_endpoint(struct request *rq)
+{
+    char *id = NULL, *secret = NULL;
+    enum MHD_Result result;
+    long long n;
+
+    if (!request_is(rq, "POST"))
+        return reply_method(rq);
+    rq->sb->counts[C_TOKEN]++;
+    if (fault_take(rq->sb, F_TOKEN_HTML, NULL, NULL))
+        return reply_html(rq, 200);
+    if (fault_take(rq->sb, F_TOKEN_500_ONCE, NULL, NULL))
+        return reply_text(rq, 500, "Internal Server Error");
+    if (fault_take(rq->sb, F_TOKEN_429, NULL, &n))
+        return too_many(rq, n);
+    if (!parse_basic(request_header(rq, "Authorization"), &id, &secret))
+        return reply_text(rq, 400, "Bad Request");
+    if (credentials_good(rq->sb, id, secret))
+        result = give_token(rq);
+    else
+        result = reply_text(rq, 401, "Unauthorized");
+    free(id);
+    free(secret);
+    return result;
+}
