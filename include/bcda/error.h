@@ -82,7 +82,8 @@ extern "C" {
 #define BCDA_ERR_TRANSFER (-105)
 /* slower than BCDA_OPT_LOW_SPEED_BYTES a second for BCDA_OPT_LOW_SPEED_TIME_MS */
 #define BCDA_ERR_STALLED (-106)
-/* fewer bytes than Content-Length says, or a chunked body without its last chunk */
+/* fewer bytes than Content-Length says, a chunked body without its last chunk, or a body that has
+ * neither and so cannot be known to be whole */
 #define BCDA_ERR_TRUNCATED (-107)
 /* what came is not HTTP/1.1 */
 #define BCDA_ERR_HTTP (-108)

@@ -13,11 +13,10 @@ extern "C" {
 #endif
 
 /* Where an export starts (FHIR Bulk Data Access, "Kick-off Request"; bcda-api 2). */
-#define BCDA_LEVEL_RESOURCE 1 /* /ExplanationOfBenefit/$export: BCDA until 2019-12; one _add_type \
-                               */
-#define BCDA_LEVEL_PATIENT 2  /* /Patient/$export */
-#define BCDA_LEVEL_GROUP   3  /* /Group/<id>/$export; BCDA has the groups "all" and "runout" */
-#define BCDA_LEVEL_SYSTEM  4  /* /$export; not at BCDA */
+#define BCDA_LEVEL_RESOURCE 1 /* /<the one type>/$export; BCDA until 2019-12 */
+#define BCDA_LEVEL_PATIENT  2 /* /Patient/$export */
+#define BCDA_LEVEL_GROUP    3 /* /Group/<id>/$export; BCDA has the groups "all" and "runout" */
+#define BCDA_LEVEL_SYSTEM   4 /* /$export; not at BCDA */
 
 /*
  * A bcda_export is filled, given to bcda_job_start(), which copies it, and freed or used again.

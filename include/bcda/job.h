@@ -86,11 +86,12 @@ BCDA_API int bcda_job_resume(bcda_job *job);
 /*
  * The pull door, for jobs without on_resource and on_batch: the next batch, of any of the job's
  * files. It is the caller's: bcda_batch_unref(). Error files come this way too
- * (bcda_file_is_error()). It decodes, but does no I/O and runs no callback. BCDA_OK.
+ * (bcda_file_is_error()). It does no I/O and runs no callback. BCDA_OK.
  * BCDA_ERR_AGAIN: nothing is ready: bcda_session_run(), or wait for the descriptor and step.
  * BCDA_ERR_END: the job has ended and everything was taken; bcda_job_result() says how.
  * BCDA_ERR_INVALID; BCDA_ERR_STATE (the job has data callbacks); BCDA_ERR_REENTRANT;
- * BCDA_ERR_FORKED; BCDA_ERR_NOMEM. From callbacks: no. Thread: owner. Since 0.1.
+ * BCDA_ERR_FORKED. A batch that waits keeps its file's place among BCDA_OPT_PARALLEL.
+ * From callbacks: no. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_next(bcda_job *job, bcda_batch **out);
 

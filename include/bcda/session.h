@@ -17,7 +17,7 @@ extern "C" {
  * Prepares the libraries below (libcurl; libgcrypt, where nobody has). Counted: each success needs
  * one bcda_global_cleanup(). bcda_session_new() and bcda_decoder_new() call it themselves. With
  * libcurl older than 7.84 it is not thread-safe: call it first, before other threads start. flags:
- * 0, or BCDA_INIT_NO_GCRYPT (the host has set libgcrypt up, or will before the first session).
+ * 0, or BCDA_INIT_NO_GCRYPT (the host has set libgcrypt up itself).
  * BCDA_ERR_INVALID (other flags); BCDA_ERR_LIBRARY (one is too old, or lacks TLS or asynchronous
  * name lookup). From callbacks: yes. Thread: any from libcurl 7.84 on. Since 0.1.
  */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
 #include "base/text.h"
 
 struct code_row {
@@ -203,6 +204,11 @@ void bcda__err_server(struct bcda_error *e, const char *text, size_t len)
     bcda__text_one_line(e->server);
 }
 
+void bcda__err_forget(struct bcda_error *e)
+{
+    bcda__wipe(e->server, sizeof e->server);
+}
+
 void bcda__err_copy(struct bcda_error *to, const struct bcda_error *from)
 {
     to->code = from->code;
@@ -256,8 +262,10 @@ bcda_error *bcda_error_ref(const bcda_error *error)
 
 void bcda_error_unref(bcda_error *error)
 {
-    if (error && error != &no_memory && atomic_fetch_sub(&error->refs, 1) == 1)
-        bcda__free(error);
+    if (!error || error == &no_memory || atomic_fetch_sub(&error->refs, 1) != 1)
+        return;
+    bcda__err_forget(error);
+    bcda__free(error);
 }
 
 int bcda_error_code(const bcda_error *error)

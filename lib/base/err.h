@@ -35,6 +35,8 @@ void bcda__err_context(struct bcda_error *e, const char *format, ...)
 void bcda__err_where(struct bcda_error *e, const char *file, int64_t line, int64_t offset);
 /* Keeps the server's own words: control characters become spaces, length is capped. */
 void bcda__err_server(struct bcda_error *e, const char *text, size_t len);
+/* Wipes the server's words, which may name a person, before its owner is freed. */
+void bcda__err_forget(struct bcda_error *e);
 void bcda__err_copy(struct bcda_error *to, const struct bcda_error *from); /* not refs */
 
 /* Objects: */

@@ -82,11 +82,8 @@ void bcda_session_free(bcda_session *s)
 {
     if (!s || s->closing)
         return;
-    if (getpid() != s->pid) {
-        s->forked = 1;
-        bcda__session_destroy(s);
-        return;
-    }
+    if (getpid() != s->pid)
+        bcda__session_set_forked(s);
     if (s->in_call || s->in_callback) {
         s->closing = 1;
         return;
@@ -159,6 +156,8 @@ static int run(bcda_session *s, int timeout_ms)
             return rc;
         if (woken && !s->closing)
             return BCDA_ERR_INTERRUPTED;
+        if (over && !s->closing && !is_idle(s) && !is_ready(s))
+            return BCDA_ERR_TIMEOUT;
     }
 }
 
@@ -297,7 +296,9 @@ int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_
         return rc;
     rc = bcda__state_read(saved, len, &url, &done);
     if (rc)
-        return refuse(s, rc, "not a text that bcda_job_save() wrote");
+        return refuse(s, rc,
+                      rc == BCDA_ERR_NOMEM ? "out of memory"
+                                           : "not a text that bcda_job_save() wrote");
     rc = attach(s, url, x, h, &done, out);
     bcda__texts_free(&done);
     bcda__free(url);
@@ -355,6 +356,7 @@ int bcda_job_pause(bcda_job *job)
     if (rc || over)
         return rc;
     job->paused = 1;
+    bcda__session_poke(job->s); /* its places are free for other jobs */
     return 0;
 }
 

@@ -1,6 +1,7 @@
 #include "client/auth.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "client/call.h"
@@ -209,6 +210,8 @@ int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t 
     if (!r)
         return BCDA_ERR_INVALID;
     s = r->s;
+    if (s && getpid() != s->pid)
+        return BCDA_ERR_FORKED; /* the parent's to answer */
     bcda__free(r);
     if (!token || !bcda__config_is_token(token))
         rc = BCDA_ERR_INVALID;
@@ -237,6 +240,8 @@ void bcda_token_request_fail(bcda_token_request *r)
     if (!r)
         return;
     s = r->s;
+    if (s && getpid() != s->pid)
+        return;
     bcda__free(r);
     if (!s)
         return;

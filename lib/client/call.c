@@ -155,7 +155,8 @@ static void judge(struct bcda__call *c)
     struct bcda__answer a;
     enum bcda__verdict verdict;
 
-    inflate_body(c);
+    if (bcda__transfer_status(c->t) >= 400)
+        inflate_body(c);
     fill_answer(c, &a);
     bcda__err_clear(&c->err);
     verdict = c->spec.judge(&a, &c->err);
@@ -234,12 +235,13 @@ static void on_data(void *ctx)
     bcda__transfer_take(c->t, taken);
 }
 
-/* A body without length and not chunked ends with the connection: only TLS can say that this was
- * meant. */
+/* A body without length and not chunked ends with the connection, and a connection that was cut
+ * looks the same: libcurl does not always miss TLS's own end. Only content that proves its end may
+ * come so. */
 static int has_end(const struct bcda__call *c)
 {
-    return bcda__transfer_content_length(c->t) >= 0 || bcda__transfer_is_chunked(c->t) ||
-           bcda__text_starts_nocase(c->url, "https:");
+    return c->spec.proves_end || bcda__transfer_content_length(c->t) >= 0 ||
+           bcda__transfer_is_chunked(c->t);
 }
 
 static void on_end(void *ctx, int code, const struct bcda_error *err)
@@ -433,6 +435,7 @@ void bcda__call_free(struct bcda__call *c)
     drop_transfer(c);
     bcda__secret_free(&c->basic);
     bcda__buf_free_secret(&c->body);
+    bcda__err_forget(&c->err);
     bcda__free(c->url);
     bcda__free(c);
 }

@@ -27,7 +27,8 @@ struct bcda__call_spec {
     size_t (*data)(void *ctx, const uint8_t *data,
                    size_t len); /* how many were taken; fewer: it will
     wake the call later; BCDA__CALL_GONE: it has freed the call */
-    int (*restart)(void *ctx);  /* the body broke off: 1 = forget it, the call may be repeated */
+    int proves_end; /* the content shows by itself whether it is whole: JSON, a tag at the end */
+    int (*restart)(void *ctx); /* the body broke off: 1 = forget it, the call may be repeated */
     /* The end, once: OK or WAIT with `answer` valid, or FAIL with `err`. The call is freed by the
      * owner. */
     void (*end)(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "bcda/error.h"
+#include "client/global.h"
 
 enum { KEY_FILE_MAX = 1024 * 1024 };
 
@@ -280,7 +281,7 @@ static int add_key(bcda_config *c, const char *name, const void *pem, size_t len
     if (!k)
         return nomem(c);
     atomic_init(&k->refs, 1);
-    rc = bcda__crypto_init(0, &c->err);
+    rc = bcda__global_crypto(&c->err);
     if (!rc)
         rc = bcda__key_new(&k->key, name, pem, len, passphrase, &c->err);
     if (rc) {

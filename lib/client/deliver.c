@@ -39,6 +39,17 @@ static int leave(const struct bcda__delivery *d, int answer, int may_pause, cons
     return rc;
 }
 
+int bcda__fatal_line_error(const struct bcda_bad_line *bad, int64_t max, struct bcda_error *err)
+{
+    int rc = bcda__bad_line_error(bad, bad->batch->name, err);
+
+    if (max > 0) {
+        bcda__err_context(err, "more than %lld bad lines (BCDA_OPT_BAD_LINES_MAX)", (long long)max);
+        rc = err->code = BCDA_ERR_BAD_LINES;
+    }
+    return rc;
+}
+
 static int give_bad_line(const struct bcda__delivery *d, const struct bcda_bad_line *bad,
                          int *line_failed, struct bcda_error *err)
 {
@@ -56,13 +67,7 @@ static int give_bad_line(const struct bcda__delivery *d, const struct bcda_bad_l
     if (rc || d->bad_max < 0 || *d->bad_all <= d->bad_max)
         return rc;
     *line_failed = 1;
-    rc = bcda__bad_line_error(bad, bad->batch->name, err);
-    if (d->bad_max > 0) {
-        bcda__err_context(err, "more than %lld bad lines (BCDA_OPT_BAD_LINES_MAX)",
-                          (long long)d->bad_max);
-        rc = err->code = BCDA_ERR_BAD_LINES;
-    }
-    return rc;
+    return bcda__fatal_line_error(bad, d->bad_max, err);
 }
 
 static int give_resource(const struct bcda__delivery *d, struct bcda_batch *b, size_t row,
@@ -129,6 +134,24 @@ static int give_outcome(const struct bcda__delivery *d, struct bcda_batch *b, si
     return w.rc;
 }
 
+static int count_issue(void *ctx, const struct bcda__issue *issue)
+{
+    ((int64_t *)ctx)[issue->severity]++;
+    return 0;
+}
+
+void bcda__count_issues(const struct bcda_batch *b, int64_t *issues)
+{
+    size_t row, len;
+
+    for (row = 0; row < b->rows; row++) {
+        struct bcda_resource resource = {b, row};
+        const char *json = bcda_resource_json(&resource, &len);
+
+        (void)bcda__outcome_each(json, len, count_issue, issues);
+    }
+}
+
 /* ---- the walk ---- */
 
 /* One line: a bad one that stands before the row, or the row. */
@@ -148,28 +171,28 @@ static int give_next(const struct bcda__delivery *d, struct bcda_batch *b, struc
     return rc;
 }
 
-/* A batch callback gets everything before the first bad line that will not be borne. */
-static void cut_at_fatal(const struct bcda__delivery *d, struct bcda_batch *b)
+size_t bcda__cut_at_fatal(struct bcda_batch *b, int64_t before, int64_t max)
 {
     size_t i;
 
-    for (i = 0; d->bad_max >= 0 && i < b->bad_count; i++) {
-        if (*d->bad_all + (int64_t)i + 1 > d->bad_max) {
+    for (i = 0; max >= 0 && i < b->bad_count; i++) {
+        if (before + (int64_t)i + 1 > max) {
             if (b->bad[i].before < b->rows)
                 b->rows = b->bad[i].before;
-            return;
+            return i;
         }
     }
+    return b->bad_count;
 }
 
 static int give_batch(const struct bcda__delivery *d, struct bcda_batch *b, struct bcda__cursor *c,
                       struct bcda_error *err)
 {
     const struct bcda__registration *r = d->handlers->at[BCDA__ON_BATCH];
-    size_t before = b->consumed;
+    size_t before = b->consumed, now;
     int answer, rc;
 
-    cut_at_fatal(d, b);
+    (void)bcda__cut_at_fatal(b, *d->bad_all, d->bad_max);
     if (!bcda_batch_count(b)) {
         c->row = b->rows;
         return 0;
@@ -177,11 +200,15 @@ static int give_batch(const struct bcda__delivery *d, struct bcda_batch *b, stru
     enter(d);
     answer = ((bcda_batch_cb)r->cb)(d->job, b, r->userdata);
     rc = leave(d, answer, 1, "on_batch", err);
-    if (rc == 0)
-        b->consumed = b->rows;
-    *d->resources += (int64_t)(b->consumed - before);
-    c->row = b->consumed;
+    now = rc == 0 ? b->rows : b->consumed; /* a batch that the host keeps is not touched any more */
+    *d->resources += (int64_t)(now - before);
+    c->row = now;
     return rc;
+}
+
+static int is_paused(const struct bcda__delivery *d)
+{
+    return d->is_paused && d->is_paused(d->ctx);
 }
 
 int bcda__deliver(const struct bcda__delivery *d, struct bcda_batch *b, struct bcda__cursor *c,
@@ -190,9 +217,14 @@ int bcda__deliver(const struct bcda__delivery *d, struct bcda_batch *b, struct b
     int rc = 0;
 
     *line_failed = 0;
+    if (is_paused(d))
+        return BCDA__HELD;
     if (!d->is_error && d->handlers->at[BCDA__ON_BATCH] && c->row < b->rows)
         rc = give_batch(d, b, c, err);
-    while (!rc && (c->row < b->rows || c->bad < b->bad_count))
+    while (!rc && (c->row < b->rows || c->bad < b->bad_count)) {
+        if (is_paused(d)) /* by a callback of just now */
+            return BCDA__HELD;
         rc = give_next(d, b, c, line_failed, err);
+    }
     return rc;
 }

@@ -19,6 +19,7 @@ struct bcda__delivery {
     int64_t *bad_all;              /* of the job or decoder, held against bad_max */
     int64_t *issues;               /* by severity; may be NULL */
     int (*interrupted)(void *ctx); /* after every callback: a code ends the walk; may be NULL */
+    int (*is_paused)(void *ctx);   /* after every callback: 1 puts the rest off; may be NULL */
     void (*enter)(void *ctx);      /* around every callback; may be NULL */
     void (*leave)(void *ctx);
     void *ctx;
@@ -36,6 +37,15 @@ enum { BCDA__DELIVERED = 0, BCDA__HELD = 1 };
  * a bad line that is not borne, with *line_failed set: the file is over. `err` is filled. */
 int bcda__deliver(const struct bcda__delivery *d, struct bcda_batch *b, struct bcda__cursor *c,
                   int *line_failed, struct bcda_error *err);
+
+/* A whole batch ends before the first bad line that is not borne: the index of that line, or how
+ * many there are. `before` counts the job's earlier ones, `max` is BCDA_OPT_BAD_LINES_MAX. */
+size_t bcda__cut_at_fatal(struct bcda_batch *b, int64_t before, int64_t max);
+/* What a file fails with for it. */
+int bcda__fatal_line_error(const struct bcda_bad_line *bad, int64_t max, struct bcda_error *err);
+
+/* What an error file's batch reports, by severity. */
+void bcda__count_issues(const struct bcda_batch *b, int64_t *issues);
 
 /* What a callback's answer means: 0 to go on, BCDA__HELD, or a code with `err` filled. */
 int bcda__callback_result(int answer, int may_pause, const char *name, struct bcda_error *err);

@@ -24,6 +24,7 @@ struct bcda__download {
     int code;  /* why the file failed */
     struct bcda_error err;
     int condemned; /* a bad line failed the file, whose end is still read for its check */
+    int checked;   /* that check was made */
 };
 
 static void go_on(struct bcda__download *d);
@@ -38,7 +39,7 @@ static void unlink_download(struct bcda__download *d)
         d->job->downloads = d->next;
     if (d->next)
         d->next->prev = d->prev;
-    d->job->s->downloads--;
+    d->job->open--;
 }
 
 static void free_download(struct bcda__download *d)
@@ -48,6 +49,7 @@ static void free_download(struct bcda__download *d)
     bcda__decoder_free(d->decoder);
     bcda_batch_unref(d->batch);
     bcda__secret_free(&d->key);
+    bcda__err_forget(&d->err);
     bcda__free(d);
 }
 
@@ -87,6 +89,7 @@ void bcda__download_abort(struct bcda__download *d, const struct bcda_error *err
     d->code = err->code;
     bcda__err_copy(&d->err, err);
     set_verdict(d);
+    job->files_ended++;
     unlink_download(d);
     free_download(d);
     (void)bcda__job_tell_file(job, f,
@@ -100,6 +103,11 @@ static int interrupted(void *ctx)
     const struct bcda__download *d = ctx;
 
     return d->job->cancel_wanted || d->job->s->closing;
+}
+
+static int is_paused(void *ctx)
+{
+    return ((struct bcda__download *)ctx)->job->paused;
 }
 
 static void enter(void *ctx)
@@ -125,18 +133,19 @@ static void count(struct bcda__download *d)
 
 /* A bad line that is not borne. Where the end of the file can tell whether the bytes were altered,
  * it is still read; what was already found out is kept for the case that they were not. */
-static void fail_line(struct bcda__download *d, int code)
+static void fail_line(struct bcda__download *d, const struct bcda_error *err)
 {
     bcda_batch_unref(d->batch);
     d->batch = NULL;
-    d->code = code;
-    if (!d->ended && bcda__decoder_verifies(d->decoder)) {
-        d->condemned = 1;
-        bcda__decoder_condemn(d->decoder);
-        return;
-    }
-    d->ended = 1;
     bcda__decoder_condemn(d->decoder);
+    if (d->code) /* what the transfer or the check of the whole has said stays */
+        return;
+    d->code = err->code;
+    bcda__err_copy(&d->err, err);
+    if (bcda__decoder_verifies(d->decoder) && !d->checked)
+        d->condemned = 1;
+    else
+        d->ended = 1;
 }
 
 /* Gives the batch to the host. 1: given. 0: it waits (pause, or the pull door). -1: the job has
@@ -146,6 +155,7 @@ static int deliver(struct bcda__download *d)
     bcda_job *job = d->job;
     struct bcda__delivery to = {0};
     int64_t before = d->file->resources;
+    struct bcda_error err;
     int rc, line_failed;
 
     if (job->pull || job->paused)
@@ -159,25 +169,26 @@ static int deliver(struct bcda__download *d)
     to.bad_all = &job->bad_lines;
     to.issues = job->issues;
     to.interrupted = interrupted;
+    to.is_paused = is_paused;
     to.enter = enter;
     to.leave = leave;
     to.ctx = d;
     d->delivered = 1;
-    rc = bcda__deliver(&to, d->batch, &d->cursor, &line_failed, &d->err);
+    rc = bcda__deliver(&to, d->batch, &d->cursor, &line_failed, &err);
     job->resources += d->file->resources - before;
     job->s->stat[BCDA_STAT_RESOURCES] += d->file->resources - before;
     if (rc == BCDA__HELD) {
+        if (!job->paused)
+            bcda__session_poke(job->s); /* its places are free for other jobs */
         job->paused = 1;
         return 0;
     }
     if (rc < 0 && !line_failed) {
-        struct bcda_error err = d->err;
-
         bcda__job_end(job, rc, &err);
         return -1;
     }
     if (line_failed) {
-        fail_line(d, rc);
+        fail_line(d, &err);
         return 1;
     }
     bcda__decoder_give_back(d->decoder, d->batch);
@@ -236,6 +247,7 @@ static int check_whole(struct bcda__download *d)
 
     if (rc == BCDA_ERR_AGAIN)
         return 1;
+    d->checked = 1;
     if (rc) { /* altered bytes say more than the bad line they made */
         d->code = rc;
         bcda__err_copy(&d->err, &err);
@@ -285,11 +297,20 @@ static void flush(void *ctx)
     go_on(d);
 }
 
+static void flush_later(struct bcda__download *d)
+{
+    if (d->decoder && bcda__decoder_has_batch(d->decoder) && !d->flush.set && !d->job->paused)
+        bcda__timer_set(d->job->s->engine, &d->flush,
+                        bcda__session_option(d->job->s, BCDA_OPT_BATCH_DELAY_MS), flush, d);
+}
+
 /* Settles, and asks for more bytes. */
 static void go_on(struct bcda__download *d)
 {
-    if (settle(d) && !d->batch && d->call)
-        bcda__call_wake(d->call);
+    if (!settle(d) || d->batch || !d->call)
+        return;
+    flush_later(d);
+    bcda__call_wake(d->call);
 }
 
 void bcda__download_advance(struct bcda__download *d)
@@ -313,6 +334,10 @@ static int on_head(void *ctx, struct bcda__call *call)
     const bcda_session *s = d->job->s;
     struct bcda__decoder_options o = {0};
 
+    /* A page of something in between is no data, however its lines would be judged. */
+    if (!d->key.data &&
+        bcda__text_starts_nocase(bcda__transfer_header(t, "Content-Type"), "text/html"))
+        return BCDA_ERR_NOT_JSON;
     o.name = d->file->entry->name;
     o.gzip = is_gzip(encoding);
     if (encoding[0] && !o.gzip && !bcda__text_equal_nocase(encoding, strlen(encoding), "identity"))
@@ -349,9 +374,7 @@ static size_t on_data(void *ctx, const uint8_t *data, size_t len)
             return BCDA__CALL_GONE; /* the batch of a failed file waits for the host */
     }
     count(d);
-    if (bcda__decoder_has_batch(d->decoder) && !d->flush.set)
-        bcda__timer_set(d->job->s->engine, &d->flush,
-                        bcda__session_option(d->job->s, BCDA_OPT_BATCH_DELAY_MS), flush, d);
+    flush_later(d);
     return total;
 }
 
@@ -428,6 +451,7 @@ static int open_call(struct bcda__download *d)
     spec.body_max = (size_t)bcda__session_option(s, BCDA_OPT_ANSWER_MAX);
     spec.head = on_head;
     spec.data = on_data;
+    spec.proves_end = d->key.data != NULL;
     spec.restart = on_restart;
     spec.end = on_end;
     spec.ctx = d;
@@ -456,7 +480,7 @@ void bcda__download_start(bcda_job *job, struct bcda_file *file)
     if (d->next)
         d->next->prev = d;
     job->downloads = d;
-    job->s->downloads++;
+    job->open++;
     if (bcda__job_tell_file(job, file, BCDA_FILE_BEGIN))
         return; /* the job has ended, and with it this */
     rc = open_key(d);
@@ -481,20 +505,26 @@ int bcda__download_has_batch(const struct bcda__download *d)
 struct bcda_batch *bcda__download_take_batch(struct bcda__download *d)
 {
     struct bcda_batch *b = d->batch;
-    int64_t rows = (int64_t)b->rows, bad = (int64_t)b->bad_count;
     int64_t max = bcda__session_option(d->job->s, BCDA_OPT_BAD_LINES_MAX);
+    size_t fatal = bcda__cut_at_fatal(b, d->job->bad_lines, max);
+    int64_t rows = (int64_t)b->rows, bad;
+    struct bcda_error err;
 
     d->batch = NULL;
     d->delivered = 1;
+    if (fatal < b->bad_count) {
+        bcda__fatal_line_error(&b->bad[fatal], max, &err);
+        fail_line(d, &err);
+        b->bad_count = fatal + 1;
+    }
+    bad = (int64_t)b->bad_count;
+    if (d->file->entry->is_error)
+        bcda__count_issues(b, d->job->issues);
     d->file->resources += rows;
     d->file->bad_lines += bad;
     d->job->resources += rows;
     d->job->bad_lines += bad;
     d->job->s->stat[BCDA_STAT_RESOURCES] += rows;
-    if (bad && max >= 0 && d->job->bad_lines > max && !d->code) {
-        bcda__bad_line_error(&b->bad[0], d->file->entry->name, &d->err);
-        fail_line(d, max > 0 ? BCDA_ERR_BAD_LINES : b->bad[0].code);
-    }
     return b;
 }
 

@@ -1,5 +1,6 @@
 #include "client/export.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -30,6 +31,27 @@ int bcda__texts_has(const struct bcda__texts *t, const char *text)
         if (strcmp(t->at[i], text) == 0)
             return 1;
     return 0;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void bcda__texts_sort(struct bcda__texts *t)
+{
+    if (t->count)
+        qsort(t->at, t->count, sizeof *t->at, compare_texts);
+}
+
+int bcda__texts_find(const struct bcda__texts *t, const char *text)
+{
+    return t->count && bsearch(&text, t->at, t->count, sizeof *t->at, compare_texts);
+}
+
+void bcda__texts_drop_last(struct bcda__texts *t)
+{
+    bcda__free(t->at[--t->count]);
 }
 
 void bcda__texts_free(struct bcda__texts *t)

@@ -11,6 +11,7 @@ enum {
     EMPTY_WINDOW_MS = 10000, /* how soon after the start an empty manifest is not believed yet */
     EMPTY_ASKS = 3,
     PROGRESS_MS = 100,
+    STARTS_MAX = 64,
 };
 
 static void poll_status(void *ctx);
@@ -48,7 +49,7 @@ static int set_state(bcda_job *job, int state)
     return answer(job, given, "on_state");
 }
 
-int bcda__job_tell_file(bcda_job *job, const struct bcda_file *file, int event)
+static int call_on_file(bcda_job *job, const struct bcda_file *file, int event)
 {
     const struct bcda__registration *r = job->handlers.at[BCDA__ON_FILE];
     int given = BCDA_CONTINUE;
@@ -58,7 +59,12 @@ int bcda__job_tell_file(bcda_job *job, const struct bcda_file *file, int event)
         given = ((bcda_file_cb)r->cb)(job, file, event, r->userdata);
         bcda__session_leave_callback(job->s);
     }
-    return answer(job, given, "on_file");
+    return given;
+}
+
+int bcda__job_tell_file(bcda_job *job, const struct bcda_file *file, int event)
+{
+    return answer(job, call_on_file(job, file, event), "on_file");
 }
 
 static void tell_progress(void *ctx)
@@ -109,15 +115,6 @@ static void stop_everything(bcda_job *job)
         bcda__download_abort(job->downloads, &job->err);
 }
 
-/* A place to download has become free. */
-static void poke_all(bcda_session *s)
-{
-    bcda_job *job;
-
-    for (job = s->jobs; job; job = job->next)
-        bcda__job_poke(job);
-}
-
 void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
 {
     bcda_session *s = job->s;
@@ -143,7 +140,7 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     bcda__handlers_drop(&job->handlers);
     job->next = s->ended; /* frames below may still look at it: unref when the step unwinds */
     s->ended = job;
-    poke_all(s);
+    bcda__session_poke(s); /* a place to download has become free */
 }
 
 static void fail(bcda_job *job, const struct bcda_error *err)
@@ -184,14 +181,24 @@ static void all_files_ended(bcda_job *job)
         bcda__job_end(job, 0, NULL);
 }
 
+/* What a file is remembered by: its URL without the origin, which the server builds from how it was
+ * asked (bcda-api 1). Names alone need not differ on other servers. */
+static const char *memory_of(const struct bcda_file *f)
+{
+    struct bcda__url u;
+
+    return bcda__url_parse(f->entry->url, &u) ? f->entry->url : u.path;
+}
+
 static void skip_done(bcda_job *job)
 {
     size_t i;
 
+    bcda__texts_sort(&job->done);
     for (i = 0; i < job->files->count; i++) {
         struct bcda_file *f = &job->files->at[i];
 
-        if (bcda__texts_has(&job->done, f->entry->name)) {
+        if (bcda__texts_find(&job->done, memory_of(f))) {
             f->verdict = BCDA_VERDICT_SKIPPED;
             job->files_ended++;
         }
@@ -214,33 +221,61 @@ static struct bcda_file *next_file(bcda_job *job)
     return NULL;
 }
 
+/* Open downloads that may hold this job back: its own, and those of jobs that are not paused. */
+static int64_t places_taken(const bcda_job *job)
+{
+    const bcda_job *other;
+    int64_t n = 0;
+
+    for (other = job->s->jobs; other; other = other->next)
+        if (other == job || !other->paused)
+            n += other->open;
+    return n;
+}
+
 void bcda__job_pump(bcda_job *job)
 {
     int64_t most = bcda__session_option(job->s, BCDA_OPT_PARALLEL);
     struct bcda_file *f;
+    int begun = 0;
 
     if (job->state != BCDA_JOB_DOWNLOADING)
         return;
-    while (!job->ended && !job->paused && job->s->downloads < most && (f = next_file(job)))
+    while (!job->ended && !job->paused && begun < STARTS_MAX && places_taken(job) < most &&
+           (f = next_file(job))) {
         bcda__download_start(job, f);
+        begun++;
+    }
+    if (begun == STARTS_MAX) /* many that fail at once: a step stays short */
+        bcda__job_poke(job);
     if (!job->ended && job->files_ended == job->files->count)
         all_files_ended(job);
 }
 
+/* The host saves from inside on_file, so the file is remembered before that runs; where it then
+ * says that it could not keep the file, it is forgotten again. */
 void bcda__job_file_ended(bcda_job *job, const struct bcda_file *file)
 {
+    const char *memory = memory_of(file);
+    int failed = file->verdict == BCDA_VERDICT_FAILED;
+    int remembered = !failed && !bcda__texts_add(&job->done, memory, strlen(memory));
+    int given;
+
     job->files_ended++;
-    if (file->verdict == BCDA_VERDICT_FAILED) {
-        if (!job->file_err.code && file->error)
-            bcda__err_copy(&job->file_err, file->error);
-    } else if (bcda__texts_add(&job->done, file->entry->name, strlen(file->entry->name))) {
+    if (failed && !job->file_err.code && file->error)
+        bcda__err_copy(&job->file_err, file->error);
+    given = call_on_file(job, file, BCDA_FILE_END);
+    if (remembered && given != BCDA_CONTINUE)
+        bcda__texts_drop_last(&job->done);
+    if (answer(job, given, "on_file"))
+        return;
+    if (!failed && !remembered) {
         fail_nomem(job);
         return;
     }
-    if (bcda__job_tell_file(job, file, BCDA_FILE_END))
-        return;
     bcda__job_touch(job);
-    bcda__job_poke(job); /* not from here: the next file may end at once, and so on, ever deeper */
+    bcda__session_poke(
+        job->s); /* not the next file from here: it may end at once, and so on, ever deeper */
 }
 
 /* ---- the manifest ---- */
@@ -372,6 +407,7 @@ static void poll_status(void *ctx)
     spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
     spec.head = on_status_head;
     spec.data = on_status_data;
+    spec.proves_end = 1;
     spec.restart = on_status_restart;
     spec.end = on_status;
     spec.ctx = job;
@@ -503,7 +539,7 @@ static void poked(void *ctx)
 
 void bcda__job_poke(bcda_job *job)
 {
-    if (!job->ended && !job->poke.set)
+    if (!job->ended && !job->poke.set && !job->s->forked)
         bcda__timer_set(job->s->engine, &job->poke, 0, poked, job);
 }
 
@@ -544,6 +580,8 @@ static void free_job(bcda_job *job)
     bcda__free(job->url);
     bcda__texts_free(&job->done);
     bcda__files_unref(job->files);
+    bcda__err_forget(&job->err);
+    bcda__err_forget(&job->file_err);
     bcda__free(job);
 }
 

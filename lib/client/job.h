@@ -18,7 +18,7 @@ struct bcda_job {
     struct bcda_handlers handlers;
     struct bcda__field_set *fields;
     char *kickoff_url;       /* NULL: attached */
-    struct bcda__texts done; /* names of files that are complete, of an earlier run too */
+    struct bcda__texts done; /* files that are complete, of an earlier run too: their URL's path */
 
     int state, result, ended;
     struct bcda_error err;
@@ -38,6 +38,7 @@ struct bcda_job {
     struct bcda__files *files;
     size_t next_file, files_ended;
     struct bcda__download *downloads; /* open ones */
+    int64_t open;                     /* how many */
     int64_t received, bytes, resources, bad_lines;
     int64_t issues[5];
     struct bcda_error file_err; /* of the first file that failed */

@@ -36,14 +36,15 @@ void bcda__registration_unref(struct bcda__registration *r)
 int bcda__registration_set(struct bcda__registration **slot, void (*cb)(void), void *userdata,
                            bcda_destroy_cb destroy)
 {
-    struct bcda__registration *fresh = NULL;
+    struct bcda__registration *fresh = NULL, *old;
 
     if (cb) {
         fresh = bcda__registration_new(cb, userdata, destroy);
         if (!fresh)
             return BCDA_ERR_NOMEM;
     }
-    bcda__registration_unref(*slot);
-    *slot = fresh;
+    old = *slot;
+    *slot = fresh; /* before the old one's destroy can look */
+    bcda__registration_unref(old);
     return 0;
 }

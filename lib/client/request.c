@@ -202,6 +202,7 @@ void bcda_request_unref(bcda_request *r)
     if (!r || atomic_fetch_sub(&r->refs, 1) != 1)
         return;
     bcda__free(r->body);
+    bcda__err_forget(&r->err);
     bcda__free(r);
 }
 

@@ -214,6 +214,21 @@ int bcda__session_create(bcda_session **out, bcda_config *config)
 
 /* ---- the end ---- */
 
+void bcda__session_set_forked(bcda_session *s)
+{
+    s->forked = 1;
+    s->log.cb = NULL;
+    bcda__engine_set_forked(s->engine);
+}
+
+void bcda__session_poke(bcda_session *s)
+{
+    bcda_job *job;
+
+    for (job = s->jobs; job; job = job->next)
+        bcda__job_poke(job);
+}
+
 void bcda__session_sweep(bcda_session *s)
 {
     while (s->ended) {
@@ -241,8 +256,6 @@ void bcda__session_destroy(bcda_session *s)
 {
     s->closing = 1;
     s->in_call++; /* a free from the last callbacks finds it closing */
-    if (s->forked)
-        bcda__engine_set_forked(s->engine);
     end_all(s);
     bcda__auth_free(s);
     free_session(s);

@@ -28,8 +28,7 @@ struct bcda_session {
     bcda_job *jobs, *jobs_last; /* those that have not ended */
     bcda_job *ended;            /* to be unreferenced when the outermost call unwinds */
     bcda_request *requests;
-    int forked;        /* this is the child: no callbacks, no network */
-    int64_t downloads; /* open, over all jobs */
+    int forked; /* this is the child: no callbacks, no network */
     int64_t stat[BCDA__STATS];
     struct bcda_error err; /* of the last call; code 0 = none */
 };
@@ -50,6 +49,9 @@ int64_t bcda__session_option(const bcda_session *s, int option);
 /* For tests that own the clock: how long until the next timer; -1 = none. */
 int64_t bcda__session_next_timer_ms(const bcda_session *s);
 
+/* This is the child: from now on no callback, no log line, no network. */
+void bcda__session_set_forked(bcda_session *s);
+void bcda__session_poke(bcda_session *s);  /* every job looks what it can do, in the next step */
 void bcda__session_sweep(bcda_session *s); /* lets go of the jobs that have ended */
 int bcda__session_create(bcda_session **out, bcda_config *config);
 void bcda__session_destroy(bcda_session *s); /* ends jobs and requests first */

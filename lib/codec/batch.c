@@ -218,6 +218,12 @@ int bcda__batch_is_empty(const struct bcda_batch *b)
     return b->rows == 0 && b->bad_count == 0;
 }
 
+size_t bcda__batch_index_size(const struct bcda_batch *b)
+{
+    return b->rows * MATRIX_COLUMNS * sizeof(uint64_t) + b->text.len +
+           b->value_count * sizeof *b->values + b->bad_count * sizeof *b->bad;
+}
+
 int bcda__batch_is_shared(const struct bcda_batch *b)
 {
     return atomic_load(&b->refs) > 1;
@@ -245,6 +251,11 @@ void bcda__batch_clear(struct bcda_batch *b)
     drop_owner(b);
     if (b->text.cap > KEEP_BYTES)
         bcda__buf_free_secret(&b->text);
+    if (b->value_cap * sizeof *b->values > KEEP_BYTES) {
+        bcda__free(b->values);
+        b->values = NULL;
+        b->value_cap = 0;
+    }
 }
 
 bcda_batch *bcda_batch_ref(bcda_batch *batch)

@@ -146,7 +146,7 @@ static int read_lines(struct bcda__decoder *d)
         drop_tail(d);
         return 0;
     }
-    while (d->seen < b->fill) {
+    while (d->seen < b->fill && !d->full) {
         const char *from = b->bytes + d->seen;
         const char *lf = memchr(from, '\n', b->fill - d->seen);
         size_t end;
@@ -161,6 +161,8 @@ static int read_lines(struct bcda__decoder *d)
             return rc;
         d->skipping = 0;
         d->line_at = d->seen = end + 1;
+        /* Many short lines: the index, not the bytes, is what fills the memory. */
+        d->full = bcda__batch_index_size(b) > 2 * d->o.batch_size;
     }
     return 0;
 }
@@ -170,6 +172,8 @@ static int check_long(struct bcda__decoder *d)
 {
     int rc;
 
+    if (d->seen < d->cur->fill)
+        return 0; /* whole lines wait there for the next batch */
     if (!d->skipping && d->cur->fill - d->line_at > d->o.line_max) {
         d->lines++;
         rc = add_bad(d, BCDA_ERR_LINE_TOO_LONG, d->cur->fill - d->line_at, d->o.line_max, 0);
@@ -363,7 +367,8 @@ int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out)
         return rc;
     memcpy(next->bytes, d->cur->bytes + d->line_at, tail);
     next->fill = tail;
-    d->cur->provisional = !d->verified;
+    /* What a file fails for is not always behind its last byte. */
+    d->cur->provisional = !d->verified || d->code || d->cur->bad_count > 0;
     *out = d->cur;
     d->cur = next;
     d->spare = NULL;

@@ -535,6 +535,8 @@ static int take_span(struct bcda__scanner *s, const void *text, size_t len, stru
 
 static int add_value(struct bcda__scanner *s, int field, const struct bcda__span *span)
 {
+    if (s->value_count == BCDA__VALUES_MAX)
+        return scan_fail(s, BCDA_ERR_LINE_TOO_LONG);
     if (s->value_count == s->value_cap) {
         size_t cap = s->value_cap ? s->value_cap * 2 : 32;
         struct bcda__field_value *v = bcda__realloc(s->values, cap * sizeof *v);

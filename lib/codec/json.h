@@ -59,7 +59,12 @@ struct bcda__span {
 /* Paths of fields that a host wants out of each resource, compiled once: "patient.reference",
  * "identifier.value". Arrays are walked through. */
 struct bcda__field_set;
-enum { BCDA__FIELDS_MAX = 64, BCDA__FIELD_DEPTH_MAX = 16 };
+enum {
+    BCDA__FIELDS_MAX = 64,
+    BCDA__FIELD_DEPTH_MAX = 16,
+    BCDA__VALUES_MAX =
+        65536, /* of all fields in one line: memory must not go by what a server puts there */
+};
 int bcda__field_set_new(struct bcda__field_set **out);
 int bcda__field_set_add(struct bcda__field_set *set, const char *path,
                         int *index); /* INVALID, NOMEM */

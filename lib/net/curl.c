@@ -18,7 +18,7 @@ struct bcda__transfer {
     int status;
     struct bcda__buf head; /* "Name: value" lines, each ended by NUL */
     int head_done;         /* what comes after are trailers */
-    int head_too_large;
+    int head_code;         /* why a header could not be kept */
 
     uint8_t *ring; /* one run: bytes from `at` to `at + len`; moved to the front when it helps */
     size_t cap, at, len;
@@ -33,6 +33,7 @@ struct bcda__transfer {
     int in_multi;
     int waiting; /* in http->waiting */
     struct bcda__transfer *prev, *next;
+    struct bcda__transfer *all_prev, *all_next; /* in http->all */
 };
 
 struct bcda__http {
@@ -42,6 +43,7 @@ struct bcda__http {
     struct bcda__http_hooks hooks;
     const struct bcda__log *log;
     struct bcda__transfer waiting; /* list head: transfers with news, in order */
+    struct bcda__transfer *all;    /* every transfer that libcurl has */
     int forked;
 };
 
@@ -173,8 +175,12 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
         end_head(t);
         return len;
     }
-    if (bcda__buf_add(&t->head, data, text) || bcda__buf_add(&t->head, "", 1)) {
-        t->head_too_large = 1;
+    while (text && (data[text - 1] == ' ' || data[text - 1] == '\t'))
+        text--;
+    t->head_code = bcda__buf_add(&t->head, data, text);
+    if (!t->head_code)
+        t->head_code = bcda__buf_add(&t->head, "", 1);
+    if (t->head_code) {
         return 0; /* ends the transfer with CURLE_WRITE_ERROR */
     }
     return len;
@@ -255,6 +261,15 @@ void bcda__http_free(struct bcda__http *h)
     bcda__free(h);
 }
 
+static void give_up(struct bcda__transfer *t, CURLcode why)
+{
+    if (t->finished && t->result != CURLE_OK)
+        return;
+    t->result = why;
+    t->finished = 1;
+    tell(t);
+}
+
 /* Notes the transfers that libcurl has finished with. */
 static void collect(struct bcda__http *h)
 {
@@ -267,21 +282,25 @@ static void collect(struct bcda__http *h)
         if (m->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        t->result = m->data.result;
-        t->finished = 1;
-        tell(t);
+        if (!t->finished)
+            give_up(t, m->data.result);
     }
 }
 
 static void act(struct bcda__http *h, curl_socket_t fd, int mask)
 {
     struct bcda__sigpipe guard;
+    struct bcda__transfer *t;
+    CURLMcode rc;
     int running;
 
     bcda__sigpipe_block(&guard);
-    curl_multi_socket_action(h->multi, fd, mask, &running);
+    rc = curl_multi_socket_action(h->multi, fd, mask, &running);
     bcda__sigpipe_restore(&guard);
     collect(h);
+    if (rc) /* such as a descriptor that could not be watched: no transfer would move again */
+        for (t = h->all; t; t = t->all_next)
+            give_up(t, CURLE_OUT_OF_MEMORY);
 }
 
 void bcda__http_drive(struct bcda__http *h, int fd, int events)
@@ -363,7 +382,11 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
     int code = code_of(t->result);
 
     bcda__err_clear(err);
-    if (t->head_too_large)
+    if (code == 0 && is_short(t)) /* whatever libcurl thinks of it */
+        code = BCDA_ERR_TRUNCATED;
+    if (t->head_code == BCDA_ERR_NOMEM)
+        return bcda__err_nomem(err);
+    if (t->head_code)
         return bcda__err_set(err, BCDA_ERR_HEADERS_TOO_LARGE,
                              "the headers of the answer pass %zu bytes (BCDA_OPT_HEADERS_MAX)",
                              t->head.max);
@@ -379,8 +402,8 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
             (long long)t->received);
     if (code == BCDA_ERR_TLS_VERIFY)
         return bcda__err_set(err, code,
-                             "%s; if the server is right, name its authority with "
-                             "bcda_config_set_ca_file()",
+                             "%s; if the server is right, name the CA file that has its authority "
+                             "(bcda_config_set_ca_file())",
                              words);
     return code ? bcda__err_set(err, code, "%s", words) : 0;
 }
@@ -467,9 +490,13 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
     return CURLE_OK;
 }
 
-static CURLcode set_proxy(CURL *e, const struct bcda__http *h)
+/* http only goes to this very machine (a test), and what it carries must not pass a proxy in clear.
+ */
+static CURLcode set_proxy(CURL *e, const struct bcda__http *h, const char *url)
 {
-    SET(CURLOPT_PROXY, h->o.proxy ? h->o.proxy : ""); /* "" = not from the environment either */
+    int use = h->o.proxy && bcda__text_starts_nocase(url, "https:");
+
+    SET(CURLOPT_PROXY, use ? h->o.proxy : ""); /* "" = not from the environment either */
     SET(CURLOPT_NOPROXY, "");
     if (h->o.proxy_user)
         SET(CURLOPT_PROXYUSERNAME, h->o.proxy_user);
@@ -486,6 +513,9 @@ static CURLcode set_behaviour(CURL *e, const struct bcda__http *h)
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
     /* HTTP/2 of libcurl 7.88 opens a window of 32 MiB for each stream (DESIGN 4.2). */
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    SET(CURLOPT_QUICK_EXIT, 1L); /* a name server that does not answer holds nobody up at the end */
+#endif
     SET(CURLOPT_USERAGENT, h->o.user_agent);
     /* Connecting, and everything slow, is timed by our own clock; libcurl's limit only has to be
      * out of the way (0 would mean its default of 300 s). */
@@ -527,7 +557,7 @@ static CURLcode set_up(struct bcda__transfer *t, const struct bcda__transfer_req
     if (!rc)
         rc = set_tls(t->easy, t->http);
     if (!rc)
-        rc = set_proxy(t->easy, t->http);
+        rc = set_proxy(t->easy, t->http, r->url);
     if (!rc)
         rc = set_behaviour(t->easy, t->http);
     if (!rc)
@@ -568,9 +598,25 @@ int bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *h,
                              "libcurl took no further transfer: %s", curl_multi_strerror(added));
     }
     t->in_multi = 1;
+    t->all_next = h->all;
+    if (t->all_next)
+        t->all_next->all_prev = t;
+    h->all = t;
     bcda__log(h->log, BCDA_LOG_DEBUG, "net", "%s begun", r->method);
     *out = t;
     return 0;
+}
+
+static void leave_all(struct bcda__transfer *t)
+{
+    if (!t->in_multi)
+        return;
+    if (t->all_prev)
+        t->all_prev->all_next = t->all_next;
+    else
+        t->http->all = t->all_next;
+    if (t->all_next)
+        t->all_next->all_prev = t->all_prev;
 }
 
 static void free_easy(struct bcda__transfer *t)
@@ -582,7 +628,6 @@ static void free_easy(struct bcda__transfer *t)
         curl_multi_remove_handle(t->http->multi, t->easy);
     curl_easy_cleanup(t->easy);
     bcda__sigpipe_restore(&guard);
-    forget_headers(t);
 }
 
 void bcda__transfer_free(struct bcda__transfer *t)
@@ -590,8 +635,10 @@ void bcda__transfer_free(struct bcda__transfer *t)
     if (!t)
         return;
     untell(t);
+    leave_all(t);
     if (!t->http->forked)
         free_easy(t);
+    forget_headers(t); /* plain memory, in a child too */
     bcda__buf_free_secret(&t->head);
     if (t->ring)
         bcda__wipe(t->ring, t->cap); /* patient data, or a token */
@@ -604,14 +651,17 @@ void bcda__transfer_free(struct bcda__transfer *t)
 static void unpause(struct bcda__transfer *t)
 {
     struct bcda__sigpipe guard;
+    CURLcode rc;
 
-    if (!t->paused || t->finished || t->len > t->cap / 2)
+    if (!t->paused || t->finished || t->http->forked || t->len > t->cap / 2)
         return;
     t->paused = 0;
     bcda__sigpipe_block(&guard);
-    curl_easy_pause(t->easy, CURLPAUSE_CONT); /* may call on_body at once */
+    rc = curl_easy_pause(t->easy, CURLPAUSE_CONT); /* may call on_body at once */
     bcda__sigpipe_restore(&guard);
     collect(t->http);
+    if (rc)
+        give_up(t, rc); /* a piece of the body may be gone: the transfer is worth nothing now */
 }
 
 static void tell_end(struct bcda__transfer *t)

@@ -243,11 +243,9 @@ static int dispatch(struct bcda__engine *e)
 {
     int did = 0;
 
-    e->news = 0;
     while (did < DISPATCH_MAX && bcda__http_dispatch(e->http))
         did++;
-    if (did == DISPATCH_MAX)
-        e->news = 1; /* perhaps more: the next step goes on */
+    e->news = did == DISPATCH_MAX; /* perhaps more: the next step goes on */
     return did > 0;
 }
 
