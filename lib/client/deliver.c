@@ -140,7 +140,7 @@ static int count_issue(void *ctx, const struct bcda__issue *issue)
     return 0;
 }
 
-void bcda__count_issues(const struct bcda_batch *b, int64_t *issues)
+int bcda__count_issues(const struct bcda_batch *b, int64_t *issues)
 {
     size_t row, len;
 
@@ -148,8 +148,10 @@ void bcda__count_issues(const struct bcda_batch *b, int64_t *issues)
         struct bcda_resource resource = {b, row};
         const char *json = bcda_resource_json(&resource, &len);
 
-        (void)bcda__outcome_each(json, len, count_issue, issues);
+        if (bcda__outcome_each(json, len, count_issue, issues) == BCDA_ERR_NOMEM)
+            return BCDA_ERR_NOMEM;
     }
+    return 0;
 }
 
 /* ---- the walk ---- */

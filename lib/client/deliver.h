@@ -44,8 +44,8 @@ size_t bcda__cut_at_fatal(struct bcda_batch *b, int64_t before, int64_t max);
 /* What a file fails with for it. */
 int bcda__fatal_line_error(const struct bcda_bad_line *bad, int64_t max, struct bcda_error *err);
 
-/* What an error file's batch reports, by severity. */
-void bcda__count_issues(const struct bcda_batch *b, int64_t *issues);
+/* What an error file's batch reports, by severity: 0 or NOMEM. */
+int bcda__count_issues(const struct bcda_batch *b, int64_t *issues);
 
 /* What a callback's answer means: 0 to go on, BCDA__HELD, or a code with `err` filled. */
 int bcda__callback_result(int answer, int may_pause, const char *name, struct bcda_error *err);

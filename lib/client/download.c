@@ -518,8 +518,8 @@ struct bcda_batch *bcda__download_take_batch(struct bcda__download *d)
         b->bad_count = fatal + 1;
     }
     bad = (int64_t)b->bad_count;
-    if (d->file->entry->is_error)
-        bcda__count_issues(b, d->job->issues);
+    if (d->file->entry->is_error && bcda__count_issues(b, d->job->issues) && !d->code)
+        fail(d, bcda__err_nomem(&d->err));
     d->file->resources += rows;
     d->file->bad_lines += bad;
     d->job->resources += rows;

@@ -252,7 +252,7 @@ static int turn(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *
 {
     struct bcda_batch *b = d->cur;
     size_t made = 0;
-    int rc;
+    int rc, read;
 
     *used = 0;
     *idle = 0;
@@ -263,8 +263,9 @@ static int turn(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *
     b->fill += made;
     d->bytes += (int64_t)made;
     *idle = made == 0 && *used == 0 && d->scratch_at == d->scratch_len;
+    read = read_lines(d); /* what came before a damaged place is still good */
     if (!rc)
-        rc = read_lines(d);
+        rc = read;
     return rc ? rc : check_long(d);
 }
 
