@@ -1,0 +1,1068 @@
+#include "harness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/auth.h"
+#include "client/job.h"
+
+enum { WAIT_MS = 5, QUIET = 6, HUNG_S = 120, READY_S = 60 };
+
+/* ---- small things ---- */
+
+static char *copy(const char *text, size_t len)
+{
+    char *p = malloc(len + 1);
+
+    ck_assert_ptr_nonnull(p);
+    if (len)
+        memcpy(p, text, len);
+    p[len] = '\0';
+    return p;
+}
+
+static char *copys(const char *text)
+{
+    ck_assert_ptr_nonnull(text);
+    return copy(text, strlen(text));
+}
+
+char *harness_read(const char *path, size_t *len)
+{
+    FILE *f = path ? fopen(path, "rb") : NULL;
+    size_t cap = 1 << 16, n, at = 0;
+    char *p = malloc(cap + 1);
+
+    ck_assert_msg(f != NULL, "cannot open %s", path ? path : "(nothing)");
+    while ((n = fread(p + at, 1, cap - at, f)) > 0) {
+        at += n;
+        if (at == cap)
+            p = realloc(p, (cap *= 2) + 1);
+        ck_assert_ptr_nonnull(p);
+    }
+    fclose(f);
+    p[at] = '\0';
+    *len = at;
+    return p;
+}
+
+int harness_count_fds(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    int n = 0;
+
+    ck_assert_ptr_nonnull(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+static void sleep_ms(long ms)
+{
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+
+    nanosleep(&t, NULL);
+}
+
+static int64_t real_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec;
+}
+
+static int64_t read_clock(void *ctx)
+{
+    return ((struct harness *)ctx)->now;
+}
+
+/* ---- texts ---- */
+
+static void check_absent(const char *text, const char *what, const char *secret)
+{
+    ck_assert_msg(!*secret || !strstr(text, secret), "%s stands in: %s", what, text);
+}
+
+/* A patient id is a run of 13 digits or more, in every era of the sandbox and of the real server.
+ */
+static void check_no_patient(const char *text)
+{
+    size_t n;
+
+    for (; *text; text += n ? n : 1) {
+        n = strspn(text, "0123456789");
+        ck_assert_msg(n < 13, "a patient id stands in: %s", text);
+    }
+}
+
+void harness_check_text(struct harness *h, const char *text)
+{
+    char *pem;
+    size_t len;
+
+    ck_assert_ptr_nonnull(text);
+    ck_assert_msg(!strchr(text, '\n') && !strchr(text, '\r'), "more than one line: %s", text);
+    check_no_patient(text);
+    check_absent(text, "the resource", "resourceType");
+    check_absent(text, "a line", "\"id\"");
+    check_absent(text, "an authorization", "Bearer ");
+    check_absent(text, "an authorization", "Basic ");
+    if (!h->sb)
+        return;
+    check_absent(text, "the client secret", sandbox_client_secret(h->sb));
+    check_absent(text, "the bearer token", sandbox_bearer_token(h->sb));
+    check_absent(text, "a token", h->token);
+    check_absent(text, "a token", "eyJ");
+    if (!sandbox_private_key_file(h->sb))
+        return;
+    pem = harness_read(sandbox_private_key_file(h->sb), &len);
+    if (strchr(pem, '\n') && strlen(strchr(pem, '\n')) > 40) {
+        strchr(pem, '\n')[41] = '\0';
+        check_absent(text, "the private key", strchr(pem, '\n') + 1);
+    }
+    free(pem);
+}
+
+void harness_check_error(struct harness *h, const bcda_error *e)
+{
+    const char *text = bcda_error_text(e);
+
+    ck_assert_ptr_nonnull(e);
+    ck_assert_int_lt(bcda_error_code(e), 0);
+    ck_assert_str_ne(bcda_error_name(bcda_error_code(e)), "BCDA_ERR_UNKNOWN");
+    ck_assert_msg(strlen(text) > 8, "the text says little: %s", text);
+    ck_assert_msg(text[strlen(text) - 1] != '.', "a final period: %s", text);
+    harness_check_text(h, text);
+    harness_check_text(h, bcda_error_file(e));
+}
+
+static void on_log(int level, const char *component, const char *message, void *userdata)
+{
+    ck_assert_int_ge(level, BCDA_LOG_ERROR);
+    ck_assert_int_le(level, BCDA_LOG_DEBUG);
+    ck_assert_str_ne(component, "");
+    harness_check_text(userdata, message);
+}
+
+/* ---- what the callbacks are told ---- */
+
+static void check_call(struct run *r, bcda_job *job)
+{
+    ck_assert_msg(r->h->inside, "a callback outside of run, step and free");
+    ck_assert_int_eq(r->done, 0);
+    if (r->job)
+        ck_assert_ptr_eq(job, r->job);
+}
+
+static int ask(struct run *r, enum where where, const void *object)
+{
+    return r->hook ? r->hook(r, where, (void *)object) : BCDA_CONTINUE;
+}
+
+static struct got_file *file_of(struct run *r, const bcda_file *file)
+{
+    size_t i = bcda_file_index(file);
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_lt(i, FILES_MAX);
+    return &r->files[i];
+}
+
+static int on_state(bcda_job *job, int state, void *userdata)
+{
+    struct run *r = userdata;
+
+    check_call(r, job);
+    ck_assert_int_eq(bcda_job_state(job), state);
+    ck_assert_uint_lt(r->state_count, STATES_MAX);
+    r->states[r->state_count++] = state;
+    if (r->h->session && r->h->session->auth.header.data)
+        snprintf(r->h->token, sizeof r->h->token, "%s", r->h->session->auth.header.data + 7);
+    return ask(r, AT_STATE, NULL);
+}
+
+static int on_file(bcda_job *job, const bcda_file *file, int event, void *userdata)
+{
+    struct run *r = userdata;
+    struct got_file *f = file_of(r, file);
+
+    check_call(r, job);
+    ck_assert_ptr_eq(bcda_job_file(job, bcda_file_index(file)), file);
+    if (event == BCDA_FILE_BEGIN) {
+        ck_assert_int_eq(f->begins, 0);
+        f->begins++;
+        ck_assert_int_eq(bcda_file_verdict(file), BCDA_VERDICT_NONE);
+        return ask(r, AT_BEGIN, file);
+    }
+    ck_assert_int_eq(event, BCDA_FILE_END);
+    ck_assert_int_eq(f->begins, 1);
+    ck_assert_int_eq(f->ends, 0);
+    f->ends++;
+    f->verdict = bcda_file_verdict(file);
+    ck_assert_int_ge(f->verdict, BCDA_VERDICT_COMPLETE);
+    ck_assert_int_le(f->verdict, BCDA_VERDICT_FAILED);
+    if (f->verdict == BCDA_VERDICT_FAILED)
+        harness_check_error(r->h, bcda_file_error(file));
+    else
+        ck_assert_ptr_null(bcda_file_error(file));
+    return ask(r, AT_END, file);
+}
+
+static void check_open(struct run *r, const bcda_file *file)
+{
+    struct got_file *f = file_of(r, file);
+
+    ck_assert_int_eq(f->begins, 1);
+    if (r->door != DOOR_PULL) /* what was taken last is verified by its end */
+        ck_assert_int_eq(f->ends, 0);
+}
+
+static void record(struct run *r, const bcda_resource *resource)
+{
+    struct got *g;
+
+    check_open(r, bcda_resource_file(resource));
+    if (r->count % 256 == 0)
+        r->got = realloc(r->got, (r->count + 256) * sizeof *r->got);
+    ck_assert_ptr_nonnull(r->got);
+    g = &r->got[r->count++];
+    g->file = bcda_file_index(bcda_resource_file(resource));
+    g->json = (char *)bcda_resource_json(resource, &g->json_len);
+    g->json = copy(g->json, g->json_len);
+    g->line = (char *)bcda_resource_line(resource, &g->line_len);
+    g->line = copy(g->line, g->line_len);
+    g->type = copys(bcda_resource_type(resource));
+    g->id = copys(bcda_resource_id(resource));
+    g->full_url = copys(bcda_resource_full_url(resource));
+    g->updated = copys(bcda_resource_last_updated(resource));
+    g->number = bcda_resource_line_number(resource);
+    g->offset = bcda_resource_offset(resource);
+    g->provisional = bcda_resource_is_provisional(resource);
+}
+
+static int on_resource(bcda_job *job, const bcda_resource *resource, void *userdata)
+{
+    struct run *r = userdata;
+    int answer;
+
+    check_call(r, job);
+    answer = ask(r, AT_RESOURCE, resource);
+    if (answer == BCDA_CONTINUE)
+        record(r, resource);
+    return answer;
+}
+
+static void keep(struct run *r, bcda_batch *batch)
+{
+    if (!r->hold)
+        return;
+    ck_assert_uint_lt(r->batch_count, sizeof r->batches / sizeof *r->batches);
+    r->batches[r->batch_count++] = bcda_batch_ref(batch);
+}
+
+static void record_batch(struct run *r, bcda_batch *batch)
+{
+    const uint64_t *numbers = bcda_batch_line_numbers(batch);
+    size_t i, n = bcda_batch_count(batch);
+
+    ck_assert_ptr_null(bcda_batch_resource(batch, n));
+    for (i = 0; i < n; i++) {
+        const bcda_resource *resource = bcda_batch_resource(batch, i);
+
+        ck_assert_ptr_nonnull(resource);
+        ck_assert_ptr_eq(bcda_resource_file(resource), bcda_batch_file(batch));
+        ck_assert_int_eq(bcda_resource_is_provisional(resource), bcda_batch_is_provisional(batch));
+        ck_assert_int_eq((int64_t)numbers[i], bcda_resource_line_number(resource));
+        record(r, resource);
+    }
+    keep(r, batch);
+}
+
+static int on_batch(bcda_job *job, bcda_batch *batch, void *userdata)
+{
+    struct run *r = userdata;
+    int answer;
+
+    check_call(r, job);
+    ck_assert_uint_gt(bcda_batch_count(batch), 0);
+    answer = ask(r, AT_BATCH, batch);
+    if (answer == BCDA_CONTINUE)
+        record_batch(r, batch);
+    return answer;
+}
+
+static void record_bad(struct run *r, const bcda_bad_line *line)
+{
+    struct got_bad *b;
+    const char *bytes;
+    size_t len;
+
+    check_open(r, bcda_bad_line_file(line));
+    r->bad = realloc(r->bad, (r->bad_count + 1) * sizeof *r->bad);
+    ck_assert_ptr_nonnull(r->bad);
+    b = &r->bad[r->bad_count++];
+    b->file = bcda_file_index(bcda_bad_line_file(line));
+    b->code = bcda_bad_line_code(line);
+    b->number = bcda_bad_line_number(line);
+    b->offset = bcda_bad_line_offset(line);
+    b->length = bcda_bad_line_length(line);
+    b->resources = r->count;
+    bytes = bcda_bad_line_bytes(line, &len);
+    b->bytes = bytes ? copy(bytes, len) : NULL;
+    if (bytes)
+        ck_assert_int_eq((int64_t)len, b->length);
+    else
+        ck_assert_uint_eq(len, 0);
+}
+
+static int on_bad_line(bcda_job *job, const bcda_bad_line *line, void *userdata)
+{
+    struct run *r = userdata;
+    int answer;
+
+    check_call(r, job);
+    answer = ask(r, AT_BAD_LINE, line);
+    if (answer == BCDA_CONTINUE)
+        record_bad(r, line);
+    return answer;
+}
+
+static int on_issue(bcda_job *job, const bcda_issue *issue, void *userdata)
+{
+    struct run *r = userdata;
+    struct got_issue *g;
+
+    check_call(r, job);
+    check_open(r, bcda_resource_file(bcda_issue_resource(issue)));
+    ck_assert_int_eq(bcda_file_is_error(bcda_resource_file(bcda_issue_resource(issue))), 1);
+    r->issues = realloc(r->issues, (r->issue_count + 1) * sizeof *r->issues);
+    ck_assert_ptr_nonnull(r->issues);
+    g = &r->issues[r->issue_count++];
+    g->severity = bcda_issue_severity(issue);
+    g->index = bcda_issue_index(issue);
+    g->code = copys(bcda_issue_code(issue));
+    g->text = copys(bcda_issue_text(issue));
+    return ask(r, AT_ISSUE, issue);
+}
+
+static int on_progress(bcda_job *job, void *userdata)
+{
+    struct run *r = userdata;
+
+    check_call(r, job);
+    r->progress++;
+    return ask(r, AT_PROGRESS, NULL);
+}
+
+static void on_done(bcda_job *job, int result, void *userdata)
+{
+    struct run *r = userdata;
+
+    check_call(r, job);
+    ck_assert_int_eq(bcda_job_result(job), result);
+    (void)ask(r, AT_DONE, NULL);
+    r->done++;
+    r->result = result;
+}
+
+/* Each registration has a userdata of its own, so that each destroy can be counted: the run stands
+ * in the first member. */
+struct tag {
+    struct run *r;
+    enum where where;
+};
+
+#define TAGGED(name, parameters, arguments) \
+    static int tag_##name parameters        \
+    {                                       \
+        return name arguments;              \
+    }
+TAGGED(on_state, (bcda_job * j, int s, void *u), (j, s, ((struct tag *)u)->r))
+TAGGED(on_file, (bcda_job * j, const bcda_file *f, int e, void *u), (j, f, e, ((struct tag *)u)->r))
+TAGGED(on_resource, (bcda_job * j, const bcda_resource *v, void *u), (j, v, ((struct tag *)u)->r))
+TAGGED(on_batch, (bcda_job * j, bcda_batch *v, void *u), (j, v, ((struct tag *)u)->r))
+TAGGED(on_bad_line, (bcda_job * j, const bcda_bad_line *v, void *u), (j, v, ((struct tag *)u)->r))
+TAGGED(on_issue, (bcda_job * j, const bcda_issue *v, void *u), (j, v, ((struct tag *)u)->r))
+TAGGED(on_progress, (bcda_job * j, void *u), (j, ((struct tag *)u)->r))
+
+static void tag_on_done(bcda_job *job, int result, void *userdata)
+{
+    on_done(job, result, ((struct tag *)userdata)->r);
+}
+
+static void destroy_tag(void *userdata)
+{
+    struct tag *t = userdata;
+
+    ck_assert_int_eq(t->r->destroyed[t->where], 0);
+    t->r->destroyed[t->where]++;
+    free(t);
+}
+
+static struct tag *tag(struct run *r, enum where where)
+{
+    struct tag *t = malloc(sizeof *t);
+
+    ck_assert_ptr_nonnull(t);
+    t->r = r;
+    t->where = where;
+    return t;
+}
+
+bcda_handlers *harness_handlers(struct run *r)
+{
+    bcda_destroy_cb d = destroy_tag;
+    bcda_handlers *h;
+
+    ck_assert_int_eq(bcda_handlers_new(&h), 0);
+    ck_assert_int_eq(bcda_handlers_on_state(h, tag_on_state, tag(r, AT_STATE), d), 0);
+    ck_assert_int_eq(bcda_handlers_on_file(h, tag_on_file, tag(r, AT_BEGIN), d), 0);
+    if (r->door == DOOR_RESOURCE)
+        ck_assert_int_eq(bcda_handlers_on_resource(h, tag_on_resource, tag(r, AT_RESOURCE), d), 0);
+    if (r->door == DOOR_BATCH)
+        ck_assert_int_eq(bcda_handlers_on_batch(h, tag_on_batch, tag(r, AT_BATCH), d), 0);
+    ck_assert_int_eq(bcda_handlers_on_bad_line(h, tag_on_bad_line, tag(r, AT_BAD_LINE), d), 0);
+    ck_assert_int_eq(bcda_handlers_on_server_issue(h, tag_on_issue, tag(r, AT_ISSUE), d), 0);
+    ck_assert_int_eq(bcda_handlers_on_progress(h, tag_on_progress, tag(r, AT_PROGRESS), d), 0);
+    ck_assert_int_eq(bcda_handlers_on_done(h, tag_on_done, tag(r, AT_DONE), d), 0);
+    return h;
+}
+
+/* ---- making ---- */
+
+static struct sandbox *to_stop;
+
+/* A test that fails leaves by exit(): no files are to stay. */
+static void stop_at_exit(void)
+{
+    sandbox_stop(to_stop);
+    to_stop = NULL;
+}
+
+static void open_sandbox(struct harness *h, const struct sandbox_options *o, int tls)
+{
+    struct sandbox_options all = {0};
+
+    memset(h, 0, sizeof *h);
+    h->now = 1700000000000;
+    h->max_jump = 3600000;
+    if (o)
+        all = *o;
+    all.tls = tls;
+    all.keep_plain = 1;
+    ck_assert_msg(sandbox_start(&all, &h->sb) == 0, "sandbox: %s", sandbox_last_error());
+    if (!to_stop)
+        atexit(stop_at_exit);
+    to_stop = h->sb;
+}
+
+void harness_open(struct harness *h, const struct sandbox_options *o)
+{
+    open_sandbox(h, o, 1);
+}
+
+void harness_open_http(struct harness *h, const struct sandbox_options *o)
+{
+    open_sandbox(h, o, 0);
+}
+
+void harness_config(struct harness *h, int version)
+{
+    bcda_config *c;
+
+    ck_assert_int_eq(bcda_config_new(&c), 0);
+    h->config = c;
+    c->clock.now_ms = read_clock;
+    c->clock.wall_ms = read_clock;
+    c->clock.ctx = h;
+    ck_assert_int_eq(bcda_config_set_fhir_url(c, sandbox_fhir_url(h->sb, version)), 0);
+    ck_assert_int_eq(bcda_config_set_client_credentials(c, sandbox_client_id(h->sb),
+                                                        sandbox_client_secret(h->sb)),
+                     0);
+    if (sandbox_ca_file(h->sb))
+        ck_assert_int_eq(bcda_config_set_ca_file(c, sandbox_ca_file(h->sb)), 0);
+    if (sandbox_private_key_file(h->sb))
+        ck_assert_int_eq(bcda_config_add_private_key_file(c, sandbox_private_key_file(h->sb), NULL),
+                         0);
+    if (!h->no_log)
+        ck_assert_int_eq(bcda_config_set_log(c, BCDA_LOG_DEBUG, on_log, h, NULL), 0);
+}
+
+void harness_session(struct harness *h)
+{
+    int rc = bcda_global_init(0); /* what libraries open once is not the session's */
+
+    ck_assert_int_eq(rc, 0);
+    h->fds = harness_count_fds();
+    rc = bcda_session_new(&h->session, h->config);
+    ck_assert_msg(rc == 0, "%s", bcda_error_text(bcda_config_error(h->config)));
+    bcda_config_free(h->config);
+    h->config = NULL;
+}
+
+void harness_setup(struct harness *h, const struct sandbox_options *o, int version)
+{
+    harness_open(h, o);
+    harness_config(h, version);
+    harness_session(h);
+}
+
+void harness_export(struct harness *h, int level, ...)
+{
+    const char *type;
+    va_list types;
+
+    bcda_export_free(h->x);
+    h->x = NULL;
+    ck_assert_int_eq(bcda_export_new(&h->x, level), 0);
+    if (level == BCDA_LEVEL_GROUP)
+        ck_assert_int_eq(bcda_export_set_group(h->x, "all"), 0);
+    va_start(types, level);
+    while ((type = va_arg(types, const char *)))
+        ck_assert_int_eq(bcda_export_add_type(h->x, type), 0);
+    va_end(types);
+}
+
+struct run *harness_run_new(struct harness *h, enum door door, hook_fn hook, void *arg)
+{
+    struct run *r = calloc(1, sizeof *r), **tail = &h->runs;
+
+    ck_assert_ptr_nonnull(r);
+    r->h = h;
+    r->door = door;
+    r->hook = hook;
+    r->arg = arg;
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = r;
+    return r;
+}
+
+static void started(struct run *r, int rc, bcda_handlers *handlers)
+{
+    ck_assert_msg(rc == 0, "%s", bcda_error_text(bcda_session_error(r->h->session)));
+    ck_assert_ptr_nonnull(r->job);
+    ck_assert_int_eq(bcda_job_result(r->job), BCDA_ERR_AGAIN);
+    ck_assert_uint_eq(r->state_count, 0); /* nothing is called out of a start */
+    bcda_handlers_free(handlers);
+}
+
+struct run *harness_start_hook(struct harness *h, enum door door, hook_fn hook, void *arg)
+{
+    struct run *r = harness_run_new(h, door, hook, arg);
+    bcda_handlers *handlers = harness_handlers(r);
+
+    started(r, bcda_job_start(h->session, h->x, handlers, &r->job), handlers);
+    return r;
+}
+
+struct run *harness_start(struct harness *h, enum door door)
+{
+    return harness_start_hook(h, door, NULL, NULL);
+}
+
+struct run *harness_attach(struct harness *h, enum door door, const char *url)
+{
+    struct run *r = harness_run_new(h, door, NULL, NULL);
+    bcda_handlers *handlers = harness_handlers(r);
+
+    started(r, bcda_job_attach(h->session, url, h->x, handlers, &r->job), handlers);
+    return r;
+}
+
+struct run *harness_restore(struct harness *h, enum door door, const char *saved)
+{
+    struct run *r = harness_run_new(h, door, NULL, NULL);
+    bcda_handlers *handlers = harness_handlers(r);
+
+    started(r, bcda_job_restore(h->session, saved, strlen(saved), h->x, handlers, &r->job),
+            handlers);
+    return r;
+}
+
+/* ---- turning ---- */
+
+int64_t harness_stat(struct harness *h, int stat)
+{
+    int64_t n = -1;
+
+    ck_assert_int_eq(bcda_session_stat(h->session, stat, &n), 0);
+    return n;
+}
+
+static int step(struct harness *h)
+{
+    int rc;
+
+    h->inside = 1;
+    rc = bcda_session_step(h->session);
+    h->inside = 0;
+    ck_assert_int_ge(rc, 0);
+    h->worked += rc > 0;
+    return rc;
+}
+
+/* bcda_session_run(): 1 where it cannot be said that nothing was done. */
+static int run(struct harness *h, int ms)
+{
+    int rc;
+
+    h->inside = 1;
+    rc = bcda_session_run(h->session, ms);
+    h->inside = 0;
+    ck_assert_msg(rc >= 0 || rc == BCDA_ERR_TIMEOUT || rc == BCDA_ERR_INTERRUPTED, "run: %s",
+                  bcda_error_name(rc));
+    return rc != BCDA_ERR_TIMEOUT;
+}
+
+/* Everything that waits at the pull doors. */
+static int pull(struct harness *h)
+{
+    struct run *r;
+    bcda_batch *batch;
+    size_t i;
+    int rc, any = 0;
+
+    for (r = h->runs; r; r = r->next) {
+        if (r->door != DOOR_PULL || !r->job || r->drained)
+            continue;
+        while ((rc = bcda_job_next(r->job, &batch)) == 0) {
+            any = 1;
+            for (i = 0; i < bcda_batch_bad_line_count(batch); i++)
+                record_bad(r, bcda_batch_bad_line(batch, i));
+            ck_assert_ptr_null(bcda_batch_bad_line(batch, i));
+            if (bcda_file_is_error(bcda_batch_file(batch)))
+                r->issue_count += bcda_batch_count(batch);
+            else
+                record_batch(r, batch);
+            bcda_batch_unref(batch);
+        }
+        if (rc == BCDA_ERR_END)
+            r->drained = 1;
+        else
+            ck_assert_int_eq(rc, BCDA_ERR_AGAIN);
+    }
+    return any;
+}
+
+/* Waits a while for bytes: 1 where something is ready. */
+static int wait_for(struct harness *h, int ms)
+{
+    struct pollfd p = {0};
+
+    p.fd = bcda_session_fd(h->session);
+    p.events = POLLIN;
+    if (p.fd == BCDA_ERR_UNSUPPORTED || h->use_run)
+        return run(h, ms);
+    ck_assert_int_ge(p.fd, 0);
+    return poll(&p, 1, ms) > 0;
+}
+
+/* The sandbox makes its files in real time: the clock does not run ahead of it. */
+static void wait_for_files(struct harness *h)
+{
+    static const char *const types[] = {"Patient", "Coverage", "ExplanationOfBenefit", "Claim",
+                                        "OperationOutcome"};
+    int64_t until = real_s() + READY_S;
+    struct run *r;
+    int needed = 0;
+    size_t i;
+
+    for (r = h->runs; r; r = r->next)
+        needed |= r->job && !r->done && bcda_job_state(r->job) == BCDA_JOB_RUNNING;
+    while (needed && real_s() < until) {
+        for (i = 0; i < 5; i++)
+            if (sandbox_file_name(h->sb, types[i], 0))
+                return;
+        sleep_ms(1);
+    }
+}
+
+static int any_active(const struct harness *h)
+{
+    const struct run *r;
+
+    for (r = h->runs; r; r = r->next)
+        if (r->job && !r->done)
+            return 1;
+    return h->session->requests != NULL;
+}
+
+static int all_paused(const struct harness *h)
+{
+    const struct run *r;
+
+    for (r = h->runs; r; r = r->next)
+        if (r->job && !r->done && !bcda__job_is_idle(r->job))
+            return 0;
+    return 1;
+}
+
+/* 1: the clock has moved to a timer. */
+static int jump(struct harness *h)
+{
+    int64_t left = bcda__session_next_timer_ms(h->session);
+
+    if (h->stay || left < 0 || left > h->max_jump)
+        return 0;
+    wait_for_files(h);
+    h->now += left;
+    return 1;
+}
+
+int harness_turn(struct harness *h)
+{
+    int64_t until = real_s() + HUNG_S;
+    int did = h->use_run ? 0 : step(h), quiet = 0;
+
+    h->turns++;
+    did |= pull(h);
+    if (did)
+        return 1;
+    while (harness_stat(h, BCDA_STAT_TRANSFERS) > 0) {
+        if (wait_for(h, WAIT_MS)) {
+            if (!h->use_run)
+                (void)step(h); /* in a build on poll() the waiting has stepped already */
+            (void)pull(h);
+            return 1;
+        }
+        quiet++;
+        if (quiet >= QUIET && h->jump_open && jump(h))
+            return 1;
+        if (quiet >= QUIET && (h->stay || all_paused(h)))
+            return 0;
+        ck_assert_msg(real_s() < until, "hung: a transfer is open and nothing comes");
+    }
+    if (!jump(h))
+        return 0;
+    (void)step(h);
+    (void)pull(h);
+    return 1;
+}
+
+void harness_drain(struct harness *h)
+{
+    int stay = h->stay;
+
+    h->stay = 1;
+    while (harness_turn(h))
+        ;
+    h->stay = stay;
+}
+
+void harness_advance(struct harness *h, int64_t ms)
+{
+    int64_t end = h->now + ms, left;
+
+    for (;;) {
+        harness_drain(h);
+        left = bcda__session_next_timer_ms(h->session);
+        if (left < 0 || h->now + left > end)
+            break;
+        h->now += left;
+    }
+    h->now = end;
+    harness_drain(h);
+}
+
+void harness_run(struct harness *h)
+{
+    while (any_active(h))
+        ck_assert_msg(harness_turn(h) || !any_active(h),
+                      "stuck: a job runs, and nothing will happen");
+    (void)pull(h);
+}
+
+void harness_idle(struct harness *h)
+{
+    while (harness_turn(h))
+        ;
+}
+
+void harness_until_state(struct harness *h, struct run *r, int state)
+{
+    while (bcda_job_state(r->job) != state)
+        ck_assert_msg(harness_turn(h), "stuck before the state %d", state);
+}
+
+void harness_until_count(struct harness *h, struct run *r, size_t count)
+{
+    while (r->count < count)
+        ck_assert_msg(harness_turn(h), "stuck before %zu resources", count);
+}
+
+/* ---- the end ---- */
+
+static void check_run(const struct run *r)
+{
+    int i;
+
+    ck_assert_msg(!r->job || r->done == 1, "done ran %d times", r->done);
+    for (i = 0; i < AT_COUNT; i++) {
+        int made = i != AT_END && (i != AT_RESOURCE || r->door == DOOR_RESOURCE) &&
+                   (i != AT_BATCH || r->door == DOOR_BATCH);
+
+        ck_assert_msg(r->destroyed[i] == made, "the destroy of handler %d ran %d times", i,
+                      r->destroyed[i]);
+    }
+    for (i = 0; i < FILES_MAX; i++)
+        ck_assert_msg(r->files[i].begins == r->files[i].ends, "file %d: %d begins, %d ends", i,
+                      r->files[i].begins, r->files[i].ends);
+}
+
+static void free_run(struct run *r)
+{
+    size_t i;
+
+    for (i = 0; i < r->count; i++) {
+        free(r->got[i].json);
+        free(r->got[i].line);
+        free(r->got[i].type);
+        free(r->got[i].id);
+        free(r->got[i].full_url);
+        free(r->got[i].updated);
+    }
+    for (i = 0; i < r->bad_count; i++)
+        free(r->bad[i].bytes);
+    for (i = 0; r->issues && i < r->issue_count; i++) {
+        free(r->issues[i].code);
+        free(r->issues[i].text);
+    }
+    for (i = 0; i < r->batch_count; i++)
+        bcda_batch_unref(r->batches[i]);
+    free(r->got);
+    free(r->bad);
+    free(r->issues);
+    free(r);
+}
+
+void harness_end(struct harness *h)
+{
+    int64_t until = real_s() + HUNG_S;
+    struct run *r;
+    int n = 0;
+
+    h->inside = 1;
+    bcda_session_free(h->session);
+    h->inside = 0;
+    h->session = NULL;
+    bcda_config_free(h->config);
+    h->config = NULL;
+    bcda_export_free(h->x);
+    h->x = NULL;
+    while ((r = h->runs)) {
+        h->runs = r->next;
+        if (r->job && bcda_job_error(r->job))
+            harness_check_error(h, bcda_job_error(r->job));
+        bcda_job_unref(r->job);
+        check_run(r);
+        free_run(r);
+    }
+    /* The sandbox's side of a connection closes a little later. */
+    while (h->fds && (n = harness_count_fds()) > h->fds && real_s() < until)
+        sleep_ms(2);
+    if (h->fds) {
+        ck_assert_int_le(n, h->fds);
+        bcda_global_cleanup();
+    }
+    h->fds = 0;
+}
+
+void harness_close(struct harness *h)
+{
+    harness_end(h);
+    sandbox_stop(h->sb);
+    h->sb = to_stop = NULL;
+}
+
+/* ---- checks ---- */
+
+const bcda_file *harness_file(struct run *r, const char *type, unsigned index)
+{
+    size_t i;
+
+    for (i = 0; i < bcda_job_file_count(r->job); i++)
+        if (strcmp(bcda_file_type(bcda_job_file(r->job, i)), type) == 0 && index-- == 0)
+            return bcda_job_file(r->job, i);
+    return NULL;
+}
+
+const char *harness_unwrap(const char *line, size_t len, size_t *out_len)
+{
+    static const char key[] = ",\"resource\":";
+    const char *at;
+
+    *out_len = len;
+    if (len < 13 || memcmp(line, "{\"fullUrl\":\"", 12) != 0)
+        return line;
+    at = memmem(line, len, key, sizeof key - 1);
+    ck_assert_ptr_nonnull(at);
+    ck_assert_int_eq(line[len - 1], '}');
+    at += sizeof key - 1;
+    *out_len = (size_t)(line + len - 1 - at);
+    return at;
+}
+
+/* The text of a member of the outermost object, or of `meta`, found by counting braces. */
+static char *member(const char *json, size_t len, const char *name, int depth_wanted)
+{
+    size_t i, start, n = strlen(name);
+    int depth = 0;
+
+    for (i = 0; i < len; i++) {
+        if (json[i] == '{' || json[i] == '[')
+            depth++;
+        else if (json[i] == '}' || json[i] == ']')
+            depth--;
+        if (json[i] != '"')
+            continue;
+        for (start = ++i; i < len && json[i] != '"'; i++)
+            if (json[i] == '\\')
+                i++;
+        if (depth == depth_wanted && i - start == n && memcmp(json + start, name, n) == 0 &&
+            i + 2 < len && json[i + 1] == ':' && json[i + 2] == '"') {
+            size_t end = i + 3;
+
+            while (end < len && json[end] != '"')
+                end++;
+            return copy(json + i + 3, end - i - 3);
+        }
+    }
+    return copys("");
+}
+
+static const char *plain_path(struct run *r, const bcda_file *file)
+{
+    const char *name;
+    unsigned k;
+
+    for (k = 0; (name = sandbox_file_name(r->h->sb, bcda_file_type(file), k)); k++)
+        if (strcmp(name, bcda_file_name(file)) == 0)
+            return sandbox_plain_file(r->h->sb, bcda_file_type(file), k);
+    ck_abort_msg("the sandbox has no file %s", bcda_file_name(file));
+    return NULL;
+}
+
+static void check_resource(const struct run *r, const struct got *g, const char *line, size_t len,
+                           int64_t number, int64_t offset, const char *type)
+{
+    size_t n;
+    const char *json = harness_unwrap(line, len, &n);
+    char *id = member(json, n, "id", 1), *resource_type = member(json, n, "resourceType", 1);
+
+    (void)r;
+    ck_assert_uint_eq(g->line_len, len);
+    ck_assert_int_eq(memcmp(g->line, line, len), 0);
+    ck_assert_uint_eq(g->json_len, n);
+    ck_assert_int_eq(memcmp(g->json, json, n), 0);
+    ck_assert_str_eq(g->type, type);
+    ck_assert_str_eq(g->type, resource_type);
+    ck_assert_str_eq(g->id, id);
+    ck_assert_int_eq(g->number, number);
+    ck_assert_int_eq(g->offset, offset);
+    ck_assert_int_eq(g->full_url[0] != '\0', json != line);
+    if (json != line)
+        ck_assert_int_eq(memcmp(line + 12, g->full_url, strlen(g->full_url)), 0);
+    free(id);
+    free(resource_type);
+}
+
+size_t harness_check_file(struct run *r, const bcda_file *file, int whole)
+{
+    size_t len, i, at = 0, seen = 0;
+    int64_t number = 0;
+    char *plain = harness_read(plain_path(r, file), &len), *end;
+
+    for (i = 0; i < r->count; i++) {
+        if (r->got[i].file != bcda_file_index(file))
+            continue;
+        ck_assert_msg(at < len, "more resources than the file has");
+        end = memchr(plain + at, '\n', len - at);
+        ck_assert_ptr_nonnull(end);
+        check_resource(r, &r->got[i], plain + at, (size_t)(end - plain) - at, ++number, (int64_t)at,
+                       bcda_file_type(file));
+        at = (size_t)(end - plain) + 1;
+        seen++;
+    }
+    if (whole) {
+        ck_assert_msg(at == len, "%s: %zu of %zu bytes came", bcda_file_name(file), at, len);
+        ck_assert_int_eq(bcda_file_bytes(file), (int64_t)len);
+        ck_assert_int_eq(bcda_file_resources(file), (int64_t)seen);
+    }
+    free(plain);
+    return seen;
+}
+
+void harness_check_export(struct run *r)
+{
+    size_t i, n = bcda_job_file_count(r->job), k;
+    int64_t resources = 0;
+
+    ck_assert_int_eq(r->done, 1);
+    ck_assert_msg(r->result == 0, "%s: %s", bcda_error_name(r->result),
+                  bcda_error_text(bcda_job_error(r->job)));
+    ck_assert_ptr_null(bcda_job_error(r->job));
+    ck_assert_uint_eq(bcda_job_files_ended(r->job), n);
+    for (i = 0; i < n; i++) {
+        const bcda_file *f = bcda_job_file(r->job, i);
+
+        ck_assert_uint_eq(bcda_file_index(f), i);
+        if (bcda_file_is_error(f) || bcda_file_verdict(f) == BCDA_VERDICT_SKIPPED)
+            continue;
+        ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_COMPLETE);
+        ck_assert_int_eq(r->files[i].begins, 1);
+        ck_assert_int_eq(r->files[i].ends, 1);
+        resources += (int64_t)harness_check_file(r, f, 1);
+    }
+    ck_assert_int_eq(resources, (int64_t)r->count);
+    ck_assert_int_eq(bcda_job_bad_lines(r->job), 0);
+    for (k = 1; k < r->state_count; k++)
+        ck_assert_int_lt(r->states[k - 1], r->states[k]);
+    ck_assert_int_eq(r->states[r->state_count - 1], BCDA_JOB_DONE);
+    if (r->door == DOOR_PULL)
+        ck_assert_int_eq(r->drained, 1);
+}
+
+const bcda_error *harness_check_failed(struct run *r, int code)
+{
+    const bcda_error *e = bcda_job_error(r->job);
+
+    ck_assert_int_eq(r->done, 1);
+    ck_assert_msg(r->result == code, "%s (%s), not %s", bcda_error_name(r->result),
+                  bcda_error_text(e), bcda_error_name(code));
+    ck_assert_int_eq(bcda_job_result(r->job), code);
+    ck_assert_int_eq(bcda_job_state(r->job), BCDA_JOB_FAILED);
+    ck_assert_int_eq(bcda_error_code(e), code);
+    harness_check_error(r->h, e);
+    return e;
+}
+
+int harness_main(Suite *s)
+{
+    struct sandbox_options o = {0};
+    struct sandbox *sb;
+    SRunner *runner;
+    int failed;
+
+    o.tls = 1;
+    if (sandbox_start(&o, &sb)) { /* its keys are kept for all that follow */
+        fprintf(stderr, "sandbox: %s\n", sandbox_last_error());
+        return 1;
+    }
+    sandbox_stop(sb);
+    runner = srunner_create(s);
+    srunner_set_tap(runner, "-");
+    srunner_run_all(runner, CK_SILENT);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}

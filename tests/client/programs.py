@@ -1,0 +1,72 @@
+"""What the tests of the programs share: starting a sandbox and running bcda-export against it."""
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+
+EXPORT, SANDBOX = sys.argv[1], sys.argv[2]
+LIMIT = 300  # seconds, against what hangs
+
+
+class Sandbox:
+    """bcda-sandbox in a process of its own; `env` has what --print-env says."""
+
+    def __init__(self, *options, tls=True):
+        self.state = tempfile.mkdtemp(prefix="bcda-test-")
+        command = [SANDBOX, "--print-env", "--state-dir", os.path.join(self.state, "s")]
+        os.mkdir(os.path.join(self.state, "s"))
+        command += (["--tls"] if tls else []) + list(options)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.env = {}
+        for line in self.process.stdout:
+            word = shlex.split(line)
+            word = word[1:] if word and word[0] == "export" else word
+            name, _, value = (word[0] if word else "").partition("=")
+            self.env[name] = value
+        assert "BCDA_FHIR_URL" in self.env, (command, self.env)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(LIMIT)
+        self.process.stdout.close()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def arguments(self):
+        e = self.env
+        found = ["--url", e["BCDA_FHIR_URL"], "--client-id", e["BCDA_CLIENT_ID"],
+                 "--client-secret-file", e["BCDA_CLIENT_SECRET_FILE"]]
+        if e.get("BCDA_CA_FILE"):
+            found += ["--ca", e["BCDA_CA_FILE"]]
+        else:
+            found += ["--allow-http-loopback"]
+        if e.get("BCDA_PRIVATE_KEY"):
+            found += ["--private-key", e["BCDA_PRIVATE_KEY"]]
+        return found
+
+
+def export(sandbox, *options, **more):
+    return subprocess.run([EXPORT] + sandbox.arguments() + list(options), capture_output=True,
+                          timeout=LIMIT, **more)
+
+
+class Report:
+    """Counts checks, and says what was wrong."""
+
+    def __init__(self):
+        self.done = self.wrong = 0
+
+    def check(self, right, *what):
+        self.done += 1
+        if not right:
+            self.wrong += 1
+            print("WRONG:", *(repr(w)[:1500] if not isinstance(w, str) else w[:1500] for w in what))
+        return right
+
+    def finish(self):
+        print(f"{self.done} checks, {self.wrong} wrong")
+        sys.exit(1 if self.wrong or not self.done else 0)

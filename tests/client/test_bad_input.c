@@ -1,0 +1,716 @@
+/* Everything that can be wrong with what comes: each has a code of its own, names file and line,
+ * and what was good before it was delivered and marked as provisional. */
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct harness h;
+
+#define EOB "ExplanationOfBenefit"
+
+static void fault(const char *spec)
+{
+    ck_assert_msg(sandbox_set_fault(h.sb, spec) == 0, "%s", sandbox_last_error());
+}
+
+/* A session in an era, and its usual export; options of the config are the caller's to set. */
+static void begin(const char *era, const char *spec)
+{
+    struct sandbox_options o = {0};
+
+    o.era = era;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    if (spec)
+        fault(spec);
+    if (strcmp(era, "2019-04") == 0)
+        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    else
+        harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+}
+
+static struct run *go(enum door door)
+{
+    struct run *r;
+
+    if (!h.session)
+        harness_session(&h);
+    r = harness_start(&h, door);
+    harness_run(&h);
+    return r;
+}
+
+static void set(int option, int64_t value)
+{
+    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+}
+
+/* The job failed by its one file, and the errors of both say so. */
+static const bcda_error *check_file_failed(struct run *r, int code)
+{
+    const bcda_error *e = harness_check_failed(r, code);
+    const bcda_file *f = harness_file(r, EOB, 0);
+    size_t i;
+
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_FAILED);
+    ck_assert_int_eq(bcda_error_code(bcda_file_error(f)), code);
+    ck_assert_str_eq(bcda_error_file(bcda_file_error(f)), bcda_file_name(f));
+    ck_assert_str_eq(bcda_error_file(e), bcda_file_name(f));
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), bcda_file_name(f)));
+    for (i = 0; i < r->count; i++)
+        ck_assert_int_eq(r->got[i].provisional, 1);
+    return e;
+}
+
+/* Where the n-th line of a plain file begins. */
+static int64_t line_offset(struct run *r, int64_t n)
+{
+    size_t len, at = 0;
+    char *plain = harness_read(sandbox_plain_file(r->h->sb, EOB, 0), &len);
+
+    while (--n)
+        at = (size_t)((char *)memchr(plain + at, '\n', len - at) - plain) + 1;
+    free(plain);
+    return (int64_t)at;
+}
+
+/* ---- answers that are not what they should be ---- */
+
+struct answer_case {
+    const char *fault;
+    int code;
+};
+
+static const struct answer_case answers[] = {
+    {"manifest-not-json", BCDA_ERR_NOT_JSON}, {"manifest-not-manifest", BCDA_ERR_MANIFEST},
+    {"status-html", BCDA_ERR_NOT_JSON},       {"token-html", BCDA_ERR_NOT_JSON},
+    {"token-no-token", BCDA_ERR_TOKEN},       {"reset", BCDA_ERR_TRANSFER},
+};
+
+START_TEST(answer)
+{
+    const struct answer_case *c = &answers[_i / 3];
+    struct run *r;
+
+    begin(_i / 3 % 2 ? "2019-04" : "current", c->fault);
+    r = go((enum door)(_i % 3));
+    (void)harness_check_failed(r, c->code);
+    ck_assert_uint_eq(r->count, 0);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(wrong_secret)
+{
+    struct run *r;
+
+    begin("2019-04", NULL);
+    ck_assert_int_eq(bcda_config_set_client_credentials(h.config, sandbox_client_id(h.sb), "wrong"),
+                     0);
+    r = go(DOOR_RESOURCE);
+    (void)harness_check_failed(r, BCDA_ERR_AUTH);
+    harness_close(&h);
+}
+END_TEST
+
+/* The limits of answers: at, and below. */
+START_TEST(answer_limits)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = "2019-04";
+    o.files = 8;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    if (_i < 2)
+        set(BCDA_OPT_MANIFEST_ENTRIES_MAX, 8 - _i);
+    else if (_i == 2)
+        set(BCDA_OPT_MANIFEST_MAX, 1024);
+    r = go(DOOR_RESOURCE);
+    if (_i == 0)
+        harness_check_export(r);
+    else
+        (void)harness_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- keys ---- */
+
+struct key_case {
+    const char *fault;
+    int code;
+};
+
+static const struct key_case keys[] = {
+    {"wrong-label", BCDA_ERR_KEY_LABEL},
+    {"wrong-key", BCDA_ERR_KEY_UNWRAP},
+    {"key-not-hex", BCDA_ERR_KEY_VALUE},
+};
+
+/* Before a byte is asked for. */
+START_TEST(key)
+{
+    struct run *r;
+
+    begin("2019-04", keys[_i].fault);
+    r = go(DOOR_RESOURCE);
+    (void)check_file_failed(r, keys[_i].code);
+    ck_assert_uint_eq(r->count, 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 0);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(key_missing)
+{
+    struct run *r;
+
+    begin("2019-04", NULL);
+    bcda_config_free(h.config);
+    ck_assert_int_eq(bcda_config_new(&h.config), 0);
+    ck_assert_int_eq(bcda_config_set_fhir_url(h.config, sandbox_fhir_url(h.sb, 1)), 0);
+    ck_assert_int_eq(bcda_config_set_bearer_token(h.config, sandbox_bearer_token(h.sb)), 0);
+    ck_assert_int_eq(bcda_config_set_ca_file(h.config, sandbox_ca_file(h.sb)), 0);
+    r = go(DOOR_RESOURCE);
+    (void)check_file_failed(r, BCDA_ERR_KEY_MISSING);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* Encrypted, and the manifest does not say so: noise, where a line should be. */
+START_TEST(key_not_named)
+{
+    struct run *r;
+    int code;
+
+    begin("2019-04", "no-key");
+    r = go(DOOR_RESOURCE);
+    code = r->result;
+    ck_assert_msg(code <= BCDA_ERR_LINE_JSON && code >= BCDA_ERR_LINE_TYPE, "%s",
+                  bcda_error_name(code));
+    ck_assert_int_eq(bcda_error_line(check_file_failed(r, code)), 1);
+    ck_assert_uint_eq(r->count, 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- bytes ---- */
+
+struct bytes_case {
+    const char *era, *fault;
+    int code;
+};
+
+static const struct bytes_case bytes[] = {
+    {"2019-04", "data-empty", BCDA_ERR_CIPHER_SHORT},
+    {"2019-04", "data-short:1", BCDA_ERR_CIPHER_SHORT},
+    {"2019-04", "data-short:12", BCDA_ERR_CIPHER_SHORT},
+    {"2019-04", "data-short:27", BCDA_ERR_CIPHER_SHORT},
+    {"2019-04", "data-short:28", BCDA_ERR_TAG},
+    {"2019-04", "data-short:100000", BCDA_ERR_TAG},
+    {"2019-04", "data-extra:1", BCDA_ERR_TAG},
+    {"2019-04", "data-extra:5000", BCDA_ERR_TAG},
+    {"2019-04", "data-cut:0", BCDA_ERR_TRUNCATED},
+    {"2019-04", "data-cut:1", BCDA_ERR_TRUNCATED},
+    {"2019-04", "data-cut:300000", BCDA_ERR_TRUNCATED},
+    {"2019-04", "chunked-no-end", BCDA_ERR_TRUNCATED},
+    {"2019-04", "data-html", BCDA_ERR_TAG},
+    {"2019-12", "data-cut:1", BCDA_ERR_TRUNCATED},
+    {"2019-12", "data-cut:300000", BCDA_ERR_TRUNCATED},
+    {"2019-12", "chunked-no-end", BCDA_ERR_TRUNCATED},
+    {"2019-12", "data-html", BCDA_ERR_NOT_JSON},
+    {"2021", "chunked-no-end", BCDA_ERR_TRUNCATED},
+    {"2021", "data-cut:1000", BCDA_ERR_TRUNCATED},
+    {"2021", "data-extra:7", BCDA_ERR_LINE_UTF8}, /* behind the text, inside the compression */
+    {"current", "data-empty", BCDA_ERR_GZIP_CUT},
+    {"current", "data-short:1", BCDA_ERR_GZIP_CUT},
+    {"current", "data-short:9", BCDA_ERR_GZIP_CUT},
+    {"current", "data-short:2000", BCDA_ERR_GZIP_CUT},
+    {"current", "data-extra:1", BCDA_ERR_GZIP},
+    {"current", "data-extra:5000", BCDA_ERR_GZIP},
+    {"current", "data-cut:1", BCDA_ERR_TRUNCATED},
+    {"current", "data-cut:2000", BCDA_ERR_TRUNCATED},
+    {"current", "chunked-no-end", BCDA_ERR_TRUNCATED},
+    {"current", "data-html", BCDA_ERR_NOT_JSON},
+};
+
+START_TEST(spoilt_bytes)
+{
+    const struct bytes_case *c = &bytes[_i];
+    struct run *r;
+
+    begin(c->era, c->fault);
+    r = go(DOOR_RESOURCE);
+    (void)check_file_failed(r, c->code);
+    if (strcmp(c->fault, "data-html") != 0)
+        (void)harness_check_file(r, harness_file(r, EOB, 0), 0); /* what came was right */
+    if (strstr(c->fault, "00000"))
+        ck_assert_uint_gt(r->count, 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* An encrypted file without a byte is one of no resources, and complete. */
+START_TEST(encrypted_empty)
+{
+    const bcda_file *f;
+    struct run *r;
+
+    begin("2019-04", "data-28");
+    r = go(DOOR_RESOURCE);
+    ck_assert_int_eq(r->result, 0);
+    f = harness_file(r, EOB, 0);
+    ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_COMPLETE);
+    ck_assert_int_eq(bcda_file_bytes(f), 0);
+    ck_assert_int_eq(bcda_file_bytes_received(f), 28);
+    ck_assert_uint_eq(r->count, 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- one bit, anywhere ---- */
+
+static long file_size(void)
+{
+    struct stat st;
+
+    ck_assert_int_eq(stat(sandbox_stored_file(h.sb, EOB, 0), &st), 0);
+    return (long)st.st_size;
+}
+
+/* The first job is whole; afterwards its file is fetched again and again, each time spoilt. */
+static char *whole_first(const char *era, int tls)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+    char *url;
+
+    o.era = era;
+    o.patients = 3;
+    o.claims = 12;
+    if (tls)
+        harness_open(&h, &o);
+    else
+        harness_open_http(&h, &o);
+    h.no_log = 1;
+    harness_config(&h, 1);
+    set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    set(BCDA_OPT_ATTEMPTS, 1);
+    harness_session(&h);
+    if (strcmp(era, "2019-04") == 0)
+        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    else
+        harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = go(DOOR_RESOURCE);
+    harness_check_export(r);
+    ck_assert_int_gt(bcda_file_bytes(harness_file(r, EOB, 0)), 262144); /* more than one batch */
+    url = strdup(bcda_job_url(r->job));
+    harness_end(&h);
+    return url;
+}
+
+static void session_again(void)
+{
+    harness_config(&h, 1);
+    set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    set(BCDA_OPT_ATTEMPTS, 1);
+    harness_session(&h);
+}
+
+static struct run *fetch_again(const char *url, const char *kind, long at)
+{
+    struct run *r;
+    char spec[64];
+
+    sandbox_clear_faults(h.sb);
+    snprintf(spec, sizeof spec, "%s:%ld", kind, at);
+    fault(spec);
+    r = harness_attach(&h, DOOR_RESOURCE, url);
+    harness_run(&h);
+    return r;
+}
+
+static uint32_t seed = 20190410;
+
+static long roll(long below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (long)((uint64_t)seed * (uint64_t)below >> 32);
+}
+
+/* The places that are tried: both ends, and between them by chance. */
+static long place(int i, long size)
+{
+    if (i < 40)
+        return i;
+    return i < 80 ? size - 80 + i : roll(size);
+}
+
+enum { PER_SESSION = 20 };
+
+START_TEST(flip_encrypted)
+{
+    char *url = whole_first("2019-04", 0);
+    long size = file_size();
+    int i;
+
+    for (i = 0; i < 280; i++) {
+        struct run *r;
+
+        if (i % PER_SESSION == 0) {
+            if (i)
+                harness_end(&h);
+            session_again();
+        }
+        r = fetch_again(url, "data-flip", place(i, size));
+        ck_assert_msg(r->result == BCDA_ERR_TAG, "byte %ld of %ld: %s", place(i, size), size,
+                      bcda_error_name(r->result));
+        (void)check_file_failed(r, BCDA_ERR_TAG);
+    }
+    free(url);
+    harness_close(&h);
+}
+END_TEST
+
+static int is_gzip_header_note(long at)
+{
+    return (at >= 4 && at <= 9) || at == 3; /* time, level, system; and a flag: this is text */
+}
+
+START_TEST(flip_gzip)
+{
+    char *url = whole_first("current", 0);
+    long size = file_size();
+    int i;
+
+    for (i = 0; i < 280; i++) {
+        long at = place(i, size);
+        struct run *r;
+
+        if (i % PER_SESSION == 0) {
+            if (i)
+                harness_end(&h);
+            session_again();
+        }
+        r = fetch_again(url, "data-flip", at);
+        if (is_gzip_header_note(at) && r->result == 0) {
+            harness_check_export(r);
+            continue;
+        }
+        ck_assert_msg(r->result == BCDA_ERR_GZIP || r->result == BCDA_ERR_GZIP_CUT,
+                      "byte %ld of %ld: %s", at, size, bcda_error_name(r->result));
+        (void)check_file_failed(r, r->result);
+    }
+    free(url);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(cut_gzip)
+{
+    char *url = whole_first("current", 0);
+    long size = file_size();
+    int i;
+
+    for (i = 0; i < 160; i++) {
+        struct run *r;
+
+        if (i % PER_SESSION == 0) {
+            if (i)
+                harness_end(&h);
+            session_again();
+        }
+        r = fetch_again(url, "data-short", place(i, size));
+        ck_assert_msg(r->result == BCDA_ERR_GZIP_CUT, "cut at %ld of %ld: %s", place(i, size), size,
+                      bcda_error_name(r->result));
+        (void)check_file_failed(r, BCDA_ERR_GZIP_CUT);
+        (void)harness_check_file(r, harness_file(r, EOB, 0), 0);
+    }
+    free(url);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(cut_encrypted)
+{
+    char *url = whole_first("2019-04", 0);
+    long size = file_size();
+    int i;
+
+    for (i = 0; i < 100; i++) {
+        long at = place(i, size);
+        struct run *r;
+
+        if (i % PER_SESSION == 0) {
+            if (i)
+                harness_end(&h);
+            session_again();
+        }
+        r = fetch_again(url, "data-short", at);
+        (void)check_file_failed(r, at < 28 ? BCDA_ERR_CIPHER_SHORT : BCDA_ERR_TAG);
+        (void)harness_check_file(r, harness_file(r, EOB, 0), 0);
+    }
+    free(url);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- lines ---- */
+
+static const char *const eras[] = {"2019-04", "2019-12", "current"};
+
+struct line_case {
+    const char *fault;
+    int code;
+};
+
+static const struct line_case lines[] = {
+    {"bad-utf8", BCDA_ERR_LINE_UTF8},
+    {"bad-json", BCDA_ERR_LINE_JSON},
+    {"long-line:100001", BCDA_ERR_LINE_TOO_LONG},
+    {"deep-line:65", BCDA_ERR_LINE_DEPTH},
+};
+
+enum { LINES = sizeof lines / sizeof *lines };
+
+static struct run *with_bad_line(int i, int64_t max, enum door door)
+{
+    begin(eras[i / LINES % 3], lines[i % LINES].fault);
+    set(BCDA_OPT_LINE_MAX, 100000);
+    set(BCDA_OPT_BAD_LINES_MAX, max);
+    return go(door);
+}
+
+/* The first one fails the file, after what stood before it. */
+START_TEST(bad_line)
+{
+    int i = _i % (LINES * 3);
+    const bcda_error *e;
+    struct run *r;
+
+    r = with_bad_line(i, 0, (enum door)(_i / (LINES * 3)));
+    e = check_file_failed(r, lines[i % LINES].code);
+    ck_assert_int_eq(bcda_error_line(e), 2);
+    ck_assert_int_eq(bcda_error_offset(e), line_offset(r, 2));
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "line 2"));
+    ck_assert_uint_eq(r->count, 1);
+    ck_assert_uint_eq(harness_check_file(r, harness_file(r, EOB, 0), 0), 1);
+    ck_assert_int_eq(bcda_file_resources(harness_file(r, EOB, 0)), 1);
+    ck_assert_uint_eq(r->bad_count, 1);
+    ck_assert_int_eq(r->bad[0].code, lines[i % LINES].code);
+    ck_assert_int_eq(r->bad[0].number, 2);
+    ck_assert_int_eq(r->bad[0].offset, line_offset(r, 2));
+    ck_assert_uint_eq(r->bad[0].resources, r->door == DOOR_PULL ? 0 : 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* Borne: all the others come, each in its place. */
+START_TEST(bad_line_borne)
+{
+    int i = _i % (LINES * 3);
+    struct run *r = with_bad_line(i, _i % 2 ? -1 : 1, (enum door)(_i / (LINES * 3)));
+    const bcda_file *f = harness_file(r, EOB, 0);
+    size_t k;
+
+    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_COMPLETE_BAD_LINES);
+    ck_assert_int_eq(bcda_file_bad_lines(f), 1);
+    ck_assert_int_eq(bcda_job_bad_lines(r->job), 1);
+    ck_assert_uint_eq(r->count, 49);
+    for (k = 0; k < r->count; k++) {
+        int64_t number = (int64_t)k + (k ? 2 : 1);
+
+        ck_assert_int_eq(r->got[k].number, number);
+        ck_assert_int_eq(r->got[k].offset, line_offset(r, number));
+    }
+    ck_assert_uint_eq(r->bad_count, 1);
+    ck_assert_int_eq(r->bad[0].number, 2);
+    ck_assert_int_eq(r->bad[0].length, line_offset(r, 3) - line_offset(r, 2) - 1);
+    ck_assert_int_eq(r->bad[0].bytes == NULL, lines[i % LINES].code == BCDA_ERR_LINE_TOO_LONG);
+    harness_close(&h);
+}
+END_TEST
+
+/* At the limit it is no bad line. */
+START_TEST(line_at_limit)
+{
+    struct run *r;
+
+    begin(eras[_i % 3], _i / 3 ? "long-line:100000" : "deep-line:64");
+    set(BCDA_OPT_LINE_MAX, 100000);
+    r = go(DOOR_RESOURCE);
+    harness_check_export(r);
+    ck_assert_uint_eq(r->count, 50);
+    ck_assert_str_eq(r->got[1].id, _i / 3 ? "long-line" : "deep-line");
+    harness_close(&h);
+}
+END_TEST
+
+/* Three files with a bad line each, against what is borne in a whole job. */
+START_TEST(bad_lines_counted)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+    int i, complete = 0;
+
+    o.era = "2019-04";
+    o.files = 3;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fault("bad-json");
+    set(BCDA_OPT_PARALLEL, 1);
+    set(BCDA_OPT_BAD_LINES_MAX, _i / 3 ? 3 : 2);
+    r = go((enum door)(_i % 3));
+    for (i = 0; i < 3; i++)
+        complete +=
+            bcda_file_verdict(harness_file(r, EOB, (unsigned)i)) == BCDA_VERDICT_COMPLETE_BAD_LINES;
+    if (_i / 3) {
+        ck_assert_int_eq(r->result, 0);
+        ck_assert_int_eq(complete, 3);
+        ck_assert_uint_eq(r->bad_count, 3);
+    } else {
+        const bcda_error *e = harness_check_failed(r, BCDA_ERR_BAD_LINES);
+
+        ck_assert_int_eq(complete, 2);
+        ck_assert_int_eq(bcda_error_line(e), 2);
+        ck_assert_str_eq(bcda_error_file(e), bcda_file_name(harness_file(r, EOB, 2)));
+    }
+    harness_close(&h);
+}
+END_TEST
+
+static int stop_at_bad_line(struct run *r, enum where where, void *object)
+{
+    (void)r;
+    (void)object;
+    return where == AT_BAD_LINE ? *(int *)r->arg : BCDA_CONTINUE;
+}
+
+START_TEST(bad_line_stops)
+{
+    static const int given[] = {BCDA_STOP, BCDA_PAUSE, 7};
+    int answer_given = given[_i];
+    struct run *r;
+
+    begin("2019-04", "bad-json");
+    set(BCDA_OPT_BAD_LINES_MAX, -1);
+    harness_session(&h);
+    r = harness_start_hook(&h, DOOR_RESOURCE, stop_at_bad_line, &answer_given);
+    harness_run(&h);
+    ck_assert_ptr_nonnull(
+        strstr(bcda_error_text(harness_check_failed(r, _i ? BCDA_ERR_CALLBACK : BCDA_ERR_STOPPED)),
+               "on_bad_line"));
+    ck_assert_uint_eq(r->count, 1);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(line_cut)
+{
+    const bcda_error *e;
+    struct run *r;
+
+    begin(eras[_i % 3], "cut-line");
+    r = go((enum door)(_i / 3));
+    e = check_file_failed(r, BCDA_ERR_LINE_CUT);
+    ck_assert_int_eq(bcda_error_line(e), 50);
+    ck_assert_int_eq(bcda_error_offset(e), line_offset(r, 50));
+    ck_assert_uint_eq(r->count, 49);
+    ck_assert_uint_eq(harness_check_file(r, harness_file(r, EOB, 0), 0), 49);
+    harness_close(&h);
+}
+END_TEST
+
+/* Of a spoilt line inside of an encrypted file that was altered too, the alteration is what is
+ * said. */
+START_TEST(altered_and_bad)
+{
+    struct run *r;
+
+    begin(_i ? "current" : "2019-04", "bad-json");
+    fault(_i ? "data-short:3000" : "data-flip:-1");
+    r = go(DOOR_RESOURCE);
+    (void)check_file_failed(r, _i ? BCDA_ERR_GZIP_CUT : BCDA_ERR_TAG);
+    ck_assert_uint_le(r->count, 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* One file is bad: the others come all the same, and the job says which it was. */
+START_TEST(others_come)
+{
+    const bcda_error *e;
+    const bcda_file *f;
+    struct run *r;
+    size_t i;
+
+    begin("current", _i ? "data-404@Coverage" : "bad-json@Coverage");
+    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    r = go(DOOR_BATCH);
+    e = harness_check_failed(r, _i ? BCDA_ERR_NOT_FOUND : BCDA_ERR_LINE_JSON);
+    f = harness_file(r, "Coverage", 0);
+    ck_assert_str_eq(bcda_error_file(e), bcda_file_name(f));
+    ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_FAILED);
+    for (i = 0; i < bcda_job_file_count(r->job); i++) {
+        if (bcda_job_file(r->job, i) == f)
+            continue;
+        ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, i)), BCDA_VERDICT_COMPLETE);
+        ck_assert_uint_gt(harness_check_file(r, bcda_job_file(r->job, i), 1), 0);
+    }
+    harness_close(&h);
+}
+END_TEST
+
+static Suite *bad_input_suite(void)
+{
+    Suite *s = suite_create("bad_input");
+    TCase *t = tcase_create("answers");
+
+    tcase_add_loop_test(t, answer, 0, 3 * (int)(sizeof answers / sizeof *answers));
+    tcase_add_test(t, wrong_secret);
+    tcase_add_loop_test(t, answer_limits, 0, 3);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("keys");
+    tcase_add_loop_test(t, key, 0, sizeof keys / sizeof *keys);
+    tcase_add_test(t, key_missing);
+    tcase_add_test(t, key_not_named);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("bytes");
+    tcase_set_timeout(t, 20);
+    tcase_add_loop_test(t, spoilt_bytes, 0, sizeof bytes / sizeof *bytes);
+    tcase_add_test(t, encrypted_empty);
+    tcase_add_test(t, flip_encrypted);
+    tcase_add_test(t, flip_gzip);
+    tcase_add_test(t, cut_gzip);
+    tcase_add_test(t, cut_encrypted);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("lines");
+    tcase_add_loop_test(t, bad_line, 0, LINES * 3 * 3);
+    tcase_add_loop_test(t, bad_line_borne, 0, LINES * 3 * 3);
+    tcase_add_loop_test(t, line_at_limit, 0, 6);
+    tcase_add_loop_test(t, bad_lines_counted, 0, 6);
+    tcase_add_loop_test(t, bad_line_stops, 0, 3);
+    tcase_add_loop_test(t, line_cut, 0, 9);
+    tcase_add_loop_test(t, altered_and_bad, 0, 2);
+    tcase_add_loop_test(t, others_come, 0, 2);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int main(void)
+{
+    return harness_main(bad_input_suite());
+}

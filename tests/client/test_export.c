@@ -1,0 +1,1456 @@
+/* Whole exports in each era over TLS, through each door, and how the session behaves around them:
+ * tokens, retries, waiting. */
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/auth.h"
+
+static struct harness h;
+
+/* ---- each era, through each door ---- */
+
+struct era_case {
+    const char *era;
+    int version, level;
+    const char *types[6];
+    const char *encrypt; /* the parameter, or NULL */
+    int encrypted, gzip;
+    size_t data_files;
+};
+
+#define EOB "ExplanationOfBenefit"
+
+static const struct era_case cases[] = {
+    {"2018-12", 1, BCDA_LEVEL_RESOURCE, {EOB}, "true", 1, 0, 1},
+    {"2018-12", 1, BCDA_LEVEL_RESOURCE, {EOB}, NULL, 0, 0, 1},
+    {"2018-12", 1, BCDA_LEVEL_RESOURCE, {"Patient"}, "true", 1, 0, 1},
+    {"2018-12", 1, BCDA_LEVEL_PATIENT, {NULL}, "true", 1, 0, 1},
+    {"2019-04", 1, BCDA_LEVEL_RESOURCE, {EOB}, NULL, 1, 0, 1},
+    {"2019-04", 1, BCDA_LEVEL_RESOURCE, {"Patient"}, NULL, 1, 0, 1},
+    {"2019-04", 1, BCDA_LEVEL_RESOURCE, {"Coverage"}, "true", 1, 0, 1},
+    {"2019-04", 1, BCDA_LEVEL_RESOURCE, {EOB}, "false", 0, 0, 1},
+    {"2019-12", 1, BCDA_LEVEL_PATIENT, {NULL}, NULL, 0, 0, 3},
+    {"2019-12", 1, BCDA_LEVEL_PATIENT, {"Coverage", "Patient"}, NULL, 0, 0, 2},
+    {"2019-12", 1, BCDA_LEVEL_GROUP, {NULL}, NULL, 0, 0, 3},
+    {"2021", 1, BCDA_LEVEL_PATIENT, {NULL}, NULL, 0, 1, 3},
+    {"2021", 2, BCDA_LEVEL_GROUP, {EOB}, NULL, 0, 1, 1},
+    {"current", 1, BCDA_LEVEL_PATIENT, {NULL}, NULL, 0, 1, 3},
+    {"current", 1, BCDA_LEVEL_GROUP, {NULL}, NULL, 0, 1, 3},
+    {"current", 2, BCDA_LEVEL_PATIENT, {NULL}, NULL, 0, 1, 5},
+    {"current", 2, BCDA_LEVEL_GROUP, {"Claim", "ClaimResponse"}, NULL, 0, 1, 2},
+    {"current", 3, BCDA_LEVEL_PATIENT, {"Patient"}, NULL, 0, 1, 1},
+    {"current", 3, BCDA_LEVEL_GROUP, {NULL}, NULL, 0, 1, 3},
+};
+
+enum { CASES = sizeof cases / sizeof *cases };
+
+static void ask_for(const struct era_case *c)
+{
+    const char *const *t = c->types;
+
+    harness_export(&h, c->level, t[0], t[0] ? t[1] : NULL, NULL);
+    if (c->encrypt)
+        ck_assert_int_eq(bcda_export_set_parameter(h.x, "encrypt", c->encrypt), 0);
+}
+
+static void check_case(const struct era_case *c, struct run *r)
+{
+    size_t i, data = 0;
+
+    harness_check_export(r);
+    ck_assert_uint_gt(r->count, 9);
+    ck_assert_uint_eq(r->state_count, 4); /* each once; the order was checked */
+    for (i = 0; i < bcda_job_file_count(r->job); i++) {
+        const bcda_file *f = bcda_job_file(r->job, i);
+
+        if (bcda_file_is_error(f))
+            continue;
+        data++;
+        ck_assert_int_eq(bcda_file_is_encrypted(f), c->encrypted);
+        ck_assert_int_gt(bcda_file_bytes_received(f), 0);
+        if (c->gzip)
+            ck_assert_int_lt(bcda_file_bytes_received(f), bcda_file_bytes(f));
+        else
+            ck_assert_int_eq(bcda_file_bytes_received(f),
+                             bcda_file_bytes(f) + (c->encrypted ? 28 : 0));
+    }
+    ck_assert_uint_eq(data, c->data_files);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1);
+    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 1);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), bcda_job_file_count(r->job));
+    ck_assert_uint_eq(sandbox_count(h.sb, "202"), 3); /* the kick-off's, and two polls */
+    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "other"), 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "elsewhere"), 0);
+}
+
+static void check_names(const struct era_case *c, struct run *r)
+{
+    const char *fhir = sandbox_fhir_url(h.sb, c->version), *url = bcda_job_url(r->job);
+
+    ck_assert_int_eq(strncmp(url, fhir, strlen(fhir)), 0);
+    ck_assert_str_eq(strrchr(url, '/') + 1, bcda_job_id(r->job));
+    ck_assert_uint_gt(strlen(bcda_job_id(r->job)), 0);
+    ck_assert_uint_eq(strspn(bcda_job_id(r->job), "0123456789"), strlen(bcda_job_id(r->job)));
+    ck_assert_uint_ge(strlen(bcda_job_transaction_time(r->job)), 20);
+    ck_assert_int_eq(bcda_job_transaction_time(r->job)[10], 'T');
+    ck_assert_int_eq(bcda_export_set_since(h.x, bcda_job_transaction_time(r->job)), 0);
+}
+
+static void check_stats(struct run *r)
+{
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_REQUESTS), sandbox_count(h.sb, "total"));
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TOKENS), 1);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 0);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
+    ck_assert_int_ge(harness_stat(&h, BCDA_STAT_BYTES_WIRE), bcda_job_bytes_received(r->job));
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RESOURCES), bcda_job_resources(r->job));
+}
+
+START_TEST(era)
+{
+    const struct era_case *c = &cases[_i / 3];
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = c->era;
+    harness_setup(&h, &o, c->version);
+    ask_for(c);
+    r = harness_start(&h, (enum door)(_i % 3));
+    harness_run(&h);
+    check_case(c, r);
+    check_names(c, r);
+    check_stats(r);
+    harness_close(&h);
+}
+END_TEST
+
+/* The same with bcda_session_run() in place of the descriptor. */
+START_TEST(run_door)
+{
+    const struct era_case *c = &cases[_i];
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = c->era;
+    harness_setup(&h, &o, c->version);
+    h.use_run = 1;
+    ask_for(c);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    check_case(c, r);
+    ck_assert_int_eq(bcda_session_run(h.session, -1), 0); /* nothing is left */
+    harness_close(&h);
+}
+END_TEST
+
+/* A sandbox of today with a session, and everything of Patient level asked for. */
+static void current(const struct sandbox_options *o, int version)
+{
+    struct sandbox_options all = {0};
+
+    if (o)
+        all = *o;
+    all.era = all.era ? all.era : "current";
+    harness_setup(&h, &all, version);
+    if (strcmp(all.era, "2019-04") == 0 || strcmp(all.era, "2018-12") == 0)
+        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    else
+        harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+}
+
+static void fault(const char *spec)
+{
+    ck_assert_msg(sandbox_set_fault(h.sb, spec) == 0, "%s", sandbox_last_error());
+}
+
+/* One job with one fault of the sandbox, in an era. */
+static struct run *spoiled(const char *name, const char *spec)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = name;
+    current(&o, 1);
+    if (spec)
+        fault(spec);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    return r;
+}
+
+/* ---- what a job brings ---- */
+
+static int field_index[3];
+
+static int check_fields(struct run *r, enum where where, void *object)
+{
+    const char *text;
+    size_t len, k, n;
+    char needle[300];
+
+    (void)r;
+    if (where != AT_RESOURCE)
+        return BCDA_CONTINUE;
+    ck_assert_uint_eq(bcda_resource_field_count(object, field_index[0]), 1);
+    ck_assert_int_eq(bcda_resource_field(object, field_index[0], 0, &text, &len), 0);
+    ck_assert_str_eq(text, bcda_resource_id(object));
+    ck_assert_uint_eq(len, strlen(text));
+    n = bcda_resource_field_count(object, field_index[1]);
+    ck_assert_uint_gt(n, 0);
+    for (k = 0; k < n; k++) {
+        const char *json = bcda_resource_json(object, &len);
+        size_t json_len = len;
+
+        ck_assert_int_eq(bcda_resource_field(object, field_index[1], k, &text, &len), 0);
+        ck_assert_uint_lt(len, 200);
+        snprintf(needle, sizeof needle, "\"value\":\"%s\"", text);
+        ck_assert_ptr_nonnull(memmem(json, json_len, needle, strlen(needle)));
+    }
+    ck_assert_uint_eq(bcda_resource_field_count(object, field_index[2]), 0);
+    ck_assert_uint_eq(bcda_resource_field_count(object, 99), 0);
+    ck_assert_int_eq(bcda_resource_field(object, field_index[1], n, &text, &len), BCDA_ERR_INVALID);
+    return BCDA_CONTINUE;
+}
+
+static int check_columns(struct run *r, enum where where, void *object)
+{
+    const uint64_t *first, *offsets, *lengths;
+    const char *base, *text;
+    size_t i, len;
+    uint64_t k;
+
+    (void)r;
+    if (where != AT_BATCH)
+        return BCDA_CONTINUE;
+    ck_assert_int_eq(
+        bcda_batch_field_column(object, field_index[1], &base, &first, &offsets, &lengths), 0);
+    for (i = 0; i < bcda_batch_count(object); i++) {
+        const bcda_resource *one = bcda_batch_resource(object, i);
+
+        ck_assert_uint_eq(first[i + 1] - first[i], bcda_resource_field_count(one, field_index[1]));
+        for (k = first[i]; k < first[i + 1]; k++) {
+            ck_assert_int_eq(
+                bcda_resource_field(one, field_index[1], (size_t)(k - first[i]), &text, &len), 0);
+            ck_assert_uint_eq(lengths[k], len);
+            ck_assert_int_eq(memcmp(base + offsets[k], text, len + 1), 0);
+        }
+    }
+    ck_assert_int_eq(bcda_batch_column(object, BCDA_COLUMN_LAST_UPDATED, &base, &offsets, &lengths),
+                     0);
+    ck_assert_str_eq(base + offsets[0], bcda_resource_last_updated(bcda_batch_resource(object, 0)));
+    return BCDA_CONTINUE;
+}
+
+START_TEST(fields)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = _i / 2 ? "2019-04" : "current";
+    current(&o, 1);
+    if (_i / 2 == 0)
+        harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    ck_assert_int_eq(bcda_export_add_field(h.x, "id", &field_index[0]), 0);
+    ck_assert_int_eq(bcda_export_add_field(h.x, "identifier.value", &field_index[1]), 0);
+    ck_assert_int_eq(bcda_export_add_field(h.x, "nothing.here", &field_index[2]), 0);
+    r = harness_start_hook(&h, _i % 2 ? DOOR_BATCH : DOOR_RESOURCE,
+                           _i % 2 ? check_columns : check_fields, NULL);
+    harness_run(&h);
+    harness_check_export(r);
+    harness_close(&h);
+}
+END_TEST
+
+static int open_files, open_most;
+
+static int count_open(struct run *r, enum where where, void *object)
+{
+    (void)r;
+    (void)object;
+    open_files += where == AT_BEGIN;
+    open_files -= where == AT_END;
+    if (open_files > open_most)
+        open_most = open_files;
+    return BCDA_CONTINUE;
+}
+
+START_TEST(parallel)
+{
+    static const int most[] = {1, 2, 5};
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = "2019-04";
+    o.files = 7;
+    o.patients = 14;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_PARALLEL, most[_i / 3]), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    open_files = open_most = 0;
+    r = harness_start_hook(&h, (enum door)(_i % 3), count_open, NULL);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_eq(bcda_job_file_count(r->job), 7);
+    ck_assert_int_eq(open_most, most[_i / 3]);
+    ck_assert_uint_eq(r->count, 14 * 5);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* Several jobs at once share the token and the places for files. */
+START_TEST(several_jobs)
+{
+    static const char *const types[] = {"Patient", "Coverage", EOB};
+    struct sandbox_options o = {0};
+    struct run *r[3];
+    int i;
+
+    o.allow_duplicates = 1;
+    harness_setup(&h, &o, 1);
+    for (i = 0; i < 3; i++) {
+        harness_export(&h, BCDA_LEVEL_RESOURCE, types[i], NULL);
+        r[i] = harness_start(&h, (enum door)i);
+    }
+    harness_run(&h);
+    for (i = 0; i < 3; i++)
+        harness_check_export(r[i]);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1);
+    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 3);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(zero_resources)
+{
+    char dir[] = "/tmp/bcda-empty-XXXXXX", path[64];
+    struct sandbox_options o = {0};
+    struct run *r;
+    FILE *f;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/Patient.ndjson", dir);
+    f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fclose(f);
+    o.data_dir = dir;
+    o.era = _i ? "current" : "2019-04";
+    harness_setup(&h, &o, 1);
+    harness_export(&h, _i ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, "Patient", NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_eq(r->count, 0);
+    ck_assert_uint_eq(bcda_job_file_count(r->job), 1);
+    ck_assert_int_eq(bcda_file_bytes(bcda_job_file(r->job, 0)), 0);
+    harness_close(&h);
+    unlink(path);
+    rmdir(dir);
+}
+END_TEST
+
+/* A job just begun could look as if it had ended without a file (bcda-api 5.1). */
+START_TEST(empty_manifest_race)
+{
+    struct run *r = spoiled(_i ? "2019-04" : "2019-12", "manifest-null-output-once");
+
+    harness_check_export(r);
+    ck_assert_uint_gt(r->count, 9);
+    harness_close(&h);
+}
+END_TEST
+
+/* One that stays empty is believed in the end. */
+START_TEST(empty_manifest)
+{
+    struct run *r = spoiled("2019-04", "manifest-null-output-once*100");
+
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(r->count, 0);
+    ck_assert_uint_eq(bcda_job_file_count(r->job), 0);
+    ck_assert_uint_ge(sandbox_count(h.sb, "status"), 2);
+    ck_assert_uint_le(sandbox_count(h.sb, "status"), 5);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(error_file)
+{
+    static const char *const eras[] = {"2018-12", "2019-04", "2019-12", "2021", "current"};
+    struct sandbox_options o = {0};
+    struct run *r;
+    size_t i;
+
+    o.era = eras[_i];
+    current(&o, 1);
+    if (_i == 0)
+        ck_assert_int_eq(bcda_export_set_parameter(h.x, "encrypt", "true"), 0);
+    fault("error-file");
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_eq(r->issue_count, 3);
+    for (i = 0; i < 3; i++) {
+        ck_assert_int_eq(r->issues[i].severity, BCDA_SEVERITY_ERROR);
+        ck_assert_int_eq(r->issues[i].index, 0);
+        ck_assert_int_eq(strncmp(r->issues[i].text, "Error retrieving ", 17), 0);
+        ck_assert_str_ne(r->issues[i].code, "");
+    }
+    ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR), 3);
+    ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_WARNING), 0);
+    ck_assert_int_eq(bcda_job_issue_count(r->job, 99), 0);
+    i = bcda_job_file_count(r->job) - 1; /* error files stand behind the data */
+    ck_assert_int_eq(bcda_file_is_error(bcda_job_file(r->job, i)), 1);
+    ck_assert_int_eq(bcda_file_is_encrypted(bcda_job_file(r->job, i)), _i == 0);
+    ck_assert_int_eq(r->files[i].ends, 1);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(warnings_file)
+{
+    struct run *r;
+
+    current(NULL, 3); /* v3 writes one by itself */
+    r = harness_start(&h, DOOR_BATCH);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_eq(r->issue_count, 1);
+    ck_assert_int_eq(r->issues[0].severity, BCDA_SEVERITY_WARNING);
+    ck_assert_str_eq(r->issues[0].code, "processing");
+    ck_assert_ptr_nonnull(strstr(r->issues[0].text, "System-Type"));
+    ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_WARNING), 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* At the pull door error files come as batches too. */
+START_TEST(error_file_pulled)
+{
+    struct run *r;
+
+    current(NULL, 1);
+    fault("error-file");
+    r = harness_start(&h, DOOR_PULL);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_eq(r->issue_count, 3);
+    harness_close(&h);
+}
+END_TEST
+
+/* A job to pull needs no handlers at all. */
+START_TEST(pull_without_handlers)
+{
+    bcda_batch *batch, *held = NULL;
+    bcda_job *job;
+    size_t count = 0, turns = 0;
+    int rc;
+
+    current(NULL, 1);
+    ck_assert_int_eq(bcda_job_start(h.session, h.x, NULL, &job), 0);
+    while ((rc = bcda_job_next(job, &batch)) != BCDA_ERR_END) {
+        ck_assert_uint_lt(turns++, 100000);
+        if (rc == BCDA_ERR_AGAIN) {
+            (void)harness_turn(&h);
+            continue;
+        }
+        ck_assert_int_eq(rc, 0);
+        count += bcda_batch_count(batch);
+        bcda_batch_unref(held);
+        held = batch;
+    }
+    ck_assert_int_eq(bcda_job_result(job), 0);
+    ck_assert_int_eq(bcda_job_next(job, &batch), BCDA_ERR_END);
+    ck_assert_uint_eq(count, 10 + 50 + 30 + (count > 90 ? count - 90 : 0));
+    ck_assert_int_eq((int64_t)count, bcda_job_resources(job));
+    bcda_job_unref(job);
+    harness_end(&h);
+    ck_assert_str_ne(bcda_file_name(bcda_batch_file(held)), ""); /* outlives everything */
+    bcda_batch_unref(held);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- going on later ---- */
+
+static char *saved;
+
+static int save_and_cancel(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_END && !saved) {
+        ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    }
+    return BCDA_CONTINUE;
+}
+
+static void files_one_by_one(void)
+{
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_PARALLEL, 1), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+}
+
+START_TEST(save_and_restore)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+    size_t first, i, skipped = 0;
+    char *again;
+
+    o.era = "2019-04";
+    o.files = 4;
+    harness_open(&h, &o);
+    files_one_by_one();
+    saved = NULL;
+    r = harness_start_hook(&h, (enum door)_i, save_and_cancel, NULL);
+    ck_assert_int_eq(bcda_job_save(r->job, &saved), BCDA_ERR_STATE);
+    ck_assert_ptr_null(saved);
+    harness_run(&h);
+    (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
+    first = harness_check_file(r, bcda_job_file(r->job, 0), 1);
+    ck_assert_uint_gt(first, 0);
+    ck_assert_ptr_nonnull(saved);
+    harness_check_text(&h, saved);
+    harness_end(&h);
+
+    files_one_by_one();
+    sandbox_reset_counts(h.sb);
+    r = harness_restore(&h, (enum door)_i, saved);
+    harness_run(&h);
+    harness_check_export(r);
+    for (i = 0; i < bcda_job_file_count(r->job); i++)
+        skipped += bcda_file_verdict(bcda_job_file(r->job, i)) == BCDA_VERDICT_SKIPPED;
+    ck_assert_uint_eq(skipped, 1);
+    ck_assert_uint_eq(bcda_job_files_ended(r->job), 4);
+    ck_assert_uint_eq(r->count + first, 50);
+    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 3);
+    ck_assert_int_eq(r->states[0], BCDA_JOB_RUNNING);
+    ck_assert_int_eq(bcda_job_save(r->job, &again), 0); /* now all of them are in it */
+    harness_end(&h);
+    bcda_free(saved);
+
+    files_one_by_one();
+    r = harness_restore(&h, (enum door)_i, again);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_eq(r->count, 0);
+    bcda_free(again);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(attach)
+{
+    struct run *r;
+    char *url;
+
+    current(NULL, 2);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_until_state(&h, r, BCDA_JOB_RUNNING);
+    url = strdup(bcda_job_url(r->job));
+    harness_end(&h); /* cancelled here, but not there */
+    harness_config(&h, 2);
+    harness_session(&h);
+    r = harness_attach(&h, DOOR_RESOURCE, url);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_gt(r->count, 9);
+    ck_assert_str_eq(bcda_job_url(r->job), url);
+    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 1);
+    ck_assert_uint_eq(sandbox_count(h.sb, "delete"), 0);
+    free(url);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(attach_refused)
+{
+    bcda_job *job = NULL;
+    char url[200];
+
+    current(NULL, 1);
+    ck_assert_int_eq(bcda_job_attach(h.session, "https://example.com/jobs/1", NULL, NULL, &job),
+                     BCDA_ERR_ORIGIN);
+    harness_check_error(&h, bcda_session_error(h.session));
+    snprintf(url, sizeof url, "https://127.0.0.1%s/api/v1/jobs/1",
+             strrchr(sandbox_origin(h.sb), ':'));
+    ck_assert_int_eq(bcda_job_attach(h.session, url, NULL, NULL, &job), BCDA_ERR_ORIGIN);
+    ck_assert_int_eq(bcda_job_attach(h.session, "/api/v1/jobs/1", NULL, NULL, &job), BCDA_ERR_URL);
+    ck_assert_int_eq(bcda_job_attach(h.session, NULL, NULL, NULL, &job), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_restore(h.session, "{}", 2, NULL, NULL, &job), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_restore(h.session, "x", 1, NULL, NULL, &job), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_restore(h.session, "", 0, NULL, NULL, &job), BCDA_ERR_INVALID);
+    ck_assert_ptr_null(job);
+    ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- one-off requests ---- */
+
+struct answer {
+    int ends, destroyed, result;
+};
+
+static void on_request(bcda_request *request, int result, void *userdata)
+{
+    struct answer *a = userdata;
+
+    ck_assert_msg(h.inside, "a callback outside of run, step and free");
+    ck_assert_int_eq(bcda_request_result(request), result);
+    a->ends++;
+    a->result = result;
+}
+
+static void destroy_answer(void *userdata)
+{
+    ((struct answer *)userdata)->destroyed++;
+}
+
+START_TEST(one_off_requests)
+{
+    struct answer a = {0}, b = {0};
+    bcda_request *metadata, *version;
+    size_t len;
+
+    current(NULL, _i + 1);
+    ck_assert_int_eq(bcda_request_start(h.session, BCDA_REQUEST_METADATA, on_request, &a,
+                                        destroy_answer, &metadata),
+                     0);
+    ck_assert_int_eq(bcda_request_start(h.session, BCDA_REQUEST_VERSION, on_request, &b,
+                                        destroy_answer, &version),
+                     0);
+    ck_assert_int_eq(bcda_request_start(h.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, NULL),
+                     0);
+    ck_assert_int_eq(bcda_request_start(h.session, 99, NULL, NULL, NULL, NULL), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_request_result(metadata), BCDA_ERR_AGAIN);
+    harness_run(&h);
+    ck_assert_int_eq(a.ends, 1);
+    ck_assert_int_eq(a.destroyed, 1);
+    ck_assert_msg(a.result == 0, "%s", bcda_error_text(bcda_request_error(metadata)));
+    ck_assert_int_eq(b.result, 0);
+    ck_assert_ptr_nonnull(strstr(bcda_request_body(metadata, &len), "CapabilityStatement"));
+    ck_assert_uint_eq(len, strlen(bcda_request_body(metadata, NULL)));
+    ck_assert_str_eq(bcda_request_fhir_version(metadata), _i ? "4.0.1" : "3.0.1");
+    ck_assert_str_eq(bcda_request_token_url(metadata), sandbox_token_url(h.sb));
+    ck_assert_str_ne(bcda_request_software_version(version), "");
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "version"), 2);
+    bcda_request_unref(metadata);
+    bcda_request_unref(version);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(request_cancelled)
+{
+    struct answer a = {0};
+    bcda_request *r;
+
+    current(NULL, 1);
+    ck_assert_int_eq(
+        bcda_request_start(h.session, BCDA_REQUEST_METADATA, on_request, &a, destroy_answer, &r),
+        0);
+    if (_i)
+        (void)harness_turn(&h);
+    harness_end(&h);
+    ck_assert_int_eq(a.ends, 1);
+    ck_assert_int_eq(a.destroyed, 1);
+    ck_assert_int_eq(a.result, BCDA_ERR_CANCELLED);
+    harness_check_error(&h, bcda_request_error(r));
+    bcda_request_unref(r);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(request_fails)
+{
+    bcda_request *r;
+
+    current(NULL, 1);
+    fault("reset");
+    ck_assert_int_eq(bcda_request_start(h.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, &r), 0);
+    harness_run(&h);
+    ck_assert_int_eq(bcda_request_result(r), BCDA_ERR_TRANSFER);
+    harness_check_error(&h, bcda_request_error(r));
+    ck_assert_int_eq(bcda_error_is_retryable(bcda_request_error(r)), 1);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_REQUESTS), 8); /* BCDA_OPT_ATTEMPTS */
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 7);
+    bcda_request_unref(r);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- tokens ---- */
+
+/* Without expires_in, and over hours: one token is enough until it is refused. */
+START_TEST(token_without_end)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+    int64_t start;
+
+    o.polls = 150;
+    o.era = "2019-04";
+    current(&o, 1);
+    start = h.now;
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_gt(h.now - start, 3600000);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1);
+    ck_assert_uint_eq(sandbox_count(h.sb, "202"), 151);
+    harness_close(&h);
+}
+END_TEST
+
+/* With one, as a string or a number, it is renewed before its end. */
+START_TEST(token_renewed)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+    int64_t start, renewals;
+
+    o.polls = 60;
+    o.token_seconds = 100;
+    current(&o, 1);
+    if (_i)
+        fault("token-number-expires");
+    start = h.now;
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    harness_check_export(r);
+    renewals = (int64_t)sandbox_count(h.sb, "token") - 1;
+    /* At the first request from 90 s on; requests are at most 30 s apart. */
+    ck_assert_int_ge(renewals, (h.now - start) / 120000);
+    ck_assert_int_le(renewals, (h.now - start) / 90000);
+    ck_assert_int_gt(renewals, 9);
+    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 0);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TOKENS), renewals + 1);
+    harness_close(&h);
+}
+END_TEST
+
+static const char *const places[] = {"kickoff-401-once", "status-401-once", "data-401-once"};
+
+START_TEST(refused_once)
+{
+    struct run *r = spoiled(_i / 3 ? "2019-04" : "current", places[_i % 3]);
+
+    harness_check_export(r);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 2);
+    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 1);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 1);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(refused_twice)
+{
+    struct sandbox_options o = {0};
+    const bcda_error *e;
+    struct run *r;
+    char spec[40];
+
+    o.era = "2019-04";
+    current(&o, 1);
+    snprintf(spec, sizeof spec, "%s*2", places[_i]);
+    fault(spec);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    e = harness_check_failed(r, BCDA_ERR_AUTH);
+    ck_assert_int_eq(bcda_error_http_status(e), 401);
+    ck_assert_int_eq(bcda_error_is_retryable(e), 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 2);
+    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 2);
+    if (_i == 2)
+        ck_assert_str_eq(bcda_error_file(e), bcda_file_name(bcda_job_file(r->job, 0)));
+    harness_close(&h);
+}
+END_TEST
+
+static int expire_at_downloading(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_STATE && r->states[r->state_count - 1] == BCDA_JOB_DOWNLOADING)
+        sandbox_expire_tokens(r->h->sb);
+    return BCDA_CONTINUE;
+}
+
+/* Five files meet the old token at once; one new one serves all. */
+START_TEST(one_renewal_for_all)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.files = 5;
+    o.era = "2019-04";
+    current(&o, 1);
+    r = harness_start_hook(&h, DOOR_RESOURCE, expire_at_downloading, NULL);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 2);
+    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 5);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(bearer_token)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = _i ? "current" : "2019-04";
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_bearer_token(h.config, sandbox_bearer_token(h.sb)), 0);
+    harness_session(&h);
+    if (_i)
+        harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    else
+        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 0);
+    sandbox_expire_tokens(h.sb);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    ck_assert_int_eq(bcda_error_http_status(harness_check_failed(r, BCDA_ERR_AUTH)), 401);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* The host's own tokens. */
+enum how { AT_ONCE, LATER, FAILS, EMPTY, SPACE, NEVER, SHORT };
+
+struct provider {
+    enum how how;
+    bcda_token_request *asked;
+    int calls, destroyed;
+};
+
+static void provide(bcda_token_request *request, void *userdata)
+{
+    struct provider *p = userdata;
+
+    ck_assert_msg(h.inside, "the provider was asked outside of run and step");
+    p->calls++;
+    if (p->how == LATER || p->how == NEVER)
+        p->asked = request;
+    else if (p->how == FAILS)
+        bcda_token_request_fail(request);
+    else if (p->how == EMPTY)
+        ck_assert_int_eq(bcda_token_request_answer(request, "", -1), BCDA_ERR_INVALID);
+    else if (p->how == SPACE)
+        ck_assert_int_eq(bcda_token_request_answer(request, "a b", -1), BCDA_ERR_INVALID);
+    else
+        ck_assert_int_eq(bcda_token_request_answer(request, sandbox_bearer_token(h.sb),
+                                                   p->how == SHORT ? 100 : -1),
+                         0);
+}
+
+static void destroy_provider(void *userdata)
+{
+    ((struct provider *)userdata)->destroyed++;
+}
+
+static struct run *with_provider(struct provider *p, unsigned polls)
+{
+    struct sandbox_options o = {0};
+
+    o.era = "current";
+    o.polls = polls;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_token_provider(h.config, provide, p, destroy_provider), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    return harness_start(&h, DOOR_RESOURCE);
+}
+
+START_TEST(provider_at_once)
+{
+    struct provider p = {0};
+    struct run *r;
+
+    p.how = _i ? SHORT : AT_ONCE;
+    r = with_provider(&p, 40);
+    harness_run(&h);
+    harness_check_export(r);
+    if (_i)
+        ck_assert_int_gt(p.calls, 3);
+    else
+        ck_assert_int_eq(p.calls, 1);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 0);
+    ck_assert_int_eq(p.destroyed, 0);
+    harness_close(&h);
+    ck_assert_int_eq(p.destroyed, 1);
+}
+END_TEST
+
+START_TEST(provider_later)
+{
+    struct provider p = {0};
+    struct run *r;
+
+    p.how = LATER;
+    r = with_provider(&p, 2);
+    harness_idle(&h);
+    ck_assert_int_eq(p.calls, 1);
+    ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
+    ck_assert_int_eq(bcda_token_request_answer(p.asked, sandbox_bearer_token(h.sb), -1), 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_eq(p.calls, 1);
+    sandbox_expire_tokens(h.sb); /* a 401 asks it again */
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_idle(&h);
+    ck_assert_int_eq(p.calls, 2);
+    bcda_token_request_fail(p.asked);
+    harness_run(&h);
+    (void)harness_check_failed(r, BCDA_ERR_AUTH);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(provider_fails)
+{
+    static const enum how how[] = {FAILS, EMPTY, SPACE};
+    static const int codes[] = {BCDA_ERR_AUTH, BCDA_ERR_TOKEN, BCDA_ERR_TOKEN};
+    struct provider p = {0};
+    struct run *r;
+
+    p.how = how[_i];
+    r = with_provider(&p, 2);
+    harness_run(&h);
+    (void)harness_check_failed(r, codes[_i]);
+    ck_assert_int_eq(p.calls, 1);
+    ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* The session, or only the job, goes before the answer comes. */
+START_TEST(provider_outlives)
+{
+    struct provider p = {0};
+    struct run *r;
+
+    p.how = NEVER;
+    r = with_provider(&p, 2);
+    harness_idle(&h);
+    ck_assert_ptr_nonnull(p.asked);
+    if (_i >= 2) {
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        harness_run(&h);
+        (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
+    } else {
+        harness_end(&h);
+    }
+    if (_i % 2)
+        bcda_token_request_fail(p.asked);
+    else
+        ck_assert_int_eq(bcda_token_request_answer(p.asked, "token", 5), 0);
+    if (_i >= 2)
+        harness_idle(&h);
+    harness_close(&h);
+    ck_assert_int_eq(p.destroyed, 1);
+}
+END_TEST
+
+/* ---- where requests may go ---- */
+
+static void refused_url(const char *fhir, const char *token, int allow, int code, const char *names)
+{
+    bcda_session *s = NULL;
+    bcda_config *c;
+
+    ck_assert_int_eq(bcda_config_new(&c), 0);
+    ck_assert_int_eq(bcda_config_set_fhir_url(c, fhir), 0);
+    ck_assert_int_eq(bcda_config_set_token_url(c, token), 0);
+    ck_assert_int_eq(bcda_config_set_client_credentials(c, "id", "secret"), 0);
+    ck_assert_int_eq(bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, allow), 0);
+    ck_assert_int_eq(bcda_session_new(&s, c), code);
+    ck_assert_ptr_null(s);
+    ck_assert_int_eq(bcda_error_code(bcda_config_error(c)), code);
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(bcda_config_error(c)), names));
+    bcda_config_free(c);
+}
+
+START_TEST(http_refused)
+{
+    char url[100];
+
+    refused_url("http://sandbox.bcda.cms.gov/api/v1", NULL, 0, BCDA_ERR_INSECURE_URL,
+                "https://sandbox.bcda.cms.gov/api/v1");
+    refused_url("http://sandbox.bcda.cms.gov/api/v1", NULL, 1, BCDA_ERR_INSECURE_URL,
+                "https://sandbox.bcda.cms.gov/api/v1");
+    refused_url("http://127.0.0.1.example.com/", NULL, 1, BCDA_ERR_INSECURE_URL, "https://127");
+    refused_url("http://localhost:3000/api/v1", NULL, 0, BCDA_ERR_INSECURE_URL,
+                "https://localhost:3000/api/v1");
+    refused_url("https://localhost/", "http://sandbox.bcda.cms.gov/auth/token", 1,
+                BCDA_ERR_INSECURE_URL, "https://sandbox.bcda.cms.gov/auth/token");
+    harness_open(&h, NULL);
+    snprintf(url, sizeof url, "http%s/api/v1", sandbox_origin(h.sb) + 5);
+    refused_url(url, NULL, 0, BCDA_ERR_INSECURE_URL, sandbox_origin(h.sb));
+    ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(http_loopback)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = _i ? "current" : "2019-04";
+    harness_open_http(&h, &o);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1), 0);
+    harness_session(&h);
+    if (_i)
+        harness_export(&h, BCDA_LEVEL_GROUP, NULL);
+    else
+        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    harness_check_export(r);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(location_http)
+{
+    struct run *r = spoiled(_i ? "current" : "2019-04", "location-http");
+
+    harness_check_export(r);
+    ck_assert_int_eq(strncmp(bcda_job_url(r->job), "https://", 8), 0);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(other_origin_gets_no_token)
+{
+    struct run *r = spoiled(_i ? "current" : "2019-04", "output-other-origin");
+    const bcda_error *e = harness_check_failed(r, BCDA_ERR_AUTH);
+
+    ck_assert_uint_eq(sandbox_count(h.sb, "elsewhere"), 0);
+    ck_assert_uint_gt(sandbox_count(h.sb, "data"), 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "401"), sandbox_count(h.sb, "data"));
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1);
+    ck_assert_str_ne(bcda_error_file(e), "");
+    harness_close(&h);
+}
+END_TEST
+
+static int port_of(const char *origin)
+{
+    return atoi(strrchr(origin, ':') + 1);
+}
+
+START_TEST(transport)
+{
+    static const int codes[] = {BCDA_ERR_TLS_VERIFY, BCDA_ERR_TLS_VERIFY, BCDA_ERR_CONNECT,
+                                BCDA_ERR_TLS};
+    struct sandbox *other = NULL;
+    struct sandbox_options o = {0};
+    char url[100];
+    struct run *r;
+
+    harness_open(&h, NULL);
+    harness_config(&h, 1);
+    if (_i == 0) { /* an authority that is not its */
+        ck_assert_int_eq(bcda_config_set_ca_file(h.config, NULL), 0);
+    } else if (_i == 1) { /* a name that is not its */
+        snprintf(url, sizeof url, "https://127.0.0.2:%d/api/v1", port_of(sandbox_origin(h.sb)));
+        ck_assert_int_eq(bcda_config_set_fhir_url(h.config, url), 0);
+    } else if (_i == 2) { /* nobody there */
+        ck_assert_int_eq(bcda_config_set_fhir_url(h.config, "https://localhost:1/api/v1"), 0);
+    } else { /* no TLS there */
+        ck_assert_int_eq(sandbox_start(&o, &other), 0);
+        snprintf(url, sizeof url, "https://localhost:%d/api/v1", port_of(sandbox_origin(other)));
+        ck_assert_int_eq(bcda_config_set_fhir_url(h.config, url), 0);
+    }
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    if (_i == 1 && r->result == BCDA_ERR_CONNECT) /* the sandbox listens on 127.0.0.1 alone */
+        (void)harness_check_failed(r, BCDA_ERR_CONNECT);
+    else
+        (void)harness_check_failed(r, codes[_i]);
+    harness_close(&h);
+    sandbox_stop(other);
+}
+END_TEST
+
+/* ---- waiting and trying again ---- */
+
+static int64_t running_at;
+
+static int note_running(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_STATE && r->states[r->state_count - 1] == BCDA_JOB_RUNNING)
+        running_at = r->h->now;
+    return BCDA_CONTINUE;
+}
+
+struct wait_case {
+    const char *fault;
+    int64_t at_least, at_most; /* until the job is accepted, beyond that of a job without fault */
+    const char *counted;
+    unsigned count;
+};
+
+static const struct wait_case waits[] = {
+    {"kickoff-429:120", 120000, 120000, "kickoff", 2},
+    {"kickoff-429:0", 500, 1000, "kickoff", 2},
+    {"kickoff-429:100000", 600000, 600000, "kickoff", 2}, /* BCDA_OPT_RETRY_AFTER_MAX_MS */
+    {"token-429:45", 45000, 45000, "token", 2},
+    {"token-500-once", 500, 1000, "token", 2},
+    {"kickoff-500-once", 500, 1000, "kickoff", 2},
+    {"kickoff-429:30*3", 90000, 90000, "kickoff", 4},
+};
+
+START_TEST(waits_before_running)
+{
+    const struct wait_case *w = &waits[_i];
+    int64_t start;
+    struct run *r;
+
+    current(NULL, 1);
+    fault(w->fault);
+    start = h.now;
+    r = harness_start_hook(&h, DOOR_RESOURCE, note_running, NULL);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_ge(running_at - start, w->at_least);
+    ck_assert_int_le(running_at - start, w->at_most);
+    ck_assert_uint_eq(sandbox_count(h.sb, w->counted), w->count);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), w->count - 1);
+    harness_close(&h);
+}
+END_TEST
+
+static const struct wait_case polls[] = {
+    {NULL, 1000, 10000, "status", 3},
+    {"status-429:77", 77000, 90000, "status", 4},
+    {"status-503:33", 33000, 45000, "status", 4},
+    {"status-500-once", 1500, 11000, "status", 4},
+};
+
+START_TEST(waits_while_running)
+{
+    const struct wait_case *w = &polls[_i];
+    struct run *r;
+
+    current(NULL, 1);
+    if (w->fault)
+        fault(w->fault);
+    r = harness_start_hook(&h, DOOR_RESOURCE, note_running, NULL);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_ge(h.now - running_at, w->at_least);
+    ck_assert_int_le(h.now - running_at, w->at_most);
+    ck_assert_uint_eq(sandbox_count(h.sb, w->counted), w->count);
+    harness_close(&h);
+}
+END_TEST
+
+/* What ends a job, and as what. */
+struct end_case {
+    const char *era, *fault;
+    int code, status;
+    int retryable;
+};
+
+static const struct end_case ends[] = {
+    {"current", "kickoff-no-location", BCDA_ERR_NO_LOCATION, 202, 0},
+    {"2019-04", "kickoff-no-location", BCDA_ERR_NO_LOCATION, 202, 0},
+    {"current", "kickoff-html", BCDA_ERR_STATUS, 200, 0},
+    {"current", "kickoff-429:1", 0, 0, 0},
+    {"current", "kickoff-429:1*100", BCDA_ERR_TOO_MANY, 429, 1},
+    {"2019-04", "status-500", BCDA_ERR_JOB_FAILED, 500, -1},
+    {"current", "status-500", BCDA_ERR_JOB_FAILED, 500, -1},
+    {"2018-12", "job-failed", BCDA_ERR_JOB_FAILED, 500, 0},
+    {"2019-04", "job-failed", BCDA_ERR_JOB_FAILED, 500, 0},
+    {"2021", "job-failed", BCDA_ERR_JOB_FAILED, 500, 0},
+    {"current", "job-failed", BCDA_ERR_JOB_FAILED, 500, 0},
+    {"2019-04", "job-expired", BCDA_ERR_GONE, 410, 0},
+    {"2021", "job-expired", BCDA_ERR_GONE, 410, 0},
+    {"current", "job-expired", BCDA_ERR_NOT_FOUND, 404, 0},
+    {"2021", "job-cancelled", BCDA_ERR_JOB_CANCELLED, 404, 0},
+    {"current", "job-cancelled", BCDA_ERR_JOB_CANCELLED, 404, 0},
+    {"current", "token-html", BCDA_ERR_NOT_JSON, 0, 0},
+    {"current", "token-no-token", BCDA_ERR_TOKEN, 0, 0},
+    {"current", "token-500-once*100", BCDA_ERR_SERVER, 500, 1},
+    {"current", "reset", BCDA_ERR_TRANSFER, 0, 1},
+    {"current", "reset*3", 0, 0, 0},
+    {"2019-04", "reset*3", 0, 0, 0},
+    {"current", "data-404", BCDA_ERR_NOT_FOUND, 404, -1},
+    {"current", "data-404-once", 0, 0, 0},
+    {"2019-04", "data-404-once", 0, 0, 0},
+    {"current", "data-503-once", 0, 0, 0},
+    {"current", "data-html", BCDA_ERR_NOT_JSON, -1, 0},
+    {"current", "redirect:https://example.com/", BCDA_ERR_REDIRECT, 302, 0},
+    {"current", "expires-not-date", 0, 0, 0},
+    {"current", "upper-names", 0, 0, 0},
+    {"2019-04", "upper-names", 0, 0, 0},
+    {"2019-04", "no-range", 0, 0, 0},
+};
+
+START_TEST(ending)
+{
+    const struct end_case *c = &ends[_i];
+    struct run *r = spoiled(c->era, c->fault);
+    const bcda_error *e;
+
+    if (!c->code) {
+        harness_check_export(r);
+    } else {
+        e = harness_check_failed(r, c->code);
+        if (c->status >= 0)
+            ck_assert_int_eq(bcda_error_http_status(e), c->status);
+        if (c->retryable >= 0)
+            ck_assert_int_eq(bcda_error_is_retryable(e), c->retryable);
+    }
+    harness_close(&h);
+}
+END_TEST
+
+/* The tries of a request end, and the last Retry-After is told. */
+START_TEST(too_many)
+{
+    const bcda_error *e;
+    struct run *r;
+
+    harness_open(&h, NULL);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_ATTEMPTS, 3), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fault("kickoff-429:7*100");
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    e = harness_check_failed(r, BCDA_ERR_TOO_MANY);
+    ck_assert_int_eq(bcda_error_retry_after_ms(e), 7000);
+    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 3);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(wrong_credentials)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = _i ? "current" : "2019-04";
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    ck_assert_int_eq(
+        bcda_config_set_client_credentials(h.config, sandbox_client_id(h.sb), "not the secret"), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    ck_assert_int_eq(bcda_error_http_status(harness_check_failed(r, BCDA_ERR_AUTH)), 401);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1); /* not tried again */
+    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- what is asked for ---- */
+
+START_TEST(server_refuses)
+{
+    const bcda_error *e;
+    struct run *r;
+
+    current(NULL, 2);
+    harness_export(&h, BCDA_LEVEL_PATIENT, "Observation", NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    e = harness_check_failed(r, BCDA_ERR_BAD_REQUEST);
+    ck_assert_int_eq(bcda_error_http_status(e), 400);
+    ck_assert_ptr_nonnull(strstr(bcda_error_server_text(e), "Observation"));
+    harness_export(&h, BCDA_LEVEL_SYSTEM, NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    (void)harness_check_failed(r, BCDA_ERR_NOT_FOUND);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(since_and_filter)
+{
+    struct run *r;
+
+    current(NULL, 3);
+    harness_export(&h, BCDA_LEVEL_GROUP, EOB, NULL);
+    ck_assert_int_eq(bcda_export_set_group(h.x, "runout"), 0);
+    ck_assert_int_eq(bcda_export_set_since(h.x, "2020-02-13T08:00:00.000-05:00"), 0);
+    ck_assert_int_eq(
+        bcda_export_add_type_filter(h.x, "ExplanationOfBenefit?service-date=ge2024-01-01"), 0);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    harness_check_export(r);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(not_started)
+{
+    bcda_handlers *handlers;
+    bcda_job *job = NULL;
+    struct run *r;
+
+    current(NULL, 1);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, NULL);
+    ck_assert_int_eq(bcda_job_start(h.session, h.x, NULL, &job), BCDA_ERR_CONFIG);
+    harness_check_error(&h, bcda_session_error(h.session));
+    ck_assert_int_eq(bcda_job_start(h.session, NULL, NULL, &job), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_start(NULL, h.x, NULL, &job), BCDA_ERR_INVALID);
+    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
+    r = NULL;
+    ck_assert_int_eq(
+        bcda_handlers_on_resource(handlers, (bcda_resource_cb)(void (*)(void))abort, r, NULL), 0);
+    ck_assert_int_eq(
+        bcda_handlers_on_batch(handlers, (bcda_batch_cb)(void (*)(void))abort, r, NULL), 0);
+    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, &job), BCDA_ERR_INVALID);
+    bcda_handlers_free(handlers);
+    ck_assert_ptr_null(job);
+    ck_assert_int_eq(harness_turn(&h), 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* The progress in its forms. */
+static char progress_seen[128];
+static int percent_seen;
+
+static int see_progress(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_PROGRESS && bcda_job_state(r->job) == BCDA_JOB_RUNNING) {
+        snprintf(progress_seen, sizeof progress_seen, "%s", bcda_job_progress_text(r->job));
+        percent_seen = bcda_job_progress_percent(r->job);
+    }
+    return BCDA_CONTINUE;
+}
+
+START_TEST(progress)
+{
+    static const char *const texts[] = {"In Progress (37%)", "Pending", "In Progress", "70%",
+                                        "In Progress, 101% or so"};
+    static const int percents[] = {37, -1, -1, 70, 100};
+    char spec[80];
+    struct run *r;
+
+    current(NULL, 1);
+    snprintf(spec, sizeof spec, "progress:%s", texts[_i]);
+    fault(spec);
+    progress_seen[0] = '\0';
+    r = harness_start_hook(&h, DOOR_RESOURCE, see_progress, NULL);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_str_eq(progress_seen, texts[_i]);
+    ck_assert_int_eq(percent_seen, percents[_i]);
+    ck_assert_int_gt(r->progress, 0);
+    harness_close(&h);
+}
+END_TEST
+
+static Suite *export_suite(void)
+{
+    Suite *s = suite_create("export");
+    TCase *t = tcase_create("eras");
+
+    tcase_add_loop_test(t, era, 0, CASES * 3);
+    tcase_add_loop_test(t, run_door, 0, CASES);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("data");
+    tcase_add_loop_test(t, fields, 0, 4);
+    tcase_add_loop_test(t, parallel, 0, 9);
+    tcase_add_test(t, several_jobs);
+    tcase_add_loop_test(t, zero_resources, 0, 2);
+    tcase_add_loop_test(t, empty_manifest_race, 0, 2);
+    tcase_add_test(t, empty_manifest);
+    tcase_add_loop_test(t, error_file, 0, 5);
+    tcase_add_test(t, warnings_file);
+    tcase_add_test(t, error_file_pulled);
+    tcase_add_test(t, pull_without_handlers);
+    tcase_add_loop_test(t, progress, 0, 5);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("later");
+    tcase_add_loop_test(t, save_and_restore, 0, 3);
+    tcase_add_test(t, attach);
+    tcase_add_test(t, attach_refused);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("requests");
+    tcase_add_loop_test(t, one_off_requests, 0, 3);
+    tcase_add_loop_test(t, request_cancelled, 0, 2);
+    tcase_add_test(t, request_fails);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("tokens");
+    tcase_add_test(t, token_without_end);
+    tcase_add_loop_test(t, token_renewed, 0, 2);
+    tcase_add_loop_test(t, refused_once, 0, 6);
+    tcase_add_loop_test(t, refused_twice, 0, 3);
+    tcase_add_test(t, one_renewal_for_all);
+    tcase_add_loop_test(t, bearer_token, 0, 2);
+    tcase_add_loop_test(t, provider_at_once, 0, 2);
+    tcase_add_test(t, provider_later);
+    tcase_add_loop_test(t, provider_fails, 0, 3);
+    tcase_add_loop_test(t, provider_outlives, 0, 4);
+    tcase_add_loop_test(t, wrong_credentials, 0, 2);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("origins");
+    tcase_add_test(t, http_refused);
+    tcase_add_loop_test(t, http_loopback, 0, 2);
+    tcase_add_loop_test(t, location_http, 0, 2);
+    tcase_add_loop_test(t, other_origin_gets_no_token, 0, 2);
+    tcase_add_loop_test(t, transport, 0, 4);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("waiting");
+    tcase_add_loop_test(t, waits_before_running, 0, sizeof waits / sizeof *waits);
+    tcase_add_loop_test(t, waits_while_running, 0, sizeof polls / sizeof *polls);
+    tcase_add_loop_test(t, ending, 0, sizeof ends / sizeof *ends);
+    tcase_add_test(t, too_many);
+    tcase_add_test(t, server_refuses);
+    tcase_add_test(t, since_and_filter);
+    tcase_add_test(t, not_started);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int main(void)
+{
+    return harness_main(export_suite());
+}

@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""bcda-export as people call it: what it leaves, what it ends with, and what it says.
+
+test_program.py BCDA_EXPORT BCDA_SANDBOX ...
+"""
+import glob
+import http.server
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+
+import programs
+
+report = programs.Report()
+check = report.check
+EOB = "ExplanationOfBenefit"
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def listing(folder):
+    """Everything in it, hidden names too; nothing where it does not exist."""
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def plain(sandbox):
+    """The bare resources that the sandbox made for its files, in any order."""
+    found = []
+    for path in glob.glob(os.path.join(sandbox.state, "s", "**", "*.plain"), recursive=True):
+        for line in read(path).split(b"\n")[:-1]:
+            if line.startswith(b'{"fullUrl"'):
+                line = line[line.index(b',"resource":') + 12:-1]
+            found.append(line)
+    return sorted(found)
+
+
+def resources(folder, types="*"):
+    found = []
+    for path in glob.glob(os.path.join(folder, types + "-[0-9]*.ndjson")):
+        found += read(path).split(b"\n")[:-1]
+    return sorted(found)
+
+
+def check_modes(folder):
+    for name in listing(folder):
+        mode = stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode)
+        check(mode == 0o600, name, oct(mode))
+
+
+def secrets(sandbox):
+    e = sandbox.env
+    found = [read(e["BCDA_CLIENT_SECRET_FILE"]).strip()]
+    found.append(read(e["BCDA_PRIVATE_KEY"]).split(b"\n")[1])
+    return found
+
+
+def check_silent_on_secrets(sandbox, done):
+    for said in (done.stderr, done.stdout):
+        for secret in secrets(sandbox):
+            check(secret not in said, "a secret is said")
+        check(b"Bearer" not in said and b"eyJ" not in said, "a token is said")
+
+
+def complete():
+    for era, level in (("2019-04", "resource"), ("current", "patient")):
+        with programs.Sandbox("--era", era, "--keep-plain", "--polls", "1") as s:
+            out = os.path.join(s.state, "out")
+            done = programs.export(s, "--level", level, "--type", EOB, "--out", out)
+            check(done.returncode == 0, era, done.returncode, done.stderr)
+            check(listing(out) == [EOB + "-0001.ndjson"], era, listing(out))
+            check(resources(out) == plain(s) and len(plain(s)) == 50, era, "resources differ")
+            check_modes(out)
+            check_silent_on_secrets(s, done)
+            check(b"\x1b" not in done.stderr and b"\r" not in done.stderr, "no terminal, yet a bar")
+            check(done.stdout == b"", done.stdout)
+            lines = done.stderr.decode().splitlines()
+            check(lines and re.search(r"\b50\b", done.stderr.decode()), "no counts", lines)
+
+            # again: what is there stays as it is
+            before = read(os.path.join(out, EOB + "-0001.ndjson"))
+            inode = os.stat(os.path.join(out, EOB + "-0001.ndjson")).st_ino
+            done = programs.export(s, "--level", level, "--type", EOB, "--out", out, "--quiet")
+            check(done.returncode == 0, era, done.returncode, done.stderr)
+            check(done.stderr == b"", "not quiet", done.stderr)
+            check(len(listing(out)) == 2, listing(out))
+            check(read(os.path.join(out, EOB + "-0001.ndjson")) == before, "overwritten")
+            check(os.stat(os.path.join(out, EOB + "-0001.ndjson")).st_ino == inode, "replaced")
+
+            # to standard output
+            done = programs.export(s, "--level", level, "--type", EOB, "--out", "-")
+            check(done.returncode == 0, era, done.returncode, done.stderr)
+            check(sorted(done.stdout.split(b"\n")[:-1]) == sorted(before.split(b"\n")[:-1]), era,
+                  "standard output differs")
+
+
+def usage():
+    for options in ([], ["--no-such-option"], ["--url", "https://localhost/"], ["--level", "x"],
+                    ["--url", "https://localhost/", "--client-id", "x"], ["surplus"],
+                    ["--url"], ["--url", "https://h/", "--set", "nonsense=1", "--client-id", "i",
+                                "--client-secret-file", __file__]):
+        done = subprocess.run([programs.EXPORT] + options, capture_output=True,
+                              timeout=programs.LIMIT)
+        check(done.returncode == 2, options, done.returncode, done.stderr)
+        check(done.stderr, options, "nothing is said")
+    for option in ("--help", "--version"):
+        done = subprocess.run([programs.EXPORT, option], capture_output=True,
+                              timeout=programs.LIMIT)
+        check(done.returncode == 0 and done.stdout, option, done.returncode)
+
+
+# What the server breaks, and what bcda-export ends with.
+FAILURES = [
+    ("2019-04", "data-flip:-1", 1), ("2019-04", "data-short:100000", 1),
+    ("2019-04", "wrong-key", 1), ("2019-04", "wrong-label", 1), ("2019-04", "job-failed", 1),
+    ("2019-04", "cut-line", 1), ("2019-04", "kickoff-no-location", 1),
+    ("current", "data-short:500", 1), ("current", "manifest-not-json", 1),
+    ("current", "token-html", 1), ("current", "kickoff-html", 1),
+    ("current", "bad-json", 3), ("2019-04", "bad-utf8", 3),
+    ("current", "error-file", 3), ("2019-04", "error-file", 3),
+]
+
+
+def failures():
+    for era, fault, code in FAILURES:
+        name = f"{era} with {fault}"
+        level = "resource" if era == "2019-04" else "patient"
+        with programs.Sandbox("--era", era, "--polls", "1", "--fault", fault) as s:
+            out = os.path.join(s.state, "out")
+            done = programs.export(s, "--level", level, "--type", EOB, "--out", out)
+            check(done.returncode == code, name, done.returncode, done.stderr)
+            check(done.stderr.startswith(b"bcda-export: ") or b"\nbcda-export: " in done.stderr
+                  or code == 3, name, done.stderr)
+            check_silent_on_secrets(s, done)
+            check(b"resourceType" not in done.stderr and b"MBI" not in done.stderr, name,
+                  "patient data is said", done.stderr)
+            left = [EOB + "-0001.ndjson"] if code == 3 else []
+            left += ["OperationOutcome-0001.ndjson"] if fault == "error-file" else []
+            check(listing(out) == left, name, listing(out))
+
+
+def wrong_secret():
+    with programs.Sandbox("--era", "current") as s:
+        wrong = os.path.join(s.state, "wrong")
+        with open(wrong, "w", encoding="ascii") as f:
+            f.write("not-the-secret\n")
+        arguments = s.arguments()
+        arguments[arguments.index("--client-secret-file") + 1] = wrong
+        out = os.path.join(s.state, "out")
+        done = subprocess.run([programs.EXPORT, *arguments, "--out", out], capture_output=True,
+                              timeout=programs.LIMIT)
+        check(done.returncode == 1, done.returncode, done.stderr)
+        check(b"401" in done.stderr and b"not-the-secret" not in done.stderr, done.stderr)
+        check(listing(out) == [], listing(out))
+
+
+def metadata():
+    with programs.Sandbox("--era", "current", "--api-version", "2") as s:
+        done = programs.export(s, "--metadata")
+        check(done.returncode == 0 and b"4.0.1" in done.stdout + done.stderr, done.returncode,
+              done.stdout, done.stderr)
+
+
+# ---- a server that means harm ----
+
+HOSTILE = ["../../escaped", "/tmp/escaped", "..", ".", "", "a/b", "Patient\u0000x", "Pat ient",
+           "-rf", "P" * 300, "Patient\n"]
+
+
+class Hostile(http.server.BaseHTTPRequestHandler):
+    kind = ""
+
+    def answer(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        origin = "http://localhost:%d" % self.server.server_address[1]
+        if "$export" in self.path:
+            self.answer(202, Content_Location=origin + "/api/v1/jobs/1")
+        elif "/jobs/" in self.path:
+            item = {"type": self.kind, "url": origin + "/data/1/..%2f..%2fescaped"}
+            self.answer(200, json.dumps({
+                "transactionTime": "2020-01-01T00:00:00Z", "request": origin,
+                "requiresAccessToken": True, "output": [item], "error": []}).encode())
+        else:
+            self.answer(200, b'{"resourceType":"Patient","id":"1"}\n')
+
+    def log_message(self, *_):
+        pass
+
+
+def hostile():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory(prefix="bcda-test-") as work:
+        token = os.path.join(work, "token")
+        with open(token, "w", encoding="ascii") as f:
+            f.write("a-token")
+        for kind in HOSTILE:
+            Hostile.kind = kind
+            deep = os.path.join(work, "a", "b", "out")
+            os.makedirs(os.path.dirname(deep), exist_ok=True)
+            done = subprocess.run(
+                [programs.EXPORT, "--url", "http://localhost:%d/api/v1" % server.server_address[1],
+                 "--bearer-token-file", token, "--allow-http-loopback", "--level", "patient",
+                 "--out", deep], capture_output=True, timeout=programs.LIMIT)
+            check(done.returncode != 0 or listing(deep) == ["Patient-0001.ndjson"], kind,
+                  done.returncode, done.stderr)
+            found = [p for p in glob.glob(os.path.join(work, "**"), recursive=True, include_hidden=True)
+                     if os.path.isfile(p) and p != token]
+            check(done.returncode == 0 or not found, kind, found)
+            check(not glob.glob("/tmp/escaped*"), kind, "it got out")
+            check(b"a-token" not in done.stderr, kind, "the token is said")
+    server.shutdown()
+    server.server_close()
+
+
+# ---- cut off in the middle ----
+
+def resume(sign, era, level):
+    """Killed while some files are complete and others not; then gone on with, once or more."""
+    name = f"{sign.name} in {era}"
+    with programs.Sandbox("--era", era, "--polls", "1", "--files", "6", "--keep-plain",
+                          "--patients", "12", "--fault", "slow:150000") as s:
+        out, state = os.path.join(s.state, "out"), os.path.join(s.state, "state")
+        command = [programs.EXPORT, *s.arguments(), "--level", level, "--type", EOB, "--out", out,
+                   "--resume", state, "--set", "parallel=2"]
+        cut = 0
+        for rounds in range(20):
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            before = len(glob.glob(os.path.join(out, EOB + "-*.ndjson")))
+            until = time.monotonic() + programs.LIMIT
+            # The first two runs end as soon as another file is complete.
+            while rounds < 2 and process.poll() is None and time.monotonic() < until:
+                if len(glob.glob(os.path.join(out, EOB + "-*.ndjson"))) > before:
+                    process.send_signal(sign)
+                    cut += 1
+                    break
+                with open(f"/proc/{process.pid}/cmdline", "rb") as f:
+                    line = f.read()
+                check(not any(secret in line for secret in secrets(s)), "a secret among arguments")
+                time.sleep(0.01)
+            _, said = process.communicate(timeout=programs.LIMIT)
+            if process.returncode == 0:
+                break
+            check(process.returncode in (-sign, 1, 128 + sign), name, process.returncode, said)
+        check(process.returncode == 0, name, process.returncode, said)
+        check(cut > 0, name, "it was never cut off")
+        check(len(plain(s)) == 60, name, len(plain(s)))
+        check(resources(out) == plain(s), name, "not each resource exactly once", len(resources(out)))
+        check(len(listing(out)) == 6, name, listing(out))
+        check(not os.path.exists(state), name, "the state is left")
+        check_modes(out)
+
+
+def interrupted_without_state():
+    """Ctrl-C leaves no half file."""
+    with programs.Sandbox("--era", "2019-04", "--polls", "1", "--fault", "slow:50000") as s:
+        out = os.path.join(s.state, "out")
+        process = subprocess.Popen([programs.EXPORT, *s.arguments(), "--level", "resource", "--type",
+                                    EOB, "--out", out], stderr=subprocess.PIPE)
+        until = time.monotonic() + programs.LIMIT
+        while not listing(out) and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        check(any(n.endswith(".part") for n in listing(out)), "no temporary name", listing(out))
+        check_modes(out)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=programs.LIMIT)
+        check(process.returncode != 0, process.returncode)
+        check(listing(out) == [], "left behind", listing(out))
+
+
+def main():
+    usage()
+    complete()
+    failures()
+    wrong_secret()
+    metadata()
+    hostile()
+    interrupted_without_state()
+    resume(signal.SIGKILL, "2019-04", "resource")
+    resume(signal.SIGINT, "2019-04", "resource")
+    resume(signal.SIGKILL, "current", "patient")
+    report.finish()
+
+
+main()

@@ -1,0 +1,1216 @@
+/* What callbacks may say and do, and what holds for a session in a process that is not its own:
+ * pauses, cancelling, freeing from anywhere, threads, signals, fork, and doing nothing while idle.
+ */
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/auth.h"
+
+static struct harness h;
+
+#define EOB "ExplanationOfBenefit"
+
+static void fault(const char *spec)
+{
+    ck_assert_msg(sandbox_set_fault(h.sb, spec) == 0, "%s", sandbox_last_error());
+}
+
+static struct sandbox_options options;
+
+/* Era A, one encrypted file of 50 lines and some 400 kB, in two batches. */
+static void begin(void)
+{
+    memset(&options, 0, sizeof options);
+    options.era = "2019-04";
+    harness_setup(&h, &options, 1);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+}
+
+/* Error files, warnings, a bad line: something for every callback. */
+static void begin_rich(void)
+{
+    memset(&options, 0, sizeof options);
+    options.era = "current";
+    harness_open(&h, &options);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_BAD_LINES_MAX, -1), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, "Patient", "Coverage", NULL);
+    fault("error-file");
+    fault("bad-json@Patient");
+}
+
+static const char *const names[AT_COUNT] = {"on_state",        "on_file",     "on_file",
+                                            "on_resource",     "on_batch",    "on_bad_line",
+                                            "on_server_issue", "on_progress", "on_done"};
+
+/* ---- what a callback says ---- */
+
+struct saying {
+    enum where where;
+    int answer, after; /* from the after-th call on */
+    int calls;
+};
+
+static int say(struct run *r, enum where where, void *object)
+{
+    struct saying *s = r->arg;
+
+    (void)object;
+    if (where != s->where || s->calls++ < s->after)
+        return BCDA_CONTINUE;
+    if (where != AT_STATE && where != AT_END) /* which go on to be told how it ended */
+        ck_assert_int_eq(s->calls, s->after + 1);
+    return s->answer;
+}
+
+static enum door door_for(enum where where)
+{
+    return where == AT_BATCH ? DOOR_BATCH : DOOR_RESOURCE;
+}
+
+static int may_pause(enum where where)
+{
+    return where == AT_RESOURCE || where == AT_BATCH;
+}
+
+START_TEST(answers)
+{
+    static const int given[] = {BCDA_STOP, 7, -1, BCDA_PAUSE};
+    struct saying s = {0};
+    const bcda_error *e;
+    struct run *r;
+
+    s.where = (enum where)(_i / 4);
+    s.answer = given[_i % 4];
+    if (s.answer == BCDA_PAUSE && may_pause(s.where))
+        return;
+    begin_rich();
+    r = harness_start_hook(&h, door_for(s.where), say, &s);
+    harness_run(&h);
+    ck_assert_int_ge(s.calls, 1);
+    e = harness_check_failed(r, s.answer == BCDA_STOP ? BCDA_ERR_STOPPED : BCDA_ERR_CALLBACK);
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), names[s.where]));
+    ck_assert_int_eq(r->states[r->state_count - 1], BCDA_JOB_FAILED);
+    harness_close(&h);
+}
+END_TEST
+
+/* The last state is told too late to stop anything. */
+START_TEST(stop_at_the_end)
+{
+    struct saying s = {0};
+    struct run *r;
+
+    s.where = AT_STATE;
+    s.after = 3;
+    begin();
+    r = harness_start_hook(&h, DOOR_RESOURCE, say, &s);
+    harness_run(&h);
+    harness_check_export(r);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- pauses ---- */
+
+struct pausing {
+    int every; /* pauses before each n-th resource or batch */
+    int calls, pauses;
+    int64_t number; /* the line that was refused */
+    const char *id;
+    char kept[80];
+    int consumed; /* of a batch: how many are said to be done with before; -1 = not said */
+    size_t left;
+    int resume_inside;
+};
+
+static int pause_resource(struct run *r, enum where where, void *object)
+{
+    struct pausing *p = r->arg;
+
+    if (where != AT_RESOURCE)
+        return BCDA_CONTINUE;
+    if (p->number) { /* this one again */
+        ck_assert_int_eq(bcda_resource_line_number(object), p->number);
+        ck_assert_str_eq(bcda_resource_id(object), p->kept);
+        p->number = 0;
+        return BCDA_CONTINUE;
+    }
+    if (++p->calls % p->every)
+        return BCDA_CONTINUE;
+    p->number = bcda_resource_line_number(object);
+    snprintf(p->kept, sizeof p->kept, "%s", bcda_resource_id(object));
+    p->pauses++;
+    return BCDA_PAUSE;
+}
+
+static void resume_until_done(struct run *r, struct pausing *p)
+{
+    int rounds = 0;
+
+    while (!r->done) {
+        size_t before;
+        int seen;
+
+        harness_idle(&h);
+        if (r->done)
+            break;
+        ck_assert_int_ne(p->pauses, 0);
+        before = r->count;
+        seen = p->pauses;
+        if (rounds % 8 == 0)
+            harness_advance(&h, 10000);
+        ck_assert_uint_eq(r->count, before); /* nothing while it is paused */
+        ck_assert_int_eq(p->pauses, seen);
+        ck_assert_int_eq(bcda_job_resume(r->job), 0);
+        ck_assert_uint_eq(r->count, before);
+        ck_assert_int_lt(rounds++, 1000);
+    }
+}
+
+START_TEST(pause_and_again)
+{
+    struct pausing p = {0};
+    struct run *r;
+
+    begin();
+    p.every = _i ? 7 : 1;
+    r = harness_start_hook(&h, DOOR_RESOURCE, pause_resource, &p);
+    resume_until_done(r, &p);
+    harness_check_export(r);
+    ck_assert_uint_eq(r->count, 50);
+    ck_assert_int_eq(p.pauses, _i ? 7 : 50);
+    harness_close(&h);
+}
+END_TEST
+
+static int pause_batch(struct run *r, enum where where, void *object)
+{
+    struct pausing *p = r->arg;
+    size_t i;
+
+    if (where != AT_BATCH)
+        return BCDA_CONTINUE;
+    if (p->number) {
+        ck_assert_int_eq((int64_t)bcda_batch_line_numbers(object)[0], p->number);
+        ck_assert_uint_eq(bcda_batch_count(object), p->left);
+        p->number = 0;
+        if (p->consumed < 0 || p->left <= 3)
+            return BCDA_CONTINUE;
+    }
+    p->pauses++;
+    ck_assert_int_eq(bcda_batch_set_consumed(object, bcda_batch_count(object) + 1),
+                     BCDA_ERR_INVALID);
+    i = p->consumed < 0 ? 0 : (size_t)p->consumed;
+    if (i > bcda_batch_count(object))
+        i = bcda_batch_count(object);
+    p->left = bcda_batch_count(object) - i;
+    p->number = (int64_t)bcda_batch_line_numbers(object)[0] + (int64_t)i;
+    if (p->consumed >= 0) {
+        ck_assert_int_eq(bcda_batch_set_consumed(object, i), 0);
+        p->calls += (int)i;
+    }
+    return BCDA_PAUSE;
+}
+
+START_TEST(pause_batches)
+{
+    struct pausing p = {0};
+    struct run *r;
+
+    begin();
+    p.consumed = _i == 0 ? -1 : _i == 1 ? 0 : 3;
+    if (_i == 1)
+        p.consumed = -1; /* said, as 0 of them, is the same as not said */
+    r = harness_start_hook(&h, DOOR_BATCH, pause_batch, &p);
+    resume_until_done(r, &p);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_int_eq(bcda_job_resources(r->job), 50);
+    ck_assert_uint_eq(r->count + (size_t)p.calls, 50);
+    if (_i < 2)
+        harness_check_export(r);
+    ck_assert_int_gt(p.pauses, _i == 2 ? 9 : 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* All of a batch is said to be consumed, and then a pause. */
+static int consume_all(struct run *r, enum where where, void *object)
+{
+    struct pausing *p = r->arg;
+
+    if (where != AT_BATCH)
+        return BCDA_CONTINUE;
+    p->calls += (int)bcda_batch_count(object);
+    p->pauses++;
+    ck_assert_int_eq(bcda_batch_set_consumed(object, bcda_batch_count(object)), 0);
+    return BCDA_PAUSE;
+}
+
+START_TEST(consumed_whole)
+{
+    struct pausing p = {0};
+    struct run *r;
+
+    begin();
+    r = harness_start_hook(&h, DOOR_BATCH, consume_all, &p);
+    resume_until_done(r, &p);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_int_eq(p.calls, 50);
+    ck_assert_int_eq(bcda_job_resources(r->job), 50);
+    harness_close(&h);
+}
+END_TEST
+
+/* From outside, in each state. */
+START_TEST(pause_outside)
+{
+    enum door door = (enum door)(_i % 3);
+    size_t before;
+    struct run *r;
+
+    begin();
+    r = harness_start(&h, door);
+    if (_i / 3 > 0)
+        harness_until_state(&h, r, _i / 3);
+    ck_assert_int_eq(bcda_job_pause(r->job), 0);
+    before = r->count;
+    harness_idle(&h);
+    harness_advance(&h, 60000);
+    ck_assert_uint_eq(r->count, before);
+    ck_assert_int_eq(r->done, 0);
+    ck_assert_int_eq(bcda_job_state(r->job), BCDA_JOB_DOWNLOADING);
+    h.inside = 1;
+    ck_assert_int_eq(bcda_session_run(h.session, -1), 0); /* all that is left is paused */
+    h.inside = 0;
+    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_eq(bcda_job_pause(r->job), 0); /* too late for anything */
+    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    harness_close(&h);
+}
+END_TEST
+
+static int pause_first(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_RESOURCE && r->count == 1 && !*(int *)r->arg) {
+        *(int *)r->arg = 1;
+        return BCDA_PAUSE;
+    }
+    return BCDA_CONTINUE;
+}
+
+/* For long, with a file that is larger than everything that may wait in between: the server is
+ * not found too slow, the ring is full, and what is received stays where it is. */
+START_TEST(pause_long)
+{
+    struct sandbox_options o = {0};
+    int64_t received;
+    int paused = 0;
+    struct run *r;
+
+    o.era = "2019-04";
+    o.file_bytes = 24 * 1024 * 1024;
+    harness_setup(&h, &o, 1);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    r = harness_start_hook(&h, DOOR_RESOURCE, pause_first, &paused);
+    while (!paused)
+        ck_assert_int_eq(harness_turn(&h), 1);
+    harness_drain(&h);
+    received = bcda_job_bytes_received(r->job);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 1);
+    ck_assert_int_lt(received, 1024 * 1024);
+    harness_advance(&h, 30 * 60000);
+    ck_assert_int_eq(bcda_job_bytes_received(r->job), received);
+    ck_assert_uint_eq(r->count, 1);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 1);
+    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_gt(bcda_job_bytes(r->job), 24 * 1024 * 1024);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- cancel and free, from anywhere ---- */
+
+enum act { CANCEL, FREE, UNREF, CANCEL_AND_FREE, ACTS };
+
+struct acting {
+    enum act act;
+    enum where where;
+    int acted;
+};
+
+static int act(struct run *r, enum where where, void *object)
+{
+    struct acting *a = r->arg;
+    bcda_batch *batch;
+    bcda_job *job;
+
+    (void)object;
+    if (where != a->where || a->acted)
+        return BCDA_CONTINUE;
+    a->acted = 1;
+    /* What may not be called in here, and what may. */
+    ck_assert_int_eq(bcda_session_run(h.session, 0), BCDA_ERR_REENTRANT);
+    ck_assert_int_eq(bcda_session_step(h.session), BCDA_ERR_REENTRANT);
+    ck_assert_int_eq(bcda_job_next(r->job, &batch), where == AT_RESOURCE || r->door != DOOR_PULL
+                                                        ? BCDA_ERR_STATE
+                                                        : BCDA_ERR_REENTRANT);
+    if (bcda_session_fd(h.session) != BCDA_ERR_UNSUPPORTED)
+        ck_assert_int_ge(bcda_session_fd(h.session), 0);
+    ck_assert_int_eq(bcda_session_wakeup(h.session), 0);
+    if (a->act == CANCEL || a->act == CANCEL_AND_FREE)
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    if (a->act == FREE || a->act == CANCEL_AND_FREE) {
+        bcda_session_free(h.session);
+        ck_assert_int_eq(bcda_job_start(h.session, h.x, NULL, &job), BCDA_ERR_STATE);
+        ck_assert_int_eq(bcda_session_step(h.session), BCDA_ERR_STATE);
+        bcda_session_free(h.session);
+    }
+    if (a->act == UNREF) {
+        bcda_job_unref(r->job);
+        r->job = NULL;
+    }
+    return BCDA_CONTINUE;
+}
+
+static void turn_until_done(struct run *r, const struct acting *a)
+{
+    bcda_session *s = h.session;
+    int rc = 1;
+
+    while (!r->done) {
+        if (a->act == FREE || a->act == CANCEL_AND_FREE) {
+            /* The session may go within any step: nothing else of it is touched. */
+            h.inside = 1;
+            h.now += a->acted ? 0 : 200;
+            rc = bcda_session_step(s);
+            h.inside = 0;
+            ck_assert_int_ge(rc, 0);
+            if (!rc)
+                usleep(500);
+        } else {
+            (void)harness_turn(&h);
+        }
+    }
+    if (a->act == FREE || a->act == CANCEL_AND_FREE)
+        h.session = NULL;
+}
+
+START_TEST(acts)
+{
+    struct acting a = {0};
+    struct run *r;
+
+    a.act = (enum act)(_i % ACTS);
+    a.where = (enum where)(_i / ACTS);
+    begin_rich();
+    if (a.where == AT_PROGRESS)
+        fault("progress:half");
+    r = harness_start_hook(&h, door_for(a.where), act, &a);
+    turn_until_done(r, &a);
+    ck_assert_int_eq(a.acted, 1);
+    if (a.act == UNREF || a.where == AT_DONE)
+        ck_assert_int_eq(r->result, 0);
+    else
+        ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
+    if (r->job) {
+        ck_assert_int_eq(bcda_job_result(r->job), r->result);
+        if (bcda_job_error(r->job))
+            harness_check_error(&h, bcda_job_error(r->job));
+    }
+    harness_close(&h);
+}
+END_TEST
+
+/* From outside: before the first step, in each state, and in the middle of the data. */
+START_TEST(cancel_outside)
+{
+    int when = _i / 3;
+    struct run *r;
+
+    begin();
+    if (when == 4)
+        fault("slow:400000");
+    r = harness_start(&h, (enum door)(_i % 3));
+    if (when == 4)
+        harness_until_count(&h, r, 1);
+    else if (when > 0)
+        harness_until_state(&h, r, when);
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_int_eq(r->done, 0);
+    harness_run(&h);
+    (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 0);
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    harness_run(&h);
+    if (when == 0)
+        ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(free_outside)
+{
+    int when = _i / 3;
+    struct run *r[2];
+    int i;
+
+    begin();
+    if (when == 4)
+        fault("slow:400000");
+    for (i = 0; i < 2; i++)
+        r[i] = harness_start(&h, (enum door)(_i % 3));
+    if (when == 4)
+        harness_until_count(&h, r[0], 1);
+    else if (when > 0)
+        harness_until_state(&h, r[0], when);
+    h.inside = 1;
+    bcda_session_free(h.session);
+    h.inside = 0;
+    h.session = NULL;
+    for (i = 0; i < 2; i++) {
+        (void)harness_check_failed(r[i], BCDA_ERR_CANCELLED);
+        ck_assert_int_eq(bcda_job_cancel(r[i]->job), 0); /* of a job without a session */
+        ck_assert_int_eq(bcda_job_resume(r[i]->job), 0);
+    }
+    harness_close(&h);
+}
+END_TEST
+
+/* A job that nobody holds goes on. */
+START_TEST(unref_at_once)
+{
+    struct run *r;
+
+    begin();
+    r = harness_start(&h, DOOR_RESOURCE);
+    bcda_job_unref(r->job);
+    r->job = NULL;
+    while (!r->done)
+        ck_assert_int_eq(harness_turn(&h), 1);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(r->count, 50);
+    harness_close(&h);
+}
+END_TEST
+
+static struct run *second;
+
+static int start_next(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == *(enum where *)r->arg && !second)
+        second = harness_start(&h, DOOR_BATCH);
+    return BCDA_CONTINUE;
+}
+
+/* A new job out of a callback: nothing of it runs in there. */
+START_TEST(start_inside)
+{
+    enum where where = _i == 0 ? AT_DONE : _i == 1 ? AT_STATE : AT_RESOURCE;
+    struct run *r;
+
+    second = NULL;
+    begin();
+    r = harness_start_hook(&h, DOOR_RESOURCE, start_next, &where);
+    harness_run(&h);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(r->count, 50);
+    ck_assert_ptr_nonnull(second);
+    ck_assert_int_eq(second->done, 1);
+    ck_assert_int_eq(second->result, 0);
+    ck_assert_uint_eq(second->count, 50);
+    harness_close(&h);
+}
+END_TEST
+
+/* Files, batches and errors outlive all. */
+START_TEST(outlive)
+{
+    const bcda_file *f;
+    bcda_error *e;
+    bcda_job *job;
+    struct run *r;
+    size_t i, total = 0;
+    bcda_batch *held[8];
+    size_t held_count;
+
+    begin();
+    fault("data-flip:-1");
+    r = harness_start(&h, (enum door)(_i ? DOOR_PULL : DOOR_BATCH));
+    r->hold = 1;
+    harness_run(&h);
+    (void)harness_check_failed(r, BCDA_ERR_TAG);
+    job = bcda_job_ref(r->job);
+    e = bcda_error_ref(bcda_job_error(job));
+    held_count = r->batch_count;
+    ck_assert_uint_gt(held_count, 1);
+    ck_assert_uint_le(held_count, 8);
+    for (i = 0; i < held_count; i++)
+        held[i] = bcda_batch_ref(r->batches[i]);
+    harness_end(&h);
+
+    f = bcda_job_file(job, 0);
+    ck_assert_int_eq(bcda_error_code(bcda_file_error(f)), BCDA_ERR_TAG);
+    ck_assert_int_eq(bcda_job_result(job), BCDA_ERR_TAG);
+    ck_assert_ptr_eq(bcda_batch_file(held[0]), f);
+    bcda_job_unref(job);
+    ck_assert_int_eq(bcda_error_code(e), BCDA_ERR_TAG);
+    ck_assert_str_eq(bcda_error_file(e), bcda_file_name(bcda_batch_file(held[0])));
+    bcda_error_unref(e);
+    for (i = 0; i < held_count; i++) {
+        size_t k, len;
+
+        total += bcda_batch_count(held[i]);
+        for (k = 0; k < bcda_batch_count(held[i]); k++)
+            ck_assert_int_eq(bcda_resource_json(bcda_batch_resource(held[i], k), &len)[0], '{');
+        bcda_batch_unref(held[i]);
+    }
+    ck_assert_uint_gt(total, 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- userdata ---- */
+
+static int destroyed;
+
+static void count_destroy(void *userdata)
+{
+    ck_assert_ptr_eq(userdata, &destroyed);
+    destroyed++;
+}
+
+static void never(void)
+{
+    ck_abort_msg("a callback that nobody calls");
+}
+
+START_TEST(registrations)
+{
+    bcda_handlers *handlers;
+    bcda_config *c;
+
+    destroyed = 0;
+    ck_assert_int_eq(bcda_handlers_on_done(NULL, (bcda_done_cb)never, &destroyed, count_destroy),
+                     BCDA_ERR_INVALID);
+    ck_assert_int_eq(destroyed, 0);
+    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
+    ck_assert_int_eq(
+        bcda_handlers_on_done(handlers, (bcda_done_cb)never, &destroyed, count_destroy), 0);
+    ck_assert_int_eq(destroyed, 0);
+    ck_assert_int_eq(/* replaced */
+                     bcda_handlers_on_done(handlers, (bcda_done_cb)never, &destroyed,
+                                           count_destroy),
+                     0);
+    ck_assert_int_eq(destroyed, 1);
+    ck_assert_int_eq(bcda_handlers_on_done(handlers, NULL, NULL, NULL), 0); /* taken back */
+    ck_assert_int_eq(destroyed, 2);
+    ck_assert_int_eq(
+        bcda_handlers_on_state(handlers, (bcda_state_cb)never, &destroyed, count_destroy), 0);
+    bcda_handlers_free(handlers);
+    ck_assert_int_eq(destroyed, 3);
+
+    ck_assert_int_eq(bcda_config_new(&c), 0);
+    ck_assert_int_eq(bcda_config_set_log(c, 99, (bcda_log_cb)never, &destroyed, count_destroy),
+                     BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_config_set_token_provider(c, NULL, &destroyed, count_destroy),
+                     BCDA_ERR_INVALID);
+    ck_assert_int_eq(destroyed, 3);
+    ck_assert_int_eq(
+        bcda_config_set_token_provider(c, (bcda_token_provider_cb)never, &destroyed, count_destroy),
+        0);
+    ck_assert_int_eq(bcda_config_set_bearer_token(c, "x"), 0); /* in its place */
+    ck_assert_int_eq(destroyed, 4);
+    bcda_config_free(c);
+    ck_assert_int_eq(destroyed, 4);
+}
+END_TEST
+
+/* Handlers that serve two jobs: once, when the last of all goes. */
+static void count_done(bcda_job *job, int result, void *userdata)
+{
+    (void)job;
+    (void)result;
+    (void)userdata;
+    ck_assert_int_eq(destroyed, 0);
+}
+
+START_TEST(registrations_shared)
+{
+    bcda_handlers *handlers;
+
+    begin();
+    destroyed = 0;
+    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
+    ck_assert_int_eq(bcda_handlers_on_done(handlers, count_done, &destroyed, count_destroy), 0);
+    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, NULL), 0);
+    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, NULL), 0);
+    ck_assert_int_eq(bcda_job_start(h.session, NULL, handlers, NULL), BCDA_ERR_INVALID);
+    bcda_handlers_free(handlers);
+    ck_assert_int_eq(destroyed, 0);
+    h.inside = 1;
+    bcda_session_free(h.session);
+    h.inside = 0;
+    h.session = NULL;
+    ck_assert_int_eq(destroyed, 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- threads and signals ---- */
+
+struct worker {
+    struct harness h;
+    const char *era;
+    size_t count;
+    int result;
+    pthread_t thread;
+};
+
+static int count_one(bcda_job *job, const bcda_resource *resource, void *userdata)
+{
+    size_t len;
+
+    (void)job;
+    ((struct worker *)userdata)->count += bcda_resource_json(resource, &len)[0] == '{';
+    return BCDA_CONTINUE;
+}
+
+/* On the real clock, so with a first poll after a second. */
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    bcda_handlers *handlers;
+    bcda_session *s = NULL;
+    bcda_export *x;
+    bcda_config *c;
+    bcda_job *job;
+    int rc = bcda_config_new(&c), i;
+
+    rc |= bcda_config_set_fhir_url(c, sandbox_fhir_url(h.sb, 1));
+    rc |= bcda_config_set_bearer_token(c, sandbox_bearer_token(h.sb));
+    rc |= bcda_config_set_ca_file(c, sandbox_ca_file(h.sb));
+    rc |= bcda_config_add_private_key_file(c, sandbox_private_key_file(h.sb), NULL);
+    rc |= bcda_handlers_new(&handlers);
+    rc |= bcda_handlers_on_resource(handlers, count_one, w, NULL);
+    rc |= bcda_export_new(&x, BCDA_LEVEL_RESOURCE);
+    rc |= bcda_export_add_type(x, EOB);
+    rc |= bcda_session_new(&s, c);
+    for (i = 0; !rc && i < 1; i++) {
+        rc |= bcda_job_start(s, x, handlers, &job);
+        rc |= bcda_session_run(s, -1);
+        rc |= bcda_job_result(job);
+        bcda_job_unref(job);
+    }
+    w->result = rc;
+    bcda_session_free(s);
+    bcda_export_free(x);
+    bcda_handlers_free(handlers);
+    bcda_config_free(c);
+    return NULL;
+}
+
+START_TEST(two_threads)
+{
+    struct worker w[2];
+    int i;
+
+    memset(&options, 0, sizeof options);
+    options.era = "2019-04";
+    options.no_polls = 1;
+    harness_open(&h, &options);
+    ck_assert_int_eq(bcda_global_init(0), 0);
+    memset(w, 0, sizeof w);
+    for (i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
+    for (i = 0; i < 2; i++) {
+        ck_assert_int_eq(pthread_join(w[i].thread, NULL), 0);
+        ck_assert_int_eq(w[i].result, 0);
+        ck_assert_uint_eq(w[i].count, 50);
+    }
+    bcda_global_cleanup();
+    harness_close(&h);
+}
+END_TEST
+
+static void *wake(void *arg)
+{
+    ck_assert_int_eq(bcda_session_wakeup(arg), 0);
+    return NULL;
+}
+
+/* Before run, and while it waits: no wake-up is lost, and each is told once. */
+START_TEST(wakeup_thread)
+{
+    pthread_t thread;
+    int i;
+
+    begin();
+    fault("kickoff-429:600");
+    (void)harness_start(&h, DOOR_RESOURCE);
+    while (sandbox_count(h.sb, "kickoff") < 1 || harness_stat(&h, BCDA_STAT_TRANSFERS))
+        (void)harness_turn(&h);
+    harness_drain(&h); /* now it waits for ten minutes */
+    for (i = 0; i < 20; i++) {
+        ck_assert_int_eq(pthread_create(&thread, NULL, wake, h.session), 0);
+        if (i % 2)
+            ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_assert_int_eq(bcda_session_run(h.session, -1), BCDA_ERR_INTERRUPTED);
+        if (i % 2 == 0)
+            ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_assert_int_eq(bcda_session_run(h.session, 0), BCDA_ERR_TIMEOUT);
+    }
+    harness_run(&h);
+    harness_close(&h);
+}
+END_TEST
+
+static bcda_session *to_wake;
+static volatile sig_atomic_t signals;
+
+static void on_signal(int number)
+{
+    (void)number;
+    signals++;
+    if (to_wake)
+        bcda_session_wakeup(to_wake);
+}
+
+static void *send_signals(void *arg)
+{
+    while (!signals) { /* one may come before poll() */
+        pthread_kill(*(pthread_t *)arg, SIGUSR1);
+        usleep(2000);
+    }
+    return NULL;
+}
+
+/* A signal ends a run, with a wake-up in its handler or without. */
+START_TEST(signal_interrupts)
+{
+    struct sigaction action;
+    pthread_t thread, self = pthread_self();
+    int rc;
+
+    begin();
+    fault("kickoff-429:600");
+    (void)harness_start(&h, DOOR_RESOURCE);
+    while (sandbox_count(h.sb, "kickoff") < 1 || harness_stat(&h, BCDA_STAT_TRANSFERS))
+        (void)harness_turn(&h);
+    harness_drain(&h);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    to_wake = _i ? h.session : NULL;
+    signals = 0;
+    if (_i) { /* with a wake-up nothing is lost: one signal is enough, before or in poll() */
+        ck_assert_int_eq(raise(SIGUSR1), 0);
+        rc = bcda_session_run(h.session, -1);
+    } else {
+        ck_assert_int_eq(pthread_create(&thread, NULL, send_signals, &self), 0);
+        do
+            rc = bcda_session_run(h.session, 20);
+        while (rc == BCDA_ERR_TIMEOUT && !signals);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_assert(rc == BCDA_ERR_INTERRUPTED || rc == BCDA_ERR_TIMEOUT);
+        rc = BCDA_ERR_INTERRUPTED;
+    }
+    ck_assert_int_eq(rc, BCDA_ERR_INTERRUPTED);
+    ck_assert_int_eq(bcda_session_run(h.session, 0), BCDA_ERR_TIMEOUT);
+    harness_run(&h);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- fork ---- */
+
+static int no_callbacks(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    (void)where;
+    if (getpid() != *(pid_t *)r->arg)
+        _exit(77);
+    return BCDA_CONTINUE;
+}
+
+static int in_child(struct run *r)
+{
+    bcda_session *s = h.session;
+    bcda_batch *batch;
+    bcda_job *job;
+
+    if (bcda_session_run(s, 0) != BCDA_ERR_FORKED || bcda_session_step(s) != BCDA_ERR_FORKED ||
+        bcda_session_fd(s) != BCDA_ERR_FORKED)
+        return 2;
+    if (bcda_job_start(s, h.x, NULL, &job) != BCDA_ERR_FORKED ||
+        bcda_job_attach(s, "https://localhost/", NULL, NULL, &job) != BCDA_ERR_FORKED ||
+        bcda_request_start(s, BCDA_REQUEST_VERSION, NULL, NULL, NULL, NULL) != BCDA_ERR_FORKED)
+        return 3;
+    if (bcda_job_cancel(r->job) != BCDA_ERR_FORKED || bcda_job_pause(r->job) != BCDA_ERR_FORKED ||
+        bcda_job_resume(r->job) != BCDA_ERR_FORKED ||
+        bcda_job_next(r->job, &batch) != BCDA_ERR_FORKED)
+        return 4;
+    if (bcda_job_state(r->job) < BCDA_JOB_STARTING || bcda_session_wakeup(s) < 0)
+        return 5;
+    bcda_session_free(s);
+    bcda_job_unref(r->job);
+    return 0;
+}
+
+/* In the middle of the data: the child is turned away, frees, and the parent's transfer goes on. */
+START_TEST(fork_child)
+{
+    pid_t self = getpid(), child;
+    int status;
+    struct run *r;
+
+    begin();
+    if (_i)
+        fault("slow:1500000");
+    r = harness_start_hook(&h, DOOR_RESOURCE, no_callbacks, &self);
+    if (_i)
+        harness_until_count(&h, r, 1);
+    else
+        harness_until_state(&h, r, BCDA_JOB_RUNNING);
+    if (_i)
+        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 1);
+    fflush(NULL);
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        _exit(in_child(r));
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with %d", status);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- time ---- */
+
+START_TEST(job_timeout)
+{
+    const bcda_error *e;
+    int64_t start;
+    struct run *r;
+
+    memset(&options, 0, sizeof options);
+    options.polls = 100000;
+    harness_open(&h, &options);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_JOB_TIMEOUT_MS, 90000), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    start = h.now;
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    e = harness_check_failed(r, BCDA_ERR_JOB_TIMEOUT);
+    ck_assert_int_eq(h.now - start, 90000);
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "bcda_job_attach"));
+    harness_close(&h);
+}
+END_TEST
+
+/* A server that stops in the middle of a file. */
+START_TEST(stall)
+{
+    int64_t start;
+    struct run *r;
+
+    begin();
+    fault("stall");
+    h.jump_open = 1;
+    start = h.now;
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    ck_assert_int_ge(h.now - start, 60000);
+    ck_assert_str_eq(bcda_error_file(harness_check_failed(r, BCDA_ERR_STALLED)),
+                     bcda_file_name(bcda_job_file(r->job, 0)));
+    harness_close(&h);
+}
+END_TEST
+
+/* A socket that connects, by the kernel's grace, and never answers. */
+static int listen_deaf(char *url, size_t size)
+{
+    struct sockaddr_in a = {0};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    ck_assert_int_eq(listen(fd, 8), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    snprintf(url, size, "https://127.0.0.1:%d/api/v1", ntohs(a.sin_port));
+    return fd;
+}
+
+/* Nobody accepts: the port is there, but the handshake never comes. */
+START_TEST(connect_timeout)
+{
+    int64_t start;
+    struct run *r;
+    char url[80];
+    int fd = listen_deaf(url, sizeof url);
+
+    memset(&options, 0, sizeof options);
+    harness_open(&h, &options);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_fhir_url(h.config, url), 0);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_ATTEMPTS, 2), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    h.jump_open = 1;
+    start = h.now;
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    (void)harness_check_failed(r, BCDA_ERR_CONNECT_TIMEOUT);
+    ck_assert_int_ge(h.now - start, 2 * 30000);
+    ck_assert_int_le(h.now - start, 2 * 30000 + 1000);
+    harness_close(&h);
+    close(fd);
+}
+END_TEST
+
+/* The given time of a run is kept to, whatever there is to do. */
+static void start_another(bcda_job *job, int result, void *userdata)
+{
+    bcda_handlers *handlers = userdata;
+    bcda_job *next;
+
+    (void)job;
+    (void)result;
+    if (bcda_job_start(h.session, h.x, handlers, &next) == 0) {
+        ck_assert_int_eq(bcda_job_cancel(next), 0);
+        bcda_job_unref(next);
+    }
+}
+
+START_TEST(run_is_bounded)
+{
+    bcda_handlers *handlers;
+    int rc;
+
+    begin();
+    ck_assert_int_eq(bcda_session_run(h.session, -2), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_session_run(NULL, 0), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
+    ck_assert_int_eq(bcda_handlers_on_done(handlers, start_another, handlers, NULL), 0);
+    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, NULL), 0);
+    start_another(NULL, 0, handlers); /* one ends and begins in every step, for ever */
+    rc = bcda_session_run(h.session, 30);
+    ck_assert_int_eq(rc, BCDA_ERR_TIMEOUT);
+    h.inside = 1;
+    bcda_session_free(h.session);
+    h.inside = 0;
+    h.session = NULL;
+    bcda_handlers_free(handlers);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- doing nothing ---- */
+
+static int is_readable(int fd)
+{
+    struct pollfd p = {0};
+
+    p.fd = fd;
+    p.events = POLLIN;
+    return poll(&p, 1, 0) > 0;
+}
+
+/* The descriptor never changes; it is readable exactly when a step does something. On the real
+ * clock, so that a timer of the system does not run ahead of ours. */
+START_TEST(descriptor)
+{
+    struct bcda__clock real = bcda__clock_system();
+    unsigned readable = 0;
+    struct run *r;
+    int fd;
+
+    memset(&options, 0, sizeof options);
+    options.era = _i ? "current" : "2019-04";
+    options.no_polls = 1;
+    harness_open(&h, &options);
+    harness_config(&h, 1);
+    h.config->clock = real;
+    harness_session(&h);
+    harness_export(&h, _i ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fd = bcda_session_fd(h.session);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(is_readable(fd), 0); /* nothing is to be done yet */
+    r = harness_start(&h, DOOR_RESOURCE);
+    ck_assert_int_eq(is_readable(fd), 1);
+    while (!r->done) {
+        struct pollfd p = {0};
+        int rc;
+
+        p.fd = fd;
+        p.events = POLLIN;
+        ck_assert_int_eq(poll(&p, 1, 60000), 1); /* never waits for what does not come */
+        readable++;
+        h.inside = 1;
+        rc = bcda_session_step(h.session);
+        h.inside = 0;
+        ck_assert_int_eq(rc, 1);
+        ck_assert_int_eq(bcda_session_fd(h.session), fd);
+    }
+    harness_check_export(r);
+    ck_assert_uint_lt(readable, 2000);
+    ck_assert_int_eq(is_readable(fd), 0);
+    ck_assert_int_eq(bcda_session_step(h.session), 0);
+    ck_assert_int_eq(bcda_session_step(h.session), 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* A job that waits for an hour wakes nobody before. */
+START_TEST(idle_hour)
+{
+    unsigned worked;
+    struct run *r;
+
+    memset(&options, 0, sizeof options);
+    harness_open(&h, &options);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_RETRY_AFTER_MAX_MS, 3600000), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fault("status-503:3600");
+    r = harness_start(&h, DOOR_RESOURCE);
+    while (sandbox_count(h.sb, "status") < 1 || harness_stat(&h, BCDA_STAT_TRANSFERS))
+        ck_assert_int_eq(harness_turn(&h), 1);
+    harness_advance(&h, 200); /* on_progress, which comes at most so late */
+    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), 3600000 - 200);
+    worked = h.worked;
+    harness_advance(&h, 3600000 - 201);
+    ck_assert_uint_eq(h.worked, worked);
+    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), 1);
+    ck_assert_uint_eq(sandbox_count(h.sb, "status"), 1);
+    harness_run(&h);
+    harness_check_export(r);
+    harness_close(&h);
+}
+END_TEST
+
+/* Without a job there is no timer at all. */
+START_TEST(idle_session)
+{
+    begin();
+    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), -1);
+    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 0);
+    ck_assert_int_eq(bcda_session_run(h.session, -1), 0);
+    (void)harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), -1);
+    harness_drain(&h);
+    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 0);
+    ck_assert_int_eq(bcda_session_wakeup(h.session), 0);
+    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 1);
+    ck_assert_int_eq(bcda_session_step(h.session), 1);
+    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* Descriptors and memory stay level over many jobs; the harness counts at the end of each session.
+ */
+START_TEST(no_leak)
+{
+    int i;
+
+    memset(&options, 0, sizeof options);
+    options.era = "current";
+    options.allow_duplicates = 1;
+    harness_open(&h, &options);
+    for (i = 0; i < 5; i++) {
+        harness_config(&h, 1);
+        harness_session(&h);
+        harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+        (void)harness_start(&h, (enum door)(i % 3));
+        if (i < 3)
+            harness_run(&h);
+        else
+            harness_until_state(&h, h.runs, i - 1);
+        harness_end(&h);
+    }
+    harness_close(&h);
+}
+END_TEST
+
+static Suite *rules_suite(void)
+{
+    Suite *s = suite_create("rules");
+    TCase *t = tcase_create("answers");
+
+    tcase_add_loop_test(t, answers, 0, AT_DONE * 4);
+    tcase_add_test(t, stop_at_the_end);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("pauses");
+    tcase_add_loop_test(t, pause_and_again, 0, 2);
+    tcase_add_loop_test(t, pause_batches, 0, 3);
+    tcase_add_test(t, consumed_whole);
+    tcase_add_loop_test(t, pause_outside, 0, 12);
+    tcase_add_test(t, pause_long);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("ends");
+    tcase_add_loop_test(t, acts, 0, AT_COUNT * ACTS);
+    tcase_add_loop_test(t, cancel_outside, 0, 15);
+    tcase_add_loop_test(t, free_outside, 0, 15);
+    tcase_add_test(t, unref_at_once);
+    tcase_add_loop_test(t, start_inside, 0, 3);
+    tcase_add_loop_test(t, outlive, 0, 2);
+    tcase_add_test(t, registrations);
+    tcase_add_test(t, registrations_shared);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("process");
+    tcase_add_test(t, two_threads);
+    tcase_add_test(t, wakeup_thread);
+    tcase_add_loop_test(t, signal_interrupts, 0, 2);
+    tcase_add_loop_test(t, fork_child, 0, 2);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("time");
+    tcase_add_test(t, job_timeout);
+    tcase_add_test(t, stall);
+    tcase_add_test(t, connect_timeout);
+    tcase_add_test(t, run_is_bounded);
+    tcase_add_loop_test(t, descriptor, 0, 2);
+    tcase_add_test(t, idle_hour);
+    tcase_add_test(t, idle_session);
+    tcase_add_test(t, no_leak);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int main(void)
+{
+    return harness_main(rules_suite());
+}

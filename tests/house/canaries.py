@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""A check that has never failed proves nothing: each is run on a copy of the tree with a fault in
+it, and must find it. (That each finds nothing in the tree as it is, is a test of its own.)"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.path.dirname(os.path.dirname(HERE))
+
+
+def add(path, text):
+    def change(root):
+        with open(os.path.join(root, path), "a", encoding="utf-8") as f:
+            f.write(text)
+    return change
+
+
+def swap(path, old, new):
+    def change(root):
+        full = os.path.join(root, path)
+        with open(full, encoding="utf-8") as f:
+            text = f.read()
+        assert old in text, (path, old)
+        with open(full, "w", encoding="utf-8") as f:
+            f.write(text.replace(old, new, 1))
+    return change
+
+
+EXPORT = "include/bcda/export.h"
+NEW = "BCDA_API int bcda_export_new(bcda_export **out, int level);"
+FAULTS = [
+    ("floors.py", add("lib/base/buf.c", '#include "codec/json.h"\n'), "look up"),
+    ("floors.py", add("lib/codec/json.c", "#include <zlib.h>\n"), "only lib/codec/inflate.c"),
+    ("floors.py", swap("lib/codec/inflate.c", "#include <zlib.h>", ""), "does not include zlib.h"),
+    ("floors.py", add("lib/client/config.c", "#include <sys/epoll.h>\n"), "belongs to"),
+    ("headers.py", swap(EXPORT, NEW, NEW.replace("int level", "long level")), "long"),
+    ("headers.py", swap(EXPORT, NEW, NEW.replace("int level", "bcda_job job")), "no type"),
+    ("headers.py", swap(EXPORT, NEW, NEW.replace("int level", "...")), "no type"),
+    ("headers.py", swap(EXPORT, NEW, "struct bcda_pair { int a; int b; };" + NEW), "neither"),
+    ("headers.py", swap(EXPORT, NEW, "enum bcda_level { BCDA_A };" + NEW), "enum"),
+    ("headers.py", swap(EXPORT, "#include <bcda/types.h>", ""), "c99"),
+    ("headers.py", swap(EXPORT, "#include <bcda/types.h>",
+                        "#include <bcda/types.h>\n#include <stdio.h>"), "includes <stdio.h>"),
+    ("headers.py", swap(EXPORT, NEW, NEW.replace("level)", "class)")), "c++11"),
+    ("headers.py", swap("README.md", "bcda_job_result(job)", "bcda_job_outcome(job)"), "its program"),
+    ("symbols.py", swap("lib/libbcda.map", "    bcda_free;\n", ""), "bcda_free is missing"),
+    ("symbols.py", swap("lib/libbcda.map", "bcda_free;", "bcda_free; \n    bcda_old;"), "bcda_old"),
+    ("symbols.py", swap(EXPORT, NEW, NEW + "\nBCDA_API int bcda_export_more(void);"), "missing"),
+    ("banned.py", add("lib/base/buf.c", "void x(char *a) { sprintf(a, \"\"); }\n"), "sprintf"),
+    ("banned.py", add("lib/base/buf.c", "void x(void) { free(malloc(1)); }\n"), "malloc"),
+    ("banned.py", add("lib/base/buf.c", "static void (*f)(void *) = free;\n"), "free"),
+    ("banned.py", add("lib/base/buf.c", "void x(void) { puts(getenv(\"A\")); }\n"), "getenv"),
+    ("banned.py", add("lib/base/buf.c", "void x(int a) { assert(a++); }\n"), "side effect"),
+    ("format.sh", add("lib/base/buf.c", "void   x( void );\n"), "clang-format"),
+    ("docs.py", swap(EXPORT, NEW, "\n" + NEW), "no comment"),
+    ("docs.py", swap(EXPORT, "bcda-api 2", "bcda-api 99.1"), "99.1"),
+    ("docs.py", swap("doc/guide/errors.md", "| `BCDA_ERR_TAG` | -305 |", "| `BCDA_ERR_TAG` | 1 |"),
+     "BCDA_ERR_TAG"),
+    ("paths.py", add("README.md", "see /wo" + "rk/main\n"), "machine"),
+    ("paths.py", add("README.md", "from pypi" + ".org\n"), "registry"),
+]
+
+
+# symbols.py on a library: what to add to its code, its soname, and what is to be found ("ok": nothing).
+TOYS = [
+    ("", "libbcda.so.0", "symbols: ok"),
+    ("", "libbcda.so.0.1", "its soname"),
+    ("void bcda_extra(void); void bcda_extra(void) {}", "libbcda.so.0", "exported, not declared"),
+    ("int bcda_data = 1;", "libbcda.so.0", "functions only"),
+    ("#include <stdlib.h>\nvoid bcda_extra(void); void bcda_extra(void) { exit(1); }",
+     "libbcda.so.0", "needs exit"),
+    (None, "libbcda.so.0", "declared, not exported"),
+]
+
+
+def toy(root, number, extra, soname):
+    """A library of empty functions, without the first one where `extra` is None."""
+    with open(os.path.join(root, "lib", "libbcda.map"), encoding="utf-8") as f:
+        names = re.findall(r"^\s*(bcda_\w+);", f.read(), flags=re.M)
+    source = os.path.join(root, f"toy{number}.c")
+    library = os.path.join(root, f"toy{number}.so")
+    with open(source, "w", encoding="utf-8") as f:
+        f.writelines(f"void {name}(void);\nvoid {name}(void) {{}}\n"
+                     for name in names[extra is None:])
+        f.write((extra or "") + "\n")
+    subprocess.run(["cc", "-shared", "-fPIC", f"-Wl,-soname,{soname}", "-o", library, source],
+                   check=True)
+    return library
+
+
+def copy(to):
+    for name in ("include", "lib", "examples", "doc", "tests", "README.md", ".clang-format"):
+        source = os.path.join(ROOT, name)
+        if os.path.isdir(source):
+            shutil.copytree(source, os.path.join(to, name),
+                            ignore=shutil.ignore_patterns("__pycache__", "data", "corpus*"))
+        elif os.path.exists(source):
+            shutil.copy(source, to)
+
+
+def run(check, root, *more):
+    command = ["sh" if check.endswith(".sh") else sys.executable, os.path.join(HERE, check), root,
+               *more]
+    done = subprocess.run(command, text=True, capture_output=True,
+                          env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    return done.returncode, done.stdout + done.stderr
+
+
+def main():
+    results = []
+
+    def tell(good, what, output):
+        results.append(good)
+        print(f"{'ok' if good else 'not ok'} {len(results)} - {what}")
+        if not good:
+            print("\n".join("# " + line for line in output.splitlines()[-20:]))
+
+    print(f"1..{len(FAULTS) + len(TOYS)}")
+    with tempfile.TemporaryDirectory() as folder:
+        clean = os.path.join(folder, "clean")
+        os.mkdir(clean)
+        copy(clean)
+        for number, (check, change, words) in enumerate(FAULTS):
+            root = os.path.join(folder, str(number))
+            shutil.copytree(clean, root)
+            change(root)
+            status, output = run(check, root)
+            tell(status == 1 and words in output, f"{check} finds: {words}", output)
+            shutil.rmtree(root)
+        os.mkdir(os.path.join(clean, "bcda"))
+        with open(os.path.join(clean, "include", "bcda", "version.h.in"), encoding="utf-8") as f:
+            version = re.sub(r"@\w+@", "0", f.read())
+        with open(os.path.join(clean, "bcda", "version.h"), "w", encoding="utf-8") as f:
+            f.write(version)
+        for number, (extra, soname, words) in enumerate(TOYS):
+            library = toy(clean, number, extra, soname)
+            status, output = run("symbols.py", clean, library, clean, "cc", "release")
+            tell(words in output, f"symbols.py on a library finds: {words}", output)
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,482 @@
+/* What each status means to each request (bcda-api 3.3, 4, 5.1, 6.1, 8.2). */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/answer.h"
+
+#define LEN(a) (sizeof(a) / sizeof(a)[0])
+
+typedef enum bcda__verdict (*judge_fn)(const struct bcda__answer *, struct bcda_error *);
+
+static const judge_fn judges[] = {bcda__answer_token, bcda__answer_kickoff, bcda__answer_status,
+                                  bcda__answer_file, bcda__answer_plain};
+
+static struct bcda_error err;
+
+static struct bcda__answer answer(int status, const char *body)
+{
+    return (struct bcda__answer){
+        .status = status,
+        .content_type = "",
+        .content_location = "https://sandbox.bcda.cms.gov/api/v1/jobs/42",
+        .location = "",
+        .retry_after = "",
+        .x_progress = "",
+        .date = "",
+        .body = body,
+        .body_len = body ? strlen(body) : 0,
+    };
+}
+
+static enum bcda__verdict ask(judge_fn judge, int status, const char *body)
+{
+    struct bcda__answer a = answer(status, body);
+
+    bcda__err_clear(&err);
+    err.code = 12345; /* stays where nothing went wrong */
+    return judge(&a, &err);
+}
+
+struct row {
+    int status;
+    enum bcda__verdict verdict;
+    int code; /* 12345 = err is left alone */
+    const char *word;
+};
+
+static void check_rows(judge_fn judge, const struct row *rows, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        enum bcda__verdict v = ask(judge, rows[i].status, NULL);
+
+        ck_assert_msg(v == rows[i].verdict, "%d: verdict %d", rows[i].status, (int)v);
+        ck_assert_msg(err.code == rows[i].code, "%d: code %d", rows[i].status, err.code);
+        if (rows[i].code == 12345)
+            continue;
+        ck_assert_int_eq(err.http_status, rows[i].status);
+        ck_assert_int_eq((int)err.retry_after, -1);
+        ck_assert_str_eq(err.server, "");
+        ck_assert_msg(strstr(err.text, rows[i].word) != NULL, "%d: %s", rows[i].status, err.text);
+    }
+}
+
+START_TEST(token)
+{
+    static const struct row rows[] = {
+        {200, BCDA__OK, 12345, NULL},
+        {201, BCDA__FAIL, BCDA_ERR_STATUS, "201, where 200"},
+        {202, BCDA__FAIL, BCDA_ERR_STATUS, "202"},
+        {204, BCDA__FAIL, BCDA_ERR_STATUS, "204"},
+        {301, BCDA__FAIL, BCDA_ERR_REDIRECT, "301"},
+        {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST, "client id"},
+        {401, BCDA__FAIL, BCDA_ERR_AUTH, "90 days"},
+        {403, BCDA__FAIL, BCDA_ERR_FORBIDDEN, "403"},
+        {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND, "/auth/token"},
+        {405, BCDA__FAIL, BCDA_ERR_STATUS, "is the token URL right, and https?"},
+        {411, BCDA__FAIL, BCDA_ERR_STATUS, "411"},
+        {429, BCDA__RETRY, BCDA_ERR_TOO_MANY, "429"},
+        {500, BCDA__RETRY, BCDA_ERR_SERVER, "500"},
+        {502, BCDA__RETRY, BCDA_ERR_SERVER, "502"},
+        {503, BCDA__RETRY, BCDA_ERR_SERVER, "503"},
+        {504, BCDA__RETRY, BCDA_ERR_SERVER, "504"},
+    };
+
+    check_rows(bcda__answer_token, rows, LEN(rows));
+}
+END_TEST
+
+START_TEST(kickoff)
+{
+    static const struct row rows[] = {
+        {202, BCDA__OK, 12345, NULL},
+        {200, BCDA__FAIL, BCDA_ERR_STATUS, "200, where 202"},
+        {307, BCDA__FAIL, BCDA_ERR_REDIRECT, "307"},
+        {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST, "400"},
+        {401, BCDA__RENEW, BCDA_ERR_AUTH, "401"},
+        {403, BCDA__FAIL, BCDA_ERR_FORBIDDEN, "version"},
+        {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND, "runout"},
+        {405, BCDA__FAIL, BCDA_ERR_STATUS, "405"},
+        {406, BCDA__FAIL, BCDA_ERR_STATUS, "406"},
+        {429, BCDA__RETRY, BCDA_ERR_TOO_MANY, "still running"},
+        {500, BCDA__RETRY, BCDA_ERR_SERVER, "500"},
+        {502, BCDA__RETRY, BCDA_ERR_SERVER, "502"},
+        {503, BCDA__RETRY, BCDA_ERR_SERVER, "503"},
+        {504, BCDA__RETRY, BCDA_ERR_SERVER, "504"},
+    };
+
+    check_rows(bcda__answer_kickoff, rows, LEN(rows));
+}
+END_TEST
+
+START_TEST(kickoff_location)
+{
+    static const char *const bad[] = {
+        "",
+        "/api/v1/jobs/42",
+        "jobs/42",
+        "//h/jobs/42",
+        "ftp://h/42",
+        "https://user@h/jobs/42",
+        "https://h/jobs/4 2",
+        "https://h/jobs/42#x",
+        "https://",
+        "https://h:0/api/v1/jobs/1",
+        "javascript:alert(1)",
+    };
+    struct bcda__answer a = answer(202, NULL);
+    size_t i;
+
+    for (i = 0; i < LEN(bad); i++) {
+        a.content_location = bad[i];
+        bcda__err_clear(&err);
+        ck_assert_int_eq(bcda__answer_kickoff(&a, &err), BCDA__FAIL);
+        ck_assert_int_eq(err.code, BCDA_ERR_NO_LOCATION);
+        ck_assert_int_eq(err.http_status, 202);
+        ck_assert(i == 0 || !strstr(err.text, bad[i]));
+    }
+    a.content_location = "http://proxied.example:3000/api/v1/jobs/7"; /* the caller judges */
+    ck_assert_int_eq(bcda__answer_kickoff(&a, &err), BCDA__OK);
+}
+END_TEST
+
+START_TEST(status)
+{
+    static const struct row rows[] = {
+        {200, BCDA__OK, 12345, NULL},
+        {202, BCDA__WAIT, 12345, NULL},
+        {204, BCDA__FAIL, BCDA_ERR_STATUS, "204"},
+        {302, BCDA__FAIL, BCDA_ERR_REDIRECT, "302"},
+        {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST, "400"},
+        {401, BCDA__RENEW, BCDA_ERR_AUTH, "another organization"},
+        {403, BCDA__FAIL, BCDA_ERR_FORBIDDEN, "403"},
+        {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND, "older than a day"},
+        {410, BCDA__FAIL, BCDA_ERR_GONE, "start a new one"},
+        {418, BCDA__FAIL, BCDA_ERR_STATUS, "418"},
+        {429, BCDA__RETRY, BCDA_ERR_TOO_MANY, "429"},
+        {500, BCDA__RETRY, BCDA_ERR_JOB_FAILED, "500"},
+        {502, BCDA__RETRY, BCDA_ERR_SERVER, "502"},
+        {503, BCDA__RETRY, BCDA_ERR_SERVER, "503"},
+        {504, BCDA__RETRY, BCDA_ERR_SERVER, "504"},
+    };
+
+    check_rows(bcda__answer_status, rows, LEN(rows));
+}
+END_TEST
+
+#define OUTCOME(code, text)                                                                      \
+    "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":\"" code \
+    "\",\"diagnostics\":\"" text "\"}]}"
+
+START_TEST(status_words)
+{
+    /* the Failed of era A, and of C */
+    ck_assert_int_eq(ask(bcda__answer_status, 500, "{\"resourceType\":\"OperationOutcome\"}"),
+                     BCDA__RETRY);
+    ck_assert_int_eq(err.code, BCDA_ERR_JOB_FAILED);
+    ck_assert_str_eq(err.server, "");
+    ck_assert_int_eq(ask(bcda__answer_status, 500,
+                         OUTCOME("exception", "Service encountered numerous errors. Job failed to "
+                                              "complete.")),
+                     BCDA__RETRY);
+    ck_assert_str_eq(err.server, "Service encountered numerous errors. Job failed to complete.");
+    ck_assert_int_eq(err.retryable, 0);
+
+    ck_assert_int_eq(ask(bcda__answer_status, 404, OUTCOME("not-found", "Job has been cancelled.")),
+                     BCDA__FAIL);
+    ck_assert_int_eq(err.code, BCDA_ERR_JOB_CANCELLED);
+    ck_assert_str_eq(err.server, "Job has been cancelled.");
+    ck_assert_int_eq(err.http_status, 404);
+    ck_assert_int_eq(ask(bcda__answer_status, 404, OUTCOME("not-found", "CANCELED")), BCDA__FAIL);
+    ck_assert_int_eq(err.code, BCDA_ERR_JOB_CANCELLED);
+
+    /* two documents in one body: the first counts */
+    ck_assert_int_eq(ask(bcda__answer_status, 404,
+                         OUTCOME("not-found", "Job not found") OUTCOME("gone", "was cancelled")),
+                     BCDA__FAIL);
+    ck_assert_int_eq(err.code, BCDA_ERR_NOT_FOUND);
+    ck_assert_str_eq(err.server, "Job not found");
+    ck_assert_int_eq(ask(bcda__answer_status, 410, OUTCOME("gone", "was cancelled")), BCDA__FAIL);
+    ck_assert_int_eq(err.code, BCDA_ERR_GONE);
+}
+END_TEST
+
+START_TEST(status_transient)
+{
+    static const struct row rows[] = {
+        {200, BCDA__OK, 12345, NULL},
+        {202, BCDA__WAIT, 12345, NULL},
+        {400, BCDA__RETRY, BCDA_ERR_BAD_REQUEST, "400"},
+        {401, BCDA__RENEW, BCDA_ERR_AUTH, "401"},
+        {404, BCDA__RETRY, BCDA_ERR_NOT_FOUND, "404"},
+        {410, BCDA__RETRY, BCDA_ERR_GONE, "410"},
+        {429, BCDA__RETRY, BCDA_ERR_TOO_MANY, "429"},
+        {418, BCDA__RETRY, BCDA_ERR_STATUS, "418"},
+        {500, BCDA__RETRY, BCDA_ERR_SERVER, "500"},
+        {501, BCDA__RETRY, BCDA_ERR_STATUS, "501"},
+        {503, BCDA__RETRY, BCDA_ERR_SERVER, "503"},
+    };
+    size_t i;
+
+    for (i = 0; i < LEN(rows); i++) {
+        enum bcda__verdict v =
+            ask(bcda__answer_status, rows[i].status, OUTCOME("transient", "cancelled for now"));
+
+        ck_assert_msg(v == rows[i].verdict, "%d", rows[i].status);
+        ck_assert_int_eq(err.code, rows[i].code);
+        if (v == BCDA__RETRY) {
+            ck_assert_int_eq(err.retryable, 1);
+            ck_assert_int_eq(err.http_status, rows[i].status);
+            ck_assert_str_eq(err.server, "cancelled for now");
+        }
+    }
+}
+END_TEST
+
+START_TEST(file)
+{
+    static const struct row rows[] = {
+        {200, BCDA__OK, 12345, NULL},
+        {206, BCDA__FAIL, BCDA_ERR_STATUS, "206"}, /* nobody asked for a part here */
+        {304, BCDA__FAIL, BCDA_ERR_STATUS, "304"},
+        {301, BCDA__FAIL, BCDA_ERR_REDIRECT, "301"},
+        {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST, "400"},
+        {401, BCDA__RENEW, BCDA_ERR_AUTH, "401"},
+        {403, BCDA__FAIL, BCDA_ERR_FORBIDDEN, "403"},
+        {404, BCDA__RETRY, BCDA_ERR_NOT_FOUND, "404"},
+        {410, BCDA__FAIL, BCDA_ERR_GONE, "410"},
+        {416, BCDA__FAIL, BCDA_ERR_STATUS, "416"},
+        {429, BCDA__RETRY, BCDA_ERR_TOO_MANY, "429"},
+        {500, BCDA__RETRY, BCDA_ERR_SERVER, "500"},
+        {502, BCDA__RETRY, BCDA_ERR_SERVER, "502"},
+        {503, BCDA__RETRY, BCDA_ERR_SERVER, "503"},
+        {504, BCDA__RETRY, BCDA_ERR_SERVER, "504"},
+    };
+
+    check_rows(bcda__answer_file, rows, LEN(rows));
+}
+END_TEST
+
+START_TEST(plain)
+{
+    static const struct row rows[] = {
+        {200, BCDA__OK, 12345, NULL},
+        {202, BCDA__FAIL, BCDA_ERR_STATUS, "202, where 200"},
+        {401, BCDA__RENEW, BCDA_ERR_AUTH, "401"},
+        {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND, "FHIR URL"},
+        {429, BCDA__RETRY, BCDA_ERR_TOO_MANY, "429"},
+        {502, BCDA__RETRY, BCDA_ERR_SERVER, "502"},
+    };
+
+    check_rows(bcda__answer_plain, rows, LEN(rows));
+}
+END_TEST
+
+/* The text is ours, the words are the server's, and neither is in the other's place. */
+START_TEST(server_words)
+{
+    static const struct {
+        int status;
+        const char *body, *words;
+    } rows[] = {
+        {400, OUTCOME("structure", "Prefer header is required"), "Prefer header is required"},
+        {400, "Bad Request\n", "Bad Request"},
+        {403, "<html><h1>Forbidden</h1></html>", ""},
+        {403, OUTCOME("forbidden", "V3 access not enabled for this ACO"),
+         "V3 access not enabled for this ACO"},
+        {404, OUTCOME("not-found", "failed to start job; attribution file not found"),
+         "failed to start job; attribution file not found"},
+        {429, "", ""},
+        {500, OUTCOME("exception", "Database Error"), "Database Error"},
+        {503, "Service Unavailable\n", "Service Unavailable"},
+    };
+    size_t i, j;
+
+    for (i = 0; i < LEN(rows); i++)
+        for (j = 0; j < LEN(judges); j++) {
+            ask(judges[j], rows[i].status, rows[i].body);
+            ck_assert_str_eq(err.server, rows[i].words);
+            ck_assert(!rows[i].words[0] || !strstr(err.text, rows[i].words));
+        }
+}
+END_TEST
+
+#define SINCE "Invalid date format supplied in _since parameter. "
+
+/* The texts of bcda-api 4.3, in the shape of their era. */
+START_TEST(validation_errors)
+{
+    static const char *const texts[] = {
+        "Accept header is required",
+        "application/fhir+json is the only supported response format",
+        "Prefer header is required",
+        "Only asynchronous responses are supported",
+        "Repeated resource type Patient",
+        "invalid resource type X. Supported types [Patient Coverage]",
+        "Invalid resource type X. Supported types map[Patient:{}]",
+        "unauthorized resource type Claim",
+        SINCE " Date must be in FHIR Instant format.", /* two spaces */
+        SINCE "Date must be a date that has already passed",
+        "_outputFormat parameter must be one of [ndjson application/ndjson]",
+        "Invalid parameter: this server does not support the _elements parameter.",
+        "Invalid parameter: query parameters cannot start with ?",
+        "Invalid group ID",
+    };
+    static const char *const forms[] = {
+        /* era A, and then the years of details, and of diagnostics */
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
+        "\"Structural Issue\",\"details\":{\"coding\":[{\"display\":\"Request Error\"}],\"text\":"
+        "\"Request Error\"},\"diagnostics\":\"%s\"}]}",
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
+        "\"structure\",\"details\":{\"coding\":[{\"system\":\"http://hl7.org/fhir/ValueSet/"
+        "operation-outcome\",\"code\":\"Request Error\",\"display\":\"%s\"}]}}]}",
+        "{\"issue\":[{\"code\":\"structure\",\"details\":{\"coding\":[{\"code\":\"Request Error\","
+        "\"display\":\"x\"}],\"text\":\"%s\"},\"severity\":\"error\"}],\"resourceType\":"
+        "\"OperationOutcome\"}",
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
+        "\"structure\",\"diagnostics\":\"%s\"}]}",
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
+        "\"structure\",\"details\":{\"text\":\"%s\"}}]}",
+    };
+    char body[1000];
+    size_t i, j;
+
+    for (i = 0; i < LEN(texts); i++)
+        for (j = 0; j < LEN(forms); j++) {
+            const char *hole = strstr(forms[j], "%s");
+
+            snprintf(body, sizeof body, "%.*s%s%s", (int)(hole - forms[j]), forms[j], texts[i],
+                     hole + 2);
+            ck_assert_int_eq(ask(bcda__answer_kickoff, 400, body), BCDA__FAIL);
+            ck_assert_int_eq(err.code, BCDA_ERR_BAD_REQUEST);
+            ck_assert_str_eq(err.server, texts[i]);
+        }
+}
+END_TEST
+
+START_TEST(redirects)
+{
+    static const struct {
+        const char *location, *told;
+    } rows[] = {
+        {"https://other.example/secret/path?token=SECRET", "https://other.example,"},
+        {"https://other.example:8443/SECRET", "https://other.example:8443,"},
+        {"http://[::1]:80/SECRET", "http://[::1],"},
+        {"/SECRET", "(301), which"},
+        {"", "(301), which"},
+        {"https://user:SECRET@other.example/", "(301), which"},
+    };
+    struct bcda__answer a = answer(301, "<a href=\"https://SECRET\">Moved</a>");
+    size_t i, j;
+
+    for (i = 0; i < LEN(rows); i++)
+        for (j = 0; j < LEN(judges); j++) {
+            a.location = rows[i].location;
+            bcda__err_clear(&err);
+            ck_assert_int_eq(judges[j](&a, &err), BCDA__FAIL);
+            ck_assert_int_eq(err.code, BCDA_ERR_REDIRECT);
+            ck_assert_msg(strstr(err.text, rows[i].told) != NULL, "%s", err.text);
+            ck_assert(!strstr(err.text, "SECRET"));
+            ck_assert_str_eq(err.server, "");
+        }
+}
+END_TEST
+
+/* Every number a server can send, to every judge: a verdict, and a text that fits the rules. */
+START_TEST(every_status)
+{
+    size_t j;
+    int number;
+
+    for (j = 0; j < LEN(judges); j++)
+        for (number = 0; number < 1000; number++) {
+            enum bcda__verdict v = ask(judges[j], number, NULL);
+            size_t len = strlen(err.text);
+            char digits[16];
+
+            ck_assert(v >= BCDA__OK && v <= BCDA__FAIL);
+            if (v == BCDA__OK || v == BCDA__WAIT) {
+                ck_assert_int_eq(number / 100, 2);
+                ck_assert_int_eq(err.code, 12345);
+                continue;
+            }
+            ck_assert_int_le(err.code, -200);
+            ck_assert_int_gt(err.code, -300);
+            ck_assert_int_eq(err.http_status, number);
+            snprintf(digits, sizeof digits, "%d", number);
+            ck_assert_msg(strstr(err.text, digits) != NULL, "%s", err.text);
+            ck_assert(len > 0 && len < sizeof err.text - 100 && err.text[len - 1] != '.');
+            ck_assert(!strstr(err.text, "://"));
+            ck_assert(v != BCDA__RETRY || number >= 400);
+            ck_assert(v != BCDA__RENEW || number == 401);
+        }
+}
+END_TEST
+
+START_TEST(progress)
+{
+    static const struct {
+        const char *text;
+        int percent;
+    } rows[] = {
+        {"", -1},
+        {"Pending", -1},
+        {"In Progress", -1},
+        {"In Progress (0%)", 0},
+        {"In Progress (7%)", 7},
+        {"In Progress (42%)", 42},
+        {"In Progress (100%)", 100},
+        {"In Progress, 80%", 80},
+        {"80%", 80},
+        {"80 %", 80},
+        {"45.75%", 45},
+        {"2 of 5 files, 40% done", 40},
+        {"10% then 20%", 10},
+        {"%", -1},
+        {"% 50", -1},
+        {"50", -1},
+        {"50. %", -1},
+        {"(150%)", 100},
+        {"99999999999999999999999999%", 100},
+        {"000000000000000000000000042%", 42},
+        {"%d%s%n", -1},
+    };
+    size_t i;
+
+    for (i = 0; i < LEN(rows); i++)
+        ck_assert_msg(bcda__progress_percent(rows[i].text) == rows[i].percent, "'%s': %d",
+                      rows[i].text, bcda__progress_percent(rows[i].text));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("answer");
+    TCase *tc = tcase_create("all");
+    SRunner *sr = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, token);
+    tcase_add_test(tc, kickoff);
+    tcase_add_test(tc, kickoff_location);
+    tcase_add_test(tc, status);
+    tcase_add_test(tc, status_words);
+    tcase_add_test(tc, status_transient);
+    tcase_add_test(tc, file);
+    tcase_add_test(tc, plain);
+    tcase_add_test(tc, server_words);
+    tcase_add_test(tc, validation_errors);
+    tcase_add_test(tc, redirects);
+    tcase_add_test(tc, every_status);
+    tcase_add_test(tc, progress);
+    suite_add_tcase(suite, tc);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

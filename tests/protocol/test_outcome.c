@@ -1,0 +1,433 @@
+/* bcda-api 8.1 and 6.6: every shape of OperationOutcome, and what is no such thing. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/outcome.h"
+
+#define LEN(a) (sizeof(a) / sizeof(a)[0])
+
+struct seen {
+    int count;
+    struct bcda__issue last;
+    struct bcda__issue first;
+    int stop_after; /* 0 = never */
+};
+
+static int collect(void *ctx, const struct bcda__issue *issue)
+{
+    struct seen *seen = ctx;
+
+    if (seen->count++ == 0)
+        seen->first = *issue;
+    seen->last = *issue;
+    return seen->stop_after && seen->count == seen->stop_after ? BCDA_ERR_STOPPED : 0;
+}
+
+static int run(const char *body, struct seen *seen)
+{
+    memset(seen, 0, sizeof *seen);
+    return bcda__outcome_each(body, strlen(body), collect, seen);
+}
+
+static const struct shape {
+    const char *body;
+    enum bcda__severity severity;
+    const char *code;
+    const char *text;
+} shapes[] = {
+    /* to 2020-04-01 */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
+     "\"Exception\",\"details\":{\"coding\":[{\"display\":\"Invalid Token\"}],\"text\":\"Invalid "
+     "Token\"}}]}",
+     BCDA__SEVERITY_ERROR, "Exception", "Invalid Token"},
+    /* era A, the header errors: diagnostics behind details */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
+     "\"Structural Issue\",\"details\":{\"coding\":[{\"display\":\"Request Error\"}],\"text\":"
+     "\"Request Error\"},\"diagnostics\":\"Prefer header is required\"}]}",
+     BCDA__SEVERITY_ERROR, "Structural Issue", "Prefer header is required"},
+    /* 2020-04 to 06 */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
+     "\"Exception\",\"details\":{\"coding\":[{\"system\":\"http://hl7.org/fhir/ValueSet/"
+     "operation-outcome\",\"code\":\"Token Error\",\"display\":\"Shown Token\"}]}}]}",
+     BCDA__SEVERITY_ERROR, "Exception", "Shown Token"},
+    /* 2020-06 to 2021-02 */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
+     "\"exception\",\"details\":{\"coding\":[{\"system\":\"http://hl7.org/fhir/ValueSet/"
+     "operation-outcome\",\"code\":\"Invalid Token\"}]}}]}",
+     BCDA__SEVERITY_ERROR, "exception", "Invalid Token"},
+    /* 2021-02 to 2024-03: alphabetical */
+    {"{\"issue\":[{\"code\":\"exception\",\"details\":{\"coding\":[{\"code\":\"Invalid Token\","
+     "\"system\":\"http://hl7.org/fhir/ValueSet/operation-outcome\"}]},\"severity\":\"error\"}],"
+     "\"resourceType\":\"OperationOutcome\"}",
+     BCDA__SEVERITY_ERROR, "exception", "Invalid Token"},
+    /* 2024-03 to 2025-12, v1 */
+    {"{\"issue\":[{\"code\":\"exception\",\"diagnostics\":\"Invalid Token\",\"severity\":\"error\"}"
+     "],\"resourceType\":\"OperationOutcome\"}",
+     BCDA__SEVERITY_ERROR, "exception", "Invalid Token"},
+    /* v1 now */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
+     "\"forbidden\",\"diagnostics\":\"Invalid Token\"}]}",
+     BCDA__SEVERITY_ERROR, "forbidden", "Invalid Token"},
+    /* v2 now */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
+     "\"forbidden\",\"details\":{\"coding\":[{\"system\":\"http://hl7.org/fhir/ValueSet/"
+     "operation-outcome\",\"code\":\"Request Error\",\"display\":\"Expired Token\"}],\"text\":"
+     "\"Expired Token\"},\"diagnostics\":\"Expired Token\"}]}",
+     BCDA__SEVERITY_ERROR, "forbidden", "Expired Token"},
+    /* v3 now, with and without a text */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
+     "\"not-found\",\"details\":{\"text\":\"Job not found\"}}]}",
+     BCDA__SEVERITY_ERROR, "not-found", "Job not found"},
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
+     "\"forbidden\",\"details\":{}}]}",
+     BCDA__SEVERITY_ERROR, "forbidden", ""},
+    /* lines of error files (6.6): A, B, C, v3 */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
+     "\"Exception\",\"details\":{\"coding\":[{\"display\":\"Error retrieving Patient for "
+     "beneficiary 1 in ACO a\"}],\"text\":\"Error retrieving Patient for beneficiary 1 in ACO "
+     "a\"}}]}",
+     BCDA__SEVERITY_ERROR, "Exception", "Error retrieving Patient for beneficiary 1 in ACO a"},
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
+     "\"exception\",\"details\":{\"coding\":[{\"system\":\"http://hl7.org/fhir/ValueSet/"
+     "operation-outcome\",\"code\":\"Blue Button Error\",\"display\":\"shown\"}],\"text\":"
+     "\"said\"}}]}",
+     BCDA__SEVERITY_ERROR, "exception", "said"},
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
+     "\"not-found\",\"diagnostics\":\"Error retrieving BlueButton ID\"}]}",
+     BCDA__SEVERITY_ERROR, "not-found", "Error retrieving BlueButton ID"},
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"warning\",\"code\":"
+     "\"processing\",\"details\":{\"text\":\"Default behavior\"}}]}",
+     BCDA__SEVERITY_WARNING, "processing", "Default behavior"},
+    /* severities */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"INFORMATION\"}]}",
+     BCDA__SEVERITY_INFORMATION, "", ""},
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Fatal\"}]}",
+     BCDA__SEVERITY_FATAL, "", ""},
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"success\"}]}",
+     BCDA__SEVERITY_UNKNOWN, "", ""},
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":3,\"code\":4,\"diagnostics\":"
+     "[\"no\"],\"details\":\"no\"}]}",
+     BCDA__SEVERITY_UNKNOWN, "", ""},
+    /* an empty one gives way to the next */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"diagnostics\":\" \\n \",\"details\":{"
+     "\"text\":\"\",\"coding\":[{\"code\":\"c\",\"display\":\"\"}]}}]}",
+     BCDA__SEVERITY_UNKNOWN, "", "c"},
+    /* the order in the document does not matter */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"diagnostics\":\"1\",\"details\":{"
+     "\"text\":\"2\",\"coding\":[{\"display\":\"3\",\"code\":\"4\"}]}}]}",
+     BCDA__SEVERITY_UNKNOWN, "", "1"},
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"details\":{\"text\":\"2\","
+     "\"coding\":[{\"code\":\"4\",\"display\":\"3\"}]}}]}",
+     BCDA__SEVERITY_UNKNOWN, "", "2"},
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"details\":{\"coding\":[{\"display\":"
+     "\"3\",\"code\":\"4\"}]}}]}",
+     BCDA__SEVERITY_UNKNOWN, "", "3"},
+    /* only coding[0] */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"details\":{\"coding\":[{\"code\":\"a\"},"
+     "{\"display\":\"b\"}]}}]}",
+     BCDA__SEVERITY_UNKNOWN, "", "a"},
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"details\":{\"coding\":[[],{\"display\":"
+     "\"b\"}]}}]}",
+     BCDA__SEVERITY_UNKNOWN, "", ""},
+    /* one line */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"diagnostics\":\"  a\\r\\nb\\tc\\u0000d"
+     "\\u001b[31m \"}]}",
+     BCDA__SEVERITY_UNKNOWN, "", "a  b c d [31m"},
+    /* two documents in one body */
+    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
+     "\"not-found\",\"diagnostics\":\"Job not found\"}]}{\"resourceType\":\"OperationOutcome\","
+     "\"issue\":[{\"severity\":\"error\",\"code\":\"gone\",\"diagnostics\":\"second\"}]}",
+     BCDA__SEVERITY_ERROR, "not-found", "Job not found"},
+};
+
+START_TEST(each_shape)
+{
+    struct bcda_error err;
+    struct seen seen;
+    size_t i;
+
+    for (i = 0; i < LEN(shapes); i++) {
+        ck_assert_msg(run(shapes[i].body, &seen) == 0, "%s", shapes[i].body);
+        ck_assert_int_eq(seen.count, 1);
+        ck_assert_int_eq(seen.last.severity, shapes[i].severity);
+        ck_assert_str_eq(seen.last.code, shapes[i].code);
+        ck_assert_str_eq(seen.last.text, shapes[i].text);
+        bcda__err_clear(&err);
+        bcda__outcome_describe(&err, shapes[i].body, strlen(shapes[i].body));
+        ck_assert_str_eq(err.server, shapes[i].text);
+    }
+}
+END_TEST
+
+START_TEST(no_issue)
+{
+    static const char *const bodies[] = {
+        "{\"resourceType\":\"OperationOutcome\"}", /* a failed job in era A */
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[]}",
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":null}",
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":\"text\"}",
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":{\"diagnostics\":\"x\"}}",
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[null,1,[{\"code\":\"x\"}]]}",
+        "{\"resourceType\":\"OperationOutcome\",\"x\":{\"issue\":[{\"diagnostics\":\"x\"}]}}",
+    };
+    struct seen seen;
+    size_t i;
+
+    for (i = 0; i < LEN(bodies); i++) {
+        ck_assert_int_eq(run(bodies[i], &seen), 0);
+        ck_assert_msg(seen.count == 0, "%s", bodies[i]);
+    }
+}
+END_TEST
+
+START_TEST(others_of_the_same_name)
+{
+    struct seen seen;
+
+    ck_assert_int_eq(
+        run("{\"resourceType\":\"OperationOutcome\",\"contained\":[{\"resourceType\":\"Patient\","
+            "\"issue\":[{\"diagnostics\":\"no\"}]}],\"issue\":[{\"extension\":[{\"diagnostics\":"
+            "\"no\",\"code\":\"no\",\"severity\":\"fatal\",\"details\":{\"text\":\"no\"}}],"
+            "\"x\":{\"diagnostics\":\"no\",\"code\":\"no\",\"text\":\"no\"},\"details\":{\"x\":{"
+            "\"text\":\"no\"},"
+            "\"extension\":[{\"text\":\"no\",\"coding\":[{\"display\":\"no\"}]}],\"coding\":[{"
+            "\"x\":{\"display\":\"no\"},\"extension\":[{\"code\":\"no\"}],\"code\":\"yes\"}]},"
+            "\"severity\":\"warning\",\"code\":\"c\"}]}",
+            &seen),
+        0);
+    ck_assert_int_eq(seen.count, 1);
+    ck_assert_str_eq(seen.last.text, "yes");
+    ck_assert_str_eq(seen.last.code, "c");
+    ck_assert_int_eq(seen.last.severity, BCDA__SEVERITY_WARNING);
+}
+END_TEST
+
+START_TEST(many_issues)
+{
+    static const char body[] =
+        "{\"issue\":[{\"severity\":\"error\",\"code\":\"a\",\"diagnostics\":\"1\"},{\"code\":"
+        "\"transient\"},{\"details\":{\"coding\":[{\"code\":\"3\"}]}}],\"resourceType\":"
+        "\"OperationOutcome\"}";
+    struct seen seen;
+
+    ck_assert_int_eq(run(body, &seen), 0);
+    ck_assert_int_eq(seen.count, 3);
+    ck_assert_str_eq(seen.first.text, "1");
+    ck_assert_str_eq(seen.last.text, "3");
+    ck_assert_str_eq(seen.last.code, ""); /* nothing of the issue before */
+    ck_assert_int_eq(seen.last.severity, BCDA__SEVERITY_UNKNOWN);
+    memset(&seen, 0, sizeof seen);
+    seen.stop_after = 2;
+    ck_assert_int_eq(bcda__outcome_each(body, strlen(body), collect, &seen), BCDA_ERR_STOPPED);
+    ck_assert_int_eq(seen.count, 2);
+}
+END_TEST
+
+START_TEST(transient)
+{
+    static const char *const yes[] = {
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"code\":\"transient\"}]}",
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"code\":\"x\"},{\"code\":"
+        "\"Transient\"}"
+        "]}",
+    };
+    static const char *const no[] = {
+        "",
+        "transient",
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"code\":\"exception\",\"diagnostics\":"
+        "\"transient\"}]}",
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"details\":{\"coding\":[{\"code\":"
+        "\"transient\"}]}}]}",
+        "{\"resourceType\":\"Patient\",\"issue\":[{\"code\":\"transient\"}]}",
+    };
+    size_t i;
+
+    for (i = 0; i < LEN(yes); i++)
+        ck_assert(bcda__outcome_is_transient(yes[i], strlen(yes[i])));
+    for (i = 0; i < LEN(no); i++)
+        ck_assert(!bcda__outcome_is_transient(no[i], strlen(no[i])));
+}
+END_TEST
+
+START_TEST(other_bodies)
+{
+    struct seen seen;
+    static const struct {
+        const char *body;
+        int code;
+    } rows[] = {
+        {"", BCDA_ERR_NOT_JSON},
+        {"page not found 404\n", BCDA_ERR_NOT_JSON},
+        {"404 page not found\n", BCDA_ERR_LINE_TYPE}, /* a number, and what follows it */
+        {"<html></html>", BCDA_ERR_NOT_JSON},
+        {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"diagnostics\":\"x\"}]",
+         BCDA_ERR_NOT_JSON},
+        {"{\"resourceType\":\"Bundle\",\"issue\":[{\"diagnostics\":\"x\"}]}", BCDA_ERR_LINE_TYPE},
+        {"{\"issue\":[{\"diagnostics\":\"x\"}],\"resourceType\":\"Bundle\"}", BCDA_ERR_LINE_TYPE},
+        {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{}],\"resourceType\":\"Bundle\"}",
+         BCDA_ERR_LINE_TYPE},
+        {"{\"resourceType\":\"Bundle\",\"issue\":[{}],\"resourceType\":\"OperationOutcome\"}",
+         BCDA_ERR_LINE_TYPE},
+        {"{\"issue\":[{\"diagnostics\":\"x\"}]}", BCDA_ERR_LINE_TYPE},
+        {"{\"x\":{\"resourceType\":\"OperationOutcome\"},\"issue\":[{}]}", BCDA_ERR_LINE_TYPE},
+        {"{\"resourceType\":[\"OperationOutcome\"],\"issue\":[{}]}", BCDA_ERR_LINE_TYPE},
+        {"{\"resourceType\":null,\"issue\":[{}]}", BCDA_ERR_LINE_TYPE},
+        {"[{\"resourceType\":\"OperationOutcome\",\"issue\":[{}]}]", BCDA_ERR_LINE_TYPE},
+        {"\"OperationOutcome\"", BCDA_ERR_LINE_TYPE},
+        {"null", BCDA_ERR_LINE_TYPE},
+    };
+    size_t i;
+
+    for (i = 0; i < LEN(rows); i++) {
+        ck_assert_msg(run(rows[i].body, &seen) == rows[i].code, "%s", rows[i].body);
+        ck_assert_int_eq(seen.count, 0);
+    }
+}
+END_TEST
+
+START_TEST(described)
+{
+    static const struct {
+        const char *body, *text;
+    } rows[] = {
+        {"", ""},
+        {"404 page not found\n", "404 page not found"},
+        {"Unauthorized\n", "Unauthorized"},
+        {"\r\n  first line\r\nsecond line\n", "first line"},
+        {"a\tb", "a b"},
+        {"<entity> exceeded", ""},
+        {"<!DOCTYPE html>\n<html>", ""},
+        {" \n <html>", ""},
+        {"\x1F\x8B\x08 gzip", ""},
+        {"bell\a", ""},
+        {"\x7F", ""},
+        {"caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80", "caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80"},
+        {"latin \xE9t\xE9", ""},
+        {"overlong \xC0\xAF", ""},
+        {"surrogate \xED\xA0\x80", ""},
+        {"control \xC2\x9B", ""},
+        {"cut \xE2\x82", "cut"},
+        {"{\"message\":\"Limit Exceeded\"}", "{\"message\":\"Limit Exceeded\"}"},
+        {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"code\":\"x\"},{\"diagnostics\":"
+         "\"second\"}]}",
+         "second"},
+        {"{\"resourceType\":\"OperationOutcome\"}", ""},
+    };
+    struct bcda_error err;
+    size_t i;
+
+    for (i = 0; i < LEN(rows); i++) {
+        bcda__err_clear(&err);
+        bcda__outcome_describe(&err, rows[i].body, strlen(rows[i].body));
+        ck_assert_msg(strcmp(err.server, rows[i].text) == 0, "'%s' gives '%s'", rows[i].body,
+                      err.server);
+    }
+    bcda__err_clear(&err);
+    bcda__outcome_describe(&err, "a\0b", 3);
+    ck_assert_str_eq(err.server, "");
+    bcda__outcome_describe(&err, NULL, 0);
+    bcda__outcome_describe(NULL, "text", 4);
+}
+END_TEST
+
+/* The caps, at every length around them and with characters of two bytes across the edge. */
+START_TEST(capped)
+{
+    char body[5000];
+    char words[2000];
+    struct bcda_error err;
+    struct seen seen;
+    size_t n, i;
+
+    for (n = 600; n < 700; n++) {
+        words[0] = 'x';
+        for (i = 1; i + 1 < n; i += 2)
+            memcpy(words + i, "\xC3\xA9", 2);
+        words[i] = '\0';
+        snprintf(body, sizeof body,
+                 "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"code\":\"%s\",\"details\":{"
+                 "\"text\":\"%s\"}}]}",
+                 words, words);
+        ck_assert_int_eq(run(body, &seen), 0);
+        ck_assert_uint_eq(strlen(seen.last.text), i < 640 ? i : 639);
+        ck_assert_int_eq(strncmp(seen.last.text, words, strlen(seen.last.text)), 0);
+        ck_assert_uint_eq(strlen(seen.last.code), 63);
+        bcda__err_clear(&err);
+        bcda__outcome_describe(&err, words, strlen(words));
+        ck_assert_uint_eq(strlen(err.server), i < 640 ? i : 639);
+        words[i] = 'y'; /* now the edge cuts a character */
+        words[i + 1] = '\0';
+        bcda__err_clear(&err);
+        bcda__outcome_describe(&err, words + 1, strlen(words + 1));
+        ck_assert_uint_eq(strlen(err.server), i < 640 ? i : 638);
+    }
+}
+END_TEST
+
+static uint32_t random_state = 1;
+
+static uint32_t next_random(void)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return random_state >> 8;
+}
+
+START_TEST(mutated_and_cut)
+{
+    char copy[2000];
+    struct bcda_error err;
+    struct seen seen;
+    size_t i, len, cut;
+    int k, flips;
+
+    for (i = 0; i < LEN(shapes); i++) {
+        len = strlen(shapes[i].body);
+        for (cut = 0; cut < len; cut++) {
+            char *exact = malloc(cut + 1);
+
+            memcpy(exact, shapes[i].body, cut);
+            memset(&seen, 0, sizeof seen);
+            if (bcda__outcome_each(exact, cut, collect, &seen) != 0)
+                ck_assert_int_eq(seen.count, 0);
+            free(exact);
+        }
+        for (k = 0; k < 2000; k++) {
+            memcpy(copy, shapes[i].body, len);
+            for (flips = (int)(next_random() % 4); flips >= 0; flips--)
+                copy[next_random() % len] = (char)next_random();
+            memset(&seen, 0, sizeof seen);
+            bcda__outcome_each(copy, len, collect, &seen);
+            bcda__err_clear(&err);
+            bcda__outcome_describe(&err, copy, len);
+            ck_assert(!strpbrk(err.server, "\n\r\033"));
+        }
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("outcome");
+    TCase *tc = tcase_create("all");
+    SRunner *sr = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tc, 240);
+    tcase_add_test(tc, each_shape);
+    tcase_add_test(tc, no_issue);
+    tcase_add_test(tc, others_of_the_same_name);
+    tcase_add_test(tc, many_issues);
+    tcase_add_test(tc, transient);
+    tcase_add_test(tc, other_bodies);
+    tcase_add_test(tc, described);
+    tcase_add_test(tc, capped);
+    tcase_add_test(tc, mutated_and_cut);
+    suite_add_tcase(suite, tc);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,222 @@
+/* Retry-After in all its forms, and the waits that follow from it. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "protocol/retry.h"
+
+#define T94 INT64_C(784111777000) /* Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110 */
+
+static void expect(const char *value, int64_t wall, int64_t wait)
+{
+    int64_t got = bcda__retry_after(value, wall);
+
+    ck_assert_msg(got == wait, "'%s': %lld instead of %lld", value ? value : "(null)",
+                  (long long)got, (long long)wait);
+}
+
+START_TEST(seconds)
+{
+    expect("0", 0, 0);
+    expect("1", 0, 1000);
+    expect("300", 12345, 300000);
+    expect(" \t120 ", 0, 120000);
+    expect("000000000000000000000000000007", 0, 7000);
+    expect("1700000000000", 0, INT64_C(1700000000000000)); /* milliseconds since 1970 */
+    expect("9223372036854775807", 0, INT64_MAX);
+    expect("9223372036854775808", 0, INT64_MAX);
+    expect("99999999999999999999999999999999999999999999999999999999999999999999", 0, INT64_MAX);
+}
+END_TEST
+
+START_TEST(dates)
+{
+    expect("Sun, 06 Nov 1994 08:49:37 GMT", T94 - 30000, 30000);
+    expect("Sunday, 06-Nov-94 08:49:37 GMT", T94 - 30000, 30000);
+    expect("Sun Nov  6 08:49:37 1994", T94 - 30000, 30000);
+    expect(" Sun, 06 Nov 1994 08:49:37 GMT\t", T94 - 1, 1);
+    expect("Sun, 06 Nov 1994 08:49:37 GMT", T94, 0);
+    expect("Sun, 06 Nov 1994 08:49:37 GMT", T94 + 5000, 0); /* past */
+    expect("Thu, 01 Jan 1970 00:00:01 GMT", 0, 1000);
+    expect("Mon, 01 Jan 0001 00:00:00 GMT", T94, 0);
+    expect("Tue, 29 Feb 2000 00:00:00 GMT", INT64_C(951782400000) - 1000, 1000);
+    expect("Thu, 29 Feb 2024 23:59:60 GMT", INT64_C(1709251200000) - 1000, 1000);
+    expect("Fri Dec 31 23:59:59 2027", INT64_C(1830297599000) - 1000, 1000);
+    expect("Fri, 31 Dec 9999 23:59:59 GMT", 0, INT64_C(253402300799000));
+    expect("Sun, 06 Nov 1994 08:49:37 GMT", INT64_MIN, INT64_MAX);
+    expect("Sun, 06 Nov 1994 08:49:37 GMT", INT64_MAX, 0);
+}
+END_TEST
+
+START_TEST(two_digit_years)
+{
+    int64_t y2026 = INT64_C(1767225600000); /* 2026-01-01 */
+    int64_t y2099 = INT64_C(4070908800000); /* 2099-01-01 */
+
+    expect("Friday, 02-Jan-26 00:00:00 GMT", y2026, 86400000);
+    expect("Sunday, 06-Nov-94 08:49:37 GMT", y2026, 0); /* 1994, not 2094 */
+    expect("Thursday, 01-Jan-76 00:00:00 GMT", y2026, INT64_C(50) * 365 * 86400000 + 12 * 86400000);
+    expect("Thursday, 01-Jan-77 00:00:00 GMT", y2026, 0);
+    expect("Friday, 01-Jan-00 00:00:00 GMT", y2099, INT64_C(365) * 86400000); /* 2100 */
+}
+END_TEST
+
+START_TEST(nonsense)
+{
+    static const char *const values[] = {
+        "",
+        " ",
+        "soon",
+        "-1",
+        "+5",
+        "1.5",
+        "5 s",
+        "5, 6",
+        "0x10",
+        "1e3",
+        "Sun",
+        "Sun,",
+        "GMT",
+        "2026-11-24 00:03:34.258995 +0000 UTC", /* the server's Expires */
+        "1994-11-06T08:49:37Z",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 08:49:37 GMT+1",
+        "Sun, 06 Nov 1994 08:49:37 +0100",
+        "Sun, 6 Nov 1994 08:49:37 GMT",
+        "Xun, 06 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nox 1994 08:49:37 GMT",
+        "Sun, 06 Nov 94 08:49:37 GMT",
+        "Sun, 00 Nov 1994 08:49:37 GMT",
+        "Sun, 31 Nov 1994 08:49:37 GMT",
+        "Sun, 29 Feb 2023 08:49:37 GMT",
+        "Sun, 29 Feb 1900 08:49:37 GMT",
+        "Sun, 06 Nov 0000 08:49:37 GMT",
+        "Sun, 06 Nov 1994 24:00:00 GMT",
+        "Sun, 06 Nov 1994 08:60:00 GMT",
+        "Sun, 06 Nov 1994 08:49:61 GMT",
+        "Sun, 06-Nov-94 08:49:37 GMT",
+        "Sunday, 06-Nov-1994 08:49:37 GMT",
+        "Sun Nov 6 08:49:37 1994",
+        "Sun Nov  6 08:49:37 94",
+        "Sun Nov   6 08:49:37 1994",
+        "Sun Nov  6 08:49:37 1994 GMT",
+    };
+    size_t i, cut;
+    char part[64];
+
+    expect(NULL, 0, -1);
+    for (i = 0; i < sizeof values / sizeof values[0]; i++)
+        expect(values[i], T94, -1);
+    for (cut = 0; cut < strlen("Sun, 06 Nov 1994 08:49:37 GMT"); cut++) {
+        snprintf(part, sizeof part, "%.*s", (int)cut, "Sun, 06 Nov 1994 08:49:37 GMT");
+        expect(part, 0, -1);
+    }
+}
+END_TEST
+
+/* Every day of 60 years against the C library's calendar. */
+START_TEST(calendar)
+{
+    char text[64];
+    int64_t day;
+
+    for (day = 0; day < 60 * 366; day++) {
+        time_t t = (time_t)(day * 86400 + day % 86400);
+        struct tm tm;
+        char *digits;
+
+        gmtime_r(&t, &tm);
+        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        expect(text, 0, (int64_t)t * 1000);
+        strftime(text, sizeof text, "%a %b %e %H:%M:%S %Y", &tm);
+        expect(text, 0, (int64_t)t * 1000);
+        strftime(text, sizeof text, "%A, %d-%b-yy %H:%M:%S GMT", &tm);
+        digits = strstr(text, "yy");
+        digits[0] = (char)('0' + tm.tm_year / 10 % 10);
+        digits[1] = (char)('0' + tm.tm_year % 10);
+        expect(text, (int64_t)t * 1000, 0);
+        expect(text, (int64_t)t * 1000 - 1000, 1000);
+    }
+}
+END_TEST
+
+START_TEST(retry_delays)
+{
+    static const int64_t tops[] = {1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000};
+    int i, k;
+
+    for (i = 0; i < 8; i++) {
+        int64_t sum = 0;
+
+        ck_assert_int_eq(bcda__retry_delay(i + 1, -1, 30000, 60000, 0), tops[i] / 2);
+        ck_assert_int_eq(bcda__retry_delay(i + 1, -1, 30000, 60000, UINT32_MAX), tops[i]);
+        for (k = 0; k < 1000; k++)
+            sum += bcda__retry_delay(i + 1, -1, 30000, 60000, (uint32_t)k * 4294967u);
+        ck_assert_int_ge(sum / 1000, tops[i] * 74 / 100);
+        ck_assert_int_le(sum / 1000, tops[i] * 76 / 100);
+    }
+    ck_assert_int_eq(bcda__retry_delay(0, -1, 30000, 60000, 0), 500);
+    ck_assert_int_eq(bcda__retry_delay(-7, -1, 30000, 60000, 0), 500);
+    ck_assert_int_eq(bcda__retry_delay(INT32_MAX, -1, 30000, 60000, UINT32_MAX), 30000);
+    ck_assert_int_eq(bcda__retry_delay(INT32_MAX, -1, INT64_MAX, 60000, UINT32_MAX), INT32_MAX);
+    ck_assert_int_eq(bcda__retry_delay(1, -1, 10, 60000, UINT32_MAX), 10);
+    ck_assert_int_eq(bcda__retry_delay(1, -1, 0, 60000, UINT32_MAX), 0);
+}
+END_TEST
+
+START_TEST(what_the_server_asks)
+{
+    ck_assert_int_eq(bcda__retry_delay(1, 5000, 30000, 60000, 0), 5000);
+    ck_assert_int_eq(bcda__retry_delay(1, 300000, 30000, 600000, 0), 300000); /* above own most */
+    ck_assert_int_eq(bcda__retry_delay(1, 300000, 30000, 60000, 0), 60000);
+    ck_assert_int_eq(bcda__retry_delay(1, INT64_MAX, 30000, 60000, 0), 60000);
+    ck_assert_int_eq(bcda__retry_delay(1, INT64_C(1700000000000000), 30000, 60000, 0), 60000);
+    ck_assert_int_eq(bcda__retry_delay(1, 0, 30000, 60000, 0), 500);   /* says nothing */
+    ck_assert_int_eq(bcda__retry_delay(1, 100, 30000, 60000, 0), 500); /* the least */
+    ck_assert_int_eq(bcda__retry_delay(5, 1000, 30000, 60000, UINT32_MAX), 16000);
+}
+END_TEST
+
+START_TEST(poll_delays)
+{
+    static const int64_t want[] = {1000, 1500, 2250, 3375, 5062, 7593, 10000, 10000};
+    int i;
+
+    for (i = 0; i < 8; i++)
+        ck_assert_int_eq(bcda__poll_delay(i + 1, -1, 10000, 60000), want[i]);
+    ck_assert_int_eq(bcda__poll_delay(0, -1, 10000, 60000), 1000);
+    ck_assert_int_eq(bcda__poll_delay(INT32_MAX, -1, 10000, 60000), 10000);
+    ck_assert_int_gt(bcda__poll_delay(INT32_MAX, -1, INT64_MAX, 60000), 0);
+    ck_assert_int_eq(bcda__poll_delay(1, -1, 20, 60000), 20);
+    ck_assert_int_eq(bcda__poll_delay(7, 2000, 10000, 60000), 2000);
+    ck_assert_int_eq(bcda__poll_delay(1, 30000, 10000, 60000), 30000);
+    ck_assert_int_eq(bcda__poll_delay(1, INT64_MAX, 10000, 60000), 60000);
+    ck_assert_int_eq(bcda__poll_delay(1, 0, 10000, 60000), 1000);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("retry");
+    TCase *tc = tcase_create("all");
+    SRunner *sr = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, seconds);
+    tcase_add_test(tc, dates);
+    tcase_add_test(tc, two_digit_years);
+    tcase_add_test(tc, nonsense);
+    tcase_add_test(tc, calendar);
+    tcase_add_test(tc, retry_delays);
+    tcase_add_test(tc, what_the_server_asks);
+    tcase_add_test(tc, poll_delays);
+    suite_add_tcase(suite, tc);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,301 @@
+/* bcda-api 3: what the token request carries, and every body that has answered it. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/token.h"
+
+static struct bcda_error err;
+
+static int parse(struct bcda__token *t, const char *body)
+{
+    memset(t, 0, sizeof *t);
+    return bcda__token_parse(t, body, strlen(body), &err);
+}
+
+static void check_good(const char *body, const char *bearer, int64_t lifetime_ms)
+{
+    struct bcda__token t;
+
+    ck_assert_msg(parse(&t, body) == 0, "%s: %s", body, err.text);
+    ck_assert_str_eq(t.bearer.data, bearer);
+    ck_assert_uint_eq(t.bearer.len, strlen(bearer));
+    ck_assert_msg(t.lifetime_ms == lifetime_ms, "%s: %lld", body, (long long)t.lifetime_ms);
+    bcda__token_free(&t);
+    ck_assert_ptr_null(t.bearer.data);
+}
+
+/* No value of the body may show, so each of these bodies has SECRET wherever a value can be. */
+static void check_bad(const char *body, int code)
+{
+    struct bcda__token t;
+    int rc = parse(&t, body);
+
+    ck_assert_msg(rc == code, "%s: %d %s", body, rc, err.text);
+    ck_assert_int_eq(err.code, code);
+    ck_assert_ptr_null(t.bearer.data);
+    ck_assert_msg(!strstr(err.text, "SECRET"), "%s", err.text);
+    ck_assert_msg(err.text[0] && err.text[strlen(err.text) - 1] != '.', "%s", err.text);
+}
+
+START_TEST(basic)
+{
+    static const struct {
+        const char *id, *secret, *header;
+    } rows[] = {
+        {"Aladdin", "open sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}, /* RFC 7617 */
+        {"test", "123\xC2\xA3", "Basic dGVzdDoxMjPCow=="},
+        {"a", "b", "Basic YTpi"},
+        {"", "", "Basic Og=="},
+    };
+    struct bcda__secret s = {0};
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ck_assert_int_eq(bcda__token_basic(&s, rows[i].id, rows[i].secret), 0);
+        ck_assert_str_eq(s.data, rows[i].header);
+        ck_assert_uint_eq(s.len, strlen(rows[i].header));
+    }
+    bcda__secret_free(&s);
+}
+END_TEST
+
+START_TEST(bodies_of_the_eras)
+{
+    check_good("{\"access_token\": \"eyJ.a-b_c.d\",\"token_type\":\"bearer\"}", "eyJ.a-b_c.d", -1);
+    check_good("{\"access_token\": \"eyJ\", \"expires_in\": \"1200\", \"token_type\":\"bearer\"}",
+               "eyJ", 1200000);
+    check_good("{\"access_token\":\"t\",\"expires_in\":1200}", "t", 1200000);
+    check_good("{\"access_token\":\"t\",\"expires_in\":null,\"token_type\":null}", "t", -1);
+    check_good("{\"expires_in\":3600,\"token_type\":\"BEARER\",\"access_token\":\"t\"}", "t",
+               3600000);
+    check_good("\n { \"access_token\" : \"t\" } \n", "t", -1);
+    check_good("{\"access_token\":\"t\"}{\"access_token\":\"u\"}", "t", -1);
+    check_good("{\"access_token\":\"a\\/b\\u002Dc\"}", "a/b-c", -1);
+}
+END_TEST
+
+START_TEST(lifetimes)
+{
+    static const struct {
+        const char *value;
+        int64_t ms;
+    } rows[] = {
+        {"1", 1000},
+        {"1199.999", 1199000},
+        {"\"1199.5\"", 1199000},
+        {"\"0001200\"", 1200000},
+        {"0", -1},
+        {"0.5", -1},
+        {"-1200", -1},
+        {"1e3", -1},
+        {"1.5e3", -1},
+        {"\"\"", -1},
+        {"\".5\"", -1},
+        {"\" 1200\"", -1},
+        {"\"1200s\"", -1},
+        {"\"soon\"", -1},
+        {"\"12\\u00000\"", -1},
+        {"true", -1},
+        {"[1200]", -1},
+        {"{\"access_token\":\"not this one\"}", -1},
+        {"999999999999999999", -1},
+        {"99999999999999999999999999", -1},
+        {"3153600000", INT64_C(3153600000000)},
+        {"31536000000", -1},
+    };
+    char body[200];
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(body, sizeof body, "{\"access_token\":\"t\",\"expires_in\":%s}", rows[i].value);
+        check_good(body, "t", rows[i].ms);
+    }
+}
+END_TEST
+
+START_TEST(unusable)
+{
+    check_bad("{}", BCDA_ERR_TOKEN);
+    check_bad("[]", BCDA_ERR_TOKEN);
+    check_bad("\"SECRET\"", BCDA_ERR_TOKEN);
+    check_bad("null", BCDA_ERR_TOKEN);
+    check_bad("{\"error\":\"SECRET\"}", BCDA_ERR_TOKEN);
+    check_bad("{\"Access_Token\":\"SECRET\"}", BCDA_ERR_TOKEN);
+    check_bad("{\"data\":{\"access_token\":\"SECRET\"}}", BCDA_ERR_TOKEN);
+    check_bad("[{\"access_token\":\"SECRET\"}]", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"\"}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":null}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":12345}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":true}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":[\"SECRET\"]}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":{\"access_token\":\"SECRET\"}}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"SECRET\",\"token_type\":\"SECRET\"}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"SECRET\",\"token_type\":\"bearer \"}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"SECRET\",\"token_type\":1}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"SECRET\",\"token_type\":[\"bearer\"]}", BCDA_ERR_TOKEN);
+}
+END_TEST
+
+START_TEST(hostile)
+{
+    check_bad("{\"access_token\":\"SECRET\",\"access_token\":\"SECRET\"}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"SECRET\",\"access\\u005ftoken\":\"SECRET\"}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"SECRET\\r\\nX-Evil: 1\"}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"SECRET\\n\"}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"SEC RET\"}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"SECRET\\u0000\"}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"SECRET\\u007f\"}", BCDA_ERR_TOKEN);
+    check_bad("{\"access_token\":\"SECRET\xC3\xA9\"}", BCDA_ERR_TOKEN);
+    ck_assert(strstr(err.text, "access_token"));
+    check_bad("{\"access_token\":\"SECRET\",\"token_type\":\"mac\"}", BCDA_ERR_TOKEN);
+    ck_assert(strstr(err.text, "token_type"));
+}
+END_TEST
+
+START_TEST(not_json)
+{
+    char deep[4001];
+
+    check_bad("", BCDA_ERR_NOT_JSON);
+    check_bad("   ", BCDA_ERR_NOT_JSON);
+    check_bad("<!DOCTYPE html><html>SECRET</html>", BCDA_ERR_NOT_JSON);
+    check_bad("Unauthorized SECRET\n", BCDA_ERR_NOT_JSON);
+    check_bad("{\"access_token\":\"SECRET\"", BCDA_ERR_NOT_JSON);
+    check_bad("{\"access_token\":\"SECRET", BCDA_ERR_NOT_JSON);
+    check_bad("{\"access_token\":\"SECRET\xFF\"}", BCDA_ERR_NOT_JSON);
+    check_bad("{access_token:\"SECRET\"}", BCDA_ERR_NOT_JSON);
+    memset(deep, '[', 4000);
+    memcpy(deep, "{\"x\":", 5);
+    deep[4000] = '\0';
+    check_bad(deep, BCDA_ERR_NOT_JSON);
+}
+END_TEST
+
+START_TEST(earlier_token)
+{
+    struct bcda__token t;
+
+    ck_assert_int_eq(parse(&t, "{\"access_token\":\"one\",\"expires_in\":1}"), 0);
+    ck_assert_int_eq(bcda__token_parse(&t, "{}", 2, &err), BCDA_ERR_TOKEN);
+    ck_assert_str_eq(t.bearer.data, "one");
+    ck_assert_int_eq(bcda__token_parse(&t, "{}", 2, NULL), BCDA_ERR_TOKEN);
+    ck_assert_int_eq(bcda__token_parse(&t, "{\"access_token\":\"two\"}", 22, &err), 0);
+    ck_assert_str_eq(t.bearer.data, "two");
+    ck_assert_int_eq((int)t.lifetime_ms, -1);
+    bcda__token_free(&t);
+}
+END_TEST
+
+/* Pages that stayed locked would be a token that nobody wiped. (Sanitizers make mlock do nothing:
+ * then this says nothing.) */
+static long locked_kb(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[256];
+    long kb = 0;
+
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmLck: %ld", &kb) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kb;
+}
+
+START_TEST(nothing_is_kept)
+{
+    static const char *const bodies[] = {
+        "{\"access_token\":\"SECRET\",\"token_type\":\"mac\"}",
+        "{\"access_token\":\"SECRET\",\"access_token\":\"SECRET\"}",
+        "{\"access_token\":\"SECRET\"",
+    };
+    struct bcda__token t;
+    long before = locked_kb();
+    size_t i;
+
+    for (i = 0; i < 3; i++)
+        ck_assert_int_ne(parse(&t, bodies[i]), 0);
+    ck_assert_int_eq(parse(&t, "{\"access_token\":\"SECRET\"}"), 0);
+    bcda__token_free(&t);
+    ck_assert_int_eq(locked_kb(), before);
+}
+END_TEST
+
+START_TEST(renewal)
+{
+    static const struct {
+        int64_t now, lifetime, at;
+    } rows[] = {
+        {5000, 1200000, 5000 + 1200000 - 60000}, /* 20 minutes: the most is 60 s */
+        {0, 600000, 540000},                     /* a tenth */
+        {0, 300000, 270000},
+        {0, 10000, 9000},
+        {0, 5000, 4000}, /* the least is 1 s */
+        {0, 2000, 1000},
+        {0, 1500, 750}, /* never more than half */
+        {0, 1000, 500},
+        {0, 1, 1},
+        {0, -1, INT64_MAX},
+        {0, 0, INT64_MAX},
+        {INT64_MAX - 10, 1200000, INT64_MAX},
+        {0, INT64_MAX, INT64_MAX - 60000},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        ck_assert_msg(bcda__token_renew_at(rows[i].now, rows[i].lifetime) == rows[i].at, "row %zu",
+                      i);
+}
+END_TEST
+
+/* Every byte of a body altered in turn: no crash, and never a token that could split a header. */
+START_TEST(mutated)
+{
+    static const char body[] =
+        "{\"access_token\": \"eyJ\\u0041.b\", \"expires_in\": \"1200\", \"token_type\":\"bearer\"}";
+    char copy[sizeof body];
+    struct bcda__token t;
+    size_t i;
+    int c, n;
+
+    for (i = 0; i < sizeof body - 1; i++)
+        for (c = 0; c < 256; c += 3) {
+            memcpy(copy, body, sizeof body);
+            copy[i] = (char)c;
+            memset(&t, 0, sizeof t);
+            if (bcda__token_parse(&t, copy, sizeof body - 1, &err) != 0)
+                continue;
+            for (n = 0; t.bearer.data[n]; n++)
+                ck_assert(t.bearer.data[n] > 0x20 && t.bearer.data[n] < 0x7F);
+            bcda__token_free(&t);
+        }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("token");
+    TCase *tc = tcase_create("all");
+    SRunner *sr = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, basic);
+    tcase_add_test(tc, bodies_of_the_eras);
+    tcase_add_test(tc, lifetimes);
+    tcase_add_test(tc, unusable);
+    tcase_add_test(tc, hostile);
+    tcase_add_test(tc, not_json);
+    tcase_add_test(tc, earlier_token);
+    tcase_add_test(tc, nothing_is_kept);
+    tcase_add_test(tc, renewal);
+    tcase_add_test(tc, mutated);
+    suite_add_tcase(suite, tc);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

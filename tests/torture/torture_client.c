@@ -1,0 +1,618 @@
+/* Every allocation of a whole export refused, one after the other (craft 11.2), from the config to
+ * the last free: against a scripted server, by each door, over encrypted and gzip files. Linked as
+ * torture_codec.c is.
+ *
+ * For every N once only the N-th is refused and once all from the N-th on, until a run had nothing
+ * left to refuse. Each run must end in success, with everything delivered, or in NOMEM; tell of its
+ * end once, of each file's beginning and end once, release each userdata once, and leave no block
+ * and no descriptor. Nothing waits for time: what hangs is seen by that nothing comes any more. */
+#include <check.h>
+#include <dirent.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "bcda/bcda.h"
+#include "client/config.h"
+#include "client/session.h"
+#include "scripted.h"
+
+/* ---- the allocator that refuses ---- */
+
+static long calls, live, refused;
+static long refuse_at; /* from 1; 0 = never */
+static int refuse_all; /* from there on */
+
+void *__real_bcda__alloc(size_t size);
+void *__real_bcda__calloc(size_t count, size_t size);
+void *__real_bcda__realloc(void *ptr, size_t size);
+void __real_bcda__free(void *ptr);
+int __real_munmap(void *at, size_t len);
+
+void *__wrap_bcda__alloc(size_t size);
+void *__wrap_bcda__calloc(size_t count, size_t size);
+void *__wrap_bcda__realloc(void *ptr, size_t size);
+void __wrap_bcda__free(void *ptr);
+int __wrap_munmap(void *at, size_t len);
+
+static int refuse(void)
+{
+    int no = ++calls == refuse_at || (refuse_all && refuse_at && calls > refuse_at);
+
+    refused += no;
+    return no;
+}
+
+static void *made(void *ptr)
+{
+    live += ptr != NULL;
+    return ptr;
+}
+
+void *__wrap_bcda__alloc(size_t size)
+{
+    return refuse() ? NULL : made(__real_bcda__alloc(size));
+}
+
+void *__wrap_bcda__calloc(size_t count, size_t size)
+{
+    return refuse() ? NULL : made(__real_bcda__calloc(count, size));
+}
+
+void *__wrap_bcda__realloc(void *ptr, size_t size)
+{
+    void *grown;
+
+    if (refuse())
+        return NULL;
+    grown = __real_bcda__realloc(ptr, size);
+    if (grown && !ptr)
+        live++;
+    return grown;
+}
+
+void __wrap_bcda__free(void *ptr)
+{
+    live -= ptr != NULL;
+    __real_bcda__free(ptr);
+}
+
+int __wrap_munmap(void *at, size_t len)
+{
+    return __real_munmap(at, len);
+}
+
+/* ---- the server ---- */
+
+enum { LINES = 120, ISSUES = 3 };
+
+static struct scripted *server;
+
+static void stop_at_exit(void)
+{
+    scripted_stop(server);
+    server = NULL;
+}
+
+static void add_lines(struct buf *b)
+{
+    int i;
+
+    for (i = 0; i < LINES; i++)
+        buf_printf(b, "{\"resourceType\":\"Patient\",\"id\":\"p%d\",\"x\":[\"%032d\",\"%032d\"]}\n",
+                   i, i, i);
+}
+
+static void add_data(const char *path, const char *headers, const struct buf *body)
+{
+    scripted_reply(server, path, "200 OK", headers, body->p, body->len);
+}
+
+static const char outcome[] =
+    "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":\"x\","
+    "\"details\":{\"text\":\"one\"}},{\"severity\":\"error\",\"code\":\"y\"},"
+    "{\"severity\":\"error\",\"code\":\"z\"}]}\n";
+
+/* Two files of LINES lines and one of ISSUES errors. */
+static void start_server(int encrypted)
+{
+    struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
+                                 {"Patient", "/data/b.ndjson", NULL, 0},
+                                 {"OperationOutcome", "/data/e.ndjson", NULL, 1}};
+    struct buf plain = {0}, packed = {0}, other = {0};
+    char *keys[2] = {NULL, NULL};
+
+    server = scripted_start(0);
+    ck_assert_ptr_nonnull(server);
+    atexit(stop_at_exit);
+    add_lines(&plain);
+    if (encrypted) {
+        e[0].key_hex = keys[0] = scripted_encrypt(&packed, plain.p, plain.len, "a.ndjson");
+        e[1].key_hex = keys[1] = scripted_encrypt(&other, plain.p, plain.len, "b.ndjson");
+        add_data("/data/a", "", &packed);
+        add_data("/data/b", "", &other);
+    } else {
+        scripted_gzip(&packed, plain.p, plain.len);
+        add_data("/data/a", "Content-Encoding: gzip\r\n", &packed);
+        add_data("/data/b", "", &plain);
+    }
+    scripted_reply(server, "/data/e", "200 OK", "", outcome, sizeof outcome - 1);
+    scripted_export(server, e, 3);
+    free(keys[0]);
+    free(keys[1]);
+    buf_free(&plain);
+    buf_free(&packed);
+    buf_free(&other);
+}
+
+/* ---- one run ---- */
+
+enum door { BY_RESOURCE, BY_BATCH, BY_PULL, DOORS };
+enum how { START, RESTORE };
+
+static enum door door;
+static enum how how;
+static int provided; /* the token comes from a provider */
+static char saved[256];
+
+static int64_t clock_ms;
+static bcda_session *session;
+static bcda_job *job;
+static int registered, destroyed, dones, result, issues;
+static int begins[3], ends[3], seen[3];
+
+static int64_t read_clock(void *ctx)
+{
+    (void)ctx;
+    return clock_ms;
+}
+
+static int ok(int rc)
+{
+    ck_assert_msg(rc == 0 || rc == BCDA_ERR_NOMEM, "%s, refusing %s %ld", bcda_error_name(rc),
+                  refuse_all ? "from" : "only", refuse_at);
+    return rc;
+}
+
+static void on_destroy(void *userdata)
+{
+    (void)userdata;
+    destroyed++;
+}
+
+/* A registration that failed is still the caller's. */
+static int kept(int rc)
+{
+    registered += !ok(rc);
+    return rc;
+}
+
+static void note(const bcda_resource *r)
+{
+    size_t i = bcda_file_index(bcda_resource_file(r));
+    char id[16];
+
+    ck_assert_uint_lt(i, 2);
+    snprintf(id, sizeof id, "p%d", seen[i]++);
+    ck_assert_str_eq(bcda_resource_id(r), id);
+    ck_assert_uint_eq(bcda_resource_field_count(r, 0), 2);
+}
+
+static int on_resource(bcda_job *j, const bcda_resource *r, void *userdata)
+{
+    (void)j;
+    (void)userdata;
+    note(r);
+    return BCDA_CONTINUE;
+}
+
+static void note_batch(bcda_batch *b)
+{
+    const uint64_t *first, *offsets, *lengths;
+    const char *base;
+    size_t i;
+
+    ok(bcda_batch_field_column(b, 0, &base, &first, &offsets, &lengths));
+    for (i = 0; i < bcda_batch_count(b); i++)
+        note(bcda_batch_resource(b, i));
+}
+
+static int on_batch(bcda_job *j, bcda_batch *b, void *userdata)
+{
+    (void)j;
+    (void)userdata;
+    note_batch(b);
+    return BCDA_CONTINUE;
+}
+
+static int on_file(bcda_job *j, const bcda_file *f, int event, void *userdata)
+{
+    size_t i = bcda_file_index(f);
+    char *text;
+
+    (void)userdata;
+    ck_assert_uint_lt(i, 3);
+    if (event == BCDA_FILE_BEGIN) {
+        begins[i]++;
+        return BCDA_CONTINUE;
+    }
+    ends[i]++;
+    ck_assert_int_eq(begins[i], ends[i]);
+    if (ok(bcda_job_save(j, &text)) == 0)
+        bcda_free(text);
+    return BCDA_CONTINUE;
+}
+
+static int on_issue(bcda_job *j, const bcda_issue *i, void *userdata)
+{
+    (void)j;
+    (void)userdata;
+    ck_assert_int_eq(bcda_issue_severity(i), BCDA_SEVERITY_ERROR);
+    issues++;
+    return BCDA_CONTINUE;
+}
+
+static void on_done(bcda_job *j, int code, void *userdata)
+{
+    (void)j;
+    (void)userdata;
+    dones++;
+    result = code;
+}
+
+static void on_token(bcda_token_request *request, void *userdata)
+{
+    (void)userdata;
+    ok(bcda_token_request_answer(request, "tok.en", 1200));
+}
+
+static int fill_config(bcda_config *c)
+{
+    char url[128];
+    int rc;
+
+    c->clock.now_ms = c->clock.wall_ms = read_clock;
+    snprintf(url, sizeof url, "%s/api/v1", scripted_origin(server));
+    rc = ok(bcda_config_set_fhir_url(c, url));
+    if (!rc && provided)
+        rc = kept(bcda_config_set_token_provider(c, on_token, NULL, on_destroy));
+    else if (!rc)
+        rc = ok(bcda_config_set_client_credentials(c, "me", "a-secret"));
+    if (!rc)
+        rc = ok(bcda_config_add_private_key_file(c, scripted_key_file(server), NULL));
+    if (!rc)
+        rc = ok(bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1));
+    if (!rc)
+        rc = ok(bcda_config_set_int(c, BCDA_OPT_BATCH_SIZE, 4096));
+    return rc;
+}
+
+static int make_session(void)
+{
+    bcda_config *c;
+    int rc = ok(bcda_config_new(&c));
+
+    if (rc)
+        return rc;
+    rc = fill_config(c);
+    if (!rc) {
+        rc = ok(bcda_session_new(&session, c));
+        if (rc)
+            ck_assert_int_eq(bcda_error_code(bcda_config_error(c)), rc);
+    }
+    bcda_config_free(c);
+    return rc;
+}
+
+static int fill_handlers(bcda_handlers *h)
+{
+    int rc = kept(bcda_handlers_on_done(h, on_done, NULL, on_destroy));
+
+    if (!rc && door == BY_RESOURCE)
+        rc = kept(bcda_handlers_on_resource(h, on_resource, NULL, on_destroy));
+    if (!rc && door == BY_BATCH)
+        rc = kept(bcda_handlers_on_batch(h, on_batch, NULL, on_destroy));
+    if (!rc)
+        rc = kept(bcda_handlers_on_file(h, on_file, NULL, on_destroy));
+    if (!rc)
+        rc = kept(bcda_handlers_on_server_issue(h, on_issue, NULL, on_destroy));
+    return rc;
+}
+
+static int fill_export(bcda_export *x)
+{
+    int index, rc = ok(bcda_export_add_type(x, "Patient"));
+
+    if (!rc)
+        rc = ok(bcda_export_set_group(x, "all"));
+    if (!rc)
+        rc = ok(bcda_export_set_since(x, "2020-01-01T00:00:00Z"));
+    if (!rc)
+        rc = ok(bcda_export_add_type_filter(x, "Patient?x=y"));
+    if (!rc)
+        rc = ok(bcda_export_set_parameter(x, "_extra", "1"));
+    if (!rc)
+        rc = ok(bcda_export_add_field(x, "x", &index));
+    return rc;
+}
+
+static int start_job(void)
+{
+    bcda_handlers *h = NULL;
+    bcda_export *x = NULL;
+    int rc = ok(bcda_handlers_new(&h));
+
+    if (!rc)
+        rc = fill_handlers(h);
+    if (!rc)
+        rc = ok(bcda_export_new(&x, BCDA_LEVEL_GROUP));
+    if (!rc)
+        rc = fill_export(x);
+    if (!rc)
+        rc = ok(how == START ? bcda_job_start(session, x, h, &job)
+                             : bcda_job_restore(session, saved, strlen(saved), x, h, &job));
+    bcda_export_free(x);
+    bcda_handlers_free(h);
+    return rc;
+}
+
+static void pull(void)
+{
+    bcda_batch *b;
+
+    while (bcda_job_next(job, &b) == 0) {
+        if (!bcda_file_is_error(bcda_batch_file(b)))
+            note_batch(b);
+        bcda_batch_unref(b);
+    }
+}
+
+/* Steps until the job has ended. */
+static void run_job(void)
+{
+    struct pollfd p = {bcda_session_fd(session), POLLIN, 0};
+    int64_t open, left;
+
+    while (bcda_job_result(job) == BCDA_ERR_AGAIN) {
+        int did = bcda_session_step(session);
+
+        ck_assert_int_ge(did, 0);
+        if (door == BY_PULL)
+            pull();
+        if (did)
+            continue;
+        ck_assert_int_eq(bcda_session_stat(session, BCDA_STAT_TRANSFERS, &open), 0);
+        left = bcda__session_next_timer_ms(session);
+        if (open)
+            ck_assert_msg(poll(&p, 1, 30000) == 1, "hung, refusing %s %ld",
+                          refuse_all ? "from" : "only", refuse_at);
+        else if (poll(&p, 1, 0) == 0) {
+            ck_assert_msg(left >= 0, "a job that runs has nothing to wait for, refusing %s %ld",
+                          refuse_all ? "from" : "only", refuse_at);
+            clock_ms += left;
+        }
+    }
+}
+
+static void check_job(void)
+{
+    int i, rc = bcda_job_result(job);
+
+    ck_assert_msg(rc == 0 || rc == BCDA_ERR_NOMEM, "%s: %s, refusing %s %ld", bcda_error_name(rc),
+                  bcda_error_text(bcda_job_error(job)), refuse_all ? "from" : "only", refuse_at);
+    ck_assert_int_eq(dones, 1);
+    ck_assert_int_eq(result, rc);
+    for (i = 0; i < 3; i++) {
+        ck_assert_int_eq(begins[i], ends[i]);
+        ck_assert_int_le(begins[i], 1);
+    }
+    if (rc)
+        return;
+    for (i = 0; i < 2; i++)
+        ck_assert_msg(seen[i] == (how == RESTORE && i == 0 ? 0 : LINES),
+                      "OK with %d resources, refusing %s %ld", seen[i],
+                      refuse_all ? "from" : "only", refuse_at);
+    ck_assert_msg(bcda_job_issue_count(job, BCDA_SEVERITY_ERROR) == ISSUES,
+                  "OK with %d issues, refusing %s %ld",
+                  (int)bcda_job_issue_count(job, BCDA_SEVERITY_ERROR), refuse_all ? "from" : "only",
+                  refuse_at);
+    if (door != BY_PULL)
+        ck_assert_int_eq(issues, ISSUES);
+}
+
+static int whole_export(void)
+{
+    int rc = make_session();
+
+    if (!rc)
+        rc = start_job();
+    if (!rc) {
+        run_job();
+        check_job();
+        rc = bcda_job_result(job);
+    }
+    bcda_session_free(session);
+    bcda_job_unref(job);
+    return rc;
+}
+
+/* ---- the loop ---- */
+
+static int count_fds(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    int n = 0;
+
+    ck_assert_ptr_nonnull(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+/* The server's ends of connections close a little later. */
+static void check_fds(int before)
+{
+    struct timespec t = {0, 200000};
+    int i;
+
+    for (i = 0; i < 50000 && count_fds() > before; i++)
+        nanosleep(&t, NULL);
+    ck_assert_int_le(count_fds(), before);
+}
+
+static int attempt(int (*fn)(void), long at, int all)
+{
+    int rc;
+
+    session = NULL;
+    job = NULL;
+    registered = destroyed = dones = issues = 0;
+    memset(begins, 0, sizeof begins);
+    memset(ends, 0, sizeof ends);
+    memset(seen, 0, sizeof seen);
+    calls = live = refused = 0;
+    refuse_at = at;
+    refuse_all = all;
+    rc = fn();
+    ck_assert_msg(live == 0, "%ld blocks are left, refusing %s %ld", live, all ? "from" : "only",
+                  at);
+    ck_assert_msg(destroyed == registered, "%d of %d userdata released, refusing %s %ld", destroyed,
+                  registered, all ? "from" : "only", at);
+    refuse_at = 0;
+    return rc;
+}
+
+static void torture(int (*fn)(void))
+{
+    int fds = count_fds(), all, rc;
+    long at;
+
+    ck_assert_int_eq(attempt(fn, 0, 0), 0);
+    ck_assert_int_gt(calls, 20);
+    for (all = 0; all < 2; all++) {
+        at = 0;
+        do {
+            rc = attempt(fn, ++at, all);
+            if (at % 16 == 0)
+                check_fds(fds);
+        } while (refused);
+        ck_assert_int_eq(rc, 0);
+    }
+    check_fds(fds);
+}
+
+static void torture_export(int encrypted)
+{
+    start_server(encrypted);
+    snprintf(saved, sizeof saved, "{\"bcda\":1,\"url\":\"%s/api/v1/jobs/1\",\"done\":[\"%s\"]}",
+             scripted_origin(server), "/data/a.ndjson");
+    clock_ms = 1700000000000;
+    torture(whole_export);
+    stop_at_exit();
+}
+
+/* _i: each door over encrypted and over gzip files. */
+START_TEST(test_export)
+{
+    door = (enum door)(_i % DOORS);
+    torture_export(_i >= DOORS);
+}
+END_TEST
+
+START_TEST(test_restore)
+{
+    how = RESTORE;
+    provided = 1;
+    torture_export(0);
+}
+END_TEST
+
+/* ---- what needs no server ---- */
+
+static int set_everything(bcda_config *c)
+{
+    int rc, i;
+
+    for (i = 0, rc = 0; !rc && i < 2; i++) { /* the second time replaces */
+        rc = ok(bcda_config_set_fhir_url(c, "https://localhost/api/v1"));
+        if (!rc)
+            rc = ok(bcda_config_set_token_url(c, "https://localhost/token"));
+        if (!rc)
+            rc = ok(bcda_config_set_client_credentials(c, "me", "a-secret"));
+        if (!rc)
+            rc = ok(bcda_config_set_bearer_token(c, "tok.en"));
+        if (!rc)
+            rc = kept(bcda_config_set_token_provider(c, on_token, NULL, on_destroy));
+        if (!rc)
+            rc = ok(bcda_config_set_ca_file(c, scripted_key_file(server)));
+        if (!rc)
+            rc = ok(bcda_config_set_client_certificate(c, scripted_key_file(server),
+                                                       scripted_key_file(server), "words"));
+        if (!rc)
+            rc = ok(bcda_config_set_proxy(c, "http://proxy.example:1", "me", "a-secret"));
+        if (!rc)
+            rc = ok(bcda_config_set_str(c, BCDA_OPT_USER_AGENT, "torture/1"));
+        if (!rc)
+            rc = ok(bcda_config_add_private_key_file(c, scripted_key_file(server), NULL));
+    }
+    return rc;
+}
+
+static int construction(void)
+{
+    bcda_session *second = NULL;
+    bcda_config *c;
+    int rc = ok(bcda_config_new(&c));
+
+    if (rc)
+        return rc;
+    rc = set_everything(c);
+    if (!rc)
+        rc = ok(bcda_session_new(&session, c));
+    if (!rc)
+        rc = ok(bcda_session_new(&second, c));
+    bcda_config_free(c);
+    if (!rc)
+        rc = start_job();
+    bcda_session_free(session); /* tells the job's end */
+    bcda_session_free(second);
+    ck_assert_int_eq(dones, job != NULL);
+    bcda_job_unref(job);
+    return rc;
+}
+
+START_TEST(test_construction)
+{
+    server = scripted_start(0);
+    ck_assert_ptr_nonnull(server);
+    torture(construction);
+    stop_at_exit();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("torture_client");
+    TCase *tc = tcase_create("torture_client");
+    SRunner *sr;
+    int failed;
+
+    if (bcda_global_init(0))
+        return EXIT_FAILURE;
+    tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, test_export, 0, 2 * DOORS);
+    tcase_add_test(tc, test_restore);
+    tcase_add_test(tc, test_construction);
+    suite_add_tcase(suite, tc);
+    sr = srunner_create(suite);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    bcda_global_cleanup();
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

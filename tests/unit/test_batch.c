@@ -1,0 +1,466 @@
+/* The public face of a batch, and the filling behind it. */
+#include <check.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bcda/batch.h"
+#include "bcda/error.h"
+#include "bcda/resource.h"
+#include "codec/batch.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static struct bcda__field_set *fields;
+static struct bcda__scanner *scanner;
+
+static void setup(void)
+{
+    static const char *const paths[] = {"n", "tags", "never", "id"};
+    size_t i;
+    int index;
+
+    ck_assert_int_eq(bcda__field_set_new(&fields), 0);
+    for (i = 0; i < COUNT(paths); i++)
+        ck_assert_int_eq(bcda__field_set_add(fields, paths[i], &index), 0);
+    ck_assert_int_eq(bcda__scanner_new(&scanner, 64, fields), 0);
+}
+
+static void teardown(void)
+{
+    bcda__scanner_free(scanner);
+    bcda__field_set_free(fields);
+}
+
+/* Puts a line in the batch as the decoder does: number n, offset 1000 + where it stands. */
+static void put(struct bcda_batch *b, const char *line, int64_t number)
+{
+    struct bcda__line_info info;
+    size_t len = strlen(line), at = b->fill;
+
+    if (b->cap < at + len + 1)
+        ck_assert_int_eq(bcda__batch_reserve(b, 2 * (at + len + 1)), 0);
+    memcpy(b->bytes + at, line, len);
+    b->bytes[at + len] = '\n';
+    b->fill += len + 1;
+    ck_assert_int_eq(bcda__scanner_line(scanner, b->bytes + at, len, &info), 0);
+    if (info.code) {
+        struct bcda_bad_line bad = {0};
+
+        bad.code = info.code;
+        bad.line_number = number;
+        bad.at = at;
+        bad.length = (int64_t)len;
+        bad.kept = 1;
+        ck_assert_int_eq(bcda__batch_add_bad(b, &bad), 0);
+    } else {
+        ck_assert_int_eq(bcda__batch_add_row(b, &info, at, len, number, 1000 + (int64_t)at), 0);
+    }
+}
+
+static const char *const lines[] = {
+    "{\"resourceType\":\"Patient\",\"id\":\"p1\",\"n\":1,\"tags\":[\"a\",\"b\\u00e9\"]}",
+    "{\"resourceType\":\"Patient\",\"id\":\"p2\",\"meta\":{\"lastUpdated\":\"2020\"}}",
+    ("{\"fullUrl\":\"u\\/3\",\"resource\": {\"resourceType\":\"Coverage\",\"id\":\"c3\",\"tags\":["
+     "\"\",true,-1.50]} }"),
+    "{\"resourceType\":\"Coverage\",\"n\":2,\"n\":3}",
+    "{\"resourceType\":\"Patient\",\"id\":\"\\u0070\\u0000x\",\"tags\":\"t\"}",
+};
+
+static struct bcda_batch *five(void)
+{
+    struct bcda_batch *b;
+    size_t i;
+
+    ck_assert_int_eq(bcda__batch_new(&b, 10, bcda__field_set_count(fields)), 0);
+    for (i = 0; i < COUNT(lines); i++)
+        put(b, lines[i], 10 + (int64_t)i);
+    return b;
+}
+
+/* A column as text: "a|b|c". */
+static void check_column(const bcda_batch *b, int column, const char *want)
+{
+    const char *base;
+    const uint64_t *offsets, *lengths;
+    char got[1000] = "";
+    size_t i;
+
+    ck_assert_int_eq(bcda_batch_column(b, column, &base, &offsets, &lengths), 0);
+    for (i = 0; i < bcda_batch_count(b); i++) {
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s%.*s", i ? "|" : "",
+                 (int)lengths[i], base + offsets[i]);
+        if (column > BCDA_COLUMN_LINE)
+            ck_assert_int_eq(base[offsets[i] + lengths[i]], '\0');
+    }
+    ck_assert_str_eq(got, want);
+}
+
+START_TEST(test_columns)
+{
+    struct bcda_batch *b = five();
+    const char *base;
+    const uint64_t *offsets, *lengths;
+    char want[1000];
+    int column;
+
+    ck_assert_uint_eq(bcda_batch_count(b), 5);
+    check_column(b, BCDA_COLUMN_TYPE, "Patient|Patient|Coverage|Coverage|Patient");
+    check_column(b, BCDA_COLUMN_LAST_UPDATED, "|2020|||");
+    check_column(b, BCDA_COLUMN_FULL_URL, "||u/3||");
+    check_column(b, BCDA_COLUMN_ID, "p1|p2|c3||p"); /* %s ends at the NUL, the value does not: */
+    ck_assert_int_eq(bcda_batch_column(b, BCDA_COLUMN_ID, &base, &offsets, &lengths), 0);
+    ck_assert_uint_eq(lengths[4], 3);
+    ck_assert_int_eq(memcmp(base + offsets[4], "p\0x", 4), 0);
+    snprintf(want, sizeof want, "%s|%s|%s|%s|%s", lines[0], lines[1], lines[2], lines[3], lines[4]);
+    check_column(b, BCDA_COLUMN_LINE, want);
+    snprintf(want, sizeof want, "%s|%s|%.*s|%s|%s", lines[0], lines[1],
+             (int)strlen(lines[2]) - 2 - 30, lines[2] + 30, lines[3], lines[4]);
+    check_column(b, BCDA_COLUMN_JSON, want);
+    for (column = -1; column <= 7; column++)
+        ck_assert_int_eq(bcda_batch_column(b, column, &base, &offsets, &lengths),
+                         column >= 1 && column <= 6 ? 0 : BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_batch_column(NULL, 1, &base, &offsets, &lengths), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_batch_column(b, 1, NULL, &offsets, &lengths), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_batch_column(b, 1, &base, NULL, &lengths), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_batch_column(b, 1, &base, &offsets, NULL), BCDA_ERR_INVALID);
+    ck_assert_int_eq((int)bcda_batch_line_numbers(b)[4], 14);
+    ck_assert_uint_eq(bcda_batch_file_offsets(b)[0], 1000);
+    ck_assert_uint_eq(bcda_batch_file_offsets(b)[1], 1000 + strlen(lines[0]) + 1);
+    bcda_batch_unref(b);
+}
+END_TEST
+
+START_TEST(test_rows)
+{
+    struct bcda_batch *b = five();
+    const bcda_resource *r = bcda_batch_resource(b, 2);
+    const char *text;
+    size_t len;
+
+    ck_assert_str_eq(bcda_resource_type(r), "Coverage");
+    ck_assert_str_eq(bcda_resource_id(r), "c3");
+    ck_assert_str_eq(bcda_resource_last_updated(r), "");
+    ck_assert_str_eq(bcda_resource_full_url(r), "u/3");
+    ck_assert_int_eq(bcda_resource_line_number(r), 12);
+    ck_assert_int_eq(bcda_resource_offset(r), (int64_t)bcda_batch_file_offsets(b)[2]);
+    ck_assert_int_eq(bcda_resource_is_provisional(r), 0);
+    ck_assert_ptr_null(bcda_resource_file(r));
+    ck_assert_ptr_null(bcda_batch_file(b));
+    text = bcda_resource_json(r, &len);
+    ck_assert_uint_eq(len, strlen(lines[2]) - 32);
+    ck_assert_int_eq(memcmp(text, lines[2] + 30, len), 0);
+    text = bcda_resource_line(r, &len);
+    ck_assert_uint_eq(len, strlen(lines[2]));
+    ck_assert_int_eq(memcmp(text, lines[2], len), 0);
+    b->provisional = 1;
+    ck_assert_int_eq(bcda_resource_is_provisional(r), 1);
+    ck_assert_int_eq(bcda_batch_is_provisional(b), 1);
+    ck_assert_ptr_null(bcda_batch_resource(b, 5));
+    ck_assert_ptr_null(bcda_batch_resource(b, SIZE_MAX));
+    bcda_batch_unref(b);
+
+    ck_assert_ptr_null(bcda_batch_resource(NULL, 0));
+    ck_assert_uint_eq(bcda_batch_count(NULL), 0);
+    ck_assert_ptr_null(bcda_batch_file(NULL));
+    ck_assert_int_eq(bcda_batch_is_provisional(NULL), 0);
+    ck_assert_ptr_null(bcda_batch_line_numbers(NULL));
+    ck_assert_ptr_null(bcda_batch_file_offsets(NULL));
+    ck_assert_uint_eq(bcda_batch_bad_line_count(NULL), 0);
+    ck_assert_ptr_null(bcda_batch_bad_line(NULL, 0));
+    ck_assert_int_eq(bcda_batch_set_consumed(NULL, 0), BCDA_ERR_INVALID);
+    ck_assert_str_eq(bcda_resource_type(NULL), "");
+    ck_assert_str_eq(bcda_resource_id(NULL), "");
+    ck_assert_str_eq(bcda_resource_last_updated(NULL), "");
+    ck_assert_str_eq(bcda_resource_full_url(NULL), "");
+    ck_assert_int_eq(bcda_resource_line_number(NULL), 0);
+    ck_assert_int_eq(bcda_resource_offset(NULL), -1);
+    ck_assert_int_eq(bcda_resource_is_provisional(NULL), 0);
+    ck_assert_ptr_null(bcda_resource_file(NULL));
+    ck_assert_uint_eq(bcda_resource_field_count(NULL, 0), 0);
+    ck_assert_int_eq(bcda_resource_field(NULL, 0, 0, &text, &len), BCDA_ERR_INVALID);
+    bcda_resource_json(NULL, &len);
+    ck_assert_uint_eq(len, 0);
+    bcda_resource_line(NULL, &len);
+    ck_assert_uint_eq(len, 0);
+}
+END_TEST
+
+/* What the column says of a field is what the rows say of it. */
+static void compare_fields(struct bcda_batch *b)
+{
+    const char *base, *text;
+    const uint64_t *first, *offsets, *lengths;
+    size_t i, k, len;
+    int field;
+
+    for (field = 0; field < b->field_count; field++) {
+        ck_assert_int_eq(bcda_batch_field_column(b, field, &base, &first, &offsets, &lengths), 0);
+        for (i = 0; i < bcda_batch_count(b); i++) {
+            const bcda_resource *r = bcda_batch_resource(b, i);
+
+            ck_assert_uint_eq(first[i + 1] - first[i], bcda_resource_field_count(r, field));
+            for (k = 0; k < first[i + 1] - first[i]; k++) {
+                ck_assert_int_eq(bcda_resource_field(r, field, k, &text, &len), 0);
+                ck_assert_uint_eq(lengths[first[i] + k], len);
+                ck_assert_int_eq(memcmp(base + offsets[first[i] + k], text, len + 1), 0);
+                ck_assert_int_eq(text[len], '\0');
+            }
+            text = "untouched";
+            ck_assert_int_eq(bcda_resource_field(r, field, k, &text, &len), BCDA_ERR_INVALID);
+            ck_assert_str_eq(text, "untouched");
+        }
+    }
+}
+
+START_TEST(test_fields)
+{
+    struct bcda_batch *b = five();
+    const bcda_resource *r = bcda_batch_resource(b, 0);
+    const char *base, *text;
+    const uint64_t *first, *offsets, *lengths;
+    size_t len;
+
+    ck_assert_uint_eq(bcda_resource_field_count(r, 0), 1);
+    ck_assert_uint_eq(bcda_resource_field_count(r, 1), 2);
+    ck_assert_uint_eq(bcda_resource_field_count(r, 2), 0);
+    ck_assert_uint_eq(bcda_resource_field_count(r, 4), 0);
+    ck_assert_uint_eq(bcda_resource_field_count(r, -1), 0);
+    ck_assert_int_eq(bcda_resource_field(r, 0, 0, &text, &len), 0);
+    ck_assert_str_eq(text, "1");
+    ck_assert_int_eq(bcda_resource_field(r, 1, 1, &text, &len), 0);
+    ck_assert_str_eq(text, "bé");
+    ck_assert_int_eq(bcda_resource_field(r, 9, 0, &text, &len), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_resource_field(r, 0, 0, NULL, &len), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_resource_field(r, 0, 0, &text, NULL), BCDA_ERR_INVALID);
+    r = bcda_batch_resource(b, 2);
+    ck_assert_int_eq(bcda_resource_field(r, 1, 0, &text, &len), 0);
+    ck_assert_uint_eq(len, 0);
+    ck_assert_int_eq(bcda_resource_field(r, 1, 2, &text, &len), 0);
+    ck_assert_str_eq(text, "-1.50");
+    compare_fields(b);
+    ck_assert_int_eq(bcda_batch_field_column(b, 1, &base, &first, &offsets, &lengths), 0);
+    ck_assert_uint_eq(first[0], 0);
+    ck_assert_uint_eq(first[5], 6);
+    ck_assert_int_eq(bcda_batch_field_column(b, 4, &base, &first, &offsets, &lengths),
+                     BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_batch_field_column(b, -1, &base, &first, &offsets, &lengths),
+                     BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_batch_field_column(NULL, 0, &base, &first, &offsets, &lengths),
+                     BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_batch_field_column(b, 0, &base, NULL, &offsets, &lengths),
+                     BCDA_ERR_INVALID);
+    bcda_batch_unref(b);
+}
+END_TEST
+
+START_TEST(test_consumed)
+{
+    struct bcda_batch *b = five();
+    const bcda_resource *r;
+    size_t len;
+
+    compare_fields(b); /* the index is made before */
+    ck_assert_int_eq(bcda_batch_set_consumed(b, 6), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_batch_set_consumed(b, 0), 0);
+    ck_assert_uint_eq(bcda_batch_count(b), 5);
+    ck_assert_int_eq(bcda_batch_set_consumed(b, 2), 0);
+    ck_assert_uint_eq(bcda_batch_count(b), 3);
+    check_column(b, BCDA_COLUMN_TYPE, "Coverage|Coverage|Patient");
+    check_column(b, BCDA_COLUMN_FULL_URL, "u/3||");
+    ck_assert_int_eq((int)bcda_batch_line_numbers(b)[0], 12);
+    ck_assert_uint_eq(bcda_batch_file_offsets(b)[0],
+                      1000 + strlen(lines[0]) + strlen(lines[1]) + 2);
+    r = bcda_batch_resource(b, 0);
+    ck_assert_str_eq(bcda_resource_id(r), "c3");
+    bcda_resource_line(r, &len);
+    ck_assert_uint_eq(len, strlen(lines[2]));
+    compare_fields(b);
+    ck_assert_int_eq(bcda_batch_set_consumed(b, 4), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_batch_set_consumed(b, 1), 0); /* from where it stands */
+    check_column(b, BCDA_COLUMN_TYPE, "Coverage|Patient");
+    compare_fields(b);
+    ck_assert_ptr_null(bcda_batch_resource(b, 2));
+    ck_assert_int_eq(bcda_batch_set_consumed(b, 2), 0);
+    ck_assert_uint_eq(bcda_batch_count(b), 0);
+    check_column(b, BCDA_COLUMN_TYPE, "");
+    compare_fields(b);
+    ck_assert_int_eq(bcda_batch_set_consumed(b, 1), BCDA_ERR_INVALID);
+    bcda_batch_unref(b);
+}
+END_TEST
+
+START_TEST(test_empty)
+{
+    struct bcda_batch *b;
+    const char *base;
+    const uint64_t *first, *offsets, *lengths;
+    int column;
+
+    ck_assert_int_eq(bcda__batch_new(&b, 100, _i), 0);
+    ck_assert_int_eq(bcda__batch_is_empty(b), 1);
+    ck_assert_uint_eq(bcda_batch_count(b), 0);
+    for (column = 1; column <= 6; column++) {
+        ck_assert_int_eq(bcda_batch_column(b, column, &base, &offsets, &lengths), 0);
+        ck_assert(base && offsets && lengths);
+    }
+    ck_assert_int_eq(bcda_batch_field_column(b, 0, &base, &first, &offsets, &lengths),
+                     _i ? 0 : BCDA_ERR_INVALID);
+    if (_i)
+        ck_assert_uint_eq(first[0], 0);
+    put(b, "{", 3); /* bad lines only */
+    ck_assert_int_eq(bcda__batch_is_empty(b), 0);
+    ck_assert_uint_eq(bcda_batch_count(b), 0);
+    ck_assert_uint_eq(bcda_batch_bad_line_count(b), 1);
+    ck_assert_ptr_null(bcda_batch_resource(b, 0));
+    bcda_batch_unref(b);
+}
+END_TEST
+
+START_TEST(test_bad_lines)
+{
+    struct bcda_batch *b;
+    int i;
+
+    ck_assert_int_eq(bcda__batch_new(&b, 10, bcda__field_set_count(fields)), 0);
+    for (i = 0; i < 100; i++)
+        put(b, i % 3 ? "{}" : lines[i % 5], i);
+    ck_assert_uint_eq(bcda_batch_bad_line_count(b), 66);
+    for (i = 0; i < 66; i++) {
+        const struct bcda_bad_line *bad = bcda_batch_bad_line(b, (size_t)i);
+
+        ck_assert_int_eq(bad->code, BCDA_ERR_LINE_TYPE);
+        ck_assert_int_eq(bad->line_number, i / 2 * 3 + 1 + i % 2);
+        ck_assert_uint_eq(bad->before, (size_t)i / 2 + 1); /* its place among the rows */
+        ck_assert_ptr_eq(bad->batch, b);
+        ck_assert_int_eq(memcmp(b->bytes + bad->at, "{}\n", 3), 0);
+    }
+    ck_assert_ptr_null(bcda_batch_bad_line(b, 66));
+    bcda_batch_set_consumed(b, 10); /* does not touch them */
+    ck_assert_uint_eq(bcda_batch_bad_line_count(b), 66);
+    bcda_batch_unref(b);
+}
+END_TEST
+
+/* More rows and values than any first room; types that change. */
+START_TEST(test_many)
+{
+    struct bcda_batch *b;
+    char line[300], want[50];
+    size_t i;
+
+    ck_assert_int_eq(bcda__batch_new(&b, 1, bcda__field_set_count(fields)), 0);
+    for (i = 0; i < 2000; i++) {
+        snprintf(
+            line, sizeof line,
+            "{\"resourceType\":\"T%zu\",\"id\":\"i%zu\",\"tags\":[%zu,\"\\u0041%zu\",%s],\"n\":"
+            "%zu}",
+            i / 100, i, i, i, i % 2 ? "\"x\"" : "null", i % 7);
+        put(b, line, (int64_t)i);
+    }
+    ck_assert_uint_eq(bcda_batch_count(b), 2000);
+    for (i = 0; i < 2000; i++) {
+        const bcda_resource *r = bcda_batch_resource(b, i);
+        const char *text;
+        size_t len;
+
+        snprintf(want, sizeof want, "T%zu", i / 100);
+        ck_assert_str_eq(bcda_resource_type(r), want);
+        snprintf(want, sizeof want, "i%zu", i);
+        ck_assert_str_eq(bcda_resource_id(r), want);
+        ck_assert_uint_eq(bcda_resource_field_count(r, 1), 2 + i % 2);
+        ck_assert_int_eq(bcda_resource_field(r, 1, 1, &text, &len), 0);
+        snprintf(want, sizeof want, "A%zu", i);
+        ck_assert_str_eq(text, want);
+        ck_assert_int_eq(bcda_resource_line_number(r), (int64_t)i);
+    }
+    compare_fields(b);
+    bcda__batch_clear(b);
+    ck_assert_int_eq(bcda__batch_is_empty(b), 1);
+    put(b, lines[2], 1); /* as good as new */
+    put(b, lines[0], 2);
+    put(b, "{\"resourceType\":\"Pat\"}", 3); /* beginnings of each other */
+    put(b, "{\"resourceType\":\"Patients\"}", 4);
+    put(b, "{\"resourceType\":\"Patients\"}", 5);
+    check_column(b, BCDA_COLUMN_TYPE, "Coverage|Patient|Pat|Patients|Patients");
+    compare_fields(b);
+    bcda_batch_unref(b);
+}
+END_TEST
+
+static int dropped;
+
+static void drop_owner(void *owner)
+{
+    ck_assert_ptr_eq(owner, &dropped);
+    dropped++;
+}
+
+START_TEST(test_refs)
+{
+    struct bcda_batch *b = five();
+
+    b->owner = &dropped;
+    b->owner_unref = drop_owner;
+    ck_assert_int_eq(bcda__batch_is_shared(b), 0);
+    ck_assert_ptr_eq(bcda_batch_ref(b), b);
+    ck_assert_int_eq(bcda__batch_is_shared(b), 1);
+    bcda_batch_unref(b);
+    ck_assert_int_eq(bcda__batch_is_shared(b), 0);
+    ck_assert_int_eq(dropped, 0);
+    bcda__batch_clear(b); /* whom the lines belonged to is let go with them */
+    ck_assert_int_eq(dropped, 1);
+    ck_assert_ptr_null(b->owner);
+    b->owner = &dropped;
+    b->owner_unref = drop_owner;
+    bcda_batch_unref(b);
+    ck_assert_int_eq(dropped, 2);
+    ck_assert_ptr_null(bcda_batch_ref(NULL));
+    bcda_batch_unref(NULL);
+}
+END_TEST
+
+START_TEST(test_reserve)
+{
+    struct bcda_batch *b = five();
+    size_t cap = b->cap;
+
+    ck_assert_int_eq(bcda__batch_reserve(b, cap), 0);
+    ck_assert_uint_eq(b->cap, cap);
+    ck_assert_int_eq(bcda__batch_reserve(b, 1), 0);
+    ck_assert_uint_eq(b->cap, cap);
+    ck_assert_int_eq(bcda__batch_reserve(b, cap + 1), 0);
+    ck_assert_uint_eq(b->cap, cap + 1);
+    check_column(b, BCDA_COLUMN_TYPE, "Patient|Patient|Coverage|Coverage|Patient");
+    ck_assert_int_eq(strncmp(b->bytes, lines[0], strlen(lines[0])), 0);
+    bcda_batch_unref(b);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("batch");
+    TCase *tc = tcase_create("batch");
+    SRunner *sr;
+    int failed;
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, test_columns);
+    tcase_add_test(tc, test_rows);
+    tcase_add_test(tc, test_fields);
+    tcase_add_test(tc, test_consumed);
+    tcase_add_loop_test(tc, test_empty, 0, 2);
+    tcase_add_test(tc, test_bad_lines);
+    tcase_add_test(tc, test_many);
+    tcase_add_test(tc, test_refs);
+    tcase_add_test(tc, test_reserve);
+    suite_add_tcase(suite, tc);
+    sr = srunner_create(suite);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

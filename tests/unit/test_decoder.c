@@ -1,0 +1,1284 @@
+/* Files through the decoder: whatever way they are wrapped and cut, the same rows and bad lines
+ * must come out. A file is made together with the log of what is to come out of it. */
+#include <check.h>
+#include <dirent.h>
+#include <openssl/evp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+#include "base/buf.h"
+#include "bcda/error.h"
+#include "codec/crypto.h"
+#include "codec/decoder.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static uint32_t seed = 1;
+
+static uint32_t roll(uint32_t below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % below;
+}
+
+/* ---- making files ---- */
+
+struct bytes {
+    uint8_t *at;
+    size_t len, cap;
+};
+
+static void add(struct bytes *b, const void *data, size_t len)
+{
+    if (b->len + len > b->cap) {
+        b->cap = (b->len + len) * 2;
+        b->at = realloc(b->at, b->cap);
+    }
+    if (len)
+        memcpy(b->at + b->len, data, len);
+    b->len += len;
+}
+
+static void drop(struct bytes *b)
+{
+    free(b->at);
+    memset(b, 0, sizeof *b);
+}
+
+enum { GZIP = 1, CRYPT = 2, WRAPPINGS = 4 }; /* bits */
+
+static const uint8_t key[32] = "0123456789abcdefghijklmnopqrstu";
+
+static void gzip_member(struct bytes *to, const uint8_t *data, size_t len)
+{
+    z_stream z = {0};
+    uint8_t out[4096], none = 0;
+    int rc;
+
+    ck_assert_int_eq(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    z.next_in = len ? (uint8_t *)(uintptr_t)data : &none;
+    z.avail_in = (uInt)len;
+    do {
+        z.next_out = out;
+        z.avail_out = sizeof out;
+        rc = deflate(&z, Z_FINISH);
+        add(to, out, sizeof out - z.avail_out);
+    } while (rc == Z_OK);
+    ck_assert_int_eq(rc, Z_STREAM_END);
+    deflateEnd(&z);
+}
+
+/* As the server writes: the members of its writes, and an empty one at the end. */
+static struct bytes gzip(const struct bytes *plain)
+{
+    struct bytes out = {0};
+    size_t half = plain->len / 3;
+
+    gzip_member(&out, plain->at, half);
+    gzip_member(&out, half ? plain->at + half : plain->at, plain->len - half);
+    gzip_member(&out, NULL, 0);
+    return out;
+}
+
+/* By another library than the one under test. */
+static struct bytes encrypt(const struct bytes *plain)
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    uint8_t nonce[12] = "nonce-twelve";
+    struct bytes out = {0};
+    uint8_t *text = malloc(plain->len + 16), tag[16];
+    int n = 0, m = 0;
+
+    ck_assert_int_eq(EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce), 1);
+    if (plain->len)
+        ck_assert_int_eq(EVP_EncryptUpdate(ctx, text, &n, plain->at, (int)plain->len), 1);
+    ck_assert_int_eq(EVP_EncryptFinal_ex(ctx, text + n, &m), 1);
+    ck_assert_int_eq(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, 16, tag), 1);
+    EVP_CIPHER_CTX_free(ctx);
+    add(&out, nonce, 12);
+    add(&out, text, (size_t)(n + m));
+    add(&out, tag, 16);
+    free(text);
+    return out;
+}
+
+static struct bytes wrap(const struct bytes *plain, int how)
+{
+    struct bytes a = {0}, b;
+
+    if (how & CRYPT)
+        a = encrypt(plain);
+    else
+        add(&a, plain->at, plain->len);
+    if (!(how & GZIP))
+        return a;
+    b = gzip(&a);
+    drop(&a);
+    return b;
+}
+
+/* ---- what comes out ---- */
+
+static void note_row(struct bytes *log, int64_t number, int64_t offset, const char *type,
+                     const char *id, const char *json, size_t json_len, const char *line,
+                     size_t line_len)
+{
+    char head[600];
+
+    snprintf(head, sizeof head, "\n%lld @%lld %s/%s ", (long long)number, (long long)offset, type,
+             id);
+    add(log, head, strlen(head));
+    add(log, json, json_len);
+    add(log, " of ", 4);
+    add(log, line, line_len);
+}
+
+/* Of a line over the limit the length is not told, since it depends on the pieces. */
+static void note_bad(struct bytes *log, int code, int64_t number, int64_t offset, const char *line,
+                     size_t len)
+{
+    char head[100];
+
+    snprintf(head, sizeof head, "\n%lld @%lld %s ", (long long)number, (long long)offset,
+             bcda_error_name(code));
+    add(log, head, strlen(head));
+    if (code != BCDA_ERR_LINE_TOO_LONG)
+        add(log, line, len);
+}
+
+struct file {
+    struct bytes plain;
+    struct bytes want; /* the log */
+    int64_t lines;
+};
+
+static void add_line(struct file *f, const char *line, size_t len, int code, const char *type,
+                     const char *id)
+{
+    int64_t offset = (int64_t)f->plain.len;
+
+    add(&f->plain, line, len);
+    add(&f->plain, "\n", 1);
+    f->lines++;
+    if (code)
+        note_bad(&f->want, code, f->lines, offset, line, len);
+    else if (type)
+        note_row(&f->want, f->lines, offset, type, id, line, len, line, len);
+}
+
+static void add_text(struct file *f, const char *line, int code, const char *type, const char *id)
+{
+    add_line(f, line, strlen(line), code, type, id);
+}
+
+/* The last LF is taken off again; nothing else changes. */
+static void cut_lf(struct file *f)
+{
+    f->plain.len--;
+}
+
+static void drop_file(struct file *f)
+{
+    drop(&f->plain);
+    drop(&f->want);
+}
+
+/* ---- a run ---- */
+
+enum { PIECE_RANDOM = 0 };
+
+struct run {
+    struct bcda__decoder_options o;
+    size_t step;  /* PIECE_RANDOM, or so many bytes at a time */
+    size_t split; /* and a cut here; 0 = none */
+    int hold;     /* every batch is held until the end */
+    int eager;    /* batches are taken though they are not full */
+    /* results: */
+    struct bytes log;
+    struct bcda_error err;
+    int rc;
+    int64_t bytes, lines;
+    size_t largest; /* batch */
+    int batches;
+    struct bcda_batch *held[20000];
+    char *held_bytes[20000];
+    size_t held_count;
+};
+
+static void note_batch(struct run *r, struct bcda_batch *b)
+{
+    size_t row, bad = 0;
+
+    ck_assert(!bcda__batch_is_empty(b));
+    for (row = 0; row <= b->rows; row++) {
+        const bcda_resource *res;
+        const char *json, *line;
+        size_t json_len, line_len;
+
+        for (; bad < b->bad_count && b->bad[bad].before == row; bad++) {
+            const struct bcda_bad_line *x = &b->bad[bad];
+
+            ck_assert_ptr_eq(x->batch, b);
+            ck_assert_int_eq(x->kept, x->code != BCDA_ERR_LINE_TOO_LONG);
+            note_bad(&r->log, x->code, x->line_number, x->offset, b->bytes + x->at,
+                     (size_t)x->length);
+            if (x->code == BCDA_ERR_LINE_TOO_LONG)
+                ck_assert_uint_gt((uint64_t)x->length, r->o.line_max);
+            ck_assert_uint_le(x->bad_at, (uint64_t)x->length);
+        }
+        if (row == b->rows)
+            break;
+        res = bcda_batch_resource(b, row);
+        json = bcda_resource_json(res, &json_len);
+        line = bcda_resource_line(res, &line_len);
+        note_row(&r->log, bcda_resource_line_number(res), bcda_resource_offset(res),
+                 bcda_resource_type(res), bcda_resource_id(res), json, json_len, line, line_len);
+        ck_assert_int_eq(bcda_resource_is_provisional(res), b->provisional);
+    }
+    ck_assert_uint_eq(bad, b->bad_count);
+}
+
+static void take(struct run *r, struct bcda__decoder *d, int provisional)
+{
+    struct bcda_batch *b;
+
+    ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+    ck_assert_int_eq(bcda__decoder_is_full(d), 0);
+    /* a file can fail for its bad lines, too */
+    ck_assert_int_eq(bcda_batch_is_provisional(b), provisional || b->bad_count > 0);
+    ck_assert_int_eq(bcda__batch_is_shared(b), 0);
+    note_batch(r, b);
+    ck_assert_uint_le(bcda__batch_index_size(b), 2 * r->o.batch_size + 1000);
+    r->batches++;
+    r->largest = b->cap > r->largest ? b->cap : r->largest;
+    if (r->hold && r->held_count < COUNT(r->held)) {
+        r->held[r->held_count] = bcda_batch_ref(b);
+        r->held_bytes[r->held_count] = malloc(b->cap + 1);
+        memcpy(r->held_bytes[r->held_count++], b->bytes, b->fill);
+    }
+    if (roll(4)) /* or it is the host's now */
+        bcda__decoder_give_back(d, b);
+    else
+        bcda_batch_unref(b);
+}
+
+static void check_held(struct run *r)
+{
+    size_t i;
+
+    for (i = 0; i < r->held_count; i++) {
+        struct bcda_batch *b = r->held[i];
+
+        ck_assert_int_eq(bcda__batch_is_shared(b), 0); /* nobody else has it any more */
+        ck_assert_int_eq(memcmp(b->bytes, r->held_bytes[i], b->fill), 0);
+        ck_assert(b->rows + b->bad_count > 0);
+        bcda_batch_unref(b);
+        free(r->held_bytes[i]);
+    }
+    r->held_count = 0;
+}
+
+static int write_piece(struct run *r, struct bcda__decoder *d, const uint8_t *data, size_t len)
+{
+    uint8_t *piece = malloc(len + !len);
+    size_t at = 0, used;
+    int rc = 0;
+
+    if (len)
+        memcpy(piece, data, len);
+    while (at < len && !rc) {
+        rc = bcda__decoder_write(d, piece + at, len - at, &used, &r->err);
+        ck_assert_uint_le(used, len - at);
+        at += used;
+        if (!rc && at < len) /* the one reason to stop early */
+            ck_assert_int_eq(bcda__decoder_is_full(d), 1);
+        if (bcda__decoder_is_full(d) || (r->eager && bcda__decoder_has_batch(d)))
+            take(r, d, 1);
+    }
+    free(piece);
+    return rc;
+}
+
+static void finish(struct run *r, struct bcda__decoder *d)
+{
+    while ((r->rc = bcda__decoder_finish(d, &r->err)) == BCDA_ERR_AGAIN) {
+        ck_assert_int_eq(bcda__decoder_is_full(d), 1);
+        take(r, d, 1);
+    }
+    ck_assert_int_eq(bcda__decoder_finish(d, &r->err), r->rc);
+}
+
+/* Runs `data` through a new decoder. */
+static void run(struct run *r, const struct bytes *data)
+{
+    struct bcda_batch *none;
+    struct bcda__decoder *d;
+    size_t at, n;
+
+    r->log.len = 0;
+    r->batches = 0;
+    r->largest = 0;
+    r->o.name = "file.ndjson";
+    ck_assert_int_eq(bcda__decoder_new(&d, &r->o, &r->err), 0);
+    ck_assert_int_eq(bcda__decoder_verifies(d), r->o.gzip || r->o.key);
+    ck_assert_int_eq(bcda__decoder_take(d, &none), BCDA_ERR_END);
+    r->rc = 0;
+    for (at = 0; at < data->len && !r->rc; at += n) {
+        n = r->step == PIECE_RANDOM ? roll(roll(4) ? 20 : 3000) : r->step;
+        if (r->split > at)
+            n = r->split - at;
+        n = n < data->len - at ? n : data->len - at;
+        r->rc = write_piece(r, d, data->at + at, n);
+    }
+    if (!r->rc)
+        finish(r, d);
+    r->bytes = bcda__decoder_bytes(d);
+    r->lines = bcda__decoder_lines(d);
+    while (bcda__decoder_has_batch(d)) /* also of a file that failed: what was whole may be had */
+        take(r, d, r->rc != 0);
+    ck_assert_int_eq(bcda__decoder_take(d, &none), BCDA_ERR_END);
+    bcda__decoder_free(d);
+    check_held(r);
+}
+
+static struct run the_run;
+
+static struct run *new_run(int how, size_t batch_size, size_t line_max)
+{
+    struct run *r = &the_run;
+
+    drop(&r->log);
+    memset(r, 0, sizeof *r);
+    r->o.gzip = how & GZIP;
+    r->o.key = how & CRYPT ? key : NULL;
+    r->o.line_max = line_max;
+    r->o.depth_max = 6;
+    r->o.batch_size = batch_size;
+    r->step = SIZE_MAX / 2;
+    return r;
+}
+
+static void check_run(struct run *r, const struct file *f, const struct bytes *data)
+{
+    run(r, data);
+    ck_assert_msg(r->rc == 0, "%d %s (batch %zu, step %zu, split %zu)", r->rc, r->err.text,
+                  r->o.batch_size, r->step, r->split);
+    add(&r->log, "", 1);
+    ck_assert_msg(r->log.len - 1 == f->want.len &&
+                      (f->want.len == 0 || memcmp(r->log.at, f->want.at, f->want.len) == 0),
+                  "batch %zu, step %zu, split %zu, gzip %d, key %d\n%s\ninstead of%.*s",
+                  r->o.batch_size, r->step, r->split, r->o.gzip, r->o.key != NULL, r->log.at,
+                  (int)f->want.len, f->want.at);
+    ck_assert_int_eq(r->bytes, (int64_t)f->plain.len);
+    ck_assert_int_eq(r->lines, f->lines);
+    /* never more than a batch asks for or the longest line */
+    ck_assert_uint_le(r->largest,
+                      r->o.batch_size > r->o.line_max + 2 ? r->o.batch_size : r->o.line_max + 2);
+}
+
+static const size_t batch_sizes[] = {1, 7, 64, 300, 8192};
+
+/* Every wrapping, every size of batch, every way to cut. */
+static void check_file(const struct file *f, size_t line_max, int every_split)
+{
+    size_t i, split;
+    int how, n;
+
+    for (how = 0; how < WRAPPINGS; how++) {
+        struct bytes data = wrap(&f->plain, how);
+
+        for (i = 0; i < COUNT(batch_sizes); i++) {
+            struct run *r = new_run(how, batch_sizes[i], line_max);
+
+            check_run(r, f, &data);
+            r->step = 1;
+            check_run(r, f, &data);
+            r->hold = 1;
+            r->step = 5;
+            check_run(r, f, &data);
+            r->eager = 1;
+            check_run(r, f, &data);
+            for (n = 0; n < 8; n++) {
+                r->hold = n & 1;
+                r->eager = n & 2;
+                r->step = PIECE_RANDOM;
+                check_run(r, f, &data);
+            }
+            r->eager = r->hold = 0;
+            r->step = SIZE_MAX / 2;
+            for (split = 1; every_split && split < data.len; split++) {
+                r->split = split;
+                check_run(r, f, &data);
+            }
+            drop(&r->log);
+        }
+        drop(&data);
+    }
+}
+
+#define P(id) "{\"resourceType\":\"Patient\",\"id\":\"" id "\"}"
+
+/* ---- files that are whole ---- */
+
+START_TEST(test_small)
+{
+    static const char envelope[] =
+        "{ \"fullUrl\" : \"u\" , \"resource\" : {\"resourceType\":\"Coverage\",\"id\":\"c\"} }";
+    static const char bare[] = "{\"resourceType\":\"Coverage\",\"id\":\"c\"}";
+    struct file f = {0};
+    int64_t offset;
+
+    add_text(&f, P("1"), 0, "Patient", "1");
+    add_text(&f, "", 0, NULL, NULL);
+    offset = (int64_t)f.plain.len;
+    add(&f.plain, envelope, strlen(envelope));
+    add(&f.plain, "\n", 1);
+    note_row(&f.want, ++f.lines, offset, "Coverage", "c", bare, strlen(bare), envelope,
+             strlen(envelope));
+    add_text(&f, P("\\u00e9") "\r", 0, "Patient", "é");
+    add_text(&f, "nonsense", BCDA_ERR_LINE_JSON, NULL, NULL);
+    add_text(&f, P("2"), 0, "Patient", "2");
+    if (_i)
+        cut_lf(&f);
+    check_file(&f, 1000, 1);
+    drop_file(&f);
+}
+END_TEST
+
+START_TEST(test_blank_lines)
+{
+    struct file f = {0};
+    int i;
+
+    for (i = 0; i < 40; i++)
+        add_text(&f, i % 3 ? "" : i % 2 ? "\r" : " \t\r", 0, NULL, NULL);
+    add_text(&f, P("1"), 0, "Patient", "1");
+    for (i = 0; i < 3; i++)
+        add_text(&f, "", 0, NULL, NULL);
+    add_text(&f, P("2") "\r", 0, "Patient", "2");
+    add_text(&f, "\r", 0, NULL, NULL);
+    if (_i == 1) {
+        add_text(&f, "  ", 0, NULL, NULL);
+        cut_lf(&f);
+    }
+    check_file(&f, 1000, _i == 0);
+    drop_file(&f);
+}
+END_TEST
+
+START_TEST(test_empty)
+{
+    struct file f = {0};
+
+    check_file(&f, 1000, 1); /* of no bytes */
+    add_text(&f, "", 0, NULL, NULL);
+    check_file(&f, 1000, 1); /* of one LF */
+    add_text(&f, "", 0, NULL, NULL);
+    add_text(&f, "\r", 0, NULL, NULL);
+    cut_lf(&f);
+    check_file(&f, 1000, 1);
+    drop_file(&f);
+}
+END_TEST
+
+/* A resource of `len` bytes. */
+static void make_line(char *line, size_t len)
+{
+    static const char head[] = "{\"resourceType\":\"Patient\",\"id\":\"x\",\"pad\":\"";
+
+    memset(line, 'p', len);
+    memcpy(line, head, sizeof head - 1);
+    memcpy(line + len - 2, "\"}", 2);
+}
+
+START_TEST(test_line_limit)
+{
+    enum { LIMIT = 100 };
+    static const size_t lengths[] = {LIMIT - 1, LIMIT,     LIMIT + 1, 60,        LIMIT + 1,
+                                     LIMIT + 2, LIMIT + 3, LIMIT * 2, LIMIT,     LIMIT * 50,
+                                     LIMIT,     60,        LIMIT + 1, LIMIT * 90};
+    struct file f = {0};
+    char *line = malloc(LIMIT * 90);
+    size_t i;
+
+    for (i = 0; i < COUNT(lengths); i++) {
+        make_line(line, lengths[i]);
+        add_line(&f, line, lengths[i], lengths[i] > LIMIT ? BCDA_ERR_LINE_TOO_LONG : 0, "Patient",
+                 "x");
+        if (i % 4 == 2)
+            add_text(&f, "", 0, NULL, NULL);
+    }
+    if (_i == 0) { /* the longest is also the last, and is not ended */
+        cut_lf(&f);
+    } else { /* or not even begun well: blanks and rubbish are too long as well */
+        memset(line, ' ', LIMIT + 1);
+        add_line(&f, line, LIMIT + 1, BCDA_ERR_LINE_TOO_LONG, NULL, NULL);
+        memset(line, '\0', LIMIT + 1);
+        add_line(&f, line, LIMIT + 1, BCDA_ERR_LINE_TOO_LONG, NULL, NULL);
+        add_line(&f, line, 10, BCDA_ERR_LINE_JSON, NULL, NULL);
+        make_line(line, LIMIT);
+        add_line(&f, line, LIMIT, 0, "Patient", "x");
+        if (_i == 2)
+            cut_lf(&f);
+    }
+    check_file(&f, LIMIT, 0);
+    drop_file(&f);
+    free(line);
+}
+END_TEST
+
+/* At the limit, alone, with and without LF, at every split. */
+START_TEST(test_line_limit_alone)
+{
+    enum { LIMIT = 70 };
+    struct file f = {0};
+    char line[LIMIT + 3];
+    size_t len;
+
+    for (len = LIMIT - 1; len <= LIMIT + 2; len++) {
+        make_line(line, len);
+        add_line(&f, line, len, len > LIMIT ? BCDA_ERR_LINE_TOO_LONG : 0, "Patient", "x");
+        if (_i)
+            cut_lf(&f);
+        check_file(&f, LIMIT, 1);
+        drop_file(&f);
+        f.lines = 0;
+    }
+}
+END_TEST
+
+/* Each kind of bad line, between good ones: its code, number and offset, and nothing else lost. */
+START_TEST(test_bad_lines)
+{
+    static const struct {
+        const char *line;
+        int code;
+    } rows[] = {
+        {"{", BCDA_ERR_LINE_JSON},
+        {"x", BCDA_ERR_LINE_JSON},
+        {"{\"resourceType\":\"Patient\"", BCDA_ERR_LINE_JSON},
+        {P("1") P("2"), BCDA_ERR_LINE_JSON},
+        {P("1") "\"", BCDA_ERR_LINE_JSON},
+        {P("\xFF"), BCDA_ERR_LINE_UTF8},
+        {P("\xED\xA0\x80"), BCDA_ERR_LINE_UTF8},
+        {P("\\uD800"), BCDA_ERR_LINE_UTF8},
+        {"\xE2\x82", BCDA_ERR_LINE_UTF8},
+        {"{\"resourceType\":\"A\",\"a\":[[[[[[1]]]]]]}", BCDA_ERR_LINE_DEPTH},
+        {"{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{}}}}}}}", BCDA_ERR_LINE_DEPTH},
+        {"{}", BCDA_ERR_LINE_TYPE},
+        {"[]", BCDA_ERR_LINE_TYPE},
+        {"5", BCDA_ERR_LINE_TYPE},
+        {"{\"id\":\"1\"}", BCDA_ERR_LINE_TYPE},
+    };
+    struct file f = {0};
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        if (i % 3)
+            add_text(&f, P("ok"), 0, "Patient", "ok");
+        if (i % 4 == 0)
+            add_text(&f, "", 0, NULL, NULL);
+        add_text(&f, rows[i].line, rows[i].code, NULL, NULL);
+    }
+    add_line(&f, P("\0"), strlen(P("")) + 1, BCDA_ERR_LINE_JSON, NULL, NULL);
+    add_text(&f, "{\"resourceType\":\"A\",\"id\":\"at the limit\",\"a\":[[[[[1]]]]]}", 0, "A",
+             "at the limit");
+    check_file(&f, 1000, 0);
+    drop_file(&f);
+}
+END_TEST
+
+/* A last line that is whole but bad is a bad line, and no cut file. */
+START_TEST(test_bad_last_line)
+{
+    static const struct {
+        const char *line;
+        int code;
+    } rows[] = {
+        {P("1") "}", BCDA_ERR_LINE_JSON},    {P("1") "\"", BCDA_ERR_LINE_JSON},
+        {P("1") ",", BCDA_ERR_LINE_JSON},    {P("1") "tru", BCDA_ERR_LINE_JSON},
+        {P("1") " x", BCDA_ERR_LINE_JSON},   {"{]", BCDA_ERR_LINE_JSON},
+        {"x", BCDA_ERR_LINE_JSON},           {P("\xFF"), BCDA_ERR_LINE_UTF8},
+        {P("\xE2\x82"), BCDA_ERR_LINE_UTF8}, {P("1") "\x80", BCDA_ERR_LINE_UTF8},
+        {P("1") "\xC0", BCDA_ERR_LINE_UTF8}, {"{}", BCDA_ERR_LINE_TYPE},
+        {"12", BCDA_ERR_LINE_TYPE},          {"\"a\"", BCDA_ERR_LINE_TYPE},
+    };
+    struct file f = {0};
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        f.lines = 0;
+        add_text(&f, P("0"), 0, "Patient", "0");
+        add_text(&f, rows[i].line, rows[i].code, NULL, NULL);
+        cut_lf(&f);
+        check_file(&f, 1000, 0);
+        drop_file(&f);
+    }
+}
+END_TEST
+
+/* Many lines of many lengths: they span batches, grow them, and leave them again. */
+START_TEST(test_many)
+{
+    struct file f = {0};
+    char *line = malloc(20000), type[20], id[40];
+    int i;
+
+    seed = (uint32_t)_i + 1;
+    for (i = 0; i < 150; i++) {
+        size_t len;
+
+        if (roll(20) == 0) {
+            add_text(&f, "", 0, NULL, NULL);
+            add_text(&f, "{\"id\":", BCDA_ERR_LINE_JSON, NULL, NULL);
+        }
+        snprintf(type, sizeof type, "T%d", i / 50);
+        snprintf(id, sizeof id, "id-%d-é", i);
+        len = (size_t)snprintf(line, 200, "{\"resourceType\":\"%s\",\"id\":\"%s\",\"x\":\"", type,
+                               id);
+        memset(line + len, '.', 19000);
+        len += roll(30) ? roll(100) : roll(9) ? roll(2000) : roll(15000);
+        memcpy(line + len, "\"}", 2);
+        add_line(&f, line, len + 2, 0, type, id);
+    }
+    check_file(&f, 17000, 0);
+    drop_file(&f);
+    free(line);
+}
+END_TEST
+
+/* Lines so short that their index is larger than they are: a batch is then full by its index, with
+ * whole lines waiting behind it, and the next one begins with those. */
+START_TEST(test_tiny)
+{
+    static const char tiny[] = "{\"resourceType\":\"P\"}";
+    struct file f = {0};
+    char line[300];
+    int i;
+
+    for (i = 0; i < 600; i++) {
+        if (i % 50 == 10)
+            add_text(&f, "", 0, NULL, NULL);
+        if (i % 7 == 3)
+            add_text(&f, "{}", BCDA_ERR_LINE_TYPE, NULL, NULL);
+        if (i % 100 == 95) {
+            make_line(line, 201);
+            add_line(&f, line, 201, BCDA_ERR_LINE_TOO_LONG, NULL, NULL);
+            make_line(line, 200);
+            add_line(&f, line, 200, 0, "Patient", "x");
+        }
+        add_text(&f, tiny, 0, "P", "");
+    }
+    if (_i)
+        cut_lf(&f);
+    check_file(&f, 200, 0);
+    drop_file(&f);
+}
+END_TEST
+
+/* ---- files that are not ---- */
+
+/* Cut at each byte inside its last line: never quiet, and never fewer rows than were whole. */
+START_TEST(test_line_cut)
+{
+    static const char last[] =
+        "{\"resourceType\":\"P\",\"id\":\"é\xF0\x9F\x98\x80\\u00e9\",\"n\":[1.5,true,null,{\"a\":"
+        "\"\"}]}";
+    struct file f = {0};
+    size_t len;
+    int how;
+
+    add_text(&f, P("1"), 0, "Patient", "1");
+    add_text(&f, P("2"), 0, "Patient", "2");
+    for (len = 1; len < strlen(last); len++)
+        for (how = 0; how < WRAPPINGS; how++) {
+            struct bytes plain = {0}, data;
+            struct run *r = new_run(how, batch_sizes[len % COUNT(batch_sizes)], 1000);
+
+            add(&plain, f.plain.at, f.plain.len);
+            add(&plain, last, len);
+            data = wrap(&plain, how);
+            r->step = len % 2 ? 3 : PIECE_RANDOM;
+            run(r, &data);
+            ck_assert_msg(r->rc == BCDA_ERR_LINE_CUT, "%d: %.*s", r->rc, (int)len, last);
+            ck_assert_uint_eq(r->log.len, f.want.len);
+            ck_assert_int_eq(memcmp(r->log.at, f.want.at, f.want.len), 0);
+            ck_assert_int_eq(r->err.code, BCDA_ERR_LINE_CUT);
+            ck_assert_int_eq(r->err.line, 3);
+            ck_assert_int_eq(r->err.offset, (int64_t)f.plain.len);
+            ck_assert_str_eq(r->err.file, "file.ndjson");
+            ck_assert_ptr_null(strstr(r->err.text, "resourceType")); /* no patient data */
+            drop(&r->log);
+            drop(&data);
+            drop(&plain);
+        }
+    drop_file(&f);
+}
+END_TEST
+
+static void make_hundred(struct file *f)
+{
+    char line[200], id[20];
+    int i;
+
+    for (i = 0; i < 100; i++) {
+        snprintf(id, sizeof id, "id%d", i);
+        snprintf(line, sizeof line, "{\"resourceType\":\"Patient\",\"id\":\"%s\",\"n\":%d}", id,
+                 i * i);
+        add_text(f, line, 0, "Patient", id);
+    }
+}
+
+/* The rows of a file that fails are a beginning of those of the whole one. */
+static void check_prefix(const struct run *r, const struct file *f)
+{
+    ck_assert_uint_le(r->log.len, f->want.len);
+    if (r->log.len)
+        ck_assert_int_eq(memcmp(r->log.at, f->want.at, r->log.len), 0);
+}
+
+START_TEST(test_tag)
+{
+    struct file f = {0};
+    struct bytes good;
+    int how, n;
+
+    make_hundred(&f);
+    for (how = CRYPT; how < WRAPPINGS; how++) {
+        struct bytes cipher = encrypt(&f.plain);
+
+        for (n = 0; n < 60; n++) {
+            struct run *r = new_run(how, batch_sizes[n % 5], 1000);
+            size_t at = n < 16   ? cipher.len - 1 - (size_t)n /* the tag */
+                        : n < 28 ? (size_t)n - 16             /* the nonce */
+                                 : roll((uint32_t)cipher.len);
+
+            cipher.at[at] ^= 0x10;
+            good.at = cipher.at;
+            if (how & GZIP)
+                good = gzip(&cipher);
+            else
+                good.len = cipher.len;
+            r->step = PIECE_RANDOM;
+            run(r, &good);
+            ck_assert_int_eq(r->rc, BCDA_ERR_TAG);
+            ck_assert_int_eq(r->err.code, BCDA_ERR_TAG);
+            ck_assert_str_eq(r->err.file, "file.ndjson");
+            if (n < 16) { /* all of the text is right, and was given as provisional (see take()) */
+                ck_assert_uint_eq(r->log.len, f.want.len);
+                check_prefix(r, &f);
+            }
+            drop(&r->log);
+            if (how & GZIP)
+                free(good.at);
+            cipher.at[at] ^= 0x10;
+        }
+        drop(&cipher);
+    }
+    drop_file(&f);
+}
+END_TEST
+
+/* Cut anywhere, an encrypted file is refused; under 28 bytes it is too short to be one. */
+START_TEST(test_cipher_cut)
+{
+    struct file f = {0};
+    struct bytes cipher;
+    size_t len, whole;
+
+    make_hundred(&f);
+    cipher = encrypt(&f.plain);
+    whole = cipher.len;
+    for (len = 0; len < whole; len += len < 60 ? 1 : 97) {
+        struct run *r = new_run(CRYPT, 300, 1000);
+
+        cipher.len = len;
+        r->step = PIECE_RANDOM;
+        run(r, &cipher);
+        ck_assert_int_eq(r->rc, len < 28 ? BCDA_ERR_CIPHER_SHORT : BCDA_ERR_TAG);
+        check_prefix(r, &f);
+        drop(&r->log);
+    }
+    drop(&cipher);
+    drop_file(&f);
+}
+END_TEST
+
+START_TEST(test_gzip_cut)
+{
+    struct file f = {0};
+    struct bytes zipped = {0};
+    size_t len, whole, step;
+    int how;
+
+    make_hundred(&f);
+    for (how = GZIP; how < WRAPPINGS; how += CRYPT) {
+        struct bytes inner = {0};
+
+        zipped.len = 0;
+        if (how & CRYPT)
+            inner = encrypt(&f.plain);
+        else
+            add(&inner, f.plain.at, f.plain.len);
+        gzip_member(&zipped, inner.at, inner.len);
+        whole = zipped.len;
+        for (len = 0; len < whole; len += len < 40 || len > whole - 40 ? 1 : 13) {
+            struct run *r = new_run(how, 300, 1000);
+
+            zipped.len = len;
+            for (step = 0; step < 2; step++) {
+                r->step = step;
+                run(r, &zipped);
+                ck_assert_msg(r->rc == BCDA_ERR_GZIP_CUT, "%d at %zu of %zu", r->rc, len, whole);
+                check_prefix(r, &f);
+            }
+            drop(&r->log);
+        }
+        drop(&inner);
+    }
+    drop(&zipped);
+    drop_file(&f);
+}
+END_TEST
+
+START_TEST(test_gzip_garbage)
+{
+    struct file f = {0};
+    struct bytes data;
+    struct run *r;
+    int n;
+
+    make_hundred(&f);
+    for (n = 0; n < 5; n++) {
+        r = new_run(GZIP, 64, 1000);
+        r->step = PIECE_RANDOM;
+        data = gzip(&f.plain);
+        if (n == 0) /* not gzip at all */
+            data.at[0] = '{';
+        else if (n == 1) /* a wrong checksum, of the last member but one */
+            data.at[data.len - 20 - 8] ^= 1;
+        else if (n == 2) /* bytes behind it */
+            add(&data, "garbage", 7);
+        else if (n == 3)
+            add(&data, "\x1f\x8c\x08", 3);
+        else
+            data.at[2] = 7;
+        run(r, &data);
+        ck_assert_msg(r->rc == BCDA_ERR_GZIP, "%d: %d", n, r->rc);
+        ck_assert_int_eq(r->err.code, BCDA_ERR_GZIP);
+        check_prefix(r, &f);
+        drop(&r->log);
+        drop(&data);
+    }
+    /* A plain file that was said to be gzip, and the other way round. */
+    r = new_run(GZIP, 64, 1000);
+    run(r, &f.plain);
+    ck_assert_int_eq(r->rc, BCDA_ERR_GZIP);
+    ck_assert_uint_eq(r->log.len, 0);
+    r = new_run(0, 64, 100000);
+    data = gzip(&f.plain);
+    run(r, &data);
+    ck_assert(r->rc == 0 || r->rc == BCDA_ERR_LINE_CUT);
+    ck_assert_ptr_null(r->log.len ? memmem(r->log.at, r->log.len, "Patient", 7) : NULL);
+    drop(&r->log);
+    drop(&data);
+    drop_file(&f);
+}
+END_TEST
+
+/* ---- details ---- */
+
+static struct bcda__decoder *open_decoder(const struct bcda__decoder_options *o)
+{
+    struct bcda__decoder *d;
+
+    ck_assert_int_eq(bcda__decoder_new(&d, o, NULL), 0);
+    return d;
+}
+
+static size_t put(struct bcda__decoder *d, const void *data, size_t len)
+{
+    size_t used;
+
+    ck_assert_int_eq(bcda__decoder_write(d, data, len, &used, NULL), 0);
+    return used;
+}
+
+/* Rows are provisional until finish has succeeded, also those that were gathered before. */
+START_TEST(test_provisional)
+{
+    struct run *r = new_run(_i, 10000, 1000);
+    struct bcda__decoder *d = open_decoder(&r->o);
+    struct bytes plain = {0}, data;
+    struct bcda_batch *b;
+    int i;
+
+    for (i = 0; i < 3; i++)
+        add(&plain, P("1") "\n", strlen(P("1")) + 1);
+    data = wrap(&plain, _i);
+    ck_assert_uint_eq(put(d, data.at, data.len), data.len);
+    ck_assert_int_eq(bcda__decoder_is_full(d), 0);
+    ck_assert_int_eq(bcda__decoder_has_batch(d), 1);
+    ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+    ck_assert_int_eq(bcda_batch_is_provisional(b), 1);
+    bcda_batch_unref(b);
+    bcda__decoder_free(d);
+
+    d = open_decoder(&r->o);
+    put(d, data.at, data.len);
+    ck_assert_int_eq(bcda__decoder_finish(d, NULL), 0);
+    ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+    ck_assert_uint_eq(bcda_batch_count(b), 3);
+    ck_assert_int_eq(bcda_batch_is_provisional(b), 0);
+    bcda_batch_unref(b);
+    bcda__decoder_free(d);
+
+    if (_i & CRYPT) { /* and stay so where the tag is wrong */
+        drop(&data);
+        data = encrypt(&plain);
+        data.at[data.len - 1] ^= 1;
+        r->o.gzip = 0;
+        d = open_decoder(&r->o);
+        put(d, data.at, data.len);
+        ck_assert_int_eq(bcda__decoder_finish(d, NULL), BCDA_ERR_TAG);
+        ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+        ck_assert_int_eq(bcda_batch_is_provisional(b), 1);
+        bcda__decoder_give_back(d, b);
+        ck_assert_int_eq(bcda__decoder_finish(d, NULL), BCDA_ERR_TAG);
+        bcda__decoder_free(d);
+    }
+    drop(&data);
+    drop(&plain);
+}
+END_TEST
+
+/* A condemned file gives no more lines, but the verdict of its end. */
+START_TEST(test_condemn)
+{
+    struct run *r = new_run(_i % 4, batch_sizes[_i / 4 % 5], 200);
+    struct bcda__decoder *d = open_decoder(&r->o);
+    struct file f = {0};
+    struct bcda_batch *b;
+    struct bytes data;
+    size_t at = 0, condemn_at;
+    int tagged = _i % 4 & CRYPT, batches = 0;
+    char *line = malloc(3000);
+
+    make_hundred(&f);
+    make_line(line, 3000); /* too long: condemned while it is skipped, for some */
+    add_line(&f, line, 3000, BCDA_ERR_LINE_TOO_LONG, NULL, NULL);
+    make_hundred(&f);
+    if (_i % 2)
+        add(&f.plain, "{\"cut", 5);
+    data = wrap(&f.plain, _i % 4);
+    condemn_at = (size_t)(_i / 4) * data.len / 15;
+    if (tagged && _i % 3 == 0 && !(_i % 4 & GZIP))
+        data.at[data.len - 1] ^= 1;
+    while (at < data.len) {
+        size_t n = data.len - at < 37 ? data.len - at : 37;
+
+        if (at >= condemn_at) {
+            bcda__decoder_condemn(d);
+            ck_assert_int_eq(bcda__decoder_has_batch(d), 0);
+            ck_assert_int_eq(bcda__decoder_is_full(d), 0);
+            condemn_at = SIZE_MAX;
+            batches = -1;
+        }
+        at += put(d, data.at + at, n);
+        if (batches < 0) {
+            ck_assert_int_eq(bcda__decoder_has_batch(d), 0);
+        } else if (bcda__decoder_is_full(d) && at < condemn_at) { /* else condemned as it is */
+            ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+            bcda__decoder_give_back(d, b);
+        }
+    }
+    ck_assert_int_eq(bcda__decoder_finish(d, &r->err),
+                     tagged && _i % 3 == 0 && !(_i % 4 & GZIP) ? BCDA_ERR_TAG : 0);
+    ck_assert_int_eq(bcda__decoder_has_batch(d), 0);
+    ck_assert_int_eq(bcda__decoder_bytes(d), (int64_t)f.plain.len);
+    bcda__decoder_free(d);
+    drop(&data);
+    drop_file(&f);
+    free(line);
+}
+END_TEST
+
+/* What one long line needed is given back with it. */
+START_TEST(test_memory)
+{
+    struct run *r = new_run(0, 4096, 1 << 20);
+    struct bcda__decoder *d = open_decoder(&r->o);
+    size_t len = 1000000, at;
+    char *line = malloc(len + 1);
+    struct bcda_batch *b;
+    int i, large = 0;
+
+    make_line(line, len);
+    line[len] = '\n';
+    for (i = 0; i < 6; i++)
+        for (at = 0; at < (i == 2 ? len + 1 : 9000);) {
+            static const char small[] = P("1") "\n";
+            size_t n = i == 2 ? len + 1 - at : strlen(small);
+
+            at += i == 2 ? put(d, line + at, n) : put(d, small, n);
+            if (!bcda__decoder_is_full(d) && !(i == 2 && at == len + 1))
+                continue;
+            ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+            ck_assert_uint_lt(b->cap, 2 * len + 4096);
+            large += b->cap > len;
+            bcda__decoder_give_back(d, b);
+        }
+    ck_assert_int_eq(large, 1);
+    ck_assert_int_eq(bcda__decoder_finish(d, NULL), 0);
+    ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+    ck_assert_uint_le(b->cap, 4096);
+    bcda__decoder_give_back(d, b);
+    bcda__decoder_free(d);
+    free(line);
+}
+END_TEST
+
+START_TEST(test_reuse)
+{
+    struct run *r = new_run(0, 256, 1000);
+    struct bcda__decoder *d = open_decoder(&r->o);
+    struct bcda_batch *seen[100], *b, *held = NULL;
+    char copy[256];
+    size_t n = 0, i, k, different = 0, held_fill = 0;
+
+    bcda__decoder_give_back(d, NULL);
+    for (i = 0; i < 500; i++) {
+        put(d, P("1") "\n", strlen(P("1")) + 1);
+        if (!bcda__decoder_is_full(d))
+            continue;
+        ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+        if (n == 5) { /* one is held: it is not used again, and stays as it is */
+            held = bcda_batch_ref(b);
+            held_fill = b->fill;
+            memcpy(copy, b->bytes, b->fill);
+        } else if (n > 5) {
+            ck_assert_ptr_ne(b, held);
+        }
+        seen[n++] = b;
+        bcda__decoder_give_back(d, b);
+    }
+    ck_assert_uint_gt(n, 20);
+    for (i = 6; i < n; i++) {
+        for (k = 6; k < i && seen[k] != seen[i]; k++)
+            ;
+        different += k == i;
+    }
+    ck_assert_uint_eq(different, 2);
+    ck_assert_int_eq(memcmp(held->bytes, copy, held_fill), 0);
+    bcda__decoder_free(d);
+    ck_assert_int_eq(memcmp(held->bytes, copy, held_fill), 0); /* outlives its decoder */
+    ck_assert_str_eq(bcda_resource_id(bcda_batch_resource(held, 0)), "1");
+    bcda_batch_unref(held);
+}
+END_TEST
+
+/* An error names file, line and cause, and nothing of the line. */
+START_TEST(test_bad_line_error)
+{
+    struct run *r = new_run(0, 1000, 1000);
+    struct bcda__decoder *d = open_decoder(&r->o);
+    static const char text[] = P("1") "\n{\"resourceType\":\"SECRET\",}\n";
+    struct bcda_error err;
+    struct bcda_batch *b;
+
+    put(d, text, strlen(text));
+    ck_assert_int_eq(bcda__decoder_finish(d, NULL), 0);
+    ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+    ck_assert_uint_eq(bcda_batch_bad_line_count(b), 1);
+    ck_assert_int_eq(bcda__bad_line_error(bcda_batch_bad_line(b, 0), "f.ndjson", &err),
+                     BCDA_ERR_LINE_JSON);
+    ck_assert_int_eq(err.code, BCDA_ERR_LINE_JSON);
+    ck_assert_int_eq(err.line, 2);
+    ck_assert_int_eq(err.offset, (int64_t)strlen(P("1")) + 1);
+    ck_assert_str_eq(err.file, "f.ndjson");
+    ck_assert_ptr_nonnull(strstr(err.text, "f.ndjson, line 2"));
+    ck_assert_ptr_null(strstr(err.text, "SECRET"));
+    bcda_batch_unref(b);
+    bcda__decoder_free(d);
+}
+END_TEST
+
+/* ---- the shared samples, where they are at hand ---- */
+
+static int read_whole(const char *path, struct bytes *to)
+{
+    FILE *f = fopen(path, "rb");
+    char part[65536];
+    size_t n;
+
+    if (!f)
+        return -1;
+    while ((n = fread(part, 1, sizeof part, f)) > 0)
+        add(to, part, n);
+    fclose(f);
+    return 0;
+}
+
+/* The top member of a document, by the events parser instead of the scanner. */
+struct member {
+    const char *key;
+    int right, found;
+    char value[200];
+};
+
+static int on_member(void *ctx, enum bcda__json_event event, int depth, const char *text,
+                     size_t len)
+{
+    struct member *m = ctx;
+
+    if (depth == 1 && event == BCDA__JSON_KEY)
+        m->right = len == strlen(m->key) && memcmp(text, m->key, len) == 0;
+    else if (depth == 1 && event == BCDA__JSON_STRING && m->right) {
+        ck_assert_uint_lt(len, sizeof m->value);
+        memcpy(m->value, text, len);
+        m->value[len] = '\0';
+        m->found = 1;
+    }
+    return 0;
+}
+
+static const char *member_of(struct member *m, const char *json, size_t len, const char *key_name)
+{
+    memset(m, 0, sizeof *m);
+    m->key = key_name;
+    ck_assert_int_eq(bcda__json_parse(json, len, 64, on_member, m), 0);
+    return m->value;
+}
+
+/* Envelopes of the samples: `resource` is their last member and no space is about it. */
+static void expect_sample(struct file *f)
+{
+    static const char before[] = ",\"resource\":";
+    const char *at = (const char *)f->plain.at, *end = at + f->plain.len;
+
+    while (at < end) {
+        const char *lf = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = lf ? lf : end, *json = at;
+        size_t len = (size_t)(stop - at);
+        struct member type, id;
+
+        f->lines++;
+        if (strncmp(at, "{\"fullUrl\":", 11) == 0) {
+            json = (const char *)memmem(at, len, before, strlen(before)) + strlen(before);
+            len = (size_t)(stop - 1 - json);
+        }
+        if (len) {
+            member_of(&type, json, len, "resourceType");
+            member_of(&id, json, len, "id");
+            note_row(&f->want, f->lines, at - (const char *)f->plain.at, type.value, id.value, json,
+                     len, at, (size_t)(stop - at));
+        }
+        at = stop + 1;
+    }
+}
+
+static int check_sample(const char *path)
+{
+    struct file f = {0};
+    static const size_t sizes[] = {64, 5000, 256 * 1024};
+    size_t i;
+    int how;
+
+    ck_assert_int_eq(read_whole(path, &f.plain), 0);
+    expect_sample(&f);
+    for (how = 0; how < WRAPPINGS; how++) {
+        struct bytes data = wrap(&f.plain, how);
+
+        for (i = 0; i < COUNT(sizes); i++) {
+            struct run *r = new_run(how, sizes[i], 64 << 20);
+
+            r->o.depth_max = 9; /* the deepest of the samples (data/README.md) */
+            r->step = i == 1 ? 16384 : PIECE_RANDOM;
+            check_run(r, &f, &data);
+            drop(&r->log);
+        }
+        drop(&data);
+    }
+    drop_file(&f);
+    return 1;
+}
+
+static int check_samples_in(const char *dir)
+{
+    DIR *d = opendir(dir);
+    struct dirent *entry;
+    char path[1000];
+    int count = 0;
+
+    if (!d)
+        return 0;
+    while ((entry = readdir(d))) {
+        size_t len = strlen(entry->d_name);
+        struct stat st;
+
+        snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "gzip") == 0 || stat(path, &st))
+            continue;
+        if (S_ISDIR(st.st_mode))
+            count += check_samples_in(path);
+        else if (len > 7 && strcmp(entry->d_name + len - 7, ".ndjson") == 0)
+            count += check_sample(path);
+    }
+    closedir(d);
+    return count;
+}
+
+START_TEST(test_samples)
+{
+    const char *shared = getenv("BCDA_SHARED");
+    char dir[900];
+
+    if (!shared)
+        return;
+    snprintf(dir, sizeof dir, "%s/data", shared);
+    ck_assert_int_ge(check_samples_in(dir), 15);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("decoder");
+    TCase *tc = tcase_create("decoder");
+    SRunner *sr;
+    int failed;
+
+    if (bcda__crypto_init(0, NULL))
+        return EXIT_FAILURE;
+    tcase_set_timeout(tc, 600);
+    tcase_add_loop_test(tc, test_small, 0, 2);
+    tcase_add_loop_test(tc, test_blank_lines, 0, 2);
+    tcase_add_test(tc, test_empty);
+    tcase_add_loop_test(tc, test_line_limit, 0, 3);
+    tcase_add_loop_test(tc, test_line_limit_alone, 0, 2);
+    tcase_add_test(tc, test_bad_lines);
+    tcase_add_test(tc, test_bad_last_line);
+    tcase_add_loop_test(tc, test_many, 0, 2);
+    tcase_add_loop_test(tc, test_tiny, 0, 2);
+    tcase_add_test(tc, test_line_cut);
+    tcase_add_test(tc, test_tag);
+    tcase_add_test(tc, test_cipher_cut);
+    tcase_add_test(tc, test_gzip_cut);
+    tcase_add_test(tc, test_gzip_garbage);
+    tcase_add_loop_test(tc, test_provisional, 0, WRAPPINGS);
+    tcase_add_loop_test(tc, test_condemn, 0, 60);
+    tcase_add_test(tc, test_memory);
+    tcase_add_test(tc, test_reuse);
+    tcase_add_test(tc, test_bad_line_error);
+    tcase_add_test(tc, test_samples);
+    suite_add_tcase(suite, tc);
+    sr = srunner_create(suite);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

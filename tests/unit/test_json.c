@@ -1,0 +1,1226 @@
+/* JSON documents by events, and NDJSON lines by one pass. */
+#include <check.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "bcda/error.h"
+#include "codec/json.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static uint32_t seed = 1;
+
+static uint32_t roll(uint32_t below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % below;
+}
+
+/* ---- documents ---- */
+
+struct events {
+    struct bcda__buf log;
+    int stop_at; /* the event to stop at, from 1; 0 = none */
+    int count;
+};
+
+static int note(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
+{
+    static const char *names[] = {"?", "{", "}", "[", "]", "k", "s", "n", "true", "false", "null"};
+    struct events *e = ctx;
+    int has_text =
+        event == BCDA__JSON_KEY || event == BCDA__JSON_STRING || event == BCDA__JSON_NUMBER;
+
+    bcda__buf_addf(&e->log, "%s%s%d", e->log.len ? " " : "", names[event], depth);
+    if (has_text) {
+        bcda__buf_adds(&e->log, ":");
+        bcda__buf_add(&e->log, text, len);
+    }
+    return ++e->count == e->stop_at ? BCDA_ERR_STOPPED : 0;
+}
+
+/* Gives the document in pieces of `step` bytes (0 = random ones), each in a block of its own. */
+static int parse_pieces(struct events *e, const char *text, size_t len, int depth, size_t step)
+{
+    struct bcda__json *j;
+    size_t at, n;
+    int rc = 0;
+
+    bcda__buf_init(&e->log, 10000000);
+    e->count = 0;
+    ck_assert_int_eq(bcda__json_new(&j, depth, note, e), 0);
+    for (at = 0; at < len && !rc; at += n) {
+        char *piece;
+
+        n = step ? step : 1 + roll(9);
+        n = n < len - at ? n : len - at;
+        piece = malloc(n);
+        memcpy(piece, text + at, n);
+        rc = bcda__json_write(j, piece, n);
+        free(piece);
+        if (rc) /* it stays */
+            ck_assert_int_eq(bcda__json_write(j, "1", 1), rc);
+    }
+    if (!rc)
+        rc = bcda__json_finish(j);
+    ck_assert_int_eq(bcda__json_finish(j), rc);
+    bcda__json_free(j);
+    if (!e->log.data)
+        bcda__buf_adds(&e->log, "");
+    return rc;
+}
+
+/* The same result whatever the pieces. Of a bad document only the code is compared. */
+static void check_document(const char *text, size_t len, int depth, int want_rc, const char *want)
+{
+    struct events e = {0};
+    size_t step;
+    int round, rc;
+
+    for (step = 0; step <= len + 1; step = step < 4 ? step + 1 : step * 2)
+        for (round = 0; round < (step ? 1 : 10); round++) {
+            rc = parse_pieces(&e, text, len, depth, step);
+            ck_assert_msg(rc == want_rc, "%s: %d by %zu: %s", text, rc, step, e.log.data);
+            if (want)
+                ck_assert_str_eq(e.log.data, want);
+            bcda__buf_free(&e.log);
+        }
+    bcda__buf_init(&e.log, 10000000);
+    rc = bcda__json_parse(text, len, depth, note, &e);
+    ck_assert_msg(rc == want_rc, "%s: %d at once", text, rc);
+    if (want && want[0])
+        ck_assert_str_eq(e.log.data, want);
+    bcda__buf_free(&e.log);
+}
+
+struct document {
+    const char *text;
+    const char *want; /* NULL = BCDA_ERR_NOT_JSON */
+};
+
+static const struct document documents[] = {
+    {"{}", "{0 }0"},
+    {"[]", "[0 ]0"},
+    {" \t\r\n[ ] ", "[0 ]0"},
+    {"{\"a\":1,\"b\":[true,false,null,\"s\",{\"c\":{}}]}",
+     "{0 k1:a n1:1 k1:b [1 true2 false2 null2 s2:s {2 k3:c {3 }3 }2 ]1 }0"},
+    {"[[],[[]]]", "[0 [1 ]1 [1 [2 ]2 ]1 ]0"},
+    {"{\"\":\"\"}", "{0 k1: s1: }0"},
+    {"{\"a\":1,\"a\":2}", "{0 k1:a n1:1 k1:a n1:2 }0"},
+    /* numbers keep their text */
+    {"[0,-0,12.50,1e5,1E+05,-1.5e-300,100000000000000000000000000001,0.10]",
+     "[0 n1:0 n1:-0 n1:12.50 n1:1e5 n1:1E+05 n1:-1.5e-300 n1:100000000000000000000000000001 "
+     "n1:0.10 ]0"},
+    /* escapes */
+    {"[\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"]", "[0 s1:\"\\/\b\f\n\r\t ]0"},
+    {"[\"\\u0041\\u00e9\\u2019\\uD83D\\uDE00\"]", "[0 s1:Aé’\xF0\x9F\x98\x80 ]0"},
+    {"{\"\\u0061b\":\"x\\u0026y\"}", "{0 k1:ab s1:x&y }0"},
+    {"[\"é’\xF0\x9F\x98\x80\x7F\"]", "[0 s1:é’\xF0\x9F\x98\x80\x7F ]0"},
+    /* scalars at the top */
+    {"12", "n0:12"},
+    {"-1.5e3 ", "n0:-1.5e3"},
+    {"\"abc\"", "s0:abc"},
+    {"\"\"", "s0:"},
+    {"true", "true0"},
+    {"false", "false0"},
+    {"null", "null0"},
+    /* what follows the top value is nobody's business */
+    {"{\"a\":1}{\"b\":2}", "{0 k1:a n1:1 }0"},
+    {"{\"a\":1}\n{\"b\":", "{0 k1:a n1:1 }0"},
+    {"[1]]", "[0 n1:1 ]0"},
+    {"{}<html>", "{0 }0"},
+    {"{} \xFF\xFE", "{0 }0"},
+    {"\"a\"\"b\"", "s0:a"},
+    {"1 2", "n0:1"},
+    {"null,", "null0"},
+    /* not JSON */
+    {"", NULL},
+    {" ", NULL},
+    {"\r\n\t ", NULL},
+    {"{", NULL},
+    {"[", NULL},
+    {"}", NULL},
+    {"]", NULL},
+    {"[1", NULL},
+    {"[1}", NULL},
+    {"{]", NULL},
+    {"[1,]", NULL},
+    {"[,1]", NULL},
+    {"[1 2]", NULL},
+    {"{\"a\"}", NULL},
+    {"{\"a\":}", NULL},
+    {"{\"a\":1,}", NULL},
+    {"{,}", NULL},
+    {"{a:1}", NULL},
+    {"{1:1}", NULL},
+    {"{'a':1}", NULL},
+    {"{\"a\" 1}", NULL},
+    {"[01]", NULL},
+    {"[-]", NULL},
+    {"[+1]", NULL},
+    {"[1.]", NULL},
+    {"[.5]", NULL},
+    {"[1e]", NULL},
+    {"[0x10]", NULL},
+    {"[NaN]", NULL},
+    {"[Infinity]", NULL},
+    {"tru", NULL},
+    {"nul", NULL},
+    {"True", NULL},
+    {"\"abc", NULL},
+    {"[\"a\nb\"]", NULL},
+    {"[\"a\tb\"]", NULL},
+    {"[\"\x01\"]", NULL},
+    {"[\"\\x41\"]", NULL},
+    {"[\"\\u12\"]", NULL},
+    {"[\"\\u12g4\"]", NULL},
+    {"[\"\\uDC00\"]", NULL},
+    {"/* c */ {}", NULL},
+    {"// c", NULL},
+    {"<html>", NULL},
+    {"\xEF\xBB\xBF{}", NULL},
+    /* bytes that are not UTF-8: overlong, surrogates, too high, cut */
+    {"[\"\xC0\xAF\"]", NULL},
+    {"[\"\xE0\x80\xAF\"]", NULL},
+    {"[\"\xED\xA0\x80\"]", NULL},
+    {"[\"\xF4\x90\x80\x80\"]", NULL},
+    {"[\"\xE2\x82\"]", NULL},
+    {"[\"\xFF\"]", NULL},
+    {"[\"\x80\"]", NULL},
+    {"{\"\xC0\x80\":1}", NULL},
+    {"{\"a\\n\xC0\x80\":1}", NULL},
+};
+
+START_TEST(test_documents)
+{
+    const struct document *d = &documents[_i];
+
+    check_document(d->text, strlen(d->text), 64, d->want ? 0 : BCDA_ERR_NOT_JSON, d->want);
+}
+END_TEST
+
+START_TEST(test_document_nul)
+{
+    static const char nul_behind[] = "{}\0x", nul_in_text[] = "[\"a\0b\"]", nul_before[] = "\0{}";
+    struct events e = {0};
+
+    check_document(nul_behind, 4, 64, 0, "{0 }0");
+    check_document(nul_in_text, 7, 64, BCDA_ERR_NOT_JSON, NULL);
+    check_document(nul_before, 3, 64, BCDA_ERR_NOT_JSON, NULL);
+    ck_assert_int_eq(parse_pieces(&e, "[\"a\\u0000b\"]", 12, 64, 1), 0);
+    ck_assert_uint_eq(e.log.len, 12);
+    ck_assert_int_eq(memcmp(e.log.data, "[0 s1:a\0b ]0", 12), 0);
+    bcda__buf_free(&e.log);
+}
+END_TEST
+
+/* Whatever byte a body is cut at, it is no document; a body that goes on is. */
+START_TEST(test_document_cut)
+{
+    static const char *bodies[] = {
+        "{\"transactionTime\":\"2021-03-04T05:06:07.089Z\",\"requiresAccessToken\":true,\"output\":"
+        "["
+        "{\"type\":\"Patient\",\"url\":\"https://h/data/1/a.ndjson\",\"n\":1.5e-3}],\"error\":[],"
+        "\"x\":null,\"y\":\"\\u00e9é’\"}",
+        "[[[1,2,{\"a\":false}],\"\xF0\x9F\x98\x80\"]]",
+        "\"top\\nlevel\"",
+    };
+    struct events e = {0};
+    size_t i, len, step;
+
+    for (i = 0; i < COUNT(bodies); i++)
+        for (len = 0; len <= strlen(bodies[i]); len++)
+            for (step = 0; step < 3; step++) {
+                int rc = parse_pieces(&e, bodies[i], len, 64, step == 2 ? 1000 : step);
+
+                ck_assert_msg(rc == (len < strlen(bodies[i]) ? BCDA_ERR_NOT_JSON : 0), "%zu %zu", i,
+                              len);
+                bcda__buf_free(&e.log);
+            }
+}
+END_TEST
+
+START_TEST(test_document_depth)
+{
+    char text[400];
+    int limit = _i, depth, i, kind;
+
+    for (kind = 0; kind < 3; kind++)
+        for (depth = limit ? limit - 1 : 0; depth <= limit + 2; depth++) {
+            size_t at = 0;
+
+            for (i = 0; i < depth; i++)
+                at += (size_t)sprintf(text + at, "%s",
+                                      kind == 0 || (kind == 2 && i % 2) ? "[" : "{\"a\":");
+            at += (size_t)sprintf(text + at, "1");
+            for (i = depth - 1; i >= 0; i--)
+                text[at++] = kind == 0 || (kind == 2 && i % 2) ? ']' : '}';
+            check_document(text, at, limit, depth <= limit ? 0 : BCDA_ERR_NOT_JSON, NULL);
+        }
+}
+END_TEST
+
+START_TEST(test_document_stop)
+{
+    static const char text[] = "{\"a\":1,\"b\":[true,false,null,\"s\",{\"c\":2}]} ";
+    struct events e = {0};
+    int total, stop;
+    size_t step;
+
+    ck_assert_int_eq(parse_pieces(&e, text, strlen(text), 64, 1000), 0);
+    total = e.count;
+    ck_assert_int_eq(total, 15);
+    bcda__buf_free(&e.log);
+    for (stop = 1; stop <= total; stop++)
+        for (step = 0; step < 4; step++) {
+            e.stop_at = stop;
+            ck_assert_int_eq(parse_pieces(&e, text, strlen(text), 64, step == 3 ? 1000 : step),
+                             BCDA_ERR_STOPPED);
+            ck_assert_int_eq(e.count, stop); /* and not one event more */
+            bcda__buf_free(&e.log);
+        }
+}
+END_TEST
+
+/* A string that yajl must gather is bounded; one that fits is fine at any cut. */
+START_TEST(test_document_budget)
+{
+    struct events e = {0};
+    size_t len = 9 * 1024 * 1024;
+    char *text = malloc(len);
+
+    memset(text, 'x', len);
+    memcpy(text, "[\"", 2);
+    ck_assert_int_eq(parse_pieces(&e, text, len, 64, 64 * 1024), BCDA_ERR_BODY_TOO_LARGE);
+    bcda__buf_free(&e.log);
+    text[2] = '\\'; /* escapes: gathered even where it comes whole */
+    text[3] = 'n';
+    memcpy(text + len - 2, "\"]", 2);
+    ck_assert_int_eq(parse_pieces(&e, text, len, 64, len), BCDA_ERR_BODY_TOO_LARGE);
+    bcda__buf_free(&e.log);
+    len = 1000 * 1024;
+    memcpy(text + len - 2, "\"]", 2);
+    ck_assert_int_eq(parse_pieces(&e, text, len, 64, 16 * 1024), 0);
+    ck_assert_uint_eq(e.log.len, 3 + 3 + (len - 4) - 1 + 3);
+    bcda__buf_free(&e.log);
+    /* What yajl gives back when it grows may be used again. */
+    len = 1500 * 1024;
+    memset(text + 2, 'x', len);
+    memcpy(text + 1200 * 1024, "\",\"\\n", 5);
+    memcpy(text + len - 2, "\"]", 2);
+    ck_assert_int_eq(parse_pieces(&e, text, len, 64, 16 * 1024), 0);
+    bcda__buf_free(&e.log);
+    len = 0;
+    text[len++] = '[';
+    while (len < 8 * 1024 * 1024) {
+        len += (size_t)sprintf(text + len, "%s\"\\n", len > 1 ? "," : "");
+        memset(text + len, 'y', 100000);
+        len += 100000;
+        text[len++] = '"';
+    }
+    text[len++] = ']';
+    ck_assert_int_eq(parse_pieces(&e, text, len, 64, 10000), 0);
+    bcda__buf_free(&e.log);
+    free(text);
+}
+END_TEST
+
+START_TEST(test_add_string)
+{
+    static const char *rows[][2] = {
+        {"", "\"\""},
+        {"abc", "\"abc\""},
+        {"a\"b\\c/", "\"a\\\"b\\\\c/\""},
+        {"\x01\n\t\x1F", "\"\\u0001\\u000a\\u0009\\u001f\""},
+        {"é’\x7F", "\"é’\x7F\""},
+    };
+    struct bcda__buf b;
+    struct events e = {0};
+    size_t i;
+    char all[256], *want;
+    int c;
+
+    bcda__buf_init(&b, 10000);
+    for (i = 0; i < COUNT(rows); i++) {
+        bcda__buf_clear(&b);
+        ck_assert_int_eq(bcda__json_add_string(&b, rows[i][0]), 0);
+        ck_assert_str_eq(b.data, rows[i][1]);
+    }
+    for (c = 1; c < 128; c++) /* there and back */
+        all[c - 1] = (char)c;
+    all[127] = '\0';
+    bcda__buf_clear(&b);
+    ck_assert_int_eq(bcda__json_add_string(&b, all), 0);
+    ck_assert_int_eq(parse_pieces(&e, b.data, b.len, 1, 1), 0);
+    want = malloc(300);
+    snprintf(want, 300, "s0:%s", all);
+    ck_assert_str_eq(e.log.data, want);
+    free(want);
+    bcda__buf_free(&e.log);
+    bcda__buf_free(&b);
+    bcda__buf_init(&b, 4);
+    ck_assert_int_eq(bcda__json_add_string(&b, "abc"), BCDA_ERR_BODY_TOO_LARGE);
+    bcda__buf_free(&b);
+}
+END_TEST
+
+/* ---- lines ---- */
+
+static struct bcda__line_info info;
+static char *line_copy; /* on the heap and exact, so that reads behind its end are seen */
+
+static int scan(struct bcda__scanner *s, const char *line, size_t len)
+{
+    free(line_copy);
+    line_copy = malloc(len + (len == 0));
+    memcpy(line_copy, line, len);
+    memset(&info, 0x77, sizeof info);
+    ck_assert_int_eq(bcda__scanner_line(s, line_copy, len, &info), 0);
+    ck_assert_uint_le(info.side_len, len * BCDA__FIELDS_MAX); /* of this line alone */
+    return info.code;
+}
+
+static void check_span(const struct bcda__span *span, const char *want, const char *what,
+                       const char *line)
+{
+    const char *text = span->copy ? info.side + span->at : line_copy + span->at;
+
+    ck_assert_msg(span->len == strlen(want) && memcmp(text, want, span->len) == 0,
+                  "%s is '%.*s', not '%s': %s", what, (int)span->len, span->len ? text : "", want,
+                  line);
+}
+
+struct line_row {
+    const char *line;
+    const char *type, *id, *updated, *full_url; /* NULL as "" */
+    const char *resource;                       /* NULL = the whole line */
+};
+
+#define P "\"resourceType\":\"Patient\""
+
+static const struct line_row good[] = {
+    {"{" P "}", "Patient", NULL, NULL, NULL, NULL},
+    {"{" P ",\"id\":\"1\"}", "Patient", "1", NULL, NULL, NULL},
+    {"{\"id\":\"1\",\"meta\":{\"lastUpdated\":\"2020-01-02\"}," P "}", "Patient", "1", "2020-01-02",
+     NULL, NULL},
+    {"{\"meta\":{\"x\":[{\"lastUpdated\":\"no\"}],\"lastUpdated\":\"T\",\"y\":{\"lastUpdated\":"
+     "\"no\"}}," P ",\"id\":\"a\"}",
+     "Patient", "a", "T", NULL, NULL},
+    /* white space, CR */
+    {" \t{ " P " , \"id\" : \"1\" } \t\r", "Patient", "1", NULL, NULL, NULL},
+    {"{" P "}\r", "Patient", NULL, NULL, NULL, NULL},
+    /* escapes in keys and values */
+    {"{\"resource\\u0054ype\":\"P\\u0061t\",\"i\\u0064\":\"x\\/\\u00e9\",\"meta\":"
+     "{\"last\\u0055pdated\":\"\\u0032\"}}",
+     "Pat", "x/é", "2", NULL, NULL},
+    {"{\"resourceType\":\"É\",\"id\":\"\xF0\x9F\x98\x80\"}", "É", "\xF0\x9F\x98\x80", NULL, NULL,
+     NULL},
+    /* the wrong kinds of values are as if they were not there */
+    {"{" P ",\"id\":5}", "Patient", NULL, NULL, NULL, NULL},
+    {"{" P ",\"id\":null,\"x\":\"no\"}", "Patient", NULL, NULL, NULL, NULL},
+    {"{" P ",\"id\":true,\"meta\":\"no\"}", "Patient", NULL, NULL, NULL, NULL},
+    {"{" P ",\"id\":[\"no\"],\"meta\":[{\"lastUpdated\":\"no\"}]}", "Patient", NULL, NULL, NULL,
+     NULL},
+    {"{" P ",\"id\":{\"id\":\"no\"},\"meta\":{\"lastUpdated\":5}}", "Patient", NULL, NULL, NULL,
+     NULL},
+    {"{" P ",\"meta\":{\"lastUpdated\":1},\"x\":\"no\",\"id\":2,\"y\":[\"no\"]}", "Patient", NULL,
+     NULL, NULL, NULL},
+    {"{" P ",\"meta\":{\"lastUpdated\":null},\"x\":[\"no\",{\"id\":\"no\"}]}", "Patient", NULL,
+     NULL, NULL, NULL},
+    {"{" P ",\"id\":\"\"}", "Patient", "", NULL, NULL, NULL},
+    /* the same names deeper are others */
+    {"{\"contained\":[{\"resourceType\":\"Organization\",\"id\":\"no\",\"meta\":{\"lastUpdated\":"
+     "\"no\"}}],\"id\":\"yes\"," P ",\"entry\":[{\"id\":\"no2\"},[{\"id\":\"no3\"}]],\"x\":{"
+     "\"resourceType\":\"no\",\"id\":\"no\",\"meta\":{\"lastUpdated\":\"no\"}}}",
+     "Patient", "yes", NULL, NULL, NULL},
+    {"{" P ",\"x\":{\"fullUrl\":\"no\",\"resource\":{\"resourceType\":\"No\",\"id\":\"no\"}}}",
+     "Patient", NULL, NULL, NULL, NULL},
+    /* the last of equal keys counts */
+    {"{\"resourceType\":\"A\",\"id\":\"1\",\"id\":\"2\",\"resourceType\":\"B\",\"meta\":"
+     "{\"lastUpdated\":\"a\",\"lastUpdated\":\"b\"}}",
+     "B", "2", "b", NULL, NULL},
+    /* a bare resource with a member `resource` */
+    {"{" P ",\"resource\":{\"resourceType\":\"No\",\"id\":\"no\",\"meta\":{\"lastUpdated\":\"no\"}}"
+     "}",
+     "Patient", NULL, NULL, NULL, NULL},
+    {"{\"resource\":{\"resourceType\":\"No\",\"id\":\"no\"},\"fullUrl\":\"no\",\"id\":\"1\"," P "}",
+     "Patient", "1", NULL, NULL, NULL},
+    {"{" P ",\"resource\":\"text\",\"fullUrl\":\"no\"}", "Patient", NULL, NULL, NULL, NULL},
+    /* envelopes */
+    {"{\"fullUrl\":\"https:///v1/fhir/Patient/-1\",\"resource\":{\"id\":\"-1\"," P "}}", "Patient",
+     "-1", NULL, "https:///v1/fhir/Patient/-1", "{\"id\":\"-1\"," P "}"},
+    {"{ \"fullUrl\" : \"x\" , \"resource\" : { " P " , \"a\" : { } } }", "Patient", NULL, NULL, "x",
+     "{ " P " , \"a\" : { } }"},
+    {"{\"resource\":\t{" P "}\t,\"fullUrl\":\"x\"}\r", "Patient", NULL, NULL, "x", "{" P "}"},
+    {"{\"resource\":{" P "}}", "Patient", NULL, NULL, NULL, "{" P "}"},
+    {"{\"id\":\"no\",\"meta\":{\"lastUpdated\":\"no\"},\"search\":{\"mode\":\"match\"},"
+     "\"resource\":"
+     "{" P ",\"meta\":{\"lastUpdated\":\"yes\"}},\"response\":{\"id\":\"no\"},\"fullUrl\":\"\\u0078"
+     "\"}",
+     "Patient", NULL, "yes", "x", "{" P ",\"meta\":{\"lastUpdated\":\"yes\"}}"},
+    {"{\"resource\":{\"contained\":[{\"resourceType\":\"No\",\"id\":\"no\"}],\"resource\":{\"id\":"
+     "\"no\",\"resourceType\":\"No\"},\"fullUrl\":\"no\"," P ",\"id\":\"1\"}}",
+     "Patient", "1", NULL, NULL,
+     "{\"contained\":[{\"resourceType\":\"No\",\"id\":\"no\"}],\"resource\":{\"id\":"
+     "\"no\",\"resourceType\":\"No\"},\"fullUrl\":\"no\"," P ",\"id\":\"1\"}"},
+    {"{\"resource\":{\"resource\\u0054ype\":\"\\u0041\"}}", "A", NULL, NULL, NULL,
+     "{\"resource\\u0054ype\":\"\\u0041\"}"},
+    {"{\"r\\u0065source\":{" P "}}", "Patient", NULL, NULL, NULL, "{" P "}"},
+    {"{\"fullUrl\":5,\"resource\":{" P ",\"x\":\"}{\"}}", "Patient", NULL, NULL, NULL,
+     "{" P ",\"x\":\"}{\"}"},
+    {"{\"resourceType\":null,\"resource\":{" P "}}", "Patient", NULL, NULL, NULL, "{" P "}"},
+    {"{\"resourceType\":\"\",\"resource\":{" P "}}", "Patient", NULL, NULL, NULL, "{" P "}"},
+    /* equal keys: nothing of the first resource is left */
+    {"{\"resource\":{\"resourceType\":\"A\",\"id\":\"1\",\"meta\":{\"lastUpdated\":\"x\"}},"
+     "\"resource\":{\"resourceType\":\"B\"}}",
+     "B", NULL, NULL, NULL, "{\"resourceType\":\"B\"}"},
+    /* pairs, whole characters, NUL */
+    {"{" P ",\"id\":\"\\uD83D\\uDE00\\uDBFF\\uDFFF\",\"x\":\"\\\\uD800\\\\\",\"y\":\"\\ue000\"}",
+     "Patient", "\xF0\x9F\x98\x80\xF4\x8F\xBF\xBF", NULL, NULL, NULL},
+};
+
+static void check_good(struct bcda__scanner *s, const struct line_row *r)
+{
+    size_t len = strlen(r->line);
+
+    ck_assert_msg(scan(s, r->line, len) == 0, "%d at %zu: %s", info.code, info.bad_at, r->line);
+    check_span(&info.type, r->type, "type", r->line);
+    check_span(&info.id, r->id ? r->id : "", "id", r->line);
+    check_span(&info.last_updated, r->updated ? r->updated : "", "lastUpdated", r->line);
+    check_span(&info.full_url, r->full_url ? r->full_url : "", "fullUrl", r->line);
+    check_span(&info.resource, r->resource ? r->resource : r->line, "resource", r->line);
+    ck_assert_int_eq(info.resource.copy, 0);
+}
+
+static struct bcda__field_set *new_fields(const char *const *paths, size_t count)
+{
+    struct bcda__field_set *set;
+    size_t i;
+    int index;
+
+    ck_assert_int_eq(bcda__field_set_new(&set), 0);
+    for (i = 0; i < count; i++) {
+        ck_assert_int_eq(bcda__field_set_add(set, paths[i], &index), 0);
+        ck_assert_int_eq(index, (int)i);
+    }
+    return set;
+}
+
+/* With and without fields, which change what yajl reports. */
+START_TEST(test_lines)
+{
+    static const char *const paths[] = {"id", "meta.lastUpdated", "x", "resource.id",
+                                        "contained.id"};
+    struct bcda__field_set *fields = _i ? new_fields(paths, COUNT(paths)) : NULL;
+    struct bcda__scanner *s;
+    size_t i, k;
+
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    for (i = 0; i < COUNT(good); i++)
+        check_good(s, &good[i]);
+    for (i = 0; i < 3000; i++) { /* nothing of one line shows in the next */
+        k = roll(COUNT(good) + 2);
+        if (k < COUNT(good))
+            check_good(s, &good[k]);
+        else
+            ck_assert_int_ne(scan(s, "{\"resource\":{\"id\":\"\\u0041", k == COUNT(good) ? 12 : 25),
+                             0);
+    }
+    bcda__scanner_free(s);
+    bcda__field_set_free(fields);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+/* `at`: where it went wrong; -1 = the end is missing; -2 = not asked */
+static const struct {
+    const char *line;
+    int code;
+    long at;
+} bad[] = {
+    {"", BCDA_ERR_LINE_JSON, -1},
+    {" ", BCDA_ERR_LINE_JSON, -1},
+    {"{", BCDA_ERR_LINE_JSON, -1},
+    {"{" P, BCDA_ERR_LINE_JSON, -1},
+    {"{\"resourceType\":\"Pat", BCDA_ERR_LINE_JSON, -1},
+    {"{\"resourceType\":\"Pat\\", BCDA_ERR_LINE_JSON, -1},
+    {"{\"resourceType\":\"Pat\\u00", BCDA_ERR_LINE_JSON, -1},
+    {"{" P ",\"x\":tru", BCDA_ERR_LINE_JSON, -1},
+    {"{" P ",\"x\":1", BCDA_ERR_LINE_JSON, -1},
+    {"{" P ",\"x\":-", BCDA_ERR_LINE_JSON, -1},
+    {"{" P "}}", BCDA_ERR_LINE_JSON, -2},
+    {"{" P "}]", BCDA_ERR_LINE_JSON, -2},
+    {"{" P "]", BCDA_ERR_LINE_JSON, -2},
+    {"{" P "},", BCDA_ERR_LINE_JSON, -2},
+    {"{" P "}{" P "}", BCDA_ERR_LINE_JSON, -2}, /* two values */
+    {"{" P "} {" P "}", BCDA_ERR_LINE_JSON, -2},
+    {"{" P "} x", BCDA_ERR_LINE_JSON, -2},
+    {"{" P "}\"", BCDA_ERR_LINE_JSON, 26}, /* tokens without an end */
+    {"{" P "} \"{}", BCDA_ERR_LINE_JSON, 27},
+    {"{" P "}tru", BCDA_ERR_LINE_JSON, 26},
+    {"{" P "}\r-", BCDA_ERR_LINE_JSON, -2},
+    {"{" P "}\r\"", BCDA_ERR_LINE_JSON, 27},
+    {"[]\"", BCDA_ERR_LINE_JSON, 2},
+    {"{" P ",}", BCDA_ERR_LINE_JSON, -2},
+    {"{" P ",\"x\":01}", BCDA_ERR_LINE_JSON, -2},
+    {"{" P ",\"x\":NaN}", BCDA_ERR_LINE_JSON, -2},
+    {"{" P ",\"x\":\"a\tb\"}", BCDA_ERR_LINE_JSON, -2},
+    {"{" P ",\"x\":\"a\x01\"}", BCDA_ERR_LINE_JSON, -2},
+    {"{" P ",\"x\":\"\\q\"}", BCDA_ERR_LINE_JSON, -2},
+    {"{" P ",\"x\":\"\\u00g0\"}", BCDA_ERR_LINE_JSON, -2},
+    {"{" P "\v}", BCDA_ERR_LINE_JSON, 25}, /* white space to yajl, not to JSON */
+    {"{" P "\f}", BCDA_ERR_LINE_JSON, 25},
+    {"{" P "}\f", BCDA_ERR_LINE_JSON, 26},
+    {"\x1E{" P "}", BCDA_ERR_LINE_JSON, -2},
+    {"\xEF\xBB\xBF{" P "}", BCDA_ERR_LINE_JSON, -2},
+    {"<html>", BCDA_ERR_LINE_JSON, -2},
+    {"data: {" P "}", BCDA_ERR_LINE_JSON, -2},
+    /* not UTF-8, wherever it stands */
+    {"{" P ",\"x\":\"\xC0\xAF\"}", BCDA_ERR_LINE_UTF8, 31},
+    {"{" P ",\"x\":\"\xED\xA0\x80\"}", BCDA_ERR_LINE_UTF8, 31},
+    {"{" P ",\"x\":\"\xF4\x90\x80\x80\"}", BCDA_ERR_LINE_UTF8, 31},
+    {"{" P ",\"\xFF\":1}", BCDA_ERR_LINE_UTF8, 27},
+    {"{" P "}\x80", BCDA_ERR_LINE_UTF8, 26},
+    {"not JSON \xFF", BCDA_ERR_LINE_UTF8, 9},
+    {"{" P ",\"x\":\"\xE2\x82", BCDA_ERR_LINE_UTF8, 31},
+    /* nor are halves of pairs that only escapes can write */
+    {"{" P ",\"x\":\"\\uD800\"}", BCDA_ERR_LINE_UTF8, 31},
+    {"{" P ",\"x\":\"\\udc00\"}", BCDA_ERR_LINE_UTF8, 31},
+    {"{" P ",\"x\":\"\\uD83Dx\\uDE00\"}", BCDA_ERR_LINE_UTF8, 31},
+    {"{" P ",\"x\":\"\\uD83D\\u0041\"}", BCDA_ERR_LINE_UTF8, 31},
+    {"{" P ",\"x\":\"\\uDE00\\uD83D\"}", BCDA_ERR_LINE_UTF8, 31},
+    {"{" P ",\"x\":\"\\n\\uD83D\\uDE00\\uDE00\"}", BCDA_ERR_LINE_UTF8, 45},
+    {"{" P ",\"x\":\"\\uD83D\\\\uDE00\"}", BCDA_ERR_LINE_UTF8, 31},
+    {"{\"\\uDBFF\":1," P "}", BCDA_ERR_LINE_UTF8, 2},
+    /* JSON, but no resource */
+    {"{}", BCDA_ERR_LINE_TYPE, 0},
+    {"[]", BCDA_ERR_LINE_TYPE, 0},
+    {"[{" P "}]", BCDA_ERR_LINE_TYPE, 0},
+    {"[{\"resource\":{" P "}}]", BCDA_ERR_LINE_TYPE, 0},
+    {"12", BCDA_ERR_LINE_TYPE, 0},
+    {"-1.5 ", BCDA_ERR_LINE_TYPE, 0},
+    {"\"Patient\"", BCDA_ERR_LINE_TYPE, 0},
+    {"true", BCDA_ERR_LINE_TYPE, 0},
+    {"null\r", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"id\":\"1\"}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resourceType\":5}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resourceType\":\"\"}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resourceType\":null,\"x\":\"no\"}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resourceType\":[\"Patient\"]}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resourceType\":{\"resourceType\":\"Patient\"}}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"ResourceType\":\"Patient\"}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resourceType\\u0000\":\"Patient\"}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resource\":{}}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resource\":{\"id\":\"1\"},\"x\":{" P "}}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resource\":[{" P "}]}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resource\":\"Patient\"}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"x\":{\"resource\":{" P "}}}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resource\":{" P "},\"resource\":null}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resource\":{" P "},\"resource\":{}}", BCDA_ERR_LINE_TYPE, 0},
+    {"{\"resource\":{" P "},\"resource\":[]}", BCDA_ERR_LINE_TYPE, 0},
+};
+
+START_TEST(test_bad_lines)
+{
+    static const char *const paths[] = {"x", "resource.id"};
+    struct bcda__field_set *fields = _i ? new_fields(paths, COUNT(paths)) : NULL;
+    struct bcda__scanner *s;
+    size_t i;
+
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    for (i = 0; i < COUNT(bad); i++) {
+        size_t len = strlen(bad[i].line);
+
+        ck_assert_msg(scan(s, bad[i].line, len) == bad[i].code, "%d: %s", info.code, bad[i].line);
+        if (bad[i].at >= 0)
+            ck_assert_msg(info.bad_at == (size_t)bad[i].at, "at %zu: %s", info.bad_at, bad[i].line);
+        else if (bad[i].at == -1)
+            ck_assert_msg(info.bad_at == len, "at %zu: %s", info.bad_at, bad[i].line);
+        else
+            ck_assert_msg(info.bad_at < len, "at %zu: %s", info.bad_at, bad[i].line);
+        ck_assert_uint_eq(info.value_count, 0);
+    }
+    /* NUL bytes */
+    ck_assert_int_eq(scan(s, "{" P "}\0", 27), BCDA_ERR_LINE_JSON);
+    ck_assert_int_eq(scan(s, "\0{" P "}", 27), BCDA_ERR_LINE_JSON);
+    ck_assert_int_eq(scan(s, "{" P ",\"x\":\"a\0b\"}", 36), BCDA_ERR_LINE_JSON);
+    bcda__scanner_free(s);
+    bcda__field_set_free(fields);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+/* Cut at each byte: always "the end is missing", be it in a character or not. */
+START_TEST(test_cut_lines)
+{
+    struct bcda__scanner *s;
+    size_t i, len;
+
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, NULL), 0);
+    for (i = 0; i < COUNT(good); i++)
+        for (len = strspn(good[i].line, " \t") + 1;
+             len <= strlen(good[i].line) - (size_t)(strrchr(good[i].line, '}')[1] ? 3 : 1) &&
+             good[i].line + len <= strrchr(good[i].line, '}');
+             len++) {
+            int code = scan(s, good[i].line, len);
+
+            if (code == BCDA_ERR_LINE_JSON)
+                ck_assert_msg(info.bad_at == len, "%zu of %s", len, good[i].line);
+            else
+                ck_assert_msg(code == BCDA_ERR_LINE_UTF8 && len - info.bad_at <= 3, "%zu of %s",
+                              len, good[i].line);
+        }
+    bcda__scanner_free(s);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+START_TEST(test_line_depth)
+{
+    static const char *const paths[] = {"a.a.a", "a"};
+    int limit = _i / 2 + 1, depth, i, kind;
+    struct bcda__field_set *fields = _i % 2 ? new_fields(paths, COUNT(paths)) : NULL;
+    struct bcda__scanner *s;
+    char line[1000];
+
+    ck_assert_int_eq(bcda__scanner_new(&s, limit, fields), 0);
+    for (kind = 0; kind < 3; kind++)
+        for (depth = 1; depth <= limit + 3; depth++) {
+            size_t at = (size_t)sprintf(line, "{" P);
+
+            for (i = 1; i < depth; i++) {
+                int array = kind == 1 || (kind == 2 && i % 2);
+
+                if (i == 1)
+                    at += (size_t)sprintf(line + at, ",\"a\":");
+                else if (!(kind == 1 || (kind == 2 && !(i % 2))))
+                    at += (size_t)sprintf(line + at, "\"a\":");
+                line[at++] = array ? '[' : '{';
+            }
+            for (i = depth - 1; i >= 1; i--)
+                line[at++] = kind == 1 || (kind == 2 && i % 2) ? ']' : '}';
+            line[at++] = '}';
+            ck_assert_msg(scan(s, line, at) == (depth <= limit ? 0 : BCDA_ERR_LINE_DEPTH),
+                          "%d, limit %d: %.*s", info.code, limit, (int)at, line);
+        }
+    bcda__scanner_free(s);
+    bcda__field_set_free(fields);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+/* Far deeper than any limit that is set, and far longer than any buffer. */
+START_TEST(test_line_large)
+{
+    struct bcda__scanner *s;
+    size_t len = 3 * 1000 * 1000, at, i;
+    char *line = malloc(len + 100);
+
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, NULL), 0);
+    memset(line, '[', len);
+    ck_assert_int_eq(scan(s, line, len), BCDA_ERR_LINE_DEPTH);
+    for (i = 0; i < 3; i++) { /* one string: plain, with an escape, of escapes */
+        at = (size_t)sprintf(line, "{" P ",\"id\":\"");
+        while (at < len) {
+            memcpy(line + at, i == 2 || (i == 1 && at < 100) ? "\\u0041" : "aaaaaa", 6);
+            at += 6;
+        }
+        at += (size_t)sprintf(line + at, "\"}");
+        ck_assert_int_eq(scan(s, line, at), 0);
+        ck_assert_int_eq(info.id.copy, i > 0);
+        ck_assert_uint_ge(info.id.len, i == 2 ? len / 6 - 10 : len - 200);
+        check_good(s, &good[1]);
+    }
+    bcda__scanner_free(s);
+    ck_assert_int_eq(bcda__scanner_new(&s, 100000, NULL), 0); /* a deep limit works too */
+    at = (size_t)sprintf(line, "{" P ",\"a\":");
+    memset(line + at, '[', 99999);
+    memset(line + at + 99999, ']', 99999);
+    line[at + 2 * 99999] = '}';
+    ck_assert_int_eq(scan(s, line, at + 2 * 99999 + 1), 0);
+    bcda__scanner_free(s);
+    free(line);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+/* ---- fields ---- */
+
+START_TEST(test_field_set)
+{
+    static const char *wrong[] = {
+        "", ".", "a.", ".a", "a..b", "a.b.", "..", "1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17"};
+    struct bcda__field_set *set, *copy;
+    char path[20];
+    size_t i;
+    int index = -5, k;
+
+    ck_assert_int_eq(bcda__field_set_new(&set), 0);
+    ck_assert_int_eq(bcda__field_set_count(set), 0);
+    ck_assert_int_eq(bcda__field_set_count(NULL), 0);
+    for (i = 0; i < COUNT(wrong); i++) {
+        ck_assert_msg(bcda__field_set_add(set, wrong[i], &index) == BCDA_ERR_INVALID, "%s",
+                      wrong[i]);
+        ck_assert_int_eq(index, -5);
+    }
+    ck_assert_int_eq(bcda__field_set_add(set, "1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16", &index), 0);
+    for (k = 1; k < BCDA__FIELDS_MAX; k++) {
+        sprintf(path, "a.f%d", k);
+        ck_assert_int_eq(bcda__field_set_add(set, path, &index), 0);
+        ck_assert_int_eq(index, k);
+    }
+    ck_assert_int_eq(bcda__field_set_add(set, "one.more", &index), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda__field_set_count(set), BCDA__FIELDS_MAX);
+    ck_assert_int_eq(bcda__field_set_copy(&copy, set), 0);
+    bcda__field_set_free(set);
+    ck_assert_int_eq(bcda__field_set_count(copy), BCDA__FIELDS_MAX);
+    bcda__field_set_free(copy);
+    ck_assert_int_eq(bcda__field_set_copy(&copy, NULL), 0);
+    ck_assert_int_eq(bcda__field_set_count(copy), 0);
+    bcda__field_set_free(copy);
+    bcda__field_set_free(NULL);
+}
+END_TEST
+
+/* The values of a line as "0:a 3:b", in the order of the document. */
+static void check_values(struct bcda__scanner *s, const char *line, const char *want)
+{
+    struct bcda__buf b;
+    size_t i;
+
+    ck_assert_msg(scan(s, line, strlen(line)) == 0, "%d: %s", info.code, line);
+    bcda__buf_init(&b, 100000);
+    bcda__buf_adds(&b, "");
+    for (i = 0; i < info.value_count; i++) {
+        const struct bcda__span *v = &info.values[i].span;
+
+        bcda__buf_addf(&b, "%s%d:", i ? " " : "", info.values[i].field);
+        bcda__buf_add(&b, v->copy ? info.side + v->at : line_copy + v->at, v->len);
+    }
+    ck_assert_msg(strcmp(b.data, want) == 0, "'%s', not '%s': %s", b.data, want, line);
+    bcda__buf_free(&b);
+}
+
+START_TEST(test_fields)
+{
+    static const char *const paths[] = {
+        "id",               /* 0 */
+        "a.b",              /* 1 */
+        "a.b.c",            /* 2 */
+        "a",                /* 3 */
+        "id",               /* 4: the same again */
+        "resourceType",     /* 5 */
+        "meta.lastUpdated", /* 6 */
+        "é",                /* 7 */
+        "a.c",              /* 8 */
+        "b.c",              /* 9 */
+    };
+    static const char *rows[][2] = {
+        {"{" P "}", "5:Patient"},
+        {"{" P ",\"id\":\"1\"}", "5:Patient 0:1 4:1"},
+        {"{\"id\":7," P "}", "0:7 4:7 5:Patient"},
+        {"{\"a\":\"x\"," P "}", "3:x 5:Patient"},
+        {"{\"a\":true," P ",\"id\":false}", "3:true 5:Patient 0:false 4:false"},
+        {"{\"a\":null," P ",\"id\":null}", "5:Patient"},
+        {"{\"a\":\"\"," P "}", "3: 5:Patient"},
+        {"{\"a\":-1.50e+3," P "}", "3:-1.50e+3 5:Patient"},
+        {"{\"a\":{\"b\":\"x\"}," P "}", "1:x 5:Patient"},
+        {"{\"a\":{\"b\":{\"c\":\"x\"}}," P "}", "2:x 5:Patient"},
+        {"{\"a\":{\"b\":{\"c\":\"x\",\"d\":\"no\"},\"c\":\"y\",\"d\":\"no\"}," P "}",
+         "2:x 8:y 5:Patient"},
+        {"{\"a\":[{\"b\":1},{\"b\":2,\"c\":3},4,[5,[{\"b\":[6,{\"c\":7}]}]]]," P "}",
+         "1:1 1:2 8:3 3:4 3:5 1:6 2:7 5:Patient"},
+        {"{\"a\":[]," P ",\"b\":{}}", "5:Patient"},
+        {"{\"a\":[true,false,null]," P "}", "3:true 3:false 5:Patient"},
+        {"{\"x\":{\"id\":\"no\",\"a\":{\"b\":\"no\"}}," P "}", "5:Patient"},
+        {"{\"x\":[{\"id\":\"no\",\"a\":\"no\"}],\"b\":{\"c\":1,\"b\":{\"c\":\"no\"}}," P "}",
+         "9:1 5:Patient"},
+        {"{\"a\":{\"a\":{\"b\":\"no\"},\"id\":\"no\"}," P "}", "5:Patient"},
+        {"{\"a\":{\"b\":{\"c\":{\"d\":\"no\"}}}," P "}", "5:Patient"},
+        {"{\"\\u0061\":{\"\\u0062\":\"x\\ty\\u00e9\"}," P "}", "1:x\tyé 5:Patient"},
+        {"{\"é\":\"1\",\"\\u00e9\":\"2\"," P "}", "7:1 7:2 5:Patient"},
+        {"{\"meta\":{\"lastUpdated\":\"T\"}," P "}", "6:T 5:Patient"},
+        {"{\"a\":1,\"a\":2," P "}", "3:1 3:2 5:Patient"},
+        {"{\"a\":{\"b\":1},\"id\":\"2\",\"a\":{\"c\":3}," P "}", "1:1 0:2 4:2 8:3 5:Patient"},
+        /* after a value that matched, what is no member of it does not */
+        {"{\"a\":[\"x\"],\"y\":[\"no\"],\"b\":[{\"c\":\"z\"}]," P "}", "3:x 9:z 5:Patient"},
+        /* envelopes: the paths begin in the resource */
+        {"{\"fullUrl\":\"x\",\"id\":\"no\",\"a\":{\"b\":\"no\"},\"resource\":{\"id\":\"1\",\"a\":{"
+         "\"b\":\"x\"}," P "},\"b\":{\"c\":\"no\"}}",
+         "0:1 4:1 1:x 5:Patient"},
+        {"{\"resource\":{\"resource\":{\"id\":\"no\"}," P "}}", "5:Patient"},
+        {"{\"resource\":{" P "},\"a\":\"no\"}", "5:Patient"},
+        {"{\"resource\":{\"id\":\"no\",\"resourceType\":\"No\"},\"resource\":{" P "}}",
+         "5:Patient"},
+        /* a bare resource whose member `resource` is another */
+        {"{\"resource\":{\"id\":\"no\",\"resourceType\":\"No\"},\"id\":\"1\"," P "}",
+         "0:1 4:1 5:Patient"},
+        {"{" P ",\"a\":1,\"resource\":{\"a\":\"no\"}}", "5:Patient 3:1"},
+    };
+    struct bcda__field_set *made = new_fields(paths, COUNT(paths)), *fields = made;
+    struct bcda__scanner *s;
+    size_t i;
+
+    if (_i) /* a copy finds the same */
+        ck_assert_int_eq(bcda__field_set_copy(&fields, made), 0);
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    for (i = 0; i < COUNT(rows); i++)
+        check_values(s, rows[i][0], rows[i][1]);
+    bcda__scanner_free(s);
+    if (_i)
+        bcda__field_set_free(fields);
+    bcda__field_set_free(made);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+/* Paths of the greatest length, and values below them, which no path reaches. */
+START_TEST(test_fields_deep)
+{
+    struct bcda__field_set *fields;
+    struct bcda__scanner *s;
+    char path[100] = "", line[1000], want[100] = "";
+    int n, index, depth, array;
+
+    ck_assert_int_eq(bcda__field_set_new(&fields), 0);
+    for (n = 1; n <= BCDA__FIELD_DEPTH_MAX; n++) {
+        strcat(path, n > 1 ? ".k" : "k");
+        ck_assert_int_eq(bcda__field_set_add(fields, path, &index), 0);
+    }
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    for (array = 0; array < 2; array++)
+        for (depth = 1; depth <= BCDA__FIELD_DEPTH_MAX + 4; depth++) {
+            size_t at = (size_t)sprintf(line, "{" P ",");
+
+            for (n = 1; n < depth; n++)
+                at += (size_t)sprintf(line + at, array ? "\"k\":[{" : "\"k\":{");
+            at += (size_t)sprintf(line + at, "\"k\":\"v\"");
+            for (n = 1; n < depth; n++)
+                at += (size_t)sprintf(line + at, array ? "}]" : "}");
+            sprintf(line + at, "}");
+            want[0] = '\0';
+            if (depth <= BCDA__FIELD_DEPTH_MAX)
+                sprintf(want, "%d:v", depth - 1);
+            check_values(s, line, want);
+        }
+    bcda__scanner_free(s);
+    bcda__field_set_free(fields);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+/* All 64, more values than any first buffer holds, and texts that all had escapes. */
+START_TEST(test_fields_many)
+{
+    struct bcda__field_set *fields;
+    struct bcda__scanner *s;
+    struct bcda__buf line, want;
+    char path[30];
+    int i, k, index;
+
+    ck_assert_int_eq(bcda__field_set_new(&fields), 0);
+    for (i = 0; i < BCDA__FIELDS_MAX; i++) {
+        sprintf(path, "group%d.f%d", i / 8, i);
+        ck_assert_int_eq(bcda__field_set_add(fields, path, &index), 0);
+    }
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    bcda__buf_init(&line, 10000000);
+    bcda__buf_init(&want, 10000000);
+    bcda__buf_adds(&line, "{" P);
+    for (k = 0; k < 20; k++)
+        for (i = BCDA__FIELDS_MAX - 1; i >= 0; i--) {
+            bcda__buf_addf(&line, ",\"group%d\":[{\"f%d\":\"%d%s%d\",\"f%d\":\"no\"}]", i / 8, i, k,
+                           (k + i) % 3 ? "\\n" : "-", i, (i + 8) % 64);
+            bcda__buf_addf(&want, "%s%d:%d%s%d", want.len ? " " : "", i, k,
+                           (k + i) % 3 ? "\n" : "-", i);
+        }
+    bcda__buf_adds(&line, "}");
+    check_values(s, line.data, want.data);
+    check_values(s, line.data, want.data);
+    check_values(s, "{" P ",\"group7\":{\"f63\":1}}", "63:1");
+    bcda__buf_free(&line);
+    bcda__buf_free(&want);
+    bcda__scanner_free(s);
+    bcda__field_set_free(fields);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+/* As many values as one line may have, and one more. */
+START_TEST(test_fields_limit)
+{
+    static const char *const paths[] = {"a", "a"};
+    struct bcda__field_set *fields = new_fields(paths, (size_t)_i + 1);
+    struct bcda__scanner *s;
+    struct bcda__buf line;
+    int count, k, over;
+
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    for (over = 0; over < 2; over++) {
+        count = BCDA__VALUES_MAX / (_i + 1) + over;
+        bcda__buf_init(&line, 10000000);
+        bcda__buf_adds(&line, "{" P ",\"a\":[0");
+        for (k = 1; k < count; k++)
+            bcda__buf_adds(&line, ",1");
+        bcda__buf_adds(&line, "]}");
+        ck_assert_int_eq(scan(s, line.data, line.len), over ? BCDA_ERR_LINE_TOO_LONG : 0);
+        ck_assert_uint_eq(info.value_count, over ? 0 : BCDA__VALUES_MAX);
+        bcda__buf_free(&line);
+        check_values(s, "{" P ",\"a\":5}", _i ? "0:5 1:5" : "0:5"); /* the next is not touched */
+    }
+    bcda__scanner_free(s);
+    bcda__field_set_free(fields);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+/* Random lines, made together with what is to be found in them. */
+
+struct maker {
+    struct bcda__buf line;
+    struct bcda__buf want; /* values of the fields below */
+    char path[400];        /* of the value that is being written, without arrays */
+    int counting;          /* inside the resource */
+};
+
+static const char *const maker_paths[] = {"id",    "a",       "b",    "a.a",
+                                          "a.b",   "b.a",     "c.a",  "a.b.c",
+                                          "a.a.a", "c.c.c",   "id.a", "meta.lastUpdated",
+                                          "c",     "c.a.id.b"};
+
+static void make_space(struct maker *m)
+{
+    static const char *spaces[] = {"", "", "", "", " ", "\t", " \r", "  "};
+
+    bcda__buf_adds(&m->line, spaces[roll(COUNT(spaces))]);
+}
+
+static void make_found(struct maker *m, const char *text)
+{
+    size_t i;
+
+    for (i = 0; m->counting && i < COUNT(maker_paths); i++)
+        if (strcmp(m->path, maker_paths[i]) == 0)
+            bcda__buf_addf(&m->want, "%s%zu:%s", m->want.len ? " " : "", i, text);
+}
+
+static void make_value(struct maker *m, int depth);
+
+static void make_object(struct maker *m, int depth)
+{
+    static const char *keys[][2] = {{"a", "a"},   {"b", "b"},         {"c", "c"},
+                                    {"id", "id"}, {"\\u0061", "a"},   {"x", "x"},
+                                    {"é", "é"},   {"i\\u0064", "id"}, {"", ""}};
+    size_t len = strlen(m->path);
+    uint32_t count = roll(5), i;
+
+    bcda__buf_adds(&m->line, "{");
+    for (i = 0; i < count; i++) {
+        const char **key = keys[roll(COUNT(keys))];
+
+        make_space(m);
+        bcda__buf_addf(&m->line, "%s\"%s\"", i ? "," : "", key[0]);
+        make_space(m);
+        bcda__buf_adds(&m->line, ":");
+        make_space(m);
+        snprintf(m->path + len, sizeof m->path - len, "%s%s", len ? "." : "", key[1]);
+        make_value(m, depth + 1);
+        m->path[len] = '\0';
+    }
+    make_space(m);
+    bcda__buf_adds(&m->line, "}");
+}
+
+static void make_value(struct maker *m, int depth)
+{
+    static const char *scalars[][2] = {
+        {"\"\"", ""},         {"\"text\"", "text"}, {"\"te\\nxt\"", "te\nxt"},
+        {"\"\\u00e9\"", "é"}, {"12.50", "12.50"},   {"-1e9", "-1e9"},
+        {"true", "true"},     {"false", "false"},   {"\"{\\\"id\\\":1}\"", "{\"id\":1}"},
+        {"\"’]}\"", "’]}"},
+    };
+    uint32_t kind = roll(depth > 6 ? 5 : 10), n, i;
+
+    if (kind < 4) {
+        i = roll(COUNT(scalars));
+        bcda__buf_adds(&m->line, scalars[i][0]);
+        make_found(m, scalars[i][1]);
+    } else if (kind == 4) {
+        bcda__buf_adds(&m->line, "null");
+    } else if (kind < 8) {
+        make_object(m, depth);
+    } else {
+        bcda__buf_adds(&m->line, "[");
+        n = roll(4);
+        for (i = 0; i < n; i++) {
+            make_space(m);
+            if (i)
+                bcda__buf_adds(&m->line, ",");
+            make_space(m);
+            make_value(m, depth + 1);
+        }
+        bcda__buf_adds(&m->line, "]");
+    }
+}
+
+/* Members in random order, one of them resourceType. */
+static void make_resource(struct maker *m)
+{
+    uint32_t members = 1 + roll(6), at = roll(members), i;
+
+    bcda__buf_adds(&m->line, "{");
+    for (i = 0; i < members; i++) {
+        char key = "abc"[roll(3)];
+
+        if (i)
+            bcda__buf_adds(&m->line, ",");
+        make_space(m);
+        if (i == at) {
+            bcda__buf_adds(&m->line, "\"resourceType\":\"Patient\"");
+            continue;
+        }
+        sprintf(m->path, "%c", key);
+        bcda__buf_addf(&m->line, "\"%c\":", key);
+        make_space(m);
+        make_value(m, 1);
+        m->path[0] = '\0';
+    }
+    make_space(m);
+    bcda__buf_adds(&m->line, "}");
+}
+
+START_TEST(test_random_lines)
+{
+    struct bcda__field_set *fields = new_fields(maker_paths, COUNT(maker_paths));
+    struct bcda__scanner *s;
+    struct maker m = {0};
+    int round;
+
+    seed = (uint32_t)_i + 1;
+    ck_assert_int_eq(bcda__scanner_new(&s, 32, fields), 0);
+    bcda__buf_init(&m.line, 10000000);
+    bcda__buf_init(&m.want, 10000000);
+    for (round = 0; round < 4000; round++) {
+        int envelope = (int)roll(2);
+        size_t from, to;
+
+        bcda__buf_clear(&m.line);
+        bcda__buf_clear(&m.want);
+        bcda__buf_adds(&m.want, "");
+        make_space(&m);
+        if (envelope) {
+            bcda__buf_adds(&m.line, "{\"a\":");
+            make_value(&m, 1);
+            bcda__buf_adds(&m.line, ", \"resource\":");
+            make_space(&m);
+        }
+        from = envelope ? m.line.len : 0;
+        m.counting = 1;
+        make_resource(&m);
+        m.counting = 0;
+        to = m.line.len;
+        if (envelope) {
+            make_space(&m);
+            bcda__buf_adds(&m.line, ",\"c\":");
+            make_value(&m, 1);
+            bcda__buf_adds(&m.line, "}");
+        }
+        make_space(&m);
+        check_values(s, m.line.data, m.want.data);
+        check_span(&info.type, "Patient", "type", m.line.data);
+        to = envelope ? to : m.line.len;
+        ck_assert_msg(info.resource.at == from && info.resource.len == to - from, "%s",
+                      m.line.data);
+    }
+    bcda__buf_free(&m.line);
+    bcda__buf_free(&m.want);
+    bcda__scanner_free(s);
+    bcda__field_set_free(fields);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+/* A sound line with bytes changed: no crash, and a verdict that agrees with the documents' parser
+ * as to what is JSON. */
+START_TEST(test_random_damage)
+{
+    struct bcda__scanner *s;
+    struct events e = {0};
+    char line[1000];
+    int round;
+
+    seed = (uint32_t)_i + 77;
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, NULL), 0);
+    for (round = 0; round < 20000; round++) {
+        const char *from = good[roll(COUNT(good))].line;
+        size_t len = strlen(from), i;
+        int rc, code;
+
+        memcpy(line, from, len);
+        for (i = roll(3) + 1; i > 0; i--)
+            line[roll((uint32_t)len)] = "{}[]\",:\\ua0e- \xC3\x80\x00\v"[roll(18)];
+        code = scan(s, line, len);
+        bcda__buf_init(&e.log, 100000);
+        rc = bcda__json_parse(line, len, 64, note, &e);
+        bcda__buf_free(&e.log);
+        if (code == 0 || code == BCDA_ERR_LINE_TYPE)
+            ck_assert_msg(rc == 0, "%.*s", (int)len, line);
+        if (rc != 0)
+            ck_assert_msg(code == BCDA_ERR_LINE_JSON || code == BCDA_ERR_LINE_UTF8, "%.*s",
+                          (int)len, line);
+        ck_assert_uint_le(info.bad_at, len);
+    }
+    bcda__scanner_free(s);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("json");
+    TCase *tc = tcase_create("json");
+    SRunner *sr;
+    int failed;
+
+    tcase_set_timeout(tc, 300);
+    tcase_add_loop_test(tc, test_documents, 0, (int)COUNT(documents));
+    tcase_add_test(tc, test_document_nul);
+    tcase_add_test(tc, test_document_cut);
+    tcase_add_loop_test(tc, test_document_depth, 0, 18);
+    tcase_add_test(tc, test_document_stop);
+    tcase_add_test(tc, test_document_budget);
+    tcase_add_test(tc, test_add_string);
+    tcase_add_loop_test(tc, test_lines, 0, 2);
+    tcase_add_loop_test(tc, test_bad_lines, 0, 2);
+    tcase_add_test(tc, test_cut_lines);
+    tcase_add_loop_test(tc, test_line_depth, 0, 40);
+    tcase_add_test(tc, test_line_large);
+    tcase_add_test(tc, test_field_set);
+    tcase_add_loop_test(tc, test_fields, 0, 2);
+    tcase_add_test(tc, test_fields_deep);
+    tcase_add_test(tc, test_fields_many);
+    tcase_add_loop_test(tc, test_fields_limit, 0, 2);
+    tcase_add_loop_test(tc, test_random_lines, 0, 4);
+    tcase_add_loop_test(tc, test_random_damage, 0, 4);
+    suite_add_tcase(suite, tc);
+    sr = srunner_create(suite);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,782 @@
+#include <check.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bcda/error.h"
+#include "codec/key.h"
+
+static char dir[64]; /* of the test's own files */
+static struct bcda_error err;
+static uint32_t seed = 1;
+
+static uint32_t roll(uint32_t below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % below;
+}
+
+/* A command of the shell, in the directory of the tests. A tool that is missing fails the test. */
+__attribute__((format(printf, 1, 2))) static void run(const char *format, ...)
+{
+    char command[6000];
+    va_list args;
+    int n = snprintf(command, sizeof command, "cd %s && ", dir);
+
+    va_start(args, format);
+    n += vsnprintf(command + n, sizeof command - (size_t)n, format, args);
+    va_end(args);
+    ck_assert_int_lt(n, (int)sizeof command);
+    ck_assert_msg(system(command) == 0, "failed: %s", command);
+}
+
+/* One 2048-bit key for all tests, in some of its forms; only ever read. */
+static void make_dir(void)
+{
+    strcpy(dir, "/tmp/bcda-key-XXXXXX");
+    ck_assert(mkdtemp(dir) != NULL);
+    run("openssl genrsa -traditional -out pkcs1 2048 2>err");
+    run("openssl pkcs8 -topk8 -nocrypt -in pkcs1 -out pkcs8");
+    run("openssl rsa -in pkcs1 -traditional -outform DER -out der 2>err");
+}
+
+static void remove_dir(void)
+{
+    run("rm -rf %s", dir);
+}
+
+static void setup(void)
+{
+    ck_assert_int_eq(bcda__crypto_init(0, NULL), 0);
+}
+
+static char *slurp(const char *name, size_t *len)
+{
+    char path[200];
+    char *data;
+    FILE *f;
+    long size;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    f = fopen(path, "rb");
+    ck_assert_msg(f != NULL, "no %s", path);
+    fseek(f, 0, SEEK_END);
+    size = ftell(f);
+    rewind(f);
+    data = malloc((size_t)size + 1);
+    *len = fread(data, 1, (size_t)size, f);
+    ck_assert_uint_eq(*len, (size_t)size);
+    data[*len] = '\0';
+    fclose(f);
+    return data;
+}
+
+/* From a buffer of exactly this size. Gives the code; *bits and the parts are checked by the way.
+ */
+static int read_text(const char *text, size_t len, const char *passphrase)
+{
+    struct bcda__key *k = NULL;
+    char *exact = malloc(len + !len);
+    int rc;
+
+    memcpy(exact, text, len);
+    memset(&err, 0x55, sizeof err);
+    rc = bcda__key_new(&k, "my.pem", exact, len, passphrase, &err);
+    free(exact);
+    if (rc == 0) {
+        ck_assert_int_eq(bcda__rsa_check(&k->parts), 0);
+        ck_assert_uint_eq(k->parts.n_len, (k->bits + 7) / 8);
+        ck_assert(k->der.len > 0 && k->parts.n > (const uint8_t *)k->der.data);
+        bcda__key_free(k);
+        return 0;
+    }
+    ck_assert(k == NULL);
+    ck_assert_int_eq(err.code, rc);
+    ck_assert(strncmp(err.text, "my.pem", 6) == 0);
+    ck_assert_int_ne(err.text[strlen(err.text) - 1], '.');
+    if (passphrase && strlen(passphrase) > 4)
+        ck_assert(strstr(err.text, passphrase) == NULL);
+    return rc;
+}
+
+static int read_file(const char *name, const char *passphrase)
+{
+    size_t len;
+    char *text = slurp(name, &len);
+    int rc = read_text(text, len, passphrase);
+
+    free(text);
+    return rc;
+}
+
+static void expect(int rc, int want, const char *words)
+{
+    ck_assert_msg(rc == want, "%d instead of %d: %s", rc, want, rc ? err.text : "");
+    if (words)
+        ck_assert_msg(strstr(err.text, words) != NULL, "`%s` not in: %s", words, err.text);
+}
+
+static void good(int rc)
+{
+    expect(rc, 0, NULL);
+}
+
+/* ---- Plain ---- */
+
+START_TEST(test_plain)
+{
+    struct bcda__key *a, *b;
+    size_t len;
+    char *text = slurp("pkcs1", &len);
+
+    ck_assert(strncmp(text, "-----BEGIN RSA PRIVATE KEY-----", 31) == 0);
+    ck_assert_int_eq(bcda__key_new(&a, "a", text, len, NULL, &err), 0);
+    free(text);
+    text = slurp("pkcs8", &len);
+    ck_assert(strncmp(text, "-----BEGIN PRIVATE KEY-----", 27) == 0);
+    ck_assert_int_eq(bcda__key_new(&b, "b", text, len, "not needed", &err), 0);
+    free(text);
+    text = slurp("der", &len);
+    ck_assert_uint_eq(a->bits, 2048);
+    ck_assert_uint_eq(a->der.len, len);
+    ck_assert_uint_eq(b->der.len, len);
+    ck_assert_int_eq(memcmp(a->der.data, text, len), 0);
+    ck_assert_int_eq(memcmp(b->der.data, text, len), 0);
+    ck_assert_uint_eq(a->parts.n_len, 256);
+    ck_assert_uint_eq(a->parts.e_len, 3);
+    ck_assert_uint_eq(a->parts.p_len, 128);
+    ck_assert_uint_eq(a->parts.q_len, 128);
+    ck_assert_int_eq(memcmp(a->parts.e, "\1\0\1", 3), 0);
+    free(text);
+    bcda__key_free(a);
+    bcda__key_free(b);
+    bcda__key_free(NULL);
+}
+END_TEST
+
+START_TEST(test_text_around)
+{
+    run("openssl req -x509 -new -key pkcs1 -subj /CN=test -out cert");
+    run("openssl ecparam -name prime256v1 -out params");
+    run("cat cert params pkcs1 > a");
+    good(read_file("a", NULL));
+    run("(echo 'Bag Attributes'; echo '    friendlyName: x'; cat pkcs8; cat cert) > b");
+    good(read_file("b", NULL));
+    run("sed 's/$/\r/' a > c && sed 's/$/\r/' pkcs8 > d");
+    good(read_file("c", NULL));
+    good(read_file("d", NULL));
+    run("sed 's/^/  \t/; s/$/ \t /' pkcs8 > e && printf '\357\273\277' > f && cat pkcs8 >> f");
+    good(read_file("e", NULL));
+    good(read_file("f", NULL));
+    run("(head -n 1 pkcs1; echo 'Comment: whatever'; echo; tail -n +2 pkcs1) > g");
+    good(read_file("g", NULL));
+    run("(head -n 1 pkcs8; tail -n +2 pkcs8 | head -n -1 | tr -d '\n'; echo; tail -n 1 pkcs8) > h");
+    good(read_file("h", NULL)); /* one long line */
+    run("(cat pkcs8; head -c 300000 /dev/zero | tr '\\0' x) > i");
+    good(read_file("i", NULL));
+    run("printf '%%s' \"$(cat pkcs8)\" > j"); /* no LF at the end */
+    good(read_file("j", NULL));
+    run("(cat pkcs8; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256) > k");
+    good(read_file("k", NULL)); /* the first counts */
+}
+END_TEST
+
+START_TEST(test_sizes)
+{
+    static const int bits[] = {2048, 2056, 3072, 4096};
+    struct bcda__key *k;
+    size_t i, len;
+
+    for (i = 0; i < sizeof bits / sizeof *bits; i++) {
+        char *text;
+
+        run("openssl genrsa -out sized %d 2>err", bits[i]);
+        text = slurp("sized", &len);
+        ck_assert_int_eq(bcda__key_new(&k, "x", text, len, NULL, NULL), 0);
+        ck_assert_uint_eq(k->bits, (unsigned)bits[i]);
+        bcda__key_free(k);
+        free(text);
+    }
+    run("openssl genrsa -out sized 2047 2>err");
+    expect(read_file("sized", NULL), BCDA_ERR_KEY_UNSUPPORTED, "of 2047 bits");
+    run("openssl genrsa -out sized 1024 2>err");
+    expect(read_file("sized", NULL), BCDA_ERR_KEY_UNSUPPORTED, "of 1024 bits; 2048 to 8192");
+}
+END_TEST
+
+/* The primes of an 8192-bit key: making one takes too long. */
+static const char prime1[] =
+    "ea42313a97224f13c859632d3b0f2f705d2da9b28e72b3d336423a149adedf1ecc8ac8ff7e86ad20e32578e9"
+    "7eac7e8fca5fa8919ef09d765f3738def9a1d6a17b9128b71696da322ebf77789e05b89811fe767d65253090"
+    "8aa30a7c9746691f63a70f0c1f8f014582d477cc27232f673ccb7ed0fd92518b008e9e09df050577cfe2a52d"
+    "fe81622c0f66d90033b026dd45e8d72b8ee957192baacac4bb9ef8e345a8111b1d779302322011d7bb7f2d14"
+    "8d64ade9f5298f7f91905c060b18055398c3ea3639a31c189d691cf1c7d70c1e293f0377821bc1af3db51a6a"
+    "dd070882021f2e70cef61c138016603820196e133f3765e33d5d15913f2e3e82567e74e3cb40a48fe6c01570"
+    "39dd7deff7cf6c4d522e2f6785754dcd8256ae0194c758dbf4c72d2622b1954cfbb95318db1ca29394cac753"
+    "b6043a6dbd239db630bc286c5524e5dedf60551600400c39d71637b55bd9ede5af0d0b0350bb133d2946f89b"
+    "8f2e504126d887cbe8cdb133e03c026ccb6fbf035704ff575f7fe04703110e6eaa1a5714ca4a7890aebd1bdc"
+    "b45b0de7e2c62c9d1cb9b83b096231919197f4b17584da77038f509bd9d61c86750a80b81a48e150e95620ea"
+    "ec8f8529e9c0e250744867d3abf945503dfbc920bce3f5811e6629ffb239f889044248b329a0327fc1742dd8"
+    "dd88e0cdba20c7d6d2a4755773bc8a042b9b1e63ba85d762183ca481";
+static const char prime2[] =
+    "d35f433957a4b683ff9dc3a6756ee2354f46e9ec1151a4b985d1f629cd9277b07e3c8dc6a310bb14f480ab52"
+    "5e1ebcd0c0da116280c6c9264fb308e860724d3ba30398a553893fb42fa48182b3221c7d84af2d712a19ba12"
+    "dd8aadef724e0729f855027e97f4ef875338214b1464d8764ea562d69bc9fd5bdc6f31405c473b07d255971e"
+    "f0df1fecd2798468aeb2282c38153c83b79f65d30cda3eb733f725cc1685a90fa69a868614fa68eda8b33f29"
+    "a29b48b3b9cc89142d32e9db57e6202b33dd307389e7e234d7ede14c070b47ff6ae558e11dc1629bab4f2f88"
+    "4232fbf71ac8dc24f3af42a601ad5b0895c4e5f912738479d5b1a4811b7f680960fade46cbdba3dd3f53e7a0"
+    "15e1f3035ce7dc16a84fd926aab0b0e00af32645a39311cbcbf5e2a78082f7f630c58b85e24e41f7e5d635f8"
+    "a5fc24dfc3fb54443a76cb91ab8db29dc7a9b47275dbd795eec70afb6835db06860bebe152c6ab55fa9e5e42"
+    "24f2cafaac6f006e07191763653476db9a188db4a2ce3bb6807265999f8d6af61a93c8efe5d4a13d469ece6e"
+    "0bf4af7c369ddc458d5a443607609492ae92a10abdac56a6acfa3a88e2344a0005c888ff5a40b3f6e3de130f"
+    "c75937dd45db3bf391aa58ed87467ab25cc1ed75885a4c20421cdf4e206224b1b784b32c6733a2c3dccb6d4b"
+    "3fbd58b572083e8dcd9987100ad105a8d18972ecdb7d6e5469c63df3";
+
+START_TEST(test_8192)
+{
+    uint8_t out[32];
+    uint8_t *wrapped;
+    struct bcda__key *k;
+    size_t len;
+    char *text;
+
+    run("/usr/bin/python3 -c \"from cryptography.hazmat.primitives.asymmetric import rsa\n"
+        "from cryptography.hazmat.primitives.serialization import *\n"
+        "p = int('%s', 16); q = int('%s', 16); e = 65537\n"
+        "d = pow(e, -1, (p - 1) * (q - 1))\n"
+        "k = rsa.RSAPrivateNumbers(p, q, d, d %% (p - 1), d %% (q - 1), pow(q, -1, p), "
+        "rsa.RSAPublicNumbers(e, p * q)).private_key()\n"
+        "open('big', 'wb').write(k.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, "
+        "NoEncryption()))\"",
+        prime1, prime2);
+    text = slurp("big", &len);
+    ck_assert_int_eq(bcda__key_new(&k, "big", text, len, NULL, &err), 0);
+    ck_assert_uint_eq(k->bits, 8192);
+    free(text);
+    run("head -c 32 /dev/zero > zeros && openssl pkey -in big -pubout -out big.pub && "
+        "openssl pkeyutl -encrypt -pubin -inkey big.pub -in zeros -out wrapped "
+        "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256 "
+        "-pkeyopt rsa_oaep_label:616263");
+    wrapped = (uint8_t *)slurp("wrapped", &len);
+    memset(out, 1, sizeof out);
+    ck_assert_int_eq(bcda__rsa_unwrap(&k->parts, wrapped, len, "abc", 3, out, 32), 0);
+    ck_assert(out[0] == 0 && out[31] == 0);
+    ck_assert_int_eq(bcda__rsa_unwrap(&k->parts, wrapped, len, "abd", 3, out, 32),
+                     BCDA_ERR_KEY_LABEL);
+    free(wrapped);
+    bcda__key_free(k);
+}
+END_TEST
+
+/* A structure that openssl builds from a description. */
+static void generate(const char *conf, const char *label, const char *name)
+{
+    run("printf '%%b' '%s' > conf && openssl asn1parse -genconf conf -noout -out gen && "
+        "(echo '-----BEGIN %s-----'; openssl base64 -in gen; echo '-----END %s-----') > %s",
+        conf, label, label, name);
+}
+
+START_TEST(test_made_up)
+{
+    char conf[5000];
+    char n[2052] = "1"; /* 8193 bits, with the sign octet implied */
+
+    memset(n + 1, '0', 2048);
+    snprintf(conf, sizeof conf,
+             "asn1=SEQ:s\\n[s]\\nv=INT:0\\nn=INT:0x%s\\ne=INT:65537\\nd=INT:5\\np=INT:5\\nq=INT:5"
+             "\\na=INT:5\\nb=INT:5\\nc=INT:5\\n",
+             n);
+    generate(conf, "RSA PRIVATE KEY", "big");
+    expect(read_file("big", NULL), BCDA_ERR_KEY_UNSUPPORTED, "of 8193 bits; 2048 to 8192");
+    snprintf(conf, sizeof conf,
+             "asn1=SEQ:s\\n[s]\\nv=INT:0\\nn=INT:0x%.600s\\ne=INT:65537\\nd=INT:5\\np=INT:5\\n"
+             "q=INT:5\\na=INT:5\\nb=INT:5\\nc=INT:5\\n",
+             n);
+    generate(conf, "RSA PRIVATE KEY", "bad");
+    expect(read_file("bad", NULL), BCDA_ERR_KEY_FORMAT, "do not fit together");
+    snprintf(conf, sizeof conf,
+             "asn1=SEQ:s\\n[s]\\nv=INT:1\\nn=INT:0x%.600s\\ne=INT:65537\\nd=INT:5\\np=INT:5\\n"
+             "q=INT:5\\na=INT:5\\nb=INT:5\\nc=INT:5\\nz=SEQ:z\\n[z]\\ny=SEQ:y\\n[y]\\n1=INT:5\\n"
+             "2=INT:5\\n3=INT:5\\n",
+             n);
+    generate(conf, "RSA PRIVATE KEY", "multi");
+    expect(read_file("multi", NULL), BCDA_ERR_KEY_UNSUPPORTED, "more than two primes");
+    generate("asn1=SEQ:s\\n[s]\\nv=INT:0\\nn=INT:-5\\ne=INT:0\\nd=INT:5\\np=INT:5\\nq=INT:5\\n"
+             "a=INT:5\\nb=INT:5\\nc=INT:5\\n",
+             "RSA PRIVATE KEY", "negative");
+    expect(read_file("negative", NULL), BCDA_ERR_KEY_FORMAT, NULL);
+}
+END_TEST
+
+/* PKCS#8 of version 2, with attributes and the public key behind the private one. */
+START_TEST(test_pkcs8_v2)
+{
+    run("/usr/bin/python3 -c \"import base64, textwrap\n"
+        "der = open('der', 'rb').read()\n"
+        "def tlv(t, v):\n"
+        "    n = len(v)\n"
+        "    l = bytes([n]) if n < 128 else bytes([0x82, n >> 8, n & 255])\n"
+        "    return bytes([t]) + l + v\n"
+        "alg = tlv(0x30, tlv(6, bytes.fromhex('2a864886f70d010101')) + b'\\x05\\x00')\n"
+        "att = tlv(0xa0, tlv(0x30, tlv(6, bytes.fromhex('551d0f')) + tlv(0x31, "
+        "tlv(3, b'\\x00\\x10'))))\n"
+        "def pem(name, body):\n"
+        "    t = base64.b64encode(tlv(0x30, body)).decode()\n"
+        "    s = '-----%%s PRIVATE KEY-----'\n"
+        "    open(name, 'w').write(chr(10).join([s %% 'BEGIN'] + textwrap.wrap(t, 64) + "
+        "[s %% 'END', '']))\n"
+        "pem('v1', tlv(2, b'\\x00') + alg + tlv(4, der) + att)\n"
+        "pem('v2', tlv(2, b'\\x01') + alg + tlv(4, der) + att + tlv(0x81, b'\\x00' + bytes(200)))\n"
+        "pem('noatt', tlv(2, b'\\x01') + alg + tlv(4, der) + tlv(0x81, b'\\x00' + bytes(200)))\n"
+        "pem('more', tlv(2, b'\\x00') + alg + tlv(4, der + b'\\x00'))\n"
+        "pem('less', tlv(2, b'\\x00') + alg + tlv(4, der[:-1]))\n"
+        "pem('none', tlv(2, b'\\x00') + alg + tlv(4, b''))\n"
+        "\"");
+    good(read_file("v1", NULL));
+    good(read_file("v2", NULL));
+    good(read_file("noatt", NULL));
+    expect(read_file("more", NULL), BCDA_ERR_KEY_FORMAT, NULL);
+    expect(read_file("less", NULL), BCDA_ERR_KEY_FORMAT, NULL);
+    expect(read_file("none", NULL), BCDA_ERR_KEY_FORMAT, NULL);
+}
+END_TEST
+
+/* ---- Encrypted ---- */
+
+START_TEST(test_pbes2)
+{
+    static const char *const ciphers[] = {"aes-128-cbc", "aes-192-cbc", "aes-256-cbc", "des3"};
+    static const char *const prfs[] = {"hmacWithSHA1", "hmacWithSHA256", "hmacWithSHA384",
+                                       "hmacWithSHA512"};
+    size_t c, p;
+
+    for (c = 0; c < 4; c++) {
+        for (p = 0; p < 4; p++) {
+            run("openssl pkcs8 -topk8 -in pkcs1 -v2 %s -v2prf %s -passout 'pass:sésame ouvre-toi' "
+                "-out enc",
+                ciphers[c], prfs[p]);
+            good(read_file("enc", "s\303\251same ouvre-toi"));
+            expect(read_file("enc", "sesame ouvre-toi"), BCDA_ERR_KEY_PASSPHRASE, "is wrong");
+            expect(read_file("enc", ""), BCDA_ERR_KEY_PASSPHRASE, "is wrong");
+            expect(read_file("enc", NULL), BCDA_ERR_KEY_PASSPHRASE, "passphrase is needed");
+        }
+    }
+    run("openssl pkcs8 -topk8 -in pkcs1 -v2 aes-256-cbc -iter 1 -passout pass:x -out enc");
+    good(read_file("enc", "x"));
+    run("sed 's/$/\r/' enc > crlf && cat pkcs1 >> crlf");
+    good(read_file("crlf", "x"));
+    expect(read_file("crlf", NULL), BCDA_ERR_KEY_PASSPHRASE, NULL); /* the first key counts */
+}
+END_TEST
+
+/* One wrong passphrase in 256 gives a right padding, and then rubbish in place of DER. */
+START_TEST(test_many_wrong)
+{
+    char guess[32];
+    int i;
+
+    run("openssl pkcs8 -topk8 -in pkcs1 -v2 aes-128-cbc -iter 1 -passout pass:x -out enc8");
+    run("openssl rsa -in pkcs1 -aes128 -traditional -passout pass:xxxx -out enc1 2>err");
+    for (i = 0; i < 3000; i++) {
+        snprintf(guess, sizeof guess, "a guess, no. %d", i);
+        expect(read_file("enc8", guess), BCDA_ERR_KEY_PASSPHRASE, "is wrong");
+        expect(read_file("enc1", guess), BCDA_ERR_KEY_PASSPHRASE, "is wrong");
+    }
+    good(read_file("enc8", "x"));
+    good(read_file("enc1", "xxxx"));
+}
+END_TEST
+
+START_TEST(test_traditional)
+{
+    static const char *const ciphers[] = {"aes128", "aes192", "aes256", "des3"};
+    size_t i;
+
+    for (i = 0; i < 4; i++) {
+        run("openssl rsa -in pkcs1 -%s -traditional -passout pass:hunter22 -out enc 2>err",
+            ciphers[i]);
+        run("grep -q 'Proc-Type: 4,ENCRYPTED' enc");
+        good(read_file("enc", "hunter22"));
+        expect(read_file("enc", "hunter2"), BCDA_ERR_KEY_PASSPHRASE, "is wrong");
+        expect(read_file("enc", NULL), BCDA_ERR_KEY_PASSPHRASE, "passphrase is needed");
+        run("sed 's/$/\r/' enc > crlf");
+        good(read_file("crlf", "hunter22"));
+    }
+    run("openssl rsa -in pkcs1 -camellia128 -traditional -passout pass:hunter22 -out enc 2>err");
+    expect(read_file("enc", "hunter22"), BCDA_ERR_KEY_UNSUPPORTED, "CAMELLIA-128-CBC");
+    run("openssl rsa -in pkcs1 -aes128 -traditional -passout pass:hunter22 -out enc 2>err");
+    run("sed 's/^DEK-Info.*/DEK-Info: AES-128-CBC,00/' enc > bad");
+    expect(read_file("bad", "hunter22"), BCDA_ERR_KEY_FORMAT, "DEK-Info");
+    run("sed 's/^DEK-Info.*/DEK-Info: AES-128-CBC/' enc > bad");
+    expect(read_file("bad", "hunter22"), BCDA_ERR_KEY_FORMAT, "DEK-Info");
+    run("grep -v ^DEK-Info enc > bad");
+    expect(read_file("bad", "hunter22"), BCDA_ERR_KEY_FORMAT, "DEK-Info");
+    run("sed 's/^DEK-Info.*/DEK-Info: AES-128-CBC,zz112233445566778899aabbccddeeff/' enc > bad");
+    expect(read_file("bad", "hunter22"), BCDA_ERR_KEY_FORMAT, "DEK-Info");
+}
+END_TEST
+
+/* A key length that is stated, a missing pseudo-random function, and much that is wrong: written by
+ * python, encrypted by openssl. */
+START_TEST(test_pbes2_parameters)
+{
+    run("/usr/bin/python3 -c \"import base64, hashlib, subprocess, textwrap\n"
+        "der = subprocess.run(['openssl', 'pkcs8', '-topk8', '-nocrypt', '-in', 'pkcs1', "
+        "'-outform', 'DER'], stdout=subprocess.PIPE, check=True).stdout\n"
+        "def tlv(t, v):\n"
+        "    n = len(v)\n"
+        "    l = bytes([n]) if n < 128 else bytes([0x82, n >> 8, n & 255])\n"
+        "    return bytes([t]) + l + v\n"
+        "def seq(*v): return tlv(0x30, b''.join(v))\n"
+        "def num(n): return tlv(2, n.to_bytes(n.bit_length() // 8 + 1, 'big'))\n"
+        "def oid(h): return tlv(6, bytes.fromhex(h))\n"
+        "PBES2, PBKDF2 = oid('2a864886f70d01050d'), oid('2a864886f70d01050c')\n"
+        "AES128 = oid('608648016503040102')\n"
+        "NULL = b'\\x05\\x00'; salt = bytes(8); iv = bytes(16)\n"
+        "key = hashlib.pbkdf2_hmac('sha1', b'pass', salt, 10, 16)\n"
+        "body = subprocess.run(['openssl', 'enc', '-aes-128-cbc', '-K', key.hex(), '-iv', "
+        "iv.hex()], input=der, stdout=subprocess.PIPE, check=True).stdout\n"
+        "def pem(name, *kdf, scheme=PBES2, how=PBKDF2, cipher=AES128, vec=tlv(4, iv), cut=0):\n"
+        "    b = seq(seq(scheme, seq(seq(how, seq(*kdf)), seq(cipher, vec))), "
+        "tlv(4, body[:len(body) - cut]))\n"
+        "    t = base64.b64encode(b).decode()\n"
+        "    s = '-----%%s ENCRYPTED PRIVATE KEY-----'\n"
+        "    open(name, 'w').write(chr(10).join([s %% 'BEGIN'] + textwrap.wrap(t, 64) + "
+        "[s %% 'END', '']))\n"
+        "S = tlv(4, salt)\n"
+        "pem('bare', S, num(10))\n"
+        "pem('length', S, num(10), num(16))\n"
+        "pem('both', S, num(10), num(16), seq(oid('2a864886f70d0207'), NULL))\n"
+        "pem('wronglength', S, num(10), num(32))\n"
+        "pem('sha224', S, num(10), seq(oid('2a864886f70d0208'), NULL))\n"
+        "pem('many', S, num(10000001))\n"
+        "pem('huge', S, num(1 << 40))\n"
+        "pem('zero', S, num(0))\n"
+        "pem('negative', S, tlv(2, b'\\x80'))\n"
+        "pem('nosalt', tlv(4, b''), num(10))\n"
+        "pem('othersalt', seq(PBES2), num(10))\n"
+        "pem('shortiv', S, num(10), vec=tlv(4, bytes(8)))\n"
+        "pem('noiv', S, num(10), vec=b'')\n"
+        "pem('notiv', S, num(10), vec=num(5))\n"
+        "pem('gcm', S, num(10), cipher=oid('608648016503040106'))\n"
+        "pem('scrypt', S, num(10), how=oid('2b06010401da47040b'))\n"
+        "pem('pbes1', S, num(10), scheme=oid('2a864886f70d010503'))\n"
+        "pem('cut', S, num(10), cut=1)\n"
+        "pem('cut16', S, num(10), cut=16)\n"
+        "pem('empty', S, num(10), cut=len(body))\n"
+        "\"");
+    good(read_file("bare", "pass"));
+    good(read_file("length", "pass"));
+    good(read_file("both", "pass"));
+    expect(read_file("wronglength", "pass"), BCDA_ERR_KEY_FORMAT, "key length");
+    expect(read_file("sha224", "pass"), BCDA_ERR_KEY_UNSUPPORTED, "1.2.840.113549.2.8");
+    expect(read_file("many", "pass"), BCDA_ERR_KEY_UNSUPPORTED, "iterations");
+    expect(read_file("huge", "pass"), BCDA_ERR_KEY_UNSUPPORTED, "iterations");
+    expect(read_file("zero", "pass"), BCDA_ERR_KEY_FORMAT, NULL);
+    expect(read_file("negative", "pass"), BCDA_ERR_KEY_FORMAT, NULL);
+    expect(read_file("nosalt", "pass"), BCDA_ERR_KEY_FORMAT, NULL);
+    expect(read_file("othersalt", "pass"), BCDA_ERR_KEY_FORMAT, NULL);
+    expect(read_file("shortiv", "pass"), BCDA_ERR_KEY_FORMAT, "initialisation vector");
+    expect(read_file("noiv", "pass"), BCDA_ERR_KEY_FORMAT, "initialisation vector");
+    expect(read_file("notiv", "pass"), BCDA_ERR_KEY_FORMAT, "initialisation vector");
+    expect(read_file("gcm", "pass"), BCDA_ERR_KEY_UNSUPPORTED, "2.16.840.1.101.3.4.1.6");
+    expect(read_file("scrypt", "pass"), BCDA_ERR_KEY_UNSUPPORTED, "1.3.6.1.4.1.11591.4.11");
+    expect(read_file("pbes1", "pass"), BCDA_ERR_KEY_UNSUPPORTED, "1.2.840.113549.1.5.3");
+    expect(read_file("cut", "pass"), BCDA_ERR_KEY_PASSPHRASE, NULL);
+    expect(read_file("cut16", "pass"), BCDA_ERR_KEY_PASSPHRASE, NULL);
+    expect(read_file("empty", "pass"), BCDA_ERR_KEY_PASSPHRASE, NULL);
+}
+END_TEST
+
+/* libgcrypt decides about FIPS when it starts up, so this is done by another run of the program. */
+static int fips_read(const char *where, const char *name, const char *passphrase)
+{
+    struct bcda__key *k;
+    char path[200];
+    char text[8000];
+    size_t len;
+    FILE *f;
+    int rc;
+
+    snprintf(path, sizeof path, "%s/%s", where, name);
+    f = fopen(path, "rb");
+    if (!f)
+        return 1;
+    len = fread(text, 1, sizeof text, f);
+    fclose(f);
+    rc = bcda__key_new(&k, "my.pem", text, len, passphrase, &err);
+    if (!rc)
+        bcda__key_free(k);
+    return rc;
+}
+
+static int fips_main(const char *where)
+{
+    if (bcda__crypto_init(0, &err) || !bcda__crypto_fips())
+        return 10;
+    if (fips_read(where, "enc1", "hunter22") != BCDA_ERR_KEY_FIPS ||
+        !strstr(err.text, "openssl pkcs8"))
+        return 11;
+    if (fips_read(where, "pkcs8", NULL))
+        return 12;
+    if (fips_read(where, "enc8", "thirteen char") != BCDA_ERR_LIBRARY ||
+        !strstr(err.text, "14 bytes"))
+        return 13;
+    return fips_read(where, "encl", "fourteen chars") ? 14 : 0;
+}
+
+START_TEST(test_fips)
+{
+    char self[500];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    ck_assert_int_gt(n, 0);
+    self[n] = '\0';
+    run("openssl rsa -in pkcs1 -aes256 -traditional -passout pass:hunter22 -out enc1 2>err");
+    run("openssl pkcs8 -topk8 -in pkcs1 -v2 aes-256-cbc -passout 'pass:thirteen char' -out "
+        "enc8");
+    run("openssl pkcs8 -topk8 -in pkcs1 -v2 aes-256-cbc -passout 'pass:fourteen chars' -out "
+        "encl");
+    run("LIBGCRYPT_FORCE_FIPS_MODE=1 '%s' --fips %s", self, dir);
+}
+END_TEST
+
+/* ---- Not a key for us ---- */
+
+START_TEST(test_other_things)
+{
+    run("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ec");
+    expect(read_file("ec", NULL), BCDA_ERR_KEY_UNSUPPORTED, "EC key");
+    run("openssl ec -in ec -out ec1 2>err");
+    expect(read_file("ec1", NULL), BCDA_ERR_KEY_UNSUPPORTED, "EC key");
+    run("openssl pkcs8 -topk8 -in ec -v2 aes-128-cbc -passout pass:abcd -out ec8");
+    expect(read_file("ec8", "abcd"), BCDA_ERR_KEY_UNSUPPORTED, "EC key");
+    run("openssl genpkey -algorithm ED25519 -out ed");
+    expect(read_file("ed", NULL), BCDA_ERR_KEY_UNSUPPORTED, "1.3.101.112");
+    run("openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 -out pss 2>err");
+    expect(read_file("pss", NULL), BCDA_ERR_KEY_UNSUPPORTED, "1.2.840.113549.1.1.10");
+    run("openssl pkey -in pkcs8 -pubout -out pub");
+    expect(read_file("pub", NULL), BCDA_ERR_KEY_FORMAT, "holds a public key");
+    run("openssl rsa -in pkcs1 -RSAPublicKey_out -out pub1 2>err");
+    expect(read_file("pub1", NULL), BCDA_ERR_KEY_FORMAT, "holds a public key");
+    run("openssl req -x509 -new -key pkcs1 -subj /CN=test -out cert2");
+    expect(read_file("cert2", NULL), BCDA_ERR_KEY_FORMAT, "holds a certificate");
+    expect(read_file("der", NULL), BCDA_ERR_KEY_FORMAT, "DER");
+    run("openssl pkcs12 -export -inkey pkcs1 -in cert2 -passout pass:abcd -out p12");
+    expect(read_file("p12", "abcd"), BCDA_ERR_KEY_FORMAT, "PKCS#12");
+    run("iconv -f ASCII -t UTF-16 pkcs8 > utf16");
+    expect(read_file("utf16", NULL), BCDA_ERR_KEY_FORMAT, "UTF-16");
+    run("(echo '-----BEGIN OPENSSH PRIVATE KEY-----'; openssl base64 -in der; "
+        "echo '-----END OPENSSH PRIVATE KEY-----') > ssh");
+    expect(read_file("ssh", NULL), BCDA_ERR_KEY_UNSUPPORTED, "ssh-keygen -p -m PEM");
+    run("sed 's/RSA PRIVATE/FUNNY PRIVATE/' pkcs1 > funny");
+    expect(read_file("funny", NULL), BCDA_ERR_KEY_UNSUPPORTED, "FUNNY PRIVATE KEY");
+    run("openssl pkcs8 -topk8 -in pkcs1 -v1 PBE-SHA1-3DES -passout pass:abcd -out pbe");
+    expect(read_file("pbe", "abcd"), BCDA_ERR_KEY_UNSUPPORTED, "openssl pkcs8 -topk8");
+    run("openssl pkcs8 -topk8 -in pkcs1 -scrypt -passout pass:abcd -out scrypt");
+    expect(read_file("scrypt", "abcd"), BCDA_ERR_KEY_UNSUPPORTED, "openssl pkcs8 -topk8");
+    expect(read_text("", 0, NULL), BCDA_ERR_KEY_FORMAT, "is empty");
+    expect(read_text("hello\n", 6, NULL), BCDA_ERR_KEY_FORMAT, "no PEM private key");
+    /* The label says one thing, the contents another. */
+    run("sed 's/RSA PRIVATE/PRIVATE/' pkcs1 > mixed1 && sed 's/ PRIVATE/ RSA PRIVATE/' pkcs8 > "
+        "mixed2 && sed 's/ PRIVATE/ ENCRYPTED PRIVATE/' pkcs8 > mixed3");
+    expect(read_file("mixed1", NULL), BCDA_ERR_KEY_FORMAT, NULL);
+    expect(read_file("mixed2", NULL), BCDA_ERR_KEY_FORMAT, NULL);
+    expect(read_file("mixed3", "x"), BCDA_ERR_KEY_FORMAT, NULL);
+}
+END_TEST
+
+/* ---- Damage ---- */
+
+START_TEST(test_pem_damage)
+{
+    static const char *const texts[] = {
+        "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nAAA\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nA=AA\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\n=AAA\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nA===\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nAA==AAAA\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nAA==\nAAAA\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nAB==\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nAAAA====\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nAA AA\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nAA_A\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN RSA PRIVATE KEY-----\nMAA=\n-----END RSA PRIVATE KEY-----\n",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        "-----BEGIN PRIVATE KEY----\nMAA=\n-----END PRIVATE KEY-----\n",
+        "-----BEGIN -----",
+        "-----BEGIN ",
+    };
+    size_t i, len;
+    char *text;
+
+    for (i = 0; i < sizeof texts / sizeof *texts; i++)
+        ck_assert_msg(read_text(texts[i], strlen(texts[i]), "x") == BCDA_ERR_KEY_FORMAT, "%s",
+                      texts[i]);
+    expect(read_text(texts[10], strlen(texts[10]), NULL), BCDA_ERR_KEY_FORMAT, "a character that");
+    text = slurp("pkcs1", &len);
+    for (i = 0; i < len - 1; i++)
+        ck_assert_int_eq(read_text(text, i, NULL), BCDA_ERR_KEY_FORMAT);
+    good(read_text(text, len - 1, NULL));
+    free(text);
+    run("(echo '-----BEGIN PRIVATE KEY-----'; head -c 80000 /dev/zero | openssl base64; "
+        "echo '-----END PRIVATE KEY-----') > long");
+    expect(read_file("long", NULL), BCDA_ERR_KEY_FORMAT, "far too long");
+}
+END_TEST
+
+static size_t to_pem(const uint8_t *der, size_t len, const char *label, char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *p = out + sprintf(out, "-----BEGIN %s-----\n", label);
+    size_t i;
+
+    for (i = 0; i < len; i += 3) {
+        uint32_t b = (uint32_t)der[i] << 16;
+
+        if (i + 1 < len)
+            b |= (uint32_t)der[i + 1] << 8;
+        if (i + 2 < len)
+            b |= der[i + 2];
+        *p++ = digits[b >> 18];
+        *p++ = digits[b >> 12 & 63];
+        *p++ = i + 1 < len ? digits[b >> 6 & 63] : '=';
+        *p++ = i + 2 < len ? digits[b & 63] : '=';
+        if (i / 3 % 16 == 15)
+            *p++ = '\n';
+    }
+    return (size_t)(p + sprintf(p, "\n-----END %s-----\n", label) - out);
+}
+
+static void mutate(uint8_t *der, size_t *len)
+{
+    size_t times = 1 + roll(3);
+    size_t at, n;
+
+    while (times--) {
+        at = roll(2) ? roll((uint32_t)*len) : roll(60) % *len; /* most structure is in front */
+        switch (roll(4)) {
+        case 0:
+            der[at] ^= (uint8_t)(1 << roll(8));
+            break;
+        case 1:
+            der[at] = (uint8_t)roll(256);
+            break;
+        case 2: /* take some out */
+            n = 1 + roll(20);
+            if (at + n < *len) {
+                memmove(der + at, der + at + n, *len - at - n);
+                *len -= n;
+            }
+            break;
+        default: /* the greatest and smallest lengths */
+            der[at] = (uint8_t)(roll(2) ? 0xFF : roll(2) ? 0x84 : 0);
+        }
+    }
+}
+
+/* No crash; and no damaged key is taken, but where the damage is in what is not used. */
+START_TEST(test_mutations)
+{
+    static const char *const labels[] = {"RSA PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"};
+    const char *label = labels[_i];
+    char pem[8000];
+    uint8_t der[4000];
+    size_t whole, len, i;
+    char *good_der;
+
+    run("openssl pkcs8 -topk8 -nocrypt -in pkcs1 -outform DER -out fuzz1 && cp der fuzz0");
+    run("openssl pkcs8 -topk8 -in pkcs1 -v2 aes-128-cbc -iter 1 -passout pass:x -outform DER -out "
+        "fuzz2");
+    good_der = slurp(_i == 0 ? "fuzz0" : _i == 1 ? "fuzz1" : "fuzz2", &whole);
+    memcpy(der, good_der, whole);
+    good(read_text(pem, to_pem(der, whole, label, pem), "x"));
+    for (len = 1; len < whole; len++)
+        ck_assert_int_ne(read_text(pem, to_pem(der, len, label, pem), "x"), 0);
+    for (i = 0; i < 8000; i++) {
+        int rc;
+
+        memcpy(der, good_der, len = whole);
+        mutate(der, &len);
+        rc = read_text(pem, to_pem(der, len, label, pem), "x");
+        ck_assert_msg(rc == 0 || rc == BCDA_ERR_KEY_FORMAT || rc == BCDA_ERR_KEY_UNSUPPORTED ||
+                          rc == BCDA_ERR_KEY_PASSPHRASE,
+                      "%d %s", rc, err.text);
+    }
+    free(good_der);
+}
+END_TEST
+
+/* A byte of n, e, d, p or q changed: never a key. */
+START_TEST(test_parts_flipped)
+{
+    struct bcda__key *k;
+    char pem[8000];
+    uint8_t der[4000];
+    size_t len, round;
+    char *text = slurp("pkcs1", &len);
+    const uint8_t *base;
+
+    ck_assert_int_eq(bcda__key_new(&k, "x", text, len, NULL, &err), 0);
+    base = (const uint8_t *)k->der.data;
+    for (round = 0; round < 200; round++) {
+        const uint8_t *from[] = {k->parts.n, k->parts.e, k->parts.d, k->parts.p, k->parts.q};
+        const size_t lens[] = {k->parts.n_len, k->parts.e_len, k->parts.d_len, k->parts.p_len,
+                               k->parts.q_len};
+        size_t part = round % 5;
+        size_t at = (size_t)(from[part] - base) + roll((uint32_t)lens[part]);
+
+        memcpy(der, base, k->der.len);
+        der[at] ^= (uint8_t)(1 << roll(8));
+        ck_assert_int_ne(read_text(pem, to_pem(der, k->der.len, "RSA PRIVATE KEY", pem), NULL), 0);
+    }
+    free(text);
+    bcda__key_free(k);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    Suite *suite;
+    TCase *tc;
+    SRunner *sr;
+    int failed;
+
+    if (argc == 3 && strcmp(argv[1], "--fips") == 0)
+        return fips_main(argv[2]);
+    suite = suite_create("key");
+    tc = tcase_create("key");
+    tcase_set_timeout(tc, 180);
+    tcase_add_unchecked_fixture(tc, make_dir, remove_dir);
+    tcase_add_checked_fixture(tc, setup, NULL);
+    tcase_add_test(tc, test_plain);
+    tcase_add_test(tc, test_text_around);
+    tcase_add_test(tc, test_sizes);
+    tcase_add_test(tc, test_8192);
+    tcase_add_test(tc, test_made_up);
+    tcase_add_test(tc, test_pkcs8_v2);
+    tcase_add_test(tc, test_pbes2);
+    tcase_add_test(tc, test_many_wrong);
+    tcase_add_test(tc, test_traditional);
+    tcase_add_test(tc, test_pbes2_parameters);
+    tcase_add_test(tc, test_fips);
+    tcase_add_test(tc, test_other_things);
+    tcase_add_test(tc, test_pem_damage);
+    tcase_add_loop_test(tc, test_mutations, 0, 3);
+    tcase_add_test(tc, test_parts_flipped);
+    suite_add_tcase(suite, tc);
+    sr = srunner_create(suite);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,410 @@
+/* UTF-8 against tables (Markus Kuhn's stress cases) and against a slow reader that works by code
+ * points instead of bytes. */
+#include <check.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/utf8.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static uint32_t seed = 1;
+
+static uint32_t roll(uint32_t below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % below;
+}
+
+/* The offset of the first byte that begins no character: decodes, then asks whether the code point
+ * exists and whether it was written as short as can be. */
+static size_t slow_check(const unsigned char *p, size_t len)
+{
+    size_t at = 0;
+
+    while (at < len) {
+        size_t ones = 0, need, i;
+        uint32_t c;
+
+        while (ones < 8 && p[at] & 0x80 >> ones)
+            ones++;
+        if (ones == 1 || ones > 6)
+            return at;
+        need = ones ? ones : 1;
+        if (len - at < need)
+            return at;
+        c = ones ? p[at] & ((1u << (7 - ones)) - 1) : p[at];
+        for (i = 1; i < need; i++) {
+            if (p[at + i] >> 6 != 2)
+                return at;
+            c = c << 6 | (p[at + i] & 63);
+        }
+        if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
+            return at;
+        if (need != (c < 0x80 ? 1u : c < 0x800 ? 2u : c < 0x10000 ? 3u : 4u))
+            return at;
+        at += need;
+    }
+    return len;
+}
+
+/* On the heap, so that a read behind the end is seen. */
+static size_t check_exact(const void *text, size_t len)
+{
+    char *copy = malloc(len + (len == 0));
+    size_t at;
+
+    memcpy(copy, text, len);
+    at = bcda__utf8_check(copy, len);
+    free(copy);
+    return at;
+}
+
+struct row {
+    const char *text;
+    long bad_at; /* -1 = none */
+};
+
+static const struct row rows[] = {
+    {"", -1},
+    {"plain", -1},
+    {"\xCE\xBA\xE1\xBD\xB9\xCF\x83\xCE\xBC\xCE\xB5", -1}, /* 1: κόσμε */
+    {"\x01", -1},                                         /* 2.1: the first of each length */
+    {"\xC2\x80", -1},
+    {"\xE0\xA0\x80", -1},
+    {"\xF0\x90\x80\x80", -1},
+    {"\xF8\x88\x80\x80\x80", 0},
+    {"\xFC\x84\x80\x80\x80\x80", 0},
+    {"\x7F", -1}, /* 2.2: the last of each length */
+    {"\xDF\xBF", -1},
+    {"\xEF\xBF\xBF", -1},
+    {"\xF7\xBF\xBF\xBF", 0},
+    {"\xFB\xBF\xBF\xBF\xBF", 0},
+    {"\xFD\xBF\xBF\xBF\xBF\xBF", 0},
+    {"\xED\x9F\xBF", -1}, /* 2.3: around the surrogates and the end */
+    {"\xEE\x80\x80", -1},
+    {"\xEF\xBF\xBD", -1},
+    {"\xF4\x8F\xBF\xBF", -1},
+    {"\xF4\x90\x80\x80", 0},
+    {"\x80", 0}, /* 3.1: tails without a lead */
+    {"\xBF", 0},
+    {"\x80\xBF", 0},
+    {"a\x80\xBF\x80", 1},
+    {"\xC0 ", 0}, /* 3.2: leads without a tail */
+    {"\xC2 ", 0},
+    {"\xDF ", 0},
+    {"\xE0 ", 0},
+    {"\xEF ", 0},
+    {"\xF0 ", 0},
+    {"\xF4 ", 0},
+    {"\xF8 ", 0},
+    {"\xFC ", 0},
+    {"\xC2", 0}, /* 3.3: the last byte is missing */
+    {"\xE0\xA0", 0},
+    {"\xE2\x82", 0},
+    {"\xE2", 0},
+    {"\xF0\x90\x80", 0},
+    {"\xF0\x90", 0},
+    {"\xF0", 0},
+    {"\xF4\x8F\xBF", 0},
+    {"ab\xDF", 2},
+    {"\xC3\xA9\xEF\xBF", 2},
+    {"\xE2\x82\xE2\x82\xAC", 0}, /* 3.4 */
+    {"\xF0\x9F\x98\xC3\xA9", 0},
+    {"\xFE", 0}, /* 3.5: bytes that never stand */
+    {"\xFF", 0},
+    {"\xFE\xFE\xFF\xFF", 0},
+    {"\xC0\xAF", 0}, /* 4.1: overlong slash */
+    {"\xE0\x80\xAF", 0},
+    {"\xF0\x80\x80\xAF", 0},
+    {"\xF8\x80\x80\x80\xAF", 0},
+    {"\xFC\x80\x80\x80\x80\xAF", 0},
+    {"\xC1\xBF", 0}, /* 4.2: the longest overlong */
+    {"\xE0\x9F\xBF", 0},
+    {"\xF0\x8F\xBF\xBF", 0},
+    {"\xF8\x87\xBF\xBF\xBF", 0},
+    {"\xC0\x80", 0}, /* 4.3: overlong NUL */
+    {"\xE0\x80\x80", 0},
+    {"\xF0\x80\x80\x80", 0},
+    {"\xED\xA0\x80", 0}, /* 5.1: lone surrogates */
+    {"\xED\xAD\xBF", 0},
+    {"\xED\xAE\x80", 0},
+    {"\xED\xAF\xBF", 0},
+    {"\xED\xB0\x80", 0},
+    {"\xED\xBE\x80", 0},
+    {"\xED\xBF\xBF", 0},
+    {"\xED\xA0\x80\xED\xB0\x80", 0}, /* 5.2: pairs */
+    {"\xED\xAF\xBF\xED\xBF\xBF", 0},
+    {"\xEF\xBF\xBE", -1}, /* 5.3: noncharacters are characters to UTF-8 */
+    {"\xEF\xB7\x90", -1},
+    {"\xF0\x9F\xBF\xBE", -1},
+    {"\xEF\xBB\xBF", -1},
+    {"\xF5\x80\x80\x80", 0},
+};
+
+START_TEST(test_table)
+{
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        size_t len = strlen(rows[i].text);
+        size_t want = rows[i].bad_at < 0 ? len : (size_t)rows[i].bad_at;
+
+        ck_assert_msg(check_exact(rows[i].text, len) == want, "row %zu", i);
+        ck_assert_msg(slow_check((const unsigned char *)rows[i].text, len) == want, "slow %zu", i);
+    }
+    ck_assert_uint_eq(check_exact("a\0b", 3), 3);
+    ck_assert_uint_eq(check_exact("\0\xC0", 2), 1);
+}
+END_TEST
+
+/* Each row at each alignment, behind runs of ASCII or of other characters, with more behind it. */
+START_TEST(test_positions)
+{
+    static const char *fillers[] = {"x", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
+    unsigned char *block = malloc(400), *p;
+    size_t align, before, after, i, f, k;
+
+    for (i = 0; i < COUNT(rows); i++)
+        for (align = 0; align <= 40; align++)
+            for (f = 0; f < COUNT(fillers); f++)
+                for (before = 0; before <= 70; before += 1 + f) {
+                    size_t fill = strlen(fillers[f]), len = strlen(rows[i].text), want;
+
+                    p = block + align;
+                    for (k = 0; k < before; k++)
+                        memcpy(p + k * fill, fillers[f], fill);
+                    memcpy(p + before * fill, rows[i].text, len);
+                    after = (align + before) % 37;
+                    memset(p + before * fill + len, 'z', after);
+                    want = rows[i].bad_at < 0 ? before * fill + len + after
+                                              : before * fill + (size_t)rows[i].bad_at;
+                    if (bcda__utf8_check((char *)p, before * fill + len + after) != want)
+                        ck_abort_msg("row %zu align %zu filler %zu before %zu", i, align, f,
+                                     before);
+                }
+    free(block);
+}
+END_TEST
+
+/* At the very end of a page's worth of nothing: no byte behind the end is read. */
+START_TEST(test_ends)
+{
+    size_t len, i;
+    char text[140];
+
+    for (i = 0; i < COUNT(rows); i++)
+        for (len = 0; len < 100; len++) {
+            size_t n = strlen(rows[i].text);
+
+            memset(text, 'a', len);
+            memcpy(text + len, rows[i].text, n);
+            ck_assert_uint_eq(check_exact(text, len + n),
+                              rows[i].bad_at < 0 ? len + n : len + (size_t)rows[i].bad_at);
+        }
+}
+END_TEST
+
+static void compare(const unsigned char *p, size_t len)
+{
+    size_t want = slow_check(p, len), is = bcda__utf8_check((const char *)p, len);
+
+    if (is != want)
+        ck_abort_msg("%zu instead of %zu: %02x %02x %02x %02x (%zu)", is, want, p[0],
+                     len > 1 ? p[1] : 0, len > 2 ? p[2] : 0, len > 3 ? p[3] : 0, len);
+}
+
+START_TEST(test_all_short)
+{
+    unsigned char p[3];
+    unsigned a, b, c;
+
+    for (a = 0; a < 256; a++) {
+        p[0] = (unsigned char)a;
+        compare(p, 1);
+        for (b = 0; b < 256; b++) {
+            p[1] = (unsigned char)b;
+            compare(p, 2);
+            if (a >= 0x80 || b % 64 == 0)
+                for (c = 0; c < 256; c++) {
+                    p[2] = (unsigned char)c;
+                    compare(p, 3);
+                }
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_four)
+{
+    static const unsigned char edge[] = {0x00, 0x22, 0x7F, 0x80, 0x81, 0x8F, 0x90, 0x9F,
+                                         0xA0, 0xBF, 0xC0, 0xC2, 0xE0, 0xF0, 0xFF};
+    unsigned char p[4];
+    unsigned lead;
+    size_t b, c, d;
+    int i;
+
+    for (lead = 0xE0; lead < 256; lead++)
+        for (b = 0; b < 256; b++)
+            for (c = 0; c < COUNT(edge); c++)
+                for (d = 0; d < COUNT(edge); d++) {
+                    p[0] = (unsigned char)lead;
+                    p[1] = (unsigned char)b;
+                    p[2] = edge[c];
+                    p[3] = edge[d];
+                    compare(p, 4);
+                }
+    for (i = 0; i < 1000000; i++) {
+        p[0] = (unsigned char)(0xE8 + roll(24));
+        p[1] = (unsigned char)roll(256);
+        p[2] = (unsigned char)(roll(4) ? 0x80 + roll(64) : roll(256));
+        p[3] = (unsigned char)(roll(4) ? 0x80 + roll(64) : roll(256));
+        compare(p, 4);
+    }
+}
+END_TEST
+
+/* Every code point there is, one by one and all in one text. */
+START_TEST(test_all_code_points)
+{
+    unsigned char *all = malloc(4500000), *p = all;
+    uint32_t c;
+
+    for (c = 0; c <= 0x10FFFF; c++) {
+        unsigned char *from = p;
+
+        if (c >= 0xD800 && c <= 0xDFFF)
+            continue;
+        if (c < 0x80) {
+            *p++ = (unsigned char)c;
+        } else {
+            int tails = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+            static const unsigned char leads[] = {0, 0xC0, 0xE0, 0xF0};
+
+            *p++ = (unsigned char)(leads[tails] | c >> (6 * tails));
+            while (tails-- > 0)
+                *p++ = (unsigned char)(0x80 | (c >> (6 * tails) & 63));
+        }
+        if (bcda__utf8_check((char *)from, (size_t)(p - from)) != (size_t)(p - from))
+            ck_abort_msg("U+%04X", (unsigned)c);
+    }
+    ck_assert_uint_eq(bcda__utf8_check((char *)all, (size_t)(p - all)), (size_t)(p - all));
+    free(all);
+}
+END_TEST
+
+/* Good text with a few bytes changed, cut and moved: what files look like when they break. */
+START_TEST(test_random)
+{
+    static const char *pieces[] = {"a",
+                                   "bcdefgh",
+                                   "\xC3\xA9",
+                                   "\xE2\x80\x99",
+                                   "\xF0\x9F\x98\x80",
+                                   "0123456789012345678901234567890123456789"};
+    unsigned char text[400];
+    int round;
+
+    seed = (uint32_t)_i + 1;
+    for (round = 0; round < 100000; round++) {
+        size_t len = 0, want = roll(300), i;
+        uint32_t changes = roll(3);
+
+        while (len < want) {
+            const char *piece = pieces[roll(COUNT(pieces))];
+
+            memcpy(text + len, piece, strlen(piece));
+            len += strlen(piece);
+        }
+        for (i = 0; len && i < changes; i++)
+            text[roll((uint32_t)len)] = (unsigned char)(roll(2) ? roll(256) : 0x80 + roll(64));
+        i = len ? roll((uint32_t)len) : 0;
+        i = roll(2) ? 0 : i;
+        compare(text + i, len - i - (len > i && roll(2)));
+    }
+    for (round = 0; round < 100000; round++) {
+        size_t len = roll(12), i;
+
+        for (i = 0; i < len; i++)
+            text[i] = (unsigned char)roll(256);
+        compare(text, len);
+    }
+}
+END_TEST
+
+/* Whether more bytes could make the end of a cut text good. */
+START_TEST(test_is_cut)
+{
+    static const struct {
+        const char *text;
+        int cut;
+    } ends[] = {
+        {"\xC2", 1},
+        {"\xDF", 1},
+        {"\xE0", 1},
+        {"\xE0\xA0", 1},
+        {"\xE2\x82", 1},
+        {"\xED\x9F", 1},
+        {"\xED", 1},
+        {"\xEF\xBF", 1},
+        {"\xF0", 1},
+        {"\xF0\x90", 1},
+        {"\xF0\x90\x80", 1},
+        {"\xF4\x8F\xBF", 1},
+        {"\xF4", 1},
+        {"\xF1\x80", 1},
+        {"", 0},
+        {"a", 0},
+        {"\xC2\x80", 0},
+        {"\xE2\x82\xAC", 0},
+        {"\xC0", 0},
+        {"\xC1", 0},
+        {"\xE0\x9F", 0},
+        {"\xED\xA0", 0},
+        {"\xF0\x8F", 0},
+        {"\xF4\x90", 0},
+        {"\xF5", 0},
+        {"\xFF", 0},
+        {"\x80", 0},
+        {"\xE2\x22", 0},
+        {"\xF0\x90\x22", 0},
+        {"\xC2\x22", 0},
+        {"\xFF\"}", 0},
+        {"\xE2\"}", 0},
+        {"\xF0\x90\x80\x80", 0},
+        {"\xF0\x90\x80\x22", 0},
+        {"\xE2\x82\xC2", 0},
+    };
+    size_t i;
+
+    for (i = 0; i < COUNT(ends); i++)
+        ck_assert_msg(bcda__utf8_is_cut(ends[i].text, strlen(ends[i].text)) == ends[i].cut, "%zu",
+                      i);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("utf8");
+    TCase *tc = tcase_create("utf8");
+    SRunner *sr;
+    int failed;
+
+    tcase_set_timeout(tc, 300);
+    tcase_add_test(tc, test_table);
+    tcase_add_test(tc, test_positions);
+    tcase_add_test(tc, test_ends);
+    tcase_add_test(tc, test_all_short);
+    tcase_add_test(tc, test_four);
+    tcase_add_test(tc, test_all_code_points);
+    tcase_add_loop_test(tc, test_random, 0, 4);
+    tcase_add_test(tc, test_is_cut);
+    suite_add_tcase(suite, tc);
+    sr = srunner_create(suite);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
