@@ -44,6 +44,7 @@ struct bcda__http {
     const struct bcda__log *log;
     struct bcda__transfer waiting; /* list head: transfers with news, in order */
     struct bcda__transfer *all;    /* every transfer that libcurl has */
+    int unwatched;                 /* a descriptor could not be watched */
     int forked;
 };
 
@@ -114,7 +115,9 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *pe
         events |= BCDA__LOOP_READ;
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
         events |= BCDA__LOOP_WRITE;
-    return h->hooks.watch(h->hooks.ctx, (int)fd, events) ? -1 : 0;
+    /* Never -1: libcurl 7.88 then keeps a pointer to the transfer when that is freed. */
+    h->unwatched |= h->hooks.watch(h->hooks.ctx, (int)fd, events) != 0;
+    return 0;
 }
 
 static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
@@ -270,37 +273,39 @@ static void give_up(struct bcda__transfer *t, CURLcode why)
     tell(t);
 }
 
-/* Notes the transfers that libcurl has finished with. */
-static void collect(struct bcda__http *h)
+/* Notes the transfers that libcurl has finished with. Where `rc`, or a descriptor that could not be
+ * watched, says that those left would not move again, they end here. */
+static void collect(struct bcda__http *h, CURLMcode rc)
 {
+    struct bcda__transfer *t;
     CURLMsg *m;
     int left;
 
     while ((m = curl_multi_info_read(h->multi, &left))) {
-        struct bcda__transfer *t = NULL;
-
         if (m->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
         if (!t->finished)
             give_up(t, m->data.result);
     }
+    if (!rc && !h->unwatched)
+        return;
+    h->unwatched = 0;
+    for (t = h->all; t; t = t->all_next)
+        if (!t->finished)
+            give_up(t, CURLE_OUT_OF_MEMORY);
 }
 
 static void act(struct bcda__http *h, curl_socket_t fd, int mask)
 {
     struct bcda__sigpipe guard;
-    struct bcda__transfer *t;
     CURLMcode rc;
     int running;
 
     bcda__sigpipe_block(&guard);
     rc = curl_multi_socket_action(h->multi, fd, mask, &running);
     bcda__sigpipe_restore(&guard);
-    collect(h);
-    if (rc) /* such as a descriptor that could not be watched: no transfer would move again */
-        for (t = h->all; t; t = t->all_next)
-            give_up(t, CURLE_OUT_OF_MEMORY);
+    collect(h, rc);
 }
 
 void bcda__http_drive(struct bcda__http *h, int fd, int events)
@@ -659,7 +664,7 @@ static void unpause(struct bcda__transfer *t)
     bcda__sigpipe_block(&guard);
     rc = curl_easy_pause(t->easy, CURLPAUSE_CONT); /* may call on_body at once */
     bcda__sigpipe_restore(&guard);
-    collect(t->http);
+    collect(t->http, CURLM_OK);
     if (rc)
         give_up(t, rc); /* a piece of the body may be gone: the transfer is worth nothing now */
 }

@@ -699,12 +699,12 @@ static int any_active(const struct harness *h)
 
 static int all_paused(const struct harness *h)
 {
-    const struct run *r;
+    const bcda_job *job;
 
-    for (r = h->runs; r; r = r->next)
-        if (r->job && !r->done && !bcda__job_is_idle(r->job))
+    for (job = h->session->jobs; job; job = job->next)
+        if (!bcda__job_is_idle(job))
             return 0;
-    return 1;
+    return h->session->requests == NULL;
 }
 
 /* 1: the clock has moved to a timer. */

@@ -420,7 +420,7 @@ START_TEST(cut_gzip)
     long size = file_size();
     int i;
 
-    for (i = 0; i < 160; i++) {
+    for (i = 0; i < 100; i++) {
         struct run *r;
 
         if (i % PER_SESSION == 0) {
