@@ -723,6 +723,7 @@ START_TEST(test_line_large)
     size_t len = 3 * 1000 * 1000, at, i;
     char *line = malloc(len + 100);
 
+    ck_assert_ptr_nonnull(line);
     ck_assert_int_eq(bcda__scanner_new(&s, 64, NULL), 0);
     memset(line, '[', len);
     ck_assert_int_eq(scan(s, line, len), BCDA_ERR_LINE_DEPTH);
@@ -883,6 +884,12 @@ START_TEST(test_fields)
 }
 END_TEST
 
+static void put(char *line, size_t *at, const char *text)
+{
+    memcpy(line + *at, text, strlen(text) + 1);
+    *at += strlen(text);
+}
+
 /* Paths of the greatest length, and values below them, which no path reaches. */
 START_TEST(test_fields_deep)
 {
@@ -899,13 +906,14 @@ START_TEST(test_fields_deep)
     ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
     for (array = 0; array < 2; array++)
         for (depth = 1; depth <= BCDA__FIELD_DEPTH_MAX + 4; depth++) {
-            size_t at = (size_t)sprintf(line, "{" P ",");
+            size_t at = 0;
 
+            put(line, &at, "{" P ",");
             for (n = 1; n < depth; n++)
-                at += (size_t)sprintf(line + at, array ? "\"k\":[{" : "\"k\":{");
-            at += (size_t)sprintf(line + at, "\"k\":\"v\"");
+                put(line, &at, array ? "\"k\":[{" : "\"k\":{");
+            put(line, &at, "\"k\":\"v\"");
             for (n = 1; n < depth; n++)
-                at += (size_t)sprintf(line + at, array ? "}]" : "}");
+                put(line, &at, array ? "}]" : "}");
             sprintf(line + at, "}");
             want[0] = '\0';
             if (depth <= BCDA__FIELD_DEPTH_MAX)
