@@ -101,6 +101,14 @@ BCDA_API int bcda_config_set_client_certificate(bcda_config *config, const char 
 BCDA_API int bcda_config_set_proxy(bcda_config *config, const char *url, const char *user,
                                    const char *password);
 
+/*
+ * Where files wait for their verification with BCDA_DELIVERY_VERIFIED: a directory of the host's
+ * choice, with room for as many of the largest files as are downloaded at once. There is no
+ * default. What is written there has no name, is encrypted with a random key that stays in memory,
+ * and is gone with the download. NULL = none.
+ */
+BCDA_API int bcda_config_set_spool_directory(bcda_config *config, const char *path);
+
 /* How detailed a log line is. */
 #define BCDA_LOG_ERROR   1
 #define BCDA_LOG_WARNING 2
@@ -138,8 +146,16 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 #define BCDA_OPT_BATCH_DELAY_MS       18 /* how long lines wait for a batch to fill. 100 */
 #define BCDA_OPT_BAD_LINES_MAX        19 /* bad lines of a job that are borne; -1: any number. 0 */
 #define BCDA_OPT_GZIP                 20 /* 1: ask for gzip. 1 */
+#define BCDA_OPT_REQUESTS_BURST       21 /* requests of a session that may go out at once. 3,000 */
+#define BCDA_OPT_REQUESTS_PER_SECOND  22 /* and that are added each second. 10 (bcda-api 4.6) */
+#define BCDA_OPT_REDIRECTS_MAX        23 /* redirects of one request that are followed. 5 */
+#define BCDA_OPT_DELIVERY             24 /* BCDA_DELIVERY_*. streaming */
 /* string ones: */
 #define BCDA_OPT_USER_AGENT 100 /* "libbcda/<version>" */
+
+/* How data is delivered (BCDA_OPT_DELIVERY). */
+#define BCDA_DELIVERY_STREAMING 0 /* as it comes; provisional until the end of its file */
+#define BCDA_DELIVERY_VERIFIED  1 /* spooled, its bytes checked to the end, then delivered */
 
 /*
  * Sets a tunable. BCDA_ERR_OPTION_UNKNOWN; BCDA_ERR_OPTION_TYPE (the other kind);

@@ -65,6 +65,10 @@ extern "C" {
 /* the old encrypted PEM form needs MD5, which libgcrypt refuses in FIPS mode: convert to
  * PKCS#8 */
 #define BCDA_ERR_KEY_FIPS (-57)
+/* the directory of bcda_config_set_spool_directory() cannot be written to, or a write failed */
+#define BCDA_ERR_SPOOL (-58)
+/* no space is left there */
+#define BCDA_ERR_SPOOL_FULL (-59)
 
 /* Transport: between this machine and the server. */
 /* the name of the server or proxy has no address */
@@ -125,7 +129,8 @@ extern "C" {
 #define BCDA_ERR_NOT_JSON (-213)
 /* JSON without the members of a manifest, or with wrong types */
 #define BCDA_ERR_MANIFEST (-214)
-/* the server redirects, and redirects are not followed */
+/* a redirect that may not be followed: of a token request, to no URL, or more than
+ * BCDA_OPT_REDIRECTS_MAX of them */
 #define BCDA_ERR_REDIRECT (-215)
 /* a URL whose origin may not get the request */
 #define BCDA_ERR_ORIGIN (-216)
@@ -162,6 +167,8 @@ extern "C" {
 #define BCDA_ERR_LINE_TYPE (-313)
 /* more than BCDA_OPT_BAD_LINES_MAX of them in one job */
 #define BCDA_ERR_BAD_LINES (-314)
+/* what came after a break is not the file that was begun: export again */
+#define BCDA_ERR_CHANGED (-315)
 
 /* The host: its callbacks and its wishes. */
 /* a callback returned BCDA_STOP; never given for any other reason */

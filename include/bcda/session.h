@@ -98,6 +98,7 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 #define BCDA_STAT_BYTES_DECODED 5 /* bytes of NDJSON that came out of them */
 #define BCDA_STAT_RESOURCES     6 /* resources delivered */
 #define BCDA_STAT_TRANSFERS     7 /* open at this moment */
+#define BCDA_STAT_WAITS         8 /* times a request had to wait for BCDA_OPT_REQUESTS_PER_SECOND */
 
 /* 0, or BCDA_ERR_INVALID (no such number). From callbacks: yes. Thread: owner. Since 0.1. */
 BCDA_API int bcda_session_stat(const bcda_session *session, int stat, int64_t *out);

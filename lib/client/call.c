@@ -1,6 +1,7 @@
 #include "client/call.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -21,6 +22,7 @@ struct bcda__call {
     bcda_session *s;
     struct bcda__call_spec spec;
     char *url;
+    char *target; /* where a redirect points; NULL = url. A new try begins at url again */
     struct bcda__secret basic;
     struct bcda__auth_wait wait;
     struct bcda__transfer *t;
@@ -31,6 +33,9 @@ struct bcda__call {
     unsigned generation;      /* of the token sent */
     int sends_token;
     int streaming;  /* the body goes to spec.data */
+    int64_t asked;  /* where the range of this try begins; 0 = none */
+    int moved;      /* this try has brought something new */
+    int redirects;  /* followed since the first URL */
     int cut;        /* an error's body was longer than is read */
     int connected;  /* and so the watch is for slowness */
     int64_t window; /* bytes received when the watch last looked */
@@ -40,6 +45,18 @@ struct bcda__call {
 };
 
 static void begin(void *ctx);
+
+static const char *current_url(const struct bcda__call *c)
+{
+    return c->target ? c->target : c->url;
+}
+
+static void forget_target(struct bcda__call *c)
+{
+    bcda__free(c->target);
+    c->target = NULL;
+    c->redirects = 0;
+}
 
 /* ---- the end of a try ---- */
 
@@ -63,7 +80,7 @@ static void fail(struct bcda__call *c)
     char shown[160];
 
     drop_transfer(c);
-    bcda__url_show(c->url, shown, sizeof shown);
+    bcda__url_show(current_url(c), shown, sizeof shown);
     bcda__err_context(&c->err, "%s, %s %s", c->spec.what, c->spec.method, shown);
     finish(c, BCDA__FAIL, NULL);
 }
@@ -88,14 +105,29 @@ static void retry(struct bcda__call *c)
         return;
     }
     drop_transfer(c);
+    forget_target(c);
     (void)bcda__crypto_random(&random, sizeof random); /* without it, no jitter */
-    delay = bcda__retry_delay(c->attempt, c->err.retry_after,
+    delay = bcda__retry_delay(c->attempt > 0 ? c->attempt : 1, c->err.retry_after,
                               bcda__session_option(c->s, BCDA_OPT_RETRY_MAX_MS),
                               bcda__session_option(c->s, BCDA_OPT_RETRY_AFTER_MAX_MS), random);
     bcda__log(&c->s->log, BCDA_LOG_WARNING, "client", "%s: %s; again in %" PRId64 " ms",
               c->spec.what, bcda_error_name(c->err.code), delay);
     c->s->stat[BCDA_STAT_RETRIES]++;
     bcda__timer_set(c->s->engine, &c->retry, delay, begin, c);
+}
+
+/* The same once more, at once, but not for ever. */
+static void repeat(struct bcda__call *c)
+{
+    drop_transfer(c);
+    if (c->attempt >= (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS)) {
+        bcda__err_set(&c->err, BCDA_ERR_TRANSFER, "%d answers in a row brought nothing new",
+                      c->attempt);
+        fail(c);
+        return;
+    }
+    c->s->stat[BCDA_STAT_RETRIES]++;
+    bcda__timer_set(c->s->engine, &c->retry, 0, begin, c);
 }
 
 /* 401: a new token once, and the same again at once. */
@@ -150,11 +182,86 @@ static void fill_answer(const struct bcda__call *c, struct bcda__answer *a)
     a->body_len = c->body.len;
 }
 
+/* ---- redirects ---- */
+
+/* A token goes only to the origin it belongs to (DESIGN 5). */
+static int is_own_origin(const bcda_session *s, const char *url)
+{
+    struct bcda__url u;
+
+    return !bcda__url_parse(url, &u) && bcda__url_same_origin(&u, &s->fhir);
+}
+
+/* Only of a GET: a token request that is sent elsewhere is refused by its judge. */
+static int is_redirect(const struct bcda__call *c)
+{
+    int status = bcda__transfer_status(c->t);
+
+    return strcmp(c->spec.method, "GET") == 0 && bcda__transfer_header(c->t, "Location")[0] &&
+           (status == 301 || status == 302 || status == 303 || status == 307 || status == 308);
+}
+
+/* Where it points: an absolute URL, or a path at the same origin. Other forms are refused. */
+static int redirect_target(const struct bcda__call *c, const char *location, struct bcda__buf *out)
+{
+    struct bcda__url u;
+    int rc = 0;
+
+    if (location[0] == '/' && location[1] != '/') {
+        if (bcda__url_parse(current_url(c), &u))
+            return BCDA_ERR_URL;
+        rc = bcda__url_add_origin(out, &u);
+    }
+    if (!rc)
+        rc = bcda__buf_adds(out, location);
+    if (!rc && bcda__url_parse(out->data, &u))
+        rc = BCDA_ERR_URL;
+    return rc;
+}
+
+/* The token goes with it only within the FHIR URL's origin; http only where that is allowed at all.
+ */
+static void follow(struct bcda__call *c)
+{
+    struct bcda__buf url;
+    char *copy = NULL;
+    int rc;
+
+    bcda__buf_init(&url, 64 * 1024);
+    rc = redirect_target(c, bcda__transfer_header(c->t, "Location"), &url);
+    if (rc)
+        bcda__err_set(&c->err, rc == BCDA_ERR_NOMEM ? rc : BCDA_ERR_REDIRECT,
+                      "redirected to something that is no absolute URL and no path");
+    else
+        rc = bcda__session_check_url(c->s->config, "a redirect", url.data, &c->err);
+    if (!rc && ++c->redirects > bcda__session_option(c->s, BCDA_OPT_REDIRECTS_MAX))
+        rc = bcda__err_set(&c->err, BCDA_ERR_REDIRECT, "redirected more than %d times",
+                           c->redirects - 1);
+    if (!rc && !(copy = bcda__strdup(url.data)))
+        rc = bcda__err_nomem(&c->err);
+    bcda__buf_free(&url);
+    if (rc) {
+        fail(c);
+        return;
+    }
+    drop_transfer(c);
+    bcda__free(c->target);
+    c->target = copy;
+    c->attempt--; /* it is the same try */
+    bcda__timer_set(c->s->engine, &c->retry, 0, begin, c);
+}
+
+/* ---- the verdict ---- */
+
 static void judge(struct bcda__call *c)
 {
     struct bcda__answer a;
     enum bcda__verdict verdict;
 
+    if (is_redirect(c)) {
+        follow(c);
+        return;
+    }
     if (bcda__transfer_status(c->t) >= 400)
         inflate_body(c);
     fill_answer(c, &a);
@@ -167,6 +274,8 @@ static void judge(struct bcda__call *c)
         renew(c);
         break;
     case BCDA__RETRY:
+        if (c->spec.adapts && (a.status == 429 || a.status == 503))
+            bcda__session_adapt(c->s, 0);
         retry(c);
         break;
     case BCDA__FAIL:
@@ -179,19 +288,38 @@ static void judge(struct bcda__call *c)
 
 /* ---- what the transport tells ---- */
 
+static void finish_streamed(struct bcda__call *c)
+{
+    struct bcda__answer a;
+
+    fill_answer(c, &a);
+    finish(c, BCDA__OK, &a);
+}
+
+static int is_streamed(const struct bcda__call *c)
+{
+    int status = bcda__transfer_status(c->t);
+
+    if (!c->spec.data)
+        return 0;
+    return status == 200 || (c->spec.from && (status == 206 || (status == 416 && c->asked > 0)));
+}
+
 static void on_head(void *ctx)
 {
     struct bcda__call *c = ctx;
     int rc;
 
-    c->streaming = c->spec.data && bcda__transfer_status(c->t) == 200;
+    c->streaming = is_streamed(c);
     if (!c->streaming || !c->spec.head)
         return;
-    rc = c->spec.head(c->spec.ctx, c);
-    if (rc) {
-        bcda__err_set(&c->err, rc, "%s", bcda_error_string(rc));
+    rc = c->spec.head(c->spec.ctx, c, &c->err);
+    if (rc < 0)
         fail(c);
-    }
+    else if (rc == BCDA__CALL_WHOLE)
+        repeat(c);
+    else if (rc == BCDA__CALL_DONE)
+        finish_streamed(c);
 }
 
 static void gather(struct bcda__call *c, const uint8_t *data, size_t len)
@@ -229,6 +357,10 @@ static void on_data(void *ctx)
     taken = c->spec.data(c->spec.ctx, data, len);
     if (taken == BCDA__CALL_GONE)
         return;
+    if (taken == BCDA__CALL_REPEAT) {
+        repeat(c);
+        return;
+    }
     if (taken < len)
         c->held = 1;
     c->s->stat[BCDA_STAT_BYTES_WIRE] += (int64_t)taken;
@@ -244,6 +376,23 @@ static int has_end(const struct bcda__call *c)
            bcda__transfer_is_chunked(c->t);
 }
 
+/* The body is over and sound. */
+static void end_streamed(struct bcda__call *c)
+{
+    if (!c->spec.more || !c->spec.more(c->spec.ctx))
+        finish_streamed(c);
+    else
+        repeat(c); /* counts as a try only where it brought nothing */
+}
+
+static void broken(struct bcda__call *c)
+{
+    if (c->err.retryable && (!c->streaming || (c->spec.broke && c->spec.broke(c->spec.ctx))))
+        retry(c);
+    else
+        fail(c);
+}
+
 static void on_end(void *ctx, int code, const struct bcda_error *err)
 {
     struct bcda__call *c = ctx;
@@ -254,14 +403,12 @@ static void on_end(void *ctx, int code, const struct bcda_error *err)
                           "the body has neither length nor end, so it cannot be known to be whole");
     else if (code)
         bcda__err_copy(&c->err, err);
-    if (!code) {
-        judge(c);
-        return;
-    }
-    if (c->err.retryable && (!c->streaming || (c->spec.restart && c->spec.restart(c->spec.ctx))))
-        retry(c);
+    if (code)
+        broken(c);
+    else if (c->streaming)
+        end_streamed(c);
     else
-        fail(c);
+        judge(c);
 }
 
 /* ---- too slow ---- */
@@ -278,10 +425,7 @@ static void too_slow(struct bcda__call *c, int code)
         bcda__err_set(&c->err, code, "less than %" PRId64 " bytes a second for %" PRId64 " ms",
                       bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_BYTES),
                       bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_TIME_MS));
-    if (!c->streaming || (c->spec.restart && c->spec.restart(c->spec.ctx)))
-        retry(c);
-    else
-        fail(c);
+    broken(c);
 }
 
 static void look(void *ctx)
@@ -317,35 +461,54 @@ static void watch_later(struct bcda__call *c)
 
 /* ---- a try ---- */
 
-static size_t add_headers(const struct bcda__call *c, char (*lines)[96], const char **out)
-{
-    static const char *const names[] = {"Accept", "Prefer", "Accept-Encoding"};
-    const char *values[] = {c->spec.accept, c->spec.prefer, c->spec.accept_encoding};
-    size_t i, n = 0;
+enum { HEADERS = 5, HEADER_SIZE = 128 };
 
-    for (i = 0; i < 3; i++) {
-        bcda__text_copy(lines[i], sizeof lines[i], names[i]);
-        bcda__text_append(lines[i], sizeof lines[i], ":"); /* without a value: libcurl sends none */
-        if (values[i]) {
-            bcda__text_append(lines[i], sizeof lines[i], " ");
-            bcda__text_append(lines[i], sizeof lines[i], values[i]);
-        }
-        out[n++] = lines[i];
+static void add_header(char *line, const char *name, const char *value)
+{
+    bcda__text_copy(line, HEADER_SIZE, name);
+    bcda__text_append(line, HEADER_SIZE, ":"); /* without a value: libcurl sends none */
+    if (value) {
+        bcda__text_append(line, HEADER_SIZE, " ");
+        bcda__text_append(line, HEADER_SIZE, value);
     }
-    return n;
+}
+
+static void add_headers(struct bcda__call *c, char (*lines)[HEADER_SIZE], const char **out)
+{
+    const char *if_range = NULL;
+    char range[48];
+    size_t i;
+
+    c->asked = c->spec.from ? c->spec.from(c->spec.ctx, &if_range) : 0;
+    snprintf(range, sizeof range, "bytes=%" PRId64 "-", c->asked);
+    add_header(lines[0], "Accept", c->spec.accept);
+    add_header(lines[1], "Prefer", c->spec.prefer);
+    add_header(lines[2], "Accept-Encoding", c->spec.accept_encoding);
+    add_header(lines[3], "Range", c->asked ? range : NULL);
+    add_header(lines[4], "If-Range", c->asked && if_range && *if_range ? if_range : NULL);
+    for (i = 0; i < HEADERS; i++)
+        out[i] = lines[i];
 }
 
 static void send_request(struct bcda__call *c)
 {
     struct bcda__transfer_events events = {on_head, on_data, on_end, c};
     struct bcda__transfer_request r = {0};
-    char lines[3][96];
-    const char *headers[3];
+    int64_t wait = bcda__limiter_take(&c->s->limiter, bcda__engine_now(c->s->engine));
+    char lines[HEADERS][HEADER_SIZE];
+    const char *headers[HEADERS];
 
+    if (wait > 0) {
+        c->s->stat[BCDA_STAT_WAITS]++;
+        c->attempt--; /* not yet */
+        bcda__timer_set(c->s->engine, &c->retry, wait, begin, c);
+        return;
+    }
     r.method = c->spec.method;
-    r.url = c->url;
+    r.url = current_url(c);
+    add_headers(c, lines, headers);
     r.headers = headers;
-    r.header_count = add_headers(c, lines, headers);
+    r.header_count = HEADERS;
     if (c->basic.data)
         r.authorization = &c->basic;
     else if (c->sends_token)
@@ -379,9 +542,10 @@ static void begin(void *ctx)
     int rc;
 
     c->attempt++;
-    c->streaming = c->cut = c->connected = c->held = 0;
+    c->streaming = c->cut = c->connected = c->held = c->moved = 0;
     c->window = 0;
     bcda__buf_free_secret(&c->body);
+    c->sends_token = c->spec.with_token && is_own_origin(c->s, current_url(c));
     if (!c->sends_token) {
         send_request(c);
         return;
@@ -393,14 +557,6 @@ static void begin(void *ctx)
         send_request(c);
     else if (rc < 0)
         fail(c);
-}
-
-/* A token goes only to the origin it belongs to (DESIGN 5). */
-static int is_own_origin(const bcda_session *s, const char *url)
-{
-    struct bcda__url u;
-
-    return !bcda__url_parse(url, &u) && bcda__url_same_origin(&u, &s->fhir);
 }
 
 int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__call_spec *spec)
@@ -420,7 +576,6 @@ int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__
     }
     c->spec.url = c->url;
     c->spec.basic = NULL;
-    c->sends_token = spec->with_token && is_own_origin(s, c->url);
     bcda__timer_set(s->engine, &c->retry, spec->wait_min_ms, begin, c);
     *out = c;
     return 0;
@@ -436,6 +591,7 @@ void bcda__call_free(struct bcda__call *c)
     bcda__secret_free(&c->basic);
     bcda__buf_free_secret(&c->body);
     bcda__err_forget(&c->err);
+    bcda__free(c->target);
     bcda__free(c->url);
     bcda__free(c);
 }
@@ -444,6 +600,14 @@ void bcda__call_wake(struct bcda__call *c)
 {
     if (c->t)
         bcda__transfer_wake(c->t);
+}
+
+void bcda__call_progress(struct bcda__call *c)
+{
+    if (c->moved)
+        return;
+    c->moved = 1;
+    c->attempt = 0;
 }
 
 const struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c)

@@ -20,15 +20,24 @@ struct bcda__call_spec {
     int with_token;                   /* the session's, if the URL is of its origin */
     const struct bcda__secret *basic; /* instead: this Authorization */
     enum bcda__verdict (*judge)(const struct bcda__answer *, struct bcda_error *);
+    int adapts; /* a 429 or 503 lowers how many files come at once */
     size_t body_max;
     int64_t wait_min_ms; /* least pause before the first try */
-    /* Where `data` is set, the body of a 200 is handed over as it comes; all else is gathered. */
-    int (*head)(void *ctx, struct bcda__call *call); /* 0, or a code: the call is over, see data */
-    size_t (*data)(void *ctx, const uint8_t *data,
-                   size_t len); /* how many were taken; fewer: it will
-    wake the call later; BCDA__CALL_GONE: it has freed the call */
+    /* Where `data` is set, the body of a 200 (with `from`, of a 206, and a 416) is handed over as
+     * it comes; all else is gathered. */
+    /* Before each try: where to begin, 0 = at the start; NULL = always there. */
+    int64_t (*from)(void *ctx, const char **if_range);
+    /* 0, BCDA__CALL_WHOLE (ask again, at once, `from` will know), BCDA__CALL_DONE (there is no
+     * more), or a negative code with `err` filled: the call fails. */
+    int (*head)(void *ctx, struct bcda__call *call, struct bcda_error *err);
+    /* How many were taken; fewer: it will wake the call later; BCDA__CALL_GONE: it has freed the
+     * call; BCDA__CALL_REPEAT: ask again, at once. */
+    size_t (*data)(void *ctx, const uint8_t *data, size_t len);
+    int (*more)(
+        void *ctx); /* the body ended well: 1 = the rest of it must be asked for; may be NULL */
     int proves_end; /* the content shows by itself whether it is whole: JSON, a tag at the end */
-    int (*restart)(void *ctx); /* the body broke off: 1 = forget it, the call may be repeated */
+    int (*broke)(
+        void *ctx); /* the body broke off: 1 = the call may be repeated; NULL = it may not */
     /* The end, once: OK or WAIT with `answer` valid, or FAIL with `err`. The call is freed by the
      * owner. */
     void (*end)(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
@@ -36,12 +45,16 @@ struct bcda__call_spec {
     void *ctx;
 };
 
-#define BCDA__CALL_GONE SIZE_MAX
+enum { BCDA__CALL_WHOLE = 1, BCDA__CALL_DONE = 2 };
+#define BCDA__CALL_GONE   SIZE_MAX
+#define BCDA__CALL_REPEAT (SIZE_MAX - 1)
 
 /* Copies the spec but for `ctx`, `basic` and static texts. Nothing is sent before the next step. */
 int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__call_spec *spec);
 void bcda__call_free(struct bcda__call *c); /* at any time; no callback comes after */
 void bcda__call_wake(struct bcda__call *c); /* data that was not taken may come again */
+/* Something new came: the tries that brought nothing are forgotten (DESIGN 6). */
+void bcda__call_progress(struct bcda__call *c);
 const struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c); /* may be NULL */
 
 #endif

@@ -66,6 +66,7 @@ void bcda_config_free(bcda_config *c)
     bcda__free(c->keys);
     bcda__free(c->fhir_url);
     bcda__free(c->token_url);
+    bcda__free(c->spool_directory);
     bcda__free(c->ca_file);
     bcda__free(c->cert_file);
     bcda__free(c->key_file);
@@ -90,6 +91,7 @@ static int copy_texts(bcda_config *c, const bcda_config *from)
     return copy_text(&c->fhir_url, from->fhir_url) || copy_text(&c->token_url, from->token_url) ||
                    copy_text(&c->client_id, from->client_id) ||
                    copy_text(&c->ca_file, from->ca_file) ||
+                   copy_text(&c->spool_directory, from->spool_directory) ||
                    copy_text(&c->cert_file, from->cert_file) ||
                    copy_text(&c->key_file, from->key_file) || copy_text(&c->proxy, from->proxy) ||
                    copy_text(&c->proxy_user, from->proxy_user)
@@ -356,6 +358,14 @@ int bcda_config_set_ca_file(bcda_config *c, const char *path)
         return BCDA_ERR_INVALID;
     bcda__err_clear(&c->err);
     return replace(c, &c->ca_file, path);
+}
+
+int bcda_config_set_spool_directory(bcda_config *c, const char *path)
+{
+    if (!c)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    return replace(c, &c->spool_directory, path);
 }
 
 static int replace_secret(bcda_config *c, struct bcda__secret *slot, const char *text)

@@ -27,6 +27,7 @@ struct bcda_config {
     struct bcda__registration *provider;
     struct bcda__shared_key **keys;
     size_t key_count;
+    char *spool_directory;
     char *ca_file, *cert_file, *key_file;
     struct bcda__secret key_passphrase;
     char *proxy, *proxy_user;

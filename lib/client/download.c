@@ -4,6 +4,8 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "client/resume.h"
+#include "client/spool.h"
 #include "codec/decoder.h"
 
 struct bcda__download {
@@ -13,10 +15,16 @@ struct bcda__download {
     int mark;
 
     struct bcda__secret key; /* of the file; unset = plain */
+    int gzip;
     struct bcda__call *call;
     struct bcda__decoder *decoder;
-    struct bcda__timer flush; /* lines do not wait for ever for their batch to fill */
-    struct bcda_batch *batch; /* on its way to the host */
+    struct bcda__resume resume;
+    int64_t furthest; /* of the stored bytes, over all tries: only more than that is progress */
+    struct bcda__spool *spool; /* verified delivery: what came waits here; NULL = streaming */
+    int second;                /* it is verified, and is read once more for delivery */
+    struct bcda__timer turn;   /* of that reading */
+    struct bcda__timer flush;  /* lines do not wait for ever for their batch to fill */
+    struct bcda_batch *batch;  /* on its way to the host */
     struct bcda__cursor cursor;
     int delivered; /* the host has seen something of the file */
 
@@ -28,6 +36,7 @@ struct bcda__download {
 };
 
 static void go_on(struct bcda__download *d);
+static void read_spool(void *ctx);
 
 /* ---- the end ---- */
 
@@ -47,6 +56,9 @@ static void free_download(struct bcda__download *d)
     bcda__call_free(d->call);
     bcda__timer_clear(&d->flush);
     bcda__decoder_free(d->decoder);
+    bcda__resume_free(&d->resume);
+    bcda__spool_free(d->spool);
+    bcda__timer_clear(&d->turn);
     bcda_batch_unref(d->batch);
     bcda__secret_free(&d->key);
     bcda__err_forget(&d->err);
@@ -74,6 +86,8 @@ static void conclude(struct bcda__download *d)
     struct bcda_file *f = d->file;
 
     set_verdict(d);
+    if (!d->code)
+        bcda__session_adapt(job->s, 1);
     unlink_download(d);
     free_download(d);
     bcda__log(&job->s->log, f->verdict == BCDA_VERDICT_FAILED ? BCDA_LOG_WARNING : BCDA_LOG_INFO,
@@ -307,7 +321,13 @@ static void flush_later(struct bcda__download *d)
 /* Settles, and asks for more bytes. */
 static void go_on(struct bcda__download *d)
 {
-    if (!settle(d) || d->batch || !d->call)
+    if (!settle(d) || d->batch || d->job->paused)
+        return;
+    if (d->second) {
+        bcda__timer_set(d->job->s->engine, &d->turn, 0, read_spool, d);
+        return;
+    }
+    if (!d->call)
         return;
     flush_later(d);
     bcda__call_wake(d->call);
@@ -326,42 +346,121 @@ static int is_gzip(const char *encoding)
            bcda__text_equal_nocase(encoding, strlen(encoding), "x-gzip");
 }
 
-static int on_head(void *ctx, struct bcda__call *call)
+static int make_decoder(struct bcda__download *d, struct bcda_error *err)
 {
-    struct bcda__download *d = ctx;
-    const struct bcda__transfer *t = bcda__call_transfer(call);
-    const char *encoding = bcda__transfer_header(t, "Content-Encoding");
     const bcda_session *s = d->job->s;
     struct bcda__decoder_options o = {0};
 
-    /* A page of something in between is no data, however its lines would be judged. */
-    if (!d->key.data &&
-        bcda__text_starts_nocase(bcda__transfer_header(t, "Content-Type"), "text/html"))
-        return BCDA_ERR_NOT_JSON;
     o.name = d->file->entry->name;
-    o.gzip = is_gzip(encoding);
-    if (encoding[0] && !o.gzip && !bcda__text_equal_nocase(encoding, strlen(encoding), "identity"))
-        return BCDA_ERR_HTTP;
+    o.gzip = d->gzip;
+    o.trusted = d->second;
     o.key = (const uint8_t *)d->key.data;
     o.line_max = (size_t)bcda__session_option(s, BCDA_OPT_LINE_MAX);
     o.depth_max = (int)bcda__session_option(s, BCDA_OPT_JSON_DEPTH_MAX);
     o.batch_size = (size_t)bcda__session_option(s, BCDA_OPT_BATCH_SIZE);
     o.fields = d->job->fields;
+    return bcda__decoder_new(&d->decoder, &o, err);
+}
+
+static int open_decoder(struct bcda__download *d, const struct bcda__transfer *t,
+                        struct bcda_error *err)
+{
+    const char *encoding = bcda__transfer_header(t, "Content-Encoding");
+    int rc;
+
+    /* A page of something in between is no data, however its lines would be judged. */
+    if (!d->key.data &&
+        bcda__text_starts_nocase(bcda__transfer_header(t, "Content-Type"), "text/html"))
+        return bcda__err_set(err, BCDA_ERR_NOT_JSON, "an HTML page came in place of the file");
+    d->gzip = is_gzip(encoding);
+    if (encoding[0] && !d->gzip && !bcda__text_equal_nocase(encoding, strlen(encoding), "identity"))
+        return bcda__err_set(err, BCDA_ERR_HTTP, "a Content-Encoding that nobody asked for");
     d->file->expected = bcda__transfer_content_length(t);
-    return bcda__decoder_new(&d->decoder, &o, &d->err);
+    rc = make_decoder(d, err);
+    if (!rc && d->spool)
+        bcda__decoder_condemn(d->decoder); /* the first pass only checks */
+    return rc;
+}
+
+static int64_t on_from(void *ctx, const char **if_range)
+{
+    struct bcda__download *d = ctx;
+
+    *if_range = d->resume.validator;
+    return bcda__resume_begin(&d->resume);
+}
+
+static int on_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
+{
+    struct bcda__download *d = ctx;
+    const struct bcda__transfer *t = bcda__call_transfer(call);
+    int64_t end;
+    int rc = bcda__resume_head(&d->resume, t, &end, err);
+
+    if (rc == BCDA__RESUME_WHOLE)
+        return BCDA__CALL_WHOLE;
+    if (rc == BCDA__RESUME_DONE) {
+        if (end == d->resume.at || !bcda__decoder_end_at(d->decoder, end))
+            return BCDA__CALL_DONE;
+        d->resume.ranges = 0; /* no place where this file can end: see it whole */
+        return BCDA__CALL_WHOLE;
+    }
+    if (rc < 0 || d->decoder)
+        return rc;
+    return open_decoder(d, t, err);
+}
+
+/* What came before is passed over. 1: there are bytes for the decoder. 0: *result is the answer. */
+static int pass_over(struct bcda__download *d, const uint8_t *data, size_t len, size_t *at,
+                     size_t *result)
+{
+    struct bcda_error err;
+    size_t n;
+    int rc;
+
+    do {
+        rc = bcda__resume_pass(&d->resume, data + *at, len - *at, &n, &err);
+        *at += n;
+    } while (rc == BCDA__RESUME_GO && n > 0);
+    if (rc == BCDA__RESUME_GO) {
+        *result = len;
+        return *at < len;
+    }
+    *result = BCDA__CALL_REPEAT;
+    if (rc < 0) {
+        bcda__err_copy(&d->err, &err);
+        fail(d, rc);
+        (void)settle(d);
+        *result = BCDA__CALL_GONE;
+    }
+    return 0;
+}
+
+static void took(struct bcda__download *d, const uint8_t *data, size_t len)
+{
+    bcda__resume_took(&d->resume, data, len);
+    d->job->received += d->resume.at - d->file->received;
+    d->file->received = d->resume.at;
+    if (d->resume.at > d->furthest) {
+        d->furthest = d->resume.at;
+        bcda__call_progress(d->call);
+    }
 }
 
 static size_t on_data(void *ctx, const uint8_t *data, size_t len)
 {
     struct bcda__download *d = ctx;
-    size_t total = 0, used;
+    size_t total = 0, used, result;
     int rc = 0;
 
+    if (!pass_over(d, data, len, &total, &result))
+        return result;
     while (!d->batch && !d->job->paused) {
         rc = bcda__decoder_write(d->decoder, data + total, len - total, &used, &d->err);
+        if (!rc && d->spool)
+            rc = bcda__spool_add(d->spool, data + total, used, &d->err);
+        took(d, data + total, used);
         total += used;
-        d->file->received += (int64_t)used;
-        d->job->received += (int64_t)used;
         if (!rc && !bcda__decoder_is_full(d->decoder))
             break;
         if (!rc)
@@ -378,20 +477,73 @@ static size_t on_data(void *ctx, const uint8_t *data, size_t len)
     return total;
 }
 
-/* The body broke off: as long as the host has seen nothing of it, it may begin again. */
-static int on_restart(void *ctx)
+static int on_more(void *ctx)
+{
+    return bcda__resume_has_more(&((struct bcda__download *)ctx)->resume);
+}
+
+/* The body broke off. As long as the host has seen nothing of it, it simply begins again, unless it
+ * waits in a spool and can be gone on with: a server that cuts every body would never end it. */
+static int on_broke(void *ctx)
 {
     struct bcda__download *d = ctx;
 
-    if (d->delivered || d->batch)
-        return 0;
+    if (d->delivered || d->batch || !d->decoder || (d->spool && d->resume.ranges))
+        return 1;
     d->job->received -= d->file->received;
     d->job->bytes -= d->file->bytes;
     d->file->received = d->file->bytes = 0;
     bcda__timer_clear(&d->flush);
     bcda__decoder_free(d->decoder);
     d->decoder = NULL;
-    return 1;
+    if (d->spool && bcda__spool_reset(d->spool, &d->err))
+        return 0;
+    return !bcda__resume_reset(&d->resume);
+}
+
+/* ---- verified delivery ---- */
+
+enum { PIECES_A_TURN = 16 };
+
+/* What was verified is read from the spool, some pieces a turn, through a decoder of its own. */
+static void read_spool(void *ctx)
+{
+    struct bcda__download *d = ctx;
+    const uint8_t *data;
+    size_t len = 1, used;
+    int rc = 0, i;
+
+    for (i = 0; !rc && len && !d->batch && i < PIECES_A_TURN; i++) {
+        rc = bcda__spool_peek(d->spool, &data, &len, &d->err);
+        if (rc || !len)
+            break;
+        rc = bcda__decoder_write(d->decoder, data, len, &used, &d->err);
+        bcda__spool_take(d->spool, used);
+        if (!rc && bcda__decoder_is_full(d->decoder))
+            rc = take(d);
+    }
+    if (rc)
+        d->code = rc;
+    d->ended = rc || !len;
+    go_on(d);
+}
+
+static void begin_second_pass(struct bcda__download *d)
+{
+    int rc = bcda__decoder_finish(d->decoder, &d->err);
+
+    bcda__decoder_free(d->decoder);
+    d->decoder = NULL;
+    d->second = d->checked = 1;
+    if (!rc)
+        rc = make_decoder(d, &d->err);
+    if (rc) {
+        fail(d, rc);
+        (void)settle(d);
+        return;
+    }
+    d->ended = 0; /* the network is; the file is not */
+    bcda__timer_set(d->job->s->engine, &d->turn, 0, read_spool, d);
 }
 
 static void on_end(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
@@ -407,6 +559,10 @@ static void on_end(void *ctx, enum bcda__verdict verdict, const struct bcda__ans
     if (verdict != BCDA__OK)
         d->condemned = 0; /* its end never came: the bad line is what is known */
     stop_network(d);
+    if (d->spool && d->decoder && !d->code) {
+        begin_second_pass(d);
+        return;
+    }
     if (!d->decoder && !d->code) /* a 200 without a body has no data, but a head */
         d->code = bcda__err_set(&d->err, BCDA_ERR_HTTP, "the answer has no head");
     (void)settle(d);
@@ -452,7 +608,10 @@ static int open_call(struct bcda__download *d)
     spec.head = on_head;
     spec.data = on_data;
     spec.proves_end = d->key.data != NULL;
-    spec.restart = on_restart;
+    spec.adapts = 1;
+    spec.from = on_from;
+    spec.more = on_more;
+    spec.broke = on_broke;
     spec.end = on_end;
     spec.ctx = d;
     rc = bcda__call_new(&d->call, s, &spec);
@@ -483,7 +642,13 @@ void bcda__download_start(bcda_job *job, struct bcda_file *file)
     job->open++;
     if (bcda__job_tell_file(job, file, BCDA_FILE_BEGIN))
         return; /* the job has ended, and with it this */
-    rc = open_key(d);
+    rc = bcda__resume_init(&d->resume);
+    if (rc)
+        bcda__err_set(&d->err, rc, "%s", bcda_error_string(rc));
+    if (!rc && bcda__session_option(job->s, BCDA_OPT_DELIVERY) == BCDA_DELIVERY_VERIFIED)
+        rc = bcda__spool_new(&d->spool, job->s->config->spool_directory, &d->err);
+    if (!rc)
+        rc = open_key(d);
     if (!rc)
         rc = open_call(d);
     if (rc) {

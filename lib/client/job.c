@@ -235,7 +235,7 @@ static int64_t places_taken(const bcda_job *job)
 
 void bcda__job_pump(bcda_job *job)
 {
-    int64_t most = bcda__session_option(job->s, BCDA_OPT_PARALLEL);
+    int64_t most = job->s->parallel;
     struct bcda_file *f;
     int begun = 0;
 
@@ -321,17 +321,19 @@ static void take_manifest(bcda_job *job)
 
 /* ---- status ---- */
 
-static int on_status_head(void *ctx, struct bcda__call *call)
+static int on_status_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
 {
     bcda_job *job = ctx;
+    int rc;
 
     (void)call;
     bcda__manifest_parser_free(job->parser);
     job->parser = NULL;
     job->manifest_bytes = 0;
     bcda__err_clear(&job->parse_err);
-    return bcda__manifest_parser_new(
+    rc = bcda__manifest_parser_new(
         &job->parser, (size_t)bcda__session_option(job->s, BCDA_OPT_MANIFEST_ENTRIES_MAX));
+    return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
 }
 
 static size_t on_status_data(void *ctx, const uint8_t *data, size_t len)
@@ -355,7 +357,7 @@ static size_t on_status_data(void *ctx, const uint8_t *data, size_t len)
     return BCDA__CALL_GONE;
 }
 
-static int on_status_restart(void *ctx)
+static int on_status_broke(void *ctx)
 {
     (void)ctx;
     return 1; /* the manifest is read anew */
@@ -408,7 +410,7 @@ static void poll_status(void *ctx)
     spec.head = on_status_head;
     spec.data = on_status_data;
     spec.proves_end = 1;
-    spec.restart = on_status_restart;
+    spec.broke = on_status_broke;
     spec.end = on_status;
     spec.ctx = job;
     if (bcda__call_new(&job->call, job->s, &spec))

@@ -42,6 +42,11 @@ static const struct row table[] = {
     {BCDA_OPT_BATCH_DELAY_MS, "batch_delay_ms", 0, 0, DAY, 100, NULL},
     {BCDA_OPT_BAD_LINES_MAX, "bad_lines_max", 0, -1, INT64_MAX, 0, NULL},
     {BCDA_OPT_GZIP, "gzip", 0, 0, 1, 1, NULL},
+    {BCDA_OPT_REQUESTS_BURST, "requests_burst", 0, 1, 1000000, 3000, NULL},
+    {BCDA_OPT_REQUESTS_PER_SECOND, "requests_per_second", 0, 1, 1000000, 10, NULL},
+    {BCDA_OPT_REDIRECTS_MAX, "redirects_max", 0, 0, 50, 5, NULL},
+    {BCDA_OPT_DELIVERY, "delivery", 0, BCDA_DELIVERY_STREAMING, BCDA_DELIVERY_VERIFIED,
+     BCDA_DELIVERY_STREAMING, NULL},
     {BCDA_OPT_USER_AGENT, "user_agent", 1, 0, 0, 0, "libbcda/" BCDA_VERSION_STRING},
 };
 

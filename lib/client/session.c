@@ -32,6 +32,16 @@ int64_t bcda__session_next_timer_ms(const bcda_session *s)
     return at == INT64_MAX ? -1 : left < 0 ? 0 : left;
 }
 
+void bcda__session_adapt(bcda_session *s, int well)
+{
+    int64_t most = bcda__session_option(s, BCDA_OPT_PARALLEL);
+
+    if (well && s->parallel < most)
+        s->parallel++;
+    else if (!well && s->parallel > 1)
+        s->parallel /= 2;
+}
+
 /* ---- URLs ---- */
 
 int bcda__session_check_url(const bcda_config *c, const char *what, const char *url,
@@ -91,6 +101,10 @@ static int check_config(bcda_config *c)
         return bcda__err_set(err, BCDA_ERR_CONFIG,
                              "no identity: bcda_config_set_client_credentials(), "
                              "_set_bearer_token() or _set_token_provider()");
+    if (bcda__option(&c->options, BCDA_OPT_DELIVERY) == BCDA_DELIVERY_VERIFIED &&
+        !c->spool_directory)
+        return bcda__err_set(err, BCDA_ERR_CONFIG,
+                             "verified delivery needs bcda_config_set_spool_directory()");
     return 0;
 }
 
@@ -162,7 +176,12 @@ static int fill(bcda_session *s, const bcda_config *config, struct bcda_error *e
     if (rc)
         return bcda__err_set(err, rc, "%s", bcda_error_string(rc));
     s->log = bcda__config_log(s->config);
+    s->parallel = bcda__session_option(s, BCDA_OPT_PARALLEL);
     rc = open_engine(s, err);
+    if (!rc)
+        bcda__limiter_init(&s->limiter, bcda__session_option(s, BCDA_OPT_REQUESTS_BURST),
+                           bcda__session_option(s, BCDA_OPT_REQUESTS_PER_SECOND),
+                           bcda__engine_now(s->engine));
     if (!rc && bcda__auth_init(s))
         rc = bcda__err_nomem(err);
     return rc;

@@ -9,8 +9,9 @@
 #include "client/auth.h"
 #include "client/config.h"
 #include "net/engine.h"
+#include "protocol/limiter.h"
 
-enum { BCDA__STATS = BCDA_STAT_TRANSFERS + 1 };
+enum { BCDA__STATS = BCDA_STAT_WAITS + 1 };
 
 struct bcda_session {
     bcda_config *config; /* its own copy */
@@ -29,6 +30,9 @@ struct bcda_session {
     bcda_job *ended;            /* to be unreferenced when the outermost call unwinds */
     bcda_request *requests;
     int forked; /* this is the child: no callbacks, no network */
+    struct bcda__limiter limiter;
+    int64_t parallel; /* files at once, as the server bears it: down by half on 429 and 503, up by
+                         one on success, between 1 and BCDA_OPT_PARALLEL */
     int64_t stat[BCDA__STATS];
     struct bcda_error err; /* of the last call; code 0 = none */
 };
@@ -45,6 +49,9 @@ int bcda__session_adopt_url(const bcda_session *s, const char *url, struct bcda_
 int bcda__session_check_url(const bcda_config *c, const char *what, const char *url,
                             struct bcda_error *err);
 int64_t bcda__session_option(const bcda_session *s, int option);
+
+/* How a data file's request went: 1 well, 0 the server asked for less. */
+void bcda__session_adapt(bcda_session *s, int well);
 
 /* For tests that own the clock: how long until the next timer; -1 = none. */
 int64_t bcda__session_next_timer_ms(const bcda_session *s);

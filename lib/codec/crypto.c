@@ -116,6 +116,98 @@ void bcda__sha256_free(struct bcda__sha256 *h)
     bcda__free(h);
 }
 
+/* ---- counter mode ---- */
+
+struct bcda__ctr {
+    gcry_cipher_hd_t handle;
+};
+
+int bcda__ctr_new(struct bcda__ctr **out, const uint8_t key[32])
+{
+    static const uint8_t start[16];
+    struct bcda__ctr *c = bcda__calloc(1, sizeof *c);
+    gcry_error_t e;
+
+    if (!c)
+        return BCDA_ERR_NOMEM;
+    e = gcry_cipher_open(&c->handle, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_CTR, 0);
+    if (!e)
+        e = gcry_cipher_setkey(c->handle, key, 32);
+    if (!e)
+        e = gcry_cipher_setctr(c->handle, start, sizeof start);
+    if (e) {
+        bcda__ctr_free(c);
+        return map_error(e);
+    }
+    *out = c;
+    return 0;
+}
+
+int bcda__ctr_apply(struct bcda__ctr *c, const uint8_t *in, uint8_t *out, size_t len)
+{
+    return len && gcry_cipher_encrypt(c->handle, out, len, in, len) ? BCDA_ERR_LIBRARY : 0;
+}
+
+void bcda__ctr_free(struct bcda__ctr *c)
+{
+    if (!c)
+        return;
+    gcry_cipher_close(c->handle);
+    bcda__free(c);
+}
+
+/* ---- GMAC ---- */
+
+struct bcda__mac {
+    gcry_mac_hd_t handle;
+    int failed;
+};
+
+int bcda__mac_new(struct bcda__mac **out, const uint8_t key[32])
+{
+    static const uint8_t
+        iv[12]; /* the key is used for one file, and no tag is ever shown to anybody */
+    struct bcda__mac *m = bcda__calloc(1, sizeof *m);
+    gcry_error_t e;
+
+    if (!m)
+        return BCDA_ERR_NOMEM;
+    e = gcry_mac_open(&m->handle, GCRY_MAC_GMAC_AES, 0, NULL);
+    if (!e)
+        e = gcry_mac_setkey(m->handle, key, 32);
+    if (!e)
+        e = gcry_mac_setiv(m->handle, iv, sizeof iv);
+    if (e) {
+        bcda__mac_free(m);
+        return map_error(e);
+    }
+    *out = m;
+    return 0;
+}
+
+void bcda__mac_add(struct bcda__mac *m, const void *data, size_t len)
+{
+    if (len && gcry_mac_write(m->handle, data, len))
+        m->failed = 1;
+}
+
+int bcda__mac_finish(struct bcda__mac *m, uint8_t out[16])
+{
+    size_t len = 16;
+
+    if (m->failed || gcry_mac_read(m->handle, out, &len) || len != 16)
+        return BCDA_ERR_LIBRARY;
+    return 0;
+}
+
+void bcda__mac_free(struct bcda__mac *m)
+{
+    if (!m)
+        return;
+    gcry_mac_close(m->handle);
+    bcda__free(m);
+}
+
 /* ---- AES-256-GCM ---- */
 
 /* No more text than this may stand under one nonce (NIST SP 800-38D 5.2.1.1). */

@@ -23,6 +23,20 @@ void bcda__sha256_add(struct bcda__sha256 *h, const void *data, size_t len);
 int bcda__sha256_read(struct bcda__sha256 *h, uint8_t out[32]);
 void bcda__sha256_free(struct bcda__sha256 *h);
 
+/* A fast keyed hash (GMAC with AES-256), for telling whether bytes that come again are the same
+ * ones. The key is random and never leaves the process. Two with one key can be compared. */
+struct bcda__mac;
+int bcda__mac_new(struct bcda__mac **out, const uint8_t key[32]); /* NOMEM, LIBRARY */
+void bcda__mac_add(struct bcda__mac *m, const void *data, size_t len);
+int bcda__mac_finish(struct bcda__mac *m, uint8_t out[16]); /* no more adds; LIBRARY */
+void bcda__mac_free(struct bcda__mac *m);
+
+/* AES-256 in counter mode, for what this process writes for itself. One key, one text. */
+struct bcda__ctr;
+int bcda__ctr_new(struct bcda__ctr **out, const uint8_t key[32]);
+int bcda__ctr_apply(struct bcda__ctr *c, const uint8_t *in, uint8_t *out, size_t len); /* LIBRARY */
+void bcda__ctr_free(struct bcda__ctr *c);
+
 /* AES-256-GCM over nonce(12) ‖ cipher text ‖ tag(16), as a stream (bcda-api 7.1). The last 16 bytes
  * met so far are always held back, since they may be the tag. */
 struct bcda__gcm;

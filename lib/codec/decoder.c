@@ -314,6 +314,11 @@ static int check_end(struct bcda__decoder *d)
     return rc;
 }
 
+int bcda__decoder_end_at(struct bcda__decoder *d, int64_t at)
+{
+    return d->inflate && !d->gcm ? bcda__inflate_end_at(d->inflate, at) : BCDA_ERR_GZIP_CUT;
+}
+
 int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err)
 {
     size_t used, rest;
@@ -369,7 +374,7 @@ int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out)
     memcpy(next->bytes, d->cur->bytes + d->line_at, tail);
     next->fill = tail;
     /* What a file fails for is not always behind its last byte. */
-    d->cur->provisional = !d->verified || d->code || d->cur->bad_count > 0;
+    d->cur->provisional = (!d->verified && !d->o.trusted) || d->code || d->cur->bad_count > 0;
     *out = d->cur;
     d->cur = next;
     d->spare = NULL;

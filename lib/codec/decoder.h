@@ -18,6 +18,7 @@ struct bcda__decoder_options {
     int depth_max;
     size_t batch_size;                    /* the bytes that a batch gathers before it is full */
     const struct bcda__field_set *fields; /* may be NULL; outlives the decoder */
+    int trusted; /* verified before: what is delivered is not provisional */
 };
 
 struct bcda__decoder;
@@ -33,6 +34,10 @@ int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, s
  * ended it. BCDA_ERR_AGAIN: a batch must be taken first. 0: complete, batches taken from now on are
  * verified. BCDA_ERR_GZIP_CUT, CIPHER_SHORT, TAG, LINE_CUT: failed. */
 int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err);
+
+/* The stored file ends `at` bytes from its start, before what has come: see bcda__inflate_end_at().
+ * Only then comes bcda__decoder_finish(). 0, or BCDA_ERR_GZIP_CUT. */
+int bcda__decoder_end_at(struct bcda__decoder *d, int64_t at);
 
 /* 1 where bcda__decoder_take() would give a batch that is full. */
 int bcda__decoder_is_full(const struct bcda__decoder *d);

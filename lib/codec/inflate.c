@@ -20,7 +20,10 @@ enum state {
 struct bcda__inflate {
     z_stream zlib;
     enum state state;
-    int rc; /* once something has failed */
+    int rc;           /* once something has failed */
+    int64_t taken;    /* of the input */
+    int64_t verified; /* where the last whole member ended; -1 = none has */
+    int64_t made;     /* since then */
 };
 
 /* zlib's window holds patient data, so blocks know their size and are wiped when they go. */
@@ -63,6 +66,7 @@ int bcda__inflate_new(struct bcda__inflate **out)
         return BCDA_ERR_NOMEM;
     z->zlib.zalloc = zlib_alloc;
     z->zlib.zfree = zlib_free;
+    z->verified = -1;
     zrc = inflateInit2(&z->zlib, GZIP_ONLY);
     if (zrc != Z_OK) {
         bcda__free(z);
@@ -168,6 +172,12 @@ int bcda__inflate_run(struct bcda__inflate *z, const uint8_t *in, size_t len, si
                          cap > *made ? out + *made : NULL, cap - *made, &m);
         *used += u;
         *made += m;
+        z->taken += (int64_t)u;
+        z->made += (int64_t)m;
+        if (state == MEMBER && z->state == BETWEEN) {
+            z->verified = z->taken;
+            z->made = 0;
+        }
     } while (u || m || state != z->state);
     return z->rc;
 }
@@ -177,6 +187,14 @@ int bcda__inflate_finish(struct bcda__inflate *z)
     if (!z->rc && (z->state == BEFORE || z->state == MEMBER))
         z->rc = BCDA_ERR_GZIP_CUT;
     return z->rc;
+}
+
+int bcda__inflate_end_at(struct bcda__inflate *z, int64_t at)
+{
+    if (z->rc || z->verified != at || z->made)
+        return BCDA_ERR_GZIP_CUT;
+    z->state = BETWEEN;
+    return 0;
 }
 
 void bcda__inflate_free(struct bcda__inflate *z)

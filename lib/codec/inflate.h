@@ -17,6 +17,11 @@ int bcda__inflate_run(struct bcda__inflate *z, const uint8_t *in, size_t len, si
                       uint8_t *out, size_t cap, size_t *made);
 /* The input is over: 0, or BCDA_ERR_GZIP_CUT inside a member or with no member at all. */
 int bcda__inflate_finish(struct bcda__inflate *z);
+/* The input turned out to end `at` bytes from its start, where the last member that was verified
+ * ended, though more had come: what this server adds to a file on its way, an empty member, is not
+ * in the file, and a file that is gone on with ends without it (bcda-api 6.1). 0, or
+ * BCDA_ERR_GZIP_CUT where it is no such place. */
+int bcda__inflate_end_at(struct bcda__inflate *z, int64_t at);
 void bcda__inflate_free(struct bcda__inflate *z);
 
 #endif

@@ -940,6 +940,7 @@ START_TEST(stall)
 
     begin();
     fault("stall");
+    fault("no-range"); /* and nothing but the whole, which stalls again at the same place */
     h.jump_open = 1;
     start = h.now;
     r = harness_start(&h, DOOR_RESOURCE);
@@ -947,6 +948,25 @@ START_TEST(stall)
     ck_assert_int_ge(h.now - start, 60000);
     ck_assert_str_eq(bcda_error_file(harness_check_failed(r, BCDA_ERR_STALLED)),
                      bcda_file_name(bcda_job_file(r->job, 0)));
+    harness_close(&h);
+}
+END_TEST
+
+/* What stalled is gone on with, each time half of what was left. */
+START_TEST(stall_resumed)
+{
+    int64_t start;
+    struct run *r;
+
+    begin();
+    fault("stall*1");
+    h.jump_open = 1;
+    start = h.now;
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_ge(h.now - start, 60000);
+    ck_assert_uint_eq(sandbox_count(h.sb, "range"), 1);
     harness_close(&h);
 }
 END_TEST
@@ -1200,6 +1220,7 @@ static Suite *rules_suite(void)
     t = tcase_create("time");
     tcase_add_test(t, job_timeout);
     tcase_add_test(t, stall);
+    tcase_add_test(t, stall_resumed);
     tcase_add_test(t, connect_timeout);
     tcase_add_test(t, run_is_bounded);
     tcase_add_loop_test(t, descriptor, 0, 2);

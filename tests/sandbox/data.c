@@ -327,10 +327,11 @@ static uint64_t use_ranges(struct request *rq, struct body *b, const struct rang
                            const char *type)
 {
     char text[160], uuid[37];
-    uint64_t total;
+    uint64_t total, later;
 
     if (n == 1) {
-        snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)r->start,
+        later = fault_take(rq->sb, F_RANGE_WRONG, NULL, NULL);
+        snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)(r->start + later),
                  (unsigned long long)(r->start + r->len - 1), (unsigned long long)b->size);
         reply_header(rq, "Content-Range", text);
         add_span(b, NULL, r->start, r->len);
@@ -559,6 +560,7 @@ static enum MHD_Result serve(struct request *rq, struct body *b, const struct pl
     struct range r[MAX_RANGES];
     size_t n = 0;
     uint64_t sum = 0, length;
+    long long most;
     enum range_result rc = want ? parse_ranges(want, b->size, r, &n) : RANGES_NONE;
 
     set_modified(rq, p);
@@ -568,6 +570,8 @@ static enum MHD_Result serve(struct request *rq, struct body *b, const struct pl
     }
     if (rc == RANGES_INVALID || rc == RANGES_NO_OVERLAP)
         return bad_range(rq, b, rc == RANGES_INVALID);
+    if (n == 1 && fault_take(rq->sb, F_RANGE_MAX, NULL, &most) && (uint64_t)most < r->len)
+        r->len = (uint64_t)most;
     make_headers(rq, p);
     for (size_t i = 0; i < n; i++)
         sum += r[i].len;

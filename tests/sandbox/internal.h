@@ -100,6 +100,8 @@ enum fault_id {
     F_DATA_HTML,
     F_CHUNKED_NO_END,
     F_NO_RANGE,
+    F_RANGE_MAX,
+    F_RANGE_WRONG,
     F_CHANGED,
     F_SLOW,
     F_STALL,

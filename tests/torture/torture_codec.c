@@ -480,7 +480,7 @@ static int take_all(struct bcda__decoder *d, struct totals *t)
 
 static int decoder_scenario(void)
 {
-    struct bcda__decoder_options o = {"f.ndjson", 1, key, 20000, 64, 500, NULL};
+    struct bcda__decoder_options o = {"f.ndjson", 1, key, 20000, 64, 500, NULL, 0};
     struct bcda__field_set *fields = NULL;
     struct bcda__decoder *d = NULL;
     struct bcda_error err;

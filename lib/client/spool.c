@@ -1,0 +1,185 @@
+#include "client/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/secret.h"
+#include "codec/crypto.h"
+
+enum { PIECE = 16 * 1024 };
+
+struct bcda__spool {
+    int fd;
+    struct bcda__secret key;
+    struct bcda__ctr *seal; /* what is written */
+    struct bcda__ctr *open; /* what is read */
+    uint8_t piece[PIECE];
+    size_t at, len; /* in piece: what was read and not yet taken */
+};
+
+static int system_error(struct bcda_error *err, const char *what)
+{
+    char words[128] = "";
+    int full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+    const char *text = strerror_r(errno, words, sizeof words);
+
+    return bcda__err_set(err, full ? BCDA_ERR_SPOOL_FULL : BCDA_ERR_SPOOL,
+                         "the spool for verified delivery: %s: %s", what, text);
+}
+
+/* A file that has no name; where the file system cannot do that, one whose name is taken away at
+ * once. */
+static int open_unlinked(const char *directory)
+{
+    char path[4096];
+    int fd = -1, n;
+
+#ifdef O_TMPFILE
+    fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR);
+#endif
+    if (fd >= 0)
+        return fd;
+    n = snprintf(path, sizeof path, "%s/bcda-spool-XXXXXX", directory);
+    if (n < 0 || (size_t)n >= sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    return fd;
+}
+
+static int new_key(struct bcda__spool *s)
+{
+    int rc = bcda__secret_set(&s->key, NULL, 32);
+
+    bcda__ctr_free(s->seal);
+    bcda__ctr_free(s->open);
+    s->seal = s->open = NULL;
+    if (!rc)
+        rc = bcda__crypto_random(s->key.data, s->key.len);
+    if (!rc)
+        rc = bcda__ctr_new(&s->seal, (const uint8_t *)s->key.data);
+    return rc ? rc : bcda__ctr_new(&s->open, (const uint8_t *)s->key.data);
+}
+
+int bcda__spool_new(struct bcda__spool **out, const char *directory, struct bcda_error *err)
+{
+    struct bcda__spool *s = bcda__calloc(1, sizeof *s);
+    int rc;
+
+    if (!s)
+        return bcda__err_nomem(err);
+    s->fd = open_unlinked(directory);
+    if (s->fd < 0) {
+        rc = system_error(err, "no file can be made in its directory");
+        goto fail;
+    }
+    rc = new_key(s);
+    if (rc) {
+        bcda__err_set(err, rc, "%s", bcda_error_string(rc));
+        goto fail;
+    }
+    *out = s;
+    return 0;
+fail:
+    bcda__spool_free(s);
+    return rc;
+}
+
+static int write_all(int fd, const uint8_t *data, size_t len)
+{
+    while (len) {
+        ssize_t n = write(fd, data, len);
+
+        if (n < 0 && errno != EINTR)
+            return -1;
+        if (n > 0) {
+            data += n;
+            len -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+int bcda__spool_add(struct bcda__spool *s, const uint8_t *data, size_t len, struct bcda_error *err)
+{
+    while (len) {
+        size_t n = len < PIECE ? len : PIECE;
+
+        if (bcda__ctr_apply(s->seal, data, s->piece, n))
+            return bcda__err_set(err, BCDA_ERR_LIBRARY, "libgcrypt could not encrypt");
+        if (write_all(s->fd, s->piece, n))
+            return system_error(err, "writing");
+        data += n;
+        len -= n;
+    }
+    return 0;
+}
+
+int bcda__spool_reset(struct bcda__spool *s, struct bcda_error *err)
+{
+    int rc;
+
+    if (lseek(s->fd, 0, SEEK_SET) < 0 || ftruncate(s->fd, 0))
+        return system_error(err, "beginning anew");
+    rc = new_key(s); /* a stream cipher never meets two texts with one key */
+    return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
+}
+
+static int read_piece(struct bcda__spool *s, struct bcda_error *err)
+{
+    ssize_t n;
+
+    if (s->seal) { /* the first read: nothing is written any more */
+        bcda__ctr_free(s->seal);
+        s->seal = NULL;
+        if (lseek(s->fd, 0, SEEK_SET) < 0)
+            return system_error(err, "going to its beginning");
+    }
+    do
+        n = read(s->fd, s->piece, PIECE);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return system_error(err, "reading");
+    s->at = 0;
+    s->len = (size_t)n;
+    if (bcda__ctr_apply(s->open, s->piece, s->piece, s->len))
+        return bcda__err_set(err, BCDA_ERR_LIBRARY, "libgcrypt could not decrypt");
+    return 0;
+}
+
+int bcda__spool_peek(struct bcda__spool *s, const uint8_t **data, size_t *len,
+                     struct bcda_error *err)
+{
+    int rc = s->at == s->len ? read_piece(s, err) : 0;
+
+    *data = s->piece + s->at;
+    *len = rc ? 0 : s->len - s->at;
+    return rc;
+}
+
+void bcda__spool_take(struct bcda__spool *s, size_t len)
+{
+    s->at += len;
+}
+
+void bcda__spool_free(struct bcda__spool *s)
+{
+    if (!s)
+        return;
+    if (s->fd >= 0)
+        close(s->fd);
+    bcda__ctr_free(s->seal);
+    bcda__ctr_free(s->open);
+    bcda__secret_free(&s->key);
+    bcda__wipe(s->piece, sizeof s->piece);
+    bcda__free(s);
+}

@@ -1,0 +1,39 @@
+#include "protocol/limiter.h"
+
+enum { ONE = 1000 };
+
+void bcda__limiter_init(struct bcda__limiter *l, int64_t size, int64_t per_second, int64_t now_ms)
+{
+    l->size = size;
+    l->per_second = per_second;
+    l->level = size * ONE;
+    l->at_ms = now_ms;
+}
+
+/* A request a second is a thousandth of one a millisecond, so the units fit each other. */
+static void refill(struct bcda__limiter *l, int64_t now_ms)
+{
+    int64_t room = l->size * ONE - l->level;
+    int64_t passed = now_ms - l->at_ms;
+
+    if (passed <= 0)
+        return;
+    l->at_ms = now_ms;
+    if (passed > room / l->per_second)
+        l->level = l->size * ONE;
+    else
+        l->level += passed * l->per_second;
+}
+
+int64_t bcda__limiter_take(struct bcda__limiter *l, int64_t now_ms)
+{
+    int64_t missing;
+
+    refill(l, now_ms);
+    if (l->level >= ONE) {
+        l->level -= ONE;
+        return 0;
+    }
+    missing = ONE - l->level;
+    return (missing + l->per_second - 1) / l->per_second;
+}

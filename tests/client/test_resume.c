@@ -1,0 +1,406 @@
+/* Transfers that break off, at any byte and as often as it likes: every resource comes once, byte
+ * for byte, or the file fails and nothing comes after it did. BCDA_RESUME_CUTS sets how many places
+ * are tried. */
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct harness h;
+
+#define EOB "ExplanationOfBenefit"
+
+enum { SMALL_BATCH = 4096, PER_SESSION = 20 };
+
+static void fault(const char *spec)
+{
+    ck_assert_msg(sandbox_set_fault(h.sb, spec) == 0, "%s", sandbox_last_error());
+}
+
+static void set(int option, int64_t value)
+{
+    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+}
+
+static void usual_export(const char *era)
+{
+    if (strcmp(era, "2019-04") == 0)
+        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    else
+        harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+}
+
+/* Something of the file is delivered soon, so that a break is one in the middle. */
+static void begin(const char *era)
+{
+    struct sandbox_options o = {0};
+
+    o.era = era;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    set(BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
+    harness_session(&h);
+    usual_export(era);
+}
+
+static int64_t stored_size(void)
+{
+    struct stat st;
+
+    ck_assert_int_eq(stat(sandbox_stored_file(h.sb, EOB, 0), &st), 0);
+    return st.st_size;
+}
+
+/* ---- faults that come when something was delivered ---- */
+
+struct later {
+    const char *const *faults;
+    int set, every; /* pauses before each n-th resource; 0 = never */
+    int calls, pauses;
+};
+
+static int set_later(struct run *r, enum where where, void *object)
+{
+    struct later *l = r->arg;
+    const char *const *f;
+
+    (void)object;
+    if (where != AT_RESOURCE && where != AT_BATCH)
+        return BCDA_CONTINUE;
+    for (f = l->faults; !l->set && *f; f++)
+        fault(*f);
+    l->set = 1;
+    if (l->every && ++l->calls % l->every == 0) {
+        l->pauses++;
+        return BCDA_PAUSE;
+    }
+    return BCDA_CONTINUE;
+}
+
+enum { ANY = -1 };
+
+struct later_case {
+    const char *first; /* of the first request */
+    const char *faults[4];
+    int plain, encrypted, gzip; /* codes, by the form of the file */
+    int data;                   /* requests of the file where it is plain */
+};
+
+static const struct later_case laters[] = {
+    {"data-cut:100000*1", {NULL}, 0, 0, 0, 2},
+    {"data-cut:100000*1", {"data-cut:20000", NULL}, 0, 0, 0, ANY},
+    {"data-cut:100000*1", {"data-cut:20000*7", NULL}, 0, 0, 0, 9},
+    {"data-cut:100000*1", {"range-wrong*1", NULL}, 0, 0, 0, 3},
+    {"data-cut:100000*1", {"range-wrong", NULL}, 0, 0, 0, 3},
+    {"data-cut:100000*1", {"no-range", NULL}, 0, 0, 0, 2},
+    {"data-cut:100000*1", {"no-range*1", "data-cut:200000*1", NULL}, 0, 0, 0, 3},
+    {"data-cut:100000*1", {"range-max:4096", NULL}, 0, 0, 0, ANY},
+    {"data-cut:100000*1", {"range-max:4096", "data-cut:3000", NULL}, 0, 0, 0, ANY},
+    {"data-cut:100000*1", {"data-503-once*7", NULL}, 0, 0, 0, 9},
+    {"data-cut:100000*1", {"data-401-once", NULL}, 0, 0, 0, 3},
+    {"data-cut:100000*1", {"reset*7", NULL}, 0, 0, 0, ANY},
+    {"data-cut:100000*1", {"data-404-once", NULL}, 0, 0, 0, 3},
+    /* another date, and so no range, but what came before is the same */
+    {"data-cut:100000*1", {"changed", NULL}, 0, 0, 0, 2},
+    {"data-cut:100000*1", {"changed", "data-cut:150000*1", NULL}, 0, 0, 0, 3},
+    /* other bytes, with and without another date */
+    {"data-cut:100000*1",
+     {"changed", "data-flip:50", NULL},
+     BCDA_ERR_CHANGED,
+     BCDA_ERR_CHANGED,
+     BCDA_ERR_CHANGED,
+     2},
+    {"data-cut:100000*1",
+     {"no-range", "data-flip:0", NULL},
+     BCDA_ERR_CHANGED,
+     BCDA_ERR_CHANGED,
+     BCDA_ERR_CHANGED,
+     2},
+    /* another length */
+    {"data-cut:100000*1",
+     {"data-extra:10", NULL},
+     BCDA_ERR_CHANGED,
+     BCDA_ERR_CHANGED,
+     BCDA_ERR_GZIP,
+     3},
+    {"data-cut:100000*1",
+     {"no-range", "data-extra:10", NULL},
+     BCDA_ERR_CHANGED,
+     BCDA_ERR_CHANGED,
+     BCDA_ERR_GZIP,
+     2},
+    {"data-cut:100000*1", {"data-short:5000", NULL}, BCDA_ERR_CHANGED, BCDA_ERR_CHANGED, ANY, 3},
+    /* eight tries in a row that bring not one byte */
+    {"data-cut:100000*1", {"data-cut:64", NULL}, BCDA_ERR_TRUNCATED, BCDA_ERR_TRUNCATED, ANY, 9},
+    {"data-cut:100000*1", {"data-cut:65*20", NULL}, 0, 0, 0, 22},
+    {"data-cut:100000*1", {"data-cut:0", NULL}, BCDA_ERR_TRUNCATED, BCDA_ERR_TRUNCATED, ANY, 9},
+    {"data-cut:100000*1", {"range-max:64", NULL}, BCDA_ERR_TRANSFER, BCDA_ERR_TRANSFER, ANY, 9},
+    {"data-cut:100000*1", {"range-max:63", NULL}, BCDA_ERR_TRANSFER, BCDA_ERR_TRANSFER, ANY, 9},
+    {"data-cut:100000*1",
+     {"no-range", "data-cut:30000", NULL},
+     BCDA_ERR_TRUNCATED,
+     BCDA_ERR_TRUNCATED,
+     ANY,
+     ANY},
+    {"data-cut:100000*1", {"data-503-once*8", NULL}, BCDA_ERR_SERVER, BCDA_ERR_SERVER, ANY, 9},
+    {"data-cut:100000*1", {"data-html", NULL}, ANY, ANY, ANY, ANY},
+};
+
+enum { LATERS = sizeof laters / sizeof *laters };
+
+/* What a small gzip file is cut at. */
+static void gzip_spec(const char *spec, char *out, size_t size, int64_t stored)
+{
+    if (strcmp(spec, "data-cut:100000*1") == 0)
+        snprintf(out, size, "data-cut:%lld*1", (long long)stored / 2);
+    else
+        snprintf(out, size, "%s", spec);
+}
+
+static void check_provisional(const struct run *r)
+{
+    size_t i;
+
+    for (i = 0; i < r->count; i++)
+        ck_assert_int_eq(r->got[i].provisional, 1);
+}
+
+/* Plain and encrypted: 100,000 bytes came, and no line that ends behind them was delivered. */
+static void check_nothing_more(struct run *r)
+{
+    size_t len;
+    char *plain = harness_read(sandbox_plain_file(h.sb, EOB, 0), &len);
+    const struct got *last = r->count ? &r->got[r->count - 1] : NULL;
+
+    ck_assert_uint_gt(len, 100000);
+    if (last)
+        ck_assert_int_le(last->offset + (int64_t)last->line_len, 100000);
+    free(plain);
+}
+
+static const char *const eras[] = {"2019-12", "2019-04", "current", "2021"};
+
+START_TEST(broken_later)
+{
+    const struct later_case *c = &laters[_i % LATERS];
+    int form = _i / LATERS % 4, slow = _i >= LATERS * 4; /* the host takes its time */
+    int code = form == 0 ? c->plain : form == 1 ? c->encrypted : c->gzip;
+    struct sandbox_options o = {0};
+    struct later l = {0};
+    const bcda_error *e;
+    struct run *r;
+    char spec[64];
+
+    /* The server that counts other bytes brings nothing but the whole, and spoils what is inside.
+     */
+    if (form == 3 && (code || (c->data != 2 && c->data != 3)))
+        code = ANY;
+    o.era = eras[form];
+    o.file_bytes = form >= 2 ? 1500000 : 0; /* so that half of it is more than a batch */
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    set(BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
+    harness_session(&h);
+    usual_export(o.era);
+    gzip_spec(c->first, spec, sizeof spec, 100000);
+    fault(spec);
+    l.faults = c->faults;
+    r = harness_start_hook(&h, _i % 2 ? DOOR_RESOURCE : DOOR_BATCH, set_later, &l);
+    l.every = slow ? 10 : 0;
+    while (slow && !r->done) {
+        harness_idle(&h);
+        if (!r->done)
+            ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    }
+    ck_assert_int_eq(l.pauses > 0, slow);
+    harness_run(&h);
+    ck_assert_int_eq(l.set, 1);
+    if (code == 0) {
+        harness_check_export(r);
+        if (form < 2)
+            ck_assert_int_eq(bcda_job_bytes_received(r->job), stored_size());
+        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
+        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RESOURCES), (int64_t)r->count);
+        ck_assert_int_ge(harness_stat(&h, BCDA_STAT_BYTES_WIRE), bcda_job_bytes_received(r->job));
+    } else if (r->result || code != ANY) {
+        e = harness_check_failed(r, code == ANY ? r->result : code);
+        ck_assert_str_eq(bcda_error_file(e), bcda_file_name(harness_file(r, EOB, 0)));
+        ck_assert_uint_gt(r->count, 0);
+        (void)harness_check_file(r, harness_file(r, EOB, 0), 0);
+        check_provisional(r);
+        if (form < 2)
+            check_nothing_more(r);
+    } else {
+        harness_check_export(r);
+    }
+    if (form == 0 && c->data != ANY) {
+        ck_assert_uint_eq(sandbox_count(h.sb, "data"), (unsigned)c->data);
+        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), c->data - 1);
+    }
+    harness_close(&h);
+}
+END_TEST
+
+/* A transfer that stalls is broken off, and gone on with. */
+START_TEST(stalled)
+{
+    int64_t start;
+    struct run *r;
+
+    begin(eras[_i]);
+    fault("stall*1");
+    h.jump_open = 1;
+    start = h.now;
+    r = harness_start(&h, DOOR_BATCH);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_ge(h.now - start, 60000);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 2);
+    harness_close(&h);
+}
+END_TEST
+
+/* Before anything was delivered it simply begins anew: no range, and nothing to compare. */
+START_TEST(begins_anew)
+{
+    static const char *const cuts[] = {"data-cut:0*7", "data-cut:1*7", "data-cut:40*7",
+                                       "data-cut:1000*7"};
+    struct run *r;
+
+    begin(eras[_i / 4]);
+    fault(cuts[_i % 4]);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    if (r->result) { /* each try must bring a byte more, or there are eight in all */
+        (void)harness_check_failed(r, BCDA_ERR_TRUNCATED);
+        ck_assert_uint_eq(r->count, 0);
+    } else {
+        harness_check_export(r);
+    }
+    ck_assert_uint_eq(sandbox_count(h.sb, "range"), 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 8);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- anywhere ---- */
+
+static uint32_t seed = 20260721;
+
+static int64_t roll(int64_t below)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (int64_t)((uint64_t)seed * (uint64_t)below >> 32);
+}
+
+static int cuts_wanted(void)
+{
+    const char *text = getenv("BCDA_RESUME_CUTS");
+
+    return text && atoi(text) > 0 ? atoi(text) : 150;
+}
+
+static void session_again(void)
+{
+    static const int batches[] = {4096, 16384, 65536, 262144};
+
+    harness_config(&h, 1);
+    set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    set(BCDA_OPT_BATCH_SIZE, batches[roll(4)]);
+    harness_session(&h);
+}
+
+static char *whole_first(const char *era, int64_t *wire)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+    char *url;
+
+    o.era = era;
+    o.patients = 3;
+    o.claims = 12;
+    harness_open_http(&h, &o);
+    h.no_log = 1;
+    session_again();
+    usual_export(era);
+    r = harness_start(&h, DOOR_BATCH);
+    harness_run(&h);
+    harness_check_export(r);
+    *wire = bcda_file_bytes_received(harness_file(r, EOB, 0));
+    url = strdup(bcda_job_url(r->job));
+    harness_end(&h);
+    return url;
+}
+
+/* The first places are the last bytes of the file, one by one; then by chance, once or often. */
+static void set_cuts(int i, int64_t wire)
+{
+    int64_t at = i < 40 ? wire - i : roll(wire);
+    int n = i % 3 == 0 || i < 40 ? 0 : 1 + (int)roll(5);
+    char spec[64];
+
+    sandbox_clear_faults(h.sb);
+    snprintf(spec, sizeof spec, "data-cut:%lld*1", (long long)at);
+    fault(spec);
+    while (n-- > 0) {
+        snprintf(spec, sizeof spec, "data-cut:%lld*1", (long long)roll(wire / 2));
+        fault(spec);
+    }
+    if (i % 7 == 6)
+        fault("no-range");
+    if (i % 11 == 10)
+        fault("range-max:5000");
+}
+
+START_TEST(cut_anywhere)
+{
+    int64_t wire;
+    char *url = whole_first(eras[_i], &wire);
+    int i, n = cuts_wanted();
+
+    for (i = 0; i < n; i++) {
+        struct run *r;
+
+        if (i % PER_SESSION == 0) {
+            if (i)
+                harness_end(&h);
+            session_again();
+        }
+        set_cuts(i, wire);
+        r = harness_attach(&h, (enum door)(i % 3), url);
+        harness_run(&h);
+        ck_assert_msg(r->result == 0, "cut %d of %s: %s", i, eras[_i],
+                      bcda_error_text(bcda_job_error(r->job)));
+        harness_check_export(r);
+        if (_i < 2)
+            ck_assert_int_eq(bcda_job_bytes_received(r->job), wire);
+    }
+    free(url);
+    harness_close(&h);
+}
+END_TEST
+
+static Suite *resume_suite(void)
+{
+    Suite *s = suite_create("resume");
+    TCase *t = tcase_create("later");
+
+    tcase_set_timeout(t, 20);
+    tcase_add_loop_test(t, broken_later, 0, LATERS * 4 + 4);
+    tcase_add_loop_test(t, stalled, 0, 3);
+    tcase_add_loop_test(t, begins_anew, 0, 16);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("anywhere");
+    tcase_set_timeout(t, 80);
+    tcase_add_loop_test(t, cut_anywhere, 0, 4);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int main(void)
+{
+    return harness_main(resume_suite());
+}

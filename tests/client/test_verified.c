@@ -1,0 +1,427 @@
+/* Verified delivery: nothing of a file is seen before all of it was checked, and what waits for
+ * that has no name on disk and cannot be read there. */
+#include "harness.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct harness h;
+static char folder[PATH_MAX];
+
+#define EOB "ExplanationOfBenefit"
+
+static const char *const eras[] = {"2018-12", "2019-04", "2019-12", "2021", "current"};
+
+static void fault(const char *spec)
+{
+    ck_assert_msg(sandbox_set_fault(h.sb, spec) == 0, "%s", sandbox_last_error());
+}
+
+static void set(int option, int64_t value)
+{
+    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+}
+
+static void remove_folder(void)
+{
+    if (folder[0])
+        rmdir(folder);
+}
+
+static void make_folder(void)
+{
+    const char *base = getenv("TMPDIR");
+
+    snprintf(folder, sizeof folder, "%s/bcda-verified-XXXXXX", base ? base : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    atexit(remove_folder);
+}
+
+static void begin(const char *era)
+{
+    struct sandbox_options o = {0};
+
+    o.era = era;
+    make_folder();
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+    ck_assert_int_eq(bcda_config_set_spool_directory(h.config, folder), 0);
+    if (strcmp(era, "2019-04") == 0 || strcmp(era, "2018-12") == 0)
+        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    else
+        harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+}
+
+static struct run *go(enum door door, hook_fn hook, void *arg)
+{
+    struct run *r;
+
+    if (!h.session)
+        harness_session(&h);
+    r = harness_start_hook(&h, door, hook, arg);
+    harness_run(&h);
+    return r;
+}
+
+static void check_folder_empty(void)
+{
+    DIR *d = opendir(folder);
+    const struct dirent *e;
+
+    ck_assert_ptr_nonnull(d);
+    while ((e = readdir(d)))
+        ck_assert_msg(e->d_name[0] == '.', "the spool has a name: %s", e->d_name);
+    closedir(d);
+}
+
+/* Looks into every open file of that folder; how many there are. */
+static int check_spools(void)
+{
+    char link[64], path[PATH_MAX];
+    int fd, seen = 0;
+    size_t len;
+    ssize_t n;
+    char *bytes;
+
+    for (fd = 0; fd < 256; fd++) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        n = readlink(link, path, sizeof path - 1);
+        if (n < 0)
+            continue;
+        path[n] = '\0';
+        if (strncmp(path, folder, strlen(folder)) != 0)
+            continue;
+        bytes = harness_read(link, &len);
+        ck_assert_ptr_null(memmem(bytes, len, "resourceType", 12));
+        ck_assert_ptr_null(memmem(bytes, len, "\"id\"", 4));
+        ck_assert(len < 2 || memcmp(bytes, "\x1f\x8b", 2) != 0);
+        free(bytes);
+        seen += len > 0;
+    }
+    return seen;
+}
+
+static int look(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    check_folder_empty();
+    if ((where == AT_RESOURCE || where == AT_BATCH) && r->count < 2)
+        *(int *)r->arg += check_spools();
+    return BCDA_CONTINUE;
+}
+
+static void check_none_provisional(const struct run *r)
+{
+    size_t i;
+
+    for (i = 0; i < r->count; i++)
+        ck_assert_int_eq(r->got[i].provisional, 0);
+}
+
+static void close_all(void)
+{
+    check_folder_empty();
+    harness_close(&h);
+    ck_assert_int_eq(rmdir(folder), 0);
+    folder[0] = '\0';
+}
+
+START_TEST(complete)
+{
+    int seen = 0;
+    struct run *r;
+
+    begin(eras[_i / 3]);
+    r = go((enum door)(_i % 3), look, &seen);
+    harness_check_export(r);
+    check_none_provisional(r);
+    ck_assert_uint_gt(r->count, 0);
+    if (r->door != DOOR_PULL)
+        ck_assert_int_gt(seen, 0);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
+    close_all();
+}
+END_TEST
+
+struct spoilt {
+    const char *era, *faults[3];
+    int code;
+};
+
+static const struct spoilt spoilt[] = {
+    {"2019-04", {"data-flip:-1", NULL}, BCDA_ERR_TAG},
+    {"2019-04", {"data-flip:50", NULL}, BCDA_ERR_TAG},
+    {"2019-04", {"data-flip:300000", NULL}, BCDA_ERR_TAG},
+    {"2019-04", {"data-extra:5000", NULL}, BCDA_ERR_TAG},
+    {"2019-04", {"data-short:27", NULL}, BCDA_ERR_CIPHER_SHORT},
+    {"2019-04", {"bad-json", "data-flip:-1", NULL}, BCDA_ERR_TAG},
+    {"current", {"data-short:2000", NULL}, BCDA_ERR_GZIP_CUT},
+    {"current", {"data-extra:1", NULL}, BCDA_ERR_GZIP},
+    {"current", {"chunked-no-end", NULL}, BCDA_ERR_TRUNCATED},
+    {"2021", {"data-cut:5000", NULL}, BCDA_ERR_TRUNCATED},
+    {"2019-12", {"no-range", "data-cut:300000", NULL}, BCDA_ERR_TRUNCATED},
+    {"2019-04", {"no-range", "data-cut:300000", NULL}, BCDA_ERR_TRUNCATED},
+    {"2019-12", {"data-html", NULL}, BCDA_ERR_NOT_JSON},
+    {"2019-04", {"data-404", NULL}, BCDA_ERR_NOT_FOUND},
+};
+
+/* What fails its check was never seen. */
+START_TEST(nothing_of_it)
+{
+    const struct spoilt *c = &spoilt[_i / 3];
+    struct run *r;
+    int i;
+
+    begin(c->era);
+    for (i = 0; c->faults[i]; i++)
+        fault(c->faults[i]);
+    r = go((enum door)(_i % 3), NULL, NULL);
+    (void)harness_check_failed(r, c->code);
+    ck_assert_int_eq(bcda_file_verdict(harness_file(r, EOB, 0)), BCDA_VERDICT_FAILED);
+    ck_assert_uint_eq(r->count, 0);
+    ck_assert_uint_eq(r->bad_count, 0);
+    ck_assert_int_eq(bcda_job_resources(r->job), 0);
+    close_all();
+}
+END_TEST
+
+/* Broken off, it goes on or begins anew, and is delivered once. */
+START_TEST(broken)
+{
+    static const struct spoilt cases[] = {
+        {"2019-04", {"data-cut:60000", NULL}, 0},
+        {"2019-12", {"data-cut:60000", NULL}, 0},
+        {"current", {"data-cut:7000", NULL}, 0},
+        {"2019-12", {"no-range", "data-cut:300000*5", NULL}, 0},
+        {"2019-04", {"no-range", "data-cut:300000*5", NULL}, 0},
+        {"2021", {"data-cut:5000*5", NULL}, 0},
+        {"2018-12", {"data-503-once*3", NULL}, 0},
+    };
+    const struct spoilt *c = &cases[_i / 3];
+    struct run *r;
+    int i;
+
+    begin(c->era);
+    for (i = 0; c->faults[i]; i++)
+        fault(c->faults[i]);
+    r = go((enum door)(_i % 3), NULL, NULL);
+    harness_check_export(r);
+    check_none_provisional(r);
+    ck_assert_int_ge(harness_stat(&h, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
+    close_all();
+}
+END_TEST
+
+/* ---- the directory ---- */
+
+START_TEST(needs_directory)
+{
+    begin("2019-04");
+    ck_assert_int_eq(bcda_config_set_spool_directory(h.config, NULL), 0);
+    ck_assert_int_eq(bcda_session_new(&h.session, h.config), BCDA_ERR_CONFIG);
+    ck_assert_ptr_nonnull(
+        strstr(bcda_error_text(bcda_config_error(h.config)), "bcda_config_set_spool_directory"));
+    close_all();
+}
+END_TEST
+
+START_TEST(bad_directory)
+{
+    static const char *const paths[] = {"/nonexistent/spool", "/proc/self/status", "/proc"};
+    struct run *r;
+
+    begin("2019-04");
+    ck_assert_int_eq(bcda_config_set_spool_directory(h.config, paths[_i]), 0);
+    r = go(DOOR_RESOURCE, NULL, NULL);
+    (void)harness_check_failed(r, BCDA_ERR_SPOOL);
+    ck_assert_uint_eq(r->count, 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 0);
+    close_all();
+}
+END_TEST
+
+static int limit_files(struct run *r, enum where where, void *object)
+{
+    struct rlimit l;
+
+    (void)object;
+    if (where != AT_BEGIN && where != AT_END)
+        return BCDA_CONTINUE;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &l), 0);
+    l.rlim_cur = where == AT_BEGIN ? *(rlim_t *)r->arg : l.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &l), 0);
+    return BCDA_CONTINUE;
+}
+
+/* A limit on file sizes stands for a full disk: it comes by the same way. (Not a small one: what
+ * check writes of its own is limited too.) */
+START_TEST(full_disk)
+{
+    static const rlim_t most[] = {200000, 262144, 300001};
+    rlim_t limit = most[_i];
+    struct run *r;
+
+    ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    begin("2019-12");
+    r = go(DOOR_RESOURCE, limit_files, &limit);
+    (void)harness_check_failed(r, BCDA_ERR_SPOOL_FULL);
+    ck_assert_uint_eq(r->count, 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 1);
+    close_all();
+}
+END_TEST
+
+/* ---- the second pass ---- */
+
+static int pause_often(struct run *r, enum where where, void *object)
+{
+    int *calls = r->arg;
+
+    (void)object;
+    if (where != AT_RESOURCE && where != AT_BATCH)
+        return BCDA_CONTINUE;
+    return ++*calls % 2 ? BCDA_PAUSE : BCDA_CONTINUE;
+}
+
+START_TEST(pauses)
+{
+    int calls = 0;
+    struct run *r;
+
+    begin(eras[_i / 2]);
+    set(BCDA_OPT_BATCH_SIZE, _i % 2 ? 262144 : 32768);
+    harness_session(&h);
+    r = harness_start_hook(&h, _i % 2 ? DOOR_RESOURCE : DOOR_BATCH, pause_often, &calls);
+    while (!r->done) {
+        harness_idle(&h);
+        check_folder_empty();
+        if (!r->done)
+            ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    }
+    harness_check_export(r);
+    check_none_provisional(r);
+    ck_assert_int_gt(calls, 2);
+    close_all();
+}
+END_TEST
+
+enum { CANCEL, STOP, PAUSE_AND_CANCEL, ODD, LEAVE, ACTS };
+
+static int act(struct run *r, enum where where, void *object)
+{
+    int what = *(int *)r->arg;
+
+    (void)object;
+    if ((where != AT_RESOURCE && where != AT_BATCH) || r->count < 1)
+        return BCDA_CONTINUE;
+    if (what == CANCEL || what == PAUSE_AND_CANCEL)
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    return what == PAUSE_AND_CANCEL ? BCDA_PAUSE
+           : what == STOP           ? BCDA_STOP
+           : what == ODD            ? 77
+                                    : BCDA_CONTINUE;
+}
+
+START_TEST(ends_in_second)
+{
+    int what = _i % ACTS, code;
+    struct run *r;
+
+    begin(_i / ACTS ? "current" : "2019-04");
+    set(BCDA_OPT_BATCH_SIZE, 32768);
+    harness_session(&h);
+    r = harness_start_hook(&h, _i % 2 ? DOOR_RESOURCE : DOOR_BATCH, act, &what);
+    if (what == LEAVE) {
+        harness_until_count(&h, r, 1);
+        h.inside = 1;
+        bcda_session_free(h.session);
+        h.inside = 0;
+        h.session = NULL;
+    }
+    if (h.session)
+        harness_run(&h);
+    code = what == STOP ? BCDA_ERR_STOPPED : what == ODD ? BCDA_ERR_CALLBACK : BCDA_ERR_CANCELLED;
+    if (r->result) /* a job may be through before its owner leaves */
+        (void)harness_check_failed(r, code);
+    else
+        ck_assert_int_eq(what, LEAVE);
+    check_none_provisional(r);
+    close_all();
+}
+END_TEST
+
+START_TEST(bad_lines)
+{
+    static const int64_t borne[] = {0, 1, -1};
+    int64_t most = borne[_i / 3 % 3];
+    struct run *r;
+
+    begin(_i / 9 ? "current" : "2019-04");
+    fault("bad-json");
+    set(BCDA_OPT_BAD_LINES_MAX, most);
+    r = go((enum door)(_i % 3), NULL, NULL);
+    ck_assert_uint_eq(r->bad_count, 1);
+    ck_assert_int_eq(r->bad[0].number, 2);
+    if (most == 0) {
+        (void)harness_check_failed(r, BCDA_ERR_LINE_JSON);
+        ck_assert_uint_eq(r->count, 1);
+    } else {
+        ck_assert_int_eq(r->result, 0);
+        ck_assert_int_eq(bcda_file_verdict(harness_file(r, EOB, 0)),
+                         BCDA_VERDICT_COMPLETE_BAD_LINES);
+        ck_assert_uint_eq(r->count, 49);
+    }
+    close_all();
+}
+END_TEST
+
+START_TEST(line_cut)
+{
+    struct run *r;
+
+    begin(eras[_i]);
+    fault("cut-line");
+    r = go(DOOR_BATCH, NULL, NULL);
+    (void)harness_check_failed(r, BCDA_ERR_LINE_CUT);
+    ck_assert_uint_eq(r->count, 49);
+    close_all();
+}
+END_TEST
+
+static Suite *verified_suite(void)
+{
+    Suite *s = suite_create("verified");
+    TCase *t = tcase_create("first");
+
+    tcase_add_loop_test(t, complete, 0, 15);
+    tcase_add_loop_test(t, nothing_of_it, 0, 3 * (int)(sizeof spoilt / sizeof *spoilt));
+    tcase_add_loop_test(t, broken, 0, 21);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("directory");
+    tcase_add_test(t, needs_directory);
+    tcase_add_loop_test(t, bad_directory, 0, 3);
+    tcase_add_loop_test(t, full_disk, 0, 3);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("second");
+    tcase_add_loop_test(t, pauses, 0, 10);
+    tcase_add_loop_test(t, ends_in_second, 0, 2 * ACTS);
+    tcase_add_loop_test(t, bad_lines, 0, 18);
+    tcase_add_loop_test(t, line_cut, 0, 5);
+    suite_add_tcase(s, t);
+    return s;
+}
+
+int main(void)
+{
+    return harness_main(verified_suite());
+}

@@ -1,0 +1,94 @@
+/* The bucket of requests: its burst, its rate, and clocks of every kind. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "protocol/limiter.h"
+
+START_TEST(burst_then_rate)
+{
+    struct bcda__limiter l;
+    int64_t now = 1000, i;
+
+    bcda__limiter_init(&l, 3, 1, now);
+    for (i = 0; i < 3; i++)
+        ck_assert_int_eq(bcda__limiter_take(&l, now), 0);
+    ck_assert_int_eq(bcda__limiter_take(&l, now), 1000);
+    ck_assert_int_eq(bcda__limiter_take(&l, now), 1000); /* asking takes nothing */
+    ck_assert_int_eq(bcda__limiter_take(&l, now + 1), 999);
+    ck_assert_int_eq(bcda__limiter_take(&l, now + 999), 1);
+    ck_assert_int_eq(bcda__limiter_take(&l, now + 1000), 0);
+    ck_assert_int_eq(bcda__limiter_take(&l, now + 1000), 1000);
+    ck_assert_int_eq(bcda__limiter_take(&l, now + 2500), 0);
+    ck_assert_int_eq(bcda__limiter_take(&l, now + 2500), 500); /* the half is kept */
+}
+END_TEST
+
+/* No more than the size gathers, however long nothing is asked. */
+START_TEST(full_again)
+{
+    static const int64_t gaps[] = {3000, 3001, 86400000, INT64_MAX / 2};
+    struct bcda__limiter l;
+    int i;
+
+    bcda__limiter_init(&l, 3, 1, 0);
+    for (i = 0; i < 3; i++)
+        ck_assert_int_eq(bcda__limiter_take(&l, 0), 0);
+    for (i = 0; i < 3; i++)
+        ck_assert_int_eq(bcda__limiter_take(&l, gaps[_i]), 0);
+    ck_assert_int_gt(bcda__limiter_take(&l, gaps[_i]), 0);
+}
+END_TEST
+
+/* Whoever waits as long as told goes at once, and over time no more go than may. */
+START_TEST(over_time)
+{
+    static const int64_t rates[] = {1, 3, 7, 10, 999, 1000, 1001, 1000000};
+    int64_t rate = rates[_i], now = 0, wait, sent = 0, most;
+    struct bcda__limiter l;
+
+    bcda__limiter_init(&l, 5, rate, now);
+    while (sent < 10000 && now < 1000000) {
+        wait = bcda__limiter_take(&l, now);
+        if (wait) {
+            ck_assert_int_gt(wait, 0);
+            now += wait;
+            ck_assert_int_eq(bcda__limiter_take(&l, now), 0);
+        }
+        sent++;
+        ck_assert_int_le(sent, 5 + now * rate / 1000);
+    }
+    most = 5 + now * rate / 1000;
+    ck_assert_int_ge(sent, rate <= 1000 ? most - 5 : 1); /* and hardly fewer */
+}
+END_TEST
+
+START_TEST(clock_back)
+{
+    struct bcda__limiter l;
+
+    bcda__limiter_init(&l, 1, 1, 5000);
+    ck_assert_int_eq(bcda__limiter_take(&l, 5000), 0);
+    ck_assert_int_eq(bcda__limiter_take(&l, 4000), 1000); /* neither gained nor lost */
+    ck_assert_int_eq(bcda__limiter_take(&l, 5999), 1);
+    ck_assert_int_eq(bcda__limiter_take(&l, 6000), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("limiter");
+    TCase *tc = tcase_create("all");
+    SRunner *sr = srunner_create(suite);
+    int failed;
+
+    tcase_add_test(tc, burst_then_rate);
+    tcase_add_loop_test(tc, full_again, 0, 4);
+    tcase_add_loop_test(tc, over_time, 0, 8);
+    tcase_add_test(tc, clock_back);
+    suite_add_tcase(suite, tc);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
