@@ -608,6 +608,7 @@ void bcda__call_progress(struct bcda__call *c)
         return;
     c->moved = 1;
     c->attempt = 0;
+    c->renewed = 0; /* that token worked: one that ends later is another's end */
 }
 
 const struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c)

@@ -53,7 +53,8 @@ enum { BCDA__CALL_WHOLE = 1, BCDA__CALL_DONE = 2 };
 int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__call_spec *spec);
 void bcda__call_free(struct bcda__call *c); /* at any time; no callback comes after */
 void bcda__call_wake(struct bcda__call *c); /* data that was not taken may come again */
-/* Something new came: the tries that brought nothing are forgotten (DESIGN 6). */
+/* Something new came: the tries that brought nothing are forgotten (DESIGN 6), and so is a 401
+ * before them: a file may take longer than several tokens last. */
 void bcda__call_progress(struct bcda__call *c);
 const struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c); /* may be NULL */
 

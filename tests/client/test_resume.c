@@ -263,6 +263,35 @@ START_TEST(stalled)
 END_TEST
 
 /* Before anything was delivered it simply begins anew: no range, and nothing to compare. */
+/* The tokens of the file's first and of its second request both end while it is on its way. Two are
+ * refused then, with data between them: each costs a renewal, and none the file. */
+static int end_tokens(struct run *r, enum where where, void *object)
+{
+    int *ended = r->arg;
+
+    (void)object;
+    if (where == AT_BEGIN || (where == AT_RESOURCE && !*ended)) {
+        *ended = where == AT_RESOURCE;
+        sandbox_expire_tokens(h.sb);
+    }
+    return BCDA_CONTINUE;
+}
+
+START_TEST(tokens_end_twice)
+{
+    struct run *r;
+    int ended = 0;
+
+    begin("2019-12");
+    fault("data-cut:300000*1");
+    r = harness_start_hook(&h, DOOR_RESOURCE, end_tokens, &ended);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_ge(sandbox_count(h.sb, "401"), 2);
+    harness_close(&h);
+}
+END_TEST
+
 START_TEST(begins_anew)
 {
     static const char *const cuts[] = {"data-cut:0*7", "data-cut:1*7", "data-cut:40*7",
@@ -390,6 +419,7 @@ static Suite *resume_suite(void)
     tcase_set_timeout(t, 20);
     tcase_add_loop_test(t, broken_later, 0, LATERS * 4 + 4);
     tcase_add_loop_test(t, stalled, 0, 3);
+    tcase_add_test(t, tokens_end_twice);
     tcase_add_loop_test(t, begins_anew, 0, 16);
     suite_add_tcase(s, t);
 
