@@ -40,6 +40,24 @@ BCDA_API int bcda_config_set_fhir_url(bcda_config *config, const char *url);
 BCDA_API int bcda_config_set_token_url(bcda_config *config, const char *url);
 
 /*
+ * URLs that the server names (status, files, redirects) and that begin with `from` are asked for as
+ * if they began with `to`: for a server behind a proxy that names itself wrongly. Both are absolute
+ * URLs without query; the path of `from`, if any, counts in whole segments. Of several the first
+ * that fits is used, once. `to` is under the same rule for http as the FHIR URL. Nothing is needed
+ * for a server that only says http for its own https: BCDA does so (bcda-api 1), and that is
+ * mended by itself. BCDA_ERR_URL.
+ */
+BCDA_API int bcda_config_add_url_rewrite(bcda_config *config, const char *from, const char *to);
+
+/*
+ * One more origin ("https://files.example:8443") at which files and redirects may stand, besides
+ * that of the FHIR URL. Without any, all https origins may: files on other hosts are ordinary. With
+ * one, what the server names elsewhere is BCDA_ERR_ORIGIN before a byte is sent. The token goes to
+ * none of them in either case. BCDA_ERR_URL.
+ */
+BCDA_API int bcda_config_add_allowed_origin(bcda_config *config, const char *origin);
+
+/*
  * OAuth client credentials: the token is fetched with HTTP Basic, kept, shared by all requests of
  * the session, renewed before it ends and once after a 401. The secret is held in locked memory and
  * wiped. BCDA_ERR_INVALID: empty, or a ':' or control character in the id (RFC 7617). Replaces a
@@ -150,12 +168,27 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 #define BCDA_OPT_REQUESTS_PER_SECOND  22 /* and that are added each second. 10 (bcda-api 4.6) */
 #define BCDA_OPT_REDIRECTS_MAX        23 /* redirects of one request that are followed. 5 */
 #define BCDA_OPT_DELIVERY             24 /* BCDA_DELIVERY_*. streaming */
+#define BCDA_OPT_CHECK_COUNT          25 /* 1: files are held to the manifest's `count`. 1 */
+#define BCDA_OPT_DUPLICATE_JOB        26 /* BCDA_DUPLICATE_*: a like job runs already. wait */
+#define BCDA_OPT_JOB_RETRIES_MAX      27 /* retries of all requests of a job together. 1,000 */
 /* string ones: */
 #define BCDA_OPT_USER_AGENT 100 /* "libbcda/<version>" */
 
 /* How data is delivered (BCDA_OPT_DELIVERY). */
 #define BCDA_DELIVERY_STREAMING 0 /* as it comes; provisional until the end of its file */
 #define BCDA_DELIVERY_VERIFIED  1 /* spooled, its bytes checked to the end, then delivered */
+
+/*
+ * What to do where the server refuses an export because one like it is running (429 to the
+ * kick-off; bcda-api 4.6). It says the same to a client that has sent too many requests, and then
+ * too waiting is right.
+ */
+#define BCDA_DUPLICATE_WAIT   0 /* ask again, ever less often, as long as the job's time lasts */
+#define BCDA_DUPLICATE_REFUSE 1 /* the job ends at once with BCDA_ERR_TOO_MANY */
+/* Look for the running job in the server's list (GET /jobs, since 2021-09; bcda-api 5.4) and go on
+ * with that: only with one that was asked for by the same path and parameters, whoever of the
+ * organization started it. Where there is none, wait. */
+#define BCDA_DUPLICATE_TAKE_OVER 2
 
 /*
  * Sets a tunable. BCDA_ERR_OPTION_UNKNOWN; BCDA_ERR_OPTION_TYPE (the other kind);

@@ -113,7 +113,7 @@ extern "C" {
 #define BCDA_ERR_GONE (-205)
 /* 429: a like job is running, or too many requests; see bcda_error_retry_after_ms() */
 #define BCDA_ERR_TOO_MANY (-206)
-/* 500, 502, 503, 504 */
+/* 408, 425, 500, 502, 503, 504, or what the server itself calls transient */
 #define BCDA_ERR_SERVER (-207)
 /* the status of the job stayed 500: it failed for good, start a new one */
 #define BCDA_ERR_JOB_FAILED (-208)
@@ -169,6 +169,12 @@ extern "C" {
 #define BCDA_ERR_BAD_LINES (-314)
 /* what came after a break is not the file that was begun: export again */
 #define BCDA_ERR_CHANGED (-315)
+/* another number of bytes than the manifest's file_length (AB2D, DPC) */
+#define BCDA_ERR_LENGTH (-316)
+/* another SHA-256 than the manifest's checksum (AB2D, DPC) */
+#define BCDA_ERR_CHECKSUM (-317)
+/* another number of resources than the manifest's `count` (Bulk Data); see BCDA_OPT_CHECK_COUNT */
+#define BCDA_ERR_COUNT (-318)
 
 /* The host: its callbacks and its wishes. */
 /* a callback returned BCDA_STOP; never given for any other reason */

@@ -17,6 +17,7 @@ extern "C" {
 #define BCDA_VERDICT_COMPLETE_BAD_LINES 2 /* complete, but lines of it were no resources */
 #define BCDA_VERDICT_FAILED             3 /* bcda_file_error() says why; what came is void */
 #define BCDA_VERDICT_SKIPPED            4 /* a restored job that had it before */
+#define BCDA_VERDICT_COMPLETE_ERRORS    5 /* of a job: bcda_job_verdict() */
 
 /*
  * A bcda_file is borrowed from its job and lives as long as the job, or a batch of it, is held.
@@ -37,6 +38,8 @@ BCDA_API int64_t bcda_file_bytes(const bcda_file *file);          /* decoded */
 /* What its download is expected to take on the wire (Content-Length); -1 = not known. */
 BCDA_API int64_t bcda_file_bytes_expected(const bcda_file *file);
 BCDA_API int64_t bcda_file_resources(const bcda_file *file); /* delivered */
+/* How many there should be (`count` in the manifest; BCDA has none); -1 = not said. */
+BCDA_API int64_t bcda_file_resources_expected(const bcda_file *file);
 BCDA_API int64_t bcda_file_bad_lines(const bcda_file *file);
 BCDA_API int bcda_file_verdict(const bcda_file *file); /* BCDA_VERDICT_* */
 /* Why it failed; NULL where it has not. */

@@ -107,12 +107,20 @@ BCDA_API void bcda_job_unref(bcda_job *job);
 BCDA_API int bcda_job_state(const bcda_job *job); /* BCDA_JOB_* */
 /* BCDA_OK, or what it ended with; BCDA_ERR_AGAIN while it runs. */
 BCDA_API int bcda_job_result(const bcda_job *job);
+/*
+ * The verdict on the whole: BCDA_VERDICT_NONE while it runs; _COMPLETE; _COMPLETE_ERRORS
+ * (everything is here, but there were bad lines, or the server reported issues of severity error or
+ * fatal); _FAILED (bcda_job_error()).
+ */
+BCDA_API int bcda_job_verdict(const bcda_job *job);
 /* What it ended with, in full; NULL while it runs, and where it ended well. */
 BCDA_API const bcda_error *bcda_job_error(const bcda_job *job);
 /* The status URL (Content-Location); "" until the server has accepted the job. */
 BCDA_API const char *bcda_job_url(const bcda_job *job);
 /* The last segment of that URL; "" likewise. */
 BCDA_API const char *bcda_job_id(const bcda_job *job);
+/* 1: a like job was running, and this one went on with it (BCDA_DUPLICATE_TAKE_OVER). */
+BCDA_API int bcda_job_is_taken_over(const bcda_job *job);
 /* X-Progress, as the server last sent it; valid until the next run or step. */
 BCDA_API const char *bcda_job_progress_text(const bcda_job *job);
 /* The percentage in it, 0 to 100; -1 = none. It may jump, and 100 is not the end (bcda-api 5.1). */

@@ -114,6 +114,15 @@ int bcda__url_add_origin(struct bcda__buf *to, const struct bcda__url *u)
     return rc;
 }
 
+int bcda__url_add_base(struct bcda__buf *to, const char *url)
+{
+    size_t len = strlen(url);
+
+    while (len && url[len - 1] == '/')
+        len--;
+    return bcda__buf_add(to, url, len);
+}
+
 void bcda__url_last_segment(const struct bcda__url *u, const char **name, size_t *len)
 {
     size_t at = u->path_len;

@@ -25,6 +25,8 @@ int bcda__url_same_origin(const struct bcda__url *a, const struct bcda__url *b);
 int bcda__url_is_loopback(const struct bcda__url *u); /* localhost, 127.0.0.0/8, ::1 */
 /* "https://host:port", the port only where it is not the scheme's own. */
 int bcda__url_add_origin(struct bcda__buf *to, const struct bcda__url *u);
+/* A base URL to add a path to: without '/' at its end. */
+int bcda__url_add_base(struct bcda__buf *to, const char *url);
 /* The last segment of the path: the name of a data file. Not decoded. "" for a path ending in '/'.
  */
 void bcda__url_last_segment(const struct bcda__url *u, const char **name, size_t *len);

@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "client/download.h"
 #include "client/job.h"
+#include "client/origin.h"
 #include "client/request.h"
 #include "client/session.h"
 #include "client/state.h"
@@ -262,7 +263,7 @@ static int attach(bcda_session *s, const char *status_url, const bcda_export *x,
     int same, rc;
 
     bcda__buf_init(&url, 64 * 1024);
-    rc = bcda__session_adopt_url(s, status_url, &url, &same, &s->err);
+    rc = bcda__origin_adopt(s, status_url, &url, &same, &s->err);
     if (!rc && !same)
         rc = refuse(s, BCDA_ERR_ORIGIN, "the status URL is of another origin than the FHIR URL");
     if (!rc)

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "client/origin.h"
 #include "client/session.h"
 #include "codec/crypto.h"
 #include "codec/inflate.h"
@@ -14,8 +15,7 @@
 enum {
     RING = 128 * 1024, /* body bytes that wait between the network and the decoder */
     ERROR_BODY_MAX =
-        64 * 1024,       /* what is read of an error's body: a 404 may be large (bcda-api 6.1) */
-    SELDOM_ATTEMPTS = 4, /* for what is seldom mended by trying again */
+        64 * 1024, /* what is read of an error's body: a 404 may be large (bcda-api 6.1) */
 };
 
 struct bcda__call {
@@ -85,22 +85,27 @@ static void fail(struct bcda__call *c)
     finish(c, BCDA__FAIL, NULL);
 }
 
-static int attempts_for(const struct bcda__call *c)
+/* 1 where the job may not try anything again any more. */
+static int budget_is_spent(struct bcda__call *c)
 {
-    int all = (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS);
-    int code = c->err.code;
-    int seldom =
-        code == BCDA_ERR_JOB_FAILED || code == BCDA_ERR_NOT_FOUND || code == BCDA_ERR_RESOLVE;
+    int64_t most = bcda__session_option(c->s, BCDA_OPT_JOB_RETRIES_MAX);
 
-    return seldom && all > SELDOM_ATTEMPTS ? SELDOM_ATTEMPTS : all;
+    if (!c->spec.retries || ++*c->spec.retries <= most)
+        return 0;
+    bcda__err_context(&c->err,
+                      "the job has used up its %" PRId64 " retries "
+                      "(BCDA_OPT_JOB_RETRIES_MAX), and then",
+                      most);
+    return 1;
 }
 
 static void retry(struct bcda__call *c)
 {
+    int tries = bcda__retry_tries(c->err.code, (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS));
     uint32_t random = 0;
     int64_t delay;
 
-    if (c->attempt >= attempts_for(c)) {
+    if (c->attempt >= tries || budget_is_spent(c)) {
         fail(c);
         return;
     }
@@ -223,23 +228,25 @@ static int redirect_target(const struct bcda__call *c, const char *location, str
  */
 static void follow(struct bcda__call *c)
 {
-    struct bcda__buf url;
+    struct bcda__buf url, usable;
     char *copy = NULL;
     int rc;
 
     bcda__buf_init(&url, 64 * 1024);
+    bcda__buf_init(&usable, 64 * 1024);
     rc = redirect_target(c, bcda__transfer_header(c->t, "Location"), &url);
     if (rc)
         bcda__err_set(&c->err, rc == BCDA_ERR_NOMEM ? rc : BCDA_ERR_REDIRECT,
                       "redirected to something that is no absolute URL and no path");
     else
-        rc = bcda__session_check_url(c->s->config, "a redirect", url.data, &c->err);
+        rc = bcda__origin_redirect(c->s, url.data, &usable, &c->err);
     if (!rc && ++c->redirects > bcda__session_option(c->s, BCDA_OPT_REDIRECTS_MAX))
         rc = bcda__err_set(&c->err, BCDA_ERR_REDIRECT, "redirected more than %d times",
                            c->redirects - 1);
-    if (!rc && !(copy = bcda__strdup(url.data)))
+    if (!rc && !(copy = bcda__strdup(usable.data)))
         rc = bcda__err_nomem(&c->err);
     bcda__buf_free(&url);
+    bcda__buf_free(&usable);
     if (rc) {
         fail(c);
         return;
@@ -267,7 +274,7 @@ static void judge(struct bcda__call *c)
     fill_answer(c, &a);
     bcda__err_clear(&c->err);
     verdict = c->spec.judge(&a, &c->err);
-    if (verdict != BCDA__OK && verdict != BCDA__WAIT)
+    if (c->err.code)
         c->err.retry_after = bcda__retry_after(a.retry_after, bcda__engine_wall(c->s->engine));
     switch (verdict) {
     case BCDA__RENEW:
@@ -387,7 +394,8 @@ static void end_streamed(struct bcda__call *c)
 
 static void broken(struct bcda__call *c)
 {
-    if (c->err.retryable && (!c->streaming || (c->spec.broke && c->spec.broke(c->spec.ctx))))
+    if (bcda__retry_tries(c->err.code, 2) > 1 &&
+        (!c->streaming || (c->spec.broke && c->spec.broke(c->spec.ctx))))
         retry(c);
     else
         fail(c);

@@ -20,7 +20,8 @@ struct bcda__call_spec {
     int with_token;                   /* the session's, if the URL is of its origin */
     const struct bcda__secret *basic; /* instead: this Authorization */
     enum bcda__verdict (*judge)(const struct bcda__answer *, struct bcda_error *);
-    int adapts; /* a 429 or 503 lowers how many files come at once */
+    int64_t *retries; /* counts them against BCDA_OPT_JOB_RETRIES_MAX; NULL = no such limit */
+    int adapts;       /* a 429 or 503 lowers how many files come at once */
     size_t body_max;
     int64_t wait_min_ms; /* least pause before the first try */
     /* Where `data` is set, the body of a 200 (with `from`, of a 206, and a 416) is handed over as

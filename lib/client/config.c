@@ -66,6 +66,8 @@ void bcda_config_free(bcda_config *c)
     bcda__free(c->keys);
     bcda__free(c->fhir_url);
     bcda__free(c->token_url);
+    bcda__texts_free(&c->rewrites);
+    bcda__texts_free(&c->origins);
     bcda__free(c->spool_directory);
     bcda__free(c->ca_file);
     bcda__free(c->cert_file);
@@ -94,7 +96,9 @@ static int copy_texts(bcda_config *c, const bcda_config *from)
                    copy_text(&c->spool_directory, from->spool_directory) ||
                    copy_text(&c->cert_file, from->cert_file) ||
                    copy_text(&c->key_file, from->key_file) || copy_text(&c->proxy, from->proxy) ||
-                   copy_text(&c->proxy_user, from->proxy_user)
+                   copy_text(&c->proxy_user, from->proxy_user) ||
+                   bcda__texts_copy(&c->rewrites, &from->rewrites) ||
+                   bcda__texts_copy(&c->origins, &from->origins)
                ? BCDA_ERR_NOMEM
                : 0;
 }
@@ -190,6 +194,43 @@ int bcda_config_set_fhir_url(bcda_config *c, const char *url)
 int bcda_config_set_token_url(bcda_config *c, const char *url)
 {
     return c ? set_url(c, &c->token_url, url) : BCDA_ERR_INVALID;
+}
+
+static int add_text(bcda_config *c, struct bcda__texts *to, const char *text)
+{
+    return bcda__texts_add(to, text, strlen(text)) ? nomem(c) : 0;
+}
+
+int bcda_config_add_url_rewrite(bcda_config *c, const char *from, const char *to)
+{
+    struct bcda__url a, b;
+    int rc;
+
+    if (!c || !from || !to)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    if (bcda__url_parse(from, &a) || a.query || bcda__url_parse(to, &b) || b.query)
+        return fail(c, BCDA_ERR_URL,
+                    "a rewrite goes from one absolute URL to another, such as from "
+                    "https://bcda.internal:8443/api to https://bcda.example/api, without query");
+    rc = add_text(c, &c->rewrites, from);
+    if (!rc && (rc = add_text(c, &c->rewrites, to)))
+        bcda__texts_drop_last(&c->rewrites);
+    return rc;
+}
+
+int bcda_config_add_allowed_origin(bcda_config *c, const char *origin)
+{
+    struct bcda__url u;
+
+    if (!c || !origin)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&c->err);
+    if (bcda__url_parse(origin, &u) || u.query || (u.path_len && strcmp(u.path, "/") != 0))
+        return fail(c, BCDA_ERR_URL,
+                    "an origin is a scheme, a host and, if need be, a port, such as "
+                    "https://files.example:8443");
+    return add_text(c, &c->origins, origin);
 }
 
 static int is_plain(const char *text)

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/texts.h"
 #include "bcda/config.h"
 #include "client/options.h"
 #include "client/registration.h"
@@ -21,6 +22,8 @@ struct bcda__shared_key {
 
 struct bcda_config {
     char *fhir_url, *token_url;
+    struct bcda__texts rewrites; /* from, to, from, to … */
+    struct bcda__texts origins;  /* that a server may name; none = any */
     char *client_id;
     struct bcda__secret client_secret;
     struct bcda__secret bearer;

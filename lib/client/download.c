@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "client/origin.h"
 #include "client/resume.h"
 #include "client/spool.h"
 #include "codec/decoder.h"
@@ -15,6 +16,7 @@ struct bcda__download {
     int mark;
 
     struct bcda__secret key; /* of the file; unset = plain */
+    struct bcda__expected expected;
     int gzip;
     struct bcda__call *call;
     struct bcda__decoder *decoder;
@@ -354,6 +356,8 @@ static int make_decoder(struct bcda__download *d, struct bcda_error *err)
     o.name = d->file->entry->name;
     o.gzip = d->gzip;
     o.trusted = d->second;
+    o.check_only = d->spool && !d->second;
+    o.expected = d->second ? NULL : &d->expected; /* that was checked in the first pass */
     o.key = (const uint8_t *)d->key.data;
     o.line_max = (size_t)bcda__session_option(s, BCDA_OPT_LINE_MAX);
     o.depth_max = (int)bcda__session_option(s, BCDA_OPT_JSON_DEPTH_MAX);
@@ -366,7 +370,6 @@ static int open_decoder(struct bcda__download *d, const struct bcda__transfer *t
                         struct bcda_error *err)
 {
     const char *encoding = bcda__transfer_header(t, "Content-Encoding");
-    int rc;
 
     /* A page of something in between is no data, however its lines would be judged. */
     if (!d->key.data &&
@@ -376,10 +379,7 @@ static int open_decoder(struct bcda__download *d, const struct bcda__transfer *t
     if (encoding[0] && !d->gzip && !bcda__text_equal_nocase(encoding, strlen(encoding), "identity"))
         return bcda__err_set(err, BCDA_ERR_HTTP, "a Content-Encoding that nobody asked for");
     d->file->expected = bcda__transfer_content_length(t);
-    rc = make_decoder(d, err);
-    if (!rc && d->spool)
-        bcda__decoder_condemn(d->decoder); /* the first pass only checks */
-    return rc;
+    return make_decoder(d, err);
 }
 
 static int64_t on_from(void *ctx, const char **if_range)
@@ -546,6 +546,22 @@ static void begin_second_pass(struct bcda__download *d)
     bcda__timer_set(d->job->s->engine, &d->turn, 0, read_spool, d);
 }
 
+/* A server that always breaks off, perhaps at its time limit, and cannot be gone on with. */
+static void explain_cuts(struct bcda__download *d)
+{
+    int code = d->err.code;
+
+    if (d->resume.ranges || d->furthest == 0 ||
+        (code != BCDA_ERR_TRANSFER && code != BCDA_ERR_TRUNCATED && code != BCDA_ERR_STALLED))
+        return;
+    bcda__err_context(
+        &d->err,
+        "the server breaks this file off each time (%lld bytes came at most) and does "
+        "not let it be gone on with; fewer files at once (BCDA_OPT_PARALLEL) may bring "
+        "it in time",
+        (long long)d->furthest);
+}
+
 static void on_end(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
                    const struct bcda_error *err)
 {
@@ -555,6 +571,7 @@ static void on_end(void *ctx, enum bcda__verdict verdict, const struct bcda__ans
     if (verdict != BCDA__OK && (!d->code || !d->condemned)) {
         d->code = err->code;
         bcda__err_copy(&d->err, err);
+        explain_cuts(d);
     }
     if (verdict != BCDA__OK)
         d->condemned = 0; /* its end never came: the bad line is what is known */
@@ -569,6 +586,18 @@ static void on_end(void *ctx, enum bcda__verdict verdict, const struct bcda__ans
 }
 
 /* ---- the beginning ---- */
+
+/* Of error files the count is not to be relied on: whether it means files, issues or lines is open
+ * (Bulk Data, output files). */
+static void set_expected(struct bcda__download *d)
+{
+    const struct bcda__entry *e = d->file->entry;
+    int counts = bcda__session_option(d->job->s, BCDA_OPT_CHECK_COUNT) && !e->is_error;
+
+    d->expected.length = e->length;
+    d->expected.count = counts ? e->count : -1;
+    d->expected.checksum = e->checksum;
+}
 
 static int open_key(struct bcda__download *d)
 {
@@ -591,7 +620,7 @@ static int open_call(struct bcda__download *d)
     int same, rc;
 
     bcda__buf_init(&url, 64 * 1024);
-    rc = bcda__session_adopt_url(s, d->file->entry->url, &url, &same, &d->err);
+    rc = bcda__origin_adopt(s, d->file->entry->url, &url, &same, &d->err);
     if (rc)
         goto out;
     spec.what = "file";
@@ -609,6 +638,7 @@ static int open_call(struct bcda__download *d)
     spec.data = on_data;
     spec.proves_end = d->key.data != NULL;
     spec.adapts = 1;
+    spec.retries = &d->job->retries;
     spec.from = on_from;
     spec.more = on_more;
     spec.broke = on_broke;
@@ -635,6 +665,7 @@ void bcda__download_start(bcda_job *job, struct bcda_file *file)
     d->job = job;
     d->file = file;
     bcda__err_clear(&d->err);
+    set_expected(d);
     d->next = job->downloads;
     if (d->next)
         d->next->prev = d;

@@ -1,6 +1,5 @@
 #include "client/export.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -8,61 +7,6 @@
 #include "protocol/kickoff.h"
 
 enum { TYPE_MAX = 64 };
-
-int bcda__texts_add(struct bcda__texts *t, const char *text, size_t len)
-{
-    char **grown = bcda__realloc(t->at, (t->count + 1) * sizeof *grown);
-
-    if (!grown)
-        return BCDA_ERR_NOMEM;
-    t->at = grown;
-    t->at[t->count] = bcda__strndup(text, len);
-    if (!t->at[t->count])
-        return BCDA_ERR_NOMEM;
-    t->count++;
-    return 0;
-}
-
-int bcda__texts_has(const struct bcda__texts *t, const char *text)
-{
-    size_t i;
-
-    for (i = 0; i < t->count; i++)
-        if (strcmp(t->at[i], text) == 0)
-            return 1;
-    return 0;
-}
-
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-void bcda__texts_sort(struct bcda__texts *t)
-{
-    if (t->count)
-        qsort(t->at, t->count, sizeof *t->at, compare_texts);
-}
-
-int bcda__texts_find(const struct bcda__texts *t, const char *text)
-{
-    return t->count && bsearch(&text, t->at, t->count, sizeof *t->at, compare_texts);
-}
-
-void bcda__texts_drop_last(struct bcda__texts *t)
-{
-    bcda__free(t->at[--t->count]);
-}
-
-void bcda__texts_free(struct bcda__texts *t)
-{
-    size_t i;
-
-    for (i = 0; i < t->count; i++)
-        bcda__free(t->at[i]);
-    bcda__free(t->at);
-    memset(t, 0, sizeof *t);
-}
 
 int bcda_export_new(bcda_export **out, int level)
 {

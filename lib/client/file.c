@@ -88,6 +88,11 @@ int64_t bcda_file_bytes_expected(const bcda_file *f)
     return f ? f->expected : -1;
 }
 
+int64_t bcda_file_resources_expected(const bcda_file *f)
+{
+    return f ? f->entry->count : -1;
+}
+
 int64_t bcda_file_resources(const bcda_file *f)
 {
     return f ? f->resources : 0;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "client/download.h"
+#include "client/start.h"
 #include "protocol/retry.h"
 
 enum {
@@ -143,7 +144,7 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     bcda__session_poke(s); /* a place to download has become free */
 }
 
-static void fail(bcda_job *job, const struct bcda_error *err)
+void bcda__job_fail(bcda_job *job, const struct bcda_error *err)
 {
     struct bcda_error copy;
 
@@ -151,7 +152,7 @@ static void fail(bcda_job *job, const struct bcda_error *err)
     bcda__job_end(job, copy.code, &copy);
 }
 
-static void fail_nomem(bcda_job *job)
+void bcda__job_fail_nomem(bcda_job *job)
 {
     struct bcda_error err;
 
@@ -164,10 +165,12 @@ static void out_of_time(void *ctx)
     bcda_job *job = ctx;
     struct bcda_error err;
 
-    bcda__err_set(&err, BCDA_ERR_JOB_TIMEOUT,
-                  "the job has run for %lld ms (BCDA_OPT_JOB_TIMEOUT_MS); go on with "
-                  "bcda_job_attach(), the server keeps files for a day",
-                  (long long)bcda__session_option(job->s, BCDA_OPT_JOB_TIMEOUT_MS));
+    bcda__err_set(
+        &err, BCDA_ERR_JOB_TIMEOUT, "the job has run for %lld ms (BCDA_OPT_JOB_TIMEOUT_MS); %s",
+        (long long)bcda__session_option(job->s, BCDA_OPT_JOB_TIMEOUT_MS),
+        job->url            ? "go on with bcda_job_attach(), the server keeps files for a day"
+        : job->refusals > 0 ? "the server would not begin it, as a like job was running (429)"
+                            : "the server has not accepted it");
     bcda__job_end(job, BCDA_ERR_JOB_TIMEOUT, &err);
 }
 
@@ -176,7 +179,7 @@ static void out_of_time(void *ctx)
 static void all_files_ended(bcda_job *job)
 {
     if (job->file_err.code)
-        fail(job, &job->file_err);
+        bcda__job_fail(job, &job->file_err);
     else
         bcda__job_end(job, 0, NULL);
 }
@@ -270,7 +273,7 @@ void bcda__job_file_ended(bcda_job *job, const struct bcda_file *file)
     if (answer(job, given, "on_file"))
         return;
     if (!failed && !remembered) {
-        fail_nomem(job);
+        bcda__job_fail_nomem(job);
         return;
     }
     bcda__job_touch(job);
@@ -298,7 +301,7 @@ static void take_manifest(bcda_job *job)
     job->parser = NULL;
     if (rc) {
         bcda__err_context(&err, "the manifest of the job");
-        fail(job, &err);
+        bcda__job_fail(job, &err);
         return;
     }
     bcda__files_unref(job->files);
@@ -306,7 +309,7 @@ static void take_manifest(bcda_job *job)
     rc = bcda__files_new(&job->files, m);
     bcda__manifest_unref(m);
     if (rc) {
-        fail_nomem(job);
+        bcda__job_fail_nomem(job);
         return;
     }
     if (is_too_early(job)) { /* a server of 2019 could say so of a job just begun (bcda-api 5.1) */
@@ -353,7 +356,7 @@ static size_t on_status_data(void *ctx, const uint8_t *data, size_t len)
         return len;
     if (rc != BCDA_ERR_BODY_TOO_LARGE)
         bcda__err_context(&job->parse_err, "the manifest of the job");
-    fail(job, &job->parse_err);
+    bcda__job_fail(job, &job->parse_err);
     return BCDA__CALL_GONE;
 }
 
@@ -380,7 +383,7 @@ static void on_status(void *ctx, enum bcda__verdict verdict, const struct bcda__
 
     job->call = NULL;
     if (verdict == BCDA__FAIL) {
-        fail(job, err);
+        bcda__job_fail(job, err);
     } else if (verdict == BCDA__WAIT) {
         take_progress(job, a);
         asked = bcda__retry_after(a->retry_after, bcda__engine_wall(job->s->engine));
@@ -405,6 +408,7 @@ static void poll_status(void *ctx)
     spec.url = job->url;
     spec.accept = "application/fhir+json";
     spec.with_token = 1;
+    spec.retries = &job->retries;
     spec.judge = bcda__answer_status;
     spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
     spec.head = on_status_head;
@@ -414,10 +418,10 @@ static void poll_status(void *ctx)
     spec.end = on_status;
     spec.ctx = job;
     if (bcda__call_new(&job->call, job->s, &spec))
-        fail_nomem(job);
+        bcda__job_fail_nomem(job);
 }
 
-/* ---- kick-off ---- */
+/* ---- where it is ---- */
 
 static int set_url(bcda_job *job, const char *url)
 {
@@ -436,59 +440,12 @@ static int set_url(bcda_job *job, const char *url)
     return 0;
 }
 
-/* The server has accepted the job; where it is to be asked for is checked before a token goes
- * there. */
-static int accept_location(bcda_job *job, const char *location, struct bcda_error *err)
+void bcda__job_accepted(bcda_job *job, const char *url, int64_t delay_ms)
 {
-    struct bcda__buf url;
-    int same, rc;
-
-    bcda__buf_init(&url, 64 * 1024);
-    rc = bcda__session_adopt_url(job->s, location, &url, &same, err);
-    if (!rc && !same)
-        rc = bcda__err_set(err, BCDA_ERR_ORIGIN,
-                           "the server names a status URL of another origin, which may not get the "
-                           "token");
-    if (!rc && set_url(job, url.data))
-        rc = bcda__err_nomem(err);
-    bcda__buf_free(&url);
-    return rc;
-}
-
-static void on_kickoff(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
-                       const struct bcda_error *err)
-{
-    bcda_job *job = ctx;
-    struct bcda__call *call = job->call;
-    struct bcda_error own;
-
-    job->call = NULL;
-    if (verdict != BCDA__OK)
-        fail(job, err);
-    else if (accept_location(job, a->content_location, &own))
-        fail(job, &own);
+    if (set_url(job, url))
+        bcda__job_fail_nomem(job);
     else if (!set_state(job, BCDA_JOB_RUNNING))
-        bcda__timer_set(job->s->engine, &job->poll, bcda__poll_delay(0, -1, 1000, 1000),
-                        poll_status, job);
-    bcda__call_free(call);
-}
-
-static void kick_off(bcda_job *job)
-{
-    struct bcda__call_spec spec = {0};
-
-    spec.what = "kick-off";
-    spec.method = "GET";
-    spec.url = job->kickoff_url;
-    spec.accept = "application/fhir+json"; /* exactly, and nothing else (bcda-api 4.1) */
-    spec.prefer = "respond-async";
-    spec.with_token = 1;
-    spec.judge = bcda__answer_kickoff;
-    spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
-    spec.end = on_kickoff;
-    spec.ctx = job;
-    if (bcda__call_new(&job->call, job->s, &spec))
-        fail_nomem(job);
+        bcda__timer_set(job->s->engine, &job->poll, delay_ms, poll_status, job);
 }
 
 static void begin(void *ctx)
@@ -499,7 +456,7 @@ static void begin(void *ctx)
                     bcda__session_option(job->s, BCDA_OPT_JOB_TIMEOUT_MS), out_of_time, job);
     if (job->kickoff_url) {
         if (!set_state(job, BCDA_JOB_STARTING))
-            kick_off(job);
+            bcda__start(job);
     } else if (!set_state(job, BCDA_JOB_RUNNING)) {
         poll_status(job);
     }
@@ -649,6 +606,18 @@ int bcda_job_result(const bcda_job *job)
     return job ? job->result : BCDA_ERR_INVALID;
 }
 
+int bcda_job_verdict(const bcda_job *job)
+{
+    int errors;
+
+    if (!job || !job->ended)
+        return BCDA_VERDICT_NONE;
+    if (job->result)
+        return BCDA_VERDICT_FAILED;
+    errors = job->bad_lines || job->issues[BCDA_SEVERITY_ERROR] || job->issues[BCDA_SEVERITY_FATAL];
+    return errors ? BCDA_VERDICT_COMPLETE_ERRORS : BCDA_VERDICT_COMPLETE;
+}
+
 const bcda_error *bcda_job_error(const bcda_job *job)
 {
     return job && job->ended && job->result ? &job->err : NULL;
@@ -662,6 +631,11 @@ const char *bcda_job_url(const bcda_job *job)
 const char *bcda_job_id(const bcda_job *job)
 {
     return job ? job->id : "";
+}
+
+int bcda_job_is_taken_over(const bcda_job *job)
+{
+    return job ? job->taken_over : 0;
 }
 
 const char *bcda_job_progress_text(const bcda_job *job)

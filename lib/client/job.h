@@ -30,6 +30,10 @@ struct bcda_job {
     struct bcda__call *call; /* kick-off or status */
     struct bcda__timer poll, deadline, progress, poke;
     int polls, empties;
+    int refusals;    /* of the kick-off, because a like job runs */
+    int taken_over;  /* that job is now this one */
+    int64_t asked;   /* Retry-After of the last refusal */
+    int64_t retries; /* of all its requests */
     int64_t begun_ms;
     struct bcda__manifest_parser *parser;
     struct bcda_error parse_err;
@@ -54,6 +58,11 @@ int bcda__job_create(bcda_job **out, bcda_session *s, const char *kickoff_url,
                      struct bcda__texts *done);
 /* The end, with everything that follows from it; once. `err` may be NULL for 0. */
 void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err);
+/* The same, for an error that may be part of what the end frees. */
+void bcda__job_fail(bcda_job *job, const struct bcda_error *err);
+void bcda__job_fail_nomem(bcda_job *job);
+/* The server has it, at this status URL: it is polled from `delay_ms` on. */
+void bcda__job_accepted(bcda_job *job, const char *url, int64_t delay_ms);
 void bcda__job_poke(
     bcda_job *job); /* looks after cancel, pause and waiting batches in the next step */
 void bcda__job_pump(bcda_job *job);  /* begins downloads as far as the limits allow */

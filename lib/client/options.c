@@ -47,6 +47,10 @@ static const struct row table[] = {
     {BCDA_OPT_REDIRECTS_MAX, "redirects_max", 0, 0, 50, 5, NULL},
     {BCDA_OPT_DELIVERY, "delivery", 0, BCDA_DELIVERY_STREAMING, BCDA_DELIVERY_VERIFIED,
      BCDA_DELIVERY_STREAMING, NULL},
+    {BCDA_OPT_CHECK_COUNT, "check_count", 0, 0, 1, 1, NULL},
+    {BCDA_OPT_DUPLICATE_JOB, "duplicate_job", 0, BCDA_DUPLICATE_WAIT, BCDA_DUPLICATE_TAKE_OVER,
+     BCDA_DUPLICATE_WAIT, NULL},
+    {BCDA_OPT_JOB_RETRIES_MAX, "job_retries_max", 0, 0, 1000000, 1000, NULL},
     {BCDA_OPT_USER_AGENT, "user_agent", 1, 0, 0, 0, "libbcda/" BCDA_VERSION_STRING},
 };
 

@@ -136,7 +136,6 @@ static int start_call(bcda_request *r)
     bcda_session *s = r->s;
     struct bcda__call_spec spec = {0};
     struct bcda__buf url;
-    size_t len = strlen(s->config->fhir_url);
     int rc;
 
     bcda__buf_init(&url, 64 * 1024);
@@ -145,9 +144,7 @@ static int start_call(bcda_request *r)
         if (!rc)
             rc = bcda__buf_adds(&url, "/_version");
     } else {
-        while (len && s->config->fhir_url[len - 1] == '/')
-            len--;
-        rc = bcda__buf_add(&url, s->config->fhir_url, len);
+        rc = bcda__url_add_base(&url, s->config->fhir_url);
         if (!rc)
             rc = bcda__buf_adds(&url, "/metadata");
     }

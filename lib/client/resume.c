@@ -71,10 +71,16 @@ static int changed(struct bcda_error *err, const char *what)
 
 /* Only a strong validator may stand in If-Range (RFC 9110 13.1.5). The file's date is one as this
  * server uses it: a file never changes once it is published (bcda-api 6.1). */
-static void keep_validator(struct bcda__resume *r, const struct bcda__transfer *t)
+static const char *find_validator(const struct bcda__transfer *t)
 {
     const char *etag = bcda__transfer_header(t, "ETag");
-    const char *use = etag[0] == '"' ? etag : bcda__transfer_header(t, "Last-Modified");
+
+    return etag[0] == '"' ? etag : bcda__transfer_header(t, "Last-Modified");
+}
+
+static void keep_validator(struct bcda__resume *r, const struct bcda__transfer *t)
+{
+    const char *use = find_validator(t);
 
     if (strlen(use) < sizeof r->validator)
         bcda__text_copy(r->validator, sizeof r->validator, use);
@@ -119,6 +125,18 @@ static int whole_head(struct bcda__resume *r, const struct bcda__transfer *t,
     return BCDA__RESUME_GO;
 }
 
+/* Another length is another file, unless the server shows by the same validator that it is the one,
+ * and the part ends within it: DPC's totals are wrong. */
+static int is_other_length(const struct bcda__resume *r, const struct bcda__transfer *t,
+                           int64_t last, int64_t total)
+{
+    if (r->total < 0 || total == r->total)
+        return 0;
+    if (last >= r->total)
+        return 1;
+    return total >= 0 && (!r->validator[0] || strcmp(r->validator, find_validator(t)) != 0);
+}
+
 static int part_head(struct bcda__resume *r, const struct bcda__transfer *t, int64_t *end,
                      struct bcda_error *err)
 {
@@ -128,11 +146,12 @@ static int part_head(struct bcda__resume *r, const struct bcda__transfer *t, int
         return bcda__err_set(err, BCDA_ERR_HTTP,
                              "a part of the file came though all was asked for");
     if (bcda__content_range(bcda__transfer_header(t, "Content-Range"), &first, &last, &total) ||
-        first != r->asked || !same_encoding(r, t) ||
-        (r->total >= 0 && total >= 0 && total != r->total)) {
+        first != r->asked || !same_encoding(r, t) || is_other_length(r, t, last, total)) {
         r->ranges = 0;
         return BCDA__RESUME_WHOLE;
     }
+    if (r->total >= 0)
+        total = r->total;
     /* The stored file ends before what has come: see bcda__inflate_end_at(). */
     if (total >= 0 && total < r->at) {
         *end = total;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "client/job.h"
+#include "client/origin.h"
 #include "client/request.h"
 
 void bcda__session_enter_callback(bcda_session *s)
@@ -42,59 +43,21 @@ void bcda__session_adapt(bcda_session *s, int well)
         s->parallel /= 2;
 }
 
-/* ---- URLs ---- */
-
-int bcda__session_check_url(const bcda_config *c, const char *what, const char *url,
-                            struct bcda_error *err)
-{
-    struct bcda__url u;
-    char shown[200];
-
-    bcda__url_show(url, shown, sizeof shown);
-    if (bcda__url_parse(url, &u))
-        return bcda__err_set(err, BCDA_ERR_URL, "%s: not an absolute URL: %s", what, shown);
-    if (u.https ||
-        (bcda__option(&c->options, BCDA_OPT_ALLOW_HTTP_LOOPBACK) && bcda__url_is_loopback(&u)))
-        return 0;
-    return bcda__err_set(err, BCDA_ERR_INSECURE_URL, "%s: http is refused; use https%s", what,
-                         shown + strlen("http"));
-}
-
-int bcda__session_adopt_url(const bcda_session *s, const char *url, struct bcda__buf *out,
-                            int *same, struct bcda_error *err)
-{
-    struct bcda__url u;
-    int rc;
-
-    bcda__buf_clear(out);
-    if (bcda__url_parse(url, &u))
-        return bcda__err_set(err, BCDA_ERR_URL, "the server names a URL that is none");
-    if (!u.https && s->fhir.https && strcmp(u.host, s->fhir.host) == 0 &&
-        u.is_ipv6 == s->fhir.is_ipv6) {
-        u.https = 1;
-        u.port = s->fhir.port;
-    }
-    *same = bcda__url_same_origin(&u, &s->fhir);
-    rc = bcda__url_add_origin(out, &u);
-    if (!rc)
-        rc = bcda__buf_adds(out, u.path);
-    if (rc)
-        return bcda__err_set(err, rc, "%s", bcda_error_string(rc));
-    return bcda__session_check_url(s->config, "a URL that the server names", out->data, err);
-}
-
 /* ---- making ---- */
 
 static int check_config(bcda_config *c)
 {
     struct bcda_error *err = &c->err;
+    size_t i;
     int rc;
 
     if (!c->fhir_url)
         return bcda__err_set(err, BCDA_ERR_CONFIG, "no FHIR URL: bcda_config_set_fhir_url()");
-    rc = bcda__session_check_url(c, "the FHIR URL", c->fhir_url, err);
+    rc = bcda__origin_check(c, "the FHIR URL", c->fhir_url, err);
     if (!rc && c->token_url)
-        rc = bcda__session_check_url(c, "the token URL", c->token_url, err);
+        rc = bcda__origin_check(c, "the token URL", c->token_url, err);
+    for (i = 1; !rc && i < c->rewrites.count; i += 2)
+        rc = bcda__origin_check(c, "a rewritten URL", c->rewrites.at[i], err);
     if (rc)
         return rc;
     if (!c->client_id && !c->bearer.data && !c->provider)

@@ -41,13 +41,6 @@ struct bcda_session {
 void bcda__session_enter_callback(bcda_session *s);
 void bcda__session_leave_callback(bcda_session *s);
 
-/* A URL that the server named, made usable: one of http whose host is the FHIR URL's gets that
- * one's scheme and port (a server behind a TLS proxy names itself so, bcda-api 1). *same = it is of
- * the FHIR URL's origin. BCDA_ERR_URL, INSECURE_URL, NOMEM; `err` is filled. */
-int bcda__session_adopt_url(const bcda_session *s, const char *url, struct bcda__buf *out,
-                            int *same, struct bcda_error *err);
-int bcda__session_check_url(const bcda_config *c, const char *what, const char *url,
-                            struct bcda_error *err);
 int64_t bcda__session_option(const bcda_session *s, int option);
 
 /* How a data file's request went: 1 well, 0 the server asked for less. */

@@ -15,6 +15,7 @@ struct bcda__decoder {
     struct bcda__decoder_options o;
     struct bcda__inflate *inflate;
     struct bcda__gcm *gcm;
+    struct bcda__sha256 *sum; /* of what is decoded, where its checksum is known */
     struct bcda__scanner *scanner;
     uint8_t *scratch;
     size_t scratch_at, scratch_len;
@@ -25,9 +26,12 @@ struct bcda__decoder {
     size_t seen;              /* up to where LF was looked for */
     int64_t base;             /* offset in the decoded file of cur->bytes[0] */
     int64_t lines;
+    int64_t content_lines; /* of them, those that are not blank */
+    int open_content;      /* the line at hand is not blank; only where lines are not read */
     int64_t bytes;
     int skipping;  /* inside a line over the limit */
     int condemned; /* only the checks matter */
+    int counts;    /* content_lines will be right */
     int full;
     int verified;
     int code; /* the first failure stays */
@@ -43,9 +47,13 @@ int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_opt
         return bcda__err_nomem(err);
     d->o = *o;
     d->o.key = NULL;
+    d->condemned = o->check_only;
+    d->counts = o->expected && o->expected->count >= 0;
     if (o->gzip && (rc = bcda__inflate_new(&d->inflate)))
         goto fail;
     if (o->key && (rc = bcda__gcm_new(&d->gcm, o->key)))
+        goto fail;
+    if (o->expected && o->expected->checksum && (rc = bcda__sha256_new(&d->sum)))
         goto fail;
     if (o->gzip && o->key && !(d->scratch = bcda__alloc(SCRATCH)))
         goto nomem;
@@ -70,6 +78,7 @@ void bcda__decoder_free(struct bcda__decoder *d)
         return;
     bcda__inflate_free(d->inflate);
     bcda__gcm_free(d->gcm);
+    bcda__sha256_free(d->sum);
     bcda__scanner_free(d->scanner);
     if (d->scratch)
         bcda__wipe(d->scratch, SCRATCH);
@@ -112,10 +121,11 @@ static int read_line(struct bcda__decoder *d, size_t len, int last)
     int rc;
 
     d->lines++;
+    if (len <= d->o.line_max && is_blank(line, len))
+        return 0;
+    d->content_lines++;
     if (len > d->o.line_max)
         return add_bad(d, BCDA_ERR_LINE_TOO_LONG, len, d->o.line_max, 0);
-    if (is_blank(line, len))
-        return 0;
     rc = bcda__scanner_line(d->scanner, line, len, &info);
     if (rc)
         return rc;
@@ -128,6 +138,23 @@ static int read_line(struct bcda__decoder *d, size_t len, int last)
                   bcda__utf8_is_cut(line + info.bad_at, len - info.bad_at))))
         return BCDA_ERR_LINE_CUT;
     return add_bad(d, info.code, len, info.bad_at, 1);
+}
+
+/* Lines that nobody reads are counted all the same, where their number is known beforehand. */
+static void count_lines(struct bcda__decoder *d, const char *at, const char *end)
+{
+    while (at < end) {
+        const char *lf = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = lf ? lf : end;
+
+        if (!d->open_content)
+            d->open_content = !is_blank(at, (size_t)(stop - at));
+        if (lf) {
+            d->content_lines += d->open_content;
+            d->open_content = 0;
+        }
+        at = stop + 1;
+    }
 }
 
 /* Forgets what stands behind the last whole line. */
@@ -143,6 +170,8 @@ static int read_lines(struct bcda__decoder *d)
     int rc;
 
     if (d->condemned) {
+        if (d->counts)
+            count_lines(d, b->bytes + d->line_at, b->bytes + b->fill);
         drop_tail(d);
         return 0;
     }
@@ -176,6 +205,7 @@ static int check_long(struct bcda__decoder *d)
         return 0; /* whole lines wait there for the next batch */
     if (!d->skipping && d->cur->fill - d->line_at > d->o.line_max) {
         d->lines++;
+        d->content_lines++;
         rc = add_bad(d, BCDA_ERR_LINE_TOO_LONG, d->cur->fill - d->line_at, d->o.line_max, 0);
         if (rc)
             return rc;
@@ -260,6 +290,8 @@ static int turn(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *
     if (rc || d->full)
         return rc;
     rc = transform(d, in, len, used, (uint8_t *)b->bytes + b->fill, b->cap - b->fill, &made);
+    if (d->sum)
+        bcda__sha256_add(d->sum, b->bytes + b->fill, made);
     b->fill += made;
     d->bytes += (int64_t)made;
     *idle = made == 0 && *used == 0 && d->scratch_at == d->scratch_len;
@@ -269,17 +301,45 @@ static int turn(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *
     return rc ? rc : check_long(d);
 }
 
-static int fail(struct bcda__decoder *d, int code, struct bcda_error *err)
+/* The end of the file is not there yet: the last line may have no LF. */
+static int64_t count_to_end(const struct bcda__decoder *d)
 {
-    d->code = code;
+    size_t rest = d->cur->fill - d->line_at;
+
+    if (d->condemned)
+        return d->content_lines + d->open_content;
+    return d->content_lines + (!d->skipping && !is_blank(d->cur->bytes + d->line_at, rest));
+}
+
+static void describe(const struct bcda__decoder *d, int code, struct bcda_error *err)
+{
+    const char *again = "; download it again, and if that does not help, export again";
+
     if (code == BCDA_ERR_LINE_CUT)
         bcda__err_set(err, code,
                       "%s, line %" PRId64
                       ": the file ends inside this line, though nothing was lost "
                       "on the way; export again",
                       d->o.name, d->lines);
+    else if (code == BCDA_ERR_LENGTH)
+        bcda__err_set(err, code, "%s: the manifest says %" PRId64 " bytes, and %" PRId64 " came%s",
+                      d->o.name, d->o.expected->length, d->bytes, again);
+    else if (code == BCDA_ERR_COUNT)
+        bcda__err_set(err, code,
+                      "%s: the manifest says %" PRId64 " resources, and %" PRId64
+                      " lines came%s (BCDA_OPT_CHECK_COUNT 0 passes over that)",
+                      d->o.name, d->o.expected->count, count_to_end(d), again);
+    else if (code == BCDA_ERR_CHECKSUM)
+        bcda__err_set(err, code, "%s: the manifest has another SHA-256 than what came%s", d->o.name,
+                      again);
     else
         bcda__err_set(err, code, "%s: %s", d->o.name, bcda_error_string(code));
+}
+
+static int fail(struct bcda__decoder *d, int code, struct bcda_error *err)
+{
+    d->code = code;
+    describe(d, code, err);
     bcda__err_where(err, d->o.name, d->lines + (code != BCDA_ERR_LINE_CUT),
                     d->base + (int64_t)d->line_at);
     return code;
@@ -305,13 +365,32 @@ int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, s
     return 0;
 }
 
+/* What the manifest says of the file, the surest last: a wrong length explains more. */
+static int check_expected(struct bcda__decoder *d)
+{
+    const struct bcda__expected *e = d->o.expected;
+    uint8_t sum[32];
+    int rc;
+
+    if (!e)
+        return 0;
+    if (e->length >= 0 && e->length != d->bytes)
+        return BCDA_ERR_LENGTH;
+    if (d->counts && e->count != count_to_end(d))
+        return BCDA_ERR_COUNT;
+    if (!d->sum)
+        return 0;
+    rc = bcda__sha256_read(d->sum, sum);
+    return rc ? rc : memcmp(sum, e->checksum, sizeof sum) == 0 ? 0 : BCDA_ERR_CHECKSUM;
+}
+
 static int check_end(struct bcda__decoder *d)
 {
     int rc = d->inflate ? bcda__inflate_finish(d->inflate) : 0;
 
     if (!rc && d->gcm)
         rc = bcda__gcm_finish(d->gcm);
-    return rc;
+    return rc ? rc : check_expected(d);
 }
 
 int bcda__decoder_end_at(struct bcda__decoder *d, int64_t at)
@@ -400,6 +479,7 @@ void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b)
 void bcda__decoder_condemn(struct bcda__decoder *d)
 {
     d->condemned = 1;
+    d->counts = 0;
     if (d->cur->fill > d->line_at)
         drop_tail(d);
     bcda__batch_clear(d->cur);
@@ -410,7 +490,7 @@ void bcda__decoder_condemn(struct bcda__decoder *d)
 
 int bcda__decoder_verifies(const struct bcda__decoder *d)
 {
-    return d->gcm || d->inflate;
+    return d->gcm || d->inflate || d->sum;
 }
 
 int64_t bcda__decoder_bytes(const struct bcda__decoder *d)

@@ -10,15 +10,24 @@
 #include "codec/batch.h"
 #include "codec/crypto.h"
 
+/* What a manifest says about a file, of its bytes without Content-Encoding and encryption. */
+struct bcda__expected {
+    int64_t length;          /* bytes; -1 = not said */
+    int64_t count;           /* lines that are not blank; -1 = not said */
+    const uint8_t *checksum; /* SHA-256; NULL = not said */
+};
+
 struct bcda__decoder_options {
     const char *name;   /* of the file, for error texts; outlives the decoder */
     int gzip;           /* the bytes are gzip */
     const uint8_t *key; /* NULL = not encrypted; BCDA__GCM_KEY bytes, copied */
     size_t line_max;
     int depth_max;
-    size_t batch_size;                    /* the bytes that a batch gathers before it is full */
-    const struct bcda__field_set *fields; /* may be NULL; outlives the decoder */
-    int trusted; /* verified before: what is delivered is not provisional */
+    size_t batch_size;                     /* the bytes that a batch gathers before it is full */
+    const struct bcda__field_set *fields;  /* may be NULL; outlives the decoder */
+    const struct bcda__expected *expected; /* NULL = nothing is; else it outlives the decoder */
+    int check_only; /* lines are not read: there is never a batch, only the checks of the whole */
+    int trusted;    /* verified before: what is delivered is not provisional */
 };
 
 struct bcda__decoder;
@@ -32,7 +41,7 @@ int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, s
 
 /* The file is over. First every check of the whole (gzip end, tag), then the last line if no LF
  * ended it. BCDA_ERR_AGAIN: a batch must be taken first. 0: complete, batches taken from now on are
- * verified. BCDA_ERR_GZIP_CUT, CIPHER_SHORT, TAG, LINE_CUT: failed. */
+ * verified. BCDA_ERR_GZIP_CUT, CIPHER_SHORT, TAG, LENGTH, CHECKSUM, COUNT, LINE_CUT: failed. */
 int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err);
 
 /* The stored file ends `at` bytes from its start, before what has come: see bcda__inflate_end_at().
@@ -51,7 +60,7 @@ void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b);
 /* Nothing of the file is wanted any more but its checks: lines are no longer read. For a bad line
  * in a file whose end can still say that the bytes were altered. */
 void bcda__decoder_condemn(struct bcda__decoder *d);
-/* 1 where the end of the file verifies its content (a tag, a gzip checksum). */
+/* 1 where the end of the file verifies its content (a tag, a checksum). */
 int bcda__decoder_verifies(const struct bcda__decoder *d);
 
 int64_t bcda__decoder_bytes(const struct bcda__decoder *d); /* decoded so far */

@@ -29,6 +29,9 @@ static const struct rule common_rules[] = {
      "the server has nothing at this address (404): check the FHIR URL and its version"},
     {410, BCDA__FAIL, BCDA_ERR_GONE,
      "it has expired (410): the server keeps a job for a day; start a new one"},
+    {408, BCDA__RETRY, BCDA_ERR_SERVER,
+     "the server waited too long for the request (408): try again later"},
+    {425, BCDA__RETRY, BCDA_ERR_SERVER, "the server wants the request again, a little later (425)"},
     {429, BCDA__RETRY, BCDA_ERR_TOO_MANY,
      "too many requests (429): wait, and run fewer things at once"},
     {0},
@@ -68,9 +71,10 @@ static const struct rule kickoff_rules[] = {
      "there is nothing to export (404): either the FHIR URL or the group is wrong, or there is no "
      "attribution data yet, which is usual from January to mid-February, when the group runout "
      "still works"},
-    {429, BCDA__RETRY, BCDA_ERR_TOO_MANY,
-     "a like export is still running, or there were too many requests (429): wait for that job or "
-     "cancel it"},
+    /* What is done about it is the job's to say (BCDA_OPT_DUPLICATE_JOB). */
+    {429, BCDA__WAIT, BCDA_ERR_TOO_MANY,
+     "a like export is still running, or there were too many requests (429): wait for that job, "
+     "take it over (BCDA_OPT_DUPLICATE_JOB) or cancel it"},
     {0},
 };
 
@@ -168,11 +172,27 @@ static enum bcda__verdict judge_other(const struct bcda__answer *a, int expected
     return BCDA__FAIL;
 }
 
+/* The server itself says that it passes, whatever status it chose: the request failed, and not what
+ * it was about (FHIR Bulk Data, status request). */
+static int is_transient(const struct bcda__answer *a)
+{
+    return a->status >= 400 && a->status != 401 && a->status != 429 && a->body &&
+           bcda__outcome_is_transient(a->body, a->body_len);
+}
+
 static enum bcda__verdict judge(const struct bcda__answer *a, const struct rule *rules,
                                 struct bcda_error *err)
 {
     const struct rule *rule = find_rule(rules, a->status);
 
+    if (is_transient(a)) {
+        bcda__err_set(err, BCDA_ERR_SERVER,
+                      "the server cannot answer this just now, and says that it will pass (%d): "
+                      "try again later",
+                      a->status);
+        note(a, err);
+        return BCDA__RETRY;
+    }
     if (!rule)
         rule = find_rule(common_rules, a->status);
     if (!rule)
@@ -212,28 +232,11 @@ static int contains_nocase(const char *text, const char *word)
     return 0;
 }
 
-/* The request failed and not the job, says the server. */
-static void soften(const struct bcda__answer *a, struct bcda_error *err)
-{
-    int code = err->code == BCDA_ERR_JOB_FAILED ? BCDA_ERR_SERVER : err->code;
-
-    bcda__err_set(err, code, "the server could not tell the job's state just now (%d): try again",
-                  a->status);
-    err->retryable = 1;
-    note(a, err);
-}
-
 enum bcda__verdict bcda__answer_status(const struct bcda__answer *a, struct bcda_error *err)
 {
     enum bcda__verdict verdict = judge(a, status_rules, err);
 
-    if (a->status < 400 || verdict == BCDA__RENEW)
-        return verdict;
-    if (a->body && bcda__outcome_is_transient(a->body, a->body_len)) {
-        soften(a, err);
-        return BCDA__RETRY;
-    }
-    if (a->status == 404 &&
+    if (a->status == 404 && verdict == BCDA__FAIL &&
         (contains_nocase(err->server, "cancelled") || contains_nocase(err->server, "canceled"))) {
         bcda__err_set(err, BCDA_ERR_JOB_CANCELLED,
                       "the job was cancelled at the server (404): start a new one");

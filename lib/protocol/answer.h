@@ -27,7 +27,7 @@ struct bcda__answer {
  * the caller, who has the clock. */
 enum bcda__verdict {
     BCDA__OK = 1, /* go on with what came */
-    BCDA__WAIT,   /* status only: still running, ask again */
+    BCDA__WAIT,   /* status: still running, ask again; kick-off: a like job is */
     BCDA__RENEW,  /* 401: fetch a new token once and repeat; `err` is for a second 401 */
     BCDA__RETRY,  /* repeat after a while; `err` says why, for the case that it stays so */
     BCDA__FAIL,   /* `err` says why */
@@ -35,21 +35,23 @@ enum bcda__verdict {
 
 /* What holds for all of them, where nothing else is said below: 400 FAIL BCDA_ERR_BAD_REQUEST, 401
  * RENEW BCDA_ERR_AUTH, 403 FAIL BCDA_ERR_FORBIDDEN, 404 FAIL BCDA_ERR_NOT_FOUND, 410 FAIL
- * BCDA_ERR_GONE, 429 RETRY BCDA_ERR_TOO_MANY, 5xx RETRY BCDA_ERR_SERVER (but 501 and 505, which do
- * not pass), 3xx FAIL BCDA_ERR_REDIRECT with no more of the target than its origin, any other
- * status FAIL BCDA_ERR_STATUS with its number. */
+ * BCDA_ERR_GONE, 408 and 425 RETRY BCDA_ERR_SERVER, 429 RETRY BCDA_ERR_TOO_MANY, 5xx RETRY
+ * BCDA_ERR_SERVER (but 501 and 505, which do not pass), 3xx FAIL BCDA_ERR_REDIRECT with no more of
+ * the target than its origin, any other status FAIL BCDA_ERR_STATUS with its number. Before all of
+ * that: any 4xx or 5xx but 401 and 429 whose OperationOutcome has an issue of code "transient" is
+ * RETRY BCDA_ERR_SERVER. How often a RETRY is tried stands in retry.h. */
 
 /* POST to the token URL. 200 is OK (bcda__token_parse has the last word). 401 is FAIL: there is
  * nothing to renew, the client id or secret is wrong. 405 has a hint at the URL. */
 enum bcda__verdict bcda__answer_token(const struct bcda__answer *a, struct bcda_error *err);
 /* Kick-off. OK = 202 with a Content-Location that is an absolute URL; without one FAIL
- * BCDA_ERR_NO_LOCATION. 200 is not foreseen: BCDA_ERR_STATUS. */
+ * BCDA_ERR_NO_LOCATION. 200 is not foreseen: BCDA_ERR_STATUS. 429 is WAIT, with
+ * `err` filled: see BCDA_OPT_DUPLICATE_JOB. */
 enum bcda__verdict bcda__answer_kickoff(const struct bcda__answer *a, struct bcda_error *err);
 /* Status of a job. 200 is OK (the body is the manifest: bcda__manifest_parser has the last word),
  * 202 WAIT. 500 is RETRY BCDA_ERR_JOB_FAILED: repeated a few times before it is believed (bcda-api
  * 8.2). 404 with an outcome that says cancelled is BCDA_ERR_JOB_CANCELLED; another 404, of a job
- * once seen complete, is for the caller to take as 410 (bcda-api 5.1). Any 4xx and 5xx but 401 with
- * an issue of code "transient" is RETRY, with the status's own code (500: BCDA_ERR_SERVER). */
+ * once seen complete, is for the caller to take as 410 (bcda-api 5.1). */
 enum bcda__verdict bcda__answer_status(const struct bcda__answer *a, struct bcda_error *err);
 /* A data file: judged by its head, before the body. 200 is OK. 404 is RETRY BCDA_ERR_NOT_FOUND: a
  * file listed seconds ago may be missing for a moment (bcda-api 5.1). 206 and 416 are not foreseen

@@ -58,15 +58,6 @@ static int check(const struct bcda__kickoff *k, struct bcda_error *err)
 
 /* ---- the URL ---- */
 
-static int add_base(struct bcda__buf *out, const char *fhir_url)
-{
-    size_t len = strlen(fhir_url);
-
-    while (len && fhir_url[len - 1] == '/')
-        len--;
-    return bcda__buf_add(out, fhir_url, len);
-}
-
 /* The `$` must stand there as such: %24export is a 404 (bcda-api 1). */
 static int add_path(struct bcda__buf *out, const struct bcda__kickoff *k)
 {
@@ -148,7 +139,7 @@ int bcda__kickoff_url(struct bcda__buf *out, const struct bcda__kickoff *k, stru
     bcda__buf_clear(out);
     if (rc)
         return rc;
-    rc = add_base(out, k->fhir_url);
+    rc = bcda__url_add_base(out, k->fhir_url);
     if (!rc)
         rc = add_path(out, k);
     if (!rc)

@@ -116,11 +116,13 @@ enum place {
     TOP,
     LIST, /* output or error */
     ITEM,
+    EXTENSIONS, /* of an item */
+    EXTENSION,
     KEY_MAP,
     KEY_ARRAY,
 };
 
-enum { PLACES = 4 }; /* an item's members stand at depth 3; nothing deeper is read */
+enum { PLACES = 6, SHA256_LEN = 32 }; /* an extension's members stand at depth 5, nothing deeper */
 
 enum kind { /* of a JSON value */
             KIND_STRING = 1,
@@ -165,6 +167,7 @@ enum item_member {
     ITEM_URL,
     ITEM_KEY,
     ITEM_COUNT,
+    ITEM_EXTENSION,
     ITEM_MEMBERS,
 };
 
@@ -173,6 +176,22 @@ static const struct member item_members[] = {
     [ITEM_URL] = {"url", KIND_STRING, "is not a string"},
     [ITEM_KEY] = {"encryptedKey", KIND_STRING | KIND_NULL, "is not a string"},
     [ITEM_COUNT] = {"count", KIND_NUMBER | KIND_NULL, "is not a number"},
+    /* An array of FHIR Extensions at AB2D and DPC, an object in Bulk Data 1 and 2: that says
+     * nothing to us. */
+    [ITEM_EXTENSION] = {"extension", KIND_ARRAY | KIND_OBJECT | KIND_NULL, "is not an array"},
+};
+
+/* What an extension says, by the last segment of its URL at one of those two servers. */
+enum extension { EXTENSION_OTHER, EXTENSION_CHECKSUM, EXTENSION_LENGTH };
+
+static const struct extension_url {
+    const char *url;
+    enum extension what;
+} extension_urls[] = {
+    {"https://ab2d.cms.gov/checksum", EXTENSION_CHECKSUM},
+    {"https://ab2d.cms.gov/file_length", EXTENSION_LENGTH},
+    {"https://dpc.cms.gov/checksum", EXTENSION_CHECKSUM},
+    {"https://dpc.cms.gov/file_length", EXTENSION_LENGTH},
 };
 
 /* A line of `output` or `error`, before doubles are dropped and keys found. */
@@ -205,7 +224,10 @@ struct bcda__manifest_parser {
     unsigned top_seen;  /* bits by top_member */
     unsigned item_seen; /* bits by item_member */
     struct item item;
-    const char *key_name; /* of the KeyMap value that comes next */
+    enum { NO_MEMBER, EXTENSION_URL, EXTENSION_VALUE } extension_member;
+    enum extension extension;  /* which one is being read */
+    char extension_value[128]; /* as text; "" = none, or longer than any that is known */
+    const char *key_name;      /* of the KeyMap value that comes next */
     /* what was read */
     const char *transaction_time;
     const char *request;
@@ -390,7 +412,7 @@ static int on_item(struct bcda__manifest_parser *p, enum bcda__json_event event)
     p->item_seen = 0;
     memset(&p->item, 0, sizeof p->item);
     p->item.entry.type = "";
-    p->item.entry.count = -1;
+    p->item.entry.count = p->item.entry.length = -1;
     p->item.in_error = p->list == ERRORS;
     return 0;
 }
@@ -485,6 +507,10 @@ static int on_item_value(struct bcda__manifest_parser *p, enum bcda__json_event 
     case ITEM_COUNT:
         p->item.entry.count = number_or_none(text, len);
         return 0;
+    case ITEM_EXTENSION:
+        if (event == BCDA__JSON_ARRAY)
+            p->place[3] = EXTENSIONS;
+        return 0;
     case ITEM_MEMBERS:
         break;
     }
@@ -503,6 +529,73 @@ static int on_item_end(struct bcda__manifest_parser *p)
     p->items = grown;
     p->items[p->item_count++] = p->item;
     p->index++;
+    return 0;
+}
+
+/* ---- an item's extensions (AB2D, DPC) ---- */
+
+static void on_extension(struct bcda__manifest_parser *p, enum bcda__json_event event)
+{
+    if (event != BCDA__JSON_OBJECT)
+        return;
+    p->place[4] = EXTENSION;
+    p->extension = EXTENSION_OTHER;
+    p->extension_member = NO_MEMBER;
+    p->extension_value[0] = '\0';
+}
+
+/* valueString, valueDecimal and the like: there is one. */
+static void on_extension_key(struct bcda__manifest_parser *p, const char *text, size_t len)
+{
+    int is_url = len == 3 && memcmp(text, "url", 3) == 0;
+    int is_value = len > 5 && memcmp(text, "value", 5) == 0;
+
+    p->extension_member = is_url ? EXTENSION_URL : is_value ? EXTENSION_VALUE : NO_MEMBER;
+}
+
+static void on_extension_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
+                               const char *text, size_t len)
+{
+    size_t i;
+
+    if (!(kind_of(event) & (KIND_STRING | KIND_NUMBER)) || has_nul(text, len))
+        return;
+    if (p->extension_member == EXTENSION_VALUE && len < sizeof p->extension_value) {
+        memcpy(p->extension_value, text, len);
+        p->extension_value[len] = '\0';
+    }
+    for (i = 0; p->extension_member == EXTENSION_URL &&
+                i < sizeof extension_urls / sizeof extension_urls[0];
+         i++)
+        if (strlen(extension_urls[i].url) == len && memcmp(extension_urls[i].url, text, len) == 0)
+            p->extension = extension_urls[i].what;
+}
+
+/* "sha256:" and 64 hex digits. A sum of another kind is not looked at; one of this kind that cannot
+ * be read would leave the file unchecked without a word. */
+static int keep_checksum(struct bcda__manifest_parser *p)
+{
+    static const char prefix[] = "sha256:";
+    const char *hex = p->extension_value + strlen(prefix);
+    uint8_t sum[SHA256_LEN];
+    size_t len;
+
+    if (!bcda__text_starts_nocase(p->extension_value, prefix))
+        return 0;
+    if (bcda__text_hex_decode(hex, strlen(hex), sum, sizeof sum, &len) || len != sizeof sum)
+        return refuse_item(p, ITEM_EXTENSION, "holds a checksum that is no SHA-256");
+    if (p->item.entry.checksum)
+        return refuse_item(p, ITEM_EXTENSION, "holds two checksums");
+    p->item.entry.checksum = (const uint8_t *)arena_put(&p->texts, (const char *)sum, sizeof sum);
+    return p->item.entry.checksum ? 0 : BCDA_ERR_NOMEM;
+}
+
+static int on_extension_end(struct bcda__manifest_parser *p)
+{
+    if (p->extension == EXTENSION_CHECKSUM)
+        return keep_checksum(p);
+    if (p->extension == EXTENSION_LENGTH)
+        p->item.entry.length = number_or_none(p->extension_value, strlen(p->extension_value));
     return 0;
 }
 
@@ -573,6 +666,9 @@ static int on_key(struct bcda__manifest_parser *p, enum place place, const char 
         return on_top_key(p, text, len);
     case ITEM:
         return on_item_key(p, text, len);
+    case EXTENSION:
+        on_extension_key(p, text, len);
+        return 0;
     case KEY_MAP:
         return keep_key_name(p, text, len);
     default:
@@ -590,6 +686,12 @@ static int on_value(struct bcda__manifest_parser *p, enum place place, enum bcda
         return on_item(p, event);
     case ITEM:
         return on_item_value(p, event, text, len);
+    case EXTENSIONS:
+        on_extension(p, event);
+        return 0;
+    case EXTENSION:
+        on_extension_value(p, event, text, len);
+        return 0;
     case KEY_MAP:
         return on_key_map_value(p, event, text, len);
     case KEY_ARRAY:
@@ -615,6 +717,8 @@ static int on_event(void *ctx, enum bcda__json_event event, int depth, const cha
 
     if (depth >= PLACES)
         return 0;
+    if (event == BCDA__JSON_OBJECT_END && p->place[depth] == EXTENSION)
+        return on_extension_end(p);
     if (event == BCDA__JSON_OBJECT_END || event == BCDA__JSON_ARRAY_END)
         return depth == 2 && p->place[2] == ITEM ? on_item_end(p) : 0;
     if (event == BCDA__JSON_OBJECT || event == BCDA__JSON_ARRAY)

@@ -15,6 +15,9 @@ struct bcda__entry {
     const char *key;  /* wrapped key in hex, trimmed; NULL = the file is plain */
     int is_error;     /* stands in `error`, or its name ends in "-error.ndjson" (bcda-api 6.6) */
     int64_t count;    /* resources, where the manifest says (Bulk Data `count`); -1 = not said */
+    /* What AB2D and DPC publish as extensions, of the file without its Content-Encoding: */
+    int64_t length;          /* file_length; -1 = not said */
+    const uint8_t *checksum; /* 32 bytes of SHA-256; NULL = not said */
 };
 
 struct bcda__manifest {
@@ -40,9 +43,10 @@ int bcda__manifest_parser_write(struct bcda__manifest_parser *p, const void *dat
                                 struct bcda_error *err);
 /* The body is over. The caller owns one reference of *out; the parser is only to be freed then.
  * Refused as BCDA_ERR_MANIFEST: a known member given twice or of another type (null is as absent),
- * an item without a good URL and file name, two keys for one file. Keys: `encryptedKey` of the
- * item, else the value of `KeyMap` under the file's name (names and values trimmed: they were
- * padded to 127 characters in 2018; compare exactly otherwise), else of the array `keys`
+ * an item without a good URL and file name, two keys for one file, a checksum that is none. Keys:
+ * `encryptedKey` of the item, else the value of `KeyMap` under the file's name (names and values
+ * trimmed: they were padded to 127 characters in 2018; compare exactly otherwise), else of the
+ * array `keys`
  * ("hex|name"). None, "" and the hex of "NO_ENCRYPTION" mean plain. The marker "blank.ndjson" is
  * left out (bcda-api 6.3).
  */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "bcda/error.h"
 #include "protocol/calendar.h"
 
 /* ---- HTTP dates (RFC 9110 5.6.7), without locale and without the C library's calendar ---- */
@@ -217,6 +218,33 @@ int64_t bcda__retry_after(const char *value, int64_t wall_ms)
     if (__builtin_sub_overflow(date, wall_ms, &wait))
         return INT64_MAX;
     return wait > 0 ? wait : 0;
+}
+
+/* ---- what is tried again ---- */
+
+static const struct {
+    int code;
+    int most; /* 0 = BCDA_OPT_ATTEMPTS alone says */
+} again[] = {
+    {BCDA_ERR_RESOLVE, 4}, /* a name that is wrong stays so */
+    {BCDA_ERR_CONNECT, 0},    {BCDA_ERR_CONNECT_TIMEOUT, 0}, {BCDA_ERR_PROXY, 0},
+    {BCDA_ERR_TLS, 0}, /* broken off; a certificate that is not trusted is another code */
+    {BCDA_ERR_TRANSFER, 0},   {BCDA_ERR_STALLED, 0},         {BCDA_ERR_TRUNCATED, 0},
+    {BCDA_ERR_HTTP, 0},       {BCDA_ERR_TOO_MANY, 0}, /* 429 */
+    {BCDA_ERR_SERVER, 0}, /* 408, 425, 500, 502, 503, 504, and what the server calls transient */
+    {BCDA_ERR_JOB_FAILED, 4}, /* 500 to a status: meant as it is more often than not (bcda-api 8.2)
+                               */
+    {BCDA_ERR_NOT_FOUND, 4},  /* a file that was listed: missing for a moment (bcda-api 5.1) */
+};
+
+int bcda__retry_tries(int code, int attempts)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof again / sizeof again[0]; i++)
+        if (again[i].code == code)
+            return again[i].most && again[i].most < attempts ? again[i].most : attempts;
+    return 1;
 }
 
 /* ---- waits ---- */

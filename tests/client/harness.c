@@ -1011,6 +1011,12 @@ void harness_check_export(struct run *r)
     ck_assert_msg(r->result == 0, "%s: %s", bcda_error_name(r->result),
                   bcda_error_text(bcda_job_error(r->job)));
     ck_assert_ptr_null(bcda_job_error(r->job));
+    ck_assert_int_eq(bcda_job_verdict(r->job),
+                     bcda_job_bad_lines(r->job) ||
+                             bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR) ||
+                             bcda_job_issue_count(r->job, BCDA_SEVERITY_FATAL)
+                         ? BCDA_VERDICT_COMPLETE_ERRORS
+                         : BCDA_VERDICT_COMPLETE);
     ck_assert_uint_eq(bcda_job_files_ended(r->job), n);
     for (i = 0; i < n; i++) {
         const bcda_file *f = bcda_job_file(r->job, i);
@@ -1041,6 +1047,7 @@ const bcda_error *harness_check_failed(struct run *r, int code)
                   bcda_error_text(e), bcda_error_name(code));
     ck_assert_int_eq(bcda_job_result(r->job), code);
     ck_assert_int_eq(bcda_job_state(r->job), BCDA_JOB_FAILED);
+    ck_assert_int_eq(bcda_job_verdict(r->job), BCDA_VERDICT_FAILED);
     ck_assert_int_eq(bcda_error_code(e), code);
     harness_check_error(r->h, e);
     return e;

@@ -1197,7 +1197,7 @@ static const struct end_case ends[] = {
     {"2019-04", "kickoff-no-location", BCDA_ERR_NO_LOCATION, 202, 0},
     {"current", "kickoff-html", BCDA_ERR_STATUS, 200, 0},
     {"current", "kickoff-429:1", 0, 0, 0},
-    {"current", "kickoff-429:1*100", BCDA_ERR_TOO_MANY, 429, 1},
+    {"current", "token-429:1*100", BCDA_ERR_TOO_MANY, 429, 1},
     {"2019-04", "status-500", BCDA_ERR_JOB_FAILED, 500, -1},
     {"current", "status-500", BCDA_ERR_JOB_FAILED, 500, -1},
     {"2018-12", "job-failed", BCDA_ERR_JOB_FAILED, 500, 0},
@@ -1259,12 +1259,12 @@ START_TEST(too_many)
     ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_ATTEMPTS, 3), 0);
     harness_session(&h);
     harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    fault("kickoff-429:7*100");
+    fault("token-429:7*100");
     r = harness_start(&h, DOOR_RESOURCE);
     harness_run(&h);
     e = harness_check_failed(r, BCDA_ERR_TOO_MANY);
     ck_assert_int_eq(bcda_error_retry_after_ms(e), 7000);
-    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 3);
+    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 3);
     harness_close(&h);
 }
 END_TEST

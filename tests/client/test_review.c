@@ -10,141 +10,7 @@
 
 #include "harness.h"
 #include "net/loop.h"
-#include "scripted.h"
-
-enum { PATIENCE = 100 }; /* quiet turns of 0.2 s, before something is called stuck */
-
-/* ---- a session at a scripted server ---- */
-
-struct scene {
-    struct harness h;
-    struct scripted *s;
-};
-
-static struct scripted *to_stop;
-
-static void stop_at_exit(void)
-{
-    scripted_stop(to_stop);
-    to_stop = NULL;
-}
-
-static int64_t read_clock(void *ctx)
-{
-    return ((struct harness *)ctx)->now;
-}
-
-static void on_log(int level, const char *component, const char *message, void *userdata)
-{
-    (void)level;
-    (void)component;
-    harness_check_text(userdata, message);
-}
-
-/* Starts the server; what it says is added next. */
-static void scene_open(struct scene *c, int tls)
-{
-    memset(c, 0, sizeof *c);
-    c->h.now = 1700000000000;
-    c->h.stay = 1; /* the harness would wait for files of its sandbox: we move the clock */
-    c->s = scripted_start(tls);
-    ck_assert_ptr_nonnull(c->s);
-    to_stop = c->s;
-    atexit(stop_at_exit);
-}
-
-static bcda_config *scene_config(struct scene *c)
-{
-    bcda_config *config;
-    char url[128];
-
-    snprintf(url, sizeof url, "%s/api/v1", scripted_origin(c->s));
-    ck_assert_int_eq(bcda_config_new(&config), 0);
-    c->h.config = config;
-    config->clock.now_ms = config->clock.wall_ms = read_clock;
-    config->clock.ctx = &c->h;
-    ck_assert_int_eq(bcda_config_set_fhir_url(config, url), 0);
-    ck_assert_int_eq(bcda_config_set_client_credentials(config, "me", "a-secret"), 0);
-    ck_assert_int_eq(bcda_config_set_log(config, BCDA_LOG_DEBUG, on_log, &c->h, NULL), 0);
-    if (scripted_ca_file(c->s))
-        ck_assert_int_eq(bcda_config_set_ca_file(config, scripted_ca_file(c->s)), 0);
-    else
-        ck_assert_int_eq(bcda_config_set_int(config, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1), 0);
-    return config;
-}
-
-static void set_int(struct scene *c, int option, int64_t value)
-{
-    ck_assert_int_eq(bcda_config_set_int(c->h.config, option, value), 0);
-}
-
-static void add_key(struct scene *c)
-{
-    ck_assert_int_eq(bcda_config_add_private_key_file(c->h.config, scripted_key_file(c->s), NULL),
-                     0);
-}
-
-static void scene_session(struct scene *c)
-{
-    if (!c->h.config)
-        scene_config(c);
-    harness_session(&c->h);
-    harness_export(&c->h, BCDA_LEVEL_PATIENT, NULL);
-}
-
-static void scene_close(struct scene *c)
-{
-    harness_end(&c->h);
-    scripted_stop(c->s);
-    c->s = to_stop = NULL;
-}
-
-/* One turn; where nothing comes and no transfer is open, the clock goes to the next timer. */
-static int turn(struct scene *c)
-{
-    int64_t left;
-    int quiet;
-
-    for (quiet = 0; quiet < PATIENCE; quiet++) {
-        if (harness_turn(&c->h))
-            return 1;
-        if (harness_stat(&c->h, BCDA_STAT_TRANSFERS) == 0)
-            break;
-    }
-    left = bcda__session_next_timer_ms(c->h.session);
-    if (quiet == PATIENCE || left < 0)
-        return 0;
-    c->h.now += left;
-    return 1;
-}
-
-#define until(scene, condition)                                              \
-    do {                                                                     \
-        while (!(condition))                                                 \
-            ck_assert_msg(turn(scene), "stuck before this: %s", #condition); \
-    } while (0)
-
-static void finish(struct scene *c)
-{
-    struct run *r;
-
-    for (r = c->h.runs; r; r = r->next)
-        until(c, r->done);
-    (void)harness_turn(&c->h); /* takes what the pull door still has */
-}
-
-static struct run *attach(struct scene *c, enum door door, const char *path, hook_fn hook,
-                          void *arg)
-{
-    char url[160];
-    struct run *r;
-
-    snprintf(url, sizeof url, "%s%s", scripted_origin(c->s), path);
-    r = harness_attach(&c->h, door, url);
-    r->hook = hook;
-    r->arg = arg;
-    return r;
-}
+#include "scene.h"
 
 /* ---- content ---- */
 
@@ -221,10 +87,10 @@ static void check_endless(const char *headers, const struct buf *body, const cha
     endless(&c, "/data/", headers, body, how);
     scripted_export(c.s, &e, 1);
     scene_config(&c);
-    add_key(&c);
+    scene_key(&c);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, code);
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)),
                      code ? BCDA_VERDICT_FAILED : BCDA_VERDICT_COMPLETE);
@@ -284,7 +150,7 @@ START_TEST(test_endless_manifest)
     scripted_export(c.s, NULL, 0);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, 0);
     check_lines(r, 0, 0, 3);
     buf_free(&manifest);
@@ -343,11 +209,11 @@ START_TEST(test_held_batches)
     reply_lines(&c, "/data/", 0, 300);
     scripted_export(c.s, one_file, 1);
     scene_config(&c);
-    set_int(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
     scene_session(&c);
     r = harness_start_hook(&c.h, DOOR_BATCH, note_batch, &seen);
     r->hold = 1;
-    finish(&c);
+    scene_finish(&c);
     check_result(r, 0);
     check_lines(r, 0, 0, 300);
     ck_assert_uint_gt(seen.n, 3);
@@ -394,10 +260,10 @@ static void check_save(int answer, int cancel, int code, int listed)
     reply_lines(&c, "/data/b", 3, 3);
     scripted_export(c.s, two_files, 2);
     scene_config(&c);
-    set_int(&c, BCDA_OPT_PARALLEL, 1);
+    scene_set(&c, BCDA_OPT_PARALLEL, 1);
     scene_session(&c);
     r = harness_start_hook(&c.h, DOOR_RESOURCE, end_and_save, &s);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, code);
     ck_assert_int_eq(bcda_job_save(r->job, &later), 0);
     ck_assert_str_eq(later, s.in_done);
@@ -405,7 +271,7 @@ static void check_save(int answer, int cancel, int code, int listed)
     ck_assert_ptr_null(strstr(later, "/data/b.ndjson"));
 
     r = harness_restore(&c.h, DOOR_RESOURCE, later);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, 0);
     check_lines(r, 0, 0, listed ? 0 : 3);
     check_lines(r, 1, 3, 3);
@@ -471,22 +337,22 @@ START_TEST(test_free_place_is_offered)
     add_job(&c, "/jobs/8", other_file, 1);
     scripted_export(c.s, NULL, 0);
     scene_config(&c);
-    set_int(&c, BCDA_OPT_PARALLEL, 2);
+    scene_set(&c, BCDA_OPT_PARALLEL, 2);
     scene_session(&c);
-    a = attach(&c, DOOR_RESOURCE, "/api/v1/jobs/7", NULL, NULL);
-    until(&c, scripted_count(c.s, "/data/a") && scripted_count(c.s, "/data/b"));
-    b = attach(&c, DOOR_RESOURCE, "/api/v1/jobs/8", NULL, NULL);
-    until(&c, bcda_job_state(b->job) == BCDA_JOB_DOWNLOADING);
+    a = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/7", NULL, NULL);
+    scene_until(&c, scripted_count(c.s, "/data/a") && scripted_count(c.s, "/data/b"));
+    b = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/8", NULL, NULL);
+    scene_until(&c, bcda_job_state(b->job) == BCDA_JOB_DOWNLOADING);
     harness_drain(&c.h);
     ck_assert_uint_eq(scripted_count(c.s, "/other/"), 0);
     scripted_open_gate(c.s, 1);
-    until(&c, b->done);
+    scene_until(&c, b->done);
     check_result(b, 0);
     check_lines(b, 0, 0, 5);
     ck_assert_int_eq(a->done, 0);
     check_lines(a, 0, 0, 3);
     scripted_open_gate(c.s, 2);
-    finish(&c);
+    scene_finish(&c);
     check_result(a, 0);
     check_lines(a, 1, 3, 3);
     scene_close(&c);
@@ -526,18 +392,18 @@ START_TEST(test_paused_job_starves_nobody)
     add_job(&c, "/jobs/8", other_file, 1);
     scripted_export(c.s, NULL, 0);
     scene_config(&c);
-    set_int(&c, BCDA_OPT_PARALLEL, 1 + _i % 2);
+    scene_set(&c, BCDA_OPT_PARALLEL, 1 + _i % 2);
     scene_session(&c);
-    a = attach(&c, DOOR_RESOURCE, "/api/v1/jobs/7", pause_at_once, &p);
-    b = attach(&c, DOOR_RESOURCE, "/api/v1/jobs/8", NULL, NULL);
-    until(&c, b->done);
+    a = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/7", pause_at_once, &p);
+    b = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/8", NULL, NULL);
+    scene_until(&c, b->done);
     check_result(b, 0);
     check_lines(b, 0, 0, 5);
     ck_assert_int_eq(a->done, 0);
     ck_assert_uint_le(a->count, 1);
     p.on = 0;
     ck_assert_int_eq(bcda_job_resume(a->job), 0);
-    finish(&c);
+    scene_finish(&c);
     check_result(a, 0);
     check_lines(a, 0, 0, 50);
     check_lines(a, 1, 50, 50);
@@ -563,7 +429,7 @@ START_TEST(test_flush_during_pause)
     scripted_export(c.s, one_file, 1);
     scene_session(&c);
     r = harness_start(&c.h, _i ? DOOR_BATCH : DOOR_RESOURCE);
-    until(&c, bcda_job_bytes_received(r->job) == (int64_t)body.len);
+    scene_until(&c, bcda_job_bytes_received(r->job) == (int64_t)body.len);
     ck_assert_uint_eq(r->count, 0); /* they wait for more */
     ck_assert_int_eq(bcda_job_pause(r->job), 0);
     harness_advance(&c.h, 5000);
@@ -572,7 +438,7 @@ START_TEST(test_flush_during_pause)
     harness_advance(&c.h, 5000);
     check_lines(r, 0, 0, 2);
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, BCDA_ERR_CANCELLED);
     buf_free(&body);
     scene_close(&c);
@@ -637,12 +503,12 @@ START_TEST(test_free_in_forked_callback)
     reply_lines(&c, "/data/", 0, 2000);
     scripted_export(c.s, two_files, 1);
     scene_config(&c);
-    set_int(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
     scene_session(&c);
     r = harness_start_hook(&c.h, _i ? DOOR_BATCH : DOOR_RESOURCE, fork_once, NULL);
     while (!r->arg)
         ck_assert_int_ge(forking_turn(&c, r), 0);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, 0);
     check_lines(r, 0, 0, 2000);
     scene_close(&c);
@@ -674,7 +540,7 @@ START_TEST(test_run_ends_on_a_steady_flow)
     scripted_export(c.s, one_file, 1);
     config = scene_config(&c);
     config->clock = bcda__clock_system(); /* nothing is waited for */
-    set_int(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
     scene_session(&c);
     r = harness_start_hook(&c.h, DOOR_RESOURCE, work_slowly, NULL);
     c.h.inside = 1;
@@ -686,7 +552,7 @@ START_TEST(test_run_ends_on_a_steady_flow)
     ck_assert_int_eq(bcda_job_result(r->job), BCDA_ERR_AGAIN);
     ck_assert_uint_lt(r->count, 50000);
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, BCDA_ERR_CANCELLED);
     scene_close(&c);
 }
@@ -719,7 +585,7 @@ START_TEST(test_refused_watch)
     watches = 0;
     refuse_watch = 1 + _i / 2;
     r = harness_start(&c.h, DOOR_RESOURCE);
-    finish(&c);
+    scene_finish(&c);
     if (r->result == 0) { /* the next try went well */
         check_lines(r, 0, 0, 3);
         check_lines(r, 1, 3, 3);
@@ -764,7 +630,7 @@ START_TEST(test_restore_of_many)
     for (i = MANY; i-- > 0;)
         buf_printf(&saved, "\"/data/%zu.ndjson\"%s", i, i ? "," : "]}");
     r = harness_restore(&c.h, DOOR_RESOURCE, saved.p);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, 0);
     ck_assert_uint_eq(bcda_job_file_count(r->job), MANY);
     ck_assert_uint_eq(bcda_job_files_ended(r->job), MANY);
@@ -791,7 +657,7 @@ START_TEST(test_many_fail_at_once)
     scene_session(&c);
     ck_assert_int_eq(bcda_job_start(c.h.session, c.h.x, NULL, &job), 0);
     while (bcda_job_result(job) == BCDA_ERR_AGAIN) {
-        ck_assert(turn(&c));
+        ck_assert(scene_turn(&c));
         now = bcda_job_files_ended(job);
         ck_assert_msg(now - before <= MOST, "%zu files failed in one step", now - before);
         before = now;
@@ -823,7 +689,7 @@ START_TEST(test_proxy)
         bcda_config_set_proxy(c.h.config, scripted_origin(proxy), "someone", "proxy-secret"), 0);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
-    finish(&c);
+    scene_finish(&c);
     if (_i == 0) { /* http, to this very machine: the proxy hears nothing */
         check_result(r, 0);
         check_lines(r, 0, 0, 3);
@@ -876,11 +742,11 @@ START_TEST(test_many_values)
     scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
     scripted_export(c.s, one_file, 1);
     scene_config(&c);
-    set_int(&c, BCDA_OPT_BAD_LINES_MAX, 1);
+    scene_set(&c, BCDA_OPT_BAD_LINES_MAX, 1);
     scene_session(&c);
     ck_assert_int_eq(bcda_export_add_field(c.h.x, "v", &index), 0);
     r = harness_start_hook(&c.h, DOOR_RESOURCE, count_values, &seen);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, 0);
     ck_assert_uint_eq(r->count, 1);
     ck_assert_uint_eq(seen, 65536);
@@ -949,7 +815,7 @@ START_TEST(test_many_bad_lines)
     scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
     scripted_export(c.s, one_file, 1);
     scene_config(&c);
-    set_int(&c, BCDA_OPT_BAD_LINES_MAX, -1);
+    scene_set(&c, BCDA_OPT_BAD_LINES_MAX, -1);
     scene_session(&c);
     tiny_seen = 0;
     ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
@@ -960,7 +826,7 @@ START_TEST(test_many_bad_lines)
     ck_assert_int_eq(bcda_job_start(c.h.session, c.h.x, handlers, &job), 0);
     bcda_handlers_free(handlers);
     while (bcda_job_result(job) == BCDA_ERR_AGAIN) {
-        ck_assert(turn(&c));
+        ck_assert(scene_turn(&c));
         if (!_i)
             pull_tiny(job);
     }
@@ -1014,8 +880,8 @@ static void check_inner_pause(enum door door, enum where at, unsigned every, siz
     scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
     scripted_export(c.s, one_file, 1);
     scene_config(&c);
-    set_int(&c, BCDA_OPT_BAD_LINES_MAX, -1);
-    set_int(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scene_set(&c, BCDA_OPT_BAD_LINES_MAX, -1);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
     scene_session(&c);
     r = harness_start_hook(&c.h, door, pause_inside, &p);
     while (!r->done) {
@@ -1033,7 +899,7 @@ static void check_inner_pause(enum door door, enum where at, unsigned every, siz
             pauses++;
             ck_assert_int_eq(bcda_job_resume(r->job), 0);
         }
-        ck_assert(turn(&c));
+        ck_assert(scene_turn(&c));
     }
     check_result(r, 0);
     check_lines(r, 0, 0, 300);
@@ -1086,7 +952,7 @@ START_TEST(test_blanks_behind_headers)
     scripted_export(c.s, one_file, 1);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, 0);
     check_lines(r, 0, 0, 3);
     ck_assert_int_eq(bcda_file_bytes_expected(bcda_job_file(r->job, 0)), (int64_t)packed.len);
@@ -1117,7 +983,7 @@ START_TEST(test_issue_counts)
     scripted_export(c.s, files, 2);
     scene_session(&c);
     r = harness_start(&c.h, doors[_i]);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, 0);
     check_lines(r, 0, 0, 3);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR), 2);
@@ -1145,7 +1011,7 @@ START_TEST(test_page_in_place_of_data)
     scripted_export(c.s, one_file, 1);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, BCDA_ERR_NOT_JSON);
     ck_assert_uint_eq(r->count, 0);
     scene_close(&c);
@@ -1183,13 +1049,13 @@ START_TEST(test_save_knows_files_by_path)
     reply_lines(&c, files[_i][1].path, 3, 3);
     scripted_export(c.s, files[_i], 2);
     scene_config(&c);
-    set_int(&c, BCDA_OPT_PARALLEL, 1);
+    scene_set(&c, BCDA_OPT_PARALLEL, 1);
     scene_session(&c);
     r = harness_start_hook(&c.h, DOOR_RESOURCE, save_at_first_end, &saved);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, BCDA_ERR_CANCELLED);
     r = harness_restore(&c.h, DOOR_RESOURCE, saved.text);
-    finish(&c);
+    scene_finish(&c);
     check_result(r, 0);
     check_lines(r, 0, 0, 0);
     check_lines(r, 1, 3, 3);
@@ -1220,7 +1086,7 @@ START_TEST(test_reset_and_resumed)
     scripted_export(c.s, one_file, 1);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
-    finish(&c);
+    scene_finish(&c);
     ck_assert_int_lt(r->result, 0);
     ck_assert_int_eq(bcda_error_is_retryable(bcda_job_error(r->job)), 1);
     ck_assert_uint_eq(r->count, 0);

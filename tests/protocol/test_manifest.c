@@ -12,6 +12,7 @@
 #define H             "https://sandbox.bcda.cms.gov/data/42/"
 #define UUID1         "b8cfdb04-7c57-4c7a-bb78-2fc16cbc05a1"
 #define UUID2         "0c527d2e-2e8a-4808-b11d-0fa06baf8254"
+#define HALF          "00112233445566778899aabbccddeeff"
 #define NO_ENCRYPTION "4e4f5f454e4352595054494f4e"
 #define TEN_SPACES    "          "
 #define SPACES \
@@ -392,6 +393,20 @@ START_TEST(refused)
         {"{\"output\":[{\"url\":\"" H "a\",\"encryptedKey\":\"a\\u0000\"}]}",
          "output[0].encryptedKey holds"},
         {"{\"output\":[{\"url\":\"" H "a\",\"count\":\"5\"}]}", "output[0].count is not a number"},
+        {"{\"output\":[{\"url\":\"" H "a\",\"extension\":5}]}", "output[0].extension is not"},
+        {"{\"output\":[{\"url\":\"" H "a\",\"extension\":[{\"url\":\"https://dpc.cms.gov/"
+         "checksum\",\"valueString\":\"sha256:" HALF "\"}]}]}",
+         "checksum that is no SHA-256"},
+        {"{\"output\":[{\"url\":\"" H "a\",\"extension\":[{\"url\":\"https://dpc.cms.gov/"
+         "checksum\",\"valueString\":\"sha256:" HALF HALF "0\"}]}]}",
+         "checksum that is no SHA-256"},
+        {"{\"output\":[{\"url\":\"" H "a\",\"extension\":[{\"url\":\"https://dpc.cms.gov/"
+         "checksum\",\"valueString\":\"sha256:" HALF "00112233445566778899aabbccddee-f\"}]}]}",
+         "checksum that is no SHA-256"},
+        {"{\"output\":[{\"url\":\"" H "a\",\"extension\":[{\"url\":\"https://dpc.cms.gov/"
+         "checksum\",\"valueString\":\"sha256:" HALF HALF "\"},{\"url\":\"https://dpc.cms.gov/"
+         "checksum\",\"valueString\":\"sha256:" HALF HALF "\"}]}]}",
+         "two checksums"},
     };
     struct bcda__manifest *m = NULL;
     size_t i;
@@ -406,6 +421,65 @@ START_TEST(refused)
             ck_assert_msg(strstr(err.text, rows[i].word) != NULL, "%s: %s", rows[i].body, err.text);
             ck_assert_msg(!strstr(err.text, "://"), "%s", err.text);
             ck_assert_ptr_null(m);
+        }
+}
+END_TEST
+
+/* What AB2D and DPC publish of a file, in any order and among other things. */
+START_TEST(extensions)
+{
+    static const struct {
+        const char *extension;
+        int64_t length;
+        int checksum;
+    } rows[] = {
+        {"[]", -1, 0},
+        {"null", -1, 0},
+        {"{\"https://ab2d.cms.gov/checksum\":\"sha256:x\"}", -1, 0},
+        {"[{\"url\":\"https://ab2d.cms.gov/checksum\",\"valueString\":\"sha256:" HALF HALF "\"},"
+         "{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":32747}]",
+         32747, 1},
+        {"[{\"valueString\":\"SHA256:" HALF HALF "\",\"url\":\"https://dpc.cms.gov/checksum\"},"
+         "{\"valueInteger\":\"0\",\"url\":\"https://dpc.cms.gov/file_length\"}]",
+         0, 1},
+        {"[{\"url\":\"https://ab2d.cms.gov/checksum\",\"valueString\":\"sha512:00\"}]", -1, 0},
+        {"[{\"url\":\"https://ab2d.cms.gov/checksum\"},{\"valueString\":\"sha256:0\"}]", -1, 0},
+        {"[{\"url\":\"https://elsewhere.example/checksum\",\"valueString\":\"sha256:0\"}]", -1, 0},
+        {"[{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":-5}]", -1, 0},
+        {"[{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":1.5e3}]", -1, 0},
+        {"[{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":"
+         "99999999999999999999}]",
+         -1, 0},
+        {"[{\"extension\":[{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":5}]}]",
+         -1, 0},
+        {"[[{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":5}]]", -1, 0},
+        {"[5,\"x\",{\"url\":\"https://dpc.cms.gov/file_length\",\"valueDecimal\":5}]", 5, 0},
+    };
+    static const char form[] = "{\"output\":[{\"url\":\"" H "a\",\"extension\":%s,"
+                               "\"type\":\"Patient\"},{\"url\":\"" H "b\"}]}";
+    static const uint8_t sum[32] =
+        "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff"
+        "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff";
+    struct bcda__manifest *m;
+    char body[1024];
+    size_t i;
+    int piece;
+
+    for (i = 0; i < LEN(rows); i++)
+        for (piece = -1; piece < 3; piece++) {
+            snprintf(body, sizeof body, form, rows[i].extension);
+            ck_assert_msg(parse_cut(body, strlen(body), piece, 1000, &m) == 0, "%s: %s", body,
+                          err.text);
+            ck_assert_uint_eq(m->count, 2);
+            ck_assert_str_eq(m->entries[0].url, H "a");
+            ck_assert_str_eq(m->entries[0].type, "Patient");
+            ck_assert_msg(m->entries[0].length == rows[i].length, "%s", body);
+            ck_assert_msg(!m->entries[0].checksum == !rows[i].checksum, "%s", body);
+            if (rows[i].checksum)
+                ck_assert_mem_eq(m->entries[0].checksum, sum, sizeof sum);
+            ck_assert_int_eq(m->entries[1].length, -1);
+            ck_assert_ptr_null(m->entries[1].checksum);
+            bcda__manifest_unref(m);
         }
 }
 END_TEST
@@ -735,6 +809,7 @@ int main(void)
     tcase_set_timeout(tc, 240);
     tcase_add_test(tc, each_shape);
     tcase_add_test(tc, refused);
+    tcase_add_test(tc, extensions);
     tcase_add_test(tc, numbers);
     tcase_add_test(tc, not_json);
     tcase_add_test(tc, truncated);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bcda/error.h"
 #include "protocol/retry.h"
 
 #define T94 INT64_C(784111777000) /* Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110 */
@@ -197,6 +198,31 @@ START_TEST(poll_delays)
 }
 END_TEST
 
+/* The whole table: what is tried again stands here once more, and nothing else is. */
+START_TEST(what_is_tried_again)
+{
+    static const int always[] = {
+        BCDA_ERR_CONNECT,  BCDA_ERR_CONNECT_TIMEOUT, BCDA_ERR_PROXY,     BCDA_ERR_TLS,
+        BCDA_ERR_TRANSFER, BCDA_ERR_STALLED,         BCDA_ERR_TRUNCATED, BCDA_ERR_HTTP,
+        BCDA_ERR_TOO_MANY, BCDA_ERR_SERVER};
+    static const int seldom[] = {BCDA_ERR_RESOLVE, BCDA_ERR_JOB_FAILED, BCDA_ERR_NOT_FOUND};
+    int code, want;
+    size_t i;
+
+    for (code = 0; code > -1000; code--) {
+        want = 1;
+        for (i = 0; i < sizeof always / sizeof *always; i++)
+            want = always[i] == code ? 8 : want;
+        for (i = 0; i < sizeof seldom / sizeof *seldom; i++)
+            want = seldom[i] == code ? 4 : want;
+        ck_assert_msg(bcda__retry_tries(code, 8) == want, "%s", bcda_error_name(code));
+        ck_assert_int_eq(bcda__retry_tries(code, 2), want > 2 ? 2 : want);
+        ck_assert_int_eq(bcda__retry_tries(code, 1), 1);
+        ck_assert_int_eq(bcda__retry_tries(code, 100), want == 8 ? 100 : want);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("retry");
@@ -213,6 +239,7 @@ int main(void)
     tcase_add_test(tc, retry_delays);
     tcase_add_test(tc, what_the_server_asks);
     tcase_add_test(tc, poll_delays);
+    tcase_add_test(tc, what_is_tried_again);
     suite_add_tcase(suite, tc);
     srunner_set_tap(sr, "-");
     srunner_run_all(sr, CK_SILENT);

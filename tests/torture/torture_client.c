@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "bcda/bcda.h"
 #include "client/config.h"
+#include "client/export.h"
 #include "client/session.h"
 #include "scripted.h"
 
@@ -125,7 +126,8 @@ static void start_server(int encrypted)
     struct buf plain = {0}, packed = {0}, other = {0};
     char *keys[2] = {NULL, NULL};
 
-    server = scripted_start(0);
+    if (!server)
+        server = scripted_start(0);
     ck_assert_ptr_nonnull(server);
     atexit(stop_at_exit);
     add_lines(&plain);
@@ -151,7 +153,7 @@ static void start_server(int encrypted)
 /* ---- one run ---- */
 
 enum door { BY_RESOURCE, BY_BATCH, BY_PULL, DOORS };
-enum how { START, RESTORE };
+enum how { START, RESTORE, TAKE_OVER };
 
 static enum door door;
 static enum how how;
@@ -287,6 +289,12 @@ static int fill_config(bcda_config *c)
         rc = ok(bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1));
     if (!rc)
         rc = ok(bcda_config_set_int(c, BCDA_OPT_BATCH_SIZE, 4096));
+    if (!rc && how == TAKE_OVER)
+        rc = ok(bcda_config_set_int(c, BCDA_OPT_DUPLICATE_JOB, BCDA_DUPLICATE_TAKE_OVER));
+    if (!rc)
+        rc = ok(bcda_config_add_url_rewrite(c, "https://inner.example", scripted_origin(server)));
+    if (!rc)
+        rc = ok(bcda_config_add_allowed_origin(c, scripted_origin(server)));
     return rc;
 }
 
@@ -352,8 +360,8 @@ static int start_job(void)
     if (!rc)
         rc = fill_export(x);
     if (!rc)
-        rc = ok(how == START ? bcda_job_start(session, x, h, &job)
-                             : bcda_job_restore(session, saved, strlen(saved), x, h, &job));
+        rc = ok(how == RESTORE ? bcda_job_restore(session, saved, strlen(saved), x, h, &job)
+                               : bcda_job_start(session, x, h, &job));
     bcda_export_free(x);
     bcda_handlers_free(h);
     return rc;
@@ -405,6 +413,7 @@ static void check_job(void)
                   bcda_error_text(bcda_job_error(job)), refuse_all ? "from" : "only", refuse_at);
     ck_assert_int_eq(dones, 1);
     ck_assert_int_eq(result, rc);
+    ck_assert(rc || bcda_job_is_taken_over(job) == (how == TAKE_OVER));
     for (i = 0; i < 3; i++) {
         ck_assert_int_eq(begins[i], ends[i]);
         ck_assert_int_le(begins[i], 1);
@@ -534,6 +543,43 @@ START_TEST(test_restore)
 }
 END_TEST
 
+/* The kick-off is refused, and the list of jobs has our twin. */
+static void list_twin(void)
+{
+    struct bcda__buf url;
+    struct bcda_error err;
+    bcda_export *x;
+    struct buf b = {0};
+    char base[64];
+
+    refuse_at = 0;
+    bcda__buf_init(&url, 4096);
+    snprintf(base, sizeof base, "%s/api/v1", scripted_origin(server));
+    ck_assert_int_eq(bcda_export_new(&x, BCDA_LEVEL_GROUP), 0);
+    ck_assert_int_eq(fill_export(x), 0);
+    ck_assert_int_eq(bcda__export_url(x, base, &url, &err), 0);
+    buf_printf(&b,
+               "{\"resourceType\":\"Bundle\",\"entry\":[{\"resource\":{\"identifier\":[{\"value\":"
+               "\"1\"}],\"status\":\"in-progress\",\"input\":[{\"valueString\":\"GET %s\"}]}}]}",
+               url.data);
+    scripted_reply(server, "$export", "429 Busy", "", "", 0);
+    scripted_reply(server, "/jobs?", "200 OK", "", b.p, b.len);
+    buf_free(&b);
+    bcda__buf_free(&url);
+    bcda_export_free(x);
+}
+
+START_TEST(test_take_over)
+{
+    how = TAKE_OVER;
+    server = scripted_start(0);
+    ck_assert_ptr_nonnull(server);
+    atexit(stop_at_exit);
+    list_twin();
+    torture_export(0);
+}
+END_TEST
+
 /* ---- what needs no server ---- */
 
 static int set_everything(bcda_config *c)
@@ -559,6 +605,10 @@ static int set_everything(bcda_config *c)
             rc = ok(bcda_config_set_proxy(c, "http://proxy.example:1", "me", "a-secret"));
         if (!rc)
             rc = ok(bcda_config_set_str(c, BCDA_OPT_USER_AGENT, "torture/1"));
+        if (!rc)
+            rc = ok(bcda_config_add_url_rewrite(c, "https://a", "https://b"));
+        if (!rc)
+            rc = ok(bcda_config_add_allowed_origin(c, "https://c"));
         if (!rc)
             rc = ok(bcda_config_add_private_key_file(c, scripted_key_file(server), NULL));
     }
@@ -609,6 +659,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, test_export, 0, 2 * DOORS);
     tcase_add_test(tc, test_restore);
+    tcase_add_test(tc, test_take_over);
     tcase_add_test(tc, test_construction);
     suite_add_tcase(suite, tc);
     sr = srunner_create(suite);

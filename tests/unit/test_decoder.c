@@ -1007,6 +1007,110 @@ START_TEST(test_condemn)
 }
 END_TEST
 
+/* ---- what a manifest says beforehand ---- */
+
+static const struct {
+    int length, count, sum, code; /* what is added to the truth; UNSAID = the manifest is silent */
+} expectations[] = {
+#define UNSAID 9
+    {0, 0, 0, 0},
+    {UNSAID, UNSAID, UNSAID, 0},
+    {UNSAID, 0, UNSAID, 0},
+    {UNSAID, UNSAID, 0, 0},
+    {1, 0, 0, BCDA_ERR_LENGTH},
+    {-1, 1, 1, BCDA_ERR_LENGTH},
+    {0, 1, 1, BCDA_ERR_COUNT},
+    {UNSAID, -1, 0, BCDA_ERR_COUNT},
+    {0, 0, 1, BCDA_ERR_CHECKSUM},
+    {UNSAID, UNSAID, 1, BCDA_ERR_CHECKSUM},
+};
+
+/* Everything through one decoder; what its finish says. */
+static int decode_all(struct bcda__decoder *d, const struct bytes *data, size_t step,
+                      struct bcda_error *e)
+{
+    struct bcda_batch *b;
+    size_t at = 0, used;
+    int rc = 0;
+
+    while (!rc && at < data->len) {
+        rc = bcda__decoder_write(d, data->at + at, step < data->len - at ? step : data->len - at,
+                                 &used, e);
+        at += used;
+        if (bcda__decoder_is_full(d)) {
+            ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+            bcda__decoder_give_back(d, b);
+        }
+    }
+    while (!rc && (rc = bcda__decoder_finish(d, e)) == BCDA_ERR_AGAIN) {
+        ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+        bcda__decoder_give_back(d, b);
+        rc = 0;
+    }
+    return rc;
+}
+
+static void check_expectation(struct run *r, const struct bytes *data, int code)
+{
+    struct bcda__decoder *d;
+    struct bcda_batch *b;
+
+    r->o.name = "file.ndjson";
+    ck_assert_int_eq(bcda__decoder_new(&d, &r->o, &r->err), 0);
+    ck_assert_int_eq(decode_all(d, data, r->step, &r->err), code);
+    if (code) {
+        ck_assert_int_eq(r->err.code, code);
+        ck_assert_msg(strstr(r->err.text, "file.ndjson: the manifest") != NULL, "%s", r->err.text);
+    }
+    ck_assert(!r->o.check_only || !bcda__decoder_has_batch(d));
+    if (bcda__decoder_has_batch(d)) { /* what is left of a file that failed is not good */
+        ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+        ck_assert_int_eq(b->provisional, code || b->bad_count);
+        bcda_batch_unref(b);
+    }
+    bcda__decoder_free(d);
+}
+
+/* Whatever its wrapping, whether lines are read or only checked, and in pieces of any size. */
+START_TEST(test_expected)
+{
+    static const struct {
+        const char *text;
+        int64_t count;
+    } files[] = {
+        {P("a") "\n\n" P("b") "\n \r\n", 2},
+        {P("a") "\nbad\n" P("b"), 3},
+        {"\n" P("0123456789012345678901234567890123456789012345678901234567890123456789") "\n \n",
+         1}};
+    int which = _i % 3;
+    struct run *r = new_run(_i / 3 % 4, _i / 12 % 2 ? 64 : 8192, 50);
+    struct bytes plain = {0}, data;
+    struct bcda__expected e;
+    uint8_t sum[32];
+    size_t i;
+
+    add(&plain, files[which].text, strlen(files[which].text));
+    data = wrap(&plain, _i / 3 % 4);
+    r->step = _i / 24 % 2 ? 1 : SIZE_MAX / 2;
+    r->o.check_only = _i / 48 % 2;
+    r->o.expected = &e;
+    for (i = 0; i < COUNT(expectations); i++) {
+        int length = expectations[i].length, count = expectations[i].count;
+
+        EVP_Digest(plain.at, plain.len, sum, NULL, EVP_sha256(), NULL);
+        sum[31] ^= expectations[i].sum == 1;
+        e.length = length == UNSAID ? -1 : (int64_t)plain.len + length;
+        e.count = count == UNSAID ? -1 : files[which].count + count;
+        e.checksum = expectations[i].sum == UNSAID ? NULL : sum;
+        if (which == 2 && count == -1)
+            e.count = 7; /* -1 less than one would say nothing */
+        check_expectation(r, &data, expectations[i].code);
+    }
+    drop(&data);
+    drop(&plain);
+}
+END_TEST
+
 /* What one long line needed is given back with it. */
 START_TEST(test_memory)
 {
@@ -1270,6 +1374,7 @@ int main(void)
     tcase_add_test(tc, test_gzip_garbage);
     tcase_add_loop_test(tc, test_provisional, 0, WRAPPINGS);
     tcase_add_loop_test(tc, test_condemn, 0, 60);
+    tcase_add_loop_test(tc, test_expected, 0, 96);
     tcase_add_test(tc, test_memory);
     tcase_add_test(tc, test_reuse);
     tcase_add_test(tc, test_bad_line_error);

@@ -1,0 +1,145 @@
+#include "client/origin.h"
+
+#include <string.h>
+
+#include "client/session.h"
+
+int bcda__origin_check(const bcda_config *c, const char *what, const char *url,
+                       struct bcda_error *err)
+{
+    struct bcda__url u;
+    char shown[200];
+
+    bcda__url_show(url, shown, sizeof shown);
+    if (bcda__url_parse(url, &u))
+        return bcda__err_set(err, BCDA_ERR_URL, "%s: not an absolute URL: %s", what, shown);
+    if (u.https ||
+        (bcda__option(&c->options, BCDA_OPT_ALLOW_HTTP_LOOPBACK) && bcda__url_is_loopback(&u)))
+        return 0;
+    return bcda__err_set(err, BCDA_ERR_INSECURE_URL, "%s: http is refused; use https%s", what,
+                         shown + strlen("http"));
+}
+
+/* ---- rewriting ---- */
+
+/* How much of the path of `u` the rule's path takes up: whole segments; SIZE_MAX = it does not fit.
+ */
+static size_t prefix_len(const struct bcda__url *rule, const struct bcda__url *u)
+{
+    size_t len = rule->path_len;
+
+    while (len && rule->path[len - 1] == '/')
+        len--;
+    if (!bcda__url_same_origin(rule, u) || u->path_len < len ||
+        memcmp(rule->path, u->path, len) != 0)
+        return SIZE_MAX;
+    return u->path_len == len || u->path[len] == '/' ? len : SIZE_MAX;
+}
+
+/* The first rule that fits. `u` has been parsed from `url`. */
+static int rewrite(const bcda_config *c, const char *url, const struct bcda__url *u,
+                   struct bcda__buf *out)
+{
+    struct bcda__url rule;
+    size_t i, taken = SIZE_MAX;
+    int rc;
+
+    bcda__buf_clear(out);
+    for (i = 0; i + 1 < c->rewrites.count && taken == SIZE_MAX; i += 2)
+        if (!bcda__url_parse(c->rewrites.at[i], &rule))
+            taken = prefix_len(&rule, u);
+    if (taken == SIZE_MAX)
+        return bcda__buf_adds(out, url);
+    rc = bcda__url_add_base(out, c->rewrites.at[i - 1]);
+    return rc ? rc : bcda__buf_adds(out, u->path + taken);
+}
+
+/* Parses, rewrites, and parses what came of it. */
+static int take_in(const bcda_session *s, const char *url, struct bcda__buf *out,
+                   struct bcda__url *u, struct bcda_error *err)
+{
+    int rc;
+
+    if (bcda__url_parse(url, u))
+        return bcda__err_set(err, BCDA_ERR_URL, "the server names a URL that is none");
+    rc = rewrite(s->config, url, u, out);
+    if (!rc)
+        rc = bcda__url_parse(out->data, u);
+    return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
+}
+
+/* ---- the allow-list ---- */
+
+static int is_allowed(const bcda_session *s, const struct bcda__url *u)
+{
+    struct bcda__url allowed;
+    size_t i;
+
+    if (!s->config->origins.count || bcda__url_same_origin(u, &s->fhir))
+        return 1;
+    for (i = 0; i < s->config->origins.count; i++)
+        if (!bcda__url_parse(s->config->origins.at[i], &allowed) &&
+            bcda__url_same_origin(u, &allowed))
+            return 1;
+    return 0;
+}
+
+static int check_named(const bcda_session *s, const char *what, const char *url,
+                       const struct bcda__url *u, struct bcda_error *err)
+{
+    struct bcda__buf origin;
+    int rc = bcda__origin_check(s->config, what, url, err);
+
+    if (rc || is_allowed(s, u))
+        return rc;
+    bcda__buf_init(&origin, 1024);
+    rc = bcda__url_add_origin(&origin, u);
+    if (!rc)
+        rc = bcda__err_set(err, BCDA_ERR_ORIGIN,
+                           "%s: %s is not allowed; if it belongs to the server, add it by "
+                           "bcda_config_add_allowed_origin()",
+                           what, origin.data);
+    else
+        rc = bcda__err_nomem(err);
+    bcda__buf_free(&origin);
+    return rc;
+}
+
+/* ---- what a server names ---- */
+
+int bcda__origin_adopt(const bcda_session *s, const char *url, struct bcda__buf *out, int *same,
+                       struct bcda_error *err)
+{
+    struct bcda__buf adopted;
+    struct bcda__url u;
+    int rc = take_in(s, url, out, &u, err);
+
+    if (rc)
+        return rc;
+    if (!u.https && s->fhir.https && strcmp(u.host, s->fhir.host) == 0 &&
+        u.is_ipv6 == s->fhir.is_ipv6) {
+        u.https = 1;
+        u.port = s->fhir.port;
+    }
+    *same = bcda__url_same_origin(&u, &s->fhir);
+    bcda__buf_init(&adopted, 64 * 1024);
+    rc = bcda__url_add_origin(&adopted, &u);
+    if (!rc)
+        rc = bcda__buf_adds(&adopted, u.path);
+    if (rc)
+        bcda__err_set(err, rc, "%s", bcda_error_string(rc));
+    else
+        rc = check_named(s, "a URL that the server names", adopted.data, &u, err);
+    bcda__buf_free(out); /* `u` points into it until here */
+    *out = adopted;
+    return rc;
+}
+
+int bcda__origin_redirect(const bcda_session *s, const char *url, struct bcda__buf *out,
+                          struct bcda_error *err)
+{
+    struct bcda__url u;
+    int rc = take_in(s, url, out, &u, err);
+
+    return rc ? rc : check_named(s, "a redirect", out->data, &u, err);
+}

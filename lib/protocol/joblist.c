@@ -1,0 +1,146 @@
+#include "protocol/joblist.h"
+
+#include <string.h>
+
+#include "base/url.h"
+#include "codec/json.h"
+
+/* Where the members stand that matter: entry[].resource.status, .identifier[].value and
+ * .input[].valueString. */
+enum { DEPTH_MAX = 64, KEYS = 7, ENTRY = 2, MEMBER = 4, ELEMENT = 6, URL_MAX = 16 * 1024 };
+
+struct search {
+    const char *wanted; /* path and query of the kick-off URL */
+    char key[KEYS][16]; /* by depth; "" = one that does not matter */
+    char id[BCDA__JOB_ID_MAX + 1];
+    int runs, is_same; /* of the entry at hand */
+    int found;
+    char *out;
+};
+
+/* ---- the same URL ---- */
+
+/* The next character of a URL as a number, where %41 and A are one; but %26 is not &, which would
+ * be another query. */
+static int next_char(const char **at)
+{
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    static const char as_written[] = "%&=+#?/";
+    const char *p = *at, *high, *low;
+    int c;
+
+    *at += *p != '\0';
+    if (*p != '%' || !p[1] || !(high = strchr(digits, p[1])) || !p[2] ||
+        !(low = strchr(digits, p[2])))
+        return (unsigned char)*p;
+    *at += 2;
+    c = (int)((high - digits) % 16 * 16 + (low - digits) % 16);
+    return c && strchr(as_written, c) ? c + 256 : c ? c : 256;
+}
+
+static int is_same_request(const char *a, const char *b)
+{
+    int c;
+
+    do {
+        c = next_char(&a);
+        if (c != next_char(&b))
+            return 0;
+    } while (c);
+    return 1;
+}
+
+/* "GET https://host/path?query", as the server was asked. */
+static int is_wanted(const struct search *s, const char *text, size_t len)
+{
+    char url[URL_MAX];
+    struct bcda__url u;
+
+    if (len < 4 || len - 4 >= sizeof url || memcmp(text, "GET ", 4) != 0 || memchr(text, '\0', len))
+        return 0;
+    memcpy(url, text + 4, len - 4);
+    url[len - 4] = '\0';
+    return !bcda__url_parse(url, &u) && is_same_request(u.path, s->wanted);
+}
+
+/* ---- tasks ---- */
+
+static int is(const char *text, size_t len, const char *word)
+{
+    return strlen(word) == len && memcmp(text, word, len) == 0;
+}
+
+static int at(const struct search *s, int depth, const char *member, const char *element)
+{
+    if (strcmp(s->key[1], "entry") != 0 || strcmp(s->key[3], "resource") != 0 ||
+        strcmp(s->key[MEMBER], member) != 0)
+        return 0;
+    return element ? depth == ELEMENT && strcmp(s->key[ELEMENT], element) == 0 : depth == MEMBER;
+}
+
+/* It becomes part of a URL: only what no URL could be made to mean something else by. */
+static void take_id(struct search *s, const char *text, size_t len)
+{
+    size_t i;
+
+    if (s->id[0] || !len || len >= sizeof s->id)
+        return;
+    for (i = 0; i < len; i++)
+        if (!(text[i] >= '0' && text[i] <= '9') && !(text[i] >= 'a' && text[i] <= 'z') &&
+            !(text[i] >= 'A' && text[i] <= 'Z') && text[i] != '-' && text[i] != '_')
+            return;
+    memcpy(s->id, text, len);
+    s->id[len] = '\0';
+}
+
+static void take_text(struct search *s, int depth, const char *text, size_t len)
+{
+    if (at(s, depth, "status", NULL))
+        s->runs = is(text, len, "accepted") || is(text, len, "in-progress");
+    else if (at(s, depth, "identifier", "value"))
+        take_id(s, text, len);
+    else if (at(s, depth, "input", "valueString"))
+        s->is_same |= is_wanted(s, text, len);
+}
+
+static void end_entry(struct search *s)
+{
+    if (!s->found && s->runs && s->is_same && s->id[0]) {
+        memcpy(s->out, s->id, sizeof s->id);
+        s->found = 1;
+    }
+    s->runs = s->is_same = 0;
+    s->id[0] = '\0';
+}
+
+static int on_event(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
+{
+    struct search *s = ctx;
+
+    if (event == BCDA__JSON_KEY && depth < KEYS) {
+        size_t keep = len < sizeof s->key[0] ? len : 0;
+
+        memcpy(s->key[depth], text, keep);
+        s->key[depth][keep] = '\0';
+    } else if (event == BCDA__JSON_STRING) {
+        take_text(s, depth, text, len);
+    } else if (event == BCDA__JSON_OBJECT_END && depth == ENTRY) {
+        end_entry(s);
+    }
+    return 0;
+}
+
+int bcda__joblist_twin(const char *body, size_t len, const char *kickoff_url,
+                       char id[BCDA__JOB_ID_MAX + 1])
+{
+    struct search s = {0};
+    struct bcda__url u;
+    int rc;
+
+    if (bcda__url_parse(kickoff_url, &u))
+        return 0;
+    s.wanted = u.path;
+    s.out = id;
+    rc = bcda__json_parse(body, len, DEPTH_MAX, on_event, &s);
+    return rc ? rc : s.found;
+}

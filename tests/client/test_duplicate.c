@@ -1,0 +1,187 @@
+/* A like job is running, and the server says so by 429 (bcda-api 4.6): waited out, refused, or
+ * taken over. */
+#include "harness.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct harness h;
+
+#define EOB "ExplanationOfBenefit"
+
+static void begin(const char *era, int64_t what)
+{
+    struct sandbox_options o = {0};
+
+    o.era = era;
+    o.polls = 4;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_DUPLICATE_JOB, what), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+}
+
+/* The sandbox keeps the files of its newest job for comparing: an older one's are counted. */
+static void check_ended_well(const struct run *r)
+{
+    ck_assert_int_eq(r->done, 1);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(r->count, 50);
+}
+
+static struct run *start_first(void)
+{
+    struct run *r = harness_start(&h, DOOR_RESOURCE);
+
+    harness_until_state(&h, r, BCDA_JOB_RUNNING);
+    return r;
+}
+
+/* The server of 2019-12 has no list of jobs to look in. */
+static const struct {
+    const char *era;
+    int64_t what;
+} waits[] = {
+    {"current", BCDA_DUPLICATE_WAIT},
+    {"2021", BCDA_DUPLICATE_WAIT},
+    {"2019-12", BCDA_DUPLICATE_WAIT},
+    {"2019-12", BCDA_DUPLICATE_TAKE_OVER},
+};
+
+START_TEST(waited_out)
+{
+    struct run *first, *second;
+
+    begin(waits[_i].era, waits[_i].what);
+    first = start_first();
+    second = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    check_ended_well(first);
+    harness_check_export(second);
+    ck_assert_str_ne(bcda_job_url(first->job), bcda_job_url(second->job));
+    ck_assert_int_eq(bcda_job_is_taken_over(second->job), 0);
+    ck_assert_uint_ge(sandbox_count(h.sb, "kickoff"), 3);
+    ck_assert_int_ge(harness_stat(&h, BCDA_STAT_RETRIES),
+                     (int64_t)sandbox_count(h.sb, "kickoff") - 2);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(refused)
+{
+    struct run *first, *second;
+    const bcda_error *e;
+
+    begin("current", BCDA_DUPLICATE_REFUSE);
+    first = start_first();
+    second = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    harness_check_export(first);
+    e = harness_check_failed(second, BCDA_ERR_TOO_MANY);
+    ck_assert_int_eq(bcda_error_http_status(e), 429);
+    ck_assert_int_eq(bcda_error_is_retryable(e), 1);
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "BCDA_OPT_DUPLICATE_JOB"));
+    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 2);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(taken_over)
+{
+    struct run *first, *second;
+
+    begin(_i ? "2021" : "current", BCDA_DUPLICATE_TAKE_OVER);
+    first = start_first();
+    second = harness_start(&h, DOOR_BATCH);
+    harness_run(&h);
+    harness_check_export(first);
+    harness_check_export(second);
+    ck_assert_str_eq(bcda_job_url(first->job), bcda_job_url(second->job));
+    ck_assert_int_eq(bcda_job_is_taken_over(first->job), 0);
+    ck_assert_int_eq(bcda_job_is_taken_over(second->job), 1);
+    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 2);
+    ck_assert_uint_eq(sandbox_count(h.sb, "jobs"), 1);
+    ck_assert_uint_eq(second->state_count, first->state_count);
+    harness_close(&h);
+}
+END_TEST
+
+/* It overlaps, and so the server refuses; but its files are not what was asked for. */
+START_TEST(no_twin)
+{
+    struct run *first, *second;
+
+    begin("2021", BCDA_DUPLICATE_TAKE_OVER);
+    first = start_first();
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
+    second = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    check_ended_well(first);
+    harness_check_export(second);
+    ck_assert_str_ne(bcda_job_url(first->job), bcda_job_url(second->job));
+    ck_assert_int_eq(bcda_job_is_taken_over(second->job), 0);
+    ck_assert_uint_ge(sandbox_count(h.sb, "jobs"), 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* The job's time is the limit of waiting, and no number of tries is. */
+START_TEST(waits_for_ever)
+{
+    const bcda_error *e;
+    struct run *r;
+
+    harness_open(&h, NULL);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_ATTEMPTS, 3), 0);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_JOB_RETRIES_MAX, 0), 0);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_JOB_TIMEOUT_MS, 3600000), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    ck_assert_int_eq(sandbox_set_fault(h.sb, "kickoff-429:0*10000"), 0);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    e = harness_check_failed(r, BCDA_ERR_JOB_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "429"));
+    ck_assert_uint_gt(sandbox_count(h.sb, "kickoff"), 60); /* 60 s apart at most */
+    ck_assert_uint_lt(sandbox_count(h.sb, "kickoff"), 140);
+    harness_close(&h);
+}
+END_TEST
+
+/* Cancelled while it waits, or looks for its twin. */
+START_TEST(cancelled)
+{
+    struct run *first, *second;
+    unsigned asked;
+
+    begin("current", _i ? BCDA_DUPLICATE_TAKE_OVER : BCDA_DUPLICATE_WAIT);
+    first = start_first();
+    second = harness_start(&h, DOOR_RESOURCE);
+    asked = sandbox_count(h.sb, "429") + sandbox_count(h.sb, "jobs");
+    while (sandbox_count(h.sb, "429") + sandbox_count(h.sb, "jobs") < asked + 1)
+        (void)harness_turn(&h);
+    ck_assert_int_eq(bcda_job_cancel(second->job), 0);
+    harness_run(&h);
+    ck_assert_int_eq(second->result, BCDA_ERR_CANCELLED);
+    harness_check_export(first);
+    harness_close(&h);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("duplicate");
+    TCase *t = tcase_create("duplicate");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, waited_out, 0, 4);
+    tcase_add_test(t, refused);
+    tcase_add_loop_test(t, taken_over, 0, 2);
+    tcase_add_test(t, no_twin);
+    tcase_add_test(t, waits_for_ever);
+    tcase_add_loop_test(t, cancelled, 0, 2);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}

@@ -1,0 +1,260 @@
+/* What a server names: rewritten as the host wants it, and only where the host allows it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scene.h"
+
+static struct scene c;
+static struct scripted *other; /* another host, by its port */
+
+static void stop_other(void)
+{
+    scripted_stop(other);
+    other = NULL;
+}
+
+static void begin(void)
+{
+    scene_open(&c, 0);
+    other = scripted_start(0);
+    ck_assert_ptr_nonnull(other);
+    atexit(stop_other);
+}
+
+static void reply_line(struct scripted *s, const char *match)
+{
+    static const char line[] = "{\"resourceType\":\"Patient\",\"id\":\"p0\"}\n";
+
+    scripted_reply(s, match, "200 OK", "", line, sizeof line - 1);
+}
+
+/* Token, kick-off and status; the server calls itself `self`, and its file stands at `file`. */
+static void reply_export(const char *self, const char *file)
+{
+    static const char token[] = "{\"access_token\":\"tok.en\",\"token_type\":\"bearer\"}";
+    struct buf b = {0};
+
+    scripted_reply(c.s, "/auth/token", "200 OK", "", token, sizeof token - 1);
+    buf_printf(&b, "Content-Location: %s/api/v1/jobs/1\r\n", self);
+    scripted_reply(c.s, "$export", "202 Accepted", b.p, "", 0);
+    buf_free(&b);
+    memset(&b, 0, sizeof b);
+    buf_printf(&b,
+               "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"requiresAccessToken\":true,"
+               "\"output\":[{\"type\":\"Patient\",\"url\":\"%s\"}],\"error\":[]}",
+               file);
+    scripted_reply(c.s, "/jobs/1", "200 OK", "", b.p, b.len);
+    buf_free(&b);
+}
+
+static struct run *go(void)
+{
+    struct run *r;
+
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    return r;
+}
+
+static void end(void)
+{
+    scene_close(&c);
+    stop_other();
+}
+
+static void check_one(const struct run *r)
+{
+    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    ck_assert_uint_eq(r->count, 1);
+}
+
+/* ---- rewriting ---- */
+
+/* The server behind a proxy: it knows itself by an inner name, and a path of its own. */
+START_TEST(rewritten)
+{
+    static const struct {
+        const char *self, *file, *from;
+        const char *to; /* behind the true origin */
+    } rows[] = {
+        {"https://bcda.internal:8443", "https://bcda.internal:8443/data/a.ndjson",
+         "https://bcda.internal:8443", ""},
+        {"https://bcda.internal:8443", "https://bcda.internal:8443/data/a.ndjson",
+         "https://bcda.internal:8443/", "/"},
+        {"https://bcda.internal:8443", "https://BCDA.internal:8443/data/a.ndjson?x=1",
+         "https://bcda.internal:8443", "/"},
+        {"http://inner/deep", "http://inner/deep/data/a.ndjson", "http://inner/deep/", ""},
+    };
+    struct run *r;
+    char to[128];
+
+    begin();
+    reply_line(c.s, "/data/a");
+    reply_export(rows[_i].self, rows[_i].file);
+    scene_config(&c);
+    snprintf(to, sizeof to, "%s%s", scripted_origin(c.s), rows[_i].to);
+    ck_assert_int_eq(bcda_config_add_url_rewrite(c.h.config, rows[_i].from, to), 0);
+    r = go();
+    check_one(r);
+    ck_assert_uint_eq(scripted_count(c.s, "Authorization: Bearer tok.en"), 3);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /api/v1/jobs/1"), 1);
+    ck_assert_uint_eq(scripted_count(c.s, "GET //"), 0);
+    end();
+}
+END_TEST
+
+/* A prefix ends where a segment ends, and of several rules the first one counts. */
+START_TEST(rules_that_do_not_fit)
+{
+    char file[128], to[128];
+    struct run *r;
+
+    begin();
+    reply_line(c.s, "/data/a");
+    snprintf(file, sizeof file, "%s/database/a.ndjson", scripted_origin(other));
+    reply_line(other, "/database/a");
+    reply_export(scripted_origin(c.s), file);
+    scene_config(&c);
+    snprintf(to, sizeof to, "%s/data", scripted_origin(other));
+    ck_assert_int_eq(bcda_config_add_url_rewrite(c.h.config, to, "https://wrong.invalid"), 0);
+    snprintf(to, sizeof to, "%s/DATABASE", scripted_origin(other));
+    ck_assert_int_eq(bcda_config_add_url_rewrite(c.h.config, to, "https://wrong.invalid"), 0);
+    r = go();
+    check_one(r);
+    ck_assert_uint_eq(scripted_count(other, "Authorization"), 0);
+    end();
+}
+END_TEST
+
+/* A rewrite to another host takes no token there. */
+START_TEST(rewritten_to_another_host)
+{
+    char file[128], from[128];
+    struct run *r;
+
+    begin();
+    reply_line(other, "/mirror/a");
+    snprintf(file, sizeof file, "%s/data/a.ndjson", scripted_origin(c.s));
+    reply_export(scripted_origin(c.s), file);
+    scene_config(&c);
+    snprintf(from, sizeof from, "%s/data", scripted_origin(c.s));
+    snprintf(file, sizeof file, "%s/mirror/", scripted_origin(other));
+    ck_assert_int_eq(bcda_config_add_url_rewrite(c.h.config, from, file), 0);
+    r = go();
+    check_one(r);
+    ck_assert_uint_eq(scripted_count(other, NULL), 1);
+    ck_assert_uint_eq(scripted_count(other, "uthorization"), 0);
+    end();
+}
+END_TEST
+
+/* A redirect is a URL that the server names, too. */
+START_TEST(rewritten_redirect)
+{
+    char file[128];
+    struct run *r;
+
+    begin();
+    scripted_reply(c.s, "/data/a", "302 Found", "Location: https://inner.invalid/real/a\r\n", "",
+                   0);
+    reply_line(c.s, "/real/a");
+    snprintf(file, sizeof file, "%s/data/a.ndjson", scripted_origin(c.s));
+    reply_export(scripted_origin(c.s), file);
+    scene_config(&c);
+    ck_assert_int_eq(
+        bcda_config_add_url_rewrite(c.h.config, "https://inner.invalid", scripted_origin(c.s)), 0);
+    r = go();
+    check_one(r);
+    end();
+}
+END_TEST
+
+START_TEST(bad_rules)
+{
+    static const char *const bad[][2] = {
+        {"", "https://a"},
+        {"https://a", ""},
+        {"/data", "https://a"},
+        {"https://a?x", "https://b"},
+        {"https://a", "https://b?x"},
+        {"https://u@a", "https://b"},
+        {"ftp://a", "https://b"},
+    };
+    static const char *const origins[] = {
+        "", "a", "//a", "https://a/b", "https://a?x", "https://u@a", "ftp://a"};
+    bcda_config *config;
+    bcda_session *s;
+    size_t i;
+
+    ck_assert_int_eq(bcda_config_new(&config), 0);
+    for (i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_int_eq(bcda_config_add_url_rewrite(config, bad[i][0], bad[i][1]), BCDA_ERR_URL);
+    for (i = 0; i < sizeof origins / sizeof *origins; i++)
+        ck_assert_int_eq(bcda_config_add_allowed_origin(config, origins[i]), BCDA_ERR_URL);
+    ck_assert_int_eq(bcda_config_add_url_rewrite(config, NULL, "https://a"), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_config_add_url_rewrite(config, "https://a", NULL), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_config_add_url_rewrite(NULL, "https://a", "https://b"), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_config_add_allowed_origin(config, NULL), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_config_add_allowed_origin(NULL, "https://a"), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_config_add_allowed_origin(config, "https://a:8443/"), 0);
+    /* to http: refused with the rest of the config */
+    ck_assert_int_eq(bcda_config_set_fhir_url(config, "https://a/api"), 0);
+    ck_assert_int_eq(bcda_config_set_bearer_token(config, "tok.en"), 0);
+    ck_assert_int_eq(bcda_config_add_url_rewrite(config, "https://a", "http://b"), 0);
+    ck_assert_int_eq(bcda_session_new(&s, config), BCDA_ERR_INSECURE_URL);
+    bcda_config_free(config);
+}
+END_TEST
+
+/* ---- the allow-list ---- */
+
+/* _i: nothing said; the other host allowed; only a third one; a redirect to the other one. */
+START_TEST(allowed)
+{
+    struct run *r;
+    const bcda_error *e;
+    char file[128], headers[160];
+    int refused = _i >= 2;
+
+    begin();
+    reply_line(other, "/data/a");
+    snprintf(file, sizeof file, "%s/data/a.ndjson", scripted_origin(_i == 3 ? c.s : other));
+    snprintf(headers, sizeof headers, "Location: %s/data/a\r\n", scripted_origin(other));
+    scripted_reply(c.s, "/data/a", "302 Found", headers, "", 0);
+    reply_export(scripted_origin(c.s), file);
+    scene_config(&c);
+    if (_i == 1)
+        ck_assert_int_eq(bcda_config_add_allowed_origin(c.h.config, scripted_origin(other)), 0);
+    if (_i > 0)
+        ck_assert_int_eq(bcda_config_add_allowed_origin(c.h.config, "https://third.example"), 0);
+    r = go();
+    ck_assert_uint_eq(scripted_connections(other), !refused);
+    if (refused) {
+        e = harness_check_failed(r, BCDA_ERR_ORIGIN);
+        ck_assert_ptr_nonnull(strstr(bcda_error_text(e), scripted_origin(other)));
+        ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "bcda_config_add_allowed_origin"));
+        ck_assert_int_eq(bcda_error_is_retryable(e), 0);
+    } else {
+        check_one(r);
+    }
+    end();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("origin");
+    TCase *t = tcase_create("origin");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, rewritten, 0, 4);
+    tcase_add_test(t, rules_that_do_not_fit);
+    tcase_add_test(t, rewritten_to_another_host);
+    tcase_add_test(t, rewritten_redirect);
+    tcase_add_test(t, bad_rules);
+    tcase_add_loop_test(t, allowed, 0, 4);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}

@@ -1,0 +1,321 @@
+/* What ends a file or a job, and as what: what a manifest says of its files (Bulk Data `count`; the
+ * checksums and lengths of AB2D and DPC), servers that give parts only, the job's budget. */
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scene.h"
+
+static struct scene c;
+static char folder[64];
+
+enum { LINES = 400, UNSAID = 9 };
+
+static void remove_folder(void)
+{
+    if (folder[0])
+        remove(folder);
+    folder[0] = '\0';
+}
+
+static void verified(void)
+{
+    snprintf(folder, sizeof folder, "/tmp/bcda-verdict-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    atexit(remove_folder);
+    scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+    ck_assert_int_eq(bcda_config_set_spool_directory(c.h.config, folder), 0);
+}
+
+static void add_lines(struct buf *b)
+{
+    int i;
+
+    for (i = 0; i < LINES; i++)
+        buf_printf(b, "{\"resourceType\":\"Patient\",\"id\":\"p%d\",\"x\":\"%0100d\"}\n", i, i);
+}
+
+static void add_hex_sum(struct buf *to, const struct buf *data, int wrong)
+{
+    unsigned char sum[32];
+    int i;
+
+    EVP_Digest(data->p, data->len, sum, NULL, EVP_sha256(), NULL);
+    sum[7] ^= (unsigned char)wrong;
+    for (i = 0; i < 32; i++)
+        buf_printf(to, "%02x", sum[i]);
+}
+
+/* What the manifest says, by what is added to the truth. */
+struct said {
+    int length, count, sum, code;
+    const char *server;
+};
+
+static void reply_manifest(const struct said *w, const struct buf *data, const char *key)
+{
+    struct buf m = {0};
+
+    buf_printf(&m,
+               "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"requiresAccessToken\":true,"
+               "\"output\":[{\"type\":\"Patient\",\"url\":\"%s/data/a.ndjson\"",
+               scripted_origin(c.s));
+    if (key)
+        buf_printf(&m, ",\"encryptedKey\":\"%s\"", key);
+    if (w->count != UNSAID)
+        buf_printf(&m, ",\"count\":%d", LINES + w->count);
+    buf_str(&m, ",\"extension\":[{\"url\":\"https://example.org/x\",\"valueString\":\"y\"}");
+    if (w->length != UNSAID)
+        buf_printf(&m, ",{\"url\":\"https://%s.cms.gov/file_length\",\"valueDecimal\":%zu}",
+                   w->server, data->len + (size_t)w->length);
+    if (w->sum != UNSAID) {
+        buf_printf(
+            &m, ",{\"url\":\"https://%s.cms.gov/checksum\",\"valueString\":\"sha256:", w->server);
+        add_hex_sum(&m, data, w->sum);
+        buf_str(&m, "\"}");
+    }
+    buf_str(&m, "]}],\"error\":[]}");
+    scripted_reply(c.s, "/jobs/1", "200 OK", "", m.p, m.len);
+    buf_free(&m);
+}
+
+static const struct said saids[] = {
+    {0, 0, 0, 0, "ab2d"},
+    {UNSAID, UNSAID, UNSAID, 0, "ab2d"},
+    {0, 0, 0, 0, "dpc"},
+    {1, 0, 0, BCDA_ERR_LENGTH, "ab2d"},
+    {-1, UNSAID, UNSAID, BCDA_ERR_LENGTH, "dpc"},
+    {UNSAID, 1, UNSAID, BCDA_ERR_COUNT, "dpc"},
+    {0, -1, 0, BCDA_ERR_COUNT, "dpc"},
+    {0, 0, 1, BCDA_ERR_CHECKSUM, "dpc"},
+    {UNSAID, UNSAID, 1, BCDA_ERR_CHECKSUM, "ab2d"},
+};
+
+enum { SAIDS = sizeof saids / sizeof *saids, FORMS = 3 };
+
+static void reply_file(int form, const struct buf *plain, char **key)
+{
+    struct buf packed = {0};
+
+    *key = NULL;
+    if (form == 1)
+        *key = scripted_encrypt(&packed, plain->p, plain->len, "a.ndjson");
+    else if (form == 2)
+        scripted_gzip(&packed, plain->p, plain->len);
+    scripted_reply(c.s, "/data/a", "200 OK", form == 2 ? "Content-Encoding: gzip\r\n" : "",
+                   form ? packed.p : plain->p, form ? packed.len : plain->len);
+    buf_free(&packed);
+}
+
+/* Plain, encrypted, gzip; streaming, verified. What has failed was provisional, or never came. */
+START_TEST(manifest_says)
+{
+    const struct said *w = &saids[_i % SAIDS];
+    int form = _i / SAIDS % FORMS, spool = _i / SAIDS / FORMS;
+    struct buf plain = {0};
+    const bcda_error *e;
+    struct run *r;
+    char *key;
+    size_t i;
+
+    scene_open(&c, 1);
+    add_lines(&plain);
+    reply_file(form, &plain, &key);
+    reply_manifest(w, &plain, key);
+    scripted_export(c.s, NULL, 0);
+    scene_config(&c);
+    scene_key(&c);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    if (spool)
+        verified();
+    scene_session(&c);
+    r = harness_start(&c.h, (enum door)(_i % 3));
+    scene_finish(&c);
+    if (w->code) {
+        e = harness_check_failed(r, w->code);
+        ck_assert_str_eq(bcda_error_file(e), "a.ndjson");
+        ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "the manifest"));
+        ck_assert_uint_eq(r->count, spool ? 0 : LINES);
+    } else {
+        ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+        ck_assert_uint_eq(r->count, LINES);
+    }
+    ck_assert_int_eq(bcda_file_resources_expected(bcda_job_file(r->job, 0)),
+                     w->count == UNSAID ? -1 : LINES + w->count);
+    if (w->code && !spool)
+        for (i = 0; i < r->count; i++)
+            ck_assert_int_eq(r->got[i].provisional, 1);
+    scene_close(&c);
+    remove_folder();
+    buf_free(&plain);
+    free(key);
+}
+END_TEST
+
+/* A server whose counts are wrong can still be used. */
+START_TEST(count_is_passed_over)
+{
+    static const struct said w = {UNSAID, 5, UNSAID, 0, ""};
+    struct buf plain = {0};
+    struct run *r;
+    char *key;
+
+    scene_open(&c, 1);
+    add_lines(&plain);
+    reply_file(0, &plain, &key);
+    reply_manifest(&w, &plain, NULL);
+    scripted_export(c.s, NULL, 0);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_CHECK_COUNT, 0);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(r->count, LINES);
+    scene_close(&c);
+    buf_free(&plain);
+}
+END_TEST
+
+/* ---- DPC: at most a part of any open range, and wrong totals ---- */
+
+static void reply_part(const struct buf *data, size_t from, size_t len, const char *modified)
+{
+    struct scripted_answer *a = scripted_on(c.s, "/data/a", 1);
+    char head[256];
+
+    snprintf(head, sizeof head,
+             "HTTP/1.1 206 Partial Content\r\nContent-Length: %zu\r\n"
+             "Content-Range: bytes %zu-%zu/%zu\r\nLast-Modified: %s\r\n\r\n",
+             len, from, from + len - 1, data->len + 17, modified);
+    scripted_text(a, head);
+    scripted_send(a, data->p + from, len);
+}
+
+/* Cut in the middle, then in parts. With another validator a wrong total is another file: then it
+ * is asked for whole, and compared. */
+START_TEST(wrong_totals)
+{
+    static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
+    const char *date = "1700000000000"; /* epoch milliseconds, as DPC has it */
+    struct buf plain = {0}, cut = {0};
+    struct scripted_answer *a;
+    struct run *r;
+    size_t at, part = 8192;
+
+    scene_open(&c, 1);
+    add_lines(&plain);
+    at = plain.len / 2;
+    a = scripted_on(c.s, "/data/a", 1);
+    buf_printf(&cut,
+               "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nAccept-Ranges: bytes\r\n"
+               "Last-Modified: %s\r\n\r\n",
+               plain.len, date);
+    scripted_text(a, cut.p);
+    scripted_send(a, plain.p, at);
+    scripted_finish(a, SCRIPTED_CUT);
+    for (; !_i && at < plain.len; at += part - 64)
+        reply_part(&plain, at - 64, at - 64 + part < plain.len ? part : plain.len - at + 64, date);
+    if (_i)
+        reply_part(&plain, at - 64, 200, "1700000000001");
+    scripted_reply(c.s, "/data/a", "200 OK", "Last-Modified: 1700000000001\r\n", plain.p,
+                   plain.len);
+    scripted_export(c.s, e, 1);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    ck_assert_uint_eq(r->count, LINES);
+    ck_assert_int_eq(scripted_count(c.s, "Range: bytes=") > 2, !_i);
+    scene_close(&c);
+    buf_free(&plain);
+    buf_free(&cut);
+}
+END_TEST
+
+/* ---- a file that never comes whole ---- */
+
+START_TEST(always_cut)
+{
+    static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
+    struct buf plain = {0};
+    struct scripted_answer *a;
+    const bcda_error *error;
+    struct run *r;
+    char head[64];
+
+    scene_open(&c, 1);
+    add_lines(&plain);
+    a = scripted_on(c.s, "/data/a", 0);
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", plain.len);
+    scripted_text(a, head);
+    scripted_send(a, plain.p, plain.len / 2);
+    scripted_finish(a, _i ? SCRIPTED_RESET : SCRIPTED_CUT);
+    scripted_export(c.s, e, 1);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert(r->result == BCDA_ERR_TRUNCATED || r->result == BCDA_ERR_TRANSFER);
+    error = harness_check_failed(r, r->result);
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "breaks this file off each time"));
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "BCDA_OPT_PARALLEL"));
+    scene_close(&c);
+    buf_free(&plain);
+}
+END_TEST
+
+/* ---- the budget of a job ---- */
+
+START_TEST(budget)
+{
+    static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
+                                              {"Patient", "/data/b.ndjson", NULL, 0}};
+    static const char line[] = "{\"resourceType\":\"Patient\",\"id\":\"p0\"}\n";
+    const bcda_error *error;
+    struct scripted_answer *a;
+    struct run *r;
+    int i;
+
+    scene_open(&c, 1);
+    for (i = 0; i < 2; i++) { /* three times for each file: six retries */
+        a = scripted_on(c.s, i ? "/data/b" : "/data/a", 3);
+        scripted_text(a, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+    }
+    scripted_reply(c.s, "/data/", "200 OK", "", line, sizeof line - 1);
+    scripted_export(c.s, e, 2);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_JOB_RETRIES_MAX, _i ? 5 : 6);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    if (_i) {
+        error = harness_check_failed(r, BCDA_ERR_SERVER);
+        ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "BCDA_OPT_JOB_RETRIES_MAX"));
+        ck_assert_int_eq(bcda_error_http_status(error), 503);
+    } else {
+        ck_assert_int_eq(r->result, 0);
+        ck_assert_uint_eq(r->count, 2);
+    }
+    scene_close(&c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("verdict");
+    TCase *t = tcase_create("verdict");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, manifest_says, 0, SAIDS * FORMS * 2);
+    tcase_add_test(t, count_is_passed_over);
+    tcase_add_loop_test(t, wrong_totals, 0, 2);
+    tcase_add_loop_test(t, always_cut, 0, 2);
+    tcase_add_loop_test(t, budget, 0, 2);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}
