@@ -248,6 +248,7 @@ static void follow(struct bcda__call *c)
     bcda__buf_free(&url);
     bcda__buf_free(&usable);
     if (rc) {
+        c->err.http_status = bcda__transfer_status(c->t);
         fail(c);
         return;
     }

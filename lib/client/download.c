@@ -371,10 +371,6 @@ static int open_decoder(struct bcda__download *d, const struct bcda__transfer *t
 {
     const char *encoding = bcda__transfer_header(t, "Content-Encoding");
 
-    /* A page of something in between is no data, however its lines would be judged. */
-    if (!d->key.data &&
-        bcda__text_starts_nocase(bcda__transfer_header(t, "Content-Type"), "text/html"))
-        return bcda__err_set(err, BCDA_ERR_NOT_JSON, "an HTML page came in place of the file");
     d->gzip = is_gzip(encoding);
     if (encoding[0] && !d->gzip && !bcda__text_equal_nocase(encoding, strlen(encoding), "identity"))
         return bcda__err_set(err, BCDA_ERR_HTTP, "a Content-Encoding that nobody asked for");
@@ -395,8 +391,13 @@ static int on_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
     struct bcda__download *d = ctx;
     const struct bcda__transfer *t = bcda__call_transfer(call);
     int64_t end;
-    int rc = bcda__resume_head(&d->resume, t, &end, err);
+    int rc;
 
+    /* A page of something in between is no data, however its lines would be judged. */
+    if (!d->key.data &&
+        bcda__text_starts_nocase(bcda__transfer_header(t, "Content-Type"), "text/html"))
+        return bcda__err_set(err, BCDA_ERR_NOT_JSON, "an HTML page came in place of the file");
+    rc = bcda__resume_head(&d->resume, t, &end, err);
     if (rc == BCDA__RESUME_WHOLE)
         return BCDA__CALL_WHOLE;
     if (rc == BCDA__RESUME_DONE) {
@@ -482,16 +483,17 @@ static int on_more(void *ctx)
     return bcda__resume_has_more(&((struct bcda__download *)ctx)->resume);
 }
 
-/* The body broke off. As long as the host has seen nothing of it, it simply begins again, unless it
- * waits in a spool and can be gone on with: a server that cuts every body would never end it. */
+/* The body broke off. Where it cannot be gone on with, and the host has seen nothing of it, it
+ * simply begins again; what came before need not be compared then. */
 static int on_broke(void *ctx)
 {
     struct bcda__download *d = ctx;
 
-    if (d->delivered || d->batch || !d->decoder || (d->spool && d->resume.ranges))
+    if (d->delivered || d->batch || !d->decoder || d->resume.ranges)
         return 1;
     d->job->received -= d->file->received;
     d->job->bytes -= d->file->bytes;
+    d->job->s->stat[BCDA_STAT_BYTES_DECODED] -= d->file->bytes;
     d->file->received = d->file->bytes = 0;
     bcda__timer_clear(&d->flush);
     bcda__decoder_free(d->decoder);

@@ -145,7 +145,12 @@ static const struct later_case laters[] = {
      ANY,
      ANY},
     {"data-cut:100000*1", {"data-503-once*8", NULL}, BCDA_ERR_SERVER, BCDA_ERR_SERVER, ANY, 9},
-    {"data-cut:100000*1", {"data-html", NULL}, ANY, ANY, ANY, ANY},
+    {"data-cut:100000*1",
+     {"data-html", NULL},
+     BCDA_ERR_NOT_JSON,
+     BCDA_ERR_CHANGED,
+     BCDA_ERR_NOT_JSON,
+     ANY},
 };
 
 enum { LATERS = sizeof laters / sizeof *laters };
@@ -292,7 +297,8 @@ START_TEST(tokens_end_twice)
 }
 END_TEST
 
-START_TEST(begins_anew)
+/* Before a first batch was full. What is no longer than the overlap is not worth a range. */
+START_TEST(cut_early)
 {
     static const char *const cuts[] = {"data-cut:0*7", "data-cut:1*7", "data-cut:40*7",
                                        "data-cut:1000*7"};
@@ -308,8 +314,10 @@ START_TEST(begins_anew)
     } else {
         harness_check_export(r);
     }
-    ck_assert_uint_eq(sandbox_count(h.sb, "range"), 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 8);
+    if (_i % 4 < 3)
+        ck_assert_uint_eq(sandbox_count(h.sb, "range"), 0);
+    ck_assert_uint_ge(sandbox_count(h.sb, "data"), 8);
+    ck_assert_uint_le(sandbox_count(h.sb, "data"), 9); /* and one to see where gzip ends */
     harness_close(&h);
 }
 END_TEST
@@ -420,7 +428,7 @@ static Suite *resume_suite(void)
     tcase_add_loop_test(t, broken_later, 0, LATERS * 4 + 4);
     tcase_add_loop_test(t, stalled, 0, 3);
     tcase_add_test(t, tokens_end_twice);
-    tcase_add_loop_test(t, begins_anew, 0, 16);
+    tcase_add_loop_test(t, cut_early, 0, 16);
     suite_add_tcase(s, t);
 
     t = tcase_create("anywhere");
