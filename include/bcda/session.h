@@ -80,6 +80,44 @@ BCDA_API int bcda_session_fd(bcda_session *session);
 BCDA_API int bcda_session_step(bcda_session *session);
 
 /*
+ * The third door: the host's own loop watches each descriptor. For loops that nest badly, and for
+ * builds on poll(), where there is no single descriptor. Chosen once, before the first job or
+ * request; then run, step and fd give BCDA_ERR_STATE on this session, and the host calls
+ * bcda_session_on_fd() and bcda_session_on_timer() instead.
+ *
+ * watch_fd: watch `fd` for these BCDA_FD_* from now on, in place of what was asked before; 0:
+ * forget it. Descriptors come and go (connections, the resolver, the wake-up); a number may come
+ * again. Level-triggered watching is right. watch_timer: call bcda_session_on_timer() once, in so
+ * many milliseconds, in place of what was asked before; 0: soon, but not from in here; -1: not at
+ * all. Both return 0; anything else: it could not be done, which ends the open transfers
+ * (BCDA_ERR_NOMEM), or makes on_fd and on_timer give BCDA_ERR_SYSTEM. Forgetting always works.
+ *
+ * They are called from inside run-like calls, and from calls such as bcda_job_start(); they must
+ * not call the library (BCDA_ERR_REENTRANT). When the session is freed everything is forgotten
+ * first, but in a child after fork() nothing is called but `destroy`: its loop is the parent's.
+ * BCDA_ERR_INVALID (NULL); BCDA_ERR_STATE (too late, or a second time); BCDA_ERR_REENTRANT;
+ * BCDA_ERR_FORKED; BCDA_ERR_NOMEM; BCDA_ERR_SYSTEM (watch_fd refused). On failure the userdata is
+ * still the caller's. From callbacks: no. Thread: owner. Since 0.1.
+ */
+#define BCDA_FD_READ  1
+#define BCDA_FD_WRITE 2
+typedef int (*bcda_watch_fd_cb)(bcda_session *session, int fd, int events, void *userdata);
+typedef int (*bcda_watch_timer_cb)(bcda_session *session, int64_t delay_ms, void *userdata);
+BCDA_API int bcda_session_set_loop(bcda_session *session, bcda_watch_fd_cb watch_fd,
+                                   bcda_watch_timer_cb watch_timer, void *userdata,
+                                   bcda_destroy_cb destroy);
+
+/*
+ * What the host's loop saw: `fd` is ready for these BCDA_FD_* (both on an error or a hang-up), or
+ * the timer is over. Each is one step, bounded as bcda_session_step(), with the same results:
+ * callbacks run in here. An fd that is forgotten already is fine. BCDA_ERR_INVALID, _REENTRANT,
+ * _FORKED, _STATE (no bcda_session_set_loop()), _SYSTEM. From callbacks: no. Thread: owner. Since
+ * 0.1.
+ */
+BCDA_API int bcda_session_on_fd(bcda_session *session, int fd, int events);
+BCDA_API int bcda_session_on_timer(bcda_session *session);
+
+/*
  * Makes bcda_session_run() return at once with BCDA_ERR_INTERRUPTED, or the descriptor readable.
  * The only function that may be called from any thread and from a signal handler, as long as the
  * session lives. BCDA_ERR_INVALID. From callbacks: yes. Thread: any. Since 0.1.

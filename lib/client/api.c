@@ -4,6 +4,8 @@
  *
  *                              outside   in a callback   in a child
  *   session_run, _step, job_next   yes   REENTRANT       FORKED
+ *   session_on_fd, _on_timer       yes   REENTRANT       FORKED
+ *   session_set_loop               yes   REENTRANT       FORKED
  *   session_free                   yes   put off         memory only
  *   job_start, _attach, _restore   yes   queued          FORKED
  *   job_cancel, _pause, _resume    yes   queued          FORKED
@@ -43,6 +45,9 @@ static int check(bcda_session *s)
                       "this session belongs to the parent process: make a new one");
     if (s->closing)
         return refuse(s, BCDA_ERR_STATE, "this session is being freed");
+    if (s->in_loop_callback)
+        return refuse(s, BCDA_ERR_REENTRANT,
+                      "not from inside a callback of bcda_session_set_loop()");
     return 0;
 }
 
@@ -162,13 +167,26 @@ static int run(bcda_session *s, int timeout_ms)
     }
 }
 
+/* By which of its doors a session is moved. */
+static int enter_by(bcda_session *s, int host)
+{
+    int rc = enter(s);
+
+    if (rc || bcda__engine_has_host(s->engine) == host)
+        return rc;
+    s->in_call = 0;
+    return refuse(s, BCDA_ERR_STATE,
+                  host ? "this session has no loop of the host's: bcda_session_set_loop()"
+                       : "this session is moved by bcda_session_on_fd() and _on_timer()");
+}
+
 int bcda_session_run(bcda_session *s, int timeout_ms)
 {
     int rc;
 
     if (timeout_ms < -1)
         return BCDA_ERR_INVALID;
-    rc = enter(s);
+    rc = enter_by(s, 0);
     if (rc)
         return rc;
     rc = run(s, timeout_ms);
@@ -177,7 +195,7 @@ int bcda_session_run(bcda_session *s, int timeout_ms)
 
 int bcda_session_step(bcda_session *s)
 {
-    int woken, rc = enter(s);
+    int woken, rc = enter_by(s, 0);
 
     if (rc)
         return rc;
@@ -189,12 +207,61 @@ int bcda_session_fd(bcda_session *s)
 {
     int rc = check(s);
 
+    if (!rc && bcda__engine_has_host(s->engine))
+        rc = refuse(s, BCDA_ERR_STATE, "this session has a loop of the host's");
     return rc ? rc : bcda__engine_fd(s->engine);
 }
 
 int bcda_session_wakeup(bcda_session *s)
 {
     return s ? bcda__engine_wakeup(s->engine) : BCDA_ERR_INVALID;
+}
+
+/* ---- the host's loop ---- */
+
+int bcda_session_set_loop(bcda_session *s, bcda_watch_fd_cb watch_fd,
+                          bcda_watch_timer_cb watch_timer, void *userdata, bcda_destroy_cb destroy)
+{
+    int rc;
+
+    if (!watch_fd || !watch_timer)
+        return BCDA_ERR_INVALID;
+    rc = check(s);
+    if (rc)
+        return rc;
+    if (s->in_call || s->in_callback)
+        return refuse(s, BCDA_ERR_REENTRANT, "not from inside a callback of the same session");
+    if (s->loop || s->jobs || s->requests)
+        return refuse(s, BCDA_ERR_STATE, "a loop is chosen once, before the first job");
+    rc = bcda__session_set_loop(s, watch_fd, watch_timer, userdata, destroy);
+    return rc ? refuse(s, rc, "the loop refused a descriptor, or memory was refused") : 0;
+}
+
+int bcda_session_on_fd(bcda_session *s, int fd, int events)
+{
+    int woken, rc;
+
+    if (events & ~(BCDA_FD_READ | BCDA_FD_WRITE))
+        return BCDA_ERR_INVALID;
+    rc = enter_by(s, 1);
+    if (rc)
+        return rc;
+    rc = bcda__engine_on_fd(s->engine, fd, events, &woken);
+    if (rc < 0)
+        refuse(s, rc, "the loop refused a timer or a descriptor");
+    return leave(s) ? 0 : rc;
+}
+
+int bcda_session_on_timer(bcda_session *s)
+{
+    int rc = enter_by(s, 1);
+
+    if (rc)
+        return rc;
+    rc = bcda__engine_on_timer(s->engine);
+    if (rc < 0)
+        refuse(s, rc, "the loop refused a timer or a descriptor");
+    return leave(s) ? 0 : rc;
 }
 
 const bcda_error *bcda_session_error(const bcda_session *s)
@@ -336,7 +403,7 @@ static int check_job(const bcda_job *job, int *over)
         return 0;
     if (getpid() != job->s->pid)
         return BCDA_ERR_FORKED;
-    return 0;
+    return job->s->in_loop_callback ? BCDA_ERR_REENTRANT : 0;
 }
 
 int bcda_job_cancel(bcda_job *job)

@@ -43,6 +43,51 @@ void bcda__session_adapt(bcda_session *s, int well)
         s->parallel /= 2;
 }
 
+/* ---- the host's loop ---- */
+
+static int watch_fd(void *ctx, int fd, int events)
+{
+    bcda_session *s = ctx;
+    int rc;
+
+    s->in_loop_callback++;
+    rc = s->watch_fd(s, fd, events, s->loop->userdata);
+    s->in_loop_callback--;
+    return rc;
+}
+
+static int watch_timer(void *ctx, int64_t delay_ms)
+{
+    bcda_session *s = ctx;
+    int rc;
+
+    s->in_loop_callback++;
+    rc = s->watch_timer(s, delay_ms, s->loop->userdata);
+    s->in_loop_callback--;
+    return rc;
+}
+
+int bcda__session_set_loop(bcda_session *s, bcda_watch_fd_cb fd_cb, bcda_watch_timer_cb timer_cb,
+                           void *userdata, bcda_destroy_cb destroy)
+{
+    struct bcda__host_loop host = {watch_fd, watch_timer, s};
+    int rc;
+
+    s->loop = bcda__registration_new(NULL, userdata, NULL);
+    if (!s->loop)
+        return BCDA_ERR_NOMEM;
+    s->watch_fd = fd_cb;
+    s->watch_timer = timer_cb;
+    rc = bcda__engine_set_host(s->engine, &host);
+    if (rc) {
+        bcda__registration_unref(s->loop);
+        s->loop = NULL;
+        return rc;
+    }
+    s->loop->destroy = destroy; /* only now: on failure the userdata is still the caller's */
+    return 0;
+}
+
 /* ---- making ---- */
 
 static int check_config(bcda_config *c)
@@ -153,6 +198,7 @@ static int fill(bcda_session *s, const bcda_config *config, struct bcda_error *e
 static void free_session(bcda_session *s)
 {
     bcda__engine_free(s->engine);
+    bcda__registration_unref(s->loop);
     bcda_config_free(s->config);
     bcda__free(s->token_url);
     bcda__free(s);

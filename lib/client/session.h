@@ -8,6 +8,7 @@
 #include "bcda/session.h"
 #include "client/auth.h"
 #include "client/config.h"
+#include "client/registration.h"
 #include "net/engine.h"
 #include "protocol/limiter.h"
 
@@ -23,6 +24,10 @@ struct bcda_session {
     pid_t pid; /* of the process that made it (craft 7.3) */
 
     int in_callback;
+    int in_loop_callback;            /* of the host's loop: nothing may be called from there */
+    struct bcda__registration *loop; /* of the host's; its cb is unused */
+    bcda_watch_fd_cb watch_fd;
+    bcda_watch_timer_cb watch_timer;
     int in_call; /* inside run or step */
     int closing; /* freed by the host: the rest happens when the outermost call unwinds */
 
@@ -53,6 +58,10 @@ int64_t bcda__session_next_timer_ms(const bcda_session *s);
 void bcda__session_set_forked(bcda_session *s);
 void bcda__session_poke(bcda_session *s);  /* every job looks what it can do, in the next step */
 void bcda__session_sweep(bcda_session *s); /* lets go of the jobs that have ended */
+/* BCDA_ERR_NOMEM, SYSTEM. */
+int bcda__session_set_loop(bcda_session *s, bcda_watch_fd_cb watch_fd,
+                           bcda_watch_timer_cb watch_timer, void *userdata,
+                           bcda_destroy_cb destroy);
 int bcda__session_create(bcda_session **out, bcda_config *config);
 void bcda__session_destroy(bcda_session *s); /* ends jobs and requests first */
 

@@ -1,5 +1,7 @@
 #include "net/engine.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "net/loop.h"
 
@@ -10,6 +12,11 @@ enum {
 
 struct bcda__engine {
     struct bcda__loop *loop;
+    struct bcda__host_loop
+        host;     /* in its place; unset = none. Then the loop is there to be woken */
+    int *watched; /* by the host: descriptors */
+    int watched_count, watched_cap;
+    int forked;
     struct bcda__http *http;
     struct bcda__clock clock;
     struct bcda__timer timers; /* list head, in no order: there are a few for each open transfer */
@@ -24,13 +31,84 @@ struct bcda__engine {
     int timer_error;
 };
 
+/* ---- a loop of the host's ---- */
+
+static int find_watched(const struct bcda__engine *e, int fd)
+{
+    int i;
+
+    for (i = 0; i < e->watched_count; i++)
+        if (e->watched[i] == fd)
+            return i;
+    return -1;
+}
+
+static int note_watched(struct bcda__engine *e, int fd)
+{
+    int *grown;
+
+    if (e->watched_count == e->watched_cap) {
+        grown = bcda__realloc(e->watched, ((size_t)e->watched_cap * 2 + 8) * sizeof *grown);
+        if (!grown)
+            return BCDA_ERR_NOMEM;
+        e->watched = grown;
+        e->watched_cap = e->watched_cap * 2 + 8;
+    }
+    e->watched[e->watched_count++] = fd;
+    return 0;
+}
+
+/* libcurl may forget what it never had watched, and tell of what it has (craft 5.4); the host is
+ * asked to forget only what it knows. */
+static int watch_by_host(struct bcda__engine *e, int fd, int events)
+{
+    int i = find_watched(e, fd), known = i >= 0;
+
+    if (!events && !known)
+        return 0;
+    if (!events)
+        e->watched[i] = e->watched[--e->watched_count];
+    else if (!known && note_watched(e, fd))
+        return BCDA_ERR_NOMEM;
+    if (!e->host.watch(e->host.ctx, fd, events))
+        return 0;
+    if (events && !known)
+        e->watched_count--; /* the one that was noted just now */
+    return BCDA_ERR_SYSTEM;
+}
+
+int bcda__engine_set_host(struct bcda__engine *e, const struct bcda__host_loop *host)
+{
+    int rc;
+
+    e->host = *host;
+    rc = watch_by_host(e, bcda__loop_wake_fd(e->loop), BCDA__LOOP_READ);
+    if (rc)
+        memset(&e->host, 0, sizeof e->host);
+    return rc;
+}
+
+int bcda__engine_has_host(const struct bcda__engine *e)
+{
+    return e->host.watch != NULL;
+}
+
+static void leave_host(struct bcda__engine *e)
+{
+    while (!e->forked && e->watched_count)
+        (void)watch_by_host(e, e->watched[0], 0);
+    if (!e->forked && e->host.timer)
+        (void)e->host.timer(e->host.ctx, -1);
+    bcda__free(e->watched);
+}
+
 /* ---- what the transport asks for ---- */
 
 static int hook_watch(void *ctx, int fd, int events)
 {
     struct bcda__engine *e = ctx;
 
-    return bcda__loop_watch(e->loop, fd, events);
+    return e->host.watch ? watch_by_host(e, fd, events) : bcda__loop_watch(e->loop, fd, events);
 }
 
 static void hook_curl_timer(void *ctx, int64_t delay_ms)
@@ -84,12 +162,14 @@ void bcda__engine_free(struct bcda__engine *e)
     if (!e)
         return;
     bcda__http_free(e->http);
+    leave_host(e);
     bcda__loop_free(e->loop);
     bcda__free(e);
 }
 
 void bcda__engine_set_forked(struct bcda__engine *e)
 {
+    e->forked = 1;
     bcda__http_set_forked(e->http);
 }
 
@@ -212,16 +292,25 @@ void bcda__engine_rearm(struct bcda__engine *e)
     if (at == e->armed_at && delay != 0)
         return; /* saves a system call a step */
     e->armed_at = at;
-    if (bcda__loop_arm(e->loop, delay))
+    if (e->host.timer ? e->host.timer(e->host.ctx, delay) : bcda__loop_arm(e->loop, delay))
         e->timer_error = 1;
 }
 
 /* ---- one step ---- */
 
+static int drive_timer(struct bcda__engine *e)
+{
+    if (e->curl_at > bcda__clock_now(&e->real))
+        return 0;
+    e->curl_at = INT64_MAX;
+    bcda__http_drive_timer(e->http);
+    return 1;
+}
+
 static int drive(struct bcda__engine *e, int *woken)
 {
     struct bcda__loop_ready ready[READY_MAX];
-    int i, n, timer, did = 0;
+    int i, n, timer, did;
 
     n = bcda__loop_take(e->loop, ready, READY_MAX, &timer, woken);
     if (n < 0)
@@ -231,12 +320,7 @@ static int drive(struct bcda__engine *e, int *woken)
     for (i = 0; i < n; i++)
         bcda__http_drive(e->http, ready[i].fd, ready[i].events);
     did = n > 0 || *woken;
-    if (e->curl_at <= bcda__clock_now(&e->real)) {
-        e->curl_at = INT64_MAX;
-        bcda__http_drive_timer(e->http);
-        did = 1;
-    }
-    return did;
+    return drive_timer(e) | did;
 }
 
 static int dispatch(struct bcda__engine *e)
@@ -249,13 +333,15 @@ static int dispatch(struct bcda__engine *e)
     return did > 0;
 }
 
-int bcda__engine_step(struct bcda__engine *e, int *woken)
+static void begin_step(struct bcda__engine *e)
 {
-    int did;
-
     e->stepping = 1;
     e->round++;
-    did = drive(e, woken);
+}
+
+/* What the descriptors and timers have brought goes to whom it is for. */
+static int end_step(struct bcda__engine *e, int did)
+{
     if (did >= 0) {
         did |= dispatch(e);
         did |= fire_timers(e);
@@ -263,4 +349,30 @@ int bcda__engine_step(struct bcda__engine *e, int *woken)
     e->stepping = 0;
     bcda__engine_rearm(e);
     return did < 0 || e->timer_error ? BCDA_ERR_SYSTEM : did;
+}
+
+int bcda__engine_step(struct bcda__engine *e, int *woken)
+{
+    begin_step(e);
+    return end_step(e, drive(e, woken));
+}
+
+int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken)
+{
+    *woken = 0;
+    if (find_watched(e, fd) < 0)
+        return 0; /* told late: it is forgotten already */
+    begin_step(e);
+    if (fd == bcda__loop_wake_fd(e->loop))
+        *woken = bcda__loop_take_wake(e->loop);
+    else
+        bcda__http_drive(e->http, fd, events);
+    return end_step(e, 1);
+}
+
+int bcda__engine_on_timer(struct bcda__engine *e)
+{
+    begin_step(e);
+    e->armed_at = INT64_MAX; /* it has fired and is not set any more */
+    return end_step(e, drive_timer(e));
 }

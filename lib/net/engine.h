@@ -17,6 +17,20 @@ void bcda__engine_free(struct bcda__engine *e); /* its transfers and timers are 
 void bcda__engine_set_forked(struct bcda__engine *e);
 struct bcda__http *bcda__engine_http(struct bcda__engine *e);
 
+/* A loop of the host's in place of ours. `watch` 0 forgets a descriptor; `timer` -1 takes it back.
+ * A value other than 0 = it could not. */
+struct bcda__host_loop {
+    int (*watch)(void *ctx, int fd, int events);
+    int (*timer)(void *ctx, int64_t delay_ms);
+    void *ctx;
+};
+/* Before anything is under way. 0, NOMEM, or SYSTEM: the host's loop refused. */
+int bcda__engine_set_host(struct bcda__engine *e, const struct bcda__host_loop *host);
+int bcda__engine_has_host(const struct bcda__engine *e);
+/* What the host's loop tells: as bcda__engine_step(). */
+int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken);
+int bcda__engine_on_timer(struct bcda__engine *e);
+
 int bcda__engine_fd(const struct bcda__engine *e);
 /* Blocks until a step would make progress: 0, BCDA_ERR_TIMEOUT, INTERRUPTED, SYSTEM. */
 int bcda__engine_wait(struct bcda__engine *e, int timeout_ms);

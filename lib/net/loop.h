@@ -30,6 +30,10 @@ int bcda__loop_wait(struct bcda__loop *l, int timeout_ms);
  * said in *timer and *woken. The count, or BCDA_ERR_SYSTEM. */
 int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max, int *timer,
                     int *woken);
+/* The wake-up by itself, for a host that watches it (net/engine.h): a descriptor that becomes
+ * readable, and 1 where it had been used, which is taken back. */
+int bcda__loop_wake_fd(const struct bcda__loop *l);
+int bcda__loop_take_wake(struct bcda__loop *l);
 /* From any thread, and from a signal handler. */
 int bcda__loop_wakeup(struct bcda__loop *l);
 

@@ -195,6 +195,16 @@ int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max,
     return count;
 }
 
+int bcda__loop_wake_fd(const struct bcda__loop *l)
+{
+    return l->pipe[0];
+}
+
+int bcda__loop_take_wake(struct bcda__loop *l)
+{
+    return drain(l->pipe[0]);
+}
+
 int bcda__loop_wakeup(struct bcda__loop *l)
 {
     int saved = errno; /* may run in a signal handler */

@@ -1,0 +1,448 @@
+/* The third door: a loop of the host's, here one of poll() that the test owns. */
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define EOB "ExplanationOfBenefit"
+
+static struct harness h;
+
+/* ---- the loop ---- */
+
+enum { FDS_MAX = 64, PATIENCE = 1500 }; /* quiet turns of 20 ms: a minute half, and it is stuck */
+
+static struct {
+    struct pollfd fds[FDS_MAX];
+    int count;
+    int64_t timer; /* what was asked for last */
+    int timers, watches, destroyed;
+    int refuse_watch, refuse_timer; /* the n-th from now; 0 = none */
+    int call_back;                  /* call the library, which is not allowed */
+} loop;
+
+static void call_back(bcda_session *s)
+{
+    bcda_job *job = NULL;
+
+    if (!loop.call_back)
+        return;
+    ck_assert_int_eq(bcda_session_run(s, 0), BCDA_ERR_REENTRANT);
+    ck_assert_int_eq(bcda_session_step(s), BCDA_ERR_REENTRANT);
+    ck_assert_int_eq(bcda_session_on_timer(s), BCDA_ERR_REENTRANT);
+    ck_assert_int_eq(bcda_session_on_fd(s, 0, 0), BCDA_ERR_REENTRANT);
+    ck_assert_int_eq(bcda_job_start(s, h.x, NULL, &job), BCDA_ERR_REENTRANT);
+    if (h.runs && bcda_job_result(h.runs->job) == BCDA_ERR_AGAIN) {
+        ck_assert_int_eq(bcda_job_cancel(h.runs->job), BCDA_ERR_REENTRANT);
+        ck_assert_int_eq(bcda_job_pause(h.runs->job), BCDA_ERR_REENTRANT);
+        ck_assert_int_eq(bcda_job_resume(h.runs->job), BCDA_ERR_REENTRANT);
+    }
+}
+
+static int on_watch(bcda_session *s, int fd, int events, void *userdata)
+{
+    int i;
+
+    ck_assert_ptr_eq(userdata, &loop);
+    loop.watches++;
+    if (events && loop.refuse_watch && --loop.refuse_watch == 0)
+        return -1;
+    call_back(s);
+    for (i = 0; i < loop.count && loop.fds[i].fd != fd; i++)
+        ;
+    ck_assert(events || i < loop.count); /* only what is watched is to be forgotten */
+    if (!events) {
+        loop.fds[i] = loop.fds[--loop.count];
+        return 0;
+    }
+    ck_assert_int_lt(i, FDS_MAX);
+    loop.count += i == loop.count;
+    loop.fds[i].fd = fd;
+    loop.fds[i].events =
+        (short)((events & BCDA_FD_READ ? POLLIN : 0) | (events & BCDA_FD_WRITE ? POLLOUT : 0));
+    return 0;
+}
+
+static int on_timer(bcda_session *s, int64_t delay_ms, void *userdata)
+{
+    ck_assert_ptr_eq(userdata, &loop);
+    ck_assert_int_ge(delay_ms, -1);
+    loop.timers++;
+    if (loop.refuse_timer && --loop.refuse_timer == 0)
+        return -1;
+    call_back(s);
+    loop.timer = delay_ms;
+    return 0;
+}
+
+static void on_destroy(void *userdata)
+{
+    ck_assert_ptr_eq(userdata, &loop);
+    loop.destroyed++;
+}
+
+static int told(int rc)
+{
+    h.inside = 0;
+    return rc;
+}
+
+static int tell_fd(int fd, int events)
+{
+    h.inside = 1;
+    return told(bcda_session_on_fd(h.session, fd, events));
+}
+
+static int tell_timer(void)
+{
+    loop.timer = -1; /* it fires once */
+    h.inside = 1;
+    return told(bcda_session_on_timer(h.session));
+}
+
+/* What is ready is told. The set may change with every call, so one at a time. */
+static int tell_ready(int wait_ms)
+{
+    short bad = POLLERR | POLLHUP | POLLNVAL;
+    int i;
+
+    if (poll(loop.fds, (nfds_t)loop.count, wait_ms) <= 0)
+        return 0;
+    for (i = 0; i < loop.count; i++) {
+        short e = loop.fds[i].revents;
+
+        if (!e)
+            continue;
+        ck_assert_int_ge(tell_fd(loop.fds[i].fd, (e & (POLLIN | bad) ? BCDA_FD_READ : 0) |
+                                                     (e & (POLLOUT | bad) ? BCDA_FD_WRITE : 0)),
+                         0);
+        return 1;
+    }
+    return 0;
+}
+
+/* One turn; the library's clock goes to its next timer where nothing is under way. */
+static int turn(void)
+{
+    int64_t left;
+    int quiet;
+
+    for (quiet = 0; quiet < PATIENCE; quiet++) {
+        if (tell_ready(quiet ? 20 : 0))
+            return 1;
+        if (loop.timer >= 0 && loop.timer <= quiet * 20) {
+            ck_assert_int_ge(tell_timer(), 0);
+            return 1;
+        }
+        if (harness_stat(&h, BCDA_STAT_TRANSFERS) == 0)
+            break;
+    }
+    ck_assert_int_lt(quiet, PATIENCE);
+    left = bcda__session_next_timer_ms(h.session);
+    if (left < 0)
+        return 0;
+    ck_assert_int_ge(loop.timer, 0); /* or the host would sleep for ever */
+    h.now += left;
+    ck_assert_int_ge(tell_timer(), 0);
+    return 1;
+}
+
+static void run_all(void)
+{
+    const struct run *r;
+
+    for (r = h.runs; r; r = r->next)
+        while (!r->done)
+            ck_assert_msg(turn(), "nothing comes any more");
+}
+
+static void set_loop(void)
+{
+    ck_assert_int_eq(bcda_session_set_loop(h.session, on_watch, on_timer, &loop, on_destroy), 0);
+}
+
+static void begin(const char *era)
+{
+    struct sandbox_options o = {0};
+
+    memset(&loop, 0, sizeof loop);
+    loop.timer = -1;
+    o.era = era;
+    harness_setup(&h, &o, 1);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+}
+
+static void end(void)
+{
+    harness_close(&h);
+    ck_assert_int_eq(loop.destroyed, 1);
+    ck_assert_int_eq(loop.count, 0);
+    ck_assert_int_eq(loop.timer, -1);
+}
+
+/* ---- whole exports ---- */
+
+static const char *const eras[] = {"2019-12", "2021", "current"};
+
+START_TEST(complete)
+{
+    struct run *r;
+
+    begin(eras[_i / 2]);
+    set_loop();
+    ck_assert_int_eq(loop.count, 1); /* the wake-up */
+    r = harness_start(&h, _i % 2 ? DOOR_BATCH : DOOR_RESOURCE);
+    run_all();
+    harness_check_export(r);
+    ck_assert_int_eq(loop.count, 1);
+    end();
+}
+END_TEST
+
+START_TEST(pulled)
+{
+    struct run *r;
+    bcda_batch *b;
+    size_t count = 0;
+
+    begin("current");
+    set_loop();
+    r = harness_start(&h, DOOR_PULL);
+    while (!r->done) {
+        ck_assert(turn());
+        while (bcda_job_next(r->job, &b) == 0) {
+            count += bcda_batch_count(b);
+            bcda_batch_unref(b);
+        }
+    }
+    ck_assert_int_eq(bcda_job_next(r->job, &b), BCDA_ERR_END);
+    r->drained = 1;
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(count, 50);
+    end();
+}
+END_TEST
+
+START_TEST(two_jobs)
+{
+    struct run *a, *b;
+
+    begin("current");
+    set_loop();
+    a = harness_start(&h, DOOR_RESOURCE);
+    harness_export(&h, BCDA_LEVEL_PATIENT, "Patient", NULL);
+    b = harness_start(&h, DOOR_BATCH);
+    run_all();
+    ck_assert_int_eq(a->result, 0);
+    ck_assert_int_eq(b->result, 0);
+    ck_assert_uint_eq(a->count, 50);
+    ck_assert_uint_eq(b->count, 10);
+    end();
+}
+END_TEST
+
+/* Freed in the middle: everything is forgotten, and done is told. */
+START_TEST(freed)
+{
+    struct run *r;
+    int i;
+
+    begin("2019-12");
+    set_loop();
+    r = harness_start(&h, DOOR_RESOURCE);
+    for (i = 0; i < _i * 5 && !r->done; i++)
+        (void)turn();
+    end();
+}
+END_TEST
+
+/* ---- rules ---- */
+
+START_TEST(doors_exclude_each_other)
+{
+    struct run *r;
+
+    begin("2019-12");
+    ck_assert_int_eq(bcda_session_on_fd(h.session, 0, 0), BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_session_on_timer(h.session), BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_session_set_loop(h.session, NULL, on_timer, &loop, on_destroy),
+                     BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_session_set_loop(h.session, on_watch, NULL, &loop, on_destroy),
+                     BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_session_set_loop(NULL, on_watch, on_timer, &loop, on_destroy),
+                     BCDA_ERR_INVALID);
+    set_loop();
+    ck_assert_int_eq(bcda_session_set_loop(h.session, on_watch, on_timer, &loop, on_destroy),
+                     BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_session_run(h.session, 0), BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_session_step(h.session), BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_session_fd(h.session), BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_session_on_fd(h.session, 0, 4), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_session_on_fd(h.session, 0, BCDA_FD_READ), 0); /* unknown, or late */
+    ck_assert_int_eq(bcda_session_on_timer(h.session), 0);
+    r = harness_start(&h, DOOR_RESOURCE);
+    run_all();
+    harness_check_export(r);
+    end();
+}
+END_TEST
+
+START_TEST(too_late)
+{
+    begin("2019-12");
+    harness_start(&h, DOOR_RESOURCE);
+    ck_assert_int_eq(bcda_session_set_loop(h.session, on_watch, on_timer, &loop, on_destroy),
+                     BCDA_ERR_STATE);
+    harness_close(&h);
+    ck_assert_int_eq(loop.destroyed, 0);
+    ck_assert_int_eq(loop.watches, 0);
+}
+END_TEST
+
+/* The library says no, and nothing else happens. */
+START_TEST(calls_from_the_loop)
+{
+    struct run *r;
+
+    begin("2019-12");
+    set_loop();
+    loop.call_back = 1;
+    r = harness_start(&h, DOOR_RESOURCE);
+    run_all();
+    harness_check_export(r);
+    loop.call_back = 0;
+    end();
+}
+END_TEST
+
+/* The first descriptor of all is refused, or one of a connection. */
+START_TEST(watch_refused)
+{
+    struct run *r;
+
+    begin("2019-12");
+    loop.refuse_watch = 1;
+    if (_i == 0) {
+        ck_assert_int_eq(bcda_session_set_loop(h.session, on_watch, on_timer, &loop, on_destroy),
+                         BCDA_ERR_SYSTEM);
+        ck_assert_int_eq(loop.destroyed, 0);
+        harness_close(&h);
+        return;
+    }
+    loop.refuse_watch = 0;
+    set_loop();
+    loop.refuse_watch = _i;
+    r = harness_start(&h, DOOR_RESOURCE);
+    run_all();
+    ck_assert_msg(r->result == 0 || r->result == BCDA_ERR_NOMEM, "%s", bcda_error_name(r->result));
+    end();
+}
+END_TEST
+
+START_TEST(timer_refused)
+{
+    begin("2019-12");
+    set_loop();
+    loop.refuse_timer = 1;
+    harness_start(&h, DOOR_RESOURCE);
+    ck_assert_int_eq(tell_timer(), BCDA_ERR_SYSTEM);
+    end();
+}
+END_TEST
+
+static void *wake(void *session)
+{
+    ck_assert_int_eq(bcda_session_wakeup(session), 0);
+    return NULL;
+}
+
+START_TEST(woken)
+{
+    pthread_t t;
+
+    begin("2019-12");
+    set_loop();
+    ck_assert_int_eq(poll(loop.fds, 1, 0), 0);
+    ck_assert_int_eq(pthread_create(&t, NULL, wake, h.session), 0);
+    ck_assert_int_eq(poll(loop.fds, 1, 30000), 1);
+    pthread_join(t, NULL);
+    ck_assert_int_eq(tell_fd(loop.fds[0].fd, BCDA_FD_READ), 1);
+    ck_assert_int_eq(poll(loop.fds, 1, 0), 0);
+    end();
+}
+END_TEST
+
+/* The child's loop is the parent's: it is left alone. */
+START_TEST(forked)
+{
+    struct run *r;
+    int before, status;
+    pid_t child;
+
+    begin("2019-12");
+    set_loop();
+    r = harness_start(&h, DOOR_RESOURCE);
+    while (r->count == 0 && !r->done)
+        (void)turn();
+    before = loop.watches + loop.timers;
+    child = fork();
+    if (child == 0) {
+        int bad = bcda_session_on_timer(h.session) != BCDA_ERR_FORKED ||
+                  bcda_session_on_fd(h.session, 0, 0) != BCDA_ERR_FORKED;
+
+        bcda_session_free(h.session);
+        _exit(bad || loop.watches + loop.timers != before || loop.destroyed != 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    run_all();
+    harness_check_export(r);
+    end();
+}
+END_TEST
+
+/* A session without a job asks for no timer. */
+START_TEST(idle)
+{
+    struct run *r;
+
+    begin("2019-12");
+    set_loop();
+    ck_assert_int_eq(loop.timer, -1);
+    r = harness_start(&h, DOOR_RESOURCE);
+    ck_assert_int_eq(loop.timer, 0);
+    run_all();
+    harness_check_export(r);
+    while (turn())
+        ;
+    ck_assert_int_eq(loop.timer, -1);
+    end();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("loop");
+    TCase *t = tcase_create("loop");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, complete, 0, 6);
+    tcase_add_test(t, pulled);
+    tcase_add_test(t, two_jobs);
+    tcase_add_loop_test(t, freed, 0, 12);
+    tcase_add_test(t, doors_exclude_each_other);
+    tcase_add_test(t, too_late);
+    tcase_add_test(t, calls_from_the_loop);
+    tcase_add_loop_test(t, watch_refused, 0, 8);
+    tcase_add_test(t, timer_refused);
+    tcase_add_test(t, woken);
+    tcase_add_test(t, forked);
+    tcase_add_test(t, idle);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}
