@@ -537,6 +537,14 @@ static int is_alert(const char *words)
     return says(words, " alert");
 }
 
+/* One that will come again. Others, such as "internal error", may pass. */
+static int is_lasting_alert(const char *words)
+{
+    return says(words, "certificate") || says(words, "unknown ca") ||
+           says(words, "access denied") || says(words, "handshake failure") ||
+           says(words, "protocol version");
+}
+
 /* What a person has to see to: the certificates, and what the two sides can agree on. */
 static int describe_tls(struct bcda__transfer *t, struct bcda_error *err)
 {
@@ -554,7 +562,7 @@ static int describe_tls(struct bcda__transfer *t, struct bcda_error *err)
         bcda__err_set(err, BCDA_ERR_TLS, "%s; %s (bcda_config_set_client_certificate())?", words,
                       has_certificate ? "is the client's certificate the right one"
                                       : "does the server want a certificate of the client's");
-    err->retryable = 0;
+    err->retryable = t->result != CURLE_SSL_CERTPROBLEM && !is_lasting_alert(words);
     return BCDA_ERR_TLS;
 }
 

@@ -565,6 +565,36 @@ START_TEST(no_proxy_there)
 }
 END_TEST
 
+/* It takes the CONNECT and says nothing, or opens the tunnel and nothing comes through. */
+START_TEST(silent_proxy)
+{
+    struct scripted_answer *a;
+    unsigned i;
+    struct run *r;
+
+    open_server(NULL);
+    open_proxy();
+    a = scripted_on(proxy, "CONNECT", 0);
+    scripted_text(a, _i ? "HTTP/1.1 200 Open\r\n\r\n" : "");
+    scripted_finish(a, SCRIPTED_STAY);
+    use_proxy(scripted_origin(proxy));
+    set(BCDA_OPT_ATTEMPTS, 2);
+    r = begin();
+    for (i = 1; i <= 2; i++) {
+        while (scripted_count(proxy, "CONNECT") < i)
+            turn();
+        h.now += 30000;
+        while (harness_stat(&h, BCDA_STAT_TRANSFERS))
+            (void)harness_turn(&h);
+    }
+    finish(r);
+    (void)check_failed(r, BCDA_ERR_CONNECT_TIMEOUT, "30000 ms");
+    ck_assert_uint_eq(check_proxy_saw(), 2);
+    ck_assert_uint_eq(scripted_connections(s), 0);
+    close_servers();
+}
+END_TEST
+
 /* The environment names a proxy, or says that none is to be used: neither is heard. */
 START_TEST(environment)
 {
@@ -1130,6 +1160,7 @@ static Suite *transport_suite(void)
     tcase_add_loop_test(t, refusing_proxy, 0, LEN(refusals));
     tcase_add_test(t, proxy_mends);
     tcase_add_loop_test(t, no_proxy_there, 0, 2);
+    tcase_add_loop_test(t, silent_proxy, 0, 2);
     tcase_add_loop_test(t, environment, 0, 2);
     suite_add_tcase(suite, t);
 
