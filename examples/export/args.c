@@ -37,6 +37,9 @@ static const char usage[] =
     "How\n"
     "  --out DIR                  where <Type>-0001.ndjson and so on go (default: here); - is\n"
     "                             standard output\n"
+    "  --quarantine FILE          where lines go that are no resources, as JSON with their bytes "
+    "in\n"
+    "                             base64 (default: DIR/bad-lines.ndjson; none with --out -)\n"
     "  --resume FILE              keeps the state in FILE, and goes on from it where it is there\n"
     "  --set NAME=VALUE           an option of the library, such as parallel=8\n"
     "  --quiet                    speak only of what is wrong\n"
@@ -61,6 +64,7 @@ enum option_id {
     OPT_LEVEL,
     OPT_SINCE,
     OPT_OUT,
+    OPT_QUARANTINE,
     OPT_RESUME,
     OPT_SET,
     OPT_QUIET,
@@ -84,6 +88,7 @@ static const struct option long_options[] = {
     {"level", required_argument, NULL, OPT_LEVEL},
     {"since", required_argument, NULL, OPT_SINCE},
     {"out", required_argument, NULL, OPT_OUT},
+    {"quarantine", required_argument, NULL, OPT_QUARANTINE},
     {"resume", required_argument, NULL, OPT_RESUME},
     {"set", required_argument, NULL, OPT_SET},
     {"quiet", no_argument, NULL, OPT_QUIET},
@@ -158,6 +163,8 @@ static const char **text_of(struct args *a, int id)
         return &a->since;
     case OPT_OUT:
         return &a->out;
+    case OPT_QUARANTINE:
+        return &a->quarantine;
     case OPT_RESUME:
         return &a->resume;
     default:
@@ -214,6 +221,8 @@ static const char *contradiction(const struct args *a)
         return "--level resource needs at least one --type";
     if (a->resume && strcmp(a->out, "-") == 0)
         return "--resume needs --out DIR: what standard output got cannot be taken back";
+    if (a->quarantine && (!*a->quarantine || strcmp(a->quarantine, "-") == 0))
+        return "--quarantine needs a file";
     return NULL;
 }
 

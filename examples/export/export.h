@@ -33,6 +33,7 @@ struct args {
     const char *group;
     const char *since;
     const char *out;
+    const char *quarantine;
     const char *resume;
     const char *types[TYPES_MAX];
     size_t type_count;
@@ -81,6 +82,7 @@ struct output_file;
 struct output *output_open(const char *where);
 void output_close(struct output *o);
 int output_is_stream(const struct output *o);
+int output_dir(const struct output *o); /* its descriptor; -1 for standard output */
 /* Whether a manifest's type may become part of a file name. */
 int output_type_is_fine(const char *type);
 /*
@@ -99,6 +101,16 @@ int output_commit(struct output_file *f);
 void output_end(struct output_file *f);
 /* Removes the temporary name that a run that was cut off has left beside a finished file. */
 void output_forget(struct output *o, const char *type, uint64_t tag, size_t index);
+
+/* quarantine.c: the lines that are no resources. Each function complains by itself. */
+struct quarantine;
+/* Nothing is made before the first line. `path` NULL: in the folder, and nowhere for standard
+ * output. NULL where memory is out. */
+struct quarantine *quarantine_new(const char *path, const struct output *o);
+int quarantine_line(struct quarantine *q, const bcda_bad_line *line);
+int quarantine_sync(struct quarantine *q);
+const char *quarantine_path(const struct quarantine *q); /* NULL: there is nothing in it */
+void quarantine_free(struct quarantine *q);
 
 /* state.c: the file of --resume. One line a job, in the order of --type at resource level: what
  * bcda_job_save() gave, or "-" for a job that the server had not accepted. */
@@ -122,6 +134,8 @@ int state_save(struct state *s, char *const *lines, size_t count, const struct r
 /* There is nothing to go on with any more. */
 void state_remove(struct state *s);
 void state_close(struct state *s);
+/* Sees to it that the name of this file outlives a power cut. */
+void sync_folder(const char *path);
 
 /* jobs.c, run.c: the jobs. A session calls back into its run until it is freed. */
 struct run;

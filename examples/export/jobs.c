@@ -204,7 +204,14 @@ static int on_file(bcda_job *job, const bcda_file *file, int event, void *userda
     (void)job;
     if (!slot)
         return give_up(t->run);
-    return event == BCDA_FILE_BEGIN ? begin_file(t, file, slot) : end_file(t, file, slot);
+    if (event == BCDA_FILE_BEGIN)
+        return begin_file(t, file, slot);
+    if (quarantine_sync(t->run->quarantine)) { /* a file is not kept without its bad lines */
+        output_end(slot->file);
+        slot->file = NULL;
+        return give_up(t->run);
+    }
+    return end_file(t, file, slot);
 }
 
 static int on_batch(bcda_job *job, bcda_batch *batch, void *userdata)
@@ -231,6 +238,8 @@ static int on_bad_line(bcda_job *job, const bcda_bad_line *line, void *userdata)
     char name[128];
 
     (void)job;
+    if (quarantine_line(t->run->quarantine, line))
+        return give_up(t->run);
     if (t->run->bad_lines_shown++ < BAD_LINES_SHOWN)
         complain("%s, line %" PRId64 ": %s",
                  clean(name, sizeof name, bcda_file_name(bcda_bad_line_file(line))),

@@ -38,6 +38,7 @@ struct run {
         *trial;    /* it tells whether the server has the resource level; NULL: that is known */
     int all_types; /* nobody named a type: one that the server does not have is no failure */
     struct output *output;
+    struct quarantine *quarantine;
     struct state *state;
     struct task *tasks;
     size_t task_count;

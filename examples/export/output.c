@@ -79,6 +79,11 @@ int output_is_stream(const struct output *o)
     return o->dir < 0;
 }
 
+int output_dir(const struct output *o)
+{
+    return o->dir;
+}
+
 int output_type_is_fine(const char *type)
 {
     size_t n = strspn(type, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");

@@ -97,9 +97,9 @@ struct run *run_new(const struct args *a, struct output *output, struct state *s
 {
     struct run *r = calloc(1, sizeof *r);
 
-    if (!r || make_tasks(r, a)) {
+    if (!r || make_tasks(r, a) || !(r->quarantine = quarantine_new(a->quarantine, output))) {
         complain("out of memory");
-        free(r);
+        run_free(r);
         return NULL;
     }
     r->args = a;
@@ -186,6 +186,7 @@ static void summary(const struct run *r)
     char received[32];
     char speed[32];
     char memory[32];
+    const char *kept = quarantine_path(r->quarantine);
     struct rusage usage_now;
     size_t i;
 
@@ -198,7 +199,8 @@ static void summary(const struct run *r)
     if (r->skipped)
         say("%zu files were here from the run before", r->skipped);
     if (r->remarks.bad_lines)
-        say("%" PRId64 " lines were no resources", r->remarks.bad_lines);
+        say("%" PRId64 " lines were no resources%s%s", r->remarks.bad_lines, kept ? "; see " : "",
+            kept ? kept : "");
     if (r->remarks.issues || r->warnings)
         say("the server reports %" PRId64 " errors and %" PRId64 " other remarks%s",
             r->remarks.issues, r->warnings,
@@ -255,11 +257,12 @@ void run_free(struct run *r)
 
     if (!r)
         return;
-    for (i = 0; i < r->task_count; i++) {
+    for (i = 0; r->tasks && i < r->task_count; i++) {
         bcda_job_unref(r->tasks[i].job);
         free(r->tasks[i].slots);
         free(r->tasks[i].saved);
     }
+    quarantine_free(r->quarantine);
     free(r->tasks);
     free(r);
 }

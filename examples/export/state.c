@@ -115,8 +115,7 @@ static int write_state(FILE *out, char *const *lines, size_t count, const struct
     return fflush(out) || ferror(out) || fsync(fileno(out)) ? -1 : 0;
 }
 
-/* So that a power cut does not take the new name back. */
-static void sync_folder(const char *path)
+void sync_folder(const char *path)
 {
     char *folder = strdup(path);
     char *slash = folder ? strrchr(folder, '/') : NULL;

@@ -110,7 +110,9 @@ BCDA_API int bcda_config_add_private_key_file(bcda_config *config, const char *p
  * system's. */
 BCDA_API int bcda_config_set_ca_file(bcda_config *config, const char *path);
 
-/* A client certificate for TLS (PEM files). `passphrase` may be NULL. */
+/* A client certificate for TLS (PEM files). `passphrase` may be NULL, for a key that is not
+ * encrypted; nobody is asked for one. That the files are there is checked by bcda_session_new(),
+ * what is in them when a connection is made (BCDA_ERR_TLS). */
 BCDA_API int bcda_config_set_client_certificate(bcda_config *config, const char *certificate_path,
                                                 const char *key_path, const char *passphrase);
 

@@ -395,7 +395,7 @@ static void end_streamed(struct bcda__call *c)
 
 static void broken(struct bcda__call *c)
 {
-    if (bcda__retry_tries(c->err.code, 2) > 1 &&
+    if (c->err.retryable && bcda__retry_tries(c->err.code, 2) > 1 &&
         (!c->streaming || (c->spec.broke && c->spec.broke(c->spec.ctx))))
         retry(c);
     else

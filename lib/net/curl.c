@@ -16,9 +16,12 @@ struct bcda__transfer {
     char error[CURL_ERROR_SIZE];
 
     int status;
-    struct bcda__buf head; /* "Name: value" lines, each ended by NUL */
-    int head_done;         /* what comes after are trailers */
-    int head_code;         /* why a header could not be kept */
+    struct bcda__buf head;  /* "Name: value" lines, each ended by NUL */
+    size_t head_size;       /* as it came: status lines, interim answers and trailers count too */
+    int head_done;          /* what comes after are trailers */
+    int head_code;          /* why the head was refused */
+    const char *head_wrong; /* and in words, for BCDA_ERR_HTTP */
+    int proxied;
 
     uint8_t *ring; /* one run: bytes from `at` to `at + len`; moved to the front when it helps */
     size_t cap, at, len;
@@ -27,6 +30,7 @@ struct bcda__transfer {
 
     CURLcode result;
     int finished; /* `result` is there */
+    int by_curl;  /* and comes from libcurl */
 
     /* what is still to be told */
     int tell_head, tell_data;
@@ -134,8 +138,7 @@ static int is_final(int status)
     return status >= 200;
 }
 
-/* "HTTP/1.1 200 OK": a new head begins; one of 1xx or of a proxy's CONNECT is forgotten by the
- * next. */
+/* "HTTP/1.1 200 OK": a new head begins; one of 1xx is forgotten by the next. */
 static void begin_head(struct bcda__transfer *t, const char *line, size_t len)
 {
     const char *space = memchr(line, ' ', len);
@@ -147,46 +150,91 @@ static void begin_head(struct bcda__transfer *t, const char *line, size_t len)
     t->status = (int)status;
 }
 
-static void end_head(struct bcda__transfer *t)
+/* The value of a header's next line; the first one where `after` is NULL. NULL: no more. */
+static const char *next_header(const struct bcda__transfer *t, const char *name, const char *after)
 {
-    long connect = 0, code = 0;
+    const char *p = after ? after + strlen(after) + 1 : t->head.data;
+    size_t len = strlen(name);
 
-    /* The answer of a proxy to CONNECT comes here as well; the real one is still to come. */
-    curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &connect);
-    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &code);
-    if (!is_final(t->status) || (connect && code == 0))
-        return;
+    for (; p && p < t->head.data + t->head.len; p += strlen(p) + 1) {
+        if (!bcda__text_starts_nocase(p, name) || p[len] != ':')
+            continue;
+        p += len + 1;
+        return p + strspn(p, " \t");
+    }
+    return NULL;
+}
+
+/* Where the end of a body could be read in two ways, or in none, it is not read at all (RFC 9112
+ * 6.3): libcurl would take one of the ways. */
+static const char *wrong_framing(const struct bcda__transfer *t)
+{
+    const char *coding = next_header(t, "Transfer-Encoding", NULL);
+    const char *first = next_header(t, "Content-Length", NULL), *next = first;
+    int64_t length, other;
+
+    if (coding && (!bcda__text_equal_nocase(coding, strlen(coding), "chunked") ||
+                   next_header(t, "Transfer-Encoding", coding)))
+        return "a Transfer-Encoding that was not asked for";
+    if (coding && first)
+        return "both a Transfer-Encoding and a Content-Length";
+    if (first && bcda__text_to_int64(first, strlen(first), &length))
+        return "a Content-Length that is no length";
+    while (next && (next = next_header(t, "Content-Length", next)))
+        if (bcda__text_to_int64(next, strlen(next), &other) || other != length)
+            return "several Content-Length that differ";
+    return NULL;
+}
+
+static int end_head(struct bcda__transfer *t)
+{
+    if (!is_final(t->status))
+        return 0;
+    t->head_wrong = wrong_framing(t);
+    if (t->head_wrong)
+        return BCDA_ERR_HTTP;
     t->head_done = 1;
     t->tell_head = 1;
     tell(t);
+    return 0;
 }
 
+static int keep_header(struct bcda__transfer *t, const char *line, size_t len)
+{
+    int rc;
+
+    while (len && (line[len - 1] == ' ' || line[len - 1] == '\t'))
+        len--;
+    rc = bcda__buf_add(&t->head, line, len);
+    return rc ? rc : bcda__buf_add(&t->head, "", 1);
+}
+
+static int take_head_line(struct bcda__transfer *t, const char *line, size_t len)
+{
+    size_t text = len;
+
+    t->head_size += len;
+    if (t->head_size > t->head.max)
+        return BCDA_ERR_HEADERS_TOO_LARGE;
+    if (t->head_done)
+        return 0; /* a trailer */
+    while (text && (line[text - 1] == '\r' || line[text - 1] == '\n'))
+        text--;
+    if (text == 0)
+        return end_head(t);
+    if (len < 5 || memcmp(line, "HTTP/", 5) != 0)
+        return keep_header(t, line, text);
+    begin_head(t, line, text);
+    return 0;
+}
+
+/* Another number than that of the bytes ends the transfer with CURLE_WRITE_ERROR. */
 static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 {
     struct bcda__transfer *t = ctx;
-    size_t len = size * count, text = len;
 
-    if (t->head_done)
-        return len; /* a trailer */
-    while (text && (data[text - 1] == '\r' || data[text - 1] == '\n'))
-        text--;
-    if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) {
-        begin_head(t, data, text);
-        return len;
-    }
-    if (text == 0) {
-        end_head(t);
-        return len;
-    }
-    while (text && (data[text - 1] == ' ' || data[text - 1] == '\t'))
-        text--;
-    t->head_code = bcda__buf_add(&t->head, data, text);
-    if (!t->head_code)
-        t->head_code = bcda__buf_add(&t->head, "", 1);
-    if (t->head_code) {
-        return 0; /* ends the transfer with CURLE_WRITE_ERROR */
-    }
-    return len;
+    t->head_code = take_head_line(t, data, size * count);
+    return t->head_code ? 0 : size * count;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *ctx)
@@ -285,8 +333,10 @@ static void collect(struct bcda__http *h, CURLMcode rc)
         if (m->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        if (!t->finished)
-            give_up(t, m->data.result);
+        if (t->finished)
+            continue;
+        t->by_curl = 1;
+        give_up(t, m->data.result);
     }
     if (!rc && !h->unwatched)
         return;
@@ -354,6 +404,9 @@ static int code_of(CURLcode c)
     case CURLE_SSL_ENGINE_NOTFOUND:
     case CURLE_SSL_ENGINE_SETFAILED:
     case CURLE_USE_SSL_FAILED:
+#if LIBCURL_VERSION_NUM >= 0x074d00
+    case CURLE_SSL_CLIENTCERT:
+#endif
         return BCDA_ERR_TLS;
     case CURLE_PARTIAL_FILE:
         return BCDA_ERR_TRUNCATED;
@@ -373,38 +426,164 @@ static int code_of(CURLcode c)
     }
 }
 
+/* These have no body, whatever length they tell. */
+static int has_body(int status)
+{
+    return status != 204 && status != 304;
+}
+
 static int is_short(const struct bcda__transfer *t)
 {
     int64_t announced = bcda__transfer_content_length(t);
 
-    return t->head_done && announced >= 0 && t->received < announced;
+    return t->head_done && has_body(t->status) && announced >= 0 && t->received < announced;
 }
 
-/* Says what broke. libcurl's own words (host names, certificate problems) hold no secret. */
-static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
+/* libcurl's own words (host names, certificate problems): they hold no secret. */
+static const char *words_of(struct bcda__transfer *t)
 {
-    const char *words = t->error[0] ? t->error : curl_easy_strerror(t->result);
-    int code = code_of(t->result);
+    size_t len = strlen(t->error);
 
-    bcda__err_clear(err);
-    if (code == 0 && is_short(t)) /* whatever libcurl thinks of it */
-        code = BCDA_ERR_TRUNCATED;
+    while (len && (t->error[len - 1] == '.' || t->error[len - 1] == '\n'))
+        t->error[--len] = '\0';
+    return len ? t->error : curl_easy_strerror(t->result);
+}
+
+static int describe_short(const struct bcda__transfer *t, struct bcda_error *err)
+{
+    long long announced = (long long)bcda__transfer_content_length(t);
+
+    if (announced >= 0)
+        return bcda__err_set(err, BCDA_ERR_TRUNCATED,
+                             "%lld of %lld bytes came before the connection ended",
+                             (long long)t->received, announced);
+    return bcda__err_set(
+        err, BCDA_ERR_TRUNCATED,
+        "the connection ended after %lld bytes, before the end of the chunked body",
+        (long long)t->received);
+}
+
+/* libcurl has limits of its own: of a line, which it tells as a lack of memory, and of all headers.
+ */
+static int is_head_too_large(const struct bcda__transfer *t)
+{
+    curl_off_t answered = 0;
+
+    curl_easy_getinfo(t->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
+    return t->head_code == BCDA_ERR_HEADERS_TOO_LARGE ||
+           (t->result == CURLE_OUT_OF_MEMORY && t->by_curl && answered > 0 && !t->head_done) ||
+           bcda__text_starts_nocase(t->error, "Too large response headers");
+}
+
+/* A head that was refused. 0: it was not that. */
+static int describe_head(const struct bcda__transfer *t, struct bcda_error *err)
+{
+    if (is_head_too_large(t))
+        return bcda__err_set(
+            err, BCDA_ERR_HEADERS_TOO_LARGE,
+            "the headers of the answer pass %zu bytes (BCDA_OPT_HEADERS_MAX), or a "
+            "line of them what libcurl takes",
+            t->head.max);
     if (t->head_code == BCDA_ERR_NOMEM)
         return bcda__err_nomem(err);
     if (t->head_code)
-        return bcda__err_set(err, BCDA_ERR_HEADERS_TOO_LARGE,
-                             "the headers of the answer pass %zu bytes (BCDA_OPT_HEADERS_MAX)",
-                             t->head.max);
-    /* The body broke off: a known length tells more than the way in which the connection went. */
-    if (code == BCDA_ERR_TRANSFER && is_short(t))
-        code = BCDA_ERR_TRUNCATED;
-    if (code == BCDA_ERR_TRUNCATED && bcda__transfer_content_length(t) >= 0)
-        return bcda__err_set(err, code, "%lld of %lld bytes came before the connection ended",
-                             (long long)t->received, (long long)bcda__transfer_content_length(t));
-    if (code == BCDA_ERR_TRUNCATED)
-        return bcda__err_set(
-            err, code, "the connection ended after %lld bytes, before the end of the chunked body",
-            (long long)t->received);
+        return bcda__err_set(err, t->head_code,
+                             "the answer has %s: where its body ends cannot be known",
+                             t->head_wrong);
+    if (t->result == CURLE_OK && !t->head_done)
+        return bcda__err_set(err, BCDA_ERR_TRANSFER,
+                             "the connection ended before the end of the answer's headers");
+    return 0;
+}
+
+/* The way to the server was not open yet, so it is the proxy that refused or broke. 0: it was not
+ * that. */
+static int describe_proxy(struct bcda__transfer *t, int code, struct bcda_error *err)
+{
+    long status = 0;
+
+    if (!t->proxied || bcda__transfer_is_connected(t) ||
+        (code != BCDA_ERR_PROXY && code != BCDA_ERR_CONNECT && code != BCDA_ERR_TRANSFER &&
+         code != BCDA_ERR_HTTP))
+        return 0;
+    curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    if (status >= 200 && status <= 299)
+        return 0;
+    if (status == 407)
+        bcda__err_set(err, BCDA_ERR_PROXY,
+                      "the proxy wants another user or password, or another way to sign in (407): "
+                      "bcda_config_set_proxy()");
+    else if (status >= 300)
+        bcda__err_set(err, BCDA_ERR_PROXY, "the proxy does not connect to this server (%ld)%s",
+                      status, status < 500 ? ": is it allowed there?" : "");
+    else
+        bcda__err_set(err, BCDA_ERR_PROXY, "the proxy: %s", words_of(t));
+    err->retryable = status < 300 || status >= 500;
+    return BCDA_ERR_PROXY;
+}
+
+static int says(const char *words, const char *what)
+{
+    for (; *words; words++)
+        if (bcda__text_starts_nocase(words, what))
+            return 1;
+    return 0;
+}
+
+/* A fatal alert of the server's comes, since TLS 1.3, after the handshake, to whoever reads first.
+ */
+static int is_alert(const char *words)
+{
+    return says(words, " alert");
+}
+
+/* One that will come again. Others, such as "internal error", may pass. */
+static int is_lasting_alert(const char *words)
+{
+    return says(words, "certificate") || says(words, "unknown ca") ||
+           says(words, "access denied") || says(words, "handshake failure") ||
+           says(words, "protocol version");
+}
+
+/* What a person has to see to: the certificates, and what the two sides can agree on. */
+static int describe_tls(struct bcda__transfer *t, struct bcda_error *err)
+{
+    const char *words = words_of(t);
+    int has_certificate = t->http->o.cert_file != NULL;
+
+    if (t->result == CURLE_SSL_CERTPROBLEM)
+        bcda__err_set(err, BCDA_ERR_TLS,
+                      "%s; is it a PEM file, and is the passphrase right "
+                      "(bcda_config_set_client_certificate())?",
+                      words);
+    else if (!is_alert(words))
+        return bcda__err_set(err, BCDA_ERR_TLS, "%s", words);
+    else
+        bcda__err_set(err, BCDA_ERR_TLS, "%s; %s (bcda_config_set_client_certificate())?", words,
+                      has_certificate ? "is the client's certificate the right one"
+                                      : "does the server want a certificate of the client's");
+    err->retryable = t->result != CURLE_SSL_CERTPROBLEM && !is_lasting_alert(words);
+    return BCDA_ERR_TLS;
+}
+
+/* Says what broke. */
+static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
+{
+    const char *words = words_of(t);
+    int code = code_of(t->result), rc;
+
+    bcda__err_clear(err);
+    rc = describe_head(t, err);
+    if (!rc)
+        rc = describe_proxy(t, code, err);
+    if (rc)
+        return rc;
+    /* Whatever libcurl thinks of it: a known length tells more than the way in which the connection
+     * went. */
+    if (code == BCDA_ERR_TRUNCATED || ((!code || code == BCDA_ERR_TRANSFER) && is_short(t)))
+        return describe_short(t, err);
+    if (code == BCDA_ERR_TLS || (code == BCDA_ERR_TRANSFER && !t->head_done && is_alert(words)))
+        return describe_tls(t, err);
     if (code == BCDA_ERR_TLS_VERIFY)
         return bcda__err_set(err, code,
                              "%s; if the server is right, name the CA file that has its authority "
@@ -490,19 +669,22 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
         SET(CURLOPT_SSLCERT, h->o.cert_file);
     if (h->o.key_file)
         SET(CURLOPT_SSLKEY, h->o.key_file);
-    if (h->o.key_passphrase && h->o.key_passphrase->data)
-        SET(CURLOPT_KEYPASSWD, h->o.key_passphrase->data);
+    /* Without any, OpenSSL would ask at the terminal, and wait there. */
+    SET(CURLOPT_KEYPASSWD,
+        h->o.key_passphrase && h->o.key_passphrase->data ? h->o.key_passphrase->data : "");
     return CURLE_OK;
 }
 
 /* http only goes to this very machine (a test), and what it carries must not pass a proxy in clear.
  */
-static CURLcode set_proxy(CURL *e, const struct bcda__http *h, const char *url)
+static CURLcode set_proxy(CURL *e, struct bcda__transfer *t, const char *url)
 {
-    int use = h->o.proxy && bcda__text_starts_nocase(url, "https:");
+    const struct bcda__http *h = t->http;
 
-    SET(CURLOPT_PROXY, use ? h->o.proxy : ""); /* "" = not from the environment either */
+    t->proxied = h->o.proxy && bcda__text_starts_nocase(url, "https:");
+    SET(CURLOPT_PROXY, t->proxied ? h->o.proxy : ""); /* "" = not from the environment either */
     SET(CURLOPT_NOPROXY, "");
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* the head is the server's alone */
     if (h->o.proxy_user)
         SET(CURLOPT_PROXYUSERNAME, h->o.proxy_user);
     if (h->o.proxy_password && h->o.proxy_password->data)
@@ -562,7 +744,7 @@ static CURLcode set_up(struct bcda__transfer *t, const struct bcda__transfer_req
     if (!rc)
         rc = set_tls(t->easy, t->http);
     if (!rc)
-        rc = set_proxy(t->easy, t->http, r->url);
+        rc = set_proxy(t->easy, t, r->url);
     if (!rc)
         rc = set_behaviour(t->easy, t->http);
     if (!rc)
@@ -707,17 +889,10 @@ int bcda__transfer_status(const struct bcda__transfer *t)
 
 const char *bcda__transfer_header(const struct bcda__transfer *t, const char *name)
 {
-    const char *p = t->head.data, *found = "";
-    size_t len = strlen(name);
+    const char *found = "", *next = NULL;
 
-    while (p && p < t->head.data + t->head.len) {
-        if (bcda__text_starts_nocase(p, name) && p[len] == ':') {
-            found = p + len + 1;
-            while (*found == ' ' || *found == '\t')
-                found++;
-        }
-        p += strlen(p) + 1;
-    }
+    while ((next = next_header(t, name, next)))
+        found = next;
     return found;
 }
 

@@ -11,9 +11,10 @@
 int64_t bcda__retry_after(const char *value, int64_t wall_ms);
 
 /* The one table of what is tried again: how many tries in a row that bring nothing new `code` is
- * worth, at most `attempts` (BCDA_OPT_ATTEMPTS); 1 = it is believed at once. For a failed transfer
- * that is all there is to say. Of answers only those count that were judged BCDA__RETRY: a 404 to
- * a kick-off, say, never is. A 401 has its own rule: once, with a new token. */
+ * worth, at most `attempts` (BCDA_OPT_ATTEMPTS); 1 = it is believed at once. A failed transfer may
+ * say of itself that it will fail again (`retryable` 0), as a proxy does that wants a password. Of
+ * answers only those count that were judged BCDA__RETRY: a 404 to a kick-off, say, never is. A 401
+ * has its own rule: once, with a new token. */
 int bcda__retry_tries(int code, int attempts);
 
 /* Full jitter: attempt 1 waits between 0.5 and 1 s, doubling up to `max_ms`. `random` is any 32

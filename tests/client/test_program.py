@@ -3,11 +3,13 @@
 
 test_program.py BCDA_EXPORT BCDA_SANDBOX ...
 """
+import base64
 import glob
 import http.server
 import json
 import os
 import re
+import resource
 import signal
 import stat
 import subprocess
@@ -144,6 +146,7 @@ def failures():
                   "patient data is said", done.stderr)
             left = [EOB + "-0001.ndjson"] if code == 3 else []
             left += ["OperationOutcome-0001.ndjson"] if fault == "error-file" else []
+            left += ["bad-lines.ndjson"] if fault.startswith("bad-") else []
             check(listing(out) == left, name, listing(out))
 
 
@@ -167,6 +170,148 @@ def metadata():
         done = programs.export(s, "--metadata")
         check(done.returncode == 0 and b"4.0.1" in done.stdout + done.stderr, done.returncode,
               done.stdout, done.stderr)
+
+
+# ---- lines that are no resources ----
+
+BAD = "bad-lines.ndjson"
+# What the sandbox makes of its files: fault, the code, and whether the bytes are kept.
+BAD_LINES = [("bad-json", "BCDA_ERR_LINE_JSON", True), ("bad-utf8", "BCDA_ERR_LINE_UTF8", True),
+             ("deep-line:100", "BCDA_ERR_LINE_DEPTH", True),
+             ("long-line:300000", "BCDA_ERR_LINE_TOO_LONG", False)]
+
+
+def check_entries(sandbox, path, code, kept):
+    """Each entry says where in which file its very bytes stand; returns how many there are."""
+    plain_files = {os.path.basename(p)[:-len(".plain")]: read(p) for p in
+                   glob.glob(os.path.join(sandbox.state, "s", "**", "*.plain"), recursive=True)}
+    text = read(path)
+    check(text.endswith(b"\n"), "no end")
+    check(stat.S_IMODE(os.stat(path).st_mode) == 0o600, oct(os.stat(path).st_mode))
+    entries = [json.loads(line) for line in text.split(b"\n")[:-1]]
+    for e in entries:
+        keys = ["file", "line", "offset", "length", "error", "reason"] + (["bytes"] if kept else [])
+        check(list(e) == keys, list(e))
+        check(e["error"] == code and e["reason"], e["error"])
+        check(e["file"] in plain_files, e["file"], sorted(plain_files))
+        data = plain_files.get(e["file"], b"")
+        line = data[e["offset"]:data.index(b"\n", e["offset"])]
+        check(data[:e["offset"]].count(b"\n") == e["line"] - 1, "the line's number")
+        if kept:
+            check(base64.b64decode(e["bytes"], validate=True) == line, code, "other bytes")
+            check(e["length"] == len(line), code, "another length")
+    return len(entries)
+
+
+def quarantine():
+    for fault, code, kept in BAD_LINES:
+        with programs.Sandbox("--era", "current", "--polls", "0", "--keep-plain", "--fault",
+                              fault) as s:
+            limit = [] if kept else ["--set", "line_max=200000"]
+            for mask in (0o000, 0o022):
+                out = os.path.join(s.state, f"out-{mask}")
+                done = programs.export(s, "--level", "patient", "--type", EOB, "--out", out, *limit,
+                                       umask=mask)
+                check(done.returncode == 3, fault, done.returncode, done.stderr)
+                check(listing(out) == [EOB + "-0001.ndjson", BAD], fault, listing(out))
+                check_modes(out)
+                check(check_entries(s, os.path.join(out, BAD), code, kept) == 1, fault, "entries")
+                check(b"bad-lines.ndjson" in done.stderr, done.stderr)
+                check_silent_on_secrets(s, done)
+
+
+def quarantine_elsewhere():
+    """--quarantine, standard output, bad lines that are not borne, and what is there already."""
+    with programs.Sandbox("--era", "current", "--polls", "0", "--keep-plain", "--fault",
+                          "bad-json") as s:
+        def run(*options, code):
+            done = programs.export(s, "--level", "patient", "--type", EOB, *options)
+            check(done.returncode == code, options, done.returncode, done.stderr)
+            check(b"resourceType" not in done.stderr, "patient data is said", done.stderr)
+            return done
+
+        out, aside = os.path.join(s.state, "out"), os.path.join(s.state, "aside")
+        entry = ("BCDA_ERR_LINE_JSON", True)
+        # bad lines are not borne: the line is kept, the file is not
+        run("--out", out, "--set", "bad_lines_max=0", code=1)
+        check(listing(out) == [BAD], listing(out))
+        check(check_entries(s, os.path.join(out, BAD), *entry) == 1, "entries")
+        # appended to, behind a line that a crash has cut
+        with open(os.path.join(out, BAD), "ab") as f:
+            f.write(b'{"file":"cut')
+        os.chmod(os.path.join(out, BAD), 0o644)
+        run("--out", out, "--set", "bad_lines_max=-1", code=3)
+        lines = read(os.path.join(out, BAD)).split(b"\n")
+        check(len(lines) == 4 and lines[1] == b'{"file":"cut', lines)
+        check_modes(out)
+        # another place, and standard output
+        run("--out", "-", code=3)
+        run("--out", "-", "--quarantine", aside, code=3)
+        check(check_entries(s, aside, *entry) == 1, "entries")
+        run("--out", out, "--quarantine", aside, code=3)
+        check(check_entries(s, aside, *entry) == 2, "entries")
+        check(read(os.path.join(out, BAD)).count(b"\n") == 3, "both were written")
+        run("--out", out, "--quarantine", "-", code=2)
+        # links, folders, pipes and full disks: nothing is written, and nothing is kept
+        target = os.path.join(s.state, "target")
+        for make in (lambda: os.symlink(target, aside), lambda: os.mkdir(aside),
+                     lambda: os.mkfifo(aside), lambda: os.link(os.path.join(out, BAD), aside),
+                     lambda: os.symlink("/dev/full", aside)):
+            os.rmdir(aside) if os.path.isdir(aside) else os.unlink(aside)
+            make()
+            clean = os.path.join(s.state, "clean")
+            before = read(os.path.join(out, BAD))
+            done = run("--out", clean, "--quarantine", aside, code=1)
+            check(b"aside" in done.stderr, done.stderr)
+            check(listing(clean) == [] and not os.path.exists(target), listing(clean))
+            check(read(os.path.join(out, BAD)) == before, "written through another name")
+        # the same where the folder has a link of that name
+        linked = os.path.join(s.state, "linked")
+        os.mkdir(linked)
+        os.symlink(target, os.path.join(linked, BAD))
+        run("--out", linked, code=1)
+        check(listing(linked) == [BAD] and not os.path.exists(target), listing(linked))
+
+
+def quarantine_full():
+    """No room for the line: that is an error, and the file is not kept either."""
+    def small():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    with programs.Sandbox("--era", "current", "--polls", "0", "--fault", "bad-json") as s:
+        out = os.path.join(s.state, "out")
+        done = programs.export(s, "--level", "patient", "--type", EOB, "--out", "-", "--quarantine",
+                               out, preexec_fn=small)
+        check(done.returncode == 1, done.returncode, done.stderr)
+        check(b"the bad lines cannot be kept" in done.stderr, done.stderr)
+
+
+def quarantine_resumed():
+    """The first run ends in the middle; what it had put aside stays, and the rest comes to it."""
+    with programs.Sandbox("--era", "current", "--polls", "0", "--files", "4", "--keep-plain",
+                          "--patients", "8", "--fault", "bad-json", "--fault",
+                          "slow:100000") as s:
+        out, state = os.path.join(s.state, "out"), os.path.join(s.state, "state")
+        command = [programs.EXPORT, *s.arguments(), "--level", "patient", "--type", EOB, "--out",
+                   out, "--resume", state, "--set", "parallel=1"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        until = time.monotonic() + programs.LIMIT
+        while process.poll() is None and time.monotonic() < until:
+            if glob.glob(os.path.join(out, EOB + "-*.ndjson")):
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.01)
+        process.communicate(timeout=programs.LIMIT)
+        first = read(os.path.join(out, BAD))
+        check(first.count(b"\n") >= 1, first)
+        done = subprocess.run(command, capture_output=True, timeout=programs.LIMIT)
+        check(done.returncode == 3, done.returncode, done.stderr)
+        check(read(os.path.join(out, BAD)).startswith(first), "what was there is gone")
+        check_entries(s, os.path.join(out, BAD), "BCDA_ERR_LINE_JSON", True)
+        told = {(e["file"], e["line"]) for e in map(json.loads, read(os.path.join(out, BAD)).splitlines())}
+        check(len(told) == 4, told)
+        check_modes(out)
 
 
 # ---- a server that means harm ----
@@ -288,6 +433,10 @@ def main():
     usage()
     complete()
     failures()
+    quarantine()
+    quarantine_elsewhere()
+    quarantine_full()
+    quarantine_resumed()
     wrong_secret()
     metadata()
     hostile()

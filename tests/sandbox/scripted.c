@@ -38,13 +38,15 @@ struct scripted_answer {
 struct peer {
     struct scripted *s;
     int fd;
-    SSL *ssl; /* NULL in clear */
+    unsigned number; /* of its connection, from 0 */
+    SSL *ssl;        /* NULL in clear */
     pthread_t thread;
     struct peer *next;
 };
 
 struct scripted {
-    int tls, fd;
+    int tls, ipv6, relay, fd;
+    unsigned mute, drip;
     char origin[64], ca_file[64], key_file[64];
     SSL_CTX *ctx;
     pthread_t thread;
@@ -56,6 +58,7 @@ struct scripted {
     struct peer *peers;
     char **requests;
     unsigned count, connections, resumed;
+    struct buf relayed;
     struct scripted *next; /* those of this process */
 };
 
@@ -195,6 +198,76 @@ static void end(struct peer *p, enum scripted_end how)
         ;
 }
 
+/* ---- a proxy ---- */
+
+/* "CONNECT 127.0.0.1:PORT" or "CONNECT [::1]:PORT": a connection there; -1 for all else. */
+static int connect_to(const char *head)
+{
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    const struct sockaddr *to = (const struct sockaddr *)&four;
+    socklen_t len = sizeof four;
+    unsigned port;
+    int fd;
+
+    four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (sscanf(head, "CONNECT [::1]:%u ", &port) == 1) {
+        to = (const struct sockaddr *)&six;
+        len = sizeof six;
+    } else if (sscanf(head, "CONNECT 127.0.0.1:%u ", &port) != 1) {
+        return -1;
+    }
+    four.sin_port = six.sin6_port = htons((uint16_t)port);
+    fd = socket(to->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, to, len)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* One piece from here to there; 0 at the end. What a client sends is kept. */
+static int pass_on(struct peer *p, int from, int to)
+{
+    char c[16384];
+    ssize_t n = recv(from, c, sizeof c, 0), at = 0, sent;
+
+    if (n > 0 && from == p->fd) {
+        pthread_mutex_lock(&p->s->lock);
+        buf_add(&p->s->relayed, c, (size_t)n);
+        pthread_mutex_unlock(&p->s->lock);
+    }
+    while (at < n) {
+        sent = send(to, c + at, (size_t)(n - at), MSG_NOSIGNAL);
+        if (sent <= 0)
+            return 0;
+        at += sent;
+    }
+    return n > 0;
+}
+
+/* Until one of the two sides ends, or scripted_stop() shuts the client's. */
+static void relay(struct peer *p, const char *head)
+{
+    static const char yes[] = "HTTP/1.1 200 Connected\r\n\r\n";
+    static const char no[] = "HTTP/1.1 403 Not a target\r\nContent-Length: 0\r\n\r\n";
+    int target = connect_to(head), going = target >= 0;
+
+    (void)peer_write(p, going ? yes : no, going ? sizeof yes - 1 : sizeof no - 1);
+    while (going) {
+        struct pollfd f[2] = {{p->fd, POLLIN, 0}, {target, POLLIN, 0}};
+
+        if (poll(f, 2, -1) < 0)
+            break;
+        if (f[0].revents)
+            going = pass_on(p, p->fd, target);
+        if (going && f[1].revents)
+            going = pass_on(p, target, p->fd);
+    }
+    if (target >= 0)
+        close(target);
+}
+
 static enum scripted_end answer(struct peer *p)
 {
     static const char none[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
@@ -205,18 +278,38 @@ static enum scripted_end answer(struct peer *p)
     if (!head)
         return how;
     a = note(p->s, head);
-    free(head);
-    if (!a)
-        (void)peer_write(p, none, sizeof none - 1);
-    else if (play(p, a) == 0)
+    if (a && play(p, a) == 0)
         how = a->how;
+    else if (!a && p->s->relay && strncmp(head, "CONNECT ", 8) == 0)
+        relay(p, head);
+    else if (!a)
+        (void)peer_write(p, none, sizeof none - 1);
+    free(head);
     return how;
+}
+
+/* No byte, or the head of a TLS record and then its bytes one by one: zeros are no ServerHello, but
+ * that would only show at the record's end. Until the client leaves. */
+static void never_shake_hands(struct peer *p)
+{
+    static const char record[] = {22, 3, 3, 0x40, 0};
+    int drips = p->number >= p->s->mute;
+
+    if (drips)
+        (void)peer_write(p, record, sizeof record);
+    while (!has_left(p) && wait_for(p, -1, LOOK_MS) == 0)
+        if (drips && peer_write(p, "", 1))
+            break;
 }
 
 static int shake_hands(struct peer *p)
 {
     struct scripted *s = p->s;
 
+    if (p->number < s->mute + s->drip) {
+        never_shake_hands(p);
+        return -1;
+    }
     if (!s->tls)
         return 0;
     p->ssl = get(SSL_new(s->ctx));
@@ -237,6 +330,8 @@ static void *serve(void *ctx)
         while (how == SCRIPTED_KEEP)
             how = answer(p);
         end(p, how);
+    } else {
+        end(p, SCRIPTED_CUT); /* its alert is on the way: a RST could overtake it */
     }
     SSL_free(p->ssl);
     pthread_mutex_lock(&p->s->lock);
@@ -271,7 +366,7 @@ static void accept_peer(struct scripted *s, int fd)
     p->s = s;
     p->fd = fd;
     pthread_mutex_lock(&s->lock);
-    s->connections++;
+    p->number = s->connections++;
     reap(s);
     if (s->stopping)
         shutdown(fd, SHUT_RDWR);
@@ -341,16 +436,32 @@ static int make_pki(struct scripted *s)
     return rc;
 }
 
-static int set_up_tls(struct scripted *s)
+static int demand_certificate(SSL_CTX *ctx, const char *ca)
 {
-    BIO *cert = BIO_new_mem_buf(cert_pem, -1), *key = BIO_new_mem_buf(key_pem, -1);
+    BIO *bio = BIO_new_mem_buf(ca, -1);
+    X509 *x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    int ok = x && X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), x) == 1 &&
+             SSL_CTX_add_client_CA(ctx, x) == 1;
+
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    X509_free(x);
+    BIO_free(bio);
+    return ok;
+}
+
+static int set_up_tls(struct scripted *s, const struct scripted_options *o)
+{
+    BIO *cert = BIO_new_mem_buf(o->certificate ? o->certificate : cert_pem, -1);
+    BIO *key = BIO_new_mem_buf(o->key ? o->key : key_pem, -1);
     X509 *x = PEM_read_bio_X509(cert, NULL, NULL, NULL);
     EVP_PKEY *k = PEM_read_bio_PrivateKey(key, NULL, NULL, NULL);
     int ok;
 
     s->ctx = get(SSL_CTX_new(TLS_server_method()));
     ok = SSL_CTX_use_certificate(s->ctx, x) == 1 && SSL_CTX_use_PrivateKey(s->ctx, k) == 1 &&
-         SSL_CTX_set_session_id_context(s->ctx, (const unsigned char *)"s", 1) == 1;
+         SSL_CTX_set_session_id_context(s->ctx, (const unsigned char *)"s", 1) == 1 &&
+         (!o->tls12 || SSL_CTX_set_max_proto_version(s->ctx, TLS1_2_VERSION) == 1) &&
+         (!o->client_ca || demand_certificate(s->ctx, o->client_ca));
     X509_free(x);
     EVP_PKEY_free(k);
     BIO_free(cert);
@@ -373,30 +484,49 @@ static int write_key(struct scripted *s)
 
 static int listen_on(struct scripted *s)
 {
-    struct sockaddr_in a = {0};
-    socklen_t len = sizeof a;
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr *a = s->ipv6 ? (struct sockaddr *)&six : (struct sockaddr *)&four;
+    socklen_t len = s->ipv6 ? sizeof six : sizeof four;
 
-    a.sin_family = AF_INET;
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (s->fd < 0 || bind(s->fd, (struct sockaddr *)&a, sizeof a) || listen(s->fd, 64) ||
-        getsockname(s->fd, (struct sockaddr *)&a, &len))
+    four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    s->fd = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (s->fd < 0 || bind(s->fd, a, len) || listen(s->fd, 64) || getsockname(s->fd, a, &len))
         return -1;
-    snprintf(s->origin, sizeof s->origin, "http%s://127.0.0.1:%u", s->tls ? "s" : "",
-             (unsigned)ntohs(a.sin_port));
+    snprintf(s->origin, sizeof s->origin, "http%s://%s:%u", s->tls ? "s" : "",
+             s->ipv6 ? "[::1]" : "127.0.0.1",
+             (unsigned)ntohs(s->ipv6 ? six.sin6_port : four.sin_port));
     return 0;
 }
 
 struct scripted *scripted_start(int tls)
 {
-    struct scripted *s = get(calloc(1, sizeof *s));
-    sigset_t quiet, old;
+    struct scripted_options o = {.tls = tls};
 
-    s->tls = tls;
+    return scripted_start_with(&o);
+}
+
+static struct scripted *make(const struct scripted_options *o)
+{
+    struct scripted *s = get(calloc(1, sizeof *s));
+
+    s->tls = o->tls;
+    s->ipv6 = o->ipv6;
+    s->relay = o->relay;
+    s->mute = o->mute;
+    s->drip = o->drip;
     s->fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->news, NULL);
-    if (make_pki(s) || (tls && set_up_tls(s)) || write_key(s) || listen_on(s)) {
+    return s;
+}
+
+struct scripted *scripted_start_with(const struct scripted_options *o)
+{
+    struct scripted *s = make(o);
+    sigset_t quiet, old;
+
+    if (make_pki(s) || (s->tls && set_up_tls(s, o)) || write_key(s) || listen_on(s)) {
         perror("scripted");
         scripted_stop(s);
         return NULL;
@@ -475,6 +605,7 @@ void scripted_stop(struct scripted *s)
     for (i = 0; i < s->count; i++)
         free(s->requests[i]);
     free(s->requests);
+    buf_free(&s->relayed);
     SSL_CTX_free(s->ctx);
     pthread_cond_destroy(&s->news);
     pthread_mutex_destroy(&s->lock);
@@ -665,6 +796,19 @@ unsigned scripted_resumed(struct scripted *s)
     n = s->resumed;
     pthread_mutex_unlock(&s->lock);
     return n;
+}
+
+char *scripted_relayed(struct scripted *s, size_t *len)
+{
+    char *copy;
+
+    pthread_mutex_lock(&s->lock);
+    *len = s->relayed.len;
+    copy = get(malloc(*len + 1));
+    if (*len)
+        memcpy(copy, s->relayed.p, *len);
+    pthread_mutex_unlock(&s->lock);
+    return copy;
 }
 
 /* ---- content ---- */

@@ -1,8 +1,8 @@
 /*
  * A server that plays a script, for what a real HTTP server cannot be made to do: exact bytes,
- * pauses, and every way for a connection to end. It listens on 127.0.0.1, over TLS with a
+ * pauses, and every way for a connection to end. It listens on 127.0.0.1 or ::1, over TLS with a
  * throw-away CA or in clear, and keeps what it was sent. In clear it also serves as a proxy that
- * only takes notes.
+ * only takes notes, or one that really relays.
  *
  * Answers are added before the client is let loose; all other functions may be called at any time,
  * from any thread.
@@ -21,13 +21,25 @@ extern "C" {
 struct scripted;
 struct scripted_answer;
 
-/* NULL on failure. */
+struct scripted_options {
+    int tls;
+    int tls12;                     /* nothing newer than TLS 1.2 */
+    int ipv6;                      /* on ::1 */
+    const char *certificate, *key; /* PEM, in place of those by the throw-away CA */
+    const char *client_ca;         /* PEM: only clients with a certificate of this authority */
+    int relay;     /* a CONNECT to this machine that no answer takes is relayed; others get 403 */
+    unsigned mute; /* so many connections, the first ones, never get a byte */
+    unsigned drip; /* as many after those get a TLS record that never ends, byte by byte */
+};
+
+/* NULL on failure. The options are not kept. */
 struct scripted *scripted_start(int tls);
+struct scripted *scripted_start_with(const struct scripted_options *o);
 /* Breaks off every connection. NULL is allowed. */
 void scripted_stop(struct scripted *s);
 
 /* These live until scripted_stop(). */
-const char *scripted_origin(const struct scripted *s);   /* https://127.0.0.1:PORT */
+const char *scripted_origin(const struct scripted *s);   /* https://127.0.0.1:PORT, or [::1] */
 const char *scripted_ca_file(const struct scripted *s);  /* NULL in clear */
 const char *scripted_key_file(const struct scripted *s); /* the private key for scripted_encrypt */
 
@@ -75,6 +87,8 @@ unsigned scripted_count(struct scripted *s, const char *text);
 char *scripted_request(struct scripted *s, unsigned i);
 unsigned scripted_connections(struct scripted *s);
 unsigned scripted_resumed(struct scripted *s); /* of them, those that resumed a TLS session */
+/* What clients sent through the relay, in order, to be freed. */
+char *scripted_relayed(struct scripted *s, size_t *len);
 
 /* ---- content ---- */
 

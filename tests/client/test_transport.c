@@ -1,0 +1,1190 @@
+/* What lies between the client and the server: addresses, certificates, proxies, name servers, and
+ * answers that break the rules of HTTP. Whole exports against a scripted server. */
+#include <dirent.h>
+#include <dlfcn.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "certs.h"
+#include "harness.h"
+#include "scripted.h"
+
+enum { PATIENCE = 100, LOOK_TIMES = 60000 };
+
+#define SECRET     "a-secret"
+#define PASSPHRASE "open-sesame"
+#define PROXY_USER "prue"
+#define PROXY_WORD "let-me-out"
+#define PROXY_BOTH "cHJ1ZTpsZXQtbWUtb3V0" /* of the two, as Basic has them */
+#define LINE_0     "{\"resourceType\":\"Patient\",\"id\":\"p0\"}\n"
+#define LINE_1     "{\"resourceType\":\"Patient\",\"id\":\"p1\"}\n"
+#define LINES      LINE_0 LINE_1
+#define SURPLUS    "{\"resourceType\":\"Patient\",\"id\":\"surplus\"}\n"
+#define LEN(a)     (sizeof(a) / sizeof(a)[0])
+
+static struct harness h;
+static struct scripted *s, *proxy; /* the FHIR server, and what stands before it */
+
+/* ---- a name server that does not answer ---- */
+
+/* libcurl looks names up through its PLT, and finds this one. A name that ends in
+ * "blocked.invalid" has no answer until the test says so; other names under "invalid" have none. */
+static pthread_mutex_t name_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t name_news = PTHREAD_COND_INITIALIZER;
+static int released;
+static atomic_int lookups, blocked;
+
+static int ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static void wait_for_release(void)
+{
+    atomic_fetch_add(&blocked, 1);
+    pthread_mutex_lock(&name_lock);
+    while (!released)
+        pthread_cond_wait(&name_news, &name_lock);
+    pthread_mutex_unlock(&name_lock);
+    atomic_fetch_sub(&blocked, 1);
+}
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **out)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+    atomic_fetch_add(&lookups, 1);
+    if (name && ends_with(name, "blocked.invalid"))
+        wait_for_release();
+    if (name && ends_with(name, ".invalid"))
+        return EAI_NONAME;
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    return real(name, service, hints, out);
+}
+
+static int count_threads(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    const struct dirent *e;
+    int n = 0;
+
+    ck_assert_ptr_nonnull(d);
+    while ((e = readdir(d)))
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+/* The threads that libcurl has left to themselves come to their end. */
+static void release_names(int threads)
+{
+    struct timespec moment = {0, 1000000};
+    int i;
+
+    pthread_mutex_lock(&name_lock);
+    released = 1;
+    pthread_cond_broadcast(&name_news);
+    pthread_mutex_unlock(&name_lock);
+    for (i = 0; count_threads() > threads; i++) {
+        ck_assert_int_lt(i, LOOK_TIMES);
+        nanosleep(&moment, NULL);
+    }
+}
+
+/* ---- a session at a scripted server ---- */
+
+static void stop_at_exit(void)
+{
+    scripted_stop(proxy);
+    scripted_stop(s);
+    proxy = s = NULL;
+}
+
+static int64_t read_clock(void *ctx)
+{
+    return ((struct harness *)ctx)->now;
+}
+
+static void check_text(const char *text)
+{
+    static const char *const secrets[] = {SECRET,     PASSPHRASE, PROXY_WORD, PROXY_BOTH,
+                                          PROXY_USER, "tok.en",   "<html"};
+    size_t i;
+
+    harness_check_text(&h, text);
+    for (i = 0; i < LEN(secrets); i++)
+        ck_assert_msg(!strstr(text, secrets[i]), "%s stands in: %s", secrets[i], text);
+}
+
+static void on_log(int level, const char *component, const char *message, void *userdata)
+{
+    (void)level;
+    (void)component;
+    (void)userdata;
+    check_text(message);
+}
+
+static void open_harness(void)
+{
+    memset(&h, 0, sizeof h);
+    h.now = 1700000000000;
+    h.stay = 1;
+    atexit(stop_at_exit);
+}
+
+static void open_server(const struct scripted_options *o)
+{
+    struct scripted_options tls = {.tls = 1};
+
+    open_harness();
+    s = scripted_start_with(o ? o : &tls);
+    ck_assert_ptr_nonnull(s);
+}
+
+static void open_proxy(void)
+{
+    struct scripted_options o = {.relay = 1};
+
+    proxy = scripted_start_with(&o);
+    ck_assert_ptr_nonnull(proxy);
+}
+
+static void set(int option, int64_t value)
+{
+    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+}
+
+static void configure_for(const char *origin, const char *ca_file)
+{
+    char url[128];
+
+    snprintf(url, sizeof url, "%s/api/v1", origin);
+    ck_assert_int_eq(bcda_config_new(&h.config), 0);
+    h.config->clock.now_ms = h.config->clock.wall_ms = read_clock;
+    h.config->clock.ctx = &h;
+    ck_assert_int_eq(bcda_config_set_fhir_url(h.config, url), 0);
+    ck_assert_int_eq(bcda_config_set_client_credentials(h.config, "me", SECRET), 0);
+    ck_assert_int_eq(bcda_config_set_log(h.config, BCDA_LOG_DEBUG, on_log, &h, NULL), 0);
+    ck_assert_int_eq(bcda_config_set_ca_file(h.config, ca_file), 0);
+}
+
+static void configure(void)
+{
+    configure_for(scripted_origin(s), scripted_ca_file(s));
+}
+
+static const struct scripted_entry one_file[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
+
+static struct run *begin(void)
+{
+    if (!h.config)
+        configure();
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    return harness_start(&h, DOOR_RESOURCE);
+}
+
+/* One turn; where nothing is under way, the clock goes to the next timer. */
+static void turn(void)
+{
+    int64_t left;
+    int quiet;
+
+    for (quiet = 0; quiet < PATIENCE; quiet++) {
+        if (harness_turn(&h))
+            return;
+        left = bcda__session_next_timer_ms(h.session);
+        if (harness_stat(&h, BCDA_STAT_TRANSFERS) == 0 && left >= 0) {
+            h.now += left;
+            return;
+        }
+    }
+    ck_abort_msg("stuck: a transfer is open and nothing comes");
+}
+
+static void finish(struct run *r)
+{
+    while (!r->done)
+        turn();
+}
+
+/* A whole export. What the test has put into the script comes before this. */
+static struct run *go(void)
+{
+    struct run *r;
+
+    scripted_export(s, one_file, 1);
+    scripted_reply(s, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
+    r = begin();
+    finish(r);
+    return r;
+}
+
+static void check_came(const struct run *r)
+{
+    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)), BCDA_VERDICT_COMPLETE);
+    ck_assert_uint_eq(r->count, 2);
+    ck_assert_str_eq(r->got[0].id, "p0");
+    ck_assert_str_eq(r->got[1].id, "p1");
+}
+
+/* The job failed so, and its words have `hint` in them. */
+static const bcda_error *check_failed(struct run *r, int code, const char *hint)
+{
+    const bcda_error *e = harness_check_failed(r, code);
+
+    check_text(bcda_error_text(e));
+    ck_assert_msg(strstr(bcda_error_text(e), hint) != NULL, "\"%s\" says nothing of \"%s\"",
+                  bcda_error_text(e), hint);
+    return e;
+}
+
+static void close_servers(void)
+{
+    harness_end(&h);
+    stop_at_exit();
+}
+
+/* ---- addresses and certificates ---- */
+
+/* A server with a certificate of an authority of its own; *ca is that authority's file. */
+static void open_certified(struct scripted_options *o, const struct certificate_options *c,
+                           const char **ca)
+{
+    struct authority a;
+    struct certificate made;
+
+    authority_make(&a);
+    certificate_make(&made, &a, c);
+    o->tls = 1;
+    o->certificate = made.cert;
+    o->key = made.key;
+    open_server(o);
+    *ca = certs_file(a.pem);
+    certificate_free(&made);
+    authority_free(&a);
+}
+
+static void check_nothing_sent(void)
+{
+    ck_assert_uint_eq(scripted_count(s, NULL), 0);
+    ck_assert_uint_eq(scripted_connections(s), 1); /* and it is not tried again */
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+}
+
+struct named {
+    int ipv6;
+    const char *names; /* of the certificate */
+    int has_ended, code;
+};
+
+static const struct named named[] = {
+    {1, "IP:::1", 0, 0},
+    {0, "IP:127.0.0.1", 0, 0},
+    {1, "IP:127.0.0.1,DNS:localhost", 0, BCDA_ERR_TLS_VERIFY},
+    {1, "IP:::2,DNS:[::1]", 0, BCDA_ERR_TLS_VERIFY},
+    {0, "IP:::1", 0, BCDA_ERR_TLS_VERIFY},
+    {0, "DNS:127.0.0.1", 0, BCDA_ERR_TLS_VERIFY},
+    {1, "IP:::1", 1, BCDA_ERR_TLS_VERIFY},
+    {0, "IP:127.0.0.1", 1, BCDA_ERR_TLS_VERIFY},
+};
+
+START_TEST(server_certificate)
+{
+    const struct named *n = &named[_i];
+    struct certificate_options c = {.names = n->names, .has_ended = n->has_ended};
+    struct scripted_options o = {.ipv6 = n->ipv6};
+    const char *ca;
+    struct run *r;
+
+    open_certified(&o, &c, &ca);
+    ck_assert_int_eq(strncmp(scripted_origin(s), "https://[::1]:", 14) == 0, n->ipv6);
+    configure_for(scripted_origin(s), ca);
+    r = go();
+    if (n->code) {
+        (void)check_failed(r, n->code, n->has_ended ? "expired" : "");
+        check_nothing_sent();
+    } else {
+        check_came(r);
+        ck_assert_uint_eq(scripted_count(s, n->ipv6 ? "Host: [::1]:" : "Host: 127.0.0.1:"), 4);
+    }
+    close_servers();
+}
+END_TEST
+
+/* An authority that has nothing to do with the server; a file that holds none; the system's. */
+START_TEST(other_authority)
+{
+    struct authority a;
+    struct run *r;
+
+    open_server(NULL);
+    authority_make(&a);
+    configure_for(scripted_origin(s), _i == 0   ? certs_file(a.pem)
+                                      : _i == 1 ? certs_file("no certificate\n")
+                                                : NULL);
+    authority_free(&a);
+    r = go();
+    (void)check_failed(r, BCDA_ERR_TLS_VERIFY, "bcda_config_set_ca_file()");
+    ck_assert_uint_eq(scripted_count(s, NULL), 0);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+    close_servers();
+}
+END_TEST
+
+/* A file that is not there is told when the session is made, by its name. */
+START_TEST(missing_file)
+{
+    static const char gone[] = "/nonexistent/file.pem";
+    const char *there;
+    bcda_session *session = NULL;
+
+    open_server(NULL);
+    configure();
+    there = scripted_ca_file(s);
+    if (_i == 0)
+        ck_assert_int_eq(bcda_config_set_ca_file(h.config, gone), 0);
+    else
+        ck_assert_int_eq(bcda_config_set_client_certificate(h.config, _i == 1 ? gone : there,
+                                                            _i == 1 ? there : gone, PASSPHRASE),
+                         0);
+    ck_assert_int_eq(bcda_session_new(&session, h.config), BCDA_ERR_IO);
+    ck_assert_ptr_null(session);
+    check_text(bcda_error_text(bcda_config_error(h.config)));
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(bcda_config_error(h.config)), gone));
+    ck_assert_uint_eq(scripted_connections(s), 0);
+    close_servers();
+}
+END_TEST
+
+/* ---- a certificate of the client's ---- */
+
+struct client_case {
+    int has_one, is_of_another;
+    const char *key_has, *given; /* passphrases */
+    int code;
+    const char *hint;
+};
+
+static const struct client_case clients[] = {
+    {1, 0, NULL, NULL, 0, ""},
+    {1, 0, NULL, PASSPHRASE, 0, ""}, /* one that is not needed */
+    {1, 0, PASSPHRASE, PASSPHRASE, 0, ""},
+    {0, 0, NULL, NULL, BCDA_ERR_TLS, "bcda_config_set_client_certificate()"},
+    {1, 1, NULL, NULL, BCDA_ERR_TLS, "bcda_config_set_client_certificate()"},
+    {1, 0, PASSPHRASE, PASSPHRASE "!", BCDA_ERR_TLS, "passphrase"},
+    {1, 0, PASSPHRASE, NULL, BCDA_ERR_TLS, "passphrase"}, /* and no prompt at the terminal */
+};
+
+static void set_client_certificate(const struct authority *a, const struct client_case *x)
+{
+    struct certificate_options o = {.passphrase = x->key_has};
+    struct certificate c;
+
+    certificate_make(&c, a, &o);
+    ck_assert_int_eq(bcda_config_set_client_certificate(h.config, certs_file(c.cert),
+                                                        certs_file(c.key), x->given),
+                     0);
+    certificate_free(&c);
+}
+
+START_TEST(client_certificate)
+{
+    const struct client_case *x = &clients[_i / 2];
+    struct scripted_options o = {.tls = 1, .tls12 = _i % 2};
+    struct authority wanted, other;
+    const bcda_error *e;
+    struct run *r;
+
+    authority_make(&wanted);
+    authority_make(&other);
+    o.client_ca = wanted.pem;
+    open_server(&o);
+    configure();
+    if (x->has_one)
+        set_client_certificate(x->is_of_another ? &other : &wanted, x);
+    r = go();
+    if (x->code) {
+        e = check_failed(r, x->code, x->hint);
+        ck_assert_int_eq(bcda_error_is_retryable(e), 0);
+        ck_assert_uint_eq(scripted_count(s, NULL), 0);
+        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+    } else {
+        check_came(r);
+    }
+    authority_free(&wanted);
+    authority_free(&other);
+    close_servers();
+}
+END_TEST
+
+/* ---- proxies ---- */
+
+static void use_proxy(const char *url)
+{
+    if (!h.config)
+        configure();
+    ck_assert_int_eq(bcda_config_set_proxy(h.config, url, PROXY_USER, PROXY_WORD), 0);
+}
+
+/* Each head that the proxy saw is a CONNECT, with its own credentials and nobody else's. */
+static unsigned check_proxy_saw(void)
+{
+    unsigned i;
+    char *head;
+
+    for (i = 0; (head = scripted_request(proxy, i)); i++) {
+        ck_assert_msg(strncmp(head, "CONNECT ", 8) == 0, "%s", head);
+        ck_assert_msg(strstr(head, "\r\nProxy-Authorization: Basic " PROXY_BOTH "\r\n") != NULL,
+                      "%s", head);
+        ck_assert_ptr_null(strcasestr(head, "\r\nAuthorization:"));
+        ck_assert_ptr_null(strstr(head, "/api/"));
+        free(head);
+    }
+    return i;
+}
+
+static void check_absent(const char *bytes, size_t len, const char *text)
+{
+    ck_assert_msg(!memmem(bytes, len, text, strlen(text)), "%s passed the proxy", text);
+}
+
+/* A real relay: only CONNECT and cipher text pass it. */
+START_TEST(through_a_proxy)
+{
+    struct scripted_options o = {.tls = 1, .ipv6 = _i};
+    size_t len;
+    char *bytes;
+    struct run *r;
+
+    open_server(&o);
+    open_proxy();
+    use_proxy(scripted_origin(proxy));
+    r = go();
+    check_came(r);
+    ck_assert_uint_eq(check_proxy_saw(), 4);
+    bytes = scripted_relayed(proxy, &len);
+    ck_assert_uint_gt(len, 1000);
+    check_absent(bytes, len, "tok.en");
+    check_absent(bytes, len, SECRET);
+    check_absent(bytes, len, "Authorization");
+    check_absent(bytes, len, "$export");
+    free(bytes);
+    ck_assert_uint_eq(scripted_count(s, NULL), 4);
+    ck_assert_uint_eq(scripted_count(s, "Authorization: Bearer tok.en"), 3);
+    ck_assert_uint_eq(scripted_count(s, "Proxy-"), 0);
+    ck_assert_uint_eq(scripted_count(s, PROXY_BOTH), 0);
+    ck_assert_uint_eq(scripted_resumed(s), 3);
+    close_servers();
+}
+END_TEST
+
+struct refusal {
+    const char *answer;
+    const char *hint;
+    unsigned tries;
+};
+
+static const struct refusal refusals[] = {
+    {"HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 5\r\n\r\nhello",
+     "407", 1},
+    {"HTTP/1.1 407 Who?\r\nProxy-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n", "407", 1},
+    {"HTTP/1.1 403 No\r\nContent-Length: 12\r\n\r\n<html></html>", "403", 1},
+    {"HTTP/1.0 403 No\r\n\r\n<html>until the end</html>", "403", 1},
+    {"HTTP/1.1 302 Else\r\nLocation: https://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n", "302", 1},
+    {"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n", "503", 8},
+    {"", "", 8}, /* it just closes */
+    {"SSH-2.0-nonsense\r\n\r\n", "", 8},
+};
+
+START_TEST(refusing_proxy)
+{
+    const struct refusal *x = &refusals[_i];
+    const bcda_error *e;
+    struct run *r;
+
+    open_server(NULL);
+    open_proxy();
+    scripted_text(scripted_on(proxy, "CONNECT", 0), x->answer);
+    use_proxy(scripted_origin(proxy));
+    r = go();
+    e = check_failed(r, BCDA_ERR_PROXY, x->hint);
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "proxy"));
+    ck_assert_int_eq(bcda_error_is_retryable(e), x->tries > 1);
+    ck_assert_str_eq(bcda_error_server_text(e), ""); /* it was not the server that spoke */
+    ck_assert_int_eq(bcda_error_http_status(e), 0);
+    ck_assert_uint_eq(check_proxy_saw(), x->tries);
+    ck_assert_uint_eq(scripted_connections(s), 0);
+    close_servers();
+}
+END_TEST
+
+/* Out of order once, and well then. */
+START_TEST(proxy_mends)
+{
+    struct run *r;
+
+    open_server(NULL);
+    open_proxy();
+    scripted_text(scripted_on(proxy, "CONNECT", 2),
+                  "HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n");
+    use_proxy(scripted_origin(proxy));
+    r = go();
+    check_came(r);
+    ck_assert_uint_eq(check_proxy_saw(), 6);
+    close_servers();
+}
+END_TEST
+
+/* Nobody listens there, or its name has no address. */
+START_TEST(no_proxy_there)
+{
+    char url[64];
+    struct run *r;
+
+    open_server(NULL);
+    open_proxy();
+    snprintf(url, sizeof url, "%s", _i ? "http://proxy.invalid:3128" : scripted_origin(proxy));
+    scripted_stop(proxy);
+    proxy = NULL;
+    use_proxy(url);
+    r = go();
+    ck_assert_int_eq(bcda_error_is_retryable(check_failed(r, BCDA_ERR_PROXY, "proxy")), 1);
+    ck_assert_uint_eq(scripted_connections(s), 0);
+    ck_assert_int_eq(atomic_load(&lookups) > 0, _i);
+    close_servers();
+}
+END_TEST
+
+/* It takes the CONNECT and says nothing, or opens the tunnel and nothing comes through. */
+START_TEST(silent_proxy)
+{
+    struct scripted_answer *a;
+    unsigned i;
+    struct run *r;
+
+    open_server(NULL);
+    open_proxy();
+    a = scripted_on(proxy, "CONNECT", 0);
+    scripted_text(a, _i ? "HTTP/1.1 200 Open\r\n\r\n" : "");
+    scripted_finish(a, SCRIPTED_STAY);
+    use_proxy(scripted_origin(proxy));
+    set(BCDA_OPT_ATTEMPTS, 2);
+    r = begin();
+    for (i = 1; i <= 2; i++) {
+        while (scripted_count(proxy, "CONNECT") < i)
+            turn();
+        h.now += 30000;
+        while (harness_stat(&h, BCDA_STAT_TRANSFERS))
+            (void)harness_turn(&h);
+    }
+    finish(r);
+    (void)check_failed(r, BCDA_ERR_CONNECT_TIMEOUT, "30000 ms");
+    ck_assert_uint_eq(check_proxy_saw(), 2);
+    ck_assert_uint_eq(scripted_connections(s), 0);
+    close_servers();
+}
+END_TEST
+
+/* The environment names a proxy, or says that none is to be used: neither is heard. */
+START_TEST(environment)
+{
+    static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY",
+                                        "all_proxy"};
+    struct run *r;
+    size_t i;
+
+    open_server(NULL);
+    open_proxy();
+    for (i = 0; i < LEN(names); i++)
+        ck_assert_int_eq(setenv(names[i], _i ? "http://127.0.0.1:9" : scripted_origin(proxy), 1),
+                         0);
+    if (_i) {
+        setenv("NO_PROXY", "*", 1);
+        setenv("no_proxy", "127.0.0.1", 1);
+        use_proxy(scripted_origin(proxy));
+    }
+    r = go();
+    check_came(r);
+    ck_assert_uint_eq(scripted_connections(proxy), _i ? 4 : 0);
+    close_servers();
+}
+END_TEST
+
+/* ---- names ---- */
+
+/* A name of the server's, or of its proxy; it is the token that is asked for, or the job. */
+static void begin_blocked(int through_proxy, int has_token)
+{
+    open_harness();
+    configure_for(through_proxy ? "https://127.0.0.1:9" : "https://fhir.blocked.invalid", NULL);
+    if (through_proxy)
+        use_proxy("http://proxy.blocked.invalid:3128");
+    if (has_token)
+        ck_assert_int_eq(bcda_config_set_bearer_token(h.config, "tok.en"), 0);
+}
+
+static void until_blocked(int count)
+{
+    while (atomic_load(&blocked) < count)
+        turn();
+}
+
+/* `done` comes although the lookup has not come back, and will not. */
+START_TEST(cancel_while_looking_up)
+{
+    int threads = count_threads();
+    struct run *r;
+
+    begin_blocked(_i & 1, _i & 2);
+    r = begin();
+    until_blocked(1);
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    while (!r->done)
+        ck_assert(harness_turn(&h));
+    ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
+    ck_assert_int_eq(atomic_load(&blocked), 1);
+    if (_i & 2) /* the request for a token is the session's, and another job could use it */
+        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 0);
+    release_names(threads);
+    harness_end(&h);
+}
+END_TEST
+
+/* The name is only released after bcda_session_free(): had that waited, nothing would go on. */
+START_TEST(free_while_looking_up)
+{
+    int threads = count_threads(), fds;
+    struct run *r;
+
+    begin_blocked(_i & 1, _i & 2);
+    r = begin();
+    until_blocked(1);
+    fds = h.fds;
+    h.inside = 1;
+    bcda_session_free(h.session);
+    h.inside = 0;
+    h.session = NULL;
+    ck_assert_int_eq(r->done, 1);
+    ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
+    ck_assert_int_eq(atomic_load(&blocked), 1);
+    release_names(threads);
+    ck_assert_int_le(harness_count_fds(), fds);
+    harness_end(&h);
+}
+END_TEST
+
+START_TEST(lookup_takes_too_long)
+{
+    int threads = count_threads(), i;
+    struct run *r;
+
+    begin_blocked(_i & 1, _i & 2);
+    set(BCDA_OPT_ATTEMPTS, 3);
+    r = begin();
+    for (i = 1; i <= 3; i++) {
+        until_blocked(i); /* the earlier ones are still at it */
+        ck_assert_int_eq(r->done, 0);
+        harness_advance(&h, 29000);
+        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 1);
+        h.now += 1000;
+        harness_drain(&h);
+        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 0);
+    }
+    ck_assert_int_eq(atomic_load(&blocked), 3);
+    (void)check_failed(r, BCDA_ERR_CONNECT_TIMEOUT, "30000 ms");
+    release_names(threads);
+    harness_end(&h);
+}
+END_TEST
+
+START_TEST(no_such_name)
+{
+    struct run *r;
+
+    open_harness();
+    configure_for("https://fhir.invalid", NULL);
+    r = begin();
+    finish(r);
+    (void)check_failed(r, BCDA_ERR_RESOLVE, "fhir.invalid");
+    ck_assert_int_eq(atomic_load(&lookups), 4);
+    harness_end(&h);
+}
+END_TEST
+
+/* ---- handshakes ---- */
+
+/* Silence, or a byte now and then that leads nowhere: our own clock ends it, and the next try is
+ * answered. */
+START_TEST(stalled_handshake)
+{
+    struct scripted_options o = {.tls = 1, .mute = _i == 0, .drip = _i == 1};
+    struct run *r;
+
+    open_server(&o);
+    scripted_export(s, one_file, 1);
+    scripted_reply(s, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
+    r = begin();
+    while (scripted_connections(s) == 0)
+        turn();
+    h.now += 29000;
+    (void)harness_turn(&h);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+    h.now += 1000;
+    while (harness_stat(&h, BCDA_STAT_RETRIES) == 0)
+        (void)harness_turn(&h);
+    finish(r);
+    check_came(r);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 1);
+    ck_assert_uint_eq(scripted_connections(s), 5);
+    close_servers();
+}
+END_TEST
+
+START_TEST(handshake_never_ends)
+{
+    struct scripted_options o = {.tls = 1, .mute = _i == 0 ? 9 : 0, .drip = _i == 1 ? 9 : 0};
+    unsigned i;
+    struct run *r;
+
+    open_server(&o);
+    configure();
+    set(BCDA_OPT_ATTEMPTS, 2);
+    r = begin();
+    for (i = 1; i <= 2; i++) {
+        while (scripted_connections(s) < i)
+            turn();
+        h.now += 30000;
+        while (harness_stat(&h, BCDA_STAT_TRANSFERS))
+            (void)harness_turn(&h);
+    }
+    finish(r);
+    (void)check_failed(r, BCDA_ERR_CONNECT_TIMEOUT, "30000 ms");
+    ck_assert_uint_eq(scripted_count(s, NULL), 0);
+    close_servers();
+}
+END_TEST
+
+/* Each connection after the first goes on with the TLS session of one before. */
+START_TEST(resumed_sessions)
+{
+    struct scripted_options o = {.tls = 1, .tls12 = _i};
+    struct run *r;
+
+    open_server(&o);
+    r = go();
+    check_came(r);
+    ck_assert_uint_eq(scripted_connections(s), 4);
+    ck_assert_uint_eq(scripted_resumed(s), 3);
+    close_servers();
+}
+END_TEST
+
+/* ---- answers that break the rules, for the file ---- */
+
+#define OK_HEAD "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+#define LENGTH  "Content-Length: 74\r\n"
+#define CHUNKED "Transfer-Encoding: chunked\r\n"
+#define CHUNKS  "25\r\n" LINE_0 "\r\n25\r\n" LINE_1 "\r\n0\r\n"
+#define FOREVER 0
+
+struct fault {
+    const char *answer;
+    unsigned times; /* then all is well; FOREVER */
+    int code;
+    unsigned requests; /* for the file, in all */
+    size_t count;      /* resources that came: where it fails, at most */
+};
+
+static const struct fault faults[] = {
+    /* the connection ends before, or within, the head */
+    {"", 1, 0, 2, 2},
+    {"", 7, 0, 8, 2},
+    {"", FOREVER, BCDA_ERR_TRANSFER, 8, 0},
+    {"HTTP/1.1 200", 1, 0, 2, 2},
+    {OK_HEAD LENGTH, 1, 0, 2, 2},
+    {OK_HEAD LENGTH, FOREVER, BCDA_ERR_TRUNCATED, 8, 0},
+    {OK_HEAD, 1, 0, 2, 2},
+    {OK_HEAD, FOREVER, BCDA_ERR_TRANSFER, 8, 0},
+    {OK_HEAD CHUNKED, FOREVER, BCDA_ERR_TRUNCATED, 8, 0},
+    /* no status line */
+    {"nonsense\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {"HTTP/1.1 abc OK\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {"HTTP/1.1 20 OK\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {"HTTP/1.1 2000 OK\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {"HTTP/1.1 000 OK\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {"HTTP/1.1 -200 OK\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {"HTTP/1.1\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {"HTTP/7.1 200 OK\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {"ICY 200 OK\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {"nonsense\r\n\r\n" LINES, 1, 0, 2, 2},
+    /* an older server, and what comes before the answer */
+    {"HTTP/1.0 200 OK\r\n" LENGTH "\r\n" LINES, FOREVER, 0, 1, 2},
+    {"HTTP/1.1 200\r\n" LENGTH "\r\n" LINES, FOREVER, 0, 1, 2},
+    {"HTTP/1.0 200 OK\r\n\r\n" LINES, FOREVER, BCDA_ERR_TRUNCATED, 9, 2},
+    {"HTTP/1.1 100 Continue\r\n\r\n" OK_HEAD LENGTH "\r\n" LINES, FOREVER, 0, 1, 2},
+    {"HTTP/1.1 103 Early\r\nContent-Length: 5\r\nContent-Encoding: gzip\r\n\r\n"
+     "HTTP/1.1 102 Wait\r\n" CHUNKED "\r\n" OK_HEAD LENGTH "\r\n" LINES,
+     FOREVER, 0, 1, 2},
+    {"HTTP/1.1 103 Early\r\n\r\n", FOREVER, BCDA_ERR_TRANSFER, 8, 0},
+    /* the length: too long, too short, several, none that is a number */
+    {OK_HEAD "Content-Length: 75\r\n\r\n" LINES, 2, 0, 3, 2},
+    {OK_HEAD "Content-Length: 75\r\n\r\n" LINES, FOREVER, BCDA_ERR_TRUNCATED, 9, 2},
+    {OK_HEAD "Content-Length: 99999999999\r\n\r\n" LINES, FOREVER, BCDA_ERR_TRUNCATED, 9, 2},
+    {OK_HEAD LENGTH "\r\n" LINES SURPLUS, FOREVER, 0, 1, 2},
+    {OK_HEAD "Content-Length: 60\r\n\r\n" LINES, FOREVER, BCDA_ERR_LINE_CUT, 1, 1},
+    {OK_HEAD "Content-Length: 0\r\n\r\n" LINES, FOREVER, 0, 1, 0},
+    {OK_HEAD LENGTH LENGTH "\r\n" LINES, FOREVER, 0, 1, 2},
+    {OK_HEAD "Content-Length: 37\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD LENGTH "Content-Length: 37\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length: 74, 37\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length: 74 37\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length: 74x\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length: 0x4a\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length: +74\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length: -74\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length: -1\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length: many\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length:\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length: 9223372036854775808\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length: 18446744073709551690\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Content-Length: 18446744073709551690\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP,
+     8, 0},
+    /* chunks */
+    {OK_HEAD CHUNKED "\r\n" CHUNKS "\r\n", FOREVER, 0, 1, 2},
+    {OK_HEAD CHUNKED "\r\n" CHUNKS "\r\n" SURPLUS, FOREVER, 0, 1, 2},
+    {OK_HEAD CHUNKED "\r\n" CHUNKS "X-Trailer: " SURPLUS "\r\n\r\n", FOREVER, 0, 1, 2},
+    {OK_HEAD CHUNKED "\r\n" CHUNKS "Content-Length: 37\r\n\r\n", FOREVER, 0, 1, 2},
+    {OK_HEAD CHUNKED "\r\n25\r\n" LINE_0 "\r\n", FOREVER, BCDA_ERR_TRUNCATED, 9, 1},
+    {OK_HEAD CHUNKED LENGTH "\r\n" CHUNKS "\r\n", FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD LENGTH CHUNKED "\r\n" CHUNKS "\r\n", FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD LENGTH CHUNKED "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD CHUNKED CHUNKED "\r\n" CHUNKS "\r\n", FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Transfer-Encoding: gzip, chunked\r\n\r\n" CHUNKS "\r\n", FOREVER, BCDA_ERR_HTTP, 8,
+     0},
+    {OK_HEAD "Transfer-Encoding: xchunked\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
+    {OK_HEAD "Transfer-Encoding: chunked, identity\r\n\r\n" CHUNKS "\r\n", FOREVER, BCDA_ERR_HTTP,
+     8, 0},
+    {OK_HEAD CHUNKED "\r\n10000000000000025\r\n" LINES, FOREVER, BCDA_ERR_TRANSFER, 8, 0},
+    {OK_HEAD CHUNKED "\r\nFFFFFFFFFFFFFFFF\r\n" LINES, FOREVER, BCDA_ERR_TRANSFER, 8, 0},
+    {OK_HEAD CHUNKED "\r\n7FFFFFFFFFFFFFFF\r\n" LINES, FOREVER, BCDA_ERR_TRUNCATED, 9, 2},
+    {OK_HEAD CHUNKED "\r\n-25\r\n" LINES, FOREVER, BCDA_ERR_TRANSFER, 8, 0},
+    {OK_HEAD CHUNKED "\r\nxyz\r\n" LINES, FOREVER, BCDA_ERR_TRANSFER, 8, 0},
+    {OK_HEAD CHUNKED "\r\n25\r\n" LINES "0\r\n\r\n", FOREVER, BCDA_ERR_TRANSFER, 9, 1},
+    /* statuses that have no body */
+    {"HTTP/1.1 204 None\r\nConnection: close\r\n\r\n" LINES, FOREVER, BCDA_ERR_STATUS, 1, 0},
+    {"HTTP/1.1 204 None\r\nConnection: close\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_STATUS, 1,
+     0},
+    {"HTTP/1.1 304 Same\r\nConnection: close\r\n" LENGTH "\r\n", FOREVER, BCDA_ERR_STATUS, 1, 0},
+    {"HTTP/1.1 304 Same\r\nConnection: close\r\n" CHUNKED "\r\n" CHUNKS "\r\n", FOREVER,
+     BCDA_ERR_STATUS, 1, 0},
+};
+
+START_TEST(faulty_file)
+{
+    const struct fault *f = &faults[_i];
+    struct run *r;
+    size_t i;
+
+    open_server(NULL);
+    scripted_text(scripted_on(s, "/data/", f->times), f->answer);
+    r = go();
+    ck_assert_msg(r->result == f->code, "%s (%s), not %s", bcda_error_name(r->result),
+                  bcda_error_text(bcda_job_error(r->job)), bcda_error_name(f->code));
+    if (f->code) {
+        (void)check_failed(r, f->code, "");
+        ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)), BCDA_VERDICT_FAILED);
+        ck_assert_uint_le(r->count, f->count);
+    } else {
+        ck_assert_uint_eq(r->count, f->count);
+        ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)), BCDA_VERDICT_COMPLETE);
+    }
+    for (i = 0; i < r->count; i++)
+        ck_assert_str_eq(r->got[i].id, i ? "p1" : "p0");
+    ck_assert_uint_eq(r->bad_count, 0);
+    ck_assert_uint_eq(scripted_count(s, "GET /data/"), f->requests);
+    close_servers();
+}
+END_TEST
+
+/* ---- the same rules for what is JSON ---- */
+
+struct json_fault {
+    const char *match, *answer;
+    int code;
+};
+
+#define TOKEN                                                                                     \
+    "{\"access_token\":\"tok.en\",\"token_type\":\"bearer\",\"expires_in\":\"1200\"}" /* 67 bytes \
+                                                                                       */
+
+static const struct json_fault json_faults[] = {
+    {"/auth/token", OK_HEAD "Content-Length: 67x\r\n\r\n" TOKEN, BCDA_ERR_HTTP},
+    {"/auth/token", OK_HEAD "Content-Length: 67\r\nContent-Length: 3\r\n\r\n" TOKEN, BCDA_ERR_HTTP},
+    {"/auth/token", OK_HEAD "Content-Length: 99\r\n\r\n" TOKEN, BCDA_ERR_TRUNCATED},
+    {"/auth/token", OK_HEAD "Content-Length: 30\r\n\r\n" TOKEN, BCDA_ERR_NOT_JSON},
+    {"/auth/token", "HTTP/1.1 204 None\r\n\r\n" TOKEN, BCDA_ERR_STATUS},
+    {"$export", "HTTP/1.1 204 None\r\nContent-Length: 9\r\n\r\n", BCDA_ERR_STATUS},
+    {"$export", "HTTP/1.1 202 Yes\r\nContent-Length: 9\r\n\r\n", BCDA_ERR_TRUNCATED},
+    {"/jobs/1", OK_HEAD CHUNKED LENGTH "\r\n0\r\n\r\n", BCDA_ERR_HTTP},
+    {"/jobs/1", "HTTP/1.1 304 Same\r\nContent-Length: 9\r\n\r\n", BCDA_ERR_STATUS},
+};
+
+START_TEST(faulty_json)
+{
+    const struct json_fault *f = &json_faults[_i];
+    struct run *r;
+
+    open_server(NULL);
+    scripted_text(scripted_on(s, f->match, 0), f->answer);
+    r = go();
+    (void)check_failed(r, f->code, "");
+    ck_assert_uint_eq(scripted_count(s, "GET /data/"), 0);
+    close_servers();
+}
+END_TEST
+
+/* An expired job of today answers two documents in one body (bcda-api 5.1): the first one counts.
+ */
+START_TEST(two_documents)
+{
+    static const char body[] =
+        "{\"issue\":[{\"code\":\"not-found\",\"diagnostics\":\"Job not found\",\"severity\":"
+        "\"error\"}],\"resourceType\":\"OperationOutcome\"}{\"issue\":[{\"code\":\"processing\","
+        "\"diagnostics\":\"Job expired\",\"severity\":\"error\"}],\"resourceType\":"
+        "\"OperationOutcome\"}";
+    const bcda_error *e;
+    struct run *r;
+
+    open_server(NULL);
+    scripted_reply(s, _i ? "/data/" : "/jobs/1", "404 Not Found",
+                   "Content-Type: application/fhir+json\r\n", body, sizeof body - 1);
+    r = go();
+    e = check_failed(r, BCDA_ERR_NOT_FOUND, "404");
+    ck_assert_str_eq(bcda_error_server_text(e), "Job not found");
+    ck_assert_int_eq(bcda_error_http_status(e), 404);
+    close_servers();
+}
+END_TEST
+
+/* A token, or a manifest, with another one behind it: there too it is the first one. */
+START_TEST(two_answers)
+{
+    static const struct scripted_entry other[] = {{"Coverage", "/data/other.ndjson", NULL, 0}};
+    struct buf body = {0};
+    struct run *r;
+
+    open_server(NULL);
+    if (_i) {
+        scripted_manifest(s, &body, one_file, 1);
+        scripted_manifest(s, &body, other, 1);
+    } else {
+        buf_str(&body, TOKEN "{\"access_token\":\"other\",\"token_type\":\"bearer\"}");
+    }
+    scripted_reply(s, _i ? "/jobs/1" : "/auth/token", "200 OK", "", body.p, body.len);
+    r = go();
+    check_came(r);
+    ck_assert_uint_eq(bcda_job_file_count(r->job), 1);
+    ck_assert_uint_eq(scripted_count(s, "Authorization: Bearer tok.en"), 3);
+    buf_free(&body);
+    close_servers();
+}
+END_TEST
+
+/* What stands between here and the server writes pages for people. */
+struct page {
+    const char *match, *status;
+    int code;
+    const char *hint;
+    unsigned tries;
+};
+
+static const struct page pages[] = {
+    {"/auth/token", "403 Forbidden", BCDA_ERR_FORBIDDEN, "address", 1},
+    {"$export", "403 Forbidden", BCDA_ERR_FORBIDDEN, "403", 1},
+    {"/jobs/1", "403 Forbidden", BCDA_ERR_FORBIDDEN, "address", 1},
+    {"/data/", "403 Forbidden", BCDA_ERR_FORBIDDEN, "address", 1},
+    {"/auth/token", "502 Bad Gateway", BCDA_ERR_SERVER, "gateway", 8},
+    {"$export", "502 Bad Gateway", BCDA_ERR_SERVER, "gateway", 8},
+    {"/jobs/1", "502 Bad Gateway", BCDA_ERR_SERVER, "gateway", 8},
+    {"/data/", "502 Bad Gateway", BCDA_ERR_SERVER, "gateway", 8},
+};
+
+START_TEST(html_page)
+{
+    static const char html[] = "<html><body><h1>Access denied</h1>Call 0123456789012</body></html>";
+    const struct page *p = &pages[_i];
+    const bcda_error *e;
+    struct run *r;
+
+    open_server(NULL);
+    scripted_reply(s, p->match, p->status, "Content-Type: text/html\r\n", html, sizeof html - 1);
+    r = go();
+    e = check_failed(r, p->code, p->hint);
+    ck_assert_str_eq(bcda_error_server_text(e), "");
+    ck_assert_int_eq(bcda_error_http_status(e), (int)strtol(p->status, NULL, 10));
+    ck_assert_uint_eq(scripted_count(s, p->match), p->tries);
+    ck_assert_uint_eq(r->count, 0);
+    close_servers();
+}
+END_TEST
+
+/* ---- headers ---- */
+
+enum { HEADERS_MAX = 4096 };
+
+/* A head of so many bytes: of one long line, or of many. */
+static void add_head(struct buf *b, size_t size, size_t line)
+{
+    size_t left;
+
+    buf_str(b, OK_HEAD LENGTH);
+    while (b->len < size - 2) {
+        left = size - 2 - b->len;
+        if (left > line)
+            left = left - line < 6 ? line - 6 : line; /* "x: \r\n" at least is left */
+        buf_str(b, "x: ");
+        buf_fill(b, 'y', left - 5);
+        buf_str(b, "\r\n");
+    }
+    buf_str(b, "\r\n");
+    ck_assert_uint_eq(b->len, size);
+}
+
+/* One byte below the limit, at it, and one above; all in one line, or in lines of 50 bytes. */
+START_TEST(headers_max)
+{
+    int more = _i / 2 - 1;
+    struct buf b = {0};
+    struct run *r;
+
+    open_server(NULL);
+    configure();
+    set(BCDA_OPT_HEADERS_MAX, HEADERS_MAX);
+    add_head(&b, (size_t)(HEADERS_MAX + more), _i % 2 ? 50 : HEADERS_MAX);
+    buf_str(&b, LINES);
+    scripted_send(scripted_on(s, "/data/", 0), b.p, b.len);
+    r = go();
+    if (more > 0)
+        (void)check_failed(r, BCDA_ERR_HEADERS_TOO_LARGE, "4096");
+    else
+        check_came(r);
+    ck_assert_uint_eq(scripted_count(s, "GET /data/"), 1);
+    buf_free(&b);
+    close_servers();
+}
+END_TEST
+
+/* libcurl takes no line over 100 KiB, whatever the option says. */
+START_TEST(long_header_line)
+{
+    struct buf b = {0};
+    struct run *r;
+
+    open_server(NULL);
+    configure();
+    set(BCDA_OPT_HEADERS_MAX, 1024 * 1024);
+    add_head(&b, _i ? 200 * 1024 : 99 * 1024, 1024 * 1024);
+    buf_str(&b, LINES);
+    scripted_send(scripted_on(s, "/data/", 0), b.p, b.len);
+    r = go();
+    if (_i)
+        (void)check_failed(r, BCDA_ERR_HEADERS_TOO_LARGE, "line");
+    else
+        check_came(r);
+    ck_assert_uint_eq(scripted_count(s, "GET /data/"), 1);
+    buf_free(&b);
+    close_servers();
+}
+END_TEST
+
+/* What would never end, and does not here: the server stays and the limit ends it. */
+static const char *const endless[][2] = {
+    {OK_HEAD LENGTH, "X-More: of the same\r\n"},
+    {OK_HEAD LENGTH "X-Long: ", "and so on "},
+    {"HTTP/1.1 ", "9"},
+    {"", "HTTP/1.1 100 Continue\r\n\r\n"},
+    {"", "HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n"},
+    {OK_HEAD CHUNKED "\r\n" CHUNKS, "X-Trailer: more\r\n"},
+};
+
+START_TEST(endless_head)
+{
+    struct scripted_answer *a;
+    struct buf b = {0};
+    struct run *r;
+
+    open_server(NULL);
+    a = scripted_on(s, "/data/", 0);
+    while (b.len < (1 << 20))
+        buf_str(&b, endless[_i][1]);
+    scripted_text(a, endless[_i][0]);
+    scripted_send(a, b.p, b.len);
+    scripted_finish(a, SCRIPTED_STAY);
+    r = go();
+    (void)check_failed(r, BCDA_ERR_HEADERS_TOO_LARGE, "");
+    ck_assert_uint_eq(scripted_count(s, "GET /data/"), 1);
+    buf_free(&b);
+    close_servers();
+}
+END_TEST
+
+/* ---- all of it ---- */
+
+static Suite *transport_suite(void)
+{
+    Suite *suite = suite_create("transport");
+    TCase *t = tcase_create("tls");
+
+    tcase_add_loop_test(t, server_certificate, 0, LEN(named));
+    tcase_add_loop_test(t, other_authority, 0, 3);
+    tcase_add_loop_test(t, missing_file, 0, 3);
+    tcase_add_loop_test(t, client_certificate, 0, 2 * LEN(clients));
+    tcase_add_loop_test(t, stalled_handshake, 0, 2);
+    tcase_add_loop_test(t, handshake_never_ends, 0, 2);
+    tcase_add_loop_test(t, resumed_sessions, 0, 2);
+    suite_add_tcase(suite, t);
+
+    t = tcase_create("proxy");
+    tcase_add_loop_test(t, through_a_proxy, 0, 2);
+    tcase_add_loop_test(t, refusing_proxy, 0, LEN(refusals));
+    tcase_add_test(t, proxy_mends);
+    tcase_add_loop_test(t, no_proxy_there, 0, 2);
+    tcase_add_loop_test(t, silent_proxy, 0, 2);
+    tcase_add_loop_test(t, environment, 0, 2);
+    suite_add_tcase(suite, t);
+
+    t = tcase_create("names");
+    tcase_add_loop_test(t, cancel_while_looking_up, 0, 4);
+    tcase_add_loop_test(t, free_while_looking_up, 0, 4);
+    tcase_add_loop_test(t, lookup_takes_too_long, 0, 4);
+    tcase_add_test(t, no_such_name);
+    suite_add_tcase(suite, t);
+
+    t = tcase_create("http");
+    tcase_add_loop_test(t, faulty_file, 0, LEN(faults));
+    tcase_add_loop_test(t, faulty_json, 0, LEN(json_faults));
+    tcase_add_loop_test(t, two_documents, 0, 2);
+    tcase_add_loop_test(t, two_answers, 0, 2);
+    tcase_add_loop_test(t, html_page, 0, LEN(pages));
+    tcase_add_loop_test(t, headers_max, 0, 6);
+    tcase_add_loop_test(t, long_header_line, 0, 2);
+    tcase_add_loop_test(t, endless_head, 0, LEN(endless));
+    suite_add_tcase(suite, t);
+    return suite;
+}
+
+int main(void)
+{
+    return harness_main(transport_suite());
+}
