@@ -394,6 +394,17 @@ static void no_token(bcda_token_request *request, void *userdata)
     bcda_token_request_fail(request);
 }
 
+/* Retries and waits, so that nobody wonders why nothing moves. A log line names no secret and no
+ * patient. */
+static void on_log(int level, const char *component, const char *message, void *userdata)
+{
+    (void)level;
+    (void)component;
+    (void)userdata;
+    if (strstr(message, "again in")) /* the rest is told in better words */
+        say("%s", message);
+}
+
 bcda_config *args_config(const struct args *a, int *status)
 {
     bcda_config *c = NULL;
@@ -410,6 +421,7 @@ bcda_config *args_config(const struct args *a, int *status)
         check(c, "--allow-http-loopback",
               bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, a->allow_http_loopback),
               status) ||
+        check(c, "log", bcda_config_set_log(c, BCDA_LOG_WARNING, on_log, NULL, NULL), status) ||
         check(c, "user agent",
               bcda_config_set_str(c, BCDA_OPT_USER_AGENT, "bcda-export/" BCDA_VERSION_STRING),
               status) ||
