@@ -68,7 +68,10 @@ BCDA_API int bcda_job_save(const bcda_job *job, char **out);
 
 /*
  * Ends the job here: on_done follows with BCDA_ERR_CANCELLED, in the next run or step. The server
- * is not told; its job goes on and can be attached to later. No-op for a job that has ended.
+ * is not told; its job goes on and can be attached to later. With BCDA_OPT_CANCEL_AT_SERVER a job
+ * that the server still works on is first cancelled there (DELETE; bcda-api 5.3), as far as that
+ * can be done within a few tries, and on_done comes after that; a job that was taken over, whose
+ * kick-off is on its way, or whose files are ready, is not. No-op for a job that has ended.
  * BCDA_ERR_INVALID, BCDA_ERR_FORKED. From callbacks: queued. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_cancel(bcda_job *job);

@@ -105,6 +105,8 @@ static void retry(struct bcda__call *c)
     uint32_t random = 0;
     int64_t delay;
 
+    if (c->spec.tries_max && tries > c->spec.tries_max)
+        tries = c->spec.tries_max;
     if (c->attempt >= tries || budget_is_spent(c)) {
         fail(c);
         return;

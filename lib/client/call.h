@@ -20,6 +20,7 @@ struct bcda__call_spec {
     int with_token;                   /* the session's, if the URL is of its origin */
     const struct bcda__secret *basic; /* instead: this Authorization */
     enum bcda__verdict (*judge)(const struct bcda__answer *, struct bcda_error *);
+    int tries_max;    /* fewer than the table allows; 0 = no less */
     int64_t *retries; /* counts them against BCDA_OPT_JOB_RETRIES_MAX; NULL = no such limit */
     int adapts;       /* a 429 or 503 lowers how many files come at once */
     size_t body_max;

@@ -13,11 +13,19 @@ enum {
     EMPTY_ASKS = 3,
     PROGRESS_MS = 100,
     STARTS_MAX = 64,
+    CANCEL_TRIES = 3, /* the host waits for its end */
 };
 
 static void poll_status(void *ctx);
 
 /* ---- telling the host ---- */
+
+/* A job that the server still works on, and that is ours. */
+static int is_cancelled_there(const bcda_job *job)
+{
+    return job->state == BCDA_JOB_RUNNING && !job->taken_over && !job->s->closing &&
+           bcda__session_option(job->s, BCDA_OPT_CANCEL_AT_SERVER);
+}
 
 /* 0, or the job has been ended. */
 static int answer(bcda_job *job, int given, const char *name)
@@ -27,6 +35,10 @@ static int answer(bcda_job *job, int given, const char *name)
 
     if (job->ended)
         return 1; /* it is on its way out: the answer changes nothing */
+    if (!rc && job->cancel_wanted && is_cancelled_there(job)) {
+        bcda__job_poke(job);
+        return 1; /* as good as ended: only the server has to be told */
+    }
     if (!rc && (job->cancel_wanted || job->s->closing))
         rc = bcda__err_set(&err, BCDA_ERR_CANCELLED, "the job was cancelled");
     if (rc)
@@ -480,14 +492,64 @@ static void advance_downloads(bcda_job *job)
     } while (d && !job->ended);
 }
 
+static void end_cancelled(bcda_job *job)
+{
+    struct bcda_error err;
+
+    bcda__err_set(&err, BCDA_ERR_CANCELLED, "the job was cancelled");
+    bcda__job_end(job, BCDA_ERR_CANCELLED, &err);
+}
+
+/* Whatever the server says: the job may have ended there meanwhile (bcda-api 5.3). */
+static void on_cancelled(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
+                         const struct bcda_error *err)
+{
+    bcda_job *job = ctx;
+    struct bcda__call *call = job->call;
+
+    (void)a;
+    bcda__log(&job->s->log, verdict == BCDA__OK ? BCDA_LOG_INFO : BCDA_LOG_WARNING, "client",
+              "cancelled at the server: %s",
+              verdict == BCDA__OK ? "yes" : bcda_error_name(err->code));
+    job->call = NULL;
+    end_cancelled(job);
+    bcda__call_free(call);
+}
+
+static void cancel_there(bcda_job *job)
+{
+    struct bcda__call_spec spec = {0};
+
+    job->cancelling = 1;
+    bcda__call_free(job->call);
+    job->call = NULL;
+    bcda__timer_clear(&job->poll);
+    spec.what = "cancel";
+    spec.method = "DELETE";
+    spec.url = job->url;
+    spec.accept = "application/fhir+json";
+    spec.with_token = 1;
+    spec.tries_max = CANCEL_TRIES;
+    spec.retries = &job->retries;
+    spec.judge = bcda__answer_cancel;
+    spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
+    spec.end = on_cancelled;
+    spec.ctx = job;
+    if (bcda__call_new(&job->call, job->s, &spec))
+        end_cancelled(job);
+}
+
 static void poked(void *ctx)
 {
     bcda_job *job = ctx;
-    struct bcda_error err;
 
+    if (job->cancelling)
+        return;
     if (job->cancel_wanted) {
-        bcda__err_set(&err, BCDA_ERR_CANCELLED, "the job was cancelled");
-        bcda__job_end(job, BCDA_ERR_CANCELLED, &err);
+        if (is_cancelled_there(job))
+            cancel_there(job);
+        else
+            end_cancelled(job);
         return;
     }
     if (!job->paused)

@@ -50,6 +50,7 @@ struct bcda_job {
     int pull;   /* no data callback: batches wait for bcda_job_next() */
     int paused; /* by the host */
     int cancel_wanted;
+    int cancelling; /* the server is being told */
 };
 
 /* What bcda_job_start() and its kin share. `kickoff_url` or `status_url` is NULL. */

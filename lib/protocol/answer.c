@@ -111,6 +111,18 @@ static const struct rule plain_rules[] = {
     {0},
 };
 
+/* bcda-api 5.3 */
+static const struct rule cancel_rules[] = {
+    {202, BCDA__OK, 0, NULL},
+    {200, BCDA__OK, 0, NULL},
+    {204, BCDA__OK, 0, NULL},
+    {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND,
+     "the server has no such job, or cannot cancel jobs (404)"},
+    {405, BCDA__FAIL, BCDA_ERR_STATUS, "this server cannot cancel jobs (405)"},
+    {410, BCDA__FAIL, BCDA_ERR_GONE, "the job has ended already and cannot be cancelled (410)"},
+    {0},
+};
+
 static const struct rule *find_rule(const struct rule *rules, int status)
 {
     for (; rules->status; rules++)
@@ -253,6 +265,11 @@ enum bcda__verdict bcda__answer_file(const struct bcda__answer *a, struct bcda_e
 enum bcda__verdict bcda__answer_plain(const struct bcda__answer *a, struct bcda_error *err)
 {
     return judge(a, plain_rules, err);
+}
+
+enum bcda__verdict bcda__answer_cancel(const struct bcda__answer *a, struct bcda_error *err)
+{
+    return judge(a, cancel_rules, err);
 }
 
 /* ---- X-Progress ---- */

@@ -60,6 +60,9 @@ enum bcda__verdict bcda__answer_file(const struct bcda__answer *a, struct bcda_e
 /* metadata and _version, and other GETs that answer 200. */
 enum bcda__verdict bcda__answer_plain(const struct bcda__answer *a, struct bcda_error *err);
 
+/* DELETE of a job: 202 is OK, as are 200 and 204. */
+enum bcda__verdict bcda__answer_cancel(const struct bcda__answer *a, struct bcda_error *err);
+
 /* X-Progress: the first run of digits before a '%' (a fraction is cut), 0 to 100 (what is above
  * counts as 100); -1 where there is none ("Pending", "In Progress"). */
 int bcda__progress_percent(const char *x_progress);

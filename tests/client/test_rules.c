@@ -495,6 +495,83 @@ START_TEST(free_outside)
 }
 END_TEST
 
+/* With BCDA_OPT_CANCEL_AT_SERVER: the server is told of a job that it works on, and of no other.
+ * From outside while it runs, from on_state when it begins to run, and when its files are ready. */
+static int cancel_in_state(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_STATE && bcda_job_state(r->job) == *(int *)r->arg)
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    return BCDA_CONTINUE;
+}
+
+START_TEST(cancel_there)
+{
+    struct sandbox_options o = {0};
+    int state = _i == 2 ? BCDA_JOB_DOWNLOADING : BCDA_JOB_RUNNING;
+    struct run *r, *again;
+    char *url;
+
+    o.era = "current";
+    o.polls = 5;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_CANCEL_AT_SERVER, _i != 3), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    if (_i == 0 || _i == 3) {
+        r = harness_start(&h, DOOR_RESOURCE);
+        harness_until_state(&h, r, BCDA_JOB_RUNNING);
+        harness_drain(&h);
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0); /* twice is once */
+    } else {
+        r = harness_start_hook(&h, DOOR_RESOURCE, cancel_in_state, &state);
+    }
+    harness_run(&h);
+    ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
+    ck_assert_uint_eq(sandbox_count(h.sb, "delete"), _i < 2);
+    url = strdup(bcda_job_url(r->job));
+    again = harness_attach(&h, DOOR_RESOURCE, url);
+    harness_run(&h);
+    if (_i < 2)
+        (void)harness_check_failed(again, BCDA_ERR_JOB_CANCELLED);
+    else
+        harness_check_export(again);
+    free(url);
+    harness_close(&h);
+}
+END_TEST
+
+/* The server cannot be told: done comes all the same, and soon. */
+START_TEST(cancel_there_fails)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = "current";
+    o.polls = 5;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_CANCEL_AT_SERVER, 1), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_until_state(&h, r, BCDA_JOB_RUNNING);
+    harness_drain(&h);
+    fault("reset");
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    if (_i) { /* freed while the server is being told */
+        harness_drain(&h);
+        harness_close(&h);
+        return;
+    }
+    harness_run(&h);
+    ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
+    harness_close(&h);
+}
+END_TEST
+
 /* A job that nobody holds goes on. */
 START_TEST(unref_at_once)
 {
@@ -1203,6 +1280,8 @@ static Suite *rules_suite(void)
     tcase_add_loop_test(t, acts, 0, AT_COUNT * ACTS);
     tcase_add_loop_test(t, cancel_outside, 0, 15);
     tcase_add_loop_test(t, free_outside, 0, 15);
+    tcase_add_loop_test(t, cancel_there, 0, 4);
+    tcase_add_loop_test(t, cancel_there_fails, 0, 2);
     tcase_add_test(t, unref_at_once);
     tcase_add_loop_test(t, start_inside, 0, 3);
     tcase_add_loop_test(t, outlive, 0, 2);

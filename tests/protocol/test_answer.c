@@ -11,7 +11,7 @@
 typedef enum bcda__verdict (*judge_fn)(const struct bcda__answer *, struct bcda_error *);
 
 static const judge_fn judges[] = {bcda__answer_token, bcda__answer_kickoff, bcda__answer_status,
-                                  bcda__answer_file, bcda__answer_plain};
+                                  bcda__answer_file,  bcda__answer_plain,   bcda__answer_cancel};
 
 static struct bcda_error err;
 
@@ -387,6 +387,25 @@ START_TEST(redirects)
 }
 END_TEST
 
+START_TEST(cancel)
+{
+    static const struct row rows[] = {
+        {202, BCDA__OK, 12345, NULL},
+        {200, BCDA__OK, 12345, NULL},
+        {204, BCDA__OK, 12345, NULL},
+        {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST, "400"},
+        {401, BCDA__RENEW, BCDA_ERR_AUTH, "401"},
+        {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND, "404"},
+        {405, BCDA__FAIL, BCDA_ERR_STATUS, "cannot cancel"},
+        {410, BCDA__FAIL, BCDA_ERR_GONE, "ended already"},
+        {429, BCDA__RETRY, BCDA_ERR_TOO_MANY, "429"},
+        {503, BCDA__RETRY, BCDA_ERR_SERVER, "503"},
+    };
+
+    check_rows(bcda__answer_cancel, rows, LEN(rows));
+}
+END_TEST
+
 /* Every number a server can send, to every judge: a verdict, and a text that fits the rules. */
 START_TEST(every_status)
 {
@@ -473,6 +492,7 @@ int main(void)
     tcase_add_test(tc, server_words);
     tcase_add_test(tc, validation_errors);
     tcase_add_test(tc, redirects);
+    tcase_add_test(tc, cancel);
     tcase_add_test(tc, every_status);
     tcase_add_test(tc, progress);
     suite_add_tcase(suite, tc);
