@@ -97,6 +97,9 @@ int64_t output_lines(const struct output_file *f);
 /* The file is on disk under its final name. The temporary name goes with output_end(), so that a
  * run that is cut off between the two can be told from one that had saved its state. */
 int output_commit(struct output_file *f);
+/* The temporary name stays: a committed file of which the state could not be saved is to be known
+ * as such by the next run. NULL is fine. */
+void output_keep_part(struct output_file *f);
 /* Removes the temporary name, and with it all of a file that was not committed. NULL is fine. */
 void output_end(struct output_file *f);
 /* Removes the temporary name that a run that was cut off has left beside a finished file. */

@@ -98,6 +98,8 @@ static int on_state(bcda_job *job, int state, void *userdata)
         clean(id, sizeof id, bcda_job_id(job));
         say("%s%sjob %s %s", type, *type ? ": " : "", id, t->restored ? "goes on" : "was accepted");
         save_job(t);
+        if (t->run->broken)
+            return give_up(t->run);
         if (t->run->trial == t && run_trial_accepted(t->run))
             return give_up(t->run);
     } else if (state == BCDA_JOB_DOWNLOADING) {
@@ -189,6 +191,10 @@ static int end_file(struct task *t, const bcda_file *file, struct slot *slot)
         } else {
             count_file(r, file, slot);
             save_job(t);
+            if (r->broken && r->args->resume) { /* or the next run would have it twice */
+                output_keep_part(slot->file);
+                result = give_up(r);
+            }
         }
     }
     output_end(slot->file);

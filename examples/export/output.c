@@ -35,7 +35,7 @@ struct output {
 struct output_file {
     struct output *output;
     int fd;
-    int renamed; /* the temporary name is gone already */
+    int leave_part; /* the temporary name is gone already, or must stay */
     char type[TYPE_SIZE];
     char part[NAME_SIZE];
     int64_t lines;
@@ -149,7 +149,7 @@ struct output_file *output_begin(struct output *o, const char *type, uint64_t ta
     }
     f->output = o;
     f->fd = STDOUT_FILENO;
-    f->renamed = 0;
+    f->leave_part = 0;
     f->lines = 0;
     f->used = 0;
     snprintf(f->type, sizeof f->type, "%s", type);
@@ -239,7 +239,7 @@ static int give_name(struct output_file *f, const char *name)
         return -1;
     if (renameat2(dir, f->part, dir, name, RENAME_NOREPLACE))
         return -1;
-    f->renamed = 1;
+    f->leave_part = 1;
     return 0;
 }
 
@@ -273,13 +273,19 @@ int output_commit(struct output_file *f)
     return 0;
 }
 
+void output_keep_part(struct output_file *f)
+{
+    if (f)
+        f->leave_part = 1;
+}
+
 void output_end(struct output_file *f)
 {
     if (!f)
         return;
     if (f->output->dir >= 0) {
         close(f->fd);
-        if (!f->renamed)
+        if (!f->leave_part)
             unlinkat(f->output->dir, f->part, 0);
     }
     free(f);

@@ -412,6 +412,33 @@ def resume(sign, era, level):
         check_modes(out)
 
 
+def state_lost():
+    """The folder of the state goes away before a file is complete: the file is not doubled later."""
+    with programs.Sandbox("--era", "2019-04", "--polls", "1", "--keep-plain") as sandbox:
+        out = os.path.join(sandbox.state, "out")
+        folder, aside = os.path.join(sandbox.state, "states"), os.path.join(sandbox.state, "aside")
+        os.mkdir(folder)
+        state = os.path.join(folder, "state")
+        command = ([programs.EXPORT] + sandbox.arguments() +
+                   ["--level", "resource", "--type", "ExplanationOfBenefit", "--out", out,
+                    "--resume", state])
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        until = time.monotonic() + programs.LIMIT
+        while process.poll() is None and time.monotonic() < until:
+            if os.path.exists(state) and b"/jobs/" in read(state):
+                break
+            time.sleep(0.01)
+        os.rename(folder, aside)
+        said = process.communicate(timeout=programs.LIMIT)[1]
+        check(process.returncode == 1, process.returncode, said)
+        check(any(n.endswith(".part") for n in listing(out)), "the mark is gone", listing(out))
+        os.rename(aside, folder)
+        done = subprocess.run(command, capture_output=True, timeout=programs.LIMIT)
+        check(done.returncode == 0, done.returncode, done.stderr)
+        check(resources(out) == plain(sandbox), "not once each", listing(out))
+        check(not any(n.endswith(".part") for n in listing(out)), listing(out))
+
+
 def interrupted_without_state():
     """Ctrl-C leaves no half file."""
     with programs.Sandbox("--era", "2019-04", "--polls", "1", "--fault", "slow:50000") as s:
@@ -441,6 +468,7 @@ def main():
     metadata()
     hostile()
     interrupted_without_state()
+    state_lost()
     resume(signal.SIGKILL, "2019-04", "resource")
     resume(signal.SIGINT, "2019-04", "resource")
     resume(signal.SIGKILL, "current", "patient")
