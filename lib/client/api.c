@@ -1,25 +1,14 @@
 /* The door: every public function that moves a session or a job comes through here. Arguments are
- * checked, a child after fork() is turned away, and one guard says what may be called from where
- * (craft 4.7, 7.3):
- *
- *                              outside   in a callback   in a child
- *   session_run, _step, job_next   yes   REENTRANT       FORKED
- *   session_on_fd, _on_timer       yes   REENTRANT       FORKED
- *   session_set_loop               yes   REENTRANT       FORKED
- *   session_free                   yes   put off         memory only
- *   job_start, _attach, _restore   yes   queued          FORKED
- *   job_cancel, _pause, _resume    yes   queued          FORKED
- *   request_start                  yes   queued          FORKED
- *   session_wakeup                 yes   yes             yes
- *   getters, ref, unref            yes   yes             yes
- *
- * Functions that only read or fill an object of their own (config, export, handlers, file, batch,
- * error) stand with that object. */
+ * checked, and door.h has the last word on what may be called from where. Functions that only read
+ * or fill an object of their own (config, export, handlers, file, batch, error) stand with that
+ * object.
+ */
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "client/door.h"
 #include "client/download.h"
 #include "client/job.h"
 #include "client/origin.h"
@@ -34,33 +23,18 @@ static int refuse(bcda_session *s, int code, const char *why)
     return bcda__err_set(&s->err, code, "%s", why);
 }
 
-/* What every call needs. */
-static int check(bcda_session *s)
+static int check(bcda_session *s, enum bcda__door door)
 {
-    if (!s)
-        return BCDA_ERR_INVALID;
-    bcda__err_clear(&s->err);
-    if (getpid() != s->pid)
-        return refuse(s, BCDA_ERR_FORKED,
-                      "this session belongs to the parent process: make a new one");
-    if (s->closing)
-        return refuse(s, BCDA_ERR_STATE, "this session is being freed");
-    if (s->in_loop_callback)
-        return refuse(s, BCDA_ERR_REENTRANT,
-                      "not from inside a callback of bcda_session_set_loop()");
-    return 0;
+    return s ? bcda__door_check(s, door) : BCDA_ERR_INVALID;
 }
 
-static int enter(bcda_session *s)
+static int enter(bcda_session *s, enum bcda__door door)
 {
-    int rc = check(s);
+    int rc = check(s, door);
 
-    if (rc)
-        return rc;
-    if (s->in_call || s->in_callback)
-        return refuse(s, BCDA_ERR_REENTRANT, "not from inside a callback of the same session");
-    s->in_call = 1;
-    return 0;
+    if (!rc)
+        s->in_call = 1;
+    return rc;
 }
 
 /* The outermost call unwinds: what callbacks asked for and had to wait happens now. 1 = the session
@@ -168,9 +142,9 @@ static int run(bcda_session *s, int timeout_ms)
 }
 
 /* By which of its doors a session is moved. */
-static int enter_by(bcda_session *s, int host)
+static int enter_by(bcda_session *s, enum bcda__door door, int host)
 {
-    int rc = enter(s);
+    int rc = enter(s, door);
 
     if (rc || bcda__engine_has_host(s->engine) == host)
         return rc;
@@ -186,7 +160,7 @@ int bcda_session_run(bcda_session *s, int timeout_ms)
 
     if (timeout_ms < -1)
         return BCDA_ERR_INVALID;
-    rc = enter_by(s, 0);
+    rc = enter_by(s, BCDA__DOOR_RUN, 0);
     if (rc)
         return rc;
     rc = run(s, timeout_ms);
@@ -195,7 +169,7 @@ int bcda_session_run(bcda_session *s, int timeout_ms)
 
 int bcda_session_step(bcda_session *s)
 {
-    int woken, rc = enter_by(s, 0);
+    int woken, rc = enter_by(s, BCDA__DOOR_STEP, 0);
 
     if (rc)
         return rc;
@@ -205,7 +179,7 @@ int bcda_session_step(bcda_session *s)
 
 int bcda_session_fd(bcda_session *s)
 {
-    int rc = check(s);
+    int rc = check(s, BCDA__DOOR_FD);
 
     if (!rc && bcda__engine_has_host(s->engine))
         rc = refuse(s, BCDA_ERR_STATE, "this session has a loop of the host's");
@@ -226,11 +200,9 @@ int bcda_session_set_loop(bcda_session *s, bcda_watch_fd_cb watch_fd,
 
     if (!watch_fd || !watch_timer)
         return BCDA_ERR_INVALID;
-    rc = check(s);
+    rc = check(s, BCDA__DOOR_SET_LOOP);
     if (rc)
         return rc;
-    if (s->in_call || s->in_callback)
-        return refuse(s, BCDA_ERR_REENTRANT, "not from inside a callback of the same session");
     if (s->loop || s->jobs || s->requests)
         return refuse(s, BCDA_ERR_STATE, "a loop is chosen once, before the first job");
     rc = bcda__session_set_loop(s, watch_fd, watch_timer, userdata, destroy);
@@ -243,7 +215,7 @@ int bcda_session_on_fd(bcda_session *s, int fd, int events)
 
     if (events & ~(BCDA_FD_READ | BCDA_FD_WRITE))
         return BCDA_ERR_INVALID;
-    rc = enter_by(s, 1);
+    rc = enter_by(s, BCDA__DOOR_ON_FD, 1);
     if (rc)
         return rc;
     rc = bcda__engine_on_fd(s->engine, fd, events, &woken);
@@ -254,7 +226,7 @@ int bcda_session_on_fd(bcda_session *s, int fd, int events)
 
 int bcda_session_on_timer(bcda_session *s)
 {
-    int rc = enter_by(s, 1);
+    int rc = enter_by(s, BCDA__DOOR_ON_TIMER, 1);
 
     if (rc)
         return rc;
@@ -279,9 +251,9 @@ int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
 
 /* ---- jobs ---- */
 
-static int check_start(bcda_session *s, const bcda_handlers *h)
+static int check_start(bcda_session *s, enum bcda__door door, const bcda_handlers *h)
 {
-    int rc = check(s);
+    int rc = check(s, door);
 
     if (rc)
         return rc;
@@ -311,7 +283,7 @@ int bcda_job_start(bcda_session *s, const bcda_export *x, const bcda_handlers *h
 
     if (!x)
         return BCDA_ERR_INVALID;
-    rc = check_start(s, h);
+    rc = check_start(s, BCDA__DOOR_START, h);
     if (rc)
         return rc;
     bcda__buf_init(&url, 256 * 1024);
@@ -346,7 +318,7 @@ int bcda_job_attach(bcda_session *s, const char *status_url, const bcda_export *
 
     if (!status_url)
         return BCDA_ERR_INVALID;
-    rc = check_start(s, h);
+    rc = check_start(s, BCDA__DOOR_ATTACH, h);
     return rc ? rc : attach(s, status_url, x, h, NULL, out);
 }
 
@@ -359,7 +331,7 @@ int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_
 
     if (!saved)
         return BCDA_ERR_INVALID;
-    rc = check_start(s, h);
+    rc = check_start(s, BCDA__DOOR_RESTORE, h);
     if (rc)
         return rc;
     rc = bcda__state_read(saved, len, &url, &done);
@@ -394,21 +366,17 @@ int bcda_job_save(const bcda_job *job, char **out)
 
 /* For calls on a job: one that has ended has no session any more, and nothing is to be done for it.
  */
-static int check_job(const bcda_job *job, int *over)
+static int check_job(const bcda_job *job, enum bcda__door door, int *over)
 {
     if (!job)
         return BCDA_ERR_INVALID;
     *over = !job->s;
-    if (*over)
-        return 0;
-    if (getpid() != job->s->pid)
-        return BCDA_ERR_FORKED;
-    return job->s->in_loop_callback ? BCDA_ERR_REENTRANT : 0;
+    return *over ? 0 : bcda__door_check(job->s, door);
 }
 
 int bcda_job_cancel(bcda_job *job)
 {
-    int over, rc = check_job(job, &over);
+    int over, rc = check_job(job, BCDA__DOOR_CANCEL, &over);
 
     if (rc || over)
         return rc;
@@ -419,7 +387,7 @@ int bcda_job_cancel(bcda_job *job)
 
 int bcda_job_pause(bcda_job *job)
 {
-    int over, rc = check_job(job, &over);
+    int over, rc = check_job(job, BCDA__DOOR_PAUSE, &over);
 
     if (rc || over)
         return rc;
@@ -430,7 +398,7 @@ int bcda_job_pause(bcda_job *job)
 
 int bcda_job_resume(bcda_job *job)
 {
-    int over, rc = check_job(job, &over);
+    int over, rc = check_job(job, BCDA__DOOR_RESUME, &over);
 
     if (rc || over)
         return rc;
@@ -442,7 +410,7 @@ int bcda_job_resume(bcda_job *job)
 int bcda_job_next(bcda_job *job, bcda_batch **out)
 {
     struct bcda__download *d;
-    int over, rc = check_job(job, &over);
+    int over, rc = check_job(job, BCDA__DOOR_NEXT, &over);
 
     if (rc || !out)
         return rc ? rc : BCDA_ERR_INVALID;
@@ -450,8 +418,6 @@ int bcda_job_next(bcda_job *job, bcda_batch **out)
         return BCDA_ERR_STATE;
     if (over)
         return BCDA_ERR_END;
-    if (job->s->in_call || job->s->in_callback)
-        return BCDA_ERR_REENTRANT;
     if (job->paused)
         return BCDA_ERR_AGAIN;
     for (d = job->downloads; d; d = bcda__download_next(d)) {
@@ -475,7 +441,7 @@ int bcda_request_start(bcda_session *s, int what, bcda_request_cb cb, void *user
 
     if (what != BCDA_REQUEST_METADATA && what != BCDA_REQUEST_VERSION)
         return BCDA_ERR_INVALID;
-    rc = check(s);
+    rc = check(s, BCDA__DOOR_REQUEST);
     if (rc)
         return rc;
     rc = bcda__request_create(&request, s, what);

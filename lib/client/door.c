@@ -1,0 +1,54 @@
+#include "client/door.h"
+
+#include <unistd.h>
+
+#include "client/session.h"
+
+enum { YES = 0, NO = BCDA_ERR_REENTRANT, GONE = BCDA_ERR_STATE, CHILD = BCDA_ERR_FORKED };
+
+const struct bcda__door_row bcda__door_rows[BCDA__DOORS] = {
+    /*                                               callback loop  child  freed */
+    [BCDA__DOOR_RUN] = {"bcda_session_run", /*     */ NO, NO, CHILD, GONE},
+    [BCDA__DOOR_STEP] = {"bcda_session_step", /*   */ NO, NO, CHILD, GONE},
+    [BCDA__DOOR_ON_FD] = {"bcda_session_on_fd", /* */ NO, NO, CHILD, GONE},
+    [BCDA__DOOR_ON_TIMER] = {"bcda_session_on_timer", NO, NO, CHILD, GONE},
+    [BCDA__DOOR_SET_LOOP] = {"bcda_session_set_loop", NO, NO, CHILD, GONE},
+    [BCDA__DOOR_FD] = {"bcda_session_fd", /*       */ YES, NO, CHILD, GONE},
+    [BCDA__DOOR_NEXT] = {"bcda_job_next", /*       */ NO, NO, CHILD, NO},
+    [BCDA__DOOR_START] = {"bcda_job_start", /*     */ YES, NO, CHILD, GONE},
+    [BCDA__DOOR_ATTACH] = {"bcda_job_attach", /*   */ YES, NO, CHILD, GONE},
+    [BCDA__DOOR_RESTORE] = {"bcda_job_restore", /* */ YES, NO, CHILD, GONE},
+    [BCDA__DOOR_REQUEST] = {"bcda_request_start", /**/ YES, NO, CHILD, GONE},
+    [BCDA__DOOR_CANCEL] = {"bcda_job_cancel", /*   */ YES, NO, CHILD, YES},
+    [BCDA__DOOR_PAUSE] = {"bcda_job_pause", /*     */ YES, NO, CHILD, YES},
+    [BCDA__DOOR_RESUME] = {"bcda_job_resume", /*   */ YES, NO, CHILD, YES},
+};
+
+static const char *words(int code)
+{
+    switch (code) {
+    case CHILD:
+        return "this session belongs to the parent process: make a new one";
+    case GONE:
+        return "this session is being freed";
+    default:
+        return "not from inside a callback of the same session";
+    }
+}
+
+int bcda__door_check(bcda_session *s, enum bcda__door door)
+{
+    const struct bcda__door_row *row = &bcda__door_rows[door];
+    int code = 0;
+
+    bcda__err_clear(&s->err);
+    if (getpid() != s->pid)
+        code = row->in_child;
+    else if (s->closing && row->while_freed)
+        code = row->while_freed;
+    else if (s->in_loop_callback)
+        code = row->in_loop_callback;
+    else if (s->in_call || s->in_callback)
+        code = row->in_callback;
+    return code ? bcda__err_set(&s->err, code, "%s(): %s", row->function, words(code)) : 0;
+}
