@@ -220,7 +220,8 @@ static void skip_done(bcda_job *job)
     }
 }
 
-/* Data files first: what the server has to report comes last. */
+/* The next one to begin, at the cursor. Data files first: what the server has to report comes last.
+ */
 static struct bcda_file *next_file(bcda_job *job)
 {
     size_t n = job->files->count;
@@ -228,12 +229,23 @@ static struct bcda_file *next_file(bcda_job *job)
     for (; job->next_file < 2 * n; job->next_file++) {
         struct bcda_file *f = &job->files->at[job->next_file % n];
 
-        if (f->verdict == BCDA_VERDICT_NONE && f->entry->is_error == (job->next_file >= n)) {
-            job->next_file++;
+        if (f->verdict == BCDA_VERDICT_NONE && f->entry->is_error == (job->next_file >= n))
             return f;
-        }
     }
     return NULL;
+}
+
+/* Another job that waits for a place has fewer: the next one is for it. The job with the fewest
+ * never yields, and each is poked when a place becomes free. */
+static int must_yield(const bcda_job *job)
+{
+    bcda_job *other;
+
+    for (other = job->s->jobs; other; other = other->next)
+        if (other != job && other->open < job->open && other->state == BCDA_JOB_DOWNLOADING &&
+            !other->paused && next_file(other))
+            return 1;
+    return 0;
 }
 
 /* Open downloads that may hold this job back: its own, and those of jobs that are not paused. */
@@ -257,7 +269,8 @@ void bcda__job_pump(bcda_job *job)
     if (job->state != BCDA_JOB_DOWNLOADING)
         return;
     while (!job->ended && !job->paused && begun < STARTS_MAX && places_taken(job) < most &&
-           (f = next_file(job))) {
+           !must_yield(job) && (f = next_file(job))) {
+        job->next_file++;
         bcda__download_start(job, f);
         begun++;
     }

@@ -438,6 +438,75 @@ START_TEST(acts)
 }
 END_TEST
 
+/* ---- many jobs ---- */
+
+struct sharing {
+    struct run *first, *second;
+    int open[2], begun[2], both; /* `both`: begun of the second while the first had more to begin */
+};
+
+enum { SHARED_FILES = 40, SHARED_PLACES = 4 };
+
+static int share(struct run *r, enum where where, void *object)
+{
+    struct sharing *s = r->arg;
+    int i = r == s->second;
+
+    (void)object;
+    if (where == AT_BEGIN) {
+        s->open[i]++;
+        s->begun[i]++;
+        ck_assert_int_le(s->open[0] + s->open[1], SHARED_PLACES);
+        s->both += i && s->begun[0] < SHARED_FILES;
+    } else if (where == AT_END) {
+        s->open[i]--;
+    }
+    return BCDA_CONTINUE;
+}
+
+static struct run *attach_sharing(const struct run *done, struct sharing *s)
+{
+    struct run *r = harness_attach(&h, DOOR_RESOURCE, bcda_job_url(done->job));
+
+    r->hook = share;
+    r->arg = s;
+    return r;
+}
+
+/* A job that comes later gets its part of the places, not only what an earlier one leaves over. */
+START_TEST(fair_jobs)
+{
+    struct sandbox_options o = {0};
+    struct sharing s = {0};
+    struct run *done;
+
+    o.era = "2019-12";
+    o.files = SHARED_FILES;
+    o.patients = SHARED_FILES;
+    o.no_polls = 1;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_PARALLEL, SHARED_PLACES), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    done = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    s.first = attach_sharing(done, &s);
+    while (s.begun[0] < SHARED_PLACES)
+        ck_assert(harness_turn(&h));
+    s.second = attach_sharing(done, &s);
+    harness_run(&h);
+    ck_assert_int_eq(s.first->result, 0);
+    ck_assert_int_eq(s.second->result, 0);
+    ck_assert_int_eq(s.begun[0], SHARED_FILES);
+    ck_assert_int_eq(s.begun[1], SHARED_FILES);
+    ck_assert_uint_eq(s.first->count, s.second->count);
+    /* From when its manifest is here, about every second place is its. */
+    ck_assert_int_ge(s.both, SHARED_FILES / 4);
+    harness_close(&h);
+}
+END_TEST
+
 /* ---- everything from everywhere, by the table ---- */
 
 enum { OUTSIDE = AT_COUNT, FREED, PLACES };
@@ -1434,6 +1503,7 @@ static Suite *rules_suite(void)
     tcase_add_loop_test(t, acts, 0, AT_COUNT * ACTS);
     tcase_add_loop_test(t, cancel_outside, 0, 15);
     tcase_add_loop_test(t, free_outside, 0, 15);
+    tcase_add_test(t, fair_jobs);
     tcase_add_loop_test(t, everything_from_everywhere, 0, PLACES * BCDA__DOORS);
     tcase_add_test(t, everything_in_a_child);
     tcase_add_loop_test(t, cancel_there, 0, 4);
