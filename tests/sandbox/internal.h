@@ -314,6 +314,7 @@ struct request {
     const char *method;
     int api; /* 1 to 3; which shape an error has */
     bool started;
+    bool token_used;   /* it has gone through a check already */
     const char *stage; /* "token", "kickoff", "status", "data", or "other" */
     enum random_fault random;
     uint32_t random_place;

@@ -99,22 +99,29 @@ void sandbox_expire_tokens(struct sandbox *sb)
 
 enum token_verdict { TOKEN_GOOD, TOKEN_EXPIRED, TOKEN_UNKNOWN };
 
-static enum token_verdict use(struct token *t)
+/* A request that is checked twice uses its token once. */
+static enum token_verdict use(struct request *rq, struct token *t)
 {
-    if (t->uses > 0)
+    if (t->uses > 0 && !rq->token_used)
         t->uses--;
+    rq->token_used = true;
     return TOKEN_GOOD;
 }
 
-static enum token_verdict find_token(struct sandbox *sb, const char *text)
+static bool is_over(const struct request *rq, const struct token *t)
 {
+    return t->revoked || time(NULL) >= t->expires || (t->uses == 0 && !rq->token_used);
+}
+
+static enum token_verdict find_token(struct request *rq, const char *text)
+{
+    struct sandbox *sb = rq->sb;
     enum token_verdict verdict = TOKEN_UNKNOWN;
 
     pthread_mutex_lock(&sb->lock);
     for (struct token *t = sb->tokens; t; t = t->next)
         if (strcmp(t->text, text) == 0)
-            verdict =
-                t->revoked || t->uses == 0 || time(NULL) >= t->expires ? TOKEN_EXPIRED : use(t);
+            verdict = is_over(rq, t) ? TOKEN_EXPIRED : use(rq, t);
     pthread_mutex_unlock(&sb->lock);
     return verdict;
 }
@@ -146,7 +153,7 @@ bool token_check(struct request *rq, bool required, enum MHD_Result *result)
         return true;
     if (value && strncmp(value, "Bearer ", 7) == 0 && value[7] &&
         !strpbrk(value + 7, " \t\r\n\f\v")) {
-        enum token_verdict verdict = find_token(rq->sb, value + 7);
+        enum token_verdict verdict = find_token(rq, value + 7);
 
         if (verdict == TOKEN_GOOD)
             return true;
