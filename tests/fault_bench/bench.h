@@ -20,11 +20,12 @@ enum { CELLS = FORMS * MODES, SPECS_MAX = 5 };
 /* ---- rows.c ---- */
 
 enum row_flag {
-    SHORT = 1,     /* part of the short table */
-    WAITS = 2,     /* the client's clock runs while a transfer is open and silent */
-    GENERATED = 4, /* the server has the fault in its own file: that file is the original */
-    ALTERS = 8,    /* bytes are altered, and only the end of the file can show it */
-    NOISE = 16     /* what comes is chance: which fault of the line is met first does not count */
+    SHORT = 1,      /* part of the short table */
+    WAITS = 2,      /* the client's clock runs while a transfer is open and silent */
+    GENERATED = 4,  /* the server has the fault in its own file: that file is the original */
+    ALTERS = 8,     /* bytes are altered, and only the end of the file can show it */
+    MUST_FAIL = 16, /* the file's own check is wrong: a success is RED, whatever came */
+    NOISE = 32      /* what comes is chance: which fault of the line is met first does not count */
 };
 
 struct row {

@@ -62,6 +62,8 @@ static void judge_success(const struct row *row, enum form form, const bcda_file
         cell_red(c, "success without the file");
     else if (bcda_file_verdict(file) != BCDA_VERDICT_COMPLETE)
         cell_red(c, "success with the verdict %d", bcda_file_verdict(file));
+    else if (row->flags & MUST_FAIL)
+        cell_red(c, "success although the check of the file is wrong");
     else if (is_whole(d, made))
         c->class = COMPLETE;
     else if ((row->quiet & ON(form)) && is_whole(d, sent))

@@ -75,6 +75,17 @@ static void flip(const char *argument, enum form form, char *text, size_t len)
         text[at - head] ^= 1;
 }
 
+/* How long so many lines are. */
+static size_t lines(const char *argument, const char *text, size_t len)
+{
+    long n = strtol(argument, NULL, 10);
+    size_t at = 0;
+
+    while (n > 0 && at < len)
+        n -= text[at++] == '\n';
+    return at;
+}
+
 size_t truth_alter(const struct row *row, enum form form, char *text, size_t len)
 {
     int i;
@@ -84,6 +95,8 @@ size_t truth_alter(const struct row *row, enum form form, char *text, size_t len
             flip(row->specs[i] + 10, form, text, len);
         else if (strcmp(row->specs[i], "data-empty") == 0 || strcmp(row->specs[i], "data-28") == 0)
             len = 0;
+        else if (strncmp(row->specs[i], "data-short-lines:", 17) == 0)
+            len = lines(row->specs[i] + 17, text, len);
     }
     return len;
 }

@@ -35,6 +35,8 @@ struct body {
     int fd;
     uint64_t file_size, size;
     uint64_t flip;
+    const char *plain; /* path of its plain text, for faults that count lines */
+    bool encrypted;
     char *tail; /* bytes after the file's, or in its place */
     /* what of it is sent */
     struct span *span;
@@ -365,6 +367,7 @@ static uint64_t use_ranges(struct request *rq, struct body *b, const struct rang
 
 struct file_view {
     char *path;
+    char *plain; /* path of its plain text, or NULL */
     char *type;
     bool encrypted, gzipped;
     uint8_t key[32];
@@ -421,6 +424,23 @@ static void fill_garbage(char *p, size_t n)
         p[i] = (char)(0xff - i % 7);
 }
 
+/* Where the n-th line ends in the stored file, which is not gzip. */
+static uint64_t end_of_line(const struct body *b, long long n)
+{
+    FILE *f = b->plain ? fopen(b->plain, "r") : NULL;
+    uint64_t at = b->encrypted ? 12 : 0;
+    int c;
+
+    if (!f)
+        return UINT64_MAX;
+    while (n > 0 && (c = getc_unlocked(f)) != EOF) {
+        at++;
+        n -= c == '\n';
+    }
+    fclose(f);
+    return at;
+}
+
 /* Faults that change the stored file. Returns true if the content no longer ends as it should. */
 static bool spoil_content(struct request *rq, struct body *b, const struct file_view *v)
 {
@@ -432,6 +452,10 @@ static bool spoil_content(struct request *rq, struct body *b, const struct file_
     b->flip = UINT64_MAX;
     if (fault_take_offset(sb, F_DATA_SHORT, v->type, b->size, &at)) {
         b->file_size = at < b->file_size ? at : b->file_size;
+        cut = true;
+    }
+    if (fault_take(sb, F_DATA_SHORT_LINES, v->type, &n) && end_of_line(b, n) < b->file_size) {
+        b->file_size = end_of_line(b, n);
         cut = true;
     }
     if (fault_take(sb, F_DATA_EMPTY, v->type, NULL)) {
@@ -464,6 +488,8 @@ static bool spoil_sending(struct request *rq, struct body *b, const char *type, 
 
     b->cut_at = b->stall_at = UINT64_MAX;
     fault_take_offset(rq->sb, F_DATA_CUT, type, size, &b->cut_at);
+    if (fault_take(rq->sb, F_DATA_CUT_LINES, type, &n))
+        b->cut_at = end_of_line(b, n);
     b->reset = fault_take_offset(rq->sb, F_DATA_RESET, type, size, &b->cut_at) ||
                rq->random == R_BODY_RESET;
     if (rq->random == R_CUT || rq->random == R_BODY_RESET)
@@ -531,34 +557,38 @@ static uint64_t announced(struct request *rq, const char *type, uint64_t length)
     return length;
 }
 
+/* A clean file without TLS, by the kernel. */
+static enum MHD_Result send_quickly(struct request *rq, struct body *b, unsigned status,
+                                    uint64_t length)
+{
+    struct MHD_Response *r = MHD_create_response_from_fd_at_offset64(length, b->fd, b->span->at);
+
+    b->fd = r ? -1 : b->fd; /* the response closes it */
+    body_free(b);
+    return reply_response(rq, status, r);
+}
+
 static enum MHD_Result send_body(struct request *rq, struct body *b, unsigned status,
                                  uint64_t length, const char *type)
 {
-    uint64_t size = length == MHD_SIZE_UNKNOWN ? b->size : length, said;
-    bool spoilt = spoil_sending(rq, b, type, size);
+    bool spoilt = spoil_sending(rq, b, type, length == MHD_SIZE_UNKNOWN ? b->size : length);
     bool sized = length != MHD_SIZE_UNKNOWN && !b->no_end;
+    bool none = fault_take(rq->sb, F_LENGTH_NONE, type, NULL);
+    uint64_t said = sized ? announced(rq, type, length) : length;
+    struct MHD_Response *response;
 
-    said = sized ? announced(rq, type, length) : length;
-    spoilt = spoilt || said != length;
-    length = said;
-
-    /* The quick way of a clean file without TLS. */
-    if (sized && !spoilt && !rq->sb->options.tls && b->spans == 1 && !b->span->mem &&
-        b->flip == UINT64_MAX && b->size == b->file_size && length) {
-        struct MHD_Response *r =
-            MHD_create_response_from_fd_at_offset64(length, b->fd, b->span->at);
-
-        b->fd = r ? -1 : b->fd; /* the response closes it */
-        body_free(b);
-        return reply_response(rq, status, r);
-    }
-    if (sized && length == 0) {
+    if (sized && !spoilt && !none && said == length && !rq->sb->options.tls && b->spans == 1 &&
+        !b->span->mem && b->flip == UINT64_MAX && b->size == b->file_size && length)
+        return send_quickly(rq, b, status, length);
+    if (sized && !none && said == 0) {
         body_free(b);
         return reply_empty(rq, status);
     }
-    return reply_response(rq, status,
-                          MHD_create_response_from_callback(sized ? length : MHD_SIZE_UNKNOWN,
-                                                            2 * BLOCK, body_read, b, body_free));
+    response = MHD_create_response_from_callback(sized && !none ? said : MHD_SIZE_UNKNOWN,
+                                                 2 * BLOCK, body_read, b, body_free);
+    if (none)
+        MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
+    return reply_response(rq, status, response);
 }
 
 static enum MHD_Result send_whole(struct request *rq, struct body *b, bool member, const char *type)
@@ -651,6 +681,8 @@ static enum MHD_Result send_file(struct request *rq, const struct file_view *v)
     }
     info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     b->client = info ? info->connect_fd : -1;
+    b->plain = v->plain;
+    b->encrypted = v->encrypted;
     cut = spoil_content(rq, b, v);
     p.file = v->type;
     p.gzip = gzip;
@@ -707,6 +739,7 @@ static bool find_file(struct sandbox *sb, const struct job *job, const char *nam
             ;
     if (f) {
         v->path = xstrdup(f->path);
+        v->plain = f->plain_path && !f->gzipped ? xstrdup(f->plain_path) : NULL;
         v->type = xstrdup(f->type);
         v->encrypted = f->encrypted;
         v->gzipped = f->gzipped;
@@ -741,6 +774,7 @@ static enum MHD_Result known_job(struct request *rq, const struct job *job, cons
     if (data_faults(rq, v.type, &result))
         result = send_file(rq, &v);
     free(v.path);
+    free(v.plain);
     free(v.type);
     return result;
 }
