@@ -47,27 +47,46 @@ START_TEST(one_cell)
 }
 END_TEST
 
-static void run_here(const struct row *row, int i)
+START_TEST(whole_soak)
 {
-    struct cell *cell = &cells[(size_t)(row - rows) * CELLS + (size_t)i];
-    Suite *suite = suite_create("cell");
-    TCase *tc = tcase_create("cell");
-    SRunner *runner = srunner_create(suite);
+    soak(&files, options.seed);
+}
+END_TEST
 
-    the_row = row;
-    the_cell = i;
-    alarm(HUNG_S);
-    tcase_add_test(tc, one_cell);
+/* In this process. NULL, or why it failed. */
+static char *run_test(const TTest *test)
+{
+    Suite *suite = suite_create("faults");
+    TCase *tc = tcase_create("faults");
+    SRunner *runner = srunner_create(suite);
+    char *why = NULL;
+
+    tcase_add_test(tc, test);
     suite_add_tcase(suite, tc);
     srunner_set_fork_status(runner, CK_NOFORK);
     srunner_run_all(runner, CK_SILENT);
     if (srunner_ntests_failed(runner)) {
         TestResult **failures = srunner_failures(runner);
 
-        cell_red(cell, "%s", tr_msg(failures[0]));
+        why = strdup(tr_msg(failures[0]));
         free(failures);
     }
     srunner_free(runner);
+    return why;
+}
+
+static void run_here(const struct row *row, int i)
+{
+    struct cell *cell = &cells[(size_t)(row - rows) * CELLS + (size_t)i];
+    char *why;
+
+    the_row = row;
+    the_cell = i;
+    alarm(HUNG_S);
+    why = run_test(one_cell);
+    if (why)
+        cell_red(cell, "%s", why);
+    free(why);
     exit(0);
 }
 
@@ -385,13 +404,25 @@ static int run_table(void)
     return red || bad;
 }
 
+static int run_soak(void)
+{
+    char *why = run_test(whole_soak);
+    int failed;
+
+    if (why)
+        fprintf(stderr, "soak, seed %llu: %s\n", (unsigned long long)options.seed, why);
+    failed = why != NULL;
+    free(why);
+    return failed;
+}
+
 int fault_bench_main(int argc, char **argv)
 {
     int failed;
 
     parse(argc, argv);
     prepare();
-    failed = options.soak ? soak(&files, options.seed) : run_table();
+    failed = options.soak ? run_soak() : run_table();
     nftw(files.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return failed;
 }
