@@ -99,6 +99,14 @@ void buf_printf(struct buf *b, const char *format, ...)
     free(s);
 }
 
+void buf_twice(struct buf *b)
+{
+    char *copy = xstrndup(b->p, b->len);
+
+    buf_add(b, copy, b->len);
+    free(copy);
+}
+
 void buf_free(struct buf *b)
 {
     free(b->p);

@@ -22,6 +22,8 @@ void buf_add(struct buf *b, const void *data, size_t n);
 void buf_str(struct buf *b, const char *s);
 void buf_fill(struct buf *b, char c, size_t n);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What is there once more. */
+void buf_twice(struct buf *b);
 void buf_free(struct buf *b);
 
 /* The inside of a JSON string: quotes, backslash, controls, and & < > as \u0026 \u003c \u003e. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -33,6 +35,8 @@ struct body {
     int fd;
     uint64_t file_size, size;
     uint64_t flip;
+    const char *plain; /* path of its plain text, for faults that count lines */
+    bool encrypted;
     char *tail; /* bytes after the file's, or in its place */
     /* what of it is sent */
     struct span *span;
@@ -44,7 +48,7 @@ struct body {
     unsigned char in[BLOCK];
     /* how */
     uint64_t sent, cut_at, stall_at, rate;
-    bool no_end;
+    bool no_end, reset;
 };
 
 static void body_free(void *cls)
@@ -168,6 +172,19 @@ static void stall(struct body *b)
         ;
 }
 
+/* The close to come sends RST; not before the other side has all that was sent, or how much of it
+ * is lost would be left to chance. */
+static void reset(struct body *b)
+{
+    struct linger now = {.l_onoff = 1};
+    int waiting = 1;
+
+    while (ioctl(b->client, TIOCOUTQ, &waiting) == 0 && waiting && !client_gone(b) &&
+           sandbox_sleep(b->sb, 1))
+        ;
+    setsockopt(b->client, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
 /* How much may go out now; 0: this is where the body breaks off. */
 static size_t allowance(struct body *b, size_t max)
 {
@@ -198,6 +215,8 @@ static ssize_t body_read(void *cls, uint64_t pos, char *out, size_t max)
 
     (void)pos;
     max = allowance(b, max);
+    if (max == 0 && b->reset)
+        reset(b);
     if (max == 0)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     n = b->transform == SEND_AS_IS ? read_source(b, out, max) : read_zipped(b, out, max);
@@ -348,6 +367,7 @@ static uint64_t use_ranges(struct request *rq, struct body *b, const struct rang
 
 struct file_view {
     char *path;
+    char *plain; /* path of its plain text, or NULL */
     char *type;
     bool encrypted, gzipped;
     uint8_t key[32];
@@ -397,16 +417,45 @@ static bool open_content(struct request *rq, struct body *b, const struct file_v
     return true;
 }
 
+/* Neither text nor the padding that may follow a gzip member, and the same in every run. */
+static void fill_garbage(char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = (char)(0xff - i % 7);
+}
+
+/* Where the n-th line ends in the stored file, which is not gzip. */
+static uint64_t end_of_line(const struct body *b, long long n)
+{
+    FILE *f = b->plain ? fopen(b->plain, "r") : NULL;
+    uint64_t at = b->encrypted ? 12 : 0;
+    int c;
+
+    if (!f)
+        return UINT64_MAX;
+    while (n > 0 && (c = getc_unlocked(f)) != EOF) {
+        at++;
+        n -= c == '\n';
+    }
+    fclose(f);
+    return at;
+}
+
 /* Faults that change the stored file. Returns true if the content no longer ends as it should. */
 static bool spoil_content(struct request *rq, struct body *b, const struct file_view *v)
 {
     struct sandbox *sb = rq->sb;
     bool cut = false;
+    uint64_t at;
     long long n;
 
     b->flip = UINT64_MAX;
-    if (fault_take(sb, F_DATA_SHORT, v->type, &n)) {
-        b->file_size = (uint64_t)n < b->file_size ? (uint64_t)n : b->file_size;
+    if (fault_take_offset(sb, F_DATA_SHORT, v->type, b->size, &at)) {
+        b->file_size = at < b->file_size ? at : b->file_size;
+        cut = true;
+    }
+    if (fault_take(sb, F_DATA_SHORT_LINES, v->type, &n) && end_of_line(b, n) < b->file_size) {
+        b->file_size = end_of_line(b, n);
         cut = true;
     }
     if (fault_take(sb, F_DATA_EMPTY, v->type, NULL)) {
@@ -423,27 +472,33 @@ static bool spoil_content(struct request *rq, struct body *b, const struct file_
     }
     if (fault_take(sb, F_DATA_EXTRA, v->type, &n) && n > 0 && !b->tail) {
         b->tail = xcalloc(1, (size_t)n);
-        crypt_random(b->tail, (size_t)n);
+        fill_garbage(b->tail, (size_t)n);
         b->size += (uint64_t)n;
     }
-    if (fault_take(sb, F_DATA_FLIP, v->type, &n))
-        b->flip = n < 0 ? b->size - (uint64_t)-n : (uint64_t)n;
+    if (fault_take_offset(sb, F_DATA_FLIP, v->type, b->size, &at))
+        b->flip = at;
     return cut;
 }
 
-/* Faults of sending. True if there is any. */
-static bool spoil_sending(struct request *rq, struct body *b, const char *type)
+/* Faults of sending a body of this size, which is that of the content where it is not known. True
+ * if there is any. */
+static bool spoil_sending(struct request *rq, struct body *b, const char *type, uint64_t size)
 {
     long long n = 0;
 
     b->cut_at = b->stall_at = UINT64_MAX;
-    if (fault_take(rq->sb, F_DATA_CUT, type, &n))
-        b->cut_at = (uint64_t)n;
+    fault_take_offset(rq->sb, F_DATA_CUT, type, size, &b->cut_at);
+    if (fault_take(rq->sb, F_DATA_CUT_LINES, type, &n))
+        b->cut_at = end_of_line(b, n);
+    b->reset = fault_take_offset(rq->sb, F_DATA_RESET, type, size, &b->cut_at) ||
+               rq->random == R_BODY_RESET;
+    if (rq->random == R_CUT || rq->random == R_BODY_RESET)
+        b->cut_at = size * rq->random_place >> 32;
     if (fault_take(rq->sb, F_STALL, type, NULL))
         b->stall_at = b->size / 2;
     if (fault_take(rq->sb, F_SLOW, type, &n) && n > 0)
         b->rate = (uint64_t)n;
-    b->no_end = fault_take(rq->sb, F_CHUNKED_NO_END, type, NULL);
+    b->no_end = fault_take(rq->sb, F_CHUNKED_NO_END, type, NULL) || rq->random == R_NO_END;
     return b->cut_at != UINT64_MAX || b->stall_at != UINT64_MAX || b->rate || b->no_end;
 }
 
@@ -490,49 +545,75 @@ static enum MHD_Result bad_range(struct request *rq, struct body *b, bool overla
     return reply_text(rq, 416, overlap ? "invalid range" : "invalid range: failed to overlap");
 }
 
-static enum MHD_Result send_body(struct request *rq, struct body *b, unsigned status,
-                                 uint64_t length, bool spoilt)
+/* What Content-Length says. */
+static uint64_t announced(struct request *rq, const char *type, uint64_t length)
 {
+    long long n = 0;
+
+    if (fault_take(rq->sb, F_LENGTH_MORE, type, &n))
+        return length + (uint64_t)n;
+    if (fault_take(rq->sb, F_LENGTH_LESS, type, &n))
+        return length > (uint64_t)n ? length - (uint64_t)n : 0;
+    return length;
+}
+
+/* A clean file without TLS, by the kernel. */
+static enum MHD_Result send_quickly(struct request *rq, struct body *b, unsigned status,
+                                    uint64_t length)
+{
+    struct MHD_Response *r = MHD_create_response_from_fd_at_offset64(length, b->fd, b->span->at);
+
+    b->fd = r ? -1 : b->fd; /* the response closes it */
+    body_free(b);
+    return reply_response(rq, status, r);
+}
+
+static enum MHD_Result send_body(struct request *rq, struct body *b, unsigned status,
+                                 uint64_t length, const char *type)
+{
+    bool spoilt = spoil_sending(rq, b, type, length == MHD_SIZE_UNKNOWN ? b->size : length);
     bool sized = length != MHD_SIZE_UNKNOWN && !b->no_end;
+    bool none = fault_take(rq->sb, F_LENGTH_NONE, type, NULL);
+    uint64_t said = sized ? announced(rq, type, length) : length;
+    struct MHD_Response *response;
 
-    /* The quick way of a clean file without TLS. */
-    if (sized && !spoilt && !rq->sb->options.tls && b->spans == 1 && !b->span->mem &&
-        b->flip == UINT64_MAX && b->size == b->file_size && length) {
-        struct MHD_Response *r =
-            MHD_create_response_from_fd_at_offset64(length, b->fd, b->span->at);
-
-        b->fd = r ? -1 : b->fd; /* the response closes it */
-        body_free(b);
-        return reply_response(rq, status, r);
-    }
-    if (sized && length == 0) {
+    if (sized && !spoilt && !none && said == length && !rq->sb->options.tls && b->spans == 1 &&
+        !b->span->mem && b->flip == UINT64_MAX && b->size == b->file_size && length)
+        return send_quickly(rq, b, status, length);
+    if (sized && !none && said == 0) {
         body_free(b);
         return reply_empty(rq, status);
     }
-    return reply_response(rq, status,
-                          MHD_create_response_from_callback(sized ? length : MHD_SIZE_UNKNOWN,
-                                                            2 * BLOCK, body_read, b, body_free));
+    response = MHD_create_response_from_callback(sized && !none ? said : MHD_SIZE_UNKNOWN,
+                                                 2 * BLOCK, body_read, b, body_free);
+    if (none)
+        MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
+    return reply_response(rq, status, response);
 }
 
-static enum MHD_Result send_whole(struct request *rq, struct body *b, bool member, bool spoilt)
+static enum MHD_Result send_whole(struct request *rq, struct body *b, bool member, const char *type)
 {
+    long long more = 0;
+
     add_span(b, NULL, 0, b->size);
-    if (member) {
+    if (member)
+        fault_take(rq->sb, F_EXTRA_MEMBERS, type, &more);
+    for (long long i = member ? 0 : 1; i <= more; i++) {
         char *mem = xcalloc(1, sizeof empty_member);
 
         memcpy(mem, empty_member, sizeof empty_member);
         add_span(b, mem, 0, sizeof empty_member);
     }
     return send_body(rq, b, 200, member || b->transform != SEND_AS_IS ? MHD_SIZE_UNKNOWN : b->size,
-                     spoilt);
+                     type);
 }
 
 struct plan {
     const char *type; /* Content-Type */
     bool gzip;        /* Content-Encoding */
     bool member;      /* the empty gzip member follows */
-    bool spoilt;
-    bool ranges; /* Range is looked at */
+    bool ranges;      /* Range is looked at */
+    const char *file; /* its resource type */
     time_t modified;
 };
 
@@ -561,8 +642,11 @@ static enum MHD_Result serve(struct request *rq, struct body *b, const struct pl
     size_t n = 0;
     uint64_t sum = 0, length;
     long long most;
-    enum range_result rc = want ? parse_ranges(want, b->size, r, &n) : RANGES_NONE;
+    enum range_result rc;
 
+    if (want && fault_take(rq->sb, F_RANGE_IGNORED, p->file, NULL))
+        want = NULL;
+    rc = want ? parse_ranges(want, b->size, r, &n) : RANGES_NONE;
     set_modified(rq, p);
     if (p->ranges && not_modified(rq, p->modified)) {
         body_free(b);
@@ -577,9 +661,9 @@ static enum MHD_Result serve(struct request *rq, struct body *b, const struct pl
         sum += r[i].len;
     if (rc == RANGES_NONE ||
         sum > b->size) /* more asked than there is: Go takes it for an attack */
-        return send_whole(rq, b, p->member, p->spoilt);
+        return send_whole(rq, b, p->member, p->file);
     length = use_ranges(rq, b, r, n, p->type);
-    return send_body(rq, b, 206, b->transform == SEND_AS_IS ? length : MHD_SIZE_UNKNOWN, p->spoilt);
+    return send_body(rq, b, 206, b->transform == SEND_AS_IS ? length : MHD_SIZE_UNKNOWN, p->file);
 }
 
 static enum MHD_Result send_file(struct request *rq, const struct file_view *v)
@@ -597,8 +681,10 @@ static enum MHD_Result send_file(struct request *rq, const struct file_view *v)
     }
     info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     b->client = info ? info->connect_fd : -1;
+    b->plain = v->plain;
+    b->encrypted = v->encrypted;
     cut = spoil_content(rq, b, v);
-    p.spoilt = spoil_sending(rq, b, v->type);
+    p.file = v->type;
     p.gzip = gzip;
     p.member = v->gzipped && gzip && !cut;
     p.ranges = !(v->gzipped && !gzip) && !fault_take(rq->sb, F_NO_RANGE, v->type, NULL);
@@ -617,14 +703,18 @@ static enum MHD_Result send_file(struct request *rq, const struct file_view *v)
 static bool data_faults(struct request *rq, const char *type, enum MHD_Result *result)
 {
     struct sandbox *sb = rq->sb;
+    long long n;
     char *url;
 
     if (fault_take(sb, F_DATA_404_ONCE, type, NULL) || fault_take(sb, F_DATA_404, type, NULL)) {
         *result =
             sb->era->id == ERA_CURRENT ? reply_text(rq, 404, "Not Found") : reply_not_found(rq);
     } else if (fault_take(sb, F_DATA_503_ONCE, type, NULL)) {
-        reply_header(rq, "Retry-After", "0");
-        *result = reply_text(rq, 503, "Service Unavailable");
+        *result = reply_later(rq, 503, 0, "Service Unavailable");
+    } else if (fault_take(sb, F_DATA_429, type, &n)) {
+        *result = reply_later(rq, 429, n, NULL);
+    } else if (fault_take(sb, F_DATA_500, type, NULL)) {
+        *result = reply_text(rq, 500, "Internal Server Error");
     } else if (fault_take(sb, F_DATA_HTML, type, NULL)) {
         *result = reply_html(rq, 200);
     } else if ((url = fault_take_text(sb, F_REDIRECT, type)) != NULL) {
@@ -649,6 +739,7 @@ static bool find_file(struct sandbox *sb, const struct job *job, const char *nam
             ;
     if (f) {
         v->path = xstrdup(f->path);
+        v->plain = f->plain_path && !f->gzipped ? xstrdup(f->plain_path) : NULL;
         v->type = xstrdup(f->type);
         v->encrypted = f->encrypted;
         v->gzipped = f->gzipped;
@@ -683,6 +774,7 @@ static enum MHD_Result known_job(struct request *rq, const struct job *job, cons
     if (data_faults(rq, v.type, &result))
         result = send_file(rq, &v);
     free(v.path);
+    free(v.plain);
     free(v.type);
     return result;
 }

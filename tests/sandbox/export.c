@@ -317,11 +317,7 @@ static bool start_faults(struct request *rq, enum MHD_Result *result)
     if (fault_take(sb, F_KICKOFF_401_ONCE, NULL, NULL)) {
         *result = reply_outcome(rq, 401, O_TOKEN, NULL);
     } else if (fault_take(sb, F_KICKOFF_429, NULL, &n)) {
-        char *text = xasprintf("%lld", n);
-
-        reply_header(rq, "Retry-After", text);
-        free(text);
-        *result = reply_empty(rq, 429);
+        *result = reply_later(rq, 429, n, NULL);
     } else if (fault_take(sb, F_KICKOFF_500_ONCE, NULL, NULL)) {
         *result = reply_outcome(rq, 500, O_INTERNAL, "Internal Error");
     } else if (fault_take(sb, F_KICKOFF_HTML, NULL, NULL)) {

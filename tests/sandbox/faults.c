@@ -57,6 +57,8 @@ static const struct fault_kind kinds[F_COUNT] = {
                        "job is archived: 410, in current 404 and two bodies"},
     [F_JOB_FAILED] = {"job-failed", ARG_NONE, "", -1, "job has failed: 500 as of the era"},
     [F_JOB_CANCELLED] = {"job-cancelled", ARG_NONE, "", -1, "job was cancelled: 404"},
+    [F_DATA_429] = {"data-429", ARG_NUMBER, ":N", 1, "file: 429 with Retry-After N"},
+    [F_DATA_500] = {"data-500", ARG_NONE, "", -1, "file: 500"},
     [F_DATA_401_ONCE] = {"data-401-once", ARG_NONE, "", 1, "file: 401 whatever the token"},
     [F_DATA_404_ONCE] = {"data-404-once", ARG_NONE, "", 1, "file: 404"},
     [F_DATA_404] = {"data-404", ARG_NONE, "", -1, "file: 404 always"},
@@ -66,16 +68,31 @@ static const struct fault_kind kinds[F_COUNT] = {
          "file: lowest bit of the stored byte at OFFSET flipped (negative: from the end)"},
     [F_DATA_CUT] = {"data-cut", ARG_NUMBER, ":N", -1,
                     "file: connection closed after N bytes of the body"},
+    [F_DATA_CUT_LINES] = {"data-cut-lines", ARG_NUMBER, ":N", -1,
+                          "file: connection closed behind N lines, where it is not gzip"},
+    [F_DATA_RESET] = {"data-reset", ARG_NUMBER, ":N", -1,
+                      "file: connection reset (RST) after N bytes of the body"},
+    [F_LENGTH_MORE] = {"length-more", ARG_NUMBER, ":N", -1,
+                       "file: Content-Length is N too much, then closed"},
+    [F_LENGTH_LESS] = {"length-less", ARG_NUMBER, ":N", -1, "file: Content-Length is N too little"},
+    [F_LENGTH_NONE] = {"length-none", ARG_NONE, "", -1,
+                       "file: neither Content-Length nor chunks, ends with the connection"},
     [F_DATA_SHORT] = {"data-short", ARG_NUMBER, ":N", -1,
                       "file: stored file N bytes long, length honest"},
+    [F_DATA_SHORT_LINES] = {"data-short-lines", ARG_NUMBER, ":N", -1,
+                            "file: stored file N lines long, where it is not gzip"},
     [F_DATA_EMPTY] = {"data-empty", ARG_NONE, "", -1, "file: zero bytes"},
     [F_DATA_28] = {"data-28", ARG_NONE, "", -1,
                    "file: the 28 bytes of an encrypted empty file (6.5)"},
     [F_DATA_EXTRA] = {"data-extra", ARG_NUMBER, ":N", -1, "file: N bytes of garbage after the end"},
     [F_DATA_HTML] = {"data-html", ARG_NONE, "", -1, "file: 200 with an HTML page"},
+    [F_EXTRA_MEMBERS] = {"extra-members", ARG_NUMBER, ":N", -1,
+                         "file: N more empty gzip members, where it is gzip"},
     [F_CHUNKED_NO_END] = {"chunked-no-end", ARG_NONE, "", -1,
                           "file: chunked, the final chunk missing"},
     [F_NO_RANGE] = {"no-range", ARG_NONE, "", -1, "file: Range is ignored, no Accept-Ranges"},
+    [F_RANGE_IGNORED] = {"range-ignored", ARG_NONE, "", -1,
+                         "file: Accept-Ranges is there, Range is ignored"},
     [F_RANGE_MAX] = {"range-max", ARG_NUMBER, ":N", -1, "file: at most N bytes of any range"},
     [F_RANGE_WRONG] = {"range-wrong", ARG_NONE, "", -1,
                        "file: Content-Range names a start 1 byte later"},
@@ -95,12 +112,30 @@ static const struct fault_kind kinds[F_COUNT] = {
     [F_BAD_UTF8] = {"bad-utf8", ARG_NONE, "", -1,
                     "at generation: byte ff inside a string of line 2"},
     [F_BAD_JSON] = {"bad-json", ARG_NONE, "", -1, "at generation: line 2 is no JSON"},
+    [F_TWO_ON_LINE] = {"two-on-line", ARG_NONE, "", -1,
+                       "at generation: line 2 has two JSON documents"},
     [F_LONG_LINE] = {"long-line", ARG_NUMBER, ":N", -1, "at generation: line 2 is N bytes long"},
     [F_DEEP_LINE] = {"deep-line", ARG_NUMBER, ":N", -1, "at generation: line 2 is nested N deep"},
     [F_ERROR_FILE] = {"error-file", ARG_NONE, "", -1, "at generation: one error file a job"},
     [F_WARNINGS_FILE] = {"warnings-file", ARG_NONE, "", -1,
                          "at generation: warnings-and-info.ndjson"},
     [F_RESET] = {"reset", ARG_NONE, "", -1, "any request: connection closed without an answer"},
+    [F_GATEWAY] = {"gateway", ARG_NONE, "", -1, "any request: 502 with an HTML page"},
+    [F_HEADERS_HUGE] = {"headers-huge", ARG_NUMBER, ":N", -1,
+                        "any request: N bytes of headers more (up to 400,000)"},
+    [F_REDIRECT_ELSEWHERE] = {"redirect-elsewhere", ARG_NONE, "", -1,
+                              "any request: 302 to 127.0.0.1 for localhost (or the reverse)"},
+    [F_REDIRECT_HTTP] = {"redirect-http", ARG_NONE, "", -1,
+                         "any request: 302 to the same with the scheme http"},
+    [F_REDIRECT_LOOP] = {"redirect-loop", ARG_NONE, "", -1, "any request: 302 to itself"},
+    [F_TWO_DOCUMENTS] = {"two-documents", ARG_NONE, "", -1,
+                         "token, manifest: the same JSON twice in one body"},
+    [F_TOKEN_USES] = {"token-uses", ARG_NUMBER, ":N", -1,
+                      "token: each is good for N requests, then 401"},
+    [F_RETRY_AFTER] = {"retry-after", ARG_TEXT, ":TEXT", -1,
+                       "any 429 or 503 by fault: Retry-After is TEXT; absent where TEXT is empty"},
+    [F_RANDOM] = {"random", ARG_NUMBER, ":SEED", -1,
+                  "any request: a transient fault in every third answer, by seed"},
 };
 
 static int find_kind(const char *name, size_t n)
@@ -111,7 +146,7 @@ static int find_kind(const char *name, size_t n)
     return -1;
 }
 
-/* [*COUNT][@TYPE]; returns false if something else stands there. */
+/* [*COUNT][+SKIP][@TYPE]; returns false if something else stands there. */
 static bool parse_suffix(const char *s, struct fault *f)
 {
     char *end;
@@ -119,6 +154,12 @@ static bool parse_suffix(const char *s, struct fault *f)
     if (*s == '*') {
         f->remaining = strtol(s + 1, &end, 10);
         if (end == s + 1 || f->remaining < 0)
+            return false;
+        s = end;
+    }
+    if (*s == '+') {
+        f->skip = strtol(s + 1, &end, 10);
+        if (end == s + 1 || f->skip < 0)
             return false;
         s = end;
     }
@@ -135,7 +176,7 @@ static bool parse_suffix(const char *s, struct fault *f)
 
 static bool parse(const char *spec, struct fault *f)
 {
-    size_t n = strcspn(spec, ":*@");
+    size_t n = strcspn(spec, ":*+@");
     int id = find_kind(spec, n);
     const struct fault_kind *kind;
     char *end;
@@ -154,6 +195,9 @@ static bool parse(const char *spec, struct fault *f)
     if (kind->argument == ARG_TEXT)
         return true;
     f->num = strtoll(spec, &end, 10);
+    f->percent = end != spec && *end == '%';
+    if (f->percent)
+        end++;
     return end != spec && parse_suffix(end, f);
 }
 
@@ -167,6 +211,8 @@ int fault_add(struct sandbox *sb, const char *spec)
         sandbox_set_error("unknown or malformed fault: %s", spec);
         return -1;
     }
+    if (f.id == F_RANDOM)
+        random_set(sb, (uint64_t)f.num, 3);
     pthread_mutex_lock(&sb->lock);
     sb->faults.item = xrealloc(sb->faults.item, (sb->faults.count + 1) * sizeof *sb->faults.item);
     sb->faults.item[sb->faults.count++] = f;
@@ -193,6 +239,10 @@ static struct fault *take(struct sandbox *sb, enum fault_id id, const char *type
             continue;
         if (f->type && (!type || strcmp(f->type, type) != 0))
             continue;
+        if (f->skip > 0) {
+            f->skip--;
+            continue;
+        }
         if (f->remaining > 0)
             f->remaining--;
         return f;
@@ -214,6 +264,25 @@ bool fault_take(struct sandbox *sb, enum fault_id id, const char *type, long lon
     return on;
 }
 
+bool fault_take_offset(struct sandbox *sb, enum fault_id id, const char *type, uint64_t size,
+                       uint64_t *offset)
+{
+    struct fault *f;
+    bool on;
+
+    pthread_mutex_lock(&sb->lock);
+    f = take(sb, id, type);
+    on = f != NULL;
+    if (on && f->percent)
+        *offset = size * (uint64_t)f->num / 100;
+    else if (on && f->num < 0)
+        *offset = size > (uint64_t)-f->num ? size - (uint64_t)-f->num : 0;
+    else if (on)
+        *offset = (uint64_t)f->num;
+    pthread_mutex_unlock(&sb->lock);
+    return on;
+}
+
 char *fault_take_text(struct sandbox *sb, enum fault_id id, const char *type)
 {
     struct fault *f;
@@ -226,15 +295,17 @@ char *fault_take_text(struct sandbox *sb, enum fault_id id, const char *type)
     return text;
 }
 
-static char help_text[8192];
+static char help_text[16384];
 static pthread_once_t help_once = PTHREAD_ONCE_INIT;
 
 static void make_help(void)
 {
     size_t n = (size_t)snprintf(
         help_text, sizeof help_text,
-        "Faults: NAME[:ARG][*COUNT][@TYPE]. COUNT says how often (default in brackets), TYPE\n"
-        "limits a fault of files to one resource type (OperationOutcome: error files).\n\n");
+        "Faults: NAME[:ARG][*COUNT][+SKIP][@TYPE]. COUNT says how often (default in brackets),\n"
+        "SKIP how many chances are let pass first. TYPE limits a fault of files to one resource\n"
+        "type (OperationOutcome: error files), and one of any request to a stage: token, kickoff,\n"
+        "status or data. An offset may be N, N%% of the size, or negative: from the end.\n\n");
 
     for (int i = 0; i < F_COUNT && n < sizeof help_text; i++) {
         char name[64], times[16];

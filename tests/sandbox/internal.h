@@ -87,19 +87,29 @@ enum fault_id {
     F_JOB_EXPIRED,
     F_JOB_FAILED,
     F_JOB_CANCELLED,
+    F_DATA_429,
+    F_DATA_500,
     F_DATA_401_ONCE,
     F_DATA_404_ONCE,
     F_DATA_404,
     F_DATA_503_ONCE,
     F_DATA_FLIP,
     F_DATA_CUT,
+    F_DATA_CUT_LINES,
+    F_DATA_RESET,
+    F_LENGTH_MORE,
+    F_LENGTH_LESS,
+    F_LENGTH_NONE,
     F_DATA_SHORT,
+    F_DATA_SHORT_LINES,
     F_DATA_EMPTY,
     F_DATA_28,
     F_DATA_EXTRA,
     F_DATA_HTML,
+    F_EXTRA_MEMBERS,
     F_CHUNKED_NO_END,
     F_NO_RANGE,
+    F_RANGE_IGNORED,
     F_RANGE_MAX,
     F_RANGE_WRONG,
     F_CHANGED,
@@ -113,11 +123,21 @@ enum fault_id {
     F_CUT_LINE,
     F_BAD_UTF8,
     F_BAD_JSON,
+    F_TWO_ON_LINE,
     F_LONG_LINE,
     F_DEEP_LINE,
     F_ERROR_FILE,
     F_WARNINGS_FILE,
     F_RESET,
+    F_GATEWAY,
+    F_HEADERS_HUGE,
+    F_REDIRECT_ELSEWHERE,
+    F_REDIRECT_HTTP,
+    F_REDIRECT_LOOP,
+    F_TWO_DOCUMENTS,
+    F_TOKEN_USES,
+    F_RETRY_AFTER,
+    F_RANDOM,
     F_COUNT
 };
 
@@ -125,9 +145,13 @@ struct fault {
     enum fault_id id;
     char *text;     /* the argument as text, or NULL */
     long long num;  /* the argument as a number */
+    bool percent;   /* ... of the size */
+    long skip;      /* so many chances are let pass first */
     long remaining; /* -1: for ever */
     char *type;     /* only for files of this type, or NULL */
 };
+
+struct request;
 
 struct fault_list {
     struct fault *item;
@@ -136,11 +160,42 @@ struct fault_list {
 
 int fault_add(struct sandbox *sb, const char *spec);
 void faults_clear(struct fault_list *list);
-/* True if the fault is on; uses up one of its count. num may be NULL, type is that of the file or
- * NULL. */
+/* True if the fault is on; uses up one of its count. num may be NULL, type is that of the file, for
+ * a fault of any request its stage ("token", "kickoff", "status", "data"), or NULL. */
 bool fault_take(struct sandbox *sb, enum fault_id id, const char *type, long long *num);
+/* The same for an offset in something of this size: N, N% of it, or negative, from its end. */
+bool fault_take_offset(struct sandbox *sb, enum fault_id id, const char *type, uint64_t size,
+                       uint64_t *offset);
 /* The same for faults whose argument is a text; the caller frees the copy. NULL when off. */
 char *fault_take_text(struct sandbox *sb, enum fault_id id, const char *type);
+
+/* ---- random.c: transient faults by a seed ---- */
+
+enum random_fault {
+    R_NONE,
+    R_RESET, /* no answer at all */
+    R_401,
+    R_404,
+    R_429,
+    R_500,
+    R_503,
+    /* of bodies; the place is a fraction of the body */
+    R_CUT,
+    R_BODY_RESET,
+    R_NO_END
+};
+
+struct randomness {
+    uint64_t seed;
+    unsigned every;          /* 0: off */
+    unsigned count;          /* of requests since it was switched on */
+    unsigned owed;           /* faults that are due */
+    unsigned char row[1024]; /* faults in a row, by a hash of the address */
+};
+
+void random_set(struct sandbox *sb, uint64_t seed, unsigned every);
+/* The fault of the answer to this request; *place is up to 2^32. */
+enum random_fault random_next(struct request *rq, const char *stage, uint32_t *place);
 
 /* ---- jobs ---- */
 
@@ -187,6 +242,7 @@ struct token {
     char *text;
     time_t expires;
     bool revoked;
+    long long uses; /* requests it is still good for, -1: any number */
     struct token *next;
 };
 
@@ -209,6 +265,7 @@ enum counter {
     C_ELSEWHERE,
     C_RESUMED,
     C_RANGE,
+    C_RANDOM,
     C_COUNT
 };
 
@@ -233,6 +290,7 @@ struct sandbox {
     pthread_cond_t wake;  /* broadcast when stopping */
     bool stopping;
     struct fault_list faults;
+    struct randomness random;
     struct job *jobs;
     struct token *tokens;
     unsigned long long next_job;
@@ -259,6 +317,11 @@ struct request {
     const char *method;
     int api; /* 1 to 3; which shape an error has */
     bool started;
+    bool token_used;   /* it has gone through a check already */
+    const char *stage; /* "token", "kickoff", "status", "data", or "other" */
+    enum random_fault random;
+    uint32_t random_place;
+    long long padding; /* bytes of headers more */
     struct header out[12];
     size_t out_count;
 };
@@ -284,6 +347,9 @@ enum MHD_Result reply_string(struct request *rq, unsigned status, const char *ty
 /* http.Error: text/plain with nosniff, the text and a newline. */
 enum MHD_Result reply_text(struct request *rq, unsigned status, const char *text);
 enum MHD_Result reply_html(struct request *rq, unsigned status);
+/* A status without a body and with Retry-After: so many seconds, or what the fault says. */
+enum MHD_Result reply_later(struct request *rq, unsigned status, long long seconds,
+                            const char *text);
 enum MHD_Result reply_not_found(struct request *rq);
 enum MHD_Result reply_method(struct request *rq);
 enum MHD_Result reply_response(struct request *rq, unsigned status, struct MHD_Response *response);
@@ -326,6 +392,8 @@ enum MHD_Result job_status(struct request *rq, const char *id);
 enum MHD_Result job_delete(struct request *rq, const char *id);
 enum MHD_Result jobs_list(struct request *rq);
 void job_free(struct job *job);
+/* https://localhost:1 <-> https://127.0.0.1:1: the same server under another origin; to be freed */
+char *other_origin(const char *origin);
 void manifest_write(struct buf *b, struct job *job, const char *origin, bool null_output);
 
 /* ---- make.c: the files of a job ---- */
@@ -352,7 +420,7 @@ struct lines {
     struct sink *sink;
     const char *type;
     bool envelope;
-    bool bad_utf8, bad_json, cut_line;
+    bool bad_utf8, bad_json, two, cut_line;
     long long long_line, deep_line; /* 0: off */
     unsigned long long number;      /* of the line written last */
     struct buf held;                /* the last line, kept back for cut_line */

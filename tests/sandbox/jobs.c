@@ -76,17 +76,6 @@ static struct job *find_or_refuse(struct request *rq, const char *text, enum MHD
     return job;
 }
 
-static enum MHD_Result retry_later(struct request *rq, unsigned status, long long seconds)
-{
-    char *text = xasprintf("%lld", seconds);
-
-    reply_header(rq, "Retry-After", text);
-    free(text);
-    if (status == 503)
-        return reply_text(rq, 503, "Service Unavailable");
-    return reply_empty(rq, status);
-}
-
 static bool status_faults(struct request *rq, enum MHD_Result *result)
 {
     static const char again[] = "Error trying to fetch job. Please try again.";
@@ -96,9 +85,9 @@ static bool status_faults(struct request *rq, enum MHD_Result *result)
     if (fault_take(sb, F_STATUS_401_ONCE, NULL, NULL))
         *result = reply_outcome(rq, 401, O_TOKEN, NULL);
     else if (fault_take(sb, F_STATUS_429, NULL, &n))
-        *result = retry_later(rq, 429, n);
+        *result = reply_later(rq, 429, n, NULL);
     else if (fault_take(sb, F_STATUS_503, NULL, &n))
-        *result = retry_later(rq, 503, n);
+        *result = reply_later(rq, 503, n, "Service Unavailable");
     else if (fault_take(sb, F_STATUS_500_ONCE, NULL, NULL) ||
              fault_take(sb, F_STATUS_500, NULL, NULL))
         *result = reply_outcome(rq, 500, O_DATABASE, again);
@@ -250,8 +239,7 @@ void manifest_write(struct buf *b, struct job *job, const char *origin, bool nul
     buf_str(b, "}");
 }
 
-/* https://localhost:1 <-> https://127.0.0.1:1: the same server under another origin. */
-static char *other_origin(const char *origin)
+char *other_origin(const char *origin)
 {
     const char *host = strstr(origin, "://") + 3;
     const char *other = strncmp(host, "localhost", 9) == 0 ? "127.0.0.1" : "localhost";
@@ -274,6 +262,8 @@ static enum MHD_Result complete(struct request *rq, struct job *job, bool null_o
     free(origin);
     if (fault_take(rq->sb, F_MANIFEST_NOT_JSON, NULL, NULL))
         b.len /= 2;
+    if (fault_take(rq->sb, F_TWO_DOCUMENTS, "status", NULL))
+        buf_twice(&b);
     set_expires(rq, job);
     return reply_buf(rq, 200, "application/json", &b);
 }

@@ -10,6 +10,7 @@ void lines_begin(struct lines *l, struct sandbox *sb, struct sink *sink, const c
     *l = (struct lines){.sink = sink, .type = type, .envelope = envelope};
     l->bad_utf8 = fault_take(sb, F_BAD_UTF8, type, NULL);
     l->bad_json = fault_take(sb, F_BAD_JSON, type, NULL);
+    l->two = fault_take(sb, F_TWO_ON_LINE, type, NULL);
     l->cut_line = fault_take(sb, F_CUT_LINE, type, NULL);
     fault_take(sb, F_LONG_LINE, type, &l->long_line);
     fault_take(sb, F_DEEP_LINE, type, &l->deep_line);
@@ -17,7 +18,7 @@ void lines_begin(struct lines *l, struct sandbox *sb, struct sink *sink, const c
 
 bool lines_faulty(const struct lines *l)
 {
-    return l->bad_utf8 || l->bad_json || l->cut_line || l->long_line || l->deep_line;
+    return l->bad_utf8 || l->bad_json || l->two || l->cut_line || l->long_line || l->deep_line;
 }
 
 /* What stands before and after the resource on a made-up line. */
@@ -109,12 +110,26 @@ static int put_bad_utf8(struct lines *l, const char *line, size_t n)
     return result;
 }
 
+static int put_two(struct lines *l, const char *line, size_t n)
+{
+    struct buf b = {0};
+    int result;
+
+    buf_add(&b, line, n);
+    buf_add(&b, line, n);
+    result = emit(l, b.p ? b.p : "", b.len);
+    buf_free(&b);
+    return result;
+}
+
 static int put_second(struct lines *l, const char *line, size_t n)
 {
     static const char broken[] = "{\"resourceType\":\"Patient\",\"id\":";
 
     if (l->bad_json)
         return emit(l, broken, sizeof broken - 1);
+    if (l->two)
+        return put_two(l, line, n);
     if (l->bad_utf8)
         return put_bad_utf8(l, line, n);
     if (l->long_line)

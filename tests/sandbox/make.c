@@ -221,11 +221,22 @@ static struct synth *get_synth(struct sandbox *sb, int version)
     return s;
 }
 
+/* Between file_bytes and file_bytes_max, by the seed; small ones are more frequent. */
+static uint64_t least_bytes(const struct sandbox_options *o, unsigned part)
+{
+    uint64_t x = (o->seed * 1000003u + part) * 0x9e3779b97f4a7c15u >> 54;
+
+    if (o->file_bytes_max <= o->file_bytes)
+        return o->file_bytes;
+    return o->file_bytes + (o->file_bytes_max - o->file_bytes) / 1024 * (x * x * x >> 20);
+}
+
 static int feed_eob(const struct unit *u, struct lines *lines)
 {
     const struct sandbox_options *o = &u->job->sb->options;
     const struct synth *synth = get_synth(u->job->sb, u->job->version);
     unsigned from = o->patients * u->part / u->parts, to = o->patients * (u->part + 1) / u->parts;
+    uint64_t least = least_bytes(o, u->part);
     struct buf b = {0};
     int result = 0;
 
@@ -234,9 +245,8 @@ static int feed_eob(const struct unit *u, struct lines *lines)
             synth_eob(synth, &b, p, c);
             result = lines_put(lines, b.p, b.len);
         }
-    for (unsigned c = o->claims; to > from && !result && sink_bytes(lines->sink) < o->file_bytes;
-         c++)
-        for (unsigned p = from; p < to && !result && sink_bytes(lines->sink) < o->file_bytes; p++) {
+    for (unsigned c = o->claims; to > from && !result && sink_bytes(lines->sink) < least; c++)
+        for (unsigned p = from; p < to && !result && sink_bytes(lines->sink) < least; p++) {
             synth_eob(synth, &b, p, c);
             result = lines_put(lines, b.p, b.len);
         }

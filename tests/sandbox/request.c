@@ -152,6 +152,18 @@ static void common_headers(struct request *rq)
     default_header(rq, "X-Content-Type-Options", "nosniff");
 }
 
+/* In lines that a client takes one by one. */
+static void add_padding(const struct request *rq, struct MHD_Response *response)
+{
+    char text[8001];
+    long long left = rq->padding;
+
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    for (; left > 0; left -= (long long)sizeof text)
+        MHD_add_response_header(response, "X-Padding", text);
+}
+
 enum MHD_Result reply_response(struct request *rq, unsigned status, struct MHD_Response *response)
 {
     enum MHD_Result result;
@@ -167,6 +179,7 @@ enum MHD_Result reply_response(struct request *rq, unsigned status, struct MHD_R
         rq->sb->counts[C_429]++;
     else if (status == 202)
         rq->sb->counts[C_202]++;
+    add_padding(rq, response);
     result = MHD_queue_response(rq->connection, status, response);
     MHD_destroy_response(response);
     return result;
@@ -236,6 +249,19 @@ enum MHD_Result reply_text(struct request *rq, unsigned status, const char *text
     buf_printf(&b, "%s\n", text);
     reply_header(rq, "X-Content-Type-Options", "nosniff");
     return reply_buf(rq, status, "text/plain; charset=utf-8", &b);
+}
+
+enum MHD_Result reply_later(struct request *rq, unsigned status, long long seconds,
+                            const char *text)
+{
+    char *said = fault_take_text(rq->sb, F_RETRY_AFTER, NULL);
+
+    if (!said)
+        said = xasprintf("%lld", seconds);
+    if (*said)
+        reply_header(rq, "Retry-After", said);
+    free(said);
+    return text ? reply_text(rq, status, text) : reply_empty(rq, status);
 }
 
 enum MHD_Result reply_html(struct request *rq, unsigned status)

@@ -154,19 +154,110 @@ static void count_request(struct request *rq)
         sb->counts[C_ELSEWHERE]++;
 }
 
+static const char *stage_of(const struct route *r)
+{
+    if (r->count == 2 && is(r, 0, "auth") && is(r, 1, "token"))
+        return "token";
+    if (r->count && is(r, r->count - 1, "$export"))
+        return "kickoff";
+    if (r->count == 4 && is(r, 0, "api") && is(r, 2, "jobs"))
+        return "status";
+    return r->count == 3 && is(r, 0, "data") ? "data" : "other";
+}
+
+static enum MHD_Result redirect_to(struct request *rq, const char *origin)
+{
+    char *url = xasprintf("%s%s", origin, rq->target);
+
+    reply_header(rq, "Location", url);
+    free(url);
+    return reply_string(rq, 302, "text/html; charset=utf-8", "<a href=\"#\">Found</a>.\n\n");
+}
+
+/* Redirects of any request. The other origin does not send back. */
+static bool redirect_faults(struct request *rq, enum MHD_Result *result)
+{
+    struct sandbox *sb = rq->sb;
+    char *origin = request_origin(rq), *other = other_origin(sb->origin);
+
+    if (strcmp(origin, sb->origin) == 0 && fault_take(sb, F_REDIRECT_ELSEWHERE, rq->stage, NULL)) {
+        *result = redirect_to(rq, other);
+    } else if (fault_take(sb, F_REDIRECT_HTTP, rq->stage, NULL)) {
+        free(other);
+        other = xasprintf("http%s", strstr(origin, "://"));
+        *result = redirect_to(rq, other);
+    } else if (fault_take(sb, F_REDIRECT_LOOP, rq->stage, NULL)) {
+        *result = redirect_to(rq, origin);
+    } else {
+        free(origin);
+        free(other);
+        return true;
+    }
+    free(origin);
+    free(other);
+    return false;
+}
+
+/* The random fault of this answer, but for those of bodies. */
+static bool random_faults(struct request *rq, enum MHD_Result *result)
+{
+    bool status = strcmp(rq->stage, "status") == 0;
+
+    rq->random = random_next(rq, rq->stage, &rq->random_place);
+    switch (rq->random) {
+    case R_RESET:
+        *result = MHD_NO;
+        return false;
+    case R_401:
+        *result = reply_outcome(rq, 401, O_TOKEN, NULL);
+        return false;
+    case R_404:
+        *result = reply_not_found(rq);
+        return false;
+    case R_429:
+        *result = reply_later(rq, 429, 1, NULL);
+        return false;
+    case R_500:
+        *result = status ? reply_outcome(rq, 500, O_DATABASE,
+                                         "Error trying to fetch job. Please try again.")
+                         : reply_text(rq, 500, "Internal Server Error");
+        return false;
+    case R_503:
+        *result = reply_later(rq, 503, 0, "Service Unavailable");
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Faults of any request. True: go on. */
+static bool any_faults(struct request *rq, enum MHD_Result *result)
+{
+    struct sandbox *sb = rq->sb;
+
+    if (fault_take(sb, F_RESET, rq->stage, NULL))
+        *result = MHD_NO;
+    else if (fault_take(sb, F_GATEWAY, rq->stage, NULL))
+        *result = reply_html(rq, 502);
+    else
+        return redirect_faults(rq, result) && random_faults(rq, result);
+    return false;
+}
+
 enum MHD_Result route(struct request *rq)
 {
     struct route r = {0};
-    enum MHD_Result result;
+    enum MHD_Result result = MHD_NO;
 
     count_request(rq);
-    if (fault_take(rq->sb, F_RESET, NULL, NULL))
-        return MHD_NO;
     split(&r, rq->path);
     if (api_version(&r) && api_version(&r) <= rq->sb->era->versions)
         rq->api =
             api_version(&r); /* before any check: the shape of an error follows the path (8.1) */
-    result = route_rest(rq, &r);
+    rq->stage = stage_of(&r);
+    fault_take(rq->sb, F_HEADERS_HUGE, rq->stage, &rq->padding);
+    if (any_faults(rq, &result))
+        result = route_rest(rq, &r);
     free(r.copy);
     return result;
 }

@@ -293,7 +293,7 @@ static struct MHD_Daemon *serve_on(struct sandbox *sb, int fd, bool tls,
         flags | (tls ? MHD_USE_TLS : 0), 0, NULL, NULL, handler, sb, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, sb, MHD_OPTION_NOTIFY_COMPLETED, on_completed, sb,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, sb, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)(256 * 1024), MHD_OPTION_CONNECTION_TIMEOUT, 120u, MHD_OPTION_ARRAY,
+        (size_t)(640 * 1024), MHD_OPTION_CONNECTION_TIMEOUT, 120u, MHD_OPTION_ARRAY,
         tls ? tls_options : none, MHD_OPTION_END);
     if (!daemon) {
         sandbox_set_error("libmicrohttpd does not start");
@@ -532,14 +532,20 @@ void sandbox_clear_faults(struct sandbox *sb)
 {
     pthread_mutex_lock(&sb->lock);
     faults_clear(&sb->faults);
+    sb->random.every = 0;
     pthread_mutex_unlock(&sb->lock);
+}
+
+void sandbox_set_random_faults(struct sandbox *sb, uint64_t seed, unsigned every)
+{
+    random_set(sb, seed, every);
 }
 
 unsigned sandbox_count(const struct sandbox *sb, const char *what)
 {
     static const char *const names[C_COUNT] = {
-        "token", "kickoff", "status", "data", "metadata", "version",   "jobs",    "delete",
-        "other", "total",   "401",    "429",  "202",      "elsewhere", "resumed", "range"};
+        "token", "kickoff", "status", "data", "metadata",  "version", "jobs",  "delete", "other",
+        "total", "401",     "429",    "202",  "elsewhere", "resumed", "range", "random"};
 
     for (int i = 0; i < C_COUNT; i++)
         if (strcmp(names[i], what) == 0)
@@ -589,4 +595,14 @@ const char *sandbox_file_name(const struct sandbox *sb, const char *type, unsign
     const struct data_file *f = nth_file(sb, type, index);
 
     return f ? f->name : NULL;
+}
+
+int sandbox_file_key(const struct sandbox *sb, const char *type, unsigned index, uint8_t key[32])
+{
+    const struct data_file *f = nth_file(sb, type, index);
+
+    if (!f || !f->encrypted)
+        return -1;
+    memcpy(key, f->key, sizeof f->key);
+    return 0;
 }

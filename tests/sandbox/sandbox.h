@@ -39,6 +39,7 @@ struct sandbox_options {
     unsigned token_seconds;      /* life of a token, 0: 1200 */
     int keep_plain;       /* keep the plain NDJSON of every generated file (sandbox_plain_file) */
     int allow_duplicates; /* never refuse a second running job of the same kind with 429 */
+    uint64_t file_bytes_max; /* the files' sizes lie between file_bytes and this, 0: all alike */
 };
 
 /* Starts a server. Returns 0, or -1 with a reason in sandbox_last_error(). *out is untouched on
@@ -68,12 +69,21 @@ const char *sandbox_bearer_token(
 const char *sandbox_state_dir(const struct sandbox *sb);
 
 /*
- * Adds a fault, for example "data-cut:100", "data-404*2" or "data-flip:-1@Patient". Counts and
+ * Adds a fault, for example "data-cut:100", "data-404*2" or "data-flip:-1+1@Patient". Counts and
  * filters are described by sandbox_fault_help(). Returns 0, or -1 for an unknown name or a bad
  * argument.
  */
 int sandbox_set_fault(struct sandbox *sb, const char *spec);
 void sandbox_clear_faults(struct sandbox *sb);
+
+/*
+ * From now on every so many-th answer has a transient fault: none at all, 401, 404, 429, 500, 503,
+ * or a body that is cut, reset or without its last chunk, at any place. Which one, and where,
+ * depends on the seed and on how many requests came before. No request meets more than two in a
+ * row. 0: off; so does sandbox_clear_faults(). sandbox_count() tells how many were played, as
+ * "random".
+ */
+void sandbox_set_random_faults(struct sandbox *sb, uint64_t seed, unsigned every);
 
 /* The table of all faults as text; lives for ever. */
 const char *sandbox_fault_help(void);
@@ -98,6 +108,12 @@ void sandbox_expire_tokens(struct sandbox *sb);
 const char *sandbox_plain_file(const struct sandbox *sb, const char *type, unsigned index);
 const char *sandbox_stored_file(const struct sandbox *sb, const char *type, unsigned index);
 const char *sandbox_file_name(const struct sandbox *sb, const char *type, unsigned index);
+
+/* What a client must never show: the key of such a file (0, or -1 where it is not encrypted), and
+ * the tokens that were given, the newest first (NULL past the last; they live until
+ * sandbox_stop()). */
+int sandbox_file_key(const struct sandbox *sb, const char *type, unsigned index, uint8_t key[32]);
+const char *sandbox_token(const struct sandbox *sb, unsigned index);
 
 #ifdef __cplusplus
 }

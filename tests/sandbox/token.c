@@ -42,8 +42,10 @@ char *token_issue(struct sandbox *sb, long seconds)
     struct buf claims = {0}, text = {0};
     uint8_t signature[256];
     time_t now = time(NULL);
+    long long uses = -1;
     char *copy;
 
+    fault_take(sb, F_TOKEN_USES, NULL, &uses);
     /* Tokens are known by their text alone, so the signature need only look like one. */
     crypt_random(signature, sizeof signature);
     add_claims(&claims, sb, now, seconds);
@@ -55,12 +57,25 @@ char *token_issue(struct sandbox *sb, long seconds)
     buf_free(&claims);
     t->text = text.p;
     t->expires = now + seconds;
+    t->uses = uses;
     copy = xstrdup(t->text);
     pthread_mutex_lock(&sb->lock);
     t->next = sb->tokens;
     sb->tokens = t;
     pthread_mutex_unlock(&sb->lock);
     return copy;
+}
+
+const char *sandbox_token(const struct sandbox *sb, unsigned index)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)&sb->lock;
+    const struct token *t;
+
+    pthread_mutex_lock(lock);
+    for (t = sb->tokens; t && index; t = t->next)
+        index--;
+    pthread_mutex_unlock(lock);
+    return t ? t->text : NULL;
 }
 
 void tokens_free(struct sandbox *sb)
@@ -84,14 +99,29 @@ void sandbox_expire_tokens(struct sandbox *sb)
 
 enum token_verdict { TOKEN_GOOD, TOKEN_EXPIRED, TOKEN_UNKNOWN };
 
-static enum token_verdict find_token(struct sandbox *sb, const char *text)
+/* A request that is checked twice uses its token once. */
+static enum token_verdict use(struct request *rq, struct token *t)
 {
+    if (t->uses > 0 && !rq->token_used)
+        t->uses--;
+    rq->token_used = true;
+    return TOKEN_GOOD;
+}
+
+static bool is_over(const struct request *rq, const struct token *t)
+{
+    return t->revoked || time(NULL) >= t->expires || (t->uses == 0 && !rq->token_used);
+}
+
+static enum token_verdict find_token(struct request *rq, const char *text)
+{
+    struct sandbox *sb = rq->sb;
     enum token_verdict verdict = TOKEN_UNKNOWN;
 
     pthread_mutex_lock(&sb->lock);
     for (struct token *t = sb->tokens; t; t = t->next)
         if (strcmp(t->text, text) == 0)
-            verdict = t->revoked || time(NULL) >= t->expires ? TOKEN_EXPIRED : TOKEN_GOOD;
+            verdict = is_over(rq, t) ? TOKEN_EXPIRED : use(rq, t);
     pthread_mutex_unlock(&sb->lock);
     return verdict;
 }
@@ -123,7 +153,7 @@ bool token_check(struct request *rq, bool required, enum MHD_Result *result)
         return true;
     if (value && strncmp(value, "Bearer ", 7) == 0 && value[7] &&
         !strpbrk(value + 7, " \t\r\n\f\v")) {
-        enum token_verdict verdict = find_token(rq->sb, value + 7);
+        enum token_verdict verdict = find_token(rq, value + 7);
 
         if (verdict == TOKEN_GOOD)
             return true;
@@ -186,6 +216,8 @@ static enum MHD_Result give_token(struct request *rq)
     else
         json_fmt(&b, "{'access_token': '%s','token_type':'bearer'}", token);
     free(token);
+    if (fault_take(sb, F_TWO_DOCUMENTS, "token", NULL))
+        buf_twice(&b);
     reply_header(rq, "Cache-Control", "no-store");
     reply_header(rq, "Pragma", "no-cache");
     return reply_buf(rq, 200, "application/json", &b);
@@ -193,12 +225,8 @@ static enum MHD_Result give_token(struct request *rq)
 
 static enum MHD_Result too_many(struct request *rq, long long seconds)
 {
-    char text[32];
-
-    snprintf(text, sizeof text, "%lld", seconds);
-    reply_header(rq, "Retry-After", text);
-    return reply_text(
-        rq, 429,
+    return reply_later(
+        rq, 429, seconds,
         ACO_UUID " exceeded the rate limit for /auth/token. Access tokens last 20 minutes; please "
                  "cache and reuse them.");
 }

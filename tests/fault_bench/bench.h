@@ -1,0 +1,116 @@
+/*
+ * The fault bench: every fault of the sandbox against every form of a file and both ways of
+ * delivery, each in a process of its own, and each judged by hashes of what the server made.
+ */
+#ifndef BCDA_TESTS_FAULT_BENCH_H
+#define BCDA_TESTS_FAULT_BENCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "harness.h"
+
+enum form { PLAIN, ENCRYPTED, GZIP, FORMS };
+enum mode { STREAMING, VERIFIED, MODES };
+enum { CELLS = FORMS * MODES, SPECS_MAX = 5 };
+
+#define ON(form) (1u << (form))
+
+/* ---- rows.c ---- */
+
+enum row_flag {
+    SHORT = 1,      /* part of the short table */
+    WAITS = 2,      /* the client's clock runs while a transfer is open and silent */
+    GENERATED = 4,  /* the server has the fault in its own file: that file is the original */
+    ALTERS = 8,     /* bytes are altered, and only the end of the file can show it */
+    MUST_FAIL = 16, /* the file's own check is wrong: a success is RED, whatever came */
+    NOISE = 32      /* what comes is chance: which fault of the line is met first does not count */
+};
+
+struct row {
+    const char *name;
+    const char *specs[SPECS_MAX]; /* for sandbox_set_fault(); NULL ends them */
+    unsigned flags;
+    unsigned forms; /* where it can occur; 0: everywhere */
+    unsigned quiet; /* forms in which the file, as sent, has nothing that could show it */
+};
+
+extern const struct row rows[];
+extern const size_t row_count;
+
+/* ---- truth.c: what the server made, and what was delivered ---- */
+
+struct truth {
+    uint8_t (*after)[32]; /* the hash after so many lines: count + 1 of them */
+    size_t count;
+};
+
+/* Of a text; a last line without LF counts. */
+void truth_of(struct truth *t, const char *text, size_t len);
+void truth_free(struct truth *t);
+void truth_start(uint8_t hash[32]);
+void truth_add(uint8_t hash[32], const char *line, size_t len); /* one line, without its LF */
+/* The text as the row's faults let it be sent: altered in place, its new length returned. */
+size_t truth_alter(const struct row *row, enum form form, char *text, size_t len);
+
+/* ---- judge.c ---- */
+
+enum class {
+    NOT_RUN,  /* and if that stays so, its process died: RED */
+    COMPLETE, /* exactly the original */
+    AS_SENT,  /* exactly what was sent, which is not the original and cannot be told from one */
+    PREFIX,   /* the first resources of the original, marked as provisional; a failure */
+    ALTERED,  /* marked as provisional, the last of it not as in the original; a failure */
+    NOTHING,  /* a failure */
+    NOT_APPLICABLE,
+    RED
+};
+
+struct cell {
+    enum class class;
+    int code;
+    char why[300]; /* of RED */
+};
+
+void judge(const struct row *row, enum form form, enum mode mode, struct run *r, struct cell *cell);
+void cell_red(struct cell *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- secrets.c ---- */
+
+/* Everything that was shown or logged. */
+struct shown {
+    char *text;
+    size_t len;
+};
+
+void shown_add(struct shown *s, const char *what, const char *text);
+void shown_errors(struct shown *s, const struct run *r);
+void shown_free(struct shown *s);
+/* As a bcda_log_cb; the userdata is a struct shown. */
+void shown_log(int level, const char *component, const char *message, void *userdata);
+/* What of the sandbox's secrets and people stands in it; NULL: nothing. `list` may be NULL: there
+ * all that was looked for is written, one a line, where it is text. */
+const char *secrets_find(struct sandbox *sb, const struct shown *s, FILE *list);
+
+/* ---- cell.c ---- */
+
+struct files {
+    int log, secrets; /* descriptors to append to; -1: none */
+    const char *folder;
+};
+
+/* In this process. */
+void cell_run(const struct row *row, enum form form, enum mode mode, const struct files *files,
+              struct cell *cell);
+
+/* ---- soak.c ---- */
+
+/* Prints what it found; a failing assertion where it is not as it should be. */
+void soak(const struct files *files, uint64_t seed);
+
+/* ---- table.c ---- */
+
+int fault_bench_main(int argc, char **argv);
+
+#endif

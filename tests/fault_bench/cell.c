@@ -1,0 +1,92 @@
+/* One export under one fault. */
+#include "bench.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EOB "ExplanationOfBenefit"
+
+static struct harness h;
+static struct shown shown;
+
+/* Small batches, so that a file is being delivered while it still comes. */
+enum { BATCH = 4096, FILE_BYTES = 400000, GZIP_BYTES = 1500000 };
+
+static void set(int option, int64_t value)
+{
+    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+}
+
+static void open_client(enum form form, enum mode mode, const struct files *files)
+{
+    static const char *const eras[FORMS] = {"2019-12", "2019-04", "current"};
+    struct sandbox_options o = {0};
+
+    o.era = eras[form];
+    o.patients = 4;
+    o.claims = 2;
+    o.file_bytes = form == GZIP ? GZIP_BYTES : FILE_BYTES;
+    harness_open(&h, &o);
+    h.no_log = 1; /* the log is ours */
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_log(h.config, BCDA_LOG_DEBUG, shown_log, &shown, NULL), 0);
+    set(BCDA_OPT_BATCH_SIZE, BATCH);
+    if (mode == VERIFIED) {
+        set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_int_eq(bcda_config_set_spool_directory(h.config, files->folder), 0);
+    }
+}
+
+static void set_faults(const struct row *row)
+{
+    int i;
+
+    for (i = 0; i < SPECS_MAX && row->specs[i]; i++)
+        ck_assert_msg(sandbox_set_fault(h.sb, row->specs[i]) == 0, "%s", sandbox_last_error());
+}
+
+static void append(int fd, const char *text, size_t len)
+{
+    if (fd >= 0)
+        ck_assert_int_eq(write(fd, text, len), (ssize_t)len);
+}
+
+/* Looks for secrets, and keeps what was shown and what was looked for. */
+static void check_shown(const struct files *files, struct cell *cell)
+{
+    char *list = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&list, &len);
+    const char *found;
+
+    ck_assert_ptr_nonnull(f);
+    found = secrets_find(h.sb, &shown, f);
+    fclose(f);
+    if (found)
+        cell_red(cell, "%s was shown or logged", found);
+    if (shown.len == 0)
+        cell_red(cell, "nothing was logged");
+    append(files->secrets, list, len);
+    append(files->log, shown.text, shown.len);
+    free(list);
+}
+
+void cell_run(const struct row *row, enum form form, enum mode mode, const struct files *files,
+              struct cell *cell)
+{
+    struct run *r;
+
+    open_client(form, mode, files);
+    set_faults(row);
+    harness_session(&h);
+    harness_export(&h, form == ENCRYPTED ? BCDA_LEVEL_RESOURCE : BCDA_LEVEL_PATIENT, EOB, NULL);
+    h.jump_open = (row->flags & WAITS) != 0;
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    judge(row, form, mode, r, cell);
+    shown_errors(&shown, r);
+    check_shown(files, cell);
+    harness_close(&h);
+    shown_free(&shown);
+}

@@ -1,0 +1,153 @@
+/* What became of one export: the class of its cell. Anything that is not one of the good classes is
+ * RED, and says why. */
+#include "bench.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EOB "ExplanationOfBenefit"
+
+void cell_red(struct cell *c, const char *format, ...)
+{
+    va_list ap;
+
+    if (c->class == RED)
+        return; /* the first reason stays */
+    c->class = RED;
+    va_start(ap, format);
+    vsnprintf(c->why, sizeof c->why, format, ap);
+    va_end(ap);
+}
+
+/* What was delivered of the one data file. */
+struct delivered {
+    uint8_t hash[32];
+    size_t count, provisional;
+};
+
+static void add_up(const struct run *r, struct delivered *d)
+{
+    size_t i;
+
+    memset(d, 0, sizeof *d);
+    truth_start(d->hash);
+    for (i = 0; i < r->count; i++) {
+        truth_add(d->hash, r->got[i].line, r->got[i].line_len);
+        d->provisional += r->got[i].provisional != 0;
+    }
+    d->count = r->count;
+}
+
+static int is_prefix(const struct delivered *d, const struct truth *t)
+{
+    return d->count <= t->count && memcmp(d->hash, t->after[d->count], 32) == 0;
+}
+
+static int is_whole(const struct delivered *d, const struct truth *t)
+{
+    return d->count == t->count && is_prefix(d, t);
+}
+
+static int is_line_code(int code)
+{
+    return code <= BCDA_ERR_LINE_JSON && code >= BCDA_ERR_LINE_TYPE;
+}
+
+static void judge_success(const struct row *row, enum form form, const bcda_file *file,
+                          const struct delivered *d, const struct truth *made,
+                          const struct truth *sent, struct cell *c)
+{
+    if (!file)
+        cell_red(c, "success without the file");
+    else if (bcda_file_verdict(file) != BCDA_VERDICT_COMPLETE)
+        cell_red(c, "success with the verdict %d", bcda_file_verdict(file));
+    else if (row->flags & MUST_FAIL)
+        cell_red(c, "success although the check of the file is wrong");
+    else if (is_whole(d, made))
+        c->class = COMPLETE;
+    else if ((row->quiet & ON(form)) && is_whole(d, sent))
+        c->class = AS_SENT;
+    else if (is_prefix(d, made))
+        cell_red(c, "a quiet partial: %zu of %zu resources and a success", d->count, made->count);
+    else
+        cell_red(c, "altered bytes and a success");
+}
+
+/* Verified delivery shows nothing of a file that fails its check. A file that is sound as it came
+ * and has a bad line is delivered up to there. */
+static int may_deliver(const struct row *row, enum form form, enum mode mode, int code)
+{
+    return mode == STREAMING || ((form == PLAIN || (row->flags & GENERATED)) && is_line_code(code));
+}
+
+static void judge_failure(const struct row *row, enum form form, enum mode mode, int code,
+                          const struct delivered *d, const struct truth *made,
+                          const struct truth *sent, struct cell *c)
+{
+    if (d->count == 0)
+        c->class = NOTHING;
+    else if (!may_deliver(row, form, mode, code))
+        cell_red(c, "%zu resources of a file that failed its check were delivered", d->count);
+    else if (mode == STREAMING && d->provisional != d->count)
+        cell_red(c, "%zu of %zu resources of a failed file were not marked",
+                 d->count - d->provisional, d->count);
+    else if (is_prefix(d, made))
+        c->class = PREFIX;
+    else if ((row->flags & ALTERS) && (form == GZIP || is_prefix(d, sent)))
+        c->class = ALTERED;
+    else
+        cell_red(c, "what was delivered is no part of the original");
+}
+
+static void check_verdict(const struct run *r, const bcda_file *file, struct cell *c)
+{
+    if (!file && r->count)
+        cell_red(c, "resources without a file");
+    else if (file && r->files[bcda_file_index(file)].begins &&
+             r->files[bcda_file_index(file)].verdict != BCDA_VERDICT_FAILED)
+        cell_red(c, "the job failed, and the verdict of its file is %d",
+                 r->files[bcda_file_index(file)].verdict);
+    else if (file && bcda_file_error(file) && bcda_error_code(bcda_file_error(file)) != r->result)
+        cell_red(c, "the job says %s, its file %s", bcda_error_name(r->result),
+                 bcda_error_name(bcda_error_code(bcda_file_error(file))));
+}
+
+static void load_truth(const struct row *row, enum form form, struct run *r, struct truth *made,
+                       struct truth *sent)
+{
+    const char *path = sandbox_plain_file(r->h->sb, EOB, 0);
+    char *text = NULL;
+    size_t len = 0;
+
+    if (path)
+        text = harness_read(path, &len);
+    truth_of(made, text, len);
+    if (path)
+        len = truth_alter(row, form, text, len);
+    truth_of(sent, text, len);
+    free(text);
+}
+
+void judge(const struct row *row, enum form form, enum mode mode, struct run *r, struct cell *c)
+{
+    const bcda_file *file = harness_file(r, EOB, 0);
+    struct truth made, sent;
+    struct delivered d;
+
+    c->code = r->result;
+    add_up(r, &d);
+    load_truth(row, form, r, &made, &sent);
+    if (r->done != 1)
+        cell_red(c, "its end was told %d times", r->done);
+    else if (r->result == BCDA_OK)
+        judge_success(row, form, file, &d, &made, &sent, c);
+    else
+        judge_failure(row, form, mode, r->result, &d, &made, &sent, c);
+    if (r->result != BCDA_OK)
+        check_verdict(r, file, c);
+    if (sandbox_count(r->h->sb, "elsewhere"))
+        cell_red(c, "a token went to another origin");
+    truth_free(&made);
+    truth_free(&sent);
+}

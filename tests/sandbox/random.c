@@ -1,0 +1,86 @@
+/* Transient faults by a seed: what the n-th answer suffers depends on the seed, n and the stage
+ * alone, so that a run is the same again as far as the order of its requests is. */
+#include "internal.h"
+
+#include <string.h>
+
+#define SLOTS ((unsigned)sizeof((struct randomness *)0)->row)
+
+/* splitmix64 */
+static uint64_t mix(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+void random_set(struct sandbox *sb, uint64_t seed, unsigned every)
+{
+    pthread_mutex_lock(&sb->lock);
+    memset(&sb->random, 0, sizeof sb->random);
+    sb->random.seed = seed;
+    sb->random.every = every;
+    pthread_mutex_unlock(&sb->lock);
+}
+
+static unsigned slot_of(const char *path)
+{
+    uint64_t h = 0;
+
+    while (*path)
+        h = mix(h ^ (unsigned char)*path++);
+    return (unsigned)(h % SLOTS);
+}
+
+static enum random_fault draw(uint64_t bits, const char *stage)
+{
+    static const enum random_fault token[] = {R_RESET, R_429, R_500, R_503};
+    static const enum random_fault job[] = {R_RESET, R_401, R_429, R_500, R_503};
+    static const enum random_fault data[] = {R_RESET,      R_401,        R_404,   R_429, R_500,
+                                             R_503,        R_CUT,        R_CUT,   R_CUT, R_CUT,
+                                             R_BODY_RESET, R_BODY_RESET, R_NO_END};
+
+    if (strcmp(stage, "token") == 0)
+        return token[bits % (sizeof token / sizeof *token)];
+    if (strcmp(stage, "data") == 0)
+        return data[bits % (sizeof data / sizeof *data)];
+    return job[bits % (sizeof job / sizeof *job)];
+}
+
+/* A fault that is transient does not meet the same request again and again: after two in a row one
+ * answer is spared and the next one to come has the fault in its place. A second 401 would be final
+ * by the protocol. */
+static enum random_fault choose(struct randomness *r, const char *path, const char *stage,
+                                uint32_t *place)
+{
+    unsigned char *row = &r->row[slot_of(path)];
+    uint64_t bits = mix(r->seed ^ mix(++r->count));
+    enum random_fault fault = draw(bits, stage);
+
+    r->owed += r->count % r->every == 0;
+    *place = (uint32_t)(bits >> 32);
+    if (!r->owed || *row == 2) {
+        *row = 0;
+        return R_NONE;
+    }
+    if (fault == R_401 && *row)
+        fault = R_503;
+    r->owed--;
+    ++*row;
+    return fault;
+}
+
+enum random_fault random_next(struct request *rq, const char *stage, uint32_t *place)
+{
+    struct sandbox *sb = rq->sb;
+    enum random_fault fault = R_NONE;
+
+    pthread_mutex_lock(&sb->lock);
+    if (sb->random.every && strcmp(stage, "other") != 0)
+        fault = choose(&sb->random, rq->path, stage, place);
+    pthread_mutex_unlock(&sb->lock);
+    if (fault != R_NONE)
+        sb->counts[C_RANDOM]++;
+    return fault;
+}
