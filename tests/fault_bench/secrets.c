@@ -154,6 +154,12 @@ static int is_mbi(const char *p)
     return 1;
 }
 
+/* Words without a digit are no identifiers. */
+static int is_identifier(const char *text, size_t len)
+{
+    return len >= SHORTEST && strcspn(text, "0123456789") < len;
+}
+
 static void look_after(struct search *s, const char *text, const char *mark)
 {
     const char *last = "";
@@ -162,7 +168,7 @@ static void look_after(struct search *s, const char *text, const char *mark)
     while ((text = strstr(text, mark))) {
         text += strlen(mark);
         n = strcspn(text, "\"\\|,");
-        if (n >= SHORTEST && (n != last_len || memcmp(text, last, n) != 0))
+        if (is_identifier(text, n) && (n != last_len || memcmp(text, last, n) != 0))
             look_text(s, "a person or a claim", text, n);
         last = text;
         last_len = n;

@@ -401,6 +401,7 @@ static int run_table(void)
     bad = print_table();
     fflush(stdout);
     red = print_red(stderr);
+    fprintf(stderr, "%zu cells, %d red\n", count_run(), red);
     return red || bad;
 }
 
