@@ -70,7 +70,7 @@ const struct row rows[] = {
     /* ---- kick-off ---- */
     {"kick-off: 401 once", {"kickoff-401-once"}, 0, 0, 0},
     {"kick-off: 401 always", {"kickoff-401-once*1000"}, 0, 0, 0},
-    {"kick-off: 429 always", {"kickoff-429:1*1000"}, 0, 0, 0},
+    {"kick-off: 429, 1,000 times", {"kickoff-429:1*1000"}, 0, 0, 0},
     {"kick-off: 500 once", {"kickoff-500-once"}, 0, 0, 0},
     {"kick-off: 500 always", {"kickoff-500-once*1000"}, 0, 0, 0},
     {"kick-off: 200 with an HTML page", {"kickoff-html"}, 0, 0, 0},
