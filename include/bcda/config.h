@@ -171,6 +171,7 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 #define BCDA_OPT_CHECK_COUNT          25 /* 1: files are held to the manifest's `count`. 1 */
 #define BCDA_OPT_DUPLICATE_JOB        26 /* BCDA_DUPLICATE_*: a like job runs already. wait */
 #define BCDA_OPT_JOB_RETRIES_MAX      27 /* retries of all requests of a job together. 1,000 */
+#define BCDA_OPT_DECODE_THREADS       28 /* that decode files, at most 64; 0: see below. 0 */
 /* string ones: */
 #define BCDA_OPT_USER_AGENT 100 /* "libbcda/<version>" */
 

@@ -32,5 +32,7 @@ int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max,
                     int *woken);
 /* From any thread, and from a signal handler. */
 int bcda__loop_wakeup(struct bcda__loop *l);
+/* The same, but *woken does not say so: work of our own is ready. From any thread. */
+void bcda__loop_poke(struct bcda__loop *l);
 
 #endif
