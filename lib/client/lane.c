@@ -378,10 +378,12 @@ void bcda__lane_condemn(struct bcda__lane *l)
     }
     bcda__workers_lock(l->workers);
     bcda__task_stop(l->workers, &l->task);
-    drop_finished(l);
-    bcda__decoder_condemn(l->decoder);
-    l->stuck = 0;
-    schedule(l);
+    if (bcda__task_is_at_rest(&l->task)) { /* always, but in a child */
+        drop_finished(l);
+        bcda__decoder_condemn(l->decoder);
+        l->stuck = 0;
+        schedule(l);
+    }
     bcda__workers_unlock(l->workers);
 }
 

@@ -22,14 +22,17 @@ struct bcda__workers {
     pthread_t threads[];
 };
 
+/* In a child a worker that is not there may hold it for ever; but then there is only one thread. */
 void bcda__workers_lock(struct bcda__workers *w)
 {
-    pthread_mutex_lock(&w->lock);
+    if (!w->forked)
+        pthread_mutex_lock(&w->lock);
 }
 
 void bcda__workers_unlock(struct bcda__workers *w)
 {
-    pthread_mutex_unlock(&w->lock);
+    if (!w->forked)
+        pthread_mutex_unlock(&w->lock);
 }
 
 /* ---- the queue and the news; all with the lock held ---- */
@@ -121,12 +124,15 @@ static void *work(void *ctx)
 
 /* ---- on the session's thread ---- */
 
-/* Those that have news now; what comes meanwhile pokes again. */
+/* Those that have news now; what comes meanwhile pokes again. The host may fork in here: the child
+ * must not look at the lists any more. */
 static int tell(void *ctx)
 {
     struct bcda__workers *w = ctx;
     int n, told = 0;
 
+    if (w->forked)
+        return 0;
     bcda__workers_lock(w);
     w->poked = 0;
     for (n = w->news_count; n > 0 && w->news_count > 0; n--) {
@@ -135,6 +141,8 @@ static int tell(void *ctx)
         drop_news(w, t);
         bcda__workers_unlock(w);
         t->kind->tell(t); /* may end this task, and any other */
+        if (w->forked)
+            return 1;
         told = 1;
         bcda__workers_lock(w);
     }
@@ -151,6 +159,8 @@ static void help(void *ctx)
     struct bcda__workers *w = ctx;
     struct bcda__task *t;
 
+    if (w->forked)
+        return;
     bcda__workers_lock(w);
     for (t = w->queue.next; t != &w->queue && !t->starved; t = t->next)
         ;
@@ -165,7 +175,7 @@ static void help(void *ctx)
 
 void bcda__task_schedule(struct bcda__workers *w, struct bcda__task *t)
 {
-    if (bcda__task_is_at_rest(t))
+    if (bcda__task_is_at_rest(t) && !w->forked)
         enqueue(w, t);
 }
 
@@ -176,6 +186,8 @@ int bcda__task_is_at_rest(const struct bcda__task *t)
 
 void bcda__task_stop(struct bcda__workers *w, struct bcda__task *t)
 {
+    if (w->forked)
+        return;
     if (t->queued)
         dequeue(w, t);
     t->held = 1;
@@ -186,7 +198,7 @@ void bcda__task_stop(struct bcda__workers *w, struct bcda__task *t)
 
 void bcda__task_starve(struct bcda__workers *w, struct bcda__task *t)
 {
-    if (!t->queued)
+    if (!t->queued || w->forked)
         return;
     t->starved = 1;
     if (!w->help.set)

@@ -44,8 +44,9 @@ struct bcda__task {
 int bcda__workers_new(struct bcda__workers **out, struct bcda__engine *engine, int count,
                       const struct bcda__log *log);
 void bcda__workers_free(struct bcda__workers *w); /* its tasks have left; joins the threads */
-/* This is the child: the threads are not here, and the lock may be held for ever. From now on there
- * are only bcda__task_leave() and bcda__workers_free(). */
+/* This is the child: the threads are not here, and lists and lock may be in any state. From now on
+ * nothing is locked, queued, run or told; bcda__task_leave() and bcda__workers_free() still serve.
+ */
 void bcda__workers_set_forked(struct bcda__workers *w);
 /* 1 while a task waits or runs, or has news: something will come without the network. */
 int bcda__workers_are_busy(struct bcda__workers *w);

@@ -1,6 +1,8 @@
 /* Exports one type through the library, touches every byte of every resource, and prints
  * "<resources> <bytes> <milliseconds> <peak KiB>". Settings come from the environment as
- * bcda-sandbox --print-env writes them. Usage: consume LEVEL(resource|patient) TYPE [PARALLEL] */
+ * bcda-sandbox --print-env writes them. Usage: consume LEVEL(resource|patient) TYPE [PARALLEL
+ * [DECODE_THREADS]]
+ */
 #include <bcda/bcda.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +89,7 @@ int main(int argc, char **argv)
         return 2;
     if (bcda_config_new(&config) || configure(config) ||
         (argc > 3 && bcda_config_set_int(config, BCDA_OPT_PARALLEL, atoi(argv[3]))) ||
+        (argc > 4 && bcda_config_set_int(config, BCDA_OPT_DECODE_THREADS, atoi(argv[4]))) ||
         bcda_session_new(&session, config)) {
         fprintf(stderr, "consume: %s\n", bcda_error_text(bcda_config_error(config)));
         goto out;
