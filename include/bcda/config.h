@@ -175,6 +175,16 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 /* string ones: */
 #define BCDA_OPT_USER_AGENT 100 /* "libbcda/<version>" */
 
+/*
+ * BCDA_OPT_DECODE_THREADS: with 0 the session makes no thread at all, and files are decoded in run
+ * and step. With more, that many threads are made when the first file begins, and joined when the
+ * session is freed; each works on one file at a time. Callbacks, log lines and everything else stay
+ * on the session's thread, and what is delivered is the same, in the same order within a file. It
+ * pays where several files come at once and cores are idle: decoding, not the network, is what an
+ * export waits for. Each file that is downloaded holds more memory then; see
+ * doc/guide/memory-and-limits.md.
+ */
+
 /* How data is delivered (BCDA_OPT_DELIVERY). */
 #define BCDA_DELIVERY_STREAMING 0 /* as it comes; provisional until the end of its file */
 #define BCDA_DELIVERY_VERIFIED  1 /* spooled, its bytes checked to the end, then delivered */
