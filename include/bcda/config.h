@@ -173,9 +173,20 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 #define BCDA_OPT_CHECK_COUNT          25 /* 1: files are held to the manifest's `count`. 1 */
 #define BCDA_OPT_DUPLICATE_JOB        26 /* BCDA_DUPLICATE_*: a like job runs already. wait */
 #define BCDA_OPT_JOB_RETRIES_MAX      27 /* retries of all requests of a job together. 1,000 */
+#define BCDA_OPT_DECODE_THREADS       28 /* that decode files, at most 64; 0: see below. 0 */
 #define BCDA_OPT_CANCEL_AT_SERVER     29 /* 1: bcda_job_cancel() also ends the server's job. 0 */
 /* string ones: */
 #define BCDA_OPT_USER_AGENT 100 /* "libbcda/<version>" */
+
+/*
+ * BCDA_OPT_DECODE_THREADS: with 0 the session makes no thread at all, and files are decoded in run
+ * and step. With more, that many threads are made when the first file begins, and joined when the
+ * session is freed; each works on one file at a time. Callbacks, log lines and everything else stay
+ * on the session's thread, and what is delivered is the same, in the same order within a file. It
+ * pays where several files come at once and cores are idle: decoding, not the network, is what an
+ * export waits for. Each file that is downloaded holds more memory then; see
+ * doc/guide/memory-and-limits.md.
+ */
 
 /* How data is delivered (BCDA_OPT_DELIVERY). */
 #define BCDA_DELIVERY_STREAMING 0 /* as it comes; provisional until the end of its file */

@@ -4,10 +4,10 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "client/lane.h"
 #include "client/origin.h"
 #include "client/resume.h"
 #include "client/spool.h"
-#include "codec/decoder.h"
 
 struct bcda__download {
     bcda_job *job;
@@ -19,7 +19,7 @@ struct bcda__download {
     struct bcda__expected expected;
     int gzip;
     struct bcda__call *call;
-    struct bcda__decoder *decoder;
+    struct bcda__lane *lane;
     struct bcda__resume resume;
     int64_t furthest; /* of the stored bytes, over all tries: only more than that is progress */
     struct bcda__spool *spool; /* verified delivery: what came waits here; NULL = streaming */
@@ -33,12 +33,15 @@ struct bcda__download {
     int ended; /* nothing more comes from the network */
     int code;  /* why the file failed */
     struct bcda_error err;
-    int condemned; /* a bad line failed the file, whose end is still read for its check */
-    int checked;   /* that check was made */
+    int condemned;  /* a bad line failed the file, whose end is still read for its check */
+    int checked;    /* that check was made */
+    int64_t end_at; /* where a range has named the end, before what came; -1 = it has not */
 };
 
 static void go_on(struct bcda__download *d);
 static void read_spool(void *ctx);
+static void begin_second_pass(struct bcda__download *d);
+static int open_call(struct bcda__download *d);
 
 /* ---- the end ---- */
 
@@ -57,7 +60,7 @@ static void free_download(struct bcda__download *d)
 {
     bcda__call_free(d->call);
     bcda__timer_clear(&d->flush);
-    bcda__decoder_free(d->decoder);
+    bcda__lane_free(d->lane);
     bcda__resume_free(&d->resume);
     bcda__spool_free(d->spool);
     bcda__timer_clear(&d->turn);
@@ -139,7 +142,7 @@ static void leave(void *ctx)
 static void count(struct bcda__download *d)
 {
     bcda_job *job = d->job;
-    int64_t bytes = d->decoder ? bcda__decoder_bytes(d->decoder) : 0;
+    int64_t bytes = d->lane ? bcda__lane_bytes(d->lane) : 0;
 
     job->bytes += bytes - d->file->bytes;
     job->s->stat[BCDA_STAT_BYTES_DECODED] += bytes - d->file->bytes;
@@ -153,12 +156,12 @@ static void fail_line(struct bcda__download *d, const struct bcda_error *err)
 {
     bcda_batch_unref(d->batch);
     d->batch = NULL;
-    bcda__decoder_condemn(d->decoder);
+    bcda__lane_condemn(d->lane);
     if (d->code) /* what the transfer or the check of the whole has said stays */
         return;
     d->code = err->code;
     bcda__err_copy(&d->err, err);
-    if (bcda__decoder_verifies(d->decoder) && !d->checked)
+    if (bcda__lane_verifies(d->lane) && !d->checked)
         d->condemned = 1;
     else
         d->ended = 1;
@@ -207,7 +210,7 @@ static int deliver(struct bcda__download *d)
         fail_line(d, &err);
         return 1;
     }
-    bcda__decoder_give_back(d->decoder, d->batch);
+    bcda__lane_give_back(d->lane, d->batch);
     d->batch = NULL;
     return 1;
 }
@@ -215,7 +218,7 @@ static int deliver(struct bcda__download *d)
 /* What the decoder has gathered becomes the batch at hand. 0 or a code. */
 static int take(struct bcda__download *d)
 {
-    int rc = bcda__decoder_take(d->decoder, &d->batch);
+    int rc = bcda__lane_take(d->lane, &d->batch);
 
     bcda__timer_clear(&d->flush);
     memset(&d->cursor, 0, sizeof d->cursor);
@@ -247,7 +250,7 @@ static int take_rest(struct bcda__download *d)
 {
     int rc;
 
-    if (!bcda__decoder_has_batch(d->decoder))
+    if (!bcda__lane_has_batch(d->lane))
         return 0;
     rc = take(d);
     if (rc)
@@ -259,7 +262,7 @@ static int take_rest(struct bcda__download *d)
 static int check_whole(struct bcda__download *d)
 {
     struct bcda_error err;
-    int rc = bcda__decoder_finish(d->decoder, &err);
+    int rc = bcda__lane_finish(d->lane, &err);
 
     if (rc == BCDA_ERR_AGAIN)
         return 1;
@@ -268,6 +271,37 @@ static int check_whole(struct bcda__download *d)
         d->code = rc;
         bcda__err_copy(&d->err, &err);
     }
+    return 0;
+}
+
+/* What a worker has met since. 1: it failed the file. */
+static int find_failure(struct bcda__download *d)
+{
+    struct bcda_error err;
+    int rc = d->lane ? bcda__lane_check(d->lane, &err) : 0;
+
+    if (!rc)
+        return 0;
+    bcda__err_copy(&d->err, &err);
+    fail(d, rc);
+    return 1;
+}
+
+/* Whether the file can end where a range has said. 0: it cannot, and is asked for whole. */
+static int accept_end(struct bcda__download *d)
+{
+    int64_t at = d->end_at;
+    int rc;
+
+    d->end_at = -1;
+    if (at < 0 || (d->code && !d->condemned) || !bcda__lane_end_at(d->lane, at))
+        return 1;
+    d->resume.ranges = 0;
+    rc = open_call(d);
+    if (rc)
+        d->code = rc;
+    else
+        d->ended = 0;
     return 0;
 }
 
@@ -282,18 +316,28 @@ static int settle(struct bcda__download *d)
                 return given == 0;
             continue;
         }
-        if (!d->ended)
+        if (d->lane && bcda__lane_is_full(d->lane) && take_rest(d))
+            continue;
+        if (!d->ended && !find_failure(d))
             return 1;
-        if (!d->decoder) {
+        if (!d->lane) {
             conclude(d);
             return 0;
         }
+        if (!bcda__lane_is_drained(d->lane))
+            return 1; /* its news comes */
+        if (!accept_end(d))
+            continue;
         if (!d->code || d->condemned) {
             int first = check_whole(d);
 
             d->condemned = 0;
             if (first && take_rest(d))
                 continue;
+        }
+        if (d->spool && !d->second && !d->code) {
+            begin_second_pass(d);
+            continue;
         }
         count(d);
         if (take_rest(d))
@@ -315,24 +359,45 @@ static void flush(void *ctx)
 
 static void flush_later(struct bcda__download *d)
 {
-    if (d->decoder && bcda__decoder_has_batch(d->decoder) && !d->flush.set && !d->job->paused)
+    if (d->lane && !d->flush.set && !d->job->paused && bcda__lane_has_batch(d->lane))
         bcda__timer_set(d->job->s->engine, &d->flush,
                         bcda__session_option(d->job->s, BCDA_OPT_BATCH_DELAY_MS), flush, d);
+}
+
+/* Workers can go on while a batch waits for the host; inline there is nothing to gain. */
+static int takes_bytes(const struct bcda__download *d)
+{
+    return !d->job->paused && (!d->batch || !bcda__lane_is_inline(d->lane));
 }
 
 /* Settles, and asks for more bytes. */
 static void go_on(struct bcda__download *d)
 {
-    if (!settle(d) || d->batch || d->job->paused)
+    if (!settle(d) || d->job->paused || !d->lane || d->ended)
+        return;
+    if (!takes_bytes(d))
         return;
     if (d->second) {
-        bcda__timer_set(d->job->s->engine, &d->turn, 0, read_spool, d);
+        if (!d->batch && bcda__lane_has_room(d->lane))
+            bcda__timer_set(d->job->s->engine, &d->turn, 0, read_spool, d);
         return;
     }
     if (!d->call)
         return;
-    flush_later(d);
+    if (!d->batch)
+        flush_later(d);
     bcda__call_wake(d->call);
+}
+
+/* Workers have done something: a batch, room, a failure, the end. */
+static void on_news(void *ctx)
+{
+    struct bcda__download *d = ctx;
+
+    if (!d->second) /* the first pass has counted them */
+        count(d);
+    if (!d->job->paused)
+        go_on(d);
 }
 
 void bcda__download_advance(struct bcda__download *d)
@@ -363,7 +428,7 @@ static int make_decoder(struct bcda__download *d, struct bcda_error *err)
     o.depth_max = (int)bcda__session_option(s, BCDA_OPT_JSON_DEPTH_MAX);
     o.batch_size = (size_t)bcda__session_option(s, BCDA_OPT_BATCH_SIZE);
     o.fields = d->job->fields;
-    return bcda__decoder_new(&d->decoder, &o, err);
+    return bcda__lane_new(&d->lane, bcda__session_workers(d->job->s), &o, on_news, d, err);
 }
 
 static int open_decoder(struct bcda__download *d, const struct bcda__transfer *t,
@@ -401,12 +466,18 @@ static int on_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
     if (rc == BCDA__RESUME_WHOLE)
         return BCDA__CALL_WHOLE;
     if (rc == BCDA__RESUME_DONE) {
-        if (end == d->resume.at || !bcda__decoder_end_at(d->decoder, end))
+        if (end == d->resume.at)
+            return BCDA__CALL_DONE;
+        if (!bcda__lane_is_drained(d->lane)) {
+            d->end_at = end; /* it shows once all of it is decoded */
+            return BCDA__CALL_DONE;
+        }
+        if (!bcda__lane_end_at(d->lane, end))
             return BCDA__CALL_DONE;
         d->resume.ranges = 0; /* no place where this file can end: see it whole */
         return BCDA__CALL_WHOLE;
     }
-    if (rc < 0 || d->decoder)
+    if (rc < 0 || d->lane)
         return rc;
     return open_decoder(d, t, err);
 }
@@ -456,13 +527,13 @@ static size_t on_data(void *ctx, const uint8_t *data, size_t len)
 
     if (!pass_over(d, data, len, &total, &result))
         return result;
-    while (!d->batch && !d->job->paused) {
-        rc = bcda__decoder_write(d->decoder, data + total, len - total, &used, &d->err);
+    while (takes_bytes(d)) {
+        rc = bcda__lane_write(d->lane, data + total, len - total, &used, &d->err);
         if (!rc && d->spool)
             rc = bcda__spool_add(d->spool, data + total, used, &d->err);
         took(d, data + total, used);
         total += used;
-        if (!rc && !bcda__decoder_is_full(d->decoder))
+        if (!rc && (d->batch || !bcda__lane_is_full(d->lane)))
             break;
         if (!rc)
             rc = take(d);
@@ -489,15 +560,15 @@ static int on_broke(void *ctx)
 {
     struct bcda__download *d = ctx;
 
-    if (d->delivered || d->batch || !d->decoder || d->resume.ranges)
+    if (d->delivered || d->batch || !d->lane || d->resume.ranges)
         return 1;
     d->job->received -= d->file->received;
     d->job->bytes -= d->file->bytes;
     d->job->s->stat[BCDA_STAT_BYTES_DECODED] -= d->file->bytes;
     d->file->received = d->file->bytes = 0;
     bcda__timer_clear(&d->flush);
-    bcda__decoder_free(d->decoder);
-    d->decoder = NULL;
+    bcda__lane_free(d->lane);
+    d->lane = NULL;
     if (d->spool && bcda__spool_reset(d->spool, &d->err))
         return 0;
     return !bcda__resume_reset(&d->resume);
@@ -519,10 +590,12 @@ static void read_spool(void *ctx)
         rc = bcda__spool_peek(d->spool, &data, &len, &d->err);
         if (rc || !len)
             break;
-        rc = bcda__decoder_write(d->decoder, data, len, &used, &d->err);
+        rc = bcda__lane_write(d->lane, data, len, &used, &d->err);
         bcda__spool_take(d->spool, used);
-        if (!rc && bcda__decoder_is_full(d->decoder))
+        if (!rc && bcda__lane_is_full(d->lane))
             rc = take(d);
+        if (used < len && !d->batch)
+            break; /* its news comes */
     }
     if (rc)
         d->code = rc;
@@ -530,21 +603,20 @@ static void read_spool(void *ctx)
     go_on(d);
 }
 
+/* The network is done with the file, and its bytes are verified. */
 static void begin_second_pass(struct bcda__download *d)
 {
-    int rc = bcda__decoder_finish(d->decoder, &d->err);
+    int rc;
 
-    bcda__decoder_free(d->decoder);
-    d->decoder = NULL;
-    d->second = d->checked = 1;
-    if (!rc)
-        rc = make_decoder(d, &d->err);
+    bcda__lane_free(d->lane);
+    d->lane = NULL;
+    d->second = 1;
+    rc = make_decoder(d, &d->err);
     if (rc) {
         fail(d, rc);
-        (void)settle(d);
         return;
     }
-    d->ended = 0; /* the network is; the file is not */
+    d->ended = 0;
     bcda__timer_set(d->job->s->engine, &d->turn, 0, read_spool, d);
 }
 
@@ -578,11 +650,7 @@ static void on_end(void *ctx, enum bcda__verdict verdict, const struct bcda__ans
     if (verdict != BCDA__OK)
         d->condemned = 0; /* its end never came: the bad line is what is known */
     stop_network(d);
-    if (d->spool && d->decoder && !d->code) {
-        begin_second_pass(d);
-        return;
-    }
-    if (!d->decoder && !d->code) /* a 200 without a body has no data, but a head */
+    if (!d->lane && !d->code) /* a 200 without a body has no data, but a head */
         d->code = bcda__err_set(&d->err, BCDA_ERR_HTTP, "the answer has no head");
     (void)settle(d);
 }
@@ -666,6 +734,7 @@ void bcda__download_start(bcda_job *job, struct bcda_file *file)
     }
     d->job = job;
     d->file = file;
+    d->end_at = -1;
     bcda__err_clear(&d->err);
     set_expected(d);
     d->next = job->downloads;

@@ -9,6 +9,7 @@
 #include "client/job.h"
 #include "client/origin.h"
 #include "client/request.h"
+#include "client/workers.h"
 
 void bcda__session_enter_callback(bcda_session *s)
 {
@@ -86,6 +87,24 @@ int bcda__session_set_loop(bcda_session *s, bcda_watch_fd_cb fd_cb, bcda_watch_t
     }
     s->loop->destroy = destroy; /* only now: on failure the userdata is still the caller's */
     return 0;
+}
+
+/* ---- decode threads ---- */
+
+/* Where the system gives no thread at all, files come all the same, inline. */
+struct bcda__workers *bcda__session_workers(bcda_session *s)
+{
+    int count = (int)bcda__session_option(s, BCDA_OPT_DECODE_THREADS);
+
+    if (count && !s->workers && bcda__workers_new(&s->workers, s->engine, count, &s->log))
+        bcda__log(&s->log, BCDA_LOG_WARNING, "client",
+                  "no decode thread could be made: this file is decoded without");
+    return s->workers;
+}
+
+int bcda__session_is_decoding(bcda_session *s)
+{
+    return s->workers && bcda__workers_are_busy(s->workers);
 }
 
 /* ---- making ---- */
@@ -197,6 +216,7 @@ static int fill(bcda_session *s, const bcda_config *config, struct bcda_error *e
 
 static void free_session(bcda_session *s)
 {
+    bcda__workers_free(s->workers);
     bcda__engine_free(s->engine);
     bcda__registration_unref(s->loop);
     bcda_config_free(s->config);
@@ -247,6 +267,8 @@ void bcda__session_set_forked(bcda_session *s)
     s->forked = 1;
     s->log.cb = NULL;
     bcda__engine_set_forked(s->engine);
+    if (s->workers)
+        bcda__workers_set_forked(s->workers);
 }
 
 void bcda__session_poke(bcda_session *s)

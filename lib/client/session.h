@@ -14,12 +14,15 @@
 
 enum { BCDA__STATS = BCDA_STAT_WAITS + 1 };
 
+struct bcda__workers;
+
 struct bcda_session {
     bcda_config *config; /* its own copy */
     struct bcda__log log;
     struct bcda__url fhir; /* points into config->fhir_url */
     char *token_url;
     struct bcda__engine *engine;
+    struct bcda__workers *workers; /* NULL: none are wanted, or none were needed yet */
     struct bcda__auth auth;
     pid_t pid; /* of the process that made it (craft 7.3) */
 
@@ -51,6 +54,10 @@ int64_t bcda__session_option(const bcda_session *s, int option);
 /* How a data file's request went: 1 well, 0 the server asked for less. */
 void bcda__session_adapt(bcda_session *s, int well);
 
+/* Those that decode, made when first asked for; NULL where files are decoded inline. */
+struct bcda__workers *bcda__session_workers(bcda_session *s);
+/* For tests that own the clock: 1 while workers have something to do or to tell. */
+int bcda__session_is_decoding(bcda_session *s);
 /* For tests that own the clock: how long until the next timer; -1 = none. */
 int64_t bcda__session_next_timer_ms(const bcda_session *s);
 

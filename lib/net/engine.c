@@ -29,6 +29,8 @@ struct bcda__engine {
     unsigned round;   /* of steps */
     int64_t armed_at; /* what the loop's timer is set to, in real time; INT64_MAX = nothing */
     int timer_error;
+    int (*tell)(void *ctx); /* what other threads have done; NULL = there are none */
+    void *tell_ctx;
 };
 
 /* ---- a loop of the host's ---- */
@@ -193,6 +195,17 @@ int bcda__engine_wakeup(struct bcda__engine *e)
     return bcda__loop_wakeup(e->loop);
 }
 
+void bcda__engine_listen(struct bcda__engine *e, int (*tell)(void *ctx), void *ctx)
+{
+    e->tell = tell;
+    e->tell_ctx = ctx;
+}
+
+void bcda__engine_poke(struct bcda__engine *e)
+{
+    bcda__loop_poke(e->loop);
+}
+
 int64_t bcda__engine_now(const struct bcda__engine *e)
 {
     return bcda__clock_now(&e->clock);
@@ -343,6 +356,8 @@ static void begin_step(struct bcda__engine *e)
 static int end_step(struct bcda__engine *e, int did)
 {
     if (did >= 0) {
+        if (e->tell)
+            did |= e->tell(e->tell_ctx); /* first: it may wake transfers */
         did |= dispatch(e);
         did |= fire_timers(e);
     }

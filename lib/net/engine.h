@@ -1,5 +1,5 @@
-/* What moves a session: descriptors, timers and transfers behind one step. No threads, no sleeping:
- * all waiting is one timer of the loop (craft 5.6). */
+/* What moves a session: descriptors, timers and transfers behind one step. No threads of its own,
+ * no sleeping: all waiting is one timer of the loop (craft 5.6). */
 #ifndef BCDA_NET_ENGINE_H
 #define BCDA_NET_ENGINE_H
 
@@ -38,6 +38,11 @@ int bcda__engine_wait(struct bcda__engine *e, int timeout_ms);
  * done, 0, or BCDA_ERR_SYSTEM. *woken = a wake-up was among it. */
 int bcda__engine_step(struct bcda__engine *e, int *woken);
 int bcda__engine_wakeup(struct bcda__engine *e);
+/* Other threads have work for the session: `tell` runs in every step, and gives 1 where there was
+ * any. bcda__engine_poke() comes from any thread and makes a step worth while, but is no wake-up:
+ * bcda_session_run() goes on. */
+void bcda__engine_listen(struct bcda__engine *e, int (*tell)(void *ctx), void *ctx);
+void bcda__engine_poke(struct bcda__engine *e);
 /* To be called after transfers or timers were started outside of a step. */
 void bcda__engine_rearm(struct bcda__engine *e);
 

@@ -36,5 +36,7 @@ int bcda__loop_wake_fd(const struct bcda__loop *l);
 int bcda__loop_take_wake(struct bcda__loop *l);
 /* From any thread, and from a signal handler. */
 int bcda__loop_wakeup(struct bcda__loop *l);
+/* The same, but *woken does not say so: work of our own is ready. From any thread. */
+void bcda__loop_poke(struct bcda__loop *l);
 
 #endif

@@ -16,6 +16,10 @@ struct bcda__loop {
     int epoll, timer, wake;
 };
 
+/* What `wake` counts up: wake-ups in the low half, pokes in the high one. */
+#define WAKE UINT64_C(1)
+#define POKE (UINT64_C(1) << 32)
+
 static int add_reader(int epoll, int fd)
 {
     struct epoll_event e = {0};
@@ -113,11 +117,11 @@ int bcda__loop_wait(struct bcda__loop *l, int timeout_ms)
     return errno == EINTR ? BCDA_ERR_INTERRUPTED : BCDA_ERR_SYSTEM;
 }
 
-static int drain(int fd)
+static uint64_t drain(int fd)
 {
     uint64_t count;
 
-    return read(fd, &count, sizeof count) == (ssize_t)sizeof count;
+    return read(fd, &count, sizeof count) == (ssize_t)sizeof count ? count : 0;
 }
 
 int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max, int *timer,
@@ -134,9 +138,9 @@ int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max,
         uint32_t e = events[i].events;
 
         if (events[i].data.fd == l->timer) {
-            *timer = drain(l->timer);
+            *timer = drain(l->timer) > 0;
         } else if (events[i].data.fd == l->wake) {
-            *woken = drain(l->wake);
+            *woken = drain(l->wake) % POKE > 0;
         } else {
             int bad = (e & (EPOLLERR | EPOLLHUP)) != 0;
 
@@ -156,16 +160,25 @@ int bcda__loop_wake_fd(const struct bcda__loop *l)
 
 int bcda__loop_take_wake(struct bcda__loop *l)
 {
-    return drain(l->wake);
+    return drain(l->wake) % POKE > 0;
 }
 
-int bcda__loop_wakeup(struct bcda__loop *l)
+static int count_up(struct bcda__loop *l, uint64_t by)
 {
-    uint64_t one = 1;
     int saved = errno; /* may run in a signal handler */
-    ssize_t n = write(l->wake, &one, sizeof one);
+    ssize_t n = write(l->wake, &by, sizeof by);
     int failed = n < 0 && errno != EAGAIN; /* full is as good as set */
 
     errno = saved;
     return failed ? BCDA_ERR_SYSTEM : 0;
+}
+
+int bcda__loop_wakeup(struct bcda__loop *l)
+{
+    return count_up(l, WAKE);
+}
+
+void bcda__loop_poke(struct bcda__loop *l)
+{
+    (void)count_up(l, POKE);
 }

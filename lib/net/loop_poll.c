@@ -10,6 +10,10 @@
 #include "base/mem.h"
 #include "bcda/error.h"
 
+/* What stands in the wake-up pipe. */
+#define WAKE "w"
+#define POKE "p"
+
 /* fds[0] is the wake-up pipe. The timer is a moment of the monotonic clock. */
 struct bcda__loop {
     struct pollfd *fds;
@@ -158,14 +162,16 @@ int bcda__loop_wait(struct bcda__loop *l, int timeout_ms)
     return errno == EINTR ? BCDA_ERR_INTERRUPTED : BCDA_ERR_SYSTEM;
 }
 
+/* 1 where a wake-up, and not only pokes, was there. */
 static int drain(int fd)
 {
     char bytes[64];
-    int any = 0;
+    ssize_t n;
+    int woken = 0;
 
-    while (read(fd, bytes, sizeof bytes) > 0)
-        any = 1;
-    return any;
+    while ((n = read(fd, bytes, sizeof bytes)) > 0)
+        woken |= memchr(bytes, WAKE[0], (size_t)n) != NULL;
+    return woken;
 }
 
 int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max, int *timer,
@@ -205,12 +211,22 @@ int bcda__loop_take_wake(struct bcda__loop *l)
     return drain(l->pipe[0]);
 }
 
-int bcda__loop_wakeup(struct bcda__loop *l)
+static int put(struct bcda__loop *l, const char *byte)
 {
     int saved = errno; /* may run in a signal handler */
-    ssize_t n = write(l->pipe[1], "", 1);
+    ssize_t n = write(l->pipe[1], byte, 1);
     int failed = n < 0 && errno != EAGAIN; /* full is as good as set */
 
     errno = saved;
     return failed ? BCDA_ERR_SYSTEM : 0;
+}
+
+int bcda__loop_wakeup(struct bcda__loop *l)
+{
+    return put(l, WAKE);
+}
+
+void bcda__loop_poke(struct bcda__loop *l)
+{
+    (void)put(l, POKE);
 }

@@ -17,7 +17,7 @@ NEVER = {"exit", "_exit", "_Exit", "abort", "quick_exit", "printf", "puts", "put
          "vprintf", "vfprintf", "__printf_chk", "__fprintf_chk", "__vfprintf_chk", "perror",
          "stdout", "stderr", "fputs", "fwrite", "setlocale", "signal", "sigaction", "sleep",
          "usleep", "nanosleep", "chdir", "umask", "setenv", "putenv", "unsetenv", "getenv",
-         "secure_getenv", "system", "popen", "fork", "__assert_fail", "pthread_create", "atexit",
+         "secure_getenv", "system", "popen", "fork", "__assert_fail", "atexit",
          "curl_global_init_mem", "curl_global_sslset", "gcry_md_hash_buffer",
          "gcry_malloc_secure", "yajl_tree_parse"}
 SONAME = "libbcda.so.0"

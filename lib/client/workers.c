@@ -1,0 +1,316 @@
+#include "client/workers.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "base/mem.h"
+#include "bcda/error.h"
+
+struct bcda__workers {
+    struct bcda__engine *engine;
+    pthread_mutex_t lock;
+    pthread_cond_t work; /* there is a task to run, or to stop for */
+    pthread_cond_t rest; /* a held task has come to rest */
+    struct bcda__task queue, news;
+    int busy;       /* tasks that wait or run */
+    int news_count; /* tasks with news */
+    int poked;      /* the engine knows of them */
+    int stop;
+    int forked;
+    struct bcda__timer help;
+    int count;
+    pthread_t threads[];
+};
+
+/* In a child a worker that is not there may hold it for ever; but then there is only one thread. */
+void bcda__workers_lock(struct bcda__workers *w)
+{
+    if (!w->forked)
+        pthread_mutex_lock(&w->lock);
+}
+
+void bcda__workers_unlock(struct bcda__workers *w)
+{
+    if (!w->forked)
+        pthread_mutex_unlock(&w->lock);
+}
+
+/* ---- the queue and the news; all with the lock held ---- */
+
+static void enqueue(struct bcda__workers *w, struct bcda__task *t)
+{
+    t->queued = 1;
+    t->next = &w->queue;
+    t->prev = w->queue.prev;
+    t->prev->next = t;
+    w->queue.prev = t;
+    w->busy++;
+    pthread_cond_signal(&w->work);
+}
+
+static void dequeue(struct bcda__workers *w, struct bcda__task *t)
+{
+    t->queued = 0;
+    t->prev->next = t->next;
+    t->next->prev = t->prev;
+    w->busy--;
+}
+
+static void add_news(struct bcda__workers *w, struct bcda__task *t)
+{
+    if (t->has_news)
+        return;
+    t->has_news = 1;
+    t->news_next = &w->news;
+    t->news_prev = w->news.news_prev;
+    t->news_prev->news_next = t;
+    w->news.news_prev = t;
+    w->news_count++;
+}
+
+static void drop_news(struct bcda__workers *w, struct bcda__task *t)
+{
+    if (!t->has_news)
+        return;
+    t->has_news = 0;
+    t->news_prev->news_next = t->news_next;
+    t->news_next->news_prev = t->news_prev;
+    w->news_count--;
+}
+
+/* One slice of a task of the queue. The lock is held before and after. */
+static void perform(struct bcda__workers *w, struct bcda__task *t)
+{
+    int what;
+
+    dequeue(w, t);
+    w->busy++;
+    t->starved = 0;
+    atomic_store(&t->running, 1);
+    t->kind->begin(t);
+    bcda__workers_unlock(w);
+    t->kind->run(t);
+    bcda__workers_lock(w);
+    what = t->kind->end(t);
+    atomic_store(&t->running, 0); /* last: a child that sees this sees all of the slice */
+    w->busy--;
+    if (what & BCDA__TASK_NEWS)
+        add_news(w, t);
+    if (t->held)
+        pthread_cond_signal(&w->rest);
+    else if (what & BCDA__TASK_MORE)
+        enqueue(w, t); /* behind the others: files take turns */
+}
+
+static void *work(void *ctx)
+{
+    struct bcda__workers *w = ctx;
+
+    bcda__workers_lock(w);
+    while (!w->stop) {
+        if (w->queue.next == &w->queue) {
+            pthread_cond_wait(&w->work, &w->lock);
+            continue;
+        }
+        perform(w, w->queue.next);
+        if (w->news_count && !w->poked) {
+            w->poked = 1;
+            bcda__engine_poke(w->engine);
+        }
+    }
+    bcda__workers_unlock(w);
+    return NULL;
+}
+
+/* ---- on the session's thread ---- */
+
+/* Those that have news now; what comes meanwhile pokes again. The host may fork in here: the child
+ * must not look at the lists any more. */
+static int tell(void *ctx)
+{
+    struct bcda__workers *w = ctx;
+    int n, told = 0;
+
+    if (w->forked)
+        return 0;
+    bcda__workers_lock(w);
+    w->poked = 0;
+    for (n = w->news_count; n > 0 && w->news_count > 0; n--) {
+        struct bcda__task *t = w->news.news_next;
+
+        drop_news(w, t);
+        bcda__workers_unlock(w);
+        t->kind->tell(t); /* may end this task, and any other */
+        if (w->forked)
+            return 1;
+        told = 1;
+        bcda__workers_lock(w);
+    }
+    if (w->news_count && !w->poked) {
+        w->poked = 1;
+        bcda__engine_poke(w->engine);
+    }
+    bcda__workers_unlock(w);
+    return told;
+}
+
+static void help(void *ctx)
+{
+    struct bcda__workers *w = ctx;
+    struct bcda__task *t;
+
+    if (w->forked)
+        return;
+    bcda__workers_lock(w);
+    for (t = w->queue.next; t != &w->queue && !t->starved; t = t->next)
+        ;
+    if (t != &w->queue)
+        perform(w, t);
+    for (t = w->queue.next; t != &w->queue; t = t->next)
+        if (t->starved && !w->help.set)
+            bcda__timer_set(w->engine, &w->help, 0, help, w);
+    bcda__workers_unlock(w);
+    (void)tell(w);
+}
+
+void bcda__task_schedule(struct bcda__workers *w, struct bcda__task *t)
+{
+    if (bcda__task_is_at_rest(t) && !w->forked)
+        enqueue(w, t);
+}
+
+int bcda__task_is_at_rest(const struct bcda__task *t)
+{
+    return !t->queued && !atomic_load(&t->running);
+}
+
+void bcda__task_stop(struct bcda__workers *w, struct bcda__task *t)
+{
+    if (w->forked)
+        return;
+    if (t->queued)
+        dequeue(w, t);
+    t->held = 1;
+    while (atomic_load(&t->running))
+        pthread_cond_wait(&w->rest, &w->lock);
+    t->held = 0;
+}
+
+void bcda__task_starve(struct bcda__workers *w, struct bcda__task *t)
+{
+    if (!t->queued || w->forked)
+        return;
+    t->starved = 1;
+    if (!w->help.set)
+        bcda__timer_set(w->engine, &w->help, 0, help, w);
+}
+
+int bcda__task_leave(struct bcda__workers *w, struct bcda__task *t)
+{
+    if (w->forked)
+        return atomic_load(&t->running);
+    bcda__workers_lock(w);
+    bcda__task_stop(w, t);
+    drop_news(w, t);
+    bcda__workers_unlock(w);
+    return 0;
+}
+
+int bcda__workers_are_busy(struct bcda__workers *w)
+{
+    int busy;
+
+    bcda__workers_lock(w);
+    busy = w->busy || w->news_count;
+    bcda__workers_unlock(w);
+    return busy;
+}
+
+/* ---- making and ending ---- */
+
+/* A signal is the host's, and goes to the host's threads. */
+static int start_threads(struct bcda__workers *w, int count)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_BLOCK, &all, &before))
+        return BCDA_ERR_SYSTEM;
+    while (w->count < count && !pthread_create(&w->threads[w->count], NULL, work, w)) {
+#ifdef __linux__
+        (void)pthread_setname_np(w->threads[w->count], "bcda-decode");
+#endif
+        w->count++;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return w->count ? 0 : BCDA_ERR_SYSTEM;
+}
+
+static int init_locks(struct bcda__workers *w)
+{
+    if (pthread_mutex_init(&w->lock, NULL))
+        return BCDA_ERR_SYSTEM;
+    if (pthread_cond_init(&w->work, NULL)) {
+        pthread_mutex_destroy(&w->lock);
+        return BCDA_ERR_SYSTEM;
+    }
+    if (pthread_cond_init(&w->rest, NULL)) {
+        pthread_cond_destroy(&w->work);
+        pthread_mutex_destroy(&w->lock);
+        return BCDA_ERR_SYSTEM;
+    }
+    return 0;
+}
+
+int bcda__workers_new(struct bcda__workers **out, struct bcda__engine *engine, int count,
+                      const struct bcda__log *log)
+{
+    struct bcda__workers *w = bcda__calloc(1, sizeof *w + (size_t)count * sizeof w->threads[0]);
+
+    if (!w)
+        return BCDA_ERR_NOMEM;
+    w->engine = engine;
+    w->queue.prev = w->queue.next = &w->queue;
+    w->news.news_prev = w->news.news_next = &w->news;
+    if (init_locks(w)) {
+        bcda__free(w);
+        return BCDA_ERR_SYSTEM;
+    }
+    if (start_threads(w, count)) {
+        bcda__workers_free(w);
+        return BCDA_ERR_SYSTEM;
+    }
+    if (w->count < count)
+        bcda__log(log, BCDA_LOG_WARNING, "client", "the system gave %d of %d decode threads",
+                  w->count, count);
+    bcda__engine_listen(engine, tell, w);
+    *out = w;
+    return 0;
+}
+
+void bcda__workers_set_forked(struct bcda__workers *w)
+{
+    w->forked = 1;
+}
+
+void bcda__workers_free(struct bcda__workers *w)
+{
+    int i;
+
+    if (!w)
+        return;
+    bcda__engine_listen(w->engine, NULL, NULL);
+    bcda__timer_clear(&w->help);
+    if (!w->forked) { /* else there is nobody to join, and a condition somebody waits for */
+        bcda__workers_lock(w);
+        w->stop = 1;
+        pthread_cond_broadcast(&w->work);
+        bcda__workers_unlock(w);
+        for (i = 0; i < w->count; i++)
+            pthread_join(w->threads[i], NULL);
+        pthread_cond_destroy(&w->rest);
+        pthread_cond_destroy(&w->work);
+        pthread_mutex_destroy(&w->lock);
+    }
+    bcda__free(w);
+}

@@ -1,0 +1,70 @@
+/* The threads of BCDA_OPT_DECODE_THREADS, and what they do: slices of tasks, a file's decoder being
+ * one task. One mutex guards everything that threads share, and is held only to look and to write
+ * down, never while a slice runs. A session that asks for no threads has no such thing.
+ *
+ * A task is at rest, waits in the queue, or runs; at most one thread runs it. At rest it belongs to
+ * the session's thread, which alone schedules it, and so needs no lock to work on it then. */
+#ifndef BCDA_CLIENT_WORKERS_H
+#define BCDA_CLIENT_WORKERS_H
+
+#include <stdatomic.h>
+
+#include "base/log.h"
+#include "net/engine.h"
+
+struct bcda__workers;
+struct bcda__task;
+
+/* What a task does. `begin` and `end` are called with the lock held, `run` between them without. */
+struct bcda__task_kind {
+    void (*begin)(struct bcda__task *t); /* notes what this slice works on */
+    void (*run)(struct bcda__task *t);   /* a slice, of bounded length */
+    int (*end)(struct bcda__task *t);    /* makes known what came of it: BCDA__TASK_* */
+    void (*tell)(struct bcda__task *t);  /* the news, on the session's thread, in a step */
+};
+
+enum {
+    BCDA__TASK_MORE = 1, /* there is more to do */
+    BCDA__TASK_NEWS = 2, /* the session has something to look at */
+};
+
+/* Part of its owner; all zero but for `kind` at first. */
+struct bcda__task {
+    const struct bcda__task_kind *kind;
+    struct bcda__task *prev, *next;           /* in the queue */
+    struct bcda__task *news_prev, *news_next; /* in the list of those with news */
+    atomic_int running; /* atomic for the child after a fork, which must not take the lock */
+    int queued;
+    int held;    /* the session waits for it to come to rest */
+    int starved; /* its owner can do nothing before a slice is done: the session may help */
+    int has_news;
+};
+
+/* Makes `count` threads, or as many as the system gives. NOMEM; SYSTEM: not one. */
+int bcda__workers_new(struct bcda__workers **out, struct bcda__engine *engine, int count,
+                      const struct bcda__log *log);
+void bcda__workers_free(struct bcda__workers *w); /* its tasks have left; joins the threads */
+/* This is the child: the threads are not here, and lists and lock may be in any state. From now on
+ * nothing is locked, queued, run or told; bcda__task_leave() and bcda__workers_free() still serve.
+ */
+void bcda__workers_set_forked(struct bcda__workers *w);
+/* 1 while a task waits or runs, or has news: something will come without the network. */
+int bcda__workers_are_busy(struct bcda__workers *w);
+
+void bcda__workers_lock(struct bcda__workers *w);
+void bcda__workers_unlock(struct bcda__workers *w);
+
+/* With the lock held, on the session's thread: */
+void bcda__task_schedule(struct bcda__workers *w, struct bcda__task *t);
+int bcda__task_is_at_rest(const struct bcda__task *t);
+/* Brings it to rest: it leaves the queue, and what runs is waited for, one slice at most. */
+void bcda__task_stop(struct bcda__workers *w, struct bcda__task *t);
+/* Nothing can be done for it before its next slice. If no worker is free for that, the session's
+ * thread does it, one slice a step. */
+void bcda__task_starve(struct bcda__workers *w, struct bcda__task *t);
+
+/* Without the lock: to rest, and forgotten. 0; in a child 1 where it ran when the process was
+ * forked: what it works on is in no known state, and must be left alone. */
+int bcda__task_leave(struct bcda__workers *w, struct bcda__task *t);
+
+#endif

@@ -1,0 +1,592 @@
+/* Files decoded by workers: how many threads there are and when, and what cancelling, freeing,
+ * stopping, pausing and forking do while they work. That what comes is the same is shown by the
+ * other suites, which run once more with BCDA_TEST_DECODE_THREADS. Linked with wraps of the
+ * allocator, which counts and refuses, and of bcda__decoder_write, before which a worker can be
+ * held. */
+#include <dirent.h>
+#include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "codec/decoder.h"
+#include "harness.h"
+#include "scene.h"
+
+static pthread_t host; /* the session's thread */
+
+static int is_host(void)
+{
+    return pthread_equal(pthread_self(), host);
+}
+
+/* ---- the allocator ---- */
+
+static atomic_llong live_bytes, live_blocks, most_bytes;
+static atomic_int worker_calls, refused;
+static int refuse_at; /* of the workers' allocations, from 1; 0 = never */
+
+void *__real_bcda__alloc(size_t size);
+void *__real_bcda__calloc(size_t count, size_t size);
+void *__real_bcda__realloc(void *ptr, size_t size);
+void __real_bcda__free(void *ptr);
+void *__wrap_bcda__alloc(size_t size);
+void *__wrap_bcda__calloc(size_t count, size_t size);
+void *__wrap_bcda__realloc(void *ptr, size_t size);
+void __wrap_bcda__free(void *ptr);
+
+static int refuse(void)
+{
+    if (!refuse_at || is_host() || atomic_fetch_add(&worker_calls, 1) + 1 != refuse_at)
+        return 0;
+    atomic_fetch_add(&refused, 1);
+    return 1;
+}
+
+static void *made(void *ptr)
+{
+    long long now, most;
+
+    if (!ptr)
+        return NULL;
+    atomic_fetch_add(&live_blocks, 1);
+    now = atomic_fetch_add(&live_bytes, (long long)malloc_usable_size(ptr));
+    now += (long long)malloc_usable_size(ptr);
+    most = atomic_load(&most_bytes);
+    while (now > most && !atomic_compare_exchange_weak(&most_bytes, &most, now))
+        ;
+    return ptr;
+}
+
+static void gone(void *ptr)
+{
+    if (!ptr)
+        return;
+    atomic_fetch_sub(&live_blocks, 1);
+    atomic_fetch_sub(&live_bytes, (long long)malloc_usable_size(ptr));
+}
+
+void *__wrap_bcda__alloc(size_t size)
+{
+    return refuse() ? NULL : made(__real_bcda__alloc(size));
+}
+
+void *__wrap_bcda__calloc(size_t count, size_t size)
+{
+    return refuse() ? NULL : made(__real_bcda__calloc(count, size));
+}
+
+void *__wrap_bcda__realloc(void *ptr, size_t size)
+{
+    void *grown;
+
+    if (refuse())
+        return NULL;
+    gone(ptr);
+    grown = __real_bcda__realloc(ptr, size);
+    (void)made(grown ? grown : ptr);
+    return grown;
+}
+
+void __wrap_bcda__free(void *ptr)
+{
+    gone(ptr);
+    __real_bcda__free(ptr);
+}
+
+/* ---- the gate ---- */
+
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
+static int gate_closed, held; /* workers that wait at it */
+
+int __real_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
+                               struct bcda_error *err);
+int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
+                               struct bcda_error *err);
+
+int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
+                               struct bcda_error *err)
+{
+    if (!is_host()) {
+        pthread_mutex_lock(&gate_lock);
+        held++;
+        pthread_cond_broadcast(&gate_moved);
+        while (gate_closed)
+            pthread_cond_wait(&gate_moved, &gate_lock);
+        held--;
+        pthread_mutex_unlock(&gate_lock);
+    }
+    return __real_bcda__decoder_write(d, data, len, used, err);
+}
+
+static void set_gate(int closed)
+{
+    pthread_mutex_lock(&gate_lock);
+    gate_closed = closed;
+    pthread_cond_broadcast(&gate_moved);
+    pthread_mutex_unlock(&gate_lock);
+}
+
+static int count_held(void)
+{
+    int n;
+
+    pthread_mutex_lock(&gate_lock);
+    n = held;
+    pthread_mutex_unlock(&gate_lock);
+    return n;
+}
+
+static void *open_soon(void *ctx)
+{
+    struct timespec t = {0, 30000000};
+
+    (void)ctx;
+    nanosleep(&t, NULL);
+    set_gate(0);
+    return NULL;
+}
+
+/* ---- threads of ours ---- */
+
+/* Their number; each has all signals blocked that can be. */
+static int count_threads(void)
+{
+    const unsigned long long needed =
+        ~(1ULL << (SIGKILL - 1) | 1ULL << (SIGSTOP - 1) | 3ULL << 31); /* 32, 33: the C library's */
+    DIR *tasks = opendir("/proc/self/task");
+    unsigned long long blocked = 0;
+    struct dirent *e;
+    char path[320], line[128];
+    int n = 0;
+
+    ck_assert_ptr_nonnull(tasks);
+    while ((e = readdir(tasks))) {
+        FILE *f;
+        int ours = 0;
+
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", e->d_name);
+        f = e->d_name[0] == '.' ? NULL : fopen(path, "r");
+        while (f && fgets(line, sizeof line, f)) {
+            ours |= strcmp(line, "Name:\tbcda-decode\n") == 0;
+            if (ours && sscanf(line, "SigBlk: %llx", &blocked) == 1)
+                ck_assert_msg((blocked & needed) == needed, "blocked: %llx", blocked);
+        }
+        if (f)
+            fclose(f);
+        n += ours;
+    }
+    closedir(tasks);
+    return n;
+}
+
+/* ---- scenes ---- */
+
+enum { FILES = 6, LINES = 900 };
+
+static const char *const paths[FILES] = {"/data/a", "/data/b", "/data/c",
+                                         "/data/d", "/data/e", "/data/f"};
+
+static void add_lines(struct buf *b, size_t file, size_t lines, size_t pad)
+{
+    size_t i;
+
+    for (i = 0; i < lines; i++)
+        buf_printf(b, "{\"resourceType\":\"Patient\",\"id\":\"f%zu-%zu\",\"x\":\"%0*zu\"}\n", file,
+                   i, (int)pad, i);
+}
+
+/* Every third file is plain, encrypted, gzip. */
+static void serve(struct scene *c, size_t files, size_t lines, size_t pad)
+{
+    struct scripted_entry e[FILES] = {{0}};
+    char *keys[FILES] = {NULL}, name[FILES][32], label[16];
+    size_t i;
+
+    for (i = 0; i < files; i++) {
+        struct buf plain = {0}, packed = {0};
+
+        add_lines(&plain, i, lines, pad);
+        snprintf(name[i], sizeof name[i], "%s.ndjson", paths[i]);
+        snprintf(label, sizeof label, "%s", name[i] + strlen("/data/"));
+        if (i % 3 == 1)
+            keys[i] = scripted_encrypt(&packed, plain.p, plain.len, label);
+        else if (i % 3 == 2)
+            scripted_gzip(&packed, plain.p, plain.len);
+        scripted_reply(c->s, paths[i], "200 OK", i % 3 == 2 ? "Content-Encoding: gzip\r\n" : "",
+                       i % 3 ? packed.p : plain.p, i % 3 ? packed.len : plain.len);
+        e[i].type = "Patient";
+        e[i].path = name[i];
+        e[i].key_hex = keys[i];
+        buf_free(&plain);
+        buf_free(&packed);
+    }
+    scripted_export(c->s, e, files);
+    for (i = 0; i < files; i++)
+        free(keys[i]);
+}
+
+static void begin(struct scene *c, int threads, size_t files, size_t lines, size_t pad)
+{
+    host = pthread_self();
+    scene_open(c, 0);
+    serve(c, files, lines, pad);
+    scene_config(c);
+    scene_key(c);
+    scene_set(c, BCDA_OPT_DECODE_THREADS, threads);
+    scene_set(c, BCDA_OPT_PARALLEL, FILES);
+    scene_set(c, BCDA_OPT_BATCH_SIZE, pad > 500 ? 256 * 1024 : 4096);
+    scene_session(c);
+}
+
+/* Each file's lines came once and in order. */
+static void check_all(const struct run *r, size_t files, size_t lines)
+{
+    size_t next[FILES] = {0}, i;
+    char id[64];
+
+    ck_assert_int_eq(r->done, 1);
+    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    for (i = 0; i < r->count; i++) {
+        snprintf(id, sizeof id, "f%zu-%zu", r->got[i].file, next[r->got[i].file]++);
+        ck_assert_str_eq(r->got[i].id, id);
+    }
+    for (i = 0; i < files; i++)
+        ck_assert_uint_eq(next[i], lines);
+}
+
+/* ---- how many ---- */
+
+static int see_threads(struct run *r, enum where where, void *object)
+{
+    int *seen = r->arg, now;
+
+    (void)object;
+    if (where != AT_STATE && where != AT_RESOURCE && where != AT_DONE)
+        return BCDA_CONTINUE;
+    now = count_threads();
+    if (where == AT_STATE && bcda_job_state(r->job) <= BCDA_JOB_DOWNLOADING)
+        ck_assert_int_eq(now, 0); /* none before a file needs it */
+    if (now > *seen)
+        *seen = now;
+    return BCDA_CONTINUE;
+}
+
+START_TEST(counts)
+{
+    static const int wanted[] = {0, 1, 2, 5};
+    struct scene c;
+    struct run *r;
+    int seen = 0;
+
+    begin(&c, wanted[_i], 3, 40, 40);
+    ck_assert_int_eq(count_threads(), 0);
+    r = harness_start_hook(&c.h, DOOR_RESOURCE, see_threads, &seen);
+    scene_finish(&c);
+    check_all(r, 3, 40);
+    ck_assert_int_eq(seen, wanted[_i]);
+    ck_assert_int_eq(count_threads(), wanted[_i]); /* until the session goes */
+    ck_assert_int_eq(c.h.session->workers != NULL, wanted[_i] > 0);
+    scene_close(&c);
+    ck_assert_int_eq(count_threads(), 0);
+}
+END_TEST
+
+/* ---- at every point ---- */
+
+enum act { CANCEL, FREE, STOP, PAUSE, PAUSE_JOB, ACTS };
+
+struct acting {
+    enum act act;
+    int after, calls;
+};
+
+static int act(struct run *r, enum where where, void *object)
+{
+    struct acting *a = r->arg;
+
+    (void)object;
+    if ((where != AT_RESOURCE && where != AT_BATCH) || a->calls++ != a->after)
+        return BCDA_CONTINUE;
+    switch (a->act) {
+    case CANCEL:
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        return BCDA_CONTINUE;
+    case FREE:
+        bcda_session_free(r->h->session);
+        return BCDA_CONTINUE;
+    case STOP:
+        return BCDA_STOP;
+    case PAUSE_JOB:
+        ck_assert_int_eq(bcda_job_pause(r->job), 0);
+        return BCDA_CONTINUE;
+    default:
+        return BCDA_PAUSE;
+    }
+}
+
+/* Nothing is told while it is paused, and the workers come to rest. */
+static void check_pause(struct scene *c, struct run *r)
+{
+    size_t count;
+    int i;
+
+    scene_until(c, r->job && bcda__session_is_decoding(c->h.session) == 0);
+    count = r->count;
+    for (i = 0; i < 5; i++)
+        (void)harness_turn(&c->h);
+    ck_assert_uint_eq(r->count, count);
+    ck_assert_int_eq(r->done, 0);
+    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+}
+
+static void check_end(struct scene *c, struct run *r, const struct acting *a)
+{
+    if (a->act == PAUSE || a->act == PAUSE_JOB) {
+        check_pause(c, r);
+        scene_finish(c);
+        check_all(r, FILES, LINES);
+        return;
+    }
+    scene_finish(c);
+    ck_assert_int_eq(r->done, 1);
+    ck_assert_int_eq(r->result, a->act == STOP ? BCDA_ERR_STOPPED : BCDA_ERR_CANCELLED);
+}
+
+/* A turn that does nothing behind the step, since the session may be gone then. */
+static void bare_turn(struct scene *c)
+{
+    struct pollfd p = {-1, POLLIN, 0};
+    int64_t left = bcda__session_next_timer_ms(c->h.session);
+    int busy =
+        harness_stat(&c->h, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(c->h.session);
+
+    p.fd = bcda_session_fd(c->h.session); /* none in a build on poll() */
+    if ((p.fd < 0 || poll(&p, 1, busy ? 5 : 0) == 0) && !busy && left > 0)
+        c->h.now += left;
+    c->h.inside = 1;
+    ck_assert_int_ge(bcda_session_step(c->h.session), 0);
+    c->h.inside = 0;
+}
+
+START_TEST(acts)
+{
+    static const int after[] = {0, 1, 9, 400, 3000};
+    struct acting a = {(enum act)(_i % ACTS), after[_i / ACTS % 5], 0};
+    enum door door = _i / ACTS / 5 ? DOOR_BATCH : DOOR_RESOURCE;
+    struct scene c;
+    struct run *r;
+
+    if (door == DOOR_BATCH && a.after > 9)
+        return;
+    begin(&c, 2, FILES, LINES, 40);
+    r = harness_start_hook(&c.h, door, act, &a);
+    while (a.calls <= a.after)
+        bare_turn(&c);
+    if (a.act == FREE) { /* the step that freed it has also seen it end */
+        ck_assert_int_eq(r->done, 1);
+        c.h.session = NULL;
+        ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
+    } else {
+        check_end(&c, r, &a);
+    }
+    scene_close(&c);
+}
+END_TEST
+
+/* ---- while a worker is in the middle of a slice ---- */
+
+/* A worker has begun a slice, and does not get on with it. */
+static void until_held(struct scene *c)
+{
+    int i;
+
+    set_gate(1);
+    for (i = 0; i < 100000 && !count_held(); i++)
+        bare_turn(c);
+    ck_assert_int_ge(count_held(), 1);
+}
+
+START_TEST(end_while_held)
+{
+    pthread_t opener;
+    struct scene c;
+    struct run *r;
+
+    begin(&c, 2, FILES, LINES, 40);
+    r = harness_start(&c.h, _i & 1 ? DOOR_PULL : DOOR_RESOURCE);
+    until_held(&c);
+    ck_assert_int_eq(bcda__session_is_decoding(c.h.session), 1);
+    ck_assert_int_eq(pthread_create(&opener, NULL, open_soon, NULL), 0);
+    if (_i & 2) {
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        scene_finish(&c);
+        ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
+    }
+    scene_close(&c); /* waits for the slice, and joins */
+    ck_assert_int_eq(pthread_join(opener, NULL), 0);
+    ck_assert_int_eq(count_threads(), 0);
+}
+END_TEST
+
+static int in_child(struct scene *c, struct run *r)
+{
+    if (bcda_session_step(c->h.session) != BCDA_ERR_FORKED ||
+        bcda_session_run(c->h.session, 0) != BCDA_ERR_FORKED ||
+        bcda_job_cancel(r->job) != BCDA_ERR_FORKED)
+        return 2;
+    bcda_session_free(c->h.session);
+    bcda_job_unref(r->job);
+    return r->done ? 3 : 0;
+}
+
+START_TEST(fork_while_held)
+{
+    struct scene c;
+    struct run *r;
+    int status = -1;
+    pid_t child;
+
+    begin(&c, 2, FILES, LINES, 40);
+    r = harness_start(&c.h, DOOR_BATCH);
+    until_held(&c);
+    fflush(NULL);
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        _exit(in_child(&c, r));
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(status == 0, "the child ended with status 0x%x", (unsigned)status);
+    set_gate(0);
+    scene_finish(&c);
+    check_all(r, FILES, LINES);
+    scene_close(&c);
+}
+END_TEST
+
+/* ---- memory ---- */
+
+static int pause_first(struct run *r, enum where where, void *object)
+{
+    int *paused = r->arg;
+
+    (void)object;
+    return where == AT_RESOURCE && !(*paused)++ ? BCDA_PAUSE : BCDA_CONTINUE;
+}
+
+/* What doc/guide/memory-and-limits.md says of a download, with lines of 1 KB and batches of 256
+ * KiB: 384 KiB of bytes and four batches, whose bytes and index are less than 512 KiB. */
+START_TEST(memory)
+{
+    enum { BIG = 4000, EACH = (384 + 4 * 512) * 1024, SESSION = 1024 * 1024 };
+    struct scene c;
+    struct run *r;
+    int paused = 0;
+
+    begin(&c, 2, FILES, BIG, 1000);
+    atomic_store(&most_bytes, 0);
+    r = harness_start_hook(&c.h, DOOR_RESOURCE, pause_first, &paused);
+    scene_until(&c, paused);
+    check_pause(&c, r);
+    scene_finish(&c);
+    check_all(r, FILES, BIG);
+    ck_assert_msg(atomic_load(&most_bytes) < FILES * EACH + SESSION, "%lld bytes were held",
+                  atomic_load(&most_bytes));
+    scene_close(&c);
+}
+END_TEST
+
+/* Each allocation that a worker makes is refused once. Which one is the N-th depends on how the
+ * threads meet, so a run cannot be replayed exactly; what must hold does not. */
+START_TEST(no_memory)
+{
+    long long blocks;
+    struct scene c;
+    struct run *r;
+    int n, hits = 0;
+
+    for (n = 1; n <= 40; n++) {
+        begin(&c, 1, 3, 200, 40);
+        blocks = atomic_load(&live_blocks);
+        atomic_store(&worker_calls, 0);
+        atomic_store(&refused, 0);
+        refuse_at = n;
+        r = harness_start(&c.h, n % 2 ? DOOR_RESOURCE : DOOR_BATCH);
+        scene_until(&c, r->done);
+        refuse_at = 0;
+        hits += atomic_load(&refused);
+        if (r->result)
+            ck_assert_int_eq(r->result, BCDA_ERR_NOMEM);
+        else
+            check_all(r, 3, 200);
+        scene_close(&c);
+        ck_assert_int_lt(atomic_load(&live_blocks), blocks);
+    }
+    ck_assert_int_gt(hits, 3);
+}
+END_TEST
+
+/* ---- many ---- */
+
+START_TEST(many_jobs)
+{
+    enum { JOBS = 5 };
+    struct run *r[JOBS];
+    struct scene c;
+    int i;
+
+    begin(&c, 3, FILES, LINES, 40);
+    for (i = 0; i < JOBS; i++)
+        r[i] = harness_start(&c.h, (enum door)(i % 3));
+    scene_finish(&c);
+    for (i = 0; i < JOBS; i++)
+        check_all(r[i], FILES, LINES);
+    scene_close(&c);
+}
+END_TEST
+
+/* What workers have to tell is no wake-up of the host's. */
+START_TEST(run_is_not_interrupted)
+{
+    struct scene c;
+    struct run *r;
+
+    begin(&c, 2, FILES, LINES, 40);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    while (bcda_job_state(r->job) < BCDA_JOB_DOWNLOADING)
+        bare_turn(&c);
+    c.h.inside = 1;
+    ck_assert_int_eq(bcda_session_run(c.h.session, 60000), 0);
+    c.h.inside = 0;
+    check_all(r, FILES, LINES);
+    scene_close(&c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("threads");
+    TCase *t = tcase_create("threads");
+
+    unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own */
+    suite_add_tcase(s, t);
+    tcase_set_timeout(t, 20);
+    tcase_add_loop_test(t, counts, 0, 4);
+    tcase_add_loop_test(t, acts, 0, ACTS * 5 * 2);
+    tcase_add_loop_test(t, end_while_held, 0, 4);
+    tcase_add_test(t, fork_while_held);
+    tcase_add_test(t, memory);
+    tcase_add_test(t, no_memory);
+    tcase_add_test(t, many_jobs);
+    tcase_add_test(t, run_is_not_interrupted);
+    return harness_main(s);
+}
