@@ -21,6 +21,7 @@ struct bcda__engine {
     int stepping;
     unsigned round;   /* of steps */
     int64_t armed_at; /* what the loop's timer is set to, in real time; INT64_MAX = nothing */
+    int due;          /* the loop was told that something is due */
     int timer_error;
 };
 
@@ -208,8 +209,14 @@ void bcda__engine_rearm(struct bcda__engine *e)
 {
     int64_t delay = next_delay(e);
     int64_t at = delay < 0 ? INT64_MAX : bcda__clock_now(&e->real) + delay;
+    int due = delay == 0;
 
-    if (at == e->armed_at && delay != 0)
+    if (due != e->due) {
+        e->due = due;
+        if (bcda__loop_due(e->loop, due))
+            e->timer_error = 1;
+    }
+    if (due || at == e->armed_at)
         return; /* saves a system call a step */
     e->armed_at = at;
     if (bcda__loop_arm(e->loop, delay))
