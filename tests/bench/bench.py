@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -368,6 +369,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rows", default="1,2,3,4,5,6")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers and data go as well
     begun, before = os.times().elapsed, busy()
     missed = Bench(args.build, args.quick).run(set(args.rows.split(",")))
     spent = os.times().elapsed - begun
