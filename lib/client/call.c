@@ -13,7 +13,10 @@
 #include "protocol/retry.h"
 
 enum {
-    RING = 128 * 1024, /* body bytes that wait between the network and the decoder */
+    /* Body bytes that wait between the network and the decoder. Each time a full ring has been
+     * emptied the sender is woken, so files have a large one (doc/performance.md). */
+    RING = 64 * 1024,
+    RING_FILE = 512 * 1024,
     ERROR_BODY_MAX =
         64 * 1024, /* what is read of an error's body: a 404 may be large (bcda-api 6.1) */
 };
@@ -525,7 +528,7 @@ static void send_request(struct bcda__call *c)
     else if (c->sends_token)
         r.authorization = &c->s->auth.header;
     c->generation = c->s->auth.generation;
-    r.ring = RING;
+    r.ring = c->spec.data ? RING_FILE : RING;
     if (bcda__transfer_start(&c->t, bcda__engine_http(c->s->engine), &r, &events, &c->err)) {
         fail(c);
         return;

@@ -617,6 +617,14 @@ static int is_text(const unsigned char *text, size_t len, const char *want, size
     return len == want_len && memcmp(text, want, want_len) == 0;
 }
 
+/* Most of a claim stands deep inside, where nothing is looked for. What yajl calls for each value
+ * there must cost nothing, so each callback is split: what is seldom done is a function of its own,
+ * and the rest needs no stack. */
+static inline int is_idle(const struct bcda__scanner *s)
+{
+    return s->place == ELSEWHERE && !s->fields;
+}
+
 #define IS(want) is_text(text, len, want, sizeof(want) - 1)
 
 static enum wanted key_of(enum place place, const unsigned char *text, size_t len)
@@ -636,10 +644,9 @@ static enum wanted key_of(enum place place, const unsigned char *text, size_t le
     return NOTHING;
 }
 
-static int line_key(void *ctx, const unsigned char *text, size_t len)
+static __attribute__((noinline)) int take_key(struct bcda__scanner *s, const unsigned char *text,
+                                              size_t len)
 {
-    struct bcda__scanner *s = ctx;
-
     if (s->place != ELSEWHERE)
         s->wanted = key_of(s->place, text, len);
     if (s->wanted == RESOURCE) { /* whatever it is, it takes the place of one before */
@@ -652,9 +659,14 @@ static int line_key(void *ctx, const unsigned char *text, size_t len)
     return 1;
 }
 
-static int line_string(void *ctx, const unsigned char *text, size_t len)
+static int line_key(void *ctx, const unsigned char *text, size_t len)
 {
-    struct bcda__scanner *s = ctx;
+    return is_idle(ctx) ? 1 : take_key(ctx, text, len);
+}
+
+static __attribute__((noinline)) int take_string(struct bcda__scanner *s, const unsigned char *text,
+                                                 size_t len)
+{
     enum wanted wanted = s->wanted;
     struct found *found = &s->found[s->within];
 
@@ -673,6 +685,13 @@ static int line_string(void *ctx, const unsigned char *text, size_t len)
     default:
         return 1;
     }
+}
+
+static int line_string(void *ctx, const unsigned char *text, size_t len)
+{
+    const struct bcda__scanner *s = ctx;
+
+    return s->wanted == NOTHING && !s->fields ? 1 : take_string(ctx, text, len);
 }
 
 /* Only called where fields are wanted. */
@@ -700,12 +719,15 @@ static enum place child_place(const struct bcda__scanner *s)
     return ELSEWHERE;
 }
 
-static int line_object(void *ctx)
+/* An object or array of which nothing is wanted. */
+static inline int open_idle(struct bcda__scanner *s)
 {
-    struct bcda__scanner *s = ctx;
+    s->places[s->depth++] = ELSEWHERE;
+    return 1;
+}
 
-    if (s->depth >= s->max_depth)
-        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
+static __attribute__((noinline)) int open_object(struct bcda__scanner *s)
+{
     if (s->fields)
         field_open(s, 0);
     s->places[s->depth] = (unsigned char)s->place;
@@ -720,32 +742,44 @@ static int line_object(void *ctx)
     return 1;
 }
 
-static void close_value(struct bcda__scanner *s)
+static int line_object(void *ctx)
+{
+    struct bcda__scanner *s = ctx;
+
+    if (s->depth >= s->max_depth)
+        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
+    return is_idle(s) && s->depth > 0 ? open_idle(s) : open_object(s);
+}
+
+static __attribute__((noinline)) int close_top(struct bcda__scanner *s)
+{
+    s->end = yajl_get_bytes_consumed(s->yajl);
+    return 1;
+}
+
+static inline int close_value(struct bcda__scanner *s)
 {
     s->depth--;
     s->place = (enum place)s->places[s->depth];
-    if (s->depth == 0)
-        s->end = yajl_get_bytes_consumed(s->yajl);
+    return s->depth > 0 ? 1 : close_top(s);
+}
+
+static __attribute__((noinline)) int close_resource(struct bcda__scanner *s)
+{
+    s->within = 0;
+    s->resource.len = yajl_get_bytes_consumed(s->yajl) - s->resource.at;
+    return close_value(s);
 }
 
 static int line_object_end(void *ctx)
 {
     struct bcda__scanner *s = ctx;
 
-    if (s->place == WITHIN) {
-        s->within = 0;
-        s->resource.len = yajl_get_bytes_consumed(s->yajl) - s->resource.at;
-    }
-    close_value(s);
-    return 1;
+    return s->place == WITHIN ? close_resource(s) : close_value(s);
 }
 
-static int line_array(void *ctx)
+static __attribute__((noinline)) int open_array(struct bcda__scanner *s)
 {
-    struct bcda__scanner *s = ctx;
-
-    if (s->depth >= s->max_depth)
-        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
     if (s->fields)
         field_open(s, 1);
     s->places[s->depth] = (unsigned char)s->place;
@@ -755,10 +789,18 @@ static int line_array(void *ctx)
     return 1;
 }
 
+static int line_array(void *ctx)
+{
+    struct bcda__scanner *s = ctx;
+
+    if (s->depth >= s->max_depth)
+        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
+    return is_idle(s) ? open_idle(s) : open_array(s);
+}
+
 static int line_array_end(void *ctx)
 {
-    close_value(ctx);
-    return 1;
+    return close_value(ctx);
 }
 
 int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
@@ -861,15 +903,17 @@ static int surrogate_half(const char *text)
 /* What yajl lets pass in a line that is otherwise sound: a token without an end behind the value,
  * two control characters as white space, and halves of surrogate pairs, which have no UTF-8 form
  * and for which it makes one up. */
-static void check_laxity(struct bcda__scanner *s, size_t *bad_at)
+static void check_laxity(struct bcda__scanner *s, int special, size_t *bad_at)
 {
     const char *end = s->line + s->len;
-    const char *p;
+    const char *p = NULL;
     size_t i;
     int half;
 
-    p = memchr(s->line, '\v', s->len);
-    p = p ? p : memchr(s->line, '\f', s->len);
+    if (special) {
+        p = memchr(s->line, '\v', s->len);
+        p = p ? p : memchr(s->line, '\f', s->len);
+    }
     for (i = s->end; i > 0 && i < s->len && !p; i++)
         p = memchr(" \t\r", s->line[i], 3) ? NULL : s->line + i;
     if (p) {
@@ -877,6 +921,8 @@ static void check_laxity(struct bcda__scanner *s, size_t *bad_at)
         *bad_at = (size_t)(p - s->line);
         return;
     }
+    if (!special)
+        return;
     for (p = s->line; (p = memchr(p, '\\', (size_t)(end - p))); p += half ? 12 : 2) {
         half = surrogate_half(p);
         if (half == 'l' || (half == 'h' && surrogate_half(p + 6) != 'l')) {
@@ -927,9 +973,11 @@ static void judge_line(struct bcda__scanner *s, struct bcda__line_info *info)
 int bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t len,
                        struct bcda__line_info *info)
 {
+    int special;
+
     memset(info, 0, sizeof *info);
     begin_line(s, line, len);
-    info->bad_at = bcda__utf8_check(line, len);
+    info->bad_at = bcda__utf8_scan(line, len, &special);
     if (info->bad_at != len) {
         info->code = BCDA_ERR_LINE_UTF8;
         return 0;
@@ -939,7 +987,7 @@ int bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t len,
     if (s->code == BCDA_ERR_NOMEM)
         return BCDA_ERR_NOMEM;
     if (!s->code)
-        check_laxity(s, &info->bad_at);
+        check_laxity(s, special, &info->bad_at);
     info->code = s->code;
     if (!info->code)
         judge_line(s, info);

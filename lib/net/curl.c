@@ -25,6 +25,7 @@ struct bcda__transfer {
 
     uint8_t *ring; /* one run: bytes from `at` to `at + len`; moved to the front when it helps */
     size_t cap, at, len;
+    size_t high; /* what was ever written; the rest of the ring is never touched */
     int64_t received;
     int paused; /* libcurl holds a piece for us */
 
@@ -253,6 +254,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
     }
     memcpy(t->ring + t->at + t->len, data, len);
     t->len += len;
+    if (t->at + t->len > t->high)
+        t->high = t->at + t->len;
     t->received += (int64_t)len;
     t->tell_data = 1;
     tell(t);
@@ -828,7 +831,7 @@ void bcda__transfer_free(struct bcda__transfer *t)
     forget_headers(t); /* plain memory, in a child too */
     bcda__buf_free_secret(&t->head);
     if (t->ring)
-        bcda__wipe(t->ring, t->cap); /* patient data, or a token */
+        bcda__wipe(t->ring, t->high); /* patient data, or a token */
     bcda__free(t->ring);
     bcda__free(t);
 }

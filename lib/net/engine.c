@@ -28,6 +28,7 @@ struct bcda__engine {
     int stepping;
     unsigned round;   /* of steps */
     int64_t armed_at; /* what the loop's timer is set to, in real time; INT64_MAX = nothing */
+    int due;          /* the loop was told that something is due */
     int timer_error;
     int (*tell)(void *ctx); /* what other threads have done; NULL = there are none */
     void *tell_ctx;
@@ -297,12 +298,23 @@ static int64_t next_delay(const struct bcda__engine *e)
     return delay < 0 ? 0 : delay;
 }
 
+static void tell_due(struct bcda__engine *e, int due)
+{
+    if (due == e->due)
+        return;
+    e->due = due;
+    if (bcda__loop_due(e->loop, due))
+        e->timer_error = 1;
+}
+
 void bcda__engine_rearm(struct bcda__engine *e)
 {
     int64_t delay = next_delay(e);
     int64_t at = delay < 0 ? INT64_MAX : bcda__clock_now(&e->real) + delay;
+    int due = delay == 0 && !e->host.timer; /* a loop of the host's has only its timer for that */
 
-    if (at == e->armed_at && delay != 0)
+    tell_due(e, due);
+    if (due || (at == e->armed_at && delay != 0))
         return; /* saves a system call a step */
     e->armed_at = at;
     if (e->host.timer ? e->host.timer(e->host.ctx, delay) : bcda__loop_arm(e->loop, delay))

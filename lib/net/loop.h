@@ -22,8 +22,11 @@ void bcda__loop_free(struct bcda__loop *l);
 int bcda__loop_fd(const struct bcda__loop *l); /* or BCDA_ERR_UNSUPPORTED */
 /* `events` 0 forgets the descriptor; one that is unknown, or closed meanwhile, is fine. */
 int bcda__loop_watch(struct bcda__loop *l, int fd, int events);
-/* The timer fires once, so many milliseconds from now; 0 = at once, -1 = never. */
+/* The timer fires once, so many milliseconds from now, at least 1; -1 = never. */
 int bcda__loop_arm(struct bcda__loop *l, int64_t delay_ms);
+/* 1: something is ready until this is taken back by 0. Far cheaper than a timer that fires at once,
+ * which a virtual machine pays for with two exits. The timer stays as it is. 0, or SYSTEM. */
+int bcda__loop_due(struct bcda__loop *l, int due);
 /* Blocks until something is ready: 0; BCDA_ERR_TIMEOUT; BCDA_ERR_INTERRUPTED (EINTR); SYSTEM. */
 int bcda__loop_wait(struct bcda__loop *l, int timeout_ms);
 /* What is ready now, without waiting; at most `max`. The timer and the wake-up are taken back, and

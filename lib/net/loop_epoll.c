@@ -13,7 +13,7 @@
 #include "bcda/error.h"
 
 struct bcda__loop {
-    int epoll, timer, wake;
+    int epoll, timer, wake, due;
 };
 
 /* What `wake` counts up: wake-ups in the low half, pokes in the high one. */
@@ -35,14 +35,15 @@ int bcda__loop_new(struct bcda__loop **out)
 
     if (!l)
         return BCDA_ERR_NOMEM;
-    l->timer = l->wake = -1;
+    l->timer = l->wake = l->due = -1;
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (l->epoll < 0)
         goto fail;
     l->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (l->timer < 0 || l->wake < 0 || add_reader(l->epoll, l->timer) ||
-        add_reader(l->epoll, l->wake))
+    l->due = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (l->timer < 0 || l->wake < 0 || l->due < 0 || add_reader(l->epoll, l->timer) ||
+        add_reader(l->epoll, l->wake) || add_reader(l->epoll, l->due))
         goto fail;
     *out = l;
     return 0;
@@ -55,6 +56,8 @@ void bcda__loop_free(struct bcda__loop *l)
 {
     if (!l)
         return;
+    if (l->due >= 0)
+        close(l->due);
     if (l->wake >= 0)
         close(l->wake);
     if (l->timer >= 0)
@@ -96,10 +99,25 @@ int bcda__loop_arm(struct bcda__loop *l, int64_t delay_ms)
     if (delay_ms > 0) {
         t.it_value.tv_sec = (time_t)(delay_ms / 1000);
         t.it_value.tv_nsec = (long)(delay_ms % 1000) * 1000000;
-    } else if (delay_ms == 0) {
-        t.it_value.tv_nsec = 1; /* all zero would disarm */
     }
     return timerfd_settime(l->timer, 0, &t, NULL) ? BCDA_ERR_SYSTEM : 0;
+}
+
+static uint64_t drain(int fd)
+{
+    uint64_t count;
+
+    return read(fd, &count, sizeof count) == (ssize_t)sizeof count ? count : 0;
+}
+
+int bcda__loop_due(struct bcda__loop *l, int due)
+{
+    uint64_t one = 1;
+
+    if (due)
+        return write(l->due, &one, sizeof one) == (ssize_t)sizeof one ? 0 : BCDA_ERR_SYSTEM;
+    (void)drain(l->due);
+    return 0;
 }
 
 int bcda__loop_wait(struct bcda__loop *l, int timeout_ms)
@@ -115,13 +133,6 @@ int bcda__loop_wait(struct bcda__loop *l, int timeout_ms)
     if (n == 0)
         return BCDA_ERR_TIMEOUT;
     return errno == EINTR ? BCDA_ERR_INTERRUPTED : BCDA_ERR_SYSTEM;
-}
-
-static uint64_t drain(int fd)
-{
-    uint64_t count;
-
-    return read(fd, &count, sizeof count) == (ssize_t)sizeof count ? count : 0;
 }
 
 int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max, int *timer,
@@ -141,7 +152,7 @@ int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max,
             *timer = drain(l->timer) > 0;
         } else if (events[i].data.fd == l->wake) {
             *woken = drain(l->wake) % POKE > 0;
-        } else {
+        } else if (events[i].data.fd != l->due) {
             int bad = (e & (EPOLLERR | EPOLLHUP)) != 0;
 
             out[count].fd = events[i].data.fd;

@@ -19,7 +19,7 @@ struct bcda__loop {
     struct pollfd *fds;
     int count, cap;
     int pipe[2];
-    int armed;
+    int armed, due;
     int64_t fire_ms;
 };
 
@@ -131,11 +131,19 @@ int bcda__loop_arm(struct bcda__loop *l, int64_t delay_ms)
     return 0;
 }
 
+int bcda__loop_due(struct bcda__loop *l, int due)
+{
+    l->due = due;
+    return 0;
+}
+
 /* How long poll() may sleep: the shorter of what the caller and the timer allow. */
 static int sleep_ms(const struct bcda__loop *l, int timeout_ms)
 {
     int64_t left;
 
+    if (l->due)
+        return 0;
     if (!l->armed)
         return timeout_ms;
     left = l->fire_ms - now_ms();
@@ -155,7 +163,7 @@ int bcda__loop_wait(struct bcda__loop *l, int timeout_ms)
 {
     int n = poll(l->fds, (nfds_t)l->count, sleep_ms(l, timeout_ms));
 
-    if (n > 0 || (n == 0 && timer_due(l)))
+    if (n > 0 || (n == 0 && (l->due || timer_due(l))))
         return 0;
     if (n == 0)
         return BCDA_ERR_TIMEOUT;

@@ -17,8 +17,9 @@ void bcda__sigpipe_block(struct bcda__sigpipe *g)
 
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
-    g->was_pending = is_pending();
     pthread_sigmask(SIG_BLOCK, &pipe, &g->old);
+    /* One that was not blocked could not wait; most hosts are spared this call. */
+    g->was_pending = sigismember(&g->old, SIGPIPE) == 1 && is_pending();
 }
 
 void bcda__sigpipe_restore(struct bcda__sigpipe *g)

@@ -334,6 +334,50 @@ START_TEST(test_random)
 END_TEST
 
 /* Whether more bytes could make the end of a cut text good. */
+/* What one slow look at each byte finds special before the offset that is right. */
+static int slow_special(const unsigned char *p, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++)
+        if (p[i] < 0x20 || p[i] == '\\')
+            return 1;
+    return 0;
+}
+
+static void expect_scan(const char *text, size_t len)
+{
+    char *exact = malloc(len ? len : 1); /* so that a sanitizer sees a byte too far */
+    size_t good;
+    int special = 2;
+
+    ck_assert_ptr_nonnull(exact);
+    memcpy(exact, text, len);
+    good = bcda__utf8_scan(exact, len, &special);
+    ck_assert_uint_eq(good, bcda__utf8_check(exact, len));
+    ck_assert_int_eq(special, slow_special((unsigned char *)exact, good));
+    free(exact);
+}
+
+/* Every byte at every place of blocks that are whole, begun, or broken by another character. */
+START_TEST(test_special)
+{
+    char text[160];
+    size_t at, len;
+    int c;
+
+    for (len = 0; len <= sizeof text; len += len < 70 ? 1 : 13)
+        for (at = 0; at < len; at++)
+            for (c = 0; c < 256; c += c < 0x24 || c == '[' || c == '\\' ? 1 : 7) {
+                memset(text, 'x', sizeof text);
+                text[at] = (char)c;
+                expect_scan(text, len);
+                memcpy(text + len / 2, "\xc3\xa9", len > 2 ? 2 : 0);
+                expect_scan(text, len);
+            }
+}
+END_TEST
+
 START_TEST(test_is_cut)
 {
     static const struct {
@@ -399,6 +443,7 @@ int main(void)
     tcase_add_test(tc, test_four);
     tcase_add_test(tc, test_all_code_points);
     tcase_add_loop_test(tc, test_random, 0, 4);
+    tcase_add_test(tc, test_special);
     tcase_add_test(tc, test_is_cut);
     suite_add_tcase(suite, tc);
     sr = srunner_create(suite);

@@ -1,0 +1,384 @@
+#!/usr/bin/env python3
+"""bench.py BUILD [--quick] [--rows 1,3]: measures, and prints the table; see the script `run`."""
+import argparse
+import concurrent.futures
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from statistics import median
+
+from server import Server
+
+MIB = 1 << 20
+CERTIFICATES = 140
+HERE = os.path.dirname(os.path.abspath(__file__))
+END = "-----END CERTIFICATE-----\n"
+
+
+def busy():
+    """Seconds of CPU: of the whole machine, of it stolen by its host, of this bench."""
+    with open("/proc/stat", encoding="ascii") as f:
+        ticks = [int(n) for n in f.readline().split()[1:9]]
+    user, nice, system, _, _, irq, softirq, steal = (n / os.sysconf("SC_CLK_TCK") for n in ticks)
+    return user + nice + system + irq + softirq, steal, sum(os.times()[:4])
+
+
+class Table:
+    """The rows as they are found; a target is a figure and which side of it is right."""
+
+    def __init__(self):
+        self.missed = 0
+        self.line("row", "what", "figure", "ratio", "target", "")
+
+    @staticmethod
+    def line(*cells):
+        print(("%-3s %-50s %-32s %7s %8s  %s" % cells).rstrip(), flush=True)
+
+    def add(self, row, what, figure, ratio, most=None, least=None):
+        met = (most is None or ratio <= most) and (least is None or ratio >= least)
+        target = "" if most is None and least is None else (
+            f"<= {most:g}" if least is None else f">= {least:g}")
+        self.missed += not met
+        self.line(row, what, figure, f"{ratio:.3f}", target,
+                  "" if not target else "met" if met else "NOT MET")
+
+    @staticmethod
+    def parts(alone):
+        print("      " + "  ".join(f"{name} {value:.2f}" for name, value in alone.items()), flush=True)
+
+    def left_out(self, row, what, why):
+        self.line(row, what, why, "", "", "left out")
+
+
+class Bench:
+    def __init__(self, build, quick):
+        self.build, self.quick = build, quick
+        self.size = (128 if quick else 1024) * MIB
+        self.repeats = 5
+        self.table = Table()
+        self.baseline = int(self.call(None, [self.program("memory-baseline")])[0])
+        self.floor = {}  # CPU seconds of all stages for a byte of text, by form
+        self.threads = self.has_threads()
+
+    def program(self, name):
+        return os.path.join(self.build, "tests", "bench", "bench-" + name)
+
+    @staticmethod
+    def call(env, command):
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command[:3])} ...: {done.stderr[-2000:]}")
+        return done.stdout.split()
+
+    def server(self, form, *options, size=None, files=1):
+        size = size or self.size
+        return Server(os.path.join(self.build, "tests", "sandbox", "bcda-sandbox"), form,
+                      "--patients", "200", "--files", str(files),
+                      "--file-bytes", str(size // files), *options)
+
+    def pipeline(self, server, *options, env=None):
+        """(resources, bytes, wall, CPU, peak KiB) of one download by the library."""
+        gzip = f"gzip={int(server.form == 'gzip')}"
+        words = self.call(env or server.env,
+                          [self.program("pipeline"), server.status_url, gzip, *options])
+        return [float(w) for w in words]
+
+    def has_threads(self):
+        """Whether this build has the option at all."""
+        done = subprocess.run([self.program("pipeline"), "", "decode_threads=2"], capture_output=True)
+        return done.returncode != 3
+
+    # ---- row 1: one file, one core, against its stages
+
+    def stages(self, server):
+        f = server.files[-1]
+        words = self.call(server.env, [self.program("stages"), "time", server.form, f.plain, f.stored,
+                                       f.url])
+        return dict(zip(words[::2], map(float, words[1::2])))
+
+    def inline(self, server):
+        size, ours, parts = server.bytes(), [], []
+        self.pipeline(server, "parallel=1")  # warms the machine's memory up
+        for i in range(self.repeats):
+            turns = [lambda: ours.append(self.pipeline(server, "parallel=1")[3]),
+                     lambda: parts.append(self.stages(server))]
+            for turn in turns if i % 2 else reversed(turns):
+                turn()
+        alone = {name: median(p[name] for p in parts) / size * 1e9 for name in parts[0]}
+        total = median(sum(p.values()) for p in parts)
+        self.floor[server.form] = total / size
+        self.table.add("1", f"inline, {server.form}: CPU against its stages",
+                       f"{median(ours) / size * 1e9:.2f} : {total / size * 1e9:.2f} ns a byte",
+                       median(ours) / total, most=1.10)
+        self.table.parts(alone)
+
+    def callgrind(self, env, command):
+        """Instructions between the marks of a program, and what it printed."""
+        folder = tempfile.mkdtemp(prefix="bcda-bench-")
+        out = os.path.join(folder, "out")
+        # For valgrind each byte of "rep movsb" is an instruction: the C library is to copy otherwise.
+        env = dict(env, GLIBC_TUNABLES="glibc.cpu.x86_rep_movsb_threshold=1000000000")
+        words = self.call(env, ["valgrind", "--tool=callgrind", "--dump-before=bench_mark",
+                                "--callgrind-out-file=" + out] + command)
+        counts = {}
+        for name in glob.glob(out + ".*"):
+            with open(name, encoding="utf-8", errors="replace") as f:
+                found = re.search(r"^(?:totals|summary): (\d+)", f.read(), re.M)
+            counts[int(name.rsplit(".", 1)[1])] = int(found.group(1))
+        shutil.rmtree(folder)
+        return [counts[i] for i in sorted(counts)], words
+
+    def samples(self, server):
+        """Two small files of the server's lines, so that their difference is free of what a
+        connection costs."""
+        folder = tempfile.mkdtemp(prefix="bcda-bench-")
+        with open(server.files[-1].plain, "rb") as f:
+            text = f.read(3 * MIB)
+        for name, size in (("ExplanationOfBenefit", len(text)), ("ExplanationOfBenefit-2", MIB // 2)):
+            with open(os.path.join(folder, name + ".ndjson"), "wb") as f:
+                f.write(text[:text.rindex(b"\n", 0, size) + 1])
+        return folder
+
+    def count(self, form, folder):
+        with Server(os.path.join(self.build, "tests", "sandbox", "bcda-sandbox"), form, "--data",
+                    folder) as server:
+            server.export()
+            paths = sorted(glob.glob(os.path.join(folder, "*.ndjson")), key=os.path.getsize)
+            sizes = [os.path.getsize(p) for p in paths]
+            first, last = server.files
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                whole = pool.submit(self.callgrind, server.env, [
+                    self.program("pipeline"), server.status_url, "parallel=1",
+                    f"gzip={int(form == 'gzip')}"])
+                parts = pool.submit(self.callgrind, server.env, [
+                    self.program("stages"), "count", form, paths[-1], last.stored or paths[-1],
+                    last.url, first.url])
+                counts, _ = whole.result()
+                marks, words = parts.result()
+        grown = sizes[1] - sizes[0]
+        ours = abs(counts[3] - counts[1]) / grown
+        per = {n: marks[2 * i + 1] for i, n in enumerate(words[::2])}
+        alone = {n: v / sizes[1] for n, v in per.items() if n not in ("first", "small")}
+        alone["curl"] = (per["curl"] - per["small"]) / grown
+        return ours, alone
+
+    def instructions(self, server):
+        form = server.form
+        if not shutil.which("valgrind"):
+            self.table.missed += 1
+            self.table.left_out("1", f"inline, {form}: instructions", "valgrind is missing")
+            return
+        folder = self.samples(server)
+        ours, alone = self.count(form, folder)
+        shutil.rmtree(folder)
+        total = sum(alone.values())
+        self.table.add("1", f"inline, {form}: instructions against its stages",
+                       f"{ours:.1f} : {total:.1f} a byte", ours / total, most=1.10)
+        self.table.parts(alone)
+
+    # ---- row 2: two cores
+
+    def two_cores(self):
+        with self.server("encrypted", files=4) as server:
+            server.export()
+            self.from_disk(server)
+            if not self.threads:
+                self.table.left_out("2", "two cores over TLS, decode threads 2", "not in this build")
+                return
+            size, walls, before = server.bytes(), [], server.cpu()
+            for _ in range(self.repeats):
+                walls.append(self.pipeline(server, "parallel=4", "decode_threads=2")[2])
+            busy = (server.cpu() - before) / self.repeats
+            best = (self.floor["encrypted"] * size + busy) / 2
+            self.table.add("2", "two cores over TLS, of the best there is",
+                           f"{best:.3f} : {median(walls):.3f} s", best / median(walls), least=0.9)
+            self.threaded = size / median(walls)
+
+    def from_disk(self, server):
+        files = [f"{f.stored}={f.key}" for f in server.files]
+        walls = {1: [], 2: []}
+        for i in range(self.repeats):
+            for n in (1, 2) if i % 2 else (2, 1):
+                words = self.call(server.env, [self.program("decode"), str(n), "encrypted", *files])
+                walls[n].append(float(words[2]))
+        self.table.add("2", "files on disk through two decoders at once",
+                       f"{median(walls[1]):.3f} : {median(walls[2]):.3f} s",
+                       median(walls[1]) / median(walls[2]), least=1.8)
+
+    # ---- row 3: what people do instead
+
+    def share(self, whole):
+        """What our memory may be of a rival's. A whole-file form holds the file, we do not: the
+        hundredth is meant for 1 GiB, and less of a smaller file is held."""
+        return 0.01 * 1024 * MIB / self.size if whole else 1
+
+    def rivals(self):
+        """(name, command, least ratio inline, least with threads, whole file)"""
+        found = []
+        folder = os.path.join(HERE, "rivals")
+        python = subprocess.run([sys.executable, "-c", "import requests, cryptography"],
+                                capture_output=True)
+        if python.returncode:
+            self.table.left_out("3", "Python", "requests or cryptography is missing")
+        else:
+            found.append(("Python, whole file", [sys.executable, f"{folder}/python_whole.py"], 3.5, None,
+                          True))
+            found.append(("Python, streaming", [sys.executable, f"{folder}/python_stream.py"], 2, 3,
+                          False))
+        if shutil.which("node"):
+            found.append(("Node, streaming", ["node", f"{folder}/node_stream.js"], 1.9, 2.8, False))
+        else:
+            self.table.left_out("3", "Node", "node is missing")
+        go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
+        if go:
+            program = os.path.abspath(os.path.join(self.build, "go_whole"))
+            self.call(dict(os.environ, GOPROXY="off", GOFLAGS="-mod=mod"),
+                      [go, "build", "-C", f"{folder}/go_whole", "-o", program, "."])
+            found.append(("Go, whole file", [program], 2.8, None, True))
+        else:
+            self.table.left_out("3", "Go", "go is missing")
+        return found
+
+    def against(self, server):
+        f, rivals = server.files[-1], self.rivals()
+        env = dict(server.env, BCDA_BENCH_URL=f.url, BCDA_BENCH_KEY=f.key, BCDA_BENCH_NAME=f.name)
+        ours, theirs = [], {r[0]: [] for r in rivals}
+        turns = [lambda: ours.append(self.pipeline(server, "parallel=1"))]
+        turns += [lambda r=r: theirs[r[0]].append([float(w) for w in self.call(env, r[1])])
+                  for r in rivals]
+        for i in range(self.repeats):
+            for turn in turns[i % len(turns):] + turns[:i % len(turns)]:
+                turn()
+        wall = median(o[2] for o in ours)
+        above = median(o[4] for o in ours) - self.baseline
+        for name, _, least, threaded, whole in rivals:
+            runs = theirs[name]
+            if any(r[0] != ours[0][0] for r in runs):
+                raise SystemExit(f"{name} counted other resources than the library")
+            time, memory = median(r[2] for r in runs), median(r[4] - r[5] for r in runs)
+            self.table.add("3", f"{name}: its time against inline", f"{time:.3f} : {wall:.3f} s",
+                           time / wall, least=least)
+            self.table.add("3", "  our memory against its, above start-up",
+                           f"{above / 1024:.1f} : {memory / 1024:.1f} MiB", above / memory,
+                           most=self.share(whole))
+            if threaded and self.threads:
+                self.table.add("3", "  its time against two decode threads",
+                               f"{f.bytes / time / MIB:.0f} : {self.threaded / MIB:.0f} MiB/s",
+                               self.threaded * time / f.bytes, least=threaded)
+            elif threaded:
+                self.table.left_out("3", "  against two decode threads", "not in this build")
+
+    # ---- row 4: memory
+
+    def memory(self):
+        for size in (self.size // 4, self.size):
+            with self.server("encrypted", size=size, files=5) as server:
+                server.export()
+                peak = self.pipeline(server, "parallel=5")[4]
+            above = (peak - self.baseline) / 1024
+            self.table.add("4", f"five encrypted files at once, {size // MIB} MiB",
+                           f"{above:.1f} of 24 MiB above {self.baseline / 1024:.1f}", above / 24, most=1)
+
+    # ---- row 5: many small files
+
+    def bundle(self, server, count):
+        """A CA file of so many certificates, the server's own last."""
+        with open("/etc/ssl/certs/ca-certificates.crt", encoding="ascii") as f:
+            known = f.read().split(END)[:count - 1]
+        if len(known) < count - 1:
+            raise SystemExit("the system has too few CA certificates (package ca-certificates)")
+        path = os.path.join(server.state, f"bundle-{count}.pem")
+        with open(path, "w", encoding="ascii") as out, open(server.env["BCDA_CA_FILE"],
+                                                            encoding="ascii") as own:
+            out.write("".join(c + END for c in known) + own.read())
+        return path
+
+    def small(self):
+        count = 60 if self.quick else 2000
+        with Server(os.path.join(self.build, "tests", "sandbox", "bcda-sandbox"), "plain", "--files",
+                    str(count), "--patients", str(count), "--claims", "5") as server:
+            server.export()
+            urls = os.path.join(server.state, "urls")
+            with open(urls, "w", encoding="ascii") as f:
+                f.writelines(f'url = "{x.url}"\noutput = "/dev/null"\n' for x in server.files)
+            # One authority is the harder rival: curl reads the file again for each connection.
+            for authorities, target in ((CERTIFICATES, 0.9), (1, None)):
+                self.against_curl(server, count, urls, self.bundle(server, authorities), authorities,
+                                  target)
+
+    def against_curl(self, server, count, urls, bundle, authorities, target):
+        env = dict(server.env, BCDA_CA_FILE=bundle)
+        curl = ["curl", "-sZ", "--http1.1", "--parallel-max", "5", "--cacert", bundle, "-H",
+                "Authorization: Bearer " + server.token, "-K", urls]
+        ours, theirs = [], []
+        for i in range(self.repeats):
+            turns = [lambda: ours.append(self.timed(self.pipeline, server, "parallel=5", env=env)),
+                     lambda: theirs.append(self.timed(self.call, env, curl))]
+            for turn in turns if i % 2 else reversed(turns):
+                turn()
+        self.table.add("5", f"{count} files of {server.bytes() // count // 1000} KB, "
+                       f"{authorities} CAs: our rate to curl -Z",
+                       f"{count / median(ours):.0f} : {count / median(theirs):.0f} files a second",
+                       median(theirs) / median(ours), least=target)
+
+    @staticmethod
+    def timed(call, *args, **more):
+        begun = os.times().elapsed
+        call(*args, **more)
+        return os.times().elapsed - begun
+
+    # ---- row 6: waiting
+
+    def idle(self):
+        with self.server("plain", "--polls", "1000000", size=MIB) as server:
+            server.start()
+            for seconds, clock in (("3600", "own"), ("8" if self.quick else "60", "real")):
+                words = self.call(server.env, [self.program("idle"), server.status_url, seconds, clock])
+                polls, idle = int(words[0]), int(words[1])
+                self.table.add("6", f"{seconds} s of waiting ({clock} clock): other wake-ups",
+                               f"{idle} beside {polls} polls", idle, most=0)
+
+    def run(self, rows):
+        for form in ("plain", "gzip", "encrypted"):
+            if not rows & {"1", "2", "3"}:
+                break
+            with self.server(form) as server:
+                server.export()
+                if "1" in rows or "2" in rows:
+                    self.inline(server)
+                if "1" in rows:
+                    self.instructions(server)
+                if form == "encrypted" and "2" in rows:
+                    self.two_cores()
+                if form == "encrypted" and "3" in rows:
+                    self.against(server)
+        for row, measure in (("4", self.memory), ("5", self.small), ("6", self.idle)):
+            if row in rows:
+                measure()
+        return self.table.missed
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rows", default="1,2,3,4,5,6")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers and data go as well
+    begun, before = os.times().elapsed, busy()
+    missed = Bench(args.build, args.quick).run(set(args.rows.split(",")))
+    spent = os.times().elapsed - begun
+    all_of_it, steal, ours = (b - a for a, b in zip(before, busy()))
+    print(f"{spent:.0f} s; others took {max(all_of_it - ours, 0) / spent:.1f} of {os.cpu_count()} cores "
+          f"meanwhile, the host {steal / spent:.1f}")
+    print(f"{missed} targets not met" if missed else "all targets met")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+/* Downloads the files of a finished job through the library, as a host would, counts their
+ * resources by type, and prints what the time between the first file's beginning and the last one's
+ * end was:
+ *
+ *     "<resources> <bytes> <wall seconds> <CPU seconds> <peak KiB>"
+ *
+ * Usage: bench-pipeline STATUS_URL [OPTION=NUMBER]... with the names of bcda_option_by_name().
+ * Exit 3: this build has no such option. */
+#include <bcda/bcda.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "peak.h"
+
+struct figures {
+    int64_t claims, others, bytes;
+    double wall, cpu, wall_end, cpu_end;
+    int begun;
+};
+
+static int on_resource(bcda_job *job, const bcda_resource *resource, void *userdata)
+{
+    struct figures *f = userdata;
+    size_t len;
+
+    (void)job;
+    (void)bcda_resource_json(resource, &len);
+    f->bytes += (int64_t)len;
+    if (strcmp(bcda_resource_type(resource), "ExplanationOfBenefit") == 0)
+        f->claims++;
+    else
+        f->others++;
+    return BCDA_CONTINUE;
+}
+
+static int on_file(bcda_job *job, const bcda_file *file, int event, void *userdata)
+{
+    struct figures *f = userdata;
+
+    (void)job;
+    (void)file;
+    bench_mark();
+    if (!f->begun) {
+        f->begun = 1;
+        f->wall = bench_wall();
+        f->cpu = bench_cpu();
+    }
+    if (event == BCDA_FILE_END) {
+        f->wall_end = bench_wall();
+        f->cpu_end = bench_cpu();
+    }
+    return BCDA_CONTINUE;
+}
+
+static void on_done(bcda_job *job, int result, void *userdata)
+{
+    (void)userdata;
+    if (result)
+        fprintf(stderr, "bench-pipeline: %s\n", bcda_error_text(bcda_job_error(job)));
+}
+
+static int set_option(bcda_config *c, char *text)
+{
+    char *equals = strchr(text, '=');
+    int option;
+
+    if (!equals)
+        return BCDA_ERR_INVALID;
+    *equals = '\0';
+    option = bcda_option_by_name(text);
+    if (option < 0)
+        exit(3);
+    return bcda_config_set_int(c, option, strtoll(equals + 1, NULL, 10));
+}
+
+static int configure(bcda_config *c, int count, char **options)
+{
+    int i, rc = 0;
+
+    for (i = 0; i < count && !rc; i++) /* first: an option that is not there is told without more */
+        rc = set_option(c, options[i]);
+    return rc || bcda_config_set_fhir_url(c, bench_need("BCDA_FHIR_URL")) ||
+           bcda_config_set_client_credentials(c, bench_need("BCDA_CLIENT_ID"),
+                                              bench_line_of("BCDA_CLIENT_SECRET_FILE")) ||
+           bcda_config_add_private_key_file(c, bench_need("BCDA_PRIVATE_KEY"), NULL) ||
+           bcda_config_set_ca_file(c, bench_need("BCDA_CA_FILE"));
+}
+
+static void print(const struct figures *f)
+{
+    printf("%lld %lld %.6f %.6f %ld\n", (long long)(f->claims + f->others), (long long)f->bytes,
+           f->wall_end - f->wall, f->cpu_end - f->cpu, peak_kib());
+}
+
+int main(int argc, char **argv)
+{
+    bcda_config *config = NULL;
+    bcda_session *session = NULL;
+    bcda_handlers *handlers = NULL;
+    bcda_job *job = NULL;
+    struct figures f = {0};
+    int status = 1;
+
+    if (argc < 2)
+        return 2;
+    if (bcda_config_new(&config) || configure(config, argc - 2, argv + 2) ||
+        bcda_session_new(&session, config)) {
+        fprintf(stderr, "bench-pipeline: %s\n", bcda_error_text(bcda_config_error(config)));
+        goto out;
+    }
+    if (bcda_handlers_new(&handlers) ||
+        bcda_handlers_on_resource(handlers, on_resource, &f, NULL) ||
+        bcda_handlers_on_file(handlers, on_file, &f, NULL) ||
+        bcda_handlers_on_done(handlers, on_done, NULL, NULL) ||
+        bcda_job_attach(session, argv[1], NULL, handlers, &job) || bcda_session_run(session, -1))
+        goto out;
+    if (bcda_job_result(job) == BCDA_OK) {
+        print(&f);
+        status = 0;
+    }
+out:
+    bcda_job_unref(job);
+    bcda_handlers_free(handlers);
+    bcda_session_free(session);
+    bcda_config_free(config);
+    return status;
+}

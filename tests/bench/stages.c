@@ -1,0 +1,314 @@
+/* What the pipeline is made of, each stage alone: the floor that the library is held against. It
+ * uses libcurl, zlib, libgcrypt and yajl directly, and of lib/ only the strict UTF-8 check.
+ *
+ *     bench-stages time  FORM PLAIN STORED URL        prints "<stage> <CPU seconds>" a line
+ *     bench-stages count FORM PLAIN STORED URL SMALL  calls bench_mark() around each, prints names
+ *
+ * FORM is plain, gzip or encrypted; PLAIN and STORED are the file's text and what the server has on
+ * disk, URL is where it serves that, SMALL a smaller file of the same server: the difference is
+ * free of what a connection costs. The token comes from BCDA_BENCH_TOKEN.
+ *
+ * Pieces are as large as in the library, parsers and buffers are used again, and what a stage reads
+ * lies in the cache, as it does there behind the stage before. */
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <gcrypt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <yajl/yajl_parse.h>
+#include <zlib.h>
+
+#include "bench.h"
+#include "codec/utf8.h"
+
+enum {
+    RUN = 64 * 1024,   /* what comes from the network at once */
+    TEXT = 256 * 1024, /* what a batch gathers */
+};
+
+struct file {
+    const uint8_t *at;
+    size_t len;
+};
+
+static int counting;
+static uint8_t *hot;  /* the piece at hand */
+static uint8_t *text; /* what a stage makes of it */
+static unsigned long used;
+
+static void die(const char *what)
+{
+    fprintf(stderr, "bench-stages: %s failed\n", what);
+    exit(1);
+}
+
+static struct file map(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct file f = {0};
+    struct stat s;
+    void *at;
+
+    if (fd < 0 || fstat(fd, &s) || !s.st_size)
+        die(path);
+    at = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    if (at == MAP_FAILED)
+        die(path);
+    f.at = at;
+    f.len = (size_t)s.st_size;
+    return f;
+}
+
+/* ---- the stages: each is given one piece ---- */
+
+static gcry_cipher_hd_t cipher;
+static gcry_mac_hd_t mac;
+static z_stream zip;
+static yajl_handle parser;
+
+static void open_gcm(void)
+{
+    static const uint8_t key[32] = {1}, nonce[12] = {2};
+
+    /* Decrypting costs the same whatever the bytes are: the key need not be theirs. */
+    if (gcry_cipher_open(&cipher, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM, 0) ||
+        gcry_cipher_setkey(cipher, key, sizeof key) ||
+        gcry_cipher_setiv(cipher, nonce, sizeof nonce))
+        die("AES-GCM");
+}
+
+static void run_gcm(const uint8_t *at, size_t len)
+{
+    if (gcry_cipher_decrypt(cipher, text, len, at, len))
+        die("AES-GCM");
+}
+
+static void open_mac(void)
+{
+    static const uint8_t key[32] = {3}, iv[12] = {4};
+
+    if (gcry_mac_open(&mac, GCRY_MAC_GMAC_AES, 0, NULL) || gcry_mac_setkey(mac, key, sizeof key) ||
+        gcry_mac_setiv(mac, iv, sizeof iv))
+        die("GMAC");
+}
+
+static void run_mac(const uint8_t *at, size_t len)
+{
+    if (gcry_mac_write(mac, at, len))
+        die("GMAC");
+}
+
+static void open_inflate(void)
+{
+    if (inflateInit2(&zip, 15 + 16) != Z_OK)
+        die("inflate");
+}
+
+static void run_inflate(const uint8_t *at, size_t len)
+{
+    zip.next_in = (z_const Bytef *)(uintptr_t)at;
+    zip.avail_in = (uInt)len;
+    do {
+        int rc;
+
+        zip.next_out = text;
+        zip.avail_out = TEXT;
+        rc = inflate(&zip, Z_NO_FLUSH);
+        if (rc != Z_OK && rc != Z_BUF_ERROR && rc != Z_STREAM_END)
+            die("inflate");
+    } while (zip.avail_out == 0);
+}
+
+static void run_framing(const uint8_t *at, size_t len)
+{
+    const uint8_t *end = at + len, *lf;
+
+    for (; (lf = memchr(at, '\n', (size_t)(end - at))); at = lf + 1)
+        used++;
+}
+
+static void run_utf8(const uint8_t *at, size_t len)
+{
+    if (bcda__utf8_check((const char *)at, len) != len)
+        die("UTF-8");
+}
+
+static int on_text(void *ctx, const unsigned char *value, size_t len)
+{
+    (void)ctx;
+    (void)value;
+    (void)len;
+    return 1;
+}
+
+static int on_edge(void *ctx)
+{
+    (void)ctx;
+    return 1;
+}
+
+/* As the library has it: of numbers, booleans and null nothing is told. */
+static const yajl_callbacks callbacks = {
+    .yajl_map_key = on_text,
+    .yajl_string = on_text,
+    .yajl_start_map = on_edge,
+    .yajl_end_map = on_edge,
+    .yajl_start_array = on_edge,
+    .yajl_end_array = on_edge,
+};
+
+static void open_yajl(void)
+{
+    parser = yajl_alloc(&callbacks, NULL, NULL);
+    if (!parser)
+        die("yajl");
+    yajl_config(parser, yajl_allow_multiple_values, 1);
+    yajl_config(parser, yajl_dont_validate_strings, 1);
+}
+
+static void run_yajl(const uint8_t *at, size_t len)
+{
+    const uint8_t *end = at + len, *lf;
+
+    for (; (lf = memchr(at, '\n', (size_t)(end - at))); at = lf + 1)
+        if (yajl_parse(parser, at, (size_t)(lf - at) + 1) != yajl_status_ok)
+            die("yajl");
+}
+
+static void open_nothing(void)
+{
+}
+
+struct stage {
+    const char *name;
+    void (*open)(void);
+    void (*run)(const uint8_t *at, size_t len);
+    int stored; /* works on what the server stores, in runs; else on text */
+    const char *form;
+};
+
+static const struct stage stages[] = {
+    {"hash", open_mac, run_mac, 1, NULL},       {"inflate", open_inflate, run_inflate, 1, "gzip"},
+    {"gcm", open_gcm, run_gcm, 1, "encrypted"}, {"framing", open_nothing, run_framing, 0, NULL},
+    {"utf8", open_nothing, run_utf8, 0, NULL},  {"yajl", open_yajl, run_yajl, 0, NULL},
+};
+
+enum { STAGES = sizeof stages / sizeof *stages };
+
+/* The next piece: of text it ends with a line. */
+static size_t piece(const struct stage *s, const struct file *f, size_t at)
+{
+    size_t max = s->stored ? RUN : TEXT;
+    size_t len = f->len - at < max ? f->len - at : max;
+
+    while (!s->stored && len && f->at[at + len - 1] != '\n')
+        len--;
+    if (!len)
+        die("finding the end of a line");
+    return len;
+}
+
+static double run_stage(const struct stage *s, const struct file *f)
+{
+    double spent = 0;
+    size_t at, len;
+
+    s->open();
+    if (counting)
+        bench_mark();
+    for (at = 0; at < f->len; at += len) {
+        const uint8_t *from = f->at + at;
+        double before;
+
+        len = piece(s, f, at);
+        if (counting) {
+            s->run(from, len);
+            continue;
+        }
+        memcpy(hot, from, len); /* not timed */
+        before = bench_cpu();
+        s->run(hot, len);
+        spent += bench_cpu() - before;
+    }
+    if (counting)
+        bench_mark();
+    return spent;
+}
+
+/* ---- libcurl to nowhere ---- */
+
+static size_t nowhere(char *data, size_t size, size_t count, void *ctx)
+{
+    (void)data;
+    (void)ctx;
+    used += size * count;
+    return size * count;
+}
+
+static double fetch(const char *url)
+{
+    char header[4096];
+    struct curl_slist *headers = NULL;
+    CURL *e = curl_easy_init();
+    long status = 0;
+    double before;
+
+    snprintf(header, sizeof header, "Authorization: Bearer %s", bench_need("BCDA_BENCH_TOKEN"));
+    headers = curl_slist_append(headers, header);
+    headers = curl_slist_append(headers, strcmp(bench_need("BCDA_BENCH_FORM"), "gzip")
+                                             ? "Accept-Encoding:"
+                                             : "Accept-Encoding: gzip");
+    if (!e || !headers)
+        die("libcurl");
+    curl_easy_setopt(e, CURLOPT_URL, url);
+    curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(e, CURLOPT_CAINFO, bench_need("BCDA_CA_FILE"));
+    curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, nowhere);
+    bench_mark();
+    before = bench_cpu();
+    if (curl_easy_perform(e) || curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status) ||
+        status != 200)
+        die("downloading");
+    before = bench_cpu() - before;
+    bench_mark();
+    curl_easy_cleanup(e);
+    curl_slist_free_all(headers);
+    return before;
+}
+
+int main(int argc, char **argv)
+{
+    struct file plain, stored;
+    int i;
+
+    if (argc < 6)
+        return 2;
+    counting = strcmp(argv[1], "count") == 0;
+    setenv("BCDA_BENCH_FORM", argv[2], 1);
+    plain = map(argv[3]);
+    stored = map(argv[4]);
+    hot = malloc(TEXT);
+    text = malloc(TEXT);
+    if (!hot || !text || curl_global_init(CURL_GLOBAL_ALL) || !gcry_check_version(NULL))
+        die("starting");
+    gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+    if (counting) { /* the first of all sets TLS up and is not looked at */
+        if (argc < 7)
+            return 2;
+        printf("first %.6f\n", fetch(argv[6]));
+        printf("small %.6f\n", fetch(argv[6]));
+    }
+    printf("curl %.6f\n", fetch(argv[5]));
+    for (i = 0; i < STAGES; i++)
+        if (!stages[i].form || strcmp(stages[i].form, argv[2]) == 0)
+            printf("%s %.6f\n", stages[i].name,
+                   run_stage(&stages[i], stages[i].stored ? &stored : &plain));
+    return used ? 0 : 1;
+}
