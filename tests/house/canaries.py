@@ -60,6 +60,9 @@ FAULTS = [
     ("docs.py", swap(EXPORT, "bcda-api 2", "bcda-api 99.1"), "99.1"),
     ("docs.py", swap("doc/guide/errors.md", "| `BCDA_ERR_TAG` | -305 |", "| `BCDA_ERR_TAG` | 1 |"),
      "BCDA_ERR_TAG"),
+    ("bindings.py", swap(EXPORT, NEW, NEW.replace("int level", "int64_t level")), "bcda.cdef"),
+    ("bindings.py", swap(EXPORT, "LEVEL_SYSTEM   4", "LEVEL_SYSTEM   5"), "abi.rb"),
+    ("bindings.py", add("bindings/python/src/bcda/_abi.py", "MORE = 1\n"), "_abi.py"),
     ("paths.py", add("README.md", "see /wo" + "rk/main\n"), "machine"),
     ("paths.py", add("README.md", "from pypi" + ".org\n"), "registry"),
 ]
@@ -93,7 +96,8 @@ def toy(root, number, extra, soname):
 
 
 def copy(to):
-    for name in ("include", "lib", "examples", "doc", "tests", "README.md", ".clang-format"):
+    for name in ("include", "lib", "examples", "bindings", "doc", "tests", "README.md", "meson.build",
+                 ".clang-format"):
         source = os.path.join(ROOT, name)
         if os.path.isdir(source):
             shutil.copytree(source, os.path.join(to, name),
