@@ -549,9 +549,9 @@ static size_t on_data(void *ctx, const uint8_t *data, size_t len)
     return total;
 }
 
-static int on_more(void *ctx)
+static int on_more(void *ctx, struct bcda_error *err)
 {
-    return bcda__resume_has_more(&((struct bcda__download *)ctx)->resume);
+    return bcda__resume_has_more(&((struct bcda__download *)ctx)->resume, err);
 }
 
 /* The body broke off. Where it cannot be gone on with, and the host has seen nothing of it, it
