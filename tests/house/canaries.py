@@ -37,6 +37,8 @@ FAULTS = [
     ("floors.py", add("lib/codec/json.c", "#include <zlib.h>\n"), "only lib/codec/inflate.c"),
     ("floors.py", swap("lib/codec/inflate.c", "#include <zlib.h>", ""), "does not include zlib.h"),
     ("floors.py", add("lib/client/config.c", "#include <sys/epoll.h>\n"), "belongs to"),
+    ("curl.py", swap("lib/net/curl.c", "NUM >= 0x075700", "NUM >= 0x075600"), "since libcurl 7.87"),
+    ("curl.py", add("lib/net/curl.c", "static const int more = CURLOPT_PIPEWAIT;\n"), "since when"),
     ("headers.py", swap(EXPORT, NEW, NEW.replace("int level", "long level")), "long"),
     ("headers.py", swap(EXPORT, NEW, NEW.replace("int level", "bcda_job job")), "no type"),
     ("headers.py", swap(EXPORT, NEW, NEW.replace("int level", "...")), "no type"),
