@@ -76,7 +76,8 @@ BCDA_API int bcda_config_set_bearer_token(bcda_config *config, const char *token
  * The host brings tokens itself. Called when a token is needed (inside run or step); the host
  * answers with one of the two functions below, at once or later on the session's thread. The
  * request is the callback's to keep until it answers; answering gives it back. Replaces credentials
- * or a token.
+ * or a token. `destroy` may be NULL. On failure (BCDA_ERR_INVALID: no callback) the userdata is
+ * still the caller's.
  */
 typedef void (*bcda_token_provider_cb)(bcda_token_request *request, void *userdata);
 BCDA_API int bcda_config_set_token_provider(bcda_config *config, bcda_token_provider_cb cb,
@@ -107,17 +108,19 @@ BCDA_API int bcda_config_add_private_key_file(bcda_config *config, const char *p
                                               const char *passphrase);
 
 /* The certificate authorities to trust: one PEM file, in place of the system's. NULL = the
- * system's. */
+ * system's. That it can be read is checked by bcda_session_new() (BCDA_ERR_IO), what is in it when
+ * a connection is made (BCDA_ERR_TLS_VERIFY). */
 BCDA_API int bcda_config_set_ca_file(bcda_config *config, const char *path);
 
 /* A client certificate for TLS (PEM files). `passphrase` may be NULL, for a key that is not
- * encrypted; nobody is asked for one. That the files are there is checked by bcda_session_new(),
- * what is in them when a connection is made (BCDA_ERR_TLS). */
+ * encrypted; nobody is asked for one. That the files are there is checked by bcda_session_new()
+ * (BCDA_ERR_IO), what is in them when a connection is made (BCDA_ERR_TLS). */
 BCDA_API int bcda_config_set_client_certificate(bcda_config *config, const char *certificate_path,
                                                 const char *key_path, const char *passphrase);
 
 /* An HTTP proxy, such as "http://proxy.example:3128"; user and password may be NULL. The
- * environment's proxy variables are never read. `url` NULL = none. */
+ * environment's proxy variables are never read. `url` NULL = none. What is wrong with it shows when
+ * a connection is made (BCDA_ERR_PROXY). */
 BCDA_API int bcda_config_set_proxy(bcda_config *config, const char *url, const char *user,
                                    const char *password);
 
@@ -125,7 +128,8 @@ BCDA_API int bcda_config_set_proxy(bcda_config *config, const char *url, const c
  * Where files wait for their verification with BCDA_DELIVERY_VERIFIED: a directory of the host's
  * choice, with room for as many of the largest files as are downloaded at once. There is no
  * default. What is written there has no name, is encrypted with a random key that stays in memory,
- * and is gone with the download. NULL = none.
+ * and is gone with the download. NULL = none: bcda_session_new() then gives BCDA_ERR_CONFIG for
+ * verified delivery. That it can be written to shows at the first file (BCDA_ERR_SPOOL).
  */
 BCDA_API int bcda_config_set_spool_directory(bcda_config *config, const char *path);
 

@@ -32,7 +32,8 @@ BCDA_API int bcda_decoder_new(bcda_decoder **out, bcda_config *config,
                               const bcda_handlers *handlers);
 BCDA_API void bcda_decoder_free(bcda_decoder *decoder);
 
-/* What error texts call the file. Default: "file". */
+/* What error texts call the file; copied. Default: "file". Before the first _write
+ * (BCDA_ERR_STATE). BCDA_ERR_INVALID (NULL); BCDA_ERR_NOMEM. */
 BCDA_API int bcda_decoder_set_name(bcda_decoder *decoder, const char *name);
 
 /*
@@ -46,25 +47,26 @@ BCDA_API int bcda_decoder_set_name(bcda_decoder *decoder, const char *name);
 BCDA_API int bcda_decoder_set_wrapped_key(bcda_decoder *decoder, const char *wrapped_key_hex,
                                           const char *label);
 
-/* 1: the bytes are gzip. Before the first _write (BCDA_ERR_STATE). */
+/* 1: the bytes are gzip. Before the first _write (BCDA_ERR_STATE). BCDA_ERR_INVALID (NULL). */
 BCDA_API int bcda_decoder_set_gzip(bcda_decoder *decoder, int is_gzip);
 
-/* As bcda_export_add_field(). Before the first _write (BCDA_ERR_STATE). */
+/* As bcda_export_add_field(), with its errors. Before the first _write (BCDA_ERR_STATE). */
 BCDA_API int bcda_decoder_add_field(bcda_decoder *decoder, const char *path, int *out_index);
 
 /*
  * The next bytes. What is delivered is provisional (bcda_resource_is_provisional()) until _finish.
  * BCDA_ERR_GZIP; BCDA_ERR_STOPPED; BCDA_ERR_CALLBACK; BCDA_ERR_BAD_LINES or a BCDA_ERR_LINE_* (more
  * bad lines than BCDA_OPT_BAD_LINES_MAX; in an encrypted or gzip file only at _finish, after the
- * checks of the whole); BCDA_ERR_NOMEM; BCDA_ERR_REENTRANT. After an error every call gives the
- * same again.
+ * checks of the whole); BCDA_ERR_STATE (after _finish); BCDA_ERR_INVALID (`decoder` is NULL, or
+ * `data` and `len` is not 0); BCDA_ERR_LIBRARY; BCDA_ERR_NOMEM; BCDA_ERR_REENTRANT. After an error
+ * of the file every call gives the same again.
  */
 BCDA_API int bcda_decoder_write(bcda_decoder *decoder, const void *data, size_t len);
 
 /*
  * The file is over. BCDA_OK: it is complete and unaltered, as far as its form allows to say. Also
  * BCDA_ERR_GZIP_CUT, BCDA_ERR_CIPHER_SHORT, BCDA_ERR_TAG, BCDA_ERR_LINE_CUT: everything that was
- * delivered is void.
+ * delivered is void; and what _write gives. Again = the same.
  */
 BCDA_API int bcda_decoder_finish(bcda_decoder *decoder);
 

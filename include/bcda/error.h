@@ -125,7 +125,8 @@ extern "C" {
 #define BCDA_ERR_TOKEN (-211)
 /* 202 to the kick-off, but no Content-Location with an absolute URL */
 #define BCDA_ERR_NO_LOCATION (-212)
-/* HTML or other text where JSON belongs: often something between here and the server */
+/* HTML or other text where one JSON document belongs, or something behind it: often something
+ * between here and the server */
 #define BCDA_ERR_NOT_JSON (-213)
 /* JSON without the members of a manifest, or with wrong types */
 #define BCDA_ERR_MANIFEST (-214)

@@ -28,7 +28,8 @@ extern "C" {
 BCDA_API int bcda_export_new(bcda_export **out, int level);
 BCDA_API void bcda_export_free(bcda_export *export_);
 
-/* The group, such as "all". Only for BCDA_LEVEL_GROUP (BCDA_ERR_STATE otherwise). */
+/* The group, such as "all". Only for BCDA_LEVEL_GROUP (BCDA_ERR_STATE otherwise).
+ * BCDA_ERR_INVALID: empty. */
 BCDA_API int bcda_export_set_group(bcda_export *export_, const char *group_id);
 
 /* One more type in `_type`; at BCDA_LEVEL_RESOURCE the one in the path. BCDA_ERR_INVALID: not 1 to
@@ -44,10 +45,11 @@ BCDA_API int bcda_export_add_type(bcda_export *export_, const char *type);
 BCDA_API int bcda_export_set_since(bcda_export *export_, const char *instant);
 
 /* One `_typeFilter`, unescaped, such as "ExplanationOfBenefit?service-date=ge2024" (BCDA v3 takes
- * one). */
+ * one). BCDA_ERR_INVALID: empty. */
 BCDA_API int bcda_export_add_type_filter(bcda_export *export_, const char *filter);
 
-/* Any other query parameter, name and value unescaped; set again = replaced. */
+/* Any other query parameter, name and value unescaped; set again = replaced. BCDA_ERR_INVALID: an
+ * empty name. */
 BCDA_API int bcda_export_set_parameter(bcda_export *export_, const char *name, const char *value);
 
 /*

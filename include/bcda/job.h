@@ -41,8 +41,9 @@ BCDA_API int bcda_job_start(bcda_session *session, const bcda_export *export_,
 /*
  * Goes on with a job that was started before, by the URL that bcda_job_url() gave: polls, then
  * downloads. `export_` may be NULL; of it only the fields (bcda_export_add_field()) count. The URL
- * must be of the FHIR URL's origin (BCDA_ERR_ORIGIN), since the token goes there. Otherwise as
- * bcda_job_start().
+ * must be of the FHIR URL's origin (BCDA_ERR_ORIGIN), since the token goes there. BCDA_ERR_URL: not
+ * an absolute URL. BCDA_ERR_INSECURE_URL: http where that is not allowed. Otherwise as
+ * bcda_job_start(). From callbacks: queued. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_attach(bcda_session *session, const char *status_url,
                              const bcda_export *export_, const bcda_handlers *handlers,
@@ -51,7 +52,7 @@ BCDA_API int bcda_job_attach(bcda_session *session, const char *status_url,
 /*
  * Goes on from what bcda_job_save() wrote, perhaps in another process: files that were complete
  * then are not downloaded again (BCDA_VERDICT_SKIPPED). BCDA_ERR_INVALID: not such a text.
- * Otherwise as bcda_job_attach().
+ * Otherwise as bcda_job_attach(). From callbacks: queued. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_restore(bcda_session *session, const char *saved, size_t len,
                               const bcda_export *export_, const bcda_handlers *handlers,

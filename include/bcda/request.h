@@ -29,6 +29,8 @@ typedef void (*bcda_request_cb)(bcda_request *request, int result, void *userdat
 BCDA_API int bcda_request_start(bcda_session *session, int what, bcda_request_cb cb, void *userdata,
                                 bcda_destroy_cb destroy, bcda_request **out);
 
+/* Keep a request past its end. The last unref of one that still runs does not end it. From
+ * callbacks: yes. Thread: owner. Since 0.1. */
 BCDA_API bcda_request *bcda_request_ref(bcda_request *request);
 BCDA_API void bcda_request_unref(bcda_request *request);
 

@@ -126,18 +126,24 @@ static void retry(struct bcda__call *c)
     bcda__timer_set(c->s->engine, &c->retry, delay, begin, c);
 }
 
-/* The same once more, at once, but not for ever. */
-static void repeat(struct bcda__call *c)
+/* The same once more, at once, but not for ever: then c->err says what is wrong. */
+static void again(struct bcda__call *c)
 {
     drop_transfer(c);
     if (c->attempt >= (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS)) {
-        bcda__err_set(&c->err, BCDA_ERR_TRANSFER, "%d answers in a row brought nothing new",
-                      c->attempt);
+        bcda__err_context(&c->err, "%d answers in a row brought nothing new", c->attempt);
         fail(c);
         return;
     }
     c->s->stat[BCDA_STAT_RETRIES]++;
     bcda__timer_set(c->s->engine, &c->retry, 0, begin, c);
+}
+
+/* The answer was of no use. */
+static void repeat(struct bcda__call *c)
+{
+    bcda__err_set(&c->err, BCDA_ERR_TRANSFER, "none of them was the part that was asked for");
+    again(c);
 }
 
 /* 401: a new token once, and the same again at once. */
@@ -392,10 +398,10 @@ static int has_end(const struct bcda__call *c)
 /* The body is over and sound. */
 static void end_streamed(struct bcda__call *c)
 {
-    if (!c->spec.more || !c->spec.more(c->spec.ctx))
+    if (!c->spec.more || !c->spec.more(c->spec.ctx, &c->err))
         finish_streamed(c);
     else
-        repeat(c); /* counts as a try only where it brought nothing */
+        again(c); /* counts as a try only where it brought nothing */
 }
 
 static void broken(struct bcda__call *c)

@@ -29,6 +29,7 @@ struct bcda__download {
     struct bcda_batch *batch;  /* on its way to the host */
     struct bcda__cursor cursor;
     int delivered; /* the host has seen something of the file */
+    int afresh;    /* the next answer begins it anew, unless it has by then */
 
     int ended; /* nothing more comes from the network */
     int code;  /* why the file failed */
@@ -451,17 +452,41 @@ static int64_t on_from(void *ctx, const char **if_range)
     return bcda__resume_begin(&d->resume);
 }
 
+/* The whole file comes again. Where the host has seen nothing of what came before, that is
+ * forgotten and need not be compared. 0 or a code. */
+static int begin_afresh(struct bcda__download *d, struct bcda_error *err)
+{
+    int rc;
+
+    d->afresh = 0;
+    if (d->delivered || d->batch)
+        return 0;
+    d->job->received -= d->file->received;
+    d->job->bytes -= d->file->bytes;
+    d->job->s->stat[BCDA_STAT_BYTES_DECODED] -= d->file->bytes;
+    d->file->received = d->file->bytes = 0;
+    bcda__timer_clear(&d->flush);
+    bcda__lane_free(d->lane);
+    d->lane = NULL;
+    if (d->spool && (rc = bcda__spool_reset(d->spool, err)))
+        return rc;
+    rc = bcda__resume_reset(&d->resume);
+    return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
+}
+
 static int on_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
 {
     struct bcda__download *d = ctx;
     const struct bcda__transfer *t = bcda__call_transfer(call);
     int64_t end;
-    int rc;
+    int rc = 0;
 
     /* A page of something in between is no data, however its lines would be judged. */
     if (!d->key.data &&
         bcda__text_starts_nocase(bcda__transfer_header(t, "Content-Type"), "text/html"))
         return bcda__err_set(err, BCDA_ERR_NOT_JSON, "an HTML page came in place of the file");
+    if (d->afresh && (rc = begin_afresh(d, err)))
+        return rc;
     rc = bcda__resume_head(&d->resume, t, &end, err);
     if (rc == BCDA__RESUME_WHOLE)
         return BCDA__CALL_WHOLE;
@@ -549,29 +574,22 @@ static size_t on_data(void *ctx, const uint8_t *data, size_t len)
     return total;
 }
 
-static int on_more(void *ctx)
+static int on_more(void *ctx, struct bcda_error *err)
 {
-    return bcda__resume_has_more(&((struct bcda__download *)ctx)->resume);
+    return bcda__resume_has_more(&((struct bcda__download *)ctx)->resume, err);
 }
 
 /* The body broke off. Where it cannot be gone on with, and the host has seen nothing of it, it
- * simply begins again; what came before need not be compared then. */
+ * simply begins again, unless the host sees something of it meanwhile. Until then what came stays:
+ * should no other try bring more, it is delivered. */
 static int on_broke(void *ctx)
 {
     struct bcda__download *d = ctx;
 
-    if (d->delivered || d->batch || !d->lane || d->resume.ranges)
-        return 1;
-    d->job->received -= d->file->received;
-    d->job->bytes -= d->file->bytes;
-    d->job->s->stat[BCDA_STAT_BYTES_DECODED] -= d->file->bytes;
-    d->file->received = d->file->bytes = 0;
-    bcda__timer_clear(&d->flush);
-    bcda__lane_free(d->lane);
-    d->lane = NULL;
-    if (d->spool && bcda__spool_reset(d->spool, &d->err))
-        return 0;
-    return !bcda__resume_reset(&d->resume);
+    d->afresh = !d->delivered && !d->batch && d->lane && !d->resume.ranges;
+    if (d->afresh)
+        bcda__timer_clear(&d->flush);
+    return 1;
 }
 
 /* ---- verified delivery ---- */

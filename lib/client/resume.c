@@ -257,7 +257,16 @@ void bcda__resume_took(struct bcda__resume *r, const uint8_t *data, size_t len)
     r->at += (int64_t)len;
 }
 
-int bcda__resume_has_more(const struct bcda__resume *r)
+int bcda__resume_has_more(const struct bcda__resume *r, struct bcda_error *err)
 {
-    return r->phase != BCDA__TAKE || (r->total >= 0 && r->at < r->total);
+    if (r->phase == BCDA__TAKE && (r->total < 0 || r->at >= r->total))
+        return 0;
+    if (r->total >= 0)
+        bcda__err_set(err, BCDA_ERR_TRUNCATED,
+                      "%" PRId64 " bytes of it came, and the first answer announced %" PRId64,
+                      r->at, r->total);
+    else
+        bcda__err_set(err, BCDA_ERR_TRUNCATED,
+                      "it ends now before the %" PRId64 " bytes that came before", r->at);
+    return 1;
 }

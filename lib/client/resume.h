@@ -53,7 +53,8 @@ int bcda__resume_pass(struct bcda__resume *r, const uint8_t *data, size_t len, s
                       struct bcda_error *err);
 /* These bytes have been used. */
 void bcda__resume_took(struct bcda__resume *r, const uint8_t *data, size_t len);
-/* The body has ended well. 1: the file goes on behind it (a server that gives parts only). */
-int bcda__resume_has_more(const struct bcda__resume *r);
+/* The body has ended well. 1: the file goes on behind it (a server that gives parts only); `err`
+ * says what is lacking. */
+int bcda__resume_has_more(const struct bcda__resume *r, struct bcda_error *err);
 
 #endif

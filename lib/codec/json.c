@@ -149,8 +149,9 @@ struct bcda__json {
     void *ctx;
     int depth;
     int max_depth;
-    int ended; /* the top value is whole */
-    int code;  /* the first failure; it stays */
+    int ended;      /* the top value is whole */
+    int first_only; /* what follows it is ignored */
+    int code;       /* the first failure; it stays */
 };
 
 static int emit(struct bcda__json *j, enum bcda__json_event event, const void *text, size_t len)
@@ -243,6 +244,7 @@ static int guarded_start(struct bcda__json *j)
     if (setjmp(escape))
         return j->arena.code;
     j->yajl = yajl_alloc(&document_callbacks, &j->funcs, j);
+    /* What follows is looked at by ourselves: yajl lets the beginning of a token pass there. */
     yajl_config(j->yajl, yajl_allow_trailing_garbage, 1);
     return 0;
 }
@@ -259,6 +261,19 @@ static int guarded_parse(struct bcda__json *j, const void *data, size_t len, int
     if (j->code)
         return j->code;
     return status == yajl_status_ok ? 0 : BCDA_ERR_NOT_JSON;
+}
+
+/* Behind the top value. */
+static int check_rest(const struct bcda__json *j, const char *rest, size_t len)
+{
+    size_t i;
+
+    if (j->first_only)
+        return 0;
+    for (i = 0; i < len; i++)
+        if (!memchr(" \t\r\n", rest[i], 4))
+            return BCDA_ERR_NOT_JSON;
+    return 0;
 }
 
 int bcda__json_new(struct bcda__json **out, int max_depth, bcda__json_cb cb, void *ctx)
@@ -287,8 +302,16 @@ fail:
 
 int bcda__json_write(struct bcda__json *j, const void *data, size_t len)
 {
-    if (!j->code && !j->ended && len)
+    size_t used = 0;
+
+    if (j->code || !len)
+        return j->code;
+    if (!j->ended) {
         j->code = guarded_parse(j, data, len, 0);
+        used = j->ended && !j->code ? yajl_get_bytes_consumed(j->yajl) : len;
+    }
+    if (!j->code && used < len)
+        j->code = check_rest(j, (const char *)data + used, len - used);
     return j->code;
 }
 
@@ -301,6 +324,11 @@ int bcda__json_finish(struct bcda__json *j)
     return j->code;
 }
 
+int bcda__json_has_ended(const struct bcda__json *j)
+{
+    return j->ended;
+}
+
 void bcda__json_free(struct bcda__json *j)
 {
     if (!j)
@@ -309,18 +337,30 @@ void bcda__json_free(struct bcda__json *j)
     bcda__free(j);
 }
 
-int bcda__json_parse(const void *data, size_t len, int max_depth, bcda__json_cb cb, void *ctx)
+static int parse(const void *data, size_t len, int max_depth, int first_only, bcda__json_cb cb,
+                 void *ctx)
 {
     struct bcda__json *j;
     int rc = bcda__json_new(&j, max_depth, cb, ctx);
 
     if (rc)
         return rc;
+    j->first_only = first_only;
     rc = bcda__json_write(j, data, len);
     if (!rc)
         rc = bcda__json_finish(j);
     bcda__json_free(j);
     return rc;
+}
+
+int bcda__json_parse(const void *data, size_t len, int max_depth, bcda__json_cb cb, void *ctx)
+{
+    return parse(data, len, max_depth, 0, cb, ctx);
+}
+
+int bcda__json_parse_first(const void *data, size_t len, int max_depth, bcda__json_cb cb, void *ctx)
+{
+    return parse(data, len, max_depth, 1, cb, ctx);
 }
 
 int bcda__json_add_string(struct bcda__buf *to, const char *text)

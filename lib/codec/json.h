@@ -31,16 +31,22 @@ typedef int (*bcda__json_cb)(void *ctx, enum bcda__json_event event, int depth, 
 struct bcda__json;
 /* One document, given in pieces of any size. `max_depth` counts nested objects and arrays. */
 int bcda__json_new(struct bcda__json **out, int max_depth, bcda__json_cb cb, void *ctx);
-/* 0; BCDA_ERR_NOT_JSON (syntax, or bytes that are not UTF-8, or too deep); BCDA_ERR_NOMEM; a
- * callback's code. Once the top value has ended, the rest is ignored: this server sends two
- * documents in one body (bcda-api 5.1). */
+/* 0; BCDA_ERR_NOT_JSON (syntax, or bytes that are not UTF-8, or too deep, or anything but white
+ * space behind the top value); BCDA_ERR_NOMEM; a callback's code. */
 int bcda__json_write(struct bcda__json *j, const void *data, size_t len);
 /* The input is over: 0, or BCDA_ERR_NOT_JSON where the top value has not ended. */
 int bcda__json_finish(struct bcda__json *j);
+/* 1: the top value was whole. What is wrong then stands behind it. */
+int bcda__json_has_ended(const struct bcda__json *j);
 void bcda__json_free(struct bcda__json *j);
 
 /* A whole document at once. */
 int bcda__json_parse(const void *data, size_t len, int max_depth, bcda__json_cb cb, void *ctx);
+/* The same, and whatever stands behind the top value is ignored: this server's errors can be two
+ * documents in one body, or one with a text behind it (bcda-api 5.1, 5.4, 6.1). For nothing else:
+ * of two tokens or two lists of files nobody knows which one was meant. */
+int bcda__json_parse_first(const void *data, size_t len, int max_depth, bcda__json_cb cb,
+                           void *ctx);
 
 /* Writes `text` as a JSON string with its quotes; what is not UTF-8 is the caller's fault. */
 struct bcda__buf;

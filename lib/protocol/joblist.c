@@ -141,6 +141,7 @@ int bcda__joblist_twin(const char *body, size_t len, const char *kickoff_url,
         return 0;
     s.wanted = u.path;
     s.out = id;
-    rc = bcda__json_parse(body, len, DEPTH_MAX, on_event, &s);
+    /* Without jobs the answer is an outcome with a Bundle behind it (bcda-api 5.4). */
+    rc = bcda__json_parse_first(body, len, DEPTH_MAX, on_event, &s);
     return rc ? rc : s.found;
 }

@@ -773,6 +773,10 @@ static int not_json(const struct bcda__manifest_parser *p, struct bcda_error *er
         return bcda__err_set(err, BCDA_ERR_NOT_JSON,
                              "the answer is HTML where a manifest belongs: something between here "
                              "and the server may have sent it");
+    if (bcda__json_has_ended(p->json))
+        return bcda__err_set(err, BCDA_ERR_NOT_JSON,
+                             "something stands behind the end of the manifest: which files were "
+                             "meant cannot be known");
     return bcda__err_set(err, BCDA_ERR_NOT_JSON,
                          "the manifest is not JSON, is nested too deep, or ends before its end");
 }

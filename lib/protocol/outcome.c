@@ -204,13 +204,13 @@ int bcda__outcome_each(const char *body, size_t len, bcda__issue_cb each, void *
 {
     struct reader check = {0};
     struct reader r = {.each = each, .ctx = ctx};
-    int rc = bcda__json_parse(body, len, DEPTH_MAX, on_event, &check);
+    int rc = bcda__json_parse_first(body, len, DEPTH_MAX, on_event, &check);
 
     if (rc)
         return rc;
     if (check.is_outcome != 1)
         return BCDA_ERR_LINE_TYPE;
-    return bcda__json_parse(body, len, DEPTH_MAX, on_event, &r);
+    return bcda__json_parse_first(body, len, DEPTH_MAX, on_event, &r);
 }
 
 /* ---- what is made of it ---- */

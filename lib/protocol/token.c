@@ -165,8 +165,10 @@ static int report(const struct reader *r, int rc, struct bcda_error *err)
                              member_names[r->member], r->problem);
     if (rc == BCDA_ERR_BODY_TOO_LARGE)
         return bcda__err_set(err, rc, "the token answer is larger than any token");
-    return bcda__err_set(err, rc,
-                         "the token URL answered 200, but not with JSON: is the token URL right?");
+    return bcda__err_set(
+        err, rc,
+        "the token URL answered 200, but not with one JSON document: is the token URL "
+        "right?");
 }
 
 int bcda__token_parse(struct bcda__token *out, const char *body, size_t len, struct bcda_error *err)

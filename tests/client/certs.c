@@ -8,10 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../tempdir.h"
+
 /* ---- files ---- */
 
 enum { FILES = 16 };
-static char files[FILES][64];
+static char files[FILES][256];
 static unsigned file_count;
 
 static void remove_files(void)
@@ -22,13 +24,12 @@ static void remove_files(void)
 
 const char *certs_file(const char *text)
 {
-    static const char name[] = "/tmp/bcda-certs-XXXXXX";
     size_t len = strlen(text);
     char *path = files[file_count];
     int fd;
 
     ck_assert_uint_lt(file_count, FILES);
-    memcpy(path, name, sizeof name);
+    snprintf(path, sizeof files[0], "%s/bcda-certs-XXXXXX", tempdir());
     fd = mkstemp(path);
     ck_assert_int_ge(fd, 0);
     if (file_count++ == 0)

@@ -280,6 +280,46 @@ START_TEST(cut_bytes)
 }
 END_TEST
 
+/* Cut each time, before a batch is full, and it must begin anew each time: what was good comes at
+ * the end, and not more than once. */
+START_TEST(cut_small_whole)
+{
+    struct run *r;
+
+    begin(_i ? "2019-04" : "2019-12", "data-cut:20000");
+    fault("no-range");
+    r = go(DOOR_RESOURCE);
+    (void)check_file_failed(r, BCDA_ERR_TRUNCATED);
+    (void)harness_check_file(r, harness_file(r, EOB, 0), 0);
+    ck_assert_uint_gt(r->count, 0);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 9);
+    ck_assert_int_eq(bcda_file_bytes_received(harness_file(r, EOB, 0)), 20000);
+    harness_close(&h);
+}
+END_TEST
+
+/* The first answer announced more bytes than the file has, and no later one repeats that. */
+START_TEST(length_told_once)
+{
+    const char *era = _i % 2 ? "2019-12" : "2019-04";
+    const bcda_error *e;
+    struct run *r;
+
+    begin(era, "length-more:10*1");
+    if (_i / 2)
+        fault("no-range");
+    r = go(DOOR_RESOURCE);
+    if (_i / 2) { /* the whole comes again, with its true length */
+        e = check_file_failed(r, BCDA_ERR_CHANGED);
+        ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "its length is another"));
+    } else {
+        e = check_file_failed(r, BCDA_ERR_TRUNCATED);
+        ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "the first answer announced"));
+    }
+    harness_close(&h);
+}
+END_TEST
+
 /* Cut each time, and long before a batch is full: each time a little more comes. */
 START_TEST(cut_small)
 {
@@ -726,6 +766,8 @@ static Suite *bad_input_suite(void)
     tcase_set_timeout(t, 20);
     tcase_add_loop_test(t, spoilt_bytes, 0, sizeof bytes / sizeof *bytes);
     tcase_add_loop_test(t, cut_bytes, 0, 4);
+    tcase_add_loop_test(t, cut_small_whole, 0, 2);
+    tcase_add_loop_test(t, length_told_once, 0, 4);
     tcase_add_loop_test(t, cut_small, 0, 2);
     tcase_add_test(t, encrypted_empty);
     tcase_add_test(t, flip_encrypted);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../tempdir.h"
 #include "client/auth.h"
 
 static struct harness h;
@@ -332,11 +333,12 @@ END_TEST
 
 START_TEST(zero_resources)
 {
-    char dir[] = "/tmp/bcda-empty-XXXXXX", path[64];
+    char dir[256], path[300];
     struct sandbox_options o = {0};
     struct run *r;
     FILE *f;
 
+    snprintf(dir, sizeof dir, "%s/bcda-empty-XXXXXX", tempdir());
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/Patient.ndjson", dir);
     f = fopen(path, "w");

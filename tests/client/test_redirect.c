@@ -1,102 +1,51 @@
 /* Where requests go, and how many: redirects and the token that goes along, the limiter, and how
  * many files come at once. */
-#include "harness.h"
+#include "scene.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "scripted.h"
-
 #define EOB "ExplanationOfBenefit"
 
-enum { PATIENCE = 100 }; /* quiet turns, before something is called stuck */
-
-static struct harness h;
-static struct scripted *a, *b; /* the FHIR server, and another one */
+static struct scene c;     /* at the FHIR server */
+static struct scripted *b; /* another one */
 
 static void stop_at_exit(void)
 {
-    scripted_stop(a);
     scripted_stop(b);
-    a = b = NULL;
-}
-
-static int64_t read_clock(void *ctx)
-{
-    return ((struct harness *)ctx)->now;
-}
-
-static void on_log(int level, const char *component, const char *message, void *userdata)
-{
-    (void)level;
-    (void)component;
-    harness_check_text(userdata, message);
+    b = NULL;
 }
 
 static void open_servers(int second_tls)
 {
-    memset(&h, 0, sizeof h);
-    h.now = 1700000000000;
-    h.stay = 1;
-    a = scripted_start(1);
+    scene_open(&c, 1);
     b = scripted_start(second_tls);
-    ck_assert_ptr_nonnull(a);
     ck_assert_ptr_nonnull(b);
     atexit(stop_at_exit);
 }
 
 static void set(int option, int64_t value)
 {
-    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
-}
-
-static void configure(void)
-{
-    char url[128];
-
-    snprintf(url, sizeof url, "%s/api/v1", scripted_origin(a));
-    ck_assert_int_eq(bcda_config_new(&h.config), 0);
-    h.config->clock.now_ms = h.config->clock.wall_ms = read_clock;
-    h.config->clock.ctx = &h;
-    ck_assert_int_eq(bcda_config_set_fhir_url(h.config, url), 0);
-    ck_assert_int_eq(bcda_config_set_client_credentials(h.config, "me", "a-secret"), 0);
-    ck_assert_int_eq(bcda_config_set_log(h.config, BCDA_LOG_DEBUG, on_log, &h, NULL), 0);
-    ck_assert_int_eq(bcda_config_set_ca_file(h.config, scripted_ca_file(a)), 0);
+    scene_set(&c, option, value);
 }
 
 static const struct scripted_entry one_file[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
 
-/* Runs one export, on a clock that goes to the next timer where nothing is under way. */
 static struct run *go(void)
 {
     struct run *r;
-    int quiet = 0;
 
-    scripted_export(a, one_file, 1);
-    if (!h.config)
-        configure();
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    while (!r->done) {
-        int64_t left;
-
-        if (harness_turn(&h)) {
-            quiet = 0;
-            continue;
-        }
-        ck_assert_int_lt(quiet++, PATIENCE);
-        left = bcda__session_next_timer_ms(h.session);
-        if (harness_stat(&h, BCDA_STAT_TRANSFERS) == 0 && left >= 0)
-            h.now += left;
-    }
+    scripted_export(c.s, one_file, 1);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
     return r;
 }
 
 static void close_servers(void)
 {
-    harness_end(&h);
+    scene_close(&c);
     stop_at_exit();
 }
 
@@ -150,13 +99,13 @@ START_TEST(own_origin)
     struct run *r;
 
     open_servers(1);
-    redirect(a, "/data/", statuses[_i / 2], _i % 2 ? scripted_origin(a) : "", "/moved/a?x=1");
-    reply_lines(a, "/moved/");
+    redirect(c.s, "/data/", statuses[_i / 2], _i % 2 ? scripted_origin(c.s) : "", "/moved/a?x=1");
+    reply_lines(c.s, "/moved/");
     r = go();
     check_came(r);
-    ck_assert_uint_eq(with_token(a, "GET /data/", 1), 1);
-    ck_assert_uint_eq(with_token(a, "GET /moved/a?x=1", 1), 1);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+    ck_assert_uint_eq(with_token(c.s, "GET /data/", 1), 1);
+    ck_assert_uint_eq(with_token(c.s, "GET /moved/a?x=1", 1), 1);
+    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_RETRIES), 0);
     close_servers();
 }
 END_TEST
@@ -166,7 +115,7 @@ START_TEST(other_origin)
     struct run *r;
 
     open_servers(1);
-    redirect(a, "/data/", "302 Found", scripted_origin(b), "/moved/a");
+    redirect(c.s, "/data/", "302 Found", scripted_origin(b), "/moved/a");
     reply_lines(b, "/moved/");
     r = go();
     check_came(r);
@@ -181,15 +130,15 @@ START_TEST(there_and_back)
     struct run *r;
 
     open_servers(1);
-    redirect(a, "/data/", "302 Found", scripted_origin(b), "/one");
+    redirect(c.s, "/data/", "302 Found", scripted_origin(b), "/one");
     redirect(b, "/one", "302 Found", "", "/two");
-    redirect(b, "/two", "302 Found", scripted_origin(a), "/three");
-    reply_lines(a, "/three");
+    redirect(b, "/two", "302 Found", scripted_origin(c.s), "/three");
+    reply_lines(c.s, "/three");
     r = go();
     check_came(r);
     ck_assert_uint_eq(with_token(b, "GET", 0), 2);
-    ck_assert_uint_eq(with_token(a, "GET /three", 1), 1);
-    ck_assert_uint_eq(scripted_count(a, "GET /two"), 0);
+    ck_assert_uint_eq(with_token(c.s, "GET /three", 1), 1);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /two"), 0);
     close_servers();
 }
 END_TEST
@@ -205,17 +154,17 @@ START_TEST(chain)
     for (i = 0; i < n; i++) {
         snprintf(from, sizeof from, i ? "/r/%d" : "/data/", i);
         snprintf(to, sizeof to, "/r/%d", i + 1);
-        redirect(a, from, "302 Found", "", to);
+        redirect(c.s, from, "302 Found", "", to);
     }
     snprintf(from, sizeof from, n ? "/r/%d" : "/data/", n);
-    reply_lines(a, from);
-    configure();
+    reply_lines(c.s, from);
+    scene_config(&c);
     if (most != 5)
         set(BCDA_OPT_REDIRECTS_MAX, most);
     r = go();
     if (_i % 2) {
         (void)harness_check_failed(r, BCDA_ERR_REDIRECT);
-        ck_assert_uint_eq(scripted_count(a, from), 0);
+        ck_assert_uint_eq(scripted_count(c.s, from), 0);
     } else {
         check_came(r);
     }
@@ -242,10 +191,10 @@ START_TEST(refused)
     struct run *r;
 
     open_servers(1);
-    redirect(a, "/data/", "302 Found", "", cases[_i].location);
+    redirect(c.s, "/data/", "302 Found", "", cases[_i].location);
     r = go();
     (void)harness_check_failed(r, cases[_i].code);
-    ck_assert_uint_eq(scripted_count(a, "GET /data/"), 1); /* nothing is mended by repeating */
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 1); /* nothing is mended by repeating */
     ck_assert_uint_eq(r->count, 0);
     close_servers();
 }
@@ -257,9 +206,9 @@ START_TEST(clear_loopback)
     struct run *r;
 
     open_servers(0);
-    redirect(a, "/data/", "302 Found", scripted_origin(b), "/moved/a");
+    redirect(c.s, "/data/", "302 Found", scripted_origin(b), "/moved/a");
     reply_lines(b, "/moved/");
-    configure();
+    scene_config(&c);
     set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, _i);
     r = go();
     if (_i) {
@@ -280,15 +229,15 @@ START_TEST(again_from_the_start)
     struct run *r;
 
     open_servers(1);
-    redirect(a, "/data/", "302 Found", scripted_origin(b), "/moved/a");
+    redirect(c.s, "/data/", "302 Found", scripted_origin(b), "/moved/a");
     busy = scripted_on(b, "/moved/", 3);
     scripted_text(busy, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     reply_lines(b, "/moved/");
     r = go();
     check_came(r);
-    ck_assert_uint_eq(scripted_count(a, "GET /data/"), 4);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 4);
     ck_assert_uint_eq(scripted_count(b, "GET /moved/"), 4);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 3);
+    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_RETRIES), 3);
     close_servers();
 }
 END_TEST
@@ -299,11 +248,11 @@ START_TEST(token_request)
     struct run *r;
 
     open_servers(1);
-    redirect(a, "/auth/token", statuses[_i], scripted_origin(b), "/auth/token");
+    redirect(c.s, "/auth/token", statuses[_i], scripted_origin(b), "/auth/token");
     r = go();
     (void)harness_check_failed(r, BCDA_ERR_REDIRECT);
     ck_assert_uint_eq(scripted_count(b, NULL), 0);
-    ck_assert_uint_eq(scripted_count(a, NULL), 1);
+    ck_assert_uint_eq(scripted_count(c.s, NULL), 1);
     close_servers();
 }
 END_TEST
@@ -314,15 +263,15 @@ START_TEST(kickoff_and_status)
     struct run *r;
 
     open_servers(1);
-    redirect(a, "/api/v1/Patient", "307 Temporary Redirect", "", "/elsewhere/start");
+    redirect(c.s, "/api/v1/Patient", "307 Temporary Redirect", "", "/elsewhere/start");
     snprintf(headers, sizeof headers, "Content-Location: %s/elsewhere/status\r\n",
-             scripted_origin(a));
-    scripted_reply(a, "/elsewhere/start", "202 Accepted", headers, "", 0);
-    redirect(a, "/elsewhere/status", "302 Found", scripted_origin(a), "/api/v1/jobs/1");
-    reply_lines(a, "/data/");
+             scripted_origin(c.s));
+    scripted_reply(c.s, "/elsewhere/start", "202 Accepted", headers, "", 0);
+    redirect(c.s, "/elsewhere/status", "302 Found", scripted_origin(c.s), "/api/v1/jobs/1");
+    reply_lines(c.s, "/data/");
     r = go();
     check_came(r);
-    ck_assert_uint_eq(with_token(a, "GET", 1), 5);
+    ck_assert_uint_eq(with_token(c.s, "GET", 1), 5);
     close_servers();
 }
 END_TEST
@@ -334,7 +283,7 @@ enum { FIRST = 60000 };
 /* A first answer that is cut after FIRST bytes. */
 static void cut_answer(const char *headers, const struct buf *body)
 {
-    struct scripted_answer *x = scripted_on(a, "/data/", 1);
+    struct scripted_answer *x = scripted_on(c.s, "/data/", 1);
     struct buf head = {0};
 
     buf_printf(&head, "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Length: %zu\r\n%s\r\n",
@@ -347,7 +296,7 @@ static void cut_answer(const char *headers, const struct buf *body)
 
 static void part_answer(const struct buf *body, size_t first)
 {
-    struct scripted_answer *x = scripted_on(a, "/data/", 1);
+    struct scripted_answer *x = scripted_on(c.s, "/data/", 1);
     struct buf head = {0};
 
     buf_printf(&head,
@@ -376,13 +325,13 @@ START_TEST(overlap)
     part_answer(&body, FIRST - 64);
     if (_i % 2 == 0)
         body.p[at[_i / 2]] ^= 1;
-    scripted_reply(a, "/data/", "200 OK", "", body.p, body.len);
-    configure();
+    scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
+    scene_config(&c);
     set(BCDA_OPT_BATCH_SIZE, 4096);
     r = go();
-    ck_assert_uint_eq(scripted_count(a, "Range: bytes=59936-"), 1);
-    ck_assert_uint_eq(scripted_count(a, "If-Range: Wed, 01 Jul 2026 00:00:00 GMT"), 1);
-    ck_assert_uint_eq(scripted_count(a, "GET /data/"), 3);
+    ck_assert_uint_eq(scripted_count(c.s, "Range: bytes=59936-"), 1);
+    ck_assert_uint_eq(scripted_count(c.s, "If-Range: Wed, 01 Jul 2026 00:00:00 GMT"), 1);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 3);
     if (_i % 2)
         (void)harness_check_failed(r, BCDA_ERR_CHANGED);
     else
@@ -417,14 +366,14 @@ START_TEST(past_the_end)
     for (i = 0; i < 100; i++)
         buf_add(&body, "n", 1);
     cut = _i % 2 ? 80 : 30;
-    x = scripted_on(a, "/data/", 1);
+    x = scripted_on(c.s, "/data/", 1);
     scripted_text(x, "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Encoding: gzip\r\n"
                      "Transfer-Encoding: chunked\r\n\r\n");
     buf_printf(&range, "%zx\r\n", stored + 200);
     scripted_send(x, range.p, range.len);
     scripted_send(x, body.p, stored + cut);
     scripted_finish(x, SCRIPTED_CUT);
-    x = scripted_on(a, "/data/", 1);
+    x = scripted_on(c.s, "/data/", 1);
     range.len = 0;
     if (_i % 2)
         buf_printf(&range, "HTTP/1.1 416 No\r\nContent-Range: bytes */%zu\r\n",
@@ -438,13 +387,13 @@ START_TEST(past_the_end)
     scripted_send(x, range.p, range.len);
     /* once more the whole, with the member that it ends with here */
     buf_add(&body, "\0\x03\0\0\0\0\0\0\0\0\0", 11);
-    scripted_reply(a, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
-    configure();
+    scripted_reply(c.s, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
+    scene_config(&c);
     set(BCDA_OPT_BATCH_SIZE, 4096);
     r = go();
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(r->count, 3000);
-    ck_assert_uint_eq(scripted_count(a, "GET /data/"), _i / 2 ? 3 : 2);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), _i / 2 ? 3 : 2);
     buf_free(&plain);
     buf_free(&body);
     buf_free(&range);
@@ -460,9 +409,9 @@ static void begin_many(void)
 
     o.era = "2019-04";
     o.files = 10;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    harness_open(&c.h, &o);
+    harness_config(&c.h, 1);
+    harness_export(&c.h, BCDA_LEVEL_RESOURCE, EOB, NULL);
 }
 
 START_TEST(limited)
@@ -475,21 +424,21 @@ START_TEST(limited)
         set(BCDA_OPT_REQUESTS_BURST, 3);
         set(BCDA_OPT_REQUESTS_PER_SECOND, 1);
     }
-    harness_session(&h);
-    start = h.now;
-    r = harness_start(&h, DOOR_BATCH);
-    harness_run(&h);
+    harness_session(&c.h);
+    start = c.h.now;
+    r = harness_start(&c.h, DOOR_BATCH);
+    harness_run(&c.h);
     harness_check_export(r);
-    requests = harness_stat(&h, BCDA_STAT_REQUESTS);
+    requests = harness_stat(&c.h, BCDA_STAT_REQUESTS);
     ck_assert_int_ge(requests, 13);
     if (_i) {
-        ck_assert_int_ge(h.now - start, (requests - 3) * 1000);
-        ck_assert_int_gt(harness_stat(&h, BCDA_STAT_WAITS), 3);
+        ck_assert_int_ge(c.h.now - start, (requests - 3) * 1000);
+        ck_assert_int_gt(harness_stat(&c.h, BCDA_STAT_WAITS), 3);
     } else {
-        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_WAITS), 0);
+        ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_WAITS), 0);
     }
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0); /* waiting is no try */
-    harness_close(&h);
+    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_RETRIES), 0); /* waiting is no try */
+    harness_close(&c.h);
 }
 END_TEST
 
@@ -512,26 +461,26 @@ START_TEST(adapts)
     int i;
 
     begin_many();
-    harness_session(&h);
+    harness_session(&c.h);
     for (i = 0; i < 4; i++) {
-        ck_assert_int_eq(h.session->parallel, down[i]);
-        bcda__session_adapt(h.session, 0);
+        ck_assert_int_eq(c.h.session->parallel, down[i]);
+        bcda__session_adapt(c.h.session, 0);
     }
     for (i = 0; i < 6; i++) {
-        ck_assert_int_eq(h.session->parallel, up[i]);
-        bcda__session_adapt(h.session, 1);
+        ck_assert_int_eq(c.h.session->parallel, up[i]);
+        bcda__session_adapt(c.h.session, 1);
     }
     if (_i)
-        ck_assert_int_eq(sandbox_set_fault(h.sb, "data-503-once*3"), 0);
-    r = harness_start_hook(&h, DOOR_BATCH, note_least, &least);
-    harness_run(&h);
+        ck_assert_int_eq(sandbox_set_fault(c.h.sb, "data-503-once*3"), 0);
+    r = harness_start_hook(&c.h, DOOR_BATCH, note_least, &least);
+    harness_run(&c.h);
     harness_check_export(r);
-    ck_assert_int_eq(h.session->parallel, 5);
+    ck_assert_int_eq(c.h.session->parallel, 5);
     if (_i)
         ck_assert_int_le(least, 3);
     else
         ck_assert_int_eq(least, 5);
-    harness_close(&h);
+    harness_close(&c.h);
 }
 END_TEST
 
@@ -542,12 +491,12 @@ START_TEST(adapts_to_429)
     struct run *r;
 
     open_servers(1);
-    busy = scripted_on(a, _i ? "/data/" : "$export", 1);
+    busy = scripted_on(c.s, _i ? "/data/" : "$export", 1);
     scripted_text(busy, "HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    reply_lines(a, "/data/");
+    reply_lines(c.s, "/data/");
     r = go();
     check_came(r);
-    ck_assert_int_eq(h.session->parallel, _i ? 3 : 5); /* 5, half of it, and the file went well */
+    ck_assert_int_eq(c.h.session->parallel, _i ? 3 : 5); /* 5, half of it, and the file went well */
     close_servers();
 }
 END_TEST

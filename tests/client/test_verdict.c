@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../tempdir.h"
 #include "scene.h"
 
 static struct scene c;
-static char folder[64];
+static char folder[256];
 
 enum { LINES = 400, UNSAID = 9 };
 
@@ -21,7 +22,7 @@ static void remove_folder(void)
 
 static void verified(void)
 {
-    snprintf(folder, sizeof folder, "/tmp/bcda-verdict-XXXXXX");
+    snprintf(folder, sizeof folder, "%s/bcda-verdict-XXXXXX", tempdir());
     ck_assert_ptr_nonnull(mkdtemp(folder));
     atexit(remove_folder);
     scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../tempdir.h"
+
 static struct harness h;
 static char folder[PATH_MAX];
 
@@ -37,9 +39,7 @@ static void remove_folder(void)
 
 static void make_folder(void)
 {
-    const char *base = getenv("TMPDIR");
-
-    snprintf(folder, sizeof folder, "%s/bcda-verified-XXXXXX", base ? base : "/tmp");
+    snprintf(folder, sizeof folder, "%s/bcda-verified-XXXXXX", tempdir());
     ck_assert_ptr_nonnull(mkdtemp(folder));
     atexit(remove_folder);
 }

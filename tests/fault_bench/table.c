@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../tempdir.h"
+
 #if defined __SANITIZE_ADDRESS__
 enum { HUNG_S = 300 };
 #else
@@ -326,12 +328,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void prepare(void)
 {
     static char folder[512];
-    const char *tmp = getenv("TMPDIR");
     size_t size = row_count * CELLS * sizeof *cells;
     struct sandbox_options o = {0};
     struct sandbox *sb;
 
-    snprintf(folder, sizeof folder, "%s/bcda-faults-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    snprintf(folder, sizeof folder, "%s/bcda-faults-XXXXXX", tempdir());
     cells = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (cells == MAP_FAILED || !mkdtemp(folder) || setenv("TMPDIR", folder, 1)) {
         perror("fault-bench");

@@ -1,27 +1,25 @@
 #!/usr/bin/env python3
-"""Every public function has a comment, in its own group of lines or as the group's, and every
-header says since when its functions are there, from which thread, and whether callbacks may call
-them. Sections of the server notes that the code cites are there."""
+"""Every public function has a comment, in its own group of lines or as the group's. It says, or one
+before it says for all or for the getters of the header, whether callbacks may call the function, from
+which thread, since when it is there, and, where it can fail, with which codes. Sections of the server
+notes that the code cites are there."""
 import os
 import re
 
 from house import HEADERS, ROOT, files, finish, functions, headers, problem, read
 
 by_header = {}
-for path, line, _, name, _ in functions():
-    by_header.setdefault(path, []).append((line, name))
+for path, line, result, name, _ in functions():
+    by_header.setdefault(path, []).append((line, name, result))
 
 for path in headers():
     text = read(path)
     lines = text.split("\n")
     if path not in by_header:
         continue
-    for words in ("Since 0.", "Thread:"):
-        if words not in text:
-            problem(path, 0, f'says nowhere "{words}"')
-    if not re.search(r"[Ff]rom\s+(\*\s+)?callbacks:", text):
-        problem(path, 0, 'says nowhere "from callbacks:"')
-    for line, name in by_header[path]:
+    comments = [(text.count("\n", 0, m.start()) + 1, re.sub(r"\s*\n\s*\*?\s*", " ", m.group(0)))
+                for m in re.finditer(r"/\*.*?\*/", text, re.S)]
+    for line, name, result in by_header[path]:
         # Up over the declarations of the same group, to a comment; a blank line ends the group.
         top = line - 1
         while top > 0 and lines[top - 1].strip():
@@ -29,9 +27,21 @@ for path in headers():
         end = line
         while end < len(lines) and ";" not in lines[end - 1]:
             end += 1
+        own = " ".join(c for at, c in comments if top < at <= end)
         # What _ref and _unref do stands in bcda/types.h.
-        if "/*" not in "\n".join(lines[top:end]) and not name.endswith(("_ref", "_unref")):
+        if not own and not name.endswith(("_ref", "_unref")):
             problem(path, line, f"{name} has no comment")
+        general = " ".join(c for at, c in comments if at <= top and re.search(
+            r"\b[Aa]ll (of these|of them|functions)\b|^/\* Getters\b|^/\* A bcda_\w+ is borrowed|"
+            r"Getters accept|, borrowed during its callback", c))
+        for words in ("[Ff]rom callbacks:", "Thread:", r"Since 0\."):
+            if not re.search(words, own) and not re.search(words, general):
+                problem(path, line, f"{name}: nothing says \"{words}\"")
+        # A getter's int is no code, and its comment says what it is.
+        if result == "int" and not re.search("_is_|_version_number$", name) and not re.search(r"BCDA_ERR|with its errors|[Ee]rrors as above", own + general) \
+                and not re.search(r"/\* (Getters|Counts)|Getters accept|Every getter", own + " ".join(
+                    c for at, c in comments if at <= top)):
+            problem(path, line, f"{name}: nothing says which codes it gives")
 
 server = os.path.join(ROOT, "doc", "guide", "server.md")
 sections = set(re.findall(r"^#+ (\d+(?:\.\d+)?)", read(server), flags=re.M)) \

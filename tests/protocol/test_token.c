@@ -71,7 +71,6 @@ START_TEST(bodies_of_the_eras)
     check_good("{\"expires_in\":3600,\"token_type\":\"BEARER\",\"access_token\":\"t\"}", "t",
                3600000);
     check_good("\n { \"access_token\" : \"t\" } \n", "t", -1);
-    check_good("{\"access_token\":\"t\"}{\"access_token\":\"u\"}", "t", -1);
     check_good("{\"access_token\":\"a\\/b\\u002Dc\"}", "a/b-c", -1);
 }
 END_TEST
@@ -166,6 +165,10 @@ START_TEST(not_json)
     check_bad("{\"access_token\":\"SECRET", BCDA_ERR_NOT_JSON);
     check_bad("{\"access_token\":\"SECRET\xFF\"}", BCDA_ERR_NOT_JSON);
     check_bad("{access_token:\"SECRET\"}", BCDA_ERR_NOT_JSON);
+    /* of two, which one was meant? */
+    check_bad("{\"access_token\":\"SECRET\"}{\"access_token\":\"SECRET\"}", BCDA_ERR_NOT_JSON);
+    check_bad("{\"access_token\":\"SECRET\"}\n{\"access_token\":", BCDA_ERR_NOT_JSON);
+    check_bad("{\"access_token\":\"SECRET\"} SECRET", BCDA_ERR_NOT_JSON);
     memset(deep, '[', 4000);
     memcpy(deep, "{\"x\":", 5);
     deep[4000] = '\0';

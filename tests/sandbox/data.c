@@ -402,6 +402,31 @@ static bool accepts_gzip(struct request *rq)
     return a.gzip;
 }
 
+/* No such file. In 2021 what the file server answered was compressed whatever it was (6.1). */
+static enum MHD_Result reply_missing(struct request *rq)
+{
+    static const char text[] = "404 page not found\n";
+    struct buf b = {0};
+    z_stream z = {0};
+    uint8_t out[128];
+
+    if (rq->sb->era->id == ERA_CURRENT)
+        return reply_text(rq, 404, "Not Found");
+    if (!accepts_gzip(rq) ||
+        deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        return reply_not_found(rq);
+    z.next_in = (uint8_t *)(uintptr_t)text;
+    z.avail_in = sizeof text - 1;
+    z.next_out = out;
+    z.avail_out = sizeof out;
+    deflate(&z, Z_FINISH);
+    buf_add(&b, out, sizeof out - z.avail_out);
+    deflateEnd(&z);
+    reply_header(rq, "Content-Encoding", "gzip");
+    reply_header(rq, "X-Content-Type-Options", "nosniff");
+    return reply_buf(rq, 404, "text/plain; charset=utf-8", &b);
+}
+
 static bool open_content(struct request *rq, struct body *b, const struct file_view *v,
                          time_t *modified)
 {
@@ -676,8 +701,7 @@ static enum MHD_Result send_file(struct request *rq, const struct file_view *v)
     b->sb = rq->sb;
     if (!open_content(rq, b, v, &p.modified)) {
         body_free(b);
-        return rq->sb->era->id == ERA_CURRENT ? reply_text(rq, 404, "Not Found")
-                                              : reply_not_found(rq);
+        return reply_missing(rq);
     }
     info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     b->client = info ? info->connect_fd : -1;
@@ -707,8 +731,7 @@ static bool data_faults(struct request *rq, const char *type, enum MHD_Result *r
     char *url;
 
     if (fault_take(sb, F_DATA_404_ONCE, type, NULL) || fault_take(sb, F_DATA_404, type, NULL)) {
-        *result =
-            sb->era->id == ERA_CURRENT ? reply_text(rq, 404, "Not Found") : reply_not_found(rq);
+        *result = reply_missing(rq);
     } else if (fault_take(sb, F_DATA_503_ONCE, type, NULL)) {
         *result = reply_later(rq, 503, 0, "Service Unavailable");
     } else if (fault_take(sb, F_DATA_429, type, &n)) {
@@ -770,13 +793,28 @@ static enum MHD_Result known_job(struct request *rq, const struct job *job, cons
     if (strcmp(name, "..") == 0)
         return reply_text(rq, 400, "invalid URL path");
     if (!find_file(rq->sb, job, name, &v))
-        return current ? reply_outcome(rq, 404, O_NOT_FOUND, "Job not found") : reply_not_found(rq);
+        return current ? reply_outcome(rq, 404, O_NOT_FOUND, "Job not found") : reply_missing(rq);
     if (data_faults(rq, v.type, &result))
         result = send_file(rq, &v);
     free(v.path);
     free(v.plain);
     free(v.type);
     return result;
+}
+
+/* Before 2019-02-27 the name alone said whose a file is: its UUID was compared with the token's
+ * organization, and a name without one crashed the handler (5.1). */
+static bool name_check_2018(struct request *rq, const char *name, enum MHD_Result *result)
+{
+    static const char hex[] = "0123456789abcdefABCDEF-";
+
+    if (strspn(name, hex) < 36)
+        *result = MHD_NO;
+    else if (strncasecmp(name, ACO_UUID, 36) != 0)
+        *result = reply_outcome(rq, 401, O_TOKEN, NULL);
+    else
+        return true;
+    return false;
 }
 
 enum MHD_Result data_file(struct request *rq, const char *id, const char *name)
@@ -789,8 +827,12 @@ enum MHD_Result data_file(struct request *rq, const char *id, const char *name)
         return result;
     if (fault_take(rq->sb, F_DATA_401_ONCE, NULL, NULL))
         return reply_outcome(rq, 401, O_TOKEN, NULL);
+    if (rq->sb->era->keys_2018 && !name_check_2018(rq, name, &result))
+        return result;
     if (*id && strspn(id, "0123456789") == strlen(id))
         job = job_find(rq->sb, strtoull(id, NULL, 10));
+    if (!job && rq->sb->era->keys_2018)
+        return reply_missing(rq);
     if (!job)
         return reply_outcome(rq, 404, O_NOT_FOUND,
                              rq->sb->era->id == ERA_CURRENT ? "Job not found" : NULL);

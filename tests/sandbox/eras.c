@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+/* All of them have /auth/token, which the real server has since March 2019 only: before, tokens
+ * were printed in the documentation, and sandbox_bearer_token() is such a one. */
 static const struct era eras[] = {
     {.name = "2018-12",
      .id = ERA_2018_12,

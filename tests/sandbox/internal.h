@@ -43,7 +43,7 @@ struct era {
     bool modern;                   /* B and C: _since, DELETE, /jobs, attribution_status */
     bool envelope;                 /* lines are {"fullUrl","resource"} */
     bool keys_2018;                /* array keys, padded names, one file, no JobID */
-    bool key_map;                  /* KeyMap, encryptedKey and JobID in the manifest */
+    bool key_map;                  /* KeyMap and encryptedKey in the manifest */
     bool progress_percent;         /* X-Progress with a percentage */
     bool nocache;                  /* no-cache and nosniff over TLS, 2020-03-16 */
     const char *data_type;         /* Content-Type of files; NULL: guessed from their bytes */

@@ -234,7 +234,7 @@ void manifest_write(struct buf *b, struct job *job, const char *origin, bool nul
         write_key_map(b, job);
     if (era->keys_2018)
         write_keys_2018(b, job);
-    else if (!era->modern)
+    else
         json_fmt(b, ",'JobID':%L", job->id);
     buf_str(b, "}");
 }

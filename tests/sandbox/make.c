@@ -146,7 +146,9 @@ static void make_unique(const struct job *job, struct data_file *f)
         if (other != f && strcmp(other->name, f->name) == 0) {
             crypt_uuid(uuid);
             free(f->name);
-            f->name = xasprintf("%s-error.ndjson", uuid);
+            /* Who may have a file was told by its name in 2018. */
+            f->name = job->sb->era->keys_2018 ? xasprintf(ACO_UUID "-%.8s-error.ndjson", uuid)
+                                              : xasprintf("%s-error.ndjson", uuid);
             return;
         }
 }

@@ -50,15 +50,12 @@ static void write_2021(struct buf *b, enum outcome_kind kind, const char *messag
 
     json_fmt(b, "{'issue':[{'code':'%s','details':{'coding':[{'code':'%s'",
              kind == O_FORMAT ? "structure" : "exception", detail_code(kind));
-    if (said && kind != O_FORMAT)
+    if (said)
         json_fmt(b, ",'display':'%s'", message);
     json_fmt(b, ",'system':'" ISSUE_SYSTEM "'}]");
-    if (said && kind != O_FORMAT)
+    if (said)
         json_fmt(b, ",'text':'%s'", message);
-    buf_str(b, "}");
-    if (said && kind == O_FORMAT)
-        json_fmt(b, ",'diagnostics':'%s'", message);
-    json_fmt(b, ",'severity':'error'}],'resourceType':'OperationOutcome'}");
+    json_fmt(b, "},'severity':'error'}],'resourceType':'OperationOutcome'}");
 }
 
 static const char *code_by_status(unsigned status)

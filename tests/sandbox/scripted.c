@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "../tempdir.h"
 #include "internal.h"
 
 enum { GATES = 16, HEAD_MAX = 64 * 1024, LOOK_MS = 5 };
@@ -47,7 +48,7 @@ struct peer {
 struct scripted {
     int tls, ipv6, relay, fd;
     unsigned mute, drip;
-    char origin[64], ca_file[64], key_file[64];
+    char origin[64], ca_file[256], key_file[256];
     SSL_CTX *ctx;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -409,10 +410,9 @@ static void remove_files(void)
 
 static int make_file(char *path, size_t size)
 {
-    const char *folder = getenv("TMPDIR");
     int fd;
 
-    snprintf(path, size, "%s/scripted-XXXXXX", folder && strlen(folder) < 32 ? folder : "/tmp");
+    snprintf(path, size, "%s/scripted-XXXXXX", tempdir());
     fd = mkstemp(path);
     if (fd < 0)
         path[0] = '\0';

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../tempdir.h"
 #include "base/text.h"
 #include "bcda/error.h"
 #include "codec/crypto.h"
@@ -20,7 +21,7 @@ static const char empty_hex[] = "000102030405060708090a0bf4c2db1dc38805a37b92171
 static const char label[] = "0c527d2e-2e8a-4808-b11d-0fa06baf8254.ndjson";
 static const char label_hash[] = "a9d5c230a6e760a69bb833d7fc4987d5dccfbf70b98e83a37c6f082ed3fefe32";
 
-static char dir[64]; /* of the test's own files */
+static char dir[256]; /* of the test's own files */
 static uint8_t key[32];
 static uint32_t seed = 1;
 
@@ -42,7 +43,7 @@ static void setup(void)
 /* These two run outside of the tests' own processes, so that a test that fails leaves no files. */
 static void make_dir(void)
 {
-    strcpy(dir, "/tmp/bcda-crypto-XXXXXX");
+    snprintf(dir, sizeof dir, "%s/bcda-crypto-XXXXXX", tempdir());
     ck_assert(mkdtemp(dir) != NULL);
 }
 
@@ -67,7 +68,7 @@ static void remove_dir(void)
 
 static uint8_t *slurp(const char *name, size_t *len)
 {
-    char path[200];
+    char path[300];
     uint8_t *data;
     FILE *f;
     long size;
@@ -88,7 +89,7 @@ static uint8_t *slurp(const char *name, size_t *len)
 
 static void spill(const char *name, const void *data, size_t len)
 {
-    char path[200];
+    char path[300];
     FILE *f;
 
     snprintf(path, sizeof path, "%s/%s", dir, name);

@@ -127,15 +127,19 @@ static const struct document documents[] = {
     {"true", "true0"},
     {"false", "false0"},
     {"null", "null0"},
-    /* what follows the top value is nobody's business */
-    {"{\"a\":1}{\"b\":2}", "{0 k1:a n1:1 }0"},
-    {"{\"a\":1}\n{\"b\":", "{0 k1:a n1:1 }0"},
-    {"[1]]", "[0 n1:1 ]0"},
-    {"{}<html>", "{0 }0"},
-    {"{} \xFF\xFE", "{0 }0"},
-    {"\"a\"\"b\"", "s0:a"},
-    {"1 2", "n0:1"},
-    {"null,", "null0"},
+    /* behind the top value there is white space and nothing else */
+    {"{}\r\n \t\n", "{0 }0"},
+    {"{\"a\":1}{\"b\":2}", NULL},
+    {"{\"a\":1}\n{\"b\":", NULL},
+    {"[1]]", NULL},
+    {"{}<html>", NULL},
+    {"{} \xFF\xFE", NULL},
+    {"{} t", NULL},
+    {"{}\v", NULL},
+    {"{} 1", NULL},
+    {"\"a\"\"b\"", NULL},
+    {"1 2", NULL},
+    {"null,", NULL},
     /* not JSON */
     {"", NULL},
     {" ", NULL},
@@ -202,12 +206,38 @@ START_TEST(test_documents)
 }
 END_TEST
 
+/* An error's body: the first of the documents counts, whatever stands behind it. */
+START_TEST(test_document_first)
+{
+    static const char *const behind[] = {
+        "", " \n", "{\"b\":2}", "\n{\"b\":", "]", "<html>", "\xFF\xFE", "404 page not found\n"};
+    char text[64];
+    size_t i;
+
+    for (i = 0; i < COUNT(behind); i++) {
+        struct events e = {0};
+
+        snprintf(text, sizeof text, "{\"a\":1}%s", behind[i]);
+        bcda__buf_init(&e.log, 1000);
+        ck_assert_int_eq(bcda__json_parse_first(text, strlen(text), 64, note, &e), 0);
+        ck_assert_str_eq(e.log.data, "{0 k1:a n1:1 }0");
+        bcda__buf_free(&e.log);
+        bcda__buf_init(&e.log, 1000);
+        ck_assert_int_eq(bcda__json_parse(text, strlen(text), 64, note, &e),
+                         i < 2 ? 0 : BCDA_ERR_NOT_JSON);
+        bcda__buf_free(&e.log);
+    }
+    ck_assert_int_eq(bcda__json_parse_first("{\"a\":", 5, 64, note, &(struct events){0}),
+                     BCDA_ERR_NOT_JSON);
+}
+END_TEST
+
 START_TEST(test_document_nul)
 {
     static const char nul_behind[] = "{}\0x", nul_in_text[] = "[\"a\0b\"]", nul_before[] = "\0{}";
     struct events e = {0};
 
-    check_document(nul_behind, 4, 64, 0, "{0 }0");
+    check_document(nul_behind, 4, 64, BCDA_ERR_NOT_JSON, NULL);
     check_document(nul_in_text, 7, 64, BCDA_ERR_NOT_JSON, NULL);
     check_document(nul_before, 3, 64, BCDA_ERR_NOT_JSON, NULL);
     ck_assert_int_eq(parse_pieces(&e, "[\"a\\u0000b\"]", 12, 64, 1), 0);
@@ -1206,6 +1236,7 @@ int main(void)
 
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, test_documents, 0, (int)COUNT(documents));
+    tcase_add_test(tc, test_document_first);
     tcase_add_test(tc, test_document_nul);
     tcase_add_test(tc, test_document_cut);
     tcase_add_loop_test(tc, test_document_depth, 0, 18);

@@ -6,10 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../tempdir.h"
 #include "bcda/error.h"
 #include "codec/key.h"
 
-static char dir[64]; /* of the test's own files */
+static char dir[256]; /* of the test's own files */
 static struct bcda_error err;
 static uint32_t seed = 1;
 
@@ -36,7 +37,7 @@ __attribute__((format(printf, 1, 2))) static void run(const char *format, ...)
 /* One 2048-bit key for all tests, in some of its forms; only ever read. */
 static void make_dir(void)
 {
-    strcpy(dir, "/tmp/bcda-key-XXXXXX");
+    snprintf(dir, sizeof dir, "%s/bcda-key-XXXXXX", tempdir());
     ck_assert(mkdtemp(dir) != NULL);
     run("openssl genrsa -traditional -out pkcs1 2048 2>err");
     run("openssl pkcs8 -topk8 -nocrypt -in pkcs1 -out pkcs8");
@@ -55,7 +56,7 @@ static void setup(void)
 
 static char *slurp(const char *name, size_t *len)
 {
-    char path[200];
+    char path[300];
     char *data;
     FILE *f;
     long size;
@@ -495,7 +496,7 @@ END_TEST
 static int fips_read(const char *where, const char *name, const char *passphrase)
 {
     struct bcda__key *k;
-    char path[200];
+    char path[300];
     char text[8000];
     size_t len;
     FILE *f;

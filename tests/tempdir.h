@@ -1,0 +1,14 @@
+/* Where a test may put files of its own. */
+#ifndef BCDA_TESTS_TEMPDIR_H
+#define BCDA_TESTS_TEMPDIR_H
+
+#include <stdlib.h>
+
+static inline const char *tempdir(void)
+{
+    const char *folder = getenv("TMPDIR");
+
+    return folder && *folder ? folder : "/tmp";
+}
+
+#endif
