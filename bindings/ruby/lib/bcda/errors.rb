@@ -121,25 +121,25 @@ module Bcda
   class ProxyError < TransportError; end
 
   # The server answered, with something else than what was asked for.
-  class AnswerError < Error; end
+  class ServerError < Error; end
   # Wrong or expired credentials, or no token.
-  class AuthError < AnswerError; end
+  class AuthError < ServerError; end
   # 403: the organization, or this version of the API, is denied.
-  class ForbiddenError < AnswerError; end
+  class ForbiddenError < ServerError; end
   # 404: no such job or file, or no attribution data yet.
-  class NotFoundError < AnswerError; end
+  class NotFoundError < ServerError; end
   # 410: the job is older than a day.
-  class GoneError < AnswerError; end
+  class GoneError < ServerError; end
   # 429: a like job is running, or too many requests.
-  class TooManyError < AnswerError; end
+  class TooManyError < ServerError; end
   # 5xx and what the server calls transient.
-  class ServerError < AnswerError; end
+  class UnavailableError < ServerError; end
   # The job failed, was cancelled or took too long at the server.
-  class JobError < AnswerError; end
+  class JobError < ServerError; end
   # An answer that is not what the protocol says.
-  class ProtocolError < AnswerError; end
+  class ProtocolError < ServerError; end
   # A redirect or URL that may not be followed.
-  class OriginError < AnswerError; end
+  class OriginError < ServerError; end
 
   # The bytes of a file. What came of it before is void.
   class DataError < Error; end
@@ -175,13 +175,13 @@ module Bcda
       TLSError => %i[TLS TLS_VERIFY],
       ProxyError => %i[PROXY],
       TransportError => %i[TRANSFER STALLED TRUNCATED HTTP HEADERS_TOO_LARGE BODY_TOO_LARGE],
-      AnswerError => %i[STATUS BAD_REQUEST],
+      ServerError => %i[STATUS BAD_REQUEST],
       AuthError => %i[AUTH TOKEN],
       ForbiddenError => %i[FORBIDDEN],
       NotFoundError => %i[NOT_FOUND],
       GoneError => %i[GONE],
       TooManyError => %i[TOO_MANY],
-      ServerError => %i[SERVER],
+      UnavailableError => %i[SERVER],
       JobError => %i[JOB_FAILED JOB_CANCELLED JOB_TIMEOUT],
       ProtocolError => %i[NO_LOCATION NOT_JSON MANIFEST],
       OriginError => %i[REDIRECT ORIGIN],
@@ -199,7 +199,7 @@ module Bcda
     # @api private
     RANGES = {
       (-49..-1) => UsageError, (-99..-50) => LocalError, (-199..-100) => TransportError,
-      (-299..-200) => AnswerError, (-399..-300) => DataError, (-499..-400) => HostError
+      (-299..-200) => ServerError, (-399..-300) => DataError, (-499..-400) => HostError
     }.freeze
     private_constant :RANGES
   end
