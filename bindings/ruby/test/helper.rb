@@ -52,10 +52,11 @@ $stdout.sync = true
 class Sandbox
   PROGRAM = ENV.fetch("BCDA_SANDBOX")
   @running = {}
+  @lock = Thread::Mutex.new
 
   # One that is shared by the tests of a program, and goes at its end.
   def self.shared(*options)
-    @running[options] ||= new(*options)
+    @lock.synchronize { @running[options] ||= new(*options) }
   end
 
   def self.stop_all
@@ -95,7 +96,7 @@ end
 Minitest.after_run { Sandbox.stop_all }
 
 class BcdaTest < Minitest::Test
-  LIMIT = 120 # seconds, against what hangs
+  LIMIT = 60 # seconds, against what hangs
 
   CURRENT = %w[--era current --polls 0 --patients 40 --claims 5].freeze
   ERA_2019 = %w[--era 2019-04 --polls 0 --patients 40 --claims 5].freeze
@@ -104,8 +105,10 @@ class BcdaTest < Minitest::Test
   # Never ready: whoever waits waits long.
   NEVER = %w[--era current --polls 1000000].freeze
 
+  Hung = Class.new(StandardError)
+
   def run
-    Timeout.timeout(LIMIT) { super }
+    Timeout.timeout(LIMIT, Hung) { super }
   end
 
   def open(*options, **settings, &block)

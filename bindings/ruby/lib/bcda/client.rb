@@ -82,7 +82,7 @@ module Bcda
       Engine.sweep
       @logger = logger
       @token = token if token.respond_to?(:call)
-      @jobs = ObjectSpace::WeakMap.new
+      @told = {}.compare_by_identity
       @cancels_at_server = options.fetch(:cancel_at_server, 0) == true || options[:cancel_at_server] == 1
       host = []
       userdata = Trampolines.register(host)
@@ -201,13 +201,13 @@ module Bcda
       end
     end
 
-    # Ends all its jobs and frees its connections. Their objects stay, and answer what they know. Nothing
-    # is told to the server. Does nothing the second time.
+    # Ends all its jobs and frees its connections. Their objects stay, and answer what they know; the
+    # procs of jobs that had not ended are told. Nothing is told to the server. Does nothing the second time.
     # @return [nil]
     def close
-      jobs = @jobs.keys
       @engine.close
-      jobs.each(&:tell_rest)
+      @told.keys.each(&:tell_rest)
+      @told.clear
       log_rest
       nil
     end
@@ -225,6 +225,12 @@ module Bcda
     # @api private
     def cancels_at_server?
       @cancels_at_server
+    end
+
+    # The job has ended, and nothing more is to be told of it.
+    # @api private
+    def forget(job)
+      @told.delete(job)
     end
 
     # As Engine#run, and sees to log lines and tokens meanwhile.
@@ -332,7 +338,7 @@ module Bcda
           handle.start { |slot| yield session, handlers, slot }
         end
         job = Job.new(self, handle, fields.map(&:to_s).freeze, callbacks)
-        @jobs[job] = true
+        @told[job] = true if callbacks.any?
         job
       end
     end

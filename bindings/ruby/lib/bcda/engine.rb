@@ -168,6 +168,7 @@ module Bcda
         @mutex.synchronize do
           raise ClosedError, "the client is closed" if @session.nil? || @closing
 
+          settle
           yield @session
         end
       end
@@ -186,7 +187,6 @@ module Bcda
       loop do
         result = moved = seen = nil
         locked do |session|
-          settle
           result = yield session
           moved = step(session) if result.nil? && @io
           seen = @steps

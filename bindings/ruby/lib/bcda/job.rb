@@ -6,6 +6,9 @@ module Bcda
   # Its data comes once, through one of {#each}, {#each_batch} and {#next_batch}. Leaving a loop early -
   # by +break+, an exception, +throw+, or because the thread is killed - ends the job. A job that fails
   # raises its {Error} at the end of the loop; with several files, the others were still delivered.
+  #
+  # A job that nobody holds any more is ended when the garbage collector finds it; one that has procs,
+  # with its client.
   class Job
     include Enumerable
 
@@ -343,7 +346,7 @@ module Bcda
     # All was taken: nil, or the job's error.
     def finish
       @taken = true
-      Trampolines.forget(@handle.userdata)
+      forget
       failure = error
       raise failure if failure
 
@@ -359,8 +362,14 @@ module Bcda
       deadline = @client.cancels_at_server? ? nil : Engine.now
       @handle.engine.run(deadline) { @handle.ended? || nil }
       tell_rest
+      forget if ended?
     rescue ClosedError
       nil
+    end
+
+    def forget
+      Trampolines.forget(@handle.userdata)
+      @client.forget(self)
     end
 
     def tell(what, first = nil, second = nil)
