@@ -258,6 +258,7 @@ class TestExport < BcdaTest
     sandbox = Sandbox.shared(*CURRENT)
     issued = fetch_token(sandbox)
     settings = sandbox.settings.reject { |name, _| name.to_s.start_with?("client_") }
+    settings[:poll_max_ms] = 10
     asked = 0
     Bcda::Client.open(sandbox.url, **settings, token: -> { asked += 1; [issued, 600] }) do |client|
       assert_equal 40, client.export("Patient").count
@@ -278,7 +279,8 @@ class TestExport < BcdaTest
     http = Net::HTTP.new(uri.host, uri.port)
     http.use_ssl = true
     http.ca_file = sandbox.env.fetch("BCDA_CA_FILE")
-    request = Net::HTTP::Post.new(uri, "Accept" => "application/json", "Content-Length" => "0")
+    request = Net::HTTP::Post.new(uri, "Accept" => "application/json")
+    request.set_form_data({})
     request.basic_auth(sandbox.settings[:client_id], sandbox.settings[:client_secret])
     JSON.parse(http.request(request).body).fetch("access_token")
   end

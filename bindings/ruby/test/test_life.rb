@@ -163,6 +163,7 @@ class TestLife < BcdaTest
   end
 
   def test_dropped_clients
+    Sandbox.shared(*NEVER) # with descriptors of its own
     before = Bcda::Engine.live.size
     fds = open_descriptors
     elsewhere do
@@ -208,13 +209,15 @@ class TestLife < BcdaTest
           end
         end
       end
-      run.call(150)
+      run.call(400)
       fds = open_descriptors
       resident = resident_kib
       run.call(1000)
       assert_equal fds, open_descriptors
       assert_operator resident_kib - resident, :<, 4096, "KiB more after 1,000 jobs"
       client.stats # gives back what the collector has found
+      GC.start
+      client.stats
       GC.start
       assert_operator live(Bcda::JobHandle), :<, 20
       assert_operator Bcda::Trampolines.count, :<, 20

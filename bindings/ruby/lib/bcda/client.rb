@@ -123,12 +123,13 @@ module Bcda
     # @param parameters [Hash] any other query parameters, unescaped
     # @param fields [Array<String>] paths such as "patient.reference": their values are taken out while
     #   the line is read anyway ({Resource#field}, {Batch#field})
-    # @param on_state [#call, nil] called with the new state ({Job#state})
-    # @param on_file [#call, nil] called with a {DataFile} and +:begin+ or +:end+: commit what came of a
+    # @param callbacks [Hash] procs of the job
+    # @option callbacks [#call] :on_state called with the new state ({Job#state})
+    # @option callbacks [#call] :on_file called with a {DataFile} and +:begin+ or +:end+: commit what came of a
     #   file at its end if it is {DataFile#complete? complete}, else undo it
-    # @param on_progress [#call, nil] called with the job when something has moved
-    # @param on_issue [#call, nil] called with each {Issue} of the job's error files
-    # @param on_bad_line [#call, nil] called with each {BadLine}
+    # @option callbacks [#call] :on_progress called with the job when something has moved
+    # @option callbacks [#call] :on_issue called with each {Issue} of the job's error files
+    # @option callbacks [#call] :on_bad_line called with each {BadLine}
     # @return [Bcda::Job]
     def export(*types, level: nil, group: nil, since: nil, type_filter: nil, parameters: {},
                fields: [], **callbacks)

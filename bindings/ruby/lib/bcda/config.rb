@@ -52,7 +52,7 @@ module Bcda
       Array(keys).each do |key|
         key = key.to_pem if key.respond_to?(:to_pem)
         if key.is_a?(String) && key.include?("-----BEGIN")
-          FFI::MemoryPointer.from_string(key) { |pem| add_pem(pem, key.bytesize, passphrase) }
+          add_pem(key, passphrase)
         else
           call(:add_private_key_file, ::File.path(key), passphrase)
         end
@@ -75,10 +75,14 @@ module Bcda
 
     private
 
-    def add_pem(pem, size, passphrase)
-      call(:add_private_key_pem, pem, size, passphrase)
-    ensure
-      pem.clear
+    # The copy that C reads is wiped.
+    def add_pem(key, passphrase)
+      FFI::MemoryPointer.new(:char, key.bytesize) do |pem|
+        pem.put_bytes(0, key)
+        call(:add_private_key_pem, pem, key.bytesize, passphrase)
+      ensure
+        pem.clear
+      end
     end
   end
 end

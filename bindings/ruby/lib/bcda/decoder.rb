@@ -31,6 +31,7 @@ module Bcda
       @fields = fields.map(&:to_s).freeze
       @on_bad_line = on_bad_line
       @piece = gzip ? GZIP_PIECE : PIECE
+      @left = false
       @events = []
       @userdata = Trampolines.register(@events)
       @lock = Thread::Mutex.new
@@ -45,7 +46,8 @@ module Bcda
       raise
     end
 
-    # The next bytes. Without a block the resources are dropped, and the file is only checked.
+    # The next bytes. A block that is left - by an exception, +break+ or +throw+ - leaves the file: the
+    # decoder can only be closed then. Without a block the resources are dropped, and the file is only checked.
     # @param bytes [String]
     # @yieldparam resource [Bcda::Resource]
     # @return [self]
@@ -173,10 +175,14 @@ module Bcda
     end
 
     def live
-      @pointer || raise(StateError, "the decoder is closed")
+      raise StateError, "the decoder is closed" if @pointer.nil?
+      raise StateError, "a block was left, and with it its file" if @left
+
+      @pointer
     end
 
     def hand_over(block)
+      left = true
       while (what, thing = @events.shift)
         if what == :bad_line
           @on_bad_line.call(thing)
@@ -184,7 +190,9 @@ module Bcda
           give(Batch.new(thing, fields: @fields), block)
         end
       end
+      left = false
     ensure
+      @left = left
       drop_events
     end
 

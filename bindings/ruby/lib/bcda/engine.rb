@@ -101,7 +101,9 @@ module Bcda
   class Engine
     HOLD = { Object => :never }.freeze
     # How long a build on poll() waits in one call.
-    SLICE_MS = 100
+    SLICE_MS = 50
+    # And how long it sleeps where waiting there is not to be had, in seconds.
+    BARREN = 0.01
 
     # Log lines and questions for a token, for the client to see to.
     attr_reader :host
@@ -148,6 +150,8 @@ module Bcda
       @userdata = userdata
       @pid = Process.pid
       @mutex = Thread::Mutex.new
+      @turnstile = Thread::Mutex.new
+      @barren = 0
       @news = Thread::ConditionVariable.new
       @deferred = []
       @steps = @followers = 0
@@ -164,21 +168,19 @@ module Bcda
     # Yields the session under the lock. The block makes calls of C and nothing that waits.
     def locked
       Engine.sweep
-      result = Thread.handle_interrupt(HOLD) do
-        @mutex.synchronize do
-          raise ClosedError, "the client is closed" if @session.nil? || @closing
+      result = exclusive do
+        raise ClosedError, "the client is closed" if @session.nil? || @closing
 
-          settle
-          yield @session
-        end
+        settle
+        yield @session
       end
       wake unless @deferred.empty?
       result
     end
 
     # As locked, but also when the client is closed: for objects that outlive their session.
-    def reading
-      Thread.handle_interrupt(HOLD) { @mutex.synchronize { yield } }
+    def reading(&block)
+      exclusive(&block)
     end
 
     # Moves the session until the block, which is called under the lock, gives something else than nil
@@ -188,7 +190,7 @@ module Bcda
         result = moved = seen = nil
         locked do |session|
           result = yield session
-          moved = step(session) if result.nil? && @io
+          result.nil? ? moved = step(session) : @barren = 0
           seen = @steps
         end
         return result unless result.nil?
@@ -225,16 +227,14 @@ module Bcda
 
     # Frees the session, and every job that still runs ends. Others that wait are sent away first.
     def close
-      Thread.handle_interrupt(HOLD) do
-        @mutex.synchronize do
-          return if @session.nil? || @closing
+      exclusive do
+        return if @session.nil? || @closing
 
-          @closing = true
-          Native.bcda_session_wakeup(@session) unless forked?
-          @news.broadcast
-          @news.wait(@mutex) while @leader && !forked?
-          free
-        end
+        @closing = true
+        Native.bcda_session_wakeup(@session) unless forked?
+        @news.broadcast
+        @news.wait(@mutex) while @leader && !forked?
+        free
       end
     end
 
@@ -257,6 +257,17 @@ module Bcda
     end
 
     private
+
+    # Under the lock, with interrupts held off. Ruby's mutexes are not fair: a thread that steps and steps
+    # would have it again before another that it has woken. All queue at the turnstile, and so take turns.
+    def exclusive
+      Thread.handle_interrupt(HOLD) do
+        @turnstile.synchronize { @mutex.lock }
+        yield
+      ensure
+        @mutex.unlock if @mutex.owned?
+      end
+    end
 
     def check_config(code, config)
       raise Error.of(Native.bcda_config_error(config), code) unless code.zero?
@@ -302,7 +313,7 @@ module Bcda
     # Returns when there may be something to do. Whoever comes first waits on the descriptor.
     def wait(seen, deadline)
       lead = false
-      @mutex.synchronize do
+      exclusive do
         return if follow(seen, deadline)
 
         @leader = (lead = true)
@@ -319,7 +330,8 @@ module Bcda
 
       @followers += 1
       begin
-        @news.wait(@mutex, deadline && [deadline - Engine.now, 0].max)
+        left = deadline && [deadline - Engine.now, 0].max
+        Thread.handle_interrupt(Object => :immediate) { @news.wait(@mutex, left) }
       ensure
         @followers -= 1
       end
@@ -327,11 +339,9 @@ module Bcda
     end
 
     def stop_leading
-      Thread.handle_interrupt(HOLD) do
-        @mutex.synchronize do
-          @leader = false
-          @news.broadcast if @followers.positive? || @closing
-        end
+      exclusive do
+        @leader = false
+        @news.broadcast if @followers.positive? || @closing
       end
     end
 
@@ -342,14 +352,16 @@ module Bcda
       wait_in_run(left ? [(left * 1000).ceil, SLICE_MS].min : SLICE_MS)
     end
 
-    # A build on poll() waits and works in one call, under the lock; interrupts come after it.
+    # A build on poll() waits and works in one call, under the lock; interrupts come after it. It comes
+    # back at once where there is nothing that it may do: the data of another job waits, or all are paused.
     def wait_in_run(timeout_ms)
-      locked do |session|
-        inside do
-          result = Native.bcda_session_run(session, timeout_ms)
-          news
-          check(result) unless [ABI::ERR_TIMEOUT, ABI::ERR_INTERRUPTED].include?(result)
-        end
+      result = locked do |session|
+        inside { Native.bcda_session_run(session, timeout_ms).tap { news } }
+      end
+      case result
+      when 0, 1 then sleep(BARREN) if (@barren += 1) > 1
+      when ABI::ERR_TIMEOUT, ABI::ERR_INTERRUPTED then @barren = 0
+      else check(result)
       end
     end
 
