@@ -1214,6 +1214,31 @@ END_TEST
 
 /* ---- time ---- */
 
+/* The first poll, too, comes no later than BCDA_OPT_POLL_MAX_MS: a second, if that is longer. */
+static const struct {
+    int64_t most, first;
+} first_polls[] = {{30000, 1000}, {20, 20}};
+
+START_TEST(first_poll)
+{
+    struct run *r;
+    int64_t before;
+
+    harness_open(&h, NULL);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_POLL_MAX_MS, first_polls[_i].most), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, "Patient", NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_until_state(&h, r, BCDA_JOB_RUNNING);
+    before = h.now;
+    while (sandbox_count(h.sb, "status") == 0)
+        ck_assert_int_eq(harness_turn(&h), 1);
+    ck_assert_int_eq(h.now - before, first_polls[_i].first);
+    harness_close(&h);
+}
+END_TEST
+
 START_TEST(job_timeout)
 {
     const bcda_error *e;
@@ -1528,6 +1553,7 @@ static Suite *rules_suite(void)
     suite_add_tcase(s, t);
 
     t = tcase_create("time");
+    tcase_add_loop_test(t, first_poll, 0, 2);
     tcase_add_test(t, job_timeout);
     tcase_add_test(t, stall);
     tcase_add_test(t, stall_resumed);

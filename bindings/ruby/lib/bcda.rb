@@ -1,0 +1,30 @@
+# frozen_string_literal: true
+
+require "bcda/version"
+require "bcda/native"
+require "bcda/errors"
+require "bcda/bad_line"
+require "bcda/engine"
+require "bcda/job_handle"
+require "bcda/data_file"
+require "bcda/resource"
+require "bcda/batch"
+require "bcda/issue"
+require "bcda/job"
+require "bcda/config"
+require "bcda/client"
+require "bcda/decoder"
+
+# Exports claims data from CMS's Beneficiary Claims Data API (BCDA), and from other FHIR Bulk Data
+# servers, through the C library libbcda. Start at {Client}.
+module Bcda
+  # @return [String] the version of the C library in use
+  def self.library_version
+    Native.text(Native.bcda_version_string)
+  end
+
+  # @return [String] the C library in use
+  def self.library_path
+    Native.path
+  end
+end

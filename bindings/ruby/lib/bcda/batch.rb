@@ -1,0 +1,275 @@
+# frozen_string_literal: true
+
+module Bcda
+  # A run of resources of one file, in order: the fast way. A column is one array with a value for each
+  # resource, read in one go. {Job#each_batch} takes a batch back when its block ends; {#keep} prevents
+  # that. Resources made from it stay good without it.
+  class Batch
+    include Enumerable
+
+    UTF8 = Encoding::UTF_8
+    private_constant :UTF8
+
+    # @return [Integer] how many resources
+    attr_reader :size
+    # @return [Bcda::DataFile, nil] the file that they came from; nil from a {Decoder}
+    attr_reader :file
+
+    alias length size
+
+    # Why there is no such field.
+    # @api private
+    def self.no_field(path)
+      raise ArgumentError, "the field #{path} was not asked for (fields:)"
+    end
+
+    # @api private
+    def initialize(pointer, file: nil, fields: [], owner: nil)
+      @pointer = pointer
+      @file = file
+      @fields = fields
+      @owner = owner
+      @size = Native.bcda_batch_count(pointer)
+      @provisional = Native.bcda_batch_is_provisional(pointer) == 1
+      @slots = nil
+      @handed = nil
+      @kept = false
+      @json = @types = @ids = @columns = nil
+    end
+
+    # Whether the end of the file had not been verified when this was delivered.
+    def provisional?
+      @provisional
+    end
+
+    # Yields each resource.
+    # @yieldparam resource [Bcda::Resource]
+    # @return [self, Enumerator]
+    def each
+      return to_enum(:each) { size } unless block_given?
+
+      i = -1
+      yield self[i] while (i += 1) < @size
+      self
+    end
+
+    # @param index [Integer]
+    # @return [Bcda::Resource, nil]
+    def [](index)
+      return unless index >= 0 && index < @size
+
+      live
+      resource = Resource.new(self, index)
+      (@handed ||= []) << resource
+      resource
+    end
+
+    # @return [Array<String>] resourceType
+    def types
+      @types ||= column_of_types
+    end
+
+    # @return [Array<String>] id; "" where there is none
+    def ids
+      @ids ||= texts(ABI::COLUMN_ID)
+    end
+
+    # @return [Array<String>] meta.lastUpdated; "" where there is none
+    def last_updated
+      columns[:last_updated] ||= texts(ABI::COLUMN_LAST_UPDATED)
+    end
+
+    # @return [Array<String>] fullUrl of the envelopes; "" for bare lines
+    def full_urls
+      columns[:full_urls] ||= texts(ABI::COLUMN_FULL_URL)
+    end
+
+    # @return [Array<Integer>] the lengths of the resources' JSON in bytes
+    def json_sizes
+      json_column[2]
+    end
+
+    # @return [Array<Integer>] the lines in the decoded file, from 1
+    def line_numbers
+      columns[:line_numbers] ||= numbers(Native.bcda_batch_line_numbers(live))
+    end
+
+    # @return [Array<Integer>] where the lines begin: bytes from the start of the decoded file
+    def offsets
+      columns[:offsets] ||= numbers(Native.bcda_batch_file_offsets(live))
+    end
+
+    # @param index [Integer]
+    # @return [String] the JSON of one resource, frozen
+    def json(index)
+      base, offsets, sizes = json_column
+      live
+      base.get_bytes(offsets[index], sizes[index]).force_encoding(UTF8).freeze
+    end
+
+    # @return [Array<String>] the JSON of each resource
+    def jsons
+      Array.new(@size) { |i| json(i) }
+    end
+
+    # @param index [Integer]
+    # @return [String] the whole line of one resource, frozen
+    def line(index)
+      base, offsets, sizes = line_column
+      live
+      base.get_bytes(offsets[index], sizes[index]).force_encoding(UTF8).freeze
+    end
+
+    # All resources as NDJSON, each with a line feed behind it.
+    # @return [String]
+    def ndjson
+      return +"" if @size.zero?
+
+      base, offsets, sizes = json_column
+      live
+      span = offsets.last + sizes.last - offsets.first
+      if span == sizes.sum + @size - 1 # one byte lies between any two: the line feed
+        return base.get_bytes(offsets.first, span).force_encoding(UTF8) << "\n"
+      end
+
+      jsons.each_with_object(+"") { |json, all| all << json << "\n" }
+    end
+
+    # The values of a field that was asked for beforehand (+fields:+), for each resource.
+    # @param path [String, Symbol]
+    # @return [Array<Array<String>>]
+    def field(path)
+      number = @fields.index(path.to_s) || Batch.no_field(path)
+      columns[number] ||= field_column(number)
+    end
+
+    # @return [Array<Bcda::BadLine>] the lines of this run that are no resources
+    def bad_lines
+      columns[:bad_lines] ||= Array.new(Native.bcda_batch_bad_line_count(live)) do |i|
+        BadLine.of(Native.bcda_batch_bad_line(@pointer, i), @file)
+      end
+    end
+
+    # Keeps the batch beyond the block of {Job#each_batch}, until {#release} or until it is garbage. It
+    # keeps its memory, which the garbage collector does not see: release it.
+    # @return [self]
+    def keep
+      return self if @kept
+
+      live
+      @kept = true
+      @owner&.delete(@pointer.address)
+      ObjectSpace.define_finalizer(self, Graveyard.finalizer(:bcda_batch_unref, @pointer.address))
+      self
+    end
+
+    # Gives the batch back to the library. Its columns are gone then; resources that were made of it
+    # stay.
+    # @return [nil]
+    def release
+      return if @pointer.nil?
+
+      @handed&.each(&:settle)
+      pointer = @pointer
+      @pointer = nil
+      ObjectSpace.undefine_finalizer(self) if @kept
+      @owner&.delete(pointer.address)
+      Native.bcda_batch_unref(pointer)
+      nil
+    end
+
+    # @api private
+    def release_unless_kept
+      release unless @kept
+    end
+
+    # @api private
+    def enveloped?(index)
+      line_column[2][index] != json_column[2][index]
+    end
+
+    # @api private
+    def fields_of(index)
+      @fields.to_h { |path| [path, field(path)[index]] }
+    end
+
+    # Without its data.
+    # @return [String]
+    def inspect
+      "#<Bcda::Batch #{size} of #{file ? file.name : 'a file'}#{' (released)' if @pointer.nil?}>"
+    end
+
+    private
+
+    def live
+      @pointer || raise(StateError, "the batch was given back: keep it, or use it within its block")
+    end
+
+    def columns
+      @columns ||= {}
+    end
+
+    def json_column
+      @json ||= column(ABI::COLUMN_JSON)
+    end
+
+    def line_column
+      columns[:line] ||= column(ABI::COLUMN_LINE)
+    end
+
+    # The base, and the offsets and lengths as arrays: one call and two reads for the whole batch.
+    def column(number)
+      slots = (@slots ||= FFI::MemoryPointer.new(:pointer, 4))
+      step = FFI::Pointer.size
+      code = Native.bcda_batch_column(live, number, slots, slots + step, slots + 2 * step)
+      raise Error.of_code(code) unless code.zero?
+
+      [slots.get_pointer(0), numbers(slots.get_pointer(step)), numbers(slots.get_pointer(2 * step))]
+    end
+
+    def numbers(pointer)
+      @size.zero? ? [] : pointer.read_array_of_uint64(@size)
+    end
+
+    # The texts of a column stand in order: what spans them is read once.
+    def texts(number)
+      base, offsets, sizes = column(number)
+      cut(base, offsets, sizes)
+    end
+
+    def cut(base, offsets, sizes)
+      return [] if offsets.empty?
+
+      first = offsets.first
+      span = base.get_bytes(first, offsets.last + sizes.last - first).force_encoding(UTF8)
+      Array.new(offsets.size) { |i| span.byteslice(offsets[i] - first, sizes[i]) }
+    end
+
+    # Lines of a file have one type, and the library writes it once: the offset does not move then.
+    def column_of_types
+      base, offsets, sizes = column(ABI::COLUMN_TYPE)
+      return cut(base, offsets, sizes) unless offsets.first == offsets.last
+
+      Array.new(@size, offsets.empty? ? nil : cut(base, offsets.first(1), sizes.first(1)).first.freeze)
+    end
+
+    def field_column(number)
+      slots = FFI::MemoryPointer.new(:pointer, 4)
+      at = Array.new(4) { |i| slots + i * FFI::Pointer.size }
+      code = Native.bcda_batch_field_column(live, number, *at)
+      raise Error.of_code(code) unless code.zero?
+
+      base, first, offsets, sizes = at.map(&:read_pointer)
+      bounds = first.read_array_of_uint64(@size + 1)
+      values = values_between(base, offsets, sizes, bounds.first, bounds.last)
+      Array.new(@size) { |i| values[bounds[i] - bounds.first...bounds[i + 1] - bounds.first] }
+    end
+
+    def values_between(base, offsets, sizes, from, to)
+      return [] if from == to
+
+      cut(base, offsets.get_array_of_uint64(8 * from, to - from),
+          sizes.get_array_of_uint64(8 * from, to - from))
+    end
+  end
+end

@@ -1,0 +1,396 @@
+# frozen_string_literal: true
+
+require "logger"
+require "time"
+
+module Bcda
+  # One identity at one server, with everything that moves there. Any number of threads may use a client
+  # and its jobs: calls take turns, and a thread that waits holds nobody up. Each job's procs run in the
+  # thread that iterates or waits for that job; +token:+ and +logger:+ in whichever thread is there.
+  #
+  #   Bcda::Client.open(url, client_id: id, client_secret: secret) do |client|
+  #     client.export("Patient").each { |resource| puts resource.json }
+  #   end
+  class Client
+    # The levels at which an export can start.
+    LEVELS = { resource: ABI::LEVEL_RESOURCE, patient: ABI::LEVEL_PATIENT, group: ABI::LEVEL_GROUP,
+               system: ABI::LEVEL_SYSTEM }.freeze
+    # What {#stats} counts.
+    STATS = { requests: ABI::STAT_REQUESTS, retries: ABI::STAT_RETRIES, tokens: ABI::STAT_TOKENS,
+              bytes_wire: ABI::STAT_BYTES_WIRE, bytes_decoded: ABI::STAT_BYTES_DECODED,
+              resources: ABI::STAT_RESOURCES, transfers: ABI::STAT_TRANSFERS,
+              waits: ABI::STAT_WAITS }.freeze
+    # What the server says of itself: the whole answer, and what is best known of it. The versions and
+    # the token URL are nil where it does not say.
+    Metadata = Struct.new(:body, :software_version, :fhir_version, :token_url, keyword_init: true) do
+      # @return [Hash] the answer, parsed
+      def parse
+        JSON.parse(body)
+      end
+    end
+    WAKE = Object.new.freeze
+    SEVERITIES = { ABI::LOG_ERROR => Logger::ERROR, ABI::LOG_WARNING => Logger::WARN,
+                   ABI::LOG_INFO => Logger::INFO, ABI::LOG_DEBUG => Logger::DEBUG }.freeze
+    private_constant :WAKE, :SEVERITIES
+
+    # Makes a client; with a block yields it, closes it behind the block, and gives what the block gave.
+    # @param (see #initialize)
+    # @yieldparam client [Bcda::Client]
+    def self.open(fhir_url, **settings)
+      client = new(fhir_url, **settings)
+      return client unless block_given?
+
+      begin
+        yield client
+      ensure
+        client.close
+      end
+    end
+
+    # No network is touched. Secrets are copied to locked memory of the library's and not kept here.
+    #
+    # @param fhir_url [String] the base of the FHIR API, such as "https://sandbox.bcda.cms.gov/api/v2"
+    # @param client_id [String, nil] OAuth client credentials
+    # @param client_secret [String, nil] its secret
+    # @param token [String, #call, nil] in place of credentials: a bearer token, or what is called for
+    #   one whenever one is needed and gives it, or it and its lifetime in seconds
+    # @param token_url [String, nil] where tokens are asked for; "/auth/token" at the server by default
+    # @param private_key [String, #to_path, #to_pem, Array, nil] for encrypted files: PEM text, or the
+    #   path of a PEM file; several are tried in turn
+    # @param private_key_passphrase [String, nil]
+    # @param ca_file [String, nil] the certificate authorities to trust, in place of the system's
+    # @param client_certificate [String, nil] a client certificate for TLS: the path of a PEM file
+    # @param client_key [String, nil] its key
+    # @param client_key_passphrase [String, nil]
+    # @param proxy [String, nil] such as "http://proxy.example:3128"; the environment is not read
+    # @param proxy_user [String, nil]
+    # @param proxy_password [String, nil]
+    # @param spool_directory [String, nil] where files wait with +delivery: :verified+
+    # @param url_rewrites [Hash{String => String}] for a server that names itself wrongly
+    # @param allowed_origins [Array<String>] where files may stand, besides the server
+    # @param logger [Logger, nil]
+    # @param log_level [Symbol, nil] the most detailed that is wanted; that of the logger by default
+    # @param options [Hash] the tunables of bcda/config.h by their names, such as +parallel: 8+,
+    #   +decode_threads: 2+, +delivery: :verified+, +duplicate_job: :take_over+, +bad_lines_max: -1+,
+    #   +cancel_at_server: true+
+    # @raise [Bcda::Error] a {ConfigError}, {PrivateKeyError}, {OptionError} ...
+    def initialize(fhir_url, client_id: nil, client_secret: nil, token: nil, token_url: nil,
+                   private_key: nil, private_key_passphrase: nil, ca_file: nil,
+                   client_certificate: nil, client_key: nil, client_key_passphrase: nil,
+                   proxy: nil, proxy_user: nil, proxy_password: nil, spool_directory: nil,
+                   url_rewrites: {}, allowed_origins: [], logger: nil, log_level: nil, **options)
+      Engine.sweep
+      @logger = logger
+      @token = token if token.respond_to?(:call)
+      @told = {}.compare_by_identity
+      @cancels_at_server = options.fetch(:cancel_at_server, 0) == true || options[:cancel_at_server] == 1
+      host = []
+      userdata = Trampolines.register(host)
+      Config.fill do |config|
+        config.call(:set_fhir_url, fhir_url.to_s)
+        config.call(:set_token_url, token_url) if token_url
+        config.identity(client_id, client_secret, token)
+        config.private_keys(private_key, private_key_passphrase)
+        config.call(:set_ca_file, ::File.path(ca_file)) if ca_file
+        if client_certificate
+          config.call(:set_client_certificate, client_certificate, client_key, client_key_passphrase)
+        end
+        config.call(:set_proxy, proxy, proxy_user, proxy_password) if proxy
+        config.call(:set_spool_directory, ::File.path(spool_directory)) if spool_directory
+        url_rewrites.each { |from, to| config.call(:add_url_rewrite, from, to) }
+        allowed_origins.each { |origin| config.call(:add_allowed_origin, origin) }
+        config.options(options)
+        register(config, userdata, log_level)
+        @engine = Engine.new(config.pointer, host, userdata)
+      end
+      ObjectSpace.define_finalizer(self, Engine.finalizer(@engine))
+      serve
+    ensure
+      Trampolines.forget(userdata) unless @engine
+    end
+
+    # Prepares an export. It is sent when the job is iterated or waited for; so several can be prepared,
+    # and run together.
+    #
+    # @param types [Array<String>] resource types; none = everything
+    # @param level [Symbol, nil] +:patient+, +:group+, +:system+, or +:resource+ for one type (BCDA until
+    #   2019-12); by default +:group+ where a group is given, else +:patient+
+    # @param group [String, nil] such as "all"
+    # @param since [String, Time, nil] only what changed since: best the {Job#transaction_time} of the
+    #   export before, unchanged
+    # @param type_filter [String, Array<String>, nil] unescaped, such as
+    #   "ExplanationOfBenefit?service-date=ge2024"
+    # @param parameters [Hash] any other query parameters, unescaped
+    # @param fields [Array<String>] paths such as "patient.reference": their values are taken out while
+    #   the line is read anyway ({Resource#field}, {Batch#field})
+    # @param callbacks [Hash] procs of the job
+    # @option callbacks [#call] :on_state called with the new state ({Job#state})
+    # @option callbacks [#call] :on_file called with a {DataFile} and +:begin+ or +:end+: commit what came of a
+    #   file at its end if it is {DataFile#complete? complete}, else undo it
+    # @option callbacks [#call] :on_progress called with the job when something has moved
+    # @option callbacks [#call] :on_issue called with each {Issue} of the job's error files
+    # @option callbacks [#call] :on_bad_line called with each {BadLine}
+    # @return [Bcda::Job]
+    def export(*types, level: nil, group: nil, since: nil, type_filter: nil, parameters: {},
+               fields: [], **callbacks)
+      level = LEVELS.fetch(level || (group ? :group : :patient)) do
+        raise ArgumentError, "no level: #{level.inspect}"
+      end
+      with_export(level, fields) do |export|
+        set(:set_group, export, group) if group
+        types.flatten.each { |type| set(:add_type, export, type.to_s) }
+        set(:set_since, export, instant(since)) if since
+        Array(type_filter).each { |filter| set(:add_type_filter, export, filter) }
+        parameters.each { |name, value| set(:set_parameter, export, name.to_s, value.to_s) }
+        start(fields, callbacks) do |session, handlers, slot|
+          Native.bcda_job_start(session, export, handlers, slot)
+        end
+      end
+    end
+
+    # Goes on with a job that was started before: polls, then downloads.
+    # @param url [String] its {Job#url}
+    # @param fields [Array<String>] as for {#export}
+    # @param callbacks [Hash] as for {#export}
+    # @return [Bcda::Job]
+    def attach(url, fields: [], **callbacks)
+      with_export(ABI::LEVEL_PATIENT, fields) do |export|
+        start(fields, callbacks) do |session, handlers, slot|
+          Native.bcda_job_attach(session, Native.string(url), export, handlers, slot)
+        end
+      end
+    end
+
+    # Goes on from what {Job#save} gave; files that were complete then are not downloaded again.
+    # @param saved [String]
+    # @param fields [Array<String>] as for {#export}
+    # @param callbacks [Hash] as for {#export}
+    # @return [Bcda::Job]
+    def restore(saved, fields: [], **callbacks)
+      saved = Native.string(saved)
+      with_export(ABI::LEVEL_PATIENT, fields) do |export|
+        start(fields, callbacks) do |session, handlers, slot|
+          Native.bcda_job_restore(session, saved, saved.bytesize, export, handlers, slot)
+        end
+      end
+    end
+
+    # Asks for the server's CapabilityStatement.
+    # @param timeout [Numeric, nil] seconds
+    # @return [Bcda::Client::Metadata]
+    # @raise [Bcda::TimeoutError]
+    def metadata(timeout: nil)
+      request(ABI::REQUEST_METADATA, timeout)
+    end
+
+    # Asks for the version of the server's software.
+    # @param timeout [Numeric, nil] seconds
+    # @return [Bcda::Client::Metadata]
+    # @raise [Bcda::TimeoutError]
+    def server_version(timeout: nil)
+      request(ABI::REQUEST_VERSION, timeout)
+    end
+
+    # @return [Hash{Symbol => Integer}] what the client has done since it was made ({STATS})
+    def stats
+      slot = FFI::MemoryPointer.new(:int64)
+      @engine.locked do |session|
+        STATS.transform_values do |number|
+          @engine.check(Native.bcda_session_stat(session, number, slot))
+          slot.read_int64
+        end
+      end
+    end
+
+    # Ends all its jobs and frees its connections. Their objects stay, and answer what they know; the
+    # procs of jobs that had not ended are told. Nothing is told to the server. Does nothing the second time.
+    # @return [nil]
+    def close
+      @engine.close
+      @told.keys.each(&:tell_rest)
+      @told.clear
+      log_rest
+      nil
+    end
+
+    # Whether it is closed.
+    def closed?
+      @engine.closed?
+    end
+
+    # @return [String]
+    def inspect
+      "#<Bcda::Client #{closed? ? 'closed' : 'open'}>"
+    end
+
+    # @api private
+    def cancels_at_server?
+      @cancels_at_server
+    end
+
+    # The job has ended, and nothing more is to be told of it.
+    # @api private
+    def forget(job)
+      @told.delete(job)
+    end
+
+    # As Engine#run, and sees to log lines and tokens meanwhile.
+    # @api private
+    def advance(deadline)
+      host = @engine.host
+      loop do
+        serve unless host.empty?
+        got = @engine.run(deadline) { host.empty? ? yield : WAKE }
+        next if WAKE.equal?(got)
+
+        serve unless host.empty?
+        return got
+      end
+    end
+
+    private
+
+    def register(config, userdata, log_level)
+      config.call(:set_token_provider, Trampolines::TOKEN, userdata, nil) if @token
+      return unless @logger
+
+      level = log_level ? Config::LEVELS.fetch(log_level) : level_of(@logger)
+      config.call(:set_log, level, Trampolines::LOG, userdata, nil)
+    end
+
+    def level_of(logger)
+      SEVERITIES.select { |_, severity| severity >= logger.level }.keys.max || ABI::LOG_ERROR
+    end
+
+    # Outside of the lock: these are procs of the program's.
+    def serve
+      while (what, *rest = @engine.host.shift)
+        what == :log ? log(*rest) : bring_token(*rest)
+      end
+    end
+
+    def log(level, component, message)
+      @logger.add(SEVERITIES.fetch(level, Logger::DEBUG), Native.text(message),
+                  "bcda.#{Native.text(component)}")
+    end
+
+    def log_rest
+      while (what, *rest = @engine.host.shift)
+        log(*rest) if what == :log
+      end
+    end
+
+    def bring_token(request)
+      answered = false
+      token, lifetime = @token.call
+      token = Native.string(token)
+      answered = true
+      @engine.locked { Native.bcda_token_request_answer(request, token || "", lifetime ? lifetime.to_i : -1) }
+    rescue ClosedError
+      Native.bcda_token_request_fail(request)
+    ensure
+      @engine.reading { Native.bcda_token_request_fail(request) } unless answered
+    end
+
+    def instant(since)
+      since.is_a?(Time) ? since.iso8601(3) : since.to_s
+    end
+
+    def set(name, export, *arguments)
+      arguments.map! { |value| Native.string(value) if value }
+      code = Native.public_send(:"bcda_export_#{name}", export, *arguments)
+      raise Error.of_code(code, refusal(name, arguments)) unless code.zero?
+    end
+
+    def refusal(name, arguments)
+      "#{name.to_s.sub(/\\A(set|add)_/, '').tr('_', ' ')}: #{arguments.join(' = ').inspect} is not allowed"
+    end
+
+    def with_export(level, fields)
+      export = Native.make { |slot| Native.bcda_export_new(slot, level) }
+      slot = FFI::MemoryPointer.new(:int)
+      fields.each do |path|
+        code = Native.bcda_export_add_field(export, path.to_s, slot)
+        raise Error.of_code(code, refusal(:add_field, [path])) unless code.zero?
+      end
+      yield export
+    ensure
+      Native.bcda_export_free(export) if export
+    end
+
+    def start(fields, callbacks, &starting)
+      callbacks = known(callbacks)
+      events = []
+      userdata = Trampolines.register(events) if callbacks.any?
+      handlers = make_handlers(callbacks, userdata)
+      handle = JobHandle.new(@engine, events, userdata)
+      job = start_job(handle, handlers, fields, callbacks, &starting)
+      serve
+      job
+    ensure
+      Native.bcda_handlers_free(handlers) if handlers
+      Trampolines.forget(userdata) unless job
+    end
+
+    # Held together, so that no job is lost to an interrupt between C and its Ruby object.
+    def start_job(handle, handlers, fields, callbacks)
+      Thread.handle_interrupt(Engine::HOLD) do
+        @engine.locked do |session|
+          handle.start { |slot| yield session, handlers, slot }
+        end
+        job = Job.new(self, handle, fields.map(&:to_s).freeze, callbacks)
+        @told[job] = true if callbacks.any?
+        job
+      end
+    end
+
+    def known(callbacks)
+      callbacks = callbacks.compact
+      strange = callbacks.keys - Job::CALLBACKS
+      raise ArgumentError, "unknown: #{strange.join(', ')}" if strange.any?
+
+      callbacks
+    end
+
+    # on_issue and on_bad_line come from the batches themselves.
+    def make_handlers(callbacks, userdata)
+      wanted = { on_state: Trampolines::STATE, on_file: Trampolines::FILE,
+                 on_progress: Trampolines::TOUCH }.slice(*callbacks.keys)
+      return Native::NULL if wanted.empty?
+
+      handlers = Native.make { |slot| Native.bcda_handlers_new(slot) }
+      wanted.each do |name, trampoline|
+        code = Native.public_send(:"bcda_handlers_#{name}", handlers, trampoline, userdata, nil)
+        raise Error.of_code(code) unless code.zero?
+      end
+      handlers
+    end
+
+    def request(what, timeout)
+      slot = FFI::MemoryPointer.new(:pointer)
+      @engine.locked do |session|
+        @engine.check(Native.bcda_request_start(session, what, nil, nil, nil, slot))
+      end
+      deadline = timeout && Engine.now + timeout
+      request = slot.read_pointer
+      got = advance(deadline) { answer(request) unless Native.bcda_request_result(request) == ABI::ERR_AGAIN }
+      raise TimeoutError.new(code: ABI::ERR_TIMEOUT) if got.nil?
+      raise got if got.is_a?(Error)
+
+      got
+    ensure
+      @engine.reading { Native.bcda_request_unref(slot.read_pointer) } if slot
+    end
+
+    def answer(request)
+      failure = Native.bcda_request_error(request)
+      return Error.of(failure) unless failure.null?
+
+      said = %i[software_version fhir_version token_url].to_h do |name|
+        text = Native.text(Native.public_send(:"bcda_request_#{name}", request))
+        [name, text.empty? ? nil : text]
+      end
+      Metadata.new(body: Native.bytes { |size| Native.bcda_request_body(request, size) }, **said)
+    end
+  end
+end

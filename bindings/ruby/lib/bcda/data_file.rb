@@ -1,0 +1,108 @@
+# frozen_string_literal: true
+
+module Bcda
+  # One entry of a job's manifest. Its numbers grow while it is downloaded.
+  class DataFile
+    # What a file's {#verdict} can be, by the number that C has for it.
+    VERDICTS = %i[none complete complete_bad_lines failed skipped complete_errors].freeze
+
+    # @return [String] the resource type as the manifest has it; "" for none
+    attr_reader :type
+    # @return [String]
+    attr_reader :url
+    # The last segment of the URL, as it stands there: check it before it becomes part of a path.
+    # @return [String]
+    attr_reader :name
+    # @return [Integer] its place in the manifest, from 0
+    attr_reader :index
+
+    # @api private
+    def initialize(handle, pointer)
+      @handle = handle
+      @pointer = pointer
+      @type = Native.text(Native.bcda_file_type(pointer)).freeze
+      @url = Native.text(Native.bcda_file_url(pointer)).freeze
+      @name = Native.text(Native.bcda_file_name(pointer)).freeze
+      @index = Native.bcda_file_index(pointer)
+      @is_error = Native.bcda_file_is_error(pointer) == 1
+      @is_encrypted = Native.bcda_file_is_encrypted(pointer) == 1
+    end
+
+    # Whether the server reports problems in it (OperationOutcome lines), not data.
+    def error_file?
+      @is_error
+    end
+
+    # Whether the server stores it encrypted.
+    def encrypted?
+      @is_encrypted
+    end
+
+    # How the file ended: +:none+ (not yet), +:complete+, +:complete_bad_lines+, +:failed+ (what came of
+    # it is void; see {#error}), or +:skipped+ (a restored job that had it before).
+    # @return [Symbol]
+    def verdict
+      number = get(:bcda_file_verdict)
+      VERDICTS.fetch(number, number)
+    end
+
+    # Whether every check that the file allows was made and held; bad lines that were borne may be in it.
+    def complete?
+      %i[complete complete_bad_lines].include?(verdict)
+    end
+
+    # @return [Bcda::Error, nil] why it failed
+    def error
+      @handle.engine.reading do
+        pointer = Native.bcda_file_error(@pointer)
+        pointer.null? ? nil : Error.of(pointer)
+      end
+    end
+
+    # @return [Integer] bytes on the wire so far
+    def bytes_received
+      get(:bcda_file_bytes_received)
+    end
+
+    # @return [Integer] bytes decoded so far
+    def bytes
+      get(:bcda_file_bytes)
+    end
+
+    # @return [Integer, nil] what the download is expected to take on the wire
+    def bytes_expected
+      expected(:bcda_file_bytes_expected)
+    end
+
+    # @return [Integer] resources delivered so far
+    def resources
+      get(:bcda_file_resources)
+    end
+
+    # @return [Integer, nil] how many there should be, where the manifest says so (BCDA's does not)
+    def resources_expected
+      expected(:bcda_file_resources_expected)
+    end
+
+    # @return [Integer] lines so far that are no resources
+    def bad_lines
+      get(:bcda_file_bad_lines)
+    end
+
+    # @return [String]
+    def inspect
+      "#<Bcda::DataFile #{index} #{type} #{name} #{verdict}>"
+    end
+
+    private
+
+    def get(function)
+      @handle.engine.reading { Native.public_send(function, @pointer) }
+    end
+
+    def expected(function)
+      number = get(function)
+      number unless number.negative?
+    end
+  end
+end

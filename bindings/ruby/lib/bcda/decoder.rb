@@ -1,0 +1,263 @@
+# frozen_string_literal: true
+
+require "tempfile"
+
+module Bcda
+  # Opens one file that is already here, as the server stores it: give its bytes to {#write} in pieces
+  # of any size, then {#finish}. What is yielded is provisional until {#finish} has returned.
+  #
+  #   decoder = Bcda::Decoder.new(gzip: true)
+  #   File.open("claims.ndjson.gz", "rb") { |file| decoder.read(file) { |resource| p resource.id } }
+  class Decoder
+    # How much C gets at once: what comes of it is held until it is yielded.
+    PIECE = 256 * 1024
+    # Of gzip, of which a thousandfold may come.
+    GZIP_PIECE = 16 * 1024
+    private_constant :PIECE, :GZIP_PIECE
+
+    # @param private_key [String, #to_path, #to_pem, Array, nil] as for {Client#initialize}
+    # @param private_key_passphrase [String, nil]
+    # @param wrapped_key [String, nil] the file's +encryptedKey+ (or its entry in +KeyMap+), in hex
+    # @param label [String, nil] the file's name as in its URL, whatever it is called here
+    # @param gzip [Boolean] whether the bytes are gzip
+    # @param name [String, nil] what error texts call the file
+    # @param fields [Array<String>] as for {Client#export}
+    # @param on_bad_line [#call, nil] called with each {BadLine}
+    # @param options [Hash] the tunables of bcda/config.h by their names, such as +bad_lines_max: -1+
+    # @raise [Bcda::Error]
+    def initialize(private_key: nil, private_key_passphrase: nil, wrapped_key: nil, label: nil,
+                   gzip: false, name: nil, fields: [], on_bad_line: nil, **options)
+      Engine.sweep
+      @fields = fields.map(&:to_s).freeze
+      @on_bad_line = on_bad_line
+      @piece = gzip ? GZIP_PIECE : PIECE
+      @left = false
+      @events = []
+      @userdata = Trampolines.register(@events)
+      @lock = Thread::Mutex.new
+      Config.fill do |config|
+        config.private_keys(private_key, private_key_passphrase)
+        config.options(options)
+        make(config.pointer)
+      end
+      set_up(name || label, wrapped_key, label, gzip)
+    rescue Exception
+      close if @pointer
+      raise
+    end
+
+    # The next bytes. A block that is left - by an exception, +break+ or +throw+ - leaves the file: the
+    # decoder can only be closed then. Without a block the resources are dropped, and the file is only checked.
+    # @param bytes [String]
+    # @yieldparam resource [Bcda::Resource]
+    # @return [self]
+    # @raise [Bcda::Error] after one, every call raises the same again
+    def write(bytes, &block)
+      at = 0
+      while at < bytes.bytesize
+        piece = bytes.byteslice(at, @piece)
+        FFI::MemoryPointer.new(:char, piece.bytesize) do |memory|
+          memory.put_bytes(0, piece)
+          call(block) { |pointer| Native.bcda_decoder_write(pointer, memory, piece.bytesize) }
+        end
+        at += piece.bytesize
+      end
+      self
+    end
+
+    # The file is over. When this returns, it is complete and unaltered, as far as its form allows to
+    # say; when it raises, everything that was yielded is void.
+    # @yieldparam resource [Bcda::Resource] the rest
+    # @return [self]
+    # @raise [Bcda::Error]
+    def finish(&block)
+      call(block) { |pointer| Native.bcda_decoder_finish(pointer) }
+      self
+    end
+
+    # Writes all that an IO has, and finishes.
+    # @param input [IO, #read] open in binary mode
+    # @yieldparam resource [Bcda::Resource]
+    # @return [self]
+    # @raise [Bcda::Error]
+    def read(input, &block)
+      buffer = String.new(capacity: PIECE)
+      write(buffer, &block) while input.read(PIECE, buffer)
+      finish(&block)
+    end
+
+    # @return [Integer] resources so far
+    def resources
+      get(:bcda_decoder_resources)
+    end
+
+    # @return [Integer] lines so far that are no resources
+    def bad_lines
+      get(:bcda_decoder_bad_lines)
+    end
+
+    # @return [Integer] bytes decoded so far
+    def bytes
+      get(:bcda_decoder_bytes)
+    end
+
+    # Frees what it holds, the private key among it. The garbage collector does so too, later.
+    # @return [nil]
+    def close
+      Thread.handle_interrupt(Engine::HOLD) do
+        @lock.synchronize do
+          return if @pointer.nil?
+
+          ObjectSpace.undefine_finalizer(self)
+          Native.bcda_decoder_free(@pointer)
+          @pointer = nil
+          drop_events
+          Trampolines.forget(@userdata)
+        end
+      end
+      nil
+    end
+
+    # @return [String]
+    def inspect
+      "#<Bcda::Decoder#{' closed' if @pointer.nil?}>"
+    end
+
+    private
+
+    def make(config)
+      handlers = Native.make { |slot| Native.bcda_handlers_new(slot) }
+      code = Native.bcda_handlers_on_batch(handlers, Trampolines::BATCH, @userdata, nil)
+      if code.zero? && @on_bad_line
+        code = Native.bcda_handlers_on_bad_line(handlers, Trampolines::BAD_LINE, @userdata, nil)
+      end
+      raise Error.of_code(code) unless code.zero?
+
+      @pointer = Native.make { |slot| Native.bcda_decoder_new(slot, config, handlers) }
+      ObjectSpace.define_finalizer(self, Decoder.finalizer(@pointer.address, @userdata))
+    ensure
+      Native.bcda_handlers_free(handlers) if handlers
+    end
+
+    # @api private
+    def self.finalizer(address, userdata)
+      proc do
+        Trampolines.forget(userdata)
+        Graveyard.bury(:bcda_decoder_free, address)
+      end
+    end
+
+    def set_up(name, wrapped_key, label, gzip)
+      check(Native.bcda_decoder_set_name(@pointer, Native.string(name))) if name
+      if wrapped_key
+        check(Native.bcda_decoder_set_wrapped_key(@pointer, Native.string(wrapped_key),
+                                                  Native.string(label || name)))
+      end
+      check(Native.bcda_decoder_set_gzip(@pointer, gzip ? 1 : 0))
+      slot = FFI::MemoryPointer.new(:int)
+      @fields.each { |path| check(Native.bcda_decoder_add_field(@pointer, path, slot)) }
+    end
+
+    def check(code)
+      raise Error.of(Native.bcda_decoder_error(@pointer), code) unless code.zero?
+    end
+
+    # Calls C, then yields what came, then raises what went wrong.
+    def call(block)
+      failure = Thread.handle_interrupt(Engine::HOLD) do
+        @lock.synchronize do
+          code = yield live
+          Error.of(Native.bcda_decoder_error(@pointer), code) unless code.zero?
+        end
+      end
+      hand_over(block)
+      raise failure if failure
+    end
+
+    def live
+      raise StateError, "the decoder is closed" if @pointer.nil?
+      raise StateError, "a block was left, and with it its file" if @left
+
+      @pointer
+    end
+
+    def hand_over(block)
+      left = true
+      while (what, thing = @events.shift)
+        if what == :bad_line
+          @on_bad_line.call(thing)
+        else
+          give(Batch.new(thing, fields: @fields), block)
+        end
+      end
+      left = false
+    ensure
+      @left = left
+      drop_events
+    end
+
+    def give(batch, block)
+      batch.each(&block) if block
+    ensure
+      batch.release
+    end
+
+    # What nobody wants any more, because a block was left.
+    def drop_events
+      while (what, thing = @events.shift)
+        Native.bcda_batch_unref(thing) if what == :batch
+      end
+    end
+
+    def get(function)
+      @lock.synchronize { Native.public_send(function, live) }
+    end
+  end
+
+  # Decrypts a file that is already on disk, as BCDA served them until 2020.
+  #
+  # With +to:+ the resources are written there as NDJSON, and the file appears only when the whole of
+  # its contents was checked. With a block each resource is yielded, provisional until this returns.
+  #
+  # @param path [String, #to_path] the encrypted file
+  # @param wrapped_key [String] its +encryptedKey+ (or its entry in +KeyMap+), in hex
+  # @param private_key [String, #to_path, #to_pem, Array] as for {Client#initialize}
+  # @param private_key_passphrase [String, nil]
+  # @param label [String, nil] the name that it had at the server, if it has another one here
+  # @param to [String, #to_path, nil] where the resources go
+  # @param more [Hash] as for {Decoder#initialize}
+  # @yieldparam resource [Bcda::Resource]
+  # @return [Integer] how many resources it has
+  # @raise [Bcda::Error]
+  def self.decrypt_file(path, wrapped_key:, private_key:, private_key_passphrase: nil, label: nil,
+                        to: nil, **more, &block)
+    raise ArgumentError, "either to: or a block" if to.nil? == block.nil?
+
+    decoder = Decoder.new(wrapped_key: wrapped_key, private_key: private_key,
+                          private_key_passphrase: private_key_passphrase,
+                          label: label || File.basename(path), **more)
+    File.open(path, "rb") do |input|
+      block ? decoder.read(input, &block) : write_checked(to) { |out| decoder.read(input) { |r| out << r.json << "\n" } }
+    end
+    decoder.resources
+  ensure
+    decoder&.close
+  end
+
+  # Writes a new file beside the place where it belongs, and moves it there when all went well.
+  # @api private
+  def self.write_checked(path)
+    path = File.path(path)
+    temporary = Tempfile.create([".bcda-", ".part"], File.dirname(path), binmode: true)
+    yield temporary
+    temporary.close
+    File.rename(temporary.path, path)
+    temporary = nil
+  ensure
+    if temporary
+      temporary.close unless temporary.closed?
+      File.unlink(temporary.path)
+    end
+  end
+  private_class_method :write_checked
+end

@@ -1,0 +1,206 @@
+# frozen_string_literal: true
+
+module Bcda
+  # Whatever libbcda reports. The subclasses are kinds; {#code} and {#name} are the particular case
+  # (doc/guide/errors.md lists them all). The message may be logged: it holds no secret and no
+  # patient data.
+  class Error < StandardError
+    # @return [Integer] the +BCDA_ERR_*+, such as -305
+    attr_reader :code
+    # @return [String] its name, such as "BCDA_ERR_TAG"
+    attr_reader :name
+    # @return [Integer, nil] the HTTP status that it came with
+    attr_reader :http_status
+    # @return [Integer, nil] milliseconds that the server asked to wait (Retry-After)
+    attr_reader :retry_after_ms
+    # @return [String, nil] the data file that it is about, by its name in the URL
+    attr_reader :file
+    # @return [Integer, nil] the line in that file, from 1
+    attr_reader :line
+    # @return [Integer, nil] where that line begins: bytes from the start of the decoded file
+    attr_reader :offset
+    # The server's own words. They may name people: show them, do not log them.
+    # @return [String, nil]
+    attr_reader :server_text
+
+    # @param message [String] what happened
+    # @param code [Integer] the +BCDA_ERR_*+
+    # @param details [Hash] the other fields, by the names of their readers; +retryable+ too
+    def initialize(message = nil, code: ABI::ERR_STATE, **details)
+      super(message || Native.text(Native.bcda_error_string(code)))
+      @code = code
+      @name = Native.text(Native.bcda_error_name(code))
+      @retryable = details[:retryable] || false
+      @http_status, @retry_after_ms, @file, @line, @offset, @server_text =
+        details.values_at(:http_status, :retry_after_ms, :file, :line, :offset, :server_text)
+    end
+
+    # Whether trying the same again later can help. The library has tried by then as often as its
+    # options allow.
+    def retryable?
+      @retryable
+    end
+
+    # The class of a code; of one that this gem does not know, that of its range.
+    # @param code [Integer]
+    # @return [Class]
+    def self.class_of(code)
+      CLASSES.fetch(code) { RANGES.find { |range, _| range.cover?(code) }&.last || Error }
+    end
+
+    # @api private
+    def self.of_code(code, message = nil)
+      class_of(code).new(message, code: code)
+    end
+
+    # A copy of a bcda_error; of the bare code where there is none.
+    # @api private
+    def self.of(pointer, code = ABI::ERR_STATE)
+      return of_code(code) if pointer.null?
+
+      code = Native.bcda_error_code(pointer)
+      class_of(code).new(Native.text(Native.bcda_error_text(pointer)), code: code, **details(pointer))
+    end
+
+    # @api private
+    def self.details(pointer)
+      {
+        retryable: Native.bcda_error_is_retryable(pointer) == 1,
+        http_status: known(Native.bcda_error_http_status(pointer), 1),
+        retry_after_ms: known(Native.bcda_error_retry_after_ms(pointer), 0),
+        file: said(Native.bcda_error_file(pointer)),
+        line: known(Native.bcda_error_line(pointer), 1),
+        offset: known(Native.bcda_error_offset(pointer), 0),
+        server_text: said(Native.bcda_error_server_text(pointer))
+      }
+    end
+
+    # @api private
+    def self.known(number, least)
+      number if number >= least
+    end
+
+    # @api private
+    def self.said(text)
+      Native.text(text) unless text.empty?
+    end
+    private_class_method :details, :known, :said
+  end
+
+  # The call or the configuration is wrong.
+  class UsageError < Error; end
+  # Not now: the object is in a state that does not allow the call.
+  class StateError < UsageError; end
+  # The client is closed.
+  class ClosedError < StateError; end
+  # The client was made before +fork+, and this is the child: make a new one.
+  class ForkedError < UsageError; end
+  # No such option, or a value that it does not take.
+  class OptionError < UsageError; end
+  # A setting is missing, or contradicts another; or a URL cannot be used.
+  class ConfigError < UsageError; end
+  # A plain http URL, refused before a byte is sent.
+  class InsecureURLError < ConfigError; end
+  # The time that the caller gave is over.
+  class TimeoutError < UsageError; end
+
+  # Something on this machine: memory, files, the libraries below.
+  class LocalError < Error; end
+  # The private key: its file, its form or its passphrase.
+  class PrivateKeyError < LocalError; end
+  # The spool directory of verified delivery.
+  class SpoolError < LocalError; end
+
+  # Between this machine and the server.
+  class TransportError < Error; end
+  # No address, no connection, or not in time.
+  class ConnectError < TransportError; end
+  # TLS: no common version, or a certificate that is not trusted.
+  class TLSError < TransportError; end
+  # The proxy.
+  class ProxyError < TransportError; end
+
+  # The server answered, with something else than what was asked for.
+  class ServerError < Error; end
+  # Wrong or expired credentials, or no token.
+  class AuthError < ServerError; end
+  # 403: the organization, or this version of the API, is denied.
+  class ForbiddenError < ServerError; end
+  # 404: no such job or file, or no attribution data yet.
+  class NotFoundError < ServerError; end
+  # 410: the job is older than a day.
+  class GoneError < ServerError; end
+  # 429: a like job is running, or too many requests.
+  class TooManyError < ServerError; end
+  # 5xx and what the server calls transient.
+  class UnavailableError < ServerError; end
+  # The job failed, was cancelled or took too long at the server.
+  class JobError < ServerError; end
+  # An answer that is not what the protocol says.
+  class ProtocolError < ServerError; end
+  # A redirect or URL that may not be followed.
+  class OriginError < ServerError; end
+
+  # The bytes of a file. What came of it before is void.
+  class DataError < Error; end
+  # The file's key: missing, damaged, or for another key pair or file name.
+  class FileKeyError < DataError; end
+  # The file is not what the server wrote: altered, cut or extended.
+  class TamperedFile < DataError; end
+  # A line that is no FHIR resource.
+  class LineError < DataError; end
+
+  # The program's own wishes.
+  class HostError < Error; end
+  # A callback stopped the job.
+  class StoppedError < HostError; end
+  # The job was cancelled here.
+  class CancelledError < HostError; end
+
+  class Error
+    # The class of each code.
+    # @api private
+    CLASSES = {
+      UsageError => %i[INVALID UNSUPPORTED AGAIN END INTERRUPTED],
+      StateError => %i[STATE REENTRANT],
+      ForkedError => %i[FORKED],
+      OptionError => %i[OPTION_UNKNOWN OPTION_TYPE OPTION_RANGE],
+      ConfigError => %i[CONFIG URL],
+      InsecureURLError => %i[INSECURE_URL],
+      TimeoutError => %i[TIMEOUT],
+      LocalError => %i[NOMEM IO SYSTEM LIBRARY],
+      PrivateKeyError => %i[KEY_FORMAT KEY_PASSPHRASE KEY_UNSUPPORTED KEY_FIPS],
+      SpoolError => %i[SPOOL SPOOL_FULL],
+      ConnectError => %i[RESOLVE CONNECT CONNECT_TIMEOUT],
+      TLSError => %i[TLS TLS_VERIFY],
+      ProxyError => %i[PROXY],
+      TransportError => %i[TRANSFER STALLED TRUNCATED HTTP HEADERS_TOO_LARGE BODY_TOO_LARGE],
+      ServerError => %i[STATUS BAD_REQUEST],
+      AuthError => %i[AUTH TOKEN],
+      ForbiddenError => %i[FORBIDDEN],
+      NotFoundError => %i[NOT_FOUND],
+      GoneError => %i[GONE],
+      TooManyError => %i[TOO_MANY],
+      UnavailableError => %i[SERVER],
+      JobError => %i[JOB_FAILED JOB_CANCELLED JOB_TIMEOUT],
+      ProtocolError => %i[NO_LOCATION NOT_JSON MANIFEST],
+      OriginError => %i[REDIRECT ORIGIN],
+      FileKeyError => %i[KEY_MISSING KEY_VALUE KEY_UNWRAP KEY_LABEL],
+      TamperedFile => %i[CIPHER_SHORT TAG GZIP GZIP_CUT LINE_CUT CHANGED LENGTH CHECKSUM COUNT],
+      LineError => %i[LINE_JSON LINE_UTF8 LINE_TOO_LONG LINE_DEPTH LINE_TYPE BAD_LINES],
+      StoppedError => %i[STOPPED],
+      CancelledError => %i[CANCELLED],
+      HostError => %i[CALLBACK]
+    }.flat_map { |klass, names| names.map { |name| [ABI.const_get("ERR_#{name}"), klass] } }
+     .to_h.freeze
+    private_constant :CLASSES
+
+    # The class of the codes of a later library.
+    # @api private
+    RANGES = {
+      (-49..-1) => UsageError, (-99..-50) => LocalError, (-199..-100) => TransportError,
+      (-299..-200) => ServerError, (-399..-300) => DataError, (-499..-400) => HostError
+    }.freeze
+    private_constant :RANGES
+  end
+end

@@ -1,0 +1,418 @@
+# frozen_string_literal: true
+
+module Bcda
+  # One export, from kick-off to the last byte. Nothing of it is sent before somebody iterates or waits.
+  #
+  # Its data comes once, through one of {#each}, {#each_batch} and {#next_batch}. Leaving a loop early -
+  # by +break+, an exception, +throw+, or because the thread is killed - ends the job. A job that fails
+  # raises its {Error} at the end of the loop; with several files, the others were still delivered.
+  #
+  # A job that nobody holds any more is ended when the garbage collector finds it; one that has procs,
+  # with its client.
+  class Job
+    include Enumerable
+
+    # What a job can be doing, by the number that C has for it; 0 is none.
+    STATES = [nil, :starting, :running, :downloading, :done, :failed].freeze
+    EVENTS = { ABI::FILE_BEGIN => :begin, ABI::FILE_END => :end }.freeze
+    WAKE = Object.new.freeze
+    private_constant :EVENTS, :WAKE
+
+    # The callbacks that a job can have.
+    # @api private
+    CALLBACKS = %i[on_state on_file on_progress on_issue on_bad_line].freeze
+
+    # @return [Bcda::Client]
+    attr_reader :client
+    # @return [Array<String>] the fields that were asked for
+    attr_reader :fields
+
+    # @api private
+    def initialize(client, handle, fields, callbacks)
+      @client = client
+      @handle = handle
+      @fields = fields
+      @callbacks = callbacks
+      @files = {}
+      @put_back = []
+      @taker = nil
+      @taken = @paused = false
+      ObjectSpace.define_finalizer(self, JobHandle.finalizer(handle))
+    end
+
+    # Yields each resource of the data files, in the order of its file; those of different files
+    # alternate. What error files say goes to +on_issue+, lines that are no resources to +on_bad_line+.
+    # @yieldparam resource [Bcda::Resource] may be kept
+    # @return [self, Enumerator] an Enumerator without a block
+    # @raise [Bcda::Error] what the job ended with
+    # @raise [Bcda::StateError] where the data was taken before
+    def each(&block)
+      return to_enum(:each) unless block
+
+      each_batch { |batch| batch.each(&block) }
+    end
+
+    # Yields resources by the hundred: the fast way.
+    # @yieldparam batch [Bcda::Batch] good until the block ends ({Batch#keep})
+    # @return [self, Enumerator] an Enumerator without a block
+    # @raise (see #each)
+    def each_batch
+      return to_enum(:each_batch) unless block_given?
+
+      over = false
+      while (batch = next_batch)
+        begin
+          yield batch
+        ensure
+          batch.release_unless_kept
+        end
+      end
+      over = true
+      self
+    ensure
+      abandon if over == false
+    end
+
+    # The next batch, for a loop of your own. Release it when you have done with it. Unlike a loop that
+    # is left, an exception out of this call does not end the job.
+    # @param timeout [Numeric, nil] seconds
+    # @return [Bcda::Batch, nil] nil when all was taken
+    # @raise [Bcda::TimeoutError] where none has come in time
+    # @raise (see #each)
+    def next_batch(timeout: nil)
+      raise StateError, "the data of this job was taken before" if @taken
+
+      @taker = Thread.current
+      loop do
+        batch = take_batch(timeout)
+        return finish if batch == :end
+        return batch unless batch.file.error_file?
+
+        see_to_issues(batch)
+      end
+    end
+
+    # Waits until the job has come as far as +state+: +:running+ (accepted; {#url} is known),
+    # +:downloading+ (ready at the server; {#files} are known), or +:ended+. A job that ends before
+    # raises what it ended with.
+    # @param state [Symbol]
+    # @param timeout [Numeric, nil] seconds
+    # @return [self, nil] nil where the time is over
+    # @raise [Bcda::StateError] when waiting for the end while its data waits and nobody takes it
+    def wait(state = :downloading, timeout: nil)
+      least = { running: 2, downloading: 3, ended: 4 }.fetch(state) do
+        raise ArgumentError, "no state to wait for: #{state.inspect}"
+      end
+      reached = advance(timeout) { has_come_to(least) }
+      return nil if reached.nil?
+
+      raise StateError, "nobody takes the data of this job, and so it cannot end" if reached == :data
+      raise error if reached == ABI::JOB_FAILED
+
+      self
+    end
+
+    # Ends the job: its loop raises {CancelledError}. May be called from any thread, and in a trap
+    # handler. The server is not told, and its job can be attached to later, unless the client has
+    # +cancel_at_server: true+. Nothing happens where it has ended.
+    # @return [self]
+    def cancel
+      defer(:cancel)
+    end
+
+    # Stops the data: nothing is delivered until {#resume}, and loops wait. A connection that is paused
+    # for long may be cut by the server. May be called from any thread, and in a trap handler.
+    # @return [self]
+    def pause
+      @paused = true
+      defer(:pause)
+    end
+
+    # Goes on after {#pause}.
+    # @return [self]
+    def resume
+      @paused = false
+      defer(:resume)
+    end
+
+    # Whether {#pause} was called last.
+    def paused?
+      @paused
+    end
+
+    # What is needed to go on later, perhaps in another process ({Client#restore}): one line of JSON
+    # without secrets and patient data. Save at the end of each file.
+    # @return [String]
+    # @raise [Bcda::StateError] where the server has not accepted the job yet
+    def save
+      read do |pointer|
+        slot = FFI::MemoryPointer.new(:pointer)
+        code = Native.bcda_job_save(pointer, slot)
+        raise Error.of_code(code) unless code.zero?
+
+        text = slot.read_pointer
+        saved = text.read_string.force_encoding(Encoding::UTF_8)
+        Native.bcda_free(text)
+        saved
+      end
+    end
+
+    # @return [Symbol] +:starting+, +:running+ (at the server), +:downloading+, +:done+ or +:failed+
+    def state
+      number = get(:bcda_job_state)
+      STATES.fetch(number, number)
+    end
+
+    # Whether it has ended, well or not.
+    def ended?
+      get(:bcda_job_result) != ABI::ERR_AGAIN
+    end
+
+    # The verdict on the whole: +:none+ while it runs, +:complete+, +:complete_errors+ (everything is
+    # here, but there were bad lines, or the server reported errors), +:failed+.
+    # @return [Symbol]
+    def verdict
+      number = get(:bcda_job_verdict)
+      DataFile::VERDICTS.fetch(number, number)
+    end
+
+    # @return [Bcda::Error, nil] what it ended with; nil while it runs, and where it ended well
+    def error
+      read do |pointer|
+        error = Native.bcda_job_error(pointer)
+        error.null? ? nil : Error.of(error)
+      end
+    end
+
+    # @return [String, nil] the status URL, for {Client#attach}; nil until the server has accepted it
+    def url
+      text(:bcda_job_url)
+    end
+
+    # @return [String, nil] the last segment of {#url}
+    def id
+      text(:bcda_job_id)
+    end
+
+    # Whether a like job was running, and this one went on with it (+duplicate_job: :take_over+).
+    def taken_over?
+      get(:bcda_job_is_taken_over) == 1
+    end
+
+    # @return [Integer, nil] percent, as the server last said; it may jump, and 100 is not the end
+    def progress
+      percent = get(:bcda_job_progress_percent)
+      percent unless percent.negative?
+    end
+
+    # @return [String, nil] the server's words on its progress (X-Progress)
+    def progress_text
+      text(:bcda_job_progress_text)
+    end
+
+    # The server's time of this export: the +since:+ of the next one, unchanged.
+    # @return [String, nil] nil until the manifest is here
+    def transaction_time
+      text(:bcda_job_transaction_time)
+    end
+
+    # @return [Array<Bcda::DataFile>] the files of the manifest, data before error files; empty before it
+    def files
+      read do |pointer|
+        Array.new(Native.bcda_job_file_count(pointer)) { |i| file_at(Native.bcda_job_file(pointer, i)) }
+      end
+    end
+
+    # @return [Integer] how many files have a verdict
+    def files_ended
+      get(:bcda_job_files_ended)
+    end
+
+    # @return [Integer] bytes on the wire
+    def bytes_received
+      get(:bcda_job_bytes_received)
+    end
+
+    # @return [Integer] bytes decoded
+    def bytes
+      get(:bcda_job_bytes)
+    end
+
+    # @return [Integer] resources delivered
+    def resources
+      get(:bcda_job_resources)
+    end
+
+    # @return [Integer] lines that were no resources
+    def bad_lines
+      get(:bcda_job_bad_lines)
+    end
+
+    # @param severity [Symbol] one of {Issue::SEVERITIES}
+    # @return [Integer] how many issues of that severity the error files had
+    def issue_count(severity)
+      number = Issue::SEVERITIES.index(severity) || raise(ArgumentError, "no severity: #{severity}")
+      read { |pointer| Native.bcda_job_issue_count(pointer, number) }
+    end
+
+    # @return [String]
+    def inspect
+      "#<Bcda::Job #{id || 'new'} #{state}>"
+    end
+
+    # Runs the procs for what has happened.
+    # @api private
+    def dispatch
+      guarded do
+        while (event = @handle.events.shift)
+          tell(*event)
+        end
+      end
+    end
+
+    # What ended with the job or its client: files that failed, so that what came of them can be undone.
+    # Whatever ended it goes first: what the procs raise now is not told.
+    # @api private
+    def tell_rest
+      while (event = @handle.events.shift)
+        begin
+          tell(*event)
+        rescue StandardError
+          nil
+        end
+      end
+    end
+
+    private
+
+    # Events come first: they happened before the batch that is taken behind them.
+    def advance(timeout)
+      deadline = timeout && Engine.now + timeout
+      events = @handle.events
+      loop do
+        dispatch unless events.empty?
+        got = @client.advance(deadline) { events.empty? ? yield : WAKE }
+        return got unless WAKE.equal?(got)
+      end
+    end
+
+    # A batch is put back where an interrupt comes before it is handed over: none is lost.
+    def take_batch(timeout)
+      hand = nil
+      found = advance(timeout) { hand = @put_back.shift || wrap(@handle.next_batch) }
+      raise TimeoutError.new(code: ABI::ERR_TIMEOUT) if found.nil?
+
+      see_to_bad_lines(found) if found != :end && @callbacks[:on_bad_line]
+      hand = nil
+      found
+    ensure
+      @put_back.unshift(hand) if hand
+    end
+
+    # A proc that raises or throws ends the job.
+    def guarded
+      over = false
+      yield
+      over = true
+    ensure
+      abandon unless over
+    end
+
+    def see_to_bad_lines(batch)
+      guarded { batch.bad_lines.each { |line| @callbacks[:on_bad_line].call(line) } }
+    end
+
+    # Under the lock.
+    def wrap(found)
+      return found unless found.is_a?(FFI::Pointer)
+
+      Batch.new(found, file: file_at(Native.bcda_batch_file(found)), fields: @fields,
+                       owner: @handle.open_batches)
+    end
+
+    def file_at(pointer)
+      @files[pointer.address] ||= DataFile.new(@handle, pointer)
+    end
+
+    def see_to_issues(batch)
+      teller = @callbacks[:on_issue] or return
+      guarded do
+        batch.each { |resource| Issue.all(resource).each { |issue| teller.call(issue) } }
+      end
+    ensure
+      batch.release
+    end
+
+    # All was taken: nil, or the job's error.
+    def finish
+      @taken = true
+      forget
+      failure = error
+      raise failure if failure
+
+      nil
+    end
+
+    # The loop was left. The end is waited for only where the server is to be told of it.
+    def abandon
+      return if @taken || @handle.engine.closed? || @handle.engine.forked?
+
+      @taken = true
+      cancel
+      deadline = @client.cancels_at_server? ? nil : Engine.now
+      @handle.engine.run(deadline) { @handle.ended? || nil }
+      tell_rest
+      forget if ended?
+    rescue ClosedError
+      nil
+    end
+
+    def forget
+      Trampolines.forget(@handle.userdata)
+      @client.forget(self)
+    end
+
+    def tell(what, first = nil, second = nil)
+      case what
+      when :state then @callbacks[:on_state]&.call(STATES.fetch(first, first))
+      when :file then @callbacks[:on_file]&.call(find_file(first), EVENTS.fetch(second, second))
+      when :progress then @callbacks[:on_progress]&.call(self)
+      end
+    end
+
+    def find_file(pointer)
+      read { file_at(pointer) }
+    end
+
+    def has_come_to(least)
+      state = Native.bcda_job_state(@handle.pointer)
+      return state if state >= least
+      return unless least == ABI::JOB_DONE && nobody_takes?
+
+      @put_back << wrap(@handle.next_batch || return) if @put_back.empty?
+      :data
+    end
+
+    def nobody_takes?
+      @taker.nil? || @taker == Thread.current || !@taker.alive?
+    end
+
+    def defer(what)
+      @handle.engine.defer(what, @handle)
+      self
+    end
+
+    def read
+      @handle.engine.reading { yield @handle.pointer }
+    end
+
+    def get(function)
+      read { |pointer| Native.public_send(function, pointer) }
+    end
+
+    def text(function)
+      found = Native.text(get(function))
+      found unless found.empty?
+    end
+  end
+end

@@ -1,0 +1,123 @@
+# frozen_string_literal: true
+
+require "json"
+
+module Bcda
+  # One FHIR resource. The library has read its line once: it is one JSON object in valid UTF-8 with a
+  # resourceType. Strings are made when they are asked for. A resource may be kept: when its batch goes
+  # back to the library, it takes its bytes along.
+  class Resource
+    # @api private
+    def initialize(batch, index)
+      @batch = batch
+      @index = index
+      @kept = nil
+    end
+
+    # The bare resource, byte for byte as the server wrote it.
+    # @return [String] frozen, in UTF-8
+    def json
+      @batch ? @batch.json(@index) : @kept.json
+    end
+
+    # @return [Integer] the length of {#json} in bytes, without making it
+    def bytesize
+      @batch ? @batch.json_sizes[@index] : @kept.json.bytesize
+    end
+
+    # The whole line: the same as {#json}, or, where the server wraps its resources (BCDA until
+    # 2019-07-10), the envelope.
+    # @return [String] frozen, in UTF-8
+    def line
+      @batch ? @batch.line(@index) : @kept.line
+    end
+
+    # @return [String] resourceType
+    def type
+      @batch ? @batch.types[@index] : @kept.type
+    end
+
+    # @return [String] id; "" where there is none
+    def id
+      @batch ? @batch.ids[@index] : @kept.id
+    end
+
+    # @return [String] meta.lastUpdated as it stands there; "" where there is none
+    def last_updated
+      @batch ? @batch.last_updated[@index] : @kept.last_updated
+    end
+
+    # fullUrl of the envelope. BCDA's had no host: do not read it as a URL.
+    # @return [String] "" for a bare line
+    def full_url
+      @batch ? @batch.full_urls[@index] : @kept.full_url
+    end
+
+    # @return [Integer] the line in the decoded file, from 1
+    def line_number
+      @batch ? @batch.line_numbers[@index] : @kept.line_number
+    end
+
+    # @return [Integer] where the line begins: bytes from the start of the decoded file
+    def offset
+      @batch ? @batch.offsets[@index] : @kept.offset
+    end
+
+    # Whether the end of its file had not been verified when it was delivered: commit what comes of it
+    # only when the file is complete, and undo it when it fails.
+    def provisional?
+      @batch ? @batch.provisional? : @kept.provisional
+    end
+
+    # @return [Bcda::DataFile, nil] nil from a {Decoder}
+    def file
+      @batch ? @batch.file : @kept.file
+    end
+
+    # @param options [Hash] for JSON.parse, such as +symbolize_names: true+
+    # @return [Hash]
+    def parse(**options)
+      JSON.parse(json, **options)
+    end
+
+    # The first value of a field that was asked for beforehand (+fields:+).
+    # @param path [String, Symbol] such as "patient.reference"
+    # @return [String, nil] strings without quotes and escapes, numbers as written, "true" or "false"
+    def field(path)
+      field_values(path).first
+    end
+
+    # All values of a field that was asked for beforehand, in the order of the document.
+    # @param path [String, Symbol]
+    # @return [Array<String>]
+    def field_values(path)
+      @batch ? @batch.field(path)[@index] : @kept.fields.fetch(path.to_s) { Batch.no_field(path) }
+    end
+
+    # Without its data.
+    # @return [String]
+    def inspect
+      "#<Bcda::Resource #{type} line #{line_number}>"
+    end
+
+    # What is left of a resource without its batch.
+    # @api private
+    Kept = Struct.new(:json, :line, :type, :id, :last_updated, :full_url, :line_number, :offset,
+                      :provisional, :file, :fields)
+    private_constant :Kept
+
+    # The batch is about to go.
+    # @api private
+    def settle
+      return unless @batch
+
+      batch = @batch
+      i = @index
+      json = batch.json(i)
+      @kept = Kept.new(json, batch.enveloped?(i) ? batch.line(i) : json, batch.types[i], batch.ids[i],
+                       batch.last_updated[i], batch.full_urls[i], batch.line_numbers[i],
+                       batch.offsets[i], batch.provisional?, batch.file, batch.fields_of(i))
+      @batch = nil
+    end
+  end
+end

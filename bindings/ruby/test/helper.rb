@@ -1,0 +1,148 @@
+# frozen_string_literal: true
+
+# What the tests share: TAP, sandboxes, clients. BCDA_LIBRARY and BCDA_SANDBOX name what is tested; meson
+# sets both. A test of its own: BCDA_LIBRARY=… BCDA_SANDBOX=… ruby test/test_export.rb -n /pause/
+
+GEM_ROOT = File.expand_path("..", __dir__)
+$LOAD_PATH.unshift File.join(GEM_ROOT, "lib")
+
+require "minitest"
+require "bcda"
+require "fileutils"
+require "open3"
+require "rbconfig"
+require "shellwords"
+require "timeout"
+require "tmpdir"
+
+# One line a test, for meson.
+class TapReporter < Minitest::AbstractReporter
+  def initialize
+    super
+    @count = 0
+    @failed = false
+  end
+
+  def record(result)
+    @count += 1
+    good = result.passed? || result.skipped?
+    @failed = true unless good
+    warn format("%.2f %s", result.time, result.name) if ENV["BCDA_TEST_TIMES"]
+    puts "#{good ? 'ok' : 'not ok'} #{@count} - #{result.klass}##{result.name}" \
+         "#{' # SKIP' if result.skipped?}"
+    result.failures.each { |failure| failure.message.each_line { |line| puts "# #{line}" } } unless result.passed?
+  end
+
+  def report
+    puts "1..#{@count}"
+  end
+
+  def passed?
+    !@failed
+  end
+end
+
+def Minitest.plugin_tap_init(_options)
+  reporter.reporters.replace([TapReporter.new])
+end
+Minitest.extensions << "tap"
+$stdout.sync = true
+
+# bcda-sandbox in a process of its own, over TLS.
+class Sandbox
+  PROGRAM = ENV.fetch("BCDA_SANDBOX")
+  @running = {}
+  @lock = Thread::Mutex.new
+
+  # One that is shared by the tests of a program, and goes at its end.
+  def self.shared(*options)
+    @lock.synchronize { @running[options] ||= new(*options) }
+  end
+
+  def self.stop_all
+    @running.each_value(&:stop)
+  end
+
+  attr_reader :env
+
+  def initialize(*options)
+    @state = Dir.mktmpdir("bcda-test-")
+    FileUtils.mkdir(File.join(@state, "s"))
+    @output = IO.popen([PROGRAM, "--print-env", "--tls", "--allow-duplicates",
+                        "--state-dir", File.join(@state, "s"), *options])
+    @env = @output.each_line.to_h do |line|
+      word = Shellwords.split(line).reject { |part| part == "export" }.first.to_s
+      word.split("=", 2).then { |name, value| [name, value.to_s] }
+    end
+    raise "the sandbox did not start: #{options}" unless @env.key?("BCDA_FHIR_URL")
+  end
+
+  def stop
+    Process.kill(:TERM, @output.pid)
+    @output.close
+    FileUtils.rm_rf(@state)
+  end
+
+  def url
+    @env.fetch("BCDA_FHIR_URL")
+  end
+
+  def settings
+    { client_id: @env.fetch("BCDA_CLIENT_ID"),
+      client_secret: File.read(@env.fetch("BCDA_CLIENT_SECRET_FILE")).chomp,
+      ca_file: @env.fetch("BCDA_CA_FILE"), private_key: @env["BCDA_PRIVATE_KEY"] }.compact
+  end
+end
+Minitest.after_run { Sandbox.stop_all }
+
+class BcdaTest < Minitest::Test
+  LIMIT = 60 # seconds, against what hangs
+
+  CURRENT = %w[--era current --polls 0 --patients 40 --claims 5].freeze
+  ERA_2019 = %w[--era 2019-04 --polls 0 --patients 40 --claims 5].freeze
+  # Files that come slowly and whole jobs that take their time.
+  SLOW = %w[--era current --polls 0 --patients 40 --claims 40 --fault slow:20000].freeze
+  # Never ready: whoever waits waits long.
+  NEVER = %w[--era current --polls 1000000].freeze
+
+  Hung = Class.new(StandardError)
+
+  def run
+    Timeout.timeout(LIMIT, Hung) { super }
+  end
+
+  def open(*options, **settings, &block)
+    sandbox = Sandbox.shared(*options)
+    Bcda::Client.open(sandbox.url, **sandbox.settings, poll_max_ms: 10, **settings, &block)
+  end
+
+  # A Ruby process of its own, with the library and, where options are given, a sandbox in its
+  # environment: what it wrote, what it complained of, its status.
+  def ruby(code, *options, **more)
+    env = options.empty? ? {} : Sandbox.shared(*options).env
+    Open3.capture3(env, RbConfig.ruby, "-w", "-I", File.join(GEM_ROOT, "lib"), "-e", code, **more)
+  end
+
+  # The beginning of such a process.
+  PREAMBLE = <<~RUBY
+    require "bcda"
+    def new_client(**more)
+      Bcda::Client.new(ENV["BCDA_FHIR_URL"], client_id: ENV["BCDA_CLIENT_ID"],
+                       client_secret: File.read(ENV["BCDA_CLIENT_SECRET_FILE"]).chomp,
+                       ca_file: ENV["BCDA_CA_FILE"], **more)
+    end
+  RUBY
+
+  # Waits for what another thread does.
+  def until_true
+    Thread.pass until yield
+  end
+
+  # Objects are found by conservative collectors on the stack: what is to be garbage is made elsewhere.
+  def elsewhere(&block)
+    Thread.new(&block).value
+    nil
+  end
+end
+
+require "minitest/autorun"

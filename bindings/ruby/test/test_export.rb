@@ -1,0 +1,308 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+class TestExport < BcdaTest
+  def test_encrypted_era
+    open(*ERA_2019) do |client|
+      events = []
+      job = client.export("Patient", level: :resource, on_file: ->(file, event) { events << [file.name, event, file.verdict] })
+      seen = job.map { |r| [r.type, r.id, r.parse["id"], r.json.encoding, r.file.encrypted?] }
+      assert_equal 40, seen.size
+      seen.each do |type, id, parsed, encoding, encrypted|
+        assert_equal ["Patient", parsed, Encoding::UTF_8, true], [type, id, encoding, encrypted]
+      end
+      assert_equal 40, seen.map { |_, id| id }.uniq.size
+      assert_equal [:done, :complete, 40, true], [job.state, job.verdict, job.resources, job.ended?]
+      assert_equal [job.files.first.name], events.map(&:first).uniq
+      assert_equal [:begin, :end], events.map { |e| e[1] }
+      assert_equal :complete, events.last[2]
+    end
+  end
+
+  def test_envelopes_and_bare_resources
+    open("--era", "2019-04", "--polls", "0", "--patients", "3") do |client|
+      resources = client.export("Patient", level: :resource).to_a
+      resources.each do |r| # kept beyond their batch
+        envelope = JSON.parse(r.line)
+        assert_equal envelope["resource"], r.parse
+        assert_equal envelope["fullUrl"], r.full_url
+        assert_includes r.line, r.json
+      end
+      assert_equal [1, 2, 3], resources.map(&:line_number)
+      assert_equal 0, resources.first.offset
+      assert_equal resources[0].line.bytesize + 1, resources[1].offset
+    end
+  end
+
+  def test_current_era_gzip_and_types
+    open(*CURRENT) do |client|
+      job = client.export("Patient", "ExplanationOfBenefit")
+      counts = job.map(&:type).tally
+      assert_equal({ "Patient" => 40, "ExplanationOfBenefit" => 200 }, counts)
+      assert_operator job.bytes_received, :<, job.bytes # gzip
+      assert_match(/\A\d{4}-/, job.transaction_time)
+      assert_equal 2, job.files.size
+      assert_equal 2, job.files_ended
+      refute job.taken_over?
+      assert_nil job.error
+    end
+  end
+
+  def test_callbacks_in_order
+    open(*CURRENT) do |client|
+      log = []
+      progress = 0
+      job = client.export("Patient", on_state: ->(s) { log << s }, on_file: ->(_, e) { log << e },
+                                     on_progress: ->(j) { progress += 1 if j.equal?(job) })
+      job.each { log << :resource unless log.last == :resource }
+      assert_equal %i[starting running downloading begin resource end done], log
+      assert_operator progress, :>=, 0
+    end
+  end
+
+  def test_enumerators
+    open(*CURRENT) do |client|
+      assert_equal 3, client.export("Patient").first(3).size
+      assert_equal 2, client.export("Patient").lazy.map(&:id).reject(&:empty?).first(2).size
+      assert_equal 40, client.export("Patient").each.with_index.to_a.size
+      external = client.export("Patient").each
+      ids = Array.new(40) { external.next.id }
+      assert_equal 40, ids.uniq.size
+      assert_raises(StopIteration) { external.next }
+      assert_equal 40, client.export("Patient").each_batch.sum(&:size)
+      assert_equal 40, client.export("Patient").each_slice(7).sum(&:size)
+    end
+  end
+
+  def test_batches_say_what_resources_say
+    open(*CURRENT) do |client|
+      ids = client.export("ExplanationOfBenefit").map(&:id)
+      rows = []
+      client.export("ExplanationOfBenefit", fields: ["patient.reference", "identifier.value"]).each_batch do |b|
+        columns = [b.types, b.ids, b.last_updated, b.json_sizes, b.line_numbers, b.offsets, b.jsons,
+                   b.field("patient.reference"), b.field("identifier.value")]
+        columns.each { |column| assert_equal b.size, column.size }
+        assert_equal b.jsons.map { |j| "#{j}\n" }.join, b.ndjson
+        assert_equal Encoding::UTF_8, b.ndjson.encoding
+        b.each.with_index do |r, i|
+          assert_equal columns.first(7).map { |column| column[i] },
+                       [r.type, r.id, r.last_updated, r.bytesize, r.line_number, r.offset, r.json]
+          assert_equal b.field("identifier.value")[i], r.field_values("identifier.value")
+          rows << r
+        end
+        assert_nil b[b.size]
+        assert_nil b[-1]
+      end
+      assert_equal ids.sort, rows.map(&:id).sort
+      rows.each do |r| # their batches are gone by now
+        parsed = r.parse
+        assert_equal parsed["id"], r.id
+        assert_equal parsed["patient"]["reference"], r.field("patient.reference")
+        assert_equal parsed["identifier"].map { |i| i["value"] }, r.field_values("identifier.value")
+        assert_equal [r.json, r.bytesize], [r.line, r.json.bytesize]
+        assert_equal parsed.dig("meta", "lastUpdated"), r.last_updated
+      end
+      assert_raises(ArgumentError) { rows.first.field("not.asked.for") }
+    end
+  end
+
+  def test_batch_goes_with_its_block_unless_kept
+    open(*CURRENT) do |client|
+      given = kept = nil
+      client.export("Patient").each_batch { |batch| given = batch }
+      assert_raises(Bcda::StateError) { given.ids }
+      client.export("Patient").each_batch { |batch| kept = batch.keep }
+      client.close
+      assert_equal kept.size, kept.ids.size
+      assert_equal kept.size, kept.to_a.size
+      kept.release
+      kept.release
+      assert_raises(Bcda::StateError) { kept.ndjson }
+    end
+  end
+
+  def test_next_batch
+    open(*CURRENT) do |client|
+      job = client.export("Patient")
+      total = 0
+      while (batch = job.next_batch)
+        total += batch.size
+        batch.release
+      end
+      assert_equal 40, total
+      assert_raises(Bcda::StateError) { job.next_batch }
+    end
+    open(*NEVER) do |client|
+      job = client.export("Patient")
+      assert_raises(Bcda::TimeoutError) { job.next_batch(timeout: 0.05) }
+      refute job.ended? # as opposed to a loop that is left
+    end
+  end
+
+  def test_data_comes_once
+    open(*CURRENT) do |client|
+      job = client.export("Patient")
+      assert_equal 40, job.count
+      error = assert_raises(Bcda::StateError) { job.each { flunk } }
+      assert_match(/taken/, error.message)
+    end
+  end
+
+  def test_several_jobs_of_one_client
+    open(*CURRENT) do |client|
+      jobs = Array.new(3) { client.export("Patient") }
+      assert_equal [40, 40, 40], jobs.map(&:count)
+    end
+  end
+
+  def test_wait_save_attach_restore
+    open(*CURRENT) do |client|
+      job = client.export("Patient")
+      assert_nil job.url
+      assert_raises(Bcda::StateError) { job.save }
+      assert_same job, job.wait(:running)
+      refute_nil job.url
+      assert_equal job.url.split("/").last, job.id
+      assert_same job, job.wait
+      assert_equal :downloading, job.state
+      assert_equal ["Patient"], job.files.map(&:type)
+      saved = job.save
+      assert_raises(Bcda::StateError) { job.wait(:ended) } # nobody takes its data
+      assert_equal 40, job.count # and none of it is lost
+      assert_same job, job.wait(:ended)
+      assert_equal 40, client.attach(job.url).count
+      assert_equal 40, client.restore(saved).count
+      again = client.restore(job.save)
+      assert_equal 0, again.count
+      assert_equal [:skipped], again.files.map(&:verdict)
+      assert_raises(Bcda::UsageError) { client.restore("nonsense") }
+      assert_raises(ArgumentError) { job.wait(:christmas) }
+    end
+    open(*NEVER) { |client| assert_nil client.export("Patient").wait(timeout: 0.05) }
+  end
+
+  def test_what_is_asked_for
+    open(*CURRENT) do |client|
+      assert_operator client.export("Patient", group: "all").count, :>, 0
+      since = client.export("Patient").tap { |job| job.each { nil } }.transaction_time
+      client.export("Patient", since: since).each { nil }
+      client.export("Patient", since: Time.utc(2020, 1, 1), parameters: { _outputFormat: "application/fhir+ndjson" }).each { nil }
+      assert_raises(Bcda::UsageError) { client.export("Patient", since: "yesterday") }
+      assert_raises(Bcda::UsageError) { client.export("Patient", "Patient") }
+      assert_raises(Bcda::ConfigError) { client.export("Patient", "Coverage", level: :resource) }
+      assert_raises(Bcda::ConfigError) { client.export(level: :group) }
+      assert_raises(ArgumentError) { client.export(level: :street) }
+      assert_raises(ArgumentError) { client.export("Patient", on_wednesday: -> {}) }
+      assert_raises(Bcda::UsageError) { client.export("Patient", fields: [""]) }
+    end
+  end
+
+  def test_issues_and_error_files
+    open("--era", "current", "--polls", "0", "--fault", "error-file") do |client|
+      issues = []
+      job = client.export("Patient", on_issue: ->(issue) { issues << issue })
+      types = job.map(&:type).uniq
+      assert_equal ["Patient"], types # what error files say is no data
+      refute_empty issues
+      assert_equal issues.group_by(&:severity).transform_values(&:size),
+                   Bcda::Issue::SEVERITIES.to_h { |s| [s, job.issue_count(s)] }.reject { |_, n| n.zero? }
+      issues.each do |issue|
+        assert_equal "OperationOutcome", issue.resource.type
+        refute_includes issue.inspect, issue.text.to_s if issue.text
+      end
+      assert job.files.last.error_file?
+      client.export("Patient").each { |r| assert_equal "Patient", r.type }
+    end
+  end
+
+  def test_bad_lines
+    open("--era", "current", "--polls", "0", "--fault", "bad-json@Patient", bad_lines_max: -1) do |client|
+      bad = []
+      job = client.export("Patient", on_bad_line: ->(line) { bad << line })
+      assert_equal 9, job.count
+      line, = bad
+      assert_equal [1, 1, 2, "BCDA_ERR_LINE_JSON"], [bad.size, job.bad_lines, line.line_number, line.name]
+      assert_equal line.length, line.bytes.bytesize
+      assert_equal job.files.first, line.file
+      refute_includes line.inspect, line.bytes
+      assert_equal [:complete_errors, :complete_bad_lines], [job.verdict, job.files.first.verdict]
+    end
+  end
+
+  def test_verified_delivery
+    Dir.mktmpdir do |spool|
+      open(*ERA_2019, delivery: :verified, spool_directory: spool) do |client|
+        client.export("Patient", level: :resource).each { |r| refute r.provisional? }
+      end
+    end
+  end
+
+  def test_decode_threads
+    open(*CURRENT, decode_threads: 2, parallel: 2) do |client|
+      assert_equal({ "Patient" => 40, "ExplanationOfBenefit" => 200 }, client.export("Patient", "ExplanationOfBenefit").map(&:type).tally)
+    end
+  end
+
+  def test_metadata_version_stats
+    open(*CURRENT) do |client|
+      assert_match(/\A\d/, client.metadata.fhir_version)
+      assert_equal "CapabilityStatement", client.metadata.parse["resourceType"]
+      refute_nil client.server_version(timeout: 60).software_version
+      assert_equal Bcda::Client::STATS.keys, client.stats.keys
+      assert_operator client.stats[:requests], :>=, 3
+    end
+  end
+
+  def test_token_provider
+    sandbox = Sandbox.shared(*CURRENT)
+    issued = fetch_token(sandbox)
+    settings = sandbox.settings.reject { |name, _| name.to_s.start_with?("client_") }
+    settings[:poll_max_ms] = 10
+    asked = 0
+    Bcda::Client.open(sandbox.url, **settings, token: -> { asked += 1; [issued, 600] }) do |client|
+      assert_equal 40, client.export("Patient").count
+    end
+    assert_equal 1, asked
+    Bcda::Client.open(sandbox.url, **settings, token: issued) do |client|
+      assert_equal 40, client.export("Patient").count
+    end
+    Bcda::Client.open(sandbox.url, **settings, token: -> { raise "no token today" }) do |client|
+      job = client.export("Patient")
+      assert_equal "no token today", assert_raises(RuntimeError) { job.each { flunk } }.message
+    end
+  end
+
+  def fetch_token(sandbox)
+    require "net/http"
+    uri = URI(sandbox.env.fetch("BCDA_TOKEN_URL"))
+    http = Net::HTTP.new(uri.host, uri.port)
+    http.use_ssl = true
+    http.ca_file = sandbox.env.fetch("BCDA_CA_FILE")
+    request = Net::HTTP::Post.new(uri, "Accept" => "application/json")
+    request.set_form_data({})
+    request.basic_auth(sandbox.settings[:client_id], sandbox.settings[:client_secret])
+    JSON.parse(http.request(request).body).fetch("access_token")
+  end
+
+  def test_logger
+    lines = StringIO.new
+    open(*CURRENT, logger: Logger.new(lines)) { |client| client.export("Patient").each { nil } }
+    assert_match(/bcda\.\w+: /, lines.string)
+    refute_includes lines.string, Sandbox.shared(*CURRENT).settings[:client_secret]
+    quiet = StringIO.new
+    open(*CURRENT, logger: Logger.new(quiet, level: Logger::WARN)) { |client| client.export("Patient").each { nil } }
+    assert_empty quiet.string
+  end
+
+  def test_nothing_secret_in_inspect
+    sandbox = Sandbox.shared(*CURRENT)
+    open(*CURRENT) do |client|
+      job = client.export("Patient")
+      resource = job.first
+      text = [client, job, resource, job.files, resource.file].map(&:inspect).join
+      refute_includes text, sandbox.settings[:client_secret]
+      refute_includes text, resource.id
+    end
+  end
+end

@@ -1,0 +1,305 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+require_relative "scheduler"
+
+# Threads, fibers, the garbage collector, fork, the end of the process.
+class TestLife < BcdaTest
+  def test_two_clients_in_two_threads
+    counts = Array.new(2) do
+      Thread.new { open(*CURRENT) { |client| Array.new(3) { client.export("ExplanationOfBenefit").count } } }
+    end.map(&:value)
+    assert_equal [[200] * 3] * 2, counts
+  end
+
+  # One client, a job a thread: whoever waits on the descriptor brings news for all.
+  def test_one_client_in_many_threads
+    open(*CURRENT, batch_size: 4096) do |client|
+      threads = Array.new(6) { |i| Thread.new { client.export(i.odd? ? "Patient" : "ExplanationOfBenefit").count } }
+      assert_equal [200, 40] * 3, threads.map(&:value)
+    end
+  end
+
+  def test_one_job_in_two_threads
+    open(*CURRENT, batch_size: 4096) do |client|
+      job = client.export("ExplanationOfBenefit").wait
+      taken = Thread::Queue.new
+      threads = Array.new(2) do
+        Thread.new do
+          while (batch = job.next_batch)
+            batch.ids.each { |id| taken << id }
+            batch.release
+          end
+        rescue Bcda::StateError # the other one had the last
+          nil
+        end
+      end
+      threads.each(&:join)
+      ids = Array.new(taken.size) { taken.pop }
+      assert_equal [200, 200], [ids.size, ids.uniq.size]
+    end
+  end
+
+  def test_others_run_while_one_waits
+    open(*NEVER) do |client|
+      job = client.export("Patient")
+      waiter = Thread.new { assert_raises(Bcda::CancelledError) { job.wait } }
+      count = 0
+      until_true { (count += 1) > 1000 && job.state == :running }
+      assert waiter.alive?
+      job.cancel
+      waiter.join
+    end
+  end
+
+  def test_followers_go_on_when_the_leader_leaves
+    open(*NEVER) do |client|
+      jobs = Array.new(3) { client.export("Patient") }
+      threads = jobs.map { |job| Thread.new { assert_raises(Bcda::CancelledError, Timeout::Error) { job.wait } } }
+      until_true { jobs.all? { |job| job.state == :running } && threads.all?(&:stop?) }
+      threads.first.raise(Timeout::Error) # perhaps the leader
+      threads.first.join
+      jobs.drop(1).each(&:cancel)
+      threads.each(&:join)
+    end
+  end
+
+  def test_closing_while_another_thread_waits
+    open(*NEVER) do |client|
+      job = client.export("Patient")
+      thread = Thread.new { assert_raises(Bcda::ClosedError) { job.each { flunk } } }
+      until_true { job.state == :running && thread.stop? }
+      client.close
+      thread.join
+      assert client.closed?
+      assert_equal :failed, job.state # objects outlive their client
+      assert_raises(Bcda::ClosedError) { client.export("Patient") }
+      assert_raises(Bcda::ClosedError) { client.stats }
+      client.close
+    end
+  end
+
+  def test_closing_tells_of_files_that_were_begun
+    ends = []
+    open(*SLOW, batch_delay_ms: 5) do |client|
+      job = client.export("ExplanationOfBenefit", on_file: ->(file, event) { ends << file.verdict if event == :end })
+      job.next_batch.release
+    end
+    assert_equal [:failed], ends
+  end
+
+  def test_fiber_scheduler
+    skip "no schedulers" unless Fiber.respond_to?(:set_scheduler)
+    counts = []
+    scheduler = TestScheduler.new
+    Thread.new do
+      Fiber.set_scheduler(scheduler)
+      Fiber.schedule { open(*CURRENT) { |client| counts << client.export("Patient").count } }
+      Fiber.schedule { open(*CURRENT) { |client| counts << client.export("ExplanationOfBenefit").count } }
+      client = open(*CURRENT) # one for two fibers
+      2.times { Fiber.schedule { counts << client.export("Coverage").count } }
+    end.join
+    assert_equal [40, 160, 160, 200], counts.sort
+    assert_operator scheduler.waits, :>, 3
+  end
+
+  def test_gc_in_the_middle
+    open(*CURRENT, batch_size: 4096) do |client|
+      kept = []
+      client.export("ExplanationOfBenefit", on_file: ->(*) { GC.start }, on_state: ->(*) { GC.start },
+                                            on_progress: ->(*) { GC.start }).each_batch do |batch|
+        GC.start
+        kept.concat(batch.to_a)
+        batch.keep if kept.size.odd?
+      end
+      GC.start
+      assert_equal 200, kept.map(&:parse).uniq.size
+    end
+  end
+
+  def test_gc_stress
+    open("--era", "current", "--polls", "0", "--patients", "2", "--claims", "1") do |client|
+      GC.stress = true
+      ids = client.export("Patient", fields: ["name.family"], on_file: ->(*) {}).map { |r| [r.id, r.field("name.family")] }
+      GC.stress = false
+      assert_equal 2, ids.uniq.size
+    ensure
+      GC.stress = false
+    end
+  end
+
+  # What is dropped is ended and given back, by the next ordinary calls.
+  def test_dropped_jobs
+    open(*SLOW, batch_delay_ms: 5, requests_burst: 1_000_000) do |client|
+      before = live(Bcda::JobHandle)
+      elsewhere do
+        3.times do
+          job = client.export("ExplanationOfBenefit")
+          job.next_batch
+          job.each_batch.next
+        end
+      end
+      until_true do
+        GC.start
+        client.metadata # steps
+        client.stats[:transfers].zero? && live(Bcda::JobHandle) <= before
+      end
+    end
+  end
+
+  def test_dropped_jobs_with_procs_go_with_their_client
+    before = Bcda::Trampolines.count
+    ends = []
+    open(*SLOW, batch_delay_ms: 5) do |client|
+      elsewhere { client.export("ExplanationOfBenefit", on_file: ->(file, event) { ends << file.verdict if event == :end }).next_batch }
+      GC.start
+    end
+    assert_equal [:failed], ends
+    until_true do
+      GC.start
+      Bcda::Engine.sweep
+      Bcda::Trampolines.count <= before
+    end
+  end
+
+  def test_dropped_clients
+    Sandbox.shared(*NEVER) # with descriptors of its own
+    before = Bcda::Engine.live.size
+    fds = open_descriptors
+    elsewhere do
+      client = open(*NEVER)
+      job = client.export("Patient", on_state: ->(_) { client }).wait(:running)
+      assert_equal :running, job.state
+    end
+    until_true do
+      GC.start
+      Bcda::Engine.sweep
+      Bcda::Engine.live.size == before
+    end
+    assert_equal fds, open_descriptors
+  end
+
+  def live(klass)
+    ObjectSpace.each_object(klass).count
+  end
+
+  def open_descriptors
+    GC.start
+    Dir.children("/proc/self/fd").size
+  end
+
+  def resident_kib
+    GC.start
+    GC.compact if GC.respond_to?(:compact)
+    File.read("/proc/self/status")[/^VmRSS:\s+(\d+)/, 1].to_i
+  end
+
+  # A thousand jobs in the place of one.
+  def test_no_leak
+    open("--era", "current", "--polls", "0", requests_burst: 1_000_000) do |client|
+      url = client.export("Patient").wait(:running).url
+      run = lambda do |count|
+        count.times do |i|
+          job = client.attach(url, on_file: ->(*) {}, fields: ["id"])
+          case i % 4
+          when 0 then job.each { |r| r.json }
+          when 1 then job.each_batch { |b| b.ids }
+          when 2 then job.first
+          else catch(:out) { job.each_batch { throw :out } }
+          end
+        end
+      end
+      run.call(400)
+      fds = open_descriptors
+      resident = resident_kib
+      run.call(1000)
+      assert_equal fds, open_descriptors
+      assert_operator resident_kib - resident, :<, 4096, "KiB more after 1,000 jobs"
+      client.stats # gives back what the collector has found
+      GC.start
+      client.stats
+      GC.start
+      assert_operator live(Bcda::JobHandle), :<, 20
+      assert_operator Bcda::Trampolines.count, :<, 20
+    end
+  end
+
+  def test_no_leak_of_clients
+    sandbox = Sandbox.shared(*CURRENT)
+    run = ->(count) { count.times { Bcda::Client.open(sandbox.url, **sandbox.settings, logger: Logger.new(nil)) { |c| c.export("Patient") } } }
+    run.call(50)
+    fds = open_descriptors
+    trampolines = Bcda::Trampolines.count
+    resident = resident_kib
+    run.call(300)
+    assert_equal [fds, trampolines], [open_descriptors, Bcda::Trampolines.count]
+    assert_operator resident_kib - resident, :<, 4096
+  end
+
+  def test_fork
+    open(*CURRENT, batch_size: 4096) do |client|
+      job = client.export("ExplanationOfBenefit")
+      seen = job.next_batch.size
+      status = in_child do
+        [-> { job.next_batch }, -> { job.each { nil } }, -> { job.cancel }, -> { job.pause }, -> { job.wait(:ended) },
+         -> { client.export("Patient") }, -> { client.metadata }].all? do |call|
+          call.call
+          false
+        rescue Bcda::ForkedError
+          true
+        end && job.files.size == 1 && client.close.nil? && open(*CURRENT) { |fresh| fresh.export("Patient").count } == 40
+      end
+      assert status.success?
+      job.each_batch { |batch| seen += batch.size }
+      assert_equal 200, seen
+    end
+  end
+
+  def test_fork_while_another_thread_waits
+    open(*NEVER) do |client|
+      job = client.export("Patient")
+      thread = Thread.new { job.wait }
+      thread.report_on_exception = false
+      until_true { job.state == :running && thread.stop? }
+      assert in_child { client.close.nil? }.success?
+      assert thread.alive?
+      job.cancel
+      assert_raises(Bcda::CancelledError) { thread.value }
+    end
+  end
+
+  def in_child
+    pid = fork do
+      exit!(yield ? 0 : 1)
+    rescue Exception => e
+      warn e.full_message
+      exit!(2)
+    end
+    Process.wait2(pid).last
+  end
+
+  # The end of a process in the middle of things: quiet, and with the right status.
+  ENDS = {
+    "at the end" => ["job.wait(:running)", 0],
+    "exit in the block" => ["job.each { exit 7 }", 7],
+    "in a callback" => ["client.export('Patient', on_state: ->(_) { exit 7 }).each { nil }", 7],
+    "exit!" => ["job.wait(:running); exit!(7)", 7],
+    "with an enumerator" => ["$e = job.each; $e.next", 0],
+    "with a batch" => ["$b = job.next_batch", 0],
+    "with a kept batch" => ["job.each_batch { |b| $b = b.keep; break }", 0],
+    "another thread waits" => ["Thread.new { job.each { sleep } }; job.wait(:running)", 0],
+    "another thread works" => ["Thread.new { job.each { nil } }; Thread.pass until job.resources > 0", 0],
+    "decode threads" => ["client.close; c = new_client(decode_threads: 2); c.export('ExplanationOfBenefit').next_batch", 0],
+    "a forked child" => ["job.wait(:running); Process.wait(fork { nil }); exit($?.success? ? 7 : 1)", 7],
+    "closed at exit" => ["at_exit { client.close }; job.next_batch", 0],
+    "a decoder" => ["$d = Bcda::Decoder.new; $d.write('{\"resourceType\":')", 0]
+  }.freeze
+
+  ENDS.each do |name, (code, expected)|
+    define_method("test_exit_#{name.tr('^a-z', '_')}") do
+      out, err, status = ruby("#{PREAMBLE}client = new_client(poll_max_ms: 10, batch_delay_ms: 5); " \
+                              "job = client.export('ExplanationOfBenefit'); #{code}", *SLOW)
+      assert_equal ["", "", expected], [out, err, status.exitstatus]
+    end
+  end
+end
