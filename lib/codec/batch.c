@@ -242,6 +242,17 @@ static void free_fields(struct bcda_batch *b)
     b->fields = NULL;
 }
 
+/* Their values go with them: the index of a field is as long as there are rows. */
+void bcda__batch_cut(struct bcda_batch *b, size_t rows)
+{
+    if (rows >= b->rows)
+        return;
+    b->rows = rows;
+    while (b->value_count && b->values[b->value_count - 1].row >= rows)
+        b->value_count--;
+    free_fields(b);
+}
+
 void bcda__batch_clear(struct bcda_batch *b)
 {
     b->fill = b->rows = b->value_count = b->bad_count = b->consumed = 0;

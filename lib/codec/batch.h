@@ -87,6 +87,7 @@ int bcda__batch_reserve(struct bcda_batch *b, size_t cap); /* of bytes; keeps th
 int bcda__batch_add_row(struct bcda_batch *b, const struct bcda__line_info *info, size_t line_at,
                         size_t line_len, int64_t line_number, int64_t offset);
 int bcda__batch_add_bad(struct bcda_batch *b, const struct bcda_bad_line *bad);
+void bcda__batch_cut(struct bcda_batch *b, size_t rows);   /* drops the rows from there on */
 int bcda__batch_is_empty(const struct bcda_batch *b);      /* neither rows nor bad lines */
 size_t bcda__batch_index_size(const struct bcda_batch *b); /* bytes that the index takes */
 int bcda__batch_is_shared(const struct bcda_batch *b);     /* somebody else holds it too */

@@ -291,6 +291,31 @@ START_TEST(test_consumed)
 }
 END_TEST
 
+/* Rows behind a bad line that ends the file are taken away before the host sees the batch. */
+START_TEST(test_cut)
+{
+    const char *base;
+    const uint64_t *first, *offsets, *lengths;
+    struct bcda_batch *b = five();
+
+    bcda__batch_cut(b, 6);
+    ck_assert_uint_eq(bcda_batch_count(b), 5);
+    bcda__batch_cut(b, 1);
+    ck_assert_uint_eq(bcda_batch_count(b), 1);
+    ck_assert_int_eq(bcda_batch_field_column(b, 1, &base, &first, &offsets, &lengths), 0);
+    ck_assert_uint_eq(first[0], 0);
+    ck_assert_uint_eq(first[1], 2);
+    compare_fields(b);
+    check_column(b, BCDA_COLUMN_TYPE, "Patient");
+    put(b, lines[2], 1); /* filled on */
+    check_column(b, BCDA_COLUMN_TYPE, "Patient|Coverage");
+    bcda__batch_cut(b, 0);
+    ck_assert_int_eq(bcda_batch_field_column(b, 0, &base, &first, &offsets, &lengths), 0);
+    ck_assert_uint_eq(first[0], 0);
+    bcda_batch_unref(b);
+}
+END_TEST
+
 START_TEST(test_empty)
 {
     struct bcda_batch *b;
@@ -451,6 +476,7 @@ int main(void)
     tcase_add_test(tc, test_rows);
     tcase_add_test(tc, test_fields);
     tcase_add_test(tc, test_consumed);
+    tcase_add_test(tc, test_cut);
     tcase_add_loop_test(tc, test_empty, 0, 2);
     tcase_add_test(tc, test_bad_lines);
     tcase_add_test(tc, test_many);
