@@ -368,6 +368,26 @@ START_TEST(test_bad_lines)
 }
 END_TEST
 
+/* No value ends behind the last one of its column. */
+static void check_ascending(struct bcda_batch *b)
+{
+    const char *base;
+    const uint64_t *first, *offsets, *lengths;
+    size_t i, count = bcda_batch_count(b);
+    int column;
+
+    for (column = BCDA_COLUMN_JSON; column <= BCDA_COLUMN_FULL_URL; column++) {
+        ck_assert_int_eq(bcda_batch_column(b, column, &base, &offsets, &lengths), 0);
+        for (i = 1; i < count; i++) {
+            ck_assert_uint_ge(offsets[i], offsets[i - 1]);
+            ck_assert_uint_ge(offsets[i] + lengths[i], offsets[i - 1] + lengths[i - 1]);
+        }
+    }
+    ck_assert_int_eq(bcda_batch_field_column(b, 1, &base, &first, &offsets, &lengths), 0);
+    for (i = 1; i < first[count]; i++)
+        ck_assert_uint_ge(offsets[i], offsets[i - 1] + lengths[i - 1]);
+}
+
 /* More rows and values than any first room; types that change. */
 START_TEST(test_many)
 {
@@ -400,6 +420,7 @@ START_TEST(test_many)
         ck_assert_str_eq(text, want);
         ck_assert_int_eq(bcda_resource_line_number(r), (int64_t)i);
     }
+    check_ascending(b);
     compare_fields(b);
     bcda__batch_clear(b);
     ck_assert_int_eq(bcda__batch_is_empty(b), 1);
