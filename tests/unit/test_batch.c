@@ -1,5 +1,6 @@
 /* The public face of a batch, and the filling behind it. */
 #include <check.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -467,6 +468,82 @@ START_TEST(test_refs)
 }
 END_TEST
 
+/* What its host lets go comes back, empty; what has grown, or comes when there is one, does not. */
+START_TEST(test_home)
+{
+    struct bcda__home *h;
+    struct bcda_batch *a, *b;
+
+    ck_assert_int_eq(bcda__home_new(&h, 1000), 0);
+    ck_assert_ptr_null(bcda__home_take(h));
+    ck_assert_int_eq(bcda__batch_new(&a, 1000, bcda__field_set_count(fields)), 0);
+    ck_assert_int_eq(bcda__batch_new(&b, 1000, bcda__field_set_count(fields)), 0);
+    bcda__batch_settle(a, h);
+    bcda__batch_settle(b, h);
+    a->owner = &dropped;
+    a->owner_unref = drop_owner;
+    dropped = 0;
+    put(a, lines[0], 1);
+    bcda_batch_ref(a);
+    bcda_batch_unref(a);
+    ck_assert_ptr_null(bcda__home_take(h)); /* still held */
+    bcda_batch_unref(a);
+    ck_assert_int_eq(dropped, 1);
+    ck_assert_ptr_eq(bcda__home_take(h), a);
+    ck_assert_ptr_null(bcda__home_take(h));
+    ck_assert_int_eq(bcda__batch_is_empty(a), 1);
+    ck_assert_int_eq(bcda__batch_is_shared(a), 0);
+    put(a, lines[1], 1);
+    check_column(a, BCDA_COLUMN_ID, "p2");
+    bcda_batch_unref(a);
+    bcda_batch_unref(b);
+    ck_assert_ptr_eq(bcda__home_take(h), b); /* the last one stays */
+    ck_assert_int_eq(bcda__batch_reserve(b, 1001), 0);
+    bcda_batch_unref(b);
+    ck_assert_ptr_null(bcda__home_take(h));
+    ck_assert_int_eq(bcda__batch_new(&a, 1000, 0), 0);
+    ck_assert_int_eq(bcda__batch_new(&b, 1000, 0), 0);
+    bcda__batch_settle(a, h);
+    bcda__batch_settle(b, h);
+    bcda_batch_unref(a);
+    bcda__home_close(h); /* with one there, and one out */
+    bcda_batch_unref(b);
+    bcda__home_close(NULL);
+}
+END_TEST
+
+static void *let_go(void *batch)
+{
+    bcda_batch_unref(batch);
+    return NULL;
+}
+
+/* The home is closed while batches come back on other threads. */
+START_TEST(test_home_threads)
+{
+    int round, i;
+
+    for (round = 0; round < 200; round++) {
+        struct bcda__home *h;
+        pthread_t thread[3];
+
+        ck_assert_int_eq(bcda__home_new(&h, 1000), 0);
+        for (i = 0; i < 3; i++) {
+            struct bcda_batch *b;
+
+            ck_assert_int_eq(bcda__batch_new(&b, 1000, 0), 0);
+            bcda__batch_settle(b, h);
+            ck_assert_int_eq(pthread_create(&thread[i], NULL, let_go, b), 0);
+        }
+        if (round % 2)
+            bcda_batch_unref(bcda__home_take(h));
+        bcda__home_close(h);
+        for (i = 0; i < 3; i++)
+            ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
+    }
+}
+END_TEST
+
 START_TEST(test_reserve)
 {
     struct bcda_batch *b = five();
@@ -502,6 +579,8 @@ int main(void)
     tcase_add_test(tc, test_bad_lines);
     tcase_add_test(tc, test_many);
     tcase_add_test(tc, test_refs);
+    tcase_add_test(tc, test_home);
+    tcase_add_test(tc, test_home_threads);
     tcase_add_test(tc, test_reserve);
     suite_add_tcase(suite, tc);
     sr = srunner_create(suite);
