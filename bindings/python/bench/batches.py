@@ -34,10 +34,8 @@ def by_batches(job):
         claims_here = batch.types.count(CLAIM)
         claims += claims_here
         others += len(batch) - claims_here
-        for text in batch.ids:
-            ids += len(text)
-        for length in batch.json.lengths:
-            size += length
+        ids += sum(map(len, batch.ids))
+        size += sum(batch.json.lengths)
     return claims + others, size, ids
 
 

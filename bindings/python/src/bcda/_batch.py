@@ -60,6 +60,25 @@ def window(held: Held, address: int, size: int) -> memoryview:
     return memoryview(memory).cast("B")[:size].toreadonly()
 
 
+_from_memory = ctypes.pythonapi.PyMemoryView_FromMemory
+_from_memory.restype = ctypes.py_object
+_from_memory.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int]
+_to_bytes = ctypes.pythonapi.PyBytes_FromStringAndSize
+_to_bytes.restype = ctypes.py_object
+_to_bytes.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t]
+
+
+def peek(address: int, size: int) -> memoryview:
+    """Memory that is looked at while its batch is held, and never handed on."""
+    view: memoryview = _from_memory(address, size, 0x100)  # PyBUF_READ
+    return view
+
+
+def string_at(address: int, size: int) -> bytes:
+    made: bytes = _to_bytes(address, size)
+    return made
+
+
 def numbers(held: Held, address: int, count: int) -> memoryview:
     return window(held, address, count * 8).cast("Q") if count else _NO_NUMBERS
 
@@ -68,26 +87,52 @@ class Column(Sequence[memoryview]):
     """One column of a batch, without a copy.
 
     Value *i* is ``buffer[offsets[i]:offsets[i] + lengths[i]]``; ``column[i]`` gives just that.
-
-    Attributes
-    ----------
-    buffer : memoryview
-        The bytes of all values, with whatever stands between them. Read-only.
-    offsets, lengths : memoryview
-        Where each value stands in it; format ``"Q"`` (unsigned, 64 bits), so that
-        ``numpy.frombuffer(column.offsets, "u8")`` takes them as they are.
     """
 
-    __slots__ = ("buffer", "offsets", "lengths")
+    __slots__ = ("_held", "_base", "_offsets_at", "_lengths_at", "_count", "_buffer", "_offsets",
+                 "_lengths")
 
     def __init__(self, held: Held, base: int, offsets: int, lengths: int, count: int) -> None:
-        self.offsets = numbers(held, offsets, count)
-        self.lengths = numbers(held, lengths, count)
-        end = self.offsets[-1] + self.lengths[-1] if count else 0  # offsets never go down
-        self.buffer = window(held, base, end)
+        self._held = held
+        self._base = base
+        self._offsets_at = offsets
+        self._lengths_at = lengths
+        self._count = count
+        self._buffer: Optional[memoryview] = None
+        self._offsets: Optional[memoryview] = None
+        self._lengths: Optional[memoryview] = None
+
+    @property
+    def buffer(self) -> memoryview:
+        """The bytes of all values, with whatever stands between them. Read-only."""
+        if self._buffer is None:
+            end = 0
+            if self._count:  # offsets never go down
+                end = self.offsets[-1] + self.lengths[-1]
+            self._buffer = window(self._held, self._base, end)
+        return self._buffer
+
+    @property
+    def offsets(self) -> memoryview:
+        """Where each value begins; unsigned, 64 bits: ``numpy.frombuffer(column.offsets, "u8")``."""
+        if self._offsets is None:
+            self._offsets = numbers(self._held, self._offsets_at, self._count)
+        return self._offsets
+
+    @property
+    def lengths(self) -> memoryview:
+        """How long each value is, in the same form."""
+        if self._lengths is None:
+            self._lengths = numbers(self._held, self._lengths_at, self._count)
+        return self._lengths
+
+    def places(self) -> Tuple[List[int], List[int]]:
+        """`offsets` and `lengths` as lists."""
+        return (peek(self._offsets_at, self._count * 8).cast("Q").tolist(),
+                peek(self._lengths_at, self._count * 8).cast("Q").tolist())
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return self._count
 
     @overload
     def __getitem__(self, i: int) -> memoryview: ...
@@ -97,35 +142,38 @@ class Column(Sequence[memoryview]):
 
     def __getitem__(self, i: Union[int, slice]) -> Union[memoryview, List[memoryview]]:
         if isinstance(i, slice):
-            return [self[k] for k in range(*i.indices(len(self)))]
+            return [self[k] for k in range(*i.indices(self._count))]
         at = self.offsets[i]
         return self.buffer[at:at + self.lengths[i]]
 
     def __iter__(self) -> Iterator[memoryview]:
         buffer = self.buffer
-        for at, length in zip(self.offsets.tolist(), self.lengths.tolist()):
+        for at, length in zip(*self.places()):
             yield buffer[at:at + length]
 
     def bytes(self) -> List[bytes]:
         """The values as bytes, each a copy."""
-        buffer = self.buffer
-        return [buffer[at:at + length].tobytes()
-                for at, length in zip(self.offsets.tolist(), self.lengths.tolist())]
+        base = self._base
+        return [string_at(base + at, length) for at, length in zip(*self.places())]
 
     def texts(self) -> List[str]:
         """The values as strings."""
-        offsets, lengths = self.offsets.tolist(), self.lengths.tolist()
-        if not offsets:
+        count = self._count
+        if not count:
             return []
+        offsets, lengths = self.places()
         first = offsets[0]
         if first == offsets[-1]:  # one value, written once
-            return [str(self.buffer[first:first + lengths[0]], "utf-8")] * len(offsets)
-        whole = self.buffer[first:].tobytes()
-        return [whole[at - first:at - first + length].decode("utf-8")
+            return [string_at(self._base + first, lengths[0]).decode("utf-8")] * count
+        raw = string_at(self._base + first, offsets[-1] + lengths[-1] - first)
+        whole = raw.decode("utf-8")
+        if len(whole) == len(raw):  # ASCII: places in the one are places in the other
+            return [whole[at - first:at - first + length] for at, length in zip(offsets, lengths)]
+        return [raw[at - first:at - first + length].decode("utf-8")
                 for at, length in zip(offsets, lengths)]
 
     def __repr__(self) -> str:  # never the values: they are patient data
-        return f"<bcda.Column of {len(self)} values>"
+        return f"<bcda.Column of {self._count} values>"
 
 
 class FieldColumn:
@@ -228,7 +276,7 @@ class Batch(Sequence["Resource"]):
         self._columns: Dict[int, Any] = {}
         self._types: Optional[List[str]] = None
         self._ids: Optional[List[str]] = None
-        self._json: Optional[Tuple[memoryview, List[int], List[int]]] = None
+        self._json: Optional[Tuple[int, List[int], List[int]]] = None
 
     # ---- columns
 
@@ -340,10 +388,10 @@ class Batch(Sequence["Resource"]):
         return [invalid_line(lib.bcda_batch_bad_line(self._held.pointer, i), self.file)
                 for i in range(self.bad_line_count)]
 
-    def json_places(self) -> Tuple[memoryview, List[int], List[int]]:
+    def json_places(self) -> Tuple[int, List[int], List[int]]:
         if self._json is None:
             column = self._column(_abi.COLUMN_JSON)
-            self._json = column.buffer, column.offsets.tolist(), column.lengths.tolist()
+            self._json = (column._base, *column.places())
         return self._json
 
     def __len__(self) -> int:
@@ -388,9 +436,8 @@ class Resource:
     @property
     def json(self) -> bytes:
         """The bare resource, byte for byte as the server wrote it. A copy, made here."""
-        buffer, offsets, lengths = self._batch.json_places()
-        at = offsets[self._row]
-        return buffer[at:at + lengths[self._row]].tobytes()
+        base, offsets, lengths = self._batch.json_places()
+        return string_at(base + offsets[self._row], lengths[self._row])
 
     @property
     def view(self) -> memoryview:
