@@ -159,7 +159,7 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 #define BCDA_OPT_LOW_SPEED_BYTES      11 /* a transfer slower than this a second … 1,024 */
 #define BCDA_OPT_LOW_SPEED_TIME_MS    12 /* … for this long is broken off. 60,000 */
 #define BCDA_OPT_JOB_TIMEOUT_MS       13 /* a job, from start to end. 86,400,000 */
-#define BCDA_OPT_POLL_MAX_MS          14 /* between two polls, where the server names none. 30,000 */
+#define BCDA_OPT_POLL_MAX_MS          14 /* before a poll, where the server names no time. 30,000 */
 #define BCDA_OPT_RETRY_MAX_MS         15 /* the longest back-off of our own. 60,000 */
 #define BCDA_OPT_RETRY_AFTER_MAX_MS   16 /* the longest that a server may ask for. 600,000 */
 #define BCDA_OPT_BATCH_SIZE           17 /* bytes that a batch gathers. 262,144 */

@@ -135,7 +135,9 @@ static void accepted(bcda_job *job, const char *location)
     if (rc)
         bcda__job_fail(job, &err);
     else
-        bcda__job_accepted(job, url.data, bcda__poll_delay(0, -1, 1000, 1000));
+        bcda__job_accepted(
+            job, url.data,
+            bcda__poll_delay(0, -1, bcda__session_option(job->s, BCDA_OPT_POLL_MAX_MS), 1000));
     bcda__buf_free(&url);
 }
 

@@ -54,7 +54,7 @@ class Sandbox:
     def client(self, **more):
         """A client that gives up soon; waits are the library's own business, not these tests'."""
         settings = self.settings(**more)
-        settings["options"].setdefault("attempts", 1)
+        settings["options"] = {"attempts": 1, "poll_max_ms": 5, **settings["options"]}
         return bcda.Client(settings.pop("fhir_url"), **settings)
 
     def close(self):

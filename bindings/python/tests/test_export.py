@@ -32,11 +32,16 @@ class Early(WithSandbox):
             self.assertEqual(json.loads(resource.line)["resource"], parsed)
             self.assertIn("Patient/", resource.full_url)
             self.assertTrue(resource.file.is_encrypted)
-            self.assertTrue(resource.is_provisional)
         self.assertEqual([e for _, e, _ in told], [bcda.FileEvent.BEGIN, bcda.FileEvent.END])
         self.assertEqual(told[1][2], bcda.Verdict.COMPLETE)
         self.assertEqual(job.verdict, bcda.Verdict.COMPLETE)
         self.assertEqual(job.resources, 10)
+
+    def test_provisional_until_the_end(self):
+        client = self.client(options={"batch_size": 4096})
+        batches = list(client.export("ExplanationOfBenefit", level="resource").batches())
+        self.assertGreater(len(batches), 2)
+        self.assertTrue(batches[0].is_provisional and batches[0][0].is_provisional)
 
     def test_wrong_private_key(self):
         with Sandbox(era="2019-04") as other:
@@ -226,7 +231,7 @@ class Current(WithSandbox):
             with self.assertRaises(bcda.Cancelled):
                 job.wait()
             thread.join()
-            with self.assertRaises(bcda.NotFound):
+            with self.assertRaises(bcda.JobCancelled):
                 client.attach(job.url).wait()
             client.close()
 

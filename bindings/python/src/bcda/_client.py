@@ -569,11 +569,11 @@ class _Export:
     def fields(self, paths: Sequence[str]) -> None:
         if isinstance(paths, str):
             raise TypeError("fields is a sequence of paths, not one string")
+        if len(set(paths)) != len(paths):
+            raise ValueError("a field was given twice")
         index = ctypes.c_int()
-        for i, path in enumerate(paths):
+        for path in paths:
             code = lib.bcda_export_add_field(self.pointer, argument(path, "a field"),
                                              ctypes.byref(index))
             if code:
                 raise errors.from_code(code, f"no field can be {path!r}")
-            if index.value != i:
-                raise ValueError(f"the field {path!r} was given twice")
