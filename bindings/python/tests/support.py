@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import unittest
+import unittest  # noqa
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PACKAGE = os.path.dirname(HERE)
