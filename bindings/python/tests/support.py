@@ -94,7 +94,9 @@ class WithSandbox(unittest.TestCase):
 def script(text, sandbox=None, **more):
     """Runs Python in a process of its own, with `settings` for a client."""
     env = dict(os.environ, PYTHONPATH=os.pathsep.join((SOURCE, HERE)), **(sandbox.env if sandbox else {}))
-    head = f"settings = {sandbox.settings()!r}\nurl = settings.pop('fhir_url')\n" if sandbox else ""
+    settings = sandbox.settings() if sandbox else {}
+    settings.pop("options", None)
+    head = f"settings = {settings!r}\nurl = settings.pop('fhir_url')\n" if sandbox else ""
     return subprocess.run([sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c",
                            "import bcda, os, sys, threading, time, signal, gc\n" + head + text],
                           env=env, capture_output=True, text=True, timeout=LIMIT, **more)
