@@ -31,7 +31,8 @@ class Sandbox:
                    "--patients", str(patients), "--claims", str(claims), "--polls", str(polls),
                    "--allow-duplicates"] + (["--tls"] if tls else []) + list(options)
         self.tls = tls
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}  # a sanitizer, for the client
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
         self.env = {}
         for line in self.process.stdout:
             word = shlex.split(line)

@@ -24,7 +24,7 @@ class Fork(WithSandbox):
         if child == 0:
             said = []
             try:
-                for call in (lambda: next(resources), lambda: client.export("Patient"), job.cancel,
+                for call in (lambda: list(resources), lambda: client.export("Patient"), job.cancel,
                              client.metadata, job.pause):
                     try:
                         call()
@@ -217,16 +217,21 @@ class Leak(unittest.TestCase):
             job.wait()
             self.url = job.url
             first.close()
+            descriptors = len(os.listdir("/proc/self/fd"))
             client = sandbox.client(options={"parallel": 20, "requests_burst": 1000000})
-            self.round(client, 200)
-            before, descriptors, objects = in_use(), len(os.listdir("/proc/self/fd")), self.objects()
-            self.round(client, 1000)
-            grown = in_use() - before
-            self.assertEqual(self.objects(), objects)
-            self.assertLessEqual(len(os.listdir("/proc/self/fd")), descriptors)
-            # 1,000 jobs that leave one pointer each would be more than this.
-            self.assertLess(grown, 16 * 1024)
+            self.round(client, 100)
+            objects, grown = self.objects(), []
+            # The process itself grows now and then (tables of Python's and of libcurl's); what leaks
+            # grows with every round. The smallest thing that malloc gives takes 32 bytes: one left for
+            # each job would be four times as much as is let pass.
+            while len(grown) < 6 and (not grown or grown[-1] >= 8 * 1000):
+                before = in_use()
+                self.round(client, 1000)
+                grown.append(in_use() - before)
+                self.assertEqual(self.objects(), objects)
+            self.assertLess(grown[-1], 8 * 1000, grown)
             client.close()
+            self.assertEqual(len(os.listdir("/proc/self/fd")), descriptors)
 
     def objects(self):
         from bcda import _batch, _core, _job
@@ -249,14 +254,12 @@ class Leak(unittest.TestCase):
                 job.cancel()
                 with self.assertRaises(bcda.Cancelled):
                     job.wait()
-            elif kind == 8:
-                del job  # never moved
-            else:
+            elif kind == 9:
                 with self.assertRaises(bcda.NotFound):
                     client.attach(self.url[:-2] + "99999", on_state=lambda *_: None).wait()
-        client._core.step()
-        while client._core.step():
-            pass
+            job = None  # of kind 8 and 9 it was never moved
+        while client._core.step() or client.stats.transfers:
+            client._core.wait(0.1)
 
     def test_clients(self):
         with Sandbox(tls=False, patients=2, claims=1) as sandbox:
@@ -270,10 +273,13 @@ class Leak(unittest.TestCase):
                 bcda._core.tidy()
 
             rounds(20)
-            before, descriptors = in_use(), len(os.listdir("/proc/self/fd"))
-            rounds(100)
-            self.assertLessEqual(len(os.listdir("/proc/self/fd")), descriptors)
-            self.assertLess(in_use() - before, 16 * 1024)
+            descriptors, grown = len(os.listdir("/proc/self/fd")), []
+            while len(grown) < 6 and (not grown or grown[-1] >= 3000):  # as above
+                before = in_use()
+                rounds(100)
+                grown.append(in_use() - before)
+            self.assertEqual(len(os.listdir("/proc/self/fd")), descriptors)
+            self.assertLess(grown[-1], 3000, grown)
 
 
 if __name__ == "__main__":

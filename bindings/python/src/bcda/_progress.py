@@ -36,4 +36,7 @@ class Bar:
 
     def close(self, job: "Job") -> None:
         self.show(job)
+        if job.result == 0:
+            self.bar.total = self.bar.n
+            self.bar.refresh()
         self.bar.close()
