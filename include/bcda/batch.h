@@ -50,8 +50,10 @@ BCDA_API const bcda_resource *bcda_batch_resource(bcda_batch *batch, size_t i);
 
 /*
  * One column as three pointers: value i stands at (*base) + (*offsets)[i] and is (*lengths)[i]
- * bytes long. In the columns 3 to 6 a NUL follows each value. All live as long as the batch. 0, or
- * BCDA_ERR_INVALID (no such column, or an argument is NULL).
+ * bytes long. In the columns 3 to 6 a NUL follows each value. Offsets never go down: no value ends
+ * behind the last one, so a language that needs a size for (*base) has one. Values that are the
+ * same may share their place. All live as long as the batch. 0, or BCDA_ERR_INVALID (no such
+ * column, or an argument is NULL).
  */
 BCDA_API int bcda_batch_column(const bcda_batch *batch, int column, const char **base,
                                const uint64_t **offsets, const uint64_t **lengths);
@@ -59,8 +61,8 @@ BCDA_API int bcda_batch_column(const bcda_batch *batch, int column, const char *
 /*
  * A field (bcda_export_add_field()) as a column: the values of resource i are those from
  * (*first)[i] up to (*first)[i + 1]; each stands at (*base) + (*offsets)[k], (*lengths)[k] bytes
- * long, NUL behind it. 0; BCDA_ERR_INVALID (no such field); BCDA_ERR_NOMEM (the index is made on
- * the first call).
+ * long, NUL behind it; offsets never go down. 0; BCDA_ERR_INVALID (no such field); BCDA_ERR_NOMEM
+ * (the index is made on the first call).
  */
 BCDA_API int bcda_batch_field_column(bcda_batch *batch, int index, const char **base,
                                      const uint64_t **first, const uint64_t **offsets,

@@ -90,7 +90,8 @@ BCDA_API int bcda_job_resume(bcda_job *job);
 /*
  * The pull door, for jobs without on_resource and on_batch: the next batch, of any of the job's
  * files. It is the caller's: bcda_batch_unref(). Error files come this way too
- * (bcda_file_is_error()). It does no I/O and runs no callback. BCDA_OK.
+ * (bcda_file_is_error()), unless the job has on_server_issue, which then gets their issues. It does
+ * no I/O and runs no callback. BCDA_OK.
  * BCDA_ERR_AGAIN: nothing is ready: bcda_session_run(), or wait for the descriptor and step.
  * BCDA_ERR_END: the job has ended and everything was taken; bcda_job_result() says how.
  * BCDA_ERR_INVALID; BCDA_ERR_STATE (the job has data callbacks); BCDA_ERR_REENTRANT;

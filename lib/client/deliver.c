@@ -179,8 +179,7 @@ size_t bcda__cut_at_fatal(struct bcda_batch *b, int64_t before, int64_t max)
 
     for (i = 0; max >= 0 && i < b->bad_count; i++) {
         if (before + (int64_t)i + 1 > max) {
-            if (b->bad[i].before < b->rows)
-                b->rows = b->bad[i].before;
+            bcda__batch_cut(b, b->bad[i].before);
             return i;
         }
     }

@@ -168,6 +168,14 @@ static void fail_line(struct bcda__download *d, const struct bcda_error *err)
         d->ended = 1;
 }
 
+/* Whether the host takes the batches of this file. What the server reports comes to its handler, if
+ * there is one, also where the data is pulled. */
+static int is_pulled(const struct bcda__download *d)
+{
+    return d->job->pull &&
+           !(d->file->entry->is_error && d->job->handlers.at[BCDA__ON_SERVER_ISSUE]);
+}
+
 /* Gives the batch to the host. 1: given. 0: it waits (pause, or the pull door). -1: the job has
  * ended, and this download is gone. */
 static int deliver(struct bcda__download *d)
@@ -178,7 +186,7 @@ static int deliver(struct bcda__download *d)
     struct bcda_error err;
     int rc, line_failed;
 
-    if (job->pull || job->paused)
+    if (is_pulled(d) || job->paused)
         return 0;
     to.job = job;
     to.handlers = &job->handlers;
@@ -784,7 +792,7 @@ struct bcda__download *bcda__download_next(const struct bcda__download *d)
 
 int bcda__download_has_batch(const struct bcda__download *d)
 {
-    return d->batch != NULL;
+    return d->batch && is_pulled(d);
 }
 
 struct bcda_batch *bcda__download_take_batch(struct bcda__download *d)

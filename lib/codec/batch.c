@@ -242,6 +242,17 @@ static void free_fields(struct bcda_batch *b)
     b->fields = NULL;
 }
 
+/* Their values go with them: the index of a field is as long as there are rows. */
+void bcda__batch_cut(struct bcda_batch *b, size_t rows)
+{
+    if (rows >= b->rows)
+        return;
+    b->rows = rows;
+    while (b->value_count && b->values[b->value_count - 1].row >= rows)
+        b->value_count--;
+    free_fields(b);
+}
+
 void bcda__batch_clear(struct bcda_batch *b)
 {
     b->fill = b->rows = b->value_count = b->bad_count = b->consumed = 0;
@@ -265,10 +276,16 @@ bcda_batch *bcda_batch_ref(bcda_batch *batch)
     return batch;
 }
 
-void bcda_batch_unref(bcda_batch *b)
+/* ---- the way home ---- */
+
+static void home_unref(struct bcda__home *h)
 {
-    if (!b || atomic_fetch_sub(&b->refs, 1) != 1)
-        return;
+    if (h && atomic_fetch_sub(&h->refs, 1) == 1)
+        bcda__free(h);
+}
+
+static void free_batch(struct bcda_batch *b)
+{
     free_fields(b);
     drop_owner(b);
     bcda__buf_free_secret(&b->text);
@@ -276,7 +293,77 @@ void bcda_batch_unref(bcda_batch *b)
     bcda__free(b->values);
     bcda__free(b->bad);
     free_bytes(b);
+    home_unref(b->home);
     bcda__free(b);
+}
+
+int bcda__home_new(struct bcda__home **out, size_t cap)
+{
+    struct bcda__home *h = bcda__calloc(1, sizeof *h);
+
+    if (!h)
+        return BCDA_ERR_NOMEM;
+    atomic_init(&h->refs, 1);
+    atomic_init(&h->closed, 0);
+    atomic_init(&h->spare, NULL);
+    h->cap = cap;
+    *out = h;
+    return 0;
+}
+
+struct bcda_batch *bcda__home_take(struct bcda__home *h)
+{
+    return atomic_exchange(&h->spare, NULL);
+}
+
+static void empty_home(struct bcda__home *h)
+{
+    struct bcda_batch *b = bcda__home_take(h);
+
+    if (b)
+        free_batch(b);
+}
+
+void bcda__home_close(struct bcda__home *h)
+{
+    if (!h)
+        return;
+    atomic_store(&h->closed, 1);
+    empty_home(h);
+    home_unref(h);
+}
+
+void bcda__batch_settle(struct bcda_batch *b, struct bcda__home *h)
+{
+    atomic_fetch_add(&h->refs, 1);
+    b->home = h;
+}
+
+/* From the moment that it stands there it is another's, and so is its reference to the home.
+ * Whoever closes that meanwhile either finds it there, or is seen here. */
+static int go_home(struct bcda_batch *b)
+{
+    struct bcda__home *h = b->home;
+    struct bcda_batch *before;
+
+    if (!h || atomic_load(&h->closed) || b->cap > h->cap)
+        return 0;
+    bcda__batch_clear(b);
+    atomic_store(&b->refs, 1);
+    atomic_fetch_add(&h->refs, 1);
+    before = atomic_exchange(&h->spare, b);
+    if (before)
+        free_batch(before);
+    if (atomic_load(&h->closed))
+        empty_home(h);
+    home_unref(h);
+    return 1;
+}
+
+void bcda_batch_unref(bcda_batch *b)
+{
+    if (b && atomic_fetch_sub(&b->refs, 1) == 1 && !go_home(b))
+        free_batch(b);
 }
 
 /* ---- the public face ---- */

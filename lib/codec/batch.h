@@ -50,8 +50,19 @@ struct bcda__field_index {
     uint64_t *first, *offsets, *lengths;
 };
 
+/* Where a batch goes when its host lets it go, on whatever thread that is, to be filled again: a
+ * host that pulls would otherwise have new memory made, and wiped, for every batch. One place; what
+ * comes when it is taken is freed. Counted: the batches that are out hold it. */
+struct bcda__home {
+    atomic_int refs;
+    atomic_int closed;
+    _Atomic(struct bcda_batch *) spare;
+    size_t cap; /* a batch that has grown beyond this is not kept */
+};
+
 struct bcda_batch {
     atomic_int refs;
+    struct bcda__home *home; /* NULL = none */
     /* Whom the lines belong to, held while the batch lives: the floors above fill it. */
     void *owner;
     void (*owner_unref)(void *owner);
@@ -82,11 +93,16 @@ struct bcda_batch {
     struct bcda_resource cursor;
 };
 
+int bcda__home_new(struct bcda__home **out, size_t cap);
+void bcda__home_close(struct bcda__home *h);              /* nothing comes back any more */
+struct bcda_batch *bcda__home_take(struct bcda__home *h); /* NULL = none there */
+void bcda__batch_settle(struct bcda_batch *b, struct bcda__home *h);
 int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count);
 int bcda__batch_reserve(struct bcda_batch *b, size_t cap); /* of bytes; keeps them */
 int bcda__batch_add_row(struct bcda_batch *b, const struct bcda__line_info *info, size_t line_at,
                         size_t line_len, int64_t line_number, int64_t offset);
 int bcda__batch_add_bad(struct bcda_batch *b, const struct bcda_bad_line *bad);
+void bcda__batch_cut(struct bcda_batch *b, size_t rows);   /* drops the rows from there on */
 int bcda__batch_is_empty(const struct bcda_batch *b);      /* neither rows nor bad lines */
 size_t bcda__batch_index_size(const struct bcda_batch *b); /* bytes that the index takes */
 int bcda__batch_is_shared(const struct bcda_batch *b);     /* somebody else holds it too */

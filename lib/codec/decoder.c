@@ -22,6 +22,7 @@ struct bcda__decoder {
 
     struct bcda_batch *cur;   /* being filled */
     struct bcda_batch *spare; /* to fill next */
+    struct bcda__home *home;  /* and what hosts have let go */
     size_t line_at;           /* in cur->bytes: where the line begins that has no end yet */
     size_t seen;              /* up to where LF was looked for */
     int64_t base;             /* offset in the decoded file of cur->bytes[0] */
@@ -36,6 +37,15 @@ struct bcda__decoder {
     int verified;
     int code; /* the first failure stays */
 };
+
+static int new_batch(struct bcda__decoder *d, struct bcda_batch **out)
+{
+    int rc = bcda__batch_new(out, d->o.batch_size, bcda__field_set_count(d->o.fields));
+
+    if (!rc)
+        bcda__batch_settle(*out, d->home);
+    return rc;
+}
 
 int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_options *o,
                       struct bcda_error *err)
@@ -60,7 +70,9 @@ int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_opt
     rc = bcda__scanner_new(&d->scanner, o->depth_max, o->fields);
     if (rc)
         goto fail;
-    rc = bcda__batch_new(&d->cur, o->batch_size, bcda__field_set_count(o->fields));
+    rc = bcda__home_new(&d->home, o->batch_size);
+    if (!rc)
+        rc = new_batch(d, &d->cur);
     if (rc)
         goto fail;
     *out = d;
@@ -85,6 +97,7 @@ void bcda__decoder_free(struct bcda__decoder *d)
     bcda__free(d->scratch);
     bcda_batch_unref(d->cur);
     bcda_batch_unref(d->spare);
+    bcda__home_close(d->home);
     bcda__free(d);
 }
 
@@ -443,7 +456,9 @@ int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out)
     if (!bcda__decoder_has_batch(d))
         return BCDA_ERR_END;
     if (!next)
-        rc = bcda__batch_new(&next, d->o.batch_size, bcda__field_set_count(d->o.fields));
+        next = bcda__home_take(d->home);
+    if (!next)
+        rc = new_batch(d, &next);
     if (rc)
         return rc;
     d->spare = next;

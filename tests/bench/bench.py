@@ -12,6 +12,7 @@ import sys
 import tempfile
 from statistics import median
 
+import bindings
 from server import Server
 
 MIB = 1 << 20
@@ -357,6 +358,8 @@ class Bench:
                     self.two_cores()
                 if form == "encrypted" and "3" in rows:
                     self.against(server)
+        if rows & {"7", "8"}:
+            bindings.measure(self, rows)
         for row, measure in (("4", self.memory), ("5", self.small), ("6", self.idle)):
             if row in rows:
                 measure()
@@ -367,7 +370,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--rows", default="1,2,3,4,5,6")
+    parser.add_argument("--rows", default="1,2,3,4,5,6,7,8")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers and data go as well
     begun, before = os.times().elapsed, busy()

@@ -435,10 +435,12 @@ START_TEST(warnings_file)
 }
 END_TEST
 
-/* At the pull door error files come as batches too. */
+/* What the server reports comes to its handler, where there is one, also of a job that is pulled.
+ */
 START_TEST(error_file_pulled)
 {
     struct run *r;
+    size_t i;
 
     current(NULL, 1);
     fault("error-file");
@@ -446,6 +448,39 @@ START_TEST(error_file_pulled)
     harness_run(&h);
     harness_check_export(r);
     ck_assert_uint_eq(r->issue_count, 3);
+    for (i = 0; i < 3; i++)
+        ck_assert_int_eq(strncmp(r->issues[i].text, "Error retrieving ", 17), 0);
+    ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR), 3);
+    harness_close(&h);
+}
+END_TEST
+
+/* Without the handler error files come as batches too. */
+START_TEST(error_file_as_batches)
+{
+    bcda_batch *batch;
+    bcda_job *job;
+    size_t lines = 0, turns = 0;
+    int rc;
+
+    current(NULL, 1);
+    fault("error-file");
+    ck_assert_int_eq(bcda_job_start(h.session, h.x, NULL, &job), 0);
+    while ((rc = bcda_job_next(job, &batch)) != BCDA_ERR_END) {
+        ck_assert_uint_lt(turns++, 100000);
+        if (rc == BCDA_ERR_AGAIN) {
+            (void)harness_turn(&h);
+            continue;
+        }
+        ck_assert_int_eq(rc, 0);
+        if (bcda_file_is_error(bcda_batch_file(batch)))
+            lines += bcda_batch_count(batch);
+        bcda_batch_unref(batch);
+    }
+    ck_assert_int_eq(bcda_job_result(job), 0);
+    ck_assert_uint_eq(lines, 3);
+    ck_assert_int_eq(bcda_job_issue_count(job, BCDA_SEVERITY_ERROR), 3);
+    bcda_job_unref(job);
     harness_close(&h);
 }
 END_TEST
@@ -1413,6 +1448,7 @@ static Suite *export_suite(void)
     tcase_add_loop_test(t, error_file, 0, 5);
     tcase_add_test(t, warnings_file);
     tcase_add_test(t, error_file_pulled);
+    tcase_add_test(t, error_file_as_batches);
     tcase_add_test(t, pull_without_handlers);
     tcase_add_loop_test(t, progress, 0, 5);
     suite_add_tcase(s, t);

@@ -1,5 +1,6 @@
 /* The public face of a batch, and the filling behind it. */
 #include <check.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -291,6 +292,31 @@ START_TEST(test_consumed)
 }
 END_TEST
 
+/* Rows behind a bad line that ends the file are taken away before the host sees the batch. */
+START_TEST(test_cut)
+{
+    const char *base;
+    const uint64_t *first, *offsets, *lengths;
+    struct bcda_batch *b = five();
+
+    bcda__batch_cut(b, 6);
+    ck_assert_uint_eq(bcda_batch_count(b), 5);
+    bcda__batch_cut(b, 1);
+    ck_assert_uint_eq(bcda_batch_count(b), 1);
+    ck_assert_int_eq(bcda_batch_field_column(b, 1, &base, &first, &offsets, &lengths), 0);
+    ck_assert_uint_eq(first[0], 0);
+    ck_assert_uint_eq(first[1], 2);
+    compare_fields(b);
+    check_column(b, BCDA_COLUMN_TYPE, "Patient");
+    put(b, lines[2], 1); /* filled on */
+    check_column(b, BCDA_COLUMN_TYPE, "Patient|Coverage");
+    bcda__batch_cut(b, 0);
+    ck_assert_int_eq(bcda_batch_field_column(b, 0, &base, &first, &offsets, &lengths), 0);
+    ck_assert_uint_eq(first[0], 0);
+    bcda_batch_unref(b);
+}
+END_TEST
+
 START_TEST(test_empty)
 {
     struct bcda_batch *b;
@@ -343,6 +369,26 @@ START_TEST(test_bad_lines)
 }
 END_TEST
 
+/* No value ends behind the last one of its column. */
+static void check_ascending(struct bcda_batch *b)
+{
+    const char *base;
+    const uint64_t *first, *offsets, *lengths;
+    size_t i, count = bcda_batch_count(b);
+    int column;
+
+    for (column = BCDA_COLUMN_JSON; column <= BCDA_COLUMN_FULL_URL; column++) {
+        ck_assert_int_eq(bcda_batch_column(b, column, &base, &offsets, &lengths), 0);
+        for (i = 1; i < count; i++) {
+            ck_assert_uint_ge(offsets[i], offsets[i - 1]);
+            ck_assert_uint_ge(offsets[i] + lengths[i], offsets[i - 1] + lengths[i - 1]);
+        }
+    }
+    ck_assert_int_eq(bcda_batch_field_column(b, 1, &base, &first, &offsets, &lengths), 0);
+    for (i = 1; i < first[count]; i++)
+        ck_assert_uint_ge(offsets[i], offsets[i - 1] + lengths[i - 1]);
+}
+
 /* More rows and values than any first room; types that change. */
 START_TEST(test_many)
 {
@@ -375,6 +421,7 @@ START_TEST(test_many)
         ck_assert_str_eq(text, want);
         ck_assert_int_eq(bcda_resource_line_number(r), (int64_t)i);
     }
+    check_ascending(b);
     compare_fields(b);
     bcda__batch_clear(b);
     ck_assert_int_eq(bcda__batch_is_empty(b), 1);
@@ -421,6 +468,82 @@ START_TEST(test_refs)
 }
 END_TEST
 
+/* What its host lets go comes back, empty; what has grown, or comes when there is one, does not. */
+START_TEST(test_home)
+{
+    struct bcda__home *h;
+    struct bcda_batch *a, *b;
+
+    ck_assert_int_eq(bcda__home_new(&h, 1000), 0);
+    ck_assert_ptr_null(bcda__home_take(h));
+    ck_assert_int_eq(bcda__batch_new(&a, 1000, bcda__field_set_count(fields)), 0);
+    ck_assert_int_eq(bcda__batch_new(&b, 1000, bcda__field_set_count(fields)), 0);
+    bcda__batch_settle(a, h);
+    bcda__batch_settle(b, h);
+    a->owner = &dropped;
+    a->owner_unref = drop_owner;
+    dropped = 0;
+    put(a, lines[0], 1);
+    bcda_batch_ref(a);
+    bcda_batch_unref(a);
+    ck_assert_ptr_null(bcda__home_take(h)); /* still held */
+    bcda_batch_unref(a);
+    ck_assert_int_eq(dropped, 1);
+    ck_assert_ptr_eq(bcda__home_take(h), a);
+    ck_assert_ptr_null(bcda__home_take(h));
+    ck_assert_int_eq(bcda__batch_is_empty(a), 1);
+    ck_assert_int_eq(bcda__batch_is_shared(a), 0);
+    put(a, lines[1], 1);
+    check_column(a, BCDA_COLUMN_ID, "p2");
+    bcda_batch_unref(a);
+    bcda_batch_unref(b);
+    ck_assert_ptr_eq(bcda__home_take(h), b); /* the last one stays */
+    ck_assert_int_eq(bcda__batch_reserve(b, 1001), 0);
+    bcda_batch_unref(b);
+    ck_assert_ptr_null(bcda__home_take(h));
+    ck_assert_int_eq(bcda__batch_new(&a, 1000, 0), 0);
+    ck_assert_int_eq(bcda__batch_new(&b, 1000, 0), 0);
+    bcda__batch_settle(a, h);
+    bcda__batch_settle(b, h);
+    bcda_batch_unref(a);
+    bcda__home_close(h); /* with one there, and one out */
+    bcda_batch_unref(b);
+    bcda__home_close(NULL);
+}
+END_TEST
+
+static void *let_go(void *batch)
+{
+    bcda_batch_unref(batch);
+    return NULL;
+}
+
+/* The home is closed while batches come back on other threads. */
+START_TEST(test_home_threads)
+{
+    int round, i;
+
+    for (round = 0; round < 200; round++) {
+        struct bcda__home *h;
+        pthread_t thread[3];
+
+        ck_assert_int_eq(bcda__home_new(&h, 1000), 0);
+        for (i = 0; i < 3; i++) {
+            struct bcda_batch *b;
+
+            ck_assert_int_eq(bcda__batch_new(&b, 1000, 0), 0);
+            bcda__batch_settle(b, h);
+            ck_assert_int_eq(pthread_create(&thread[i], NULL, let_go, b), 0);
+        }
+        if (round % 2)
+            bcda_batch_unref(bcda__home_take(h));
+        bcda__home_close(h);
+        for (i = 0; i < 3; i++)
+            ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
+    }
+}
+END_TEST
+
 START_TEST(test_reserve)
 {
     struct bcda_batch *b = five();
@@ -451,10 +574,13 @@ int main(void)
     tcase_add_test(tc, test_rows);
     tcase_add_test(tc, test_fields);
     tcase_add_test(tc, test_consumed);
+    tcase_add_test(tc, test_cut);
     tcase_add_loop_test(tc, test_empty, 0, 2);
     tcase_add_test(tc, test_bad_lines);
     tcase_add_test(tc, test_many);
     tcase_add_test(tc, test_refs);
+    tcase_add_test(tc, test_home);
+    tcase_add_test(tc, test_home_threads);
     tcase_add_test(tc, test_reserve);
     suite_add_tcase(suite, tc);
     sr = srunner_create(suite);

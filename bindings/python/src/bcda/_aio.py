@@ -1,0 +1,99 @@
+"""asyncio: the loop watches the session's one descriptor. No threads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Optional, Set
+
+from . import _abi, errors
+from ._core import Core
+
+#: How long the session may work before the loop has its turn again, in seconds.
+TURN = 0.002
+#: How often a session without one descriptor is looked at, in seconds.
+TICK = 0.02
+
+
+class Driver:
+    """Moves a session while somebody waits for it, in one event loop."""
+
+    def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
+        self.core = core
+        self.loop = loop
+        self.waiters: Set["asyncio.Future[None]"] = set()
+        self.watching = False
+
+    async def wait(self) -> None:
+        """Until something has happened."""
+        if self.core.session is None:
+            self.core.live()
+        waiter = self.loop.create_future()
+        self.waiters.add(waiter)
+        self.watch()
+        try:
+            await waiter
+        finally:
+            self.waiters.discard(waiter)
+
+    def watch(self) -> None:
+        if self.watching:
+            return
+        self.watching = True
+        if self.core.fd >= 0:
+            self.loop.add_reader(self.core.fd, self.readable)
+        else:
+            self.loop.call_later(TICK, self.tick)
+
+    def forget(self) -> None:
+        """The session goes: whoever waits looks again."""
+        if self.watching and self.core.fd >= 0 and not self.loop.is_closed():
+            self.loop.remove_reader(self.core.fd)
+        self.watching = False
+        self.wake(None)
+
+    def wake(self, error: Optional[BaseException]) -> None:
+        waiters, self.waiters = self.waiters, set()
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
+    def readable(self) -> None:
+        if not self.waiters:  # nobody moves it now
+            self.loop.remove_reader(self.core.fd)
+            self.watching = False
+            return
+        self.turn()
+
+    def tick(self) -> None:
+        self.watching = False
+        if self.waiters:
+            self.turn()
+            if self.waiters:
+                self.watch()
+
+    def turn(self) -> None:
+        until = time.monotonic() + TURN
+        core = self.core
+        try:
+            with core.lock:
+                before = core.drive()
+                try:
+                    if core.fd < 0:
+                        core.wait(0)
+                    else:
+                        while core.step() and time.monotonic() < until:
+                            pass
+                finally:
+                    core.driver = before
+        except Exception as e:
+            self.wake(e)
+        except BaseException:
+            self.wake(None)
+            raise
+        else:
+            self.wake(None)

@@ -1,0 +1,579 @@
+"""A client: one identity at one server."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import datetime
+import inspect
+import itertools
+import json
+import os
+import weakref
+from typing import (Any, Awaitable, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple,
+                    Type, Union, TYPE_CHECKING)
+
+from . import _abi, _progress, errors
+from ._aio import Driver
+from ._config import Config, OptionValue, Path, PrivateKey, paths
+from ._core import Core, Handle, abandon, enter_callback, leave_callback, tidy
+from ._job import Callbacks, File, Issue, Job
+from ._batch import InvalidLine
+from ._native import argument, callback, lib, optional, text
+from .enums import FileEvent, JobState, Level
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: What a batch gathers here, where the options do not say: twice the library's own. Each costs some
+#: fifty microseconds of Python, however many resources it has.
+BATCH_SIZE = 512 * 1024
+
+#: A token, or a token and how many seconds it is good for.
+Token = Union[str, Tuple[str, float]]
+TokenProvider = Callable[[], Union[Token, Awaitable[Token]]]
+
+_clients: Dict[int, "weakref.ref[Client]"] = {}  # by the userdata of their callbacks
+_numbers = itertools.count(1)
+
+
+def _answer(request: int, token: Token) -> None:
+    lifetime = -1
+    if isinstance(token, tuple):
+        token, lifetime = token[0], int(token[1])
+    lib.bcda_token_request_answer(request, argument(token, "a token"), lifetime)
+
+
+def _on_token(request: int, userdata: Optional[int]) -> None:
+    enter_callback()
+    client: Optional[Client] = None
+    open_ = True
+    try:
+        found = _clients.get(userdata or 0)
+        client = found() if found is not None else None
+        if client is None or client._provider is None:
+            return
+        token = client._provider()
+        if inspect.isawaitable(token):
+            client._answer_later(request, token)
+            open_ = False
+            return
+        value = token  # settled before the request is used up
+        if not isinstance(value, (str, tuple)):
+            raise TypeError("a token provider gives a str, or a str and a number of seconds")
+        open_ = False
+        _answer(request, value)
+        client._provider_exception = None
+    except BaseException as e:
+        if client is not None:
+            client._provider_failed(e)
+    finally:
+        if open_:
+            lib.bcda_token_request_fail(request)
+        leave_callback()
+
+
+_job_start: Callable[..., int] = lib.bcda_job_start
+_job_attach: Callable[..., int] = lib.bcda_job_attach
+_job_restore: Callable[..., int] = lib.bcda_job_restore
+
+_ON_TOKEN = callback("bcda_token_provider_cb", _on_token)
+
+
+def _forget(number: int) -> None:
+    _clients.pop(number, None)
+
+
+class Metadata(NamedTuple):
+    """What a server says of itself.
+
+    Attributes
+    ----------
+    fhir_version : str
+        Such as ``"4.0.1"``; empty where it is not said.
+    software_version : str
+    token_url : str
+    body : bytes
+        The CapabilityStatement, as it came.
+    """
+
+    fhir_version: str
+    software_version: str
+    token_url: str
+    body: bytes
+
+    def parse(self) -> Any:
+        """The CapabilityStatement as Python's dicts and lists."""
+        return json.loads(self.body)
+
+
+class Stats(NamedTuple):
+    """What a client has done since it was made."""
+
+    requests: int  #: HTTP requests sent, retries included
+    retries: int  #: requests sent again
+    tokens: int  #: tokens fetched
+    bytes_wire: int  #: body bytes received
+    bytes_decoded: int  #: bytes of NDJSON that came out of them
+    resources: int  #: resources delivered
+    transfers: int  #: open at this moment
+    waits: int  #: times a request had to wait for the limit of requests
+
+
+class Client:
+    """One identity at one server.
+
+    A client, and the jobs that were started with it, are moved by one thread at a time; a second
+    thread that iterates or waits meanwhile gets `StateError`. Other calls, such as `Job.cancel` or
+    reading a job's numbers, may come from any thread and wait for the step at hand. Different
+    clients are independent. After ``fork()`` a client is the parent's: the child gets
+    `ForkedError`.
+
+    Parameters
+    ----------
+    fhir_url : str
+        The base of the FHIR API, such as ``"https://sandbox.bcda.cms.gov/api/v2"``.
+    client_id, client_secret : str, optional
+        OAuth client credentials. The token is fetched, shared, and renewed as needed.
+    bearer_token : str, optional
+        A token that you have already; it is never renewed.
+    token_provider : callable, optional
+        Called without arguments when a token is needed; gives the token, or a tuple of it and the
+        seconds that it is good for. On asyncio it may be a coroutine function.
+    token_url : str, optional
+        Where a token is asked for; ``/auth/token`` at the server's origin where it is not given.
+    private_key : path or bytes or sequence of them, optional
+        RSA private keys (PEM) for encrypted files: the path of a file, or its bytes.
+    private_key_passphrase : str, optional
+    ca_file : path, optional
+        The authorities to trust (PEM), in place of the system's.
+    client_certificate : path or (path, path), optional
+        A certificate for TLS: one PEM file with its key, or certificate and key.
+    client_certificate_passphrase : str, optional
+    proxy : str, optional
+        Such as ``"http://proxy.example:3128"``. The environment is not read.
+    proxy_user, proxy_password : str, optional
+    spool_directory : path, optional
+        Where files wait for their check with ``options={"delivery": "verified"}``.
+    url_rewrites : iterable of (str, str), optional
+        For a server behind a proxy that names itself wrongly: from, to.
+    allowed_origins : iterable of str, optional
+        Where files may stand besides the server itself; without any, anywhere.
+    log_level : int, optional
+        The most detailed level of `logging` to ask the library for; what the logger ``bcda`` has
+        set at this moment where it is not given. Lines go to ``bcda.<component>``.
+    options : mapping, optional
+        Tunables by name, such as ``{"parallel": 2, "bad_lines_max": -1}``; see
+        ``bcda/config.h``. ``batch_size`` is 512 KiB here where it is not given.
+
+    Raises
+    ------
+    ConfigError
+        Something needed is missing or contradicts itself. No network is touched.
+
+    Examples
+    --------
+    >>> import bcda
+    >>> with bcda.Client("https://sandbox.bcda.cms.gov/api/v2",
+    ...                  client_id="an-id", client_secret="a secret") as client:
+    ...     client.stats.requests
+    0
+    """
+
+    def __init__(self, fhir_url: str, *, client_id: Optional[str] = None,
+                 client_secret: Optional[str] = None, bearer_token: Optional[str] = None,
+                 token_provider: Optional[TokenProvider] = None, token_url: Optional[str] = None,
+                 private_key: Optional[PrivateKey] = None,
+                 private_key_passphrase: Optional[str] = None, ca_file: Optional[Path] = None,
+                 client_certificate: Union[Path, Tuple[Path, Path], None] = None,
+                 client_certificate_passphrase: Optional[str] = None, proxy: Optional[str] = None,
+                 proxy_user: Optional[str] = None, proxy_password: Optional[str] = None,
+                 spool_directory: Optional[Path] = None,
+                 url_rewrites: Iterable[Tuple[str, str]] = (),
+                 allowed_origins: Iterable[str] = (), log_level: Optional[int] = None,
+                 options: Optional[Mapping[str, OptionValue]] = None) -> None:
+        tidy()
+        self._provider = token_provider
+        self._provider_exception: Optional[BaseException] = None
+        self._number = next(_numbers)
+        made = ctypes.c_void_p()
+        with Config() as config:
+            config.strings("set_fhir_url", fhir_url)
+            if token_url is not None:
+                config.strings("set_token_url", token_url)
+            self._set_identity(config, client_id, client_secret, bearer_token)
+            config.private_keys(private_key, private_key_passphrase)
+            if ca_file is not None:
+                config.set("set_ca_file", os.fsencode(ca_file))
+            if client_certificate is not None:
+                config.set("set_client_certificate", *paths(client_certificate), optional(
+                    client_certificate_passphrase, "client_certificate_passphrase"))
+            if proxy is not None:
+                config.strings("set_proxy", proxy, proxy_user, proxy_password)
+            if spool_directory is not None:
+                config.set("set_spool_directory", os.fsencode(spool_directory))
+            for a, b in url_rewrites:
+                config.strings("add_url_rewrite", a, b)
+            for origin in allowed_origins:
+                config.strings("add_allowed_origin", origin)
+            config.log(log_level)
+            config.options({"batch_size": BATCH_SIZE, **(options or {})})
+            config.check(lib.bcda_session_new(ctypes.byref(made), config.pointer))
+        self._core = Core(made.value or 0)
+        weakref.finalize(self, abandon, self._core).atexit = False
+
+    def _set_identity(self, config: Config, client_id: Optional[str],
+                      client_secret: Optional[str], bearer_token: Optional[str]) -> None:
+        given = [name for name, value in (("client_id and client_secret", client_id or client_secret),
+                                          ("bearer_token", bearer_token),
+                                          ("token_provider", self._provider)) if value is not None]
+        if len(given) > 1:
+            raise errors.from_code(_abi.ERR_CONFIG, f"{given[0]} and {given[1]} exclude each other")
+        if client_id is not None or client_secret is not None:
+            if client_id is None or client_secret is None:
+                raise errors.from_code(_abi.ERR_CONFIG,
+                                       "client_id and client_secret are needed together")
+            config.strings("set_client_credentials", client_id, client_secret)
+        elif bearer_token is not None:
+            config.strings("set_bearer_token", bearer_token)
+        elif self._provider is not None:
+            _clients[self._number] = weakref.ref(self)
+            weakref.finalize(self, _forget, self._number).atexit = False
+            config.set("set_token_provider", _ON_TOKEN, self._number, None)
+
+    # ---- tokens
+
+    def _provider_failed(self, error: BaseException) -> None:
+        self._provider_exception = error
+        if not isinstance(error, Exception):
+            self._core.raising = error
+
+    def _answer_later(self, request: int, token: Awaitable[Token]) -> None:
+        """A coroutine brings the token: the request waits for it, and the loop goes on."""
+        async def bring() -> None:
+            value: Optional[Token] = None
+            try:
+                value = await token
+                if not isinstance(value, (str, tuple)):
+                    raise TypeError("a token provider gives a str, or a str and a number of seconds")
+                self._provider_exception = None
+            except BaseException as e:
+                value = None
+                self._provider_exception = e
+                if not isinstance(e, Exception):
+                    raise
+            finally:
+                with self._core.lock:
+                    if value is None:
+                        lib.bcda_token_request_fail(request)
+                    else:
+                        _answer(request, value)
+                self._core.wake()
+
+        try:
+            task = asyncio.get_running_loop().create_task(bring())
+        except RuntimeError:
+            if inspect.iscoroutine(token):
+                token.close()
+            lib.bcda_token_request_fail(request)
+            self._provider_failed(TypeError("a token provider that is a coroutine needs asyncio"))
+            return
+        self._tasks = [t for t in getattr(self, "_tasks", []) if not t.done()] + [task]
+
+    # ---- jobs
+
+    def _start(self, fields: Sequence[str], callbacks: Callbacks, progress: bool,
+               export: int, start: Callable[[int, int, Any], int]) -> Job:
+        tidy()
+        return Job(self, fields, callbacks, _progress.make() if progress else None,
+                   lambda handlers, out: start(export, handlers, out))
+
+    def export(self, *types: str, level: Union[Level, str, None] = None,
+               group: Optional[str] = None,
+               since: Union[str, datetime.datetime, None] = None,
+               type_filter: Union[str, Iterable[str]] = (),
+               parameters: Optional[Mapping[str, str]] = None, fields: Sequence[str] = (),
+               on_state: Optional[Callable[[Job, JobState], object]] = None,
+               on_file: Optional[Callable[[Job, File, FileEvent], object]] = None,
+               on_progress: Optional[Callable[[Job], object]] = None,
+               on_issue: Optional[Callable[[Job, Issue], object]] = None,
+               on_bad_line: Optional[Callable[[Job, InvalidLine], object]] = None,
+               on_done: Optional[Callable[[Job], object]] = None, progress: bool = False) -> Job:
+        """Starts an export, and everything after it: token, kick-off, polling, every file.
+
+        Nothing is sent before the job is moved: by a loop over it, or `Job.wait`.
+
+        Parameters
+        ----------
+        *types : str
+            Such as ``"Patient"``; none at all means everything.
+        level : Level or str, optional
+            ``"patient"`` (the default), ``"group"`` (where `group` is given), ``"system"``, or
+            ``"resource"``, which BCDA had until 2019-12.
+        group : str, optional
+            Such as ``"all"``.
+        since : str or datetime, optional
+            Only what changed since: best the `Job.transaction_time` of the job before, unchanged.
+            A zone is required.
+        type_filter : str or iterable of str, optional
+            ``_typeFilter``, such as ``"ExplanationOfBenefit?service-date=ge2024"``.
+        parameters : mapping, optional
+            Any other query parameters.
+        fields : sequence of str, optional
+            Paths to take out of each resource while it is read anyway, such as
+            ``"patient.reference"``; see `Resource.field` and `Batch.field`.
+        on_state : callable, optional
+            ``on_state(job, state)``: it has come to another `JobState`.
+        on_file : callable, optional
+            ``on_file(job, file, event)``: a file begins, or ends with its verdict. Commit what came
+            of it at the end where ``file.verdict.is_good``, and undo it otherwise.
+        on_progress : callable, optional
+            ``on_progress(job)``: something moved; at most some ten times a second.
+        on_issue : callable, optional
+            ``on_issue(job, issue)``: an issue that the server reports in an error file.
+        on_bad_line : callable, optional
+            ``on_bad_line(job, line)``: a line that is no resource, in its place among them. It
+            fails its file, unless the option ``bad_lines_max`` bears it.
+        on_done : callable, optional
+            ``on_done(job)``: the job has ended; once, as its last callback.
+        progress : bool, optional
+            Show a bar, where the package ``tqdm`` is there.
+
+        Returns
+        -------
+        Job
+
+        Notes
+        -----
+        Callbacks run in the thread that moves the job, and their results are ignored. An exception
+        in one stops the job and comes out of the loop, or of `Job.wait`, as the same object.
+        """
+        if level is None:
+            level = Level.GROUP if group is not None else Level.PATIENT
+        elif isinstance(level, str):
+            try:
+                level = Level[level.upper()]
+            except KeyError:
+                raise ValueError(f"no level {level!r}") from None
+        with _Export(level) as what:
+            if group is not None:
+                what.set("set_group", argument(group, "group"))
+            for name in types:
+                what.set("add_type", argument(name, "a type"))
+            if isinstance(since, datetime.datetime):
+                if since.tzinfo is None:
+                    raise ValueError("since has no zone")
+                since = since.isoformat()
+            if since is not None:
+                what.set("set_since", argument(since, "since"))
+            for one in [type_filter] if isinstance(type_filter, str) else type_filter:
+                what.set("add_type_filter", argument(one, "type_filter"))
+            for name, value in (parameters or {}).items():
+                what.set("set_parameter", argument(name, "a parameter"), argument(value, name))
+            what.fields(fields)
+            return self._start(
+                fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
+                progress, what.pointer, lambda export, handlers, out: _job_start(
+                    self._core.live(), export, handlers, out))
+
+    def attach(self, status_url: str, *, fields: Sequence[str] = (),
+               on_state: Optional[Callable[[Job, JobState], object]] = None,
+               on_file: Optional[Callable[[Job, File, FileEvent], object]] = None,
+               on_progress: Optional[Callable[[Job], object]] = None,
+               on_issue: Optional[Callable[[Job, Issue], object]] = None,
+               on_bad_line: Optional[Callable[[Job, InvalidLine], object]] = None,
+               on_done: Optional[Callable[[Job], object]] = None, progress: bool = False) -> Job:
+        """Goes on with a job that was started before, by its `Job.url`.
+
+        Parameters
+        ----------
+        status_url : str
+            Of the same origin as the FHIR URL.
+        fields, on_state, on_file, on_progress, on_issue, on_bad_line, on_done, progress
+            As for `export`.
+        """
+        url = argument(status_url, "status_url")
+        with _Export(Level.PATIENT) as what:
+            what.fields(fields)
+            return self._start(
+                fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
+                progress, what.pointer, lambda export, handlers, out: _job_attach(
+                    self._core.live(), url, export, handlers, out))
+
+    def restore(self, saved: str, *, fields: Sequence[str] = (),
+                on_state: Optional[Callable[[Job, JobState], object]] = None,
+                on_file: Optional[Callable[[Job, File, FileEvent], object]] = None,
+                on_progress: Optional[Callable[[Job], object]] = None,
+                on_issue: Optional[Callable[[Job, Issue], object]] = None,
+                on_bad_line: Optional[Callable[[Job, InvalidLine], object]] = None,
+                on_done: Optional[Callable[[Job], object]] = None, progress: bool = False) -> Job:
+        """Goes on from what `Job.save` gave: files that were complete then are not fetched again.
+
+        Parameters
+        ----------
+        saved : str
+        fields, on_state, on_file, on_progress, on_issue, on_bad_line, on_done, progress
+            As for `export`.
+        """
+        state = argument(saved, "saved")
+        with _Export(Level.PATIENT) as what:
+            what.fields(fields)
+            return self._start(
+                fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
+                progress, what.pointer, lambda export, handlers, out: _job_restore(
+                    self._core.live(), state, len(state), export, handlers, out))
+
+    # ---- requests beside the jobs
+
+    def _request(self, what: int) -> Handle:
+        made = ctypes.c_void_p()
+        with self._core.lock:
+            self._core.check(lib.bcda_request_start(self._core.live(), what, None, None, None,
+                                                    ctypes.byref(made)))
+        return Handle(self._core, made.value or 0, lib.bcda_request_unref)
+
+    def _answered(self, handle: Handle) -> bool:
+        """Whether the answer is here; an error where it is one. With the lock."""
+        result: int = lib.bcda_request_result(handle.pointer)
+        if result == _abi.ERR_AGAIN:
+            return False
+        if result:
+            raise errors.from_pointer(lib.bcda_request_error(handle.pointer), result)
+        return True
+
+    def _ask(self, what: int) -> Handle:
+        handle, core = self._request(what), self._core
+        with core.lock:
+            before = core.drive()
+        try:
+            while True:
+                with core.lock:
+                    done = core.step()
+                    if self._answered(handle):
+                        return handle
+                if not done:
+                    core.wait()
+        finally:
+            core.driver = before
+
+    async def _ask_async(self, what: int) -> Handle:
+        handle, driver = self._request(what), self._aio()
+        while not self._answered(handle):
+            await driver.wait()
+        return handle
+
+    @staticmethod
+    def _metadata(handle: Handle) -> Metadata:
+        size, r = ctypes.c_size_t(), handle.pointer
+        at = lib.bcda_request_body(r, ctypes.byref(size))
+        return Metadata(text(lib.bcda_request_fhir_version(r)),
+                        text(lib.bcda_request_software_version(r)),
+                        text(lib.bcda_request_token_url(r)), ctypes.string_at(at, size.value))
+
+    def metadata(self) -> Metadata:
+        """The server's CapabilityStatement; needs no token."""
+        return self._metadata(self._ask(_abi.REQUEST_METADATA))
+
+    def version(self) -> str:
+        """The version of BCDA's software; needs no token."""
+        return text(lib.bcda_request_software_version(self._ask(_abi.REQUEST_VERSION).pointer))
+
+    async def metadata_async(self) -> Metadata:
+        """`metadata` on asyncio."""
+        return self._metadata(await self._ask_async(_abi.REQUEST_METADATA))
+
+    async def version_async(self) -> str:
+        """`version` on asyncio."""
+        handle = await self._ask_async(_abi.REQUEST_VERSION)
+        return text(lib.bcda_request_software_version(handle.pointer))
+
+    # ---- the rest
+
+    @property
+    def stats(self) -> Stats:
+        """What this client has done since it was made."""
+        place = ctypes.c_int64()
+        found: List[int] = []
+        with self._core.lock:
+            session = self._core.live()
+            for number in (_abi.STAT_REQUESTS, _abi.STAT_RETRIES, _abi.STAT_TOKENS,
+                           _abi.STAT_BYTES_WIRE, _abi.STAT_BYTES_DECODED, _abi.STAT_RESOURCES,
+                           _abi.STAT_TRANSFERS, _abi.STAT_WAITS):
+                self._core.check(lib.bcda_session_stat(session, number, ctypes.byref(place)))
+                found.append(place.value)
+        return Stats(*found)
+
+    def _aio(self) -> Driver:
+        loop = asyncio.get_running_loop()
+        driver: Optional[Driver] = self._core.aio
+        if driver is None or driver.loop is not loop:
+            if driver is not None:
+                driver.forget()
+            driver = self._core.aio = Driver(self._core, loop)
+        return driver
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._core.session is None
+
+    def close(self) -> None:
+        """Ends every job that still runs (`Cancelled`), and frees the connections.
+
+        Jobs, files, batches and resources that are held stay valid. Nothing is told to the server.
+        """
+        self._core.close()
+        tidy()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: "Optional[TracebackType]") -> None:
+        self.close()
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                        trace: "Optional[TracebackType]") -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<bcda.Client {'closed' if self.is_closed else 'open'}>"
+
+
+class _Export:
+    """A ``bcda_export``, for as long as it takes to start it."""
+
+    def __init__(self, level: Level) -> None:
+        made = ctypes.c_void_p()
+        code = lib.bcda_export_new(ctypes.byref(made), level)
+        if code:
+            raise errors.from_code(code)
+        self.pointer: int = made.value or 0
+
+    def __enter__(self) -> "_Export":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        lib.bcda_export_free(self.pointer)
+
+    def set(self, name: str, *values: bytes) -> None:
+        code = getattr(lib, "bcda_export_" + name)(self.pointer, *values)
+        if code:
+            shown = ", ".join(v.decode("utf-8") for v in values)
+            raise errors.from_code(code, f"{name[4:]} cannot be {shown!r} here: "
+                                   + text(lib.bcda_error_string(code)))
+
+    def fields(self, paths: Sequence[str]) -> None:
+        if isinstance(paths, str):
+            raise TypeError("fields is a sequence of paths, not one string")
+        if len(set(paths)) != len(paths):
+            raise ValueError("a field was given twice")
+        index = ctypes.c_int()
+        for path in paths:
+            code = lib.bcda_export_add_field(self.pointer, argument(path, "a field"),
+                                             ctypes.byref(index))
+            if code:
+                raise errors.from_code(code, f"no field can be {path!r}")

@@ -1,0 +1,683 @@
+"""Jobs: one export, from kick-off to the last byte; and its files."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import time
+import weakref
+from typing import (Any, AsyncIterator, Callable, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional,
+                    Sequence, Type, TYPE_CHECKING)
+
+from . import _abi, errors
+from ._batch import Batch, InvalidLine, Resource, invalid_line
+from ._core import Core, Handle, enter_callback, leave_callback, tidy, _orphans
+from ._native import callback, lib, text
+from .enums import FileEvent, JobState, Severity, Verdict
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from ._client import Client
+    from ._progress import Bar
+
+_next = lib.bcda_job_next
+_batch_file = lib.bcda_batch_file
+_bad_line_count = lib.bcda_batch_bad_line_count
+
+_jobs: Dict[int, "weakref.ref[Job]"] = {}  # by the userdata of their callbacks
+_numbers = itertools.count(1)
+
+
+class _End(Exception):
+    """A job has ended well, and all was taken."""
+
+
+class File:
+    """One entry of a job's manifest. Its numbers are as of now, also while it is downloaded."""
+
+    __slots__ = ("_pointer", "_handle", "_core", "index", "name", "type", "url", "is_error",
+                 "is_encrypted", "resources_expected")
+
+    def __init__(self, pointer: int, handle: Handle, core: Core) -> None:
+        self._pointer = pointer
+        self._handle = handle
+        self._core = core
+        #: Its place in the manifest, from 0.
+        self.index: int = lib.bcda_file_index(pointer)
+        #: The last segment of its URL. Never use it as a path before checking it.
+        self.name = text(lib.bcda_file_name(pointer))
+        #: As the manifest has it; empty where it says nothing.
+        self.type = text(lib.bcda_file_type(pointer))
+        self.url = text(lib.bcda_file_url(pointer))
+        #: Whether the server reports problems in it (OperationOutcome lines), not data.
+        self.is_error = bool(lib.bcda_file_is_error(pointer))
+        self.is_encrypted = bool(lib.bcda_file_is_encrypted(pointer))
+        expected = lib.bcda_file_resources_expected(pointer)
+        #: How many resources the manifest says; ``None`` where it says nothing, as BCDA's.
+        self.resources_expected: Optional[int] = expected if expected >= 0 else None
+
+    def _get(self, getter: Callable[[int], int]) -> int:
+        with self._core.lock:
+            return getter(self._pointer)
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes of it that came over the wire."""
+        return self._get(lib.bcda_file_bytes_received)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of decoded text."""
+        return self._get(lib.bcda_file_bytes)
+
+    @property
+    def bytes_expected(self) -> Optional[int]:
+        """What its download is expected to take on the wire; ``None`` where that is not known."""
+        expected = self._get(lib.bcda_file_bytes_expected)
+        return expected if expected >= 0 else None
+
+    @property
+    def resources(self) -> int:
+        """How many resources were delivered."""
+        return self._get(lib.bcda_file_resources)
+
+    @property
+    def bad_lines(self) -> int:
+        """How many lines were no resources."""
+        return self._get(lib.bcda_file_bad_lines)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What became of it."""
+        return Verdict(self._get(lib.bcda_file_verdict))
+
+    @property
+    def error(self) -> Optional[errors.Error]:
+        """Why it failed; ``None`` where it has not."""
+        with self._core.lock:
+            pointer = lib.bcda_file_error(self._pointer)
+            return errors.from_pointer(pointer) if pointer else None
+
+    def __repr__(self) -> str:
+        return f"<bcda.File {self.name} {self.verdict.name.lower()}>"
+
+
+class Issue(NamedTuple):
+    """One issue that the server reported in an error file.
+
+    Attributes
+    ----------
+    severity : Severity
+    code : str
+        FHIR's issue type, such as ``"not-found"``; empty where there is none.
+    text : str
+        What the server says. It may name a beneficiary: never log it.
+    outcome : bytes
+        The whole OperationOutcome as JSON; comes again for each of its issues.
+    """
+
+    severity: Severity
+    code: str
+    text: str
+    outcome: bytes
+
+    def __repr__(self) -> str:
+        return f"<bcda.Issue {self.severity.name.lower()} {self.code}>"
+
+
+class Callbacks(NamedTuple):
+    """What a job tells, and whom."""
+
+    on_state: Optional[Callable[["Job", JobState], object]] = None
+    on_file: Optional[Callable[["Job", File, FileEvent], object]] = None
+    on_progress: Optional[Callable[["Job"], object]] = None
+    on_issue: Optional[Callable[["Job", Issue], object]] = None
+    on_bad_line: Optional[Callable[["Job", InvalidLine], object]] = None
+    on_done: Optional[Callable[["Job"], object]] = None
+
+
+# ---- what the library calls. An exception is kept, and stops the job; it comes out where the job is
+# waited for. What is no Exception (KeyboardInterrupt, SystemExit) comes out at once.
+
+
+def _called(userdata: Optional[int], body: Callable[["Job"], None]) -> int:
+    enter_callback()
+    job: Optional[Job] = None
+    try:
+        found = _jobs.get(userdata or 0)
+        job = found() if found is not None else None
+        if job is None:  # collected: it is being cancelled
+            return _abi.STOP
+        body(job)
+        return _abi.CONTINUE
+    except BaseException as e:
+        if job is not None:
+            job._failed(e)
+        return _abi.STOP
+    finally:
+        leave_callback()
+
+
+def _on_state(_: int, state: int, userdata: int) -> int:
+    def body(job: Job) -> None:
+        if job._callbacks.on_state:
+            job._callbacks.on_state(job, JobState(state))
+    return _called(userdata, body)
+
+
+def _on_file(_: int, file: int, event: int, userdata: int) -> int:
+    def body(job: Job) -> None:
+        if job._callbacks.on_file:
+            job._callbacks.on_file(job, job._file(file), FileEvent(event))
+    return _called(userdata, body)
+
+
+def _on_progress(_: int, userdata: int) -> int:
+    def body(job: Job) -> None:
+        if job._callbacks.on_progress:
+            job._callbacks.on_progress(job)
+        if job._bar is not None:
+            job._bar.show(job)
+    return _called(userdata, body)
+
+
+def _on_issue(_: int, issue: int, userdata: int) -> int:
+    def body(job: Job) -> None:
+        if job._callbacks.on_issue:
+            size = ctypes.c_size_t()
+            at = lib.bcda_resource_json(lib.bcda_issue_resource(issue), ctypes.byref(size))
+            job._callbacks.on_issue(job, Issue(
+                Severity(lib.bcda_issue_severity(issue)), text(lib.bcda_issue_code(issue)),
+                text(lib.bcda_issue_text(issue)), ctypes.string_at(at, size.value)))
+    return _called(userdata, body)
+
+
+def _on_done(_: int, result: int, userdata: int) -> None:
+    def body(job: Job) -> None:
+        job._ended()
+        if job._bar is not None:
+            job._bar.close(job)
+        if job._callbacks.on_done:
+            job._callbacks.on_done(job)
+    _called(userdata, body)
+
+
+_ON_STATE = callback("bcda_state_cb", _on_state)
+_ON_FILE = callback("bcda_file_cb", _on_file)
+_ON_PROGRESS = callback("bcda_progress_cb", _on_progress)
+_ON_ISSUE = callback("bcda_issue_cb", _on_issue)
+_ON_DONE = callback("bcda_done_cb", _on_done)
+
+
+def _forget(number: int) -> None:
+    _jobs.pop(number, None)
+
+
+class Job:
+    """One export, from kick-off to the last byte. Made by `Client.export`, `attach` or `restore`.
+
+    Iterating over it gives its resources; `batches` gives them many at a time. Both move the
+    export on as they go, and what is not taken is not downloaded. A loop that is left before its
+    end, by ``break`` or an exception, cancels the job; so does letting go of the job.
+
+    Examples
+    --------
+    >>> with client.export("Patient") as job:
+    ...     for resource in job:
+    ...         _ = resource.type, resource.id, resource.parse()
+    >>> job.verdict.name
+    'COMPLETE'
+    """
+
+    _callbacks: Callbacks
+    _bar: "Optional[Bar]"
+
+    def __init__(self, client: "Client", fields: Sequence[str], callbacks: Callbacks, bar: "Optional[Bar]",
+                 start: Callable[[int, Any], int]) -> None:
+        self._client = client  # a job that is held holds its client
+        self._core: Core = client._core
+        self._callbacks = callbacks
+        self._bar = bar
+        self._exception: Optional[BaseException] = None
+        self._files: Dict[int, File] = {}
+        self._fields = {path: index for index, path in enumerate(fields)}
+        self._out = ctypes.c_void_p()  # a batch on its way; an interrupt does not lose it
+        self._out_at = ctypes.addressof(self._out)
+        self._number = next(_numbers)
+        _jobs[self._number] = weakref.ref(self)
+        weakref.finalize(self, _forget, self._number).atexit = False
+        pointer = ctypes.c_void_p()
+        handlers = self._make_handlers()
+        try:
+            with self._core.lock:
+                self._core.settle()
+                self._core.check(start(handlers, ctypes.addressof(pointer)))
+                self._pointer: int = pointer.value or 0
+        finally:
+            lib.bcda_handlers_free(handlers)
+        self._handle = Handle(self._core, self._pointer, lib.bcda_job_unref)
+        weakref.finalize(self, self._core.leave, lib.bcda_job_cancel, self._handle).atexit = False
+
+    def _make_handlers(self) -> int:
+        made = ctypes.c_void_p()
+        wanted = self._callbacks
+        code = lib.bcda_handlers_new(ctypes.byref(made))
+        for name, address, needed in (
+                ("state", _ON_STATE, wanted.on_state), ("file", _ON_FILE, wanted.on_file),
+                ("progress", _ON_PROGRESS, wanted.on_progress or self._bar),
+                ("server_issue", _ON_ISSUE, True), ("done", _ON_DONE, True)):
+            if not code and needed:
+                code = getattr(lib, "bcda_handlers_on_" + name)(made, address, self._number, None)
+        if code:
+            lib.bcda_handlers_free(made)
+            raise errors.from_code(code)
+        return made.value or 0
+
+    # ---- what callbacks leave here
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, Exception):
+            if self._exception is None:
+                self._exception = error
+        else:
+            self._core.raising = error
+            self._exception = self._exception or error
+
+    def _ended(self) -> None:
+        provider = self._client._provider_exception
+        if provider is not None and self._exception is None and \
+                lib.bcda_job_result(self._pointer) in (_abi.ERR_AUTH, _abi.ERR_TOKEN):
+            self._exception = provider
+
+    def _file(self, pointer: int) -> File:
+        found = self._files.get(pointer)
+        if found is None:
+            found = self._files[pointer] = File(pointer, self._handle, self._core)
+        return found
+
+    # ---- how it ended
+
+    def _raise(self, result: int) -> None:
+        """What the job ended with, as an exception."""
+        if isinstance(self._exception, (StopIteration, StopAsyncIteration)):
+            # It would end the loop as if all were well.
+            raise RuntimeError("a callback raised StopIteration") from self._exception
+        if self._exception is not None:
+            raise self._exception
+        if result == _abi.ERR_STOPPED:
+            # A callback of ours stopped it, and left no exception: only one that struck between two
+            # lines of ours, such as Ctrl-C, can have been lost.
+            raise KeyboardInterrupt
+        if result != _abi.OK:
+            raise errors.from_pointer(lib.bcda_job_error(self._pointer), result)
+
+    # ---- the data
+
+    def _take(self) -> Optional[Batch]:
+        """The next batch of data, ``None`` where nothing is ready; `_End` at the end. With the
+        lock."""
+        out = self._out
+        while True:
+            if not out.value:
+                code = _next(self._pointer, self._out_at)
+                if code == _abi.ERR_AGAIN:
+                    return None
+                if code == _abi.ERR_END:
+                    self._raise(lib.bcda_job_result(self._pointer))
+                    raise _End
+                if code:
+                    raise errors.from_code(code)
+            pointer = out.value or 0
+            batch = Batch(pointer, self._file(_batch_file(pointer)), self._fields)
+            out.value = None
+            if batch.file is None or not batch.file.is_error:
+                return batch
+
+    def _pull(self, deadline: Optional[float] = None) -> Batch:
+        """The next batch, waiting for it; `_End` at the end."""
+        core = self._core
+        if _orphans:
+            tidy()
+        with core.lock:
+            batch = self._take()
+            if batch is not None:
+                return batch
+            before = core.drive()
+        try:
+            while True:
+                with core.lock:
+                    done = core.step()
+                    batch = self._take()
+                    if batch is not None:
+                        return batch
+                if done:
+                    continue
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise errors.from_code(_abi.ERR_TIMEOUT)
+                core.wait(left)
+        finally:
+            core.driver = before
+
+    def batches(self) -> "Batches":
+        """The resources of the data files, many at a time.
+
+        Returns
+        -------
+        Batches
+            An iterator of `Batch`, for ``for`` and for ``async for``. Files alternate; within a
+            file the order is its own. A batch can be empty where all its lines are bad ones.
+
+        Examples
+        --------
+        >>> with client.export("Patient") as job:
+        ...     for batch in job.batches():
+        ...         _ = len(batch), batch.ids, batch.json.buffer
+        """
+        return Batches(self)
+
+    def __iter__(self) -> Iterator[Resource]:
+        return _resources(Batches(self, tell=False))
+
+    def __aiter__(self) -> AsyncIterator[Resource]:
+        return Resources(self)
+
+    def wait(self, timeout: Optional[float] = None) -> None:
+        """Moves the job to its end. Data that no loop has taken is thrown away.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; then `TimeoutExpired`, and the job goes on when it is moved again.
+
+        Raises
+        ------
+        Error
+            What the job ended with, or the exception of a callback.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            while True:
+                self._tell_bad_lines(self._pull(deadline))
+        except _End:
+            return
+
+    async def _wait(self) -> None:
+        async for _ in self.batches():
+            pass
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """``await job`` is `wait` on asyncio."""
+        return self._wait().__await__()
+
+    def _tell_bad_lines(self, batch: Batch) -> None:
+        if self._callbacks.on_bad_line and batch.bad_line_count:
+            for line in batch.bad_lines:
+                self._callbacks.on_bad_line(self, line)
+
+    # ---- what may be done to it
+
+    def _call(self, function: Callable[[int], int]) -> None:
+        with self._core.lock:
+            code = function(self._pointer)
+            if code:
+                raise self._core.error(code)
+        self._core.wake()
+
+    def cancel(self) -> None:
+        """Ends the job here; who iterates over it or waits for it gets `Cancelled`.
+
+        May be called from any thread. The server is told only with the option
+        ``cancel_at_server``, while the job is moved on: `wait`.
+        """
+        self._call(lib.bcda_job_cancel)
+
+    def pause(self) -> None:
+        """Stops its data until `resume`: a loop over it waits. From any thread."""
+        self._call(lib.bcda_job_pause)
+
+    def resume(self) -> None:
+        """Goes on after `pause`. From any thread."""
+        self._call(lib.bcda_job_resume)
+
+    def save(self) -> str:
+        """What `Client.restore` needs to go on later, perhaps in another process.
+
+        Save when a file has ended and what was made of it is safe. One line of JSON without
+        secrets or patient data.
+
+        Raises
+        ------
+        StateError
+            The server has not accepted the job yet.
+        """
+        made = ctypes.c_void_p()
+        with self._core.lock:
+            code = lib.bcda_job_save(self._pointer, ctypes.byref(made))
+            if code:
+                raise errors.from_code(code)
+            try:
+                return text(ctypes.string_at(made.value or 0))
+            finally:
+                lib.bcda_free(made)
+
+    def close(self) -> None:
+        """Cancels the job if it still runs, and moves it to its end. Raises nothing for that."""
+        if self.result is not None or self._core.session is None:
+            return
+        self.cancel()
+        try:
+            self.wait()
+        except errors.Cancelled:
+            pass
+
+    def __enter__(self) -> "Job":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: "Optional[TracebackType]") -> None:
+        if kind is None:
+            self.close()
+        elif self._core.session is not None and self.result is None:
+            self.cancel()  # the exception is on its way: do not wait for anything
+
+    # ---- what it says
+
+    def _get(self, getter: Callable[[int], Any]) -> Any:
+        with self._core.lock:
+            return getter(self._pointer)
+
+    @property
+    def state(self) -> JobState:
+        """What it is doing."""
+        return JobState(self._get(lib.bcda_job_state))
+
+    @property
+    def result(self) -> Optional[int]:
+        """0, or the code it ended with; ``None`` while it runs."""
+        code = int(self._get(lib.bcda_job_result))
+        return None if code == _abi.ERR_AGAIN else code
+
+    @property
+    def verdict(self) -> Verdict:
+        """What became of the whole."""
+        return Verdict(self._get(lib.bcda_job_verdict))
+
+    @property
+    def error(self) -> Optional[errors.Error]:
+        """What it ended with; ``None`` while it runs, and where it ended well."""
+        with self._core.lock:
+            pointer = lib.bcda_job_error(self._pointer)
+            return errors.from_pointer(pointer) if pointer else None
+
+    @property
+    def url(self) -> str:
+        """Its status URL, for `Client.attach`; empty until the server has accepted it."""
+        return text(self._get(lib.bcda_job_url))
+
+    @property
+    def id(self) -> str:
+        """The last segment of `url`."""
+        return text(self._get(lib.bcda_job_id))
+
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether a like job was running and this one went on with it."""
+        return bool(self._get(lib.bcda_job_is_taken_over))
+
+    @property
+    def progress_text(self) -> str:
+        """What the server last said of its progress."""
+        return text(self._get(lib.bcda_job_progress_text))
+
+    @property
+    def progress_percent(self) -> Optional[int]:
+        """The percentage in it, if any. It may jump, and 100 is not the end."""
+        percent = int(self._get(lib.bcda_job_progress_percent))
+        return percent if percent >= 0 else None
+
+    @property
+    def transaction_time(self) -> str:
+        """The ``since`` of the next export. Empty until the manifest is here."""
+        return text(self._get(lib.bcda_job_transaction_time))
+
+    @property
+    def files(self) -> List[File]:
+        """The files of the manifest, data before error files; empty until it is here."""
+        with self._core.lock:
+            return [self._file(lib.bcda_job_file(self._pointer, i))
+                    for i in range(lib.bcda_job_file_count(self._pointer))]
+
+    @property
+    def files_ended(self) -> int:
+        """How many files have a verdict."""
+        return int(self._get(lib.bcda_job_files_ended))
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes that came over the wire."""
+        return int(self._get(lib.bcda_job_bytes_received))
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of decoded text."""
+        return int(self._get(lib.bcda_job_bytes))
+
+    @property
+    def resources(self) -> int:
+        """How many resources were delivered."""
+        return int(self._get(lib.bcda_job_resources))
+
+    @property
+    def bad_lines(self) -> int:
+        """How many lines were no resources."""
+        return int(self._get(lib.bcda_job_bad_lines))
+
+    @property
+    def issue_counts(self) -> Mapping[Severity, int]:
+        """How many issues of each severity the server's error files had."""
+        with self._core.lock:
+            return {severity: lib.bcda_job_issue_count(self._pointer, severity)
+                    for severity in Severity}
+
+    def __repr__(self) -> str:
+        return f"<bcda.Job {self.id or 'not accepted yet'} {self.state.name.lower()}>"
+
+
+class Batches:
+    """The iterator that `Job.batches` gives, for ``for`` and for ``async for``."""
+
+    __slots__ = ("_job", "_over", "_tell")
+
+    def __init__(self, job: Job, tell: bool = True) -> None:
+        self._job = job
+        self._tell = tell
+        self._over = False
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> Batch:
+        try:
+            batch = self._job._pull()
+        except _End:
+            self._over = True
+            raise StopIteration from None
+        if self._tell:
+            self._job._tell_bad_lines(batch)
+        return batch
+
+    def __aiter__(self) -> "Batches":
+        return self
+
+    async def __anext__(self) -> Batch:
+        job = self._job
+        core = job._core
+        driver = job._client._aio()
+        try:
+            while True:
+                with core.lock:
+                    batch = job._take()
+                if batch is not None:
+                    break
+                await driver.wait()
+        except _End:
+            self._over = True
+            raise StopAsyncIteration from None
+        if self._tell:
+            job._tell_bad_lines(batch)
+        return batch
+
+    def __del__(self) -> None:
+        if not self._over:  # the loop was left: mark, and wake
+            self._job._core.leave(lib.bcda_job_cancel, self._job._handle)
+
+
+def _merged(job: Job, batch: Batch) -> Iterator[Resource]:
+    """The resources of a batch, with its bad lines told in their places."""
+    bad = batch.bad_lines
+    at = 0
+    for i, number in enumerate(batch.line_numbers.tolist()):
+        while at < len(bad) and bad[at].number < number:
+            at += 1
+            assert job._callbacks.on_bad_line is not None
+            job._callbacks.on_bad_line(job, bad[at - 1])
+        yield Resource(batch, i)
+    for line in bad[at:]:
+        assert job._callbacks.on_bad_line is not None
+        job._callbacks.on_bad_line(job, line)
+
+
+def _resources(batches: Batches) -> Iterator[Resource]:
+    job = batches._job
+    tells = job._callbacks.on_bad_line is not None
+    for batch in batches:
+        if tells and batch.bad_line_count:
+            yield from _merged(job, batch)
+        else:
+            for i in range(len(batch)):
+                yield Resource(batch, i)
+
+
+class Resources:
+    """The resources of a job for ``async for``."""
+
+    __slots__ = ("_batches", "_rest")
+
+    def __init__(self, job: Job) -> None:
+        self._batches = Batches(job, tell=False)
+        self._rest: Iterator[Resource] = iter(())
+
+    def __aiter__(self) -> "Resources":
+        return self
+
+    async def __anext__(self) -> Resource:
+        while True:
+            for resource in self._rest:
+                return resource
+            batch = await self._batches.__anext__()
+            job = self._batches._job
+            if job._callbacks.on_bad_line and batch.bad_line_count:
+                self._rest = _merged(job, batch)
+            else:
+                self._rest = iter(batch)

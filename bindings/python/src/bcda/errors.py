@@ -1,0 +1,429 @@
+"""What can go wrong, by kind.
+
+Each ``BCDA_ERR_*`` of the library has one class here (`CLASSES`). A code of a later library is
+raised as the class of its range.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Tuple, Type
+
+from . import _abi
+from ._native import lib, text
+
+__all__ = ["Error"]  # the others are added below
+
+
+class Error(Exception):
+    """Base of all errors of this package.
+
+    Attributes
+    ----------
+    code : int
+        The ``BCDA_ERR_*`` value.
+    name : str
+        Its name, such as ``"BCDA_ERR_TAG"``.
+    text : str
+        One line: what happened to which file or request, and what to do. May be logged.
+    is_retryable : bool
+        Whether trying the same later can help.
+    http_status : int or None
+        The HTTP status that it came with.
+    retry_after : float or None
+        How many seconds the server asked to wait.
+    file : str
+        The name of the data file, as in its URL; empty where it is not about a file.
+    line : int or None
+        The line in that file, from 1.
+    offset : int or None
+        Where that line begins in the decoded file.
+    server_text : str
+        The server's own words. They may name people: show them, do not log them.
+
+    Examples
+    --------
+    >>> import bcda
+    >>> try:
+    ...     bcda.Client("http://sandbox.bcda.cms.gov/api/v2", bearer_token="t")
+    ... except bcda.ConfigError as e:
+    ...     print(e.name)
+    BCDA_ERR_INSECURE_URL
+    """
+
+    def __init__(self, text: str = "", *, code: int = 0, is_retryable: bool = False,
+                 http_status: Optional[int] = None, retry_after: Optional[float] = None,
+                 file: str = "", line: Optional[int] = None, offset: Optional[int] = None,
+                 server_text: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.is_retryable = is_retryable
+        self.http_status = http_status
+        self.retry_after = retry_after
+        self.file = file
+        self.line = line
+        self.offset = offset
+        self.server_text = server_text
+
+    @property
+    def name(self) -> str:
+        return text(lib.bcda_error_name(self.code))
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return (_again, (type(self), dict(self.__dict__)))
+
+
+def _again(cls: Type[Error], fields: Dict[str, Any]) -> Error:
+    return cls(fields.pop("text"), **fields)
+
+
+class UsageError(Error):
+    """The call or the configuration is wrong."""
+
+
+class InvalidArgument(UsageError, ValueError):
+    """An argument is empty or outside what is allowed."""
+
+
+class StateError(UsageError):
+    """The object is not in a state that allows the call: it is closed, or another thread uses it."""
+
+
+class ReentrantError(StateError):
+    """Called from inside a callback, where this is not allowed."""
+
+
+class ForkedError(StateError):
+    """The client was made before ``fork()``, and this is the child: make a new one."""
+
+
+class OptionError(UsageError, ValueError):
+    """No such option, or a value that it cannot have."""
+
+
+class UnsupportedError(UsageError):
+    """This build of the library cannot do it."""
+
+
+class NotReady(UsageError):
+    """Nothing is ready, or nothing is left. The package handles these itself."""
+
+
+class TimeoutExpired(UsageError):
+    """The time that was given is over, and work remains."""
+
+
+class ConfigError(UsageError):
+    """Something needed is not set, or settings contradict each other; the text says which."""
+
+
+class UrlError(ConfigError):
+    """Not an absolute http or https URL, or one with user information or a fragment."""
+
+
+class InsecureUrl(UrlError):
+    """An http URL: refused before a byte is sent. The text names the https form."""
+
+
+class LocalError(Error):
+    """This machine: memory, files, the libraries below."""
+
+
+class OutOfMemory(LocalError):
+    """An allocation was refused."""
+
+
+class LocalFileError(LocalError):
+    """A local file cannot be read or written; the text says which and why."""
+
+
+class SystemRefused(LocalError):
+    """The system refused a descriptor, a timer or entropy."""
+
+
+class DependencyError(LocalError):
+    """libcurl, libgcrypt, zlib or yajl failed or lacks something; the text says what."""
+
+
+class PrivateKeyError(LocalError):
+    """The private key cannot be read: its form, its passphrase, or its kind."""
+
+
+class SpoolError(LocalError):
+    """The spool directory cannot be written to, or is full."""
+
+
+class TransportError(Error):
+    """Between this machine and the server."""
+
+
+class ResolveError(TransportError):
+    """The name of the server or proxy has no address."""
+
+
+class ConnectError(TransportError):
+    """Refused, unreachable, or not connected in time."""
+
+
+class ConnectTimeout(ConnectError):
+    """No connection in time; for BCDA production often an address that CMS has not allowed."""
+
+
+class TlsError(TransportError):
+    """The handshake broke, or there is no common version or cipher."""
+
+
+class CertificateError(TlsError):
+    """The server's certificate is not trusted, has another name or has ended."""
+
+
+class TransferError(TransportError):
+    """The connection was reset or closed in the middle."""
+
+
+class Stalled(TransferError):
+    """Too slow for too long."""
+
+
+class Truncated(TransferError):
+    """Fewer bytes than announced, or a body that cannot be known to be whole."""
+
+
+class HttpError(TransportError):
+    """What came is not HTTP/1.1."""
+
+
+class AnswerTooLarge(TransportError):
+    """Headers or a body over their limit."""
+
+
+class ProxyError(TransportError):
+    """The proxy cannot be reached, or refuses."""
+
+
+class ServerError(Error):
+    """The server answered, and this is what it said."""
+
+
+class BadRequest(ServerError):
+    """400; ``server_text`` says what it did not like."""
+
+
+class AuthError(ServerError):
+    """401: wrong or expired credentials, or no token that can be used."""
+
+
+class Forbidden(ServerError):
+    """403: the organization, or this version of the API, is denied."""
+
+
+class NotFound(ServerError):
+    """404: no such job or file, or no attribution data yet."""
+
+
+class Gone(ServerError):
+    """410: the job is older than a day. Start a new one."""
+
+
+class TooManyRequests(ServerError):
+    """429: a like job is running, or too many requests; see ``retry_after``."""
+
+
+class ServerUnavailable(ServerError):
+    """408, 425, 500, 502, 503, 504, or what the server itself calls transient."""
+
+
+class JobFailed(ServerError):
+    """The server's job failed for good. Start a new one."""
+
+
+class JobCancelled(ServerError):
+    """The job was cancelled at the server."""
+
+
+class JobTimeout(ServerError):
+    """The job took longer than the option ``job_timeout_ms``."""
+
+
+class ProtocolError(ServerError):
+    """An answer without what belongs into it: no location, no JSON, no manifest."""
+
+
+class RedirectError(ServerError):
+    """A redirect that may not be followed."""
+
+
+class OriginError(ServerError):
+    """A URL whose origin may not get the request."""
+
+
+class DataError(Error):
+    """The bytes of a file. What was delivered of that file is void."""
+
+
+class FileKeyError(DataError):
+    """The file's key is missing, damaged, or for another private key or file name."""
+
+
+class TamperedFile(DataError):
+    """Altered, cut or extended on the way or at rest: nothing of the file may be trusted."""
+
+
+class DamagedFile(DataError):
+    """Not gzip, or a wrong checksum or length in it."""
+
+
+class CutFile(DataError):
+    """The end of the file is missing."""
+
+
+class FileChanged(DataError):
+    """What came after a break is not the file that was begun. Export again."""
+
+
+class MismatchedFile(DataError):
+    """Another length, checksum or count than the manifest says."""
+
+
+class BadLine(DataError):
+    """A line that is no resource, and is not borne (option ``bad_lines_max``)."""
+
+
+class TooManyBadLines(BadLine):
+    """More bad lines in one job than ``bad_lines_max``."""
+
+
+class HostError(Error):
+    """The program's own callbacks and wishes."""
+
+
+class Stopped(HostError):
+    """A callback stopped the job."""
+
+
+class Cancelled(HostError):
+    """The job was cancelled here, or its client was closed."""
+
+
+class CallbackError(HostError):
+    """A callback gave the library something that has no meaning."""
+
+
+#: The class of each code of the library.
+CLASSES: Dict[int, Type[Error]] = {
+    _abi.ERR_INVALID: InvalidArgument,
+    _abi.ERR_STATE: StateError,
+    _abi.ERR_REENTRANT: ReentrantError,
+    _abi.ERR_FORKED: ForkedError,
+    _abi.ERR_OPTION_UNKNOWN: OptionError,
+    _abi.ERR_OPTION_TYPE: OptionError,
+    _abi.ERR_OPTION_RANGE: OptionError,
+    _abi.ERR_UNSUPPORTED: UnsupportedError,
+    _abi.ERR_CONFIG: ConfigError,
+    _abi.ERR_URL: UrlError,
+    _abi.ERR_INSECURE_URL: InsecureUrl,
+    _abi.ERR_AGAIN: NotReady,
+    _abi.ERR_END: NotReady,
+    _abi.ERR_TIMEOUT: TimeoutExpired,
+    _abi.ERR_INTERRUPTED: NotReady,
+    _abi.ERR_NOMEM: OutOfMemory,
+    _abi.ERR_IO: LocalFileError,
+    _abi.ERR_SYSTEM: SystemRefused,
+    _abi.ERR_LIBRARY: DependencyError,
+    _abi.ERR_KEY_FORMAT: PrivateKeyError,
+    _abi.ERR_KEY_PASSPHRASE: PrivateKeyError,
+    _abi.ERR_KEY_UNSUPPORTED: PrivateKeyError,
+    _abi.ERR_KEY_FIPS: PrivateKeyError,
+    _abi.ERR_SPOOL: SpoolError,
+    _abi.ERR_SPOOL_FULL: SpoolError,
+    _abi.ERR_RESOLVE: ResolveError,
+    _abi.ERR_CONNECT: ConnectError,
+    _abi.ERR_CONNECT_TIMEOUT: ConnectTimeout,
+    _abi.ERR_TLS: TlsError,
+    _abi.ERR_TLS_VERIFY: CertificateError,
+    _abi.ERR_TRANSFER: TransferError,
+    _abi.ERR_STALLED: Stalled,
+    _abi.ERR_TRUNCATED: Truncated,
+    _abi.ERR_HTTP: HttpError,
+    _abi.ERR_HEADERS_TOO_LARGE: AnswerTooLarge,
+    _abi.ERR_BODY_TOO_LARGE: AnswerTooLarge,
+    _abi.ERR_PROXY: ProxyError,
+    _abi.ERR_STATUS: ServerError,
+    _abi.ERR_BAD_REQUEST: BadRequest,
+    _abi.ERR_AUTH: AuthError,
+    _abi.ERR_FORBIDDEN: Forbidden,
+    _abi.ERR_NOT_FOUND: NotFound,
+    _abi.ERR_GONE: Gone,
+    _abi.ERR_TOO_MANY: TooManyRequests,
+    _abi.ERR_SERVER: ServerUnavailable,
+    _abi.ERR_JOB_FAILED: JobFailed,
+    _abi.ERR_JOB_CANCELLED: JobCancelled,
+    _abi.ERR_JOB_TIMEOUT: JobTimeout,
+    _abi.ERR_TOKEN: AuthError,
+    _abi.ERR_NO_LOCATION: ProtocolError,
+    _abi.ERR_NOT_JSON: ProtocolError,
+    _abi.ERR_MANIFEST: ProtocolError,
+    _abi.ERR_REDIRECT: RedirectError,
+    _abi.ERR_ORIGIN: OriginError,
+    _abi.ERR_KEY_MISSING: FileKeyError,
+    _abi.ERR_KEY_VALUE: FileKeyError,
+    _abi.ERR_KEY_UNWRAP: FileKeyError,
+    _abi.ERR_KEY_LABEL: FileKeyError,
+    _abi.ERR_CIPHER_SHORT: CutFile,
+    _abi.ERR_TAG: TamperedFile,
+    _abi.ERR_GZIP: DamagedFile,
+    _abi.ERR_GZIP_CUT: CutFile,
+    _abi.ERR_LINE_JSON: BadLine,
+    _abi.ERR_LINE_UTF8: BadLine,
+    _abi.ERR_LINE_TOO_LONG: BadLine,
+    _abi.ERR_LINE_DEPTH: BadLine,
+    _abi.ERR_LINE_CUT: CutFile,
+    _abi.ERR_LINE_TYPE: BadLine,
+    _abi.ERR_BAD_LINES: TooManyBadLines,
+    _abi.ERR_CHANGED: FileChanged,
+    _abi.ERR_LENGTH: MismatchedFile,
+    _abi.ERR_CHECKSUM: MismatchedFile,
+    _abi.ERR_COUNT: MismatchedFile,
+    _abi.ERR_STOPPED: Stopped,
+    _abi.ERR_CANCELLED: Cancelled,
+    _abi.ERR_CALLBACK: CallbackError,
+}
+
+_RANGES: Tuple[Tuple[int, Type[Error]], ...] = (
+    (-400, HostError), (-300, DataError), (-200, ServerError), (-100, TransportError),
+    (-50, LocalError), (0, UsageError),
+)
+
+
+def class_of(code: int) -> Type[Error]:
+    """The class that a code is raised as."""
+    found = CLASSES.get(code)
+    if found is None:
+        found = next((c for top, c in _RANGES if code <= top), Error)
+    return found
+
+
+def from_code(code: int, words: str = "") -> Error:
+    """An error that the library gave as a bare code."""
+    return class_of(code)(words or text(lib.bcda_error_string(code)), code=code)
+
+
+def from_pointer(error: Optional[int], code: int = 0) -> Error:
+    """The error behind a ``bcda_error *``; `code` where the library has none."""
+    if not error:
+        return from_code(code)
+    code = lib.bcda_error_code(error)
+    retry_after = lib.bcda_error_retry_after_ms(error)
+    offset = lib.bcda_error_offset(error)
+    return class_of(code)(
+        text(lib.bcda_error_text(error)), code=code,
+        is_retryable=bool(lib.bcda_error_is_retryable(error)),
+        http_status=lib.bcda_error_http_status(error) or None,
+        retry_after=retry_after / 1000 if retry_after >= 0 else None,
+        file=text(lib.bcda_error_file(error)), line=lib.bcda_error_line(error) or None,
+        offset=offset if offset >= 0 else None,
+        server_text=text(lib.bcda_error_server_text(error)))
+
+
+__all__ += sorted(name for name, value in list(globals().items())
+                  if isinstance(value, type) and issubclass(value, Error) and value is not Error)

@@ -1,0 +1,286 @@
+"""The process around it: fork, signals, the end of the interpreter, and nothing that leaks."""
+import ctypes
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from support import HERE, LIMIT, SOURCE, Sandbox, WithSandbox, bcda, script, unittest
+
+
+class Fork(WithSandbox):
+    HOW = {"patients": 20}
+
+    def test_the_child_is_told_and_the_parent_goes_on(self):
+        client = self.client(options={"batch_size": 4096})
+        job = client.export("Patient", "ExplanationOfBenefit")
+        resources = iter(job)
+        first = next(resources)
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            said = []
+            try:
+                for call in (lambda: list(resources), lambda: client.export("Patient"), job.cancel,
+                             client.metadata, job.pause):
+                    try:
+                        call()
+                        said.append("nothing")
+                    except bcda.ForkedError:
+                        said.append("forked")
+                said.append(first.id and "kept")  # batches may be read
+                client.close()
+            except BaseException as e:
+                said.append(repr(e))
+            finally:
+                os.write(write, " ".join(said).encode())
+                os._exit(0)
+        os.close(write)
+        with open(read, encoding="utf-8") as pipe:
+            said = pipe.read()
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        self.assertEqual(said, "forked forked forked forked forked kept")
+        self.assertEqual(1 + len(list(resources)), 120)
+
+    def test_a_child_that_ends_by_itself(self):
+        got = script("""
+client = bcda.Client(url, **settings)
+job = client.export("Patient")
+next(it := iter(job))
+threads = threading.Thread(target=lambda: None); threads.start(); threads.join()
+if os.fork() == 0:
+    sys.exit(3)
+print(os.waitstatus_to_exitcode(os.wait()[1]), 1 + len(list(it)))
+client.close()
+""", self.sandbox)
+        self.assertEqual((got.stdout, got.stderr, got.returncode), ("3 20\n", "", 0))
+
+
+class Exit(WithSandbox):
+    """The interpreter ends while a job runs: nothing is said, and nothing crashes."""
+
+    OPTIONS = ("--fault", "slow:2000")
+    HOW = {"patients": 50}
+
+    def ends(self, text, status=0, stdout="", stderr=""):
+        got = script(text, self.sandbox)
+        self.assertEqual((got.stdout, got.stderr, got.returncode), (stdout, stderr, status))
+
+    def test_with_a_job_begun(self):
+        self.ends("client = bcda.Client(url, **settings)\njob = client.export('Patient')\n"
+                  "job.pause\ntry:\n    job.wait(0.1)\nexcept bcda.TimeoutExpired:\n    pass\n")
+
+    def test_inside_a_loop(self):
+        self.ends("client = bcda.Client(url, **settings, options={'batch_delay_ms': 1})\n"
+                  "for batch in client.export('Patient').batches():\n    sys.exit(5)\n", 5)
+
+    def test_with_decode_threads(self):
+        self.ends("client = bcda.Client(url, **settings, options={'decode_threads': 2, 'batch_delay_ms': 1})\n"
+                  "job = client.export('Patient')\nkeep = next(iter(job.batches()))\nsys.exit(4)\n", 4)
+
+    def test_in_a_callback(self):
+        self.ends("client = bcda.Client(url, **settings)\n"
+                  "list(client.export('Patient', on_state=lambda *_: sys.exit(6)))\n", 6)
+
+    def test_everything_in_a_cycle(self):
+        self.ends("client = bcda.Client(url, **settings)\njob = client.export('Patient', on_file=lambda *_: job)\n"
+                  "job.self = job; client.self = client, job\nit = job.batches()\n")
+
+    def test_a_daemon_thread_waits(self):
+        self.ends("client = bcda.Client(url, **settings)\nready = threading.Event()\n"
+                  "job = client.export('Patient', on_file=lambda *_: ready.set())\n"
+                  "threading.Thread(target=job.wait, daemon=True).start()\nready.wait()\n")
+
+    def test_a_daemon_thread_works(self):
+        self.ends("""
+ready = threading.Event()
+def work():
+    while True:  # steps, callbacks, failures, all the time
+        client = bcda.Client(url, **settings, options={"poll_max_ms": 1, "attempts": 1})
+        job = client.export("Patient", on_state=lambda *_: ready.set())
+        for _ in range(50):
+            try:
+                job.wait(0.001)
+            except bcda.TimeoutExpired:
+                pass
+        client.close()
+for _ in range(2):
+    threading.Thread(target=work, daemon=True).start()
+ready.wait()
+time.sleep(0.05)
+""")
+
+    def test_a_daemon_thread_inside_a_callback(self):
+        self.ends("""
+client = bcda.Client(url, **settings)
+ready = threading.Event()
+def on_state(*_):
+    ready.set()
+    time.sleep(100)
+threading.Thread(target=lambda: client.export("Patient", on_state=on_state).wait(), daemon=True).start()
+ready.wait()
+""")
+
+
+class Interrupt(WithSandbox):
+    """Ctrl-C, as the terminal sends it, while nothing but waiting is done."""
+
+    HOW = {"polls": 1000000}
+
+    def interrupted(self, use, more=""):
+        text = f"""
+import bcda, asyncio, signal, sys, time
+{more}
+settings = {self.sandbox.settings()!r}
+url = settings.pop("fhir_url")
+client = bcda.Client(url, **settings)
+def told(job, state):
+    if state == bcda.JobState.RUNNING:
+        print("waiting", flush=True)
+job = client.export("Patient", on_state=told)
+try:
+    {use}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+try:
+    job.wait(10)
+except bcda.Cancelled:
+    print("cancelled", flush=True)
+client.close()
+"""
+        env = dict(os.environ, PYTHONPATH=SOURCE)
+        with subprocess.Popen([sys.executable, "-c", text], env=env, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as process:
+            self.assertEqual(process.stdout.readline(), "waiting\n")
+            time.sleep(0.05)  # so that it waits; right without it too
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.stdout.readline(), "interrupted\n")
+            rest, errors = process.stdout.read(), process.stderr.read()
+            process.wait(LIMIT)
+        self.assertEqual((rest, errors, process.returncode), ("cancelled\n", "", 0))
+
+    def test_in_a_loop(self):
+        self.interrupted("list(job)")
+
+    def test_in_batches(self):
+        self.interrupted("list(job.batches())")
+
+    def test_on_asyncio(self):
+        self.interrupted("asyncio.run(run())", "async def run():\n    await job")
+
+    def test_without_one_descriptor(self):
+        self.interrupted("list(job)", "import bcda._core\n"
+                         "bcda._core.lib.bcda_session_fd = lambda s: -8")
+
+    def test_a_handler_that_returns(self):
+        got = script("""
+client = bcda.Client(url, **settings)
+seen = []
+signal.signal(signal.SIGALRM, lambda *_: seen.append(1))
+signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+job = client.export("Patient")
+try:
+    job.wait(0.3)
+except bcda.TimeoutExpired:
+    print(len(seen) > 2)
+signal.setitimer(signal.ITIMER_REAL, 0)
+client.close()
+""", self.sandbox)
+        self.assertEqual((got.stdout, got.stderr), ("True\n", ""))
+
+
+class _Mallinfo2(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in
+                ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks",
+                 "fordblks", "keepcost")]
+
+
+def in_use():
+    """Bytes that malloc has given out, of everything in this process."""
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = _Mallinfo2
+    gc.collect()
+    found = mallinfo2()
+    return found.uordblks + found.hblkhd
+
+
+class Leak(unittest.TestCase):
+    """A thousand jobs in every way that they can end leave nothing behind."""
+
+    def test_a_thousand_jobs(self):
+        with Sandbox(tls=False, patients=2, claims=1) as sandbox:
+            first = sandbox.client()
+            job = first.export("Patient")
+            job.wait()
+            self.url = job.url
+            first.close()
+            descriptors = len(os.listdir("/proc/self/fd"))
+            client = sandbox.client(options={"parallel": 20, "requests_burst": 1000000})
+            self.round(client, 100)
+            objects, grown = self.objects(), []
+            # The process itself grows now and then (tables of Python's and of libcurl's); what leaks
+            # grows with every round. The smallest thing that malloc gives takes 32 bytes: one left for
+            # each job would be four times as much as is let pass.
+            while len(grown) < 6 and (not grown or grown[-1] >= 8 * 1000):
+                before = in_use()
+                self.round(client, 1000)
+                grown.append(in_use() - before)
+                self.assertEqual(self.objects(), objects)
+            self.assertLess(grown[-1], 8 * 1000, grown)
+            client.close()
+            self.assertEqual(len(os.listdir("/proc/self/fd")), descriptors)
+
+    def objects(self):
+        from bcda import _batch, _core, _job
+        gc.collect()
+        found = [type(o).__name__ for o in gc.get_objects()
+                 if isinstance(o, (_job.Job, _job.File, _batch.Batch, _batch.Resource, _core.Handle))]
+        return len(found), len(_job._jobs), len(_core._orphans), len(_core._leftovers)
+
+    def round(self, client, count):
+        for i in range(count):
+            job = client.attach(self.url, on_state=lambda *_: None, fields=["id"])
+            kind = i % 10
+            if kind < 6:
+                self.assertEqual(len(list(job)), 2)
+            elif kind == 6:
+                for batch in job.batches():
+                    batch.json, batch.ids, batch.field("id").texts(), job.files
+                    break
+            elif kind == 7:
+                job.cancel()
+                with self.assertRaises(bcda.Cancelled):
+                    job.wait()
+            elif kind == 9:
+                with self.assertRaises(bcda.NotFound):
+                    client.attach(self.url[:-2] + "99999", on_state=lambda *_: None).wait()
+            job = None  # of kind 8 and 9 it was never moved
+        while client._core.step() or client.stats.transfers:
+            client._core.wait(0.1)
+
+    def test_clients(self):
+        with Sandbox(tls=False, patients=2, claims=1) as sandbox:
+            def rounds(count):
+                for i in range(count):
+                    client = sandbox.client()
+                    job = client.export("Patient")
+                    if i % 2:
+                        client.close()
+                    del client, job
+                bcda._core.tidy()
+
+            rounds(20)
+            descriptors, grown = len(os.listdir("/proc/self/fd")), []
+            while len(grown) < 6 and (not grown or grown[-1] >= 3000):  # as above
+                before = in_use()
+                rounds(100)
+                grown.append(in_use() - before)
+            self.assertEqual(len(os.listdir("/proc/self/fd")), descriptors)
+            self.assertLess(grown[-1], 3000, grown)
+
+
+if __name__ == "__main__":
+    unittest.main()
