@@ -89,8 +89,9 @@ BCDA_API int bcda_session_step(bcda_session *session);
  * forget it. Descriptors come and go (connections, the resolver, the wake-up); a number may come
  * again. Level-triggered watching is right. watch_timer: call bcda_session_on_timer() once, in so
  * many milliseconds, in place of what was asked before; 0: soon, but not from in here; -1: not at
- * all. Both return 0; anything else: it could not be done, which ends the open transfers
- * (BCDA_ERR_NOMEM), or makes on_fd and on_timer give BCDA_ERR_SYSTEM. Forgetting always works.
+ * all. Both return 0; anything else: it could not be done. Without a descriptor the open transfers
+ * end, and with them their jobs (BCDA_ERR_SYSTEM); without a timer on_fd and on_timer give
+ * BCDA_ERR_SYSTEM. Forgetting always works.
  *
  * They are called from inside run-like calls, and from calls such as bcda_job_start(); they must
  * not call the library (BCDA_ERR_REENTRANT). When the session is freed everything is forgotten
