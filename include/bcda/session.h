@@ -121,7 +121,8 @@ BCDA_API int bcda_session_on_timer(bcda_session *session);
 /*
  * Makes bcda_session_run() return at once with BCDA_ERR_INTERRUPTED, or the descriptor readable.
  * The only function that may be called from any thread and from a signal handler, as long as the
- * session lives. BCDA_ERR_INVALID. From callbacks: yes. Thread: any. Since 0.1.
+ * session lives. In a child after fork() it leaves the parent asleep: BCDA_ERR_FORKED.
+ * BCDA_ERR_INVALID; BCDA_ERR_SYSTEM. From callbacks: yes. Thread: any. Since 0.1.
  */
 BCDA_API int bcda_session_wakeup(bcda_session *session);
 

@@ -188,7 +188,11 @@ int bcda_session_fd(bcda_session *s)
 
 int bcda_session_wakeup(bcda_session *s)
 {
-    return s ? bcda__engine_wakeup(s->engine) : BCDA_ERR_INVALID;
+    if (!s)
+        return BCDA_ERR_INVALID;
+    if (getpid() != s->pid) /* its descriptor is the parent's: the parent would wake up */
+        return BCDA_ERR_FORKED;
+    return bcda__engine_wakeup(s->engine);
 }
 
 /* ---- the host's loop ---- */
