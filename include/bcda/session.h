@@ -139,6 +139,13 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 #define BCDA_STAT_RESOURCES     6 /* resources delivered */
 #define BCDA_STAT_TRANSFERS     7 /* open at this moment */
 #define BCDA_STAT_WAITS         8 /* times a request had to wait for BCDA_OPT_REQUESTS_PER_SECOND */
+/* Real time in each stage, in nanoseconds. The first, the third and the fourth are of the session's
+ * thread and do not overlap. */
+#define BCDA_STAT_TRANSPORT_NS 9  /* in libcurl: TCP, TLS, HTTP */
+#define BCDA_STAT_DECODE_NS    10 /* decrypting, inflating, cutting and checking, on all threads */
+#define BCDA_STAT_DELIVER_NS \
+    11 /* in the host's on_resource, on_batch, on_bad_line, on_server_issue */
+#define BCDA_STAT_SLEEP_NS 12 /* bcda_session_run() in poll(), with nothing to do */
 
 /* 0, or BCDA_ERR_INVALID (no such number). From callbacks: yes. Thread: owner. Since 0.1. */
 BCDA_API int bcda_session_stat(const bcda_session *session, int stat, int64_t *out);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "net/sigpipe.h"
@@ -52,6 +53,7 @@ struct bcda__http {
     struct bcda__transfer *all;    /* every transfer that libcurl has */
     int unwatched;                 /* why a descriptor could not be watched; 0 = all are */
     int forked;
+    int64_t spent_ns; /* in libcurl */
 };
 
 /* ---- the process ---- */
@@ -358,6 +360,7 @@ static void collect(struct bcda__http *h, CURLMcode rc)
 
 static void act(struct bcda__http *h, curl_socket_t fd, int mask)
 {
+    int64_t began = bcda__clock_ns();
     struct bcda__sigpipe guard;
     CURLMcode rc;
     int running;
@@ -365,7 +368,13 @@ static void act(struct bcda__http *h, curl_socket_t fd, int mask)
     bcda__sigpipe_block(&guard);
     rc = curl_multi_socket_action(h->multi, fd, mask, &running);
     bcda__sigpipe_restore(&guard);
+    h->spent_ns += bcda__clock_ns() - began;
     collect(h, rc);
+}
+
+int64_t bcda__http_spent_ns(const struct bcda__http *h)
+{
+    return h->spent_ns;
 }
 
 void bcda__http_drive(struct bcda__http *h, int fd, int events)

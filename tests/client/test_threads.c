@@ -102,6 +102,27 @@ void __wrap_bcda__free(void *ptr)
     __real_bcda__free(ptr);
 }
 
+/* ---- time ---- */
+
+static int64_t write_ns; /* what each call of the decoder takes longer */
+static atomic_int writes;
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void spin(int64_t ns)
+{
+    int64_t until = now_ns() + ns;
+
+    while (now_ns() < until)
+        ;
+}
+
 /* ---- the gate ---- */
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -116,6 +137,10 @@ int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t
 int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
                                struct bcda_error *err)
 {
+    if (write_ns) {
+        atomic_fetch_add(&writes, 1);
+        spin(write_ns);
+    }
     if (!is_host()) {
         pthread_mutex_lock(&gate_lock);
         held++;
@@ -622,6 +647,59 @@ START_TEST(no_memory)
 }
 END_TEST
 
+/* ---- time in each stage ---- */
+
+enum { CALLBACK_NS = 200000, WRITE_NS = 20000000 };
+
+static int spin_in_callback(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_RESOURCE) {
+        ++*(int *)r->arg;
+        spin(CALLBACK_NS);
+    }
+    return BCDA_CONTINUE;
+}
+
+/* Each stage has at least the time that was spent in it on purpose. Inline, where one thread does
+ * all, none is counted twice. */
+START_TEST(stages)
+{
+    int64_t began, transport, decode, deliver, slept;
+    int calls = 0, threads = _i;
+    struct scene c;
+    struct run *r;
+
+    begin(&c, threads, 3, 40, 40);
+    atomic_store(&writes, 0);
+    write_ns = WRITE_NS;
+    began = now_ns();
+    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_TRANSPORT_NS), 0);
+    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_DECODE_NS), 0);
+    r = harness_start_hook(&c.h, DOOR_RESOURCE, spin_in_callback, &calls);
+    while (bcda_job_state(r->job) < BCDA_JOB_DOWNLOADING)
+        bare_turn(&c);
+    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_SLEEP_NS), 0); /* the host's, so far */
+    c.h.inside = 1;
+    ck_assert_int_eq(bcda_session_run(c.h.session, 60000), 0);
+    c.h.inside = 0;
+    write_ns = 0;
+    check_all(r, 3, 40);
+    transport = harness_stat(&c.h, BCDA_STAT_TRANSPORT_NS);
+    decode = harness_stat(&c.h, BCDA_STAT_DECODE_NS);
+    deliver = harness_stat(&c.h, BCDA_STAT_DELIVER_NS);
+    slept = harness_stat(&c.h, BCDA_STAT_SLEEP_NS);
+    ck_assert_int_gt(transport, 0);
+    ck_assert_int_gt(slept, 0);
+    ck_assert_int_ge(atomic_load(&writes), 3);
+    ck_assert_int_ge(decode, (int64_t)atomic_load(&writes) * WRITE_NS);
+    ck_assert_int_eq(calls, 120);
+    ck_assert_int_ge(deliver, (int64_t)calls * CALLBACK_NS);
+    ck_assert_int_le(transport + deliver + slept + (threads ? 0 : decode), now_ns() - began);
+    scene_close(&c);
+}
+END_TEST
+
 /* ---- many ---- */
 
 START_TEST(many_jobs)
@@ -674,6 +752,7 @@ int main(void)
     tcase_add_loop_test(t, end_named_while_held, 0, 6);
     tcase_add_test(t, memory);
     tcase_add_test(t, no_memory);
+    tcase_add_loop_test(t, stages, 0, 3);
     tcase_add_test(t, many_jobs);
     tcase_add_test(t, run_is_not_interrupted);
     return harness_main(s);
