@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1090,7 +1091,7 @@ START_TEST(wakeup_thread)
 END_TEST
 
 static bcda_session *to_wake;
-static volatile sig_atomic_t signals;
+static atomic_int signals; /* read by the thread that sends them */
 
 static void on_signal(int number)
 {
