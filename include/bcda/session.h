@@ -89,8 +89,9 @@ BCDA_API int bcda_session_step(bcda_session *session);
  * forget it. Descriptors come and go (connections, the resolver, the wake-up); a number may come
  * again. Level-triggered watching is right. watch_timer: call bcda_session_on_timer() once, in so
  * many milliseconds, in place of what was asked before; 0: soon, but not from in here; -1: not at
- * all. Both return 0; anything else: it could not be done, which ends the open transfers
- * (BCDA_ERR_NOMEM), or makes on_fd and on_timer give BCDA_ERR_SYSTEM. Forgetting always works.
+ * all. Both return 0; anything else: it could not be done. Without a descriptor the open transfers
+ * end, and with them their jobs (BCDA_ERR_SYSTEM); without a timer on_fd and on_timer give
+ * BCDA_ERR_SYSTEM. Forgetting always works.
  *
  * They are called from inside run-like calls, and from calls such as bcda_job_start(); they must
  * not call the library (BCDA_ERR_REENTRANT). When the session is freed everything is forgotten
@@ -120,7 +121,8 @@ BCDA_API int bcda_session_on_timer(bcda_session *session);
 /*
  * Makes bcda_session_run() return at once with BCDA_ERR_INTERRUPTED, or the descriptor readable.
  * The only function that may be called from any thread and from a signal handler, as long as the
- * session lives. BCDA_ERR_INVALID. From callbacks: yes. Thread: any. Since 0.1.
+ * session lives. In a child after fork() it leaves the parent asleep: BCDA_ERR_FORKED.
+ * BCDA_ERR_INVALID; BCDA_ERR_SYSTEM. From callbacks: yes. Thread: any. Since 0.1.
  */
 BCDA_API int bcda_session_wakeup(bcda_session *session);
 
@@ -137,6 +139,13 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 #define BCDA_STAT_RESOURCES     6 /* resources delivered */
 #define BCDA_STAT_TRANSFERS     7 /* open at this moment */
 #define BCDA_STAT_WAITS         8 /* times a request had to wait for BCDA_OPT_REQUESTS_PER_SECOND */
+/* Real time in each stage, in nanoseconds. The first, the third and the fourth are of the session's
+ * thread and do not overlap. */
+#define BCDA_STAT_TRANSPORT_NS 9  /* in libcurl: TCP, TLS, HTTP */
+#define BCDA_STAT_DECODE_NS    10 /* decrypting, inflating, cutting and checking, on all threads */
+#define BCDA_STAT_DELIVER_NS \
+    11 /* in the host's on_resource, on_batch, on_bad_line, on_server_issue */
+#define BCDA_STAT_SLEEP_NS 12 /* bcda_session_run() in poll(), with nothing to do */
 
 /* 0, or BCDA_ERR_INVALID (no such number). From callbacks: yes. Thread: owner. Since 0.1. */
 BCDA_API int bcda_session_stat(const bcda_session *session, int stat, int64_t *out);

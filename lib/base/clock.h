@@ -13,5 +13,7 @@ struct bcda__clock {
 struct bcda__clock bcda__clock_system(void);
 int64_t bcda__clock_now(const struct bcda__clock *c);
 int64_t bcda__clock_wall(const struct bcda__clock *c);
+/* The system's, whatever a test owns: for how long something took. Nothing waits by it. */
+int64_t bcda__clock_ns(void);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "client/door.h"
 #include "client/download.h"
@@ -113,6 +114,15 @@ static int time_left(int64_t until, int *over)
     return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 }
 
+static int sleep_until_ready(bcda_session *s, int timeout_ms)
+{
+    int64_t began = bcda__clock_ns();
+    int rc = bcda__engine_wait(s->engine, timeout_ms);
+
+    s->stat[BCDA_STAT_SLEEP_NS] += bcda__clock_ns() - began;
+    return rc;
+}
+
 static int run(bcda_session *s, int timeout_ms)
 {
     struct bcda__clock real = bcda__clock_system();
@@ -124,7 +134,7 @@ static int run(bcda_session *s, int timeout_ms)
             return 0;
         if (is_ready(s))
             return 1;
-        rc = bcda__engine_wait(s->engine, time_left(until, &over));
+        rc = sleep_until_ready(s, time_left(until, &over));
         if (rc == BCDA_ERR_TIMEOUT && !over)
             continue;
         if (rc == BCDA_ERR_SYSTEM)
@@ -188,7 +198,11 @@ int bcda_session_fd(bcda_session *s)
 
 int bcda_session_wakeup(bcda_session *s)
 {
-    return s ? bcda__engine_wakeup(s->engine) : BCDA_ERR_INVALID;
+    if (!s)
+        return BCDA_ERR_INVALID;
+    if (getpid() != s->pid) /* its descriptor is the parent's: the parent would wake up */
+        return BCDA_ERR_FORKED;
+    return bcda__engine_wakeup(s->engine);
 }
 
 /* ---- the host's loop ---- */
@@ -245,7 +259,8 @@ int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
 {
     if (!s || !out || stat < BCDA_STAT_REQUESTS || stat >= BCDA__STATS)
         return BCDA_ERR_INVALID;
-    *out = s->stat[stat];
+    *out = stat == BCDA_STAT_TRANSPORT_NS ? bcda__http_spent_ns(bcda__engine_http(s->engine))
+                                          : s->stat[stat];
     return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "client/lane.h"
@@ -57,11 +58,25 @@ static void unlink_download(struct bcda__download *d)
     d->job->open--;
 }
 
+/* What its decoding has taken. */
+static void count_time(struct bcda__download *d)
+{
+    if (d->lane)
+        d->job->s->stat[BCDA_STAT_DECODE_NS] += bcda__lane_take_spent(d->lane);
+}
+
+static void drop_lane(struct bcda__download *d)
+{
+    count_time(d);
+    bcda__lane_free(d->lane);
+    d->lane = NULL;
+}
+
 static void free_download(struct bcda__download *d)
 {
     bcda__call_free(d->call);
     bcda__timer_clear(&d->flush);
-    bcda__lane_free(d->lane);
+    drop_lane(d);
     bcda__resume_free(&d->resume);
     bcda__spool_free(d->spool);
     bcda__timer_clear(&d->turn);
@@ -148,6 +163,7 @@ static void count(struct bcda__download *d)
     job->bytes += bytes - d->file->bytes;
     job->s->stat[BCDA_STAT_BYTES_DECODED] += bytes - d->file->bytes;
     d->file->bytes = bytes;
+    count_time(d);
     bcda__job_touch(job);
 }
 
@@ -182,7 +198,7 @@ static int deliver(struct bcda__download *d)
 {
     bcda_job *job = d->job;
     struct bcda__delivery to = {0};
-    int64_t before = d->file->resources;
+    int64_t before = d->file->resources, began;
     struct bcda_error err;
     int rc, line_failed;
 
@@ -202,7 +218,9 @@ static int deliver(struct bcda__download *d)
     to.leave = leave;
     to.ctx = d;
     d->delivered = 1;
+    began = bcda__clock_ns();
     rc = bcda__deliver(&to, d->batch, &d->cursor, &line_failed, &err);
+    job->s->stat[BCDA_STAT_DELIVER_NS] += bcda__clock_ns() - began;
     job->resources += d->file->resources - before;
     job->s->stat[BCDA_STAT_RESOURCES] += d->file->resources - before;
     if (rc == BCDA__HELD) {
@@ -474,8 +492,7 @@ static int begin_afresh(struct bcda__download *d, struct bcda_error *err)
     d->job->s->stat[BCDA_STAT_BYTES_DECODED] -= d->file->bytes;
     d->file->received = d->file->bytes = 0;
     bcda__timer_clear(&d->flush);
-    bcda__lane_free(d->lane);
-    d->lane = NULL;
+    drop_lane(d);
     if (d->spool && (rc = bcda__spool_reset(d->spool, err)))
         return rc;
     rc = bcda__resume_reset(&d->resume);
@@ -634,8 +651,7 @@ static void begin_second_pass(struct bcda__download *d)
 {
     int rc;
 
-    bcda__lane_free(d->lane);
-    d->lane = NULL;
+    drop_lane(d);
     d->second = 1;
     rc = make_decoder(d, &d->err);
     if (rc) {

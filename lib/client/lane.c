@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "client/workers.h"
@@ -35,11 +36,13 @@ struct bcda__lane {
     int asked;     /* the session waits for the end of a slice */
     int told_rest; /* it knows that a batch is partly filled */
     int64_t bytes; /* decoded */
+    int64_t spent; /* nanoseconds of decoding, not taken yet */
 
     struct { /* the slice at hand */
         size_t len, used;
         struct bcda_batch *spare, *made;
         int rc, full, stuck;
+        int64_t ns;
     } slice;
 };
 
@@ -70,6 +73,7 @@ static void run(struct bcda__task *t)
 {
     struct bcda__lane *l = lane_of(t);
     struct bcda_error err; /* the decoder keeps its failure, and tells it again when asked */
+    int64_t began = bcda__clock_ns();
 
     bcda__decoder_give_back(l->decoder, l->slice.spare);
     l->slice.rc =
@@ -77,6 +81,7 @@ static void run(struct bcda__task *t)
     l->slice.full = !l->slice.rc && bcda__decoder_is_full(l->decoder);
     if (l->slice.full)
         l->slice.stuck = bcda__decoder_take(l->decoder, &l->slice.made) != 0;
+    l->slice.ns = bcda__clock_ns() - began;
 }
 
 /* A lane that rests with less than a batch is told of, once: the batch must not wait for ever. */
@@ -96,6 +101,7 @@ static int end(struct bcda__task *t)
     l->at = (l->at + l->slice.used) % INPUT;
     l->len -= l->slice.used;
     l->bytes = bcda__decoder_bytes(l->decoder);
+    l->spent += l->slice.ns;
     l->inside = l->slice.full;
     l->failed = l->slice.rc != 0;
     l->stuck = l->slice.stuck;
@@ -220,13 +226,23 @@ static size_t put_some(struct bcda__lane *l, const uint8_t *data, size_t len)
     return n;
 }
 
+static int write_inline(struct bcda__lane *l, const void *data, size_t len, size_t *used,
+                        struct bcda_error *err)
+{
+    int64_t began = bcda__clock_ns();
+    int rc = bcda__decoder_write(l->decoder, data, len, used, err);
+
+    l->spent += bcda__clock_ns() - began;
+    return rc;
+}
+
 int bcda__lane_write(struct bcda__lane *l, const void *data, size_t len, size_t *used,
                      struct bcda_error *err)
 {
     int rc;
 
     if (!l->workers)
-        return bcda__decoder_write(l->decoder, data, len, used, err);
+        return write_inline(l, data, len, used, err);
     *used = 0;
     rc = bcda__lane_check(l, err);
     if (!rc)
@@ -402,4 +418,17 @@ int64_t bcda__lane_bytes(struct bcda__lane *l)
     bytes = bcda__task_is_at_rest(&l->task) ? bcda__decoder_bytes(l->decoder) : l->bytes;
     bcda__workers_unlock(l->workers);
     return bytes;
+}
+
+int64_t bcda__lane_take_spent(struct bcda__lane *l)
+{
+    int64_t ns;
+
+    if (l->workers)
+        bcda__workers_lock(l->workers);
+    ns = l->spent;
+    l->spent = 0;
+    if (l->workers)
+        bcda__workers_unlock(l->workers);
+    return ns;
 }

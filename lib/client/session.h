@@ -12,7 +12,7 @@
 #include "net/engine.h"
 #include "protocol/limiter.h"
 
-enum { BCDA__STATS = BCDA_STAT_WAITS + 1 };
+enum { BCDA__STATS = BCDA_STAT_SLEEP_NS + 1 };
 
 struct bcda__workers;
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "net/sigpipe.h"
@@ -32,6 +33,7 @@ struct bcda__transfer {
     CURLcode result;
     int finished; /* `result` is there */
     int by_curl;  /* and comes from libcurl */
+    int refused;  /* why a descriptor could not be watched: that, and not `result`, ended it */
 
     /* what is still to be told */
     int tell_head, tell_data;
@@ -49,8 +51,9 @@ struct bcda__http {
     const struct bcda__log *log;
     struct bcda__transfer waiting; /* list head: transfers with news, in order */
     struct bcda__transfer *all;    /* every transfer that libcurl has */
-    int unwatched;                 /* a descriptor could not be watched */
+    int unwatched;                 /* why a descriptor could not be watched; 0 = all are */
     int forked;
+    int64_t spent_ns; /* in libcurl */
 };
 
 /* ---- the process ---- */
@@ -112,7 +115,7 @@ static void untell(struct bcda__transfer *t)
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *per_socket)
 {
     struct bcda__http *h = ctx;
-    int events = 0;
+    int events = 0, rc;
 
     (void)easy;
     (void)per_socket;
@@ -121,7 +124,9 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *pe
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
         events |= BCDA__LOOP_WRITE;
     /* Never -1: libcurl 7.88 then keeps a pointer to the transfer when that is freed. */
-    h->unwatched |= h->hooks.watch(h->hooks.ctx, (int)fd, events) != 0;
+    rc = h->hooks.watch(h->hooks.ctx, (int)fd, events);
+    if (rc)
+        h->unwatched = rc;
     return 0;
 }
 
@@ -330,7 +335,7 @@ static void collect(struct bcda__http *h, CURLMcode rc)
 {
     struct bcda__transfer *t;
     CURLMsg *m;
-    int left;
+    int left, refused;
 
     while ((m = curl_multi_info_read(h->multi, &left))) {
         if (m->msg != CURLMSG_DONE)
@@ -343,14 +348,19 @@ static void collect(struct bcda__http *h, CURLMcode rc)
     }
     if (!rc && !h->unwatched)
         return;
+    refused = h->unwatched;
     h->unwatched = 0;
-    for (t = h->all; t; t = t->all_next)
-        if (!t->finished)
-            give_up(t, CURLE_OUT_OF_MEMORY);
+    for (t = h->all; t; t = t->all_next) {
+        if (t->finished)
+            continue;
+        t->refused = refused;
+        give_up(t, CURLE_OUT_OF_MEMORY);
+    }
 }
 
 static void act(struct bcda__http *h, curl_socket_t fd, int mask)
 {
+    int64_t began = bcda__clock_ns();
     struct bcda__sigpipe guard;
     CURLMcode rc;
     int running;
@@ -358,7 +368,13 @@ static void act(struct bcda__http *h, curl_socket_t fd, int mask)
     bcda__sigpipe_block(&guard);
     rc = curl_multi_socket_action(h->multi, fd, mask, &running);
     bcda__sigpipe_restore(&guard);
+    h->spent_ns += bcda__clock_ns() - began;
     collect(h, rc);
+}
+
+int64_t bcda__http_spent_ns(const struct bcda__http *h)
+{
+    return h->spent_ns;
 }
 
 void bcda__http_drive(struct bcda__http *h, int fd, int events)
@@ -576,6 +592,10 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
     int code = code_of(t->result), rc;
 
     bcda__err_clear(err);
+    if (t->refused == BCDA_ERR_SYSTEM)
+        return bcda__err_set(err, t->refused,
+                             "a descriptor could not be watched: the system refused it, or the "
+                             "loop of bcda_session_set_loop()");
     rc = describe_head(t, err);
     if (!rc)
         rc = describe_proxy(t, code, err);

@@ -47,6 +47,7 @@ void bcda__http_set_forked(struct bcda__http *h);
 
 void bcda__http_drive(struct bcda__http *h, int fd, int events); /* after bcda__loop_take() */
 void bcda__http_drive_timer(struct bcda__http *h);
+int64_t bcda__http_spent_ns(const struct bcda__http *h); /* inside these two */
 /* Gives the next waiting event to its transfer; 0 where none waits. */
 int bcda__http_dispatch(struct bcda__http *h);
 

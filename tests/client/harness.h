@@ -103,6 +103,8 @@ struct harness {
     int inside;       /* run, step or free is on the stack */
     int fds;          /* open descriptors when the session was made */
     unsigned turns, worked;
+    int vain;         /* steps in a row that did nothing, though the descriptor was readable */
+    int64_t timer_at; /* real time before which the last step's timer cannot be over */
     char token[2048]; /* the one that was seen last, to be found in no text */
     int no_log;
 };

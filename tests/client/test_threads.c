@@ -102,6 +102,27 @@ void __wrap_bcda__free(void *ptr)
     __real_bcda__free(ptr);
 }
 
+/* ---- time ---- */
+
+static int64_t write_ns; /* what each call of the decoder takes longer */
+static atomic_int writes;
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void spin(int64_t ns)
+{
+    int64_t until = now_ns() + ns;
+
+    while (now_ns() < until)
+        ;
+}
+
 /* ---- the gate ---- */
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -116,6 +137,10 @@ int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t
 int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
                                struct bcda_error *err)
 {
+    if (write_ns) {
+        atomic_fetch_add(&writes, 1);
+        spin(write_ns);
+    }
     if (!is_host()) {
         pthread_mutex_lock(&gate_lock);
         held++;
@@ -473,6 +498,93 @@ START_TEST(fork_while_held)
 }
 END_TEST
 
+/* A gzip file whose first answer breaks off inside a member behind the stored end. What asks for
+ * the rest is told that the file ends before: where its first member does, or elsewhere. */
+static void serve_past_the_end(struct scene *c, int by_416, int elsewhere)
+{
+    struct buf plain = {0}, body = {0}, head = {0};
+    struct scripted_entry e = {0};
+    struct scripted_answer *x;
+    size_t stored, cut = by_416 ? 80 : 30, i;
+
+    add_lines(&plain, 0, LINES, 40);
+    scripted_gzip(&body, plain.p, plain.len);
+    stored = body.len;
+    buf_add(&body, "\x1f\x8b\x08\x08\0\0\0\0\0\xff", 10);
+    for (i = 0; i < 100; i++)
+        buf_add(&body, "n", 1); /* its name */
+    x = scripted_on(c->s, paths[0], 1);
+    buf_printf(&head,
+               "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Encoding: gzip\r\n"
+               "Transfer-Encoding: chunked\r\n\r\n%zx\r\n",
+               stored + 200);
+    scripted_send(x, head.p, head.len);
+    scripted_send(x, body.p, stored + cut);
+    scripted_finish(x, SCRIPTED_CUT);
+    x = scripted_on(c->s, paths[0], 1);
+    head.len = 0;
+    if (by_416)
+        buf_printf(&head, "HTTP/1.1 416 No\r\nContent-Range: bytes */%zu\r\n",
+                   stored - (size_t)elsewhere);
+    else
+        buf_printf(&head,
+                   "HTTP/1.1 206 Part\r\nContent-Encoding: gzip\r\n"
+                   "Content-Range: bytes %zu-%zu/%zu\r\n",
+                   stored + cut - 64, stored - 1, stored + (size_t)elsewhere);
+    buf_printf(&head, "Content-Length: 0\r\nConnection: close\r\n\r\n");
+    scripted_send(x, head.p, head.len);
+    buf_add(&body, "\0\x03\0\0\0\0\0\0\0\0\0", 11); /* the whole: it ends with that member */
+    scripted_reply(c->s, paths[0], "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
+    e.type = "Patient";
+    e.path = paths[0];
+    scripted_export(c->s, &e, 1);
+    buf_free(&plain);
+    buf_free(&body);
+    buf_free(&head);
+}
+
+/* A range names the end while a worker is still in the middle of what came: whether the file can
+ * end there shows only when all of it is decoded. */
+START_TEST(end_named_while_held)
+{
+    enum { REFUSED = 1, CANCELLED = 2 };
+    int how = _i / 2, i;
+    struct scene c;
+    struct run *r;
+
+    host = pthread_self();
+    scene_open(&c, 0);
+    serve_past_the_end(&c, _i % 2, how == REFUSED);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_DECODE_THREADS, 1);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    until_held(&c);
+    for (i = 0; i < 100000; i++) {
+        int64_t left = bcda__session_next_timer_ms(c.h.session);
+
+        if (harness_stat(&c.h, BCDA_STAT_TRANSFERS) == 0) {
+            if (scripted_count(c.s, "Range: bytes=") == 1)
+                break; /* and it was answered */
+            c.h.now += left > 0 ? left : 0;
+        }
+        bare_turn(&c);
+    }
+    ck_assert_int_eq(count_held(), 1);
+    ck_assert_int_eq(r->done, 0);
+    if (how == CANCELLED)
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    set_gate(0);
+    scene_finish(&c);
+    if (how == CANCELLED)
+        ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
+    else
+        check_all(r, 1, LINES);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), how == REFUSED ? 3 : 2);
+    scene_close(&c);
+}
+END_TEST
+
 /* ---- memory ---- */
 
 static int pause_first(struct run *r, enum where where, void *object)
@@ -535,6 +647,59 @@ START_TEST(no_memory)
 }
 END_TEST
 
+/* ---- time in each stage ---- */
+
+enum { CALLBACK_NS = 200000, WRITE_NS = 20000000 };
+
+static int spin_in_callback(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_RESOURCE) {
+        ++*(int *)r->arg;
+        spin(CALLBACK_NS);
+    }
+    return BCDA_CONTINUE;
+}
+
+/* Each stage has at least the time that was spent in it on purpose. Inline, where one thread does
+ * all, none is counted twice. */
+START_TEST(stages)
+{
+    int64_t began, transport, decode, deliver, slept;
+    int calls = 0, threads = _i;
+    struct scene c;
+    struct run *r;
+
+    begin(&c, threads, 3, 40, 40);
+    atomic_store(&writes, 0);
+    write_ns = WRITE_NS;
+    began = now_ns();
+    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_TRANSPORT_NS), 0);
+    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_DECODE_NS), 0);
+    r = harness_start_hook(&c.h, DOOR_RESOURCE, spin_in_callback, &calls);
+    while (bcda_job_state(r->job) < BCDA_JOB_DOWNLOADING)
+        bare_turn(&c);
+    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_SLEEP_NS), 0); /* the host's, so far */
+    c.h.inside = 1;
+    ck_assert_int_eq(bcda_session_run(c.h.session, 60000), 0);
+    c.h.inside = 0;
+    write_ns = 0;
+    check_all(r, 3, 40);
+    transport = harness_stat(&c.h, BCDA_STAT_TRANSPORT_NS);
+    decode = harness_stat(&c.h, BCDA_STAT_DECODE_NS);
+    deliver = harness_stat(&c.h, BCDA_STAT_DELIVER_NS);
+    slept = harness_stat(&c.h, BCDA_STAT_SLEEP_NS);
+    ck_assert_int_gt(transport, 0);
+    ck_assert_int_gt(slept, 0);
+    ck_assert_int_ge(atomic_load(&writes), 3);
+    ck_assert_int_ge(decode, (int64_t)atomic_load(&writes) * WRITE_NS);
+    ck_assert_int_eq(calls, 120);
+    ck_assert_int_ge(deliver, (int64_t)calls * CALLBACK_NS);
+    ck_assert_int_le(transport + deliver + slept + (threads ? 0 : decode), now_ns() - began);
+    scene_close(&c);
+}
+END_TEST
+
 /* ---- many ---- */
 
 START_TEST(many_jobs)
@@ -584,8 +749,10 @@ int main(void)
     tcase_add_loop_test(t, acts, 0, ACTS * 5 * 2);
     tcase_add_loop_test(t, end_while_held, 0, 4);
     tcase_add_test(t, fork_while_held);
+    tcase_add_loop_test(t, end_named_while_held, 0, 6);
     tcase_add_test(t, memory);
     tcase_add_test(t, no_memory);
+    tcase_add_loop_test(t, stages, 0, 3);
     tcase_add_test(t, many_jobs);
     tcase_add_test(t, run_is_not_interrupted);
     return harness_main(s);
