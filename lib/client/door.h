@@ -3,7 +3,8 @@
  * to it.
  *
  * Functions that only read, or fill an object of their own (config, export, handlers, file, batch,
- * error, the getters, ref and unref), and bcda_session_wakeup(), may be called anywhere. */
+ * error, the getters, ref and unref), and bcda_session_wakeup(), may be called anywhere; the latter
+ * gives BCDA_ERR_FORKED in a child. */
 #ifndef BCDA_CLIENT_DOOR_H
 #define BCDA_CLIENT_DOOR_H
 
@@ -30,7 +31,7 @@ enum bcda__door {
 /* Each 0 (allowed; what it asks for waits for the next step) or the code that it gives there. */
 struct bcda__door_row {
     const char *function;
-    int in_callback;      /* of a job, a request or the log */
+    int in_callback;      /* of a job, a request, a token provider or the log */
     int in_loop_callback; /* of bcda_session_set_loop() */
     int in_child;         /* of a fork() */
     int while_freed;      /* bcda_session_free() was called inside a callback and is put off */

@@ -835,6 +835,68 @@ void harness_until_count(struct harness *h, struct run *r, size_t count)
         ck_assert_msg(harness_turn(h), "stuck before %zu resources", count);
 }
 
+/* ---- by the table of door.h ---- */
+
+static int no_watch(bcda_session *s, int fd, int events, void *userdata)
+{
+    (void)s;
+    (void)fd;
+    (void)events;
+    (void)userdata;
+    return 0;
+}
+
+static int no_timer(bcda_session *s, int64_t delay_ms, void *userdata)
+{
+    (void)s;
+    (void)delay_ms;
+    (void)userdata;
+    return 0;
+}
+
+int harness_call(struct harness *h, enum bcda__door door, bcda_job *job)
+{
+    static const char saved[] = "{\"bcda\":1,\"url\":\"%s\",\"done\":[]}";
+    bcda_session *s = h->session;
+    bcda_batch *batch;
+    char text[512];
+
+    switch (door) {
+    case BCDA__DOOR_RUN:
+        return bcda_session_run(s, 0);
+    case BCDA__DOOR_STEP:
+        return bcda_session_step(s);
+    case BCDA__DOOR_ON_FD:
+        return bcda_session_on_fd(s, 0, 0);
+    case BCDA__DOOR_ON_TIMER:
+        return bcda_session_on_timer(s);
+    case BCDA__DOOR_SET_LOOP:
+        return bcda_session_set_loop(s, no_watch, no_timer, NULL, NULL);
+    case BCDA__DOOR_FD:
+        return bcda_session_fd(s);
+    case BCDA__DOOR_NEXT:
+        return bcda_job_next(job, &batch);
+    case BCDA__DOOR_START:
+        return bcda_job_start(s, h->x, NULL, NULL);
+    case BCDA__DOOR_ATTACH:
+        return bcda_job_attach(s, bcda_job_url(job), NULL, NULL, NULL);
+    case BCDA__DOOR_RESTORE:
+        snprintf(text, sizeof text, saved, bcda_job_url(job));
+        return bcda_job_restore(s, text, strlen(text), NULL, NULL, NULL);
+    case BCDA__DOOR_REQUEST:
+        return bcda_request_start(s, BCDA_REQUEST_VERSION, NULL, NULL, NULL, NULL);
+    case BCDA__DOOR_CANCEL:
+        return bcda_job_cancel(job);
+    case BCDA__DOOR_PAUSE:
+        return bcda_job_pause(job);
+    case BCDA__DOOR_RESUME:
+        return bcda_job_resume(job);
+    case BCDA__DOORS:
+        break;
+    }
+    return 1;
+}
+
 /* ---- the end ---- */
 
 static void check_run(const struct run *r)

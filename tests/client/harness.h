@@ -15,6 +15,7 @@
 
 #include "bcda/bcda.h"
 #include "client/config.h"
+#include "client/door.h"
 #include "client/session.h"
 #include "sandbox.h"
 
@@ -134,6 +135,8 @@ void harness_until_count(struct harness *h, struct run *r, size_t count);
 /* Steps while there is something to do now, without touching the clock. */
 void harness_drain(struct harness *h);
 void harness_advance(struct harness *h, int64_t ms);
+/* The public function of that row of the table (client/door.h), with what would do in its place. */
+int harness_call(struct harness *h, enum bcda__door door, bcda_job *job);
 /* Frees the session, and checks that done and destroys ran once and that no descriptor is left. */
 void harness_end(struct harness *h);
 void harness_close(struct harness *h); /* also stops the sandbox */

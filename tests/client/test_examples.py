@@ -3,6 +3,7 @@
 
 test_examples.py BCDA_EXPORT BCDA_SANDBOX EXAMPLE... In CI all loops must be there.
 """
+import glob
 import os
 import re
 import subprocess
@@ -43,6 +44,15 @@ with programs.Sandbox("--era", "current", "--fault", "kickoff-no-location",
     for name in sorted(LOOPS & set(found)):
         got = run(found[name], sandbox, BCDA_TYPES="Patient")
         report.check(got.returncode == 1 and "Content-Location" in got.stderr, name, got)
+
+# Short enough to be read at a sitting.
+folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")
+sources = glob.glob(os.path.join(folder, "loops", "*.c")) + [os.path.join(folder, "poll-loop.c")]
+report.check(len(sources) >= len(LOOPS), "no sources", sources)
+for path in sources:
+    with open(path, encoding="utf-8") as source:
+        length = len(source.readlines())
+    report.check(length < 150, os.path.basename(path), length, " lines")
 
 if os.environ.get("CI"):
     report.check(LOOPS <= set(found), "not built: ", sorted(LOOPS - set(found)))

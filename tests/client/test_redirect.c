@@ -409,6 +409,7 @@ static void begin_many(void)
 
     o.era = "2019-04";
     o.files = 10;
+    o.allow_duplicates = 1;
     harness_open(&c.h, &o);
     harness_config(&c.h, 1);
     harness_export(&c.h, BCDA_LEVEL_RESOURCE, EOB, NULL);
@@ -417,7 +418,7 @@ static void begin_many(void)
 START_TEST(limited)
 {
     int64_t start, requests;
-    struct run *r;
+    struct run *r, *other = NULL;
 
     begin_many();
     if (_i) {
@@ -427,10 +428,18 @@ START_TEST(limited)
     harness_session(&c.h);
     start = c.h.now;
     r = harness_start(&c.h, DOOR_BATCH);
+    if (_i == 2) /* all jobs of a session share one limiter */
+        other = harness_start(&c.h, DOOR_RESOURCE);
     harness_run(&c.h);
-    harness_check_export(r);
+    if (other) {
+        ck_assert_int_eq(r->result, 0);
+        ck_assert_int_eq(other->result, 0);
+        ck_assert_uint_eq(r->count, other->count);
+    } else {
+        harness_check_export(r);
+    }
     requests = harness_stat(&c.h, BCDA_STAT_REQUESTS);
-    ck_assert_int_ge(requests, 13);
+    ck_assert_int_ge(requests, other ? 25 : 13);
     if (_i) {
         ck_assert_int_ge(c.h.now - start, (requests - 3) * 1000);
         ck_assert_int_gt(harness_stat(&c.h, BCDA_STAT_WAITS), 3);
@@ -523,7 +532,7 @@ static Suite *redirect_suite(void)
     suite_add_tcase(s, t);
 
     t = tcase_create("how_many");
-    tcase_add_loop_test(t, limited, 0, 2);
+    tcase_add_loop_test(t, limited, 0, 3);
     tcase_add_loop_test(t, adapts, 0, 2);
     tcase_add_loop_test(t, adapts_to_429, 0, 2);
     suite_add_tcase(s, t);

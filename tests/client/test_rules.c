@@ -510,67 +510,7 @@ END_TEST
 
 /* ---- everything from everywhere, by the table ---- */
 
-enum { OUTSIDE = AT_COUNT, FREED, PLACES };
-
-static int no_watch(bcda_session *s, int fd, int events, void *userdata)
-{
-    (void)s;
-    (void)fd;
-    (void)events;
-    (void)userdata;
-    return 0;
-}
-
-static int no_timer(bcda_session *s, int64_t delay_ms, void *userdata)
-{
-    (void)s;
-    (void)delay_ms;
-    (void)userdata;
-    return 0;
-}
-
-static int call(enum bcda__door door, bcda_job *job)
-{
-    static const char saved[] = "{\"bcda\":1,\"url\":\"%s\",\"done\":[]}";
-    bcda_session *s = h.session;
-    bcda_batch *batch;
-    char text[512];
-
-    switch (door) {
-    case BCDA__DOOR_RUN:
-        return bcda_session_run(s, 0);
-    case BCDA__DOOR_STEP:
-        return bcda_session_step(s);
-    case BCDA__DOOR_ON_FD:
-        return bcda_session_on_fd(s, 0, 0);
-    case BCDA__DOOR_ON_TIMER:
-        return bcda_session_on_timer(s);
-    case BCDA__DOOR_SET_LOOP:
-        return bcda_session_set_loop(s, no_watch, no_timer, NULL, NULL);
-    case BCDA__DOOR_FD:
-        return bcda_session_fd(s);
-    case BCDA__DOOR_NEXT:
-        return bcda_job_next(job, &batch);
-    case BCDA__DOOR_START:
-        return bcda_job_start(s, h.x, NULL, NULL);
-    case BCDA__DOOR_ATTACH:
-        return bcda_job_attach(s, bcda_job_url(job), NULL, NULL, NULL);
-    case BCDA__DOOR_RESTORE:
-        snprintf(text, sizeof text, saved, bcda_job_url(job));
-        return bcda_job_restore(s, text, strlen(text), NULL, NULL, NULL);
-    case BCDA__DOOR_REQUEST:
-        return bcda_request_start(s, BCDA_REQUEST_VERSION, NULL, NULL, NULL, NULL);
-    case BCDA__DOOR_CANCEL:
-        return bcda_job_cancel(job);
-    case BCDA__DOOR_PAUSE:
-        return bcda_job_pause(job);
-    case BCDA__DOOR_RESUME:
-        return bcda_job_resume(job);
-    case BCDA__DOORS:
-        break;
-    }
-    return 1;
-}
+enum { OUTSIDE = AT_COUNT, FREED, IN_REQUEST, IN_PROVIDER, PLACES };
 
 struct knock {
     enum bcda__door door;
@@ -597,12 +537,47 @@ static int knock(struct run *r, enum where where, void *object)
     k->knocked = 1;
     if (k->place == FREED)
         bcda_session_free(h.session);
-    rc = call(k->door, r->job);
+    rc = harness_call(&h, k->door, r->job);
     ck_assert_msg(want ? rc == want : is_allowed(rc), "%s: %s", row->function, bcda_error_name(rc));
     if (want)
         ck_assert_msg(strstr(bcda_error_text(bcda_session_error(h.session)), row->function) != NULL,
                       "%s", bcda_error_text(bcda_session_error(h.session)));
     return BCDA_CONTINUE;
+}
+
+static struct run *knocking; /* for the callbacks that belong to no job */
+
+static void knock_in_request(bcda_request *request, int result, void *userdata)
+{
+    (void)request;
+    (void)result;
+    (void)userdata;
+    (void)knock(knocking, (enum where)IN_REQUEST, NULL);
+}
+
+static void knock_in_provider(bcda_token_request *request, void *userdata)
+{
+    (void)userdata;
+    ck_assert_int_eq(bcda_token_request_answer(request, sandbox_bearer_token(h.sb), -1), 0);
+    (void)knock(knocking, (enum where)IN_PROVIDER, NULL);
+}
+
+/* A session that asks the host for its tokens, in place of the one that is there. */
+static void with_provider(struct knock *k)
+{
+    bcda_session_free(h.session);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_BAD_LINES_MAX, -1), 0);
+    ck_assert_int_eq(bcda_config_set_token_provider(h.config, knock_in_provider, k, NULL), 0);
+    harness_session(&h);
+}
+
+static void start_knocking_request(struct knock *k)
+{
+    ck_assert_int_eq(
+        bcda_request_start(h.session, BCDA_REQUEST_VERSION, knock_in_request, k, NULL, NULL), 0);
+    while (!k->knocked)
+        ck_assert_int_eq(harness_turn(&h), 1);
 }
 
 START_TEST(everything_from_everywhere)
@@ -612,15 +587,19 @@ START_TEST(everything_from_everywhere)
     struct run *r;
 
     begin_rich();
+    if (k.place == IN_PROVIDER)
+        with_provider(&k);
     if (k.place == AT_PROGRESS)
         fault("progress:half");
-    r = harness_start_hook(&h, k.place < OUTSIDE ? door_for((enum where)k.place) : DOOR_RESOURCE,
-                           knock, &k);
+    r = knocking = harness_start_hook(
+        &h, k.place < OUTSIDE ? door_for((enum where)k.place) : DOOR_RESOURCE, knock, &k);
+    if (k.place == IN_REQUEST)
+        start_knocking_request(&k);
     if (k.place == OUTSIDE) {
         harness_until_state(&h, r, BCDA_JOB_RUNNING);
         k.knocked = 1;
         h.inside = 1;
-        ck_assert(is_allowed(call(k.door, r->job)));
+        ck_assert(is_allowed(harness_call(&h, k.door, r->job)));
         h.inside = 0;
     }
     if (k.place == FREED) {
@@ -651,7 +630,7 @@ START_TEST(everything_in_a_child)
     child = fork();
     if (child == 0) {
         for (d = 0; d < BCDA__DOORS; d++)
-            if (call((enum bcda__door)d, r->job) != bcda__door_rows[d].in_child)
+            if (harness_call(&h, (enum bcda__door)d, r->job) != bcda__door_rows[d].in_child)
                 _exit(d + 1);
         _exit(0);
     }
@@ -1386,6 +1365,38 @@ START_TEST(run_is_bounded)
 }
 END_TEST
 
+/* A step is bounded, too, however much is there: the server is always given time to be far ahead.
+ */
+START_TEST(step_is_bounded)
+{
+    enum { FILE_BYTES = 24 * 1024 * 1024, STEP_BYTES = FILE_BYTES / 6 };
+    struct sandbox_options o = {0};
+    int64_t before, most = 0;
+    struct run *r;
+
+    o.era = "2019-04";
+    o.file_bytes = FILE_BYTES;
+    harness_setup(&h, &o, 1);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    r = harness_start(&h, _i ? DOOR_BATCH : DOOR_RESOURCE);
+    harness_until_state(&h, r, BCDA_JOB_DOWNLOADING);
+    while (!r->done) {
+        usleep(2000);
+        before = bcda_job_bytes(r->job);
+        h.inside = 1;
+        ck_assert_int_ge(bcda_session_step(h.session), 0);
+        h.inside = 0;
+        if (bcda_job_bytes(r->job) - before > most)
+            most = bcda_job_bytes(r->job) - before;
+    }
+    harness_check_export(r);
+    ck_assert_int_gt(bcda_job_bytes(r->job), FILE_BYTES);
+    ck_assert_int_gt(most, 0);
+    ck_assert_int_lt(most, STEP_BYTES);
+    harness_close(&h);
+}
+END_TEST
+
 /* ---- doing nothing ---- */
 
 static int is_readable(int fd)
@@ -1563,6 +1574,7 @@ static Suite *rules_suite(void)
     tcase_add_test(t, stall_resumed);
     tcase_add_test(t, connect_timeout);
     tcase_add_test(t, run_is_bounded);
+    tcase_add_loop_test(t, step_is_bounded, 0, 2);
     tcase_add_loop_test(t, descriptor, 0, 2);
     tcase_add_test(t, idle_hour);
     tcase_add_test(t, idle_session);

@@ -188,6 +188,36 @@ START_TEST(test_rows)
 }
 END_TEST
 
+/* The columns are views of the very memory that the rows show, so neither costs a copy. */
+START_TEST(test_same_memory)
+{
+    struct bcda_batch *b = five();
+    const bcda_resource *r;
+    const char *base;
+    const uint64_t *offsets, *lengths;
+    size_t i, len;
+    int column;
+
+    for (column = BCDA_COLUMN_JSON; column <= BCDA_COLUMN_FULL_URL; column++) {
+        ck_assert_int_eq(bcda_batch_column(b, column, &base, &offsets, &lengths), 0);
+        for (i = 0; i < bcda_batch_count(b); i++) {
+            const char *shown[] = {NULL, NULL, NULL, NULL, NULL, NULL, NULL};
+
+            r = bcda_batch_resource(b, i);
+            shown[BCDA_COLUMN_JSON] = bcda_resource_json(r, &len);
+            shown[BCDA_COLUMN_LINE] = bcda_resource_line(r, &len);
+            shown[BCDA_COLUMN_TYPE] = bcda_resource_type(r);
+            shown[BCDA_COLUMN_ID] = bcda_resource_id(r);
+            shown[BCDA_COLUMN_LAST_UPDATED] = bcda_resource_last_updated(r);
+            shown[BCDA_COLUMN_FULL_URL] = bcda_resource_full_url(r);
+            if (lengths[i])
+                ck_assert_ptr_eq(base + offsets[i], shown[column]);
+        }
+    }
+    bcda_batch_unref(b);
+}
+END_TEST
+
 /* What the column says of a field is what the rows say of it. */
 static void compare_fields(struct bcda_batch *b)
 {
@@ -572,6 +602,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_columns);
     tcase_add_test(tc, test_rows);
+    tcase_add_test(tc, test_same_memory);
     tcase_add_test(tc, test_fields);
     tcase_add_test(tc, test_consumed);
     tcase_add_test(tc, test_cut);
