@@ -16,7 +16,7 @@ enum {
     /* Body bytes that wait between the network and the decoder. Each time a full ring has been
      * emptied the sender is woken, so files have a large one (doc/performance.md). */
     RING = 64 * 1024,
-    RING_FILE = 512 * 1024,
+    RING_FILE = 1024 * 1024,
     ERROR_BODY_MAX =
         64 * 1024, /* what is read of an error's body: a 404 may be large (bcda-api 6.1) */
 };

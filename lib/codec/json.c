@@ -520,6 +520,7 @@ struct bcda__scanner {
     struct found found[2]; /* of the top, of `resource` */
     struct bcda__span resource, full_url;
     int within;         /* inside `resource` */
+    int idle;           /* the depth around the value of which nothing is wanted */
     uint32_t resources; /* `resource` members met: the last one counts */
 
     struct bcda__field_value *values;
@@ -657,12 +658,17 @@ static int is_text(const unsigned char *text, size_t len, const char *want, size
     return len == want_len && memcmp(text, want, want_len) == 0;
 }
 
-/* Most of a claim stands deep inside, where nothing is looked for. What yajl calls for each value
- * there must cost nothing, so each callback is split: what is seldom done is a function of its own,
- * and the rest needs no stack. */
-static inline int is_idle(const struct bcda__scanner *s)
+/* Most of a claim stands deep inside, where nothing is looked for, and calls for each value there
+ * cost more than all else of ours. yajl looks its callbacks up for each value, so they change on
+ * the way: without fields it tells of a text only where that is wanted, and inside a value of which
+ * nothing is wanted only the depth is kept. The whole set does for every place as well: should a
+ * yajl keep what it was given at first, nothing but time is lost. */
+static int line_string(void *ctx, const unsigned char *text, size_t len);
+
+static void want(struct bcda__scanner *s, enum wanted wanted)
 {
-    return s->place == ELSEWHERE && !s->fields;
+    s->wanted = wanted;
+    s->callbacks.yajl_string = wanted == NOTHING && !s->fields ? NULL : line_string;
 }
 
 #define IS(want) is_text(text, len, want, sizeof(want) - 1)
@@ -684,11 +690,12 @@ static enum wanted key_of(enum place place, const unsigned char *text, size_t le
     return NOTHING;
 }
 
-static __attribute__((noinline)) int take_key(struct bcda__scanner *s, const unsigned char *text,
-                                              size_t len)
+static int line_key(void *ctx, const unsigned char *text, size_t len)
 {
+    struct bcda__scanner *s = ctx;
+
     if (s->place != ELSEWHERE)
-        s->wanted = key_of(s->place, text, len);
+        want(s, key_of(s->place, text, len));
     if (s->wanted == RESOURCE) { /* whatever it is, it takes the place of one before */
         s->resources++;
         memset(&s->resource, 0, sizeof s->resource);
@@ -699,18 +706,13 @@ static __attribute__((noinline)) int take_key(struct bcda__scanner *s, const uns
     return 1;
 }
 
-static int line_key(void *ctx, const unsigned char *text, size_t len)
+static int line_string(void *ctx, const unsigned char *text, size_t len)
 {
-    return is_idle(ctx) ? 1 : take_key(ctx, text, len);
-}
-
-static __attribute__((noinline)) int take_string(struct bcda__scanner *s, const unsigned char *text,
-                                                 size_t len)
-{
+    struct bcda__scanner *s = ctx;
     enum wanted wanted = s->wanted;
     struct found *found = &s->found[s->within];
 
-    s->wanted = NOTHING;
+    want(s, NOTHING);
     if (s->fields && !field_scalar(s, text, len))
         return 0;
     switch (wanted) {
@@ -725,13 +727,6 @@ static __attribute__((noinline)) int take_string(struct bcda__scanner *s, const 
     default:
         return 1;
     }
-}
-
-static int line_string(void *ctx, const unsigned char *text, size_t len)
-{
-    const struct bcda__scanner *s = ctx;
-
-    return s->wanted == NOTHING && !s->fields ? 1 : take_string(ctx, text, len);
 }
 
 /* Only called where fields are wanted. */
@@ -759,74 +754,91 @@ static enum place child_place(const struct bcda__scanner *s)
     return ELSEWHERE;
 }
 
-/* An object or array of which nothing is wanted. */
-static inline int open_idle(struct bcda__scanner *s)
-{
-    s->places[s->depth++] = ELSEWHERE;
-    return 1;
-}
-
-static __attribute__((noinline)) int open_object(struct bcda__scanner *s)
-{
-    if (s->fields)
-        field_open(s, 0);
-    s->places[s->depth] = (unsigned char)s->place;
-    s->place = child_place(s);
-    if (s->place == WITHIN) {
-        s->within = 1;
-        /* behind the brace: yajl counts the bytes of this call as it lexes them */
-        s->resource.at = yajl_get_bytes_consumed(s->yajl) - 1;
-    }
-    s->wanted = NOTHING;
-    s->depth++;
-    return 1;
-}
-
-static int line_object(void *ctx)
-{
-    struct bcda__scanner *s = ctx;
-
-    if (s->depth >= s->max_depth)
-        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
-    return is_idle(s) && s->depth > 0 ? open_idle(s) : open_object(s);
-}
-
 static __attribute__((noinline)) int close_top(struct bcda__scanner *s)
 {
     s->end = yajl_get_bytes_consumed(s->yajl);
     return 1;
 }
 
-static inline int close_value(struct bcda__scanner *s)
+static int close_value(struct bcda__scanner *s)
 {
     s->depth--;
     s->place = (enum place)s->places[s->depth];
     return s->depth > 0 ? 1 : close_top(s);
 }
 
-static __attribute__((noinline)) int close_resource(struct bcda__scanner *s)
+static int idle_open(void *ctx)
 {
-    s->within = 0;
-    s->resource.len = yajl_get_bytes_consumed(s->yajl) - s->resource.at;
+    struct bcda__scanner *s = ctx;
+
+    if (s->depth >= s->max_depth)
+        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
+    s->depth++;
+    return 1;
+}
+
+static void call_all(struct bcda__scanner *s);
+
+static int idle_close(void *ctx)
+{
+    struct bcda__scanner *s = ctx;
+
+    if (s->depth - 1 > s->idle) {
+        s->depth--;
+        return 1;
+    }
+    call_all(s);
+    want(s, NOTHING);
     return close_value(s);
+}
+
+static void call_idle(struct bcda__scanner *s)
+{
+    s->idle = s->depth - 1;
+    s->callbacks.yajl_map_key = NULL;
+    s->callbacks.yajl_string = NULL;
+    s->callbacks.yajl_start_map = s->callbacks.yajl_start_array = idle_open;
+    s->callbacks.yajl_end_map = s->callbacks.yajl_end_array = idle_close;
+}
+
+/* A value of which parts may be wanted, or of which nothing is. */
+static int open_value(struct bcda__scanner *s, enum place place)
+{
+    s->places[s->depth] = (unsigned char)s->place;
+    s->place = place;
+    s->depth++;
+    want(s, NOTHING);
+    if (place == ELSEWHERE && !s->fields)
+        call_idle(s);
+    return 1;
+}
+
+static int line_object(void *ctx)
+{
+    struct bcda__scanner *s = ctx;
+    enum place place = child_place(s);
+
+    if (s->depth >= s->max_depth)
+        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
+    if (s->fields)
+        field_open(s, 0);
+    if (place == WITHIN) {
+        s->within = 1;
+        /* behind the brace: yajl counts the bytes of this call as it lexes them */
+        s->resource.at = yajl_get_bytes_consumed(s->yajl) - 1;
+    }
+    return open_value(s, place);
 }
 
 static int line_object_end(void *ctx)
 {
     struct bcda__scanner *s = ctx;
 
-    return s->place == WITHIN ? close_resource(s) : close_value(s);
-}
-
-static __attribute__((noinline)) int open_array(struct bcda__scanner *s)
-{
-    if (s->fields)
-        field_open(s, 1);
-    s->places[s->depth] = (unsigned char)s->place;
-    s->place = ELSEWHERE;
-    s->wanted = NOTHING;
-    s->depth++;
-    return 1;
+    if (s->place == WITHIN) {
+        s->within = 0;
+        s->resource.len = yajl_get_bytes_consumed(s->yajl) - s->resource.at;
+    }
+    return close_value(s);
 }
 
 static int line_array(void *ctx)
@@ -835,12 +847,28 @@ static int line_array(void *ctx)
 
     if (s->depth >= s->max_depth)
         return scan_fail(s, BCDA_ERR_LINE_DEPTH);
-    return is_idle(s) ? open_idle(s) : open_array(s);
+    if (s->fields)
+        field_open(s, 1);
+    return open_value(s, ELSEWHERE);
 }
 
 static int line_array_end(void *ctx)
 {
     return close_value(ctx);
+}
+
+static void call_all(struct bcda__scanner *s)
+{
+    s->callbacks.yajl_string = line_string;
+    s->callbacks.yajl_map_key = line_key;
+    s->callbacks.yajl_start_map = line_object;
+    s->callbacks.yajl_end_map = line_object_end;
+    s->callbacks.yajl_start_array = line_array;
+    s->callbacks.yajl_end_array = line_array_end;
+    if (s->fields) { /* what nobody asks for yajl need not report */
+        s->callbacks.yajl_number = line_number;
+        s->callbacks.yajl_boolean = line_boolean;
+    }
 }
 
 int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
@@ -859,16 +887,6 @@ int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
     s->frames = bcda__calloc((size_t)max_depth + 2, sizeof *s->frames);
     if (!s->places || !s->frames)
         goto fail;
-    s->callbacks.yajl_map_key = line_key;
-    s->callbacks.yajl_string = line_string;
-    s->callbacks.yajl_start_map = line_object;
-    s->callbacks.yajl_end_map = line_object_end;
-    s->callbacks.yajl_start_array = line_array;
-    s->callbacks.yajl_end_array = line_array_end;
-    if (s->fields) { /* what nobody asks for yajl need not report */
-        s->callbacks.yajl_number = line_number;
-        s->callbacks.yajl_boolean = line_boolean;
-    }
     *out = s;
     return 0;
 fail:
@@ -915,7 +933,9 @@ static void guarded_line(struct bcda__scanner *s, size_t *consumed)
         s->code = s->arena.code;
         return;
     }
+    call_all(s);
     s->yajl = yajl_alloc(&s->callbacks, &s->funcs, s);
+    want(s, NOTHING);
     yajl_config(s->yajl, yajl_dont_validate_strings, 1); /* done, and more strictly */
     if (yajl_parse(s->yajl, (const unsigned char *)s->line, s->len) != yajl_status_ok) {
         s->code = s->code ? s->code : BCDA_ERR_LINE_JSON;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "net/ring.h"
 #include "net/sigpipe.h"
 
 struct bcda__transfer {
@@ -24,9 +25,8 @@ struct bcda__transfer {
     const char *head_wrong; /* and in words, for BCDA_ERR_HTTP */
     int proxied;
 
-    uint8_t *ring; /* one run: bytes from `at` to `at + len`; moved to the front when it helps */
-    size_t cap, at, len;
-    size_t high; /* what was ever written; the rest of the ring is never touched */
+    struct bcda__ring ring;
+    int no_memory; /* for it */
     int64_t received;
     int paused; /* libcurl holds a piece for us */
 
@@ -40,6 +40,8 @@ struct bcda__transfer {
     int in_multi;
     int waiting; /* in http->waiting */
     struct bcda__transfer *prev, *next;
+    int resuming; /* in http->resuming */
+    struct bcda__transfer *resume_next;
     struct bcda__transfer *all_prev, *all_next; /* in http->all */
 };
 
@@ -49,9 +51,11 @@ struct bcda__http {
     struct bcda__http_options o;
     struct bcda__http_hooks hooks;
     const struct bcda__log *log;
-    struct bcda__transfer waiting; /* list head: transfers with news, in order */
-    struct bcda__transfer *all;    /* every transfer that libcurl has */
-    int unwatched;                 /* why a descriptor could not be watched; 0 = all are */
+    struct bcda__transfer waiting;   /* list head: transfers with news, in order */
+    struct bcda__transfer *resuming; /* paused ones that have room again, in order */
+    struct bcda__transfer *all;      /* every transfer that libcurl has */
+    struct bcda__ring_pool pool;
+    int unwatched; /* why a descriptor could not be watched; 0 = all are */
     int forked;
     int64_t spent_ns; /* in libcurl */
 };
@@ -248,19 +252,15 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
     struct bcda__transfer *t = ctx;
     size_t len = size * count;
 
-    if (len > t->cap - t->len) {
+    if (len > bcda__ring_room(&t->ring)) {
         t->paused = 1;
         tell(t);
         return CURL_WRITEFUNC_PAUSE;
     }
-    if (len > t->cap - t->len - t->at) {
-        memmove(t->ring, t->ring + t->at, t->len);
-        t->at = 0;
+    if (len && bcda__ring_put(&t->ring, &t->http->pool, data, len)) {
+        t->no_memory = 1;
+        return 0; /* ends the transfer */
     }
-    memcpy(t->ring + t->at + t->len, data, len);
-    t->len += len;
-    if (t->at + t->len > t->high)
-        t->high = t->at + t->len;
     t->received += (int64_t)len;
     t->tell_data = 1;
     tell(t);
@@ -317,6 +317,7 @@ void bcda__http_free(struct bcda__http *h)
         return;
     if (!h->forked)
         free_curl(h);
+    bcda__ring_pool_trim(&h->pool);
     bcda__free(h);
 }
 
@@ -503,7 +504,7 @@ static int describe_head(const struct bcda__transfer *t, struct bcda_error *err)
             "the headers of the answer pass %zu bytes (BCDA_OPT_HEADERS_MAX), or a "
             "line of them what libcurl takes",
             t->head.max);
-    if (t->head_code == BCDA_ERR_NOMEM)
+    if (t->head_code == BCDA_ERR_NOMEM || t->no_memory)
         return bcda__err_nomem(err);
     if (t->head_code)
         return bcda__err_set(err, t->head_code,
@@ -787,11 +788,10 @@ int bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *h,
         return bcda__err_nomem(err);
     t->http = h;
     t->events = *events;
-    t->cap = r->ring;
+    t->ring.cap = r->ring;
     bcda__buf_init(&t->head, h->o.headers_max);
-    t->ring = bcda__alloc(t->cap);
     t->easy = curl_easy_init();
-    if (!t->ring || !t->easy || add_headers(t, r)) {
+    if (!t->easy || add_headers(t, r)) {
         bcda__transfer_free(t);
         return bcda__err_nomem(err);
     }
@@ -829,6 +829,18 @@ static void leave_all(struct bcda__transfer *t)
         t->all_next->all_prev = t->all_prev;
 }
 
+static void leave_resuming(struct bcda__transfer *t)
+{
+    struct bcda__transfer **at = &t->http->resuming;
+
+    if (!t->resuming)
+        return;
+    while (*at != t)
+        at = &(*at)->resume_next;
+    *at = t->resume_next;
+    t->resuming = 0;
+}
+
 static void free_easy(struct bcda__transfer *t)
 {
     struct bcda__sigpipe guard;
@@ -845,34 +857,69 @@ void bcda__transfer_free(struct bcda__transfer *t)
     if (!t)
         return;
     untell(t);
+    leave_resuming(t);
     leave_all(t);
     if (!t->http->forked)
         free_easy(t);
     forget_headers(t); /* plain memory, in a child too */
     bcda__buf_free_secret(&t->head);
-    if (t->ring)
-        bcda__wipe(t->ring, t->high); /* patient data, or a token */
-    bcda__free(t->ring);
+    bcda__ring_drop(&t->ring, &t->http->pool);
+    if (!t->http->all)
+        bcda__ring_pool_trim(&t->http->pool); /* an idle session keeps nothing */
     bcda__free(t);
 }
 
-/* ---- telling, outside libcurl ---- */
+/* ---- going on after a pause ---- */
 
-static void unpause(struct bcda__transfer *t)
+/* A paused transfer goes on when its ring is as good as empty: what is read at once is large then,
+ * and a sender that waits for us is woken seldom (doc/performance.md). */
+static void resume_later(struct bcda__transfer *t)
 {
+    struct bcda__transfer **last = &t->http->resuming;
+
+    if (!t->paused || t->resuming || t->finished || t->ring.len > t->ring.cap / 8)
+        return;
+    while (*last)
+        last = &(*last)->resume_next;
+    *last = t;
+    t->resume_next = NULL;
+    t->resuming = 1;
+    t->http->hooks.news(t->http->hooks.ctx);
+}
+
+size_t bcda__http_resumable(const struct bcda__http *h)
+{
+    const struct bcda__transfer *t;
+    size_t n = 0;
+
+    for (t = h->resuming; t; t = t->resume_next)
+        n++;
+    return n;
+}
+
+/* One at a time, and read at once: by libcurl's own timer all would be read before the first is
+ * looked at again, and be out of the cache. */
+void bcda__http_resume(struct bcda__http *h)
+{
+    struct bcda__transfer *t = h->resuming;
     struct bcda__sigpipe guard;
     CURLcode rc;
 
-    if (!t->paused || t->finished || t->http->forked || t->len > t->cap / 2)
+    if (!t || h->forked)
+        return;
+    leave_resuming(t);
+    if (t->finished)
         return;
     t->paused = 0;
     bcda__sigpipe_block(&guard);
     rc = curl_easy_pause(t->easy, CURLPAUSE_CONT); /* may call on_body at once */
     bcda__sigpipe_restore(&guard);
-    collect(t->http, CURLM_OK);
     if (rc)
         give_up(t, rc); /* a piece of the body may be gone: the transfer is worth nothing now */
+    act(h, CURL_SOCKET_TIMEOUT, 0);
 }
+
+/* ---- telling, outside libcurl ---- */
 
 static void tell_end(struct bcda__transfer *t)
 {
@@ -896,10 +943,10 @@ int bcda__http_dispatch(struct bcda__http *h)
         t->events.head(t->events.ctx);
     } else if (t->tell_data) {
         t->tell_data = 0;
-        if (t->len == 0 && t->finished)
+        if (t->ring.len == 0 && t->finished)
             tell(t);
         t->events.data(t->events.ctx);
-    } else if (t->finished && t->len == 0) {
+    } else if (t->finished && t->ring.len == 0) {
         tell_end(t);
     }
     return 1;
@@ -952,29 +999,26 @@ int bcda__transfer_is_paused(const struct bcda__transfer *t)
 
 size_t bcda__transfer_peek(const struct bcda__transfer *t, const uint8_t **data)
 {
-    *data = t->ring + t->at;
-    return t->len;
+    *data = bcda__ring_data(&t->ring);
+    return t->ring.len;
 }
 
 void bcda__transfer_take(struct bcda__transfer *t, size_t len)
 {
-    t->at += len;
-    t->len -= len;
-    if (t->len == 0)
-        t->at = 0;
-    if (len && t->len) {
+    bcda__ring_take(&t->ring, &t->http->pool, len);
+    if (len && t->ring.len) {
         t->tell_data = 1;
         tell(t);
     }
-    unpause(t);
-    if (t->finished && t->len == 0)
+    resume_later(t);
+    if (t->finished && t->ring.len == 0)
         tell(t);
 }
 
 void bcda__transfer_wake(struct bcda__transfer *t)
 {
-    if (t->len == 0 && !t->finished)
+    if (t->ring.len == 0 && !t->finished)
         return;
-    t->tell_data = t->len > 0;
+    t->tell_data = t->ring.len > 0;
     tell(t);
 }

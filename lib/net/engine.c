@@ -24,8 +24,10 @@ struct bcda__engine {
      * would be asked too early, and would not ask again. */
     struct bcda__clock real;
     int64_t curl_at; /* INT64_MAX = none */
-    int news;        /* a transfer has an event waiting */
+    int news;        /* a transfer has an event waiting, or can go on */
     int stepping;
+    int budget;       /* events of transfers that this step may still deliver */
+    size_t resumable; /* transfers that could go on when this step began */
     unsigned round;   /* of steps */
     int64_t armed_at; /* what the loop's timer is set to, in real time; INT64_MAX = nothing */
     int due;          /* the loop was told that something is due */
@@ -332,6 +334,31 @@ static int drive_timer(struct bcda__engine *e)
     return 1;
 }
 
+static int dispatch(struct bcda__engine *e)
+{
+    int did = 0;
+
+    while (e->budget > 0 && bcda__http_dispatch(e->http)) {
+        e->budget--;
+        did = 1;
+    }
+    e->news = e->budget == 0; /* perhaps more: the next step goes on */
+    return did;
+}
+
+/* Those that could go on when the step began, so that it ends. */
+static int resume(struct bcda__engine *e)
+{
+    size_t n = e->resumable;
+
+    for (; n > 0; n--) {
+        bcda__http_resume(e->http);
+        (void)dispatch(e);
+    }
+    e->news |= bcda__http_resumable(e->http) > 0;
+    return e->resumable > 0;
+}
+
 static int drive(struct bcda__engine *e, int *woken)
 {
     struct bcda__loop_ready ready[READY_MAX];
@@ -342,26 +369,20 @@ static int drive(struct bcda__engine *e, int *woken)
         return n;
     if (timer)
         e->armed_at = INT64_MAX; /* it has fired and is not set any more */
-    for (i = 0; i < n; i++)
+    for (i = 0; i < n; i++) {
         bcda__http_drive(e->http, ready[i].fd, ready[i].events);
+        (void)dispatch(e); /* while the bytes are in the cache */
+    }
     did = n > 0 || *woken;
     return drive_timer(e) | did;
-}
-
-static int dispatch(struct bcda__engine *e)
-{
-    int did = 0;
-
-    while (did < DISPATCH_MAX && bcda__http_dispatch(e->http))
-        did++;
-    e->news = did == DISPATCH_MAX; /* perhaps more: the next step goes on */
-    return did > 0;
 }
 
 static void begin_step(struct bcda__engine *e)
 {
     e->stepping = 1;
     e->round++;
+    e->budget = DISPATCH_MAX;
+    e->resumable = bcda__http_resumable(e->http);
 }
 
 /* What the descriptors and timers have brought goes to whom it is for. */
@@ -371,6 +392,7 @@ static int end_step(struct bcda__engine *e, int did)
         if (e->tell)
             did |= e->tell(e->tell_ctx); /* first: it may wake transfers */
         did |= dispatch(e);
+        did |= resume(e);
         did |= fire_timers(e);
     }
     e->stepping = 0;

@@ -596,10 +596,10 @@ static int pause_first(struct run *r, enum where where, void *object)
 }
 
 /* What doc/guide/memory-and-limits.md says of a download, with lines of 1 KB and batches of 256
- * KiB: 384 KiB of bytes and four batches, whose bytes and index are less than 512 KiB. */
+ * KiB: 1,280 KiB of bytes and four batches, whose bytes and index are less than 512 KiB. */
 START_TEST(memory)
 {
-    enum { BIG = 4000, EACH = (384 + 4 * 512) * 1024, SESSION = 1024 * 1024 };
+    enum { BIG = 4000, EACH = (1280 + 4 * 512) * 1024, SESSION = 1024 * 1024 };
     struct scene c;
     struct run *r;
     int paused = 0;
