@@ -4,6 +4,7 @@
 test_program.py BCDA_EXPORT BCDA_SANDBOX ...
 """
 import base64
+import fcntl
 import glob
 import http.server
 import json
@@ -12,8 +13,10 @@ import re
 import resource
 import signal
 import stat
+import struct
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 
@@ -439,6 +442,42 @@ def state_lost():
         check(not any(n.endswith(".part") for n in listing(out)), listing(out))
 
 
+def on_a_terminal(sandbox, out, *more):
+    """Exit status and what a terminal of 100 columns gets to see."""
+    ours, its = os.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    process = subprocess.Popen([programs.EXPORT, *sandbox.arguments(), "--level", "resource", "--type",
+                                EOB, "--out", out, *more], stderr=its)
+    os.close(its)
+    seen = b""
+    while True:
+        try:
+            data = os.read(ours, 65536)
+        except OSError:  # the other side is closed
+            data = b""
+        if not data:
+            break
+        seen += data
+    os.close(ours)
+    return process.wait(programs.LIMIT), seen
+
+
+def terminal():
+    """A bar that is drawn over itself, and goes before the lines at the end."""
+    with programs.Sandbox("--era", "2019-04", "--polls", "1", "--fault", "slow:200000") as s:
+        status, seen = on_a_terminal(s, os.path.join(s.state, "out"))
+        check(status == 0, status, seen)
+        bars = re.findall(rb"\r(\[[#-]{30}\] +(\d+)%  [01]/1 files  \d+ resources  [^\x1b\r]*)\x1b\[K", seen)
+        shares = [int(share) for _, share in bars]
+        check(len(bars) > 1 and shares == sorted(shares) and shares[-1] <= 100, seen)
+        check(all(len(bar) < 100 for bar, _ in bars), "wider than the terminal", bars)
+        check(all(abs(bar.count(b"#") - int(share) * 0.3) < 1.5 for bar, share in bars), bars)
+        last = seen.rpartition(b"\x1b[K")[2]
+        check(b"50 resources" in last and b"[#" not in last, "the bar is still there", last)
+        status, seen = on_a_terminal(s, os.path.join(s.state, "quiet"), "--quiet")
+        check(status == 0 and seen == b"", status, seen)
+
+
 def interrupted_without_state():
     """Ctrl-C leaves no half file."""
     with programs.Sandbox("--era", "2019-04", "--polls", "1", "--fault", "slow:50000") as s:
@@ -467,6 +506,7 @@ def main():
     wrong_secret()
     metadata()
     hostile()
+    terminal()
     interrupted_without_state()
     state_lost()
     resume(signal.SIGKILL, "2019-04", "resource")
