@@ -100,7 +100,8 @@ class TestLife < BcdaTest
       2.times { Fiber.schedule { counts << client.export("Coverage").count } }
     end.join
     assert_equal [40, 160, 160, 200], counts.sort
-    assert_operator scheduler.waits, :>, 3
+    # A build on poll() waits in C.
+    assert_operator scheduler.waits, :>, 3 unless Bcda.library_path.include?("poll")
   end
 
   def test_gc_in_the_middle

@@ -219,12 +219,17 @@ module Bcda
 
     # The base, and the offsets and lengths as arrays: one call and two reads for the whole batch.
     def column(number)
-      slots = (@slots ||= FFI::MemoryPointer.new(:pointer, 4))
+      base, offsets, sizes = pointers(number)
+      [base, numbers(offsets), numbers(sizes)]
+    end
+
+    def pointers(number)
+      slots = (@slots ||= FFI::MemoryPointer.new(:pointer, 3))
       step = FFI::Pointer.size
       code = Native.bcda_batch_column(live, number, slots, slots + step, slots + 2 * step)
       raise Error.of_code(code) unless code.zero?
 
-      [slots.get_pointer(0), numbers(slots.get_pointer(step)), numbers(slots.get_pointer(2 * step))]
+      [slots.get_pointer(0), slots.get_pointer(step), slots.get_pointer(2 * step)]
     end
 
     def numbers(pointer)
@@ -247,10 +252,13 @@ module Bcda
 
     # Lines of a file have one type, and the library writes it once: the offset does not move then.
     def column_of_types
-      base, offsets, sizes = column(ABI::COLUMN_TYPE)
-      return cut(base, offsets, sizes) unless offsets.first == offsets.last
+      return [] if @size.zero?
 
-      Array.new(@size, offsets.empty? ? nil : cut(base, offsets.first(1), sizes.first(1)).first.freeze)
+      base, offsets, sizes = pointers(ABI::COLUMN_TYPE)
+      first = offsets.get_uint64(0)
+      return texts(ABI::COLUMN_TYPE) unless first == offsets.get_uint64(8 * (@size - 1))
+
+      Array.new(@size, base.get_bytes(first, sizes.get_uint64(0)).force_encoding(UTF8).freeze)
     end
 
     def field_column(number)

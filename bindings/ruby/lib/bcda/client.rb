@@ -29,10 +29,13 @@ module Bcda
         JSON.parse(body)
       end
     end
+    # Twice what the library gathers by itself: coming back to Ruby costs more than to C, since decoding
+    # has filled the caches of the processor meanwhile.
+    BATCH_SIZE = 524_288
     WAKE = Object.new.freeze
     SEVERITIES = { ABI::LOG_ERROR => Logger::ERROR, ABI::LOG_WARNING => Logger::WARN,
                    ABI::LOG_INFO => Logger::INFO, ABI::LOG_DEBUG => Logger::DEBUG }.freeze
-    private_constant :WAKE, :SEVERITIES
+    private_constant :BATCH_SIZE, :WAKE, :SEVERITIES
 
     # Makes a client; with a block yields it, closes it behind the block, and gives what the block gave.
     # @param (see #initialize)
@@ -73,7 +76,7 @@ module Bcda
     # @param log_level [Symbol, nil] the most detailed that is wanted; that of the logger by default
     # @param options [Hash] the tunables of bcda/config.h by their names, such as +parallel: 8+,
     #   +decode_threads: 2+, +delivery: :verified+, +duplicate_job: :take_over+, +bad_lines_max: -1+,
-    #   +cancel_at_server: true+
+    #   +cancel_at_server: true+. +batch_size+ is 512 KiB here by default
     # @raise [Bcda::Error] a {ConfigError}, {PrivateKeyError}, {OptionError} ...
     def initialize(fhir_url, client_id: nil, client_secret: nil, token: nil, token_url: nil,
                    private_key: nil, private_key_passphrase: nil, ca_file: nil,
@@ -100,7 +103,7 @@ module Bcda
         config.call(:set_spool_directory, ::File.path(spool_directory)) if spool_directory
         url_rewrites.each { |from, to| config.call(:add_url_rewrite, from, to) }
         allowed_origins.each { |origin| config.call(:add_allowed_origin, origin) }
-        config.options(options)
+        config.options({ batch_size: BATCH_SIZE, **options })
         register(config, userdata, log_level)
         @engine = Engine.new(config.pointer, host, userdata)
       end

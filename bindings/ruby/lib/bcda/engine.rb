@@ -100,10 +100,12 @@ module Bcda
   # @api private
   class Engine
     HOLD = { Object => :never }.freeze
+    # How many steps are made under one lock: as many as it mostly takes to a batch.
+    STEPS = 4
     # How long a build on poll() waits in one call.
     SLICE_MS = 50
     # And how long it sleeps where waiting there is not to be had, in seconds.
-    BARREN = 0.01
+    BARREN = 0.002
 
     # Log lines and questions for a token, for the client to see to.
     attr_reader :host
@@ -187,12 +189,18 @@ module Bcda
     # or the deadline is over (then nil).
     def run(deadline, &block)
       loop do
-        result = moved = seen = nil
-        locked do |session|
-          result = yield session
-          result.nil? ? moved = step(session) : @barren = 0
+        moved = seen = nil
+        result = locked do |session|
+          found = yield session
+          STEPS.times do
+            break if !found.nil? || (moved = step(session)) != 1
+
+            found = yield session
+          end
           seen = @steps
+          found
         end
+        @barren = 0 unless result.nil?
         return result unless result.nil?
         return locked(&block) if deadline && deadline <= Engine.now
 
