@@ -122,9 +122,11 @@ class Core:
 
     def step(self) -> int:
         """What can be done now. 0: nothing could. With the lock."""
+        if self.session is None:  # closed by a callback: whoever asks next finds that out
+            return 1
         if self.garbage:
             self.settle()
-        done: int = _step(self.live())
+        done: int = _step(self.session)
         if self.raising is not None:
             raising, self.raising = self.raising, None
             raise raising
@@ -140,7 +142,10 @@ class Core:
         # A build on poll(): the library waits, in slices, so that signals are looked at.
         ms = SLICE_MS if seconds is None else max(0, min(SLICE_MS, int(seconds * 1000) + 1))
         with self.lock:
-            done = _run(self.live(), ms)
+            if self.session is None:
+                return
+            self.settle()
+            done = _run(self.session, ms)
             if self.raising is not None:
                 raising, self.raising = self.raising, None
                 raise raising
