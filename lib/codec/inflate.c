@@ -1,115 +1,90 @@
 #include "codec/inflate.h"
 
-#include <limits.h>
-#include <stddef.h>
-#include <zlib.h>
+#include <string.h>
 
 #include "base/mem.h"
-#include "base/secret.h"
 #include "bcda/error.h"
-
-enum { GZIP_ONLY = 15 + 16 }; /* the largest window, and no other wrapping than gzip */
+#include "codec/gzip.h"
+#include "codec/inflate_raw.h"
 
 enum state {
-    BEFORE,  /* not a byte has come */
-    MEMBER,  /* in a member */
+    BEFORE, /* not a byte has come */
+    HEADER,
+    BODY,
+    TRAILER,
     BETWEEN, /* a member has ended; another may follow, or padding */
     PADDING  /* only zero bytes may follow */
 };
 
 struct bcda__inflate {
-    z_stream zlib;
+    struct bcda__raw *raw;
     enum state state;
+    struct bcda__gzip_head head; /* of the member at hand, and what its trailer is held against */
+    uint32_t crc;
+    uint32_t size;
+    uint8_t trailer[BCDA__GZIP_TRAILER];
+    size_t trailer_len;
     int rc;           /* once something has failed */
     int64_t taken;    /* of the input */
     int64_t verified; /* where the last whole member ended; -1 = none has */
     int64_t made;     /* since then */
 };
 
-/* zlib's window holds patient data, so blocks know their size and are wiped when they go. */
-union block_head {
-    size_t size;
-    max_align_t align;
-};
-
-static voidpf zlib_alloc(voidpf ctx, uInt count, uInt size)
-{
-    union block_head *head;
-    size_t bytes = (size_t)count * size;
-
-    (void)ctx;
-    if (size && (bytes / size != count || bytes > SIZE_MAX - sizeof *head))
-        return Z_NULL;
-    /* Zeroed, since zlib may read window bytes before they are written. */
-    head = bcda__calloc(1, sizeof *head + bytes);
-    if (!head)
-        return Z_NULL;
-    head->size = bytes;
-    return head + 1;
-}
-
-static void zlib_free(voidpf ctx, voidpf at)
-{
-    union block_head *head = (union block_head *)at - 1;
-
-    (void)ctx;
-    bcda__wipe(at, head->size);
-    bcda__free(head);
-}
-
 int bcda__inflate_new(struct bcda__inflate **out)
 {
     struct bcda__inflate *z = bcda__calloc(1, sizeof *z);
-    int zrc;
+    int rc;
 
     if (!z)
         return BCDA_ERR_NOMEM;
-    z->zlib.zalloc = zlib_alloc;
-    z->zlib.zfree = zlib_free;
     z->verified = -1;
-    zrc = inflateInit2(&z->zlib, GZIP_ONLY);
-    if (zrc != Z_OK) {
+    rc = bcda__raw_new(&z->raw);
+    if (rc) {
         bcda__free(z);
-        return zrc == Z_MEM_ERROR ? BCDA_ERR_NOMEM : BCDA_ERR_LIBRARY;
+        return rc;
     }
     *out = z;
     return 0;
 }
 
-static uInt to_uint(size_t len)
+static int run_header(struct bcda__inflate *z, const uint8_t *in, size_t len, size_t *used)
 {
-    return len < UINT_MAX ? (uInt)len : UINT_MAX;
+    int whole = 0;
+    int rc = bcda__gzip_head_run(&z->head, in, len, used, &whole);
+
+    if (whole)
+        z->state = BODY;
+    return rc;
 }
 
-/* One call of zlib inside a member. Nothing used and nothing made means that no more can be done.
- */
-static int run_member(struct bcda__inflate *z, const uint8_t *in, size_t len, size_t *used,
-                      uint8_t *out, size_t cap, size_t *made)
+static int run_body(struct bcda__inflate *z, const uint8_t *in, size_t len, size_t *used,
+                    uint8_t *out, size_t cap, size_t *made)
 {
-    uint8_t none = 0; /* zlib refuses NULL even where it has no bytes to touch */
-    uInt in_len = to_uint(len);
-    uInt out_len = to_uint(cap);
-    int zrc;
+    int ended = 0;
+    int rc = bcda__raw_run(z->raw, in, len, used, out, cap, made, &ended);
 
-    z->zlib.next_in = len ? (z_const Bytef *)(uintptr_t)in : &none;
-    z->zlib.avail_in = in_len;
-    z->zlib.next_out = cap ? out : &none;
-    z->zlib.avail_out = out_len;
-    zrc = inflate(&z->zlib, Z_NO_FLUSH);
-    *used = in_len - z->zlib.avail_in;
-    *made = out_len - z->zlib.avail_out;
-    switch (zrc) {
-    case Z_OK:
-    case Z_BUF_ERROR: /* no progress was possible: no error */
-        return 0;
-    case Z_STREAM_END:
+    if (*made)
+        z->crc = bcda__raw_crc(z->crc, out, *made);
+    z->size += (uint32_t)*made; /* modulo 2^32, as the trailer has it */
+    if (rc || !ended)
+        return rc;
+    z->trailer_len = bcda__raw_rest(z->raw, z->trailer);
+    z->state = TRAILER;
+    return 0;
+}
+
+static int run_trailer(struct bcda__inflate *z, const uint8_t *in, size_t len, size_t *used)
+{
+    size_t missing = sizeof z->trailer - z->trailer_len;
+    size_t n = len < missing ? len : missing;
+
+    if (n)
+        memcpy(z->trailer + z->trailer_len, in, n);
+    z->trailer_len += n;
+    *used = n;
+    if (n == missing)
         z->state = BETWEEN;
-        return 0;
-    case Z_MEM_ERROR:
-        return BCDA_ERR_NOMEM;
-    default:
-        return BCDA_ERR_GZIP;
-    }
+    return bcda__gzip_check(z->trailer, z->trailer_len, z->crc, z->size);
 }
 
 /* Sees by its first byte whether what follows a member is padding or another member. */
@@ -121,10 +96,10 @@ static int run_between(struct bcda__inflate *z, const uint8_t *in, size_t len)
         z->state = PADDING;
         return 0;
     }
-    if (inflateReset(&z->zlib) != Z_OK)
-        return BCDA_ERR_LIBRARY;
-    z->state = MEMBER; /* if it is not the magic number, zlib says so */
-    return 0;
+    memset(&z->head, 0, sizeof z->head);
+    z->crc = z->size = 0;
+    z->state = HEADER; /* if it is not the magic number, that is seen there */
+    return bcda__raw_reset(z->raw);
 }
 
 static int run_padding(const uint8_t *in, size_t len, size_t *used)
@@ -144,10 +119,14 @@ static int run_once(struct bcda__inflate *z, const uint8_t *in, size_t len, size
     switch (z->state) {
     case BEFORE:
         if (len)
-            z->state = MEMBER;
+            z->state = HEADER;
         return 0;
-    case MEMBER:
-        return run_member(z, in, len, used, out, cap, made);
+    case HEADER:
+        return run_header(z, in, len, used);
+    case BODY:
+        return run_body(z, in, len, used, out, cap, made);
+    case TRAILER:
+        return run_trailer(z, in, len, used);
     case BETWEEN:
         return run_between(z, in, len);
     case PADDING:
@@ -174,7 +153,7 @@ int bcda__inflate_run(struct bcda__inflate *z, const uint8_t *in, size_t len, si
         *made += m;
         z->taken += (int64_t)u;
         z->made += (int64_t)m;
-        if (state == MEMBER && z->state == BETWEEN) {
+        if (state == TRAILER && z->state == BETWEEN && !z->rc) {
             z->verified = z->taken;
             z->made = 0;
         }
@@ -184,7 +163,7 @@ int bcda__inflate_run(struct bcda__inflate *z, const uint8_t *in, size_t len, si
 
 int bcda__inflate_finish(struct bcda__inflate *z)
 {
-    if (!z->rc && (z->state == BEFORE || z->state == MEMBER))
+    if (!z->rc && z->state < BETWEEN)
         z->rc = BCDA_ERR_GZIP_CUT;
     return z->rc;
 }
@@ -201,6 +180,6 @@ void bcda__inflate_free(struct bcda__inflate *z)
 {
     if (!z)
         return;
-    inflateEnd(&z->zlib);
+    bcda__raw_free(z->raw);
     bcda__free(z);
 }

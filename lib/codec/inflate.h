@@ -1,4 +1,4 @@
-/* gzip as a stream; inflate.c is the only includer of zlib (DESIGN 2). */
+/* gzip as a stream: members by gzip.h, the deflate inside them by inflate_raw.h. */
 #ifndef BCDA_CODEC_INFLATE_H
 #define BCDA_CODEC_INFLATE_H
 

@@ -82,11 +82,11 @@ class Bench:
                       "--patients", "200", "--files", str(files),
                       "--file-bytes", str(size // files), *options)
 
-    def pipeline(self, server, *options, env=None):
+    def pipeline(self, server, *options, env=None, program="pipeline"):
         """(resources, bytes, wall, CPU, peak KiB) of one download by the library."""
         gzip = f"gzip={int(server.form == 'gzip')}"
         words = self.call(env or server.env,
-                          [self.program("pipeline"), server.status_url, gzip, *options])
+                          [self.program(program), server.status_url, gzip, *options])
         return [float(w) for w in words]
 
     def has_threads(self):
@@ -185,6 +185,18 @@ class Bench:
         self.table.add("1", f"inline, {form}: instructions against its stages",
                        f"{ours:.1f} : {total:.1f} a byte", ours / total, most=1.10)
         self.table.parts(alone)
+
+    def inflaters(self, server):
+        """A build with ISA-L against one with zlib, in turns."""
+        what, spent = "inline, gzip: CPU with ISA-L against zlib", {"isal": [], "zlib": []}
+        if not all(os.path.exists(self.program("pipeline-" + name)) for name in spent):
+            self.table.left_out("1", what, "libisal is missing")
+            return
+        for i in range(self.repeats):
+            for name in sorted(spent, reverse=i % 2):
+                spent[name].append(self.pipeline(server, "parallel=1", program="pipeline-" + name)[3])
+        isal, zlib = (median(spent[name]) / server.bytes() * 1e9 for name in ("isal", "zlib"))
+        self.table.add("1", what, f"{isal:.2f} : {zlib:.2f} ns a byte", isal / zlib)
 
     # ---- row 2: two cores
 
@@ -358,6 +370,8 @@ class Bench:
                     self.inline(server)
                 if "1" in rows:
                     self.instructions(server)
+                if form == "gzip" and "1" in rows:
+                    self.inflaters(server)
                 if form == "encrypted" and "2" in rows:
                     self.two_cores()
                 if form == "encrypted" and "3" in rows:

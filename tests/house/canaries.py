@@ -34,8 +34,9 @@ EXPORT = "include/bcda/export.h"
 NEW = "BCDA_API int bcda_export_new(bcda_export **out, int level);"
 FAULTS = [
     ("floors.py", add("lib/base/buf.c", '#include "codec/json.h"\n'), "look up"),
-    ("floors.py", add("lib/codec/json.c", "#include <zlib.h>\n"), "only lib/codec/inflate.c"),
-    ("floors.py", swap("lib/codec/inflate.c", "#include <zlib.h>", ""), "does not include zlib.h"),
+    ("floors.py", add("lib/codec/json.c", "#include <zlib.h>\n"), "only lib/codec/inflate_zlib.c"),
+    ("floors.py", add("lib/codec/inflate.c", "#include <isa-l/crc.h>\n"), "only lib/codec/inflate_isal.c"),
+    ("floors.py", swap("lib/codec/inflate_zlib.c", "#include <zlib.h>", ""), "does not include zlib.h"),
     ("floors.py", add("lib/client/config.c", "#include <sys/epoll.h>\n"), "belongs to"),
     ("curl.py", swap("lib/net/curl.c", "NUM >= 0x075700", "NUM >= 0x075600"), "since libcurl 7.87"),
     ("curl.py", add("lib/net/curl.c", "static const int more = CURLOPT_PIPEWAIT;\n"), "since when"),

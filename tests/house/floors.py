@@ -8,7 +8,8 @@ from house import HEADERS, ROOT, code, files, finish, problem, read
 
 FLOORS = ["base", "codec", "protocol", "net", "client"]
 ONE_INCLUDER = {"curl/": "net/curl.c", "yajl/": "codec/json.c", "gcrypt.h": "codec/crypto.c",
-                "zlib.h": "codec/inflate.c", "libtasn1.h": "codec/key.c"}
+                "zlib.h": "codec/inflate_zlib.c", "isa-l": "codec/inflate_isal.c",
+                "libtasn1.h": "codec/key.c"}
 # The system's headers that need a place of their own.
 PLATFORM = {"sys/epoll.h": {"net/loop_epoll.c"}, "sys/timerfd.h": {"net/loop_epoll.c"},
             "sys/eventfd.h": {"net/loop_epoll.c"}}

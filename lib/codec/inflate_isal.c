@@ -1,0 +1,114 @@
+#include "codec/inflate_raw.h"
+
+#include <isa-l/crc.h>
+#include <isa-l/igzip_lib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/secret.h"
+#include "bcda/error.h"
+
+enum {
+    PIECE = 1 << 30, /* its lengths have 32 bits, some of them with a sign */
+    /* It counts the text in 32 bits, and refuses a distance beyond that count: so that the count
+     * does not begin anew, it is set back long before, to more than any distance. */
+    COUNT_MAX = 1 << 30,
+    COUNT_BACK = 4 * ISAL_DEF_HIST_SIZE
+};
+
+struct bcda__raw {
+    struct inflate_state isal;
+    int failed; /* what is left in tmp_out_buffer is given first */
+};
+
+int bcda__raw_new(struct bcda__raw **out)
+{
+    struct bcda__raw *r = bcda__calloc(1, sizeof *r);
+
+    if (!r)
+        return BCDA_ERR_NOMEM;
+    isal_inflate_init(&r->isal);
+    r->isal.crc_flag = ISAL_DEFLATE;
+    *out = r;
+    return 0;
+}
+
+int bcda__raw_reset(struct bcda__raw *r)
+{
+    isal_inflate_reset(&r->isal);
+    return 0;
+}
+
+static uint32_t to_piece(size_t len)
+{
+    return len < PIECE ? (uint32_t)len : PIECE;
+}
+
+/* ISA-L decodes ahead of what there is room for, and then forgets that text where it fails; zlib
+ * gives it. The same file is to give the same lines in both builds. */
+static int give_rest(struct inflate_state *s, uint8_t *out, size_t cap, size_t *made)
+{
+    size_t len = (size_t)(s->tmp_out_valid - s->tmp_out_processed);
+
+    if (len > cap)
+        len = cap;
+    if (len)
+        memcpy(out, s->tmp_out_buffer + s->tmp_out_processed, len);
+    s->tmp_out_processed += (int32_t)len;
+    *made += len;
+    return s->tmp_out_processed < s->tmp_out_valid ? 0 : BCDA_ERR_GZIP;
+}
+
+int bcda__raw_run(struct bcda__raw *r, const uint8_t *in, size_t len, size_t *used, uint8_t *out,
+                  size_t cap, size_t *made, int *ended)
+{
+    struct inflate_state *s = &r->isal;
+    uint8_t none = 0;
+    uint8_t *from = len ? (uint8_t *)(uintptr_t)in : &none;
+    uint8_t *to = cap ? out : &none;
+
+    *used = *made = 0;
+    *ended = 0;
+    if (!r->failed) {
+        s->next_in = from;
+        s->avail_in = to_piece(len);
+        s->next_out = to;
+        s->avail_out = to_piece(cap);
+        r->failed = isal_inflate(s) != ISAL_DECOMP_OK;
+        /* By the pointers: the lengths are wrong behind a distance that is too far (2.30). */
+        *used = (size_t)(s->next_in - from);
+        *made = (size_t)(s->next_out - to);
+        if (s->total_out > COUNT_MAX)
+            s->total_out = COUNT_BACK;
+    }
+    if (r->failed)
+        return give_rest(s, to + *made, cap - *made, made);
+    *ended = s->block_state == ISAL_BLOCK_FINISH;
+    return 0;
+}
+
+/* It reads up to eight bytes at once, and keeps what it does not use: below, the bits that fill the
+ * last byte up, then whole bytes. */
+size_t bcda__raw_rest(const struct bcda__raw *r, uint8_t rest[BCDA__RAW_REST])
+{
+    int32_t bits = r->isal.read_in_length;
+    uint64_t from = r->isal.read_in >> (bits % 8);
+    size_t i;
+
+    for (i = 0; i < (size_t)bits / 8 && i < BCDA__RAW_REST; i++)
+        rest[i] = (uint8_t)(from >> (8 * i));
+    return i;
+}
+
+void bcda__raw_free(struct bcda__raw *r)
+{
+    if (!r)
+        return;
+    bcda__wipe(r, sizeof *r);
+    bcda__free(r);
+}
+
+uint32_t bcda__raw_crc(uint32_t crc, const uint8_t *at, size_t len)
+{
+    return crc32_gzip_refl(crc, at, len);
+}
