@@ -45,6 +45,36 @@ class Fork(WithSandbox):
         self.assertEqual(said, "forked forked forked forked forked kept")
         self.assertEqual(1 + len(list(resources)), 120)
 
+    def test_forked_while_another_thread_is_inside(self):
+        """It holds the client's lock, and does not live in the child."""
+        got = script("""
+client = bcda.Client(url, **settings)
+inside, go = threading.Event(), threading.Event()
+def on_state(*_):
+    inside.set()
+    go.wait()
+job = client.export("Patient", on_state=on_state)
+thread = threading.Thread(target=job.wait)
+thread.start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    try:
+        client.export("Patient")
+    except bcda.ForkedError:
+        print("forked", flush=True)
+    client.close()
+    del job, client
+    gc.collect()
+    os._exit(0)
+print(os.waitpid(child, 0)[1], flush=True)
+go.set()
+thread.join()
+print(job.verdict.name)
+client.close()
+""", self.sandbox)
+        self.assertEqual((got.stdout, got.stderr, got.returncode), ("forked\n0\nCOMPLETE\n", "", 0))
+
     def test_a_child_that_ends_by_itself(self):
         got = script("""
 client = bcda.Client(url, **settings)
