@@ -89,7 +89,7 @@ class TestLife < BcdaTest
   end
 
   def test_fiber_scheduler
-    skip "no schedulers" unless Fiber.respond_to?(:set_scheduler)
+    Sandbox.shared(*CURRENT)
     counts = []
     scheduler = TestScheduler.new
     Thread.new do
@@ -100,8 +100,28 @@ class TestLife < BcdaTest
       2.times { Fiber.schedule { counts << client.export("Coverage").count } }
     end.join
     assert_equal [40, 160, 160, 200], counts.sort
-    # A build on poll() waits in C.
-    assert_operator scheduler.waits, :>, 3 unless Bcda.library_path.include?("poll")
+    assert_operator scheduler.waits, :>, 0 unless WAITS_IN_C
+  end
+
+  # A build on poll() has no descriptor to wait for in Ruby.
+  WAITS_IN_C = Bcda.library_path.include?("poll")
+
+  def test_other_fibers_run_while_one_waits
+    return if WAITS_IN_C
+
+    Sandbox.shared(*NEVER)
+    stopped = nil
+    Thread.new do
+      Fiber.set_scheduler(TestScheduler.new)
+      client = open(*NEVER)
+      job = client.export("Patient")
+      Fiber.schedule { stopped = assert_raises(Bcda::CancelledError) { job.each { flunk } } }
+      Fiber.schedule do
+        sleep 0.01 until job.state == :running
+        job.cancel
+      end
+    end.join
+    refute_nil stopped
   end
 
   def test_gc_in_the_middle
@@ -175,9 +195,9 @@ class TestLife < BcdaTest
     until_true do
       GC.start
       Bcda::Engine.sweep
-      Bcda::Engine.live.size == before
+      Bcda::Engine.live.size <= before
     end
-    assert_equal fds, open_descriptors
+    assert_operator open_descriptors, :<=, fds
   end
 
   def live(klass)
@@ -214,7 +234,7 @@ class TestLife < BcdaTest
       fds = open_descriptors
       resident = resident_kib
       run.call(1000)
-      assert_equal fds, open_descriptors
+      assert_operator open_descriptors, :<=, fds
       assert_operator resident_kib - resident, :<, 4096, "KiB more after 1,000 jobs"
       client.stats # gives back what the collector has found
       GC.start
@@ -233,7 +253,8 @@ class TestLife < BcdaTest
     trampolines = Bcda::Trampolines.count
     resident = resident_kib
     run.call(300)
-    assert_equal [fds, trampolines], [open_descriptors, Bcda::Trampolines.count]
+    assert_operator open_descriptors, :<=, fds
+    assert_operator Bcda::Trampolines.count, :<=, trampolines
     assert_operator resident_kib - resident, :<, 4096
   end
 
