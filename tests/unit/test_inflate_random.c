@@ -268,18 +268,18 @@ static void compare(int verdict, size_t in_max, size_t cap)
     ck_assert_msg(memcmp(got.at, want.at, both) == 0, "%s: other text", where);
 }
 
-static long number(const char *name, long otherwise)
+static uint64_t number(const char *name, uint64_t otherwise)
 {
     const char *value = getenv(name);
 
-    return value ? atol(value) : otherwise;
+    return value ? strtoull(value, NULL, 10) : otherwise;
 }
 
 START_TEST(test_files)
 {
-    long left = number("BCDA_TEST_ROUNDS", 1500);
+    uint64_t left = number("BCDA_TEST_ROUNDS", 1500);
 
-    seed = (uint64_t)number("BCDA_TEST_SEED", 1);
+    seed = number("BCDA_TEST_SEED", 1);
     while (left--) {
         int verdict;
 
