@@ -43,6 +43,7 @@ static const char usage[] =
     "  --resume FILE              keeps the state in FILE, and goes on from it where it is there\n"
     "  --set NAME=VALUE           an option of the library, such as parallel=8\n"
     "  --quiet                    speak only of what is wrong\n"
+    "  --statistics               at the end, also requests, retries, waits, and where time went\n"
     "  --metadata                 only show what the server says of itself\n"
     "  --help, --version\n"
     "\n"
@@ -68,6 +69,7 @@ enum option_id {
     OPT_RESUME,
     OPT_SET,
     OPT_QUIET,
+    OPT_STATISTICS,
     OPT_METADATA,
     OPT_HELP,
     OPT_VERSION
@@ -92,6 +94,7 @@ static const struct option long_options[] = {
     {"resume", required_argument, NULL, OPT_RESUME},
     {"set", required_argument, NULL, OPT_SET},
     {"quiet", no_argument, NULL, OPT_QUIET},
+    {"statistics", no_argument, NULL, OPT_STATISTICS},
     {"metadata", no_argument, NULL, OPT_METADATA},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -192,6 +195,9 @@ static int set_option(struct args *a, int id, const char *text)
         return 0;
     case OPT_QUIET:
         a->quiet = 1;
+        return 0;
+    case OPT_STATISTICS:
+        a->statistics = 1;
         return 0;
     case OPT_METADATA:
         a->metadata = 1;

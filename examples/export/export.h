@@ -43,6 +43,7 @@ struct args {
     int allow_http_loopback;
     int metadata;
     int quiet;
+    int statistics;
 };
 /* The resource level if the server has it, else the patient level. */
 #define LEVEL_TRY (-1)

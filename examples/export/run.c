@@ -214,6 +214,35 @@ static void summary(const struct run *r)
         bytes_text(memory, sizeof memory, (double)usage_now.ru_maxrss * 1024));
 }
 
+static int64_t stat_of(const struct run *r, int stat)
+{
+    int64_t n = 0;
+
+    bcda_session_stat(r->session, stat, &n);
+    return n;
+}
+
+static void statistics(const struct run *r)
+{
+    static const struct {
+        int stat;
+        const char *what;
+    } stages[] = {
+        {BCDA_STAT_TRANSPORT_NS, "network and TLS"},
+        {BCDA_STAT_DECODE_NS, "decoding"},
+        {BCDA_STAT_DELIVER_NS, "writing"},
+        {BCDA_STAT_SLEEP_NS, "waiting"},
+    };
+    size_t i;
+
+    say("%" PRId64 " requests, %" PRId64 " of them retries; %" PRId64 " tokens; %" PRId64
+        " waits for the limit of requests",
+        stat_of(r, BCDA_STAT_REQUESTS), stat_of(r, BCDA_STAT_RETRIES), stat_of(r, BCDA_STAT_TOKENS),
+        stat_of(r, BCDA_STAT_WAITS));
+    for (i = 0; i < sizeof stages / sizeof *stages; i++)
+        say("  %-16s %8.3f s", stages[i].what, (double)stat_of(r, stages[i].stat) / 1e9);
+}
+
 static void say_how_to_resume(const struct run *r, int interrupted)
 {
     size_t i;
@@ -242,6 +271,8 @@ int run_finish(struct run *r, int interrupted)
         failed |= !r->tasks[i].ended || r->tasks[i].result != BCDA_OK;
     if (r->downloading)
         summary(r);
+    if (r->args->statistics)
+        statistics(r);
     if (failed) {
         complain(interrupted ? "interrupted" : "the export is not complete");
         say_how_to_resume(r, interrupted);
