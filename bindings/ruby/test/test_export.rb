@@ -208,7 +208,10 @@ class TestExport < BcdaTest
       assert_equal issues.group_by(&:severity).transform_values(&:size),
                    Bcda::Issue::SEVERITIES.to_h { |s| [s, job.issue_count(s)] }.reject { |_, n| n.zero? }
       issues.each do |issue|
-        assert_equal "OperationOutcome", issue.resource.type
+        assert_equal ["OperationOutcome", true], [issue.resource.type, issue.resource.file.error_file?]
+        told = issue.resource.parse["issue"][issue.index]
+        assert_equal [told["severity"], told["code"]], [issue.severity.to_s, issue.code]
+        assert_raises(ArgumentError) { issue.resource.field("id") }
         refute_includes issue.inspect, issue.text.to_s if issue.text
       end
       assert job.files.last.error_file?

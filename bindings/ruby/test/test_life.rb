@@ -290,6 +290,24 @@ class TestLife < BcdaTest
     end
   end
 
+  # The child finds the session in the middle of a step, and the locks of a thread that it has not.
+  def test_fork_while_another_thread_works
+    open(*SLOW, batch_delay_ms: 0) do |client|
+      job = client.export("ExplanationOfBenefit")
+      thread = Thread.new { assert_raises(Bcda::CancelledError) { job.each { |r| r.json } } }
+      until_true { job.resources.positive? }
+      20.times do
+        status = in_child do
+          assert_raises(Bcda::ForkedError) { client.export("Patient") }
+          job.files.size == 1 && client.close.nil?
+        end
+        assert status.success?
+      end
+      job.cancel
+      thread.join
+    end
+  end
+
   def in_child
     pid = fork do
       exit!(yield ? 0 : 1)

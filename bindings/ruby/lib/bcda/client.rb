@@ -35,7 +35,10 @@ module Bcda
     WAKE = Object.new.freeze
     SEVERITIES = { ABI::LOG_ERROR => Logger::ERROR, ABI::LOG_WARNING => Logger::WARN,
                    ABI::LOG_INFO => Logger::INFO, ABI::LOG_DEBUG => Logger::DEBUG }.freeze
-    private_constant :BATCH_SIZE, :WAKE, :SEVERITIES
+    HANDLERS = { on_state: [:on_state, Trampolines::STATE], on_file: [:on_file, Trampolines::FILE],
+                 on_progress: [:on_progress, Trampolines::TOUCH],
+                 on_issue: [:on_server_issue, Trampolines::ISSUE] }.freeze
+    private_constant :BATCH_SIZE, :HANDLERS, :WAKE, :SEVERITIES
 
     # Makes a client; with a block yields it, closes it behind the block, and gives what the block gave.
     # @param (see #initialize)
@@ -356,14 +359,13 @@ module Bcda
       callbacks
     end
 
-    # on_issue and on_bad_line come from the batches themselves.
+    # on_bad_line comes from the batches themselves.
     def make_handlers(callbacks, userdata)
-      wanted = { on_state: Trampolines::STATE, on_file: Trampolines::FILE,
-                 on_progress: Trampolines::TOUCH }.slice(*callbacks.keys)
+      wanted = HANDLERS.slice(*callbacks.keys)
       return Native::NULL if wanted.empty?
 
       handlers = Native.make { |slot| Native.bcda_handlers_new(slot) }
-      wanted.each do |name, trampoline|
+      wanted.each_value do |name, trampoline|
         code = Native.public_send(:"bcda_handlers_#{name}", handlers, trampoline, userdata, nil)
         raise Error.of_code(code) unless code.zero?
       end

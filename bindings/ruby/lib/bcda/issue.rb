@@ -19,46 +19,29 @@ module Bcda
     attr_reader :resource
 
     # @api private
-    def initialize(issue, index, resource)
-      severity = issue["severity"]
-      @severity = SEVERITIES.find { |known| known.to_s == severity.to_s.downcase } || :unknown
-      @code = text_of(issue["code"])
-      @text = words(issue)
+    def initialize(severity, code, text, index, resource)
+      @severity = SEVERITIES.fetch(severity, :unknown)
+      @code = code
+      @text = text
       @index = index
       @resource = resource
     end
 
-    # The issues of an OperationOutcome. A line that is none tells nothing.
+    # What is borrowed during the callback, copied: the arguments of {.new} without the resource, and the
+    # resource without its file.
     # @api private
-    def self.all(resource)
-      outcome = resource.parse
-      return [] unless outcome["resourceType"] == "OperationOutcome" && outcome["issue"].is_a?(Array)
-
-      outcome["issue"].grep(Hash).each_with_index.map { |issue, i| new(issue, i, resource) }
-    rescue JSON::ParserError
-      []
+    def self.copy(pointer)
+      code, text = [Native.bcda_issue_code(pointer), Native.bcda_issue_text(pointer)].map do |said|
+        Native.text(said) unless said.empty?
+      end
+      [[Native.bcda_issue_severity(pointer), code, text, Native.bcda_issue_index(pointer)],
+       Resource.copy(Native.bcda_issue_resource(pointer))]
     end
 
     # Without the text, which may name people.
     # @return [String]
     def inspect
       "#<Bcda::Issue #{severity} #{code}>"
-    end
-
-    private
-
-    # The first of those that is there (doc/guide/server.md 8.1).
-    def words(issue)
-      coding = issue.dig("details", "coding")
-      coding = coding.is_a?(Array) && coding.first.is_a?(Hash) ? coding.first : {}
-      [issue["diagnostics"], issue.dig("details", "text"), coding["display"], coding["code"]]
-        .map { |value| text_of(value) }.compact.first
-    rescue TypeError
-      nil
-    end
-
-    def text_of(value)
-      value if value.is_a?(String) && !value.empty?
     end
   end
 end

@@ -86,9 +86,9 @@ module Bcda
       loop do
         batch = take_batch(timeout)
         return finish if batch == :end
-        return batch unless batch.file.error_file?
+        return batch unless batch.file.error_file? # of a job without on_issue
 
-        see_to_issues(batch)
+        batch.release
       end
     end
 
@@ -275,6 +275,8 @@ module Bcda
     # @api private
     def tell_rest
       while (event = @handle.events.shift)
+        next unless %i[file state].include?(event.first)
+
         begin
           tell(*event)
         rescue StandardError
@@ -334,15 +336,6 @@ module Bcda
       @files[pointer.address] ||= DataFile.new(@handle, pointer)
     end
 
-    def see_to_issues(batch)
-      teller = @callbacks[:on_issue] or return
-      guarded do
-        batch.each { |resource| Issue.all(resource).each { |issue| teller.call(issue) } }
-      end
-    ensure
-      batch.release
-    end
-
     # All was taken: nil, or the job's error.
     def finish
       @taken = true
@@ -377,7 +370,12 @@ module Bcda
       when :state then @callbacks[:on_state]&.call(STATES.fetch(first, first))
       when :file then @callbacks[:on_file]&.call(find_file(first), EVENTS.fetch(second, second))
       when :progress then @callbacks[:on_progress]&.call(self)
+      when :issue then @callbacks[:on_issue]&.call(issue(first, second))
       end
+    end
+
+    def issue(said, outcome)
+      Issue.new(*said, Resource.of_copy(outcome, find_file(outcome.file)))
     end
 
     def find_file(pointer)

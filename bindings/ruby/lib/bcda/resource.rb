@@ -8,10 +8,10 @@ module Bcda
   # back to the library, it takes its bytes along.
   class Resource
     # @api private
-    def initialize(batch, index)
+    def initialize(batch, index, kept = nil)
       @batch = batch
       @index = index
-      @kept = nil
+      @kept = kept
     end
 
     # The bare resource, byte for byte as the server wrote it.
@@ -105,6 +105,25 @@ module Bcda
     Kept = Struct.new(:json, :line, :type, :id, :last_updated, :full_url, :line_number, :offset,
                       :provisional, :file, :fields)
     private_constant :Kept
+
+    # One that is borrowed from C, with what it has, without its file.
+    # @api private
+    def self.copy(pointer)
+      json = Native.bytes { |size| Native.bcda_resource_json(pointer, size) }.freeze
+      line = Native.bytes { |size| Native.bcda_resource_line(pointer, size) }
+      Kept.new(json, line == json ? json : line.freeze, Native.text(Native.bcda_resource_type(pointer)),
+               Native.text(Native.bcda_resource_id(pointer)),
+               Native.text(Native.bcda_resource_last_updated(pointer)),
+               Native.text(Native.bcda_resource_full_url(pointer)),
+               Native.bcda_resource_line_number(pointer), Native.bcda_resource_offset(pointer),
+               Native.bcda_resource_is_provisional(pointer) == 1, Native.bcda_resource_file(pointer), {})
+    end
+
+    # @api private
+    def self.of_copy(kept, file)
+      kept.file = file
+      new(nil, nil, kept)
+    end
 
     # The batch is about to go.
     # @api private
