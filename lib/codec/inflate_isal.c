@@ -8,13 +8,7 @@
 #include "base/secret.h"
 #include "bcda/error.h"
 
-enum {
-    PIECE = 1 << 30, /* its lengths have 32 bits, some of them with a sign */
-    /* It counts the text in 32 bits, and refuses a distance beyond that count: so that the count
-     * does not begin anew, it is set back long before, to more than any distance. */
-    COUNT_MAX = 1 << 30,
-    COUNT_BACK = 4 * ISAL_DEF_HIST_SIZE
-};
+enum { PIECE = 1 << 30 }; /* its lengths have 32 bits, some of them with a sign */
 
 struct bcda__raw {
     struct inflate_state isal;
@@ -78,8 +72,6 @@ int bcda__raw_run(struct bcda__raw *r, const uint8_t *in, size_t len, size_t *us
         /* By the pointers: the lengths are wrong behind a distance that is too far (2.30). */
         *used = (size_t)(s->next_in - from);
         *made = (size_t)(s->next_out - to);
-        if (s->total_out > COUNT_MAX)
-            s->total_out = COUNT_BACK;
     }
     if (r->failed)
         return give_rest(s, to + *made, cap - *made, made);

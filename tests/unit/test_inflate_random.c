@@ -13,6 +13,14 @@
 
 enum { SIZE = 1 << 20, PART = 150000 };
 
+enum { TOO_LONG = 1 }; /* damaged, a file may hold more than there is room for: not looked at */
+
+#ifdef WITH_ISAL
+enum { ISAL = 1 };
+#else
+enum { ISAL = 0 };
+#endif
+
 struct bytes {
     uint8_t at[SIZE];
     size_t len;
@@ -175,7 +183,7 @@ static void make_file(void)
 static int zlib_says(void)
 {
     z_stream z = {0};
-    int rc = Z_OK, members = 0;
+    int rc = Z_OK, members = 0, full;
 
     ck_assert_int_eq(inflateInit2(&z, 15 + 16), Z_OK);
     z.next_in = packed.at;
@@ -198,8 +206,10 @@ static int zlib_says(void)
         members++;
     }
     want.len = SIZE - z.avail_out;
-    ck_assert(z.avail_out > 0);
+    full = z.avail_out == 0;
     inflateEnd(&z);
+    if (full)
+        return TOO_LONG;
     if (rc == Z_STREAM_END)
         return 0;
     return rc == Z_OK || rc == Z_BUF_ERROR ? BCDA_ERR_GZIP_CUT : BCDA_ERR_GZIP;
@@ -212,7 +222,7 @@ static int we_say(size_t in_max, size_t cap)
 {
     struct bcda__inflate *z;
     size_t at = 0, used, made, len, room;
-    int rc;
+    int rc, over;
 
     got.len = 0;
     ck_assert_int_eq(bcda__inflate_new(&z), 0);
@@ -230,23 +240,18 @@ static int we_say(size_t in_max, size_t cap)
         ck_assert_uint_le(used, len);
         ck_assert_uint_le(made, room);
         ck_assert(rc || used == len || made == room);
-        ck_assert_uint_le(got.len + made, SIZE);
-        memcpy(got.at + got.len, out, made);
-        got.len += made;
+        over = got.len + made > SIZE;
+        ck_assert(!over || (ISAL && harm == HURT));
+        memcpy(got.at + got.len, out, over ? 0 : made);
+        got.len += over ? 0 : made;
         at += used;
         free(in);
         free(out);
-    } while (!rc && (at < packed.len || made == room));
+    } while (!rc && !over && (at < packed.len || made == room));
     rc = bcda__inflate_finish(z);
     bcda__inflate_free(z);
     return rc;
 }
-
-#ifdef WITH_ISAL
-enum { ISAL = 1 };
-#else
-enum { ISAL = 0 };
-#endif
 
 /* Of a file that is whole everything is the same, and the verdict also of one that was cut. ISA-L
  * decodes up to three symbols at once, so that one or two bytes of text before a cut may be
@@ -296,6 +301,8 @@ START_TEST(test_files)
         file_seed = seed;
         make_file();
         verdict = zlib_says();
+        if (verdict == TOO_LONG)
+            continue;
         compare(verdict, SIZE, SIZE);
         compare(verdict, 0, 0);
         if (packed.len > 3000 || want.len > 20000)
