@@ -140,6 +140,19 @@ class TestExport < BcdaTest
     end
   end
 
+  # An interrupt that comes when a batch is taken and before it is handed over.
+  def test_no_batch_is_lost_to_an_interrupt
+    open(*CURRENT) do |client|
+      job = client.export("Patient", on_bad_line: ->(_) { flunk })
+      def job.see_to_bad_lines(_batch)
+        singleton_class.send(:remove_method, :see_to_bad_lines)
+        raise Interrupt
+      end
+      assert_raises(Interrupt) { job.next_batch }
+      assert_equal 40, job.count
+    end
+  end
+
   def test_data_comes_once
     open(*CURRENT) do |client|
       job = client.export("Patient")

@@ -245,6 +245,36 @@ class TestLife < BcdaTest
     end
   end
 
+  # In the middle of a job, too: one batch at a time is away from the library.
+  def test_batches_go_back_at_once
+    open(*CURRENT, batch_size: 4096) do |client|
+      job = client.export("ExplanationOfBenefit")
+      open_batches = job.instance_variable_get(:@handle).open_batches
+      kept = []
+      job.each_batch { kept << open_batches.size }
+      assert_operator kept.size, :>, 5
+      assert_equal [1], kept.uniq
+      assert_empty open_batches
+    end
+  end
+
+  # Whatever a timeout hits - a wait, a step, a callback, a log line - what follows works.
+  def test_a_storm_of_timeouts
+    open(*CURRENT, logger: Logger.new(nil), attempts: 2) do |client|
+      url = client.export("Patient").tap { |job| job.each { nil } }.url
+      200.times do |i|
+        seen = []
+        job = client.attach(url, on_file: ->(*event) { seen << event }, on_state: ->(state) { seen << state })
+        begin
+          Timeout.timeout(0.0001 * (1 + i % 60)) { job.each { |r| seen << r.json } }
+        rescue Timeout::Error
+          job.cancel # it may have come before the loop had begun
+        end
+      end
+      assert_equal 40, client.attach(url, on_state: ->(_) {}).count
+    end
+  end
+
   def test_no_leak_of_clients
     sandbox = Sandbox.shared(*CURRENT)
     run = ->(count) { count.times { Bcda::Client.open(sandbox.url, **sandbox.settings, logger: Logger.new(nil)) { |c| c.export("Patient") } } }
