@@ -10,13 +10,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from statistics import median
 
-import bindings
+import alongside
 from server import Server
 
 MIB = 1 << 20
 CERTIFICATES = 140
+FORMS = ("plain", "gzip", "encrypted")
 HERE = os.path.dirname(os.path.abspath(__file__))
 END = "-----END CERTIFICATE-----\n"
 
@@ -64,7 +66,6 @@ class Bench:
         self.table = Table()
         self.baseline = int(self.call(None, [self.program("memory-baseline")])[0])
         self.floor = {}  # CPU seconds for a byte of text: all stages, and the server's; by form
-        self.threads = self.has_threads()
 
     def program(self, name):
         return os.path.join(self.build, "tests", "bench", "bench-" + name)
@@ -88,11 +89,6 @@ class Bench:
         words = self.call(env or server.env,
                           [self.program(program), server.status_url, gzip, *options])
         return [float(w) for w in words]
-
-    def has_threads(self):
-        """Whether this build has the option at all."""
-        done = subprocess.run([self.program("pipeline"), "", "decode_threads=2"], capture_output=True)
-        return done.returncode != 3
 
     # ---- row 1: one file, one core, against its stages
 
@@ -118,14 +114,10 @@ class Bench:
         alone = {name: median(p[name] for p in parts) / size for name in parts[0]}
         serving = sum(p["server"] for p in parts) / self.repeats / size  # its clock has coarse ticks
         cpu = median(ours) / size
-        total = median(sum(p.values()) - p["server"] - p["paced"] for p in parts) / size
-        paced = median(sum(p.values()) - p["server"] - p["curl"] for p in parts) / size
+        total = median(sum(p.values()) - p["server"] for p in parts) / size
         self.floor[server.form] = total, serving
         self.table.add("1", f"inline, {server.form}: CPU against its stages",
                        f"{cpu * 1e9:.2f} : {total * 1e9:.2f} ns a byte", cpu / total, most=1.10)
-        # Where the sender, on this machine too, sends at our expense; see stages.c.
-        self.table.add("1", "  with a curl that reads as slowly",
-                       f"{cpu * 1e9:.2f} : {paced * 1e9:.2f} ns a byte", cpu / paced)
         self.table.parts({name: value * 1e9 for name, value in alone.items()})
 
     def callgrind(self, env, command):
@@ -144,12 +136,12 @@ class Bench:
         shutil.rmtree(folder)
         return [counts[i] for i in sorted(counts)], words
 
-    def samples(self, server):
-        """Two small files of the server's lines, so that their difference is free of what a
-        connection costs."""
+    def samples(self):
+        """Two small files of claims, so that their difference is free of what a connection costs."""
         folder = tempfile.mkdtemp(prefix="bcda-bench-")
-        with open(server.files[-1].plain, "rb") as f:
-            text = f.read(3 * MIB)
+        with self.server("plain", size=4 * MIB) as server:
+            with open(server.export().files[-1].plain, "rb") as f:
+                text = f.read(3 * MIB)
         for name, size in (("ExplanationOfBenefit", len(text)), ("ExplanationOfBenefit-2", MIB // 2)):
             with open(os.path.join(folder, name + ".ndjson"), "wb") as f:
                 f.write(text[:text.rindex(b"\n", 0, size) + 1])
@@ -178,19 +170,19 @@ class Bench:
         alone["curl"] = (per["curl"] - per["small"]) / grown
         return ours, alone
 
-    def instructions(self, server):
-        form = server.form
+    def instructions(self):
         if not shutil.which("valgrind"):
             self.table.missed += 1
-            self.table.left_out("1", f"inline, {form}: instructions", "valgrind is missing")
+            self.table.left_out("1", "inline: instructions", "valgrind is missing")
             return
-        folder = self.samples(server)
-        ours, alone = self.count(form, folder)
+        folder = self.samples()
+        for form in FORMS:
+            ours, alone = self.count(form, folder)
+            total = sum(alone.values())
+            self.table.add("1", f"inline, {form}: instructions against its stages",
+                           f"{ours:.1f} : {total:.1f} a byte", ours / total, most=1.10)
+            self.table.parts(alone)
         shutil.rmtree(folder)
-        total = sum(alone.values())
-        self.table.add("1", f"inline, {form}: instructions against its stages",
-                       f"{ours:.1f} : {total:.1f} a byte", ours / total, most=1.10)
-        self.table.parts(alone)
 
     def inflaters(self, server):
         """A build with ISA-L against one with zlib, in turns."""
@@ -210,9 +202,6 @@ class Bench:
         with self.server("encrypted", files=4) as server:
             server.export()
             self.from_disk(server)
-            if not self.threads:
-                self.table.left_out("2", "two cores over TLS, decode threads 2", "not in this build")
-                return
             size = server.bytes()
             walls = [self.pipeline(server, "parallel=4", "decode_threads=2")[2]
                      for _ in range(self.repeats)]
@@ -221,10 +210,11 @@ class Bench:
             best = sum(self.floor["encrypted"]) * size / 2
             self.table.add("2", "two cores over TLS, of the best there is",
                            f"{best:.3f} : {median(walls):.3f} s", best / median(walls), least=0.9)
+            if self.quick:
+                return
             apart = median(self.apart(server) for _ in range(self.repeats))
             self.table.add("2", "  two processes instead that share nothing",
                            f"{best:.3f} : {apart:.3f} s", best / apart)
-            self.threaded = size / median(walls)
 
     def apart(self, server):
         """Seconds for one download, where two processes make one each at the same time: what the
@@ -243,69 +233,6 @@ class Bench:
         self.table.add("2", "files on disk through two decoders at once",
                        f"{median(walls[1]):.3f} : {median(walls[2]):.3f} s",
                        median(walls[1]) / median(walls[2]), least=1.8)
-
-    # ---- row 3: what people do instead
-
-    def share(self, whole):
-        """What our memory may be of a rival's. A whole-file form holds the file, we do not: the
-        hundredth is meant for 1 GiB, and less of a smaller file is held."""
-        return 0.01 * 1024 * MIB / self.size if whole else 1
-
-    def rivals(self):
-        """(name, command, least ratio inline, least with threads, whole file)"""
-        found = []
-        folder = os.path.join(HERE, "rivals")
-        python = subprocess.run([sys.executable, "-c", "import requests, cryptography"],
-                                capture_output=True)
-        if python.returncode:
-            self.table.left_out("3", "Python", "requests or cryptography is missing")
-        else:
-            found.append(("Python, whole file", [sys.executable, f"{folder}/python_whole.py"], 3.5, None,
-                          True))
-            found.append(("Python, streaming", [sys.executable, f"{folder}/python_stream.py"], 2, 3,
-                          False))
-        if shutil.which("node"):
-            found.append(("Node, streaming", ["node", f"{folder}/node_stream.js"], 1.9, 2.8, False))
-        else:
-            self.table.left_out("3", "Node", "node is missing")
-        go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
-        if go:
-            program = os.path.abspath(os.path.join(self.build, "go_whole"))
-            self.call(dict(os.environ, GOPROXY="off", GOFLAGS="-mod=mod"),
-                      [go, "build", "-C", f"{folder}/go_whole", "-o", program, "."])
-            found.append(("Go, whole file", [program], 2.8, None, True))
-        else:
-            self.table.left_out("3", "Go", "go is missing")
-        return found
-
-    def against(self, server):
-        f, rivals = server.files[-1], self.rivals()
-        env = dict(server.env, BCDA_BENCH_URL=f.url, BCDA_BENCH_KEY=f.key, BCDA_BENCH_NAME=f.name)
-        ours, theirs = [], {r[0]: [] for r in rivals}
-        turns = [lambda: ours.append(self.pipeline(server, "parallel=1"))]
-        turns += [lambda r=r: theirs[r[0]].append([float(w) for w in self.call(env, r[1])])
-                  for r in rivals]
-        for i in range(self.repeats):
-            for turn in turns[i % len(turns):] + turns[:i % len(turns)]:
-                turn()
-        wall = median(o[2] for o in ours)
-        above = median(o[4] for o in ours) - self.baseline
-        for name, _, least, threaded, whole in rivals:
-            runs = theirs[name]
-            if any(r[0] != ours[0][0] for r in runs):
-                raise SystemExit(f"{name} counted other resources than the library")
-            time, memory = median(r[2] for r in runs), median(r[4] - r[5] for r in runs)
-            self.table.add("3", f"{name}: its time against inline", f"{time:.3f} : {wall:.3f} s",
-                           time / wall, least=least)
-            self.table.add("3", "  our memory against its, above start-up",
-                           f"{above / 1024:.1f} : {memory / 1024:.1f} MiB", above / memory,
-                           most=self.share(whole))
-            if threaded and self.threads:
-                self.table.add("3", "  its time against two decode threads",
-                               f"{f.bytes / time / MIB:.0f} : {self.threaded / MIB:.0f} MiB/s",
-                               self.threaded * time / f.bytes, least=threaded)
-            elif threaded:
-                self.table.left_out("3", "  against two decode threads", "not in this build")
 
     # ---- row 4: memory
 
@@ -333,7 +260,7 @@ class Bench:
         return path
 
     def small(self):
-        count = 60 if self.quick else 2000
+        count = 24 if self.quick else 2000
         with Server(os.path.join(self.build, "tests", "sandbox", "bcda-sandbox"), "plain", "--files",
                     str(count), "--patients", str(count), "--claims", "5") as server:
             server.export()
@@ -362,55 +289,70 @@ class Bench:
 
     @staticmethod
     def timed(call, *args, **more):
-        begun = os.times().elapsed
+        begun = time.monotonic()
         call(*args, **more)
-        return os.times().elapsed - begun
+        return time.monotonic() - begun
 
     # ---- row 6: waiting
 
-    def idle(self):
+    def wait(self):
+        """(seconds, clock, polls, other wake-ups)"""
+        found = []
         with self.server("plain", "--polls", "1000000", size=MIB) as server:
             server.start()
-            for seconds, clock in (("3600", "own"), ("8" if self.quick else "60", "real")):
+            for seconds, clock in (("3600", "own"), ("3" if self.quick else "60", "real")):
                 words = self.call(server.env, [self.program("idle"), server.status_url, seconds, clock])
-                polls, idle = int(words[0]), int(words[1])
-                self.table.add("6", f"{seconds} s of waiting ({clock} clock): other wake-ups",
-                               f"{idle} beside {polls} polls", idle, most=0)
+                found.append((seconds, clock, int(words[0]), int(words[1])))
+        return found
+
+    def idle(self, waits):
+        for seconds, clock, polls, idle in waits:
+            self.table.add("6", f"{seconds} s of waiting ({clock} clock): other wake-ups",
+                           f"{idle} beside {polls} polls", idle, most=0)
 
     def run(self, rows):
-        for form in ("plain", "gzip", "encrypted"):
-            if not rows & {"1", "2", "3"}:
-                break
-            with self.server(form) as server:
-                server.export()
-                if "1" in rows or "2" in rows:
-                    self.inline(server)
-                if "1" in rows:
-                    self.instructions(server)
-                if form == "gzip" and "1" in rows:
-                    self.inflaters(server)
-                if form == "encrypted" and "2" in rows:
-                    self.two_cores()
-                if form == "encrypted" and "3" in rows:
-                    self.against(server)
-        if rows & {"7", "8"}:
-            bindings.measure(self, rows)
-        for row, measure in (("4", self.memory), ("5", self.small), ("6", self.idle)):
-            if row in rows:
-                measure()
+        for form in FORMS:
+            if "1" in rows or ("2" in rows and form == "encrypted"):
+                with self.server(form) as server:
+                    server.export()
+                    self.one_core(server, rows)
+        if rows & {"3", "7", "8"}:
+            alongside.measure(self, rows)
+        if "5" in rows:
+            self.small()
+        self.counts(rows)
         return self.table.missed
+
+    def one_core(self, server, rows):
+        self.inline(server)
+        if "1" in rows and server.form == "gzip" and not self.quick:
+            self.inflaters(server)
+        if "2" in rows and server.form == "encrypted":
+            self.two_cores()
+
+    def counts(self, rows):
+        """What is counted, and not by a clock, goes side by side."""
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            waits = pool.submit(self.wait) if "6" in rows else None
+            if "1" in rows:
+                self.instructions()
+            if "4" in rows:
+                self.memory()
+            if waits:
+                self.idle(waits.result())
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--rows", default="1,2,3,4,5,6,7,8")
+    parser.add_argument("--rows")
     args = parser.parse_args()
+    rows = args.rows or ("1,2,3,4,5,6" if args.quick else "1,2,3,4,5,6,7,8")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers and data go as well
-    begun, before = os.times().elapsed, busy()
-    missed = Bench(args.build, args.quick).run(set(args.rows.split(",")))
-    spent = os.times().elapsed - begun
+    begun, before = time.monotonic(), busy()
+    missed = Bench(args.build, args.quick).run(set(rows.split(",")))
+    spent = time.monotonic() - begun
     all_of_it, steal, ours = (b - a for a, b in zip(before, busy()))
     print(f"{spent:.0f} s; others took {max(all_of_it - ours, 0) / spent:.1f} of {os.cpu_count()} cores "
           f"meanwhile, the host {steal / spent:.1f}")

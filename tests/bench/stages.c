@@ -1,8 +1,8 @@
 /* What the pipeline is made of, each stage alone: the floor that the library is held against. It
  * uses libcurl, zlib, libgcrypt and yajl directly, and of lib/ only the strict UTF-8 check.
  *
- *     bench-stages curl  FORM PLAIN STORED URL        prints "<stage> <CPU seconds>" of libcurl
- *     bench-stages rest  FORM PLAIN STORED URL        and of all others, a line each
+ *     bench-stages curl  FORM PLAIN STORED URL        prints "curl <CPU seconds>"
+ *     bench-stages rest  FORM PLAIN STORED URL        and so of all others, a line each
  *     bench-stages count FORM PLAIN STORED URL SMALL  calls bench_mark() around each, prints names
  *
  * FORM is plain, gzip or encrypted; PLAIN and STORED are the file's text and what the server has on
@@ -10,13 +10,7 @@
  * free of what a connection costs. The token comes from BCDA_BENCH_TOKEN.
  *
  * Pieces are as large as in the library, parsers and buffers are used again, and what a stage reads
- * lies in the cache, as it does there behind the stage before.
- *
- * libcurl is measured twice. "curl" is a reader that does nothing else. "paced" is one that takes
- * as long over the bytes as the other stages do, once for each run that the library reads at once;
- * the time it burns is not counted, and nothing is touched meanwhile. It can cost more: where a
- * reader is slower than its sender, the kernel sends on this machine's loopback whenever the reader
- * makes room, and the reader pays for it. The pipeline is such a reader. */
+ * lies in the cache, as it does there behind the stage before. */
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <gcrypt.h>
@@ -33,9 +27,8 @@
 #include "codec/utf8.h"
 
 enum {
-    RUN = 64 * 1024,    /* what comes from the network at once */
-    TEXT = 256 * 1024,  /* what a batch gathers */
-    READ = 1024 * 1024, /* what is read from the network before it is looked at (client/call.c) */
+    RUN = 64 * 1024,   /* what comes from the network at once */
+    TEXT = 256 * 1024, /* what a batch gathers */
 };
 
 struct file {
@@ -250,29 +243,11 @@ static double run_stage(const struct stage *s, const struct file *f)
 
 /* ---- libcurl to nowhere ---- */
 
-static double pace; /* CPU seconds to burn for a byte */
-static double burnt;
-static size_t unread; /* bytes for which that is still to be done */
-
-static void burn(void)
-{
-    double begun = bench_cpu(), until = begun + pace * (double)unread, now;
-
-    do
-        now = bench_cpu();
-    while (now < until);
-    burnt += now - begun;
-    unread = 0;
-}
-
 static size_t nowhere(char *data, size_t size, size_t count, void *ctx)
 {
     (void)data;
     (void)ctx;
     used += size * count;
-    unread += size * count;
-    if (pace > 0 && unread >= READ)
-        burn();
     return size * count;
 }
 
@@ -302,8 +277,7 @@ static double fetch(const char *url)
     if (curl_easy_perform(e) || curl_easy_getinfo(e, CURLINFO_RESPONSE_CODE, &status) ||
         status != 200)
         die("downloading");
-    before = bench_cpu() - before - burnt;
-    burnt = 0;
+    before = bench_cpu() - before;
     bench_mark();
     curl_easy_cleanup(e);
     curl_slist_free_all(headers);
@@ -321,45 +295,35 @@ static void start(char **argv)
     gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
 }
 
-/* All but libcurl. Gives the seconds that they take together. */
-static double run_stages(const char *form, const struct file *plain, const struct file *stored)
+static void run_curl(char **argv)
 {
-    double spent, sum = 0;
+    if (counting) { /* the first of all sets TLS up and is not looked at */
+        printf("first %.6f\n", fetch(argv[6]));
+        printf("small %.6f\n", fetch(argv[6]));
+    }
+    printf("curl %.6f\n", fetch(argv[5]));
+}
+
+/* All but libcurl. */
+static void run_rest(char **argv)
+{
+    struct file plain = map(argv[3]), stored = map(argv[4]);
     int i;
 
-    for (i = 0; i < STAGES; i++) {
-        if (stages[i].form && strcmp(stages[i].form, form))
-            continue;
-        spent = run_stage(&stages[i], stages[i].stored ? stored : plain);
-        sum += spent;
-        printf("%s %.6f\n", stages[i].name, spent);
-    }
-    return sum;
+    for (i = 0; i < STAGES; i++)
+        if (!stages[i].form || strcmp(stages[i].form, argv[2]) == 0)
+            printf("%s %.6f\n", stages[i].name,
+                   run_stage(&stages[i], stages[i].stored ? &stored : &plain));
 }
 
 int main(int argc, char **argv)
 {
-    struct file plain, stored;
-    double others;
-
-    if (argc < 6)
+    if (argc < 6 || (strcmp(argv[1], "count") == 0 && argc < 7))
         return 2;
     start(argv);
-    if (counting) { /* the first of all sets TLS up and is not looked at */
-        if (argc < 7)
-            return 2;
-        printf("first %.6f\n", fetch(argv[6]));
-        printf("small %.6f\n", fetch(argv[6]));
-    }
     if (counting || strcmp(argv[1], "curl") == 0)
-        printf("curl %.6f\n", fetch(argv[5]));
-    if (!counting && strcmp(argv[1], "rest"))
-        return used ? 0 : 1;
-    plain = map(argv[3]);
-    stored = map(argv[4]);
-    others = run_stages(argv[2], &plain, &stored);
-    pace = others / (double)stored.len;
-    if (!counting)
-        printf("paced %.6f\n", fetch(argv[5]));
+        run_curl(argv);
+    if (counting || strcmp(argv[1], "rest") == 0)
+        run_rest(argv);
     return used ? 0 : 1;
 }

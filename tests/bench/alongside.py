@@ -1,0 +1,171 @@
+"""Rows 3, 7 and 8: one encrypted file of one server, downloaded in turns by the library, by what people do
+instead, and through the bindings.
+
+The program of each binding is called as
+
+    PROGRAM STATUS_URL batches|resources [OPTION=NUMBER]...
+
+with BCDA_LIBRARY and what `bcda-sandbox --print-env` says in its environment. It touches every resource
+(type, id, length of its JSON) and prints, as bench-pipeline does, the time from the BEGIN of the first
+file to the END of the last one:
+
+    <resources> <bytes of JSON> <wall seconds> <CPU seconds> <peak KiB>
+
+A rival prints the same, and the peak above which it began; see rivals/README.md.
+"""
+import os
+import shutil
+import subprocess
+import sys
+from statistics import median
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+RIVALS = os.path.join(HERE, "rivals")
+BINDINGS = os.path.join(HERE, "..", "..", "bindings")
+MIB = 1 << 20
+INLINE, THREADED = "C", "C, two decode threads"
+
+
+class Rival:
+    def __init__(self, name, command, inline, threaded=None, whole=False, batches=None):
+        self.name, self.command = name, command
+        self.inline, self.threaded = inline, threaded  # least ratios of row 3
+        self.batches = batches  # and of row 7
+        self.whole = whole
+
+
+class Binding:
+    def __init__(self, row, name, command, least):
+        self.row, self.name, self.command, self.least = row, name, command, least
+
+
+def python_rivals():
+    return [Rival("Python, whole file", [sys.executable, f"{RIVALS}/python_whole.py"], 3.5, whole=True,
+                  batches=3.5),
+            Rival("Python, streaming", [sys.executable, f"{RIVALS}/python_stream.py"], 2, 3, batches=2)]
+
+
+def rivals(bench, rows):
+    found = []
+    if not rows & {"3", "7"}:
+        return found
+    if subprocess.run([sys.executable, "-c", "import requests, cryptography"], capture_output=True).returncode:
+        bench.table.left_out("3", "Python", "requests or cryptography is missing")
+    else:
+        found += python_rivals()
+    if "3" not in rows:
+        return found
+    if shutil.which("node"):
+        found.append(Rival("Node, streaming", ["node", f"{RIVALS}/node_stream.js"], 1.9, 2.8))
+    else:
+        bench.table.left_out("3", "Node", "node is missing")
+    go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
+    if go:
+        program = os.path.abspath(os.path.join(bench.build, "go_whole"))
+        bench.call(dict(os.environ, GOPROXY="off", GOFLAGS="-mod=mod"),
+                   [go, "build", "-C", f"{RIVALS}/go_whole", "-o", program, "."])
+        found.append(Rival("Go, whole file", [program], 2.8, whole=True))
+    else:
+        bench.table.left_out("3", "Go", "go is missing")
+    return found
+
+
+def bindings(bench, rows, status_url):
+    python = [sys.executable, os.path.join(BINDINGS, "python", "bench", "batches.py"), status_url]
+    ruby = [shutil.which("ruby"), os.path.join(BINDINGS, "ruby", "bench", "batches.rb"), status_url]
+    found = [Binding("7", "Python, batches", python + ["batches"], 0.9),
+             Binding("7", "Python, resource by resource", python + ["resources"], 0.6),
+             Binding("8", "Ruby, batches", ruby + ["batches"], 0.85)]
+    found = [b for b in found if b.row in rows]
+    for b in list(found):
+        why = missing(b.command)
+        if why:
+            bench.table.left_out(b.row, b.name, why)
+            found.remove(b)
+    return found
+
+
+def missing(command):
+    """Why it cannot be run, or None."""
+    if not command[0]:
+        return "ruby is missing"
+    if command[0].endswith("ruby") and subprocess.run([command[0], "-e", "require 'ffi'"],
+                                                      capture_output=True).returncode:
+        return "the ffi gem is missing"
+    return None
+
+
+def take(turns, repeats):
+    """What each printed, by column: the medians of all, in turns, and each begins as often as another."""
+    names, found = list(turns), {name: [] for name in turns}
+    turns[INLINE]()  # warms the machine's memory up
+    for i in range(repeats):
+        for name in names[i % len(names):] + names[:i % len(names)]:
+            found[name].append(turns[name]())
+    for name, runs in found.items():
+        if name != THREADED and any(run[0] != found[INLINE][0][0] for run in runs):
+            raise SystemExit(f"{name} counted other resources than the library")
+    return {name: [median(column) for column in zip(*runs)] for name, runs in found.items()}
+
+
+def measure(bench, rows):
+    with bench.server("encrypted") as one, bench.server("encrypted", files=4) as several:
+        one.export()
+        several.export()
+        f = one.files[-1]
+        env = dict(one.env, BCDA_BENCH_URL=f.url, BCDA_BENCH_KEY=f.key, BCDA_BENCH_NAME=f.name,
+                   BCDA_LIBRARY=os.path.join(os.path.abspath(bench.build), "lib", "libbcda.so.0"))
+        others, bound = rivals(bench, rows), bindings(bench, rows, one.status_url)
+        turns = {INLINE: lambda: bench.pipeline(one, "parallel=1")}
+        if "3" in rows:
+            turns[THREADED] = lambda: bench.pipeline(several, "parallel=4", "decode_threads=2")
+        for r in others:
+            turns[r.name] = lambda r=r: numbers(bench, env, r.command)
+        for b in bound:
+            turns[b.name] = lambda b=b: numbers(bench, env, b.command + ["parallel=1", "gzip=0"])
+        found = take(turns, bench.repeats)
+        if "3" in rows:
+            against_rivals(bench, others, found, one.bytes(), several.bytes())
+        against_c(bench, bound, others, found)
+
+
+def numbers(bench, env, command):
+    return [float(word) for word in bench.call(env, command)]
+
+
+def share(bench, whole):
+    """What our memory may be of a rival's. A whole-file form holds the file, we do not: the
+    hundredth is meant for 1 GiB, and less of a smaller file is held."""
+    return 0.01 * 1024 * MIB / bench.size if whole else 1
+
+
+def against_rivals(bench, others, found, size, several):
+    table, wall = bench.table, found[INLINE][2]
+    above = found[INLINE][4] - bench.baseline
+    rate = several / found[THREADED][2]
+    for r in others:
+        time, memory = found[r.name][2], found[r.name][4] - found[r.name][5]
+        table.add("3", f"{r.name}: its time against inline", f"{time:.3f} : {wall:.3f} s", time / wall,
+                  least=r.inline)
+        table.add("3", "  our memory against its, above start-up",
+                  f"{above / 1024:.1f} : {memory / 1024:.1f} MiB", above / memory, most=share(bench, r.whole))
+        if r.threaded:
+            table.add("3", "  its time against two decode threads",
+                      f"{size / time / MIB:.0f} : {rate / MIB:.0f} MiB/s", rate * time / size,
+                      least=r.threaded)
+
+
+def against_c(bench, bound, others, found):
+    wall = found[INLINE][2]
+    for b in bound:
+        time = found[b.name][2]
+        bench.table.add(b.row, f"{b.name}: throughput against C", f"{wall:.3f} : {time:.3f} s", wall / time,
+                        least=b.least)
+    if not any(b.row == "7" for b in bound):
+        return
+    ours = found["Python, batches"][2]
+    for r in others:
+        if r.batches:
+            time = found[r.name][2]
+            bench.table.add("7", f"  {r.name}: its time against batches", f"{time:.3f} : {ours:.3f} s",
+                            time / ours, least=r.batches)
