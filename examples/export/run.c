@@ -229,7 +229,11 @@ static void statistics(const struct run *r)
         const char *what;
     } stages[] = {
         {BCDA_STAT_TRANSPORT_NS, "network and TLS"},
-        {BCDA_STAT_DECODE_NS, "decoding"},
+        {BCDA_STAT_HASH_NS, "hashing"},
+        {BCDA_STAT_INFLATE_NS, "inflating"},
+        {BCDA_STAT_DECRYPT_NS, "decrypting"},
+        {BCDA_STAT_PARSE_NS, "parsing"},
+        {BCDA_STAT_SPOOL_NS, "spool"},
         {BCDA_STAT_DELIVER_NS, "writing"},
         {BCDA_STAT_SLEEP_NS, "waiting"},
     };

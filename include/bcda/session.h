@@ -139,13 +139,17 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 #define BCDA_STAT_RESOURCES     6 /* resources delivered */
 #define BCDA_STAT_TRANSFERS     7 /* open at this moment */
 #define BCDA_STAT_WAITS         8 /* times a request had to wait for BCDA_OPT_REQUESTS_PER_SECOND */
-/* Real time in each stage, in nanoseconds. The first, the third and the fourth are of the session's
- * thread and do not overlap. */
+/* Real time in each stage, in nanoseconds; no two overlap on one thread. INFLATE, DECRYPT and PARSE
+ * are sums over all threads that decode, the others are of the session's thread. */
 #define BCDA_STAT_TRANSPORT_NS 9  /* in libcurl: TCP, TLS, HTTP */
-#define BCDA_STAT_DECODE_NS    10 /* decrypting, inflating, cutting and checking, on all threads */
+#define BCDA_STAT_HASH_NS      10 /* of what is received, to compare should it break off */
+#define BCDA_STAT_INFLATE_NS   11 /* gzip */
+#define BCDA_STAT_DECRYPT_NS   12 /* AES-GCM */
+#define BCDA_STAT_PARSE_NS     13 /* cutting lines, UTF-8, JSON, fields, a manifest's checksum */
 #define BCDA_STAT_DELIVER_NS \
-    11 /* in the host's on_resource, on_batch, on_bad_line, on_server_issue */
-#define BCDA_STAT_SLEEP_NS 12 /* bcda_session_run() in poll(), with nothing to do */
+    14 /* in the host's on_resource, on_batch, on_bad_line, on_server_issue */
+#define BCDA_STAT_SPOOL_NS 15 /* BCDA_DELIVERY_VERIFIED: writing the spool and reading it again */
+#define BCDA_STAT_SLEEP_NS 16 /* bcda_session_run() in poll(), with nothing to do */
 
 /* 0, or BCDA_ERR_INVALID (no such number). From callbacks: yes. Thread: owner. Since 0.1. */
 BCDA_API int bcda_session_stat(const bcda_session *session, int stat, int64_t *out);

@@ -61,8 +61,21 @@ static void unlink_download(struct bcda__download *d)
 /* What its decoding has taken. */
 static void count_time(struct bcda__download *d)
 {
-    if (d->lane)
-        d->job->s->stat[BCDA_STAT_DECODE_NS] += bcda__lane_take_spent(d->lane);
+    int64_t *stat = d->job->s->stat;
+    struct bcda__spent spent = {0};
+
+    if (!d->lane)
+        return;
+    bcda__lane_take_spent(d->lane, &spent);
+    stat[BCDA_STAT_INFLATE_NS] += spent.inflate;
+    stat[BCDA_STAT_DECRYPT_NS] += spent.decrypt;
+    stat[BCDA_STAT_PARSE_NS] += spent.parse;
+}
+
+/* What has gone by since `began` went for this. */
+static void add_time(struct bcda__download *d, int stat, int64_t began)
+{
+    d->job->s->stat[stat] += bcda__clock_ns() - began;
 }
 
 static void drop_lane(struct bcda__download *d)
@@ -220,7 +233,7 @@ static int deliver(struct bcda__download *d)
     d->delivered = 1;
     began = bcda__clock_ns();
     rc = bcda__deliver(&to, d->batch, &d->cursor, &line_failed, &err);
-    job->s->stat[BCDA_STAT_DELIVER_NS] += bcda__clock_ns() - began;
+    add_time(d, BCDA_STAT_DELIVER_NS, began);
     job->resources += d->file->resources - before;
     job->s->stat[BCDA_STAT_RESOURCES] += d->file->resources - before;
     if (rc == BCDA__HELD) {
@@ -536,6 +549,7 @@ static int on_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
 static int pass_over(struct bcda__download *d, const uint8_t *data, size_t len, size_t *at,
                      size_t *result)
 {
+    int64_t began = bcda__clock_ns();
     struct bcda_error err;
     size_t n;
     int rc;
@@ -544,6 +558,7 @@ static int pass_over(struct bcda__download *d, const uint8_t *data, size_t len, 
         rc = bcda__resume_pass(&d->resume, data + *at, len - *at, &n, &err);
         *at += n;
     } while (rc == BCDA__RESUME_GO && n > 0);
+    add_time(d, BCDA_STAT_HASH_NS, began);
     if (rc == BCDA__RESUME_GO) {
         *result = len;
         return *at < len;
@@ -560,13 +575,34 @@ static int pass_over(struct bcda__download *d, const uint8_t *data, size_t len, 
 
 static void took(struct bcda__download *d, const uint8_t *data, size_t len)
 {
+    int64_t began = bcda__clock_ns();
+
     bcda__resume_took(&d->resume, data, len);
+    add_time(d, BCDA_STAT_HASH_NS, began);
     d->job->received += d->resume.at - d->file->received;
     d->file->received = d->resume.at;
     if (d->resume.at > d->furthest) {
         d->furthest = d->resume.at;
         bcda__call_progress(d->call);
     }
+}
+
+static int spool(struct bcda__download *d, const uint8_t *data, size_t len)
+{
+    int64_t began = bcda__clock_ns();
+    int rc = bcda__spool_add(d->spool, data, len, &d->err);
+
+    add_time(d, BCDA_STAT_SPOOL_NS, began);
+    return rc;
+}
+
+static int unspool(struct bcda__download *d, const uint8_t **data, size_t *len)
+{
+    int64_t began = bcda__clock_ns();
+    int rc = bcda__spool_peek(d->spool, data, len, &d->err);
+
+    add_time(d, BCDA_STAT_SPOOL_NS, began);
+    return rc;
 }
 
 static size_t on_data(void *ctx, const uint8_t *data, size_t len)
@@ -580,7 +616,7 @@ static size_t on_data(void *ctx, const uint8_t *data, size_t len)
     while (takes_bytes(d)) {
         rc = bcda__lane_write(d->lane, data + total, len - total, &used, &d->err);
         if (!rc && d->spool)
-            rc = bcda__spool_add(d->spool, data + total, used, &d->err);
+            rc = spool(d, data + total, used);
         took(d, data + total, used);
         total += used;
         if (!rc && (d->batch || !bcda__lane_is_full(d->lane)))
@@ -630,7 +666,7 @@ static void read_spool(void *ctx)
     int rc = 0, i;
 
     for (i = 0; !rc && len && !d->batch && i < PIECES_A_TURN; i++) {
-        rc = bcda__spool_peek(d->spool, &data, &len, &d->err);
+        rc = unspool(d, &data, &len);
         if (rc || !len)
             break;
         rc = bcda__lane_write(d->lane, data, len, &used, &d->err);

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "client/workers.h"
@@ -36,13 +35,12 @@ struct bcda__lane {
     int asked;     /* the session waits for the end of a slice */
     int told_rest; /* it knows that a batch is partly filled */
     int64_t bytes; /* decoded */
-    int64_t spent; /* nanoseconds of decoding, not taken yet */
+    struct bcda__spent spent; /* by workers, not taken yet */
 
     struct { /* the slice at hand */
         size_t len, used;
         struct bcda_batch *spare, *made;
         int rc, full, stuck;
-        int64_t ns;
     } slice;
 };
 
@@ -73,7 +71,6 @@ static void run(struct bcda__task *t)
 {
     struct bcda__lane *l = lane_of(t);
     struct bcda_error err; /* the decoder keeps its failure, and tells it again when asked */
-    int64_t began = bcda__clock_ns();
 
     bcda__decoder_give_back(l->decoder, l->slice.spare);
     l->slice.rc =
@@ -81,7 +78,6 @@ static void run(struct bcda__task *t)
     l->slice.full = !l->slice.rc && bcda__decoder_is_full(l->decoder);
     if (l->slice.full)
         l->slice.stuck = bcda__decoder_take(l->decoder, &l->slice.made) != 0;
-    l->slice.ns = bcda__clock_ns() - began;
 }
 
 /* A lane that rests with less than a batch is told of, once: the batch must not wait for ever. */
@@ -101,7 +97,7 @@ static int end(struct bcda__task *t)
     l->at = (l->at + l->slice.used) % INPUT;
     l->len -= l->slice.used;
     l->bytes = bcda__decoder_bytes(l->decoder);
-    l->spent += l->slice.ns;
+    bcda__decoder_take_spent(l->decoder, &l->spent);
     l->inside = l->slice.full;
     l->failed = l->slice.rc != 0;
     l->stuck = l->slice.stuck;
@@ -226,23 +222,13 @@ static size_t put_some(struct bcda__lane *l, const uint8_t *data, size_t len)
     return n;
 }
 
-static int write_inline(struct bcda__lane *l, const void *data, size_t len, size_t *used,
-                        struct bcda_error *err)
-{
-    int64_t began = bcda__clock_ns();
-    int rc = bcda__decoder_write(l->decoder, data, len, used, err);
-
-    l->spent += bcda__clock_ns() - began;
-    return rc;
-}
-
 int bcda__lane_write(struct bcda__lane *l, const void *data, size_t len, size_t *used,
                      struct bcda_error *err)
 {
     int rc;
 
     if (!l->workers)
-        return write_inline(l, data, len, used, err);
+        return bcda__decoder_write(l->decoder, data, len, used, err);
     *used = 0;
     rc = bcda__lane_check(l, err);
     if (!rc)
@@ -420,15 +406,16 @@ int64_t bcda__lane_bytes(struct bcda__lane *l)
     return bytes;
 }
 
-int64_t bcda__lane_take_spent(struct bcda__lane *l)
+void bcda__lane_take_spent(struct bcda__lane *l, struct bcda__spent *sum)
 {
-    int64_t ns;
-
     if (l->workers)
         bcda__workers_lock(l->workers);
-    ns = l->spent;
-    l->spent = 0;
+    sum->inflate += l->spent.inflate;
+    sum->decrypt += l->spent.decrypt;
+    sum->parse += l->spent.parse;
+    memset(&l->spent, 0, sizeof l->spent);
+    if (!l->workers || bcda__task_is_at_rest(&l->task))
+        bcda__decoder_take_spent(l->decoder, sum);
     if (l->workers)
         bcda__workers_unlock(l->workers);
-    return ns;
 }

@@ -44,7 +44,7 @@ void bcda__lane_give_back(struct bcda__lane *l, struct bcda_batch *b);
 void bcda__lane_condemn(struct bcda__lane *l); /* what waits to be taken is gone as well */
 int bcda__lane_verifies(const struct bcda__lane *l);
 int64_t bcda__lane_bytes(struct bcda__lane *l);
-/* Nanoseconds that decoding has taken since this was last asked, on whatever threads. */
-int64_t bcda__lane_take_spent(struct bcda__lane *l);
+/* On whatever threads. */
+void bcda__lane_take_spent(struct bcda__lane *l, struct bcda__spent *sum);
 
 #endif

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "codec/inflate.h"
@@ -36,6 +37,8 @@ struct bcda__decoder {
     int full;
     int verified;
     int code; /* the first failure stays */
+    struct bcda__spent spent;
+    int64_t lap; /* up to when `spent` accounts for the time of this call */
 };
 
 static int new_batch(struct bcda__decoder *d, struct bcda_batch **out)
@@ -257,6 +260,15 @@ static int make_room(struct bcda__decoder *d)
 
 /* ---- bytes ---- */
 
+/* What has gone by since the last lap went for this. */
+static void lap(struct bcda__decoder *d, int64_t *spent)
+{
+    int64_t now = bcda__clock_ns();
+
+    *spent += now - d->lap;
+    d->lap = now;
+}
+
 static int through_both(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *used,
                         uint8_t *out, size_t cap, size_t *made)
 {
@@ -267,27 +279,35 @@ static int through_both(struct bcda__decoder *d, const uint8_t *in, size_t len, 
     if (d->scratch_at == d->scratch_len) {
         rc = bcda__inflate_run(d->inflate, in, len, used, d->scratch, SCRATCH, &d->scratch_len);
         d->scratch_at = 0;
+        lap(d, &d->spent.inflate);
         if (rc)
             return rc;
     }
     rc = bcda__gcm_open(d->gcm, d->scratch + d->scratch_at, d->scratch_len - d->scratch_at, &taken,
                         out, cap, made);
     d->scratch_at += taken;
+    lap(d, &d->spent.decrypt);
     return rc;
 }
 
 static int transform(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *used,
                      uint8_t *out, size_t cap, size_t *made)
 {
+    int rc = 0;
+
     if (d->inflate && d->gcm)
         return through_both(d, in, len, used, out, cap, made);
-    if (d->inflate)
-        return bcda__inflate_run(d->inflate, in, len, used, out, cap, made);
-    if (d->gcm)
-        return bcda__gcm_open(d->gcm, in, len, used, out, cap, made);
-    *used = *made = len < cap ? len : cap;
-    memcpy(out, in, *made);
-    return 0;
+    if (d->inflate) {
+        rc = bcda__inflate_run(d->inflate, in, len, used, out, cap, made);
+        lap(d, &d->spent.inflate);
+    } else if (d->gcm) {
+        rc = bcda__gcm_open(d->gcm, in, len, used, out, cap, made);
+        lap(d, &d->spent.decrypt);
+    } else {
+        *used = *made = len < cap ? len : cap;
+        memcpy(out, in, *made);
+    }
+    return rc;
 }
 
 /* One turn: some bytes in, some lines out. *idle = nothing moved. */
@@ -368,10 +388,12 @@ int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, s
     *used = 0;
     if (d->code)
         return fail(d, d->code, err);
+    d->lap = bcda__clock_ns();
     while (!d->full && !idle) {
         rc = turn(d, in, len - *used, &taken, &idle);
         in += taken;
         *used += taken;
+        lap(d, &d->spent.parse);
         if (rc)
             return fail(d, rc, err);
     }
@@ -506,6 +528,14 @@ void bcda__decoder_condemn(struct bcda__decoder *d)
 int bcda__decoder_verifies(const struct bcda__decoder *d)
 {
     return d->gcm || d->inflate || d->sum;
+}
+
+void bcda__decoder_take_spent(struct bcda__decoder *d, struct bcda__spent *sum)
+{
+    sum->inflate += d->spent.inflate;
+    sum->decrypt += d->spent.decrypt;
+    sum->parse += d->spent.parse;
+    memset(&d->spent, 0, sizeof d->spent);
 }
 
 int64_t bcda__decoder_bytes(const struct bcda__decoder *d)

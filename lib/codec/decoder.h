@@ -30,6 +30,11 @@ struct bcda__decoder_options {
     int trusted;    /* verified before: what is delivered is not provisional */
 };
 
+/* Nanoseconds, by what they went for. */
+struct bcda__spent {
+    int64_t inflate, decrypt, parse;
+};
+
 struct bcda__decoder;
 int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_options *o,
                       struct bcda_error *err);
@@ -63,6 +68,8 @@ void bcda__decoder_condemn(struct bcda__decoder *d);
 /* 1 where the end of the file verifies its content (a tag, a checksum). */
 int bcda__decoder_verifies(const struct bcda__decoder *d);
 
+/* Adds to *sum what was spent since this was last asked. */
+void bcda__decoder_take_spent(struct bcda__decoder *d, struct bcda__spent *sum);
 int64_t bcda__decoder_bytes(const struct bcda__decoder *d); /* decoded so far */
 int64_t bcda__decoder_lines(const struct bcda__decoder *d); /* met so far, blank ones too */
 void bcda__decoder_free(struct bcda__decoder *d);

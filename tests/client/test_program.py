@@ -104,7 +104,8 @@ def complete():
             done = programs.export(s, "--level", level, "--type", EOB, "--out", "-", "--statistics")
             check(done.returncode == 0, era, done.returncode, done.stderr)
             check(b" requests, 0 of them retries; 1 tokens; 0 waits" in done.stderr, era, done.stderr)
-            for stage in (b"network and TLS", b"decoding", b"writing", b"waiting"):
+            for stage in (b"network and TLS", b"hashing", b"inflating", b"decrypting", b"parsing", b"spool",
+                          b"writing", b"waiting"):
                 spent = re.search(b"(?m)^ *" + stage + rb" +(\d+\.\d{3}) s$", done.stderr)
                 check(spent, era, stage, done.stderr)
             check(sorted(done.stdout.split(b"\n")[:-1]) == sorted(before.split(b"\n")[:-1]), era,

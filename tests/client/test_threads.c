@@ -1,8 +1,8 @@
 /* Files decoded by workers: how many threads there are and when, and what cancelling, freeing,
  * stopping, pausing and forking do while they work. That what comes is the same is shown by the
  * other suites, which run once more with BCDA_TEST_DECODE_THREADS. Linked with wraps of the
- * allocator, which counts and refuses, and of bcda__decoder_write, before which a worker can be
- * held. */
+ * allocator, which counts and refuses, of bcda__decoder_write, before which a worker can be held,
+ * and of what each stage does, which can be made to take longer. */
 #include <dirent.h>
 #include <malloc.h>
 #include <poll.h>
@@ -16,8 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../tempdir.h"
 #include "base/mem.h"
+#include "client/spool.h"
 #include "codec/decoder.h"
+#include "codec/inflate.h"
+#include "codec/json.h"
 #include "harness.h"
 #include "scene.h"
 
@@ -104,8 +108,10 @@ void __wrap_bcda__free(void *ptr)
 
 /* ---- time ---- */
 
-static int64_t write_ns; /* what each call of the decoder takes longer */
-static atomic_int writes;
+enum stage { HASH, INFLATE, DECRYPT, PARSE, SPOOL, STAGES };
+
+static int64_t stage_ns; /* what each call takes longer */
+static atomic_int stage_calls[STAGES];
 
 static int64_t now_ns(void)
 {
@@ -123,6 +129,71 @@ static void spin(int64_t ns)
         ;
 }
 
+static void take_longer(enum stage stage)
+{
+    if (!stage_ns)
+        return;
+    atomic_fetch_add(&stage_calls[stage], 1);
+    spin(stage_ns);
+}
+
+#define PROTOTYPES(type, name, ...)  \
+    type __real_##name(__VA_ARGS__); \
+    type __wrap_##name(__VA_ARGS__)
+
+PROTOTYPES(void, bcda__mac_add, struct bcda__mac *m, const void *data, size_t len);
+PROTOTYPES(int, bcda__inflate_run, struct bcda__inflate *z, const uint8_t *in, size_t len,
+           size_t *used, uint8_t *out, size_t cap, size_t *made);
+PROTOTYPES(int, bcda__gcm_open, struct bcda__gcm *g, const uint8_t *in, size_t len, size_t *used,
+           uint8_t *out, size_t cap, size_t *made);
+PROTOTYPES(int, bcda__scanner_line, struct bcda__scanner *s, const char *line, size_t len,
+           struct bcda__line_info *info);
+PROTOTYPES(int, bcda__spool_add, struct bcda__spool *s, const uint8_t *data, size_t len,
+           struct bcda_error *err);
+PROTOTYPES(int, bcda__spool_peek, struct bcda__spool *s, const uint8_t **data, size_t *len,
+           struct bcda_error *err);
+
+void __wrap_bcda__mac_add(struct bcda__mac *m, const void *data, size_t len)
+{
+    take_longer(HASH);
+    __real_bcda__mac_add(m, data, len);
+}
+
+int __wrap_bcda__inflate_run(struct bcda__inflate *z, const uint8_t *in, size_t len, size_t *used,
+                             uint8_t *out, size_t cap, size_t *made)
+{
+    take_longer(INFLATE);
+    return __real_bcda__inflate_run(z, in, len, used, out, cap, made);
+}
+
+int __wrap_bcda__gcm_open(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t *used,
+                          uint8_t *out, size_t cap, size_t *made)
+{
+    take_longer(DECRYPT);
+    return __real_bcda__gcm_open(g, in, len, used, out, cap, made);
+}
+
+int __wrap_bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t len,
+                              struct bcda__line_info *info)
+{
+    take_longer(PARSE);
+    return __real_bcda__scanner_line(s, line, len, info);
+}
+
+int __wrap_bcda__spool_add(struct bcda__spool *s, const uint8_t *data, size_t len,
+                           struct bcda_error *err)
+{
+    take_longer(SPOOL);
+    return __real_bcda__spool_add(s, data, len, err);
+}
+
+int __wrap_bcda__spool_peek(struct bcda__spool *s, const uint8_t **data, size_t *len,
+                            struct bcda_error *err)
+{
+    take_longer(SPOOL);
+    return __real_bcda__spool_peek(s, data, len, err);
+}
+
 /* ---- the gate ---- */
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -137,10 +208,6 @@ int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t
 int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
                                struct bcda_error *err)
 {
-    if (write_ns) {
-        atomic_fetch_add(&writes, 1);
-        spin(write_ns);
-    }
     if (!is_host()) {
         pthread_mutex_lock(&gate_lock);
         held++;
@@ -260,7 +327,7 @@ static void serve(struct scene *c, size_t files, size_t lines, size_t pad)
         free(keys[i]);
 }
 
-static void begin(struct scene *c, int threads, size_t files, size_t lines, size_t pad)
+static void prepare(struct scene *c, int threads, size_t files, size_t lines, size_t pad)
 {
     host = pthread_self();
     scene_open(c, 0);
@@ -270,6 +337,11 @@ static void begin(struct scene *c, int threads, size_t files, size_t lines, size
     scene_set(c, BCDA_OPT_DECODE_THREADS, threads);
     scene_set(c, BCDA_OPT_PARALLEL, FILES);
     scene_set(c, BCDA_OPT_BATCH_SIZE, pad > 500 ? 256 * 1024 : 4096);
+}
+
+static void begin(struct scene *c, int threads, size_t files, size_t lines, size_t pad)
+{
+    prepare(c, threads, files, lines, pad);
     scene_session(c);
 }
 
@@ -649,7 +721,7 @@ END_TEST
 
 /* ---- time in each stage ---- */
 
-enum { CALLBACK_NS = 200000, WRITE_NS = 20000000 };
+enum { CALLBACK_NS = 200000, STAGE_NS = 300000 };
 
 static int spin_in_callback(struct run *r, enum where where, void *object)
 {
@@ -661,21 +733,46 @@ static int spin_in_callback(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
+static int64_t check_stages(struct scene *c, int verified)
+{
+    static const int stats[STAGES] = {BCDA_STAT_HASH_NS, BCDA_STAT_INFLATE_NS, BCDA_STAT_DECRYPT_NS,
+                                      BCDA_STAT_PARSE_NS, BCDA_STAT_SPOOL_NS};
+    int64_t sum = 0, spent;
+    int i, calls;
+
+    for (i = 0; i < STAGES; i++) {
+        calls = atomic_load(&stage_calls[i]);
+        spent = harness_stat(&c->h, stats[i]);
+        sum += spent;
+        ck_assert_int_eq(calls > 0, verified || i != SPOOL);
+        ck_assert_msg(spent >= calls * (int64_t)STAGE_NS, "%d: %lld for %d calls", stats[i],
+                      (long long)spent, calls);
+        ck_assert_int_eq(spent > 0, calls > 0);
+    }
+    return sum;
+}
+
 /* Each stage has at least the time that was spent in it on purpose. Inline, where one thread does
  * all, none is counted twice. */
 START_TEST(stages)
 {
-    int64_t began, transport, decode, deliver, slept;
-    int calls = 0, threads = _i;
+    int calls = 0, threads = _i % 3, verified = _i / 3, i;
+    int64_t began, transport, deliver, slept, codec;
     struct scene c;
     struct run *r;
 
-    begin(&c, threads, 3, 40, 40);
-    atomic_store(&writes, 0);
-    write_ns = WRITE_NS;
+    prepare(&c, threads, 3, 40, 40);
+    if (verified) {
+        scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_int_eq(bcda_config_set_spool_directory(c.h.config, tempdir()), 0);
+    }
+    scene_session(&c);
+    for (i = 0; i < STAGES; i++)
+        atomic_store(&stage_calls[i], 0);
+    stage_ns = STAGE_NS;
     began = now_ns();
-    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_TRANSPORT_NS), 0);
-    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_DECODE_NS), 0);
+    for (i = BCDA_STAT_TRANSPORT_NS; i <= BCDA_STAT_SLEEP_NS; i++)
+        ck_assert_int_eq(harness_stat(&c.h, i), 0);
     r = harness_start_hook(&c.h, DOOR_RESOURCE, spin_in_callback, &calls);
     while (bcda_job_state(r->job) < BCDA_JOB_DOWNLOADING)
         bare_turn(&c);
@@ -683,19 +780,18 @@ START_TEST(stages)
     c.h.inside = 1;
     ck_assert_int_eq(bcda_session_run(c.h.session, 60000), 0);
     c.h.inside = 0;
-    write_ns = 0;
+    stage_ns = 0;
     check_all(r, 3, 40);
     transport = harness_stat(&c.h, BCDA_STAT_TRANSPORT_NS);
-    decode = harness_stat(&c.h, BCDA_STAT_DECODE_NS);
     deliver = harness_stat(&c.h, BCDA_STAT_DELIVER_NS);
     slept = harness_stat(&c.h, BCDA_STAT_SLEEP_NS);
+    codec = check_stages(&c, verified);
     ck_assert_int_gt(transport, 0);
     ck_assert_int_gt(slept, 0);
-    ck_assert_int_ge(atomic_load(&writes), 3);
-    ck_assert_int_ge(decode, (int64_t)atomic_load(&writes) * WRITE_NS);
     ck_assert_int_eq(calls, 120);
     ck_assert_int_ge(deliver, (int64_t)calls * CALLBACK_NS);
-    ck_assert_int_le(transport + deliver + slept + (threads ? 0 : decode), now_ns() - began);
+    if (!threads)
+        ck_assert_int_le(transport + deliver + slept + codec, now_ns() - began);
     scene_close(&c);
 }
 END_TEST
@@ -752,7 +848,7 @@ int main(void)
     tcase_add_loop_test(t, end_named_while_held, 0, 6);
     tcase_add_test(t, memory);
     tcase_add_test(t, no_memory);
-    tcase_add_loop_test(t, stages, 0, 3);
+    tcase_add_loop_test(t, stages, 0, 6);
     tcase_add_test(t, many_jobs);
     tcase_add_test(t, run_is_not_interrupted);
     return harness_main(s);

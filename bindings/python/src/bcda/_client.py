@@ -118,6 +118,14 @@ class Stats(NamedTuple):
     resources: int  #: resources delivered
     transfers: int  #: open at this moment
     waits: int  #: times a request had to wait for the limit of requests
+    transport_ns: int  #: nanoseconds in libcurl: TCP, TLS, HTTP
+    hash_ns: int  #: in the hash of what is received
+    inflate_ns: int  #: in gzip, on all threads that decode
+    decrypt_ns: int  #: in AES-GCM, on all threads that decode
+    parse_ns: int  #: cutting and checking lines, on all threads that decode
+    deliver_ns: int  #: in the handlers of bad lines and of what the server reports
+    spool_ns: int  #: writing the spool of verified delivery, and reading it again
+    sleep_ns: int  #: asleep, where the library itself waits
 
 
 class Client:
@@ -496,9 +504,8 @@ class Client:
         found: List[int] = []
         with self._core.lock:
             session = self._core.live()
-            for number in (_abi.STAT_REQUESTS, _abi.STAT_RETRIES, _abi.STAT_TOKENS,
-                           _abi.STAT_BYTES_WIRE, _abi.STAT_BYTES_DECODED, _abi.STAT_RESOURCES,
-                           _abi.STAT_TRANSFERS, _abi.STAT_WAITS):
+            for name in Stats._fields:
+                number: int = getattr(_abi, "STAT_" + name.upper())
                 self._core.check(lib.bcda_session_stat(session, number, ctypes.byref(place)))
                 found.append(place.value)
         return Stats(*found)

@@ -19,8 +19,10 @@ module Bcda
     STATS = { requests: ABI::STAT_REQUESTS, retries: ABI::STAT_RETRIES, tokens: ABI::STAT_TOKENS,
               bytes_wire: ABI::STAT_BYTES_WIRE, bytes_decoded: ABI::STAT_BYTES_DECODED,
               resources: ABI::STAT_RESOURCES, transfers: ABI::STAT_TRANSFERS,
-              waits: ABI::STAT_WAITS, transport_ns: ABI::STAT_TRANSPORT_NS, decode_ns: ABI::STAT_DECODE_NS,
-              deliver_ns: ABI::STAT_DELIVER_NS, sleep_ns: ABI::STAT_SLEEP_NS }.freeze
+              waits: ABI::STAT_WAITS, transport_ns: ABI::STAT_TRANSPORT_NS, hash_ns: ABI::STAT_HASH_NS,
+              inflate_ns: ABI::STAT_INFLATE_NS, decrypt_ns: ABI::STAT_DECRYPT_NS,
+              parse_ns: ABI::STAT_PARSE_NS, deliver_ns: ABI::STAT_DELIVER_NS,
+              spool_ns: ABI::STAT_SPOOL_NS, sleep_ns: ABI::STAT_SLEEP_NS }.freeze
     # What the server says of itself: the whole answer, and what is best known of it. The versions and
     # the token URL are nil where it does not say.
     Metadata = Struct.new(:body, :software_version, :fhir_version, :token_url, keyword_init: true) do
