@@ -62,8 +62,8 @@ BCDA_API int bcda_job_restore(bcda_session *session, const char *saved, size_t l
  * What is needed to go on later: the status URL and the names of the files that are complete, as
  * one line of JSON. Holds no secret and no patient data. Save after on_state and at the END of each
  * file, once what the host made of it is safe. *out is NUL-terminated; free it with bcda_free().
- * BCDA_ERR_INVALID; BCDA_ERR_STATE (not accepted by the server yet); BCDA_ERR_NOMEM.
- * From callbacks: yes. Thread: owner. Since 0.1.
+ * BCDA_ERR_INVALID; BCDA_ERR_STATE (not accepted by the server yet); BCDA_ERR_NOMEM;
+ * BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_save(const bcda_job *job, char **out);
 
@@ -79,10 +79,11 @@ BCDA_API int bcda_job_cancel(bcda_job *job);
 
 /*
  * Stops and restarts the data of a job: paused, nothing is delivered and, once its bounded buffers
- * are full, nothing is read from the network. A paused job goes on with the very next resource.
- * Resume also ends the pause that a callback asked for by BCDA_PAUSE. A connection that is paused
- * for long may be cut by the server (BCDA: 360 or 900 s a file, bcda-api 1). BCDA_ERR_INVALID,
- * BCDA_ERR_FORKED. From callbacks: queued. Thread: owner. Since 0.1.
+ * are full, nothing is read from the network. A paused job goes on with the very next resource of
+ * each file; with several files at once, which of them comes first is open. Resume also ends the
+ * pause that a callback asked for by BCDA_PAUSE. A connection that is paused for long may be cut by
+ * the server (BCDA: 360 or 900 s a file, bcda-api 1). BCDA_ERR_INVALID, BCDA_ERR_FORKED. From
+ * callbacks: queued. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_pause(bcda_job *job);
 BCDA_API int bcda_job_resume(bcda_job *job);

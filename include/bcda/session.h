@@ -56,7 +56,8 @@ BCDA_API void bcda_session_free(bcda_session *session);
  * Works until there is nothing left to do, blocking in poll(). `timeout_ms` -1 = no limit.
  * BCDA_OK: no job and no request is left (or all that are left are paused).
  * 1: a pulled job has a batch ready for bcda_job_next().
- * BCDA_ERR_TIMEOUT; BCDA_ERR_INTERRUPTED: a signal arrived (EINTR), go on by calling again;
+ * BCDA_ERR_TIMEOUT; BCDA_ERR_INTERRUPTED: a signal arrived while it slept (EINTR), or
+ * bcda_session_wakeup() was called, at any time: go on by calling again;
  * BCDA_ERR_INVALID; BCDA_ERR_REENTRANT: inside a callback; BCDA_ERR_FORKED; BCDA_ERR_STATE;
  * BCDA_ERR_SYSTEM. How a job ended is in its on_done and bcda_job_result(), never here.
  * From callbacks: no. Thread: owner. Since 0.1.
@@ -119,7 +120,8 @@ BCDA_API int bcda_session_on_fd(bcda_session *session, int fd, int events);
 BCDA_API int bcda_session_on_timer(bcda_session *session);
 
 /*
- * Makes bcda_session_run() return at once with BCDA_ERR_INTERRUPTED, or the descriptor readable.
+ * Makes bcda_session_run() return with BCDA_ERR_INTERRUPTED, at once where it sleeps and else after
+ * the step at hand, or the descriptor readable.
  * The only function that may be called from any thread and from a signal handler, as long as the
  * session lives. In a child after fork() it leaves the parent asleep: BCDA_ERR_FORKED.
  * BCDA_ERR_INVALID; BCDA_ERR_SYSTEM. From callbacks: yes. Thread: any. Since 0.1.
@@ -151,7 +153,8 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 #define BCDA_STAT_SPOOL_NS 15 /* BCDA_DELIVERY_VERIFIED: writing the spool and reading it again */
 #define BCDA_STAT_SLEEP_NS 16 /* bcda_session_run() in poll(), with nothing to do */
 
-/* 0, or BCDA_ERR_INVALID (no such number). From callbacks: yes. Thread: owner. Since 0.1. */
+/* 0; BCDA_ERR_INVALID (no such number); BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since
+ * 0.1. */
 BCDA_API int bcda_session_stat(const bcda_session *session, int stat, int64_t *out);
 
 #ifdef __cplusplus

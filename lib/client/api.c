@@ -259,6 +259,8 @@ int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
 {
     if (!s || !out || stat < BCDA_STAT_REQUESTS || stat >= BCDA__STATS)
         return BCDA_ERR_INVALID;
+    if (getpid() != s->pid)
+        return BCDA_ERR_FORKED;
     *out = stat == BCDA_STAT_TRANSPORT_NS ? bcda__http_spent_ns(bcda__engine_http(s->engine))
                                           : s->stat[stat];
     return 0;
@@ -367,6 +369,8 @@ int bcda_job_save(const bcda_job *job, char **out)
 
     if (!job || !out)
         return BCDA_ERR_INVALID;
+    if (job->s && getpid() != job->s->pid)
+        return BCDA_ERR_FORKED;
     if (!job->url)
         return BCDA_ERR_STATE;
     bcda__buf_init(&text, (size_t)1 << 30);

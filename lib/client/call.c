@@ -347,6 +347,7 @@ static void gather(struct bcda__call *c, const uint8_t *data, size_t len)
     size_t take = len > max - c->body.len ? max - c->body.len : len;
     int rc;
 
+    c->s->stat[BCDA_STAT_BYTES_WIRE] += (int64_t)take;
     c->cut |= take < len;
     rc = bcda__buf_add(&c->body, data, take);
     if (!rc && c->cut && bcda__transfer_status(c->t) < 400)

@@ -3,8 +3,9 @@
  * to it.
  *
  * Functions that only read, or fill an object of their own (config, export, handlers, file, batch,
- * error, the getters, ref and unref), and bcda_session_wakeup(), may be called anywhere; the latter
- * gives BCDA_ERR_FORKED in a child. */
+ * error, the getters, ref and unref), and bcda_session_wakeup(), bcda_session_stat() and
+ * bcda_job_save(), may be called anywhere; these three give BCDA_ERR_FORKED in a child. That what
+ * the headers say of callbacks is what stands here is a house check's to see (tests/house). */
 #ifndef BCDA_CLIENT_DOOR_H
 #define BCDA_CLIENT_DOOR_H
 

@@ -25,7 +25,7 @@ struct bcda__download {
     int64_t furthest; /* of the stored bytes, over all tries: only more than that is progress */
     struct bcda__spool *spool; /* verified delivery: what came waits here; NULL = streaming */
     int second;                /* it is verified, and is read once more for delivery */
-    struct bcda__timer turn;   /* of that reading */
+    struct bcda__timer turn;   /* of that reading, and of what a step has left to the next */
     struct bcda__timer flush;  /* lines do not wait for ever for their batch to fill */
     struct bcda_batch *batch;  /* on its way to the host */
     struct bcda__cursor cursor;
@@ -41,7 +41,7 @@ struct bcda__download {
 };
 
 static void go_on(struct bcda__download *d);
-static void read_spool(void *ctx);
+static void next_turn(void *ctx);
 static void begin_second_pass(struct bcda__download *d);
 static int open_call(struct bcda__download *d);
 
@@ -231,6 +231,7 @@ static int deliver(struct bcda__download *d)
     to.leave = leave;
     to.ctx = d;
     d->delivered = 1;
+    bcda__engine_spend(job->s->engine, d->batch->fill);
     began = bcda__clock_ns();
     rc = bcda__deliver(&to, d->batch, &d->cursor, &line_failed, &err);
     add_time(d, BCDA_STAT_DELIVER_NS, began);
@@ -356,8 +357,14 @@ static int settle(struct bcda__download *d)
                 return given == 0;
             continue;
         }
-        if (d->lane && bcda__lane_is_full(d->lane) && take_rest(d))
-            continue;
+        if (d->lane && bcda__lane_is_full(d->lane)) {
+            if (!bcda__lane_is_inline(d->lane) && bcda__engine_is_spent(d->job->s->engine)) {
+                bcda__timer_set(d->job->s->engine, &d->turn, 0, next_turn, d);
+                return 1; /* workers may make batches faster than the host takes them */
+            }
+            if (take_rest(d))
+                continue;
+        }
         if (!d->ended && !find_failure(d))
             return 1;
         if (!d->lane) {
@@ -419,7 +426,7 @@ static void go_on(struct bcda__download *d)
         return;
     if (d->second) {
         if (!d->batch && bcda__lane_has_room(d->lane))
-            bcda__timer_set(d->job->s->engine, &d->turn, 0, read_spool, d);
+            bcda__timer_set(d->job->s->engine, &d->turn, 0, next_turn, d);
         return;
     }
     if (!d->call)
@@ -613,11 +620,12 @@ static size_t on_data(void *ctx, const uint8_t *data, size_t len)
 
     if (!pass_over(d, data, len, &total, &result))
         return result;
-    while (takes_bytes(d)) {
+    while (takes_bytes(d) && (total == 0 || !bcda__engine_is_spent(d->job->s->engine))) {
         rc = bcda__lane_write(d->lane, data + total, len - total, &used, &d->err);
         if (!rc && d->spool)
             rc = spool(d, data + total, used);
         took(d, data + total, used);
+        bcda__engine_spend(d->job->s->engine, used);
         total += used;
         if (!rc && (d->batch || !bcda__lane_is_full(d->lane)))
             break;
@@ -658,9 +666,8 @@ static int on_broke(void *ctx)
 enum { PIECES_A_TURN = 16 };
 
 /* What was verified is read from the spool, some pieces a turn, through a decoder of its own. */
-static void read_spool(void *ctx)
+static void read_spool(struct bcda__download *d)
 {
-    struct bcda__download *d = ctx;
     const uint8_t *data;
     size_t len = 1, used;
     int rc = 0, i;
@@ -682,6 +689,16 @@ static void read_spool(void *ctx)
     go_on(d);
 }
 
+static void next_turn(void *ctx)
+{
+    struct bcda__download *d = ctx;
+
+    if (d->second && !d->ended && !d->batch)
+        read_spool(d);
+    else
+        go_on(d);
+}
+
 /* The network is done with the file, and its bytes are verified. */
 static void begin_second_pass(struct bcda__download *d)
 {
@@ -695,7 +712,7 @@ static void begin_second_pass(struct bcda__download *d)
         return;
     }
     d->ended = 0;
-    bcda__timer_set(d->job->s->engine, &d->turn, 0, read_spool, d);
+    bcda__timer_set(d->job->s->engine, &d->turn, 0, next_turn, d);
 }
 
 /* A server that always breaks off, perhaps at its time limit, and cannot be gone on with. */

@@ -124,6 +124,15 @@ static void *work(void *ctx)
 
 /* ---- on the session's thread ---- */
 
+/* A poke whose news are gone is taken back: a step that it brings about would find nothing to do.
+ * The lock is held. */
+static void unpoke(struct bcda__workers *w)
+{
+    if (w->poked)
+        bcda__engine_unpoke(w->engine);
+    w->poked = 0;
+}
+
 /* Those that have news now; what comes meanwhile pokes again. The host may fork in here: the child
  * must not look at the lists any more. */
 static int tell(void *ctx)
@@ -134,7 +143,7 @@ static int tell(void *ctx)
     if (w->forked)
         return 0;
     bcda__workers_lock(w);
-    w->poked = 0;
+    unpoke(w); /* it may have come since this step looked */
     for (n = w->news_count; n > 0 && w->news_count > 0; n--) {
         struct bcda__task *t = w->news.news_next;
 
@@ -212,6 +221,8 @@ int bcda__task_leave(struct bcda__workers *w, struct bcda__task *t)
     bcda__workers_lock(w);
     bcda__task_stop(w, t);
     drop_news(w, t);
+    if (!w->news_count)
+        unpoke(w);
     bcda__workers_unlock(w);
     return 0;
 }

@@ -6,8 +6,9 @@
 #include "net/loop.h"
 
 enum {
-    READY_MAX = 32,    /* descriptors that one step serves */
-    DISPATCH_MAX = 64, /* events of transfers that one step delivers */
+    READY_MAX = 32,         /* descriptors that one step serves */
+    DISPATCH_MAX = 64,      /* events of transfers that one step delivers */
+    WORK_MAX = 1024 * 1024, /* bytes that one step moves, received and delivered, or little more */
 };
 
 struct bcda__engine {
@@ -27,6 +28,8 @@ struct bcda__engine {
     int news;        /* a transfer has an event waiting, or can go on */
     int stepping;
     int budget;       /* events of transfers that this step may still deliver */
+    int64_t work;     /* bytes that it may still move */
+    int late_wake;    /* a wake-up that came behind the look at the descriptors */
     size_t resumable; /* transfers that could go on when this step began */
     unsigned round;   /* of steps */
     int64_t armed_at; /* what the loop's timer is set to, in real time; INT64_MAX = nothing */
@@ -209,6 +212,28 @@ void bcda__engine_poke(struct bcda__engine *e)
     bcda__loop_poke(e->loop);
 }
 
+void bcda__engine_unpoke(struct bcda__engine *e)
+{
+    if (!bcda__loop_take_wake(e->loop))
+        return;
+    if (e->stepping)
+        e->late_wake = 1;
+    else
+        (void)bcda__loop_wakeup(e->loop); /* not ours to take */
+}
+
+void bcda__engine_spend(struct bcda__engine *e, size_t bytes)
+{
+    e->work -= (int64_t)bytes;
+    if (e->work <= 0)
+        e->budget = 0;
+}
+
+int bcda__engine_is_spent(const struct bcda__engine *e)
+{
+    return e->stepping && e->budget <= 0;
+}
+
 int64_t bcda__engine_now(const struct bcda__engine *e)
 {
     return bcda__clock_now(&e->clock);
@@ -346,17 +371,20 @@ static int dispatch(struct bcda__engine *e)
     return did;
 }
 
-/* Those that could go on when the step began, so that it ends. */
+/* Those that could go on when the step began, so that it ends. What was read is looked at before
+ * more is. */
 static int resume(struct bcda__engine *e)
 {
     size_t n = e->resumable;
+    int did = 0;
 
-    for (; n > 0; n--) {
+    for (; n > 0 && e->budget > 0; n--) {
         bcda__http_resume(e->http);
         (void)dispatch(e);
+        did = 1;
     }
     e->news |= bcda__http_resumable(e->http) > 0;
-    return e->resumable > 0;
+    return did;
 }
 
 static int drive(struct bcda__engine *e, int *woken)
@@ -368,12 +396,14 @@ static int drive(struct bcda__engine *e, int *woken)
     if (n < 0)
         return n;
     if (timer)
-        e->armed_at = INT64_MAX; /* it has fired and is not set any more */
-    for (i = 0; i < n; i++) {
-        bcda__http_drive(e->http, ready[i].fd, ready[i].events);
+        e->armed_at = INT64_MAX;          /* it has fired and is not set any more */
+    did = dispatch(e) || n > 0 || *woken; /* first what was read before */
+    for (i = 0; i < n && e->budget > 0; i++) {
+        const struct bcda__loop_ready *r = &ready[(e->round + (unsigned)i) % (unsigned)n];
+
+        bcda__http_drive(e->http, r->fd, r->events);
         (void)dispatch(e); /* while the bytes are in the cache */
     }
-    did = n > 0 || *woken;
     return drive_timer(e) | did;
 }
 
@@ -382,6 +412,7 @@ static void begin_step(struct bcda__engine *e)
     e->stepping = 1;
     e->round++;
     e->budget = DISPATCH_MAX;
+    e->work = WORK_MAX;
     e->resumable = bcda__http_resumable(e->http);
 }
 
@@ -402,21 +433,29 @@ static int end_step(struct bcda__engine *e, int did)
 
 int bcda__engine_step(struct bcda__engine *e, int *woken)
 {
+    int did;
+
     begin_step(e);
-    return end_step(e, drive(e, woken));
+    did = end_step(e, drive(e, woken));
+    *woken |= e->late_wake;
+    e->late_wake = 0;
+    return did;
 }
 
 int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken)
 {
+    int did;
+
     *woken = 0;
     if (find_watched(e, fd) < 0)
         return 0; /* told late: it is forgotten already */
     begin_step(e);
-    if (fd == bcda__loop_wake_fd(e->loop))
-        *woken = bcda__loop_take_wake(e->loop);
-    else
+    did = fd != bcda__loop_wake_fd(e->loop);
+    if (did)
         bcda__http_drive(e->http, fd, events);
-    return end_step(e, 1);
+    else
+        did = *woken = bcda__loop_take_wake(e->loop);
+    return end_step(e, did);
 }
 
 int bcda__engine_on_timer(struct bcda__engine *e)

@@ -43,6 +43,13 @@ int bcda__engine_wakeup(struct bcda__engine *e);
  * bcda_session_run() goes on. */
 void bcda__engine_listen(struct bcda__engine *e, int (*tell)(void *ctx), void *ctx);
 void bcda__engine_poke(struct bcda__engine *e);
+/* On the session's thread: what the pokes were for is seen to, or gone. */
+void bcda__engine_unpoke(struct bcda__engine *e);
+
+/* A step is bounded in the bytes that it moves. Who moves some says so, and stops where the step
+ * has moved enough: what it leaves to be told of a transfer comes in the next. */
+void bcda__engine_spend(struct bcda__engine *e, size_t bytes);
+int bcda__engine_is_spent(const struct bcda__engine *e);
 /* To be called after transfers or timers were started outside of a step. */
 void bcda__engine_rearm(struct bcda__engine *e);
 

@@ -1142,6 +1142,8 @@ static int in_child(struct run *r)
     bcda_session *s = h.session;
     bcda_batch *batch;
     bcda_job *job;
+    int64_t n;
+    char *text;
 
     if (bcda_session_run(s, 0) != BCDA_ERR_FORKED || bcda_session_step(s) != BCDA_ERR_FORKED ||
         bcda_session_fd(s) != BCDA_ERR_FORKED)
@@ -1156,6 +1158,9 @@ static int in_child(struct run *r)
         return 4;
     if (bcda_session_wakeup(s) != BCDA_ERR_FORKED) /* it would wake the parent */
         return 5;
+    if (bcda_session_stat(s, BCDA_STAT_REQUESTS, &n) != BCDA_ERR_FORKED ||
+        bcda_job_save(r->job, &text) != BCDA_ERR_FORKED)
+        return 7;
     if (bcda_job_state(r->job) < BCDA_JOB_STARTING)
         return 6;
     bcda_session_free(s);
@@ -1369,30 +1374,68 @@ END_TEST
  */
 START_TEST(step_is_bounded)
 {
-    enum { FILE_BYTES = 24 * 1024 * 1024, STEP_BYTES = FILE_BYTES / 6 };
+    enum { FILE_BYTES = 24 * 1024 * 1024, STEP_BYTES = 2 * 1024 * 1024 };
     struct sandbox_options o = {0};
     int64_t before, most = 0;
+    int many = _i / 2; /* files, and gzip, of which much comes out */
     struct run *r;
 
-    o.era = "2019-04";
+    o.era = many ? "current" : "2019-04";
+    o.files = many ? 4 : 1;
     o.file_bytes = FILE_BYTES;
     harness_setup(&h, &o, 1);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    r = harness_start(&h, _i ? DOOR_BATCH : DOOR_RESOURCE);
+    harness_export(&h, many ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, EOB, NULL);
+    r = harness_start(&h, _i % 2 ? DOOR_BATCH : DOOR_RESOURCE);
     harness_until_state(&h, r, BCDA_JOB_DOWNLOADING);
     while (!r->done) {
         usleep(2000);
-        before = bcda_job_bytes(r->job);
+        before = bcda_job_resources(r->job);
         h.inside = 1;
         ck_assert_int_ge(bcda_session_step(h.session), 0);
         h.inside = 0;
-        if (bcda_job_bytes(r->job) - before > most)
-            most = bcda_job_bytes(r->job) - before;
+        if (bcda_job_resources(r->job) - before > most)
+            most = bcda_job_resources(r->job) - before;
     }
     harness_check_export(r);
     ck_assert_int_gt(bcda_job_bytes(r->job), FILE_BYTES);
     ck_assert_int_gt(most, 0);
-    ck_assert_int_lt(most, STEP_BYTES);
+    ck_assert_int_lt(most * (bcda_job_bytes(r->job) / bcda_job_resources(r->job)), STEP_BYTES);
+    harness_close(&h);
+}
+END_TEST
+
+/* Which is why a wake-up is heeded while data flows: each step brings some resources, and run is
+ * left after the step at hand. */
+static int wake_once(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_RESOURCE && ++*(int64_t *)r->arg == 1)
+        ck_assert_int_eq(bcda_session_wakeup(h.session), 0);
+    return BCDA_CONTINUE;
+}
+
+START_TEST(wakeup_while_data_flows)
+{
+    enum { FILE_BYTES = 24 * 1024 * 1024 };
+    struct sandbox_options o = {0};
+    int64_t seen = 0, at_wakeup;
+    struct run *r;
+
+    o.era = "current";
+    o.files = 4;
+    o.file_bytes = FILE_BYTES;
+    harness_setup(&h, &o, 1);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = harness_start_hook(&h, DOOR_RESOURCE, wake_once, &seen);
+    harness_until_state(&h, r, BCDA_JOB_DOWNLOADING);
+    h.inside = 1;
+    ck_assert_int_eq(bcda_session_run(h.session, -1), BCDA_ERR_INTERRUPTED);
+    h.inside = 0;
+    at_wakeup = seen;
+    ck_assert_int_eq(r->done, 0);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_lt(at_wakeup, seen / 4);
     harness_close(&h);
 }
 END_TEST
@@ -1574,7 +1617,8 @@ static Suite *rules_suite(void)
     tcase_add_test(t, stall_resumed);
     tcase_add_test(t, connect_timeout);
     tcase_add_test(t, run_is_bounded);
-    tcase_add_loop_test(t, step_is_bounded, 0, 2);
+    tcase_add_loop_test(t, step_is_bounded, 0, 4);
+    tcase_add_test(t, wakeup_while_data_flows);
     tcase_add_loop_test(t, descriptor, 0, 2);
     tcase_add_test(t, idle_hour);
     tcase_add_test(t, idle_session);

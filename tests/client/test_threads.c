@@ -23,6 +23,7 @@
 #include "codec/inflate.h"
 #include "codec/json.h"
 #include "harness.h"
+#include "net/loop.h"
 #include "scene.h"
 
 static pthread_t host; /* the session's thread */
@@ -459,6 +460,14 @@ static void check_end(struct scene *c, struct run *r, const struct acting *a)
     ck_assert_int_eq(r->result, a->act == STOP ? BCDA_ERR_STOPPED : BCDA_ERR_CANCELLED);
 }
 
+static int is_readable(const struct scene *c, int timeout_ms)
+{
+    struct pollfd p = {-1, POLLIN, 0};
+
+    p.fd = bcda_session_fd(c->h.session);
+    return poll(&p, 1, timeout_ms) > 0;
+}
+
 /* A turn that does nothing behind the step, since the session may be gone then. */
 static void bare_turn(struct scene *c)
 {
@@ -796,6 +805,63 @@ START_TEST(stages)
 }
 END_TEST
 
+/* ---- news that come within a step ---- */
+
+static int news_come_late; /* a worker finishes once a step has looked at its descriptors */
+
+PROTOTYPES(int, bcda__loop_take, struct bcda__loop *l, struct bcda__loop_ready *out, int max,
+           int *timer, int *woken);
+
+int __wrap_bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max, int *timer,
+                           int *woken)
+{
+    int n = __real_bcda__loop_take(l, out, max, timer, woken);
+
+    if (news_come_late && count_held()) {
+        news_come_late = 0;
+        set_gate(0);
+        ck_assert_int_eq(bcda__loop_wait(l, 20000), 0); /* until it has poked the session */
+    }
+    return n;
+}
+
+/* They are seen to in that very step, and the next is not called for nothing. */
+START_TEST(late_news)
+{
+    struct scene c;
+    struct run *r;
+    int late = 0;
+
+    prepare(&c, 1, 1, 200, 40);
+    c.h.config->clock = bcda__clock_system();
+    scene_session(&c);
+    if (bcda_session_fd(c.h.session) == BCDA_ERR_UNSUPPORTED) { /* a build on poll() */
+        scene_close(&c);
+        return;
+    }
+    set_gate(1);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    while (!r->done) {
+        int is_late = !late && count_held() && !is_readable(&c, 100);
+
+        if (is_late)
+            late = news_come_late = 1;
+        else
+            ck_assert_int_eq(is_readable(&c, 60000), 1);
+        c.h.inside = 1;
+        if (is_late)
+            ck_assert_int_ge(bcda_session_step(c.h.session), 0);
+        else
+            ck_assert_int_eq(bcda_session_step(c.h.session), 1);
+        c.h.inside = 0;
+    }
+    ck_assert_int_eq(late, 1);
+    ck_assert_int_eq(is_readable(&c, 0), 0);
+    check_all(r, 1, 200);
+    scene_close(&c);
+}
+END_TEST
+
 /* ---- many ---- */
 
 START_TEST(many_jobs)
@@ -849,6 +915,7 @@ int main(void)
     tcase_add_test(t, memory);
     tcase_add_test(t, no_memory);
     tcase_add_loop_test(t, stages, 0, 6);
+    tcase_add_test(t, late_news);
     tcase_add_test(t, many_jobs);
     tcase_add_test(t, run_is_not_interrupted);
     return harness_main(s);
