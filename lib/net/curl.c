@@ -952,6 +952,11 @@ int bcda__http_dispatch(struct bcda__http *h)
     return 1;
 }
 
+int bcda__http_has_news(const struct bcda__http *h)
+{
+    return h->waiting.next != &h->waiting;
+}
+
 int bcda__transfer_status(const struct bcda__transfer *t)
 {
     return t->status;

@@ -367,7 +367,7 @@ static int dispatch(struct bcda__engine *e)
         e->budget--;
         did = 1;
     }
-    e->news = e->budget == 0; /* perhaps more: the next step goes on */
+    e->news = bcda__http_has_news(e->http); /* the next step goes on */
     return did;
 }
 

@@ -50,6 +50,8 @@ void bcda__http_drive_timer(struct bcda__http *h);
 int64_t bcda__http_spent_ns(const struct bcda__http *h); /* inside these two */
 /* Gives the next waiting event to its transfer; 0 where none waits. */
 int bcda__http_dispatch(struct bcda__http *h);
+/* 1 where there is more to dispatch. */
+int bcda__http_has_news(const struct bcda__http *h);
 /* How many transfers were paused and can go on; the first of them does, and is read. */
 size_t bcda__http_resumable(const struct bcda__http *h);
 void bcda__http_resume(struct bcda__http *h);
