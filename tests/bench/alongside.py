@@ -98,7 +98,6 @@ def missing(command):
 def take(turns, repeats):
     """What each printed, by column: the medians of all, in turns, and each begins as often as another."""
     names, found = list(turns), {name: [] for name in turns}
-    turns[INLINE]()  # warms the machine's memory up
     for i in range(repeats):
         for name in names[i % len(names):] + names[:i % len(names)]:
             found[name].append(turns[name]())
@@ -123,6 +122,8 @@ def measure(bench, rows):
             turns[r.name] = lambda r=r: numbers(bench, env, r.command)
         for b in bound:
             turns[b.name] = lambda b=b: numbers(bench, env, b.command + ["parallel=1", "gzip=0"])
+        if not bench.quick:
+            turns[INLINE]()  # warms the machine's memory up
         found = take(turns, bench.repeats)
         if "3" in rows:
             against_rivals(bench, others, found, one.bytes(), several.bytes())
