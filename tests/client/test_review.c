@@ -603,7 +603,7 @@ END_TEST
 static void add_many(struct scene *c, size_t n, const char *key)
 {
     struct scripted_entry *e = calloc(n, sizeof *e);
-    char(*paths)[32] = calloc(n, sizeof *paths);
+    char(*paths)[40] = calloc(n, sizeof *paths);
     size_t i;
 
     ck_assert(e && paths);

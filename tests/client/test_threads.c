@@ -302,7 +302,7 @@ static void add_lines(struct buf *b, size_t file, size_t lines, size_t pad)
 static void serve(struct scene *c, size_t files, size_t lines, size_t pad)
 {
     struct scripted_entry e[FILES] = {{0}};
-    char *keys[FILES] = {NULL}, name[FILES][32], label[16];
+    char *keys[FILES] = {NULL}, name[FILES][32];
     size_t i;
 
     for (i = 0; i < files; i++) {
@@ -310,9 +310,8 @@ static void serve(struct scene *c, size_t files, size_t lines, size_t pad)
 
         add_lines(&plain, i, lines, pad);
         snprintf(name[i], sizeof name[i], "%s.ndjson", paths[i]);
-        snprintf(label, sizeof label, "%s", name[i] + strlen("/data/"));
-        if (i % 3 == 1)
-            keys[i] = scripted_encrypt(&packed, plain.p, plain.len, label);
+        if (i % 3 == 1) /* the label is the file's name */
+            keys[i] = scripted_encrypt(&packed, plain.p, plain.len, strrchr(name[i], '/') + 1);
         else if (i % 3 == 2)
             scripted_gzip(&packed, plain.p, plain.len);
         scripted_reply(c->s, paths[i], "200 OK", i % 3 == 2 ? "Content-Encoding: gzip\r\n" : "",
