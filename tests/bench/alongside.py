@@ -1,5 +1,5 @@
-"""Rows 3, 7 and 8: one encrypted file of one server, downloaded in turns by the library, by what people do
-instead, and through the bindings.
+"""One encrypted file of one server, downloaded in turns by the library (row 1), by its decode threads
+(row 2, four files), by what people do instead (row 3), and through the bindings (rows 7 and 8).
 
 The program of each binding is called as
 
@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RIVALS = os.path.join(HERE, "rivals")
 BINDINGS = os.path.join(HERE, "..", "..", "bindings")
 MIB = 1 << 20
-INLINE, THREADED = "C", "C, two decode threads"
+INLINE, STAGES, THREADED = "C", "stages", "C, two decode threads"
 
 
 class Rival:
@@ -95,12 +95,18 @@ def missing(command):
     return None
 
 
-def take(turns, repeats):
-    """What each printed, by column: the medians of all, in turns, and each begins as often as another."""
-    names, found = list(turns), {name: [] for name in turns}
-    for i in range(repeats):
-        for name in names[i % len(names):] + names[:i % len(names)]:
-            found[name].append(turns[name]())
+def downloads(bench, one, several, rows):
+    """The turns of the library itself."""
+    turns = {INLINE: lambda: bench.pipeline(one, "parallel=1")}
+    if rows & {"1", "2"}:
+        turns[STAGES] = lambda: bench.stages(one)
+    if rows & {"2", "3"}:
+        turns[THREADED] = lambda: bench.pipeline(several, "parallel=4", "decode_threads=2")
+    return turns
+
+
+def middle(found):
+    """The medians of the columns, by name."""
     for name, runs in found.items():
         if name != THREADED and any(run[0] != found[INLINE][0][0] for run in runs):
             raise SystemExit(f"{name} counted other resources than the library")
@@ -115,16 +121,19 @@ def measure(bench, rows):
         env = dict(one.env, BCDA_BENCH_URL=f.url, BCDA_BENCH_KEY=f.key, BCDA_BENCH_NAME=f.name,
                    BCDA_LIBRARY=os.path.join(os.path.abspath(bench.build), "lib", "libbcda.so.0"))
         others, bound = rivals(bench, rows), bindings(bench, rows, one.status_url)
-        turns = {INLINE: lambda: bench.pipeline(one, "parallel=1")}
-        if "3" in rows:
-            turns[THREADED] = lambda: bench.pipeline(several, "parallel=4", "decode_threads=2")
+        turns = downloads(bench, one, several, rows)
         for r in others:
             turns[r.name] = lambda r=r: numbers(bench, env, r.command)
         for b in bound:
             turns[b.name] = lambda b=b: numbers(bench, env, b.command + ["parallel=1", "gzip=0"])
-        if not bench.quick:
-            turns[INLINE]()  # warms the machine's memory up
-        found = take(turns, bench.repeats)
+        bench.warm_up(one)
+        runs = bench.take(turns)
+        stages = runs.pop(STAGES, None)
+        found = middle(runs)
+        if stages:
+            floor = bench.against_stages(one, runs[INLINE], stages)
+        if "2" in rows:
+            bench.two_cores(several, found[THREADED][2], floor)
         if "3" in rows:
             against_rivals(bench, others, found, one.bytes(), several.bytes())
         against_c(bench, bound, others, found)

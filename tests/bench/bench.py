@@ -65,7 +65,6 @@ class Bench:
         self.repeats = 5
         self.table = Table()
         self.baseline = int(self.call(None, [self.program("memory-baseline")])[0])
-        self.floor = {}  # CPU seconds for a byte of text: all stages, and the server's; by form
 
     def program(self, name):
         return os.path.join(self.build, "tests", "bench", "bench-" + name)
@@ -103,23 +102,40 @@ class Bench:
             alone.setdefault("server", server.cpu() - before)
         return alone
 
-    def inline(self, server):
-        size, ours, parts = server.bytes(), [], []
-        if not self.quick:
-            self.pipeline(server, "parallel=1")  # warms the machine's memory up
+    def take(self, turns):
+        """What each turn gave, in a list: they go round, and each begins as often as another."""
+        names, found = list(turns), {name: [] for name in turns}
         for i in range(self.repeats):
-            turns = [lambda: ours.append(self.pipeline(server, "parallel=1")[3]),
-                     lambda: parts.append(self.stages(server))]
-            for turn in turns if i % 2 else reversed(turns):
-                turn()
-        alone = {name: median(p[name] for p in parts) / size for name in parts[0]}
-        serving = sum(p["server"] for p in parts) / self.repeats / size  # its clock has coarse ticks
-        cpu = median(ours) / size
-        total = median(sum(p.values()) - p["server"] for p in parts) / size
-        self.floor[server.form] = total, serving
+            for name in names[i % len(names):] + names[:i % len(names)]:
+                found[name].append(turns[name]())
+        return found
+
+    def inline(self, form):
+        with self.server(form) as server:
+            server.export()
+            self.warm_up(server)
+            found = self.take({"ours": lambda: self.pipeline(server, "parallel=1"),
+                               "stages": lambda: self.stages(server)})
+            self.against_stages(server, found["ours"], found["stages"])
+            if form == "gzip" and not self.quick:
+                self.inflaters(server)
+
+    def warm_up(self, server):
+        """The machine's memory."""
+        if not self.quick:
+            self.pipeline(server, "parallel=1")
+
+    def against_stages(self, server, ours, stages):
+        """Gives the CPU seconds of libcurl, the server and all other stages for a byte of text."""
+        size = server.bytes()
+        alone = {name: median(s[name] for s in stages) / size for name in stages[0]}
+        serving = sum(s["server"] for s in stages) / self.repeats / size  # its clock has coarse ticks
+        cpu = median(run[3] for run in ours) / size
+        total = median(sum(s.values()) - s["server"] for s in stages) / size
         self.table.add("1", f"inline, {server.form}: CPU against its stages",
                        f"{cpu * 1e9:.2f} : {total * 1e9:.2f} ns a byte", cpu / total, most=1.10)
         self.table.parts({name: value * 1e9 for name, value in alone.items()})
+        return total + serving
 
     def callgrind(self, env, command):
         """Instructions between the marks of a program, and what it printed."""
@@ -177,8 +193,9 @@ class Bench:
             self.table.left_out("1", "inline: instructions", "valgrind is missing")
             return
         folder = self.samples()
-        for form in FORMS:
-            ours, alone = self.count(form, folder)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            counted = list(pool.map(lambda form: self.count(form, folder), FORMS))
+        for form, (ours, alone) in zip(FORMS, counted):
             total = sum(alone.values())
             self.table.add("1", f"inline, {form}: instructions against its stages",
                            f"{ours:.1f} : {total:.1f} a byte", ours / total, most=1.10)
@@ -187,35 +204,31 @@ class Bench:
 
     def inflaters(self, server):
         """A build with ISA-L against one with zlib, in turns."""
-        what, spent = "inline, gzip: CPU with ISA-L against zlib", {"isal": [], "zlib": []}
-        if not all(os.path.exists(self.program("pipeline-" + name)) for name in spent):
+        what = "inline, gzip: CPU with ISA-L against zlib"
+        programs = ["pipeline-isal", "pipeline-zlib"]
+        if not all(os.path.exists(self.program(name)) for name in programs):
             self.table.left_out("1", what, "libisal is missing")
             return
-        for i in range(self.repeats):
-            for name in sorted(spent, reverse=i % 2):
-                spent[name].append(self.pipeline(server, "parallel=1", program="pipeline-" + name)[3])
-        isal, zlib = (median(spent[name]) / server.bytes() * 1e9 for name in ("isal", "zlib"))
+        found = self.take({name: lambda name=name: self.pipeline(server, "parallel=1", program=name)[3]
+                           for name in programs})
+        isal, zlib = (median(found[name]) / server.bytes() * 1e9 for name in programs)
         self.table.add("1", what, f"{isal:.2f} : {zlib:.2f} ns a byte", isal / zlib)
 
     # ---- row 2: two cores
 
-    def two_cores(self):
-        with self.server("encrypted", files=4) as server:
-            server.export()
-            self.from_disk(server)
-            size = server.bytes()
-            walls = [self.pipeline(server, "parallel=4", "decode_threads=2")[2]
-                     for _ in range(self.repeats)]
-            # What the kernel does for the connection is the server's time or ours, whoever waits
-            # for the other: both are taken from the one run, that of libcurl alone.
-            best = sum(self.floor["encrypted"]) * size / 2
-            self.table.add("2", "two cores over TLS, of the best there is",
-                           f"{best:.3f} : {median(walls):.3f} s", best / median(walls), least=0.9)
-            if self.quick:
-                return
-            apart = median(self.apart(server) for _ in range(self.repeats))
-            self.table.add("2", "  two processes instead that share nothing",
-                           f"{best:.3f} : {apart:.3f} s", best / apart)
+    def two_cores(self, server, wall, floor):
+        """`wall` is ours with two decode threads, `floor` what against_stages() gave."""
+        self.from_disk(server)
+        # What the kernel does for the connection is the server's time or ours, whoever waits
+        # for the other: both are taken from the one run, that of libcurl alone.
+        best = floor * server.bytes() / 2
+        self.table.add("2", "two cores over TLS, of the best there is",
+                       f"{best:.3f} : {wall:.3f} s", best / wall, least=0.9)
+        if self.quick:
+            return
+        apart = median(self.apart(server) for _ in range(self.repeats))
+        self.table.add("2", "  two processes instead that share nothing",
+                       f"{best:.3f} : {apart:.3f} s", best / apart)
 
     def apart(self, server):
         """Seconds for one download, where two processes make one each at the same time: what the
@@ -226,11 +239,8 @@ class Bench:
 
     def from_disk(self, server):
         files = [f"{f.stored}={f.key}" for f in server.files]
-        walls = {1: [], 2: []}
-        for i in range(self.repeats):
-            for n in (1, 2) if i % 2 else (2, 1):
-                words = self.call(server.env, [self.program("decode"), str(n), "encrypted", *files])
-                walls[n].append(float(words[2]))
+        walls = self.take({n: lambda n=n: float(self.call(
+            server.env, [self.program("decode"), str(n), "encrypted", *files])[2]) for n in (1, 2)})
         self.table.add("2", "files on disk through two decoders at once",
                        f"{median(walls[1]):.3f} : {median(walls[2]):.3f} s",
                        median(walls[1]) / median(walls[2]), least=1.8)
@@ -277,16 +287,13 @@ class Bench:
         env = dict(server.env, BCDA_CA_FILE=bundle)
         curl = ["curl", "-sZ", "--http1.1", "--parallel-max", "5", "--cacert", bundle, "-H",
                 "Authorization: Bearer " + server.token, "-K", urls]
-        ours, theirs = [], []
-        for i in range(self.repeats):
-            turns = [lambda: ours.append(self.timed(self.pipeline, server, "parallel=5", env=env)),
-                     lambda: theirs.append(self.timed(self.call, env, curl))]
-            for turn in turns if i % 2 else reversed(turns):
-                turn()
+        found = self.take({"ours": lambda: self.timed(self.pipeline, server, "parallel=5", env=env),
+                           "curl": lambda: self.timed(self.call, env, curl)})
+        ours, theirs = median(found["ours"]), median(found["curl"])
         self.table.add("5", f"{count} files of {server.bytes() // count // 1000} KB, "
                        f"{authorities} CAs: our rate to curl -Z",
-                       f"{count / median(ours):.0f} : {count / median(theirs):.0f} files a second",
-                       median(theirs) / median(ours), least=target)
+                       f"{count / ours:.0f} : {count / theirs:.0f} files a second",
+                       theirs / ours, least=target)
 
     @staticmethod
     def timed(call, *args, **more):
@@ -312,24 +319,15 @@ class Bench:
                            f"{idle} beside {polls} polls", idle, most=0)
 
     def run(self, rows):
-        for form in FORMS:
-            if "1" in rows or ("2" in rows and form == "encrypted"):
-                with self.server(form) as server:
-                    server.export()
-                    self.one_core(server, rows)
-        if rows & {"3", "7", "8"}:
+        if "1" in rows:
+            self.inline("plain")
+            self.inline("gzip")
+        if rows & {"1", "2", "3", "7", "8"}:
             alongside.measure(self, rows)
         if "5" in rows:
             self.small()
         self.counts(rows)
         return self.table.missed
-
-    def one_core(self, server, rows):
-        self.inline(server)
-        if "1" in rows and server.form == "gzip" and not self.quick:
-            self.inflaters(server)
-        if "2" in rows and server.form == "encrypted":
-            self.two_cores()
 
     def counts(self, rows):
         """What is counted, and not by a clock, goes side by side."""
