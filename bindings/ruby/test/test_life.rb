@@ -211,7 +211,6 @@ class TestLife < BcdaTest
 
   def resident_kib
     GC.start
-    GC.compact if GC.respond_to?(:compact)
     File.read("/proc/self/status")[/^VmRSS:\s+(\d+)/, 1].to_i
   end
 
