@@ -68,19 +68,20 @@ class Sandbox
   def initialize(*options)
     @state = Dir.mktmpdir("bcda-test-")
     FileUtils.mkdir(File.join(@state, "s"))
-    complaints = File.join(@state, "complaints") # not ours: it would hold meson, should this program crash
+    @complaints = File.join(@state, "complaints") # not our stderr: it would hold meson, should this program crash
     @output = IO.popen([PROGRAM, "--print-env", "--tls", "--allow-duplicates",
-                        "--state-dir", File.join(@state, "s"), *options], err: complaints)
+                        "--state-dir", File.join(@state, "s"), *options], err: @complaints)
     @env = @output.each_line.to_h do |line|
       word = Shellwords.split(line).reject { |part| part == "export" }.first.to_s
       word.split("=", 2).then { |name, value| [name, value.to_s] }
     end
-    raise "the sandbox did not start: #{options} #{File.read(complaints)}" unless @env.key?("BCDA_FHIR_URL")
+    raise "the sandbox did not start: #{options} #{File.read(@complaints)}" unless @env.key?("BCDA_FHIR_URL")
   end
 
   def stop
     Process.kill(:TERM, @output.pid)
-    @output.close
+    @output.close # waits for its end
+    warn File.read(@complaints) unless File.empty?(@complaints)
     FileUtils.rm_rf(@state)
   end
 
