@@ -146,7 +146,7 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 #define BCDA_STAT_TRANSPORT_NS 9  /* in libcurl: TCP, TLS, HTTP */
 #define BCDA_STAT_HASH_NS      10 /* of what is received, to compare should it break off */
 #define BCDA_STAT_INFLATE_NS   11 /* gzip */
-#define BCDA_STAT_DECRYPT_NS   12 /* AES-GCM */
+#define BCDA_STAT_DECRYPT_NS   12 /* AES-GCM, and opening the files' keys */
 #define BCDA_STAT_PARSE_NS     13 /* cutting lines, UTF-8, JSON, fields, a manifest's checksum */
 #define BCDA_STAT_DELIVER_NS \
     14 /* in the host's on_resource, on_batch, on_bad_line, on_server_issue */

@@ -9,6 +9,7 @@
 #include "client/origin.h"
 #include "client/resume.h"
 #include "client/spool.h"
+#include "client/unwrap.h"
 
 struct bcda__download {
     bcda_job *job;
@@ -16,7 +17,8 @@ struct bcda__download {
     struct bcda__download *prev, *next;
     int mark;
 
-    struct bcda__secret key; /* of the file; unset = plain */
+    struct bcda__secret key;     /* of the file; unset = plain */
+    struct bcda__unwrap *unwrap; /* it is being opened */
     struct bcda__expected expected;
     int gzip;
     struct bcda__call *call;
@@ -88,6 +90,7 @@ static void drop_lane(struct bcda__download *d)
 static void free_download(struct bcda__download *d)
 {
     bcda__call_free(d->call);
+    bcda__unwrap_free(d->unwrap);
     bcda__timer_clear(&d->flush);
     drop_lane(d);
     bcda__resume_free(&d->resume);
@@ -764,19 +767,6 @@ static void set_expected(struct bcda__download *d)
     d->expected.checksum = e->checksum;
 }
 
-static int open_key(struct bcda__download *d)
-{
-    const struct bcda__entry *e = d->file->entry;
-    int rc;
-
-    if (!e->key)
-        return 0;
-    if (bcda__secret_set(&d->key, NULL, BCDA__GCM_KEY))
-        return bcda__err_nomem(&d->err);
-    rc = bcda__config_unwrap(d->job->s->config, e->key, e->name, (uint8_t *)d->key.data, &d->err);
-    return rc;
-}
-
 static int open_call(struct bcda__download *d)
 {
     bcda_session *s = d->job->s;
@@ -817,6 +807,55 @@ out:
     return rc;
 }
 
+/* Nothing is asked for before its key is there: a file without would come in vain. */
+static void request(struct bcda__download *d, int rc)
+{
+    if (!rc)
+        rc = open_call(d);
+    if (!rc)
+        return;
+    fail(d, rc);
+    conclude(d);
+}
+
+static void on_key(void *ctx, int code, const struct bcda_error *err)
+{
+    struct bcda__download *d = ctx;
+
+    d->job->s->stat[BCDA_STAT_DECRYPT_NS] += bcda__unwrap_spent(d->unwrap);
+    if (code)
+        bcda__err_copy(&d->err, err);
+    bcda__unwrap_free(d->unwrap);
+    d->unwrap = NULL;
+    request(d, code);
+}
+
+/* 0: it is there, or on_key() will come. */
+static int open_key(struct bcda__download *d)
+{
+    const struct bcda__entry *e = d->file->entry;
+    const bcda_config *config = d->job->s->config;
+    struct bcda__workers *workers;
+    uint8_t *key;
+    int64_t began;
+    int rc;
+
+    if (!e->key)
+        return 0;
+    if (bcda__secret_set(&d->key, NULL, BCDA__GCM_KEY))
+        return bcda__err_nomem(&d->err);
+    key = (uint8_t *)d->key.data;
+    workers = bcda__session_workers(d->job->s);
+    if (workers) {
+        rc = bcda__unwrap_new(&d->unwrap, workers, config, e->key, e->name, key, on_key, d);
+        return rc ? bcda__err_nomem(&d->err) : 0;
+    }
+    began = bcda__clock_ns();
+    rc = bcda__config_unwrap(config, e->key, e->name, key, &d->err);
+    add_time(d, BCDA_STAT_DECRYPT_NS, began);
+    return rc;
+}
+
 void bcda__download_start(bcda_job *job, struct bcda_file *file)
 {
     struct bcda__download *d = bcda__calloc(1, sizeof *d);
@@ -846,12 +885,8 @@ void bcda__download_start(bcda_job *job, struct bcda_file *file)
         rc = bcda__spool_new(&d->spool, job->s->config->spool_directory, &d->err);
     if (!rc)
         rc = open_key(d);
-    if (!rc)
-        rc = open_call(d);
-    if (rc) {
-        fail(d, rc);
-        conclude(d);
-    }
+    if (!d->unwrap)
+        request(d, rc);
 }
 
 struct bcda__download *bcda__download_next(const struct bcda__download *d)

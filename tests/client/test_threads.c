@@ -1,8 +1,8 @@
 /* Files decoded by workers: how many threads there are and when, and what cancelling, freeing,
  * stopping, pausing and forking do while they work. That what comes is the same is shown by the
  * other suites, which run once more with BCDA_TEST_DECODE_THREADS. Linked with wraps of the
- * allocator, which counts and refuses, of bcda__decoder_write, before which a worker can be held,
- * and of what each stage does, which can be made to take longer. */
+ * allocator, which counts and refuses, of bcda__decoder_write and bcda__config_unwrap, before which
+ * a worker can be held, and of what each stage does, which can be made to take longer. */
 #include <dirent.h>
 #include <malloc.h>
 #include <poll.h>
@@ -18,6 +18,7 @@
 
 #include "../tempdir.h"
 #include "base/mem.h"
+#include "client/config.h"
 #include "client/spool.h"
 #include "codec/decoder.h"
 #include "codec/inflate.h"
@@ -199,42 +200,63 @@ int __wrap_bcda__spool_peek(struct bcda__spool *s, const uint8_t **data, size_t 
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
-static int gate_closed, held; /* workers that wait at it */
+static int closed[2], held[2]; /* workers that wait at it */
+static atomic_int unwraps_by_host;
+
+enum gate { SLICES, KEYS };
 
 int __real_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
                                struct bcda_error *err);
 int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
                                struct bcda_error *err);
 
+static void pass(enum gate gate)
+{
+    pthread_mutex_lock(&gate_lock);
+    held[gate]++;
+    pthread_cond_broadcast(&gate_moved);
+    while (closed[gate])
+        pthread_cond_wait(&gate_moved, &gate_lock);
+    held[gate]--;
+    pthread_mutex_unlock(&gate_lock);
+}
+
 int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
                                struct bcda_error *err)
 {
-    if (!is_host()) {
-        pthread_mutex_lock(&gate_lock);
-        held++;
-        pthread_cond_broadcast(&gate_moved);
-        while (gate_closed)
-            pthread_cond_wait(&gate_moved, &gate_lock);
-        held--;
-        pthread_mutex_unlock(&gate_lock);
-    }
+    if (!is_host())
+        pass(SLICES);
     return __real_bcda__decoder_write(d, data, len, used, err);
 }
 
-static void set_gate(int closed)
+PROTOTYPES(int, bcda__config_unwrap, const bcda_config *c, const char *hex, const char *name,
+           uint8_t out[32], struct bcda_error *err);
+
+int __wrap_bcda__config_unwrap(const bcda_config *c, const char *hex, const char *name,
+                               uint8_t out[32], struct bcda_error *err)
+{
+    if (is_host())
+        atomic_fetch_add(&unwraps_by_host, 1);
+    else
+        pass(KEYS);
+    take_longer(DECRYPT);
+    return __real_bcda__config_unwrap(c, hex, name, out, err);
+}
+
+static void set_gate(enum gate gate, int is_closed)
 {
     pthread_mutex_lock(&gate_lock);
-    gate_closed = closed;
+    closed[gate] = is_closed;
     pthread_cond_broadcast(&gate_moved);
     pthread_mutex_unlock(&gate_lock);
 }
 
-static int count_held(void)
+static int count_held(enum gate gate)
 {
     int n;
 
     pthread_mutex_lock(&gate_lock);
-    n = held;
+    n = held[gate];
     pthread_mutex_unlock(&gate_lock);
     return n;
 }
@@ -243,9 +265,8 @@ static void *open_soon(void *ctx)
 {
     struct timespec t = {0, 30000000};
 
-    (void)ctx;
     nanosleep(&t, NULL);
-    set_gate(0);
+    set_gate(*(enum gate *)ctx, 0);
     return NULL;
 }
 
@@ -510,28 +531,29 @@ END_TEST
 
 /* ---- while a worker is in the middle of a slice ---- */
 
-/* A worker has begun a slice, and does not get on with it. */
-static void until_held(struct scene *c)
+/* A worker has begun a slice, or with a key, and does not get on with it. */
+static void until_held(struct scene *c, enum gate gate)
 {
     int i;
 
-    set_gate(1);
-    for (i = 0; i < 100000 && !count_held(); i++)
+    set_gate(gate, 1);
+    for (i = 0; i < 100000 && !count_held(gate); i++)
         bare_turn(c);
-    ck_assert_int_ge(count_held(), 1);
+    ck_assert_int_ge(count_held(gate), 1);
 }
 
 START_TEST(end_while_held)
 {
+    enum gate gate = _i & 4 ? KEYS : SLICES;
     pthread_t opener;
     struct scene c;
     struct run *r;
 
     begin(&c, 2, FILES, LINES, 40);
     r = harness_start(&c.h, _i & 1 ? DOOR_PULL : DOOR_RESOURCE);
-    until_held(&c);
+    until_held(&c, gate);
     ck_assert_int_eq(bcda__session_is_decoding(c.h.session), 1);
-    ck_assert_int_eq(pthread_create(&opener, NULL, open_soon, NULL), 0);
+    ck_assert_int_eq(pthread_create(&opener, NULL, open_soon, &gate), 0);
     if (_i & 2) {
         ck_assert_int_eq(bcda_job_cancel(r->job), 0);
         scene_finish(&c);
@@ -556,6 +578,7 @@ static int in_child(struct scene *c, struct run *r)
 
 START_TEST(fork_while_held)
 {
+    enum gate gate = _i ? KEYS : SLICES;
     struct scene c;
     struct run *r;
     int status = -1;
@@ -563,7 +586,7 @@ START_TEST(fork_while_held)
 
     begin(&c, 2, FILES, LINES, 40);
     r = harness_start(&c.h, DOOR_BATCH);
-    until_held(&c);
+    until_held(&c, gate);
     fflush(NULL);
     child = fork();
     ck_assert_int_ge(child, 0);
@@ -571,9 +594,36 @@ START_TEST(fork_while_held)
         _exit(in_child(&c, r));
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_msg(status == 0, "the child ended with status 0x%x", (unsigned)status);
-    set_gate(0);
+    set_gate(gate, 0);
     scene_finish(&c);
     check_all(r, FILES, LINES);
+    scene_close(&c);
+}
+END_TEST
+
+/* While keys are being opened other files come, and nothing is asked for that they are needed for.
+ */
+START_TEST(keys)
+{
+    int threads = _i;
+    struct scene c;
+    struct run *r;
+    size_t i;
+
+    begin(&c, threads, FILES, LINES, 40);
+    atomic_store(&unwraps_by_host, 0);
+    set_gate(KEYS, 1);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    if (threads) {
+        scene_until(&c, r->count == 4 * LINES);
+        ck_assert_int_eq(count_held(KEYS), threads < 2 ? threads : 2);
+        for (i = 0; i < FILES; i++)
+            ck_assert_uint_eq(scripted_count(c.s, paths[i]), i % 3 != 1);
+    }
+    set_gate(KEYS, 0);
+    scene_finish(&c);
+    check_all(r, FILES, LINES);
+    ck_assert_int_eq(atomic_load(&unwraps_by_host), threads ? 0 : 2);
     scene_close(&c);
 }
 END_TEST
@@ -639,7 +689,7 @@ START_TEST(end_named_while_held)
     scene_set(&c, BCDA_OPT_DECODE_THREADS, 1);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
-    until_held(&c);
+    until_held(&c, SLICES);
     for (i = 0; i < 100000; i++) {
         int64_t left = bcda__session_next_timer_ms(c.h.session);
 
@@ -650,11 +700,11 @@ START_TEST(end_named_while_held)
         }
         bare_turn(&c);
     }
-    ck_assert_int_eq(count_held(), 1);
+    ck_assert_int_eq(count_held(SLICES), 1);
     ck_assert_int_eq(r->done, 0);
     if (how == CANCELLED)
         ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-    set_gate(0);
+    set_gate(SLICES, 0);
     scene_finish(&c);
     if (how == CANCELLED)
         ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
@@ -816,9 +866,9 @@ int __wrap_bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, i
 {
     int n = __real_bcda__loop_take(l, out, max, timer, woken);
 
-    if (news_come_late && count_held()) {
+    if (news_come_late && count_held(SLICES)) {
         news_come_late = 0;
-        set_gate(0);
+        set_gate(SLICES, 0);
         ck_assert_int_eq(bcda__loop_wait(l, 20000), 0); /* until it has poked the session */
     }
     return n;
@@ -838,10 +888,10 @@ START_TEST(late_news)
         scene_close(&c);
         return;
     }
-    set_gate(1);
+    set_gate(SLICES, 1);
     r = harness_start(&c.h, DOOR_RESOURCE);
     while (!r->done) {
-        int is_late = !late && count_held() && !is_readable(&c, 100);
+        int is_late = !late && count_held(SLICES) && !is_readable(&c, 100);
 
         if (is_late)
             late = news_come_late = 1;
@@ -908,8 +958,9 @@ int main(void)
     tcase_set_timeout(t, 20);
     tcase_add_loop_test(t, counts, 0, 4);
     tcase_add_loop_test(t, acts, 0, ACTS * 5 * 2);
-    tcase_add_loop_test(t, end_while_held, 0, 4);
-    tcase_add_test(t, fork_while_held);
+    tcase_add_loop_test(t, end_while_held, 0, 8);
+    tcase_add_loop_test(t, fork_while_held, 0, 2);
+    tcase_add_loop_test(t, keys, 0, 4);
     tcase_add_loop_test(t, end_named_while_held, 0, 6);
     tcase_add_test(t, memory);
     tcase_add_test(t, no_memory);

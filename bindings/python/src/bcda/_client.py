@@ -121,7 +121,7 @@ class Stats(NamedTuple):
     transport_ns: int  #: nanoseconds in libcurl: TCP, TLS, HTTP
     hash_ns: int  #: in the hash of what is received
     inflate_ns: int  #: in gzip, on all threads that decode
-    decrypt_ns: int  #: in AES-GCM, on all threads that decode
+    decrypt_ns: int  #: in AES-GCM and opening keys, on all threads that decode
     parse_ns: int  #: cutting and checking lines, on all threads that decode
     deliver_ns: int  #: in the handlers of bad lines and of what the server reports
     spool_ns: int  #: writing the spool of verified delivery, and reading it again

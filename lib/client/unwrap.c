@@ -1,0 +1,90 @@
+#include "client/unwrap.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "client/workers.h"
+
+struct bcda__unwrap {
+    struct bcda__task task; /* first: a task of this kind is one of these */
+    struct bcda__workers *workers;
+    const bcda_config *config; /* nobody changes it */
+    const char *wrapped, *name;
+    uint8_t *out;
+    void (*done)(void *ctx, int code, const struct bcda_error *err);
+    void *ctx;
+    int code;
+    int64_t spent;
+    struct bcda_error err;
+};
+
+static struct bcda__unwrap *unwrap_of(struct bcda__task *t)
+{
+    return (struct bcda__unwrap *)(void *)t;
+}
+
+static void begin(struct bcda__task *t)
+{
+    (void)t;
+}
+
+static void run(struct bcda__task *t)
+{
+    struct bcda__unwrap *u = unwrap_of(t);
+    int64_t began = bcda__clock_ns();
+
+    u->code = bcda__config_unwrap(u->config, u->wrapped, u->name, u->out, &u->err);
+    u->spent = bcda__clock_ns() - began;
+}
+
+static int end(struct bcda__task *t)
+{
+    (void)t;
+    return BCDA__TASK_NEWS;
+}
+
+static void tell(struct bcda__task *t)
+{
+    struct bcda__unwrap *u = unwrap_of(t);
+
+    u->done(u->ctx, u->code, &u->err); /* it may be gone now */
+}
+
+static const struct bcda__task_kind unwrapping = {begin, run, end, tell};
+
+int bcda__unwrap_new(struct bcda__unwrap **out_unwrap, struct bcda__workers *workers,
+                     const bcda_config *config, const char *wrapped, const char *name, uint8_t *out,
+                     void (*done)(void *ctx, int code, const struct bcda_error *err), void *ctx)
+{
+    struct bcda__unwrap *u = bcda__calloc(1, sizeof *u);
+
+    if (!u)
+        return BCDA_ERR_NOMEM;
+    u->task.kind = &unwrapping;
+    u->workers = workers;
+    u->config = config;
+    u->wrapped = wrapped;
+    u->name = name;
+    u->out = out;
+    u->done = done;
+    u->ctx = ctx;
+    bcda__err_clear(&u->err);
+    *out_unwrap = u;
+    bcda__workers_lock(workers);
+    bcda__task_schedule(workers, &u->task);
+    bcda__workers_unlock(workers);
+    return 0;
+}
+
+/* In a child it may be half way, on a thread that is not there: it is left alone then. */
+void bcda__unwrap_free(struct bcda__unwrap *u)
+{
+    if (!u || bcda__task_leave(u->workers, &u->task))
+        return;
+    bcda__err_forget(&u->err);
+    bcda__free(u);
+}
+
+int64_t bcda__unwrap_spent(const struct bcda__unwrap *u)
+{
+    return u->spent;
+}
