@@ -75,6 +75,8 @@ class Server:
 
     def export(self):
         """A job with its files, smallest first; they stay until the server is stopped."""
+        if self.files:
+            return self
         headers = self.start()
         status = 202
         while status != 200:
