@@ -844,7 +844,6 @@ START_TEST(one_renewal_for_all)
     struct run *r;
 
     o.files = 5;
-    o.era = "2019-04";
     current(&o, 1);
     r = harness_start_hook(&h, DOOR_RESOURCE, expire_at_downloading, NULL);
     harness_run(&h);

@@ -615,7 +615,8 @@ START_TEST(keys)
     set_gate(KEYS, 1);
     r = harness_start(&c.h, DOOR_RESOURCE);
     if (threads) {
-        scene_until(&c, r->count == 4 * LINES);
+        while (r->count < 4 * LINES) /* what a turn waits for may be held for ever */
+            bare_turn(&c);
         ck_assert_int_eq(count_held(KEYS), threads < 2 ? threads : 2);
         for (i = 0; i < FILES; i++)
             ck_assert_uint_eq(scripted_count(c.s, paths[i]), i % 3 != 1);
