@@ -808,7 +808,7 @@ out:
 }
 
 /* Nothing is asked for before its key is there: a file without would come in vain. */
-static void request(struct bcda__download *d, int rc)
+static void ask_for_file(struct bcda__download *d, int rc)
 {
     if (!rc)
         rc = open_call(d);
@@ -827,7 +827,7 @@ static void on_key(void *ctx, int code, const struct bcda_error *err)
         bcda__err_copy(&d->err, err);
     bcda__unwrap_free(d->unwrap);
     d->unwrap = NULL;
-    request(d, code);
+    ask_for_file(d, code);
 }
 
 /* 0: it is there, or on_key() will come. */
@@ -886,7 +886,7 @@ void bcda__download_start(bcda_job *job, struct bcda_file *file)
     if (!rc)
         rc = open_key(d);
     if (!d->unwrap)
-        request(d, rc);
+        ask_for_file(d, rc);
 }
 
 struct bcda__download *bcda__download_next(const struct bcda__download *d)

@@ -15,7 +15,7 @@ struct bcda__unwrap;
 int bcda__unwrap_new(struct bcda__unwrap **out_unwrap, struct bcda__workers *workers,
                      const bcda_config *config, const char *wrapped, const char *name, uint8_t *out,
                      void (*done)(void *ctx, int code, const struct bcda_error *err), void *ctx);
-void bcda__unwrap_free(struct bcda__unwrap *u); /* at any time: waits until the worker is done */
+void bcda__unwrap_free(struct bcda__unwrap *u); /* at any time: waits where a worker is at it */
 int64_t bcda__unwrap_spent(const struct bcda__unwrap *u); /* nanoseconds; once it is done */
 
 #endif

@@ -1,6 +1,7 @@
 /* The threads of BCDA_OPT_DECODE_THREADS, and what they do: slices of tasks, a file's decoder being
- * one task. One mutex guards everything that threads share, and is held only to look and to write
- * down, never while a slice runs. A session that asks for no threads has no such thing.
+ * one task and the opening of its key another. One mutex guards everything that threads share, and
+ * is held only to look and to write down, never while a slice runs. A session that asks for no
+ * threads has no such thing.
  *
  * A task is at rest, waits in the queue, or runs; at most one thread runs it. At rest it belongs to
  * the session's thread, which alone schedules it, and so needs no lock to work on it then. */

@@ -329,10 +329,13 @@ class Bench:
         wanted = [(form, 1) for form in ("plain", "gzip") if "1" in rows]
         if rows & set("12378"):
             wanted += [("encrypted", 1), ("encrypted", 4)]
+
+        def start(key):
+            server = stack.enter_context(self.server(key[0], files=key[1]))
+            self.prepared[key] = server.export()
+
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            for key, server in zip(wanted, pool.map(lambda key: self.server(key[0], files=key[1]), wanted)):
-                self.prepared[key] = stack.enter_context(server)
-            list(pool.map(Server.export, self.prepared.values()))
+            list(pool.map(start, wanted))
 
     def run(self, rows):
         with contextlib.ExitStack() as stack:

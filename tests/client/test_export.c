@@ -837,19 +837,26 @@ static int expire_at_downloading(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* Five files meet the old token at once; one new one serves all. */
+/* Five files meet the old token at once; one new one serves all. Where threads open keys, one after
+ * the other, some of the files may begin when it is there. */
 START_TEST(one_renewal_for_all)
 {
+    int encrypted = _i, staggered = encrypted && getenv("BCDA_TEST_DECODE_THREADS");
     struct sandbox_options o = {0};
     struct run *r;
+    size_t refused;
 
     o.files = 5;
+    if (encrypted)
+        o.era = "2019-04";
     current(&o, 1);
     r = harness_start_hook(&h, DOOR_RESOURCE, expire_at_downloading, NULL);
     harness_run(&h);
     harness_check_export(r);
     ck_assert_uint_eq(sandbox_count(h.sb, "token"), 2);
-    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 5);
+    refused = (size_t)sandbox_count(h.sb, "401");
+    ck_assert_uint_ge(refused, staggered ? 1 : 5);
+    ck_assert_uint_le(refused, 5);
     harness_close(&h);
 }
 END_TEST
@@ -1469,7 +1476,7 @@ static Suite *export_suite(void)
     tcase_add_loop_test(t, token_renewed, 0, 2);
     tcase_add_loop_test(t, refused_once, 0, 6);
     tcase_add_loop_test(t, refused_twice, 0, 3);
-    tcase_add_test(t, one_renewal_for_all);
+    tcase_add_loop_test(t, one_renewal_for_all, 0, 2);
     tcase_add_loop_test(t, bearer_token, 0, 2);
     tcase_add_loop_test(t, provider_at_once, 0, 2);
     tcase_add_test(t, provider_later);
