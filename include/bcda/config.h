@@ -185,12 +185,13 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 /*
  * BCDA_OPT_DECODE_THREADS: with 0 the session makes no thread at all, and files are decoded in run
  * and step. With more, that many threads are made when the first file begins, and joined when the
- * session is freed; each works on one file at a time. They also open the files' keys: RSA takes a
- * processor some 7 ms a file for a key of 2048 bits and 37 for one of 4096, during which run and
- * step otherwise stand still. Callbacks, log lines and everything else stay on the session's
- * thread, and what is delivered is the same, in the same order within a file. It pays where several
- * files come at once and cores are idle: decoding, not the network, is what an export waits for.
- * Each file that is downloaded holds more memory then; see doc/guide/memory-and-limits.md.
+ * session is freed; each works on one file at a time, reading from its connection and decoding.
+ * They also open the files' keys: RSA takes a processor some 7 ms a file for a key of 2048 bits and
+ * 37 for one of 4096, during which run and step otherwise stand still. Callbacks, log lines and
+ * everything else stay on the session's thread, and what is delivered is the same, in the same
+ * order within a file. It pays where several files come at once and cores are idle: decoding, not
+ * the network, is what an export waits for. Each file that is downloaded holds more memory then;
+ * see doc/guide/memory-and-limits.md.
  */
 
 /* How data is delivered (BCDA_OPT_DELIVERY). */

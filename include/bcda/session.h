@@ -141,8 +141,8 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 #define BCDA_STAT_RESOURCES     6 /* resources delivered */
 #define BCDA_STAT_TRANSFERS     7 /* open at this moment */
 #define BCDA_STAT_WAITS         8 /* times a request had to wait for BCDA_OPT_REQUESTS_PER_SECOND */
-/* Real time in each stage, in nanoseconds; no two overlap on one thread. INFLATE, DECRYPT and PARSE
- * are sums over all threads that decode, the others are of the session's thread. */
+/* Real time in each stage, in nanoseconds; no two overlap on one thread. TRANSPORT to PARSE are
+ * sums over all threads that decode, the others are of the session's thread. */
 #define BCDA_STAT_TRANSPORT_NS 9  /* in libcurl: TCP, TLS, HTTP */
 #define BCDA_STAT_HASH_NS      10 /* of what is received, to compare should it break off */
 #define BCDA_STAT_INFLATE_NS   11 /* gzip */

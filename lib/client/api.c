@@ -261,8 +261,9 @@ int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
         return BCDA_ERR_INVALID;
     if (getpid() != s->pid)
         return BCDA_ERR_FORKED;
-    *out = stat == BCDA_STAT_TRANSPORT_NS ? bcda__http_spent_ns(bcda__engine_http(s->engine))
-                                          : s->stat[stat];
+    *out = s->stat[stat];
+    if (stat == BCDA_STAT_TRANSPORT_NS) /* with that of the decode threads */
+        *out += bcda__engine_spent_ns(s->engine);
     return 0;
 }
 

@@ -29,20 +29,23 @@ struct bcda__call {
     struct bcda__secret basic;
     struct bcda__auth_wait wait;
     struct bcda__transfer *t;
+    struct bcda__channel *channel; /* of `t` alone; NULL = it has the common one */
+    int lent;
     struct bcda__timer retry; /* before the next try */
     struct bcda__timer watch; /* of connecting and of slowness */
     int attempt;              /* tries begun */
     int renewed;              /* a 401 has cost a token */
     unsigned generation;      /* of the token sent */
     int sends_token;
-    int streaming;  /* the body goes to spec.data */
-    int64_t asked;  /* where the range of this try begins; 0 = none */
-    int moved;      /* this try has brought something new */
-    int redirects;  /* followed since the first URL */
-    int cut;        /* an error's body was longer than is read */
-    int connected;  /* and so the watch is for slowness */
-    int64_t window; /* bytes received when the watch last looked */
-    int held;       /* the consumer, not the server, was slow since then */
+    int streaming;   /* the body goes to spec.data */
+    int64_t asked;   /* where the range of this try begins; 0 = none */
+    int moved;       /* this try has brought something new */
+    int redirects;   /* followed since the first URL */
+    int cut;         /* an error's body was longer than is read */
+    int connected;   /* and so the watch is for slowness */
+    int64_t window;  /* bytes received when the watch last looked */
+    int64_t lent_at; /* bytes taken before it was lent */
+    int held;        /* the consumer, not the server, was slow since then */
     struct bcda__buf body;
     struct bcda_error err; /* why the last try failed */
 };
@@ -63,12 +66,31 @@ static void forget_target(struct bcda__call *c)
 
 /* ---- the end of a try ---- */
 
+/* The transfer is ours again. 1: it is in no known state. */
+static int reclaim(struct bcda__call *c)
+{
+    int lost;
+
+    if (!c->lent)
+        return 0;
+    c->lent = 0;
+    lost = c->spec.reclaim(c->spec.ctx);
+    c->channel->is_lost = lost;
+    if (!lost && !c->s->forked)
+        bcda__channel_reclaim(c->channel);
+    return lost;
+}
+
 static void drop_transfer(struct bcda__call *c)
 {
     if (c->t)
         c->s->stat[BCDA_STAT_TRANSFERS]--;
-    bcda__transfer_free(c->t);
+    if (!reclaim(c))
+        bcda__transfer_free(c->t);
     c->t = NULL;
+    if (c->channel)
+        c->channel->is_used = 0;
+    c->channel = NULL;
     bcda__timer_clear(&c->watch);
 }
 
@@ -324,6 +346,17 @@ static int is_streamed(const struct bcda__call *c)
     return status == 200 || (c->spec.from && (status == 206 || (status == 416 && c->asked > 0)));
 }
 
+/* Somebody else may read what is left of the body. */
+static void offer(struct bcda__call *c)
+{
+    const uint8_t *waiting;
+
+    if (!c->channel || c->lent || !c->t)
+        return;
+    c->lent_at = bcda__transfer_received(c->t) - (int64_t)bcda__transfer_peek(c->t, &waiting);
+    c->lent = c->spec.lend(c->spec.ctx, c->channel, c->t);
+}
+
 static void on_head(void *ctx)
 {
     struct bcda__call *c = ctx;
@@ -339,6 +372,8 @@ static void on_head(void *ctx)
         repeat(c);
     else if (rc == BCDA__CALL_DONE)
         finish_streamed(c);
+    else
+        offer(c);
 }
 
 static void gather(struct bcda__call *c, const uint8_t *data, size_t len)
@@ -385,6 +420,7 @@ static void on_data(void *ctx)
         c->held = 1;
     c->s->stat[BCDA_STAT_BYTES_WIRE] += (int64_t)taken;
     bcda__transfer_take(c->t, taken);
+    offer(c);
 }
 
 /* A body without length and not chunked ends with the connection, and a connection that was cut
@@ -449,21 +485,31 @@ static void too_slow(struct bcda__call *c, int code)
     broken(c);
 }
 
+/* How many bytes have come, as far as the speed is concerned. Bytes that wait here, or that the
+ * consumer refused, are no fault of the server's: *held. */
+static int64_t count_received(struct bcda__call *c, int *held)
+{
+    const uint8_t *waiting;
+
+    if (c->lent)
+        return c->lent_at + c->spec.lent_bytes(c->spec.ctx, held);
+    *held = c->held || bcda__transfer_peek(c->t, &waiting) > 0;
+    return bcda__transfer_received(c->t);
+}
+
 static void look(void *ctx)
 {
     struct bcda__call *c = ctx;
     int64_t span = bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_TIME_MS);
     int64_t least = bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_BYTES);
-    int64_t received = bcda__transfer_received(c->t);
-    const uint8_t *waiting;
+    int held;
+    int64_t received = count_received(c, &held);
 
-    if (!c->connected && !bcda__transfer_is_connected(c->t)) {
+    if (!c->connected && !c->lent && !bcda__transfer_is_connected(c->t)) {
         too_slow(c, BCDA_ERR_CONNECT_TIMEOUT);
         return;
     }
-    /* Bytes that wait here, or that the consumer refused, are no fault of the server's. */
-    if (c->connected && !c->held && !bcda__transfer_peek(c->t, &waiting) &&
-        (received - c->window) * 1000 < least * span) {
+    if (c->connected && !held && (received - c->window) * 1000 < least * span) {
         too_slow(c, BCDA_ERR_STALLED);
         return;
     }
@@ -511,9 +557,21 @@ static void add_headers(struct bcda__call *c, char (*lines)[HEADER_SIZE], const 
         out[i] = lines[i];
 }
 
-static void send_request(struct bcda__call *c)
+static int start_transfer(struct bcda__call *c, const struct bcda__transfer_request *r)
 {
     struct bcda__transfer_events events = {on_head, on_data, on_end, c};
+    struct bcda__channel *channel = bcda__engine_common(c->s->engine);
+    int rc = 0;
+
+    if (c->spec.lend) {
+        rc = bcda__engine_channel(c->s->engine, &c->channel, &c->err);
+        channel = c->channel;
+    }
+    return rc ? rc : bcda__transfer_start(&c->t, channel->http, r, &events, &c->err);
+}
+
+static void send_request(struct bcda__call *c)
+{
     struct bcda__transfer_request r = {0};
     int64_t wait = bcda__limiter_take(&c->s->limiter, bcda__engine_now(c->s->engine));
     char lines[HEADERS][HEADER_SIZE];
@@ -536,7 +594,7 @@ static void send_request(struct bcda__call *c)
         r.authorization = &c->s->auth.header;
     c->generation = c->s->auth.generation;
     r.ring = c->spec.data ? RING_FILE : RING;
-    if (bcda__transfer_start(&c->t, bcda__engine_http(c->s->engine), &r, &events, &c->err)) {
+    if (start_transfer(c, &r)) {
         fail(c);
         return;
     }
@@ -619,8 +677,13 @@ void bcda__call_free(struct bcda__call *c)
 
 void bcda__call_wake(struct bcda__call *c)
 {
-    if (c->t)
+    if (c->t && !c->lent)
         bcda__transfer_wake(c->t);
+}
+
+void bcda__call_reclaim(struct bcda__call *c)
+{
+    (void)reclaim(c);
 }
 
 void bcda__call_progress(struct bcda__call *c)

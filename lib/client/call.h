@@ -39,6 +39,15 @@ struct bcda__call_spec {
      * should it never come. May be NULL. */
     int (*more)(void *ctx, struct bcda_error *err);
     int proves_end; /* the content shows by itself whether it is whole: JSON, a tag at the end */
+    /* Where `lend` is set, the transfer gets a channel of its own (net/channel.h), and what is left
+     * of the body may be read by somebody else: `lend` is asked as soon as that is possible, and
+     * after every data; 1 = it was lent. Until `reclaim` then nothing more comes here, and
+     * `lent_bytes` tells how many bytes were taken so far, and in *held whether more were kept from
+     * being taken since it was last asked. `reclaim` comes when the transfer is over or given up,
+     * and from bcda__call_reclaim(); 1 = this is a child, and the transfer is in no known state. */
+    int (*lend)(void *ctx, struct bcda__channel *channel, struct bcda__transfer *t);
+    int64_t (*lent_bytes)(void *ctx, int *held);
+    int (*reclaim)(void *ctx);
     int (*broke)(
         void *ctx); /* the body broke off: 1 = the call may be repeated; NULL = it may not */
     /* The end, once: OK or WAIT with `answer` valid, or FAIL with `err`. The call is freed by the
@@ -54,8 +63,9 @@ enum { BCDA__CALL_WHOLE = 1, BCDA__CALL_DONE = 2 };
 
 /* Copies the spec but for `ctx`, `basic` and static texts. Nothing is sent before the next step. */
 int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__call_spec *spec);
-void bcda__call_free(struct bcda__call *c); /* at any time; no callback comes after */
-void bcda__call_wake(struct bcda__call *c); /* data that was not taken may come again */
+void bcda__call_free(struct bcda__call *c);    /* at any time; no callback comes after */
+void bcda__call_reclaim(struct bcda__call *c); /* what was lent tells again here what comes */
+void bcda__call_wake(struct bcda__call *c);    /* data that was not taken may come again */
 /* Something new came: the tries that brought nothing are forgotten (DESIGN 6), and so is a 401
  * before them: a file may take longer than several tokens last. */
 void bcda__call_progress(struct bcda__call *c);

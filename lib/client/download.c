@@ -23,7 +23,10 @@ struct bcda__download {
     int gzip;
     struct bcda__call *call;
     struct bcda__lane *lane;
-    struct bcda__resume resume;
+    struct bcda__channel *channel;   /* lent to the lane with its transfer; NULL = nothing is */
+    struct bcda__transfer *lent;     /* that transfer */
+    int64_t lent_from, lent_counted; /* of the bytes that the lane takes itself */
+    struct bcda__resume resume;      /* of the lane while something is lent to it */
     int64_t furthest; /* of the stored bytes, over all tries: only more than that is progress */
     struct bcda__spool *spool; /* verified delivery: what came waits here; NULL = streaming */
     int second;                /* it is verified, and is read once more for delivery */
@@ -64,14 +67,16 @@ static void unlink_download(struct bcda__download *d)
 static void count_time(struct bcda__download *d)
 {
     int64_t *stat = d->job->s->stat;
-    struct bcda__spent spent = {0};
+    struct bcda__lane_spent spent;
 
     if (!d->lane)
         return;
     bcda__lane_take_spent(d->lane, &spent);
-    stat[BCDA_STAT_INFLATE_NS] += spent.inflate;
-    stat[BCDA_STAT_DECRYPT_NS] += spent.decrypt;
-    stat[BCDA_STAT_PARSE_NS] += spent.parse;
+    stat[BCDA_STAT_TRANSPORT_NS] += spent.read;
+    stat[BCDA_STAT_HASH_NS] += spent.took;
+    stat[BCDA_STAT_INFLATE_NS] += spent.decoder.inflate;
+    stat[BCDA_STAT_DECRYPT_NS] += spent.decoder.decrypt;
+    stat[BCDA_STAT_PARSE_NS] += spent.decoder.parse;
 }
 
 /* What has gone by since `began` went for this. */
@@ -171,11 +176,36 @@ static void leave(void *ctx)
     bcda__session_leave_callback(((struct bcda__download *)ctx)->job->s);
 }
 
+/* The stored file has come so far. */
+static void advance(struct bcda__download *d, int64_t received)
+{
+    d->job->received += received - d->file->received;
+    d->file->received = received;
+    if (received > d->furthest) {
+        d->furthest = received;
+        bcda__call_progress(d->call);
+    }
+}
+
+/* What the lane has taken by itself since. */
+static void count_lent(struct bcda__download *d, int64_t taken)
+{
+    int64_t n = taken - d->lent_counted;
+
+    if (!n)
+        return;
+    d->lent_counted = taken;
+    d->job->s->stat[BCDA_STAT_BYTES_WIRE] += n;
+    advance(d, d->file->received + n);
+}
+
 static void count(struct bcda__download *d)
 {
     bcda_job *job = d->job;
     int64_t bytes = d->lane ? bcda__lane_bytes(d->lane) : 0;
 
+    if (d->channel)
+        count_lent(d, bcda__lane_taken(d->lane));
     job->bytes += bytes - d->file->bytes;
     job->s->stat[BCDA_STAT_BYTES_DECODED] += bytes - d->file->bytes;
     d->file->bytes = bytes;
@@ -331,6 +361,14 @@ static int find_failure(struct bcda__download *d)
     return 1;
 }
 
+/* The file ends before what has come, if it can end there. 1: it cannot. 0 or a code. */
+static int cut_at(struct bcda__download *d, int64_t at, struct bcda_error *err)
+{
+    if (bcda__lane_end_at(d->lane, at))
+        return 1;
+    return d->spool ? bcda__spool_cut(d->spool, at, err) : 0;
+}
+
 /* Whether the file can end where a range has said. 0: it cannot, and is asked for whole. */
 static int accept_end(struct bcda__download *d)
 {
@@ -338,7 +376,14 @@ static int accept_end(struct bcda__download *d)
     int rc;
 
     d->end_at = -1;
-    if (at < 0 || (d->code && !d->condemned) || !bcda__lane_end_at(d->lane, at))
+    if (at < 0 || (d->code && !d->condemned))
+        return 1;
+    rc = cut_at(d, at, &d->err);
+    if (rc < 0) {
+        d->code = rc;
+        d->condemned = 0;
+    }
+    if (rc <= 0)
         return 1;
     d->resume.ranges = 0;
     rc = open_call(d);
@@ -420,9 +465,21 @@ static int takes_bytes(const struct bcda__download *d)
     return !d->job->paused && (!d->batch || !bcda__lane_is_inline(d->lane));
 }
 
+/* The lane has found nothing to read. A paused job reads nothing. */
+static void wait_for_bytes(struct bcda__download *d)
+{
+    if (!d->channel || d->job->paused || !bcda__lane_is_dry(d->lane))
+        return;
+    if (!bcda__transfer_is_over(d->lent))
+        bcda__channel_rest(d->channel); /* which ends the transfer where that cannot be done */
+    if (bcda__transfer_is_over(d->lent))
+        bcda__call_reclaim(d->call); /* tells the end, in this step or the next */
+}
+
 /* Settles, and asks for more bytes. */
 static void go_on(struct bcda__download *d)
 {
+    wait_for_bytes(d);
     if (!settle(d) || d->job->paused || !d->lane || d->ended)
         return;
     if (!takes_bytes(d))
@@ -545,8 +602,9 @@ static int on_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
             d->end_at = end; /* it shows once all of it is decoded */
             return BCDA__CALL_DONE;
         }
-        if (!bcda__lane_end_at(d->lane, end))
-            return BCDA__CALL_DONE;
+        rc = cut_at(d, end, err);
+        if (rc <= 0)
+            return rc ? rc : BCDA__CALL_DONE;
         d->resume.ranges = 0; /* no place where this file can end: see it whole */
         return BCDA__CALL_WHOLE;
     }
@@ -589,12 +647,7 @@ static void took(struct bcda__download *d, const uint8_t *data, size_t len)
 
     bcda__resume_took(&d->resume, data, len);
     add_time(d, BCDA_STAT_HASH_NS, began);
-    d->job->received += d->resume.at - d->file->received;
-    d->file->received = d->resume.at;
-    if (d->resume.at > d->furthest) {
-        d->furthest = d->resume.at;
-        bcda__call_progress(d->call);
-    }
+    advance(d, d->resume.at);
 }
 
 static int spool(struct bcda__download *d, const uint8_t *data, size_t len)
@@ -644,6 +697,62 @@ static size_t on_data(void *ctx, const uint8_t *data, size_t len)
     count(d);
     flush_later(d);
     return total;
+}
+
+/* ---- what the lane reads by itself ---- */
+
+static size_t source_read(void *ctx, const uint8_t **data)
+{
+    return bcda__channel_read(((struct bcda__download *)ctx)->channel, data);
+}
+
+static void source_took(void *ctx, const uint8_t *data, size_t len)
+{
+    struct bcda__download *d = ctx;
+
+    bcda__resume_took(&d->resume, data, len);
+    bcda__transfer_take(d->lent, len);
+}
+
+static void on_ready(void *ctx)
+{
+    bcda__lane_go_on(((struct bcda__download *)ctx)->lane);
+}
+
+/* Not before what came in earlier tries is passed over. */
+static int on_lend(void *ctx, struct bcda__channel *channel, struct bcda__transfer *t)
+{
+    struct bcda__download *d = ctx;
+    struct bcda__source source = {source_read, source_took, d};
+
+    if (d->resume.phase != BCDA__TAKE || d->code || d->ended)
+        return 0;
+    d->channel = channel;
+    d->lent = t;
+    d->lent_from = d->lent_counted = bcda__lane_taken(d->lane);
+    bcda__channel_lend(channel, t, on_ready, d);
+    bcda__lane_lend(d->lane, &source);
+    return 1;
+}
+
+static int64_t on_lent_bytes(void *ctx, int *held)
+{
+    struct bcda__download *d = ctx;
+
+    *held = bcda__lane_was_held(d->lane) || d->job->paused;
+    return bcda__lane_taken(d->lane) - d->lent_from;
+}
+
+static int on_reclaim(void *ctx)
+{
+    struct bcda__download *d = ctx;
+    int lost = bcda__lane_reclaim(d->lane);
+
+    if (!lost && !d->job->s->forked)
+        count(d);
+    d->channel = NULL;
+    d->lent = NULL;
+    return lost;
 }
 
 static int on_more(void *ctx, struct bcda_error *err)
@@ -797,6 +906,11 @@ static int open_call(struct bcda__download *d)
     spec.from = on_from;
     spec.more = on_more;
     spec.broke = on_broke;
+    if (bcda__session_workers(s) && !d->spool) { /* what is spooled passes through here */
+        spec.lend = on_lend;
+        spec.lent_bytes = on_lent_bytes;
+        spec.reclaim = on_reclaim;
+    }
     spec.end = on_end;
     spec.ctx = d;
     rc = bcda__call_new(&d->call, s, &spec);

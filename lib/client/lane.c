@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "client/workers.h"
@@ -9,6 +10,7 @@
 enum {
     INPUT = 256 * 1024, /* bytes that wait for a worker */
     SLICE = 64 * 1024,  /* of them, what one slice takes at most; it also ends with a full batch */
+    READ = 256 * 1024,  /* the same of a source: what was read at once is done with at once */
     FINISHED = 2,       /* batches that wait for the session */
     SPARES = 2,         /* batches to be filled again */
 };
@@ -35,9 +37,16 @@ struct bcda__lane {
     int asked;     /* the session waits for the end of a slice */
     int told_rest; /* it knows that a batch is partly filled */
     int64_t bytes; /* decoded */
-    struct bcda__spent spent; /* by workers, not taken yet */
+    struct bcda__lane_spent spent; /* by workers, not taken yet */
+
+    struct bcda__source source; /* `read` NULL = none */
+    int dry;                    /* nothing waited there */
+    int64_t taken;              /* from it */
+    int held;                   /* see bcda__lane_was_held() */
 
     struct { /* the slice at hand */
+        int from_source, dry;
+        int64_t read_ns, took_ns;
         size_t len, used;
         struct bcda_batch *spare, *made;
         int rc, full, stuck;
@@ -51,9 +60,15 @@ static struct bcda__lane *lane_of(struct bcda__task *t)
 
 /* ---- a slice ---- */
 
+static int has_source(const struct bcda__lane *l)
+{
+    return l->source.read && !l->dry;
+}
+
 static int has_work(const struct bcda__lane *l)
 {
-    return (l->len > 0 || l->inside) && l->finished_count < FINISHED && !l->failed && !l->stuck;
+    return (l->len > 0 || l->inside || has_source(l)) && l->finished_count < FINISHED &&
+           !l->failed && !l->stuck;
 }
 
 static void begin(struct bcda__task *t)
@@ -62,9 +77,43 @@ static void begin(struct bcda__task *t)
     size_t run = INPUT - l->at < l->len ? INPUT - l->at : l->len;
 
     l->slice.len = run < SLICE ? run : SLICE;
+    l->slice.from_source = l->len == 0 && has_source(l);
+    l->slice.dry = 0;
+    l->slice.read_ns = l->slice.took_ns = 0;
     l->slice.spare = l->spare_count ? l->spare[--l->spare_count] : NULL;
     l->slice.made = NULL;
     l->slice.stuck = 0;
+}
+
+/* A piece of the source goes through the decoder. How many bytes there were. */
+static size_t run_piece(struct bcda__lane *l, size_t most)
+{
+    int64_t began = bcda__clock_ns(), read, decoded;
+    struct bcda_error err;
+    const uint8_t *data;
+    size_t used = 0, len = l->source.read(l->source.ctx, &data);
+
+    read = bcda__clock_ns();
+    if (len || l->inside)
+        l->slice.rc = bcda__decoder_write(l->decoder, len ? data : (const uint8_t *)"",
+                                          len < most ? len : most, &used, &err);
+    decoded = bcda__clock_ns();
+    if (used)
+        l->source.took(l->source.ctx, data, used);
+    l->slice.used += used;
+    l->slice.read_ns += read - began;
+    l->slice.took_ns += bcda__clock_ns() - decoded;
+    return len;
+}
+
+/* Each piece is done with before the next is read: it still lies in the cache then. */
+static void run_source(struct bcda__lane *l)
+{
+    l->slice.used = 0;
+    l->slice.rc = 0;
+    while (!l->slice.dry && l->slice.used < READ && !l->slice.rc &&
+           !bcda__decoder_is_full(l->decoder))
+        l->slice.dry = run_piece(l, READ - l->slice.used) == 0;
 }
 
 static void run(struct bcda__task *t)
@@ -73,8 +122,11 @@ static void run(struct bcda__task *t)
     struct bcda_error err; /* the decoder keeps its failure, and tells it again when asked */
 
     bcda__decoder_give_back(l->decoder, l->slice.spare);
-    l->slice.rc =
-        bcda__decoder_write(l->decoder, l->input + l->at, l->slice.len, &l->slice.used, &err);
+    if (l->slice.from_source)
+        run_source(l);
+    else
+        l->slice.rc =
+            bcda__decoder_write(l->decoder, l->input + l->at, l->slice.len, &l->slice.used, &err);
     l->slice.full = !l->slice.rc && bcda__decoder_is_full(l->decoder);
     if (l->slice.full)
         l->slice.stuck = bcda__decoder_take(l->decoder, &l->slice.made) != 0;
@@ -83,10 +135,27 @@ static void run(struct bcda__task *t)
 /* A lane that rests with less than a batch is told of, once: the batch must not wait for ever. */
 static int tells_rest(struct bcda__lane *l)
 {
-    if (l->len > 0 || l->inside || l->told_rest || !bcda__decoder_has_batch(l->decoder))
+    if (l->len > 0 || l->inside || l->source.read || l->told_rest ||
+        !bcda__decoder_has_batch(l->decoder))
         return 0;
     l->told_rest = 1;
     return 1;
+}
+
+/* What the slice has taken is gone from where it came from. */
+static void end_bytes(struct bcda__lane *l)
+{
+    if (l->slice.from_source) {
+        l->taken += (int64_t)l->slice.used;
+        l->dry = l->slice.dry;
+        l->spent.read += l->slice.read_ns;
+        l->spent.took += l->slice.took_ns;
+    } else {
+        l->at = (l->at + l->slice.used) % INPUT;
+        l->len -= l->slice.used;
+    }
+    l->bytes = bcda__decoder_bytes(l->decoder);
+    bcda__decoder_take_spent(l->decoder, &l->spent.decoder);
 }
 
 static int end(struct bcda__task *t)
@@ -94,10 +163,7 @@ static int end(struct bcda__task *t)
     struct bcda__lane *l = lane_of(t);
     int what = 0;
 
-    l->at = (l->at + l->slice.used) % INPUT;
-    l->len -= l->slice.used;
-    l->bytes = bcda__decoder_bytes(l->decoder);
-    bcda__decoder_take_spent(l->decoder, &l->spent);
+    end_bytes(l);
     l->inside = l->slice.full;
     l->failed = l->slice.rc != 0;
     l->stuck = l->slice.stuck;
@@ -105,7 +171,9 @@ static int end(struct bcda__task *t)
         l->finished[l->finished_count++] = l->slice.made;
         l->told_rest = 0;
     }
-    if (l->slice.made || l->failed || l->stuck || l->asked || tells_rest(l))
+    if (l->source.read && !l->dry && !has_work(l))
+        l->held = 1;
+    if (l->slice.made || l->failed || l->stuck || l->asked || l->slice.dry || tells_rest(l))
         what |= BCDA__TASK_NEWS;
     l->asked = 0;
     return what | (has_work(l) ? BCDA__TASK_MORE : 0);
@@ -287,6 +355,71 @@ int bcda__lane_end_at(struct bcda__lane *l, int64_t at)
     return bcda__decoder_end_at(l->decoder, at);
 }
 
+/* ---- a source ---- */
+
+void bcda__lane_lend(struct bcda__lane *l, const struct bcda__source *source)
+{
+    bcda__workers_lock(l->workers);
+    l->source = *source;
+    l->dry = l->held = 0;
+    l->task.shared = 1; /* the session has little else to do while workers read as well */
+    schedule(l);
+    bcda__workers_unlock(l->workers);
+}
+
+int bcda__lane_is_dry(struct bcda__lane *l)
+{
+    int dry;
+
+    bcda__workers_lock(l->workers);
+    dry = l->source.read && l->dry && bcda__task_is_at_rest(&l->task);
+    bcda__workers_unlock(l->workers);
+    return dry;
+}
+
+void bcda__lane_go_on(struct bcda__lane *l)
+{
+    bcda__workers_lock(l->workers);
+    l->dry = 0;
+    schedule(l);
+    bcda__workers_unlock(l->workers);
+}
+
+int64_t bcda__lane_taken(struct bcda__lane *l)
+{
+    int64_t taken;
+
+    bcda__workers_lock(l->workers);
+    taken = l->taken;
+    bcda__workers_unlock(l->workers);
+    return taken;
+}
+
+int bcda__lane_was_held(struct bcda__lane *l)
+{
+    int held;
+
+    bcda__workers_lock(l->workers);
+    held = l->held || !l->dry; /* somebody is at it, or waits for his turn */
+    l->held = 0;
+    bcda__workers_unlock(l->workers);
+    return held;
+}
+
+int bcda__lane_reclaim(struct bcda__lane *l)
+{
+    int lost;
+
+    bcda__workers_lock(l->workers);
+    bcda__task_stop(l->workers, &l->task);
+    lost = bcda__task_is_running(&l->task); /* never, but in a child */
+    memset(&l->source, 0, sizeof l->source);
+    l->task.shared = l->dry = 0;
+    schedule(l);
+    bcda__workers_unlock(l->workers);
+    return lost;
+}
+
 /* ---- batches out ---- */
 
 int bcda__lane_is_full(struct bcda__lane *l)
@@ -406,16 +539,14 @@ int64_t bcda__lane_bytes(struct bcda__lane *l)
     return bytes;
 }
 
-void bcda__lane_take_spent(struct bcda__lane *l, struct bcda__spent *sum)
+void bcda__lane_take_spent(struct bcda__lane *l, struct bcda__lane_spent *sum)
 {
     if (l->workers)
         bcda__workers_lock(l->workers);
-    sum->inflate += l->spent.inflate;
-    sum->decrypt += l->spent.decrypt;
-    sum->parse += l->spent.parse;
+    *sum = l->spent;
     memset(&l->spent, 0, sizeof l->spent);
     if (!l->workers || bcda__task_is_at_rest(&l->task))
-        bcda__decoder_take_spent(l->decoder, sum);
+        bcda__decoder_take_spent(l->decoder, &sum->decoder);
     if (l->workers)
         bcda__workers_unlock(l->workers);
 }

@@ -134,6 +134,11 @@ int bcda__spool_reset(struct bcda__spool *s, struct bcda_error *err)
     return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
 }
 
+int bcda__spool_cut(struct bcda__spool *s, int64_t len, struct bcda_error *err)
+{
+    return ftruncate(s->fd, (off_t)len) ? system_error(err, "cutting it to the file's length") : 0;
+}
+
 static int read_piece(struct bcda__spool *s, struct bcda_error *err)
 {
     ssize_t n;

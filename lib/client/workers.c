@@ -124,6 +124,27 @@ static void *work(void *ctx)
 
 /* ---- on the session's thread ---- */
 
+static void help(void *ctx);
+
+/* One that waits, with no worker free for it, and that the session may do; NULL. */
+static struct bcda__task *find_helpless(struct bcda__workers *w)
+{
+    struct bcda__task *t = w->queue.next;
+
+    if (w->busy <= w->count)
+        return NULL;
+    while (t != &w->queue && !t->starved && !t->shared)
+        t = t->next;
+    return t == &w->queue ? NULL : t;
+}
+
+/* The lock is held. */
+static void help_later(struct bcda__workers *w)
+{
+    if (!w->help.set && find_helpless(w))
+        bcda__timer_set(w->engine, &w->help, 0, help, w);
+}
+
 /* A poke whose news are gone is taken back: a step that it brings about would find nothing to do.
  * The lock is held. */
 static void unpoke(struct bcda__workers *w)
@@ -159,6 +180,7 @@ static int tell(void *ctx)
         w->poked = 1;
         bcda__engine_poke(w->engine);
     }
+    help_later(w);
     bcda__workers_unlock(w);
     return told;
 }
@@ -171,26 +193,30 @@ static void help(void *ctx)
     if (w->forked)
         return;
     bcda__workers_lock(w);
-    for (t = w->queue.next; t != &w->queue && !t->starved; t = t->next)
-        ;
-    if (t != &w->queue)
+    t = find_helpless(w);
+    if (t)
         perform(w, t);
-    for (t = w->queue.next; t != &w->queue; t = t->next)
-        if (t->starved && !w->help.set)
-            bcda__timer_set(w->engine, &w->help, 0, help, w);
+    help_later(w);
     bcda__workers_unlock(w);
     (void)tell(w);
 }
 
 void bcda__task_schedule(struct bcda__workers *w, struct bcda__task *t)
 {
-    if (bcda__task_is_at_rest(t) && !w->forked)
-        enqueue(w, t);
+    if (!bcda__task_is_at_rest(t) || w->forked)
+        return;
+    enqueue(w, t);
+    help_later(w);
 }
 
 int bcda__task_is_at_rest(const struct bcda__task *t)
 {
     return !t->queued && !atomic_load(&t->running);
+}
+
+int bcda__task_is_running(const struct bcda__task *t)
+{
+    return atomic_load(&t->running);
 }
 
 void bcda__task_stop(struct bcda__workers *w, struct bcda__task *t)
@@ -210,8 +236,7 @@ void bcda__task_starve(struct bcda__workers *w, struct bcda__task *t)
     if (!t->queued || w->forked)
         return;
     t->starved = 1;
-    if (!w->help.set)
-        bcda__timer_set(w->engine, &w->help, 0, help, w);
+    help_later(w);
 }
 
 int bcda__task_leave(struct bcda__workers *w, struct bcda__task *t)

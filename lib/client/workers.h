@@ -38,6 +38,7 @@ struct bcda__task {
     int queued;
     int held;    /* the session waits for it to come to rest */
     int starved; /* its owner can do nothing before a slice is done: the session may help */
+    int shared;  /* the session may help at any time */
     int has_news;
 };
 
@@ -58,10 +59,11 @@ void bcda__workers_unlock(struct bcda__workers *w);
 /* With the lock held, on the session's thread: */
 void bcda__task_schedule(struct bcda__workers *w, struct bcda__task *t);
 int bcda__task_is_at_rest(const struct bcda__task *t);
+int bcda__task_is_running(const struct bcda__task *t);
 /* Brings it to rest: it leaves the queue, and what runs is waited for, one slice at most. */
 void bcda__task_stop(struct bcda__workers *w, struct bcda__task *t);
 /* Nothing can be done for it before its next slice. If no worker is free for that, the session's
- * thread does it, one slice a step. */
+ * thread does it, one slice a step, as it does for tasks that are `shared`. */
 void bcda__task_starve(struct bcda__workers *w, struct bcda__task *t);
 
 /* Without the lock: to rest, and forgotten. 0; in a child 1 where it ran when the process was

@@ -1,6 +1,7 @@
 #include "net/http.h"
 
 #include <curl/curl.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -45,9 +46,15 @@ struct bcda__transfer {
     struct bcda__transfer *all_prev, *all_next; /* in http->all */
 };
 
+/* TLS sessions: every connection is closed, so resuming is what is left. */
+struct bcda__http_share {
+    CURLSH *curl;
+    pthread_mutex_t lock;
+};
+
 struct bcda__http {
     CURLM *multi;
-    CURLSH *share; /* TLS sessions: every connection is closed, so resuming is what is left */
+    struct bcda__http_share *share;
     struct bcda__http_options o;
     struct bcda__http_hooks hooks;
     const struct bcda__log *log;
@@ -89,6 +96,56 @@ int bcda__http_global_init(struct bcda_error *err)
 void bcda__http_global_cleanup(void)
 {
     curl_global_cleanup();
+}
+
+/* ---- what transports share ---- */
+
+static void lock_share(CURL *easy, curl_lock_data what, curl_lock_access access, void *ctx)
+{
+    (void)easy;
+    (void)what;
+    (void)access;
+    pthread_mutex_lock(&((struct bcda__http_share *)ctx)->lock);
+}
+
+static void unlock_share(CURL *easy, curl_lock_data what, void *ctx)
+{
+    (void)easy;
+    (void)what;
+    pthread_mutex_unlock(&((struct bcda__http_share *)ctx)->lock);
+}
+
+int bcda__http_share_new(struct bcda__http_share **out)
+{
+    struct bcda__http_share *s = bcda__calloc(1, sizeof *s);
+
+    if (!s)
+        return BCDA_ERR_NOMEM;
+    if (pthread_mutex_init(&s->lock, NULL)) {
+        bcda__free(s);
+        return BCDA_ERR_LIBRARY;
+    }
+    s->curl = curl_share_init();
+    if (!s->curl || curl_share_setopt(s->curl, CURLSHOPT_LOCKFUNC, lock_share) ||
+        curl_share_setopt(s->curl, CURLSHOPT_UNLOCKFUNC, unlock_share) ||
+        curl_share_setopt(s->curl, CURLSHOPT_USERDATA, s) ||
+        curl_share_setopt(s->curl, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION)) {
+        bcda__http_share_free(s, 0);
+        return BCDA_ERR_LIBRARY;
+    }
+    *out = s;
+    return 0;
+}
+
+void bcda__http_share_free(struct bcda__http_share *s, int forked)
+{
+    if (!s)
+        return;
+    if (!forked) {
+        curl_share_cleanup(s->curl);
+        pthread_mutex_destroy(&s->lock);
+    }
+    bcda__free(s);
 }
 
 /* ---- what libcurl tells ---- */
@@ -275,13 +332,12 @@ static void free_curl(struct bcda__http *h)
 
     bcda__sigpipe_block(&guard);
     curl_multi_cleanup(h->multi);
-    curl_share_cleanup(h->share);
     bcda__sigpipe_restore(&guard);
 }
 
 int bcda__http_new(struct bcda__http **out, const struct bcda__http_options *o,
-                   const struct bcda__http_hooks *hooks, const struct bcda__log *log,
-                   struct bcda_error *err)
+                   struct bcda__http_share *share, const struct bcda__http_hooks *hooks,
+                   const struct bcda__log *log, struct bcda_error *err)
 {
     struct bcda__http *h = bcda__calloc(1, sizeof *h);
 
@@ -292,10 +348,8 @@ int bcda__http_new(struct bcda__http **out, const struct bcda__http_options *o,
     h->log = log;
     h->waiting.prev = h->waiting.next = &h->waiting;
     h->multi = curl_multi_init();
-    h->share = curl_share_init();
-    if (!h->multi || !h->share ||
-        curl_share_setopt(h->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) ||
-        curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket) ||
+    h->share = share;
+    if (!h->multi || curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket) ||
         curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) ||
         curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer) ||
         curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h)) {
@@ -373,9 +427,18 @@ static void act(struct bcda__http *h, curl_socket_t fd, int mask)
     collect(h, rc);
 }
 
-int64_t bcda__http_spent_ns(const struct bcda__http *h)
+void bcda__http_unwatched(struct bcda__http *h, int code)
 {
-    return h->spent_ns;
+    h->unwatched = code;
+    collect(h, CURLM_OK);
+}
+
+int64_t bcda__http_take_spent(struct bcda__http *h)
+{
+    int64_t spent = h->spent_ns;
+
+    h->spent_ns = 0;
+    return spent;
 }
 
 void bcda__http_drive(struct bcda__http *h, int fd, int events)
@@ -680,7 +743,7 @@ static CURLcode set_protocols(CURL *e, int allow_http)
 
 static CURLcode set_tls(CURL *e, const struct bcda__http *h)
 {
-    SET(CURLOPT_SHARE, h->share);
+    SET(CURLOPT_SHARE, h->share->curl);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
@@ -990,6 +1053,11 @@ int bcda__transfer_is_connected(const struct bcda__transfer *t)
 
     curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &at);
     return at > 0;
+}
+
+int bcda__transfer_is_over(const struct bcda__transfer *t)
+{
+    return t->finished && t->ring.len == 0;
 }
 
 int64_t bcda__transfer_received(const struct bcda__transfer *t)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "net/channel.h"
 #include "net/loop.h"
 
 enum {
@@ -18,19 +19,17 @@ struct bcda__engine {
     int *watched; /* by the host: descriptors */
     int watched_count, watched_cap;
     int forked;
-    struct bcda__http *http;
-    struct bcda__clock clock;
+    struct bcda__http_options http_options;
+    const struct bcda__log *log;
+    struct bcda__http_share *share;
+    struct bcda__channel *channels; /* the one whose turn it is first; `common` is among them */
+    struct bcda__channel *common;
+    struct bcda__clock clock, real;
     struct bcda__timer timers; /* list head, in no order: there are a few for each open transfer */
-    /* libcurl's own timer runs by the real time, since libcurl does: with a clock of a test it
-     * would be asked too early, and would not ask again. */
-    struct bcda__clock real;
-    int64_t curl_at; /* INT64_MAX = none */
-    int news;        /* a transfer has an event waiting, or can go on */
     int stepping;
     int budget;       /* events of transfers that this step may still deliver */
     int64_t work;     /* bytes that it may still move */
     int late_wake;    /* a wake-up that came behind the look at the descriptors */
-    size_t resumable; /* transfers that could go on when this step began */
     unsigned round;   /* of steps */
     int64_t armed_at; /* what the loop's timer is set to, in real time; INT64_MAX = nothing */
     int due;          /* the loop was told that something is due */
@@ -119,18 +118,97 @@ static int hook_watch(void *ctx, int fd, int events)
     return e->host.watch ? watch_by_host(e, fd, events) : bcda__loop_watch(e->loop, fd, events);
 }
 
-static void hook_curl_timer(void *ctx, int64_t delay_ms)
-{
-    struct bcda__engine *e = ctx;
+/* ---- channels ---- */
 
-    e->curl_at = delay_ms < 0 ? INT64_MAX : bcda__clock_now(&e->real) + delay_ms;
+static int add_channel(struct bcda__engine *e, struct bcda__channel **out, struct bcda_error *err)
+{
+    struct bcda__channel *c = bcda__calloc(1, sizeof *c);
+    struct bcda__http_hooks hooks;
+    int rc;
+
+    if (!c)
+        return bcda__err_nomem(err);
+    bcda__channel_init(c, &hooks, hook_watch, e);
+    rc = bcda__http_new(&c->http, &e->http_options, e->share, &hooks, e->log, err);
+    if (rc) {
+        bcda__free(c);
+        return rc;
+    }
+    c->next = e->channels;
+    e->channels = c;
+    *out = c;
+    return 0;
 }
 
-static void hook_news(void *ctx)
+/* What a worker of the parent's was at is in no known state here. */
+static void free_channels(struct bcda__engine *e)
 {
-    struct bcda__engine *e = ctx;
+    struct bcda__channel *c;
 
-    e->news = 1;
+    while ((c = e->channels)) {
+        e->channels = c->next;
+        if (!c->is_lost)
+            bcda__http_free(c->http);
+        bcda__free(c);
+    }
+}
+
+int bcda__engine_channel(struct bcda__engine *e, struct bcda__channel **out, struct bcda_error *err)
+{
+    struct bcda__channel *c = e->channels;
+    int rc = 0;
+
+    while (c && (c->is_common || c->is_used))
+        c = c->next;
+    if (!c)
+        rc = add_channel(e, &c, err);
+    if (rc)
+        return rc;
+    c->is_used = 1;
+    *out = c;
+    return 0;
+}
+
+/* Those with more to do take turns. */
+static void turn_channels(struct bcda__engine *e)
+{
+    struct bcda__channel *first = e->channels, *last = first;
+
+    if (!first->next)
+        return;
+    while (last->next)
+        last = last->next;
+    e->channels = first->next;
+    first->next = NULL;
+    last->next = first;
+}
+
+static int is_own(const struct bcda__channel *c)
+{
+    return c->state == BCDA__CHANNEL_OWN;
+}
+
+static int has_news(const struct bcda__engine *e)
+{
+    const struct bcda__channel *c;
+
+    for (c = e->channels; c; c = c->next)
+        if (is_own(c) && c->news)
+            return 1;
+    return 0;
+}
+
+int64_t bcda__engine_spent_ns(struct bcda__engine *e)
+{
+    struct bcda__channel *c;
+    int64_t spent = 0;
+
+    for (c = e->channels; c; c = c->next) {
+        if (c->state != BCDA__CHANNEL_AWAY)
+            c->spent += bcda__http_take_spent(c->http);
+        spent += c->spent;
+    }
+    return spent;
 }
 
 int bcda__engine_new(struct bcda__engine **out, const struct bcda__http_options *http,
@@ -138,14 +216,15 @@ int bcda__engine_new(struct bcda__engine **out, const struct bcda__http_options 
                      struct bcda_error *err)
 {
     struct bcda__engine *e = bcda__calloc(1, sizeof *e);
-    struct bcda__http_hooks hooks = {hook_watch, hook_curl_timer, hook_news, e};
     int rc;
 
     if (!e)
         return bcda__err_nomem(err);
+    e->http_options = *http;
+    e->log = log;
     e->clock = *clock;
     e->real = bcda__clock_system();
-    e->curl_at = e->armed_at = INT64_MAX;
+    e->armed_at = INT64_MAX;
     e->timers.prev = e->timers.next = &e->timers;
     rc = bcda__loop_new(&e->loop);
     if (rc) {
@@ -155,12 +234,16 @@ int bcda__engine_new(struct bcda__engine **out, const struct bcda__http_options 
                                                   : "the system gave no descriptor; is "
                                                     "RLIMIT_NOFILE reached?");
     }
-    rc = bcda__http_new(&e->http, http, &hooks, log, err);
+    rc = bcda__http_share_new(&e->share);
+    if (rc)
+        bcda__err_set(err, rc, "libcurl gave no handle");
+    else
+        rc = add_channel(e, &e->common, err);
     if (rc) {
-        bcda__loop_free(e->loop);
-        bcda__free(e);
+        bcda__engine_free(e);
         return rc;
     }
+    e->common->is_common = 1;
     *out = e;
     return 0;
 }
@@ -169,7 +252,8 @@ void bcda__engine_free(struct bcda__engine *e)
 {
     if (!e)
         return;
-    bcda__http_free(e->http);
+    free_channels(e);
+    bcda__http_share_free(e->share, e->forked);
     leave_host(e);
     bcda__loop_free(e->loop);
     bcda__free(e);
@@ -177,13 +261,16 @@ void bcda__engine_free(struct bcda__engine *e)
 
 void bcda__engine_set_forked(struct bcda__engine *e)
 {
+    struct bcda__channel *c;
+
     e->forked = 1;
-    bcda__http_set_forked(e->http);
+    for (c = e->channels; c; c = c->next)
+        bcda__http_set_forked(c->http);
 }
 
-struct bcda__http *bcda__engine_http(struct bcda__engine *e)
+struct bcda__channel *bcda__engine_common(struct bcda__engine *e)
 {
-    return e->http;
+    return e->common;
 }
 
 int bcda__engine_fd(const struct bcda__engine *e)
@@ -313,13 +400,16 @@ static int fire_timers(struct bcda__engine *e)
 static int64_t next_delay(const struct bcda__engine *e)
 {
     int64_t at = bcda__engine_next_timer(e), delay = INT64_MAX;
+    const struct bcda__channel *c;
 
-    if (e->news)
+    if (has_news(e))
         return 0;
     if (at != INT64_MAX)
         delay = at - bcda__engine_now(e);
-    if (e->curl_at != INT64_MAX && e->curl_at - bcda__clock_now(&e->real) < delay)
-        delay = e->curl_at - bcda__clock_now(&e->real);
+    for (c = e->channels; c; c = c->next)
+        if (c->state != BCDA__CHANNEL_AWAY && c->curl_at != INT64_MAX &&
+            c->curl_at - bcda__clock_now(&e->real) < delay)
+            delay = c->curl_at - bcda__clock_now(&e->real);
     if (delay == INT64_MAX)
         return -1;
     return delay < 0 ? 0 : delay;
@@ -350,24 +440,46 @@ void bcda__engine_rearm(struct bcda__engine *e)
 
 /* ---- one step ---- */
 
-static int drive_timer(struct bcda__engine *e)
+static int drive_timers(struct bcda__engine *e)
 {
-    if (e->curl_at > bcda__clock_now(&e->real))
-        return 0;
-    e->curl_at = INT64_MAX;
-    bcda__http_drive_timer(e->http);
-    return 1;
+    struct bcda__channel *c;
+    int did = 0;
+
+    for (c = e->channels; c; c = c->next) {
+        if (c->state == BCDA__CHANNEL_AWAY || !bcda__channel_is_due(c))
+            continue;
+        did = 1;
+        if (is_own(c)) {
+            c->curl_at = INT64_MAX;
+            bcda__http_drive_timer(c->http);
+        } else {
+            bcda__channel_wake(c); /* the borrower will see to it */
+        }
+    }
+    return did;
+}
+
+/* What is left of it waits for the next step. */
+static int dispatch_channel(struct bcda__engine *e, struct bcda__channel *c)
+{
+    int did = 0;
+
+    while (e->budget > 0 && is_own(c) && bcda__http_dispatch(c->http)) {
+        e->budget--;
+        did = 1;
+    }
+    if (is_own(c))
+        c->news = bcda__http_has_news(c->http);
+    return did;
 }
 
 static int dispatch(struct bcda__engine *e)
 {
+    struct bcda__channel *c;
     int did = 0;
 
-    while (e->budget > 0 && bcda__http_dispatch(e->http)) {
-        e->budget--;
-        did = 1;
-    }
-    e->news = bcda__http_has_news(e->http); /* the next step goes on */
+    for (c = e->channels; c; c = c->next)
+        did |= dispatch_channel(e, c);
     return did;
 }
 
@@ -375,16 +487,43 @@ static int dispatch(struct bcda__engine *e)
  * more is. */
 static int resume(struct bcda__engine *e)
 {
-    size_t n = e->resumable;
+    struct bcda__channel *c;
     int did = 0;
 
-    for (; n > 0 && e->budget > 0; n--) {
-        bcda__http_resume(e->http);
-        (void)dispatch(e);
-        did = 1;
+    for (c = e->channels; c; c = c->next) {
+        for (; c->resumable > 0 && e->budget > 0 && is_own(c); c->resumable--) {
+            bcda__http_resume(c->http);
+            (void)dispatch_channel(e, c);
+            did = 1;
+        }
+        if (is_own(c))
+            c->news |= bcda__http_resumable(c->http) > 0;
     }
-    e->news |= bcda__http_resumable(e->http) > 0;
     return did;
+}
+
+/* Whose descriptor it is. The common one does not note its own; one that is away has none watched.
+ */
+static struct bcda__channel *channel_of(const struct bcda__engine *e, int fd)
+{
+    struct bcda__channel *c;
+
+    for (c = e->channels; c; c = c->next)
+        if (!c->is_common && c->state != BCDA__CHANNEL_AWAY && bcda__channel_has_fd(c, fd))
+            return c;
+    return e->common;
+}
+
+static void drive_fd(struct bcda__engine *e, int fd, int events)
+{
+    struct bcda__channel *c = channel_of(e, fd);
+
+    if (is_own(c)) {
+        bcda__http_drive(c->http, fd, events);
+        (void)dispatch_channel(e, c); /* while the bytes are in the cache */
+    } else {
+        bcda__channel_wake(c);
+    }
 }
 
 static int drive(struct bcda__engine *e, int *woken)
@@ -401,19 +540,23 @@ static int drive(struct bcda__engine *e, int *woken)
     for (i = 0; i < n && e->budget > 0; i++) {
         const struct bcda__loop_ready *r = &ready[(e->round + (unsigned)i) % (unsigned)n];
 
-        bcda__http_drive(e->http, r->fd, r->events);
-        (void)dispatch(e); /* while the bytes are in the cache */
+        drive_fd(e, r->fd, r->events);
     }
-    return drive_timer(e) | did;
+    return drive_timers(e) | did;
 }
 
 static void begin_step(struct bcda__engine *e)
 {
+    struct bcda__channel *c;
+
     e->stepping = 1;
     e->round++;
     e->budget = DISPATCH_MAX;
     e->work = WORK_MAX;
-    e->resumable = bcda__http_resumable(e->http);
+    turn_channels(e);
+    for (c = e->channels; c; c = c->next)
+        if (is_own(c))
+            c->resumable = bcda__http_resumable(c->http);
 }
 
 /* What the descriptors and timers have brought goes to whom it is for. */
@@ -452,7 +595,7 @@ int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken)
     begin_step(e);
     did = fd != bcda__loop_wake_fd(e->loop);
     if (did)
-        bcda__http_drive(e->http, fd, events);
+        drive_fd(e, fd, events);
     else
         did = *woken = bcda__loop_take_wake(e->loop);
     return end_step(e, did);
@@ -462,5 +605,5 @@ int bcda__engine_on_timer(struct bcda__engine *e)
 {
     begin_step(e);
     e->armed_at = INT64_MAX; /* it has fired and is not set any more */
-    return end_step(e, drive_timer(e));
+    return end_step(e, drive_timers(e));
 }

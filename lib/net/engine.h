@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "net/channel.h"
 #include "net/http.h"
 
 struct bcda__engine;
@@ -15,7 +16,12 @@ int bcda__engine_new(struct bcda__engine **out, const struct bcda__http_options 
                      struct bcda_error *err);
 void bcda__engine_free(struct bcda__engine *e); /* its transfers and timers are gone before */
 void bcda__engine_set_forked(struct bcda__engine *e);
-struct bcda__http *bcda__engine_http(struct bcda__engine *e);
+/* The one of all transfers that need none to themselves. */
+struct bcda__channel *bcda__engine_common(struct bcda__engine *e);
+/* One for a single transfer; it is the engine's again when its `is_used` is 0. NOMEM, LIBRARY. */
+int bcda__engine_channel(struct bcda__engine *e, struct bcda__channel **out,
+                         struct bcda_error *err);
+int64_t bcda__engine_spent_ns(struct bcda__engine *e); /* in libcurl, on the session's thread */
 
 /* A loop of the host's in place of ours. `watch` 0 forgets a descriptor; `timer` -1 takes it back.
  * A value other than 0 = it could not. */

@@ -37,9 +37,16 @@ struct bcda__http_hooks {
 };
 
 struct bcda__http;
+/* TLS sessions that several transports have in common, whichever threads drive them. */
+struct bcda__http_share;
+int bcda__http_share_new(struct bcda__http_share **out); /* BCDA_ERR_NOMEM, LIBRARY */
+/* Its transports are gone. In a forked child only plain memory is given back. */
+void bcda__http_share_free(struct bcda__http_share *s, int forked);
+
+/* One thread at a time may use a transport and its transfers, no matter which. */
 int bcda__http_new(struct bcda__http **out, const struct bcda__http_options *o,
-                   const struct bcda__http_hooks *hooks, const struct bcda__log *log,
-                   struct bcda_error *err);
+                   struct bcda__http_share *share, const struct bcda__http_hooks *hooks,
+                   const struct bcda__log *log, struct bcda_error *err);
 void bcda__http_free(struct bcda__http *h); /* its transfers are freed before */
 /* From now on this and its transfers only give plain memory back and leave libcurl alone, whose
  * cleanup would speak on the parent's connections (craft 7.3). */
@@ -47,7 +54,9 @@ void bcda__http_set_forked(struct bcda__http *h);
 
 void bcda__http_drive(struct bcda__http *h, int fd, int events); /* after bcda__loop_take() */
 void bcda__http_drive_timer(struct bcda__http *h);
-int64_t bcda__http_spent_ns(const struct bcda__http *h); /* inside these two */
+/* A descriptor could not be watched (a code): what waits for one ends. */
+void bcda__http_unwatched(struct bcda__http *h, int code);
+int64_t bcda__http_take_spent(struct bcda__http *h); /* ns inside libcurl since it was last asked */
 /* Gives the next waiting event to its transfer; 0 where none waits. */
 int bcda__http_dispatch(struct bcda__http *h);
 /* 1 where there is more to dispatch. */
@@ -89,6 +98,7 @@ const char *bcda__transfer_header(const struct bcda__transfer *t, const char *na
 int64_t bcda__transfer_content_length(const struct bcda__transfer *t); /* -1 = not said */
 int bcda__transfer_is_chunked(const struct bcda__transfer *t);
 int bcda__transfer_is_connected(const struct bcda__transfer *t); /* TCP and TLS are through */
+int bcda__transfer_is_over(const struct bcda__transfer *t);      /* no more bytes will come */
 int64_t bcda__transfer_received(const struct bcda__transfer *t); /* body bytes */
 int bcda__transfer_is_paused(const struct bcda__transfer *t);    /* the ring is full */
 

@@ -113,7 +113,7 @@ void __wrap_bcda__free(void *ptr)
 enum stage { HASH, INFLATE, DECRYPT, PARSE, SPOOL, STAGES };
 
 static int64_t stage_ns; /* what each call takes longer */
-static atomic_int stage_calls[STAGES];
+static atomic_int stage_calls[STAGES], hashed_by_host;
 
 static int64_t now_ns(void)
 {
@@ -157,6 +157,8 @@ PROTOTYPES(int, bcda__spool_peek, struct bcda__spool *s, const uint8_t **data, s
 
 void __wrap_bcda__mac_add(struct bcda__mac *m, const void *data, size_t len)
 {
+    if (is_host())
+        atomic_fetch_add(&hashed_by_host, 1);
     take_longer(HASH);
     __real_bcda__mac_add(m, data, len);
 }
@@ -427,6 +429,22 @@ START_TEST(counts)
 }
 END_TEST
 
+/* With a worker for each file the session's thread reads nothing of it. */
+START_TEST(readers)
+{
+    struct scene c;
+    struct run *r;
+
+    begin(&c, _i ? 3 : 0, 3, LINES, 40);
+    atomic_store(&hashed_by_host, 0);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    check_all(r, 3, LINES);
+    ck_assert_int_eq(atomic_load(&hashed_by_host) == 0, _i);
+    scene_close(&c);
+}
+END_TEST
+
 /* ---- at every point ---- */
 
 enum act { CANCEL, FREE, STOP, PAUSE, PAUSE_JOB, ACTS };
@@ -683,7 +701,8 @@ static void serve_past_the_end(struct scene *c, int by_416, int elsewhere)
 }
 
 /* A range names the end while a worker is still in the middle of what came: whether the file can
- * end there shows only when all of it is decoded. */
+ * end there shows only when all of it is decoded. In streaming delivery workers read themselves,
+ * and are through with it by then. */
 START_TEST(end_named_while_held)
 {
     enum { REFUSED = 1, CANCELLED = 2 };
@@ -696,6 +715,8 @@ START_TEST(end_named_while_held)
     serve_past_the_end(&c, _i % 2, how == REFUSED);
     scene_config(&c);
     scene_set(&c, BCDA_OPT_DECODE_THREADS, 1);
+    scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+    ck_assert_int_eq(bcda_config_set_spool_directory(c.h.config, tempdir()), 0);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
     until_held(&c, SLICES);
@@ -724,7 +745,32 @@ START_TEST(end_named_while_held)
 }
 END_TEST
 
-/* ---- memory ---- */
+/* The same inline, where it shows at once, streaming and verified: what came behind the end is not
+ * part of the file in the second pass either. */
+START_TEST(end_named)
+{
+    int verified = _i / 4;
+    struct scene c;
+    struct run *r;
+
+    host = pthread_self();
+    scene_open(&c, 0);
+    serve_past_the_end(&c, _i % 2, _i & 2);
+    scene_config(&c);
+    if (verified) {
+        scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_int_eq(bcda_config_set_spool_directory(c.h.config, tempdir()), 0);
+    }
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    check_all(r, 1, LINES);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), _i & 2 ? 3 : 2);
+    scene_close(&c);
+}
+END_TEST
+
+/* ---- how fast it comes ---- */
 
 static int pause_first(struct run *r, enum where where, void *object)
 {
@@ -733,6 +779,90 @@ static int pause_first(struct run *r, enum where where, void *object)
     (void)object;
     return where == AT_RESOURCE && !(*paused)++ ? BCDA_PAUSE : BCDA_CONTINUE;
 }
+
+enum { PARTS = 4, WINDOW_MS = 60000, A_SECOND = 16 };
+
+/* One plain file in parts, each behind a gate; its length. */
+static size_t serve_parts(struct scene *c)
+{
+    struct scripted_entry e = {"Patient", paths[0], NULL, 0};
+    struct scripted_answer *x = scripted_on(c->s, paths[0], 0);
+    struct buf text = {0}, head = {0};
+    size_t each, len, i;
+
+    add_lines(&text, 0, PARTS * 40, 40);
+    each = text.len / PARTS;
+    buf_printf(&head, "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Length: %zu\r\n\r\n",
+               text.len);
+    scripted_send(x, head.p, head.len);
+    for (i = 0; i < PARTS; i++) {
+        if (i)
+            scripted_gate(x, (unsigned)i);
+        scripted_send(x, text.p + i * each, i + 1 < PARTS ? each : text.len - i * each);
+    }
+    scripted_export(c->s, &e, 1);
+    len = text.len;
+    buf_free(&text);
+    buf_free(&head);
+    return len;
+}
+
+/* The watch for slowness looks, and what it sees has its effect. */
+static void pass_window(struct scene *c)
+{
+    int i;
+
+    c->h.now += WINDOW_MS;
+    for (i = 0; i < 20; i++)
+        bare_turn(c);
+}
+
+/* A file that comes slowly, but not too slowly, comes with one request, whoever reads; and so does
+ * one that workers would read if its job were not paused, for longer than a server may be silent.
+ */
+START_TEST(speed)
+{
+    int paused = _i >= 3, threads = paused ? _i - 2 : _i, was_paused = 0;
+    struct scene c;
+    struct run *r;
+    size_t len, i;
+
+    host = pthread_self();
+    scene_open(&c, 0);
+    len = serve_parts(&c);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_DECODE_THREADS, threads);
+    scene_set(&c, BCDA_OPT_LOW_SPEED_TIME_MS, WINDOW_MS);
+    scene_set(&c, BCDA_OPT_LOW_SPEED_BYTES, A_SECOND);
+    scene_session(&c);
+    r = harness_start_hook(&c.h, DOOR_RESOURCE, paused ? pause_first : NULL, &was_paused);
+    for (i = 1; i <= PARTS; i++) {
+        while (bcda_job_bytes_received(r->job) < (int64_t)(len / PARTS * i))
+            bare_turn(&c);
+        ck_assert_uint_ge(len / PARTS, A_SECOND * WINDOW_MS / 1000);
+        while (paused && !was_paused) { /* the lines do not wait for their batch to fill */
+            c.h.now += 1000;
+            bare_turn(&c);
+        }
+        if (paused)
+            break;
+        pass_window(&c);
+        scripted_open_gate(c.s, (unsigned)i);
+    }
+    for (i = 1; paused && i < PARTS; i++) {
+        pass_window(&c);
+        scripted_open_gate(c.s, (unsigned)i);
+    }
+    if (paused)
+        ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    scene_finish(&c);
+    check_all(r, 1, (size_t)PARTS * 40);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 1);
+    scene_close(&c);
+}
+END_TEST
+
+/* ---- memory ---- */
 
 /* What doc/guide/memory-and-limits.md says of a download, with lines of 1 KB and batches of 256
  * KiB: 1,280 KiB of bytes and four batches, whose bytes and index are less than 512 KiB. */
@@ -969,11 +1099,14 @@ int main(void)
     suite_add_tcase(s, t);
     tcase_set_timeout(t, 20);
     tcase_add_loop_test(t, counts, 0, 4);
+    tcase_add_loop_test(t, readers, 0, 2);
     tcase_add_loop_test(t, acts, 0, ACTS * 5 * 2);
     tcase_add_loop_test(t, end_while_held, 0, 8);
     tcase_add_loop_test(t, fork_while_held, 0, 2);
     tcase_add_loop_test(t, keys, 0, 4);
     tcase_add_loop_test(t, end_named_while_held, 0, 6);
+    tcase_add_loop_test(t, end_named, 0, 8);
+    tcase_add_loop_test(t, speed, 0, 5);
     tcase_add_test(t, memory);
     tcase_add_test(t, no_memory);
     tcase_add_loop_test(t, stages, 0, 6);

@@ -1,0 +1,182 @@
+#include "net/channel.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "bcda/error.h"
+
+/* ---- what the transport asks for ---- */
+
+/* Tells whoever watches what is wanted of the descriptor at `i`, which is forgotten where that is
+ * nothing. 0 or a code. */
+static int apply(struct bcda__channel *c, int i, int wanted)
+{
+    int rc = 0;
+
+    if (c->fds[i].watched != wanted)
+        rc = c->watch(c->watch_ctx, c->fds[i].fd, wanted);
+    c->fds[i].watched = rc ? 0 : wanted;
+    if (!c->fds[i].wanted)
+        c->fds[i] = c->fds[--c->fd_count];
+    return rc;
+}
+
+static int find(const struct bcda__channel *c, int fd)
+{
+    int i;
+
+    for (i = 0; i < c->fd_count && c->fds[i].fd != fd; i++)
+        ;
+    return i;
+}
+
+static int hook_watch(void *ctx, int fd, int events)
+{
+    struct bcda__channel *c = ctx;
+    int i;
+
+    if (c->is_common)
+        return c->watch(c->watch_ctx, fd, events);
+    i = find(c, fd);
+    if (i == c->fd_count) {
+        if (!events)
+            return 0;
+        if (i == BCDA__CHANNEL_FDS)
+            return BCDA_ERR_NOMEM;
+        memset(&c->fds[c->fd_count++], 0, sizeof c->fds[0]);
+        c->fds[i].fd = fd;
+    }
+    c->fds[i].wanted = events;
+    return apply(c, i, c->state == BCDA__CHANNEL_AWAY ? 0 : events);
+}
+
+static int64_t now(void)
+{
+    struct bcda__clock real = bcda__clock_system();
+
+    return bcda__clock_now(&real);
+}
+
+/* By the real time, since that is libcurl's: with a clock of a test it would be asked too early,
+ * and would not ask again. */
+static void hook_curl_timer(void *ctx, int64_t delay_ms)
+{
+    struct bcda__channel *c = ctx;
+
+    c->curl_at = delay_ms < 0 ? INT64_MAX : now() + delay_ms;
+}
+
+static void hook_news(void *ctx)
+{
+    ((struct bcda__channel *)ctx)->news = 1;
+}
+
+void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
+                        int (*watch)(void *ctx, int fd, int events), void *ctx)
+{
+    memset(c, 0, sizeof *c);
+    c->curl_at = INT64_MAX;
+    c->watch = watch;
+    c->watch_ctx = ctx;
+    hooks->watch = hook_watch;
+    hooks->curl_timer = hook_curl_timer;
+    hooks->news = hook_news;
+    hooks->ctx = c;
+}
+
+/* ---- lending ---- */
+
+/* Behind a descriptor that is forgotten another takes its place. */
+static int apply_all(struct bcda__channel *c, int watched)
+{
+    int i, rc = 0;
+
+    for (i = c->fd_count - 1; i >= 0 && !rc; i--)
+        rc = apply(c, i, watched ? c->fds[i].wanted : 0);
+    return rc;
+}
+
+static void go_away(struct bcda__channel *c)
+{
+    c->spent += bcda__http_take_spent(c->http);
+    c->state = BCDA__CHANNEL_AWAY;
+    (void)apply_all(c, 0);
+}
+
+void bcda__channel_lend(struct bcda__channel *c, struct bcda__transfer *t, void (*ready)(void *ctx),
+                        void *ctx)
+{
+    c->transfer = t;
+    c->ready = ready;
+    c->ctx = ctx;
+    go_away(c);
+}
+
+static void come_back(struct bcda__channel *c, enum bcda__channel_state state)
+{
+    int rc;
+
+    c->state = state;
+    rc = apply_all(c, 1);
+    if (rc)
+        bcda__http_unwatched(c->http, rc);
+}
+
+void bcda__channel_rest(struct bcda__channel *c)
+{
+    come_back(c, BCDA__CHANNEL_RESTING);
+}
+
+void bcda__channel_reclaim(struct bcda__channel *c)
+{
+    c->transfer = NULL;
+    come_back(c, BCDA__CHANNEL_OWN);
+}
+
+void bcda__channel_wake(struct bcda__channel *c)
+{
+    go_away(c);
+    c->ready(c->ctx);
+}
+
+/* ---- reading ---- */
+
+int bcda__channel_is_due(const struct bcda__channel *c)
+{
+    return c->curl_at != INT64_MAX && c->curl_at <= now();
+}
+
+int bcda__channel_has_fd(const struct bcda__channel *c, int fd)
+{
+    return find(c, fd) < c->fd_count;
+}
+
+/* Reads once, from wherever there may be something. */
+static void read_more(struct bcda__channel *c)
+{
+    const uint8_t *data;
+    int i;
+
+    if (bcda__http_resumable(c->http))
+        bcda__http_resume(c->http);
+    for (i = c->fd_count - 1; i >= 0 && !bcda__transfer_peek(c->transfer, &data); i--) {
+        bcda__http_drive(c->http, c->fds[i].fd, c->fds[i].wanted);
+        if (i > c->fd_count)
+            i = c->fd_count; /* some were forgotten meanwhile */
+    }
+    if (!bcda__transfer_peek(c->transfer, &data) && bcda__channel_is_due(c)) {
+        c->curl_at = INT64_MAX;
+        bcda__http_drive_timer(c->http);
+    }
+    (void)bcda__http_take_spent(c->http); /* the borrower counts its time itself */
+}
+
+size_t bcda__channel_read(struct bcda__channel *c, const uint8_t **data)
+{
+    size_t len = bcda__transfer_peek(c->transfer, data);
+
+    if (len || bcda__transfer_is_over(c->transfer))
+        return len;
+    read_more(c);
+    return bcda__transfer_peek(c->transfer, data);
+}

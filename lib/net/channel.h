@@ -1,0 +1,66 @@
+/* One of an engine's transports, and who drives it. Most transfers of a session have one in common,
+ * which its engine drives. A file whose decoder runs on a worker has one to itself: it is driven by
+ * the engine like the other, until its body begins and it is lent to the worker. From then on the
+ * worker reads, so that the bytes stay with the processor that decodes them; where nothing is there
+ * to be read it comes back to the engine to have its descriptors watched, which nobody else does,
+ * and is lent again when one is ready. */
+#ifndef BCDA_NET_CHANNEL_H
+#define BCDA_NET_CHANNEL_H
+
+#include "net/http.h"
+
+enum bcda__channel_state {
+    BCDA__CHANNEL_OWN,     /* the engine drives it */
+    BCDA__CHANNEL_RESTING, /* lent: the engine waits for it, and drives nothing */
+    BCDA__CHANNEL_AWAY,    /* lent: only the borrower may touch it */
+};
+
+enum { BCDA__CHANNEL_FDS = 8 }; /* one transfer has one, and some more while it connects */
+
+struct bcda__channel {
+    struct bcda__channel *next; /* in the engine's list */
+    struct bcda__http *http;
+    int is_common; /* many transfers: descriptors are not noted here, and it is never lent */
+    int is_used;   /* not to be given to another transfer */
+    enum bcda__channel_state state;
+    int is_lost; /* this is a child, and the borrower was at it when the process was forked */
+
+    int64_t spent;    /* ns in libcurl on the session's thread, before it was lent */
+    int64_t curl_at;  /* libcurl's timer, on the real clock; INT64_MAX = none */
+    int news;         /* a transfer has an event waiting, or can go on */
+    size_t resumable; /* transfers that could go on when the engine's step began */
+    int (*watch)(void *ctx, int fd, int events);
+    void *watch_ctx;
+    struct {
+        int fd, wanted, watched;
+    } fds[BCDA__CHANNEL_FDS];
+    int fd_count;
+
+    struct bcda__transfer *transfer; /* that is lent */
+    void (*ready)(void *ctx);
+    void *ctx;
+};
+
+/* Fills the hooks for it. */
+void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
+                        int (*watch)(void *ctx, int fd, int events), void *ctx);
+
+/* On the session's thread: `t` is its only transfer, and its head has come. The channel is away at
+ * once. `ready` comes from a step, each time that there may be something to read after
+ * bcda__channel_rest(); the channel is away again by then. */
+void bcda__channel_lend(struct bcda__channel *c, struct bcda__transfer *t, void (*ready)(void *ctx),
+                        void *ctx);
+/* On the session's thread, while the borrower is not at it: to be watched; or lent no more. */
+void bcda__channel_rest(struct bcda__channel *c);
+void bcda__channel_reclaim(struct bcda__channel *c);
+
+/* The borrower's, on whatever thread: the bytes that wait, read from the network where none do. 0:
+ * there are none for now, or, where bcda__transfer_is_over(), for good. */
+size_t bcda__channel_read(struct bcda__channel *c, const uint8_t **data);
+
+/* The engine's. */
+int bcda__channel_has_fd(const struct bcda__channel *c, int fd);
+int bcda__channel_is_due(const struct bcda__channel *c); /* libcurl's timer */
+void bcda__channel_wake(struct bcda__channel *c);        /* a resting one is ready */
+
+#endif
