@@ -16,7 +16,8 @@ int bcda__spool_new(struct bcda__spool **out, const char *directory, struct bcda
 int bcda__spool_add(struct bcda__spool *s, const uint8_t *data, size_t len, struct bcda_error *err);
 int bcda__spool_reset(struct bcda__spool *s,
                       struct bcda_error *err); /* empty again, with a new key */
-/* What is behind its first `len` bytes is no part of the file. BCDA_ERR_SPOOL. */
+/* What is behind its first `len` bytes is no part of the file. BCDA_ERR_SPOOL, BCDA_ERR_SPOOL_FULL.
+ */
 int bcda__spool_cut(struct bcda__spool *s, int64_t len, struct bcda_error *err);
 /* From the beginning on: what comes next, and how much of it is done with. *len 0 = all was read.
  * BCDA_ERR_SPOOL. Nothing can be added any more. */

@@ -127,7 +127,7 @@ static void *work(void *ctx)
 static void help(void *ctx);
 
 /* One that waits, with no worker free for it, and that the session may do; NULL. */
-static struct bcda__task *find_helpless(struct bcda__workers *w)
+static struct bcda__task *find_task_to_help(struct bcda__workers *w)
 {
     struct bcda__task *t = w->queue.next;
 
@@ -141,7 +141,7 @@ static struct bcda__task *find_helpless(struct bcda__workers *w)
 /* The lock is held. */
 static void help_later(struct bcda__workers *w)
 {
-    if (!w->help.set && find_helpless(w))
+    if (!w->help.set && find_task_to_help(w))
         bcda__timer_set(w->engine, &w->help, 0, help, w);
 }
 
@@ -193,7 +193,7 @@ static void help(void *ctx)
     if (w->forked)
         return;
     bcda__workers_lock(w);
-    t = find_helpless(w);
+    t = find_task_to_help(w);
     if (t)
         perform(w, t);
     help_later(w);
