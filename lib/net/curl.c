@@ -347,14 +347,18 @@ int bcda__http_new(struct bcda__http **out, const struct bcda__http_options *o,
     h->hooks = *hooks;
     h->log = log;
     h->waiting.prev = h->waiting.next = &h->waiting;
-    h->multi = curl_multi_init();
     h->share = share;
-    if (!h->multi || curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket) ||
+    h->multi = curl_multi_init();
+    if (!h->multi) {
+        bcda__http_free(h);
+        return bcda__err_nomem(err);
+    }
+    if (curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket) ||
         curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) ||
         curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer) ||
         curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h)) {
         bcda__http_free(h);
-        return bcda__err_set(err, BCDA_ERR_LIBRARY, "libcurl gave no handle");
+        return bcda__err_set(err, BCDA_ERR_LIBRARY, "libcurl took no callbacks");
     }
     *out = h;
     return 0;
