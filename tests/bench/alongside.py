@@ -1,5 +1,5 @@
-"""One encrypted file of one server, downloaded in turns by the library (row 1), by its decode threads
-(row 2, four files), by what people do instead (row 3), and through the bindings (rows 7 and 8).
+"""One encrypted file of one server, downloaded in turns by the library, by its decode threads (four
+files), by what people do instead (row 3), and through the bindings (rows 7 and 8).
 
 The program of each binding is called as
 
@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RIVALS = os.path.join(HERE, "rivals")
 BINDINGS = os.path.join(HERE, "..", "..", "bindings")
 MIB = 1 << 20
-INLINE, STAGES, THREADED = "C", "stages", "C, two decode threads"
+INLINE, THREADED = "C", "C, two decode threads"
 
 
 class Rival:
@@ -98,10 +98,8 @@ def missing(command):
 def downloads(bench, one, several, rows):
     """The turns of the library itself."""
     turns = {INLINE: lambda: bench.pipeline(one, "parallel=1")}
-    if rows & {"1", "2"}:
-        turns[STAGES] = lambda: bench.stages(one)
-    if rows & {"2", "3"}:
-        turns[THREADED] = lambda: bench.pipeline(several, "parallel=4", "decode_threads=2")
+    if "3" in rows:
+        turns[THREADED] = lambda: bench.threaded(several)
     return turns
 
 
@@ -113,30 +111,21 @@ def middle(found):
     return {name: [median(column) for column in zip(*runs)] for name, runs in found.items()}
 
 
-def measure(bench, rows):
-    with bench.server("encrypted") as one, bench.server("encrypted", files=4) as several:
-        one.export()
-        several.export()
-        f = one.files[-1]
-        env = dict(one.env, BCDA_BENCH_URL=f.url, BCDA_BENCH_KEY=f.key, BCDA_BENCH_NAME=f.name,
-                   BCDA_LIBRARY=os.path.join(os.path.abspath(bench.build), "lib", "libbcda.so.0"))
-        others, bound = rivals(bench, rows), bindings(bench, rows, one.status_url)
-        turns = downloads(bench, one, several, rows)
-        for r in others:
-            turns[r.name] = lambda r=r: numbers(bench, env, r.command)
-        for b in bound:
-            turns[b.name] = lambda b=b: numbers(bench, env, b.command + ["parallel=1", "gzip=0"])
-        bench.warm_up(one)
-        runs = bench.take(turns)
-        stages = runs.pop(STAGES, None)
-        found = middle(runs)
-        if stages:
-            floor = bench.against_stages(one, runs[INLINE], stages)
-        if "2" in rows:
-            bench.two_cores(several, found[THREADED][2], floor)
-        if "3" in rows:
-            against_rivals(bench, others, found, one.bytes(), several.bytes())
-        against_c(bench, bound, others, found)
+def measure(bench, rows, one, several):
+    f = one.files[-1]
+    env = dict(one.env, BCDA_BENCH_URL=f.url, BCDA_BENCH_KEY=f.key, BCDA_BENCH_NAME=f.name,
+               BCDA_LIBRARY=os.path.join(os.path.abspath(bench.build), "lib", "libbcda.so.0"))
+    others, bound = rivals(bench, rows), bindings(bench, rows, one.status_url)
+    turns = downloads(bench, one, several, rows)
+    for r in others:
+        turns[r.name] = lambda r=r: numbers(bench, env, r.command)
+    for b in bound:
+        turns[b.name] = lambda b=b: numbers(bench, env, b.command + ["parallel=1", "gzip=0"])
+    bench.warm_up(one)
+    found = middle(bench.take(turns))
+    if "3" in rows:
+        against_rivals(bench, others, found, one.bytes(), several.bytes())
+    against_c(bench, bound, others, found)
 
 
 def numbers(bench, env, command):

@@ -12,13 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from statistics import median
+from statistics import mean, median
 
 import alongside
 from server import Server
 
 MIB = 1 << 20
 CERTIFICATES = 140
+REPEATS = 5
+MANY = 16  # files on disk
 FORMS = ("plain", "gzip", "encrypted")
 HERE = os.path.dirname(os.path.abspath(__file__))
 END = "-----END CERTIFICATE-----\n"
@@ -63,7 +65,7 @@ class Bench:
     def __init__(self, build, quick):
         self.build, self.quick = build, quick
         self.size = (128 if quick else 1024) * MIB
-        self.repeats = 5
+        self.often = REPEATS if quick else 11  # where a target leaves least room
         self.prepared = {}
         self.table = Table()
         self.baseline = int(self.call(None, [self.program("memory-baseline")])[0])
@@ -95,34 +97,35 @@ class Bench:
 
     # ---- row 1: one file, one core, against its stages
 
-    def stages(self, server):
-        """CPU seconds of each stage alone; "server" is what the server took for "curl"."""
-        f, alone = server.files[-1], {}
-        for part in ("curl", "rest"):
-            before = server.cpu()
-            words = self.call(server.env, [self.program("stages"), part, server.form, f.plain, f.stored,
-                                           f.url])
-            alone.update(zip(words[::2], map(float, words[1::2])))
-            alone.setdefault("server", server.cpu() - before)
-        return alone
+    def alone(self, server, part, f):
+        """CPU seconds of that part of the stages, by name."""
+        words = self.call(server.env, [self.program("stages"), part, server.form, f.plain, f.stored, f.url])
+        return dict(zip(words[::2], map(float, words[1::2])))
 
-    def take(self, turns):
+    def fetching(self, server, files):
+        """CPU seconds of libcurl to nowhere, and what the server took for it."""
+        before = server.cpu()
+        curl = sum(self.alone(server, "curl", f)["curl"] for f in files)
+        return {"curl": curl, "server": server.cpu() - before}
+
+    def stages(self, server):
+        """CPU seconds of each stage alone."""
+        f = server.files[-1]
+        return self.fetching(server, [f]) | self.alone(server, "rest", f)
+
+    def take(self, turns, repeats=REPEATS):
         """What each turn gave, in a list: they go round, and each begins as often as another."""
         names, found = list(turns), {name: [] for name in turns}
-        for i in range(self.repeats):
+        for i in range(repeats):
             for name in names[i % len(names):] + names[:i % len(names)]:
                 found[name].append(turns[name]())
         return found
 
-    def inline(self, form):
-        with self.server(form) as server:
-            server.export()
-            self.warm_up(server)
-            found = self.take({"ours": lambda: self.pipeline(server, "parallel=1"),
-                               "stages": lambda: self.stages(server)})
-            self.against_stages(server, found["ours"], found["stages"])
-            if form == "gzip" and not self.quick:
-                self.inflaters(server)
+    def inline(self, server):
+        self.warm_up(server)
+        found = self.take({"ours": lambda: self.pipeline(server, "parallel=1"),
+                           "stages": lambda: self.stages(server)}, self.often)
+        self.against_stages(server, found["ours"], found["stages"])
 
     def warm_up(self, server):
         """The machine's memory."""
@@ -130,16 +133,13 @@ class Bench:
             self.pipeline(server, "parallel=1")
 
     def against_stages(self, server, ours, stages):
-        """Gives the CPU seconds of libcurl, the server and all other stages for a byte of text."""
         size = server.bytes()
         alone = {name: median(s[name] for s in stages) / size for name in stages[0]}
-        serving = sum(s["server"] for s in stages) / self.repeats / size  # its clock has coarse ticks
         cpu = median(run[3] for run in ours) / size
         total = median(sum(s.values()) - s["server"] for s in stages) / size
         self.table.add("1", f"inline, {server.form}: CPU against its stages",
                        f"{cpu * 1e9:.2f} : {total * 1e9:.2f} ns a byte", cpu / total, most=1.10)
         self.table.parts({name: value * 1e9 for name, value in alone.items()})
-        return total + serving
 
     def callgrind(self, env, command):
         """Instructions between the marks of a program, one by one, and what it printed."""
@@ -221,34 +221,61 @@ class Bench:
 
     # ---- row 2: two cores
 
-    def two_cores(self, server, wall, floor):
-        """`wall` is ours with two decode threads, `floor` what against_stages() gave."""
+    def two_cores(self, server):
         self.from_disk(server)
-        # What the kernel does for the connection is the server's time or ours, whoever waits
-        # for the other: both are taken from the one run, that of libcurl alone.
-        best = floor * server.bytes() / 2
-        self.table.add("2", "two cores over TLS, of the best there is",
-                       f"{best:.3f} : {wall:.3f} s", best / wall, least=0.9)
-        if self.quick:
-            return
-        apart = median(self.apart(server) for _ in range(self.repeats))
-        self.table.add("2", "  two processes instead that share nothing",
-                       f"{best:.3f} : {apart:.3f} s", best / apart)
+        self.over_tls(server)
 
-    def apart(self, server):
-        """Seconds for one download, where two processes make one each at the same time: what the
-        machine gives to a design in which no byte passes from one core to the other."""
+    @staticmethod
+    def at_once(call):
+        """What two of them gave, made at the same time: both cores are at work."""
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            both = [pool.submit(self.pipeline, server, "parallel=1") for _ in range(2)]
-            return max(b.result()[2] for b in both) / 2
+            both = [pool.submit(call) for _ in range(2)]
+            return [b.result() for b in both]
 
     def from_disk(self, server):
+        """Of many files: a decoder takes a whole one, and at the end one thread waits for the other."""
         files = [f"{f.stored}={f.key}" for f in server.files]
-        walls = self.take({n: lambda n=n: float(self.call(
-            server.env, [self.program("decode"), str(n), "encrypted", *files])[2]) for n in (1, 2)})
-        self.table.add("2", "files on disk through two decoders at once",
-                       f"{median(walls[1]):.3f} : {median(walls[2]):.3f} s",
-                       median(walls[1]) / median(walls[2]), least=1.8)
+
+        def decode(threads):
+            return float(self.call(server.env, [self.program("decode"), str(threads), "encrypted",
+                                                *files])[2])
+
+        turns = {"one": lambda: decode(1), "two": lambda: decode(2)}
+        if not self.quick:
+            turns["apart"] = lambda: max(self.at_once(lambda: decode(1))) / 2
+        found = {name: median(walls) for name, walls in self.take(turns, self.often).items()}
+        self.times("files on disk through two decoders at once", found["one"], found["two"], least=1.8)
+        if not self.quick:
+            self.times("  two processes instead that share nothing", found["one"], found["apart"])
+
+    def times(self, what, one, other, least=None):
+        self.table.add("2", what, f"{one:.3f} : {other:.3f} s", one / other, least=least)
+
+    def over_tls(self, server):
+        turns = {"curl": lambda: self.fetching(server, server.files), "rest": lambda: self.rest(server),
+                 "ours": lambda: self.threaded(server)[2]}
+        if not self.quick:
+            turns["apart"] = lambda: max(run[2] for run in self.at_once(
+                lambda: self.pipeline(server, "parallel=1"))) / 2
+        found = self.take(turns, self.often)
+        # What the kernel does for the connection is the server's time or libcurl's, whoever waits
+        # for the other: both are taken from the one run, that of libcurl alone.
+        curl = median(run["curl"] for run in found["curl"])
+        serving = mean(run["server"] for run in found["curl"])  # its clock has coarse ticks
+        best = (curl + serving + median(found["rest"])) / 2
+        self.times("two cores over TLS, of the best there is", best, median(found["ours"]), least=0.9)
+        if not self.quick:
+            self.times("  two processes instead that share nothing", best, median(found["apart"]))
+
+    def rest(self, server):
+        """CPU seconds of all stages but libcurl, each core being at them: a host that gives two
+        cores less than twice one shows here."""
+        f = server.files[-1]
+        both = self.at_once(lambda: sum(self.alone(server, "rest", f).values()))
+        return mean(both) / f.bytes * server.bytes()
+
+    def threaded(self, server):
+        return self.pipeline(server, "parallel=4", "decode_threads=2")
 
     # ---- row 4: memory
 
@@ -329,6 +356,8 @@ class Bench:
         wanted = [(form, 1) for form in ("plain", "gzip") if "1" in rows]
         if rows & set("12378"):
             wanted += [("encrypted", 1), ("encrypted", 4)]
+        if "2" in rows:
+            wanted.append(("encrypted", MANY))
 
         def start(key):
             server = stack.enter_context(self.server(key[0], files=key[1]))
@@ -345,14 +374,31 @@ class Bench:
 
     def measure(self, rows):
         if "1" in rows:
-            self.inline("plain")
-            self.inline("gzip")
+            with self.server("plain") as server:
+                self.inline(server.export())
+            with self.server("gzip") as server:
+                self.inline(server.export())
+                if not self.quick:
+                    self.inflaters(server)
         if rows & {"1", "2", "3", "7", "8"}:
-            alongside.measure(self, rows)
+            self.encrypted(rows)
         if "5" in rows:
             self.small()
         self.counts(rows)
         return self.table.missed
+
+    def encrypted(self, rows):
+        with self.server("encrypted") as one, self.server("encrypted", files=4) as several:
+            one.export()
+            several.export()
+            if "1" in rows:
+                self.inline(one)
+            if "2" in rows:
+                with self.server("encrypted", files=MANY) as many:
+                    self.from_disk(many.export())
+                self.over_tls(several)
+            if rows & {"3", "7", "8"}:
+                alongside.measure(self, rows, one, several)
 
     def counts(self, rows):
         """What is counted, and not by a clock, goes side by side."""
