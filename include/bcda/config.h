@@ -191,7 +191,8 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
  * everything else stay on the session's thread, and what is delivered is the same, in the same
  * order within a file. It pays where several files come at once and cores are idle: decoding, not
  * the network, is what an export waits for. Each file that is downloaded holds more memory then;
- * see doc/guide/memory-and-limits.md.
+ * see doc/guide/memory-and-limits.md. Where the system gives fewer threads, or none, files are
+ * decoded with those, or without, and a warning is logged once.
  */
 
 /* How data is delivered (BCDA_OPT_DELIVERY). */

@@ -96,10 +96,13 @@ struct bcda__workers *bcda__session_workers(bcda_session *s)
 {
     int count = (int)bcda__session_option(s, BCDA_OPT_DECODE_THREADS);
 
-    if (count && !s->workers && bcda__workers_new(&s->workers, s->engine, count, &s->log))
+    if (!count || s->workers || !bcda__workers_new(&s->workers, s->engine, count, &s->log))
+        return s->workers;
+    if (!s->told_threadless) /* each file asks again, and may get some */
         bcda__log(&s->log, BCDA_LOG_WARNING, "client",
-                  "no decode thread could be made: this file is decoded without");
-    return s->workers;
+                  "no decode thread could be made: files are decoded without, until one can");
+    s->told_threadless = 1;
+    return NULL;
 }
 
 int bcda__session_is_decoding(bcda_session *s)

@@ -22,7 +22,8 @@ struct bcda_session {
     struct bcda__url fhir; /* points into config->fhir_url */
     char *token_url;
     struct bcda__engine *engine;
-    struct bcda__workers *workers; /* NULL: none are wanted, or none were needed yet */
+    struct bcda__workers *workers; /* NULL: none are wanted, needed yet, or to be had */
+    int told_threadless;           /* the host knows that there are none to be had */
     struct bcda__auth auth;
     pid_t pid; /* of the process that made it (craft 7.3) */
 

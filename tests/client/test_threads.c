@@ -1,9 +1,11 @@
 /* Files decoded by workers: how many threads there are and when, and what cancelling, freeing,
  * stopping, pausing and forking do while they work. That what comes is the same is shown by the
  * other suites, which run once more with BCDA_TEST_DECODE_THREADS. Linked with wraps of the
- * allocator, which counts and refuses, of bcda__decoder_write and bcda__config_unwrap, before which
- * a worker can be held, and of what each stage does, which can be made to take longer. */
+ * allocator, which counts and refuses, of pthread_create, of bcda__decoder_write and
+ * bcda__config_unwrap, before which a worker can be held, and of what each stage does, which can be
+ * made to take longer. */
 #include <dirent.h>
+#include <errno.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
@@ -106,6 +108,25 @@ void __wrap_bcda__free(void *ptr)
 {
     gone(ptr);
     __real_bcda__free(ptr);
+}
+
+/* ---- threads ---- */
+
+static int threads_left = -1; /* that the session's thread may make; -1 = all it wants */
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *arg);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *arg)
+{
+    if (threads_left >= 0 && is_host() && threads_left-- == 0) {
+        threads_left = 0;
+        return EAGAIN;
+    }
+    return __real_pthread_create(thread, attr, start, arg);
 }
 
 /* ---- time ---- */
@@ -426,6 +447,59 @@ START_TEST(counts)
     ck_assert_int_eq(c.h.session->workers != NULL, wanted[_i] > 0);
     scene_close(&c);
     ck_assert_int_eq(count_threads(), 0);
+}
+END_TEST
+
+static int warnings;
+
+static void count_warnings(int level, const char *component, const char *message, void *userdata)
+{
+    (void)component;
+    (void)userdata;
+    warnings += level == BCDA_LOG_WARNING && strstr(message, "thread");
+}
+
+/* _i: so many of the two threads that are wanted can be made. Files come all the same, and it is
+ * said once. */
+START_TEST(too_few)
+{
+    struct scene c;
+    struct run *r;
+
+    prepare(&c, 2, 6, LINES, 40);
+    ck_assert_int_eq(bcda_config_set_log(c.h.config, BCDA_LOG_WARNING, count_warnings, NULL, NULL),
+                     0);
+    scene_session(&c);
+    warnings = 0;
+    threads_left = _i;
+    r = harness_start(&c.h, DOOR_BATCH);
+    scene_finish(&c);
+    threads_left = -1;
+    check_all(r, 6, LINES);
+    ck_assert_int_eq(warnings, 1);
+    ck_assert_int_eq(count_threads(), _i);
+    scene_close(&c);
+}
+END_TEST
+
+/* None can be made for the first files, and all for what comes later. */
+START_TEST(some_later)
+{
+    struct scene c;
+    struct run *r;
+
+    begin(&c, 2, 3, LINES, 40);
+    threads_left = 0;
+    r = harness_start(&c.h, DOOR_BATCH);
+    scene_finish(&c);
+    threads_left = -1;
+    check_all(r, 3, LINES);
+    ck_assert_int_eq(count_threads(), 0);
+    r = harness_start(&c.h, DOOR_BATCH);
+    scene_finish(&c);
+    check_all(r, 3, LINES);
+    ck_assert_int_eq(count_threads(), 2);
+    scene_close(&c);
 }
 END_TEST
 
@@ -1099,6 +1173,8 @@ int main(void)
     suite_add_tcase(s, t);
     tcase_set_timeout(t, 20);
     tcase_add_loop_test(t, counts, 0, 4);
+    tcase_add_loop_test(t, too_few, 0, 2);
+    tcase_add_test(t, some_later);
     tcase_add_loop_test(t, readers, 0, 2);
     tcase_add_loop_test(t, acts, 0, ACTS * 5 * 2);
     tcase_add_loop_test(t, end_while_held, 0, 8);
