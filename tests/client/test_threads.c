@@ -122,10 +122,10 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
                           void *arg)
 {
-    if (threads_left >= 0 && is_host() && threads_left-- == 0) {
-        threads_left = 0;
+    if (is_host() && threads_left == 0)
         return EAGAIN;
-    }
+    if (is_host() && threads_left > 0)
+        threads_left--;
     return __real_pthread_create(thread, attr, start, arg);
 }
 
