@@ -149,38 +149,80 @@ typedef void (*bcda_log_cb)(int level, const char *component, const char *messag
 BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb, void *userdata,
                                  bcda_destroy_cb destroy);
 
-/* The tunables. Numbers are never used again for another option. `int` ones: */
-#define BCDA_OPT_ALLOW_HTTP_LOOPBACK  1  /* 1: http to 127.0.0.0/8, ::1, localhost is fine. 0 */
-#define BCDA_OPT_ANSWER_MAX           2  /* bytes of a JSON answer but a manifest. 1 MiB */
-#define BCDA_OPT_MANIFEST_MAX         3  /* bytes of a manifest. 256 MiB */
-#define BCDA_OPT_MANIFEST_ENTRIES_MAX 4  /* files of a manifest. 200,000 */
-#define BCDA_OPT_LINE_MAX             5  /* bytes of a line. 64 MiB */
-#define BCDA_OPT_JSON_DEPTH_MAX       6  /* nested objects and arrays in a line. 64 */
-#define BCDA_OPT_HEADERS_MAX          7  /* bytes of the headers of an answer. 256 KiB */
-#define BCDA_OPT_ATTEMPTS             8  /* tries of one request. 8 */
-#define BCDA_OPT_PARALLEL             9  /* files of a session that are downloaded at once. 5 */
-#define BCDA_OPT_CONNECT_TIMEOUT_MS   10 /* for name, TCP and TLS together. 30,000 */
-#define BCDA_OPT_LOW_SPEED_BYTES      11 /* a transfer slower than this a second … 1,024 */
-#define BCDA_OPT_LOW_SPEED_TIME_MS    12 /* … for this long is broken off. 60,000 */
-#define BCDA_OPT_JOB_TIMEOUT_MS       13 /* a job, from start to end. 86,400,000 */
-#define BCDA_OPT_POLL_MAX_MS          14 /* before a poll, where the server names no time. 30,000 */
-#define BCDA_OPT_RETRY_MAX_MS         15 /* the longest back-off of our own. 60,000 */
-#define BCDA_OPT_RETRY_AFTER_MAX_MS   16 /* the longest that a server may ask for. 600,000 */
-#define BCDA_OPT_BATCH_SIZE           17 /* bytes that a batch gathers. 262,144 */
-#define BCDA_OPT_BATCH_DELAY_MS       18 /* how long lines wait for a batch to fill. 100 */
-#define BCDA_OPT_BAD_LINES_MAX        19 /* bad lines of a job that are borne; -1: any number. 0 */
-#define BCDA_OPT_GZIP                 20 /* 1: ask for gzip. 1 */
-#define BCDA_OPT_REQUESTS_BURST       21 /* requests of a session that may go out at once. 3,000 */
-#define BCDA_OPT_REQUESTS_PER_SECOND  22 /* and that are added each second. 10 (bcda-api 4.6) */
-#define BCDA_OPT_REDIRECTS_MAX        23 /* redirects of one request that are followed. 5 */
-#define BCDA_OPT_DELIVERY             24 /* BCDA_DELIVERY_*. streaming */
-#define BCDA_OPT_CHECK_COUNT          25 /* 1: files are held to the manifest's `count`. 1 */
-#define BCDA_OPT_DUPLICATE_JOB        26 /* BCDA_DUPLICATE_*: a like job runs already. wait */
-#define BCDA_OPT_JOB_RETRIES_MAX      27 /* retries of all requests of a job together. 1,000 */
-#define BCDA_OPT_DECODE_THREADS       28 /* that decode files, at most 64; 0: see below. 0 */
-#define BCDA_OPT_CANCEL_AT_SERVER     29 /* 1: bcda_job_cancel() also ends the server's job. 0 */
-/* string ones: */
-#define BCDA_OPT_USER_AGENT 100 /* "libbcda/<version>" */
+/*
+ * The options. Each comment gives the meaning, the unit, the default and the allowed values, both
+ * ends included. Numbers are never used again for another option. Sizes are in bytes, KiB (1,024
+ * bytes), MiB or GiB. Integers, for bcda_config_set_int():
+ */
+/* 1: http URLs to 127.0.0.0/8, ::1 and localhost are allowed. Default 0; 0 to 1. */
+#define BCDA_OPT_ALLOW_HTTP_LOOPBACK 1
+/* Size of a JSON response other than a manifest. Default 1 MiB; 1 KiB to 1 GiB. */
+#define BCDA_OPT_ANSWER_MAX 2
+/* Size of a manifest. Default 256 MiB; 1 KiB to 4 GiB. */
+#define BCDA_OPT_MANIFEST_MAX 3
+/* Files of a manifest. Default 200,000; 1 to 10,000,000. */
+#define BCDA_OPT_MANIFEST_ENTRIES_MAX 4
+/* Size of a line; a longer one is invalid. Default 64 MiB; 64 to 2 GiB. */
+#define BCDA_OPT_LINE_MAX 5
+/* Nested objects and arrays in a line. Default 64; 1 to 10,000. */
+#define BCDA_OPT_JSON_DEPTH_MAX 6
+/* Size of everything in a response that is not its body: status lines, headers, interim responses,
+ * trailers. Default 256 KiB; 1 KiB to 16 MiB. */
+#define BCDA_OPT_HEADERS_MAX 7
+/* Attempts of one request in a row that bring nothing new. Default 8; 1 to 100. */
+#define BCDA_OPT_ATTEMPTS 8
+/* Files that a session downloads at once, at most. Default 5; 1 to 64. */
+#define BCDA_OPT_PARALLEL 9
+/* Milliseconds for name lookup, TCP and TLS together. Default 30,000; 1 to 86,400,000. */
+#define BCDA_OPT_CONNECT_TIMEOUT_MS 10
+/* Bytes a second below which a transfer is too slow. 0: no transfer is. Default 1 KiB; 0 to 1 GiB.
+ */
+#define BCDA_OPT_LOW_SPEED_BYTES 11
+/* Milliseconds after which a transfer that is too slow is ended. Default 60,000; 1 to 86,400,000.
+ */
+#define BCDA_OPT_LOW_SPEED_TIME_MS 12
+/* Milliseconds for a job, from start to end. Default 86,400,000; 1 to 31,536,000,000. */
+#define BCDA_OPT_JOB_TIMEOUT_MS 13
+/* Milliseconds before a status request, at most, where the server names no time. Default 30,000;
+ * 1 to 86,400,000. */
+#define BCDA_OPT_POLL_MAX_MS 14
+/* Milliseconds before a retry, at most, where the server names no time. Default 60,000;
+ * 1 to 86,400,000. */
+#define BCDA_OPT_RETRY_MAX_MS 15
+/* Milliseconds to wait, at most, where the server names a time (Retry-After). Default 600,000;
+ * 1 to 86,400,000. */
+#define BCDA_OPT_RETRY_AFTER_MAX_MS 16
+/* Size of the lines that a batch gathers. Default 256 KiB; 4 KiB to 64 MiB. */
+#define BCDA_OPT_BATCH_SIZE 17
+/* Milliseconds that lines wait for their batch to fill. Default 100; 0 to 86,400,000. */
+#define BCDA_OPT_BATCH_DELAY_MS 18
+/* Invalid lines tolerated per job. -1: any number. Default 0; -1 to 9,223,372,036,854,775,807. */
+#define BCDA_OPT_BAD_LINES_MAX 19
+/* 1: ask for gzip. Default 1; 0 to 1. */
+#define BCDA_OPT_GZIP 20
+/* Requests of a session that may be sent at once. Default 3,000; 1 to 1,000,000. */
+#define BCDA_OPT_REQUESTS_BURST 21
+/* Requests that are added to these each second. Default 10, the rate that BCDA allows
+ * (bcda-api 4.6); 1 to 1,000,000. */
+#define BCDA_OPT_REQUESTS_PER_SECOND 22
+/* Redirects of one request that are followed. Default 5; 0 to 50. */
+#define BCDA_OPT_REDIRECTS_MAX 23
+/* How data is delivered: BCDA_DELIVERY_STREAMING or _VERIFIED. Default 0; 0 to 1. */
+#define BCDA_OPT_DELIVERY 24
+/* 1: a file must have as many resources as the manifest's `count` says. Default 1; 0 to 1. */
+#define BCDA_OPT_CHECK_COUNT 25
+/* What to do where an identical export is already running: BCDA_DUPLICATE_WAIT, _REFUSE or
+ * _TAKE_OVER. Default 0; 0 to 2. */
+#define BCDA_OPT_DUPLICATE_JOB 26
+/* Retries of all requests of a job together. Default 1,000; 0 to 1,000,000. */
+#define BCDA_OPT_JOB_RETRIES_MAX 27
+/* Threads that decode files; 0: none is created. See below. Default 0; 0 to 64. */
+#define BCDA_OPT_DECODE_THREADS 28
+/* 1: bcda_job_cancel() also cancels the job at the server. Default 0; 0 to 1. */
+#define BCDA_OPT_CANCEL_AT_SERVER 29
+/* Strings, for bcda_config_set_str(): */
+/* The User-Agent header; no control characters. Default "libbcda/" and the version. */
+#define BCDA_OPT_USER_AGENT 100
 
 /*
  * BCDA_OPT_DECODE_THREADS: with 0 the session makes no thread at all, and files are decoded in run
