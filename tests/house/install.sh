@@ -1,6 +1,7 @@
 #!/bin/sh
 # install.sh ROOT BUILD CC: installs the build into an empty folder and builds examples/minimal.c
-# with what pkg-config says, against the shared library and, where it was built, the static one.
+# with what pkg-config says, against the shared library and, where it was built, the static one; then
+# a program with CMake's find_package(bcda).
 set -eu
 
 root=$1
@@ -67,6 +68,26 @@ if LD_LIBRARY_PATH=$lib "$work/shared" >"$work/log" 2>&1; then
     fail "minimal.c without settings ended well"
 fi
 grep -q BCDA_FHIR_URL "$work/log" || fail "minimal.c does not run"
+
+# The same through CMake.
+mkdir "$work/cmake"
+cat >"$work/cmake/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.13)
+project(consumer C)
+find_package(bcda 0.1 REQUIRED)
+add_executable(version ../version.c)
+target_link_libraries(version PRIVATE bcda::bcda)
+END
+cmake -S "$work/cmake" -B "$work/cmake/build" -DCMAKE_C_COMPILER="$cc" \
+    -DCMAKE_PREFIX_PATH="$work/dest$prefix" >"$work/log" 2>&1 || {
+    cat "$work/log"
+    fail "find_package(bcda) does not find the library"
+}
+cmake --build "$work/cmake/build" >"$work/log" 2>&1 || {
+    cat "$work/log"
+    fail "no program builds with CMake"
+}
+[ "$("$work/cmake/build/version")" = "$said" ] || fail "the program that CMake built does not run"
 
 if [ -e "$lib/libbcda.a" ]; then
     # Only our own library static: those below need not be there as archives, so that --static would
