@@ -14,7 +14,7 @@
 
 enum {
     /* Body bytes that wait between the network and the decoder. Each time a full ring has been
-     * emptied the sender is woken, so files have a large one (doc/performance.md). */
+     * emptied the sender is woken, so files have a large one (doc/performance-notes.md). */
     RING = 64 * 1024,
     RING_FILE = 1024 * 1024,
     ERROR_BODY_MAX =

@@ -939,7 +939,7 @@ void bcda__transfer_free(struct bcda__transfer *t)
 /* ---- going on after a pause ---- */
 
 /* A paused transfer goes on when its ring is as good as empty: what is read at once is large then,
- * and a sender that waits for us is woken seldom (doc/performance.md). */
+ * and a sender that waits for us is woken seldom (doc/performance-notes.md). */
 static void resume_later(struct bcda__transfer *t)
 {
     struct bcda__transfer **last = &t->http->resuming;
