@@ -114,9 +114,11 @@ BCDA_API int bcda_job_state(const bcda_job *job); /* BCDA_JOB_* */
 /* BCDA_OK, or what it ended with; BCDA_ERR_AGAIN while it runs. */
 BCDA_API int bcda_job_result(const bcda_job *job);
 /*
- * The verdict on the whole: BCDA_VERDICT_NONE while it runs; _COMPLETE; _COMPLETE_ERRORS
- * (everything is here, but there were bad lines, or the server reported issues of severity error or
- * fatal); _FAILED (bcda_job_error()).
+ * The verdict on the whole: BCDA_VERDICT_NONE while it runs; _COMPLETE; _COMPLETE_ERRORS (every
+ * file is complete, but there is something to look at: invalid lines, issues of severity error or
+ * fatal that the server reported, a requested type without a file (bcda_job_missing_type_count()),
+ * or deletions that were not delivered (bcda_job_deleted_file_count())); _FAILED
+ * (bcda_job_error()).
  */
 BCDA_API int bcda_job_verdict(const bcda_job *job);
 /* What it ended with, in full; NULL while it runs, and where it ended well. */
@@ -137,11 +139,29 @@ BCDA_API const char *bcda_job_transaction_time(const bcda_job *job);
 /* The files of the manifest, data before error files; 0 until it is here. NULL for i >= count. */
 BCDA_API size_t bcda_job_file_count(const bcda_job *job);
 BCDA_API const bcda_file *bcda_job_file(const bcda_job *job, size_t i);
-/* Sums over its files. */
+/*
+ * The requested types that the manifest lists no data file for; 0 until it is here, and where no
+ * types were requested. Requested are the types of the export (at BCDA_LEVEL_RESOURCE the one in
+ * the path) and those of a parameter `_type`; a type that only a `_typeFilter` names is not
+ * requested, only restricted. bcda_job_save() keeps them. For bcda_job_attach() without types in
+ * its export, and for a text saved by a version that did not keep them, they are those of the
+ * manifest's `request` URL. A server may leave a type out because it has nothing to export for it
+ * (BCDA since January 2021 lists no empty files), or because another job exports that type at the
+ * moment (BCDA until April 2021): the manifest does not tell these apart.
+ */
+BCDA_API size_t bcda_job_missing_type_count(const bcda_job *job);
+/* One of them, in the order of the request; NULL for i >= count. */
+BCDA_API const char *bcda_job_missing_type(const bcda_job *job, size_t i);
+/* The entries of the manifest's `deleted` (Bulk Data: files that list deleted resources). This
+ * version does not deliver them. 0 until the manifest is here; BCDA has none. */
+BCDA_API size_t bcda_job_deleted_file_count(const bcda_job *job);
+/* Sums over its files, data and error files. */
 BCDA_API int64_t bcda_job_bytes_received(const bcda_job *job);
 BCDA_API int64_t bcda_job_bytes(const bcda_job *job);
-BCDA_API int64_t bcda_job_resources(const bcda_job *job);
 BCDA_API int64_t bcda_job_bad_lines(const bcda_job *job);
+/* The resources delivered of data files. What error files hold is in bcda_job_issue_count(), and
+ * bcda_file_resources() has it per file. */
+BCDA_API int64_t bcda_job_resources(const bcda_job *job);
 /* How many files have a verdict. */
 BCDA_API size_t bcda_job_files_ended(const bcda_job *job);
 /* How many issues of this BCDA_SEVERITY_* its error files had. */

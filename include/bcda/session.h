@@ -138,7 +138,7 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 #define BCDA_STAT_TOKENS        3 /* tokens fetched */
 #define BCDA_STAT_BYTES_WIRE    4 /* body bytes received */
 #define BCDA_STAT_BYTES_DECODED 5 /* bytes of NDJSON that came out of them */
-#define BCDA_STAT_RESOURCES     6 /* resources delivered */
+#define BCDA_STAT_RESOURCES     6 /* resources delivered, of data files */
 #define BCDA_STAT_TRANSFERS     7 /* open at this moment */
 #define BCDA_STAT_WAITS         8 /* times a request had to wait for BCDA_OPT_REQUESTS_PER_SECOND */
 /* Real time in each stage, in nanoseconds; no two overlap on one thread. TRANSPORT to PARSE are

@@ -213,6 +213,15 @@ static void count(struct bcda__download *d)
     bcda__job_touch(job);
 }
 
+/* Sums of the job and the session: what error files hold are reports of the server, not data. */
+static void count_resources(struct bcda__download *d, int64_t rows)
+{
+    if (d->file->entry->is_error)
+        return;
+    d->job->resources += rows;
+    d->job->s->stat[BCDA_STAT_RESOURCES] += rows;
+}
+
 /* A bad line that is not borne. Where the end of the file can tell whether the bytes were altered,
  * it is still read; what was already found out is kept for the case that they were not. */
 static void fail_line(struct bcda__download *d, const struct bcda_error *err)
@@ -268,8 +277,7 @@ static int deliver(struct bcda__download *d)
     began = bcda__clock_ns();
     rc = bcda__deliver(&to, d->batch, &d->cursor, &line_failed, &err);
     add_time(d, BCDA_STAT_DELIVER_NS, began);
-    job->resources += d->file->resources - before;
-    job->s->stat[BCDA_STAT_RESOURCES] += d->file->resources - before;
+    count_resources(d, d->file->resources - before);
     if (rc == BCDA__HELD) {
         if (!job->paused)
             bcda__session_poke(job->s); /* its places are free for other jobs */
@@ -1033,9 +1041,8 @@ struct bcda_batch *bcda__download_take_batch(struct bcda__download *d)
         fail(d, bcda__err_nomem(&d->err));
     d->file->resources += rows;
     d->file->bad_lines += bad;
-    d->job->resources += rows;
     d->job->bad_lines += bad;
-    d->job->s->stat[BCDA_STAT_RESOURCES] += rows;
+    count_resources(d, rows);
     return b;
 }
 

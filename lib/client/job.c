@@ -312,8 +312,29 @@ static int is_too_early(bcda_job *job)
 {
     int64_t age = bcda__engine_now(job->s->engine) - job->begun_ms;
 
-    return job->kickoff_url && job->files->count == 0 && age < EMPTY_WINDOW_MS &&
-           job->empties < EMPTY_ASKS;
+    return job->kickoff_url && job->files->count == 0 && job->files->manifest->deleted_count == 0 &&
+           age < EMPTY_WINDOW_MS && job->empties < EMPTY_ASKS;
+}
+
+static int has_data_of_type(const struct bcda__manifest *m, const char *type)
+{
+    size_t i;
+
+    for (i = 0; i < m->count; i++)
+        if (!m->entries[i].is_error && strcmp(m->entries[i].type, type) == 0)
+            return 1;
+    return 0;
+}
+
+static int find_missing_types(bcda_job *job)
+{
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; !rc && i < job->types.count; i++)
+        if (!has_data_of_type(job->files->manifest, job->types.at[i]))
+            rc = bcda__texts_add(&job->missing, job->types.at[i], strlen(job->types.at[i]));
+    return rc;
 }
 
 static void take_manifest(bcda_job *job)
@@ -340,6 +361,10 @@ static void take_manifest(bcda_job *job)
     if (is_too_early(job)) { /* a server of 2019 could say so of a job just begun (bcda-api 5.1) */
         job->empties++;
         bcda__timer_set(job->s->engine, &job->poll, 1000, poll_status, job);
+        return;
+    }
+    if (find_missing_types(job)) {
+        bcda__job_fail_nomem(job);
         return;
     }
     skip_done(job);
@@ -603,6 +628,8 @@ static int copy_request(bcda_job *job, const char *kickoff_url, const char *stat
         return BCDA_ERR_NOMEM;
     if (status_url && set_url(job, status_url))
         return BCDA_ERR_NOMEM;
+    if (x && bcda__texts_copy(&job->types, &x->types))
+        return BCDA_ERR_NOMEM;
     return bcda__field_set_copy(&job->fields, x ? x->fields : NULL);
 }
 
@@ -612,6 +639,8 @@ static void free_job(bcda_job *job)
     bcda__field_set_free(job->fields);
     bcda__free(job->kickoff_url);
     bcda__free(job->url);
+    bcda__texts_free(&job->types);
+    bcda__texts_free(&job->missing);
     bcda__texts_free(&job->done);
     bcda__files_unref(job->files);
     bcda__err_forget(&job->err);
@@ -681,16 +710,19 @@ int bcda_job_result(const bcda_job *job)
     return job ? job->result : BCDA_ERR_INVALID;
 }
 
+static int has_errors(const bcda_job *job)
+{
+    return job->bad_lines || job->issues[BCDA_SEVERITY_ERROR] || job->issues[BCDA_SEVERITY_FATAL] ||
+           bcda_job_missing_type_count(job) || bcda_job_deleted_file_count(job);
+}
+
 int bcda_job_verdict(const bcda_job *job)
 {
-    int errors;
-
     if (!job || !job->ended)
         return BCDA_VERDICT_NONE;
     if (job->result)
         return BCDA_VERDICT_FAILED;
-    errors = job->bad_lines || job->issues[BCDA_SEVERITY_ERROR] || job->issues[BCDA_SEVERITY_FATAL];
-    return errors ? BCDA_VERDICT_COMPLETE_ERRORS : BCDA_VERDICT_COMPLETE;
+    return has_errors(job) ? BCDA_VERDICT_COMPLETE_ERRORS : BCDA_VERDICT_COMPLETE;
 }
 
 const bcda_error *bcda_job_error(const bcda_job *job)
@@ -736,6 +768,21 @@ size_t bcda_job_file_count(const bcda_job *job)
 const bcda_file *bcda_job_file(const bcda_job *job, size_t i)
 {
     return i < bcda_job_file_count(job) ? &job->files->at[i] : NULL;
+}
+
+size_t bcda_job_missing_type_count(const bcda_job *job)
+{
+    return job ? job->missing.count : 0;
+}
+
+const char *bcda_job_missing_type(const bcda_job *job, size_t i)
+{
+    return i < bcda_job_missing_type_count(job) ? job->missing.at[i] : NULL;
+}
+
+size_t bcda_job_deleted_file_count(const bcda_job *job)
+{
+    return job && job->files ? job->files->manifest->deleted_count : 0;
 }
 
 int64_t bcda_job_bytes_received(const bcda_job *job)

@@ -17,7 +17,10 @@ struct bcda_job {
     bcda_job *prev, *next;
     struct bcda_handlers handlers;
     struct bcda__field_set *fields;
-    char *kickoff_url;       /* NULL: attached */
+    char *kickoff_url;          /* NULL: attached */
+    struct bcda__texts types;   /* requested; none = everything */
+    int types_known;            /* 0: those of the manifest's `request` will be taken */
+    struct bcda__texts missing; /* requested types without a data file */
     struct bcda__texts done; /* files that are complete, of an earlier run too: their URL's path */
 
     int state, result, ended;

@@ -114,7 +114,7 @@ static void *array_room(void *array, size_t count, size_t *cap, size_t size)
 enum place {
     ELSEWHERE,
     TOP,
-    LIST, /* output or error */
+    LIST, /* output, error or deleted */
     ITEM,
     EXTENSIONS, /* of an item */
     EXTENSION,
@@ -145,6 +145,7 @@ enum top_member {
     REQUIRES_ACCESS_TOKEN,
     OUTPUT,
     ERRORS,
+    DELETED,
     KEYMAP,
     KEYS,
     JOB_ID,
@@ -157,6 +158,7 @@ static const struct member top_members[] = {
     [REQUIRES_ACCESS_TOKEN] = {"requiresAccessToken", KIND_BOOLEAN | KIND_NULL, "is not a boolean"},
     [OUTPUT] = {"output", KIND_ARRAY | KIND_NULL, "is not an array"},
     [ERRORS] = {"error", KIND_ARRAY | KIND_NULL, "is not an array"},
+    [DELETED] = {"deleted", KIND_ARRAY | KIND_NULL, "is not an array"},
     [KEYMAP] = {"KeyMap", KIND_OBJECT | KIND_NULL, "is not an object"},
     [KEYS] = {"keys", KIND_ARRAY | KIND_NULL, "is not an array"},
     [JOB_ID] = {"JobID", KIND_NUMBER | KIND_STRING | KIND_NULL, "is not a number"},
@@ -219,7 +221,7 @@ struct bcda__manifest_parser {
     /* where the reading stands */
     enum place place[PLACES];
     int member;         /* whose value comes next: a top_member or an item_member; -1 = unknown */
-    int list;           /* OUTPUT or ERRORS, while in one */
+    int list;           /* OUTPUT, ERRORS or DELETED, while in one */
     size_t index;       /* in that list, or in `keys` */
     unsigned top_seen;  /* bits by top_member */
     unsigned item_seen; /* bits by item_member */
@@ -236,6 +238,7 @@ struct bcda__manifest_parser {
     struct bcda__manifest_arena *texts;
     struct item *items;
     size_t item_count, item_cap;
+    size_t deleted_count;
     struct bcda__manifest_arena *key_texts;
     struct file_key *keys;
     size_t key_count, key_cap;
@@ -383,6 +386,7 @@ static int on_top_value(struct bcda__manifest_parser *p, enum bcda__json_event e
         return 0;
     case OUTPUT:
     case ERRORS:
+    case DELETED:
         enter(p, LIST);
         return 0;
     case KEYMAP:
@@ -406,7 +410,7 @@ static int on_item(struct bcda__manifest_parser *p, enum bcda__json_event event)
 {
     if (event != BCDA__JSON_OBJECT)
         return refuse_element(p, (enum top_member)p->list, "is not an object");
-    if (p->item_count == p->max_entries)
+    if (p->item_count + p->deleted_count == p->max_entries)
         return refuse_size(p, "entries", p->max_entries);
     p->place[2] = ITEM;
     p->item_seen = 0;
@@ -523,12 +527,16 @@ static int on_item_end(struct bcda__manifest_parser *p)
 
     if (!p->item.entry.url)
         return refuse_item(p, ITEM_URL, "is missing");
+    p->index++;
+    if (p->list == DELETED) {
+        p->deleted_count++;
+        return 0;
+    }
     grown = array_room(p->items, p->item_count, &p->item_cap, sizeof *grown);
     if (!grown)
         return BCDA_ERR_NOMEM;
     p->items = grown;
     p->items[p->item_count++] = p->item;
-    p->index++;
     return 0;
 }
 
@@ -955,6 +963,7 @@ static int build(struct bcda__manifest_parser *p, struct bcda__manifest **out)
     m->transaction_time = p->transaction_time;
     m->request = p->request;
     m->job_id = p->job_id;
+    m->deleted_count = p->deleted_count;
     m->requires_access_token = p->requires_access_token;
     take_items(p, m, 0);
     take_items(p, m, 1);

@@ -29,7 +29,8 @@ struct bcda__manifest {
     struct bcda__entry *entries;  /* in the order of the document, output before error; a URL that
                                      stands in both is there once, as error (bcda-api 5.2) */
     size_t count;
-    size_t output_count; /* how many of them are data: have is_error 0 */
+    size_t output_count;  /* how many of them are data: have is_error 0 */
+    size_t deleted_count; /* items of `deleted`, which are checked like the others and not kept */
     /* the rest belongs to manifest.c: the texts */
     struct bcda__manifest_arena *arena;
 };

@@ -208,7 +208,7 @@ static const struct shape shapes[] = {
     /* other servers of the Bulk Data specification: `error` first, counts, extensions, an open one,
      * http behind a proxy, a query, a job number as string */
     {"{\"extension\":{\"url\":\"https://x/y\",\"output\":[{\"url\":1}]},\"error\":[{\"url\":"
-     "\"http://h:3000/e.ndjson\"}],\"deleted\":[{\"type\":\"Bundle\",\"url\":\"not a url\"}],"
+     "\"http://h:3000/e.ndjson\"}],\"deleted\":[{\"type\":\"Bundle\",\"url\":\"http://h:3000/d\"}],"
      "\"output\":[{\"extension\":[{\"url\":\"https://x/checksum\",\"valueString\":\"sha256:1\"},{"
      "\"url\":\"https://x/length\",\"deep\":{\"url\":[{\"url\":null}],\"type\":9}}],\"type\":"
      "\"Patient\",\"count\":1234,\"url\":\"http://h:3000/f/p%20x.ndjson?sig=a/b\"},{\"count\":null,"
@@ -413,6 +413,55 @@ START_TEST(refused)
             ck_assert_msg(!strstr(err.text, "://"), "%s", err.text);
             ck_assert_ptr_null(m);
         }
+}
+END_TEST
+
+/* `deleted`: counted, checked as the other lists, and within the limit of entries. */
+START_TEST(deleted)
+{
+    static const struct {
+        const char *list;
+        size_t count;
+        const char *problem; /* NULL = none */
+    } rows[] = {
+        {"[]", 0, NULL},
+        {"null", 0, NULL},
+        {"[{\"type\":\"Bundle\",\"url\":\"" H "d1\"}]", 1, NULL},
+        {"[{\"url\":\"" H "d1\"},{\"count\":3,\"url\":\"" H "d2\"}]", 2, NULL},
+        {"[{\"url\":\"" H "a\"}]", 1, NULL}, /* also in output */
+        {"{}", 0, "deleted is not an array"},
+        {"\"x\"", 0, "deleted is not an array"},
+        {"[null]", 0, "deleted[0] is not an object"},
+        {"[{\"url\":\"" H "d\"},{\"type\":\"Bundle\"}]", 0, "deleted[1].url is missing"},
+        {"[{\"url\":\"not a url\"}]", 0, "deleted[0].url is not an absolute"},
+        {"[{\"url\":5}]", 0, "deleted[0].url is not a string"},
+        {"[{\"url\":\"" H "d\",\"type\":5}]", 0, "deleted[0].type is not a string"},
+    };
+    static const char form[] = "{\"deleted\":%s,\"output\":[{\"url\":\"" H "a\"}]}";
+    static const char twice[] = "{\"deleted\":[],\"output\":[],\"deleted\":[]}";
+    struct bcda__manifest *m;
+    char body[400];
+    size_t i;
+    int piece, rc;
+
+    for (i = 0; i < LEN(rows); i++)
+        for (piece = -1; piece < 3; piece++) {
+            snprintf(body, sizeof body, form, rows[i].list);
+            rc = parse_cut(body, strlen(body), piece, 3, &m);
+            ck_assert_msg(rc == (rows[i].problem ? BCDA_ERR_MANIFEST : 0), "%s: %d", body, rc);
+            if (rc) {
+                ck_assert_msg(strstr(err.text, rows[i].problem) != NULL, "%s", err.text);
+                continue;
+            }
+            ck_assert_uint_eq(m->deleted_count, rows[i].count);
+            ck_assert_uint_eq(m->count, 1);
+            ck_assert_uint_eq(m->output_count, 1);
+            bcda__manifest_unref(m);
+        }
+    ck_assert_int_eq(parse(twice, &m), BCDA_ERR_MANIFEST);
+    snprintf(body, sizeof body, form, rows[3].list);
+    ck_assert_int_eq(parse_cut(body, strlen(body), 0, 2, &m), BCDA_ERR_BODY_TOO_LARGE);
+    ck_assert(strstr(err.text, "2 entries"));
 }
 END_TEST
 
@@ -801,6 +850,7 @@ int main(void)
     tcase_set_timeout(tc, 240);
     tcase_add_test(tc, each_shape);
     tcase_add_test(tc, refused);
+    tcase_add_test(tc, deleted);
     tcase_add_test(tc, extensions);
     tcase_add_test(tc, numbers);
     tcase_add_test(tc, not_json);
