@@ -21,7 +21,7 @@ extern "C" {
 /*
  * A bcda_export is filled, given to bcda_job_start(), which copies it, and freed or used again.
  * Strings are copied. All functions here: from callbacks: yes. Thread: any. Since 0.1. Each gives
- * BCDA_ERR_INVALID for a NULL argument and BCDA_ERR_NOMEM.
+ * BCDA_ERR_INVALID for a NULL argument and BCDA_ERR_NOMEM. bcda_export_error() says more.
  */
 
 /* BCDA_ERR_INVALID: no such level. */
@@ -59,6 +59,10 @@ BCDA_API int bcda_export_set_parameter(bcda_export *export_, const char *name, c
  * 16 parts, or too many fields.
  */
 BCDA_API int bcda_export_add_field(bcda_export *export_, const char *path, int *out_index);
+
+/* Why the last call on this export failed; NULL where it did not fail. Valid until the next call on
+ * it. */
+BCDA_API const bcda_error *bcda_export_error(const bcda_export *export_);
 
 #ifdef __cplusplus
 }

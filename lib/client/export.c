@@ -18,6 +18,7 @@ int bcda_export_new(bcda_export **out, int level)
     if (!x)
         return BCDA_ERR_NOMEM;
     x->level = level;
+    bcda__err_clear(&x->err);
     if (bcda__field_set_new(&x->fields)) {
         bcda__free(x);
         return BCDA_ERR_NOMEM;
@@ -40,71 +41,126 @@ void bcda_export_free(bcda_export *x)
     bcda__free(x);
 }
 
-static int replace(char **slot, const char *text)
+/* For every function that changes an export: the error of the call before is over. */
+static int begin_change(bcda_export *x)
+{
+    if (!x)
+        return BCDA_ERR_INVALID;
+    bcda__err_clear(&x->err);
+    return 0;
+}
+
+static int refuse_change(bcda_export *x, int code, const char *why)
+{
+    return bcda__err_set(&x->err, code, "%s", why);
+}
+
+static int replace_text(bcda_export *x, char **slot, const char *text)
 {
     char *copy = NULL;
 
     if (text && !(copy = bcda__strdup(text)))
-        return BCDA_ERR_NOMEM;
+        return bcda__err_nomem(&x->err);
     bcda__free(*slot);
     *slot = copy;
     return 0;
 }
 
+static int append_text(bcda_export *x, struct bcda__texts *to, const char *text)
+{
+    return bcda__texts_add(to, text, strlen(text)) ? bcda__err_nomem(&x->err) : 0;
+}
+
 int bcda_export_set_group(bcda_export *x, const char *group_id)
 {
-    if (!x || !group_id || !*group_id)
-        return BCDA_ERR_INVALID;
+    int rc = begin_change(x);
+
+    if (rc)
+        return rc;
+    if (!group_id || !*group_id)
+        return refuse_change(x, BCDA_ERR_INVALID, "the group is missing or empty");
     if (x->level != BCDA_LEVEL_GROUP)
-        return BCDA_ERR_STATE;
-    return replace(&x->group, group_id);
+        return refuse_change(x, BCDA_ERR_STATE, "only an export at group level takes a group");
+    return replace_text(x, &x->group, group_id);
 }
 
 int bcda_export_add_type(bcda_export *x, const char *type)
 {
-    if (!x || !type || strlen(type) > TYPE_MAX || !bcda__text_is_alpha(type, strlen(type)) ||
-        bcda__texts_has(&x->types, type))
-        return BCDA_ERR_INVALID;
-    return bcda__texts_add(&x->types, type, strlen(type));
+    int rc = begin_change(x);
+
+    if (rc)
+        return rc;
+    if (!type || strlen(type) > TYPE_MAX || !bcda__text_is_alpha(type, strlen(type)))
+        return refuse_change(x, BCDA_ERR_INVALID,
+                             "a resource type is a name of 1 to 64 letters, such as Patient");
+    if (bcda__texts_has(&x->types, type))
+        return bcda__err_set(&x->err, BCDA_ERR_INVALID, "the type %s is there already", type);
+    return append_text(x, &x->types, type);
 }
 
 int bcda_export_set_since(bcda_export *x, const char *instant)
 {
-    if (!x || (instant && bcda__instant_check(instant)))
-        return BCDA_ERR_INVALID;
-    return replace(&x->since, instant);
+    int rc = begin_change(x);
+
+    if (rc)
+        return rc;
+    if (instant && bcda__instant_check(instant))
+        return refuse_change(
+            x, BCDA_ERR_INVALID,
+            "since is not a FHIR instant: YYYY-MM-DDThh:mm:ss with a zone, such as "
+            "2024-01-31T00:00:00Z, is expected");
+    return replace_text(x, &x->since, instant);
 }
 
 int bcda_export_add_type_filter(bcda_export *x, const char *filter)
 {
-    if (!x || !filter || !*filter)
-        return BCDA_ERR_INVALID;
-    return bcda__texts_add(&x->type_filters, filter, strlen(filter));
+    int rc = begin_change(x);
+
+    if (rc)
+        return rc;
+    if (!filter || !*filter)
+        return refuse_change(x, BCDA_ERR_INVALID, "the type filter is missing or empty");
+    return append_text(x, &x->type_filters, filter);
 }
 
 int bcda_export_set_parameter(bcda_export *x, const char *name, const char *value)
 {
+    int rc = begin_change(x);
     size_t i;
 
-    if (!x || !name || !*name || !value)
-        return BCDA_ERR_INVALID;
+    if (rc)
+        return rc;
+    if (!name || !*name || !value)
+        return refuse_change(x, BCDA_ERR_INVALID,
+                             "a parameter has a name that is not empty, and a value");
     for (i = 0; i < x->names.count; i++)
         if (strcmp(x->names.at[i], name) == 0)
-            return replace(&x->values.at[i], value);
-    if (bcda__texts_add(&x->values, value, strlen(value)))
-        return BCDA_ERR_NOMEM;
-    if (bcda__texts_add(&x->names, name, strlen(name))) {
-        bcda__free(x->values.at[--x->values.count]);
-        return BCDA_ERR_NOMEM;
-    }
-    return 0;
+            return replace_text(x, &x->values.at[i], value);
+    rc = append_text(x, &x->values, value);
+    if (!rc && (rc = append_text(x, &x->names, name)))
+        bcda__texts_drop_last(&x->values);
+    return rc;
 }
 
 int bcda_export_add_field(bcda_export *x, const char *path, int *out_index)
 {
-    if (!x || !path || !out_index)
-        return BCDA_ERR_INVALID;
-    return bcda__field_set_add(x->fields, path, out_index);
+    int rc = begin_change(x);
+
+    if (rc)
+        return rc;
+    rc = path && out_index ? bcda__field_set_add(x->fields, path, out_index) : BCDA_ERR_INVALID;
+    if (rc == BCDA_ERR_NOMEM)
+        return bcda__err_nomem(&x->err);
+    return rc ? refuse_change(
+                    x, rc,
+                    "a field is a path of 1 to 16 member names with dots between, such as "
+                    "patient.reference; an export has at most 64 of them")
+              : 0;
+}
+
+const bcda_error *bcda_export_error(const bcda_export *x)
+{
+    return x && x->err.code ? &x->err : NULL;
 }
 
 int bcda__export_url(const bcda_export *x, const char *fhir_url, struct bcda__buf *out,

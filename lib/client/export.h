@@ -14,6 +14,7 @@ struct bcda_export {
     char *since;
     struct bcda__texts types, type_filters, names, values;
     struct bcda__field_set *fields;
+    struct bcda_error err; /* of the last call; code 0 = none */
 };
 
 /* Its kick-off URL: CONFIG, NOMEM. */

@@ -110,6 +110,7 @@ module Bcda
       bcda_export_add_type_filter: [:int, [:ptr, :str]],
       bcda_export_set_parameter: [:int, [:ptr, :str, :str]],
       bcda_export_add_field: [:int, [:ptr, :str, :out_int]],
+      bcda_export_error: [:ptr, [:ptr]],
       bcda_file_type: [:str, [:ptr]],
       bcda_file_url: [:str, [:ptr]],
       bcda_file_name: [:str, [:ptr]],
