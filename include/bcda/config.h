@@ -25,9 +25,9 @@ BCDA_API void bcda_config_free(bcda_config *config);
 
 /*
  * The base of the FHIR API, such as "https://sandbox.bcda.cms.gov/api/v1". Needed by a session.
- * BCDA_ERR_URL: not an absolute URL, or one with a query. An http URL is refused when the session
- * is made (BCDA_ERR_INSECURE_URL), unless it is a loopback address and BCDA_OPT_ALLOW_HTTP_LOOPBACK
- * is 1.
+ * BCDA_ERR_URL: not an absolute URL, one with a query, or longer than 16,384 bytes. An http URL is
+ * refused when the session is made (BCDA_ERR_INSECURE_URL), unless it is a loopback address and
+ * BCDA_OPT_ALLOW_HTTP_LOOPBACK is 1.
  */
 BCDA_API int bcda_config_set_fhir_url(bcda_config *config, const char *url);
 
@@ -272,7 +272,9 @@ BCDA_API int bcda_option_by_name(const char *name);
 /* The reverse; NULL for an unknown number. Static. */
 BCDA_API const char *bcda_option_name(int option);
 
-/* Why the last call on this config failed; NULL where none has. Valid until the next call on it. */
+/* Why the last call with this config failed, bcda_session_new() and bcda_decoder_new() among them,
+ * with every code, that of a refused argument too; NULL where it did not fail. Reading a tunable
+ * leaves it as it was where that succeeds. Valid until the next call on it. */
 BCDA_API const bcda_error *bcda_config_error(const bcda_config *config);
 
 #ifdef __cplusplus

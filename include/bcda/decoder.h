@@ -26,7 +26,7 @@ extern "C" {
 /*
  * `config` gives the private keys and limits; it is copied, may be NULL, and needs no URL.
  * `handlers` may be NULL: then the file is only checked. BCDA_ERR_INVALID (out is NULL; both
- * on_resource and on_batch); BCDA_ERR_LIBRARY; BCDA_ERR_NOMEM.
+ * on_resource and on_batch); BCDA_ERR_LIBRARY; BCDA_ERR_NOMEM. bcda_config_error(config) says more.
  */
 BCDA_API int bcda_decoder_new(bcda_decoder **out, bcda_config *config,
                               const bcda_handlers *handlers);
@@ -70,7 +70,8 @@ BCDA_API int bcda_decoder_write(bcda_decoder *decoder, const void *data, size_t 
  */
 BCDA_API int bcda_decoder_finish(bcda_decoder *decoder);
 
-/* Why the last call failed; NULL where none has. Valid until the next call. */
+/* Why the last call failed, with every code but BCDA_ERR_REENTRANT; NULL where it did not fail.
+ * Valid until the next call. */
 BCDA_API const bcda_error *bcda_decoder_error(const bcda_decoder *decoder);
 
 /* Counts so far; 0 for NULL. */

@@ -25,15 +25,17 @@ extern "C" {
  * copied; `handlers` may be NULL (a job to pull, whose end bcda_job_next() tells). On success the
  * caller owns one reference of *out, and on_done will run exactly once; `out` may be NULL (the
  * session alone then keeps the job until its end). BCDA_ERR_INVALID (NULL; both on_resource and
- * on_batch); BCDA_ERR_CONFIG (group level without a group, resource level without exactly one
- * type); BCDA_ERR_STATE (the session is being freed); BCDA_ERR_FORKED; BCDA_ERR_NOMEM. On failure
- * no callback ever runs for it. bcda_session_error() says more. From callbacks: queued. Thread:
- * owner. Since 0.1.
+ * on_batch; an export whose URL is longer than 262,144 bytes); BCDA_ERR_CONFIG (group level without
+ * a group, resource level without exactly one type); BCDA_ERR_STATE (the session is being freed);
+ * BCDA_ERR_FORKED; BCDA_ERR_NOMEM. On failure no callback ever runs for it. bcda_session_error()
+ * says more. From callbacks: queued. Thread: owner. Since 0.1.
  *
  * How it can end (bcda_job_result()): BCDA_OK: every file is complete. The code of the request that
  * failed (-100 to -299). The code of the first file that failed (-100 to -399): the others were
- * still downloaded. BCDA_ERR_STOPPED, BCDA_ERR_CANCELLED, BCDA_ERR_CALLBACK, BCDA_ERR_JOB_TIMEOUT,
- * BCDA_ERR_NOMEM, BCDA_ERR_LIBRARY, BCDA_ERR_SYSTEM.
+ * still downloaded. BCDA_ERR_URL and BCDA_ERR_INSECURE_URL: a URL that the server named cannot or
+ * must not be used. BCDA_ERR_SPOOL and BCDA_ERR_SPOOL_FULL (verified delivery). BCDA_ERR_STOPPED,
+ * BCDA_ERR_CANCELLED, BCDA_ERR_CALLBACK, BCDA_ERR_JOB_TIMEOUT, BCDA_ERR_NOMEM, BCDA_ERR_LIBRARY,
+ * BCDA_ERR_SYSTEM.
  */
 BCDA_API int bcda_job_start(bcda_session *session, const bcda_export *export_,
                             const bcda_handlers *handlers, bcda_job **out);
@@ -42,8 +44,8 @@ BCDA_API int bcda_job_start(bcda_session *session, const bcda_export *export_,
  * Goes on with a job that was started before, by the URL that bcda_job_url() gave: polls, then
  * downloads. `export_` may be NULL; of it only the fields (bcda_export_add_field()) count. The URL
  * must be of the FHIR URL's origin (BCDA_ERR_ORIGIN), since the token goes there. BCDA_ERR_URL: not
- * an absolute URL. BCDA_ERR_INSECURE_URL: http where that is not allowed. Otherwise as
- * bcda_job_start(). From callbacks: queued. Thread: owner. Since 0.1.
+ * an absolute URL, or longer than 65,536 bytes. BCDA_ERR_INSECURE_URL: http where that is not
+ * allowed. Otherwise as bcda_job_start(). From callbacks: queued. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_attach(bcda_session *session, const char *status_url,
                              const bcda_export *export_, const bcda_handlers *handlers,

@@ -33,11 +33,11 @@ BCDA_API void bcda_free(void *memory);
 
 /*
  * A session for what `config` says; the config is copied and stays the caller's.
- * BCDA_ERR_INVALID (NULL); BCDA_ERR_CONFIG (no FHIR URL, no credentials); BCDA_ERR_INSECURE_URL
- * (http, and the text names the https form); BCDA_ERR_IO (a certificate file cannot be read);
- * BCDA_ERR_SYSTEM (no descriptors left); BCDA_ERR_LIBRARY; BCDA_ERR_NOMEM. On failure
- * bcda_config_error(config) says more. No network is touched. From callbacks: yes. Thread: any; the
- * calling one becomes the owner. Since 0.1.
+ * BCDA_ERR_INVALID (NULL); BCDA_ERR_CONFIG (no FHIR URL, no credentials, verified delivery without
+ * a spool directory); BCDA_ERR_INSECURE_URL (http, and the text names the https form); BCDA_ERR_IO
+ * (a certificate file cannot be read); BCDA_ERR_SYSTEM (no descriptors left); BCDA_ERR_LIBRARY;
+ * BCDA_ERR_NOMEM. On failure bcda_config_error(config) says more. No network is touched. From
+ * callbacks: yes. Thread: any; the calling one becomes the owner. Since 0.1.
  */
 BCDA_API int bcda_session_new(bcda_session **out, bcda_config *config);
 
@@ -128,8 +128,15 @@ BCDA_API int bcda_session_on_timer(bcda_session *session);
  */
 BCDA_API int bcda_session_wakeup(bcda_session *session);
 
-/* Why the last call on this session failed; NULL where none has. Valid until the next call on it.
- * From callbacks: yes. Thread: owner. Since 0.1. */
+/*
+ * Why the last call on this session, or on a job of it, failed, with every code, that of a refused
+ * argument too; NULL where it did not fail. BCDA_ERR_AGAIN, BCDA_ERR_END, BCDA_ERR_TIMEOUT and
+ * BCDA_ERR_INTERRUPTED report a state and have no error. Getters leave it as it was, and so do
+ * bcda_session_stat() and bcda_job_save() where they succeed, and bcda_session_wakeup(), which may
+ * run in a signal handler, always. A call on a job that has ended, and has no session any more, has
+ * its code alone. Valid until the next call on the session. From callbacks: yes. Thread: owner.
+ * Since 0.1.
+ */
 BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 
 /* What a session has done since it was made. */

@@ -4,6 +4,7 @@
  * object.
  */
 #include <limits.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,11 +18,19 @@
 #include "client/session.h"
 #include "client/state.h"
 
+enum { KICKOFF_URL_MAX = 256 * 1024, STATUS_URL_MAX = 64 * 1024 };
+
 /* ---- the guard ---- */
 
 static int refuse(bcda_session *s, int code, const char *why)
 {
     return bcda__err_set(&s->err, code, "%s", why);
+}
+
+/* Without a session there is nowhere to say why. */
+static int refuse_argument(bcda_session *s, const char *why)
+{
+    return s ? refuse(s, BCDA_ERR_INVALID, why) : BCDA_ERR_INVALID;
 }
 
 static int check(bcda_session *s, enum bcda__door door)
@@ -54,8 +63,10 @@ static int leave(bcda_session *s)
 
 int bcda_session_new(bcda_session **out, bcda_config *config)
 {
-    if (!out || !config)
+    if (!config)
         return BCDA_ERR_INVALID;
+    if (!out)
+        return bcda__err_set(&config->err, BCDA_ERR_INVALID, "no place for the session was given");
     return bcda__session_create(out, config);
 }
 
@@ -160,8 +171,8 @@ static int enter_by(bcda_session *s, enum bcda__door door, int host)
         return rc;
     s->in_call = 0;
     return refuse(s, BCDA_ERR_STATE,
-                  host ? "this session has no loop of the host's: bcda_session_set_loop()"
-                       : "this session is moved by bcda_session_on_fd() and _on_timer()");
+                  host ? "this session has no loop of the application's"
+                       : "this session is run by the application's own loop");
 }
 
 int bcda_session_run(bcda_session *s, int timeout_ms)
@@ -169,7 +180,7 @@ int bcda_session_run(bcda_session *s, int timeout_ms)
     int rc;
 
     if (timeout_ms < -1)
-        return BCDA_ERR_INVALID;
+        return refuse_argument(s, "the timeout is negative, and not -1 (no limit)");
     rc = enter_by(s, BCDA__DOOR_RUN, 0);
     if (rc)
         return rc;
@@ -192,8 +203,11 @@ int bcda_session_fd(bcda_session *s)
     int rc = check(s, BCDA__DOOR_FD);
 
     if (!rc && bcda__engine_has_host(s->engine))
-        rc = refuse(s, BCDA_ERR_STATE, "this session has a loop of the host's");
-    return rc ? rc : bcda__engine_fd(s->engine);
+        rc = refuse(s, BCDA_ERR_STATE, "this session is run by the application's own loop");
+    if (rc)
+        return rc;
+    rc = bcda__engine_fd(s->engine);
+    return rc < 0 ? refuse(s, rc, "this build has no single descriptor for a session") : rc;
 }
 
 int bcda_session_wakeup(bcda_session *s)
@@ -213,12 +227,12 @@ int bcda_session_set_loop(bcda_session *s, bcda_watch_fd_cb watch_fd,
     int rc;
 
     if (!watch_fd || !watch_timer)
-        return BCDA_ERR_INVALID;
+        return refuse_argument(s, "a loop needs both callbacks, for descriptors and for the timer");
     rc = check(s, BCDA__DOOR_SET_LOOP);
     if (rc)
         return rc;
     if (s->loop || s->jobs || s->requests)
-        return refuse(s, BCDA_ERR_STATE, "a loop is chosen once, before the first job");
+        return refuse(s, BCDA_ERR_STATE, "a loop is set once, before the first job or request");
     rc = bcda__session_set_loop(s, watch_fd, watch_timer, userdata, destroy);
     return rc ? refuse(s, rc, "the loop refused a descriptor, or memory was refused") : 0;
 }
@@ -228,7 +242,7 @@ int bcda_session_on_fd(bcda_session *s, int fd, int events)
     int woken, rc;
 
     if (events & ~(BCDA_FD_READ | BCDA_FD_WRITE))
-        return BCDA_ERR_INVALID;
+        return refuse_argument(s, "events other than read and write are not known");
     rc = enter_by(s, BCDA__DOOR_ON_FD, 1);
     if (rc)
         return rc;
@@ -255,12 +269,18 @@ const bcda_error *bcda_session_error(const bcda_session *s)
     return s && s->err.code ? &s->err : NULL;
 }
 
+/* The error of the last call is not part of what const guards. */
+static bcda_session *with_error(const bcda_session *s)
+{
+    return (bcda_session *)(uintptr_t)s;
+}
+
 int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
 {
     if (!s || !out || stat < BCDA_STAT_REQUESTS || stat >= BCDA__STATS)
-        return BCDA_ERR_INVALID;
+        return refuse_argument(with_error(s), "no such statistic, or no place for its value");
     if (getpid() != s->pid)
-        return BCDA_ERR_FORKED;
+        return refuse(with_error(s), BCDA_ERR_FORKED, "this session belongs to the parent process");
     *out = s->stat[stat];
     if (stat == BCDA_STAT_TRANSPORT_NS) /* with that of the decode threads */
         *out += bcda__engine_spent_ns(s->engine);
@@ -300,11 +320,11 @@ int bcda_job_start(bcda_session *s, const bcda_export *x, const bcda_handlers *h
     int rc;
 
     if (!x)
-        return BCDA_ERR_INVALID;
+        return refuse_argument(s, "no export was given");
     rc = check_start(s, BCDA__DOOR_START, h);
     if (rc)
         return rc;
-    bcda__buf_init(&url, 256 * 1024);
+    bcda__buf_init(&url, KICKOFF_URL_MAX);
     rc = bcda__export_url(x, s->config->fhir_url, &url, &s->err);
     if (!rc)
         rc = create(s, url.data, NULL, x, h, NULL, out);
@@ -316,10 +336,16 @@ int bcda_job_start(bcda_session *s, const bcda_export *x, const bcda_handlers *h
 static int attach(bcda_session *s, const char *status_url, const bcda_export *x,
                   const bcda_handlers *h, struct bcda__texts *done, bcda_job **out)
 {
+    struct bcda__url parsed;
     struct bcda__buf url;
     int same, rc;
 
-    bcda__buf_init(&url, 64 * 1024);
+    if (strlen(status_url) > STATUS_URL_MAX)
+        return bcda__err_set(&s->err, BCDA_ERR_URL, "the status URL is longer than %d bytes",
+                             STATUS_URL_MAX);
+    if (bcda__url_parse(status_url, &parsed))
+        return refuse(s, BCDA_ERR_URL, "the status URL is not an absolute http or https URL");
+    bcda__buf_init(&url, STATUS_URL_MAX);
     rc = bcda__origin_adopt(s, status_url, &url, &same, &s->err);
     if (!rc && !same)
         rc = refuse(s, BCDA_ERR_ORIGIN, "the status URL is of another origin than the FHIR URL");
@@ -335,7 +361,7 @@ int bcda_job_attach(bcda_session *s, const char *status_url, const bcda_export *
     int rc;
 
     if (!status_url)
-        return BCDA_ERR_INVALID;
+        return refuse_argument(s, "no status URL was given");
     rc = check_start(s, BCDA__DOOR_ATTACH, h);
     return rc ? rc : attach(s, status_url, x, h, NULL, out);
 }
@@ -348,15 +374,14 @@ int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_
     int rc;
 
     if (!saved)
-        return BCDA_ERR_INVALID;
+        return refuse_argument(s, "no saved job was given");
     rc = check_start(s, BCDA__DOOR_RESTORE, h);
     if (rc)
         return rc;
     rc = bcda__state_read(saved, len, &url, &done);
     if (rc)
-        return refuse(s, rc,
-                      rc == BCDA_ERR_NOMEM ? "out of memory"
-                                           : "not a text that bcda_job_save() wrote");
+        return refuse(
+            s, rc, rc == BCDA_ERR_NOMEM ? "out of memory" : "the text is not that of a saved job");
     rc = attach(s, url, x, h, &done, out);
     bcda__texts_free(&done);
     bcda__free(url);
@@ -369,16 +394,17 @@ int bcda_job_save(const bcda_job *job, char **out)
     int rc;
 
     if (!job || !out)
-        return BCDA_ERR_INVALID;
+        return refuse_argument(job ? job->s : NULL, "no place for the saved job was given");
     if (job->s && getpid() != job->s->pid)
-        return BCDA_ERR_FORKED;
+        return refuse(job->s, BCDA_ERR_FORKED, "this job belongs to the parent process");
     if (!job->url)
-        return BCDA_ERR_STATE;
+        return bcda__err_set(job->s ? &job->s->err : NULL, BCDA_ERR_STATE,
+                             "the server has not accepted the job: there is nothing to save yet");
     bcda__buf_init(&text, (size_t)1 << 30);
     rc = bcda__state_write(&text, job->url, &job->done);
     if (rc) {
         bcda__buf_free(&text);
-        return BCDA_ERR_NOMEM;
+        return bcda__err_nomem(job->s ? &job->s->err : NULL);
     }
     *out = bcda__buf_steal(&text);
     return 0;
@@ -432,10 +458,13 @@ int bcda_job_next(bcda_job *job, bcda_batch **out)
     struct bcda__download *d;
     int over, rc = check_job(job, BCDA__DOOR_NEXT, &over);
 
-    if (rc || !out)
-        return rc ? rc : BCDA_ERR_INVALID;
+    if (rc)
+        return rc;
+    if (!out)
+        return refuse_argument(job->s, "no place for the batch was given");
     if (!job->pull)
-        return BCDA_ERR_STATE;
+        return bcda__err_set(job->s ? &job->s->err : NULL, BCDA_ERR_STATE,
+                             "the job has a data callback: its batches go there");
     if (over)
         return BCDA_ERR_END;
     if (job->paused)
@@ -460,7 +489,7 @@ int bcda_request_start(bcda_session *s, int what, bcda_request_cb cb, void *user
     int rc;
 
     if (what != BCDA_REQUEST_METADATA && what != BCDA_REQUEST_VERSION)
-        return BCDA_ERR_INVALID;
+        return refuse_argument(s, "no such request");
     rc = check(s, BCDA__DOOR_REQUEST);
     if (rc)
         return rc;

@@ -12,7 +12,7 @@
 #include "bcda/error.h"
 #include "client/global.h"
 
-enum { KEY_FILE_MAX = 1024 * 1024 };
+enum { KEY_FILE_MAX = 1024 * 1024, URL_MAX = 16 * 1024 };
 
 int bcda_config_new(bcda_config **out)
 {
@@ -158,6 +158,14 @@ static int fail(bcda_config *c, int code, const char *what)
     return bcda__err_set(&c->err, code, "%s", what);
 }
 
+/* For an argument that is NULL; without a config there is nowhere to say so. */
+static int missing(const bcda_config *c, const char *what)
+{
+    /* The error of the last call is not part of what const guards. */
+    return bcda__err_set(c ? &((bcda_config *)(uintptr_t)c)->err : NULL, BCDA_ERR_INVALID,
+                         "%s is missing", what);
+}
+
 static int nomem(bcda_config *c)
 {
     return bcda__err_nomem(&c->err);
@@ -179,6 +187,8 @@ static int set_url(bcda_config *c, char **slot, const char *url)
     struct bcda__url parsed;
 
     bcda__err_clear(&c->err);
+    if (url && strlen(url) > URL_MAX)
+        return bcda__err_set(&c->err, BCDA_ERR_URL, "the URL is longer than %d bytes", URL_MAX);
     if (url && (bcda__url_parse(url, &parsed) || parsed.query))
         return fail(c, BCDA_ERR_URL,
                     "not an absolute URL such as https://sandbox.bcda.cms.gov/api/v1 (without user "
@@ -188,7 +198,7 @@ static int set_url(bcda_config *c, char **slot, const char *url)
 
 int bcda_config_set_fhir_url(bcda_config *c, const char *url)
 {
-    return c && url ? set_url(c, &c->fhir_url, url) : BCDA_ERR_INVALID;
+    return c && url ? set_url(c, &c->fhir_url, url) : missing(c, "the FHIR URL");
 }
 
 int bcda_config_set_token_url(bcda_config *c, const char *url)
@@ -207,7 +217,7 @@ int bcda_config_add_url_rewrite(bcda_config *c, const char *from, const char *to
     int rc;
 
     if (!c || !from || !to)
-        return BCDA_ERR_INVALID;
+        return missing(c, "one of the two URLs of a rewrite");
     bcda__err_clear(&c->err);
     if (bcda__url_parse(from, &a) || a.query || bcda__url_parse(to, &b) || b.query)
         return fail(c, BCDA_ERR_URL,
@@ -224,7 +234,7 @@ int bcda_config_add_allowed_origin(bcda_config *c, const char *origin)
     struct bcda__url u;
 
     if (!c || !origin)
-        return BCDA_ERR_INVALID;
+        return missing(c, "the allowed origin");
     bcda__err_clear(&c->err);
     if (bcda__url_parse(origin, &u) || u.query || (u.path_len && strcmp(u.path, "/") != 0))
         return fail(c, BCDA_ERR_URL,
@@ -248,7 +258,7 @@ int bcda_config_set_client_credentials(bcda_config *c, const char *client_id,
     char *id;
 
     if (!c || !client_id || !client_secret)
-        return BCDA_ERR_INVALID;
+        return missing(c, "the client id or the client secret");
     bcda__err_clear(&c->err);
     if (!*client_id || strchr(client_id, ':') || !is_plain(client_id))
         return fail(c, BCDA_ERR_INVALID, "a client id is not empty and has no ':' (RFC 7617)");
@@ -282,7 +292,7 @@ int bcda_config_set_bearer_token(bcda_config *c, const char *token)
     struct bcda__secret secret = {0};
 
     if (!c || !token)
-        return BCDA_ERR_INVALID;
+        return missing(c, "the bearer token");
     bcda__err_clear(&c->err);
     if (!bcda__config_is_token(token))
         return fail(c, BCDA_ERR_INVALID,
@@ -300,7 +310,7 @@ int bcda_config_set_token_provider(bcda_config *c, bcda_token_provider_cb cb, vo
     struct bcda__registration *r;
 
     if (!c || !cb)
-        return BCDA_ERR_INVALID;
+        return missing(c, "the callback of the token provider");
     bcda__err_clear(&c->err);
     r = bcda__registration_new((void (*)(void))cb, userdata, destroy);
     if (!r)
@@ -339,7 +349,7 @@ int bcda_config_add_private_key_pem(bcda_config *c, const void *pem, size_t len,
                                     const char *passphrase)
 {
     if (!c || !pem)
-        return BCDA_ERR_INVALID;
+        return missing(c, "the private key");
     bcda__err_clear(&c->err);
     return add_key(c, "private key", pem, len, passphrase);
 }
@@ -384,7 +394,7 @@ int bcda_config_add_private_key_file(bcda_config *c, const char *path, const cha
     int rc;
 
     if (!c || !path)
-        return BCDA_ERR_INVALID;
+        return missing(c, "the path of the private key");
     bcda__err_clear(&c->err);
     rc = read_file(c, path, &pem);
     if (!rc)
@@ -424,7 +434,7 @@ int bcda_config_set_client_certificate(bcda_config *c, const char *certificate_p
     int rc;
 
     if (!c || !certificate_path || !key_path)
-        return BCDA_ERR_INVALID;
+        return missing(c, "the path of the client certificate or of its key");
     bcda__err_clear(&c->err);
     rc = replace(c, &c->cert_file, certificate_path);
     if (!rc)
@@ -448,9 +458,11 @@ int bcda_config_set_proxy(bcda_config *c, const char *url, const char *user, con
 int bcda_config_set_log(bcda_config *c, int level, bcda_log_cb cb, void *userdata,
                         bcda_destroy_cb destroy)
 {
-    if (!c || (cb && (level < BCDA_LOG_ERROR || level > BCDA_LOG_DEBUG)))
+    if (!c)
         return BCDA_ERR_INVALID;
     bcda__err_clear(&c->err);
+    if (cb && (level < BCDA_LOG_ERROR || level > BCDA_LOG_DEBUG))
+        return fail(c, BCDA_ERR_INVALID, "the log level is none that is known");
     if (bcda__registration_set(&c->log, (void (*)(void))cb, userdata, destroy))
         return nomem(c);
     c->log_level = level;
@@ -469,16 +481,23 @@ struct bcda__log bcda__config_log(const bcda_config *c)
     return log;
 }
 
-static int option_error(bcda_config *c, int option, int code)
+static int option_error(const bcda_config *config, int option, int code)
 {
+    struct bcda_error *err = &((bcda_config *)(uintptr_t)config)->err; /* as in missing() */
     const char *name = bcda_option_name(option);
     int64_t min = 0, max = 0;
 
+    if (!name)
+        return bcda__err_set(err, code, "there is no option of number %d", option);
     if (code == BCDA_ERR_OPTION_RANGE && !bcda__options_limits(option, &min, &max) && max > min)
-        return bcda__err_set(&c->err, code, "option %s goes from %" PRId64 " to %" PRId64, name,
+        return bcda__err_set(err, code, "option \"%s\" goes from %" PRId64 " to %" PRId64, name,
                              min, max);
-    return bcda__err_set(&c->err, code, "option %s: %s", name ? name : "?",
-                         bcda_error_string(code));
+    if (code == BCDA_ERR_INVALID)
+        return bcda__err_set(err, code, "option \"%s\": the value, or the place for it, is missing",
+                             name);
+    if (code == BCDA_ERR_NOMEM)
+        return bcda__err_nomem(err);
+    return bcda__err_set(err, code, "option \"%s\": %s", name, bcda_error_string(code));
 }
 
 int bcda_config_set_int(bcda_config *c, int option, int64_t value)
@@ -496,21 +515,31 @@ int bcda_config_set_str(bcda_config *c, int option, const char *value)
 {
     int rc;
 
-    if (!c || !value)
+    if (!c)
         return BCDA_ERR_INVALID;
     bcda__err_clear(&c->err);
-    rc = bcda__options_set_str(&c->options, option, value);
+    rc = value ? bcda__options_set_str(&c->options, option, value) : BCDA_ERR_INVALID;
     return rc ? option_error(c, option, rc) : 0;
 }
 
 int bcda_config_get_int(const bcda_config *c, int option, int64_t *out)
 {
-    return c && out ? bcda__options_get_int(&c->options, option, out) : BCDA_ERR_INVALID;
+    int rc;
+
+    if (!c)
+        return BCDA_ERR_INVALID;
+    rc = out ? bcda__options_get_int(&c->options, option, out) : BCDA_ERR_INVALID;
+    return rc ? option_error(c, option, rc) : 0;
 }
 
 int bcda_config_get_str(const bcda_config *c, int option, const char **out)
 {
-    return c && out ? bcda__options_get_str(&c->options, option, out) : BCDA_ERR_INVALID;
+    int rc;
+
+    if (!c)
+        return BCDA_ERR_INVALID;
+    rc = out ? bcda__options_get_str(&c->options, option, out) : BCDA_ERR_INVALID;
+    return rc ? option_error(c, option, rc) : 0;
 }
 
 const bcda_error *bcda_config_error(const bcda_config *c)
@@ -535,9 +564,7 @@ int bcda__config_unwrap(const bcda_config *c, const char *hex, const char *name,
 
     if (!c || !c->key_count)
         return bcda__err_set(err, BCDA_ERR_KEY_MISSING,
-                             "%s is encrypted and no private key was given: "
-                             "bcda_config_add_private_key_file()",
-                             name);
+                             "%s is encrypted, and no private key was given", name);
     if (bcda__text_hex_decode(hex, strlen(hex), wrapped, sizeof wrapped, &len))
         return bcda__err_set(err, BCDA_ERR_KEY_VALUE,
                              "%s: its wrapped key is not hexadecimal, or is too long", name);

@@ -9,6 +9,7 @@
 #include "bcda/session.h"
 #include "client/config.h"
 #include "client/deliver.h"
+#include "client/export.h"
 
 struct bcda_decoder {
     bcda_config *config;
@@ -51,26 +52,34 @@ static void destroy(bcda_decoder *d)
     bcda_global_cleanup();
 }
 
+/* The config, where there is one, says why. */
+static int refuse_new(bcda_config *config, int code, const char *why)
+{
+    return bcda__err_set(config ? &config->err : NULL, code, "%s", why);
+}
+
 int bcda_decoder_new(bcda_decoder **out, bcda_config *config, const bcda_handlers *handlers)
 {
     bcda_decoder *d;
     int rc;
 
-    if (!out || (handlers && handlers->at[BCDA__ON_RESOURCE] && handlers->at[BCDA__ON_BATCH]))
-        return BCDA_ERR_INVALID;
+    if (!out)
+        return refuse_new(config, BCDA_ERR_INVALID, "no place for the decoder was given");
+    if (handlers && handlers->at[BCDA__ON_RESOURCE] && handlers->at[BCDA__ON_BATCH])
+        return refuse_new(config, BCDA_ERR_INVALID, "on_resource and on_batch exclude each other");
     rc = bcda_global_init(0);
     if (rc)
-        return rc;
+        return refuse_new(config, rc, bcda_error_string(rc));
     d = bcda__calloc(1, sizeof *d);
     if (!d) {
         bcda_global_cleanup();
-        return BCDA_ERR_NOMEM;
+        return refuse_new(config, BCDA_ERR_NOMEM, "out of memory");
     }
     bcda__err_clear(&d->err);
     rc = prepare(d, config);
     if (rc) {
         destroy(d);
-        return rc;
+        return refuse_new(config, rc, bcda_error_string(rc));
     }
     bcda__handlers_copy(&d->handlers, handlers);
     *out = d;
@@ -96,8 +105,14 @@ static int check(bcda_decoder *d, int early)
         return BCDA_ERR_REENTRANT;
     bcda__err_clear(&d->err);
     if (early && d->codec)
-        return bcda__err_set(&d->err, BCDA_ERR_STATE, "only before the first bcda_decoder_write()");
+        return bcda__err_set(&d->err, BCDA_ERR_STATE,
+                             "this is set before the first bytes of the file");
     return 0;
+}
+
+static int refuse_call(bcda_decoder *d, const char *why)
+{
+    return bcda__err_set(&d->err, BCDA_ERR_INVALID, "%s", why);
 }
 
 int bcda_decoder_set_name(bcda_decoder *d, const char *name)
@@ -105,8 +120,10 @@ int bcda_decoder_set_name(bcda_decoder *d, const char *name)
     int rc = check(d, 1);
     char *copy;
 
-    if (rc || !name)
-        return rc ? rc : BCDA_ERR_INVALID;
+    if (rc)
+        return rc;
+    if (!name)
+        return refuse_call(d, "the name is missing");
     copy = bcda__strdup(name);
     if (!copy)
         return bcda__err_nomem(&d->err);
@@ -119,8 +136,10 @@ int bcda_decoder_set_wrapped_key(bcda_decoder *d, const char *wrapped_key_hex, c
 {
     int rc = check(d, 1);
 
-    if (rc || !wrapped_key_hex || !label)
-        return rc ? rc : BCDA_ERR_INVALID;
+    if (rc)
+        return rc;
+    if (!wrapped_key_hex || !label)
+        return refuse_call(d, "the wrapped key or its label is missing");
     bcda__secret_free(&d->key);
     if (!*wrapped_key_hex || strcmp(wrapped_key_hex, "4e4f5f454e4352595054494f4e") == 0)
         return 0;
@@ -145,9 +164,12 @@ int bcda_decoder_add_field(bcda_decoder *d, const char *path, int *out_index)
 {
     int rc = check(d, 1);
 
-    if (rc || !path || !out_index)
-        return rc ? rc : BCDA_ERR_INVALID;
-    return bcda__field_set_add(d->fields, path, out_index);
+    if (rc)
+        return rc;
+    rc = path && out_index ? bcda__field_set_add(d->fields, path, out_index) : BCDA_ERR_INVALID;
+    if (rc == BCDA_ERR_NOMEM)
+        return bcda__err_nomem(&d->err);
+    return rc ? refuse_call(d, BCDA__FIELD_RULE) : 0;
 }
 
 /* ---- bytes ---- */
@@ -268,9 +290,11 @@ int bcda_decoder_write(bcda_decoder *d, const void *data, size_t len)
     size_t used;
     int rc;
 
-    if (!d || (!data && len))
-        return BCDA_ERR_INVALID;
-    rc = begin(d);
+    rc = check(d, 0);
+    if (!rc && !data && len)
+        return refuse_call(d, "the data is missing");
+    if (!rc)
+        rc = begin(d);
     if (rc)
         return rc;
     while (!rc && len) {

@@ -32,7 +32,7 @@ static const char *words(int code)
     case GONE:
         return "this session is being freed";
     default:
-        return "not from inside a callback of the same session";
+        return "this call is not allowed inside a callback of the same session";
     }
 }
 
@@ -50,5 +50,5 @@ int bcda__door_check(bcda_session *s, enum bcda__door door)
         code = row->in_loop_callback;
     else if (s->in_call || s->in_callback)
         code = row->in_callback;
-    return code ? bcda__err_set(&s->err, code, "%s(): %s", row->function, words(code)) : 0;
+    return code ? bcda__err_set(&s->err, code, "%s", words(code)) : 0;
 }

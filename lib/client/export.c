@@ -151,11 +151,7 @@ int bcda_export_add_field(bcda_export *x, const char *path, int *out_index)
     rc = path && out_index ? bcda__field_set_add(x->fields, path, out_index) : BCDA_ERR_INVALID;
     if (rc == BCDA_ERR_NOMEM)
         return bcda__err_nomem(&x->err);
-    return rc ? refuse_change(
-                    x, rc,
-                    "a field is a path of 1 to 16 member names with dots between, such as "
-                    "patient.reference; an export has at most 64 of them")
-              : 0;
+    return rc ? refuse_change(x, rc, BCDA__FIELD_RULE) : 0;
 }
 
 const bcda_error *bcda_export_error(const bcda_export *x)

@@ -17,7 +17,12 @@ struct bcda_export {
     struct bcda_error err; /* of the last call; code 0 = none */
 };
 
-/* Its kick-off URL: CONFIG, NOMEM. */
+/* Why a field was refused. */
+#define BCDA__FIELD_RULE                                                    \
+    "a field is a path of 1 to 16 member names with dots between, such as " \
+    "patient.reference, and there are at most 64 of them"
+
+/* Its kick-off URL: CONFIG, INVALID (too long for `out`), NOMEM. */
 int bcda__export_url(const bcda_export *x, const char *fhir_url, struct bcda__buf *out,
                      struct bcda_error *err);
 

@@ -54,6 +54,17 @@ static int rewrite(const bcda_config *c, const char *url, const struct bcda__url
     return rc ? rc : bcda__buf_adds(out, u->path + taken);
 }
 
+/* Building a URL failed. */
+static int report_url(int rc, const struct bcda__buf *url, struct bcda_error *err)
+{
+    if (rc == BCDA_ERR_NOMEM)
+        return bcda__err_nomem(err);
+    if (rc == BCDA_ERR_BODY_TOO_LARGE)
+        return bcda__err_set(err, BCDA_ERR_URL, "the server names a URL longer than %zu bytes",
+                             url->max);
+    return bcda__err_set(err, rc, "%s", bcda_error_string(rc));
+}
+
 /* Parses, rewrites, and parses what came of it. */
 static int take_in(const bcda_session *s, const char *url, struct bcda__buf *out,
                    struct bcda__url *u, struct bcda_error *err)
@@ -61,11 +72,12 @@ static int take_in(const bcda_session *s, const char *url, struct bcda__buf *out
     int rc;
 
     if (bcda__url_parse(url, u))
-        return bcda__err_set(err, BCDA_ERR_URL, "the server names a URL that is none");
+        return bcda__err_set(err, BCDA_ERR_URL,
+                             "the server names a URL that is not an absolute http or https URL");
     rc = rewrite(s->config, url, u, out);
     if (!rc)
         rc = bcda__url_parse(out->data, u);
-    return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
+    return rc ? report_url(rc, out, err) : 0;
 }
 
 /* ---- the allow-list ---- */
@@ -96,8 +108,8 @@ static int check_named(const bcda_session *s, const char *what, const char *url,
     rc = bcda__url_add_origin(&origin, u);
     if (!rc)
         rc = bcda__err_set(err, BCDA_ERR_ORIGIN,
-                           "%s: %s is not allowed; if it belongs to the server, add it by "
-                           "bcda_config_add_allowed_origin()",
+                           "%s: %s is not allowed; if it belongs to the server, add it to the "
+                           "allowed origins",
                            what, origin.data);
     else
         rc = bcda__err_nomem(err);
@@ -127,7 +139,7 @@ int bcda__origin_adopt(const bcda_session *s, const char *url, struct bcda__buf 
     if (!rc)
         rc = bcda__buf_adds(&adopted, u.path);
     if (rc)
-        bcda__err_set(err, rc, "%s", bcda_error_string(rc));
+        rc = report_url(rc, &adopted, err);
     else
         rc = check_named(s, "a URL that the server names", adopted.data, &u, err);
     bcda__buf_free(out); /* `u` points into it until here */

@@ -119,7 +119,7 @@ static int check_config(bcda_config *c)
     int rc;
 
     if (!c->fhir_url)
-        return bcda__err_set(err, BCDA_ERR_CONFIG, "no FHIR URL: bcda_config_set_fhir_url()");
+        return bcda__err_set(err, BCDA_ERR_CONFIG, "no FHIR URL is set");
     rc = bcda__origin_check(c, "the FHIR URL", c->fhir_url, err);
     if (!rc && c->token_url)
         rc = bcda__origin_check(c, "the token URL", c->token_url, err);
@@ -129,12 +129,12 @@ static int check_config(bcda_config *c)
         return rc;
     if (!c->client_id && !c->bearer.data && !c->provider)
         return bcda__err_set(err, BCDA_ERR_CONFIG,
-                             "no identity: bcda_config_set_client_credentials(), "
-                             "_set_bearer_token() or _set_token_provider()");
+                             "no identity is set: client credentials, a bearer token or a token "
+                             "provider is needed");
     if (bcda__option(&c->options, BCDA_OPT_DELIVERY) == BCDA_DELIVERY_VERIFIED &&
         !c->spool_directory)
         return bcda__err_set(err, BCDA_ERR_CONFIG,
-                             "verified delivery needs bcda_config_set_spool_directory()");
+                             "verified delivery needs a spool directory, and none is set");
     return 0;
 }
 

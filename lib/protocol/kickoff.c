@@ -149,7 +149,8 @@ int bcda__kickoff_url(struct bcda__buf *out, const struct bcda__kickoff *k, stru
     bcda__buf_clear(out);
     if (rc == BCDA_ERR_NOMEM)
         return bcda__err_nomem(err);
-    return bcda__err_set(err, rc, "the URL of the export is longer than %zu bytes", out->max);
+    return bcda__err_set(err, BCDA_ERR_INVALID, "the URL of the export is longer than %zu bytes",
+                         out->max);
 }
 
 /* ---- instants ---- */

@@ -30,7 +30,7 @@ struct bcda__kickoff {
  * `$` of $export is literal, `:` stays raw in values, everything else but unreserved characters is
  * %-encoded. BCDA_ERR_CONFIG (resource level without exactly one type, group level without group or
  * with "." or "..", a type that is not letters, a parameter without name, a FHIR URL that is none
- * or has a query), BCDA_ERR_NOMEM, BCDA_ERR_BODY_TOO_LARGE (the URL passes the maximum of `out`).
+ * or has a query), BCDA_ERR_NOMEM, BCDA_ERR_INVALID (the URL passes the maximum of `out`).
  */
 int bcda__kickoff_url(struct bcda__buf *out, const struct bcda__kickoff *k, struct bcda_error *err);
 

@@ -540,8 +540,8 @@ static int knock(struct run *r, enum where where, void *object)
     rc = harness_call(&h, k->door, r->job);
     ck_assert_msg(want ? rc == want : is_allowed(rc), "%s: %s", row->function, bcda_error_name(rc));
     if (want)
-        ck_assert_msg(strstr(bcda_error_text(bcda_session_error(h.session)), row->function) != NULL,
-                      "%s", bcda_error_text(bcda_session_error(h.session)));
+        ck_assert_msg(bcda_error_code(bcda_session_error(h.session)) == want, "%s: %s",
+                      row->function, bcda_error_text(bcda_session_error(h.session)));
     return BCDA_CONTINUE;
 }
 

@@ -186,7 +186,7 @@ START_TEST(too_long)
     expect(&k, url);
     for (max = 1; max < sizeof url - 1; max++) {
         bcda__buf_init(&out, max);
-        ck_assert_int_eq(bcda__kickoff_url(&out, &k, &err), BCDA_ERR_BODY_TOO_LARGE);
+        ck_assert_int_eq(bcda__kickoff_url(&out, &k, &err), BCDA_ERR_INVALID);
         ck_assert_uint_eq(out.len, 0);
         bcda__buf_free(&out);
     }
