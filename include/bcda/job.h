@@ -42,7 +42,8 @@ BCDA_API int bcda_job_start(bcda_session *session, const bcda_export *export_,
 
 /*
  * Goes on with a job that was started before, by the URL that bcda_job_url() gave: polls, then
- * downloads. `export_` may be NULL; of it only the fields (bcda_export_add_field()) count. The URL
+ * downloads. `export_` may be NULL; of it only the fields (bcda_export_add_field()) count, and its
+ * types, which the manifest is compared with (bcda_job_missing_type_count()). The URL
  * must be of the FHIR URL's origin (BCDA_ERR_ORIGIN), since the token goes there. BCDA_ERR_URL: not
  * an absolute URL, or longer than 65,536 bytes. BCDA_ERR_INSECURE_URL: http where that is not
  * allowed. Otherwise as bcda_job_start(). From callbacks: queued. Thread: owner. Since 0.1.
@@ -61,11 +62,12 @@ BCDA_API int bcda_job_restore(bcda_session *session, const char *saved, size_t l
                               bcda_job **out);
 
 /*
- * What is needed to go on later: the status URL and the names of the files that are complete, as
- * one line of JSON. Holds no secret and no patient data. Save after on_state and at the END of each
- * file, once what the host made of it is safe. *out is NUL-terminated; free it with bcda_free().
- * BCDA_ERR_INVALID; BCDA_ERR_STATE (not accepted by the server yet); BCDA_ERR_NOMEM;
- * BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
+ * What is needed to go on later: the status URL, the requested types, where they are known, and
+ * the names of the files that are complete, as one line of JSON. Holds no secret and no patient
+ * data. Save after on_state and at the END of each file, once what the host made of it is safe.
+ * *out is NUL-terminated; free it with bcda_free(). BCDA_ERR_INVALID; BCDA_ERR_STATE (not accepted
+ * by the server yet); BCDA_ERR_NOMEM; BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since
+ * 0.1.
  */
 BCDA_API int bcda_job_save(const bcda_job *job, char **out);
 

@@ -149,6 +149,24 @@ int bcda__url_add_escaped(struct bcda__buf *to, const char *text, const char *al
     return rc;
 }
 
+int bcda__url_add_unescaped(struct bcda__buf *to, const char *text, size_t len)
+{
+    size_t i, made;
+    int rc = 0;
+
+    for (i = 0; i < len && !rc; i++) {
+        uint8_t c = text[i] == '+' ? ' ' : (uint8_t)text[i];
+
+        if (text[i] == '%' && len - i > 2 &&
+            !bcda__text_hex_decode(text + i + 1, 2, &c, 1, &made) && c)
+            i += 2;
+        else if (text[i] == '%')
+            c = '%';
+        rc = bcda__buf_add(to, &c, 1);
+    }
+    return rc;
+}
+
 void bcda__url_show(const char *text, char *out, size_t size)
 {
     const char *host = strstr(text, "://");

@@ -32,6 +32,9 @@ int bcda__url_add_base(struct bcda__buf *to, const char *url);
 void bcda__url_last_segment(const struct bcda__url *u, const char **name, size_t *len);
 /* Everything but unreserved characters (RFC 3986 2.3) and those in `also` becomes %XX. */
 int bcda__url_add_escaped(struct bcda__buf *to, const char *text, const char *also);
+/* The reverse of escaping: %XX and, as in a query, '+' for a space. What is no %XX stays as it is,
+ * and so does %00. */
+int bcda__url_add_unescaped(struct bcda__buf *to, const char *text, size_t len);
 /* What an error or a log may show of a URL: without user information, query and fragment. */
 void bcda__url_show(const char *text, char *out, size_t size);
 

@@ -301,11 +301,11 @@ static int check_start(bcda_session *s, enum bcda__door door, const bcda_handler
 }
 
 static int create(bcda_session *s, const char *kickoff_url, const char *status_url,
-                  const bcda_export *x, const bcda_handlers *h, struct bcda__texts *done,
+                  const bcda_export *x, const bcda_handlers *h, struct bcda__state *saved,
                   bcda_job **out)
 {
     bcda_job *job;
-    int rc = bcda__job_create(&job, s, kickoff_url, status_url, x, h, done);
+    int rc = bcda__job_create(&job, s, kickoff_url, status_url, x, h, saved);
 
     if (rc)
         return bcda__err_nomem(&s->err);
@@ -334,7 +334,7 @@ int bcda_job_start(bcda_session *s, const bcda_export *x, const bcda_handlers *h
 
 /* Adopts the URL as one that the server named, and insists on its origin. */
 static int attach(bcda_session *s, const char *status_url, const bcda_export *x,
-                  const bcda_handlers *h, struct bcda__texts *done, bcda_job **out)
+                  const bcda_handlers *h, struct bcda__state *saved, bcda_job **out)
 {
     struct bcda__url parsed;
     struct bcda__buf url;
@@ -350,7 +350,7 @@ static int attach(bcda_session *s, const char *status_url, const bcda_export *x,
     if (!rc && !same)
         rc = refuse(s, BCDA_ERR_ORIGIN, "the status URL is of another origin than the FHIR URL");
     if (!rc)
-        rc = create(s, NULL, url.data, x, h, done, out);
+        rc = create(s, NULL, url.data, x, h, saved, out);
     bcda__buf_free(&url);
     return rc;
 }
@@ -369,8 +369,7 @@ int bcda_job_attach(bcda_session *s, const char *status_url, const bcda_export *
 int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_export *x,
                      const bcda_handlers *h, bcda_job **out)
 {
-    struct bcda__texts done = {0};
-    char *url = NULL;
+    struct bcda__state state = {0};
     int rc;
 
     if (!saved)
@@ -378,13 +377,12 @@ int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_
     rc = check_start(s, BCDA__DOOR_RESTORE, h);
     if (rc)
         return rc;
-    rc = bcda__state_read(saved, len, &url, &done);
+    rc = bcda__state_read(saved, len, &state);
     if (rc)
         return refuse(
             s, rc, rc == BCDA_ERR_NOMEM ? "out of memory" : "the text is not that of a saved job");
-    rc = attach(s, url, x, h, &done, out);
-    bcda__texts_free(&done);
-    bcda__free(url);
+    rc = attach(s, state.url, x, h, &state, out);
+    bcda__state_free(&state);
     return rc;
 }
 
@@ -401,7 +399,7 @@ int bcda_job_save(const bcda_job *job, char **out)
         return bcda__err_set(job->s ? &job->s->err : NULL, BCDA_ERR_STATE,
                              "the server has not accepted the job: there is nothing to save yet");
     bcda__buf_init(&text, (size_t)1 << 30);
-    rc = bcda__state_write(&text, job->url, &job->done);
+    rc = bcda__state_write(&text, job->url, job->types_known ? &job->types : NULL, &job->done);
     if (rc) {
         bcda__buf_free(&text);
         return bcda__err_nomem(job->s ? &job->s->err : NULL);

@@ -159,6 +159,17 @@ const bcda_error *bcda_export_error(const bcda_export *x)
     return x && x->err.code ? &x->err : NULL;
 }
 
+int bcda__export_types(const bcda_export *x, struct bcda__texts *out)
+{
+    size_t i;
+    int rc = bcda__texts_copy(out, &x->types);
+
+    for (i = 0; !rc && i < x->names.count; i++)
+        if (strcmp(x->names.at[i], "_type") == 0)
+            rc = bcda__types_add_list(out, x->values.at[i]);
+    return rc;
+}
+
 int bcda__export_url(const bcda_export *x, const char *fhir_url, struct bcda__buf *out,
                      struct bcda_error *err)
 {

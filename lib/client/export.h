@@ -22,6 +22,8 @@ struct bcda_export {
     "a field is a path of 1 to 16 member names with dots between, such as " \
     "patient.reference, and there are at most 64 of them"
 
+/* Adds the types that it asks for, by bcda_export_add_type() or as a parameter `_type`. NOMEM. */
+int bcda__export_types(const bcda_export *x, struct bcda__texts *out);
 /* Its kick-off URL: CONFIG, INVALID (too long for `out`), NOMEM. */
 int bcda__export_url(const bcda_export *x, const char *fhir_url, struct bcda__buf *out,
                      struct bcda_error *err);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "client/download.h"
 #include "client/start.h"
+#include "protocol/kickoff.h"
 #include "protocol/retry.h"
 
 enum {
@@ -326,11 +327,17 @@ static int has_data_of_type(const struct bcda__manifest *m, const char *type)
     return 0;
 }
 
+/* Against what was asked for, also where the job is another's that was taken over: only of a job
+ * that was attached to is nothing known but what its manifest says. */
 static int find_missing_types(bcda_job *job)
 {
     size_t i;
     int rc = 0;
 
+    if (!job->types_known)
+        rc = bcda__types_of_request(&job->types, job->files->manifest->request,
+                                    job->s->config->fhir_url);
+    job->types_known = 1;
     for (i = 0; !rc && i < job->types.count; i++)
         if (!has_data_of_type(job->files->manifest, job->types.at[i]))
             rc = bcda__texts_add(&job->missing, job->types.at[i], strlen(job->types.at[i]));
@@ -628,8 +635,9 @@ static int copy_request(bcda_job *job, const char *kickoff_url, const char *stat
         return BCDA_ERR_NOMEM;
     if (status_url && set_url(job, status_url))
         return BCDA_ERR_NOMEM;
-    if (x && bcda__texts_copy(&job->types, &x->types))
+    if (!job->types_known && x && bcda__export_types(x, &job->types))
         return BCDA_ERR_NOMEM;
+    job->types_known |= kickoff_url || job->types.count;
     return bcda__field_set_copy(&job->fields, x ? x->fields : NULL);
 }
 
@@ -648,9 +656,18 @@ static void free_job(bcda_job *job)
     bcda__free(job);
 }
 
+static void take_saved(bcda_job *job, struct bcda__state *saved)
+{
+    job->types = saved->types;
+    job->types_known = saved->types_known;
+    job->done = saved->done;
+    memset(&saved->types, 0, sizeof saved->types);
+    memset(&saved->done, 0, sizeof saved->done);
+}
+
 int bcda__job_create(bcda_job **out, bcda_session *s, const char *kickoff_url,
                      const char *status_url, const bcda_export *x, const bcda_handlers *handlers,
-                     struct bcda__texts *done)
+                     struct bcda__state *saved)
 {
     bcda_job *job = bcda__calloc(1, sizeof *job);
 
@@ -662,13 +679,11 @@ int bcda__job_create(bcda_job **out, bcda_session *s, const char *kickoff_url,
     job->id = "";
     bcda__err_clear(&job->err);
     bcda__err_clear(&job->file_err);
+    if (saved)
+        take_saved(job, saved);
     if (copy_request(job, kickoff_url, status_url, x)) {
         free_job(job);
         return BCDA_ERR_NOMEM;
-    }
-    if (done) {
-        job->done = *done;
-        memset(done, 0, sizeof *done);
     }
     bcda__handlers_copy(&job->handlers, handlers);
     job->pull = !job->handlers.at[BCDA__ON_RESOURCE] && !job->handlers.at[BCDA__ON_BATCH];

@@ -8,6 +8,7 @@
 #include "client/export.h"
 #include "client/file.h"
 #include "client/session.h"
+#include "client/state.h"
 
 struct bcda__download;
 
@@ -19,7 +20,7 @@ struct bcda_job {
     struct bcda__field_set *fields;
     char *kickoff_url;          /* NULL: attached */
     struct bcda__texts types;   /* requested; none = everything */
-    int types_known;            /* 0: those of the manifest's `request` will be taken */
+    int types_known;            /* 0: the manifest's `request` will say which */
     struct bcda__texts missing; /* requested types without a data file */
     struct bcda__texts done; /* files that are complete, of an earlier run too: their URL's path */
 
@@ -56,10 +57,11 @@ struct bcda_job {
     int cancelling; /* the server is being told */
 };
 
-/* What bcda_job_start() and its kin share. `kickoff_url` or `status_url` is NULL. */
+/* What bcda_job_start() and its kin share. `kickoff_url` or `status_url` is NULL. What a saved job
+ * has (`saved`, or NULL) is taken out of it. */
 int bcda__job_create(bcda_job **out, bcda_session *s, const char *kickoff_url,
                      const char *status_url, const bcda_export *x, const bcda_handlers *handlers,
-                     struct bcda__texts *done);
+                     struct bcda__state *saved);
 /* The end, with everything that follows from it; once. `err` may be NULL for 0. */
 void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err);
 /* The same, for an error that may be part of what the end frees. */

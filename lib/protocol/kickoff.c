@@ -6,6 +6,8 @@
 #include "base/url.h"
 #include "protocol/calendar.h"
 
+enum { TYPES_MAX = 256 };
+
 /* ---- the settings ---- */
 
 static int is_dots(const char *segment)
@@ -151,6 +153,100 @@ int bcda__kickoff_url(struct bcda__buf *out, const struct bcda__kickoff *k, stru
         return bcda__err_nomem(err);
     return bcda__err_set(err, BCDA_ERR_INVALID, "the URL of the export is longer than %zu bytes",
                          out->max);
+}
+
+/* ---- what a URL asks for ---- */
+
+static int has_type(const struct bcda__texts *types, const char *name, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < types->count; i++)
+        if (strlen(types->at[i]) == len && memcmp(types->at[i], name, len) == 0)
+            return 1;
+    return 0;
+}
+
+/* FHIR has some 150 types: what is beyond is a server's nonsense, and costs no time. */
+static int add_type_name(struct bcda__texts *out, const char *name, size_t len)
+{
+    if (!len || out->count >= TYPES_MAX || has_type(out, name, len))
+        return 0;
+    return bcda__texts_add(out, name, len);
+}
+
+int bcda__types_add_list(struct bcda__texts *out, const char *list)
+{
+    int rc = 0;
+
+    for (;;) {
+        size_t len = strcspn(list, ",");
+
+        rc = add_type_name(out, list, len);
+        if (rc || !list[len])
+            return rc;
+        list += len + 1;
+    }
+}
+
+/* ExplanationOfBenefit, of /ExplanationOfBenefit/$export. */
+static int add_type_of_path(struct bcda__texts *out, const struct bcda__url *u,
+                            const char *fhir_url)
+{
+    static const char operation[] = "/$export";
+    const size_t operation_len = sizeof operation - 1;
+    struct bcda__url fhir;
+    const char *type;
+    size_t len;
+
+    if (bcda__url_parse(fhir_url, &fhir))
+        return 0;
+    len = fhir.path_len;
+    while (len && fhir.path[len - 1] == '/')
+        len--;
+    if (u->path_len < len + operation_len + 2 || memcmp(u->path, fhir.path, len) != 0 ||
+        memcmp(u->path + u->path_len - operation_len, operation, operation_len) != 0)
+        return 0;
+    type = u->path + len + 1;
+    len = u->path_len - operation_len - len - 1;
+    if (type[-1] != '/' || !bcda__text_is_alpha(type, len) ||
+        (len == strlen("Patient") && memcmp(type, "Patient", len) == 0))
+        return 0;
+    return add_type_name(out, type, len);
+}
+
+/* One "name=value" of a query. */
+static int add_types_of_parameter(struct bcda__texts *out, const char *text, size_t len)
+{
+    static const char name[] = "_type=";
+    struct bcda__buf value;
+    int rc;
+
+    if (len < sizeof name - 1 || memcmp(text, name, sizeof name - 1) != 0)
+        return 0;
+    bcda__buf_init(&value, len);
+    rc = bcda__url_add_unescaped(&value, text + sizeof name - 1, len - (sizeof name - 1));
+    if (!rc && value.len)
+        rc = bcda__types_add_list(out, value.data);
+    bcda__buf_free(&value);
+    return rc;
+}
+
+int bcda__types_of_request(struct bcda__texts *out, const char *request, const char *fhir_url)
+{
+    struct bcda__url u;
+    const char *at;
+    size_t len;
+    int rc;
+
+    if (bcda__url_parse(request, &u))
+        return 0;
+    rc = add_type_of_path(out, &u, fhir_url);
+    for (at = u.query; !rc && at; at = at[len] ? at + len + 1 : NULL) {
+        len = strcspn(at, "&");
+        rc = add_types_of_parameter(out, at, len);
+    }
+    return rc;
 }
 
 /* ---- instants ---- */

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/texts.h"
 
 enum bcda__level { /* the public BCDA_LEVEL_* */
                    BCDA__LEVEL_RESOURCE =
@@ -33,6 +34,14 @@ struct bcda__kickoff {
  * or has a query), BCDA_ERR_NOMEM, BCDA_ERR_INVALID (the URL passes the maximum of `out`).
  */
 int bcda__kickoff_url(struct bcda__buf *out, const struct bcda__kickoff *k, struct bcda_error *err);
+
+/* Adds the names of a comma list, the value of `_type`, each once. NOMEM. */
+int bcda__types_add_list(struct bcda__texts *out, const char *list);
+/* Adds the types that a kick-off URL asks for: those of its `_type`, and at resource level the one
+ * in the path, which is told by what stands before it, the path of `fhir_url`. (/Patient/$export is
+ * taken for the patient level.) Nothing where the URL cannot be read, or asks for everything.
+ * NOMEM. */
+int bcda__types_of_request(struct bcda__texts *out, const char *request, const char *fhir_url);
 
 /* A FHIR instant: YYYY-MM-DDThh:mm:ss[.digits](Z|±hh:mm) with every field in its range
  * (a second of 60 is allowed, a zone goes to 14:00, there is no year 0000). 0 or -1. */

@@ -114,12 +114,14 @@ static void *array_room(void *array, size_t count, size_t *cap, size_t size)
 enum place {
     ELSEWHERE,
     TOP,
-    LIST, /* output, error or deleted */
+    LIST, /* output, error, outcome or deleted */
     ITEM,
     EXTENSIONS, /* of an item */
     EXTENSION,
     KEY_MAP,
     KEY_ARRAY,
+    LINKS,
+    LINK, /* one of them */
 };
 
 enum { PLACES = 6, SHA256_LEN = 32 }; /* an extension's members stand at depth 5, nothing deeper */
@@ -145,7 +147,10 @@ enum top_member {
     REQUIRES_ACCESS_TOKEN,
     OUTPUT,
     ERRORS,
+    OUTCOME,
     DELETED,
+    LINK_LIST,
+    ORGANIZED_BY,
     KEYMAP,
     KEYS,
     JOB_ID,
@@ -158,7 +163,10 @@ static const struct member top_members[] = {
     [REQUIRES_ACCESS_TOKEN] = {"requiresAccessToken", KIND_BOOLEAN | KIND_NULL, "is not a boolean"},
     [OUTPUT] = {"output", KIND_ARRAY | KIND_NULL, "is not an array"},
     [ERRORS] = {"error", KIND_ARRAY | KIND_NULL, "is not an array"},
+    [OUTCOME] = {"outcome", KIND_ARRAY | KIND_NULL, "is not an array"}, /* STU 4, for error */
     [DELETED] = {"deleted", KIND_ARRAY | KIND_NULL, "is not an array"},
+    [LINK_LIST] = {"link", KIND_ARRAY | KIND_NULL, "is not an array"},
+    [ORGANIZED_BY] = {"outputOrganizedBy", KIND_STRING | KIND_NULL, "is not a string"},
     [KEYMAP] = {"KeyMap", KIND_OBJECT | KIND_NULL, "is not an object"},
     [KEYS] = {"keys", KIND_ARRAY | KIND_NULL, "is not an array"},
     [JOB_ID] = {"JobID", KIND_NUMBER | KIND_STRING | KIND_NULL, "is not a number"},
@@ -170,6 +178,7 @@ enum item_member {
     ITEM_KEY,
     ITEM_COUNT,
     ITEM_EXTENSION,
+    ITEM_CONTINUES,
     ITEM_MEMBERS,
 };
 
@@ -181,6 +190,7 @@ static const struct member item_members[] = {
     /* An array of FHIR Extensions at AB2D and DPC, an object in Bulk Data 1 and 2: that says
      * nothing to us. */
     [ITEM_EXTENSION] = {"extension", KIND_ARRAY | KIND_OBJECT | KIND_NULL, "is not an array"},
+    [ITEM_CONTINUES] = {"continuesInFile", KIND_STRING | KIND_NULL, "is not a string"},
 };
 
 /* What an extension says, by the last segment of its URL at one of those two servers. */
@@ -200,6 +210,9 @@ static const struct extension_url {
 struct item {
     struct bcda__entry entry;
     size_t name_len;
+    const char *continues; /* the URL of the file in which its last resource goes on; NULL = none */
+    int list;              /* and index: where it stands */
+    size_t index;
     int in_error;
     int dropped;
 };
@@ -221,7 +234,7 @@ struct bcda__manifest_parser {
     /* where the reading stands */
     enum place place[PLACES];
     int member;         /* whose value comes next: a top_member or an item_member; -1 = unknown */
-    int list;           /* OUTPUT, ERRORS or DELETED, while in one */
+    int list;           /* OUTPUT, ERRORS, OUTCOME or DELETED, while in one */
     size_t index;       /* in that list, or in `keys` */
     unsigned top_seen;  /* bits by top_member */
     unsigned item_seen; /* bits by item_member */
@@ -230,9 +243,11 @@ struct bcda__manifest_parser {
     enum extension extension;  /* which one is being read */
     char extension_value[128]; /* as text; "" = none, or longer than any that is known */
     const char *key_name;      /* of the KeyMap value that comes next */
+    int is_relation;           /* the value that comes next is a link's `relation` */
     /* what was read */
     const char *transaction_time;
     const char *request;
+    const char *organized_by;
     int64_t job_id;
     int requires_access_token;
     struct bcda__manifest_arena *texts;
@@ -386,9 +401,15 @@ static int on_top_value(struct bcda__manifest_parser *p, enum bcda__json_event e
         return 0;
     case OUTPUT:
     case ERRORS:
+    case OUTCOME:
     case DELETED:
         enter(p, LIST);
         return 0;
+    case LINK_LIST:
+        enter(p, LINKS);
+        return 0;
+    case ORGANIZED_BY:
+        return keep_top_text(p, &p->organized_by, text, len);
     case KEYMAP:
         enter(p, KEY_MAP);
         return 0;
@@ -417,7 +438,9 @@ static int on_item(struct bcda__manifest_parser *p, enum bcda__json_event event)
     memset(&p->item, 0, sizeof p->item);
     p->item.entry.type = "";
     p->item.entry.count = p->item.entry.length = -1;
-    p->item.in_error = p->list == ERRORS;
+    p->item.in_error = p->list == ERRORS || p->list == OUTCOME;
+    p->item.list = p->list;
+    p->item.index = p->index;
     return 0;
 }
 
@@ -492,6 +515,14 @@ static int keep_item_key(struct bcda__manifest_parser *p, const char *text, size
     return p->item.entry.key ? 0 : BCDA_ERR_NOMEM;
 }
 
+static int keep_continuation(struct bcda__manifest_parser *p, const char *text, size_t len)
+{
+    if (has_nul(text, len))
+        return refuse_item(p, ITEM_CONTINUES, "holds a NUL");
+    p->item.continues = arena_put(&p->texts, text, len);
+    return p->item.continues ? 0 : BCDA_ERR_NOMEM;
+}
+
 static int on_item_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
                          const char *text, size_t len)
 {
@@ -515,6 +546,8 @@ static int on_item_value(struct bcda__manifest_parser *p, enum bcda__json_event 
         if (event == BCDA__JSON_ARRAY)
             p->place[3] = EXTENSIONS;
         return 0;
+    case ITEM_CONTINUES:
+        return keep_continuation(p, text, len);
     case ITEM_MEMBERS:
         break;
     }
@@ -607,6 +640,28 @@ static int on_extension_end(struct bcda__manifest_parser *p)
     return 0;
 }
 
+/* ---- link ---- */
+
+static int on_link(struct bcda__manifest_parser *p, enum bcda__json_event event)
+{
+    if (event != BCDA__JSON_OBJECT)
+        return refuse_top(p, LINK_LIST, "has an element that is not an object");
+    p->place[2] = LINK;
+    return 0;
+}
+
+/* The files of further pages would be missing, and nothing would show it. */
+static int on_link_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
+                         const char *text, size_t len)
+{
+    if (!p->is_relation || event != BCDA__JSON_STRING ||
+        !bcda__text_equal_nocase(text, len, "next"))
+        return 0;
+    return refuse_top(p, LINK_LIST,
+                      "names a next page, and further pages are not followed: export without the "
+                      "parameter allowPartialManifests");
+}
+
 /* ---- KeyMap and keys ---- */
 
 static int add_key(struct bcda__manifest_parser *p, const char *name, const char *value, size_t len)
@@ -679,6 +734,9 @@ static int on_key(struct bcda__manifest_parser *p, enum place place, const char 
         return 0;
     case KEY_MAP:
         return keep_key_name(p, text, len);
+    case LINK:
+        p->is_relation = len == strlen("relation") && memcmp(text, "relation", len) == 0;
+        return 0;
     default:
         return 0;
     }
@@ -704,6 +762,10 @@ static int on_value(struct bcda__manifest_parser *p, enum place place, enum bcda
         return on_key_map_value(p, event, text, len);
     case KEY_ARRAY:
         return on_key_array_value(p, event, text, len);
+    case LINKS:
+        return on_link(p, event);
+    case LINK:
+        return on_link_value(p, event, text, len);
     case ELSEWHERE:
         break;
     }
@@ -748,7 +810,7 @@ int bcda__manifest_parser_new(struct bcda__manifest_parser **out, size_t max_ent
     if (!p)
         return BCDA_ERR_NOMEM;
     p->max_entries = max_entries;
-    p->transaction_time = p->request = "";
+    p->transaction_time = p->request = p->organized_by = "";
     p->job_id = -1;
     p->requires_access_token = 1;
     rc = bcda__json_new(&p->json, DEPTH_MAX, on_event, p);
@@ -882,7 +944,7 @@ static void find_key(struct bcda__manifest_parser *p, struct bcda__entry *e)
         e->key = NULL;
 }
 
-/* ---- the end: doubles ---- */
+/* ---- the end: duplicates, continuations ---- */
 
 /* By URL; of one URL first what stands in error, then as in the document. */
 static int compare_items(const void *a, const void *b)
@@ -899,20 +961,11 @@ static int compare_items(const void *a, const void *b)
 }
 
 /* A URL that is listed twice is fetched once, as error if it is one (bcda-api 5.2). */
-static int drop_doubles(struct bcda__manifest_parser *p)
+static void drop_duplicates(struct bcda__manifest_parser *p, struct item **sorted)
 {
-    struct item **sorted;
     struct item *first = NULL;
     size_t i;
 
-    if (p->item_count == 0)
-        return 0;
-    sorted = bcda__calloc(p->item_count, sizeof *sorted);
-    if (!sorted)
-        return BCDA_ERR_NOMEM;
-    for (i = 0; i < p->item_count; i++)
-        sorted[i] = &p->items[i];
-    qsort(sorted, p->item_count, sizeof *sorted, compare_items);
     for (i = 0; i < p->item_count; i++) {
         if (!first || strcmp(first->entry.url, sorted[i]->entry.url) != 0) {
             first = sorted[i];
@@ -922,8 +975,50 @@ static int drop_doubles(struct bcda__manifest_parser *p)
         if (!first->entry.key)
             first->entry.key = sorted[i]->entry.key;
     }
-    bcda__free(sorted);
+}
+
+static int compare_url(const void *url, const void *item)
+{
+    return strcmp(url, (*(const struct item *const *)item)->entry.url);
+}
+
+/* A file that goes on in one that is not listed is not whole. */
+static int check_continuations(struct bcda__manifest_parser *p, struct item **sorted)
+{
+    size_t i;
+
+    for (i = 0; i < p->item_count; i++) {
+        const struct item *item = &p->items[i];
+
+        if (!item->continues ||
+            bsearch(item->continues, sorted, p->item_count, sizeof *sorted, compare_url))
+            continue;
+        p->list = item->list;
+        p->index = item->index;
+        return refuse_item(p, ITEM_CONTINUES, "names a file that is not listed");
+    }
     return 0;
+}
+
+/* What needs the items by URL. */
+static int sort_items(struct bcda__manifest_parser *p)
+{
+    struct item **sorted;
+    size_t i;
+    int rc;
+
+    if (p->item_count == 0)
+        return 0;
+    sorted = bcda__calloc(p->item_count, sizeof *sorted);
+    if (!sorted)
+        return BCDA_ERR_NOMEM;
+    for (i = 0; i < p->item_count; i++)
+        sorted[i] = &p->items[i];
+    qsort(sorted, p->item_count, sizeof *sorted, compare_items);
+    drop_duplicates(p, sorted);
+    rc = check_continuations(p, sorted);
+    bcda__free(sorted);
+    return rc;
 }
 
 /* ---- the end: the manifest ---- */
@@ -962,6 +1057,7 @@ static int build(struct bcda__manifest_parser *p, struct bcda__manifest **out)
     atomic_init(&m->refs, 1);
     m->transaction_time = p->transaction_time;
     m->request = p->request;
+    m->organized_by = p->organized_by;
     m->job_id = p->job_id;
     m->deleted_count = p->deleted_count;
     m->requires_access_token = p->requires_access_token;
@@ -1001,7 +1097,7 @@ int bcda__manifest_parser_finish(struct bcda__manifest_parser *p, struct bcda__m
     if (!rc)
         rc = sort_keys(p);
     if (!rc)
-        rc = drop_doubles(p);
+        rc = sort_items(p);
     if (!rc)
         rc = build(p, out);
     if (rc)

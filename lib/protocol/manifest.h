@@ -24,10 +24,11 @@ struct bcda__manifest {
     atomic_int refs;
     const char *transaction_time; /* exactly as sent; "" = none */
     const char *request;          /* "" = none */
-    int64_t job_id;               /* -1 = not said (a number in BCDA, a string is accepted) */
-    int requires_access_token;    /* 1 where absent: BCDA always needs it */
-    struct bcda__entry *entries;  /* in the order of the document, output before error; a URL that
-                                     stands in both is there once, as error (bcda-api 5.2) */
+    const char *organized_by; /* outputOrganizedBy: lines of several types in one file; "" = none */
+    int64_t job_id;           /* -1 = not said (a number in BCDA, a string is accepted) */
+    int requires_access_token;   /* 1 where absent: BCDA always needs it */
+    struct bcda__entry *entries; /* in the order of the document, output before error; a URL that
+                                    stands in both is there once, as error (bcda-api 5.2) */
     size_t count;
     size_t output_count;  /* how many of them are data: have is_error 0 */
     size_t deleted_count; /* items of `deleted`, which are checked like the others and not kept */

@@ -196,6 +196,76 @@ START_TEST(too_long)
 }
 END_TEST
 
+static void check_types(const char *request, const char *want)
+{
+    struct bcda__texts types = {0};
+    char got[200] = "";
+    size_t i;
+
+    ck_assert_int_eq(bcda__types_of_request(&types, request, BASE "/"), 0);
+    for (i = 0; i < types.count; i++) {
+        strcat(got, i ? " " : "");
+        strcat(got, types.at[i]);
+    }
+    ck_assert_msg(strcmp(got, want) == 0, "%s: %s", request, got);
+    bcda__texts_free(&types);
+}
+
+/* What a manifest's `request` asks for. */
+START_TEST(requested_types)
+{
+    static const struct {
+        const char *request, *types;
+    } rows[] = {
+        {"", ""},
+        {"not a URL", ""},
+        {"/api/v2/Patient/$export?_type=Patient", ""},
+        {BASE "/Patient/$export", ""},
+        {BASE "/Group/all/$export", ""},
+        {BASE "/$export", ""},
+        {BASE "/Patient/$export?_type=Patient", "Patient"},
+        {BASE "/Patient/$export?_type=Patient,Coverage", "Patient Coverage"},
+        {BASE "/Group/all/$export?_since=2020-01-01T00:00:00Z&_type=Coverage", "Coverage"},
+        {BASE "/$export?a&_type=Patient%2CCoverage&b=", "Patient Coverage"},
+        {BASE "/$export?_type=%50atient", "Patient"},
+        {BASE "/$export?_type=Patient&_type=Coverage,Patient", "Patient Coverage"},
+        {BASE "/$export?_type=,Patient,,Patient,", "Patient"},
+        {BASE "/$export?_type=", ""},
+        {BASE "/$export?_type", ""},
+        {BASE "/$export?", ""},
+        {BASE "/$export?x_type=Patient", ""},
+        {BASE "/$export?_types=Patient", ""},
+        {BASE "/$export?_typeFilter=Patient%3Factive%3Dtrue", ""},
+        {BASE "/$export?_type=%zz%0", "%zz%0"},
+        /* at resource level, at whatever origin the server believes to be */
+        {BASE "/ExplanationOfBenefit/$export", "ExplanationOfBenefit"},
+        {"http://10.1.2.3:8080/api/v2/Coverage/$export?_type=Patient", "Coverage Patient"},
+        {BASE "/ExplanationOfBenefit/export", ""},
+        {BASE "/Explanation2/$export", ""},
+        {BASE "//$export", ""},
+        {"https://sandbox.bcda.cms.gov/api/Coverage/$export", ""},
+        {"https://sandbox.bcda.cms.gov/api/v2x/Coverage/$export", ""},
+        {"https://h/$export", ""},
+        {"https://h", ""},
+    };
+    struct bcda__texts types = {0};
+    char many[16 * 1024];
+    size_t i, n;
+
+    for (i = 0; i < LEN(rows); i++)
+        check_types(rows[i].request, rows[i].types);
+    n = (size_t)snprintf(many, sizeof many, "%s/$export?_type=A", BASE);
+    for (i = 0; i < 1000; i++)
+        n += (size_t)snprintf(many + n, sizeof many - n, ",A%zu", i);
+    ck_assert_int_eq(bcda__types_of_request(&types, many, BASE), 0);
+    ck_assert_uint_eq(types.count, 256);
+    bcda__texts_free(&types);
+    ck_assert_int_eq(bcda__types_of_request(&types, BASE "/$export?_type=A", "no URL"), 0);
+    ck_assert_uint_eq(types.count, 1);
+    bcda__texts_free(&types);
+}
+END_TEST
+
 START_TEST(instants)
 {
     static const char *const good[] = {
@@ -280,6 +350,7 @@ int main(void)
     tcase_add_test(tc, type_filters);
     tcase_add_test(tc, refusals);
     tcase_add_test(tc, too_long);
+    tcase_add_test(tc, requested_types);
     tcase_add_test(tc, instants);
     suite_add_tcase(suite, tc);
     srunner_set_tap(sr, "-");

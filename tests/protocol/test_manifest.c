@@ -465,6 +465,96 @@ START_TEST(deleted)
 }
 END_TEST
 
+/* Members that say that data is elsewhere. Pages of a manifest (STU 3, only where a client asks for
+ * them by allowPartialManifests) are not followed, and a file that is continued in one that is not
+ * listed would lose lines: both must fail, for what came would pass for everything. */
+START_TEST(elsewhere)
+{
+    static const struct {
+        const char *members;
+        const char *problem; /* NULL = none */
+    } rows[] = {
+        {"\"link\":null,\"output\":[]", NULL},
+        {"\"link\":[],\"output\":[]", NULL},
+        {"\"link\":[{}],\"output\":[]", NULL},
+        {"\"link\":[{\"relation\":\"self\",\"url\":\"" H "m1\"}],\"output\":[]", NULL},
+        {"\"link\":[{\"x\":\"next\"},{\"x\":{\"relation\":\"next\"}}],\"output\":[]", NULL},
+        {"\"x\":[{\"relation\":\"next\"}],\"output\":[]", NULL},
+        {"\"link\":[{\"relation\":\"next\",\"url\":\"" H "m2\"}],\"output\":[]",
+         "link names a next page"},
+        {"\"output\":[{\"url\":\"" H "a\"}],\"link\":[{\"relation\":\"self\"},{\"url\":\"" H
+         "m2\",\"relation\":\"Next\"}]",
+         "link names a next page"},
+        {"\"link\":{\"relation\":\"next\"},\"output\":[]", "link is not an array"},
+        {"\"link\":[\"next\"],\"output\":[]", "link has an element that is not an object"},
+        {"\"link\":[],\"link\":[],\"output\":[]", "link is there twice"},
+        {"\"output\":[{\"url\":\"" H "a\",\"continuesInFile\":\"" H "b\"},{\"url\":\"" H "b\"}]",
+         NULL},
+        {"\"output\":[{\"url\":\"" H "b\"},{\"url\":\"" H "a\",\"continuesInFile\":\"" H "b\"}]",
+         NULL},
+        {"\"output\":[{\"url\":\"" H "a\",\"continuesInFile\":null}]", NULL},
+        {"\"output\":[{\"url\":\"" H "a\"},{\"url\":\"" H "b\",\"continuesInFile\":\"" H "c\"}]",
+         "output[1].continuesInFile names a file that is not listed"},
+        {"\"output\":[{\"url\":\"" H "a\",\"continuesInFile\":\"\"}]",
+         "output[0].continuesInFile names a file that is not listed"},
+        {"\"deleted\":[{\"url\":\"" H "c\"}],\"output\":[{\"url\":\"" H
+         "a\",\"continuesInFile\":\"" H "c\"}]",
+         "output[0].continuesInFile names a file that is not listed"},
+        {"\"output\":[{\"url\":\"" H "a\",\"continuesInFile\":5}]",
+         "output[0].continuesInFile is not a string"},
+        {"\"output\":[{\"url\":\"" H "a\",\"continuesInFile\":\"a\\u0000\"}]",
+         "output[0].continuesInFile holds a NUL"},
+        {"\"outputOrganizedBy\":5,\"output\":[]", "outputOrganizedBy is not a string"},
+    };
+    struct bcda__manifest *m;
+    char body[600];
+    size_t i;
+    int piece, rc;
+
+    for (i = 0; i < LEN(rows); i++)
+        for (piece = -1; piece < 3; piece++) {
+            snprintf(body, sizeof body, "{%s}", rows[i].members);
+            rc = parse_cut(body, strlen(body), piece, 10, &m);
+            ck_assert_msg(rc == (rows[i].problem ? BCDA_ERR_MANIFEST : 0), "%s: %d %s", body, rc,
+                          err.text);
+            if (rc)
+                ck_assert_msg(strstr(err.text, rows[i].problem) != NULL, "%s", err.text);
+            else
+                bcda__manifest_unref(m);
+        }
+    ck_assert_int_eq(parse("{\"output\":[],\"outputOrganizedBy\":\"Patient\"}", &m), 0);
+    ck_assert_str_eq(m->organized_by, "Patient");
+    bcda__manifest_unref(m);
+    ck_assert_int_eq(parse("{\"output\":[],\"outputOrganizedBy\":null}", &m), 0);
+    ck_assert_str_eq(m->organized_by, "");
+    bcda__manifest_unref(m);
+}
+END_TEST
+
+/* `outcome` is what STU 4 calls `error`. */
+START_TEST(outcomes)
+{
+    struct bcda__manifest *m;
+
+    ck_assert_int_eq(parse("{\"outcome\":[{\"url\":\"" H "o\"},{\"url\":\"" H "a\"}],"
+                           "\"output\":[{\"type\":\"Patient\",\"url\":\"" H "p\"},{\"url\":\"" H
+                           "a\"}],"
+                           "\"error\":[{\"url\":\"" H "e\"}]}",
+                           &m),
+                     0);
+    ck_assert_uint_eq(m->count, 4);
+    ck_assert_uint_eq(m->output_count, 1);
+    ck_assert_str_eq(m->entries[0].name, "p");
+    ck_assert_str_eq(m->entries[1].name, "o");
+    ck_assert_str_eq(m->entries[2].name, "a");
+    ck_assert_str_eq(m->entries[3].name, "e");
+    ck_assert_int_eq(m->entries[1].is_error, 1);
+    bcda__manifest_unref(m);
+    ck_assert_int_eq(parse("{\"output\":[],\"outcome\":[{\"url\":5}]}", &m), BCDA_ERR_MANIFEST);
+    ck_assert(strstr(err.text, "outcome[0].url is not a string"));
+}
+END_TEST
+
 /* What AB2D and DPC publish of a file, in any order and among other things. */
 START_TEST(extensions)
 {
@@ -851,6 +941,8 @@ int main(void)
     tcase_add_test(tc, each_shape);
     tcase_add_test(tc, refused);
     tcase_add_test(tc, deleted);
+    tcase_add_test(tc, elsewhere);
+    tcase_add_test(tc, outcomes);
     tcase_add_test(tc, extensions);
     tcase_add_test(tc, numbers);
     tcase_add_test(tc, not_json);
