@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "net/head.h"
 #include "net/ring.h"
 #include "net/sigpipe.h"
 
@@ -18,12 +19,7 @@ struct bcda__transfer {
     struct curl_slist *headers;
     char error[CURL_ERROR_SIZE];
 
-    int status;
-    struct bcda__buf head;  /* "Name: value" lines, each ended by NUL */
-    size_t head_size;       /* as it came: status lines, interim answers and trailers count too */
-    int head_done;          /* what comes after are trailers */
-    int head_code;          /* why the head was refused */
-    const char *head_wrong; /* and in words, for BCDA_ERR_HTTP */
+    struct bcda__head head;
     int proxied;
 
     struct bcda__ring ring;
@@ -200,108 +196,19 @@ static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
     return 0;
 }
 
-static int is_final(int status)
-{
-    return status >= 200;
-}
-
-/* "HTTP/1.1 200 OK": a new head begins; one of 1xx is forgotten by the next. */
-static void begin_head(struct bcda__transfer *t, const char *line, size_t len)
-{
-    const char *space = memchr(line, ' ', len);
-    int64_t status = 0;
-
-    bcda__buf_clear(&t->head);
-    if (space && len - (size_t)(space - line) >= 4)
-        bcda__text_to_int64(space + 1, 3, &status);
-    t->status = (int)status;
-}
-
-/* The value of a header's next line; the first one where `after` is NULL. NULL: no more. */
-static const char *next_header(const struct bcda__transfer *t, const char *name, const char *after)
-{
-    const char *p = after ? after + strlen(after) + 1 : t->head.data;
-    size_t len = strlen(name);
-
-    for (; p && p < t->head.data + t->head.len; p += strlen(p) + 1) {
-        if (!bcda__text_starts_nocase(p, name) || p[len] != ':')
-            continue;
-        p += len + 1;
-        return p + strspn(p, " \t");
-    }
-    return NULL;
-}
-
-/* Where the end of a body could be read in two ways, or in none, it is not read at all (RFC 9112
- * 6.3): libcurl would take one of the ways. */
-static const char *wrong_framing(const struct bcda__transfer *t)
-{
-    const char *coding = next_header(t, "Transfer-Encoding", NULL);
-    const char *first = next_header(t, "Content-Length", NULL), *next = first;
-    int64_t length, other;
-
-    if (coding && (!bcda__text_equal_nocase(coding, strlen(coding), "chunked") ||
-                   next_header(t, "Transfer-Encoding", coding)))
-        return "a Transfer-Encoding that was not asked for";
-    if (coding && first)
-        return "both a Transfer-Encoding and a Content-Length";
-    if (first && bcda__text_to_int64(first, strlen(first), &length))
-        return "a Content-Length that is no length";
-    while (next && (next = next_header(t, "Content-Length", next)))
-        if (bcda__text_to_int64(next, strlen(next), &other) || other != length)
-            return "several Content-Length that differ";
-    return NULL;
-}
-
-static int end_head(struct bcda__transfer *t)
-{
-    if (!is_final(t->status))
-        return 0;
-    t->head_wrong = wrong_framing(t);
-    if (t->head_wrong)
-        return BCDA_ERR_HTTP;
-    t->head_done = 1;
-    t->tell_head = 1;
-    tell(t);
-    return 0;
-}
-
-static int keep_header(struct bcda__transfer *t, const char *line, size_t len)
-{
-    int rc;
-
-    while (len && (line[len - 1] == ' ' || line[len - 1] == '\t'))
-        len--;
-    rc = bcda__buf_add(&t->head, line, len);
-    return rc ? rc : bcda__buf_add(&t->head, "", 1);
-}
-
-static int take_head_line(struct bcda__transfer *t, const char *line, size_t len)
-{
-    size_t text = len;
-
-    t->head_size += len;
-    if (t->head_size > t->head.max)
-        return BCDA_ERR_HEADERS_TOO_LARGE;
-    if (t->head_done)
-        return 0; /* a trailer */
-    while (text && (line[text - 1] == '\r' || line[text - 1] == '\n'))
-        text--;
-    if (text == 0)
-        return end_head(t);
-    if (len < 5 || memcmp(line, "HTTP/", 5) != 0)
-        return keep_header(t, line, text);
-    begin_head(t, line, text);
-    return 0;
-}
-
 /* Another number than that of the bytes ends the transfer with CURLE_WRITE_ERROR. */
 static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 {
     struct bcda__transfer *t = ctx;
+    int rc = bcda__head_line(&t->head, data, size * count);
 
-    t->head_code = take_head_line(t, data, size * count);
-    return t->head_code ? 0 : size * count;
+    if (rc < 0)
+        return 0;
+    if (rc == 1) {
+        t->tell_head = 1;
+        tell(t);
+    }
+    return size * count;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *ctx)
@@ -519,11 +426,16 @@ static int has_body(int status)
     return status != 204 && status != 304;
 }
 
+static int has_head(const struct bcda__transfer *t)
+{
+    return t->head.state == BCDA__HEAD_COMPLETE;
+}
+
 static int is_short(const struct bcda__transfer *t)
 {
     int64_t announced = bcda__transfer_content_length(t);
 
-    return t->head_done && has_body(t->status) && announced >= 0 && t->received < announced;
+    return has_head(t) && has_body(t->head.status) && announced >= 0 && t->received < announced;
 }
 
 /* libcurl's own words (host names, certificate problems): they hold no secret. */
@@ -557,8 +469,8 @@ static int is_head_too_large(const struct bcda__transfer *t)
     curl_off_t answered = 0;
 
     curl_easy_getinfo(t->easy, CURLINFO_STARTTRANSFER_TIME_T, &answered);
-    return t->head_code == BCDA_ERR_HEADERS_TOO_LARGE ||
-           (t->result == CURLE_OUT_OF_MEMORY && t->by_curl && answered > 0 && !t->head_done) ||
+    return t->head.code == BCDA_ERR_HEADERS_TOO_LARGE ||
+           (t->result == CURLE_OUT_OF_MEMORY && t->by_curl && answered > 0 && !has_head(t)) ||
            bcda__text_starts_nocase(t->error, "Too large response headers");
 }
 
@@ -570,14 +482,14 @@ static int describe_head(const struct bcda__transfer *t, struct bcda_error *err)
             err, BCDA_ERR_HEADERS_TOO_LARGE,
             "the headers of the answer pass %zu bytes (BCDA_OPT_HEADERS_MAX), or a "
             "line of them what libcurl takes",
-            t->head.max);
-    if (t->head_code == BCDA_ERR_NOMEM || t->no_memory)
+            t->head.lines.max);
+    if (t->head.code == BCDA_ERR_NOMEM || t->no_memory)
         return bcda__err_nomem(err);
-    if (t->head_code)
-        return bcda__err_set(err, t->head_code,
+    if (t->head.code)
+        return bcda__err_set(err, t->head.code,
                              "the answer has %s: where its body ends cannot be known",
-                             t->head_wrong);
-    if (t->result == CURLE_OK && !t->head_done)
+                             t->head.cause);
+    if (t->result == CURLE_OK && !has_head(t))
         return bcda__err_set(err, BCDA_ERR_TRANSFER,
                              "the connection ended before the end of the answer's headers");
     return 0;
@@ -673,7 +585,7 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
      * went. */
     if (code == BCDA_ERR_TRUNCATED || ((!code || code == BCDA_ERR_TRANSFER) && is_short(t)))
         return describe_short(t, err);
-    if (code == BCDA_ERR_TLS || (code == BCDA_ERR_TRANSFER && !t->head_done && is_alert(words)))
+    if (code == BCDA_ERR_TLS || (code == BCDA_ERR_TRANSFER && !has_head(t) && is_alert(words)))
         return describe_tls(t, err);
     if (code == BCDA_ERR_TLS_VERIFY)
         return bcda__err_set(err, code,
@@ -856,7 +768,7 @@ int bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *h,
     t->http = h;
     t->events = *events;
     t->ring.cap = r->ring;
-    bcda__buf_init(&t->head, h->o.headers_max);
+    bcda__head_init(&t->head, h->o.headers_max);
     t->easy = curl_easy_init();
     if (!t->easy || add_headers(t, r)) {
         bcda__transfer_free(t);
@@ -929,7 +841,7 @@ void bcda__transfer_free(struct bcda__transfer *t)
     if (!t->http->forked)
         free_easy(t);
     forget_headers(t); /* plain memory, in a child too */
-    bcda__buf_free_secret(&t->head);
+    bcda__head_free(&t->head);
     bcda__ring_drop(&t->ring, &t->http->pool);
     if (!t->http->all)
         bcda__ring_pool_trim(&t->http->pool); /* an idle session keeps nothing */
@@ -1026,29 +938,22 @@ int bcda__http_has_news(const struct bcda__http *h)
 
 int bcda__transfer_status(const struct bcda__transfer *t)
 {
-    return t->status;
+    return t->head.status;
 }
 
 const char *bcda__transfer_header(const struct bcda__transfer *t, const char *name)
 {
-    const char *found = "", *next = NULL;
-
-    while ((next = next_header(t, name, next)))
-        found = next;
-    return found;
+    return bcda__head_value(&t->head, name);
 }
 
 int64_t bcda__transfer_content_length(const struct bcda__transfer *t)
 {
-    const char *value = bcda__transfer_header(t, "Content-Length");
-    int64_t length;
-
-    return bcda__text_to_int64(value, strlen(value), &length) ? -1 : length;
+    return bcda__head_content_length(&t->head);
 }
 
 int bcda__transfer_is_chunked(const struct bcda__transfer *t)
 {
-    return bcda__text_starts_nocase(bcda__transfer_header(t, "Transfer-Encoding"), "chunked");
+    return bcda__head_is_chunked(&t->head);
 }
 
 int bcda__transfer_is_connected(const struct bcda__transfer *t)
