@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 import programs
 
 report = programs.Report()
-ERAS = ("2018-12", "2019-04", "2019-12", "2021", "current")
+ERAS = ("2018-12", "2019-04", "2019-12", "2021-01", "2021", "current")
 ERA_A = ERAS[:3]
+ERA_B = ERAS[3:5]
 EOB = "ExplanationOfBenefit"
 WANTED = {"Accept": "application/fhir+json", "Prefer": "respond-async"}
 TEXT = "text/plain; charset=utf-8"
@@ -119,7 +120,7 @@ def check(s, what, a, status, body=None, **headers):
     want = {"Connection": "close"}
     if s.tls:
         want["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains; preload"
-    if s.tls and s.era in ("2021", "current"):
+    if s.tls and s.era not in ERA_A:
         want.update({"Cache-Control": "no-cache; no-store; must-revalidate; max-age=0",
                      "Pragma": "no-cache", "X-Content-Type-Options": "nosniff"})
     want.update({n.replace("_", "-"): v for n, v in headers.items()})
@@ -159,6 +160,12 @@ def outcome(era, api, old, new, text, era_b="exception", current="exception", sa
         return ('{"resourceType":"OperationOutcome","issue":[{"severity":"Error","code":"' + code +
                 '","details":{"coding":[{"display":"' + old + '"}],"text":"' + old + '"}' + more +
                 "}]}")
+    if era == "2021-01":
+        display = f',"display":"{text}"' if said else ""
+        tail = f',"text":"{text}"' if said else ""
+        return ('{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"' + era_b +
+                '","details":{"coding":[{"system":"' + SYSTEM + '","code":"' + new + '"' + display +
+                "}]" + tail + "}}]}")
     if era == "2021":
         display = f',"display":"{text}"' if said else ""
         tail = f',"text":"{text}"' if said else ""
@@ -266,7 +273,8 @@ def refusals(s):
     report.check(a.status == (202 if s.era == "current" else 400), s.era, "lists", a.status)
     if s.era in ERA_A:
         return
-    rows = [("_type=Patient,Patient", "Repeated resource type Patient"),
+    repeated = "Repeated resource type" + ("" if s.era == "2021-01" else " Patient")
+    rows = [("_type=Patient,Patient", repeated),
             ("_since=2020-13-01", "Invalid date format supplied in _since parameter.  Date must be in FHIR Instant format."),
             ("_since=2020-01-01T00:00:00+00:00", "Invalid date format supplied in _since parameter.  Date must be in FHIR Instant format."),
             ("_since=3000-01-01T00:00:00Z", "Invalid date format supplied in _since parameter. Date must be a date that has already passed"),
@@ -391,7 +399,7 @@ def plain_file(s, target, encrypted):
     """Without gzip: era A, and 2021 where it is not asked for."""
     a = s.get(target)
     kind = "application/octet-stream" if encrypted else TEXT
-    head = {"Content_Type": "application/fhir+ndjson" if s.era == "2021" else kind,
+    head = {"Content_Type": "application/fhir+ndjson" if s.era in ERA_B else kind,
             "Accept_Ranges": "bytes", "Last_Modified": a.headers.get("Last-Modified", "none")}
     report.check(re.fullmatch(r"\w{3}, .* GMT", head["Last_Modified"]), s.era, head)
     check(s, "file", a, 200, None, **head)
@@ -476,7 +484,7 @@ def job(s, kick, type_, encrypted):
         plain = gzip_stored(s, target)
     else:
         plain = plain_file(s, target, encrypted)
-    if s.era == "2021":
+    if s.era in ERA_B:
         gzip_exact(s, target, plain)
     if encrypted:
         keys = {k.strip(): v for k, v in m["KeyMap"].items()}
@@ -496,7 +504,7 @@ def jobs_gone(s):
     elif s.era in ERA_A:
         for a in (number, word):
             check_outcome(s, "unknown job", a, 404, outcome(s.era, 1, "Not Found", "", ""))
-    elif s.era == "2021":
+    elif s.era in ERA_B:
         report.check(number.status == 404 and word.status == 404, s.era, "unknown job")
     else:
         report.check(number.status == 404 and word.status == 400, s.era, "unknown job", word.status)
@@ -525,6 +533,17 @@ def faults(era):
         m = json.loads(s.finish(location).body)
         report.check(m["output"] == (None if era < "2019-12" else []) and m["error"] == [], era, m)
         report.check(("KeyMap" in m) == (era < "2019-12"), era, m)
+    with Server(era, "--polls", "1", "--fault", "deleted", "--fault", "manifest-next-page") as s:
+        location = s.start(s.path + levels(era)[0]).headers["Content-Location"]
+        m = json.loads(s.finish(location).body)
+        report.check([f["type"] for f in m["deleted"]] == ["Bundle"], era, m)
+        report.check(m["link"] == [{"relation": "next", "url": location + "?page=2"}], era, m)
+        report.check(all("deleted" not in f["url"] for f in m["output"] + m["error"]), era, m)
+        body = s.get(m["deleted"][0]["url"][len(s.origin):]).body
+        for line in body.splitlines():
+            methods = [e["request"]["method"] for e in json.loads(line)["entry"]]
+            report.check(methods == ["DELETE", "DELETE"], era, line)
+        report.check(len(body.splitlines()) == 2, era, body)
 
 
 def like_jobs(era):
@@ -537,7 +556,7 @@ def like_jobs(era):
         same = s.start(kick + "?_type=Patient")
         if era < "2019-12":
             report.check((both.status, same.status) == (202, 202), era, both.status, same.status)
-        elif era == "2019-12":
+        elif era in ("2019-12", "2021-01"):
             report.check((both.status, same.status) == (202, 429), era, both.status, same.status)
             m = json.loads(s.finish(both.headers["Content-Location"]).body)
             report.check([f["type"] for f in m["output"]] == ["Coverage"], era, m["output"])
@@ -551,7 +570,7 @@ def like_jobs(era):
 # ---- the modern endpoints ----
 
 def modern(s):
-    if s.era in ERA_A:
+    if s.era in ERAS[:4]:
         for method, target in (("GET", "/jobs"), ("GET", "/attribution_status")):
             report.check(s.ask(method, s.path + target).status == 404, s.era, target)
         report.check(s.ask("DELETE", s.path + "/jobs/1").status == 405, s.era, "DELETE")
@@ -593,7 +612,7 @@ def small(s):
     check_json(s, "metadata", a, 200, None)
     m = json.loads(a.body)
     report.check(b"\\u0026" in a.body and m["resourceType"] == "CapabilityStatement", s.era, "metadata")
-    report.check(m["kind"] == ("instance" if s.era in ("2021", "current") else "capability"), s.era, m["kind"])
+    report.check(m["kind"] == ("capability" if s.era in ERA_A else "instance"), s.era, m["kind"])
     report.check(m["fhirVersion"] == "3.0.1", s.era, m["fhirVersion"])
 
 

@@ -25,6 +25,7 @@ enum row_flag {
     GENERATED = 4,  /* the server has the fault in its own file: that file is the original */
     ALTERS = 8,     /* bytes are altered, and only the end of the file can show it */
     MUST_FAIL = 16, /* the file's own check is wrong: a success is RED, whatever came */
+    LACKS = 64,     /* not all of the export comes, and the job must say so */
     NOISE = 32      /* what comes is chance: which fault of the line is met first does not count */
 };
 

@@ -113,6 +113,19 @@ static void check_verdict(const struct run *r, const bcda_file *file, struct cel
                  bcda_error_name(bcda_error_code(bcda_file_error(file))));
 }
 
+/* What the files do not show, and a script must not miss. */
+static void check_lacks(const struct row *row, const struct run *r, struct cell *c)
+{
+    int lacks = bcda_job_missing_type_count(r->job) || bcda_job_deleted_file_count(r->job);
+
+    if (lacks != ((row->flags & LACKS) != 0))
+        cell_red(c, lacks ? "something is said to be missing that is not"
+                          : "nothing says that something did not come");
+    else if (lacks && bcda_job_verdict(r->job) != BCDA_VERDICT_COMPLETE_ERRORS)
+        cell_red(c, "something did not come, and the job's verdict is %d",
+                 bcda_job_verdict(r->job));
+}
+
 static void load_truth(const struct row *row, enum form form, struct run *r, struct truth *made,
                        struct truth *sent)
 {
@@ -146,6 +159,8 @@ void judge(const struct row *row, enum form form, enum mode mode, struct run *r,
         judge_failure(row, form, mode, r->result, &d, &made, &sent, c);
     if (r->result != BCDA_OK)
         check_verdict(r, file, c);
+    else
+        check_lacks(row, r, c);
     if (sandbox_count(r->h->sb, "elsewhere"))
         cell_red(c, "a token went to another origin");
     truth_free(&made);

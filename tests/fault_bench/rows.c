@@ -95,6 +95,8 @@ const struct row rows[] = {
     {"status: the job was cancelled", {"job-cancelled"}, 0, 0, 0},
     {"manifest: files at another origin", {"output-other-origin"}, 0, 0, 0},
     {"manifest: an error file", {"error-file"}, 0, 0, 0},
+    {"manifest: deleted resources", {"deleted"}, SHORT | LACKS, 0, 0},
+    {"manifest: another page", {"manifest-next-page"}, 0, 0, 0},
     {"manifest: names in upper case", {"upper-names"}, GENERATED, 0, 0},
 
     /* ---- the answer with the file ---- */

@@ -33,6 +33,18 @@ static const struct era eras[] = {
      .progress_percent = true,
      .error_type = "application/json",
      .auth_provider = "ssas"},
+    {.name = "2021-01",
+     .id = ERA_2021,
+     .versions = 1, /* jobs of v2 since 2021-05-26 */
+     .duplicate = DUPLICATE_ALL_TYPES,
+     .gzip = GZIP_EXACT,
+     .type_parameter = true,
+     .modern = true,
+     .progress_percent = true,
+     .nocache = true,
+     .data_type = "application/fhir+ndjson",
+     .error_type = "application/json",
+     .auth_provider = "ssas"},
     {.name = "2021",
      .id = ERA_2021,
      .versions = 2,
@@ -40,6 +52,7 @@ static const struct era eras[] = {
      .gzip = GZIP_EXACT,
      .type_parameter = true,
      .modern = true,
+     .manages_jobs = true,
      .progress_percent = true,
      .nocache = true,
      .data_type = "application/fhir+ndjson",
@@ -52,6 +65,7 @@ static const struct era eras[] = {
      .gzip = GZIP_STORED,
      .type_parameter = true,
      .modern = true,
+     .manages_jobs = true,
      .progress_percent = true,
      .nocache = true,
      .data_type = "application/fhir+ndjson",
@@ -69,7 +83,7 @@ const struct era *era_find(const char *name)
 
 const char *era_names(void)
 {
-    return "2018-12, 2019-04, 2019-12, 2021, current";
+    return "2018-12, 2019-04, 2019-12, 2021-01, 2021, current";
 }
 
 const char *const *era_types(const struct era *era, int version)

@@ -82,6 +82,7 @@ static bool parse_types(struct request *rq, struct job *job, const char *list,
                         enum MHD_Result *result)
 {
     bool current = rq->sb->era->id == ERA_CURRENT;
+    bool bare = rq->sb->era->id == ERA_2021 && !rq->sb->era->manages_jobs; /* to early 2021 */
 
     do {
         size_t n = strcspn(list, ",");
@@ -89,9 +90,11 @@ static bool parse_types(struct request *rq, struct job *job, const char *list,
         char *wrong = NULL;
 
         if (job_has_type(job, type, n))
-            wrong = xasprintf("Repeated resource type %s", type);
+            wrong = bare ? xstrdup("Repeated resource type")
+                         : xasprintf("Repeated resource type %s", type);
         else if (!type_supported(rq, job->version, type))
-            wrong = current
+            wrong = bare ? xstrdup("Invalid resource type")
+                    : current
                         ? xasprintf("invalid resource type %s. Supported types [Patient Coverage "
                                     "ExplanationOfBenefit Claim ClaimResponse]",
                                     type)

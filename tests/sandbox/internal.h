@@ -40,7 +40,8 @@ struct era {
     bool type_endpoints;           /* /ExplanationOfBenefit/$export and its like */
     bool coverage_endpoint;        /* 2019-01-23 */
     bool type_parameter;           /* _type on Patient and Group */
-    bool modern;                   /* B and C: _since, DELETE, /jobs, attribution_status */
+    bool modern;                   /* B and C: _since */
+    bool manages_jobs;             /* DELETE, /jobs, attribution_status: from 2021 on */
     bool envelope;                 /* lines are {"fullUrl","resource"} */
     bool keys_2018;                /* array keys, padded names, one file, no JobID */
     bool key_map;                  /* KeyMap and encryptedKey in the manifest */
@@ -80,6 +81,8 @@ enum fault_id {
     F_MANIFEST_NULL_OUTPUT_ONCE,
     F_MANIFEST_NOT_JSON,
     F_MANIFEST_NOT_MANIFEST,
+    F_MANIFEST_NEXT_PAGE,
+    F_DELETED,
     F_OUTPUT_OTHER_ORIGIN,
     F_UPPER_NAMES,
     F_EXPIRES_NOT_DATE,
@@ -203,6 +206,7 @@ struct data_file {
     char *name; /* last segment of its URL */
     char *type;
     bool is_error;
+    bool is_deleted;  /* listed in `deleted` */
     char *path;       /* as stored */
     char *plain_path; /* plain NDJSON, or NULL */
     char *key_hex;    /* what KeyMap says; NULL: no entry at all */

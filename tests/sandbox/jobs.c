@@ -195,19 +195,43 @@ static void write_keys_2018(struct buf *b, const struct job *job)
     buf_str(b, n ? "]" : "null");
 }
 
-static void write_items(struct buf *b, const struct job *job, const char *origin, bool errors)
+enum list { OUTPUT, ERRORS, DELETED };
+
+static enum list list_of(const struct data_file *f)
+{
+    return f->is_deleted ? DELETED : f->is_error ? ERRORS : OUTPUT;
+}
+
+static unsigned write_items(struct buf *b, const struct job *job, const char *origin,
+                            enum list list)
 {
     unsigned n = 0;
 
     for (const struct data_file *f = job->files; f; f = f->next) {
-        if (f->is_error != errors)
+        if (list_of(f) != list)
             continue;
         json_fmt(b, "%r{'type':'%s','url':'%s/data/%L/%s'", n++ ? "," : "", f->type, origin,
                  job->id, f->name);
-        if (job->sb->era->key_map && !job->sb->era->keys_2018 && !errors)
+        if (job->sb->era->key_map && !job->sb->era->keys_2018 && list == OUTPUT)
             json_fmt(b, ",'encryptedKey':'%s'", f->key_hex ? f->key_hex : "");
         buf_str(b, "}");
     }
+    return n;
+}
+
+/* What BCDA has none of, and other servers of the Bulk Data specification may. */
+static void write_extra(struct buf *b, struct job *job, const char *origin)
+{
+    size_t before = b->len;
+
+    buf_str(b, ",\"deleted\":[");
+    if (write_items(b, job, origin, DELETED))
+        buf_str(b, "]");
+    else
+        b->len = before;
+    if (fault_take(job->sb, F_MANIFEST_NEXT_PAGE, NULL, NULL))
+        json_fmt(b, ",'link':[{'relation':'next','url':'%s/api/v%d/jobs/%L?page=2'}]", origin,
+                 job->version, job->id);
 }
 
 void manifest_write(struct buf *b, struct job *job, const char *origin, bool null_output)
@@ -223,10 +247,11 @@ void manifest_write(struct buf *b, struct job *job, const char *origin, bool nul
         json_fmt(b, "%r,'error':[]", era->id <= ERA_2019_04 ? "null" : "[]");
     } else {
         buf_str(b, "[");
-        write_items(b, job, origin, false);
+        write_items(b, job, origin, OUTPUT);
         buf_str(b, "],\"error\":[");
-        write_items(b, job, origin, true);
+        write_items(b, job, origin, ERRORS);
         buf_str(b, "]");
+        write_extra(b, job, origin);
     }
     if (era->key_map && null_output)
         buf_str(b, ",\"KeyMap\":{}");

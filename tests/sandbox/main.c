@@ -63,7 +63,7 @@ static const char usage[] =
     "Usage: bcda-sandbox [OPTION]...\n"
     "A local simulator of CMS's BCDA server, on 127.0.0.1 only. Serves until SIGTERM or SIGINT.\n"
     "\n"
-    "  --era ERA            2018-12, 2019-04 (default), 2019-12, 2021 or current\n"
+    "  --era ERA            2018-12, 2019-04 (default), 2019-12, 2021-01, 2021 or current\n"
     "  --tls                https with a throw-away CA\n"
     "  --port N             0 (default): any free port\n"
     "  --redirect-port N    with --tls: a plain-HTTP port that answers GET with 301; 0: any\n"

@@ -92,7 +92,7 @@ struct unit {
     const char *type;
     const struct source *source; /* NULL: synthetic */
     unsigned part, parts;        /* of the synthetic ExplanationOfBenefit lines */
-    bool is_error, is_warnings;
+    bool is_error, is_warnings, is_deleted;
 };
 
 static char *file_name(const struct unit *u, const char *data_name)
@@ -104,6 +104,8 @@ static char *file_name(const struct unit *u, const char *data_name)
     crypt_uuid(uuid);
     if (u->is_warnings)
         return xstrdup(WARNINGS);
+    if (u->is_deleted)
+        return xasprintf("%s-deleted.ndjson", sb->era->keys_2018 ? ACO_UUID : uuid);
     if (sb->era->keys_2018 || (u->is_error && sb->era->id == ERA_2019_04))
         strcpy(uuid,
                ACO_UUID); /* random names since 2019-02-27, of error files since 2019-10-16 (6.3) */
@@ -162,13 +164,14 @@ static struct data_file *file_new(const struct unit *u, const char *data_name)
     make_unique(u->job, f);
     f->type = xstrdup(u->is_error ? "OperationOutcome" : u->type);
     f->is_error = u->is_error;
+    f->is_deleted = u->is_deleted;
     /* Error files were encrypted to 2019-04-03 (5.2); warnings-and-info is stored plain (6.1). */
-    f->encrypted = u->job->encrypt && (!u->is_error || era->keys_2018);
+    f->encrypted = u->job->encrypt && !u->is_deleted && (!u->is_error || era->keys_2018);
     f->gzipped = era->gzip == GZIP_STORED && !u->is_warnings;
     if (f->encrypted) {
         crypt_random(f->key, sizeof f->key);
         f->key_hex = wrapped_key(u, f);
-    } else if (era->id == ERA_2019_04 && !u->is_error) {
+    } else if (era->id == ERA_2019_04 && !u->is_error && !u->is_deleted) {
         f->key_hex = xstrdup(NO_ENCRYPTION);
     }
     return f;
@@ -291,8 +294,29 @@ static int feed_errors(const struct unit *u, struct lines *lines)
     return result ? -1 : 0;
 }
 
+/* A transaction Bundle of DELETE requests a line (Bulk Data, `deleted`). */
+static int feed_deleted(struct lines *lines)
+{
+    struct buf b = {0};
+    int result = 0;
+
+    for (unsigned i = 0; i < 2 && !result; i++) {
+        b.len = 0;
+        json_fmt(&b,
+                 "{'resourceType':'Bundle','type':'transaction','entry':[{'request':{'method':"
+                 "'DELETE','url':'Patient/gone-%L'}},{'request':{'method':'DELETE','url':"
+                 "'Coverage/gone-%L'}}]}",
+                 (unsigned long long)i, (unsigned long long)i);
+        result = lines_put(lines, b.p, b.len);
+    }
+    buf_free(&b);
+    return result;
+}
+
 static int feed(const struct unit *u, struct lines *lines)
 {
+    if (u->is_deleted)
+        return feed_deleted(lines);
     if (u->source)
         return lines_faulty(lines) ? feed_source_lines(u->source, lines)
                                    : feed_whole(u->source, lines->sink);
@@ -330,7 +354,7 @@ static int make_file(const struct unit *u, struct data_file *f)
     const char *copy;
     int result;
 
-    lines_begin(&lines, sb, NULL, f->type, sb->era->envelope && !u->is_error);
+    lines_begin(&lines, sb, NULL, f->type, sb->era->envelope && !u->is_error && !u->is_deleted);
     choose_paths(u, f, lines_faulty(&lines));
     if (u->source && strcmp(f->path, u->source->path) == 0)
         return 0;
@@ -409,6 +433,8 @@ static void plan_errors(struct job *job, struct plan *plan)
     if (warn)
         plan_add(plan,
                  (struct unit){.job = job, .type = type, .is_error = true, .is_warnings = true});
+    if (fault_take(job->sb, F_DELETED, NULL, NULL))
+        plan_add(plan, (struct unit){.job = job, .type = "Bundle", .is_deleted = true});
     if (fault_take(job->sb, F_ERROR_FILE, NULL, NULL))
         plan_add(plan, (struct unit){.job = job, .type = type, .is_error = true});
 }

@@ -43,6 +43,23 @@ static void write_era_a(struct buf *b, enum outcome_kind kind, const char *messa
     buf_str(b, "}]}");
 }
 
+/* 2020-06 to 2021-02. */
+static void write_era_b(struct buf *b, enum outcome_kind kind, const char *message)
+{
+    bool said = *message && kind != O_TOKEN;
+
+    json_fmt(b,
+             "{'resourceType':'OperationOutcome','issue':[{'severity':'error','code':'%s','details'"
+             ":{'coding':[{'system':'" ISSUE_SYSTEM "','code':'%s'",
+             kind == O_FORMAT ? "structure" : "exception", detail_code(kind));
+    if (said)
+        json_fmt(b, ",'display':'%s'", message);
+    buf_str(b, "}]");
+    if (said)
+        json_fmt(b, ",'text':'%s'", message);
+    buf_str(b, "}}]}");
+}
+
 /* Keys in alphabetical order at each level, 2021-02 to 2024-03. */
 static void write_2021(struct buf *b, enum outcome_kind kind, const char *message)
 {
@@ -104,6 +121,8 @@ void outcome_write(struct buf *b, const struct era *era, int api, unsigned statu
         message = kind == O_TOKEN ? "Invalid Token" : "";
     if (era->id == ERA_CURRENT)
         write_current(b, api, status, message);
+    else if (era->id == ERA_2021 && !era->manages_jobs)
+        write_era_b(b, kind, message);
     else if (era->id == ERA_2021)
         write_2021(b, kind, message);
     else

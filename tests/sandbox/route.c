@@ -68,7 +68,7 @@ static enum MHD_Result route_job(struct request *rq, const char *id)
 {
     if (request_is(rq, "GET"))
         return job_status(rq, id);
-    if (request_is(rq, "DELETE") && rq->sb->era->modern)
+    if (request_is(rq, "DELETE") && rq->sb->era->manages_jobs)
         return job_delete(rq, id);
     return reply_method(rq);
 }
@@ -96,9 +96,9 @@ static enum MHD_Result route_api(struct request *rq, const struct route *r)
         return reply_not_found(rq);
     if (r->count == 3 && is(r, 2, "metadata"))
         return only_get(rq, metadata);
-    if (r->count == 3 && is(r, 2, "jobs") && era->modern)
+    if (r->count == 3 && is(r, 2, "jobs") && era->manages_jobs)
         return only_get(rq, jobs_list);
-    if (r->count == 3 && is(r, 2, "attribution_status") && era->modern)
+    if (r->count == 3 && is(r, 2, "attribution_status") && era->manages_jobs)
         return only_get(rq, small_attribution);
     if (r->count == 3 && is(r, 2, "token") && era->id == ERA_2018_12)
         return only_get(rq, debug_token);

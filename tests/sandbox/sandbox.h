@@ -20,10 +20,10 @@ struct sandbox;
 
 /* All zero is a good default. Strings are copied. */
 struct sandbox_options {
-    const char *era;           /* "2018-12", "2019-04" (default), "2019-12", "2021", "current" */
-    int tls;                   /* serve https with a throw-away CA */
-    uint16_t port;             /* 0: any free port */
-    int redirect;              /* with tls: also open a plain-HTTP port that answers GET with 301 */
+    const char *era; /* "2018-12", "2019-04" (default), "2019-12", "2021-01", "2021", "current" */
+    int tls;         /* serve https with a throw-away CA */
+    uint16_t port;   /* 0: any free port */
+    int redirect;    /* with tls: also open a plain-HTTP port that answers GET with 301 */
     uint16_t redirect_port;    /* its number, 0: any free port */
     const char *data_dir;      /* serve these NDJSON files instead of synthetic ones */
     const char *const *faults; /* NULL-terminated list of fault specs, may be NULL */
