@@ -6,11 +6,13 @@ mended on the way, and decrypts with python3-cryptography.
 test_sandbox.py BCDA_EXPORT BCDA_SANDBOX ...
 """
 import base64
+import hashlib
 import json
 import os
 import re
 import socket
 import ssl
+import tempfile
 import time
 import zlib
 
@@ -415,7 +417,8 @@ def gzip_exact(s, target, plain):
             "Accept_Ranges": "bytes", "Last_Modified": None}
     a = s.get(target, **{"Accept-Encoding": "gzip"})
     check(s, "gzip", a, 200, None, **head)
-    report.check(a.is_chunked and zlib.decompress(a.body, 31) == plain, s.era, "another text")
+    report.check(zlib.decompress(a.body, 31) == plain, s.era, "another text")
+    report.check(a.is_chunked == (len(a.body) > 2048), s.era, "the length of gzip", a.headers)
     a = s.get(target, **{"Accept-Encoding": "gzip, deflate"})
     report.check("Content-Encoding" not in a.headers and a.body == plain, s.era, "gzip, deflate")
     a = s.get(target, **{"Accept-Encoding": "gzip", "Range": "bytes=10-19"})
@@ -432,14 +435,15 @@ def gzip_stored(s, target):
     head = {"Content_Type": "application/fhir+ndjson", "Content_Encoding": "gzip"}
     a = s.get(target, **{"Accept-Encoding": "x-gzip;q=0"})
     check(s, "gzip", a, 200, None, Accept_Ranges="bytes", Last_Modified=None, **head)
-    report.check(a.is_chunked and a.body.endswith(EMPTY_MEMBER), s.era, "no empty member")
+    report.check(a.body.endswith(EMPTY_MEMBER), s.era, "no empty member")
+    report.check(a.is_chunked == (len(a.body) > 2048), s.era, "the length of gzip", a.headers)
     stored = a.body[:-len(EMPTY_MEMBER)]
     reader = zlib.decompressobj(31)
     plain = reader.decompress(stored)
     report.check(reader.eof and not reader.unused_data, s.era, "more than one member before it")
     a = s.get(target)
     check(s, "inflated", a, 200, None, Content_Type="application/fhir+ndjson")
-    report.check(a.is_chunked and a.body == plain, s.era, "inflated")
+    report.check(a.is_chunked == (len(plain) > 2048) and a.body == plain, s.era, "inflated")
     a = s.get(target, Range="bytes=10-19")
     report.check(a.status == 200 and a.body == plain, s.era, "a range of what is inflated")
     a = s.get(target, **{"Accept-Encoding": "gzip", "Range": "bytes=10-19"})
@@ -447,6 +451,59 @@ def gzip_stored(s, target):
           Accept_Ranges="bytes", Last_Modified=None, Content_Length="10", **head)
     report.check(a.body == stored[10:20], s.era, "another range")
     return plain
+
+
+def first_files(s):
+    """The targets of the files of a new job."""
+    location = s.start(s.path + "/Patient/$export").headers["Content-Location"]
+    a = s.finish(location)
+    return location[len(s.origin):], [f["url"][len(s.origin):] for f in json.loads(a.body)["output"]]
+
+
+def length_of_small_files(folder):
+    """Go's rule for files too: with the member that is added, up to 2048 bytes have a length, which is
+    not that of the stored file. Files of text that does not shrink lie on both sides of the limit."""
+    noise = base64.b64encode(b"".join(hashlib.sha512(bytes([i])).digest() for i in range(64))).decode()
+    for i in range(60):
+        with open(os.path.join(folder, f"Patient.{i:02}.ndjson"), "w", encoding="ascii") as f:
+            f.write('{"resourceType":"Patient","id":"%s"}\n' % noise[:2545 + i])
+    accept = {"Accept-Encoding": "gzip"}
+    sizes = set()
+    with Server("current", "--polls", "1", "--data", folder) as s:
+        for target in first_files(s)[1]:
+            a = s.get(target, **accept)
+            n = len(a.body)
+            sizes.add(n)
+            report.check(a.body.endswith(EMPTY_MEMBER), n, "no empty member")
+            report.check(a.is_chunked == (n > 2048), n, "the length of a small file", a.headers)
+            if not a.is_chunked:
+                report.check(a.headers["Content-Length"] == str(n), a.headers)
+            part = s.get(target, Range="bytes=100-", **accept)
+            stored = n - len(EMPTY_MEMBER)
+            report.check(part.headers["Content-Range"] == f"bytes 100-{stored - 1}/{stored}", part.headers)
+            report.check(part.headers["Last-Modified"] == a.headers["Last-Modified"], part.headers)
+            report.check(part.body == a.body[100:stored], n, "a part")
+    report.check({2048, 2049} <= sizes, "no file at the limit", sorted(sizes))
+
+
+def buffered(era):
+    """A proxy that buffers announces the length of any file; the part of it names that of the stored."""
+    with Server(era, "--polls", "1", "--patients", "100", "--fault", "buffered") as s:
+        target = first_files(s)[1][0]
+        a = s.get(target, **{"Accept-Encoding": "gzip"})
+        report.check(len(a.body) > 2048 and a.headers["Content-Length"] == str(len(a.body)), era, a.headers)
+        report.check(zlib.decompress(a.body, 31)[:1] == b"{", era, "gzip")
+        b = s.get(target)
+        report.check(b.headers["Content-Length"] == str(len(b.body)), era, b.headers)
+
+
+def expires(era):
+    """The job is gone after its first two files."""
+    with Server(era, "--polls", "1", "--fault", "job-expires-after:2") as s:
+        status, targets = first_files(s)
+        report.check(len(targets) == 3, era, targets)
+        found = [s.get(t).status for t in targets] + [s.get(status).status]
+        report.check(found == [200, 200, 404, 404 if era == "current" else 410], era, found)
 
 
 def missing_files(s, target):
@@ -655,6 +712,11 @@ def main():
         like_jobs(era)
         faults(era)
         redirects(era)
+    for era in ("2021", "current"):
+        buffered(era)
+        expires(era)
+    with tempfile.TemporaryDirectory(prefix="bcda-test-") as folder:
+        length_of_small_files(folder)
     report.finish()
 
 

@@ -16,6 +16,9 @@
 
 #define BLOCK      (64 * 1024)
 #define MAX_RANGES 32
+/* net/http announces the length of a body that was written without one while all of it still is in
+ * its buffer of this size. */
+#define GO_BUFFER 2048
 
 /* What a gzip writer leaves when it is closed without a byte written: Go's form of it. */
 static const char empty_member[23] = "\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\0\0\xff\xff\0\0\0\0\0\0\0\0";
@@ -46,6 +49,8 @@ struct body {
     z_stream zip;
     bool zip_open, zip_ended, source_ended;
     unsigned char in[BLOCK];
+    struct buf ahead; /* read before the head was sent, to learn the length */
+    size_t ahead_sent;
     /* how */
     uint64_t sent, cut_at, stall_at, rate;
     bool no_end, reset;
@@ -59,6 +64,7 @@ static void body_free(void *cls)
         free(b->span[i].mem);
     free(b->span);
     free(b->tail);
+    buf_free(&b->ahead);
     if (b->fd >= 0)
         close(b->fd);
     if (b->zip_open && b->transform == SEND_INFLATED)
@@ -159,6 +165,37 @@ static ssize_t read_zipped(struct body *b, char *out, size_t max)
     return (ssize_t)(max - b->zip.avail_out);
 }
 
+/* The next bytes of the body; 0 at its end, -1 where it cannot be made. */
+static ssize_t read_body(struct body *b, char *out, size_t max)
+{
+    size_t left = b->ahead.len - b->ahead_sent;
+
+    if (!left)
+        return b->transform == SEND_AS_IS ? read_source(b, out, max) : read_zipped(b, out, max);
+    if (max > left)
+        max = left;
+    memcpy(out, b->ahead.p + b->ahead_sent, max);
+    b->ahead_sent += max;
+    return (ssize_t)max;
+}
+
+/* The length of a body that the handler writes without announcing one: known where it is at most
+ * `most`, else MHD_SIZE_UNKNOWN. */
+static uint64_t measure(struct body *b, uint64_t most)
+{
+    struct buf ahead = {0};
+    char block[4096];
+    ssize_t n = 1;
+
+    while (n > 0 && ahead.len <= most) {
+        n = read_body(b, block, sizeof block);
+        if (n > 0)
+            buf_add(&ahead, block, (size_t)n);
+    }
+    b->ahead = ahead;
+    return n == 0 ? ahead.len : MHD_SIZE_UNKNOWN;
+}
+
 static bool client_gone(const struct body *b)
 {
     struct pollfd p = {.fd = b->client, .events = POLLRDHUP};
@@ -219,7 +256,7 @@ static ssize_t body_read(void *cls, uint64_t pos, char *out, size_t max)
         reset(b);
     if (max == 0)
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    n = b->transform == SEND_AS_IS ? read_source(b, out, max) : read_zipped(b, out, max);
+    n = read_body(b, out, max);
     if (n < 0)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     if (n == 0)
@@ -597,13 +634,19 @@ static enum MHD_Result send_body(struct request *rq, struct body *b, unsigned st
                                  uint64_t length, const char *type)
 {
     bool spoilt = spoil_sending(rq, b, type, length == MHD_SIZE_UNKNOWN ? b->size : length);
-    bool sized = length != MHD_SIZE_UNKNOWN && !b->no_end;
     bool none = fault_take(rq->sb, F_LENGTH_NONE, type, NULL);
-    uint64_t said = sized ? announced(rq, type, length) : length;
     struct MHD_Response *response;
+    uint64_t said;
+    bool sized;
+
+    if (length == MHD_SIZE_UNKNOWN)
+        length = measure(b, fault_take(rq->sb, F_BUFFERED, type, NULL) ? UINT64_MAX : GO_BUFFER);
+    sized = length != MHD_SIZE_UNKNOWN && !b->no_end;
+    said = sized ? announced(rq, type, length) : length;
 
     if (sized && !spoilt && !none && said == length && !rq->sb->options.tls && b->spans == 1 &&
-        !b->span->mem && b->flip == UINT64_MAX && b->size == b->file_size && length)
+        !b->span->mem && !b->ahead.len && b->flip == UINT64_MAX && b->size == b->file_size &&
+        length)
         return send_quickly(rq, b, status, length);
     if (sized && !none && said == 0) {
         body_free(b);
@@ -772,30 +815,42 @@ static bool find_file(struct sandbox *sb, const struct job *job, const char *nam
     return f != NULL;
 }
 
-/* Of an archived job the newest server writes a 404 outcome and goes on (6.1). */
+/* Of an archived job the newest server writes a 404 outcome and goes on; before, only the file was
+ * gone. */
 static enum MHD_Result expired_file(struct request *rq)
 {
     struct buf b = {0};
 
+    if (rq->sb->era->id != ERA_CURRENT)
+        return reply_missing(rq);
     outcome_write(&b, rq->sb->era, 1, 404, O_NOT_FOUND, "Job not found");
     buf_str(&b, "Not Found\n");
     return reply_buf(rq, 404, rq->sb->era->error_type, &b);
 }
 
-static enum MHD_Result known_job(struct request *rq, const struct job *job, const char *name)
+static void count_served(struct job *job)
+{
+    pthread_mutex_lock(&job->sb->lock);
+    job->served++;
+    pthread_mutex_unlock(&job->sb->lock);
+}
+
+static enum MHD_Result known_job(struct request *rq, struct job *job, const char *name)
 {
     bool current = rq->sb->era->id == ERA_CURRENT;
     struct file_view v = {0};
     enum MHD_Result result = MHD_NO;
 
-    if (current && fault_take(rq->sb, F_JOB_EXPIRED, NULL, NULL))
+    if (job_expired(job))
         return expired_file(rq);
     if (strcmp(name, "..") == 0)
         return reply_text(rq, 400, "invalid URL path");
     if (!find_file(rq->sb, job, name, &v))
         return current ? reply_outcome(rq, 404, O_NOT_FOUND, "Job not found") : reply_missing(rq);
-    if (data_faults(rq, v.type, &result))
+    if (data_faults(rq, v.type, &result)) {
+        count_served(job);
         result = send_file(rq, &v);
+    }
     free(v.path);
     free(v.plain);
     free(v.type);

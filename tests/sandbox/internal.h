@@ -88,6 +88,7 @@ enum fault_id {
     F_EXPIRES_NOT_DATE,
     F_PROGRESS,
     F_JOB_EXPIRED,
+    F_JOB_EXPIRES_AFTER,
     F_JOB_FAILED,
     F_JOB_CANCELLED,
     F_DATA_429,
@@ -110,6 +111,7 @@ enum fault_id {
     F_DATA_EXTRA,
     F_DATA_HTML,
     F_EXTRA_MEMBERS,
+    F_BUFFERED,
     F_CHUNKED_NO_END,
     F_NO_RANGE,
     F_RANGE_IGNORED,
@@ -235,6 +237,7 @@ struct job {
     bool completed; /* a status request has said 200 */
     struct timespec updated;
     unsigned polled;
+    unsigned served; /* answers with a file */
     unsigned units_done, units;
     struct data_file *files; /* in the order of the manifest */
     pthread_t worker;
@@ -396,6 +399,8 @@ enum MHD_Result job_status(struct request *rq, const char *id);
 enum MHD_Result job_delete(struct request *rq, const char *id);
 enum MHD_Result jobs_list(struct request *rq);
 void job_free(struct job *job);
+/* The job is archived, by fault. */
+bool job_expired(struct job *job);
 /* https://localhost:1 <-> https://127.0.0.1:1: the same server under another origin; to be freed */
 char *other_origin(const char *origin);
 void manifest_write(struct buf *b, struct job *job, const char *origin, bool null_output);

@@ -116,6 +116,21 @@ static void set_expires(struct request *rq, const struct job *job)
     reply_header(rq, "Expires", text);
 }
 
+bool job_expired(struct job *job)
+{
+    long long most;
+    unsigned served;
+
+    if (fault_take(job->sb, F_JOB_EXPIRED, NULL, NULL))
+        return true;
+    if (!fault_take(job->sb, F_JOB_EXPIRES_AFTER, NULL, &most))
+        return false;
+    pthread_mutex_lock(&job->sb->lock);
+    served = job->served;
+    pthread_mutex_unlock(&job->sb->lock);
+    return served >= (unsigned long long)most;
+}
+
 static enum MHD_Result expired(struct request *rq, const struct job *job)
 {
     struct buf b = {0};
@@ -332,7 +347,7 @@ enum MHD_Result job_status(struct request *rq, const char *id)
         return result;
     if (fault_take(sb, F_MANIFEST_NULL_OUTPUT_ONCE, NULL, NULL))
         return complete(rq, job, true); /* reads only what never changes in a job */
-    if (fault_take(sb, F_JOB_EXPIRED, NULL, NULL))
+    if (job_expired(job))
         return expired(rq, job);
     v = look(job);
     if (v.state == JOB_FAILED || fault_take(sb, F_JOB_FAILED, NULL, NULL))
@@ -354,7 +369,7 @@ enum MHD_Result job_delete(struct request *rq, const char *id)
     job = find_or_refuse(rq, id, &result);
     if (!job)
         return result;
-    if (fault_take(rq->sb, F_JOB_EXPIRED, NULL, NULL))
+    if (job_expired(job))
         return expired(rq, job);
     pthread_mutex_lock(&rq->sb->lock);
     running = job_running(job);
