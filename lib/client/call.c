@@ -40,6 +40,7 @@ struct bcda__call {
     int streaming;   /* the body goes to spec.data */
     int64_t asked;   /* where the range of this try begins; 0 = none */
     int moved;       /* this try has brought something new */
+    int vain;        /* answers in a row that were of no use, and after which again() repeated */
     int redirects;   /* followed since the first URL */
     int cut;         /* an error's body was longer than is read */
     int connected;   /* and so the watch is for slowness */
@@ -124,11 +125,23 @@ static int budget_is_spent(struct bcda__call *c)
     return 1;
 }
 
+static void begin_later(struct bcda__call *c, int attempt)
+{
+    uint32_t random = 0;
+    int64_t delay;
+
+    (void)bcda__crypto_random(&random, sizeof random); /* without it, no jitter */
+    delay = bcda__retry_delay(attempt, c->err.retry_after,
+                              bcda__session_option(c->s, BCDA_OPT_RETRY_MAX_MS),
+                              bcda__session_option(c->s, BCDA_OPT_RETRY_AFTER_MAX_MS), random);
+    bcda__log(&c->s->log, BCDA_LOG_WARNING, "client", "%s: %s; again in %" PRId64 " ms",
+              c->spec.what, bcda_error_name(c->err.code), delay);
+    bcda__timer_set(c->s->engine, &c->retry, delay, begin, c);
+}
+
 static void retry(struct bcda__call *c)
 {
     int tries = bcda__retry_tries(c->err.code, (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS));
-    uint32_t random = 0;
-    int64_t delay;
 
     if (c->spec.tries_max && tries > c->spec.tries_max)
         tries = c->spec.tries_max;
@@ -138,17 +151,12 @@ static void retry(struct bcda__call *c)
     }
     drop_transfer(c);
     forget_target(c);
-    (void)bcda__crypto_random(&random, sizeof random); /* without it, no jitter */
-    delay = bcda__retry_delay(c->attempt > 0 ? c->attempt : 1, c->err.retry_after,
-                              bcda__session_option(c->s, BCDA_OPT_RETRY_MAX_MS),
-                              bcda__session_option(c->s, BCDA_OPT_RETRY_AFTER_MAX_MS), random);
-    bcda__log(&c->s->log, BCDA_LOG_WARNING, "client", "%s: %s; again in %" PRId64 " ms",
-              c->spec.what, bcda_error_name(c->err.code), delay);
     c->s->stat[BCDA_STAT_RETRIES]++;
-    bcda__timer_set(c->s->engine, &c->retry, delay, begin, c);
+    begin_later(c, c->attempt > 0 ? c->attempt : 1);
 }
 
-/* The same once more, at once, but not for ever: then c->err says what is wrong. */
+/* The same once more, but not for ever: then c->err says what is wrong. At once where this answer
+ * brought something new, or is the first that did not; then with pauses. */
 static void again(struct bcda__call *c)
 {
     drop_transfer(c);
@@ -158,7 +166,10 @@ static void again(struct bcda__call *c)
         return;
     }
     c->s->stat[BCDA_STAT_RETRIES]++;
-    bcda__timer_set(c->s->engine, &c->retry, 0, begin, c);
+    if (!c->moved && c->vain++ > 0)
+        begin_later(c, c->vain - 1);
+    else
+        bcda__timer_set(c->s->engine, &c->retry, 0, begin, c);
 }
 
 /* The answer was of no use. */
@@ -435,10 +446,14 @@ static int has_end(const struct bcda__call *c)
 /* The body is over and sound. */
 static void end_streamed(struct bcda__call *c)
 {
-    if (!c->spec.more || !c->spec.more(c->spec.ctx, &c->err))
-        finish_streamed(c);
-    else
+    int rc = c->spec.more ? c->spec.more(c->spec.ctx, &c->err) : 0;
+
+    if (rc < 0)
+        fail(c);
+    else if (rc)
         again(c); /* counts as a try only where it brought nothing */
+    else
+        finish_streamed(c);
 }
 
 static void broken(struct bcda__call *c)
@@ -691,7 +706,7 @@ void bcda__call_progress(struct bcda__call *c)
     if (c->moved)
         return;
     c->moved = 1;
-    c->attempt = 0;
+    c->attempt = c->vain = 0;
     c->renewed = 0; /* that token worked: one that ends later is another's end */
 }
 

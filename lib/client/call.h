@@ -35,8 +35,8 @@ struct bcda__call_spec {
     /* How many were taken; fewer: it will wake the call later; BCDA__CALL_GONE: it has freed the
      * call; BCDA__CALL_REPEAT: ask again, at once. */
     size_t (*data)(void *ctx, const uint8_t *data, size_t len);
-    /* The body ended well: 1 = the rest of it must be asked for, and `err` says what is lacking,
-     * should it never come. May be NULL. */
+    /* The body ended well: 1 = more must be asked for, and `err` says what is lacking, should it
+     * never come. A negative code with `err` filled: the call fails. May be NULL. */
     int (*more)(void *ctx, struct bcda_error *err);
     int proves_end; /* the content shows by itself whether it is whole: JSON, a tag at the end */
     /* Where `lend` is set, the transfer gets a channel of its own (net/channel.h), and what is left

@@ -377,16 +377,38 @@ static int cut_at(struct bcda__download *d, int64_t at, struct bcda_error *err)
     return d->spool ? bcda__spool_cut(d->spool, at, err) : 0;
 }
 
-/* Whether the file can end where a range has said. 0: it cannot, and is asked for whole. */
+/* The same while the answer that named the end is at hand. 0 also where it shows only once all that
+ * came is decoded: see accept_end(). */
+static int end_file_at(struct bcda__download *d, int64_t at, struct bcda_error *err)
+{
+    int rc;
+
+    if (d->batch || bcda__lane_is_full(d->lane) || !bcda__lane_is_drained(d->lane)) {
+        d->end_at = at;
+        return 0;
+    }
+    rc = cut_at(d, at, err);
+    if (rc > 0)
+        d->resume.ranges = 0; /* no place where this file can end: see it whole */
+    return rc;
+}
+
+/* Whether the file can end where a range has said. 0: it cannot, and is asked for whole; or a batch
+ * must be given first. */
 static int accept_end(struct bcda__download *d)
 {
     int64_t at = d->end_at;
+    size_t used;
     int rc;
 
-    d->end_at = -1;
     if (at < 0 || (d->code && !d->condemned))
         return 1;
-    rc = cut_at(d, at, &d->err);
+    rc = bcda__lane_write(d->lane, "", 0, &used, &d->err); /* what still waits inside */
+    if (!rc && bcda__lane_is_full(d->lane))
+        return 0;
+    d->end_at = -1;
+    if (!rc)
+        rc = cut_at(d, at, &d->err);
     if (rc < 0) {
         d->code = rc;
         d->condemned = 0;
@@ -603,18 +625,11 @@ static int on_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
     rc = bcda__resume_head(&d->resume, t, &end, err);
     if (rc == BCDA__RESUME_WHOLE)
         return BCDA__CALL_WHOLE;
-    if (rc == BCDA__RESUME_DONE) {
-        if (end == d->resume.at)
-            return BCDA__CALL_DONE;
-        if (!bcda__lane_is_drained(d->lane)) {
-            d->end_at = end; /* it shows once all of it is decoded */
-            return BCDA__CALL_DONE;
-        }
-        rc = cut_at(d, end, err);
-        if (rc <= 0)
-            return rc ? rc : BCDA__CALL_DONE;
-        d->resume.ranges = 0; /* no place where this file can end: see it whole */
-        return BCDA__CALL_WHOLE;
+    if (rc == BCDA__RESUME_DONE)
+        return BCDA__CALL_DONE;
+    if (rc == BCDA__RESUME_ENDS) {
+        rc = end_file_at(d, end, err);
+        return rc < 0 ? rc : rc ? BCDA__CALL_WHOLE : BCDA__CALL_DONE;
     }
     if (rc < 0 || d->lane)
         return rc;
@@ -765,7 +780,11 @@ static int on_reclaim(void *ctx)
 
 static int on_more(void *ctx, struct bcda_error *err)
 {
-    return bcda__resume_has_more(&((struct bcda__download *)ctx)->resume, err);
+    struct bcda__download *d = ctx;
+    int64_t end;
+    int rc = bcda__resume_end(&d->resume, &end, err);
+
+    return rc == BCDA__RESUME_ENDS ? end_file_at(d, end, err) : rc == BCDA__RESUME_MORE;
 }
 
 /* The body broke off. Where it cannot be gone on with, and the host has seen nothing of it, it

@@ -42,7 +42,7 @@ static int new_mac(struct bcda__resume *r, struct bcda__mac **slot)
 int bcda__resume_reset(struct bcda__resume *r)
 {
     r->at = 0;
-    r->total = -1;
+    r->total = r->part_total = r->named = -1;
     r->tail.len = 0;
     r->validator[0] = r->encoding[0] = '\0';
     r->ranges = 0;
@@ -54,6 +54,8 @@ int bcda__resume_reset(struct bcda__resume *r)
 int64_t bcda__resume_begin(struct bcda__resume *r)
 {
     r->asked = r->ranges && r->at > BCDA__OVERLAP ? r->at - BCDA__OVERLAP : 0;
+    r->had = r->at;
+    r->named = -1;
     r->compared = 0;
     r->skipped = 0;
     r->phase = BCDA__TAKE;
@@ -62,6 +64,12 @@ int64_t bcda__resume_begin(struct bcda__resume *r)
 }
 
 /* ---- heads ---- */
+
+/* How many bytes there will be, as far as the server has said; -1 = it has not. */
+static int64_t expected_total(const struct bcda__resume *r)
+{
+    return r->total >= 0 ? r->total : r->part_total;
+}
 
 static int changed(struct bcda_error *err, const char *what)
 {
@@ -130,9 +138,11 @@ static int whole_head(struct bcda__resume *r, const struct bcda__transfer *t,
 static int is_other_length(const struct bcda__resume *r, const struct bcda__transfer *t,
                            int64_t last, int64_t total)
 {
-    if (r->total < 0 || total == r->total)
+    int64_t expected = expected_total(r);
+
+    if (expected < 0 || total == expected)
         return 0;
-    if (last >= r->total)
+    if (last >= expected)
         return 1;
     return total >= 0 && (!r->validator[0] || strcmp(r->validator, find_validator(t)) != 0);
 }
@@ -150,34 +160,35 @@ static int part_head(struct bcda__resume *r, const struct bcda__transfer *t, int
         r->ranges = 0;
         return BCDA__RESUME_WHOLE;
     }
-    if (r->total >= 0)
-        total = r->total;
-    /* The stored file ends before what has come: see bcda__inflate_end_at(). */
+    /* It has none of the bytes behind the stored file that came: see bcda__inflate_end_at(). */
     if (total >= 0 && total < r->at) {
         *end = total;
-        return BCDA__RESUME_DONE;
+        return BCDA__RESUME_ENDS;
     }
     r->named = total;
     r->phase = BCDA__COMPARE;
     return BCDA__RESUME_GO;
 }
 
+/* The server names the length of the stored file instead of a part of it. */
+static int unsatisfied_head(struct bcda__resume *r, const struct bcda__transfer *t, int64_t *end)
+{
+    *end = bcda__unsatisfied_range(bcda__transfer_header(t, "Content-Range"));
+    r->ranges = 0;
+    if (!r->asked || *end < 0 || *end > r->at)
+        return BCDA__RESUME_WHOLE;
+    return *end == r->at && r->at >= r->total ? BCDA__RESUME_DONE : BCDA__RESUME_ENDS;
+}
+
 int bcda__resume_head(struct bcda__resume *r, const struct bcda__transfer *t, int64_t *end,
                       struct bcda_error *err)
 {
     int status = bcda__transfer_status(t);
-    int64_t length;
 
     if (status == 206)
         return part_head(r, t, end, err);
-    if (status == 416) {
-        length = bcda__unsatisfied_range(bcda__transfer_header(t, "Content-Range"));
-        r->ranges = 0;
-        if (!r->asked || length < 0 || length > r->at)
-            return BCDA__RESUME_WHOLE;
-        *end = length;
-        return BCDA__RESUME_DONE;
-    }
+    if (status == 416)
+        return unsatisfied_head(r, t, end);
     if (r->at > 0)
         return whole_head(r, t, err);
     first_head(r, t);
@@ -200,8 +211,8 @@ static int compare(struct bcda__resume *r, const uint8_t *data, size_t len, size
     r->compared += n;
     *pass = n;
     if (r->compared == r->tail.len) {
-        if (r->total < 0) /* only now: a server that counts other bytes names their number */
-            r->total = r->named;
+        if (r->part_total < 0) /* only now: a server that counts other bytes names their number */
+            r->part_total = r->named;
         r->phase = BCDA__TAKE;
     }
     return BCDA__RESUME_GO;
@@ -257,16 +268,20 @@ void bcda__resume_took(struct bcda__resume *r, const uint8_t *data, size_t len)
     r->at += (int64_t)len;
 }
 
-int bcda__resume_has_more(const struct bcda__resume *r, struct bcda_error *err)
+int bcda__resume_end(const struct bcda__resume *r, int64_t *end, struct bcda_error *err)
 {
-    if (r->phase == BCDA__TAKE && (r->total < 0 || r->at >= r->total))
-        return 0;
-    if (r->total >= 0)
-        bcda__err_set(err, BCDA_ERR_TRUNCATED,
-                      "%" PRId64 " bytes of it came, and the first answer announced %" PRId64,
-                      r->at, r->total);
+    int64_t total = expected_total(r);
+
+    if (r->phase == BCDA__TAKE && (total < 0 || r->at >= total))
+        return BCDA__RESUME_DONE;
+    if (total >= 0)
+        bcda__err_set(err, BCDA_ERR_TRUNCATED, "%" PRId64 " bytes of it came, and %s %" PRId64,
+                      r->at, r->total >= 0 ? "the first answer announced" : "the parts of it name",
+                      total);
     else
         bcda__err_set(err, BCDA_ERR_TRUNCATED,
                       "it ends now before the %" PRId64 " bytes that came before", r->at);
-    return 1;
+    *end = r->at;
+    return r->phase == BCDA__TAKE && r->at == r->had && r->at == r->named ? BCDA__RESUME_ENDS
+                                                                          : BCDA__RESUME_MORE;
 }

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../tempdir.h"
+#include "scene.h"
+
 static struct harness h;
 
 #define EOB "ExplanationOfBenefit"
@@ -45,12 +48,17 @@ static void begin(const char *era)
     usual_export(era);
 }
 
-static int64_t stored_size(void)
+static int64_t stored_size_of(const char *type)
 {
     struct stat st;
 
-    ck_assert_int_eq(stat(sandbox_stored_file(h.sb, EOB, 0), &st), 0);
+    ck_assert_int_eq(stat(sandbox_stored_file(h.sb, type, 0), &st), 0);
     return st.st_size;
+}
+
+static int64_t stored_size(void)
+{
+    return stored_size_of(EOB);
 }
 
 /* ---- faults that come when something was delivered ---- */
@@ -322,6 +330,262 @@ START_TEST(cut_early)
 }
 END_TEST
 
+/* ---- a member more in the whole file than in its parts ---- */
+
+/* Today's server adds an empty member of 23 bytes to a whole file, and to none of its parts. Where
+ * the file is small, or a proxy buffers it, the first answer announces the length of both, and each
+ * part names the length of the file alone. */
+enum { MEMBER = 23, PATIENTS = 20 };
+
+struct member_case {
+    const char *type;
+    int part;     /* where it is cut: so many hundredths of the stored file, and */
+    int64_t more; /* so many bytes behind that */
+    int requests; /* of the file */
+    int pauses;
+};
+
+/* What comes in the first answer, once the file is there. */
+static int cut_small(struct run *r, enum where where, void *object)
+{
+    struct member_case *c = r->arg;
+    char spec[64];
+
+    (void)object;
+    if (where == AT_BEGIN) {
+        snprintf(spec, sizeof spec, "data-cut:%lld*1",
+                 (long long)(stored_size_of(c->type) * c->part / 100 + c->more));
+        fault(spec);
+    }
+    return where == AT_RESOURCE && c->pauses && c->pauses++ % 4 == 0 ? BCDA_PAUSE : BCDA_CONTINUE;
+}
+
+/* Without pauses, a part that brings the rest is followed by one that shows that it was the rest.
+ */
+static const struct member_case members[] = {
+    {NULL, 0, 0, 2, 0},   {NULL, 50, 0, 3, 0},   {NULL, 100, -1, 3, 0},
+    {NULL, 100, 0, 2, 0}, {NULL, 100, 10, 2, 0}, {NULL, 100, 22, 2, 0},
+};
+
+enum { MEMBERS = sizeof members / sizeof *members };
+
+/* Streaming and verified, and with an application that pauses. */
+START_TEST(added_member)
+{
+    struct member_case c = members[_i % MEMBERS];
+    int buffered = _i / MEMBERS % 2, verified = _i / MEMBERS / 2 % 2;
+    struct sandbox_options o = {0};
+    int64_t start;
+    struct run *r;
+
+    o.era = "current";
+    o.patients = PATIENTS;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    set(BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
+    if (verified) {
+        set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_int_eq(bcda_config_set_spool_directory(h.config, tempdir()), 0);
+    }
+    harness_session(&h);
+    c.type = buffered ? EOB : "Patient";
+    c.pauses = _i >= MEMBERS * 4;
+    harness_export(&h, BCDA_LEVEL_PATIENT, c.type, NULL);
+    if (buffered)
+        fault("buffered");
+    start = h.now;
+    r = harness_start_hook(&h, DOOR_RESOURCE, cut_small, &c);
+    while (c.pauses && !r->done) {
+        harness_idle(&h);
+        if (!r->done)
+            ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    }
+    harness_run(&h);
+    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    harness_check_export(r);
+    ck_assert_int_eq(stored_size_of(c.type) + MEMBER <= 2048, !buffered);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), (unsigned)c.requests);
+    ck_assert_uint_eq(sandbox_count(h.sb, "range"), c.part ? (unsigned)c.requests - 1 : 0);
+    ck_assert_int_le(h.now - start, 10000);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- lengths that contradict one another ---- */
+
+/* An answer of a script. Lengths and places are those of the stored file plus `from` and `to`; the
+ * whole file has EXTRA bytes more: a member, or a line. */
+enum how { NO_MORE, WHOLE, WHOLE_CUT, CHUNKED_CUT, PART, PART_CUT, UNSATISFIED };
+
+struct reply {
+    enum how how;
+    int64_t len;  /* WHOLE and its kin: what Content-Length says */
+    int64_t from; /* of a part, or where the body is cut */
+    int64_t total;
+};
+
+/* In place of the length of the stored file: half of it, at the end of a line where it is plain. */
+enum { HALF = -1000000 };
+
+struct contradiction {
+    int gzip;
+    struct reply replies[5];
+    int code;     /* of the job */
+    int requests; /* of the file */
+};
+
+static const struct contradiction contradictions[] = {
+    /* plain: nothing shows that the part is the end, so the whole decides */
+    {0, {{WHOLE_CUT, 23, HALF, 0}, {PART, 0, HALF, 0}, {PART, 0, 0, 0}, {WHOLE, 23, 0, 0}}, 0, 4},
+    {0, {{WHOLE_CUT, 23, 0, 0}, {PART, 0, 0, 0}, {WHOLE, 23, 0, 0}}, 0, 3},
+    {0, {{WHOLE_CUT, 23, 0, 0}, {PART, 0, 0, 0}, {WHOLE, 0, 0, 0}}, BCDA_ERR_CHANGED, 3},
+    {0, {{WHOLE_CUT, 23, HALF, 0}, {UNSATISFIED, 0, 0, HALF}, {WHOLE, 23, 0, 0}}, 0, 3},
+    {0, {{WHOLE_CUT, 23, 0, 0}, {UNSATISFIED, 0, 0, 0}, {WHOLE, 23, 0, 0}}, 0, 3},
+    /* gzip: its trailer shows it */
+    {1, {{WHOLE_CUT, 23, HALF, 0}, {PART, 0, HALF, 0}, {PART, 0, 0, 0}}, 0, 3},
+    {1, {{WHOLE_CUT, 23, 0, 0}, {UNSATISFIED, 0, 0, 0}}, 0, 2},
+    {1, {{WHOLE_CUT, 23, 7, 0}, {UNSATISFIED, 0, 0, 0}}, 0, 2},
+    /* and shows that it is not */
+    {1, {{WHOLE_CUT, 23, 0, 0}, {PART, 0, 0, -10}, {WHOLE, 23, 0, 0}}, 0, 3},
+    {1, {{WHOLE_CUT, 23, -10, 0}, {PART, 0, -10, -10}, {WHOLE, 23, 0, 0}}, 0, 3},
+    {1, {{WHOLE_CUT, 23, 0, 0}, {UNSATISFIED, 0, 0, -10}, {WHOLE, 23, 0, 0}}, 0, 3},
+    {1, {{WHOLE_CUT, 23, 7, 0}, {PART, 0, 7, 1}, {WHOLE, 23, 0, 0}}, 0, 3},
+    /* the length of a part is not that of a whole answer */
+    {1,
+     {{CHUNKED_CUT, 23, HALF, 0},
+      {PART_CUT, 0, HALF, 0},
+      {UNSATISFIED, 0, 0, 500000},
+      {WHOLE, 23, 0, 0}},
+     0,
+     4},
+};
+
+enum { CONTRADICTIONS = sizeof contradictions / sizeof *contradictions, EXTRA = 23, NEWS = 100 };
+
+static const char date[] = "Last-Modified: Wed, 01 Jul 2026 00:00:00 GMT\r\n";
+
+static size_t place(int64_t at, size_t stored, size_t half)
+{
+    return at == HALF ? half : (size_t)((int64_t)stored + at);
+}
+
+static void add_reply(struct scripted *s, const struct contradiction *c, const struct reply *r,
+                      const struct buf *body, size_t half)
+{
+    size_t stored = body->len - EXTRA, from = place(r->from, stored, half);
+    size_t total = place(r->total, stored, half), len = place(r->len, stored, half);
+    int cut = r->how == WHOLE_CUT || r->how == CHUNKED_CUT || r->how == PART_CUT;
+    struct scripted_answer *a = scripted_on(s, "/data/", 1);
+    const char *coding = c->gzip ? "Content-Encoding: gzip\r\n" : "";
+    struct buf head = {0};
+
+    if (r->how == UNSATISFIED)
+        buf_printf(&head, "HTTP/1.1 416 No\r\nContent-Range: bytes */%zu\r\nContent-Length: 0\r\n",
+                   total);
+    else if (r->how == CHUNKED_CUT)
+        buf_printf(&head, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n%s", coding);
+    else if (r->how == PART || r->how == PART_CUT)
+        buf_printf(&head,
+                   "HTTP/1.1 206 Part\r\nContent-Range: bytes %zu-%zu/%zu\r\n"
+                   "Content-Length: %zu\r\n%s",
+                   from - 64, total - 1, total, total - from + 64, coding);
+    else
+        buf_printf(&head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n%s", len, coding);
+    buf_printf(&head, "Accept-Ranges: bytes\r\n%s\r\n", date);
+    if (r->how == CHUNKED_CUT)
+        buf_printf(&head, "%zx\r\n", len);
+    scripted_send(a, head.p, head.len);
+    if (r->how == PART || r->how == PART_CUT)
+        scripted_send(a, body->p + from - 64, (cut ? from + NEWS : total) - from + 64);
+    else if (r->how != UNSATISFIED)
+        scripted_send(a, body->p, cut ? from : len);
+    scripted_finish(a, cut ? SCRIPTED_CUT : SCRIPTED_CLOSE);
+    buf_free(&head);
+}
+
+/* Lines, the last of which has EXTRA bytes; where it is gzip, an empty member has as many. */
+static size_t make_body(int gzip, struct buf *body)
+{
+    static const char member[EXTRA + 1] =
+        "\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\0\0\xff\xff\0\0\0\0\0\0\0\0";
+    struct buf plain = {0};
+    size_t i, half = 0;
+
+    for (i = 0; i < 3000; i++) {
+        if (i == 1500)
+            half = plain.len;
+        buf_printf(&plain, "{\"resourceType\":\"Patient\",\"id\":\"%08zx\"}\n", i * 2654435761u);
+    }
+    if (gzip) {
+        scripted_gzip(body, plain.p, plain.len);
+        half = body->len / 2;
+        buf_add(body, member, EXTRA);
+    } else {
+        buf_add(body, plain.p, plain.len);
+        buf_add(body, "{\"resourceType\":\"Abc\"}\n", EXTRA);
+    }
+    buf_free(&plain);
+    return half;
+}
+
+START_TEST(contradicted)
+{
+    static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
+    const struct contradiction *k = &contradictions[_i % CONTRADICTIONS];
+    int verified = _i >= CONTRADICTIONS;
+    struct buf body = {0};
+    struct scene c;
+    struct run *r;
+    size_t half, i;
+
+    scene_open(&c, 1);
+    half = make_body(k->gzip, &body);
+    for (i = 0; k->replies[i].how != NO_MORE; i++)
+        add_reply(c.s, k, &k->replies[i], &body, half);
+    scripted_export(c.s, e, 1);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
+    if (verified) {
+        scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_int_eq(bcda_config_set_spool_directory(c.h.config, tempdir()), 0);
+    }
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert_msg(r->result == k->code, "%s", bcda_error_text(bcda_job_error(r->job)));
+    if (!k->code)
+        ck_assert_uint_eq(r->count, k->gzip ? 3000 : 3001);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), (unsigned)k->requests);
+    scene_close(&c);
+    buf_free(&body);
+}
+END_TEST
+
+/* Eight answers in a row that bring nothing: the first repeat comes at once, each later one after a
+ * pause that grows. */
+START_TEST(pauses_after_nothing)
+{
+    static const char *const faults[] = {"range-max:64", NULL};
+    struct later l = {0};
+    int64_t start;
+    struct run *r;
+
+    begin("2019-12");
+    fault("data-cut:100000*1");
+    l.faults = faults;
+    r = harness_start_hook(&h, DOOR_RESOURCE, set_later, &l);
+    harness_until_count(&h, r, 1);
+    start = h.now;
+    harness_run(&h);
+    (void)harness_check_failed(r, BCDA_ERR_TRUNCATED);
+    ck_assert_uint_eq(sandbox_count(h.sb, "range"), 8);
+    /* half of, and at most, 1 s for the cut, and 1 + 2 + 4 + 8 + 16 + 30 s */
+    ck_assert_int_ge(h.now - start, 31000);
+    ck_assert_int_le(h.now - start, 62000);
+    harness_close(&h);
+}
+END_TEST
+
 /* ---- anywhere ---- */
 
 static uint32_t seed = 20260721;
@@ -429,6 +693,13 @@ static Suite *resume_suite(void)
     tcase_add_loop_test(t, stalled, 0, 3);
     tcase_add_test(t, tokens_end_twice);
     tcase_add_loop_test(t, cut_early, 0, 16);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("member");
+    tcase_set_timeout(t, 20);
+    tcase_add_loop_test(t, added_member, 0, MEMBERS * 5);
+    tcase_add_loop_test(t, contradicted, 0, CONTRADICTIONS * 2);
+    tcase_add_test(t, pauses_after_nothing);
     suite_add_tcase(s, t);
 
     t = tcase_create("anywhere");

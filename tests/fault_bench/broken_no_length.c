@@ -22,7 +22,7 @@ int __wrap_bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *
                                 const struct bcda__transfer_events *events, struct bcda_error *err);
 void __real_bcda__transfer_free(struct bcda__transfer *t);
 void __wrap_bcda__transfer_free(struct bcda__transfer *t);
-int __wrap_bcda__resume_has_more(const struct bcda__resume *r);
+int __wrap_bcda__resume_end(const struct bcda__resume *r);
 int __wrap_bcda__transfer_is_chunked(const struct bcda__transfer *t);
 
 static void on_head(void *ctx)
@@ -77,10 +77,10 @@ void __wrap_bcda__transfer_free(struct bcda__transfer *t)
     __real_bcda__transfer_free(t);
 }
 
-int __wrap_bcda__resume_has_more(const struct bcda__resume *r)
+int __wrap_bcda__resume_end(const struct bcda__resume *r)
 {
     (void)r;
-    return 0;
+    return BCDA__RESUME_DONE;
 }
 
 /* As if every body without a length had an end. */
