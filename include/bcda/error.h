@@ -93,7 +93,8 @@ extern "C" {
 #define BCDA_ERR_HTTP (-108)
 /* over BCDA_OPT_HEADERS_MAX */
 #define BCDA_ERR_HEADERS_TOO_LARGE (-109)
-/* over BCDA_OPT_ANSWER_MAX, BCDA_OPT_MANIFEST_MAX or BCDA_OPT_MANIFEST_ENTRIES_MAX */
+/* over BCDA_OPT_ANSWER_MAX, BCDA_OPT_MANIFEST_MAX or BCDA_OPT_MANIFEST_ENTRIES_MAX, or a string of
+ * more than 1 MiB in one of them */
 #define BCDA_ERR_BODY_TOO_LARGE (-110)
 /* the proxy cannot be reached, or refuses */
 #define BCDA_ERR_PROXY (-111)

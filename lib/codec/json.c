@@ -24,6 +24,7 @@ struct block {
 enum {
     ARENA_FIRST = 16 * 1024, /* a parser with its first buffers fits */
     DOCUMENT_BUDGET = 4 * 1024 * 1024,
+    GATHER = 4 * 1024, /* bytes of a document that yajl gets at once, or more */
 };
 
 struct arena {
@@ -139,8 +140,56 @@ static yajl_alloc_funcs arena_funcs(struct arena *a)
     return f;
 }
 
+/* ---- what yajl accepts and JSON forbids ---- */
+
+/* The first vertical tab or form feed: white space to yajl, and nowhere allowed in JSON. Gives its
+ * place, or `len`. */
+static size_t find_wrong_space(const char *text, size_t len)
+{
+    const char *tab = memchr(text, '\v', len), *feed;
+
+    len = tab ? (size_t)(tab - text) : len;
+    feed = memchr(text, '\f', len);
+    return feed ? (size_t)(feed - text) : len;
+}
+
+/* Which half of a surrogate pair is escaped here: 'h', 'l', or 0. */
+static int surrogate_half(const char *text, size_t len)
+{
+    uint8_t unit[2];
+    size_t size;
+
+    if (len < 6 || text[0] != '\\' || text[1] != 'u' ||
+        bcda__text_hex_decode(text + 2, 4, unit, sizeof unit, &size) || unit[0] >> 3 != 0xD8 >> 3)
+        return 0;
+    return unit[0] & 4 ? 'l' : 'h';
+}
+
+/* Half of a surrogate pair without the other half: it has no UTF-8 form, and yajl makes one up.
+ * Gives its place, or `len`. */
+static size_t find_lone_surrogate(const char *text, size_t len)
+{
+    size_t i = 0;
+
+    while (i < len) {
+        const char *p = memchr(text + i, '\\', len - i);
+        int half;
+
+        if (!p)
+            return len;
+        i = (size_t)(p - text);
+        half = surrogate_half(p, len - i);
+        if (half == 'l' || (half == 'h' && surrogate_half(p + 6, len - i - 6) != 'l'))
+            return i;
+        i += half ? 12 : 2;
+    }
+    return len;
+}
+
 /* ---- documents ---- */
 
+/* yajl lexes a token that is not whole again with each piece that it gets. So what comes is kept
+ * until it is a few KiB, and then yajl gets the whole tokens in it. */
 struct bcda__json {
     struct arena arena;
     yajl_alloc_funcs funcs;
@@ -152,6 +201,11 @@ struct bcda__json {
     int ended;      /* the top value is whole */
     int first_only; /* what follows it is ignored */
     int code;       /* the first failure; it stays */
+
+    struct bcda__buf kept; /* may hold secrets */
+    size_t seen;           /* up to where `kept` was looked through for tokens */
+    size_t whole;          /* where the last whole token ends in it */
+    int quoted, escaped;   /* at `seen`: inside a string, behind a backslash */
 };
 
 static int emit(struct bcda__json *j, enum bcda__json_event event, const void *text, size_t len)
@@ -276,6 +330,69 @@ static int check_rest(const struct bcda__json *j, const char *rest, size_t len)
     return 0;
 }
 
+/* One byte inside a string that has `size` bytes before it, its first quote included. */
+static int pass_quoted(struct bcda__json *j, char c, size_t size)
+{
+    if (c == '"' && !j->escaped) {
+        j->quoted = 0;
+        j->whole += size + 1;
+        return 0;
+    }
+    j->escaped = c == '\\' && !j->escaped;
+    return size > BCDA__JSON_STRING_MAX ? BCDA_ERR_BODY_TOO_LARGE : 0;
+}
+
+/* Looks for the end of the last whole token. Gives a code where the one that follows it is over its
+ * limit. */
+static int find_tokens(struct bcda__json *j)
+{
+    int rc = 0;
+
+    for (; j->seen < j->kept.len && !rc; j->seen++) {
+        char c = j->kept.data[j->seen];
+        size_t size = j->seen - j->whole;
+
+        if (j->quoted)
+            rc = pass_quoted(j, c, size);
+        else if (c == '"')
+            j->quoted = 1;
+        else if (memchr("{}[]:, \t\r\n", c, 10))
+            j->whole += size + 1;
+        else if (size >= BCDA__JSON_NUMBER_MAX)
+            rc = BCDA_ERR_NOT_JSON;
+    }
+    return rc;
+}
+
+static void drop_kept(struct bcda__json *j, size_t len)
+{
+    memmove(j->kept.data, j->kept.data + len, j->kept.len - len);
+    j->kept.len -= len;
+    j->seen -= len;
+    j->whole = 0;
+}
+
+/* Gives yajl the whole tokens of what is kept; with `last` all of it. */
+static int read_kept(struct bcda__json *j, int last)
+{
+    const char *text = j->kept.data;
+    int over = find_tokens(j);
+    size_t len = last && !over ? j->kept.len : j->whole;
+    size_t good = find_lone_surrogate(text, find_wrong_space(text, len));
+    int rc = good ? guarded_parse(j, text, good, 0) : 0;
+
+    if (rc)
+        return rc;
+    if (j->ended) {
+        good = yajl_get_bytes_consumed(j->yajl);
+        return check_rest(j, text + good, j->kept.len - good);
+    }
+    if (over || good < len)
+        return over ? over : BCDA_ERR_NOT_JSON;
+    drop_kept(j, len);
+    return 0;
+}
+
 int bcda__json_new(struct bcda__json **out, int max_depth, bcda__json_cb cb, void *ctx)
 {
     struct bcda__json *j = bcda__calloc(1, sizeof *j);
@@ -290,6 +407,7 @@ int bcda__json_new(struct bcda__json **out, int max_depth, bcda__json_cb cb, voi
     j->cb = cb;
     j->ctx = ctx;
     j->max_depth = max_depth;
+    bcda__buf_init(&j->kept, BCDA__JSON_STRING_MAX + 3 * GATHER);
     rc = guarded_start(j);
     if (rc)
         goto fail;
@@ -302,21 +420,26 @@ fail:
 
 int bcda__json_write(struct bcda__json *j, const void *data, size_t len)
 {
-    size_t used = 0;
+    const char *p = data;
 
-    if (j->code || !len)
-        return j->code;
-    if (!j->ended) {
-        j->code = guarded_parse(j, data, len, 0);
-        used = j->ended && !j->code ? yajl_get_bytes_consumed(j->yajl) : len;
+    while (!j->code && !j->ended && len) {
+        size_t n = len < GATHER ? len : GATHER;
+
+        j->code = bcda__buf_add(&j->kept, p, n);
+        if (!j->code && j->kept.len >= GATHER)
+            j->code = read_kept(j, 0);
+        p += n;
+        len -= n;
     }
-    if (!j->code && used < len)
-        j->code = check_rest(j, (const char *)data + used, len - used);
+    if (!j->code && len)
+        j->code = check_rest(j, p, len);
     return j->code;
 }
 
 int bcda__json_finish(struct bcda__json *j)
 {
+    if (!j->code && !j->ended && j->kept.len)
+        j->code = read_kept(j, 1);
     if (!j->code && !j->ended)
         j->code = guarded_parse(j, NULL, 0, 1);
     if (!j->code && !j->ended)
@@ -334,6 +457,7 @@ void bcda__json_free(struct bcda__json *j)
     if (!j)
         return;
     arena_destroy(&j->arena); /* and with it the handle */
+    bcda__buf_free_secret(&j->kept);
     bcda__free(j);
 }
 
@@ -948,48 +1072,49 @@ static void guarded_line(struct bcda__scanner *s, size_t *consumed)
     }
 }
 
-/* Which half of a surrogate pair is escaped here: 'h', 'l', or 0. */
-static int surrogate_half(const char *text)
+static int pass_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+                      size_t len)
 {
-    uint8_t unit[2];
-    size_t len;
-
-    if (text[0] != '\\' || text[1] != 'u' ||
-        bcda__text_hex_decode(text + 2, 4, unit, sizeof unit, &len) || unit[0] >> 3 != 0xD8 >> 3)
-        return 0;
-    return unit[0] & 4 ? 'l' : 'h';
+    (void)ctx;
+    (void)event;
+    (void)depth;
+    (void)text;
+    (void)len;
+    return 0;
 }
 
-/* What yajl lets pass in a line that is otherwise sound: a token without an end behind the value,
- * two control characters as white space, and halves of surrogate pairs, which have no UTF-8 form
- * and for which it makes one up. */
+/* A line that is a scalar is no resource. Where the scalar ends is not known, so the documents'
+ * parser looks for what stands behind it. */
+static void check_scalar(struct bcda__scanner *s, size_t *bad_at)
+{
+    int rc = bcda__json_parse(s->line, s->len, s->max_depth, pass_event, NULL);
+
+    if (rc == BCDA_ERR_NOMEM)
+        s->code = rc;
+    if (rc != BCDA_ERR_NOT_JSON)
+        return;
+    s->code = BCDA_ERR_LINE_JSON;
+    *bad_at = s->len - 1;
+}
+
+/* What yajl accepts in a line that is otherwise sound: a token without an end behind the value, two
+ * control characters as white space, and halves of surrogate pairs. */
 static void check_laxity(struct bcda__scanner *s, int special, size_t *bad_at)
 {
-    const char *end = s->line + s->len;
-    const char *p = NULL;
+    size_t at = special ? find_wrong_space(s->line, s->len) : s->len;
     size_t i;
-    int half;
 
-    if (special) {
-        p = memchr(s->line, '\v', s->len);
-        p = p ? p : memchr(s->line, '\f', s->len);
-    }
-    for (i = s->end; i > 0 && i < s->len && !p; i++)
-        p = memchr(" \t\r", s->line[i], 3) ? NULL : s->line + i;
-    if (p) {
+    for (i = s->end; i > 0 && i < s->len && at == s->len; i++)
+        at = memchr(" \t\r", s->line[i], 3) ? s->len : i;
+    if (at < s->len) {
         s->code = BCDA_ERR_LINE_JSON;
-        *bad_at = (size_t)(p - s->line);
+        *bad_at = at;
         return;
     }
-    if (!special)
-        return;
-    for (p = s->line; (p = memchr(p, '\\', (size_t)(end - p))); p += half ? 12 : 2) {
-        half = surrogate_half(p);
-        if (half == 'l' || (half == 'h' && surrogate_half(p + 6) != 'l')) {
-            s->code = BCDA_ERR_LINE_UTF8;
-            *bad_at = (size_t)(p - s->line);
-            return;
-        }
+    at = special ? find_lone_surrogate(s->line, s->len) : s->len;
+    if (at < s->len) {
+        s->code = BCDA_ERR_LINE_UTF8;
+        *bad_at = at;
     }
 }
 
@@ -1044,10 +1169,12 @@ int bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t len,
     }
     guarded_line(s, &info->bad_at);
     arena_reset(&s->arena);
-    if (s->code == BCDA_ERR_NOMEM)
-        return BCDA_ERR_NOMEM;
     if (!s->code)
         check_laxity(s, special, &info->bad_at);
+    if (!s->code && !s->end)
+        check_scalar(s, &info->bad_at);
+    if (s->code == BCDA_ERR_NOMEM)
+        return BCDA_ERR_NOMEM;
     info->code = s->code;
     if (!info->code)
         judge_line(s, info);

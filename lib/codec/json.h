@@ -28,13 +28,22 @@ enum bcda__json_event {
 typedef int (*bcda__json_cb)(void *ctx, enum bcda__json_event event, int depth, const char *text,
                              size_t len);
 
+enum {
+    BCDA__JSON_STRING_MAX = 1024 * 1024, /* a string of a document, as written */
+    BCDA__JSON_NUMBER_MAX = 4 * 1024,    /* a number, as written */
+};
+
 struct bcda__json;
-/* One document, given in pieces of any size. `max_depth` counts nested objects and arrays. */
+/* One document, given in pieces of any size. `max_depth` counts nested objects and arrays. What is
+ * accepted is RFC 8259 without half surrogate pairs and without a byte order mark. */
 int bcda__json_new(struct bcda__json **out, int max_depth, bcda__json_cb cb, void *ctx);
-/* 0; BCDA_ERR_NOT_JSON (syntax, or bytes that are not UTF-8, or too deep, or anything but white
- * space behind the top value); BCDA_ERR_NOMEM; a callback's code. */
+/* Events come late: input is gathered until it is worth parsing. 0; BCDA_ERR_NOT_JSON (syntax, or
+ * bytes that are not UTF-8, or too deep, or a number over its limit, or anything but white space
+ * behind the top value); BCDA_ERR_BODY_TOO_LARGE (a string over its limit); BCDA_ERR_NOMEM; a
+ * callback's code. */
 int bcda__json_write(struct bcda__json *j, const void *data, size_t len);
-/* The input is over: 0, or BCDA_ERR_NOT_JSON where the top value has not ended. */
+/* The input is over, and the last events come. As above; BCDA_ERR_NOT_JSON also where the top value
+ * has not ended. */
 int bcda__json_finish(struct bcda__json *j);
 /* 1: the top value was whole. What is wrong then stands behind it. */
 int bcda__json_has_ended(const struct bcda__json *j);

@@ -182,6 +182,11 @@ static const struct document documents[] = {
     {"[\"\\u12\"]", NULL},
     {"[\"\\u12g4\"]", NULL},
     {"[\"\\uDC00\"]", NULL},
+    {"[\"\\uD800\"]", NULL},
+    {"[\"\\uD83D\\u0041\"]", NULL},
+    {"{\"\\uDBFF\":1}", NULL},
+    {"[1,\v2]", NULL},
+    {"\f{}", NULL},
     {"/* c */ {}", NULL},
     {"// c", NULL},
     {"<html>", NULL},
@@ -210,7 +215,9 @@ END_TEST
 START_TEST(test_document_first)
 {
     static const char *const behind[] = {
-        "", " \n", "{\"b\":2}", "\n{\"b\":", "]", "<html>", "\xFF\xFE", "404 page not found\n"};
+        "",   " \n", "{\"b\":2}", "\n{\"b\":", "]", "<html>", "\xFF\xFE", "404 page not found\n",
+        "\v", "\f",  "\"\\uD800"};
+    static const char *const wrong[] = {"{\"a\":", "[\f] \v", "[\v] \f", "[\"\\uD800\"]\f"};
     char text[64];
     size_t i;
 
@@ -227,8 +234,14 @@ START_TEST(test_document_first)
                          i < 2 ? 0 : BCDA_ERR_NOT_JSON);
         bcda__buf_free(&e.log);
     }
-    ck_assert_int_eq(bcda__json_parse_first("{\"a\":", 5, 64, note, &(struct events){0}),
-                     BCDA_ERR_NOT_JSON);
+    for (i = 0; i < COUNT(wrong); i++) {
+        struct events e = {0};
+
+        bcda__buf_init(&e.log, 1000);
+        ck_assert_int_eq(bcda__json_parse_first(wrong[i], strlen(wrong[i]), 64, note, &e),
+                         BCDA_ERR_NOT_JSON);
+        bcda__buf_free(&e.log);
+    }
 }
 END_TEST
 
@@ -315,7 +328,7 @@ START_TEST(test_document_stop)
 }
 END_TEST
 
-/* A string that yajl must gather is bounded; one that fits is fine at any cut. */
+/* A long string costs what its limit says, whether or not it comes whole or has escapes. */
 START_TEST(test_document_budget)
 {
     struct events e = {0};
@@ -326,7 +339,7 @@ START_TEST(test_document_budget)
     memcpy(text, "[\"", 2);
     ck_assert_int_eq(parse_pieces(&e, text, len, 64, 64 * 1024), BCDA_ERR_BODY_TOO_LARGE);
     bcda__buf_free(&e.log);
-    text[2] = '\\'; /* escapes: gathered even where it comes whole */
+    text[2] = '\\'; /* an escape: yajl copies it */
     text[3] = 'n';
     memcpy(text + len - 2, "\"]", 2);
     ck_assert_int_eq(parse_pieces(&e, text, len, 64, len), BCDA_ERR_BODY_TOO_LARGE);
@@ -339,7 +352,7 @@ START_TEST(test_document_budget)
     /* What yajl gives back when it grows may be used again. */
     len = 1500 * 1024;
     memset(text + 2, 'x', len);
-    memcpy(text + 1200 * 1024, "\",\"\\n", 5);
+    memcpy(text + 1020 * 1024, "\",\"\\n", 5);
     memcpy(text + len - 2, "\"]", 2);
     ck_assert_int_eq(parse_pieces(&e, text, len, 64, 16 * 1024), 0);
     bcda__buf_free(&e.log);
@@ -355,6 +368,78 @@ START_TEST(test_document_budget)
     ck_assert_int_eq(parse_pieces(&e, text, len, 64, 10000), 0);
     bcda__buf_free(&e.log);
     free(text);
+}
+END_TEST
+
+/* A string or a number, after `before`, of `size` bytes that repeat `unit`. */
+static char *long_token(const char *before, const char *unit, size_t size, const char *after,
+                        size_t *len)
+{
+    char *text = malloc(size + 100);
+    size_t at = strlen(before), end = at + size;
+
+    memcpy(text, before, at);
+    for (; at < end; at++)
+        text[at] = unit[(end - at) % strlen(unit)];
+    memcpy(text + at, after, strlen(after));
+    *len = at + strlen(after);
+    return text;
+}
+
+/* The same at any cut, and whether or not the text has escapes. */
+START_TEST(test_document_limits)
+{
+    static const struct {
+        const char *before, *unit, *after;
+        size_t max;
+        int code;
+    } rows[] = {
+        {"[\"", "x", "\"]", BCDA__JSON_STRING_MAX, BCDA_ERR_BODY_TOO_LARGE},
+        {"\"", "x", "\"", BCDA__JSON_STRING_MAX, BCDA_ERR_BODY_TOO_LARGE},
+        {"[1,\"", "\\n", "\"]", BCDA__JSON_STRING_MAX, BCDA_ERR_BODY_TOO_LARGE},
+        {"[\"\\n", "x", "\"]", BCDA__JSON_STRING_MAX - 2, BCDA_ERR_BODY_TOO_LARGE},
+        {"{ \"", "k", "\" :1}", BCDA__JSON_STRING_MAX, BCDA_ERR_BODY_TOO_LARGE},
+        {"{\"a\":\"\",\"", "\\\"", "\":\"\"}", BCDA__JSON_STRING_MAX, BCDA_ERR_BODY_TOO_LARGE},
+        {"[", "7", "]", BCDA__JSON_NUMBER_MAX, BCDA_ERR_NOT_JSON},
+        {"[ 1.", "7", " ]", BCDA__JSON_NUMBER_MAX - 2, BCDA_ERR_NOT_JSON},
+        {"-", "7", "", BCDA__JSON_NUMBER_MAX - 1, BCDA_ERR_NOT_JSON},
+    };
+    static const size_t steps[] = {1000, 4096, 100000, SIZE_MAX / 2};
+    struct events e = {0};
+    size_t size, len, i;
+
+    for (size = rows[_i].max - 2; size <= rows[_i].max + 2; size += strlen(rows[_i].unit)) {
+        char *text = long_token(rows[_i].before, rows[_i].unit, size, rows[_i].after, &len);
+
+        for (i = 0; i < COUNT(steps); i++) {
+            ck_assert_int_eq(parse_pieces(&e, text, len, 64, steps[i]),
+                             size <= rows[_i].max ? 0 : rows[_i].code);
+            bcda__buf_free(&e.log);
+        }
+        free(text);
+    }
+}
+END_TEST
+
+/* Behind the first document nothing has a limit. */
+START_TEST(test_document_first_limits)
+{
+    static const char *const units[] = {"x", "\"", "\\", "7"};
+    struct events e = {0};
+    size_t i, len;
+
+    for (i = 0; i < COUNT(units); i++) {
+        char *text = long_token("{\"a\":1}\"", units[i], BCDA__JSON_STRING_MAX + 20000, "", &len);
+
+        bcda__buf_init(&e.log, 1000);
+        ck_assert_int_eq(bcda__json_parse_first(text, len, 64, note, &e), 0);
+        bcda__buf_free(&e.log);
+        text[8] = '7'; /* no string */
+        bcda__buf_init(&e.log, 1000);
+        ck_assert_int_eq(bcda__json_parse_first(text, len, 64, note, &e), 0);
+        bcda__buf_free(&e.log);
+        free(text);
+    }
 }
 END_TEST
 
@@ -1209,14 +1294,14 @@ START_TEST(test_random_damage)
 
         memcpy(line, from, len);
         for (i = roll(3) + 1; i > 0; i--)
-            line[roll((uint32_t)len)] = "{}[]\",:\\ua0e- \xC3\x80\x00\v"[roll(18)];
+            line[roll((uint32_t)len)] = "{}[]\",:\\ua0e- \xC3\x80\x00\v\fd8"[roll(21)];
         code = scan(s, line, len);
         bcda__buf_init(&e.log, 100000);
         rc = bcda__json_parse(line, len, 64, note, &e);
         bcda__buf_free(&e.log);
-        if (code == 0 || code == BCDA_ERR_LINE_TYPE)
-            ck_assert_msg(rc == 0, "%.*s", (int)len, line);
-        if (rc != 0)
+        if (rc == 0)
+            ck_assert_msg(code == 0 || code == BCDA_ERR_LINE_TYPE, "%.*s", (int)len, line);
+        else
             ck_assert_msg(code == BCDA_ERR_LINE_JSON || code == BCDA_ERR_LINE_UTF8, "%.*s",
                           (int)len, line);
         ck_assert_uint_le(info.bad_at, len);
@@ -1242,6 +1327,8 @@ int main(void)
     tcase_add_loop_test(tc, test_document_depth, 0, 18);
     tcase_add_test(tc, test_document_stop);
     tcase_add_test(tc, test_document_budget);
+    tcase_add_loop_test(tc, test_document_limits, 0, 9);
+    tcase_add_test(tc, test_document_first_limits);
     tcase_add_test(tc, test_add_string);
     tcase_add_loop_test(tc, test_lines, 0, 2);
     tcase_add_loop_test(tc, test_bad_lines, 0, 2);

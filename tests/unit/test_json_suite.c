@@ -1,0 +1,258 @@
+/* Documents and lines are read in two ways, and both accept the same JSON: that of RFC 8259,
+ * without a byte order mark and without half surrogate pairs. The cases below always run; those of
+ * JSONTestSuite (https://github.com/nst/JSONTestSuite) run where BCDA_SHARED names a directory that
+ * has them in data/json-suite. */
+#include <check.h>
+#include <dirent.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bcda/error.h"
+#include "codec/json.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { DEPTH = 64 };
+
+static int ignore_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+                        size_t len)
+{
+    (void)ctx;
+    (void)event;
+    (void)depth;
+    (void)text;
+    (void)len;
+    return 0;
+}
+
+static int accepts_document(const char *text, size_t len)
+{
+    int rc = bcda__json_parse(text, len, DEPTH, ignore_event, NULL);
+
+    ck_assert(rc == 0 || rc == BCDA_ERR_NOT_JSON);
+    return rc == 0;
+}
+
+static int accepts_pieces(const char *text, size_t len, size_t step)
+{
+    struct bcda__json *j;
+    size_t at;
+    int rc = 0;
+
+    ck_assert_int_eq(bcda__json_new(&j, DEPTH, ignore_event, NULL), 0);
+    for (at = 0; at < len && !rc; at += step)
+        rc = bcda__json_write(j, text + at, step < len - at ? step : len - at);
+    rc = bcda__json_finish(j);
+    bcda__json_free(j);
+    ck_assert(rc == 0 || rc == BCDA_ERR_NOT_JSON);
+    return rc == 0;
+}
+
+/* JSON, be it a resource or not. */
+static int accepts_line(const char *text, size_t len, int fields)
+{
+    struct bcda__field_set *set = NULL;
+    struct bcda__scanner *s;
+    struct bcda__line_info info;
+    int index;
+
+    if (fields) {
+        ck_assert_int_eq(bcda__field_set_new(&set), 0);
+        ck_assert_int_eq(bcda__field_set_add(set, "a", &index), 0);
+    }
+    ck_assert_int_eq(bcda__scanner_new(&s, DEPTH, set), 0);
+    ck_assert_int_eq(bcda__scanner_line(s, text, len, &info), 0);
+    bcda__scanner_free(s);
+    bcda__field_set_free(set);
+    return info.code == 0 || info.code == BCDA_ERR_LINE_TYPE;
+}
+
+/* A line feed ends a line, and so can stand in a document only. */
+static int is_one_line(const char *text, size_t len)
+{
+    return !memchr(text, '\n', len);
+}
+
+static void check_case(const char *name, const char *text, size_t len, int want)
+{
+    size_t step;
+    int fields;
+
+    ck_assert_msg(accepts_document(text, len) == want, "document %s", name);
+    for (step = 1; step < 4; step++)
+        ck_assert_msg(accepts_pieces(text, len, step) == want, "document %s by %zu", name, step);
+    for (fields = 0; fields < 2 && is_one_line(text, len); fields++)
+        ck_assert_msg(accepts_line(text, len, fields) == want, "line %s", name);
+}
+
+#define TEXT(text) text, sizeof(text) - 1
+
+static const struct {
+    int want;
+    const char *text;
+    size_t len;
+} cases[] = {
+    {1, TEXT("{}")},
+    {1, TEXT(" \t\r[] \t\r")},
+    {1, TEXT("\n[\n]\n")},
+    {1, TEXT("{\"a\":1,\"a\":2}")}, /* equal names */
+    {1, TEXT("{\"\":[\"\\u0000\"]}")},
+    {1, TEXT("[\"\x7F\"]")},
+    {1, TEXT("[\"\\uD83D\\uDE00\\uDBFF\\uDFFF\"]")},
+    {1, TEXT("[\"\\\\uD800\",\"\\ud7ff\\ue000\"]")},
+    {1, TEXT("[1e400,-0,123456789012345678901234567890]")},
+    {1, TEXT("null")},
+    {1, TEXT("-1.5E+3")},
+    {1, TEXT("\"\xF0\x9F\x98\x80\"")},
+    /* white space that is none */
+    {0, TEXT("[\v]")},
+    {0, TEXT("[\f]")},
+    {0, TEXT("\f{}")},
+    {0, TEXT("{}\v")},
+    {0, TEXT("{}\f")},
+    {0, TEXT("[1,\v\f2]")},
+    {0, TEXT("{\"a\"\f:1}")},
+    {0, TEXT("[\"\v\"]")},
+    {0, TEXT("[\xC2\xA0]")},
+    {0, TEXT("[\xE2\x81\xA0]")},
+    {0, TEXT("[\x1C]")},
+    /* half surrogate pairs */
+    {0, TEXT("[\"\\uD800\"]")},
+    {0, TEXT("[\"\\uDFFF\"]")},
+    {0, TEXT("[\"\\uDE00\\uD83D\"]")},
+    {0, TEXT("[\"\\uD83D\\u0041\"]")},
+    {0, TEXT("[\"\\uD83D\\n\"]")},
+    {0, TEXT("[\"\\uD83D\\\\uDE00\"]")},
+    {0, TEXT("[\"\\uD83D\",\"\\uDE00\"]")},
+    {0, TEXT("[\"\\uD83D\\uDE00\\uDE00\"]")},
+    {0, TEXT("[\"\\uD83D\\uD83D\\uDE00\"]")},
+    {0, TEXT("{\"\\uDBFF\":1}")},
+    {0, TEXT("\"\\ud800\"")},
+    /* not UTF-8 */
+    {0, TEXT("\xEF\xBB\xBF{}")},
+    {0, TEXT("[\"\xED\xA0\x80\"]")},
+    {0, TEXT("[\"\xC0\xAF\"]")},
+    {0, TEXT("[\"\xF4\x90\x80\x80\"]")},
+    {0, TEXT("[\"\xE2\x82\"]")},
+    {0, TEXT("[\xFF]")},
+    {0, TEXT("{}\x80")},
+    {0, TEXT("\xFF\xFE[\0]\0")},
+    {0, TEXT("[\0]\0")},
+    /* NUL */
+    {0, TEXT("{}\0")},
+    {0, TEXT("\0{}")},
+    {0, TEXT("[\"a\0b\"]")},
+    {0, TEXT("[1\0]")},
+    /* behind the end */
+    {0, TEXT("{}{}")},
+    {0, TEXT("[]]")},
+    {0, TEXT("{} \"")},
+    {0, TEXT("{} tru")},
+    {0, TEXT("1 2")},
+    {0, TEXT("\"a\"\"b")},
+    {0, TEXT("{},")},
+    /* other */
+    {0, TEXT("")},
+    {0, TEXT(" ")},
+    {0, TEXT("[1,]")},
+    {0, TEXT("{\"a\":1,}")},
+    {0, TEXT("[\"\t\"]")},
+    {0, TEXT("[\"\\\"]")},
+    {0, TEXT("[\"\\u00\"]")},
+    {0, TEXT("[\"\\x41\"]")},
+    {0, TEXT("[01]")},
+    {0, TEXT("[1.]")},
+    {0, TEXT("[/**/1]")},
+    {0, TEXT("{\"a\":\"b\"")},
+};
+
+START_TEST(known_cases)
+{
+    check_case(cases[_i].text, cases[_i].text, cases[_i].len, cases[_i].want);
+}
+END_TEST
+
+START_TEST(depth)
+{
+    char text[2 * (DEPTH + 1)];
+    int n;
+
+    for (n = DEPTH - 1; n <= DEPTH + 1; n++) {
+        memset(text, '[', (size_t)n);
+        memset(text + n, ']', (size_t)n);
+        check_case("depth", text, 2 * (size_t)n, n <= DEPTH);
+    }
+}
+END_TEST
+
+/* y: accepted, n: refused. i: RFC 8259 leaves it open; here numbers of any size are accepted, and
+ * what has no UTF-8 form or is nested too deep is refused. */
+static int is_wanted(const char *name)
+{
+    return name[0] == 'y' || strncmp(name, "i_number", 8) == 0;
+}
+
+static size_t check_file(const char *dir, const char *name)
+{
+    char path[4096], *text = malloc(1024 * 1024);
+    FILE *file;
+    size_t len;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    file = fopen(path, "rb");
+    ck_assert_msg(file != NULL, "%s", path);
+    len = fread(text, 1, 1024 * 1024, file);
+    ck_assert(len < 1024 * 1024);
+    fclose(file);
+    check_case(name, text, len, is_wanted(name));
+    len = (size_t)is_one_line(text, len);
+    free(text);
+    return len;
+}
+
+START_TEST(json_test_suite)
+{
+    const char *shared = getenv("BCDA_SHARED");
+    char dir[4000];
+    size_t files = 0, in_one_line = 0;
+    struct dirent *entry;
+    DIR *d = NULL;
+
+    if (shared) {
+        snprintf(dir, sizeof dir, "%s/data/json-suite", shared);
+        d = opendir(dir);
+    }
+    if (!d)
+        return; /* not there: the cases above are what is tested */
+    while ((entry = readdir(d)))
+        if (strlen(entry->d_name) > 2 && entry->d_name[1] == '_') {
+            in_one_line += check_file(dir, entry->d_name);
+            files++;
+        }
+    closedir(d);
+    ck_assert_uint_ge(files, 318);
+    ck_assert_uint_ge(in_one_line, 300);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("json suite");
+    TCase *tc = tcase_create("json_suite");
+    SRunner *sr;
+    int failed;
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, known_cases, 0, (int)COUNT(cases));
+    tcase_add_test(tc, depth);
+    tcase_add_test(tc, json_test_suite);
+    suite_add_tcase(suite, tc);
+    sr = srunner_create(suite);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
