@@ -132,34 +132,49 @@ static int add_type(struct bcda_batch *b, const char *line, const struct bcda__l
     return add_column(b, BCDA__COL_TYPE, line, info, &info->type);
 }
 
+static int reserve_values(struct bcda_batch *b, size_t count)
+{
+    size_t cap = b->value_cap ? b->value_cap : FIRST_ROWS;
+    struct bcda__value *grown;
+
+    if (count <= b->value_cap - b->value_count)
+        return 0;
+    while (cap - b->value_count < count)
+        cap *= 2;
+    grown = bcda__realloc(b->values, cap * sizeof *grown);
+    if (!grown)
+        return BCDA_ERR_NOMEM;
+    b->values = grown;
+    b->value_cap = cap;
+    return 0;
+}
+
+/* The values of a row stand together, and in it those of a field, in the order of the document: so
+ * each is found by bisection. */
 static int add_values(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
 {
-    size_t i;
+    size_t place[BCDA__FIELDS_MAX + 1];
+    size_t i, n = info->value_count;
+    int rc = reserve_values(b, n);
 
-    for (i = 0; i < info->value_count; i++) {
+    if (!n || rc)
+        return rc;
+    memset(place, 0, ((size_t)b->field_count + 1) * sizeof place[0]);
+    for (i = 0; i < n; i++)
+        place[info->values[i].field + 1]++;
+    for (i = 1; i < (size_t)b->field_count; i++)
+        place[i] += place[i - 1];
+    for (i = 0; i < n && !rc; i++) {
         const struct bcda__field_value *from = &info->values[i];
-        struct bcda__value *v;
-        int rc;
+        struct bcda__value *v = &b->values[b->value_count + place[from->field]++];
 
-        if (b->value_count == b->value_cap) {
-            size_t cap = b->value_cap ? b->value_cap * 2 : FIRST_ROWS;
-
-            v = bcda__realloc(b->values, cap * sizeof *v);
-            if (!v)
-                return BCDA_ERR_NOMEM;
-            b->values = v;
-            b->value_cap = cap;
-        }
-        v = &b->values[b->value_count];
         v->row = b->rows;
         v->field = from->field;
         v->len = from->span.len;
         rc = add_text(b, span_text(line, info, &from->span), from->span.len, &v->at);
-        if (rc)
-            return rc;
-        b->value_count++;
     }
-    return 0;
+    b->value_count += rc ? 0 : n;
+    return rc;
 }
 
 int bcda__batch_add_row(struct bcda_batch *b, const struct bcda__line_info *info, size_t line_at,
@@ -552,15 +567,16 @@ const bcda_file *bcda_resource_file(const bcda_resource *r)
     return r ? r->batch->file : NULL;
 }
 
-/* The values of a row stand together; their first by bisection. */
-static size_t first_value(const struct bcda_batch *b, size_t row)
+/* The first value that is not before those of the field in the row. */
+static size_t find_values(const struct bcda_batch *b, size_t row, int field)
 {
     size_t low = 0, high = b->value_count;
 
     while (low < high) {
         size_t mid = low + (high - low) / 2;
+        const struct bcda__value *v = &b->values[mid];
 
-        if (b->values[mid].row < row)
+        if (v->row < row || (v->row == row && v->field < field))
             low = mid + 1;
         else
             high = mid;
@@ -570,31 +586,25 @@ static size_t first_value(const struct bcda_batch *b, size_t row)
 
 size_t bcda_resource_field_count(const bcda_resource *r, int index)
 {
-    size_t i, n = 0;
-
-    if (!r)
+    if (!r || index < 0 || index >= r->batch->field_count)
         return 0;
-    for (i = first_value(r->batch, r->row);
-         i < r->batch->value_count && r->batch->values[i].row == r->row; i++)
-        n += r->batch->values[i].field == index;
-    return n;
+    return find_values(r->batch, r->row, index + 1) - find_values(r->batch, r->row, index);
 }
 
 int bcda_resource_field(const bcda_resource *r, int index, size_t k, const char **text, size_t *len)
 {
-    size_t i;
+    const struct bcda__value *v;
+    size_t at;
 
     if (!r || !text || !len)
         return BCDA_ERR_INVALID;
-    for (i = first_value(r->batch, r->row);
-         i < r->batch->value_count && r->batch->values[i].row == r->row; i++) {
-        const struct bcda__value *v = &r->batch->values[i];
-
-        if (v->field != index || k-- > 0)
-            continue;
-        *text = r->batch->text.data + v->at;
-        *len = v->len;
-        return 0;
-    }
-    return BCDA_ERR_INVALID;
+    at = find_values(r->batch, r->row, index);
+    if (k >= r->batch->value_count - at)
+        return BCDA_ERR_INVALID;
+    v = &r->batch->values[at + k];
+    if (v->row != r->row || v->field != index)
+        return BCDA_ERR_INVALID;
+    *text = r->batch->text.data + v->at;
+    *len = v->len;
+    return 0;
 }

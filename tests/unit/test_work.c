@@ -1,5 +1,6 @@
-/* How much work a call does, counted and not timed: the linker sends each call of yajl_parse()
- * through a wrapper. */
+/* How much work a call does, counted and not timed. lib/codec/batch.c is compiled into this test so
+ * that each of its basic blocks calls __sanitizer_cov_trace_pc(), and the linker sends each call of
+ * yajl_parse() through a wrapper. */
 #include <check.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,7 +9,137 @@
 #include <yajl/yajl_parse.h>
 
 #include "base/buf.h"
+#include "bcda/batch.h"
+#include "bcda/error.h"
+#include "bcda/resource.h"
+#include "codec/batch.h"
 #include "codec/json.h"
+
+static size_t blocks; /* basic blocks of batch.c that were run */
+
+void __sanitizer_cov_trace_pc(void);
+
+void __sanitizer_cov_trace_pc(void)
+{
+    blocks++;
+}
+
+/* ---- values of a field ---- */
+
+/* Puts the line in a batch of its own. */
+static struct bcda_batch *batch_of(const struct bcda__field_set *fields,
+                                   const struct bcda__buf *line, size_t rows)
+{
+    struct bcda__scanner *s;
+    struct bcda__line_info info;
+    struct bcda_batch *b;
+    size_t i;
+
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    ck_assert_int_eq(bcda__batch_new(&b, line->len, bcda__field_set_count(fields)), 0);
+    memcpy(b->bytes, line->data, line->len);
+    b->fill = line->len;
+    for (i = 0; i < rows; i++) {
+        ck_assert_int_eq(bcda__scanner_line(s, b->bytes, line->len, &info), 0);
+        ck_assert_int_eq(info.code, 0);
+        ck_assert_int_eq(bcda__batch_add_row(b, &info, 0, line->len, 1, 0), 0);
+    }
+    bcda__scanner_free(s);
+    return b;
+}
+
+enum { EACH_MAX = 250 }; /* blocks of one access; a search for the place by halves takes some 100 */
+
+/* Asks for every value of every field, one by one: the k-th value of field f is "f.k". */
+static void check_work(struct bcda_batch *b, size_t row, size_t fields, size_t each)
+{
+    const bcda_resource *r = bcda_batch_resource(b, row);
+    size_t f, k, len;
+    const char *text;
+    char want[40];
+
+    for (f = 0; f < fields; f++) {
+        blocks = 0;
+        ck_assert_uint_eq(bcda_resource_field_count(r, (int)f), each);
+        ck_assert_uint_le(blocks, EACH_MAX);
+        blocks = 0;
+        for (k = 0; k < each; k++) {
+            ck_assert_int_eq(bcda_resource_field(r, (int)f, k, &text, &len), 0);
+            snprintf(want, sizeof want, "%zu.%zu", f, k);
+            ck_assert_str_eq(text, want);
+        }
+        ck_assert_int_eq(bcda_resource_field(r, (int)f, each, &text, &len), BCDA_ERR_INVALID);
+        ck_assert_uint_gt(blocks, 0); /* they are counted */
+        ck_assert_uint_le(blocks, EACH_MAX * (each + 1));
+    }
+}
+
+/* `count` values in all, those of the fields one after the other in turn. */
+static void check_line(size_t fields, size_t count, size_t rows)
+{
+    struct bcda__field_set *set;
+    struct bcda__buf line;
+    struct bcda_batch *b;
+    char path[20];
+    size_t i;
+    int index;
+
+    ck_assert_int_eq(bcda__field_set_new(&set), 0);
+    bcda__buf_init(&line, 10000000);
+    bcda__buf_adds(&line, "{\"resourceType\":\"Patient\",\"a\":[");
+    for (i = 0; i < fields; i++) {
+        snprintf(path, sizeof path, "a.f%zu", i);
+        ck_assert_int_eq(bcda__field_set_add(set, path, &index), 0);
+    }
+    for (i = 0; i < count; i++)
+        bcda__buf_addf(&line, "%s{\"f%zu\":\"%zu.%zu\"}", i ? "," : "", i % fields, i % fields,
+                       i / fields);
+    bcda__buf_adds(&line, "]}");
+    b = batch_of(set, &line, rows);
+    for (i = 0; i < rows; i += 1 + rows / 7)
+        check_work(b, i, fields, count / fields);
+    bcda_batch_unref(b);
+    bcda__buf_free(&line);
+    bcda__field_set_free(set);
+}
+
+START_TEST(field_values_of_one_line)
+{
+    check_line(1, BCDA__VALUES_MAX - 1, 1);
+}
+END_TEST
+
+START_TEST(field_values_of_all_fields)
+{
+    check_line(BCDA__FIELDS_MAX, BCDA__VALUES_MAX, 1);
+}
+END_TEST
+
+START_TEST(field_values_of_many_rows)
+{
+    check_line(4, 40, 5000);
+}
+END_TEST
+
+/* Of many invalid lines, each is found at once. */
+START_TEST(invalid_lines)
+{
+    struct bcda_bad_line bad = {0};
+    struct bcda_batch *b;
+    int i;
+
+    ck_assert_int_eq(bcda__batch_new(&b, 1, 0), 0);
+    for (i = 0; i < 20000; i++) {
+        bad.line_number = i;
+        ck_assert_int_eq(bcda__batch_add_bad(b, &bad), 0);
+    }
+    blocks = 0;
+    for (i = 0; i < 20000; i++)
+        ck_assert_int_eq(bcda_batch_bad_line(b, (size_t)i)->line_number, i);
+    ck_assert_uint_le(blocks, 20000 * 20);
+    bcda_batch_unref(b);
+}
+END_TEST
 
 /* ---- a document in pieces ---- */
 
@@ -103,6 +234,10 @@ int main(void)
     int failed;
 
     tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, field_values_of_one_line);
+    tcase_add_test(tc, field_values_of_all_fields);
+    tcase_add_test(tc, field_values_of_many_rows);
+    tcase_add_test(tc, invalid_lines);
     tcase_add_loop_test(tc, long_string_in_pieces, 0, count);
     tcase_add_loop_test(tc, strings_in_pieces, 0, count);
     suite_add_tcase(suite, tc);
