@@ -32,9 +32,9 @@ BCDA_API void bcda_export_free(bcda_export *export_);
  * BCDA_ERR_INVALID: empty. */
 BCDA_API int bcda_export_set_group(bcda_export *export_, const char *group_id);
 
-/* One more type in `_type`; at BCDA_LEVEL_RESOURCE the one in the path. BCDA_ERR_INVALID: not 1 to
- * 64 letters, or there already: BCDA refuses a repeated type (bcda-api 4.3). None at all =
- * everything. */
+/* One more type in `_type`; at BCDA_LEVEL_RESOURCE the one in the path, which is sent as `_type`
+ * too. BCDA_ERR_INVALID: not 1 to 64 letters, or there already: BCDA refuses a repeated type. None
+ * at all = everything. */
 BCDA_API int bcda_export_add_type(bcda_export *export_, const char *type);
 
 /*

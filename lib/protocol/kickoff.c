@@ -103,7 +103,9 @@ static int add_parameter(struct bcda__buf *out, char *separator, const char *nam
     return rc ? rc : bcda__url_add_escaped(out, value, ":");
 }
 
-/* One list: of a second _type the server takes no notice (bcda-api 4.3). */
+/* One list: a second _type is ignored by the server. Sent at every level: on a server that knows
+ * Patient/$export as the patient level, the path alone would export every type, and a server that
+ * has an endpoint for each type ignores the parameter. */
 static int add_types(struct bcda__buf *out, char *separator, const struct bcda__kickoff *k)
 {
     size_t i;
@@ -123,8 +125,7 @@ static int add_query(struct bcda__buf *out, const struct bcda__kickoff *k)
     size_t i;
     int rc = 0;
 
-    if (k->level != BCDA__LEVEL_RESOURCE)
-        rc = add_types(out, &separator, k);
+    rc = add_types(out, &separator, k);
     if (!rc && k->since)
         rc = add_parameter(out, &separator, "_since", k->since);
     for (i = 0; i < k->type_filter_count && !rc; i++)

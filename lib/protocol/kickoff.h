@@ -7,8 +7,8 @@
 #include "base/texts.h"
 
 enum bcda__level { /* the public BCDA_LEVEL_* */
-                   BCDA__LEVEL_RESOURCE =
-                       1, /* /ExplanationOfBenefit/$export: the first type, no _type */
+                   /* /ExplanationOfBenefit/$export: the one type, in the path and in _type */
+                   BCDA__LEVEL_RESOURCE = 1,
                    BCDA__LEVEL_PATIENT = 2,
                    BCDA__LEVEL_GROUP = 3,
                    BCDA__LEVEL_SYSTEM = 4, /* /$export */

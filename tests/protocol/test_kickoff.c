@@ -42,7 +42,8 @@ START_TEST(levels)
                               .types = eob,
                               .type_count = 1};
 
-    expect(&k, "https://sandbox.bcda.cms.gov/api/v1/ExplanationOfBenefit/$export");
+    expect(&k, "https://sandbox.bcda.cms.gov/api/v1/ExplanationOfBenefit/$export"
+               "?_type=ExplanationOfBenefit");
     k = (struct bcda__kickoff){.fhir_url = BASE, .level = BCDA__LEVEL_PATIENT};
     expect(&k, BASE "/Patient/$export");
     k.fhir_url = BASE "/";
@@ -55,6 +56,24 @@ START_TEST(levels)
     k.fhir_url = "http://localhost:3000";
     k.group = "runout";
     expect(&k, "http://localhost:3000/Group/runout/$export");
+}
+END_TEST
+
+/* Patient/$export is also the patient level, which exports every type unless `_type` limits it. */
+START_TEST(resource_level_names_its_type)
+{
+    static const char *const patient[] = {"Patient"};
+    static const char *const names[] = {"encrypt"};
+    static const char *const values[] = {"false"};
+    struct bcda__kickoff k = {
+        .fhir_url = BASE, .level = BCDA__LEVEL_RESOURCE, .types = patient, .type_count = 1};
+
+    expect(&k, BASE "/Patient/$export?_type=Patient");
+    k.since = "2020-02-13T08:00:00Z";
+    k.parameter_names = names;
+    k.parameter_values = values;
+    k.parameter_count = 1;
+    expect(&k, BASE "/Patient/$export?_type=Patient&_since=2020-02-13T08:00:00Z&encrypt=false");
 }
 END_TEST
 
@@ -344,6 +363,7 @@ int main(void)
     int failed;
 
     tcase_add_test(tc, levels);
+    tcase_add_test(tc, resource_level_names_its_type);
     tcase_add_test(tc, groups_are_escaped);
     tcase_add_test(tc, query);
     tcase_add_test(tc, since);
