@@ -73,6 +73,7 @@ const struct row rows[] = {
     {"kick-off: 429, 1,000 times", {"kickoff-429:1*1000"}, 0, 0, 0},
     {"kick-off: 500 once", {"kickoff-500-once"}, 0, 0, 0},
     {"kick-off: 500 always", {"kickoff-500-once*1000"}, 0, 0, 0},
+    {"kick-off: 404, no attribution data", {"kickoff-404"}, 0, 0, 0},
     {"kick-off: 200 with an HTML page", {"kickoff-html"}, 0, 0, 0},
     {"kick-off: no Content-Location", {"kickoff-no-location"}, 0, 0, 0},
     {"kick-off: Content-Location with http", {"location-http"}, 0, 0, 0},

@@ -195,13 +195,18 @@ static bool check_type_filter(struct request *rq, struct job *job, enum MHD_Resu
     return wrong ? refuse(rq, result, wrong) : true;
 }
 
+static bool type_parameter(const struct sandbox *sb)
+{
+    return sb->era->type_parameter || sb->options.all_levels;
+}
+
 static bool parameters_check(struct request *rq, struct job *job, enum MHD_Result *result)
 {
     const struct era *era = rq->sb->era;
-    char *list = era->type_parameter ? request_parameter(rq, "_type", NULL) : NULL;
+    char *list = type_parameter(rq->sb) ? request_parameter(rq, "_type", NULL) : NULL;
     bool good = !list || parse_types(rq, job, list, result);
 
-    job->all_types = !list && !era->type_endpoints;
+    job->all_types = !list && type_parameter(rq->sb);
     free(list);
     if (!good || !era->modern)
         return good;
@@ -214,17 +219,30 @@ static bool group_check(struct request *rq, const char *group, enum MHD_Result *
     if (!group || strcmp(group, "all") == 0 ||
         (rq->sb->era->modern && strcmp(group, "runout") == 0))
         return true;
+    if (rq->sb->options.all_levels) {
+        *result = reply_outcome(rq, 404, O_NOT_FOUND, "Group not found");
+        return false;
+    }
     *result = reply_outcome(rq, 400, O_REQUEST, "Invalid group ID");
     return false;
+}
+
+/* An endpoint of one type: "Patient" is that of all types, where there is a `_type`. */
+static bool is_of_one_type(struct sandbox *sb, const char *level)
+{
+    return !type_parameter(sb) ||
+           (*level && strcmp(level, "Patient") != 0 && strcmp(level, "Group") != 0);
 }
 
 static void fill_types(struct sandbox *sb, struct job *job, const char *level)
 {
     const char *const *all = era_types(sb->era, job->version);
 
-    if (sb->era->type_endpoints)
+    if (!job->type_count && is_of_one_type(sb, level)) {
+        job->all_types = false;
         job_add_type(job, level, strlen(level));
-    else if (job->all_types)
+    }
+    if (job->all_types)
         for (size_t i = 0; all[i]; i++)
             job_add_type(job, all[i], strlen(all[i]));
 }
@@ -314,6 +332,10 @@ static struct job *job_new(struct request *rq, int version)
 
 static bool start_faults(struct request *rq, enum MHD_Result *result)
 {
+    static const char no_attribution[] =
+        "unable to perform export operations for this Group. No up-to-date attribution information "
+        "is available for ACOID 'A0000'. Usually this is due to awaiting new attribution "
+        "information at the beginning of a Performance Year";
     struct sandbox *sb = rq->sb;
     long long n;
 
@@ -323,6 +345,8 @@ static bool start_faults(struct request *rq, enum MHD_Result *result)
         *result = reply_later(rq, 429, n, NULL);
     } else if (fault_take(sb, F_KICKOFF_500_ONCE, NULL, NULL)) {
         *result = reply_outcome(rq, 500, O_INTERNAL, "Internal Error");
+    } else if (fault_take(sb, F_KICKOFF_404, NULL, NULL)) {
+        *result = reply_outcome(rq, 404, O_NOT_FOUND, no_attribution);
     } else if (fault_take(sb, F_KICKOFF_HTML, NULL, NULL)) {
         *result = reply_html(rq, 200);
     } else {

@@ -29,6 +29,8 @@ static const struct fault_kind kinds[F_COUNT] = {
     [F_KICKOFF_429] = {"kickoff-429", ARG_NUMBER, ":N", 1, "start: 429 with Retry-After N"},
     [F_KICKOFF_500_ONCE] = {"kickoff-500-once", ARG_NONE, "", 1,
                             "start: 500 with an OperationOutcome"},
+    [F_KICKOFF_404] = {"kickoff-404", ARG_NONE, "", -1,
+                       "start: 404, no attribution data of this year yet"},
     [F_KICKOFF_HTML] = {"kickoff-html", ARG_NONE, "", -1, "start: 200 with an HTML page"},
     [F_KICKOFF_NO_LOCATION] = {"kickoff-no-location", ARG_NONE, "", -1,
                                "start: 202 without Content-Location"},

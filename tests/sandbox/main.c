@@ -31,6 +31,7 @@ enum option_id {
     OPT_TOKEN_SECONDS,
     OPT_KEEP_PLAIN,
     OPT_ALLOW_DUPLICATES,
+    OPT_ALL_LEVELS,
     OPT_API_VERSION,
     OPT_HELP
 };
@@ -54,6 +55,7 @@ static const struct option long_options[] = {
     {"token-seconds", required_argument, NULL, OPT_TOKEN_SECONDS},
     {"keep-plain", no_argument, NULL, OPT_KEEP_PLAIN},
     {"allow-duplicates", no_argument, NULL, OPT_ALLOW_DUPLICATES},
+    {"all-levels", no_argument, NULL, OPT_ALL_LEVELS},
     {"api-version", required_argument, NULL, OPT_API_VERSION},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
@@ -86,6 +88,7 @@ static const char usage[] =
     "  --token-seconds N    life of a token (default 1200)\n"
     "  --keep-plain         keep the plain text of files beside their stored form\n"
     "  --allow-duplicates   never answer 429 to a second job of the same kind\n"
+    "  --all-levels         also export at system level, by type and by group, as other servers\n"
     "  --help\n";
 
 struct arguments {
@@ -194,6 +197,9 @@ static void set_option(struct arguments *a, int id, const char *text)
         break;
     case OPT_ALLOW_DUPLICATES:
         o->allow_duplicates = 1;
+        break;
+    case OPT_ALL_LEVELS:
+        o->all_levels = 1;
         break;
     case OPT_HELP:
         fputs(usage, stdout);

@@ -48,9 +48,11 @@ static enum MHD_Result debug_token(struct request *rq)
     return result;
 }
 
-static bool export_level(const struct era *era, const char *level)
+static bool export_level(struct sandbox *sb, const char *level)
 {
-    if (strcmp(level, "Patient") == 0)
+    const struct era *era = sb->era;
+
+    if (strcmp(level, "Patient") == 0 || sb->options.all_levels)
         return true;
     if (!era->type_endpoints)
         return false;
@@ -104,9 +106,12 @@ static enum MHD_Result route_api(struct request *rq, const struct route *r)
         return only_get(rq, debug_token);
     if (r->count == 4 && is(r, 2, "jobs"))
         return route_job(rq, r->segment[3]);
-    if (r->count == 4 && is(r, 3, "$export") && export_level(era, r->segment[2]))
+    if (r->count == 3 && is(r, 2, "$export") && rq->sb->options.all_levels)
+        return route_export(rq, version, "", NULL);
+    if (r->count == 4 && is(r, 3, "$export") && export_level(rq->sb, r->segment[2]))
         return route_export(rq, version, r->segment[2], NULL);
-    if (r->count == 5 && is(r, 2, "Group") && is(r, 4, "$export") && era->type_parameter)
+    if (r->count == 5 && is(r, 2, "Group") && is(r, 4, "$export") &&
+        (era->type_parameter || rq->sb->options.all_levels))
         return route_export(rq, version, "Group", r->segment[3]);
     return reply_not_found(rq);
 }

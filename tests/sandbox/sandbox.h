@@ -39,6 +39,8 @@ struct sandbox_options {
     unsigned token_seconds;      /* life of a token, 0: 1200 */
     int keep_plain;       /* keep the plain NDJSON of every generated file (sandbox_plain_file) */
     int allow_duplicates; /* never refuse a second running job of the same kind with 429 */
+    int all_levels; /* exports at system level, of each type and of any group too, as other servers
+                       have them; an unknown group is a 404 */
     uint64_t file_bytes_max; /* the files' sizes lie between file_bytes and this, 0: all alike */
 };
 
