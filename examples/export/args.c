@@ -1,15 +1,9 @@
 /* The command line of bcda-export. */
 #include "export.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define SECRET_MAX 65536
 
 static const char usage[] =
     "Usage: bcda-export --url FHIR_URL --client-id ID --client-secret-file FILE [OPTION]...\n"
@@ -33,22 +27,39 @@ static const char usage[] =
     "                             as BCDA had it until 2019. Default: group with --group;\n"
     "                             resource where the server still has that; else patient\n"
     "  --since INSTANT            only what changed since, such as 2024-01-31T00:00:00Z\n"
+    "  --type-filter FILTER       a _typeFilter, such as\n"
+    "                             'ExplanationOfBenefit?service-date=ge2024'; may be given\n"
+    "                             several times (BCDA takes one, in v3)\n"
+    "  --parameter NAME=VALUE     any other parameter of the export; may be given several times\n"
     "\n"
     "How\n"
     "  --out DIR                  where <Type>-0001.ndjson and so on go (default: here); - is\n"
-    "                             standard output\n"
-    "  --quarantine FILE          where lines go that are no resources, as JSON with their bytes "
-    "in\n"
-    "                             base64 (default: DIR/bad-lines.ndjson; none with --out -)\n"
-    "  --resume FILE              keeps the state in FILE, and goes on from it where it is there\n"
+    "                             standard output. A DIR that holds files of an earlier export\n"
+    "                             is refused, but for:\n"
+    "  --add                      put the files beside those in DIR, under the next numbers\n"
+    "  --replace                  put them in the place of those in DIR, when all are complete;\n"
+    "                             if the export fails, DIR stays as it is\n"
+    "  --quarantine FILE          where lines go that are no resources, as JSON with their bytes\n"
+    "                             in base64 (default: DIR/bad-lines.jsonl; none with --out -)\n"
+    "  --resume FILE              keeps the state in FILE. A run that finds FILE resumes that\n"
+    "                             export; where the server has ended it, a new one is started\n"
+    "                             in its place. FILE is removed when the export is complete\n"
     "  --set NAME=VALUE           an option of the library, such as parallel=8\n"
+    "  --spool DIR                where files wait for their check with --set delivery=verified\n"
+    "                             (default: the DIR of --out)\n"
     "  --quiet                    speak only of what is wrong\n"
     "  --statistics               at the end, also requests, retries, waits, and where time went\n"
     "  --metadata                 only show what the server says of itself\n"
     "  --help, --version\n"
     "\n"
-    "Ends with 0: complete; 1: failed; 2: wrong usage; 3: complete, but some lines were no\n"
-    "resources or the server reports errors.\n";
+    "Exit status\n"
+    "  0    complete\n"
+    "  1    failed: something is not here; the last lines say what can be done\n"
+    "  2    wrong usage: nothing was sent\n"
+    "  3    complete, but look at it: lines were no resources, the server reports errors, it\n"
+    "       has no file of a type that was asked for or none at all, or it names deletions,\n"
+    "       which are not exported\n"
+    "  130  interrupted by Ctrl-C (SIGINT); 143: by SIGTERM\n";
 
 enum option_id {
     OPT_URL = 256,
@@ -64,10 +75,15 @@ enum option_id {
     OPT_GROUP,
     OPT_LEVEL,
     OPT_SINCE,
+    OPT_TYPE_FILTER,
+    OPT_PARAMETER,
     OPT_OUT,
+    OPT_ADD,
+    OPT_REPLACE,
     OPT_QUARANTINE,
     OPT_RESUME,
     OPT_SET,
+    OPT_SPOOL,
     OPT_QUIET,
     OPT_STATISTICS,
     OPT_METADATA,
@@ -89,10 +105,15 @@ static const struct option long_options[] = {
     {"group", required_argument, NULL, OPT_GROUP},
     {"level", required_argument, NULL, OPT_LEVEL},
     {"since", required_argument, NULL, OPT_SINCE},
+    {"type-filter", required_argument, NULL, OPT_TYPE_FILTER},
+    {"parameter", required_argument, NULL, OPT_PARAMETER},
     {"out", required_argument, NULL, OPT_OUT},
+    {"add", no_argument, NULL, OPT_ADD},
+    {"replace", no_argument, NULL, OPT_REPLACE},
     {"quarantine", required_argument, NULL, OPT_QUARANTINE},
     {"resume", required_argument, NULL, OPT_RESUME},
     {"set", required_argument, NULL, OPT_SET},
+    {"spool", required_argument, NULL, OPT_SPOOL},
     {"quiet", no_argument, NULL, OPT_QUIET},
     {"statistics", no_argument, NULL, OPT_STATISTICS},
     {"metadata", no_argument, NULL, OPT_METADATA},
@@ -170,6 +191,29 @@ static const char **text_of(struct args *a, int id)
         return &a->quarantine;
     case OPT_RESUME:
         return &a->resume;
+    case OPT_SPOOL:
+        return &a->spool;
+    default:
+        return NULL;
+    }
+}
+
+/* Where an option without a text is noted; NULL for another one. */
+static int *flag_of(struct args *a, int id)
+{
+    switch (id) {
+    case OPT_LOOPBACK:
+        return &a->allow_http_loopback;
+    case OPT_ADD:
+        return &a->add;
+    case OPT_REPLACE:
+        return &a->replace;
+    case OPT_QUIET:
+        return &a->quiet;
+    case OPT_STATISTICS:
+        return &a->statistics;
+    case OPT_METADATA:
+        return &a->metadata;
     default:
         return NULL;
     }
@@ -178,30 +222,25 @@ static const char **text_of(struct args *a, int id)
 static int set_option(struct args *a, int id, const char *text)
 {
     const char **to = text_of(a, id);
+    int *flag = flag_of(a, id);
 
-    if (to) {
+    if (to)
         *to = text;
+    else if (flag)
+        *flag = 1;
+    if (to || flag)
         return 0;
-    }
     switch (id) {
     case OPT_TYPE:
         return add(a->types, &a->type_count, TYPES_MAX, text, "--type");
+    case OPT_TYPE_FILTER:
+        return add(a->type_filters, &a->type_filter_count, SETTINGS_MAX, text, "--type-filter");
+    case OPT_PARAMETER:
+        return add(a->parameters, &a->parameter_count, SETTINGS_MAX, text, "--parameter");
     case OPT_SET:
         return add(a->settings, &a->setting_count, SETTINGS_MAX, text, "--set");
     case OPT_LEVEL:
         return parse_level(a, text);
-    case OPT_LOOPBACK:
-        a->allow_http_loopback = 1;
-        return 0;
-    case OPT_QUIET:
-        a->quiet = 1;
-        return 0;
-    case OPT_STATISTICS:
-        a->statistics = 1;
-        return 0;
-    case OPT_METADATA:
-        a->metadata = 1;
-        return 0;
     default:
         return -1; /* getopt_long() has complained */
     }
@@ -229,12 +268,15 @@ static const char *contradiction(const struct args *a)
         return "--resume needs --out DIR: what standard output got cannot be taken back";
     if (a->quarantine && (!*a->quarantine || strcmp(a->quarantine, "-") == 0))
         return "--quarantine needs a file";
+    if (a->add && a->replace)
+        return "--add and --replace contradict each other";
+    if ((a->add || a->replace) && strcmp(a->out, "-") == 0)
+        return "--add and --replace need --out DIR";
     return NULL;
 }
 
-/* The server of the first version had one endpoint a type until December 2019, and takes no notice
- * of
- * --type at the patient level: it would send patients whatever was asked for. Only its URL ends so;
+/* The server of the first version had one endpoint a type until December 2019, and ignores --type
+ * at the patient level: it would send patients whatever was asked for. Only its URL ends so;
  * whether it is that old shows when it is asked (run.c). */
 static void choose_level(struct args *a)
 {
@@ -284,167 +326,4 @@ int args_parse(struct args *a, int argc, char **argv, int *status)
     complain("%s", wrong);
     fputs("Try bcda-export --help\n", stderr);
     return -1;
-}
-
-/* The first line of a file, in `to`. */
-static int read_secret(const char *path, char *to)
-{
-    size_t n = 0;
-    ssize_t got = 1;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    while (fd >= 0 && got > 0 && n < SECRET_MAX) {
-        got = read(fd, to + n, SECRET_MAX - n);
-        if (got > 0)
-            n += (size_t)got;
-        else if (got < 0 && errno == EINTR)
-            got = 1;
-    }
-    if (fd < 0 || got < 0)
-        complain("%s: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    if (fd < 0 || got < 0)
-        return -1;
-    to[n < SECRET_MAX ? n : SECRET_MAX - 1] = '\0';
-    to[strcspn(to, "\r\n")] = '\0';
-    if (*to)
-        return 0;
-    complain("%s: its first line is empty", path);
-    return -1;
-}
-
-/* Usage errors of the library are ours as well. */
-static int status_of(int rc)
-{
-    return rc > BCDA_ERR_NOMEM ? EXIT_USAGE : EXIT_FAILED;
-}
-
-/* Complains where a call on the config failed. */
-static int check(bcda_config *config, const char *what, int rc, int *status)
-{
-    if (rc == BCDA_OK)
-        return 0;
-    if (bcda_config_error(config))
-        complain_error(what, bcda_config_error(config));
-    else
-        complain("%s: %s", what, bcda_error_string(rc));
-    *status = status_of(rc);
-    return -1;
-}
-
-static int set_identity(bcda_config *config, const struct args *a, int *status)
-{
-    char *secret = malloc(SECRET_MAX);
-    const char *file = a->bearer_token_file ? a->bearer_token_file : a->client_secret_file;
-    int rc = -1;
-
-    *status = EXIT_FAILED;
-    if (!secret) {
-        complain("out of memory");
-        return -1;
-    }
-    if (read_secret(file, secret))
-        goto out;
-    if (a->bearer_token_file)
-        rc = check(config, file, bcda_config_set_bearer_token(config, secret), status);
-    else
-        rc = check(config, "--client-id",
-                   bcda_config_set_client_credentials(config, a->client_id, secret), status);
-    if (rc || !a->private_key)
-        goto out;
-    rc = -1;
-    if (a->passphrase_file && read_secret(a->passphrase_file, secret))
-        goto out;
-    rc = check(config, a->private_key,
-               bcda_config_add_private_key_file(config, a->private_key,
-                                                a->passphrase_file ? secret : NULL),
-               status);
-out:
-    explicit_bzero(secret, SECRET_MAX);
-    free(secret);
-    return rc;
-}
-
-static int set_tunable(bcda_config *config, const char *setting, int *status)
-{
-    char name[64];
-    const char *value = strchr(setting, '=');
-    char *end;
-    long long number;
-    int option;
-    int rc;
-
-    *status = EXIT_USAGE;
-    if (!value || (size_t)(value - setting) >= sizeof name) {
-        complain("--set %s: not NAME=VALUE", setting);
-        return -1;
-    }
-    memcpy(name, setting, (size_t)(value - setting));
-    name[value++ - setting] = '\0';
-    option = bcda_option_by_name(name);
-    if (option < 0)
-        return check(config, setting, option, status);
-    errno = 0;
-    number = strtoll(value, &end, 10);
-    rc = bcda_config_set_str(config, option, value);
-    if (rc == BCDA_ERR_OPTION_TYPE && !errno && end != value && !*end)
-        rc = bcda_config_set_int(config, option, number);
-    return check(config, setting, rc, status);
-}
-
-/* --metadata needs no token; should the server want one, there is none. */
-static void no_token(bcda_token_request *request, void *userdata)
-{
-    (void)userdata;
-    bcda_token_request_fail(request);
-}
-
-/* Retries and waits, so that nobody wonders why nothing moves. A log line names no secret and no
- * patient. */
-static void on_log(int level, const char *component, const char *message, void *userdata)
-{
-    (void)level;
-    (void)component;
-    (void)userdata;
-    if (strstr(message, "again in")) /* the rest is told in better words */
-        say("%s", message);
-}
-
-bcda_config *args_config(const struct args *a, int *status)
-{
-    bcda_config *c = NULL;
-    size_t i;
-
-    *status = EXIT_FAILED;
-    if (bcda_config_new(&c)) {
-        complain("out of memory");
-        return NULL;
-    }
-    if (check(c, "--url", bcda_config_set_fhir_url(c, a->url), status) ||
-        check(c, "--token-url", bcda_config_set_token_url(c, a->token_url), status) ||
-        check(c, "--ca", bcda_config_set_ca_file(c, a->ca), status) ||
-        check(c, "--allow-http-loopback",
-              bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, a->allow_http_loopback),
-              status) ||
-        check(c, "log", bcda_config_set_log(c, BCDA_LOG_WARNING, on_log, NULL, NULL), status) ||
-        check(c, "user agent",
-              bcda_config_set_str(c, BCDA_OPT_USER_AGENT, "bcda-export/" BCDA_VERSION_STRING),
-              status) ||
-        /* Bad lines are counted and told, and make the exit status 3. */
-        check(c, "bad lines", bcda_config_set_int(c, BCDA_OPT_BAD_LINES_MAX, -1), status))
-        goto fail;
-    if (a->metadata) {
-        if (check(c, "--metadata", bcda_config_set_token_provider(c, no_token, NULL, NULL), status))
-            goto fail;
-    } else if (set_identity(c, a, status)) {
-        goto fail;
-    }
-    for (i = 0; i < a->setting_count; i++)
-        if (set_tunable(c, a->settings[i], status))
-            goto fail;
-    return c;
-fail:
-    bcda_config_free(c);
-    return NULL;
 }

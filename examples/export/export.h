@@ -3,22 +3,25 @@
 #define BCDA_EXPORT_PROGRAM_H
 
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* mkostemp(), renameat2() */
+#define _GNU_SOURCE /* O_TMPFILE, mkostemp(), renameat2() */
 #endif
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <bcda/bcda.h>
 
 #define EXIT_COMPLETE 0
 #define EXIT_FAILED   1
 #define EXIT_USAGE    2
-#define EXIT_REMARKS  3 /* complete, but with bad lines or errors that the server reports */
+#define EXIT_REMARKS  3   /* complete, but with something to look at: run.c */
+#define EXIT_SIGNAL   128 /* and the number of the signal that interrupted the run */
 
 #define TYPES_MAX    64
 #define SETTINGS_MAX 32
 #define TYPE_SIZE    65 /* a type that may enter a file name, and its NUL */
+#define STAGE_SIZE   17 /* the name of a staging folder: 16 hexadecimal digits and a NUL */
 
 /* args.c: the command line. All texts are those of argv. */
 struct args {
@@ -35,22 +38,39 @@ struct args {
     const char *out;
     const char *quarantine;
     const char *resume;
+    const char *spool;
     const char *types[TYPES_MAX];
     size_t type_count;
+    const char *type_filters[SETTINGS_MAX];
+    size_t type_filter_count;
+    const char *parameters[SETTINGS_MAX]; /* NAME=VALUE */
+    size_t parameter_count;
     const char *settings[SETTINGS_MAX]; /* NAME=VALUE */
     size_t setting_count;
     int level; /* BCDA_LEVEL_*, or LEVEL_TRY */
     int allow_http_loopback;
+    int add;     /* put the files beside those of earlier exports */
+    int replace; /* put the files in place of those of earlier exports */
     int metadata;
     int quiet;
     int statistics;
+    int cancel_at_server; /* settings_config() sets it */
 };
 /* The resource level if the server has it, else the patient level. */
 #define LEVEL_TRY (-1)
-/* 0: go on. Otherwise the program ends with *status: help was printed, or a usage error. */
+/* 0: continue. Otherwise the program ends with *status: help was printed, or a usage error. */
 int args_parse(struct args *a, int argc, char **argv, int *status);
-/* A configuration of what was said; NULL and *status where it cannot be had. */
-bcda_config *args_config(const struct args *a, int *status);
+
+/* settings.c: a configuration made of the command line; NULL and *status where that fails. */
+bcda_config *settings_config(struct args *a, int *status);
+/* Prints why a session could not be made of it. Returns the exit status. */
+int settings_refused(const struct args *a, const bcda_config *config, int rc);
+
+/* request.c: what one job asks for. NULL where that is a usage error, which has been printed. */
+bcda_export *request_new(const struct args *a, int level, const char *only_type);
+/* What is asked for, as text: level, group and types. To be freed; NULL where memory is out. A
+ * state is only resumed by a command line with the same text. */
+char *request_text(const struct args *a);
 
 /* report.c: standard error. */
 struct progress {
@@ -63,7 +83,7 @@ struct progress {
     int64_t bytes;
 };
 void report_init(int quiet);
-/* A line of news; silent with --quiet. */
+/* A line about what happens; silent with --quiet. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A line about something wrong; never silent. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -72,70 +92,155 @@ void complain_error(const char *what, const bcda_error *error);
 void report_progress(const struct progress *p);
 void report_clear(void);
 int64_t now_ms(void);
-/* A copy of `text` for a terminal: control characters are replaced. Returns `to`. */
+/* A copy of `text` for a terminal: control characters, and bytes that are not of the terminal's
+ * character set, become '?'. Returns `to`. */
 const char *clean(char *to, size_t size, const char *text);
 /* "12.3 MB" and the like. Returns `to`. */
 const char *bytes_text(char *to, size_t size, double bytes);
 
-/* output.c: a directory of NDJSON files, or standard output. Each function complains by itself. */
+/* names.c: the names of data files: Type-0001.ndjson. */
+struct range {
+    char type[TYPE_SIZE];
+    unsigned first;
+    unsigned last;
+    int staged; /* in the staging folder */
+};
+struct ranges {
+    struct range *at;
+    size_t count;
+};
+#define NAME_SIZE 160
+/* Whether a manifest's type may become part of a file name. */
+int name_type_is_fine(const char *type);
+void name_make(char to[NAME_SIZE], const char *type, unsigned number);
+/* 0 where `name` is one that name_make() makes. */
+int name_parse(const char *name, char type[TYPE_SIZE], unsigned *number);
+/* 0, or -1 where memory is out. */
+int ranges_add(struct ranges *r, const char *type, unsigned first, unsigned last, int staged);
+size_t ranges_files(const struct ranges *r);
+void ranges_free(struct ranges *r);
+
+/* folder.c: the directory of --out and the work folder in it. Each function complains by itself. */
+struct folder {
+    const char *path; /* as on the command line */
+    int dir;
+    int work;
+    int lock;
+    int set;                /* where files get their names: `dir`, or a staging folder */
+    char stage[STAGE_SIZE]; /* the staging folder; "" = none */
+};
+/* Locks it, and finishes what an earlier run may have left unfinished. */
+int folder_open(struct folder *f, const char *path);
+/* Removes what a run without `stage` left unfinished: temporary files and other staging folders. */
+int folder_tidy(struct folder *f, const char *stage);
+/* 1 where there are data files in the directory. */
+int folder_holds_data(const struct folder *f);
+/* A new staging folder; it gets the files from now on. `state` is the file of --resume, or NULL. */
+int folder_stage(struct folder *f, const char *state);
+/* The staging folder of an earlier run. 1: it is no more. */
+int folder_use_stage(struct folder *f, const char *stage);
+/*
+ * The staged files take the place of those in `old`, or with NULL of all data files in the
+ * directory. A run that is killed meanwhile leaves the rest to the next folder_open().
+ */
+int folder_install(struct folder *f, const struct ranges *old);
+/* `stage`: the staging folder that a later run needs; "" = none. */
+void folder_close(struct folder *f, const char *stage);
+/* Finds the data file of this type that has the same inode; its number, or 0. */
+unsigned folder_twin(int dir, const char *type, ino_t inode);
+/* Renames without replacing anything (EEXIST). */
+int rename_new(int from_dir, const char *from, int to_dir, const char *to);
+
+/* output.c: the files of an export, or standard output. Each function complains by itself. */
 struct output;
 struct output_file;
-struct output *output_open(const char *where);
-void output_close(struct output *o);
+/* NULL for `folder`: standard output. With `marks`, committed files are marked until the state is
+ * saved. */
+struct output *output_new(struct folder *folder, int marks);
+void output_free(struct output *o);
 int output_is_stream(const struct output *o);
-int output_dir(const struct output *o); /* its descriptor; -1 for standard output */
-/* Whether a manifest's type may become part of a file name. */
-int output_type_is_fine(const char *type);
-/*
- * A new file of `type` under a temporary name that is made of the job's `tag` and the `index` of
- * the file in its manifest. With `again`, what a run that was cut off had made of this very file is
- * taken away first.
- */
-struct output_file *output_begin(struct output *o, const char *type, uint64_t tag, size_t index,
-                                 int again);
+struct folder *output_folder(const struct output *o); /* NULL: standard output */
+/* A new file. `tag` is that of its job, `index` its place in the manifest. */
+struct output_file *output_begin(struct output *o, const char *type, uint64_t tag, size_t index);
 int output_line(struct output_file *f, const char *json, size_t len);
 int64_t output_lines(const struct output_file *f);
-/* The file is on disk under its final name. The temporary name goes with output_end(), so that a
- * run that is cut off between the two can be told from one that had saved its state. */
-int output_commit(struct output_file *f);
-/* The temporary name stays: a committed file of which the state could not be saved is to be known
- * as such by the next run. NULL is fine. */
-void output_keep_part(struct output_file *f);
-/* Removes the temporary name, and with it all of a file that was not committed. NULL is fine. */
+/* All that was written is on disk. */
+int output_sync(struct output_file *f);
+/* The file gets its name, which is added to `files`. Its mark stays until output_end(). */
+int output_commit(struct output_file *f, struct ranges *files);
+/* The mark stays: the state of a committed file could not be saved. NULL is fine. */
+void output_keep_mark(struct output_file *f);
+/* Removes the mark, and a file that was not committed. NULL is fine. */
 void output_end(struct output_file *f);
-/* Removes the temporary name that a run that was cut off has left beside a finished file. */
+/* Takes back a file that a run committed without saving its state, if there is one. */
+void output_undo(struct output *o, const char *type, uint64_t tag, size_t index);
+/* Removes the mark of a file whose state was saved. */
 void output_forget(struct output *o, const char *type, uint64_t tag, size_t index);
+/* The files that the marks of a job stand for. */
+int output_marked(struct output *o, uint64_t tag, struct ranges *files);
+void output_forget_all(struct output *o, uint64_t tag);
+/* Files are named in another folder from now on. */
+void output_restart_numbers(struct output *o);
 
 /* quarantine.c: the lines that are no resources. Each function complains by itself. */
+#define HELD_SHOWN 10
 struct quarantine;
-/* Nothing is made before the first line. `path` NULL: in the folder, and nowhere for standard
- * output. NULL where memory is out. */
-struct quarantine *quarantine_new(const char *path, const struct output *o);
-int quarantine_line(struct quarantine *q, const bcda_bad_line *line);
-int quarantine_sync(struct quarantine *q);
-const char *quarantine_path(const struct quarantine *q); /* NULL: there is nothing in it */
+/* The invalid lines of one file, until it is known whether the file is complete. */
+struct held {
+    int fd; /* an unnamed file with their entries; -1: none are kept */
+    int64_t count;
+    struct {
+        int64_t number;
+        int code;
+    } first[HELD_SHOWN];
+};
+/* `path` NULL: in the folder of --out, and nowhere for standard output. NULL where memory is out.
+ */
+struct quarantine *quarantine_new(const char *path, struct folder *folder);
+/* Adds a line to *held, which is made where it is NULL. */
+int quarantine_hold(struct quarantine *q, struct held **held, const bcda_bad_line *line);
+/* The lines are in the quarantine, and on disk. NULL is fine. */
+int quarantine_commit(struct quarantine *q, const struct held *held);
+void quarantine_drop(struct held *held);
+const char *quarantine_path(const struct quarantine *q); /* NULL: nothing was put there */
 void quarantine_free(struct quarantine *q);
 
-/* state.c: the file of --resume. One line a job, in the order of --type at resource level: what
- * bcda_job_save() gave, or "-" for a job that the server had not accepted. */
+/* state.c: the file of --resume. */
 struct remarks {
     int64_t bad_lines; /* of the files that were complete */
     int64_t issues;    /* likewise: of severity error or fatal */
     int64_t refused;   /* files that were complete, but are of no use */
 };
+/* What is kept of one job. */
+struct kept {
+    char *saved; /* what bcda_job_save() gave; NULL: the server has not accepted it */
+    struct remarks remarks;
+    struct ranges files; /* committed */
+};
 struct state {
     const char *path; /* NULL: without --resume nothing is kept */
     int fd;           /* the file, locked as long as this program is at work with it */
     int is_new;       /* nothing has been saved in it */
-    char *text;       /* what it held; the lines point into it */
-    char *lines[TYPES_MAX];
+    int is_over;      /* there is nothing to resume: state_close() removes it */
+    char *out;        /* the folder of its files, as an absolute path; NULL: not known */
+    char *asks;       /* request_text() */
+    int replace;      /* --replace */
+    int complete;     /* the exit status of an export of which all is here; -1: it is not */
+    char stage[STAGE_SIZE];
+    struct ranges old; /* files of jobs that ended at the server: this export replaces them */
+    struct kept jobs[TYPES_MAX]; /* in the order of --type at resource level */
     size_t count;
-    struct remarks remarks;
 };
 /* Reads what is there; a file that is not there is made. 0 or -1. `path` may be NULL. */
 int state_open(struct state *s, const char *path);
-int state_save(struct state *s, char *const *lines, size_t count, const struct remarks *remarks);
-/* There is nothing to go on with any more. */
+/* 1 where there is something to resume or to replace. */
+int state_is_used(const struct state *s);
+/* 1 where the file stays when the state is closed. */
+int state_is_kept(const struct state *s);
+int state_save(struct state *s);
+void state_forget_job(struct kept *kept);
+/* There is nothing to resume any more: state_close() removes the file, as the last act of a run. A
+ * run that is killed before is found complete by the next one. */
 void state_remove(struct state *s);
 void state_close(struct state *s);
 /* Sees to it that the name of this file outlives a power cut. */
@@ -144,12 +249,18 @@ void sync_folder(const char *path);
 /* jobs.c, run.c: the jobs. A session calls back into its run until it is freed. */
 struct run;
 struct run *run_new(const struct args *a, struct output *output, struct state *state);
-/* Starts the jobs, or goes on with those of the state. On failure *status is the exit status. */
+/* Starts the jobs, or resumes those of the state. On failure *status is the exit status. */
 int run_start(struct run *r, bcda_session *session, int *status);
 void run_cancel(struct run *r);
-/* The summary; returns the exit status. */
-int run_finish(struct run *r, int interrupted);
+/* The summary; returns the exit status. `signal` is 0 or the one that interrupted the run. */
+int run_finish(struct run *r, int signal);
 void run_free(struct run *r);
+
+/* prepare.c: what the state and the folder of earlier runs mean for this one. */
+/* 0: the export can begin. Otherwise the program ends with *status. */
+int prepare(const struct args *a, struct state *state, struct folder *folder, int *status);
+/* The last steps of an export of which all is here. Returns the exit status. */
+int prepare_complete(struct state *state, struct folder *folder);
 
 /* metadata.c: --metadata. Returns the exit status. */
 int metadata_print(bcda_session *session);

@@ -6,21 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BAD_LINES_SHOWN 10
 #define FILES_LOOKED_AT 2000 /* by the progress bar, in one file after the other */
 
-static void save_state(struct run *r)
-{
-    char *lines[TYPES_MAX];
-    size_t i;
-
-    for (i = 0; i < r->task_count; i++)
-        lines[i] = r->tasks[i].saved;
-    if (state_save(r->state, lines, r->task_count, &r->remarks))
-        r->broken = 1;
-}
-
-/* Takes down how far a job is, after what it has brought is safe. */
+/* Saves how far a job is, after what it has brought is safe. */
 static void save_job(struct task *t)
 {
     char *text;
@@ -32,15 +20,14 @@ static void save_job(struct task *t)
         t->run->broken = 1;
         return;
     }
-    free(t->saved);
-    t->saved = strdup(text);
+    free(t->kept->saved);
+    t->kept->saved = strdup(text);
     bcda_free(text);
-    if (!t->saved)
+    if (!t->kept->saved || state_save(t->run->state))
         t->run->broken = 1;
-    save_state(t->run);
 }
 
-/* Ends everything, since going on would lose data. */
+/* Ends everything, since continuing would lose data. */
 static int give_up(struct run *r)
 {
     r->broken = 1;
@@ -74,7 +61,7 @@ static const char *type_of(const bcda_file *file)
 {
     if (bcda_file_is_error(file))
         return "OperationOutcome";
-    return output_type_is_fine(bcda_file_type(file)) ? bcda_file_type(file) : NULL;
+    return name_type_is_fine(bcda_file_type(file)) ? bcda_file_type(file) : NULL;
 }
 
 static uint64_t hash(const char *text)
@@ -86,17 +73,27 @@ static uint64_t hash(const char *text)
     return h;
 }
 
+static void say_accepted(const struct task *t)
+{
+    const char *how = t->restored                      ? "is resumed"
+                      : bcda_job_is_taken_over(t->job) ? "was running already and is taken over"
+                                                       : "was accepted";
+    char id[80];
+
+    say("%s%sjob %s %s", t->type ? t->type : "", t->type ? ": " : "",
+        clean(id, sizeof id, bcda_job_id(t->job)), how);
+}
+
 static int on_state(bcda_job *job, int state, void *userdata)
 {
     struct task *t = userdata;
-    const char *type = t->type ? t->type : "";
-    char id[80];
 
     t->job = job;
+    if (state < BCDA_JOB_DONE)
+        t->state = state;
     if (state == BCDA_JOB_RUNNING) {
         t->tag = hash(bcda_job_url(job));
-        clean(id, sizeof id, bcda_job_id(job));
-        say("%s%sjob %s %s", type, *type ? ": " : "", id, t->restored ? "goes on" : "was accepted");
+        say_accepted(t);
         save_job(t);
         if (t->run->broken)
             return give_up(t->run);
@@ -105,49 +102,81 @@ static int on_state(bcda_job *job, int state, void *userdata)
     } else if (state == BCDA_JOB_DOWNLOADING) {
         if (!t->run->downloading)
             t->run->downloading = now_ms();
-        say("%s%s%zu file%s", type, *type ? ": " : "", bcda_job_file_count(job),
+        say("%s%s%zu file%s", t->type ? t->type : "", t->type ? ": " : "", bcda_job_file_count(job),
             bcda_job_file_count(job) == 1 ? "" : "s");
     }
     return BCDA_CONTINUE;
 }
 
+static void close_slot(struct slot *slot)
+{
+    output_end(slot->file);
+    quarantine_drop(slot->held);
+    slot->file = NULL;
+    slot->held = NULL;
+}
+
 static int begin_file(struct task *t, const bcda_file *file, struct slot *slot)
 {
+    struct output *o = t->run->output;
     const char *type = type_of(file);
     char name[128];
 
     slot->issues = 0;
-    if (!type || (bcda_file_is_error(file) && output_is_stream(t->run->output)))
-        return BCDA_CONTINUE; /* end_file() says so */
-    slot->file = output_begin(t->run->output, type, t->tag, bcda_file_index(file), t->restored);
+    if (!type || (bcda_file_is_error(file) && output_is_stream(o)))
+        return BCDA_CONTINUE; /* end_file() reports it */
+    if (t->restored && !output_is_stream(o))
+        output_undo(o, type, t->tag, bcda_file_index(file));
+    slot->file = output_begin(o, type, t->tag, bcda_file_index(file));
     if (slot->file)
         return BCDA_CONTINUE;
     complain("%s cannot be written", clean(name, sizeof name, bcda_file_name(file)));
     return give_up(t->run);
 }
 
-static void count_file(struct run *r, const bcda_file *file, const struct slot *slot)
+static void count_file(struct task *t, const bcda_file *file, const struct slot *slot)
 {
     const char *type = type_of(file);
     size_t i = 0;
 
-    r->remarks.bad_lines += bcda_file_bad_lines(file);
-    r->remarks.issues += slot->issues;
-    r->bytes += bcda_file_bytes(file);
-    r->bytes_received += bcda_file_bytes_received(file);
-    while (i < r->tally_count && strcmp(r->tallies[i].type, type) != 0)
+    t->kept->remarks.bad_lines += bcda_file_bad_lines(file);
+    t->kept->remarks.issues += slot->issues;
+    t->run->bytes += bcda_file_bytes(file);
+    t->run->bytes_received += bcda_file_bytes_received(file);
+    while (i < t->tally_count && strcmp(t->tallies[i].type, type) != 0)
         i++;
     if (i == TYPES_MAX)
-        i--; /* more types than FHIR has in use: the last line takes them all */
-    if (i == r->tally_count)
-        snprintf(r->tallies[r->tally_count++].type, TYPE_SIZE, "%s", type);
-    r->tallies[i].files++;
-    r->tallies[i].resources += slot->file ? output_lines(slot->file) : bcda_file_resources(file);
+        i--; /* one for the rest of them all */
+    if (i == t->tally_count)
+        snprintf(t->tallies[t->tally_count++].type, TYPE_SIZE, "%s", type);
+    t->tallies[i].files++;
+    t->tallies[i].resources += slot->file ? output_lines(slot->file) : bcda_file_resources(file);
+}
+
+/* Of a file that is complete, since the lines of another one may have been altered. */
+static void show_lines(struct run *r, const bcda_file *file, const struct held *held)
+{
+    char name[128];
+    int64_t i;
+
+    for (i = 0; held && i < held->count && i < HELD_SHOWN; i++) {
+        if (r->lines_shown > HELD_SHOWN)
+            return;
+        if (r->lines_shown++ == HELD_SHOWN)
+            complain("more invalid lines are only counted");
+        else
+            complain("%s, line %" PRId64 ": %s", clean(name, sizeof name, bcda_file_name(file)),
+                     held->first[i].number, bcda_error_string(held->first[i].code));
+    }
+    if (held && held->count > HELD_SHOWN && r->lines_shown == HELD_SHOWN) {
+        r->lines_shown++;
+        complain("more invalid lines are only counted");
+    }
 }
 
 /* A file that the library finds complete, but that is of no use here. The saved state will have it
- * as complete, so that it is taken down there too. */
-static int is_refused(struct run *r, const bcda_file *file)
+ * as complete, so that it is noted there too. */
+static int is_refused(struct task *t, const bcda_file *file)
 {
     char name[128];
     char type[128];
@@ -162,43 +191,53 @@ static int is_refused(struct run *r, const bcda_file *file)
                  name, bcda_file_bad_lines(file));
     else
         return 0;
-    r->remarks.refused++;
+    t->kept->remarks.refused++;
     return 1;
+}
+
+static void report_failed(struct task *t, const bcda_file *file, const struct slot *slot)
+{
+    int code = bcda_error_code(bcda_file_error(file));
+
+    if (code != BCDA_ERR_CANCELLED && code != BCDA_ERR_STOPPED) {
+        complain_error("", bcda_file_error(file));
+        t->failed_files++;
+    }
+    if (slot->file && output_is_stream(t->run->output) && output_lines(slot->file))
+        complain("  %" PRId64 " of its resources may be on standard output: do not use them",
+                 output_lines(slot->file));
+}
+
+/* The file is here, with its invalid lines, before the state has it. */
+static int keep_file(struct task *t, const bcda_file *file, struct slot *slot)
+{
+    struct run *r = t->run;
+    int has_file = slot->file && (output_lines(slot->file) || !bcda_file_is_error(file));
+
+    if ((has_file && output_sync(slot->file)) || quarantine_commit(r->quarantine, slot->held) ||
+        (has_file && output_commit(slot->file, &t->kept->files)))
+        return give_up(r);
+    show_lines(r, file, slot->held);
+    count_file(t, file, slot);
+    save_job(t);
+    if (!r->broken || !r->args->resume)
+        return BCDA_CONTINUE;
+    output_keep_mark(slot->file);
+    return give_up(r);
 }
 
 static int end_file(struct task *t, const bcda_file *file, struct slot *slot)
 {
-    struct run *r = t->run;
     int verdict = bcda_file_verdict(file);
     int result = BCDA_CONTINUE;
 
-    if (verdict != BCDA_VERDICT_COMPLETE && verdict != BCDA_VERDICT_COMPLETE_BAD_LINES) {
-        int code = bcda_error_code(bcda_file_error(file));
-
-        if (code != BCDA_ERR_CANCELLED && code != BCDA_ERR_STOPPED) {
-            complain_error("", bcda_file_error(file));
-            r->failed_files++;
-        }
-        if (slot->file && output_is_stream(r->output) && output_lines(slot->file))
-            complain("  %" PRId64 " of its resources may be on standard output: do not use them",
-                     output_lines(slot->file));
-    } else if (is_refused(r, file)) {
+    if (verdict != BCDA_VERDICT_COMPLETE && verdict != BCDA_VERDICT_COMPLETE_BAD_LINES)
+        report_failed(t, file, slot);
+    else if (is_refused(t, file))
         save_job(t);
-    } else {
-        if (slot->file && (output_lines(slot->file) || !bcda_file_is_error(file)) &&
-            output_commit(slot->file)) {
-            result = give_up(r);
-        } else {
-            count_file(r, file, slot);
-            save_job(t);
-            if (r->broken && r->args->resume) { /* or the next run would have it twice */
-                output_keep_part(slot->file);
-                result = give_up(r);
-            }
-        }
-    }
-    output_end(slot->file);
-    slot->file = NULL;
+    else
+        result = keep_file(t, file, slot);
+    close_slot(slot);
     return result;
 }
 
@@ -210,14 +249,7 @@ static int on_file(bcda_job *job, const bcda_file *file, int event, void *userda
     (void)job;
     if (!slot)
         return give_up(t->run);
-    if (event == BCDA_FILE_BEGIN)
-        return begin_file(t, file, slot);
-    if (quarantine_sync(t->run->quarantine)) { /* a file is not kept without its bad lines */
-        output_end(slot->file);
-        slot->file = NULL;
-        return give_up(t->run);
-    }
-    return end_file(t, file, slot);
+    return event == BCDA_FILE_BEGIN ? begin_file(t, file, slot) : end_file(t, file, slot);
 }
 
 static int on_batch(bcda_job *job, bcda_batch *batch, void *userdata)
@@ -241,17 +273,11 @@ static int on_batch(bcda_job *job, bcda_batch *batch, void *userdata)
 static int on_bad_line(bcda_job *job, const bcda_bad_line *line, void *userdata)
 {
     struct task *t = userdata;
-    char name[128];
+    struct slot *slot = slot_of(t, bcda_bad_line_file(line));
 
     (void)job;
-    if (quarantine_line(t->run->quarantine, line))
+    if (!slot || quarantine_hold(t->run->quarantine, &slot->held, line))
         return give_up(t->run);
-    if (t->run->bad_lines_shown++ < BAD_LINES_SHOWN)
-        complain("%s, line %" PRId64 ": %s",
-                 clean(name, sizeof name, bcda_file_name(bcda_bad_line_file(line))),
-                 bcda_bad_line_number(line), bcda_error_string(bcda_bad_line_code(line)));
-    else if (t->run->bad_lines_shown == BAD_LINES_SHOWN + 1)
-        complain("more bad lines are only counted");
     return BCDA_CONTINUE;
 }
 
@@ -315,7 +341,7 @@ static int on_progress(bcda_job *job, void *userdata)
     return BCDA_CONTINUE;
 }
 
-/* The files that the run before had, and what may lie about from it. */
+/* The files that an earlier run had, and the marks that it may have left of them. */
 static void look_at_skipped(struct task *t)
 {
     size_t i;
@@ -325,16 +351,49 @@ static void look_at_skipped(struct task *t)
 
         if (bcda_file_verdict(file) != BCDA_VERDICT_SKIPPED)
             continue;
-        t->run->skipped++;
-        if (type_of(file))
+        t->skipped++;
+        if (type_of(file) && !output_is_stream(t->run->output))
             output_forget(t->run->output, type_of(file), t->tag, i);
     }
+}
+
+/* The server has ended the job, or has it no more. A file that is not there is another thing: the
+ * job may go on, and have the rest. */
+static int is_gone(const bcda_job *job, int result)
+{
+    if (!*bcda_job_url(job) || *bcda_error_file(bcda_job_error(job)))
+        return 0;
+    return result == BCDA_ERR_JOB_FAILED || result == BCDA_ERR_JOB_CANCELLED ||
+           result == BCDA_ERR_GONE || result == BCDA_ERR_NOT_FOUND;
+}
+
+/* One endpoint a type: which of them the server has is not known before. */
+static int is_absent(const struct task *t, int result)
+{
+    return t->run->level == BCDA_LEVEL_RESOURCE && t->run->all_types &&
+           result == BCDA_ERR_NOT_FOUND && !*bcda_job_url(t->job);
+}
+
+static void end_failed(struct task *t)
+{
+    const bcda_error *error = bcda_job_error(t->job);
+
+    if (t->result == BCDA_ERR_CANCELLED || t->result == BCDA_ERR_STOPPED)
+        return;
+    if (is_absent(t, t->result)) {
+        t->absent = 1; /* run.c: unless all are */
+        return;
+    }
+    if (!*bcda_error_file(error) || !t->failed_files) /* else reported at the file's end */
+        complain_error(t->type ? t->type : "", error);
+    t->gone = is_gone(t->job, t->result);
+    if (t->gone && t->restored && !t->run->cancelled && !t->run->broken && run_restart(t))
+        t->run->broken = 1;
 }
 
 static void on_done(bcda_job *job, int result, void *userdata)
 {
     struct task *t = userdata;
-    const bcda_error *error = bcda_job_error(job);
     size_t i;
 
     t->job = job;
@@ -342,23 +401,11 @@ static void on_done(bcda_job *job, int result, void *userdata)
         return; /* this very task begins anew */
     t->ended = 1;
     t->result = result;
-    if (t->run->all_types && result == BCDA_ERR_NOT_FOUND && !*bcda_job_url(job)) {
-        say("%s: the server does not have it", t->type ? t->type : "");
-        t->result = BCDA_OK;
-        return;
-    }
+    for (i = 0; i < t->slot_count; i++) /* files without an end, should there be any */
+        close_slot(&t->slots[i]);
     look_at_skipped(t);
-    for (i = 0; i < t->slot_count; i++) { /* files without an end, should there be any */
-        output_end(t->slots[i].file);
-        t->slots[i].file = NULL;
-    }
-    if (result == BCDA_OK || result == BCDA_ERR_CANCELLED || result == BCDA_ERR_STOPPED)
-        return;
-    if (!*bcda_error_file(error) || !t->run->failed_files) /* else it was told at the file's end */
-        complain_error(t->type ? t->type : "", error);
-    if (t->restored && (result == BCDA_ERR_GONE || result == BCDA_ERR_NOT_FOUND))
-        complain("  the job in %s is no more: remove that file and start anew",
-                 t->run->args->resume);
+    if (result != BCDA_OK)
+        end_failed(t);
 }
 
 bcda_handlers *task_handlers(struct task *t)

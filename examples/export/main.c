@@ -2,7 +2,10 @@
 #include "export.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <string.h>
+#include <unistd.h>
 
 static bcda_session *volatile signalled_session;
 static volatile sig_atomic_t got_signal;
@@ -27,7 +30,7 @@ static void catch_signals(bcda_session *session)
     action.sa_flags = (int)SA_RESETHAND;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a closed standard output is told by write() */
+    signal(SIGPIPE, SIG_IGN); /* write() reports a closed standard output */
 }
 
 static int drive(bcda_session *session, struct run *run)
@@ -47,31 +50,79 @@ static int drive(bcda_session *session, struct run *run)
     return rc;
 }
 
-static int export_all(bcda_session *session, const struct args *a)
+static int run_export(bcda_session *session, const struct args *a, struct state *state,
+                      struct output *output)
 {
-    struct state state;
-    struct output *output = NULL;
-    struct run *run = NULL;
+    struct run *run = run_new(a, output, state);
     int status = EXIT_FAILED;
 
-    if (state_open(&state, a->resume)) {
-        bcda_session_free(session);
-        return EXIT_FAILED;
-    }
-    output = output_open(a->out);
-    run = output ? run_new(a, output, &state) : NULL;
     if (run && run_start(run, session, &status) == 0) {
         catch_signals(session);
         drive(session, run);
         catch_signals(NULL);
-        status = run_finish(run, got_signal != 0);
+        status = run_finish(run, got_signal);
     }
     /* The callbacks of jobs that still run use `run`: the session goes first. */
     bcda_session_free(session);
     run_free(run);
-    state_close(&state);
-    output_close(output);
     return status;
+}
+
+static int export_to(bcda_session *session, const struct args *a, struct state *state,
+                     struct folder *folder)
+{
+    struct output *output = NULL;
+    int status = EXIT_FAILED;
+
+    if (prepare(a, state, folder, &status) == 0)
+        output = output_new(folder, a->resume != NULL);
+    if (output)
+        status = run_export(session, a, state, output);
+    else
+        bcda_session_free(session);
+    output_free(output);
+    return status;
+}
+
+static int export_all(bcda_session *session, const struct args *a)
+{
+    struct state state;
+    struct folder folder;
+    int to_folder = strcmp(a->out, "-") != 0;
+    int status = EXIT_FAILED;
+
+    if (state_open(&state, a->resume) || (to_folder && folder_open(&folder, a->out))) {
+        bcda_session_free(session);
+        state_close(&state);
+        return EXIT_FAILED;
+    }
+    status = export_to(session, a, &state, to_folder ? &folder : NULL);
+    if (to_folder)
+        folder_close(&folder, state_is_kept(&state) ? state.stage : "");
+    state_close(&state);
+    return status;
+}
+
+/* What is not open would be the number of a file or a socket: what is printed would go there. Each
+ * is opened so that its use is an error. */
+static int open_standard_files(void)
+{
+    int fd;
+
+    for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return -1;
+    return 0;
+}
+
+/* Before anything is opened or sent. */
+static int check_request(const struct args *a)
+{
+    bcda_export *e = request_new(a, a->level == LEVEL_TRY ? BCDA_LEVEL_RESOURCE : a->level, NULL);
+
+    bcda_export_free(e);
+    return e ? 0 : -1;
 }
 
 int main(int argc, char **argv)
@@ -82,26 +133,25 @@ int main(int argc, char **argv)
     int status;
     int rc;
 
+    if (open_standard_files())
+        return EXIT_FAILED;
     if (args_parse(&a, argc, argv, &status))
         return status;
     report_init(a.quiet);
-    config = args_config(&a, &status);
+    if (!a.metadata && check_request(&a))
+        return EXIT_USAGE;
+    config = settings_config(&a, &status);
     if (!config)
         return status;
     rc = bcda_session_new(&session, config);
-    if (rc) {
-        if (bcda_config_error(config))
-            complain_error("", bcda_config_error(config));
-        else
-            complain("%s", bcda_error_string(rc));
-        bcda_config_free(config);
-        return rc > BCDA_ERR_NOMEM ? EXIT_USAGE : EXIT_FAILED;
-    }
+    if (rc)
+        status = settings_refused(&a, config, rc);
     bcda_config_free(config);
-    if (a.metadata) {
-        status = metadata_print(session);
-        bcda_session_free(session);
+    if (rc)
         return status;
-    }
-    return export_all(session, &a);
+    if (!a.metadata)
+        return export_all(session, &a);
+    status = metadata_print(session);
+    bcda_session_free(session);
+    return status;
 }

@@ -10,41 +10,41 @@ static void line(const char *label, const char *text)
     printf("%-18s %s\n", label, *text ? clean(show, sizeof show, text) : "(not said)");
 }
 
-static int fetch(bcda_session *session, int what, bcda_request **out)
+/* NULL where it failed. With `optional` it may: only BCDA has some of them. */
+static bcda_request *fetch(bcda_session *session, int what, int optional)
 {
     bcda_request *request = NULL;
     int rc = bcda_request_start(session, what, NULL, NULL, NULL, &request);
 
     if (rc) {
         complain_error("", bcda_session_error(session));
-        return -1;
+        return NULL;
     }
     do
         rc = bcda_session_run(session, -1);
     while (rc == BCDA_ERR_INTERRUPTED);
-    if (rc || bcda_request_result(request)) {
-        complain_error("", rc ? bcda_session_error(session) : bcda_request_error(request));
-        bcda_request_unref(request);
-        return -1;
-    }
-    *out = request;
-    return 0;
+    if (!rc && !bcda_request_result(request))
+        return request;
+    if (rc)
+        complain_error("", bcda_session_error(session));
+    else if (!optional)
+        complain_error("", bcda_request_error(request));
+    bcda_request_unref(request);
+    return NULL;
 }
 
 int metadata_print(bcda_session *session)
 {
-    bcda_request *request;
+    bcda_request *request = fetch(session, BCDA_REQUEST_METADATA, 0);
 
-    if (fetch(session, BCDA_REQUEST_METADATA, &request))
+    if (!request)
         return EXIT_FAILED;
     line("FHIR version", bcda_request_fhir_version(request));
     line("software version", bcda_request_software_version(request));
     line("token URL", bcda_request_token_url(request));
     bcda_request_unref(request);
-    /* Only BCDA has this one. */
-    if (fetch(session, BCDA_REQUEST_VERSION, &request) == 0) {
-        line("server release", bcda_request_software_version(request));
-        bcda_request_unref(request);
-    }
+    request = fetch(session, BCDA_REQUEST_VERSION, 1);
+    line("server release", request ? bcda_request_software_version(request) : "");
+    bcda_request_unref(request);
     return fflush(stdout) ? EXIT_FAILED : EXIT_COMPLETE;
 }

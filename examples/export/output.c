@@ -1,10 +1,31 @@
 /*
  * Where the resources go: files of a directory, or standard output.
  *
- * A file is written under a temporary name and given its final one only when its verdict is
- * complete, by link(), which never replaces what is there. The temporary name stays until the
- * state of --resume is saved. A run that is cut off between the two leaves both names; the next
- * run is told by the library which files it still has to fetch, and takes both away for those.
+ * A file has no name while it is written (O_TMPFILE), or a temporary one in the work folder where
+ * the file system cannot do that. It gets its final name by link(), which never replaces a file,
+ * only when its verdict is complete. With --resume three things must agree after a kill at any
+ * moment: the file, the state that says "this file is here", and nothing twice. So a file passes
+ * these steps:
+ *
+ *   1. it is written and synced;
+ *   2. it gets a second name in the work folder, its mark, made of the job and of the file's index
+ *      in the manifest; the work folder is synced;
+ *   3. it gets its final name; that folder is synced;
+ *   4. the state is saved with this file as complete;
+ *   5. the mark is removed.
+ *
+ * A kill before 2 leaves nothing, or a temporary name that the next run in the folder removes. A
+ * kill between 2 and 3 leaves a mark whose file has no other name: the next run removes it, which
+ * removes the file. In both cases the state lacks the file and the resumed job fetches it again.
+ * A kill between 3 and 4 leaves the file under two names, and a state that lacks it: the resumed
+ * job begins this very file again, finds the mark, and removes both names first (output_undo()). A
+ * kill between 4 and 5 leaves two names as well, but the resumed job skips the file, so only the
+ * mark is removed (output_forget()). The same happens where the state cannot be saved in 4: the
+ * mark stays (output_keep_mark()) and the run ends.
+ *
+ * Without --resume there are no marks: nothing will be fetched again. On a file system without hard
+ * links there are none either: the file is renamed in step 3, and a kill between 3 and 4 leaves a
+ * file that the resumed job fetches once more.
  */
 #include "export.h"
 
@@ -19,7 +40,7 @@
 #include <unistd.h>
 
 #define BUFFER_SIZE 262144
-#define NAME_SIZE   160
+#define TAG_LEN     (sizeof "-0123456789abcdef-" - 1)
 
 struct number {
     char type[TYPE_SIZE];
@@ -27,7 +48,10 @@ struct number {
 };
 
 struct output {
-    int dir; /* -1: standard output */
+    struct folder *folder; /* NULL: standard output */
+    int marks;
+    int named;          /* files have temporary names: there is no O_TMPFILE */
+    unsigned temporary; /* how many of those there were */
     struct number *numbers;
     size_t number_count;
 };
@@ -35,15 +59,50 @@ struct output {
 struct output_file {
     struct output *output;
     int fd;
-    int leave_part; /* the temporary name is gone already, or must stay */
     char type[TYPE_SIZE];
-    char part[NAME_SIZE];
+    char temporary[32];   /* in the work folder; "" = none */
+    char mark[NAME_SIZE]; /* the name that it has, or will have */
+    int is_marked;
+    int keep_mark;
     int64_t lines;
     size_t used;
     char buffer[BUFFER_SIZE];
 };
 
-struct output *output_open(const char *where)
+static int failed(const char *what)
+{
+    complain("%s: %s", what, strerror(errno));
+    return -1;
+}
+
+/* Gives a name to a file that may have none. */
+static int link_fd(int fd, int dir, const char *name)
+{
+    char path[40];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW);
+}
+
+static int open_unnamed(const struct output *o)
+{
+    return openat(o->folder->work, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+}
+
+/* Both are needed: a file without a name, and a way to name it (/proc). */
+static int has_unnamed_files(const struct output *o)
+{
+    int fd = open_unnamed(o);
+    int rc = fd < 0 ? -1 : link_fd(fd, o->folder->work, "0.tmp");
+
+    if (fd >= 0)
+        close(fd);
+    if (!rc)
+        unlinkat(o->folder->work, "0.tmp", 0);
+    return !rc;
+}
+
+struct output *output_new(struct folder *folder, int marks)
 {
     struct output *o = calloc(1, sizeof *o);
 
@@ -51,95 +110,166 @@ struct output *output_open(const char *where)
         complain("out of memory");
         return NULL;
     }
-    o->dir = -1;
-    if (strcmp(where, "-") == 0)
-        return o;
-    if (mkdir(where, 0700) && errno != EEXIST)
-        complain("%s: %s", where, strerror(errno));
-    else if ((o->dir = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
-        complain("%s: %s", where, strerror(errno));
-    else
-        return o;
-    free(o);
-    return NULL;
+    o->folder = folder;
+    o->marks = marks;
+    o->named = folder && !has_unnamed_files(o);
+    return o;
 }
 
-void output_close(struct output *o)
+void output_free(struct output *o)
 {
     if (!o)
         return;
-    if (o->dir >= 0)
-        close(o->dir);
     free(o->numbers);
     free(o);
 }
 
 int output_is_stream(const struct output *o)
 {
-    return o->dir < 0;
+    return !o->folder;
 }
 
-int output_dir(const struct output *o)
+struct folder *output_folder(const struct output *o)
 {
-    return o->dir;
+    return o->folder;
 }
 
-int output_type_is_fine(const char *type)
+void output_restart_numbers(struct output *o)
 {
-    size_t n = strspn(type, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
-
-    return n > 0 && n < TYPE_SIZE && type[n] == '\0';
+    o->number_count = 0;
 }
 
-static void part_name(char *to, const char *type, uint64_t tag, size_t index)
+/* ---- marks ---- */
+
+static void mark_name(char to[NAME_SIZE], const char *type, uint64_t tag, size_t index)
 {
-    snprintf(to, NAME_SIZE, ".%s-%016" PRIx64 "-%06zu.part", type, tag, index);
+    snprintf(to, NAME_SIZE, "%s-%016" PRIx64 "-%06zu.part", type, tag, index);
 }
 
-/* Removes the final name of the file that `st` is of. */
-static void remove_twin(struct output *o, const char *type, const struct stat *st)
-{
-    struct stat other;
-    struct dirent *entry;
-    size_t n = strlen(type);
-    int fd = openat(o->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-
-    if (!dir) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    while ((entry = readdir(dir)))
-        if (strncmp(entry->d_name, type, n) == 0 && entry->d_name[n] == '-' &&
-            fstatat(o->dir, entry->d_name, &other, AT_SYMLINK_NOFOLLOW) == 0 &&
-            other.st_ino == st->st_ino && other.st_dev == st->st_dev)
-            unlinkat(o->dir, entry->d_name, 0);
-    closedir(dir);
-}
-
-static void remove_part(struct output *o, const char *type, const char *part, int with_twin)
+/* The data file that shares its file with this mark; its number, or 0. */
+static unsigned find_marked(const struct output *o, const char *type, const char *mark, int *dir)
 {
     struct stat st;
+    unsigned number;
 
-    if (fstatat(o->dir, part, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
-        return;
-    if (with_twin && st.st_nlink > 1)
-        remove_twin(o, type, &st);
-    unlinkat(o->dir, part, 0);
+    if (fstatat(o->folder->work, mark, &st, AT_SYMLINK_NOFOLLOW) || st.st_nlink < 2)
+        return 0;
+    *dir = o->folder->set;
+    number = folder_twin(*dir, type, st.st_ino);
+    if (number || o->folder->set == o->folder->dir)
+        return number;
+    *dir = o->folder->dir; /* committed before the staging folder was there */
+    return folder_twin(*dir, type, st.st_ino);
+}
+
+void output_undo(struct output *o, const char *type, uint64_t tag, size_t index)
+{
+    char mark[NAME_SIZE];
+    char name[NAME_SIZE];
+    unsigned number;
+    int dir;
+
+    mark_name(mark, type, tag, index);
+    number = find_marked(o, type, mark, &dir);
+    if (number) {
+        name_make(name, type, number);
+        unlinkat(dir, name, 0);
+        fsync(dir); /* before the mark goes: a power cut must not keep the name only */
+    }
+    unlinkat(o->folder->work, mark, 0);
 }
 
 void output_forget(struct output *o, const char *type, uint64_t tag, size_t index)
 {
-    char part[NAME_SIZE];
+    char mark[NAME_SIZE];
 
-    part_name(part, type, tag, index);
-    if (o->dir >= 0)
-        remove_part(o, type, part, 0);
+    mark_name(mark, type, tag, index);
+    unlinkat(o->folder->work, mark, 0);
 }
 
-struct output_file *output_begin(struct output *o, const char *type, uint64_t tag, size_t index,
-                                 int again)
+/* Whether it is a mark of the job with this tag; its type. */
+static int is_mark_of(const char *name, uint64_t tag, char type[TYPE_SIZE])
+{
+    char middle[TAG_LEN + 1];
+    size_t n = strcspn(name, "-");
+
+    snprintf(middle, sizeof middle, "-%016" PRIx64 "-", tag);
+    if (n == 0 || n >= TYPE_SIZE || strncmp(name + n, middle, TAG_LEN) != 0)
+        return 0;
+    memcpy(type, name, n);
+    type[n] = '\0';
+    return name_type_is_fine(type);
+}
+
+/* Calls `each` for every mark of a job. */
+static int for_marks(struct output *o, uint64_t tag, struct ranges *files,
+                     int (*each)(struct output *, const char *, const char *, struct ranges *))
+{
+    int fd = openat(o->folder->work, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *names = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+    char type[TYPE_SIZE];
+    int rc = 0;
+
+    if (!names) {
+        if (fd >= 0)
+            close(fd);
+        return failed(o->folder->path);
+    }
+    while (!rc && (entry = readdir(names)))
+        if (is_mark_of(entry->d_name, tag, type))
+            rc = each(o, type, entry->d_name, files);
+    closedir(names);
+    return rc;
+}
+
+static int add_marked(struct output *o, const char *type, const char *mark, struct ranges *files)
+{
+    int dir;
+    unsigned number = find_marked(o, type, mark, &dir);
+
+    if (!number)
+        return 0;
+    return ranges_add(files, type, number, number, dir != o->folder->dir);
+}
+
+int output_marked(struct output *o, uint64_t tag, struct ranges *files)
+{
+    return for_marks(o, tag, files, add_marked);
+}
+
+static int remove_mark(struct output *o, const char *type, const char *mark, struct ranges *files)
+{
+    (void)type;
+    (void)files;
+    unlinkat(o->folder->work, mark, 0);
+    return 0;
+}
+
+void output_forget_all(struct output *o, uint64_t tag)
+{
+    for_marks(o, tag, NULL, remove_mark);
+}
+
+/* ---- writing ---- */
+
+static int open_file(struct output_file *f)
+{
+    struct output *o = f->output;
+
+    if (!o->folder) {
+        f->fd = STDOUT_FILENO;
+    } else if (!o->named) {
+        f->fd = open_unnamed(o);
+    } else {
+        snprintf(f->temporary, sizeof f->temporary, "%u.tmp", ++o->temporary);
+        f->fd = openat(o->folder->work, f->temporary,
+                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    }
+    return f->fd < 0 ? failed(o->folder->path) : 0;
+}
+
+struct output_file *output_begin(struct output *o, const char *type, uint64_t tag, size_t index)
 {
     struct output_file *f = malloc(sizeof *f);
 
@@ -148,19 +278,14 @@ struct output_file *output_begin(struct output *o, const char *type, uint64_t ta
         return NULL;
     }
     f->output = o;
-    f->fd = STDOUT_FILENO;
-    f->leave_part = 0;
+    f->temporary[0] = '\0';
+    f->is_marked = f->keep_mark = 0;
     f->lines = 0;
     f->used = 0;
     snprintf(f->type, sizeof f->type, "%s", type);
-    part_name(f->part, type, tag, index);
-    if (o->dir < 0)
+    mark_name(f->mark, type, tag, index);
+    if (open_file(f) == 0)
         return f;
-    remove_part(o, type, f->part, again);
-    f->fd = openat(o->dir, f->part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (f->fd >= 0)
-        return f;
-    complain("%s: %s", f->part, strerror(errno));
     free(f);
     return NULL;
 }
@@ -172,10 +297,8 @@ static int write_all(struct output_file *f, const char *data, size_t len)
 
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0) {
-            complain("%s: %s", f->output->dir < 0 ? "standard output" : f->part, strerror(errno));
-            return -1;
-        }
+        if (n < 0)
+            return failed(f->output->folder ? f->output->folder->path : "standard output");
         data += n;
         len -= (size_t)n;
     }
@@ -210,6 +333,15 @@ int64_t output_lines(const struct output_file *f)
     return f->lines;
 }
 
+int output_sync(struct output_file *f)
+{
+    if (flush(f))
+        return -1;
+    return f->output->folder && fsync(f->fd) ? failed(f->output->folder->path) : 0;
+}
+
+/* ---- the name ---- */
+
 static struct number *number_of(struct output *o, const char *type)
 {
     struct number *more;
@@ -228,65 +360,95 @@ static struct number *number_of(struct output *o, const char *type)
     return more;
 }
 
-/* Some file systems have no hard links: there a rename that replaces nothing. */
+/* One more name for the file. */
+static int add_name(const struct output_file *f, int dir, const char *name)
+{
+    int work = f->output->folder->work;
+
+    return *f->temporary ? linkat(work, f->temporary, dir, name, 0) : link_fd(f->fd, dir, name);
+}
+
+static int has_no_links(void)
+{
+    return errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK;
+}
+
+static int set_mark(struct output_file *f)
+{
+    int work = f->output->folder->work;
+    int rc;
+
+    if (!f->output->marks)
+        return 0;
+    unlinkat(work, f->mark, 0); /* one of another state with the same job */
+    rc = add_name(f, work, f->mark);
+    if (rc)
+        return *f->temporary && has_no_links() ? 0 : -1;
+    f->is_marked = 1;
+    return fsync(work);
+}
+
 static int give_name(struct output_file *f, const char *name)
 {
-    int dir = f->output->dir;
+    struct folder *folder = f->output->folder;
 
-    if (linkat(dir, f->part, dir, name, 0) == 0)
+    if (add_name(f, folder->set, name) == 0)
         return 0;
-    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EMLINK)
+    if (!*f->temporary || !has_no_links() ||
+        rename_new(folder->work, f->temporary, folder->set, name))
         return -1;
-    if (renameat2(dir, f->part, dir, name, RENAME_NOREPLACE))
-        return -1;
-    f->leave_part = 1;
+    f->temporary[0] = '\0';
     return 0;
 }
 
-int output_commit(struct output_file *f)
+static int commit(struct output_file *f, struct ranges *files)
 {
-    struct number *number;
+    struct folder *folder = f->output->folder;
+    struct number *number = number_of(f->output, f->type);
     char name[NAME_SIZE];
     int rc;
 
-    if (flush(f))
-        return -1;
-    if (f->output->dir < 0)
-        return 0;
-    if (fsync(f->fd)) {
-        complain("%s: %s", f->part, strerror(errno));
-        return -1;
-    }
-    number = number_of(f->output, f->type);
     if (!number) {
         complain("out of memory");
         return -1;
     }
+    if (set_mark(f))
+        return failed(f->mark);
     do {
-        snprintf(name, sizeof name, "%s-%04u.ndjson", f->type, number->next++);
+        name_make(name, f->type, number->next++);
         rc = give_name(f, name);
     } while (rc && errno == EEXIST);
-    if (rc || fsync(f->output->dir)) {
-        complain("%s: %s", name, strerror(errno));
-        return -1;
-    }
-    return 0;
+    if (rc || fsync(folder->set))
+        return failed(name);
+    return ranges_add(files, f->type, number->next - 1, number->next - 1,
+                      folder->set != folder->dir);
 }
 
-void output_keep_part(struct output_file *f)
+/* After a failure it is not known which names a power cut would leave: the mark stays. */
+int output_commit(struct output_file *f, struct ranges *files)
+{
+    int rc = f->output->folder ? commit(f, files) : 0;
+
+    f->keep_mark = rc != 0;
+    return rc;
+}
+
+void output_keep_mark(struct output_file *f)
 {
     if (f)
-        f->leave_part = 1;
+        f->keep_mark = 1;
 }
 
 void output_end(struct output_file *f)
 {
     if (!f)
         return;
-    if (f->output->dir >= 0) {
+    if (f->output->folder) {
         close(f->fd);
-        if (!f->leave_part)
-            unlinkat(f->output->dir, f->part, 0);
+        if (*f->temporary)
+            unlinkat(f->output->folder->work, f->temporary, 0);
+        if (f->is_marked && !f->keep_mark)
+            unlinkat(f->output->folder->work, f->mark, 0);
     }
     free(f);
 }

@@ -2,8 +2,13 @@
  * The lines that are no resources, kept for whoever has to find out what they were: one JSON object
  * a line, with the bytes in base64, so that nothing of them is lost. It is patient data.
  *
- * The file is made with the first bad line and only ever appended to. A file of somebody else's,
- * one with a second name, and a symbolic link are refused: they could show the lines to others.
+ * A line is put there only when its file is complete, since a file that failed may have been
+ * altered on the way. Until then the lines of a file wait in a file of their own, which has no name
+ * and so is gone with the program.
+ *
+ * The quarantine is made with the first such line and only ever appended to. A file of somebody
+ * else's, one with a second name, and a symbolic link are refused: they could show the lines to
+ * others.
  */
 #include "export.h"
 
@@ -22,22 +27,24 @@
 
 struct quarantine {
     int dir;          /* what `path` is relative to */
+    int hold_dir;     /* where lines wait; -1: beside `path` */
     const char *path; /* NULL: nothing is kept */
-    int fd;           /* -1: no bad line yet */
-    int unsynced;
-    int failed; /* the entry that is being written */
+    int fd;           /* -1: nothing was put there */
+    int to;           /* where the buffer goes */
+    int failed;       /* errno of the entry that is being written */
     size_t used;
     char buffer[BUFFER_SIZE];
 };
 
-struct quarantine *quarantine_new(const char *path, const struct output *o)
+struct quarantine *quarantine_new(const char *path, struct folder *folder)
 {
     struct quarantine *q = calloc(1, sizeof *q);
 
     if (!q)
         return NULL;
-    q->dir = path ? AT_FDCWD : output_dir(o);
-    q->path = path ? path : output_is_stream(o) ? NULL : "bad-lines.ndjson";
+    q->dir = path || !folder ? AT_FDCWD : folder->dir;
+    q->hold_dir = path || !folder ? -1 : folder->work;
+    q->path = path ? path : folder ? "bad-lines.jsonl" : NULL;
     q->fd = -1;
     return q;
 }
@@ -58,7 +65,7 @@ void quarantine_free(struct quarantine *q)
 
 static int fail(const struct quarantine *q, const char *why)
 {
-    complain("%s: the bad lines cannot be kept: %s", q->path, why);
+    complain("%s: the invalid lines cannot be kept: %s", q->path, why);
     return -1;
 }
 
@@ -67,7 +74,7 @@ static void flush(struct quarantine *q)
     const char *data = q->buffer;
 
     while (q->used && !q->failed) {
-        ssize_t n = write(q->fd, data, q->used);
+        ssize_t n = write(q->to, data, q->used);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -178,12 +185,13 @@ static const char *objection(int fd, struct stat *st)
 }
 
 /* Its last line may be cut, where the machine went down: then ours begins behind it. */
-static void end_last_line(struct quarantine *q, const struct stat *st)
+static int end_last_line(const struct quarantine *q, const struct stat *st)
 {
     char last;
 
-    if (st->st_size > 0 && pread(q->fd, &last, 1, st->st_size - 1) == 1 && last != '\n')
-        put(q, '\n');
+    if (st->st_size == 0 || pread(q->fd, &last, 1, st->st_size - 1) != 1 || last == '\n')
+        return 0;
+    return write(q->fd, "\n", 1) == 1 ? 0 : -1;
 }
 
 static int open_file(struct quarantine *q)
@@ -201,7 +209,6 @@ static int open_file(struct quarantine *q)
         return fail(q, wrong);
     }
     q->fd = fd;
-    end_last_line(q, &st);
     if (q->dir == AT_FDCWD)
         sync_folder(q->path); /* so that a power cut does not take the name back */
     else if (fsync(q->dir))
@@ -209,27 +216,136 @@ static int open_file(struct quarantine *q)
     return 0;
 }
 
-int quarantine_line(struct quarantine *q, const bcda_bad_line *line)
+/* ---- lines that wait ---- */
+
+/* A file without a name in the folder of `path`. */
+static int open_beside(const char *path)
 {
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) + 1 : 0;
+    char *name = malloc(len + sizeof ".bad-lines.XXXXXX");
+    int fd;
+
+    if (!name)
+        return -1;
+    memcpy(name, path, len);
+    strcpy(name + len, len ? "" : ".");
+    fd = open(name, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        strcpy(name + len, ".bad-lines.XXXXXX");
+        fd = mkostemp(name, O_CLOEXEC);
+        if (fd >= 0)
+            unlink(name);
+    }
+    free(name);
+    return fd;
+}
+
+static int open_held(const struct quarantine *q)
+{
+    static const char name[] = "bad-lines.tmp"; /* a killed run's is removed with the others */
+    int fd;
+
+    if (q->hold_dir < 0)
+        return open_beside(q->path);
+    fd = openat(q->hold_dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        fd = openat(q->hold_dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd >= 0)
+            unlinkat(q->hold_dir, name, 0);
+    }
+    return fd;
+}
+
+int quarantine_hold(struct quarantine *q, struct held **held, const bcda_bad_line *line)
+{
+    struct held *h = *held;
+
+    if (!h) {
+        h = calloc(1, sizeof *h);
+        if (!h) {
+            complain("out of memory");
+            return -1;
+        }
+        h->fd = -1;
+        *held = h;
+    }
+    if (h->count < HELD_SHOWN) {
+        h->first[h->count].number = bcda_bad_line_number(line);
+        h->first[h->count].code = bcda_bad_line_code(line);
+    }
+    h->count++;
     if (!q->path)
         return 0;
-    if (q->fd < 0 && open_file(q))
-        return -1;
+    if (h->fd < 0 && (h->fd = open_held(q)) < 0)
+        return fail(q, strerror(errno));
+    q->to = h->fd;
     q->failed = 0;
-    q->unsynced = 1;
-    /* Two programs at work in one folder do not mix their lines. */
-    while (flock(q->fd, LOCK_EX) && errno == EINTR)
-        ;
     put_line(q, line);
     flush(q);
-    flock(q->fd, LOCK_UN);
     return q->failed ? fail(q, strerror(q->failed)) : 0;
 }
 
-int quarantine_sync(struct quarantine *q)
+void quarantine_drop(struct held *held)
 {
-    if (!q->unsynced)
+    if (held && held->fd >= 0)
+        close(held->fd);
+    free(held);
+}
+
+/* ---- lines that are kept ---- */
+
+static int copy_lines(struct quarantine *q, int from)
+{
+    off_t at = 0;
+    ssize_t n;
+
+    q->to = q->fd;
+    q->failed = 0;
+    while ((n = pread(from, q->buffer, sizeof q->buffer, at)) > 0) {
+        at += n;
+        q->used = (size_t)n;
+        flush(q);
+        if (q->failed) {
+            errno = q->failed;
+            return -1;
+        }
+    }
+    return n < 0 || fsync(q->fd) ? -1 : 0;
+}
+
+/* All of them, or none. */
+static int append(struct quarantine *q, int from)
+{
+    struct stat st;
+    int reason;
+
+    if (fstat(q->fd, &st))
+        return -1;
+    if (end_last_line(q, &st) == 0 && copy_lines(q, from) == 0)
         return 0;
-    q->unsynced = 0;
-    return fsync(q->fd) ? fail(q, strerror(errno)) : 0;
+    reason = errno;
+    if (ftruncate(q->fd, st.st_size))
+        complain("%s: what was written of the invalid lines cannot be taken back: %s", q->path,
+                 strerror(errno));
+    errno = reason;
+    return -1;
+}
+
+int quarantine_commit(struct quarantine *q, const struct held *held)
+{
+    int rc;
+
+    if (!held || held->fd < 0)
+        return 0;
+    if (q->fd < 0 && open_file(q))
+        return -1;
+    /* Another program may write to it, for another folder. */
+    while (flock(q->fd, LOCK_EX) && errno == EINTR)
+        ;
+    rc = append(q, held->fd);
+    if (rc)
+        fail(q, strerror(errno));
+    flock(q->fd, LOCK_UN);
+    return rc;
 }

@@ -2,6 +2,8 @@
 #include "export.h"
 
 #include <inttypes.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,12 +16,14 @@
 
 static int terminal;
 static int silent;
+static int is_utf8; /* the character set of the terminal */
 static int bar_shown;
 static int64_t last_progress;
 
 void report_init(int quiet)
 {
     silent = quiet;
+    is_utf8 = setlocale(LC_CTYPE, "") && strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     terminal = !quiet && isatty(STDERR_FILENO) == 1;
     last_progress = now_ms();
 }
@@ -64,23 +68,73 @@ void complain(const char *format, ...)
     fputc('\n', stderr);
 }
 
+/* ---- text for a terminal ---- */
+
+/* The bytes of the UTF-8 sequence at `text`, 0 where it is not valid, and its code point. */
+static size_t sequence(const unsigned char *text, uint32_t *code)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t n = *text < 0x80 ? 1 : *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2;
+    size_t i;
+
+    if (n == 1) {
+        *code = *text;
+        return 1;
+    }
+    if (*text < 0xc0 || *text > 0xf4)
+        return 0;
+    *code = *text & (0x7fU >> n);
+    for (i = 1; i < n; i++) {
+        if ((text[i] & 0xc0) != 0x80)
+            return 0; /* the end of the text, too */
+        *code = *code << 6 | (text[i] & 0x3f);
+    }
+    return *code < least[n] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : n;
+}
+
+/* Controls, and what reorders a line. */
+static int is_harmless(uint32_t code)
+{
+    return code >= 0x20 && (code < 0x7f || code >= 0xa0) && code != 0x61c &&
+           (code < 0x200e || code > 0x200f) && (code < 0x2028 || code > 0x202e) &&
+           (code < 0x2066 || code > 0x2069);
+}
+
 const char *clean(char *to, size_t size, const char *text)
 {
+    const unsigned char *p = (const unsigned char *)text;
     size_t n = 0;
 
-    for (; *text && n + 1 < size; text++) {
-        unsigned char c = (unsigned char)*text;
-        unsigned char next = (unsigned char)text[1];
+    while (*p && n + 1 < size) {
+        uint32_t code;
+        size_t len = sequence(p, &code);
+        int fine = len && is_harmless(code) && (len == 1 || is_utf8);
 
-        if (c == 0xc2 && next >= 0x80 && next < 0xa0) { /* a control character in UTF-8 */
-            to[n++] = '?';
-            text++;
-        } else {
-            to[n++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
-        }
+        if (fine && n + len >= size)
+            break; /* never half a sequence */
+        if (fine)
+            memcpy(to + n, p, len);
+        else
+            to[n] = '?';
+        n += fine ? len : 1;
+        p += len ? len : 1;
     }
     to[n] = '\0';
     return to;
+}
+
+/* What only says once more what the status says. */
+static int is_noise(const char *said)
+{
+    static const char *const noise[] = {"Request Error", "Formatting Error", "Internal Error",
+                                        "Not Found",     "Not Found Error",  "Deleted",
+                                        "Deleted Error"};
+    size_t i;
+
+    for (i = 0; i < sizeof noise / sizeof noise[0]; i++)
+        if (strcmp(said, noise[i]) == 0)
+            return 1;
+    return *said == '\0';
 }
 
 void complain_error(const char *what, const bcda_error *error)
@@ -90,7 +144,7 @@ void complain_error(const char *what, const bcda_error *error)
 
     clean(text, sizeof text, bcda_error_text(error));
     complain("%s%s%s", what, *what ? ": " : "", text);
-    if (*bcda_error_server_text(error))
+    if (!is_noise(bcda_error_server_text(error)))
         complain("  the server says: %s",
                  clean(server, sizeof server, bcda_error_server_text(error)));
     if (bcda_error_retry_after_ms(error) > 0)
@@ -120,6 +174,18 @@ static int columns(void)
     return w.ws_col;
 }
 
+/* At most `max` bytes of `line`, and no half sequence. */
+static size_t cut(const char *line, size_t max)
+{
+    size_t n = strnlen(line, max + 1);
+
+    if (n <= max)
+        return n;
+    for (n = max; n && ((unsigned char)line[n] & 0xc0) == 0x80; n--)
+        ;
+    return n;
+}
+
 static void draw_bar(const struct progress *p)
 {
     char bar[31];
@@ -141,7 +207,7 @@ static void draw_bar(const struct progress *p)
                  p->share * 100, p->ended, p->files, p->resources,
                  bytes_text(bytes, sizeof bytes, (double)p->bytes));
     }
-    fprintf(stderr, "\r%.*s\033[K", columns() - 1, line);
+    fprintf(stderr, "\r%.*s\033[K", (int)cut(line, (size_t)columns() - 1), line);
     fflush(stderr);
     bar_shown = 1;
 }

@@ -1,48 +1,16 @@
-/* One run of bcda-export: starts its jobs, and sums up. */
+/* One run of bcda-export: starts its jobs, and judges how they ended. */
 #include "jobs.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <unistd.h>
 
-static int usage(const char *option, const char *value, int rc, const char *rule)
-{
-    if (rc)
-        complain("%s %s: %s", option, value, rc == BCDA_ERR_INVALID ? rule : bcda_error_string(rc));
-    return rc;
-}
+/* ---- starting ---- */
 
-/* What a task asks for; NULL where it cannot be asked. */
-static bcda_export *make_export(const struct args *a, int level, const char *only_type)
-{
-    bcda_export *e = NULL;
-    size_t i;
-
-    if (usage("--level", "", bcda_export_new(&e, level), "no such level"))
-        return NULL;
-    if (a->group && usage("--group", a->group, bcda_export_set_group(e, a->group), "no group"))
-        goto fail;
-    if (a->since && usage("--since", a->since, bcda_export_set_since(e, a->since),
-                          "not an instant such as 2024-01-31T00:00:00Z"))
-        goto fail;
-    for (i = 0; i < (only_type ? 1 : a->type_count); i++) {
-        const char *type = only_type ? only_type : a->types[i];
-
-        if (usage("--type", type, bcda_export_add_type(e, type),
-                  "not the name of a type; for several, give --type several times"))
-            goto fail;
-    }
-    return e;
-fail:
-    bcda_export_free(e);
-    return NULL;
-}
-
-static int start_task(struct task *t, const char *line, int *status)
+static int start_task(struct task *t, int *status)
 {
     bcda_session *session = t->run->session;
-    bcda_export *e = make_export(t->run->args, t->run->level, t->type);
+    bcda_export *e = request_new(t->run->args, t->run->level, t->type);
     bcda_handlers *h = NULL;
     int rc;
 
@@ -55,15 +23,15 @@ static int start_task(struct task *t, const char *line, int *status)
         bcda_export_free(e);
         return -1;
     }
-    if (line && strcmp(line, "-") != 0) {
-        t->restored = 1;
-        t->saved = strdup(line);
-        rc = bcda_job_restore(session, line, strlen(line), NULL, h, &t->job);
-    } else {
+    t->restored = t->kept->saved != NULL;
+    if (t->restored)
+        rc = bcda_job_restore(session, t->kept->saved, strlen(t->kept->saved), NULL, h, &t->job);
+    else
         rc = bcda_job_start(session, e, h, &t->job);
-    }
     if (rc)
         complain_error(t->restored ? t->run->args->resume : "", bcda_session_error(session));
+    if (rc && t->restored)
+        complain("  it cannot be resumed: remove it to start a new export");
     bcda_handlers_free(h);
     bcda_export_free(e);
     return rc;
@@ -85,8 +53,9 @@ static int make_tasks(struct run *r, const struct args *a)
         return -1;
     for (i = 0; i < r->task_count; i++) {
         r->tasks[i].run = r;
+        r->tasks[i].kept = &r->state->jobs[i];
         r->tasks[i].type = r->level == BCDA_LEVEL_RESOURCE ? types[i] : NULL;
-        /* Every version has patients: they would tell nothing. */
+        /* Every version has patients: they would show nothing. */
         if (a->level == LEVEL_TRY && !r->trial && strcmp(types[i], "Patient") != 0)
             r->trial = &r->tasks[i];
     }
@@ -97,15 +66,16 @@ struct run *run_new(const struct args *a, struct output *output, struct state *s
 {
     struct run *r = calloc(1, sizeof *r);
 
-    if (!r || make_tasks(r, a) || !(r->quarantine = quarantine_new(a->quarantine, output))) {
+    if (r)
+        r->state = state;
+    if (!r || make_tasks(r, a) ||
+        !(r->quarantine = quarantine_new(a->quarantine, output_folder(output)))) {
         complain("out of memory");
         run_free(r);
         return NULL;
     }
     r->args = a;
     r->output = output;
-    r->state = state;
-    r->remarks = state->remarks;
     r->started = now_ms();
     return r;
 }
@@ -113,12 +83,10 @@ struct run *run_new(const struct args *a, struct output *output, struct state *s
 /* All tasks but one. */
 static int start_tasks(struct run *r, const struct task *but, int *status)
 {
-    const struct state *state = r->state;
     size_t i;
 
     for (i = 0; i < r->task_count; i++)
-        if (&r->tasks[i] != but &&
-            start_task(&r->tasks[i], state->count ? state->lines[i] : NULL, status))
+        if (&r->tasks[i] != but && start_task(&r->tasks[i], status))
             return -1;
     return 0;
 }
@@ -127,6 +95,7 @@ static void use_patient_level(struct run *r)
 {
     r->level = BCDA_LEVEL_PATIENT;
     r->task_count = 1;
+    r->state->count = 1;
     r->tasks[0].type = NULL;
     r->all_types = 0;
     r->trial = NULL;
@@ -134,19 +103,22 @@ static void use_patient_level(struct run *r)
 
 int run_start(struct run *r, bcda_session *session, int *status)
 {
+    struct state *s = r->state;
+
     r->session = session;
-    /* A state of an earlier run tells what that one found out. */
-    if (r->trial && r->state->count == 1 && r->task_count > 1)
+    /* A state of an earlier run shows what that one found out. */
+    if (s->count)
+        r->trial = NULL;
+    if (r->args->level == LEVEL_TRY && s->count == 1 && r->task_count > 1)
         use_patient_level(r);
-    if (r->state->count && r->state->count != r->task_count) {
-        complain("%s holds %zu jobs, and the command line asks for %zu", r->args->resume,
-                 r->state->count, r->task_count);
+    if (s->count && s->count != r->task_count) {
+        complain("%s holds %zu jobs, and the command line asks for %zu", r->args->resume, s->count,
+                 r->task_count);
         *status = EXIT_USAGE;
         return -1;
     }
-    if (r->state->count)
-        r->trial = NULL;
-    return r->trial ? start_task(r->trial, NULL, status) : start_tasks(r, NULL, status);
+    s->count = r->task_count;
+    return r->trial ? start_task(r->trial, status) : start_tasks(r, NULL, status);
 }
 
 int run_trial_accepted(struct run *r)
@@ -165,137 +137,268 @@ int run_trial_refused(struct run *r)
     bcda_job_unref(r->trial->job);
     r->trial->job = NULL;
     use_patient_level(r);
-    return start_task(&r->tasks[0], NULL, &status);
+    return start_task(&r->tasks[0], &status);
 }
 
 void run_cancel(struct run *r)
 {
     size_t i;
 
+    r->cancelled = 1;
     for (i = 0; i < r->task_count; i++)
         bcda_job_cancel(r->tasks[i].job);
 }
 
-static void summary(const struct run *r)
-{
-    int64_t end = now_ms();
-    double seconds = (double)(end - r->started) / 1000;
-    double moving = r->downloading ? (double)(end - r->downloading) / 1000 : 0;
-    int64_t resources = 0;
-    char decoded[32];
-    char received[32];
-    char speed[32];
-    char memory[32];
-    const char *kept = quarantine_path(r->quarantine);
-    struct rusage usage_now;
-    size_t i;
+/* ---- jobs that are no more ---- */
 
-    for (i = 0; i < r->tally_count; i++) {
-        say("%-24s %10" PRId64 " resources in %zu file%s", r->tallies[i].type,
-            r->tallies[i].resources, r->tallies[i].files, r->tallies[i].files == 1 ? "" : "s");
-        if (strcmp(r->tallies[i].type, "OperationOutcome") != 0) /* reports, no data */
-            resources += r->tallies[i].resources;
+static void remove_staged(const struct folder *f, const struct range *range)
+{
+    char name[NAME_SIZE];
+    unsigned number;
+
+    for (number = range->first; number <= range->last; number++) {
+        name_make(name, range->type, number);
+        unlinkat(f->set, name, 0);
     }
-    if (r->skipped)
-        say("%zu files were here from the run before", r->skipped);
-    if (r->remarks.bad_lines)
-        say("%" PRId64 " lines were no resources%s%s", r->remarks.bad_lines, kept ? "; see " : "",
-            kept ? kept : "");
-    if (r->remarks.issues || r->warnings)
-        say("the server reports %" PRId64 " errors and %" PRId64 " other remarks%s",
-            r->remarks.issues, r->warnings,
-            output_is_stream(r->output) ? "; use --out DIR to have them"
-                                        : "; see OperationOutcome-*.ndjson");
-    getrusage(RUSAGE_SELF, &usage_now);
-    say("%" PRId64 " resources, %s (%s received) in %.1f s, %s/s, peak memory %s", resources,
-        bytes_text(decoded, sizeof decoded, (double)r->bytes),
-        bytes_text(received, sizeof received, (double)r->bytes_received), seconds,
-        bytes_text(speed, sizeof speed, moving > 0 ? (double)r->bytes / moving : 0),
-        bytes_text(memory, sizeof memory, (double)usage_now.ru_maxrss * 1024));
 }
 
-static int64_t stat_of(const struct run *r, int stat)
+/* Nobody has seen staged files, and they go at once. Those in the directory stay until an export is
+ * complete that replaces them: the server may have nothing better for weeks. */
+int run_retire(struct task *t)
 {
-    int64_t n = 0;
+    struct folder *f = output_folder(t->run->output);
+    struct state *s = t->run->state;
+    struct ranges files;
+    size_t i;
+    int rc = 0;
 
-    bcda_session_stat(r->session, stat, &n);
+    if (!s->path || (t->tag && output_marked(t->run->output, t->tag, &t->kept->files)))
+        return s->path ? -1 : 0;
+    files = t->kept->files;
+    t->kept->files = (struct ranges){0};
+    state_forget_job(t->kept);
+    for (i = 0; !rc && i < files.count; i++)
+        if (!files.at[i].staged)
+            rc = ranges_add(&s->old, files.at[i].type, files.at[i].first, files.at[i].last, 0);
+    if (!rc)
+        rc = state_save(s);
+    for (i = 0; !rc && i < files.count; i++)
+        if (files.at[i].staged)
+            remove_staged(f, &files.at[i]);
+    if (!rc && t->tag)
+        output_forget_all(t->run->output, t->tag);
+    ranges_free(&files);
+    return rc;
+}
+
+int run_restart(struct task *t)
+{
+    struct folder *f = output_folder(t->run->output);
+    size_t here = ranges_files(&t->kept->files);
+    int status;
+
+    complain("  that job is no more: a new export starts in its place");
+    if (here)
+        complain("  %zu file%s of it %s replaced when the new export is complete", here,
+                 here == 1 ? "" : "s", here == 1 ? "is" : "are");
+    if (run_retire(t))
+        return -1;
+    if (t->run->state->old.count && !*f->stage) {
+        if (folder_stage(f, t->run->state->path))
+            return -1;
+        memcpy(t->run->state->stage, f->stage, sizeof f->stage);
+        output_restart_numbers(t->run->output);
+    }
+    bcda_job_unref(t->job);
+    free(t->slots);
+    *t = (struct task){.run = t->run, .kept = t->kept, .type = t->type};
+    return start_task(t, &status);
+}
+
+/* ---- the end ---- */
+
+static int has_failed(const struct run *r)
+{
+    int absent = 0;
+    size_t i;
+
+    if (r->broken || run_remarks(r).refused)
+        return 1;
+    for (i = 0; i < r->task_count; i++) {
+        const struct task *t = &r->tasks[i];
+
+        absent += t->absent;
+        if (t->failed_files || (!t->absent && (!t->ended || t->result != BCDA_OK)))
+            return 1;
+    }
+    return (size_t)absent == r->task_count;
+}
+
+/* A type that is not there, where all are asked for, is no failure: an old server has fewer. */
+static void report_absent(const struct run *r)
+{
+    size_t absent = 0;
+    size_t i;
+
+    for (i = 0; i < r->task_count; i++)
+        absent += r->tasks[i].absent != 0;
+    for (i = 0; i < r->task_count; i++) {
+        if (!r->tasks[i].absent)
+            continue;
+        if (absent == r->task_count)
+            complain_error(r->tasks[i].type, bcda_job_error(r->tasks[i].job));
+        else
+            say("%s: the server does not export this type", r->tasks[i].type);
+    }
+}
+
+/* Jobs that cannot be resumed must not be tried for ever: the next run starts new ones. Returns how
+ * many there are. */
+static size_t retire_gone(struct run *r)
+{
+    size_t gone = 0;
+    size_t i;
+
+    for (i = 0; i < r->task_count; i++) {
+        struct task *t = &r->tasks[i];
+
+        if (!t->gone && !t->kept->remarks.refused)
+            continue;
+        gone++;
+        if (!r->broken && run_retire(t))
+            r->broken = 1;
+    }
+    return gone;
+}
+
+static int is_cancelled_at_server(const struct run *r, const struct task *t)
+{
+    return r->args->cancel_at_server && t->state == BCDA_JOB_RUNNING &&
+           t->result == BCDA_ERR_CANCELLED && !bcda_job_is_taken_over(t->job);
+}
+
+/* What becomes of the jobs at the server. Returns how many can be resumed. */
+static size_t report_jobs(struct run *r, int interrupted)
+{
+    size_t alive = 0;
+    char id[80];
+    size_t i;
+
+    for (i = 0; i < r->task_count; i++) {
+        struct task *t = &r->tasks[i];
+
+        if (!*bcda_job_url(t->job) || t->gone || t->kept->remarks.refused)
+            continue;
+        clean(id, sizeof id, bcda_job_id(t->job));
+        if (is_cancelled_at_server(r, t)) {
+            complain("the server was asked to cancel job %s", id);
+            t->gone = 1;
+            continue;
+        }
+        alive++;
+        if (interrupted && t->state == BCDA_JOB_RUNNING)
+            complain("job %s goes on at the server", id);
+        else if (interrupted)
+            complain("the files of job %s stay at the server for about a day", id);
+    }
+    return alive;
+}
+
+static size_t files_here(const struct run *r)
+{
+    size_t n = 0;
+    size_t i;
+
+    for (i = 0; i < r->task_count; i++)
+        n += ranges_files(&r->tasks[i].kept->files);
     return n;
 }
 
-static void statistics(const struct run *r)
+/* One piece of advice, and none that contradicts it. */
+static void advise(struct run *r, int interrupted)
 {
-    static const struct {
-        int stat;
-        const char *what;
-    } stages[] = {
-        {BCDA_STAT_TRANSPORT_NS, "network and TLS"},
-        {BCDA_STAT_HASH_NS, "hashing"},
-        {BCDA_STAT_INFLATE_NS, "inflating"},
-        {BCDA_STAT_DECRYPT_NS, "decrypting"},
-        {BCDA_STAT_PARSE_NS, "parsing"},
-        {BCDA_STAT_SPOOL_NS, "spool"},
-        {BCDA_STAT_DELIVER_NS, "writing"},
-        {BCDA_STAT_SLEEP_NS, "waiting"},
-    };
-    size_t i;
+    size_t alive = report_jobs(r, interrupted);
+    size_t gone = retire_gone(r);
+    size_t here = files_here(r);
+    const char *resume = r->args->resume;
 
-    say("%" PRId64 " requests, %" PRId64 " of them retries; %" PRId64 " tokens; %" PRId64
-        " waits for the limit of requests",
-        stat_of(r, BCDA_STAT_REQUESTS), stat_of(r, BCDA_STAT_RETRIES), stat_of(r, BCDA_STAT_TOKENS),
-        stat_of(r, BCDA_STAT_WAITS));
-    for (i = 0; i < sizeof stages / sizeof *stages; i++)
-        say("  %-16s %8.3f s", stages[i].what, (double)stat_of(r, stages[i].stat) / 1e9);
+    if (r->broken && resume && alive)
+        complain("run the same command again when that is mended: it resumes from %s", resume);
+    else if (resume && alive)
+        complain("run the same command again: it resumes from %s%s", resume,
+                 gone ? ", and starts a new export in place of what cannot be resumed" : "");
+    else if (resume && gone)
+        complain("this export cannot be resumed: the next run starts a new one");
+    else if (interrupted && alive)
+        complain("it cannot be resumed from here: that needs --resume FILE (and --set "
+                 "cancel_at_server=on ends such a job at the server)");
+    if (!resume && here && !*output_folder(r->output)->stage)
+        complain("%s holds %zu file%s of an export that is not complete: remove them, or run again "
+                 "with --replace",
+                 r->args->out, here, here == 1 ? "" : "s");
 }
 
-static void say_how_to_resume(const struct run *r, int interrupted)
+static int end_failure(struct run *r, int signal)
+{
+    complain(signal ? "interrupted" : "the export is not complete");
+    advise(r, signal != 0);
+    if (r->state->path && !state_is_used(r->state) && !r->broken)
+        state_remove(r->state);
+    return signal ? EXIT_SIGNAL + signal : EXIT_FAILED;
+}
+
+/* Files that are here must not make way for an export that lacks some. */
+static int refuse_replacing(struct run *r)
 {
     size_t i;
-    int known = 0;
 
+    complain("%s keeps its files: the new export lacks what is named above", r->args->out);
     for (i = 0; i < r->task_count; i++)
-        known |= *bcda_job_url(r->tasks[i].job) != '\0' && r->tasks[i].result != BCDA_ERR_GONE;
-    if (r->remarks.refused)
-        complain("%" PRId64 " files of this export are of no use: start a new one%s%s",
-                 r->remarks.refused, r->args->resume ? ", without " : "",
-                 r->args->resume ? r->args->resume : "");
-    else if (known && r->args->resume)
-        complain("run the same command again to go on, within a day: %s keeps the state",
-                 r->args->resume);
-    else if (known && interrupted)
-        complain("nothing was kept to go on from; with --resume FILE it would have been");
+        r->tasks[i].gone = 1; /* once more, it would be the same */
+    retire_gone(r);
+    if (!r->broken)
+        state_remove(r->state);
+    return EXIT_FAILED;
 }
 
-int run_finish(struct run *r, int interrupted)
+int run_finish(struct run *r, int signal)
 {
-    int failed = r->broken || r->failed_files > 0 || r->remarks.refused > 0;
-    size_t i;
+    int failed = has_failed(r);
+    int lacks = run_missing_types(r) || !run_data_files(r);
+    struct remarks remarks = run_remarks(r);
 
     report_clear();
-    for (i = 0; i < r->task_count; i++)
-        failed |= !r->tasks[i].ended || r->tasks[i].result != BCDA_OK;
-    if (r->downloading)
-        summary(r);
-    if (r->args->statistics)
-        statistics(r);
-    if (failed) {
-        complain(interrupted ? "interrupted" : "the export is not complete");
-        say_how_to_resume(r, interrupted);
-        return EXIT_FAILED;
+    report_absent(r);
+    if (r->downloading) {
+        summary_print(r);
+        summary_remarks(r);
     }
-    state_remove(r->state);
-    return r->remarks.bad_lines || r->remarks.issues ? EXIT_REMARKS : EXIT_COMPLETE;
+    if (r->args->statistics)
+        summary_statistics(r);
+    if (failed)
+        return end_failure(r, signal);
+    if (lacks && r->args->replace)
+        return refuse_replacing(r);
+    r->state->complete = remarks.bad_lines || remarks.issues || lacks || run_deletions(r)
+                             ? EXIT_REMARKS
+                             : EXIT_COMPLETE;
+    if (state_save(r->state))
+        return EXIT_FAILED;
+    return prepare_complete(r->state, output_folder(r->output));
 }
 
 void run_free(struct run *r)
 {
     size_t i;
+    size_t k;
 
     if (!r)
         return;
     for (i = 0; r->tasks && i < r->task_count; i++) {
         bcda_job_unref(r->tasks[i].job);
+        for (k = 0; k < r->tasks[i].slot_count; k++)
+            quarantine_drop(r->tasks[i].slots[k].held);
         free(r->tasks[i].slots);
-        free(r->tasks[i].saved);
     }
     quarantine_free(r->quarantine);
     free(r->tasks);

@@ -1,7 +1,20 @@
 /*
  * The file of --resume: read at the start, replaced as a whole at each step. It is locked
- * meanwhile, and so is each file that takes its place before it does: two programs that went on
- * with the same jobs in the same folder would take each other's files away.
+ * meanwhile, and so is each file that takes its place before it does: two programs that resumed the
+ * same jobs in the same folder would take each other's files away.
+ *
+ * It is text. A line that begins with # is this program's, any other is a job: what bcda_job_save()
+ * gave, or "-" for one that the server has not accepted. "remarks" and "file" lines belong to the
+ * job line that follows:
+ *
+ *   # out FOLDER                    where its files are
+ *   # asks TEXT                     what was asked for
+ *   # replace                       --replace
+ *   # stage ID                      the staging folder in use
+ *   # old TYPE FIRST LAST           data files that this export will replace
+ *   # complete STATUS               all is here; only the last steps are left
+ *   # remarks LINES ISSUES REFUSED  of the files that are complete
+ *   # file TYPE FIRST LAST STAGED   files that are complete
  */
 #include "export.h"
 
@@ -16,7 +29,6 @@
 #include <unistd.h>
 
 #define STATE_MAX ((off_t)256 * 1024 * 1024)
-#define REMARKS   "# bcda-export: %" PRId64 " bad lines, %" PRId64 " issues, %" PRId64 " refused"
 
 /* Whether `fd` still is what stands at `path`. */
 static int is_current(int fd, const char *path)
@@ -74,44 +86,150 @@ static char *read_all(int fd, const char *path)
     return text;
 }
 
+/* ---- reading ---- */
+
+static int add_range(struct ranges *to, const char *text, int has_place)
+{
+    char type[TYPE_SIZE];
+    unsigned first;
+    unsigned last;
+    int staged = 0;
+    int n = sscanf(text, "%64s %u %u %d", type, &first, &last, &staged);
+
+    if (n != 3 + has_place || !name_type_is_fine(type) || first > last)
+        return 0; /* of another version */
+    return ranges_add(to, type, first, last, staged != 0);
+}
+
+/* The rest of a line that begins with this word; NULL for another line. */
+static const char *after(const char *line, const char *word)
+{
+    size_t n = strlen(word);
+
+    return strncmp(line, word, n) == 0 ? line + n : NULL;
+}
+
+static int keep_text(char **to, const char *text)
+{
+    free(*to);
+    *to = strdup(text);
+    return *to ? 0 : -1;
+}
+
+static int read_remark(struct state *s, struct kept *next, const char *line)
+{
+    const char *rest;
+
+    if ((rest = after(line, "# out ")))
+        return keep_text(&s->out, rest);
+    if ((rest = after(line, "# asks ")))
+        return keep_text(&s->asks, rest);
+    if ((rest = after(line, "# old ")))
+        return add_range(&s->old, rest, 0);
+    if ((rest = after(line, "# file ")))
+        return next ? add_range(&next->files, rest, 1) : 0;
+    if (strcmp(line, "# replace") == 0)
+        s->replace = 1;
+    else if ((rest = after(line, "# complete ")))
+        s->complete = atoi(rest);
+    else if ((rest = after(line, "# stage ")) && strspn(rest, "0123456789abcdef") == strlen(rest))
+        snprintf(s->stage, sizeof s->stage, "%.16s", rest);
+    else if ((rest = after(line, "# remarks ")) && next)
+        sscanf(rest, "%" SCNd64 " %" SCNd64 " %" SCNd64, &next->remarks.bad_lines,
+               &next->remarks.issues, &next->remarks.refused);
+    return 0;
+}
+
+static int read_line(struct state *s, const char *line)
+{
+    struct kept *next = s->count < TYPES_MAX ? &s->jobs[s->count] : NULL;
+
+    if (!*line)
+        return 0;
+    if (*line == '#')
+        return read_remark(s, next, line);
+    if (!next) {
+        complain("%s: more than %d jobs", s->path, TYPES_MAX);
+        return -1;
+    }
+    s->count++;
+    return strcmp(line, "-") == 0 ? 0 : keep_text(&next->saved, line);
+}
+
 int state_open(struct state *s, const char *path)
 {
+    char *text;
     char *line;
     char *rest;
+    int rc = 0;
 
-    *s = (struct state){.path = path, .fd = -1};
+    *s = (struct state){.path = path, .fd = -1, .complete = -1};
     if (!path)
         return 0;
     s->fd = open_locked(path);
     if (s->fd < 0)
         return -1;
-    s->text = rest = read_all(s->fd, path);
-    s->is_new = rest && !*rest;
-    while ((line = strsep(&rest, "\n"))) {
-        if (!*line || sscanf(line, REMARKS, &s->remarks.bad_lines, &s->remarks.issues,
-                             &s->remarks.refused) > 0)
-            continue;
-        if (s->count == TYPES_MAX) {
-            complain("%s: more than %d jobs", path, TYPES_MAX);
-            state_close(s);
-            return -1;
-        }
-        s->lines[s->count++] = line;
-    }
-    if (s->text)
+    text = rest = read_all(s->fd, path);
+    s->is_new = text && !*text;
+    while (text && !rc && (line = strsep(&rest, "\n")))
+        rc = read_line(s, line);
+    free(text);
+    if (text && !rc)
         return 0;
     state_close(s);
     return -1;
 }
 
-static int write_state(FILE *out, char *const *lines, size_t count, const struct remarks *r)
+int state_is_used(const struct state *s)
 {
     size_t i;
 
-    if (r->bad_lines || r->issues || r->refused)
-        fprintf(out, REMARKS "\n", r->bad_lines, r->issues, r->refused);
-    for (i = 0; i < count; i++)
-        fprintf(out, "%s\n", lines[i] ? lines[i] : "-");
+    for (i = 0; i < s->count; i++)
+        if (s->jobs[i].saved || s->jobs[i].files.count)
+            return 1;
+    return s->old.count > 0 || s->complete >= 0;
+}
+
+int state_is_kept(const struct state *s)
+{
+    return s->path && !s->is_new && !s->is_over && state_is_used(s);
+}
+
+/* ---- writing ---- */
+
+static void write_ranges(FILE *out, const char *word, const struct ranges *r, int with_place)
+{
+    size_t i;
+
+    for (i = 0; i < r->count; i++) {
+        fprintf(out, "# %s %s %u %u", word, r->at[i].type, r->at[i].first, r->at[i].last);
+        fprintf(out, with_place ? " %d\n" : "\n", r->at[i].staged);
+    }
+}
+
+static int write_state(FILE *out, const struct state *s)
+{
+    size_t i;
+
+    if (s->out && !strchr(s->out, '\n'))
+        fprintf(out, "# out %s\n", s->out);
+    if (s->asks)
+        fprintf(out, "# asks %s\n", s->asks);
+    if (s->replace)
+        fputs("# replace\n", out);
+    if (*s->stage)
+        fprintf(out, "# stage %s\n", s->stage);
+    if (s->complete >= 0)
+        fprintf(out, "# complete %d\n", s->complete);
+    write_ranges(out, "old", &s->old, 0);
+    for (i = 0; i < s->count; i++) {
+        const struct kept *k = &s->jobs[i];
+
+        fprintf(out, "# remarks %" PRId64 " %" PRId64 " %" PRId64 "\n", k->remarks.bad_lines,
+                k->remarks.issues, k->remarks.refused);
+        write_ranges(out, "file", &k->files, 1);
+        fprintf(out, "%s\n", k->saved ? k->saved : "-");
+    }
     return fflush(out) || ferror(out) || fsync(fileno(out)) ? -1 : 0;
 }
 
@@ -131,16 +249,19 @@ void sync_folder(const char *path)
     free(folder);
 }
 
-/* A new file beside `path`, written, synced and locked; its descriptor, or -1. */
-static int make_part(char *part, char *const *lines, size_t count, const struct remarks *remarks)
+/* A new file beside `path`, written, synced and locked; its descriptor, or -1. A killed run may
+ * have left one of that name. */
+static int make_part(const char *part, const struct state *s)
 {
-    int fd = mkostemp(part, O_CLOEXEC); /* mode 0600 */
+    int fd = unlink(part) == 0 || errno == ENOENT
+                 ? open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)
+                 : -1;
     int copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     FILE *out = copy >= 0 ? fdopen(copy, "w") : NULL;
     int rc = -1;
 
     if (out)
-        rc = write_state(out, lines, count, remarks);
+        rc = write_state(out, s);
     if (out ? fclose(out) : copy >= 0 && close(copy))
         rc = -1;
     if (!rc)
@@ -153,7 +274,7 @@ static int make_part(char *part, char *const *lines, size_t count, const struct 
     return fd;
 }
 
-int state_save(struct state *s, char *const *lines, size_t count, const struct remarks *remarks)
+int state_save(struct state *s)
 {
     size_t size;
     char *part;
@@ -161,11 +282,11 @@ int state_save(struct state *s, char *const *lines, size_t count, const struct r
 
     if (!s->path)
         return 0;
-    size = strlen(s->path) + sizeof ".XXXXXX";
+    size = strlen(s->path) + sizeof ".part";
     part = malloc(size);
     if (part) {
-        snprintf(part, size, "%s.XXXXXX", s->path);
-        fd = make_part(part, lines, count, remarks);
+        snprintf(part, size, "%s.part", s->path);
+        fd = make_part(part, s);
     }
     if (fd >= 0 && rename(part, s->path) == 0) {
         close(s->fd);
@@ -184,19 +305,30 @@ int state_save(struct state *s, char *const *lines, size_t count, const struct r
     return -1;
 }
 
+void state_forget_job(struct kept *kept)
+{
+    free(kept->saved);
+    ranges_free(&kept->files);
+    *kept = (struct kept){0};
+}
+
 void state_remove(struct state *s)
 {
-    if (s->path)
-        unlink(s->path);
-    s->is_new = 0;
+    s->is_over = 1;
 }
 
 void state_close(struct state *s)
 {
-    if (s->path && s->is_new)
+    size_t i;
+
+    if (s->path && (s->is_new || s->is_over))
         unlink(s->path);
     if (s->path && s->fd >= 0)
         close(s->fd);
-    free(s->text);
-    *s = (struct state){0};
+    for (i = 0; i < TYPES_MAX; i++)
+        state_forget_job(&s->jobs[i]);
+    ranges_free(&s->old);
+    free(s->out);
+    free(s->asks);
+    *s = (struct state){.fd = -1};
 }

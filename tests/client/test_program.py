@@ -15,6 +15,7 @@ import signal
 import stat
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 import threading
@@ -25,6 +26,7 @@ import programs
 report = programs.Report()
 check = report.check
 EOB = "ExplanationOfBenefit"
+WORK = ".bcda-export"
 
 
 def read(path):
@@ -90,10 +92,10 @@ def complete():
             lines = done.stderr.decode().splitlines()
             check(lines and re.search(r"\b50\b", done.stderr.decode()), "no counts", lines)
 
-            # again: what is there stays as it is
+            # beside it: what is there stays as it is
             before = read(os.path.join(out, EOB + "-0001.ndjson"))
             inode = os.stat(os.path.join(out, EOB + "-0001.ndjson")).st_ino
-            done = programs.export(s, "--level", level, "--type", EOB, "--out", out, "--quiet")
+            done = programs.export(s, "--level", level, "--type", EOB, "--out", out, "--quiet", "--add")
             check(done.returncode == 0, era, done.returncode, done.stderr)
             check(done.stderr == b"", "not quiet", done.stderr)
             check(len(listing(out)) == 2, listing(out))
@@ -154,7 +156,7 @@ def failures():
                   "patient data is said", done.stderr)
             left = [EOB + "-0001.ndjson"] if code == 3 else []
             left += ["OperationOutcome-0001.ndjson"] if fault == "error-file" else []
-            left += ["bad-lines.ndjson"] if fault.startswith("bad-") else []
+            left += ["bad-lines.jsonl"] if fault.startswith("bad-") else []
             check(listing(out) == left, name, listing(out))
 
 
@@ -166,7 +168,7 @@ def wrong_secret():
         arguments = s.arguments()
         arguments[arguments.index("--client-secret-file") + 1] = wrong
         out = os.path.join(s.state, "out")
-        done = subprocess.run([programs.EXPORT, *arguments, "--out", out], capture_output=True,
+        done = subprocess.run([programs.EXPORT, *arguments, *programs.FAST, "--out", out], capture_output=True,
                               timeout=programs.LIMIT)
         check(done.returncode == 1, done.returncode, done.stderr)
         check(b"401" in done.stderr and b"not-the-secret" not in done.stderr, done.stderr)
@@ -182,7 +184,7 @@ def metadata():
 
 # ---- lines that are no resources ----
 
-BAD = "bad-lines.ndjson"
+BAD = "bad-lines.jsonl"
 # What the sandbox makes of its files: fault, the code, and whether the bytes are kept.
 BAD_LINES = [("bad-json", "BCDA_ERR_LINE_JSON", True), ("bad-utf8", "BCDA_ERR_LINE_UTF8", True),
              ("deep-line:100", "BCDA_ERR_LINE_DEPTH", True),
@@ -224,25 +226,27 @@ def quarantine():
                 check(listing(out) == [EOB + "-0001.ndjson", BAD], fault, listing(out))
                 check_modes(out)
                 check(check_entries(s, os.path.join(out, BAD), code, kept) == 1, fault, "entries")
-                check(b"bad-lines.ndjson" in done.stderr, done.stderr)
+                check(BAD.encode() in done.stderr, done.stderr)
                 check_silent_on_secrets(s, done)
 
 
 def quarantine_elsewhere():
-    """--quarantine, standard output, bad lines that are not borne, and what is there already."""
+    """--quarantine, standard output, invalid lines that are not tolerated, and what is there."""
     with programs.Sandbox("--era", "current", "--polls", "0", "--keep-plain", "--fault",
                           "bad-json") as s:
         def run(*options, code):
-            done = programs.export(s, "--level", "patient", "--type", EOB, *options)
+            done = programs.export(s, "--level", "patient", "--type", EOB, "--add" if "--out" in options
+                                   and "-" not in options else "--quiet", *options)
             check(done.returncode == code, options, done.returncode, done.stderr)
             check(b"resourceType" not in done.stderr, "patient data is said", done.stderr)
             return done
 
         out, aside = os.path.join(s.state, "out"), os.path.join(s.state, "aside")
         entry = ("BCDA_ERR_LINE_JSON", True)
-        # bad lines are not borne: the line is kept, the file is not
+        # invalid lines are not tolerated: neither the file nor its line is kept
         run("--out", out, "--set", "bad_lines_max=0", code=1)
-        check(listing(out) == [BAD], listing(out))
+        check(listing(out) == [], listing(out))
+        run("--out", out, code=3)
         check(check_entries(s, os.path.join(out, BAD), *entry) == 1, "entries")
         # appended to, behind a line that a crash has cut
         with open(os.path.join(out, BAD), "ab") as f:
@@ -292,7 +296,7 @@ def quarantine_full():
         done = programs.export(s, "--level", "patient", "--type", EOB, "--out", "-", "--quarantine",
                                out, preexec_fn=small)
         check(done.returncode == 1, done.returncode, done.stderr)
-        check(b"the bad lines cannot be kept" in done.stderr, done.stderr)
+        check(b"the invalid lines cannot be kept" in done.stderr, done.stderr)
 
 
 def quarantine_resumed():
@@ -301,7 +305,7 @@ def quarantine_resumed():
                           "--patients", "8", "--fault", "bad-json", "--fault",
                           "slow:100000") as s:
         out, state = os.path.join(s.state, "out"), os.path.join(s.state, "state")
-        command = [programs.EXPORT, *s.arguments(), "--level", "patient", "--type", EOB, "--out",
+        command = [programs.EXPORT, *s.arguments(), *programs.FAST, "--level", "patient", "--type", EOB, "--out",
                    out, "--resume", state, "--set", "parallel=1"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         until = time.monotonic() + programs.LIMIT
@@ -369,7 +373,7 @@ def hostile():
             os.makedirs(os.path.dirname(deep), exist_ok=True)
             done = subprocess.run(
                 [programs.EXPORT, "--url", "http://localhost:%d/api/v1" % server.server_address[1],
-                 "--bearer-token-file", token, "--allow-http-loopback", "--level", "patient",
+                 "--bearer-token-file", token, "--allow-http-loopback", *programs.FAST, "--level", "patient",
                  "--out", deep], capture_output=True, timeout=programs.LIMIT)
             check(done.returncode != 0 or listing(deep) == ["Patient-0001.ndjson"], kind,
                   done.returncode, done.stderr)
@@ -390,7 +394,7 @@ def resume(sign, era, level):
     with programs.Sandbox("--era", era, "--polls", "1", "--files", "6", "--keep-plain",
                           "--patients", "12", "--fault", "slow:150000") as s:
         out, state = os.path.join(s.state, "out"), os.path.join(s.state, "state")
-        command = [programs.EXPORT, *s.arguments(), "--level", level, "--type", EOB, "--out", out,
+        command = [programs.EXPORT, *s.arguments(), *programs.FAST, "--level", level, "--type", EOB, "--out", out,
                    "--resume", state, "--set", "parallel=2"]
         cut = 0
         for rounds in range(20):
@@ -427,7 +431,7 @@ def state_lost():
         folder, aside = os.path.join(sandbox.state, "states"), os.path.join(sandbox.state, "aside")
         os.mkdir(folder)
         state = os.path.join(folder, "state")
-        command = ([programs.EXPORT] + sandbox.arguments() +
+        command = ([programs.EXPORT] + sandbox.arguments() + programs.FAST +
                    ["--level", "resource", "--type", "ExplanationOfBenefit", "--out", out,
                     "--resume", state])
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
@@ -439,12 +443,13 @@ def state_lost():
         os.rename(folder, aside)
         said = process.communicate(timeout=programs.LIMIT)[1]
         check(process.returncode == 1, process.returncode, said)
-        check(any(n.endswith(".part") for n in listing(out)), "the mark is gone", listing(out))
+        check(any(n.endswith(".part") for n in listing(os.path.join(out, WORK))), "the mark is gone",
+              listing(os.path.join(out, WORK)))
         os.rename(aside, folder)
         done = subprocess.run(command, capture_output=True, timeout=programs.LIMIT)
         check(done.returncode == 0, done.returncode, done.stderr)
         check(resources(out) == plain(sandbox), "not once each", listing(out))
-        check(not any(n.endswith(".part") for n in listing(out)), listing(out))
+        check(WORK not in listing(out), listing(out))
 
 
 def on_a_terminal(sandbox, out, *more):
@@ -487,36 +492,32 @@ def interrupted_without_state():
     """Ctrl-C leaves no half file."""
     with programs.Sandbox("--era", "2019-04", "--polls", "1", "--fault", "slow:50000") as s:
         out = os.path.join(s.state, "out")
-        process = subprocess.Popen([programs.EXPORT, *s.arguments(), "--level", "resource", "--type",
+        process = subprocess.Popen([programs.EXPORT, *s.arguments(), *programs.FAST, "--level", "resource", "--type",
                                     EOB, "--out", out], stderr=subprocess.PIPE)
         until = time.monotonic() + programs.LIMIT
+        process.stderr.readline()  # the job was accepted
+        process.stderr.readline()  # its files are known
         while not listing(out) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.01)
-        check(any(n.endswith(".part") for n in listing(out)), "no temporary name", listing(out))
-        check_modes(out)
+        check(listing(out) == [WORK], "not out of sight", listing(out))
+        check(stat.S_IMODE(os.stat(os.path.join(out, WORK)).st_mode) == 0o700, "others can look")
+        check_modes(os.path.join(out, WORK))
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=programs.LIMIT)
-        check(process.returncode != 0, process.returncode)
+        check(process.returncode == 130, process.returncode)
         check(listing(out) == [], "left behind", listing(out))
 
 
-def main():
-    usage()
-    complete()
-    failures()
-    quarantine()
-    quarantine_elsewhere()
-    quarantine_full()
-    quarantine_resumed()
-    wrong_secret()
-    metadata()
-    hostile()
-    terminal()
-    interrupted_without_state()
-    state_lost()
+def resume_all():
     resume(signal.SIGKILL, "2019-04", "resource")
     resume(signal.SIGINT, "2019-04", "resource")
     resume(signal.SIGKILL, "current", "patient")
+
+
+def main():
+    report.run([usage, complete, failures, quarantine, quarantine_elsewhere, quarantine_full,
+                quarantine_resumed, wrong_secret, metadata, hostile, terminal,
+                interrupted_without_state, state_lost, resume_all], sys.argv[4:])
     report.finish()
 
 

@@ -1,0 +1,143 @@
+/* Between the runs: what the state and the folder of earlier ones mean for the next. */
+#include "export.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int other_export(const struct state *s, const char *what)
+{
+    complain("%s is of %s: give another --resume FILE, or remove it to start a new export", s->path,
+             what);
+    return -1;
+}
+
+/* The jobs of a state can only be resumed by a command that asks for the same. */
+static int check_same(const struct state *s, const struct args *a, const char *out,
+                      const char *asks)
+{
+    if (s->out && out && strcmp(s->out, out) != 0)
+        return other_export(s, "an export to another --out");
+    if (s->complete >= 0)
+        return 0;
+    if (s->asks && strcmp(s->asks, asks) != 0)
+        return other_export(s, "an export with another --level, --group or --type");
+    if (s->replace != a->replace)
+        return other_export(s, s->replace ? "an export with --replace"
+                                          : "an export without --replace");
+    return 0;
+}
+
+/* The staged files of an unfinished export are gone: what is left of it is replaced. */
+static int give_up_jobs(struct state *s)
+{
+    struct kept *k;
+    size_t i;
+
+    say("the files of the unfinished export are not there any more: a new one starts");
+    *s->stage = '\0';
+    for (k = s->jobs; k < s->jobs + s->count; k++) {
+        for (i = 0; i < k->files.count; i++)
+            if (!k->files.at[i].staged && ranges_add(&s->old, k->files.at[i].type,
+                                                     k->files.at[i].first, k->files.at[i].last, 0))
+                return -1;
+        state_forget_job(k);
+    }
+    return 0;
+}
+
+/* The staging folder of the state, or a new one where this export replaces something. */
+static int open_stage(struct state *s, struct folder *f)
+{
+    int rc = *s->stage ? folder_use_stage(f, s->stage) : 0;
+
+    if (rc < 0 || (rc > 0 && give_up_jobs(s)) || folder_tidy(f, s->stage))
+        return -1;
+    if (*s->stage || (!s->replace && !s->old.count))
+        return 0;
+    if (folder_stage(f, s->path))
+        return -1;
+    memcpy(s->stage, f->stage, sizeof s->stage);
+    return 0;
+}
+
+int prepare_complete(struct state *s, struct folder *f)
+{
+    if (f && *f->stage) {
+        if (folder_install(f, s->replace ? NULL : &s->old))
+            return EXIT_FAILED; /* the next run in the folder does the rest */
+    }
+    state_remove(s);
+    return s->complete;
+}
+
+/* All was here, but the run before did not come to its end. */
+static int finish_earlier(struct state *s, struct folder *f)
+{
+    /* Where the staging folder is gone, folder_open() has moved its files: no run removes one that
+     * a state names. */
+    if (*s->stage && folder_use_stage(f, s->stage) < 0)
+        return EXIT_FAILED;
+    say("the export of the run before is complete");
+    return prepare_complete(s, f);
+}
+
+static void forget_counts(struct state *s)
+{
+    size_t i;
+
+    for (i = 0; i < s->count; i++)
+        if (s->jobs[i].saved)
+            return;
+    s->count = 0; /* what levels the server has is asked again */
+}
+
+static int prepare_export(const struct args *a, struct state *s, struct folder *f, int *status)
+{
+    if (!state_is_used(s) && !a->add && !a->replace && folder_holds_data(f)) {
+        complain("%s holds files of an earlier export: give --replace to put the new ones in their "
+                 "place, --add to put them beside those, or another --out",
+                 a->out);
+        *status = EXIT_USAGE;
+        return -1;
+    }
+    s->replace = a->replace;
+    *status = EXIT_FAILED;
+    if (open_stage(s, f))
+        return -1;
+    forget_counts(s);
+    return 0;
+}
+
+static void keep(char **to, char *text)
+{
+    free(*to);
+    *to = text;
+}
+
+int prepare(const struct args *a, struct state *s, struct folder *f, int *status)
+{
+    char *out = f ? realpath(a->out, NULL) : NULL;
+    char *asks = request_text(a);
+    int rc = -1;
+
+    *status = EXIT_FAILED;
+    if (!asks)
+        goto out;
+    *status = EXIT_USAGE;
+    if (state_is_used(s) && check_same(s, a, out, asks))
+        goto out;
+    if (s->complete >= 0) {
+        *status = finish_earlier(s, f);
+        goto out;
+    }
+    rc = f ? prepare_export(a, s, f, status) : 0;
+    if (rc)
+        goto out;
+    keep(&s->out, out);
+    keep(&s->asks, asks);
+    return 0;
+out:
+    free(out);
+    free(asks);
+    return rc;
+}

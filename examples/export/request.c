@@ -1,0 +1,121 @@
+/* What a job asks for. */
+#include "export.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int refused(const bcda_export *e, const char *option, const char *value, int rc)
+{
+    char what[300];
+
+    if (!rc)
+        return 0;
+    snprintf(what, sizeof what, "%s %s", option, value);
+    if (bcda_export_error(e))
+        complain_error(what, bcda_export_error(e));
+    else
+        complain("%s: %s", what, bcda_error_string(rc));
+    return -1;
+}
+
+static int add_types(bcda_export *e, const struct args *a, const char *only_type)
+{
+    size_t i;
+
+    if (only_type)
+        return refused(e, "--type", only_type, bcda_export_add_type(e, only_type));
+    for (i = 0; i < a->type_count; i++)
+        if (refused(e, "--type", a->types[i], bcda_export_add_type(e, a->types[i])))
+            return -1;
+    return 0;
+}
+
+/* The option that is there for this parameter; NULL: none. */
+static const char *option_for(const char *name)
+{
+    static const char *const options[][2] = {
+        {"_type", "--type"}, {"_since", "--since"}, {"_typeFilter", "--type-filter"}};
+    size_t i;
+
+    for (i = 0; i < sizeof options / sizeof options[0]; i++)
+        if (strcmp(options[i][0], name) == 0)
+            return options[i][1];
+    return NULL;
+}
+
+static int add_parameter(bcda_export *e, const char *parameter)
+{
+    const char *value = strchr(parameter, '=');
+    char *name = value ? strndup(parameter, (size_t)(value - parameter)) : NULL;
+    int rc = -1;
+
+    if (!value)
+        complain("--parameter %s: not NAME=VALUE", parameter);
+    else if (!name)
+        complain("out of memory");
+    else if (option_for(name))
+        complain("--parameter %s: use %s", parameter, option_for(name));
+    else
+        rc = refused(e, "--parameter", parameter, bcda_export_set_parameter(e, name, value + 1));
+    free(name);
+    return rc;
+}
+
+static int add_all(bcda_export *e, const struct args *a, const char *only_type)
+{
+    size_t i;
+
+    if (a->group && refused(e, "--group", a->group, bcda_export_set_group(e, a->group)))
+        return -1;
+    if (a->since && refused(e, "--since", a->since, bcda_export_set_since(e, a->since)))
+        return -1;
+    if (add_types(e, a, only_type))
+        return -1;
+    for (i = 0; i < a->type_filter_count; i++)
+        if (refused(e, "--type-filter", a->type_filters[i],
+                    bcda_export_add_type_filter(e, a->type_filters[i])))
+            return -1;
+    for (i = 0; i < a->parameter_count; i++)
+        if (add_parameter(e, a->parameters[i]))
+            return -1;
+    return 0;
+}
+
+bcda_export *request_new(const struct args *a, int level, const char *only_type)
+{
+    bcda_export *e = NULL;
+    int rc = bcda_export_new(&e, level);
+
+    if (rc) {
+        complain("%s", bcda_error_string(rc));
+        return NULL;
+    }
+    if (add_all(e, a, only_type) == 0)
+        return e;
+    bcda_export_free(e);
+    return NULL;
+}
+
+char *request_text(const struct args *a)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    size_t i;
+
+    if (out) {
+        fprintf(out, "level %d, group %s, types", a->level, a->group ? a->group : "-");
+        for (i = 0; i < a->type_count; i++)
+            fprintf(out, " %s", a->types[i]);
+    }
+    if (!out || fclose(out)) {
+        complain("out of memory");
+        free(text);
+        return NULL;
+    }
+    for (i = 0; text[i]; i++)
+        if ((unsigned char)text[i] < 0x20)
+            text[i] = ' '; /* it is one line of the state */
+    return text;
+}

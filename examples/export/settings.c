@@ -1,0 +1,312 @@
+/* The configuration of the library, as the command line has it. */
+#include "export.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECRET_MAX  65536
+#define OPTIONS_MAX 200 /* no option has a number as high */
+
+/* ---- errors ---- */
+
+/* Usage errors of the library are ours as well. */
+static int status_of(int rc)
+{
+    return rc > BCDA_ERR_NOMEM ? EXIT_USAGE : EXIT_FAILED;
+}
+
+/* Complains where a call on the config failed. */
+static int check(bcda_config *config, const char *what, int rc, int *status)
+{
+    if (rc == BCDA_OK)
+        return 0;
+    if (bcda_config_error(config))
+        complain_error(what, bcda_config_error(config));
+    else
+        complain("%s: %s", what, bcda_error_string(rc));
+    *status = status_of(rc);
+    return -1;
+}
+
+/* What the library checks when the session is made, by the option that sets it. */
+int settings_refused(const struct args *a, const bcda_config *config, int rc)
+{
+    const char *option = "";
+
+    if (rc == BCDA_ERR_IO && a->ca)
+        option = "--ca";
+    else if (rc == BCDA_ERR_INSECURE_URL || rc == BCDA_ERR_URL)
+        option = a->token_url ? "--url or --token-url" : "--url";
+    if (bcda_config_error(config))
+        complain_error(option, bcda_config_error(config));
+    else
+        complain("%s", bcda_error_string(rc));
+    return status_of(rc);
+}
+
+/* ---- secrets ---- */
+
+/* The first line of a file, in `to`. */
+static int read_secret(const char *path, char *to)
+{
+    size_t n = 0;
+    ssize_t got = 1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    while (fd >= 0 && got > 0 && n < SECRET_MAX) {
+        got = read(fd, to + n, SECRET_MAX - n);
+        if (got > 0)
+            n += (size_t)got;
+        else if (got < 0 && errno == EINTR)
+            got = 1;
+    }
+    if (fd < 0 || got < 0)
+        complain("%s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    if (fd < 0 || got < 0)
+        return -1;
+    to[n < SECRET_MAX ? n : SECRET_MAX - 1] = '\0';
+    to[strcspn(to, "\r\n")] = '\0';
+    if (*to)
+        return 0;
+    complain("%s: its first line is empty", path);
+    return -1;
+}
+
+static int set_identity(bcda_config *config, const struct args *a, int *status)
+{
+    char *secret = malloc(SECRET_MAX);
+    const char *file = a->bearer_token_file ? a->bearer_token_file : a->client_secret_file;
+    int rc = -1;
+
+    *status = EXIT_FAILED;
+    if (!secret) {
+        complain("out of memory");
+        return -1;
+    }
+    if (read_secret(file, secret))
+        goto out;
+    if (a->bearer_token_file)
+        rc = check(config, file, bcda_config_set_bearer_token(config, secret), status);
+    else
+        rc = check(config, "--client-id",
+                   bcda_config_set_client_credentials(config, a->client_id, secret), status);
+    if (rc || !a->private_key)
+        goto out;
+    rc = -1;
+    if (a->passphrase_file && read_secret(a->passphrase_file, secret))
+        goto out;
+    rc = check(config, "--private-key",
+               bcda_config_add_private_key_file(config, a->private_key,
+                                                a->passphrase_file ? secret : NULL),
+               status);
+out:
+    explicit_bzero(secret, SECRET_MAX);
+    free(secret);
+    return rc;
+}
+
+/* ---- --set ---- */
+
+/* The options whose values have names. */
+static const struct choice {
+    int option;
+    struct {
+        const char *name;
+        int64_t value;
+    } values[3];
+} choices[] = {
+    {BCDA_OPT_DUPLICATE_JOB,
+     {{"wait", BCDA_DUPLICATE_WAIT},
+      {"refuse", BCDA_DUPLICATE_REFUSE},
+      {"take_over", BCDA_DUPLICATE_TAKE_OVER}}},
+    {BCDA_OPT_DELIVERY,
+     {{"streaming", BCDA_DELIVERY_STREAMING}, {"verified", BCDA_DELIVERY_VERIFIED}}},
+    {BCDA_OPT_ALLOW_HTTP_LOOPBACK, {{"off", 0}, {"on", 1}}},
+    {BCDA_OPT_GZIP, {{"off", 0}, {"on", 1}}},
+    {BCDA_OPT_CHECK_COUNT, {{"off", 0}, {"on", 1}}},
+    {BCDA_OPT_CANCEL_AT_SERVER, {{"off", 0}, {"on", 1}}},
+};
+
+static const struct choice *choice_of(int option)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof choices / sizeof choices[0]; i++)
+        if (choices[i].option == option)
+            return &choices[i];
+    return NULL;
+}
+
+/* 0 where this is one of its names. */
+static int choose(const struct choice *c, const char *name, long long *value)
+{
+    size_t i;
+
+    for (i = 0; i < 3 && c->values[i].name; i++)
+        if (strcmp(c->values[i].name, name) == 0) {
+            *value = c->values[i].value;
+            return 0;
+        }
+    return -1;
+}
+
+/* Says what --set would have taken. */
+static int refuse(const char *setting, const struct choice *c)
+{
+    if (!c)
+        complain("--set %s: the value must be a whole number", setting);
+    else if (c->values[2].name)
+        complain("--set %s: the value must be %s, %s or %s", setting, c->values[0].name,
+                 c->values[1].name, c->values[2].name);
+    else
+        complain("--set %s: the value must be %s or %s", setting, c->values[0].name,
+                 c->values[1].name);
+    return -1;
+}
+
+static void list_options(const char *setting)
+{
+    char list[2048];
+    size_t n = 0;
+    int option;
+
+    for (option = 1; option < OPTIONS_MAX; option++)
+        if (bcda_option_name(option) && n < sizeof list)
+            n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", n ? ", " : "",
+                                  bcda_option_name(option));
+    complain("--set %s: there is no such option; there are %s", setting, list);
+}
+
+static int set_number(bcda_config *config, int option, const char *setting, const char *value,
+                      int *status)
+{
+    const struct choice *c = choice_of(option);
+    char what[300];
+    long long number;
+    char *end;
+
+    if (!c || choose(c, value, &number)) {
+        errno = 0;
+        number = strtoll(value, &end, 10);
+        if (errno || end == value || *end)
+            return refuse(setting, c);
+        if (c && bcda_config_set_int(config, option, number))
+            return refuse(setting, c);
+    }
+    snprintf(what, sizeof what, "--set %s", setting);
+    return check(config, what, bcda_config_set_int(config, option, number), status);
+}
+
+static int set_tunable(bcda_config *config, const char *setting, int *status)
+{
+    char name[64];
+    char what[300];
+    const char *value = strchr(setting, '=');
+    int option;
+    int rc;
+
+    *status = EXIT_USAGE;
+    if (!value || (size_t)(value - setting) >= sizeof name) {
+        complain("--set %s: not NAME=VALUE", setting);
+        return -1;
+    }
+    memcpy(name, setting, (size_t)(value - setting));
+    name[value++ - setting] = '\0';
+    option = bcda_option_by_name(name);
+    if (option < 0) {
+        list_options(setting);
+        return -1;
+    }
+    rc = bcda_config_set_str(config, option, value);
+    if (rc == BCDA_ERR_OPTION_TYPE)
+        return set_number(config, option, setting, value, status);
+    snprintf(what, sizeof what, "--set %s", setting);
+    return check(config, what, rc, status);
+}
+
+static int set_tunables(bcda_config *config, const struct args *a, int *status)
+{
+    int64_t delivery = 0;
+    size_t i;
+
+    for (i = 0; i < a->setting_count; i++)
+        if (set_tunable(config, a->settings[i], status))
+            return -1;
+    if (bcda_config_get_int(config, BCDA_OPT_DELIVERY, &delivery) ||
+        delivery != BCDA_DELIVERY_VERIFIED)
+        return 0;
+    if (!a->spool && strcmp(a->out, "-") == 0) {
+        complain("--set delivery=verified needs --spool DIR with --out -");
+        *status = EXIT_USAGE;
+        return -1;
+    }
+    return check(config, "--spool",
+                 bcda_config_set_spool_directory(config, a->spool ? a->spool : a->out), status);
+}
+
+/* ---- the whole ---- */
+
+/* --metadata needs no token; should the server want one, there is none. */
+static void no_token(bcda_token_request *request, void *userdata)
+{
+    (void)userdata;
+    bcda_token_request_fail(request);
+}
+
+/* Retries and waits, so that nobody wonders why nothing moves. A log line names no secret and no
+ * patient. */
+static void on_log(int level, const char *component, const char *message, void *userdata)
+{
+    char text[512];
+
+    (void)level;
+    (void)component;
+    (void)userdata;
+    if (strstr(message, "again in")) /* the rest is reported in better words */
+        say("%s", clean(text, sizeof text, message));
+}
+
+bcda_config *settings_config(struct args *a, int *status)
+{
+    bcda_config *c = NULL;
+    int64_t cancels = 0;
+
+    *status = EXIT_FAILED;
+    if (bcda_config_new(&c)) {
+        complain("out of memory");
+        return NULL;
+    }
+    if (check(c, "--url", bcda_config_set_fhir_url(c, a->url), status) ||
+        check(c, "--token-url", bcda_config_set_token_url(c, a->token_url), status) ||
+        check(c, "--ca", bcda_config_set_ca_file(c, a->ca), status) ||
+        check(c, "--allow-http-loopback",
+              bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, a->allow_http_loopback),
+              status) ||
+        check(c, "log", bcda_config_set_log(c, BCDA_LOG_WARNING, on_log, NULL, NULL), status) ||
+        check(c, "user agent",
+              bcda_config_set_str(c, BCDA_OPT_USER_AGENT, "bcda-export/" BCDA_VERSION_STRING),
+              status) ||
+        /* Invalid lines are counted and reported, and make the exit status 3. */
+        check(c, "invalid lines", bcda_config_set_int(c, BCDA_OPT_BAD_LINES_MAX, -1), status))
+        goto fail;
+    if (a->metadata) {
+        if (check(c, "--metadata", bcda_config_set_token_provider(c, no_token, NULL, NULL), status))
+            goto fail;
+    } else if (set_identity(c, a, status)) {
+        goto fail;
+    }
+    if (set_tunables(c, a, status))
+        goto fail;
+    (void)bcda_config_get_int(c, BCDA_OPT_CANCEL_AT_SERVER, &cancels);
+    a->cancel_at_server = (int)cancels;
+    return c;
+fail:
+    bcda_config_free(c);
+    return NULL;
+}

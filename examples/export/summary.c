@@ -1,0 +1,201 @@
+/* What bcda-export prints at the end of a run. */
+#include "jobs.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* ---- sums over the jobs ---- */
+
+struct remarks run_remarks(const struct run *r)
+{
+    struct remarks sum = {0};
+    size_t i;
+
+    for (i = 0; i < r->task_count; i++) {
+        sum.bad_lines += r->tasks[i].kept->remarks.bad_lines;
+        sum.issues += r->tasks[i].kept->remarks.issues;
+        sum.refused += r->tasks[i].kept->remarks.refused;
+    }
+    return sum;
+}
+
+size_t run_data_files(const struct run *r)
+{
+    size_t n = 0;
+    size_t i;
+    size_t k;
+
+    for (i = 0; i < r->task_count; i++)
+        for (k = 0; k < bcda_job_file_count(r->tasks[i].job); k++)
+            n += !bcda_file_is_error(bcda_job_file(r->tasks[i].job, k));
+    return n;
+}
+
+size_t run_missing_types(const struct run *r)
+{
+    size_t n = 0;
+    size_t i;
+
+    for (i = 0; i < r->task_count; i++)
+        n += bcda_job_missing_type_count(r->tasks[i].job);
+    return n;
+}
+
+size_t run_deletions(const struct run *r)
+{
+    size_t n = 0;
+    size_t i;
+
+    for (i = 0; i < r->task_count; i++)
+        n += bcda_job_deleted_file_count(r->tasks[i].job);
+    return n;
+}
+
+/* ---- what came ---- */
+
+static void add_tally(struct tally *sums, size_t *count, const struct tally *one)
+{
+    size_t i = 0;
+
+    while (i < *count && strcmp(sums[i].type, one->type) != 0)
+        i++;
+    if (i == TYPES_MAX)
+        i--; /* the last line has the rest of them all */
+    if (i == *count) {
+        sums[i] = *one;
+        ++*count;
+        return;
+    }
+    sums[i].files += one->files;
+    sums[i].resources += one->resources;
+}
+
+/* One line a type, over all jobs. Returns the resources, without those that are reports. */
+static int64_t print_tallies(const struct run *r)
+{
+    struct tally sums[TYPES_MAX];
+    size_t count = 0;
+    int64_t resources = 0;
+    size_t i;
+    size_t k;
+
+    for (i = 0; i < r->task_count; i++)
+        for (k = 0; k < r->tasks[i].tally_count; k++)
+            add_tally(sums, &count, &r->tasks[i].tallies[k]);
+    for (i = 0; i < count; i++) {
+        say("%-24s %10" PRId64 " resources in %zu file%s", sums[i].type, sums[i].resources,
+            sums[i].files, sums[i].files == 1 ? "" : "s");
+        if (strcmp(sums[i].type, "OperationOutcome") != 0)
+            resources += sums[i].resources;
+    }
+    return resources;
+}
+
+void summary_print(const struct run *r)
+{
+    int64_t resources = print_tallies(r);
+    int64_t end = now_ms();
+    double seconds = (double)(end - r->started) / 1000;
+    double moving = (double)(end - r->downloading) / 1000;
+    char decoded[32];
+    char received[32];
+    char speed[32];
+    char memory[32];
+    struct rusage used;
+    size_t skipped = 0;
+    size_t i;
+
+    for (i = 0; i < r->task_count; i++)
+        skipped += r->tasks[i].skipped;
+    if (skipped)
+        say("%zu file%s here from the run before", skipped, skipped == 1 ? " was" : "s were");
+    getrusage(RUSAGE_SELF, &used);
+    say("%" PRId64 " resources, %s (%s received) in %.1f s, %s/s, peak memory %s", resources,
+        bytes_text(decoded, sizeof decoded, (double)r->bytes),
+        bytes_text(received, sizeof received, (double)r->bytes_received), seconds,
+        bytes_text(speed, sizeof speed, moving > 0 ? (double)r->bytes / moving : 0),
+        bytes_text(memory, sizeof memory, (double)used.ru_maxrss * 1024));
+}
+
+/* ---- what to look at ---- */
+
+static void print_missing(const struct run *r)
+{
+    char type[TYPE_SIZE];
+    size_t i;
+    size_t k;
+
+    for (i = 0; i < r->task_count; i++)
+        for (k = 0; k < bcda_job_missing_type_count(r->tasks[i].job); k++)
+            complain("%s: was asked for, and the server has no file of it",
+                     clean(type, sizeof type, bcda_job_missing_type(r->tasks[i].job, k)));
+    if (!run_missing_types(r) && !run_data_files(r))
+        complain("the server has no file of data for this export");
+}
+
+static void print_issues(const struct run *r, int64_t errors)
+{
+    const char *where = output_is_stream(r->output) ? "use --out DIR to have them"
+                                                    : "see OperationOutcome-*.ndjson";
+
+    if (errors)
+        complain("the server reports %" PRId64 " error%s and %" PRId64 " other remark%s; %s",
+                 errors, errors == 1 ? "" : "s", r->warnings, r->warnings == 1 ? "" : "s", where);
+    else if (r->warnings)
+        say("the server has %" PRId64 " remark%s; %s", r->warnings, r->warnings == 1 ? "" : "s",
+            where);
+}
+
+void summary_remarks(const struct run *r)
+{
+    struct remarks sum = run_remarks(r);
+    const char *kept = quarantine_path(r->quarantine);
+    size_t deletions = run_deletions(r);
+
+    print_missing(r);
+    if (deletions)
+        complain("%zu file%s of deletions %s not exported: what was removed at the server stays in "
+                 "copies that you have",
+                 deletions, deletions == 1 ? "" : "s", deletions == 1 ? "was" : "were");
+    if (sum.bad_lines)
+        complain("%" PRId64 " line%s no resource%s%s%s", sum.bad_lines,
+                 sum.bad_lines == 1 ? " was" : "s were", sum.bad_lines == 1 ? "" : "s",
+                 kept ? "; see " : "", kept ? kept : "");
+    print_issues(r, sum.issues);
+}
+
+/* ---- --statistics ---- */
+
+static int64_t stat_of(const struct run *r, int stat)
+{
+    int64_t n = 0;
+
+    bcda_session_stat(r->session, stat, &n);
+    return n;
+}
+
+void summary_statistics(const struct run *r)
+{
+    static const struct {
+        int stat;
+        const char *what;
+    } stages[] = {
+        {BCDA_STAT_TRANSPORT_NS, "network and TLS"},
+        {BCDA_STAT_HASH_NS, "hashing"},
+        {BCDA_STAT_INFLATE_NS, "inflating"},
+        {BCDA_STAT_DECRYPT_NS, "decrypting"},
+        {BCDA_STAT_PARSE_NS, "parsing"},
+        {BCDA_STAT_SPOOL_NS, "spool"},
+        {BCDA_STAT_DELIVER_NS, "writing"},
+        {BCDA_STAT_SLEEP_NS, "waiting"},
+    };
+    size_t i;
+
+    say("%" PRId64 " requests, %" PRId64 " of them retries; %" PRId64 " tokens; %" PRId64
+        " waits for the limit of requests",
+        stat_of(r, BCDA_STAT_REQUESTS), stat_of(r, BCDA_STAT_RETRIES), stat_of(r, BCDA_STAT_TOKENS),
+        stat_of(r, BCDA_STAT_WAITS));
+    for (i = 0; i < sizeof stages / sizeof *stages; i++)
+        say("  %-16s %8.3f s", stages[i].what, (double)stat_of(r, stages[i].stat) / 1e9);
+}

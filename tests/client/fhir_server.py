@@ -1,0 +1,153 @@
+"""A FHIR Bulk Data server that does what a test wants, and runs of bcda-export against it."""
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+import programs
+
+# Hundreds of runs that sync: in memory, where there is such a file system.
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def write(path, data=b""):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def wait_for(what):
+    until = time.monotonic() + programs.LIMIT
+    while not what() and time.monotonic() < until:
+        time.sleep(0.005)
+    return what()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def answer(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        s = self.server.owner
+        s.requests.append(self.path)
+        part = self.path.split("/")
+        if "$export" in self.path:
+            if s.refuse:
+                return self.answer(404, b"nothing for you")
+            s.jobs += 1
+            return self.answer(202, Content_Location=f"{s.url}/jobs/{s.jobs}")
+        if part[-2] == "jobs":
+            return self.status(s, int(part[-1]))
+        return self.file(s, int(part[-2]), int(part[-1].split(".")[0]))
+
+    def do_DELETE(self):
+        self.server.owner.requests.append("DELETE " + self.path)
+        self.answer(202)
+
+    def status(self, s, job):
+        if job in s.dead:
+            return self.answer(*s.dead[job])
+        if s.running:
+            return self.answer(202, X_Progress=s.progress)
+        items = [{"type": kind, "url": f"{s.origin}/data/{job}/{i}.ndjson"}
+                 for i, kind in enumerate(s.types)]
+        self.answer(200, json.dumps(dict({
+            "transactionTime": "2020-01-01T00:00:00Z", "request": s.url + "/Patient/$export",
+            "requiresAccessToken": True, "output": items, "error": []}, **s.more)).encode())
+
+    def file(self, s, job, index):
+        if index in s.held:
+            s.gate.wait(programs.LIMIT)
+        if index in s.lost:
+            return self.answer(404)
+        self.answer(200, s.content(job, index))
+
+    def log_message(self, *_):
+        pass
+
+
+class Quiet(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """A client that was killed."""
+
+
+class Server:
+    """Its files say which job they are of."""
+
+    def __init__(self, report, types=("Patient", "Patient", "Coverage")):
+        self.report = report
+        self.types, self.requests, self.jobs = types, [], 0
+        self.dead, self.held, self.lost, self.more = {}, set(), set(), {}
+        self.refuse = self.running = False
+        self.progress = "In Progress (50%)"
+        self.gate = threading.Event()
+        self.http = Quiet(("127.0.0.1", 0), Handler)
+        self.http.owner = self
+        self.origin = "http://localhost:%d" % self.http.server_address[1]
+        self.url = self.origin + "/api/v2"
+        self.work = tempfile.mkdtemp(prefix="bcda-test-", dir=MEMORY)
+        self.out, self.state = os.path.join(self.work, "out"), os.path.join(self.work, "state")
+        write(os.path.join(self.work, "token"), b"a-token")
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.gate.set()
+        self.http.shutdown()
+        self.http.server_close()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def content(self, job, index):
+        return b"".join(b'{"resourceType":"%s","id":"%d-%d-%d"}\n' %
+                        (self.types[index].encode(), job, index, i) for i in range(3))
+
+    def lines(self, job):
+        return sorted(line for i in range(len(self.types))
+                      for line in self.content(job, i).split(b"\n")[:-1])
+
+    def command(self, *options):
+        return [programs.EXPORT, "--url", self.url, "--bearer-token-file",
+                os.path.join(self.work, "token"), "--allow-http-loopback", "--out", self.out,
+                *programs.FAST, *options]
+
+    def run(self, *options, code, **more):
+        done = subprocess.run(self.command(*options), capture_output=True, timeout=programs.LIMIT,
+                              **more)
+        self.report.check(done.returncode == code, options, done.returncode, done.stderr)
+        self.report.check(done.stderr.count(b"run the same command again") + done.stderr.count(b"cannot be resumed:")
+              <= 1, "advice that contradicts", done.stderr)
+        return done
+
+    def start_and_end(self, *options, sign=signal.SIGKILL, files=1):
+        """A run that is ended when so many files are complete, while another is awaited."""
+        self.held = {len(self.types) - 1}
+        process = subprocess.Popen(self.command("--resume", self.state, *options),
+                                   stderr=subprocess.PIPE)
+        self.report.check(wait_for(lambda: process.poll() is not None or
+                       os.path.exists(self.state) and read(self.state).count(b"/data/") >= files),
+              "no file", self.requests)
+        process.send_signal(sign)
+        said = process.communicate(timeout=programs.LIMIT)[1]
+        self.gate.set()
+        self.gate, self.held = threading.Event(), set()
+        return process.returncode, said

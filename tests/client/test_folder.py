@@ -1,0 +1,447 @@
+#!/usr/bin/env python3
+"""What bcda-export leaves in its folder: after success, after failure, and after a kill at any moment.
+
+test_folder.py BCDA_EXPORT BCDA_SANDBOX EXPORT_KILLED
+"""
+import fcntl
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import programs
+from fhir_server import Server, read, wait_for, write
+
+report = programs.Report()
+check = report.check
+KILLED = os.path.abspath(sys.argv[3])
+WORK = ".bcda-export"
+BAD = "bad-lines.jsonl"
+
+
+def listing(folder):
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def tree(folder):
+    """All files below it, hidden ones too."""
+    return sorted(os.path.relpath(os.path.join(at, name), folder)
+                  for at, _, names in os.walk(folder) for name in names)
+
+
+def lines(folder):
+    """What its data files hold, in any order."""
+    return sorted(line for path in glob.glob(os.path.join(folder, "*-[0-9]*.ndjson"))
+                  for line in read(path).split(b"\n")[:-1])
+
+
+def check_clean(s, job, *what):
+    """All files of this job, nothing else, and no trace of how they came."""
+    check(lines(s.out) == s.lines(job), *what, "other resources", lines(s.out))
+    check(listing(s.out) == ["Coverage-0001.ndjson", "Patient-0001.ndjson", "Patient-0002.ndjson"],
+          *what, listing(s.out))
+    check(not os.path.exists(s.state), *what, "the state is left")
+
+
+# ---- the same command once more ----
+
+def again():
+    """A folder with an earlier export is refused before anything is sent; --add and --replace."""
+    with Server(report) as s:
+        s.run(code=0)
+        check_clean(s, 1)
+        sent = len(s.requests)
+        for more in ([], ["--resume", s.state], ["--quiet"]):
+            done = s.run(*more, code=2)
+            check(b"--replace" in done.stderr and b"--add" in done.stderr, done.stderr)
+        check(len(s.requests) == sent, "something was sent", s.requests[sent:])
+        check_clean(s, 1)
+        s.run("--add", code=0)
+        check(lines(s.out) == sorted(s.lines(1) + s.lines(2)), lines(s.out))
+        check(len(listing(s.out)) == 6 and "Patient-0004.ndjson" in listing(s.out), listing(s.out))
+        s.run("--replace", code=0)
+        check_clean(s, 3)
+        s.run("--add", "--replace", code=2)
+        s.run("--replace", "--out", "-", code=2)
+
+
+def replace_fails():
+    """A new export that is not complete leaves the old files as they are."""
+    with Server(report) as s:
+        s.run(code=0)
+        s.lost = {2}
+        done = s.run("--replace", code=1)
+        check(b"not complete" in done.stderr, done.stderr)
+        check_clean(s, 1, "a file is lost")
+        s.lost = set()
+        s.refuse = True
+        s.run("--replace", code=1)
+        check_clean(s, 1, "refused")
+        s.refuse = False
+        # what lacks a type, or everything, is complete, but does not take the place of what does not
+        for types, more in ((("Patient", "Patient"), []),
+                            (("Patient", "Patient"), ["--resume", s.state]), ((), [])):
+            s.types = types
+            asked = ["--type", "Patient", "--type", "Coverage"] if types else []
+            done = s.run("--replace", *asked, *more, code=1)
+            check(b"Coverage: was asked for" in done.stderr or not types, done.stderr)
+            check(b"keeps its files" in done.stderr, done.stderr)
+            s.types = ("Patient", "Patient", "Coverage")
+            check_clean(s, 1, types)
+
+
+def replace_resumed():
+    """With --resume what a run got waits, out of sight, for the next one."""
+    with Server(report) as s:
+        s.run(code=0)
+        s.start_and_end("--replace", files=2)
+        check(lines(s.out) == s.lines(1), "before all is here", listing(s.out))
+        check(len(glob.glob(os.path.join(s.out, WORK, "new-*", "*.ndjson"))) == 2, tree(s.out))
+        s.run("--resume", s.state, code=2)  # the same export, but another wish
+        before = s.requests.count("/data/2/0.ndjson")
+        s.run("--replace", "--resume", s.state, code=0)
+        check(s.requests.count("/data/2/0.ndjson") == before, "fetched again")
+        check_clean(s, 2)
+        # the staged files are gone: they are not taken for complete
+        s.start_and_end("--replace", files=2)
+        shutil.rmtree(os.path.join(s.out, WORK))
+        s.run("--replace", "--resume", s.state, code=0)
+        check_clean(s, 4)
+
+
+def other_wishes():
+    """A state is resumed only by a command that asks for the same, and for the same folder."""
+    with Server(report) as s:
+        s.start_and_end("--type", "Patient", "--type", "Coverage", files=1)
+        sent = len(s.requests)
+        state = ["--resume", s.state]
+        for more in (["--type", "Patient"], [], ["--group", "all"],
+                     ["--type", "Patient", "--type", "Coverage", "--out", os.path.join(s.work, "b")],
+                     ["--type", "Patient", "--type", "Coverage", "--replace"]):
+            done = s.run(*state, *more, code=2)
+            check(b"state is of an export" in done.stderr, more, done.stderr)
+        check(len(s.requests) == sent, "something was sent")
+        s.run(*state, "--type", "Patient", "--type", "Coverage", code=0)
+        check_clean(s, 1)
+
+
+def at_work():
+    """Only one program is at work in a folder."""
+    with Server(report) as s:
+        write(os.path.join(s.out, WORK, "lock"))
+        with open(os.path.join(s.out, WORK, "lock"), "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for more in ([], ["--add"], ["--replace"]):
+                done = s.run(*more, code=1)
+                check(b"another bcda-export is at work" in done.stderr, done.stderr)
+            check(s.requests == [], s.requests)
+        s.run(code=0)
+        check_clean(s, 1)
+        os.symlink(s.work, os.path.join(s.out, WORK))
+        s.run("--add", code=1)
+        check(listing(os.path.join(s.work, "new-")) == [], "written through a link")
+
+
+def stale():
+    """What killed runs left is removed by the next run in the folder, whatever that does."""
+    with Server(report) as s:
+        work = os.path.join(s.out, WORK)
+
+        def litter():
+            for name in ("7.tmp", "bad-lines.tmp", "Patient-0123456789abcdef-000001.part",
+                         "new-0123456789abcdef/Patient-0001.ndjson"):
+                write(os.path.join(work, name), b"patient data")
+
+        litter()
+        s.refuse = True
+        s.run(code=1)
+        check(tree(s.out) == [], "after a refused start", tree(s.out))
+        s.refuse = False
+        litter()
+        s.run("--resume", s.state, code=0)
+        check_clean(s, 1)
+        litter()
+        s.run(code=2)  # refused, but tidy
+        check(not glob.glob(work + "/new-*"), tree(s.out))
+        # a mark of another job's state, whose file is there, is not for this run to remove
+        name = os.path.join(s.out, "Patient-0001.ndjson")
+        mark = os.path.join(work, "Patient-0123456789abcdef-000001.part")
+        os.makedirs(work, exist_ok=True)
+        os.link(name, mark)
+        s.run("--add", code=0)
+        check(os.path.exists(mark) and lines(s.out) == sorted(s.lines(1) + s.lines(2)), tree(s.out))
+        os.unlink(name)
+        s.run("--add", code=0)
+        check(not os.path.exists(mark), "the data would outlive its file", tree(s.out))
+
+
+# ---- jobs that are no more ----
+
+DEAD = {"unknown": (404, b"{}"), "expired": (410, b"{}"), "failed": (500, b"{}"),
+        "cancelled": (404, b'{"resourceType":"OperationOutcome","issue":[{"severity":"error",'
+                           b'"code":"not-found","diagnostics":"Job has been cancelled."}]}')}
+
+
+def dead_job():
+    """A nightly run whose job is no more starts a new one, and nothing is there twice."""
+    for name, answer in DEAD.items():
+        for more in ([], ["--replace"], ["--add"]):
+            with Server(report) as s:
+                if more:
+                    s.run(code=0)
+                before = lines(s.out)
+                s.start_and_end(*more, files=2)
+                first = s.jobs
+                s.dead[first] = answer
+                done = s.run("--resume", s.state, *more, code=0)
+                check(b"a new export starts" in done.stderr, name, done.stderr)
+                check(lines(s.out) == sorted(s.lines(first + 1) + (before if more == ["--add"] else [])),
+                      name, more, listing(s.out))
+                check(not os.path.exists(s.state) and WORK not in listing(s.out), name, tree(s.out))
+
+
+def dead_job_and_no_other():
+    """The new export is refused, for weeks perhaps: what is there stays, and is replaced later."""
+    with Server(report) as s:
+        s.start_and_end(files=2)
+        there = lines(s.out)
+        s.dead[1] = DEAD["expired"]
+        s.refuse = True
+        for _ in range(2):
+            s.run("--resume", s.state, code=1)
+            check(len(there) == 6 and lines(s.out) == there, listing(s.out))
+        s.refuse = False
+        # the next one is interrupted in its turn: still nothing twice
+        s.start_and_end(files=2)
+        check(lines(s.out) == there, listing(s.out))
+        s.run("--resume", s.state, code=0)
+        check_clean(s, 2)
+
+
+def dies_under_way():
+    """A job that ends badly in its first run: the next run starts a new one."""
+    for name, answer in DEAD.items():
+        with Server(report) as s:
+            s.dead[1] = answer
+            done = s.run("--resume", s.state, code=1)
+            check(b"run the same command" not in done.stderr, name, done.stderr)
+            check(not os.path.exists(s.state) and tree(s.out) == [], name, tree(s.out))
+            s.run("--resume", s.state, code=0)
+            check_clean(s, 2, name)
+
+
+def lost_file():
+    """One file that is not there does not end its job."""
+    with Server(report) as s:
+        s.lost = {1}
+        for _ in range(2):
+            done = s.run("--resume", s.state, code=1)
+            check(b"no more" not in done.stderr and b"resumes from" in done.stderr, done.stderr)
+        s.lost = set()
+        s.run("--resume", s.state, code=0)
+        check(s.jobs == 1, s.jobs)
+        check(lines(s.out) == s.lines(1), listing(s.out))
+
+
+def useless_file():
+    """A file that is complete and of no use would be so for ever: the next run exports anew."""
+    with Server(report, ("Patient", "no type")) as s:
+        done = s.run("--resume", s.state, code=1)
+        check(b"the next run starts a new one" in done.stderr, done.stderr)
+        s.types = ("Patient", "Patient", "Coverage")
+        s.run("--resume", s.state, code=0)
+        check_clean(s, 2)
+
+
+def interrupted():
+    """The exit status of a signal, and what becomes of the job."""
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        with Server(report) as s:
+            status, said = s.start_and_end(sign=sign, files=2)
+            check(status == 128 + sign, status, said)
+            check(b"interrupted" in said and b"resumes from" in said, said)
+            check(b"stay at the server" in said, said)
+            s.run("--resume", s.state, code=0)
+            check_clean(s, 1)
+    for more, words in (([], b"needs --resume"), (["--resume", "state"], b"resumes from"),
+                        (["--set", "cancel_at_server=on"], b"asked to cancel job 1"),
+                        (["--set", "cancel_at_server=on", "--resume", "state"],
+                         b"the next run starts a new one")):
+        with Server(report) as s:
+            s.running = True
+            process = subprocess.Popen(s.command(*more), stderr=subprocess.PIPE, cwd=s.work)
+            wait_for(lambda: "/api/v2/jobs/1" in s.requests)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=programs.LIMIT)[1]
+            check(process.returncode == 130 and words in said, more, process.returncode, said)
+            check((b"goes on at the server" in said) == ("cancel_at_server=on" not in more), said)
+            check(("DELETE /api/v2/jobs/1" in s.requests) == ("cancel_at_server=on" in more), s.requests)
+            check(tree(s.out) == [], tree(s.out))
+
+
+# ---- invalid lines ----
+
+class WithInvalidLine(Server):
+    def content(self, job, index):
+        text = super().content(job, index).split(b"\n")
+        return b"\n".join(text[:1] + [b'{"resourceType":"Pat'] + text[1:])
+
+
+def invalid_lines():
+    """Those of a file that failed are neither kept nor printed: it may have been altered."""
+    with WithInvalidLine(report) as s:
+        done = s.run(code=3)
+        kept = [json.loads(line)["file"] for line in read(os.path.join(s.out, BAD)).splitlines()]
+        check(sorted(kept) == ["0.ndjson", "1.ndjson", "2.ndjson"], kept)
+        check(done.stderr.count(b", line 2: ") == 3, done.stderr)
+        s.more = {"output": [{"type": "Patient", "url": s.origin + "/data/1/0.ndjson"},
+                             {"type": "Patient", "url": s.origin + "/data/1/1.ndjson", "count": 5}]}
+        shutil.rmtree(s.out)
+        done = s.run(code=1)
+        kept = [json.loads(line)["file"] for line in read(os.path.join(s.out, BAD)).splitlines()]
+        check(kept == ["0.ndjson"], kept)
+        check(b"1.ndjson, line" not in done.stderr and b"0.ndjson, line 2" in done.stderr, done.stderr)
+        check(tree(s.out) == ["Patient-0001.ndjson", BAD], tree(s.out))
+
+
+def altered():
+    """A flipped bit that breaks the JSON of an encrypted file, and fails its tag."""
+    with programs.Sandbox("--era", "2019-04", "--polls", "0", "--fault", "data-flip:12",
+                          tls=False) as s:
+        out = os.path.join(s.state, "out")
+        done = programs.export(s, "--level", "resource", "--type", "Patient", "--out", out)
+        check(done.returncode == 1 and listing(out) == [], done.returncode, listing(out), done.stderr)
+        check(b", line" not in done.stderr and b"altered" in done.stderr, done.stderr)
+
+
+# ---- killed at each step ----
+
+def killed(command, step, **env):
+    return subprocess.run([KILLED] + command[1:], capture_output=True, timeout=programs.LIMIT,
+                          env=dict(os.environ, BCDA_TEST_KILL_AT=str(step), **env))
+
+
+POOR = {"BCDA_TEST_NO_TMPFILE": "1"}
+
+
+def each_step(make, after, **env):
+    """Runs make(server) killed at its first step, its second, and so on; after() looks each time.
+    Returns how many steps there were."""
+    for step in range(1, 1000):
+        with WithInvalidLine(report, ("Patient", "Coverage")) as s:
+            command = make(s)
+            done = killed(command, step, **env)
+            after(s, command, done)
+            if done.returncode != -signal.SIGKILL:
+                check(done.returncode == 3, step, done.returncode, done.stderr)
+                return step - 1
+    return check(False, "no end")
+
+
+def kept_lines(s):
+    path = os.path.join(s.out, BAD)
+    return [json.loads(line)["file"] for line in read(path).splitlines()] if os.path.exists(path) else []
+
+
+def kill_and_resume():
+    """Whenever a run is killed, the next one ends with each resource once."""
+    def make(s):
+        return s.command("--resume", s.state)
+
+    def after(s, command, done):
+        name = (done.stderr, tree(s.out))
+        visible = lines(s.out)
+        check(len(visible) in (0, 3, 6) and len(set(visible)) == len(visible), *name)
+        done = subprocess.run(command, capture_output=True, timeout=programs.LIMIT)
+        if done.returncode == 2:  # killed after the very last step, or not at all
+            check(not os.path.exists(s.state), *name)
+        else:
+            check(done.returncode == 3, *name, done.returncode, done.stderr)
+        check(lines(s.out) == sorted(line for line in s.lines(s.jobs) if line != b'{"resourceType":"Pat'),
+              *name, "not each resource once", lines(s.out))
+        check(tree(s.out) == ["Coverage-0001.ndjson", "Patient-0001.ndjson", BAD], *name, tree(s.out))
+        check(not os.path.exists(s.state) and listing(s.work) == ["out", "token"], listing(s.work))
+        check(set(kept_lines(s)) == {"0.ndjson", "1.ndjson"}, *name, kept_lines(s))
+
+    for env in ({}, POOR):
+        steps = each_step(make, after, **env)
+        check(steps > 40, "so few steps?", steps)
+
+
+def kill_and_replace():
+    """Whenever a run with --replace is killed, the next run in the folder finds the old files, or
+    sees to it that the new ones are there."""
+    def after(s, command, done):
+        name = (done.stderr, tree(s.out))
+        jobs = s.jobs
+        s.refuse = True
+        subprocess.run(s.command("--replace"), capture_output=True, timeout=programs.LIMIT)
+        s.refuse = False
+        old = [b'{"resourceType":"Patient","id":"old"}', b'{"resourceType":"Patient","id":"older"}']
+        new = sorted(line for line in s.lines(jobs) if line != b'{"resourceType":"Pat') if jobs else None
+        check(lines(s.out) in (old, new), *name, "neither the old nor the new", lines(s.out))
+        done = subprocess.run(command, capture_output=True, timeout=programs.LIMIT)
+        check(done.returncode == 3, *name, done.returncode, done.stderr)
+        check(lines(s.out) == sorted(line for line in s.lines(s.jobs) if line != b'{"resourceType":"Pat'),
+              *name, lines(s.out))
+        check(tree(s.out) == ["Coverage-0001.ndjson", "Patient-0001.ndjson", BAD], *name, tree(s.out))
+        check(listing(s.work) == ["out", "token"], listing(s.work))
+
+    def make(s, *more):
+        write(os.path.join(s.out, "Patient-0001.ndjson"), b'{"resourceType":"Patient","id":"old"}\n')
+        write(os.path.join(s.out, "Patient-0002.ndjson"), b'{"resourceType":"Patient","id":"older"}\n')
+        return s.command("--replace", *more)
+
+    for more, env in ((lambda s: (), {}), (lambda s: ("--resume", s.state), POOR)):
+        steps = each_step(lambda s: make(s, *more(s)), after, **env)
+        check(steps > 40, "so few steps?", steps)
+
+
+def kill_and_restart():
+    """Whenever a run is killed that leaves a dead job for a new one, the next run ends it."""
+    def make(s):
+        s.start_and_end()
+        s.dead[1] = DEAD["expired"]
+        return s.command("--resume", s.state)
+
+    def after(s, command, done):
+        name = (done.stderr, tree(s.out))
+        done = subprocess.run(command, capture_output=True, timeout=programs.LIMIT)
+        check(done.returncode == 3 or done.returncode == 2 and not os.path.exists(s.state), *name,
+              done.returncode, done.stderr)
+        check(lines(s.out) == sorted(line for line in s.lines(s.jobs) if line != b'{"resourceType":"Pat'),
+              *name, lines(s.out))
+        check(tree(s.out) == ["Coverage-0001.ndjson", "Patient-0001.ndjson", BAD], *name, tree(s.out))
+        check(listing(s.work) == ["out", "token"], listing(s.work))
+
+    steps = each_step(make, after)
+    check(steps > 60, "so few steps?", steps)
+
+
+def poor_file_system():
+    """Without hard links, and without renames that replace nothing."""
+    env = dict(os.environ, BCDA_TEST_NO_TMPFILE="1", BCDA_TEST_NO_LINKS="1")
+    with Server(report) as s:
+        for job, more in enumerate(([], ["--replace"], ["--replace", "--resume", s.state]), 1):
+            done = subprocess.run([KILLED] + s.command(*more)[1:], capture_output=True, env=env,
+                                  timeout=programs.LIMIT)
+            check(done.returncode == 0, done.returncode, done.stderr)
+            check_clean(s, job)
+        done = subprocess.run([KILLED] + s.command("--add")[1:], capture_output=True, env=env,
+                              timeout=programs.LIMIT)
+        check(lines(s.out) == sorted(s.lines(3) + s.lines(4)), listing(s.out))
+
+
+def main():
+    report.run([again, replace_fails, replace_resumed, other_wishes, at_work, stale, dead_job,
+                dead_job_and_no_other, dies_under_way, lost_file, useless_file, interrupted,
+                invalid_lines, altered, kill_and_resume, kill_and_replace, kill_and_restart,
+                poor_file_system], sys.argv[4:])
+    report.finish()
+
+
+main()
