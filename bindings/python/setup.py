@@ -5,11 +5,19 @@ import os
 import shutil
 import sys
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.build_py import build_py
 
 CARRIED = os.environ.get("BCDA_WHEEL_LIBRARY")
 NAME = "libbcda.0.dylib" if sys.platform == "darwin" else "libbcda.so.0"
+
+
+class PlatformDistribution(Distribution):
+    """What carries the library is for one platform: it belongs into platlib, and the wheel says so
+    (Root-Is-Purelib: false)."""
+
+    def has_ext_modules(self):
+        return bool(CARRIED)
 
 
 class Build(build_py):
@@ -30,12 +38,7 @@ try:
         from wheel.bdist_wheel import bdist_wheel
 
     class Wheel(bdist_wheel):
-        """For any Python 3, but for one platform where it carries the library."""
-
-        def finalize_options(self):
-            super().finalize_options()
-            if CARRIED:
-                self.root_is_pure = False
+        """For any Python 3: the library is loaded by ctypes, and knows no Python."""
 
         def get_tag(self):
             _, _, platform = super().get_tag()
@@ -45,4 +48,4 @@ try:
 except ImportError:
     pass
 
-setup(cmdclass=commands)
+setup(cmdclass=commands, distclass=PlatformDistribution)

@@ -1,5 +1,6 @@
 """The package itself: its table of errors, how it finds the library, types, wheels, examples."""
 import doctest
+import email
 import glob
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import zipfile
 
 from support import HERE, LIMIT, PACKAGE, ROOT, SOURCE, Sandbox, bcda, unittest
 
@@ -149,20 +151,45 @@ class Loading(unittest.TestCase):
                     "--disable-pip-version-check", "--target", site, wheel], env=env)
         self.assertEqual(done.returncode, 0, done.stderr)
         del env["BCDA_SANDBOX_PROGRAM"]
-        return os.path.basename(wheel), lambda **more: run(
+        return wheel, lambda **more: run(
             [inside, "-I", "-c", "import bcda; print(bcda.library_path, bcda.library_version)"],
             env={**env, **more}, cwd="/")
 
+    def inside(self, wheel):
+        """What a wheel says of itself, and the names in it."""
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            (told,) = [name for name in names if name.endswith(".dist-info/WHEEL")]
+            fields = email.message_from_bytes(archive.read(told))
+        return fields, names
+
     def test_a_wheel_that_carries_the_library(self):
-        name, imported = self.wheel(BCDA_WHEEL_LIBRARY=LIBRARY)
+        wheel, imported = self.wheel(BCDA_WHEEL_LIBRARY=LIBRARY)
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-        self.assertEqual(name, f"bcda-{bcda.__version__}-py3-none-{platform}.whl")
+        self.assertEqual(os.path.basename(wheel), f"bcda-{bcda.__version__}-py3-none-{platform}.whl")
+        fields, names = self.inside(wheel)
+        self.assertEqual((fields["Root-Is-Purelib"], fields.get_all("Tag")), ("false", [f"py3-none-{platform}"]))
+        self.assertIn("bcda/_lib/libbcda.so.0", names)  # at the root, which is platlib
+        self.assertEqual([name for name in names if ".data/" in name], [])
         got = imported()
         self.assertRegex(got.stdout, r"site-packages/bcda/_lib/libbcda\.so\.0 0\.1\.0\n$", got.stderr)
 
+    def test_auditwheel_accepts_it(self):
+        """Where it is installed: Debian has none, and a test fetches nothing."""
+        auditwheel = shutil.which("auditwheel")
+        if auditwheel is None:
+            self.skipTest("auditwheel is not installed")
+        wheel, _ = self.wheel(BCDA_WHEEL_LIBRARY=LIBRARY)
+        got = run([auditwheel, "show", wheel])
+        self.assertEqual(got.returncode, 0, got.stderr)
+        self.assertIn("consistent", got.stdout)
+
     def test_a_wheel_for_any_platform(self):
-        name, imported = self.wheel()
-        self.assertEqual(name, f"bcda-{bcda.__version__}-py3-none-any.whl")
+        wheel, imported = self.wheel()
+        self.assertEqual(os.path.basename(wheel), f"bcda-{bcda.__version__}-py3-none-any.whl")
+        fields, names = self.inside(wheel)
+        self.assertEqual((fields["Root-Is-Purelib"], fields.get_all("Tag")), ("true", ["py3-none-any"]))
+        self.assertEqual([name for name in names if "_lib/" in name], [])
         self.assertEqual(imported(BCDA_LIBRARY=LIBRARY).stdout, f"{LIBRARY} {bcda.__version__}\n")
 
     def test_versions_agree(self):
