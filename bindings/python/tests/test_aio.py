@@ -16,22 +16,24 @@ class Aio(WithSandbox):
         return result
 
     def test_two_jobs_at_once(self):
-        order = []
-
-        async def count(client, name):
+        """Each has its first resource before any of them goes on."""
+        async def count(client, name, begun, everyone):
             n = 0
             async for resource in client.export("Patient", "ExplanationOfBenefit"):
                 n += 1
-                order.append(name)
-                await asyncio.sleep(0)
+                begun.add(name)
+                if len(begun) == 3:
+                    everyone.set()
+                await everyone.wait()
             return n
 
         async def main():
+            begun, everyone = set(), asyncio.Event()
             async with self.client(options={"batch_size": 4096}) as one, self.client() as two:
-                return await asyncio.gather(count(one, "a"), count(one, "b"), count(two, "c"))
+                return await asyncio.gather(*(count(client, name, begun, everyone) for client, name in (
+                    (one, "a"), (one, "b"), (two, "c"))))
 
         self.assertEqual(self.run_(main), [120, 120, 120])
-        self.assertGreater(sum(a != b for a, b in zip(order, order[1:])), 2)  # they took turns
 
     def test_batches_await_and_requests(self):
         async def main():
@@ -103,6 +105,37 @@ class Aio(WithSandbox):
                         1 / 0
 
         self.run_(main)
+
+    def test_data_comes_once(self):
+        async def take(job):
+            return [r async for r in job]
+
+        async def main():
+            async with self.client(options={"batch_size": 4096}) as client:
+                job = client.export("Patient")
+                self.assertEqual(len(await take(job)), 20)
+                for loop in (take(job), self.batches(job)):
+                    with self.assertRaisesRegex(bcda.StateError, "taken by an earlier loop"):
+                        await loop
+                await job
+                await job
+                both = await asyncio.gather(take(job := client.export("Patient")), take(job), self.waits(job),
+                                            return_exceptions=True)
+                self.assertEqual(len(both[0]), 20)
+                self.assertEqual([type(e) for e in both[1:]], [bcda.StateError] * 2)
+                first = await asyncio.gather(self.waits(job := client.export("Patient")), take(job), self.waits(job),
+                                             return_exceptions=True)
+                self.assertEqual([type(e) for e in first], [type(None), bcda.StateError, type(None)])
+                with self.assertRaisesRegex(bcda.StateError, "has thrown its data away"):
+                    await take(job)
+
+        self.run_(main)
+
+    async def batches(self, job):
+        return [b async for b in job.batches()]
+
+    async def waits(self, job):
+        await job
 
     def test_one_client_in_two_loops_one_after_the_other(self):
         client = self.client()

@@ -1,4 +1,5 @@
 """Whole exports: both eras, what a job tells, and how it can be steered."""
+import asyncio
 import datetime
 import gc
 import json
@@ -6,6 +7,7 @@ import os
 import tempfile
 import threading
 import unittest
+import warnings
 import weakref
 
 from support import Sandbox, WithSandbox, bcda
@@ -101,7 +103,6 @@ class Current(WithSandbox):
         self.assertTrue(all(f.verdict.is_good and f.bytes and f.bytes_received for f in job.files))
         self.assertEqual(sum(f.resources for f in job.files), 120)
         self.assertEqual((client.stats.tokens, client.stats.resources), (1, 120))
-        self.assertEqual(list(job), [])  # all was taken
 
     def test_batches_are_columns(self):
         job = self.client().export(*TYPES, fields=["id", "patient.reference", "identifier.value"])
@@ -411,6 +412,147 @@ class Current(WithSandbox):
             client.close()
 
 
+class Once(WithSandbox):
+    """A job gives its data once, to one loop: whoever comes second is refused, and loses nothing silently."""
+
+    HOW = {"patients": 20, "claims": 5}
+    LOOPS = (iter, lambda job: job.batches(), lambda job: job.__aiter__())
+
+    def refused(self, words, job, loops=LOOPS):
+        for loop in loops:
+            with self.assertRaisesRegex(bcda.StateError, words):
+                loop(job)
+
+    def begun(self, **how):
+        """A job of which a loop has the first batch, and the loop."""
+        job = self.client(options={"batch_size": 4096}).export(*TYPES, **how)
+        batches = job.batches()
+        return job, batches, next(batches)
+
+    def test_taken_before(self):
+        for loop in (list, lambda job: list(job.batches())):
+            job = self.client().export(*TYPES)
+            self.assertGreater(len(loop(job)), 0)
+            self.refused("taken by an earlier loop", job)
+            job.wait()  # is there, and loses nothing
+            self.assertEqual(job.verdict, bcda.Verdict.COMPLETE)
+
+    def test_two_loops_at_once(self):
+        job, batches, first = self.begun()
+        self.refused("a loop is taking the data", job)
+        self.assertEqual(len(first) + sum(map(len, batches)), 120)
+
+    def test_two_threads_at_once(self):
+        job, batches, first = self.begun()
+        wrong = []
+
+        def work():
+            for loop in (*self.LOOPS, lambda job: job.wait()):
+                try:
+                    loop(job)
+                except bcda.StateError as e:
+                    wrong.append(e)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        self.assertEqual(len(wrong), 4)
+        self.assertEqual(len(first) + sum(map(len, batches)), 120)
+
+    def test_a_loop_that_was_left(self):
+        job = self.client().export(*TYPES)
+        for _ in job:
+            break
+        self.refused("left before its end", job)
+
+    def test_a_loop_that_was_never_begun(self):
+        job = self.client().export(*TYPES)
+        job.batches()
+        self.refused("left before its end", job)
+
+    def test_after_waiting(self):
+        job = self.client().export(*TYPES)
+        job.wait()
+        self.refused("waiting for this job has thrown its data away", job)
+        job.wait()
+
+    def test_waiting_while_a_loop_is_open(self):
+        job, batches, first = self.begun()
+        with self.assertRaisesRegex(bcda.StateError, "waiting would throw the rest away"):
+            job.wait()
+        self.assertEqual(len(first) + sum(map(len, batches)), 120)
+        job.wait()
+        job, batches, first = self.begun()
+        job.cancel()
+        with self.assertRaises(bcda.Cancelled):
+            job.wait()
+
+    def test_waiting_for_a_time(self):
+        """What was not lost meanwhile is there."""
+        with Sandbox(polls=1000000) as slow, slow.client() as client:
+            job = client.export("Patient")
+            with self.assertRaisesRegex(bcda.TimeoutExpired, "the job has not ended"):
+                job.wait(0.01)
+            iter(job)
+        job = self.client(options={"batch_size": 4096}).export(*TYPES)
+        pull, given = job._pull, []
+
+        def one_batch_in_time(deadline):
+            if given:
+                raise bcda.errors.from_code(bcda.ErrorCode.TIMEOUT)
+            given.append(1)
+            return pull(deadline)
+
+        job._pull = one_batch_in_time
+        with self.assertRaises(bcda.TimeoutExpired):
+            job.wait(1)
+        self.refused("has thrown its data away", job)
+
+    def test_a_loop_while_another_thread_waits(self):
+        with Sandbox(polls=1000000) as slow, slow.client() as client:
+            running = threading.Event()
+            job = client.export("Patient", on_state=lambda j, s: s == bcda.JobState.RUNNING and running.set())
+
+            def work():
+                try:
+                    job.wait()
+                except bcda.Cancelled:
+                    pass
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            running.wait()
+            self.refused("is being waited for", job)
+            job.cancel()
+            thread.join()
+
+    def test_after_a_failure(self):
+        with Sandbox("--fault", "data-404") as broken, broken.client() as client:
+            job = client.export("Patient")
+            with self.assertRaises(bcda.NotFound):
+                list(job)
+            self.refused("taken by an earlier loop", job)
+            with self.assertRaises(bcda.NotFound):
+                job.wait()
+
+    def test_iterators_are_as_all_of_pythons(self):
+        """At their end they give nothing, and again nothing."""
+        for loop in (iter, lambda job: job.batches()):
+            iterator = loop(self.client().export("Patient"))
+            self.assertGreater(len(list(iterator)), 0)
+            self.assertEqual(list(iterator), [])
+
+    def test_resources_are_what_the_loop_gave(self):
+        with Sandbox("--fault", "error-file") as sandbox, sandbox.client() as client:
+            for loop in (list, lambda job: [r for batch in job.batches() for r in batch]):
+                job = client.export("Patient", on_issue=lambda *_: None)
+                self.assertEqual(len(loop(job)), job.resources)
+                self.assertEqual([f.is_error for f in job.files], [False, True])
+                self.assertGreater(job.files[1].resources, 0)
+                self.assertEqual(job.resources, job.files[0].resources)
+            self.assertEqual(client.stats.resources, 2 * job.resources)
+
+
 class Issues(WithSandbox):
     OPTIONS = ("--fault", "error-file")
 
@@ -426,6 +568,58 @@ class Issues(WithSandbox):
             self.assertNotIn(issue.text, repr(issue))
         self.assertEqual(job.issue_counts[bcda.Severity.ERROR], 3)
         self.assertEqual(job.verdict, bcda.Verdict.COMPLETE_ERRORS)
+
+
+async def take(job):
+    async for _ in job:
+        pass
+
+
+async def wait(job):
+    await job
+
+
+class Incomplete(WithSandbox):
+    """What was asked for and is not in the data is said once, where the program can see it."""
+
+    OPTIONS = ("--fault", "error-file")
+    WAYS = (lambda job: [r for r in job], lambda job: [b for b in job.batches()], lambda job: job.wait(),
+            lambda job: asyncio.run(take(job)), lambda job: asyncio.run(wait(job)))
+
+    def test_a_warning_in_every_way_to_the_end(self):
+        for way in self.WAYS:
+            job = self.client().export("Patient")
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                way(job)
+                job.wait()
+            (told,) = caught
+            self.assertIs(told.category, bcda.IncompleteExport)
+            self.assertEqual(told.filename, __file__)
+            self.assertEqual(str(told.message), f"job {job.id} is complete, but it reports 3 errors, which on_issue "
+                             "would receive")
+            self.assertEqual(job.verdict, bcda.Verdict.COMPLETE_ERRORS)
+
+    def test_no_warning_of_what_a_callback_got(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            self.assertEqual(len(list(self.client().export("Patient", on_issue=lambda *_: None))), 10)
+
+    def test_as_an_error(self):
+        for way in self.WAYS:
+            job = self.client().export("Patient")
+            with warnings.catch_warnings(), self.assertRaises(bcda.IncompleteExport):
+                warnings.simplefilter("error", bcda.IncompleteExport)
+                way(job)
+            self.assertEqual((job.result, job.resources), (0, 10))
+
+    def test_nothing_is_missing(self):
+        with Sandbox() as sandbox, sandbox.client() as client, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            job = client.export("Patient")
+            self.assertEqual((job.missing_types, job.deleted_files), ((), 0))
+            self.assertEqual(len(list(job)), 10)
+            self.assertEqual((job.missing_types, job.deleted_files, job.verdict), ((), 0, bcda.Verdict.COMPLETE))
 
 
 class BadLines(WithSandbox):

@@ -215,7 +215,7 @@ class Types(unittest.TestCase):
             with open(path, "w", encoding="utf-8") as f:
                 f.write("""\
 import bcda
-from typing import List
+from typing import List, Optional, Tuple, Type
 def on_file(job: bcda.Job, file: bcda.File, event: bcda.FileEvent) -> None: ...
 async def both(client: bcda.Client) -> int:
     n = 0
@@ -225,7 +225,15 @@ async def both(client: bcda.Client) -> int:
         n += len(batch.ids)
     await client.export("Patient")
     return n
-with bcda.Client("https://x/", client_id="a", client_secret="b", options={"parallel": 2}) as client:
+with bcda.Client("https://x/", client_id="a", client_secret="b", options={"delivery": "verified", "parallel": 2},
+                 url_rewrites={"https://a/": "https://b/"}, log_level="debug") as client:
+    job = client.export("Patient")
+    missing: Tuple[str, ...] = job.missing_types
+    deleted: int = job.deleted_files
+    code: Optional[bcda.ErrorCode] = job.result
+    kind: Type[Warning] = bcda.IncompleteExport
+    number: int = bcda.ErrorCode.TAG
+    assert code is bcda.ErrorCode.OK and job.verdict is bcda.Verdict.COMPLETE
     sizes: List[int] = [len(batch.json.buffer) for batch in client.export().batches()]
     names: List[str] = [r.type for r in client.restore("x")]
 """)
@@ -361,8 +369,9 @@ class Decoding(unittest.TestCase):
         plain = self.path("a.ndjson", b"\n".join(lines) + b"\n")
         packed = self.path("a.ndjson.gz", gzip.compress(b"\n".join(lines) + b"\n"))
         for path, more in ((plain, {}), (packed, {"gzip": True})):
-            found = [r.json for batch in bcda.read_file(path, **more) for r in batch]
-            self.assertEqual(found, lines)
+            stored = bcda.read_file(path, **more)
+            for _ in range(2):  # each loop reads it anew
+                self.assertEqual([r.json for batch in stored for r in batch], lines)
         (family,) = {v for batch in bcda.read_file(plain, fields=["name.family"])
                      for v in batch.field("name.family").texts() if v == "N4999"}
         self.assertEqual(family, "N4999")
@@ -380,6 +389,9 @@ class Decoding(unittest.TestCase):
         batches = decoder.write(memoryview(data)) + decoder.finish()
         self.assertEqual((sum(map(len, batches)), [t.number for t in told], told[0].bytes), (2, [2], b"no"))
         self.assertEqual((decoder.resources, decoder.bad_lines, decoder.bytes), (2, 1, len(data)))
+        for again in (decoder.finish, lambda: decoder.write(data)):
+            with self.assertRaisesRegex(bcda.StateError, "finished"):
+                again()
         decoder.close()
         with self.assertRaises(bcda.StateError):
             decoder.write(b"")

@@ -15,11 +15,13 @@ from typing import (Any, Awaitable, Callable, Dict, Iterable, List, Mapping, Nam
 
 from . import _abi, _progress, errors
 from ._aio import Driver
-from ._config import Config, OptionValue, Path, PrivateKey, paths
+from ._arguments import (Pairs, Path, add_fields, argument, handler, mapping, mistyped, named, optional, pairs,
+                         path, refused, texts)
+from ._config import Config, OptionValue, PrivateKey, both
 from ._core import Core, Handle, abandon, enter_callback, leave_callback, tidy
 from ._job import Callbacks, File, Issue, Job
 from ._batch import InvalidLine
-from ._native import argument, callback, lib, optional, text
+from ._native import callback, lib, text
 from .enums import FileEvent, JobState, Level
 
 if TYPE_CHECKING:
@@ -37,11 +39,12 @@ _clients: Dict[int, "weakref.ref[Client]"] = {}  # by the userdata of their call
 _numbers = itertools.count(1)
 
 
-def _answer(request: int, token: Token) -> None:
-    lifetime = -1
-    if isinstance(token, tuple):
-        token, lifetime = token[0], int(token[1])
-    lib.bcda_token_request_answer(request, argument(token, "a token"), lifetime)
+def _checked(token: Any) -> Tuple[bytes, int]:
+    """A token and its lifetime in seconds, -1 where that is not known."""
+    value, lifetime = token if isinstance(token, tuple) and len(token) == 2 else (token, -1)
+    if not isinstance(value, str) or not isinstance(lifetime, (int, float)):
+        raise TypeError("token_provider must give a str, or a tuple of a str and a number of seconds")
+    return argument(value, "the token of token_provider"), int(lifetime)
 
 
 def _on_token(request: int, userdata: Optional[int]) -> None:
@@ -58,11 +61,9 @@ def _on_token(request: int, userdata: Optional[int]) -> None:
             client._answer_later(request, token)
             open_ = False
             return
-        value = token  # settled before the request is used up
-        if not isinstance(value, (str, tuple)):
-            raise TypeError("a token provider gives a str, or a str and a number of seconds")
+        value, lifetime = _checked(token)  # before the request is used up
         open_ = False
-        _answer(request, value)
+        lib.bcda_token_request_answer(request, value, lifetime)
         client._provider_exception = None
     except BaseException as e:
         if client is not None:
@@ -82,6 +83,50 @@ _ON_TOKEN = callback("bcda_token_provider_cb", _on_token)
 
 def _forget(number: int) -> None:
     _clients.pop(number, None)
+
+
+# ---- settings of a client
+
+
+def _needs(keyword: str, value: Optional[str], other: str) -> None:
+    if value is not None:
+        raise errors.from_code(_abi.ERR_CONFIG, f"{keyword} is given without {other}")
+
+
+def _set_tls(config: Config, ca_file: Optional[Path], certificate: Union[Path, Tuple[Path, Path], None],
+             passphrase: Optional[str]) -> Dict[str, str]:
+    """Gives the keyword of each file."""
+    files = {}
+    if ca_file is not None:
+        config.set("ca_file", "set_ca_file", path(ca_file, "ca_file"))
+        files[os.fspath(ca_file)] = "ca_file"
+    if certificate is None:
+        _needs("client_certificate_passphrase", passphrase, "client_certificate")
+        return files
+    names = both(certificate, "client_certificate")
+    config.set("client_certificate", "set_client_certificate", *names,
+               optional(passphrase, "client_certificate_passphrase"))
+    files.update((os.fsdecode(name), "client_certificate") for name in names)
+    return files
+
+
+def _set_proxy(config: Config, proxy: Optional[str], user: Optional[str], password: Optional[str]) -> None:
+    if proxy is not None:
+        config.set("proxy", "set_proxy", argument(proxy, "proxy"), optional(user, "proxy_user"),
+                   optional(password, "proxy_password"))
+        return
+    _needs("proxy_user", user, "proxy")
+    _needs("proxy_password", password, "proxy")
+
+
+def _by_keyword(error: errors.Error, files: Mapping[str, str]) -> errors.Error:
+    """The library's error about the whole configuration, with the keyword in place of its words."""
+    keywords = {"the FHIR URL": "fhir_url", "the token URL": "token_url", "a rewritten URL": "url_rewrites",
+                **{name: f"{keyword}: {name}" for name, keyword in files.items()}}
+    for words, keyword in keywords.items():
+        if error.text.startswith(words + ": "):
+            return errors.retold(error, keyword + error.text[len(words):])
+    return error
 
 
 class Metadata(NamedTuple):
@@ -150,8 +195,8 @@ class Client:
         seconds that it is good for. On asyncio it may be a coroutine function.
     token_url : str, optional
         Where a token is asked for; ``/auth/token`` at the server's origin where it is not given.
-    private_key : path or bytes or sequence of them, optional
-        RSA private keys (PEM) for encrypted files: the path of a file, or its bytes.
+    private_key : path, PEM text or bytes, or sequence of them, optional
+        RSA private keys (PEM) for encrypted files: the path of a file, or what is in it.
     private_key_passphrase : str, optional
     ca_file : path, optional
         The authorities to trust (PEM), in place of the system's.
@@ -163,21 +208,25 @@ class Client:
     proxy_user, proxy_password : str, optional
     spool_directory : path, optional
         Where files wait for their check with ``options={"delivery": "verified"}``.
-    url_rewrites : iterable of (str, str), optional
+    url_rewrites : mapping of str to str, or iterable of (str, str), optional
         For a server behind a proxy that names itself wrongly: from, to.
-    allowed_origins : iterable of str, optional
+    allowed_origins : sequence of str, optional
         Where files may stand besides the server itself; without any, anywhere.
-    log_level : int, optional
+    log_level : int or str, optional
         The most detailed level of `logging` to ask the library for; what the logger ``bcda`` has
         set at this moment where it is not given. Lines go to ``bcda.<component>``.
     options : mapping, optional
         Tunables by name, such as ``{"parallel": 2, "bad_lines_max": -1}``; see
-        ``bcda/config.h``. ``batch_size`` is 512 KiB here where it is not given.
+        ``bcda/config.h``. ``delivery`` is ``"streaming"`` or ``"verified"``, ``duplicate_job`` is
+        ``"wait"``, ``"refuse"`` or ``"take_over"``. ``batch_size`` is 512 KiB here where it is not
+        given.
 
     Raises
     ------
     ConfigError
         Something needed is missing or contradicts itself. No network is touched.
+    InvalidArgument, OptionError, UrlError, LocalFileError, PrivateKeyError
+        A value that cannot be used. The text names the keyword.
 
     Examples
     --------
@@ -197,8 +246,8 @@ class Client:
                  client_certificate_passphrase: Optional[str] = None, proxy: Optional[str] = None,
                  proxy_user: Optional[str] = None, proxy_password: Optional[str] = None,
                  spool_directory: Optional[Path] = None,
-                 url_rewrites: Iterable[Tuple[str, str]] = (),
-                 allowed_origins: Iterable[str] = (), log_level: Optional[int] = None,
+                 url_rewrites: Pairs = (), allowed_origins: Iterable[str] = (),
+                 log_level: Union[int, str, None] = None,
                  options: Optional[Mapping[str, OptionValue]] = None) -> None:
         tidy()
         self._provider = token_provider
@@ -206,48 +255,55 @@ class Client:
         self._number = next(_numbers)
         made = ctypes.c_void_p()
         with Config() as config:
-            config.strings("set_fhir_url", fhir_url)
+            config.text("fhir_url", "set_fhir_url", fhir_url)
             if token_url is not None:
-                config.strings("set_token_url", token_url)
+                config.text("token_url", "set_token_url", token_url)
             self._set_identity(config, client_id, client_secret, bearer_token)
             config.private_keys(private_key, private_key_passphrase)
-            if ca_file is not None:
-                config.set("set_ca_file", os.fsencode(ca_file))
-            if client_certificate is not None:
-                config.set("set_client_certificate", *paths(client_certificate), optional(
-                    client_certificate_passphrase, "client_certificate_passphrase"))
-            if proxy is not None:
-                config.strings("set_proxy", proxy, proxy_user, proxy_password)
+            files = _set_tls(config, ca_file, client_certificate, client_certificate_passphrase)
+            _set_proxy(config, proxy, proxy_user, proxy_password)
             if spool_directory is not None:
-                config.set("set_spool_directory", os.fsencode(spool_directory))
-            for a, b in url_rewrites:
-                config.strings("add_url_rewrite", a, b)
-            for origin in allowed_origins:
-                config.strings("add_allowed_origin", origin)
+                config.set("spool_directory", "set_spool_directory", path(spool_directory, "spool_directory"))
+            for a, b in pairs(url_rewrites, "url_rewrites"):
+                config.set("url_rewrites", "add_url_rewrite", argument(a, "url_rewrites"),
+                           argument(b, "url_rewrites"), shows=a)
+            for origin in texts(allowed_origins, "allowed_origins"):
+                config.text("allowed_origins", "add_allowed_origin", origin)
             config.log(log_level)
-            config.options({"batch_size": BATCH_SIZE, **(options or {})})
-            config.check(lib.bcda_session_new(ctypes.byref(made), config.pointer))
+            config.options({"batch_size": BATCH_SIZE, **mapping(options, "options")})
+            delivery = (options or {}).get("delivery")
+            if spool_directory is None and delivery in ("verified", _abi.DELIVERY_VERIFIED):
+                raise errors.from_code(_abi.ERR_CONFIG, 'option "delivery": "verified" needs spool_directory')
+            code = lib.bcda_session_new(ctypes.byref(made), config.pointer)
+            if code:
+                raise _by_keyword(config.error(code), files)
         self._core = Core(made.value or 0)
         weakref.finalize(self, abandon, self._core).atexit = False
 
     def _set_identity(self, config: Config, client_id: Optional[str],
                       client_secret: Optional[str], bearer_token: Optional[str]) -> None:
-        given = [name for name, value in (("client_id and client_secret", client_id or client_secret),
+        kinds = [name for name, value in (("client_id", client_id or client_secret),
                                           ("bearer_token", bearer_token),
                                           ("token_provider", self._provider)) if value is not None]
-        if len(given) > 1:
-            raise errors.from_code(_abi.ERR_CONFIG, f"{given[0]} and {given[1]} exclude each other")
-        if client_id is not None or client_secret is not None:
-            if client_id is None or client_secret is None:
-                raise errors.from_code(_abi.ERR_CONFIG,
-                                       "client_id and client_secret are needed together")
-            config.strings("set_client_credentials", client_id, client_secret)
-        elif bearer_token is not None:
-            config.strings("set_bearer_token", bearer_token)
+        if not kinds:
+            raise errors.from_code(_abi.ERR_CONFIG, "no identity: give client_id and client_secret, or "
+                                   "bearer_token, or token_provider")
+        if len(kinds) > 1:
+            raise errors.from_code(_abi.ERR_CONFIG, f"{kinds[0]} and {kinds[1]} exclude each other")
+        if bearer_token is not None:
+            config.set("bearer_token", "set_bearer_token", argument(bearer_token, "bearer_token"))
         elif self._provider is not None:
+            handler(self._provider, "token_provider", awaits=True)
             _clients[self._number] = weakref.ref(self)
             weakref.finalize(self, _forget, self._number).atexit = False
-            config.set("set_token_provider", _ON_TOKEN, self._number, None)
+            config.set("token_provider", "set_token_provider", _ON_TOKEN, self._number, None)
+        elif client_id is None or client_secret is None:
+            raise errors.from_code(_abi.ERR_CONFIG, "client_id and client_secret are needed together")
+        else:
+            name, secret = argument(client_id, "client_id"), argument(client_secret, "client_secret")
+            # First the id with any secret: what is refused then is the id.
+            config.set("client_id", "set_client_credentials", name, b"-", shows=client_id)
+            config.set("client_secret", "set_client_credentials", name, secret)
 
     # ---- tokens
 
@@ -259,14 +315,12 @@ class Client:
     def _answer_later(self, request: int, token: Awaitable[Token]) -> None:
         """A coroutine brings the token: the request waits for it, and the loop goes on."""
         async def bring() -> None:
-            value: Optional[Token] = None
+            value: Optional[bytes] = None
+            lifetime = -1
             try:
-                value = await token
-                if not isinstance(value, (str, tuple)):
-                    raise TypeError("a token provider gives a str, or a str and a number of seconds")
+                value, lifetime = _checked(await token)
                 self._provider_exception = None
             except BaseException as e:
-                value = None
                 self._provider_exception = e
                 if not isinstance(e, Exception):
                     raise
@@ -275,7 +329,7 @@ class Client:
                     if value is None:
                         lib.bcda_token_request_fail(request)
                     else:
-                        _answer(request, value)
+                        lib.bcda_token_request_answer(request, value, lifetime)
                 self._core.wake()
 
         try:
@@ -284,7 +338,7 @@ class Client:
             if inspect.iscoroutine(token):
                 token.close()
             lib.bcda_token_request_fail(request)
-            self._provider_failed(TypeError("a token provider that is a coroutine needs asyncio"))
+            self._provider_failed(TypeError("token_provider is a coroutine function, which needs asyncio"))
             return
         self._tasks = [t for t in getattr(self, "_tasks", []) if not t.done()] + [task]
 
@@ -293,6 +347,8 @@ class Client:
     def _start(self, fields: Sequence[str], callbacks: Callbacks, progress: bool,
                export: int, start: Callable[[int, int, Any], int]) -> Job:
         tidy()
+        for keyword, callback_ in callbacks._asdict().items():
+            handler(callback_, keyword)
         return Job(self, fields, callbacks, _progress.make() if progress else None,
                    lambda handlers, out: start(export, handlers, out))
 
@@ -314,7 +370,8 @@ class Client:
         Parameters
         ----------
         *types : str
-            Such as ``"Patient"``; none at all means everything.
+            Such as ``"Patient"``; none at all means everything. What the server lists no file for
+            is in `Job.missing_types`.
         level : Level or str, optional
             ``"patient"`` (the default), ``"group"`` (where `group` is given), ``"system"``, or
             ``"resource"``, which BCDA had until 2019-12.
@@ -341,7 +398,7 @@ class Client:
             ``on_issue(job, issue)``: an issue that the server reports in an error file.
         on_bad_line : callable, optional
             ``on_bad_line(job, line)``: a line that is no resource, in its place among them. It
-            fails its file, unless the option ``bad_lines_max`` bears it.
+            fails its file, unless the option ``bad_lines_max`` tolerates it.
         on_done : callable, optional
             ``on_done(job)``: the job has ended; once, as its last callback.
         progress : bool, optional
@@ -356,28 +413,17 @@ class Client:
         Callbacks run in the thread that moves the job, and their results are ignored. An exception
         in one stops the job and comes out of the loop, or of `Job.wait`, as the same object.
         """
-        if level is None:
-            level = Level.GROUP if group is not None else Level.PATIENT
-        elif isinstance(level, str):
-            try:
-                level = Level[level.upper()]
-            except KeyError:
-                raise ValueError(f"no level {level!r}") from None
-        with _Export(level) as what:
+        fields = texts(fields, "fields")
+        with _Export(_level(level, group)) as what:
             if group is not None:
-                what.set("set_group", argument(group, "group"))
-            for name in types:
-                what.set("add_type", argument(name, "a type"))
-            if isinstance(since, datetime.datetime):
-                if since.tzinfo is None:
-                    raise ValueError("since has no zone")
-                since = since.isoformat()
+                what.set("group", "set_group", group)
+            what.types(types)
             if since is not None:
-                what.set("set_since", argument(since, "since"))
-            for one in [type_filter] if isinstance(type_filter, str) else type_filter:
-                what.set("add_type_filter", argument(one, "type_filter"))
-            for name, value in (parameters or {}).items():
-                what.set("set_parameter", argument(name, "a parameter"), argument(value, name))
+                what.set("since", "set_since", _instant(since))
+            for one in [type_filter] if isinstance(type_filter, str) else texts(type_filter, "type_filter"):
+                what.set("type_filter", "add_type_filter", one)
+            for name, value in mapping(parameters, "parameters").items():
+                what.parameter(name, value)
             what.fields(fields)
             return self._start(
                 fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
@@ -400,13 +446,18 @@ class Client:
         fields, on_state, on_file, on_progress, on_issue, on_bad_line, on_done, progress
             As for `export`.
         """
-        url = argument(status_url, "status_url")
+        url, fields = argument(status_url, "status_url"), texts(fields, "fields")
         with _Export(Level.PATIENT) as what:
             what.fields(fields)
-            return self._start(
-                fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
-                progress, what.pointer, lambda export, handlers, out: _job_attach(
-                    self._core.live(), url, export, handlers, out))
+            try:
+                return self._start(
+                    fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
+                    progress, what.pointer, lambda export, handlers, out: _job_attach(
+                        self._core.live(), url, export, handlers, out))
+            except (errors.UrlError, errors.InvalidArgument) as e:
+                raise refused("status_url", status_url, "an absolute URL such as Job.url", e.code) from None
+            except errors.OriginError as e:
+                raise named(e, "status_url", status_url) from None
 
     def restore(self, saved: str, *, fields: Sequence[str] = (),
                 on_state: Optional[Callable[[Job, JobState], object]] = None,
@@ -423,13 +474,18 @@ class Client:
         fields, on_state, on_file, on_progress, on_issue, on_bad_line, on_done, progress
             As for `export`.
         """
-        state = argument(saved, "saved")
+        state, fields = argument(saved, "saved"), texts(fields, "fields")
         with _Export(Level.PATIENT) as what:
             what.fields(fields)
-            return self._start(
-                fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
-                progress, what.pointer, lambda export, handlers, out: _job_restore(
-                    self._core.live(), state, len(state), export, handlers, out))
+            try:
+                return self._start(
+                    fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
+                    progress, what.pointer, lambda export, handlers, out: _job_restore(
+                        self._core.live(), state, len(state), export, handlers, out))
+            except errors.InvalidArgument:
+                raise refused("saved", saved, "a text that Job.save() gave") from None
+            except (errors.UrlError, errors.OriginError) as e:
+                raise named(e, "saved") from None
 
     # ---- requests beside the jobs
 
@@ -550,6 +606,30 @@ class Client:
         return f"<bcda.Client {'closed' if self.is_closed else 'open'}>"
 
 
+def _level(level: Union[Level, str, None], group: Optional[str]) -> Level:
+    if level is None:
+        return Level.PATIENT if group is None else Level.GROUP
+    names = {member.name.lower(): member for member in Level}
+    found = names.get(level.lower()) if isinstance(level, str) else next((m for m in Level if m == level), None)
+    if found is None:
+        raise refused("level", level, "one of " + ", ".join(names))
+    if group is not None and found != Level.GROUP:
+        raise errors.from_code(_abi.ERR_CONFIG, f"group is given, and level is {found}: only an export of level "
+                               "GROUP takes one")
+    return found
+
+
+def _instant(since: Union[str, datetime.datetime]) -> str:
+    if isinstance(since, datetime.datetime):
+        if since.tzinfo is None:
+            raise refused("since", since.isoformat(), "an instant such as 2024-01-31T00:00:00Z: the datetime "
+                          "has no time zone")
+        return since.isoformat()
+    if not isinstance(since, str):
+        raise mistyped("since", since, "a str or a datetime")
+    return since
+
+
 class _Export:
     """A ``bcda_export``, for as long as it takes to start it."""
 
@@ -566,21 +646,29 @@ class _Export:
     def __exit__(self, *_: object) -> None:
         lib.bcda_export_free(self.pointer)
 
-    def set(self, name: str, *values: bytes) -> None:
-        code = getattr(lib, "bcda_export_" + name)(self.pointer, *values)
+    def error(self, code: int) -> errors.Error:
+        """Why the last call failed."""
+        return errors.from_pointer(lib.bcda_export_error(self.pointer), code)
+
+    def set(self, keyword: str, setter: str, value: str) -> None:
+        code = getattr(lib, "bcda_export_" + setter)(self.pointer, argument(value, keyword))
         if code:
-            shown = ", ".join(v.decode("utf-8") for v in values)
-            raise errors.from_code(code, f"{name[4:]} cannot be {shown!r} here: "
-                                   + text(lib.bcda_error_string(code)))
+            raise named(self.error(code), keyword, value)
+
+    def types(self, types: Sequence[str]) -> None:
+        for i, name in enumerate(types):
+            if isinstance(name, (list, tuple, set, frozenset)):
+                raise TypeError(f"types must be str, not {type(name).__name__}: give them one by one, as in "
+                                "export('Patient', 'Coverage')")
+            if name in types[:i]:
+                raise errors.from_code(_abi.ERR_INVALID, f"types: {name!r} is given twice")
+            self.set("types", "add_type", name)
+
+    def parameter(self, name: str, value: str) -> None:
+        code = lib.bcda_export_set_parameter(self.pointer, argument(name, "a name in parameters"),
+                                             argument(value, f"the value of {name!r} in parameters"))
+        if code:
+            raise named(self.error(code), "parameters", name)
 
     def fields(self, paths: Sequence[str]) -> None:
-        if isinstance(paths, str):
-            raise TypeError("fields is a sequence of paths, not one string")
-        if len(set(paths)) != len(paths):
-            raise ValueError("a field was given twice")
-        index = ctypes.c_int()
-        for path in paths:
-            code = lib.bcda_export_add_field(self.pointer, argument(path, "a field"),
-                                             ctypes.byref(index))
-            if code:
-                raise errors.from_code(code, f"no field can be {path!r}")
+        add_fields(paths, lambda name, index: int(lib.bcda_export_add_field(self.pointer, name, index)))

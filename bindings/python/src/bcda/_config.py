@@ -1,28 +1,29 @@
-"""What a client or a decoder is told: a ``bcda_config``, filled."""
+"""What a client or a decoder is made of: a ``bcda_config``, filled."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
 import os
-from typing import Any, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 from . import _abi, errors
+from ._arguments import (PEM, Path, argument, mapping, mistyped, named, optional, path, quoted, refused,
+                         similar)
 from ._core import enter_callback, leave_callback
-from ._native import argument, callback, lib, optional, text
+from ._native import callback, lib, text
 
-Path = Union[str, "os.PathLike[str]"]
-#: A path of a PEM file, its bytes, or several of either.
+#: A path of a PEM file, its text or bytes, or several of them.
 PrivateKey = Union[Path, bytes, Sequence[Union[Path, bytes]]]
 OptionValue = Union[int, bool, str]
 
-_NAMED = {
-    ("delivery", "streaming"): _abi.DELIVERY_STREAMING,
-    ("delivery", "verified"): _abi.DELIVERY_VERIFIED,
-    ("duplicate_job", "wait"): _abi.DUPLICATE_WAIT,
-    ("duplicate_job", "refuse"): _abi.DUPLICATE_REFUSE,
-    ("duplicate_job", "take_over"): _abi.DUPLICATE_TAKE_OVER,
+#: Options that are one of several things, by the names of these.
+CHOICES = {
+    "delivery": {"streaming": _abi.DELIVERY_STREAMING, "verified": _abi.DELIVERY_VERIFIED},
+    "duplicate_job": {"wait": _abi.DUPLICATE_WAIT, "refuse": _abi.DUPLICATE_REFUSE,
+                      "take_over": _abi.DUPLICATE_TAKE_OVER},
 }
+OPTIONS = [name[len("OPT_"):].lower() for name in vars(_abi) if name.startswith("OPT_")]
 
 # ---- log lines
 
@@ -50,9 +51,16 @@ def _on_log(level: int, component: Optional[bytes], message: Optional[bytes], _:
 _ON_LOG = callback("bcda_log_cb", _on_log)
 
 
-def log_level(wanted: Optional[int]) -> int:
+def log_level(wanted: Union[int, str, None]) -> int:
     """The library's level for one of logging's; 0: none."""
     level = _log.getEffectiveLevel() if wanted is None else wanted
+    if isinstance(level, str):
+        by_name = {logging.getLevelName(theirs): theirs for theirs in (*_LEVELS.values(), logging.CRITICAL)}
+        if level.upper() not in by_name:
+            raise refused("log_level", level, "one of " + ", ".join(by_name))
+        level = by_name[level.upper()]
+    if not isinstance(level, int):
+        raise mistyped("log_level", level, "a level of logging")
     return max((ours for ours, theirs in _LEVELS.items() if theirs >= level), default=0)
 
 
@@ -72,65 +80,83 @@ class Config:
     def __exit__(self, *_: object) -> None:
         lib.bcda_config_free(self.pointer)
 
+    def error(self, code: int) -> errors.Error:
+        """Why the last call failed."""
+        pointer = lib.bcda_config_error(self.pointer)
+        if pointer and lib.bcda_error_code(pointer) == code:
+            return errors.from_pointer(pointer)
+        return errors.from_code(code)
+
     def check(self, code: int) -> None:
         if code:
-            pointer = lib.bcda_config_error(self.pointer)
-            if pointer and lib.bcda_error_code(pointer) == code:
-                raise errors.from_pointer(pointer)
-            raise errors.from_code(code)
+            raise self.error(code)
 
-    def set(self, name: str, *values: Any) -> None:
-        self.check(getattr(lib, "bcda_config_" + name)(self.pointer, *values))
+    def set(self, keyword: str, setter: str, *values: Any, shows: Optional[str] = None) -> None:
+        """Calls a setter for a keyword. `shows` is the value as an error may show it."""
+        code = getattr(lib, "bcda_config_" + setter)(self.pointer, *values)
+        if code:
+            raise named(self.error(code), keyword, shows)
 
-    def strings(self, name: str, *values: Optional[str]) -> None:
-        self.set(name, *(optional(v, name) for v in values))
+    def text(self, keyword: str, setter: str, value: str) -> None:
+        self.set(keyword, setter, argument(value, keyword), shows=value)
 
     def private_keys(self, keys: Optional[PrivateKey], passphrase: Optional[str]) -> None:
+        secret = optional(passphrase, "private_key_passphrase")
         if keys is None:
+            if secret is not None:
+                raise errors.from_code(_abi.ERR_CONFIG, "private_key_passphrase is given without private_key")
             return
         if isinstance(keys, (str, bytes, os.PathLike)):
             keys = [keys]
-        secret = optional(passphrase, "private_key_passphrase")
+        if not isinstance(keys, Iterable):
+            raise mistyped("private_key", keys, "a path, PEM text, or a sequence of them")
         for key in keys:
+            if isinstance(key, str) and PEM in key:
+                key = argument(key, "private_key")
             if isinstance(key, bytes):
-                self.set("add_private_key_pem", key, len(key), secret)
+                self.set("private_key", "add_private_key_pem", key, len(key), secret)
             else:
-                self.set("add_private_key_file", os.fsencode(key), secret)
+                self.set("private_key", "add_private_key_file", path(key, "private_key"), secret)
 
     def options(self, options: Optional[Mapping[str, OptionValue]]) -> None:
-        for name, value in (options or {}).items():
+        for name, value in mapping(options, "options").items():
             number = lib.bcda_option_by_name(argument(name, "the name of an option"))
             if number < 0:
-                raise errors.from_code(_abi.ERR_OPTION_UNKNOWN, f"there is no option {name!r}")
-            try:
-                if isinstance(value, str) and (name, value) in _NAMED:
-                    value = _NAMED[name, value]
-                if isinstance(value, str):
-                    self.set("set_str", number, argument(value, name))
-                elif isinstance(value, int):
-                    if not -(1 << 63) <= value < 1 << 63:
-                        raise errors.from_code(_abi.ERR_OPTION_RANGE)
-                    self.set("set_int", number, int(value))
-                else:
-                    raise TypeError(f"the option {name!r} is an int or a str, not "
-                                    f"{type(value).__name__}")
-            except errors.OptionError as e:
-                if name in e.text:
-                    raise
-                raise errors.from_code(e.code, f"the option {name!r} cannot be {value!r}: {e}") from None
+                raise errors.from_code(_abi.ERR_OPTION_UNKNOWN,
+                                       f"there is no option {quoted(name)}; {similar(name, OPTIONS)}")
+            self._option(number, name, value)
 
-    def log(self, wanted: Optional[int]) -> None:
+    def _option(self, number: int, name: str, value: OptionValue) -> None:
+        what = f'option "{name}"'
+        choices = CHOICES.get(name)
+        if choices is not None:
+            if value not in (*choices, *choices.values()):
+                raise refused(what, value, "one of " + ", ".join(choices), _abi.ERR_OPTION_RANGE)
+            value = choices.get(str(value), value)
+        is_text = lib.bcda_config_get_int(self.pointer, number, ctypes.byref(ctypes.c_int64()))
+        expected = "a str" if is_text else "an int"
+        if not isinstance(value, (int, str)):
+            raise mistyped(what, value, expected)
+        if isinstance(value, str) != bool(is_text):
+            raise refused(what, value, expected, _abi.ERR_OPTION_TYPE)
+        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise refused(what, value, "within 64 bits", _abi.ERR_OPTION_RANGE)
+        code = lib.bcda_config_set_str(self.pointer, number, argument(value, what)) \
+            if isinstance(value, str) else lib.bcda_config_set_int(self.pointer, number, int(value))
+        if code:
+            error = self.error(code)
+            raise errors.retold(error, f"{error.text}; given {quoted(value)}")
+
+    def log(self, wanted: Union[int, str, None]) -> None:
         level = log_level(wanted)
         if level:
-            self.set("set_log", level, _ON_LOG, None, None)
+            self.set("log_level", "set_log", level, _ON_LOG, None, None)
 
 
-def paths(value: Union[Path, Tuple[Path, Path], None]) -> Tuple[Optional[bytes], Optional[bytes]]:
+def both(value: Union[Path, Tuple[Path, Path]], keyword: str) -> Tuple[bytes, bytes]:
     """Certificate and key, of one file or two."""
-    if value is None:
-        return None, None
     if isinstance(value, tuple):
-        return os.fsencode(value[0]), os.fsencode(value[1])
-    return os.fsencode(value), os.fsencode(value)
-
-
+        if len(value) != 2:
+            raise mistyped(keyword, value, "a path, or a path and that of its key")
+        return path(value[0], keyword), path(value[1], keyword)
+    return path(value, keyword), path(value, keyword)

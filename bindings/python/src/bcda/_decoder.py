@@ -7,14 +7,15 @@ import itertools
 import os
 import tempfile
 import weakref
-from typing import (Any, BinaryIO, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Type,
-                    Union, TYPE_CHECKING)
+from typing import (Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence,
+                    Type, Union, TYPE_CHECKING)
 
 from . import _abi, errors
 from ._batch import Batch, InvalidLine, invalid_line
-from ._config import Config, OptionValue, Path, PrivateKey
+from ._arguments import Path, add_fields, argument, handler, mistyped, named, path as path_bytes, texts
+from ._config import Config, OptionValue, PrivateKey
 from ._core import _leftovers, callback_depth, enter_callback, leave_callback, tidy
-from ._native import argument, callback, lib
+from ._native import callback, lib
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -108,6 +109,8 @@ class Decoder:
         self._batches: List[Batch] = []
         self._on_bad_line = on_bad_line
         self._exception: Optional[BaseException] = None
+        fields = texts(fields, "fields")
+        handler(on_bad_line, "on_bad_line")
         self._fields = {path: index for index, path in enumerate(fields)}
         self._number = next(_numbers)
         self._pointer = self._make(private_key, private_key_passphrase, options)
@@ -116,17 +119,22 @@ class Decoder:
         self._finalizer.atexit = False
         if name is not None:
             self._check(lib.bcda_decoder_set_name(self._pointer, argument(name, "name")))
-        if wrapped_key is not None:
-            if label is None:
-                raise errors.from_code(_abi.ERR_CONFIG, "a wrapped key needs its label: the file's "
-                                       "name as in its URL")
-            self._check(lib.bcda_decoder_set_wrapped_key(
-                self._pointer, argument(wrapped_key, "wrapped_key"), argument(label, "label")))
+        self._set_key(wrapped_key, label)
         self._check(lib.bcda_decoder_set_gzip(self._pointer, int(gzip)))
-        index = ctypes.c_int()
-        for path in fields:
-            self._check(lib.bcda_decoder_add_field(self._pointer, argument(path, "a field"),
-                                                   ctypes.byref(index)))
+        add_fields(fields, lambda path, index: int(lib.bcda_decoder_add_field(self._pointer, path, index)))
+
+    def _set_key(self, wrapped_key: Optional[str], label: Optional[str]) -> None:
+        if wrapped_key is None:
+            return
+        if label is None:
+            raise errors.from_code(_abi.ERR_CONFIG, "wrapped_key needs label: the file's name as in its URL")
+        key, name = argument(wrapped_key, "wrapped_key"), argument(label, "label")
+        try:
+            self._check(lib.bcda_decoder_set_wrapped_key(self._pointer, key, name))
+        except errors.DataError as e:
+            if e.code == _abi.ERR_KEY_MISSING:
+                raise errors.retold(e, "wrapped_key needs private_key") from None
+            raise named(e, "label" if e.code == _abi.ERR_KEY_LABEL else "wrapped_key") from None
 
     def _make(self, key: Optional[PrivateKey], passphrase: Optional[str],
               options: Optional[Mapping[str, OptionValue]]) -> int:
@@ -176,8 +184,9 @@ class Decoder:
             The file cannot be decoded.
         """
         pointer = self._open()
-        if not isinstance(data, bytes):
-            data = bytes(data)
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise mistyped("data", data, "bytes")
+        data = bytes(data)
         self._check(lib.bcda_decoder_write(pointer, data, len(data)))
         return self.take()
 
@@ -220,7 +229,19 @@ class Decoder:
         self.close()
 
 
-def read_file(path: Path, **settings: Any) -> Iterator[Batch]:
+class _Stored:
+    """What `read_file` gives: each loop over it reads the file from its beginning."""
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self._path = path
+        self._settings = settings
+
+    def __iter__(self) -> Iterator[Batch]:
+        with open(self._path, "rb") as source, Decoder(**self._settings) as decoder:
+            yield from _decode(source, decoder)
+
+
+def read_file(path: Path, **settings: Any) -> Iterable[Batch]:
     """The batches of a file that is here already.
 
     Parameters
@@ -229,17 +250,18 @@ def read_file(path: Path, **settings: Any) -> Iterator[Batch]:
     **settings
         Those of `Decoder`. With `wrapped_key`, `label` is the name of `path` where it is not given.
 
-    Yields
-    ------
-    Batch
-        Provisional: only where the loop comes to its end, without an exception, is the file whole.
+    Returns
+    -------
+    iterable of Batch
+        Provisional: only where a loop comes to its end, without an exception, is the file whole.
+        Each loop reads the file again.
     """
+    path_bytes(path, "path")
     name = os.path.basename(os.fspath(path))
     settings.setdefault("name", name)
     if settings.get("wrapped_key") is not None:
         settings.setdefault("label", name)
-    with open(path, "rb") as source, Decoder(**settings) as decoder:
-        yield from _decode(source, decoder)
+    return _Stored(path, settings)
 
 
 def _decode(source: BinaryIO, decoder: Decoder) -> Iterator[Batch]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import os
+import sys
 import time
+import warnings
 import weakref
 from typing import (Any, AsyncIterator, Callable, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional,
-                    Sequence, Type, TYPE_CHECKING)
+                    Sequence, Tuple, Type, TYPE_CHECKING)
 
 from . import _abi, errors
+from ._arguments import seconds
 from ._batch import Batch, InvalidLine, Resource, invalid_line
 from ._core import Core, Handle, enter_callback, leave_callback, tidy, _orphans
 from ._native import callback, lib, text
-from .enums import FileEvent, JobState, Severity, Verdict
+from .enums import ErrorCode, FileEvent, JobState, Severity, Verdict
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,8 +32,27 @@ _jobs: Dict[int, "weakref.ref[Job]"] = {}  # by the userdata of their callbacks
 _numbers = itertools.count(1)
 
 
+_TAKING = "a loop is taking the data of this job already; a job gives its data once, to one loop"
+_TAKEN = "the data of this job was taken by an earlier loop; a job gives its data once"
+_LEFT = "a loop over this job was left before its end, which cancelled the job; a job gives its data once"
+_THROWN_AWAY = "waiting for this job has thrown its data away; loop over a job in place of waiting for it"
+_WAITED_FOR = "this job is being waited for, which throws its data away"
+_NOT_YET = "a loop is taking the data of this job, and waiting would throw the rest away; let it come to its " \
+    "end, or cancel the job"
+
+
 class _End(Exception):
     """A job has ended well, and all was taken."""
+
+
+class IncompleteExport(UserWarning):
+    """A job has ended well, and something that was asked for is not in its data.
+
+    Requested types have no file in the manifest (`Job.missing_types`), files of deletions were not
+    delivered (`Job.deleted_files`), or the server reports errors and there is no ``on_issue`` to
+    receive them. It comes once for each job, at the end of its loop or from `Job.wait`. To have it
+    as an exception: ``warnings.simplefilter("error", bcda.IncompleteExport)``.
+    """
 
 
 class File:
@@ -220,13 +243,18 @@ class Job:
     export on as they go, and what is not taken is not downloaded. A loop that is left before its
     end, by ``break`` or an exception, cancels the job; so does letting go of the job.
 
+    A job gives its data once, to one loop: a second loop, also while the first one runs or after
+    `wait`, raises `StateError`. A loop that ends without an exception has had every file to its
+    end; `verdict` says whether something is to be looked at, `missing_types` and `deleted_files`
+    what is not in the data.
+
     Examples
     --------
     >>> with client.export("Patient") as job:
     ...     for resource in job:
     ...         _ = resource.type, resource.id, resource.parse()
-    >>> job.verdict.name
-    'COMPLETE'
+    >>> print(job.verdict)
+    COMPLETE
     """
 
     _callbacks: Callbacks
@@ -239,6 +267,10 @@ class Job:
         self._callbacks = callbacks
         self._bar = bar
         self._exception: Optional[BaseException] = None
+        self._claimed = ""  # why no loop can begin: one of the texts above
+        self._waits = 0
+        self._cancelled = False
+        self._told = False
         self._files: Dict[int, File] = {}
         self._fields = {path: index for index, path in enumerate(fields)}
         self._out = ctypes.c_void_p()  # a batch on its way; an interrupt does not lose it
@@ -313,6 +345,49 @@ class Job:
 
     # ---- the data
 
+    def _claim(self) -> None:
+        """A loop begins, the only one."""
+        with self._core.lock:
+            if self._claimed or self._waits:
+                raise errors.from_code(_abi.ERR_STATE, self._claimed or _WAITED_FOR)
+            self._claimed = _TAKING
+
+    def _wait_begins(self) -> None:
+        with self._core.lock:
+            if self._claimed == _TAKING and not self._cancelled and self.result is None:
+                raise errors.from_code(_abi.ERR_STATE, _NOT_YET)
+            self._waits += 1
+
+    def _wait_ends(self) -> None:
+        with self._core.lock:
+            self._waits -= 1
+
+    def _throw_away(self, batch: Optional[Batch]) -> None:
+        """What wait took: a batch, or `None` for the end."""
+        self._claimed = self._claimed or _THROWN_AWAY
+        if batch is not None:
+            self._tell_bad_lines(batch)
+
+    def _lacks(self) -> List[str]:
+        """What was asked for, is not in the data, and was shown to no callback."""
+        lacks = []
+        missing, deleted, counts = self.missing_types, self.deleted_files, self.issue_counts
+        reported = counts[Severity.ERROR] + counts[Severity.FATAL]
+        if missing:
+            lacks.append(f"the server lists no file for {', '.join(missing)}")
+        if deleted:
+            lacks.append(f"it lists {deleted} of deleted resources, which are not delivered")
+        if reported and self._callbacks.on_issue is None:
+            lacks.append(f"it reports {reported} errors, which on_issue would receive")
+        return lacks
+
+    def _warn(self) -> None:
+        """At the end, once."""
+        lacks = [] if self._told else self._lacks()
+        self._told = True
+        if lacks:
+            warnings.warn(f"job {self.id} is complete, but {'; '.join(lacks)}", IncompleteExport, _outside())
+
     def _take(self) -> Optional[Batch]:
         """The next batch of data, ``None`` where nothing is ready; `_End` at the end. With the
         lock."""
@@ -359,6 +434,16 @@ class Job:
         finally:
             core.driver = before
 
+    async def _pull_async(self) -> Batch:
+        """`_pull` on asyncio."""
+        driver = self._client._aio()
+        while True:
+            with self._core.lock:
+                batch = self._take()
+            if batch is not None:
+                return batch
+            await driver.wait()
+
     def batches(self) -> "Batches":
         """The resources of the data files, many at a time.
 
@@ -367,6 +452,11 @@ class Job:
         Batches
             An iterator of `Batch`, for ``for`` and for ``async for``. Files alternate; within a
             file the order is its own. A batch can be empty where all its lines are bad ones.
+
+        Raises
+        ------
+        StateError
+            The data of this job is being taken or was taken already.
 
         Examples
         --------
@@ -392,19 +482,36 @@ class Job:
 
         Raises
         ------
+        StateError
+            A loop over the job is open: it would lose the rest.
         Error
             What the job ended with, or the exception of a callback.
         """
+        seconds(timeout, "timeout")
         deadline = None if timeout is None else time.monotonic() + timeout
+        self._wait_begins()
         try:
             while True:
-                self._tell_bad_lines(self._pull(deadline))
+                self._throw_away(self._pull(deadline))
         except _End:
-            return
+            self._throw_away(None)
+        finally:
+            self._wait_ends()
+        self._warn()
 
     async def _wait(self) -> None:
-        async for _ in self.batches():
-            pass
+        self._wait_begins()
+        try:
+            while True:
+                self._throw_away(await self._pull_async())
+        except _End:
+            self._throw_away(None)
+        except BaseException:  # a task that is cancelled takes its job along
+            self._core.leave(lib.bcda_job_cancel, self._handle)
+            raise
+        finally:
+            self._wait_ends()
+        self._warn()
 
     def __await__(self) -> Generator[Any, None, None]:
         """``await job`` is `wait` on asyncio."""
@@ -431,6 +538,7 @@ class Job:
         ``cancel_at_server``, while the job is moved on: `wait`.
         """
         self._call(lib.bcda_job_cancel)
+        self._cancelled = True
 
     def pause(self) -> None:
         """Stops its data until `resume`: a loop over it waits. From any thread."""
@@ -454,6 +562,9 @@ class Job:
         made = ctypes.c_void_p()
         with self._core.lock:
             code = lib.bcda_job_save(self._pointer, ctypes.byref(made))
+            if code == _abi.ERR_STATE:
+                raise errors.from_code(code, "the server has not accepted the job yet, and there is nothing "
+                                       "to save; it has when state is RUNNING")
             if code:
                 raise errors.from_code(code)
             try:
@@ -493,14 +604,14 @@ class Job:
         return JobState(self._get(lib.bcda_job_state))
 
     @property
-    def result(self) -> Optional[int]:
-        """0, or the code it ended with; ``None`` while it runs."""
+    def result(self) -> Optional[ErrorCode]:
+        """`ErrorCode.OK` (0), or the code it ended with; ``None`` while it runs."""
         code = int(self._get(lib.bcda_job_result))
-        return None if code == _abi.ERR_AGAIN else code
+        return None if code == _abi.ERR_AGAIN else ErrorCode(code)
 
     @property
     def verdict(self) -> Verdict:
-        """What became of the whole."""
+        """What became of the whole. `Verdict.COMPLETE` alone says that there is nothing to look at."""
         return Verdict(self._get(lib.bcda_job_verdict))
 
     @property
@@ -522,7 +633,7 @@ class Job:
 
     @property
     def is_taken_over(self) -> bool:
-        """Whether a like job was running and this one went on with it."""
+        """Whether an identical export was already running, and this job went on with that one."""
         return bool(self._get(lib.bcda_job_is_taken_over))
 
     @property
@@ -549,6 +660,23 @@ class Job:
                     for i in range(lib.bcda_job_file_count(self._pointer))]
 
     @property
+    def missing_types(self) -> Tuple[str, ...]:
+        """The requested types that the manifest lists no file for.
+
+        The server had nothing to export for them (with `since`, nothing new), or left them out
+        because another job exports them at the moment; the manifest does not tell these apart.
+        Empty until the manifest is here, and where no types were requested.
+        """
+        with self._core.lock:
+            return tuple(text(lib.bcda_job_missing_type(self._pointer, i))
+                         for i in range(lib.bcda_job_missing_type_count(self._pointer)))
+
+    @property
+    def deleted_files(self) -> int:
+        """How many files of deleted resources the manifest lists. They are not delivered."""
+        return int(self._get(lib.bcda_job_deleted_file_count))
+
+    @property
     def files_ended(self) -> int:
         """How many files have a verdict."""
         return int(self._get(lib.bcda_job_files_ended))
@@ -565,7 +693,10 @@ class Job:
 
     @property
     def resources(self) -> int:
-        """How many resources were delivered."""
+        """How many resources of data files were delivered: as many as the loop gave.
+
+        What the server reports in error files is no data, and is in `issue_counts`.
+        """
         return int(self._get(lib.bcda_job_resources))
 
     @property
@@ -590,6 +721,8 @@ class Batches:
     __slots__ = ("_job", "_over", "_tell")
 
     def __init__(self, job: Job, tell: bool = True) -> None:
+        self._over = True
+        job._claim()
         self._job = job
         self._tell = tell
         self._over = False
@@ -600,37 +733,53 @@ class Batches:
     def __next__(self) -> Batch:
         try:
             batch = self._job._pull()
-        except _End:
-            self._over = True
-            raise StopIteration from None
-        if self._tell:
-            self._job._tell_bad_lines(batch)
-        return batch
+        except Exception as e:
+            if not self._has_ended(e):
+                raise
+        else:
+            return self._shown(batch)
+        self._job._warn()
+        raise StopIteration
 
     def __aiter__(self) -> "Batches":
         return self
 
     async def __anext__(self) -> Batch:
-        job = self._job
-        core = job._core
-        driver = job._client._aio()
         try:
-            while True:
-                with core.lock:
-                    batch = job._take()
-                if batch is not None:
-                    break
-                await driver.wait()
-        except _End:
-            self._over = True
-            raise StopAsyncIteration from None
+            batch = await self._job._pull_async()
+        except Exception as e:
+            if not self._has_ended(e):
+                raise
+        else:
+            return self._shown(batch)
+        self._job._warn()
+        raise StopAsyncIteration
+
+    def _shown(self, batch: Batch) -> Batch:
         if self._tell:
-            job._tell_bad_lines(batch)
+            self._job._tell_bad_lines(batch)
         return batch
+
+    def _has_ended(self, error: Exception) -> bool:
+        """Whether `error` says that all was taken. A job that has failed has ended too."""
+        if self._job.result is not None:
+            self._over = True
+            self._job._claimed = _TAKEN
+        return isinstance(error, _End)
 
     def __del__(self) -> None:
         if not self._over:  # the loop was left: mark, and wake
+            self._job._claimed = _LEFT
             self._job._core.leave(lib.bcda_job_cancel, self._job._handle)
+
+
+def _outside() -> int:
+    """The stack level, for `warnings.warn` in the caller, of the program's own line."""
+    here = os.path.dirname(__file__)
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == here:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _merged(job: Job, batch: Batch) -> Iterator[Resource]:

@@ -137,16 +137,3 @@ def callback(name: str, function: Callable[..., Any]) -> int:
 
 def text(value: Optional[bytes]) -> str:
     return value.decode("utf-8", "replace") if value else ""
-
-
-def argument(value: str, what: str) -> bytes:
-    """A string for C, which ends at the first NUL: one with a NUL inside is refused."""
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
-    if "\0" in value:
-        raise ValueError(f"{what} has a NUL character in it")
-    return value.encode("utf-8")
-
-
-def optional(value: Optional[str], what: str) -> Optional[bytes]:
-    return None if value is None else argument(value, what)

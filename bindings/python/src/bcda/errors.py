@@ -1,7 +1,7 @@
 """What can go wrong, by kind.
 
-Each ``BCDA_ERR_*`` of the library has one class here (`CLASSES`). A code of a later library is
-raised as the class of its range.
+Each `ErrorCode` has one class here (`CLASSES`). A code of a later library is raised as the class of
+its range.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any, Dict, Optional, Tuple, Type
 
 from . import _abi
 from ._native import lib, text
+from .enums import ErrorCode
 
 __all__ = ["Error"]  # the others are added below
 
@@ -19,10 +20,10 @@ class Error(Exception):
 
     Attributes
     ----------
-    code : int
-        The ``BCDA_ERR_*`` value.
+    code : ErrorCode
+        Which error it is: a number with a name, such as `ErrorCode.TAG`.
     name : str
-        Its name, such as ``"BCDA_ERR_TAG"``.
+        Its name as in the documentation, such as ``"BCDA_ERR_TAG"``.
     text : str
         One line: what happened to which file or request, and what to do. May be logged.
     is_retryable : bool
@@ -55,7 +56,7 @@ class Error(Exception):
                  file: str = "", line: Optional[int] = None, offset: Optional[int] = None,
                  server_text: str = "") -> None:
         super().__init__(text)
-        self.code = code
+        self.code = ErrorCode(code)
         self.text = text
         self.is_retryable = is_retryable
         self.http_status = http_status
@@ -226,7 +227,7 @@ class Gone(ServerError):
 
 
 class TooManyRequests(ServerError):
-    """429: a like job is running, or too many requests; see ``retry_after``."""
+    """429: an identical export is already running, or too many requests; see ``retry_after``."""
 
 
 class ServerUnavailable(ServerError):
@@ -286,7 +287,7 @@ class MismatchedFile(DataError):
 
 
 class BadLine(DataError):
-    """A line that is no resource, and is not borne (option ``bad_lines_max``)."""
+    """A line that is no resource, and is not tolerated (option ``bad_lines_max``)."""
 
 
 class TooManyBadLines(BadLine):
@@ -403,9 +404,24 @@ def class_of(code: int) -> Type[Error]:
     return found
 
 
+#: What the library says of these is for callers of C.
+_TEXTS: Dict[int, str] = {
+    _abi.ERR_REENTRANT: "a callback cannot loop, wait or send a request with the client or decoder that "
+                        "called it: do that when the callback has returned",
+    _abi.ERR_FORKED: "the client was made before fork() and belongs to the parent process: make a new "
+                     "client in the child",
+    _abi.ERR_TIMEOUT: "the time is over, and the job has not ended; it goes on when it is waited for again",
+}
+
+
 def from_code(code: int, words: str = "") -> Error:
     """An error that the library gave as a bare code."""
-    return class_of(code)(words or text(lib.bcda_error_string(code)), code=code)
+    return class_of(code)(words or _TEXTS.get(code) or text(lib.bcda_error_string(code)), code=code)
+
+
+def retold(error: Error, words: str) -> Error:
+    """The same error with another text."""
+    return type(error)(words, **{name: value for name, value in vars(error).items() if name != "text"})
 
 
 def from_pointer(error: Optional[int], code: int = 0) -> Error:
@@ -416,7 +432,7 @@ def from_pointer(error: Optional[int], code: int = 0) -> Error:
     retry_after = lib.bcda_error_retry_after_ms(error)
     offset = lib.bcda_error_offset(error)
     return class_of(code)(
-        text(lib.bcda_error_text(error)), code=code,
+        _TEXTS.get(code) or text(lib.bcda_error_text(error)), code=code,
         is_retryable=bool(lib.bcda_error_is_retryable(error)),
         http_status=lib.bcda_error_http_status(error) or None,
         retry_after=retry_after / 1000 if retry_after >= 0 else None,

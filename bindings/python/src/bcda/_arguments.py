@@ -1,0 +1,134 @@
+"""Arguments: checked, and turned into what C takes. What is refused is named by its keyword."""
+
+from __future__ import annotations
+
+import ctypes
+import difflib
+import inspect
+import os
+import re
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+
+from . import _abi, errors
+
+Path = Union[str, "os.PathLike[str]"]
+Pairs = Union[Mapping[str, str], Iterable[Tuple[str, str]]]
+
+#: How the text in a PEM file begins.
+PEM = "-----BEGIN"
+#: How much of a value an error text quotes.
+QUOTE_MAX = 80
+
+
+# ---- what an error says
+
+
+def quoted(value: object) -> str:
+    """A value as an error text may show it: cut, and a URL without its user information."""
+    if isinstance(value, str):
+        value = re.sub(r"^([A-Za-z][\w+.-]*://)?.*@", r"\1...@", value, flags=re.S)
+    text = repr(value)
+    return text if len(text) <= QUOTE_MAX else text[:QUOTE_MAX - 4] + "..." + text[-1]
+
+
+def refused(keyword: str, value: object, expected: str, code: int = _abi.ERR_INVALID) -> errors.Error:
+    """The error for a value that is not `expected`."""
+    return errors.from_code(code, f"{keyword}: {quoted(value)} is not {expected}")
+
+
+def mistyped(keyword: str, value: object, expected: str) -> TypeError:
+    """The error for a value of another type; the value itself is not shown."""
+    return TypeError(f"{keyword} must be {expected}, not {type(value).__name__}")
+
+
+def named(error: errors.Error, keyword: str, value: Optional[str] = None) -> errors.Error:
+    """The library's error with the keyword that it is about, and the value, where it is no secret."""
+    words = error.text if error.text.startswith(keyword) else f"{keyword}: {error.text}"
+    return errors.retold(error, words if value is None else f"{words}; given {quoted(value)}")
+
+
+def similar(name: str, names: Iterable[str]) -> str:
+    """Which of the names may have been meant, or all."""
+    known = sorted(names)
+    close = difflib.get_close_matches(name, known, 1, 0.7)
+    return f"did you mean {close[0]!r}?" if close else "there are " + ", ".join(known)
+
+
+# ---- what C takes
+
+
+def argument(value: str, keyword: str) -> bytes:
+    """A string for C, which ends at the first NUL: one with a NUL inside is refused."""
+    if not isinstance(value, str):
+        raise mistyped(keyword, value, "a str")
+    if "\0" in value:
+        raise errors.from_code(_abi.ERR_INVALID, f"{keyword} has a NUL character in it")
+    try:
+        return value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise errors.from_code(_abi.ERR_INVALID, f"{keyword} cannot be written in UTF-8") from None
+
+
+def optional(value: Optional[str], keyword: str) -> Optional[bytes]:
+    return None if value is None else argument(value, keyword)
+
+
+def path(value: Any, keyword: str) -> bytes:
+    if not isinstance(value, (str, os.PathLike)):
+        raise mistyped(keyword, value, "a path")
+    if PEM in os.fsdecode(value):  # the library's error would show it
+        raise errors.from_code(_abi.ERR_INVALID, f"{keyword} is the path of a file, not the text in it")
+    made = os.fsencode(value)
+    if b"\0" in made:
+        raise errors.from_code(_abi.ERR_INVALID, f"{keyword} has a NUL character in it")
+    return made
+
+
+# ---- what is taken apart here
+
+
+def texts(values: Iterable[Any], keyword: str) -> List[Any]:
+    """Several strings. One string is iterable too, by its characters, which is never meant."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise mistyped(keyword, values, "a sequence of str")
+    return list(values)
+
+
+def pairs(values: Pairs, keyword: str) -> List[Tuple[str, str]]:
+    """Two strings each, of a mapping or one by one."""
+    items: List[Any] = list(values.items()) if isinstance(values, Mapping) else texts(values, keyword)
+    for item in items:
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise TypeError(f"{keyword} must be a mapping of str, or pairs of str")
+    return [(item[0], item[1]) for item in items]
+
+
+def mapping(value: Optional[Mapping[str, Any]], keyword: str) -> Mapping[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        raise mistyped(keyword, value, "a mapping")
+    return value or {}
+
+
+def handler(value: Any, keyword: str, awaits: bool = False) -> None:
+    """A callback."""
+    if value is not None and not callable(value):
+        raise mistyped(keyword, value, "callable")
+    if inspect.iscoroutinefunction(value) and not awaits:
+        raise TypeError(f"{keyword} must be a plain function: a coroutine is not awaited")
+
+
+def seconds(value: Optional[float], keyword: str) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise mistyped(keyword, value, "a number of seconds")
+
+
+def add_fields(paths: Sequence[str], add: Callable[[bytes, Any], int]) -> None:
+    """``fields=``: `add` gives one to the library."""
+    index = ctypes.c_int()
+    for i, name in enumerate(paths):
+        if name in paths[:i]:
+            raise errors.from_code(_abi.ERR_INVALID, f"fields: {name!r} is given twice")
+        code = add(argument(name, "fields"), ctypes.byref(index))
+        if code:
+            raise refused("fields", name, "a path of 1 to 16 names with dots between, such as patient.reference, "
+                          "or there are more than 64 of them", code)

@@ -1,0 +1,329 @@
+"""What is said of a wrong argument: the keyword, what was given, and what is expected. In Python's words."""
+import datetime
+import inspect
+import json
+import logging
+import tempfile
+import unittest
+
+from support import WithSandbox, bcda
+
+from bcda import _abi, _config
+
+URL = "https://bcda.example/api/v2"
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIE-secret\n-----END RSA PRIVATE KEY-----\n"
+SECRET = "MIIE-secret"
+
+T = {"bearer_token": "t"}  # an identity
+
+# keyword: (settings, class, what the text must hold)
+CLIENT = {
+    "fhir_url": [
+        ({**T, "fhir_url": "nonsense"}, bcda.UrlError, ["fhir_url: ", "not an absolute URL", "given 'nonsense'"]),
+        ({**T, "fhir_url": "https://me:MIIE-secret@x/"}, bcda.UrlError, ["fhir_url: ", "given 'https://...@x/'"]),
+        ({**T, "fhir_url": "http://bcda.example/api/v2"}, bcda.InsecureUrl,
+         ["fhir_url: ", "use https://bcda.example/api/v2"]),
+        ({**T, "fhir_url": None}, TypeError, ["fhir_url must be a str, not NoneType"]),
+    ],
+    "client_id": [
+        ({"client_id": "a:b", "client_secret": SECRET}, bcda.InvalidArgument, ["client_id: ", "given 'a:b'"]),
+        ({"client_id": "a"}, bcda.ConfigError, ["client_id and client_secret are needed together"]),
+        ({"client_id": 5, "client_secret": SECRET}, TypeError, ["client_id must be a str, not int"]),
+        ({"client_id": "a", "client_secret": SECRET, "bearer_token": SECRET}, bcda.ConfigError,
+         ["client_id and bearer_token exclude each other"]),
+        ({}, bcda.ConfigError,
+         ["no identity", "client_id and client_secret", "bearer_token", "token_provider"]),
+    ],
+    "client_secret": [
+        ({"client_id": "a", "client_secret": SECRET + "\n"}, bcda.InvalidArgument, ["client_secret: "]),
+        ({"client_secret": SECRET}, bcda.ConfigError, ["client_id and client_secret are needed together"]),
+        ({"client_id": "a", "client_secret": b"MIIE-secret"}, TypeError, ["client_secret must be a str, not bytes"]),
+    ],
+    "bearer_token": [
+        ({"bearer_token": SECRET + " x"}, bcda.InvalidArgument, ["bearer_token: "]),
+        ({"bearer_token": SECRET + "\0"}, bcda.InvalidArgument, ["bearer_token has a NUL character in it"]),
+        ({"bearer_token": b"MIIE-secret"}, TypeError, ["bearer_token must be a str, not bytes"]),
+    ],
+    "token_provider": [
+        ({"token_provider": SECRET}, TypeError, ["token_provider must be callable, not str"]),
+    ],
+    "token_url": [
+        ({**T, "token_url": "nonsense"}, bcda.UrlError, ["token_url: ", "given 'nonsense'"]),
+        ({**T, "token_url": "http://bcda.example/t"}, bcda.InsecureUrl, ["token_url: ", "https://"]),
+    ],
+    "private_key": [
+        ({**T, "private_key": "/nowhere/key.pem"}, bcda.LocalFileError, ["private_key: /nowhere/key.pem: "]),
+        ({**T, "private_key": b"MIIE-secret"}, bcda.PrivateKeyError, ["private_key: "]),
+        ({**T, "private_key": PEM}, bcda.PrivateKeyError, ["private_key: "]),
+        ({**T, "private_key": 5}, TypeError, ["private_key must be a path, PEM text, or a sequence of them"]),
+        ({**T, "private_key": [5]}, TypeError, ["private_key must be a path, not int"]),
+    ],
+    "private_key_passphrase": [
+        ({**T, "private_key_passphrase": SECRET}, bcda.ConfigError,
+         ["private_key_passphrase is given without private_key"]),
+        ({**T, "private_key": b"x", "private_key_passphrase": b"MIIE-secret"}, TypeError,
+         ["private_key_passphrase must be a str"]),
+    ],
+    "ca_file": [
+        ({**T, "ca_file": "/nowhere/ca.pem"}, bcda.LocalFileError, ["ca_file: /nowhere/ca.pem: No such file"]),
+        ({**T, "ca_file": 5}, TypeError, ["ca_file must be a path, not int"]),
+        ({**T, "ca_file": "/dev/null\0.pem"}, bcda.InvalidArgument, ["ca_file has a NUL character in it"]),
+        ({**T, "ca_file": PEM}, bcda.InvalidArgument, ["ca_file is the path of a file, not the text in it"]),
+    ],
+    "client_certificate": [
+        ({**T, "client_certificate": "/nowhere/c.pem"}, bcda.LocalFileError,
+         ["client_certificate: /nowhere/c.pem: "]),
+        ({**T, "client_certificate": ("/dev/null", "/nowhere/k.pem")}, bcda.LocalFileError,
+         ["client_certificate: /nowhere/k.pem: "]),
+        ({**T, "client_certificate": ("/dev/null",)}, TypeError, ["client_certificate must be a path, or"]),
+        ({**T, "client_certificate": PEM}, bcda.InvalidArgument, ["client_certificate is the path of a file"]),
+    ],
+    "client_certificate_passphrase": [
+        ({**T, "client_certificate_passphrase": SECRET}, bcda.ConfigError,
+         ["client_certificate_passphrase is given without client_certificate"]),
+    ],
+    "proxy": [({**T, "proxy": 5}, TypeError, ["proxy must be a str, not int"])],
+    "proxy_user": [
+        ({**T, "proxy_user": "me"}, bcda.ConfigError, ["proxy_user is given without proxy"]),
+    ],
+    "proxy_password": [
+        ({**T, "proxy_password": SECRET}, bcda.ConfigError, ["proxy_password is given without proxy"]),
+        ({**T, "proxy": "http://p", "proxy_password": b"MIIE-secret"}, TypeError,
+         ["proxy_password must be a str, not bytes"]),
+    ],
+    "spool_directory": [
+        ({**T, "options": {"delivery": "verified"}}, bcda.ConfigError,
+         ['option "delivery": "verified" needs spool_directory']),
+        ({**T, "spool_directory": 5}, TypeError, ["spool_directory must be a path, not int"]),
+    ],
+    "url_rewrites": [
+        ({**T, "url_rewrites": [("x", "https://y/")]}, bcda.UrlError, ["url_rewrites: ", "given 'x'"]),
+        ({**T, "url_rewrites": {"https://x/": "http://y/"}}, bcda.InsecureUrl, ["url_rewrites: "]),
+        ({**T, "url_rewrites": "https://x/"}, TypeError, ["url_rewrites must be a sequence of str"]),
+        ({**T, "url_rewrites": ["https://x/"]}, TypeError,
+         ["url_rewrites must be a mapping of str, or pairs of str"]),
+    ],
+    "allowed_origins": [
+        ({**T, "allowed_origins": ["x"]}, bcda.UrlError, ["allowed_origins: ", "given 'x'"]),
+        ({**T, "allowed_origins": "https://files.example"}, TypeError,
+         ["allowed_origins must be a sequence of str, not str"]),
+        ({**T, "allowed_origins": 5}, TypeError, ["allowed_origins must be a sequence of str, not int"]),
+    ],
+    "log_level": [
+        ({**T, "log_level": "loud"}, bcda.InvalidArgument,
+         ["log_level: 'loud' is not one of ERROR, WARNING, INFO, DEBUG"]),
+        ({**T, "log_level": 1.5}, TypeError, ["log_level must be a level of logging, not float"]),
+    ],
+    "options": [
+        ({**T, "options": {"no_such": 1}}, bcda.OptionError, ["no option 'no_such'", "there are ", "parallel"]),
+        ({**T, "options": {"paralel": 1}}, bcda.OptionError, ["no option 'paralel'; did you mean 'parallel'?"]),
+        ({**T, "options": {5: 1}}, TypeError, ["the name of an option must be a str, not int"]),
+        ({**T, "options": [("parallel", 1)]}, TypeError, ["options must be a mapping, not list"]),
+        ({**T, "options": {"parallel": "many"}}, bcda.OptionError, ['option "parallel": \'many\' is not an int']),
+        ({**T, "options": {"user_agent": 5}}, bcda.OptionError, ['option "user_agent": 5 is not a str']),
+        ({**T, "options": {"parallel": 1.5}}, TypeError, ['option "parallel" must be an int, not float']),
+        ({**T, "options": {"parallel": -5}}, bcda.OptionError, ["parallel", "1 to 64", "given -5"]),
+        ({**T, "options": {"parallel": 1 << 70}}, bcda.OptionError, ['option "parallel": ', "64 bits"]),
+        ({**T, "options": {"delivery": "verfied"}}, bcda.OptionError,
+         ['option "delivery": \'verfied\' is not one of streaming, verified']),
+        ({**T, "options": {"duplicate_job": "takeover"}}, bcda.OptionError,
+         ['option "duplicate_job": \'takeover\' is not one of wait, refuse, take_over']),
+        ({**T, "options": {"duplicate_job": 7}}, bcda.OptionError,
+         ['option "duplicate_job": 7 is not one of wait, refuse, take_over']),
+    ],
+}
+
+EXPORT = {
+    "types": [
+        ({"types": ["Pat ient"]}, bcda.InvalidArgument,
+         ["types: ", "1 to 64 letters, such as Patient", "given 'Pat ient'"]),
+        ({"types": ["Patient", "Patient"]}, bcda.InvalidArgument, ["types: 'Patient' is given twice"]),
+        ({"types": [["Patient", "Coverage"]]}, TypeError, ["types must be str, not list", "export('Patient', "]),
+        ({"types": ["Pat\0ient"]}, bcda.InvalidArgument, ["types has a NUL character in it"]),
+        ({"types": ["Pat\ud800"]}, bcda.InvalidArgument, ["types cannot be written in UTF-8"]),
+    ],
+    "level": [
+        ({"level": "planet"}, bcda.InvalidArgument, ["level: 'planet' is not one of resource, patient, group, system"]),
+        ({"level": 7}, bcda.InvalidArgument, ["level: 7 is not one of resource, patient, group, system"]),
+    ],
+    "group": [
+        ({"group": ""}, bcda.InvalidArgument, ["group: ", "missing or empty"]),
+        ({"group": "all", "level": "patient"}, bcda.ConfigError, ["group is given, and level is PATIENT"]),
+        ({"group": 5}, TypeError, ["group must be a str, not int"]),
+        ({"level": "group"}, bcda.ConfigError, ["group"]),
+    ],
+    "since": [
+        ({"since": "2024-01-01"}, bcda.InvalidArgument,
+         ["since is not ", "such as 2024-01-31T00:00:00Z", "given '2024-01-01'"]),
+        ({"since": datetime.datetime(2024, 1, 1)}, bcda.InvalidArgument,
+         ["since: ", "2024-01-01T00:00:00", "no time zone"]),
+        ({"since": datetime.date(2024, 1, 1)}, TypeError, ["since must be a str or a datetime, not date"]),
+    ],
+    "type_filter": [
+        ({"type_filter": ""}, bcda.InvalidArgument, ["type_filter: ", "missing or empty"]),
+        ({"type_filter": 5}, TypeError, ["type_filter must be a sequence of str, not int"]),
+        ({"type_filter": [5]}, TypeError, ["type_filter must be a str, not int"]),
+    ],
+    "parameters": [
+        ({"parameters": {"": "x"}}, bcda.InvalidArgument, ["parameters: ", "a name that is not empty", "given ''"]),
+        ({"parameters": {"_x": 5}}, TypeError, ["the value of '_x' in parameters must be a str, not int"]),
+        ({"parameters": "_x=5"}, TypeError, ["parameters must be a mapping, not str"]),
+    ],
+    "fields": [
+        ({"fields": ["a..b"]}, bcda.InvalidArgument,
+         ["fields: 'a..b' is not a path of 1 to 16 names", "such as patient.reference"]),
+        ({"fields": ["a", "a"]}, bcda.InvalidArgument, ["fields: 'a' is given twice"]),
+        ({"fields": "id"}, TypeError, ["fields must be a sequence of str, not str"]),
+        ({"fields": [5]}, TypeError, ["fields must be a str, not int"]),
+    ],
+    "progress": [],
+    **{name: [({name: 5}, TypeError, [f"{name} must be callable, not int"])] for name in (
+        "on_state", "on_file", "on_progress", "on_issue", "on_bad_line", "on_done")},
+}
+
+DECODER = {
+    "private_key": [({"private_key": PEM}, bcda.PrivateKeyError, ["private_key: "])],
+    "private_key_passphrase": [({"private_key_passphrase": SECRET}, bcda.ConfigError, ["without private_key"])],
+    "wrapped_key": [
+        ({"wrapped_key": "00"}, bcda.ConfigError, ["wrapped_key needs label"]),
+        ({"wrapped_key": "00", "label": "x"}, bcda.FileKeyError, ["wrapped_key needs private_key"]),
+        ({"wrapped_key": 5, "label": "x"}, TypeError, ["wrapped_key must be a str, not int"]),
+    ],
+    "label": [({"wrapped_key": "00", "label": 5}, TypeError, ["label must be a str, not int"])],
+    "gzip": [],
+    "name": [({"name": 5}, TypeError, ["name must be a str, not int"])],
+    "fields": [
+        ({"fields": ["a..b"]}, bcda.InvalidArgument, ["fields: 'a..b' is not a path"]),
+        ({"fields": "id"}, TypeError, ["fields must be a sequence of str, not str"]),
+    ],
+    "on_bad_line": [({"on_bad_line": 5}, TypeError, ["on_bad_line must be callable, not int"])],
+    "options": [({"options": {"bad_line_max": 5}}, bcda.OptionError, ["did you mean 'bad_lines_max'?"])],
+}
+
+
+class Arguments(WithSandbox):
+    def check(self, call, kind, words):
+        with self.assertRaises(kind) as caught:
+            call()
+        text = str(caught.exception)
+        for word in words:
+            self.assertIn(word, text)
+        for word in ("bcda_", "BCDA_", SECRET, "an argument is not allowed"):
+            self.assertNotIn(word, text)
+        if isinstance(caught.exception, bcda.Error):
+            self.assertEqual(caught.exception.text, text)
+
+    def every(self, table, function, call):
+        """Each keyword of the function is in the table, and each row is what it says."""
+        self.assertEqual(set(table), set(inspect.signature(function).parameters) - {"self"})
+        for keyword, rows in table.items():
+            for settings, kind, words in rows:
+                with self.subTest(keyword=keyword, settings=settings):
+                    self.check(lambda: call(**settings), kind, words)
+
+    def test_client(self):
+        self.every(CLIENT, bcda.Client.__init__, lambda **settings: bcda.Client(**{"fhir_url": URL, **settings}))
+
+    def test_export(self):
+        client = self.client()
+        self.every(EXPORT, bcda.Client.export, lambda types=("Patient",), **how: client.export(*types, **how))
+        self.check(lambda: client.export("Patient", "Coverage", level="resource"), bcda.ConfigError,
+                   ["exactly one type"])
+
+    def test_attach_and_restore(self):
+        client = self.client()
+        for how in (client.attach, client.restore):
+            for keyword in EXPORT.keys() & inspect.signature(how).parameters:
+                for settings, kind, words in EXPORT[keyword]:
+                    with self.subTest(how=how, settings=settings):
+                        self.check(lambda: how("x", **settings), kind, words)
+        self.check(lambda: client.attach("nonsense"), bcda.UrlError,
+                   ["status_url: 'nonsense' is not an absolute URL such as Job.url"])
+        self.check(lambda: client.attach("https://elsewhere.example/jobs/1"), bcda.OriginError,
+                   ["status_url: ", "elsewhere.example"])
+        self.check(lambda: client.attach(5), TypeError, ["status_url must be a str, not int"])
+        self.check(lambda: client.restore("state.json"), bcda.InvalidArgument,
+                   ["saved: 'state.json' is not a text that Job.save() gave"])
+        self.check(lambda: client.restore(b"x"), TypeError, ["saved must be a str, not bytes"])
+        job = client.export("Patient")
+        job.wait()
+        state = json.loads(job.save())
+        state = {k: "https://elsewhere.example/jobs/1" if v == job.url else v for k, v in state.items()}
+        self.check(lambda: client.restore(json.dumps(state)), bcda.OriginError, ["saved: "])
+
+    def test_decoder(self):
+        self.every(DECODER, bcda.Decoder.__init__, bcda.Decoder)
+        with bcda.Decoder() as decoder:
+            for data in ("text", 5, None):
+                self.check(lambda: decoder.write(data), TypeError, ["data must be bytes, not "])
+        self.check(lambda: bcda.read_file(5), TypeError, ["path must be a path, not int"])
+
+    def test_a_coroutine_is_no_callback(self):
+        async def never_awaited(*_):
+            pass
+
+        client = self.client()
+        self.check(lambda: client.export("Patient", on_file=never_awaited), TypeError,
+                   ["on_file must be a plain function"])
+
+    def test_fields_may_be_any_iterable(self):
+        job = self.client().export("Patient", fields=(name for name in ["id"]))
+        self.assertEqual([r.field("id") == r.id for r in job], [True] * 10)
+
+    def test_options_by_name(self):
+        self.assertEqual(sorted(_config.OPTIONS), sorted(
+            bcda._lib.bcda_option_name(value).decode() for name, value in vars(_abi).items()
+            if name.startswith("OPT_")))
+        for name, choices in _config.CHOICES.items():  # all that there are
+            constants = {k: v for k, v in vars(_abi).items() if k.startswith(name.partition("_")[0].upper() + "_")}
+            self.assertEqual({f"{name.partition('_')[0]}_{word}".upper(): value for word, value in choices.items()},
+                             constants)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, choices in _config.CHOICES.items():
+                for word, value in choices.items():
+                    for given in (word, value):
+                        self.client(spool_directory=folder, options={name: given})
+
+    def test_log_levels_by_name(self):
+        for given, expected in (("debug", _abi.LOG_DEBUG), ("WARNING", _abi.LOG_WARNING), ("critical", 0),
+                                (logging.INFO, _abi.LOG_INFO)):
+            self.assertEqual(_config.log_level(given), expected)
+
+    def test_what_a_provider_gives(self):
+        for given in (None, 5, ("t",), ("t", "soon"), (5, 6), b"t"):
+            client = self.client(client_id=None, client_secret=None, token_provider=lambda: given)
+            self.check(lambda: list(client.export("Patient")), TypeError,
+                       ["token_provider must give a str, or a tuple of a str and a number of seconds"])
+
+    def test_times(self):
+        job = self.client().export("Patient")
+        for wrong in ("5", None.__class__, True):
+            self.check(lambda: job.wait(wrong), TypeError, ["timeout must be a number of seconds"])
+        self.check(job.save, bcda.StateError, ["has not accepted the job yet"])
+
+
+class Names(unittest.TestCase):
+    """What is a number in C is a name when it is shown."""
+
+    def test_members_print_as_their_names(self):
+        for member, word in ((bcda.Verdict.COMPLETE_ERRORS, "COMPLETE_ERRORS"), (bcda.JobState.RUNNING, "RUNNING"),
+                             (bcda.Severity.FATAL, "FATAL"), (bcda.FileEvent.END, "END"), (bcda.Level.GROUP, "GROUP"),
+                             (bcda.ErrorCode.TAG, "BCDA_ERR_TAG"), (bcda.ErrorCode.OK, "BCDA_OK"),
+                             (bcda.Verdict(77), "UNKNOWN_77")):
+            self.assertEqual((str(member), f"{member}", "%s" % member, "{:>20}".format(member)),
+                             (word, word, word, word.rjust(20)))
+            self.assertIn(member.name, repr(member))
+            number = int(member)
+            self.assertEqual((f"{member:d}", "%d" % member, json.dumps(member), member), (*[str(number)] * 3, number))
+
+    def test_every_code_has_a_name(self):
+        codes = {name: value for name, value in vars(_abi).items() if name.startswith("ERR_")}
+        self.assertEqual({f"ERR_{member.name}": member.value for member in bcda.ErrorCode if member}, codes)
+        for name, value in codes.items():
+            error = bcda.errors.from_code(value)
+            self.assertIsInstance(error.code, bcda.ErrorCode)
+            self.assertEqual((str(error.code), error.name), ("BCDA_" + name, "BCDA_" + name))
+
+
+if __name__ == "__main__":
+    unittest.main()
