@@ -122,13 +122,13 @@ def seconds(value: Optional[float], keyword: str) -> None:
         raise mistyped(keyword, value, "a number of seconds")
 
 
-def add_fields(paths: Sequence[str], add: Callable[[bytes, Any], int]) -> None:
-    """``fields=``: `add` gives one to the library."""
+def add_fields(paths: Sequence[str], add: Callable[[bytes, Any], int],
+               error: Callable[[int], errors.Error]) -> None:
+    """``fields=``: `add` gives one to the library, and `error` says why it was refused."""
     index = ctypes.c_int()
     for i, name in enumerate(paths):
         if name in paths[:i]:
             raise errors.from_code(_abi.ERR_INVALID, f"fields: {name!r} is given twice")
         code = add(argument(name, "fields"), ctypes.byref(index))
         if code:
-            raise refused("fields", name, "a path of 1 to 16 names with dots between, such as patient.reference, "
-                          "or there are more than 64 of them", code)
+            raise named(error(code), "fields", name)

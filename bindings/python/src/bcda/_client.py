@@ -454,9 +454,7 @@ class Client:
                     fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
                     progress, what.pointer, lambda export, handlers, out: _job_attach(
                         self._core.live(), url, export, handlers, out))
-            except (errors.UrlError, errors.InvalidArgument) as e:
-                raise refused("status_url", status_url, "an absolute URL such as Job.url", e.code) from None
-            except errors.OriginError as e:
+            except (errors.UrlError, errors.OriginError, errors.InvalidArgument) as e:
                 raise named(e, "status_url", status_url) from None
 
     def restore(self, saved: str, *, fields: Sequence[str] = (),
@@ -482,10 +480,8 @@ class Client:
                     fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
                     progress, what.pointer, lambda export, handlers, out: _job_restore(
                         self._core.live(), state, len(state), export, handlers, out))
-            except errors.InvalidArgument:
-                raise refused("saved", saved, "a text that Job.save() gave") from None
-            except (errors.UrlError, errors.OriginError) as e:
-                raise named(e, "saved") from None
+            except (errors.UrlError, errors.OriginError, errors.InvalidArgument) as e:
+                raise named(e, "saved", saved) from None
 
     # ---- requests beside the jobs
 
@@ -671,4 +667,4 @@ class _Export:
             raise named(self.error(code), "parameters", name)
 
     def fields(self, paths: Sequence[str]) -> None:
-        add_fields(paths, lambda name, index: int(lib.bcda_export_add_field(self.pointer, name, index)))
+        add_fields(paths, lambda name, index: int(lib.bcda_export_add_field(self.pointer, name, index)), self.error)

@@ -121,7 +121,8 @@ class Decoder:
             self._check(lib.bcda_decoder_set_name(self._pointer, argument(name, "name")))
         self._set_key(wrapped_key, label)
         self._check(lib.bcda_decoder_set_gzip(self._pointer, int(gzip)))
-        add_fields(fields, lambda path, index: int(lib.bcda_decoder_add_field(self._pointer, path, index)))
+        add_fields(fields, lambda path, index: int(lib.bcda_decoder_add_field(self._pointer, path, index)),
+                   self._error)
 
     def _set_key(self, wrapped_key: Optional[str], label: Optional[str]) -> None:
         if wrapped_key is None:
@@ -132,9 +133,8 @@ class Decoder:
         try:
             self._check(lib.bcda_decoder_set_wrapped_key(self._pointer, key, name))
         except errors.DataError as e:
-            if e.code == _abi.ERR_KEY_MISSING:
-                raise errors.retold(e, "wrapped_key needs private_key") from None
-            raise named(e, "label" if e.code == _abi.ERR_KEY_LABEL else "wrapped_key") from None
+            keywords = {_abi.ERR_KEY_LABEL: "label", _abi.ERR_KEY_MISSING: "private_key"}
+            raise named(e, keywords.get(e.code, "wrapped_key")) from None
 
     def _make(self, key: Optional[PrivateKey], passphrase: Optional[str],
               options: Optional[Mapping[str, OptionValue]]) -> int:
@@ -160,10 +160,14 @@ class Decoder:
         if code == _abi.ERR_STOPPED:  # see Job: only what struck between two lines of ours is lost
             raise KeyboardInterrupt
         if code:
-            pointer = lib.bcda_decoder_error(self._pointer)
-            if pointer and lib.bcda_error_code(pointer) == code:
-                raise errors.from_pointer(pointer)
-            raise errors.from_code(code)
+            raise self._error(code)
+
+    def _error(self, code: int) -> errors.Error:
+        """Why the last call failed."""
+        pointer = lib.bcda_decoder_error(self._pointer)
+        if pointer and lib.bcda_error_code(pointer) == code:
+            return errors.from_pointer(pointer)
+        return errors.from_code(code)
 
     def _open(self) -> int:
         if not self._finalizer.alive:

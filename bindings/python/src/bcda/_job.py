@@ -563,8 +563,7 @@ class Job:
         with self._core.lock:
             code = lib.bcda_job_save(self._pointer, ctypes.byref(made))
             if code == _abi.ERR_STATE:
-                raise errors.from_code(code, "the server has not accepted the job yet, and there is nothing "
-                                       "to save; it has when state is RUNNING")
+                raise errors.from_code(code, "the server has not accepted the job: there is nothing to save yet")
             if code:
                 raise errors.from_code(code)
             try:
