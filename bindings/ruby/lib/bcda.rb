@@ -3,6 +3,7 @@
 require "bcda/version"
 require "bcda/native"
 require "bcda/errors"
+require "bcda/arguments"
 require "bcda/bad_line"
 require "bcda/engine"
 require "bcda/job_handle"

@@ -60,6 +60,15 @@ class TestDecoder < BcdaTest
     assert_equal [500, 0, PLAIN.bytesize], [decoder.resources, decoder.bad_lines, decoder.bytes]
   end
 
+  def test_a_file_comes_once
+    decoder = Bcda::Decoder.new
+    decoder.read(StringIO.new(PLAIN)) { nil }
+    [-> { decoder.finish }, -> { decoder.write(PLAIN) }, -> { decoder.read(StringIO.new(PLAIN)) { flunk } }].each do |again|
+      assert_match(/finished/, assert_raises(Bcda::StateError, &again).message)
+    end
+    decoder.close
+  end
+
   def test_gzip_of_several_members
     _, found = decode(LINES.each_slice(100).map { |part| Zlib.gzip(part.join) }.join, gzip: true)
     assert_equal 500, found.size

@@ -162,6 +162,124 @@ class TestExport < BcdaTest
     end
   end
 
+  # A loop over a job, and what it gave.
+  LOOPS = {
+    each: ->(job) { job.each { nil } }, each_batch: ->(job) { job.each_batch { nil } }, count: ->(job) { job.count },
+    first: ->(job) { job.first(2) }, enumerator: ->(job) { job.each.next }, of_batches: ->(job) { job.each_batch.next },
+    lazy: ->(job) { job.lazy.map(&:id).first(1) }
+  }.freeze
+
+  def assert_refused(words, job)
+    LOOPS.each do |name, loop|
+      error = assert_raises(Bcda::StateError, name.to_s) { loop.call(job) }
+      assert_match(words, error.message, name.to_s)
+    end
+  end
+
+  def test_a_second_loop_after_the_first
+    open(*CURRENT) do |client|
+      %i[each each_batch].each do |name|
+        job = client.export("Patient")
+        job.public_send(name) { nil }
+        assert_refused(/was taken before/, job)
+        assert_raises(Bcda::StateError) { job.next_batch }
+        assert_same job, job.wait(:ended)
+      end
+      job = client.export("Patient")
+      job.first(1)
+      assert_refused(/left before its end/, job)
+    end
+  end
+
+  def test_a_second_loop_inside_the_first
+    open(*CURRENT, batch_size: 4096) do |client|
+      job = client.export("ExplanationOfBenefit")
+      refused = 0
+      count = job.each.with_index do |_, i|
+        next unless i == 3
+
+        assert_refused(/a loop is taking the data/, job)
+        refused += 1
+      end
+      assert_equal [1, job], [refused, count]
+      assert_equal 200, job.resources
+    end
+  end
+
+  def test_a_second_loop_while_an_enumerator_is_open
+    open(*CURRENT, batch_size: 4096) do |client|
+      job = client.export("ExplanationOfBenefit")
+      enumerator = job.each
+      first = enumerator.next
+      assert_refused(/a loop is taking the data/, job)
+      rest = []
+      loop { rest << enumerator.next }
+      assert_equal 200, [first, *rest].map(&:id).uniq.size
+      assert_refused(/was taken before/, job)
+    end
+  end
+
+  def test_a_second_loop_in_another_thread
+    open(*CURRENT, batch_size: 4096) do |client|
+      job = client.export("ExplanationOfBenefit")
+      counts = 0
+      job.each_batch do |batch|
+        counts += batch.size
+        Thread.new { assert_refused(/a loop is taking the data/, job) }.join
+      end
+      assert_equal 200, counts
+    end
+  end
+
+  # Who takes batches by hand has them, and a loop goes on from there.
+  def test_next_batch_before_a_loop
+    open(*CURRENT, batch_size: 4096) do |client|
+      job = client.export("ExplanationOfBenefit")
+      taken = job.next_batch.size
+      assert_equal 200, taken + job.count
+    end
+  end
+
+  def test_resources_are_what_the_loop_gave
+    open("--era", "current", "--polls", "0", "--fault", "error-file") do |client|
+      before = client.stats[:resources]
+      job = client.export("Patient", on_issue: ->(_) {})
+      assert_equal job.count, job.resources
+      data, errors = job.files
+      assert_equal [false, true], [data.error_file?, errors.error_file?]
+      assert_operator errors.resources, :>, 0
+      assert_equal [job.resources, job.resources], [data.resources, client.stats[:resources] - before]
+    end
+  end
+
+  # What was asked for and is not in the data is said once, where the program can see it.
+  def test_what_is_not_in_the_data
+    open("--era", "current", "--polls", "0", "--fault", "error-file") do |client|
+      [:each, :each_batch].each do |name|
+        job = client.export("Patient")
+        _, err = capture_io do
+          job.public_send(name) { nil }
+          job.wait(:ended)
+        end
+        assert_match(/\A#{Regexp.escape(__FILE__)}:\d+: warning: bcda: job #{job.id} is complete, but it reports 3 errors, /, err)
+        assert_equal 1, err.lines.size
+        assert_equal :complete_errors, job.verdict
+      end
+      assert_silent { client.export("Patient", on_issue: ->(_) {}).each { nil } }
+    end
+    lines = StringIO.new
+    open("--era", "current", "--polls", "0", "--fault", "error-file", logger: Logger.new(lines)) do |client|
+      assert_silent { client.export("Patient").each { nil } }
+      assert_match(/WARN -- bcda: job \d+ is complete, but it reports 3 errors, which on_issue would receive/, lines.string)
+    end
+    open(*CURRENT) do |client|
+      job = client.export("Patient")
+      assert_equal [[], 0], [job.missing_types, job.deleted_files]
+      assert_silent { job.each { nil } }
+      assert_equal [[], 0, :complete], [job.missing_types, job.deleted_files, job.verdict]
+    end
+  end
+
   def test_several_jobs_of_one_client
     open(*CURRENT) do |client|
       jobs = Array.new(3) { client.export("Patient") }
@@ -228,7 +346,7 @@ class TestExport < BcdaTest
         refute_includes issue.inspect, issue.text.to_s if issue.text
       end
       assert job.files.last.error_file?
-      client.export("Patient").each { |r| assert_equal "Patient", r.type }
+      capture_io { client.export("Patient").each { |r| assert_equal "Patient", r.type } }
     end
   end
 

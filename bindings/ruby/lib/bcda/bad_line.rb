@@ -3,7 +3,7 @@
 module Bcda
   # A line that is no resource.
   class BadLine
-    # @return [Integer] a +BCDA_ERR_LINE_*+
+    # @return [Integer] the number of the error; {#name} says what it is
     attr_reader :code
     # @return [Integer] the line in its file, from 1
     attr_reader :line_number

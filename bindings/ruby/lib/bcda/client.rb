@@ -34,13 +34,15 @@ module Bcda
     # Twice what the library gathers by itself: coming back to Ruby costs more than to C, since decoding
     # has filled the caches of the processor meanwhile.
     BATCH_SIZE = 524_288
+    # What the library says of the whole configuration, and the keywords of that.
+    WORDS = { "the FHIR URL" => "fhir_url", "the token URL" => "token_url", "a rewritten URL" => "url_rewrites" }.freeze
     WAKE = Object.new.freeze
     SEVERITIES = { ABI::LOG_ERROR => Logger::ERROR, ABI::LOG_WARNING => Logger::WARN,
                    ABI::LOG_INFO => Logger::INFO, ABI::LOG_DEBUG => Logger::DEBUG }.freeze
     HANDLERS = { on_state: [:on_state, Trampolines::STATE], on_file: [:on_file, Trampolines::FILE],
                  on_progress: [:on_progress, Trampolines::TOUCH],
                  on_issue: [:on_server_issue, Trampolines::ISSUE] }.freeze
-    private_constant :BATCH_SIZE, :HANDLERS, :WAKE, :SEVERITIES
+    private_constant :BATCH_SIZE, :HANDLERS, :WAKE, :SEVERITIES, :WORDS
 
     # Makes a client; with a block yields it, closes it behind the block, and gives what the block gave.
     # @param (see #initialize)
@@ -69,7 +71,7 @@ module Bcda
     # @param private_key_passphrase [String, nil]
     # @param ca_file [String, nil] the certificate authorities to trust, in place of the system's
     # @param client_certificate [String, nil] a client certificate for TLS: the path of a PEM file
-    # @param client_key [String, nil] its key
+    # @param client_key [String, nil] that of its key, where it is not in the same file
     # @param client_key_passphrase [String, nil]
     # @param proxy [String, nil] such as "http://proxy.example:3128"; the environment is not read
     # @param proxy_user [String, nil]
@@ -78,17 +80,23 @@ module Bcda
     # @param url_rewrites [Hash{String => String}] for a server that names itself wrongly
     # @param allowed_origins [Array<String>] where files may stand, besides the server
     # @param logger [Logger, nil]
-    # @param log_level [Symbol, nil] the most detailed that is wanted; that of the logger by default
+    # @param log_level [Symbol, nil] the most detailed that is wanted: +:error+, +:warn+, +:info+ or +:debug+;
+    #   that of the logger by default
     # @param options [Hash] the tunables of bcda/config.h by their names, such as +parallel: 8+,
-    #   +decode_threads: 2+, +delivery: :verified+, +duplicate_job: :take_over+, +bad_lines_max: -1+,
-    #   +cancel_at_server: true+. +batch_size+ is 512 KiB here by default
-    # @raise [Bcda::Error] a {ConfigError}, {PrivateKeyError}, {OptionError} ...
+    #   +decode_threads: 2+, +delivery: :verified+ (or +:streaming+), +duplicate_job: :take_over+ (or
+    #   +:wait+, +:refuse+), +bad_lines_max: -1+, +cancel_at_server: true+. +batch_size+ is 512 KiB here by
+    #   default
+    # @raise [Bcda::Error] a {ConfigError}, {PrivateKeyError}, {OptionError} ... that names the keyword
+    # @raise [ArgumentError, TypeError] for a value that cannot be one at all
     def initialize(fhir_url, client_id: nil, client_secret: nil, token: nil, token_url: nil,
                    private_key: nil, private_key_passphrase: nil, ca_file: nil,
                    client_certificate: nil, client_key: nil, client_key_passphrase: nil,
                    proxy: nil, proxy_user: nil, proxy_password: nil, spool_directory: nil,
                    url_rewrites: {}, allowed_origins: [], logger: nil, log_level: nil, **options)
       Engine.sweep
+      Arguments.needs(:log_level, log_level, :logger) if logger.nil?
+      raise Arguments.mistyped(:logger, logger, "a Logger") unless logger.nil? || logger.respond_to?(:add)
+
       @logger = logger
       @token = token if token.respond_to?(:call)
       @told = {}.compare_by_identity
@@ -96,21 +104,17 @@ module Bcda
       host = []
       userdata = Trampolines.register(host)
       Config.fill do |config|
-        config.call(:set_fhir_url, fhir_url.to_s)
-        config.call(:set_token_url, token_url) if token_url
+        config.text(:fhir_url, :set_fhir_url, fhir_url)
+        config.text(:token_url, :set_token_url, token_url) unless token_url.nil?
         config.identity(client_id, client_secret, token)
         config.private_keys(private_key, private_key_passphrase)
-        config.call(:set_ca_file, ::File.path(ca_file)) if ca_file
-        if client_certificate
-          config.call(:set_client_certificate, client_certificate, client_key, client_key_passphrase)
-        end
-        config.call(:set_proxy, proxy, proxy_user, proxy_password) if proxy
-        config.call(:set_spool_directory, ::File.path(spool_directory)) if spool_directory
-        url_rewrites.each { |from, to| config.call(:add_url_rewrite, from, to) }
-        allowed_origins.each { |origin| config.call(:add_allowed_origin, origin) }
-        config.options({ batch_size: BATCH_SIZE, **options })
+        files = set_tls(config, ca_file, client_certificate, client_key, client_key_passphrase)
+        set_proxy(config, proxy, proxy_user, proxy_password)
+        set_places(config, spool_directory, url_rewrites, allowed_origins)
+        config.options({ batch_size: BATCH_SIZE, **options }, KEYWORDS)
+        check_spool(spool_directory, options[:delivery])
         register(config, userdata, log_level)
-        @engine = Engine.new(config.pointer, host, userdata)
+        @engine = make_engine(config, host, userdata, files)
       end
       ObjectSpace.define_finalizer(self, Engine.finalizer(@engine))
       serve
@@ -118,10 +122,14 @@ module Bcda
       Trampolines.forget(userdata) unless @engine
     end
 
+    KEYWORDS = instance_method(:initialize).parameters.filter_map { |kind, name| name if kind == :key }.freeze
+    private_constant :KEYWORDS
+
     # Prepares an export. It is sent when the job is iterated or waited for; so several can be prepared,
     # and run together.
     #
-    # @param types [Array<String>] resource types; none = everything
+    # @param types [Array<String>] resource types; none = everything. Those that the server lists no file
+    #   for are in {Job#missing_types}
     # @param level [Symbol, nil] +:patient+, +:group+, +:system+, or +:resource+ for one type (BCDA until
     #   2019-12); by default +:group+ where a group is given, else +:patient+
     # @param group [String, nil] such as "all"
@@ -142,20 +150,28 @@ module Bcda
     # @return [Bcda::Job]
     def export(*types, level: nil, group: nil, since: nil, type_filter: nil, parameters: {},
                fields: [], **callbacks)
-      level = LEVELS.fetch(level || (group ? :group : :patient)) do
-        raise ArgumentError, "no level: #{level.inspect}"
+      level ||= group.nil? ? :patient : :group
+      number = Arguments.one_of(LEVELS, level, :level)
+      unless group.nil? || level == :group
+        raise Error.of_code(ABI::ERR_CONFIG, "group is given, and level is #{level.inspect}: only an export of level " \
+                                             ":group takes one")
       end
-      with_export(level, fields) do |export|
-        set(:set_group, export, group) if group
-        types.flatten.each { |type| set(:add_type, export, type.to_s) }
-        set(:set_since, export, instant(since)) if since
-        Array(type_filter).each { |filter| set(:add_type_filter, export, filter) }
-        parameters.each { |name, value| set(:set_parameter, export, name.to_s, value.to_s) }
-        start(fields, callbacks) do |session, handlers, slot|
+
+      fields = Array(fields)
+      with_export(number, fields) do |export|
+        set(:group, :set_group, export, group) unless group.nil?
+        types.flatten.each { |type| set(:types, :add_type, export, type) }
+        set(:since, :set_since, export, Arguments.instant(since, :since)) unless since.nil?
+        Array(type_filter).each { |filter| set(:type_filter, :add_type_filter, export, filter) }
+        Arguments.hash(parameters, :parameters).each { |name, value| set_parameter(export, name, value) }
+        start(fields, callbacks, EXPORT_KEYWORDS) do |session, handlers, slot|
           Native.bcda_job_start(session, export, handlers, slot)
         end
       end
     end
+
+    EXPORT_KEYWORDS = instance_method(:export).parameters.filter_map { |kind, name| name if kind == :key }.freeze
+    private_constant :EXPORT_KEYWORDS
 
     # Goes on with a job that was started before: polls, then downloads.
     # @param url [String] its {Job#url}
@@ -163,10 +179,14 @@ module Bcda
     # @param callbacks [Hash] as for {#export}
     # @return [Bcda::Job]
     def attach(url, fields: [], **callbacks)
+      text = Arguments.string(url, :url)
+      fields = Array(fields)
       with_export(ABI::LEVEL_PATIENT, fields) do |export|
         start(fields, callbacks) do |session, handlers, slot|
-          Native.bcda_job_attach(session, Native.string(url), export, handlers, slot)
+          Native.bcda_job_attach(session, text, export, handlers, slot)
         end
+      rescue ConfigError, OriginError => e
+        raise Arguments.named(e, :url, text)
       end
     end
 
@@ -176,11 +196,16 @@ module Bcda
     # @param callbacks [Hash] as for {#export}
     # @return [Bcda::Job]
     def restore(saved, fields: [], **callbacks)
-      saved = Native.string(saved)
+      text = Arguments.string(saved, :saved)
+      fields = Array(fields)
       with_export(ABI::LEVEL_PATIENT, fields) do |export|
         start(fields, callbacks) do |session, handlers, slot|
-          Native.bcda_job_restore(session, saved, saved.bytesize, export, handlers, slot)
+          Native.bcda_job_restore(session, text, text.bytesize, export, handlers, slot)
         end
+      rescue UsageError, OriginError => e
+        raise e if e.is_a?(StateError) || e.is_a?(ForkedError)
+
+        raise Arguments.named(e, :saved, text)
       end
     end
 
@@ -237,6 +262,15 @@ module Bcda
       @cancels_at_server
     end
 
+    # What the program should see: in its log, or where Ruby's own warnings go.
+    # @api private
+    def warn_of(text)
+      return @logger.add(Logger::WARN, text, "bcda") if @logger
+
+      place = caller_locations&.find { |location| !location.absolute_path.to_s.start_with?(__dir__) }
+      warn("#{"#{place.path}:#{place.lineno}: " if place}warning: bcda: #{text}")
+    end
+
     # The job has ended, and nothing more is to be told of it.
     # @api private
     def forget(job)
@@ -259,12 +293,69 @@ module Bcda
 
     private
 
+    # Gives the keyword of each file.
+    def set_tls(config, ca_file, certificate, key, passphrase)
+      files = {}
+      unless ca_file.nil?
+        files[path = Arguments.path(ca_file, :ca_file)] = :ca_file
+        config.set(:ca_file, :set_ca_file, path)
+      end
+      if certificate.nil?
+        Arguments.needs(:client_key, key, :client_certificate)
+        Arguments.needs(:client_key_passphrase, passphrase, :client_certificate)
+        return files
+      end
+      pair = { client_certificate: certificate, client_key: key.nil? ? certificate : key }
+             .map { |keyword, file| Arguments.path(file, keyword).tap { |path| files[path] ||= keyword } }
+      config.set(:client_certificate, :set_client_certificate, *pair,
+                 Arguments.optional(passphrase, :client_key_passphrase))
+      files
+    end
+
+    def set_proxy(config, proxy, user, password)
+      if proxy.nil?
+        Arguments.needs(:proxy_user, user, :proxy)
+        Arguments.needs(:proxy_password, password, :proxy)
+        return
+      end
+      config.set(:proxy, :set_proxy, Arguments.string(proxy, :proxy), Arguments.optional(user, :proxy_user),
+                 Arguments.optional(password, :proxy_password))
+    end
+
+    def set_places(config, spool_directory, url_rewrites, allowed_origins)
+      unless spool_directory.nil?
+        config.set(:spool_directory, :set_spool_directory, Arguments.path(spool_directory, :spool_directory))
+      end
+      Arguments.hash(url_rewrites, :url_rewrites).each do |from, to|
+        from, to = [from, to].map { |url| Arguments.string(url, :url_rewrites) }
+        config.set(:url_rewrites, :add_url_rewrite, from, to, shows: from)
+      end
+      Array(allowed_origins).each { |origin| config.text(:allowed_origins, :add_allowed_origin, origin) }
+    end
+
+    def check_spool(spool_directory, delivery)
+      return unless spool_directory.nil? && [:verified, "verified", ABI::DELIVERY_VERIFIED].include?(delivery)
+
+      raise Error.of_code(ABI::ERR_CONFIG, "delivery: :verified needs spool_directory")
+    end
+
+    # The library's error about the whole configuration gets the keyword in place of its words.
+    def make_engine(config, host, userdata, files)
+      Engine.new(config.pointer, host, userdata)
+    rescue Error => e
+      words = WORDS.merge(files.to_h { |path, keyword| [path, "#{keyword}: #{path}"] })
+      found = words.keys.find { |start| e.message.start_with?("#{start}: ") }
+      raise unless found
+
+      raise e.retold(words[found] + e.message.delete_prefix(found))
+    end
+
     def register(config, userdata, log_level)
-      config.call(:set_token_provider, Trampolines::TOKEN, userdata, nil) if @token
+      config.set(:token, :set_token_provider, Trampolines::TOKEN, userdata, nil) if @token
       return unless @logger
 
-      level = log_level ? Config::LEVELS.fetch(log_level) : level_of(@logger)
-      config.call(:set_log, level, Trampolines::LOG, userdata, nil)
+      level = log_level.nil? ? level_of(@logger) : Arguments.one_of(Config::LEVELS, log_level, :log_level)
+      config.set(:log_level, :set_log, level, Trampolines::LOG, userdata, nil)
     end
 
     def level_of(logger)
@@ -292,43 +383,47 @@ module Bcda
     def bring_token(request)
       answered = false
       token, lifetime = @token.call
-      token = Native.string(token)
+      token = Arguments.string(token, "what token gives", "a String, or a String and a number of seconds")
+      unless lifetime.nil? || lifetime.is_a?(Numeric)
+        raise Arguments.mistyped("the lifetime that token gives", lifetime, "a number of seconds")
+      end
       answered = true
-      @engine.locked { Native.bcda_token_request_answer(request, token || "", lifetime ? lifetime.to_i : -1) }
+      @engine.locked { Native.bcda_token_request_answer(request, token, lifetime ? lifetime.to_i : -1) }
     rescue ClosedError
       Native.bcda_token_request_fail(request)
     ensure
       @engine.reading { Native.bcda_token_request_fail(request) } unless answered
     end
 
-    def instant(since)
-      since.is_a?(Time) ? since.iso8601(3) : since.to_s
+    def set(keyword, setter, export, value)
+      text = Arguments.string(value, keyword)
+      code = Native.public_send(:"bcda_export_#{setter}", export, text)
+      raise Arguments.named(export_error(export, code), keyword, text) unless code.zero?
     end
 
-    def set(name, export, *arguments)
-      arguments.map! { |value| Native.string(value) if value }
-      code = Native.public_send(:"bcda_export_#{name}", export, *arguments)
-      raise Error.of_code(code, refusal(name, arguments)) unless code.zero?
+    def export_error(export, code)
+      Error.of(Native.bcda_export_error(export), code)
     end
 
-    def refusal(name, arguments)
-      "#{name.to_s.sub(/\\A(set|add)_/, '').tr('_', ' ')}: #{arguments.join(' = ').inspect} is not allowed"
+    def set_parameter(export, name, value)
+      name = Arguments.string(name, "a name in parameters")
+      value = value.to_s if [true, false].include?(value) || value.is_a?(Numeric)
+      value = Arguments.string(value, "the value of #{name} in parameters")
+      code = Native.bcda_export_set_parameter(export, name, value)
+      raise Arguments.named(export_error(export, code), :parameters, name) unless code.zero?
     end
 
     def with_export(level, fields)
       export = Native.make { |slot| Native.bcda_export_new(slot, level) }
-      slot = FFI::MemoryPointer.new(:int)
-      fields.each do |path|
-        code = Native.bcda_export_add_field(export, path.to_s, slot)
-        raise Error.of_code(code, refusal(:add_field, [path])) unless code.zero?
-      end
+      error = ->(code) { export_error(export, code) }
+      Arguments.add_fields(fields, error) { |path, slot| Native.bcda_export_add_field(export, path, slot) }
       yield export
     ensure
       Native.bcda_export_free(export) if export
     end
 
-    def start(fields, callbacks, &starting)
-      callbacks = known(callbacks)
+    def start(fields, callbacks, keywords = [:fields], &starting)
+      callbacks = known(callbacks, keywords)
       events = []
       userdata = Trampolines.register(events) if callbacks.any?
       handlers = make_handlers(callbacks, userdata)
@@ -353,12 +448,12 @@ module Bcda
       end
     end
 
-    def known(callbacks)
-      callbacks = callbacks.compact
-      strange = callbacks.keys - Job::CALLBACKS
-      raise ArgumentError, "unknown: #{strange.join(', ')}" if strange.any?
-
-      callbacks
+    def known(callbacks, keywords)
+      (callbacks.keys - Job::CALLBACKS).each do |name|
+        raise ArgumentError, "there is no keyword #{name}; " +
+                             Arguments.similar(name, (keywords + Job::CALLBACKS).map(&:to_s))
+      end
+      callbacks.compact.each { |keyword, value| Arguments.callable(value, keyword) }
     end
 
     # on_bad_line comes from the batches themselves.
@@ -375,11 +470,11 @@ module Bcda
     end
 
     def request(what, timeout)
+      deadline = Arguments.deadline(timeout)
       slot = FFI::MemoryPointer.new(:pointer)
       @engine.locked do |session|
         @engine.check(Native.bcda_request_start(session, what, nil, nil, nil, slot))
       end
-      deadline = timeout && Engine.now + timeout
       request = slot.read_pointer
       got = advance(deadline) { answer(request) unless Native.bcda_request_result(request) == ABI::ERR_AGAIN }
       raise TimeoutError.new(code: ABI::ERR_TIMEOUT) if got.nil?

@@ -4,11 +4,15 @@ module Bcda
   # Fills a bcda_config from the keywords of {Client} and {Decoder}.
   # @api private
   class Config
-    SYMBOLS = {
-      streaming: ABI::DELIVERY_STREAMING, verified: ABI::DELIVERY_VERIFIED,
-      wait: ABI::DUPLICATE_WAIT, refuse: ABI::DUPLICATE_REFUSE, take_over: ABI::DUPLICATE_TAKE_OVER,
-      true => 1, false => 0
+    # Options that are one of several things, by the names of these.
+    CHOICES = {
+      delivery: { streaming: ABI::DELIVERY_STREAMING, verified: ABI::DELIVERY_VERIFIED },
+      duplicate_job: { wait: ABI::DUPLICATE_WAIT, refuse: ABI::DUPLICATE_REFUSE, take_over: ABI::DUPLICATE_TAKE_OVER }
     }.freeze
+    # Options that are on or off.
+    SWITCHES = %i[allow_http_loopback gzip check_count cancel_at_server].freeze
+    OPTIONS = ABI.constants.grep(/\AOPT_/).map { |name| name.to_s.delete_prefix("OPT_").downcase }.freeze
+    INT64 = (-(1 << 63)...(1 << 63)).freeze
     LEVELS = { debug: ABI::LOG_DEBUG, info: ABI::LOG_INFO, warn: ABI::LOG_WARNING,
                error: ABI::LOG_ERROR }.freeze
 
@@ -33,53 +37,130 @@ module Bcda
       @pointer = Native::NULL
     end
 
-    # Calls a setter; raises what the config says of it.
-    def call(name, *arguments)
-      arguments.map! { |value| value.is_a?(String) ? Native.string(value) : value }
-      code = Native.public_send(:"bcda_config_#{name}", @pointer, *arguments)
-      raise Error.of(Native.bcda_config_error(@pointer), code) unless code.zero?
+    # Why the last call failed.
+    def error(code)
+      Error.of(Native.bcda_config_error(@pointer), code)
     end
 
-    def identity(client_id, client_secret, token)
-      return call(:set_client_credentials, client_id.to_s, client_secret.to_s) if client_id
-      return if token.nil? || token.respond_to?(:call)
+    # Calls a setter for a keyword. +shows+ is the value as an error may show it.
+    def set(keyword, setter, *values, shows: nil)
+      code = Native.public_send(:"bcda_config_#{setter}", @pointer, *values)
+      raise Arguments.named(error(code), keyword, shows) unless code.zero?
+    end
 
-      call(:set_bearer_token, token.to_s)
+    # The same with a text.
+    def text(keyword, setter, value)
+      text = Arguments.string(value, keyword)
+      set(keyword, setter, text, shows: text)
+    end
+
+    # A kind of identity, and one alone.
+    def identity(client_id, client_secret, token)
+      if token.nil?
+        if client_id.nil? && client_secret.nil?
+          raise Error.of_code(ABI::ERR_CONFIG, "no identity: give client_id and client_secret, or token")
+        end
+
+        return credentials(client_id, client_secret)
+      end
+      unless client_id.nil? && client_secret.nil?
+        raise Error.of_code(ABI::ERR_CONFIG, "client_id and token exclude each other")
+      end
+      return if token.respond_to?(:call)
+
+      set(:token, :set_bearer_token, Arguments.string(token, :token, "a String, or something with a method call"))
     end
 
     # A key is PEM text, something with +to_pem+ (an OpenSSL::PKey), or the path of a file.
     def private_keys(keys, passphrase)
-      Array(keys).each do |key|
+      Arguments.needs(:private_key_passphrase, passphrase, :private_key) if keys.nil?
+      passphrase = Arguments.optional(passphrase, :private_key_passphrase)
+      (keys.is_a?(Array) ? keys : [keys].compact).each do |key|
         key = key.to_pem if key.respond_to?(:to_pem)
-        if key.is_a?(String) && key.include?("-----BEGIN")
+        if key.is_a?(String) && key.include?(Arguments::PEM)
           add_pem(key, passphrase)
         else
-          call(:add_private_key_file, ::File.path(key), passphrase)
+          set(:private_key, :add_private_key_file, Arguments.path(key, :private_key), passphrase)
         end
       end
     end
 
-    # Options by their names in C, in lower case.
-    def options(options)
+    # Options by their names in C, in lower case. +keywords+ are those of the method that was called, which
+    # a name that is no option may have been meant for.
+    def options(options, keywords)
       options.each do |name, value|
         number = Native.bcda_option_by_name(name.to_s)
-        raise Error.of_code(number, "no option is called #{name}") if number.negative?
-
-        if value.is_a?(String)
-          call(:set_str, number, value)
-        else
-          call(:set_int, number, Integer(SYMBOLS.fetch(value, value)))
+        if number.negative?
+          raise Error.of_code(number, "there is no keyword and no option #{name}; " +
+                                      Arguments.similar(name, OPTIONS + keywords.map(&:to_s)))
         end
+        option(number, name.to_sym, value)
       end
     end
 
     private
 
+    # First the id with any secret: what is refused then is the id.
+    def credentials(client_id, client_secret)
+      if client_id.nil? || client_secret.nil?
+        raise Error.of_code(ABI::ERR_CONFIG, "client_id and client_secret are needed together")
+      end
+
+      id = Arguments.string(client_id, :client_id)
+      secret = Arguments.string(client_secret, :client_secret)
+      set(:client_id, :set_client_credentials, id, "-", shows: id)
+      set(:client_secret, :set_client_credentials, id, secret)
+    end
+
+    def option(number, name, value)
+      what = "option \"#{name}\""
+      value = choice(what, CHOICES[name], value) if CHOICES.key?(name)
+      value = value ? 1 : 0 if SWITCHES.include?(name) && [true, false].include?(value)
+      kind = text?(number) ? String : Integer
+      raise wrong_kind(what, kind, value) unless value.is_a?(kind)
+      raise refused(what, value, "within 64 bits") if kind == Integer && !INT64.cover?(value)
+
+      set_option(number, kind, what, value)
+    end
+
+    def set_option(number, kind, what, value)
+      code = if kind == Integer
+               Native.bcda_config_set_int(@pointer, number, value)
+             else
+               Native.bcda_config_set_str(@pointer, number, Arguments.string(value, what))
+             end
+      raise error(code).then { |e| e.retold("#{e.message}; given #{Arguments.quoted(value)}") } unless code.zero?
+    end
+
+    def choice(what, choices, value)
+      return value if choices.value?(value)
+
+      name = value.is_a?(String) ? value.to_sym : value
+      choices.fetch(name) do
+        raise refused(what, value, "one of #{choices.keys.map(&:inspect).join(', ')}")
+      end
+    end
+
+    def wrong_kind(what, kind, value)
+      return Arguments.mistyped(what, value, kind == Integer ? "an Integer" : "a String") unless value.is_a?(String) || value.is_a?(Integer)
+
+      refused(what, value, kind == Integer ? "an Integer" : "a String", ABI::ERR_OPTION_TYPE)
+    end
+
+    def refused(what, value, expected, code = ABI::ERR_OPTION_RANGE)
+      Error.of_code(code, "#{what}: #{Arguments.quoted(value)} is not #{expected}")
+    end
+
+    def text?(number)
+      slot = FFI::MemoryPointer.new(:int64)
+      Native.bcda_config_get_int(@pointer, number, slot) == ABI::ERR_OPTION_TYPE
+    end
+
     # The copy that C reads is wiped.
     def add_pem(key, passphrase)
       FFI::MemoryPointer.new(:char, key.bytesize) do |pem|
         pem.put_bytes(0, key)
-        call(:add_private_key_pem, pem, key.bytesize, passphrase)
+        set(:private_key, :add_private_key_pem, pem, key.bytesize, passphrase)
       ensure
         pem.clear
       end

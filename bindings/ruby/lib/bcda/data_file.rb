@@ -42,11 +42,10 @@ module Bcda
     # it is void; see {#error}), or +:skipped+ (a restored job that had it before).
     # @return [Symbol]
     def verdict
-      number = get(:bcda_file_verdict)
-      VERDICTS.fetch(number, number)
+      Names.of(VERDICTS, get(:bcda_file_verdict))
     end
 
-    # Whether every check that the file allows was made and held; bad lines that were borne may be in it.
+    # Whether every check that the file allows was made and held; bad lines that were tolerated may be in it.
     def complete?
       %i[complete complete_bad_lines].include?(verdict)
     end

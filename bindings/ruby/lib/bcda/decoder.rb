@@ -28,8 +28,8 @@ module Bcda
     def initialize(private_key: nil, private_key_passphrase: nil, wrapped_key: nil, label: nil,
                    gzip: false, name: nil, fields: [], on_bad_line: nil, **options)
       Engine.sweep
-      @fields = fields.map(&:to_s).freeze
-      @on_bad_line = on_bad_line
+      @fields = Array(fields).map { |path| Arguments.string(path, :fields) }.freeze
+      @on_bad_line = Arguments.callable(on_bad_line, :on_bad_line)
       @piece = gzip ? GZIP_PIECE : PIECE
       @left = false
       @events = []
@@ -37,14 +37,17 @@ module Bcda
       @lock = Thread::Mutex.new
       Config.fill do |config|
         config.private_keys(private_key, private_key_passphrase)
-        config.options(options)
+        config.options(options, KEYWORDS)
         make(config.pointer)
       end
-      set_up(name || label, wrapped_key, label, gzip)
+      set_up(name, wrapped_key, label, gzip)
     rescue Exception
       close if @pointer
       raise
     end
+
+    KEYWORDS = instance_method(:initialize).parameters.filter_map { |kind, name| name if kind == :key }.freeze
+    private_constant :KEYWORDS
 
     # The next bytes. A block that is left - by an exception, +break+ or +throw+ - leaves the file: the
     # decoder can only be closed then. Without a block the resources are dropped, and the file is only checked.
@@ -53,6 +56,8 @@ module Bcda
     # @return [self]
     # @raise [Bcda::Error] after one, every call raises the same again
     def write(bytes, &block)
+      raise Arguments.mistyped("bytes", bytes, "a String") unless bytes.is_a?(String)
+
       at = 0
       while at < bytes.bytesize
         piece = bytes.byteslice(at, @piece)
@@ -81,6 +86,8 @@ module Bcda
     # @return [self]
     # @raise [Bcda::Error]
     def read(input, &block)
+      raise Arguments.mistyped("input", input, "something with a method read") unless input.respond_to?(:read)
+
       buffer = String.new(capacity: PIECE)
       write(buffer, &block) while input.read(PIECE, buffer)
       finish(&block)
@@ -148,18 +155,31 @@ module Bcda
     end
 
     def set_up(name, wrapped_key, label, gzip)
-      check(Native.bcda_decoder_set_name(@pointer, Native.string(name))) if name
-      if wrapped_key
-        check(Native.bcda_decoder_set_wrapped_key(@pointer, Native.string(wrapped_key),
-                                                  Native.string(label || name)))
-      end
+      label = Arguments.optional(label, :label)
+      name = Arguments.optional(name, :name) || label
+      check(Native.bcda_decoder_set_name(@pointer, name)) if name
+      set_key(wrapped_key, label || name) unless wrapped_key.nil?
       check(Native.bcda_decoder_set_gzip(@pointer, gzip ? 1 : 0))
-      slot = FFI::MemoryPointer.new(:int)
-      @fields.each { |path| check(Native.bcda_decoder_add_field(@pointer, path, slot)) }
+      Arguments.add_fields(@fields, method(:error)) { |path, slot| Native.bcda_decoder_add_field(@pointer, path, slot) }
+    end
+
+    def set_key(wrapped_key, label)
+      raise Error.of_code(ABI::ERR_CONFIG, "wrapped_key needs label: the file's name as in its URL") if label.nil?
+
+      key = Arguments.string(wrapped_key, :wrapped_key)
+      check(Native.bcda_decoder_set_wrapped_key(@pointer, key, label))
+    rescue FileKeyError => e
+      keywords = { ABI::ERR_KEY_LABEL => :label, ABI::ERR_KEY_MISSING => :private_key }
+      raise Arguments.named(e, keywords.fetch(e.code, :wrapped_key))
     end
 
     def check(code)
-      raise Error.of(Native.bcda_decoder_error(@pointer), code) unless code.zero?
+      raise error(code) unless code.zero?
+    end
+
+    # Why the last call failed.
+    def error(code)
+      Error.of(Native.bcda_decoder_error(@pointer), code)
     end
 
     # Calls C, then yields what came, then raises what went wrong.
@@ -167,7 +187,7 @@ module Bcda
       failure = Thread.handle_interrupt(Engine::HOLD) do
         @lock.synchronize do
           code = yield live
-          Error.of(Native.bcda_decoder_error(@pointer), code) unless code.zero?
+          error(code) unless code.zero?
         end
       end
       hand_over(block)

@@ -5,9 +5,9 @@ module Bcda
   # (doc/guide/errors.md lists them all). The message may be logged: it holds no secret and no
   # patient data.
   class Error < StandardError
-    # @return [Integer] the +BCDA_ERR_*+, such as -305
+    # @return [Integer] the number of the error, such as -305; {#name} says what it is
     attr_reader :code
-    # @return [String] its name, such as "BCDA_ERR_TAG"
+    # @return [String] its name in the documentation, such as "BCDA_ERR_TAG"
     attr_reader :name
     # @return [Integer, nil] the HTTP status that it came with
     attr_reader :http_status
@@ -24,10 +24,10 @@ module Bcda
     attr_reader :server_text
 
     # @param message [String] what happened
-    # @param code [Integer] the +BCDA_ERR_*+
+    # @param code [Integer] which error it is
     # @param details [Hash] the other fields, by the names of their readers; +retryable+ too
     def initialize(message = nil, code: ABI::ERR_STATE, **details)
-      super(message || Native.text(Native.bcda_error_string(code)))
+      super(message || TEXTS[code] || Native.text(Native.bcda_error_string(code)))
       @code = code
       @name = Native.text(Native.bcda_error_name(code))
       @retryable = details[:retryable] || false
@@ -39,6 +39,20 @@ module Bcda
     # options allow.
     def retryable?
       @retryable
+    end
+
+    # With the name of the code.
+    # @return [String]
+    def inspect
+      "#<#{self.class} #{name}: #{message}>"
+    end
+
+    # The same error with another text.
+    # @api private
+    def retold(message)
+      self.class.new(message, code: code, retryable: retryable?, http_status: http_status,
+                              retry_after_ms: retry_after_ms, file: file, line: line, offset: offset,
+                              server_text: server_text)
     end
 
     # The class of a code; of one that this gem does not know, that of its range.
@@ -53,13 +67,13 @@ module Bcda
       class_of(code).new(message, code: code)
     end
 
-    # A copy of a bcda_error; of the bare code where there is none.
+    # A copy of a bcda_error; of the bare code where there is none, or one of an earlier call.
     # @api private
-    def self.of(pointer, code = ABI::ERR_STATE)
-      return of_code(code) if pointer.null?
+    def self.of(pointer, code = nil)
+      return of_code(code || ABI::ERR_STATE) if pointer.null? || (code && code != Native.bcda_error_code(pointer))
 
       code = Native.bcda_error_code(pointer)
-      class_of(code).new(Native.text(Native.bcda_error_text(pointer)), code: code, **details(pointer))
+      class_of(code).new(TEXTS[code] || Native.text(Native.bcda_error_text(pointer)), code: code, **details(pointer))
     end
 
     # @api private
@@ -130,7 +144,7 @@ module Bcda
   class NotFoundError < ServerError; end
   # 410: the job is older than a day.
   class GoneError < ServerError; end
-  # 429: a like job is running, or too many requests.
+  # 429: an identical export is already running, or too many requests.
   class TooManyError < ServerError; end
   # 5xx and what the server calls transient.
   class UnavailableError < ServerError; end
@@ -158,6 +172,16 @@ module Bcda
   class CancelledError < HostError; end
 
   class Error
+    # What the library says of these is for callers of C.
+    # @api private
+    TEXTS = {
+      ABI::ERR_FORKED => "the client was made before fork and belongs to the parent process: make a new one in the child",
+      ABI::ERR_REENTRANT => "a callback cannot loop, wait or send a request with the client or decoder that called " \
+                            "it: do that when the callback has returned",
+      ABI::ERR_TIMEOUT => "the time is over, and what was waited for has not come; waiting again goes on"
+    }.freeze
+    private_constant :TEXTS
+
     # The class of each code.
     # @api private
     CLASSES = {

@@ -20,7 +20,7 @@ module Bcda
 
     # @api private
     def initialize(severity, code, text, index, resource)
-      @severity = SEVERITIES.fetch(severity, :unknown)
+      @severity = Names.of(SEVERITIES, severity)
       @code = code
       @text = text
       @index = index

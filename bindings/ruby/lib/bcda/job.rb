@@ -3,9 +3,12 @@
 module Bcda
   # One export, from kick-off to the last byte. Nothing of it is sent before somebody iterates or waits.
   #
-  # Its data comes once, through one of {#each}, {#each_batch} and {#next_batch}. Leaving a loop early -
-  # by +break+, an exception, +throw+, or because the thread is killed - ends the job. A job that fails
-  # raises its {Error} at the end of the loop; with several files, the others were still delivered.
+  # Its data comes once, to one loop of {#each} or {#each_batch}, or through {#next_batch}: a second loop,
+  # also while the first one is open, raises {StateError}. Leaving a loop early - by +break+, an exception,
+  # +throw+, or because the thread is killed - ends the job. A job that fails raises its {Error} at the end
+  # of the loop; with several files, the others were still delivered. A job that does not has had every
+  # file to its end: {#verdict} says whether something is to be looked at, {#missing_types} and
+  # {#deleted_files} what is not in the data.
   #
   # A job that nobody holds any more is ended when the garbage collector finds it; one that has procs,
   # with its client.
@@ -16,7 +19,11 @@ module Bcda
     STATES = [nil, :starting, :running, :downloading, :done, :failed].freeze
     EVENTS = { ABI::FILE_BEGIN => :begin, ABI::FILE_END => :end }.freeze
     WAKE = Object.new.freeze
-    private_constant :EVENTS, :WAKE
+    TAKEN = "the data of this job was taken before; a job gives its data once"
+    LEFT = "a loop over this job was left before its end, which ended the job; a job gives its data once"
+    TAKING = "a loop is taking the data of this job already; a job gives its data once, to one loop"
+    GOALS = { running: ABI::JOB_RUNNING, downloading: ABI::JOB_DOWNLOADING, ended: ABI::JOB_DONE }.freeze
+    private_constant :EVENTS, :WAKE, :TAKEN, :LEFT, :TAKING, :GOALS
 
     # The callbacks that a job can have.
     # @api private
@@ -36,7 +43,9 @@ module Bcda
       @files = {}
       @put_back = []
       @taker = nil
-      @taken = @paused = false
+      @taken = nil # why there is nothing to take
+      @turn = [true] # for the one loop
+      @paused = @told = false
       ObjectSpace.define_finalizer(self, JobHandle.finalizer(handle))
     end
 
@@ -58,6 +67,7 @@ module Bcda
     # @raise (see #each)
     def each_batch
       return to_enum(:each_batch) unless block_given?
+      raise StateError, @taken || TAKING unless (turn = @turn.pop)
 
       over = false
       while (batch = next_batch)
@@ -71,6 +81,7 @@ module Bcda
       self
     ensure
       abandon if over == false
+      @turn << true if turn
     end
 
     # The next batch, for a loop of your own. Release it when you have done with it. Unlike a loop that
@@ -80,7 +91,7 @@ module Bcda
     # @raise [Bcda::TimeoutError] where none has come in time
     # @raise (see #each)
     def next_batch(timeout: nil)
-      raise StateError, "the data of this job was taken before" if @taken
+      raise StateError, @taken if @taken
 
       @taker = Thread.current
       loop do
@@ -100,15 +111,14 @@ module Bcda
     # @return [self, nil] nil where the time is over
     # @raise [Bcda::StateError] when waiting for the end while its data waits and nobody takes it
     def wait(state = :downloading, timeout: nil)
-      least = { running: 2, downloading: 3, ended: 4 }.fetch(state) do
-        raise ArgumentError, "no state to wait for: #{state.inspect}"
-      end
+      least = Arguments.one_of(GOALS, state, :state)
       reached = advance(timeout) { has_come_to(least) }
       return nil if reached.nil?
 
       raise StateError, "nobody takes the data of this job, and so it cannot end" if reached == :data
       raise error if reached == ABI::JOB_FAILED
 
+      tell_lacks if reached == ABI::JOB_DONE
       self
     end
 
@@ -148,6 +158,7 @@ module Bcda
       read do |pointer|
         slot = FFI::MemoryPointer.new(:pointer)
         code = Native.bcda_job_save(pointer, slot)
+        raise StateError, "the server has not accepted the job: there is nothing to save yet" if code == ABI::ERR_STATE
         raise Error.of_code(code) unless code.zero?
 
         text = slot.read_pointer
@@ -159,8 +170,7 @@ module Bcda
 
     # @return [Symbol] +:starting+, +:running+ (at the server), +:downloading+, +:done+ or +:failed+
     def state
-      number = get(:bcda_job_state)
-      STATES.fetch(number, number)
+      Names.of(STATES, get(:bcda_job_state))
     end
 
     # Whether it has ended, well or not.
@@ -168,12 +178,12 @@ module Bcda
       get(:bcda_job_result) != ABI::ERR_AGAIN
     end
 
-    # The verdict on the whole: +:none+ while it runs, +:complete+, +:complete_errors+ (everything is
-    # here, but there were bad lines, or the server reported errors), +:failed+.
+    # The verdict on the whole: +:none+ while it runs; +:complete+; +:complete_errors+ (every file is complete,
+    # but there is something to look at: {#missing_types}, {#deleted_files}, {#bad_lines}, or {#issue_count}
+    # of +:error+ or +:fatal+); +:failed+.
     # @return [Symbol]
     def verdict
-      number = get(:bcda_job_verdict)
-      DataFile::VERDICTS.fetch(number, number)
+      Names.of(DataFile::VERDICTS, get(:bcda_job_verdict))
     end
 
     # @return [Bcda::Error, nil] what it ended with; nil while it runs, and where it ended well
@@ -194,7 +204,8 @@ module Bcda
       text(:bcda_job_id)
     end
 
-    # Whether a like job was running, and this one went on with it (+duplicate_job: :take_over+).
+    # Whether an identical export was already running, and this job went on with that one
+    # (+duplicate_job: :take_over+).
     def taken_over?
       get(:bcda_job_is_taken_over) == 1
     end
@@ -223,6 +234,21 @@ module Bcda
       end
     end
 
+    # The requested types that the manifest lists no file for: the server had nothing to export for them
+    # (with +since:+, nothing new), or left them out because another job exports them at the moment; the
+    # manifest does not tell these apart. Empty before the manifest is here.
+    # @return [Array<String>]
+    def missing_types
+      read do |pointer|
+        Array.new(Native.bcda_job_missing_type_count(pointer)) { |i| Native.text(Native.bcda_job_missing_type(pointer, i)) }
+      end
+    end
+
+    # @return [Integer] how many files of deleted resources the manifest lists; they are not delivered
+    def deleted_files
+      get(:bcda_job_deleted_file_count)
+    end
+
     # @return [Integer] how many files have a verdict
     def files_ended
       get(:bcda_job_files_ended)
@@ -238,7 +264,8 @@ module Bcda
       get(:bcda_job_bytes)
     end
 
-    # @return [Integer] resources delivered
+    # As many as the loop gave. What the server reports in error files is no data; see {#issue_count}.
+    # @return [Integer] resources of data files that were delivered
     def resources
       get(:bcda_job_resources)
     end
@@ -251,7 +278,7 @@ module Bcda
     # @param severity [Symbol] one of {Issue::SEVERITIES}
     # @return [Integer] how many issues of that severity the error files had
     def issue_count(severity)
-      number = Issue::SEVERITIES.index(severity) || raise(ArgumentError, "no severity: #{severity}")
+      number = Arguments.one_of(Issue::SEVERITIES.each_with_index.to_h, severity, :severity)
       read { |pointer| Native.bcda_job_issue_count(pointer, number) }
     end
 
@@ -289,7 +316,7 @@ module Bcda
 
     # Events come first: they happened before the batch that is taken behind them.
     def advance(timeout)
-      deadline = timeout && Engine.now + timeout
+      deadline = Arguments.deadline(timeout)
       events = @handle.events
       loop do
         dispatch unless events.empty?
@@ -338,19 +365,40 @@ module Bcda
 
     # All was taken: nil, or the job's error.
     def finish
-      @taken = true
+      @taken = TAKEN
       forget
       failure = error
       raise failure if failure
 
+      tell_lacks
       nil
+    end
+
+    # Says once what was asked for, is not in the data, and was shown to no proc.
+    def tell_lacks
+      return if @told
+
+      @told = true
+      found = lacks
+      @client.warn_of("job #{id} is complete, but #{found.join('; ')}") if found.any?
+    end
+
+    def lacks
+      missing = missing_types
+      deleted = deleted_files
+      reported = @callbacks.key?(:on_issue) ? 0 : issue_count(:error) + issue_count(:fatal)
+      [
+        ("the server lists no file for #{missing.join(', ')}" if missing.any?),
+        ("it lists #{deleted} of deleted resources, which are not delivered" if deleted.positive?),
+        ("it reports #{reported} errors, which on_issue would receive" if reported.positive?)
+      ].compact
     end
 
     # The loop was left. The end is waited for only where the server is to be told of it.
     def abandon
       return if @taken || @handle.engine.closed? || @handle.engine.forked?
 
-      @taken = true
+      @taken = LEFT
       cancel
       deadline = @client.cancels_at_server? ? nil : Engine.now
       @handle.engine.run(deadline) { @handle.ended? || nil }
@@ -367,8 +415,8 @@ module Bcda
 
     def tell(what, first = nil, second = nil)
       case what
-      when :state then @callbacks[:on_state]&.call(STATES.fetch(first, first))
-      when :file then @callbacks[:on_file]&.call(find_file(first), EVENTS.fetch(second, second))
+      when :state then @callbacks[:on_state]&.call(Names.of(STATES, first))
+      when :file then @callbacks[:on_file]&.call(find_file(first), Names.of(EVENTS, second))
       when :progress then @callbacks[:on_progress]&.call(self)
       when :issue then @callbacks[:on_issue]&.call(issue(first, second))
       end

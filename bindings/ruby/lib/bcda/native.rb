@@ -103,11 +103,6 @@ module Bcda
         pointer = yield size
         pointer.get_bytes(0, size.read(:size_t)).force_encoding(Encoding::UTF_8) unless pointer.null?
       end
-
-      # For a parameter of kind str that may be NULL.
-      def string(value)
-        value&.to_s&.encode(Encoding::UTF_8)
-      end
     end
 
     attach_all

@@ -1,0 +1,140 @@
+# frozen_string_literal: true
+
+module Bcda
+  # Arguments: checked, and turned into what C takes. What is refused is named by its keyword.
+  # @api private
+  module Arguments
+    # How the text in a PEM file begins.
+    PEM = "-----BEGIN"
+    # How much of a value an error text quotes.
+    QUOTE_MAX = 80
+
+    class << self
+      # A value as an error text may show it: cut, and a URL without its user information.
+      def quoted(value)
+        value = value.sub(%r{\A([A-Za-z][\w+.-]*://)?.*@}m, '\1...@') if value.is_a?(String)
+        text = value.inspect
+        text.length <= QUOTE_MAX ? text : "#{text[0, QUOTE_MAX - 4]}...#{text[-1]}"
+      end
+
+      # The error for a value that is not what is expected.
+      def refused(keyword, value, expected)
+        ArgumentError.new("#{keyword}: #{quoted(value)} is not #{expected}")
+      end
+
+      # One of the names, or an error that lists them.
+      def one_of(names, value, keyword)
+        names.fetch(value) { raise refused(keyword, value, "one of #{names.keys.map(&:inspect).join(', ')}") }
+      end
+
+      # The error for a value of another type. It does not show the value.
+      def mistyped(keyword, value, expected)
+        TypeError.new("#{keyword} must be #{expected}, not #{value.nil? ? 'nil' : value.class}")
+      end
+
+      # The library's error with the keyword that it is about, and the value, where it is no secret.
+      def named(error, keyword, value = nil)
+        words = error.message.start_with?(keyword.to_s) ? error.message : "#{keyword}: #{error.message}"
+        error.retold(value.nil? ? words : "#{words}; given #{quoted(value)}")
+      end
+
+      # One of two settings is there without the other.
+      def needs(keyword, value, other)
+        raise Error.of_code(ABI::ERR_CONFIG, "#{keyword} is given without #{other}") unless value.nil?
+      end
+
+      # Which of the names may have been meant, or all.
+      def similar(name, names)
+        close = DidYouMean::SpellChecker.new(dictionary: names).correct(name.to_s).first if defined?(DidYouMean)
+        close ? "did you mean #{close}?" : "there are #{names.sort.join(', ')}"
+      end
+
+      # A string for C: in UTF-8, without a NUL, at which C would end it.
+      def string(value, keyword, expected = "a String")
+        text = text_of(value) or raise mistyped(keyword, value, expected)
+        text = text.encode(Encoding::UTF_8)
+        raise EncodingError unless text.valid_encoding?
+        raise ArgumentError, "#{keyword} has a NUL character in it" if text.include?("\0")
+
+        text
+      rescue EncodingError
+        raise ArgumentError, "#{keyword} cannot be written in UTF-8"
+      end
+
+      def optional(value, keyword)
+        string(value, keyword) unless value.nil?
+      end
+
+      # The path of a file, for C.
+      def path(value, keyword)
+        unless value.is_a?(String) || value.respond_to?(:to_path) || value.respond_to?(:to_str)
+          raise mistyped(keyword, value, "a path")
+        end
+
+        path = value.respond_to?(:to_path) ? value.to_path : value.to_str
+        raise ArgumentError, "#{keyword} is the path of a file, not the text in it" if path.include?(PEM)
+        raise ArgumentError, "#{keyword} has a NUL character in it" if path.include?("\0")
+
+        path
+      end
+
+      # A callback.
+      def callable(value, keyword)
+        raise mistyped(keyword, value, "something with a method call") unless value.nil? || value.respond_to?(:call)
+
+        value
+      end
+
+      def hash(value, keyword)
+        raise mistyped(keyword, value, "a Hash") unless value.respond_to?(:to_hash)
+
+        value.to_hash
+      end
+
+      # When a time of so many seconds is over; nil for no time.
+      def deadline(seconds, keyword = :timeout)
+        return if seconds.nil?
+        raise mistyped(keyword, seconds, "a number of seconds") unless seconds.is_a?(Numeric)
+
+        Engine.now + seconds
+      end
+
+      # What is to be taken out of each resource: the block gives a path to C, and the error of +owner+ says
+      # why it was refused.
+      def add_fields(fields, owner)
+        slot = FFI::MemoryPointer.new(:int)
+        fields.each do |path|
+          path = string(path, :fields)
+          code = yield path, slot
+          raise named(owner.call(code), :fields, path) unless code.zero?
+        end
+      end
+
+      # An instant as FHIR has them.
+      def instant(value, keyword)
+        return value.iso8601(3) if value.is_a?(Time) || (defined?(DateTime) && value.is_a?(DateTime))
+
+        string(value, keyword, "a String, a Time or a DateTime")
+      end
+
+      private
+
+      def text_of(value)
+        case value
+        when String then value
+        when Symbol then value.to_s
+        else value.to_s if defined?(URI::Generic) && value.is_a?(URI::Generic)
+        end
+      end
+    end
+  end
+
+  # Symbols for the numbers that C has for things.
+  # @api private
+  module Names
+    # A later library may have numbers that are not known here.
+    def self.of(names, number)
+      (number.negative? ? nil : names[number]) || :"unknown_#{number}"
+    end
+  end
+end
