@@ -89,6 +89,64 @@ client.close()
         self.assertEqual((got.stdout, got.stderr, got.returncode), ("3 20\n", "", 0))
 
 
+    def test_multiprocessing(self):
+        """A forked worker has the parent's client, which says so; one of its own works."""
+        got = script("""
+import multiprocessing
+client = bcda.Client(url, **settings)
+job = client.export("Patient")
+resources = iter(job)
+first = next(resources)
+def of_the_parent(_):
+    try:
+        client.export("Patient")
+    except bcda.ForkedError as e:
+        kept = e
+    with bcda.Client(url, **settings) as own:
+        return str(kept.code), len(list(own.export("Patient"))), first.id != ""
+def raises(_):
+    client.metadata()
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(sorted(pool.map(of_the_parent, range(2))))
+    try:
+        pool.map(raises, [1])
+    except bcda.ForkedError as e:
+        print("raised here:", e)
+print(1 + len(list(resources)))
+client.close()
+""", self.sandbox)
+        self.assertEqual((got.stderr, got.returncode), ("", 0))
+        self.assertEqual(got.stdout.splitlines(), [
+            "[('BCDA_ERR_FORKED', 20, True), ('BCDA_ERR_FORKED', 20, True)]",
+            "raised here: the client was made before fork() and belongs to the parent process: make a new client in "
+            "the child", "20"])
+
+    def test_nothing_of_the_library_can_be_pickled(self):
+        """What came out of a pickle freed the batch a second time."""
+        got = script("""
+import copy, pickle
+client = bcda.Client(url, **settings)
+job = client.export("Patient")
+batch = next(job.batches())
+with bcda.Decoder() as decoder:
+    (other,) = decoder.write(batch[0].json + b"\\n") + decoder.finish()
+    things = [client, job, batch, batch[0], batch.json, batch.file, other, other[0], other.json, decoder]
+    for thing in things:
+        try:
+            pickle.dumps(thing)
+        except TypeError as e:
+            print("cannot be pickled" in str(e))
+    copies = [copy.deepcopy(thing) for thing in things[2:9]] + [copy.copy(thing) for thing in things[2:9]]
+    for i, thing in enumerate(copies):
+        if isinstance(thing, bcda.Resource):
+            print(thing.json == things[i % 7 + 2].json)
+del things, thing, copies, other, batch
+gc.collect()
+client.close()
+""", self.sandbox)
+        self.assertEqual((got.stderr, got.stdout, got.returncode), ("", "True\n" * 14, 0))
+
+
 class Exit(WithSandbox):
     """The interpreter ends while a job runs: nothing is said, and nothing crashes."""
 

@@ -287,6 +287,43 @@ class TestLife < BcdaTest
     assert_operator resident_kib - resident, :<, 4096
   end
 
+  # A second object would give the same memory back again.
+  def test_nothing_is_copied
+    open(*CURRENT) do |client|
+      job = client.export("Patient")
+      batch = job.next_batch
+      decoder = Bcda::Decoder.new
+      [client, job, batch, batch.file, decoder].each do |thing|
+        %i[dup clone].each { |way| assert_match(/cannot be copied/, assert_raises(TypeError) { thing.public_send(way) }.message) }
+        assert_match(/cannot be marshalled/, assert_raises(TypeError) { Marshal.dump(thing) }.message)
+      end
+      assert_match(/cannot be marshalled/, assert_raises(TypeError) { Marshal.dump(batch[0]) }.message)
+      assert_equal batch[0].dup.json, batch[0].json
+      decoder.close
+      batch.release
+    end
+  end
+
+  # All procs run between two calls of C: a child that returns from one goes on in its loop, and is told there.
+  def test_fork_in_a_proc
+    reader, writer = IO.pipe
+    pid = nil
+    open(*CURRENT, batch_size: 4096) do |client|
+      job = client.export("ExplanationOfBenefit", on_file: ->(_, event) { pid = fork if event == :begin })
+      begin
+        assert_equal 200, job.count
+      rescue Bcda::ForkedError => e
+        writer.write("#{e.name} #{job.files.size}")
+        exit!(0)
+      ensure
+        exit!(1) if pid.nil?
+      end
+    end
+    writer.close
+    assert Process.wait2(pid).last.success?
+    assert_equal "BCDA_ERR_FORKED 1", reader.read
+  end
+
   def test_fork
     open(*CURRENT, batch_size: 4096) do |client|
       job = client.export("ExplanationOfBenefit")

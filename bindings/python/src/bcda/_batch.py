@@ -43,6 +43,13 @@ class Held:
     def __del__(self, _unref: Any = _unref_batch) -> None:
         _unref(self.pointer)
 
+    def __reduce__(self) -> Any:  # a second object would give the same reference back again
+        raise TypeError("a batch, its columns and its resources cannot be pickled, nor sent to another process: "
+                        "take their bytes, such as resource.json")
+
+    def __deepcopy__(self, _: Any) -> "Held":  # what it refers to never changes
+        return self
+
 
 _windows: Dict[int, Any] = {}
 

@@ -46,7 +46,20 @@ def leave_callback() -> None:
     _local.depth -= 1
 
 
-class Core:
+class Unique:
+    """One object of the library's: a second one in Python would free it again."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("clients, jobs, files and decoders cannot be pickled, nor sent to another process: make a "
+                        "client there, and hand over job.save()")
+
+    def __deepcopy__(self, _: Any) -> Any:
+        return self
+
+
+class Core(Unique):
     """A ``bcda_session``. Holds no object of the user's, so that it never keeps one alive."""
 
     def __init__(self, session: int) -> None:
@@ -173,7 +186,7 @@ class Core:
             raise raising
 
 
-class Handle:
+class Handle(Unique):
     """A counted object of the library that may only be given back on the owner's side."""
 
     __slots__ = ("pointer", "__weakref__")

@@ -14,7 +14,7 @@ from . import _abi, errors
 from ._batch import Batch, InvalidLine, invalid_line
 from ._arguments import Path, add_fields, argument, handler, mistyped, named, path as path_bytes, texts
 from ._config import Config, OptionValue, PrivateKey
-from ._core import _leftovers, callback_depth, enter_callback, leave_callback, tidy
+from ._core import Unique, _leftovers, callback_depth, enter_callback, leave_callback, tidy
 from ._native import callback, lib
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _end(pointer: int, number: int) -> None:
     _leftovers.append((lib.bcda_decoder_free, pointer))
 
 
-class Decoder:
+class Decoder(Unique):
     """The codec by itself: takes the bytes of one file as the server stores it, in pieces.
 
     Belongs to one thread. What it gives is provisional until `finish`.

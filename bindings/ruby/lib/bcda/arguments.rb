@@ -129,6 +129,21 @@ module Bcda
     end
   end
 
+  # One object of the library's: a second one in Ruby would give it back again.
+  # @api private
+  module Unique
+    def marshal_dump
+      raise TypeError, "#{self.class} cannot be marshalled, nor sent to another process: take bytes, such as Resource#json"
+    end
+
+    private
+
+    def initialize_copy(_other)
+      ObjectSpace.undefine_finalizer(self) # Ruby has copied it
+      raise TypeError, "#{self.class} cannot be copied"
+    end
+  end
+
   # Symbols for the numbers that C has for things.
   # @api private
   module Names

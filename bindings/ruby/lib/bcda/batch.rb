@@ -6,6 +6,7 @@ module Bcda
   # that. Resources made from it stay good without it.
   class Batch
     include Enumerable
+    include Unique
 
     UTF8 = Encoding::UTF_8
     private_constant :UTF8

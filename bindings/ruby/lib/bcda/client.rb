@@ -12,6 +12,8 @@ module Bcda
   #     client.export("Patient").each { |resource| puts resource.json }
   #   end
   class Client
+    include Unique
+
     # The levels at which an export can start.
     LEVELS = { resource: ABI::LEVEL_RESOURCE, patient: ABI::LEVEL_PATIENT, group: ABI::LEVEL_GROUP,
                system: ABI::LEVEL_SYSTEM }.freeze

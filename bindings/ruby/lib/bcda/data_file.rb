@@ -3,6 +3,8 @@
 module Bcda
   # One entry of a job's manifest. Its numbers grow while it is downloaded.
   class DataFile
+    include Unique
+
     # What a file's {#verdict} can be, by the number that C has for it.
     VERDICTS = %i[none complete complete_bad_lines failed skipped complete_errors].freeze
 

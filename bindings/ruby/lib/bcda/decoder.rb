@@ -9,6 +9,8 @@ module Bcda
   #   decoder = Bcda::Decoder.new(gzip: true)
   #   File.open("claims.ndjson.gz", "rb") { |file| decoder.read(file) { |resource| p resource.id } }
   class Decoder
+    include Unique
+
     # How much C gets at once: what comes of it is held until it is yielded.
     PIECE = 256 * 1024
     # Of gzip, of which a thousandfold may come.

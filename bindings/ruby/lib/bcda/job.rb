@@ -14,6 +14,7 @@ module Bcda
   # with its client.
   class Job
     include Enumerable
+    include Unique
 
     # What a job can be doing, by the number that C has for it; 0 is none.
     STATES = [nil, :starting, :running, :downloading, :done, :failed].freeze
