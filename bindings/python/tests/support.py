@@ -25,11 +25,11 @@ PLAIN = {"allow_http_loopback": True}
 class Sandbox:
     """bcda-sandbox; `env` has what --print-env says."""
 
-    def __init__(self, *options, era="current", tls=True, patients=10, claims=5, polls=0):
+    def __init__(self, *options, era="current", tls=True, patients=10, claims=5, polls=0, duplicates=True):
         self.state = tempfile.mkdtemp(prefix="bcda-test-")
         command = [SANDBOX, "--print-env", "--state-dir", self.state, "--era", era,
-                   "--patients", str(patients), "--claims", str(claims), "--polls", str(polls),
-                   "--allow-duplicates"] + (["--tls"] if tls else []) + list(options)
+                   "--patients", str(patients), "--claims", str(claims), "--polls", str(polls)]
+        command += (["--allow-duplicates"] if duplicates else []) + (["--tls"] if tls else []) + list(options)
         self.tls = tls
         env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}  # a sanitizer, for the client
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)

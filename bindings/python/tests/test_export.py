@@ -596,8 +596,8 @@ class Incomplete(WithSandbox):
             (told,) = caught
             self.assertIs(told.category, bcda.IncompleteExport)
             self.assertEqual(told.filename, __file__)
-            self.assertEqual(str(told.message), f"job {job.id} is complete, but it reports 3 errors, which on_issue "
-                             "would receive")
+            self.assertEqual(str(told.message), f"job {job.id} is complete, but it reports 3 issues of "
+                             "severity error, which on_issue would receive")
             self.assertEqual(job.verdict, bcda.Verdict.COMPLETE_ERRORS)
 
     def test_no_warning_of_what_a_callback_got(self):
@@ -612,6 +612,45 @@ class Incomplete(WithSandbox):
                 warnings.simplefilter("error", bcda.IncompleteExport)
                 way(job)
             self.assertEqual((job.result, job.resources), (0, 10))
+
+    def narrowed(self):
+        """BCDA of January 2021, where a job of Patient runs: the next one comes without that type."""
+        sandbox = Sandbox(era="2021-01", duplicates=False)
+        self.addCleanup(sandbox.close)
+
+        class Enough(Exception):
+            pass
+
+        def accepted(job, state):
+            if state == bcda.JobState.RUNNING:
+                raise Enough
+
+        with sandbox.client() as client, self.assertRaises(Enough):
+            client.export("Patient", on_state=accepted).wait()
+        client = sandbox.client()
+        self.addCleanup(client.close)
+        return client
+
+    def test_a_type_that_did_not_come(self):
+        client = self.narrowed()
+        job = client.export("Patient", "Coverage")
+        self.assertEqual(job.missing_types, ())
+        with self.assertWarnsRegex(bcda.IncompleteExport, "the server lists no file for Patient$"):
+            types = {r.type for r in job}
+        self.assertEqual((types, job.missing_types), ({"Coverage"}, ("Patient",)))
+        self.assertEqual((job.verdict, str(job.verdict)), (bcda.Verdict.COMPLETE_ERRORS, "COMPLETE_ERRORS"))
+        again = client.restore(job.save())  # which keeps what was asked for
+        with self.assertWarns(bcda.IncompleteExport):
+            again.wait()
+        self.assertEqual(again.missing_types, ("Patient",))
+
+    def test_files_of_deletions(self):
+        with Sandbox("--fault", "deleted") as sandbox, sandbox.client() as client:
+            job = client.export("Patient")
+            with self.assertWarnsRegex(bcda.IncompleteExport, "it lists 1 file of deleted resources, not delivered$"):
+                self.assertEqual({r.type for r in job}, {"Patient"})
+            self.assertEqual((job.deleted_files, job.missing_types, len(job.files)), (1, (), 1))
+            self.assertEqual(job.verdict, bcda.Verdict.COMPLETE_ERRORS)
 
     def test_nothing_is_missing(self):
         with Sandbox() as sandbox, sandbox.client() as client, warnings.catch_warnings():

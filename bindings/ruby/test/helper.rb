@@ -65,12 +65,12 @@ class Sandbox
 
   attr_reader :env
 
-  def initialize(*options)
+  def initialize(*options, duplicates: true)
+    options += ["--allow-duplicates"] if duplicates
     @state = Dir.mktmpdir("bcda-test-")
     FileUtils.mkdir(File.join(@state, "s"))
     @complaints = File.join(@state, "complaints") # not our stderr: it would hold meson, should this program crash
-    @output = IO.popen([PROGRAM, "--print-env", "--tls", "--allow-duplicates",
-                        "--state-dir", File.join(@state, "s"), *options], err: @complaints)
+    @output = IO.popen([PROGRAM, "--print-env", "--tls", "--state-dir", File.join(@state, "s"), *options], err: @complaints)
     @env = @output.each_line.to_h do |line|
       word = Shellwords.split(line).reject { |part| part == "export" }.first.to_s
       word.split("=", 2).then { |name, value| [name, value.to_s] }

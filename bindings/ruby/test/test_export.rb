@@ -261,7 +261,7 @@ class TestExport < BcdaTest
           job.public_send(name) { nil }
           job.wait(:ended)
         end
-        assert_match(/\A#{Regexp.escape(__FILE__)}:\d+: warning: bcda: job #{job.id} is complete, but it reports 3 errors, /, err)
+        assert_match(/\A#{Regexp.escape(__FILE__)}:\d+: warning: bcda: job #{job.id} is complete, but it reports 3 issues of severity error, /, err)
         assert_equal 1, err.lines.size
         assert_equal :complete_errors, job.verdict
       end
@@ -270,13 +270,41 @@ class TestExport < BcdaTest
     lines = StringIO.new
     open("--era", "current", "--polls", "0", "--fault", "error-file", logger: Logger.new(lines)) do |client|
       assert_silent { client.export("Patient").each { nil } }
-      assert_match(/WARN -- bcda: job \d+ is complete, but it reports 3 errors, which on_issue would receive/, lines.string)
+      assert_match(/WARN -- bcda: job \d+ is complete, but it reports 3 issues of severity error, which on_issue would receive/, lines.string)
     end
     open(*CURRENT) do |client|
       job = client.export("Patient")
       assert_equal [[], 0], [job.missing_types, job.deleted_files]
       assert_silent { job.each { nil } }
       assert_equal [[], 0, :complete], [job.missing_types, job.deleted_files, job.verdict]
+    end
+  end
+
+  # BCDA of January 2021, where a job of Patient runs: the next one comes without that type.
+  def test_a_type_that_did_not_come
+    sandbox = Sandbox.new("--era", "2021-01", "--polls", "0", duplicates: false)
+    settings = { **sandbox.settings, poll_max_ms: 10 }
+    Bcda::Client.open(sandbox.url, **settings) { |client| client.export("Patient").wait(:running) }
+    Bcda::Client.open(sandbox.url, **settings) do |client|
+      job = client.export("Patient", "Coverage")
+      assert_equal [], job.missing_types
+      _, err = capture_io { assert_equal ["Coverage"], job.map(&:type).uniq }
+      assert_match(/the server lists no file for Patient$/, err)
+      assert_equal [["Patient"], :complete_errors], [job.missing_types, job.verdict]
+      again = client.restore(job.save) # which keeps what was asked for
+      capture_io { again.each { nil } }
+      assert_equal ["Patient"], again.missing_types
+    end
+  ensure
+    sandbox&.stop
+  end
+
+  def test_files_of_deletions
+    open("--era", "current", "--polls", "0", "--fault", "deleted") do |client|
+      job = client.export("Patient")
+      _, err = capture_io { assert_equal ["Patient"], job.map(&:type).uniq }
+      assert_match(/it lists 1 file of deleted resources, not delivered$/, err)
+      assert_equal [1, [], 1, :complete_errors], [job.deleted_files, job.missing_types, job.files.size, job.verdict]
     end
   end
 

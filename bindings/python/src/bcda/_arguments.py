@@ -54,6 +54,10 @@ def similar(name: str, names: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else "there are " + ", ".join(known)
 
 
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 # ---- what C takes
 
 

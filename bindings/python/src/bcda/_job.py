@@ -13,7 +13,7 @@ from typing import (Any, AsyncIterator, Callable, Dict, Generator, Iterator, Lis
                     Sequence, Tuple, Type, TYPE_CHECKING)
 
 from . import _abi, errors
-from ._arguments import seconds
+from ._arguments import counted, seconds
 from ._batch import Batch, InvalidLine, Resource, invalid_line
 from ._core import Core, Handle, enter_callback, leave_callback, tidy, _orphans
 from ._native import callback, lib, text
@@ -376,9 +376,9 @@ class Job:
         if missing:
             lacks.append(f"the server lists no file for {', '.join(missing)}")
         if deleted:
-            lacks.append(f"it lists {deleted} of deleted resources, which are not delivered")
+            lacks.append(f"it lists {counted(deleted, 'file')} of deleted resources, not delivered")
         if reported and self._callbacks.on_issue is None:
-            lacks.append(f"it reports {reported} errors, which on_issue would receive")
+            lacks.append(f"it reports {counted(reported, 'issue')} of severity error, which on_issue would receive")
         return lacks
 
     def _warn(self) -> None:

@@ -390,9 +390,13 @@ module Bcda
       reported = @callbacks.key?(:on_issue) ? 0 : issue_count(:error) + issue_count(:fatal)
       [
         ("the server lists no file for #{missing.join(', ')}" if missing.any?),
-        ("it lists #{deleted} of deleted resources, which are not delivered" if deleted.positive?),
-        ("it reports #{reported} errors, which on_issue would receive" if reported.positive?)
+        ("it lists #{counted(deleted, 'file')} of deleted resources, not delivered" if deleted.positive?),
+        ("it reports #{counted(reported, 'issue')} of severity error, which on_issue would receive" if reported.positive?)
       ].compact
+    end
+
+    def counted(number, noun)
+      "#{number} #{noun}#{'s' unless number == 1}"
     end
 
     # The loop was left. The end is waited for only where the server is to be told of it.
