@@ -183,8 +183,10 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 #define BCDA_OPT_LOW_SPEED_TIME_MS 12
 /* Milliseconds for a job, from start to end. Default 86,400,000; 1 to 31,536,000,000. */
 #define BCDA_OPT_JOB_TIMEOUT_MS 13
-/* Milliseconds before a status request, at most, where the server names no time. Default 30,000;
- * 1 to 86,400,000. */
+/* Milliseconds before a status request, at most. A running job is polled after an eighth of the
+ * time since the server accepted it (since bcda_job_attach() where that created it), after at least
+ * 1 s. Where the server names a time (Retry-After), that counts instead, up to
+ * BCDA_OPT_RETRY_AFTER_MAX_MS. Default 30,000; 1 to 86,400,000. */
 #define BCDA_OPT_POLL_MAX_MS 14
 /* Milliseconds before a retry, at most, where the server names no time. Default 60,000;
  * 1 to 86,400,000. */
@@ -223,6 +225,13 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 /* Strings, for bcda_config_set_str(): */
 /* The User-Agent header; no control characters. Default "libbcda/" and the version. */
 #define BCDA_OPT_USER_AGENT 100
+
+/*
+ * BCDA_OPT_POLL_MAX_MS: a job that runs is asked for again after an eighth of the time since the
+ * server accepted it (since bcda_job_attach() where that made it), at least after 1 s, and at most
+ * after this many milliseconds. Where the server names a time (Retry-After), that counts instead,
+ * up to BCDA_OPT_RETRY_AFTER_MAX_MS.
+ */
 
 /*
  * BCDA_OPT_DECODE_THREADS: with 0 the session makes no thread at all, and files are decoded in run

@@ -8,96 +8,107 @@
 #include "base/secret.h"
 #include "base/text.h"
 
+/* Attempts in a row that bring nothing new. */
+enum attempts {
+    ONCE = 1,    /* it is believed at once */
+    BRIEFLY = 4, /* it may hold for a moment only, but is meant as it is more often than not */
+    OFTEN = 0    /* as many as BCDA_OPT_ATTEMPTS says */
+};
+/* Whether another attempt can succeed later, when the library has given up. */
+enum later { FINAL, LATER };
+
 struct code_row {
     int code;
-    int retryable; /* whether doing the same again can help */
+    int attempts;
+    int later;
     const char *name;
     const char *text;
 };
 
-/* One row for each code of bcda/error.h; a test compares the two. */
+/* One row for each code of bcda/error.h. It decides what is retried, what
+ * bcda_error_is_retryable() says, and what doc/guide/errors.md lists; tests compare them. */
 static const struct code_row codes[] = {
-#define ROW(name, retryable, text)                  \
-    {                                               \
-        BCDA_##name, retryable, "BCDA_" #name, text \
+#define ROW(name, attempts, later, text)                  \
+    {                                                     \
+        BCDA_##name, attempts, later, "BCDA_" #name, text \
     }
-    ROW(OK, 0, "no error"),
-    ROW(ERR_INVALID, 0, "an argument is not allowed"),
-    ROW(ERR_STATE, 0, "the object is not in a state that allows this call"),
-    ROW(ERR_REENTRANT, 0, "this function may not be called from a callback"),
-    ROW(ERR_FORKED, 0, "the session was made before a fork and belongs to the parent"),
-    ROW(ERR_OPTION_UNKNOWN, 0, "there is no such option"),
-    ROW(ERR_OPTION_TYPE, 0, "the option has another type"),
-    ROW(ERR_OPTION_RANGE, 0, "the value is outside the option's limits"),
-    ROW(ERR_UNSUPPORTED, 0, "this build or platform cannot do that"),
-    ROW(ERR_CONFIG, 0, "the configuration is incomplete or contradicts itself"),
-    ROW(ERR_URL, 0, "not an absolute http or https URL"),
-    ROW(ERR_INSECURE_URL, 0, "an http URL is refused; use https"),
-    ROW(ERR_AGAIN, 1, "nothing is ready yet"),
-    ROW(ERR_END, 0, "there is nothing more"),
-    ROW(ERR_TIMEOUT, 1, "the time given to the call is over"),
-    ROW(ERR_INTERRUPTED, 1, "a signal arrived"),
-    ROW(ERR_NOMEM, 1, "out of memory"),
-    ROW(ERR_IO, 0, "a local file could not be read or written"),
-    ROW(ERR_SYSTEM, 0, "a system call was refused"),
-    ROW(ERR_LIBRARY, 0, "a library that libbcda is built on failed or is too old"),
-    ROW(ERR_KEY_FORMAT, 0, "not a PEM private key that can be read"),
-    ROW(ERR_KEY_PASSPHRASE, 0, "the passphrase of the private key is missing or wrong"),
-    ROW(ERR_KEY_UNSUPPORTED, 0, "a kind or size of private key that is not supported"),
-    ROW(ERR_KEY_FIPS, 0, "the old encrypted PEM form needs MD5, which FIPS mode forbids"),
-    ROW(ERR_SPOOL, 0, "the spool for verified delivery cannot be used"),
-    ROW(ERR_SPOOL_FULL, 0, "the disk of the spool for verified delivery is full"),
-    ROW(ERR_RESOLVE, 1, "the host name could not be resolved"),
-    ROW(ERR_CONNECT, 1, "the connection could not be made"),
-    ROW(ERR_CONNECT_TIMEOUT, 1, "the connection took too long to make"),
-    ROW(ERR_TLS, 1, "TLS could not be agreed on"),
-    ROW(ERR_TLS_VERIFY, 0, "the server's certificate was not accepted"),
-    ROW(ERR_TRANSFER, 1, "the connection broke"),
-    ROW(ERR_STALLED, 1, "the transfer was too slow for too long"),
-    ROW(ERR_TRUNCATED, 1, "the body ended before its announced end"),
-    ROW(ERR_HTTP, 1, "the answer is not HTTP that can be understood"),
-    ROW(ERR_HEADERS_TOO_LARGE, 0, "the headers of an answer pass their limit"),
-    ROW(ERR_BODY_TOO_LARGE, 0, "the body of an answer passes its limit"),
-    ROW(ERR_PROXY, 1, "the proxy could not be used"),
-    ROW(ERR_STATUS, 0, "an HTTP status that has no meaning here"),
-    ROW(ERR_BAD_REQUEST, 0, "the server refused the request as wrong"),
-    ROW(ERR_AUTH, 0, "the credentials or the token were refused"),
-    ROW(ERR_FORBIDDEN, 0, "the server denies access"),
-    ROW(ERR_NOT_FOUND, 0, "the server does not have it"),
-    ROW(ERR_GONE, 0, "the job or file has expired"),
-    ROW(ERR_TOO_MANY, 1, "the server asks for fewer requests, or a like job is running"),
-    ROW(ERR_SERVER, 1, "the server reports a fault of its own"),
-    ROW(ERR_JOB_FAILED, 0, "the export job failed at the server"),
-    ROW(ERR_JOB_CANCELLED, 0, "the export job was cancelled at the server"),
-    ROW(ERR_JOB_TIMEOUT, 0, "the job took longer than its limit"),
-    ROW(ERR_TOKEN, 0, "the token answer holds no usable token"),
-    ROW(ERR_NO_LOCATION, 0, "the job was accepted without an address to poll"),
-    ROW(ERR_NOT_JSON, 0, "the answer is not JSON"),
-    ROW(ERR_MANIFEST, 0, "the answer is JSON, but no manifest of a finished job"),
-    ROW(ERR_REDIRECT, 0, "a redirect that may not be followed"),
-    ROW(ERR_ORIGIN, 0, "a URL of another origin than is allowed"),
-    ROW(ERR_KEY_MISSING, 0, "the file is encrypted and no private key was given"),
-    ROW(ERR_KEY_VALUE, 0, "the file's wrapped key cannot be read"),
-    ROW(ERR_KEY_UNWRAP, 0, "no private key given opens the file's key"),
-    ROW(ERR_KEY_LABEL, 0, "the file's key was wrapped for another file name"),
-    ROW(ERR_CIPHER_SHORT, 0, "the file is too short to be encrypted"),
-    ROW(ERR_TAG, 0, "the authentication tag does not match: the file was altered or cut"),
-    ROW(ERR_GZIP, 0, "the gzip data is damaged"),
-    ROW(ERR_GZIP_CUT, 1, "the gzip data ends before its end"),
-    ROW(ERR_LINE_JSON, 0, "a line is not JSON"),
-    ROW(ERR_LINE_UTF8, 0, "a line is not UTF-8"),
-    ROW(ERR_LINE_TOO_LONG, 0, "a line passes its limit"),
-    ROW(ERR_LINE_DEPTH, 0, "a line is nested deeper than its limit"),
-    ROW(ERR_LINE_CUT, 0, "the file ends inside a line"),
-    ROW(ERR_LINE_TYPE, 0, "a line is no FHIR resource"),
-    ROW(ERR_CHANGED, 0, "the file changed while it was downloaded"),
-    ROW(ERR_BAD_LINES, 0, "more bad lines than the limit"),
-    ROW(ERR_LENGTH, 0, "the file has another length than its manifest says"),
-    ROW(ERR_CHECKSUM, 0, "the file has another checksum than its manifest says"),
-    ROW(ERR_COUNT, 0, "the file has another number of resources than its manifest says"),
-    ROW(ERR_STOPPED, 0, "a callback asked to stop"),
-    ROW(ERR_CANCELLED, 0, "the job was cancelled"),
-    ROW(ERR_CALLBACK, 0, "a callback returned a value that has no meaning"),
+    ROW(OK, ONCE, FINAL, "no error"),
+    ROW(ERR_INVALID, ONCE, FINAL, "an argument is not allowed"),
+    ROW(ERR_STATE, ONCE, FINAL, "the object is not in a state that allows this call"),
+    ROW(ERR_REENTRANT, ONCE, FINAL, "this function may not be called from a callback"),
+    ROW(ERR_FORKED, ONCE, FINAL, "the session was made before a fork and belongs to the parent"),
+    ROW(ERR_OPTION_UNKNOWN, ONCE, FINAL, "there is no such option"),
+    ROW(ERR_OPTION_TYPE, ONCE, FINAL, "the option has another type"),
+    ROW(ERR_OPTION_RANGE, ONCE, FINAL, "the value is outside the option's limits"),
+    ROW(ERR_UNSUPPORTED, ONCE, FINAL, "this build or platform cannot do that"),
+    ROW(ERR_CONFIG, ONCE, FINAL, "the configuration is incomplete or contradicts itself"),
+    ROW(ERR_URL, ONCE, FINAL, "not an absolute http or https URL"),
+    ROW(ERR_INSECURE_URL, ONCE, FINAL, "an http URL is refused; use https"),
+    ROW(ERR_AGAIN, ONCE, LATER, "nothing is ready yet"),
+    ROW(ERR_END, ONCE, FINAL, "there is nothing more"),
+    ROW(ERR_TIMEOUT, ONCE, LATER, "the time given to the call is over"),
+    ROW(ERR_INTERRUPTED, ONCE, LATER, "a signal arrived"),
+    ROW(ERR_NOMEM, ONCE, LATER, "out of memory"),
+    ROW(ERR_IO, ONCE, FINAL, "a local file could not be read or written"),
+    ROW(ERR_SYSTEM, OFTEN, LATER, "a system call was refused"),
+    ROW(ERR_LIBRARY, ONCE, FINAL, "a library that libbcda is built on failed or is too old"),
+    ROW(ERR_KEY_FORMAT, ONCE, FINAL, "not a PEM private key that can be read"),
+    ROW(ERR_KEY_PASSPHRASE, ONCE, FINAL, "the passphrase of the private key is missing or wrong"),
+    ROW(ERR_KEY_UNSUPPORTED, ONCE, FINAL, "a kind or size of private key that is not supported"),
+    ROW(ERR_KEY_FIPS, ONCE, FINAL, "the old encrypted PEM form needs MD5, which FIPS mode forbids"),
+    ROW(ERR_SPOOL, ONCE, FINAL, "the spool for verified delivery cannot be used"),
+    ROW(ERR_SPOOL_FULL, ONCE, FINAL, "the disk of the spool for verified delivery is full"),
+    ROW(ERR_RESOLVE, BRIEFLY, LATER, "the host name could not be resolved"),
+    ROW(ERR_CONNECT, OFTEN, LATER, "the connection could not be made"),
+    ROW(ERR_CONNECT_TIMEOUT, OFTEN, LATER, "the connection took too long to make"),
+    ROW(ERR_TLS, OFTEN, LATER, "TLS could not be agreed on"),
+    ROW(ERR_TLS_VERIFY, ONCE, FINAL, "the server's certificate was not accepted"),
+    ROW(ERR_TRANSFER, OFTEN, LATER, "the connection broke"),
+    ROW(ERR_STALLED, OFTEN, LATER, "the transfer was too slow for too long"),
+    ROW(ERR_TRUNCATED, OFTEN, LATER, "the body ended before its announced end"),
+    ROW(ERR_HTTP, OFTEN, LATER, "the answer is not HTTP that can be understood"),
+    ROW(ERR_HEADERS_TOO_LARGE, ONCE, FINAL, "the headers of an answer pass their limit"),
+    ROW(ERR_BODY_TOO_LARGE, ONCE, FINAL, "the body of an answer passes its limit"),
+    ROW(ERR_PROXY, OFTEN, LATER, "the proxy could not be used"),
+    ROW(ERR_STATUS, ONCE, FINAL, "an HTTP status that has no meaning here"),
+    ROW(ERR_BAD_REQUEST, ONCE, FINAL, "the server refused the request as wrong"),
+    ROW(ERR_AUTH, ONCE, FINAL, "the credentials or the token were refused"),
+    ROW(ERR_FORBIDDEN, ONCE, FINAL, "the server denies access"),
+    ROW(ERR_NOT_FOUND, BRIEFLY, FINAL, "the server does not have it"),
+    ROW(ERR_GONE, ONCE, FINAL, "the job or file has expired"),
+    ROW(ERR_TOO_MANY, OFTEN, LATER, "the server asks for fewer requests, or a like job is running"),
+    ROW(ERR_SERVER, OFTEN, LATER, "the server reports a fault of its own"),
+    ROW(ERR_JOB_FAILED, BRIEFLY, FINAL, "the export job failed at the server"),
+    ROW(ERR_JOB_CANCELLED, ONCE, FINAL, "the export job was cancelled at the server"),
+    ROW(ERR_JOB_TIMEOUT, ONCE, FINAL, "the job took longer than its limit"),
+    ROW(ERR_TOKEN, ONCE, FINAL, "the token answer holds no usable token"),
+    ROW(ERR_NO_LOCATION, ONCE, FINAL, "the job was accepted without an address to poll"),
+    ROW(ERR_NOT_JSON, ONCE, FINAL, "the answer is not JSON"),
+    ROW(ERR_MANIFEST, ONCE, FINAL, "the answer is JSON, but no manifest of a finished job"),
+    ROW(ERR_REDIRECT, ONCE, FINAL, "a redirect that may not be followed"),
+    ROW(ERR_ORIGIN, ONCE, FINAL, "a URL of another origin than is allowed"),
+    ROW(ERR_KEY_MISSING, ONCE, FINAL, "the file is encrypted and no private key was given"),
+    ROW(ERR_KEY_VALUE, ONCE, FINAL, "the file's wrapped key cannot be read"),
+    ROW(ERR_KEY_UNWRAP, ONCE, FINAL, "no private key given opens the file's key"),
+    ROW(ERR_KEY_LABEL, ONCE, FINAL, "the file's key was wrapped for another file name"),
+    ROW(ERR_CIPHER_SHORT, ONCE, FINAL, "the file is too short to be encrypted"),
+    ROW(ERR_TAG, ONCE, FINAL, "the authentication tag does not match: the file was altered or cut"),
+    ROW(ERR_GZIP, ONCE, FINAL, "the gzip data is damaged"),
+    ROW(ERR_GZIP_CUT, ONCE, FINAL, "the gzip data ends before its end"),
+    ROW(ERR_LINE_JSON, ONCE, FINAL, "a line is not JSON"),
+    ROW(ERR_LINE_UTF8, ONCE, FINAL, "a line is not UTF-8"),
+    ROW(ERR_LINE_TOO_LONG, ONCE, FINAL, "a line passes its limit"),
+    ROW(ERR_LINE_DEPTH, ONCE, FINAL, "a line is nested deeper than its limit"),
+    ROW(ERR_LINE_CUT, ONCE, FINAL, "the file ends inside a line"),
+    ROW(ERR_LINE_TYPE, ONCE, FINAL, "a line is no FHIR resource"),
+    ROW(ERR_CHANGED, ONCE, FINAL, "the file changed while it was downloaded"),
+    ROW(ERR_BAD_LINES, ONCE, FINAL, "more bad lines than the limit"),
+    ROW(ERR_LENGTH, ONCE, FINAL, "the file has another length than its manifest says"),
+    ROW(ERR_CHECKSUM, ONCE, FINAL, "the file has another checksum than its manifest says"),
+    ROW(ERR_COUNT, ONCE, FINAL, "the file has another number of resources than its manifest says"),
+    ROW(ERR_STOPPED, ONCE, FINAL, "a callback asked to stop"),
+    ROW(ERR_CANCELLED, ONCE, FINAL, "the job was cancelled"),
+    ROW(ERR_CALLBACK, ONCE, FINAL, "a callback returned a value that has no meaning"),
 #undef ROW
 };
 
@@ -129,7 +140,15 @@ int bcda__err_default_retryable(int code)
 {
     const struct code_row *row = find(code);
 
-    return row ? row->retryable : 0;
+    return row && row->later == LATER;
+}
+
+int bcda__err_attempts(int code, int most)
+{
+    const struct code_row *row = find(code);
+    int attempts = row ? row->attempts : ONCE;
+
+    return attempts != OFTEN && attempts < most ? attempts : most;
 }
 
 void bcda__err_clear(struct bcda_error *e)

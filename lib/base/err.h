@@ -41,6 +41,12 @@ void bcda__err_copy(struct bcda_error *to, const struct bcda_error *from); /* no
 
 /* Objects: */
 struct bcda_error *bcda__err_new(void); /* refs 1; NULL where memory is refused */
-int bcda__err_default_retryable(int code);
+
+/* ---- the table of codes ---- */
+
+int bcda__err_default_retryable(int code); /* whether another attempt can succeed later */
+/* How many attempts in a row that bring nothing new the code is worth, at most `most`
+ * (BCDA_OPT_ATTEMPTS); 1 = it is believed at once. */
+int bcda__err_attempts(int code, int most);
 
 #endif

@@ -141,11 +141,11 @@ static void begin_later(struct bcda__call *c, int attempt)
 
 static void retry(struct bcda__call *c)
 {
-    int tries = bcda__retry_tries(c->err.code, (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS));
+    int most = bcda__retry_attempts(&c->err, (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS));
 
-    if (c->spec.tries_max && tries > c->spec.tries_max)
-        tries = c->spec.tries_max;
-    if (c->attempt >= tries || budget_is_spent(c)) {
+    if (c->spec.tries_max && most > c->spec.tries_max)
+        most = c->spec.tries_max;
+    if (c->attempt >= most || budget_is_spent(c)) {
         fail(c);
         return;
     }
@@ -458,7 +458,7 @@ static void end_streamed(struct bcda__call *c)
 
 static void broken(struct bcda__call *c)
 {
-    if (c->err.retryable && bcda__retry_tries(c->err.code, 2) > 1 &&
+    if (bcda__retry_attempts(&c->err, 2) > 1 &&
         (!c->streaming || (c->spec.broke && c->spec.broke(c->spec.ctx))))
         retry(c);
     else

@@ -445,7 +445,7 @@ static void on_status(void *ctx, enum bcda__verdict verdict, const struct bcda__
         take_progress(job, a);
         asked = bcda__retry_after(a->retry_after, bcda__engine_wall(job->s->engine));
         bcda__timer_set(job->s->engine, &job->poll,
-                        bcda__poll_delay(++job->polls, asked,
+                        bcda__poll_delay(bcda__engine_now(job->s->engine) - job->accepted_ms, asked,
                                          bcda__session_option(job->s, BCDA_OPT_POLL_MAX_MS),
                                          bcda__session_option(job->s, BCDA_OPT_RETRY_AFTER_MAX_MS)),
                         poll_status, job);
@@ -499,6 +499,7 @@ static int set_url(bcda_job *job, const char *url)
 
 void bcda__job_accepted(bcda_job *job, const char *url, int64_t delay_ms)
 {
+    job->accepted_ms = bcda__engine_now(job->s->engine);
     if (set_url(job, url))
         bcda__job_fail_nomem(job);
     else if (!set_state(job, BCDA_JOB_RUNNING))
@@ -688,7 +689,7 @@ int bcda__job_create(bcda_job **out, bcda_session *s, const char *kickoff_url,
     bcda__handlers_copy(&job->handlers, handlers);
     job->pull = !job->handlers.at[BCDA__ON_RESOURCE] && !job->handlers.at[BCDA__ON_BATCH];
     job->s = s;
-    job->begun_ms = bcda__engine_now(s->engine);
+    job->begun_ms = job->accepted_ms = bcda__engine_now(s->engine);
     job->prev = s->jobs_last;
     if (job->prev)
         job->prev->next = job;

@@ -33,12 +33,13 @@ struct bcda_job {
 
     struct bcda__call *call; /* kick-off or status */
     struct bcda__timer poll, deadline, progress, poke;
-    int polls, empties;
+    int empties;
     int refusals;    /* of the kick-off, because a like job runs */
     int taken_over;  /* that job is now this one */
     int64_t asked;   /* Retry-After of the last refusal */
     int64_t retries; /* of all its requests */
     int64_t begun_ms;
+    int64_t accepted_ms; /* when the server accepted it; of one that was attached, begun_ms */
     struct bcda__manifest_parser *parser;
     struct bcda_error parse_err;
     int64_t manifest_bytes;

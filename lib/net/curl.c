@@ -572,10 +572,13 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
     int code = code_of(t->result), rc;
 
     bcda__err_clear(err);
-    if (t->refused == BCDA_ERR_SYSTEM)
-        return bcda__err_set(err, t->refused,
-                             "a descriptor could not be watched: the system refused it, or the "
-                             "loop of bcda_session_set_loop()");
+    if (t->refused == BCDA_ERR_SYSTEM) {
+        bcda__err_set(err, t->refused,
+                      "a descriptor could not be watched: the system refused it, or the "
+                      "application's own loop");
+        err->retryable = 0;
+        return t->refused;
+    }
     rc = describe_head(t, err);
     if (!rc)
         rc = describe_proxy(t, code, err);

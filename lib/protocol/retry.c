@@ -188,63 +188,71 @@ static int all_digits(const struct cursor *c)
 }
 
 /* However many digits there are. */
-static int64_t seconds_to_ms(const struct cursor *c)
+static int64_t digits_to_int64(const struct cursor *c)
 {
-    int64_t seconds = 0;
+    int64_t value = 0;
     const char *p;
 
     for (p = c->at; p < c->end; p++) {
-        seconds = seconds * 10 + (*p - '0');
-        if (seconds > INT64_MAX / 1000 / 10 - 1)
+        if (value > INT64_MAX / 10 - 1)
             return INT64_MAX;
+        value = value * 10 + (*p - '0');
     }
-    return seconds * 1000;
+    return value;
+}
+
+static int64_t seconds_to_ms(int64_t seconds)
+{
+    return seconds > INT64_MAX / 1000 ? INT64_MAX : seconds * 1000;
+}
+
+/* Milliseconds since 1970: whether a server that sends times means such a one. */
+static int is_near(int64_t time_ms, int64_t wall_ms)
+{
+    const int64_t day = INT64_C(24) * 3600 * 1000;
+    int64_t ahead;
+
+    return time_ms >= INT64_C(1000000000) * 1000 &&
+           !__builtin_sub_overflow(time_ms, wall_ms, &ahead) && ahead >= -day && ahead <= 366 * day;
+}
+
+/* From now until a time. */
+static int64_t ms_until(int64_t time_ms, int64_t wall_ms)
+{
+    int64_t wait;
+
+    if (__builtin_sub_overflow(time_ms, wall_ms, &wait))
+        return INT64_MAX;
+    return wait > 0 ? wait : 0;
 }
 
 int64_t bcda__retry_after(const char *value, int64_t wall_ms)
 {
     struct cursor c = {value, value ? value + strlen(value) : NULL};
-    int64_t date, wait;
+    int64_t number, date;
 
     while (c.at < c.end && is_space(*c.at))
         c.at++;
     while (c.end > c.at && is_space(c.end[-1]))
         c.end--;
-    if (all_digits(&c))
-        return seconds_to_ms(&c);
+    if (all_digits(&c)) {
+        number = digits_to_int64(&c);
+        if (is_near(number, wall_ms))
+            return ms_until(number, wall_ms);
+        number = seconds_to_ms(number);
+        return is_near(number, wall_ms) ? ms_until(number, wall_ms) : number;
+    }
     date = parse_date(c, wall_ms);
-    if (date < 0)
-        return -1;
-    if (__builtin_sub_overflow(date, wall_ms, &wait))
-        return INT64_MAX;
-    return wait > 0 ? wait : 0;
+    return date < 0 ? -1 : ms_until(date, wall_ms);
 }
 
-/* ---- what is tried again ---- */
+/* ---- what is retried ---- */
 
-static const struct {
-    int code;
-    int most; /* 0 = BCDA_OPT_ATTEMPTS alone says */
-} again[] = {
-    {BCDA_ERR_RESOLVE, 4}, /* a name that is wrong stays so */
-    {BCDA_ERR_CONNECT, 0},    {BCDA_ERR_CONNECT_TIMEOUT, 0}, {BCDA_ERR_PROXY, 0},
-    {BCDA_ERR_TLS, 0}, /* broken off; a certificate that is not trusted is another code */
-    {BCDA_ERR_TRANSFER, 0},   {BCDA_ERR_STALLED, 0},         {BCDA_ERR_TRUNCATED, 0},
-    {BCDA_ERR_HTTP, 0},       {BCDA_ERR_TOO_MANY, 0}, /* 429 */
-    {BCDA_ERR_SERVER, 0}, /* 408, 425, 500, 502, 503, 504, and what the server calls transient */
-    {BCDA_ERR_JOB_FAILED, 4}, /* 500 to a status: meant as it is more often than not (bcda-api 8.2)
-                               */
-    {BCDA_ERR_NOT_FOUND, 4},  /* a file that was listed: missing for a moment (bcda-api 5.1) */
-};
-
-int bcda__retry_tries(int code, int attempts)
+int bcda__retry_attempts(const struct bcda_error *e, int most)
 {
-    size_t i;
-
-    for (i = 0; i < sizeof again / sizeof again[0]; i++)
-        if (again[i].code == code)
-            return again[i].most && again[i].most < attempts ? again[i].most : attempts;
-    return 1;
+    if (!e->retryable && bcda__err_default_retryable(e->code))
+        return 1;
+    return bcda__err_attempts(e->code, most);
 }
 
 /* ---- waits ---- */
@@ -276,16 +284,12 @@ int64_t bcda__retry_delay(int attempt, int64_t asked_ms, int64_t max_ms, int64_t
     return delay > least ? delay : least;
 }
 
-int64_t bcda__poll_delay(int poll, int64_t asked_ms, int64_t max_ms, int64_t clamp_ms)
+int64_t bcda__poll_delay(int64_t elapsed_ms, int64_t asked_ms, int64_t max_ms, int64_t clamp_ms)
 {
-    int64_t delay = 1000;
     int64_t asked = believed(asked_ms, clamp_ms);
+    int64_t delay = elapsed_ms / 8 > 1000 ? elapsed_ms / 8 : 1000;
 
     if (asked)
         return asked;
-    if (max_ms > INT32_MAX)
-        max_ms = INT32_MAX;
-    while (poll-- > 1 && delay < max_ms)
-        delay += delay / 2;
     return delay < max_ms ? delay : max_ms;
 }

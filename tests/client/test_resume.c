@@ -579,9 +579,9 @@ START_TEST(pauses_after_nothing)
     harness_run(&h);
     (void)harness_check_failed(r, BCDA_ERR_TRUNCATED);
     ck_assert_uint_eq(sandbox_count(h.sb, "range"), 8);
-    /* half of, and at most, 1 s for the cut, and 1 + 2 + 4 + 8 + 16 + 30 s */
-    ck_assert_int_ge(h.now - start, 31000);
-    ck_assert_int_le(h.now - start, 62000);
+    /* half of, and at most, 1 s for the cut, and 1 + 2 + 4 + 8 + 16 + 32 s */
+    ck_assert_int_ge(h.now - start, 32000);
+    ck_assert_int_le(h.now - start, 64000);
     harness_close(&h);
 }
 END_TEST

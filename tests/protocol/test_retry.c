@@ -1,5 +1,6 @@
 /* Retry-After in all its forms, and the waits that follow from it. */
 #include <check.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@ START_TEST(seconds)
     expect("300", 12345, 300000);
     expect(" \t120 ", 0, 120000);
     expect("000000000000000000000000000007", 0, 7000);
-    expect("1700000000000", 0, INT64_C(1700000000000000)); /* milliseconds since 1970 */
+    expect("1700000000000", 0, INT64_C(1700000000000000));
     expect("9223372036854775807", 0, INT64_MAX);
     expect("9223372036854775808", 0, INT64_MAX);
     expect("99999999999999999999999999999999999999999999999999999999999999999999", 0, INT64_MAX);
@@ -48,6 +49,48 @@ START_TEST(dates)
     expect("Fri, 31 Dec 9999 23:59:59 GMT", 0, INT64_C(253402300799000));
     expect("Sun, 06 Nov 1994 08:49:37 GMT", INT64_MIN, INT64_MAX);
     expect("Sun, 06 Nov 1994 08:49:37 GMT", INT64_MAX, 0);
+}
+END_TEST
+
+/* A number that is a time, as some servers send it: 2026-11-30 02:30:42 UTC. */
+#define EPOCH INT64_C(1795994242)
+#define DAY   (INT64_C(24) * 3600 * 1000)
+
+static void expect_number(int64_t number, int64_t wall, int64_t wait)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%" PRId64, number);
+    expect(text, wall, wait);
+}
+
+START_TEST(epochs)
+{
+    int64_t now = EPOCH * 1000, least = INT64_C(1000000000) * 1000;
+
+    expect("1795994242", now - 120000, 120000);
+    expect("1795994242000", now - 120000, 120000);
+    expect("1795994242123", now - 120000, 120123);
+    expect(" 1795994242 ", now, 0);
+    expect("1795994242", now + 1, 0); /* a moment ago */
+    /* a day behind, and 366 days ahead; what is farther is a delay, however absurd */
+    expect_number(EPOCH, now + DAY, 0);
+    expect_number(EPOCH, now + DAY + 1, EPOCH * 1000);
+    expect_number(EPOCH, now - 366 * DAY, 366 * DAY);
+    expect_number(EPOCH, now - 366 * DAY - 1, EPOCH * 1000);
+    expect_number(EPOCH * 1000, now + DAY, 0);
+    expect_number(EPOCH * 1000, now + DAY + 1, EPOCH * 1000 * 1000);
+    expect_number(EPOCH * 1000, now - 366 * DAY, 366 * DAY);
+    expect_number(EPOCH * 1000, now - 366 * DAY - 1, EPOCH * 1000 * 1000);
+    /* the delays that servers ask for are none, whatever the clock says */
+    expect_number(999999999, least, INT64_C(999999999) * 1000);
+    expect_number(1000000000, least, 0);
+    expect_number(300, 300000, 300000);
+    expect_number(300, 0, 300000);
+    expect_number(86400, 12345, 86400000);
+    expect("1795994242", 0, EPOCH * 1000); /* a clock that was never set */
+    expect("1795994242", INT64_MIN, EPOCH * 1000);
+    expect("1795994242", INT64_MAX, EPOCH * 1000);
 }
 END_TEST
 
@@ -182,44 +225,162 @@ END_TEST
 
 START_TEST(poll_delays)
 {
-    static const int64_t want[] = {1000, 1500, 2250, 3375, 5062, 7593, 10000, 10000};
-    int i;
+    static const struct {
+        int64_t elapsed, want;
+    } polls[] = {{0, 1000},        {1000, 1000},  {8000, 1000},       {8007, 1000},
+                 {8008, 1001},     {34000, 4250}, {80000, 10000},     {80008, 10000},
+                 {3600000, 10000}, {-5000, 1000}, {INT64_MAX, 10000}, {INT64_MIN, 1000}};
+    int64_t now, last = 0;
+    size_t i;
 
-    for (i = 0; i < 8; i++)
-        ck_assert_int_eq(bcda__poll_delay(i + 1, -1, 10000, 60000), want[i]);
-    ck_assert_int_eq(bcda__poll_delay(0, -1, 10000, 60000), 1000);
-    ck_assert_int_eq(bcda__poll_delay(INT32_MAX, -1, 10000, 60000), 10000);
-    ck_assert_int_gt(bcda__poll_delay(INT32_MAX, -1, INT64_MAX, 60000), 0);
-    ck_assert_int_eq(bcda__poll_delay(1, -1, 20, 60000), 20);
-    ck_assert_int_eq(bcda__poll_delay(7, 2000, 10000, 60000), 2000);
-    ck_assert_int_eq(bcda__poll_delay(1, 30000, 10000, 60000), 30000);
-    ck_assert_int_eq(bcda__poll_delay(1, INT64_MAX, 10000, 60000), 60000);
-    ck_assert_int_eq(bcda__poll_delay(1, 0, 10000, 60000), 1000);
+    for (i = 0; i < sizeof polls / sizeof *polls; i++)
+        ck_assert_int_eq(bcda__poll_delay(polls[i].elapsed, -1, 10000, 60000), polls[i].want);
+    ck_assert_int_eq(bcda__poll_delay(INT64_MAX, -1, INT64_MAX, 60000), INT64_MAX / 8);
+    ck_assert_int_eq(bcda__poll_delay(0, -1, 20, 60000), 20);
+    ck_assert_int_eq(bcda__poll_delay(90000, 2000, 10000, 60000), 2000);
+    ck_assert_int_eq(bcda__poll_delay(0, 30000, 10000, 60000), 30000);
+    ck_assert_int_eq(bcda__poll_delay(0, INT64_MAX, 10000, 60000), 60000);
+    ck_assert_int_eq(bcda__poll_delay(0, 0, 10000, 60000), 1000);
+    /* wherever a job ends, that is noticed within a second or an eighth of its time */
+    for (now = 0; now < 3600000; now += bcda__poll_delay(now, -1, 600000, 60000)) {
+        ck_assert_int_le(now - last, last / 8 > 1000 ? last / 8 : 1000);
+        last = now;
+    }
 }
 END_TEST
 
-/* The whole table: what is tried again stands here once more, and nothing else is. */
-START_TEST(what_is_tried_again)
+/* The whole table: what is retried stands here once more, and nothing else is. */
+START_TEST(what_is_retried)
 {
-    static const int always[] = {
+    static const int often[] = {
         BCDA_ERR_CONNECT,  BCDA_ERR_CONNECT_TIMEOUT, BCDA_ERR_PROXY,     BCDA_ERR_TLS,
         BCDA_ERR_TRANSFER, BCDA_ERR_STALLED,         BCDA_ERR_TRUNCATED, BCDA_ERR_HTTP,
-        BCDA_ERR_TOO_MANY, BCDA_ERR_SERVER};
-    static const int seldom[] = {BCDA_ERR_RESOLVE, BCDA_ERR_JOB_FAILED, BCDA_ERR_NOT_FOUND};
+        BCDA_ERR_TOO_MANY, BCDA_ERR_SERVER,          BCDA_ERR_SYSTEM};
+    static const int briefly[] = {BCDA_ERR_RESOLVE, BCDA_ERR_JOB_FAILED, BCDA_ERR_NOT_FOUND};
     int code, want;
     size_t i;
 
     for (code = 0; code > -1000; code--) {
         want = 1;
-        for (i = 0; i < sizeof always / sizeof *always; i++)
-            want = always[i] == code ? 8 : want;
-        for (i = 0; i < sizeof seldom / sizeof *seldom; i++)
-            want = seldom[i] == code ? 4 : want;
-        ck_assert_msg(bcda__retry_tries(code, 8) == want, "%s", bcda_error_name(code));
-        ck_assert_int_eq(bcda__retry_tries(code, 2), want > 2 ? 2 : want);
-        ck_assert_int_eq(bcda__retry_tries(code, 1), 1);
-        ck_assert_int_eq(bcda__retry_tries(code, 100), want == 8 ? 100 : want);
+        for (i = 0; i < sizeof often / sizeof *often; i++)
+            want = often[i] == code ? 8 : want;
+        for (i = 0; i < sizeof briefly / sizeof *briefly; i++)
+            want = briefly[i] == code ? 4 : want;
+        ck_assert_msg(bcda__err_attempts(code, 8) == want, "%s", bcda_error_name(code));
+        ck_assert_int_eq(bcda__err_attempts(code, 2), want > 2 ? 2 : want);
+        ck_assert_int_eq(bcda__err_attempts(code, 1), 1);
+        ck_assert_int_eq(bcda__err_attempts(code, 100), want == 8 ? 100 : want);
     }
+}
+END_TEST
+
+/* What may help later is retried by the library too, but for codes of a call to it (and a lack of
+ * memory, which a pause does not end); what is believed at last is retried briefly at most. */
+START_TEST(later_and_attempts_agree)
+{
+    int code, attempts;
+
+    for (code = 0; code > -1000; code--) {
+        attempts = bcda__err_attempts(code, 8);
+        if (bcda__err_default_retryable(code))
+            ck_assert_msg(attempts > 1 || code >= BCDA_ERR_NOMEM, "%s", bcda_error_name(code));
+        else
+            ck_assert_msg(attempts <= 4, "%s", bcda_error_name(code));
+    }
+}
+END_TEST
+
+/* A failure that knows that it will come again is believed; other errors are as the table says. */
+START_TEST(attempts_of_an_error)
+{
+    struct bcda_error e;
+    int code;
+
+    for (code = 0; code > -1000; code--) {
+        bcda__err_set(&e, code, "x");
+        ck_assert_int_eq(bcda__retry_attempts(&e, 8), bcda__err_attempts(code, 8));
+        ck_assert_int_eq(bcda_error_is_retryable(&e), bcda__err_default_retryable(code));
+        if (!e.retryable)
+            continue;
+        e.retryable = 0;
+        ck_assert_int_eq(bcda__retry_attempts(&e, 8), 1);
+    }
+}
+END_TEST
+
+/* ---- doc/guide/errors.md ---- */
+
+static FILE *open_guide(void)
+{
+    FILE *f = fopen(SOURCE_ROOT "/doc/guide/errors.md", "r");
+
+    ck_assert_ptr_nonnull(f);
+    return f;
+}
+
+static int code_by_name(const char *name)
+{
+    int code;
+
+    for (code = 0; code > -1000; code--)
+        if (strcmp(bcda_error_name(code), name) == 0)
+            return code;
+    ck_abort_msg("%s is no code", name);
+    return 0;
+}
+
+/* The row of each code says how often, and whether later may help. */
+START_TEST(rows_of_the_guide)
+{
+    char line[2048], name[64], later[8];
+    FILE *f = open_guide();
+    int rows = 0, codes = 0, code, value, attempts;
+
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "| `%63[A-Z_0-9]` | %d | %d | %7[a-z] |", name, &value, &attempts,
+                   later) != 4)
+            continue;
+        rows++;
+        ck_assert_str_eq(bcda_error_name(value), name);
+        ck_assert_msg(bcda__err_attempts(value, 8) == attempts, "%s", line);
+        ck_assert_msg(strcmp(later, bcda__err_default_retryable(value) ? "yes" : "no") == 0, "%s",
+                      line);
+    }
+    fclose(f);
+    for (code = -1; code > -1000; code--)
+        codes += strcmp(bcda_error_name(code), "BCDA_ERR_UNKNOWN") != 0;
+    ck_assert_int_eq(rows, codes);
+}
+END_TEST
+
+/* The table of what is retried, which ends with the codes and the attempts, has each of them. */
+START_TEST(summary_of_the_guide)
+{
+    int told[1000] = {0}, attempts, code;
+    char line[2048], *name, *end;
+    FILE *f = open_guide();
+
+    while (fgets(line, sizeof line, f)) {
+        name = strrchr(line, '|');
+        if (line[0] != '|' || strncmp(line, "| `BCDA_ERR", 11) == 0 || !name)
+            continue;
+        *name = '\0';
+        name = strrchr(line, '|');
+        if (!name || sscanf(name, "| %d", &attempts) != 1)
+            continue;
+        for (name = line; (name = strstr(name, "`BCDA_ERR_")); name = end + 1) {
+            end = strchr(++name, '`');
+            ck_assert_ptr_nonnull(end);
+            *end = '\0';
+            code = code_by_name(name);
+            told[-code] = 1;
+            ck_assert_msg(bcda__err_attempts(code, 8) == attempts, "%s: %d", name, attempts);
+        }
+    }
+    fclose(f);
+    for (code = 0; code > -1000; code--)
+        ck_assert_msg(told[-code] == (bcda__err_attempts(code, 8) > 1), "%s",
+                      bcda_error_name(code));
 }
 END_TEST
 
@@ -233,13 +394,18 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, seconds);
     tcase_add_test(tc, dates);
+    tcase_add_test(tc, epochs);
     tcase_add_test(tc, two_digit_years);
     tcase_add_test(tc, nonsense);
     tcase_add_test(tc, calendar);
     tcase_add_test(tc, retry_delays);
     tcase_add_test(tc, what_the_server_asks);
     tcase_add_test(tc, poll_delays);
-    tcase_add_test(tc, what_is_tried_again);
+    tcase_add_test(tc, what_is_retried);
+    tcase_add_test(tc, later_and_attempts_agree);
+    tcase_add_test(tc, attempts_of_an_error);
+    tcase_add_test(tc, rows_of_the_guide);
+    tcase_add_test(tc, summary_of_the_guide);
     suite_add_tcase(suite, tc);
     srunner_set_tap(sr, "-");
     srunner_run_all(sr, CK_SILENT);

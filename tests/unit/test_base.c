@@ -299,10 +299,10 @@ START_TEST(test_error_retryable)
 {
     static const int yes[] = {BCDA_ERR_NOMEM,    BCDA_ERR_RESOLVE,  BCDA_ERR_CONNECT,
                               BCDA_ERR_TRANSFER, BCDA_ERR_TOO_MANY, BCDA_ERR_SERVER,
-                              BCDA_ERR_GZIP_CUT, BCDA_ERR_TRUNCATED};
-    static const int no[] = {BCDA_OK,         BCDA_ERR_INVALID, BCDA_ERR_TLS_VERIFY, BCDA_ERR_AUTH,
-                             BCDA_ERR_GONE,   BCDA_ERR_TAG,     BCDA_ERR_LINE_JSON,  9999,
-                             BCDA_ERR_STOPPED};
+                              BCDA_ERR_SYSTEM,   BCDA_ERR_TRUNCATED};
+    static const int no[] = {BCDA_OK,          BCDA_ERR_INVALID, BCDA_ERR_TLS_VERIFY, BCDA_ERR_AUTH,
+                             BCDA_ERR_GONE,    BCDA_ERR_TAG,     BCDA_ERR_LINE_JSON,  9999,
+                             BCDA_ERR_STOPPED, BCDA_ERR_GZIP_CUT};
     size_t i;
 
     for (i = 0; i < COUNT(yes); i++)
