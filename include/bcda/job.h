@@ -32,10 +32,12 @@ extern "C" {
  *
  * How it can end (bcda_job_result()): BCDA_OK: every file is complete. The code of the request that
  * failed (-100 to -299). The code of the first file that failed (-100 to -399): the others were
- * still downloaded. BCDA_ERR_URL and BCDA_ERR_INSECURE_URL: a URL that the server named cannot or
- * must not be used. BCDA_ERR_SPOOL and BCDA_ERR_SPOOL_FULL (verified delivery). BCDA_ERR_STOPPED,
- * BCDA_ERR_CANCELLED, BCDA_ERR_CALLBACK, BCDA_ERR_JOB_TIMEOUT, BCDA_ERR_NOMEM, BCDA_ERR_LIBRARY,
- * BCDA_ERR_SYSTEM.
+ * still downloaded. BCDA_ERR_GONE, BCDA_ERR_JOB_CANCELLED: a file was missing (404 or 410), so the
+ * job's status was asked for, once, and the server has no such job any more; files that had not
+ * begun have BCDA_VERDICT_NONE. BCDA_ERR_URL and BCDA_ERR_INSECURE_URL: a URL that the server named
+ * cannot or must not be used. BCDA_ERR_SPOOL and BCDA_ERR_SPOOL_FULL (verified delivery).
+ * BCDA_ERR_STOPPED, BCDA_ERR_CANCELLED, BCDA_ERR_CALLBACK, BCDA_ERR_JOB_TIMEOUT, BCDA_ERR_NOMEM,
+ * BCDA_ERR_LIBRARY, BCDA_ERR_SYSTEM.
  */
 BCDA_API int bcda_job_start(bcda_session *session, const bcda_export *export_,
                             const bcda_handlers *handlers, bcda_job **out);

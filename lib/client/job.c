@@ -18,6 +18,7 @@ enum {
 };
 
 static void poll_status(void *ctx);
+static void ask_presence(bcda_job *job);
 
 /* ---- telling the host ---- */
 
@@ -244,7 +245,7 @@ static int must_yield(const bcda_job *job)
 
     for (other = job->s->jobs; other; other = other->next)
         if (other != job && other->open < job->open && other->state == BCDA_JOB_DOWNLOADING &&
-            !other->paused && next_file(other))
+            !other->paused && other->presence != BCDA__ASKING && next_file(other))
             return 1;
     return 0;
 }
@@ -267,7 +268,7 @@ void bcda__job_pump(bcda_job *job)
     struct bcda_file *f;
     int begun = 0;
 
-    if (job->state != BCDA_JOB_DOWNLOADING)
+    if (job->state != BCDA_JOB_DOWNLOADING || job->presence == BCDA__ASKING)
         return;
     while (!job->ended && !job->paused && begun < STARTS_MAX && places_taken(job) < most &&
            !must_yield(job) && (f = next_file(job))) {
@@ -279,6 +280,14 @@ void bcda__job_pump(bcda_job *job)
         bcda__job_poke(job);
     if (!job->ended && job->files_ended == job->files->count)
         all_files_ended(job);
+}
+
+/* The server listed the file, and does not have it (any more). */
+static int is_missing(const struct bcda_file *file)
+{
+    int code = bcda_error_code(file->error);
+
+    return code == BCDA_ERR_NOT_FOUND || code == BCDA_ERR_GONE;
 }
 
 /* The host saves from inside on_file, so the file is remembered before that runs; where it then
@@ -303,6 +312,8 @@ void bcda__job_file_ended(bcda_job *job, const struct bcda_file *file)
         return;
     }
     bcda__job_touch(job);
+    if (failed && is_missing(file) && job->presence == BCDA__UNASKED)
+        ask_presence(job);
     bcda__session_poke(
         job->s); /* not the next file from here: it may end at once, and so on, ever deeper */
 }
@@ -478,6 +489,80 @@ static void poll_status(void *ctx)
         bcda__job_fail_nomem(job);
 }
 
+/* ---- whether it is still there ---- */
+
+/* The server deletes a job with all its files. Where one file is missing the others may be missing
+ * too, and each would cost all attempts of a 404; one request for the job's status shows it. */
+
+static int on_presence_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
+{
+    (void)ctx;
+    (void)call;
+    (void)err;
+    return BCDA__CALL_DONE; /* it is there: its manifest is known */
+}
+
+static size_t on_presence_data(void *ctx, const uint8_t *data, size_t len)
+{
+    (void)ctx;
+    (void)data;
+    return len;
+}
+
+/* 404 to the status of a job whose manifest has come means that it expired meanwhile. */
+static void end_gone(bcda_job *job, const struct bcda_error *err)
+{
+    struct bcda_error own;
+
+    bcda__err_copy(&own, err);
+    if (own.code == BCDA_ERR_NOT_FOUND)
+        own.code = BCDA_ERR_GONE;
+    bcda__err_context(&own, "a file is missing, and the job is gone");
+    bcda__job_end(job, own.code, &own);
+}
+
+static void on_presence(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
+                        const struct bcda_error *err)
+{
+    bcda_job *job = ctx;
+    struct bcda__call *call = job->call;
+    int code = verdict == BCDA__FAIL ? err->code : 0;
+
+    (void)a;
+    job->call = NULL;
+    job->presence = code ? BCDA__UNASKED : BCDA__THERE; /* another failure says nothing of it */
+    if (code == BCDA_ERR_NOT_FOUND || code == BCDA_ERR_GONE || code == BCDA_ERR_JOB_CANCELLED)
+        end_gone(job, err);
+    else
+        bcda__session_poke(job->s);
+    bcda__call_free(call);
+}
+
+/* No file begins before the answer. */
+static void ask_presence(bcda_job *job)
+{
+    struct bcda__call_spec spec = {0};
+
+    spec.what = "job status";
+    spec.method = "GET";
+    spec.url = job->url;
+    spec.accept = "application/fhir+json";
+    spec.with_token = 1;
+    spec.tries_max = 1;
+    spec.retries = &job->retries;
+    spec.judge = bcda__answer_status;
+    spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
+    spec.head = on_presence_head;
+    spec.data = on_presence_data;
+    spec.proves_end = 1;
+    spec.end = on_presence;
+    spec.ctx = job;
+    if (bcda__call_new(&job->call, job->s, &spec))
+        bcda__job_fail_nomem(job);
+    else
+        job->presence = BCDA__ASKING;
+}
+
 /* ---- where it is ---- */
 
 static int set_url(bcda_job *job, const char *url)
@@ -624,7 +709,7 @@ int bcda__job_is_waiting(const bcda_job *job)
 
 int bcda__job_is_idle(const bcda_job *job)
 {
-    return job->paused && job->state == BCDA_JOB_DOWNLOADING && !job->poke.set;
+    return job->paused && job->state == BCDA_JOB_DOWNLOADING && !job->poke.set && !job->call;
 }
 
 /* ---- making ---- */

@@ -51,6 +51,8 @@ struct bcda_job {
     int64_t received, bytes, resources, bad_lines;
     int64_t issues[5];
     struct bcda_error file_err; /* of the first file that failed */
+    /* Whether the server still has the job, asked once when a file is missing. */
+    enum { BCDA__UNASKED, BCDA__ASKING, BCDA__THERE } presence;
 
     int pull;   /* no data callback: batches wait for bcda_job_next() */
     int paused; /* by the host */

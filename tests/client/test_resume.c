@@ -586,6 +586,152 @@ START_TEST(pauses_after_nothing)
 }
 END_TEST
 
+/* ---- a job that is gone while its files are downloaded ---- */
+
+enum { FILES = 18, SERVED = 5, FILE_ATTEMPTS = 4 };
+
+/* What happens once the first file begins, and once the first has failed. */
+struct gone {
+    const char *begun;  /* a fault */
+    const char *failed; /* a fault */
+    int set;
+    unsigned status; /* requests when files began */
+    int answer;      /* of the first failed file's end */
+    int cancel;      /* then */
+};
+
+static int note_gone(struct run *r, enum where where, void *object)
+{
+    struct gone *g = r->arg;
+
+    if (where == AT_BEGIN && !g->set) {
+        g->set = 1;
+        g->status = sandbox_count(h.sb, "status");
+        if (g->begun)
+            fault(g->begun);
+    }
+    if (where != AT_END || bcda_file_verdict(object) != BCDA_VERDICT_FAILED || g->set > 1)
+        return BCDA_CONTINUE;
+    g->set = 2;
+    if (g->failed)
+        fault(g->failed);
+    if (g->cancel)
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    return g->answer;
+}
+
+static struct run *go_gone(const char *era, enum door door, struct gone *g)
+{
+    struct sandbox_options o = {0};
+
+    o.era = era;
+    o.files = FILES;
+    o.patients = FILES;
+    harness_setup(&h, &o, 1);
+    usual_export(era);
+    return harness_start_hook(&h, door, note_gone, g);
+}
+
+static int count_verdicts(const struct run *r, int verdict)
+{
+    size_t i;
+    int n = 0;
+
+    for (i = 0; i < bcda_job_file_count(r->job); i++)
+        n += bcda_file_verdict(bcda_job_file(r->job, i)) == verdict;
+    return n;
+}
+
+static const struct {
+    const char *era;
+    int status;
+} gone_eras[] = {{"current", 404}, {"2021", 410}, {"2019-04", 410}};
+
+/* The first file that stays 404 has the job's status asked once. The job ends with what that says,
+ * and files that had not begun never do. */
+START_TEST(job_expires)
+{
+    struct gone g = {"job-expires-after:5", NULL, 0, 0, BCDA_CONTINUE, 0};
+    const bcda_error *e;
+    struct run *r = go_gone(gone_eras[_i % 3].era, (enum door)(_i / 3), &g);
+    int64_t start;
+
+    harness_until_state(&h, r, BCDA_JOB_DOWNLOADING);
+    start = h.now;
+    harness_run(&h);
+    e = harness_check_failed(r, BCDA_ERR_GONE);
+    ck_assert_int_eq(bcda_error_http_status(e), gone_eras[_i % 3].status);
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "the job is gone"));
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "start a new one"));
+    ck_assert_uint_eq(bcda_job_file_count(r->job), FILES);
+    ck_assert_int_eq(count_verdicts(r, BCDA_VERDICT_COMPLETE), SERVED);
+    ck_assert_int_le(count_verdicts(r, BCDA_VERDICT_FAILED), 5);
+    ck_assert_int_ge(count_verdicts(r, BCDA_VERDICT_NONE), FILES - SERVED - 5);
+    ck_assert_uint_eq(sandbox_count(h.sb, "status"), g.status + 1);
+    ck_assert_uint_le(sandbox_count(h.sb, "data"), SERVED + 5 * FILE_ATTEMPTS);
+    ck_assert_int_le(h.now - start, 7000); /* 1 + 2 + 4 s at most */
+    harness_close(&h);
+}
+END_TEST
+
+/* Where the job is there, each file is tried as ever, and nobody asks again. An answer that says
+ * nothing of the job is none: the next file has it asked again. */
+START_TEST(job_is_there)
+{
+    struct gone g = {"data-404", _i ? "status-503:1*1" : NULL, 0, 0, BCDA_CONTINUE, 0};
+    struct run *r = go_gone("current", DOOR_RESOURCE, &g);
+    const bcda_error *e;
+
+    harness_run(&h);
+    e = harness_check_failed(r, BCDA_ERR_NOT_FOUND);
+    ck_assert_str_ne(bcda_error_file(e), "");
+    ck_assert_int_eq(count_verdicts(r, BCDA_VERDICT_FAILED), FILES);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), FILES * FILE_ATTEMPTS);
+    ck_assert_uint_eq(sandbox_count(h.sb, "status"), g.status + (_i ? 2 : 1));
+    harness_close(&h);
+}
+END_TEST
+
+/* The only file is missing: whether the job is, is asked all the same. */
+START_TEST(only_file)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = "current";
+    harness_setup(&h, &o, 1);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_until_state(&h, r, BCDA_JOB_DOWNLOADING);
+    fault(_i ? "job-expired" : "data-404");
+    harness_run(&h);
+    (void)harness_check_failed(r, _i ? BCDA_ERR_GONE : BCDA_ERR_NOT_FOUND);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), FILE_ATTEMPTS);
+    harness_close(&h);
+}
+END_TEST
+
+/* The application ends the job meanwhile, or where it would begin. */
+START_TEST(ended_while_asked)
+{
+    struct gone g = {"data-404", NULL, 0, 0, _i == 0 ? BCDA_STOP : BCDA_CONTINUE, _i == 1};
+    struct run *r = go_gone("current", DOOR_RESOURCE, &g);
+
+    while (_i > 1 && (!g.set || sandbox_count(h.sb, "status") <= g.status))
+        ck_assert_int_eq(harness_turn(&h), 1);
+    if (_i == 2)
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    if (_i == 3) { /* which checks that it ends */
+        harness_close(&h);
+        return;
+    }
+    harness_run(&h);
+    ck_assert_int_eq(r->result, _i == 0 ? BCDA_ERR_STOPPED : BCDA_ERR_CANCELLED);
+    ck_assert_uint_le(sandbox_count(h.sb, "status"), g.status + (_i > 1));
+    harness_close(&h);
+}
+END_TEST
+
 /* ---- anywhere ---- */
 
 static uint32_t seed = 20260721;
@@ -700,6 +846,14 @@ static Suite *resume_suite(void)
     tcase_add_loop_test(t, added_member, 0, MEMBERS * 5);
     tcase_add_loop_test(t, contradicted, 0, CONTRADICTIONS * 2);
     tcase_add_test(t, pauses_after_nothing);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("gone");
+    tcase_set_timeout(t, 20);
+    tcase_add_loop_test(t, job_expires, 0, 9);
+    tcase_add_loop_test(t, job_is_there, 0, 2);
+    tcase_add_loop_test(t, only_file, 0, 2);
+    tcase_add_loop_test(t, ended_while_asked, 0, 4);
     suite_add_tcase(s, t);
 
     t = tcase_create("anywhere");

@@ -100,6 +100,12 @@ static void judge_failure(const struct row *row, enum form form, enum mode mode,
         cell_red(c, "what was delivered is no part of the original");
 }
 
+/* The job's code is its file's; or the file is missing because the job is gone. */
+static int codes_agree(int job, int file)
+{
+    return job == file || (job == BCDA_ERR_GONE && file == BCDA_ERR_NOT_FOUND);
+}
+
 static void check_verdict(const struct run *r, const bcda_file *file, struct cell *c)
 {
     if (!file && r->count)
@@ -108,7 +114,8 @@ static void check_verdict(const struct run *r, const bcda_file *file, struct cel
              r->files[bcda_file_index(file)].verdict != BCDA_VERDICT_FAILED)
         cell_red(c, "the job failed, and the verdict of its file is %d",
                  r->files[bcda_file_index(file)].verdict);
-    else if (file && bcda_file_error(file) && bcda_error_code(bcda_file_error(file)) != r->result)
+    else if (file && bcda_file_error(file) &&
+             !codes_agree(r->result, bcda_error_code(bcda_file_error(file))))
         cell_red(c, "the job says %s, its file %s", bcda_error_name(r->result),
                  bcda_error_name(bcda_error_code(bcda_file_error(file))));
 }
