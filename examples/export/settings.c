@@ -259,17 +259,23 @@ static void no_token(bcda_token_request *request, void *userdata)
     bcda_token_request_fail(request);
 }
 
-/* Retries and waits, so that nobody wonders why nothing moves. A log line names no secret and no
- * patient. */
+/* What nothing else reports: retries and waits, so that nobody wonders why nothing moves, and what
+ * could not be done as it was asked for. A log line names no secret and no patient. */
 static void on_log(int level, const char *component, const char *message, void *userdata)
 {
+    static const char *const shown[] = {"again in", "not cancelled at the server", "decode threads",
+                                        "organized by"};
     char text[512];
+    size_t i;
 
     (void)level;
     (void)component;
     (void)userdata;
-    if (strstr(message, "again in")) /* the rest is reported in better words */
-        say("%s", clean(text, sizeof text, message));
+    for (i = 0; i < sizeof shown / sizeof shown[0]; i++)
+        if (strstr(message, shown[i])) {
+            say("%s", clean(text, sizeof text, message));
+            return;
+        }
 }
 
 bcda_config *settings_config(struct args *a, int *status)

@@ -47,7 +47,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         s = self.server.owner
         s.requests.append(self.path)
         part = self.path.split("/")
+        if self.path.endswith("/metadata"):
+            return self.answer(200, b'{"resourceType":"CapabilityStatement","fhirVersion":"4.0.1"}')
+        if self.path == "/_version":
+            return self.answer(404, b"404 page not found")
         if "$export" in self.path:
+            if s.slow_start:
+                s.gate.wait(programs.LIMIT)
             if s.refuse:
                 return self.answer(404, b"nothing for you")
             s.jobs += 1
@@ -96,7 +102,7 @@ class Server:
         self.report = report
         self.types, self.requests, self.jobs = types, [], 0
         self.dead, self.held, self.lost, self.more = {}, set(), set(), {}
-        self.refuse = self.running = False
+        self.refuse = self.running = self.slow_start = False
         self.progress = "In Progress (50%)"
         self.gate = threading.Event()
         self.http = Quiet(("127.0.0.1", 0), Handler)

@@ -16,10 +16,17 @@ FAST = ["--set", "retry_max_ms=1", "--set", "poll_max_ms=10"]
 class Sandbox:
     """bcda-sandbox in a process of its own; `env` has what --print-env says."""
 
-    def __init__(self, *options, tls=True):
+    def __init__(self, *options, tls=True, data=None):
+        """`data`: names and contents of the files to serve."""
         self.state = tempfile.mkdtemp(prefix="bcda-test-")
         command = [SANDBOX, "--print-env", "--state-dir", os.path.join(self.state, "s")]
         os.mkdir(os.path.join(self.state, "s"))
+        if data:
+            command += ["--data", os.path.join(self.state, "d")]
+            os.mkdir(os.path.join(self.state, "d"))
+            for name, text in data.items():
+                with open(os.path.join(self.state, "d", name), "w", encoding="utf-8") as f:
+                    f.write(text)
         command += (["--tls"] if tls else []) + list(options)
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.env = {}

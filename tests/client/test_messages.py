@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""What bcda-export is asked for, and what it says: the words are those of its command line.
+
+test_messages.py BCDA_EXPORT BCDA_SANDBOX SOURCES_OF_THE_PROGRAM
+"""
+import fcntl
+import glob
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+
+import programs
+from fhir_server import Server, read, wait_for
+
+report = programs.Report()
+check = report.check
+EOB = "ExplanationOfBenefit"
+SOURCES = os.path.abspath(sys.argv[3])
+# What only a programmer in C knows.
+FOREIGN = re.compile(rb"bcda_[a-z_]+\(|BCDA_(OPT|ERR|LEVEL|DELIVERY|DUPLICATE)")
+
+
+def check_words(said, *what):
+    check(not FOREIGN.search(said), *what, "a word of the C interface", said)
+
+
+def sources():
+    """No text in the program has such a word."""
+    found = 0
+    for path in glob.glob(os.path.join(SOURCES, "*.c")):
+        for text in re.findall(rb'"(?:[^"\\\n]|\\.)*"', read(path)):
+            found += 1
+            check_words(text, path)
+    check(found > 200, "where are the texts?", found)
+
+
+WRONG = [
+    (["--since", "2024-01-01"], b"--since 2024-01-01: ", b"2024-01-31T00:00:00Z"),
+    (["--type", "Patient,Coverage"], b"--type Patient,Coverage: ", b"letters"),
+    (["--group", ""], b"--group : ", b"empty"),
+    (["--type-filter", ""], b"--type-filter : ", b"empty"),
+    (["--parameter", "x"], b"--parameter x: ", b"NAME=VALUE"),
+    (["--parameter", "=x"], b"--parameter =x: ", b"name"),
+    (["--parameter", "_type=Patient"], b"--parameter _type=Patient: ", b"--type"),
+    (["--parameter", "_since=x"], b"--parameter _since=x: ", b"--since"),
+    (["--set", "duplicate_job=maybe"], b"--set duplicate_job=maybe: ", b"wait, refuse or take_over"),
+    (["--set", "duplicate_job=3"], b"--set duplicate_job=3: ", b"wait, refuse or take_over"),
+    (["--set", "delivery=checked"], b"--set delivery=checked: ", b"streaming or verified"),
+    (["--set", "gzip=maybe"], b"--set gzip=maybe: ", b"off or on"),
+    (["--set", "parallel=many"], b"--set parallel=many: ", b"whole number"),
+    (["--set", "parallel=0"], b"--set parallel=0: ", b"1 to 64"),
+    (["--set", "threads=2"], b"--set threads=2: ", b"decode_threads"),
+    (["--set", "gzip"], b"--set gzip: ", b"NAME=VALUE"),
+    (["--set", "delivery=verified", "--out", "-"], b"--set delivery=verified ", b"--spool"),
+    (["--url", "http://example.com/fhir"], b"--url: ", b"https://example.com/fhir"),
+    (["--url", "example.com"], b"--url: ", b"URL"),
+    (["--add", "--replace"], b"--add", b"--replace"),
+]
+FAILED = [
+    (["--ca", "/nowhere/ca.pem"], b"--ca", b"/nowhere/ca.pem"),
+    (["--private-key", __file__], b"--private-key: ", b"PEM"),
+    (["--out", "/dev/null"], b"/dev/null", b"Not a directory"),
+    (["--set", "job_timeout_ms=1", "--set", "connect_timeout_ms=1000"], b"job", b""),
+]
+
+
+def wrong_values():
+    """Each message names the option, the value, and what is expected; nothing is sent."""
+    with Server(report) as s:
+        for options, option, expected in WRONG + FAILED:
+            done = subprocess.run(s.command("--resume", s.state, *options) if "-" not in options
+                                  else s.command(*options), capture_output=True,
+                                  timeout=programs.LIMIT)
+            check(done.returncode == (2 if (options, option, expected) in WRONG else 1), options,
+                  done.returncode, done.stderr)
+            check(b"bcda-export: " + option in done.stderr and expected in done.stderr, options,
+                  done.stderr)
+            check_words(done.stderr, options)
+            if options[0] != "--set" or "job_timeout_ms" not in options[1]:
+                check(s.requests == [], options, s.requests)
+
+
+def helps():
+    done = subprocess.run([programs.EXPORT, "--help"], capture_output=True, timeout=programs.LIMIT)
+    for status in (b"  0  ", b"  1  ", b"  2  ", b"  3  ", b"  130  ", b"143"):
+        check(status in done.stdout, status, "is not in --help")
+    check(b"bad-lines.jsonl" in done.stdout, done.stdout)
+    check_words(done.stdout, "--help")
+
+
+# ---- what is asked for ----
+
+def named_values():
+    """Options that have names for their values take them, and the number as before."""
+    with Server(report) as s:
+        for setting in ("duplicate_job=take_over", "duplicate_job=2", "delivery=verified",
+                        "delivery=1", "gzip=off", "cancel_at_server=on", "check_count=off"):
+            s.run("--set", setting, "--replace", code=0)
+
+
+def filters():
+    with Server(report) as s:
+        s.run("--type", "Patient", "--type", "Coverage", "--type-filter", "Patient?active=true",
+              "--type-filter", "Coverage?x=1&y=2", "--parameter", "_elements=id,name", "--parameter",
+              "a b=c=d", code=0)
+        check(s.requests[0].endswith(
+            "/Patient/$export?_type=Patient,Coverage&_typeFilter=Patient%3Factive%3Dtrue"
+            "&_typeFilter=Coverage%3Fx%3D1%26y%3D2&_elements=id%2Cname&a%20b=c%3Dd"), s.requests[0])
+
+
+def one_type():
+    """Patient/$export is the patient level today: the one type of the resource level is sent too."""
+    with programs.Sandbox("--era", "current", "--polls", "0", tls=False) as s:
+        out = os.path.join(s.state, "out")
+        done = programs.export(s, "--level", "resource", "--type", "Patient", "--out", out)
+        check(done.returncode == 0, done.returncode, done.stderr)
+        check(os.listdir(out) == ["Patient-0001.ndjson"], os.listdir(out))
+
+
+# ---- what is said ----
+
+def not_found():
+    """A 404 to the kick-off is an error with the server's words and a hint."""
+    with programs.Sandbox("--era", "current", "--polls", "0", "--fault", "kickoff-404",
+                          tls=False) as s:
+        out = os.path.join(s.state, "out")
+        for more in ([], ["--type", "Patient"], ["--group", "all"], ["--level", "system"],
+                     ["--url", s.env["BCDA_FHIR_URL"].replace("v1", "v2")]):
+            done = programs.export(s, *more, "--out", out)
+            check(done.returncode == 1, more, done.returncode, done.stderr)
+            check(b"the server says: " in done.stderr and b"FHIR URL" in done.stderr
+                  and b"January" in done.stderr, more, done.stderr)
+            check(b"does not export this type" not in done.stderr, more, done.stderr)
+
+
+def taken_over():
+    with programs.Sandbox("--era", "current", "--polls", "0", tls=False) as s:
+        first = subprocess.Popen([programs.EXPORT, *s.arguments(), "--level", "patient", "--out",
+                                  os.path.join(s.state, "other")], stderr=subprocess.PIPE)
+        job = first.stderr.readline().split()[1]
+        first.kill()
+        first.communicate()
+        done = programs.export(s, "--level", "patient", "--set", "duplicate_job=take_over", "--out",
+                               os.path.join(s.state, "out"))
+        check(done.returncode == 0, done.returncode, done.stderr)
+        check(b"job " + job + b" was running already and is taken over" in done.stderr
+              and b"was accepted" not in done.stderr, done.stderr)
+
+
+def noise():
+    """A code that says nothing is not printed as the server's words."""
+    with programs.Sandbox("--era", "2019-12", "--polls", "0", tls=False) as s:
+        done = programs.export(s, "--group", "x", "--out", "-")
+        check(done.returncode == 1 and b"400" in done.stderr, done.returncode, done.stderr)
+        check(b"the server says" not in done.stderr, done.stderr)
+    with programs.Sandbox("--era", "current", "--polls", "0", tls=False) as s:
+        done = programs.export(s, "--group", "x", "--out", "-")
+        check(b"the server says: Invalid group ID" in done.stderr, done.stderr)
+
+
+def damaged():
+    """The cause alone, and not what it made of the lines before it."""
+    for offset in (100, 400, 1000):
+        with programs.Sandbox("--era", "current", "--polls", "0", "--fault", f"data-flip:{offset}",
+                              tls=False) as s:
+            done = programs.export(s, "--level", "patient", "--type", EOB, "--out", "-")
+            check(done.returncode == 1, done.returncode, done.stderr)
+            check(b", line" not in done.stderr and b"no resource" not in done.stderr, done.stderr)
+            check(b"gzip" in done.stderr, done.stderr)
+
+
+def other_servers():
+    """--metadata of a server that has no /_version."""
+    with Server(report) as s:
+        done = s.run("--metadata", code=0)
+        check(done.stderr == b"" and b"4.0.1" in done.stdout and b"(not said)" in done.stdout,
+              done.stderr, done.stdout)
+
+
+def early_interrupt():
+    """Before the server has answered the kick-off."""
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        with Server(report) as s:
+            s.slow_start = True
+            process = subprocess.Popen(s.command("--resume", s.state), stderr=subprocess.PIPE)
+            wait_for(lambda s=s: s.requests)
+            process.send_signal(sign)
+            said = process.communicate(timeout=programs.LIMIT)[1]
+            check(process.returncode == 128 + sign and b"interrupted" in said, process.returncode, said)
+            check(not os.path.exists(s.state) and os.listdir(s.out) == [], os.listdir(s.work))
+
+
+def retries():
+    """A line about a retry says what is tried again."""
+    with Server(report) as s:
+        s.lost = {1}
+        done = s.run(code=1)
+        again = [line for line in done.stderr.split(b"\n") if b"again in" in line]
+        check(again and all(b"1.ndjson" in line for line in again), done.stderr)
+        check_words(done.stderr)
+
+
+# ---- a hostile or narrow terminal, and none at all ----
+
+def on_a_terminal(s, locale):
+    """What a terminal of 60 columns gets to see of a job that runs."""
+    ours, its = os.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    process = subprocess.Popen(s.command(), stderr=its, env=dict(os.environ, LC_ALL=locale))
+    os.close(its)
+    seen = b""
+    while seen.count(b"waiting for the server") < 2:
+        seen += os.read(ours, 65536)
+    process.kill()
+    process.wait()
+    os.close(ours)
+    return seen
+
+
+def terminal():
+    """Control characters, in any coding, do not reach it."""
+    with Server(report) as s:
+        s.running = True
+        for progress in (b"\x9b31mred", b"\xc2\x9b31mred", b"caf\xc3\xa9 \xe2\x80\xaexcod",
+                         b"\xe2\x80", b"\xc0\x9b", b"\xf5\x80\x80\x9b", b"\x80\x85\x90\x9f\xff" * 9,
+                         b"\xe2\x82\xac" * 40):
+            s.progress = progress.decode("latin-1")
+            for locale in ("C", "C.UTF-8"):
+                seen = on_a_terminal(s, locale)
+                shown = seen.replace(b"\x1b[K", b"").replace(b"\r", b"").replace(b"\n", b"")
+                if locale == "C":
+                    check(all(0x20 <= c < 0x7f for c in shown), progress, seen)
+                else:
+                    check("waiting" in shown.decode(), progress, seen)  # valid UTF-8
+                    check(all(c >= " " and not "\x7f" <= c <= "\x9f" and c not in "\u202e\u2028"
+                              for c in shown.decode()), progress, seen)
+        check("caf\u00e9" not in on_a_terminal(s, "C").decode("latin-1"), "not of its character set")
+
+
+def closed_descriptors():
+    """A file or a socket does not get the number of a standard one."""
+    def close(*numbers):
+        def run():
+            for number in numbers:
+                os.close(number)
+        return run
+
+    with Server(report) as s:
+        for numbers in ((0,), (1,), (2,), (0, 1, 2), (1, 2)):
+            done = subprocess.run(s.command("--replace"), timeout=programs.LIMIT,
+                                  preexec_fn=close(*numbers))
+            check(done.returncode == 0, numbers, done.returncode)
+            check(sorted(b"".join(read(p) for p in glob.glob(s.out + "/*.ndjson")).splitlines()) ==
+                  s.lines(s.jobs), numbers, "other files")
+        done = subprocess.run(s.command("--out", "-"), timeout=programs.LIMIT, preexec_fn=close(1),
+                              stderr=subprocess.PIPE)
+        check(done.returncode == 1 and b"standard output" in done.stderr, done.returncode, done.stderr)
+
+
+def main():
+    report.run([sources, wrong_values, helps, named_values, filters, one_type, not_found, taken_over,
+                noise, damaged, other_servers, early_interrupt, retries, terminal,
+                closed_descriptors], sys.argv[4:])
+    report.finish()
+
+
+main()
