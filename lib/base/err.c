@@ -1,7 +1,6 @@
 #include "base/err.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -76,7 +75,8 @@ static const struct code_row codes[] = {
     ROW(ERR_FORBIDDEN, ONCE, FINAL, "the server denies access"),
     ROW(ERR_NOT_FOUND, BRIEFLY, FINAL, "the server does not have it"),
     ROW(ERR_GONE, ONCE, FINAL, "the job or file has expired"),
-    ROW(ERR_TOO_MANY, OFTEN, LATER, "the server asks for fewer requests, or a like job is running"),
+    ROW(ERR_TOO_MANY, OFTEN, LATER,
+        "the server asks for fewer requests, or an identical export is already running"),
     ROW(ERR_SERVER, OFTEN, LATER, "the server reports a fault of its own"),
     ROW(ERR_JOB_FAILED, BRIEFLY, FINAL, "the export job failed at the server"),
     ROW(ERR_JOB_CANCELLED, ONCE, FINAL, "the export job was cancelled at the server"),
@@ -102,7 +102,7 @@ static const struct code_row codes[] = {
     ROW(ERR_LINE_CUT, ONCE, FINAL, "the file ends inside a line"),
     ROW(ERR_LINE_TYPE, ONCE, FINAL, "a line is no FHIR resource"),
     ROW(ERR_CHANGED, ONCE, FINAL, "the file changed while it was downloaded"),
-    ROW(ERR_BAD_LINES, ONCE, FINAL, "more bad lines than the limit"),
+    ROW(ERR_BAD_LINES, ONCE, FINAL, "more invalid lines than the limit"),
     ROW(ERR_LENGTH, ONCE, FINAL, "the file has another length than its manifest says"),
     ROW(ERR_CHECKSUM, ONCE, FINAL, "the file has another checksum than its manifest says"),
     ROW(ERR_COUNT, ONCE, FINAL, "the file has another number of resources than its manifest says"),
@@ -172,10 +172,8 @@ int bcda__err_set(struct bcda_error *e, int code, const char *format, ...)
     e->code = code;
     e->retryable = bcda__err_default_retryable(code);
     va_start(args, format);
-    vsnprintf(e->text, sizeof e->text, format, args);
+    bcda__text_format(e->text, sizeof e->text, format, args);
     va_end(args);
-    bcda__text_cut_utf8(e->text);
-    bcda__text_one_line(e->text);
     return code;
 }
 
@@ -186,23 +184,17 @@ int bcda__err_nomem(struct bcda_error *e)
 
 void bcda__err_context(struct bcda_error *e, const char *format, ...)
 {
-    char text[sizeof e->text];
-    char old[sizeof e->text];
+    char whole[2 * sizeof e->text + 2];
     va_list args;
-    int n;
 
     if (!e)
         return;
-    memcpy(old, e->text, sizeof old);
     va_start(args, format);
-    n = vsnprintf(text, sizeof text, format, args);
+    bcda__text_format(whole, sizeof e->text, format, args);
     va_end(args);
-    if (n < 0)
-        return;
-    bcda__text_one_line(text);
-    bcda__text_copy(e->text, sizeof e->text, text);
-    bcda__text_append(e->text, sizeof e->text, ": ");
-    bcda__text_append(e->text, sizeof e->text, old);
+    bcda__text_append(whole, sizeof whole, ": ");
+    bcda__text_append(whole, sizeof whole, e->text);
+    bcda__text_show(e->text, sizeof e->text, whole);
 }
 
 void bcda__err_where(struct bcda_error *e, const char *file, int64_t line, int64_t offset)
@@ -210,8 +202,7 @@ void bcda__err_where(struct bcda_error *e, const char *file, int64_t line, int64
     if (!e)
         return;
     if (file) {
-        bcda__text_copy(e->file, sizeof e->file, file);
-        bcda__text_one_line(e->file);
+        bcda__text_show(e->file, sizeof e->file, file);
     }
     e->line = line;
     e->offset = offset;

@@ -1,5 +1,6 @@
 #include "base/text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -38,6 +39,46 @@ void bcda__text_append(char *to, size_t size, const char *from)
     to[have + len] = '\0';
     if (cut)
         bcda__text_cut_utf8(to);
+}
+
+/* What is there is the first part of a longer text. */
+static void mark_cut(char *text, size_t size)
+{
+    static const char mark[] = "...";
+
+    if (size > sizeof mark && strlen(text) > size - sizeof mark)
+        text[size - sizeof mark] = '\0';
+    bcda__text_cut_utf8(text);
+    if (size > sizeof mark)
+        bcda__text_append(text, size, mark);
+}
+
+void bcda__text_show(char *to, size_t size, const char *from)
+{
+    bcda__text_copy(to, size, from);
+    if (strlen(from) >= size)
+        mark_cut(to, size);
+    bcda__text_one_line(to);
+}
+
+void bcda__text_format(char *to, size_t size, const char *format, va_list args)
+{
+    int n;
+
+    to[0] = '\0';
+    n = vsnprintf(to, size, format, args);
+    if (n >= 0 && (size_t)n >= size)
+        mark_cut(to, size);
+    bcda__text_one_line(to);
+}
+
+void bcda__text_print(char *to, size_t size, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    bcda__text_format(to, size, format, args);
+    va_end(args);
 }
 
 void bcda__text_cut_utf8(char *text)

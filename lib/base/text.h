@@ -2,6 +2,7 @@
 #ifndef BCDA_BASE_TEXT_H
 #define BCDA_BASE_TEXT_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,13 @@ char *bcda__strndup(const char *text, size_t len);
 /* Copies and appends that cut (at a whole UTF-8 character) instead of running over. */
 void bcda__text_copy(char *to, size_t size, const char *from);
 void bcda__text_append(char *to, size_t size, const char *from);
+/* For people: one line that ends with "..." where it was cut. `show` copies, the others are as
+ * snprintf() and vsnprintf(). */
+void bcda__text_show(char *to, size_t size, const char *from);
+void bcda__text_format(char *to, size_t size, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+void bcda__text_print(char *to, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void bcda__text_cut_utf8(char *text); /* drops a character that was cut at the end */
 void bcda__text_one_line(char *text); /* control characters become spaces */
 

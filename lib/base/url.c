@@ -167,6 +167,12 @@ int bcda__url_add_unescaped(struct bcda__buf *to, const char *text, size_t len)
     return rc;
 }
 
+/* One more than there is room for shows that it was cut. */
+static int shown_len(size_t len, size_t size)
+{
+    return (int)(len < size ? len : size);
+}
+
 void bcda__url_show(const char *text, char *out, size_t size)
 {
     const char *host = strstr(text, "://");
@@ -175,8 +181,8 @@ void bcda__url_show(const char *text, char *out, size_t size)
 
     while (at > 0 && text[scheme + at - 1] != '@')
         at--;
-    bcda__text_copy(out, scheme < size ? scheme + 1 : size, text);
-    bcda__text_append(out, size, text + scheme + at);
-    out[strcspn(out, "?#")] = '\0';
-    bcda__text_one_line(out);
+    len = strcspn(text + scheme + at, "?#");
+    bcda__text_print(out, size, "%.*s%.*s", shown_len(scheme, size), text, shown_len(len, size),
+                     text + scheme + at);
+    out[strcspn(out, "?#")] = '\0'; /* of what stands before "://" in what is no URL */
 }

@@ -369,6 +369,12 @@ static void check_whole(const char *text, size_t size)
 }
 
 /* Texts of every character length that pass the room by 0 to 3 bytes. */
+static void check_cut(const char *text, size_t size)
+{
+    check_whole(text, size);
+    ck_assert_msg(strlen(text) > 3 && strcmp(text + strlen(text) - 3, "...") == 0, "%s", text);
+}
+
 START_TEST(test_error_cut)
 {
     static const char *chars[] = {"a", "é", "…", "\xF0\x9F\x98\x80"};
@@ -380,16 +386,16 @@ START_TEST(test_error_cut)
     while (strlen(text) < 1500)
         strcat(text, c);
     bcda__err_set(&e, BCDA_ERR_AUTH, "%s", text);
-    check_whole(e.text, sizeof e.text);
+    check_cut(e.text, sizeof e.text);
     bcda__err_context(&e, "outer");
-    check_whole(e.text, sizeof e.text);
+    check_cut(e.text, sizeof e.text);
     ck_assert_int_eq(strncmp(e.text, "outer: ", 7), 0);
     bcda__err_set(&e, BCDA_ERR_AUTH, "inner");
     bcda__err_context(&e, "%s", text);
-    check_whole(e.text, sizeof e.text);
+    check_cut(e.text, sizeof e.text);
     snprintf(context, sizeof context, "%.*s", (int)sizeof e.text - 1, text);
     bcda__err_where(&e, text, 1, 1);
-    check_whole(e.file, sizeof e.file);
+    check_cut(e.file, sizeof e.file);
     bcda__err_server(&e, text, strlen(text));
     check_whole(e.server, sizeof e.server);
     /* Handed over cut already. */
@@ -972,7 +978,17 @@ START_TEST(test_url_show)
     strcpy(long_url + 100, "?token=SECRET");
     bcda__url_show(long_url, out, sizeof out);
     ck_assert_uint_eq(strlen(out), sizeof out - 1);
+    ck_assert_str_eq(out + sizeof out - 6, "aa...");
     ck_assert_ptr_null(strchr(out, '?'));
+    /* What fits is not marked, whatever is left out behind it. */
+    strcpy(long_url + sizeof out - 1, "?token=SECRET");
+    bcda__url_show(long_url, out, sizeof out);
+    ck_assert_uint_eq(strlen(out), sizeof out - 1);
+    ck_assert_str_eq(out + sizeof out - 6, "aaaaa");
+    strcpy(long_url + sizeof out - 1, "b?token=SECRET");
+    bcda__url_show(long_url, out, sizeof out);
+    ck_assert_str_eq(out + sizeof out - 6, "aa...");
+    memset(long_url + 10, 'a', sizeof long_url - 10);
     /* User information that is longer than the room. */
     strcpy(long_url + 100, "SECRET@h/a");
     memcpy(long_url, "https://SECRET:aaaa", 19);
@@ -1011,7 +1027,7 @@ START_TEST(test_clock)
 }
 END_TEST
 
-static char logged[1000];
+static char logged[1200];
 static int log_count;
 
 static void on_log(int level, const char *component, const char *message, void *userdata)
@@ -1033,13 +1049,16 @@ START_TEST(test_log)
     bcda__log(&log, BCDA_LOG_ERROR, "net", "yes");
     ck_assert_int_eq(log_count, 2);
     memset(big, 'x', sizeof big);
-    strcpy(big + 509, "…");
+    strcpy(big + sizeof big - 5, "…");
     bcda__log(&log, BCDA_LOG_ERROR, "n", "%s", big);
-    ck_assert_uint_eq(strlen(logged), 4 + 509); /* the cut character is gone */
+    ck_assert_uint_eq(strlen(logged), 4 + strlen(big)); /* an error's text has room */
+    bcda__log(&log, BCDA_LOG_ERROR, "n", "%s%s", big, big);
+    ck_assert_uint_eq(strlen(logged), 4 + 1023);
+    ck_assert_str_eq(logged + 4 + 1020, "...");
     log.cb = NULL;
     bcda__log(&log, BCDA_LOG_ERROR, "net", "no");
     bcda__log(NULL, BCDA_LOG_ERROR, "net", "no");
-    ck_assert_int_eq(log_count, 3);
+    ck_assert_int_eq(log_count, 4);
 }
 END_TEST
 
