@@ -77,6 +77,23 @@ void scene_session(struct scene *c)
     harness_export(&c->h, BCDA_LEVEL_PATIENT, NULL);
 }
 
+void scene_add_patients(struct buf *b, size_t first, size_t count)
+{
+    size_t i;
+
+    for (i = first; i < first + count; i++)
+        buf_printf(b, "{\"resourceType\":\"Patient\",\"id\":\"p%zu\",\"x\":\"%0100zu\"}\n", i, i);
+}
+
+void scene_reply_patients(struct scene *c, const char *match, size_t first, size_t count)
+{
+    struct buf b = {0};
+
+    scene_add_patients(&b, first, count);
+    scripted_reply(c->s, match, "200 OK", "", b.p, b.len);
+    buf_free(&b);
+}
+
 void scene_close(struct scene *c)
 {
     harness_end(&c->h);

@@ -16,6 +16,9 @@ bcda_config *scene_config(struct scene *c);
 void scene_set(struct scene *c, int option, int64_t value); /* of the config */
 void scene_key(struct scene *c);                            /* the server's, to the config */
 void scene_session(struct scene *c); /* of the config, or of a usual one; exports Patient */
+/* Patients p<first>, p<first + 1> and so on, a line each. */
+void scene_add_patients(struct buf *b, size_t first, size_t count);
+void scene_reply_patients(struct scene *c, const char *match, size_t first, size_t count);
 /* One turn; 0: nothing comes any more. */
 int scene_turn(struct scene *c);
 void scene_finish(struct scene *c); /* until every run is done */

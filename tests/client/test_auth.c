@@ -1,0 +1,140 @@
+/* A token that is refused (401): who renews it, how often, and what it costs the request. */
+#include <stdio.h>
+#include <string.h>
+
+#include "scene.h"
+
+static const struct scripted_entry two_files[] = {{"Patient", "/data/a.ndjson", NULL, 0},
+                                                  {"Patient", "/data/b.ndjson", NULL, 0}};
+
+static void reply_status(struct scene *c, const char *match, unsigned times, unsigned gate,
+                         const char *status)
+{
+    struct scripted_answer *a = scripted_on(c->s, match, times);
+    char head[96];
+
+    snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n", status);
+    if (gate)
+        scripted_gate(a, gate);
+    scripted_text(a, head);
+}
+
+static unsigned count_tokens(struct scene *c)
+{
+    return scripted_count(c->s, "POST /auth/token");
+}
+
+static void check_both(struct run *r)
+{
+    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    ck_assert_uint_eq(r->count, 6);
+}
+
+/* Two requests were sent with one token, and both are refused. The first 401 renews it. The second
+ * comes when the new token is there: it was not that one that was refused. */
+START_TEST(late_refusal)
+{
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    reply_status(&c, "/data/a", 1, 0, "401 Unauthorized");
+    reply_status(&c, "/data/b", 1, 1, "401 Unauthorized");
+    scene_reply_patients(&c, "/data/a", 0, 3);
+    scene_reply_patients(&c, "/data/b", 3, 3);
+    scripted_export(c.s, two_files, 2);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_until(&c, scripted_count(c.s, "GET /data/b") == 1);
+    scene_until(&c, scripted_count(c.s, "GET /data/a") == 2);
+    ck_assert_uint_eq(count_tokens(&c), 2);
+    scripted_open_gate(c.s, 1);
+    scene_finish(&c);
+    check_both(r);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/b"), 2);
+    ck_assert_uint_eq(count_tokens(&c), 2);
+    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_TOKENS), 2);
+    scene_close(&c);
+}
+END_TEST
+
+/* Both are refused before there is a new token: they wait for the same one. */
+START_TEST(both_refused)
+{
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    reply_status(&c, "/data/", 2, 1, "401 Unauthorized");
+    scene_reply_patients(&c, "/data/a", 0, 3);
+    scene_reply_patients(&c, "/data/b", 3, 3);
+    scripted_export(c.s, two_files, 2);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_until(&c, scripted_count(c.s, "GET /data/") == 2);
+    scripted_open_gate(c.s, 1);
+    scene_finish(&c);
+    check_both(r);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 4);
+    ck_assert_uint_eq(count_tokens(&c), 2);
+    scene_close(&c);
+}
+END_TEST
+
+/* A 401 that renews the token is not one of the request's attempts: as many are left as before. */
+START_TEST(refusal_costs_no_attempt)
+{
+    struct scene c;
+    struct run *r;
+    int busy = 2 - _i; /* of the three attempts that are allowed, none or one is left over */
+
+    scene_open(&c, 0);
+    reply_status(&c, "/data/a", 1, 0, "401 Unauthorized");
+    reply_status(&c, "/data/a", (unsigned)busy, 0, "503 Busy");
+    scene_reply_patients(&c, "/data/a", 0, 3);
+    scene_reply_patients(&c, "/data/b", 3, 3);
+    scripted_export(c.s, two_files, 2);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_ATTEMPTS, 3);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    check_both(r);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/a"), (unsigned)busy + 2);
+    scene_close(&c);
+}
+END_TEST
+
+/* The new token is refused as well: that is the answer. */
+START_TEST(refused_twice)
+{
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    reply_status(&c, "/data/a", 0, 0, "401 Unauthorized");
+    scene_reply_patients(&c, "/data/b", 3, 3);
+    scripted_export(c.s, two_files, 2);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert_int_eq(bcda_error_http_status(harness_check_failed(r, BCDA_ERR_AUTH)), 401);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/a"), 2);
+    ck_assert_uint_eq(count_tokens(&c), 2);
+    scene_close(&c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("auth");
+    TCase *t = tcase_create("refused");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, late_refusal);
+    tcase_add_test(t, both_refused);
+    tcase_add_loop_test(t, refusal_costs_no_attempt, 0, 2);
+    tcase_add_test(t, refused_twice);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}
