@@ -1341,8 +1341,7 @@ START_TEST(test_samples)
     const char *shared = getenv("BCDA_SHARED");
     char dir[900];
 
-    if (!shared)
-        return;
+    ck_assert_ptr_nonnull(shared);
     snprintf(dir, sizeof dir, "%s/data", shared);
     ck_assert_int_ge(check_samples_in(dir), 15);
 }
@@ -1378,7 +1377,8 @@ int main(void)
     tcase_add_test(tc, test_memory);
     tcase_add_test(tc, test_reuse);
     tcase_add_test(tc, test_bad_line_error);
-    tcase_add_test(tc, test_samples);
+    if (getenv("BCDA_SHARED")) /* they are not in this tree */
+        tcase_add_test(tc, test_samples);
     suite_add_tcase(suite, tc);
     sr = srunner_create(suite);
     srunner_set_tap(sr, "-");

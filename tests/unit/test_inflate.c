@@ -338,8 +338,7 @@ START_TEST(test_samples)
 {
     const char *dir = getenv("BCDA_SHARED");
 
-    if (!dir)
-        return;
+    ck_assert_ptr_nonnull(dir);
     packed.len = read_shared(dir, "test_gzip_encoded.ndjson", packed.at, sizeof packed.at);
     text.len = read_shared(dir, "test_no_encoding.ndjson", text.at, sizeof text.at);
     text.at[text.len++] = '\n';
@@ -369,7 +368,8 @@ int main(void)
     tcase_add_test(tc, test_behind_the_last);
     tcase_add_test(tc, test_not_gzip);
     tcase_add_test(tc, test_no_room);
-    tcase_add_test(tc, test_samples);
+    if (getenv("BCDA_SHARED")) /* they are not in this tree */
+        tcase_add_test(tc, test_samples);
     suite_add_tcase(suite, tc);
     sr = srunner_create(suite);
     srunner_set_tap(sr, "-");
