@@ -233,9 +233,11 @@ void bcda__err_copy(struct bcda_error *to, const struct bcda_error *from)
     to->retry_after = from->retry_after;
     to->line = from->line;
     to->offset = from->offset;
-    memcpy(to->text, from->text, sizeof to->text);
-    memcpy(to->file, from->file, sizeof to->file);
-    memcpy(to->server, from->server, sizeof to->server);
+    /* Not the whole arrays: behind a text on the stack lies what the stack held before, which may
+     * be patient data. */
+    memmove(to->text, from->text, strlen(from->text) + 1);
+    memmove(to->file, from->file, strlen(from->file) + 1);
+    memmove(to->server, from->server, strlen(from->server) + 1);
 }
 
 struct bcda_error *bcda__err_new(void)
