@@ -83,11 +83,8 @@ class Driver:
             with core.lock:
                 before = core.drive()
                 try:
-                    if core.fd < 0:
-                        core.wait(0)
-                    else:
-                        while core.step() and time.monotonic() < until:
-                            pass
+                    while core.step() and time.monotonic() < until:
+                        pass
                 finally:
                     core.driver = before
         except Exception as e:
