@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What bcda-export leaves in its folder: after success, after failure, and after a kill at any moment.
 
-test_folder.py BCDA_EXPORT BCDA_SANDBOX EXPORT_KILLED
+test_folder.py BCDA_EXPORT BCDA_SANDBOX EXPORT_KILLED EVERY [TEST]...
+
+Programs are killed at every EVERY-th step: 1, but where a sanitizer makes them slow.
 """
 import fcntl
 import glob
@@ -18,7 +20,7 @@ from fhir_server import Server, read, wait_for, write
 
 report = programs.Report()
 check = report.check
-KILLED = os.path.abspath(sys.argv[3])
+KILLED, EVERY = os.path.abspath(sys.argv[3]), int(sys.argv[4])
 WORK = ".bcda-export"
 BAD = "bad-lines.jsonl"
 
@@ -222,6 +224,52 @@ def dead_job_and_no_other():
         check_clean(s, 2)
 
 
+def tag_of(url):
+    """What the marks of a job are made of."""
+    h = 0xcbf29ce484222325
+    for c in url.encode():
+        h = (h ^ c) * 0x100000001b3 % 2**64
+    return f"{h:016x}"
+
+
+def dead_job_of_several():
+    """One job of two is dead; the other had committed a file that the state does not have."""
+    with Server(report) as s:
+        more = ["--level", "resource", "--type", "Patient", "--type", "Coverage", "--resume", s.state]
+        s.lost = {2}
+        s.run(*more, code=1)
+        check(s.jobs == 2 and len(lines(s.out)) == 12, listing(s.out))
+        s.dead[1] = DEAD["expired"]
+        s.refuse = True  # so that the next run begins with files to replace
+        s.run(*more, code=1)
+        s.refuse, s.lost = False, set()
+        write(os.path.join(s.out, "Coverage-0001.ndjson"), s.content(2, 2))
+        os.makedirs(os.path.join(s.out, WORK), exist_ok=True)
+        os.link(os.path.join(s.out, "Coverage-0001.ndjson"),
+                os.path.join(s.out, WORK, f"Coverage-{tag_of(s.url + '/jobs/2')}-000002.part"))
+        s.run(*more, code=0)
+        check(lines(s.out) == sorted(s.lines(2) + s.lines(3)), lines(s.out))
+        check(len(listing(s.out)) == 6, tree(s.out))
+
+
+def dead_jobs_of_all_types():
+    """Every job is dead, and none of the types is there any more: that is no success."""
+    with Server(report) as s:
+        s.url = s.origin + "/api/v1"
+        s.lost = {2}
+        s.run("--resume", s.state, code=1)
+        check(s.jobs == 3, s.jobs)
+        for job in (1, 2, 3):
+            s.dead[job] = DEAD["expired"]
+        s.refuse = True
+        there = lines(s.out)
+        done = s.run("--resume", s.state, code=1)
+        check(done.stderr.count(b"nothing to export") == 3 and there == lines(s.out), done.stderr)
+        s.refuse, s.lost = False, set()
+        s.run("--resume", s.state, code=3)  # there are no claims
+        check(lines(s.out) == sorted(s.lines(4) + s.lines(5) + s.lines(6)), s.jobs, listing(s.out))
+
+
 def dies_under_way():
     """A job that ends badly in its first run: the next run starts a new one."""
     for name, answer in DEAD.items():
@@ -330,15 +378,15 @@ POOR = {"BCDA_TEST_NO_TMPFILE": "1"}
 
 def each_step(make, after, **env):
     """Runs make(server) killed at its first step, its second, and so on; after() looks each time.
-    Returns how many steps there were."""
-    for step in range(1, 1000):
+    Returns how many steps there were, at least."""
+    for step in range(1, 1000, EVERY):
         with WithInvalidLine(report, ("Patient", "Coverage")) as s:
             command = make(s)
             done = killed(command, step, **env)
             after(s, command, done)
             if done.returncode != -signal.SIGKILL:
                 check(done.returncode == 3, step, done.returncode, done.stderr)
-                return step - 1
+                return step - EVERY
     return check(False, "no end")
 
 
@@ -438,9 +486,9 @@ def poor_file_system():
 
 def main():
     report.run([again, replace_fails, replace_resumed, other_wishes, at_work, stale, dead_job,
-                dead_job_and_no_other, dies_under_way, lost_file, useless_file, interrupted,
+                dead_job_and_no_other, dead_job_of_several, dead_jobs_of_all_types, dies_under_way, lost_file, useless_file, interrupted,
                 invalid_lines, altered, kill_and_resume, kill_and_replace, kill_and_restart,
-                poor_file_system], sys.argv[4:])
+                poor_file_system], sys.argv[5:])
     report.finish()
 
 

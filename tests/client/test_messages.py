@@ -226,7 +226,7 @@ def terminal():
     with Server(report) as s:
         s.running = True
         for progress in (b"\x9b31mred", b"\xc2\x9b31mred", b"caf\xc3\xa9 \xe2\x80\xaexcod",
-                         b"\xe2\x80", b"\xc0\x9b", b"\xf5\x80\x80\x9b", b"\x80\x85\x90\x9f\xff" * 9,
+                         b"\xe2\x80", b"\xc0\x9b", b"\xc1\x81", b"\xed\xa0\x80", b"\xf5\x80\x80\x9b", b"\x80\x85\x90\x9f\xff" * 9,
                          b"\xe2\x82\xac" * 40):
             s.progress = progress.decode("latin-1")
             for locale in ("C", "C.UTF-8"):
@@ -256,6 +256,14 @@ def closed_descriptors():
             check(done.returncode == 0, numbers, done.returncode)
             check(sorted(b"".join(read(p) for p in glob.glob(s.out + "/*.ndjson")).splitlines()) ==
                   s.lines(s.jobs), numbers, "other files")
+        s.running = True
+        process = subprocess.Popen(s.command("--replace"), preexec_fn=close(0, 1, 2))
+        wait_for(lambda: any("/jobs/" in path for path in s.requests[-1:]))
+        for number in range(3):
+            check(os.readlink(f"/proc/{process.pid}/fd/{number}") == "/dev/null", number)
+        process.kill()
+        process.wait()
+        s.running = False
         done = subprocess.run(s.command("--out", "-"), timeout=programs.LIMIT, preexec_fn=close(1),
                               stderr=subprocess.PIPE)
         check(done.returncode == 1 and b"standard output" in done.stderr, done.returncode, done.stderr)
