@@ -102,6 +102,8 @@ static void on_token(void *ctx, enum bcda__verdict verdict, const struct bcda__a
         tell_all(&s->auth, err->code, err);
     } else {
         rc = bcda__token_parse(&token, answer->body, answer->body_len, &own);
+        if (rc) /* some servers refuse with 200 */
+            (void)bcda__token_describe(&own, answer->body, answer->body_len);
         if (rc)
             tell_all(&s->auth, rc, &own);
         else

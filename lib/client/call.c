@@ -120,7 +120,7 @@ static int budget_is_spent(struct bcda__call *c)
         return 0;
     bcda__err_context(&c->err,
                       "the job has used up its %" PRId64 " retries "
-                      "(BCDA_OPT_JOB_RETRIES_MAX), and then",
+                      "(option \"job_retries_max\"), and then",
                       most);
     return 1;
 }
@@ -134,8 +134,8 @@ static void begin_later(struct bcda__call *c, int attempt)
     delay = bcda__retry_delay(attempt, c->err.retry_after,
                               bcda__session_option(c->s, BCDA_OPT_RETRY_MAX_MS),
                               bcda__session_option(c->s, BCDA_OPT_RETRY_AFTER_MAX_MS), random);
-    bcda__log(&c->s->log, BCDA_LOG_WARNING, "client", "%s: %s; again in %" PRId64 " ms",
-              c->spec.what, bcda_error_name(c->err.code), delay);
+    bcda__log(&c->s->log, BCDA_LOG_WARNING, "client", "%s: %s; attempt again in %" PRId64 " ms",
+              c->spec.about ? c->spec.about : c->spec.what, c->err.text, delay);
     bcda__timer_set(c->s->engine, &c->retry, delay, begin, c);
 }
 
@@ -229,6 +229,9 @@ static void fill_answer(const struct bcda__call *c, struct bcda__answer *a)
     a->date = bcda__transfer_header(c->t, "Date");
     a->body = c->body.data ? c->body.data : "";
     a->body_len = c->body.len;
+    a->sent = c->sends_token || c->basic.data ? BCDA__SENT_TOKEN
+              : c->spec.with_token            ? BCDA__SENT_ELSEWHERE
+                                              : BCDA__SENT_NONE;
 }
 
 /* ---- redirects ---- */
@@ -285,7 +288,8 @@ static void follow(struct bcda__call *c)
     else
         rc = bcda__origin_redirect(c->s, url.data, &usable, &c->err);
     if (!rc && ++c->redirects > bcda__session_option(c->s, BCDA_OPT_REDIRECTS_MAX))
-        rc = bcda__err_set(&c->err, BCDA_ERR_REDIRECT, "redirected more than %d times",
+        rc = bcda__err_set(&c->err, BCDA_ERR_REDIRECT,
+                           "redirected more than %d times (option \"redirects_max\")",
                            c->redirects - 1);
     if (!rc && !(copy = bcda__strdup(usable.data)))
         rc = bcda__err_nomem(&c->err);
@@ -399,7 +403,11 @@ static void gather(struct bcda__call *c, const uint8_t *data, size_t len)
     if (!rc && c->cut && bcda__transfer_status(c->t) < 400)
         rc = BCDA_ERR_BODY_TOO_LARGE;
     if (rc) {
-        bcda__err_set(&c->err, rc, "the answer passes %zu bytes", max);
+        if (rc == BCDA_ERR_NOMEM)
+            bcda__err_nomem(&c->err);
+        else
+            bcda__err_set(&c->err, rc,
+                          "the answer is larger than %zu bytes (option \"answer_max\")", max);
         fail(c);
     } else if (c->cut) {
         judge(c); /* enough of an error was read */
@@ -491,10 +499,14 @@ static void too_slow(struct bcda__call *c, int code)
 {
     if (code == BCDA_ERR_CONNECT_TIMEOUT)
         bcda__err_set(&c->err, code,
-                      "no connection within %" PRId64 " ms; is this address allowed there?",
+                      "no connection within %" PRId64
+                      " ms (option \"connect_timeout_ms\"); is this address allowed there?",
                       bcda__session_option(c->s, BCDA_OPT_CONNECT_TIMEOUT_MS));
     else
-        bcda__err_set(&c->err, code, "less than %" PRId64 " bytes a second for %" PRId64 " ms",
+        bcda__err_set(&c->err, code,
+                      "less than %" PRId64
+                      " bytes a second (option \"low_speed_bytes\") for %" PRId64
+                      " ms (option \"low_speed_time_ms\")",
                       bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_BYTES),
                       bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_TIME_MS));
     broken(c);

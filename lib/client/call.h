@@ -11,7 +11,9 @@
 struct bcda__call;
 
 struct bcda__call_spec {
-    const char *what; /* for error texts: "the token request" */
+    const char *what; /* for error texts: "token request" */
+    /* For log lines: "job 42, file 3 (Patient)"; NULL = as `what`. It lives as long as the call. */
+    const char *about;
     const char *method;
     const char *url;
     const char *accept; /* values of headers; NULL = not sent */

@@ -11,8 +11,8 @@ int bcda__callback_result(int answer, int may_pause, const char *name, struct bc
     if (answer == BCDA_PAUSE && may_pause)
         return BCDA__HELD;
     if (answer == BCDA_STOP)
-        return bcda__err_set(err, BCDA_ERR_STOPPED, "%s returned BCDA_STOP (0); BCDA_CONTINUE is 1",
-                             name);
+        return bcda__err_set(err, BCDA_ERR_STOPPED,
+                             "%s returned 0, which stops the job (1 continues)", name);
     return bcda__err_set(err, BCDA_ERR_CALLBACK, "%s returned %d, which has no meaning there", name,
                          answer);
 }
@@ -44,7 +44,8 @@ int bcda__fatal_line_error(const struct bcda_bad_line *bad, int64_t max, struct 
     int rc = bcda__bad_line_error(bad, bad->batch->name, err);
 
     if (max > 0) {
-        bcda__err_context(err, "more than %lld bad lines (BCDA_OPT_BAD_LINES_MAX)", (long long)max);
+        bcda__err_context(err, "more than %lld invalid line%s (option \"bad_lines_max\")",
+                          (long long)max, max == 1 ? "" : "s");
         rc = err->code = BCDA_ERR_BAD_LINES;
     }
     return rc;

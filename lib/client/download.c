@@ -1,5 +1,7 @@
 #include "client/download.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -11,9 +13,12 @@
 #include "client/spool.h"
 #include "client/unwrap.h"
 
+enum { LABEL = 160 };
+
 struct bcda__download {
     bcda_job *job;
     struct bcda_file *file;
+    char label[LABEL]; /* "job 42, file 3 (Patient)", for log lines */
     struct bcda__download *prev, *next;
     int mark;
 
@@ -49,6 +54,17 @@ static void go_on(struct bcda__download *d);
 static void next_turn(void *ctx);
 static void begin_second_pass(struct bcda__download *d);
 static int open_call(struct bcda__download *d);
+
+/* ---- log lines ---- */
+
+/* Its number and type, as the manifest has them: no URL, and so no secret that one might hold. */
+static void label_file(const bcda_job *job, const struct bcda_file *f, char out[LABEL])
+{
+    const char *type = f->entry->type;
+
+    snprintf(out, LABEL, type[0] ? "%s, file %zu (%.60s)" : "%s, file %zu%s", job->label, f->index,
+             type);
+}
 
 /* ---- the end ---- */
 
@@ -116,9 +132,25 @@ static void set_verdict(struct bcda__download *d)
         return;
     }
     if (!d->err.file[0])
-        bcda__text_copy(d->err.file, sizeof d->err.file, f->entry->name);
+        bcda__text_show(d->err.file, sizeof d->err.file, f->entry->name);
     f->verdict = BCDA_VERDICT_FAILED;
     f->error = bcda_error_ref(&d->err); /* a copy */
+}
+
+static void log_verdict(const bcda_job *job, const struct bcda_file *f)
+{
+    const struct bcda__log *log = &job->s->log;
+    char label[LABEL];
+
+    label_file(job, f, label);
+    if (f->verdict == BCDA_VERDICT_FAILED)
+        bcda__log(log, BCDA_LOG_WARNING, "client", "%s: failed: %s", label,
+                  bcda_error_string(bcda_error_code(f->error)));
+    else if (f->bad_lines)
+        bcda__log(log, BCDA_LOG_WARNING, "client", "%s: complete, with %" PRId64 " invalid line%s",
+                  label, f->bad_lines, f->bad_lines == 1 ? "" : "s");
+    else
+        bcda__log(log, BCDA_LOG_INFO, "client", "%s: complete", label);
 }
 
 /* The verdict is told and the download gone. The job may have ended when it returns. */
@@ -132,8 +164,7 @@ static void conclude(struct bcda__download *d)
         bcda__session_adapt(job->s, 1);
     unlink_download(d);
     free_download(d);
-    bcda__log(&job->s->log, f->verdict == BCDA_VERDICT_FAILED ? BCDA_LOG_WARNING : BCDA_LOG_INFO,
-              "client", "file %zu ended: %s", f->index, bcda_error_name(bcda_error_code(f->error)));
+    log_verdict(job, f);
     bcda__job_file_ended(job, f);
 }
 
@@ -865,8 +896,8 @@ static void explain_cuts(struct bcda__download *d)
     bcda__err_context(
         &d->err,
         "the server breaks this file off each time (%lld bytes came at most) and does "
-        "not let it be gone on with; fewer files at once (BCDA_OPT_PARALLEL) may bring "
-        "it in time",
+        "not let it be resumed; fewer files at once (option \"parallel\") may bring it in "
+        "time",
         (long long)d->furthest);
 }
 
@@ -915,6 +946,7 @@ static int open_call(struct bcda__download *d)
     if (rc)
         goto out;
     spec.what = "file";
+    spec.about = d->label;
     spec.method = "GET";
     spec.url = url.data;
     spec.accept = "application/fhir+ndjson";
@@ -1011,6 +1043,7 @@ void bcda__download_start(bcda_job *job, struct bcda_file *file)
     d->file = file;
     d->end_at = -1;
     bcda__err_clear(&d->err);
+    label_file(job, file, d->label);
     set_expected(d);
     d->next = job->downloads;
     if (d->next)

@@ -1,5 +1,7 @@
 #include "client/job.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -19,6 +21,25 @@ enum {
 
 static void poll_status(void *ctx);
 static void ask_presence(bcda_job *job);
+
+/* ---- log lines ---- */
+
+void bcda__job_log(const bcda_job *job, int level, const char *format, ...)
+{
+    char text[400];
+    va_list args;
+
+    va_start(args, format);
+    bcda__text_format(text, sizeof text, format, args);
+    va_end(args);
+    bcda__log(&job->s->log, level, "client", "%s: %s", job->label, text);
+}
+
+const char *bcda__job_asks(bcda_job *job, const char *what)
+{
+    snprintf(job->asking, sizeof job->asking, "%s, %s", job->label, what);
+    return job->asking;
+}
 
 /* ---- telling the host ---- */
 
@@ -141,8 +162,8 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     job->result = code;
     if (code)
         bcda__err_copy(&job->err, err);
-    bcda__log(&s->log, code ? BCDA_LOG_WARNING : BCDA_LOG_INFO, "client", "job ended: %s",
-              bcda_error_name(code));
+    bcda__job_log(job, code ? BCDA_LOG_WARNING : BCDA_LOG_INFO, "%s%s",
+                  code ? "failed: " : "complete", code ? bcda_error_string(code) : "");
     stop_everything(job);
     (void)set_state(job, code ? BCDA_JOB_FAILED : BCDA_JOB_DONE);
     if (r && !s->forked) {
@@ -180,11 +201,12 @@ static void out_of_time(void *ctx)
     struct bcda_error err;
 
     bcda__err_set(
-        &err, BCDA_ERR_JOB_TIMEOUT, "the job has run for %lld ms (BCDA_OPT_JOB_TIMEOUT_MS); %s",
+        &err, BCDA_ERR_JOB_TIMEOUT, "the job has run for %lld ms (option \"job_timeout_ms\"); %s",
         (long long)bcda__session_option(job->s, BCDA_OPT_JOB_TIMEOUT_MS),
-        job->url            ? "go on with bcda_job_attach(), the server keeps files for a day"
-        : job->refusals > 0 ? "the server would not begin it, as a like job was running (429)"
-                            : "the server has not accepted it");
+        job->url ? "it can be resumed by its status URL, as the server keeps its files for a day"
+        : job->refusals > 0
+            ? "the server did not accept it, as an identical export was running (429)"
+            : "the server has not accepted it");
     bcda__job_end(job, BCDA_ERR_JOB_TIMEOUT, &err);
 }
 
@@ -339,7 +361,8 @@ static int has_data_of_type(const struct bcda__manifest *m, const char *type)
 }
 
 /* Against what was asked for, also where the job is another's that was taken over: only of a job
- * that was attached to is nothing known but what its manifest says. */
+ * that was attached to is nothing known but what its manifest says. Files that are organized by
+ * another resource hold lines of any type. */
 static int find_missing_types(bcda_job *job)
 {
     size_t i;
@@ -349,10 +372,34 @@ static int find_missing_types(bcda_job *job)
         rc = bcda__types_of_request(&job->types, job->files->manifest->request,
                                     job->s->config->fhir_url);
     job->types_known = 1;
+    if (job->files->manifest->organized_by[0])
+        return rc;
     for (i = 0; !rc && i < job->types.count; i++)
         if (!has_data_of_type(job->files->manifest, job->types.at[i]))
             rc = bcda__texts_add(&job->missing, job->types.at[i], strlen(job->types.at[i]));
     return rc;
+}
+
+/* What the files do not show. */
+static void warn_of_missing(const bcda_job *job)
+{
+    const struct bcda__manifest *m = job->files->manifest;
+    size_t i;
+
+    for (i = 0; i < job->missing.count; i++)
+        bcda__job_log(job, BCDA_LOG_WARNING,
+                      "the manifest lists no data file of the requested type %.64s",
+                      job->missing.at[i]);
+    if (m->deleted_count)
+        bcda__job_log(job, BCDA_LOG_WARNING,
+                      "the manifest lists %zu file%s of deleted resources, which this version does "
+                      "not deliver",
+                      m->deleted_count, m->deleted_count == 1 ? "" : "s");
+    if (m->organized_by[0] && job->types.count)
+        bcda__job_log(job, BCDA_LOG_WARNING,
+                      "the files are organized by %.64s: whether each requested type is among them "
+                      "cannot be checked",
+                      m->organized_by);
 }
 
 static void take_manifest(bcda_job *job)
@@ -385,6 +432,7 @@ static void take_manifest(bcda_job *job)
         bcda__job_fail_nomem(job);
         return;
     }
+    warn_of_missing(job);
     skip_done(job);
     if (!set_state(job, BCDA_JOB_DOWNLOADING))
         bcda__job_pump(job);
@@ -415,9 +463,9 @@ static size_t on_status_data(void *ctx, const uint8_t *data, size_t len)
 
     job->manifest_bytes += (int64_t)len;
     if (job->manifest_bytes > max)
-        rc =
-            bcda__err_set(&job->parse_err, BCDA_ERR_BODY_TOO_LARGE,
-                          "the manifest passes %lld bytes (BCDA_OPT_MANIFEST_MAX)", (long long)max);
+        rc = bcda__err_set(&job->parse_err, BCDA_ERR_BODY_TOO_LARGE,
+                           "the manifest is larger than %lld bytes (option \"manifest_max\")",
+                           (long long)max);
     if (!rc)
         rc = bcda__manifest_parser_write(job->parser, data, len, &job->parse_err);
     if (!rc)
@@ -436,8 +484,7 @@ static int on_status_broke(void *ctx)
 
 static void take_progress(bcda_job *job, const struct bcda__answer *a)
 {
-    bcda__text_copy(job->progress_text, sizeof job->progress_text, a->x_progress);
-    bcda__text_one_line(job->progress_text);
+    bcda__text_show(job->progress_text, sizeof job->progress_text, a->x_progress);
     job->percent = bcda__progress_percent(a->x_progress);
     bcda__job_touch(job);
 }
@@ -472,6 +519,7 @@ static void poll_status(void *ctx)
     struct bcda__call_spec spec = {0};
 
     spec.what = "job status";
+    spec.about = bcda__job_asks(job, "status");
     spec.method = "GET";
     spec.url = job->url;
     spec.accept = "application/fhir+json";
@@ -579,6 +627,7 @@ static int set_url(bcda_job *job, const char *url)
         if (job->id[len]) /* a query follows: the id would not end there */
             job->id = "";
     }
+    snprintf(job->label, sizeof job->label, job->id[0] ? "job %.60s" : "job%s", job->id);
     return 0;
 }
 
@@ -639,9 +688,11 @@ static void on_cancelled(void *ctx, enum bcda__verdict verdict, const struct bcd
     struct bcda__call *call = job->call;
 
     (void)a;
-    bcda__log(&job->s->log, verdict == BCDA__OK ? BCDA_LOG_INFO : BCDA_LOG_WARNING, "client",
-              "cancelled at the server: %s",
-              verdict == BCDA__OK ? "yes" : bcda_error_name(err->code));
+    if (verdict == BCDA__OK)
+        bcda__job_log(job, BCDA_LOG_INFO, "cancelled at the server");
+    else
+        bcda__job_log(job, BCDA_LOG_WARNING, "not cancelled at the server: %s",
+                      bcda_error_string(err->code));
     job->call = NULL;
     end_cancelled(job);
     bcda__call_free(call);
@@ -656,6 +707,7 @@ static void cancel_there(bcda_job *job)
     job->call = NULL;
     bcda__timer_clear(&job->poll);
     spec.what = "cancel";
+    spec.about = bcda__job_asks(job, "cancel");
     spec.method = "DELETE";
     spec.url = job->url;
     spec.accept = "application/fhir+json";
@@ -763,6 +815,7 @@ int bcda__job_create(bcda_job **out, bcda_session *s, const char *kickoff_url,
     job->result = BCDA_ERR_AGAIN;
     job->percent = -1;
     job->id = "";
+    bcda__text_copy(job->label, sizeof job->label, "job");
     bcda__err_clear(&job->err);
     bcda__err_clear(&job->file_err);
     if (saved)

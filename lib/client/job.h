@@ -27,7 +27,9 @@ struct bcda_job {
     int state, result, ended;
     struct bcda_error err;
     char *url;
-    const char *id; /* within url */
+    const char *id;  /* within url */
+    char label[72];  /* "job 42", for log lines; "job" before it is accepted */
+    char asking[96]; /* of the request under way: "job 42, status" */
     char progress_text[128];
     int percent;
 
@@ -59,6 +61,12 @@ struct bcda_job {
     int cancel_wanted;
     int cancelling; /* the server is being told */
 };
+
+/* A line about this job, which begins with its label. */
+void bcda__job_log(const bcda_job *job, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* What the request under way is called in log lines: the job's label and this. */
+const char *bcda__job_asks(bcda_job *job, const char *what);
 
 /* What bcda_job_start() and its kin share. `kickoff_url` or `status_url` is NULL. What a saved job
  * has (`saved`, or NULL) is taken out of it. */

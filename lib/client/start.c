@@ -21,8 +21,10 @@ static void ask_later(bcda_job *job)
     delay = bcda__retry_delay(++job->refusals, job->asked,
                               bcda__session_option(job->s, BCDA_OPT_RETRY_MAX_MS),
                               bcda__session_option(job->s, BCDA_OPT_RETRY_AFTER_MAX_MS), random);
-    bcda__log(&job->s->log, BCDA_LOG_WARNING, "client",
-              "a like job is running (429): kick-off again in %" PRId64 " ms", delay);
+    bcda__job_log(job, BCDA_LOG_WARNING,
+                  "an identical export is already running, or there are too many requests (429); "
+                  "kick-off again in %" PRId64 " ms",
+                  delay);
     job->s->stat[BCDA_STAT_RETRIES]++;
     bcda__timer_set(job->s->engine, &job->poll, delay, kick_off, job);
 }
@@ -41,7 +43,8 @@ static void take_over(bcda_job *job, const char *id)
 {
     struct bcda__buf url;
 
-    bcda__log(&job->s->log, BCDA_LOG_INFO, "client", "a like job is running: taken over");
+    bcda__job_log(job, BCDA_LOG_INFO, "an identical export is already running: job %s, taken over",
+                  id);
     job->taken_over = 1;
     bcda__buf_init(&url, 64 * 1024);
     if (make_url(job, "/jobs/", id, &url))
@@ -83,6 +86,7 @@ static void find_twin(bcda_job *job)
     bcda__buf_init(&url, 64 * 1024);
     rc = make_url(job, "/jobs", "?_status=Pending,In%20Progress", &url);
     spec.what = "job list";
+    spec.about = bcda__job_asks(job, "job list");
     spec.method = "GET";
     spec.url = url.data;
     spec.accept = "application/fhir+json";
@@ -163,6 +167,7 @@ static void kick_off(void *ctx)
     struct bcda__call_spec spec = {0};
 
     spec.what = "kick-off";
+    spec.about = bcda__job_asks(job, "kick-off");
     spec.method = "GET";
     spec.url = job->kickoff_url;
     spec.accept = "application/fhir+json"; /* exactly, and nothing else (bcda-api 4.1) */

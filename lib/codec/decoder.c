@@ -360,7 +360,7 @@ static void describe(const struct bcda__decoder *d, int code, struct bcda_error 
     else if (code == BCDA_ERR_COUNT)
         bcda__err_set(err, code,
                       "%s: the manifest says %" PRId64 " resources, and %" PRId64
-                      " lines came%s (BCDA_OPT_CHECK_COUNT 0 passes over that)",
+                      " lines came%s (option \"check_count\" 0 accepts that)",
                       d->o.name, d->o.expected->count, count_to_end(d), again);
     else if (code == BCDA_ERR_CHECKSUM)
         bcda__err_set(err, code, "%s: the manifest has another SHA-256 than what came%s", d->o.name,

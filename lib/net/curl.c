@@ -82,7 +82,7 @@ int bcda__http_global_init(struct bcda_error *err)
     else if (!(v->features & CURL_VERSION_ASYNCHDNS))
         bcda__err_set(
             err, BCDA_ERR_LIBRARY,
-            "this libcurl looks names up synchronously and would block the host's thread");
+            "this libcurl looks names up synchronously and would block the application's thread");
     else
         return 0;
     curl_global_cleanup();
@@ -478,11 +478,11 @@ static int is_head_too_large(const struct bcda__transfer *t)
 static int describe_head(const struct bcda__transfer *t, struct bcda_error *err)
 {
     if (is_head_too_large(t))
-        return bcda__err_set(
-            err, BCDA_ERR_HEADERS_TOO_LARGE,
-            "the headers of the answer pass %zu bytes (BCDA_OPT_HEADERS_MAX), or a "
-            "line of them what libcurl takes",
-            t->head.lines.max);
+        return bcda__err_set(err, BCDA_ERR_HEADERS_TOO_LARGE,
+                             "the headers of the answer are longer than %zu bytes (option "
+                             "\"headers_max\"), or a line "
+                             "of them is longer than libcurl accepts",
+                             t->head.lines.max);
     if (t->head.code == BCDA_ERR_NOMEM || t->no_memory)
         return bcda__err_nomem(err);
     if (t->head.code)
@@ -510,8 +510,7 @@ static int describe_proxy(struct bcda__transfer *t, int code, struct bcda_error 
         return 0;
     if (status == 407)
         bcda__err_set(err, BCDA_ERR_PROXY,
-                      "the proxy wants another user or password, or another way to sign in (407): "
-                      "bcda_config_set_proxy()");
+                      "the proxy wants another user or password, or another way to sign in (407)");
     else if (status >= 300)
         bcda__err_set(err, BCDA_ERR_PROXY, "the proxy does not connect to this server (%ld)%s",
                       status, status < 500 ? ": is it allowed there?" : "");
@@ -552,15 +551,14 @@ static int describe_tls(struct bcda__transfer *t, struct bcda_error *err)
 
     if (t->result == CURLE_SSL_CERTPROBLEM)
         bcda__err_set(err, BCDA_ERR_TLS,
-                      "%s; is it a PEM file, and is the passphrase right "
-                      "(bcda_config_set_client_certificate())?",
+                      "the client certificate: %s; is it a PEM file, and is the passphrase right?",
                       words);
     else if (!is_alert(words))
         return bcda__err_set(err, BCDA_ERR_TLS, "%s", words);
     else
-        bcda__err_set(err, BCDA_ERR_TLS, "%s; %s (bcda_config_set_client_certificate())?", words,
-                      has_certificate ? "is the client's certificate the right one"
-                                      : "does the server want a certificate of the client's");
+        bcda__err_set(err, BCDA_ERR_TLS, "%s; %s?", words,
+                      has_certificate ? "is the client certificate the right one"
+                                      : "does the server want a client certificate");
     err->retryable = t->result != CURLE_SSL_CERTPROBLEM && !is_lasting_alert(words);
     return BCDA_ERR_TLS;
 }
@@ -574,8 +572,8 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
     bcda__err_clear(err);
     if (t->refused == BCDA_ERR_SYSTEM) {
         bcda__err_set(err, t->refused,
-                      "a descriptor could not be watched: the system refused it, or the "
-                      "application's own loop");
+                      "a descriptor could not be watched: the system, or the application's "
+                      "event loop, refused it");
         err->retryable = 0;
         return t->refused;
     }
@@ -592,8 +590,8 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
         return describe_tls(t, err);
     if (code == BCDA_ERR_TLS_VERIFY)
         return bcda__err_set(err, code,
-                             "%s; if the server is right, name the CA file that has its authority "
-                             "(bcda_config_set_ca_file())",
+                             "%s; if this is the right server, set a CA file that holds its "
+                             "certificate authority",
                              words);
     return code ? bcda__err_set(err, code, "%s", words) : 0;
 }

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "protocol/outcome.h"
+#include "protocol/token.h"
 
 /* What a status means to a kind of request. Without a code nothing went wrong. */
 struct rule {
@@ -73,8 +74,8 @@ static const struct rule kickoff_rules[] = {
      "still works"},
     /* What is done about it is the job's to say (BCDA_OPT_DUPLICATE_JOB). */
     {429, BCDA__WAIT, BCDA_ERR_TOO_MANY,
-     "a like export is still running, or there were too many requests (429): wait for that job, "
-     "take it over (BCDA_OPT_DUPLICATE_JOB) or cancel it"},
+     "an identical export is already running, or there were too many requests (429): wait for that "
+     "job, take it over (option \"duplicate_job\") or cancel it"},
     {0},
 };
 
@@ -192,6 +193,20 @@ static int is_transient(const struct bcda__answer *a)
            bcda__outcome_is_transient(a->body, a->body_len);
 }
 
+/* Nothing was sent that could have been refused. */
+static const char *why_no_token(const struct bcda__answer *a, const struct rule *rules)
+{
+    if (a->sent == BCDA__SENT_ELSEWHERE)
+        return "the server wants a token (401), and none was sent: this address is of another "
+               "origin "
+               "than the FHIR URL, and the token goes to no other";
+    if (rules == file_rules)
+        return "the server wants a token (401), and none was sent: the manifest says that its "
+               "files "
+               "need none";
+    return "the server wants a token (401), and this request is made without a token";
+}
+
 static enum bcda__verdict judge(const struct bcda__answer *a, const struct rule *rules,
                                 struct bcda_error *err)
 {
@@ -211,14 +226,50 @@ static enum bcda__verdict judge(const struct bcda__answer *a, const struct rule 
         return judge_other(a, rules[0].status, err); /* the first rule is that of success */
     if (!rule->code)
         return rule->verdict;
-    bcda__err_set(err, rule->code, "%s", rule->text);
+    bcda__err_set(err, rule->code, "%s",
+                  a->status == 401 && a->sent ? why_no_token(a, rules) : rule->text);
     note(a, err);
     return rule->verdict;
 }
 
+/* Changes the text, and for a wrong client the code: servers differ in the status for that. The
+ * server's words are kept already. */
+static void explain_oauth(const struct bcda__answer *a, const char *code, struct bcda_error *err)
+{
+    char words[sizeof err->server];
+
+    memcpy(words, err->server, sizeof words);
+    if (strcmp(code, "invalid_client") == 0 || strcmp(code, "unauthorized_client") == 0)
+        bcda__err_set(err, BCDA_ERR_AUTH,
+                      "the token URL refused the client id or secret (%d, %s): check both; BCDA "
+                      "credentials must be renewed every 90 days",
+                      a->status, code);
+    else if (code[0])
+        bcda__err_set(
+            err, BCDA_ERR_BAD_REQUEST,
+            "the token URL did not accept the request (%d, %s): client id and secret go in the "
+            "Authorization header, without a body, and the server may want another form "
+            "of request",
+            a->status, code);
+    else
+        bcda__err_set(err, BCDA_ERR_BAD_REQUEST,
+                      "the token URL did not accept the request (%d): the server's own words may "
+                      "say why",
+                      a->status);
+    err->http_status = a->status;
+    bcda__err_server(err, words, strlen(words));
+}
+
 enum bcda__verdict bcda__answer_token(const struct bcda__answer *a, struct bcda_error *err)
 {
-    return judge(a, token_rules, err);
+    enum bcda__verdict verdict = judge(a, token_rules, err);
+    const char *code = NULL;
+
+    if (verdict != BCDA__OK && a->body)
+        code = bcda__token_describe(err, a->body, a->body_len);
+    if (code && (a->status == 400 || (a->status == 401 && code[0])))
+        explain_oauth(a, code, err);
+    return verdict;
 }
 
 enum bcda__verdict bcda__answer_kickoff(const struct bcda__answer *a, struct bcda_error *err)

@@ -8,6 +8,13 @@
 
 #include "base/err.h"
 
+/* What the request was sent with, as far as a 401 is concerned. */
+enum bcda__sent {
+    BCDA__SENT_TOKEN = 0, /* or client id and secret */
+    BCDA__SENT_ELSEWHERE, /* nothing: the URL is of another origin than the token's */
+    BCDA__SENT_NONE,      /* nothing: it is made without a token */
+};
+
 /* The head of an answer and, where it is held, its body (else NULL). Header values are "" when
  * absent, never NULL. */
 struct bcda__answer {
@@ -20,6 +27,7 @@ struct bcda__answer {
     const char *date;
     const char *body;
     size_t body_len;
+    enum bcda__sent sent;
 };
 
 /* OK and WAIT leave `err` as it was. The others fill it: code, a text without any URL (the caller
@@ -42,7 +50,9 @@ enum bcda__verdict {
  * RETRY BCDA_ERR_SERVER. How often a RETRY is tried stands in retry.h. */
 
 /* POST to the token URL. 200 is OK (bcda__token_parse has the last word). 401 is FAIL: there is
- * nothing to renew, the client id or secret is wrong. 405 has a hint at the URL. */
+ * nothing to renew, the client id or secret is wrong. 405 has a hint at the URL. What an OAuth
+ * error says (RFC 6749, 5.2) becomes the server's words; invalid_client and unauthorized_client are
+ * BCDA_ERR_AUTH, whatever the status. */
 enum bcda__verdict bcda__answer_token(const struct bcda__answer *a, struct bcda_error *err);
 /* Kick-off. OK = 202 with a Content-Location that is an absolute URL; without one FAIL
  * BCDA_ERR_NO_LOCATION. 200 is not foreseen: BCDA_ERR_STATUS. 429 is WAIT, with

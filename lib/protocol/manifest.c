@@ -284,7 +284,8 @@ static int refuse_element(struct bcda__manifest_parser *p, enum top_member m, co
 static int refuse_size(struct bcda__manifest_parser *p, const char *what, size_t limit)
 {
     return bcda__err_set(&p->failure, BCDA_ERR_BODY_TOO_LARGE,
-                         "the manifest has more than %zu %s, the limit", limit, what);
+                         "the manifest has more than %zu %s (option \"manifest_entries_max\")",
+                         limit, what);
 }
 
 /* ---- values ---- */

@@ -195,6 +195,58 @@ void bcda__token_free(struct bcda__token *t)
     t->lifetime_ms = -1;
 }
 
+/* ---- the answer of a refusal ---- */
+
+static const char *const oauth_codes[] = {"invalid_request",        "invalid_client",
+                                          "invalid_grant",          "unauthorized_client",
+                                          "unsupported_grant_type", "invalid_scope"};
+
+struct refusal {
+    enum { REFUSAL_OTHER, REFUSAL_ERROR, REFUSAL_DESCRIPTION } member; /* whose value comes next */
+    char error[128], description[640];
+};
+
+static int refusal_on_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+                            size_t len)
+{
+    struct refusal *r = ctx;
+    char *to = r->member == REFUSAL_ERROR         ? r->error
+               : r->member == REFUSAL_DESCRIPTION ? r->description
+                                                  : NULL;
+    size_t size = to == r->error ? sizeof r->error : sizeof r->description;
+
+    if (depth != 1)
+        return 0;
+    if (event == BCDA__JSON_KEY) {
+        int is_error = len == strlen("error") && memcmp(text, "error", len) == 0;
+        int is_words =
+            len == strlen("error_description") && memcmp(text, "error_description", len) == 0;
+
+        r->member = is_error ? REFUSAL_ERROR : is_words ? REFUSAL_DESCRIPTION : REFUSAL_OTHER;
+    } else if (event == BCDA__JSON_STRING && to && !to[0]) {
+        bcda__text_print(to, size, "%.*s", len < size ? (int)len : (int)size, text);
+    }
+    return 0;
+}
+
+const char *bcda__token_describe(struct bcda_error *err, const char *body, size_t len)
+{
+    struct refusal r = {0};
+    char words[sizeof r.error + sizeof r.description];
+    size_t i;
+
+    if (bcda__json_parse(body, len, DEPTH_MAX, refusal_on_event, &r) ||
+        (!r.error[0] && !r.description[0]))
+        return NULL;
+    bcda__text_print(words, sizeof words, "%s%s%s", r.error,
+                     r.error[0] && r.description[0] ? ": " : "", r.description);
+    bcda__err_server(err, words, strlen(words));
+    for (i = 0; i < sizeof oauth_codes / sizeof oauth_codes[0]; i++)
+        if (strcmp(oauth_codes[i], r.error) == 0)
+            return oauth_codes[i];
+    return "";
+}
+
 int64_t bcda__token_renew_at(int64_t now_ms, int64_t lifetime_ms)
 {
     int64_t margin = lifetime_ms / 10;

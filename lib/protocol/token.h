@@ -25,6 +25,11 @@ int bcda__token_parse(struct bcda__token *out, const char *body, size_t len,
                       struct bcda_error *err);
 void bcda__token_free(struct bcda__token *t);
 
+/* Puts what an OAuth error says ("error: error_description", RFC 6749 5.2) in `err->server`. Gives
+ * its `error` where that is one of that document's codes (static), "" where it is another, and NULL
+ * where the body is no such JSON: then `err` stays as it was. */
+const char *bcda__token_describe(struct bcda_error *err, const char *body, size_t len);
+
 /* When to fetch anew, on the monotonic clock: a margin before the end (a tenth of the lifetime, at
  * least 1 s, at most 60 s, never more than half of it); INT64_MAX where no lifetime is known (then
  * only a 401 tells). */

@@ -121,6 +121,8 @@ void harness_check_text(struct harness *h, const char *text)
     check_absent(text, "a line", "\"id\"");
     check_absent(text, "an authorization", "Bearer ");
     check_absent(text, "an authorization", "Basic ");
+    check_absent(text, "the name of a C function", "bcda_");
+    check_absent(text, "the name of a C constant", "BCDA_");
     if (!h->sb)
         return;
     check_absent(text, "the client secret", sandbox_client_secret(h->sb));
@@ -1108,12 +1110,13 @@ void harness_check_export(struct run *r)
     ck_assert_msg(r->result == 0, "%s: %s", bcda_error_name(r->result),
                   bcda_error_text(bcda_job_error(r->job)));
     ck_assert_ptr_null(bcda_job_error(r->job));
-    ck_assert_int_eq(bcda_job_verdict(r->job),
-                     bcda_job_bad_lines(r->job) ||
-                             bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR) ||
-                             bcda_job_issue_count(r->job, BCDA_SEVERITY_FATAL)
-                         ? BCDA_VERDICT_COMPLETE_ERRORS
-                         : BCDA_VERDICT_COMPLETE);
+    ck_assert_int_eq(
+        bcda_job_verdict(r->job),
+        bcda_job_bad_lines(r->job) || bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR) ||
+                bcda_job_issue_count(r->job, BCDA_SEVERITY_FATAL) ||
+                bcda_job_missing_type_count(r->job) || bcda_job_deleted_file_count(r->job)
+            ? BCDA_VERDICT_COMPLETE_ERRORS
+            : BCDA_VERDICT_COMPLETE);
     ck_assert_uint_eq(bcda_job_files_ended(r->job), n);
     for (i = 0; i < n; i++) {
         const bcda_file *f = bcda_job_file(r->job, i);

@@ -81,7 +81,7 @@ START_TEST(refused)
     e = harness_check_failed(second, BCDA_ERR_TOO_MANY);
     ck_assert_int_eq(bcda_error_http_status(e), 429);
     ck_assert_int_eq(bcda_error_is_retryable(e), 1);
-    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "BCDA_OPT_DUPLICATE_JOB"));
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "option \"duplicate_job\""));
     ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 2);
     harness_close(&h);
 }

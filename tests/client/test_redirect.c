@@ -124,6 +124,49 @@ START_TEST(other_origin)
 }
 END_TEST
 
+/* Who wants a token there gets none, and the error does not say that one was refused. */
+START_TEST(other_origin_wants_token)
+{
+    const bcda_error *e;
+    struct run *r;
+
+    open_servers(1);
+    redirect(c.s, "/data/", "302 Found", scripted_origin(b), "/moved/a");
+    scripted_reply(b, "/moved/", "401 Unauthorized", "", "no", 2);
+    r = go();
+    e = harness_check_failed(r, BCDA_ERR_AUTH);
+    ck_assert_int_eq(bcda_error_http_status(e), 401);
+    ck_assert_msg(strstr(bcda_error_text(e), "none was sent") != NULL, "%s", bcda_error_text(e));
+    ck_assert_msg(!strstr(bcda_error_text(e), "refused"), "%s", bcda_error_text(e));
+    ck_assert_uint_eq(with_token(b, "GET", 0), 1);
+    close_servers();
+}
+END_TEST
+
+/* What an OAuth server of another kind says comes through, with either status. */
+START_TEST(token_refused)
+{
+    static const char *const bodies[] = {
+        "{\"error\":\"invalid_request\",\"error_description\":\"Missing grant_type\"}",
+        "{\"error\":\"invalid_client\",\"error_description\":\"Unknown client\"}"};
+    const bcda_error *e;
+    struct run *r;
+
+    scene_open(&c, 1);
+    scripted_reply(c.s, "/auth/token", _i / 2 ? "200 OK" : "400 Bad Request",
+                   "Content-Type: application/json\r\n", bodies[_i % 2], strlen(bodies[_i % 2]));
+    r = go();
+    e = harness_check_failed(r, _i / 2   ? BCDA_ERR_TOKEN
+                                : _i % 2 ? BCDA_ERR_AUTH
+                                         : BCDA_ERR_BAD_REQUEST);
+    ck_assert_str_eq(bcda_error_server_text(e), _i % 2 ? "invalid_client: Unknown client"
+                                                       : "invalid_request: Missing grant_type");
+    ck_assert_msg(!strstr(bcda_error_text(e), "refused the client id") == (_i != 1), "%s",
+                  bcda_error_text(e));
+    scene_close(&c);
+}
+END_TEST
+
 /* There and back: it is the origin that counts, and a path is one of where it stands. */
 START_TEST(there_and_back)
 {
@@ -517,6 +560,8 @@ static Suite *redirect_suite(void)
 
     tcase_add_loop_test(t, own_origin, 0, 10);
     tcase_add_test(t, other_origin);
+    tcase_add_test(t, other_origin_wants_token);
+    tcase_add_loop_test(t, token_refused, 0, 4);
     tcase_add_test(t, there_and_back);
     tcase_add_loop_test(t, chain, 0, 6);
     tcase_add_loop_test(t, refused, 0, 7);

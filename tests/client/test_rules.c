@@ -1322,7 +1322,7 @@ START_TEST(job_timeout)
     harness_run(&h);
     e = harness_check_failed(r, BCDA_ERR_JOB_TIMEOUT);
     ck_assert_int_eq(h.now - start, 90000);
-    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "bcda_job_attach"));
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "resumed by its status URL"));
     harness_close(&h);
 }
 END_TEST

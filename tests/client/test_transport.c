@@ -334,7 +334,7 @@ START_TEST(other_authority)
                                                 : NULL);
     authority_free(&a);
     r = go();
-    (void)check_failed(r, BCDA_ERR_TLS_VERIFY, "bcda_config_set_ca_file()");
+    (void)check_failed(r, BCDA_ERR_TLS_VERIFY, "CA file");
     ck_assert_uint_eq(scripted_count(s, NULL), 0);
     ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
     close_servers();
@@ -379,8 +379,8 @@ static const struct client_case clients[] = {
     {1, 0, NULL, NULL, 0, ""},
     {1, 0, NULL, PASSPHRASE, 0, ""}, /* one that is not needed */
     {1, 0, PASSPHRASE, PASSPHRASE, 0, ""},
-    {0, 0, NULL, NULL, BCDA_ERR_TLS, "bcda_config_set_client_certificate()"},
-    {1, 1, NULL, NULL, BCDA_ERR_TLS, "bcda_config_set_client_certificate()"},
+    {0, 0, NULL, NULL, BCDA_ERR_TLS, "client certificate"},
+    {1, 1, NULL, NULL, BCDA_ERR_TLS, "client certificate"},
     {1, 0, PASSPHRASE, PASSPHRASE "!", BCDA_ERR_TLS, "passphrase"},
     {1, 0, PASSPHRASE, NULL, BCDA_ERR_TLS, "passphrase"}, /* and no prompt at the terminal */
 };

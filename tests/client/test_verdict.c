@@ -265,7 +265,7 @@ START_TEST(always_cut)
         ck_assert(r->result == BCDA_ERR_TRUNCATED || r->result == BCDA_ERR_TRANSFER);
     error = harness_check_failed(r, _i ? r->result : BCDA_ERR_TRUNCATED);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "breaks this file off each time"));
-    ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "BCDA_OPT_PARALLEL"));
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "option \"parallel\""));
     scene_close(&c);
     buf_free(&plain);
 }
@@ -297,7 +297,7 @@ START_TEST(budget)
     scene_finish(&c);
     if (_i) {
         error = harness_check_failed(r, BCDA_ERR_SERVER);
-        ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "BCDA_OPT_JOB_RETRIES_MAX"));
+        ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "option \"job_retries_max\""));
         ck_assert_int_eq(bcda_error_http_status(error), 503);
     } else {
         ck_assert_int_eq(r->result, 0);

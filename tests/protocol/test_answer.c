@@ -64,6 +64,100 @@ static void check_rows(judge_fn judge, const struct row *rows, size_t count)
     }
 }
 
+/* What an OAuth server says of a refusal (RFC 6749, 5.2): only codes of that document stand in the
+ * text, everything else is the server's word. */
+START_TEST(oauth_errors)
+{
+    static const struct {
+        int status;
+        const char *body;
+        int code;
+        const char *word, *server;
+    } rows[] = {
+        {400, "{\"error\":\"invalid_request\",\"error_description\":\"Missing grant_type\"}",
+         BCDA_ERR_BAD_REQUEST, "another form of request", "invalid_request: Missing grant_type"},
+        {400, "{\"error_description\":\"\",\"error\":\"unsupported_grant_type\"}",
+         BCDA_ERR_BAD_REQUEST, "(400, unsupported_grant_type)", "unsupported_grant_type"},
+        {400, "{\"error\":\"invalid_scope\"}", BCDA_ERR_BAD_REQUEST, "(400, invalid_scope)",
+         "invalid_scope"},
+        {400, "{\"error\":\"invalid_client\",\"error_description\":\"no\"}", BCDA_ERR_AUTH,
+         "client id or secret (400, invalid_client)", "invalid_client: no"},
+        {401, "{\"error\":\"invalid_client\"}", BCDA_ERR_AUTH,
+         "client id or secret (401, invalid_client)", "invalid_client"},
+        {401, "{\"error\":\"unauthorized_client\"}", BCDA_ERR_AUTH, "(401, unauthorized_client)",
+         "unauthorized_client"},
+        {403, "{\"error\":\"access_denied\",\"error_description\":\"not here\"}",
+         BCDA_ERR_FORBIDDEN, "denies access (403)", "access_denied: not here"},
+        {503, "{\"error\":\"temporarily_unavailable\"}", BCDA_ERR_SERVER, "out of order (503)",
+         "temporarily_unavailable"},
+        /* a code of another document is not repeated, and changes nothing */
+        {400, "{\"error\":\"Missing grant_type\"}", BCDA_ERR_BAD_REQUEST, "the server's own words",
+         "Missing grant_type"},
+        {400, "{\"error_description\":\"Missing\\u000agrant_type\"}", BCDA_ERR_BAD_REQUEST,
+         "the server's own words", "Missing grant_type"},
+        {400, "{\"error\":5,\"x\":{\"error\":\"invalid_client\"}}", BCDA_ERR_BAD_REQUEST,
+         "client id and secret", "{\"error\":5,\"x\":{\"error\":\"invalid_client\"}}"},
+        /* BCDA's own */
+        {400, "Bad Request\n", BCDA_ERR_BAD_REQUEST, "client id and secret", "Bad Request"},
+        {401, "Unauthorized\n", BCDA_ERR_AUTH, "90 days", "Unauthorized"},
+        {400, "[\"error\"]", BCDA_ERR_BAD_REQUEST, "client id and secret", "[\"error\"]"},
+        {400, "{\"error\":\"invalid_client\"", BCDA_ERR_BAD_REQUEST, "client id and secret",
+         "{\"error\":\"invalid_client\""},
+        {400, "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"diagnostics\":\"d\"}]}",
+         BCDA_ERR_BAD_REQUEST, "client id and secret", "d"},
+    };
+    char big[3000];
+    size_t i;
+
+    for (i = 0; i < LEN(rows); i++) {
+        (void)ask(bcda__answer_token, rows[i].status, rows[i].body);
+        ck_assert_msg(err.code == rows[i].code, "%s: %s", rows[i].body, bcda_error_name(err.code));
+        ck_assert_int_eq(err.http_status, rows[i].status);
+        ck_assert_msg(strstr(err.text, rows[i].word) != NULL, "%s: %s", rows[i].body, err.text);
+        ck_assert_str_eq(err.server, rows[i].server);
+    }
+    snprintf(big, sizeof big, "{\"error\":\"invalid_request\",\"error_description\":\"%02000d\"}",
+             7);
+    (void)ask(bcda__answer_token, 400, big);
+    ck_assert_uint_eq(strlen(err.server), sizeof err.server - 1);
+    ck_assert_int_eq(strncmp(err.server, "invalid_request: 000", 20), 0);
+    /* Other requests know no such answer. */
+    (void)ask(bcda__answer_kickoff, 401, rows[4].body);
+    ck_assert_ptr_nonnull(strstr(err.text, "refused the token"));
+}
+END_TEST
+
+/* No token was sent: it was not refused either. */
+START_TEST(no_token)
+{
+    static const struct {
+        judge_fn judge;
+        enum bcda__sent sent;
+        const char *word;
+    } rows[] = {
+        {bcda__answer_kickoff, BCDA__SENT_TOKEN, "refused the token"},
+        {bcda__answer_kickoff, BCDA__SENT_ELSEWHERE, "of another origin than the FHIR URL"},
+        {bcda__answer_status, BCDA__SENT_ELSEWHERE, "of another origin than the FHIR URL"},
+        {bcda__answer_file, BCDA__SENT_ELSEWHERE, "of another origin than the FHIR URL"},
+        {bcda__answer_file, BCDA__SENT_NONE, "the manifest says that its files need none"},
+        {bcda__answer_plain, BCDA__SENT_NONE, "made without a token"},
+    };
+    struct bcda__answer a;
+    size_t i;
+
+    for (i = 0; i < LEN(rows); i++) {
+        a = answer(401, NULL);
+        a.sent = rows[i].sent;
+        bcda__err_clear(&err);
+        (void)rows[i].judge(&a, &err);
+        ck_assert_int_eq(err.code, BCDA_ERR_AUTH);
+        ck_assert_int_eq(err.http_status, 401);
+        ck_assert_msg(strstr(err.text, rows[i].word) != NULL, "%s", err.text);
+        ck_assert_msg(!strstr(err.text, "refused the token") == !!a.sent, "%s", err.text);
+    }
+}
+END_TEST
+
 START_TEST(token)
 {
     static const struct row rows[] = {
@@ -103,7 +197,7 @@ START_TEST(kickoff)
         {406, BCDA__FAIL, BCDA_ERR_STATUS, "406"},
         {408, BCDA__RETRY, BCDA_ERR_SERVER, "408"},
         {425, BCDA__RETRY, BCDA_ERR_SERVER, "425"},
-        {429, BCDA__WAIT, BCDA_ERR_TOO_MANY, "still running"},
+        {429, BCDA__WAIT, BCDA_ERR_TOO_MANY, "already running"},
         {500, BCDA__RETRY, BCDA_ERR_SERVER, "500"},
         {502, BCDA__RETRY, BCDA_ERR_SERVER, "502"},
         {503, BCDA__RETRY, BCDA_ERR_SERVER, "503"},
@@ -481,6 +575,8 @@ int main(void)
     int failed;
 
     tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, oauth_errors);
+    tcase_add_test(tc, no_token);
     tcase_add_test(tc, token);
     tcase_add_test(tc, kickoff);
     tcase_add_test(tc, kickoff_location);

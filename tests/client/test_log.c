@@ -1,0 +1,150 @@
+/* Log lines say what they are about: the job by its number, a file by its index and type. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "harness.h"
+
+static struct harness h;
+static struct buf lines;
+
+#define EOB "ExplanationOfBenefit"
+
+static void on_log(int level, const char *component, const char *message, void *userdata)
+{
+    harness_check_text(userdata, message);
+    buf_printf(&lines, "%d %s: %s\n", level, component, message);
+}
+
+/* A line that begins so, and has this in its rest. */
+static int has_line(const char *begin, const char *rest)
+{
+    const char *p = lines.p, *end;
+    char line[2048];
+
+    for (; p && *p; p = end + 1) {
+        end = strchr(p, '\n');
+        snprintf(line, sizeof line, "%.*s", (int)(end - p), p);
+        if (strncmp(line, begin, strlen(begin)) == 0 && strstr(line + strlen(begin), rest))
+            return 1;
+    }
+    return 0;
+}
+
+static void check_line(const char *begin, const char *rest)
+{
+    ck_assert_msg(has_line(begin, rest), "no line `%s` … `%s` in:\n%s", begin, rest, lines.p);
+}
+
+static struct run *run(const char *const *faults, int option, int64_t value)
+{
+    struct sandbox_options o = {0};
+
+    o.era = "current";
+    o.polls = 1;
+    harness_open(&h, &o);
+    for (; faults && *faults; faults++)
+        ck_assert_msg(sandbox_set_fault(h.sb, *faults) == 0, "%s", sandbox_last_error());
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_log(h.config, BCDA_LOG_DEBUG, on_log, &h, NULL), 0);
+    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
+    return harness_start(&h, DOOR_RESOURCE);
+}
+
+/* "2 client: job 42, file 1 (Patient): " */
+static const char *label(int level, const struct run *r, const bcda_file *file)
+{
+    static char text[200];
+    int n = snprintf(text, sizeof text, "%d client: job %s", level, bcda_job_id(r->job));
+
+    if (file)
+        n += snprintf(text + n, sizeof text - (size_t)n, ", file %zu (%s)", bcda_file_index(file),
+                      bcda_file_type(file));
+    snprintf(text + n, sizeof text - (size_t)n, ": ");
+    return text;
+}
+
+START_TEST(retries)
+{
+    static const char *const faults[] = {"token-500-once",        "kickoff-500-once",
+                                         "status-503:1",          "data-cut:50%*1@Patient",
+                                         "data-503-once@Patient", NULL};
+    char status[100];
+    struct run *r = run(faults, BCDA_OPT_GZIP, 1);
+    const bcda_file *patient;
+
+    harness_run(&h);
+    ck_assert_int_eq(r->result, 0);
+    check_line("2 client: token request: ", "(500): try again later; attempt again in ");
+    check_line("2 client: job, kick-off: ", "(500): try again later; attempt again in ");
+    snprintf(status, sizeof status, "2 client: job %s, status: ", bcda_job_id(r->job));
+    check_line(status, "(503): try again later; attempt again in ");
+    patient = harness_file(r, "Patient", 0);
+    check_line(label(BCDA_LOG_WARNING, r, patient), "(503): try again later; attempt again in ");
+    check_line(label(BCDA_LOG_WARNING, r, patient), "the connection ended");
+    check_line(label(BCDA_LOG_INFO, r, patient), "complete");
+    check_line(label(BCDA_LOG_INFO, r, harness_file(r, EOB, 0)), "complete");
+    check_line(label(BCDA_LOG_INFO, r, NULL), "complete");
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(failures)
+{
+    static const char *const faults[] = {"data-404@Patient", NULL};
+    struct run *r = run(faults, BCDA_OPT_GZIP, 1);
+
+    harness_run(&h);
+    (void)harness_check_failed(r, BCDA_ERR_NOT_FOUND);
+    check_line(label(BCDA_LOG_WARNING, r, harness_file(r, "Patient", 0)),
+               "failed: the server does not have it");
+    check_line(label(BCDA_LOG_WARNING, r, NULL), "failed: the server does not have it");
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(invalid_lines)
+{
+    static const char *const faults[] = {"bad-json@Patient", NULL};
+    struct run *r = run(faults, BCDA_OPT_BAD_LINES_MAX, -1);
+
+    harness_run(&h);
+    ck_assert_int_eq(r->result, 0);
+    check_line(label(BCDA_LOG_WARNING, r, harness_file(r, "Patient", 0)),
+               "complete, with 1 invalid line");
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(taken_over)
+{
+    struct run *first = run(NULL, BCDA_OPT_DUPLICATE_JOB, BCDA_DUPLICATE_TAKE_OVER), *second;
+    char begin[100];
+
+    harness_until_state(&h, first, BCDA_JOB_RUNNING);
+    second = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    ck_assert_int_eq(bcda_job_is_taken_over(second->job), 1);
+    snprintf(begin, sizeof begin, "3 client: job: an identical export is already running: job %s, ",
+             bcda_job_id(first->job));
+    check_line(begin, "taken over");
+    harness_close(&h);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("client log");
+    TCase *t = tcase_create("log");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, retries);
+    tcase_add_test(t, failures);
+    tcase_add_test(t, invalid_lines);
+    tcase_add_test(t, taken_over);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}

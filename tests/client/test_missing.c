@@ -1,0 +1,427 @@
+/* What is not in the data and what is not data: requested types without a file, deletions, pages of
+ * a manifest, error files. The job reports it by its getters, its verdict and a warning in the log.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scene.h"
+
+static struct scene c;
+static struct harness h; /* with the sandbox; `c` is with a scripted server */
+static struct buf lines; /* of the log */
+
+#define EOB "ExplanationOfBenefit"
+
+static void on_log(int level, const char *component, const char *message, void *userdata)
+{
+    harness_check_text(userdata, message);
+    buf_printf(&lines, "%d %s: %s\n", level, component, message);
+}
+
+static int has_line(const char *text)
+{
+    return lines.p && strstr(lines.p, text) != NULL;
+}
+
+static void set_log(bcda_config *config, struct harness *of)
+{
+    buf_free(&lines);
+    memset(&lines, 0, sizeof lines);
+    ck_assert_int_eq(bcda_config_set_log(config, BCDA_LOG_DEBUG, on_log, of, NULL), 0);
+}
+
+/* ---- requested types ---- */
+
+enum how { START, ATTACH, RESTORE, RESTORE_OLD };
+
+enum { MOST = 4 };
+
+struct row {
+    enum how how;
+    int level;
+    const char *types[MOST];   /* of the export that the call gets */
+    const char *parameter;     /* its `_type`, set as any parameter */
+    const char *filter;        /* its `_typeFilter` */
+    const char *saved;         /* `types` of the saved text */
+    const char *request;       /* of the manifest, below the FHIR URL; NULL = none */
+    const char *members;       /* more of the manifest */
+    const char *files[MOST];   /* types of its data files */
+    const char *missing[MOST]; /* in this order */
+};
+
+#define PATIENT .level = BCDA_LEVEL_PATIENT
+
+static const struct row rows[] = {
+    /* whatever the level */
+    {START, PATIENT, .types = {"Patient", EOB}, .files = {EOB, "Patient"}},
+    {START, PATIENT, .types = {"Patient", EOB}, .files = {EOB, EOB}, .missing = {"Patient"}},
+    {START, PATIENT, .types = {"Patient", EOB, "Coverage"}, .files = {"Coverage"},
+     .missing = {"Patient", EOB}},
+    {START, PATIENT, .types = {"Patient"}, .missing = {"Patient"}},
+    {START, BCDA_LEVEL_GROUP, .types = {EOB}, .files = {"Patient"}, .missing = {EOB}},
+    {START, BCDA_LEVEL_SYSTEM, .types = {EOB}, .files = {EOB}},
+    {START, BCDA_LEVEL_RESOURCE, .types = {EOB}, .files = {"Patient"}, .missing = {EOB}},
+    {START, BCDA_LEVEL_RESOURCE, .types = {"Patient"}, .files = {"Patient", EOB}},
+    /* a file whose type is not said counts for none, nor does another case */
+    {START, PATIENT, .types = {"Patient"}, .files = {""}, .missing = {"Patient"}},
+    {START, PATIENT, .types = {"Patient"}, .files = {"patient"}, .missing = {"Patient"}},
+    /* everything was asked for: nothing can be missing, whatever the server says of the request */
+    {START, PATIENT, .files = {"Patient"}, .request = "/Patient/$export?_type=Patient,Coverage"},
+    {START, PATIENT, .files = {NULL}},
+    /* a filter restricts a type, and requests none */
+    {START, PATIENT, .filter = "Coverage?status=active", .files = {"Patient"}},
+    {START, PATIENT, .types = {"Patient"}, .filter = "Coverage?status=active",
+     .files = {"Patient"}},
+    {START, PATIENT, .types = {"Coverage"}, .filter = "Coverage?status=active", .files = {NULL},
+     .missing = {"Coverage"}},
+    /* `_type` as any parameter */
+    {START, PATIENT, .parameter = "Patient,Coverage", .files = {"Patient"},
+     .missing = {"Coverage"}},
+    {START, PATIENT, .types = {"Patient"}, .parameter = "Coverage,Patient", .files = {NULL},
+     .missing = {"Patient", "Coverage"}},
+    /* what was asked for counts, not what the server made of it */
+    {START, PATIENT, .types = {"Patient", EOB}, .request = "/Patient/$export?_type=Patient",
+     .files = {"Patient"}, .missing = {EOB}},
+    /* where files are organized by another resource, their types say nothing */
+    {START, PATIENT, .types = {"Patient", EOB}, .members = "\"outputOrganizedBy\":\"Patient\",",
+     .files = {""}},
+    /* a job of before: by the export that is given, else by its own request */
+    {ATTACH, PATIENT, .types = {"Patient", "Coverage"}, .request = "/Patient/$export?_type=Patient",
+     .files = {"Patient"}, .missing = {"Coverage"}},
+    {ATTACH, PATIENT, .request = "/Patient/$export?_type=Patient,Coverage", .files = {"Patient"},
+     .missing = {"Coverage"}},
+    {ATTACH, PATIENT, .request = "/Group/all/$export?_since=2020-01-01T00:00:00Z&_type=Coverage",
+     .files = {"Coverage"}},
+    {ATTACH, PATIENT, .request = "/Coverage/$export", .files = {NULL}, .missing = {"Coverage"}},
+    {ATTACH, PATIENT, .request = "/Patient/$export", .files = {NULL}},
+    {ATTACH, PATIENT, .files = {"Patient"}},
+    {ATTACH, .level = 0, .request = "/$export?_type=Coverage", .files = {NULL},
+     .missing = {"Coverage"}},
+    /* and by the saved text, if that has them */
+    {RESTORE, PATIENT, .saved = "\"Patient\",\"Coverage\"", .request = "/$export?_type=Patient",
+     .files = {"Patient"}, .missing = {"Coverage"}},
+    {RESTORE, PATIENT, .saved = "\"Coverage\"", .types = {"Patient"}, .files = {NULL},
+     .missing = {"Coverage"}},
+    {RESTORE, PATIENT, .saved = "", .request = "/$export?_type=Patient", .files = {NULL}},
+    {RESTORE_OLD, PATIENT, .request = "/$export?_type=Patient", .files = {NULL},
+     .missing = {"Patient"}},
+    {RESTORE_OLD, PATIENT, .types = {EOB}, .request = "/$export?_type=Patient", .files = {NULL},
+     .missing = {EOB}},
+};
+
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static void reply(const struct row *row)
+{
+    struct buf m = {0}, data = {0};
+    size_t i;
+
+    buf_printf(&m, "{\"transactionTime\":\"2020-01-01T00:00:00Z\",%s",
+               row->members ? row->members : "");
+    if (row->request)
+        buf_printf(&m, "\"request\":\"%s/api/v1%s\",", scripted_origin(c.s), row->request);
+    buf_str(&m, "\"output\":[");
+    for (i = 0; i < MOST && row->files[i]; i++)
+        buf_printf(&m, "%s{\"type\":\"%s\",\"url\":\"%s/data/%zu.ndjson\"}", i ? "," : "",
+                   row->files[i], scripted_origin(c.s), i);
+    /* an error file is no data file, whatever its type is called */
+    buf_printf(&m, "],\"error\":[{\"type\":\"%s\",\"url\":\"%s/data/e.ndjson\"}]}",
+               row->missing[0] ? row->missing[0] : "OperationOutcome", scripted_origin(c.s));
+    scripted_reply(c.s, "/jobs/1", "200 OK", "", m.p, m.len);
+    buf_str(&data, "{\"resourceType\":\"Patient\",\"id\":\"a\"}\n");
+    scripted_reply(c.s, "/data/", "200 OK", "", data.p, data.len);
+    scripted_export(c.s, NULL, 0);
+    buf_free(&m);
+    buf_free(&data);
+}
+
+static void set_export(const struct row *row)
+{
+    size_t i;
+
+    if (!row->level) {
+        bcda_export_free(c.h.x);
+        c.h.x = NULL;
+        return;
+    }
+    harness_export(&c.h, row->level, NULL);
+    for (i = 0; i < MOST && row->types[i]; i++)
+        ck_assert_int_eq(bcda_export_add_type(c.h.x, row->types[i]), 0);
+    if (row->parameter)
+        ck_assert_int_eq(bcda_export_set_parameter(c.h.x, "_type", row->parameter), 0);
+    if (row->filter)
+        ck_assert_int_eq(bcda_export_add_type_filter(c.h.x, row->filter), 0);
+}
+
+static struct run *restore(const char *types)
+{
+    char saved[300];
+
+    snprintf(saved, sizeof saved, "{\"bcda\":1,\"url\":\"%s/api/v1/jobs/1\"%s%s%s,\"done\":[]}",
+             scripted_origin(c.s), types ? ",\"types\":[" : "", types ? types : "",
+             types ? "]" : "");
+    return harness_restore(&c.h, DOOR_RESOURCE, saved);
+}
+
+static struct run *begin(const struct row *row)
+{
+    if (row->how == START)
+        return harness_start(&c.h, DOOR_RESOURCE);
+    if (row->how == ATTACH)
+        return scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/1", NULL, NULL);
+    return restore(row->how == RESTORE ? row->saved : NULL);
+}
+
+static void check_missing(const bcda_job *job, const char *const missing[MOST])
+{
+    char line[200];
+    size_t i;
+
+    for (i = 0; i < MOST && missing[i]; i++) {
+        ck_assert_ptr_nonnull(bcda_job_missing_type(job, i));
+        ck_assert_str_eq(bcda_job_missing_type(job, i), missing[i]);
+        snprintf(line, sizeof line,
+                 "%d client: job 1: the manifest lists no data file of the requested type %s\n",
+                 BCDA_LOG_WARNING, missing[i]);
+        ck_assert_msg(has_line(line), "no line `%s` in:\n%s", line, lines.p);
+    }
+    ck_assert_uint_eq(bcda_job_missing_type_count(job), i);
+    ck_assert_ptr_null(bcda_job_missing_type(job, i));
+    if (!i)
+        ck_assert_msg(!has_line("the manifest lists no"), "%s", lines.p);
+}
+
+START_TEST(types)
+{
+    const struct row *row = &rows[_i];
+    struct run *r;
+    char *saved;
+
+    scene_open(&c, 0);
+    reply(row);
+    scene_config(&c);
+    set_log(c.h.config, &c.h);
+    scene_session(&c);
+    set_export(row);
+    r = begin(row);
+    ck_assert_uint_eq(bcda_job_missing_type_count(r->job), 0);
+    ck_assert_ptr_null(bcda_job_missing_type(r->job, 0));
+    scene_finish(&c);
+    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    check_missing(r->job, row->missing);
+    ck_assert_int_eq(bcda_job_verdict(r->job),
+                     row->missing[0] ? BCDA_VERDICT_COMPLETE_ERRORS : BCDA_VERDICT_COMPLETE);
+    ck_assert_int_eq(has_line("organized by Patient"), row->members != NULL);
+    /* What is saved now says the same to whoever restores it. */
+    ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
+    r = harness_restore(&c.h, DOOR_RESOURCE, saved);
+    bcda_free(saved);
+    scene_finish(&c);
+    check_missing(r->job, row->missing);
+    scene_close(&c);
+}
+END_TEST
+
+/* Saved before the manifest: of a job that was started the types are known, of one that was
+ * attached to they are not. */
+START_TEST(saved_early)
+{
+    static const struct row row = {START, PATIENT, .types = {"Patient", EOB}};
+    struct run *r;
+    char *saved;
+
+    scene_open(&c, 0);
+    scripted_reply(c.s, "/jobs/1", "202 Accepted", "", "", 0);
+    scripted_export(c.s, NULL, 0);
+    scene_session(&c);
+    set_export(&row);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_until(&c, bcda_job_state(r->job) == BCDA_JOB_RUNNING);
+    ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
+    ck_assert_msg(strstr(saved, ",\"types\":[\"Patient\",\"" EOB "\"],\"done\":[]}") != NULL, "%s",
+                  saved);
+    bcda_free(saved);
+    harness_export(&c.h, BCDA_LEVEL_PATIENT, NULL);
+    r = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/1", NULL, NULL);
+    ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
+    ck_assert_msg(!strstr(saved, "types"), "%s", saved);
+    bcda_free(saved);
+    scene_close(&c);
+}
+END_TEST
+
+static void open_sandbox(const char *era, const char *fault, int duplicate)
+{
+    struct sandbox_options o = {0};
+
+    o.era = era;
+    o.polls = 4;
+    harness_open(&h, &o);
+    if (fault)
+        ck_assert_msg(sandbox_set_fault(h.sb, fault) == 0, "%s", sandbox_last_error());
+    harness_config(&h, 1);
+    set_log(h.config, &h);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_DUPLICATE_JOB, duplicate), 0);
+    harness_session(&h);
+}
+
+/* The server narrows the second job in silence. Where all its types are running already, it refuses
+ * the job, which waits. */
+START_TEST(narrowed)
+{
+    static const char *const eras[] = {"2019-12", "2021-01"};
+    struct run *first, *second, *third;
+
+    open_sandbox(eras[_i], NULL, BCDA_DUPLICATE_WAIT);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    first = harness_start(&h, DOOR_RESOURCE);
+    harness_until_state(&h, first, BCDA_JOB_RUNNING);
+    harness_export(&h, BCDA_LEVEL_PATIENT, "Patient", EOB, NULL);
+    second = harness_start(&h, DOOR_RESOURCE);
+    harness_until_state(&h, second, BCDA_JOB_RUNNING);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    third = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    ck_assert_int_eq(first->result, 0);
+    ck_assert_int_eq(second->result, 0);
+    ck_assert_int_eq(third->result, 0);
+    ck_assert_uint_gt(sandbox_count(h.sb, "429"), 0);
+    ck_assert_uint_eq(bcda_job_file_count(second->job), 1);
+    ck_assert_uint_eq(bcda_job_missing_type_count(second->job), 1);
+    ck_assert_str_eq(bcda_job_missing_type(second->job, 0), EOB);
+    ck_assert_int_eq(bcda_job_verdict(second->job), BCDA_VERDICT_COMPLETE_ERRORS);
+    ck_assert_int_eq(bcda_job_verdict(first->job), BCDA_VERDICT_COMPLETE);
+    ck_assert_int_eq(bcda_job_verdict(third->job), BCDA_VERDICT_COMPLETE);
+    harness_close(&h);
+}
+END_TEST
+
+/* The types are those that this job asked for, whoever started the one that it went on with. */
+START_TEST(taken_over)
+{
+    struct run *first, *second;
+
+    open_sandbox("current", NULL, BCDA_DUPLICATE_TAKE_OVER);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, "Coverage", NULL);
+    first = harness_start(&h, DOOR_RESOURCE);
+    harness_until_state(&h, first, BCDA_JOB_RUNNING);
+    second = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    ck_assert_int_eq(bcda_job_is_taken_over(second->job), 1);
+    ck_assert_int_eq(bcda_job_result(second->job), 0);
+    ck_assert_uint_eq(bcda_job_missing_type_count(second->job), 0);
+    ck_assert_int_eq(bcda_job_verdict(second->job), BCDA_VERDICT_COMPLETE);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- deletions ---- */
+
+START_TEST(deleted)
+{
+    char line[160];
+    struct run *r;
+
+    open_sandbox("current", _i ? NULL : "deleted", BCDA_DUPLICATE_WAIT);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    ck_assert_uint_eq(bcda_job_deleted_file_count(r->job), 0);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_uint_eq(bcda_job_file_count(r->job), 1);
+    ck_assert_uint_eq(bcda_job_deleted_file_count(r->job), !_i);
+    ck_assert_int_eq(bcda_job_verdict(r->job),
+                     _i ? BCDA_VERDICT_COMPLETE : BCDA_VERDICT_COMPLETE_ERRORS);
+    snprintf(line, sizeof line,
+             "%d client: job %s: the manifest lists 1 file of deleted resources, which this "
+             "version does not deliver\n",
+             BCDA_LOG_WARNING, bcda_job_id(r->job));
+    ck_assert_msg(has_line(line) == !_i, "%s", lines.p);
+    ck_assert_uint_eq(bcda_job_deleted_file_count(NULL), 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* A manifest of deletions alone is not the empty one of a job that has just begun. */
+START_TEST(deleted_alone)
+{
+    static const char body[] = "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"output\":[],"
+                               "\"deleted\":[{\"type\":\"Bundle\",\"url\":\"https://h/d/1\"},"
+                               "{\"type\":\"Bundle\",\"url\":\"https://h/d/2\"}],\"error\":[]}";
+    struct run *r;
+
+    scene_open(&c, 0);
+    scripted_reply(c.s, "/jobs/1", "200 OK", "", body, sizeof body - 1);
+    scripted_export(c.s, NULL, 0);
+    scene_config(&c);
+    set_log(c.h.config, &c.h);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(bcda_job_deleted_file_count(r->job), 2);
+    ck_assert_int_eq(bcda_job_verdict(r->job), BCDA_VERDICT_COMPLETE_ERRORS);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /api/v1/jobs/1 "), 1);
+    ck_assert_msg(has_line("lists 2 files of deleted resources"), "%s", lines.p);
+    scene_close(&c);
+}
+END_TEST
+
+START_TEST(next_page)
+{
+    const bcda_error *e;
+    struct run *r;
+
+    open_sandbox("current", "manifest-next-page", BCDA_DUPLICATE_WAIT);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    e = harness_check_failed(r, BCDA_ERR_MANIFEST);
+    ck_assert_msg(strstr(bcda_error_text(e), "next page") != NULL, "%s", bcda_error_text(e));
+    ck_assert_uint_eq(r->count, 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- sums ---- */
+
+/* Lines of an error file are reports, not data: the job's sum is what a loop over the data gives.
+ * On the pull door too, where their batches come with the others. */
+START_TEST(sums)
+{
+    const bcda_file *error;
+    struct run *r;
+
+    open_sandbox("current", "error-file", BCDA_DUPLICATE_WAIT);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
+    r = harness_start(&h, (enum door)_i);
+    harness_run(&h);
+    ck_assert_int_eq(r->result, 0);
+    error = harness_file(r, "OperationOutcome", 0);
+    ck_assert_int_eq(bcda_file_resources(error), 3);
+    ck_assert_int_eq(bcda_job_resources(r->job), 50 + 10);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RESOURCES), 50 + 10);
+    ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR), 3);
+    ck_assert_int_eq(bcda_job_verdict(r->job), BCDA_VERDICT_COMPLETE_ERRORS);
+    harness_close(&h);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("client missing");
+    TCase *t = tcase_create("missing");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, types, 0, ROWS);
+    tcase_add_test(t, saved_early);
+    tcase_add_loop_test(t, narrowed, 0, 2);
+    tcase_add_test(t, taken_over);
+    tcase_add_loop_test(t, deleted, 0, 2);
+    tcase_add_test(t, deleted_alone);
+    tcase_add_test(t, next_page);
+    tcase_add_loop_test(t, sums, 0, 3);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}
