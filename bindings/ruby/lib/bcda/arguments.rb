@@ -12,7 +12,7 @@ module Bcda
     class << self
       # A value as an error text may show it: cut, and a URL without its user information.
       def quoted(value)
-        value = value.sub(%r{\A([A-Za-z][\w+.-]*://)?.*@}m, '\1...@') if value.is_a?(String)
+        value = value.scrub.sub(%r{\A([A-Za-z][\w+.-]*://)?.*@}m, '\1...@') if value.is_a?(String)
         text = value.inspect
         text.length <= QUOTE_MAX ? text : "#{text[0, QUOTE_MAX - 4]}...#{text[-1]}"
       end

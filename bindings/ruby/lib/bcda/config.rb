@@ -142,9 +142,10 @@ module Bcda
     end
 
     def wrong_kind(what, kind, value)
-      return Arguments.mistyped(what, value, kind == Integer ? "an Integer" : "a String") unless value.is_a?(String) || value.is_a?(Integer)
+      expected = kind == Integer ? "an Integer" : "a String"
+      return Arguments.mistyped(what, value, expected) unless value.is_a?(String) || value.is_a?(Integer)
 
-      refused(what, value, kind == Integer ? "an Integer" : "a String", ABI::ERR_OPTION_TYPE)
+      refused(what, value, expected, ABI::ERR_OPTION_TYPE)
     end
 
     def refused(what, value, expected, code = ABI::ERR_OPTION_RANGE)
