@@ -89,6 +89,34 @@ client.close()
         self.assertEqual((got.stdout, got.stderr, got.returncode), ("3 20\n", "", 0))
 
 
+    def test_a_child_that_returns_from_a_callback(self):
+        """It gets its error out of the call that was made, and the parent goes on."""
+        for use in ("sum(1 for _ in job)", "asyncio.run(take())", "job.wait()"):
+            for options in ({}, {"decode_threads": 2}):
+                with self.subTest(use=use, options=options):
+                    got = script(f"""
+import asyncio
+client = bcda.Client(url, **settings, options={options!r})
+children = []
+def on_file(job, file, event):
+    if event == bcda.FileEvent.BEGIN and not children:
+        children.append(os.fork())
+job = client.export("Patient", "ExplanationOfBenefit", on_file=on_file)
+async def take():
+    async for _ in job:
+        pass
+try:
+    {use}
+except bcda.ForkedError as e:
+    print("child", e.code, flush=True)
+    client.close()
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]), job.resources, job.verdict)
+client.close()
+""", self.sandbox)
+                    self.assertEqual((got.stdout, got.stderr, got.returncode),
+                                     ("child BCDA_ERR_FORKED\n7 120 COMPLETE\n", "", 0))
+
     def test_multiprocessing(self):
         """A forked worker has the parent's client, which says so; one of its own works."""
         got = script("""

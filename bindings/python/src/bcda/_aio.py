@@ -64,8 +64,9 @@ class Driver:
 
     def readable(self) -> None:
         if not self.waiters:  # nobody moves it now
-            self.loop.remove_reader(self.core.fd)
-            self.watching = False
+            if self.core.aio is self:  # not in a child of fork(): it shares what the parent's loop watches
+                self.loop.remove_reader(self.core.fd)
+                self.watching = False
             return
         self.turn()
 
