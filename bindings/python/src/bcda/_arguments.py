@@ -44,7 +44,7 @@ def mistyped(keyword: str, value: object, expected: str) -> TypeError:
 def named(error: errors.Error, keyword: str, value: Optional[str] = None) -> errors.Error:
     """The library's error with the keyword that it is about, and the value, where it is no secret."""
     words = error.text if error.text.startswith(keyword) else f"{keyword}: {error.text}"
-    return errors.retold(error, words if value is None else f"{words}; given {quoted(value)}")
+    return errors.reworded(error, words if value is None else f"{words}; given {quoted(value)}")
 
 
 def similar(name: str, names: Iterable[str]) -> str:

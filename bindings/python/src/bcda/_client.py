@@ -125,7 +125,7 @@ def _by_keyword(error: errors.Error, files: Mapping[str, str]) -> errors.Error:
                 **{name: f"{keyword}: {name}" for name, keyword in files.items()}}
     for words, keyword in keywords.items():
         if error.text.startswith(words + ": "):
-            return errors.retold(error, keyword + error.text[len(words):])
+            return errors.reworded(error, keyword + error.text[len(words):])
     return error
 
 

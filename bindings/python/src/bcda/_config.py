@@ -145,7 +145,7 @@ class Config:
             if isinstance(value, str) else lib.bcda_config_set_int(self.pointer, number, int(value))
         if code:
             error = self.error(code)
-            raise errors.retold(error, f"{error.text}; given {quoted(value)}")
+            raise errors.reworded(error, f"{error.text}; given {quoted(value)}")
 
     def log(self, wanted: Union[int, str, None]) -> None:
         level = log_level(wanted)

@@ -270,7 +270,7 @@ class Job:
         self._claimed = ""  # why no loop can begin: one of the texts above
         self._waits = 0
         self._cancelled = False
-        self._told = False
+        self._warned = False
         self._files: Dict[int, File] = {}
         self._fields = {path: index for index, path in enumerate(fields)}
         self._out = ctypes.c_void_p()  # a batch on its way; an interrupt does not lose it
@@ -383,8 +383,8 @@ class Job:
 
     def _warn(self) -> None:
         """At the end, once."""
-        lacks = [] if self._told else self._lacks()
-        self._told = True
+        lacks = [] if self._warned else self._lacks()
+        self._warned = True
         if lacks:
             warnings.warn(f"job {self.id} is complete, but {'; '.join(lacks)}", IncompleteExport, _outside())
 

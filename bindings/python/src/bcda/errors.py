@@ -419,7 +419,7 @@ def from_code(code: int, words: str = "") -> Error:
     return class_of(code)(words or _TEXTS.get(code) or text(lib.bcda_error_string(code)), code=code)
 
 
-def retold(error: Error, words: str) -> Error:
+def reworded(error: Error, words: str) -> Error:
     """The same error with another text."""
     return type(error)(words, **{name: value for name, value in vars(error).items() if name != "text"})
 

@@ -35,7 +35,7 @@ module Bcda
       # The library's error with the keyword that it is about, and the value, where it is no secret.
       def named(error, keyword, value = nil)
         words = error.message.start_with?(keyword.to_s) ? error.message : "#{keyword}: #{error.message}"
-        error.retold(value.nil? ? words : "#{words}; given #{quoted(value)}")
+        error.reworded(value.nil? ? words : "#{words}; given #{quoted(value)}")
       end
 
       # One of two settings is there without the other.

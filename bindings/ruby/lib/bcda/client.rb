@@ -349,7 +349,7 @@ module Bcda
       found = words.keys.find { |start| e.message.start_with?("#{start}: ") }
       raise unless found
 
-      raise e.retold(words[found] + e.message.delete_prefix(found))
+      raise e.reworded(words[found] + e.message.delete_prefix(found))
     end
 
     def register(config, userdata, log_level)

@@ -129,7 +129,7 @@ module Bcda
              else
                Native.bcda_config_set_str(@pointer, number, Arguments.string(value, what))
              end
-      raise error(code).then { |e| e.retold("#{e.message}; given #{Arguments.quoted(value)}") } unless code.zero?
+      raise error(code).then { |e| e.reworded("#{e.message}; given #{Arguments.quoted(value)}") } unless code.zero?
     end
 
     def choice(what, choices, value)

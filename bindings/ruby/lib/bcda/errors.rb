@@ -49,7 +49,7 @@ module Bcda
 
     # The same error with another text.
     # @api private
-    def retold(message)
+    def reworded(message)
       self.class.new(message, code: code, retryable: retryable?, http_status: http_status,
                               retry_after_ms: retry_after_ms, file: file, line: line, offset: offset,
                               server_text: server_text)

@@ -46,7 +46,7 @@ module Bcda
       @taker = nil
       @taken = nil # why there is nothing to take
       @turn = [true] # for the one loop
-      @paused = @told = false
+      @paused = @warned = false
       ObjectSpace.define_finalizer(self, JobHandle.finalizer(handle))
     end
 
@@ -119,7 +119,7 @@ module Bcda
       raise StateError, "nobody takes the data of this job, and so it cannot end" if reached == :data
       raise error if reached == ABI::JOB_FAILED
 
-      tell_lacks if reached == ABI::JOB_DONE
+      warn_once if reached == ABI::JOB_DONE
       self
     end
 
@@ -371,15 +371,15 @@ module Bcda
       failure = error
       raise failure if failure
 
-      tell_lacks
+      warn_once
       nil
     end
 
     # Says once what was asked for, is not in the data, and was shown to no proc.
-    def tell_lacks
-      return if @told
+    def warn_once
+      return if @warned
 
-      @told = true
+      @warned = true
       found = lacks
       @client.warn_of("job #{id} is complete, but #{found.join('; ')}") if found.any?
     end
