@@ -91,10 +91,10 @@ client.close()
 
     def test_a_child_that_returns_from_a_callback(self):
         """It gets its error out of the call that was made, and the parent goes on."""
-        for use in ("sum(1 for _ in job)", "asyncio.run(take())", "job.wait()"):
-            for options in ({}, {"decode_threads": 2}):
-                with self.subTest(use=use, options=options):
-                    got = script(f"""
+        for use, options in (("sum(1 for _ in job)", {}), ("sum(1 for _ in job)", {"decode_threads": 2}),
+                             ("asyncio.run(take())", {}), ("job.wait()", {"decode_threads": 2})):
+            with self.subTest(use=use, options=options):
+                got = script(f"""
 import asyncio
 client = bcda.Client(url, **settings, options={options!r})
 children = []
@@ -114,8 +114,8 @@ except bcda.ForkedError as e:
 print(os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]), job.resources, job.verdict)
 client.close()
 """, self.sandbox)
-                    self.assertEqual((got.stdout, got.stderr, got.returncode),
-                                     ("child BCDA_ERR_FORKED\n7 120 COMPLETE\n", "", 0))
+                self.assertEqual((got.stdout, got.stderr, got.returncode),
+                                 ("child BCDA_ERR_FORKED\n7 120 COMPLETE\n", "", 0))
 
     def test_multiprocessing(self):
         """A forked worker has the parent's client, which says so; one of its own works."""
