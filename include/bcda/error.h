@@ -52,7 +52,7 @@ extern "C" {
 #define BCDA_ERR_NOMEM (-50)
 /* a local file cannot be read or written; the text says which and why */
 #define BCDA_ERR_IO (-51)
-/* the system refused a descriptor, a timer or entropy */
+/* the system refused a descriptor (too many open files), a timer or entropy */
 #define BCDA_ERR_SYSTEM (-52)
 /* libcurl, libgcrypt, zlib or yajl failed or lacks something needed; the text says what */
 #define BCDA_ERR_LIBRARY (-53)
@@ -78,7 +78,8 @@ extern "C" {
 /* no connection within BCDA_OPT_CONNECT_TIMEOUT_MS; for BCDA production, often an address that
  * CMS has not allowed (bcda-api 1) */
 #define BCDA_ERR_CONNECT_TIMEOUT (-102)
-/* no common version or cipher, or the handshake broke */
+/* the handshake broke; or, and then it is final: no common version or cipher, a port that does not
+ * speak TLS, or a client certificate that is missing, refused or cannot be read */
 #define BCDA_ERR_TLS (-103)
 /* the certificate is not trusted, has another name or has ended */
 #define BCDA_ERR_TLS_VERIFY (-104)

@@ -622,7 +622,7 @@ static void send_request(struct bcda__call *c)
     c->generation = c->s->auth.generation;
     r.ring = c->spec.data ? RING_FILE : RING;
     if (start_transfer(c, &r)) {
-        fail(c);
+        broken(c);
         return;
     }
     c->s->stat[BCDA_STAT_REQUESTS]++;

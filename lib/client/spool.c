@@ -23,14 +23,21 @@ struct bcda__spool {
     size_t at, len; /* in piece: what was read and not yet taken */
 };
 
+static int code_of_errno(int number)
+{
+    if (number == EMFILE || number == ENFILE)
+        return BCDA_ERR_SYSTEM;
+    return number == ENOSPC || number == EDQUOT || number == EFBIG ? BCDA_ERR_SPOOL_FULL
+                                                                   : BCDA_ERR_SPOOL;
+}
+
 static int system_error(struct bcda_error *err, const char *what)
 {
     char words[128] = "";
-    int full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+    int code = code_of_errno(errno);
     const char *text = strerror_r(errno, words, sizeof words);
 
-    return bcda__err_set(err, full ? BCDA_ERR_SPOOL_FULL : BCDA_ERR_SPOOL,
-                         "the spool for verified delivery: %s: %s", what, text);
+    return bcda__err_set(err, code, "the spool for verified delivery: %s: %s", what, text);
 }
 
 /* A file that has no name; where the file system cannot do that, one whose name is taken away at

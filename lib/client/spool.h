@@ -10,7 +10,9 @@
 #include "base/err.h"
 
 struct bcda__spool;
-/* BCDA_ERR_SPOOL (the directory cannot be written to), NOMEM, LIBRARY. */
+/* BCDA_ERR_SPOOL (the directory cannot be written to), SYSTEM (no descriptors left), NOMEM,
+ * LIBRARY.
+ */
 int bcda__spool_new(struct bcda__spool **out, const char *directory, struct bcda_error *err);
 /* Behind what is there; BCDA_ERR_SPOOL_FULL, BCDA_ERR_SPOOL. */
 int bcda__spool_add(struct bcda__spool *s, const uint8_t *data, size_t len, struct bcda_error *err);

@@ -1,8 +1,11 @@
 #include "net/http.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -31,6 +34,7 @@ struct bcda__transfer {
     int finished; /* `result` is there */
     int by_curl;  /* and comes from libcurl */
     int refused;  /* why a descriptor could not be watched: that, and not `result`, ended it */
+    int starved;  /* EMFILE or ENFILE: there were no descriptors left when it failed */
 
     /* what is still to be told */
     int tell_head, tell_data;
@@ -58,7 +62,8 @@ struct bcda__http {
     struct bcda__transfer *resuming; /* paused ones that have room again, in order */
     struct bcda__transfer *all;      /* every transfer that libcurl has */
     struct bcda__ring_pool pool;
-    int unwatched; /* why a descriptor could not be watched; 0 = all are */
+    char tls_library[64]; /* libcurl's, with its version */
+    int unwatched;        /* why a descriptor could not be watched; 0 = all are */
     int forked;
     int64_t spent_ns; /* in libcurl */
 };
@@ -233,6 +238,29 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
 
 /* ---- a session's transport ---- */
 
+static int says(const char *words, const char *what)
+{
+    for (; *words; words++)
+        if (bcda__text_starts_nocase(words, what))
+            return 1;
+    return 0;
+}
+
+/* Asked once: libcurl writes its answer to one place, whichever thread asks. */
+static void note_tls_library(struct bcda__http *h)
+{
+    const char *name = curl_version_info(CURLVERSION_NOW)->ssl_version;
+
+    bcda__text_copy(h->tls_library, sizeof h->tls_library, name ? name : "");
+}
+
+static int is_openssl(const struct bcda__http *h)
+{
+    return says(h->tls_library, "OpenSSL") || says(h->tls_library, "LibreSSL") ||
+           says(h->tls_library, "BoringSSL") || says(h->tls_library, "AWS-LC") ||
+           says(h->tls_library, "quictls");
+}
+
 static void free_curl(struct bcda__http *h)
 {
     struct bcda__sigpipe guard;
@@ -255,6 +283,7 @@ int bcda__http_new(struct bcda__http **out, const struct bcda__http_options *o,
     h->log = log;
     h->waiting.prev = h->waiting.next = &h->waiting;
     h->share = share;
+    note_tls_library(h);
     h->multi = curl_multi_init();
     if (!h->multi) {
         bcda__http_free(h);
@@ -286,6 +315,24 @@ void bcda__http_free(struct bcda__http *h)
     bcda__free(h);
 }
 
+/* EMFILE or ENFILE where no descriptors are left, else 0. What failed for lack of one may have
+ * given some back by now: a socket, and the two of a thread that looks a name up. */
+static int find_starvation(void)
+{
+    enum { PAIRS = 2 };
+    int pairs[PAIRS][2], n = 0, code = 0;
+
+    while (n < PAIRS && !socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pairs[n]))
+        n++;
+    if (n < PAIRS && (errno == EMFILE || errno == ENFILE))
+        code = errno;
+    while (n-- > 0) {
+        close(pairs[n][0]);
+        close(pairs[n][1]);
+    }
+    return code;
+}
+
 static void give_up(struct bcda__transfer *t, CURLcode why)
 {
     if (t->finished && t->result != CURLE_OK)
@@ -311,6 +358,8 @@ static void collect(struct bcda__http *h, CURLMcode rc)
             continue;
         t->by_curl = 1;
         give_up(t, m->data.result);
+        if (t->result != CURLE_OK && !bcda__transfer_is_connected(t))
+            t->starved = find_starvation();
     }
     if (!rc && !h->unwatched)
         return;
@@ -520,47 +569,133 @@ static int describe_proxy(struct bcda__transfer *t, int code, struct bcda_error 
     return BCDA_ERR_PROXY;
 }
 
-static int says(const char *words, const char *what)
-{
-    for (; *words; words++)
-        if (bcda__text_starts_nocase(words, what))
-            return 1;
-    return 0;
-}
+/* What a TLS connection failed of. libcurl has few codes for that; what its TLS library says beyond
+ * them is English, and each library's own. */
+enum tls_cause {
+    TLS_UNKNOWN,
+    TLS_PLAIN,    /* what came is no TLS */
+    TLS_OWN_FILE, /* the client certificate or its key cannot be used */
+    TLS_SETTING,  /* so it was asked for, and this libcurl cannot do it */
+    TLS_VERSION,  /* no version in common */
+    TLS_REFUSED,  /* the server refused, and will again */
+    TLS_ALERT     /* the server refused for a reason that may pass, or is not named */
+};
 
-/* A fatal alert of the server's comes, since TLS 1.3, after the handshake, to whoever reads first.
- */
+/* The first row whose words occur counts. */
+static const struct {
+    const char *words;
+    enum tls_cause cause;
+} tls_words[] = {
+    {"wrong version number", TLS_PLAIN},                    /* OpenSSL, of the first record */
+    {"unexpected TLS packet", TLS_PLAIN},                   /* GnuTLS */
+    {"illegal or unsupported version", TLS_PLAIN},          /* GnuTLS */
+    {"exceeded the maximum permissible length", TLS_PLAIN}, /* NSS */
+    {"error reading X.509", TLS_OWN_FILE},                  /* GnuTLS */
+    {"protocol version", TLS_VERSION},                      /* an alert, in OpenSSL and GnuTLS */
+    {"unsupported protocol", TLS_VERSION},                  /* OpenSSL */
+    /* Alerts: the first of OpenSSL and GnuTLS, then of each. */
+    {"certificate", TLS_REFUSED},
+    {"unknown ca", TLS_REFUSED},
+    {"CA is unknown", TLS_REFUSED},
+    {"access denied", TLS_REFUSED},
+    {"access was denied", TLS_REFUSED},
+    {"handshake failure", TLS_REFUSED},
+    {"handshake failed", TLS_REFUSED},
+    {" alert", TLS_ALERT},
+};
+
+/* Since TLS 1.3 a fatal alert of the server's comes after the handshake, to whoever reads first. */
 static int is_alert(const char *words)
 {
     return says(words, " alert");
 }
 
-/* One that will come again. Others, such as "internal error", may pass. */
-static int is_lasting_alert(const char *words)
+static enum tls_cause find_tls_cause(const struct bcda__transfer *t, const char *words)
 {
-    return says(words, "certificate") || says(words, "unknown ca") ||
-           says(words, "access denied") || says(words, "handshake failure") ||
-           says(words, "protocol version");
+    size_t i;
+
+    switch (t->result) {
+    case CURLE_SSL_CERTPROBLEM:
+        return TLS_OWN_FILE;
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+        return TLS_SETTING;
+#if LIBCURL_VERSION_NUM >= 0x074d00
+    case CURLE_SSL_CLIENTCERT:
+        return TLS_REFUSED;
+#endif
+    default:
+        for (i = 0; i < sizeof tls_words / sizeof *tls_words; i++)
+            if (says(words, tls_words[i].words))
+                return tls_words[i].cause;
+        return TLS_UNKNOWN;
+    }
 }
 
-/* What a person has to see to: the certificates, and what the two sides can agree on. */
+static const char *tls_hint(enum tls_cause cause, int has_certificate)
+{
+    switch (cause) {
+    case TLS_PLAIN:
+        return "; this port does not speak TLS, but perhaps plain http: check the URL";
+    case TLS_OWN_FILE:
+        return "; is the client certificate a PEM file, and is its passphrase right?";
+    case TLS_VERSION:
+        return "; there is no version of TLS that both sides accept";
+    case TLS_REFUSED:
+    case TLS_ALERT:
+        return has_certificate ? "; is the client certificate the right one?"
+                               : "; does the server want a client certificate?";
+    default:
+        return "";
+    }
+}
+
+/* What a person has to see to: the certificates, the URL, and what the two sides can agree on. */
 static int describe_tls(struct bcda__transfer *t, struct bcda_error *err)
 {
     const char *words = words_of(t);
-    int has_certificate = t->http->o.cert_file != NULL;
+    enum tls_cause cause = find_tls_cause(t, words);
 
-    if (t->result == CURLE_SSL_CERTPROBLEM)
-        bcda__err_set(err, BCDA_ERR_TLS,
-                      "the client certificate: %s; is it a PEM file, and is the passphrase right?",
-                      words);
-    else if (!is_alert(words))
-        return bcda__err_set(err, BCDA_ERR_TLS, "%s", words);
+    if (cause == TLS_UNKNOWN && !is_openssl(t->http))
+        bcda__err_set(err, BCDA_ERR_TLS, "%s; %s does not say why, nor whether this will pass",
+                      words, t->http->tls_library);
     else
-        bcda__err_set(err, BCDA_ERR_TLS, "%s; %s?", words,
-                      has_certificate ? "is the client certificate the right one"
-                                      : "does the server want a client certificate");
-    err->retryable = t->result != CURLE_SSL_CERTPROBLEM && !is_lasting_alert(words);
+        bcda__err_set(err, BCDA_ERR_TLS, "%s%s", words,
+                      tls_hint(cause, t->http->o.cert_file != NULL));
+    err->retryable = cause == TLS_UNKNOWN || cause == TLS_ALERT;
     return BCDA_ERR_TLS;
+}
+
+static int describe_distrust(struct bcda__transfer *t, struct bcda_error *err)
+{
+    const char *hint = t->result == CURLE_SSL_CACERT_BADFILE
+                           ? "is the CA file one of certificates, in PEM?"
+                           : "if the server is right, name the CA file that has its authority";
+
+    return bcda__err_set(err, BCDA_ERR_TLS_VERIFY, "%s; %s", words_of(t), hint);
+}
+
+/* A handshake that failed of the server's certificate, though libcurl's code does not say so. 1 is
+ * what OpenSSL has before it has looked at any. */
+static int is_distrusted(const struct bcda__transfer *t)
+{
+    long verified = 0;
+
+    if (t->result != CURLE_SSL_CONNECT_ERROR)
+        return 0;
+    curl_easy_getinfo(t->easy, CURLINFO_SSL_VERIFYRESULT, &verified);
+    return verified != 0 && verified != 1;
+}
+
+/* libcurl tells a lack of descriptors as a host that cannot be reached, a name without an address,
+ * a CA file or a certificate that is no good. */
+static int describe_starved(struct bcda__transfer *t, struct bcda_error *err)
+{
+    const char *who = t->starved == ENFILE ? "the system" : "this process";
+
+    return bcda__err_set(err, BCDA_ERR_SYSTEM,
+                         "%s has no descriptors left (too many open files): %s", who, words_of(t));
 }
 
 /* Says what broke. */
@@ -577,6 +712,8 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
         err->retryable = 0;
         return t->refused;
     }
+    if (t->starved)
+        return describe_starved(t, err);
     rc = describe_head(t, err);
     if (!rc)
         rc = describe_proxy(t, code, err);
@@ -586,13 +723,10 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
      * went. */
     if (code == BCDA_ERR_TRUNCATED || ((!code || code == BCDA_ERR_TRANSFER) && is_short(t)))
         return describe_short(t, err);
+    if (code == BCDA_ERR_TLS_VERIFY || is_distrusted(t))
+        return describe_distrust(t, err);
     if (code == BCDA_ERR_TLS || (code == BCDA_ERR_TRANSFER && !has_head(t) && is_alert(words)))
         return describe_tls(t, err);
-    if (code == BCDA_ERR_TLS_VERIFY)
-        return bcda__err_set(err, code,
-                             "%s; if this is the right server, set a CA file that holds its "
-                             "certificate authority",
-                             words);
     return code ? bcda__err_set(err, code, "%s", words) : 0;
 }
 
@@ -673,9 +807,12 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
         SET(CURLOPT_SSLCERT, h->o.cert_file);
     if (h->o.key_file)
         SET(CURLOPT_SSLKEY, h->o.key_file);
-    /* Without any, OpenSSL would ask at the terminal, and wait there. */
-    SET(CURLOPT_KEYPASSWD,
-        h->o.key_passphrase && h->o.key_passphrase->data ? h->o.key_passphrase->data : "");
+    /* Without any, OpenSSL would ask at the terminal, and wait there. GnuTLS takes a key that is
+     * not encrypted only without one. */
+    if (h->o.key_passphrase && h->o.key_passphrase->data)
+        SET(CURLOPT_KEYPASSWD, h->o.key_passphrase->data);
+    else if (is_openssl(h))
+        SET(CURLOPT_KEYPASSWD, "");
     return CURLE_OK;
 }
 

@@ -2,14 +2,19 @@
  * answers that break the rules of HTTP. Whole exports against a scripted server. */
 #include <dirent.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "../tempdir.h"
 #include "certs.h"
 #include "harness.h"
 #include "scripted.h"
@@ -341,6 +346,97 @@ START_TEST(other_authority)
 }
 END_TEST
 
+/* What speaks no TLS at all: believed at once, and named for what it is. */
+static const char *const greetings[] = {
+    "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    "HTTP/1.0 301 Moved\r\nLocation: https://127.0.0.1/\r\n\r\n",
+    "SSH-2.0-OpenSSH_9.2\r\n",
+    "220 localhost ESMTP\r\n",
+    "<html><body>Bad request</body></html>\n",
+};
+
+START_TEST(no_tls_there)
+{
+    struct scripted_options o = {.greeting = greetings[_i % (int)LEN(greetings)]};
+    char origin[64];
+    const bcda_error *e;
+    struct run *r;
+
+    open_server(&o);
+    if (_i >= (int)LEN(greetings))
+        open_proxy();
+    snprintf(origin, sizeof origin, "https%s", strchr(scripted_origin(s), ':'));
+    configure_for(origin, NULL);
+    if (proxy)
+        ck_assert_int_eq(bcda_config_set_proxy(h.config, scripted_origin(proxy), NULL, NULL), 0);
+    r = begin();
+    finish(r);
+    e = check_failed(r, BCDA_ERR_TLS, "does not speak TLS");
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "http"));
+    ck_assert_int_eq(bcda_error_is_retryable(e), 0);
+    ck_assert_uint_eq(scripted_connections(s), 1);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+    close_servers();
+}
+END_TEST
+
+/* A connection that ends in the middle of a handshake may be better the next time. */
+START_TEST(broken_handshake)
+{
+    struct scripted_options o = {.greeting = _i ? "\x16\x03\x03" : ""};
+    char origin[64];
+    const bcda_error *e;
+    struct run *r;
+
+    open_server(&o);
+    snprintf(origin, sizeof origin, "https%s", strchr(scripted_origin(s), ':'));
+    configure_for(origin, NULL);
+    r = begin();
+    finish(r);
+    e = check_failed(r, r->result, "");
+    ck_assert(r->result == BCDA_ERR_TLS || r->result == BCDA_ERR_TRANSFER);
+    ck_assert_int_eq(bcda_error_is_retryable(e), 1);
+    ck_assert_uint_eq(scripted_connections(s), 8);
+    close_servers();
+}
+END_TEST
+
+/* A fatal alert in place of the server's part of the handshake: what it means, and whether it is
+ * believed. */
+static const struct {
+    char number;
+    const char *hint;
+    int is_final;
+} alerts[] = {
+    {70, "no version of TLS", 1},   /* protocol_version */
+    {40, "client certificate", 1},  /* handshake_failure */
+    {42, "client certificate", 1},  /* bad_certificate */
+    {116, "client certificate", 1}, /* certificate_required */
+    {48, "client certificate", 1},  /* unknown_ca */
+    {49, "client certificate", 1},  /* access_denied */
+    {80, "", 0},                    /* internal_error */
+};
+
+START_TEST(alerted)
+{
+    char record[] = {21, 3, 3, 0, 2, 2, alerts[_i].number};
+    struct scripted_options o = {.greeting = record, .greeting_len = sizeof record};
+    char origin[64];
+    const bcda_error *e;
+    struct run *r;
+
+    open_server(&o);
+    snprintf(origin, sizeof origin, "https%s", strchr(scripted_origin(s), ':'));
+    configure_for(origin, NULL);
+    r = begin();
+    finish(r);
+    e = check_failed(r, BCDA_ERR_TLS, alerts[_i].hint);
+    ck_assert_int_eq(bcda_error_is_retryable(e), !alerts[_i].is_final);
+    ck_assert_uint_eq(scripted_connections(s), alerts[_i].is_final ? 1 : 8);
+    close_servers();
+}
+END_TEST
+
 /* A file that is not there is told when the session is made, by its name. */
 START_TEST(missing_file)
 {
@@ -424,6 +520,143 @@ START_TEST(client_certificate)
     authority_free(&wanted);
     authority_free(&other);
     close_servers();
+}
+END_TEST
+
+/* ---- no descriptors left ---- */
+
+/* From now on the process gets no more than so many descriptors beside those that it has. */
+static void leave_descriptors(rlim_t spare)
+{
+    struct rlimit limit;
+    int highest = 0, fd;
+    const struct dirent *e;
+    DIR *d = opendir("/proc/self/fd");
+
+    ck_assert_ptr_nonnull(d);
+    while ((e = readdir(d)))
+        highest = atoi(e->d_name) > highest ? atoi(e->d_name) : highest;
+    while ((fd = dup(dirfd(d))) >= 0 && fd < highest)
+        ; /* no holes below it */
+    close(fd);
+    closedir(d); /* which is one */
+    ck_assert_int_ge(fcntl(0, F_DUPFD, 0), 0);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = (rlim_t)highest + 1 + spare;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void raise_descriptors(int level, const char *component, const char *message, void *userdata)
+{
+    struct rlimit limit;
+
+    (void)component;
+    (void)userdata;
+    if (level > BCDA_LOG_WARNING || !strstr(message, "again in"))
+        return;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+enum { CAME = 10, NO_SUCH_NAME, OUT_OF_DESCRIPTORS, ANOTHER_ERROR, SPARE_MAX = 16 };
+
+/* In a process of its own, since the server needs descriptors as well. */
+static int starve(rlim_t spare, int mends)
+{
+    const bcda_error *e;
+    struct run *r;
+
+    if (mends)
+        ck_assert_int_eq(
+            bcda_config_set_log(h.config, BCDA_LOG_DEBUG, raise_descriptors, NULL, NULL), 0);
+    r = begin();
+    leave_descriptors(spare);
+    finish(r);
+    e = bcda_job_error(r->job);
+    if (r->result == 0)
+        return r->count == 6 ? CAME : ANOTHER_ERROR;
+    if (r->result == BCDA_ERR_RESOLVE)
+        return NO_SUCH_NAME;
+    if (r->result == BCDA_ERR_SYSTEM && bcda_error_is_retryable(e) &&
+        strstr(bcda_error_text(e), "oo many open files"))
+        return OUT_OF_DESCRIPTORS;
+    fprintf(stderr, "%d descriptors: %s: %s\n", (int)spare, bcda_error_name(r->result),
+            bcda_error_text(e));
+    return ANOTHER_ERROR;
+}
+
+static int starve_child(rlim_t spare, int mends)
+{
+    pid_t child;
+    int status;
+
+    fflush(NULL);
+    child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        _exit(starve(spare, mends));
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status), "the child ended with status 0x%x", (unsigned)status);
+    return WEXITSTATUS(status);
+}
+
+/* With few descriptors that is the error, with more the result is `usual`. Where it is retried, and
+ * there are more from then on, the lack makes no difference. */
+static void check_starved(int usual, int is_retried)
+{
+    int spare, how, starved = 0;
+
+    for (spare = 0; spare < SPARE_MAX; spare++) {
+        how = starve_child((rlim_t)spare, 0);
+        ck_assert_msg(how == usual || how == OUT_OF_DESCRIPTORS, "%d: %d", spare, how);
+        if (how != OUT_OF_DESCRIPTORS)
+            continue;
+        starved++;
+        if (is_retried)
+            ck_assert_int_eq(starve_child((rlim_t)spare, 1), usual);
+    }
+    ck_assert_int_gt(starved, 1);
+    ck_assert_int_lt(starved, SPARE_MAX);
+}
+
+/* Whatever could not be opened, a socket, the CA file, the client's certificate, the spool: the
+ * error says what is lacking, and it is retried. */
+START_TEST(no_descriptors)
+{
+    static const struct scripted_entry files[] = {{"Patient", "/data/a.ndjson", NULL, 0},
+                                                  {"Patient", "/data/b.ndjson", NULL, 0},
+                                                  {"Patient", "/data/c.ndjson", NULL, 0}};
+    int threads = _i & 1 ? 2 : 0, certified = _i == 2, verified = _i >= 3;
+    struct client_case client = {1, 0, NULL, NULL, 0, ""};
+    struct authority a;
+
+    open_server(NULL);
+    configure();
+    set(BCDA_OPT_DECODE_THREADS, threads);
+    authority_make(&a);
+    if (certified)
+        set_client_certificate(&a, &client);
+    scripted_export(s, files, LEN(files));
+    scripted_reply(s, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
+    if (verified) {
+        set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_int_eq(bcda_config_set_spool_directory(h.config, tempdir()), 0);
+    }
+    check_starved(CAME, !verified); /* a spool that cannot be made fails its file */
+    authority_free(&a);
+    bcda_config_free(h.config);
+    stop_at_exit();
+}
+END_TEST
+
+/* A thread that looks a name up needs two. */
+START_TEST(no_descriptors_for_a_name)
+{
+    open_harness();
+    configure_for("https://fhir.invalid", NULL);
+    check_starved(NO_SUCH_NAME, 1);
+    bcda_config_free(h.config);
 }
 END_TEST
 
@@ -1149,11 +1382,20 @@ static Suite *transport_suite(void)
 
     tcase_add_loop_test(t, server_certificate, 0, LEN(named));
     tcase_add_loop_test(t, other_authority, 0, 3);
+    tcase_add_loop_test(t, no_tls_there, 0, 2 * LEN(greetings));
+    tcase_add_loop_test(t, broken_handshake, 0, 2);
+    tcase_add_loop_test(t, alerted, 0, LEN(alerts));
     tcase_add_loop_test(t, missing_file, 0, 3);
     tcase_add_loop_test(t, client_certificate, 0, 2 * LEN(clients));
     tcase_add_loop_test(t, stalled_handshake, 0, 2);
     tcase_add_loop_test(t, handshake_never_ends, 0, 2);
     tcase_add_loop_test(t, resumed_sessions, 0, 2);
+    suite_add_tcase(suite, t);
+
+    t = tcase_create("descriptors");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, no_descriptors, 0, 5);
+    tcase_add_test(t, no_descriptors_for_a_name);
     suite_add_tcase(suite, t);
 
     t = tcase_create("proxy");

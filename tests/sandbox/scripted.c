@@ -48,6 +48,8 @@ struct peer {
 struct scripted {
     int tls, ipv6, relay, fd;
     unsigned mute, drip;
+    char *greeting;
+    size_t greeting_len;
     char origin[64], ca_file[256], key_file[256];
     SSL_CTX *ctx;
     pthread_t thread;
@@ -311,6 +313,13 @@ static int shake_hands(struct peer *p)
         never_shake_hands(p);
         return -1;
     }
+    if (s->greeting) {
+        char first[4096];
+
+        if (recv(p->fd, first, sizeof first, 0) > 0)
+            (void)peer_write(p, s->greeting, s->greeting_len);
+        return -1;
+    }
     if (!s->tls)
         return 0;
     p->ssl = get(SSL_new(s->ctx));
@@ -515,6 +524,11 @@ static struct scripted *make(const struct scripted_options *o)
     s->relay = o->relay;
     s->mute = o->mute;
     s->drip = o->drip;
+    if (o->greeting) {
+        s->greeting_len = o->greeting_len ? o->greeting_len : strlen(o->greeting);
+        s->greeting = get(malloc(s->greeting_len + 1));
+        memcpy(s->greeting, o->greeting, s->greeting_len);
+    }
     s->fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->news, NULL);
@@ -605,6 +619,7 @@ void scripted_stop(struct scripted *s)
     for (i = 0; i < s->count; i++)
         free(s->requests[i]);
     free(s->requests);
+    free(s->greeting);
     buf_free(&s->relayed);
     SSL_CTX_free(s->ctx);
     pthread_cond_destroy(&s->news);

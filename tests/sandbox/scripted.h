@@ -27,9 +27,11 @@ struct scripted_options {
     int ipv6;                      /* on ::1 */
     const char *certificate, *key; /* PEM, in place of those by the throw-away CA */
     const char *client_ca;         /* PEM: only clients with a certificate of this authority */
-    int relay;     /* a CONNECT to this machine that no answer takes is relayed; others get 403 */
-    unsigned mute; /* so many connections, the first ones, never get a byte */
-    unsigned drip; /* as many after those get a TLS record that never ends, byte by byte */
+    int relay; /* a CONNECT to this machine that no answer takes is relayed; others get 403 */
+    const char *greeting; /* each connection gets this, whatever it sends, and its end */
+    size_t greeting_len;  /* 0: it is a text */
+    unsigned mute;        /* so many connections, the first ones, never get a byte */
+    unsigned drip;        /* as many after those get a TLS record that never ends, byte by byte */
 };
 
 /* NULL on failure. The options are not kept. */

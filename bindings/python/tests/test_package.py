@@ -18,6 +18,7 @@ from support import HERE, LIMIT, PACKAGE, ROOT, SOURCE, Sandbox, bcda, unittest
 from bcda import _abi, errors
 
 LIBRARY = os.environ["BCDA_LIBRARY"]
+AUDITWHEEL = shutil.which("auditwheel")
 
 
 def run(command, **more):
@@ -174,15 +175,13 @@ class Loading(unittest.TestCase):
         got = imported()
         self.assertRegex(got.stdout, r"site-packages/bcda/_lib/libbcda\.so\.0 0\.1\.0\n$", got.stderr)
 
-    def test_auditwheel_accepts_it(self):
-        """Where it is installed: Debian has none, and a test fetches nothing."""
-        auditwheel = shutil.which("auditwheel")
-        if auditwheel is None:
-            self.skipTest("auditwheel is not installed")
-        wheel, _ = self.wheel(BCDA_WHEEL_LIBRARY=LIBRARY)
-        got = run([auditwheel, "show", wheel])
-        self.assertEqual(got.returncode, 0, got.stderr)
-        self.assertIn("consistent", got.stdout)
+    # Debian has no auditwheel, and a test fetches nothing: without it there is no such test.
+    if AUDITWHEEL:
+        def test_auditwheel_accepts_it(self):
+            wheel, _ = self.wheel(BCDA_WHEEL_LIBRARY=LIBRARY)
+            got = run([AUDITWHEEL, "show", wheel])
+            self.assertEqual(got.returncode, 0, got.stderr)
+            self.assertIn("consistent", got.stdout)
 
     def test_a_wheel_for_any_platform(self):
         wheel, imported = self.wheel()
