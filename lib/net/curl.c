@@ -544,6 +544,18 @@ static int describe_head(const struct bcda__transfer *t, struct bcda_error *err)
     return 0;
 }
 
+/* libcurl did not take the proxy's URL, and quotes it, with the password that may be in it. Its
+ * beginning is enough: a long one is cut. */
+static int quotes_proxy_url(const struct bcda__transfer *t)
+{
+    char start[17] = "";
+
+    if (!t->proxied)
+        return 0;
+    memcpy(start, t->http->o.proxy, strnlen(t->http->o.proxy, sizeof start - 1));
+    return strstr(t->error, start) != NULL;
+}
+
 /* The way to the server was not open yet, so it is the proxy that refused or broke. 0: it was not
  * that. */
 static int describe_proxy(struct bcda__transfer *t, int code, struct bcda_error *err)
@@ -557,6 +569,13 @@ static int describe_proxy(struct bcda__transfer *t, int code, struct bcda_error 
     curl_easy_getinfo(t->easy, CURLINFO_HTTP_CONNECTCODE, &status);
     if (status >= 200 && status <= 299)
         return 0;
+    if (quotes_proxy_url(t)) {
+        bcda__err_set(
+            err, BCDA_ERR_PROXY,
+            "the proxy's URL cannot be used: it cannot be parsed, or its scheme is unknown");
+        err->retryable = 0;
+        return BCDA_ERR_PROXY;
+    }
     if (status == 407)
         bcda__err_set(err, BCDA_ERR_PROXY,
                       "the proxy wants another user or password, or another way to sign in (407)");

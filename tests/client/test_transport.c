@@ -798,6 +798,27 @@ START_TEST(no_proxy_there)
 }
 END_TEST
 
+/* A URL that is none, or of a scheme that is unknown, may hold a password, which no text shows. */
+START_TEST(proxy_url_is_not_shown)
+{
+    static const char *const urls[] = {"http://me:secretpw@[proxy:3128",
+                                       "http://me:secretpw@a b:3128",
+                                       "gopher://me:secretpw@127.0.0.1:3128"};
+    const bcda_error *e;
+    struct run *r;
+
+    open_server(NULL);
+    use_proxy(urls[_i]);
+    r = go();
+    e = check_failed(r, BCDA_ERR_PROXY, "proxy");
+    ck_assert_ptr_null(strstr(bcda_error_text(e), "secretpw"));
+    ck_assert_int_eq(bcda_error_is_retryable(e), 0);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+    ck_assert_uint_eq(scripted_connections(s), 0);
+    close_servers();
+}
+END_TEST
+
 /* It takes the CONNECT and says nothing, or opens the tunnel and nothing comes through. */
 START_TEST(silent_proxy)
 {
@@ -1403,6 +1424,7 @@ static Suite *transport_suite(void)
     tcase_add_loop_test(t, refusing_proxy, 0, LEN(refusals));
     tcase_add_test(t, proxy_mends);
     tcase_add_loop_test(t, no_proxy_there, 0, 2);
+    tcase_add_loop_test(t, proxy_url_is_not_shown, 0, 3);
     tcase_add_loop_test(t, silent_proxy, 0, 2);
     tcase_add_loop_test(t, environment, 0, 2);
     suite_add_tcase(suite, t);
