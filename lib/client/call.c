@@ -442,13 +442,14 @@ static void on_data(void *ctx)
     offer(c);
 }
 
-/* A body without length and not chunked ends with the connection, and a connection that was cut
- * looks the same: libcurl does not always miss TLS's own end. Only content that proves its end may
- * come so. */
+/* In HTTP/1.x a body without length and not chunked ends with the connection, and a connection that
+ * was cut looks the same: libcurl does not always miss TLS's own end. Only content that proves its
+ * end may come so. From HTTP/2 on each body has an end of its own, which libcurl requires, and
+ * needs no length. */
 static int has_end(const struct bcda__call *c)
 {
-    return c->spec.proves_end || bcda__transfer_content_length(c->t) >= 0 ||
-           bcda__transfer_is_chunked(c->t);
+    return c->spec.proves_end || bcda__transfer_http_major(c->t) > 1 ||
+           bcda__transfer_content_length(c->t) >= 0 || bcda__transfer_is_chunked(c->t);
 }
 
 /* The body is over and sound. */

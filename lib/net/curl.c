@@ -858,7 +858,8 @@ static CURLcode set_behaviour(CURL *e, const struct bcda__http *h)
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
-    /* HTTP/2 of libcurl 7.88 opens a window of 32 MiB for each stream (DESIGN 4.2). */
+    /* HTTP/2 of libcurl 7.88 opens a window of 32 MiB for each stream. What else holds for 1.x
+     * only: find_unclear_length() in head.c, and has_end() in client/call.c. */
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 #if LIBCURL_VERSION_NUM >= 0x075700
     SET(CURLOPT_QUICK_EXIT, 1L); /* a name server that does not answer holds nobody up at the end */
@@ -1096,6 +1097,11 @@ int bcda__http_has_news(const struct bcda__http *h)
 int bcda__transfer_status(const struct bcda__transfer *t)
 {
     return t->head.status;
+}
+
+int bcda__transfer_http_major(const struct bcda__transfer *t)
+{
+    return t->head.version;
 }
 
 const char *bcda__transfer_header(const struct bcda__transfer *t, const char *name)

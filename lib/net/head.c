@@ -60,13 +60,15 @@ static int refuse_head(struct bcda__head *h, int code, const char *cause)
     return code;
 }
 
-/* "HTTP/1.1 200 OK" begins a head. The headers of an interim response before it are dropped. */
+/* "HTTP/1.1 200 OK", or "HTTP/2 200", begins a head. The headers of an interim response before it
+ * are dropped. */
 static void begin_response(struct bcda__head *h, const char *line, size_t len)
 {
     const char *space = memchr(line, ' ', len);
     int64_t status = 0;
 
     bcda__buf_clear(&h->lines);
+    h->version = len > 5 && line[5] >= '0' && line[5] <= '9' ? line[5] - '0' : 0;
     if (space && len - (size_t)(space - line) >= 4)
         bcda__text_to_int64(space + 1, 3, &status);
     h->status = (int)status;

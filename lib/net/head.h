@@ -16,6 +16,7 @@ enum bcda__head_state {
 struct bcda__head {
     enum bcda__head_state state;
     int status;             /* 0 until a status line came */
+    int version;            /* the major one of HTTP; 0 = not known */
     struct bcda__buf lines; /* "Name: value", each ended by NUL */
     size_t
         size; /* bytes of all lines; status lines, interim responses and trailers count as well */

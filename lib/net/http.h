@@ -92,6 +92,7 @@ int bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *h,
 void bcda__transfer_free(struct bcda__transfer *t);
 
 int bcda__transfer_status(const struct bcda__transfer *t);
+int bcda__transfer_http_major(const struct bcda__transfer *t); /* of the answer: 1 of HTTP/1.1 */
 /* The value of a header, the last where it stands more than once, without surrounding space; ""
  * where absent. */
 const char *bcda__transfer_header(const struct bcda__transfer *t, const char *name);

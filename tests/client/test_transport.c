@@ -17,6 +17,7 @@
 #include "../tempdir.h"
 #include "certs.h"
 #include "harness.h"
+#include "net/http.h"
 #include "scripted.h"
 
 enum { PATIENCE = 100, LOOK_TIMES = 60000 };
@@ -1171,6 +1172,38 @@ START_TEST(faulty_file)
 }
 END_TEST
 
+/* A body that only the end of the connection ends may have been cut in HTTP/1.x, which is all that
+ * this library asks for. From HTTP/2 on a body has an end of its own. */
+static int http_major; /* 0: the real one */
+int __real_bcda__transfer_http_major(const struct bcda__transfer *t);
+int __wrap_bcda__transfer_http_major(const struct bcda__transfer *t);
+
+int __wrap_bcda__transfer_http_major(const struct bcda__transfer *t)
+{
+    int real = __real_bcda__transfer_http_major(t);
+
+    ck_assert_int_eq(real, 1);
+    return http_major ? http_major : real;
+}
+
+START_TEST(body_without_framing)
+{
+    static const char *const heads[] = {"HTTP/1.1 200 OK\r\n\r\n" LINES,
+                                        "HTTP/1.0 200 OK\r\n\r\n" LINES};
+    struct run *r;
+
+    open_server(NULL);
+    http_major = _i / 2 ? 1 + _i / 2 : 0;
+    scripted_text(scripted_on(s, "/data/", 0), heads[_i % 2]);
+    r = go();
+    if (http_major)
+        check_came(r);
+    else
+        (void)check_failed(r, BCDA_ERR_TRUNCATED, "neither length nor end");
+    close_servers();
+}
+END_TEST
+
 /* ---- the same rules for what is JSON ---- */
 
 struct json_fault {
@@ -1438,6 +1471,7 @@ static Suite *transport_suite(void)
 
     t = tcase_create("http");
     tcase_add_loop_test(t, faulty_file, 0, LEN(faults));
+    tcase_add_loop_test(t, body_without_framing, 0, 6);
     tcase_add_loop_test(t, faulty_json, 0, LEN(json_faults));
     tcase_add_loop_test(t, two_documents, 0, 2);
     tcase_add_loop_test(t, two_answers, 0, 2);

@@ -46,6 +46,7 @@ START_TEST(values)
     ck_assert_int_eq(give(""), 1);
     ck_assert_int_eq(head.state, BCDA__HEAD_COMPLETE);
     ck_assert_int_eq(head.status, 206);
+    ck_assert_int_eq(head.version, 1);
     ck_assert_str_eq(bcda__head_value(&head, "etag"), "\"a\"");
     ck_assert_str_eq(bcda__head_value(&head, "X"), "2"); /* the last one */
     ck_assert_str_eq(bcda__head_value(&head, "Empty"), "");
