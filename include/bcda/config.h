@@ -140,8 +140,10 @@ BCDA_API int bcda_config_set_spool_directory(bcda_config *config, const char *pa
 #define BCDA_LOG_DEBUG   4
 
 /*
- * Log lines, one at a time, on the session's thread: `component` is a floor such as "net",
- * `message` one line without secrets, tokens or patient data. The callback must not call the
+ * Log lines, one at a time, on the session's thread: `component` is a layer such as "net",
+ * `message` one line without secrets, tokens or patient data. A line of "client" about a job begins
+ * with its id, such as "job 42: ", and one about a file with its index and type too, such as "job
+ * 42, file 3 (Patient): ". The words may change with any version. The callback must not call the
  * library. Default: silent. `level` is the most detailed that is wanted. `cb` NULL = silent again.
  * BCDA_ERR_INVALID: no such level.
  */

@@ -34,7 +34,8 @@ extern "C" {
 #define BCDA_ERR_UNSUPPORTED (-8)
 /* something needed is not set, or two settings contradict each other; the text says which */
 #define BCDA_ERR_CONFIG (-9)
-/* not an absolute http or https URL, or one with user information or a fragment */
+/* not an absolute http or https URL, one with user information or a fragment, or one that is too
+ * long */
 #define BCDA_ERR_URL (-10)
 /* an http URL: refused before a byte is sent; the text names the https form */
 #define BCDA_ERR_INSECURE_URL (-11)
@@ -105,7 +106,8 @@ extern "C" {
 #define BCDA_ERR_STATUS (-200)
 /* 400: the server text says what it did not like */
 #define BCDA_ERR_BAD_REQUEST (-201)
-/* 401: wrong or expired credentials, or a token that stayed refused after one renewal */
+/* 401: wrong or expired credentials, or a token that stayed refused after one renewal; at the token
+ * URL also another status with the OAuth error invalid_client or unauthorized_client */
 #define BCDA_ERR_AUTH (-202)
 /* 403: the organization, or this version of the API, is denied */
 #define BCDA_ERR_FORBIDDEN (-203)
@@ -113,7 +115,8 @@ extern "C" {
 #define BCDA_ERR_NOT_FOUND (-204)
 /* 410: the job is older than a day and its files are deleted; start a new one */
 #define BCDA_ERR_GONE (-205)
-/* 429: a like job is running, or too many requests; see bcda_error_retry_after_ms() */
+/* 429: an identical export is already running, or too many requests; see
+ * bcda_error_retry_after_ms() */
 #define BCDA_ERR_TOO_MANY (-206)
 /* 408, 425, 500, 502, 503, 504, or what the server itself calls transient */
 #define BCDA_ERR_SERVER (-207)
@@ -130,7 +133,8 @@ extern "C" {
 /* HTML or other text where one JSON document belongs, or something behind it: often something
  * between here and the server */
 #define BCDA_ERR_NOT_JSON (-213)
-/* JSON without the members of a manifest, or with wrong types */
+/* JSON without the members of a manifest or with wrong types, or a manifest of which not every file
+ * could be had, as it has further pages */
 #define BCDA_ERR_MANIFEST (-214)
 /* a redirect that may not be followed: of a token request, to no URL, or more than
  * BCDA_OPT_REDIRECTS_MAX of them */
@@ -217,7 +221,9 @@ BCDA_API int bcda_error_code(const bcda_error *error);
 
 /*
  * One line without a final period: what happened to which file or request, and what to do. It holds
- * no secret, token, key, query string, body or patient data, and so may be logged.
+ * no secret, token, key, query string, body or patient data, and so may be logged. Options stand in
+ * it by the names of bcda_option_name(), such as option "parallel". What is too long is cut, and
+ * then ends with "...".
  */
 BCDA_API const char *bcda_error_text(const bcda_error *error);
 

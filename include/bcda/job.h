@@ -133,7 +133,8 @@ BCDA_API const bcda_error *bcda_job_error(const bcda_job *job);
 BCDA_API const char *bcda_job_url(const bcda_job *job);
 /* The last segment of that URL; "" likewise. */
 BCDA_API const char *bcda_job_id(const bcda_job *job);
-/* 1: a like job was running, and this one went on with it (BCDA_DUPLICATE_TAKE_OVER). */
+/* 1: an identical export was already running, and this job resumed that one
+ * (BCDA_DUPLICATE_TAKE_OVER). */
 BCDA_API int bcda_job_is_taken_over(const bcda_job *job);
 /* X-Progress, as the server last sent it; valid until the next run or step. */
 BCDA_API const char *bcda_job_progress_text(const bcda_job *job);

@@ -149,7 +149,7 @@ static int run(bcda_session *s, int timeout_ms)
         if (rc == BCDA_ERR_TIMEOUT && !over)
             continue;
         if (rc == BCDA_ERR_SYSTEM)
-            return refuse(s, rc, "poll() was refused");
+            return refuse(s, rc, "the system refused to wait for descriptors");
         if (rc)
             return rc;
         rc = step(s, &woken);

@@ -231,8 +231,8 @@ int bcda__engine_new(struct bcda__engine **out, const struct bcda__http_options 
         bcda__free(e);
         return bcda__err_set(err, rc,
                              rc == BCDA_ERR_NOMEM ? "out of memory"
-                                                  : "the system gave no descriptor; is "
-                                                    "RLIMIT_NOFILE reached?");
+                                                  : "the system gave no descriptor; is the "
+                                                    "limit of open files reached?");
     }
     rc = bcda__http_share_new(&e->share);
     if (rc)

@@ -35,7 +35,7 @@ struct bcda__answer {
  * the caller, who has the clock. */
 enum bcda__verdict {
     BCDA__OK = 1, /* go on with what came */
-    BCDA__WAIT,   /* status: still running, ask again; kick-off: a like job is */
+    BCDA__WAIT,   /* status: still running, ask again; kick-off: an identical export is */
     BCDA__RENEW,  /* 401: fetch a new token once and repeat; `err` is for a second 401 */
     BCDA__RETRY,  /* repeat after a while; `err` says why, for the case that it stays so */
     BCDA__FAIL,   /* `err` says why */

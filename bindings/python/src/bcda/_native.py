@@ -77,7 +77,7 @@ class Library:
         try:
             number = dll.bcda_version_number
         except AttributeError:
-            raise LibraryError(f"{self.path}: not a libbcda (no bcda_version_number)") from None
+            raise LibraryError(f"{self.path}: not a libbcda: it has no version") from None
         number.restype, number.argtypes = ctypes.c_int, []
         found = int(number())
         if found < _abi.VERSION_NUMBER:
