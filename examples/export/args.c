@@ -143,7 +143,8 @@ static int parse_level(struct args *a, const char *name)
     return -1;
 }
 
-static int add(const char **list, size_t *count, size_t max, const char *text, const char *option)
+static int args_add(const char **list, size_t *count, size_t max, const char *text,
+                    const char *option)
 {
     size_t i;
 
@@ -162,7 +163,7 @@ static int add(const char **list, size_t *count, size_t max, const char *text, c
 }
 
 /* Where an option's text goes; NULL for those that are no plain text. */
-static const char **text_of(struct args *a, int id)
+static const char **args_text_of(struct args *a, int id)
 {
     switch (id) {
     case OPT_URL:
@@ -199,7 +200,7 @@ static const char **text_of(struct args *a, int id)
 }
 
 /* Where an option without a text is noted; NULL for another one. */
-static int *flag_of(struct args *a, int id)
+static int *args_flag_of(struct args *a, int id)
 {
     switch (id) {
     case OPT_LOOPBACK:
@@ -219,10 +220,10 @@ static int *flag_of(struct args *a, int id)
     }
 }
 
-static int set_option(struct args *a, int id, const char *text)
+static int args_set_option(struct args *a, int id, const char *text)
 {
-    const char **to = text_of(a, id);
-    int *flag = flag_of(a, id);
+    const char **to = args_text_of(a, id);
+    int *flag = args_flag_of(a, id);
 
     if (to)
         *to = text;
@@ -232,13 +233,14 @@ static int set_option(struct args *a, int id, const char *text)
         return 0;
     switch (id) {
     case OPT_TYPE:
-        return add(a->types, &a->type_count, TYPES_MAX, text, "--type");
+        return args_add(a->types, &a->type_count, TYPES_MAX, text, "--type");
     case OPT_TYPE_FILTER:
-        return add(a->type_filters, &a->type_filter_count, SETTINGS_MAX, text, "--type-filter");
+        return args_add(a->type_filters, &a->type_filter_count, SETTINGS_MAX, text,
+                        "--type-filter");
     case OPT_PARAMETER:
-        return add(a->parameters, &a->parameter_count, SETTINGS_MAX, text, "--parameter");
+        return args_add(a->parameters, &a->parameter_count, SETTINGS_MAX, text, "--parameter");
     case OPT_SET:
-        return add(a->settings, &a->setting_count, SETTINGS_MAX, text, "--set");
+        return args_add(a->settings, &a->setting_count, SETTINGS_MAX, text, "--set");
     case OPT_LEVEL:
         return parse_level(a, text);
     default:
@@ -314,7 +316,7 @@ int args_parse(struct args *a, int argc, char **argv, int *status)
             *status = fflush(stdout) ? EXIT_FAILED : EXIT_COMPLETE;
             return -1;
         }
-        if (set_option(a, id, optarg)) {
+        if (args_set_option(a, id, optarg)) {
             fputs("Try bcda-export --help\n", stderr);
             return -1;
         }

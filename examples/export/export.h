@@ -117,7 +117,10 @@ void name_make(char to[NAME_SIZE], const char *type, unsigned number);
 int name_parse(const char *name, char type[TYPE_SIZE], unsigned *number);
 /* 0, or -1 where memory is out. */
 int ranges_add(struct ranges *r, const char *type, unsigned first, unsigned last, int staged);
-size_t ranges_files(const struct ranges *r);
+/* How many files: staged ones, or those in the directory. */
+size_t ranges_files(const struct ranges *r, int staged);
+/* 1 where it is one of the staged files. */
+int ranges_has_staged(const struct ranges *r, const char *type, unsigned number);
 void ranges_free(struct ranges *r);
 
 /* folder.c: the directory of --out and the work folder in it. Each function complains by itself. */
@@ -139,6 +142,8 @@ int folder_holds_data(const struct folder *f);
 int folder_stage(struct folder *f, const char *state);
 /* The staging folder of an earlier run. 1: it is no more. */
 int folder_use_stage(struct folder *f, const char *stage);
+/* Removes the staged files that are not among these: no state has them. */
+int folder_trim_stage(struct folder *f, const struct ranges *files);
 /*
  * The staged files take the place of those in `old`, or with NULL of all data files in the
  * directory. A run that is killed meanwhile leaves the rest to the next folder_open().

@@ -49,18 +49,18 @@
 #define INSTALL   "install-"
 #define OLD_MAX   ((off_t)64 * 1024 * 1024)
 
-static int failed(const struct folder *f, const char *what)
+static int folder_failed(const struct folder *f, const char *what)
 {
     complain("%s%s%s: %s", f->path, *what ? "/" : "", what, strerror(errno));
     return -1;
 }
 
-static int begins_with(const char *text, const char *start)
+static int name_begins_with(const char *text, const char *start)
 {
     return strncmp(text, start, strlen(start)) == 0;
 }
 
-static int ends_with(const char *text, const char *end)
+static int name_ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text);
 
@@ -148,17 +148,17 @@ static int open_work(struct folder *f)
     struct stat st;
 
     if (mkdirat(f->dir, WORK_NAME, 0700) && errno != EEXIST)
-        return failed(f, WORK_NAME);
+        return folder_failed(f, WORK_NAME);
     f->work = open_folder(f->dir, WORK_NAME);
     if (f->work < 0)
-        return errno == ENOENT ? 1 : failed(f, WORK_NAME);
+        return errno == ENOENT ? 1 : folder_failed(f, WORK_NAME);
     if (fstat(f->work, &st))
-        return failed(f, WORK_NAME);
+        return folder_failed(f, WORK_NAME);
     if (st.st_uid != geteuid()) {
         complain("%s/%s belongs to somebody else", f->path, WORK_NAME);
         return -1;
     }
-    return (st.st_mode & 07777) != 0700 && fchmod(f->work, 0700) ? failed(f, WORK_NAME) : 0;
+    return (st.st_mode & 07777) != 0700 && fchmod(f->work, 0700) ? folder_failed(f, WORK_NAME) : 0;
 }
 
 /* 1: the program that ended just now has removed it; once more. */
@@ -170,7 +170,7 @@ static int take_lock(struct folder *f)
         return rc;
     f->lock = openat(f->work, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (f->lock < 0)
-        return errno == ENOENT ? 1 : failed(f, WORK_NAME "/" LOCK_NAME);
+        return errno == ENOENT ? 1 : folder_failed(f, WORK_NAME "/" LOCK_NAME);
     /* Where the file system has no locks there is no way to tell. */
     if (flock(f->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
         complain("%s: another bcda-export is at work there", f->path);
@@ -191,7 +191,7 @@ static void close_work(struct folder *f)
 /* ---- staging ---- */
 
 /* Removes a folder of files. */
-static void remove_folder(int parent, const char *name)
+static void remove_staged_folder(int parent, const char *name)
 {
     int fd = open_folder(parent, name);
     DIR *names = fd >= 0 ? read_names(fd) : NULL;
@@ -238,12 +238,12 @@ int folder_stage(struct folder *f, const char *state)
     int fd;
 
     if (getrandom(&id, sizeof id, 0) != sizeof id)
-        return failed(f, "");
+        return folder_failed(f, "");
     snprintf(name, sizeof name, NEW "%016" PRIx64, id);
     if (mkdirat(f->work, name, 0700) || (fd = open_folder(f->work, name)) < 0)
-        return failed(f, name);
+        return folder_failed(f, name);
     use_set(f, fd, name + strlen(NEW));
-    return note_state(fd, state) || fsync(fd) || fsync(f->work) ? failed(f, name) : 0;
+    return note_state(fd, state) || fsync(fd) || fsync(f->work) ? folder_failed(f, name) : 0;
 }
 
 /* The first bytes of a file, as text; -1 and errno. */
@@ -304,9 +304,26 @@ int folder_use_stage(struct folder *f, const char *stage)
     snprintf(name, sizeof name, NEW "%s", stage);
     fd = open_folder(f->work, name);
     if (fd < 0)
-        return errno == ENOENT ? 1 : failed(f, name);
+        return errno == ENOENT ? 1 : folder_failed(f, name);
     use_set(f, fd, stage);
     return 0;
+}
+
+int folder_trim_stage(struct folder *f, const struct ranges *files)
+{
+    DIR *names = read_names(f->set);
+    struct dirent *entry;
+    char type[TYPE_SIZE];
+    unsigned number;
+
+    if (!names)
+        return folder_failed(f, f->stage);
+    while ((entry = readdir(names)))
+        if (name_parse(entry->d_name, type, &number) == 0 &&
+            !ranges_has_staged(files, type, number))
+            unlinkat(f->set, entry->d_name, 0);
+    closedir(names);
+    return fsync(f->set) ? folder_failed(f, f->stage) : 0;
 }
 
 /* ---- replacing ---- */
@@ -427,14 +444,16 @@ static int finish_install(const struct folder *f, const char *name)
     int rc;
 
     if (set < 0)
-        return failed(f, name);
+        return folder_failed(f, name);
     rc = remove_old(f, set) || move_files(f, set) ? -1 : 0;
     if (rc)
         complain("%s: the files that replace others there could not be moved: %s", f->path,
                  strerror(errno));
     unlinkat(set, STATE_OF, 0);
     close(set);
-    return rc ? -1 : unlinkat(f->work, name, AT_REMOVEDIR) ? failed(f, name) : fsync(f->work);
+    return rc                                      ? -1
+           : unlinkat(f->work, name, AT_REMOVEDIR) ? folder_failed(f, name)
+                                                   : fsync(f->work);
 }
 
 int folder_install(struct folder *f, const struct ranges *old)
@@ -446,7 +465,7 @@ int folder_install(struct folder *f, const struct ranges *old)
     snprintf(to, sizeof to, INSTALL "%s", f->stage);
     if (write_old(f, old) || fsync(f->set) || renameat(f->work, from, f->work, to) ||
         fsync(f->work))
-        return failed(f, from);
+        return folder_failed(f, from);
     use_set(f, f->dir, "");
     return finish_install(f, to);
 }
@@ -458,9 +477,9 @@ static int finish_installs(const struct folder *f)
     int rc = 0;
 
     if (!names)
-        return failed(f, WORK_NAME);
+        return folder_failed(f, WORK_NAME);
     while (!rc && (entry = readdir(names)))
-        if (begins_with(entry->d_name, INSTALL))
+        if (name_begins_with(entry->d_name, INSTALL))
             rc = finish_install(f, entry->d_name);
     closedir(names);
     return rc;
@@ -476,11 +495,11 @@ static void remove_unfinished(const struct folder *f, const char *stage)
     while (names && (entry = readdir(names))) {
         const char *name = entry->d_name;
 
-        if (ends_with(name, ".tmp"))
+        if (name_ends_with(name, ".tmp"))
             unlinkat(f->work, name, 0);
-        else if (begins_with(name, NEW) && strcmp(name + strlen(NEW), stage) != 0 &&
+        else if (name_begins_with(name, NEW) && strcmp(name + strlen(NEW), stage) != 0 &&
                  !is_resumable(f, name))
-            remove_folder(f->work, name);
+            remove_staged_folder(f->work, name);
     }
     if (names)
         closedir(names);
@@ -494,7 +513,7 @@ static void remove_single_marks(const struct folder *f)
     struct stat st;
 
     while (names && (entry = readdir(names)))
-        if (ends_with(entry->d_name, ".part") &&
+        if (name_ends_with(entry->d_name, ".part") &&
             fstatat(f->work, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1)
             unlinkat(f->work, entry->d_name, 0);
     if (names)
@@ -505,7 +524,7 @@ int folder_tidy(struct folder *f, const char *stage)
 {
     remove_unfinished(f, stage);
     remove_single_marks(f);
-    return fsync(f->work) ? failed(f, WORK_NAME) : 0;
+    return fsync(f->work) ? folder_failed(f, WORK_NAME) : 0;
 }
 
 int folder_open(struct folder *f, const char *path)
@@ -514,10 +533,10 @@ int folder_open(struct folder *f, const char *path)
 
     *f = (struct folder){.path = path, .dir = -1, .work = -1, .lock = -1, .set = -1};
     if (mkdir(path, 0700) && errno != EEXIST)
-        return failed(f, "");
+        return folder_failed(f, "");
     f->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f->dir < 0)
-        return failed(f, "");
+        return folder_failed(f, "");
     f->set = f->dir;
     while ((rc = take_lock(f)) > 0)
         close_work(f);
@@ -539,7 +558,7 @@ void folder_close(struct folder *f, const char *stage)
         return;
     snprintf(name, sizeof name, NEW "%s", f->stage);
     if (*f->stage && strcmp(f->stage, stage) != 0)
-        remove_folder(f->work, name);
+        remove_staged_folder(f->work, name);
     use_set(f, f->dir, "");
     folder_tidy(f, stage);
     unlinkat(f->work, LOCK_NAME, 0);

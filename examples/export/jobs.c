@@ -28,14 +28,14 @@ static void save_job(struct task *t)
 }
 
 /* Ends everything, since continuing would lose data. */
-static int give_up(struct run *r)
+static int give_up_run(struct run *r)
 {
     r->broken = 1;
     run_cancel(r);
     return BCDA_STOP;
 }
 
-static struct slot *slot_of(struct task *t, const bcda_file *file)
+static struct slot *task_slot_of(struct task *t, const bcda_file *file)
 {
     size_t i = bcda_file_index(file);
     size_t count = bcda_job_file_count(t->job);
@@ -64,8 +64,9 @@ static const char *type_of(const bcda_file *file)
     return name_type_is_fine(bcda_file_type(file)) ? bcda_file_type(file) : NULL;
 }
 
-static uint64_t hash(const char *text)
+uint64_t task_tag(const bcda_job *job)
 {
+    const char *text = bcda_job_url(job);
     uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
 
     for (; *text; text++)
@@ -84,7 +85,7 @@ static void say_accepted(const struct task *t)
         clean(id, sizeof id, bcda_job_id(t->job)), how);
 }
 
-static int on_state(bcda_job *job, int state, void *userdata)
+static int task_on_state(bcda_job *job, int state, void *userdata)
 {
     struct task *t = userdata;
 
@@ -92,13 +93,13 @@ static int on_state(bcda_job *job, int state, void *userdata)
     if (state < BCDA_JOB_DONE)
         t->state = state;
     if (state == BCDA_JOB_RUNNING) {
-        t->tag = hash(bcda_job_url(job));
+        t->tag = task_tag(job);
         say_accepted(t);
         save_job(t);
         if (t->run->broken)
-            return give_up(t->run);
+            return give_up_run(t->run);
         if (t->run->trial == t && run_trial_accepted(t->run))
-            return give_up(t->run);
+            return give_up_run(t->run);
     } else if (state == BCDA_JOB_DOWNLOADING) {
         if (!t->run->downloading)
             t->run->downloading = now_ms();
@@ -116,7 +117,7 @@ static void close_slot(struct slot *slot)
     slot->held = NULL;
 }
 
-static int begin_file(struct task *t, const bcda_file *file, struct slot *slot)
+static int task_begin_file(struct task *t, const bcda_file *file, struct slot *slot)
 {
     struct output *o = t->run->output;
     const char *type = type_of(file);
@@ -124,14 +125,14 @@ static int begin_file(struct task *t, const bcda_file *file, struct slot *slot)
 
     slot->issues = 0;
     if (!type || (bcda_file_is_error(file) && output_is_stream(o)))
-        return BCDA_CONTINUE; /* end_file() reports it */
+        return BCDA_CONTINUE; /* its end is reported */
     if (t->restored && !output_is_stream(o))
         output_undo(o, type, t->tag, bcda_file_index(file));
     slot->file = output_begin(o, type, t->tag, bcda_file_index(file));
     if (slot->file)
         return BCDA_CONTINUE;
     complain("%s cannot be written", clean(name, sizeof name, bcda_file_name(file)));
-    return give_up(t->run);
+    return give_up_run(t->run);
 }
 
 static void count_file(struct task *t, const bcda_file *file, const struct slot *slot)
@@ -209,24 +210,24 @@ static void report_failed(struct task *t, const bcda_file *file, const struct sl
 }
 
 /* The file is here, with its invalid lines, before the state has it. */
-static int keep_file(struct task *t, const bcda_file *file, struct slot *slot)
+static int task_keep_file(struct task *t, const bcda_file *file, struct slot *slot)
 {
     struct run *r = t->run;
     int has_file = slot->file && (output_lines(slot->file) || !bcda_file_is_error(file));
 
     if ((has_file && output_sync(slot->file)) || quarantine_commit(r->quarantine, slot->held) ||
         (has_file && output_commit(slot->file, &t->kept->files)))
-        return give_up(r);
+        return give_up_run(r);
     show_lines(r, file, slot->held);
     count_file(t, file, slot);
     save_job(t);
     if (!r->broken || !r->args->resume)
         return BCDA_CONTINUE;
     output_keep_mark(slot->file);
-    return give_up(r);
+    return give_up_run(r);
 }
 
-static int end_file(struct task *t, const bcda_file *file, struct slot *slot)
+static int task_end_file(struct task *t, const bcda_file *file, struct slot *slot)
 {
     int verdict = bcda_file_verdict(file);
     int result = BCDA_CONTINUE;
@@ -236,26 +237,26 @@ static int end_file(struct task *t, const bcda_file *file, struct slot *slot)
     else if (is_refused(t, file))
         save_job(t);
     else
-        result = keep_file(t, file, slot);
+        result = task_keep_file(t, file, slot);
     close_slot(slot);
     return result;
 }
 
-static int on_file(bcda_job *job, const bcda_file *file, int event, void *userdata)
+static int task_on_file(bcda_job *job, const bcda_file *file, int event, void *userdata)
 {
     struct task *t = userdata;
-    struct slot *slot = slot_of(t, file);
+    struct slot *slot = task_slot_of(t, file);
 
     (void)job;
     if (!slot)
-        return give_up(t->run);
-    return event == BCDA_FILE_BEGIN ? begin_file(t, file, slot) : end_file(t, file, slot);
+        return give_up_run(t->run);
+    return event == BCDA_FILE_BEGIN ? task_begin_file(t, file, slot) : task_end_file(t, file, slot);
 }
 
-static int on_batch(bcda_job *job, bcda_batch *batch, void *userdata)
+static int task_on_batch(bcda_job *job, bcda_batch *batch, void *userdata)
 {
     struct task *t = userdata;
-    struct slot *slot = slot_of(t, bcda_batch_file(batch));
+    struct slot *slot = task_slot_of(t, bcda_batch_file(batch));
     const char *base;
     const uint64_t *offsets;
     const uint64_t *lengths;
@@ -263,35 +264,35 @@ static int on_batch(bcda_job *job, bcda_batch *batch, void *userdata)
 
     (void)job;
     if (!slot || bcda_batch_column(batch, BCDA_COLUMN_JSON, &base, &offsets, &lengths))
-        return give_up(t->run);
+        return give_up_run(t->run);
     for (i = 0; slot->file && i < bcda_batch_count(batch); i++)
         if (output_line(slot->file, base + offsets[i], (size_t)lengths[i]))
-            return give_up(t->run);
+            return give_up_run(t->run);
     return BCDA_CONTINUE;
 }
 
-static int on_bad_line(bcda_job *job, const bcda_bad_line *line, void *userdata)
+static int task_on_bad_line(bcda_job *job, const bcda_bad_line *line, void *userdata)
 {
     struct task *t = userdata;
-    struct slot *slot = slot_of(t, bcda_bad_line_file(line));
+    struct slot *slot = task_slot_of(t, bcda_bad_line_file(line));
 
     (void)job;
     if (!slot || quarantine_hold(t->run->quarantine, &slot->held, line))
-        return give_up(t->run);
+        return give_up_run(t->run);
     return BCDA_CONTINUE;
 }
 
-static int on_issue(bcda_job *job, const bcda_issue *issue, void *userdata)
+static int task_on_issue(bcda_job *job, const bcda_issue *issue, void *userdata)
 {
     struct task *t = userdata;
     const bcda_resource *outcome = bcda_issue_resource(issue);
-    struct slot *slot = slot_of(t, bcda_resource_file(outcome));
+    struct slot *slot = task_slot_of(t, bcda_resource_file(outcome));
     const char *json;
     size_t len;
 
     (void)job;
     if (!slot)
-        return give_up(t->run);
+        return give_up_run(t->run);
     if (bcda_issue_severity(issue) >= BCDA_SEVERITY_ERROR)
         slot->issues++;
     else
@@ -299,7 +300,7 @@ static int on_issue(bcda_job *job, const bcda_issue *issue, void *userdata)
     if (bcda_issue_index(issue) != 0 || !slot->file)
         return BCDA_CONTINUE;
     json = bcda_resource_json(outcome, &len);
-    return output_line(slot->file, json, len) ? give_up(t->run) : BCDA_CONTINUE;
+    return output_line(slot->file, json, len) ? give_up_run(t->run) : BCDA_CONTINUE;
 }
 
 /* Files count alike, since their sizes are not known before they are asked for. */
@@ -316,7 +317,7 @@ static void add_files(struct progress *p, const struct task *t)
     }
 }
 
-static int on_progress(bcda_job *job, void *userdata)
+static int task_on_progress(bcda_job *job, void *userdata)
 {
     struct task *t = userdata;
     struct run *r = t->run;
@@ -391,14 +392,14 @@ static void end_failed(struct task *t)
         t->run->broken = 1;
 }
 
-static void on_done(bcda_job *job, int result, void *userdata)
+static void task_on_done(bcda_job *job, int result, void *userdata)
 {
     struct task *t = userdata;
     size_t i;
 
     t->job = job;
     if (t->run->trial == t && result == BCDA_ERR_NOT_FOUND && run_trial_refused(t->run) == 0)
-        return; /* this very task begins anew */
+        return; /* this task starts again */
     t->ended = 1;
     t->result = result;
     for (i = 0; i < t->slot_count; i++) /* files without an end, should there be any */
@@ -412,13 +413,14 @@ bcda_handlers *task_handlers(struct task *t)
 {
     bcda_handlers *h = NULL;
 
-    if (bcda_handlers_new(&h) == BCDA_OK && bcda_handlers_on_state(h, on_state, t, NULL) == 0 &&
-        bcda_handlers_on_file(h, on_file, t, NULL) == 0 &&
-        bcda_handlers_on_batch(h, on_batch, t, NULL) == 0 &&
-        bcda_handlers_on_bad_line(h, on_bad_line, t, NULL) == 0 &&
-        bcda_handlers_on_server_issue(h, on_issue, t, NULL) == 0 &&
-        bcda_handlers_on_progress(h, on_progress, t, NULL) == 0 &&
-        bcda_handlers_on_done(h, on_done, t, NULL) == 0)
+    if (bcda_handlers_new(&h) == BCDA_OK &&
+        bcda_handlers_on_state(h, task_on_state, t, NULL) == 0 &&
+        bcda_handlers_on_file(h, task_on_file, t, NULL) == 0 &&
+        bcda_handlers_on_batch(h, task_on_batch, t, NULL) == 0 &&
+        bcda_handlers_on_bad_line(h, task_on_bad_line, t, NULL) == 0 &&
+        bcda_handlers_on_server_issue(h, task_on_issue, t, NULL) == 0 &&
+        bcda_handlers_on_progress(h, task_on_progress, t, NULL) == 0 &&
+        bcda_handlers_on_done(h, task_on_done, t, NULL) == 0)
         return h;
     complain("out of memory");
     bcda_handlers_free(h);

@@ -69,6 +69,9 @@ int run_retire(struct task *t);
 /* Starts a new job in place of one that is no more. */
 int run_restart(struct task *t);
 
+/* What the marks of its files are made of: its URL, which is known from its start on where it is
+ * restored. */
+uint64_t task_tag(const bcda_job *job);
 /* The callbacks of a job; NULL where memory is out. */
 bcda_handlers *task_handlers(struct task *t);
 

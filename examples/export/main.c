@@ -10,7 +10,7 @@
 static bcda_session *volatile signalled_session;
 static volatile sig_atomic_t got_signal;
 
-static void on_signal(int number)
+static void note_signal(int number)
 {
     int saved_errno = errno;
 
@@ -23,7 +23,7 @@ static void on_signal(int number)
 /* The first Ctrl-C ends the jobs in an orderly way; a second one ends the program. */
 static void catch_signals(bcda_session *session)
 {
-    struct sigaction action = {.sa_handler = session ? on_signal : SIG_DFL};
+    struct sigaction action = {.sa_handler = session ? note_signal : SIG_DFL};
 
     signalled_session = session;
     sigemptyset(&action.sa_mask);
@@ -33,7 +33,7 @@ static void catch_signals(bcda_session *session)
     signal(SIGPIPE, SIG_IGN); /* write() reports a closed standard output */
 }
 
-static int drive(bcda_session *session, struct run *run)
+static int drive_export(bcda_session *session, struct run *run)
 {
     int cancelled = 0;
     int rc;
@@ -58,7 +58,7 @@ static int run_export(bcda_session *session, const struct args *a, struct state 
 
     if (run && run_start(run, session, &status) == 0) {
         catch_signals(session);
-        drive(session, run);
+        drive_export(session, run);
         catch_signals(NULL);
         status = run_finish(run, got_signal);
     }

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-static void line(const char *label, const char *text)
+static void print_line(const char *label, const char *text)
 {
     char show[256];
 
@@ -11,7 +11,7 @@ static void line(const char *label, const char *text)
 }
 
 /* NULL where it failed. With `optional` it may: only BCDA has some of them. */
-static bcda_request *fetch(bcda_session *session, int what, int optional)
+static bcda_request *fetch_metadata(bcda_session *session, int what, int optional)
 {
     bcda_request *request = NULL;
     int rc = bcda_request_start(session, what, NULL, NULL, NULL, &request);
@@ -35,16 +35,16 @@ static bcda_request *fetch(bcda_session *session, int what, int optional)
 
 int metadata_print(bcda_session *session)
 {
-    bcda_request *request = fetch(session, BCDA_REQUEST_METADATA, 0);
+    bcda_request *request = fetch_metadata(session, BCDA_REQUEST_METADATA, 0);
 
     if (!request)
         return EXIT_FAILED;
-    line("FHIR version", bcda_request_fhir_version(request));
-    line("software version", bcda_request_software_version(request));
-    line("token URL", bcda_request_token_url(request));
+    print_line("FHIR version", bcda_request_fhir_version(request));
+    print_line("software version", bcda_request_software_version(request));
+    print_line("token URL", bcda_request_token_url(request));
     bcda_request_unref(request);
-    request = fetch(session, BCDA_REQUEST_VERSION, 1);
-    line("server release", request ? bcda_request_software_version(request) : "");
+    request = fetch_metadata(session, BCDA_REQUEST_VERSION, 1);
+    print_line("server release", request ? bcda_request_software_version(request) : "");
     bcda_request_unref(request);
     return fflush(stdout) ? EXIT_FAILED : EXIT_COMPLETE;
 }

@@ -60,14 +60,26 @@ int ranges_add(struct ranges *r, const char *type, unsigned first, unsigned last
     return 0;
 }
 
-size_t ranges_files(const struct ranges *r)
+size_t ranges_files(const struct ranges *r, int staged)
 {
     size_t n = 0;
     size_t i;
 
     for (i = 0; i < r->count; i++)
-        n += r->at[i].last - r->at[i].first + 1;
+        if (r->at[i].staged == staged)
+            n += r->at[i].last - r->at[i].first + 1;
     return n;
+}
+
+int ranges_has_staged(const struct ranges *r, const char *type, unsigned number)
+{
+    size_t i;
+
+    for (i = 0; i < r->count; i++)
+        if (r->at[i].staged && r->at[i].first <= number && number <= r->at[i].last &&
+            strcmp(r->at[i].type, type) == 0)
+            return 1;
+    return 0;
 }
 
 void ranges_free(struct ranges *r)

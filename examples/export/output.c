@@ -69,7 +69,7 @@ struct output_file {
     char buffer[BUFFER_SIZE];
 };
 
-static int failed(const char *what)
+static int output_failed(const char *what)
 {
     complain("%s: %s", what, strerror(errno));
     return -1;
@@ -214,7 +214,7 @@ static int for_marks(struct output *o, uint64_t tag, struct ranges *files,
     if (!names) {
         if (fd >= 0)
             close(fd);
-        return failed(o->folder->path);
+        return output_failed(o->folder->path);
     }
     while (!rc && (entry = readdir(names)))
         if (is_mark_of(entry->d_name, tag, type))
@@ -253,7 +253,7 @@ void output_forget_all(struct output *o, uint64_t tag)
 
 /* ---- writing ---- */
 
-static int open_file(struct output_file *f)
+static int output_open_file(struct output_file *f)
 {
     struct output *o = f->output;
 
@@ -266,7 +266,7 @@ static int open_file(struct output_file *f)
         f->fd = openat(o->folder->work, f->temporary,
                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     }
-    return f->fd < 0 ? failed(o->folder->path) : 0;
+    return f->fd < 0 ? output_failed(o->folder->path) : 0;
 }
 
 struct output_file *output_begin(struct output *o, const char *type, uint64_t tag, size_t index)
@@ -284,13 +284,13 @@ struct output_file *output_begin(struct output *o, const char *type, uint64_t ta
     f->used = 0;
     snprintf(f->type, sizeof f->type, "%s", type);
     mark_name(f->mark, type, tag, index);
-    if (open_file(f) == 0)
+    if (output_open_file(f) == 0)
         return f;
     free(f);
     return NULL;
 }
 
-static int write_all(struct output_file *f, const char *data, size_t len)
+static int output_write_all(struct output_file *f, const char *data, size_t len)
 {
     while (len) {
         ssize_t n = write(f->fd, data, len);
@@ -298,30 +298,30 @@ static int write_all(struct output_file *f, const char *data, size_t len)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return failed(f->output->folder ? f->output->folder->path : "standard output");
+            return output_failed(f->output->folder ? f->output->folder->path : "standard output");
         data += n;
         len -= (size_t)n;
     }
     return 0;
 }
 
-static int flush(struct output_file *f)
+static int output_flush(struct output_file *f)
 {
     size_t n = f->used;
 
     f->used = 0;
-    return write_all(f, f->buffer, n);
+    return output_write_all(f, f->buffer, n);
 }
 
 /* Whole lines only leave the buffer, so that files which share standard output do not mix theirs.
  */
 int output_line(struct output_file *f, const char *json, size_t len)
 {
-    if (len + 1 > sizeof f->buffer - f->used && flush(f))
+    if (len + 1 > sizeof f->buffer - f->used && output_flush(f))
         return -1;
     f->lines++;
     if (len + 1 > sizeof f->buffer)
-        return write_all(f, json, len) || write_all(f, "\n", 1) ? -1 : 0;
+        return output_write_all(f, json, len) || output_write_all(f, "\n", 1) ? -1 : 0;
     memcpy(f->buffer + f->used, json, len);
     f->used += len;
     f->buffer[f->used++] = '\n';
@@ -335,9 +335,9 @@ int64_t output_lines(const struct output_file *f)
 
 int output_sync(struct output_file *f)
 {
-    if (flush(f))
+    if (output_flush(f))
         return -1;
-    return f->output->folder && fsync(f->fd) ? failed(f->output->folder->path) : 0;
+    return f->output->folder && fsync(f->fd) ? output_failed(f->output->folder->path) : 0;
 }
 
 /* ---- the name ---- */
@@ -361,7 +361,7 @@ static struct number *number_of(struct output *o, const char *type)
 }
 
 /* One more name for the file. */
-static int add_name(const struct output_file *f, int dir, const char *name)
+static int output_add_name(const struct output_file *f, int dir, const char *name)
 {
     int work = f->output->folder->work;
 
@@ -381,7 +381,7 @@ static int set_mark(struct output_file *f)
     if (!f->output->marks)
         return 0;
     unlinkat(work, f->mark, 0); /* one of another state with the same job */
-    rc = add_name(f, work, f->mark);
+    rc = output_add_name(f, work, f->mark);
     if (rc)
         return *f->temporary && has_no_links() ? 0 : -1;
     f->is_marked = 1;
@@ -392,7 +392,7 @@ static int give_name(struct output_file *f, const char *name)
 {
     struct folder *folder = f->output->folder;
 
-    if (add_name(f, folder->set, name) == 0)
+    if (output_add_name(f, folder->set, name) == 0)
         return 0;
     if (!*f->temporary || !has_no_links() ||
         rename_new(folder->work, f->temporary, folder->set, name))
@@ -401,7 +401,7 @@ static int give_name(struct output_file *f, const char *name)
     return 0;
 }
 
-static int commit(struct output_file *f, struct ranges *files)
+static int output_give_names(struct output_file *f, struct ranges *files)
 {
     struct folder *folder = f->output->folder;
     struct number *number = number_of(f->output, f->type);
@@ -413,13 +413,13 @@ static int commit(struct output_file *f, struct ranges *files)
         return -1;
     }
     if (set_mark(f))
-        return failed(f->mark);
+        return output_failed(f->mark);
     do {
         name_make(name, f->type, number->next++);
         rc = give_name(f, name);
     } while (rc && errno == EEXIST);
     if (rc || fsync(folder->set))
-        return failed(name);
+        return output_failed(name);
     return ranges_add(files, f->type, number->next - 1, number->next - 1,
                       folder->set != folder->dir);
 }
@@ -427,7 +427,7 @@ static int commit(struct output_file *f, struct ranges *files)
 /* After a failure it is not known which names a power cut would leave: the mark stays. */
 int output_commit(struct output_file *f, struct ranges *files)
 {
-    int rc = f->output->folder ? commit(f, files) : 0;
+    int rc = f->output->folder ? output_give_names(f, files) : 0;
 
     f->keep_mark = rc != 0;
     return rc;

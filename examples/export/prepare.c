@@ -45,12 +45,34 @@ static int give_up_jobs(struct state *s)
     return 0;
 }
 
+/* The staging folder must have what the state has. A kill can leave more there: a file that was not
+ * noted yet, or those of a job that the state has no more. */
+static int resume_stage(struct state *s, struct folder *f)
+{
+    struct ranges staged = {0};
+    int rc = folder_use_stage(f, s->stage);
+    size_t i;
+    size_t k;
+
+    if (rc)
+        return rc < 0 ? -1 : give_up_jobs(s);
+    for (i = 0; !rc && i < s->count; i++)
+        for (k = 0; !rc && k < s->jobs[i].files.count; k++) {
+            const struct range *r = &s->jobs[i].files.at[k];
+
+            if (r->staged)
+                rc = ranges_add(&staged, r->type, r->first, r->last, 1);
+        }
+    if (!rc)
+        rc = folder_trim_stage(f, &staged);
+    ranges_free(&staged);
+    return rc;
+}
+
 /* The staging folder of the state, or a new one where this export replaces something. */
 static int open_stage(struct state *s, struct folder *f)
 {
-    int rc = *s->stage ? folder_use_stage(f, s->stage) : 0;
-
-    if (rc < 0 || (rc > 0 && give_up_jobs(s)) || folder_tidy(f, s->stage))
+    if ((*s->stage && resume_stage(s, f)) || folder_tidy(f, s->stage))
         return -1;
     if (*s->stage || (!s->replace && !s->old.count))
         return 0;
@@ -108,7 +130,7 @@ static int prepare_export(const struct args *a, struct state *s, struct folder *
     return 0;
 }
 
-static void keep(char **to, char *text)
+static void replace_text_of(char **to, char *text)
 {
     free(*to);
     *to = text;
@@ -133,8 +155,8 @@ int prepare(const struct args *a, struct state *s, struct folder *f, int *status
     rc = f ? prepare_export(a, s, f, status) : 0;
     if (rc)
         goto out;
-    keep(&s->out, out);
-    keep(&s->asks, asks);
+    replace_text_of(&s->out, out);
+    replace_text_of(&s->asks, asks);
     return 0;
 out:
     free(out);

@@ -63,13 +63,13 @@ void quarantine_free(struct quarantine *q)
 
 /* ---- writing ---- */
 
-static int fail(const struct quarantine *q, const char *why)
+static int quarantine_failed(const struct quarantine *q, const char *why)
 {
     complain("%s: the invalid lines cannot be kept: %s", q->path, why);
     return -1;
 }
 
-static void flush(struct quarantine *q)
+static void quarantine_flush(struct quarantine *q)
 {
     const char *data = q->buffer;
 
@@ -88,18 +88,18 @@ static void flush(struct quarantine *q)
     q->used = 0;
 }
 
-static void put(struct quarantine *q, char c)
+static void quarantine_put(struct quarantine *q, char c)
 {
     if (q->used == sizeof q->buffer)
-        flush(q);
+        quarantine_flush(q);
     q->buffer[q->used++] = c;
 }
 
-static void put_format(struct quarantine *q, const char *format, ...)
+static void quarantine_put_format(struct quarantine *q, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* For texts of this program's; at most 255 bytes. */
-static void put_format(struct quarantine *q, const char *format, ...)
+static void quarantine_put_format(struct quarantine *q, const char *format, ...)
 {
     char text[256];
     const char *p;
@@ -109,23 +109,23 @@ static void put_format(struct quarantine *q, const char *format, ...)
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     for (p = text; *p; p++)
-        put(q, *p);
+        quarantine_put(q, *p);
 }
 
 /* A name of the server's. What is not ASCII does not belong into a URL, and becomes a '?'. */
-static void put_name(struct quarantine *q, const char *text)
+static void quarantine_put_name(struct quarantine *q, const char *text)
 {
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
 
         if (c < 0x20 || c == 0x7f || c == '"' || c == '\\')
-            put_format(q, "\\u%04x", c);
+            quarantine_put_format(q, "\\u%04x", c);
         else
-            put(q, c < 0x80 ? (char)c : '?');
+            quarantine_put(q, c < 0x80 ? (char)c : '?');
     }
 }
 
-static void put_base64(struct quarantine *q, const char *bytes, size_t len)
+static void quarantine_put_base64(struct quarantine *q, const char *bytes, size_t len)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const unsigned char *p = (const unsigned char *)bytes;
@@ -139,31 +139,32 @@ static void put_base64(struct quarantine *q, const char *bytes, size_t len)
             v |= (unsigned)p[i + 1] << 8;
         if (left > 2)
             v |= p[i + 2];
-        put(q, digits[v >> 18]);
-        put(q, digits[v >> 12 & 63]);
-        put(q, left > 1 ? digits[v >> 6 & 63] : '=');
-        put(q, left > 2 ? digits[v & 63] : '=');
+        quarantine_put(q, digits[v >> 18]);
+        quarantine_put(q, digits[v >> 12 & 63]);
+        quarantine_put(q, left > 1 ? digits[v >> 6 & 63] : '=');
+        quarantine_put(q, left > 2 ? digits[v & 63] : '=');
     }
 }
 
-static void put_line(struct quarantine *q, const bcda_bad_line *line)
+static void quarantine_put_line(struct quarantine *q, const bcda_bad_line *line)
 {
     size_t len;
     const char *bytes = bcda_bad_line_bytes(line, &len);
     int code = bcda_bad_line_code(line);
 
-    put_format(q, "{\"file\":\"");
-    put_name(q, bcda_file_name(bcda_bad_line_file(line)));
-    put_format(q, "\",\"line\":%" PRId64 ",\"offset\":%" PRId64 ",\"length\":%" PRId64,
-               bcda_bad_line_number(line), bcda_bad_line_offset(line), bcda_bad_line_length(line));
-    put_format(q, ",\"error\":\"%s\",\"reason\":\"%s\"", bcda_error_name(code),
-               bcda_error_string(code));
+    quarantine_put_format(q, "{\"file\":\"");
+    quarantine_put_name(q, bcda_file_name(bcda_bad_line_file(line)));
+    quarantine_put_format(q, "\",\"line\":%" PRId64 ",\"offset\":%" PRId64 ",\"length\":%" PRId64,
+                          bcda_bad_line_number(line), bcda_bad_line_offset(line),
+                          bcda_bad_line_length(line));
+    quarantine_put_format(q, ",\"error\":\"%s\",\"reason\":\"%s\"", bcda_error_name(code),
+                          bcda_error_string(code));
     if (bytes) {
-        put_format(q, ",\"bytes\":\"");
-        put_base64(q, bytes, len);
-        put(q, '"');
+        quarantine_put_format(q, ",\"bytes\":\"");
+        quarantine_put_base64(q, bytes, len);
+        quarantine_put(q, '"');
     }
-    put_format(q, "}\n");
+    quarantine_put_format(q, "}\n");
 }
 
 /* ---- the file ---- */
@@ -194,7 +195,7 @@ static int end_last_line(const struct quarantine *q, const struct stat *st)
     return write(q->fd, "\n", 1) == 1 ? 0 : -1;
 }
 
-static int open_file(struct quarantine *q)
+static int quarantine_open(struct quarantine *q)
 {
     int flags = O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
     int fd = openat(q->dir, q->path, flags, 0600);
@@ -202,17 +203,17 @@ static int open_file(struct quarantine *q)
     struct stat st;
 
     if (fd < 0)
-        return fail(q, errno == ELOOP ? "it is a symbolic link" : strerror(errno));
+        return quarantine_failed(q, errno == ELOOP ? "it is a symbolic link" : strerror(errno));
     wrong = objection(fd, &st);
     if (wrong) {
         close(fd);
-        return fail(q, wrong);
+        return quarantine_failed(q, wrong);
     }
     q->fd = fd;
     if (q->dir == AT_FDCWD)
         sync_folder(q->path); /* so that a power cut does not take the name back */
     else if (fsync(q->dir))
-        return fail(q, strerror(errno));
+        return quarantine_failed(q, strerror(errno));
     return 0;
 }
 
@@ -278,12 +279,12 @@ int quarantine_hold(struct quarantine *q, struct held **held, const bcda_bad_lin
     if (!q->path)
         return 0;
     if (h->fd < 0 && (h->fd = open_held(q)) < 0)
-        return fail(q, strerror(errno));
+        return quarantine_failed(q, strerror(errno));
     q->to = h->fd;
     q->failed = 0;
-    put_line(q, line);
-    flush(q);
-    return q->failed ? fail(q, strerror(q->failed)) : 0;
+    quarantine_put_line(q, line);
+    quarantine_flush(q);
+    return q->failed ? quarantine_failed(q, strerror(q->failed)) : 0;
 }
 
 void quarantine_drop(struct held *held)
@@ -295,7 +296,7 @@ void quarantine_drop(struct held *held)
 
 /* ---- lines that are kept ---- */
 
-static int copy_lines(struct quarantine *q, int from)
+static int quarantine_copy_held(struct quarantine *q, int from)
 {
     off_t at = 0;
     ssize_t n;
@@ -305,7 +306,7 @@ static int copy_lines(struct quarantine *q, int from)
     while ((n = pread(from, q->buffer, sizeof q->buffer, at)) > 0) {
         at += n;
         q->used = (size_t)n;
-        flush(q);
+        quarantine_flush(q);
         if (q->failed) {
             errno = q->failed;
             return -1;
@@ -315,14 +316,14 @@ static int copy_lines(struct quarantine *q, int from)
 }
 
 /* All of them, or none. */
-static int append(struct quarantine *q, int from)
+static int quarantine_append(struct quarantine *q, int from)
 {
     struct stat st;
     int reason;
 
     if (fstat(q->fd, &st))
         return -1;
-    if (end_last_line(q, &st) == 0 && copy_lines(q, from) == 0)
+    if (end_last_line(q, &st) == 0 && quarantine_copy_held(q, from) == 0)
         return 0;
     reason = errno;
     if (ftruncate(q->fd, st.st_size))
@@ -338,14 +339,14 @@ int quarantine_commit(struct quarantine *q, const struct held *held)
 
     if (!held || held->fd < 0)
         return 0;
-    if (q->fd < 0 && open_file(q))
+    if (q->fd < 0 && quarantine_open(q))
         return -1;
     /* Another program may write to it, for another folder. */
     while (flock(q->fd, LOCK_EX) && errno == EINTR)
         ;
-    rc = append(q, held->fd);
+    rc = quarantine_append(q, held->fd);
     if (rc)
-        fail(q, strerror(errno));
+        quarantine_failed(q, strerror(errno));
     flock(q->fd, LOCK_UN);
     return rc;
 }

@@ -71,7 +71,7 @@ void complain(const char *format, ...)
 /* ---- text for a terminal ---- */
 
 /* The bytes of the UTF-8 sequence at `text`, 0 where it is not valid, and its code point. */
-static size_t sequence(const unsigned char *text, uint32_t *code)
+static size_t utf8_sequence(const unsigned char *text, uint32_t *code)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t n = *text < 0x80 ? 1 : *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2;
@@ -107,7 +107,7 @@ const char *clean(char *to, size_t size, const char *text)
 
     while (*p && n + 1 < size) {
         uint32_t code;
-        size_t len = sequence(p, &code);
+        size_t len = utf8_sequence(p, &code);
         int fine = len && is_harmless(code) && (len == 1 || is_utf8);
 
         if (fine && n + len >= size)
@@ -175,7 +175,7 @@ static int columns(void)
 }
 
 /* At most `max` bytes of `line`, and no half sequence. */
-static size_t cut(const char *line, size_t max)
+static size_t cut_to_width(const char *line, size_t max)
 {
     size_t n = strnlen(line, max + 1);
 
@@ -207,7 +207,7 @@ static void draw_bar(const struct progress *p)
                  p->share * 100, p->ended, p->files, p->resources,
                  bytes_text(bytes, sizeof bytes, (double)p->bytes));
     }
-    fprintf(stderr, "\r%.*s\033[K", (int)cut(line, (size_t)columns() - 1), line);
+    fprintf(stderr, "\r%.*s\033[K", (int)cut_to_width(line, (size_t)columns() - 1), line);
     fflush(stderr);
     bar_shown = 1;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int refused(const bcda_export *e, const char *option, const char *value, int rc)
+static int request_refused(const bcda_export *e, const char *option, const char *value, int rc)
 {
     char what[300];
 
@@ -19,14 +19,14 @@ static int refused(const bcda_export *e, const char *option, const char *value, 
     return -1;
 }
 
-static int add_types(bcda_export *e, const struct args *a, const char *only_type)
+static int request_add_types(bcda_export *e, const struct args *a, const char *only_type)
 {
     size_t i;
 
     if (only_type)
-        return refused(e, "--type", only_type, bcda_export_add_type(e, only_type));
+        return request_refused(e, "--type", only_type, bcda_export_add_type(e, only_type));
     for (i = 0; i < a->type_count; i++)
-        if (refused(e, "--type", a->types[i], bcda_export_add_type(e, a->types[i])))
+        if (request_refused(e, "--type", a->types[i], bcda_export_add_type(e, a->types[i])))
             return -1;
     return 0;
 }
@@ -44,7 +44,7 @@ static const char *option_for(const char *name)
     return NULL;
 }
 
-static int add_parameter(bcda_export *e, const char *parameter)
+static int request_add_parameter(bcda_export *e, const char *parameter)
 {
     const char *value = strchr(parameter, '=');
     char *name = value ? strndup(parameter, (size_t)(value - parameter)) : NULL;
@@ -57,27 +57,28 @@ static int add_parameter(bcda_export *e, const char *parameter)
     else if (option_for(name))
         complain("--parameter %s: use %s", parameter, option_for(name));
     else
-        rc = refused(e, "--parameter", parameter, bcda_export_set_parameter(e, name, value + 1));
+        rc = request_refused(e, "--parameter", parameter,
+                             bcda_export_set_parameter(e, name, value + 1));
     free(name);
     return rc;
 }
 
-static int add_all(bcda_export *e, const struct args *a, const char *only_type)
+static int request_add_all(bcda_export *e, const struct args *a, const char *only_type)
 {
     size_t i;
 
-    if (a->group && refused(e, "--group", a->group, bcda_export_set_group(e, a->group)))
+    if (a->group && request_refused(e, "--group", a->group, bcda_export_set_group(e, a->group)))
         return -1;
-    if (a->since && refused(e, "--since", a->since, bcda_export_set_since(e, a->since)))
+    if (a->since && request_refused(e, "--since", a->since, bcda_export_set_since(e, a->since)))
         return -1;
-    if (add_types(e, a, only_type))
+    if (request_add_types(e, a, only_type))
         return -1;
     for (i = 0; i < a->type_filter_count; i++)
-        if (refused(e, "--type-filter", a->type_filters[i],
-                    bcda_export_add_type_filter(e, a->type_filters[i])))
+        if (request_refused(e, "--type-filter", a->type_filters[i],
+                            bcda_export_add_type_filter(e, a->type_filters[i])))
             return -1;
     for (i = 0; i < a->parameter_count; i++)
-        if (add_parameter(e, a->parameters[i]))
+        if (request_add_parameter(e, a->parameters[i]))
             return -1;
     return 0;
 }
@@ -91,7 +92,7 @@ bcda_export *request_new(const struct args *a, int level, const char *only_type)
         complain("%s", bcda_error_string(rc));
         return NULL;
     }
-    if (add_all(e, a, only_type) == 0)
+    if (request_add_all(e, a, only_type) == 0)
         return e;
     bcda_export_free(e);
     return NULL;

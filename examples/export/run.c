@@ -32,6 +32,8 @@ static int start_task(struct task *t, int *status)
         complain_error(t->restored ? t->run->args->resume : "", bcda_session_error(session));
     if (rc && t->restored)
         complain("  it cannot be resumed: remove it to start a new export");
+    if (!rc && t->restored)
+        t->tag = task_tag(t->job);
     bcda_handlers_free(h);
     bcda_export_free(e);
     return rc;
@@ -162,8 +164,9 @@ static void remove_staged(const struct folder *f, const struct range *range)
     }
 }
 
-/* Nobody has seen staged files, and they go at once. Those in the directory stay until an export is
- * complete that replaces them: the server may have nothing better for weeks. */
+/* Nobody has seen staged files, and they go at once; where a kill prevents that, the next run
+ * removes them, since no job has them. Those in the directory stay until an export is complete that
+ * replaces them: the server may have nothing better for weeks. */
 int run_retire(struct task *t)
 {
     struct folder *f = output_folder(t->run->output);
@@ -194,7 +197,7 @@ int run_retire(struct task *t)
 int run_restart(struct task *t)
 {
     struct folder *f = output_folder(t->run->output);
-    size_t here = ranges_files(&t->kept->files);
+    size_t here = ranges_files(&t->kept->files, 0);
     int status;
 
     complain("  that job is no more: a new export starts in its place");
@@ -287,6 +290,9 @@ static size_t report_jobs(struct run *r, int interrupted)
     for (i = 0; i < r->task_count; i++) {
         struct task *t = &r->tasks[i];
 
+        if (interrupted && t->state == BCDA_JOB_STARTING && !*bcda_job_url(t->job))
+            complain("the server had not accepted the job yet; if it does, the job runs there for "
+                     "nobody");
         if (!*bcda_job_url(t->job) || t->gone || t->kept->remarks.refused)
             continue;
         clean(id, sizeof id, bcda_job_id(t->job));
@@ -310,7 +316,7 @@ static size_t files_here(const struct run *r)
     size_t i;
 
     for (i = 0; i < r->task_count; i++)
-        n += ranges_files(&r->tasks[i].kept->files);
+        n += ranges_files(&r->tasks[i].kept->files, 0);
     return n;
 }
 
@@ -332,7 +338,7 @@ static void advise(struct run *r, int interrupted)
     else if (interrupted && alive)
         complain("it cannot be resumed from here: that needs --resume FILE (and --set "
                  "cancel_at_server=on ends such a job at the server)");
-    if (!resume && here && !*output_folder(r->output)->stage)
+    if (!resume && here)
         complain("%s holds %zu file%s of an export that is not complete: remove them, or run again "
                  "with --replace",
                  r->args->out, here, here == 1 ? "" : "s");

@@ -20,7 +20,7 @@ static int status_of(int rc)
 }
 
 /* Complains where a call on the config failed. */
-static int check(bcda_config *config, const char *what, int rc, int *status)
+static int settings_check(bcda_config *config, const char *what, int rc, int *status)
 {
     if (rc == BCDA_OK)
         return 0;
@@ -51,7 +51,7 @@ int settings_refused(const struct args *a, const bcda_config *config, int rc)
 /* ---- secrets ---- */
 
 /* The first line of a file, in `to`. */
-static int read_secret(const char *path, char *to)
+static int settings_read_secret(const char *path, char *to)
 {
     size_t n = 0;
     ssize_t got = 1;
@@ -89,22 +89,23 @@ static int set_identity(bcda_config *config, const struct args *a, int *status)
         complain("out of memory");
         return -1;
     }
-    if (read_secret(file, secret))
+    if (settings_read_secret(file, secret))
         goto out;
     if (a->bearer_token_file)
-        rc = check(config, file, bcda_config_set_bearer_token(config, secret), status);
+        rc = settings_check(config, file, bcda_config_set_bearer_token(config, secret), status);
     else
-        rc = check(config, "--client-id",
-                   bcda_config_set_client_credentials(config, a->client_id, secret), status);
+        rc = settings_check(config, "--client-id",
+                            bcda_config_set_client_credentials(config, a->client_id, secret),
+                            status);
     if (rc || !a->private_key)
         goto out;
     rc = -1;
-    if (a->passphrase_file && read_secret(a->passphrase_file, secret))
+    if (a->passphrase_file && settings_read_secret(a->passphrase_file, secret))
         goto out;
-    rc = check(config, "--private-key",
-               bcda_config_add_private_key_file(config, a->private_key,
-                                                a->passphrase_file ? secret : NULL),
-               status);
+    rc = settings_check(config, "--private-key",
+                        bcda_config_add_private_key_file(config, a->private_key,
+                                                         a->passphrase_file ? secret : NULL),
+                        status);
 out:
     explicit_bzero(secret, SECRET_MAX);
     free(secret);
@@ -144,7 +145,7 @@ static const struct choice *choice_of(int option)
 }
 
 /* 0 where this is one of its names. */
-static int choose(const struct choice *c, const char *name, long long *value)
+static int setting_choose(const struct choice *c, const char *name, long long *value)
 {
     size_t i;
 
@@ -157,7 +158,7 @@ static int choose(const struct choice *c, const char *name, long long *value)
 }
 
 /* Says what --set would have taken. */
-static int refuse(const char *setting, const struct choice *c)
+static int setting_refuse(const char *setting, const struct choice *c)
 {
     if (!c)
         complain("--set %s: the value must be a whole number", setting);
@@ -183,24 +184,24 @@ static void list_options(const char *setting)
     complain("--set %s: there is no such option; there are %s", setting, list);
 }
 
-static int set_number(bcda_config *config, int option, const char *setting, const char *value,
-                      int *status)
+static int setting_set_number(bcda_config *config, int option, const char *setting,
+                              const char *value, int *status)
 {
     const struct choice *c = choice_of(option);
     char what[300];
     long long number;
     char *end;
 
-    if (!c || choose(c, value, &number)) {
+    if (!c || setting_choose(c, value, &number)) {
         errno = 0;
         number = strtoll(value, &end, 10);
         if (errno || end == value || *end)
-            return refuse(setting, c);
+            return setting_refuse(setting, c);
         if (c && bcda_config_set_int(config, option, number))
-            return refuse(setting, c);
+            return setting_refuse(setting, c);
     }
     snprintf(what, sizeof what, "--set %s", setting);
-    return check(config, what, bcda_config_set_int(config, option, number), status);
+    return settings_check(config, what, bcda_config_set_int(config, option, number), status);
 }
 
 static int set_tunable(bcda_config *config, const char *setting, int *status)
@@ -225,9 +226,9 @@ static int set_tunable(bcda_config *config, const char *setting, int *status)
     }
     rc = bcda_config_set_str(config, option, value);
     if (rc == BCDA_ERR_OPTION_TYPE)
-        return set_number(config, option, setting, value, status);
+        return setting_set_number(config, option, setting, value, status);
     snprintf(what, sizeof what, "--set %s", setting);
-    return check(config, what, rc, status);
+    return settings_check(config, what, rc, status);
 }
 
 static int set_tunables(bcda_config *config, const struct args *a, int *status)
@@ -246,8 +247,9 @@ static int set_tunables(bcda_config *config, const struct args *a, int *status)
         *status = EXIT_USAGE;
         return -1;
     }
-    return check(config, "--spool",
-                 bcda_config_set_spool_directory(config, a->spool ? a->spool : a->out), status);
+    return settings_check(config, "--spool",
+                          bcda_config_set_spool_directory(config, a->spool ? a->spool : a->out),
+                          status);
 }
 
 /* ---- the whole ---- */
@@ -261,7 +263,7 @@ static void no_token(bcda_token_request *request, void *userdata)
 
 /* What nothing else reports: retries and waits, so that nobody wonders why nothing moves, and what
  * could not be done as it was asked for. A log line names no secret and no patient. */
-static void on_log(int level, const char *component, const char *message, void *userdata)
+static void settings_on_log(int level, const char *component, const char *message, void *userdata)
 {
     static const char *const shown[] = {"again in", "not cancelled at the server", "decode threads",
                                         "organized by"};
@@ -288,21 +290,26 @@ bcda_config *settings_config(struct args *a, int *status)
         complain("out of memory");
         return NULL;
     }
-    if (check(c, "--url", bcda_config_set_fhir_url(c, a->url), status) ||
-        check(c, "--token-url", bcda_config_set_token_url(c, a->token_url), status) ||
-        check(c, "--ca", bcda_config_set_ca_file(c, a->ca), status) ||
-        check(c, "--allow-http-loopback",
-              bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, a->allow_http_loopback),
-              status) ||
-        check(c, "log", bcda_config_set_log(c, BCDA_LOG_WARNING, on_log, NULL, NULL), status) ||
-        check(c, "user agent",
-              bcda_config_set_str(c, BCDA_OPT_USER_AGENT, "bcda-export/" BCDA_VERSION_STRING),
-              status) ||
+    if (settings_check(c, "--url", bcda_config_set_fhir_url(c, a->url), status) ||
+        settings_check(c, "--token-url", bcda_config_set_token_url(c, a->token_url), status) ||
+        settings_check(c, "--ca", bcda_config_set_ca_file(c, a->ca), status) ||
+        settings_check(c, "--allow-http-loopback",
+                       bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, a->allow_http_loopback),
+                       status) ||
+        settings_check(c, "log",
+                       bcda_config_set_log(c, BCDA_LOG_WARNING, settings_on_log, NULL, NULL),
+                       status) ||
+        settings_check(
+            c, "user agent",
+            bcda_config_set_str(c, BCDA_OPT_USER_AGENT, "bcda-export/" BCDA_VERSION_STRING),
+            status) ||
         /* Invalid lines are counted and reported, and make the exit status 3. */
-        check(c, "invalid lines", bcda_config_set_int(c, BCDA_OPT_BAD_LINES_MAX, -1), status))
+        settings_check(c, "invalid lines", bcda_config_set_int(c, BCDA_OPT_BAD_LINES_MAX, -1),
+                       status))
         goto fail;
     if (a->metadata) {
-        if (check(c, "--metadata", bcda_config_set_token_provider(c, no_token, NULL, NULL), status))
+        if (settings_check(c, "--metadata", bcda_config_set_token_provider(c, no_token, NULL, NULL),
+                           status))
             goto fail;
     } else if (set_identity(c, a, status)) {
         goto fail;

@@ -102,7 +102,7 @@ static int add_range(struct ranges *to, const char *text, int has_place)
 }
 
 /* The rest of a line that begins with this word; NULL for another line. */
-static const char *after(const char *line, const char *word)
+static const char *text_after(const char *line, const char *word)
 {
     size_t n = strlen(word);
 
@@ -116,38 +116,39 @@ static int keep_text(char **to, const char *text)
     return *to ? 0 : -1;
 }
 
-static int read_remark(struct state *s, struct kept *next, const char *line)
+static int state_read_remark(struct state *s, struct kept *next, const char *line)
 {
     const char *rest;
 
-    if ((rest = after(line, "# out ")))
+    if ((rest = text_after(line, "# out ")))
         return keep_text(&s->out, rest);
-    if ((rest = after(line, "# asks ")))
+    if ((rest = text_after(line, "# asks ")))
         return keep_text(&s->asks, rest);
-    if ((rest = after(line, "# old ")))
+    if ((rest = text_after(line, "# old ")))
         return add_range(&s->old, rest, 0);
-    if ((rest = after(line, "# file ")))
+    if ((rest = text_after(line, "# file ")))
         return next ? add_range(&next->files, rest, 1) : 0;
     if (strcmp(line, "# replace") == 0)
         s->replace = 1;
-    else if ((rest = after(line, "# complete ")))
+    else if ((rest = text_after(line, "# complete ")))
         s->complete = atoi(rest);
-    else if ((rest = after(line, "# stage ")) && strspn(rest, "0123456789abcdef") == strlen(rest))
+    else if ((rest = text_after(line, "# stage ")) &&
+             strspn(rest, "0123456789abcdef") == strlen(rest))
         snprintf(s->stage, sizeof s->stage, "%.16s", rest);
-    else if ((rest = after(line, "# remarks ")) && next)
+    else if ((rest = text_after(line, "# remarks ")) && next)
         sscanf(rest, "%" SCNd64 " %" SCNd64 " %" SCNd64, &next->remarks.bad_lines,
                &next->remarks.issues, &next->remarks.refused);
     return 0;
 }
 
-static int read_line(struct state *s, const char *line)
+static int state_read_line(struct state *s, const char *line)
 {
     struct kept *next = s->count < TYPES_MAX ? &s->jobs[s->count] : NULL;
 
     if (!*line)
         return 0;
     if (*line == '#')
-        return read_remark(s, next, line);
+        return state_read_remark(s, next, line);
     if (!next) {
         complain("%s: more than %d jobs", s->path, TYPES_MAX);
         return -1;
@@ -172,7 +173,7 @@ int state_open(struct state *s, const char *path)
     text = rest = read_all(s->fd, path);
     s->is_new = text && !*text;
     while (text && !rc && (line = strsep(&rest, "\n")))
-        rc = read_line(s, line);
+        rc = state_read_line(s, line);
     free(text);
     if (text && !rc)
         return 0;

@@ -451,23 +451,25 @@ def kill_and_replace():
 
 def kill_and_restart():
     """Whenever a run is killed that leaves a dead job for a new one, the next run ends it."""
-    def make(s):
-        s.start_and_end()
+    def make(s, *more):
+        s.start_and_end(*more)
         s.dead[1] = DEAD["expired"]
-        return s.command("--resume", s.state)
+        return s.command("--resume", s.state, *more)
 
     def after(s, command, done):
         name = (done.stderr, tree(s.out))
         done = subprocess.run(command, capture_output=True, timeout=programs.LIMIT)
         check(done.returncode == 3 or done.returncode == 2 and not os.path.exists(s.state), *name,
               done.returncode, done.stderr)
+        check(not os.path.exists(s.state), *name, done.stderr)
         check(lines(s.out) == sorted(line for line in s.lines(s.jobs) if line != b'{"resourceType":"Pat'),
               *name, lines(s.out))
         check(tree(s.out) == ["Coverage-0001.ndjson", "Patient-0001.ndjson", BAD], *name, tree(s.out))
         check(listing(s.work) == ["out", "token"], listing(s.work))
 
-    steps = each_step(make, after)
-    check(steps > 60, "so few steps?", steps)
+    for more in ((), ("--replace",)):
+        steps = each_step(lambda s, more=more: make(s, *more), after)
+        check(steps > 60, "so few steps?", steps)
 
 
 def poor_file_system():
