@@ -10,7 +10,7 @@
  * folder: files that will replace others when all are here install-ID                  a staging
  * folder of which all files are here
  *
- * Since nobody else is at work, what a killed run left can be told by its name. N.tmp is removed.
+ * Since nobody else is at work, what a killed run left is known by its name. N.tmp is removed.
  * new-ID is removed too, unless it can be resumed: with --resume it has a file "state" with the
  * name of the state, and as long as that state names the folder it is kept. A mark with a single
  * name is a file that was never committed, and is removed. A mark that shares its file with a data

@@ -20,36 +20,39 @@ struct remarks run_remarks(const struct run *r)
     return sum;
 }
 
-size_t run_data_files(const struct run *r)
+static size_t sum_over_jobs(const struct run *r, size_t (*count)(const bcda_job *job))
 {
     size_t n = 0;
     size_t i;
-    size_t k;
 
     for (i = 0; i < r->task_count; i++)
-        for (k = 0; k < bcda_job_file_count(r->tasks[i].job); k++)
-            n += !bcda_file_is_error(bcda_job_file(r->tasks[i].job, k));
+        n += count(r->tasks[i].job);
     return n;
+}
+
+static size_t count_data_files(const bcda_job *job)
+{
+    size_t n = 0;
+    size_t i;
+
+    for (i = 0; i < bcda_job_file_count(job); i++)
+        n += !bcda_file_is_error(bcda_job_file(job, i));
+    return n;
+}
+
+size_t run_data_files(const struct run *r)
+{
+    return sum_over_jobs(r, count_data_files);
 }
 
 size_t run_missing_types(const struct run *r)
 {
-    size_t n = 0;
-    size_t i;
-
-    for (i = 0; i < r->task_count; i++)
-        n += bcda_job_missing_type_count(r->tasks[i].job);
-    return n;
+    return sum_over_jobs(r, bcda_job_missing_type_count);
 }
 
 size_t run_deletions(const struct run *r)
 {
-    size_t n = 0;
-    size_t i;
-
-    for (i = 0; i < r->task_count; i++)
-        n += bcda_job_deleted_file_count(r->tasks[i].job);
-    return n;
+    return sum_over_jobs(r, bcda_job_deleted_file_count);
 }
 
 /* ---- what came ---- */

@@ -6,7 +6,6 @@ test_program.py BCDA_EXPORT BCDA_SANDBOX ...
 import base64
 import fcntl
 import glob
-import http.server
 import json
 import os
 import re
@@ -16,12 +15,11 @@ import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import termios
-import threading
 import time
 
 import programs
+from fhir_server import Server
 
 report = programs.Report()
 check = report.check
@@ -332,58 +330,23 @@ HOSTILE = ["../../escaped", "/tmp/escaped", "..", ".", "", "a/b", "Patient\u0000
            "-rf", "P" * 300, "Patient\n"]
 
 
-class Hostile(http.server.BaseHTTPRequestHandler):
-    kind = ""
-
-    def answer(self, status, body=b"", **headers):
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_GET(self):
-        origin = "http://localhost:%d" % self.server.server_address[1]
-        if "$export" in self.path:
-            self.answer(202, Content_Location=origin + "/api/v1/jobs/1")
-        elif "/jobs/" in self.path:
-            item = {"type": self.kind, "url": origin + "/data/1/..%2f..%2fescaped"}
-            self.answer(200, json.dumps({
-                "transactionTime": "2020-01-01T00:00:00Z", "request": origin,
-                "requiresAccessToken": True, "output": [item], "error": []}).encode())
-        else:
-            self.answer(200, b'{"resourceType":"Patient","id":"1"}\n')
-
-    def log_message(self, *_):
-        pass
-
-
 def hostile():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory(prefix="bcda-test-") as work:
-        token = os.path.join(work, "token")
-        with open(token, "w", encoding="ascii") as f:
-            f.write("a-token")
-        for kind in HOSTILE:
-            Hostile.kind = kind
-            deep = os.path.join(work, "a", "b", "out")
-            os.makedirs(os.path.dirname(deep), exist_ok=True)
-            done = subprocess.run(
-                [programs.EXPORT, "--url", "http://localhost:%d/api/v1" % server.server_address[1],
-                 "--bearer-token-file", token, "--allow-http-loopback", *programs.FAST, "--level", "patient",
-                 "--out", deep], capture_output=True, timeout=programs.LIMIT)
-            check(done.returncode != 0 or listing(deep) == ["Patient-0001.ndjson"], kind,
+    """Types and file names that would leave the folder."""
+    for kind in HOSTILE:
+        with Server(report, ("Patient",)) as s:
+            s.more = {"output": [{"type": kind, "url": s.origin + "/data/1/0..%2f..%2fescaped"}]}
+            s.out = os.path.join(s.work, "a", "b", "out")
+            os.makedirs(os.path.dirname(s.out))
+            done = subprocess.run(s.command("--level", "patient"), capture_output=True,
+                                  timeout=programs.LIMIT)
+            check(done.returncode != 0 or listing(s.out) == ["Patient-0001.ndjson"], kind,
                   done.returncode, done.stderr)
-            found = [p for p in glob.glob(os.path.join(work, "**"), recursive=True, include_hidden=True)
-                     if os.path.isfile(p) and p != token]
+            found = [p for p in glob.glob(os.path.join(s.work, "**"), recursive=True,
+                                          include_hidden=True)
+                     if os.path.isfile(p) and os.path.basename(p) != "token"]
             check(done.returncode == 0 or not found, kind, found)
             check(not glob.glob("/tmp/escaped*"), kind, "it got out")
             check(b"a-token" not in done.stderr, kind, "the token is said")
-    server.shutdown()
-    server.server_close()
 
 
 # ---- cut off in the middle ----
