@@ -14,6 +14,39 @@ extern "C" {
 #endif
 
 /*
+ * fork(). A session, its jobs and its requests belong to the process that called
+ * bcda_session_new(). A child has a copy of them, whether it was forked between two calls or inside
+ * a callback. Connections, timers and decode threads are the parent's, which goes on undisturbed.
+ * A child may, inside the callback and after it:
+ *
+ * - End, by _exit(), exit() or exec(), at any place.
+ * - Return from the callback. Its result is ignored, and no other callback runs. The call that it
+ *   returns to (run, step, on_fd, on_timer, or any other that had called back) unwinds and returns
+ *   BCDA_ERR_FORKED, also where the child has freed the session. bcda_session_free() unwinds too;
+ *   then the session is freed in the child as well.
+ * - Call bcda_session_free(), once; inside a callback it takes effect when the outermost call
+ *   returns. It frees the child's memory, closes the child's descriptors, and calls nothing but
+ *   each `destroy`, for the child's copy of the userdata. What libcurl has allocated for the
+ *   parent's transfers stays allocated until the child ends, and so does what a decode thread was
+ *   working on at the moment of the fork: at most one download for each thread.
+ * - Use what it holds. Getters of jobs, files, batches, errors and requests answer as of the fork;
+ *   ref and unref count the child's own references, before and after bcda_session_free().
+ * - Use configs, exports, handlers and decoders, which are not bound to a process, and make a new
+ *   session.
+ *
+ * Every other function that takes the session, or a job of it that has not ended, changes nothing
+ * and returns BCDA_ERR_FORKED. The token provider's request is the child's own copy: answering or
+ * failing it uses the copy up (bcda_token_request_answer() returns BCDA_ERR_FORKED), and the parent
+ * still has to answer.
+ *
+ * Two cases give a child less. Forked by another thread while the session's thread is inside a
+ * call, it may do all of this, but bcda_session_free() frees nothing. And a child of vfork() may
+ * only call _exit() or exec(), as always. Log callbacks, `destroy` and the callbacks of
+ * bcda_session_set_loop() may fork too; as they may not call the library, a child ends there or
+ * returns.
+ */
+
+/*
  * Prepares the libraries below (libcurl; libgcrypt, where nobody has). Counted: each success needs
  * one bcda_global_cleanup(). bcda_session_new() and bcda_decoder_new() call it themselves. With
  * libcurl older than 7.84 it is not thread-safe: call it first, before other threads start. flags:
@@ -46,9 +79,8 @@ BCDA_API int bcda_session_new(bcda_session **out, bcda_config *config);
  * this call. Then frees the session. Jobs, files, batches and errors that the host holds stay valid
  * and answer their getters. Nothing is told to the server: to cancel there, bcda_job_cancel()
  * first. Inside a callback the end is put off until the outermost call returns; until then calls
- * with this session give BCDA_ERR_STATE. In a child after fork() it only gives back memory and
- * descriptors and leaves the parent's connections alone. NULL is fine. From callbacks: queued.
- * Thread: owner. Since 0.1.
+ * with this session give BCDA_ERR_STATE. In a child after fork() it only frees memory and closes the
+ * child's descriptors (see above). NULL is fine. From callbacks: queued. Thread: owner. Since 0.1.
  */
 BCDA_API void bcda_session_free(bcda_session *session);
 
@@ -58,8 +90,8 @@ BCDA_API void bcda_session_free(bcda_session *session);
  * 1: a pulled job has a batch ready for bcda_job_next().
  * BCDA_ERR_TIMEOUT; BCDA_ERR_INTERRUPTED: a signal arrived while it slept (EINTR), or
  * bcda_session_wakeup() was called, at any time: go on by calling again;
- * BCDA_ERR_INVALID; BCDA_ERR_REENTRANT: inside a callback; BCDA_ERR_FORKED; BCDA_ERR_STATE;
- * BCDA_ERR_SYSTEM. How a job ended is in its on_done and bcda_job_result(), never here.
+ * BCDA_ERR_INVALID; BCDA_ERR_REENTRANT: inside a callback; BCDA_ERR_FORKED: this is a child, also
+ * where a callback of just now has forked it; BCDA_ERR_STATE; BCDA_ERR_SYSTEM. How a job ended is in its on_done and bcda_job_result(), never here.
  * From callbacks: no. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_session_run(bcda_session *session, int timeout_ms);
@@ -96,7 +128,9 @@ BCDA_API int bcda_session_step(bcda_session *session);
  *
  * They are called from inside run-like calls, and from calls such as bcda_job_start(); they must
  * not call the library (BCDA_ERR_REENTRANT). When the session is freed everything is forgotten
- * first, but in a child after fork() nothing is called but `destroy`: its loop is the parent's.
+ * first, but in a child after fork() nothing is called but `destroy`: its loop is the parent's. A
+ * child that was forked in watch_fd had better end there: libcurl, which may have called, can still
+ * send on the connection at hand before it returns.
  * BCDA_ERR_INVALID (NULL); BCDA_ERR_STATE (too late, or a second time); BCDA_ERR_REENTRANT;
  * BCDA_ERR_FORKED; BCDA_ERR_NOMEM; BCDA_ERR_SYSTEM (watch_fd refused). On failure the userdata is
  * still the caller's. From callbacks: no. Thread: owner. Since 0.1.

@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <stdint.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -47,16 +46,30 @@ static int enter(bcda_session *s, enum bcda__door door)
     return rc;
 }
 
-/* The outermost call unwinds: what callbacks asked for and had to wait happens now. 1 = the session
- * is gone. */
-static int leave(bcda_session *s)
+/* The outermost call unwinds with `rc`: what callbacks asked for and had to wait happens now. Where
+ * a callback has freed the session there is nothing left to do, which is 0; a child learns that it
+ * is one. */
+static int leave(bcda_session *s, int rc)
 {
     s->in_call = 0;
     bcda__session_sweep(s);
     if (!s->closing)
-        return 0;
+        return rc;
+    rc = s->forked ? BCDA_ERR_FORKED : 0;
     bcda__session_destroy(s);
-    return 1;
+    return rc;
+}
+
+static int refuse_child(bcda_session *s)
+{
+    return refuse(s, BCDA_ERR_FORKED, bcda_error_string(BCDA_ERR_FORKED));
+}
+
+/* The end of a call outside of which nothing unwinds, but which may have asked the application's
+ * loop for a timer: that callback may have forked. */
+static int succeed(bcda_session *s)
+{
+    return s->forked ? refuse_child(s) : 0;
 }
 
 /* ---- session ---- */
@@ -74,9 +87,8 @@ void bcda_session_free(bcda_session *s)
 {
     if (!s || s->closing)
         return;
-    if (getpid() != s->pid)
-        bcda__session_set_forked(s);
-    if (s->in_call || s->in_callback) {
+    (void)bcda__session_is_forked(s);
+    if (s->in_call || s->in_callback || s->in_loop_callback) {
         s->closing = 1;
         return;
     }
@@ -103,13 +115,18 @@ static int is_idle(const bcda_session *s)
     return s->requests == NULL;
 }
 
+/* Of a step that gave `rc`. */
+static int end_step(bcda_session *s, int rc, const char *why)
+{
+    if (rc == BCDA_ERR_FORKED)
+        return refuse_child(s);
+    return rc < 0 ? refuse(s, rc, why) : rc;
+}
+
 static int step(bcda_session *s, int *woken)
 {
-    int rc = bcda__engine_step(s->engine, woken);
-
-    if (rc < 0)
-        return refuse(s, rc, "the system refused a timer or a descriptor");
-    return rc;
+    return end_step(s, bcda__engine_step(s->engine, woken),
+                    "the system refused a timer or a descriptor");
 }
 
 /* What is left of the caller's time, for poll(). */
@@ -184,8 +201,7 @@ int bcda_session_run(bcda_session *s, int timeout_ms)
     rc = enter_by(s, BCDA__DOOR_RUN, 0);
     if (rc)
         return rc;
-    rc = run(s, timeout_ms);
-    return leave(s) ? 0 : rc;
+    return leave(s, run(s, timeout_ms));
 }
 
 int bcda_session_step(bcda_session *s)
@@ -194,8 +210,7 @@ int bcda_session_step(bcda_session *s)
 
     if (rc)
         return rc;
-    rc = step(s, &woken);
-    return leave(s) ? 0 : rc;
+    return leave(s, step(s, &woken));
 }
 
 int bcda_session_fd(bcda_session *s)
@@ -214,7 +229,7 @@ int bcda_session_wakeup(bcda_session *s)
 {
     if (!s)
         return BCDA_ERR_INVALID;
-    if (getpid() != s->pid) /* its descriptor is the parent's: the parent would wake up */
+    if (bcda__process_is_child(&s->process)) /* the parent would wake up */
         return BCDA_ERR_FORKED;
     return bcda__engine_wakeup(s->engine);
 }
@@ -234,7 +249,7 @@ int bcda_session_set_loop(bcda_session *s, bcda_watch_fd_cb watch_fd,
     if (s->loop || s->jobs || s->requests)
         return refuse(s, BCDA_ERR_STATE, "a loop is set once, before the first job or request");
     rc = bcda__session_set_loop(s, watch_fd, watch_timer, userdata, destroy);
-    return rc ? refuse(s, rc, "the loop refused a descriptor, or memory was refused") : 0;
+    return end_step(s, rc, "the loop refused a descriptor, or memory was refused");
 }
 
 int bcda_session_on_fd(bcda_session *s, int fd, int events)
@@ -247,9 +262,7 @@ int bcda_session_on_fd(bcda_session *s, int fd, int events)
     if (rc)
         return rc;
     rc = bcda__engine_on_fd(s->engine, fd, events, &woken);
-    if (rc < 0)
-        refuse(s, rc, "the loop refused a timer or a descriptor");
-    return leave(s) ? 0 : rc;
+    return leave(s, end_step(s, rc, "the loop refused a timer or a descriptor"));
 }
 
 int bcda_session_on_timer(bcda_session *s)
@@ -259,9 +272,7 @@ int bcda_session_on_timer(bcda_session *s)
     if (rc)
         return rc;
     rc = bcda__engine_on_timer(s->engine);
-    if (rc < 0)
-        refuse(s, rc, "the loop refused a timer or a descriptor");
-    return leave(s) ? 0 : rc;
+    return leave(s, end_step(s, rc, "the loop refused a timer or a descriptor"));
 }
 
 const bcda_error *bcda_session_error(const bcda_session *s)
@@ -279,7 +290,7 @@ int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
 {
     if (!s || !out || stat < BCDA_STAT_REQUESTS || stat >= BCDA__STATS)
         return refuse_argument(with_error(s), "no such statistic, or no place for its value");
-    if (getpid() != s->pid)
+    if (bcda__process_is_child(&s->process))
         return refuse(with_error(s), BCDA_ERR_FORKED, "this session belongs to the parent process");
     *out = s->stat[stat];
     if (stat == BCDA_STAT_TRANSPORT_NS) /* with that of the decode threads */
@@ -309,9 +320,10 @@ static int create(bcda_session *s, const char *kickoff_url, const char *status_u
 
     if (rc)
         return bcda__err_nomem(&s->err);
-    if (out)
+    rc = succeed(s);
+    if (!rc && out)
         *out = bcda_job_ref(job);
-    return 0;
+    return rc;
 }
 
 int bcda_job_start(bcda_session *s, const bcda_export *x, const bcda_handlers *h, bcda_job **out)
@@ -393,7 +405,7 @@ int bcda_job_save(const bcda_job *job, char **out)
 
     if (!job || !out)
         return refuse_argument(job ? job->s : NULL, "no place for the saved job was given");
-    if (job->s && getpid() != job->s->pid)
+    if (job->s && bcda__process_is_child(&job->s->process))
         return refuse(job->s, BCDA_ERR_FORKED, "this job belongs to the parent process");
     if (!job->url)
         return bcda__err_set(job->s ? &job->s->err : NULL, BCDA_ERR_STATE,
@@ -426,7 +438,7 @@ int bcda_job_cancel(bcda_job *job)
         return rc;
     job->cancel_wanted = 1;
     bcda__job_poke(job);
-    return 0;
+    return succeed(job->s);
 }
 
 int bcda_job_pause(bcda_job *job)
@@ -437,7 +449,7 @@ int bcda_job_pause(bcda_job *job)
         return rc;
     job->paused = 1;
     bcda__session_poke(job->s); /* its places are free for other jobs */
-    return 0;
+    return succeed(job->s);
 }
 
 int bcda_job_resume(bcda_job *job)
@@ -448,7 +460,7 @@ int bcda_job_resume(bcda_job *job)
         return rc;
     job->paused = 0;
     bcda__job_poke(job);
-    return 0;
+    return succeed(job->s);
 }
 
 int bcda_job_next(bcda_job *job, bcda_batch **out)
@@ -472,7 +484,10 @@ int bcda_job_next(bcda_job *job, bcda_batch **out)
             continue;
         *out = bcda__download_take_batch(d);
         bcda__job_poke(job);
-        return 0;
+        rc = succeed(job->s);
+        if (rc)
+            bcda_batch_unref(*out);
+        return rc;
     }
     return BCDA_ERR_AGAIN;
 }
@@ -494,6 +509,8 @@ int bcda_request_start(bcda_session *s, int what, bcda_request_cb cb, void *user
     rc = bcda__request_create(&request, s, what);
     if (rc)
         return bcda__err_set(&s->err, rc, "%s", bcda_error_string(rc));
+    if (s->forked)
+        return refuse_child(s);
     if (cb) {
         r = bcda__registration_new((void (*)(void))cb, userdata, destroy);
         if (!r) {

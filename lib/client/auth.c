@@ -1,7 +1,6 @@
 #include "client/auth.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "client/call.h"
@@ -61,12 +60,13 @@ void bcda__auth_leave(struct bcda__auth_wait *w)
 }
 
 /* Tells all who wait now; one that comes back at once waits anew. */
-static void tell_all(struct bcda__auth *a, int code, const struct bcda_error *err)
+static void tell_all(bcda_session *s, int code, const struct bcda_error *err)
 {
+    struct bcda__auth *a = &s->auth;
     struct bcda__auth_wait *w;
 
     a->round++;
-    while ((w = a->waits.next) != &a->waits && w->round != a->round) {
+    while (!s->forked && (w = a->waits.next) != &a->waits && w->round != a->round) {
         bcda__auth_leave(w);
         w->ready(w->ctx, code, err);
     }
@@ -79,13 +79,13 @@ static void take_token(bcda_session *s, const char *token, size_t len, int64_t l
 
     if (set_header(a, token, len)) {
         bcda__err_nomem(&err);
-        tell_all(a, BCDA_ERR_NOMEM, &err);
+        tell_all(s, BCDA_ERR_NOMEM, &err);
         return;
     }
     a->renew_at = bcda__token_renew_at(bcda__engine_now(s->engine), lifetime_ms);
     s->stat[BCDA_STAT_TOKENS]++;
     bcda__log(&s->log, BCDA_LOG_INFO, "auth", "token received");
-    tell_all(a, 0, NULL);
+    tell_all(s, 0, NULL);
 }
 
 static void on_token(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
@@ -99,13 +99,13 @@ static void on_token(void *ctx, enum bcda__verdict verdict, const struct bcda__a
 
     s->auth.call = NULL;
     if (verdict != BCDA__OK) {
-        tell_all(&s->auth, err->code, err);
+        tell_all(s, err->code, err);
     } else {
         rc = bcda__token_parse(&token, answer->body, answer->body_len, &own);
         if (rc) /* some servers refuse with 200 */
             (void)bcda__token_describe(&own, answer->body, answer->body_len);
         if (rc)
-            tell_all(&s->auth, rc, &own);
+            tell_all(s, rc, &own);
         else
             take_token(s, token.bearer.data, token.bearer.len, token.lifetime_ms);
         bcda__token_free(&token);
@@ -192,14 +192,26 @@ static void hand_out(void *ctx)
     struct bcda__auth *a = &s->auth;
 
     if (a->answer.code)
-        tell_all(a, a->answer.code, &a->answer);
+        tell_all(s, a->answer.code, &a->answer);
     else
-        tell_all(a, 0, NULL);
+        tell_all(s, 0, NULL);
+}
+
+/* The request is used up. The session that waits for it, or NULL. */
+static bcda_session *take_request(bcda_token_request *r)
+{
+    bcda_session *s = r->s;
+
+    bcda__free(r);
+    if (s) {
+        s->auth.asked = NULL;
+        (void)bcda__session_is_forked(s);
+    }
+    return s;
 }
 
 static void answered(bcda_session *s)
 {
-    s->auth.asked = NULL;
     bcda__timer_set(s->engine, &s->auth.timer, 0, hand_out, s);
 }
 
@@ -211,10 +223,9 @@ int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t 
 
     if (!r)
         return BCDA_ERR_INVALID;
-    s = r->s;
-    if (s && getpid() != s->pid)
-        return BCDA_ERR_FORKED; /* the parent's to answer */
-    bcda__free(r);
+    s = take_request(r);
+    if (s && s->forked)
+        return BCDA_ERR_FORKED; /* the parent answers its own */
     if (!token || !bcda__config_is_token(token))
         rc = BCDA_ERR_INVALID;
     if (!s)
@@ -232,7 +243,7 @@ int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t 
     if (!rc)
         s->stat[BCDA_STAT_TOKENS]++;
     answered(s);
-    return rc;
+    return s->forked ? BCDA_ERR_FORKED : rc; /* in the application's watch_timer */
 }
 
 void bcda_token_request_fail(bcda_token_request *r)
@@ -241,11 +252,8 @@ void bcda_token_request_fail(bcda_token_request *r)
 
     if (!r)
         return;
-    s = r->s;
-    if (s && getpid() != s->pid)
-        return;
-    bcda__free(r);
-    if (!s)
+    s = take_request(r);
+    if (!s || s->forked)
         return;
     bcda__err_set(&s->auth.answer, BCDA_ERR_AUTH, "the token provider has no token");
     answered(s);

@@ -605,6 +605,8 @@ static void send_request(struct bcda__call *c)
     char lines[HEADERS][HEADER_SIZE];
     const char *headers[HEADERS];
 
+    if (c->s->forked)
+        return;
     if (wait > 0) {
         c->s->stat[BCDA_STAT_WAITS]++;
         c->attempt--; /* not yet */

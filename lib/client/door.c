@@ -1,7 +1,5 @@
 #include "client/door.h"
 
-#include <unistd.h>
-
 #include "client/session.h"
 
 enum { YES = 0, NO = BCDA_ERR_REENTRANT, GONE = BCDA_ERR_STATE, CHILD = BCDA_ERR_FORKED };
@@ -42,7 +40,7 @@ int bcda__door_check(bcda_session *s, enum bcda__door door)
     int code = 0;
 
     bcda__err_clear(&s->err);
-    if (getpid() != s->pid)
+    if (bcda__session_is_forked(s))
         code = row->in_child;
     else if (s->closing && row->while_freed)
         code = row->while_freed;

@@ -189,7 +189,7 @@ static int interrupted(void *ctx)
 {
     const struct bcda__download *d = ctx;
 
-    return d->job->cancel_wanted || d->job->s->closing;
+    return d->job->cancel_wanted || d->job->s->closing || d->job->s->forked;
 }
 
 static int is_paused(void *ctx)
@@ -455,10 +455,11 @@ static int accept_end(struct bcda__download *d)
     return 0;
 }
 
-/* Does what can be done without more bytes. 0: this download, or the whole job, is gone. */
+/* Does what can be done without more bytes. 0: this download, or the whole job, is gone, or this is
+ * a child. */
 static int settle(struct bcda__download *d)
 {
-    for (;;) {
+    while (!d->job->s->forked) {
         if (d->batch) {
             int given = deliver(d);
 
@@ -501,6 +502,7 @@ static int settle(struct bcda__download *d)
         conclude(d);
         return 0;
     }
+    return 0;
 }
 
 static void flush(void *ctx)

@@ -1,4 +1,5 @@
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/mem.h"
 #include "bcda/error.h"
@@ -10,7 +11,7 @@
 
 /* The only state of the process (DESIGN 1.4): how often the libraries below were asked for. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned users;
+static atomic_uint users;
 static int leave_gcrypt; /* BCDA_INIT_NO_GCRYPT was given: the host sets libgcrypt up */
 
 static int init_libraries(void)
@@ -25,27 +26,44 @@ static int init_libraries(void)
     return rc;
 }
 
+/* Counts one more, or one less, if more than `least` are counted already. The first user and the
+ * last take the lock; all others need none. A child of fork() is never the first or the last one
+ * where its parent had a session: a thread that is not there in the child may hold the lock. */
+static int count_user(unsigned least, int by)
+{
+    unsigned n = atomic_load(&users);
+
+    while (n > least)
+        if (atomic_compare_exchange_weak(&users, &n, by > 0 ? n + 1 : n - 1))
+            return 1;
+    return 0;
+}
+
 int bcda_global_init(int flags)
 {
     int rc = 0;
 
     if (flags & ~BCDA_INIT_NO_GCRYPT)
         return BCDA_ERR_INVALID;
+    if (!flags && count_user(0, 1))
+        return 0;
     pthread_mutex_lock(&lock);
     if (flags & BCDA_INIT_NO_GCRYPT)
         leave_gcrypt = 1;
-    if (users == 0)
+    if (!count_user(0, 1)) {
         rc = init_libraries();
-    if (!rc)
-        users++;
+        atomic_store(&users, rc ? 0 : 1);
+    }
     pthread_mutex_unlock(&lock);
     return rc;
 }
 
 void bcda_global_cleanup(void)
 {
+    if (count_user(1, -1))
+        return;
     pthread_mutex_lock(&lock);
-    if (users > 0 && --users == 0)
+    if (count_user(0, -1) && !atomic_load(&users))
         bcda__http_global_cleanup();
     pthread_mutex_unlock(&lock);
 }
@@ -54,6 +72,8 @@ int bcda__global_crypto(struct bcda_error *err)
 {
     int rc;
 
+    if (atomic_load(&users)) /* it is set up */
+        return bcda__crypto_init(1, err);
     pthread_mutex_lock(&lock);
     rc = bcda__crypto_init(leave_gcrypt, err);
     pthread_mutex_unlock(&lock);

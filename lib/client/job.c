@@ -50,14 +50,14 @@ static int is_cancelled_there(const bcda_job *job)
            bcda__session_option(job->s, BCDA_OPT_CANCEL_AT_SERVER);
 }
 
-/* 0, or the job has been ended. */
+/* 0, or the job has been ended, or this is a child. Then the caller does nothing more. */
 static int answer(bcda_job *job, int given, const char *name)
 {
     struct bcda_error err;
     int rc = bcda__callback_result(given, 0, name, &err);
 
-    if (job->ended)
-        return 1; /* it is on its way out: the answer changes nothing */
+    if (job->ended || job->s->forked)
+        return 1; /* it is on its way out, or a parent's: the answer changes nothing */
     if (!rc && job->cancel_wanted && is_cancelled_there(job)) {
         bcda__job_poke(job);
         return 1; /* as good as ended: only the server has to be told */
@@ -156,8 +156,8 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     bcda_session *s = job->s;
     const struct bcda__registration *r = job->handlers.at[BCDA__ON_DONE];
 
-    if (job->ended)
-        return;
+    if (job->ended || (s->forked && !s->ending))
+        return; /* in a child a job stays as it was, and ends with the session */
     job->ended = 1;
     job->result = code;
     if (code)
@@ -173,7 +173,9 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     }
     unlink_job(job);
     job->s = NULL;
+    bcda__session_enter_callback(s); /* each `destroy` is one */
     bcda__handlers_drop(&job->handlers);
+    bcda__session_leave_callback(s);
     job->next = s->ended; /* frames below may still look at it: unref when the step unwinds */
     s->ended = job;
     bcda__session_poke(s); /* a place to download has become free */
@@ -292,8 +294,8 @@ void bcda__job_pump(bcda_job *job)
 
     if (job->state != BCDA_JOB_DOWNLOADING || job->presence == BCDA__ASKING)
         return;
-    while (!job->ended && !job->paused && begun < STARTS_MAX && places_taken(job) < most &&
-           !must_yield(job) && (f = next_file(job))) {
+    while (!job->ended && !job->paused && !job->s->forked && begun < STARTS_MAX &&
+           places_taken(job) < most && !must_yield(job) && (f = next_file(job))) {
         job->next_file++;
         bcda__download_start(job, f);
         begun++;
@@ -669,7 +671,7 @@ static void advance_downloads(bcda_job *job)
             bcda__download_mark(d, 0);
             bcda__download_advance(d);
         }
-    } while (d && !job->ended);
+    } while (d && !job->ended && !job->s->forked);
 }
 
 static void end_cancelled(bcda_job *job)

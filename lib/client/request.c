@@ -91,6 +91,8 @@ void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err)
     bcda_session *s = r->s;
     struct bcda__registration *cb = r->cb;
 
+    if (s->forked && !s->ending)
+        return; /* in a child it stays as it was, and ends with the session */
     bcda__call_free(r->call);
     r->call = NULL;
     r->result = code;
@@ -109,7 +111,9 @@ void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err)
     }
     r->s = NULL;
     r->cb = NULL;
+    bcda__session_enter_callback(s); /* `destroy` is one */
     bcda__registration_unref(cb);
+    bcda__session_leave_callback(s);
     bcda_request_unref(r); /* the session's */
 }
 

@@ -19,6 +19,7 @@ void bcda__session_enter_callback(bcda_session *s)
 void bcda__session_leave_callback(bcda_session *s)
 {
     s->in_callback--;
+    (void)bcda__session_is_forked(s);
 }
 
 int64_t bcda__session_option(const bcda_session *s, int option)
@@ -44,16 +45,48 @@ void bcda__session_adapt(bcda_session *s, int well)
         s->parallel /= 2;
 }
 
+/* ---- the log ---- */
+
+static void call_log(int level, const char *component, const char *message, void *userdata)
+{
+    bcda_session *s = userdata;
+    const struct bcda__log to = bcda__config_log(s->config);
+
+    bcda__session_enter_callback(s);
+    to.cb(level, component, message, to.userdata);
+    bcda__session_leave_callback(s);
+}
+
+static void set_log(bcda_session *s)
+{
+    s->log = bcda__config_log(s->config);
+    if (!s->log.cb)
+        return;
+    s->log.cb = call_log;
+    s->log.userdata = s;
+}
+
 /* ---- the host's loop ---- */
+
+static void enter_loop_callback(bcda_session *s)
+{
+    s->in_loop_callback++;
+}
+
+static void leave_loop_callback(bcda_session *s)
+{
+    s->in_loop_callback--;
+    (void)bcda__session_is_forked(s);
+}
 
 static int watch_fd(void *ctx, int fd, int events)
 {
     bcda_session *s = ctx;
     int rc;
 
-    s->in_loop_callback++;
+    enter_loop_callback(s);
     rc = s->watch_fd(s, fd, events, s->loop->userdata);
-    s->in_loop_callback--;
+    leave_loop_callback(s);
     return rc;
 }
 
@@ -62,9 +95,9 @@ static int watch_timer(void *ctx, int64_t delay_ms)
     bcda_session *s = ctx;
     int rc;
 
-    s->in_loop_callback++;
+    enter_loop_callback(s);
     rc = s->watch_timer(s, delay_ms, s->loop->userdata);
-    s->in_loop_callback--;
+    leave_loop_callback(s);
     return rc;
 }
 
@@ -80,6 +113,8 @@ int bcda__session_set_loop(bcda_session *s, bcda_watch_fd_cb fd_cb, bcda_watch_t
     s->watch_fd = fd_cb;
     s->watch_timer = timer_cb;
     rc = bcda__engine_set_host(s->engine, &host);
+    if (!rc && s->forked)
+        rc = BCDA_ERR_FORKED;
     if (rc) {
         bcda__registration_unref(s->loop);
         s->loop = NULL;
@@ -205,7 +240,7 @@ static int fill(bcda_session *s, const bcda_config *config, struct bcda_error *e
         rc = choose_token_url(s);
     if (rc)
         return bcda__err_set(err, rc, "%s", bcda_error_string(rc));
-    s->log = bcda__config_log(s->config);
+    set_log(s);
     s->parallel = bcda__session_option(s, BCDA_OPT_PARALLEL);
     rc = open_engine(s, err);
     if (!rc)
@@ -224,8 +259,10 @@ static void free_session(bcda_session *s)
     bcda__registration_unref(s->loop);
     bcda_config_free(s->config);
     bcda__free(s->token_url);
+    if (!bcda__process_is_child(&s->process)) /* libcurl still holds what is the parent's */
+        bcda_global_cleanup();
+    bcda__process_free(&s->process);
     bcda__free(s);
-    bcda_global_cleanup();
 }
 
 int bcda__session_create(bcda_session **out, bcda_config *config)
@@ -249,7 +286,7 @@ int bcda__session_create(bcda_session **out, bcda_config *config)
         bcda_global_cleanup();
         return bcda__err_nomem(&config->err);
     }
-    s->pid = getpid();
+    bcda__process_init(&s->process);
     bcda__err_clear(&s->err);
     s->auth.waits.prev = s->auth.waits.next = &s->auth.waits;
     rc = fill(s, config, &config->err);
@@ -265,13 +302,20 @@ int bcda__session_create(bcda_session **out, bcda_config *config)
 
 /* ---- the end ---- */
 
-void bcda__session_set_forked(bcda_session *s)
+static void set_forked(bcda_session *s)
 {
     s->forked = 1;
     s->log.cb = NULL;
     bcda__engine_set_forked(s->engine);
     if (s->workers)
         bcda__workers_set_forked(s->workers);
+}
+
+int bcda__session_is_forked(bcda_session *s)
+{
+    if (!s->forked && bcda__process_is_child(&s->process))
+        set_forked(s);
+    return s->forked;
 }
 
 void bcda__session_poke(bcda_session *s)
@@ -307,7 +351,7 @@ static void end_all(bcda_session *s)
 
 void bcda__session_destroy(bcda_session *s)
 {
-    s->closing = 1;
+    s->closing = s->ending = 1;
     s->in_call++; /* a free from the last callbacks finds it closing */
     end_all(s);
     bcda__auth_free(s);

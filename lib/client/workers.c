@@ -316,11 +316,11 @@ int bcda__workers_new(struct bcda__workers **out, struct bcda__engine *engine, i
         bcda__workers_free(w);
         return BCDA_ERR_SYSTEM;
     }
+    bcda__engine_listen(engine, tell, w);
+    *out = w; /* before the log, whose callback may fork */
     if (w->count < count)
         bcda__log(log, BCDA_LOG_WARNING, "client", "the system gave %d of %d decode threads",
                   w->count, count);
-    bcda__engine_listen(engine, tell, w);
-    *out = w;
     return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -62,6 +63,8 @@ struct bcda__http {
     struct bcda__transfer *resuming; /* paused ones that have room again, in order */
     struct bcda__transfer *all;      /* every transfer that libcurl has */
     struct bcda__ring_pool pool;
+    int *sockets; /* open connections, which a child has to close */
+    size_t socket_count, socket_cap;
     char tls_library[64]; /* libcurl's, with its version */
     int unwatched;        /* why a descriptor could not be watched; 0 = all are */
     int forked;
@@ -185,11 +188,59 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *pe
         events |= BCDA__LOOP_READ;
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
         events |= BCDA__LOOP_WRITE;
-    /* Never -1: libcurl 7.88 then keeps a pointer to the transfer when that is freed. */
     rc = h->hooks.watch(h->hooks.ctx, (int)fd, events);
     if (rc)
         h->unwatched = rc;
-    return 0;
+    /* Else never -1: libcurl 7.88 then keeps a pointer to the transfer when that is freed. In a
+     * child, where the application forked in its watch_fd, nothing is freed, and libcurl must come
+     * back without touching more connections. */
+    return h->forked ? -1 : 0;
+}
+
+static void note_socket(struct bcda__http *h, int fd)
+{
+    size_t cap = h->socket_cap * 2 + 4;
+    int *grown;
+
+    if (h->socket_count == h->socket_cap) {
+        grown = bcda__realloc(h->sockets, cap * sizeof *grown);
+        if (!grown)
+            return; /* a child of fork() will keep it until its end */
+        h->sockets = grown;
+        h->socket_cap = cap;
+    }
+    h->sockets[h->socket_count++] = fd;
+}
+
+/* As libcurl does it, and not to be inherited by other programs: libcurl sees to that in none of
+ * the versions that this was written with. */
+static curl_socket_t open_connection(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
+{
+#ifdef SOCK_CLOEXEC
+    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+#else
+    int fd = socket(a->family, a->socktype, a->protocol);
+
+    if (fd >= 0)
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+#endif
+    (void)purpose;
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    note_socket(ctx, fd);
+    return fd;
+}
+
+static int close_connection(void *ctx, curl_socket_t fd)
+{
+    struct bcda__http *h = ctx;
+    size_t i;
+
+    for (i = 0; i < h->socket_count && h->sockets[i] != (int)fd; i++)
+        ;
+    if (i < h->socket_count)
+        h->sockets[i] = h->sockets[--h->socket_count];
+    return close((int)fd);
 }
 
 static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
@@ -311,6 +362,9 @@ void bcda__http_free(struct bcda__http *h)
         return;
     if (!h->forked)
         free_curl(h);
+    while (h->socket_count > 0) /* in a child: the parent has its own descriptors of them */
+        close(h->sockets[--h->socket_count]);
+    bcda__free(h->sockets);
     bcda__ring_pool_trim(&h->pool);
     bcda__free(h);
 }
@@ -380,17 +434,21 @@ static void act(struct bcda__http *h, curl_socket_t fd, int mask)
     CURLMcode rc;
     int running;
 
+    if (h->forked)
+        return;
     bcda__sigpipe_block(&guard);
     rc = curl_multi_socket_action(h->multi, fd, mask, &running);
     bcda__sigpipe_restore(&guard);
     h->spent_ns += bcda__clock_ns() - began;
-    collect(h, rc);
+    if (!h->forked) /* by the application's watch_fd */
+        collect(h, rc);
 }
 
 void bcda__http_unwatched(struct bcda__http *h, int code)
 {
     h->unwatched = code;
-    collect(h, CURLM_OK);
+    if (!h->forked)
+        collect(h, CURLM_OK);
 }
 
 int64_t bcda__http_take_spent(struct bcda__http *h)
@@ -880,6 +938,10 @@ static CURLcode set_callbacks(CURL *e, struct bcda__transfer *t)
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, t);
     SET(CURLOPT_HTTPHEADER, t->headers);
+    SET(CURLOPT_OPENSOCKETFUNCTION, open_connection);
+    SET(CURLOPT_OPENSOCKETDATA, t->http);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, close_connection);
+    SET(CURLOPT_CLOSESOCKETDATA, t->http);
     return CURLE_OK;
 }
 
@@ -917,10 +979,13 @@ int bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *h,
                          const struct bcda__transfer_request *r,
                          const struct bcda__transfer_events *events, struct bcda_error *err)
 {
-    struct bcda__transfer *t = bcda__calloc(1, sizeof *t);
+    struct bcda__transfer *t;
     CURLcode set;
     CURLMcode added;
 
+    if (h->forked)
+        return bcda__err_set(err, BCDA_ERR_FORKED, "%s", bcda_error_string(BCDA_ERR_FORKED));
+    t = bcda__calloc(1, sizeof *t);
     if (!t)
         return bcda__err_nomem(err);
     t->http = h;
@@ -985,7 +1050,8 @@ static void free_easy(struct bcda__transfer *t)
     bcda__sigpipe_block(&guard);
     if (t->in_multi)
         curl_multi_remove_handle(t->http->multi, t->easy);
-    curl_easy_cleanup(t->easy);
+    if (!t->http->forked) /* by the application's watch_fd */
+        curl_easy_cleanup(t->easy);
     bcda__sigpipe_restore(&guard);
 }
 
@@ -1070,7 +1136,7 @@ int bcda__http_dispatch(struct bcda__http *h)
 {
     struct bcda__transfer *t = h->waiting.next;
 
-    if (t == &h->waiting)
+    if (t == &h->waiting || h->forked)
         return 0;
     untell(t);
     if (t->tell_head) {

@@ -115,6 +115,8 @@ static int hook_watch(void *ctx, int fd, int events)
 {
     struct bcda__engine *e = ctx;
 
+    if (e->forked)
+        return 0;
     return e->host.watch ? watch_by_host(e, fd, events) : bcda__loop_watch(e->loop, fd, events);
 }
 
@@ -264,6 +266,7 @@ void bcda__engine_set_forked(struct bcda__engine *e)
     struct bcda__channel *c;
 
     e->forked = 1;
+    e->budget = 0; /* so that what is on the stack comes to its end */
     for (c = e->channels; c; c = c->next)
         bcda__http_set_forked(c->http);
 }
@@ -388,7 +391,7 @@ static int fire_timers(struct bcda__engine *e)
     struct bcda__timer *t;
     int fired = 0;
 
-    while (fired < DISPATCH_MAX && (t = due_timer(e, now))) {
+    while (!e->forked && fired < DISPATCH_MAX && (t = due_timer(e, now))) {
         bcda__timer_clear(t);
         t->fire(t->ctx);
         fired++;
@@ -430,6 +433,8 @@ void bcda__engine_rearm(struct bcda__engine *e)
     int64_t at = delay < 0 ? INT64_MAX : bcda__clock_now(&e->real) + delay;
     int due = delay == 0 && !e->host.timer; /* a loop of the host's has only its timer for that */
 
+    if (e->forked)
+        return; /* the timer is the parent's as well */
     tell_due(e, due);
     if (due || (at == e->armed_at && delay != 0))
         return; /* saves a system call a step */
@@ -445,7 +450,7 @@ static int drive_timers(struct bcda__engine *e)
     struct bcda__channel *c;
     int did = 0;
 
-    for (c = e->channels; c; c = c->next) {
+    for (c = e->channels; c && !e->forked; c = c->next) {
         if (c->state == BCDA__CHANNEL_AWAY || !bcda__channel_is_due(c))
             continue;
         did = 1;
@@ -571,6 +576,8 @@ static int end_step(struct bcda__engine *e, int did)
     }
     e->stepping = 0;
     bcda__engine_rearm(e);
+    if (e->forked)
+        return BCDA_ERR_FORKED;
     return did < 0 || e->timer_error ? BCDA_ERR_SYSTEM : did;
 }
 

@@ -15,6 +15,8 @@ int bcda__engine_new(struct bcda__engine **out, const struct bcda__http_options 
                      const struct bcda__clock *clock, const struct bcda__log *log,
                      struct bcda_error *err);
 void bcda__engine_free(struct bcda__engine *e); /* its transfers and timers are gone before */
+/* This is a child: what is under way unwinds without doing anything more. A step gives
+ * BCDA_ERR_FORKED, and timers, descriptors and transfers are left alone. */
 void bcda__engine_set_forked(struct bcda__engine *e);
 /* The one of all transfers that need none to themselves. */
 struct bcda__channel *bcda__engine_common(struct bcda__engine *e);
@@ -41,7 +43,7 @@ int bcda__engine_fd(const struct bcda__engine *e);
 /* Blocks until a step would make progress: 0, BCDA_ERR_TIMEOUT, INTERRUPTED, SYSTEM. */
 int bcda__engine_wait(struct bcda__engine *e, int timeout_ms);
 /* Everything that is due now, once: sockets, events of transfers, timers. 1 where anything was
- * done, 0, or BCDA_ERR_SYSTEM. *woken = a wake-up was among it. */
+ * done, 0, BCDA_ERR_SYSTEM, or BCDA_ERR_FORKED. *woken = a wake-up was among it. */
 int bcda__engine_step(struct bcda__engine *e, int *woken);
 int bcda__engine_wakeup(struct bcda__engine *e);
 /* Other threads have work for the session: `tell` runs in every step, and gives 1 where there was

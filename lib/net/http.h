@@ -48,8 +48,9 @@ int bcda__http_new(struct bcda__http **out, const struct bcda__http_options *o,
                    struct bcda__http_share *share, const struct bcda__http_hooks *hooks,
                    const struct bcda__log *log, struct bcda_error *err);
 void bcda__http_free(struct bcda__http *h); /* its transfers are freed before */
-/* From now on this and its transfers only give plain memory back and leave libcurl alone, whose
- * cleanup would speak on the parent's connections (craft 7.3). */
+/* This is a child: from now on this and its transfers leave libcurl alone, which would speak on the
+ * parent's connections, and report nothing. They only give plain memory back and close the child's
+ * descriptors of the connections. What libcurl has allocated stays allocated. */
 void bcda__http_set_forked(struct bcda__http *h);
 
 void bcda__http_drive(struct bcda__http *h, int fd, int events); /* after bcda__loop_take() */
@@ -84,7 +85,7 @@ struct bcda__transfer_request {
     size_t ring; /* how many body bytes may wait before reading pauses */
 };
 
-/* 0; NOMEM, LIBRARY: then no event ever comes. */
+/* 0; NOMEM, LIBRARY, FORKED: then no event ever comes. */
 int bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *h,
                          const struct bcda__transfer_request *r,
                          const struct bcda__transfer_events *events, struct bcda_error *err);

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "harness.h"
 
@@ -386,35 +384,6 @@ START_TEST(woken)
 }
 END_TEST
 
-/* The child's loop is the parent's: it is left alone. */
-START_TEST(forked)
-{
-    struct run *r;
-    int before, status;
-    pid_t child;
-
-    begin("2019-12");
-    set_loop();
-    r = harness_start(&h, DOOR_RESOURCE);
-    while (r->count == 0 && !r->done)
-        (void)turn();
-    before = loop.watches + loop.timers;
-    child = fork();
-    if (child == 0) {
-        int bad = bcda_session_on_timer(h.session) != BCDA_ERR_FORKED ||
-                  bcda_session_on_fd(h.session, 0, 0) != BCDA_ERR_FORKED;
-
-        bcda_session_free(h.session);
-        _exit(bad || loop.watches + loop.timers != before || loop.destroyed != 1);
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_int_eq(status, 0);
-    run_all();
-    harness_check_export(r);
-    end();
-}
-END_TEST
-
 /* A session without a job asks for no timer. */
 START_TEST(idle)
 {
@@ -450,7 +419,6 @@ int main(void)
     tcase_add_loop_test(t, watch_refused, 0, 8);
     tcase_add_test(t, timer_refused);
     tcase_add_test(t, woken);
-    tcase_add_test(t, forked);
     tcase_add_test(t, idle);
     suite_add_tcase(s, t);
     return harness_main(s);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -441,76 +440,6 @@ START_TEST(test_flush_during_pause)
     scene_finish(&c);
     check_result(r, BCDA_ERR_CANCELLED);
     buf_free(&body);
-    scene_close(&c);
-}
-END_TEST
-
-/* ---- 7: a child frees the session where it was forked ---- */
-
-static int is_child, child_calls;
-
-static int fork_once(struct run *r, enum where where, void *object)
-{
-    int status = -1;
-    pid_t pid;
-
-    (void)object;
-    if (is_child) {
-        child_calls++; /* none is to come */
-        return BCDA_CONTINUE;
-    }
-    if ((where != AT_RESOURCE && where != AT_BATCH) || r->arg)
-        return BCDA_CONTINUE;
-    r->arg = r;
-    pid = fork();
-    ck_assert_int_ge(pid, 0);
-    if (pid == 0) {
-        is_child = 1;
-        bcda_session_free(r->h->session);
-        return BCDA_CONTINUE;
-    }
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(status == 0, "the child ended with status 0x%x", (unsigned)status);
-    return BCDA_CONTINUE;
-}
-
-/* Like turn(), but nothing is done behind the step that may have made the child. */
-static int forking_turn(struct scene *c, struct run *r)
-{
-    struct pollfd p = {bcda_session_fd(c->h.session), POLLIN, 0};
-    int rc;
-
-    if (harness_stat(&c->h, BCDA_STAT_TRANSFERS) > 0)
-        ck_assert_int_eq(poll(&p, 1, 20000), 1);
-    else if (poll(&p, 1, 0) == 0)
-        c->h.now += bcda__session_next_timer_ms(c->h.session);
-    c->h.inside = 1;
-    rc = bcda_session_step(c->h.session);
-    c->h.inside = 0;
-    if (is_child) { /* the session is gone; what the host holds is still there */
-        bcda_job_unref(r->job);
-        _exit(child_calls ? 9 : rc < 0 ? 8 : 0);
-    }
-    return rc;
-}
-
-START_TEST(test_free_in_forked_callback)
-{
-    struct scene c;
-    struct run *r;
-
-    scene_open(&c, 1);
-    reply_lines(&c, "/data/", 0, 2000);
-    scripted_export(c.s, two_files, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_session(&c);
-    r = harness_start_hook(&c.h, _i ? DOOR_BATCH : DOOR_RESOURCE, fork_once, NULL);
-    while (!r->arg)
-        ck_assert_int_ge(forking_turn(&c, r), 0);
-    scene_finish(&c);
-    check_result(r, 0);
-    check_lines(r, 0, 0, 2000);
     scene_close(&c);
 }
 END_TEST
@@ -1114,7 +1043,6 @@ int main(void)
     tcase_add_test(t, test_free_place_is_offered);
     tcase_add_loop_test(t, test_paused_job_starves_nobody, 0, 4);
     tcase_add_loop_test(t, test_flush_during_pause, 0, 2);
-    tcase_add_loop_test(t, test_free_in_forked_callback, 0, 2);
     tcase_add_test(t, test_run_ends_on_a_steady_flow);
     tcase_add_loop_test(t, test_refused_watch, 0, 24);
     tcase_add_test(t, test_restore_of_many);

@@ -1,5 +1,5 @@
 /* What callbacks may say and do, and what holds for a session in a process that is not its own:
- * pauses, cancelling, freeing from anywhere, threads, signals, fork, and doing nothing while idle.
+ * pauses, cancelling, freeing from anywhere, threads, signals, and doing nothing while idle.
  */
 #include "client/door.h"
 #include "harness.h"
@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client/auth.h"
@@ -634,31 +633,6 @@ START_TEST(everything_from_everywhere)
 }
 END_TEST
 
-/* In a child, all are turned away. */
-START_TEST(everything_in_a_child)
-{
-    struct run *r;
-    int status, d;
-    pid_t child;
-
-    begin_rich();
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_until_state(&h, r, BCDA_JOB_RUNNING);
-    child = fork();
-    if (child == 0) {
-        for (d = 0; d < BCDA__DOORS; d++)
-            if (harness_call(&h, (enum bcda__door)d, r->job) != bcda__door_rows[d].in_child)
-                _exit(d + 1);
-        _exit(0);
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_int_eq(status, 0);
-    harness_run(&h);
-    ck_assert_int_eq(r->result, 0);
-    harness_close(&h);
-}
-END_TEST
-
 /* No file comes to its end, however the machine's time falls: what runs is running still when the
  * test acts. */
 static void begin_endless(void)
@@ -1141,80 +1115,6 @@ START_TEST(signal_interrupts)
 }
 END_TEST
 
-/* ---- fork ---- */
-
-static int no_callbacks(struct run *r, enum where where, void *object)
-{
-    (void)object;
-    (void)where;
-    if (getpid() != *(pid_t *)r->arg)
-        _exit(77);
-    return BCDA_CONTINUE;
-}
-
-static int in_child(struct run *r)
-{
-    bcda_session *s = h.session;
-    bcda_batch *batch;
-    bcda_job *job;
-    int64_t n;
-    char *text;
-
-    if (bcda_session_run(s, 0) != BCDA_ERR_FORKED || bcda_session_step(s) != BCDA_ERR_FORKED ||
-        bcda_session_fd(s) != BCDA_ERR_FORKED)
-        return 2;
-    if (bcda_job_start(s, h.x, NULL, &job) != BCDA_ERR_FORKED ||
-        bcda_job_attach(s, "https://localhost/", NULL, NULL, &job) != BCDA_ERR_FORKED ||
-        bcda_request_start(s, BCDA_REQUEST_VERSION, NULL, NULL, NULL, NULL) != BCDA_ERR_FORKED)
-        return 3;
-    if (bcda_job_cancel(r->job) != BCDA_ERR_FORKED || bcda_job_pause(r->job) != BCDA_ERR_FORKED ||
-        bcda_job_resume(r->job) != BCDA_ERR_FORKED ||
-        bcda_job_next(r->job, &batch) != BCDA_ERR_FORKED)
-        return 4;
-    if (bcda_session_wakeup(s) != BCDA_ERR_FORKED) /* it would wake the parent */
-        return 5;
-    if (bcda_session_stat(s, BCDA_STAT_REQUESTS, &n) != BCDA_ERR_FORKED ||
-        bcda_job_save(r->job, &text) != BCDA_ERR_FORKED)
-        return 7;
-    if (bcda_job_state(r->job) < BCDA_JOB_STARTING)
-        return 6;
-    bcda_session_free(s);
-    bcda_job_unref(r->job);
-    return 0;
-}
-
-/* In the middle of the data: the child is turned away, frees, and the parent's transfer goes on. */
-START_TEST(fork_child)
-{
-    pid_t self = getpid(), child;
-    int status;
-    struct run *r;
-
-    begin();
-    if (_i)
-        fault("slow:1500000");
-    r = harness_start_hook(&h, DOOR_RESOURCE, no_callbacks, &self);
-    if (_i)
-        harness_until_count(&h, r, 1);
-    else
-        harness_until_state(&h, r, BCDA_JOB_RUNNING);
-    if (_i)
-        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 1);
-    fflush(NULL);
-    child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0)
-        _exit(in_child(r));
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with 0x%x",
-                  status);
-    harness_run(&h);
-    harness_check_export(r);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 1);
-    harness_close(&h);
-}
-END_TEST
-
 /* ---- time ---- */
 
 /* The first poll, too, comes no later than BCDA_OPT_POLL_MAX_MS: a second, if that is longer. */
@@ -1676,7 +1576,6 @@ static Suite *rules_suite(void)
     tcase_add_loop_test(t, free_outside, 0, 15);
     tcase_add_test(t, fair_jobs);
     tcase_add_loop_test(t, everything_from_everywhere, 0, PLACES * BCDA__DOORS);
-    tcase_add_test(t, everything_in_a_child);
     tcase_add_loop_test(t, cancel_there, 0, 4);
     tcase_add_loop_test(t, cancel_there_fails, 0, 2);
     tcase_add_test(t, unref_at_once);
@@ -1690,7 +1589,6 @@ static Suite *rules_suite(void)
     tcase_add_test(t, two_threads);
     tcase_add_test(t, wakeup_thread);
     tcase_add_loop_test(t, signal_interrupts, 0, 2);
-    tcase_add_loop_test(t, fork_child, 0, 2);
     suite_add_tcase(s, t);
 
     t = tcase_create("time");

@@ -1,5 +1,5 @@
 /* Files decoded by workers: how many threads there are and when, and what cancelling, freeing,
- * stopping, pausing and forking do while they work. That what comes is the same is shown by the
+ * stopping and pausing do while they work. That what comes is the same is shown by the
  * other suites, which run once more with BCDA_TEST_DECODE_THREADS. Linked with wraps of the
  * allocator, which counts and refuses, of pthread_create, of bcda__decoder_write and
  * bcda__config_unwrap, before which a worker can be held, and of what each stage does, which can be
@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -657,42 +656,6 @@ START_TEST(end_while_held)
 }
 END_TEST
 
-static int in_child(struct scene *c, struct run *r)
-{
-    if (bcda_session_step(c->h.session) != BCDA_ERR_FORKED ||
-        bcda_session_run(c->h.session, 0) != BCDA_ERR_FORKED ||
-        bcda_job_cancel(r->job) != BCDA_ERR_FORKED)
-        return 2;
-    bcda_session_free(c->h.session);
-    bcda_job_unref(r->job);
-    return r->done ? 3 : 0;
-}
-
-START_TEST(fork_while_held)
-{
-    enum gate gate = _i ? KEYS : SLICES;
-    struct scene c;
-    struct run *r;
-    int status = -1;
-    pid_t child;
-
-    begin(&c, 2, FILES, LINES, 40);
-    r = harness_start(&c.h, DOOR_BATCH);
-    until_held(&c, gate);
-    fflush(NULL);
-    child = fork();
-    ck_assert_int_ge(child, 0);
-    if (child == 0)
-        _exit(in_child(&c, r));
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(status == 0, "the child ended with status 0x%x", (unsigned)status);
-    set_gate(gate, 0);
-    scene_finish(&c);
-    check_all(r, FILES, LINES);
-    scene_close(&c);
-}
-END_TEST
-
 /* While keys are being opened other files come, and nothing is asked for that they are needed for.
  */
 START_TEST(keys)
@@ -1172,7 +1135,6 @@ int main(void)
     tcase_add_loop_test(t, readers, 0, 2);
     tcase_add_loop_test(t, acts, 0, ACTS * 5 * 2);
     tcase_add_loop_test(t, end_while_held, 0, 8);
-    tcase_add_loop_test(t, fork_while_held, 0, 2);
     tcase_add_loop_test(t, keys, 0, 4);
     tcase_add_loop_test(t, end_named_while_held, 0, 6);
     tcase_add_loop_test(t, end_named, 0, 8);

@@ -17,13 +17,15 @@ printf vprintf fprintf vfprintf dprintf vdprintf puts putchar putc fputs fputc p
 setlocale uselocale newlocale signal sigaction sigaltstack siginterrupt setitimer alarm
 chdir fchdir umask chroot setrlimit prctl
 sleep usleep nanosleep clock_nanosleep system popen fork vfork execl execv execve execvp posix_spawn
-thrd_create dlopen syslog openlog
+thrd_create dlopen syslog openlog pthread_atfork
 curl_global_init_mem curl_global_sslset curl_easy_perform curl_mprintf curl_easy_escape
 gcry_md_hash_buffer gcry_malloc_secure gcry_calloc_secure gcry_strerror gcry_xmalloc gcry_xcalloc
 yajl_tree_parse yajl_tree_get yajl_gen_double
 """.split()
 THREADS = re.compile(r"(?<![\w.>])(pthread_create)\s*\(")
 THREADS_HOME = {os.path.join("client", "workers.c")}
+PROCESS = re.compile(r"(?<![\w.>])(getpid)\s*\(")
+PROCESS_HOME = {os.path.join("base", "process.c")}
 MEMORY = "malloc calloc realloc reallocarray free strdup strndup asprintf vasprintf getline".split()
 MEMORY_HOME = {os.path.join("base", "mem.c")}
 # malloc_usable_size and the like would bind the library to one allocator.
@@ -45,12 +47,15 @@ for path in files("lib", ".c", ".h"):
     for pattern, why in ((NAMED, "is banned"), (ALLOCATES, "belongs to base/mem.c"),
                          (AS_VALUE, "belongs to base/mem.c"),
                          (THREADS, "belongs to client/workers.c"),
+                         (PROCESS, "belongs to base/process.c"),
                          (SIDE_EFFECT, "in assert(): a side effect"),
                          (STREAM, "is the host's"), (CONSTRUCTOR, "runs outside our calls"),
                          (VERBOSE, "yajl_get_error() would quote the document")):
         if pattern in (ALLOCATES, AS_VALUE) and name in MEMORY_HOME:
             continue
         if pattern is THREADS and name in THREADS_HOME:
+            continue
+        if pattern is PROCESS and name in PROCESS_HOME:
             continue
         for match in pattern.finditer(text):
             what = match.group(1) if match.groups() else ""

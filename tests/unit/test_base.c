@@ -1,10 +1,13 @@
 /* The base floor: memory, buffers, secrets, errors, text, URLs, clock, log. */
 #include <check.h>
 #include <ctype.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -12,6 +15,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/process.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "base/url.h"
@@ -1062,6 +1066,74 @@ START_TEST(test_log)
 }
 END_TEST
 
+/* ---- process ---- */
+
+/* The status with which a child ends that finds out what it is: 1 = a child. */
+static int status_of(pid_t child)
+{
+    int status = -1;
+
+    ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* In a child of a child, too, which forks once its own parent has freed its copy, or not. */
+static int look_twice(struct bcda__process *p, int free_it)
+{
+    int is_child = bcda__process_is_child(p);
+    pid_t pid;
+
+    if (free_it)
+        bcda__process_free(p);
+    pid = fork();
+    if (pid == 0)
+        _exit(free_it || bcda__process_is_child(p));
+    return is_child && status_of(pid) == 1;
+}
+
+START_TEST(test_process)
+{
+    struct bcda__process p, other;
+    pid_t pid;
+    int i;
+
+    bcda__process_init(&p);
+    ck_assert_int_eq(bcda__process_is_child(&p), 0);
+    for (i = 0; i < 2; i++) {
+        fflush(NULL);
+        pid = fork();
+        if (pid == 0)
+            _exit(look_twice(&p, i));
+        ck_assert_int_eq(status_of(pid), 1);
+    }
+    ck_assert_int_eq(bcda__process_is_child(&p), 0);
+    bcda__process_init(&other);
+    bcda__process_free(&p);
+    ck_assert_int_eq(bcda__process_is_child(&other), 0);
+    bcda__process_free(&other);
+}
+END_TEST
+
+#ifdef __linux__
+/* One that the C library does not know of. */
+START_TEST(test_process_clone)
+{
+    struct bcda__process p;
+    pid_t pid;
+
+    bcda__process_init(&p);
+    fflush(NULL);
+    pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0)
+        _exit(bcda__process_is_child(&p));
+    ck_assert_int_eq(status_of(pid), 1);
+    bcda__process_free(&p);
+}
+END_TEST
+#endif
+
 int main(void)
 {
     Suite *suite = suite_create("base");
@@ -1075,6 +1147,10 @@ int main(void)
     tcase_add_test(tc, test_buf_overflow);
     tcase_add_test(tc, test_buf_use);
     tcase_add_test(tc, test_wipe);
+    tcase_add_test(tc, test_process);
+#ifdef __linux__
+    tcase_add_test(tc, test_process_clone);
+#endif
     tcase_add_test(tc, test_secret);
     tcase_add_test(tc, test_secret_pages);
     tcase_add_test(tc, test_error_codes);

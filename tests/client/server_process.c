@@ -1,0 +1,99 @@
+#include "server_process.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TEXT = 64 };
+
+static void exchange(int fd, void *data, size_t len, int send_it)
+{
+    char *at = data;
+    ssize_t n;
+
+    for (; len; len -= (size_t)n, at += n) {
+        n = send_it ? send(fd, at, len, MSG_NOSIGNAL) : recv(fd, at, len, 0);
+        if (n <= 0)
+            break;
+    }
+    if (len)
+        memset(at, 0, len);
+}
+
+/* Answers until the other side is closed. */
+static void answer_counts(struct scripted *s, int fd)
+{
+    char text[TEXT];
+    unsigned n;
+
+    for (;;) {
+        exchange(fd, text, sizeof text, 0);
+        if (!text[0])
+            return;
+        n = scripted_count(s, text);
+        exchange(fd, &n, sizeof n, 1);
+    }
+}
+
+static void serve(struct server_process *p, int fd, int tls,
+                  void (*script)(struct scripted *s, const void *arg), const void *arg)
+{
+    struct scripted *s = scripted_start(tls);
+
+    if (!s)
+        _exit(1);
+    script(s, arg);
+    snprintf(p->origin, sizeof p->origin, "%s", scripted_origin(s));
+    snprintf(p->ca_file, sizeof p->ca_file, "%s", scripted_ca_file(s) ? scripted_ca_file(s) : "");
+    snprintf(p->key_file, sizeof p->key_file, "%s", scripted_key_file(s));
+    exchange(fd, p, sizeof *p, 1);
+    answer_counts(s, fd);
+    scripted_stop(s);
+    _exit(0);
+}
+
+void server_process_start(struct server_process *p, int tls,
+                          void (*script)(struct scripted *s, const void *arg), const void *arg)
+{
+    int ends[2];
+    pid_t pid;
+
+    memset(p, 0, sizeof *p);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    fflush(NULL);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        close(ends[0]);
+        serve(p, ends[1], tls, script, arg);
+    }
+    close(ends[1]);
+    exchange(ends[0], p, sizeof *p, 0);
+    ck_assert_msg(p->origin[0] != '\0', "the server did not start");
+    p->pid = pid;
+    p->fd = ends[0];
+}
+
+unsigned server_process_count(const struct server_process *p, const char *text)
+{
+    char request[TEXT] = "";
+    unsigned n;
+
+    snprintf(request, sizeof request, "%s", text);
+    exchange(p->fd, request, sizeof request, 1);
+    exchange(p->fd, &n, sizeof n, 0);
+    return n;
+}
+
+void server_process_stop(struct server_process *p)
+{
+    int status = 0;
+
+    close(p->fd);
+    ck_assert_int_eq(waitpid(p->pid, &status, 0), p->pid);
+    ck_assert_int_eq(status, 0);
+}

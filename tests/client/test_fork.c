@@ -1,0 +1,1494 @@
+/* fork(): what a child may do with its parent's session, and that neither disturbs the other.
+ *
+ * A child is forked in each callback while files are downloaded. It frees the session there, or
+ * returns without freeing it, or ends at once. Parent and child must both end, the parent with each
+ * record exactly once. What the child must not do is counted: the functions of the system and of
+ * libcurl that would change what it shares with its parent are wrapped (see meson.build). */
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../tempdir.h"
+#include "client/job.h"
+#include "client/workers.h"
+#include "codec/decoder.h"
+#include "harness.h"
+#include "server_process.h"
+
+/* ---- what a child must not call ---- */
+
+static int in_child;
+static const char *forbidden; /* the first that it called */
+
+void __sanitizer_print_stack_trace(void) __attribute__((weak));
+
+static void note_call(const char *name)
+{
+    if (!in_child || forbidden)
+        return;
+    forbidden = name;
+    if (__sanitizer_print_stack_trace)
+        __sanitizer_print_stack_trace();
+}
+
+#define WRAP(type, name, parameters, arguments) \
+    type __real_##name parameters;              \
+    type __wrap_##name parameters;              \
+    type __wrap_##name parameters               \
+    {                                           \
+        note_call(#name);                       \
+        return __real_##name arguments;         \
+    }
+
+WRAP(int, epoll_ctl, (int e, int op, int fd, struct epoll_event *v), (e, op, fd, v))
+WRAP(int, epoll_wait, (int e, struct epoll_event *v, int n, int ms), (e, v, n, ms))
+WRAP(int, timerfd_settime, (int fd, int flags, const struct itimerspec *to, struct itimerspec *old),
+     (fd, flags, to, old))
+WRAP(int, poll, (struct pollfd * p, nfds_t n, int ms), (p, n, ms))
+WRAP(ssize_t, read, (int fd, void *to, size_t n), (fd, to, n))
+WRAP(ssize_t, write, (int fd, const void *from, size_t n), (fd, from, n))
+WRAP(off_t, lseek64, (int fd, off_t at, int whence), (fd, at, whence))
+WRAP(int, ftruncate64, (int fd, off_t len), (fd, len))
+WRAP(int, pthread_cond_signal, (pthread_cond_t * c), (c))
+WRAP(int, pthread_join, (pthread_t t, void **out), (t, out))
+WRAP(CURLMcode, curl_multi_socket_action, (CURLM * m, curl_socket_t fd, int mask, int *n),
+     (m, fd, mask, n))
+WRAP(CURLMcode, curl_multi_add_handle, (CURLM * m, CURL *e), (m, e))
+WRAP(CURLMcode, curl_multi_remove_handle, (CURLM * m, CURL *e), (m, e))
+WRAP(CURLMcode, curl_multi_cleanup, (CURLM * m), (m))
+WRAP(CURLMsg *, curl_multi_info_read, (CURLM * m, int *n), (m, n))
+WRAP(CURLcode, curl_easy_pause, (CURL * e, int what), (e, what))
+WRAP(CURLSHcode, curl_share_cleanup, (CURLSH * s), (s))
+
+void __real_curl_easy_cleanup(CURL *e);
+void __wrap_curl_easy_cleanup(CURL *e);
+void __real_curl_global_cleanup(void);
+void __wrap_curl_global_cleanup(void);
+
+void __wrap_curl_easy_cleanup(CURL *e)
+{
+    note_call("curl_easy_cleanup");
+    __real_curl_easy_cleanup(e);
+}
+
+void __wrap_curl_global_cleanup(void)
+{
+    note_call("curl_global_cleanup");
+    __real_curl_global_cleanup();
+}
+
+/* What check notes of each assertion goes to a file that both processes have open. */
+void __real__mark_point(const char *file, int line);
+void __wrap__mark_point(const char *file, int line);
+
+void __wrap__mark_point(const char *file, int line)
+{
+    if (!in_child)
+        __real__mark_point(file, line);
+}
+
+/* ---- systems that cannot wipe a page on fork ---- */
+
+static int no_wipe;
+
+int __real_madvise(void *at, size_t len, int advice);
+int __wrap_madvise(void *at, size_t len, int advice);
+
+int __wrap_madvise(void *at, size_t len, int advice)
+{
+    if (no_wipe && advice == MADV_WIPEONFORK) {
+        errno = EINVAL;
+        return -1;
+    }
+    return __real_madvise(at, len, advice);
+}
+
+/* ---- where the workers are ---- */
+
+static pthread_t session_thread;
+static int has_session;
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
+static int gate_closed, gate_held[2]; /* workers wait at it, in the middle of a slice */
+static int slices;                    /* that workers are in */
+static int locks;                     /* taken by the child */
+
+int __real_pthread_mutex_lock(pthread_mutex_t *m);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *m);
+int __real_pthread_mutex_unlock(pthread_mutex_t *m);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *m);
+int __real_pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m);
+int __wrap_pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m);
+
+static int is_worker(void)
+{
+    return has_session && !in_child && !pthread_equal(pthread_self(), session_thread);
+}
+
+static void add_slices(int n)
+{
+    __real_pthread_mutex_lock(&gate_lock);
+    slices += n;
+    pthread_cond_broadcast(&gate_moved);
+    __real_pthread_mutex_unlock(&gate_lock);
+}
+
+/* The workers' own lock is the first that each of them takes. It is free while a slice runs. */
+static int is_workers_lock(const pthread_mutex_t *m, int *first)
+{
+    static _Thread_local const pthread_mutex_t *own;
+
+    *first = !own;
+    if (!own)
+        own = m;
+    return m == own;
+}
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
+{
+    int first;
+
+    note_call("pthread_mutex_lock");
+    locks += in_child;
+    if (is_worker() && is_workers_lock(m, &first) && !first)
+        add_slices(-1);
+    return __real_pthread_mutex_lock(m);
+}
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *m)
+{
+    int first;
+
+    if (is_worker() && is_workers_lock(m, &first))
+        add_slices(1);
+    return __real_pthread_mutex_unlock(m);
+}
+
+int __wrap_pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m)
+{
+    note_call("pthread_cond_wait");
+    return __real_pthread_cond_wait(c, m);
+}
+
+enum { AT_KEY, AT_LINES };
+
+static void pass_gate(int at)
+{
+    if (!is_worker())
+        return;
+    __real_pthread_mutex_lock(&gate_lock);
+    gate_held[at]++;
+    pthread_cond_broadcast(&gate_moved);
+    while (gate_closed)
+        __real_pthread_cond_wait(&gate_moved, &gate_lock);
+    gate_held[at]--;
+    __real_pthread_mutex_unlock(&gate_lock);
+}
+
+static void set_gate(int closed)
+{
+    __real_pthread_mutex_lock(&gate_lock);
+    gate_closed = closed;
+    pthread_cond_broadcast(&gate_moved);
+    __real_pthread_mutex_unlock(&gate_lock);
+}
+
+/* With the lock held. */
+static int all_held(void)
+{
+    return gate_closed ? gate_held[AT_KEY] + gate_held[AT_LINES] : 0;
+}
+
+static int count_held(void)
+{
+    int n;
+
+    __real_pthread_mutex_lock(&gate_lock);
+    n = all_held();
+    __real_pthread_mutex_unlock(&gate_lock);
+    return n;
+}
+
+/* With the workers' lock held, so that no slice begins: until none runs but those that are held. A
+ * sanitizer's allocator has locks that a worker must not hold at a fork: the C library's own
+ * allocator sees to that by itself. */
+static void await_slices(void)
+{
+    __real_pthread_mutex_lock(&gate_lock);
+    while (slices > all_held())
+        __real_pthread_cond_wait(&gate_moved, &gate_lock);
+    __real_pthread_mutex_unlock(&gate_lock);
+}
+
+int __real_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
+                               struct bcda_error *err);
+int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
+                               struct bcda_error *err);
+int __real_bcda__config_unwrap(const bcda_config *c, const char *hex, const char *name,
+                               uint8_t out[32], struct bcda_error *err);
+int __wrap_bcda__config_unwrap(const bcda_config *c, const char *hex, const char *name,
+                               uint8_t out[32], struct bcda_error *err);
+
+int __wrap_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
+                               struct bcda_error *err)
+{
+    pass_gate(AT_LINES);
+    return __real_bcda__decoder_write(d, data, len, used, err);
+}
+
+int __wrap_bcda__config_unwrap(const bcda_config *c, const char *hex, const char *name,
+                               uint8_t out[32], struct bcda_error *err)
+{
+    pass_gate(AT_KEY);
+    return __real_bcda__config_unwrap(c, hex, name, out, err);
+}
+
+/* ---- threads that the system does not give ---- */
+
+static int threads_left = -1; /* that the session can make; -1 = all that it wants */
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *arg);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+                          void *arg)
+{
+    if (has_session && threads_left == 0)
+        return EAGAIN;
+    if (has_session && threads_left > 0)
+        threads_left--;
+    return __real_pthread_create(thread, attr, start, arg);
+}
+
+/* ---- leaks ---- */
+
+int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+const char *__lsan_default_suppressions(void);
+
+/* A child leaves the memory of its parent's libcurl alone. */
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libcurl\nleak:libssl\nleak:libcrypto\n";
+}
+
+/* ---- a child, and how it ends ---- */
+
+/* Where it is forked: the callbacks of a job by `enum where`, and the others. */
+enum {
+    IN_PROVIDER = AT_COUNT,
+    IN_REQUEST,
+    IN_LOG,
+    IN_WATCH,
+    IN_TIMER,
+    IN_DESTROY,
+    OUTSIDE,
+    PLACES
+};
+
+static const char *const place_names[PLACES] = {"on_state",
+                                                "on_file BEGIN",
+                                                "on_file END",
+                                                "on_resource",
+                                                "on_batch",
+                                                "on_bad_line",
+                                                "on_server_issue",
+                                                "on_progress",
+                                                "on_done",
+                                                "the token provider",
+                                                "the callback of a request",
+                                                "the log",
+                                                "watch_fd",
+                                                "watch_timer",
+                                                "a destroy callback",
+                                                "no callback"};
+
+enum action { FREE, RETURN, END, ACTIONS };
+enum drive { BY_RUN, BY_STEP, BY_LOOP, DRIVES }; /* how the session is moved */
+
+static struct {
+    struct pollfd fds[64];
+    int count;
+    int64_t timer;
+    int set, destroyed;
+} loop;
+
+static struct server_process server;
+static struct harness h;
+static struct run *run;
+static bcda_request *request;
+static enum action action;
+static enum drive drive;
+static int armed, forks[PLACES], forks_max[PLACES];
+static int child_place, child_freed, child_called, child_held;
+
+enum {
+    BAD_RESULT = 10, /* the call that the callback came from did not give BCDA_ERR_FORKED */
+    CALLED,          /* a callback ran in the child */
+    FORBIDDEN,       /* it used what is the parent's */
+    ANSWERED,        /* an entry point did not give BCDA_ERR_FORKED */
+    DESCRIPTORS,     /* some of the session's are still open */
+    LEAKS,
+    NOT_RELEASED, /* the userdata of the application's loop */
+    GRANDCHILD,
+    NEW_SESSION
+};
+
+/* What a child does besides. */
+static int with_grandchild, by_exit, go[2] = {-1, -1};
+static int (*then)(void);
+
+static int port_of_server(void)
+{
+    return atoi(strrchr(server.origin, ':') + 1);
+}
+
+static int is_connection(int fd)
+{
+    struct sockaddr_in a;
+    socklen_t len = sizeof a;
+
+    memset(&a, 0, sizeof a);
+    return getpeername(fd, (struct sockaddr *)&a, &len) == 0 && a.sin_family == AF_INET &&
+           ntohs(a.sin_port) == port_of_server();
+}
+
+/* A descriptor of the session: a connection, what its loop is made of, or a spool. */
+static int is_own(int fd)
+{
+    static const char *const kinds[] = {"anon_inode:[eventpoll]", "anon_inode:[eventfd]",
+                                        "anon_inode:[timerfd]"};
+    char link[64], name[512];
+    ssize_t len;
+    size_t i;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    len = readlink(link, name, sizeof name - 1);
+    if (len < 0)
+        return 0;
+    name[len] = '\0';
+    for (i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(name, kinds[i]) == 0)
+            return 1;
+    return (strstr(name, "spool") && strstr(name, "(deleted)")) || is_connection(fd);
+}
+
+static int count_own(void)
+{
+    int fd, n = 0;
+
+    for (fd = 3; fd < 256; fd++)
+        n += is_own(fd);
+    return n;
+}
+
+static int use_everything(void)
+{
+    bcda_job *job = run ? run->job : NULL;
+    int over = bcda_job_result(job) != BCDA_ERR_AGAIN, d;
+    int64_t n;
+    char *text;
+
+    for (d = 0; d < BCDA__DOORS; d++) {
+        if (over && (d == BCDA__DOOR_NEXT || d >= BCDA__DOOR_CANCEL))
+            continue; /* a job that has ended belongs to no session */
+        if (harness_call(&h, (enum bcda__door)d, job) != BCDA_ERR_FORKED)
+            return ANSWERED;
+    }
+    if (bcda_session_wakeup(h.session) != BCDA_ERR_FORKED ||
+        bcda_session_stat(h.session, BCDA_STAT_REQUESTS, &n) != BCDA_ERR_FORKED)
+        return ANSWERED;
+    if (!over && bcda_job_save(job, &text) != BCDA_ERR_FORKED)
+        return ANSWERED;
+    return bcda_job_state(job) < BCDA_JOB_STARTING ? ANSWERED : 0;
+}
+
+static void drop_references(void)
+{
+    size_t i;
+
+    for (i = 0; run && i < run->batch_count; i++)
+        bcda_batch_unref(run->batches[i]);
+    bcda_job_unref(run ? run->job : NULL);
+    bcda_request_unref(request);
+}
+
+/* Of the first child of each place: it takes long. */
+static int must_check_leaks(void)
+{
+    enum drive by = child_place == IN_WATCH || child_place == IN_TIMER ? BY_LOOP : BY_RUN;
+
+    return __lsan_do_recoverable_leak_check && drive == by && forks[child_place] == 1 &&
+           !child_held;
+}
+
+/* What a worker was at in the moment of the fork is left alone: one connection at most. */
+static int check_end(void)
+{
+    if (child_called)
+        return CALLED;
+    if (forbidden)
+        return FORBIDDEN;
+    if (count_own() > child_held)
+        return DESCRIPTORS;
+    if (drive == BY_LOOP && h.session == NULL && loop.destroyed != loop.set)
+        return NOT_RELEASED;
+    if (must_check_leaks() && __lsan_do_recoverable_leak_check())
+        return LEAKS;
+    return 0;
+}
+
+static int end_of_child(int rc)
+{
+    int code = 0;
+
+    if (rc != BCDA_ERR_FORKED)
+        return BAD_RESULT;
+    if (!child_freed) {
+        code = use_everything();
+        bcda_session_free(h.session);
+    }
+    h.session = NULL;
+    drop_references();
+    return code ? code : check_end();
+}
+
+static int await_grandchild(pid_t pid)
+{
+    int status = -1;
+
+    return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : GRANDCHILD;
+}
+
+/* The outermost call came back in the child with `rc`. */
+static void leave_child(int rc)
+{
+    pid_t grandchild = with_grandchild ? fork() : 0;
+    int code;
+
+    if (go[0] >= 0) { /* until the parent is through, and closes it */
+        close(go[1]);
+        (void)__real_read(go[0], &code, 1);
+    }
+    code = end_of_child(rc);
+    if (code == FORBIDDEN)
+        fprintf(stderr, "# the child forked in %s called %s()\n", place_names[child_place],
+                forbidden);
+    if (!code && grandchild)
+        code = await_grandchild(grandchild);
+    if (!code && then)
+        code = then();
+    if (by_exit)
+        exit(code);
+    _exit(code);
+}
+
+/* The child ends in bounded time, or is ended. */
+static void await_child(pid_t child, int end, int place)
+{
+    struct pollfd p = {0};
+    int status = 0, hung;
+
+    p.fd = end; /* nothing is written: the other end closes when the child is gone */
+    p.events = POLLIN;
+    do
+        hung = poll(&p, 1, 60000);
+    while (hung < 0 && errno == EINTR);
+    close(end);
+    if (hung == 0)
+        kill(child, SIGKILL);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(hung > 0, "the child forked in %s does not end", place_names[place]);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+                  "the child forked in %s (action %d) ended with 0x%x", place_names[place], action,
+                  (unsigned)status);
+}
+
+static pid_t lingering; /* a child that is not waited for yet */
+static int lingering_end;
+
+/* 1 in the child. */
+static int fork_once(int place)
+{
+    int ends[2];
+    pid_t pid;
+
+    struct bcda__workers *workers = h.session->workers;
+
+    forks[place]++;
+    ck_assert_int_eq(pipe(ends), 0);
+    fflush(NULL);
+    if (workers) { /* in the child their lock stays as it is */
+        bcda__workers_lock(workers);
+        await_slices();
+    }
+    child_held = count_held();
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid && workers)
+        bcda__workers_unlock(workers);
+    if (pid == 0) {
+        in_child = 1;
+        child_place = place;
+        close(ends[0]);
+        return 1;
+    }
+    close(ends[1]);
+    if (go[0] >= 0)
+        lingering = pid, lingering_end = ends[0];
+    else
+        await_child(pid, ends[0], place);
+    return 0;
+}
+
+/* The others may not call the library. */
+static int may_call(int place)
+{
+    return place != IN_LOG && place != IN_DESTROY && place != IN_WATCH && place != IN_TIMER;
+}
+
+/* Whether the callback has just become a child's. */
+static int fork_in(int place)
+{
+    if (in_child) {
+        child_called++;
+        return 0;
+    }
+    if (!armed || forks[place] >= forks_max[place] || !fork_once(place))
+        return 0;
+    if (action == END && by_exit)
+        exit(0);
+    if (action == END)
+        _exit(0);
+    if (action == FREE && may_call(place)) {
+        bcda_session_free(h.session);
+        child_freed = 1;
+    }
+    return 1;
+}
+
+/* Whatever the callback answers in the child is not heeded. */
+static int on_callback(struct run *r, enum where where, void *object)
+{
+    (void)r;
+    (void)object;
+    if (fork_in((int)where) && action == FREE)
+        return BCDA_STOP;
+    return in_child && where == AT_BATCH ? BCDA_PAUSE : BCDA_CONTINUE;
+}
+
+static void on_log(int level, const char *component, const char *message, void *userdata)
+{
+    (void)level;
+    (void)component;
+    (void)userdata;
+    if (!in_child)
+        harness_check_text(&h, message);
+    (void)fork_in(IN_LOG);
+}
+
+static void on_token(bcda_token_request *r, void *userdata)
+{
+    (void)userdata;
+    if (fork_in(IN_PROVIDER) && action == FREE) {
+        bcda_token_request_fail(r);
+        return;
+    }
+    if (bcda_token_request_answer(r, "tok.en", 1200) != (in_child ? BCDA_ERR_FORKED : 0))
+        _exit(ANSWERED);
+}
+
+static void on_request(bcda_request *r, int result, void *userdata)
+{
+    (void)r;
+    (void)userdata;
+    if (!in_child)
+        ck_assert_int_eq(result, 0);
+    (void)fork_in(IN_REQUEST);
+}
+
+/* ---- a loop of the application's ---- */
+
+static void on_loop_destroyed(void *userdata)
+{
+    (void)userdata;
+    loop.destroyed++;
+}
+
+static int on_watch(bcda_session *s, int fd, int events, void *userdata)
+{
+    int i;
+
+    (void)s;
+    (void)userdata;
+    if (fork_in(IN_WATCH))
+        return 0;
+    for (i = 0; i < loop.count && loop.fds[i].fd != fd; i++)
+        ;
+    if (!events && i < loop.count) {
+        loop.fds[i] = loop.fds[--loop.count];
+        return 0;
+    }
+    if (!events)
+        return 0;
+    loop.count += i == loop.count;
+    loop.fds[i].fd = fd;
+    loop.fds[i].events =
+        (short)((events & BCDA_FD_READ ? POLLIN : 0) | (events & BCDA_FD_WRITE ? POLLOUT : 0));
+    return 0;
+}
+
+static int on_timer(bcda_session *s, int64_t delay_ms, void *userdata)
+{
+    (void)s;
+    (void)userdata;
+    if (!fork_in(IN_TIMER))
+        loop.timer = delay_ms;
+    return 0;
+}
+
+/* ---- how a session is moved ---- */
+
+enum { TICK_MS = 20, PATIENCE = 1500 }; /* quiet ticks: half a minute, and it is stuck */
+
+/* What the outermost call gave. 1: something was done. */
+static int came_back(int rc)
+{
+    h.inside = 0;
+    if (in_child)
+        leave_child(rc);
+    ck_assert_msg(rc >= 0 || rc == BCDA_ERR_TIMEOUT, "%s", bcda_error_name(rc));
+    return rc != BCDA_ERR_TIMEOUT && rc != 0;
+}
+
+static int report_timer(void)
+{
+    loop.timer = -1;
+    h.inside = 1;
+    return came_back(bcda_session_on_timer(h.session)) | 1;
+}
+
+static int report_fd(int i)
+{
+    short e = loop.fds[i].revents, bad = POLLERR | POLLHUP | POLLNVAL;
+    int events =
+        (e & (POLLIN | bad) ? BCDA_FD_READ : 0) | (e & (POLLOUT | bad) ? BCDA_FD_WRITE : 0);
+
+    h.inside = 1;
+    return came_back(bcda_session_on_fd(h.session, loop.fds[i].fd, events)) | 1;
+}
+
+static int tick_loop(int ms)
+{
+    int i;
+
+    if (loop.timer == 0)
+        return report_timer();
+    if (poll(loop.fds, (nfds_t)loop.count, ms) > 0)
+        for (i = 0; i < loop.count; i++)
+            if (loop.fds[i].revents)
+                return report_fd(i);
+    return loop.timer > 0 && loop.timer <= TICK_MS ? report_timer() : 0;
+}
+
+static int tick_step(int ms)
+{
+    struct pollfd p = {0};
+
+    p.fd = bcda_session_fd(h.session);
+    p.events = POLLIN;
+    if (p.fd >= 0 && ms && poll(&p, 1, ms) == 0)
+        return 0;
+    h.inside = 1;
+    return came_back(bcda_session_step(h.session));
+}
+
+static int tick_run(int ms)
+{
+    h.inside = 1;
+    return came_back(bcda_session_run(h.session, ms));
+}
+
+static int tick(int ms)
+{
+    if (drive == BY_LOOP)
+        return tick_loop(ms);
+    if (drive == BY_STEP && bcda_session_fd(h.session) >= 0)
+        return tick_step(ms);
+    return ms ? tick_run(ms) : tick_step(0);
+}
+
+static int is_under_way(void)
+{
+    return harness_stat(&h, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(h.session);
+}
+
+/* The clock goes to the next timer. 0: there is none. */
+static int jump(void)
+{
+    int64_t left = bcda__session_next_timer_ms(h.session);
+
+    if (left < 0)
+        return 0;
+    h.now += left;
+    if (drive == BY_LOOP)
+        (void)report_timer();
+    else
+        (void)tick_step(0);
+    return 1;
+}
+
+/* One turn; the clock moves where nothing is under way. 0: nothing comes. */
+static int turn(void)
+{
+    int quiet;
+
+    for (quiet = 0; quiet < PATIENCE; quiet++) {
+        if (tick(quiet ? TICK_MS : 0))
+            return 1;
+        if (!is_under_way())
+            return jump();
+    }
+    return 0;
+}
+
+/* The same while workers are held, for which nobody is to wait. */
+static void turn_beside_held(void)
+{
+    if (!tick(TICK_MS) && !is_under_way())
+        (void)jump();
+}
+
+#define UNTIL(condition)                                                               \
+    do {                                                                               \
+        while (!(condition))                                                           \
+            ck_assert_msg(turn() || (condition), "stuck before this: %s", #condition); \
+    } while (0)
+
+/* ---- what is downloaded ---- */
+
+enum { FILES_MOST = 3, LINES = 240 };
+
+static const char *const paths[FILES_MOST] = {"/data/a", "/data/b", "/data/c"};
+static size_t file_count;
+static char folder[4096];
+
+/* A line in the middle is invalid. */
+static void add_lines(struct buf *b, size_t file)
+{
+    size_t i;
+
+    for (i = 0; i < LINES; i++) {
+        if (i == LINES / 2)
+            buf_printf(b, "not a resource\n");
+        buf_printf(b, "{\"resourceType\":\"Patient\",\"id\":\"f%zu-%zu\",\"x\":\"%0200zu\"}\n",
+                   file, i, i);
+    }
+}
+
+/* The first file is plain, the second encrypted, the third gzip; then there is an error file. */
+static void script(struct scripted *to, const void *arg)
+{
+    static const char issues[] =
+        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"warning\","
+        "\"code\":\"processing\",\"diagnostics\":\"something\"}]}\n";
+    size_t files = *(const size_t *)arg, i;
+    struct scripted_entry e[FILES_MOST + 1] = {{0}};
+    char *key = NULL, name[FILES_MOST][32];
+
+    for (i = 0; i < files; i++) {
+        struct buf plain = {0}, packed = {0};
+
+        add_lines(&plain, i);
+        snprintf(name[i], sizeof name[i], "%s.ndjson", paths[i]);
+        if (i == 1) /* the label is the file's name */
+            key = scripted_encrypt(&packed, plain.p, plain.len, "b.ndjson");
+        else if (i == 2)
+            scripted_gzip(&packed, plain.p, plain.len);
+        scripted_reply(to, paths[i], "200 OK", i == 2 ? "Content-Encoding: gzip\r\n" : "",
+                       i ? packed.p : plain.p, i ? packed.len : plain.len);
+        e[i].type = "Patient";
+        e[i].path = name[i];
+        e[i].key_hex = i == 1 ? key : NULL;
+        buf_free(&plain);
+        buf_free(&packed);
+    }
+    scripted_reply(to, "/data/errors", "200 OK", "", issues, sizeof issues - 1);
+    e[files].type = "OperationOutcome";
+    e[files].path = "/data/errors.ndjson";
+    e[files].is_error = 1;
+    scripted_text(scripted_on(to, "/jobs/1", 1),
+                  "HTTP/1.1 202 Accepted\r\nX-Progress: In Progress (50%)\r\n"
+                  "Content-Length: 0\r\n\r\n");
+    scripted_reply(to, "/_version", "200 OK", "", "{\"version\":\"r1\"}", 16);
+    scripted_export(to, e, files + 1);
+    free(key);
+}
+
+static void remove_folder(void)
+{
+    if (folder[0] && !in_child)
+        rmdir(folder);
+}
+
+static void set(int option, int64_t value)
+{
+    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+}
+
+static void verify_first(void)
+{
+    snprintf(folder, sizeof folder, "%s/bcda-fork-spool-XXXXXX", tempdir());
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    atexit(remove_folder);
+    set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+    ck_assert_int_eq(bcda_config_set_spool_directory(h.config, folder), 0);
+}
+
+struct setting {
+    int tls, verified, provider, no_wipe, threads;
+    size_t files;
+};
+
+static int64_t read_clock(void *ctx)
+{
+    return ((struct harness *)ctx)->now;
+}
+
+static void make_config(const struct setting *o)
+{
+    char url[128];
+
+    snprintf(url, sizeof url, "%s/api/v1", server.origin);
+    ck_assert_int_eq(bcda_config_new(&h.config), 0);
+    h.config->clock.now_ms = h.config->clock.wall_ms = read_clock;
+    h.config->clock.ctx = &h;
+    ck_assert_int_eq(bcda_config_set_fhir_url(h.config, url), 0);
+    if (o->provider)
+        ck_assert_int_eq(bcda_config_set_token_provider(h.config, on_token, NULL, NULL), 0);
+    else
+        ck_assert_int_eq(bcda_config_set_client_credentials(h.config, "me", "a-secret"), 0);
+    if (o->tls)
+        ck_assert_int_eq(bcda_config_set_ca_file(h.config, server.ca_file), 0);
+    else
+        set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    ck_assert_int_eq(bcda_config_add_private_key_file(h.config, server.key_file, NULL), 0);
+    ck_assert_int_eq(bcda_config_set_log(h.config, BCDA_LOG_DEBUG, on_log, NULL, NULL), 0);
+    set(BCDA_OPT_BATCH_SIZE, 4096);
+    set(BCDA_OPT_BAD_LINES_MAX, -1);
+    set(BCDA_OPT_DECODE_THREADS, o->threads);
+    if (o->verified)
+        verify_first();
+}
+
+static void set_loop(void)
+{
+    int rc = bcda_session_set_loop(h.session, on_watch, on_timer, NULL, on_loop_destroyed);
+
+    (void)came_back(rc);
+    ck_assert_int_eq(rc, 0);
+    loop.set = 1;
+}
+
+static void open_session(const struct setting *o)
+{
+    no_wipe = o->no_wipe;
+    file_count = o->files;
+    server_process_start(&server, o->tls, script, &o->files);
+    memset(&h, 0, sizeof h);
+    h.now = 1700000000000;
+    make_config(o);
+    session_thread = pthread_self();
+    has_session = 1; /* other threads are its workers */
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    loop.timer = -1;
+    if (drive == BY_LOOP)
+        set_loop();
+}
+
+static void start(enum door door)
+{
+    run = harness_start_hook(&h, door, on_callback, NULL);
+    run->hold = door == DOOR_BATCH;
+    ck_assert_int_eq(
+        bcda_request_start(h.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &request), 0);
+}
+
+/* Everything came once. */
+static void check_records(void)
+{
+    size_t next[FILES_MOST] = {0}, i;
+    char id[64];
+
+    ck_assert_int_eq(run->done, 1);
+    ck_assert_msg(run->result == 0, "%s", bcda_error_text(bcda_job_error(run->job)));
+    for (i = 0; i < run->count; i++) {
+        ck_assert_uint_lt(run->got[i].file, FILES_MOST);
+        snprintf(id, sizeof id, "f%zu-%zu", run->got[i].file, next[run->got[i].file]++);
+        ck_assert_str_eq(run->got[i].id, id);
+    }
+    for (i = 0; i < file_count; i++)
+        ck_assert_uint_eq(next[i], LINES);
+    ck_assert_uint_eq(run->bad_count, file_count);
+    ck_assert_uint_eq(run->issue_count, 1);
+}
+
+/* And each file by one request: no connection was lost. */
+static void check_parent(void)
+{
+    size_t i;
+
+    check_records();
+    for (i = 0; i < file_count; i++)
+        ck_assert_uint_eq(server_process_count(&server, paths[i]), 1);
+}
+
+static void close_session(void)
+{
+    armed = 0;
+    bcda_request_unref(request);
+    request = NULL;
+    harness_end(&h);
+    server_process_stop(&server);
+    if (folder[0])
+        ck_assert_int_eq(rmdir(folder), 0);
+    folder[0] = '\0';
+}
+
+/* ---- a fork in each callback ---- */
+
+enum { VARIANTS = 4 };
+
+static const struct setting variants[VARIANTS] = {
+    {.tls = 1, .files = 3, .provider = 1},
+    {.tls = 1, .files = 3, .verified = 1},
+    {.files = 1},
+    {.files = 1, .verified = 1, .no_wipe = 1, .provider = 1},
+};
+
+static void arm(const struct setting *o, enum door door)
+{
+    int place;
+
+    for (place = 0; place <= AT_DONE; place++)
+        forks_max[place] = 1;
+    forks_max[AT_STATE] = 5;
+    forks_max[AT_RESOURCE] = door == DOOR_RESOURCE ? 3 : 0;
+    forks_max[AT_BATCH] = door == DOOR_BATCH ? 3 : 0;
+    forks_max[AT_BEGIN] = forks_max[AT_END] = (int)o->files;
+    forks_max[IN_PROVIDER] = o->provider;
+    forks_max[IN_REQUEST] = 1;
+    forks_max[IN_LOG] = 20;
+    forks_max[IN_WATCH] = forks_max[IN_TIMER] = drive == BY_LOOP ? 10 : 0;
+    armed = 1;
+}
+
+static void check_forks(void)
+{
+    int place;
+
+    for (place = 0; place < PLACES; place++)
+        ck_assert_msg(!forks_max[place] || forks[place], "no child was forked in %s",
+                      place_names[place]);
+}
+
+START_TEST(in_each_callback)
+{
+    const struct setting *o = &variants[_i % VARIANTS];
+    enum door door = _i % 2 ? DOOR_RESOURCE : DOOR_BATCH;
+
+    action = (enum action)(_i / VARIANTS % ACTIONS);
+    drive = (enum drive)(_i / VARIANTS / ACTIONS);
+    if (o->files == 1)
+        door = door == DOOR_BATCH ? DOOR_RESOURCE : DOOR_BATCH;
+    open_session(o);
+    start(door);
+    arm(o, door);
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    check_parent();
+    check_forks();
+    close_session();
+}
+END_TEST
+
+/* ---- a fork between two calls ---- */
+
+static int has_come_to(int when)
+{
+    if (when == 1)
+        return bcda_job_state(run->job) == BCDA_JOB_RUNNING;
+    if (when == 2)
+        return run->count > 0;
+    return when == 0 || run->done;
+}
+
+/* _i / DRIVES: before the first call, while the server works, in the middle of the data, at the
+ * end. The child forks once more. */
+START_TEST(between_calls)
+{
+    static const struct setting o = {.tls = 1, .files = 3, .verified = 1};
+
+    drive = (enum drive)(_i % DRIVES);
+    with_grandchild = 1;
+    open_session(&o);
+    start(DOOR_RESOURCE);
+    UNTIL(has_come_to(_i / DRIVES));
+    if (fork_once(OUTSIDE))
+        leave_child(BCDA_ERR_FORKED);
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    check_parent();
+    close_session();
+}
+END_TEST
+
+static int take_batches(bcda_batch **first)
+{
+    bcda_batch *batch;
+    size_t n = 0;
+
+    while (bcda_job_next(run->job, &batch) == 0) {
+        n += bcda_batch_count(batch);
+        if (*first)
+            bcda_batch_unref(batch);
+        else
+            *first = batch;
+    }
+    return (int)n;
+}
+
+/* A batch that was taken before is the child's as well. */
+START_TEST(pulled)
+{
+    static const struct setting o = {.files = 3};
+    bcda_batch *first = NULL;
+    size_t len;
+    int n = 0;
+
+    drive = (enum drive)_i;
+    open_session(&o);
+    run = harness_start(&h, DOOR_PULL);
+    run->drained = 1; /* this test takes them */
+    while (!first) {
+        ck_assert(turn());
+        n += take_batches(&first);
+    }
+    if (fork_once(OUTSIDE)) {
+        if (!bcda_resource_json(bcda_batch_resource(first, 0), &len) || len < 200)
+            _exit(ANSWERED);
+        bcda_batch_unref(first);
+        leave_child(BCDA_ERR_FORKED);
+    }
+    while (!run->done) {
+        ck_assert(turn() || run->done);
+        n += take_batches(&first);
+    }
+    bcda_batch_unref(first);
+    ck_assert_int_eq(run->result, 0);
+    ck_assert_int_eq(n, (int)(LINES * o.files));
+    close_session();
+}
+END_TEST
+
+/* ---- a fork while workers are in a slice, or open a key ---- */
+
+START_TEST(while_decoding)
+{
+    static const struct setting o = {.tls = 1, .files = 3, .threads = 2};
+    bcda_request *second;
+
+    action = (enum action)(_i / DRIVES);
+    drive = (enum drive)(_i % DRIVES);
+    open_session(&o);
+    set_gate(1);
+    start(DOOR_RESOURCE);
+    while (count_held() < o.threads)
+        turn_beside_held();
+    ck_assert_int_eq(gate_held[AT_KEY], 1); /* of the only file that has one */
+    if (fork_once(OUTSIDE))
+        leave_child(BCDA_ERR_FORKED);
+    forks_max[IN_REQUEST] = forks_max[IN_LOG] = armed = 1; /* callbacks without the workers */
+    ck_assert_int_eq(
+        bcda_request_start(h.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &second), 0);
+    while (!forks[IN_REQUEST] || !forks[IN_LOG])
+        turn_beside_held();
+    set_gate(0);
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    bcda_request_unref(second);
+    check_parent();
+    close_session();
+}
+END_TEST
+
+/* The log says so as soon as that is known. */
+START_TEST(too_few_threads)
+{
+    static const struct setting o = {.files = 3, .threads = 2};
+
+    action = (enum action)(_i / 2);
+    threads_left = _i % 2;
+    open_session(&o);
+    start(DOOR_RESOURCE);
+    forks_max[IN_LOG] = 100;
+    armed = 1;
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    check_parent();
+    close_session();
+}
+END_TEST
+
+/* ---- callbacks that are not a job's ---- */
+
+static int no_progress(bcda_job *job, void *userdata)
+{
+    (void)job;
+    (void)userdata;
+    return BCDA_CONTINUE;
+}
+
+static void on_destroy(void *userdata)
+{
+    (void)userdata;
+    if (!in_child) /* what the child has a copy of is released there as well */
+        (void)fork_in(IN_DESTROY);
+}
+
+START_TEST(in_destroy)
+{
+    static const struct setting o = {.files = 1};
+    bcda_handlers *handlers;
+
+    action = (enum action)(_i / DRIVES);
+    drive = (enum drive)(_i % DRIVES);
+    open_session(&o);
+    run = harness_run_new(&h, DOOR_RESOURCE, on_callback, NULL);
+    handlers = harness_handlers(run);
+    ck_assert_int_eq(bcda_handlers_on_progress(handlers, no_progress, NULL, on_destroy), 0);
+    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, &run->job), 0);
+    bcda_handlers_free(handlers);
+    ck_assert_int_eq(
+        bcda_request_start(h.session, BCDA_REQUEST_VERSION, on_request, NULL, on_destroy, &request),
+        0);
+    forks_max[IN_DESTROY] = 2;
+    armed = 1;
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    check_parent();
+    ck_assert_int_eq(forks[IN_DESTROY], 2);
+    close_session();
+}
+END_TEST
+
+/* The application's loop is also called outside of bcda_session_on_fd() and _on_timer(). */
+static int call_timer(int which)
+{
+    switch (which) {
+    case 0:
+        return bcda_job_start(h.session, h.x, NULL, &run->job);
+    case 1:
+        return bcda_job_pause(run->job);
+    case 2:
+        return bcda_job_resume(run->job);
+    case 3:
+        return bcda_request_start(h.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, &request);
+    default:
+        return bcda_job_cancel(run->job);
+    }
+}
+
+START_TEST(in_calls_from_outside)
+{
+    static const struct setting o = {.files = 1};
+    int which, rc;
+
+    action = (enum action)_i;
+    drive = BY_LOOP;
+    forks_max[IN_WATCH] = 1;
+    armed = 1;
+    open_session(&o);
+    run = harness_run_new(&h, DOOR_PULL, NULL, NULL);
+    run->done = 1; /* nobody is told */
+    for (which = 0; which < 5; which++) {
+        forks_max[IN_TIMER] = which + 1;
+        h.inside = 1;
+        rc = call_timer(which);
+        (void)came_back(rc);
+        ck_assert_int_eq(rc, 0);
+        ck_assert_int_eq(forks[IN_TIMER], which + 1);
+        while (loop.timer == 0)
+            (void)report_timer();
+    }
+    UNTIL(bcda_job_result(run->job) != BCDA_ERR_AGAIN &&
+          bcda_request_result(request) != BCDA_ERR_AGAIN);
+    ck_assert_int_eq(bcda_request_result(request), 0);
+    armed = 0;
+    bcda_job_unref(run->job);
+    run->job = NULL;
+    memset(run->destroyed, 0, sizeof run->destroyed);
+    h.runs = NULL;
+    free(run);
+    close_session();
+}
+END_TEST
+
+/* ---- a fork in a callback of bcda_session_free() ---- */
+
+static int pause_soon(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    return where == AT_RESOURCE && r->count == 5 ? BCDA_PAUSE : BCDA_CONTINUE;
+}
+
+START_TEST(while_freed)
+{
+    static const struct setting o = {.tls = 1, .files = 3, .provider = 1};
+
+    action = (enum action)(_i / DRIVES);
+    drive = (enum drive)(_i % DRIVES);
+    open_session(&o);
+    start(DOOR_RESOURCE);
+    run->hook = pause_soon;
+    UNTIL(run->count == 5);
+    run->hook = on_callback;
+    arm(&o, DOOR_RESOURCE);
+    h.inside = 1;
+    bcda_session_free(h.session);
+    h.inside = 0;
+    child_freed = 1;
+    if (in_child)
+        leave_child(BCDA_ERR_FORKED);
+    ck_assert_int_eq(run->done, 1);
+    ck_assert_int_eq(run->result, BCDA_ERR_CANCELLED);
+    ck_assert_int_gt(forks[AT_END], 0);
+    ck_assert_int_eq(forks[AT_STATE], 1);
+    ck_assert_int_eq(forks[AT_DONE], 1);
+    ck_assert(drive != BY_LOOP || (forks[IN_WATCH] && forks[IN_TIMER]));
+    h.session = NULL;
+    close_session();
+}
+END_TEST
+
+/* ---- how a child goes on ---- */
+
+/* It ends as any program: what runs at exit finds nothing wrong, leaks included. */
+START_TEST(ends_by_exit)
+{
+    static const struct setting o = {.tls = 1, .files = 3};
+
+    action = (enum action)_i;
+    by_exit = 1;
+    open_session(&o);
+    start(DOOR_RESOURCE);
+    forks_max[AT_RESOURCE] = forks_max[AT_STATE] = forks_max[IN_LOG] = armed = 1;
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    check_parent();
+    close_session();
+}
+END_TEST
+
+/* It keeps the session until its parent is through. */
+START_TEST(beside_its_parent)
+{
+    static const struct setting o = {.tls = 1, .files = 3, .provider = 1};
+    action = RETURN;
+    drive = (enum drive)(_i % DRIVES);
+    open_session(&o);
+    start(DOOR_RESOURCE);
+    ck_assert_int_eq(pipe(go), 0);
+    forks_max[_i / DRIVES ? AT_RESOURCE : IN_PROVIDER] = armed = 1;
+    UNTIL(lingering || in_child);
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    check_parent();
+    close(go[0]);
+    close(go[1]);
+    await_child(lingering, lingering_end, OUTSIDE);
+    close_session();
+}
+END_TEST
+
+/* A new session in the child, at the same server. */
+static int run_new_session(void)
+{
+    static const struct setting o = {.tls = 1, .files = 3};
+
+    armed = locks = 0;
+    make_config(&o);
+    if (bcda_session_new(&h.session, h.config))
+        return NEW_SESSION;
+    if (locks) /* which a thread of the parent's may have held */
+        return FORBIDDEN;
+    bcda_config_free(h.config);
+    h.config = NULL;
+    in_child = 0;
+    h.runs = NULL;
+    drive = BY_STEP;
+    start(DOOR_RESOURCE);
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    check_records();
+    bcda_session_free(h.session);
+    return 0;
+}
+
+START_TEST(makes_a_new_session)
+{
+    static const struct setting o = {.tls = 1, .files = 3};
+
+    action = (enum action)(_i / DRIVES);
+    drive = (enum drive)(_i % DRIVES);
+    then = run_new_session;
+    open_session(&o);
+    start(DOOR_RESOURCE);
+    forks_max[AT_BEGIN] = armed = 1;
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    check_records();
+    ck_assert_uint_eq(server_process_count(&server, paths[0]), 2);
+    close_session();
+}
+END_TEST
+
+/* Other programs that the application starts inherit nothing. How many connections there are. */
+static int check_descriptors(void)
+{
+    int fd, n = 0;
+
+    for (fd = 3; fd < 256; fd++) {
+        if (!is_own(fd))
+            continue;
+        ck_assert_int_eq(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+        n += is_connection(fd);
+    }
+    return n;
+}
+
+START_TEST(descriptors_close_on_exec)
+{
+    struct setting o = {.tls = 1, .files = 3, .verified = _i};
+    int connections = 0;
+
+    drive = BY_STEP;
+    open_session(&o);
+    start(DOOR_RESOURCE);
+    while (!run->done) {
+        ck_assert(turn() || run->done);
+        connections += check_descriptors();
+    }
+    ck_assert_int_gt(connections, 0);
+    UNTIL(bcda_request_result(request) != BCDA_ERR_AGAIN);
+    check_parent();
+    close_session();
+}
+END_TEST
+
+/* ---- a fork by another thread, while the session's is in a callback ---- */
+
+static int in_callback, may_return;
+
+static int wait_in_callback(struct run *r, enum where where, void *object)
+{
+    (void)r;
+    (void)object;
+    __real_pthread_mutex_lock(&gate_lock);
+    in_callback = where == AT_RESOURCE;
+    pthread_cond_broadcast(&gate_moved);
+    while (in_callback && !may_return)
+        __real_pthread_cond_wait(&gate_moved, &gate_lock);
+    __real_pthread_mutex_unlock(&gate_lock);
+    return BCDA_CONTINUE;
+}
+
+static void *run_in_thread(void *unused)
+{
+    (void)unused;
+    session_thread = pthread_self();
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    return NULL;
+}
+
+static void move_callback(int release)
+{
+    __real_pthread_mutex_lock(&gate_lock);
+    while (!release && !in_callback)
+        __real_pthread_cond_wait(&gate_moved, &gate_lock);
+    may_return = release;
+    pthread_cond_broadcast(&gate_moved);
+    __real_pthread_mutex_unlock(&gate_lock);
+}
+
+/* Nothing of the session is freed: nobody will come back from that callback. */
+static void leave_beside_thread(void)
+{
+    int code = use_everything(), own = count_own();
+
+    bcda_session_free(h.session);
+    if (!code && count_own() != own)
+        code = DESCRIPTORS;
+    if (!code)
+        code = use_everything();
+    drop_references();
+    _exit(forbidden ? FORBIDDEN : code);
+}
+
+START_TEST(by_another_thread)
+{
+    static const struct setting o = {.tls = 1, .files = 3};
+    pthread_t thread;
+
+    drive = (enum drive)_i;
+    open_session(&o);
+    start(DOOR_RESOURCE);
+    run->hook = wait_in_callback;
+    ck_assert_int_eq(__real_pthread_create(&thread, NULL, run_in_thread, NULL), 0);
+    move_callback(0);
+    if (fork_once(OUTSIDE))
+        leave_beside_thread();
+    move_callback(1);
+    ck_assert_int_eq(__real_pthread_join(thread, NULL), 0);
+    session_thread = pthread_self();
+    check_parent();
+    close_session();
+}
+END_TEST
+
+static void add(Suite *s, const char *name, const TTest *test, int first, int end)
+{
+    TCase *t = tcase_create(name);
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, test, first, end);
+    suite_add_tcase(s, t);
+}
+
+int main(void)
+{
+    Suite *s = suite_create("fork");
+
+    add(s, "in_each_callback", in_each_callback, 0, VARIANTS * ACTIONS * DRIVES);
+    add(s, "between_calls", between_calls, 0, 4 * DRIVES);
+    add(s, "pulled", pulled, 0, DRIVES);
+    add(s, "while_decoding", while_decoding, 0, ACTIONS * DRIVES);
+    add(s, "too_few_threads", too_few_threads, 0, 2 * ACTIONS);
+    add(s, "in_destroy", in_destroy, 0, ACTIONS * DRIVES);
+    add(s, "in_calls_from_outside", in_calls_from_outside, RETURN, ACTIONS);
+    add(s, "while_freed", while_freed, 0, ACTIONS * DRIVES);
+    add(s, "ends_by_exit", ends_by_exit, 0, ACTIONS);
+    add(s, "beside_its_parent", beside_its_parent, 0, 2 * DRIVES);
+    add(s, "makes_a_new_session", makes_a_new_session, FREE, END * DRIVES);
+    add(s, "by_another_thread", by_another_thread, 0, DRIVES);
+    add(s, "descriptors_close_on_exec", descriptors_close_on_exec, 0, 2);
+    return harness_main(s);
+}
