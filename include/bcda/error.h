@@ -113,7 +113,8 @@ extern "C" {
 #define BCDA_ERR_FORBIDDEN (-203)
 /* 404: no such job or file, or no attribution data yet */
 #define BCDA_ERR_NOT_FOUND (-204)
-/* 410: the job is older than a day and its files are deleted; start a new one */
+/* 410, or a 404 to a job whose files were being downloaded: the job is older than a day and its
+ * files are deleted; start a new one */
 #define BCDA_ERR_GONE (-205)
 /* 429: an identical export is already running, or too many requests; see
  * bcda_error_retry_after_ms() */
