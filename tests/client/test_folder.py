@@ -115,6 +115,20 @@ def replace_resumed():
         check_clean(s, 4)
 
 
+def remarks_resumed():
+    """What makes the status 3 is there after a resume too."""
+    for more, types, words in (({}, ["Patient", "Coverage", "Claim"], b"Claim: was asked for"),
+                               ({"deleted": [{"type": "Bundle", "url": "http://localhost/gone"}]}, [],
+                                b"1 file of deletions was not exported")):
+        with Server(report) as s:
+            s.more = more
+            asked = [word for kind in types for word in ("--type", kind)]
+            s.start_and_end(*asked, files=2)
+            done = s.run("--resume", s.state, *asked, code=3)
+            check(words in done.stderr, done.stderr)
+            check_clean(s, 1)
+
+
 def other_wishes():
     """A state is resumed only by a command that asks for the same, and for the same folder."""
     with Server(report) as s:
@@ -402,6 +416,8 @@ def kill_and_resume():
 
     def after(s, command, done):
         name = (done.stderr, tree(s.out))
+        for path in glob.glob(os.path.join(s.out, WORK, "*.tmp")):
+            check(poor or not read(path), *name, "unfinished data has a name")
         visible = lines(s.out)
         check(len(visible) in (0, 3, 6) and len(set(visible)) == len(visible), *name)
         done = subprocess.run(command, capture_output=True, timeout=programs.LIMIT)
@@ -415,8 +431,8 @@ def kill_and_resume():
         check(not os.path.exists(s.state) and listing(s.work) == ["out", "token"], listing(s.work))
         check(set(kept_lines(s)) == {"0.ndjson", "1.ndjson"}, *name, kept_lines(s))
 
-    for env in ({}, POOR):
-        steps = each_step(make, after, **env)
+    for poor in ({}, POOR):
+        steps = each_step(make, after, **poor)
         check(steps > 40, "so few steps?", steps)
 
 
@@ -487,10 +503,10 @@ def poor_file_system():
 
 
 def main():
-    report.run([again, replace_fails, replace_resumed, other_wishes, at_work, stale, dead_job,
-                dead_job_and_no_other, dead_job_of_several, dead_jobs_of_all_types, dies_under_way, lost_file, useless_file, interrupted,
-                invalid_lines, altered, kill_and_resume, kill_and_replace, kill_and_restart,
-                poor_file_system], sys.argv[5:])
+    report.run([again, replace_fails, replace_resumed, remarks_resumed, other_wishes, at_work, stale,
+                dead_job, dead_job_and_no_other, dead_job_of_several, dead_jobs_of_all_types,
+                dies_under_way, lost_file, useless_file, interrupted, invalid_lines, altered,
+                kill_and_resume, kill_and_replace, kill_and_restart, poor_file_system], sys.argv[5:])
     report.finish()
 
 
