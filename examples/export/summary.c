@@ -114,8 +114,8 @@ void summary_print(const struct run *r)
     if (skipped)
         say("%zu file%s here from the run before", skipped, skipped == 1 ? " was" : "s were");
     getrusage(RUSAGE_SELF, &used);
-    say("%" PRId64 " resources, %s (%s received) in %.1f s, %s/s, peak memory %s", resources,
-        bytes_text(decoded, sizeof decoded, (double)r->bytes),
+    say("%" PRId64 " resources, %s (%s received) in %.1f s; downloaded at %s/s, peak memory %s",
+        resources, bytes_text(decoded, sizeof decoded, (double)r->bytes),
         bytes_text(received, sizeof received, (double)r->bytes_received), seconds,
         bytes_text(speed, sizeof speed, moving > 0 ? (double)r->bytes / moving : 0),
         bytes_text(memory, sizeof memory, (double)used.ru_maxrss * 1024));
