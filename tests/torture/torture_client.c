@@ -365,7 +365,7 @@ static int fill_export(bcda_export *x)
     if (!rc)
         rc = ok(bcda_export_add_type_filter(x, "Patient?x=y"));
     if (!rc)
-        rc = ok(bcda_export_set_parameter(x, "_extra", "1"));
+        rc = ok(bcda_export_set_parameter(x, "_type", "Coverage")); /* has no file */
     if (!rc)
         rc = ok(bcda_export_add_field(x, "x", &index));
     return rc;
@@ -544,7 +544,8 @@ static void torture(int (*fn)(void))
 static void torture_export(int encrypted)
 {
     start_server(encrypted);
-    snprintf(saved, sizeof saved, "{\"bcda\":1,\"url\":\"%s/api/v1/jobs/1\",\"done\":[\"%s\"]}",
+    snprintf(saved, sizeof saved,
+             "{\"bcda\":1,\"url\":\"%s/api/v1/jobs/1\",\"types\":[\"Coverage\"],\"done\":[\"%s\"]}",
              scripted_origin(server), "/data/a.ndjson");
     clock_ms = 1700000000000;
     torture(whole_export);
