@@ -252,10 +252,15 @@ static int fill(bcda_session *s, const bcda_config *config, struct bcda_error *e
     return rc;
 }
 
+/* The application's loop is still called while its engine is freed, and may fork. */
 static void free_session(bcda_session *s)
 {
-    bcda__workers_free(s->workers);
+    struct bcda__workers *workers = s->workers;
+
+    s->workers = NULL;
+    bcda__workers_free(workers);
     bcda__engine_free(s->engine);
+    s->engine = NULL;
     bcda__registration_unref(s->loop);
     bcda_config_free(s->config);
     bcda__free(s->token_url);
@@ -306,7 +311,8 @@ static void set_forked(bcda_session *s)
 {
     s->forked = 1;
     s->log.cb = NULL;
-    bcda__engine_set_forked(s->engine);
+    if (s->engine)
+        bcda__engine_set_forked(s->engine);
     if (s->workers)
         bcda__workers_set_forked(s->workers);
 }

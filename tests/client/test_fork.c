@@ -120,12 +120,13 @@ int __wrap_madvise(void *at, size_t len, int advice)
 
 /* ---- where the workers are ---- */
 
-static pthread_t session_thread;
+static pthread_t main_thread, session_thread; /* mostly the same */
 static int has_session;
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
 static int gate_closed, gate_held[2]; /* workers wait at it, in the middle of a slice */
 static int slices;                    /* that workers are in */
+static int ending;                    /* workers that wait for their lock behind one */
 static int locks;                     /* taken by the child */
 
 int __real_pthread_mutex_lock(pthread_mutex_t *m);
@@ -137,13 +138,17 @@ int __wrap_pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m);
 
 static int is_worker(void)
 {
-    return has_session && !in_child && !pthread_equal(pthread_self(), session_thread);
+    pthread_t self = pthread_self();
+
+    return has_session && !in_child && !pthread_equal(self, main_thread) &&
+           !pthread_equal(self, session_thread);
 }
 
-static void add_slices(int n)
+static void count_slices(int running, int at_end)
 {
     __real_pthread_mutex_lock(&gate_lock);
-    slices += n;
+    slices += running;
+    ending += at_end;
     pthread_cond_broadcast(&gate_moved);
     __real_pthread_mutex_unlock(&gate_lock);
 }
@@ -161,13 +166,17 @@ static int is_workers_lock(const pthread_mutex_t *m, int *first)
 
 int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
 {
-    int first;
+    int first, rc, ends;
 
     note_call("pthread_mutex_lock");
     locks += in_child;
-    if (is_worker() && is_workers_lock(m, &first) && !first)
-        add_slices(-1);
-    return __real_pthread_mutex_lock(m);
+    ends = is_worker() && is_workers_lock(m, &first) && !first;
+    if (ends)
+        count_slices(-1, 1);
+    rc = __real_pthread_mutex_lock(m);
+    if (ends)
+        count_slices(0, -1);
+    return rc;
 }
 
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *m)
@@ -175,7 +184,7 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *m)
     int first;
 
     if (is_worker() && is_workers_lock(m, &first))
-        add_slices(1);
+        count_slices(1, 0);
     return __real_pthread_mutex_unlock(m);
 }
 
@@ -224,15 +233,38 @@ static int count_held(void)
     return n;
 }
 
-/* With the workers' lock held, so that no slice begins: until none runs but those that are held. A
- * sanitizer's allocator has locks that a worker must not hold at a fork: the C library's own
- * allocator sees to that by itself. */
-static void await_slices(void)
+/* With the workers' lock held, so that no slice begins: until none runs but those that are held. 1
+ * where no worker waits to end one. */
+static int await_slices(void)
 {
+    int rest;
+
     __real_pthread_mutex_lock(&gate_lock);
     while (slices > all_held())
         __real_pthread_cond_wait(&gate_moved, &gate_lock);
+    rest = !ending;
     __real_pthread_mutex_unlock(&gate_lock);
+    return rest;
+}
+
+static void await_ends(void)
+{
+    __real_pthread_mutex_lock(&gate_lock);
+    while (ending)
+        __real_pthread_cond_wait(&gate_moved, &gate_lock);
+    __real_pthread_mutex_unlock(&gate_lock);
+}
+
+/* Takes the workers' lock while they are held, or do nothing. A sanitizer's allocator has locks
+ * that a worker must not hold at a fork: the C library's own allocator sees to that by itself. */
+static void lock_at_rest(struct bcda__workers *workers)
+{
+    bcda__workers_lock(workers);
+    while (!await_slices()) {
+        bcda__workers_unlock(workers);
+        await_ends();
+        bcda__workers_lock(workers);
+    }
 }
 
 int __real_bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
@@ -534,10 +566,8 @@ static int fork_once(int place)
     forks[place]++;
     ck_assert_int_eq(pipe(ends), 0);
     fflush(NULL);
-    if (workers) { /* in the child their lock stays as it is */
-        bcda__workers_lock(workers);
-        await_slices();
-    }
+    if (workers)
+        lock_at_rest(workers); /* in the child it stays so */
     child_held = count_held();
     pid = fork();
     ck_assert_int_ge(pid, 0);
@@ -914,7 +944,7 @@ static void open_session(const struct setting *o)
     memset(&h, 0, sizeof h);
     h.now = 1700000000000;
     make_config(o);
-    session_thread = pthread_self();
+    main_thread = session_thread = pthread_self();
     has_session = 1; /* other threads are its workers */
     harness_session(&h);
     harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
@@ -1458,13 +1488,13 @@ START_TEST(by_another_thread)
         leave_beside_thread();
     move_callback(1);
     ck_assert_int_eq(__real_pthread_join(thread, NULL), 0);
-    session_thread = pthread_self();
+    session_thread = main_thread;
     check_parent();
     close_session();
 }
 END_TEST
 
-static void add(Suite *s, const char *name, const TTest *test, int first, int end)
+static void add_case(Suite *s, const char *name, const TTest *test, int first, int end)
 {
     TCase *t = tcase_create(name);
 
@@ -1477,18 +1507,18 @@ int main(void)
 {
     Suite *s = suite_create("fork");
 
-    add(s, "in_each_callback", in_each_callback, 0, VARIANTS * ACTIONS * DRIVES);
-    add(s, "between_calls", between_calls, 0, 4 * DRIVES);
-    add(s, "pulled", pulled, 0, DRIVES);
-    add(s, "while_decoding", while_decoding, 0, ACTIONS * DRIVES);
-    add(s, "too_few_threads", too_few_threads, 0, 2 * ACTIONS);
-    add(s, "in_destroy", in_destroy, 0, ACTIONS * DRIVES);
-    add(s, "in_calls_from_outside", in_calls_from_outside, RETURN, ACTIONS);
-    add(s, "while_freed", while_freed, 0, ACTIONS * DRIVES);
-    add(s, "ends_by_exit", ends_by_exit, 0, ACTIONS);
-    add(s, "beside_its_parent", beside_its_parent, 0, 2 * DRIVES);
-    add(s, "makes_a_new_session", makes_a_new_session, FREE, END * DRIVES);
-    add(s, "by_another_thread", by_another_thread, 0, DRIVES);
-    add(s, "descriptors_close_on_exec", descriptors_close_on_exec, 0, 2);
+    add_case(s, "in_each_callback", in_each_callback, 0, VARIANTS * ACTIONS * DRIVES);
+    add_case(s, "between_calls", between_calls, 0, 4 * DRIVES);
+    add_case(s, "pulled", pulled, 0, DRIVES);
+    add_case(s, "while_decoding", while_decoding, 0, ACTIONS * DRIVES);
+    add_case(s, "too_few_threads", too_few_threads, 0, 2 * ACTIONS);
+    add_case(s, "in_destroy", in_destroy, 0, ACTIONS * DRIVES);
+    add_case(s, "in_calls_from_outside", in_calls_from_outside, RETURN, ACTIONS);
+    add_case(s, "while_freed", while_freed, 0, ACTIONS * DRIVES);
+    add_case(s, "ends_by_exit", ends_by_exit, 0, ACTIONS);
+    add_case(s, "beside_its_parent", beside_its_parent, 0, 2 * DRIVES);
+    add_case(s, "makes_a_new_session", makes_a_new_session, FREE, END * DRIVES);
+    add_case(s, "by_another_thread", by_another_thread, 0, DRIVES);
+    add_case(s, "descriptors_close_on_exec", descriptors_close_on_exec, 0, 2);
     return harness_main(s);
 }
