@@ -60,9 +60,9 @@ static int open_call(struct bcda__download *d);
 /* Its number and type, as the manifest has them: no URL, and so no secret that one might hold. */
 static void label_file(const bcda_job *job, const struct bcda_file *f, char out[LABEL])
 {
-    const char *type = f->entry->type;
+    const char *type = bcda__job_type_for_log(f->entry->type, "");
 
-    snprintf(out, LABEL, type[0] ? "%s, file %zu (%.60s)" : "%s, file %zu%s", job->label, f->index,
+    snprintf(out, LABEL, type[0] ? "%s, file %zu (%s)" : "%s, file %zu%s", job->label, f->index,
              type);
 }
 

@@ -1,5 +1,6 @@
 #include "client/job.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,7 @@ enum {
     PROGRESS_MS = 100,
     STARTS_MAX = 64,
     CANCEL_TRIES = 3, /* the host waits for its end */
+    TYPE_MAX = 64,    /* letters of a resource type */
 };
 
 static void poll_status(void *ctx);
@@ -33,6 +35,13 @@ void bcda__job_log(const bcda_job *job, int level, const char *format, ...)
     bcda__text_format(text, sizeof text, format, args);
     va_end(args);
     bcda__log(&job->s->log, level, "client", "%s: %s", job->label, text);
+}
+
+const char *bcda__job_type_for_log(const char *type, const char *otherwise)
+{
+    size_t len = strlen(type);
+
+    return len <= TYPE_MAX && bcda__text_is_alpha(type, len) ? type : otherwise;
 }
 
 const char *bcda__job_asks(bcda_job *job, const char *what)
@@ -151,6 +160,29 @@ static void stop_everything(bcda_job *job)
         bcda__download_abort(job->downloads, &job->err);
 }
 
+static const char *plural(int64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void log_end(const bcda_job *job)
+{
+    int64_t issues = job->issues[BCDA_SEVERITY_ERROR] + job->issues[BCDA_SEVERITY_FATAL];
+    int64_t missing = (int64_t)job->missing.count;
+    int64_t deleted = (int64_t)bcda_job_deleted_file_count(job);
+
+    if (job->result)
+        bcda__job_log(job, BCDA_LOG_WARNING, "failed: %s", bcda_error_string(job->result));
+    else if (bcda_job_verdict(job) == BCDA_VERDICT_COMPLETE)
+        bcda__job_log(job, BCDA_LOG_INFO, "complete");
+    else
+        bcda__job_log(job, BCDA_LOG_WARNING,
+                      "complete, with errors: %" PRId64 " invalid line%s, %" PRId64
+                      " issue%s, %" PRId64 " missing type%s, %" PRId64 " file%s of deletions",
+                      job->bad_lines, plural(job->bad_lines), issues, plural(issues), missing,
+                      plural(missing), deleted, plural(deleted));
+}
+
 void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
 {
     bcda_session *s = job->s;
@@ -162,8 +194,7 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     job->result = code;
     if (code)
         bcda__err_copy(&job->err, err);
-    bcda__job_log(job, code ? BCDA_LOG_WARNING : BCDA_LOG_INFO, "%s%s",
-                  code ? "failed: " : "complete", code ? bcda_error_string(code) : "");
+    log_end(job);
     stop_everything(job);
     (void)set_state(job, code ? BCDA_JOB_FAILED : BCDA_JOB_DONE);
     if (r && !s->forked) {
@@ -376,6 +407,7 @@ static int find_missing_types(bcda_job *job)
     job->types_known = 1;
     if (job->files->manifest->organized_by[0])
         return rc;
+    bcda__texts_free(&job->missing);
     for (i = 0; !rc && i < job->types.count; i++)
         if (!has_data_of_type(job->files->manifest, job->types.at[i]))
             rc = bcda__texts_add(&job->missing, job->types.at[i], strlen(job->types.at[i]));
@@ -396,12 +428,12 @@ static void warn_of_missing(const bcda_job *job)
         bcda__job_log(job, BCDA_LOG_WARNING,
                       "the manifest lists %zu file%s of deleted resources, which this version does "
                       "not deliver",
-                      m->deleted_count, m->deleted_count == 1 ? "" : "s");
+                      m->deleted_count, plural((int64_t)m->deleted_count));
     if (m->organized_by[0] && job->types.count)
         bcda__job_log(job, BCDA_LOG_WARNING,
-                      "the files are organized by %.64s: whether each requested type is among them "
+                      "the files are organized by %s: whether each requested type is among them "
                       "cannot be checked",
-                      m->organized_by);
+                      bcda__job_type_for_log(m->organized_by, "another resource"));
 }
 
 static void take_manifest(bcda_job *job)

@@ -65,6 +65,8 @@ struct bcda_job {
 /* A line about this job, which begins with its label. */
 void bcda__job_log(const bcda_job *job, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* A type that a server names, if it is 1 to 64 letters: nothing else of it may stand in a line. */
+const char *bcda__job_type_for_log(const char *type, const char *otherwise);
 /* What the request under way is called in log lines: the job's label and this. */
 const char *bcda__job_asks(bcda_job *job, const char *what);
 

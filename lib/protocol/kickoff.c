@@ -6,7 +6,7 @@
 #include "base/url.h"
 #include "protocol/calendar.h"
 
-enum { TYPES_MAX = 256 };
+enum { TYPES_MAX = 256, TYPE_LEN_MAX = 64 };
 
 /* ---- the settings ---- */
 
@@ -168,10 +168,12 @@ static int has_type(const struct bcda__texts *types, const char *name, size_t le
     return 0;
 }
 
-/* FHIR has some 150 types: what is beyond is a server's nonsense, and costs no time. */
+/* A name that is none is left out: it could match no file, and would stand in log lines. FHIR has
+ * some 150 types, so that what is beyond the limit is a server's nonsense, and costs no time. */
 static int add_type_name(struct bcda__texts *out, const char *name, size_t len)
 {
-    if (!len || out->count >= TYPES_MAX || has_type(out, name, len))
+    if (len > TYPE_LEN_MAX || !bcda__text_is_alpha(name, len) || out->count >= TYPES_MAX ||
+        has_type(out, name, len))
         return 0;
     return bcda__texts_add(out, name, len);
 }

@@ -35,10 +35,11 @@ struct bcda__kickoff {
  */
 int bcda__kickoff_url(struct bcda__buf *out, const struct bcda__kickoff *k, struct bcda_error *err);
 
-/* Adds the names of a comma list, the value of `_type`, each once. NOMEM. */
+/* Adds the names of a comma list, the value of `_type`, each once: 1 to 64 letters each, others are
+ * left out. NOMEM. */
 int bcda__types_add_list(struct bcda__texts *out, const char *list);
 /* Adds the types that a kick-off URL asks for: those of its `_type`, and at resource level the one
- * in the path, which is told by what stands before it, the path of `fhir_url`. (/Patient/$export is
+ * in the path, if the path of `fhir_url` stands before it. (/Patient/$export is
  * taken for the patient level.) Nothing where the URL cannot be read, or asks for everything.
  * NOMEM. */
 int bcda__types_of_request(struct bcda__texts *out, const char *request, const char *fhir_url);

@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
-#include "harness.h"
+#include "scene.h"
 
 static struct harness h;
 static struct buf lines;
@@ -115,6 +114,9 @@ START_TEST(invalid_lines)
     ck_assert_int_eq(r->result, 0);
     check_line(label(BCDA_LOG_WARNING, r, harness_file(r, "Patient", 0)),
                "complete, with 1 invalid line");
+    check_line(label(BCDA_LOG_WARNING, r, NULL),
+               "complete, with errors: 1 invalid line, 0 issues, 0 missing types, 0 files of "
+               "deletions");
     harness_close(&h);
 }
 END_TEST
@@ -135,6 +137,41 @@ START_TEST(taken_over)
 }
 END_TEST
 
+/* What a server writes where a type belongs stands in no line. */
+START_TEST(odd_types)
+{
+    static const char form[] =
+        "{\"transactionTime\":\"t\",\"outputOrganizedBy\":\"%s\",\"output\":[{"
+        "\"type\":\"%s\",\"url\":\"%s/data/a.ndjson\"}]}";
+    static const char line[] = "{\"resourceType\":\"Patient\",\"id\":\"a\"}\n";
+    static const char *const types[] = {"", "Pat ient", "\\u00e9\\u00e9", "\\n4 net: forged"};
+    char body[600], begin[100];
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    snprintf(body, sizeof body, form, types[_i], types[_i], scripted_origin(c.s));
+    scripted_reply(c.s, "/jobs/1", "200 OK", "", body, strlen(body));
+    scripted_reply(c.s, "/data/", "200 OK", "", line, sizeof line - 1);
+    scripted_export(c.s, NULL, 0);
+    scene_config(&c);
+    ck_assert_int_eq(bcda_config_set_log(c.h.config, BCDA_LOG_DEBUG, on_log, &c.h, NULL), 0);
+    scene_session(&c);
+    harness_export(&c.h, BCDA_LEVEL_PATIENT, "Patient", NULL);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert_int_eq(r->result, 0);
+    snprintf(begin, sizeof begin, "%d client: job 1, file 0: ", BCDA_LOG_INFO);
+    check_line(begin, "complete");
+    if (_i)
+        check_line("2 client: job 1: the files are organized by ", "another resource: ");
+    ck_assert_msg(!strstr(lines.p, "Pat ient") && !strstr(lines.p, "forged") &&
+                      !strstr(lines.p, "\xC3"),
+                  "%s", lines.p);
+    scene_close(&c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("client log");
@@ -145,6 +182,7 @@ int main(void)
     tcase_add_test(t, failures);
     tcase_add_test(t, invalid_lines);
     tcase_add_test(t, taken_over);
+    tcase_add_loop_test(t, odd_types, 0, 4);
     suite_add_tcase(s, t);
     return harness_main(s);
 }

@@ -16,7 +16,7 @@ if LIST:
 
 from house import ROOT, files, finish, problem, read  # noqa: E402 (it reads the arguments)
 
-# Told by what the message means, and not by how it came to be; the words of the field.
+# A word, and what is said in its place.
 AVOIDED = {
     r"\blike (job|export)\b": "an identical export",
     r"\bbad lines?\b": "invalid line",

@@ -255,7 +255,11 @@ START_TEST(requested_types)
         {BASE "/$export?x_type=Patient", ""},
         {BASE "/$export?_types=Patient", ""},
         {BASE "/$export?_typeFilter=Patient%3Factive%3Dtrue", ""},
-        {BASE "/$export?_type=%zz%0", "%zz%0"},
+        /* no name of a type: it must reach no log and no saved text */
+        {BASE "/$export?_type=%zz%0", ""},
+        {BASE "/$export?_type=%FF%FE,Patient", "Patient"},
+        {BASE "/$export?_type=Patient+,%22Coverage%22,Claim", "Claim"},
+        {BASE "/$export?_type=a%00b", ""},
         /* at resource level, at whatever origin the server believes to be */
         {BASE "/ExplanationOfBenefit/$export", "ExplanationOfBenefit"},
         {"http://10.1.2.3:8080/api/v2/Coverage/$export?_type=Patient", "Coverage Patient"},
@@ -275,7 +279,8 @@ START_TEST(requested_types)
         check_types(rows[i].request, rows[i].types);
     n = (size_t)snprintf(many, sizeof many, "%s/$export?_type=A", BASE);
     for (i = 0; i < 1000; i++)
-        n += (size_t)snprintf(many + n, sizeof many - n, ",A%zu", i);
+        n += (size_t)snprintf(many + n, sizeof many - n, ",A%c%c", 'a' + (int)(i / 26 % 26),
+                              'a' + (int)(i % 26));
     ck_assert_int_eq(bcda__types_of_request(&types, many, BASE), 0);
     ck_assert_uint_eq(types.count, 256);
     bcda__texts_free(&types);
