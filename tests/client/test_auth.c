@@ -1,4 +1,5 @@
-/* A token that is refused (401): who renews it, how often, and what it costs the request. */
+/* Tokens: where they go, and where one is refused (401), who renews it, how often, and what that
+ * costs the request. */
 #include <stdio.h>
 #include <string.h>
 
@@ -125,6 +126,36 @@ START_TEST(refused_twice)
 }
 END_TEST
 
+/* ---- where it goes ---- */
+
+/* A manifest that says that its files need no token: it is not sent to them. One that says nothing
+ * means that they do. */
+START_TEST(files_without_token)
+{
+    static const char *const says[] = {"true", "false", "null"};
+    struct buf m = {0};
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    buf_printf(&m,
+               "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"requiresAccessToken\":%s,"
+               "\"output\":[{\"type\":\"Patient\",\"url\":\"%s/data/a.ndjson\"}]}",
+               says[_i], scripted_origin(c.s));
+    scripted_reply(c.s, "/jobs/1", "200 OK", "", m.p, m.len);
+    scene_reply_patients(&c, "/data/", 0, 3);
+    scripted_export(c.s, NULL, 0);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 1);
+    ck_assert_uint_eq(scripted_count(c.s, "Authorization: Bearer"), _i == 1 ? 2 : 3);
+    buf_free(&m);
+    scene_close(&c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("auth");
@@ -135,6 +166,10 @@ int main(void)
     tcase_add_test(t, both_refused);
     tcase_add_loop_test(t, refusal_costs_no_attempt, 0, 2);
     tcase_add_test(t, refused_twice);
+    suite_add_tcase(s, t);
+    t = tcase_create("where");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, files_without_token, 0, 3);
     suite_add_tcase(s, t);
     return harness_main(s);
 }

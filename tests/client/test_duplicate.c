@@ -170,6 +170,34 @@ START_TEST(cancelled)
 }
 END_TEST
 
+/* A job that was taken over is another's: it is not cancelled at the server. */
+START_TEST(taken_over_and_cancelled)
+{
+    struct sandbox_options o = {0};
+    struct run *first, *second;
+
+    o.era = "current";
+    o.polls = 4;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    ck_assert_int_eq(
+        bcda_config_set_int(h.config, BCDA_OPT_DUPLICATE_JOB, BCDA_DUPLICATE_TAKE_OVER), 0);
+    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_CANCEL_AT_SERVER, 1), 0);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    first = start_first();
+    second = harness_start(&h, DOOR_RESOURCE);
+    harness_until_state(&h, second, BCDA_JOB_RUNNING);
+    ck_assert_int_eq(bcda_job_is_taken_over(second->job), 1);
+    ck_assert_int_eq(bcda_job_cancel(second->job), 0);
+    harness_run(&h);
+    (void)harness_check_failed(second, BCDA_ERR_CANCELLED);
+    ck_assert_uint_eq(sandbox_count(h.sb, "delete"), 0);
+    harness_check_export(first);
+    harness_close(&h);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("duplicate");
@@ -182,6 +210,7 @@ int main(void)
     tcase_add_test(t, no_twin);
     tcase_add_test(t, waits_for_ever);
     tcase_add_loop_test(t, cancelled, 0, 2);
+    tcase_add_test(t, taken_over_and_cancelled);
     suite_add_tcase(s, t);
     return harness_main(s);
 }

@@ -22,6 +22,7 @@ static struct {
     int timers, watches, destroyed;
     int refuse_watch, refuse_timer; /* the n-th from now; 0 = none */
     int call_back, calls;           /* call the library, which is not allowed */
+    pthread_t thread;               /* the session's, from which alone it is called */
 } loop;
 
 /* Every function of the table, from each callback of the loop. For a job that has ended nothing is
@@ -49,6 +50,7 @@ static int on_watch(bcda_session *s, int fd, int events, void *userdata)
     int i;
 
     ck_assert_ptr_eq(userdata, &loop);
+    ck_assert(pthread_equal(pthread_self(), loop.thread));
     (void)s;
     loop.watches++;
     if (events && loop.refuse_watch && --loop.refuse_watch == 0)
@@ -72,6 +74,7 @@ static int on_watch(bcda_session *s, int fd, int events, void *userdata)
 static int on_timer(bcda_session *s, int64_t delay_ms, void *userdata)
 {
     ck_assert_ptr_eq(userdata, &loop);
+    ck_assert(pthread_equal(pthread_self(), loop.thread));
     (void)s;
     ck_assert_int_ge(delay_ms, -1);
     loop.timers++;
@@ -174,6 +177,7 @@ static void begin(const char *era)
 
     memset(&loop, 0, sizeof loop);
     loop.timer = -1;
+    loop.thread = pthread_self();
     o.era = era;
     harness_setup(&h, &o, 1);
     harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
@@ -202,6 +206,27 @@ START_TEST(complete)
     run_all();
     harness_check_export(r);
     ck_assert_int_eq(loop.count, 1);
+    end();
+}
+END_TEST
+
+/* More than may wait anywhere: transfers pause, and go on. */
+START_TEST(large_file)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    memset(&loop, 0, sizeof loop);
+    loop.timer = -1;
+    loop.thread = pthread_self();
+    o.era = "2019-12";
+    o.file_bytes = 12 * 1024 * 1024;
+    harness_setup(&h, &o, 1);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    set_loop();
+    r = harness_start(&h, DOOR_BATCH);
+    run_all();
+    harness_check_export(r);
     end();
 }
 END_TEST
@@ -410,6 +435,7 @@ int main(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, complete, 0, 6);
+    tcase_add_test(t, large_file);
     tcase_add_test(t, pulled);
     tcase_add_test(t, two_jobs);
     tcase_add_loop_test(t, freed, 0, 12);

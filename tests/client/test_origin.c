@@ -243,6 +243,45 @@ START_TEST(allowed)
 }
 END_TEST
 
+/* ---- http ---- */
+
+/* http is only for this machine, whatever the option says. */
+START_TEST(http_elsewhere)
+{
+    static const char *const urls[] = {"http://192.0.2.1/api/v1", "http://localhost.example/api/v1",
+                                       "http://127.0.0.1.example/api/v1"};
+    bcda_config *config;
+    bcda_session *s;
+
+    ck_assert_int_eq(bcda_config_new(&config), 0);
+    ck_assert_int_eq(bcda_config_set_int(config, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1), 0);
+    ck_assert_int_eq(bcda_config_set_fhir_url(config, urls[_i]), 0);
+    ck_assert_int_eq(bcda_config_set_bearer_token(config, "tok.en"), 0);
+    ck_assert_int_eq(bcda_session_new(&s, config), BCDA_ERR_INSECURE_URL);
+    bcda_config_free(config);
+}
+END_TEST
+
+/* A server over https that names http URLs of its own is asked over https. Of another host they
+ * stay what they are, and are refused. */
+START_TEST(http_named)
+{
+    char file[128];
+    struct run *r;
+
+    scene_open(&c, 1);
+    reply_line(c.s, "/data/a");
+    snprintf(file, sizeof file, "http://%s/data/a.ndjson", _i ? "192.0.2.1" : "127.0.0.1");
+    reply_export(scripted_origin(c.s), file);
+    r = go();
+    if (_i)
+        (void)harness_check_failed(r, BCDA_ERR_INSECURE_URL);
+    else
+        check_one(r);
+    scene_close(&c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("origin");
@@ -255,6 +294,8 @@ int main(void)
     tcase_add_test(t, rewritten_redirect);
     tcase_add_test(t, bad_rules);
     tcase_add_loop_test(t, allowed, 0, 4);
+    tcase_add_loop_test(t, http_elsewhere, 0, 3);
+    tcase_add_loop_test(t, http_named, 0, 2);
     suite_add_tcase(s, t);
     return harness_main(s);
 }

@@ -78,6 +78,34 @@ START_TEST(ten_times_a_second)
     scene_finish(&c);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(r->count, PIECES * PIECE_LINES);
+    i = (unsigned)r->progress;
+    harness_advance(&c.h, 10 * EVERY_MS); /* on_done was the last */
+    ck_assert_int_eq(r->progress, (int)i);
+    scene_close(&c);
+}
+END_TEST
+
+/* What comes all the time does not put the report off. */
+START_TEST(steady_flow)
+{
+    struct scene c;
+    struct run *r;
+    unsigned i;
+    size_t len;
+
+    scene_open(&c, 0);
+    len = reply_pieces(&c);
+    scripted_export(c.s, one_file, 1);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    for (i = 1; i < PIECES; i++) {
+        take_piece(&c, r, i, len);
+        ck_assert_int_eq(r->progress, (int)(i - 1) / 2);
+        harness_advance(&c.h, EVERY_MS / 2);
+    }
+    scripted_open_gate(c.s, PIECES);
+    scene_finish(&c);
+    ck_assert_int_eq(r->result, 0);
     scene_close(&c);
 }
 END_TEST
@@ -160,6 +188,7 @@ int main(void)
     unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own */
     tcase_set_timeout(t, 60);
     tcase_add_test(t, ten_times_a_second);
+    tcase_add_test(t, steady_flow);
     suite_add_tcase(s, t);
     t = tcase_create("counters");
     tcase_set_timeout(t, 60);

@@ -1024,7 +1024,8 @@ END_TEST
 
 /* ---- news that come within a step ---- */
 
-static int news_come_late; /* a worker finishes once a step has looked at its descriptors */
+static int news_come_late;       /* a worker finishes once a step has looked at its descriptors */
+static bcda_session *woken_late; /* and then this is woken */
 
 PROTOTYPES(int, bcda__loop_take, struct bcda__loop *l, struct bcda__loop_ready *out, int max,
            int *timer, int *woken);
@@ -1038,6 +1039,9 @@ int __wrap_bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, i
         news_come_late = 0;
         set_gate(SLICES, 0);
         ck_assert_int_eq(bcda__loop_wait(l, 20000), 0); /* until it has poked the session */
+        if (woken_late)
+            ck_assert_int_eq(bcda_session_wakeup(woken_late), 0);
+        woken_late = NULL;
     }
     return n;
 }
@@ -1079,6 +1083,31 @@ START_TEST(late_news)
     }
     ck_assert_int_eq(late, 1);
     ck_assert_int_eq(is_step_due(&c, 0), 0);
+    check_all(r, 1, 200);
+    scene_close(&c);
+}
+END_TEST
+
+/* A wake-up that comes within a step is not lost where the step takes back what workers did. */
+START_TEST(late_wake_up)
+{
+    struct scene c;
+    struct run *r;
+
+    prepare(&c, 1, 1, 200, 40);
+    c.h.config->clock = bcda__clock_system();
+    scene_session(&c);
+    set_gate(SLICES, 1);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    while (!bcda__session_is_decoding(c.h.session))
+        bare_turn(&c);
+    wait_for_held(SLICES);
+    news_come_late = 1;
+    woken_late = c.h.session;
+    c.h.inside = 1;
+    ck_assert_int_eq(bcda_session_run(c.h.session, -1), BCDA_ERR_INTERRUPTED);
+    ck_assert_int_eq(bcda_session_run(c.h.session, -1), 0);
+    c.h.inside = 0;
     check_all(r, 1, 200);
     scene_close(&c);
 }
@@ -1142,8 +1171,12 @@ int main(void)
     tcase_add_test(t, memory);
     tcase_add_test(t, no_memory);
     tcase_add_loop_test(t, stages, 0, 6);
-    tcase_add_test(t, late_news);
     tcase_add_test(t, many_jobs);
     tcase_add_test(t, run_is_not_interrupted);
+    t = tcase_create("news");
+    tcase_set_timeout(t, 20);
+    tcase_add_test(t, late_news);
+    tcase_add_test(t, late_wake_up);
+    suite_add_tcase(s, t);
     return harness_main(s);
 }

@@ -341,6 +341,125 @@ START_TEST(first_failed_file)
 }
 END_TEST
 
+/* What the server reports of its own errors comes last, wherever it stands in the manifest. */
+static int note_order(struct run *r, enum where where, void *object)
+{
+    if (where == AT_BEGIN)
+        strcat(r->arg, bcda_file_is_error(object) ? "e" : "d");
+    return BCDA_CONTINUE;
+}
+
+START_TEST(error_files_last)
+{
+    static const struct scripted_entry e[] = {{"Patient", "/data/1-error.ndjson", NULL, 0},
+                                              {"Patient", "/data/2.ndjson", NULL, 0},
+                                              {"OperationOutcome", "/data/3.ndjson", NULL, 1},
+                                              {"Patient", "/data/4.ndjson", NULL, 0}};
+    char order[8] = "";
+    struct run *r;
+
+    scene_open(&c, 0);
+    scene_reply_patients(&c, "/data/", 0, 3);
+    scripted_export(c.s, e, 4);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_PARALLEL, 1);
+    scene_session(&c);
+    r = harness_start_hook(&c.h, DOOR_RESOURCE, note_order, order);
+    scene_finish(&c);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_str_eq(order, "ddee");
+    scene_close(&c);
+}
+END_TEST
+
+/* ---- the job's verdict ---- */
+
+struct judged {
+    const char *line, *severity; /* of the data, and of an issue; NULL = there is none */
+    int verdict;
+};
+
+START_TEST(job_verdict)
+{
+    static const struct judged cases[] = {
+        {NULL, NULL, BCDA_VERDICT_COMPLETE},
+        {NULL, "information", BCDA_VERDICT_COMPLETE},
+        {NULL, "warning", BCDA_VERDICT_COMPLETE},
+        {NULL, "error", BCDA_VERDICT_COMPLETE_ERRORS},
+        {NULL, "fatal", BCDA_VERDICT_COMPLETE_ERRORS},
+        {"no JSON\n", NULL, BCDA_VERDICT_COMPLETE_ERRORS},
+    };
+    static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
+                                              {"OperationOutcome", "/data/e.ndjson", NULL, 1}};
+    const struct judged *j = &cases[_i];
+    struct buf data = {0}, issue = {0};
+    struct run *r;
+
+    scene_open(&c, 0);
+    scene_add_patients(&data, 0, 3);
+    buf_str(&data, j->line ? j->line : "");
+    buf_printf(&issue,
+               "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"%s\"}]}\n",
+               j->severity ? j->severity : "");
+    scripted_reply(c.s, "/data/a", "200 OK", "", data.p, data.len);
+    scripted_reply(c.s, "/data/e", "200 OK", "", issue.p, issue.len);
+    scripted_export(c.s, e, j->severity ? 2 : 1);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_BAD_LINES_MAX, -1);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    ck_assert_int_eq(bcda_job_verdict(r->job), BCDA_VERDICT_NONE);
+    scene_finish(&c);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_int_eq(bcda_job_verdict(r->job), j->verdict);
+    scene_close(&c);
+    buf_free(&data);
+    buf_free(&issue);
+}
+END_TEST
+
+/* ---- an invalid line, and what the end of the file says ---- */
+
+/* Altered bytes may make a line invalid before the tag or the trailer shows that they were altered:
+ * that is the better reason. _i: encrypted and gzip; streaming and verified. */
+START_TEST(bad_line_of_altered_bytes)
+{
+    struct scripted_entry e = {"Patient", "/data/a.ndjson", NULL, 0};
+    struct buf plain = {0}, packed = {0};
+    int encrypted = _i % 2;
+    char *key = NULL;
+    struct run *r;
+
+    scene_open(&c, 1);
+    buf_str(&plain, "no json\n");
+    add_lines(&plain);
+    if (encrypted)
+        key = scripted_encrypt(&packed, plain.p, plain.len, "a.ndjson");
+    else
+        scripted_gzip(&packed, plain.p, plain.len);
+    packed.p[packed.len - 6] ^= 1; /* of the tag; of the checksum */
+    scripted_reply(c.s, "/data/a", "200 OK", encrypted ? "" : "Content-Encoding: gzip\r\n",
+                   packed.p, packed.len);
+    e.key_hex = key;
+    scripted_export(c.s, &e, 1);
+    scene_config(&c);
+    scene_key(&c);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    if (_i / 2)
+        verified();
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    (void)harness_check_failed(r, encrypted ? BCDA_ERR_TAG : BCDA_ERR_GZIP);
+    ck_assert_uint_eq(r->count, 0);
+    scene_close(&c);
+    remove_folder();
+    buf_free(&plain);
+    buf_free(&packed);
+    free(key);
+}
+END_TEST
+
 static void reply_first_half(int form, const struct buf *plain, char **key)
 {
     struct scripted_answer *a = scripted_on(c.s, "/data/a", 0);
@@ -434,6 +553,9 @@ int main(void)
     tcase_add_loop_test(t, always_cut, 0, 2);
     tcase_add_loop_test(t, budget, 0, 2);
     tcase_add_loop_test(t, first_failed_file, 0, 2);
+    tcase_add_test(t, error_files_last);
+    tcase_add_loop_test(t, job_verdict, 0, 6);
+    tcase_add_loop_test(t, bad_line_of_altered_bytes, 0, 4);
     tcase_add_loop_test(t, bad_line_of_a_cut_file, 0, 2);
     tcase_add_loop_test(t, count_of_an_error_file, 0, 2);
     suite_add_tcase(s, t);

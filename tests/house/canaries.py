@@ -130,6 +130,52 @@ def toy(root, number, extra, soname):
     return library
 
 
+# mutants.py on a tree of two functions: the entries of a list, the status, and what is to be found.
+def entry(name, replacement, line="return n * 2;", more="", test="test_toy"):
+    return f"[{name}]\nfile: lib/toy.c\n{more}line: {line}\nwith: {replacement}\ntest: {test}\n"
+
+
+MUTANTS = [
+    (entry("other", "return n * 3;") + entry("one", "(void)n;", "n++;", "in: thrice\n"), 0,
+     ["killed   other", "killed   one", "2 passed, 0 failed"]),
+    (entry("same", "return 2 * n;") + entry("wrong", "return n *;") +
+     entry("endless", "for (;;) continue;") + entry("slow", "for (;;) continue;", more="flags: hang\n"), 1,
+     ["SURVIVED same", "wrong: does not compile", "endless: test_toy hangs, and the list",
+      "killed   slow", "1 passed, 3 failed"]),
+    (entry("broken", "return n * 3;", test="test_broken"), 1, ["test_broken: fails without a fault"]),
+    (entry("gone", "return n * 3;", "return n + n;") + entry("both", "(void)n;", "n++;") +
+     entry("same", "return n * 2;") + entry("other", "return n * 3;"), 1,
+     ["gone: stale", "its line 2 times", "same: changes nothing", "1 passed, 3 failed"]),
+    (entry("whith", "return n * 3;").replace("with:", "whith:"), 1, ["not understood"]),
+]
+TOY_TREE = {
+    "meson.build": "project('toy', 'c')\nsubdir('tests')\n",
+    "meson_options.txt": "option('tests', type: 'feature')\noption('examples', type: 'feature')\n",
+    "lib/toy.c": "int twice(int n);\nint thrice(int n);\n"
+                 "int twice(int n)\n{\n    n++;\n    n--;\n    return n * 2;\n}\n"
+                 "int thrice(int n)\n{\n    n++;\n    return twice(n) + n - 3;\n}\n",
+    "tests/meson.build": "executable('test_toy', 'test_toy.c', '../lib/toy.c')\n"
+                         "executable('test_broken', 'test_broken.c')\n",
+    "tests/test_toy.c": "#include <stdio.h>\nint twice(int n);\nint thrice(int n);\nint main(void)\n{\n"
+                        "    int good = twice(2) == 4 && thrice(2) == 6;\n"
+                        "    printf(\"%sok 1 - toy\\n1..1\\n\", good ? \"\" : \"not \");\n"
+                        "    return !good;\n}\n",
+    "tests/test_broken.c": "int main(void)\n{\n    return 1;\n}\n",
+}
+
+
+def mutate(folder, entries):
+    """What mutants.py says of the toy tree with these entries; its status."""
+    for name, text in {**TOY_TREE, "list": entries}.items():
+        path = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+    done = subprocess.run([sys.executable, os.path.join(HERE, "mutants.py"), "--root", folder, "--entries",
+                           os.path.join(folder, "list"), "--seconds", "3"], text=True, capture_output=True)
+    return done.returncode, done.stdout + done.stderr
+
+
 def copy(to):
     for name in ("include", "lib", "examples", "bindings", "doc", "tests", "README.md", "meson.build",
                  ".clang-format"):
@@ -158,7 +204,7 @@ def main():
         if not good:
             print("\n".join("# " + line for line in output.splitlines()[-20:]))
 
-    print(f"1..{len(FAULTS) + len(TOYS)}")
+    print(f"1..{len(FAULTS) + len(TOYS) + sum(len(words) for _, _, words in MUTANTS)}")
     with tempfile.TemporaryDirectory() as folder:
         clean = os.path.join(folder, "clean")
         os.mkdir(clean)
@@ -179,6 +225,10 @@ def main():
             library = toy(clean, number, extra, soname)
             status, output = run("symbols.py", clean, library, clean, "cc", "release")
             tell(words in output, f"symbols.py on a library finds: {words}", output)
+        for number, (entries, wanted, all_words) in enumerate(MUTANTS):
+            status, output = mutate(os.path.join(folder, f"mutants{number}"), entries)
+            for words in all_words:
+                tell(words in output and status == wanted, f"mutants.py finds: {words}", output)
     return 0 if all(results) else 1
 
 

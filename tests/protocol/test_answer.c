@@ -500,6 +500,27 @@ START_TEST(cancel)
 }
 END_TEST
 
+/* Of the server's own failures those pass that do not say that it will never do this. */
+START_TEST(server_failures)
+{
+    static const int lasting[] = {501, 505};
+    size_t i, j;
+    int number;
+
+    for (j = 0; j < LEN(judges); j++)
+        for (number = 502; number < 600; number++) { /* a status of 500 says that the job failed */
+            enum bcda__verdict want = BCDA__RETRY;
+
+            for (i = 0; i < LEN(lasting); i++)
+                if (number == lasting[i])
+                    want = BCDA__FAIL;
+            ck_assert_msg(ask(judges[j], number, NULL) == want, "judge %zu, %d", j, number);
+        }
+    for (j = 0; j < LEN(judges); j++)
+        ck_assert_int_eq(ask(judges[j], 501, NULL), BCDA__FAIL);
+}
+END_TEST
+
 /* Every number a server can send, to every judge: a verdict, and a text that fits the rules. */
 START_TEST(every_status)
 {
@@ -589,6 +610,7 @@ int main(void)
     tcase_add_test(tc, validation_errors);
     tcase_add_test(tc, redirects);
     tcase_add_test(tc, cancel);
+    tcase_add_test(tc, server_failures);
     tcase_add_test(tc, every_status);
     tcase_add_test(tc, progress);
     suite_add_tcase(suite, tc);

@@ -368,6 +368,24 @@ END_TEST
 
 static uint32_t random_state = 1;
 
+/* Text with control characters, of C0 or of C1, is not shown. */
+START_TEST(control_characters)
+{
+    static const char *const texts[] = {"a\001b", "a\033[2Jb", "a\177b", "a\302\200b",
+                                        "a\302\237b"};
+    struct bcda_error err;
+    size_t i;
+
+    for (i = 0; i < LEN(texts); i++) {
+        bcda__err_set(&err, BCDA_ERR_STATUS, "x");
+        bcda__outcome_describe(&err, texts[i], strlen(texts[i]));
+        ck_assert_msg(err.server[0] == '\0', "text %zu", i);
+    }
+    bcda__outcome_describe(&err, "a\tb\302\240c", 6); /* a tab and a hard space may stay */
+    ck_assert_str_ne(err.server, "");
+}
+END_TEST
+
 static uint32_t next_random(void)
 {
     random_state = random_state * 1664525u + 1013904223u;
@@ -422,6 +440,7 @@ int main(void)
     tcase_add_test(tc, transient);
     tcase_add_test(tc, other_bodies);
     tcase_add_test(tc, described);
+    tcase_add_test(tc, control_characters);
     tcase_add_test(tc, capped);
     tcase_add_test(tc, mutated_and_cut);
     suite_add_tcase(suite, tc);

@@ -1,0 +1,239 @@
+/* From the kick-off to the manifest: refusals, where the job is asked for, and which answers are
+ * believed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scene.h"
+
+static const struct scripted_entry one_file[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
+
+static const char empty[] =
+    "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"requiresAccessToken\":true,\"output\":[]}";
+
+static unsigned count_polls(struct scene *c)
+{
+    return scripted_count(c->s, "GET /api/v1/jobs/1");
+}
+
+static void reply_empty(struct scene *c, unsigned times)
+{
+    struct scripted_answer *a = scripted_on(c->s, "/jobs/1", times);
+    char head[64];
+
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", sizeof empty - 1);
+    scripted_text(a, head);
+    scripted_text(a, empty);
+}
+
+static struct run *finish(struct scene *c)
+{
+    struct run *r;
+
+    if (!c->h.session)
+        scene_session(c);
+    r = harness_start(&c->h, DOOR_RESOURCE);
+    scene_finish(c);
+    return r;
+}
+
+/* ---- manifests ---- */
+
+/* A manifest without files that comes right after the kick-off is asked for again, a second later
+ * and three times at most; what comes then is believed. */
+START_TEST(empty_manifest)
+{
+    struct scene c;
+    int64_t began;
+    struct run *r;
+
+    scene_open(&c, 0);
+    if (_i)
+        reply_empty(&c, (unsigned)_i);
+    scene_reply_patients(&c, "/data/", 0, 3);
+    scripted_export(c.s, one_file, 1);
+    scene_session(&c);
+    began = c.h.now;
+    r = finish(&c);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(count_polls(&c), _i < 4 ? (unsigned)_i + 1 : 4);
+    ck_assert_uint_eq(r->count, _i < 4 ? 3 : 0);
+    ck_assert_int_ge(c.h.now - began, 1000 * (_i < 4 ? _i : 3));
+    scene_close(&c);
+}
+END_TEST
+
+/* Of a job that was started earlier it is believed at once. */
+START_TEST(empty_manifest_of_an_old_job)
+{
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    reply_empty(&c, 1);
+    scripted_export(c.s, one_file, 1);
+    scene_session(&c);
+    r = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/1", NULL, NULL);
+    scene_finish(&c);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(count_polls(&c), 1);
+    ck_assert_uint_eq(bcda_job_file_count(r->job), 0);
+    scene_close(&c);
+}
+END_TEST
+
+/* A manifest that breaks off is asked for again, and read from its beginning. */
+START_TEST(cut_manifest)
+{
+    struct buf m = {0}, head = {0};
+    struct scripted_answer *a;
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 1);
+    scripted_manifest(c.s, &m, one_file, 1);
+    a = scripted_on(c.s, "/jobs/1", 2);
+    buf_printf(&head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", m.len);
+    scripted_send(a, head.p, head.len);
+    scripted_send(a, m.p, m.len * (size_t)(1 + _i) / 3);
+    scripted_finish(a, SCRIPTED_CUT);
+    scene_reply_patients(&c, "/data/", 0, 3);
+    scripted_export(c.s, one_file, 1);
+    r = finish(&c);
+    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    ck_assert_uint_eq(count_polls(&c), 3);
+    ck_assert_uint_eq(bcda_job_file_count(r->job), 1);
+    ck_assert_uint_eq(r->count, 3);
+    scene_close(&c);
+    buf_free(&m);
+    buf_free(&head);
+}
+END_TEST
+
+/* ---- limits ---- */
+
+enum { LIMIT = 2048 };
+
+static void pad_to_limit(struct buf *b)
+{
+    ck_assert_uint_lt(b->len, LIMIT);
+    while (b->len < LIMIT)
+        buf_str(b, " ");
+}
+
+/* _i: below the length of the manifest, at it, above it. */
+START_TEST(manifest_limit)
+{
+    struct buf m = {0};
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    scripted_manifest(c.s, &m, one_file, 1);
+    pad_to_limit(&m);
+    scripted_reply(c.s, "/jobs/1", "200 OK", "", m.p, m.len);
+    scene_reply_patients(&c, "/data/", 0, 3);
+    scripted_export(c.s, NULL, 0);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_MANIFEST_MAX, LIMIT - 1 + _i);
+    r = finish(&c);
+    if (_i == 0)
+        (void)harness_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
+    else
+        ck_assert_int_eq(r->result, 0);
+    scene_close(&c);
+    buf_free(&m);
+}
+END_TEST
+
+/* The same of another JSON answer: what passes the limit is refused, and not cut. */
+START_TEST(answer_limit)
+{
+    struct buf token = {0};
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    buf_str(&token, "{\"access_token\":\"tok.en\",\"token_type\":\"bearer\"}");
+    pad_to_limit(&token);
+    scripted_reply(c.s, "/auth/token", "200 OK", "", token.p, token.len);
+    scene_reply_patients(&c, "/data/", 0, 3);
+    scripted_export(c.s, one_file, 1);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_ANSWER_MAX, LIMIT - 1 + _i);
+    r = finish(&c);
+    if (_i == 0)
+        (void)harness_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
+    else
+        ck_assert_int_eq(r->result, 0);
+    scene_close(&c);
+    buf_free(&token);
+}
+END_TEST
+
+/* ---- the kick-off ---- */
+
+/* An identical export is running: the kick-off is tried ever less often. */
+START_TEST(refusals)
+{
+    struct scripted_answer *a;
+    struct scene c;
+    int64_t began;
+    struct run *r;
+
+    scene_open(&c, 0);
+    a = scripted_on(c.s, "$export", 5);
+    scripted_text(a, "HTTP/1.1 429 Busy\r\nContent-Length: 0\r\n\r\n");
+    scene_reply_patients(&c, "/data/", 0, 3);
+    scripted_export(c.s, one_file, 1);
+    scene_session(&c);
+    began = c.h.now;
+    r = finish(&c);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(scripted_count(c.s, "$export"), 6);
+    ck_assert_int_ge(c.h.now - began, (1000 + 2000 + 4000 + 8000 + 16000) / 2);
+    scene_close(&c);
+}
+END_TEST
+
+/* The token would go along: a status URL of another origin is refused, and not asked for. */
+START_TEST(status_url_elsewhere)
+{
+    struct scripted *other = scripted_start(0);
+    struct scene c;
+    struct run *r;
+    char header[128];
+
+    ck_assert_ptr_nonnull(other);
+    scene_open(&c, 0);
+    snprintf(header, sizeof header, "Content-Location: %s/api/v1/jobs/1\r\n",
+             scripted_origin(other));
+    scripted_reply(c.s, "$export", "202 Accepted", header, "", 0);
+    scripted_export(c.s, one_file, 1);
+    r = finish(&c);
+    (void)harness_check_failed(r, BCDA_ERR_ORIGIN);
+    ck_assert_uint_eq(scripted_count(other, NULL), 0);
+    scene_close(&c);
+    scripted_stop(other);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("status");
+    TCase *t = tcase_create("manifest");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, empty_manifest, 0, 6);
+    tcase_add_test(t, empty_manifest_of_an_old_job);
+    tcase_add_loop_test(t, cut_manifest, 0, 2);
+    tcase_add_loop_test(t, manifest_limit, 0, 3);
+    tcase_add_loop_test(t, answer_limit, 0, 3);
+    suite_add_tcase(s, t);
+    t = tcase_create("kick-off");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, refusals);
+    tcase_add_test(t, status_url_elsewhere);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}

@@ -1,0 +1,91 @@
+/* Where a gzip file may be said to end before what has come: behind a member, while the next one
+ * has made no text. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "bcda/error.h"
+#include "codec/inflate.h"
+
+static uint8_t packed[4096];
+static size_t packed_len;
+
+static size_t add_member(const char *text)
+{
+    z_stream z = {0};
+    size_t begin = packed_len;
+
+    ck_assert_int_eq(deflateInit2(&z, 9, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    z.next_in = (Bytef *)(uintptr_t)text;
+    z.avail_in = (uInt)strlen(text);
+    z.next_out = packed + packed_len;
+    z.avail_out = (uInt)(sizeof packed - packed_len);
+    ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+    packed_len += z.total_out;
+    deflateEnd(&z);
+    return packed_len - begin;
+}
+
+/* Inflates the first `len` bytes; whether the file may end at `at`. */
+static int can_end(size_t len, size_t at)
+{
+    struct bcda__inflate *z;
+    uint8_t out[4096];
+    size_t used, made;
+    int rc;
+
+    ck_assert_int_eq(bcda__inflate_new(&z), 0);
+    ck_assert_int_eq(bcda__inflate_run(z, packed, len, &used, out, sizeof out, &made), 0);
+    ck_assert_uint_eq(used, len);
+    rc = bcda__inflate_end_at(z, (int64_t)at);
+    if (rc)
+        ck_assert_int_eq(rc, BCDA_ERR_GZIP_CUT);
+    else
+        ck_assert_int_eq(bcda__inflate_finish(z), 0);
+    bcda__inflate_free(z);
+    return !rc;
+}
+
+START_TEST(behind_a_member)
+{
+    size_t first = add_member("the first member"), second = add_member("");
+
+    ck_assert_int_eq(can_end(first, first), 1);
+    ck_assert_int_eq(can_end(first, first - 1), 0);
+    ck_assert_int_eq(can_end(first - 1, first - 1), 0);
+    ck_assert_int_eq(can_end(first + 5, first), 1); /* within the header of an empty one */
+    ck_assert_int_eq(can_end(first + second - 1, first), 1);
+    ck_assert_int_eq(can_end(first + second, first + second), 1);
+}
+END_TEST
+
+/* Text of a second member would be lost, or was already delivered. */
+START_TEST(not_before_text)
+{
+    size_t first = add_member("the first member"), second = add_member("the second");
+
+    ck_assert_int_eq(can_end(first + 5, first), 1);
+    ck_assert_int_eq(can_end(first + second - 8, first), 0); /* all but its trailer */
+    ck_assert_int_eq(can_end(first + second, first), 0);
+    ck_assert_int_eq(can_end(first + second, first + second), 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("inflate end");
+    TCase *t = tcase_create("inflate end");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_test(t, behind_a_member);
+    tcase_add_test(t, not_before_text);
+    suite_add_tcase(s, t);
+    runner = srunner_create(s);
+    srunner_set_tap(runner, "-");
+    srunner_run_all(runner, CK_SILENT);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
