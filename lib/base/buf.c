@@ -15,7 +15,7 @@ void bcda__buf_init(struct bcda__buf *b, size_t max)
     b->max = max < SIZE_MAX / 2 ? max : SIZE_MAX / 2; /* so that no sum below wraps around */
 }
 
-static int reserve(struct bcda__buf *b, size_t extra)
+int bcda__buf_reserve(struct bcda__buf *b, size_t extra)
 {
     size_t want, cap;
     char *grown;
@@ -25,9 +25,9 @@ static int reserve(struct bcda__buf *b, size_t extra)
     want = b->len + extra + 1; /* and the NUL */
     if (want <= b->cap)
         return 0;
-    cap = b->cap ? b->cap : 64;
-    while (cap < want)
-        cap = cap > SIZE_MAX / 2 ? want : cap * 2;
+    cap = b->cap < 32 ? 64 : b->cap > SIZE_MAX / 2 ? want : b->cap * 2;
+    cap = cap > b->max ? b->max + 1 : cap;
+    cap = cap < want ? want : cap;
     /* Not realloc: what moves could be secret, and the old copy must then be wiped. */
     grown = bcda__alloc(cap);
     if (!grown)
@@ -44,7 +44,7 @@ static int reserve(struct bcda__buf *b, size_t extra)
 
 int bcda__buf_add(struct bcda__buf *b, const void *data, size_t len)
 {
-    int rc = reserve(b, len);
+    int rc = bcda__buf_reserve(b, len);
 
     if (rc)
         return rc;
@@ -70,7 +70,7 @@ int bcda__buf_addf(struct bcda__buf *b, const char *format, ...)
     va_end(args);
     if (need < 0)
         return BCDA_ERR_INVALID;
-    rc = reserve(b, (size_t)need);
+    rc = bcda__buf_reserve(b, (size_t)need);
     if (rc)
         return rc;
     va_start(args, format);

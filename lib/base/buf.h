@@ -18,6 +18,9 @@ int bcda__buf_add(struct bcda__buf *b, const void *data, size_t len);
 int bcda__buf_adds(struct bcda__buf *b, const char *text);
 int bcda__buf_addf(struct bcda__buf *b, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Room for so many bytes more: twice what is there, or, where that is not enough, what is needed.
+ * Fails as an add does. */
+int bcda__buf_reserve(struct bcda__buf *b, size_t extra);
 void bcda__buf_clear(struct bcda__buf *b);       /* keeps the memory */
 void bcda__buf_free(struct bcda__buf *b);        /* and may be used again */
 void bcda__buf_free_secret(struct bcda__buf *b); /* wipes first */

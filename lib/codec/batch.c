@@ -8,6 +8,7 @@
 
 enum {
     MATRIX_COLUMNS = 2 * BCDA__COL_COUNT + 2,
+    ROW_BYTES = MATRIX_COLUMNS * sizeof(uint64_t),
     FIRST_ROWS = 64,
     KEEP_BYTES = 512 * 1024, /* what a batch that is filled again may keep */
 };
@@ -20,6 +21,7 @@ int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)
         return BCDA_ERR_NOMEM;
     atomic_init(&b->refs, 1);
     bcda__buf_init(&b->text, SIZE_MAX / 2);
+    b->size = cap;
     b->field_count = field_count;
     b->name = "";
     if (bcda__batch_reserve(b, cap)) {
@@ -69,10 +71,13 @@ int bcda__batch_reserve(struct bcda_batch *b, size_t cap)
 static int more_rows(struct bcda_batch *b)
 {
     size_t cap = b->row_cap ? b->row_cap * 2 : FIRST_ROWS;
-    uint64_t *m = bcda__calloc(cap * MATRIX_COLUMNS, sizeof *m);
-    uint64_t **columns[MATRIX_COLUMNS];
+    size_t most = b->size / ROW_BYTES + 1; /* a batch with so many is full */
+    uint64_t *m, **columns[MATRIX_COLUMNS];
     int i;
 
+    if (cap > most && most > b->row_cap)
+        cap = most;
+    m = bcda__calloc(cap, ROW_BYTES);
     if (!m)
         return BCDA_ERR_NOMEM;
     for (i = 0; i < BCDA__COL_COUNT; i++) {
@@ -134,13 +139,12 @@ static int add_type(struct bcda_batch *b, const char *line, const struct bcda__l
 
 static int reserve_values(struct bcda_batch *b, size_t count)
 {
-    size_t cap = b->value_cap ? b->value_cap : FIRST_ROWS;
+    size_t want = b->value_count + count, cap = 2 * b->value_cap;
     struct bcda__value *grown;
 
-    if (count <= b->value_cap - b->value_count)
+    if (want <= b->value_cap)
         return 0;
-    while (cap - b->value_count < count)
-        cap *= 2;
+    cap = cap < want ? want : cap;
     grown = bcda__realloc(b->values, cap * sizeof *grown);
     if (!grown)
         return BCDA_ERR_NOMEM;
@@ -154,14 +158,17 @@ static int reserve_values(struct bcda_batch *b, size_t count)
 static int add_values(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
 {
     size_t place[BCDA__FIELDS_MAX + 1];
-    size_t i, n = info->value_count;
+    size_t i, n = info->value_count, bytes = n; /* a NUL each */
     int rc = reserve_values(b, n);
 
     if (!n || rc)
         return rc;
     memset(place, 0, ((size_t)b->field_count + 1) * sizeof place[0]);
-    for (i = 0; i < n; i++)
+    for (i = 0; i < n; i++) {
         place[info->values[i].field + 1]++;
+        bytes += info->values[i].span.len;
+    }
+    rc = bcda__buf_reserve(&b->text, bytes);
     for (i = 1; i < (size_t)b->field_count; i++)
         place[i] += place[i - 1];
     for (i = 0; i < n && !rc; i++) {
@@ -235,8 +242,8 @@ int bcda__batch_is_empty(const struct bcda_batch *b)
 
 size_t bcda__batch_index_size(const struct bcda_batch *b)
 {
-    return b->rows * MATRIX_COLUMNS * sizeof(uint64_t) + b->text.len +
-           b->value_count * sizeof *b->values + b->bad_count * sizeof *b->bad;
+    return b->rows * ROW_BYTES + b->text.len + b->value_count * sizeof *b->values +
+           b->bad_count * sizeof *b->bad;
 }
 
 int bcda__batch_is_shared(const struct bcda_batch *b)

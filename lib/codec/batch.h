@@ -69,6 +69,7 @@ struct bcda_batch {
     const bcda_file *file;
     const char *name; /* of the file, for texts; lives as long as the owner, or is "" */
 
+    size_t size; /* what it gathers: of lines, and of index */
     char *bytes; /* the lines, with whatever stood between them */
     size_t cap, fill;
 

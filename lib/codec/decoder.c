@@ -129,20 +129,12 @@ static int is_blank(const char *line, size_t len)
     return len == 0;
 }
 
-/* The line from line_at on, `len` bytes without its LF. `last` = no LF ended it. */
-static int read_line(struct bcda__decoder *d, size_t len, int last)
+/* One that is not over the limit. */
+static int scan_line(struct bcda__decoder *d, const char *line, size_t len, int last)
 {
-    const char *line = d->cur->bytes + d->line_at;
     struct bcda__line_info info;
-    int rc;
+    int rc = bcda__scanner_line(d->scanner, line, len, &info);
 
-    d->lines++;
-    if (len <= d->o.line_max && is_blank(line, len))
-        return 0;
-    d->content_lines++;
-    if (len > d->o.line_max)
-        return add_bad(d, BCDA_ERR_LINE_TOO_LONG, len, d->o.line_max, 0);
-    rc = bcda__scanner_line(d->scanner, line, len, &info);
     if (rc)
         return rc;
     if (!info.code)
@@ -154,6 +146,24 @@ static int read_line(struct bcda__decoder *d, size_t len, int last)
                   bcda__utf8_is_cut(line + info.bad_at, len - info.bad_at))))
         return BCDA_ERR_LINE_CUT;
     return add_bad(d, info.code, len, info.bad_at, 1);
+}
+
+/* The line from line_at on, `len` bytes without its LF. `last` = no LF ended it. */
+static int read_line(struct bcda__decoder *d, size_t len, int last)
+{
+    const char *line = d->cur->bytes + d->line_at;
+    int rc;
+
+    d->lines++;
+    if (len <= d->o.line_max && is_blank(line, len))
+        return 0;
+    d->content_lines++;
+    if (len > d->o.line_max)
+        return add_bad(d, BCDA_ERR_LINE_TOO_LONG, len, d->o.line_max, 0);
+    rc = scan_line(d, line, len, last);
+    if (len > BCDA__SCANNER_KEEP)
+        bcda__scanner_trim(d->scanner);
+    return rc;
 }
 
 /* Lines that nobody reads are counted all the same, where their number is known beforehand. */
@@ -207,7 +217,7 @@ static int read_lines(struct bcda__decoder *d)
         d->skipping = 0;
         d->line_at = d->seen = end + 1;
         /* Many short lines: the index, not the bytes, is what fills the memory. */
-        d->full = bcda__batch_index_size(b) > 2 * d->o.batch_size;
+        d->full = bcda__batch_index_size(b) > d->o.batch_size;
     }
     return 0;
 }
@@ -252,7 +262,7 @@ static int make_room(struct bcda__decoder *d)
         d->line_at = 0;
         return 0;
     }
-    cap = b->cap * 2;
+    cap = b->cap + b->cap / 2;
     if (cap > d->o.line_max + 2)
         cap = d->o.line_max + 2; /* room to see that it is too long */
     return bcda__batch_reserve(b, cap > b->cap ? cap : b->cap + 1);

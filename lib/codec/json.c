@@ -25,6 +25,11 @@ enum {
     ARENA_FIRST = 16 * 1024, /* a parser with its first buffers fits */
     DOCUMENT_BUDGET = 4 * 1024 * 1024,
     GATHER = 4 * 1024, /* bytes of a document that yajl gets at once, or more */
+    /* Of a line without fields: the longest member that is not over its limit, twice, for yajl
+     * doubles its buffer. Its stack takes a byte for each level. */
+    LINE_BUDGET = 32 * 1024,
+    LEVEL_BUDGET = 4,
+    SIDE_SMALL = 4 * 1024, /* unescaped texts of a line: beyond it, room for any of them */
 };
 
 struct arena {
@@ -366,6 +371,8 @@ static int find_tokens(struct bcda__json *j)
 
 static void drop_kept(struct bcda__json *j, size_t len)
 {
+    if (!len)
+        return;
     memmove(j->kept.data, j->kept.data + len, j->kept.len - len);
     j->kept.len -= len;
     j->seen -= len;
@@ -546,22 +553,43 @@ static int split_path(struct field *f, const char *path)
     return 0;
 }
 
+static int is_same_path(const struct field *a, const struct field *b)
+{
+    int n;
+
+    for (n = 0; n < a->count && n < b->count; n++)
+        if (strcmp(a->component[n], b->component[n]) != 0)
+            return 0;
+    return a->count == b->count;
+}
+
+static int find_path(const struct bcda__field_set *set, const struct field *f)
+{
+    int i = 0;
+
+    while (i < set->count && !is_same_path(&set->fields[i], f))
+        i++;
+    return i;
+}
+
 int bcda__field_set_add(struct bcda__field_set *set, const char *path, int *index)
 {
     struct field f = {0};
-    int rc, n;
+    int rc = split_path(&f, path), i, n;
 
-    if (set->count == BCDA__FIELDS_MAX)
-        return BCDA_ERR_INVALID;
-    rc = split_path(&f, path);
-    if (rc) {
+    i = rc ? 0 : find_path(set, &f);
+    if (!rc && i == BCDA__FIELDS_MAX)
+        rc = BCDA_ERR_INVALID;
+    if (rc || i < set->count)
         bcda__free(f.path);
+    if (rc)
         return rc;
-    }
+    *index = i;
+    if (i < set->count)
+        return 0;
     for (n = 0; n < f.count; n++)
-        set->longer[n] |= UINT64_C(1) << set->count;
-    set->fields[set->count] = f;
-    *index = set->count++;
+        set->longer[n] |= UINT64_C(1) << i;
+    set->fields[set->count++] = f;
     return 0;
 }
 
@@ -607,8 +635,8 @@ void bcda__field_set_free(struct bcda__field_set *set)
 
 /* What the object that is being read is, as far as it matters. */
 enum place { ELSEWHERE, TOP, TOP_META, WITHIN, WITHIN_META };
-/* What the next value is. */
-enum wanted { NOTHING, TYPE, ID, META, LAST_UPDATED, FULL_URL, RESOURCE };
+/* What the next value is; from TYPE on, a string. */
+enum wanted { NOTHING, META, RESOURCE, TYPE, ID, LAST_UPDATED, FULL_URL };
 
 /* How far into the paths of the fields the reading is, a frame for each open object or array. */
 struct frame {
@@ -636,6 +664,7 @@ struct bcda__scanner {
     size_t len;
     int depth;
     int code;   /* BCDA_ERR_LINE_* or NOMEM */
+    int over;   /* yajl has all of it */
     size_t end; /* behind the top object or array */
     enum place place;
     enum wanted wanted;
@@ -665,14 +694,43 @@ static void free_side(struct bcda__scanner *s)
     if (s->side)
         bcda__wipe(s->side, s->side_cap);
     bcda__free(s->side);
+    s->side = NULL;
+    s->side_cap = 0;
+}
+
+static void free_values(struct bcda__scanner *s)
+{
+    bcda__free(s->values);
+    bcda__free(s->value_of);
+    s->values = NULL;
+    s->value_of = NULL;
+    s->value_cap = 0;
+}
+
+/* Room for so many bytes more. All texts of a line together are shorter than the line. */
+static int reserve_side(struct bcda__scanner *s, size_t extra)
+{
+    size_t want = s->side_len + extra, cap = want < SIDE_SMALL ? 2 * want : s->len;
+    char *grown;
+
+    if (want <= s->side_cap)
+        return 1;
+    cap = cap < want ? want : cap;
+    grown = bcda__alloc(cap);
+    if (!grown)
+        return scan_fail(s, BCDA_ERR_NOMEM);
+    if (s->side_len)
+        memcpy(grown, s->side, s->side_len);
+    free_side(s);
+    s->side = grown;
+    s->side_cap = cap;
+    return 1;
 }
 
 /* Where a text stands: in the line, or, unescaped, in the side buffer. */
 static int take_span(struct bcda__scanner *s, const void *text, size_t len, struct bcda__span *out)
 {
     uintptr_t at = (uintptr_t)text, line = (uintptr_t)s->line;
-    size_t cap;
-    char *grown;
 
     out->len = len;
     out->copy = !(at >= line && at - line <= s->len);
@@ -680,17 +738,8 @@ static int take_span(struct bcda__scanner *s, const void *text, size_t len, stru
         out->at = (size_t)(at - line);
         return 1;
     }
-    if (len > s->side_cap - s->side_len) {
-        cap = (s->side_len + len) * 2;
-        grown = bcda__alloc(cap);
-        if (!grown)
-            return scan_fail(s, BCDA_ERR_NOMEM);
-        if (s->side_len)
-            memcpy(grown, s->side, s->side_len);
-        free_side(s);
-        s->side = grown;
-        s->side_cap = cap;
-    }
+    if (!reserve_side(s, len))
+        return 0;
     if (len)
         memcpy(s->side + s->side_len, text, len);
     out->at = s->side_len;
@@ -722,25 +771,18 @@ static int add_value(struct bcda__scanner *s, int field, const struct bcda__span
     return 1;
 }
 
-/* A scalar ends every path that has no component left. */
-static int field_scalar(struct bcda__scanner *s, const void *text, size_t len)
+/* The field of which a scalar here is a value, as a bit: it ends the path that has no component
+ * left. Paths differ, so there is one at most. */
+static uint64_t field_hit(const struct bcda__scanner *s)
 {
-    struct frame *f = &s->frames[s->depth];
-    uint64_t hit = f->values & ~s->fields->longer[f->level + 1];
-    struct bcda__span span;
+    const struct frame *f = &s->frames[s->depth];
 
-    if (!hit)
-        return 1;
-    if (!take_span(s, text, len, &span))
-        return 0;
-    while (hit) {
-        int field = __builtin_ctzll(hit);
+    return f->values & ~s->fields->longer[f->level + 1];
+}
 
-        if (!add_value(s, field, &span))
-            return 0;
-        hit &= hit - 1;
-    }
-    return 1;
+static int take_value(struct bcda__scanner *s, uint64_t hit, const struct bcda__span *span)
+{
+    return !hit || add_value(s, __builtin_ctzll(hit), span);
 }
 
 static void field_open(struct bcda__scanner *s, int is_array)
@@ -792,7 +834,7 @@ static int line_string(void *ctx, const unsigned char *text, size_t len);
 static void want(struct bcda__scanner *s, enum wanted wanted)
 {
     s->wanted = wanted;
-    s->callbacks.yajl_string = wanted == NOTHING && !s->fields ? NULL : line_string;
+    s->callbacks.yajl_string = wanted < TYPE && !s->fields ? NULL : line_string;
 }
 
 #define IS(want) is_text(text, len, want, sizeof(want) - 1)
@@ -818,8 +860,11 @@ static int line_key(void *ctx, const unsigned char *text, size_t len)
 {
     struct bcda__scanner *s = ctx;
 
-    if (s->place != ELSEWHERE)
+    if (s->place != ELSEWHERE) {
+        if (len > BCDA__MEMBER_MAX)
+            return scan_fail(s, BCDA_ERR_LINE_TOO_LONG);
         want(s, key_of(s->place, text, len));
+    }
     if (s->wanted == RESOURCE) { /* whatever it is, it takes the place of one before */
         s->resources++;
         memset(&s->resource, 0, sizeof s->resource);
@@ -833,33 +878,38 @@ static int line_key(void *ctx, const unsigned char *text, size_t len)
 static int line_string(void *ctx, const unsigned char *text, size_t len)
 {
     struct bcda__scanner *s = ctx;
+    uint64_t hit = s->fields ? field_hit(s) : 0;
     enum wanted wanted = s->wanted;
     struct found *found = &s->found[s->within];
+    struct bcda__span span;
 
     want(s, NOTHING);
-    if (s->fields && !field_scalar(s, text, len))
-        return 0;
-    switch (wanted) {
-    case TYPE:
-        return take_span(s, text, len, &found->type);
-    case ID:
-        return take_span(s, text, len, &found->id);
-    case LAST_UPDATED:
-        return take_span(s, text, len, &found->last_updated);
-    case FULL_URL:
-        return take_span(s, text, len, &s->full_url);
-    default:
+    if (wanted < TYPE && !hit)
         return 1;
-    }
+    if (wanted >= TYPE && len > BCDA__MEMBER_MAX)
+        return scan_fail(s, BCDA_ERR_LINE_TOO_LONG);
+    if (!take_span(s, text, len, &span) || !take_value(s, hit, &span))
+        return 0;
+    if (wanted == TYPE)
+        found->type = span;
+    else if (wanted == ID)
+        found->id = span;
+    else if (wanted == LAST_UPDATED)
+        found->last_updated = span;
+    else if (wanted == FULL_URL)
+        s->full_url = span;
+    return 1;
 }
 
 /* Only called where fields are wanted. */
 static int line_number(void *ctx, const char *text, size_t len)
 {
     struct bcda__scanner *s = ctx;
+    uint64_t hit = field_hit(s);
+    struct bcda__span span;
 
     s->wanted = NOTHING;
-    return field_scalar(s, text, len);
+    return !hit || (take_span(s, text, len, &span) && take_value(s, hit, &span));
 }
 
 static int line_boolean(void *ctx, int value)
@@ -1002,11 +1052,13 @@ int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
 
     if (!s)
         return BCDA_ERR_NOMEM;
-    if (arena_init(&s->arena, SIZE_MAX)) /* a line is bounded already */
-        goto fail;
-    s->funcs = arena_funcs(&s->arena);
     s->max_depth = max_depth;
     s->fields = bcda__field_set_count(fields) ? fields : NULL;
+    /* A field's value may be as long as the line, which is bounded already. */
+    if (arena_init(&s->arena,
+                   s->fields ? SIZE_MAX : LINE_BUDGET + LEVEL_BUDGET * (size_t)max_depth))
+        goto fail;
+    s->funcs = arena_funcs(&s->arena);
     s->places = bcda__alloc((size_t)max_depth + 2);
     s->frames = bcda__calloc((size_t)max_depth + 2, sizeof *s->frames);
     if (!s->places || !s->frames)
@@ -1025,17 +1077,24 @@ void bcda__scanner_free(struct bcda__scanner *s)
     arena_destroy(&s->arena);
     bcda__free(s->places);
     bcda__free(s->frames);
-    bcda__free(s->values);
-    bcda__free(s->value_of);
+    free_values(s);
     free_side(s);
     bcda__free(s);
+}
+
+void bcda__scanner_trim(struct bcda__scanner *s)
+{
+    if (s->side_cap > BCDA__SCANNER_KEEP)
+        free_side(s);
+    if (s->value_cap > BCDA__SCANNER_KEEP / sizeof *s->values)
+        free_values(s);
 }
 
 static void begin_line(struct bcda__scanner *s, const char *line, size_t len)
 {
     s->line = line;
     s->len = len;
-    s->depth = s->code = s->within = 0;
+    s->depth = s->code = s->over = s->within = 0;
     s->resources = 0;
     s->end = 0;
     s->place = ELSEWHERE;
@@ -1048,6 +1107,14 @@ static void begin_line(struct bcda__scanner *s, const char *line, size_t len)
         memset(&s->frames[0], 0, sizeof s->frames[0]);
 }
 
+/* yajl wanted more memory than a line may cost: for a member that is over its limit, or to keep a
+ * token that the end of the line cuts. */
+static void judge_budget(struct bcda__scanner *s, size_t *consumed)
+{
+    *consumed = s->over ? s->len : yajl_get_bytes_consumed(s->yajl);
+    s->code = *consumed == s->len ? BCDA_ERR_LINE_JSON : BCDA_ERR_LINE_TOO_LONG;
+}
+
 static void guarded_line(struct bcda__scanner *s, size_t *consumed)
 {
     jmp_buf escape;
@@ -1055,6 +1122,8 @@ static void guarded_line(struct bcda__scanner *s, size_t *consumed)
     s->arena.escape = &escape;
     if (setjmp(escape)) {
         s->code = s->arena.code;
+        if (s->code == BCDA_ERR_BODY_TOO_LARGE)
+            judge_budget(s, consumed);
         return;
     }
     call_all(s);
@@ -1066,35 +1135,30 @@ static void guarded_line(struct bcda__scanner *s, size_t *consumed)
         *consumed = yajl_get_bytes_consumed(s->yajl);
         if (*consumed == s->len)
             --*consumed; /* it went wrong at the last byte, not for want of more */
-    } else if (yajl_complete_parse(s->yajl) != yajl_status_ok) {
+        return;
+    }
+    s->over = 1;
+    if (yajl_complete_parse(s->yajl) != yajl_status_ok) {
         s->code = BCDA_ERR_LINE_JSON;
         *consumed = s->end ? s->end : s->len;
     }
 }
 
-static int pass_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
-                      size_t len)
+/* Behind a scalar, yajl accepts the beginning of a string. Gives where that stands, or `len`. */
+static size_t find_second_string(const char *line, size_t len)
 {
-    (void)ctx;
-    (void)event;
-    (void)depth;
-    (void)text;
-    (void)len;
-    return 0;
-}
+    const char *p;
+    size_t i = 0;
 
-/* A line that is a scalar is no resource. Where the scalar ends is not known, so the documents'
- * parser looks for what stands behind it. */
-static void check_scalar(struct bcda__scanner *s, size_t *bad_at)
-{
-    int rc = bcda__json_parse(s->line, s->len, s->max_depth, pass_event, NULL);
-
-    if (rc == BCDA_ERR_NOMEM)
-        s->code = rc;
-    if (rc != BCDA_ERR_NOT_JSON)
-        return;
-    s->code = BCDA_ERR_LINE_JSON;
-    *bad_at = s->len - 1;
+    while (i < len && memchr(" \t\r", line[i], 3))
+        i++;
+    if (i < len && line[i] == '"') { /* a scalar that is one, and that has an end */
+        for (i++; line[i] != '"'; i++)
+            i += line[i] == '\\';
+        i++;
+    }
+    p = memchr(line + i, '"', len - i);
+    return p ? (size_t)(p - line) : len;
 }
 
 /* What yajl accepts in a line that is otherwise sound: a token without an end behind the value, two
@@ -1102,9 +1166,11 @@ static void check_scalar(struct bcda__scanner *s, size_t *bad_at)
 static void check_laxity(struct bcda__scanner *s, int special, size_t *bad_at)
 {
     size_t at = special ? find_wrong_space(s->line, s->len) : s->len;
-    size_t i;
+    size_t i = s->end;
 
-    for (i = s->end; i > 0 && i < s->len && at == s->len; i++)
+    if (!i && at == s->len)
+        at = i = find_second_string(s->line, s->len);
+    for (; i < s->len && at == s->len; i++)
         at = memchr(" \t\r", s->line[i], 3) ? s->len : i;
     if (at < s->len) {
         s->code = BCDA_ERR_LINE_JSON;
@@ -1171,8 +1237,6 @@ int bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t len,
     arena_reset(&s->arena);
     if (!s->code)
         check_laxity(s, special, &info->bad_at);
-    if (!s->code && !s->end)
-        check_scalar(s, &info->bad_at);
     if (s->code == BCDA_ERR_NOMEM)
         return BCDA_ERR_NOMEM;
     info->code = s->code;

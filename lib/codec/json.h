@@ -81,8 +81,8 @@ enum {
         65536, /* of all fields in one line: memory must not go by what a server puts there */
 };
 int bcda__field_set_new(struct bcda__field_set **out);
-int bcda__field_set_add(struct bcda__field_set *set, const char *path,
-                        int *index); /* INVALID, NOMEM */
+/* A path that is there already gets the same index. 0, BCDA_ERR_INVALID, BCDA_ERR_NOMEM. */
+int bcda__field_set_add(struct bcda__field_set *set, const char *path, int *index);
 int bcda__field_set_count(const struct bcda__field_set *set);
 int bcda__field_set_copy(struct bcda__field_set **out, const struct bcda__field_set *from);
 void bcda__field_set_free(struct bcda__field_set *set);
@@ -103,10 +103,14 @@ struct bcda__line_info {
     size_t value_count;
     const char *side; /* the side buffer of spans with `copy` */
     size_t side_len;
-    int code;      /* 0, or BCDA_ERR_LINE_JSON, _LINE_UTF8, _LINE_DEPTH, _LINE_TYPE */
+    int code; /* 0, or BCDA_ERR_LINE_JSON, _LINE_UTF8, _LINE_DEPTH, _LINE_TYPE, _LINE_TOO_LONG */
     size_t bad_at; /* where in the line it went wrong, as near as is known; LINE_JSON: the line's
                       length where only its end is missing */
 };
+
+/* Decoded bytes of resourceType, id, meta.lastUpdated and fullUrl, and of the names of the members
+ * beside them. */
+enum { BCDA__MEMBER_MAX = 4 * 1024 };
 
 struct bcda__scanner; /* reused for all lines of a file */
 int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
@@ -115,6 +119,10 @@ int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
  * call) or BCDA_ERR_NOMEM. */
 int bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t len,
                        struct bcda__line_info *info);
+/* After a line that is longer than BCDA__SCANNER_KEEP: gives back the memory that it took. What
+ * `info` points to is gone then. */
+enum { BCDA__SCANNER_KEEP = 64 * 1024 };
+void bcda__scanner_trim(struct bcda__scanner *s);
 void bcda__scanner_free(struct bcda__scanner *s);
 
 #endif

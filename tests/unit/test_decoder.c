@@ -252,7 +252,7 @@ static void take(struct run *r, struct bcda__decoder *d, int provisional)
     ck_assert_int_eq(bcda_batch_is_provisional(b), provisional || b->bad_count > 0);
     ck_assert_int_eq(bcda__batch_is_shared(b), 0);
     note_batch(r, b);
-    ck_assert_uint_le(bcda__batch_index_size(b), 2 * r->o.batch_size + 1000);
+    ck_assert_uint_le(bcda__batch_index_size(b), r->o.batch_size + 1000);
     r->batches++;
     r->largest = b->cap > r->largest ? b->cap : r->largest;
     if (r->hold && r->held_count < COUNT(r->held)) {
@@ -1150,7 +1150,7 @@ START_TEST(test_reuse)
 {
     struct run *r = new_run(0, 256, 1000);
     struct bcda__decoder *d = open_decoder(&r->o);
-    struct bcda_batch *seen[100], *b, *held = NULL;
+    struct bcda_batch *seen[500], *b, *held = NULL;
     char copy[256];
     size_t n = 0, i, k, different = 0, held_fill = 0;
 

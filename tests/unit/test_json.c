@@ -834,27 +834,33 @@ END_TEST
 /* Far deeper than any limit that is set, and far longer than any buffer. */
 START_TEST(test_line_large)
 {
+    static const char *const paths[] = {"x"};
+    struct bcda__field_set *fields = new_fields(paths, 1);
     struct bcda__scanner *s;
     size_t len = 3 * 1000 * 1000, at, i;
     char *line = malloc(len + 100);
 
     ck_assert_ptr_nonnull(line);
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, NULL), 0);
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
     memset(line, '[', len);
     ck_assert_int_eq(scan(s, line, len), BCDA_ERR_LINE_DEPTH);
     for (i = 0; i < 3; i++) { /* one string: plain, with an escape, of escapes */
-        at = (size_t)sprintf(line, "{" P ",\"id\":\"");
+        at = (size_t)sprintf(line, "{" P ",\"x\":\"");
         while (at < len) {
             memcpy(line + at, i == 2 || (i == 1 && at < 100) ? "\\u0041" : "aaaaaa", 6);
             at += 6;
         }
         at += (size_t)sprintf(line + at, "\"}");
         ck_assert_int_eq(scan(s, line, at), 0);
-        ck_assert_int_eq(info.id.copy, i > 0);
-        ck_assert_uint_ge(info.id.len, i == 2 ? len / 6 - 10 : len - 200);
+        ck_assert_uint_eq(info.value_count, 1);
+        ck_assert_int_eq(info.values[0].span.copy, i > 0);
+        ck_assert_uint_ge(info.values[0].span.len, i == 2 ? len / 6 - 10 : len - 200);
+        if (i % 2)
+            bcda__scanner_trim(s); /* what the line took is not needed for the next */
         check_good(s, &good[1]);
     }
     bcda__scanner_free(s);
+    bcda__field_set_free(fields);
     ck_assert_int_eq(bcda__scanner_new(&s, 100000, NULL), 0); /* a deep limit works too */
     at = (size_t)sprintf(line, "{" P ",\"a\":");
     memset(line + at, '[', 99999);
@@ -868,7 +874,171 @@ START_TEST(test_line_large)
 }
 END_TEST
 
+/* `count` times `unit` between the two. */
+static size_t make_long(char *line, const char *before, const char *unit, size_t count,
+                        const char *after)
+{
+    size_t at = (size_t)sprintf(line, "%s", before), n = strlen(unit);
+
+    for (; count; count--, at += n)
+        memcpy(line + at, unit, n);
+    return at + (size_t)sprintf(line + at, "%s", after);
+}
+
+/* What is taken out of each line has a limit, and so have the names beside it: of the bytes that it
+ * is, not of those that it is written in. */
+static const struct {
+    const char *before, *unit;
+    size_t bytes; /* that a unit is */
+    const char *after;
+    size_t rest; /* bytes of the member that are not units */
+} limited[] = {
+    {"{\"resourceType\":\"", "x", 1, "\"}", 0},
+    {"{\"resourceType\":\"", "\\u0041", 1, "\"}", 0},
+    {"{" P ",\"id\":\"", "x", 1, "\"}", 0},
+    {"{" P ",\"id\":\"\\n", "x", 1, "\"}", 1},
+    {"{" P ",\"id\":\"", "\\n", 1, "\"}", 0},
+    {"{" P ",\"id\":\"", "\\u00e9", 2, "\"}", 0},
+    {"{" P ",\"id\":\"", "\xC3\xA9", 2, "\"}", 0},
+    {"{" P ",\"meta\":{\"lastUpdated\":\"", "x", 1, "\"}}", 0},
+    {"{" P ",\"meta\":{\"lastUpdated\":\"", "\\\"", 1, "\"}}", 0},
+    {"{\"fullUrl\":\"", "x", 1, "\",\"resource\":{" P "}}", 0},
+    {"{\"fullUrl\":\"", "\\/", 1, "\",\"resource\":{" P "}}", 0},
+    {"{\"resource\":{\"resourceType\":\"", "x", 1, "\"}}", 0},
+    {"{\"resource\":{" P ",\"id\":\"", "\\u0041", 1, "\"}}", 0},
+    {"{\"resource\":{" P ",\"meta\":{\"lastUpdated\":\"", "\\n", 1, "\"}}}", 0},
+    {"{" P ",\"", "x", 1, "\":[{}]}", 0},
+    {"{" P ",\"", "\\n", 1, "\":[{}]}", 0},
+    {"{" P ",\"meta\":{\"", "\\n", 1, "\":1}}", 0},
+    {"{\"resource\":{" P ",\"", "x", 1, "\":\"\"}}", 0},
+};
+
+START_TEST(test_member_limit)
+{
+    static const char *const paths[] = {"id", "x", "meta.lastUpdated"};
+    struct bcda__field_set *fields = _i % 2 ? new_fields(paths, COUNT(paths)) : NULL;
+    size_t row = (size_t)_i / 2, count, len;
+    struct bcda__scanner *s;
+    char line[200 * 1024];
+
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    for (count = (BCDA__MEMBER_MAX - limited[row].rest) / limited[row].bytes - 1; count < 30000;
+         count = count < BCDA__MEMBER_MAX + 2 ? count + 1 : count * 3 / 2) {
+        int fits = count * limited[row].bytes + limited[row].rest <= BCDA__MEMBER_MAX;
+
+        len = make_long(line, limited[row].before, limited[row].unit, count, limited[row].after);
+        ck_assert_msg(scan(s, line, len) == (fits ? 0 : BCDA_ERR_LINE_TOO_LONG), "%d: %zu of %s",
+                      info.code, count, limited[row].before);
+        ck_assert_uint_le(info.bad_at, len);
+        ck_assert(fits || info.bad_at >= count);
+        check_good(s, &good[1]); /* the next is not touched */
+    }
+    bcda__scanner_free(s);
+    bcda__field_set_free(fields);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+/* All else may be as long as the line. */
+START_TEST(test_members_without_limit)
+{
+    static const char *const paths[] = {"x"};
+    static const char *const rows[][3] = {
+        {"{" P ",\"x\":\"", "\\n", "\"}"},
+        {"{" P ",\"meta\":\"", "\\n", "\"}"},
+        {"{" P ",\"resource\":\"", "\\n", "\"}"},
+        {"{" P ",\"resource\":\"", "x", "\",\"id\":\"1\"}"},
+        {"{" P ",\"x\":{\"", "\\n", "\":1}}"},
+        {"{" P ",\"x\":[{\"id\":\"", "\\n", "\"}]}"},
+        {"{" P ",\"contained\":[{\"resourceType\":\"", "x", "\"}]}"},
+        {"{" P ",\"id\":", "7", "}"},
+        {"{" P ",\"meta\":{\"versionId\":\"", "x", "\"}}"},
+        {"{", " ", P "}"},
+    };
+    struct bcda__field_set *fields = _i ? new_fields(paths, 1) : NULL;
+    struct bcda__scanner *s;
+    size_t i, count, len;
+    char *line = malloc(1024 * 1024);
+
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    for (i = 0; i < COUNT(rows); i++)
+        for (count = 4000; count < 300 * 1024; count = count * 3 / 2 + 1) {
+            len = make_long(line, rows[i][0], rows[i][1], count, rows[i][2]);
+            ck_assert_msg(scan(s, line, len) == 0, "%d: %s", info.code, rows[i][0]);
+            check_span(&info.type, "Patient", "type", rows[i][0]);
+        }
+    bcda__scanner_free(s);
+    bcda__field_set_free(fields);
+    free(line);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
+/* A line that is cut inside a long token: only its end is missing, whatever the token. */
+START_TEST(test_long_cut_lines)
+{
+    static const char *const paths[] = {"x"};
+    static const char *const rows[][2] = {
+        {"{" P ",\"x\":\"", "x"},
+        {"{" P ",\"x\":\"", "\\n"},
+        {"{" P ",\"", "x"},
+        {"{" P ",\"", "\\n"},
+        {"{" P ",\"id\":\"", "x"},
+        {"{" P ",\"id\":\"", "\\n"},
+        {"{" P ",\"x\":", "7"},
+        {"\"", "x"},
+        {"{" P ",\"x\":[[{\"", "\\n"},
+        {"{\"resourceType\":\"", "\\n"},
+    };
+    struct bcda__field_set *fields = _i ? new_fields(paths, 1) : NULL;
+    struct bcda__scanner *s;
+    size_t i, power, count, len;
+    char *line = malloc(1024 * 1024);
+
+    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    for (i = 0; i < COUNT(rows); i++) /* sizes around those at which yajl's buffer grows */
+        for (power = 1024; power <= 256 * 1024; power *= 2)
+            for (count = power / strlen(rows[i][1]) - 3; count % 16 != 4; count++) {
+                len = make_long(line, rows[i][0], rows[i][1], count, "");
+                ck_assert_msg(scan(s, line, len) == BCDA_ERR_LINE_JSON && info.bad_at == len,
+                              "%d at %zu of %zu: %s", info.code, info.bad_at, len, rows[i][0]);
+            }
+    bcda__scanner_free(s);
+    bcda__field_set_free(fields);
+    free(line);
+    free(line_copy);
+    line_copy = NULL;
+}
+END_TEST
+
 /* ---- fields ---- */
+
+/* One path has one index, however often it is asked for. */
+START_TEST(test_field_twice)
+{
+    struct bcda__field_set *set;
+    char path[20];
+    int i, index;
+
+    ck_assert_int_eq(bcda__field_set_new(&set), 0);
+    for (i = 0; i < BCDA__FIELDS_MAX; i++) {
+        sprintf(path, "a%d.b%d", i / 8, i);
+        ck_assert_int_eq(bcda__field_set_add(set, path, &index), 0);
+        ck_assert_int_eq(index, i);
+        ck_assert_int_eq(bcda__field_set_add(set, path, &index), 0);
+        ck_assert_int_eq(index, i);
+        ck_assert_int_eq(bcda__field_set_count(set), i + 1);
+    }
+    ck_assert_int_eq(bcda__field_set_add(set, "a0.b3", &index), 0); /* also when it is full */
+    ck_assert_int_eq(index, 3);
+    ck_assert_int_eq(bcda__field_set_add(set, "a0", &index), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda__field_set_add(set, "a0.b3.c", &index), BCDA_ERR_INVALID);
+    ck_assert_int_eq(index, 3);
+    bcda__field_set_free(set);
+}
+END_TEST
 
 START_TEST(test_field_set)
 {
@@ -932,7 +1102,7 @@ START_TEST(test_fields)
         "a.b",              /* 1 */
         "a.b.c",            /* 2 */
         "a",                /* 3 */
-        "id",               /* 4: the same again */
+        "z",                /* 4 */
         "resourceType",     /* 5 */
         "meta.lastUpdated", /* 6 */
         "é",                /* 7 */
@@ -941,10 +1111,10 @@ START_TEST(test_fields)
     };
     static const char *rows[][2] = {
         {"{" P "}", "5:Patient"},
-        {"{" P ",\"id\":\"1\"}", "5:Patient 0:1 4:1"},
-        {"{\"id\":7," P "}", "0:7 4:7 5:Patient"},
+        {"{" P ",\"id\":\"1\"}", "5:Patient 0:1"},
+        {"{\"id\":7," P "}", "0:7 5:Patient"},
         {"{\"a\":\"x\"," P "}", "3:x 5:Patient"},
-        {"{\"a\":true," P ",\"id\":false}", "3:true 5:Patient 0:false 4:false"},
+        {"{\"a\":true," P ",\"id\":false}", "3:true 5:Patient 0:false"},
         {"{\"a\":null," P ",\"id\":null}", "5:Patient"},
         {"{\"a\":\"\"," P "}", "3: 5:Patient"},
         {"{\"a\":-1.50e+3," P "}", "3:-1.50e+3 5:Patient"},
@@ -965,20 +1135,20 @@ START_TEST(test_fields)
         {"{\"é\":\"1\",\"\\u00e9\":\"2\"," P "}", "7:1 7:2 5:Patient"},
         {"{\"meta\":{\"lastUpdated\":\"T\"}," P "}", "6:T 5:Patient"},
         {"{\"a\":1,\"a\":2," P "}", "3:1 3:2 5:Patient"},
-        {"{\"a\":{\"b\":1},\"id\":\"2\",\"a\":{\"c\":3}," P "}", "1:1 0:2 4:2 8:3 5:Patient"},
+        {"{\"a\":{\"b\":1},\"id\":\"2\",\"a\":{\"c\":3}," P "}", "1:1 0:2 8:3 5:Patient"},
         /* after a value that matched, what is no member of it does not */
         {"{\"a\":[\"x\"],\"y\":[\"no\"],\"b\":[{\"c\":\"z\"}]," P "}", "3:x 9:z 5:Patient"},
         /* envelopes: the paths begin in the resource */
         {"{\"fullUrl\":\"x\",\"id\":\"no\",\"a\":{\"b\":\"no\"},\"resource\":{\"id\":\"1\",\"a\":{"
          "\"b\":\"x\"}," P "},\"b\":{\"c\":\"no\"}}",
-         "0:1 4:1 1:x 5:Patient"},
+         "0:1 1:x 5:Patient"},
         {"{\"resource\":{\"resource\":{\"id\":\"no\"}," P "}}", "5:Patient"},
         {"{\"resource\":{" P "},\"a\":\"no\"}", "5:Patient"},
         {"{\"resource\":{\"id\":\"no\",\"resourceType\":\"No\"},\"resource\":{" P "}}",
          "5:Patient"},
         /* a bare resource whose member `resource` is another */
         {"{\"resource\":{\"id\":\"no\",\"resourceType\":\"No\"},\"id\":\"1\"," P "}",
-         "0:1 4:1 5:Patient"},
+         "0:1 5:Patient"},
         {"{" P ",\"a\":1,\"resource\":{\"a\":\"no\"}}", "5:Patient 3:1"},
     };
     struct bcda__field_set *made = new_fields(paths, COUNT(paths)), *fields = made;
@@ -1083,7 +1253,7 @@ END_TEST
 /* As many values as one line may have, and one more. */
 START_TEST(test_fields_limit)
 {
-    static const char *const paths[] = {"a", "a"};
+    static const char *const paths[] = {"a", "b"};
     struct bcda__field_set *fields = new_fields(paths, (size_t)_i + 1);
     struct bcda__scanner *s;
     struct bcda__buf line;
@@ -1091,16 +1261,16 @@ START_TEST(test_fields_limit)
 
     ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
     for (over = 0; over < 2; over++) {
-        count = BCDA__VALUES_MAX / (_i + 1) + over;
+        count = BCDA__VALUES_MAX + over;
         bcda__buf_init(&line, 10000000);
         bcda__buf_adds(&line, "{" P ",\"a\":[0");
         for (k = 1; k < count; k++)
-            bcda__buf_adds(&line, ",1");
+            bcda__buf_adds(&line, _i && k == 1000 ? "],\"b\":[1" : ",1");
         bcda__buf_adds(&line, "]}");
         ck_assert_int_eq(scan(s, line.data, line.len), over ? BCDA_ERR_LINE_TOO_LONG : 0);
         ck_assert_uint_eq(info.value_count, over ? 0 : BCDA__VALUES_MAX);
         bcda__buf_free(&line);
-        check_values(s, "{" P ",\"a\":5}", _i ? "0:5 1:5" : "0:5"); /* the next is not touched */
+        check_values(s, "{" P ",\"a\":5}", "0:5"); /* the next is not touched */
     }
     bcda__scanner_free(s);
     bcda__field_set_free(fields);
@@ -1335,6 +1505,10 @@ int main(void)
     tcase_add_test(tc, test_cut_lines);
     tcase_add_loop_test(tc, test_line_depth, 0, 40);
     tcase_add_test(tc, test_line_large);
+    tcase_add_loop_test(tc, test_member_limit, 0, 2 * (int)COUNT(limited));
+    tcase_add_loop_test(tc, test_members_without_limit, 0, 2);
+    tcase_add_loop_test(tc, test_long_cut_lines, 0, 2);
+    tcase_add_test(tc, test_field_twice);
     tcase_add_test(tc, test_field_set);
     tcase_add_loop_test(tc, test_fields, 0, 2);
     tcase_add_test(tc, test_fields_deep);

@@ -1,0 +1,329 @@
+/* What the decoder of a file allocates at most, beside the formula of the guide. The linker sends
+ * the calls of the library's allocator through the functions below, which count the bytes. */
+#include <check.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "bcda/error.h"
+#include "codec/decoder.h"
+#include "codec/json.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { KIB = 1024, MIB = 1024 * 1024 };
+
+/* ---- the allocator that counts ---- */
+
+static size_t live, peak;
+
+union head {
+    size_t size;
+    max_align_t align;
+};
+
+void *__wrap_bcda__alloc(size_t size);
+void *__wrap_bcda__calloc(size_t count, size_t size);
+void *__wrap_bcda__realloc(void *ptr, size_t size);
+void __wrap_bcda__free(void *ptr);
+
+void *__wrap_bcda__calloc(size_t count, size_t size)
+{
+    union head *h = calloc(1, sizeof *h + count * size);
+
+    if (!h)
+        abort();
+    h->size = count * size;
+    live += h->size;
+    peak = live > peak ? live : peak;
+    return h + 1;
+}
+
+void *__wrap_bcda__alloc(size_t size)
+{
+    return __wrap_bcda__calloc(1, size);
+}
+
+void __wrap_bcda__free(void *ptr)
+{
+    if (!ptr)
+        return;
+    live -= ((union head *)ptr - 1)->size;
+    free((union head *)ptr - 1);
+}
+
+/* For a moment there are both. */
+void *__wrap_bcda__realloc(void *ptr, size_t size)
+{
+    void *grown = __wrap_bcda__alloc(size);
+    size_t old = ptr ? ((union head *)ptr - 1)->size : 0;
+
+    if (old)
+        memcpy(grown, ptr, old < size ? old : size);
+    __wrap_bcda__free(ptr);
+    return grown;
+}
+
+/* ---- the formula ---- */
+
+static struct {
+    double batch, line, line_fields, fields;
+} formula;
+
+/* The numbers of the guide. */
+static void read_formula(void)
+{
+    FILE *guide = fopen(SOURCE_ROOT "/doc/guide/memory-and-limits.md", "r");
+    char line[1000];
+    int found = 0;
+
+    ck_assert_ptr_nonnull(guide);
+    while (fgets(line, sizeof line, guide)) {
+        found += sscanf(line, " batch = %lf * BCDA_OPT_BATCH_SIZE", &formula.batch) == 1;
+        found += sscanf(line, " line without fields = %lf * longest line", &formula.line) == 1;
+        found += sscanf(line, " line with fields = %lf * longest line + %lf MiB",
+                        &formula.line_fields, &formula.fields) == 2;
+    }
+    fclose(guide);
+    ck_assert_int_eq(found, 3);
+}
+
+/* ---- lines ---- */
+
+static void add_many(struct bcda__buf *to, const char *unit, size_t size)
+{
+    size_t i, n = strlen(unit);
+
+    ck_assert_int_eq(bcda__buf_reserve(to, size), 0);
+    for (i = 0; i < size / n; i++, to->len += n)
+        memcpy(to->data + to->len, unit, n);
+}
+
+#define START "{\"resourceType\":\"Patient\","
+
+/* Each adds a line of about `size` bytes, with its LF. */
+struct kind {
+    const char *name, *before, *unit, *after;
+};
+
+static const struct kind kinds[] = {
+    {"a string", START "\"x\":\"", "text", "\"}\n"},
+    {"a string with an escape", START "\"x\":\"\\n", "text", "\"}\n"},
+    {"a string of escapes", START "\"x\":\"", "\\n", "\"}\n"},
+    {"an id with an escape", START "\"id\":\"\\n", "text", "\"}\n"},
+    {"an id of escapes", START "\"id\":\"", "\\u0041", "\"}\n"},
+    {"a resourceType with an escape", "{\"resourceType\":\"\\n", "text", "\"}\n"},
+    {"a lastUpdated with an escape", START "\"meta\":{\"lastUpdated\":\"\\n", "text", "\"}}\n"},
+    {"a fullUrl with an escape", "{\"fullUrl\":\"\\/", "text",
+     "\",\"resource\":{\"resourceType\":\"Patient\"}}\n"},
+    {"meta with an escape", START "\"meta\":\"\\n", "text", "\"}\n"},
+    {"resource with an escape", START "\"resource\":\"\\n", "text", "\"}\n"},
+    {"a name", START "\"", "text", "\":1}\n"},
+    {"a name with an escape", START "\"\\n", "text", "\":1}\n"},
+    {"a name with an escape, deep", START "\"x\":{\"y\":{\"\\n", "text", "\":1}}}\n"},
+    {"ids with an escape", START "\"id\":\"\\n", "a\",\"id\":\"\\n", "\"}\n"},
+    {"a value", START "\"v\":\"", "text", "\"}\n"},
+    {"a value with an escape", START "\"v\":\"\\n", "text", "\"}\n"},
+    {"a value of escapes", START "\"v\":\"", "\\u2019", "\"}\n"},
+    {"a value in a resource", "{\"fullUrl\":\"x\",\"resource\":{\"resourceType\":\"P\",\"v\":\"\\n",
+     "text", "\"}}\n"},
+    {"values", START "\"v\":[\"", "text text text text text text text text text text \",\"",
+     "\"]}\n"},
+    {"values with an escape", START "\"v\":[\"",
+     "text text text text text text text text text text \\n\",\"", "\"]}\n"},
+    {"short values", START "\"v\":[1", ",1", "]}\n"},
+    {"a string without an end", START "\"x\":\"", "text", "\n"},
+    {"a name without an end", START "\"\\n", "text", "\n"},
+    {"no JSON", "x", "text", "\n"},
+    {"a scalar", "\"\\n", "text", "\"\n"},
+    {"two scalars", "\"\\n", "text", "\"\"\n"},
+    {"white space", "{ ", "    ", "\"resourceType\":\"Patient\"}\n"},
+};
+
+static void drain(struct bcda__decoder *d)
+{
+    struct bcda_batch *b;
+
+    if (!bcda__decoder_has_batch(d))
+        return;
+    ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+    bcda__decoder_give_back(d, b);
+}
+
+/* The peak while a file is decoded. */
+static size_t decode(const char *text, size_t len, const struct bcda__decoder_options *o)
+{
+    struct bcda__decoder *d;
+    struct bcda_error err;
+    size_t used, before = live;
+
+    peak = live;
+    ck_assert_int_eq(bcda__decoder_new(&d, o, &err), 0);
+    while (len) {
+        if (bcda__decoder_write(d, text, len < 128 * KIB ? len : 128 * KIB, &used, &err))
+            ck_abort_msg("%s", err.text);
+        text += used;
+        len -= used;
+        if (bcda__decoder_is_full(d))
+            drain(d);
+    }
+    while (bcda__decoder_finish(d, &err) == BCDA_ERR_AGAIN)
+        drain(d);
+    drain(d);
+    bcda__decoder_free(d);
+    ck_assert_uint_eq(live, before);
+    return peak - before;
+}
+
+enum { STATES = 128 * KIB };
+
+static double allowed(const struct bcda__decoder_options *o, size_t longest)
+{
+    double batches = 2 * formula.batch * (double)o->batch_size;
+
+    if (o->fields)
+        return STATES + batches + formula.line_fields * (double)longest + formula.fields * MIB;
+    return STATES + batches + formula.line * (double)longest;
+}
+
+static const char *const paths[] = {"v", "w", "v", "id"};
+
+static struct bcda__decoder_options options_of(size_t batch_size, size_t fields)
+{
+    struct bcda__field_set *set = NULL;
+    size_t i;
+    int index;
+
+    if (fields) {
+        ck_assert_int_eq(bcda__field_set_new(&set), 0);
+        for (i = 0; i < fields; i++)
+            ck_assert_int_eq(bcda__field_set_add(set, paths[i], &index), 0);
+    }
+    return (struct bcda__decoder_options){.name = "f.ndjson",
+                                          .line_max = 64 * MIB,
+                                          .depth_max = 64,
+                                          .batch_size = batch_size,
+                                          .fields = set};
+}
+
+/* A short line, twice a long one, and a short one. Gives the part of the formula that was used. */
+static double check_kind(const struct kind *k, size_t size, const struct bcda__decoder_options *o)
+{
+    struct bcda__buf file;
+    size_t used, longest, at;
+    double most;
+
+    bcda__buf_init(&file, SIZE_MAX);
+    bcda__buf_reserve(&file, 2 * (size + 500));
+    bcda__buf_adds(&file, START "\"id\":\"1\"}\n");
+    at = file.len;
+    bcda__buf_adds(&file, k->before);
+    add_many(&file, k->unit, size);
+    bcda__buf_adds(&file, k->after);
+    longest = file.len - at;
+    bcda__buf_add(&file, file.data + at, longest);
+    bcda__buf_adds(&file, START "\"id\":\"2\"}\n");
+    used = decode(file.data, file.len, o);
+    most = allowed(o, longest < o->line_max ? longest : o->line_max);
+    bcda__buf_free(&file);
+    ck_assert_msg((double)used <= most, "%s, %zu bytes, %s fields: %zu bytes, not %.0f (%.2f)",
+                  k->name, size, o->fields ? "with" : "without", used, most,
+                  (double)used / (double)longest);
+    return (double)used / most;
+}
+
+/* Around powers of two, and around the steps in which a batch grows, buffers are at their worst. */
+static const size_t sizes[] = {100 * KIB, 1 * MIB + 100, 2 * MIB - 4000, 3 * MIB + 200 * KIB};
+
+/* With lines that are far longer than a batch; without fields, with one, with some. */
+START_TEST(long_lines)
+{
+    size_t fields = _i < 2 ? (size_t)_i : COUNT(paths), i, n;
+    struct bcda__decoder_options o = options_of(64 * KIB, fields);
+    double part, most = 0;
+
+    read_formula();
+    for (i = 0; i < COUNT(kinds); i++)
+        for (n = 0; n < COUNT(sizes); n++) {
+            part = check_kind(&kinds[i], sizes[n], &o);
+            most = part > most ? part : most;
+        }
+    ck_assert_msg(most > 0.75, "%.2f", most); /* the formula says no more than is needed */
+    bcda__field_set_free((struct bcda__field_set *)(uintptr_t)o.fields);
+}
+END_TEST
+
+/* A line that is as long as is allowed, and one that is not. */
+START_TEST(line_limit)
+{
+    size_t fields = (size_t)_i, i;
+    long over;
+    struct bcda__decoder_options o = options_of(16 * KIB, fields);
+    struct kind k = {"a string", START "\"x\":\"", "t", "\"}\n"};
+
+    read_formula();
+    for (i = 0; i < COUNT(sizes); i++)
+        for (over = -1; over <= 1; over++) {
+            o.line_max = sizes[i] + (size_t)(over + 33);
+            check_kind(&k, sizes[i], &o);
+        }
+    o.line_max = 1 * MIB;
+    check_kind(&k, 20 * MIB, &o);
+    bcda__field_set_free((struct bcda__field_set *)(uintptr_t)o.fields);
+}
+END_TEST
+
+/* Lines so short that the index is what fills a batch. */
+START_TEST(short_lines)
+{
+    static const char *const lines[] = {
+        "{\"resourceType\":\"P\"}\n",
+        "{\"resourceType\":\"P\",\"id\":\"\\u0041\"}\n",
+        "{\"resourceType\":\"P\",\"v\":[1,2,3,4,5,6,7,8,9]}\n",
+        "{\"resourceType\":\"P\",\"v\":\"text text text text text text text text text text\"}\n",
+        "{}\n",
+        "x\n",
+        "\n",
+    };
+    size_t size, i;
+
+    read_formula();
+    for (size = 4 * KIB; size <= 1 * MIB; size *= 4)
+        for (i = 0; i < COUNT(lines); i++) {
+            struct bcda__decoder_options o = options_of(size, (size_t)_i);
+            struct bcda__buf file;
+            size_t used;
+
+            bcda__buf_init(&file, SIZE_MAX);
+            add_many(&file, lines[i], 5 * size);
+            used = decode(file.data, file.len, &o);
+            ck_assert_msg((double)used <= allowed(&o, 0), "%zu of %zu: %s", used, size, lines[i]);
+            bcda__buf_free(&file);
+            bcda__field_set_free((struct bcda__field_set *)(uintptr_t)o.fields);
+        }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("memory");
+    TCase *tc = tcase_create("memory");
+    SRunner *sr;
+    int failed;
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_loop_test(tc, long_lines, 0, 3);
+    tcase_add_loop_test(tc, line_limit, 0, 2);
+    tcase_add_loop_test(tc, short_lines, 0, 2);
+    suite_add_tcase(suite, tc);
+    sr = srunner_create(suite);
+    srunner_set_tap(sr, "-");
+    srunner_run_all(sr, CK_SILENT);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
