@@ -87,7 +87,8 @@ BCDA_API int bcda_config_set_token_provider(bcda_config *config, bcda_token_prov
  * Answers with a token that is good for `lifetime_seconds` (-1: not known). The token is copied;
  * the request is used up, whatever the result, also where its session was freed meanwhile.
  * BCDA_ERR_INVALID: an empty token or one that a header cannot hold: the waiting requests fail with
- * BCDA_ERR_TOKEN. BCDA_ERR_FORKED: this is a child after fork(), and the parent still has to answer.
+ * BCDA_ERR_TOKEN. BCDA_ERR_FORKED: this is a child after fork(), and the parent still has to
+ * answer.
  */
 BCDA_API int bcda_token_request_answer(bcda_token_request *request, const char *token,
                                        int64_t lifetime_seconds);

@@ -55,7 +55,8 @@ BCDA_API int bcda_export_set_parameter(bcda_export *export_, const char *name, c
 /*
  * A field to take out of every resource while it is read anyway, such as "patient.reference" or
  * "identifier.value" (member names with dots between; arrays are walked through). *out_index is the
- * number to ask bcda_resource_field() with. At most 64. BCDA_ERR_INVALID: an empty part, more than
+ * number to ask bcda_resource_field() with; a path that was added before gives its number again. At
+ * most 64. BCDA_ERR_INVALID: an empty part, more than
  * 16 parts, or too many fields.
  */
 BCDA_API int bcda_export_add_field(bcda_export *export_, const char *path, int *out_index);

@@ -32,7 +32,8 @@ BCDA_API const char *bcda_resource_json(const bcda_resource *resource, size_t *l
 /* The whole line, without its line feed. Not NUL-terminated. */
 BCDA_API const char *bcda_resource_line(const bcda_resource *resource, size_t *len);
 
-/* resourceType, such as "ExplanationOfBenefit"; never "". */
+/* resourceType, such as "ExplanationOfBenefit"; never "". This and the three below have at most
+ * 4,096 bytes: a line with more is invalid (BCDA_ERR_LINE_TOO_LONG). */
 BCDA_API const char *bcda_resource_type(const bcda_resource *resource);
 
 /* id; "" where there is none. */

@@ -79,8 +79,9 @@ BCDA_API int bcda_session_new(bcda_session **out, bcda_config *config);
  * this call. Then frees the session. Jobs, files, batches and errors that the host holds stay valid
  * and answer their getters. Nothing is told to the server: to cancel there, bcda_job_cancel()
  * first. Inside a callback the end is put off until the outermost call returns; until then calls
- * with this session give BCDA_ERR_STATE. In a child after fork() it only frees memory and closes the
- * child's descriptors (see above). NULL is fine. From callbacks: queued. Thread: owner. Since 0.1.
+ * with this session give BCDA_ERR_STATE. In a child after fork() it only frees memory and closes
+ * the child's descriptors (see above). NULL is fine. From callbacks: queued. Thread: owner. Since
+ * 0.1.
  */
 BCDA_API void bcda_session_free(bcda_session *session);
 
@@ -91,8 +92,8 @@ BCDA_API void bcda_session_free(bcda_session *session);
  * BCDA_ERR_TIMEOUT; BCDA_ERR_INTERRUPTED: a signal arrived while it slept (EINTR), or
  * bcda_session_wakeup() was called, at any time: go on by calling again;
  * BCDA_ERR_INVALID; BCDA_ERR_REENTRANT: inside a callback; BCDA_ERR_FORKED: this is a child, also
- * where a callback of just now has forked it; BCDA_ERR_STATE; BCDA_ERR_SYSTEM. How a job ended is in its on_done and bcda_job_result(), never here.
- * From callbacks: no. Thread: owner. Since 0.1.
+ * where a callback of just now has forked it; BCDA_ERR_STATE; BCDA_ERR_SYSTEM. How a job ended is
+ * in its on_done and bcda_job_result(), never here. From callbacks: no. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_session_run(bcda_session *session, int timeout_ms);
 

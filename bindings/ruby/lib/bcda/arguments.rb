@@ -103,8 +103,10 @@ module Bcda
       # why it was refused.
       def add_fields(fields, owner)
         slot = FFI::MemoryPointer.new(:int)
-        fields.each do |path|
-          path = string(path, :fields)
+        paths = fields.map { |path| string(path, :fields) }
+        paths.each_with_index do |path, i|
+          raise ArgumentError, "fields: #{path.inspect} is given twice" if paths.first(i).include?(path)
+
           code = yield path, slot
           raise named(owner.call(code), :fields, path) unless code.zero?
         end
