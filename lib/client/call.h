@@ -31,11 +31,12 @@ struct bcda__call_spec {
      * it comes; all else is gathered. */
     /* Before each try: where to begin, 0 = at the start; NULL = always there. */
     int64_t (*from)(void *ctx, const char **if_range);
-    /* 0, BCDA__CALL_WHOLE (ask again, at once, `from` will know), BCDA__CALL_DONE (there is no
+    /* 0, BCDA__CALL_WHOLE (ask again: `from` will know), BCDA__CALL_DONE (there is no
      * more), or a negative code with `err` filled: the call fails. */
     int (*head)(void *ctx, struct bcda__call *call, struct bcda_error *err);
     /* How many were taken; fewer: it will wake the call later; BCDA__CALL_GONE: it has freed the
-     * call; BCDA__CALL_REPEAT: ask again, at once. */
+     * call; BCDA__CALL_REPEAT: the answer was of no use: ask again, the first time at once, then
+     * with pauses. */
     size_t (*data)(void *ctx, const uint8_t *data, size_t len);
     /* The body ended well: 1 = more must be asked for, and `err` says what is lacking, should it
      * never come. A negative code with `err` filled: the call fails. May be NULL. */

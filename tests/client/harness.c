@@ -1101,6 +1101,26 @@ size_t harness_check_file(struct run *r, const bcda_file *file, int whole)
     return seen;
 }
 
+/* What a job has counted is the sum of what its files have. */
+static void check_sums(const bcda_job *job)
+{
+    int64_t received = 0, bytes = 0, resources = 0, bad_lines = 0;
+    size_t i;
+
+    for (i = 0; i < bcda_job_file_count(job); i++) {
+        const bcda_file *f = bcda_job_file(job, i);
+
+        received += bcda_file_bytes_received(f);
+        bytes += bcda_file_bytes(f);
+        resources += bcda_file_is_error(f) ? 0 : bcda_file_resources(f);
+        bad_lines += bcda_file_bad_lines(f);
+    }
+    ck_assert_int_eq(bcda_job_bytes_received(job), received);
+    ck_assert_int_eq(bcda_job_bytes(job), bytes);
+    ck_assert_int_eq(bcda_job_resources(job), resources);
+    ck_assert_int_eq(bcda_job_bad_lines(job), bad_lines);
+}
+
 void harness_check_export(struct run *r)
 {
     size_t i, n = bcda_job_file_count(r->job), k;
@@ -1131,6 +1151,7 @@ void harness_check_export(struct run *r)
     }
     ck_assert_int_eq(resources, (int64_t)r->count);
     ck_assert_int_eq(bcda_job_bad_lines(r->job), 0);
+    check_sums(r->job);
     for (k = 1; k < r->state_count; k++)
         ck_assert_int_lt(r->states[k - 1], r->states[k]);
     ck_assert_int_eq(r->states[r->state_count - 1], BCDA_JOB_DONE);
