@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -53,6 +54,13 @@ struct bcda__http_share {
     pthread_mutex_t lock;
 };
 
+/* libcurl may close a connection without saying so, and its number may then be another's: the inode
+ * tells them apart. */
+struct connection {
+    int fd;
+    ino_t inode;
+};
+
 struct bcda__http {
     CURLM *multi;
     struct bcda__http_share *share;
@@ -63,7 +71,7 @@ struct bcda__http {
     struct bcda__transfer *resuming; /* paused ones that have room again, in order */
     struct bcda__transfer *all;      /* every transfer that libcurl has */
     struct bcda__ring_pool pool;
-    int *sockets; /* open connections, which a child has to close */
+    struct connection *sockets; /* open connections, which a child has to close */
     size_t socket_count, socket_cap;
     char tls_library[64]; /* libcurl's, with its version */
     int unwatched;        /* why a descriptor could not be watched; 0 = all are */
@@ -197,10 +205,18 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *pe
     return h->forked ? -1 : 0;
 }
 
+/* 0 where it is no socket, or not open. */
+static ino_t inode_of_socket(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ino : 0;
+}
+
 static void note_socket(struct bcda__http *h, int fd)
 {
     size_t cap = h->socket_cap * 2 + 4;
-    int *grown;
+    struct connection *grown;
 
     if (h->socket_count == h->socket_cap) {
         grown = bcda__realloc(h->sockets, cap * sizeof *grown);
@@ -209,7 +225,19 @@ static void note_socket(struct bcda__http *h, int fd)
         h->sockets = grown;
         h->socket_cap = cap;
     }
-    h->sockets[h->socket_count++] = fd;
+    h->sockets[h->socket_count].fd = fd;
+    h->sockets[h->socket_count++].inode = inode_of_socket(fd);
+}
+
+/* In a child: the parent has descriptors of its own for them. */
+static void close_connections(struct bcda__http *h)
+{
+    for (; h->socket_count > 0; h->socket_count--) {
+        const struct connection *c = &h->sockets[h->socket_count - 1];
+
+        if (c->inode && inode_of_socket(c->fd) == c->inode)
+            close(c->fd);
+    }
 }
 
 /* As libcurl does it, and not to be inherited by other programs: libcurl sees to that in none of
@@ -236,7 +264,7 @@ static int close_connection(void *ctx, curl_socket_t fd)
     struct bcda__http *h = ctx;
     size_t i;
 
-    for (i = 0; i < h->socket_count && h->sockets[i] != (int)fd; i++)
+    for (i = 0; i < h->socket_count && h->sockets[i].fd != (int)fd; i++)
         ;
     if (i < h->socket_count)
         h->sockets[i] = h->sockets[--h->socket_count];
@@ -360,10 +388,10 @@ void bcda__http_free(struct bcda__http *h)
 {
     if (!h)
         return;
-    if (!h->forked)
+    if (h->forked)
+        close_connections(h);
+    else
         free_curl(h);
-    while (h->socket_count > 0) /* in a child: the parent has its own descriptors of them */
-        close(h->sockets[--h->socket_count]);
     bcda__free(h->sockets);
     bcda__ring_pool_trim(&h->pool);
     bcda__free(h);
