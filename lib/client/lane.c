@@ -158,6 +158,11 @@ static void end_bytes(struct bcda__lane *l)
     bcda__decoder_take_spent(l->decoder, &l->spent.decoder);
 }
 
+static int is_dry_at_rest(const struct bcda__lane *l)
+{
+    return l->slice.dry || (l->source.read && l->dry && !has_work(l));
+}
+
 static int end(struct bcda__task *t)
 {
     struct bcda__lane *l = lane_of(t);
@@ -173,7 +178,9 @@ static int end(struct bcda__task *t)
     }
     if (l->source.read && !l->dry && !has_work(l))
         l->held = 1;
-    if (l->slice.made || l->failed || l->stuck || l->asked || l->slice.dry || tells_rest(l))
+    /* Also where an earlier slice has found the source dry, and this one decoded what was inside:
+     * the session may have looked while this one was under way. */
+    if (l->slice.made || l->failed || l->stuck || l->asked || is_dry_at_rest(l) || tells_rest(l))
         what |= BCDA__TASK_NEWS;
     l->asked = 0;
     return what | (has_work(l) ? BCDA__TASK_MORE : 0);
