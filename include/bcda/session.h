@@ -131,7 +131,7 @@ BCDA_API int bcda_session_step(bcda_session *session);
  * not call the library (BCDA_ERR_REENTRANT). When the session is freed everything is forgotten
  * first, but in a child after fork() nothing is called but `destroy`: its loop is the parent's. A
  * child that was forked in watch_fd had better end there: libcurl, which may have called, can still
- * send on the connection at hand before it returns.
+ * send on the connection in question before it returns.
  * BCDA_ERR_INVALID (NULL); BCDA_ERR_STATE (too late, or a second time); BCDA_ERR_REENTRANT;
  * BCDA_ERR_FORKED; BCDA_ERR_NOMEM; BCDA_ERR_SYSTEM (watch_fd refused). On failure the userdata is
  * still the caller's. From callbacks: no. Thread: owner. Since 0.1.

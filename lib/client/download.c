@@ -408,7 +408,7 @@ static int cut_at(struct bcda__download *d, int64_t at, struct bcda_error *err)
     return d->spool ? bcda__spool_cut(d->spool, at, err) : 0;
 }
 
-/* The same while the answer that named the end is at hand. 0 also where it shows only once all that
+/* The same during the response that named the end. 0 also where it shows only once all that
  * came is decoded: see accept_end(). */
 static int end_file_at(struct bcda__download *d, int64_t at, struct bcda_error *err)
 {
