@@ -1252,7 +1252,7 @@ START_TEST(in_calls_from_outside)
     armed = 1;
     open_session(&o);
     run = harness_run_new(&h, DOOR_PULL, NULL, NULL);
-    run->done = 1; /* nobody is told */
+    run->done = 1; /* nothing is reported */
     for (which = 0; which < 5; which++) {
         forks_max[IN_TIMER] = which + 1;
         h.inside = 1;
