@@ -1,4 +1,5 @@
 """A FHIR Bulk Data server that does what a test wants, and runs of bcda-export against it."""
+import http.client
 import http.server
 import json
 import os
@@ -13,6 +14,9 @@ import programs
 
 # Hundreds of runs that sync: in memory, where there is such a file system.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
+
+# Connections are accepted in turn: when this is answered, all that came before it are at work.
+SETTLE = "/settle"
 
 
 def read(path):
@@ -45,6 +49,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         s = self.server.owner
+        if self.path == SETTLE:
+            return self.answer(200)
         s.requests.append(self.path)
         part = self.path.split("/")
         if self.path.endswith("/metadata"):
@@ -91,6 +97,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Quiet(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, *what):
+        super().__init__(*what)
+        self.lock, self.in_work = threading.Lock(), 0
+
+    def count(self, n):
+        with self.lock:
+            self.in_work += n
+
+    def process_request(self, *what):
+        self.count(1)
+        super().process_request(*what)
+
+    def process_request_thread(self, *what):
+        try:
+            super().process_request_thread(*what)
+        finally:
+            self.count(-1)
+
     def handle_error(self, *_):
         """A client that was killed."""
 
@@ -135,6 +159,15 @@ class Server:
         return [programs.EXPORT, "--url", self.url, "--bearer-token-file",
                 os.path.join(self.work, "token"), "--allow-http-loopback", "--out", self.out,
                 *programs.FAST, *options]
+
+    def settled_requests(self):
+        """How many came until now, those included that a killed client left unread."""
+        client = http.client.HTTPConnection(*self.http.server_address, timeout=programs.LIMIT)
+        client.request("GET", SETTLE)
+        client.getresponse().read()
+        client.close()
+        self.report.check(wait_for(lambda: self.http.in_work == 0), "a request without end")
+        return len(self.requests)
 
     def run(self, *options, code, **more):
         done = subprocess.run(self.command(*options), capture_output=True, timeout=programs.LIMIT,

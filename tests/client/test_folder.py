@@ -56,11 +56,11 @@ def again():
     with Server(report) as s:
         s.run(code=0)
         check_clean(s, 1)
-        sent = len(s.requests)
+        sent = s.settled_requests()
         for more in ([], ["--resume", s.state], ["--quiet"]):
             done = s.run(*more, code=2)
             check(b"--replace" in done.stderr and b"--add" in done.stderr, done.stderr)
-        check(len(s.requests) == sent, "something was sent", s.requests[sent:])
+        check(s.settled_requests() == sent, "something was sent", s.requests[sent:])
         check_clean(s, 1)
         s.run("--add", code=0)
         check(lines(s.out) == sorted(s.lines(1) + s.lines(2)), lines(s.out))
@@ -133,14 +133,14 @@ def other_wishes():
     """A state is resumed only by a command that asks for the same, and for the same folder."""
     with Server(report) as s:
         s.start_and_end("--type", "Patient", "--type", "Coverage", files=1)
-        sent = len(s.requests)
+        sent = s.settled_requests()
         state = ["--resume", s.state]
         for more in (["--type", "Patient"], [], ["--group", "all"],
                      ["--type", "Patient", "--type", "Coverage", "--out", os.path.join(s.work, "b")],
                      ["--type", "Patient", "--type", "Coverage", "--replace"]):
             done = s.run(*state, *more, code=2)
             check(b"state is of an export" in done.stderr, more, done.stderr)
-        check(len(s.requests) == sent, "something was sent")
+        check(s.settled_requests() == sent, "something was sent", s.requests[sent:])
         s.run(*state, "--type", "Patient", "--type", "Coverage", code=0)
         check_clean(s, 1)
 

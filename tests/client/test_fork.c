@@ -125,7 +125,7 @@ static int has_session;
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
 static int gate_closed, gate_held[2]; /* workers wait at it, in the middle of a slice */
-static int slices;                    /* that workers are in */
+static int slices;                    /* that workers are in, or on their way to the first */
 static int ending;                    /* workers that wait for their lock behind one */
 static int locks;                     /* taken by the child */
 
@@ -154,11 +154,10 @@ static void count_slices(int running, int at_end)
 }
 
 /* The workers' own lock is the first that each of them takes. It is free while a slice runs. */
-static int is_workers_lock(const pthread_mutex_t *m, int *first)
+static int is_workers_lock(const pthread_mutex_t *m)
 {
     static _Thread_local const pthread_mutex_t *own;
 
-    *first = !own;
     if (!own)
         own = m;
     return m == own;
@@ -166,11 +165,11 @@ static int is_workers_lock(const pthread_mutex_t *m, int *first)
 
 int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
 {
-    int first, rc, ends;
+    int rc, ends;
 
     note_call("pthread_mutex_lock");
     locks += in_child;
-    ends = is_worker() && is_workers_lock(m, &first) && !first;
+    ends = is_worker() && is_workers_lock(m);
     if (ends)
         count_slices(-1, 1);
     rc = __real_pthread_mutex_lock(m);
@@ -181,9 +180,7 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
 
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *m)
 {
-    int first;
-
-    if (is_worker() && is_workers_lock(m, &first))
+    if (is_worker() && is_workers_lock(m))
         count_slices(1, 0);
     return __real_pthread_mutex_unlock(m);
 }
@@ -302,11 +299,19 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
                           void *arg)
 {
+    int rc;
+
     if (has_session && threads_left == 0)
         return EAGAIN;
     if (has_session && threads_left > 0)
         threads_left--;
-    return __real_pthread_create(thread, attr, start, arg);
+    if (!has_session || in_child)
+        return __real_pthread_create(thread, attr, start, arg);
+    count_slices(1, 0); /* its way to the workers' lock, on which it may allocate */
+    rc = __real_pthread_create(thread, attr, start, arg);
+    if (rc)
+        count_slices(-1, 0);
+    return rc;
 }
 
 /* ---- leaks ---- */

@@ -19,6 +19,7 @@
 #include "harness.h"
 #include "net/http.h"
 #include "scripted.h"
+#include "server_process.h"
 
 enum { PATIENCE = 100, LOOK_TIMES = 60000 };
 
@@ -621,25 +622,33 @@ static void check_starved(int usual, int is_retried)
     ck_assert_int_lt(starved, SPARE_MAX);
 }
 
-/* Whatever could not be opened, a socket, the CA file, the client's certificate, the spool: the
- * error says what is lacking, and it is retried. */
-START_TEST(no_descriptors)
+static void script_three_files(struct scripted *to, const void *arg)
 {
     static const struct scripted_entry files[] = {{"Patient", "/data/a.ndjson", NULL, 0},
                                                   {"Patient", "/data/b.ndjson", NULL, 0},
                                                   {"Patient", "/data/c.ndjson", NULL, 0}};
+
+    (void)arg;
+    scripted_export(to, files, LEN(files));
+    scripted_reply(to, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
+}
+
+/* Whatever could not be opened, a socket, the CA file, the client's certificate, the spool: the
+ * error says what is lacking, and it is retried. */
+START_TEST(no_descriptors)
+{
     int threads = _i & 1 ? 2 : 0, certified = _i == 2, verified = _i >= 3;
     struct client_case client = {1, 0, NULL, NULL, 0, ""};
+    struct server_process server;
     struct authority a;
 
-    open_server(NULL);
-    configure();
+    server_process_start(&server, 1, script_three_files, NULL);
+    open_harness();
+    configure_for(server.origin, server.ca_file);
     set(BCDA_OPT_DECODE_THREADS, threads);
     authority_make(&a);
     if (certified)
         set_client_certificate(&a, &client);
-    scripted_export(s, files, LEN(files));
-    scripted_reply(s, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
     if (verified) {
         set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
         ck_assert_int_eq(bcda_config_set_spool_directory(h.config, tempdir()), 0);
@@ -647,7 +656,7 @@ START_TEST(no_descriptors)
     check_starved(CAME, !verified); /* a spool that cannot be made fails its file */
     authority_free(&a);
     bcda_config_free(h.config);
-    stop_at_exit();
+    server_process_stop(&server);
 }
 END_TEST
 
