@@ -536,22 +536,40 @@ static void leave_child(int rc)
     _exit(code);
 }
 
-/* The child ends in bounded time, or is ended. */
-static void await_child(pid_t child, int end, int place)
+static void show_stack(int sign)
+{
+    (void)sign;
+    if (__sanitizer_print_stack_trace)
+        __sanitizer_print_stack_trace();
+}
+
+/* 0: the child has not ended by then. */
+static int has_ended(int end, int ms)
 {
     struct pollfd p = {0};
-    int status = 0, hung;
+    int n;
 
     p.fd = end; /* nothing is written: the other end closes when the child is gone */
     p.events = POLLIN;
     do
-        hung = poll(&p, 1, 60000);
-    while (hung < 0 && errno == EINTR);
-    close(end);
-    if (hung == 0)
+        n = poll(&p, 1, ms);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* The child ends in bounded time, or says where it is and is ended. */
+static void await_child(pid_t child, int end, int place)
+{
+    int status = 0, in_time = has_ended(end, 60000);
+
+    if (!in_time) {
+        kill(child, SIGUSR1);
+        (void)has_ended(end, 2000);
         kill(child, SIGKILL);
+    }
+    close(end);
     ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(hung > 0, "the child forked in %s does not end", place_names[place]);
+    ck_assert_msg(in_time, "the child forked in %s does not end", place_names[place]);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
                   "the child forked in %s (action %d) ended with 0x%x", place_names[place], action,
                   (unsigned)status);
@@ -581,6 +599,7 @@ static int fork_once(int place)
     if (pid == 0) {
         in_child = 1;
         child_place = place;
+        signal(SIGUSR1, show_stack);
         close(ends[0]);
         return 1;
     }
