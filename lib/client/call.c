@@ -30,23 +30,24 @@ struct bcda__call {
     struct bcda__auth_wait wait;
     struct bcda__transfer *t;
     struct bcda__channel *channel; /* of `t` alone; NULL = it has the common one */
-    int lent;
-    struct bcda__timer retry; /* before the next try */
-    struct bcda__timer watch; /* of connecting and of slowness */
-    int attempt;              /* tries begun */
-    int renewed;              /* a 401 has cost a token */
-    unsigned generation;      /* of the token sent */
+    struct bcda__timer retry;      /* before the next try */
+    struct bcda__timer watch;      /* of connecting and of slowness */
+    int attempt;                   /* tries begun */
+    int renewed;                   /* a 401 has cost a token */
+    unsigned generation;           /* of the token sent */
     int sends_token;
-    int streaming;   /* the body goes to spec.data */
-    int64_t asked;   /* where the range of this try begins; 0 = none */
-    int moved;       /* this try has brought something new */
-    int vain;        /* answers in a row that were of no use, and after which again() repeated */
-    int redirects;   /* followed since the first URL */
-    int cut;         /* an error's body was longer than is read */
-    int connected;   /* and so the watch is for slowness */
-    int64_t window;  /* bytes received when the watch last looked */
-    int64_t lent_at; /* bytes taken before it was lent */
-    int held;        /* the consumer, not the server, was slow since then */
+    int streaming;     /* the body is for the owner */
+    int has_ranges;    /* the owner has set one, if of the whole */
+    int64_t asked;     /* where it begins; 0 = at the start */
+    char if_range[96]; /* for it */
+    int moved;         /* this try has brought something new */
+    int vain;          /* answers in a row that were of no use, and after which again() repeated */
+    int redirects;     /* followed since the first URL */
+    int cut;           /* an error's body was longer than is read */
+    int connected;     /* and so the watch is for slowness */
+    int64_t window;    /* bytes received when the watch last looked */
+    int64_t taken;     /* body bytes of this try that the owner took */
+    int held;          /* the owner, not the server, was slow since then */
     struct bcda__buf body;
     struct bcda_error err; /* why the last try failed */
 };
@@ -67,26 +68,35 @@ static void forget_target(struct bcda__call *c)
 
 /* ---- the end of a try ---- */
 
-/* The transfer is ours again. 1: it is in no known state. */
-static int reclaim(struct bcda__call *c)
+static enum bcda__call_answer report(struct bcda__call *c, enum bcda__call_event event)
 {
-    int lost;
+    return c->spec.event(c->spec.ctx, event, &c->err);
+}
 
-    if (!c->lent)
-        return 0;
-    c->lent = 0;
-    lost = c->spec.reclaim(c->spec.ctx);
+/* Another thread reads it, or waits for something to read. */
+static int is_handed_over(const struct bcda__call *c)
+{
+    return c->channel && c->channel->state != BCDA__CHANNEL_OWN;
+}
+
+/* From now on the transfer is the session's thread's alone. 0: it is in no known state. */
+static int detach(struct bcda__call *c)
+{
+    int lost = c->streaming && report(c, BCDA__CALL_DETACH) == BCDA__CALL_LOST;
+
+    if (!is_handed_over(c))
+        return 1;
     c->channel->is_lost = lost;
     if (!lost && !c->s->forked)
         bcda__channel_reclaim(c->channel);
-    return lost;
+    return !lost;
 }
 
 static void drop_transfer(struct bcda__call *c)
 {
     if (c->t)
         c->s->stat[BCDA_STAT_TRANSFERS]--;
-    if (!reclaim(c))
+    if (c->t && detach(c))
         bcda__transfer_free(c->t);
     c->t = NULL;
     if (c->channel)
@@ -173,7 +183,7 @@ static void again(struct bcda__call *c)
 }
 
 /* The answer was of no use. */
-static void repeat(struct bcda__call *c)
+void bcda__call_repeat(struct bcda__call *c)
 {
     bcda__err_set(&c->err, BCDA_ERR_TRANSFER, "none of them was the part that was asked for");
     again(c);
@@ -356,39 +366,31 @@ static int is_streamed(const struct bcda__call *c)
 {
     int status = bcda__transfer_status(c->t);
 
-    if (!c->spec.data)
+    if (!c->spec.event)
         return 0;
-    return status == 200 || (c->spec.from && (status == 206 || (status == 416 && c->asked > 0)));
-}
-
-/* Somebody else may read what is left of the body. */
-static void offer(struct bcda__call *c)
-{
-    const uint8_t *waiting;
-
-    if (!c->channel || c->lent || !c->t)
-        return;
-    c->lent_at = bcda__transfer_received(c->t) - (int64_t)bcda__transfer_peek(c->t, &waiting);
-    c->lent = c->spec.lend(c->spec.ctx, c->channel, c->t);
+    return status == 200 || (c->has_ranges && (status == 206 || (status == 416 && c->asked > 0)));
 }
 
 static void on_head(void *ctx)
 {
     struct bcda__call *c = ctx;
-    int rc;
 
     c->streaming = is_streamed(c);
-    if (!c->streaming || !c->spec.head)
+    if (!c->streaming)
         return;
-    rc = c->spec.head(c->spec.ctx, c, &c->err);
-    if (rc < 0)
+    switch (report(c, BCDA__CALL_HEAD)) {
+    case BCDA__CALL_FAILED:
         fail(c);
-    else if (rc == BCDA__CALL_WHOLE)
-        repeat(c);
-    else if (rc == BCDA__CALL_DONE)
+        break;
+    case BCDA__CALL_REPEAT:
+        bcda__call_repeat(c);
+        break;
+    case BCDA__CALL_COMPLETE:
         finish_streamed(c);
-    else
-        offer(c);
+        break;
+    default:
+        break;
+    }
 }
 
 static void gather(struct bcda__call *c, const uint8_t *data, size_t len)
@@ -420,7 +422,8 @@ static void on_data(void *ctx)
 {
     struct bcda__call *c = ctx;
     const uint8_t *data;
-    size_t len = bcda__transfer_peek(c->t, &data), taken;
+    size_t len = bcda__transfer_peek(c->t, &data);
+    enum bcda__call_answer answer;
 
     if (!len)
         return;
@@ -428,18 +431,11 @@ static void on_data(void *ctx)
         gather(c, data, len);
         return;
     }
-    taken = c->spec.data(c->spec.ctx, data, len);
-    if (taken == BCDA__CALL_GONE)
-        return;
-    if (taken == BCDA__CALL_REPEAT) {
-        repeat(c);
-        return;
-    }
-    if (taken < len)
+    answer = report(c, BCDA__CALL_BYTES);
+    if (answer == BCDA__CALL_REPEAT)
+        bcda__call_repeat(c);
+    else if (answer == BCDA__CALL_GO && bcda__transfer_peek(c->t, &data) > 0)
         c->held = 1;
-    c->s->stat[BCDA_STAT_BYTES_WIRE] += (int64_t)taken;
-    bcda__transfer_take(c->t, taken);
-    offer(c);
 }
 
 /* In HTTP/1.x a body without length and not chunked ends with the connection, and a connection that
@@ -455,20 +451,22 @@ static int has_end(const struct bcda__call *c)
 /* The body is over and sound. */
 static void end_streamed(struct bcda__call *c)
 {
-    int rc = c->spec.more ? c->spec.more(c->spec.ctx, &c->err) : 0;
-
-    if (rc < 0)
+    switch (report(c, BCDA__CALL_OVER)) {
+    case BCDA__CALL_FAILED:
         fail(c);
-    else if (rc)
+        break;
+    case BCDA__CALL_REPEAT:
         again(c); /* counts as a try only where it brought nothing */
-    else
+        break;
+    default:
         finish_streamed(c);
+    }
 }
 
 static void broken(struct bcda__call *c)
 {
     if (bcda__retry_attempts(&c->err, 2) > 1 &&
-        (!c->streaming || (c->spec.broke && c->spec.broke(c->spec.ctx))))
+        (!c->streaming || report(c, BCDA__CALL_BROKEN) == BCDA__CALL_REPEAT))
         retry(c);
     else
         fail(c);
@@ -514,13 +512,15 @@ static void too_slow(struct bcda__call *c, int code)
 }
 
 /* How many bytes have come, as far as the speed is concerned. Bytes that wait here, or that the
- * consumer refused, are no fault of the server's: *held. */
+ * owner did not take, are not the server's fault: *held. */
 static int64_t count_received(struct bcda__call *c, int *held)
 {
     const uint8_t *waiting;
 
-    if (c->lent)
-        return c->lent_at + c->spec.lent_bytes(c->spec.ctx, held);
+    if (is_handed_over(c)) {
+        *held = report(c, BCDA__CALL_MEASURE) == BCDA__CALL_BUSY;
+        return c->taken;
+    }
     *held = c->held || bcda__transfer_peek(c->t, &waiting) > 0;
     return bcda__transfer_received(c->t);
 }
@@ -533,7 +533,7 @@ static void look(void *ctx)
     int held;
     int64_t received = count_received(c, &held);
 
-    if (!c->connected && !c->lent && !bcda__transfer_is_connected(c->t)) {
+    if (!c->connected && !is_handed_over(c) && !bcda__transfer_is_connected(c->t)) {
         too_slow(c, BCDA_ERR_CONNECT_TIMEOUT);
         return;
     }
@@ -570,17 +570,18 @@ static void add_header(char *line, const char *name, const char *value)
 
 static void add_headers(struct bcda__call *c, char (*lines)[HEADER_SIZE], const char **out)
 {
-    const char *if_range = NULL;
     char range[48];
     size_t i;
 
-    c->asked = c->spec.from ? c->spec.from(c->spec.ctx, &if_range) : 0;
+    c->asked = 0;
+    if (c->spec.event)
+        (void)report(c, BCDA__CALL_BEGIN);
     snprintf(range, sizeof range, "bytes=%" PRId64 "-", c->asked);
     add_header(lines[0], "Accept", c->spec.accept);
     add_header(lines[1], "Prefer", c->spec.prefer);
     add_header(lines[2], "Accept-Encoding", c->spec.accept_encoding);
     add_header(lines[3], "Range", c->asked ? range : NULL);
-    add_header(lines[4], "If-Range", c->asked && if_range && *if_range ? if_range : NULL);
+    add_header(lines[4], "If-Range", c->asked && c->if_range[0] ? c->if_range : NULL);
     for (i = 0; i < HEADERS; i++)
         out[i] = lines[i];
 }
@@ -591,7 +592,7 @@ static int start_transfer(struct bcda__call *c, const struct bcda__transfer_requ
     struct bcda__channel *channel = bcda__engine_common(c->s->engine);
     int rc = 0;
 
-    if (c->spec.lend) {
+    if (c->spec.own_channel) {
         rc = bcda__engine_channel(c->s->engine, &c->channel, &c->err);
         channel = c->channel;
     }
@@ -623,7 +624,7 @@ static void send_request(struct bcda__call *c)
     else if (c->sends_token)
         r.authorization = &c->s->auth.header;
     c->generation = c->s->auth.generation;
-    r.ring = c->spec.data ? RING_FILE : RING;
+    r.ring = c->spec.event ? RING_FILE : RING;
     if (start_transfer(c, &r)) {
         broken(c);
         return;
@@ -652,7 +653,7 @@ static void begin(void *ctx)
 
     c->attempt++;
     c->streaming = c->cut = c->connected = c->held = c->moved = 0;
-    c->window = 0;
+    c->window = c->taken = 0;
     bcda__buf_free_secret(&c->body);
     c->sends_token = c->spec.with_token && is_own_origin(c->s, current_url(c));
     if (!c->sends_token) {
@@ -705,15 +706,43 @@ void bcda__call_free(struct bcda__call *c)
     bcda__free(c);
 }
 
+void bcda__call_set_range(struct bcda__call *c, int64_t from, const char *if_range)
+{
+    c->has_ranges = 1;
+    c->asked = from;
+    bcda__text_copy(c->if_range, sizeof c->if_range, if_range);
+}
+
 void bcda__call_wake(struct bcda__call *c)
 {
-    if (c->t && !c->lent)
+    if (c->t && !is_handed_over(c))
         bcda__transfer_wake(c->t);
 }
 
-void bcda__call_reclaim(struct bcda__call *c)
+void bcda__call_took(struct bcda__call *c, int64_t bytes)
 {
-    (void)reclaim(c);
+    c->taken += bytes;
+    c->s->stat[BCDA_STAT_BYTES_WIRE] += bytes;
+}
+
+void bcda__call_hand_over(struct bcda__call *c, void (*ready)(void *ctx), void *ctx)
+{
+    bcda__channel_lend(c->channel, c->t, ready, ctx);
+}
+
+void bcda__call_watch(struct bcda__call *c)
+{
+    if (!c->channel || c->channel->state != BCDA__CHANNEL_AWAY)
+        return;
+    if (!bcda__transfer_is_over(c->t))
+        bcda__channel_rest(c->channel); /* which ends the transfer where that cannot be done */
+    if (bcda__transfer_is_over(c->t))
+        (void)detach(c);
+}
+
+struct bcda__channel *bcda__call_channel(const struct bcda__call *c)
+{
+    return c->channel;
 }
 
 void bcda__call_progress(struct bcda__call *c)
@@ -725,7 +754,7 @@ void bcda__call_progress(struct bcda__call *c)
     c->renewed = 0; /* that token worked: one that ends later is another's end */
 }
 
-const struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c)
+struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c)
 {
     return c->t;
 }

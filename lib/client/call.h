@@ -10,6 +10,35 @@
 
 struct bcda__call;
 
+/* What happens to a response whose body is for the owner, and what the owner answers. */
+enum bcda__call_event {
+    /* An attempt begins: bcda__call_set_range(). GO. */
+    BCDA__CALL_BEGIN,
+    /* Status and headers are here. GO, REPEAT, COMPLETE, FAILED. */
+    BCDA__CALL_HEAD,
+    /* Body bytes wait in the transfer. GO, REPEAT, GONE. */
+    BCDA__CALL_BYTES,
+    /* The body ended as HTTP says. COMPLETE; REPEAT with `err` saying what is lacking, should it
+     * never come; FAILED. */
+    BCDA__CALL_OVER,
+    /* The body broke off. GO: the call fails. REPEAT: the request may be made again. */
+    BCDA__CALL_BROKEN,
+    /* The speed is judged: the owner counts with bcda__call_took(). GO; BUSY: since the last time
+     * the owner was slower than the server. */
+    BCDA__CALL_MEASURE,
+    /* No other thread may use the transfer any more. GO; LOST: in a child of fork(), one did. */
+    BCDA__CALL_DETACH,
+};
+enum bcda__call_answer {
+    BCDA__CALL_FAILED = -1, /* the call ends with `err`, which is filled */
+    BCDA__CALL_GO,
+    BCDA__CALL_REPEAT,   /* the response is of no use: the request is made again */
+    BCDA__CALL_COMPLETE, /* nothing is lacking */
+    BCDA__CALL_GONE,     /* the owner has freed the call */
+    BCDA__CALL_BUSY,
+    BCDA__CALL_LOST,
+};
+
 struct bcda__call_spec {
     const char *what; /* for error texts: "token request" */
     /* For log lines: "job 42, file 3 (Patient)"; NULL = as `what`. It lives as long as the call. */
@@ -27,32 +56,12 @@ struct bcda__call_spec {
     int adapts;       /* a 429 or 503 lowers how many files come at once */
     size_t body_max;
     int64_t wait_min_ms; /* least pause before the first try */
-    /* Where `data` is set, the body of a 200 (with `from`, of a 206, and a 416) is handed over as
-     * it comes; all else is gathered. */
-    /* Before each try: where to begin, 0 = at the start; NULL = always there. */
-    int64_t (*from)(void *ctx, const char **if_range);
-    /* 0, BCDA__CALL_WHOLE (ask again: `from` will know), BCDA__CALL_DONE (there is no
-     * more), or a negative code with `err` filled: the call fails. */
-    int (*head)(void *ctx, struct bcda__call *call, struct bcda_error *err);
-    /* How many were taken; fewer: it will wake the call later; BCDA__CALL_GONE: it has freed the
-     * call; BCDA__CALL_REPEAT: the answer was of no use: ask again, the first time at once, then
-     * with pauses. */
-    size_t (*data)(void *ctx, const uint8_t *data, size_t len);
-    /* The body ended well: 1 = more must be asked for, and `err` says what is lacking, should it
-     * never come. A negative code with `err` filled: the call fails. May be NULL. */
-    int (*more)(void *ctx, struct bcda_error *err);
-    int proves_end; /* the content shows by itself whether it is whole: JSON, a tag at the end */
-    /* Where `lend` is set, the transfer gets a channel of its own (net/channel.h), and what is left
-     * of the body may be read by somebody else: `lend` is asked as soon as that is possible, and
-     * after every data; 1 = it was lent. Until `reclaim` then nothing more comes here, and
-     * `lent_bytes` tells how many bytes were taken so far, and in *held whether more were kept from
-     * being taken since it was last asked. `reclaim` comes when the transfer is over or given up,
-     * and from bcda__call_reclaim(); 1 = this is a child, and the transfer is in no known state. */
-    int (*lend)(void *ctx, struct bcda__channel *channel, struct bcda__transfer *t);
-    int64_t (*lent_bytes)(void *ctx, int *held);
-    int (*reclaim)(void *ctx);
-    int (*broke)(
-        void *ctx); /* the body broke off: 1 = the call may be repeated; NULL = it may not */
+    /* NULL: the body is gathered, and judged with the head. Else the body of a response with status
+     * 200 (after bcda__call_set_range() also 206 and 416) is for the owner; every other body is
+     * gathered. */
+    enum bcda__call_answer (*event)(void *ctx, enum bcda__call_event event, struct bcda_error *err);
+    int own_channel; /* another thread may read the body: see bcda__call_hand_over() */
+    int proves_end;  /* the content shows by itself whether it is whole: JSON, a tag at the end */
     /* The end, once: OK or WAIT with `answer` valid, or FAIL with `err`. The call is freed by the
      * owner. */
     void (*end)(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
@@ -60,18 +69,30 @@ struct bcda__call_spec {
     void *ctx;
 };
 
-enum { BCDA__CALL_WHOLE = 1, BCDA__CALL_DONE = 2 };
-#define BCDA__CALL_GONE   SIZE_MAX
-#define BCDA__CALL_REPEAT (SIZE_MAX - 1)
-
 /* Copies the spec but for `ctx`, `basic` and static texts. Nothing is sent before the next step. */
 int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__call_spec *spec);
-void bcda__call_free(struct bcda__call *c);    /* at any time; no callback comes after */
-void bcda__call_reclaim(struct bcda__call *c); /* what was lent tells again here what comes */
-void bcda__call_wake(struct bcda__call *c);    /* data that was not taken may come again */
-/* Something new came: the tries that brought nothing are forgotten (DESIGN 6), and so is a 401
- * before them: a file may take longer than several tokens last. */
+void bcda__call_free(struct bcda__call *c); /* at any time; no event but DETACH follows */
+
+/* During BEGIN: the request is for the bytes from `from` on, if the validator still holds. 0 = all
+ * of them. */
+void bcda__call_set_range(struct bcda__call *c, int64_t from, const char *if_range);
+/* The owner did not take all bytes, and can go on: BYTES comes again. */
+void bcda__call_wake(struct bcda__call *c);
+void bcda__call_repeat(struct bcda__call *c); /* as the answer REPEAT */
+/* So many body bytes were taken since the last time. */
+void bcda__call_took(struct bcda__call *c, int64_t bytes);
+/* Something new came: the attempts that brought nothing are forgotten, and so is a 401 before them:
+ * a file may take longer than several tokens last. */
 void bcda__call_progress(struct bcda__call *c);
-const struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c); /* may be NULL */
+struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c); /* may be NULL */
+
+/* A transfer with a channel of its own belongs to the session's thread or, from
+ * bcda__call_hand_over() to DETACH, to the thread that reads the body through the channel. Where
+ * that finds nothing to read, bcda__call_watch() has the session watch it: `ready` is called from a
+ * step once there is something, and the transfer is handed over again by then. Where the body is
+ * over, it is taken back for good, and its end is reported as that of any other. */
+struct bcda__channel *bcda__call_channel(const struct bcda__call *c); /* NULL = the common one */
+void bcda__call_hand_over(struct bcda__call *c, void (*ready)(void *ctx), void *ctx);
+void bcda__call_watch(struct bcda__call *c);
 
 #endif

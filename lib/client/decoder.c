@@ -21,8 +21,6 @@ struct bcda_decoder {
     struct bcda__decoder *codec; /* made by the first write */
     struct bcda_error err;       /* of the last call; code 0 = none */
     int code;                    /* the failure that stays */
-    int line_code;               /* a bad line that is not borne: the end has the last word */
-    struct bcda_error line_err;
     int finished;
     int in_callback, closing;
     int64_t resources, bad_lines;
@@ -206,18 +204,6 @@ static int interrupted(void *ctx)
     return ((bcda_decoder *)ctx)->closing;
 }
 
-/* A bad line that is not borne: no more is delivered, but where the end of the file can tell
- * whether its bytes were altered, that is still found out. */
-static int fail_line(bcda_decoder *d, int code)
-{
-    bcda__decoder_condemn(d->codec);
-    if (d->finished || !bcda__decoder_verifies(d->codec))
-        return code;
-    d->line_code = code;
-    bcda__err_copy(&d->line_err, &d->err);
-    return 0;
-}
-
 static int deliver(bcda_decoder *d)
 {
     struct bcda__delivery to = {0};
@@ -241,7 +227,7 @@ static int deliver(bcda_decoder *d)
     to.ctx = d;
     rc = bcda__deliver(&to, batch, &cursor, &line_failed, &d->err);
     if (line_failed)
-        rc = fail_line(d, rc);
+        rc = bcda__decoder_refuse_line(d->codec, &d->err);
     batch->name = ""; /* the host may keep the batch longer than this decoder lives */
     bcda__decoder_give_back(d->codec, batch);
     return rc;
@@ -322,10 +308,6 @@ int bcda_decoder_finish(bcda_decoder *d)
     } else {
         d->finished = 1;
         rc = deliver(d);
-    }
-    if (!rc && d->line_code) {
-        bcda__err_copy(&d->err, &d->line_err);
-        rc = d->line_code;
     }
     return unwind(d, rc);
 }

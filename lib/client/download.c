@@ -7,13 +7,22 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "client/lane.h"
+#include "client/intake.h"
 #include "client/origin.h"
-#include "client/resume.h"
+#include "client/pipe.h"
 #include "client/spool.h"
 #include "client/unwrap.h"
 
 enum { LABEL = 160 };
+
+/* What the download does; see doc/design.md. Each phase has a function of its own below. */
+enum phase {
+    OPENING_KEY, /* the file's key is unwrapped; nothing is requested yet */
+    RECEIVING,   /* a call brings the bytes */
+    VERIFYING,   /* they are complete: the checks of the whole */
+    REPLAYING,   /* verified delivery: the spool is read for delivery */
+    CLOSING,     /* it has succeeded, or failed with `err`: what is decoded is delivered */
+};
 
 struct bcda__download {
     bcda_job *job;
@@ -22,38 +31,37 @@ struct bcda__download {
     struct bcda__download *prev, *next;
     int mark;
 
+    enum phase phase;
+    struct bcda_error err;       /* why the file failed; code 0 = it has not */
     struct bcda__secret key;     /* of the file; unset = plain */
     struct bcda__unwrap *unwrap; /* it is being opened */
     struct bcda__expected expected;
     int gzip;
-    struct bcda__call *call;
-    struct bcda__lane *lane;
-    struct bcda__channel *channel;   /* lent to the lane with its transfer; NULL = nothing is */
-    struct bcda__transfer *lent;     /* that transfer */
-    int64_t lent_from, lent_counted; /* of the bytes that the lane takes itself */
-    struct bcda__resume resume;      /* of the lane while something is lent to it */
-    int64_t furthest; /* of the stored bytes, over all tries: only more than that is progress */
-    struct bcda__spool *spool; /* verified delivery: what came waits here; NULL = streaming */
-    int second;                /* it is verified, and is read once more for delivery */
-    struct bcda__timer turn;   /* of that reading, and of what a step has left to the next */
-    struct bcda__timer flush;  /* lines do not wait for ever for their batch to fill */
-    struct bcda_batch *batch;  /* on its way to the host */
-    struct bcda__cursor cursor;
-    int delivered; /* the host has seen something of the file */
-    int afresh;    /* the next answer begins it anew, unless it has by then */
 
-    int ended; /* nothing more comes from the network */
-    int code;  /* why the file failed */
-    struct bcda_error err;
-    int condemned;  /* a bad line failed the file, whose end is still read for its check */
-    int checked;    /* that check was made */
-    int64_t end_at; /* where a range has named the end, before what came; -1 = it has not */
+    struct bcda__call *call;
+    struct bcda__intake intake;
+    struct bcda__spool *spool; /* verified delivery: NULL = streaming */
+    struct bcda__pipe *pipe;   /* made by the first head, and once more to read the spool */
+    int replays;               /* it reads the spool */
+    struct bcda__pipe_sums counted;
+    int64_t furthest; /* of the stored bytes, over all attempts: only more than that is progress */
+
+    struct bcda__timer turn;  /* the next slice of a replay, and what a step leaves to the next */
+    struct bcda__timer flush; /* a batch does not wait longer to be filled */
+    struct bcda_batch *batch; /* on its way to the application */
+    struct bcda__cursor cursor;
+    int delivered; /* the application has received something of the file */
 };
 
 static void go_on(struct bcda__download *d);
 static void next_turn(void *ctx);
-static void begin_second_pass(struct bcda__download *d);
 static int open_call(struct bcda__download *d);
+
+/* The only place where the phase changes. */
+static void change_phase(struct bcda__download *d, enum phase to)
+{
+    d->phase = to;
+}
 
 /* ---- log lines ---- */
 
@@ -79,21 +87,7 @@ static void unlink_download(struct bcda__download *d)
     d->job->open--;
 }
 
-/* What its decoding has taken. */
-static void count_time(struct bcda__download *d)
-{
-    int64_t *stat = d->job->s->stat;
-    struct bcda__lane_spent spent;
-
-    if (!d->lane)
-        return;
-    bcda__lane_take_spent(d->lane, &spent);
-    stat[BCDA_STAT_TRANSPORT_NS] += spent.read;
-    stat[BCDA_STAT_HASH_NS] += spent.took;
-    stat[BCDA_STAT_INFLATE_NS] += spent.decoder.inflate;
-    stat[BCDA_STAT_DECRYPT_NS] += spent.decoder.decrypt;
-    stat[BCDA_STAT_PARSE_NS] += spent.decoder.parse;
-}
+/* ---- sums ---- */
 
 /* What has gone by since `began` went for this. */
 static void add_time(struct bcda__download *d, int stat, int64_t began)
@@ -101,20 +95,83 @@ static void add_time(struct bcda__download *d, int stat, int64_t began)
     d->job->s->stat[stat] += bcda__clock_ns() - began;
 }
 
-static void drop_lane(struct bcda__download *d)
+/* A worker that looks for bytes reads from the network; the session's thread has done that before,
+ * and compares. */
+static void count_time(struct bcda__download *d, const struct bcda__pipe_sums *now)
 {
-    count_time(d);
-    bcda__lane_free(d->lane);
-    d->lane = NULL;
+    const struct bcda__pipe_sums *old = &d->counted;
+    int64_t *stat = d->job->s->stat;
+    int reads = bcda__pipe_is_inline(d->pipe) ? BCDA_STAT_HASH_NS : BCDA_STAT_TRANSPORT_NS;
+
+    stat[d->replays ? BCDA_STAT_SPOOL_NS : reads] += now->peek_ns - old->peek_ns;
+    stat[d->replays ? BCDA_STAT_SPOOL_NS : BCDA_STAT_HASH_NS] += now->take_ns - old->take_ns;
+    stat[BCDA_STAT_SPOOL_NS] += now->spool_ns - old->spool_ns;
+    stat[BCDA_STAT_INFLATE_NS] += now->decoder.inflate - old->decoder.inflate;
+    stat[BCDA_STAT_DECRYPT_NS] += now->decoder.decrypt - old->decoder.decrypt;
+    stat[BCDA_STAT_PARSE_NS] += now->decoder.parse - old->decoder.parse;
+}
+
+/* Bytes of the stored file that are new, and what was decoded of them. */
+static void add_bytes(struct bcda__download *d, int64_t received, int64_t decoded)
+{
+    struct bcda_file *f = d->file;
+
+    f->received += received;
+    f->bytes += decoded;
+    d->job->received += received;
+    d->job->bytes += decoded;
+    d->job->s->stat[BCDA_STAT_BYTES_DECODED] += decoded;
+    if (f->received > d->furthest) {
+        d->furthest = f->received;
+        if (d->call)
+            bcda__call_progress(d->call);
+    }
+}
+
+/* Brings all sums up to date with the pipe. What is read of a spool was counted before. */
+static void count(struct bcda__download *d)
+{
+    struct bcda__pipe_sums now;
+    int64_t used, decoded, skipped;
+
+    if (!d->pipe)
+        return;
+    bcda__pipe_get_sums(d->pipe, &now);
+    count_time(d, &now);
+    used = now.used - d->counted.used;
+    decoded = now.decoded - d->counted.decoded;
+    skipped = now.skipped - d->counted.skipped;
+    d->counted = now;
+    if (d->replays || !(used || decoded || skipped))
+        return;
+    if (d->call)
+        bcda__call_took(d->call, used + skipped);
+    add_bytes(d, used, decoded);
+    bcda__job_touch(d->job);
+}
+
+static void stop_network(struct bcda__download *d)
+{
+    bcda__call_free(d->call);
+    d->call = NULL;
+}
+
+static void drop_pipe(struct bcda__download *d)
+{
+    if (!d->job->s->forked)
+        count(d);
+    bcda__pipe_free(d->pipe);
+    d->pipe = NULL;
+    memset(&d->counted, 0, sizeof d->counted);
 }
 
 static void free_download(struct bcda__download *d)
 {
-    bcda__call_free(d->call);
+    stop_network(d);
     bcda__unwrap_free(d->unwrap);
     bcda__timer_clear(&d->flush);
-    drop_lane(d);
-    bcda__resume_free(&d->resume);
+    drop_pipe(d);
+    bcda__intake_free(&d->intake);
     bcda__spool_free(d->spool);
     bcda__timer_clear(&d->turn);
     bcda_batch_unref(d->batch);
@@ -127,7 +184,7 @@ static void set_verdict(struct bcda__download *d)
 {
     struct bcda_file *f = d->file;
 
-    if (!d->code) {
+    if (!d->err.code) {
         f->verdict = f->bad_lines ? BCDA_VERDICT_COMPLETE_BAD_LINES : BCDA_VERDICT_COMPLETE;
         return;
     }
@@ -160,7 +217,7 @@ static void conclude(struct bcda__download *d)
     struct bcda_file *f = d->file;
 
     set_verdict(d);
-    if (!d->code)
+    if (!d->err.code)
         bcda__session_adapt(job->s, 1);
     unlink_download(d);
     free_download(d);
@@ -173,7 +230,6 @@ void bcda__download_abort(struct bcda__download *d, const struct bcda_error *err
     bcda_job *job = d->job;
     struct bcda_file *f = d->file;
 
-    d->code = err->code;
     bcda__err_copy(&d->err, err);
     set_verdict(d);
     job->files_ended++;
@@ -207,43 +263,6 @@ static void leave(void *ctx)
     bcda__session_leave_callback(((struct bcda__download *)ctx)->job->s);
 }
 
-/* The stored file has come so far. */
-static void advance(struct bcda__download *d, int64_t received)
-{
-    d->job->received += received - d->file->received;
-    d->file->received = received;
-    if (received > d->furthest) {
-        d->furthest = received;
-        bcda__call_progress(d->call);
-    }
-}
-
-/* What the lane has taken by itself since. */
-static void count_lent(struct bcda__download *d, int64_t taken)
-{
-    int64_t n = taken - d->lent_counted;
-
-    if (!n)
-        return;
-    d->lent_counted = taken;
-    d->job->s->stat[BCDA_STAT_BYTES_WIRE] += n;
-    advance(d, d->file->received + n);
-}
-
-static void count(struct bcda__download *d)
-{
-    bcda_job *job = d->job;
-    int64_t bytes = d->lane ? bcda__lane_bytes(d->lane) : 0;
-
-    if (d->channel)
-        count_lent(d, bcda__lane_taken(d->lane));
-    job->bytes += bytes - d->file->bytes;
-    job->s->stat[BCDA_STAT_BYTES_DECODED] += bytes - d->file->bytes;
-    d->file->bytes = bytes;
-    count_time(d);
-    bcda__job_touch(job);
-}
-
 /* Sums of the job and the session: what error files hold are reports of the server, not data. */
 static void count_resources(struct bcda__download *d, int64_t rows)
 {
@@ -253,21 +272,28 @@ static void count_resources(struct bcda__download *d, int64_t rows)
     d->job->s->stat[BCDA_STAT_RESOURCES] += rows;
 }
 
-/* A bad line that is not borne. Where the end of the file can tell whether the bytes were altered,
- * it is still read; what was already found out is kept for the case that they were not. */
-static void fail_line(struct bcda__download *d, const struct bcda_error *err)
+/* `err` says why. */
+static void fail_download(struct bcda__download *d)
 {
+    stop_network(d);
+    if (d->pipe)
+        (void)bcda__pipe_disconnect(d->pipe);
+    change_phase(d, CLOSING);
+}
+
+/* An invalid line that is not tolerated: nothing after it is delivered. What the transfer or the
+ * checks of the whole have said before stays; what the latter may still say, the decoder knows. */
+static void refuse_line(struct bcda__download *d, const struct bcda_error *err)
+{
+    int rc;
+
     bcda_batch_unref(d->batch);
     d->batch = NULL;
-    bcda__lane_condemn(d->lane);
-    if (d->code) /* what the transfer or the check of the whole has said stays */
+    rc = bcda__pipe_refuse_line(d->pipe, err);
+    if (!rc || d->err.code)
         return;
-    d->code = err->code;
     bcda__err_copy(&d->err, err);
-    if (bcda__lane_verifies(d->lane) && !d->checked)
-        d->condemned = 1;
-    else
-        d->ended = 1;
+    fail_download(d);
 }
 
 /* Whether the host takes the batches of this file. What the server reports comes to its handler, if
@@ -278,9 +304,13 @@ static int is_pulled(const struct bcda__download *d)
            !(d->file->entry->is_error && d->job->handlers.at[BCDA__ON_SERVER_ISSUE]);
 }
 
-/* Gives the batch to the host. 1: given. 0: it waits (pause, or the pull door). -1: the job has
- * ended, and this download is gone. */
-static int deliver(struct bcda__download *d)
+/* What a step of the download gives: it waits for an event; there may be more to do at once; or the
+ * download, perhaps with its job, is gone. */
+enum next { WAIT, AGAIN, GONE };
+
+/* Gives the batch to the application. AGAIN: given. WAIT: the job is paused, or its batches are
+ * pulled. GONE: the job has ended, and this download with it. */
+static enum next deliver(struct bcda__download *d)
 {
     bcda_job *job = d->job;
     struct bcda__delivery to = {0};
@@ -289,7 +319,7 @@ static int deliver(struct bcda__download *d)
     int rc, line_failed;
 
     if (is_pulled(d) || job->paused)
-        return 0;
+        return WAIT;
     to.job = job;
     to.handlers = &job->handlers;
     to.is_error = d->file->entry->is_error;
@@ -313,196 +343,205 @@ static int deliver(struct bcda__download *d)
         if (!job->paused)
             bcda__session_poke(job->s); /* its places are free for other jobs */
         job->paused = 1;
-        return 0;
+        return WAIT;
     }
     if (rc < 0 && !line_failed) {
         bcda__job_end(job, rc, &err);
-        return -1;
+        return GONE;
     }
     if (line_failed) {
-        fail_line(d, &err);
-        return 1;
+        refuse_line(d, &err);
+        return AGAIN;
     }
-    bcda__lane_give_back(d->lane, d->batch);
+    bcda__pipe_give_back(d->pipe, d->batch);
     d->batch = NULL;
-    return 1;
+    return AGAIN;
 }
 
-/* What the decoder has gathered becomes the batch at hand. 0 or a code. */
-static int take(struct bcda__download *d)
+/* What the pipe has becomes the batch at hand. 0: there is no memory for it, which fails the file.
+ */
+static int take_batch(struct bcda__download *d)
 {
-    int rc = bcda__lane_take(d->lane, &d->batch);
+    int rc = bcda__pipe_take(d->pipe, &d->batch);
 
     bcda__timer_clear(&d->flush);
     memset(&d->cursor, 0, sizeof d->cursor);
-    if (rc)
-        return bcda__err_set(&d->err, rc, "%s: %s", d->file->entry->name, bcda_error_string(rc));
+    if (rc) {
+        bcda__err_set(&d->err, rc, "%s: %s", d->file->entry->name, bcda_error_string(rc));
+        fail_download(d);
+        drop_pipe(d);
+        return 0;
+    }
     d->batch->owner = bcda__files_ref(d->job->files);
     d->batch->owner_unref = bcda__files_unref;
     d->batch->file = d->file;
     d->batch->name = d->file->entry->name;
-    return 0;
-}
-
-static void stop_network(struct bcda__download *d)
-{
-    bcda__call_free(d->call);
-    d->call = NULL;
-    d->ended = 1;
-}
-
-static void fail(struct bcda__download *d, int code)
-{
-    d->code = code;
-    stop_network(d);
-}
-
-/* 1 where a batch is at hand now; 0 where there is none, or no memory for it, which fails the file.
- */
-static int take_rest(struct bcda__download *d)
-{
-    int rc;
-
-    if (!bcda__lane_has_batch(d->lane))
-        return 0;
-    rc = take(d);
-    if (rc)
-        fail(d, rc);
-    return !rc;
-}
-
-/* All checks of the whole file, once its bytes are here. 1: a batch must be given first. */
-static int check_whole(struct bcda__download *d)
-{
-    struct bcda_error err;
-    int rc = bcda__lane_finish(d->lane, &err);
-
-    if (rc == BCDA_ERR_AGAIN)
-        return 1;
-    d->checked = 1;
-    if (rc) { /* altered bytes say more than the bad line they made */
-        d->code = rc;
-        bcda__err_copy(&d->err, &err);
-    }
-    return 0;
-}
-
-/* What a worker has met since. 1: it failed the file. */
-static int find_failure(struct bcda__download *d)
-{
-    struct bcda_error err;
-    int rc = d->lane ? bcda__lane_check(d->lane, &err) : 0;
-
-    if (!rc)
-        return 0;
-    bcda__err_copy(&d->err, &err);
-    fail(d, rc);
     return 1;
 }
 
-/* The file ends before what has come, if it can end there. 1: it cannot. 0 or a code. */
-static int cut_at(struct bcda__download *d, int64_t at, struct bcda_error *err)
+/* ---- the phases ---- */
+
+static enum next fail_of_pipe(struct bcda__download *d)
 {
-    if (bcda__lane_end_at(d->lane, at))
-        return 1;
-    return d->spool ? bcda__spool_cut(d->spool, at, err) : 0;
+    count(d);
+    (void)bcda__pipe_error(d->pipe, &d->err);
+    fail_download(d);
+    return AGAIN;
 }
 
-/* The same during the response that named the end. 0 also where it shows only once all that
- * came is decoded: see accept_end(). */
-static int end_file_at(struct bcda__download *d, int64_t at, struct bcda_error *err)
+static enum next run_pipe(struct bcda__download *d)
 {
-    int rc;
-
-    if (d->batch || bcda__lane_is_full(d->lane) || !bcda__lane_is_drained(d->lane)) {
-        d->end_at = at;
-        return 0;
-    }
-    rc = cut_at(d, at, err);
-    if (rc > 0)
-        d->resume.ranges = 0; /* no place where this file can end: see it whole */
-    return rc;
+    (void)bcda__pipe_run(d->pipe);
+    return bcda__pipe_is_inline(d->pipe) ? AGAIN : WAIT;
 }
 
-/* Whether the file can end where a range has said. 0: it cannot, and is asked for whole; or a batch
- * must be given first. */
-static int accept_end(struct bcda__download *d)
+/* Inline, the call reports when there are bytes. */
+static enum next step_receiving(struct bcda__download *d)
 {
-    int64_t at = d->end_at;
-    size_t used;
+    enum bcda__pipe_state state = d->pipe ? bcda__pipe_state(d->pipe) : BCDA__PIPE_IDLE;
+
+    if (state == BCDA__PIPE_FAILED)
+        return fail_of_pipe(d);
+    if (state == BCDA__PIPE_READY && !bcda__pipe_is_inline(d->pipe))
+        return run_pipe(d);
+    return WAIT;
+}
+
+/* The file ends where the server has said, before what came, if it can. Else the whole of it is
+ * requested. */
+static enum next accept_end(struct bcda__download *d)
+{
+    int64_t at = d->intake.end_at;
     int rc;
 
-    if (at < 0 || (d->code && !d->condemned))
-        return 1;
-    rc = bcda__lane_write(d->lane, "", 0, &used, &d->err); /* what still waits inside */
-    if (!rc && bcda__lane_is_full(d->lane))
-        return 0;
-    d->end_at = -1;
-    if (!rc)
-        rc = cut_at(d, at, &d->err);
-    if (rc < 0) {
-        d->code = rc;
-        d->condemned = 0;
+    if (!bcda__pipe_end_at(d->pipe, at)) {
+        d->intake.end_at = -1;
+        if (d->spool && bcda__spool_cut(d->spool, at, &d->err))
+            fail_download(d);
+        return AGAIN;
     }
-    if (rc <= 0)
-        return 1;
-    d->resume.ranges = 0;
+    bcda__intake_refuse_end(&d->intake);
+    d->job->s->stat[BCDA_STAT_RETRIES]++;
+    change_phase(d, RECEIVING);
     rc = open_call(d);
     if (rc)
-        d->code = rc;
-    else
-        d->ended = 0;
-    return 0;
+        fail_download(d);
+    return rc ? AGAIN : WAIT;
 }
 
-/* Does what can be done without more bytes. 0: this download, or the whole job, is gone, or this is
- * a child. */
+static enum next begin_replay(struct bcda__download *d);
+
+/* All checks of the whole file, once its bytes are here. */
+static enum next check_whole(struct bcda__download *d)
+{
+    int rc = bcda__pipe_finish(d->pipe, &d->err);
+
+    if (rc == BCDA_ERR_AGAIN) {
+        bcda__err_clear(&d->err);
+        (void)take_batch(d);
+        return AGAIN;
+    }
+    count(d);
+    if (!rc && d->spool && !d->replays)
+        return begin_replay(d);
+    change_phase(d, CLOSING);
+    return AGAIN;
+}
+
+static enum next step_verifying(struct bcda__download *d)
+{
+    switch (bcda__pipe_state(d->pipe)) {
+    case BCDA__PIPE_BUSY:
+        return WAIT;
+    case BCDA__PIPE_READY:
+        return run_pipe(d);
+    case BCDA__PIPE_FAILED:
+        return fail_of_pipe(d);
+    default:
+        return d->intake.end_at >= 0 ? accept_end(d) : check_whole(d);
+    }
+}
+
+/* Inline, one slice a turn. */
+static enum next step_replaying(struct bcda__download *d)
+{
+    switch (bcda__pipe_state(d->pipe)) {
+    case BCDA__PIPE_BUSY:
+        return WAIT;
+    case BCDA__PIPE_READY:
+        if (!bcda__pipe_is_inline(d->pipe))
+            return run_pipe(d);
+        if (!d->job->paused)
+            bcda__timer_set(d->job->s->engine, &d->turn, 0, next_turn, d);
+        return WAIT;
+    case BCDA__PIPE_FAILED:
+        return fail_of_pipe(d);
+    case BCDA__PIPE_OVER:
+        (void)bcda__pipe_disconnect(d->pipe);
+        return AGAIN;
+    default:
+        return check_whole(d);
+    }
+}
+
+static enum next step_closing(struct bcda__download *d)
+{
+    enum bcda__pipe_state state = d->pipe ? bcda__pipe_state(d->pipe) : BCDA__PIPE_IDLE;
+
+    if (state == BCDA__PIPE_BUSY)
+        return WAIT;
+    if (state == BCDA__PIPE_READY)
+        return run_pipe(d);
+    count(d);
+    if (d->pipe && bcda__pipe_has_batch(d->pipe, 1)) {
+        (void)take_batch(d);
+        return AGAIN;
+    }
+    conclude(d);
+    return GONE;
+}
+
+static enum next step_phase(struct bcda__download *d)
+{
+    switch (d->phase) {
+    case RECEIVING:
+        return step_receiving(d);
+    case VERIFYING:
+        return step_verifying(d);
+    case REPLAYING:
+        return step_replaying(d);
+    case CLOSING:
+        return step_closing(d);
+    default:
+        return WAIT;
+    }
+}
+
+/* Workers may finish batches faster than the application takes them: a step takes so many. */
+static enum next take_finished(struct bcda__download *d)
+{
+    if (!bcda__pipe_is_inline(d->pipe) && bcda__engine_is_spent(d->job->s->engine)) {
+        bcda__timer_set(d->job->s->engine, &d->turn, 0, next_turn, d);
+        return WAIT;
+    }
+    (void)take_batch(d);
+    return AGAIN;
+}
+
+/* Does what can be done without another event. 0: the download is gone, or this is a child. */
 static int settle(struct bcda__download *d)
 {
-    while (!d->job->s->forked) {
-        if (d->batch) {
-            int given = deliver(d);
+    enum next next = AGAIN;
 
-            if (given <= 0)
-                return given == 0;
-            continue;
-        }
-        if (d->lane && bcda__lane_is_full(d->lane)) {
-            if (!bcda__lane_is_inline(d->lane) && bcda__engine_is_spent(d->job->s->engine)) {
-                bcda__timer_set(d->job->s->engine, &d->turn, 0, next_turn, d);
-                return 1; /* workers may make batches faster than the host takes them */
-            }
-            if (take_rest(d))
-                continue;
-        }
-        if (!d->ended && !find_failure(d))
-            return 1;
-        if (!d->lane) {
-            conclude(d);
-            return 0;
-        }
-        if (!bcda__lane_is_drained(d->lane))
-            return 1; /* its news comes */
-        if (!accept_end(d))
-            continue;
-        if (!d->code || d->condemned) {
-            int first = check_whole(d);
-
-            d->condemned = 0;
-            if (first && take_rest(d))
-                continue;
-        }
-        if (d->spool && !d->second && !d->code) {
-            begin_second_pass(d);
-            continue;
-        }
-        count(d);
-        if (take_rest(d))
-            continue;
-        conclude(d);
-        return 0;
+    while (next == AGAIN && !d->job->s->forked) {
+        if (d->batch)
+            next = deliver(d);
+        else if (d->pipe && bcda__pipe_has_batch(d->pipe, 0))
+            next = take_finished(d);
+        else
+            next = step_phase(d);
     }
-    return 0;
+    return next == WAIT;
 }
 
 static void flush(void *ctx)
@@ -511,62 +550,58 @@ static void flush(void *ctx)
 
     if (d->batch || d->job->paused)
         return;
-    (void)take_rest(d);
+    if (d->pipe && bcda__pipe_has_batch(d->pipe, 1))
+        (void)take_batch(d);
     go_on(d);
 }
 
 static void flush_later(struct bcda__download *d)
 {
-    if (d->lane && !d->flush.set && !d->job->paused && bcda__lane_has_batch(d->lane))
+    if (d->pipe && !d->flush.set && !d->job->paused && bcda__pipe_has_batch(d->pipe, 1))
         bcda__timer_set(d->job->s->engine, &d->flush,
                         bcda__session_option(d->job->s, BCDA_OPT_BATCH_DELAY_MS), flush, d);
 }
 
-/* Workers can go on while a batch waits for the host; inline there is nothing to gain. */
-static int takes_bytes(const struct bcda__download *d)
+/* Workers read on while a batch waits for the application. A paused job reads nothing. */
+static void watch_body(struct bcda__download *d)
 {
-    return !d->job->paused && (!d->batch || !bcda__lane_is_inline(d->lane));
-}
+    enum bcda__pipe_state state;
 
-/* The lane has found nothing to read. A paused job reads nothing. */
-static void wait_for_bytes(struct bcda__download *d)
-{
-    if (!d->channel || d->job->paused || !bcda__lane_is_dry(d->lane))
+    if (d->phase != RECEIVING || !d->pipe || d->job->paused)
         return;
-    if (!bcda__transfer_is_over(d->lent))
-        bcda__channel_rest(d->channel); /* which ends the transfer where that cannot be done */
-    if (bcda__transfer_is_over(d->lent))
-        bcda__call_reclaim(d->call); /* tells the end, in this step or the next */
+    state = bcda__pipe_state(d->pipe);
+    if (state == BCDA__PIPE_EMPTY || state == BCDA__PIPE_OVER)
+        bcda__call_watch(d->call);
 }
 
-/* Settles, and asks for more bytes. */
+/* Settles, and wants more bytes. */
 static void go_on(struct bcda__download *d)
 {
-    wait_for_bytes(d);
-    if (!settle(d) || d->job->paused || !d->lane || d->ended)
+    watch_body(d);
+    if (!settle(d) || d->job->paused || d->phase != RECEIVING || d->batch)
         return;
-    if (!takes_bytes(d))
-        return;
-    if (d->second) {
-        if (!d->batch && bcda__lane_has_room(d->lane))
-            bcda__timer_set(d->job->s->engine, &d->turn, 0, next_turn, d);
-        return;
-    }
-    if (!d->call)
-        return;
-    if (!d->batch)
-        flush_later(d);
+    flush_later(d);
     bcda__call_wake(d->call);
 }
 
-/* Workers have done something: a batch, room, a failure, the end. */
-static void on_news(void *ctx)
+static void next_turn(void *ctx)
 {
     struct bcda__download *d = ctx;
 
-    if (!d->second) /* the first pass has counted them */
-        count(d);
-    if (!d->job->paused)
+    if (d->phase == REPLAYING && bcda__pipe_is_inline(d->pipe) && !d->batch)
+        (void)bcda__pipe_run(d->pipe);
+    go_on(d);
+}
+
+/* Workers have finished a batch, or have nothing more to do. */
+static void on_slices(void *ctx)
+{
+    struct bcda__download *d = ctx;
+
+    count(d);
+    if (d->phase == RECEIVING && bcda__pipe_state(d->pipe) == BCDA__PIPE_REPEAT)
+        bcda__call_repeat(d->call);
+    else if (!d->job->paused)
         go_on(d);
 }
 
@@ -583,26 +618,27 @@ static int is_gzip(const char *encoding)
            bcda__text_equal_nocase(encoding, strlen(encoding), "x-gzip");
 }
 
-static int make_decoder(struct bcda__download *d, struct bcda_error *err)
+static int make_pipe(struct bcda__download *d, struct bcda_error *err)
 {
-    const bcda_session *s = d->job->s;
+    bcda_session *s = d->job->s;
     struct bcda__decoder_options o = {0};
 
     o.name = d->file->entry->name;
     o.gzip = d->gzip;
-    o.trusted = d->second;
-    o.check_only = d->spool && !d->second;
-    o.expected = d->second ? NULL : &d->expected; /* that was checked in the first pass */
+    o.trusted = d->replays;
+    o.check_only = d->spool && !d->replays;
+    o.expected = d->replays ? NULL : &d->expected; /* that was checked before */
     o.key = (const uint8_t *)d->key.data;
     o.line_max = (size_t)bcda__session_option(s, BCDA_OPT_LINE_MAX);
     o.depth_max = (int)bcda__session_option(s, BCDA_OPT_JSON_DEPTH_MAX);
     o.batch_size = (size_t)bcda__session_option(s, BCDA_OPT_BATCH_SIZE);
     o.fields = d->job->fields;
-    return bcda__lane_new(&d->lane, bcda__session_workers(d->job->s), &o, on_news, d, err);
+    return bcda__pipe_new(&d->pipe, bcda__session_workers(s), d->replays ? NULL : d->spool, &o,
+                          on_slices, d, err);
 }
 
-static int open_decoder(struct bcda__download *d, const struct bcda__transfer *t,
-                        struct bcda_error *err)
+static int make_first_pipe(struct bcda__download *d, const struct bcda__transfer *t,
+                           struct bcda_error *err)
 {
     const char *encoding = bcda__transfer_header(t, "Content-Encoding");
 
@@ -610,281 +646,153 @@ static int open_decoder(struct bcda__download *d, const struct bcda__transfer *t
     if (encoding[0] && !d->gzip && !bcda__text_equal_nocase(encoding, strlen(encoding), "identity"))
         return bcda__err_set(err, BCDA_ERR_HTTP, "a Content-Encoding that nobody asked for");
     d->file->expected = bcda__transfer_content_length(t);
-    return make_decoder(d, err);
+    return make_pipe(d, err);
 }
 
-static int64_t on_from(void *ctx, const char **if_range)
+/* The network is done with the file, and its bytes are verified. */
+static enum next begin_replay(struct bcda__download *d)
 {
-    struct bcda__download *d = ctx;
-
-    *if_range = d->resume.validator;
-    return bcda__resume_begin(&d->resume);
+    drop_pipe(d);
+    d->replays = 1;
+    if (make_pipe(d, &d->err)) {
+        fail_download(d);
+        return AGAIN;
+    }
+    change_phase(d, REPLAYING);
+    bcda__pipe_connect(d->pipe, bcda__spool_source(d->spool));
+    return AGAIN;
 }
 
-/* The whole file comes again. Where the host has seen nothing of what came before, that is
- * forgotten and need not be compared. 0 or a code. */
-static int begin_afresh(struct bcda__download *d, struct bcda_error *err)
+/* Where the application has received nothing of what came before, that is discarded and need not be
+ * compared. 0 or a code. */
+static int restart_if_possible(struct bcda__download *d, struct bcda_error *err)
 {
     int rc;
 
-    d->afresh = 0;
-    if (d->delivered || d->batch)
+    if (!d->intake.restart || d->delivered || d->batch)
         return 0;
-    d->job->received -= d->file->received;
-    d->job->bytes -= d->file->bytes;
-    d->job->s->stat[BCDA_STAT_BYTES_DECODED] -= d->file->bytes;
-    d->file->received = d->file->bytes = 0;
     bcda__timer_clear(&d->flush);
-    drop_lane(d);
+    drop_pipe(d);
+    add_bytes(d, -d->file->received, -d->file->bytes);
     if (d->spool && (rc = bcda__spool_reset(d->spool, err)))
         return rc;
-    rc = bcda__resume_reset(&d->resume);
+    rc = bcda__intake_reset(&d->intake);
     return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
 }
 
-static int on_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
+static void on_ready(void *ctx)
 {
-    struct bcda__download *d = ctx;
-    const struct bcda__transfer *t = bcda__call_transfer(call);
-    int64_t end;
-    int rc = 0;
+    bcda__pipe_wake(((struct bcda__download *)ctx)->pipe);
+}
+
+static void connect_body(struct bcda__download *d)
+{
+    if (bcda__call_channel(d->call))
+        bcda__call_hand_over(d->call, on_ready, d);
+    bcda__pipe_connect(d->pipe, &d->intake.source);
+}
+
+static int take_head(struct bcda__download *d, struct bcda_error *err)
+{
+    const struct bcda__transfer *t = bcda__call_transfer(d->call);
+    int rc;
 
     /* A page of something in between is no data, however its lines would be judged. */
     if (!d->key.data &&
         bcda__text_starts_nocase(bcda__transfer_header(t, "Content-Type"), "text/html"))
         return bcda__err_set(err, BCDA_ERR_NOT_JSON, "an HTML page came in place of the file");
-    if (d->afresh && (rc = begin_afresh(d, err)))
-        return rc;
-    rc = bcda__resume_head(&d->resume, t, &end, err);
-    if (rc == BCDA__RESUME_WHOLE)
-        return BCDA__CALL_WHOLE;
-    if (rc == BCDA__RESUME_DONE)
-        return BCDA__CALL_DONE;
-    if (rc == BCDA__RESUME_ENDS) {
-        rc = end_file_at(d, end, err);
-        return rc < 0 ? rc : rc ? BCDA__CALL_WHOLE : BCDA__CALL_DONE;
-    }
-    if (rc < 0 || d->lane)
-        return rc;
-    return open_decoder(d, t, err);
-}
-
-/* What came before is passed over. 1: there are bytes for the decoder. 0: *result is the answer. */
-static int pass_over(struct bcda__download *d, const uint8_t *data, size_t len, size_t *at,
-                     size_t *result)
-{
-    int64_t began = bcda__clock_ns();
-    struct bcda_error err;
-    size_t n;
-    int rc;
-
-    do {
-        rc = bcda__resume_pass(&d->resume, data + *at, len - *at, &n, &err);
-        *at += n;
-    } while (rc == BCDA__RESUME_GO && n > 0);
-    add_time(d, BCDA_STAT_HASH_NS, began);
-    if (rc == BCDA__RESUME_GO) {
-        *result = len;
-        return *at < len;
-    }
-    *result = BCDA__CALL_REPEAT;
-    if (rc < 0) {
-        bcda__err_copy(&d->err, &err);
-        fail(d, rc);
-        (void)settle(d);
-        *result = BCDA__CALL_GONE;
-    }
-    return 0;
-}
-
-static void took(struct bcda__download *d, const uint8_t *data, size_t len)
-{
-    int64_t began = bcda__clock_ns();
-
-    bcda__resume_took(&d->resume, data, len);
-    add_time(d, BCDA_STAT_HASH_NS, began);
-    advance(d, d->resume.at);
-}
-
-static int spool(struct bcda__download *d, const uint8_t *data, size_t len)
-{
-    int64_t began = bcda__clock_ns();
-    int rc = bcda__spool_add(d->spool, data, len, &d->err);
-
-    add_time(d, BCDA_STAT_SPOOL_NS, began);
+    rc = restart_if_possible(d, err);
+    d->intake.restart = 0;
+    if (!rc)
+        rc = bcda__intake_head(&d->intake, d->call, err);
+    if (!rc && !d->pipe)
+        rc = make_first_pipe(d, t, err);
+    if (!rc)
+        connect_body(d);
     return rc;
 }
 
-static int unspool(struct bcda__download *d, const uint8_t **data, size_t *len)
+/* Inline there is nothing to gain from more bytes while a batch waits for the application. */
+static int can_read(const struct bcda__download *d)
 {
-    int64_t began = bcda__clock_ns();
-    int rc = bcda__spool_peek(d->spool, data, len, &d->err);
-
-    add_time(d, BCDA_STAT_SPOOL_NS, began);
-    return rc;
+    return !d->job->paused && !d->batch;
 }
 
-static size_t on_data(void *ctx, const uint8_t *data, size_t len)
+/* Inline: slices until there are no bytes, or this step has moved enough. */
+static enum bcda__call_answer take_bytes(struct bcda__download *d)
 {
-    struct bcda__download *d = ctx;
-    size_t total = 0, used, result;
-    int rc = 0;
+    enum bcda__pipe_state state = BCDA__PIPE_READY;
+    size_t moved = 0;
 
-    if (!pass_over(d, data, len, &total, &result))
-        return result;
-    while (takes_bytes(d) && (total == 0 || !bcda__engine_is_spent(d->job->s->engine))) {
-        rc = bcda__lane_write(d->lane, data + total, len - total, &used, &d->err);
-        if (!rc && d->spool)
-            rc = spool(d, data + total, used);
-        took(d, data + total, used);
-        bcda__engine_spend(d->job->s->engine, used);
-        total += used;
-        if (!rc && (d->batch || !bcda__lane_is_full(d->lane)))
-            break;
-        if (!rc)
-            rc = take(d);
-        if (rc)
-            fail(d, rc);
-        if (!settle(d))
-            return BCDA__CALL_GONE;
-        if (d->ended)
-            return BCDA__CALL_GONE; /* the batch of a failed file waits for the host */
-    }
-    count(d);
-    flush_later(d);
-    return total;
-}
-
-/* ---- what the lane reads by itself ---- */
-
-static size_t source_read(void *ctx, const uint8_t **data)
-{
-    return bcda__channel_read(((struct bcda__download *)ctx)->channel, data);
-}
-
-static void source_took(void *ctx, const uint8_t *data, size_t len)
-{
-    struct bcda__download *d = ctx;
-
-    bcda__resume_took(&d->resume, data, len);
-    bcda__transfer_take(d->lent, len);
-}
-
-static void on_ready(void *ctx)
-{
-    bcda__lane_go_on(((struct bcda__download *)ctx)->lane);
-}
-
-/* Not before what came in earlier tries is passed over. */
-static int on_lend(void *ctx, struct bcda__channel *channel, struct bcda__transfer *t)
-{
-    struct bcda__download *d = ctx;
-    struct bcda__source source = {source_read, source_took, d};
-
-    if (d->resume.phase != BCDA__TAKE || d->code || d->ended)
-        return 0;
-    d->channel = channel;
-    d->lent = t;
-    d->lent_from = d->lent_counted = bcda__lane_taken(d->lane);
-    bcda__channel_lend(channel, t, on_ready, d);
-    bcda__lane_lend(d->lane, &source);
-    return 1;
-}
-
-static int64_t on_lent_bytes(void *ctx, int *held)
-{
-    struct bcda__download *d = ctx;
-
-    *held = bcda__lane_was_held(d->lane) || d->job->paused;
-    return bcda__lane_taken(d->lane) - d->lent_from;
-}
-
-static int on_reclaim(void *ctx)
-{
-    struct bcda__download *d = ctx;
-    int lost = bcda__lane_reclaim(d->lane);
-
-    if (!lost && !d->job->s->forked)
+    bcda__pipe_wake(d->pipe);
+    while (state == BCDA__PIPE_READY && can_read(d) &&
+           !(moved && bcda__engine_is_spent(d->job->s->engine))) {
+        moved = bcda__pipe_run(d->pipe);
+        bcda__engine_spend(d->job->s->engine, moved);
         count(d);
-    d->channel = NULL;
-    d->lent = NULL;
-    return lost;
-}
-
-static int on_more(void *ctx, struct bcda_error *err)
-{
-    struct bcda__download *d = ctx;
-    int64_t end;
-    int rc = bcda__resume_end(&d->resume, &end, err);
-
-    return rc == BCDA__RESUME_ENDS ? end_file_at(d, end, err) : rc == BCDA__RESUME_MORE;
-}
-
-/* The body broke off. Where it cannot be gone on with, and the host has seen nothing of it, it
- * simply begins again, unless the host sees something of it meanwhile. Until then what came stays:
- * should no other try bring more, it is delivered. */
-static int on_broke(void *ctx)
-{
-    struct bcda__download *d = ctx;
-
-    d->afresh = !d->delivered && !d->batch && d->lane && !d->resume.ranges;
-    if (d->afresh)
-        bcda__timer_clear(&d->flush);
-    return 1;
-}
-
-/* ---- verified delivery ---- */
-
-enum { PIECES_A_TURN = 16 };
-
-/* What was verified is read from the spool, some pieces a turn, through a decoder of its own. */
-static void read_spool(struct bcda__download *d)
-{
-    const uint8_t *data;
-    size_t len = 1, used;
-    int rc = 0, i;
-
-    for (i = 0; !rc && len && !d->batch && i < PIECES_A_TURN; i++) {
-        rc = unspool(d, &data, &len);
-        if (rc || !len)
-            break;
-        rc = bcda__lane_write(d->lane, data, len, &used, &d->err);
-        bcda__spool_take(d->spool, used);
-        if (!rc && bcda__lane_is_full(d->lane))
-            rc = take(d);
-        if (used < len && !d->batch)
-            break; /* its news comes */
+        if (!settle(d) || d->phase != RECEIVING)
+            return BCDA__CALL_GONE;
+        state = bcda__pipe_state(d->pipe);
     }
-    if (rc)
-        d->code = rc;
-    d->ended = rc || !len;
-    go_on(d);
+    flush_later(d);
+    return state == BCDA__PIPE_REPEAT ? BCDA__CALL_REPEAT : BCDA__CALL_GO;
 }
 
-static void next_turn(void *ctx)
+/* The body broke off. Where it cannot be resumed, and the application has received nothing of it,
+ * it begins again, unless something is delivered meanwhile. Until then what came stays: should no
+ * other attempt bring more, it is delivered. */
+static void note_broken_body(struct bcda__download *d)
+{
+    d->intake.restart = !d->delivered && !d->batch && d->pipe && !d->intake.ranges;
+    if (d->intake.restart)
+        bcda__timer_clear(&d->flush);
+}
+
+static enum bcda__call_answer detach_body(struct bcda__download *d)
+{
+    int lost = d->pipe && bcda__pipe_disconnect(d->pipe);
+
+    bcda__intake_detach(&d->intake);
+    if (lost)
+        return BCDA__CALL_LOST;
+    if (!d->job->s->forked)
+        count(d);
+    return BCDA__CALL_GO;
+}
+
+static enum bcda__call_answer measure(struct bcda__download *d)
+{
+    int busy = bcda__pipe_was_busy(d->pipe) || d->job->paused;
+
+    count(d);
+    return busy ? BCDA__CALL_BUSY : BCDA__CALL_GO;
+}
+
+static enum bcda__call_answer on_call_event(void *ctx, enum bcda__call_event event,
+                                            struct bcda_error *err)
 {
     struct bcda__download *d = ctx;
-
-    if (d->second && !d->ended && !d->batch)
-        read_spool(d);
-    else
-        go_on(d);
-}
-
-/* The network is done with the file, and its bytes are verified. */
-static void begin_second_pass(struct bcda__download *d)
-{
     int rc;
 
-    drop_lane(d);
-    d->second = 1;
-    rc = make_decoder(d, &d->err);
-    if (rc) {
-        fail(d, rc);
-        return;
+    switch (event) {
+    case BCDA__CALL_BEGIN:
+        bcda__intake_begin(&d->intake, d->call);
+        return BCDA__CALL_GO;
+    case BCDA__CALL_HEAD:
+        rc = take_head(d, err);
+        return rc < 0 ? BCDA__CALL_FAILED : (enum bcda__call_answer)rc;
+    case BCDA__CALL_BYTES:
+        return take_bytes(d);
+    case BCDA__CALL_OVER:
+        return (enum bcda__call_answer)bcda__intake_over(&d->intake, err);
+    case BCDA__CALL_BROKEN:
+        note_broken_body(d);
+        return BCDA__CALL_REPEAT;
+    case BCDA__CALL_MEASURE:
+        return measure(d);
+    default:
+        return detach_body(d);
     }
-    d->ended = 0;
-    bcda__timer_set(d->job->s->engine, &d->turn, 0, next_turn, d);
 }
 
 /* A server that always breaks off, perhaps at its time limit, and cannot be gone on with. */
@@ -892,7 +800,7 @@ static void explain_cuts(struct bcda__download *d)
 {
     int code = d->err.code;
 
-    if (d->resume.ranges || d->furthest == 0 ||
+    if (d->intake.ranges || d->furthest == 0 ||
         (code != BCDA_ERR_TRANSFER && code != BCDA_ERR_TRUNCATED && code != BCDA_ERR_STALLED))
         return;
     bcda__err_context(
@@ -903,22 +811,21 @@ static void explain_cuts(struct bcda__download *d)
         (long long)d->furthest);
 }
 
-static void on_end(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
-                   const struct bcda_error *err)
+/* After an invalid line the end of the file did not come: the line is what is known. */
+static void on_call_end(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
+                        const struct bcda_error *err)
 {
     struct bcda__download *d = ctx;
 
     (void)answer;
-    if (verdict != BCDA__OK && (!d->code || !d->condemned)) {
-        d->code = err->code;
+    if (verdict == BCDA__FAIL && !(d->pipe && bcda__pipe_refused_line(d->pipe, &d->err))) {
         bcda__err_copy(&d->err, err);
         explain_cuts(d);
+    } else if (!d->pipe) { /* a 200 without a body has no data, but a head */
+        bcda__err_set(&d->err, BCDA_ERR_HTTP, "the answer has no head");
     }
-    if (verdict != BCDA__OK)
-        d->condemned = 0; /* its end never came: the bad line is what is known */
     stop_network(d);
-    if (!d->lane && !d->code) /* a 200 without a body has no data, but a head */
-        d->code = bcda__err_set(&d->err, BCDA_ERR_HTTP, "the answer has no head");
+    change_phase(d, d->err.code ? CLOSING : VERIFYING);
     (void)settle(d);
 }
 
@@ -959,20 +866,12 @@ static int open_call(struct bcda__download *d)
     spec.with_token = d->job->files->manifest->requires_access_token;
     spec.judge = bcda__answer_file;
     spec.body_max = (size_t)bcda__session_option(s, BCDA_OPT_ANSWER_MAX);
-    spec.head = on_head;
-    spec.data = on_data;
-    spec.proves_end = d->key.data != NULL;
     spec.adapts = 1;
     spec.retries = &d->job->retries;
-    spec.from = on_from;
-    spec.more = on_more;
-    spec.broke = on_broke;
-    if (bcda__session_workers(s) && !d->spool) { /* what is spooled passes through here */
-        spec.lend = on_lend;
-        spec.lent_bytes = on_lent_bytes;
-        spec.reclaim = on_reclaim;
-    }
-    spec.end = on_end;
+    spec.event = on_call_event;
+    spec.own_channel = bcda__session_workers(s) != NULL;
+    spec.proves_end = d->key.data != NULL;
+    spec.end = on_call_end;
     spec.ctx = d;
     rc = bcda__call_new(&d->call, s, &spec);
     if (rc)
@@ -982,15 +881,17 @@ out:
     return rc;
 }
 
-/* Nothing is asked for before its key is there: a file without would come in vain. */
-static void ask_for_file(struct bcda__download *d, int rc)
+/* Nothing is requested before the key is there: a file without it would come in vain. */
+static void request_file(struct bcda__download *d, int rc)
 {
     if (!rc)
         rc = open_call(d);
-    if (!rc)
+    if (!rc) {
+        change_phase(d, RECEIVING);
         return;
-    fail(d, rc);
-    conclude(d);
+    }
+    fail_download(d);
+    (void)settle(d);
 }
 
 static void on_key(void *ctx, int code, const struct bcda_error *err)
@@ -1002,7 +903,7 @@ static void on_key(void *ctx, int code, const struct bcda_error *err)
         bcda__err_copy(&d->err, err);
     bcda__unwrap_free(d->unwrap);
     d->unwrap = NULL;
-    ask_for_file(d, code);
+    request_file(d, code);
 }
 
 /* 0: it is there, or on_key() will come. */
@@ -1043,7 +944,6 @@ void bcda__download_start(bcda_job *job, struct bcda_file *file)
     }
     d->job = job;
     d->file = file;
-    d->end_at = -1;
     bcda__err_clear(&d->err);
     label_file(job, file, d->label);
     set_expected(d);
@@ -1054,7 +954,7 @@ void bcda__download_start(bcda_job *job, struct bcda_file *file)
     job->open++;
     if (bcda__job_tell_file(job, file, BCDA_FILE_BEGIN))
         return; /* the job has ended, and with it this */
-    rc = bcda__resume_init(&d->resume);
+    rc = bcda__intake_init(&d->intake);
     if (rc)
         bcda__err_set(&d->err, rc, "%s", bcda_error_string(rc));
     if (!rc && bcda__session_option(job->s, BCDA_OPT_DELIVERY) == BCDA_DELIVERY_VERIFIED)
@@ -1062,7 +962,7 @@ void bcda__download_start(bcda_job *job, struct bcda_file *file)
     if (!rc)
         rc = open_key(d);
     if (!d->unwrap)
-        ask_for_file(d, rc);
+        request_file(d, rc);
 }
 
 struct bcda__download *bcda__download_next(const struct bcda__download *d)
@@ -1087,12 +987,14 @@ struct bcda_batch *bcda__download_take_batch(struct bcda__download *d)
     d->delivered = 1;
     if (fatal < b->bad_count) {
         bcda__fatal_line_error(&b->bad[fatal], max, &err);
-        fail_line(d, &err);
+        refuse_line(d, &err);
         b->bad_count = fatal + 1;
     }
     bad = (int64_t)b->bad_count;
-    if (d->file->entry->is_error && bcda__count_issues(b, d->job->issues) && !d->code)
-        fail(d, bcda__err_nomem(&d->err));
+    if (d->file->entry->is_error && bcda__count_issues(b, d->job->issues) && !d->err.code) {
+        bcda__err_nomem(&d->err);
+        fail_download(d);
+    }
     d->file->resources += rows;
     d->file->bad_lines += bad;
     d->job->bad_lines += bad;

@@ -474,25 +474,28 @@ static void take_manifest(bcda_job *job)
 
 /* ---- status ---- */
 
-static int on_status_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
+static enum bcda__call_answer begin_manifest(bcda_job *job, struct bcda_error *err)
 {
-    bcda_job *job = ctx;
     int rc;
 
-    (void)call;
     bcda__manifest_parser_free(job->parser);
     job->parser = NULL;
     job->manifest_bytes = 0;
     bcda__err_clear(&job->parse_err);
     rc = bcda__manifest_parser_new(
         &job->parser, (size_t)bcda__session_option(job->s, BCDA_OPT_MANIFEST_ENTRIES_MAX));
-    return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
+    if (!rc)
+        return BCDA__CALL_GO;
+    bcda__err_set(err, rc, "%s", bcda_error_string(rc));
+    return BCDA__CALL_FAILED;
 }
 
-static size_t on_status_data(void *ctx, const uint8_t *data, size_t len)
+static enum bcda__call_answer read_manifest(bcda_job *job)
 {
-    bcda_job *job = ctx;
+    struct bcda__transfer *t = bcda__call_transfer(job->call);
     int64_t max = bcda__session_option(job->s, BCDA_OPT_MANIFEST_MAX);
+    const uint8_t *data;
+    size_t len = bcda__transfer_peek(t, &data);
     int rc = 0;
 
     job->manifest_bytes += (int64_t)len;
@@ -502,18 +505,30 @@ static size_t on_status_data(void *ctx, const uint8_t *data, size_t len)
                            (long long)max);
     if (!rc)
         rc = bcda__manifest_parser_write(job->parser, data, len, &job->parse_err);
-    if (!rc)
-        return len;
+    if (!rc) {
+        bcda__call_took(job->call, (int64_t)len);
+        bcda__transfer_take(t, len);
+        return BCDA__CALL_GO;
+    }
     if (rc != BCDA_ERR_BODY_TOO_LARGE)
         bcda__err_context(&job->parse_err, "the manifest of the job");
     bcda__job_fail(job, &job->parse_err);
     return BCDA__CALL_GONE;
 }
 
-static int on_status_broke(void *ctx)
+static enum bcda__call_answer on_status_event(void *ctx, enum bcda__call_event event,
+                                              struct bcda_error *err)
 {
-    (void)ctx;
-    return 1; /* the manifest is read anew */
+    switch (event) {
+    case BCDA__CALL_HEAD:
+        return begin_manifest(ctx, err);
+    case BCDA__CALL_BYTES:
+        return read_manifest(ctx);
+    case BCDA__CALL_BROKEN:
+        return BCDA__CALL_REPEAT; /* the manifest is read from its start */
+    default:
+        return BCDA__CALL_GO;
+    }
 }
 
 static void take_progress(bcda_job *job, const struct bcda__answer *a)
@@ -561,10 +576,8 @@ static void poll_status(void *ctx)
     spec.retries = &job->retries;
     spec.judge = bcda__answer_status;
     spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
-    spec.head = on_status_head;
-    spec.data = on_status_data;
+    spec.event = on_status_event;
     spec.proves_end = 1;
-    spec.broke = on_status_broke;
     spec.end = on_status;
     spec.ctx = job;
     if (bcda__call_new(&job->call, job->s, &spec))
@@ -576,19 +589,13 @@ static void poll_status(void *ctx)
 /* The server deletes a job with all its files. Where one file is missing the others may be missing
  * too, and each would cost all attempts of a 404; one request for the job's status shows it. */
 
-static int on_presence_head(void *ctx, struct bcda__call *call, struct bcda_error *err)
+static enum bcda__call_answer on_presence_event(void *ctx, enum bcda__call_event event,
+                                                struct bcda_error *err)
 {
     (void)ctx;
-    (void)call;
     (void)err;
-    return BCDA__CALL_DONE; /* it is there: its manifest is known */
-}
-
-static size_t on_presence_data(void *ctx, const uint8_t *data, size_t len)
-{
-    (void)ctx;
-    (void)data;
-    return len;
+    /* The job is there, and its manifest is known. */
+    return event == BCDA__CALL_HEAD ? BCDA__CALL_COMPLETE : BCDA__CALL_GO;
 }
 
 /* 404 to the status of a job whose manifest has come means that it expired meanwhile. */
@@ -634,8 +641,7 @@ static void ask_presence(bcda_job *job)
     spec.retries = &job->retries;
     spec.judge = bcda__answer_status;
     spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
-    spec.head = on_presence_head;
-    spec.data = on_presence_data;
+    spec.event = on_presence_event;
     spec.proves_end = 1;
     spec.end = on_presence;
     spec.ctx = job;

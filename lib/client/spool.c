@@ -15,6 +15,7 @@
 enum { PIECE = 16 * 1024 };
 
 struct bcda__spool {
+    struct bcda__source source; /* first: a source of this kind is a spool */
     int fd;
     struct bcda__secret key;
     struct bcda__ctr *seal; /* what is written */
@@ -168,19 +169,29 @@ static int read_piece(struct bcda__spool *s, struct bcda_error *err)
     return 0;
 }
 
-int bcda__spool_peek(struct bcda__spool *s, const uint8_t **data, size_t *len,
-                     struct bcda_error *err)
+static enum bcda__source_state peek_spool(struct bcda__source *source, const uint8_t **data,
+                                          size_t *len, struct bcda_error *err)
 {
-    int rc = s->at == s->len ? read_piece(s, err) : 0;
+    struct bcda__spool *s = (struct bcda__spool *)(void *)source;
 
+    if (s->at == s->len && read_piece(s, err))
+        return BCDA__SOURCE_FAILED;
     *data = s->piece + s->at;
-    *len = rc ? 0 : s->len - s->at;
-    return rc;
+    *len = s->len - s->at;
+    return *len ? BCDA__SOURCE_BYTES : BCDA__SOURCE_OVER;
 }
 
-void bcda__spool_take(struct bcda__spool *s, size_t len)
+static void take_spool(struct bcda__source *source, const uint8_t *data, size_t len)
 {
-    s->at += len;
+    (void)data;
+    ((struct bcda__spool *)(void *)source)->at += len;
+}
+
+struct bcda__source *bcda__spool_source(struct bcda__spool *s)
+{
+    s->source.peek = peek_spool;
+    s->source.take = take_spool;
+    return &s->source;
 }
 
 void bcda__spool_free(struct bcda__spool *s)

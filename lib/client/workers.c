@@ -85,7 +85,6 @@ static void perform(struct bcda__workers *w, struct bcda__task *t)
 
     dequeue(w, t);
     w->busy++;
-    t->starved = 0;
     atomic_store(&t->running, 1);
     t->kind->begin(t);
     bcda__workers_unlock(w);
@@ -133,7 +132,7 @@ static struct bcda__task *find_task_to_help(struct bcda__workers *w)
 
     if (w->busy <= w->count)
         return NULL;
-    while (t != &w->queue && !t->starved && !t->shared)
+    while (t != &w->queue && !t->shared)
         t = t->next;
     return t == &w->queue ? NULL : t;
 }
@@ -229,14 +228,6 @@ void bcda__task_stop(struct bcda__workers *w, struct bcda__task *t)
     while (atomic_load(&t->running))
         pthread_cond_wait(&w->rest, &w->lock);
     t->held = 0;
-}
-
-void bcda__task_starve(struct bcda__workers *w, struct bcda__task *t)
-{
-    if (!t->queued || w->forked)
-        return;
-    t->starved = 1;
-    help_later(w);
 }
 
 int bcda__task_leave(struct bcda__workers *w, struct bcda__task *t)

@@ -36,9 +36,8 @@ struct bcda__task {
     struct bcda__task *news_prev, *news_next; /* in the list of those with news */
     atomic_int running; /* atomic for the child after a fork, which must not take the lock */
     int queued;
-    int held;    /* the session waits for it to come to rest */
-    int starved; /* its owner can do nothing before a slice is done: the session may help */
-    int shared;  /* the session may help at any time */
+    int held;   /* the session waits for it to come to rest */
+    int shared; /* the session may help at any time */
     int has_news;
 };
 
@@ -62,10 +61,6 @@ int bcda__task_is_at_rest(const struct bcda__task *t);
 int bcda__task_is_running(const struct bcda__task *t);
 /* Brings it to rest: it leaves the queue, and what runs is waited for, one slice at most. */
 void bcda__task_stop(struct bcda__workers *w, struct bcda__task *t);
-/* Nothing can be done for it before its next slice. If no worker is free for that, the session's
- * thread does it, one slice a step, as it does for tasks that are `shared`. */
-void bcda__task_starve(struct bcda__workers *w, struct bcda__task *t);
-
 /* Without the lock: to rest, and forgotten. 0; in a child 1 where it ran when the process was
  * forked: what it works on is in no known state, and must be left alone. */
 int bcda__task_leave(struct bcda__workers *w, struct bcda__task *t);

@@ -31,9 +31,10 @@ struct bcda__decoder {
     int64_t content_lines; /* of them, those that are not blank */
     int open_content;      /* the line at hand is not blank; only where lines are not read */
     int64_t bytes;
-    int skipping;  /* inside a line over the limit */
-    int condemned; /* only the checks matter */
-    int counts;    /* content_lines will be right */
+    int skipping;              /* inside a line over the limit */
+    int checks_only;           /* lines are not read: only the checks of the whole matter */
+    struct bcda_error refused; /* of bcda__decoder_refuse_line(); code 0 = none */
+    int counts;                /* content_lines will be right */
     int full;
     int verified;
     int code; /* the first failure stays */
@@ -60,7 +61,7 @@ int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_opt
         return bcda__err_nomem(err);
     d->o = *o;
     d->o.key = NULL;
-    d->condemned = o->check_only;
+    d->checks_only = o->check_only;
     d->counts = o->expected && o->expected->count >= 0;
     if (o->gzip && (rc = bcda__inflate_new(&d->inflate)))
         goto fail;
@@ -195,7 +196,7 @@ static int read_lines(struct bcda__decoder *d)
     struct bcda_batch *b = d->cur;
     int rc;
 
-    if (d->condemned) {
+    if (d->checks_only) {
         if (d->counts)
             count_lines(d, b->bytes + d->line_at, b->bytes + b->fill);
         drop_tail(d);
@@ -349,7 +350,7 @@ static int64_t count_to_end(const struct bcda__decoder *d)
 {
     size_t rest = d->cur->fill - d->line_at;
 
-    if (d->condemned)
+    if (d->checks_only)
         return d->content_lines + d->open_content;
     return d->content_lines + (!d->skipping && !is_blank(d->cur->bytes + d->line_at, rest));
 }
@@ -460,13 +461,13 @@ int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err)
         return fail(d, rc, err);
     d->verified = 1;
     rest = d->cur->fill - d->line_at;
-    if (rest && !d->skipping && !d->condemned) {
+    if (rest && !d->skipping && !d->checks_only) {
         rc = read_line(d, rest, 1);
         if (rc)
             return fail(d, rc, err);
         d->line_at = d->seen = d->cur->fill;
     }
-    return 0;
+    return bcda__decoder_refused_line(d, err);
 }
 
 int bcda__decoder_is_full(const struct bcda__decoder *d)
@@ -523,9 +524,10 @@ void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b)
     d->spare = b;
 }
 
-void bcda__decoder_condemn(struct bcda__decoder *d)
+/* The checks of the whole go on. */
+static void stop_reading_lines(struct bcda__decoder *d)
 {
-    d->condemned = 1;
+    d->checks_only = 1;
     d->counts = 0;
     if (d->cur->fill > d->line_at)
         drop_tail(d);
@@ -535,9 +537,20 @@ void bcda__decoder_condemn(struct bcda__decoder *d)
     d->full = 0;
 }
 
-int bcda__decoder_verifies(const struct bcda__decoder *d)
+int bcda__decoder_refuse_line(struct bcda__decoder *d, const struct bcda_error *err)
 {
-    return d->gcm || d->inflate || d->sum;
+    stop_reading_lines(d);
+    if (d->verified || (!d->gcm && !d->inflate && !d->sum))
+        return err->code;
+    bcda__err_copy(&d->refused, err);
+    return 0;
+}
+
+int bcda__decoder_refused_line(const struct bcda__decoder *d, struct bcda_error *err)
+{
+    if (d->refused.code)
+        bcda__err_copy(err, &d->refused);
+    return d->refused.code;
 }
 
 void bcda__decoder_take_spent(struct bcda__decoder *d, struct bcda__spent *sum)

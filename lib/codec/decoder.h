@@ -46,7 +46,8 @@ int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, s
 
 /* The file is over. First every check of the whole (gzip end, tag), then the last line if no LF
  * ended it. BCDA_ERR_AGAIN: a batch must be taken first. 0: complete, batches taken from now on are
- * verified. BCDA_ERR_GZIP_CUT, CIPHER_SHORT, TAG, LENGTH, CHECKSUM, COUNT, LINE_CUT: failed. */
+ * verified. BCDA_ERR_GZIP_CUT, CIPHER_SHORT, TAG, LENGTH, CHECKSUM, COUNT, LINE_CUT, or that of
+ * bcda__decoder_refuse_line(): failed. */
 int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err);
 
 /* The stored file ends `at` bytes from its start, before what has come: see bcda__inflate_end_at().
@@ -62,11 +63,14 @@ int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out);
 /* Gives a batch back; its memory is used again unless the host holds it. */
 void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b);
 
-/* Nothing of the file is wanted any more but its checks: lines are no longer read. For a bad line
- * in a file whose end can still say that the bytes were altered. */
-void bcda__decoder_condemn(struct bcda__decoder *d);
-/* 1 where the end of the file verifies its content (a tag, a checksum). */
-int bcda__decoder_verifies(const struct bcda__decoder *d);
+/* The file fails on an invalid line that is not tolerated: `err`. No more lines are read. Where the
+ * end of the file can still show that the bytes were altered (gzip, tag, checksum), which would be
+ * the better diagnosis: 0, and bcda__decoder_finish() gives what it finds, or else `err`. Otherwise
+ * the code of `err`: the file has failed. */
+int bcda__decoder_refuse_line(struct bcda__decoder *d, const struct bcda_error *err);
+/* The line whose file was refused, while its end is still to be checked: its code, `err` filled; or
+ * 0. */
+int bcda__decoder_refused_line(const struct bcda__decoder *d, struct bcda_error *err);
 
 /* Adds to *sum what was spent since this was last asked. */
 void bcda__decoder_take_spent(struct bcda__decoder *d, struct bcda__spent *sum);

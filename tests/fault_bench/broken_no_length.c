@@ -2,7 +2,7 @@
 #include <stddef.h>
 
 #include "bcda/error.h"
-#include "client/resume.h"
+#include "client/intake.h"
 #include "net/http.h"
 
 enum { MOST = 64 };
@@ -22,7 +22,7 @@ int __wrap_bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *
                                 const struct bcda__transfer_events *events, struct bcda_error *err);
 void __real_bcda__transfer_free(struct bcda__transfer *t);
 void __wrap_bcda__transfer_free(struct bcda__transfer *t);
-int __wrap_bcda__resume_end(const struct bcda__resume *r);
+int __wrap_bcda__intake_over(struct bcda__intake *r, struct bcda_error *err);
 int __wrap_bcda__transfer_is_chunked(const struct bcda__transfer *t);
 
 static void on_head(void *ctx)
@@ -77,10 +77,11 @@ void __wrap_bcda__transfer_free(struct bcda__transfer *t)
     __real_bcda__transfer_free(t);
 }
 
-int __wrap_bcda__resume_end(const struct bcda__resume *r)
+int __wrap_bcda__intake_over(struct bcda__intake *r, struct bcda_error *err)
 {
     (void)r;
-    return BCDA__RESUME_DONE;
+    (void)err;
+    return BCDA__CALL_COMPLETE;
 }
 
 /* As if every body without a length had an end. */

@@ -324,7 +324,6 @@ static void run(struct run *r, const struct bytes *data)
     r->largest = 0;
     r->o.name = "file.ndjson";
     ck_assert_int_eq(bcda__decoder_new(&d, &r->o, &r->err), 0);
-    ck_assert_int_eq(bcda__decoder_verifies(d), r->o.gzip || r->o.key);
     ck_assert_int_eq(bcda__decoder_take(d, &none), BCDA_ERR_END);
     r->rc = 0;
     for (at = 0; at < data->len && !r->rc; at += n) {
@@ -956,48 +955,55 @@ START_TEST(test_provisional)
 }
 END_TEST
 
-/* A condemned file gives no more lines, but the verdict of its end. */
-START_TEST(test_condemn)
+/* A file that fails on a line gives no more lines. Its end may show a better reason. */
+START_TEST(test_refused_line)
 {
     struct run *r = new_run(_i % 4, batch_sizes[_i / 4 % 5], 200);
     struct bcda__decoder *d = open_decoder(&r->o);
     struct file f = {0};
     struct bcda_batch *b;
     struct bytes data;
-    size_t at = 0, condemn_at;
-    int tagged = _i % 4 & CRYPT, batches = 0;
+    size_t at = 0, refuse_at;
+    int tagged = _i % 4 & CRYPT, batches = 0, kept = 0;
+    struct bcda_error line_err, seen;
     char *line = malloc(3000);
 
     make_hundred(&f);
-    make_line(line, 3000); /* too long: condemned while it is skipped, for some */
+    make_line(line, 3000); /* too long: refused while it is skipped, for some */
     add_line(&f, line, 3000, BCDA_ERR_LINE_TOO_LONG, NULL, NULL);
     make_hundred(&f);
     if (_i % 2)
         add(&f.plain, "{\"cut", 5);
     data = wrap(&f.plain, _i % 4);
-    condemn_at = (size_t)(_i / 4) * data.len / 15;
+    bcda__err_clear(&line_err);
+    bcda__err_set(&line_err, BCDA_ERR_LINE_TOO_LONG, "a line");
+    refuse_at = (size_t)(_i / 4) * data.len / 15;
     if (tagged && _i % 3 == 0 && !(_i % 4 & GZIP))
         data.at[data.len - 1] ^= 1;
     while (at < data.len) {
         size_t n = data.len - at < 37 ? data.len - at : 37;
 
-        if (at >= condemn_at) {
-            bcda__decoder_condemn(d);
+        if (at >= refuse_at) {
+            kept = bcda__decoder_refuse_line(d, &line_err) == 0;
+            ck_assert_int_eq(kept, _i % 4 != 0);
+            ck_assert_int_eq(bcda__decoder_refused_line(d, &seen), kept ? line_err.code : 0);
             ck_assert_int_eq(bcda__decoder_has_batch(d), 0);
             ck_assert_int_eq(bcda__decoder_is_full(d), 0);
-            condemn_at = SIZE_MAX;
+            refuse_at = SIZE_MAX;
             batches = -1;
         }
         at += put(d, data.at + at, n);
         if (batches < 0) {
             ck_assert_int_eq(bcda__decoder_has_batch(d), 0);
-        } else if (bcda__decoder_is_full(d) && at < condemn_at) { /* else condemned as it is */
+        } else if (bcda__decoder_is_full(d) && at < refuse_at) { /* else refused as it is */
             ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
             bcda__decoder_give_back(d, b);
         }
     }
     ck_assert_int_eq(bcda__decoder_finish(d, &r->err),
-                     tagged && _i % 3 == 0 && !(_i % 4 & GZIP) ? BCDA_ERR_TAG : 0);
+                     tagged && _i % 3 == 0 && !(_i % 4 & GZIP) ? BCDA_ERR_TAG
+                     : kept                                    ? BCDA_ERR_LINE_TOO_LONG
+                                                               : 0);
     ck_assert_int_eq(bcda__decoder_has_batch(d), 0);
     ck_assert_int_eq(bcda__decoder_bytes(d), (int64_t)f.plain.len);
     bcda__decoder_free(d);
@@ -1372,7 +1378,7 @@ int main(void)
     tcase_add_test(tc, test_gzip_cut);
     tcase_add_test(tc, test_gzip_garbage);
     tcase_add_loop_test(tc, test_provisional, 0, WRAPPINGS);
-    tcase_add_loop_test(tc, test_condemn, 0, 60);
+    tcase_add_loop_test(tc, test_refused_line, 0, 60);
     tcase_add_loop_test(tc, test_expected, 0, 96);
     tcase_add_test(tc, test_memory);
     tcase_add_test(tc, test_reuse);

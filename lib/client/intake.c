@@ -1,29 +1,41 @@
-#include "client/resume.h"
+#include "client/intake.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/text.h"
+#include "net/channel.h"
 
-int bcda__resume_init(struct bcda__resume *r)
+static enum bcda__source_state peek_body(struct bcda__source *s, const uint8_t **data, size_t *len,
+                                         struct bcda_error *err);
+static void take_body(struct bcda__source *s, const uint8_t *data, size_t len);
+
+static struct bcda__intake *intake_of(struct bcda__source *s)
+{
+    return (struct bcda__intake *)(void *)s;
+}
+
+int bcda__intake_init(struct bcda__intake *r)
 {
     int rc;
 
     memset(r, 0, sizeof *r);
+    r->source.peek = peek_body;
+    r->source.take = take_body;
     if (bcda__secret_set(&r->key, NULL, 32))
         return BCDA_ERR_NOMEM;
     rc = bcda__crypto_random(r->key.data, r->key.len);
-    return rc ? rc : bcda__resume_reset(r);
+    return rc ? rc : bcda__intake_reset(r);
 }
 
-static void drop_comparison(struct bcda__resume *r)
+static void drop_comparison(struct bcda__intake *r)
 {
     bcda__mac_free(r->again);
     bcda__mac_free(r->next);
     r->again = r->next = NULL;
 }
 
-void bcda__resume_free(struct bcda__resume *r)
+void bcda__intake_free(struct bcda__intake *r)
 {
     drop_comparison(r);
     bcda__mac_free(r->mac);
@@ -32,17 +44,17 @@ void bcda__resume_free(struct bcda__resume *r)
     memset(r, 0, sizeof *r);
 }
 
-static int new_mac(struct bcda__resume *r, struct bcda__mac **slot)
+static int new_mac(struct bcda__intake *r, struct bcda__mac **slot)
 {
     bcda__mac_free(*slot);
     *slot = NULL;
     return bcda__mac_new(slot, (const uint8_t *)r->key.data);
 }
 
-int bcda__resume_reset(struct bcda__resume *r)
+int bcda__intake_reset(struct bcda__intake *r)
 {
     r->at = 0;
-    r->total = r->part_total = r->named = -1;
+    r->total = r->part_total = r->named = r->end_at = -1;
     r->tail.len = 0;
     r->validator[0] = r->encoding[0] = '\0';
     r->ranges = 0;
@@ -51,7 +63,7 @@ int bcda__resume_reset(struct bcda__resume *r)
     return new_mac(r, &r->mac);
 }
 
-int64_t bcda__resume_begin(struct bcda__resume *r)
+void bcda__intake_begin(struct bcda__intake *r, struct bcda__call *call)
 {
     r->asked = r->ranges && r->at > BCDA__OVERLAP ? r->at - BCDA__OVERLAP : 0;
     r->had = r->at;
@@ -60,13 +72,13 @@ int64_t bcda__resume_begin(struct bcda__resume *r)
     r->skipped = 0;
     r->phase = BCDA__TAKE;
     drop_comparison(r);
-    return r->asked;
+    bcda__call_set_range(call, r->asked, r->validator);
 }
 
 /* ---- heads ---- */
 
 /* How many bytes there will be, as far as the server has said; -1 = it has not. */
-static int64_t expected_total(const struct bcda__resume *r)
+static int64_t expected_total(const struct bcda__intake *r)
 {
     return r->total >= 0 ? r->total : r->part_total;
 }
@@ -78,7 +90,7 @@ static int changed(struct bcda_error *err, const char *what)
 }
 
 /* Only a strong validator may stand in If-Range (RFC 9110 13.1.5). The file's date is one as this
- * server uses it: a file never changes once it is published (bcda-api 6.1). */
+ * server uses it: a file never changes once it is published . */
 static const char *find_validator(const struct bcda__transfer *t)
 {
     const char *etag = bcda__transfer_header(t, "ETag");
@@ -86,7 +98,7 @@ static const char *find_validator(const struct bcda__transfer *t)
     return etag[0] == '"' ? etag : bcda__transfer_header(t, "Last-Modified");
 }
 
-static void keep_validator(struct bcda__resume *r, const struct bcda__transfer *t)
+static void keep_validator(struct bcda__intake *r, const struct bcda__transfer *t)
 {
     const char *use = find_validator(t);
 
@@ -94,7 +106,7 @@ static void keep_validator(struct bcda__resume *r, const struct bcda__transfer *
         bcda__text_copy(r->validator, sizeof r->validator, use);
 }
 
-static void first_head(struct bcda__resume *r, const struct bcda__transfer *t)
+static void first_head(struct bcda__intake *r, const struct bcda__transfer *t)
 {
     const char *ranges = bcda__transfer_header(t, "Accept-Ranges");
 
@@ -104,7 +116,7 @@ static void first_head(struct bcda__resume *r, const struct bcda__transfer *t)
     r->ranges = bcda__text_equal_nocase(ranges, strlen(ranges), "bytes");
 }
 
-static int same_encoding(const struct bcda__resume *r, const struct bcda__transfer *t)
+static int same_encoding(const struct bcda__intake *r, const struct bcda__transfer *t)
 {
     const char *now = bcda__transfer_header(t, "Content-Encoding");
 
@@ -112,7 +124,7 @@ static int same_encoding(const struct bcda__resume *r, const struct bcda__transf
 }
 
 /* The whole file once more: what came before is compared and passed over. */
-static int whole_head(struct bcda__resume *r, const struct bcda__transfer *t,
+static int whole_head(struct bcda__intake *r, const struct bcda__transfer *t,
                       struct bcda_error *err)
 {
     int64_t length = bcda__transfer_content_length(t);
@@ -130,12 +142,12 @@ static int whole_head(struct bcda__resume *r, const struct bcda__transfer *t,
     if (rc)
         return bcda__err_set(err, rc, "%s", bcda_error_string(rc));
     r->phase = BCDA__SKIP;
-    return BCDA__RESUME_GO;
+    return BCDA__CALL_GO;
 }
 
 /* Another length is another file, unless the server shows by the same validator that it is the one,
  * and the part ends within it: DPC's totals are wrong. */
-static int is_other_length(const struct bcda__resume *r, const struct bcda__transfer *t,
+static int is_other_length(const struct bcda__intake *r, const struct bcda__transfer *t,
                            int64_t last, int64_t total)
 {
     int64_t expected = expected_total(r);
@@ -147,8 +159,7 @@ static int is_other_length(const struct bcda__resume *r, const struct bcda__tran
     return total >= 0 && (!r->validator[0] || strcmp(r->validator, find_validator(t)) != 0);
 }
 
-static int part_head(struct bcda__resume *r, const struct bcda__transfer *t, int64_t *end,
-                     struct bcda_error *err)
+static int part_head(struct bcda__intake *r, const struct bcda__transfer *t, struct bcda_error *err)
 {
     int64_t first, last, total;
 
@@ -158,55 +169,81 @@ static int part_head(struct bcda__resume *r, const struct bcda__transfer *t, int
     if (bcda__content_range(bcda__transfer_header(t, "Content-Range"), &first, &last, &total) ||
         first != r->asked || !same_encoding(r, t) || is_other_length(r, t, last, total)) {
         r->ranges = 0;
-        return BCDA__RESUME_WHOLE;
+        return BCDA__CALL_REPEAT;
     }
     /* It has none of the bytes behind the stored file that came: see bcda__inflate_end_at(). */
     if (total >= 0 && total < r->at) {
-        *end = total;
-        return BCDA__RESUME_ENDS;
+        r->end_at = total;
+        return BCDA__CALL_COMPLETE;
     }
     r->named = total;
     r->phase = BCDA__COMPARE;
-    return BCDA__RESUME_GO;
+    return BCDA__CALL_GO;
 }
 
 /* The server names the length of the stored file instead of a part of it. */
-static int unsatisfied_head(struct bcda__resume *r, const struct bcda__transfer *t, int64_t *end)
+static int unsatisfied_head(struct bcda__intake *r, const struct bcda__transfer *t)
 {
-    *end = bcda__unsatisfied_range(bcda__transfer_header(t, "Content-Range"));
+    int64_t end = bcda__unsatisfied_range(bcda__transfer_header(t, "Content-Range"));
+
     r->ranges = 0;
-    if (!r->asked || *end < 0 || *end > r->at)
-        return BCDA__RESUME_WHOLE;
-    return *end == r->at && r->at >= r->total ? BCDA__RESUME_DONE : BCDA__RESUME_ENDS;
+    if (!r->asked || end < 0 || end > r->at)
+        return BCDA__CALL_REPEAT;
+    if (end < r->at || r->at < r->total)
+        r->end_at = end;
+    return BCDA__CALL_COMPLETE;
 }
 
-int bcda__resume_head(struct bcda__resume *r, const struct bcda__transfer *t, int64_t *end,
+static int judge_head(struct bcda__intake *r, const struct bcda__transfer *t,
                       struct bcda_error *err)
 {
     int status = bcda__transfer_status(t);
 
     if (status == 206)
-        return part_head(r, t, end, err);
+        return part_head(r, t, err);
     if (status == 416)
-        return unsatisfied_head(r, t, end);
+        return unsatisfied_head(r, t);
     if (r->at > 0)
         return whole_head(r, t, err);
     first_head(r, t);
-    return BCDA__RESUME_GO;
+    return BCDA__CALL_GO;
+}
+
+int bcda__intake_head(struct bcda__intake *r, struct bcda__call *call, struct bcda_error *err)
+{
+    int rc = judge_head(r, bcda__call_transfer(call), err);
+
+    if (rc != BCDA__CALL_GO)
+        return rc;
+    r->transfer = bcda__call_transfer(call);
+    r->channel = bcda__call_channel(call);
+    return BCDA__CALL_GO;
+}
+
+void bcda__intake_detach(struct bcda__intake *r)
+{
+    r->transfer = NULL;
+    r->channel = NULL;
+}
+
+void bcda__intake_refuse_end(struct bcda__intake *r)
+{
+    r->end_at = -1;
+    r->ranges = 0;
 }
 
 /* ---- bodies ---- */
 
-/* The overlap: other bytes mean that the server counts in another form of the file (bcda-api 6.1).
+/* The overlap: other bytes mean that the server counts in another form of the file .
  */
-static int compare(struct bcda__resume *r, const uint8_t *data, size_t len, size_t *pass)
+static int compare(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *pass)
 {
     size_t left = r->tail.len - r->compared;
     size_t n = len < left ? len : left;
 
     if (memcmp(r->tail.at + r->compared, data, n) != 0) {
         r->ranges = 0;
-        return BCDA__RESUME_WHOLE;
+        return BCDA__CALL_REPEAT;
     }
     r->compared += n;
     *pass = n;
@@ -215,10 +252,10 @@ static int compare(struct bcda__resume *r, const uint8_t *data, size_t len, size
             r->part_total = r->named;
         r->phase = BCDA__TAKE;
     }
-    return BCDA__RESUME_GO;
+    return BCDA__CALL_GO;
 }
 
-static int end_of_skip(struct bcda__resume *r, struct bcda_error *err)
+static int end_of_skip(struct bcda__intake *r, struct bcda_error *err)
 {
     uint8_t before[16], now[16];
     int rc = bcda__mac_finish(r->mac, before);
@@ -234,10 +271,10 @@ static int end_of_skip(struct bcda__resume *r, struct bcda_error *err)
     r->next = NULL;
     drop_comparison(r);
     r->phase = BCDA__TAKE;
-    return BCDA__RESUME_GO;
+    return BCDA__CALL_GO;
 }
 
-static int skip(struct bcda__resume *r, const uint8_t *data, size_t len, size_t *pass,
+static int skip(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *pass,
                 struct bcda_error *err)
 {
     int64_t left = r->at - r->skipped;
@@ -247,33 +284,65 @@ static int skip(struct bcda__resume *r, const uint8_t *data, size_t len, size_t 
     bcda__mac_add(r->next, data, n);
     r->skipped += (int64_t)n;
     *pass = n;
-    return r->skipped == r->at ? end_of_skip(r, err) : BCDA__RESUME_GO;
+    return r->skipped == r->at ? end_of_skip(r, err) : BCDA__CALL_GO;
 }
 
-int bcda__resume_pass(struct bcda__resume *r, const uint8_t *data, size_t len, size_t *pass,
-                      struct bcda_error *err)
+/* How many bytes, from the front, came before and are skipped. BCDA__CALL_GO, REPEAT; a code. */
+static int skip_old_bytes(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *skipped,
+                          struct bcda_error *err)
 {
-    *pass = 0;
+    *skipped = 0;
     if (r->phase == BCDA__COMPARE)
-        return compare(r, data, len, pass);
+        return compare(r, data, len, skipped);
     if (r->phase == BCDA__SKIP)
-        return skip(r, data, len, pass, err);
-    return BCDA__RESUME_GO;
+        return skip(r, data, len, skipped, err);
+    return BCDA__CALL_GO;
 }
 
-void bcda__resume_took(struct bcda__resume *r, const uint8_t *data, size_t len)
+/* ---- the source ---- */
+
+/* One run of the body, but for what of it came before. */
+static enum bcda__source_state peek_body(struct bcda__source *s, const uint8_t **data, size_t *len,
+                                         struct bcda_error *err)
 {
+    struct bcda__intake *r = intake_of(s);
+    size_t n =
+        r->channel ? bcda__channel_read(r->channel, data) : bcda__transfer_peek(r->transfer, data);
+    size_t skipped = 0, once;
+    int rc = BCDA__CALL_GO;
+
+    if (!n)
+        return bcda__transfer_is_over(r->transfer) ? BCDA__SOURCE_OVER : BCDA__SOURCE_EMPTY;
+    do {
+        rc = skip_old_bytes(r, *data + skipped, n - skipped, &once, err);
+        skipped += once;
+    } while (rc == BCDA__CALL_GO && once > 0);
+    s->skipped += (int64_t)skipped;
+    *data += skipped;
+    *len = n - skipped;
+    if (skipped)
+        bcda__transfer_take(r->transfer, skipped);
+    if (rc != BCDA__CALL_GO)
+        *len = 0;
+    return rc < 0 ? BCDA__SOURCE_FAILED : rc ? BCDA__SOURCE_REPEAT : BCDA__SOURCE_BYTES;
+}
+
+static void take_body(struct bcda__source *s, const uint8_t *data, size_t len)
+{
+    struct bcda__intake *r = intake_of(s);
+
     bcda__tail_add(&r->tail, data, len);
     bcda__mac_add(r->mac, data, len);
     r->at += (int64_t)len;
+    bcda__transfer_take(r->transfer, len);
 }
 
-int bcda__resume_end(const struct bcda__resume *r, int64_t *end, struct bcda_error *err)
+int bcda__intake_over(struct bcda__intake *r, struct bcda_error *err)
 {
     int64_t total = expected_total(r);
 
     if (r->phase == BCDA__TAKE && (total < 0 || r->at >= total))
-        return BCDA__RESUME_DONE;
+        return BCDA__CALL_COMPLETE;
     if (total >= 0)
         bcda__err_set(err, BCDA_ERR_TRUNCATED, "%" PRId64 " bytes of it came, and %s %" PRId64,
                       r->at, r->total >= 0 ? "the first answer announced" : "the parts of it name",
@@ -281,7 +350,8 @@ int bcda__resume_end(const struct bcda__resume *r, int64_t *end, struct bcda_err
     else
         bcda__err_set(err, BCDA_ERR_TRUNCATED,
                       "it ends now before the %" PRId64 " bytes that came before", r->at);
-    *end = r->at;
-    return r->phase == BCDA__TAKE && r->at == r->had && r->at == r->named ? BCDA__RESUME_ENDS
-                                                                          : BCDA__RESUME_MORE;
+    if (r->phase != BCDA__TAKE || r->at != r->had || r->at != r->named)
+        return BCDA__CALL_REPEAT;
+    r->end_at = r->at; /* a part that reaches the end of the stored file brought nothing new */
+    return BCDA__CALL_COMPLETE;
 }
