@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/transition.h"
 #include "client/origin.h"
 #include "client/session.h"
 #include "codec/crypto.h"
@@ -21,7 +22,17 @@ enum {
         64 * 1024, /* what is read of an error's body: a 404 may be large (bcda-api 6.1) */
 };
 
+/* What a call does; see doc/design.md. */
+enum call_state {
+    PENDING,   /* a timer runs, or a token is awaited: no transfer */
+    SENT,      /* there is a transfer, whose head has not come */
+    GATHERING, /* the body is gathered, to be judged */
+    STREAMING, /* the body is for the owner */
+    ENDED,     /* the end was reported */
+};
+
 struct bcda__call {
+    enum call_state state;
     bcda_session *s;
     struct bcda__call_spec spec;
     char *url;
@@ -36,7 +47,6 @@ struct bcda__call {
     int renewed;                   /* a 401 has cost a token */
     unsigned generation;           /* of the token sent */
     int sends_token;
-    int streaming;     /* the body is for the owner */
     int has_ranges;    /* the owner has set one, if of the whole */
     int64_t asked;     /* where it begins; 0 = at the start */
     char if_range[96]; /* for it */
@@ -68,6 +78,16 @@ static void forget_target(struct bcda__call *c)
 
 /* ---- the end of a try ---- */
 
+/* The only place where the state changes. */
+static void change_call_state(struct bcda__call *c, enum call_state to)
+{
+    static const char *const names[] = {"PENDING", "SENT", "GATHERING", "STREAMING", "ENDED"};
+
+    if (c->state != to)
+        BCDA__TRANSITION("call", names[c->state], names[to]);
+    c->state = to;
+}
+
 static enum bcda__call_answer report(struct bcda__call *c, enum bcda__call_event event)
 {
     return c->spec.event(c->spec.ctx, event, &c->err);
@@ -82,7 +102,7 @@ static int is_handed_over(const struct bcda__call *c)
 /* From now on the transfer is the session's thread's alone. 0: it is in no known state. */
 static int detach(struct bcda__call *c)
 {
-    int lost = c->streaming && report(c, BCDA__CALL_DETACH) == BCDA__CALL_LOST;
+    int lost = c->state == STREAMING && report(c, BCDA__CALL_DETACH) == BCDA__CALL_LOST;
 
     if (!is_handed_over(c))
         return 1;
@@ -103,11 +123,16 @@ static void drop_transfer(struct bcda__call *c)
         c->channel->is_used = 0;
     c->channel = NULL;
     bcda__timer_clear(&c->watch);
+    if (c->state != ENDED)
+        change_call_state(c, PENDING);
 }
 
 static void finish(struct bcda__call *c, enum bcda__verdict verdict,
                    const struct bcda__answer *answer)
 {
+    if (c->t)
+        (void)detach(c);
+    change_call_state(c, ENDED);
     c->spec.end(c->spec.ctx, verdict, answer, &c->err); /* may free the call */
 }
 
@@ -375,8 +400,8 @@ static void on_head(void *ctx)
 {
     struct bcda__call *c = ctx;
 
-    c->streaming = is_streamed(c);
-    if (!c->streaming)
+    change_call_state(c, is_streamed(c) ? STREAMING : GATHERING);
+    if (c->state == GATHERING)
         return;
     switch (report(c, BCDA__CALL_HEAD)) {
     case BCDA__CALL_FAILED:
@@ -427,7 +452,7 @@ static void on_data(void *ctx)
 
     if (!len)
         return;
-    if (!c->streaming) {
+    if (c->state == GATHERING) {
         gather(c, data, len);
         return;
     }
@@ -466,7 +491,7 @@ static void end_streamed(struct bcda__call *c)
 static void broken(struct bcda__call *c)
 {
     if (bcda__retry_attempts(&c->err, 2) > 1 &&
-        (!c->streaming || report(c, BCDA__CALL_BROKEN) == BCDA__CALL_REPEAT))
+        (c->state != STREAMING || report(c, BCDA__CALL_BROKEN) == BCDA__CALL_REPEAT))
         retry(c);
     else
         fail(c);
@@ -476,7 +501,7 @@ static void on_end(void *ctx, int code, const struct bcda_error *err)
 {
     struct bcda__call *c = ctx;
 
-    if (!code && c->streaming && !has_end(c))
+    if (!code && c->state == STREAMING && !has_end(c))
         code =
             bcda__err_set(&c->err, BCDA_ERR_TRUNCATED,
                           "the body has neither length nor end, so it cannot be known to be whole");
@@ -484,7 +509,7 @@ static void on_end(void *ctx, int code, const struct bcda_error *err)
         bcda__err_copy(&c->err, err);
     if (code)
         broken(c);
-    else if (c->streaming)
+    else if (c->state == STREAMING)
         end_streamed(c);
     else
         judge(c);
@@ -629,6 +654,7 @@ static void send_request(struct bcda__call *c)
         broken(c);
         return;
     }
+    change_call_state(c, SENT);
     c->s->stat[BCDA_STAT_REQUESTS]++;
     c->s->stat[BCDA_STAT_TRANSFERS]++;
     watch_later(c);
@@ -652,7 +678,7 @@ static void begin(void *ctx)
     int rc;
 
     c->attempt++;
-    c->streaming = c->cut = c->connected = c->held = c->moved = 0;
+    c->cut = c->connected = c->held = c->moved = 0;
     c->window = c->taken = 0;
     bcda__buf_free_secret(&c->body);
     c->sends_token = c->spec.with_token && is_own_origin(c->s, current_url(c));

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/transition.h"
 #include "client/intake.h"
 #include "client/origin.h"
 #include "client/pipe.h"
@@ -60,6 +61,11 @@ static int open_call(struct bcda__download *d);
 /* The only place where the phase changes. */
 static void change_phase(struct bcda__download *d, enum phase to)
 {
+    static const char *const names[] = {"OPENING_KEY", "RECEIVING", "VERIFYING", "REPLAYING",
+                                        "CLOSING"};
+
+    if (d->phase != to)
+        BCDA__TRANSITION("download", names[d->phase], names[to]);
     d->phase = to;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/transition.h"
 #include "client/download.h"
 #include "client/start.h"
 #include "protocol/kickoff.h"
@@ -83,8 +84,12 @@ static int set_state(bcda_job *job, int state)
     const struct bcda__registration *r = job->handlers.at[BCDA__ON_STATE];
     int given = BCDA_CONTINUE;
 
+    static const char *const names[] = {"NEW",         "STARTING", "RUNNING",
+                                        "DOWNLOADING", "DONE",     "FAILED"};
+
     if (job->state == state)
         return 0;
+    BCDA__TRANSITION("job", names[job->state], names[state]);
     job->state = state;
     if (r && !job->s->forked) {
         bcda__session_enter_callback(job->s);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/transition.h"
 #include "bcda/error.h"
 
 /* ---- what the transport asks for ---- */
@@ -96,10 +97,20 @@ static int apply_all(struct bcda__channel *c, int watched)
     return rc;
 }
 
+/* The only place where the state changes. */
+static void change_channel_state(struct bcda__channel *c, enum bcda__channel_state to)
+{
+    static const char *const names[] = {"OWN", "RESTING", "AWAY"};
+
+    if (c->state != to)
+        BCDA__TRANSITION("channel", names[c->state], names[to]);
+    c->state = to;
+}
+
 static void go_away(struct bcda__channel *c)
 {
     c->spent += bcda__http_take_spent(c->http);
-    c->state = BCDA__CHANNEL_AWAY;
+    change_channel_state(c, BCDA__CHANNEL_AWAY);
     (void)apply_all(c, 0);
 }
 
@@ -116,7 +127,7 @@ static void come_back(struct bcda__channel *c, enum bcda__channel_state state)
 {
     int rc;
 
-    c->state = state;
+    change_channel_state(c, state);
     rc = apply_all(c, 1);
     if (rc)
         bcda__http_unwatched(c->http, rc);
