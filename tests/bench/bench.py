@@ -84,7 +84,7 @@ class Bench:
         if not options and not size and (form, files) in self.prepared:
             return self.prepared.pop((form, files))
         size = size or self.size
-        return Server(os.path.join(self.build, "tests", "sandbox", "bcda-sandbox"), form,
+        return Server(os.path.join(self.build, "tools", "bcda-sandbox"), form,
                       "--patients", "200", "--files", str(files),
                       "--file-bytes", str(size // files), *options)
 
@@ -170,7 +170,7 @@ class Bench:
         return folder
 
     def count(self, form, folder):
-        with Server(os.path.join(self.build, "tests", "sandbox", "bcda-sandbox"), form, "--data",
+        with Server(os.path.join(self.build, "tools", "bcda-sandbox"), form, "--data",
                     folder) as server:
             server.export()
             paths = sorted(glob.glob(os.path.join(folder, "*.ndjson")), key=os.path.getsize)
@@ -304,7 +304,7 @@ class Bench:
 
     def small(self):
         count = 12 if self.quick else 2000
-        with Server(os.path.join(self.build, "tests", "sandbox", "bcda-sandbox"), "plain", "--files",
+        with Server(os.path.join(self.build, "tools", "bcda-sandbox"), "plain", "--files",
                     str(count), "--patients", str(count), "--claims", "5") as server:
             server.export()
             urls = os.path.join(server.state, "urls")

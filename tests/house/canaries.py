@@ -92,8 +92,8 @@ FAULTS = [
                          "poll() was refused"), "names a C function"),
     ("messages.py", swap("lib/client/start.c", "an identical export is already running, ",
                          "a like job is running, "), "an identical export"),
-    ("messages.py", add("examples/export/report.c", "const char *more = \"see bcda_job_next() for more\";\n"),
-     "examples/export/report.c"),
+    ("messages.py", add("tools/export/report.c", "const char *more = \"see bcda_job_next() for more\";\n"),
+     "tools/export/report.c"),
     ("messages.py", add("bindings/python/src/bcda/errors.py", "MORE = \"call bcda_job_next() again\"\n"),
      "bindings/python"),
     ("messages.py", add("bindings/ruby/lib/bcda/errors.rb", "MORE = \"of BCDA_OPT_PARALLEL files\"\n"),
@@ -177,7 +177,7 @@ def mutate(folder, entries):
 
 
 def copy(to):
-    for name in ("include", "lib", "examples", "bindings", "doc", "tests", "README.md", "meson.build",
+    for name in ("include", "lib", "examples", "tools", "bindings", "doc", "tests", "README.md", "meson.build",
                  ".clang-format"):
         source = os.path.join(ROOT, name)
         if os.path.isdir(source):

@@ -39,6 +39,14 @@ find "$work/dest" -path '*/include/*' -name '*.h' | sed 's,.*/include/,,' | sort
     >"$work/wanted"
 diff "$work/wanted" "$work/installed" || fail "the installed headers are not those of include/bcda"
 [ -e "$lib/libbcda.so.0" ] || fail "no libbcda.so.0"
+for program in bcda-export bcda-sandbox; do
+    installed=$work/dest$prefix/bin/$program
+    [ -x "$installed" ] || fail "$program is not installed"
+    LD_LIBRARY_PATH=$lib "$installed" --help >"$work/log" 2>&1 || fail "$program --help does not run"
+done
+if ldd "$installed" | grep -q libbcda; then
+    fail "bcda-sandbox is linked with the library that it tests"
+fi
 for word in curl yajl gcrypt tasn1; do
     case $(flags --libs) in
     *"$word"*) fail "a program that links the shared library is told to link $word as well" ;;

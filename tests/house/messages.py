@@ -124,7 +124,6 @@ def check(path, line, text, is_c):
 count = {}
 for what, folder, endings, texts in (
         ("library", "lib", (".c", ".h"), c_texts),
-        ("bcda-export", os.path.join("examples", "export"), (".c", ".h"), c_texts),
         ("bcda-export", os.path.join("tools", "export"), (".c", ".h"), c_texts),
         ("Python", os.path.join("bindings", "python", "src"), (".py",), python_texts),
         ("Ruby", os.path.join("bindings", "ruby", "lib"), (".rb",), ruby_texts)):

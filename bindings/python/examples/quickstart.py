@@ -24,7 +24,7 @@ import bcda  # noqa: E402
 
 
 def start_sandbox(folder):
-    program = os.path.join(BUILD, "tests", "sandbox", "bcda-sandbox")
+    program = os.path.join(BUILD, "tools", "bcda-sandbox")
     process = subprocess.Popen([program, "--era", "2019-04", "--tls", "--print-env", "--patients", "200",
                                 "--claims", "60", "--state-dir", folder], stdout=subprocess.PIPE, text=True)
     words = (shlex.split(line)[-1] for line in process.stdout)

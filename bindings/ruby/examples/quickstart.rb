@@ -42,7 +42,7 @@ ensure
 end
 
 puts "Starting a local BCDA of April 2019, with TLS, and a new key pair ..."
-server = IO.popen([File.join(BUILD, "tests", "sandbox", "bcda-sandbox"), "--era", "2019-04", "--tls", "--print-env",
+server = IO.popen([File.join(BUILD, "tools", "bcda-sandbox"), "--era", "2019-04", "--tls", "--print-env",
                    "--patients", "200", "--claims", "60"])
 begin
   env = server.each_line.to_h { |line| Shellwords.split(line.delete_prefix("export ")).first.split("=", 2) }

@@ -11,8 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../tempdir.h"
-
 static _Thread_local char last_error[512];
 
 const char *sandbox_last_error(void)
@@ -192,11 +190,14 @@ static void init_locks(struct sandbox *sb)
 
 static int make_dirs(struct sandbox *sb)
 {
+    const char *temporary = getenv("TMPDIR");
+
     if (sb->options.state_dir) {
         sb->state_dir = xstrdup(sb->options.state_dir);
         sb->made_state_dir = mkdir(sb->state_dir, 0700) == 0;
     } else {
-        sb->state_dir = xasprintf("%s/bcda-sandbox.XXXXXX", tempdir());
+        sb->state_dir =
+            xasprintf("%s/bcda-sandbox.XXXXXX", temporary && *temporary ? temporary : "/tmp");
         sb->made_state_dir = mkdtemp(sb->state_dir) != NULL;
     }
     sb->payload_dir = xasprintf("%s/payload.XXXXXX", sb->state_dir);

@@ -15,8 +15,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "../tempdir.h"
 #include "internal.h"
+#include "tempdir.h"
 
 enum { GATES = 16, HEAD_MAX = 64 * 1024, LOOK_MS = 5 };
 
