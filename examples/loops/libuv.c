@@ -70,6 +70,8 @@ static int watch_fd(bcda_session *session, int fd, int events, void *userdata)
     while (*at && (*at)->fd != fd)
         at = &(*at)->next;
     w = *at;
+    if (!w && !events)
+        return 0;
     if (!events) {
         *at = w->next;
         uv_close((uv_handle_t *)&w->poll, on_closed);

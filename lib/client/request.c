@@ -47,27 +47,23 @@ static void read_oauth(struct reading *w, const char *key, const char *text, siz
 static int on_event(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
 {
     struct reading *w = ctx;
-    char *key = depth >= 1 && depth < 8 ? w->path[depth] : NULL;
-    char deep[24] = "";
+    /* path[0] holds the last key of all that is deeper. */
+    char *key = w->path[depth >= 1 && depth < 8 ? depth : 0];
 
     if (event == BCDA__JSON_KEY) {
-        if (!key)
-            key = w->path[0]; /* the last key of all deeper ones */
         key[0] = '\0';
-        if (len < sizeof deep)
-            keep(key, sizeof w->path[0], text, len);
+        keep(key, sizeof w->path[0], text, len);
         return 0;
     }
     if (event != BCDA__JSON_STRING)
         return 0;
-    if (at(w, depth, "version", NULL) && w->r->what == BCDA_REQUEST_VERSION)
-        keep(w->r->software, sizeof w->r->software, text, len);
-    else if (at(w, depth, "software", "version"))
+    if ((w->r->what == BCDA_REQUEST_VERSION && at(w, depth, "version", NULL)) ||
+        at(w, depth, "software", "version"))
         keep(w->r->software, sizeof w->r->software, text, len);
     else if (at(w, depth, "fhirVersion", NULL))
         keep(w->r->fhir, sizeof w->r->fhir, text, len);
     else if (depth >= 7 && strcmp(w->path[1], "rest") == 0 && strcmp(w->path[3], "security") == 0)
-        read_oauth(w, key ? key : w->path[0], text, len);
+        read_oauth(w, key, text, len);
     return 0;
 }
 

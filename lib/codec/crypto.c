@@ -565,7 +565,8 @@ static int why_refused(gcry_sexp_t secret, const uint8_t *wrapped, size_t n_len,
     rc = BCDA_ERR_KEY_UNWRAP;
     if (len - zeros > n_len)
         goto out;
-    memcpy(em + n_len - (len - zeros), raw + zeros, len - zeros);
+    if (len > zeros)
+        memcpy(em + n_len - (len - zeros), raw + zeros, len - zeros);
     rc = oaep_is_whole(em, n_len, want, &whole);
     if (!rc)
         rc = whole ? BCDA_ERR_KEY_LABEL : BCDA_ERR_KEY_UNWRAP;

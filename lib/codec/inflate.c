@@ -79,6 +79,7 @@ static int run_trailer(struct bcda__inflate *z, const uint8_t *in, size_t len, s
     size_t n = len < missing ? len : missing;
 
     if (n)
+        /* NOLINTNEXTLINE(clang-analyzer-core.*): `in` is NULL only where len is 0. */
         memcpy(z->trailer + z->trailer_len, in, n);
     z->trailer_len += n;
     *used = n;
@@ -92,6 +93,7 @@ static int run_between(struct bcda__inflate *z, const uint8_t *in, size_t len)
 {
     if (len == 0)
         return 0;
+    /* NOLINTNEXTLINE(clang-analyzer-core.*): as above */
     if (*in == 0) {
         z->state = PADDING;
         return 0;

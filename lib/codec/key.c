@@ -664,7 +664,7 @@ static int read_encrypted_pkcs8(const struct reader *r, struct bcda__secret *der
                                 struct bcda__key *key)
 {
     struct span whole = {(const uint8_t *)der->data, der->len};
-    struct span data;
+    struct span data = {NULL, 0};
     struct pbes2 p = {0};
     uint8_t derived[DERIVED_MAX];
     int rc = read_envelope(r, whole, &p, &data);

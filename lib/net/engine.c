@@ -1,5 +1,6 @@
 #include "net/engine.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -166,6 +167,7 @@ int bcda__engine_channel(struct bcda__engine *e, struct bcda__channel **out, str
         rc = add_channel(e, &c, err);
     if (rc)
         return rc;
+    assert(c);
     c->is_used = 1;
     *out = c;
     return 0;

@@ -230,10 +230,10 @@ static int open_beside(const char *path)
     if (!name)
         return -1;
     memcpy(name, path, len);
-    strcpy(name + len, len ? "" : ".");
+    snprintf(name + len, sizeof ".", "%s", len ? "" : ".");
     fd = open(name, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0) {
-        strcpy(name + len, ".bad-lines.XXXXXX");
+        memcpy(name + len, ".bad-lines.XXXXXX", sizeof ".bad-lines.XXXXXX");
         fd = mkostemp(name, O_CLOEXEC);
         if (fd >= 0)
             unlink(name);

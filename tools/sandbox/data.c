@@ -157,10 +157,9 @@ static ssize_t read_zipped(struct body *b, char *out, size_t max)
             rc = deflate(&b->zip, b->source_ended ? Z_FINISH : Z_NO_FLUSH);
         if (rc == Z_STREAM_END)
             b->zip_ended = true;
-        else if (rc != Z_OK && rc != Z_BUF_ERROR)
+        else if (rc != Z_OK &&
+                 (rc != Z_BUF_ERROR || (b->source_ended && b->transform == SEND_INFLATED)))
             return -1; /* a spoilt stored file: the connection breaks, as the real server's would */
-        else if (rc == Z_BUF_ERROR && b->source_ended && b->transform == SEND_INFLATED)
-            return -1;
     }
     return (ssize_t)(max - b->zip.avail_out);
 }

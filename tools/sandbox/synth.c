@@ -826,7 +826,7 @@ static void write_resource(const struct synth *s, struct buf *b, const char *typ
         write_coverage(s, b, number, id);
     } else {
         put_digits(claim, 14, 12345000000000u + patient);
-        strcpy(claim + 14, "NTA");
+        memcpy(claim + 14, "NTA", sizeof "NTA");
         mbi(member, patient);
         write_partial_claim(b, claim, member, strcmp(type, "ClaimResponse") == 0);
     }
