@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../sample.h"
+
 static struct harness h;
 
 #define EOB "ExplanationOfBenefit"
@@ -416,40 +418,45 @@ static struct run *fetch_again(const char *url, const char *kind, long at)
     return r;
 }
 
-static uint32_t seed = 20190410;
+static uint32_t seed;
 
 static long roll(long below)
 {
+    if (!seed)
+        seed = (uint32_t)sample_seed();
     seed = seed * 1664525u + 1013904223u;
     return (long)((uint64_t)seed * (uint64_t)below >> 32);
 }
 
 /* The places that are tried: both ends, and between them by chance. */
-static long place(int i, long size)
+static long place(int i, int count, long size)
 {
     if (i < 40)
         return i;
-    return i < 80 ? size - 80 + i : roll(size);
+    return i < count - 40 ? roll(size) : size - count + i;
 }
 
-enum { PER_SESSION = 20 };
+enum { PER_SESSION = 20, FLIPS = 280, CUTS = 100, SAMPLE = 40 };
 
 START_TEST(flip_encrypted)
 {
     char *url = whole_first("2019-04", 0);
     long size = file_size();
-    int i;
+    int i, runs = 0;
 
-    for (i = 0; i < 280; i++) {
+    for (i = 0; i < FLIPS; i++) {
+        long at = place(i, FLIPS, size);
         struct run *r;
 
-        if (i % PER_SESSION == 0) {
-            if (i)
+        if (!sample_takes((uint64_t)i, FLIPS, SAMPLE))
+            continue;
+        if (runs++ % PER_SESSION == 0) {
+            if (runs > 1)
                 harness_end(&h);
             session_again();
         }
-        r = fetch_again(url, "data-flip", place(i, size));
-        ck_assert_msg(r->result == BCDA_ERR_TAG, "byte %ld of %ld: %s", place(i, size), size,
+        r = fetch_again(url, "data-flip", at);
+        ck_assert_msg(r->result == BCDA_ERR_TAG, "byte %ld of %ld: %s", at, size,
                       bcda_error_name(r->result));
         (void)check_file_failed(r, BCDA_ERR_TAG);
     }
@@ -468,14 +475,16 @@ START_TEST(flip_gzip)
 {
     char *url = whole_first("current", 0);
     long size = file_size();
-    int i;
+    int i, runs = 0;
 
-    for (i = 0; i < 280; i++) {
-        long at = place(i, size);
+    for (i = 0; i < FLIPS; i++) {
+        long at = place(i, FLIPS, size);
         struct run *r;
 
-        if (i % PER_SESSION == 0) {
-            if (i)
+        if (!sample_takes((uint64_t)i, FLIPS, SAMPLE))
+            continue;
+        if (runs++ % PER_SESSION == 0) {
+            if (runs > 1)
                 harness_end(&h);
             session_again();
         }
@@ -497,18 +506,21 @@ START_TEST(cut_gzip)
 {
     char *url = whole_first("current", 0);
     long size = file_size();
-    int i;
+    int i, runs = 0;
 
-    for (i = 0; i < 100; i++) {
+    for (i = 0; i < CUTS; i++) {
+        long at = place(i, CUTS, size);
         struct run *r;
 
-        if (i % PER_SESSION == 0) {
-            if (i)
+        if (!sample_takes((uint64_t)i, CUTS, SAMPLE))
+            continue;
+        if (runs++ % PER_SESSION == 0) {
+            if (runs > 1)
                 harness_end(&h);
             session_again();
         }
-        r = fetch_again(url, "data-short", place(i, size));
-        ck_assert_msg(r->result == BCDA_ERR_GZIP_CUT, "cut at %ld of %ld: %s", place(i, size), size,
+        r = fetch_again(url, "data-short", at);
+        ck_assert_msg(r->result == BCDA_ERR_GZIP_CUT, "cut at %ld of %ld: %s", at, size,
                       bcda_error_name(r->result));
         (void)check_file_failed(r, BCDA_ERR_GZIP_CUT);
         (void)harness_check_file(r, harness_file(r, EOB, 0), 0);
@@ -522,14 +534,16 @@ START_TEST(cut_encrypted)
 {
     char *url = whole_first("2019-04", 0);
     long size = file_size();
-    int i;
+    int i, runs = 0;
 
-    for (i = 0; i < 100; i++) {
-        long at = place(i, size);
+    for (i = 0; i < CUTS; i++) {
+        long at = place(i, CUTS, size);
         struct run *r;
 
-        if (i % PER_SESSION == 0) {
-            if (i)
+        if (!sample_takes((uint64_t)i, CUTS, SAMPLE))
+            continue;
+        if (runs++ % PER_SESSION == 0) {
+            if (runs > 1)
                 harness_end(&h);
             session_again();
         }

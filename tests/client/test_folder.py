@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What bcda-export leaves in its folder: after success, after failure, and after a kill at any moment.
 
-test_folder.py BCDA_EXPORT BCDA_SANDBOX EXPORT_KILLED EVERY [TEST]...
+test_folder.py BCDA_EXPORT BCDA_SANDBOX EXPORT_KILLED [TEST]...
 
-Programs are killed at every EVERY-th step: 1, but where a sanitizer makes them slow.
+Programs are killed at a sample of their steps (sample.py).
 """
 import fcntl
 import glob
@@ -16,11 +16,12 @@ import sys
 import time
 
 import programs
+import sample
 from fhir_server import Server, read, wait_for, write
 
 report = programs.Report()
 check = report.check
-KILLED, EVERY = os.path.abspath(sys.argv[3]), int(sys.argv[4])
+KILLED = os.path.abspath(sys.argv[3])
 WORK = ".bcda-export"
 BAD = "bad-lines.jsonl"
 
@@ -391,17 +392,29 @@ POOR = {"BCDA_TEST_NO_TMPFILE": "1"}
 
 
 def each_step(make, after, **env):
-    """Runs make(server) killed at its first step, its second, and so on; after() looks each time.
-    Returns how many steps there were, at least."""
-    for step in range(1, 1000, EVERY):
+    """Runs make(server) killed at its first step, at more of them, and at its last; after() looks each
+    time. Returns how many steps there were."""
+    def ends_at(step):
         with WithInvalidLine(report, ("Patient", "Coverage")) as s:
             command = make(s)
             done = killed(command, step, **env)
             after(s, command, done)
-            if done.returncode != -signal.SIGKILL:
-                check(done.returncode == 3, step, done.returncode, done.stderr)
-                return step - EVERY
-    return check(False, "no end")
+            if done.returncode == -signal.SIGKILL:
+                return False
+            check(done.returncode == 3, step, done.returncode, done.stderr)
+            return True
+
+    last, step = 0, 1
+    while not ends_at(step):
+        check(step < 1000, "no end")
+        last, step = step, step + sample.gap(8)
+    while step - last > 1:
+        middle = (last + step) // 2
+        if ends_at(middle):
+            step = middle
+        else:
+            last = middle
+    return last
 
 
 def kept_lines(s):
@@ -506,7 +519,7 @@ def main():
     report.run([again, replace_fails, replace_resumed, remarks_resumed, other_wishes, at_work, stale,
                 dead_job, dead_job_and_no_other, dead_job_of_several, dead_jobs_of_all_types,
                 dies_under_way, lost_file, useless_file, interrupted, invalid_lines, altered,
-                kill_and_resume, kill_and_replace, kill_and_restart, poor_file_system], sys.argv[5:])
+                kill_and_resume, kill_and_replace, kill_and_restart, poor_file_system], sys.argv[4:])
     report.finish()
 
 

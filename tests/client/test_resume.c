@@ -1,5 +1,5 @@
 /* Transfers that break off, at any byte and as often as it likes: every resource comes once, byte
- * for byte, or the file fails and nothing comes after it did. BCDA_RESUME_CUTS sets how many places
+ * for byte, or the file fails and nothing comes after it did. BCDA_TEST_ROUNDS sets how many places
  * are tried. */
 #include "harness.h"
 
@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../sample.h"
 #include "../tempdir.h"
 #include "scene.h"
 
@@ -715,19 +716,14 @@ END_TEST
 
 /* ---- anywhere ---- */
 
-static uint32_t seed = 20260721;
+static uint32_t seed;
 
 static int64_t roll(int64_t below)
 {
+    if (!seed)
+        seed = (uint32_t)sample_seed();
     seed = seed * 1664525u + 1013904223u;
     return (int64_t)((uint64_t)seed * (uint64_t)below >> 32);
-}
-
-static int cuts_wanted(void)
-{
-    const char *text = getenv("BCDA_RESUME_CUTS");
-
-    return text && atoi(text) > 0 ? atoi(text) : 150;
 }
 
 static void session_again(void)
@@ -762,11 +758,13 @@ static char *whole_first(const char *era, int64_t *wire)
     return url;
 }
 
-/* The first places are the last bytes of the file, one by one; then by chance, once or often. */
-static void set_cuts(int i, int64_t wire)
+/* The first places are the last bytes of the file, one by one: 40, or a quarter of the places where
+ * these are few; then by chance, once or often. */
+static void set_cuts(int i, int cuts, int64_t wire)
 {
-    int64_t at = i < 40 ? wire - i : roll(wire);
-    int n = i % 3 == 0 || i < 40 ? 0 : 1 + (int)roll(5);
+    int last = cuts < 160 && !sample_is_exhaustive() ? cuts / 4 : 40;
+    int64_t at = i < last ? wire - i : roll(wire);
+    int n = i % 3 == 0 || i < last ? 0 : 1 + (int)roll(5);
     char spec[64];
 
     sandbox_clear_faults(h.sb);
@@ -786,9 +784,9 @@ START_TEST(cut_anywhere)
 {
     int64_t wire;
     char *url = whole_first(eras[_i], &wire);
-    int i, n = cuts_wanted();
+    int i, cuts = (int)sample_rounds(30, 150);
 
-    for (i = 0; i < n; i++) {
+    for (i = 0; i < cuts; i++) {
         struct run *r;
 
         if (i % PER_SESSION == 0) {
@@ -796,7 +794,7 @@ START_TEST(cut_anywhere)
                 harness_end(&h);
             session_again();
         }
-        set_cuts(i, wire);
+        set_cuts(i, cuts, wire);
         r = harness_attach(&h, (enum door)(i % 3), url);
         harness_run(&h);
         ck_assert_msg(r->result == 0, "cut %d of %s: %s", i, eras[_i],

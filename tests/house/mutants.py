@@ -26,8 +26,9 @@ KEYS = {"file", "in", "line", "with", "test", "env", "flags"}
 FLAGS = {"asan", "hang"}
 FACTOR = 10  # a suite gets so many times the time that it needs without a fault
 BUILDS = {
-    "plain": ["-Dbuildtype=plain", "-Doptimization=1"],
-    "asan": ["-Dbuildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false"],
+    "plain": ["-Dbuildtype=plain", "-Doptimization=1", "-Dvariants=true"],
+    "asan": ["-Dbuildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false",
+             "-Dvariants=true"],
 }
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:quarantine_size_mb=32:detect_stack_use_after_return=1:"
@@ -196,8 +197,9 @@ class Tree:
         kind, program, case, env = suite
         scratch = os.path.join(self.folder, "tmp")
         os.makedirs(scratch, exist_ok=True)
-        variables = {**os.environ, **SANITIZERS, "TMPDIR": scratch, "CK_TIMEOUT_MULTIPLIER": "2"}
-        for name in ("CK_RUN_CASE", "BCDA_TEST_DECODE_THREADS"):
+        variables = {**os.environ, **SANITIZERS, "TMPDIR": scratch, "CK_TIMEOUT_MULTIPLIER": "2",
+                     "BCDA_TEST_EXHAUSTIVE": "1"}
+        for name in ("CK_RUN_CASE", "BCDA_TEST_DECODE_THREADS", "BCDA_TEST_SEED"):
             variables.pop(name, None)
         if case:
             variables["CK_RUN_CASE"] = case

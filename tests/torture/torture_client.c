@@ -16,6 +16,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../sample.h"
 #include "base/mem.h"
 #include "bcda/bcda.h"
 #include "client/config.h"
@@ -525,14 +526,19 @@ static int attempt(int (*fn)(void), long at, int all)
 static void torture(int (*fn)(void))
 {
     int fds = count_fds(), all, rc;
-    long at;
+    long at, total;
 
     ck_assert_int_eq(attempt(fn, 0, 0), 0);
     ck_assert_int_gt(calls, 20);
+    total = calls;
     for (all = 0; all < 2; all++) {
         at = 0;
+        refused = 1;
+        rc = -1;
         do {
-            rc = attempt(fn, ++at, all);
+            if (!sample_takes((uint64_t)at++, (uint64_t)total, 30))
+                continue;
+            rc = attempt(fn, at, all);
             if (at % 16 == 0)
                 check_fds(fds);
         } while (refused);

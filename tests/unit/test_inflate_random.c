@@ -8,6 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "../sample.h"
 #include "bcda/error.h"
 #include "codec/inflate.h"
 
@@ -283,18 +284,11 @@ static void compare(int verdict, size_t in_max, size_t cap)
     ck_assert_msg(memcmp(got.at, want.at, both) == 0, "%s: other text", where);
 }
 
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-    const char *value = getenv(name);
-
-    return value ? strtoull(value, NULL, 10) : otherwise;
-}
-
 START_TEST(test_files)
 {
-    uint64_t left = number("BCDA_TEST_ROUNDS", 1500);
+    uint64_t left = sample_rounds(100, 1500);
 
-    seed = number("BCDA_TEST_SEED", 1);
+    seed = sample_seed();
     while (left--) {
         int verdict;
 
