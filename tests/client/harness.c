@@ -526,6 +526,39 @@ void harness_setup(struct harness *h, const struct sandbox_options *o, int versi
     harness_session(h);
 }
 
+void harness_set(struct harness *h, int option, int64_t value)
+{
+    ck_assert_int_eq(bcda_config_set_int(h->config, option, value), 0);
+}
+
+void harness_fault(struct harness *h, const char *spec)
+{
+    ck_assert_msg(sandbox_set_fault(h->sb, spec) == 0, "%s", sandbox_last_error());
+}
+
+void harness_setup_one_file(struct harness *h)
+{
+    struct sandbox_options o = {0};
+
+    o.era = "2019-04";
+    harness_setup(h, &o, 1);
+    harness_export(h, BCDA_LEVEL_RESOURCE, "ExplanationOfBenefit", NULL);
+}
+
+void harness_setup_everything(struct harness *h)
+{
+    struct sandbox_options o = {0};
+
+    o.era = "current";
+    harness_open(h, &o);
+    harness_config(h, 1);
+    harness_set(h, BCDA_OPT_BAD_LINES_MAX, -1);
+    harness_session(h);
+    harness_export(h, BCDA_LEVEL_PATIENT, "Patient", "Coverage", NULL);
+    harness_fault(h, "error-file");
+    harness_fault(h, "bad-json@Patient");
+}
+
 void harness_export(struct harness *h, int level, ...)
 {
     const char *type;

@@ -117,6 +117,12 @@ void harness_open_http(struct harness *h, const struct sandbox_options *o);
 void harness_config(struct harness *h, int version);
 void harness_session(struct harness *h); /* makes the session; the config is freed */
 void harness_setup(struct harness *h, const struct sandbox_options *o, int version); /* all three */
+/* One encrypted file of 50 lines and some 400 kB, in two batches (era 2019-04). */
+void harness_setup_one_file(struct harness *h);
+/* Something for every callback: an error file, warnings, an invalid line that is tolerated. */
+void harness_setup_everything(struct harness *h);
+void harness_set(struct harness *h, int option, int64_t value); /* of the config */
+void harness_fault(struct harness *h, const char *spec);        /* of the sandbox */
 /* What to ask for, in place of what was; types end with NULL. */
 void harness_export(struct harness *h, int level, ...);
 /* A run with its handlers, not started; and started. */

@@ -94,6 +94,48 @@ void scene_reply_patients(struct scene *c, const char *match, size_t first, size
     buf_free(&b);
 }
 
+const struct scripted_entry scene_files[2] = {{"Patient", "/data/a.ndjson", NULL, 0},
+                                              {"Patient", "/data/b.ndjson", NULL, 0}};
+
+void scene_check_result(const struct run *r, int code)
+{
+    ck_assert_int_eq(r->done, 1);
+    ck_assert_msg(r->result == code, "%s (%s), not %s", bcda_error_name(r->result),
+                  bcda_error_text(bcda_job_error(r->job)), bcda_error_name(code));
+}
+
+void scene_check_patients(const struct run *r, size_t file, size_t first, size_t count)
+{
+    size_t i, seen = 0;
+    char id[32];
+
+    for (i = 0; i < r->count; i++) {
+        if (r->got[i].file != file)
+            continue;
+        snprintf(id, sizeof id, "p%zu", first + seen++);
+        ck_assert_str_eq(r->got[i].id, id);
+    }
+    ck_assert_uint_eq(seen, count);
+}
+
+void scene_export_many(struct scene *c, size_t n, const char *key_hex)
+{
+    struct scripted_entry *e = calloc(n, sizeof *e);
+    char(*paths)[40] = calloc(n, sizeof *paths);
+    size_t i;
+
+    ck_assert(e && paths);
+    for (i = 0; i < n; i++) {
+        snprintf(paths[i], sizeof paths[i], "/data/%zu.ndjson", i);
+        e[i].type = "Patient";
+        e[i].path = paths[i];
+        e[i].key_hex = key_hex;
+    }
+    scripted_export(c->s, e, n);
+    free(paths);
+    free(e);
+}
+
 void scene_close(struct scene *c)
 {
     harness_end(&c->h);

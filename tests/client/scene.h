@@ -19,6 +19,14 @@ void scene_session(struct scene *c); /* of the config, or of a usual one; export
 /* Patients p<first>, p<first + 1> and so on, a line each. */
 void scene_add_patients(struct buf *b, size_t first, size_t count);
 void scene_reply_patients(struct scene *c, const char *match, size_t first, size_t count);
+/* Two entries: /data/a.ndjson and /data/b.ndjson, both of Patient and not encrypted. */
+extern const struct scripted_entry scene_files[2];
+/* The job is done with this code. */
+void scene_check_result(const struct run *r, int code);
+/* The resources of this file are those of scene_add_patients(), each once and in order. */
+void scene_check_patients(const struct run *r, size_t file, size_t first, size_t count);
+/* A job that is done at once with so many files, /data/0.ndjson and so on. */
+void scene_export_many(struct scene *c, size_t n, const char *key_hex);
 /* One turn; 0: nothing comes any more. */
 int scene_turn(struct scene *c);
 void scene_finish(struct scene *c); /* until every run is done */

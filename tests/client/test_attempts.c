@@ -5,8 +5,6 @@
 
 #include "scene.h"
 
-static const struct scripted_entry one_file[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
-
 static void reply_busy(struct scene *c, const char *match, unsigned times)
 {
     struct scripted_answer *a = scripted_on(c->s, match, times);
@@ -18,7 +16,7 @@ static struct run *finish(struct scene *c)
 {
     struct run *r;
 
-    scripted_export(c->s, one_file, 1);
+    scripted_export(c->s, scene_files, 1);
     scene_session(c);
     r = harness_start(&c->h, DOOR_RESOURCE);
     scene_finish(c);

@@ -5,9 +5,6 @@
 
 #include "scene.h"
 
-static const struct scripted_entry two_files[] = {{"Patient", "/data/a.ndjson", NULL, 0},
-                                                  {"Patient", "/data/b.ndjson", NULL, 0}};
-
 static void reply_status(struct scene *c, const char *match, unsigned times, unsigned gate,
                          const char *status)
 {
@@ -43,7 +40,7 @@ START_TEST(late_refusal)
     reply_status(&c, "/data/b", 1, 1, "401 Unauthorized");
     scene_reply_patients(&c, "/data/a", 0, 3);
     scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, two_files, 2);
+    scripted_export(c.s, scene_files, 2);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
     scene_until(&c, scripted_count(c.s, "GET /data/b") == 1);
@@ -69,7 +66,7 @@ START_TEST(both_refused)
     reply_status(&c, "/data/", 2, 1, "401 Unauthorized");
     scene_reply_patients(&c, "/data/a", 0, 3);
     scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, two_files, 2);
+    scripted_export(c.s, scene_files, 2);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
     scene_until(&c, scripted_count(c.s, "GET /data/") == 2);
@@ -94,7 +91,7 @@ START_TEST(refusal_costs_no_attempt)
     reply_status(&c, "/data/a", (unsigned)busy, 0, "503 Busy");
     scene_reply_patients(&c, "/data/a", 0, 3);
     scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, two_files, 2);
+    scripted_export(c.s, scene_files, 2);
     scene_config(&c);
     scene_set(&c, BCDA_OPT_ATTEMPTS, 3);
     scene_session(&c);
@@ -115,7 +112,7 @@ START_TEST(refused_twice)
     scene_open(&c, 0);
     reply_status(&c, "/data/a", 0, 0, "401 Unauthorized");
     scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, two_files, 2);
+    scripted_export(c.s, scene_files, 2);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
     scene_finish(&c);
@@ -156,6 +153,36 @@ START_TEST(files_without_token)
 }
 END_TEST
 
+/* ---- the token request is refused ---- */
+
+/* What an OAuth server of another kind says comes through, with either status. */
+START_TEST(token_refused)
+{
+    static const char *const bodies[] = {
+        "{\"error\":\"invalid_request\",\"error_description\":\"Missing grant_type\"}",
+        "{\"error\":\"invalid_client\",\"error_description\":\"Unknown client\"}"};
+    const bcda_error *e;
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 1);
+    scripted_reply(c.s, "/auth/token", _i / 2 ? "200 OK" : "400 Bad Request",
+                   "Content-Type: application/json\r\n", bodies[_i % 2], strlen(bodies[_i % 2]));
+    scripted_export(c.s, scene_files, 1);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    e = harness_check_failed(r, _i / 2   ? BCDA_ERR_TOKEN
+                                : _i % 2 ? BCDA_ERR_AUTH
+                                         : BCDA_ERR_BAD_REQUEST);
+    ck_assert_str_eq(bcda_error_server_text(e), _i % 2 ? "invalid_client: Unknown client"
+                                                       : "invalid_request: Missing grant_type");
+    ck_assert_msg(!strstr(bcda_error_text(e), "refused the client id") == (_i != 1), "%s",
+                  bcda_error_text(e));
+    scene_close(&c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("auth");
@@ -170,6 +197,9 @@ int main(void)
     t = tcase_create("where");
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, files_without_token, 0, 3);
+    suite_add_tcase(s, t);
+    t = tcase_create("token");
+    tcase_add_loop_test(t, token_refused, 0, 4);
     suite_add_tcase(s, t);
     return harness_main(s);
 }

@@ -1,6 +1,7 @@
 /* Cancelling a job: at the server, which may not answer as it should (the application waits for the
  * end, so it comes soon), and from inside callbacks. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "scene.h"
@@ -174,6 +175,117 @@ START_TEST(in_a_callback)
 }
 END_TEST
 
+/* ---- from outside, and what the server is told ---- */
+
+static struct harness h;
+
+#define EOB "ExplanationOfBenefit"
+
+/* From outside: before the first step, in each state, and in the middle of the data. */
+START_TEST(cancel_outside)
+{
+    int when = _i / 3;
+    struct run *r;
+
+    harness_setup_one_file(&h);
+    harness_fault(&h, "stall");
+    h.jump_open = 1;
+    r = harness_start(&h, (enum door)(_i % 3));
+    if (when == 4)
+        harness_until_count(&h, r, 1);
+    else if (when > 0)
+        harness_until_state(&h, r, when);
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_int_eq(r->done, 0);
+    harness_run(&h);
+    (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 0);
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    harness_run(&h);
+    if (when == 0)
+        ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* With BCDA_OPT_CANCEL_AT_SERVER: the server is told of a job that it works on, and of no other.
+ * From outside while it runs, from on_state when it begins to run, and when its files are ready. */
+static int cancel_in_state(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_STATE && bcda_job_state(r->job) == *(int *)r->arg)
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    return BCDA_CONTINUE;
+}
+
+START_TEST(cancel_there)
+{
+    struct sandbox_options o = {0};
+    int state = _i == 2 ? BCDA_JOB_DOWNLOADING : BCDA_JOB_RUNNING;
+    struct run *r, *again;
+    char *url;
+
+    o.era = "current";
+    o.polls = 5;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    harness_set(&h, BCDA_OPT_CANCEL_AT_SERVER, _i != 3);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    if (_i == 0 || _i == 3) {
+        r = harness_start(&h, DOOR_RESOURCE);
+        harness_until_state(&h, r, BCDA_JOB_RUNNING);
+        harness_drain(&h);
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0); /* twice is once */
+    } else {
+        r = harness_start_hook(&h, DOOR_RESOURCE, cancel_in_state, &state);
+    }
+    harness_run(&h);
+    ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
+    ck_assert_uint_eq(sandbox_count(h.sb, "delete"), _i < 2);
+    url = strdup(bcda_job_url(r->job));
+    again = harness_attach(&h, DOOR_RESOURCE, url);
+    harness_run(&h);
+    if (_i < 2)
+        (void)harness_check_failed(again, BCDA_ERR_JOB_CANCELLED);
+    else
+        harness_check_export(again);
+    free(url);
+    harness_close(&h);
+}
+END_TEST
+
+/* The server cannot be told: done comes all the same, and soon. */
+START_TEST(cancel_there_fails)
+{
+    struct sandbox_options o = {0};
+    struct run *r;
+
+    o.era = "current";
+    o.polls = 5;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    harness_set(&h, BCDA_OPT_CANCEL_AT_SERVER, 1);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_until_state(&h, r, BCDA_JOB_RUNNING);
+    harness_drain(&h);
+    harness_fault(&h, "reset");
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    if (_i) { /* freed while the server is being told */
+        harness_drain(&h);
+        harness_close(&h);
+        return;
+    }
+    harness_run(&h);
+    ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
+    harness_close(&h);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cancel");
@@ -188,6 +300,11 @@ int main(void)
     t = tcase_create("inside");
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, in_a_callback, 0, 3);
+    suite_add_tcase(s, t);
+    t = tcase_create("outside");
+    tcase_add_loop_test(t, cancel_outside, 0, 15);
+    tcase_add_loop_test(t, cancel_there, 0, 4);
+    tcase_add_loop_test(t, cancel_there_fails, 0, 2);
     suite_add_tcase(s, t);
     return harness_main(s);
 }

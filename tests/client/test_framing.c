@@ -1,11 +1,12 @@
-/* Fields behind a chunked body (trailers) are no headers: they change nothing. */
+/* Where a head and a body end: bodies without a length, blanks behind header values, connections
+ * that are reset. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "scene.h"
 
-static const struct scripted_entry one_file[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
-
+/* Fields behind a chunked body (trailers) are no headers: they change nothing. */
 static const char *const trailers[] = {
     "",
     "X-Checked: yes\r\n",
@@ -31,7 +32,7 @@ START_TEST(trailer)
     scripted_text(a, "\r\n0\r\n");
     scripted_text(a, trailers[_i]);
     scripted_text(a, "\r\n");
-    scripted_export(c.s, one_file, 1);
+    scripted_export(c.s, scene_files, 1);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
     scene_finish(&c);
@@ -44,6 +45,168 @@ START_TEST(trailer)
 }
 END_TEST
 
+/* ---- the end of a body that names none ---- */
+
+/* An answer that says nothing of where it ends. */
+static void endless(struct scene *c, const char *match, const char *headers, const struct buf *body,
+                    enum scripted_end how)
+{
+    struct scripted_answer *a = scripted_on(c->s, match, 0);
+
+    scripted_text(a, "HTTP/1.1 200 OK\r\nConnection: close\r\n");
+    scripted_text(a, headers);
+    scripted_text(a, "\r\n");
+    scripted_send(a, body->p, body->len);
+    scripted_finish(a, how);
+}
+
+static const enum scripted_end ends[] = {SCRIPTED_CLOSE, SCRIPTED_CUT};
+
+static void check_endless(const char *headers, const struct buf *body, const char *key_hex,
+                          enum scripted_end how, int code)
+{
+    struct scripted_entry e = {"Patient", "/data/a.ndjson", NULL, 0};
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 1);
+    e.key_hex = key_hex;
+    endless(&c, "/data/", headers, body, how);
+    scripted_export(c.s, &e, 1);
+    scene_config(&c);
+    scene_key(&c);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    scene_check_result(r, code);
+    ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)),
+                     code ? BCDA_VERDICT_FAILED : BCDA_VERDICT_COMPLETE);
+    if (!code)
+        scene_check_patients(r, 0, 0, 3);
+    scene_close(&c);
+}
+
+START_TEST(endless_plain)
+{
+    struct buf body = {0};
+
+    scene_add_patients(&body, 0, 3);
+    check_endless("", &body, NULL, ends[_i], BCDA_ERR_TRUNCATED);
+    buf_free(&body);
+}
+END_TEST
+
+START_TEST(endless_gzip)
+{
+    struct buf plain = {0}, body = {0};
+
+    scene_add_patients(&plain, 0, 3);
+    scripted_gzip(&body, plain.p, plain.len);
+    check_endless("Content-Encoding: gzip\r\n", &body, NULL, ends[_i], BCDA_ERR_TRUNCATED);
+    buf_free(&plain);
+    buf_free(&body);
+}
+END_TEST
+
+START_TEST(endless_encrypted)
+{
+    struct buf plain = {0}, body = {0};
+    char *key;
+
+    scene_add_patients(&plain, 0, 3);
+    key = scripted_encrypt(&body, plain.p, plain.len, "a.ndjson");
+    check_endless("", &body, key, ends[_i], 0);
+    body.len -= 9; /* the tag proves the end */
+    check_endless("", &body, key, ends[_i], BCDA_ERR_TAG);
+    free(key);
+    buf_free(&plain);
+    buf_free(&body);
+}
+END_TEST
+
+START_TEST(endless_manifest)
+{
+    struct scene c;
+    struct buf manifest = {0};
+    struct run *r;
+
+    scene_open(&c, 1);
+    scene_reply_patients(&c, "/data/", 0, 3);
+    scripted_manifest(c.s, &manifest, scene_files, 1);
+    endless(&c, "/jobs/1", "", &manifest, ends[_i]);
+    scripted_export(c.s, NULL, 0);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    scene_check_result(r, 0);
+    scene_check_patients(r, 0, 0, 3);
+    buf_free(&manifest);
+    scene_close(&c);
+}
+END_TEST
+
+/* ---- headers and connections ---- */
+
+START_TEST(blanks_behind_headers)
+{
+    struct buf plain = {0}, packed = {0}, head = {0};
+    struct scripted_answer *a;
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    scene_add_patients(&plain, 0, 3);
+    scripted_gzip(&packed, plain.p, plain.len);
+    a = scripted_on(c.s, "/data/", 0);
+    buf_printf(&head,
+               "HTTP/1.1 200 OK\r\nContent-Encoding: gzip \r\nContent-Length: %zu \t \r\n"
+               "Connection: close\r\n\r\n",
+               packed.len);
+    scripted_send(a, head.p, head.len);
+    scripted_send(a, packed.p, packed.len);
+    scripted_export(c.s, scene_files, 1);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    scene_check_result(r, 0);
+    scene_check_patients(r, 0, 0, 3);
+    ck_assert_int_eq(bcda_file_bytes_expected(bcda_job_file(r->job, 0)), (int64_t)packed.len);
+    buf_free(&plain);
+    buf_free(&packed);
+    buf_free(&head);
+    scene_close(&c);
+}
+END_TEST
+
+/* A connection that is reset in the middle is never a whole file, whatever was said of its length;
+ * and TLS sessions are resumed, since each connection is closed after its answer. */
+START_TEST(reset_and_resumed)
+{
+    struct scripted_answer *a;
+    struct buf body = {0};
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 1);
+    scene_add_patients(&body, 0, 3);
+    a = scripted_on(c.s, "/data/", 0);
+    scripted_text(a, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n");
+    scripted_send(a, body.p, 16);
+    scripted_finish(a, SCRIPTED_RESET);
+    scripted_export(c.s, scene_files, 1);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert_int_lt(r->result, 0);
+    ck_assert_int_eq(bcda_error_is_retryable(bcda_job_error(r->job)), 1);
+    ck_assert_uint_eq(r->count, 0);
+    ck_assert_uint_gt(scripted_connections(c.s), 4);
+    ck_assert_uint_gt(scripted_resumed(c.s), 0);
+    buf_free(&body);
+    scene_close(&c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("framing");
@@ -51,6 +214,18 @@ int main(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, trailer, 0, 5);
+    suite_add_tcase(s, t);
+    t = tcase_create("endless");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, endless_plain, 0, 2);
+    tcase_add_loop_test(t, endless_gzip, 0, 2);
+    tcase_add_loop_test(t, endless_encrypted, 0, 2);
+    tcase_add_loop_test(t, endless_manifest, 0, 2);
+    suite_add_tcase(s, t);
+    t = tcase_create("connections");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, blanks_behind_headers);
+    tcase_add_test(t, reset_and_resumed);
     suite_add_tcase(s, t);
     return harness_main(s);
 }

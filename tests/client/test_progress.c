@@ -7,8 +7,6 @@
 #include "../tempdir.h"
 #include "scene.h"
 
-static const struct scripted_entry one_file[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
-
 /* ---- how often ---- */
 
 enum { PIECES = 12, PIECE_LINES = 50, EVERY_MS = 100 };
@@ -53,7 +51,7 @@ START_TEST(ten_times_a_second)
 
     scene_open(&c, 0);
     len = reply_pieces(&c);
-    scripted_export(c.s, one_file, 1);
+    scripted_export(c.s, scene_files, 1);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
     scene_until(&c, scripted_count(c.s, "/data/") == 1);
@@ -95,7 +93,7 @@ START_TEST(steady_flow)
 
     scene_open(&c, 0);
     len = reply_pieces(&c);
-    scripted_export(c.s, one_file, 1);
+    scripted_export(c.s, scene_files, 1);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
     for (i = 1; i < PIECES; i++) {
@@ -159,7 +157,7 @@ START_TEST(never_back)
     scene_open(&c, 0);
     scene_add_patients(&body, 0, LINES);
     scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
-    scripted_export(c.s, one_file, 1);
+    scripted_export(c.s, scene_files, 1);
     scene_config(&c);
     scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
     scene_set(&c, BCDA_OPT_DECODE_THREADS, threads);

@@ -6,8 +6,6 @@
 
 #include "scene.h"
 
-static const struct scripted_entry one_file[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
-
 #define DATE "Wed, 01 Jul 2026 00:00:00 GMT"
 
 enum { LINES = 400 };
@@ -38,7 +36,7 @@ static void finish(struct scene *c, struct buf *body, const char *headers)
     struct run *r;
 
     scripted_reply(c->s, "/data/", "200 OK", headers, body->p, body->len);
-    scripted_export(c->s, one_file, 1);
+    scripted_export(c->s, scene_files, 1);
     scene_config(c);
     scene_set(c, BCDA_OPT_BATCH_SIZE, 4096);
     scene_session(c);
@@ -92,6 +90,125 @@ START_TEST(ignored_range)
 }
 END_TEST
 
+/* ---- 416, and what the overlap shows ---- */
+
+enum { FIRST = 60000 }; /* bytes of the first answer, which is cut */
+
+static void reply_part(struct scene *c, const struct buf *body, size_t first)
+{
+    struct scripted_answer *x = scripted_on(c->s, "/data/", 1);
+    struct buf head = {0};
+
+    buf_printf(&head,
+               "HTTP/1.1 206 Part\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n"
+               "Connection: close\r\n\r\n",
+               first, body->len - 1, body->len, body->len - first);
+    scripted_send(x, head.p, head.len);
+    scripted_send(x, body->p + first, body->len - first);
+    buf_free(&head);
+}
+
+/* One byte of the overlap is another one: the whole is asked for. If that is the same as before,
+ * all is well; else nothing more is delivered. */
+START_TEST(overlap)
+{
+    static const size_t at[] = {FIRST - 64, FIRST - 33, FIRST - 1};
+    struct buf body = {0};
+    struct scene c;
+    struct run *r;
+    size_t i, n;
+
+    scene_open(&c, 1);
+    for (i = 0; i < 3000; i++)
+        buf_printf(&body, "{\"resourceType\":\"Patient\",\"id\":\"p%zu\"}\n", i);
+    reply_cut(&c, &body, "Last-Modified: Wed, 01 Jul 2026 00:00:00 GMT\r\n", FIRST);
+    body.p[at[_i / 2]] ^= 1;
+    reply_part(&c, &body, FIRST - 64);
+    if (_i % 2 == 0)
+        body.p[at[_i / 2]] ^= 1;
+    scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
+    scripted_export(c.s, scene_files, 1);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert_uint_eq(scripted_count(c.s, "Range: bytes=59936-"), 1);
+    ck_assert_uint_eq(scripted_count(c.s, "If-Range: Wed, 01 Jul 2026 00:00:00 GMT"), 1);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 3);
+    if (_i % 2)
+        (void)harness_check_failed(r, BCDA_ERR_CHANGED);
+    else
+        ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    if (_i % 2 == 0)
+        ck_assert_uint_eq(r->count, 3000);
+    for (n = 0; n < r->count; n++) {
+        ck_assert_int_eq(r->got[n].number, (int64_t)n + 1);
+        ck_assert_int_eq(_i % 2 && r->got[n].offset + (int64_t)r->got[n].line_len > FIRST, 0);
+    }
+    buf_free(&body);
+    scene_close(&c);
+}
+END_TEST
+
+/* What came is already more than the stored file: 416, or a total that says so, is the end where a
+ * member was verified there, and otherwise the whole is asked for. */
+START_TEST(past_the_end)
+{
+    struct buf plain = {0}, body = {0}, range = {0};
+    struct scripted_answer *x;
+    size_t i, stored, cut;
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 1);
+    for (i = 0; i < 3000; i++)
+        buf_printf(&plain, "{\"resourceType\":\"Patient\",\"id\":\"p%zu\"}\n", i);
+    scripted_gzip(&body, plain.p, plain.len);
+    stored = body.len;
+    /* an empty member with a name of 100 letters, cut within it */
+    buf_add(&body, "\x1f\x8b\x08\x08\0\0\0\0\0\xff", 10);
+    for (i = 0; i < 100; i++)
+        buf_add(&body, "n", 1);
+    cut = _i % 2 ? 80 : 30;
+    x = scripted_on(c.s, "/data/", 1);
+    scripted_text(x, "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Encoding: gzip\r\n"
+                     "Transfer-Encoding: chunked\r\n\r\n");
+    buf_printf(&range, "%zx\r\n", stored + 200);
+    scripted_send(x, range.p, range.len);
+    scripted_send(x, body.p, stored + cut);
+    scripted_finish(x, SCRIPTED_CUT);
+    x = scripted_on(c.s, "/data/", 1);
+    range.len = 0;
+    if (_i % 2)
+        buf_printf(&range, "HTTP/1.1 416 No\r\nContent-Range: bytes */%zu\r\n",
+                   _i / 2 ? stored - 1 : stored);
+    else
+        buf_printf(&range,
+                   "HTTP/1.1 206 Part\r\nContent-Encoding: gzip\r\nContent-Range: bytes "
+                   "%zu-%zu/%zu\r\n",
+                   stored + cut - 64, stored - 1, _i / 2 ? stored + 1 : stored);
+    buf_printf(&range, "Content-Length: 0\r\nConnection: close\r\n\r\n");
+    scripted_send(x, range.p, range.len);
+    /* once more the whole, with the member that it ends with here */
+    buf_add(&body, "\0\x03\0\0\0\0\0\0\0\0\0", 11);
+    scripted_reply(c.s, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
+    scripted_export(c.s, scene_files, 1);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    ck_assert_uint_eq(r->count, 3000);
+    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), _i / 2 ? 3 : 2);
+    buf_free(&plain);
+    buf_free(&body);
+    buf_free(&range);
+    scene_close(&c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("ranges");
@@ -100,6 +217,10 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, validator, 0, 5);
     tcase_add_test(t, ignored_range);
+    suite_add_tcase(s, t);
+    t = tcase_create("overlap");
+    tcase_add_loop_test(t, overlap, 0, 6);
+    tcase_add_loop_test(t, past_the_end, 0, 4);
     suite_add_tcase(s, t);
     return harness_main(s);
 }

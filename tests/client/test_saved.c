@@ -5,9 +5,6 @@
 
 #include "scene.h"
 
-static const struct scripted_entry two_files[] = {{"Patient", "/data/a.ndjson", NULL, 0},
-                                                  {"Patient", "/data/b.ndjson", NULL, 0}};
-
 /* A file that failed is not done: a later run of the saved job fetches it, and no other. */
 START_TEST(failed_file)
 {
@@ -21,7 +18,7 @@ START_TEST(failed_file)
     scripted_text(a, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     scene_reply_patients(&c, "/data/a", 0, 3);
     scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, two_files, 2);
+    scripted_export(c.s, scene_files, 2);
     scene_session(&c);
     r = harness_start(&c.h, DOOR_RESOURCE);
     scene_finish(&c);
@@ -88,6 +85,149 @@ START_TEST(other_origin)
 }
 END_TEST
 
+/* ---- what is listed as done ---- */
+
+struct saving {
+    int answer, cancel;
+    char *in_done;
+};
+
+static int end_and_save(struct run *r, enum where where, void *object)
+{
+    struct saving *s = r->arg;
+
+    (void)object;
+    if (where == AT_DONE)
+        ck_assert_int_eq(bcda_job_save(r->job, &s->in_done), 0);
+    if (where != AT_END)
+        return BCDA_CONTINUE;
+    if (s->cancel)
+        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    return s->answer;
+}
+
+static void check_save(int answer, int cancel, int code, int listed)
+{
+    struct saving s = {answer, cancel, NULL};
+    struct scene c;
+    struct run *r;
+    char *later;
+
+    scene_open(&c, 0);
+    scene_reply_patients(&c, "/data/a", 0, 3);
+    scene_reply_patients(&c, "/data/b", 3, 3);
+    scripted_export(c.s, scene_files, 2);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_PARALLEL, 1);
+    scene_session(&c);
+    r = harness_start_hook(&c.h, DOOR_RESOURCE, end_and_save, &s);
+    scene_finish(&c);
+    scene_check_result(r, code);
+    ck_assert_int_eq(bcda_job_save(r->job, &later), 0);
+    ck_assert_str_eq(later, s.in_done);
+    ck_assert_msg((strstr(later, "/data/a.ndjson") != NULL) == listed, "saved: %s", later);
+    ck_assert_ptr_null(strstr(later, "/data/b.ndjson"));
+
+    r = harness_restore(&c.h, DOOR_RESOURCE, later);
+    scene_finish(&c);
+    scene_check_result(r, 0);
+    scene_check_patients(r, 0, 0, listed ? 0 : 3);
+    scene_check_patients(r, 1, 3, 3);
+    ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)),
+                     listed ? BCDA_VERDICT_SKIPPED : BCDA_VERDICT_COMPLETE);
+    bcda_free(later);
+    bcda_free(s.in_done);
+    scene_close(&c);
+}
+
+START_TEST(save_after_stop)
+{
+    check_save(BCDA_STOP, 0, BCDA_ERR_STOPPED, 0);
+    check_save(99, 0, BCDA_ERR_CALLBACK, 0);
+}
+END_TEST
+
+START_TEST(save_after_cancel)
+{
+    check_save(BCDA_CONTINUE, 1, BCDA_ERR_CANCELLED, 1);
+}
+END_TEST
+
+START_TEST(restore_of_many)
+{
+    enum { MANY = 60000 };
+    struct buf saved = {0};
+    struct scene c;
+    struct run *r;
+    size_t i;
+
+    scene_open(&c, 0);
+    scene_export_many(&c, MANY, NULL);
+    scene_session(&c);
+    buf_printf(&saved, "{\"bcda\":1,\"url\":\"%s/api/v1/jobs/1\",\"done\":[", scripted_origin(c.s));
+    for (i = MANY; i-- > 0;)
+        buf_printf(&saved, "\"/data/%zu.ndjson\"%s", i, i ? "," : "]}");
+    r = harness_restore(&c.h, DOOR_RESOURCE, saved.p);
+    scene_finish(&c);
+    scene_check_result(r, 0);
+    ck_assert_uint_eq(bcda_job_file_count(r->job), MANY);
+    ck_assert_uint_eq(bcda_job_files_ended(r->job), MANY);
+    for (i = 0; i < MANY; i++)
+        ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, i)), BCDA_VERDICT_SKIPPED);
+    ck_assert_uint_eq(scripted_count(c.s, "/data/"), 0);
+    buf_free(&saved);
+    scene_close(&c);
+}
+END_TEST
+
+struct first_saved {
+    char *text;
+};
+
+static int save_at_first_end(struct run *r, enum where where, void *object)
+{
+    struct first_saved *s = r->arg;
+
+    (void)object;
+    if (where != AT_END || s->text)
+        return BCDA_CONTINUE;
+    ck_assert_int_eq(bcda_job_save(r->job, &s->text), 0);
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    return BCDA_CONTINUE;
+}
+
+/* Two files that differ only before, or behind, what looks like their name. */
+START_TEST(save_knows_files_by_path)
+{
+    static const struct scripted_entry files[][2] = {
+        {{"Patient", "/data/1/f.ndjson", NULL, 0}, {"Patient", "/data/2/f.ndjson", NULL, 0}},
+        {{"Patient", "/data/f?n=1", NULL, 0}, {"Patient", "/data/f?n=2", NULL, 0}}};
+    struct first_saved saved = {NULL};
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    scene_reply_patients(&c, files[_i][0].path, 0, 3);
+    scene_reply_patients(&c, files[_i][1].path, 3, 3);
+    scripted_export(c.s, files[_i], 2);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_PARALLEL, 1);
+    scene_session(&c);
+    r = harness_start_hook(&c.h, DOOR_RESOURCE, save_at_first_end, &saved);
+    scene_finish(&c);
+    scene_check_result(r, BCDA_ERR_CANCELLED);
+    r = harness_restore(&c.h, DOOR_RESOURCE, saved.text);
+    scene_finish(&c);
+    scene_check_result(r, 0);
+    scene_check_patients(r, 0, 0, 0);
+    scene_check_patients(r, 1, 3, 3);
+    ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)), BCDA_VERDICT_SKIPPED);
+    ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 1)), BCDA_VERDICT_COMPLETE);
+    bcda_free(saved.text);
+    scene_close(&c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("saved");
@@ -97,6 +237,13 @@ int main(void)
     tcase_add_test(t, failed_file);
     tcase_add_loop_test(t, other_texts, 0, 6);
     tcase_add_loop_test(t, other_origin, 0, 2);
+    suite_add_tcase(s, t);
+    t = tcase_create("listed");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, save_after_stop);
+    tcase_add_test(t, save_after_cancel);
+    tcase_add_test(t, restore_of_many);
+    tcase_add_loop_test(t, save_knows_files_by_path, 0, 2);
     suite_add_tcase(s, t);
     return harness_main(s);
 }

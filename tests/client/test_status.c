@@ -6,8 +6,6 @@
 
 #include "scene.h"
 
-static const struct scripted_entry one_file[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
-
 static const char empty[] =
     "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"requiresAccessToken\":true,\"output\":[]}";
 
@@ -51,7 +49,7 @@ START_TEST(empty_manifest)
     if (_i)
         reply_empty(&c, (unsigned)_i);
     scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, one_file, 1);
+    scripted_export(c.s, scene_files, 1);
     scene_session(&c);
     began = c.h.now;
     r = finish(&c);
@@ -71,7 +69,7 @@ START_TEST(empty_manifest_of_an_old_job)
 
     scene_open(&c, 0);
     reply_empty(&c, 1);
-    scripted_export(c.s, one_file, 1);
+    scripted_export(c.s, scene_files, 1);
     scene_session(&c);
     r = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/1", NULL, NULL);
     scene_finish(&c);
@@ -91,14 +89,14 @@ START_TEST(cut_manifest)
     struct run *r;
 
     scene_open(&c, 1);
-    scripted_manifest(c.s, &m, one_file, 1);
+    scripted_manifest(c.s, &m, scene_files, 1);
     a = scripted_on(c.s, "/jobs/1", 2);
     buf_printf(&head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", m.len);
     scripted_send(a, head.p, head.len);
     scripted_send(a, m.p, m.len * (size_t)(1 + _i) / 3);
     scripted_finish(a, SCRIPTED_CUT);
     scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, one_file, 1);
+    scripted_export(c.s, scene_files, 1);
     r = finish(&c);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(count_polls(&c), 3);
@@ -129,7 +127,7 @@ START_TEST(manifest_limit)
     struct run *r;
 
     scene_open(&c, 0);
-    scripted_manifest(c.s, &m, one_file, 1);
+    scripted_manifest(c.s, &m, scene_files, 1);
     pad_to_limit(&m);
     scripted_reply(c.s, "/jobs/1", "200 OK", "", m.p, m.len);
     scene_reply_patients(&c, "/data/", 0, 3);
@@ -158,7 +156,7 @@ START_TEST(answer_limit)
     pad_to_limit(&token);
     scripted_reply(c.s, "/auth/token", "200 OK", "", token.p, token.len);
     scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, one_file, 1);
+    scripted_export(c.s, scene_files, 1);
     scene_config(&c);
     scene_set(&c, BCDA_OPT_ANSWER_MAX, LIMIT - 1 + _i);
     r = finish(&c);
@@ -185,7 +183,7 @@ START_TEST(refusals)
     a = scripted_on(c.s, "$export", 5);
     scripted_text(a, "HTTP/1.1 429 Busy\r\nContent-Length: 0\r\n\r\n");
     scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, one_file, 1);
+    scripted_export(c.s, scene_files, 1);
     scene_session(&c);
     began = c.h.now;
     r = finish(&c);
@@ -209,7 +207,7 @@ START_TEST(status_url_elsewhere)
     snprintf(header, sizeof header, "Content-Location: %s/api/v1/jobs/1\r\n",
              scripted_origin(other));
     scripted_reply(c.s, "$export", "202 Accepted", header, "", 0);
-    scripted_export(c.s, one_file, 1);
+    scripted_export(c.s, scene_files, 1);
     r = finish(&c);
     (void)harness_check_failed(r, BCDA_ERR_ORIGIN);
     ck_assert_uint_eq(scripted_count(other, NULL), 0);

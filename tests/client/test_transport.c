@@ -16,9 +16,8 @@
 
 #include "../tempdir.h"
 #include "certs.h"
-#include "harness.h"
 #include "net/http.h"
-#include "scripted.h"
+#include "scene.h"
 #include "server_process.h"
 
 enum { PATIENCE = 100, LOOK_TIMES = 60000 };
@@ -884,6 +883,46 @@ START_TEST(environment)
 }
 END_TEST
 
+/* Over http, which is only for this machine, no proxy is used. */
+START_TEST(who_is_proxied)
+{
+    struct scene c;
+    struct run *r;
+    char *head;
+    unsigned i;
+
+    proxy = scripted_start(0);
+    ck_assert_ptr_nonnull(proxy);
+    scripted_reply(proxy, " ", "502 Bad Gateway", "", "", 0);
+    scene_open(&c, _i);
+    scene_reply_patients(&c, "/data/", 0, 3);
+    scripted_export(c.s, scene_files, 1);
+    scene_config(&c);
+    ck_assert_int_eq(
+        bcda_config_set_proxy(c.h.config, scripted_origin(proxy), "someone", "proxy-secret"), 0);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    if (_i == 0) { /* http, to this very machine: the proxy hears nothing */
+        scene_check_result(r, 0);
+        scene_check_patients(r, 0, 0, 3);
+        ck_assert_uint_eq(scripted_connections(proxy), 0);
+    } else {
+        ck_assert_int_lt(r->result, 0);
+        ck_assert_uint_eq(scripted_connections(c.s), 0);
+        ck_assert_uint_gt(scripted_count(proxy, NULL), 0);
+        for (i = 0; (head = scripted_request(proxy, i)); i++) {
+            ck_assert_msg(strncmp(head, "CONNECT 127.0.0.1:", 18) == 0, "%s", head);
+            ck_assert_ptr_null(strstr(head, "\r\nAuthorization:"));
+            free(head);
+        }
+    }
+    scripted_stop(proxy);
+    proxy = NULL;
+    scene_close(&c);
+}
+END_TEST
+
 /* ---- names ---- */
 
 /* A name of the server's, or of its proxy; it is the token that is asked for, or the job. */
@@ -1463,6 +1502,7 @@ static Suite *transport_suite(void)
 
     t = tcase_create("proxy");
     tcase_add_loop_test(t, through_a_proxy, 0, 2);
+    tcase_add_loop_test(t, who_is_proxied, 0, 2);
     tcase_add_loop_test(t, refusing_proxy, 0, LEN(refusals));
     tcase_add_test(t, proxy_mends);
     tcase_add_loop_test(t, no_proxy_there, 0, 2);

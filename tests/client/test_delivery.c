@@ -1,0 +1,138 @@
+/* What reaches the callbacks and the batches of a job, and what the application may keep of it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "scene.h"
+
+struct seen_batches {
+    size_t counts[64], n;
+};
+
+static int note_batch(struct run *r, enum where where, void *object)
+{
+    struct seen_batches *seen = r->arg;
+
+    if (where == AT_BATCH) {
+        ck_assert_uint_lt(seen->n, 64);
+        seen->counts[seen->n++] = bcda_batch_count(object);
+    }
+    return BCDA_CONTINUE;
+}
+
+static void check_held(struct run *r, bcda_batch *b, size_t first, size_t count)
+{
+    const uint64_t *offsets, *lengths, *numbers = bcda_batch_line_numbers(b);
+    const char *base;
+    size_t i, len;
+
+    ck_assert_uint_eq(bcda_batch_count(b), count);
+    ck_assert_int_eq(bcda_batch_column(b, BCDA_COLUMN_ID, &base, &offsets, &lengths), 0);
+    for (i = 0; i < count; i++) {
+        const struct got *g = &r->got[first + i];
+        const bcda_resource *resource = bcda_batch_resource(b, i);
+        const char *json = bcda_resource_json(resource, &len);
+
+        ck_assert_uint_eq(len, g->json_len);
+        ck_assert_mem_eq(json, g->json, len);
+        ck_assert_str_eq(bcda_resource_id(resource), g->id);
+        ck_assert_uint_eq(lengths[i], strlen(g->id));
+        ck_assert_mem_eq(base + offsets[i], g->id, lengths[i]);
+        ck_assert_int_eq((int64_t)numbers[i], g->number);
+    }
+    ck_assert_ptr_null(bcda_batch_resource(b, count));
+}
+
+START_TEST(held_batches)
+{
+    struct seen_batches seen = {{0}, 0};
+    struct scene c;
+    struct run *r;
+    size_t i, at = 0;
+
+    scene_open(&c, 0);
+    scene_reply_patients(&c, "/data/", 0, 300);
+    scripted_export(c.s, scene_files, 1);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scene_session(&c);
+    r = harness_start_hook(&c.h, DOOR_BATCH, note_batch, &seen);
+    r->hold = 1;
+    scene_finish(&c);
+    scene_check_result(r, 0);
+    scene_check_patients(r, 0, 0, 300);
+    ck_assert_uint_gt(seen.n, 3);
+    ck_assert_uint_eq(r->batch_count, seen.n);
+    for (i = 0; i < seen.n; i++) {
+        check_held(r, r->batches[i], at, seen.counts[i]);
+        at += seen.counts[i];
+    }
+    ck_assert_uint_eq(at, 300);
+    scene_close(&c);
+}
+END_TEST
+
+static const char issues[] =
+    "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":\"x\"},"
+    "{\"severity\":\"warning\",\"code\":\"y\"},{\"severity\":\"error\",\"code\":\"z\"}]}\n"
+    "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"fatal\",\"code\":\"x\"},"
+    "{\"severity\":\"information\",\"code\":\"y\"},{\"severity\":\"odd\",\"code\":\"z\"}]}\n";
+
+START_TEST(issue_counts)
+{
+    static const struct scripted_entry files[] = {{"Patient", "/data/a.ndjson", NULL, 0},
+                                                  {"OperationOutcome", "/data/e.ndjson", NULL, 1}};
+    static const enum door doors[] = {DOOR_PULL, DOOR_RESOURCE, DOOR_BATCH};
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    scene_reply_patients(&c, "/data/a", 0, 3);
+    scripted_reply(c.s, "/data/e", "200 OK", "", issues, sizeof issues - 1);
+    scripted_export(c.s, files, 2);
+    scene_session(&c);
+    r = harness_start(&c.h, doors[_i]);
+    scene_finish(&c);
+    scene_check_result(r, 0);
+    scene_check_patients(r, 0, 0, 3);
+    ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR), 2);
+    ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_WARNING), 1);
+    ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_FATAL), 1);
+    ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_INFORMATION), 1);
+    ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_UNKNOWN), 1);
+    ck_assert_uint_eq(r->issue_count, 6); /* by the handler, at every door */
+    scene_close(&c);
+}
+END_TEST
+
+START_TEST(page_in_place_of_data)
+{
+    static const char page[] = "{\"resourceType\":\"Patient\",\"id\":\"a-login-page\"}\n";
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    scripted_reply(c.s, "/data/", "200 OK", "Content-Type: text/html; charset=utf-8\r\n", page,
+                   sizeof page - 1);
+    scripted_export(c.s, scene_files, 1);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    scene_check_result(r, BCDA_ERR_NOT_JSON);
+    ck_assert_uint_eq(r->count, 0);
+    scene_close(&c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("delivery");
+    TCase *t;
+
+    t = tcase_create("delivery");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, held_batches);
+    tcase_add_loop_test(t, issue_counts, 0, 3);
+    tcase_add_test(t, page_in_place_of_data);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}

@@ -1,0 +1,140 @@
+/* What outlives what: sessions that are freed while jobs run, jobs that nobody holds, and files,
+ * batches and errors that are kept. */
+#include <string.h>
+
+#include "harness.h"
+
+static struct harness h;
+
+#define EOB "ExplanationOfBenefit"
+
+START_TEST(free_outside)
+{
+    int when = _i / 3;
+    struct run *r[2];
+    int i;
+
+    harness_setup_one_file(&h);
+    harness_fault(&h, "stall");
+    h.jump_open = 1;
+    for (i = 0; i < 2; i++)
+        r[i] = harness_start(&h, (enum door)(_i % 3));
+    if (when == 4)
+        harness_until_count(&h, r[0], 1);
+    else if (when > 0)
+        harness_until_state(&h, r[0], when);
+    h.inside = 1;
+    bcda_session_free(h.session);
+    h.inside = 0;
+    h.session = NULL;
+    for (i = 0; i < 2; i++) {
+        (void)harness_check_failed(r[i], BCDA_ERR_CANCELLED);
+        ck_assert_int_eq(bcda_job_cancel(r[i]->job), 0); /* of a job without a session */
+        ck_assert_int_eq(bcda_job_resume(r[i]->job), 0);
+    }
+    harness_close(&h);
+}
+END_TEST
+
+/* A job that nobody holds goes on. */
+START_TEST(unref_at_once)
+{
+    struct run *r;
+
+    harness_setup_one_file(&h);
+    r = harness_start(&h, DOOR_RESOURCE);
+    bcda_job_unref(r->job);
+    r->job = NULL;
+    while (!r->done)
+        ck_assert_int_eq(harness_turn(&h), 1);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_uint_eq(r->count, 50);
+    harness_close(&h);
+}
+END_TEST
+
+/* Files, batches and errors outlive all. */
+START_TEST(outlive)
+{
+    const bcda_file *f;
+    bcda_error *e;
+    bcda_job *job;
+    struct run *r;
+    size_t i, total = 0;
+    bcda_batch *held[8];
+    size_t held_count;
+
+    harness_setup_one_file(&h);
+    harness_fault(&h, "data-flip:-1");
+    r = harness_start(&h, (enum door)(_i ? DOOR_PULL : DOOR_BATCH));
+    r->hold = 1;
+    harness_run(&h);
+    (void)harness_check_failed(r, BCDA_ERR_TAG);
+    job = bcda_job_ref(r->job);
+    e = bcda_error_ref(bcda_job_error(job));
+    held_count = r->batch_count;
+    ck_assert_uint_gt(held_count, 1);
+    ck_assert_uint_le(held_count, 8);
+    for (i = 0; i < held_count; i++)
+        held[i] = bcda_batch_ref(r->batches[i]);
+    harness_end(&h);
+
+    f = bcda_job_file(job, 0);
+    ck_assert_int_eq(bcda_error_code(bcda_file_error(f)), BCDA_ERR_TAG);
+    ck_assert_int_eq(bcda_job_result(job), BCDA_ERR_TAG);
+    ck_assert_ptr_eq(bcda_batch_file(held[0]), f);
+    bcda_job_unref(job);
+    ck_assert_int_eq(bcda_error_code(e), BCDA_ERR_TAG);
+    ck_assert_str_eq(bcda_error_file(e), bcda_file_name(bcda_batch_file(held[0])));
+    bcda_error_unref(e);
+    for (i = 0; i < held_count; i++) {
+        size_t k, len;
+
+        total += bcda_batch_count(held[i]);
+        for (k = 0; k < bcda_batch_count(held[i]); k++)
+            ck_assert_int_eq(bcda_resource_json(bcda_batch_resource(held[i], k), &len)[0], '{');
+        bcda_batch_unref(held[i]);
+    }
+    ck_assert_uint_gt(total, 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* Descriptors and memory stay level over many jobs; the harness counts at the end of each session.
+ */
+START_TEST(no_leak)
+{
+    struct sandbox_options options = {0};
+    int i;
+
+    options.era = "current";
+    options.allow_duplicates = 1;
+    harness_open(&h, &options);
+    for (i = 0; i < 5; i++) {
+        harness_config(&h, 1);
+        harness_session(&h);
+        harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+        (void)harness_start(&h, (enum door)(i % 3));
+        if (i < 3)
+            harness_run(&h);
+        else
+            harness_until_state(&h, h.runs, i - 1);
+        harness_end(&h);
+    }
+    harness_close(&h);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("lifetime");
+    TCase *t;
+
+    t = tcase_create("lifetime");
+    tcase_add_loop_test(t, free_outside, 0, 15);
+    tcase_add_test(t, unref_at_once);
+    tcase_add_loop_test(t, outlive, 0, 2);
+    tcase_add_test(t, no_leak);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}

@@ -1,0 +1,336 @@
+/* How much comes at once: the files of jobs that share a session, adaptive parallelism, and the
+ * limit of requests. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/job.h"
+#include "scene.h"
+
+static struct harness h;
+
+#define EOB "ExplanationOfBenefit"
+
+/* ---- jobs that share a session ---- */
+
+struct sharing {
+    struct run *first, *second;
+    int open[2], begun[2], both; /* `both`: begun of the second while the first had more to begin */
+};
+
+enum { SHARED_FILES = 40, SHARED_PLACES = 4 };
+
+static int share(struct run *r, enum where where, void *object)
+{
+    struct sharing *s = r->arg;
+    int i = r == s->second;
+
+    (void)object;
+    if (where == AT_BEGIN) {
+        s->open[i]++;
+        s->begun[i]++;
+        ck_assert_int_le(s->open[0] + s->open[1], SHARED_PLACES);
+        s->both += i && s->begun[0] < SHARED_FILES;
+    } else if (where == AT_END) {
+        s->open[i]--;
+    }
+    return BCDA_CONTINUE;
+}
+
+static struct run *attach_sharing(const struct run *done, struct sharing *s)
+{
+    struct run *r = harness_attach(&h, DOOR_RESOURCE, bcda_job_url(done->job));
+
+    r->hook = share;
+    r->arg = s;
+    return r;
+}
+
+/* A job that comes later gets its part of the places, not only what an earlier one leaves over. */
+START_TEST(fair_jobs)
+{
+    struct sandbox_options o = {0};
+    struct sharing s = {0};
+    struct run *done;
+
+    o.era = "2019-12";
+    o.files = SHARED_FILES;
+    o.patients = SHARED_FILES;
+    o.no_polls = 1;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    harness_set(&h, BCDA_OPT_PARALLEL, SHARED_PLACES);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    done = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    s.first = attach_sharing(done, &s);
+    while (s.begun[0] < SHARED_PLACES)
+        ck_assert(harness_turn(&h));
+    s.second = attach_sharing(done, &s);
+    harness_run(&h);
+    ck_assert_int_eq(s.first->result, 0);
+    ck_assert_int_eq(s.second->result, 0);
+    ck_assert_int_eq(s.begun[0], SHARED_FILES);
+    ck_assert_int_eq(s.begun[1], SHARED_FILES);
+    ck_assert_uint_eq(s.first->count, s.second->count);
+    /* From when its manifest is here, about every second place is its. */
+    ck_assert_int_ge(s.both, SHARED_FILES / 4);
+    harness_close(&h);
+}
+END_TEST
+
+static void add_job(struct scene *c, const char *path, const struct scripted_entry *e, size_t n)
+{
+    struct buf manifest = {0};
+
+    scripted_manifest(c->s, &manifest, e, n);
+    scripted_reply(c->s, path, "200 OK", "", manifest.p, manifest.len);
+    buf_free(&manifest);
+}
+
+static const struct scripted_entry other_file[] = {{"Patient", "/other/o.ndjson", NULL, 0}};
+
+static void reply_gated(struct scene *c, const char *path, unsigned gate, size_t first,
+                        size_t count)
+{
+    struct scripted_answer *a = scripted_on(c->s, path, 0);
+    struct buf body = {0}, head = {0};
+
+    scene_add_patients(&body, first, count);
+    buf_printf(&head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", body.len);
+    scripted_gate(a, gate);
+    scripted_send(a, head.p, head.len);
+    scripted_send(a, body.p, body.len);
+    buf_free(&head);
+    buf_free(&body);
+}
+
+/* A job whose last file hangs gives the place of its other file to the job that waits. */
+START_TEST(free_place_is_offered)
+{
+    struct scene c;
+    struct run *a, *b;
+
+    scene_open(&c, 0);
+    reply_gated(&c, "/data/a", 1, 0, 3);
+    reply_gated(&c, "/data/b", 2, 3, 3);
+    scene_reply_patients(&c, "/other/", 0, 5);
+    add_job(&c, "/jobs/7", scene_files, 2);
+    add_job(&c, "/jobs/8", other_file, 1);
+    scripted_export(c.s, NULL, 0);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_PARALLEL, 2);
+    scene_session(&c);
+    a = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/7", NULL, NULL);
+    scene_until(&c, scripted_count(c.s, "/data/a") && scripted_count(c.s, "/data/b"));
+    b = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/8", NULL, NULL);
+    scene_until(&c, bcda_job_state(b->job) == BCDA_JOB_DOWNLOADING);
+    harness_drain(&c.h);
+    ck_assert_uint_eq(scripted_count(c.s, "/other/"), 0);
+    scripted_open_gate(c.s, 1);
+    scene_until(&c, b->done);
+    scene_check_result(b, 0);
+    scene_check_patients(b, 0, 0, 5);
+    ck_assert_int_eq(a->done, 0);
+    scene_check_patients(a, 0, 0, 3);
+    scripted_open_gate(c.s, 2);
+    scene_finish(&c);
+    scene_check_result(a, 0);
+    scene_check_patients(a, 1, 3, 3);
+    scene_close(&c);
+}
+END_TEST
+
+struct pausing {
+    int by_call, on; /* `on`: it pauses */
+};
+
+static int pause_at_once(struct run *r, enum where where, void *object)
+{
+    struct pausing *p = r->arg;
+
+    (void)object;
+    if (where != AT_RESOURCE || !p->on)
+        return BCDA_CONTINUE;
+    if (!p->by_call)
+        return BCDA_PAUSE;
+    ck_assert_int_eq(bcda_job_pause(r->job), 0);
+    p->on = 0;
+    return BCDA_CONTINUE;
+}
+
+/* _i: PARALLEL 1 and 2, by BCDA_PAUSE and by bcda_job_pause(). */
+START_TEST(paused_job_starves_nobody)
+{
+    struct pausing p = {_i >= 2, 1};
+    struct scene c;
+    struct run *a, *b;
+
+    scene_open(&c, 0);
+    scene_reply_patients(&c, "/data/a", 0, 50);
+    scene_reply_patients(&c, "/data/b", 50, 50);
+    scene_reply_patients(&c, "/other/", 0, 5);
+    add_job(&c, "/jobs/7", scene_files, 2);
+    add_job(&c, "/jobs/8", other_file, 1);
+    scripted_export(c.s, NULL, 0);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_PARALLEL, 1 + _i % 2);
+    scene_session(&c);
+    a = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/7", pause_at_once, &p);
+    scene_until(&c, a->job->paused);
+    b = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/8", NULL, NULL);
+    scene_until(&c, b->done);
+    scene_check_result(b, 0);
+    scene_check_patients(b, 0, 0, 5);
+    ck_assert_int_eq(a->done, 0);
+    ck_assert_uint_le(a->count, 1);
+    p.on = 0;
+    ck_assert_int_eq(bcda_job_resume(a->job), 0);
+    scene_finish(&c);
+    scene_check_result(a, 0);
+    scene_check_patients(a, 0, 0, 50);
+    scene_check_patients(a, 1, 50, 50);
+    scene_close(&c);
+}
+END_TEST
+
+/* ---- adaptive parallelism ---- */
+
+static void setup_many(void)
+{
+    struct sandbox_options o = {0};
+
+    o.era = "2019-04";
+    o.files = 10;
+    o.allow_duplicates = 1;
+    harness_open(&h, &o);
+    harness_config(&h, 1);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+}
+
+static int note_least(struct run *r, enum where where, void *object)
+{
+    int64_t *least = r->arg, now = r->h->session->parallel;
+
+    (void)where;
+    (void)object;
+    if (now < *least)
+        *least = now;
+    return BCDA_CONTINUE;
+}
+
+START_TEST(adapts)
+{
+    static const int64_t down[] = {5, 2, 1, 1}, up[] = {1, 2, 3, 4, 5, 5};
+    int64_t least = 5;
+    struct run *r;
+    int i;
+
+    setup_many();
+    harness_session(&h);
+    for (i = 0; i < 4; i++) {
+        ck_assert_int_eq(h.session->parallel, down[i]);
+        bcda__session_adapt(h.session, 0);
+    }
+    for (i = 0; i < 6; i++) {
+        ck_assert_int_eq(h.session->parallel, up[i]);
+        bcda__session_adapt(h.session, 1);
+    }
+    if (_i)
+        harness_fault(&h, "data-503-once*3");
+    r = harness_start_hook(&h, DOOR_BATCH, note_least, &least);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_eq(h.session->parallel, 5);
+    if (_i)
+        ck_assert_int_le(least, 3);
+    else
+        ck_assert_int_eq(least, 5);
+    harness_close(&h);
+}
+END_TEST
+
+/* A 429 for the file, and one for another request, which says nothing of files. */
+START_TEST(adapts_to_429)
+{
+    struct scripted_answer *busy;
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 1);
+    busy = scripted_on(c.s, _i ? "/data/" : "$export", 1);
+    scripted_text(busy, "HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    scene_reply_patients(&c, "/data/", 0, 2);
+    scripted_export(c.s, scene_files, 1);
+    scene_session(&c);
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    scene_check_result(r, 0);
+    scene_check_patients(r, 0, 0, 2);
+    ck_assert_int_eq(c.h.session->parallel, _i ? 3 : 5); /* 5, half of it, and the file went well */
+    scene_close(&c);
+}
+END_TEST
+
+/* ---- the limit of requests ---- */
+
+START_TEST(limited)
+{
+    int64_t start, requests;
+    struct run *r, *other = NULL;
+
+    setup_many();
+    if (_i) {
+        harness_set(&h, BCDA_OPT_REQUESTS_BURST, 3);
+        harness_set(&h, BCDA_OPT_REQUESTS_PER_SECOND, 1);
+    }
+    harness_session(&h);
+    start = h.now;
+    r = harness_start(&h, DOOR_BATCH);
+    if (_i == 2) /* all jobs of a session share one limiter */
+        other = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    if (other) {
+        ck_assert_int_eq(r->result, 0);
+        ck_assert_int_eq(other->result, 0);
+        ck_assert_uint_eq(r->count, other->count);
+    } else {
+        harness_check_export(r);
+    }
+    requests = harness_stat(&h, BCDA_STAT_REQUESTS);
+    ck_assert_int_ge(requests, other ? 25 : 13);
+    if (_i) {
+        ck_assert_int_ge(h.now - start, (requests - 3) * 1000);
+        ck_assert_int_gt(harness_stat(&h, BCDA_STAT_WAITS), 3);
+    } else {
+        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_WAITS), 0);
+    }
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0); /* waiting is no try */
+    harness_close(&h);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("parallel");
+    TCase *t;
+
+    t = tcase_create("share");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, fair_jobs);
+    tcase_add_test(t, free_place_is_offered);
+    tcase_add_loop_test(t, paused_job_starves_nobody, 0, 4);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("adapts");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, adapts, 0, 2);
+    tcase_add_loop_test(t, adapts_to_429, 0, 2);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("limiter");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, limited, 0, 3);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}

@@ -1,0 +1,388 @@
+/* Pauses: from a callback by its answer or by bcda_job_pause(), and from outside; nothing is
+ * delivered meanwhile, and nothing is lost or comes twice. */
+#include <stdio.h>
+#include <string.h>
+
+#include "scene.h"
+
+static struct harness h;
+
+#define EOB "ExplanationOfBenefit"
+
+/* ---- by the answer of a callback ---- */
+
+struct pausing {
+    int every; /* pauses before each n-th resource or batch */
+    int calls, pauses;
+    int64_t number; /* the line that was refused */
+    const char *id;
+    char kept[80];
+    int consumed; /* of a batch: how many are said to be done with before; -1 = not said */
+    size_t left;
+    int resume_inside;
+};
+
+static int pause_resource(struct run *r, enum where where, void *object)
+{
+    struct pausing *p = r->arg;
+
+    if (where != AT_RESOURCE)
+        return BCDA_CONTINUE;
+    if (p->number) { /* this one again */
+        ck_assert_int_eq(bcda_resource_line_number(object), p->number);
+        ck_assert_str_eq(bcda_resource_id(object), p->kept);
+        p->number = 0;
+        return BCDA_CONTINUE;
+    }
+    if (++p->calls % p->every)
+        return BCDA_CONTINUE;
+    p->number = bcda_resource_line_number(object);
+    snprintf(p->kept, sizeof p->kept, "%s", bcda_resource_id(object));
+    p->pauses++;
+    return BCDA_PAUSE;
+}
+
+static void resume_until_done(struct run *r, struct pausing *p)
+{
+    int rounds = 0;
+
+    while (!r->done) {
+        size_t before;
+        int seen;
+
+        harness_idle(&h);
+        if (r->done)
+            break;
+        ck_assert_int_ne(p->pauses, 0);
+        before = r->count;
+        seen = p->pauses;
+        if (rounds % 8 == 0)
+            harness_advance(&h, 10000);
+        ck_assert_uint_eq(r->count, before); /* nothing while it is paused */
+        ck_assert_int_eq(p->pauses, seen);
+        ck_assert_int_eq(bcda_job_resume(r->job), 0);
+        ck_assert_uint_eq(r->count, before);
+        ck_assert_int_lt(rounds++, 1000);
+    }
+}
+
+START_TEST(pause_and_again)
+{
+    struct pausing p = {0};
+    struct run *r;
+
+    harness_setup_one_file(&h);
+    p.every = _i ? 7 : 1;
+    r = harness_start_hook(&h, DOOR_RESOURCE, pause_resource, &p);
+    resume_until_done(r, &p);
+    harness_check_export(r);
+    ck_assert_uint_eq(r->count, 50);
+    ck_assert_int_eq(p.pauses, _i ? 7 : 50);
+    harness_close(&h);
+}
+END_TEST
+
+static int pause_batch(struct run *r, enum where where, void *object)
+{
+    struct pausing *p = r->arg;
+    size_t i;
+
+    if (where != AT_BATCH)
+        return BCDA_CONTINUE;
+    if (p->number) {
+        ck_assert_int_eq((int64_t)bcda_batch_line_numbers(object)[0], p->number);
+        ck_assert_uint_eq(bcda_batch_count(object), p->left);
+        p->number = 0;
+        if (p->consumed < 0 || p->left <= 3)
+            return BCDA_CONTINUE;
+    }
+    p->pauses++;
+    ck_assert_int_eq(bcda_batch_set_consumed(object, bcda_batch_count(object) + 1),
+                     BCDA_ERR_INVALID);
+    i = p->consumed < 0 ? 0 : (size_t)p->consumed;
+    if (i > bcda_batch_count(object))
+        i = bcda_batch_count(object);
+    p->left = bcda_batch_count(object) - i;
+    p->number = (int64_t)bcda_batch_line_numbers(object)[0] + (int64_t)i;
+    if (p->consumed >= 0) {
+        ck_assert_int_eq(bcda_batch_set_consumed(object, i), 0);
+        p->calls += (int)i;
+    }
+    return BCDA_PAUSE;
+}
+
+START_TEST(pause_batches)
+{
+    struct pausing p = {0};
+    struct run *r;
+
+    harness_setup_one_file(&h);
+    p.consumed = _i == 0 ? -1 : _i == 1 ? 0 : 3;
+    if (_i == 1)
+        p.consumed = -1; /* said, as 0 of them, is the same as not said */
+    r = harness_start_hook(&h, DOOR_BATCH, pause_batch, &p);
+    resume_until_done(r, &p);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_int_eq(bcda_job_resources(r->job), 50);
+    ck_assert_uint_eq(r->count + (size_t)p.calls, 50);
+    if (_i < 2)
+        harness_check_export(r);
+    ck_assert_int_gt(p.pauses, _i == 2 ? 9 : 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* All of a batch is said to be consumed, and then a pause. */
+static int consume_all(struct run *r, enum where where, void *object)
+{
+    struct pausing *p = r->arg;
+
+    if (where != AT_BATCH)
+        return BCDA_CONTINUE;
+    p->calls += (int)bcda_batch_count(object);
+    p->pauses++;
+    ck_assert_int_eq(bcda_batch_set_consumed(object, bcda_batch_count(object)), 0);
+    return BCDA_PAUSE;
+}
+
+START_TEST(consumed_whole)
+{
+    struct pausing p = {0};
+    struct run *r;
+
+    harness_setup_one_file(&h);
+    r = harness_start_hook(&h, DOOR_BATCH, consume_all, &p);
+    resume_until_done(r, &p);
+    ck_assert_int_eq(r->result, 0);
+    ck_assert_int_eq(p.calls, 50);
+    ck_assert_int_eq(bcda_job_resources(r->job), 50);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- from outside ---- */
+
+/* From outside, in each state. */
+START_TEST(pause_outside)
+{
+    enum door door = (enum door)(_i % 3);
+    size_t before;
+    struct run *r;
+
+    harness_setup_one_file(&h);
+    r = harness_start(&h, door);
+    if (_i / 3 > 0)
+        harness_until_state(&h, r, _i / 3);
+    ck_assert_int_eq(bcda_job_pause(r->job), 0);
+    before = r->count;
+    harness_idle(&h);
+    harness_advance(&h, 60000);
+    ck_assert_uint_eq(r->count, before);
+    ck_assert_int_eq(r->done, 0);
+    ck_assert_int_eq(bcda_job_state(r->job), BCDA_JOB_DOWNLOADING);
+    h.inside = 1;
+    ck_assert_int_eq(bcda_session_run(h.session, -1), 0); /* all that is left is paused */
+    h.inside = 0;
+    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_eq(bcda_job_pause(r->job), 0); /* too late for anything */
+    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    harness_close(&h);
+}
+END_TEST
+
+static int pause_first(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_RESOURCE && r->count == 1 && !*(int *)r->arg) {
+        *(int *)r->arg = 1;
+        return BCDA_PAUSE;
+    }
+    return BCDA_CONTINUE;
+}
+
+/* For long, with a file that is larger than everything that may wait in between: the server is
+ * not found too slow, the ring is full, and what is received stays where it is. */
+START_TEST(pause_long)
+{
+    struct sandbox_options o = {0};
+    int64_t received;
+    int paused = 0;
+    struct run *r;
+
+    o.era = "2019-04";
+    o.file_bytes = 24 * 1024 * 1024;
+    harness_setup(&h, &o, 1);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    r = harness_start_hook(&h, DOOR_RESOURCE, pause_first, &paused);
+    while (!paused)
+        ck_assert_int_eq(harness_turn(&h), 1);
+    harness_drain(&h);
+    received = bcda_job_bytes_received(r->job);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 1);
+    ck_assert_int_lt(received, 1024 * 1024);
+    harness_advance(&h, 30 * 60000);
+    ck_assert_int_eq(bcda_job_bytes_received(r->job), received);
+    ck_assert_uint_eq(r->count, 1);
+    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 1);
+    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_gt(bcda_job_bytes(r->job), 24 * 1024 * 1024);
+    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 1);
+    harness_close(&h);
+}
+END_TEST
+
+START_TEST(flush_during_pause)
+{
+    struct scripted_answer *a;
+    struct buf body = {0};
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, 0);
+    scene_add_patients(&body, 0, 2);
+    a = scripted_on(c.s, "/data/", 0);
+    scripted_text(a, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+    scripted_send(a, body.p, body.len);
+    scripted_finish(a, SCRIPTED_STAY);
+    scripted_export(c.s, scene_files, 1);
+    scene_session(&c);
+    r = harness_start(&c.h, _i ? DOOR_BATCH : DOOR_RESOURCE);
+    scene_until(&c, bcda_job_bytes_received(r->job) == (int64_t)body.len);
+    ck_assert_uint_eq(r->count, 0); /* they wait for more */
+    ck_assert_int_eq(bcda_job_pause(r->job), 0);
+    harness_advance(&c.h, 5000);
+    ck_assert_uint_eq(r->count, 0);
+    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    harness_advance(&c.h, 5000);
+    scene_check_patients(r, 0, 0, 2);
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    scene_finish(&c);
+    scene_check_result(r, BCDA_ERR_CANCELLED);
+    buf_free(&body);
+    scene_close(&c);
+}
+END_TEST
+
+/* ---- by bcda_job_pause() in a callback ---- */
+
+struct inner_pause {
+    enum where at;
+    unsigned calls, every;
+    int paused;
+};
+
+static int pause_inside(struct run *r, enum where where, void *object)
+{
+    struct inner_pause *p = r->arg;
+
+    (void)object;
+    if (where != AT_RESOURCE && where != AT_BATCH && where != AT_BAD_LINE)
+        return BCDA_CONTINUE;
+    ck_assert_msg(!p->paused, "data right behind bcda_job_pause()");
+    if (where == p->at && ++p->calls % p->every == 0) {
+        ck_assert_int_eq(bcda_job_pause(r->job), 0);
+        p->paused = 1;
+    }
+    return BCDA_CONTINUE;
+}
+
+static void check_inner_pause(enum door door, enum where at, unsigned every, size_t least)
+{
+    struct inner_pause p = {at, 0, every, 0};
+    struct buf body = {0};
+    struct scene c;
+    struct run *r;
+    size_t i, pauses = 0;
+
+    scene_open(&c, 0);
+    for (i = 0; i < 300; i++) {
+        scene_add_patients(&body, i, 1);
+        if (i % 5 == 2)
+            buf_str(&body, "no json\n");
+    }
+    scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
+    scripted_export(c.s, scene_files, 1);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_BAD_LINES_MAX, -1);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scene_session(&c);
+    r = harness_start_hook(&c.h, door, pause_inside, &p);
+    while (!r->done) {
+        if (p.paused) {
+            size_t count = r->count, bad = r->bad_count;
+
+            for (i = 0; i < 20; i++) {
+                c.h.inside = 1;
+                ck_assert_int_ge(bcda_session_step(c.h.session), 0);
+                c.h.inside = 0;
+            }
+            ck_assert_uint_eq(r->count, count);
+            ck_assert_uint_eq(r->bad_count, bad);
+            p.paused = 0;
+            pauses++;
+            ck_assert_int_eq(bcda_job_resume(r->job), 0);
+        }
+        ck_assert(scene_turn(&c));
+    }
+    scene_check_result(r, 0);
+    scene_check_patients(r, 0, 0, 300);
+    ck_assert_uint_eq(r->bad_count, 60);
+    for (i = 0; i < 60; i++)
+        ck_assert_int_eq(r->bad[i].number, (int64_t)(6 * i + 4));
+    ck_assert_uint_ge(pauses, least);
+    buf_free(&body);
+    scene_close(&c);
+}
+
+START_TEST(pause_in_resource)
+{
+    check_inner_pause(DOOR_RESOURCE, AT_RESOURCE, 7, 42);
+}
+END_TEST
+
+START_TEST(pause_in_batch)
+{
+    check_inner_pause(DOOR_BATCH, AT_BATCH, 1, 4);
+}
+END_TEST
+
+START_TEST(pause_in_bad_line)
+{
+    check_inner_pause(DOOR_RESOURCE, AT_BAD_LINE, 3, 20);
+    check_inner_pause(DOOR_BATCH, AT_BAD_LINE, 3, 19); /* behind the last one nothing is left */
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("pause");
+    TCase *t;
+
+    t = tcase_create("answer");
+    tcase_add_loop_test(t, pause_and_again, 0, 2);
+    tcase_add_loop_test(t, pause_batches, 0, 3);
+    tcase_add_test(t, consumed_whole);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("outside");
+    tcase_add_loop_test(t, pause_outside, 0, 12);
+    tcase_add_test(t, pause_long);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("waiting");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, flush_during_pause, 0, 2);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("inside");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, pause_in_resource);
+    tcase_add_test(t, pause_in_batch);
+    tcase_add_test(t, pause_in_bad_line);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}

@@ -1,0 +1,521 @@
+/* bcda_session_run() and bcda_session_step(): bounded, woken by a thread or a signal, and idle
+ * while there is nothing to do. Linked with -Wl,--wrap=bcda__loop_watch. */
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "net/loop.h"
+#include "scene.h"
+
+static struct harness h;
+
+#define EOB "ExplanationOfBenefit"
+
+/* ---- how long ---- */
+
+/* The given time of a run is kept to, whatever there is to do. */
+static void start_another(bcda_job *job, int result, void *userdata)
+{
+    bcda_handlers *handlers = userdata;
+    bcda_job *next;
+
+    (void)job;
+    (void)result;
+    if (bcda_job_start(h.session, h.x, handlers, &next) == 0) {
+        ck_assert_int_eq(bcda_job_cancel(next), 0);
+        bcda_job_unref(next);
+    }
+}
+
+START_TEST(run_is_bounded)
+{
+    bcda_handlers *handlers;
+    int rc;
+
+    harness_setup_one_file(&h);
+    ck_assert_int_eq(bcda_session_run(h.session, -2), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_session_run(NULL, 0), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
+    ck_assert_int_eq(bcda_handlers_on_done(handlers, start_another, handlers, NULL), 0);
+    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, NULL), 0);
+    start_another(NULL, 0, handlers); /* one ends and begins in every step, for ever */
+    rc = bcda_session_run(h.session, 30);
+    ck_assert_int_eq(rc, BCDA_ERR_TIMEOUT);
+    h.inside = 1;
+    bcda_session_free(h.session);
+    h.inside = 0;
+    h.session = NULL;
+    bcda_handlers_free(handlers);
+    harness_close(&h);
+}
+END_TEST
+
+/* A step is bounded, too, however much is there: the server is always given time to be far ahead.
+ */
+START_TEST(step_is_bounded)
+{
+    enum { FILE_BYTES = 24 * 1024 * 1024, STEP_BYTES = 2 * 1024 * 1024 };
+    struct sandbox_options o = {0};
+    int64_t before, most = 0;
+    int many = _i / 2; /* files, and gzip, of which much comes out */
+    struct run *r;
+
+    o.era = many ? "current" : "2019-04";
+    o.files = many ? 4 : 1;
+    o.file_bytes = FILE_BYTES;
+    harness_setup(&h, &o, 1);
+    harness_export(&h, many ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, EOB, NULL);
+    r = harness_start(&h, _i % 2 ? DOOR_BATCH : DOOR_RESOURCE);
+    harness_until_state(&h, r, BCDA_JOB_DOWNLOADING);
+    while (!r->done) {
+        usleep(2000);
+        before = bcda_job_resources(r->job);
+        h.inside = 1;
+        ck_assert_int_ge(bcda_session_step(h.session), 0);
+        h.inside = 0;
+        if (bcda_job_resources(r->job) - before > most)
+            most = bcda_job_resources(r->job) - before;
+    }
+    harness_check_export(r);
+    ck_assert_int_gt(bcda_job_bytes(r->job), FILE_BYTES);
+    ck_assert_int_gt(most, 0);
+    ck_assert_int_lt(most * (bcda_job_bytes(r->job) / bcda_job_resources(r->job)), STEP_BYTES);
+    harness_close(&h);
+}
+END_TEST
+
+static int work_slowly(struct run *r, enum where where, void *object)
+{
+    struct timespec t = {0, 150000};
+
+    (void)r;
+    (void)object;
+    if (where == AT_RESOURCE)
+        nanosleep(&t, NULL);
+    return BCDA_CONTINUE;
+}
+
+START_TEST(run_ends_on_a_steady_flow)
+{
+    struct scene c;
+    struct run *r;
+    bcda_config *config;
+    int rc = 0;
+
+    scene_open(&c, 0);
+    scene_reply_patients(&c, "/data/", 0, 50000); /* some 10 s of work */
+    scripted_export(c.s, scene_files, 1);
+    config = scene_config(&c);
+    config->clock = bcda__clock_system(); /* nothing is waited for */
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scene_session(&c);
+    r = harness_start_hook(&c.h, DOOR_RESOURCE, work_slowly, NULL);
+    c.h.inside = 1;
+    while (!r->count && (rc == 0 || rc == BCDA_ERR_TIMEOUT))
+        rc = bcda_session_run(c.h.session, 20);
+    ck_assert_uint_gt(r->count, 0);
+    ck_assert_int_eq(bcda_session_run(c.h.session, 50), BCDA_ERR_TIMEOUT);
+    c.h.inside = 0;
+    ck_assert_int_eq(bcda_job_result(r->job), BCDA_ERR_AGAIN);
+    ck_assert_uint_lt(r->count, 50000);
+    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    scene_finish(&c);
+    scene_check_result(r, BCDA_ERR_CANCELLED);
+    scene_close(&c);
+}
+END_TEST
+
+/* ---- woken ---- */
+
+/* Which is why a wake-up is heeded while data flows: each step brings some resources, and run is
+ * left after the step at hand. */
+static int wake_once(struct run *r, enum where where, void *object)
+{
+    (void)object;
+    if (where == AT_RESOURCE && ++*(int64_t *)r->arg == 1)
+        ck_assert_int_eq(bcda_session_wakeup(h.session), 0);
+    return BCDA_CONTINUE;
+}
+
+START_TEST(wakeup_while_data_flows)
+{
+    enum { FILE_BYTES = 24 * 1024 * 1024 };
+    struct sandbox_options o = {0};
+    int64_t seen = 0, at_wakeup;
+    struct run *r;
+
+    o.era = "current";
+    o.files = 4;
+    o.file_bytes = FILE_BYTES;
+    harness_setup(&h, &o, 1);
+    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = harness_start_hook(&h, DOOR_RESOURCE, wake_once, &seen);
+    harness_until_state(&h, r, BCDA_JOB_DOWNLOADING);
+    h.inside = 1;
+    ck_assert_int_eq(bcda_session_run(h.session, -1), BCDA_ERR_INTERRUPTED);
+    h.inside = 0;
+    at_wakeup = seen;
+    ck_assert_int_eq(r->done, 0);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_lt(at_wakeup, seen / 4);
+    harness_close(&h);
+}
+END_TEST
+
+static void *wake(void *arg)
+{
+    ck_assert_int_eq(bcda_session_wakeup(arg), 0);
+    return NULL;
+}
+
+/* Before run, and while it waits: no wake-up is lost, and each is told once. */
+START_TEST(wakeup_thread)
+{
+    pthread_t thread;
+    int i;
+
+    harness_setup_one_file(&h);
+    harness_fault(&h, "kickoff-429:600");
+    (void)harness_start(&h, DOOR_RESOURCE);
+    while (sandbox_count(h.sb, "kickoff") < 1 || harness_stat(&h, BCDA_STAT_TRANSFERS))
+        (void)harness_turn(&h);
+    harness_drain(&h); /* now it waits for ten minutes */
+    for (i = 0; i < 20; i++) {
+        ck_assert_int_eq(pthread_create(&thread, NULL, wake, h.session), 0);
+        if (i % 2)
+            ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_assert_int_eq(bcda_session_run(h.session, -1), BCDA_ERR_INTERRUPTED);
+        if (i % 2 == 0)
+            ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_assert_int_eq(bcda_session_run(h.session, 0), BCDA_ERR_TIMEOUT);
+    }
+    harness_run(&h);
+    harness_close(&h);
+}
+END_TEST
+
+static bcda_session *to_wake;
+static atomic_int was_interrupted; /* read by the thread that sends signals */
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (to_wake)
+        bcda_session_wakeup(to_wake);
+}
+
+static void *send_signals(void *arg)
+{
+    while (!was_interrupted) {
+        pthread_kill(*(pthread_t *)arg, SIGUSR1);
+        usleep(2000);
+    }
+    return NULL;
+}
+
+/* A signal ends a run, with a wake-up in its handler or without. */
+START_TEST(signal_interrupts)
+{
+    struct sigaction action;
+    pthread_t thread, self = pthread_self();
+    int rc;
+
+    harness_setup_one_file(&h);
+    harness_fault(&h, "kickoff-429:600");
+    (void)harness_start(&h, DOOR_RESOURCE);
+    while (sandbox_count(h.sb, "kickoff") < 1 || harness_stat(&h, BCDA_STAT_TRANSFERS))
+        (void)harness_turn(&h);
+    harness_drain(&h);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    to_wake = _i ? h.session : NULL;
+    was_interrupted = 0;
+    if (_i) { /* with a wake-up nothing is lost: one signal is enough, before or in poll() */
+        ck_assert_int_eq(raise(SIGUSR1), 0);
+        rc = bcda_session_run(h.session, -1);
+    } else {
+        ck_assert_int_eq(pthread_create(&thread, NULL, send_signals, &self), 0);
+        do /* one that comes before poll() is not seen: the next one is */
+            rc = bcda_session_run(h.session, 20);
+        while (rc == BCDA_ERR_TIMEOUT);
+        was_interrupted = 1;
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    }
+    ck_assert_int_eq(rc, BCDA_ERR_INTERRUPTED);
+    ck_assert_int_eq(bcda_session_run(h.session, 0), BCDA_ERR_TIMEOUT);
+    harness_run(&h);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- a session for each thread ---- */
+
+struct worker {
+    struct harness h;
+    const char *era;
+    size_t count;
+    int result;
+    pthread_t thread;
+};
+
+static int count_one(bcda_job *job, const bcda_resource *resource, void *userdata)
+{
+    size_t len;
+
+    (void)job;
+    ((struct worker *)userdata)->count += bcda_resource_json(resource, &len)[0] == '{';
+    return BCDA_CONTINUE;
+}
+
+/* On the real clock, so with a first poll after a second. */
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    bcda_handlers *handlers;
+    bcda_session *s = NULL;
+    bcda_export *x;
+    bcda_config *c;
+    bcda_job *job;
+    int rc = bcda_config_new(&c), i;
+
+    rc |= bcda_config_set_fhir_url(c, sandbox_fhir_url(h.sb, 1));
+    rc |= bcda_config_set_bearer_token(c, sandbox_bearer_token(h.sb));
+    rc |= bcda_config_set_ca_file(c, sandbox_ca_file(h.sb));
+    rc |= bcda_config_add_private_key_file(c, sandbox_private_key_file(h.sb), NULL);
+    rc |= bcda_handlers_new(&handlers);
+    rc |= bcda_handlers_on_resource(handlers, count_one, w, NULL);
+    rc |= bcda_export_new(&x, BCDA_LEVEL_RESOURCE);
+    rc |= bcda_export_add_type(x, EOB);
+    rc |= bcda_session_new(&s, c);
+    for (i = 0; !rc && i < 1; i++) {
+        rc |= bcda_job_start(s, x, handlers, &job);
+        rc |= bcda_session_run(s, -1);
+        rc |= bcda_job_result(job);
+        bcda_job_unref(job);
+    }
+    w->result = rc;
+    bcda_session_free(s);
+    bcda_export_free(x);
+    bcda_handlers_free(handlers);
+    bcda_config_free(c);
+    return NULL;
+}
+
+START_TEST(two_threads)
+{
+    struct sandbox_options options = {0};
+    struct worker w[2];
+    int i;
+
+    options.era = "2019-04";
+    options.no_polls = 1;
+    harness_open(&h, &options);
+    ck_assert_int_eq(bcda_global_init(0), 0);
+    memset(w, 0, sizeof w);
+    for (i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
+    for (i = 0; i < 2; i++) {
+        ck_assert_int_eq(pthread_join(w[i].thread, NULL), 0);
+        ck_assert_int_eq(w[i].result, 0);
+        ck_assert_uint_eq(w[i].count, 50);
+    }
+    bcda_global_cleanup();
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- the descriptor, and doing nothing ---- */
+
+static int is_readable(int fd)
+{
+    struct pollfd p = {0};
+
+    p.fd = fd;
+    p.events = POLLIN;
+    return poll(&p, 1, 0) > 0;
+}
+
+/* The descriptor never changes; it is readable exactly when a step does something. On the real
+ * clock, so that a timer of the system does not run ahead of ours. */
+START_TEST(descriptor)
+{
+    struct sandbox_options options = {0};
+    struct bcda__clock real = bcda__clock_system();
+    unsigned readable = 0;
+    struct run *r;
+    int fd;
+
+    options.era = _i % 2 ? "current" : "2019-04";
+    options.no_polls = 1;
+    if (_i / 2) { /* more than a step may move */
+        options.files = _i % 2 ? 3 : 1;
+        options.file_bytes = 24 * 1024 * 1024;
+    }
+    harness_open(&h, &options);
+    harness_config(&h, 1);
+    h.config->clock = real;
+    harness_session(&h);
+    harness_export(&h, _i % 2 ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fd = bcda_session_fd(h.session);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(is_readable(fd), 0); /* nothing is to be done yet */
+    r = harness_start(&h, DOOR_RESOURCE);
+    ck_assert_int_eq(is_readable(fd), 1);
+    while (!r->done) {
+        struct pollfd p = {0};
+        int rc;
+
+        p.fd = fd;
+        p.events = POLLIN;
+        ck_assert_int_eq(poll(&p, 1, 60000), 1); /* never waits for what does not come */
+        readable++;
+        h.inside = 1;
+        rc = bcda_session_step(h.session);
+        h.inside = 0;
+        ck_assert_int_eq(rc, 1);
+        ck_assert_int_eq(bcda_session_fd(h.session), fd);
+    }
+    harness_check_export(r);
+    ck_assert_uint_lt(readable, _i / 2 ? 20000 : 2000);
+    while (is_readable(fd) && readable++ < 20000) /* a connection that ends */
+        ck_assert_int_eq(bcda_session_step(h.session), 1);
+    ck_assert_int_eq(is_readable(fd), 0);
+    ck_assert_int_eq(bcda_session_step(h.session), 0);
+    ck_assert_int_eq(bcda_session_step(h.session), 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* A job that waits for an hour wakes nobody before. */
+START_TEST(idle_hour)
+{
+    struct sandbox_options options = {0};
+    unsigned worked;
+    struct run *r;
+
+    harness_open(&h, &options);
+    harness_config(&h, 1);
+    harness_set(&h, BCDA_OPT_RETRY_AFTER_MAX_MS, 3600000);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    harness_fault(&h, "status-503:3600");
+    r = harness_start(&h, DOOR_RESOURCE);
+    while (sandbox_count(h.sb, "status") < 1 || harness_stat(&h, BCDA_STAT_TRANSFERS))
+        ck_assert_int_eq(harness_turn(&h), 1);
+    harness_advance(&h, 200); /* on_progress, which comes at most so late */
+    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), 3600000 - 200);
+    worked = h.worked;
+    harness_advance(&h, 3600000 - 201);
+    ck_assert_uint_eq(h.worked, worked);
+    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), 1);
+    ck_assert_uint_eq(sandbox_count(h.sb, "status"), 1);
+    harness_run(&h);
+    harness_check_export(r);
+    harness_close(&h);
+}
+END_TEST
+
+/* Without a job there is no timer at all. */
+START_TEST(idle_session)
+{
+    harness_setup_one_file(&h);
+    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), -1);
+    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 0);
+    ck_assert_int_eq(bcda_session_run(h.session, -1), 0);
+    (void)harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), -1);
+    harness_drain(&h);
+    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 0);
+    ck_assert_int_eq(bcda_session_wakeup(h.session), 0);
+    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 1);
+    ck_assert_int_eq(bcda_session_step(h.session), 1);
+    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 0);
+    harness_close(&h);
+}
+END_TEST
+
+/* ---- the system refuses to watch a descriptor ---- */
+
+static int watches, refuse_watch;
+
+int __real_bcda__loop_watch(struct bcda__loop *l, int fd, int events);
+int __wrap_bcda__loop_watch(struct bcda__loop *l, int fd, int events);
+
+int __wrap_bcda__loop_watch(struct bcda__loop *l, int fd, int events)
+{
+    if (events && ++watches == refuse_watch)
+        return BCDA_ERR_SYSTEM;
+    return __real_bcda__loop_watch(l, fd, events);
+}
+
+START_TEST(refused_watch)
+{
+    struct scene c;
+    struct run *r;
+
+    scene_open(&c, _i % 2);
+    scene_reply_patients(&c, "/data/a", 0, 3);
+    scene_reply_patients(&c, "/data/b", 3, 3);
+    scripted_export(c.s, scene_files, 2);
+    scene_session(&c);
+    watches = 0;
+    refuse_watch = 1 + _i / 2;
+    r = harness_start(&c.h, DOOR_RESOURCE);
+    scene_finish(&c);
+    ck_assert(refuse_watch > 4 || watches >= refuse_watch); /* four requests, at least */
+    if (watches >= refuse_watch) {
+        (void)harness_check_failed(r, BCDA_ERR_SYSTEM);
+    } else { /* there were not so many */
+        ck_assert_int_eq(r->result, 0);
+        scene_check_patients(r, 0, 0, 3);
+        scene_check_patients(r, 1, 3, 3);
+    }
+    refuse_watch = 0;
+    scene_close(&c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("run");
+    TCase *t;
+
+    t = tcase_create("bounds");
+    tcase_add_test(t, run_is_bounded);
+    tcase_add_loop_test(t, step_is_bounded, 0, 4);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("steady");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, run_ends_on_a_steady_flow);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("woken");
+    tcase_add_test(t, wakeup_while_data_flows);
+    tcase_add_test(t, wakeup_thread);
+    tcase_add_loop_test(t, signal_interrupts, 0, 2);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("threads");
+    tcase_add_test(t, two_threads);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("idle");
+    tcase_add_loop_test(t, descriptor, 0, 4);
+    tcase_add_test(t, idle_hour);
+    tcase_add_test(t, idle_session);
+    suite_add_tcase(s, t);
+
+    t = tcase_create("watch");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, refused_watch, 0, 24);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}

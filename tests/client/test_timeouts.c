@@ -1,0 +1,133 @@
+/* What ends because it takes too long: a job, a file that stalls, a connection. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+static struct harness h;
+
+#define EOB "ExplanationOfBenefit"
+
+START_TEST(job_timeout)
+{
+    struct sandbox_options options = {0};
+    const bcda_error *e;
+    int64_t start;
+    struct run *r;
+
+    options.polls = 100000;
+    harness_open(&h, &options);
+    harness_config(&h, 1);
+    harness_set(&h, BCDA_OPT_JOB_TIMEOUT_MS, 90000);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    start = h.now;
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    e = harness_check_failed(r, BCDA_ERR_JOB_TIMEOUT);
+    ck_assert_int_eq(h.now - start, 90000);
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "resumed by its status URL"));
+    harness_close(&h);
+}
+END_TEST
+
+/* A server that stops in the middle of a file. */
+START_TEST(stall)
+{
+    int64_t start;
+    struct run *r;
+
+    harness_setup_one_file(&h);
+    harness_fault(&h, "stall");
+    harness_fault(&h,
+                  "no-range"); /* and nothing but the whole, which stalls again at the same place */
+    h.jump_open = 1;
+    start = h.now;
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    ck_assert_int_ge(h.now - start, 60000);
+    ck_assert_str_eq(bcda_error_file(harness_check_failed(r, BCDA_ERR_STALLED)),
+                     bcda_file_name(bcda_job_file(r->job, 0)));
+    harness_close(&h);
+}
+END_TEST
+
+/* What stalled is gone on with, each time half of what was left. */
+START_TEST(stall_resumed)
+{
+    int64_t start;
+    struct run *r;
+
+    harness_setup_one_file(&h);
+    harness_fault(&h, "stall*1");
+    h.jump_open = 1;
+    start = h.now;
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    harness_check_export(r);
+    ck_assert_int_ge(h.now - start, 60000);
+    ck_assert_uint_eq(sandbox_count(h.sb, "range"), 1);
+    harness_close(&h);
+}
+END_TEST
+
+/* A socket that connects, by the kernel's grace, and never answers. */
+static int listen_deaf(char *url, size_t size)
+{
+    struct sockaddr_in a = {0};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    ck_assert_int_eq(listen(fd, 8), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    snprintf(url, size, "https://127.0.0.1:%d/api/v1", ntohs(a.sin_port));
+    return fd;
+}
+
+/* Nobody accepts: the port is there, but the handshake never comes. */
+START_TEST(connect_timeout)
+{
+    struct sandbox_options options = {0};
+    int64_t start;
+    struct run *r;
+    char url[80];
+    int fd = listen_deaf(url, sizeof url);
+
+    harness_open(&h, &options);
+    harness_config(&h, 1);
+    ck_assert_int_eq(bcda_config_set_fhir_url(h.config, url), 0);
+    harness_set(&h, BCDA_OPT_ATTEMPTS, 2);
+    harness_session(&h);
+    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    h.jump_open = 1;
+    start = h.now;
+    r = harness_start(&h, DOOR_RESOURCE);
+    harness_run(&h);
+    (void)harness_check_failed(r, BCDA_ERR_CONNECT_TIMEOUT);
+    ck_assert_int_ge(h.now - start, 2 * 30000);
+    ck_assert_int_le(h.now - start, 2 * 30000 + 1000);
+    harness_close(&h);
+    close(fd);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("timeouts");
+    TCase *t;
+
+    t = tcase_create("timeouts");
+    tcase_add_test(t, job_timeout);
+    tcase_add_test(t, stall);
+    tcase_add_test(t, stall_resumed);
+    tcase_add_test(t, connect_timeout);
+    suite_add_tcase(s, t);
+    return harness_main(s);
+}
