@@ -326,7 +326,8 @@ static void check_inner_pause(enum door door, enum where at, unsigned every, siz
             pauses++;
             ck_assert_int_eq(bcda_job_resume(r->job), 0);
         }
-        ck_assert(scene_turn(&c));
+        /* A job that is paused with its last line is done all the same. */
+        ck_assert(r->done || scene_turn(&c));
     }
     scene_check_result(r, 0);
     scene_check_patients(r, 0, 0, 300);
