@@ -67,17 +67,17 @@ BCDA_API int bcda_config_set_client_credentials(bcda_config *config, const char 
                                                 const char *client_secret);
 
 /*
- * A token that the host already has; never renewed: a 401 is BCDA_ERR_AUTH. Replaces credentials or
- * a provider. BCDA_ERR_INVALID: empty, or a character that a header cannot hold.
+ * A token that the application already has; never renewed: a 401 is BCDA_ERR_AUTH. Replaces
+ * credentials or a provider. BCDA_ERR_INVALID: empty, or a character that a header cannot hold.
  */
 BCDA_API int bcda_config_set_bearer_token(bcda_config *config, const char *token);
 
 /*
- * The host brings tokens itself. Called when a token is needed (inside run or step); the host
- * answers with one of the two functions below, at once or later on the session's thread. The
- * request is the callback's to keep until it answers; answering gives it back. Replaces credentials
- * or a token. `destroy` may be NULL. On failure (BCDA_ERR_INVALID: no callback) the userdata is
- * still the caller's.
+ * The application brings tokens itself. Called when a token is needed (inside run or step); the
+ * application answers with one of the two functions below, at once or later on the session's
+ * thread. The request is the callback's to keep until it answers; answering gives it back. Replaces
+ * credentials or a token. `destroy` may be NULL. On failure (BCDA_ERR_INVALID: no callback) the
+ * userdata is still the caller's.
  */
 typedef void (*bcda_token_provider_cb)(bcda_token_request *request, void *userdata);
 BCDA_API int bcda_config_set_token_provider(bcda_config *config, bcda_token_provider_cb cb,
@@ -126,11 +126,11 @@ BCDA_API int bcda_config_set_proxy(bcda_config *config, const char *url, const c
                                    const char *password);
 
 /*
- * Where files wait for their verification with BCDA_DELIVERY_VERIFIED: a directory of the host's
- * choice, with room for as many of the largest files as are downloaded at once. There is no
- * default. What is written there has no name, is encrypted with a random key that stays in memory,
- * and is gone with the download. NULL = none: bcda_session_new() then gives BCDA_ERR_CONFIG for
- * verified delivery. That it can be written to shows at the first file (BCDA_ERR_SPOOL).
+ * Where files wait for their verification with BCDA_DELIVERY_VERIFIED: a directory of the
+ * application's choice, with room for as many of the largest files as are downloaded at once. There
+ * is no default. What is written there has no name, is encrypted with a random key that stays in
+ * memory, and is gone with the download. NULL = none: bcda_session_new() then gives BCDA_ERR_CONFIG
+ * for verified delivery. That it can be written to shows at the first file (BCDA_ERR_SPOOL).
  */
 BCDA_API int bcda_config_set_spool_directory(bcda_config *config, const char *path);
 

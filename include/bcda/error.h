@@ -1,5 +1,5 @@
 /*
- * bcda/error.h - what can go wrong, and how it is told. Include <bcda/bcda.h>.
+ * bcda/error.h - error codes, and the errors that objects keep. Include <bcda/bcda.h>.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -185,7 +185,7 @@ extern "C" {
 /* another number of resources than the manifest's `count` (Bulk Data); see BCDA_OPT_CHECK_COUNT */
 #define BCDA_ERR_COUNT (-318)
 
-/* The host: its callbacks and its wishes. */
+/* The application: its callbacks and its wishes. */
 /* a callback returned BCDA_STOP; never given for any other reason */
 #define BCDA_ERR_STOPPED (-400)
 /* bcda_job_cancel(), or its session was freed */
@@ -207,10 +207,10 @@ BCDA_API const char *bcda_error_string(int code);
 
 /*
  * A bcda_error is one thing that went wrong. bcda_config_error(), bcda_session_error(),
- * bcda_job_error(), bcda_file_error(), bcda_request_error() and bcda_decoder_error() lend one, each
- * says for how long. bcda_error_ref() gives one to keep (the same object or a copy of it; where
- * there is no memory for that, one that says BCDA_ERR_NOMEM); it may be used from any thread, until
- * bcda_error_unref().
+ * bcda_job_error(), bcda_file_error(), bcda_request_error() and bcda_decoder_error() give one that
+ * the object owns, and say how long it is valid. bcda_error_ref() gives one to keep (the same
+ * object or a copy of it; where there is no memory for that, one that says BCDA_ERR_NOMEM); it may
+ * be used from any thread, until bcda_error_unref().
  *
  * Every getter accepts NULL and then answers as for "no error". All of them: from callbacks: yes.
  * Thread: any. Since 0.1. Returned texts live as long as the error.

@@ -1,5 +1,5 @@
 /*
- * bcda/handlers.h - who is told what. Include <bcda/bcda.h>.
+ * bcda/handlers.h - callbacks, and the events they report. Include <bcda/bcda.h>.
  *
  * SPDX-License-Identifier: MIT
  */

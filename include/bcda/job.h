@@ -22,7 +22,7 @@ extern "C" {
 /*
  * Starts an export and everything after it: token, kick-off, polling, every file. Nothing is sent
  * and no callback runs before bcda_session_run() or _step(). Both `export_` and `handlers` are
- * copied; `handlers` may be NULL (a job to pull, whose end bcda_job_next() tells). On success the
+ * copied; `handlers` may be NULL (a job to pull, whose end bcda_job_next() reports). On success the
  * caller owns one reference of *out, and on_done will run exactly once; `out` may be NULL (the
  * session alone then keeps the job until its end). BCDA_ERR_INVALID (NULL; both on_resource and
  * on_batch; an export whose URL is longer than 262,144 bytes); BCDA_ERR_CONFIG (group level without
@@ -66,20 +66,21 @@ BCDA_API int bcda_job_restore(bcda_session *session, const char *saved, size_t l
 /*
  * What is needed to go on later: the status URL, the requested types, where they are known, and
  * the names of the files that are complete, as one line of JSON. Holds no secret and no patient
- * data. Save after on_state and at the END of each file, once what the host made of it is safe.
- * *out is NUL-terminated; free it with bcda_free(). BCDA_ERR_INVALID; BCDA_ERR_STATE (not accepted
- * by the server yet); BCDA_ERR_NOMEM; BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since
- * 0.1.
+ * data. Save after on_state and at the END of each file, once what the application made of it is
+ * safe. *out is NUL-terminated; free it with bcda_free(). BCDA_ERR_INVALID; BCDA_ERR_STATE (not
+ * accepted by the server yet); BCDA_ERR_NOMEM; BCDA_ERR_FORKED. From callbacks: yes. Thread: owner.
+ * Since 0.1.
  */
 BCDA_API int bcda_job_save(const bcda_job *job, char **out);
 
 /*
- * Ends the job here: on_done follows with BCDA_ERR_CANCELLED, in the next run or step. The server
- * is not told; its job goes on and can be attached to later. With BCDA_OPT_CANCEL_AT_SERVER a job
- * that the server still works on is first cancelled there (DELETE; bcda-api 5.3), as far as that
- * can be done within a few tries, and on_done comes after that; a job that was taken over, whose
- * kick-off is on its way, or whose files are ready, is not. No-op for a job that has ended.
- * BCDA_ERR_INVALID, BCDA_ERR_FORKED. From callbacks: queued. Thread: owner. Since 0.1.
+ * Ends the job here: on_done follows with BCDA_ERR_CANCELLED, in the next run or step. Nothing is
+ * sent to the server; its job continues and can be attached to later. With
+ * BCDA_OPT_CANCEL_AT_SERVER a job that the server still works on is first cancelled there (DELETE;
+ * bcda-api 5.3), as far as that can be done within a few tries, and on_done comes after that; a job
+ * that was taken over, whose kick-off is on its way, or whose files are ready, is not. No-op for a
+ * job that has ended. BCDA_ERR_INVALID, BCDA_ERR_FORKED. From callbacks: queued. Thread: owner.
+ * Since 0.1.
  */
 BCDA_API int bcda_job_cancel(bcda_job *job);
 
@@ -95,7 +96,7 @@ BCDA_API int bcda_job_pause(bcda_job *job);
 BCDA_API int bcda_job_resume(bcda_job *job);
 
 /*
- * The pull door, for jobs without on_resource and on_batch: the next batch, of any of the job's
+ * The pull API, for jobs without on_resource and on_batch: the next batch, of any of the job's
  * files. It is the caller's: bcda_batch_unref(). Error files come this way too
  * (bcda_file_is_error()), unless the job has on_server_issue, which then gets their issues. It does
  * no I/O and runs no callback. BCDA_OK.

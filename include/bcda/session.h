@@ -50,7 +50,7 @@ extern "C" {
  * Prepares the libraries below (libcurl; libgcrypt, where nobody has). Counted: each success needs
  * one bcda_global_cleanup(). bcda_session_new() and bcda_decoder_new() call it themselves. With
  * libcurl older than 7.84 it is not thread-safe: call it first, before other threads start. flags:
- * 0, or BCDA_INIT_NO_GCRYPT (the host has set libgcrypt up itself).
+ * 0, or BCDA_INIT_NO_GCRYPT (the application has set libgcrypt up itself).
  * BCDA_ERR_INVALID (other flags); BCDA_ERR_LIBRARY (one is too old, or lacks TLS or asynchronous
  * name lookup). From callbacks: yes. Thread: any from libcurl 7.84 on. Since 0.1.
  */
@@ -76,12 +76,12 @@ BCDA_API int bcda_session_new(bcda_session **out, bcda_config *config);
 
 /*
  * Ends every job that still runs: each gets its one on_done with BCDA_ERR_CANCELLED, from inside
- * this call. Then frees the session. Jobs, files, batches and errors that the host holds stay valid
- * and answer their getters. Nothing is told to the server: to cancel there, bcda_job_cancel()
- * first. Inside a callback the end is put off until the outermost call returns; until then calls
- * with this session give BCDA_ERR_STATE. In a child after fork() it only frees memory and closes
- * the child's descriptors (see above). NULL is fine. From callbacks: queued. Thread: owner. Since
- * 0.1.
+ * this call. Then frees the session. Jobs, files, batches and errors that the application holds
+ * stay valid and answer their getters. Nothing is sent to the server: to cancel there,
+ * bcda_job_cancel() first. Inside a callback the end is put off until the outermost call returns;
+ * until then calls with this session give BCDA_ERR_STATE. In a child after fork() it only frees
+ * memory and closes the child's descriptors (see above). NULL is fine. From callbacks: queued.
+ * Thread: owner. Since 0.1.
  */
 BCDA_API void bcda_session_free(bcda_session *session);
 
@@ -98,10 +98,11 @@ BCDA_API void bcda_session_free(bcda_session *session);
 BCDA_API int bcda_session_run(bcda_session *session, int timeout_ms);
 
 /*
- * One descriptor for an event loop of the host's: poll it for reading, and call bcda_session_step()
- * when it is readable. It never changes while the session lives, is readable exactly when a step
- * would make progress, and must not be read, written or closed. BCDA_ERR_UNSUPPORTED in a build on
- * poll(); BCDA_ERR_INVALID; BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
+ * One descriptor for an event loop of the application's: poll it for reading, and call
+ * bcda_session_step() when it is readable. It never changes while the session lives, is readable
+ * exactly when a step would make progress, and must not be read, written or closed.
+ * BCDA_ERR_UNSUPPORTED in a build on poll(); BCDA_ERR_INVALID; BCDA_ERR_FORKED. From callbacks:
+ * yes. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_session_fd(bcda_session *session);
 
@@ -114,10 +115,11 @@ BCDA_API int bcda_session_fd(bcda_session *session);
 BCDA_API int bcda_session_step(bcda_session *session);
 
 /*
- * The third door: the host's own loop watches each descriptor. For loops that nest badly, and for
- * builds on poll(), where there is no single descriptor. Chosen once, before the first job or
- * request; then run, step and fd give BCDA_ERR_STATE on this session, and the host calls
- * bcda_session_on_fd() and bcda_session_on_timer() instead.
+ * Integration with the application's event loop, descriptor by descriptor (as libcurl's
+ * curl_multi_socket_action()): the application's loop watches each descriptor. For loops that nest
+ * badly, and for builds on poll(), where there is no single descriptor. Chosen once, before the
+ * first job or request; then run, step and fd give BCDA_ERR_STATE on this session, and the
+ * application calls bcda_session_on_fd() and bcda_session_on_timer() instead.
  *
  * watch_fd: watch `fd` for these BCDA_FD_* from now on, in place of what was asked before; 0:
  * forget it. Descriptors come and go (connections, the resolver, the wake-up); a number may come
@@ -145,11 +147,11 @@ BCDA_API int bcda_session_set_loop(bcda_session *session, bcda_watch_fd_cb watch
                                    bcda_destroy_cb destroy);
 
 /*
- * What the host's loop saw: `fd` is ready for these BCDA_FD_* (both on an error or a hang-up), or
- * the timer is over. Each is one step, bounded as bcda_session_step(), with the same results:
- * callbacks run in here. An fd that is forgotten already is fine. BCDA_ERR_INVALID, _REENTRANT,
- * _FORKED, _STATE (no bcda_session_set_loop()), _SYSTEM. From callbacks: no. Thread: owner. Since
- * 0.1.
+ * What the application's loop saw: `fd` is ready for these BCDA_FD_* (both on an error or a
+ * hang-up), or the timer is over. Each is one step, bounded as bcda_session_step(), with the same
+ * results: callbacks run in here. An fd that is forgotten already is fine. BCDA_ERR_INVALID,
+ * _REENTRANT, _FORKED, _STATE (no bcda_session_set_loop()), _SYSTEM. From callbacks: no. Thread:
+ * owner. Since 0.1.
  */
 BCDA_API int bcda_session_on_fd(bcda_session *session, int fd, int events);
 BCDA_API int bcda_session_on_timer(bcda_session *session);
@@ -191,7 +193,7 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 #define BCDA_STAT_DECRYPT_NS   12 /* AES-GCM, and opening the files' keys */
 #define BCDA_STAT_PARSE_NS     13 /* cutting lines, UTF-8, JSON, fields, a manifest's checksum */
 #define BCDA_STAT_DELIVER_NS \
-    14 /* in the host's on_resource, on_batch, on_bad_line, on_server_issue */
+    14 /* in the application's on_resource, on_batch, on_bad_line, on_server_issue */
 #define BCDA_STAT_SPOOL_NS 15 /* BCDA_DELIVERY_VERIFIED: writing the spool and reading it again */
 #define BCDA_STAT_SLEEP_NS 16 /* bcda_session_run() in poll(), with nothing to do */
 

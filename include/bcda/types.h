@@ -44,7 +44,7 @@ typedef struct bcda_config bcda_config;
 typedef struct bcda_session bcda_session;
 /* What to ask for (bcda/export.h). */
 typedef struct bcda_export bcda_export;
-/* Who is told what (bcda/handlers.h). */
+/* Callbacks (bcda/handlers.h). */
 typedef struct bcda_handlers bcda_handlers;
 /* One export, from kick-off to the last byte (bcda/job.h). */
 typedef struct bcda_job bcda_job;
@@ -60,7 +60,7 @@ typedef struct bcda_decoder bcda_decoder;
 typedef struct bcda_error bcda_error;
 /* A request beside the jobs: metadata, version (bcda/request.h). */
 typedef struct bcda_request bcda_request;
-/* A question for a token, to be answered by the host (bcda/config.h). */
+/* A question for a token, to be answered by the application (bcda/config.h). */
 typedef struct bcda_token_request bcda_token_request;
 /* A line that is no resource (bcda/handlers.h). */
 typedef struct bcda_bad_line bcda_bad_line;

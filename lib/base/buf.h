@@ -1,4 +1,4 @@
-/* A growable run of bytes with a hard maximum, fixed when it is made (craft 6.3). */
+/* A growable run of bytes with a hard maximum, fixed when it is made. */
 #ifndef BCDA_BASE_BUF_H
 #define BCDA_BASE_BUF_H
 

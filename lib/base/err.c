@@ -251,7 +251,7 @@ struct bcda_error *bcda__err_new(void)
     return e;
 }
 
-/* What bcda_error_ref() gives where there is no memory for a copy (craft 3.4). Never changed. */
+/* What bcda_error_ref() gives where there is no memory for a copy. Never changed. */
 static struct bcda_error no_memory = {
     .refs = 1,
     .code = BCDA_ERR_NOMEM,

@@ -1,6 +1,6 @@
 /* What went wrong, as a value: filled in place and copied, so that reporting an error never needs
- * an allocation (craft 3.4). Texts are one line, without secrets, tokens, patient data, bodies or
- * query strings (craft 3.3); what the server said itself stands apart in `server`. */
+ * an allocation. Texts are one line, without secrets, tokens, patient data, bodies or
+ * query strings; what the server said itself stands apart in `server`. */
 #ifndef BCDA_BASE_ERR_H
 #define BCDA_BASE_ERR_H
 
@@ -29,7 +29,7 @@ void bcda__err_clear(struct bcda_error *e);
 int bcda__err_set(struct bcda_error *e, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int bcda__err_nomem(struct bcda_error *e);
-/* Puts "context: " before the text, once, at the floor that knows it. */
+/* Puts "context: " before the text, once, at the layer that knows it. */
 void bcda__err_context(struct bcda_error *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void bcda__err_where(struct bcda_error *e, const char *file, int64_t line, int64_t offset);

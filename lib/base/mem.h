@@ -1,4 +1,4 @@
-/* The one door to the allocator (craft 6.1). Each function may give NULL; nobody else in lib/ calls
+/* The only access to the allocator. Each function may give NULL; nobody else in lib/ calls
  * malloc, so a test can wrap these names at link time and refuse any allocation it likes. */
 #ifndef BCDA_BASE_MEM_H
 #define BCDA_BASE_MEM_H

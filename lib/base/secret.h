@@ -1,4 +1,4 @@
-/* Bytes that must not leak (craft 6.5): on pages of their own, locked against swap and left out of
+/* Bytes that must not leak: on pages of their own, locked against swap and left out of
  * core dumps where the system allows it, and wiped before they are given back. */
 #ifndef BCDA_BASE_SECRET_H
 #define BCDA_BASE_SECRET_H

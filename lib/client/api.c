@@ -1,7 +1,6 @@
-/* The door: every public function that moves a session or a job comes through here. Arguments are
- * checked, and door.h has the last word on what may be called from where. Functions that only read
- * or fill an object of their own (config, export, handlers, file, batch, error) stand with that
- * object.
+/* Entry points: every public function that moves a session or a job. Arguments are checked here,
+ * and door.h says what may be called from where. Functions that only read or fill an object of
+ * their own (config, export, handlers, file, batch, error) stand with that object.
  */
 #include <limits.h>
 #include <stdint.h>
@@ -234,7 +233,7 @@ int bcda_session_wakeup(bcda_session *s)
     return bcda__engine_wakeup(s->engine);
 }
 
-/* ---- the host's loop ---- */
+/* ---- the application's loop ---- */
 
 int bcda_session_set_loop(bcda_session *s, bcda_watch_fd_cb watch_fd,
                           bcda_watch_timer_cb watch_timer, void *userdata, bcda_destroy_cb destroy)

@@ -44,7 +44,7 @@ void bcda__auth_free(bcda_session *s)
     bcda__call_free(a->call);
     a->call = NULL;
     if (a->asked)
-        a->asked->s = NULL; /* the host will still answer it */
+        a->asked->s = NULL; /* the application will still answer it */
     a->asked = NULL;
     bcda__timer_clear(&a->timer);
     bcda__secret_free(&a->header);
@@ -184,7 +184,7 @@ int bcda__auth_refused(bcda_session *s, unsigned generation)
     return 1;
 }
 
-/* ---- the host's provider ---- */
+/* ---- the application's provider ---- */
 
 static void hand_out(void *ctx)
 {

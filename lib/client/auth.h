@@ -22,9 +22,9 @@ struct bcda__auth {
     struct bcda__secret header; /* "Bearer …"; unset = none */
     unsigned generation;        /* counts tokens, so that two 401 of one token renew it once */
     int64_t renew_at;
-    int fixed;                 /* a bearer token of the host's: cannot be renewed */
+    int fixed;                 /* a bearer token of the application's: cannot be renewed */
     struct bcda__call *call;   /* under way */
-    bcda_token_request *asked; /* of the host's provider, under way */
+    bcda_token_request *asked; /* of the application's provider, under way */
     struct bcda__timer timer;  /* hands an answer of the provider out */
     struct bcda_error answer;
     unsigned round;
@@ -33,7 +33,7 @@ struct bcda__auth {
 
 int bcda__auth_init(bcda_session *s); /* NOMEM */
 void bcda__auth_free(bcda_session *s);
-/* 1: the header is there, now. 0: `w` will be told. Else an error, `err` filled. */
+/* 1: the header is there, now. 0: `w` will be called. Else an error, `err` filled. */
 int bcda__auth_get(bcda_session *s, struct bcda__auth_wait *w, struct bcda_error *err);
 void bcda__auth_leave(struct bcda__auth_wait *w); /* no longer waits */
 /* The server refused the token of this generation: 1 where a new one can be had, 0 where not. */

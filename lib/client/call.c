@@ -271,7 +271,7 @@ static void fill_answer(const struct bcda__call *c, struct bcda__answer *a)
 
 /* ---- redirects ---- */
 
-/* A token goes only to the origin it belongs to (DESIGN 5). */
+/* A token goes only to the origin it belongs to. */
 static int is_own_origin(const bcda_session *s, const char *url)
 {
     struct bcda__url u;
@@ -377,7 +377,7 @@ static void judge(struct bcda__call *c)
     }
 }
 
-/* ---- what the transport tells ---- */
+/* ---- events of the transfer ---- */
 
 static void finish_streamed(struct bcda__call *c)
 {

@@ -1,4 +1,4 @@
-/* What the host has said about a server and an identity. */
+/* What the application has said about a server and an identity. */
 #ifndef BCDA_CLIENT_CONFIG_H
 #define BCDA_CLIENT_CONFIG_H
 

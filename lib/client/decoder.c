@@ -228,7 +228,7 @@ static int deliver(bcda_decoder *d)
     rc = bcda__deliver(&to, batch, &cursor, &line_failed, &d->err);
     if (line_failed)
         rc = bcda__decoder_refuse_line(d->codec, &d->err);
-    batch->name = ""; /* the host may keep the batch longer than this decoder lives */
+    batch->name = ""; /* the application may keep the batch longer than this decoder lives */
     bcda__decoder_give_back(d->codec, batch);
     return rc;
 }
@@ -249,14 +249,14 @@ static int begin(bcda_decoder *d)
 
     if (rc)
         return rc;
-    if (d->code) /* it stays as it was told */
+    if (d->code) /* the first failure stays */
         return bcda__err_set(&d->err, d->code, "%s: %s", d->name, bcda_error_string(d->code));
     if (d->finished)
         return bcda__err_set(&d->err, BCDA_ERR_STATE, "the file is finished");
     return open_codec(d);
 }
 
-/* The file is lost, but the lines that were good before are still the host's. */
+/* The file has failed, but the valid lines before the failure are still delivered. */
 static int give_good(bcda_decoder *d, int code)
 {
     struct bcda_error err;
@@ -265,7 +265,7 @@ static int give_good(bcda_decoder *d, int code)
     bcda__err_copy(&err, &d->err);
     rc = deliver(d);
     if (rc)
-        return rc; /* the host, or a line, had another reason */
+        return rc; /* the application, or a line, gave another reason */
     bcda__err_copy(&d->err, &err);
     return code;
 }

@@ -115,7 +115,7 @@ static int give_issue(void *ctx, const struct bcda__issue *issue)
     return w->rc;
 }
 
-/* A line that is no OperationOutcome is passed over: the server's own error file tells nothing
+/* A line that is no OperationOutcome is skipped: the server's own error file says nothing
  * then. */
 static int give_outcome(const struct bcda__delivery *d, struct bcda_batch *b, size_t row,
                         struct bcda_error *err)
@@ -202,7 +202,8 @@ static int give_batch(const struct bcda__delivery *d, struct bcda_batch *b, stru
     enter(d);
     answer = ((bcda_batch_cb)r->cb)(d->job, b, r->userdata);
     rc = leave(d, answer, 1, "on_batch", err);
-    now = rc == 0 ? b->rows : b->consumed; /* a batch that the host keeps is not touched any more */
+    now = rc == 0 ? b->rows
+                  : b->consumed; /* a batch that the application keeps is not touched any more */
     *d->resources += (int64_t)(now - before);
     c->row = now;
     return rc;

@@ -1,4 +1,4 @@
-/* Walks a batch and calls the host: the one place where data callbacks run. */
+/* Delivers a batch: the only place where data callbacks are called. */
 #ifndef BCDA_CLIENT_DELIVER_H
 #define BCDA_CLIENT_DELIVER_H
 
@@ -32,14 +32,16 @@ struct bcda__cursor {
 
 enum { BCDA__DELIVERED = 0, BCDA__HELD = 1 };
 
-/* DELIVERED: all of it. HELD: a callback said PAUSE; `c` tells where to go on. Negative:
- * BCDA_ERR_STOPPED or _CALLBACK (the host ends everything), what `interrupted` gave, or the code of
- * a bad line that is not borne, with *line_failed set: the file is over. `err` is filled. */
+/* DELIVERED: all of it. HELD: a callback said PAUSE; `c` says where to resume. Negative:
+ * BCDA_ERR_STOPPED or _CALLBACK (the application ends everything), what `interrupted` gave, or the
+ * code of an invalid line that is not tolerated, with *line_failed set: the file is over. `err` is
+ * filled. */
 int bcda__deliver(const struct bcda__delivery *d, struct bcda_batch *b, struct bcda__cursor *c,
                   int *line_failed, struct bcda_error *err);
 
-/* A whole batch ends before the first bad line that is not borne: the index of that line, or how
- * many there are. `before` counts the job's earlier ones, `max` is BCDA_OPT_BAD_LINES_MAX. */
+/* A whole batch ends before the first invalid line that is not tolerated: the index of that line,
+ * or how many there are. `before` counts the job's earlier ones, `max` is BCDA_OPT_BAD_LINES_MAX.
+ */
 size_t bcda__cut_at_fatal(struct bcda_batch *b, int64_t before, int64_t max);
 /* What a file fails with for it. */
 int bcda__fatal_line_error(const struct bcda_bad_line *bad, int64_t max, struct bcda_error *err);

@@ -1,4 +1,4 @@
-/* The rules of the door, as one table: what may be called from where (craft 4.7, 5.5, 7.3). api.c
+/* The rules of the entry points, as one table: what may be called from where. api.c
  * asks it before anything else, and a test calls everything from everywhere and holds the answers
  * to it.
  *

@@ -216,7 +216,7 @@ static void log_verdict(const bcda_job *job, const struct bcda_file *f)
         bcda__log(log, BCDA_LOG_INFO, "client", "%s: complete", label);
 }
 
-/* The verdict is told and the download gone. The job may have ended when it returns. */
+/* Sets and reports the verdict, and frees the download. The job may have ended when it returns. */
 static void conclude(struct bcda__download *d)
 {
     bcda_job *job = d->job;
@@ -302,8 +302,8 @@ static void refuse_line(struct bcda__download *d, const struct bcda_error *err)
     fail_download(d);
 }
 
-/* Whether the host takes the batches of this file. What the server reports comes to its handler, if
- * there is one, also where the data is pulled. */
+/* Whether the application takes the batches of this file. What the server reports comes to its
+ * handler, if there is one, also where the data is pulled. */
 static int is_pulled(const struct bcda__download *d)
 {
     return d->job->pull &&
@@ -616,7 +616,7 @@ void bcda__download_advance(struct bcda__download *d)
     go_on(d);
 }
 
-/* ---- what the call tells ---- */
+/* ---- events of the call ---- */
 
 static int is_gzip(const char *encoding)
 {
@@ -835,7 +835,7 @@ static void on_call_end(void *ctx, enum bcda__verdict verdict, const struct bcda
     (void)settle(d);
 }
 
-/* ---- the beginning ---- */
+/* ---- the start ---- */
 
 /* Of error files the count is not to be relied on: whether it means files, issues or lines is open
  * (Bulk Data, output files). */

@@ -1,4 +1,4 @@
-/* One file on its way: request, decoder, delivery, verdict. */
+/* The download of one file: request, decoding, delivery, verdict. */
 #ifndef BCDA_CLIENT_DOWNLOAD_H
 #define BCDA_CLIENT_DOWNLOAD_H
 
@@ -13,7 +13,7 @@ void bcda__download_start(bcda_job *job, struct bcda_file *file);
 void bcda__download_advance(struct bcda__download *d);
 struct bcda__download *bcda__download_next(const struct bcda__download *d);
 int bcda__download_has_batch(const struct bcda__download *d);
-struct bcda_batch *bcda__download_take_batch(struct bcda__download *d); /* for the pull door */
+struct bcda_batch *bcda__download_take_batch(struct bcda__download *d); /* for bcda_job_next() */
 /* Breaks off: verdict failed with `err`, on_file END, freed. For the end of the job only. */
 void bcda__download_abort(struct bcda__download *d, const struct bcda_error *err);
 /* Marks, for walking the list while it changes. */

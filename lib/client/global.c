@@ -9,10 +9,10 @@
 #include "codec/crypto.h"
 #include "net/http.h"
 
-/* The only state of the process (DESIGN 1.4): how often the libraries below were asked for. */
+/* The only state of the process: how often the libraries below were asked for. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint users;
-static int leave_gcrypt; /* BCDA_INIT_NO_GCRYPT was given: the host sets libgcrypt up */
+static int leave_gcrypt; /* BCDA_INIT_NO_GCRYPT was given: the application sets libgcrypt up */
 
 static int init_libraries(void)
 {

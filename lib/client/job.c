@@ -18,7 +18,7 @@ enum {
     EMPTY_ASKS = 3,
     PROGRESS_MS = 100,
     STARTS_MAX = 64,
-    CANCEL_TRIES = 3, /* the host waits for its end */
+    CANCEL_TRIES = 3, /* the application waits for its end */
     TYPE_MAX = 64,    /* letters of a resource type */
 };
 
@@ -51,7 +51,7 @@ const char *bcda__job_asks(bcda_job *job, const char *what)
     return job->asking;
 }
 
-/* ---- telling the host ---- */
+/* ---- telling the application ---- */
 
 /* A job that the server still works on, and that is ours. */
 static int is_cancelled_there(const bcda_job *job)
@@ -70,7 +70,7 @@ static int answer(bcda_job *job, int given, const char *name)
         return 1; /* it is on its way out, or a parent's: the answer changes nothing */
     if (!rc && job->cancel_wanted && is_cancelled_there(job)) {
         bcda__job_poke(job);
-        return 1; /* as good as ended: only the server has to be told */
+        return 1; /* as good as ended: only the server is to be informed */
     }
     if (!rc && (job->cancel_wanted || job->s->closing))
         rc = bcda__err_set(&err, BCDA_ERR_CANCELLED, "the job was cancelled");
@@ -297,8 +297,8 @@ static struct bcda_file *next_file(bcda_job *job)
     return NULL;
 }
 
-/* Another job that waits for a place has fewer: the next one is for it. The job with the fewest
- * never yields, and each is poked when a place becomes free. */
+/* Fair share: yields if another job that waits for a slot has fewer open downloads. The job with
+ * the fewest never yields, and each job is poked when a slot becomes free. */
 static int must_yield(const bcda_job *job)
 {
     bcda_job *other;
@@ -350,8 +350,8 @@ static int is_missing(const struct bcda_file *file)
     return code == BCDA_ERR_NOT_FOUND || code == BCDA_ERR_GONE;
 }
 
-/* The host saves from inside on_file, so the file is remembered before that runs; where it then
- * says that it could not keep the file, it is forgotten again. */
+/* The application saves from inside on_file, so the file is remembered before that runs; where it
+ * then says that it could not keep the file, it is forgotten again. */
 void bcda__job_file_ended(bcda_job *job, const struct bcda_file *file)
 {
     const char *memory = memory_of(file);
@@ -699,7 +699,7 @@ static void begin(void *ctx)
     }
 }
 
-/* ---- what the host asks for ---- */
+/* ---- what the application asks for ---- */
 
 static void advance_downloads(bcda_job *job)
 {

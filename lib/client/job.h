@@ -36,7 +36,7 @@ struct bcda_job {
     struct bcda__call *call; /* kick-off or status */
     struct bcda__timer poll, deadline, progress, poke;
     int empties;
-    int refusals;    /* of the kick-off, because a like job runs */
+    int refusals;    /* of the kick-off, because an identical export is running */
     int taken_over;  /* that job is now this one */
     int64_t asked;   /* Retry-After of the last refusal */
     int64_t retries; /* of all its requests */
@@ -57,9 +57,9 @@ struct bcda_job {
     enum { BCDA__UNASKED, BCDA__ASKING, BCDA__THERE } presence;
 
     int pull;   /* no data callback: batches wait for bcda_job_next() */
-    int paused; /* by the host */
+    int paused; /* by the application */
     int cancel_wanted;
-    int cancelling; /* the server is being told */
+    int cancelling; /* the DELETE is under way */
 };
 
 /* A line about this job, which begins with its label. */

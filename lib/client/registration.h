@@ -1,5 +1,5 @@
 /* A host's callback with its userdata, counted, so that copies of handlers and configs share it and
- * its destroy runs once (craft 4.1). */
+ * its destroy runs once. */
 #ifndef BCDA_CLIENT_REGISTRATION_H
 #define BCDA_CLIENT_REGISTRATION_H
 

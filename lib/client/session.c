@@ -66,7 +66,7 @@ static void set_log(bcda_session *s)
     s->log.userdata = s;
 }
 
-/* ---- the host's loop ---- */
+/* ---- the application's loop ---- */
 
 static void enter_loop_callback(bcda_session *s)
 {

@@ -1,4 +1,4 @@
-/* The inside of a session: who is on it, and the rules of the door. */
+/* The inside of a session, and the rules of its entry points. */
 #ifndef BCDA_CLIENT_SESSION_H
 #define BCDA_CLIENT_SESSION_H
 
@@ -22,17 +22,17 @@ struct bcda_session {
     char *token_url;
     struct bcda__engine *engine;
     struct bcda__workers *workers; /* NULL: none are wanted, needed yet, or to be had */
-    int told_threadless;           /* the host knows that there are none to be had */
+    int told_threadless;           /* the application knows that there are none to be had */
     struct bcda__auth auth;
     struct bcda__process process; /* that made it */
 
     int in_callback;
-    int in_loop_callback;            /* of the host's loop: nothing may be called from there */
-    struct bcda__registration *loop; /* of the host's; its cb is unused */
+    int in_loop_callback; /* of the application's loop: nothing may be called from there */
+    struct bcda__registration *loop; /* of the application's; its cb is unused */
     bcda_watch_fd_cb watch_fd;
     bcda_watch_timer_cb watch_timer;
     int in_call; /* inside run or step */
-    int closing; /* freed by the host: the rest happens when the outermost call unwinds */
+    int closing; /* freed by the application: the rest happens when the outermost call unwinds */
     int ending;  /* it happens now */
 
     bcda_job *jobs, *jobs_last; /* those that have not ended */

@@ -7,7 +7,7 @@
 #include "protocol/joblist.h"
 #include "protocol/retry.h"
 
-/* ---- a like job is running (429) ---- */
+/* ---- an identical export is already running (429) ---- */
 
 static void kick_off(void *ctx);
 

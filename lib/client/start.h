@@ -1,4 +1,5 @@
-/* The beginning of a job: the kick-off, and what is done where a like job is running already. */
+/* The beginning of a job: the kick-off, and what is done where an identical export is already
+ * running. */
 #ifndef BCDA_CLIENT_START_H
 #define BCDA_CLIENT_START_H
 

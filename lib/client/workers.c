@@ -13,7 +13,7 @@ struct bcda__workers {
     pthread_cond_t rest; /* a held task has come to rest */
     struct bcda__task queue, news;
     int busy;       /* tasks that wait or run */
-    int news_count; /* tasks with news */
+    int news_count; /* tasks with a notification */
     int poked;      /* the engine knows of them */
     int stop;
     int forked;
@@ -35,7 +35,7 @@ void bcda__workers_unlock(struct bcda__workers *w)
         pthread_mutex_unlock(&w->lock);
 }
 
-/* ---- the queue and the news; all with the lock held ---- */
+/* ---- the queue and the notifications; all with the lock held ---- */
 
 static void enqueue(struct bcda__workers *w, struct bcda__task *t)
 {
@@ -153,8 +153,8 @@ static void unpoke(struct bcda__workers *w)
     w->poked = 0;
 }
 
-/* Those that have news now; what comes meanwhile pokes again. The host may fork in here: the child
- * must not look at the lists any more. */
+/* Those that have news now; what comes meanwhile pokes again. The application may fork in here: the
+ * child must not look at the lists any more. */
 static int tell(void *ctx)
 {
     struct bcda__workers *w = ctx;
@@ -255,7 +255,7 @@ int bcda__workers_are_busy(struct bcda__workers *w)
 
 /* ---- making and ending ---- */
 
-/* A signal is the host's, and goes to the host's threads. */
+/* A signal is the application's, and goes to the application's threads. */
 static int start_threads(struct bcda__workers *w, int count)
 {
     sigset_t all, before;

@@ -21,7 +21,7 @@ struct bcda__task_kind {
     void (*begin)(struct bcda__task *t); /* notes what this slice works on */
     void (*run)(struct bcda__task *t);   /* a slice, of bounded length */
     int (*end)(struct bcda__task *t);    /* makes known what came of it: BCDA__TASK_* */
-    void (*tell)(struct bcda__task *t);  /* the news, on the session's thread, in a step */
+    void (*tell)(struct bcda__task *t);  /* the notification, on the session's thread, in a step */
 };
 
 enum {
@@ -33,7 +33,7 @@ enum {
 struct bcda__task {
     const struct bcda__task_kind *kind;
     struct bcda__task *prev, *next;           /* in the queue */
-    struct bcda__task *news_prev, *news_next; /* in the list of those with news */
+    struct bcda__task *news_prev, *news_next; /* in the list of those with a notification */
     atomic_int running; /* atomic for the child after a fork, which must not take the lock */
     int queued;
     int held;   /* the session waits for it to come to rest */
@@ -46,10 +46,11 @@ int bcda__workers_new(struct bcda__workers **out, struct bcda__engine *engine, i
                       const struct bcda__log *log);
 void bcda__workers_free(struct bcda__workers *w); /* its tasks have left; joins the threads */
 /* This is the child: the threads are not here, and lists and lock may be in any state. From now on
- * nothing is locked, queued, run or told; bcda__task_leave() and bcda__workers_free() still serve.
+ * nothing is locked, queued, run or reported; bcda__task_leave() and bcda__workers_free() still
+ * serve.
  */
 void bcda__workers_set_forked(struct bcda__workers *w);
-/* 1 while a task waits or runs, or has news: something will come without the network. */
+/* 1 while a task waits or runs, or has a notification: something will come without the network. */
 int bcda__workers_are_busy(struct bcda__workers *w);
 
 void bcda__workers_lock(struct bcda__workers *w);

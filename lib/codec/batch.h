@@ -63,7 +63,7 @@ struct bcda__home {
 struct bcda_batch {
     atomic_int refs;
     struct bcda__home *home; /* NULL = none */
-    /* Whom the lines belong to, held while the batch lives: the floors above fill it. */
+    /* Whom the lines belong to, held while the batch lives: the layers above fill it. */
     void *owner;
     void (*owner_unref)(void *owner);
     const bcda_file *file;

@@ -6,9 +6,10 @@
 #include "base/mem.h"
 #include "bcda/error.h"
 
-/* The rules for libgcrypt inside somebody else's process stand in craft 13.2: no secure memory (the
- * pool is the host's), no functions that abort (gcry_x*, gcry_md_hash_buffer), no handlers. What it
- * copies of a key on its own heap is its own affair; what we hand it we wipe. */
+/* libgcrypt is shared with the rest of the process, so this file uses no secure memory (the pool is
+ * the application's), no functions that abort (gcry_x*, gcry_md_hash_buffer) and sets no handlers.
+ * Keys that libgcrypt copies to its own heap cannot be wiped from here; the copies of this file
+ * are. */
 
 #define GCRYPT_MIN "1.8.0"
 
@@ -405,7 +406,7 @@ static size_t mpi_len(gcry_mpi_t number)
     return (gcry_mpi_get_nbits(number) + 7) / 8;
 }
 
-/* For what libgcrypt lends us to read and would free as it is. */
+/* For memory that libgcrypt owns, and would free without wiping it. */
 static void wipe_const(const void *at, size_t len)
 {
     bcda__wipe((void *)(uintptr_t)at, len);
@@ -523,7 +524,7 @@ static int oaep_is_whole(uint8_t *em, size_t len, size_t want, int *whole)
     return 0;
 }
 
-/* Runs `data` through the key. The result is lent by *plain; wipe it, then
+/* Runs `data` through the key. The result is libgcrypt's memory, *plain; wipe it, then
  * release that. */
 static gcry_error_t rsa_run(gcry_sexp_t *plain, gcry_sexp_t data, gcry_sexp_t secret,
                             const uint8_t **at, size_t *len)

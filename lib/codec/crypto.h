@@ -1,4 +1,4 @@
-/* Everything that libgcrypt does for us; crypto.c is its only includer (DESIGN 2). */
+/* Everything that libgcrypt does for us; crypto.c is its only includer. */
 #ifndef BCDA_CODEC_CRYPTO_H
 #define BCDA_CODEC_CRYPTO_H
 
@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 
-/* Checks the version and, where nobody has, finishes libgcrypt's initialisation (craft 13.2).
+/* Checks the version and, where nobody has, finishes libgcrypt's initialisation.
  * `leave_alone` = the host initialises it itself: then only checks. 0 or BCDA_ERR_LIBRARY. */
 int bcda__crypto_init(int leave_alone, struct bcda_error *err);
 int bcda__crypto_fips(void); /* 1 in FIPS mode */
@@ -63,8 +63,8 @@ int bcda__rsa_check(const struct bcda__rsa_parts *key);
 /* RSA-OAEP with SHA-256 for the hash and MGF1, and a label (bcda-api 7.1). The opened key must be
  * `out_len` bytes. 0; BCDA_ERR_KEY_VALUE (wrapped_len is not the length of n);
  * BCDA_ERR_KEY_UNWRAP (not for this key, damaged, or another length inside);
- * BCDA_ERR_KEY_LABEL (for this key, but with another label: told apart by opening the padding once
- * more by hand after libgcrypt has refused it); NOMEM; LIBRARY. */
+ * BCDA_ERR_KEY_LABEL (for this key, but with another label: distinguished by opening the padding
+ * once more by hand after libgcrypt has refused it); NOMEM; LIBRARY. */
 int bcda__rsa_unwrap(const struct bcda__rsa_parts *key, const uint8_t *wrapped, size_t wrapped_len,
                      const void *label, size_t label_len, uint8_t *out, size_t out_len);
 

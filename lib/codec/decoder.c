@@ -223,7 +223,7 @@ static int read_lines(struct bcda__decoder *d)
     return 0;
 }
 
-/* A line that has no end yet and is already too long is told once and then skipped. */
+/* A line that has no end yet and is already too long is reported once and then skipped. */
 static int check_long(struct bcda__decoder *d)
 {
     int rc;

@@ -1,4 +1,4 @@
-/* The codec joined: bytes of a file in, batches of lines out (DESIGN 4.3 to 4.5). No I/O and no
+/* The codec joined: bytes of a file in, batches of lines out. No I/O and no
  * host callback: it runs the same inline, on a worker, and from a file on disk. */
 #ifndef BCDA_CODEC_DECODER_H
 #define BCDA_CODEC_DECODER_H

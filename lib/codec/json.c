@@ -826,7 +826,7 @@ static int is_text(const unsigned char *text, size_t len, const char *want, size
 
 /* Most of a claim stands deep inside, where nothing is looked for, and calls for each value there
  * cost more than all else of ours. yajl looks its callbacks up for each value, so they change on
- * the way: without fields it tells of a text only where that is wanted, and inside a value of which
+ * the way: without fields it reports a text only where that is wanted, and inside a value of which
  * nothing is wanted only the depth is kept. The whole set does for every place as well: should a
  * yajl keep what it was given at first, nothing but time is lost. */
 static int line_string(void *ctx, const unsigned char *text, size_t len);

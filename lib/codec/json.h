@@ -1,6 +1,6 @@
-/* JSON by events; json.c is the only includer of yajl (DESIGN 2).
+/* JSON by events; json.c is the only includer of yajl.
  *
- * yajl does not check its allocations and knows no limits (craft 13.3), so every call runs with an
+ * yajl does not check its allocations and knows no limits, so every call runs with an
  * arena of its own: a refused allocation leaves yajl by longjmp to the one entry function, which
  * gives BCDA_ERR_NOMEM. For that reason an event callback must only write to memory that is ready,
  * or note a failure and stop: it never allocates through yajl and never calls the host. */

@@ -707,7 +707,7 @@ static int read_dek_info(const struct reader *r, struct span info, enum bcda__ci
     return 0;
 }
 
-/* The old encryption of OpenSSL: of the DER itself, told by headers of the PEM block. */
+/* The old encryption of OpenSSL: of the DER itself, which headers of the PEM block show. */
 static int read_encrypted_pkcs1(const struct reader *r, struct pem_key *k, struct bcda__key *key)
 {
     enum bcda__cipher cipher = BCDA__CIPHER_AES256_CBC;
@@ -728,7 +728,7 @@ static int read_encrypted_pkcs1(const struct reader *r, struct pem_key *k, struc
     return rc ? fail_with(r, rc) : read_rsa(r, der, 1, key);
 }
 
-/* ---- The door ---- */
+/* ---- The public functions ---- */
 
 static int fail_label(const struct reader *r, struct span label)
 {

@@ -1,4 +1,4 @@
-/* RSA private keys in PEM; key.c is the only includer of libtasn1 (DESIGN 2). */
+/* RSA private keys in PEM; key.c is the only includer of libtasn1. */
 #ifndef BCDA_CODEC_KEY_H
 #define BCDA_CODEC_KEY_H
 

@@ -1,5 +1,5 @@
 /* Strict UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF. yajl passes
- * all three (craft 13.3). */
+ * all three. */
 #ifndef BCDA_CODEC_UTF8_H
 #define BCDA_CODEC_UTF8_H
 

@@ -85,7 +85,7 @@ void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
     hooks->ctx = c;
 }
 
-/* ---- lending ---- */
+/* ---- handing over ---- */
 
 /* Behind a descriptor that is forgotten another takes its place. */
 static int apply_all(struct bcda__channel *c, int watched)
@@ -179,7 +179,7 @@ static void read_more(struct bcda__channel *c)
         c->curl_at = INT64_MAX;
         bcda__http_drive_timer(c->http);
     }
-    (void)bcda__http_take_spent(c->http); /* the borrower counts its time itself */
+    (void)bcda__http_take_spent(c->http); /* the reader counts its time itself */
 }
 
 size_t bcda__channel_read(struct bcda__channel *c, const uint8_t **data)

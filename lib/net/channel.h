@@ -1,9 +1,9 @@
 /* One of an engine's transports, and who drives it. Most transfers of a session have one in common,
  * which its engine drives. A file whose decoder runs on a worker has one to itself: it is driven by
- * the engine like the other, until its body begins and it is lent to the worker. From then on the
- * worker reads, so that the bytes stay with the processor that decodes them; where nothing is there
- * to be read it comes back to the engine to have its descriptors watched, which nobody else does,
- * and is lent again when one is ready. */
+ * the engine like the other, until its body begins and it is handed over to the worker. From then
+ * on the worker reads, so that the bytes stay with the processor that decodes them; where nothing
+ * is there to be read it comes back to the engine to have its descriptors watched, which nobody
+ * else does, and is handed over again when one is ready. */
 #ifndef BCDA_NET_CHANNEL_H
 #define BCDA_NET_CHANNEL_H
 
@@ -11,8 +11,8 @@
 
 enum bcda__channel_state {
     BCDA__CHANNEL_OWN,     /* the engine drives it */
-    BCDA__CHANNEL_RESTING, /* lent: the engine waits for it, and drives nothing */
-    BCDA__CHANNEL_AWAY,    /* lent: only the borrower may touch it */
+    BCDA__CHANNEL_RESTING, /* handed over: the engine watches it, and drives nothing */
+    BCDA__CHANNEL_AWAY,    /* handed over: only the reader may use it */
 };
 
 enum { BCDA__CHANNEL_FDS = 8 }; /* one transfer has one, and some more while it connects */
@@ -20,14 +20,14 @@ enum { BCDA__CHANNEL_FDS = 8 }; /* one transfer has one, and some more while it 
 struct bcda__channel {
     struct bcda__channel *next; /* in the engine's list */
     struct bcda__http *http;
-    int is_common; /* many transfers: descriptors are not noted here, and it is never lent */
+    int is_common; /* many transfers: descriptors are not noted here, and it is never handed over */
     int is_used;   /* not to be given to another transfer */
     enum bcda__channel_state state;
-    int is_lost; /* this is a child, and the borrower was at it when the process was forked */
+    int is_lost; /* this is a child, and the reader used it when the process was forked */
 
-    int64_t spent;    /* ns in libcurl on the session's thread, before it was lent */
+    int64_t spent;    /* ns in libcurl on the session's thread, before it was handed over */
     int64_t curl_at;  /* libcurl's timer, on the real clock; INT64_MAX = none */
-    int news;         /* a transfer has an event waiting, or can go on */
+    int news;         /* a transfer has an event pending, or can be resumed */
     size_t resumable; /* transfers that could go on when the engine's step began */
     int (*watch)(void *ctx, int fd, int events);
     void *watch_ctx;
@@ -36,7 +36,7 @@ struct bcda__channel {
     } fds[BCDA__CHANNEL_FDS];
     int fd_count;
 
-    struct bcda__transfer *transfer; /* that is lent */
+    struct bcda__transfer *transfer; /* that is handed over */
     void (*ready)(void *ctx);
     void *ctx;
 };
@@ -50,11 +50,11 @@ void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
  * bcda__channel_rest(); the channel is away again by then. */
 void bcda__channel_lend(struct bcda__channel *c, struct bcda__transfer *t, void (*ready)(void *ctx),
                         void *ctx);
-/* On the session's thread, while the borrower is not at it: to be watched; or lent no more. */
+/* On the session's thread, while the reader does not use it: to be watched; to be taken back. */
 void bcda__channel_rest(struct bcda__channel *c);
 void bcda__channel_reclaim(struct bcda__channel *c);
 
-/* The borrower's, on whatever thread: the bytes that wait, read from the network where none do. 0:
+/* The reader's, on whatever thread: the bytes that wait, read from the network where none do. 0:
  * there are none for now, or, where bcda__transfer_is_over(), for good. */
 size_t bcda__channel_read(struct bcda__channel *c, const uint8_t **data);
 

@@ -38,7 +38,7 @@ struct bcda__transfer {
     int refused;  /* why a descriptor could not be watched: that, and not `result`, ended it */
     int starved;  /* EMFILE or ENFILE: there were no descriptors left when it failed */
 
-    /* what is still to be told */
+    /* events that are still to be reported */
     int tell_head, tell_data;
     int in_multi;
     int waiting; /* in http->waiting */
@@ -67,7 +67,7 @@ struct bcda__http {
     struct bcda__http_options o;
     struct bcda__http_hooks hooks;
     const struct bcda__log *log;
-    struct bcda__transfer waiting;   /* list head: transfers with news, in order */
+    struct bcda__transfer waiting;   /* list head: transfers with pending events, in order */
     struct bcda__transfer *resuming; /* paused ones that have room again, in order */
     struct bcda__transfer *all;      /* every transfer that libcurl has */
     struct bcda__ring_pool pool;
@@ -85,7 +85,7 @@ int bcda__http_global_init(struct bcda_error *err)
 {
     const curl_version_info_data *v;
 
-    /* The whole set of flags: a partial one could break another user in the process (craft 13.1).
+    /* The whole set of flags: a partial one could break another user in the process.
      */
     if (curl_global_init(CURL_GLOBAL_ALL))
         return bcda__err_set(err, BCDA_ERR_LIBRARY, "libcurl could not be initialised");
@@ -160,7 +160,7 @@ void bcda__http_share_free(struct bcda__http_share *s, int forked)
     bcda__free(s);
 }
 
-/* ---- what libcurl tells ---- */
+/* ---- callbacks of libcurl ---- */
 
 static void tell(struct bcda__transfer *t)
 {
@@ -597,7 +597,8 @@ static int describe_short(const struct bcda__transfer *t, struct bcda_error *err
         (long long)t->received);
 }
 
-/* libcurl has limits of its own: of a line, which it tells as a lack of memory, and of all headers.
+/* libcurl has limits of its own: of a line, which it reports as a lack of memory, and of all
+ * headers.
  */
 static int is_head_too_large(const struct bcda__transfer *t)
 {
@@ -793,8 +794,8 @@ static int is_distrusted(const struct bcda__transfer *t)
     return verified != 0 && verified != 1;
 }
 
-/* libcurl tells a lack of descriptors as a host that cannot be reached, a name without an address,
- * a CA file or a certificate that is no good. */
+/* libcurl reports a lack of descriptors as a host that cannot be reached, a name without an
+ * address, a CA file or a certificate that is no good. */
 static int describe_starved(struct bcda__transfer *t, struct bcda_error *err)
 {
     const char *who = t->starved == ENFILE ? "the system" : "this process";
@@ -824,7 +825,7 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
         rc = describe_proxy(t, code, err);
     if (rc)
         return rc;
-    /* Whatever libcurl thinks of it: a known length tells more than the way in which the connection
+    /* Whatever libcurl thinks of it: a known length says more than the way in which the connection
      * went. */
     if (code == BCDA_ERR_TRUNCATED || ((!code || code == BCDA_ERR_TRANSFER) && is_short(t)))
         return describe_short(t, err);
@@ -904,7 +905,7 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     /* One file of authorities and no folder: the folder costs 37 ms of CPU a connection
-     * against 2.6, and BCDA closes every connection (DESIGN 5). */
+     * against 2.6, and BCDA closes every connection. */
     SET(CURLOPT_CAPATH, NULL);
     if (h->o.ca_file)
         SET(CURLOPT_CAINFO, h->o.ca_file);

@@ -33,7 +33,7 @@ struct bcda__engine {
     int late_wake;    /* a wake-up that came behind the look at the descriptors */
     unsigned round;   /* of steps */
     int64_t armed_at; /* what the loop's timer is set to, in real time; INT64_MAX = nothing */
-    int due;          /* the loop was told that something is due */
+    int due;          /* the loop knows that something is due */
     int timer_error;
     int (*tell)(void *ctx); /* what other threads have done; NULL = there are none */
     void *tell_ctx;
@@ -66,7 +66,7 @@ static int note_watched(struct bcda__engine *e, int fd)
     return 0;
 }
 
-/* libcurl may forget what it never had watched, and tell of what it has (craft 5.4); the host is
+/* libcurl may forget what it never had watched, and tell of what it has; the host is
  * asked to forget only what it knows. */
 static int watch_by_host(struct bcda__engine *e, int fd, int events)
 {
@@ -460,7 +460,7 @@ static int drive_timers(struct bcda__engine *e)
             c->curl_at = INT64_MAX;
             bcda__http_drive_timer(c->http);
         } else {
-            bcda__channel_wake(c); /* the borrower will see to it */
+            bcda__channel_wake(c); /* the reader drives the timer */
         }
     }
     return did;
@@ -600,7 +600,7 @@ int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken)
 
     *woken = 0;
     if (find_watched(e, fd) < 0)
-        return 0; /* told late: it is forgotten already */
+        return 0; /* a late report: it is forgotten already */
     begin_step(e);
     did = fd != bcda__loop_wake_fd(e->loop);
     if (did)

@@ -1,5 +1,5 @@
 /* What moves a session: descriptors, timers and transfers behind one step. No threads of its own,
- * no sleeping: all waiting is one timer of the loop (craft 5.6). */
+ * no sleeping: all waiting is one timer of the loop. */
 #ifndef BCDA_NET_ENGINE_H
 #define BCDA_NET_ENGINE_H
 
@@ -35,7 +35,7 @@ struct bcda__host_loop {
 /* Before anything is under way. 0, NOMEM, or SYSTEM: the host's loop refused. */
 int bcda__engine_set_host(struct bcda__engine *e, const struct bcda__host_loop *host);
 int bcda__engine_has_host(const struct bcda__engine *e);
-/* What the host's loop tells: as bcda__engine_step(). */
+/* Reports of the application's loop: as bcda__engine_step(). */
 int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken);
 int bcda__engine_on_timer(struct bcda__engine *e);
 
@@ -55,7 +55,7 @@ void bcda__engine_poke(struct bcda__engine *e);
 void bcda__engine_unpoke(struct bcda__engine *e);
 
 /* A step is bounded in the bytes that it moves. Who moves some says so, and stops where the step
- * has moved enough: what it leaves to be told of a transfer comes in the next. */
+ * has moved enough: events of transfers that are left are reported in the next. */
 void bcda__engine_spend(struct bcda__engine *e, size_t bytes);
 int bcda__engine_is_spent(const struct bcda__engine *e);
 /* To be called after transfers or timers were started outside of a step. */

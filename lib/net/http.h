@@ -1,6 +1,6 @@
-/* One HTTP exchange; curl.c is the only includer of libcurl (DESIGN 2). What libcurl calls back
+/* One HTTP exchange; curl.c is the only includer of libcurl. What libcurl calls back
  * only writes down what happened; the events below run later, from bcda__engine_step(), so they may
- * start and free transfers as they like (craft 4.6, 4.8). */
+ * start and free transfers as they like. */
 #ifndef BCDA_NET_HTTP_H
 #define BCDA_NET_HTTP_H
 
@@ -32,7 +32,7 @@ struct bcda__http_options {
 struct bcda__http_hooks {
     int (*watch)(void *ctx, int fd, int events);
     void (*curl_timer)(void *ctx, int64_t delay_ms); /* -1 = none */
-    void (*news)(void *ctx);                         /* some transfer has an event waiting */
+    void (*news)(void *ctx);                         /* a transfer has an event pending */
     void *ctx;
 };
 

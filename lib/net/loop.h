@@ -17,7 +17,7 @@ struct bcda__loop_ready {
 
 int bcda__loop_new(struct bcda__loop **out); /* NOMEM, SYSTEM */
 /* Closes its own descriptors and frees; safe in a forked child, where it must not touch what the
- * parent registered (craft 7.3). */
+ * parent registered. */
 void bcda__loop_free(struct bcda__loop *l);
 int bcda__loop_fd(const struct bcda__loop *l); /* or BCDA_ERR_UNSUPPORTED */
 /* `events` 0 forgets the descriptor; one that is unknown, or closed meanwhile, is fine. */

@@ -1,5 +1,5 @@
 /* Body bytes that wait between the network and their consumer, as one run with a bound. What they
- * lie in is lent by a pool: a ring that is empty has no memory, and the next one to be filled gets
+ * lie in belongs to a pool: a ring that is empty has no memory, and the next one to be filled gets
  * the piece that was emptied last, which still lies in the processor's cache. */
 #ifndef BCDA_NET_RING_H
 #define BCDA_NET_RING_H

@@ -1,4 +1,4 @@
-/* With NOSIGNAL libcurl does not shield the process from SIGPIPE (craft 13.1): it is blocked while
+/* With NOSIGNAL libcurl does not shield the process from SIGPIPE: it is blocked while
  * libcurl works, and one that came meanwhile is eaten. Never around a host's callback. */
 #ifndef BCDA_NET_SIGPIPE_H
 #define BCDA_NET_SIGPIPE_H

@@ -140,7 +140,7 @@ static void note(const struct bcda__answer *a, struct bcda_error *err)
         bcda__outcome_describe(err, a->body, a->body_len);
 }
 
-/* Only the target's origin is told: paths and queries can hold what is nobody's business. */
+/* Only the target's origin is shown: paths and queries can hold what is nobody's business. */
 static void redirect(const struct bcda__answer *a, struct bcda_error *err)
 {
     struct bcda__url url;

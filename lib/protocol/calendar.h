@@ -1,4 +1,4 @@
-/* The one fact of the calendar that two files of this floor need. */
+/* The one fact of the calendar that two files of this layer need. */
 #ifndef BCDA_PROTOCOL_CALENDAR_H
 #define BCDA_PROTOCOL_CALENDAR_H
 

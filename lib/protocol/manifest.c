@@ -852,7 +852,7 @@ static int not_json(const struct bcda__manifest_parser *p, struct bcda_error *er
                          "the manifest is not JSON, is nested too deep, or ends before its end");
 }
 
-/* Keeps the failure, and tells it. */
+/* Keeps the failure, and gives it. */
 static int fail(struct bcda__manifest_parser *p, int code, struct bcda_error *err)
 {
     p->code = code;

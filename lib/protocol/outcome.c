@@ -199,7 +199,7 @@ static int on_event(void *ctx, enum bcda__json_event event, int depth, const cha
 }
 
 /* Two passes: for five years the server wrote `issue` before `resourceType` (bcda-api 0.2), and the
- * issues of another resource, or of half a document, are not to be told. */
+ * issues of another resource, or of half a document, are not to be reported. */
 int bcda__outcome_each(const char *body, size_t len, bcda__issue_cb each, void *ctx)
 {
     struct reader check = {0};

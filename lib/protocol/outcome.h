@@ -24,7 +24,7 @@ struct bcda__issue {
 /* Calls `each` for every issue of an OperationOutcome document (which may have none, or no `issue`
  * at all, and may be followed by a second document). `each` gives 0 to go on. 0; BCDA_ERR_NOT_JSON;
  * BCDA_ERR_LINE_TYPE (JSON of another resourceType, or of none); BCDA_ERR_BODY_TOO_LARGE (a string
- * beyond json.c's limit); NOMEM; what `each` gave. No issue is told of a document that is not
+ * beyond json.c's limit); NOMEM; what `each` gave. No issue is reported of a document that is not
  * whole. */
 typedef int (*bcda__issue_cb)(void *ctx, const struct bcda__issue *issue);
 int bcda__outcome_each(const char *body, size_t len, bcda__issue_cb each, void *ctx);

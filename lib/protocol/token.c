@@ -100,7 +100,7 @@ static int on_access_token(struct reader *r, enum bcda__json_event event, const 
 }
 
 /* Seconds, as a string or as a number (bcda-api 3.2); a fraction is cut. What cannot be understood
- * is no reason to give up a good token: without a lifetime a 401 tells when to renew. */
+ * is no reason to give up a good token: without a lifetime a 401 shows when to renew. */
 static void on_expires_in(struct reader *r, enum bcda__json_event event, const char *text,
                           size_t len)
 {

@@ -32,7 +32,7 @@ const char *bcda__token_describe(struct bcda_error *err, const char *body, size_
 
 /* When to fetch anew, on the monotonic clock: a margin before the end (a tenth of the lifetime, at
  * least 1 s, at most 60 s, never more than half of it); INT64_MAX where no lifetime is known (then
- * only a 401 tells). */
+ * only a 401 shows). */
 int64_t bcda__token_renew_at(int64_t now_ms, int64_t lifetime_ms);
 
 #endif

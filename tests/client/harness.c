@@ -656,7 +656,7 @@ static int is_promised(const struct harness *h)
 }
 
 /* Two steps in a row that make no progress, though the descriptor was readable, are a loop of the
- * host's that turns for nothing (craft 5.3). One may be: what woke was done by the step before. */
+ * host's that turns for nothing. One may be: what woke was done by the step before. */
 static void check_progress(struct harness *h, int promised, int64_t began, int did)
 {
     int64_t left = bcda__session_next_timer_ms(h->session);

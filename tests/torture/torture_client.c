@@ -1,4 +1,4 @@
-/* Every allocation of a whole export refused, one after the other (craft 11.2), from the config to
+/* Every allocation of a whole export refused, one after the other, from the config to
  * the last free: against a scripted server, by each door, over encrypted and gzip files. Linked as
  * torture_codec.c is.
  *

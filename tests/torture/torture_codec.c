@@ -1,4 +1,4 @@
-/* Every allocation of the base and codec floors refused, one after the other (craft 11.2), and
+/* Every allocation of the base and codec floors refused, one after the other, and
  * every block looked at when it is given back: nothing of a file or key may be left in it.
  *
  * Linked with the static core (or its sources) and
