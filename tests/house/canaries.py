@@ -150,7 +150,8 @@ MUTANTS = [
 ]
 TOY_TREE = {
     "meson.build": "project('toy', 'c')\nsubdir('tests')\n",
-    "meson_options.txt": "option('tests', type: 'feature')\noption('examples', type: 'feature')\n",
+    "meson_options.txt": "option('tests', type: 'feature')\noption('examples', type: 'feature')\n"
+                         "option('variants', type: 'boolean')\n",
     "lib/toy.c": "int twice(int n);\nint thrice(int n);\n"
                  "int twice(int n)\n{\n    n++;\n    n--;\n    return n * 2;\n}\n"
                  "int thrice(int n)\n{\n    n++;\n    return twice(n) + n - 3;\n}\n",

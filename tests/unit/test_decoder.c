@@ -1000,10 +1000,10 @@ START_TEST(test_refused_line)
             bcda__decoder_give_back(d, b);
         }
     }
-    ck_assert_int_eq(bcda__decoder_finish(d, &r->err),
-                     tagged && _i % 3 == 0 && !(_i % 4 & GZIP) ? BCDA_ERR_TAG
-                     : kept                                    ? BCDA_ERR_LINE_TOO_LONG
-                                                               : 0);
+    ck_assert_int_eq(bcda__decoder_finish(d, &r->err), tagged && _i % 3 == 0 && !(_i % 4 & GZIP)
+                                                           ? BCDA_ERR_TAG
+                                                       : kept ? BCDA_ERR_LINE_TOO_LONG
+                                                              : 0);
     ck_assert_int_eq(bcda__decoder_has_batch(d), 0);
     ck_assert_int_eq(bcda__decoder_bytes(d), (int64_t)f.plain.len);
     bcda__decoder_free(d);
