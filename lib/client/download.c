@@ -364,7 +364,7 @@ static enum next deliver(struct bcda__download *d)
     return AGAIN;
 }
 
-/* What the pipe has becomes the batch at hand. 0: there is no memory for it, which fails the file.
+/* Takes a batch of the pipe, to be delivered. 0: there is no memory for it, which fails the file.
  */
 static int take_batch(struct bcda__download *d)
 {
@@ -733,8 +733,10 @@ static enum bcda__call_answer take_bytes(struct bcda__download *d)
     bcda__pipe_wake(d->pipe);
     while (state == BCDA__PIPE_READY && can_read(d) &&
            !(moved && bcda__engine_is_spent(d->job->s->engine))) {
-        moved = bcda__pipe_run(d->pipe);
-        bcda__engine_spend(d->job->s->engine, moved);
+        size_t slice = bcda__pipe_run(d->pipe); /* 0 where the decoder had bytes of its own */
+
+        moved += slice;
+        bcda__engine_spend(d->job->s->engine, slice);
         count(d);
         if (!settle(d) || d->phase != RECEIVING)
             return BCDA__CALL_GONE;

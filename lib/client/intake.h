@@ -15,7 +15,7 @@
 
 struct bcda__intake {
     struct bcda__source source;      /* first: a source of this kind is an intake */
-    struct bcda__transfer *transfer; /* of the response at hand; NULL = none */
+    struct bcda__transfer *transfer; /* of the current response; NULL = none */
     struct bcda__channel *channel;   /* its own; NULL = the transfer is read by the engine */
 
     int64_t at; /* bytes of the stored file that have been used */
@@ -35,7 +35,7 @@ struct bcda__intake {
     int64_t end_at;
     int restart; /* with the next response at offset 0, unless something was delivered by then */
 
-    /* Of the attempt at hand: */
+    /* Of the current attempt: */
     int64_t asked; /* where its range begins; 0 = the whole file */
     int64_t had;   /* `at` when it began */
     int64_t named; /* the length that its Content-Range names; -1 */
