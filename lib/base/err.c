@@ -112,7 +112,7 @@ static const struct code_row codes[] = {
 #undef ROW
 };
 
-static const struct code_row *find(int code)
+static const struct code_row *find_code(int code)
 {
     size_t i;
 
@@ -124,28 +124,28 @@ static const struct code_row *find(int code)
 
 const char *bcda_error_name(int code)
 {
-    const struct code_row *row = find(code);
+    const struct code_row *row = find_code(code);
 
     return row ? row->name : "BCDA_ERR_UNKNOWN";
 }
 
 const char *bcda_error_string(int code)
 {
-    const struct code_row *row = find(code);
+    const struct code_row *row = find_code(code);
 
     return row ? row->text : "an unknown error";
 }
 
 int bcda__err_default_retryable(int code)
 {
-    const struct code_row *row = find(code);
+    const struct code_row *row = find_code(code);
 
     return row && row->later == LATER;
 }
 
 int bcda__err_attempts(int code, int most)
 {
-    const struct code_row *row = find(code);
+    const struct code_row *row = find_code(code);
     int attempts = row ? row->attempts : ONCE;
 
     return attempts != OFTEN && attempts < most ? attempts : most;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "bcda/error.h"
 
 char *bcda__strndup(const char *text, size_t len)
 {
@@ -14,6 +15,17 @@ char *bcda__strndup(const char *text, size_t len)
     memcpy(copy, text, len);
     copy[len] = '\0';
     return copy;
+}
+
+int bcda__text_replace(char **slot, const char *text)
+{
+    char *copy = NULL;
+
+    if (text && !(copy = bcda__strdup(text)))
+        return BCDA_ERR_NOMEM;
+    bcda__free(*slot);
+    *slot = copy;
+    return 0;
 }
 
 char *bcda__strdup(const char *text)
@@ -109,7 +121,7 @@ void bcda__text_one_line(char *text)
         *--p = '\0';
 }
 
-static int lower(int c)
+static int ascii_lower(int c)
 {
     return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
 }
@@ -119,7 +131,7 @@ int bcda__text_equal_nocase(const char *a, size_t a_len, const char *b)
     size_t i;
 
     for (i = 0; i < a_len; i++)
-        if (!b[i] || lower((unsigned char)a[i]) != lower((unsigned char)b[i]))
+        if (!b[i] || ascii_lower((unsigned char)a[i]) != ascii_lower((unsigned char)b[i]))
             return 0;
     return b[a_len] == '\0';
 }
@@ -127,9 +139,17 @@ int bcda__text_equal_nocase(const char *a, size_t a_len, const char *b)
 int bcda__text_starts_nocase(const char *text, const char *prefix)
 {
     for (; *prefix; text++, prefix++)
-        if (lower((unsigned char)*text) != lower((unsigned char)*prefix))
+        if (ascii_lower((unsigned char)*text) != ascii_lower((unsigned char)*prefix))
             return 0;
     return 1;
+}
+
+int bcda__text_contains_nocase(const char *text, const char *word)
+{
+    for (; *text; text++)
+        if (bcda__text_starts_nocase(text, word))
+            return 1;
+    return 0;
 }
 
 int bcda__text_is_alpha(const char *text, size_t len)
@@ -137,7 +157,7 @@ int bcda__text_is_alpha(const char *text, size_t len)
     size_t i;
 
     for (i = 0; i < len; i++) {
-        int c = lower((unsigned char)text[i]);
+        int c = ascii_lower((unsigned char)text[i]);
         if (c < 'a' || c > 'z')
             return 0;
     }
@@ -164,7 +184,7 @@ static int hex_digit(int c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
-    c = lower(c);
+    c = ascii_lower(c);
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 

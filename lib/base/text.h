@@ -8,6 +8,8 @@
 
 char *bcda__strdup(const char *text); /* NULL where memory is refused, or text is NULL */
 char *bcda__strndup(const char *text, size_t len);
+/* Replaces the allocated string in *slot by a copy of `text`; NULL = none. NOMEM: *slot stays. */
+int bcda__text_replace(char **slot, const char *text);
 
 /* Copies and appends that cut (at a whole UTF-8 character) instead of running over. */
 void bcda__text_copy(char *to, size_t size, const char *from);
@@ -25,6 +27,7 @@ void bcda__text_one_line(char *text); /* control characters become spaces */
 /* ASCII only, whatever the locale is. */
 int bcda__text_equal_nocase(const char *a, size_t a_len, const char *b);
 int bcda__text_starts_nocase(const char *text, const char *prefix);
+int bcda__text_contains_nocase(const char *text, const char *word);
 int bcda__text_is_alpha(const char *text, size_t len);
 
 /* Decimal digits only (no sign, no space), 1 to 18 of them; 0, or -1. */

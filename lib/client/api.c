@@ -20,7 +20,7 @@ enum { KICKOFF_URL_MAX = 256 * 1024, STATUS_URL_MAX = 64 * 1024 };
 
 /* ---- the guard ---- */
 
-static int refuse(bcda_session *s, int code, const char *why)
+static int refuse_call(bcda_session *s, int code, const char *why)
 {
     return bcda__err_set(&s->err, code, "%s", why);
 }
@@ -28,17 +28,17 @@ static int refuse(bcda_session *s, int code, const char *why)
 /* Without a session there is nowhere to say why. */
 static int refuse_argument(bcda_session *s, const char *why)
 {
-    return s ? refuse(s, BCDA_ERR_INVALID, why) : BCDA_ERR_INVALID;
+    return s ? refuse_call(s, BCDA_ERR_INVALID, why) : BCDA_ERR_INVALID;
 }
 
-static int check(bcda_session *s, enum bcda__door door)
+static int check_entry(bcda_session *s, enum bcda__door door)
 {
     return s ? bcda__door_check(s, door) : BCDA_ERR_INVALID;
 }
 
-static int enter(bcda_session *s, enum bcda__door door)
+static int enter_api(bcda_session *s, enum bcda__door door)
 {
-    int rc = check(s, door);
+    int rc = check_entry(s, door);
 
     if (!rc)
         s->in_call = 1;
@@ -48,7 +48,7 @@ static int enter(bcda_session *s, enum bcda__door door)
 /* The outermost call unwinds with `rc`: what callbacks asked for and had to wait happens now. Where
  * a callback has freed the session there is nothing left to do, which is 0; a child learns that it
  * is one. */
-static int leave(bcda_session *s, int rc)
+static int leave_api(bcda_session *s, int rc)
 {
     s->in_call = 0;
     bcda__session_sweep(s);
@@ -61,12 +61,12 @@ static int leave(bcda_session *s, int rc)
 
 static int refuse_child(bcda_session *s)
 {
-    return refuse(s, BCDA_ERR_FORKED, bcda_error_string(BCDA_ERR_FORKED));
+    return refuse_call(s, BCDA_ERR_FORKED, bcda_error_string(BCDA_ERR_FORKED));
 }
 
 /* The end of a call outside of which nothing unwinds, but which may have asked the application's
  * loop for a timer: that callback may have forked. */
-static int succeed(bcda_session *s)
+static int succeed_or_refuse_child(bcda_session *s)
 {
     return s->forked ? refuse_child(s) : 0;
 }
@@ -94,7 +94,7 @@ void bcda_session_free(bcda_session *s)
     bcda__session_destroy(s);
 }
 
-static int is_ready(const bcda_session *s)
+static int is_batch_ready(const bcda_session *s)
 {
     const bcda_job *job;
 
@@ -115,17 +115,17 @@ static int is_idle(const bcda_session *s)
 }
 
 /* Of a step that gave `rc`. */
-static int end_step(bcda_session *s, int rc, const char *why)
+static int finish_step(bcda_session *s, int rc, const char *why)
 {
     if (rc == BCDA_ERR_FORKED)
         return refuse_child(s);
-    return rc < 0 ? refuse(s, rc, why) : rc;
+    return rc < 0 ? refuse_call(s, rc, why) : rc;
 }
 
-static int step(bcda_session *s, int *woken)
+static int step_session(bcda_session *s, int *woken)
 {
-    return end_step(s, bcda__engine_step(s->engine, woken),
-                    "the system refused a timer or a descriptor");
+    return finish_step(s, bcda__engine_step(s->engine, woken),
+                       "the system refused a timer or a descriptor");
 }
 
 /* What is left of the caller's time, for poll(). */
@@ -150,7 +150,7 @@ static int sleep_until_ready(bcda_session *s, int timeout_ms)
     return rc;
 }
 
-static int run(bcda_session *s, int timeout_ms)
+static int run_session(bcda_session *s, int timeout_ms)
 {
     struct bcda__clock real = bcda__clock_system();
     int64_t until = timeout_ms < 0 ? -1 : bcda__clock_now(&real) + timeout_ms;
@@ -159,21 +159,21 @@ static int run(bcda_session *s, int timeout_ms)
     for (;;) {
         if (s->closing || is_idle(s))
             return 0;
-        if (is_ready(s))
+        if (is_batch_ready(s))
             return 1;
         rc = sleep_until_ready(s, time_left(until, &over));
         if (rc == BCDA_ERR_TIMEOUT && !over)
             continue;
         if (rc == BCDA_ERR_SYSTEM)
-            return refuse(s, rc, "the system refused to wait for descriptors");
+            return refuse_call(s, rc, "the system refused to wait for descriptors");
         if (rc)
             return rc;
-        rc = step(s, &woken);
+        rc = step_session(s, &woken);
         if (rc < 0)
             return rc;
         if (woken && !s->closing)
             return BCDA_ERR_INTERRUPTED;
-        if (over && !s->closing && !is_idle(s) && !is_ready(s))
+        if (over && !s->closing && !is_idle(s) && !is_batch_ready(s))
             return BCDA_ERR_TIMEOUT;
     }
 }
@@ -181,14 +181,14 @@ static int run(bcda_session *s, int timeout_ms)
 /* By which of its doors a session is moved. */
 static int enter_by(bcda_session *s, enum bcda__door door, int host)
 {
-    int rc = enter(s, door);
+    int rc = enter_api(s, door);
 
     if (rc || bcda__engine_has_host(s->engine) == host)
         return rc;
     s->in_call = 0;
-    return refuse(s, BCDA_ERR_STATE,
-                  host ? "this session has no loop of the application's"
-                       : "this session is run by the application's own loop");
+    return refuse_call(s, BCDA_ERR_STATE,
+                       host ? "this session has no loop of the application's"
+                            : "this session is run by the application's own loop");
 }
 
 int bcda_session_run(bcda_session *s, int timeout_ms)
@@ -200,7 +200,7 @@ int bcda_session_run(bcda_session *s, int timeout_ms)
     rc = enter_by(s, BCDA__DOOR_RUN, 0);
     if (rc)
         return rc;
-    return leave(s, run(s, timeout_ms));
+    return leave_api(s, run_session(s, timeout_ms));
 }
 
 int bcda_session_step(bcda_session *s)
@@ -209,19 +209,19 @@ int bcda_session_step(bcda_session *s)
 
     if (rc)
         return rc;
-    return leave(s, step(s, &woken));
+    return leave_api(s, step_session(s, &woken));
 }
 
 int bcda_session_fd(bcda_session *s)
 {
-    int rc = check(s, BCDA__DOOR_FD);
+    int rc = check_entry(s, BCDA__DOOR_FD);
 
     if (!rc && bcda__engine_has_host(s->engine))
-        rc = refuse(s, BCDA_ERR_STATE, "this session is run by the application's own loop");
+        rc = refuse_call(s, BCDA_ERR_STATE, "this session is run by the application's own loop");
     if (rc)
         return rc;
     rc = bcda__engine_fd(s->engine);
-    return rc < 0 ? refuse(s, rc, "this build has no single descriptor for a session") : rc;
+    return rc < 0 ? refuse_call(s, rc, "this build has no single descriptor for a session") : rc;
 }
 
 int bcda_session_wakeup(bcda_session *s)
@@ -242,13 +242,14 @@ int bcda_session_set_loop(bcda_session *s, bcda_watch_fd_cb watch_fd,
 
     if (!watch_fd || !watch_timer)
         return refuse_argument(s, "a loop needs both callbacks, for descriptors and for the timer");
-    rc = check(s, BCDA__DOOR_SET_LOOP);
+    rc = check_entry(s, BCDA__DOOR_SET_LOOP);
     if (rc)
         return rc;
     if (s->loop || s->jobs || s->requests)
-        return refuse(s, BCDA_ERR_STATE, "a loop is set once, before the first job or request");
+        return refuse_call(s, BCDA_ERR_STATE,
+                           "a loop is set once, before the first job or request");
     rc = bcda__session_set_loop(s, watch_fd, watch_timer, userdata, destroy);
-    return end_step(s, rc, "the loop refused a descriptor, or memory was refused");
+    return finish_step(s, rc, "the loop refused a descriptor, or memory was refused");
 }
 
 int bcda_session_on_fd(bcda_session *s, int fd, int events)
@@ -261,7 +262,7 @@ int bcda_session_on_fd(bcda_session *s, int fd, int events)
     if (rc)
         return rc;
     rc = bcda__engine_on_fd(s->engine, fd, events, &woken);
-    return leave(s, end_step(s, rc, "the loop refused a timer or a descriptor"));
+    return leave_api(s, finish_step(s, rc, "the loop refused a timer or a descriptor"));
 }
 
 int bcda_session_on_timer(bcda_session *s)
@@ -271,7 +272,7 @@ int bcda_session_on_timer(bcda_session *s)
     if (rc)
         return rc;
     rc = bcda__engine_on_timer(s->engine);
-    return leave(s, end_step(s, rc, "the loop refused a timer or a descriptor"));
+    return leave_api(s, finish_step(s, rc, "the loop refused a timer or a descriptor"));
 }
 
 const bcda_error *bcda_session_error(const bcda_session *s)
@@ -290,7 +291,8 @@ int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
     if (!s || !out || stat < BCDA_STAT_REQUESTS || stat >= BCDA__STATS)
         return refuse_argument(with_error(s), "no such statistic, or no place for its value");
     if (bcda__process_is_child(&s->process))
-        return refuse(with_error(s), BCDA_ERR_FORKED, "this session belongs to the parent process");
+        return refuse_call(with_error(s), BCDA_ERR_FORKED,
+                           "this session belongs to the parent process");
     *out = s->stat[stat];
     if (stat == BCDA_STAT_TRANSPORT_NS) /* with that of the decode threads */
         *out += bcda__engine_spent_ns(s->engine);
@@ -301,25 +303,25 @@ int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
 
 static int check_start(bcda_session *s, enum bcda__door door, const bcda_handlers *h)
 {
-    int rc = check(s, door);
+    int rc = check_entry(s, door);
 
     if (rc)
         return rc;
     if (h && h->at[BCDA__ON_RESOURCE] && h->at[BCDA__ON_BATCH])
-        return refuse(s, BCDA_ERR_INVALID, "on_resource and on_batch exclude each other");
+        return refuse_call(s, BCDA_ERR_INVALID, "on_resource and on_batch exclude each other");
     return 0;
 }
 
-static int create(bcda_session *s, const char *kickoff_url, const char *status_url,
-                  const bcda_export *x, const bcda_handlers *h, struct bcda__state *saved,
-                  bcda_job **out)
+static int create_job(bcda_session *s, const char *kickoff_url, const char *status_url,
+                      const bcda_export *x, const bcda_handlers *h, struct bcda__state *saved,
+                      bcda_job **out)
 {
     bcda_job *job;
     int rc = bcda__job_create(&job, s, kickoff_url, status_url, x, h, saved);
 
     if (rc)
         return bcda__err_nomem(&s->err);
-    rc = succeed(s);
+    rc = succeed_or_refuse_child(s);
     if (!rc && out)
         *out = bcda_job_ref(job);
     return rc;
@@ -338,14 +340,14 @@ int bcda_job_start(bcda_session *s, const bcda_export *x, const bcda_handlers *h
     bcda__buf_init(&url, KICKOFF_URL_MAX);
     rc = bcda__export_url(x, s->config->fhir_url, &url, &s->err);
     if (!rc)
-        rc = create(s, url.data, NULL, x, h, NULL, out);
+        rc = create_job(s, url.data, NULL, x, h, NULL, out);
     bcda__buf_free(&url);
     return rc;
 }
 
 /* Adopts the URL as one that the server named, and insists on its origin. */
-static int attach(bcda_session *s, const char *status_url, const bcda_export *x,
-                  const bcda_handlers *h, struct bcda__state *saved, bcda_job **out)
+static int attach_job(bcda_session *s, const char *status_url, const bcda_export *x,
+                      const bcda_handlers *h, struct bcda__state *saved, bcda_job **out)
 {
     struct bcda__url parsed;
     struct bcda__buf url;
@@ -355,13 +357,14 @@ static int attach(bcda_session *s, const char *status_url, const bcda_export *x,
         return bcda__err_set(&s->err, BCDA_ERR_URL, "the status URL is longer than %d bytes",
                              STATUS_URL_MAX);
     if (bcda__url_parse(status_url, &parsed))
-        return refuse(s, BCDA_ERR_URL, "the status URL is not an absolute http or https URL");
+        return refuse_call(s, BCDA_ERR_URL, "the status URL is not an absolute http or https URL");
     bcda__buf_init(&url, STATUS_URL_MAX);
     rc = bcda__origin_adopt(s, status_url, &url, &same, &s->err);
     if (!rc && !same)
-        rc = refuse(s, BCDA_ERR_ORIGIN, "the status URL is of another origin than the FHIR URL");
+        rc = refuse_call(s, BCDA_ERR_ORIGIN,
+                         "the status URL is of another origin than the FHIR URL");
     if (!rc)
-        rc = create(s, NULL, url.data, x, h, saved, out);
+        rc = create_job(s, NULL, url.data, x, h, saved, out);
     bcda__buf_free(&url);
     return rc;
 }
@@ -374,7 +377,7 @@ int bcda_job_attach(bcda_session *s, const char *status_url, const bcda_export *
     if (!status_url)
         return refuse_argument(s, "no status URL was given");
     rc = check_start(s, BCDA__DOOR_ATTACH, h);
-    return rc ? rc : attach(s, status_url, x, h, NULL, out);
+    return rc ? rc : attach_job(s, status_url, x, h, NULL, out);
 }
 
 int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_export *x,
@@ -390,9 +393,9 @@ int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_
         return rc;
     rc = bcda__state_read(saved, len, &state);
     if (rc)
-        return refuse(
+        return refuse_call(
             s, rc, rc == BCDA_ERR_NOMEM ? "out of memory" : "the text is not that of a saved job");
-    rc = attach(s, state.url, x, h, &state, out);
+    rc = attach_job(s, state.url, x, h, &state, out);
     bcda__state_free(&state);
     return rc;
 }
@@ -405,7 +408,7 @@ int bcda_job_save(const bcda_job *job, char **out)
     if (!job || !out)
         return refuse_argument(job ? job->s : NULL, "no place for the saved job was given");
     if (job->s && bcda__process_is_child(&job->s->process))
-        return refuse(job->s, BCDA_ERR_FORKED, "this job belongs to the parent process");
+        return refuse_call(job->s, BCDA_ERR_FORKED, "this job belongs to the parent process");
     if (!job->url)
         return bcda__err_set(job->s ? &job->s->err : NULL, BCDA_ERR_STATE,
                              "the server has not accepted the job: there is nothing to save yet");
@@ -437,7 +440,7 @@ int bcda_job_cancel(bcda_job *job)
         return rc;
     job->cancel_wanted = 1;
     bcda__job_poke(job);
-    return succeed(job->s);
+    return succeed_or_refuse_child(job->s);
 }
 
 int bcda_job_pause(bcda_job *job)
@@ -448,7 +451,7 @@ int bcda_job_pause(bcda_job *job)
         return rc;
     job->paused = 1;
     bcda__session_poke(job->s); /* its places are free for other jobs */
-    return succeed(job->s);
+    return succeed_or_refuse_child(job->s);
 }
 
 int bcda_job_resume(bcda_job *job)
@@ -459,7 +462,7 @@ int bcda_job_resume(bcda_job *job)
         return rc;
     job->paused = 0;
     bcda__job_poke(job);
-    return succeed(job->s);
+    return succeed_or_refuse_child(job->s);
 }
 
 int bcda_job_next(bcda_job *job, bcda_batch **out)
@@ -483,7 +486,7 @@ int bcda_job_next(bcda_job *job, bcda_batch **out)
             continue;
         *out = bcda__download_take_batch(d);
         bcda__job_poke(job);
-        rc = succeed(job->s);
+        rc = succeed_or_refuse_child(job->s);
         if (rc)
             bcda_batch_unref(*out);
         return rc;
@@ -502,7 +505,7 @@ int bcda_request_start(bcda_session *s, int what, bcda_request_cb cb, void *user
 
     if (what != BCDA_REQUEST_METADATA && what != BCDA_REQUEST_VERSION)
         return refuse_argument(s, "no such request");
-    rc = check(s, BCDA__DOOR_REQUEST);
+    rc = check_entry(s, BCDA__DOOR_REQUEST);
     if (rc)
         return rc;
     rc = bcda__request_create(&request, s, what);

@@ -11,7 +11,7 @@ struct bcda_token_request {
     bcda_session *s; /* NULL once the session does not wait for it any more */
 };
 
-static int set_header(struct bcda__auth *a, const char *token, size_t len)
+static int set_bearer(struct bcda__auth *a, const char *token, size_t len)
 {
     static const char scheme[] = "Bearer "; /* case and space matter (bcda-api 1) */
     struct bcda__secret h = {0};
@@ -34,7 +34,7 @@ int bcda__auth_init(bcda_session *s)
     a->renew_at = INT64_MAX;
     bcda__err_clear(&a->answer);
     a->fixed = s->config->bearer.data != NULL;
-    return a->fixed ? set_header(a, s->config->bearer.data, s->config->bearer.len) : 0;
+    return a->fixed ? set_bearer(a, s->config->bearer.data, s->config->bearer.len) : 0;
 }
 
 void bcda__auth_free(bcda_session *s)
@@ -60,7 +60,7 @@ void bcda__auth_leave(struct bcda__auth_wait *w)
 }
 
 /* Tells all who wait now; one that comes back at once waits anew. */
-static void tell_all(bcda_session *s, int code, const struct bcda_error *err)
+static void notify_waiting(bcda_session *s, int code, const struct bcda_error *err)
 {
     struct bcda__auth *a = &s->auth;
     struct bcda__auth_wait *w;
@@ -77,19 +77,19 @@ static void take_token(bcda_session *s, const char *token, size_t len, int64_t l
     struct bcda__auth *a = &s->auth;
     struct bcda_error err;
 
-    if (set_header(a, token, len)) {
+    if (set_bearer(a, token, len)) {
         bcda__err_nomem(&err);
-        tell_all(s, BCDA_ERR_NOMEM, &err);
+        notify_waiting(s, BCDA_ERR_NOMEM, &err);
         return;
     }
     a->renew_at = bcda__token_renew_at(bcda__engine_now(s->engine), lifetime_ms);
     s->stat[BCDA_STAT_TOKENS]++;
     bcda__log(&s->log, BCDA_LOG_INFO, "auth", "token received");
-    tell_all(s, 0, NULL);
+    notify_waiting(s, 0, NULL);
 }
 
-static void on_token(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
-                     const struct bcda_error *err)
+static void on_token_response(void *ctx, enum bcda__verdict verdict,
+                              const struct bcda__answer *answer, const struct bcda_error *err)
 {
     bcda_session *s = ctx;
     struct bcda__call *call = s->auth.call;
@@ -99,13 +99,13 @@ static void on_token(void *ctx, enum bcda__verdict verdict, const struct bcda__a
 
     s->auth.call = NULL;
     if (verdict != BCDA__OK) {
-        tell_all(s, err->code, err);
+        notify_waiting(s, err->code, err);
     } else {
         rc = bcda__token_parse(&token, answer->body, answer->body_len, &own);
         if (rc) /* some servers refuse with 200 */
             (void)bcda__token_describe(&own, answer->body, answer->body_len);
         if (rc)
-            tell_all(s, rc, &own);
+            notify_waiting(s, rc, &own);
         else
             take_token(s, token.bearer.data, token.bearer.len, token.lifetime_ms);
         bcda__token_free(&token);
@@ -113,7 +113,7 @@ static void on_token(void *ctx, enum bcda__verdict verdict, const struct bcda__a
     bcda__call_free(call);
 }
 
-static int fetch(bcda_session *s)
+static int request_token(bcda_session *s)
 {
     struct bcda__secret basic = {0};
     struct bcda__call_spec spec = {0};
@@ -128,7 +128,7 @@ static int fetch(bcda_session *s)
     spec.basic = &basic;
     spec.judge = bcda__answer_token;
     spec.body_max = (size_t)bcda__session_option(s, BCDA_OPT_ANSWER_MAX);
-    spec.end = on_token;
+    spec.end = on_token_response;
     spec.ctx = s;
     rc = bcda__call_new(&s->auth.call, s, &spec);
     bcda__secret_free(&basic);
@@ -165,7 +165,7 @@ int bcda__auth_get(bcda_session *s, struct bcda__auth_wait *w, struct bcda_error
     a->waits.prev = w;
     if (a->call || a->asked || a->timer.set)
         return 0;
-    rc = s->config->provider ? ask_provider(s) : fetch(s);
+    rc = s->config->provider ? ask_provider(s) : request_token(s);
     if (rc) {
         bcda__auth_leave(w);
         return bcda__err_set(err, rc, "no token could be asked for: %s", bcda_error_string(rc));
@@ -186,15 +186,15 @@ int bcda__auth_refused(bcda_session *s, unsigned generation)
 
 /* ---- the application's provider ---- */
 
-static void hand_out(void *ctx)
+static void deliver_provider_answer(void *ctx)
 {
     bcda_session *s = ctx;
     struct bcda__auth *a = &s->auth;
 
     if (a->answer.code)
-        tell_all(s, a->answer.code, &a->answer);
+        notify_waiting(s, a->answer.code, &a->answer);
     else
-        tell_all(s, 0, NULL);
+        notify_waiting(s, 0, NULL);
 }
 
 /* The request is used up. The session that waits for it, or NULL. */
@@ -210,9 +210,9 @@ static bcda_session *take_request(bcda_token_request *r)
     return s;
 }
 
-static void answered(bcda_session *s)
+static void schedule_provider_answer(bcda_session *s)
 {
-    bcda__timer_set(s->engine, &s->auth.timer, 0, hand_out, s);
+    bcda__timer_set(s->engine, &s->auth.timer, 0, deliver_provider_answer, s);
 }
 
 int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t lifetime_seconds)
@@ -234,7 +234,7 @@ int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t 
     bcda__err_clear(&a->answer);
     if (rc)
         bcda__err_set(&a->answer, BCDA_ERR_TOKEN, "the token provider gave no usable token");
-    else if (set_header(a, token, strlen(token)))
+    else if (set_bearer(a, token, strlen(token)))
         rc = bcda__err_nomem(&a->answer);
     else if (lifetime_seconds > 0 && lifetime_seconds < INT64_MAX / 1000)
         a->renew_at = bcda__token_renew_at(bcda__engine_now(s->engine), lifetime_seconds * 1000);
@@ -242,7 +242,7 @@ int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t 
         a->renew_at = INT64_MAX;
     if (!rc)
         s->stat[BCDA_STAT_TOKENS]++;
-    answered(s);
+    schedule_provider_answer(s);
     return s->forked ? BCDA_ERR_FORKED : rc; /* in the application's watch_timer */
 }
 
@@ -256,5 +256,5 @@ void bcda_token_request_fail(bcda_token_request *r)
     if (!s || s->forked)
         return;
     bcda__err_set(&s->auth.answer, BCDA_ERR_AUTH, "the token provider has no token");
-    answered(s);
+    schedule_provider_answer(s);
 }

@@ -51,18 +51,18 @@ struct bcda__call {
     int64_t asked;     /* where it begins; 0 = at the start */
     char if_range[96]; /* for it */
     int moved;         /* this try has brought something new */
-    int vain;          /* answers in a row that were of no use, and after which again() repeated */
-    int redirects;     /* followed since the first URL */
-    int cut;           /* an error's body was longer than is read */
-    int connected;     /* and so the watch is for slowness */
-    int64_t window;    /* bytes received when the watch last looked */
-    int64_t taken;     /* body bytes of this try that the owner took */
-    int held;          /* the owner, not the server, was slow since then */
+    int vain; /* answers in a row that were of no use, and after which repeat_call() repeated */
+    int redirects;  /* followed since the first URL */
+    int cut;        /* an error's body was longer than is read */
+    int connected;  /* and so the watch is for slowness */
+    int64_t window; /* bytes received when the watch last looked */
+    int64_t taken;  /* body bytes of this try that the owner took */
+    int held;       /* the owner, not the server, was slow since then */
     struct bcda__buf body;
     struct bcda_error err; /* why the last try failed */
 };
 
-static void begin(void *ctx);
+static void begin_attempt(void *ctx);
 
 static const char *current_url(const struct bcda__call *c)
 {
@@ -88,7 +88,7 @@ static void change_call_state(struct bcda__call *c, enum call_state to)
     c->state = to;
 }
 
-static enum bcda__call_answer report(struct bcda__call *c, enum bcda__call_event event)
+static enum bcda__call_answer report_event(struct bcda__call *c, enum bcda__call_event event)
 {
     return c->spec.event(c->spec.ctx, event, &c->err);
 }
@@ -100,9 +100,9 @@ static int is_handed_over(const struct bcda__call *c)
 }
 
 /* From now on the transfer is the session's thread's alone. 0: it is in no known state. */
-static int detach(struct bcda__call *c)
+static int detach_transfer(struct bcda__call *c)
 {
-    int lost = c->state == STREAMING && report(c, BCDA__CALL_DETACH) == BCDA__CALL_LOST;
+    int lost = c->state == STREAMING && report_event(c, BCDA__CALL_DETACH) == BCDA__CALL_LOST;
 
     if (!is_handed_over(c))
         return 1;
@@ -116,7 +116,7 @@ static void drop_transfer(struct bcda__call *c)
 {
     if (c->t)
         c->s->stat[BCDA_STAT_TRANSFERS]--;
-    if (c->t && detach(c))
+    if (c->t && detach_transfer(c))
         bcda__transfer_free(c->t);
     c->t = NULL;
     if (c->channel)
@@ -127,23 +127,23 @@ static void drop_transfer(struct bcda__call *c)
         change_call_state(c, PENDING);
 }
 
-static void finish(struct bcda__call *c, enum bcda__verdict verdict,
-                   const struct bcda__answer *answer)
+static void finish_call(struct bcda__call *c, enum bcda__verdict verdict,
+                        const struct bcda__answer *answer)
 {
     if (c->t)
-        (void)detach(c);
+        (void)detach_transfer(c);
     change_call_state(c, ENDED);
     c->spec.end(c->spec.ctx, verdict, answer, &c->err); /* may free the call */
 }
 
-static void fail(struct bcda__call *c)
+static void fail_call(struct bcda__call *c)
 {
     char shown[160];
 
     drop_transfer(c);
     bcda__url_show(current_url(c), shown, sizeof shown);
     bcda__err_context(&c->err, "%s, %s %s", c->spec.what, c->spec.method, shown);
-    finish(c, BCDA__FAIL, NULL);
+    finish_call(c, BCDA__FAIL, NULL);
 }
 
 /* 1 where the job may not try anything again any more. */
@@ -160,7 +160,7 @@ static int budget_is_spent(struct bcda__call *c)
     return 1;
 }
 
-static void begin_later(struct bcda__call *c, int attempt)
+static void begin_attempt_later(struct bcda__call *c, int attempt)
 {
     uint32_t random = 0;
     int64_t delay;
@@ -171,61 +171,61 @@ static void begin_later(struct bcda__call *c, int attempt)
                               bcda__session_option(c->s, BCDA_OPT_RETRY_AFTER_MAX_MS), random);
     bcda__log(&c->s->log, BCDA_LOG_WARNING, "client", "%s: %s; attempt again in %" PRId64 " ms",
               c->spec.about ? c->spec.about : c->spec.what, c->err.text, delay);
-    bcda__timer_set(c->s->engine, &c->retry, delay, begin, c);
+    bcda__timer_set(c->s->engine, &c->retry, delay, begin_attempt, c);
 }
 
-static void retry(struct bcda__call *c)
+static void retry_call(struct bcda__call *c)
 {
     int most = bcda__retry_attempts(&c->err, (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS));
 
     if (c->spec.tries_max && most > c->spec.tries_max)
         most = c->spec.tries_max;
     if (c->attempt >= most || budget_is_spent(c)) {
-        fail(c);
+        fail_call(c);
         return;
     }
     drop_transfer(c);
     forget_target(c);
     c->s->stat[BCDA_STAT_RETRIES]++;
-    begin_later(c, c->attempt > 0 ? c->attempt : 1);
+    begin_attempt_later(c, c->attempt > 0 ? c->attempt : 1);
 }
 
 /* The same once more, but not for ever: then c->err says what is wrong. At once where this answer
  * brought something new, or is the first that did not; then with pauses. */
-static void again(struct bcda__call *c)
+static void repeat_call(struct bcda__call *c)
 {
     drop_transfer(c);
     if (c->attempt >= (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS)) {
         bcda__err_context(&c->err, "%d answers in a row brought nothing new", c->attempt);
-        fail(c);
+        fail_call(c);
         return;
     }
     c->s->stat[BCDA_STAT_RETRIES]++;
     if (!c->moved && c->vain++ > 0)
-        begin_later(c, c->vain - 1);
+        begin_attempt_later(c, c->vain - 1);
     else
-        bcda__timer_set(c->s->engine, &c->retry, 0, begin, c);
+        bcda__timer_set(c->s->engine, &c->retry, 0, begin_attempt, c);
 }
 
 /* The answer was of no use. */
 void bcda__call_repeat(struct bcda__call *c)
 {
     bcda__err_set(&c->err, BCDA_ERR_TRANSFER, "none of them was the part that was asked for");
-    again(c);
+    repeat_call(c);
 }
 
 /* 401: a new token once, and the same again at once. */
-static void renew(struct bcda__call *c)
+static void renew_token(struct bcda__call *c)
 {
     drop_transfer(c);
     if (c->sends_token && !c->renewed && bcda__auth_refused(c->s, c->generation)) {
         c->renewed = 1;
         c->attempt--; /* it was not the request's fault */
         c->s->stat[BCDA_STAT_RETRIES]++;
-        bcda__timer_set(c->s->engine, &c->retry, 0, begin, c);
+        bcda__timer_set(c->s->engine, &c->retry, 0, begin_attempt, c);
         return;
     }
-    fail(c);
+    fail_call(c);
 }
 
 /* ---- judging ---- */
@@ -308,7 +308,7 @@ static int redirect_target(const struct bcda__call *c, const char *location, str
 
 /* The token goes with it only within the FHIR URL's origin; http only where that is allowed at all.
  */
-static void follow(struct bcda__call *c)
+static void follow_redirect(struct bcda__call *c)
 {
     struct bcda__buf url, usable;
     char *copy = NULL;
@@ -332,25 +332,25 @@ static void follow(struct bcda__call *c)
     bcda__buf_free(&usable);
     if (rc) {
         c->err.http_status = bcda__transfer_status(c->t);
-        fail(c);
+        fail_call(c);
         return;
     }
     drop_transfer(c);
     bcda__free(c->target);
     c->target = copy;
     c->attempt--; /* it is the same try */
-    bcda__timer_set(c->s->engine, &c->retry, 0, begin, c);
+    bcda__timer_set(c->s->engine, &c->retry, 0, begin_attempt, c);
 }
 
 /* ---- the verdict ---- */
 
-static void judge(struct bcda__call *c)
+static void judge_response(struct bcda__call *c)
 {
     struct bcda__answer a;
     enum bcda__verdict verdict;
 
     if (is_redirect(c)) {
-        follow(c);
+        follow_redirect(c);
         return;
     }
     if (bcda__transfer_status(c->t) >= 400)
@@ -362,18 +362,18 @@ static void judge(struct bcda__call *c)
         c->err.retry_after = bcda__retry_after(a.retry_after, bcda__engine_wall(c->s->engine));
     switch (verdict) {
     case BCDA__RENEW:
-        renew(c);
+        renew_token(c);
         break;
     case BCDA__RETRY:
         if (c->spec.adapts && (a.status == 429 || a.status == 503))
             bcda__session_adapt(c->s, 0);
-        retry(c);
+        retry_call(c);
         break;
     case BCDA__FAIL:
-        fail(c);
+        fail_call(c);
         break;
     default:
-        finish(c, verdict, &a);
+        finish_call(c, verdict, &a);
     }
 }
 
@@ -384,7 +384,7 @@ static void finish_streamed(struct bcda__call *c)
     struct bcda__answer a;
 
     fill_answer(c, &a);
-    finish(c, BCDA__OK, &a);
+    finish_call(c, BCDA__OK, &a);
 }
 
 static int is_streamed(const struct bcda__call *c)
@@ -396,16 +396,16 @@ static int is_streamed(const struct bcda__call *c)
     return status == 200 || (c->has_ranges && (status == 206 || (status == 416 && c->asked > 0)));
 }
 
-static void on_head(void *ctx)
+static void on_transfer_head(void *ctx)
 {
     struct bcda__call *c = ctx;
 
     change_call_state(c, is_streamed(c) ? STREAMING : GATHERING);
     if (c->state == GATHERING)
         return;
-    switch (report(c, BCDA__CALL_HEAD)) {
+    switch (report_event(c, BCDA__CALL_HEAD)) {
     case BCDA__CALL_FAILED:
-        fail(c);
+        fail_call(c);
         break;
     case BCDA__CALL_REPEAT:
         bcda__call_repeat(c);
@@ -418,7 +418,7 @@ static void on_head(void *ctx)
     }
 }
 
-static void gather(struct bcda__call *c, const uint8_t *data, size_t len)
+static void gather_body(struct bcda__call *c, const uint8_t *data, size_t len)
 {
     size_t max = bcda__transfer_status(c->t) < 400 ? c->spec.body_max : ERROR_BODY_MAX;
     size_t take = len > max - c->body.len ? max - c->body.len : len;
@@ -435,15 +435,15 @@ static void gather(struct bcda__call *c, const uint8_t *data, size_t len)
         else
             bcda__err_set(&c->err, rc,
                           "the answer is larger than %zu bytes (option \"answer_max\")", max);
-        fail(c);
+        fail_call(c);
     } else if (c->cut) {
-        judge(c); /* enough of an error was read */
+        judge_response(c); /* enough of an error was read */
     } else {
         bcda__transfer_take(c->t, len);
     }
 }
 
-static void on_data(void *ctx)
+static void on_transfer_data(void *ctx)
 {
     struct bcda__call *c = ctx;
     const uint8_t *data;
@@ -453,10 +453,10 @@ static void on_data(void *ctx)
     if (!len)
         return;
     if (c->state == GATHERING) {
-        gather(c, data, len);
+        gather_body(c, data, len);
         return;
     }
-    answer = report(c, BCDA__CALL_BYTES);
+    answer = report_event(c, BCDA__CALL_BYTES);
     if (answer == BCDA__CALL_REPEAT)
         bcda__call_repeat(c);
     else if (answer == BCDA__CALL_GO && bcda__transfer_peek(c->t, &data) > 0)
@@ -476,28 +476,28 @@ static int has_end(const struct bcda__call *c)
 /* The body is over and sound. */
 static void end_streamed(struct bcda__call *c)
 {
-    switch (report(c, BCDA__CALL_OVER)) {
+    switch (report_event(c, BCDA__CALL_OVER)) {
     case BCDA__CALL_FAILED:
-        fail(c);
+        fail_call(c);
         break;
     case BCDA__CALL_REPEAT:
-        again(c); /* counts as a try only where it brought nothing */
+        repeat_call(c); /* counts as a try only where it brought nothing */
         break;
     default:
         finish_streamed(c);
     }
 }
 
-static void broken(struct bcda__call *c)
+static void on_broken_transfer(struct bcda__call *c)
 {
     if (bcda__retry_attempts(&c->err, 2) > 1 &&
-        (c->state != STREAMING || report(c, BCDA__CALL_BROKEN) == BCDA__CALL_REPEAT))
-        retry(c);
+        (c->state != STREAMING || report_event(c, BCDA__CALL_BROKEN) == BCDA__CALL_REPEAT))
+        retry_call(c);
     else
-        fail(c);
+        fail_call(c);
 }
 
-static void on_end(void *ctx, int code, const struct bcda_error *err)
+static void on_transfer_end(void *ctx, int code, const struct bcda_error *err)
 {
     struct bcda__call *c = ctx;
 
@@ -508,18 +508,18 @@ static void on_end(void *ctx, int code, const struct bcda_error *err)
     else if (code)
         bcda__err_copy(&c->err, err);
     if (code)
-        broken(c);
+        on_broken_transfer(c);
     else if (c->state == STREAMING)
         end_streamed(c);
     else
-        judge(c);
+        judge_response(c);
 }
 
 /* ---- too slow ---- */
 
-static void watch_later(struct bcda__call *c);
+static void schedule_speed_check(struct bcda__call *c);
 
-static void too_slow(struct bcda__call *c, int code)
+static void fail_too_slow(struct bcda__call *c, int code)
 {
     if (code == BCDA_ERR_CONNECT_TIMEOUT)
         bcda__err_set(&c->err, code,
@@ -533,7 +533,7 @@ static void too_slow(struct bcda__call *c, int code)
                       " ms (option \"low_speed_time_ms\")",
                       bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_BYTES),
                       bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_TIME_MS));
-    broken(c);
+    on_broken_transfer(c);
 }
 
 /* How many bytes have come, as far as the speed is concerned. Bytes that wait here, or that the
@@ -543,14 +543,14 @@ static int64_t count_received(struct bcda__call *c, int *held)
     const uint8_t *waiting;
 
     if (is_handed_over(c)) {
-        *held = report(c, BCDA__CALL_MEASURE) == BCDA__CALL_BUSY;
+        *held = report_event(c, BCDA__CALL_MEASURE) == BCDA__CALL_BUSY;
         return c->taken;
     }
     *held = c->held || bcda__transfer_peek(c->t, &waiting) > 0;
     return bcda__transfer_received(c->t);
 }
 
-static void look(void *ctx)
+static void check_speed(void *ctx)
 {
     struct bcda__call *c = ctx;
     int64_t span = bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_TIME_MS);
@@ -559,31 +559,31 @@ static void look(void *ctx)
     int64_t received = count_received(c, &held);
 
     if (!c->connected && !is_handed_over(c) && !bcda__transfer_is_connected(c->t)) {
-        too_slow(c, BCDA_ERR_CONNECT_TIMEOUT);
+        fail_too_slow(c, BCDA_ERR_CONNECT_TIMEOUT);
         return;
     }
     if (c->connected && !held && (received - c->window) * 1000 < least * span) {
-        too_slow(c, BCDA_ERR_STALLED);
+        fail_too_slow(c, BCDA_ERR_STALLED);
         return;
     }
     c->connected = 1;
     c->window = received;
     c->held = 0;
-    watch_later(c);
+    schedule_speed_check(c);
 }
 
-static void watch_later(struct bcda__call *c)
+static void schedule_speed_check(struct bcda__call *c)
 {
     int option = c->connected ? BCDA_OPT_LOW_SPEED_TIME_MS : BCDA_OPT_CONNECT_TIMEOUT_MS;
 
-    bcda__timer_set(c->s->engine, &c->watch, bcda__session_option(c->s, option), look, c);
+    bcda__timer_set(c->s->engine, &c->watch, bcda__session_option(c->s, option), check_speed, c);
 }
 
 /* ---- a try ---- */
 
 enum { HEADERS = 5, HEADER_SIZE = 128 };
 
-static void add_header(char *line, const char *name, const char *value)
+static void write_header(char *line, const char *name, const char *value)
 {
     bcda__text_copy(line, HEADER_SIZE, name);
     bcda__text_append(line, HEADER_SIZE, ":"); /* without a value: libcurl sends none */
@@ -593,27 +593,27 @@ static void add_header(char *line, const char *name, const char *value)
     }
 }
 
-static void add_headers(struct bcda__call *c, char (*lines)[HEADER_SIZE], const char **out)
+static void write_headers(struct bcda__call *c, char (*lines)[HEADER_SIZE], const char **out)
 {
     char range[48];
     size_t i;
 
     c->asked = 0;
     if (c->spec.event)
-        (void)report(c, BCDA__CALL_BEGIN);
+        (void)report_event(c, BCDA__CALL_BEGIN);
     snprintf(range, sizeof range, "bytes=%" PRId64 "-", c->asked);
-    add_header(lines[0], "Accept", c->spec.accept);
-    add_header(lines[1], "Prefer", c->spec.prefer);
-    add_header(lines[2], "Accept-Encoding", c->spec.accept_encoding);
-    add_header(lines[3], "Range", c->asked ? range : NULL);
-    add_header(lines[4], "If-Range", c->asked && c->if_range[0] ? c->if_range : NULL);
+    write_header(lines[0], "Accept", c->spec.accept);
+    write_header(lines[1], "Prefer", c->spec.prefer);
+    write_header(lines[2], "Accept-Encoding", c->spec.accept_encoding);
+    write_header(lines[3], "Range", c->asked ? range : NULL);
+    write_header(lines[4], "If-Range", c->asked && c->if_range[0] ? c->if_range : NULL);
     for (i = 0; i < HEADERS; i++)
         out[i] = lines[i];
 }
 
 static int start_transfer(struct bcda__call *c, const struct bcda__transfer_request *r)
 {
-    struct bcda__transfer_events events = {on_head, on_data, on_end, c};
+    struct bcda__transfer_events events = {on_transfer_head, on_transfer_data, on_transfer_end, c};
     struct bcda__channel *channel = bcda__engine_common(c->s->engine);
     int rc = 0;
 
@@ -636,12 +636,12 @@ static void send_request(struct bcda__call *c)
     if (wait > 0) {
         c->s->stat[BCDA_STAT_WAITS]++;
         c->attempt--; /* not yet */
-        bcda__timer_set(c->s->engine, &c->retry, wait, begin, c);
+        bcda__timer_set(c->s->engine, &c->retry, wait, begin_attempt, c);
         return;
     }
     r.method = c->spec.method;
     r.url = current_url(c);
-    add_headers(c, lines, headers);
+    write_headers(c, lines, headers);
     r.headers = headers;
     r.header_count = HEADERS;
     if (c->basic.data)
@@ -651,28 +651,28 @@ static void send_request(struct bcda__call *c)
     c->generation = c->s->auth.generation;
     r.ring = c->spec.event ? RING_FILE : RING;
     if (start_transfer(c, &r)) {
-        broken(c);
+        on_broken_transfer(c);
         return;
     }
     change_call_state(c, SENT);
     c->s->stat[BCDA_STAT_REQUESTS]++;
     c->s->stat[BCDA_STAT_TRANSFERS]++;
-    watch_later(c);
+    schedule_speed_check(c);
 }
 
-static void on_token(void *ctx, int code, const struct bcda_error *err)
+static void on_call_token(void *ctx, int code, const struct bcda_error *err)
 {
     struct bcda__call *c = ctx;
 
     if (code) {
         bcda__err_copy(&c->err, err);
-        finish(c, BCDA__FAIL, NULL); /* says itself what it was about */
+        finish_call(c, BCDA__FAIL, NULL); /* says itself what it was about */
         return;
     }
     send_request(c);
 }
 
-static void begin(void *ctx)
+static void begin_attempt(void *ctx)
 {
     struct bcda__call *c = ctx;
     int rc;
@@ -686,13 +686,13 @@ static void begin(void *ctx)
         send_request(c);
         return;
     }
-    c->wait.ready = on_token;
+    c->wait.ready = on_call_token;
     c->wait.ctx = c;
     rc = bcda__auth_get(c->s, &c->wait, &c->err);
     if (rc == 1)
         send_request(c);
     else if (rc < 0)
-        fail(c);
+        fail_call(c);
 }
 
 int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__call_spec *spec)
@@ -712,7 +712,7 @@ int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__
     }
     c->spec.url = c->url;
     c->spec.basic = NULL;
-    bcda__timer_set(s->engine, &c->retry, spec->wait_min_ms, begin, c);
+    bcda__timer_set(s->engine, &c->retry, spec->wait_min_ms, begin_attempt, c);
     *out = c;
     return 0;
 }
@@ -763,7 +763,7 @@ void bcda__call_watch(struct bcda__call *c)
     if (!bcda__transfer_is_over(c->t))
         bcda__channel_rest(c->channel); /* which ends the transfer where that cannot be done */
     if (bcda__transfer_is_over(c->t))
-        (void)detach(c);
+        (void)detach_transfer(c);
 }
 
 struct bcda__channel *bcda__call_channel(const struct bcda__call *c)

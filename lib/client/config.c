@@ -153,36 +153,30 @@ int bcda__config_copy(bcda_config **out, const bcda_config *from)
 
 /* ---- setters ---- */
 
-static int fail(bcda_config *c, int code, const char *what)
+static int refuse_setting(bcda_config *c, int code, const char *what)
 {
     return bcda__err_set(&c->err, code, "%s", what);
 }
 
 /* For an argument that is NULL; without a config there is nowhere to say so. */
-static int missing(const bcda_config *c, const char *what)
+static int refuse_missing(const bcda_config *c, const char *what)
 {
     /* The error of the last call is not part of what const guards. */
     return bcda__err_set(c ? &((bcda_config *)(uintptr_t)c)->err : NULL, BCDA_ERR_INVALID,
                          "%s is missing", what);
 }
 
-static int nomem(bcda_config *c)
+static int config_nomem(bcda_config *c)
 {
     return bcda__err_nomem(&c->err);
 }
 
-static int replace(bcda_config *c, char **slot, const char *text)
+static int replace_config_text(bcda_config *c, char **slot, const char *text)
 {
-    char *copy = NULL;
-
-    if (text && !(copy = bcda__strdup(text)))
-        return nomem(c);
-    bcda__free(*slot);
-    *slot = copy;
-    return 0;
+    return bcda__text_replace(slot, text) ? config_nomem(c) : 0;
 }
 
-static int set_url(bcda_config *c, char **slot, const char *url)
+static int set_config_url(bcda_config *c, char **slot, const char *url)
 {
     struct bcda__url parsed;
 
@@ -190,25 +184,26 @@ static int set_url(bcda_config *c, char **slot, const char *url)
     if (url && strlen(url) > URL_MAX)
         return bcda__err_set(&c->err, BCDA_ERR_URL, "the URL is longer than %d bytes", URL_MAX);
     if (url && (bcda__url_parse(url, &parsed) || parsed.query))
-        return fail(c, BCDA_ERR_URL,
-                    "not an absolute URL such as https://sandbox.bcda.cms.gov/api/v1 (without user "
-                    "information, query or fragment)");
-    return replace(c, slot, url);
+        return refuse_setting(
+            c, BCDA_ERR_URL,
+            "not an absolute URL such as https://sandbox.bcda.cms.gov/api/v1 (without user "
+            "information, query or fragment)");
+    return replace_config_text(c, slot, url);
 }
 
 int bcda_config_set_fhir_url(bcda_config *c, const char *url)
 {
-    return c && url ? set_url(c, &c->fhir_url, url) : missing(c, "the FHIR URL");
+    return c && url ? set_config_url(c, &c->fhir_url, url) : refuse_missing(c, "the FHIR URL");
 }
 
 int bcda_config_set_token_url(bcda_config *c, const char *url)
 {
-    return c ? set_url(c, &c->token_url, url) : BCDA_ERR_INVALID;
+    return c ? set_config_url(c, &c->token_url, url) : BCDA_ERR_INVALID;
 }
 
-static int add_text(bcda_config *c, struct bcda__texts *to, const char *text)
+static int add_config_text(bcda_config *c, struct bcda__texts *to, const char *text)
 {
-    return bcda__texts_add(to, text, strlen(text)) ? nomem(c) : 0;
+    return bcda__texts_add(to, text, strlen(text)) ? config_nomem(c) : 0;
 }
 
 int bcda_config_add_url_rewrite(bcda_config *c, const char *from, const char *to)
@@ -217,14 +212,15 @@ int bcda_config_add_url_rewrite(bcda_config *c, const char *from, const char *to
     int rc;
 
     if (!c || !from || !to)
-        return missing(c, "one of the two URLs of a rewrite");
+        return refuse_missing(c, "one of the two URLs of a rewrite");
     bcda__err_clear(&c->err);
     if (bcda__url_parse(from, &a) || a.query || bcda__url_parse(to, &b) || b.query)
-        return fail(c, BCDA_ERR_URL,
-                    "a rewrite goes from one absolute URL to another, such as from "
-                    "https://bcda.internal:8443/api to https://bcda.example/api, without query");
-    rc = add_text(c, &c->rewrites, from);
-    if (!rc && (rc = add_text(c, &c->rewrites, to)))
+        return refuse_setting(
+            c, BCDA_ERR_URL,
+            "a rewrite goes from one absolute URL to another, such as from "
+            "https://bcda.internal:8443/api to https://bcda.example/api, without query");
+    rc = add_config_text(c, &c->rewrites, from);
+    if (!rc && (rc = add_config_text(c, &c->rewrites, to)))
         bcda__texts_drop_last(&c->rewrites);
     return rc;
 }
@@ -234,13 +230,13 @@ int bcda_config_add_allowed_origin(bcda_config *c, const char *origin)
     struct bcda__url u;
 
     if (!c || !origin)
-        return missing(c, "the allowed origin");
+        return refuse_missing(c, "the allowed origin");
     bcda__err_clear(&c->err);
     if (bcda__url_parse(origin, &u) || u.query || (u.path_len && strcmp(u.path, "/") != 0))
-        return fail(c, BCDA_ERR_URL,
-                    "an origin is a scheme, a host and, if need be, a port, such as "
-                    "https://files.example:8443");
-    return add_text(c, &c->origins, origin);
+        return refuse_setting(c, BCDA_ERR_URL,
+                              "an origin is a scheme, a host and, if need be, a port, such as "
+                              "https://files.example:8443");
+    return add_config_text(c, &c->origins, origin);
 }
 
 static int is_plain(const char *text)
@@ -258,18 +254,20 @@ int bcda_config_set_client_credentials(bcda_config *c, const char *client_id,
     char *id;
 
     if (!c || !client_id || !client_secret)
-        return missing(c, "the client id or the client secret");
+        return refuse_missing(c, "the client id or the client secret");
     bcda__err_clear(&c->err);
     if (!*client_id || strchr(client_id, ':') || !is_plain(client_id))
-        return fail(c, BCDA_ERR_INVALID, "a client id is not empty and has no ':' (RFC 7617)");
+        return refuse_setting(c, BCDA_ERR_INVALID,
+                              "a client id is not empty and has no ':' (RFC 7617)");
     if (!*client_secret || !is_plain(client_secret))
-        return fail(c, BCDA_ERR_INVALID,
-                    "the client secret is empty or has a control character; is a line feed left at "
-                    "its end?");
+        return refuse_setting(
+            c, BCDA_ERR_INVALID,
+            "the client secret is empty or has a control character; is a line feed left at "
+            "its end?");
     id = bcda__strdup(client_id);
     if (!id || bcda__secret_set(&secret, client_secret, strlen(client_secret))) {
         bcda__free(id);
-        return nomem(c);
+        return config_nomem(c);
     }
     drop_identity(c);
     c->client_id = id;
@@ -292,13 +290,13 @@ int bcda_config_set_bearer_token(bcda_config *c, const char *token)
     struct bcda__secret secret = {0};
 
     if (!c || !token)
-        return missing(c, "the bearer token");
+        return refuse_missing(c, "the bearer token");
     bcda__err_clear(&c->err);
     if (!bcda__config_is_token(token))
-        return fail(c, BCDA_ERR_INVALID,
-                    "the bearer token is empty or has a space or control character");
+        return refuse_setting(c, BCDA_ERR_INVALID,
+                              "the bearer token is empty or has a space or control character");
     if (bcda__secret_set(&secret, token, strlen(token)))
-        return nomem(c);
+        return config_nomem(c);
     drop_identity(c);
     c->bearer = secret;
     return 0;
@@ -310,29 +308,29 @@ int bcda_config_set_token_provider(bcda_config *c, bcda_token_provider_cb cb, vo
     struct bcda__registration *r;
 
     if (!c || !cb)
-        return missing(c, "the callback of the token provider");
+        return refuse_missing(c, "the callback of the token provider");
     bcda__err_clear(&c->err);
     r = bcda__registration_new((void (*)(void))cb, userdata, destroy);
     if (!r)
-        return nomem(c);
+        return config_nomem(c);
     drop_identity(c);
     c->provider = r;
     return 0;
 }
 
-static int add_key(bcda_config *c, const char *name, const void *pem, size_t len,
-                   const char *passphrase)
+static int add_private_key(bcda_config *c, const char *name, const void *pem, size_t len,
+                           const char *passphrase)
 {
     struct bcda__shared_key **grown = bcda__realloc(c->keys, (c->key_count + 1) * sizeof *grown);
     struct bcda__shared_key *k;
     int rc;
 
     if (!grown)
-        return nomem(c);
+        return config_nomem(c);
     c->keys = grown;
     k = bcda__calloc(1, sizeof *k);
     if (!k)
-        return nomem(c);
+        return config_nomem(c);
     atomic_init(&k->refs, 1);
     rc = bcda__global_crypto(&c->err);
     if (!rc)
@@ -349,12 +347,12 @@ int bcda_config_add_private_key_pem(bcda_config *c, const void *pem, size_t len,
                                     const char *passphrase)
 {
     if (!c || !pem)
-        return missing(c, "the private key");
+        return refuse_missing(c, "the private key");
     bcda__err_clear(&c->err);
-    return add_key(c, "private key", pem, len, passphrase);
+    return add_private_key(c, "private key", pem, len, passphrase);
 }
 
-static int system_error(bcda_config *c, const char *path, int error)
+static int config_file_error(bcda_config *c, const char *path, int error)
 {
     char words[128] = "";
     const char *text = strerror_r(error, words, sizeof words);
@@ -371,15 +369,15 @@ static int read_file(bcda_config *c, const char *path, struct bcda__secret *out)
     int rc = 0;
 
     if (fd < 0)
-        return system_error(c, path, errno);
+        return config_file_error(c, path, errno);
     if (bcda__secret_set(out, NULL, KEY_FILE_MAX))
-        rc = nomem(c);
+        rc = config_nomem(c);
     while (!rc && n > 0 && len < KEY_FILE_MAX) {
         n = read(fd, out->data + len, KEY_FILE_MAX - len);
         if (n < 0 && errno == EINTR)
             n = 1;
         else if (n < 0)
-            rc = system_error(c, path, errno);
+            rc = config_file_error(c, path, errno);
         else
             len += (size_t)n;
     }
@@ -394,11 +392,11 @@ int bcda_config_add_private_key_file(bcda_config *c, const char *path, const cha
     int rc;
 
     if (!c || !path)
-        return missing(c, "the path of the private key");
+        return refuse_missing(c, "the path of the private key");
     bcda__err_clear(&c->err);
     rc = read_file(c, path, &pem);
     if (!rc)
-        rc = add_key(c, path, pem.data, pem.len, passphrase);
+        rc = add_private_key(c, path, pem.data, pem.len, passphrase);
     bcda__secret_free(&pem);
     return rc;
 }
@@ -408,7 +406,7 @@ int bcda_config_set_ca_file(bcda_config *c, const char *path)
     if (!c)
         return BCDA_ERR_INVALID;
     bcda__err_clear(&c->err);
-    return replace(c, &c->ca_file, path);
+    return replace_config_text(c, &c->ca_file, path);
 }
 
 int bcda_config_set_spool_directory(bcda_config *c, const char *path)
@@ -416,7 +414,7 @@ int bcda_config_set_spool_directory(bcda_config *c, const char *path)
     if (!c)
         return BCDA_ERR_INVALID;
     bcda__err_clear(&c->err);
-    return replace(c, &c->spool_directory, path);
+    return replace_config_text(c, &c->spool_directory, path);
 }
 
 static int replace_secret(bcda_config *c, struct bcda__secret *slot, const char *text)
@@ -425,7 +423,7 @@ static int replace_secret(bcda_config *c, struct bcda__secret *slot, const char 
         bcda__secret_free(slot);
         return 0;
     }
-    return bcda__secret_set(slot, text, strlen(text)) ? nomem(c) : 0;
+    return bcda__secret_set(slot, text, strlen(text)) ? config_nomem(c) : 0;
 }
 
 int bcda_config_set_client_certificate(bcda_config *c, const char *certificate_path,
@@ -434,11 +432,11 @@ int bcda_config_set_client_certificate(bcda_config *c, const char *certificate_p
     int rc;
 
     if (!c || !certificate_path || !key_path)
-        return missing(c, "the path of the client certificate or of its key");
+        return refuse_missing(c, "the path of the client certificate or of its key");
     bcda__err_clear(&c->err);
-    rc = replace(c, &c->cert_file, certificate_path);
+    rc = replace_config_text(c, &c->cert_file, certificate_path);
     if (!rc)
-        rc = replace(c, &c->key_file, key_path);
+        rc = replace_config_text(c, &c->key_file, key_path);
     return rc ? rc : replace_secret(c, &c->key_passphrase, passphrase);
 }
 
@@ -449,9 +447,9 @@ int bcda_config_set_proxy(bcda_config *c, const char *url, const char *user, con
     if (!c)
         return BCDA_ERR_INVALID;
     bcda__err_clear(&c->err);
-    rc = replace(c, &c->proxy, url);
+    rc = replace_config_text(c, &c->proxy, url);
     if (!rc)
-        rc = replace(c, &c->proxy_user, url ? user : NULL);
+        rc = replace_config_text(c, &c->proxy_user, url ? user : NULL);
     return rc ? rc : replace_secret(c, &c->proxy_password, url ? password : NULL);
 }
 
@@ -462,9 +460,9 @@ int bcda_config_set_log(bcda_config *c, int level, bcda_log_cb cb, void *userdat
         return BCDA_ERR_INVALID;
     bcda__err_clear(&c->err);
     if (cb && (level < BCDA_LOG_ERROR || level > BCDA_LOG_DEBUG))
-        return fail(c, BCDA_ERR_INVALID, "the log level is none that is known");
+        return refuse_setting(c, BCDA_ERR_INVALID, "the log level is none that is known");
     if (bcda__registration_set(&c->log, (void (*)(void))cb, userdata, destroy))
-        return nomem(c);
+        return config_nomem(c);
     c->log_level = level;
     return 0;
 }
@@ -483,7 +481,7 @@ struct bcda__log bcda__config_log(const bcda_config *c)
 
 static int option_error(const bcda_config *config, int option, int code)
 {
-    struct bcda_error *err = &((bcda_config *)(uintptr_t)config)->err; /* as in missing() */
+    struct bcda_error *err = &((bcda_config *)(uintptr_t)config)->err; /* as in refuse_missing() */
     const char *name = bcda_option_name(option);
     int64_t min = 0, max = 0;
 
@@ -550,7 +548,7 @@ const bcda_error *bcda_config_error(const bcda_config *c)
 /* ---- opening a file's key ---- */
 
 /* Which of two refusals says more: another label means that the key pair is right. */
-static int better(int a, int b)
+static int choose_unwrap_error(int a, int b)
 {
     return a == BCDA_ERR_KEY_LABEL || b != BCDA_ERR_KEY_LABEL ? a : b;
 }
@@ -574,7 +572,7 @@ int bcda__config_unwrap(const bcda_config *c, const char *hex, const char *name,
             return 0;
         if (one == BCDA_ERR_NOMEM)
             return bcda__err_nomem(err);
-        rc = i == 0 ? one : better(one, rc);
+        rc = i == 0 ? one : choose_unwrap_error(one, rc);
     }
     bcda__err_set(err, rc, "%s: %s", name, bcda_error_string(rc));
     bcda__err_where(err, name, 0, -1);

@@ -26,7 +26,7 @@ struct bcda_decoder {
     int64_t resources, bad_lines;
 };
 
-static int prepare(bcda_decoder *d, const bcda_config *config)
+static int prepare_decoder(bcda_decoder *d, const bcda_config *config)
 {
     int rc = config ? bcda__config_copy(&d->config, config) : bcda_config_new(&d->config);
 
@@ -38,7 +38,7 @@ static int prepare(bcda_decoder *d, const bcda_config *config)
     return 0;
 }
 
-static void destroy(bcda_decoder *d)
+static void destroy_decoder(bcda_decoder *d)
 {
     bcda__decoder_free(d->codec);
     bcda__field_set_free(d->fields);
@@ -74,9 +74,9 @@ int bcda_decoder_new(bcda_decoder **out, bcda_config *config, const bcda_handler
         return refuse_new(config, BCDA_ERR_NOMEM, "out of memory");
     }
     bcda__err_clear(&d->err);
-    rc = prepare(d, config);
+    rc = prepare_decoder(d, config);
     if (rc) {
-        destroy(d);
+        destroy_decoder(d);
         return refuse_new(config, rc, bcda_error_string(rc));
     }
     bcda__handlers_copy(&d->handlers, handlers);
@@ -91,11 +91,11 @@ void bcda_decoder_free(bcda_decoder *d)
     if (d->in_callback)
         d->closing = 1;
     else
-        destroy(d);
+        destroy_decoder(d);
 }
 
 /* What every call but a getter needs; `early` = only before the first write. */
-static int check(bcda_decoder *d, int early)
+static int check_decoder_call(bcda_decoder *d, int early)
 {
     if (!d)
         return BCDA_ERR_INVALID;
@@ -108,20 +108,20 @@ static int check(bcda_decoder *d, int early)
     return 0;
 }
 
-static int refuse_call(bcda_decoder *d, const char *why)
+static int refuse_decoder_call(bcda_decoder *d, const char *why)
 {
     return bcda__err_set(&d->err, BCDA_ERR_INVALID, "%s", why);
 }
 
 int bcda_decoder_set_name(bcda_decoder *d, const char *name)
 {
-    int rc = check(d, 1);
+    int rc = check_decoder_call(d, 1);
     char *copy;
 
     if (rc)
         return rc;
     if (!name)
-        return refuse_call(d, "the name is missing");
+        return refuse_decoder_call(d, "the name is missing");
     copy = bcda__strdup(name);
     if (!copy)
         return bcda__err_nomem(&d->err);
@@ -132,12 +132,12 @@ int bcda_decoder_set_name(bcda_decoder *d, const char *name)
 
 int bcda_decoder_set_wrapped_key(bcda_decoder *d, const char *wrapped_key_hex, const char *label)
 {
-    int rc = check(d, 1);
+    int rc = check_decoder_call(d, 1);
 
     if (rc)
         return rc;
     if (!wrapped_key_hex || !label)
-        return refuse_call(d, "the wrapped key or its label is missing");
+        return refuse_decoder_call(d, "the wrapped key or its label is missing");
     bcda__secret_free(&d->key);
     if (!*wrapped_key_hex || strcmp(wrapped_key_hex, "4e4f5f454e4352595054494f4e") == 0)
         return 0;
@@ -151,7 +151,7 @@ int bcda_decoder_set_wrapped_key(bcda_decoder *d, const char *wrapped_key_hex, c
 
 int bcda_decoder_set_gzip(bcda_decoder *d, int is_gzip)
 {
-    int rc = check(d, 1);
+    int rc = check_decoder_call(d, 1);
 
     if (!rc)
         d->gzip = is_gzip != 0;
@@ -160,14 +160,14 @@ int bcda_decoder_set_gzip(bcda_decoder *d, int is_gzip)
 
 int bcda_decoder_add_field(bcda_decoder *d, const char *path, int *out_index)
 {
-    int rc = check(d, 1);
+    int rc = check_decoder_call(d, 1);
 
     if (rc)
         return rc;
     rc = path && out_index ? bcda__field_set_add(d->fields, path, out_index) : BCDA_ERR_INVALID;
     if (rc == BCDA_ERR_NOMEM)
         return bcda__err_nomem(&d->err);
-    return rc ? refuse_call(d, BCDA__FIELD_RULE) : 0;
+    return rc ? refuse_decoder_call(d, BCDA__FIELD_RULE) : 0;
 }
 
 /* ---- bytes ---- */
@@ -189,22 +189,22 @@ static int open_codec(bcda_decoder *d)
     return bcda__decoder_new(&d->codec, &o, &d->err);
 }
 
-static void enter(void *ctx)
+static void enter_decoder_callback(void *ctx)
 {
     ((bcda_decoder *)ctx)->in_callback++;
 }
 
-static void leave(void *ctx)
+static void leave_decoder_callback(void *ctx)
 {
     ((bcda_decoder *)ctx)->in_callback--;
 }
 
-static int interrupted(void *ctx)
+static int is_decoder_stopped(void *ctx)
 {
     return ((bcda_decoder *)ctx)->closing;
 }
 
-static int deliver(bcda_decoder *d)
+static int deliver_batch(bcda_decoder *d)
 {
     struct bcda__delivery to = {0};
     struct bcda__cursor cursor = {0};
@@ -221,9 +221,9 @@ static int deliver(bcda_decoder *d)
     to.bad_max = bcda__option(&d->config->options, BCDA_OPT_BAD_LINES_MAX);
     to.resources = &d->resources;
     to.bad_all = &d->bad_lines;
-    to.interrupted = interrupted;
-    to.enter = enter;
-    to.leave = leave;
+    to.interrupted = is_decoder_stopped;
+    to.enter = enter_decoder_callback;
+    to.leave = leave_decoder_callback;
     to.ctx = d;
     rc = bcda__deliver(&to, batch, &cursor, &line_failed, &d->err);
     if (line_failed)
@@ -234,18 +234,18 @@ static int deliver(bcda_decoder *d)
 }
 
 /* A free from inside a callback happens here, when the outermost call unwinds. */
-static int unwind(bcda_decoder *d, int rc)
+static int unwind_decoder(bcda_decoder *d, int rc)
 {
     if (rc)
         d->code = rc;
     if (d->closing)
-        destroy(d);
+        destroy_decoder(d);
     return rc;
 }
 
-static int begin(bcda_decoder *d)
+static int begin_decoder(bcda_decoder *d)
 {
-    int rc = check(d, 0);
+    int rc = check_decoder_call(d, 0);
 
     if (rc)
         return rc;
@@ -263,7 +263,7 @@ static int give_good(bcda_decoder *d, int code)
     int rc;
 
     bcda__err_copy(&err, &d->err);
-    rc = deliver(d);
+    rc = deliver_batch(d);
     if (rc)
         return rc; /* the application, or a line, gave another reason */
     bcda__err_copy(&d->err, &err);
@@ -276,11 +276,11 @@ int bcda_decoder_write(bcda_decoder *d, const void *data, size_t len)
     size_t used;
     int rc;
 
-    rc = check(d, 0);
+    rc = check_decoder_call(d, 0);
     if (!rc && !data && len)
-        return refuse_call(d, "the data is missing");
+        return refuse_decoder_call(d, "the data is missing");
     if (!rc)
-        rc = begin(d);
+        rc = begin_decoder(d);
     if (rc)
         return rc;
     while (!rc && len) {
@@ -290,26 +290,27 @@ int bcda_decoder_write(bcda_decoder *d, const void *data, size_t len)
         if (rc)
             rc = give_good(d, rc);
         else if (bcda__decoder_is_full(d->codec))
-            rc = deliver(d);
+            rc = deliver_batch(d);
     }
-    return unwind(d, rc);
+    return unwind_decoder(d, rc);
 }
 
 int bcda_decoder_finish(bcda_decoder *d)
 {
-    int rc = begin(d);
+    int rc = begin_decoder(d);
 
     if (rc)
         return rc;
-    while ((rc = bcda__decoder_finish(d->codec, &d->err)) == BCDA_ERR_AGAIN && !(rc = deliver(d)))
+    while ((rc = bcda__decoder_finish(d->codec, &d->err)) == BCDA_ERR_AGAIN &&
+           !(rc = deliver_batch(d)))
         ;
     if (rc) {
         rc = give_good(d, rc);
     } else {
         d->finished = 1;
-        rc = deliver(d);
+        rc = deliver_batch(d);
     }
-    return unwind(d, rc);
+    return unwind_decoder(d, rc);
 }
 
 const bcda_error *bcda_decoder_error(const bcda_decoder *d)

@@ -17,15 +17,15 @@ int bcda__callback_result(int answer, int may_pause, const char *name, struct bc
                          answer);
 }
 
-static void enter(const struct bcda__delivery *d)
+static void enter_data_callback(const struct bcda__delivery *d)
 {
     if (d->enter)
         d->enter(d->ctx);
 }
 
 /* The end of every callback: its own answer first, then what it did to the job meanwhile. */
-static int leave(const struct bcda__delivery *d, int answer, int may_pause, const char *name,
-                 struct bcda_error *err)
+static int leave_data_callback(const struct bcda__delivery *d, int answer, int may_pause,
+                               const char *name, struct bcda_error *err)
 {
     int rc;
 
@@ -61,9 +61,9 @@ static int give_bad_line(const struct bcda__delivery *d, const struct bcda_bad_l
     if (d->bad_file)
         ++*d->bad_file;
     if (r) {
-        enter(d);
+        enter_data_callback(d);
         answer = ((bcda_bad_line_cb)r->cb)(d->job, bad, r->userdata);
-        rc = leave(d, answer, 0, "on_bad_line", err);
+        rc = leave_data_callback(d, answer, 0, "on_bad_line", err);
     }
     if (rc || d->bad_max < 0 || *d->bad_all <= d->bad_max)
         return rc;
@@ -80,9 +80,9 @@ static int give_resource(const struct bcda__delivery *d, struct bcda_batch *b, s
 
     if (!r)
         return 0;
-    enter(d);
+    enter_data_callback(d);
     answer = ((bcda_resource_cb)r->cb)(d->job, &resource, r->userdata);
-    return leave(d, answer, 1, "on_resource", err);
+    return leave_data_callback(d, answer, 1, "on_resource", err);
 }
 
 /* ---- error files ---- */
@@ -109,9 +109,9 @@ static int give_issue(void *ctx, const struct bcda__issue *issue)
     shown.issue = *issue;
     shown.resource = w->resource;
     shown.index = w->index++;
-    enter(w->d);
+    enter_data_callback(w->d);
     answer = ((bcda_issue_cb)r->cb)(w->d->job, &shown, r->userdata);
-    w->rc = leave(w->d, answer, 0, "on_server_issue", w->err);
+    w->rc = leave_data_callback(w->d, answer, 0, "on_server_issue", w->err);
     return w->rc;
 }
 
@@ -199,9 +199,9 @@ static int give_batch(const struct bcda__delivery *d, struct bcda_batch *b, stru
         c->row = b->rows;
         return 0;
     }
-    enter(d);
+    enter_data_callback(d);
     answer = ((bcda_batch_cb)r->cb)(d->job, b, r->userdata);
-    rc = leave(d, answer, 1, "on_batch", err);
+    rc = leave_data_callback(d, answer, 1, "on_batch", err);
     now = rc == 0 ? b->rows
                   : b->consumed; /* a batch that the application keeps is not touched any more */
     *d->resources += (int64_t)(now - before);
@@ -209,7 +209,7 @@ static int give_batch(const struct bcda__delivery *d, struct bcda_batch *b, stru
     return rc;
 }
 
-static int is_paused(const struct bcda__delivery *d)
+static int is_delivery_paused(const struct bcda__delivery *d)
 {
     return d->is_paused && d->is_paused(d->ctx);
 }
@@ -220,12 +220,12 @@ int bcda__deliver(const struct bcda__delivery *d, struct bcda_batch *b, struct b
     int rc = 0;
 
     *line_failed = 0;
-    if (is_paused(d))
+    if (is_delivery_paused(d))
         return BCDA__HELD;
     if (!d->is_error && d->handlers->at[BCDA__ON_BATCH] && c->row < b->rows)
         rc = give_batch(d, b, c, err);
     while (!rc && (c->row < b->rows || c->bad < b->bad_count)) {
-        if (is_paused(d)) /* by a callback of just now */
+        if (is_delivery_paused(d)) /* by a callback of just now */
             return BCDA__HELD;
         rc = give_next(d, b, c, line_failed, err);
     }

@@ -22,7 +22,7 @@ const struct bcda__door_row bcda__door_rows[BCDA__DOORS] = {
     [BCDA__DOOR_RESUME] = {"bcda_job_resume", /*   */ YES, NO, CHILD, YES},
 };
 
-static const char *words(int code)
+static const char *refusal_text(int code)
 {
     switch (code) {
     case CHILD:
@@ -48,5 +48,5 @@ int bcda__door_check(bcda_session *s, enum bcda__door door)
         code = row->in_loop_callback;
     else if (s->in_call || s->in_callback)
         code = row->in_callback;
-    return code ? bcda__err_set(&s->err, code, "%s", words(code)) : 0;
+    return code ? bcda__err_set(&s->err, code, "%s", refusal_text(code)) : 0;
 }

@@ -54,8 +54,8 @@ struct bcda__download {
     int delivered; /* the application has received something of the file */
 };
 
-static void go_on(struct bcda__download *d);
-static void next_turn(void *ctx);
+static void continue_download(struct bcda__download *d);
+static void on_turn_timer(void *ctx);
 static int open_call(struct bcda__download *d);
 
 /* The only place where the phase changes. */
@@ -135,7 +135,7 @@ static void add_bytes(struct bcda__download *d, int64_t received, int64_t decode
 }
 
 /* Brings all sums up to date with the pipe. What is read of a spool was counted before. */
-static void count(struct bcda__download *d)
+static void update_sums(struct bcda__download *d)
 {
     struct bcda__pipe_sums now;
     int64_t used, decoded, skipped;
@@ -165,7 +165,7 @@ static void stop_network(struct bcda__download *d)
 static void drop_pipe(struct bcda__download *d)
 {
     if (!d->job->s->forked)
-        count(d);
+        update_sums(d);
     bcda__pipe_free(d->pipe);
     d->pipe = NULL;
     memset(&d->counted, 0, sizeof d->counted);
@@ -217,7 +217,7 @@ static void log_verdict(const bcda_job *job, const struct bcda_file *f)
 }
 
 /* Sets and reports the verdict, and frees the download. The job may have ended when it returns. */
-static void conclude(struct bcda__download *d)
+static void conclude_download(struct bcda__download *d)
 {
     bcda_job *job = d->job;
     struct bcda_file *f = d->file;
@@ -247,24 +247,24 @@ void bcda__download_abort(struct bcda__download *d, const struct bcda_error *err
 
 /* ---- delivery ---- */
 
-static int interrupted(void *ctx)
+static int is_delivery_interrupted(void *ctx)
 {
     const struct bcda__download *d = ctx;
 
     return d->job->cancel_wanted || d->job->s->closing || d->job->s->forked;
 }
 
-static int is_paused(void *ctx)
+static int is_job_paused(void *ctx)
 {
     return ((struct bcda__download *)ctx)->job->paused;
 }
 
-static void enter(void *ctx)
+static void enter_download_callback(void *ctx)
 {
     bcda__session_enter_callback(((struct bcda__download *)ctx)->job->s);
 }
 
-static void leave(void *ctx)
+static void leave_download_callback(void *ctx)
 {
     bcda__session_leave_callback(((struct bcda__download *)ctx)->job->s);
 }
@@ -316,7 +316,7 @@ enum next { WAIT, AGAIN, GONE };
 
 /* Gives the batch to the application. AGAIN: given. WAIT: the job is paused, or its batches are
  * pulled. GONE: the job has ended, and this download with it. */
-static enum next deliver(struct bcda__download *d)
+static enum next deliver_to_handlers(struct bcda__download *d)
 {
     bcda_job *job = d->job;
     struct bcda__delivery to = {0};
@@ -334,10 +334,10 @@ static enum next deliver(struct bcda__download *d)
     to.bad_file = &d->file->bad_lines;
     to.bad_all = &job->bad_lines;
     to.issues = job->issues;
-    to.interrupted = interrupted;
-    to.is_paused = is_paused;
-    to.enter = enter;
-    to.leave = leave;
+    to.interrupted = is_delivery_interrupted;
+    to.is_paused = is_job_paused;
+    to.enter = enter_download_callback;
+    to.leave = leave_download_callback;
     to.ctx = d;
     d->delivered = 1;
     bcda__engine_spend(job->s->engine, d->batch->fill);
@@ -389,7 +389,7 @@ static int take_batch(struct bcda__download *d)
 
 static enum next fail_of_pipe(struct bcda__download *d)
 {
-    count(d);
+    update_sums(d);
     (void)bcda__pipe_error(d->pipe, &d->err);
     fail_download(d);
     return AGAIN;
@@ -447,7 +447,7 @@ static enum next check_whole(struct bcda__download *d)
         (void)take_batch(d);
         return AGAIN;
     }
-    count(d);
+    update_sums(d);
     if (!rc && d->spool && !d->replays)
         return begin_replay(d);
     change_phase(d, CLOSING);
@@ -478,7 +478,7 @@ static enum next step_replaying(struct bcda__download *d)
         if (!bcda__pipe_is_inline(d->pipe))
             return run_pipe(d);
         if (!d->job->paused)
-            bcda__timer_set(d->job->s->engine, &d->turn, 0, next_turn, d);
+            bcda__timer_set(d->job->s->engine, &d->turn, 0, on_turn_timer, d);
         return WAIT;
     case BCDA__PIPE_FAILED:
         return fail_of_pipe(d);
@@ -498,12 +498,12 @@ static enum next step_closing(struct bcda__download *d)
         return WAIT;
     if (state == BCDA__PIPE_READY)
         return run_pipe(d);
-    count(d);
+    update_sums(d);
     if (d->pipe && bcda__pipe_has_batch(d->pipe, 1)) {
         (void)take_batch(d);
         return AGAIN;
     }
-    conclude(d);
+    conclude_download(d);
     return GONE;
 }
 
@@ -527,7 +527,7 @@ static enum next step_phase(struct bcda__download *d)
 static enum next take_finished(struct bcda__download *d)
 {
     if (!bcda__pipe_is_inline(d->pipe) && bcda__engine_is_spent(d->job->s->engine)) {
-        bcda__timer_set(d->job->s->engine, &d->turn, 0, next_turn, d);
+        bcda__timer_set(d->job->s->engine, &d->turn, 0, on_turn_timer, d);
         return WAIT;
     }
     (void)take_batch(d);
@@ -535,13 +535,13 @@ static enum next take_finished(struct bcda__download *d)
 }
 
 /* Does what can be done without another event. 0: the download is gone, or this is a child. */
-static int settle(struct bcda__download *d)
+static int settle_download(struct bcda__download *d)
 {
     enum next next = AGAIN;
 
     while (next == AGAIN && !d->job->s->forked) {
         if (d->batch)
-            next = deliver(d);
+            next = deliver_to_handlers(d);
         else if (d->pipe && bcda__pipe_has_batch(d->pipe, 0))
             next = take_finished(d);
         else
@@ -550,7 +550,7 @@ static int settle(struct bcda__download *d)
     return next == WAIT;
 }
 
-static void flush(void *ctx)
+static void flush_partial_batch(void *ctx)
 {
     struct bcda__download *d = ctx;
 
@@ -558,14 +558,15 @@ static void flush(void *ctx)
         return;
     if (d->pipe && bcda__pipe_has_batch(d->pipe, 1))
         (void)take_batch(d);
-    go_on(d);
+    continue_download(d);
 }
 
 static void flush_later(struct bcda__download *d)
 {
     if (d->pipe && !d->flush.set && !d->job->paused && bcda__pipe_has_batch(d->pipe, 1))
         bcda__timer_set(d->job->s->engine, &d->flush,
-                        bcda__session_option(d->job->s, BCDA_OPT_BATCH_DELAY_MS), flush, d);
+                        bcda__session_option(d->job->s, BCDA_OPT_BATCH_DELAY_MS),
+                        flush_partial_batch, d);
 }
 
 /* Workers read on while a batch waits for the application. A paused job reads nothing. */
@@ -581,39 +582,39 @@ static void watch_body(struct bcda__download *d)
 }
 
 /* Settles, and wants more bytes. */
-static void go_on(struct bcda__download *d)
+static void continue_download(struct bcda__download *d)
 {
     watch_body(d);
-    if (!settle(d) || d->job->paused || d->phase != RECEIVING || d->batch)
+    if (!settle_download(d) || d->job->paused || d->phase != RECEIVING || d->batch)
         return;
     flush_later(d);
     bcda__call_wake(d->call);
 }
 
-static void next_turn(void *ctx)
+static void on_turn_timer(void *ctx)
 {
     struct bcda__download *d = ctx;
 
     if (d->phase == REPLAYING && bcda__pipe_is_inline(d->pipe) && !d->batch)
         (void)bcda__pipe_run(d->pipe);
-    go_on(d);
+    continue_download(d);
 }
 
 /* Workers have finished a batch, or have nothing more to do. */
-static void on_slices(void *ctx)
+static void on_pipe_event(void *ctx)
 {
     struct bcda__download *d = ctx;
 
-    count(d);
+    update_sums(d);
     if (d->phase == RECEIVING && bcda__pipe_state(d->pipe) == BCDA__PIPE_REPEAT)
         bcda__call_repeat(d->call);
     else if (!d->job->paused)
-        go_on(d);
+        continue_download(d);
 }
 
 void bcda__download_advance(struct bcda__download *d)
 {
-    go_on(d);
+    continue_download(d);
 }
 
 /* ---- events of the call ---- */
@@ -624,7 +625,7 @@ static int is_gzip(const char *encoding)
            bcda__text_equal_nocase(encoding, strlen(encoding), "x-gzip");
 }
 
-static int make_pipe(struct bcda__download *d, struct bcda_error *err)
+static int make_download_pipe(struct bcda__download *d, struct bcda_error *err)
 {
     bcda_session *s = d->job->s;
     struct bcda__decoder_options o = {0};
@@ -640,7 +641,7 @@ static int make_pipe(struct bcda__download *d, struct bcda_error *err)
     o.batch_size = (size_t)bcda__session_option(s, BCDA_OPT_BATCH_SIZE);
     o.fields = d->job->fields;
     return bcda__pipe_new(&d->pipe, bcda__session_workers(s), d->replays ? NULL : d->spool, &o,
-                          on_slices, d, err);
+                          on_pipe_event, d, err);
 }
 
 static int make_first_pipe(struct bcda__download *d, const struct bcda__transfer *t,
@@ -652,7 +653,7 @@ static int make_first_pipe(struct bcda__download *d, const struct bcda__transfer
     if (encoding[0] && !d->gzip && !bcda__text_equal_nocase(encoding, strlen(encoding), "identity"))
         return bcda__err_set(err, BCDA_ERR_HTTP, "a Content-Encoding that nobody asked for");
     d->file->expected = bcda__transfer_content_length(t);
-    return make_pipe(d, err);
+    return make_download_pipe(d, err);
 }
 
 /* The network is done with the file, and its bytes are verified. */
@@ -660,7 +661,7 @@ static enum next begin_replay(struct bcda__download *d)
 {
     drop_pipe(d);
     d->replays = 1;
-    if (make_pipe(d, &d->err)) {
+    if (make_download_pipe(d, &d->err)) {
         fail_download(d);
         return AGAIN;
     }
@@ -737,8 +738,8 @@ static enum bcda__call_answer take_bytes(struct bcda__download *d)
 
         moved += slice;
         bcda__engine_spend(d->job->s->engine, slice);
-        count(d);
-        if (!settle(d) || d->phase != RECEIVING)
+        update_sums(d);
+        if (!settle_download(d) || d->phase != RECEIVING)
             return BCDA__CALL_GONE;
         state = bcda__pipe_state(d->pipe);
     }
@@ -764,15 +765,15 @@ static enum bcda__call_answer detach_body(struct bcda__download *d)
     if (lost)
         return BCDA__CALL_LOST;
     if (!d->job->s->forked)
-        count(d);
+        update_sums(d);
     return BCDA__CALL_GO;
 }
 
-static enum bcda__call_answer measure(struct bcda__download *d)
+static enum bcda__call_answer measure_download(struct bcda__download *d)
 {
     int busy = bcda__pipe_was_busy(d->pipe) || d->job->paused;
 
-    count(d);
+    update_sums(d);
     return busy ? BCDA__CALL_BUSY : BCDA__CALL_GO;
 }
 
@@ -797,7 +798,7 @@ static enum bcda__call_answer on_call_event(void *ctx, enum bcda__call_event eve
         note_broken_body(d);
         return BCDA__CALL_REPEAT;
     case BCDA__CALL_MEASURE:
-        return measure(d);
+        return measure_download(d);
     default:
         return detach_body(d);
     }
@@ -834,7 +835,7 @@ static void on_call_end(void *ctx, enum bcda__verdict verdict, const struct bcda
     }
     stop_network(d);
     change_phase(d, d->err.code ? CLOSING : VERIFYING);
-    (void)settle(d);
+    (void)settle_download(d);
 }
 
 /* ---- the start ---- */
@@ -899,10 +900,10 @@ static void request_file(struct bcda__download *d, int rc)
         return;
     }
     fail_download(d);
-    (void)settle(d);
+    (void)settle_download(d);
 }
 
-static void on_key(void *ctx, int code, const struct bcda_error *err)
+static void on_unwrapped_key(void *ctx, int code, const struct bcda_error *err)
 {
     struct bcda__download *d = ctx;
 
@@ -914,7 +915,7 @@ static void on_key(void *ctx, int code, const struct bcda_error *err)
     request_file(d, code);
 }
 
-/* 0: it is there, or on_key() will come. */
+/* 0: it is there, or on_unwrapped_key() will come. */
 static int open_key(struct bcda__download *d)
 {
     const struct bcda__entry *e = d->file->entry;
@@ -931,7 +932,8 @@ static int open_key(struct bcda__download *d)
     key = (uint8_t *)d->key.data;
     workers = bcda__session_workers(d->job->s);
     if (workers) {
-        rc = bcda__unwrap_new(&d->unwrap, workers, config, e->key, e->name, key, on_key, d);
+        rc = bcda__unwrap_new(&d->unwrap, workers, config, e->key, e->name, key, on_unwrapped_key,
+                              d);
         return rc ? bcda__err_nomem(&d->err) : 0;
     }
     began = bcda__clock_ns();

@@ -55,15 +55,9 @@ static int refuse_change(bcda_export *x, int code, const char *why)
     return bcda__err_set(&x->err, code, "%s", why);
 }
 
-static int replace_text(bcda_export *x, char **slot, const char *text)
+static int replace_export_text(bcda_export *x, char **slot, const char *text)
 {
-    char *copy = NULL;
-
-    if (text && !(copy = bcda__strdup(text)))
-        return bcda__err_nomem(&x->err);
-    bcda__free(*slot);
-    *slot = copy;
-    return 0;
+    return bcda__text_replace(slot, text) ? bcda__err_nomem(&x->err) : 0;
 }
 
 static int append_text(bcda_export *x, struct bcda__texts *to, const char *text)
@@ -81,7 +75,7 @@ int bcda_export_set_group(bcda_export *x, const char *group_id)
         return refuse_change(x, BCDA_ERR_INVALID, "the group is missing or empty");
     if (x->level != BCDA_LEVEL_GROUP)
         return refuse_change(x, BCDA_ERR_STATE, "only an export at group level takes a group");
-    return replace_text(x, &x->group, group_id);
+    return replace_export_text(x, &x->group, group_id);
 }
 
 int bcda_export_add_type(bcda_export *x, const char *type)
@@ -109,7 +103,7 @@ int bcda_export_set_since(bcda_export *x, const char *instant)
             x, BCDA_ERR_INVALID,
             "since is not a FHIR instant: YYYY-MM-DDThh:mm:ss with a zone, such as "
             "2024-01-31T00:00:00Z, is expected");
-    return replace_text(x, &x->since, instant);
+    return replace_export_text(x, &x->since, instant);
 }
 
 int bcda_export_add_type_filter(bcda_export *x, const char *filter)
@@ -135,7 +129,7 @@ int bcda_export_set_parameter(bcda_export *x, const char *name, const char *valu
                              "a parameter has a name that is not empty, and a value");
     for (i = 0; i < x->names.count; i++)
         if (strcmp(x->names.at[i], name) == 0)
-            return replace_text(x, &x->values.at[i], value);
+            return replace_export_text(x, &x->values.at[i], value);
     rc = append_text(x, &x->values, value);
     if (!rc && (rc = append_text(x, &x->names, name)))
         bcda__texts_drop_last(&x->values);

@@ -47,8 +47,8 @@ void bcda__handlers_drop(struct bcda_handlers *h)
     }
 }
 
-static int set(bcda_handlers *h, enum bcda__handler which, void (*cb)(void), void *userdata,
-               bcda_destroy_cb destroy)
+static int set_handler(bcda_handlers *h, enum bcda__handler which, void (*cb)(void), void *userdata,
+                       bcda_destroy_cb destroy)
 {
     return h ? bcda__registration_set(&h->at[which], cb, userdata, destroy) : BCDA_ERR_INVALID;
 }
@@ -56,49 +56,49 @@ static int set(bcda_handlers *h, enum bcda__handler which, void (*cb)(void), voi
 int bcda_handlers_on_state(bcda_handlers *h, bcda_state_cb cb, void *userdata,
                            bcda_destroy_cb destroy)
 {
-    return set(h, BCDA__ON_STATE, (void (*)(void))cb, userdata, destroy);
+    return set_handler(h, BCDA__ON_STATE, (void (*)(void))cb, userdata, destroy);
 }
 
 int bcda_handlers_on_file(bcda_handlers *h, bcda_file_cb cb, void *userdata,
                           bcda_destroy_cb destroy)
 {
-    return set(h, BCDA__ON_FILE, (void (*)(void))cb, userdata, destroy);
+    return set_handler(h, BCDA__ON_FILE, (void (*)(void))cb, userdata, destroy);
 }
 
 int bcda_handlers_on_resource(bcda_handlers *h, bcda_resource_cb cb, void *userdata,
                               bcda_destroy_cb destroy)
 {
-    return set(h, BCDA__ON_RESOURCE, (void (*)(void))cb, userdata, destroy);
+    return set_handler(h, BCDA__ON_RESOURCE, (void (*)(void))cb, userdata, destroy);
 }
 
 int bcda_handlers_on_batch(bcda_handlers *h, bcda_batch_cb cb, void *userdata,
                            bcda_destroy_cb destroy)
 {
-    return set(h, BCDA__ON_BATCH, (void (*)(void))cb, userdata, destroy);
+    return set_handler(h, BCDA__ON_BATCH, (void (*)(void))cb, userdata, destroy);
 }
 
 int bcda_handlers_on_bad_line(bcda_handlers *h, bcda_bad_line_cb cb, void *userdata,
                               bcda_destroy_cb destroy)
 {
-    return set(h, BCDA__ON_BAD_LINE, (void (*)(void))cb, userdata, destroy);
+    return set_handler(h, BCDA__ON_BAD_LINE, (void (*)(void))cb, userdata, destroy);
 }
 
 int bcda_handlers_on_server_issue(bcda_handlers *h, bcda_issue_cb cb, void *userdata,
                                   bcda_destroy_cb destroy)
 {
-    return set(h, BCDA__ON_SERVER_ISSUE, (void (*)(void))cb, userdata, destroy);
+    return set_handler(h, BCDA__ON_SERVER_ISSUE, (void (*)(void))cb, userdata, destroy);
 }
 
 int bcda_handlers_on_progress(bcda_handlers *h, bcda_progress_cb cb, void *userdata,
                               bcda_destroy_cb destroy)
 {
-    return set(h, BCDA__ON_PROGRESS, (void (*)(void))cb, userdata, destroy);
+    return set_handler(h, BCDA__ON_PROGRESS, (void (*)(void))cb, userdata, destroy);
 }
 
 int bcda_handlers_on_done(bcda_handlers *h, bcda_done_cb cb, void *userdata,
                           bcda_destroy_cb destroy)
 {
-    return set(h, BCDA__ON_DONE, (void (*)(void))cb, userdata, destroy);
+    return set_handler(h, BCDA__ON_DONE, (void (*)(void))cb, userdata, destroy);
 }
 
 int bcda_bad_line_code(const bcda_bad_line *line)

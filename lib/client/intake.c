@@ -83,7 +83,7 @@ static int64_t expected_total(const struct bcda__intake *r)
     return r->total >= 0 ? r->total : r->part_total;
 }
 
-static int changed(struct bcda_error *err, const char *what)
+static int refuse_changed_file(struct bcda_error *err, const char *what)
 {
     return bcda__err_set(err, BCDA_ERR_CHANGED,
                          "the file changed while it was downloaded (%s): export again", what);
@@ -133,9 +133,9 @@ static int whole_head(struct bcda__intake *r, const struct bcda__transfer *t,
     if (r->asked)
         r->ranges = 0; /* it was asked for a part and did not heed that */
     if (!same_encoding(r, t))
-        return changed(err, "it comes in another encoding");
+        return refuse_changed_file(err, "it comes in another encoding");
     if (r->total >= 0 && length >= 0 && length != r->total)
-        return changed(err, "its length is another");
+        return refuse_changed_file(err, "its length is another");
     rc = new_mac(r, &r->again);
     if (!rc)
         rc = new_mac(r, &r->next);
@@ -236,7 +236,7 @@ void bcda__intake_refuse_end(struct bcda__intake *r)
 
 /* The overlap: other bytes mean that the server counts in another form of the file .
  */
-static int compare(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *pass)
+static int compare_received(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *pass)
 {
     size_t left = r->tail.len - r->compared;
     size_t n = len < left ? len : left;
@@ -265,7 +265,7 @@ static int end_of_skip(struct bcda__intake *r, struct bcda_error *err)
     if (rc)
         return bcda__err_set(err, rc, "%s", bcda_error_string(rc));
     if (memcmp(before, now, sizeof before) != 0)
-        return changed(err, "what came before comes otherwise now");
+        return refuse_changed_file(err, "what came before comes otherwise now");
     bcda__mac_free(r->mac);
     r->mac = r->next;
     r->next = NULL;
@@ -274,8 +274,8 @@ static int end_of_skip(struct bcda__intake *r, struct bcda_error *err)
     return BCDA__CALL_GO;
 }
 
-static int skip(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *pass,
-                struct bcda_error *err)
+static int skip_known(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *pass,
+                      struct bcda_error *err)
 {
     int64_t left = r->at - r->skipped;
     size_t n = (int64_t)len < left ? len : (size_t)left;
@@ -293,9 +293,9 @@ static int skip_old_bytes(struct bcda__intake *r, const uint8_t *data, size_t le
 {
     *skipped = 0;
     if (r->phase == BCDA__COMPARE)
-        return compare(r, data, len, skipped);
+        return compare_received(r, data, len, skipped);
     if (r->phase == BCDA__SKIP)
-        return skip(r, data, len, skipped, err);
+        return skip_known(r, data, len, skipped, err);
     return BCDA__CALL_GO;
 }
 

@@ -61,7 +61,7 @@ static int is_cancelled_there(const bcda_job *job)
 }
 
 /* 0, or the job has been ended, or this is a child. Then the caller does nothing more. */
-static int answer(bcda_job *job, int given, const char *name)
+static int handle_callback_answer(bcda_job *job, int given, const char *name)
 {
     struct bcda_error err;
     int rc = bcda__callback_result(given, 0, name, &err);
@@ -96,7 +96,7 @@ static int set_state(bcda_job *job, int state)
         given = ((bcda_state_cb)r->cb)(job, state, r->userdata);
         bcda__session_leave_callback(job->s);
     }
-    return answer(job, given, "on_state");
+    return handle_callback_answer(job, given, "on_state");
 }
 
 static int call_on_file(bcda_job *job, const struct bcda_file *file, int event)
@@ -114,10 +114,10 @@ static int call_on_file(bcda_job *job, const struct bcda_file *file, int event)
 
 int bcda__job_tell_file(bcda_job *job, const struct bcda_file *file, int event)
 {
-    return answer(job, call_on_file(job, file, event), "on_file");
+    return handle_callback_answer(job, call_on_file(job, file, event), "on_file");
 }
 
-static void tell_progress(void *ctx)
+static void report_progress(void *ctx)
 {
     bcda_job *job = ctx;
     const struct bcda__registration *r = job->handlers.at[BCDA__ON_PROGRESS];
@@ -126,13 +126,13 @@ static void tell_progress(void *ctx)
     bcda__session_enter_callback(job->s);
     given = ((bcda_progress_cb)r->cb)(job, r->userdata);
     bcda__session_leave_callback(job->s);
-    (void)answer(job, given, "on_progress");
+    (void)handle_callback_answer(job, given, "on_progress");
 }
 
 void bcda__job_touch(bcda_job *job)
 {
     if (job->handlers.at[BCDA__ON_PROGRESS] && !job->progress.set && !job->ended)
-        bcda__timer_set(job->s->engine, &job->progress, PROGRESS_MS, tell_progress, job);
+        bcda__timer_set(job->s->engine, &job->progress, PROGRESS_MS, report_progress, job);
 }
 
 /* ---- the end ---- */
@@ -165,7 +165,7 @@ static void stop_everything(bcda_job *job)
         bcda__download_abort(job->downloads, &job->err);
 }
 
-static const char *plural(int64_t count)
+static const char *plural_suffix(int64_t count)
 {
     return count == 1 ? "" : "s";
 }
@@ -184,8 +184,8 @@ static void log_end(const bcda_job *job)
         bcda__job_log(job, BCDA_LOG_WARNING,
                       "complete, with errors: %" PRId64 " invalid line%s, %" PRId64
                       " issue%s, %" PRId64 " missing type%s, %" PRId64 " file%s of deletions",
-                      job->bad_lines, plural(job->bad_lines), issues, plural(issues), missing,
-                      plural(missing), deleted, plural(deleted));
+                      job->bad_lines, plural_suffix(job->bad_lines), issues, plural_suffix(issues),
+                      missing, plural_suffix(missing), deleted, plural_suffix(deleted));
 }
 
 void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
@@ -365,7 +365,7 @@ void bcda__job_file_ended(bcda_job *job, const struct bcda_file *file)
     given = call_on_file(job, file, BCDA_FILE_END);
     if (remembered && given != BCDA_CONTINUE)
         bcda__texts_drop_last(&job->done);
-    if (answer(job, given, "on_file"))
+    if (handle_callback_answer(job, given, "on_file"))
         return;
     if (!failed && !remembered) {
         bcda__job_fail_nomem(job);
@@ -433,7 +433,7 @@ static void warn_of_missing(const bcda_job *job)
         bcda__job_log(job, BCDA_LOG_WARNING,
                       "the manifest lists %zu file%s of deleted resources, which this version does "
                       "not deliver",
-                      m->deleted_count, plural((int64_t)m->deleted_count));
+                      m->deleted_count, plural_suffix((int64_t)m->deleted_count));
     if (m->organized_by[0] && job->types.count)
         bcda__job_log(job, BCDA_LOG_WARNING,
                       "the files are organized by %s: whether each requested type is among them "
@@ -658,7 +658,7 @@ static void ask_presence(bcda_job *job)
 
 /* ---- where it is ---- */
 
-static int set_url(bcda_job *job, const char *url)
+static int set_status_url(bcda_job *job, const char *url)
 {
     struct bcda__url u;
     size_t len;
@@ -679,13 +679,13 @@ static int set_url(bcda_job *job, const char *url)
 void bcda__job_accepted(bcda_job *job, const char *url, int64_t delay_ms)
 {
     job->accepted_ms = bcda__engine_now(job->s->engine);
-    if (set_url(job, url))
+    if (set_status_url(job, url))
         bcda__job_fail_nomem(job);
     else if (!set_state(job, BCDA_JOB_RUNNING))
         bcda__timer_set(job->s->engine, &job->poll, delay_ms, poll_status, job);
 }
 
-static void begin(void *ctx)
+static void begin_job(void *ctx)
 {
     bcda_job *job = ctx;
 
@@ -767,7 +767,7 @@ static void cancel_there(bcda_job *job)
         end_cancelled(job);
 }
 
-static void poked(void *ctx)
+static void on_job_poke(void *ctx)
 {
     bcda_job *job = ctx;
 
@@ -789,7 +789,7 @@ static void poked(void *ctx)
 void bcda__job_poke(bcda_job *job)
 {
     if (!job->ended && !job->poke.set && !job->s->forked)
-        bcda__timer_set(job->s->engine, &job->poke, 0, poked, job);
+        bcda__timer_set(job->s->engine, &job->poke, 0, on_job_poke, job);
 }
 
 int bcda__job_is_waiting(const bcda_job *job)
@@ -816,7 +816,7 @@ static int copy_request(bcda_job *job, const char *kickoff_url, const char *stat
 {
     if (kickoff_url && !(job->kickoff_url = bcda__strdup(kickoff_url)))
         return BCDA_ERR_NOMEM;
-    if (status_url && set_url(job, status_url))
+    if (status_url && set_status_url(job, status_url))
         return BCDA_ERR_NOMEM;
     if (!job->types_known && x && bcda__export_types(x, &job->types))
         return BCDA_ERR_NOMEM;
@@ -879,7 +879,7 @@ int bcda__job_create(bcda_job **out, bcda_session *s, const char *kickoff_url,
     else
         s->jobs = job;
     s->jobs_last = job;
-    bcda__timer_set(s->engine, &job->poll, 0, begin, job);
+    bcda__timer_set(s->engine, &job->poll, 0, begin_job, job);
     *out = job;
     return 0;
 }

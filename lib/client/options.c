@@ -60,7 +60,7 @@ enum { ROWS = sizeof table / sizeof table[0] };
 _Static_assert((int)ROWS <= (int)BCDA__OPTIONS_MAX,
                "struct bcda__options has a place for each row");
 
-static int find(int option)
+static int find_option(int option)
 {
     int i;
 
@@ -82,7 +82,7 @@ int bcda_option_by_name(const char *name)
 
 const char *bcda_option_name(int option)
 {
-    int i = find(option);
+    int i = find_option(option);
 
     return i < 0 ? NULL : table[i].name;
 }
@@ -125,7 +125,7 @@ void bcda__options_free(struct bcda__options *o)
 
 int bcda__options_set_int(struct bcda__options *o, int option, int64_t value)
 {
-    int i = find(option);
+    int i = find_option(option);
 
     if (i < 0)
         return BCDA_ERR_OPTION_UNKNOWN;
@@ -139,7 +139,7 @@ int bcda__options_set_int(struct bcda__options *o, int option, int64_t value)
 
 int bcda__options_set_str(struct bcda__options *o, int option, const char *value)
 {
-    int i = find(option);
+    int i = find_option(option);
     const char *p;
     char *copy;
 
@@ -160,7 +160,7 @@ int bcda__options_set_str(struct bcda__options *o, int option, const char *value
 
 int bcda__options_get_int(const struct bcda__options *o, int option, int64_t *out)
 {
-    int i = find(option);
+    int i = find_option(option);
 
     if (i < 0)
         return BCDA_ERR_OPTION_UNKNOWN;
@@ -172,7 +172,7 @@ int bcda__options_get_int(const struct bcda__options *o, int option, int64_t *ou
 
 int bcda__options_get_str(const struct bcda__options *o, int option, const char **out)
 {
-    int i = find(option);
+    int i = find_option(option);
 
     if (i < 0)
         return BCDA_ERR_OPTION_UNKNOWN;
@@ -184,7 +184,7 @@ int bcda__options_get_str(const struct bcda__options *o, int option, const char 
 
 int bcda__options_limits(int option, int64_t *min, int64_t *max)
 {
-    int i = find(option);
+    int i = find_option(option);
 
     if (i < 0)
         return -1;
@@ -195,5 +195,5 @@ int bcda__options_limits(int option, int64_t *min, int64_t *max)
 
 int64_t bcda__option(const struct bcda__options *o, int option)
 {
-    return o->number[find(option)];
+    return o->number[find_option(option)];
 }

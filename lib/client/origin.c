@@ -37,8 +37,8 @@ static size_t prefix_len(const struct bcda__url *rule, const struct bcda__url *u
 }
 
 /* The first rule that fits. `u` has been parsed from `url`. */
-static int rewrite(const bcda_config *c, const char *url, const struct bcda__url *u,
-                   struct bcda__buf *out)
+static int rewrite_url(const bcda_config *c, const char *url, const struct bcda__url *u,
+                       struct bcda__buf *out)
 {
     struct bcda__url rule;
     size_t i, taken = SIZE_MAX;
@@ -74,7 +74,7 @@ static int take_in(const bcda_session *s, const char *url, struct bcda__buf *out
     if (bcda__url_parse(url, u))
         return bcda__err_set(err, BCDA_ERR_URL,
                              "the server names a URL that is not an absolute http or https URL");
-    rc = rewrite(s->config, url, u, out);
+    rc = rewrite_url(s->config, url, u, out);
     if (!rc)
         rc = bcda__url_parse(out->data, u);
     return rc ? report_url(rc, out, err) : 0;

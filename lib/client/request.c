@@ -25,7 +25,7 @@ static int at(const struct reading *w, int depth, const char *a, const char *b)
     return depth == 2 && b && strcmp(w->path[1], a) == 0 && strcmp(w->path[2], b) == 0;
 }
 
-static void keep(char *to, size_t size, const char *text, size_t len)
+static void keep_text(char *to, size_t size, const char *text, size_t len)
 {
     if (to[0] || len >= size || memchr(text, '\0', len))
         return;
@@ -41,7 +41,7 @@ static void read_oauth(struct reading *w, const char *key, const char *text, siz
     if (strcmp(key, "url") == 0)
         w->is_token = len == 5 && memcmp(text, "token", 5) == 0;
     else if (w->is_token && strcmp(key, "valueUri") == 0)
-        keep(w->r->token_url, sizeof w->r->token_url, text, len);
+        keep_text(w->r->token_url, sizeof w->r->token_url, text, len);
 }
 
 static int on_event(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
@@ -52,22 +52,22 @@ static int on_event(void *ctx, enum bcda__json_event event, int depth, const cha
 
     if (event == BCDA__JSON_KEY) {
         key[0] = '\0';
-        keep(key, sizeof w->path[0], text, len);
+        keep_text(key, sizeof w->path[0], text, len);
         return 0;
     }
     if (event != BCDA__JSON_STRING)
         return 0;
     if ((w->r->what == BCDA_REQUEST_VERSION && at(w, depth, "version", NULL)) ||
         at(w, depth, "software", "version"))
-        keep(w->r->software, sizeof w->r->software, text, len);
+        keep_text(w->r->software, sizeof w->r->software, text, len);
     else if (at(w, depth, "fhirVersion", NULL))
-        keep(w->r->fhir, sizeof w->r->fhir, text, len);
+        keep_text(w->r->fhir, sizeof w->r->fhir, text, len);
     else if (depth >= 7 && strcmp(w->path[1], "rest") == 0 && strcmp(w->path[3], "security") == 0)
         read_oauth(w, key, text, len);
     return 0;
 }
 
-static int read_body(bcda_request *r, struct bcda_error *err)
+static int read_request_body(bcda_request *r, struct bcda_error *err)
 {
     struct reading w = {0};
     int rc;
@@ -113,8 +113,8 @@ void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err)
     bcda_request_unref(r); /* the session's */
 }
 
-static void on_end(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
-                   const struct bcda_error *err)
+static void on_request_end(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
+                           const struct bcda_error *err)
 {
     bcda_request *r = ctx;
     struct bcda_error own;
@@ -127,7 +127,7 @@ static void on_end(void *ctx, enum bcda__verdict verdict, const struct bcda__ans
     }
     r->body = bcda__strndup(a->body, a->body_len);
     r->body_len = r->body ? a->body_len : 0;
-    rc = r->body ? read_body(r, &own) : bcda__err_nomem(&own);
+    rc = r->body ? read_request_body(r, &own) : bcda__err_nomem(&own);
     bcda__request_end(r, rc, &own);
 }
 
@@ -154,7 +154,7 @@ static int start_call(bcda_request *r)
     spec.accept = "application/fhir+json";
     spec.judge = bcda__answer_plain;
     spec.body_max = (size_t)bcda__session_option(s, BCDA_OPT_ANSWER_MAX);
-    spec.end = on_end;
+    spec.end = on_request_end;
     spec.ctx = r;
     if (!rc)
         rc = bcda__call_new(&r->call, s, &spec);

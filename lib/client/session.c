@@ -230,7 +230,7 @@ static int open_engine(bcda_session *s, struct bcda_error *err)
     return bcda__engine_new(&s->engine, &o, &c->clock, &s->log, err);
 }
 
-static int fill(bcda_session *s, const bcda_config *config, struct bcda_error *err)
+static int fill_session(bcda_session *s, const bcda_config *config, struct bcda_error *err)
 {
     int rc = bcda__config_copy(&s->config, config);
 
@@ -294,7 +294,7 @@ int bcda__session_create(bcda_session **out, bcda_config *config)
     bcda__process_init(&s->process);
     bcda__err_clear(&s->err);
     s->auth.waits.prev = s->auth.waits.next = &s->auth.waits;
-    rc = fill(s, config, &config->err);
+    rc = fill_session(s, config, &config->err);
     if (rc) {
         if (s->engine)
             bcda__auth_free(s);

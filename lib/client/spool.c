@@ -32,7 +32,7 @@ static int code_of_errno(int number)
                                                                    : BCDA_ERR_SPOOL;
 }
 
-static int system_error(struct bcda_error *err, const char *what)
+static int spool_error(struct bcda_error *err, const char *what)
 {
     char words[128] = "";
     int code = code_of_errno(errno);
@@ -87,7 +87,7 @@ int bcda__spool_new(struct bcda__spool **out, const char *directory, struct bcda
         return bcda__err_nomem(err);
     s->fd = open_unlinked(directory);
     if (s->fd < 0) {
-        rc = system_error(err, "no file can be made in its directory");
+        rc = spool_error(err, "no file can be made in its directory");
         goto fail;
     }
     rc = new_key(s);
@@ -102,7 +102,7 @@ fail:
     return rc;
 }
 
-static int write_all(int fd, const uint8_t *data, size_t len)
+static int write_spool(int fd, const uint8_t *data, size_t len)
 {
     while (len) {
         ssize_t n = write(fd, data, len);
@@ -124,8 +124,8 @@ int bcda__spool_add(struct bcda__spool *s, const uint8_t *data, size_t len, stru
 
         if (bcda__ctr_apply(s->seal, data, s->piece, n))
             return bcda__err_set(err, BCDA_ERR_LIBRARY, "libgcrypt could not encrypt");
-        if (write_all(s->fd, s->piece, n))
-            return system_error(err, "writing");
+        if (write_spool(s->fd, s->piece, n))
+            return spool_error(err, "writing");
         data += n;
         len -= n;
     }
@@ -137,14 +137,14 @@ int bcda__spool_reset(struct bcda__spool *s, struct bcda_error *err)
     int rc;
 
     if (lseek(s->fd, 0, SEEK_SET) < 0 || ftruncate(s->fd, 0))
-        return system_error(err, "beginning anew");
+        return spool_error(err, "beginning anew");
     rc = new_key(s); /* a stream cipher never meets two texts with one key */
     return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
 }
 
 int bcda__spool_cut(struct bcda__spool *s, int64_t len, struct bcda_error *err)
 {
-    return ftruncate(s->fd, (off_t)len) ? system_error(err, "cutting it to the file's length") : 0;
+    return ftruncate(s->fd, (off_t)len) ? spool_error(err, "cutting it to the file's length") : 0;
 }
 
 static int read_piece(struct bcda__spool *s, struct bcda_error *err)
@@ -155,13 +155,13 @@ static int read_piece(struct bcda__spool *s, struct bcda_error *err)
         bcda__ctr_free(s->seal);
         s->seal = NULL;
         if (lseek(s->fd, 0, SEEK_SET) < 0)
-            return system_error(err, "going to its beginning");
+            return spool_error(err, "going to its beginning");
     }
     do
         n = read(s->fd, s->piece, PIECE);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        return system_error(err, "reading");
+        return spool_error(err, "reading");
     s->at = 0;
     s->len = (size_t)n;
     if (bcda__ctr_apply(s->open, s->piece, s->piece, s->len))

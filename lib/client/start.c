@@ -9,10 +9,10 @@
 
 /* ---- an identical export is already running (429) ---- */
 
-static void kick_off(void *ctx);
+static void send_kickoff(void *ctx);
 
 /* Ever less often. What a server asks for by Retry-After is heeded. */
-static void ask_later(bcda_job *job)
+static void kick_off_later(bcda_job *job)
 {
     uint32_t random = 0;
     int64_t delay;
@@ -26,7 +26,7 @@ static void ask_later(bcda_job *job)
                   "kick-off again in %" PRId64 " ms",
                   delay);
     job->s->stat[BCDA_STAT_RETRIES]++;
-    bcda__timer_set(job->s->engine, &job->poll, delay, kick_off, job);
+    bcda__timer_set(job->s->engine, &job->poll, delay, send_kickoff, job);
 }
 
 /* A URL below the FHIR URL. */
@@ -72,12 +72,12 @@ static void on_joblist(void *ctx, enum bcda__verdict verdict, const struct bcda_
     else if (verdict == BCDA__FAIL && (err->code == BCDA_ERR_AUTH || err->code == BCDA_ERR_NOMEM))
         bcda__job_fail(job, err);
     else /* there is no such list, or none in it that is like ours */
-        ask_later(job);
+        kick_off_later(job);
     bcda__call_free(call);
 }
 
 /* With the headers of an export (bcda-api 5.4). */
-static void find_twin(bcda_job *job)
+static void request_job_list(bcda_job *job)
 {
     struct bcda__call_spec spec = {0};
     struct bcda__buf url;
@@ -103,7 +103,7 @@ static void find_twin(bcda_job *job)
 }
 
 /* See BCDA_OPT_DUPLICATE_JOB. */
-static void refused(bcda_job *job, const struct bcda_error *err)
+static void on_identical_export(bcda_job *job, const struct bcda_error *err)
 {
     int64_t what = bcda__session_option(job->s, BCDA_OPT_DUPLICATE_JOB);
     struct bcda_error own;
@@ -114,9 +114,9 @@ static void refused(bcda_job *job, const struct bcda_error *err)
         bcda__err_context(&own, "kick-off");
         bcda__job_fail(job, &own);
     } else if (what == BCDA_DUPLICATE_TAKE_OVER) {
-        find_twin(job);
+        request_job_list(job);
     } else {
-        ask_later(job);
+        kick_off_later(job);
     }
 }
 
@@ -124,7 +124,7 @@ static void refused(bcda_job *job, const struct bcda_error *err)
 
 /* The server has accepted the job; where it is to be asked for is checked before a token goes
  * there. */
-static void accepted(bcda_job *job, const char *location)
+static void take_kickoff_answer(bcda_job *job, const char *location)
 {
     struct bcda_error err;
     struct bcda__buf url;
@@ -153,15 +153,15 @@ static void on_kickoff(void *ctx, enum bcda__verdict verdict, const struct bcda_
 
     job->call = NULL;
     if (verdict == BCDA__OK)
-        accepted(job, a->content_location);
+        take_kickoff_answer(job, a->content_location);
     else if (verdict == BCDA__WAIT)
-        refused(job, err);
+        on_identical_export(job, err);
     else
         bcda__job_fail(job, err);
     bcda__call_free(call);
 }
 
-static void kick_off(void *ctx)
+static void send_kickoff(void *ctx)
 {
     bcda_job *job = ctx;
     struct bcda__call_spec spec = {0};
@@ -184,5 +184,5 @@ static void kick_off(void *ctx)
 
 void bcda__start(bcda_job *job)
 {
-    kick_off(job);
+    send_kickoff(job);
 }

@@ -47,7 +47,7 @@ static int is_key(const char *text, size_t len, const char *want)
     return strlen(want) == len && memcmp(text, want, len) == 0;
 }
 
-static int take_text(struct reading *r, int depth, const char *text, size_t len)
+static int take_state_text(struct reading *r, int depth, const char *text, size_t len)
 {
     if (memchr(text, '\0', len))
         return BCDA_ERR_INVALID;
@@ -77,7 +77,7 @@ static int state_on_event(void *ctx, enum bcda__json_event event, int depth, con
     else if (event == BCDA__JSON_NUMBER && depth == 1 && r->key == VERSION)
         r->version = is_key(text, len, "1");
     else if (event == BCDA__JSON_STRING)
-        return take_text(r, depth, text, len);
+        return take_state_text(r, depth, text, len);
     return 0;
 }
 

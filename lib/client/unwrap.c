@@ -22,12 +22,12 @@ static struct bcda__unwrap *unwrap_of(struct bcda__task *t)
     return (struct bcda__unwrap *)(void *)t;
 }
 
-static void begin(struct bcda__task *t)
+static void begin_unwrap(struct bcda__task *t)
 {
     (void)t;
 }
 
-static void run(struct bcda__task *t)
+static void run_unwrap(struct bcda__task *t)
 {
     struct bcda__unwrap *u = unwrap_of(t);
     int64_t began = bcda__clock_ns();
@@ -36,20 +36,21 @@ static void run(struct bcda__task *t)
     u->spent = bcda__clock_ns() - began;
 }
 
-static int end(struct bcda__task *t)
+static int end_unwrap(struct bcda__task *t)
 {
     (void)t;
     return BCDA__TASK_NEWS;
 }
 
-static void tell(struct bcda__task *t)
+static void notify_unwrap(struct bcda__task *t)
 {
     struct bcda__unwrap *u = unwrap_of(t);
 
     u->done(u->ctx, u->code, &u->err); /* it may be gone now */
 }
 
-static const struct bcda__task_kind unwrapping = {begin, run, end, tell};
+static const struct bcda__task_kind unwrapping = {begin_unwrap, run_unwrap, end_unwrap,
+                                                  notify_unwrap};
 
 int bcda__unwrap_new(struct bcda__unwrap **out_unwrap, struct bcda__workers *workers,
                      const bcda_config *config, const char *wrapped, const char *name, uint8_t *out,

@@ -37,7 +37,7 @@ void bcda__workers_unlock(struct bcda__workers *w)
 
 /* ---- the queue and the notifications; all with the lock held ---- */
 
-static void enqueue(struct bcda__workers *w, struct bcda__task *t)
+static void enqueue_task(struct bcda__workers *w, struct bcda__task *t)
 {
     t->queued = 1;
     t->next = &w->queue;
@@ -48,7 +48,7 @@ static void enqueue(struct bcda__workers *w, struct bcda__task *t)
     pthread_cond_signal(&w->work);
 }
 
-static void dequeue(struct bcda__workers *w, struct bcda__task *t)
+static void dequeue_task(struct bcda__workers *w, struct bcda__task *t)
 {
     t->queued = 0;
     t->prev->next = t->next;
@@ -79,11 +79,11 @@ static void drop_news(struct bcda__workers *w, struct bcda__task *t)
 }
 
 /* One slice of a task of the queue. The lock is held before and after. */
-static void perform(struct bcda__workers *w, struct bcda__task *t)
+static void perform_slice(struct bcda__workers *w, struct bcda__task *t)
 {
     int what;
 
-    dequeue(w, t);
+    dequeue_task(w, t);
     w->busy++;
     atomic_store(&t->running, 1);
     t->kind->begin(t);
@@ -98,10 +98,10 @@ static void perform(struct bcda__workers *w, struct bcda__task *t)
     if (t->held)
         pthread_cond_signal(&w->rest);
     else if (what & BCDA__TASK_MORE)
-        enqueue(w, t); /* behind the others: files take turns */
+        enqueue_task(w, t); /* behind the others: files take turns */
 }
 
-static void *work(void *ctx)
+static void *worker_main(void *ctx)
 {
     struct bcda__workers *w = ctx;
 
@@ -111,7 +111,7 @@ static void *work(void *ctx)
             pthread_cond_wait(&w->work, &w->lock);
             continue;
         }
-        perform(w, w->queue.next);
+        perform_slice(w, w->queue.next);
         if (w->news_count && !w->poked) {
             w->poked = 1;
             bcda__engine_poke(w->engine);
@@ -123,7 +123,7 @@ static void *work(void *ctx)
 
 /* ---- on the session's thread ---- */
 
-static void help(void *ctx);
+static void help_workers(void *ctx);
 
 /* One that waits, with no worker free for it, and that the session may do; NULL. */
 static struct bcda__task *find_task_to_help(struct bcda__workers *w)
@@ -141,12 +141,12 @@ static struct bcda__task *find_task_to_help(struct bcda__workers *w)
 static void help_later(struct bcda__workers *w)
 {
     if (!w->help.set && find_task_to_help(w))
-        bcda__timer_set(w->engine, &w->help, 0, help, w);
+        bcda__timer_set(w->engine, &w->help, 0, help_workers, w);
 }
 
 /* A poke whose news are gone is taken back: a step that it brings about would find nothing to do.
  * The lock is held. */
-static void unpoke(struct bcda__workers *w)
+static void clear_poke(struct bcda__workers *w)
 {
     if (w->poked)
         bcda__engine_unpoke(w->engine);
@@ -155,7 +155,7 @@ static void unpoke(struct bcda__workers *w)
 
 /* Those that have news now; what comes meanwhile pokes again. The application may fork in here: the
  * child must not look at the lists any more. */
-static int tell(void *ctx)
+static int notify_owners(void *ctx)
 {
     struct bcda__workers *w = ctx;
     int n, told = 0;
@@ -163,7 +163,7 @@ static int tell(void *ctx)
     if (w->forked)
         return 0;
     bcda__workers_lock(w);
-    unpoke(w); /* it may have come since this step looked */
+    clear_poke(w); /* it may have come since this step looked */
     for (n = w->news_count; n > 0 && w->news_count > 0; n--) {
         struct bcda__task *t = w->news.news_next;
 
@@ -184,7 +184,7 @@ static int tell(void *ctx)
     return told;
 }
 
-static void help(void *ctx)
+static void help_workers(void *ctx)
 {
     struct bcda__workers *w = ctx;
     struct bcda__task *t;
@@ -194,17 +194,17 @@ static void help(void *ctx)
     bcda__workers_lock(w);
     t = find_task_to_help(w);
     if (t)
-        perform(w, t);
+        perform_slice(w, t);
     help_later(w);
     bcda__workers_unlock(w);
-    (void)tell(w);
+    (void)notify_owners(w);
 }
 
 void bcda__task_schedule(struct bcda__workers *w, struct bcda__task *t)
 {
     if (!bcda__task_is_at_rest(t) || w->forked)
         return;
-    enqueue(w, t);
+    enqueue_task(w, t);
     help_later(w);
 }
 
@@ -223,7 +223,7 @@ void bcda__task_stop(struct bcda__workers *w, struct bcda__task *t)
     if (w->forked)
         return;
     if (t->queued)
-        dequeue(w, t);
+        dequeue_task(w, t);
     t->held = 1;
     while (atomic_load(&t->running))
         pthread_cond_wait(&w->rest, &w->lock);
@@ -238,7 +238,7 @@ int bcda__task_leave(struct bcda__workers *w, struct bcda__task *t)
     bcda__task_stop(w, t);
     drop_news(w, t);
     if (!w->news_count)
-        unpoke(w);
+        clear_poke(w);
     bcda__workers_unlock(w);
     return 0;
 }
@@ -263,7 +263,7 @@ static int start_threads(struct bcda__workers *w, int count)
     sigfillset(&all);
     if (pthread_sigmask(SIG_BLOCK, &all, &before))
         return BCDA_ERR_SYSTEM;
-    while (w->count < count && !pthread_create(&w->threads[w->count], NULL, work, w)) {
+    while (w->count < count && !pthread_create(&w->threads[w->count], NULL, worker_main, w)) {
 #ifdef __linux__
         (void)pthread_setname_np(w->threads[w->count], "bcda-decode");
 #endif
@@ -307,7 +307,7 @@ int bcda__workers_new(struct bcda__workers **out, struct bcda__engine *engine, i
         bcda__workers_free(w);
         return BCDA_ERR_SYSTEM;
     }
-    bcda__engine_listen(engine, tell, w);
+    bcda__engine_listen(engine, notify_owners, w);
     *out = w; /* before the log, whose callback may fork */
     if (w->count < count)
         bcda__log(log, BCDA_LOG_WARNING, "client", "the system gave %d of %d decode threads",

@@ -106,7 +106,7 @@ static const char *span_text(const char *line, const struct bcda__line_info *inf
 }
 
 /* Puts a copy with a NUL in the text area. */
-static int add_text(struct bcda_batch *b, const char *text, size_t len, uint64_t *at)
+static int add_batch_text(struct bcda_batch *b, const char *text, size_t len, uint64_t *at)
 {
     int rc;
 
@@ -119,7 +119,7 @@ static int add_column(struct bcda_batch *b, int column, const char *line,
                       const struct bcda__line_info *info, const struct bcda__span *s)
 {
     b->len[column][b->rows] = s->len;
-    return add_text(b, span_text(line, info, s), s->len, &b->at[column][b->rows]);
+    return add_batch_text(b, span_text(line, info, s), s->len, &b->at[column][b->rows]);
 }
 
 /* Lines of a file have one type, so it is written once. */
@@ -178,7 +178,7 @@ static int add_values(struct bcda_batch *b, const char *line, const struct bcda_
         v->row = b->rows;
         v->field = from->field;
         v->len = from->span.len;
-        rc = add_text(b, span_text(line, info, &from->span), from->span.len, &v->at);
+        rc = add_batch_text(b, span_text(line, info, &from->span), from->span.len, &v->at);
     }
     b->value_count += rc ? 0 : n;
     return rc;

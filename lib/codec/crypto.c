@@ -262,7 +262,7 @@ static size_t take_nonce(struct bcda__gcm *g, const uint8_t *in, size_t len)
 }
 
 /* libgcrypt keeps the unfinished block of counter and hash itself, so any `len` will do. */
-static void decrypt(struct bcda__gcm *g, const uint8_t *in, size_t len, uint8_t *out)
+static void decrypt_chunk(struct bcda__gcm *g, const uint8_t *in, size_t len, uint8_t *out)
 {
     if (len == 0 || g->rc)
         return;
@@ -276,8 +276,8 @@ static void decrypt(struct bcda__gcm *g, const uint8_t *in, size_t len, uint8_t 
 
 /* Text is made first of the tail, then straight from `in` to `out`; what is then left of `in` fills
  * the tail up again. */
-static void take_text(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t *used,
-                      uint8_t *out, size_t cap, size_t *made)
+static void take_ciphertext(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t *used,
+                            uint8_t *out, size_t cap, size_t *made)
 {
     size_t over = g->tail_len + len > BCDA__GCM_TAG ? g->tail_len + len - BCDA__GCM_TAG : 0;
     size_t n = min_size(over, cap);
@@ -286,12 +286,12 @@ static void take_text(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t
     size_t keep;
 
     if (from_tail) {
-        decrypt(g, g->tail, from_tail, out);
+        decrypt_chunk(g, g->tail, from_tail, out);
         g->tail_len -= from_tail;
         memmove(g->tail, g->tail + from_tail, g->tail_len);
     }
     if (from_in)
-        decrypt(g, in, from_in, out + from_tail);
+        decrypt_chunk(g, in, from_in, out + from_tail);
     keep = min_size(len - from_in, BCDA__GCM_TAG - g->tail_len);
     if (keep)
         memcpy(g->tail + g->tail_len, in + from_in, keep);
@@ -308,7 +308,7 @@ int bcda__gcm_open(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t *u
         return g->rc;
     *used = take_nonce(g, in, len);
     if (!g->rc && *used < len)
-        take_text(g, in + *used, len - *used, used, out, cap, made);
+        take_ciphertext(g, in + *used, len - *used, used, out, cap, made);
     if (g->rc)
         *made = 0;
     return g->rc;
@@ -709,7 +709,7 @@ int bcda__kdf_openssl_md5(const char *passphrase, const uint8_t salt[8], uint8_t
 }
 
 /* The length without PKCS#7 padding, or 0 where that is wrong: a key is never empty. */
-static size_t unpad(const uint8_t *data, size_t len, size_t block)
+static size_t unpad_pkcs7(const uint8_t *data, size_t len, size_t block)
 {
     size_t pad = data[len - 1];
     size_t i;
@@ -742,6 +742,6 @@ int bcda__cipher_cbc_open(enum bcda__cipher cipher, const uint8_t *key, const ui
     gcry_cipher_close(hd);
     if (rc)
         return rc;
-    *out_len = unpad(data, len, row->iv_len);
+    *out_len = unpad_pkcs7(data, len, row->iv_len);
     return *out_len ? 0 : BCDA_ERR_KEY_PASSPHRASE;
 }

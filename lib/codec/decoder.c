@@ -272,7 +272,7 @@ static int make_room(struct bcda__decoder *d)
 /* ---- bytes ---- */
 
 /* What has gone by since the last lap went for this. */
-static void lap(struct bcda__decoder *d, int64_t *spent)
+static void charge_lap(struct bcda__decoder *d, int64_t *spent)
 {
     int64_t now = bcda__clock_ns();
 
@@ -290,19 +290,19 @@ static int through_both(struct bcda__decoder *d, const uint8_t *in, size_t len, 
     if (d->scratch_at == d->scratch_len) {
         rc = bcda__inflate_run(d->inflate, in, len, used, d->scratch, SCRATCH, &d->scratch_len);
         d->scratch_at = 0;
-        lap(d, &d->spent.inflate);
+        charge_lap(d, &d->spent.inflate);
         if (rc)
             return rc;
     }
     rc = bcda__gcm_open(d->gcm, d->scratch + d->scratch_at, d->scratch_len - d->scratch_at, &taken,
                         out, cap, made);
     d->scratch_at += taken;
-    lap(d, &d->spent.decrypt);
+    charge_lap(d, &d->spent.decrypt);
     return rc;
 }
 
-static int transform(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *used,
-                     uint8_t *out, size_t cap, size_t *made)
+static int transform_bytes(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *used,
+                           uint8_t *out, size_t cap, size_t *made)
 {
     int rc = 0;
 
@@ -310,10 +310,10 @@ static int transform(struct bcda__decoder *d, const uint8_t *in, size_t len, siz
         return through_both(d, in, len, used, out, cap, made);
     if (d->inflate) {
         rc = bcda__inflate_run(d->inflate, in, len, used, out, cap, made);
-        lap(d, &d->spent.inflate);
+        charge_lap(d, &d->spent.inflate);
     } else if (d->gcm) {
         rc = bcda__gcm_open(d->gcm, in, len, used, out, cap, made);
-        lap(d, &d->spent.decrypt);
+        charge_lap(d, &d->spent.decrypt);
     } else {
         *used = *made = len < cap ? len : cap;
         memcpy(out, in, *made);
@@ -322,7 +322,8 @@ static int transform(struct bcda__decoder *d, const uint8_t *in, size_t len, siz
 }
 
 /* One turn: some bytes in, some lines out. *idle = nothing moved. */
-static int turn(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *used, int *idle)
+static int decode_step(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *used,
+                       int *idle)
 {
     struct bcda_batch *b = d->cur;
     size_t made = 0;
@@ -333,7 +334,7 @@ static int turn(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *
     rc = make_room(d);
     if (rc || d->full)
         return rc;
-    rc = transform(d, in, len, used, (uint8_t *)b->bytes + b->fill, b->cap - b->fill, &made);
+    rc = transform_bytes(d, in, len, used, (uint8_t *)b->bytes + b->fill, b->cap - b->fill, &made);
     if (d->sum)
         bcda__sha256_add(d->sum, b->bytes + b->fill, made);
     b->fill += made;
@@ -355,7 +356,7 @@ static int64_t count_to_end(const struct bcda__decoder *d)
     return d->content_lines + (!d->skipping && !is_blank(d->cur->bytes + d->line_at, rest));
 }
 
-static void describe(const struct bcda__decoder *d, int code, struct bcda_error *err)
+static void describe_failure(const struct bcda__decoder *d, int code, struct bcda_error *err)
 {
     const char *again = "; download it again, and if that does not help, export again";
 
@@ -380,10 +381,10 @@ static void describe(const struct bcda__decoder *d, int code, struct bcda_error 
         bcda__err_set(err, code, "%s: %s", d->o.name, bcda_error_string(code));
 }
 
-static int fail(struct bcda__decoder *d, int code, struct bcda_error *err)
+static int fail_decoder(struct bcda__decoder *d, int code, struct bcda_error *err)
 {
     d->code = code;
-    describe(d, code, err);
+    describe_failure(d, code, err);
     bcda__err_where(err, d->o.name, d->lines + (code != BCDA_ERR_LINE_CUT),
                     d->base + (int64_t)d->line_at);
     return code;
@@ -398,15 +399,15 @@ int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, s
 
     *used = 0;
     if (d->code)
-        return fail(d, d->code, err);
+        return fail_decoder(d, d->code, err);
     d->lap = bcda__clock_ns();
     while (!d->full && !idle) {
-        rc = turn(d, in, len - *used, &taken, &idle);
+        rc = decode_step(d, in, len - *used, &taken, &idle);
         in += taken;
         *used += taken;
-        lap(d, &d->spent.parse);
+        charge_lap(d, &d->spent.parse);
         if (rc)
-            return fail(d, rc, err);
+            return fail_decoder(d, rc, err);
     }
     return 0;
 }
@@ -458,13 +459,13 @@ int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err)
         rc = check_end(d);
     }
     if (rc)
-        return fail(d, rc, err);
+        return fail_decoder(d, rc, err);
     d->verified = 1;
     rest = d->cur->fill - d->line_at;
     if (rest && !d->skipping && !d->checks_only) {
         rc = read_line(d, rest, 1);
         if (rc)
-            return fail(d, rc, err);
+            return fail_decoder(d, rc, err);
         d->line_at = d->seen = d->cur->fill;
     }
     return bcda__decoder_refused_line(d, err);

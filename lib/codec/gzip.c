@@ -10,7 +10,7 @@ enum { HAS_SUM = 0x02, HAS_EXTRA = 0x04, HAS_NAME = 0x08, HAS_COMMENT = 0x10, UN
 enum { FIXED, EXTRA_LENGTH, EXTRA, NAME, COMMENT, SUM, END };
 
 /* Whether this member has the step at all. */
-static int has(const struct bcda__gzip_head *h, int step)
+static int has_step(const struct bcda__gzip_head *h, int step)
 {
     switch (step) {
     case EXTRA_LENGTH:
@@ -44,7 +44,7 @@ static int take_fixed(struct bcda__gzip_head *h, uint8_t c)
 }
 
 /* One byte; *over = the step has ended with it. */
-static int take(struct bcda__gzip_head *h, uint8_t c, int *over)
+static int take_head_byte(struct bcda__gzip_head *h, uint8_t c, int *over)
 {
     h->count++;
     if (h->step != SUM)
@@ -78,7 +78,7 @@ int bcda__gzip_head_run(struct bcda__gzip_head *h, const uint8_t *in, size_t len
 
     for (i = 0; i < len && h->step != END; i++) {
         int over = 0;
-        int rc = take(h, in[i], &over);
+        int rc = take_head_byte(h, in[i], &over);
 
         if (rc)
             return rc;
@@ -87,7 +87,7 @@ int bcda__gzip_head_run(struct bcda__gzip_head *h, const uint8_t *in, size_t len
         h->count = 0;
         do
             h->step++;
-        while (!has(h, h->step));
+        while (!has_step(h, h->step));
     }
     *used = i;
     *whole = h->step == END;

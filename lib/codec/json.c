@@ -78,7 +78,7 @@ static void *arena_alloc(void *ctx, size_t size)
     return b + 1;
 }
 
-static void arena_free(void *ctx, void *ptr)
+static void field_arena_free(void *ctx, void *ptr)
 {
     struct arena *a = ctx;
     struct block *b;
@@ -107,7 +107,7 @@ static void *arena_realloc(void *ctx, void *ptr, size_t size)
         return ptr;
     grown = arena_alloc(ctx, size);
     memcpy(grown, ptr, old);
-    arena_free(ctx, ptr);
+    field_arena_free(ctx, ptr);
     return grown;
 }
 
@@ -126,7 +126,7 @@ static int arena_init(struct arena *a, size_t budget)
 static void arena_reset(struct arena *a)
 {
     while (a->large.next && a->large.next != &a->large)
-        arena_free(a, a->large.next + 1);
+        field_arena_free(a, a->large.next + 1);
     a->used = 0;
 }
 
@@ -140,7 +140,7 @@ static void arena_destroy(struct arena *a)
 
 static yajl_alloc_funcs arena_funcs(struct arena *a)
 {
-    yajl_alloc_funcs f = {arena_alloc, arena_realloc, arena_free, a};
+    yajl_alloc_funcs f = {arena_alloc, arena_realloc, field_arena_free, a};
 
     return f;
 }
@@ -213,7 +213,8 @@ struct bcda__json {
     int quoted, escaped;   /* at `seen`: inside a string, behind a backslash */
 };
 
-static int emit(struct bcda__json *j, enum bcda__json_event event, const void *text, size_t len)
+static int emit_event(struct bcda__json *j, enum bcda__json_event event, const void *text,
+                      size_t len)
 {
     if (text && bcda__utf8_check(text, len) != len)
         j->code = BCDA_ERR_NOT_JSON;
@@ -232,7 +233,7 @@ static int open_level(struct bcda__json *j, enum bcda__json_event event)
         j->code = BCDA_ERR_NOT_JSON;
         return 0;
     }
-    ok = emit(j, event, NULL, 0);
+    ok = emit_event(j, event, NULL, 0);
     j->ended = 0;
     j->depth++;
     return ok;
@@ -241,32 +242,32 @@ static int open_level(struct bcda__json *j, enum bcda__json_event event)
 static int close_level(struct bcda__json *j, enum bcda__json_event event)
 {
     j->depth--;
-    return emit(j, event, NULL, 0);
+    return emit_event(j, event, NULL, 0);
 }
 
 static int on_null(void *ctx)
 {
-    return emit(ctx, BCDA__JSON_NULL, NULL, 0);
+    return emit_event(ctx, BCDA__JSON_NULL, NULL, 0);
 }
 
 static int on_boolean(void *ctx, int value)
 {
-    return emit(ctx, value ? BCDA__JSON_TRUE : BCDA__JSON_FALSE, NULL, 0);
+    return emit_event(ctx, value ? BCDA__JSON_TRUE : BCDA__JSON_FALSE, NULL, 0);
 }
 
 static int on_number(void *ctx, const char *text, size_t len)
 {
-    return emit(ctx, BCDA__JSON_NUMBER, text, len);
+    return emit_event(ctx, BCDA__JSON_NUMBER, text, len);
 }
 
-static int on_string(void *ctx, const unsigned char *text, size_t len)
+static int json_on_string(void *ctx, const unsigned char *text, size_t len)
 {
-    return emit(ctx, BCDA__JSON_STRING, len ? (const char *)text : "", len);
+    return emit_event(ctx, BCDA__JSON_STRING, len ? (const char *)text : "", len);
 }
 
-static int on_key(void *ctx, const unsigned char *text, size_t len)
+static int json_on_key(void *ctx, const unsigned char *text, size_t len)
 {
-    return emit(ctx, BCDA__JSON_KEY, len ? (const char *)text : "", len);
+    return emit_event(ctx, BCDA__JSON_KEY, len ? (const char *)text : "", len);
 }
 
 static int on_object(void *ctx)
@@ -290,8 +291,8 @@ static int on_array_end(void *ctx)
 }
 
 static const yajl_callbacks document_callbacks = {
-    on_null,   on_boolean, NULL,          NULL,     on_number,    on_string,
-    on_object, on_key,     on_object_end, on_array, on_array_end,
+    on_null,   on_boolean,  NULL,          NULL,     on_number,    json_on_string,
+    on_object, json_on_key, on_object_end, on_array, on_array_end,
 };
 
 /* The only frames below this one when yajl asks for memory are yajl's, so longjmp is safe here. */
@@ -468,8 +469,8 @@ void bcda__json_free(struct bcda__json *j)
     bcda__free(j);
 }
 
-static int parse(const void *data, size_t len, int max_depth, int first_only, bcda__json_cb cb,
-                 void *ctx)
+static int parse_document(const void *data, size_t len, int max_depth, int first_only,
+                          bcda__json_cb cb, void *ctx)
 {
     struct bcda__json *j;
     int rc = bcda__json_new(&j, max_depth, cb, ctx);
@@ -486,12 +487,12 @@ static int parse(const void *data, size_t len, int max_depth, int first_only, bc
 
 int bcda__json_parse(const void *data, size_t len, int max_depth, bcda__json_cb cb, void *ctx)
 {
-    return parse(data, len, max_depth, 0, cb, ctx);
+    return parse_document(data, len, max_depth, 0, cb, ctx);
 }
 
 int bcda__json_parse_first(const void *data, size_t len, int max_depth, bcda__json_cb cb, void *ctx)
 {
-    return parse(data, len, max_depth, 1, cb, ctx);
+    return parse_document(data, len, max_depth, 1, cb, ctx);
 }
 
 int bcda__json_add_string(struct bcda__buf *to, const char *text)
@@ -831,7 +832,7 @@ static int is_text(const unsigned char *text, size_t len, const char *want, size
  * yajl keep what it was given at first, nothing but time is lost. */
 static int line_string(void *ctx, const unsigned char *text, size_t len);
 
-static void want(struct bcda__scanner *s, enum wanted wanted)
+static void add_wanted(struct bcda__scanner *s, enum wanted wanted)
 {
     s->wanted = wanted;
     s->callbacks.yajl_string = wanted < TYPE && !s->fields ? NULL : line_string;
@@ -863,7 +864,7 @@ static int line_key(void *ctx, const unsigned char *text, size_t len)
     if (s->place != ELSEWHERE) {
         if (len > BCDA__MEMBER_MAX)
             return scan_fail(s, BCDA_ERR_LINE_TOO_LONG);
-        want(s, key_of(s->place, text, len));
+        add_wanted(s, key_of(s->place, text, len));
     }
     if (s->wanted == RESOURCE) { /* whatever it is, it takes the place of one before */
         s->resources++;
@@ -883,7 +884,7 @@ static int line_string(void *ctx, const unsigned char *text, size_t len)
     struct found *found = &s->found[s->within];
     struct bcda__span span;
 
-    want(s, NOTHING);
+    add_wanted(s, NOTHING);
     if (wanted < TYPE && !hit)
         return 1;
     if (wanted >= TYPE && len > BCDA__MEMBER_MAX)
@@ -962,7 +963,7 @@ static int idle_close(void *ctx)
         return 1;
     }
     call_all(s);
-    want(s, NOTHING);
+    add_wanted(s, NOTHING);
     return close_value(s);
 }
 
@@ -981,7 +982,7 @@ static int open_value(struct bcda__scanner *s, enum place place)
     s->places[s->depth] = (unsigned char)s->place;
     s->place = place;
     s->depth++;
-    want(s, NOTHING);
+    add_wanted(s, NOTHING);
     if (place == ELSEWHERE && !s->fields)
         call_idle(s);
     return 1;
@@ -1128,7 +1129,7 @@ static void guarded_line(struct bcda__scanner *s, size_t *consumed)
     }
     call_all(s);
     s->yajl = yajl_alloc(&s->callbacks, &s->funcs, s);
-    want(s, NOTHING);
+    add_wanted(s, NOTHING);
     yajl_config(s->yajl, yajl_dont_validate_strings, 1); /* done, and more strictly */
     if (yajl_parse(s->yajl, (const unsigned char *)s->line, s->len) != yajl_status_ok) {
         s->code = s->code ? s->code : BCDA_ERR_LINE_JSON;

@@ -251,7 +251,7 @@ static int base64_add(struct base64 *b, int c)
 }
 
 /* Decodes the lines up to "-----END label-----" into k->der, which is large enough. */
-static int read_body(const struct reader *r, struct lines *l, struct pem_key *k)
+static int read_pem_body(const struct reader *r, struct lines *l, struct pem_key *k)
 {
     struct base64 b = {.out = (uint8_t *)k->der.data};
     struct span line, label;
@@ -289,7 +289,7 @@ static int read_pem(const struct reader *r, struct span pem, struct pem_key *k)
     if (left > DER_MAX * 2) /* whatever else stands behind it */
         l.end = l.at + DER_MAX * 2;
     rc = bcda__secret_set(&k->der, NULL, (size_t)(l.end - l.at) / 4 * 3 + 3);
-    return rc ? bcda__err_nomem(r->err) : read_body(r, &l, k);
+    return rc ? bcda__err_nomem(r->err) : read_pem_body(r, &l, k);
 }
 
 /* ---- DER ---- */
@@ -300,7 +300,7 @@ static void node_free(asn1_node *node)
 }
 
 /* 0, BCDA_ERR_NOMEM or BCDA_ERR_KEY_FORMAT, without a text. */
-static int decode(const struct reader *r, const char *type, struct span der, asn1_node *out)
+static int decode_asn1(const struct reader *r, const char *type, struct span der, asn1_node *out)
 {
     int len = (int)der.len;
     int arc;
@@ -318,7 +318,7 @@ static int decode(const struct reader *r, const char *type, struct span der, asn
 }
 
 /* The whole field, tag included, where it lies in `der`. -1 where it is absent. */
-static int field_whole(asn1_node node, struct span der, const char *path, struct span *out)
+static int read_field_whole(asn1_node node, struct span der, const char *path, struct span *out)
 {
     int start, end; /* of the last byte */
 
@@ -351,13 +351,13 @@ static int unwrap_tag(struct span *s, unsigned long want)
     return 0;
 }
 
-static int field(asn1_node node, struct span der, const char *path, unsigned long tag,
-                 struct span *out)
+static int read_field(asn1_node node, struct span der, const char *path, unsigned long tag,
+                      struct span *out)
 {
-    return field_whole(node, der, path, out) || unwrap_tag(out, tag) ? -1 : 0;
+    return read_field_whole(node, der, path, out) || unwrap_tag(out, tag) ? -1 : 0;
 }
 
-static int field_oid(asn1_node node, const char *path, char oid[OID_MAX])
+static int read_field_oid(asn1_node node, const char *path, char oid[OID_MAX])
 {
     int len = OID_MAX;
 
@@ -367,7 +367,7 @@ static int field_oid(asn1_node node, const char *path, char oid[OID_MAX])
 /* A positive INTEGER, without its sign octet. */
 static int field_number(asn1_node node, struct span der, const char *path, struct span *out)
 {
-    if (field(node, der, path, ASN1_TAG_INTEGER, out) || out->len == 0 || out->at[0] & 0x80)
+    if (read_field(node, der, path, ASN1_TAG_INTEGER, out) || out->len == 0 || out->at[0] & 0x80)
         return -1;
     while (out->len && out->at[0] == 0)
         *out = span_skip(*out, 1);
@@ -402,7 +402,8 @@ static int is_multi_prime(asn1_node node, struct span der)
 {
     struct span s;
 
-    return field(node, der, "version", ASN1_TAG_INTEGER, &s) == 0 && s.len == 1 && s.at[0] == 1;
+    return read_field(node, der, "version", ASN1_TAG_INTEGER, &s) == 0 && s.len == 1 &&
+           s.at[0] == 1;
 }
 
 /* key->parts from key->der, into which they point. No text: whether this is damage or a wrong
@@ -415,7 +416,7 @@ static int find_parts(const struct reader *r, struct bcda__key *key, int *multi_
     struct span found[5];
     asn1_node node = NULL;
     size_t i;
-    int rc = decode(r, "KEY.RSAPrivateKey", der, &node);
+    int rc = decode_asn1(r, "KEY.RSAPrivateKey", der, &node);
 
     if (rc)
         return rc;
@@ -463,7 +464,7 @@ static int check_algorithm(const struct reader *r, asn1_node node)
 {
     char oid[OID_MAX];
 
-    if (field_oid(node, "algorithm.algorithm", oid))
+    if (read_field_oid(node, "algorithm.algorithm", oid))
         return fail_format(r, "the key does not say of which kind it is");
     if (strcmp(oid, OID_RSA) == 0)
         return 0;
@@ -477,7 +478,7 @@ static int read_pkcs8(const struct reader *r, struct span der, int decrypted, st
 {
     asn1_node node = NULL;
     struct span inner;
-    int rc = decode(r, "KEY.PrivateKeyInfo", der, &node);
+    int rc = decode_asn1(r, "KEY.PrivateKeyInfo", der, &node);
 
     if (rc == BCDA_ERR_KEY_FORMAT && decrypted)
         return fail_passphrase(r);
@@ -486,7 +487,7 @@ static int read_pkcs8(const struct reader *r, struct span der, int decrypted, st
     if (rc)
         return fail_with(r, rc);
     rc = check_algorithm(r, node);
-    if (!rc && field(node, der, "privateKey", ASN1_TAG_OCTET_STRING, &inner))
+    if (!rc && read_field(node, der, "privateKey", ASN1_TAG_OCTET_STRING, &inner))
         rc = fail_format(r, "there is no key in the PKCS#8 structure; it is damaged");
     node_free(&node);
     /* The passphrase was right if the structure around the key made sense. */
@@ -563,21 +564,21 @@ static int read_pbkdf2(const struct reader *r, struct span der, struct pbes2 *p)
     char oid[OID_MAX];
     asn1_node node = NULL;
     struct span whole;
-    int rc = decode(r, "KEY.PBKDF2", der, &node);
+    int rc = decode_asn1(r, "KEY.PBKDF2", der, &node);
 
     if (rc)
         return rc == BCDA_ERR_KEY_FORMAT ? fail_format(r, "the PBKDF2 parameters cannot be read")
                                          : fail_with(r, rc);
-    if (field(node, der, "salt.specified", ASN1_TAG_OCTET_STRING, &p->salt) || p->salt.len == 0 ||
-        field_uint32(node, der, "iterations", &p->iterations)) {
+    if (read_field(node, der, "salt.specified", ASN1_TAG_OCTET_STRING, &p->salt) ||
+        p->salt.len == 0 || field_uint32(node, der, "iterations", &p->iterations)) {
         rc = fail_format(r, "the PBKDF2 parameters have no salt or no count");
         goto out;
     }
-    if (field_whole(node, der, "keyLength", &whole) == 0 &&
+    if (read_field_whole(node, der, "keyLength", &whole) == 0 &&
         field_uint32(node, der, "keyLength", &p->key_len))
         rc = fail_format(r, "the PBKDF2 parameters have a wrong key length");
     p->prf = BCDA__PRF_HMAC_SHA1; /* the default of RFC 8018 */
-    if (!rc && field_oid(node, "prf.algorithm", oid) == 0) {
+    if (!rc && read_field_oid(node, "prf.algorithm", oid) == 0) {
         p->prf = (enum bcda__prf)LOOK_UP(prf_oids, oid, strlen(oid));
         if (!p->prf)
             rc = fail_scheme(r, "PBKDF2 and the pseudo-random function", oid);
@@ -592,19 +593,19 @@ static int read_scheme(const struct reader *r, asn1_node node, struct span der, 
     char oid[OID_MAX];
     struct span kdf;
 
-    if (field_oid(node, "kdf.algorithm", oid))
+    if (read_field_oid(node, "kdf.algorithm", oid))
         return fail_format(r, "the encryption parameters cannot be read");
     if (strcmp(oid, OID_PBKDF2) != 0)
         return fail_scheme(r, "the key derivation", oid);
-    if (field_oid(node, "cipher.algorithm", oid))
+    if (read_field_oid(node, "cipher.algorithm", oid))
         return fail_format(r, "the encryption parameters cannot be read");
     p->cipher = (enum bcda__cipher)LOOK_UP(cipher_oids, oid, strlen(oid));
     if (!p->cipher)
         return fail_scheme(r, "the cipher", oid);
-    if (field(node, der, "cipher.parameters", ASN1_TAG_OCTET_STRING, &p->iv) ||
+    if (read_field(node, der, "cipher.parameters", ASN1_TAG_OCTET_STRING, &p->iv) ||
         p->iv.len != bcda__cipher_iv_len(p->cipher))
         return fail_format(r, "the initialisation vector of the encryption is wrong");
-    if (field_whole(node, der, "kdf.parameters", &kdf))
+    if (read_field_whole(node, der, "kdf.parameters", &kdf))
         return fail_format(r, "the PBKDF2 parameters are missing");
     return read_pbkdf2(r, kdf, p);
 }
@@ -623,7 +624,7 @@ static int check_pbes2(const struct reader *r, const struct pbes2 *p)
 static int read_pbes2(const struct reader *r, struct span der, struct pbes2 *p)
 {
     asn1_node node = NULL;
-    int rc = decode(r, "KEY.PBES2", der, &node);
+    int rc = decode_asn1(r, "KEY.PBES2", der, &node);
 
     if (rc)
         return rc == BCDA_ERR_KEY_FORMAT
@@ -641,18 +642,18 @@ static int read_envelope(const struct reader *r, struct span der, struct pbes2 *
     char oid[OID_MAX];
     struct span parameters;
     asn1_node node = NULL;
-    int rc = decode(r, "KEY.EncryptedPrivateKeyInfo", der, &node);
+    int rc = decode_asn1(r, "KEY.EncryptedPrivateKeyInfo", der, &node);
 
     if (rc)
         return rc == BCDA_ERR_KEY_FORMAT
                    ? fail_format(r, "the encrypted key cannot be read; it is damaged or cut")
                    : fail_with(r, rc);
-    if (field_oid(node, "algorithm.algorithm", oid) ||
-        field(node, der, "data", ASN1_TAG_OCTET_STRING, data))
+    if (read_field_oid(node, "algorithm.algorithm", oid) ||
+        read_field(node, der, "data", ASN1_TAG_OCTET_STRING, data))
         rc = fail_format(r, "the encrypted key cannot be read; it is damaged");
     else if (strcmp(oid, OID_PBES2) != 0)
         rc = fail_scheme(r, "the scheme", oid);
-    else if (field_whole(node, der, "algorithm.parameters", &parameters))
+    else if (read_field_whole(node, der, "algorithm.parameters", &parameters))
         rc = fail_format(r, "the encryption parameters are missing");
     else
         rc = read_pbes2(r, parameters, p);

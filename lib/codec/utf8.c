@@ -14,7 +14,7 @@ enum { BLOCK = 4 * sizeof(vec) };
         c, c, c, c, c, c, c, c, c, c, c, c, c, c, c, c \
     }
 
-static inline vec load(const unsigned char *p)
+static inline vec load_vector(const unsigned char *p)
 {
     vec v;
 
@@ -22,7 +22,7 @@ static inline vec load(const unsigned char *p)
     return v;
 }
 
-static inline uint64_t fold(vec v)
+static inline uint64_t fold_vector(vec v)
 {
     uint64_t w[2];
 
@@ -45,15 +45,16 @@ static inline __attribute__((always_inline)) size_t skip_ascii(const unsigned ch
     size_t i = 0;
 
     for (; len - i >= BLOCK; i += BLOCK) {
-        vec a = load(p + i), b = load(p + i + 16), c = load(p + i + 32), d = load(p + i + 48);
+        vec a = load_vector(p + i), b = load_vector(p + i + 16), c = load_vector(p + i + 32),
+            d = load_vector(p + i + 48);
 
-        if (fold(a | b | c | d) & UINT64_C(0x8080808080808080))
+        if (fold_vector(a | b | c | d) & UINT64_C(0x8080808080808080))
             break;
         if (special) /* no byte is negative here */
             met |= (a < space) | (b < space) | (c < space) | (d < space) | (a == backslash) |
                    (b == backslash) | (c == backslash) | (d == backslash);
     }
-    if (special && fold(met))
+    if (special && fold_vector(met))
         *special = 1;
     for (; i < len && p[i] < 0x80; i++)
         if (special && is_special(p[i]))
@@ -68,7 +69,7 @@ static int is_tail(unsigned char c)
 
 /* The length of the character at `p`, or 0 where there is none (table 3-7 of the Unicode standard).
  */
-static size_t multibyte(const unsigned char *p, size_t len)
+static size_t multibyte_len(const unsigned char *p, size_t len)
 {
     unsigned char low = 0x80, high = 0xBF;
 
@@ -87,8 +88,8 @@ static size_t multibyte(const unsigned char *p, size_t len)
     return 0;
 }
 
-static inline __attribute__((always_inline)) size_t check(const char *text, size_t len,
-                                                          int *special)
+static inline __attribute__((always_inline)) size_t check_utf8(const char *text, size_t len,
+                                                               int *special)
 {
     const unsigned char *p = (const unsigned char *)text;
     size_t i = 0;
@@ -99,7 +100,7 @@ static inline __attribute__((always_inline)) size_t check(const char *text, size
         i += skip_ascii(p + i, len - i, special);
         if (i == len)
             return len;
-        n = multibyte(p + i, len - i);
+        n = multibyte_len(p + i, len - i);
         if (!n)
             return i;
         i += n;
@@ -108,13 +109,13 @@ static inline __attribute__((always_inline)) size_t check(const char *text, size
 
 size_t bcda__utf8_check(const char *text, size_t len)
 {
-    return check(text, len, NULL);
+    return check_utf8(text, len, NULL);
 }
 
 size_t bcda__utf8_scan(const char *text, size_t len, int *special)
 {
     int met = 0;
-    size_t good = check(text, len, &met);
+    size_t good = check_utf8(text, len, &met);
 
     *special = met;
     return good;
@@ -129,5 +130,5 @@ int bcda__utf8_is_cut(const char *text, size_t len)
         return 0;
     memcpy(low, text, len);
     memcpy(high, text, len);
-    return multibyte(low, sizeof low) > len || multibyte(high, sizeof high) > len;
+    return multibyte_len(low, sizeof low) > len || multibyte_len(high, sizeof high) > len;
 }

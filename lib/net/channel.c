@@ -10,7 +10,7 @@
 
 /* Tells whoever watches what is wanted of the descriptor at `i`, which is forgotten where that is
  * nothing. 0 or a code. */
-static int apply(struct bcda__channel *c, int i, int wanted)
+static int update_watch(struct bcda__channel *c, int i, int wanted)
 {
     int rc = 0;
 
@@ -22,7 +22,7 @@ static int apply(struct bcda__channel *c, int i, int wanted)
     return rc;
 }
 
-static int find(const struct bcda__channel *c, int fd)
+static int find_channel_fd(const struct bcda__channel *c, int fd)
 {
     int i;
 
@@ -31,14 +31,14 @@ static int find(const struct bcda__channel *c, int fd)
     return i;
 }
 
-static int hook_watch(void *ctx, int fd, int events)
+static int channel_watch(void *ctx, int fd, int events)
 {
     struct bcda__channel *c = ctx;
     int i;
 
     if (c->is_common)
         return c->watch(c->watch_ctx, fd, events);
-    i = find(c, fd);
+    i = find_channel_fd(c, fd);
     if (i == c->fd_count) {
         if (!events)
             return 0;
@@ -48,10 +48,10 @@ static int hook_watch(void *ctx, int fd, int events)
         c->fds[i].fd = fd;
     }
     c->fds[i].wanted = events;
-    return apply(c, i, c->state == BCDA__CHANNEL_AWAY ? 0 : events);
+    return update_watch(c, i, c->state == BCDA__CHANNEL_AWAY ? 0 : events);
 }
 
-static int64_t now(void)
+static int64_t real_now(void)
 {
     struct bcda__clock real = bcda__clock_system();
 
@@ -64,7 +64,7 @@ static void hook_curl_timer(void *ctx, int64_t delay_ms)
 {
     struct bcda__channel *c = ctx;
 
-    c->curl_at = delay_ms < 0 ? INT64_MAX : now() + delay_ms;
+    c->curl_at = delay_ms < 0 ? INT64_MAX : real_now() + delay_ms;
 }
 
 static void hook_news(void *ctx)
@@ -79,7 +79,7 @@ void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
     c->curl_at = INT64_MAX;
     c->watch = watch;
     c->watch_ctx = ctx;
-    hooks->watch = hook_watch;
+    hooks->watch = channel_watch;
     hooks->curl_timer = hook_curl_timer;
     hooks->news = hook_news;
     hooks->ctx = c;
@@ -93,7 +93,7 @@ static int apply_all(struct bcda__channel *c, int watched)
     int i, rc = 0;
 
     for (i = c->fd_count - 1; i >= 0 && !rc; i--)
-        rc = apply(c, i, watched ? c->fds[i].wanted : 0);
+        rc = update_watch(c, i, watched ? c->fds[i].wanted : 0);
     return rc;
 }
 
@@ -154,12 +154,12 @@ void bcda__channel_wake(struct bcda__channel *c)
 
 int bcda__channel_is_due(const struct bcda__channel *c)
 {
-    return c->curl_at != INT64_MAX && c->curl_at <= now();
+    return c->curl_at != INT64_MAX && c->curl_at <= real_now();
 }
 
 int bcda__channel_has_fd(const struct bcda__channel *c, int fd)
 {
-    return find(c, fd) < c->fd_count;
+    return find_channel_fd(c, fd) < c->fd_count;
 }
 
 /* Reads once, from wherever there may be something. */

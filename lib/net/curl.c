@@ -162,7 +162,7 @@ void bcda__http_share_free(struct bcda__http_share *s, int forked)
 
 /* ---- callbacks of libcurl ---- */
 
-static void tell(struct bcda__transfer *t)
+static void queue_notification(struct bcda__transfer *t)
 {
     struct bcda__http *h = t->http;
 
@@ -176,7 +176,7 @@ static void tell(struct bcda__transfer *t)
     h->hooks.news(h->hooks.ctx);
 }
 
-static void untell(struct bcda__transfer *t)
+static void unqueue_notification(struct bcda__transfer *t)
 {
     if (!t->waiting)
         return;
@@ -290,7 +290,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
         return 0;
     if (rc == 1) {
         t->tell_head = 1;
-        tell(t);
+        queue_notification(t);
     }
     return size * count;
 }
@@ -302,7 +302,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
 
     if (len > bcda__ring_room(&t->ring)) {
         t->paused = 1;
-        tell(t);
+        queue_notification(t);
         return CURL_WRITEFUNC_PAUSE;
     }
     if (len && bcda__ring_put(&t->ring, &t->http->pool, data, len)) {
@@ -311,19 +311,11 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
     }
     t->received += (int64_t)len;
     t->tell_data = 1;
-    tell(t);
+    queue_notification(t);
     return len;
 }
 
 /* ---- a session's transport ---- */
-
-static int says(const char *words, const char *what)
-{
-    for (; *words; words++)
-        if (bcda__text_starts_nocase(words, what))
-            return 1;
-    return 0;
-}
 
 /* Asked once: libcurl writes its answer to one place, whichever thread asks. */
 static void note_tls_library(struct bcda__http *h)
@@ -335,9 +327,11 @@ static void note_tls_library(struct bcda__http *h)
 
 static int is_openssl(const struct bcda__http *h)
 {
-    return says(h->tls_library, "OpenSSL") || says(h->tls_library, "LibreSSL") ||
-           says(h->tls_library, "BoringSSL") || says(h->tls_library, "AWS-LC") ||
-           says(h->tls_library, "quictls");
+    return bcda__text_contains_nocase(h->tls_library, "OpenSSL") ||
+           bcda__text_contains_nocase(h->tls_library, "LibreSSL") ||
+           bcda__text_contains_nocase(h->tls_library, "BoringSSL") ||
+           bcda__text_contains_nocase(h->tls_library, "AWS-LC") ||
+           bcda__text_contains_nocase(h->tls_library, "quictls");
 }
 
 static void free_curl(struct bcda__http *h)
@@ -421,12 +415,12 @@ static void give_up(struct bcda__transfer *t, CURLcode why)
         return;
     t->result = why;
     t->finished = 1;
-    tell(t);
+    queue_notification(t);
 }
 
 /* Notes the transfers that libcurl has finished with. Where `rc`, or a descriptor that could not be
  * watched, says that those left would not move again, they end here. */
-static void collect(struct bcda__http *h, CURLMcode rc)
+static void collect_finished(struct bcda__http *h, CURLMcode rc)
 {
     struct bcda__transfer *t;
     CURLMsg *m;
@@ -455,7 +449,7 @@ static void collect(struct bcda__http *h, CURLMcode rc)
     }
 }
 
-static void act(struct bcda__http *h, curl_socket_t fd, int mask)
+static void drive_socket(struct bcda__http *h, curl_socket_t fd, int mask)
 {
     int64_t began = bcda__clock_ns();
     struct bcda__sigpipe guard;
@@ -469,14 +463,14 @@ static void act(struct bcda__http *h, curl_socket_t fd, int mask)
     bcda__sigpipe_restore(&guard);
     h->spent_ns += bcda__clock_ns() - began;
     if (!h->forked) /* by the application's watch_fd */
-        collect(h, rc);
+        collect_finished(h, rc);
 }
 
 void bcda__http_unwatched(struct bcda__http *h, int code)
 {
     h->unwatched = code;
     if (!h->forked)
-        collect(h, CURLM_OK);
+        collect_finished(h, CURLM_OK);
 }
 
 int64_t bcda__http_take_spent(struct bcda__http *h)
@@ -495,12 +489,12 @@ void bcda__http_drive(struct bcda__http *h, int fd, int events)
         mask |= CURL_CSELECT_IN;
     if (events & BCDA__LOOP_WRITE)
         mask |= CURL_CSELECT_OUT;
-    act(h, fd, mask);
+    drive_socket(h, fd, mask);
 }
 
 void bcda__http_drive_timer(struct bcda__http *h)
 {
-    act(h, CURL_SOCKET_TIMEOUT, 0);
+    drive_socket(h, CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* ---- one transfer ---- */
@@ -713,7 +707,7 @@ static const struct {
 /* Since TLS 1.3 a fatal alert of the server's comes after the handshake, to whoever reads first. */
 static int is_alert(const char *words)
 {
-    return says(words, " alert");
+    return bcda__text_contains_nocase(words, " alert");
 }
 
 static enum tls_cause find_tls_cause(const struct bcda__transfer *t, const char *words)
@@ -733,7 +727,7 @@ static enum tls_cause find_tls_cause(const struct bcda__transfer *t, const char 
 #endif
     default:
         for (i = 0; i < sizeof tls_words / sizeof *tls_words; i++)
-            if (says(words, tls_words[i].words))
+            if (bcda__text_contains_nocase(words, tls_words[i].words))
                 return tls_words[i].cause;
         return TLS_UNKNOWN;
     }
@@ -847,7 +841,7 @@ static void forget_headers(struct bcda__transfer *t)
     t->headers = NULL;
 }
 
-static int add_header(struct bcda__transfer *t, const char *line)
+static int append_header(struct bcda__transfer *t, const char *line)
 {
     struct curl_slist *s = curl_slist_append(t->headers, line);
 
@@ -857,14 +851,14 @@ static int add_header(struct bcda__transfer *t, const char *line)
     return 0;
 }
 
-static int add_headers(struct bcda__transfer *t, const struct bcda__transfer_request *r)
+static int set_transfer_headers(struct bcda__transfer *t, const struct bcda__transfer_request *r)
 {
     struct bcda__buf line;
     size_t i;
     int rc = 0;
 
     for (i = 0; !rc && i < r->header_count; i++)
-        rc = add_header(t, r->headers[i]);
+        rc = append_header(t, r->headers[i]);
     if (rc || !r->authorization)
         return rc;
     bcda__buf_init(&line, 128 * 1024);
@@ -872,7 +866,7 @@ static int add_headers(struct bcda__transfer *t, const struct bcda__transfer_req
     if (!rc)
         rc = bcda__buf_add(&line, r->authorization->data, r->authorization->len);
     if (!rc)
-        rc = add_header(t, line.data);
+        rc = append_header(t, line.data);
     bcda__buf_free_secret(&line);
     return rc;
 }
@@ -1022,7 +1016,7 @@ int bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *h,
     t->ring.cap = r->ring;
     bcda__head_init(&t->head, h->o.headers_max);
     t->easy = curl_easy_init();
-    if (!t->easy || add_headers(t, r)) {
+    if (!t->easy || set_transfer_headers(t, r)) {
         bcda__transfer_free(t);
         return bcda__err_nomem(err);
     }
@@ -1088,7 +1082,7 @@ void bcda__transfer_free(struct bcda__transfer *t)
 {
     if (!t)
         return;
-    untell(t);
+    unqueue_notification(t);
     leave_resuming(t);
     leave_all(t);
     if (!t->http->forked)
@@ -1148,7 +1142,7 @@ void bcda__http_resume(struct bcda__http *h)
     bcda__sigpipe_restore(&guard);
     if (rc)
         give_up(t, rc); /* a piece of the body may be gone: the transfer is worth nothing now */
-    act(h, CURL_SOCKET_TIMEOUT, 0);
+    drive_socket(h, CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* ---- telling, outside libcurl ---- */
@@ -1167,16 +1161,16 @@ int bcda__http_dispatch(struct bcda__http *h)
 
     if (t == &h->waiting || h->forked)
         return 0;
-    untell(t);
+    unqueue_notification(t);
     if (t->tell_head) {
         t->tell_head = 0;
         if (t->tell_data || t->finished || t->paused)
-            tell(t);
+            queue_notification(t);
         t->events.head(t->events.ctx);
     } else if (t->tell_data) {
         t->tell_data = 0;
         if (t->ring.len == 0 && t->finished)
-            tell(t);
+            queue_notification(t);
         t->events.data(t->events.ctx);
     } else if (t->finished && t->ring.len == 0) {
         tell_end(t);
@@ -1248,11 +1242,11 @@ void bcda__transfer_take(struct bcda__transfer *t, size_t len)
     bcda__ring_take(&t->ring, &t->http->pool, len);
     if (len && t->ring.len) {
         t->tell_data = 1;
-        tell(t);
+        queue_notification(t);
     }
     resume_later(t);
     if (t->finished && t->ring.len == 0)
-        tell(t);
+        queue_notification(t);
 }
 
 void bcda__transfer_wake(struct bcda__transfer *t)
@@ -1260,5 +1254,5 @@ void bcda__transfer_wake(struct bcda__transfer *t)
     if (t->ring.len == 0 && !t->finished)
         return;
     t->tell_data = t->ring.len > 0;
-    tell(t);
+    queue_notification(t);
 }

@@ -112,7 +112,7 @@ static void leave_host(struct bcda__engine *e)
 
 /* ---- what the transport asks for ---- */
 
-static int hook_watch(void *ctx, int fd, int events)
+static int engine_watch(void *ctx, int fd, int events)
 {
     struct bcda__engine *e = ctx;
 
@@ -131,7 +131,7 @@ static int add_channel(struct bcda__engine *e, struct bcda__channel **out, struc
 
     if (!c)
         return bcda__err_nomem(err);
-    bcda__channel_init(c, &hooks, hook_watch, e);
+    bcda__channel_init(c, &hooks, engine_watch, e);
     rc = bcda__http_new(&c->http, &e->http_options, e->share, &hooks, e->log, err);
     if (rc) {
         bcda__free(c);
@@ -480,7 +480,7 @@ static int dispatch_channel(struct bcda__engine *e, struct bcda__channel *c)
     return did;
 }
 
-static int dispatch(struct bcda__engine *e)
+static int dispatch_transfers(struct bcda__engine *e)
 {
     struct bcda__channel *c;
     int did = 0;
@@ -492,7 +492,7 @@ static int dispatch(struct bcda__engine *e)
 
 /* Those that could go on when the step began, so that it ends. What was read is looked at before
  * more is. */
-static int resume(struct bcda__engine *e)
+static int resume_transfers(struct bcda__engine *e)
 {
     struct bcda__channel *c;
     int did = 0;
@@ -533,7 +533,7 @@ static void drive_fd(struct bcda__engine *e, int fd, int events)
     }
 }
 
-static int drive(struct bcda__engine *e, int *woken)
+static int drive_step(struct bcda__engine *e, int *woken)
 {
     struct bcda__loop_ready ready[READY_MAX];
     int i, n, timer, did;
@@ -542,8 +542,8 @@ static int drive(struct bcda__engine *e, int *woken)
     if (n < 0)
         return n;
     if (timer)
-        e->armed_at = INT64_MAX;          /* it has fired and is not set any more */
-    did = dispatch(e) || n > 0 || *woken; /* first what was read before */
+        e->armed_at = INT64_MAX;                    /* it has fired and is not set any more */
+    did = dispatch_transfers(e) || n > 0 || *woken; /* first what was read before */
     for (i = 0; i < n && e->budget > 0; i++) {
         const struct bcda__loop_ready *r = &ready[(e->round + (unsigned)i) % (unsigned)n];
 
@@ -567,13 +567,13 @@ static void begin_step(struct bcda__engine *e)
 }
 
 /* What the descriptors and timers have brought goes to whom it is for. */
-static int end_step(struct bcda__engine *e, int did)
+static int end_engine_step(struct bcda__engine *e, int did)
 {
     if (did >= 0) {
         if (e->tell)
             did |= e->tell(e->tell_ctx); /* first: it may wake transfers */
-        did |= dispatch(e);
-        did |= resume(e);
+        did |= dispatch_transfers(e);
+        did |= resume_transfers(e);
         did |= fire_timers(e);
     }
     e->stepping = 0;
@@ -588,7 +588,7 @@ int bcda__engine_step(struct bcda__engine *e, int *woken)
     int did;
 
     begin_step(e);
-    did = end_step(e, drive(e, woken));
+    did = end_engine_step(e, drive_step(e, woken));
     *woken |= e->late_wake;
     e->late_wake = 0;
     return did;
@@ -607,12 +607,12 @@ int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken)
         drive_fd(e, fd, events);
     else
         did = *woken = bcda__loop_take_wake(e->loop);
-    return end_step(e, did);
+    return end_engine_step(e, did);
 }
 
 int bcda__engine_on_timer(struct bcda__engine *e)
 {
     begin_step(e);
     e->armed_at = INT64_MAX; /* it has fired and is not set any more */
-    return end_step(e, drive_timers(e));
+    return end_engine_step(e, drive_timers(e));
 }

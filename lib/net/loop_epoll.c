@@ -103,7 +103,7 @@ int bcda__loop_arm(struct bcda__loop *l, int64_t delay_ms)
     return timerfd_settime(l->timer, 0, &t, NULL) ? BCDA_ERR_SYSTEM : 0;
 }
 
-static uint64_t drain(int fd)
+static uint64_t drain_eventfd(int fd)
 {
     uint64_t count;
 
@@ -116,7 +116,7 @@ int bcda__loop_due(struct bcda__loop *l, int due)
 
     if (due)
         return write(l->due, &one, sizeof one) == (ssize_t)sizeof one ? 0 : BCDA_ERR_SYSTEM;
-    (void)drain(l->due);
+    (void)drain_eventfd(l->due);
     return 0;
 }
 
@@ -149,9 +149,9 @@ int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max,
         uint32_t e = events[i].events;
 
         if (events[i].data.fd == l->timer) {
-            *timer = drain(l->timer) > 0;
+            *timer = drain_eventfd(l->timer) > 0;
         } else if (events[i].data.fd == l->wake) {
-            *woken = drain(l->wake) % POKE > 0;
+            *woken = drain_eventfd(l->wake) % POKE > 0;
         } else if (events[i].data.fd != l->due) {
             int bad = (e & (EPOLLERR | EPOLLHUP)) != 0;
 
@@ -171,7 +171,7 @@ int bcda__loop_wake_fd(const struct bcda__loop *l)
 
 int bcda__loop_take_wake(struct bcda__loop *l)
 {
-    return drain(l->wake) % POKE > 0;
+    return drain_eventfd(l->wake) % POKE > 0;
 }
 
 static int count_up(struct bcda__loop *l, uint64_t by)

@@ -31,7 +31,7 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static int make_pipe(int ends[2])
+static int make_wake_pipe(int ends[2])
 {
     int i;
 
@@ -56,7 +56,7 @@ int bcda__loop_new(struct bcda__loop **out)
     if (!l->fds)
         goto fail;
     rc = BCDA_ERR_SYSTEM;
-    if (make_pipe(l->pipe))
+    if (make_wake_pipe(l->pipe))
         goto fail;
     l->fds[0].fd = l->pipe[0];
     l->fds[0].events = POLLIN;
@@ -87,7 +87,7 @@ int bcda__loop_fd(const struct bcda__loop *l)
     return BCDA_ERR_UNSUPPORTED;
 }
 
-static int find(const struct bcda__loop *l, int fd)
+static int find_poll_fd(const struct bcda__loop *l, int fd)
 {
     int i;
 
@@ -99,7 +99,7 @@ static int find(const struct bcda__loop *l, int fd)
 
 int bcda__loop_watch(struct bcda__loop *l, int fd, int events)
 {
-    int i = find(l, fd);
+    int i = find_poll_fd(l, fd);
 
     if (!events) {
         if (i)
@@ -171,7 +171,7 @@ int bcda__loop_wait(struct bcda__loop *l, int timeout_ms)
 }
 
 /* 1 where a wake-up, and not only pokes, was there. */
-static int drain(int fd)
+static int drain_pipe(int fd)
 {
     char bytes[64];
     ssize_t n;
@@ -194,7 +194,7 @@ int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max,
     if (poll(l->fds, (nfds_t)l->count, 0) < 0)
         return errno == EINTR ? 0 : BCDA_ERR_SYSTEM;
     if (l->fds[0].revents)
-        *woken = drain(l->pipe[0]);
+        *woken = drain_pipe(l->pipe[0]);
     for (i = 1; i < l->count && count < max; i++) {
         short e = l->fds[i].revents;
         int bad = (e & (POLLERR | POLLHUP | POLLNVAL)) != 0;
@@ -216,10 +216,10 @@ int bcda__loop_wake_fd(const struct bcda__loop *l)
 
 int bcda__loop_take_wake(struct bcda__loop *l)
 {
-    return drain(l->pipe[0]);
+    return drain_pipe(l->pipe[0]);
 }
 
-static int put(struct bcda__loop *l, const char *byte)
+static int write_wake_byte(struct bcda__loop *l, const char *byte)
 {
     int saved = errno; /* may run in a signal handler */
     ssize_t n = write(l->pipe[1], byte, 1);
@@ -231,10 +231,10 @@ static int put(struct bcda__loop *l, const char *byte)
 
 int bcda__loop_wakeup(struct bcda__loop *l)
 {
-    return put(l, WAKE);
+    return write_wake_byte(l, WAKE);
 }
 
 void bcda__loop_poke(struct bcda__loop *l)
 {
-    (void)put(l, POKE);
+    (void)write_wake_byte(l, POKE);
 }

@@ -15,7 +15,7 @@ static void free_piece(struct bcda__piece *p)
     memset(p, 0, sizeof *p);
 }
 
-static int borrow(struct bcda__ring *r, struct bcda__ring_pool *pool)
+static int take_pooled_piece(struct bcda__ring *r, struct bcda__ring_pool *pool)
 {
     if (pool->spare.cap >= r->cap) {
         r->piece = pool->spare;
@@ -51,7 +51,7 @@ int bcda__ring_put(struct bcda__ring *r, struct bcda__ring_pool *pool, const voi
 {
     struct bcda__piece *p = &r->piece;
 
-    if (!p->bytes && borrow(r, pool))
+    if (!p->bytes && take_pooled_piece(r, pool))
         return BCDA_ERR_NOMEM;
     if (len > r->cap - r->len - r->at) {
         memmove(p->bytes, p->bytes + r->at, r->len);

@@ -133,7 +133,7 @@ static const struct rule *find_rule(const struct rule *rules, int status)
 }
 
 /* Fills `err`, and with the server's words where a body is at hand. */
-static void note(const struct bcda__answer *a, struct bcda_error *err)
+static void note_status(const struct bcda__answer *a, struct bcda_error *err)
 {
     err->http_status = a->status;
     if (a->body)
@@ -141,7 +141,7 @@ static void note(const struct bcda__answer *a, struct bcda_error *err)
 }
 
 /* Only the target's origin is shown: paths and queries can hold what is nobody's business. */
-static void redirect(const struct bcda__answer *a, struct bcda_error *err)
+static void refuse_redirect(const struct bcda__answer *a, struct bcda_error *err)
 {
     struct bcda__url url;
     struct bcda__buf origin;
@@ -172,16 +172,16 @@ static enum bcda__verdict judge_other(const struct bcda__answer *a, int expected
         bcda__err_set(err, BCDA_ERR_SERVER,
                       "the server, or a gateway before it, is out of order (%d): try again later",
                       a->status);
-        note(a, err);
+        note_status(a, err);
         return BCDA__RETRY;
     }
     if (a->status >= 300 && a->status <= 399 && a->status != 304)
-        redirect(a, err);
+        refuse_redirect(a, err);
     else
         bcda__err_set(err, BCDA_ERR_STATUS,
                       "the server answered with status %d, where %d is expected", a->status,
                       expected);
-    note(a, err);
+    note_status(a, err);
     return BCDA__FAIL;
 }
 
@@ -207,8 +207,8 @@ static const char *why_no_token(const struct bcda__answer *a, const struct rule 
     return "the server wants a token (401), and this request is made without a token";
 }
 
-static enum bcda__verdict judge(const struct bcda__answer *a, const struct rule *rules,
-                                struct bcda_error *err)
+static enum bcda__verdict judge_by_rules(const struct bcda__answer *a, const struct rule *rules,
+                                         struct bcda_error *err)
 {
     const struct rule *rule = find_rule(rules, a->status);
 
@@ -217,7 +217,7 @@ static enum bcda__verdict judge(const struct bcda__answer *a, const struct rule 
                       "the server cannot answer this just now, and says that it will pass (%d): "
                       "try again later",
                       a->status);
-        note(a, err);
+        note_status(a, err);
         return BCDA__RETRY;
     }
     if (!rule)
@@ -228,7 +228,7 @@ static enum bcda__verdict judge(const struct bcda__answer *a, const struct rule 
         return rule->verdict;
     bcda__err_set(err, rule->code, "%s",
                   a->status == 401 && a->sent ? why_no_token(a, rules) : rule->text);
-    note(a, err);
+    note_status(a, err);
     return rule->verdict;
 }
 
@@ -262,7 +262,7 @@ static void explain_oauth(const struct bcda__answer *a, const char *code, struct
 
 enum bcda__verdict bcda__answer_token(const struct bcda__answer *a, struct bcda_error *err)
 {
-    enum bcda__verdict verdict = judge(a, token_rules, err);
+    enum bcda__verdict verdict = judge_by_rules(a, token_rules, err);
     const char *code = NULL;
 
     if (verdict != BCDA__OK && a->body)
@@ -274,7 +274,7 @@ enum bcda__verdict bcda__answer_token(const struct bcda__answer *a, struct bcda_
 
 enum bcda__verdict bcda__answer_kickoff(const struct bcda__answer *a, struct bcda_error *err)
 {
-    enum bcda__verdict verdict = judge(a, kickoff_rules, err);
+    enum bcda__verdict verdict = judge_by_rules(a, kickoff_rules, err);
     struct bcda__url url;
 
     if (verdict != BCDA__OK || bcda__url_parse(a->content_location, &url) == 0)
@@ -287,40 +287,33 @@ enum bcda__verdict bcda__answer_kickoff(const struct bcda__answer *a, struct bcd
     return BCDA__FAIL;
 }
 
-static int contains_nocase(const char *text, const char *word)
-{
-    for (; *text; text++)
-        if (bcda__text_starts_nocase(text, word))
-            return 1;
-    return 0;
-}
-
 enum bcda__verdict bcda__answer_status(const struct bcda__answer *a, struct bcda_error *err)
 {
-    enum bcda__verdict verdict = judge(a, status_rules, err);
+    enum bcda__verdict verdict = judge_by_rules(a, status_rules, err);
 
     if (a->status == 404 && verdict == BCDA__FAIL &&
-        (contains_nocase(err->server, "cancelled") || contains_nocase(err->server, "canceled"))) {
+        (bcda__text_contains_nocase(err->server, "cancelled") ||
+         bcda__text_contains_nocase(err->server, "canceled"))) {
         bcda__err_set(err, BCDA_ERR_JOB_CANCELLED,
                       "the job was cancelled at the server (404): start a new one");
-        note(a, err);
+        note_status(a, err);
     }
     return verdict;
 }
 
 enum bcda__verdict bcda__answer_file(const struct bcda__answer *a, struct bcda_error *err)
 {
-    return judge(a, file_rules, err);
+    return judge_by_rules(a, file_rules, err);
 }
 
 enum bcda__verdict bcda__answer_plain(const struct bcda__answer *a, struct bcda_error *err)
 {
-    return judge(a, plain_rules, err);
+    return judge_by_rules(a, plain_rules, err);
 }
 
 enum bcda__verdict bcda__answer_cancel(const struct bcda__answer *a, struct bcda_error *err)
 {
-    return judge(a, cancel_rules, err);
+    return judge_by_rules(a, cancel_rules, err);
 }
 
 /* ---- X-Progress ---- */

@@ -65,12 +65,12 @@ static int is_wanted(const struct search *s, const char *text, size_t len)
 
 /* ---- tasks ---- */
 
-static int is(const char *text, size_t len, const char *word)
+static int is_word(const char *text, size_t len, const char *word)
 {
     return strlen(word) == len && memcmp(text, word, len) == 0;
 }
 
-static int at(const struct search *s, int depth, const char *member, const char *element)
+static int is_at_path(const struct search *s, int depth, const char *member, const char *element)
 {
     if (strcmp(s->key[1], "entry") != 0 || strcmp(s->key[3], "resource") != 0 ||
         strcmp(s->key[MEMBER], member) != 0)
@@ -93,13 +93,13 @@ static void take_id(struct search *s, const char *text, size_t len)
     s->id[len] = '\0';
 }
 
-static void take_text(struct search *s, int depth, const char *text, size_t len)
+static void take_job_text(struct search *s, int depth, const char *text, size_t len)
 {
-    if (at(s, depth, "status", NULL))
-        s->runs = is(text, len, "accepted") || is(text, len, "in-progress");
-    else if (at(s, depth, "identifier", "value"))
+    if (is_at_path(s, depth, "status", NULL))
+        s->runs = is_word(text, len, "accepted") || is_word(text, len, "in-progress");
+    else if (is_at_path(s, depth, "identifier", "value"))
         take_id(s, text, len);
-    else if (at(s, depth, "input", "valueString"))
+    else if (is_at_path(s, depth, "input", "valueString"))
         s->is_same |= is_wanted(s, text, len);
 }
 
@@ -113,7 +113,8 @@ static void end_entry(struct search *s)
     s->id[0] = '\0';
 }
 
-static int on_event(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
+static int joblist_on_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+                            size_t len)
 {
     struct search *s = ctx;
 
@@ -123,7 +124,7 @@ static int on_event(void *ctx, enum bcda__json_event event, int depth, const cha
         memcpy(s->key[depth], text, keep);
         s->key[depth][keep] = '\0';
     } else if (event == BCDA__JSON_STRING) {
-        take_text(s, depth, text, len);
+        take_job_text(s, depth, text, len);
     } else if (event == BCDA__JSON_OBJECT_END && depth == ENTRY) {
         end_entry(s);
     }
@@ -142,6 +143,6 @@ int bcda__joblist_twin(const char *body, size_t len, const char *kickoff_url,
     s.wanted = u.path;
     s.out = id;
     /* Without jobs the answer is an outcome with a Bundle behind it (bcda-api 5.4). */
-    rc = bcda__json_parse_first(body, len, DEPTH_MAX, on_event, &s);
+    rc = bcda__json_parse_first(body, len, DEPTH_MAX, joblist_on_event, &s);
     return rc ? rc : s.found;
 }

@@ -40,7 +40,7 @@ static int check_level(const struct bcda__kickoff *k, struct bcda_error *err)
     return bcda__err_set(err, BCDA_ERR_CONFIG, "the export's level is none that is known");
 }
 
-static int check(const struct bcda__kickoff *k, struct bcda_error *err)
+static int check_kickoff(const struct bcda__kickoff *k, struct bcda_error *err)
 {
     struct bcda__url url;
     size_t i;
@@ -137,7 +137,7 @@ static int add_query(struct bcda__buf *out, const struct bcda__kickoff *k)
 
 int bcda__kickoff_url(struct bcda__buf *out, const struct bcda__kickoff *k, struct bcda_error *err)
 {
-    int rc = check(k, err);
+    int rc = check_kickoff(k, err);
 
     bcda__buf_clear(out);
     if (rc)

@@ -11,7 +11,7 @@ void bcda__limiter_init(struct bcda__limiter *l, int64_t size, int64_t per_secon
 }
 
 /* A request a second is a thousandth of one a millisecond, so the units fit each other. */
-static void refill(struct bcda__limiter *l, int64_t now_ms)
+static void refill_tokens(struct bcda__limiter *l, int64_t now_ms)
 {
     int64_t room = l->size * ONE - l->level;
     int64_t passed = now_ms - l->at_ms;
@@ -29,7 +29,7 @@ int64_t bcda__limiter_take(struct bcda__limiter *l, int64_t now_ms)
 {
     int64_t missing;
 
-    refill(l, now_ms);
+    refill_tokens(l, now_ms);
     if (l->level >= ONE) {
         l->level -= ONE;
         return 0;

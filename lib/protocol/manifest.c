@@ -81,7 +81,7 @@ static void arena_join(struct bcda__manifest_arena **to, struct bcda__manifest_a
     *to = more;
 }
 
-static void arena_free(struct bcda__manifest_arena *chunk)
+static void manifest_arena_free(struct bcda__manifest_arena *chunk)
 {
     while (chunk) {
         struct bcda__manifest_arena *next = chunk->next;
@@ -322,7 +322,7 @@ static int find_member(const struct member *members, int count, const char *text
 }
 
 /* File names were padded with spaces to 127 characters in 2018 (bcda-api 5.2). */
-static void trim(const char **text, size_t *len)
+static void trim_spaces(const char **text, size_t *len)
 {
     while (*len && strchr(" \t\r\n", **text) && **text) {
         ++*text;
@@ -376,7 +376,7 @@ static int keep_top_text(struct bcda__manifest_parser *p, const char **to, const
     return *to ? 0 : BCDA_ERR_NOMEM;
 }
 
-static void enter(struct bcda__manifest_parser *p, enum place place)
+static void enter_place(struct bcda__manifest_parser *p, enum place place)
 {
     p->place[1] = place;
     p->list = p->member;
@@ -404,18 +404,18 @@ static int on_top_value(struct bcda__manifest_parser *p, enum bcda__json_event e
     case ERRORS:
     case OUTCOME:
     case DELETED:
-        enter(p, LIST);
+        enter_place(p, LIST);
         return 0;
     case LINK_LIST:
-        enter(p, LINKS);
+        enter_place(p, LINKS);
         return 0;
     case ORGANIZED_BY:
         return keep_top_text(p, &p->organized_by, text, len);
     case KEYMAP:
-        enter(p, KEY_MAP);
+        enter_place(p, KEY_MAP);
         return 0;
     case KEYS:
-        enter(p, KEY_ARRAY);
+        enter_place(p, KEY_ARRAY);
         return 0;
     case JOB_ID:
         p->job_id = number_or_none(text, len);
@@ -507,7 +507,7 @@ static int keep_url(struct bcda__manifest_parser *p, const char *text, size_t le
 
 static int keep_item_key(struct bcda__manifest_parser *p, const char *text, size_t len)
 {
-    trim(&text, &len);
+    trim_spaces(&text, &len);
     if (len == 0)
         return 0;
     if (has_nul(text, len))
@@ -665,11 +665,12 @@ static int on_link_value(struct bcda__manifest_parser *p, enum bcda__json_event 
 
 /* ---- KeyMap and keys ---- */
 
-static int add_key(struct bcda__manifest_parser *p, const char *name, const char *value, size_t len)
+static int add_file_key(struct bcda__manifest_parser *p, const char *name, const char *value,
+                        size_t len)
 {
     struct file_key *grown;
 
-    trim(&value, &len);
+    trim_spaces(&value, &len);
     if (has_nul(value, len))
         return refuse_top(p, (enum top_member)p->list, "holds a NUL");
     /* Twice the entries: the map may also name files that are not listed (bcda-api 5.2). */
@@ -688,7 +689,7 @@ static int add_key(struct bcda__manifest_parser *p, const char *name, const char
 
 static int keep_key_name(struct bcda__manifest_parser *p, const char *text, size_t len)
 {
-    trim(&text, &len);
+    trim_spaces(&text, &len);
     if (has_nul(text, len))
         return refuse_top(p, (enum top_member)p->list, "holds a NUL");
     p->key_name = arena_put(&p->key_texts, text, len);
@@ -702,7 +703,7 @@ static int on_key_map_value(struct bcda__manifest_parser *p, enum bcda__json_eve
         return 0;
     if (event != BCDA__JSON_STRING)
         return refuse_top(p, KEYMAP, "holds a value that is not a string");
-    return add_key(p, p->key_name, text, len);
+    return add_file_key(p, p->key_name, text, len);
 }
 
 /* "<hex>|<file>", only in late 2018 (bcda-api 5.2). */
@@ -716,14 +717,15 @@ static int on_key_array_value(struct bcda__manifest_parser *p, enum bcda__json_e
         return refuse_element(p, KEYS, "is not a key and a file name with | between");
     rc = keep_key_name(p, bar + 1, (size_t)(text + len - bar) - 1);
     if (!rc)
-        rc = add_key(p, p->key_name, text, (size_t)(bar - text));
+        rc = add_file_key(p, p->key_name, text, (size_t)(bar - text));
     p->index++;
     return rc;
 }
 
 /* ---- events ---- */
 
-static int on_key(struct bcda__manifest_parser *p, enum place place, const char *text, size_t len)
+static int manifest_on_key(struct bcda__manifest_parser *p, enum place place, const char *text,
+                           size_t len)
 {
     switch (place) {
     case TOP:
@@ -782,7 +784,8 @@ static int on_top(struct bcda__manifest_parser *p, enum bcda__json_event event)
     return 0;
 }
 
-static int on_event(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
+static int manifest_on_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+                             size_t len)
 {
     struct bcda__manifest_parser *p = ctx;
 
@@ -797,7 +800,7 @@ static int on_event(void *ctx, enum bcda__json_event event, int depth, const cha
     if (depth == 0)
         return on_top(p, event);
     if (event == BCDA__JSON_KEY)
-        return on_key(p, p->place[depth - 1], text, len);
+        return manifest_on_key(p, p->place[depth - 1], text, len);
     return on_value(p, p->place[depth - 1], event, text, len);
 }
 
@@ -814,7 +817,7 @@ int bcda__manifest_parser_new(struct bcda__manifest_parser **out, size_t max_ent
     p->transaction_time = p->request = p->organized_by = "";
     p->job_id = -1;
     p->requires_access_token = 1;
-    rc = bcda__json_new(&p->json, DEPTH_MAX, on_event, p);
+    rc = bcda__json_new(&p->json, DEPTH_MAX, manifest_on_event, p);
     if (rc) {
         bcda__free(p);
         return rc;
@@ -828,8 +831,8 @@ void bcda__manifest_parser_free(struct bcda__manifest_parser *p)
     if (!p)
         return;
     bcda__json_free(p->json);
-    arena_free(p->texts);
-    arena_free(p->key_texts);
+    manifest_arena_free(p->texts);
+    manifest_arena_free(p->key_texts);
     bcda__free(p->items);
     bcda__free(p->keys);
     bcda__free(p);
@@ -853,7 +856,7 @@ static int not_json(const struct bcda__manifest_parser *p, struct bcda_error *er
 }
 
 /* Keeps the failure, and gives it. */
-static int fail(struct bcda__manifest_parser *p, int code, struct bcda_error *err)
+static int fail_manifest(struct bcda__manifest_parser *p, int code, struct bcda_error *err)
 {
     p->code = code;
     if (code == BCDA_ERR_NOMEM)
@@ -885,7 +888,7 @@ int bcda__manifest_parser_write(struct bcda__manifest_parser *p, const void *dat
         note_first_byte(p, data, len);
         rc = bcda__json_write(p->json, data, len);
     }
-    return rc ? fail(p, rc, err) : 0;
+    return rc ? fail_manifest(p, rc, err) : 0;
 }
 
 /* ---- the end: keys ---- */
@@ -1044,7 +1047,7 @@ static void take_items(struct bcda__manifest_parser *p, struct bcda__manifest *m
     }
 }
 
-static int build(struct bcda__manifest_parser *p, struct bcda__manifest **out)
+static int build_manifest(struct bcda__manifest_parser *p, struct bcda__manifest **out)
 {
     struct bcda__manifest *m = bcda__calloc(1, sizeof *m);
 
@@ -1100,9 +1103,9 @@ int bcda__manifest_parser_finish(struct bcda__manifest_parser *p, struct bcda__m
     if (!rc)
         rc = sort_items(p);
     if (!rc)
-        rc = build(p, out);
+        rc = build_manifest(p, out);
     if (rc)
-        return fail(p, rc, err);
+        return fail_manifest(p, rc, err);
     p->code = BCDA_ERR_STATE; /* the texts have gone */
     return 0;
 }
@@ -1120,7 +1123,7 @@ void bcda__manifest_unref(struct bcda__manifest *m)
 {
     if (!m || atomic_fetch_sub(&m->refs, 1) != 1)
         return;
-    arena_free(m->arena);
+    manifest_arena_free(m->arena);
     bcda__free(m->entries);
     bcda__free(m);
 }

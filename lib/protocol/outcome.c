@@ -64,7 +64,7 @@ static void put_text(char *to, size_t size, const char *text, size_t len)
     bcda__text_one_line(to);
 }
 
-static void offer(struct reader *r, enum rank rank, const char *text, size_t len)
+static void offer_issue(struct reader *r, enum rank rank, const char *text, size_t len)
 {
     char found[sizeof r->issue.text];
 
@@ -98,7 +98,7 @@ static int key_is(const struct reader *r, const char *name)
     return strcmp(r->key, name) == 0;
 }
 
-static void on_key(struct reader *r, const char *text, size_t len)
+static void outcome_on_key(struct reader *r, const char *text, size_t len)
 {
     r->key[0] = '\0';
     if (len < sizeof r->key && !memchr(text, '\0', len)) {
@@ -142,20 +142,20 @@ static void on_begin(struct reader *r, enum bcda__json_event event, int depth)
     r->codings = 0;
 }
 
-static void on_string(struct reader *r, enum place place, const char *text, size_t len)
+static void outcome_on_string(struct reader *r, enum place place, const char *text, size_t len)
 {
     if (place == ISSUE && key_is(r, "severity"))
         r->issue.severity = severity_of(text, len);
     else if (place == ISSUE && key_is(r, "code"))
         put_text(r->issue.code, sizeof r->issue.code, text, len);
     else if (place == ISSUE && key_is(r, "diagnostics"))
-        offer(r, RANK_DIAGNOSTICS, text, len);
+        offer_issue(r, RANK_DIAGNOSTICS, text, len);
     else if (place == DETAILS && key_is(r, "text"))
-        offer(r, RANK_DETAILS_TEXT, text, len);
+        offer_issue(r, RANK_DETAILS_TEXT, text, len);
     else if (place == CODING && key_is(r, "display"))
-        offer(r, RANK_DISPLAY, text, len);
+        offer_issue(r, RANK_DISPLAY, text, len);
     else if (place == CODING && key_is(r, "code"))
-        offer(r, RANK_CODE, text, len);
+        offer_issue(r, RANK_CODE, text, len);
 }
 
 static void on_resource_type(struct reader *r, enum bcda__json_event event, const char *text,
@@ -168,7 +168,8 @@ static void on_resource_type(struct reader *r, enum bcda__json_event event, cons
     r->is_outcome = right && r->is_outcome >= 0 ? 1 : -1;
 }
 
-static int on_event(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
+static int outcome_on_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+                            size_t len)
 {
     struct reader *r = ctx;
 
@@ -177,7 +178,7 @@ static int on_event(void *ctx, enum bcda__json_event event, int depth, const cha
         on_resource_type(r, event, text, len);
     switch (event) {
     case BCDA__JSON_KEY:
-        on_key(r, text, len);
+        outcome_on_key(r, text, len);
         break;
     case BCDA__JSON_OBJECT:
     case BCDA__JSON_ARRAY:
@@ -190,7 +191,7 @@ static int on_event(void *ctx, enum bcda__json_event event, int depth, const cha
         break;
     case BCDA__JSON_STRING:
         if (depth > 0 && depth <= PLACES)
-            on_string(r, r->place[depth - 1], text, len);
+            outcome_on_string(r, r->place[depth - 1], text, len);
         break;
     default:
         break;
@@ -204,13 +205,13 @@ int bcda__outcome_each(const char *body, size_t len, bcda__issue_cb each, void *
 {
     struct reader check = {0};
     struct reader r = {.each = each, .ctx = ctx};
-    int rc = bcda__json_parse_first(body, len, DEPTH_MAX, on_event, &check);
+    int rc = bcda__json_parse_first(body, len, DEPTH_MAX, outcome_on_event, &check);
 
     if (rc)
         return rc;
     if (check.is_outcome != 1)
         return BCDA_ERR_LINE_TYPE;
-    return bcda__json_parse_first(body, len, DEPTH_MAX, on_event, &r);
+    return bcda__json_parse_first(body, len, DEPTH_MAX, outcome_on_event, &r);
 }
 
 /* ---- what is made of it ---- */

@@ -5,7 +5,7 @@
 #include "base/text.h"
 
 /* Takes the digits at *at. */
-static int number(const char **at, int64_t *out)
+static int read_number(const char **at, int64_t *out)
 {
     const char *from = *at;
 
@@ -21,10 +21,10 @@ int bcda__content_range(const char *value, int64_t *first, int64_t *last, int64_
     if (!bcda__text_starts_nocase(p, "bytes "))
         return -1;
     p += 6;
-    if (number(&p, first) || *p++ != '-' || number(&p, last) || *p++ != '/')
+    if (read_number(&p, first) || *p++ != '-' || read_number(&p, last) || *p++ != '/')
         return -1;
     *total = -1;
-    if (strcmp(p, "*") != 0 && (number(&p, total) || *p))
+    if (strcmp(p, "*") != 0 && (read_number(&p, total) || *p))
         return -1;
     return *first <= *last && (*total < 0 || *last < *total) ? 0 : -1;
 }
@@ -37,7 +37,7 @@ int64_t bcda__unsatisfied_range(const char *value)
     if (!bcda__text_starts_nocase(p, "bytes */"))
         return -1;
     p += 8;
-    return number(&p, &length) || *p ? -1 : length;
+    return read_number(&p, &length) || *p ? -1 : length;
 }
 
 void bcda__tail_add(struct bcda__tail *t, const uint8_t *data, size_t len)

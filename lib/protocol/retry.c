@@ -259,7 +259,7 @@ int bcda__retry_attempts(const struct bcda_error *e, int most)
 
 /* What the server asked for, as far as it will be believed; 0 where it asked for nothing. The
  * server's own default for a 429 is 0, which says nothing (bcda-api 4.6). */
-static int64_t believed(int64_t asked_ms, int64_t clamp_ms)
+static int64_t clamp_retry_after(int64_t asked_ms, int64_t clamp_ms)
 {
     if (asked_ms <= 0)
         return 0;
@@ -270,7 +270,7 @@ int64_t bcda__retry_delay(int attempt, int64_t asked_ms, int64_t max_ms, int64_t
                           uint32_t random)
 {
     int64_t top = 1000;
-    int64_t least = believed(asked_ms, clamp_ms);
+    int64_t least = clamp_retry_after(asked_ms, clamp_ms);
     int64_t half, delay;
 
     if (max_ms > INT32_MAX)
@@ -286,7 +286,7 @@ int64_t bcda__retry_delay(int attempt, int64_t asked_ms, int64_t max_ms, int64_t
 
 int64_t bcda__poll_delay(int64_t elapsed_ms, int64_t asked_ms, int64_t max_ms, int64_t clamp_ms)
 {
-    int64_t asked = believed(asked_ms, clamp_ms);
+    int64_t asked = clamp_retry_after(asked_ms, clamp_ms);
     int64_t delay = elapsed_ms / 8 > 1000 ? elapsed_ms / 8 : 1000;
 
     if (asked)

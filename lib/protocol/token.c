@@ -60,13 +60,13 @@ struct reader {
     const char *problem; /* what is wrong with `member`; never a value: it can be the token */
 };
 
-static int refuse(struct reader *r, const char *problem)
+static int refuse_token(struct reader *r, const char *problem)
 {
     r->problem = problem;
     return BCDA_ERR_TOKEN;
 }
 
-static int on_key(struct reader *r, const char *text, size_t len)
+static int token_on_key(struct reader *r, const char *text, size_t len)
 {
     int i;
 
@@ -78,7 +78,7 @@ static int on_key(struct reader *r, const char *text, size_t len)
         return 0;
     /* Two readers of one body must not come to two tokens. */
     if (r->seen[r->member])
-        return refuse(r, "is there twice");
+        return refuse_token(r, "is there twice");
     r->seen[r->member] = 1;
     return 0;
 }
@@ -89,13 +89,13 @@ static int on_access_token(struct reader *r, enum bcda__json_event event, const 
     size_t i;
 
     if (event != BCDA__JSON_STRING)
-        return refuse(r, "is not a string");
+        return refuse_token(r, "is not a string");
     if (len == 0)
-        return refuse(r, "is empty");
+        return refuse_token(r, "is empty");
     /* It goes into a header: a CR or LF would end that header. */
     for (i = 0; i < len; i++)
         if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7F)
-            return refuse(r, "holds characters that no token has");
+            return refuse_token(r, "holds characters that no token has");
     return bcda__secret_set(&r->token.bearer, text, len);
 }
 
@@ -126,22 +126,23 @@ static int on_token_type(struct reader *r, enum bcda__json_event event, const ch
     if (event == BCDA__JSON_NULL)
         return 0;
     if (event != BCDA__JSON_STRING || !bcda__text_equal_nocase(text, len, "bearer"))
-        return refuse(r, "is not bearer");
+        return refuse_token(r, "is not bearer");
     return 0;
 }
 
-static int on_event(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
+static int token_on_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+                          size_t len)
 {
     struct reader *r = ctx;
 
     if (depth == 0)
         return event == BCDA__JSON_OBJECT || event == BCDA__JSON_OBJECT_END
                    ? 0
-                   : refuse(r, "is not there: the answer is no JSON object");
+                   : refuse_token(r, "is not there: the answer is no JSON object");
     if (depth > 1 || event == BCDA__JSON_OBJECT_END || event == BCDA__JSON_ARRAY_END)
         return 0;
     if (event == BCDA__JSON_KEY)
-        return on_key(r, text, len);
+        return token_on_key(r, text, len);
     switch (r->member) {
     case ACCESS_TOKEN:
         return on_access_token(r, event, text, len);
@@ -156,7 +157,7 @@ static int on_event(void *ctx, enum bcda__json_event event, int depth, const cha
     return 0;
 }
 
-static int report(const struct reader *r, int rc, struct bcda_error *err)
+static int describe_token_error(const struct reader *r, int rc, struct bcda_error *err)
 {
     if (rc == BCDA_ERR_NOMEM)
         return bcda__err_nomem(err);
@@ -174,15 +175,15 @@ static int report(const struct reader *r, int rc, struct bcda_error *err)
 int bcda__token_parse(struct bcda__token *out, const char *body, size_t len, struct bcda_error *err)
 {
     struct reader r = {.token = {.lifetime_ms = -1}, .member = ACCESS_TOKEN};
-    int rc = bcda__json_parse(body, len, DEPTH_MAX, on_event, &r);
+    int rc = bcda__json_parse(body, len, DEPTH_MAX, token_on_event, &r);
 
     if (!rc && !r.seen[ACCESS_TOKEN]) {
         r.member = ACCESS_TOKEN;
-        rc = refuse(&r, "is not there");
+        rc = refuse_token(&r, "is not there");
     }
     if (rc) {
         bcda__token_free(&r.token);
-        return report(&r, rc, err);
+        return describe_token_error(&r, rc, err);
     }
     bcda__token_free(out);
     *out = r.token;

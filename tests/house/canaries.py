@@ -53,6 +53,7 @@ FAULTS = [
     ("symbols.py", swap("lib/libbcda.map", "    bcda_free;\n", ""), "bcda_free is missing"),
     ("symbols.py", swap("lib/libbcda.map", "bcda_free;", "bcda_free; \n    bcda_old;"), "bcda_old"),
     ("symbols.py", swap(EXPORT, NEW, NEW + "\nBCDA_API int bcda_export_more(void);"), "missing"),
+    ("statics.py", add("lib/base/buf.c", "static void fail_call(void)\n{\n}\n"), "fail_call()"),
     ("banned.py", add("lib/base/buf.c", "void x(char *a) { sprintf(a, \"\"); }\n"), "sprintf"),
     ("banned.py", add("lib/base/buf.c", "void x(void) { free(malloc(1)); }\n"), "malloc"),
     ("banned.py", add("lib/base/buf.c", "static void (*f)(void *) = free;\n"), "free"),

@@ -248,7 +248,7 @@ static int args_set_option(struct args *a, int id, const char *text)
     }
 }
 
-static const char *contradiction(const struct args *a)
+static const char *find_contradiction(const struct args *a)
 {
     if (!a->url)
         return "--url is needed";
@@ -322,7 +322,7 @@ int args_parse(struct args *a, int argc, char **argv, int *status)
         }
     }
     choose_level(a);
-    wrong = optind < argc ? "an argument without an option before it" : contradiction(a);
+    wrong = optind < argc ? "an argument without an option before it" : find_contradiction(a);
     if (!wrong)
         return 0;
     complain("%s", wrong);

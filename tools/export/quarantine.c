@@ -170,7 +170,7 @@ static void quarantine_put_line(struct quarantine *q, const bcda_bad_line *line)
 /* ---- the file ---- */
 
 /* NULL: it may be used. */
-static const char *objection(int fd, struct stat *st)
+static const char *find_objection(int fd, struct stat *st)
 {
     if (fstat(fd, st))
         return strerror(errno);
@@ -204,7 +204,7 @@ static int quarantine_open(struct quarantine *q)
 
     if (fd < 0)
         return quarantine_failed(q, errno == ELOOP ? "it is a symbolic link" : strerror(errno));
-    wrong = objection(fd, &st);
+    wrong = find_objection(fd, &st);
     if (wrong) {
         close(fd);
         return quarantine_failed(q, wrong);

@@ -165,7 +165,7 @@ const char *bytes_text(char *to, size_t size, double bytes)
     return to;
 }
 
-static int columns(void)
+static int terminal_columns(void)
 {
     struct winsize w;
 
@@ -207,7 +207,7 @@ static void draw_bar(const struct progress *p)
                  p->share * 100, p->ended, p->files, p->resources,
                  bytes_text(bytes, sizeof bytes, (double)p->bytes));
     }
-    fprintf(stderr, "\r%.*s\033[K", (int)cut_to_width(line, (size_t)columns() - 1), line);
+    fprintf(stderr, "\r%.*s\033[K", (int)cut_to_width(line, (size_t)terminal_columns() - 1), line);
     fflush(stderr);
     bar_shown = 1;
 }

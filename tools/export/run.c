@@ -321,7 +321,7 @@ static size_t files_here(const struct run *r)
 }
 
 /* One piece of advice, and none that contradicts it. */
-static void advise(struct run *r, int interrupted)
+static void print_advice(struct run *r, int interrupted)
 {
     size_t alive = report_jobs(r, interrupted);
     size_t gone = retire_gone(r);
@@ -347,7 +347,7 @@ static void advise(struct run *r, int interrupted)
 static int end_failure(struct run *r, int signal)
 {
     complain(signal ? "interrupted" : "the export is not complete");
-    advise(r, signal != 0);
+    print_advice(r, signal != 0);
     if (r->state->path && !state_is_used(r->state) && !r->broken)
         state_remove(r->state);
     return signal ? EXIT_SIGNAL + signal : EXIT_FAILED;

@@ -109,7 +109,7 @@ static const char *text_after(const char *line, const char *word)
     return strncmp(line, word, n) == 0 ? line + n : NULL;
 }
 
-static int keep_text(char **to, const char *text)
+static int keep_state_text(char **to, const char *text)
 {
     free(*to);
     *to = strdup(text);
@@ -121,9 +121,9 @@ static int state_read_remark(struct state *s, struct kept *next, const char *lin
     const char *rest;
 
     if ((rest = text_after(line, "# out ")))
-        return keep_text(&s->out, rest);
+        return keep_state_text(&s->out, rest);
     if ((rest = text_after(line, "# asks ")))
-        return keep_text(&s->asks, rest);
+        return keep_state_text(&s->asks, rest);
     if ((rest = text_after(line, "# old ")))
         return add_range(&s->old, rest, 0);
     if ((rest = text_after(line, "# file ")))
@@ -154,7 +154,7 @@ static int state_read_line(struct state *s, const char *line)
         return -1;
     }
     s->count++;
-    return strcmp(line, "-") == 0 ? 0 : keep_text(&next->saved, line);
+    return strcmp(line, "-") == 0 ? 0 : keep_state_text(&next->saved, line);
 }
 
 int state_open(struct state *s, const char *path)

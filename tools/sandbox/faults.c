@@ -184,7 +184,7 @@ static bool parse_suffix(const char *s, struct fault *f)
     return *s == '\0';
 }
 
-static bool parse(const char *spec, struct fault *f)
+static bool parse_fault(const char *spec, struct fault *f)
 {
     size_t n = strcspn(spec, ":*+@");
     int id = find_kind(spec, n);
@@ -215,7 +215,7 @@ int fault_add(struct sandbox *sb, const char *spec)
 {
     struct fault f = {0};
 
-    if (!parse(spec, &f)) {
+    if (!parse_fault(spec, &f)) {
         free(f.text);
         free(f.type);
         sandbox_set_error("unknown or malformed fault: %s", spec);

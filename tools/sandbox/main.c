@@ -210,7 +210,7 @@ static void set_option(struct arguments *a, int id, const char *text)
     }
 }
 
-static void parse(struct arguments *a, int argc, char **argv)
+static void parse_options(struct arguments *a, int argc, char **argv)
 {
     int id;
 
@@ -280,7 +280,7 @@ int main(int argc, char **argv)
     sigset_t set;
     int signal_number;
 
-    parse(&a, argc, argv);
+    parse_options(&a, argc, argv);
     signal(SIGPIPE, SIG_IGN);
     /* Blocked before any thread exists, so that all threads inherit it and only sigwait sees them.
      */

@@ -23,7 +23,7 @@ struct source {
 
 /* ---- files of --data ---- */
 
-static bool ends_with(const char *s, const char *end)
+static bool path_ends_with(const char *s, const char *end)
 {
     size_t n = strlen(s), m = strlen(end);
 
@@ -44,7 +44,7 @@ static struct source *source_new(const char *dir, const char *name)
 
 static int filter_ndjson(const struct dirent *entry)
 {
-    return entry->d_name[0] != '.' && ends_with(entry->d_name, ".ndjson");
+    return entry->d_name[0] != '.' && path_ends_with(entry->d_name, ".ndjson");
 }
 
 int sources_load(struct sandbox *sb, const char *dir)

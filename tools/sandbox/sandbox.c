@@ -176,7 +176,7 @@ static void set_options(struct sandbox *sb, const struct sandbox_options *option
     o->token_seconds = o->token_seconds ? o->token_seconds : 1200;
 }
 
-static void init_locks(struct sandbox *sb)
+static void init_sandbox_locks(struct sandbox *sb)
 {
     pthread_condattr_t attr;
 
@@ -337,7 +337,7 @@ static int listen_all(struct sandbox *sb)
     return sb->options.tls && sb->options.redirect ? listen_redirect(sb) : 0;
 }
 
-static int set_up(struct sandbox *sb, const struct sandbox_options *options)
+static int set_up_sandbox(struct sandbox *sb, const struct sandbox_options *options)
 {
     for (const char *const *f = options->faults; f && *f; f++)
         if (fault_add(sb, *f))
@@ -367,8 +367,8 @@ int sandbox_start(const struct sandbox_options *options, struct sandbox **out)
     sb->era = era;
     sb->next_job = 42;
     set_options(sb, options);
-    init_locks(sb);
-    if (set_up(sb, options)) {
+    init_sandbox_locks(sb);
+    if (set_up_sandbox(sb, options)) {
         sandbox_stop(sb);
         return -1;
     }

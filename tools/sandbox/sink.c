@@ -23,7 +23,7 @@ struct sink {
     uint8_t in[BLOCK], out[BLOCK + 64];
 };
 
-static int write_all(int fd, const uint8_t *p, size_t n)
+static int write_socket(int fd, const uint8_t *p, size_t n)
 {
     while (n) {
         ssize_t w = write(fd, p, n);
@@ -51,7 +51,7 @@ static int start_cipher(struct sink *s, const uint8_t *key)
     s->cipher = EVP_CIPHER_CTX_new();
     if (!s->cipher || EVP_EncryptInit_ex(s->cipher, EVP_aes_256_gcm(), NULL, key, nonce) != 1)
         return -1;
-    return write_all(s->fd, nonce, sizeof nonce);
+    return write_socket(s->fd, nonce, sizeof nonce);
 }
 
 struct sink *sink_open(struct sandbox *sb, const char *path, const char *plain_path,
@@ -84,7 +84,7 @@ static int zip_block(struct sink *s, int flush)
         s->zip.next_out = s->out;
         s->zip.avail_out = sizeof s->out;
         rc = deflate(&s->zip, flush);
-        if (rc == Z_STREAM_ERROR || write_all(s->fd, s->out, sizeof s->out - s->zip.avail_out))
+        if (rc == Z_STREAM_ERROR || write_socket(s->fd, s->out, sizeof s->out - s->zip.avail_out))
             return -1;
     } while (s->zip.avail_out == 0);
     return 0;
@@ -96,16 +96,16 @@ static int flush_block(struct sink *s, int flush)
 
     if (s->failed || sandbox_stopping(s->sb))
         return s->failed = -1;
-    if (s->plain_fd >= 0 && write_all(s->plain_fd, s->in, s->fill))
+    if (s->plain_fd >= 0 && write_socket(s->plain_fd, s->in, s->fill))
         return s->failed = -1;
     if (s->zipping) {
         s->failed = zip_block(s, flush);
     } else if (s->cipher) {
         if (EVP_EncryptUpdate(s->cipher, s->out, &n, s->in, (int)s->fill) != 1 ||
-            write_all(s->fd, s->out, (size_t)n))
+            write_socket(s->fd, s->out, (size_t)n))
             s->failed = -1;
     } else {
-        s->failed = write_all(s->fd, s->in, s->fill);
+        s->failed = write_socket(s->fd, s->in, s->fill);
     }
     s->fill = 0;
     return s->failed;
@@ -146,7 +146,7 @@ static int finish(struct sink *s)
     if (EVP_EncryptFinal_ex(s->cipher, s->out, &n) != 1 ||
         EVP_CIPHER_CTX_ctrl(s->cipher, EVP_CTRL_AEAD_GET_TAG, sizeof tag, tag) != 1)
         return -1;
-    return write_all(s->fd, tag, sizeof tag);
+    return write_socket(s->fd, tag, sizeof tag);
 }
 
 int sink_close(struct sink *s)

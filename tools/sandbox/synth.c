@@ -50,7 +50,7 @@ struct synth {
 
 /* ---- chance ---- */
 
-static uint64_t mix(uint64_t x)
+static uint64_t mix_seed(uint64_t x)
 {
     x += 0x9e3779b97f4a7c15u;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -64,7 +64,7 @@ struct dice {
 
 static unsigned roll(struct dice *d, unsigned n)
 {
-    return (unsigned)(mix(d->state++) % n);
+    return (unsigned)(mix_seed(d->state++) % n);
 }
 
 static int cents(struct dice *d)
@@ -393,7 +393,7 @@ static unsigned item_count(struct writer *w, unsigned index)
     return index % 16 == 5 ? 10 + roll(&w->d, 6) : roll(&w->d, 2) + 1;
 }
 
-static void write_items(struct writer *w, unsigned index)
+static void write_claim_items(struct writer *w, unsigned index)
 {
     unsigned n = item_count(w, index);
 
@@ -493,7 +493,7 @@ static void write_claim(struct writer *w, unsigned index)
     if (!w->r4)
         write_information(w);
     write_insurance(w);
-    write_items(w, index);
+    write_claim_items(w, index);
     write_payment(w);
     write_procedures(w);
     write_end(w, kind);
@@ -532,7 +532,7 @@ struct synth *synth_new(uint64_t seed, int version, bool envelope, const char *p
     for (unsigned i = 0; i < TEMPLATES; i++) {
         struct writer w = {.b = &s->t[i].text, .s = s, .r4 = version > 1};
 
-        w.d.state = mix(seed * TEMPLATES + i);
+        w.d.state = mix_seed(seed * TEMPLATES + i);
         write_claim(&w, i);
         find_patches(&s->t[i]);
     }
@@ -615,7 +615,7 @@ static void apply(const struct synth *s, char *at, unsigned kind, unsigned patie
 void synth_eob(const struct synth *s, struct buf *b, unsigned patient, unsigned long long claim)
 {
     uint64_t id = (uint64_t)patient * 1000000u + claim + 1;
-    uint64_t chance = mix(s->seed ^ mix(id));
+    uint64_t chance = mix_seed(s->seed ^ mix_seed(id));
     const struct template *t = &s->t[chance % TEMPLATES];
 
     b->len = 0;
@@ -644,7 +644,7 @@ static void mbi(char out[12], unsigned patient)
 static void write_hash(struct buf *b, uint64_t seed)
 {
     for (unsigned i = 0; i < 4; i++)
-        buf_printf(b, "%016llx", (unsigned long long)mix(seed + i));
+        buf_printf(b, "%016llx", (unsigned long long)mix_seed(seed + i));
 }
 
 static void write_patient_extension(const struct synth *s, struct buf *b, const struct word *race)
@@ -689,7 +689,7 @@ static void write_patient_ids(const struct synth *s, struct buf *b, unsigned pat
 
 static void write_patient(const struct synth *s, struct buf *b, unsigned patient, const char *id)
 {
-    struct dice d = {mix(s->seed * 7919 + patient)};
+    struct dice d = {mix_seed(s->seed * 7919 + patient)};
 
     json_fmt(
         b, "{'address':[{'district':'%u','postalCode':'%u','state':'%u'}],'birthDate':'19%u-%r-01'",
