@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "client/call.h"
-#include "client/session.h"
+#include "client/context.h"
 #include "protocol/token.h"
 
 struct bcda_token_request {
-    bcda_session *s; /* NULL once the session does not wait for it any more */
+    struct bcda__auth *auth; /* NULL once the session does not wait for it any more */
 };
 
 static int set_bearer(struct bcda__auth *a, const char *token, size_t len)
@@ -26,28 +27,51 @@ static int set_bearer(struct bcda__auth *a, const char *token, size_t len)
     return 0;
 }
 
-int bcda__auth_init(bcda_session *s)
+/* "/auth/token" at the origin of the FHIR URL, as BCDA has it (bcda-api 3). */
+static int choose_token_url(struct bcda__auth *a)
 {
-    struct bcda__auth *a = &s->auth;
+    struct bcda__buf url;
+    int rc;
 
+    if (a->cx->config->token_url) {
+        a->token_url = bcda__strdup(a->cx->config->token_url);
+        return a->token_url ? 0 : BCDA_ERR_NOMEM;
+    }
+    bcda__buf_init(&url, 64 * 1024);
+    rc = bcda__url_add_origin(&url, &a->cx->fhir);
+    if (!rc)
+        rc = bcda__buf_adds(&url, "/auth/token");
+    if (rc)
+        bcda__buf_free(&url);
+    a->token_url = bcda__buf_steal(&url);
+    return rc;
+}
+
+int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx)
+{
+    const struct bcda__secret *bearer = &cx->config->bearer;
+    int rc;
+
+    a->cx = cx;
     a->waits.prev = a->waits.next = &a->waits;
     a->renew_at = INT64_MAX;
     bcda__err_clear(&a->answer);
-    a->fixed = s->config->bearer.data != NULL;
-    return a->fixed ? set_bearer(a, s->config->bearer.data, s->config->bearer.len) : 0;
+    a->fixed = bearer->data != NULL;
+    rc = choose_token_url(a);
+    return !rc && a->fixed ? set_bearer(a, bearer->data, bearer->len) : rc;
 }
 
-void bcda__auth_free(bcda_session *s)
+void bcda__auth_free(struct bcda__auth *a)
 {
-    struct bcda__auth *a = &s->auth;
-
     bcda__call_free(a->call);
     a->call = NULL;
     if (a->asked)
-        a->asked->s = NULL; /* the application will still answer it */
+        a->asked->auth = NULL; /* the application will still answer it */
     a->asked = NULL;
     bcda__timer_clear(&a->timer);
     bcda__secret_free(&a->header);
+    bcda__free(a->token_url);
+    a->token_url = NULL;
 }
 
 void bcda__auth_leave(struct bcda__auth_wait *w)
@@ -59,113 +83,109 @@ void bcda__auth_leave(struct bcda__auth_wait *w)
     w->next->prev = w->prev;
 }
 
-/* Tells all who wait now; one that comes back at once waits anew. */
-static void notify_waiting(bcda_session *s, int code, const struct bcda_error *err)
+/* Notifies all that wait now. One that asks again from within its notification waits for the next
+ * round. */
+static void notify_waiting(struct bcda__auth *a, int code, const struct bcda_error *err)
 {
-    struct bcda__auth *a = &s->auth;
     struct bcda__auth_wait *w;
 
     a->round++;
-    while (!s->forked && (w = a->waits.next) != &a->waits && w->round != a->round) {
+    while (!a->cx->forked && (w = a->waits.next) != &a->waits && w->round != a->round) {
         bcda__auth_leave(w);
         w->ready(w->ctx, code, err);
     }
 }
 
-static void take_token(bcda_session *s, const char *token, size_t len, int64_t lifetime_ms)
+static void take_token(struct bcda__auth *a, const char *token, size_t len, int64_t lifetime_ms)
 {
-    struct bcda__auth *a = &s->auth;
     struct bcda_error err;
 
     if (set_bearer(a, token, len)) {
         bcda__err_nomem(&err);
-        notify_waiting(s, BCDA_ERR_NOMEM, &err);
+        notify_waiting(a, BCDA_ERR_NOMEM, &err);
         return;
     }
-    a->renew_at = bcda__token_renew_at(bcda__engine_now(s->engine), lifetime_ms);
-    s->stat[BCDA_STAT_TOKENS]++;
-    bcda__log(&s->log, BCDA_LOG_INFO, "auth", "token received");
-    notify_waiting(s, 0, NULL);
+    a->renew_at = bcda__token_renew_at(bcda__engine_now(a->cx->engine), lifetime_ms);
+    a->cx->stat[BCDA_STAT_TOKENS]++;
+    bcda__log(&a->cx->log, BCDA_LOG_INFO, "auth", "token received");
+    notify_waiting(a, 0, NULL);
 }
 
 static void on_token_response(void *ctx, enum bcda__verdict verdict,
                               const struct bcda__answer *answer, const struct bcda_error *err)
 {
-    bcda_session *s = ctx;
-    struct bcda__call *call = s->auth.call;
+    struct bcda__auth *a = ctx;
+    struct bcda__call *call = a->call;
     struct bcda__token token = {0};
     struct bcda_error own;
     int rc;
 
-    s->auth.call = NULL;
+    a->call = NULL;
     if (verdict != BCDA__OK) {
-        notify_waiting(s, err->code, err);
+        notify_waiting(a, err->code, err);
     } else {
         rc = bcda__token_parse(&token, answer->body, answer->body_len, &own);
         if (rc) /* some servers refuse with 200 */
             (void)bcda__token_describe(&own, answer->body, answer->body_len);
         if (rc)
-            notify_waiting(s, rc, &own);
+            notify_waiting(a, rc, &own);
         else
-            take_token(s, token.bearer.data, token.bearer.len, token.lifetime_ms);
+            take_token(a, token.bearer.data, token.bearer.len, token.lifetime_ms);
         bcda__token_free(&token);
     }
     bcda__call_free(call);
 }
 
-static int request_token(bcda_session *s)
+static int request_token(struct bcda__auth *a)
 {
+    const bcda_config *config = a->cx->config;
     struct bcda__secret basic = {0};
-    struct bcda__call_spec spec = {0};
-    int rc = bcda__token_basic(&basic, s->config->client_id, s->config->client_secret.data);
+    struct bcda__call_spec spec;
+    int rc = bcda__token_basic(&basic, config->client_id, config->client_secret.data);
 
     if (rc)
         return rc;
-    spec.what = "token request";
-    spec.method = "POST";
-    spec.url = s->token_url;
+    bcda__call_spec_init(&spec, "token request", "POST", a->token_url);
     spec.accept = "application/json";
     spec.basic = &basic;
     spec.judge = bcda__answer_token;
-    spec.body_max = (size_t)bcda__session_option(s, BCDA_OPT_ANSWER_MAX);
     spec.end = on_token_response;
-    spec.ctx = s;
-    rc = bcda__call_new(&s->auth.call, s, &spec);
+    spec.ctx = a;
+    rc = bcda__call_new(&a->call, a->cx, &spec);
     bcda__secret_free(&basic);
     return rc;
 }
 
-static int ask_provider(bcda_session *s)
+static int ask_provider(struct bcda__auth *a)
 {
-    const struct bcda__registration *p = s->config->provider;
+    const struct bcda__registration *p = a->cx->config->provider;
     bcda_token_request *r = bcda__calloc(1, sizeof *r);
 
     if (!r)
         return BCDA_ERR_NOMEM;
-    r->s = s;
-    s->auth.asked = r;
-    bcda__session_enter_callback(s);
+    r->auth = a;
+    a->asked = r;
+    bcda__context_enter_callback(a->cx);
     ((bcda_token_provider_cb)p->cb)(r, p->userdata);
-    bcda__session_leave_callback(s);
+    bcda__context_leave_callback(a->cx);
     return 0;
 }
 
-int bcda__auth_get(bcda_session *s, struct bcda__auth_wait *w, struct bcda_error *err)
+int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_error *err)
 {
-    struct bcda__auth *a = &s->auth;
     int rc = 0;
 
-    if (a->header.data && bcda__engine_now(s->engine) < a->renew_at)
+    if (a->header.data && bcda__engine_now(a->cx->engine) < a->renew_at)
         return 1;
     w->waiting = 1;
-    w->round = a->round; /* the line is in order, so newer ones stand behind all older */
+    w->round = a->round; /* the queue is in order: those of this round come last */
     w->next = &a->waits;
     w->prev = a->waits.prev;
     w->prev->next = w;
     a->waits.prev = w;
     if (a->call || a->asked || a->timer.set)
         return 0;
-    rc = s->config->provider ? ask_provider(s) : request_token(s);
+    rc = a->cx->config->provider ? ask_provider(a) : request_token(a);
     if (rc) {
         bcda__auth_leave(w);
         return bcda__err_set(err, rc, "no token could be asked for: %s", bcda_error_string(rc));
@@ -173,10 +193,8 @@ int bcda__auth_get(bcda_session *s, struct bcda__auth_wait *w, struct bcda_error
     return 0;
 }
 
-int bcda__auth_refused(bcda_session *s, unsigned generation)
+int bcda__auth_refused(struct bcda__auth *a, unsigned generation)
 {
-    struct bcda__auth *a = &s->auth;
-
     if (a->fixed)
         return 0;
     if (a->generation == generation)
@@ -188,73 +206,71 @@ int bcda__auth_refused(bcda_session *s, unsigned generation)
 
 static void deliver_provider_answer(void *ctx)
 {
-    bcda_session *s = ctx;
-    struct bcda__auth *a = &s->auth;
+    struct bcda__auth *a = ctx;
 
     if (a->answer.code)
-        notify_waiting(s, a->answer.code, &a->answer);
+        notify_waiting(a, a->answer.code, &a->answer);
     else
-        notify_waiting(s, 0, NULL);
+        notify_waiting(a, 0, NULL);
 }
 
-/* The request is used up. The session that waits for it, or NULL. */
-static bcda_session *take_request(bcda_token_request *r)
+/* The request is used up. Returns the one who waits for it, or NULL. */
+static struct bcda__auth *take_request(bcda_token_request *r)
 {
-    bcda_session *s = r->s;
+    struct bcda__auth *a = r->auth;
 
     bcda__free(r);
-    if (s) {
-        s->auth.asked = NULL;
-        (void)bcda__session_is_forked(s);
+    if (a) {
+        a->asked = NULL;
+        (void)bcda__context_is_forked(a->cx);
     }
-    return s;
+    return a;
 }
 
-static void schedule_provider_answer(bcda_session *s)
+static void schedule_provider_answer(struct bcda__auth *a)
 {
-    bcda__timer_set(s->engine, &s->auth.timer, 0, deliver_provider_answer, s);
+    bcda__timer_set(a->cx->engine, &a->timer, 0, deliver_provider_answer, a);
 }
 
 int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t lifetime_seconds)
 {
     struct bcda__auth *a;
-    bcda_session *s;
     int rc = 0;
 
     if (!r)
         return BCDA_ERR_INVALID;
-    s = take_request(r);
-    if (s && s->forked)
+    a = take_request(r);
+    if (a && a->cx->forked)
         return BCDA_ERR_FORKED; /* the parent answers its own */
     if (!token || !bcda__config_is_token(token))
         rc = BCDA_ERR_INVALID;
-    if (!s)
+    if (!a)
         return rc;
-    a = &s->auth;
     bcda__err_clear(&a->answer);
     if (rc)
         bcda__err_set(&a->answer, BCDA_ERR_TOKEN, "the token provider gave no usable token");
     else if (set_bearer(a, token, strlen(token)))
         rc = bcda__err_nomem(&a->answer);
     else if (lifetime_seconds > 0 && lifetime_seconds < INT64_MAX / 1000)
-        a->renew_at = bcda__token_renew_at(bcda__engine_now(s->engine), lifetime_seconds * 1000);
+        a->renew_at =
+            bcda__token_renew_at(bcda__engine_now(a->cx->engine), lifetime_seconds * 1000);
     else
         a->renew_at = INT64_MAX;
     if (!rc)
-        s->stat[BCDA_STAT_TOKENS]++;
-    schedule_provider_answer(s);
-    return s->forked ? BCDA_ERR_FORKED : rc; /* in the application's watch_timer */
+        a->cx->stat[BCDA_STAT_TOKENS]++;
+    schedule_provider_answer(a);
+    return a->cx->forked ? BCDA_ERR_FORKED : rc; /* in the application's watch_timer */
 }
 
 void bcda_token_request_fail(bcda_token_request *r)
 {
-    bcda_session *s;
+    struct bcda__auth *a;
 
     if (!r)
         return;
-    s = take_request(r);
-    if (!s || s->forked)
+    a = take_request(r);
+    if (!a || a->cx->forked)
         return;
-    bcda__err_set(&s->auth.answer, BCDA_ERR_AUTH, "the token provider has no token");
-    schedule_provider_answer(s);
+    bcda__err_set(&a->answer, BCDA_ERR_AUTH, "the token provider has no token");
+    schedule_provider_answer(a);
 }

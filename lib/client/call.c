@@ -7,8 +7,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/transition.h"
+#include "client/context.h"
 #include "client/origin.h"
-#include "client/session.h"
 #include "codec/crypto.h"
 #include "codec/inflate.h"
 #include "protocol/retry.h"
@@ -33,7 +33,7 @@ enum call_state {
 
 struct bcda__call {
     enum call_state state;
-    bcda_session *s;
+    struct bcda__context *cx;
     struct bcda__call_spec spec;
     char *url;
     char *target; /* where a redirect points; NULL = url. A new try begins at url again */
@@ -59,6 +59,7 @@ struct bcda__call {
     int64_t taken;  /* body bytes of this try that the owner took */
     int held;       /* the owner, not the server, was slow since then */
     struct bcda__buf body;
+    size_t body_max;       /* of a body that is gathered and is no error */
     struct bcda_error err; /* why the last try failed */
 };
 
@@ -107,7 +108,7 @@ static int detach_transfer(struct bcda__call *c)
     if (!is_handed_over(c))
         return 1;
     c->channel->is_lost = lost;
-    if (!lost && !c->s->forked)
+    if (!lost && !c->cx->forked)
         bcda__channel_reclaim(c->channel);
     return !lost;
 }
@@ -115,7 +116,7 @@ static int detach_transfer(struct bcda__call *c)
 static void drop_transfer(struct bcda__call *c)
 {
     if (c->t)
-        c->s->stat[BCDA_STAT_TRANSFERS]--;
+        c->cx->stat[BCDA_STAT_TRANSFERS]--;
     if (c->t && detach_transfer(c))
         bcda__transfer_free(c->t);
     c->t = NULL;
@@ -149,7 +150,7 @@ static void fail_call(struct bcda__call *c)
 /* 1 where the job may not try anything again any more. */
 static int budget_is_spent(struct bcda__call *c)
 {
-    int64_t most = bcda__session_option(c->s, BCDA_OPT_JOB_RETRIES_MAX);
+    int64_t most = bcda__context_option(c->cx, BCDA_OPT_JOB_RETRIES_MAX);
 
     if (!c->spec.retries || ++*c->spec.retries <= most)
         return 0;
@@ -167,16 +168,16 @@ static void begin_attempt_later(struct bcda__call *c, int attempt)
 
     (void)bcda__crypto_random(&random, sizeof random); /* without it, no jitter */
     delay = bcda__retry_delay(attempt, c->err.retry_after,
-                              bcda__session_option(c->s, BCDA_OPT_RETRY_MAX_MS),
-                              bcda__session_option(c->s, BCDA_OPT_RETRY_AFTER_MAX_MS), random);
-    bcda__log(&c->s->log, BCDA_LOG_WARNING, "client", "%s: %s; attempt again in %" PRId64 " ms",
-              c->spec.about ? c->spec.about : c->spec.what, c->err.text, delay);
-    bcda__timer_set(c->s->engine, &c->retry, delay, begin_attempt, c);
+                              bcda__context_option(c->cx, BCDA_OPT_RETRY_MAX_MS),
+                              bcda__context_option(c->cx, BCDA_OPT_RETRY_AFTER_MAX_MS), random);
+    bcda__log(&c->cx->log, BCDA_LOG_WARNING, "client", "%s: %s; attempt again in %" PRId64 " ms",
+              c->spec.about[0] ? c->spec.about : c->spec.what, c->err.text, delay);
+    bcda__timer_set(c->cx->engine, &c->retry, delay, begin_attempt, c);
 }
 
 static void retry_call(struct bcda__call *c)
 {
-    int most = bcda__retry_attempts(&c->err, (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS));
+    int most = bcda__retry_attempts(&c->err, (int)bcda__context_option(c->cx, BCDA_OPT_ATTEMPTS));
 
     if (c->spec.tries_max && most > c->spec.tries_max)
         most = c->spec.tries_max;
@@ -186,7 +187,7 @@ static void retry_call(struct bcda__call *c)
     }
     drop_transfer(c);
     forget_target(c);
-    c->s->stat[BCDA_STAT_RETRIES]++;
+    c->cx->stat[BCDA_STAT_RETRIES]++;
     begin_attempt_later(c, c->attempt > 0 ? c->attempt : 1);
 }
 
@@ -195,16 +196,16 @@ static void retry_call(struct bcda__call *c)
 static void repeat_call(struct bcda__call *c)
 {
     drop_transfer(c);
-    if (c->attempt >= (int)bcda__session_option(c->s, BCDA_OPT_ATTEMPTS)) {
+    if (c->attempt >= (int)bcda__context_option(c->cx, BCDA_OPT_ATTEMPTS)) {
         bcda__err_context(&c->err, "%d answers in a row brought nothing new", c->attempt);
         fail_call(c);
         return;
     }
-    c->s->stat[BCDA_STAT_RETRIES]++;
+    c->cx->stat[BCDA_STAT_RETRIES]++;
     if (!c->moved && c->vain++ > 0)
         begin_attempt_later(c, c->vain - 1);
     else
-        bcda__timer_set(c->s->engine, &c->retry, 0, begin_attempt, c);
+        bcda__timer_set(c->cx->engine, &c->retry, 0, begin_attempt, c);
 }
 
 /* The answer was of no use. */
@@ -218,11 +219,11 @@ void bcda__call_repeat(struct bcda__call *c)
 static void renew_token(struct bcda__call *c)
 {
     drop_transfer(c);
-    if (c->sends_token && !c->renewed && bcda__auth_refused(c->s, c->generation)) {
+    if (c->sends_token && !c->renewed && bcda__auth_refused(c->cx->auth, c->generation)) {
         c->renewed = 1;
         c->attempt--; /* it was not the request's fault */
-        c->s->stat[BCDA_STAT_RETRIES]++;
-        bcda__timer_set(c->s->engine, &c->retry, 0, begin_attempt, c);
+        c->cx->stat[BCDA_STAT_RETRIES]++;
+        bcda__timer_set(c->cx->engine, &c->retry, 0, begin_attempt, c);
         return;
     }
     fail_call(c);
@@ -272,11 +273,11 @@ static void fill_answer(const struct bcda__call *c, struct bcda__answer *a)
 /* ---- redirects ---- */
 
 /* A token goes only to the origin it belongs to. */
-static int is_own_origin(const bcda_session *s, const char *url)
+static int is_own_origin(const struct bcda__context *cx, const char *url)
 {
     struct bcda__url u;
 
-    return !bcda__url_parse(url, &u) && bcda__url_same_origin(&u, &s->fhir);
+    return !bcda__url_parse(url, &u) && bcda__url_same_origin(&u, &cx->fhir);
 }
 
 /* Only of a GET: a token request that is sent elsewhere is refused by its judge. */
@@ -321,8 +322,8 @@ static void follow_redirect(struct bcda__call *c)
         bcda__err_set(&c->err, rc == BCDA_ERR_NOMEM ? rc : BCDA_ERR_REDIRECT,
                       "redirected to something that is no absolute URL and no path");
     else
-        rc = bcda__origin_redirect(c->s, url.data, &usable, &c->err);
-    if (!rc && ++c->redirects > bcda__session_option(c->s, BCDA_OPT_REDIRECTS_MAX))
+        rc = bcda__origin_redirect(c->cx, url.data, &usable, &c->err);
+    if (!rc && ++c->redirects > bcda__context_option(c->cx, BCDA_OPT_REDIRECTS_MAX))
         rc = bcda__err_set(&c->err, BCDA_ERR_REDIRECT,
                            "redirected more than %d times (option \"redirects_max\")",
                            c->redirects - 1);
@@ -339,7 +340,7 @@ static void follow_redirect(struct bcda__call *c)
     bcda__free(c->target);
     c->target = copy;
     c->attempt--; /* it is the same try */
-    bcda__timer_set(c->s->engine, &c->retry, 0, begin_attempt, c);
+    bcda__timer_set(c->cx->engine, &c->retry, 0, begin_attempt, c);
 }
 
 /* ---- the verdict ---- */
@@ -359,14 +360,14 @@ static void judge_response(struct bcda__call *c)
     bcda__err_clear(&c->err);
     verdict = c->spec.judge(&a, &c->err);
     if (c->err.code)
-        c->err.retry_after = bcda__retry_after(a.retry_after, bcda__engine_wall(c->s->engine));
+        c->err.retry_after = bcda__retry_after(a.retry_after, bcda__engine_wall(c->cx->engine));
     switch (verdict) {
     case BCDA__RENEW:
         renew_token(c);
         break;
     case BCDA__RETRY:
         if (c->spec.adapts && (a.status == 429 || a.status == 503))
-            bcda__session_adapt(c->s, 0);
+            bcda__context_adapt(c->cx, 0);
         retry_call(c);
         break;
     case BCDA__FAIL:
@@ -420,11 +421,11 @@ static void on_transfer_head(void *ctx)
 
 static void gather_body(struct bcda__call *c, const uint8_t *data, size_t len)
 {
-    size_t max = bcda__transfer_status(c->t) < 400 ? c->spec.body_max : ERROR_BODY_MAX;
+    size_t max = bcda__transfer_status(c->t) < 400 ? c->body_max : ERROR_BODY_MAX;
     size_t take = len > max - c->body.len ? max - c->body.len : len;
     int rc;
 
-    c->s->stat[BCDA_STAT_BYTES_WIRE] += (int64_t)take;
+    c->cx->stat[BCDA_STAT_BYTES_WIRE] += (int64_t)take;
     c->cut |= take < len;
     rc = bcda__buf_add(&c->body, data, take);
     if (!rc && c->cut && bcda__transfer_status(c->t) < 400)
@@ -525,14 +526,14 @@ static void fail_too_slow(struct bcda__call *c, int code)
         bcda__err_set(&c->err, code,
                       "no connection within %" PRId64
                       " ms (option \"connect_timeout_ms\"); is this address allowed there?",
-                      bcda__session_option(c->s, BCDA_OPT_CONNECT_TIMEOUT_MS));
+                      bcda__context_option(c->cx, BCDA_OPT_CONNECT_TIMEOUT_MS));
     else
         bcda__err_set(&c->err, code,
                       "less than %" PRId64
                       " bytes a second (option \"low_speed_bytes\") for %" PRId64
                       " ms (option \"low_speed_time_ms\")",
-                      bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_BYTES),
-                      bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_TIME_MS));
+                      bcda__context_option(c->cx, BCDA_OPT_LOW_SPEED_BYTES),
+                      bcda__context_option(c->cx, BCDA_OPT_LOW_SPEED_TIME_MS));
     on_broken_transfer(c);
 }
 
@@ -553,8 +554,8 @@ static int64_t count_received(struct bcda__call *c, int *held)
 static void check_speed(void *ctx)
 {
     struct bcda__call *c = ctx;
-    int64_t span = bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_TIME_MS);
-    int64_t least = bcda__session_option(c->s, BCDA_OPT_LOW_SPEED_BYTES);
+    int64_t span = bcda__context_option(c->cx, BCDA_OPT_LOW_SPEED_TIME_MS);
+    int64_t least = bcda__context_option(c->cx, BCDA_OPT_LOW_SPEED_BYTES);
     int held;
     int64_t received = count_received(c, &held);
 
@@ -576,7 +577,7 @@ static void schedule_speed_check(struct bcda__call *c)
 {
     int option = c->connected ? BCDA_OPT_LOW_SPEED_TIME_MS : BCDA_OPT_CONNECT_TIMEOUT_MS;
 
-    bcda__timer_set(c->s->engine, &c->watch, bcda__session_option(c->s, option), check_speed, c);
+    bcda__timer_set(c->cx->engine, &c->watch, bcda__context_option(c->cx, option), check_speed, c);
 }
 
 /* ---- a try ---- */
@@ -614,11 +615,11 @@ static void write_headers(struct bcda__call *c, char (*lines)[HEADER_SIZE], cons
 static int start_transfer(struct bcda__call *c, const struct bcda__transfer_request *r)
 {
     struct bcda__transfer_events events = {on_transfer_head, on_transfer_data, on_transfer_end, c};
-    struct bcda__channel *channel = bcda__engine_common(c->s->engine);
+    struct bcda__channel *channel = bcda__engine_common(c->cx->engine);
     int rc = 0;
 
     if (c->spec.own_channel) {
-        rc = bcda__engine_channel(c->s->engine, &c->channel, &c->err);
+        rc = bcda__engine_channel(c->cx->engine, &c->channel, &c->err);
         channel = c->channel;
     }
     return rc ? rc : bcda__transfer_start(&c->t, channel->http, r, &events, &c->err);
@@ -627,16 +628,16 @@ static int start_transfer(struct bcda__call *c, const struct bcda__transfer_requ
 static void send_request(struct bcda__call *c)
 {
     struct bcda__transfer_request r = {0};
-    int64_t wait = bcda__limiter_take(&c->s->limiter, bcda__engine_now(c->s->engine));
+    int64_t wait = bcda__limiter_take(&c->cx->limiter, bcda__engine_now(c->cx->engine));
     char lines[HEADERS][HEADER_SIZE];
     const char *headers[HEADERS];
 
-    if (c->s->forked)
+    if (c->cx->forked)
         return;
     if (wait > 0) {
-        c->s->stat[BCDA_STAT_WAITS]++;
+        c->cx->stat[BCDA_STAT_WAITS]++;
         c->attempt--; /* not yet */
-        bcda__timer_set(c->s->engine, &c->retry, wait, begin_attempt, c);
+        bcda__timer_set(c->cx->engine, &c->retry, wait, begin_attempt, c);
         return;
     }
     r.method = c->spec.method;
@@ -647,16 +648,16 @@ static void send_request(struct bcda__call *c)
     if (c->basic.data)
         r.authorization = &c->basic;
     else if (c->sends_token)
-        r.authorization = &c->s->auth.header;
-    c->generation = c->s->auth.generation;
+        r.authorization = &c->cx->auth->header;
+    c->generation = c->cx->auth->generation;
     r.ring = c->spec.event ? RING_FILE : RING;
     if (start_transfer(c, &r)) {
         on_broken_transfer(c);
         return;
     }
     change_call_state(c, SENT);
-    c->s->stat[BCDA_STAT_REQUESTS]++;
-    c->s->stat[BCDA_STAT_TRANSFERS]++;
+    c->cx->stat[BCDA_STAT_REQUESTS]++;
+    c->cx->stat[BCDA_STAT_TRANSFERS]++;
     schedule_speed_check(c);
 }
 
@@ -681,29 +682,42 @@ static void begin_attempt(void *ctx)
     c->cut = c->connected = c->held = c->moved = 0;
     c->window = c->taken = 0;
     bcda__buf_free_secret(&c->body);
-    c->sends_token = c->spec.with_token && is_own_origin(c->s, current_url(c));
+    c->sends_token = c->spec.with_token && is_own_origin(c->cx, current_url(c));
     if (!c->sends_token) {
         send_request(c);
         return;
     }
     c->wait.ready = on_call_token;
     c->wait.ctx = c;
-    rc = bcda__auth_get(c->s, &c->wait, &c->err);
+    rc = bcda__auth_get(c->cx->auth, &c->wait, &c->err);
     if (rc == 1)
         send_request(c);
     else if (rc < 0)
         fail_call(c);
 }
 
-int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__call_spec *spec)
+void bcda__call_spec_init(struct bcda__call_spec *spec, const char *what, const char *method,
+                          const char *url)
+{
+    memset(spec, 0, sizeof *spec);
+    spec->what = what;
+    spec->method = method;
+    spec->url = url;
+    spec->accept = "application/fhir+json"; /* exactly, and nothing else (bcda-api 4.1) */
+    spec->judge = bcda__answer_plain;
+}
+
+int bcda__call_new(struct bcda__call **out, struct bcda__context *cx,
+                   const struct bcda__call_spec *spec)
 {
     struct bcda__call *c = bcda__calloc(1, sizeof *c);
 
     if (!c)
         return BCDA_ERR_NOMEM;
-    c->s = s;
+    c->cx = cx;
     c->spec = *spec;
-    bcda__buf_init(&c->body, spec->body_max > ERROR_BODY_MAX ? spec->body_max : ERROR_BODY_MAX);
+    c->body_max = (size_t)bcda__context_option(cx, BCDA_OPT_ANSWER_MAX);
+    bcda__buf_init(&c->body, c->body_max > ERROR_BODY_MAX ? c->body_max : ERROR_BODY_MAX);
     bcda__err_clear(&c->err);
     c->url = bcda__strdup(spec->url);
     if (!c->url || (spec->basic && bcda__secret_copy(&c->basic, spec->basic))) {
@@ -712,7 +726,7 @@ int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__
     }
     c->spec.url = c->url;
     c->spec.basic = NULL;
-    bcda__timer_set(s->engine, &c->retry, spec->wait_min_ms, begin_attempt, c);
+    bcda__timer_set(cx->engine, &c->retry, 0, begin_attempt, c);
     *out = c;
     return 0;
 }
@@ -748,7 +762,7 @@ void bcda__call_wake(struct bcda__call *c)
 void bcda__call_took(struct bcda__call *c, int64_t bytes)
 {
     c->taken += bytes;
-    c->s->stat[BCDA_STAT_BYTES_WIRE] += bytes;
+    c->cx->stat[BCDA_STAT_BYTES_WIRE] += bytes;
 }
 
 void bcda__call_hand_over(struct bcda__call *c, void (*ready)(void *ctx), void *ctx)

@@ -9,6 +9,7 @@
 #include "protocol/answer.h"
 
 struct bcda__call;
+struct bcda__context;
 
 /* What happens to a response whose body is for the owner, and what the owner answers. */
 enum bcda__call_event {
@@ -41,8 +42,7 @@ enum bcda__call_answer {
 
 struct bcda__call_spec {
     const char *what; /* for error texts: "token request" */
-    /* For log lines: "job 42, file 3 (Patient)"; NULL = as `what`. It lives as long as the call. */
-    const char *about;
+    char about[160];  /* for log lines: "job 42, file 3 (Patient)"; "" = as `what` */
     const char *method;
     const char *url;
     const char *accept; /* values of headers; NULL = not sent */
@@ -54,8 +54,6 @@ struct bcda__call_spec {
     int tries_max;    /* fewer than the table allows; 0 = no less */
     int64_t *retries; /* counts them against BCDA_OPT_JOB_RETRIES_MAX; NULL = no such limit */
     int adapts;       /* a 429 or 503 lowers how many files come at once */
-    size_t body_max;
-    int64_t wait_min_ms; /* least pause before the first try */
     /* NULL: the body is gathered, and judged with the head. Else the body of a response with status
      * 200 (after bcda__call_set_range() also 206 and 416) is for the owner; every other body is
      * gathered. */
@@ -69,8 +67,14 @@ struct bcda__call_spec {
     void *ctx;
 };
 
-/* Copies the spec but for `ctx`, `basic` and static texts. Nothing is sent before the next step. */
-int bcda__call_new(struct bcda__call **out, bcda_session *s, const struct bcda__call_spec *spec);
+/* A request for FHIR JSON without a token, judged by bcda__answer_plain(). */
+void bcda__call_spec_init(struct bcda__call_spec *spec, const char *what, const char *method,
+                          const char *url);
+
+/* Copies the spec but for `ctx`, `basic` and static texts. Nothing is sent before the next step.
+ * NOMEM. */
+int bcda__call_new(struct bcda__call **out, struct bcda__context *cx,
+                   const struct bcda__call_spec *spec);
 void bcda__call_free(struct bcda__call *c); /* at any time; no event but DETACH follows */
 
 /* During BEGIN: the request is for the bytes from `from` on, if the validator still holds. 0 = all

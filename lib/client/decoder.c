@@ -23,7 +23,7 @@ struct bcda_decoder {
     int code;                    /* the failure that stays */
     int finished;
     int in_callback, closing;
-    int64_t resources, bad_lines;
+    int64_t sum[BCDA__SUMS];
 };
 
 static int prepare_decoder(bcda_decoder *d, const bcda_config *config)
@@ -199,6 +199,11 @@ static void leave_decoder_callback(void *ctx)
     ((bcda_decoder *)ctx)->in_callback--;
 }
 
+static void count_decoded(void *ctx, enum bcda__sum sum, int64_t n)
+{
+    ((bcda_decoder *)ctx)->sum[sum] += n;
+}
+
 static int is_decoder_stopped(void *ctx)
 {
     return ((bcda_decoder *)ctx)->closing;
@@ -219,8 +224,8 @@ static int deliver_batch(bcda_decoder *d)
     batch->name = d->name;
     to.handlers = &d->handlers;
     to.bad_max = bcda__option(&d->config->options, BCDA_OPT_BAD_LINES_MAX);
-    to.resources = &d->resources;
-    to.bad_all = &d->bad_lines;
+    to.bad_lines = &d->sum[BCDA__SUM_BAD_LINES];
+    to.count = count_decoded;
     to.interrupted = is_decoder_stopped;
     to.enter = enter_decoder_callback;
     to.leave = leave_decoder_callback;
@@ -320,12 +325,12 @@ const bcda_error *bcda_decoder_error(const bcda_decoder *d)
 
 int64_t bcda_decoder_resources(const bcda_decoder *d)
 {
-    return d ? d->resources : 0;
+    return d ? d->sum[BCDA__SUM_RESOURCES] : 0;
 }
 
 int64_t bcda_decoder_bad_lines(const bcda_decoder *d)
 {
-    return d ? d->bad_lines : 0;
+    return d ? d->sum[BCDA__SUM_BAD_LINES] : 0;
 }
 
 int64_t bcda_decoder_bytes(const bcda_decoder *d)

@@ -57,15 +57,13 @@ static int give_bad_line(const struct bcda__delivery *d, const struct bcda_bad_l
     const struct bcda__registration *r = d->handlers->at[BCDA__ON_BAD_LINE];
     int answer, rc = 0;
 
-    ++*d->bad_all;
-    if (d->bad_file)
-        ++*d->bad_file;
+    d->count(d->ctx, BCDA__SUM_BAD_LINES, 1);
     if (r) {
         enter_data_callback(d);
         answer = ((bcda_bad_line_cb)r->cb)(d->job, bad, r->userdata);
         rc = leave_data_callback(d, answer, 0, "on_bad_line", err);
     }
-    if (rc || d->bad_max < 0 || *d->bad_all <= d->bad_max)
+    if (rc || d->bad_max < 0 || *d->bad_lines <= d->bad_max)
         return rc;
     *line_failed = 1;
     return bcda__fatal_line_error(bad, d->bad_max, err);
@@ -102,8 +100,7 @@ static int give_issue(void *ctx, const struct bcda__issue *issue)
     struct bcda_issue shown;
     int answer;
 
-    if (w->d->issues)
-        w->d->issues[issue->severity]++;
+    w->d->count(w->d->ctx, (enum bcda__sum)(BCDA__SUM_ISSUES + issue->severity), 1);
     if (!r)
         return 0;
     shown.issue = *issue;
@@ -135,21 +132,30 @@ static int give_outcome(const struct bcda__delivery *d, struct bcda_batch *b, si
     return w.rc;
 }
 
+struct issue_count {
+    void (*count)(void *ctx, enum bcda__sum sum, int64_t n);
+    void *ctx;
+};
+
 static int count_issue(void *ctx, const struct bcda__issue *issue)
 {
-    ((int64_t *)ctx)[issue->severity]++;
+    const struct issue_count *to = ctx;
+
+    to->count(to->ctx, (enum bcda__sum)(BCDA__SUM_ISSUES + issue->severity), 1);
     return 0;
 }
 
-int bcda__count_issues(const struct bcda_batch *b, int64_t *issues)
+int bcda__count_issues(const struct bcda_batch *b,
+                       void (*count)(void *ctx, enum bcda__sum sum, int64_t n), void *ctx)
 {
+    struct issue_count to = {count, ctx};
     size_t row, len;
 
     for (row = 0; row < b->rows; row++) {
         struct bcda_resource resource = {b, row};
         const char *json = bcda_resource_json(&resource, &len);
 
-        if (bcda__outcome_each(json, len, count_issue, issues) == BCDA_ERR_NOMEM)
+        if (bcda__outcome_each(json, len, count_issue, &to) == BCDA_ERR_NOMEM)
             return BCDA_ERR_NOMEM;
     }
     return 0;
@@ -169,7 +175,7 @@ static int give_next(const struct bcda__delivery *d, struct bcda_batch *b, struc
     if (rc != BCDA__HELD) { /* a paused one comes again */
         c->row++;
         if (rc == 0)
-            ++*d->resources;
+            d->count(d->ctx, BCDA__SUM_RESOURCES, 1);
     }
     return rc;
 }
@@ -194,7 +200,7 @@ static int give_batch(const struct bcda__delivery *d, struct bcda_batch *b, stru
     size_t before = b->consumed, now;
     int answer, rc;
 
-    (void)bcda__cut_at_fatal(b, *d->bad_all, d->bad_max);
+    (void)bcda__cut_at_fatal(b, *d->bad_lines, d->bad_max);
     if (!bcda_batch_count(b)) {
         c->row = b->rows;
         return 0;
@@ -204,7 +210,7 @@ static int give_batch(const struct bcda__delivery *d, struct bcda_batch *b, stru
     rc = leave_data_callback(d, answer, 1, "on_batch", err);
     now = rc == 0 ? b->rows
                   : b->consumed; /* a batch that the application keeps is not touched any more */
-    *d->resources += (int64_t)(now - before);
+    d->count(d->ctx, BCDA__SUM_RESOURCES, (int64_t)(now - before));
     c->row = now;
     return rc;
 }

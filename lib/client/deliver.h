@@ -3,21 +3,18 @@
 #define BCDA_CLIENT_DELIVER_H
 
 #include "base/err.h"
+#include "client/file.h"
 #include "client/handlers.h"
 #include "codec/batch.h"
-
-struct bcda_file;
 
 /* Where data goes, and what is counted on the way. */
 struct bcda__delivery {
     bcda_job *job; /* NULL for a decoder by itself: then there is no pause */
     const struct bcda_handlers *handlers;
-    int is_error;                  /* lines are OperationOutcomes: on_server_issue */
-    int64_t bad_max;               /* BCDA_OPT_BAD_LINES_MAX */
-    int64_t *resources;            /* of the file or decoder */
-    int64_t *bad_file;             /* bad lines of the file; may be NULL */
-    int64_t *bad_all;              /* of the job or decoder, held against bad_max */
-    int64_t *issues;               /* by severity; may be NULL */
+    int is_error;             /* lines are OperationOutcomes: on_server_issue */
+    int64_t bad_max;          /* BCDA_OPT_BAD_LINES_MAX */
+    const int64_t *bad_lines; /* of the job or decoder so far, held against bad_max */
+    void (*count)(void *ctx, enum bcda__sum sum, int64_t n);
     int (*interrupted)(void *ctx); /* after every callback: a code ends the walk; may be NULL */
     int (*is_paused)(void *ctx);   /* after every callback: 1 puts the rest off; may be NULL */
     void (*enter)(void *ctx);      /* around every callback; may be NULL */
@@ -46,8 +43,9 @@ size_t bcda__cut_at_fatal(struct bcda_batch *b, int64_t before, int64_t max);
 /* What a file fails with for it. */
 int bcda__fatal_line_error(const struct bcda_bad_line *bad, int64_t max, struct bcda_error *err);
 
-/* What an error file's batch reports, by severity: 0 or NOMEM. */
-int bcda__count_issues(const struct bcda_batch *b, int64_t *issues);
+/* Counts what an error file's batch reports, by severity: 0 or NOMEM. */
+int bcda__count_issues(const struct bcda_batch *b,
+                       void (*count)(void *ctx, enum bcda__sum sum, int64_t n), void *ctx);
 
 /* What a callback's answer means: 0 to go on, BCDA__HELD, or a code with `err` filled. */
 int bcda__callback_result(int answer, int may_pause, const char *name, struct bcda_error *err);

@@ -1,6 +1,6 @@
 #include "client/door.h"
 
-#include "client/session.h"
+#include "client/context.h"
 
 enum { YES = 0, NO = BCDA_ERR_REENTRANT, GONE = BCDA_ERR_STATE, CHILD = BCDA_ERR_FORKED };
 
@@ -34,19 +34,19 @@ static const char *refusal_text(int code)
     }
 }
 
-int bcda__door_check(bcda_session *s, enum bcda__door door)
+int bcda__door_check(struct bcda__context *cx, enum bcda__door door)
 {
     const struct bcda__door_row *row = &bcda__door_rows[door];
     int code = 0;
 
-    bcda__err_clear(&s->err);
-    if (bcda__session_is_forked(s))
+    bcda__err_clear(&cx->err);
+    if (bcda__context_is_forked(cx))
         code = row->in_child;
-    else if (s->closing && row->while_freed)
+    else if (cx->closing && row->while_freed)
         code = row->while_freed;
-    else if (s->in_loop_callback)
+    else if (cx->in_loop_callback)
         code = row->in_loop_callback;
-    else if (s->in_call || s->in_callback)
+    else if (cx->in_call || cx->in_callback)
         code = row->in_callback;
-    return code ? bcda__err_set(&s->err, code, "%s", refusal_text(code)) : 0;
+    return code ? bcda__err_set(&cx->err, code, "%s", refusal_text(code)) : 0;
 }

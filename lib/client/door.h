@@ -11,6 +11,8 @@
 
 #include "bcda/types.h"
 
+struct bcda__context;
+
 enum bcda__door {
     BCDA__DOOR_RUN,
     BCDA__DOOR_STEP,
@@ -40,6 +42,6 @@ struct bcda__door_row {
 extern const struct bcda__door_row bcda__door_rows[BCDA__DOORS];
 
 /* 0, or the code that stands there for where the caller is; bcda_session_error() then says why. */
-int bcda__door_check(bcda_session *s, enum bcda__door door);
+int bcda__door_check(struct bcda__context *cx, enum bcda__door door);
 
 #endif

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/transition.h"
+#include "client/call.h"
+#include "client/deliver.h"
 #include "client/intake.h"
 #include "client/origin.h"
 #include "client/pipe.h"
@@ -26,11 +28,11 @@ enum phase {
 };
 
 struct bcda__download {
-    bcda_job *job;
+    struct bcda__downloads *set; /* that it is in */
     struct bcda_file *file;
     char label[LABEL]; /* "job 42, file 3 (Patient)", for log lines */
     struct bcda__download *prev, *next;
-    int mark;
+    int is_to_advance; /* by bcda__downloads_advance() */
 
     enum phase phase;
     struct bcda_error err;       /* why the file failed; code 0 = it has not */
@@ -72,12 +74,11 @@ static void change_phase(struct bcda__download *d, enum phase to)
 /* ---- log lines ---- */
 
 /* Its number and type, as the manifest has them: no URL, and so no secret that one might hold. */
-static void label_file(const bcda_job *job, const struct bcda_file *f, char out[LABEL])
+static void label_file(const char *job, const struct bcda_file *f, char out[LABEL])
 {
-    const char *type = bcda__job_type_for_log(f->entry->type, "");
+    const char *type = bcda__type_for_log(f->entry->type, "");
 
-    snprintf(out, LABEL, type[0] ? "%s, file %zu (%s)" : "%s, file %zu%s", job->label, f->index,
-             type);
+    snprintf(out, LABEL, type[0] ? "%s, file %zu (%s)" : "%s, file %zu%s", job, f->index, type);
 }
 
 /* ---- the end ---- */
@@ -87,10 +88,10 @@ static void unlink_download(struct bcda__download *d)
     if (d->prev)
         d->prev->next = d->next;
     else
-        d->job->downloads = d->next;
+        d->set->first = d->next;
     if (d->next)
         d->next->prev = d->prev;
-    d->job->open--;
+    d->set->open--;
 }
 
 /* ---- sums ---- */
@@ -98,7 +99,7 @@ static void unlink_download(struct bcda__download *d)
 /* What has gone by since `began` went for this. */
 static void add_time(struct bcda__download *d, int stat, int64_t began)
 {
-    d->job->s->stat[stat] += bcda__clock_ns() - began;
+    d->set->cx->stat[stat] += bcda__clock_ns() - began;
 }
 
 /* A worker that looks for bytes reads from the network; the session's thread has done that before,
@@ -106,7 +107,7 @@ static void add_time(struct bcda__download *d, int stat, int64_t began)
 static void count_time(struct bcda__download *d, const struct bcda__pipe_sums *now)
 {
     const struct bcda__pipe_sums *old = &d->counted;
-    int64_t *stat = d->job->s->stat;
+    int64_t *stat = d->set->cx->stat;
     int reads = bcda__pipe_is_inline(d->pipe) ? BCDA_STAT_HASH_NS : BCDA_STAT_TRANSPORT_NS;
 
     stat[d->replays ? BCDA_STAT_SPOOL_NS : reads] += now->peek_ns - old->peek_ns;
@@ -117,18 +118,19 @@ static void count_time(struct bcda__download *d, const struct bcda__pipe_sums *n
     stat[BCDA_STAT_PARSE_NS] += now->decoder.parse - old->decoder.parse;
 }
 
+static void count(struct bcda__download *d, enum bcda__sum sum, int64_t n)
+{
+    if (n)
+        d->set->count(d->set->job, d->file, sum, n);
+}
+
 /* Bytes of the stored file that are new, and what was decoded of them. */
 static void add_bytes(struct bcda__download *d, int64_t received, int64_t decoded)
 {
-    struct bcda_file *f = d->file;
-
-    f->received += received;
-    f->bytes += decoded;
-    d->job->received += received;
-    d->job->bytes += decoded;
-    d->job->s->stat[BCDA_STAT_BYTES_DECODED] += decoded;
-    if (f->received > d->furthest) {
-        d->furthest = f->received;
+    count(d, BCDA__SUM_RECEIVED, received);
+    count(d, BCDA__SUM_BYTES, decoded);
+    if (d->file->sum[BCDA__SUM_RECEIVED] > d->furthest) {
+        d->furthest = d->file->sum[BCDA__SUM_RECEIVED];
         if (d->call)
             bcda__call_progress(d->call);
     }
@@ -153,7 +155,6 @@ static void update_sums(struct bcda__download *d)
     if (d->call)
         bcda__call_took(d->call, used + skipped);
     add_bytes(d, used, decoded);
-    bcda__job_touch(d->job);
 }
 
 static void stop_network(struct bcda__download *d)
@@ -164,7 +165,7 @@ static void stop_network(struct bcda__download *d)
 
 static void drop_pipe(struct bcda__download *d)
 {
-    if (!d->job->s->forked)
+    if (!d->set->cx->forked)
         update_sums(d);
     bcda__pipe_free(d->pipe);
     d->pipe = NULL;
@@ -191,7 +192,8 @@ static void set_verdict(struct bcda__download *d)
     struct bcda_file *f = d->file;
 
     if (!d->err.code) {
-        f->verdict = f->bad_lines ? BCDA_VERDICT_COMPLETE_BAD_LINES : BCDA_VERDICT_COMPLETE;
+        f->verdict =
+            f->sum[BCDA__SUM_BAD_LINES] ? BCDA_VERDICT_COMPLETE_BAD_LINES : BCDA_VERDICT_COMPLETE;
         return;
     }
     if (!d->err.file[0])
@@ -200,18 +202,19 @@ static void set_verdict(struct bcda__download *d)
     f->error = bcda_error_ref(&d->err); /* a copy */
 }
 
-static void log_verdict(const bcda_job *job, const struct bcda_file *f)
+static void log_verdict(const struct bcda__downloads *set, const struct bcda_file *f)
 {
-    const struct bcda__log *log = &job->s->log;
+    const struct bcda__log *log = &set->cx->log;
+    int64_t bad = f->sum[BCDA__SUM_BAD_LINES];
     char label[LABEL];
 
-    label_file(job, f, label);
+    label_file(set->label, f, label);
     if (f->verdict == BCDA_VERDICT_FAILED)
         bcda__log(log, BCDA_LOG_WARNING, "client", "%s: failed: %s", label,
                   bcda_error_string(bcda_error_code(f->error)));
-    else if (f->bad_lines)
+    else if (bad)
         bcda__log(log, BCDA_LOG_WARNING, "client", "%s: complete, with %" PRId64 " invalid line%s",
-                  label, f->bad_lines, f->bad_lines == 1 ? "" : "s");
+                  label, bad, bad == 1 ? "" : "s");
     else
         bcda__log(log, BCDA_LOG_INFO, "client", "%s: complete", label);
 }
@@ -219,63 +222,59 @@ static void log_verdict(const bcda_job *job, const struct bcda_file *f)
 /* Sets and reports the verdict, and frees the download. The job may have ended when it returns. */
 static void conclude_download(struct bcda__download *d)
 {
-    bcda_job *job = d->job;
+    struct bcda__downloads *set = d->set;
     struct bcda_file *f = d->file;
 
     set_verdict(d);
     if (!d->err.code)
-        bcda__session_adapt(job->s, 1);
+        bcda__context_adapt(set->cx, 1);
     unlink_download(d);
     free_download(d);
-    log_verdict(job, f);
-    bcda__job_file_ended(job, f);
+    log_verdict(set, f);
+    (void)set->event(set->job, f, BCDA__DOWNLOAD_CONCLUDED, NULL);
 }
 
-void bcda__download_abort(struct bcda__download *d, const struct bcda_error *err)
+void bcda__downloads_abort(struct bcda__downloads *set, const struct bcda_error *err)
 {
-    bcda_job *job = d->job;
-    struct bcda_file *f = d->file;
+    while (set->first) {
+        struct bcda__download *d = set->first;
+        struct bcda_file *f = d->file;
 
-    bcda__err_copy(&d->err, err);
-    set_verdict(d);
-    job->files_ended++;
-    unlink_download(d);
-    free_download(d);
-    (void)bcda__job_tell_file(job, f,
-                              BCDA_FILE_END); /* ended already: its answer changes nothing */
+        bcda__err_copy(&d->err, err);
+        set_verdict(d);
+        unlink_download(d);
+        free_download(d);
+        (void)set->event(set->job, f, BCDA__DOWNLOAD_ABORTED, NULL);
+    }
 }
 
 /* ---- delivery ---- */
 
 static int is_delivery_interrupted(void *ctx)
 {
-    const struct bcda__download *d = ctx;
+    const struct bcda__downloads *set = ((struct bcda__download *)ctx)->set;
 
-    return d->job->cancel_wanted || d->job->s->closing || d->job->s->forked;
+    return set->is_cancelled || set->cx->closing || set->cx->forked;
 }
 
 static int is_job_paused(void *ctx)
 {
-    return ((struct bcda__download *)ctx)->job->paused;
+    return ((struct bcda__download *)ctx)->set->is_paused;
 }
 
 static void enter_download_callback(void *ctx)
 {
-    bcda__session_enter_callback(((struct bcda__download *)ctx)->job->s);
+    bcda__context_enter_callback(((struct bcda__download *)ctx)->set->cx);
 }
 
 static void leave_download_callback(void *ctx)
 {
-    bcda__session_leave_callback(((struct bcda__download *)ctx)->job->s);
+    bcda__context_leave_callback(((struct bcda__download *)ctx)->set->cx);
 }
 
-/* Sums of the job and the session: what error files hold are reports of the server, not data. */
-static void count_resources(struct bcda__download *d, int64_t rows)
+static void count_delivered(void *ctx, enum bcda__sum sum, int64_t n)
 {
-    if (d->file->entry->is_error)
-        return;
-    d->job->resources += rows;
-    d->job->s->stat[BCDA_STAT_RESOURCES] += rows;
+    count(ctx, sum, n);
 }
 
 /* `err` says why. */
@@ -306,8 +305,8 @@ static void refuse_line(struct bcda__download *d, const struct bcda_error *err)
  * handler, if there is one, also where the data is pulled. */
 static int is_pulled(const struct bcda__download *d)
 {
-    return d->job->pull &&
-           !(d->file->entry->is_error && d->job->handlers.at[BCDA__ON_SERVER_ISSUE]);
+    return d->set->is_pulled &&
+           !(d->file->entry->is_error && d->set->handlers->at[BCDA__ON_SERVER_ISSUE]);
 }
 
 /* What a step of the download gives: it waits for an event; there may be more to do at once; or the
@@ -318,41 +317,36 @@ enum next { WAIT, AGAIN, GONE };
  * pulled. GONE: the job has ended, and this download with it. */
 static enum next deliver_to_handlers(struct bcda__download *d)
 {
-    bcda_job *job = d->job;
+    struct bcda__downloads *set = d->set;
     struct bcda__delivery to = {0};
-    int64_t before = d->file->resources, began;
     struct bcda_error err;
+    int64_t began;
     int rc, line_failed;
 
-    if (is_pulled(d) || job->paused)
+    if (is_pulled(d) || set->is_paused)
         return WAIT;
-    to.job = job;
-    to.handlers = &job->handlers;
+    to.job = set->job;
+    to.handlers = set->handlers;
     to.is_error = d->file->entry->is_error;
-    to.bad_max = bcda__session_option(job->s, BCDA_OPT_BAD_LINES_MAX);
-    to.resources = &d->file->resources;
-    to.bad_file = &d->file->bad_lines;
-    to.bad_all = &job->bad_lines;
-    to.issues = job->issues;
+    to.bad_max = bcda__context_option(set->cx, BCDA_OPT_BAD_LINES_MAX);
+    to.bad_lines = set->bad_lines;
+    to.count = count_delivered;
     to.interrupted = is_delivery_interrupted;
     to.is_paused = is_job_paused;
     to.enter = enter_download_callback;
     to.leave = leave_download_callback;
     to.ctx = d;
     d->delivered = 1;
-    bcda__engine_spend(job->s->engine, d->batch->fill);
+    bcda__engine_spend(set->cx->engine, d->batch->fill);
     began = bcda__clock_ns();
     rc = bcda__deliver(&to, d->batch, &d->cursor, &line_failed, &err);
     add_time(d, BCDA_STAT_DELIVER_NS, began);
-    count_resources(d, d->file->resources - before);
     if (rc == BCDA__HELD) {
-        if (!job->paused)
-            bcda__session_poke(job->s); /* its places are free for other jobs */
-        job->paused = 1;
+        (void)set->event(set->job, d->file, BCDA__DOWNLOAD_PAUSES, NULL);
         return WAIT;
     }
     if (rc < 0 && !line_failed) {
-        bcda__job_end(job, rc, &err);
+        (void)set->event(set->job, d->file, BCDA__DOWNLOAD_ENDS_JOB, &err);
         return GONE;
     }
     if (line_failed) {
@@ -378,7 +372,7 @@ static int take_batch(struct bcda__download *d)
         drop_pipe(d);
         return 0;
     }
-    d->batch->owner = bcda__files_ref(d->job->files);
+    d->batch->owner = bcda__files_ref(d->set->files);
     d->batch->owner_unref = bcda__files_unref;
     d->batch->file = d->file;
     d->batch->name = d->file->entry->name;
@@ -427,7 +421,7 @@ static enum next accept_end(struct bcda__download *d)
         return AGAIN;
     }
     bcda__intake_refuse_end(&d->intake);
-    d->job->s->stat[BCDA_STAT_RETRIES]++;
+    d->set->cx->stat[BCDA_STAT_RETRIES]++;
     change_phase(d, RECEIVING);
     rc = open_call(d);
     if (rc)
@@ -477,8 +471,8 @@ static enum next step_replaying(struct bcda__download *d)
     case BCDA__PIPE_READY:
         if (!bcda__pipe_is_inline(d->pipe))
             return run_pipe(d);
-        if (!d->job->paused)
-            bcda__timer_set(d->job->s->engine, &d->turn, 0, on_turn_timer, d);
+        if (!d->set->is_paused)
+            bcda__timer_set(d->set->cx->engine, &d->turn, 0, on_turn_timer, d);
         return WAIT;
     case BCDA__PIPE_FAILED:
         return fail_of_pipe(d);
@@ -526,8 +520,8 @@ static enum next step_phase(struct bcda__download *d)
 /* Workers may finish batches faster than the application takes them: a step takes so many. */
 static enum next take_finished(struct bcda__download *d)
 {
-    if (!bcda__pipe_is_inline(d->pipe) && bcda__engine_is_spent(d->job->s->engine)) {
-        bcda__timer_set(d->job->s->engine, &d->turn, 0, on_turn_timer, d);
+    if (!bcda__pipe_is_inline(d->pipe) && bcda__engine_is_spent(d->set->cx->engine)) {
+        bcda__timer_set(d->set->cx->engine, &d->turn, 0, on_turn_timer, d);
         return WAIT;
     }
     (void)take_batch(d);
@@ -539,7 +533,7 @@ static int settle_download(struct bcda__download *d)
 {
     enum next next = AGAIN;
 
-    while (next == AGAIN && !d->job->s->forked) {
+    while (next == AGAIN && !d->set->cx->forked) {
         if (d->batch)
             next = deliver_to_handlers(d);
         else if (d->pipe && bcda__pipe_has_batch(d->pipe, 0))
@@ -554,7 +548,7 @@ static void flush_partial_batch(void *ctx)
 {
     struct bcda__download *d = ctx;
 
-    if (d->batch || d->job->paused)
+    if (d->batch || d->set->is_paused)
         return;
     if (d->pipe && bcda__pipe_has_batch(d->pipe, 1))
         (void)take_batch(d);
@@ -563,9 +557,9 @@ static void flush_partial_batch(void *ctx)
 
 static void flush_later(struct bcda__download *d)
 {
-    if (d->pipe && !d->flush.set && !d->job->paused && bcda__pipe_has_batch(d->pipe, 1))
-        bcda__timer_set(d->job->s->engine, &d->flush,
-                        bcda__session_option(d->job->s, BCDA_OPT_BATCH_DELAY_MS),
+    if (d->pipe && !d->flush.set && !d->set->is_paused && bcda__pipe_has_batch(d->pipe, 1))
+        bcda__timer_set(d->set->cx->engine, &d->flush,
+                        bcda__context_option(d->set->cx, BCDA_OPT_BATCH_DELAY_MS),
                         flush_partial_batch, d);
 }
 
@@ -574,7 +568,7 @@ static void watch_body(struct bcda__download *d)
 {
     enum bcda__pipe_state state;
 
-    if (d->phase != RECEIVING || !d->pipe || d->job->paused)
+    if (d->phase != RECEIVING || !d->pipe || d->set->is_paused)
         return;
     state = bcda__pipe_state(d->pipe);
     if (state == BCDA__PIPE_EMPTY || state == BCDA__PIPE_OVER)
@@ -585,7 +579,7 @@ static void watch_body(struct bcda__download *d)
 static void continue_download(struct bcda__download *d)
 {
     watch_body(d);
-    if (!settle_download(d) || d->job->paused || d->phase != RECEIVING || d->batch)
+    if (!settle_download(d) || d->set->is_paused || d->phase != RECEIVING || d->batch)
         return;
     flush_later(d);
     bcda__call_wake(d->call);
@@ -608,13 +602,8 @@ static void on_pipe_event(void *ctx)
     update_sums(d);
     if (d->phase == RECEIVING && bcda__pipe_state(d->pipe) == BCDA__PIPE_REPEAT)
         bcda__call_repeat(d->call);
-    else if (!d->job->paused)
+    else if (!d->set->is_paused)
         continue_download(d);
-}
-
-void bcda__download_advance(struct bcda__download *d)
-{
-    continue_download(d);
 }
 
 /* ---- events of the call ---- */
@@ -627,7 +616,7 @@ static int is_gzip(const char *encoding)
 
 static int make_download_pipe(struct bcda__download *d, struct bcda_error *err)
 {
-    bcda_session *s = d->job->s;
+    struct bcda__context *cx = d->set->cx;
     struct bcda__decoder_options o = {0};
 
     o.name = d->file->entry->name;
@@ -636,11 +625,11 @@ static int make_download_pipe(struct bcda__download *d, struct bcda_error *err)
     o.check_only = d->spool && !d->replays;
     o.expected = d->replays ? NULL : &d->expected; /* that was checked before */
     o.key = (const uint8_t *)d->key.data;
-    o.line_max = (size_t)bcda__session_option(s, BCDA_OPT_LINE_MAX);
-    o.depth_max = (int)bcda__session_option(s, BCDA_OPT_JSON_DEPTH_MAX);
-    o.batch_size = (size_t)bcda__session_option(s, BCDA_OPT_BATCH_SIZE);
-    o.fields = d->job->fields;
-    return bcda__pipe_new(&d->pipe, bcda__session_workers(s), d->replays ? NULL : d->spool, &o,
+    o.line_max = (size_t)bcda__context_option(cx, BCDA_OPT_LINE_MAX);
+    o.depth_max = (int)bcda__context_option(cx, BCDA_OPT_JSON_DEPTH_MAX);
+    o.batch_size = (size_t)bcda__context_option(cx, BCDA_OPT_BATCH_SIZE);
+    o.fields = d->set->fields;
+    return bcda__pipe_new(&d->pipe, bcda__context_workers(cx), d->replays ? NULL : d->spool, &o,
                           on_pipe_event, d, err);
 }
 
@@ -680,7 +669,7 @@ static int restart_if_possible(struct bcda__download *d, struct bcda_error *err)
         return 0;
     bcda__timer_clear(&d->flush);
     drop_pipe(d);
-    add_bytes(d, -d->file->received, -d->file->bytes);
+    add_bytes(d, -d->file->sum[BCDA__SUM_RECEIVED], -d->file->sum[BCDA__SUM_BYTES]);
     if (d->spool && (rc = bcda__spool_reset(d->spool, err)))
         return rc;
     rc = bcda__intake_reset(&d->intake);
@@ -722,7 +711,7 @@ static int take_head(struct bcda__download *d, struct bcda_error *err)
 /* Inline there is nothing to gain from more bytes while a batch waits for the application. */
 static int can_read(const struct bcda__download *d)
 {
-    return !d->job->paused && !d->batch;
+    return !d->set->is_paused && !d->batch;
 }
 
 /* Inline: slices until there are no bytes, or this step has moved enough. */
@@ -733,11 +722,11 @@ static enum bcda__call_answer take_bytes(struct bcda__download *d)
 
     bcda__pipe_wake(d->pipe);
     while (state == BCDA__PIPE_READY && can_read(d) &&
-           !(moved && bcda__engine_is_spent(d->job->s->engine))) {
+           !(moved && bcda__engine_is_spent(d->set->cx->engine))) {
         size_t slice = bcda__pipe_run(d->pipe); /* 0 where the decoder had bytes of its own */
 
         moved += slice;
-        bcda__engine_spend(d->job->s->engine, slice);
+        bcda__engine_spend(d->set->cx->engine, slice);
         update_sums(d);
         if (!settle_download(d) || d->phase != RECEIVING)
             return BCDA__CALL_GONE;
@@ -764,14 +753,14 @@ static enum bcda__call_answer detach_body(struct bcda__download *d)
     bcda__intake_detach(&d->intake);
     if (lost)
         return BCDA__CALL_LOST;
-    if (!d->job->s->forked)
+    if (!d->set->cx->forked)
         update_sums(d);
     return BCDA__CALL_GO;
 }
 
 static enum bcda__call_answer measure_download(struct bcda__download *d)
 {
-    int busy = bcda__pipe_was_busy(d->pipe) || d->job->paused;
+    int busy = bcda__pipe_was_busy(d->pipe) || d->set->is_paused;
 
     update_sums(d);
     return busy ? BCDA__CALL_BUSY : BCDA__CALL_GO;
@@ -845,7 +834,7 @@ static void on_call_end(void *ctx, enum bcda__verdict verdict, const struct bcda
 static void set_expected(struct bcda__download *d)
 {
     const struct bcda__entry *e = d->file->entry;
-    int counts = bcda__session_option(d->job->s, BCDA_OPT_CHECK_COUNT) && !e->is_error;
+    int counts = bcda__context_option(d->set->cx, BCDA_OPT_CHECK_COUNT) && !e->is_error;
 
     d->expected.length = e->length;
     d->expected.count = counts ? e->count : -1;
@@ -854,35 +843,32 @@ static void set_expected(struct bcda__download *d)
 
 static int open_call(struct bcda__download *d)
 {
-    bcda_session *s = d->job->s;
-    struct bcda__call_spec spec = {0};
+    struct bcda__context *cx = d->set->cx;
+    struct bcda__call_spec spec;
     struct bcda__buf url;
     int same, rc;
 
     bcda__buf_init(&url, 64 * 1024);
-    rc = bcda__origin_adopt(s, d->file->entry->url, &url, &same, &d->err);
+    rc = bcda__origin_adopt(cx, d->file->entry->url, &url, &same, &d->err);
     if (rc)
         goto out;
-    spec.what = "file";
-    spec.about = d->label;
-    spec.method = "GET";
-    spec.url = url.data;
+    bcda__call_spec_init(&spec, "file", "GET", url.data);
+    bcda__text_copy(spec.about, sizeof spec.about, d->label);
     spec.accept = "application/fhir+ndjson";
-    /* One header that is exactly "gzip": in 2020 to 2024 nothing else was heard (bcda-api 6.1). An
-     * encrypted file does not shrink. */
-    if (bcda__session_option(s, BCDA_OPT_GZIP) && !d->file->entry->key)
+    /* One header that is exactly "gzip": in 2020 to 2024 nothing else was recognised
+     * (bcda-api 6.1). An encrypted file does not shrink. */
+    if (bcda__context_option(cx, BCDA_OPT_GZIP) && !d->file->entry->key)
         spec.accept_encoding = "gzip";
-    spec.with_token = d->job->files->manifest->requires_access_token;
+    spec.with_token = d->set->files->manifest->requires_access_token;
     spec.judge = bcda__answer_file;
-    spec.body_max = (size_t)bcda__session_option(s, BCDA_OPT_ANSWER_MAX);
     spec.adapts = 1;
-    spec.retries = &d->job->retries;
+    spec.retries = d->set->retries;
     spec.event = on_call_event;
-    spec.own_channel = bcda__session_workers(s) != NULL;
+    spec.own_channel = bcda__context_workers(cx) != NULL;
     spec.proves_end = d->key.data != NULL;
     spec.end = on_call_end;
     spec.ctx = d;
-    rc = bcda__call_new(&d->call, s, &spec);
+    rc = bcda__call_new(&d->call, cx, &spec);
     if (rc)
         bcda__err_set(&d->err, rc, "%s", bcda_error_string(rc));
 out:
@@ -907,7 +893,7 @@ static void on_unwrapped_key(void *ctx, int code, const struct bcda_error *err)
 {
     struct bcda__download *d = ctx;
 
-    d->job->s->stat[BCDA_STAT_DECRYPT_NS] += bcda__unwrap_spent(d->unwrap);
+    d->set->cx->stat[BCDA_STAT_DECRYPT_NS] += bcda__unwrap_spent(d->unwrap);
     if (code)
         bcda__err_copy(&d->err, err);
     bcda__unwrap_free(d->unwrap);
@@ -919,7 +905,7 @@ static void on_unwrapped_key(void *ctx, int code, const struct bcda_error *err)
 static int open_key(struct bcda__download *d)
 {
     const struct bcda__entry *e = d->file->entry;
-    const bcda_config *config = d->job->s->config;
+    const bcda_config *config = d->set->cx->config;
     struct bcda__workers *workers;
     uint8_t *key;
     int64_t began;
@@ -930,7 +916,7 @@ static int open_key(struct bcda__download *d)
     if (bcda__secret_set(&d->key, NULL, BCDA__GCM_KEY))
         return bcda__err_nomem(&d->err);
     key = (uint8_t *)d->key.data;
-    workers = bcda__session_workers(d->job->s);
+    workers = bcda__context_workers(d->set->cx);
     if (workers) {
         rc = bcda__unwrap_new(&d->unwrap, workers, config, e->key, e->name, key, on_unwrapped_key,
                               d);
@@ -942,55 +928,86 @@ static int open_key(struct bcda__download *d)
     return rc;
 }
 
-void bcda__download_start(bcda_job *job, struct bcda_file *file)
+static int prepare_download(struct bcda__download *d)
+{
+    const struct bcda__context *cx = d->set->cx;
+    int rc = bcda__intake_init(&d->intake);
+
+    if (rc)
+        return bcda__err_set(&d->err, rc, "%s", bcda_error_string(rc));
+    if (bcda__context_option(cx, BCDA_OPT_DELIVERY) == BCDA_DELIVERY_VERIFIED)
+        rc = bcda__spool_new(&d->spool, cx->config->spool_directory, &d->err);
+    return rc ? rc : open_key(d);
+}
+
+void bcda__download_start(struct bcda__downloads *set, struct bcda_file *file)
 {
     struct bcda__download *d = bcda__calloc(1, sizeof *d);
     struct bcda_error err;
     int rc;
 
     if (!d) {
-        bcda__job_end(job, bcda__err_nomem(&err), &err);
+        bcda__err_nomem(&err);
+        (void)set->event(set->job, file, BCDA__DOWNLOAD_ENDS_JOB, &err);
         return;
     }
-    d->job = job;
+    d->set = set;
     d->file = file;
     bcda__err_clear(&d->err);
-    label_file(job, file, d->label);
+    label_file(set->label, file, d->label);
     set_expected(d);
-    d->next = job->downloads;
+    d->next = set->first;
     if (d->next)
         d->next->prev = d;
-    job->downloads = d;
-    job->open++;
-    if (bcda__job_tell_file(job, file, BCDA_FILE_BEGIN))
+    set->first = d;
+    set->open++;
+    if (set->event(set->job, file, BCDA__DOWNLOAD_BEGINS, NULL))
         return; /* the job has ended, and with it this */
-    rc = bcda__intake_init(&d->intake);
-    if (rc)
-        bcda__err_set(&d->err, rc, "%s", bcda_error_string(rc));
-    if (!rc && bcda__session_option(job->s, BCDA_OPT_DELIVERY) == BCDA_DELIVERY_VERIFIED)
-        rc = bcda__spool_new(&d->spool, job->s->config->spool_directory, &d->err);
-    if (!rc)
-        rc = open_key(d);
+    rc = prepare_download(d);
     if (!d->unwrap)
         request_file(d, rc);
 }
 
-struct bcda__download *bcda__download_next(const struct bcda__download *d)
+/* ---- all of a job ---- */
+
+/* The list may change with every step. */
+void bcda__downloads_advance(struct bcda__downloads *set)
 {
-    return d->next;
+    struct bcda__download *d;
+
+    for (d = set->first; d; d = d->next)
+        d->is_to_advance = 1;
+    do {
+        for (d = set->first; d && !d->is_to_advance; d = d->next)
+            ;
+        if (d) {
+            d->is_to_advance = 0;
+            continue_download(d);
+        }
+    } while (d && !set->cx->forked);
 }
 
-int bcda__download_has_batch(const struct bcda__download *d)
+static int has_pulled_batch(const struct bcda__download *d)
 {
     return d->batch && is_pulled(d);
 }
 
-struct bcda_batch *bcda__download_take_batch(struct bcda__download *d)
+int bcda__downloads_have_batch(const struct bcda__downloads *set)
+{
+    const struct bcda__download *d;
+
+    for (d = set->first; d; d = d->next)
+        if (has_pulled_batch(d))
+            return 1;
+    return 0;
+}
+
+static struct bcda_batch *take_pulled_batch(struct bcda__download *d)
 {
     struct bcda_batch *b = d->batch;
-    int64_t max = bcda__session_option(d->job->s, BCDA_OPT_BAD_LINES_MAX);
-    size_t fatal = bcda__cut_at_fatal(b, d->job->bad_lines, max);
-    int64_t rows = (int64_t)b->rows, bad;
+    int64_t max = bcda__context_option(d->set->cx, BCDA_OPT_BAD_LINES_MAX);
+    size_t fatal = bcda__cut_at_fatal(b, *d->set->bad_lines, max);
+    int64_t rows = (int64_t)b->rows;
     struct bcda_error err;
 
     d->batch = NULL;
@@ -1000,24 +1017,21 @@ struct bcda_batch *bcda__download_take_batch(struct bcda__download *d)
         refuse_line(d, &err);
         b->bad_count = fatal + 1;
     }
-    bad = (int64_t)b->bad_count;
-    if (d->file->entry->is_error && bcda__count_issues(b, d->job->issues) && !d->err.code) {
+    if (d->file->entry->is_error && bcda__count_issues(b, count_delivered, d) && !d->err.code) {
         bcda__err_nomem(&d->err);
         fail_download(d);
     }
-    d->file->resources += rows;
-    d->file->bad_lines += bad;
-    d->job->bad_lines += bad;
-    count_resources(d, rows);
+    count(d, BCDA__SUM_RESOURCES, rows);
+    count(d, BCDA__SUM_BAD_LINES, (int64_t)b->bad_count);
     return b;
 }
 
-void bcda__download_mark(struct bcda__download *d, int mark)
+struct bcda_batch *bcda__downloads_take_batch(struct bcda__downloads *set)
 {
-    d->mark = mark;
-}
+    struct bcda__download *d;
 
-int bcda__download_is_marked(const struct bcda__download *d)
-{
-    return d->mark;
+    for (d = set->first; d; d = d->next)
+        if (has_pulled_batch(d))
+            return take_pulled_batch(d);
+    return NULL;
 }

@@ -1,6 +1,11 @@
 #include "client/file.h"
 
+#include <string.h>
+
 #include "base/mem.h"
+#include "base/text.h"
+
+enum { TYPE_MAX = 64 }; /* letters of a resource type */
 
 int bcda__files_new(struct bcda__files **out, struct bcda__manifest *manifest)
 {
@@ -43,6 +48,13 @@ void bcda__files_unref(void *files)
     bcda__free(f);
 }
 
+const char *bcda__type_for_log(const char *type, const char *otherwise)
+{
+    size_t len = strlen(type);
+
+    return len <= TYPE_MAX && bcda__text_is_alpha(type, len) ? type : otherwise;
+}
+
 const char *bcda_file_type(const bcda_file *f)
 {
     return f ? f->entry->type : "";
@@ -75,12 +87,12 @@ int bcda_file_is_encrypted(const bcda_file *f)
 
 int64_t bcda_file_bytes_received(const bcda_file *f)
 {
-    return f ? f->received : 0;
+    return f ? f->sum[BCDA__SUM_RECEIVED] : 0;
 }
 
 int64_t bcda_file_bytes(const bcda_file *f)
 {
-    return f ? f->bytes : 0;
+    return f ? f->sum[BCDA__SUM_BYTES] : 0;
 }
 
 int64_t bcda_file_bytes_expected(const bcda_file *f)
@@ -95,12 +107,12 @@ int64_t bcda_file_resources_expected(const bcda_file *f)
 
 int64_t bcda_file_resources(const bcda_file *f)
 {
-    return f ? f->resources : 0;
+    return f ? f->sum[BCDA__SUM_RESOURCES] : 0;
 }
 
 int64_t bcda_file_bad_lines(const bcda_file *f)
 {
-    return f ? f->bad_lines : 0;
+    return f ? f->sum[BCDA__SUM_BAD_LINES] : 0;
 }
 
 int bcda_file_verdict(const bcda_file *f)

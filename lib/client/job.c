@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/transition.h"
-#include "client/download.h"
-#include "client/start.h"
+#include "client/context.h"
+#include "client/deliver.h"
 #include "protocol/kickoff.h"
 #include "protocol/retry.h"
 
@@ -19,7 +19,6 @@ enum {
     PROGRESS_MS = 100,
     STARTS_MAX = 64,
     CANCEL_TRIES = 3, /* the application waits for its end */
-    TYPE_MAX = 64,    /* letters of a resource type */
 };
 
 static void poll_status(void *ctx);
@@ -27,7 +26,11 @@ static void ask_presence(bcda_job *job);
 
 /* ---- log lines ---- */
 
-void bcda__job_log(const bcda_job *job, int level, const char *format, ...)
+static void job_log(const bcda_job *job, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A line about this job, which begins with its label. */
+static void job_log(const bcda_job *job, int level, const char *format, ...)
 {
     char text[400];
     va_list args;
@@ -35,29 +38,16 @@ void bcda__job_log(const bcda_job *job, int level, const char *format, ...)
     va_start(args, format);
     bcda__text_format(text, sizeof text, format, args);
     va_end(args);
-    bcda__log(&job->s->log, level, "client", "%s: %s", job->label, text);
+    bcda__log(&job->cx->log, level, "client", "%s: %s", job->label, text);
 }
 
-const char *bcda__job_type_for_log(const char *type, const char *otherwise)
-{
-    size_t len = strlen(type);
-
-    return len <= TYPE_MAX && bcda__text_is_alpha(type, len) ? type : otherwise;
-}
-
-const char *bcda__job_asks(bcda_job *job, const char *what)
-{
-    snprintf(job->asking, sizeof job->asking, "%s, %s", job->label, what);
-    return job->asking;
-}
-
-/* ---- telling the application ---- */
+/* ---- callbacks ---- */
 
 /* A job that the server still works on, and that is ours. */
 static int is_cancelled_there(const bcda_job *job)
 {
-    return job->state == BCDA_JOB_RUNNING && !job->taken_over && !job->s->closing &&
-           bcda__session_option(job->s, BCDA_OPT_CANCEL_AT_SERVER);
+    return job->state == BCDA_JOB_RUNNING && !job->is_taken_over && !job->cx->closing &&
+           bcda__context_option(job->cx, BCDA_OPT_CANCEL_AT_SERVER);
 }
 
 /* 0, or the job has been ended, or this is a child. Then the caller does nothing more. */
@@ -66,13 +56,13 @@ static int handle_callback_answer(bcda_job *job, int given, const char *name)
     struct bcda_error err;
     int rc = bcda__callback_result(given, 0, name, &err);
 
-    if (job->ended || job->s->forked)
+    if (job->ended || job->cx->forked)
         return 1; /* it is on its way out, or a parent's: the answer changes nothing */
-    if (!rc && job->cancel_wanted && is_cancelled_there(job)) {
+    if (!rc && job->downloads.is_cancelled && is_cancelled_there(job)) {
         bcda__job_poke(job);
         return 1; /* as good as ended: only the server is to be informed */
     }
-    if (!rc && (job->cancel_wanted || job->s->closing))
+    if (!rc && (job->downloads.is_cancelled || job->cx->closing))
         rc = bcda__err_set(&err, BCDA_ERR_CANCELLED, "the job was cancelled");
     if (rc)
         bcda__job_end(job, rc, &err);
@@ -91,10 +81,10 @@ static int set_state(bcda_job *job, int state)
         return 0;
     BCDA__TRANSITION("job", names[job->state], names[state]);
     job->state = state;
-    if (r && !job->s->forked) {
-        bcda__session_enter_callback(job->s);
+    if (r && !job->cx->forked) {
+        bcda__context_enter_callback(job->cx);
         given = ((bcda_state_cb)r->cb)(job, state, r->userdata);
-        bcda__session_leave_callback(job->s);
+        bcda__context_leave_callback(job->cx);
     }
     return handle_callback_answer(job, given, "on_state");
 }
@@ -104,17 +94,12 @@ static int call_on_file(bcda_job *job, const struct bcda_file *file, int event)
     const struct bcda__registration *r = job->handlers.at[BCDA__ON_FILE];
     int given = BCDA_CONTINUE;
 
-    if (r && !job->s->forked) {
-        bcda__session_enter_callback(job->s);
+    if (r && !job->cx->forked) {
+        bcda__context_enter_callback(job->cx);
         given = ((bcda_file_cb)r->cb)(job, file, event, r->userdata);
-        bcda__session_leave_callback(job->s);
+        bcda__context_leave_callback(job->cx);
     }
     return given;
-}
-
-int bcda__job_tell_file(bcda_job *job, const struct bcda_file *file, int event)
-{
-    return handle_callback_answer(job, call_on_file(job, file, event), "on_file");
 }
 
 static void report_progress(void *ctx)
@@ -123,36 +108,24 @@ static void report_progress(void *ctx)
     const struct bcda__registration *r = job->handlers.at[BCDA__ON_PROGRESS];
     int given;
 
-    bcda__session_enter_callback(job->s);
+    bcda__context_enter_callback(job->cx);
     given = ((bcda_progress_cb)r->cb)(job, r->userdata);
-    bcda__session_leave_callback(job->s);
+    bcda__context_leave_callback(job->cx);
     (void)handle_callback_answer(job, given, "on_progress");
 }
 
-void bcda__job_touch(bcda_job *job)
+/* Something moved: on_progress will follow. */
+static void schedule_progress(bcda_job *job)
 {
     if (job->handlers.at[BCDA__ON_PROGRESS] && !job->progress.set && !job->ended)
-        bcda__timer_set(job->s->engine, &job->progress, PROGRESS_MS, report_progress, job);
+        bcda__timer_set(job->cx->engine, &job->progress, PROGRESS_MS, report_progress, job);
 }
 
 /* ---- the end ---- */
 
-static void unlink_job(bcda_job *job)
-{
-    bcda_session *s = job->s;
-
-    if (job->prev)
-        job->prev->next = job->next;
-    else
-        s->jobs = job->next;
-    if (job->next)
-        job->next->prev = job->prev;
-    else
-        s->jobs_last = job->prev;
-}
-
 static void stop_everything(bcda_job *job)
 {
+    bcda__start_stop(&job->start);
     bcda__call_free(job->call);
     job->call = NULL;
     bcda__timer_clear(&job->poll);
@@ -161,8 +134,7 @@ static void stop_everything(bcda_job *job)
     bcda__timer_clear(&job->poke);
     bcda__manifest_parser_free(job->parser);
     job->parser = NULL;
-    while (job->downloads)
-        bcda__download_abort(job->downloads, &job->err);
+    bcda__downloads_abort(&job->downloads, &job->err);
 }
 
 static const char *plural_suffix(int64_t count)
@@ -172,28 +144,40 @@ static const char *plural_suffix(int64_t count)
 
 static void log_end(const bcda_job *job)
 {
-    int64_t issues = job->issues[BCDA_SEVERITY_ERROR] + job->issues[BCDA_SEVERITY_FATAL];
+    int64_t issues = job->sum[BCDA__SUM_ISSUES + BCDA_SEVERITY_ERROR] +
+                     job->sum[BCDA__SUM_ISSUES + BCDA_SEVERITY_FATAL];
     int64_t missing = (int64_t)job->missing.count;
     int64_t deleted = (int64_t)bcda_job_deleted_file_count(job);
 
     if (job->result)
-        bcda__job_log(job, BCDA_LOG_WARNING, "failed: %s", bcda_error_string(job->result));
+        job_log(job, BCDA_LOG_WARNING, "failed: %s", bcda_error_string(job->result));
     else if (bcda_job_verdict(job) == BCDA_VERDICT_COMPLETE)
-        bcda__job_log(job, BCDA_LOG_INFO, "complete");
+        job_log(job, BCDA_LOG_INFO, "complete");
     else
-        bcda__job_log(job, BCDA_LOG_WARNING,
-                      "complete, with errors: %" PRId64 " invalid line%s, %" PRId64
-                      " issue%s, %" PRId64 " missing type%s, %" PRId64 " file%s of deletions",
-                      job->bad_lines, plural_suffix(job->bad_lines), issues, plural_suffix(issues),
-                      missing, plural_suffix(missing), deleted, plural_suffix(deleted));
+        job_log(job, BCDA_LOG_WARNING,
+                "complete, with errors: %" PRId64 " invalid line%s, %" PRId64 " issue%s, %" PRId64
+                " missing type%s, %" PRId64 " file%s of deletions",
+                job->sum[BCDA__SUM_BAD_LINES], plural_suffix(job->sum[BCDA__SUM_BAD_LINES]), issues,
+                plural_suffix(issues), missing, plural_suffix(missing), deleted,
+                plural_suffix(deleted));
+}
+
+static void call_on_done(bcda_job *job)
+{
+    const struct bcda__registration *r = job->handlers.at[BCDA__ON_DONE];
+
+    if (!r || job->cx->forked)
+        return;
+    bcda__context_enter_callback(job->cx);
+    ((bcda_done_cb)r->cb)(job, job->result, r->userdata);
+    bcda__context_leave_callback(job->cx);
 }
 
 void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
 {
-    bcda_session *s = job->s;
-    const struct bcda__registration *r = job->handlers.at[BCDA__ON_DONE];
+    struct bcda__context *cx = job->cx;
 
-    if (job->ended || (s->forked && !s->ending))
+    if (job->ended || (cx->forked && !cx->ending))
         return; /* in a child a job stays as it was, and ends with the session */
     job->ended = 1;
     job->result = code;
@@ -202,30 +186,25 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     log_end(job);
     stop_everything(job);
     (void)set_state(job, code ? BCDA_JOB_FAILED : BCDA_JOB_DONE);
-    if (r && !s->forked) {
-        bcda__session_enter_callback(s);
-        ((bcda_done_cb)r->cb)(job, code, r->userdata);
-        bcda__session_leave_callback(s);
-    }
-    unlink_job(job);
-    job->s = NULL;
-    bcda__session_enter_callback(s); /* each `destroy` is one */
+    call_on_done(job);
+    job->owner->job_ended(job->owner->ctx, job);
+    job->cx = NULL;
+    bcda__context_enter_callback(cx); /* each `destroy` is one */
     bcda__handlers_drop(&job->handlers);
-    bcda__session_leave_callback(s);
-    job->next = s->ended; /* frames below may still look at it: unref when the step unwinds */
-    s->ended = job;
-    bcda__session_poke(s); /* a place to download has become free */
+    bcda__context_leave_callback(cx);
+    job->owner->slots_changed(job->owner->ctx);
 }
 
-void bcda__job_fail(bcda_job *job, const struct bcda_error *err)
+/* The same with an error that may be part of what the end frees. */
+static void fail_job(bcda_job *job, const struct bcda_error *err)
 {
     struct bcda_error copy;
 
-    bcda__err_copy(&copy, err); /* `err` may be part of what the end frees */
+    bcda__err_copy(&copy, err);
     bcda__job_end(job, copy.code, &copy);
 }
 
-void bcda__job_fail_nomem(bcda_job *job)
+static void fail_job_nomem(bcda_job *job)
 {
     struct bcda_error err;
 
@@ -240,9 +219,9 @@ static void out_of_time(void *ctx)
 
     bcda__err_set(
         &err, BCDA_ERR_JOB_TIMEOUT, "the job has run for %lld ms (option \"job_timeout_ms\"); %s",
-        (long long)bcda__session_option(job->s, BCDA_OPT_JOB_TIMEOUT_MS),
+        (long long)bcda__context_option(job->cx, BCDA_OPT_JOB_TIMEOUT_MS),
         job->url ? "it can be resumed by its status URL, as the server keeps its files for a day"
-        : job->refusals > 0
+        : job->start.refusals > 0
             ? "the server did not accept it, as an identical export was running (429)"
             : "the server has not accepted it");
     bcda__job_end(job, BCDA_ERR_JOB_TIMEOUT, &err);
@@ -253,7 +232,7 @@ static void out_of_time(void *ctx)
 static void all_files_ended(bcda_job *job)
 {
     if (job->file_err.code)
-        bcda__job_fail(job, &job->file_err);
+        fail_job(job, &job->file_err);
     else
         bcda__job_end(job, 0, NULL);
 }
@@ -272,8 +251,8 @@ static void skip_done(bcda_job *job)
     size_t i;
 
     bcda__texts_sort(&job->done);
-    for (i = 0; i < job->files->count; i++) {
-        struct bcda_file *f = &job->files->at[i];
+    for (i = 0; i < job->downloads.files->count; i++) {
+        struct bcda_file *f = &job->downloads.files->at[i];
 
         if (bcda__texts_find(&job->done, memory_of(f))) {
             f->verdict = BCDA_VERDICT_SKIPPED;
@@ -286,10 +265,10 @@ static void skip_done(bcda_job *job)
  */
 static struct bcda_file *next_file(bcda_job *job)
 {
-    size_t n = job->files->count;
+    size_t n = job->downloads.files->count;
 
     for (; job->next_file < 2 * n; job->next_file++) {
-        struct bcda_file *f = &job->files->at[job->next_file % n];
+        struct bcda_file *f = &job->downloads.files->at[job->next_file % n];
 
         if (f->verdict == BCDA_VERDICT_NONE && f->entry->is_error == (job->next_file >= n))
             return f;
@@ -297,48 +276,29 @@ static struct bcda_file *next_file(bcda_job *job)
     return NULL;
 }
 
-/* Fair share: yields if another job that waits for a slot has fewer open downloads. The job with
- * the fewest never yields, and each job is poked when a slot becomes free. */
-static int must_yield(const bcda_job *job)
+int bcda__job_wants_slot(bcda_job *job)
 {
-    bcda_job *other;
-
-    for (other = job->s->jobs; other; other = other->next)
-        if (other != job && other->open < job->open && other->state == BCDA_JOB_DOWNLOADING &&
-            !other->paused && other->presence != BCDA__ASKING && next_file(other))
-            return 1;
-    return 0;
+    return job->state == BCDA_JOB_DOWNLOADING && !job->downloads.is_paused &&
+           job->presence != BCDA__ASKING && next_file(job) != NULL;
 }
 
-/* Open downloads that may hold this job back: its own, and those of jobs that are not paused. */
-static int64_t places_taken(const bcda_job *job)
+/* Begins downloads as far as the limits allow. */
+static void start_downloads(bcda_job *job)
 {
-    const bcda_job *other;
-    int64_t n = 0;
-
-    for (other = job->s->jobs; other; other = other->next)
-        if (other == job || !other->paused)
-            n += other->open;
-    return n;
-}
-
-void bcda__job_pump(bcda_job *job)
-{
-    int64_t most = job->s->parallel;
     struct bcda_file *f;
     int begun = 0;
 
     if (job->state != BCDA_JOB_DOWNLOADING || job->presence == BCDA__ASKING)
         return;
-    while (!job->ended && !job->paused && !job->s->forked && begun < STARTS_MAX &&
-           places_taken(job) < most && !must_yield(job) && (f = next_file(job))) {
+    while (!job->ended && !job->downloads.is_paused && !job->cx->forked && begun < STARTS_MAX &&
+           job->owner->has_slot(job->owner->ctx, job) && (f = next_file(job))) {
         job->next_file++;
-        bcda__download_start(job, f);
+        bcda__download_start(&job->downloads, f);
         begun++;
     }
     if (begun == STARTS_MAX) /* many that fail at once: a step stays short */
         bcda__job_poke(job);
-    if (!job->ended && job->files_ended == job->files->count)
+    if (!job->ended && job->files_ended == job->downloads.files->count)
         all_files_ended(job);
 }
 
@@ -352,7 +312,7 @@ static int is_missing(const struct bcda_file *file)
 
 /* The application saves from inside on_file, so the file is remembered before that runs; where it
  * then says that it could not keep the file, it is forgotten again. */
-void bcda__job_file_ended(bcda_job *job, const struct bcda_file *file)
+static void file_concluded(bcda_job *job, const struct bcda_file *file)
 {
     const char *memory = memory_of(file);
     int failed = file->verdict == BCDA_VERDICT_FAILED;
@@ -368,24 +328,73 @@ void bcda__job_file_ended(bcda_job *job, const struct bcda_file *file)
     if (handle_callback_answer(job, given, "on_file"))
         return;
     if (!failed && !remembered) {
-        bcda__job_fail_nomem(job);
+        fail_job_nomem(job);
         return;
     }
-    bcda__job_touch(job);
+    schedule_progress(job);
     if (failed && is_missing(file) && job->presence == BCDA__UNASKED)
         ask_presence(job);
-    bcda__session_poke(
-        job->s); /* not the next file from here: it may end at once, and so on, ever deeper */
+    /* The next file begins in the next step: from here each that ends at once would be one level
+     * deeper in the stack. */
+    job->owner->slots_changed(job->owner->ctx);
+}
+
+static void pause_job(bcda_job *job)
+{
+    if (job->downloads.is_paused)
+        return;
+    job->downloads.is_paused = 1;
+    job->owner->slots_changed(job->owner->ctx);
+}
+
+static int on_download_event(bcda_job *job, struct bcda_file *file, enum bcda__download_event event,
+                             const struct bcda_error *err)
+{
+    switch (event) {
+    case BCDA__DOWNLOAD_BEGINS:
+        return handle_callback_answer(job, call_on_file(job, file, BCDA_FILE_BEGIN), "on_file");
+    case BCDA__DOWNLOAD_PAUSES:
+        pause_job(job);
+        break;
+    case BCDA__DOWNLOAD_ENDS_JOB:
+        bcda__job_end(job, err->code, err);
+        break;
+    case BCDA__DOWNLOAD_CONCLUDED:
+        file_concluded(job, file);
+        break;
+    case BCDA__DOWNLOAD_ABORTED: /* the job has ended: the answer changes nothing */
+        job->files_ended++;
+        (void)call_on_file(job, file, BCDA_FILE_END);
+        break;
+    }
+    return 0;
+}
+
+/* The only place where sums change. What error files hold are reports of the server, not data:
+ * their resources count for the file alone. */
+static void count_for_job(bcda_job *job, struct bcda_file *file, enum bcda__sum sum, int64_t n)
+{
+    file->sum[sum] += n;
+    if (sum == BCDA__SUM_RESOURCES && file->entry->is_error)
+        return;
+    job->sum[sum] += n;
+    if (sum == BCDA__SUM_RESOURCES)
+        job->cx->stat[BCDA_STAT_RESOURCES] += n;
+    if (sum == BCDA__SUM_BYTES)
+        job->cx->stat[BCDA_STAT_BYTES_DECODED] += n;
+    if (sum == BCDA__SUM_RECEIVED || sum == BCDA__SUM_BYTES)
+        schedule_progress(job);
 }
 
 /* ---- the manifest ---- */
 
 static int is_too_early(bcda_job *job)
 {
-    int64_t age = bcda__engine_now(job->s->engine) - job->begun_ms;
+    int64_t age = bcda__engine_now(job->cx->engine) - job->begun_ms;
 
-    return job->kickoff_url && job->files->count == 0 && job->files->manifest->deleted_count == 0 &&
-           age < EMPTY_WINDOW_MS && job->empties < EMPTY_ASKS;
+    return job->kickoff_url && job->downloads.files->count == 0 &&
+           job->downloads.files->manifest->deleted_count == 0 && age < EMPTY_WINDOW_MS &&
+           job->empties < EMPTY_ASKS;
 }
 
 static int has_data_of_type(const struct bcda__manifest *m, const char *type)
@@ -407,14 +416,14 @@ static int find_missing_types(bcda_job *job)
     int rc = 0;
 
     if (!job->types_known)
-        rc = bcda__types_of_request(&job->types, job->files->manifest->request,
-                                    job->s->config->fhir_url);
+        rc = bcda__types_of_request(&job->types, job->downloads.files->manifest->request,
+                                    job->cx->config->fhir_url);
     job->types_known = 1;
-    if (job->files->manifest->organized_by[0])
+    if (job->downloads.files->manifest->organized_by[0])
         return rc;
     bcda__texts_free(&job->missing);
     for (i = 0; !rc && i < job->types.count; i++)
-        if (!has_data_of_type(job->files->manifest, job->types.at[i]))
+        if (!has_data_of_type(job->downloads.files->manifest, job->types.at[i]))
             rc = bcda__texts_add(&job->missing, job->types.at[i], strlen(job->types.at[i]));
     return rc;
 }
@@ -422,23 +431,22 @@ static int find_missing_types(bcda_job *job)
 /* What the files do not show. */
 static void warn_of_missing(const bcda_job *job)
 {
-    const struct bcda__manifest *m = job->files->manifest;
+    const struct bcda__manifest *m = job->downloads.files->manifest;
     size_t i;
 
     for (i = 0; i < job->missing.count; i++)
-        bcda__job_log(job, BCDA_LOG_WARNING,
-                      "the manifest lists no data file of the requested type %.64s",
-                      job->missing.at[i]);
+        job_log(job, BCDA_LOG_WARNING,
+                "the manifest lists no data file of the requested type %.64s", job->missing.at[i]);
     if (m->deleted_count)
-        bcda__job_log(job, BCDA_LOG_WARNING,
-                      "the manifest lists %zu file%s of deleted resources, which this version does "
-                      "not deliver",
-                      m->deleted_count, plural_suffix((int64_t)m->deleted_count));
+        job_log(job, BCDA_LOG_WARNING,
+                "the manifest lists %zu file%s of deleted resources, which this version does "
+                "not deliver",
+                m->deleted_count, plural_suffix((int64_t)m->deleted_count));
     if (m->organized_by[0] && job->types.count)
-        bcda__job_log(job, BCDA_LOG_WARNING,
-                      "the files are organized by %s: whether each requested type is among them "
-                      "cannot be checked",
-                      bcda__job_type_for_log(m->organized_by, "another resource"));
+        job_log(job, BCDA_LOG_WARNING,
+                "the files are organized by %s: whether each requested type is among them "
+                "cannot be checked",
+                bcda__type_for_log(m->organized_by, "another resource"));
 }
 
 static void take_manifest(bcda_job *job)
@@ -451,30 +459,30 @@ static void take_manifest(bcda_job *job)
     job->parser = NULL;
     if (rc) {
         bcda__err_context(&err, "the manifest of the job");
-        bcda__job_fail(job, &err);
+        fail_job(job, &err);
         return;
     }
-    bcda__files_unref(job->files);
-    job->files = NULL;
-    rc = bcda__files_new(&job->files, m);
+    bcda__files_unref(job->downloads.files);
+    job->downloads.files = NULL;
+    rc = bcda__files_new(&job->downloads.files, m);
     bcda__manifest_unref(m);
     if (rc) {
-        bcda__job_fail_nomem(job);
+        fail_job_nomem(job);
         return;
     }
     if (is_too_early(job)) { /* a server of 2019 could say so of a job just begun (bcda-api 5.1) */
         job->empties++;
-        bcda__timer_set(job->s->engine, &job->poll, 1000, poll_status, job);
+        bcda__timer_set(job->cx->engine, &job->poll, 1000, poll_status, job);
         return;
     }
     if (find_missing_types(job)) {
-        bcda__job_fail_nomem(job);
+        fail_job_nomem(job);
         return;
     }
     warn_of_missing(job);
     skip_done(job);
     if (!set_state(job, BCDA_JOB_DOWNLOADING))
-        bcda__job_pump(job);
+        start_downloads(job);
 }
 
 /* ---- status ---- */
@@ -488,7 +496,7 @@ static enum bcda__call_answer begin_manifest(bcda_job *job, struct bcda_error *e
     job->manifest_bytes = 0;
     bcda__err_clear(&job->parse_err);
     rc = bcda__manifest_parser_new(
-        &job->parser, (size_t)bcda__session_option(job->s, BCDA_OPT_MANIFEST_ENTRIES_MAX));
+        &job->parser, (size_t)bcda__context_option(job->cx, BCDA_OPT_MANIFEST_ENTRIES_MAX));
     if (!rc)
         return BCDA__CALL_GO;
     bcda__err_set(err, rc, "%s", bcda_error_string(rc));
@@ -498,7 +506,7 @@ static enum bcda__call_answer begin_manifest(bcda_job *job, struct bcda_error *e
 static enum bcda__call_answer read_manifest(bcda_job *job)
 {
     struct bcda__transfer *t = bcda__call_transfer(job->call);
-    int64_t max = bcda__session_option(job->s, BCDA_OPT_MANIFEST_MAX);
+    int64_t max = bcda__context_option(job->cx, BCDA_OPT_MANIFEST_MAX);
     const uint8_t *data;
     size_t len = bcda__transfer_peek(t, &data);
     int rc = 0;
@@ -517,7 +525,7 @@ static enum bcda__call_answer read_manifest(bcda_job *job)
     }
     if (rc != BCDA_ERR_BODY_TOO_LARGE)
         bcda__err_context(&job->parse_err, "the manifest of the job");
-    bcda__job_fail(job, &job->parse_err);
+    fail_job(job, &job->parse_err);
     return BCDA__CALL_GONE;
 }
 
@@ -540,7 +548,7 @@ static void take_progress(bcda_job *job, const struct bcda__answer *a)
 {
     bcda__text_show(job->progress_text, sizeof job->progress_text, a->x_progress);
     job->percent = bcda__progress_percent(a->x_progress);
-    bcda__job_touch(job);
+    schedule_progress(job);
 }
 
 static void on_status(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
@@ -552,41 +560,44 @@ static void on_status(void *ctx, enum bcda__verdict verdict, const struct bcda__
 
     job->call = NULL;
     if (verdict == BCDA__FAIL) {
-        bcda__job_fail(job, err);
+        fail_job(job, err);
     } else if (verdict == BCDA__WAIT) {
         take_progress(job, a);
-        asked = bcda__retry_after(a->retry_after, bcda__engine_wall(job->s->engine));
-        bcda__timer_set(job->s->engine, &job->poll,
-                        bcda__poll_delay(bcda__engine_now(job->s->engine) - job->accepted_ms, asked,
-                                         bcda__session_option(job->s, BCDA_OPT_POLL_MAX_MS),
-                                         bcda__session_option(job->s, BCDA_OPT_RETRY_AFTER_MAX_MS)),
-                        poll_status, job);
+        asked = bcda__retry_after(a->retry_after, bcda__engine_wall(job->cx->engine));
+        bcda__timer_set(
+            job->cx->engine, &job->poll,
+            bcda__poll_delay(bcda__engine_now(job->cx->engine) - job->accepted_ms, asked,
+                             bcda__context_option(job->cx, BCDA_OPT_POLL_MAX_MS),
+                             bcda__context_option(job->cx, BCDA_OPT_RETRY_AFTER_MAX_MS)),
+            poll_status, job);
     } else {
         take_manifest(job);
     }
     bcda__call_free(call);
 }
 
+/* A request for the job's status URL. NOMEM. */
+static int request_of_job(bcda_job *job, struct bcda__call_spec *spec, const char *step)
+{
+    spec->with_token = 1;
+    spec->retries = &job->retries;
+    spec->ctx = job;
+    snprintf(spec->about, sizeof spec->about, "%s, %s", job->label, step);
+    return bcda__call_new(&job->call, job->cx, spec);
+}
+
 static void poll_status(void *ctx)
 {
     bcda_job *job = ctx;
-    struct bcda__call_spec spec = {0};
+    struct bcda__call_spec spec;
 
-    spec.what = "job status";
-    spec.about = bcda__job_asks(job, "status");
-    spec.method = "GET";
-    spec.url = job->url;
-    spec.accept = "application/fhir+json";
-    spec.with_token = 1;
-    spec.retries = &job->retries;
+    bcda__call_spec_init(&spec, "job status", "GET", job->url);
     spec.judge = bcda__answer_status;
-    spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
     spec.event = on_status_event;
     spec.proves_end = 1;
     spec.end = on_status;
-    spec.ctx = job;
-    if (bcda__call_new(&job->call, job->s, &spec))
-        bcda__job_fail_nomem(job);
+    if (request_of_job(job, &spec, "status"))
+        fail_job_nomem(job);
 }
 
 /* ---- whether it is still there ---- */
@@ -628,30 +639,23 @@ static void on_presence(void *ctx, enum bcda__verdict verdict, const struct bcda
     if (code == BCDA_ERR_NOT_FOUND || code == BCDA_ERR_GONE || code == BCDA_ERR_JOB_CANCELLED)
         end_gone(job, err);
     else
-        bcda__session_poke(job->s);
+        job->owner->slots_changed(job->owner->ctx);
     bcda__call_free(call);
 }
 
 /* No file begins before the answer. */
 static void ask_presence(bcda_job *job)
 {
-    struct bcda__call_spec spec = {0};
+    struct bcda__call_spec spec;
 
-    spec.what = "job status";
-    spec.method = "GET";
-    spec.url = job->url;
-    spec.accept = "application/fhir+json";
-    spec.with_token = 1;
+    bcda__call_spec_init(&spec, "job status", "GET", job->url);
     spec.tries_max = 1;
-    spec.retries = &job->retries;
     spec.judge = bcda__answer_status;
-    spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
     spec.event = on_presence_event;
     spec.proves_end = 1;
     spec.end = on_presence;
-    spec.ctx = job;
-    if (bcda__call_new(&job->call, job->s, &spec))
-        bcda__job_fail_nomem(job);
+    if (request_of_job(job, &spec, "status"))
+        fail_job_nomem(job);
     else
         job->presence = BCDA__ASKING;
 }
@@ -676,46 +680,37 @@ static int set_status_url(bcda_job *job, const char *url)
     return 0;
 }
 
-void bcda__job_accepted(bcda_job *job, const char *url, int64_t delay_ms)
+static void on_start_done(void *ctx, const struct bcda__start_result *result)
 {
-    job->accepted_ms = bcda__engine_now(job->s->engine);
-    if (set_status_url(job, url))
-        bcda__job_fail_nomem(job);
+    bcda_job *job = ctx;
+
+    if (!result->url) {
+        fail_job(job, result->err);
+        return;
+    }
+    job->is_taken_over = result->is_taken_over;
+    job->accepted_ms = bcda__engine_now(job->cx->engine);
+    if (set_status_url(job, result->url))
+        fail_job_nomem(job);
     else if (!set_state(job, BCDA_JOB_RUNNING))
-        bcda__timer_set(job->s->engine, &job->poll, delay_ms, poll_status, job);
+        bcda__timer_set(job->cx->engine, &job->poll, result->delay_ms, poll_status, job);
 }
 
 static void begin_job(void *ctx)
 {
     bcda_job *job = ctx;
 
-    bcda__timer_set(job->s->engine, &job->deadline,
-                    bcda__session_option(job->s, BCDA_OPT_JOB_TIMEOUT_MS), out_of_time, job);
+    bcda__timer_set(job->cx->engine, &job->deadline,
+                    bcda__context_option(job->cx, BCDA_OPT_JOB_TIMEOUT_MS), out_of_time, job);
     if (job->kickoff_url) {
         if (!set_state(job, BCDA_JOB_STARTING))
-            bcda__start(job);
+            bcda__start_begin(&job->start);
     } else if (!set_state(job, BCDA_JOB_RUNNING)) {
         poll_status(job);
     }
 }
 
 /* ---- what the application asks for ---- */
-
-static void advance_downloads(bcda_job *job)
-{
-    struct bcda__download *d;
-
-    for (d = job->downloads; d; d = bcda__download_next(d))
-        bcda__download_mark(d, 1);
-    do { /* the list may change with every step */
-        for (d = job->downloads; d && !bcda__download_is_marked(d); d = bcda__download_next(d))
-            ;
-        if (d) {
-            bcda__download_mark(d, 0);
-            bcda__download_advance(d);
-        }
-    } while (d && !job->ended && !job->s->forked);
-}
 
 static void end_cancelled(bcda_job *job)
 {
@@ -734,10 +729,10 @@ static void on_cancelled(void *ctx, enum bcda__verdict verdict, const struct bcd
 
     (void)a;
     if (verdict == BCDA__OK)
-        bcda__job_log(job, BCDA_LOG_INFO, "cancelled at the server");
+        job_log(job, BCDA_LOG_INFO, "cancelled at the server");
     else
-        bcda__job_log(job, BCDA_LOG_WARNING, "not cancelled at the server: %s",
-                      bcda_error_string(err->code));
+        job_log(job, BCDA_LOG_WARNING, "not cancelled at the server: %s",
+                bcda_error_string(err->code));
     job->call = NULL;
     end_cancelled(job);
     bcda__call_free(call);
@@ -745,25 +740,17 @@ static void on_cancelled(void *ctx, enum bcda__verdict verdict, const struct bcd
 
 static void cancel_there(bcda_job *job)
 {
-    struct bcda__call_spec spec = {0};
+    struct bcda__call_spec spec;
 
-    job->cancelling = 1;
+    job->is_cancelling = 1;
     bcda__call_free(job->call);
     job->call = NULL;
     bcda__timer_clear(&job->poll);
-    spec.what = "cancel";
-    spec.about = bcda__job_asks(job, "cancel");
-    spec.method = "DELETE";
-    spec.url = job->url;
-    spec.accept = "application/fhir+json";
-    spec.with_token = 1;
+    bcda__call_spec_init(&spec, "cancel", "DELETE", job->url);
     spec.tries_max = CANCEL_TRIES;
-    spec.retries = &job->retries;
     spec.judge = bcda__answer_cancel;
-    spec.body_max = (size_t)bcda__session_option(job->s, BCDA_OPT_ANSWER_MAX);
     spec.end = on_cancelled;
-    spec.ctx = job;
-    if (bcda__call_new(&job->call, job->s, &spec))
+    if (request_of_job(job, &spec, "cancel"))
         end_cancelled(job);
 }
 
@@ -771,42 +758,37 @@ static void on_job_poke(void *ctx)
 {
     bcda_job *job = ctx;
 
-    if (job->cancelling)
+    if (job->is_cancelling)
         return;
-    if (job->cancel_wanted) {
+    if (job->downloads.is_cancelled) {
         if (is_cancelled_there(job))
             cancel_there(job);
         else
             end_cancelled(job);
         return;
     }
-    if (!job->paused)
-        advance_downloads(job);
+    if (!job->downloads.is_paused)
+        bcda__downloads_advance(&job->downloads);
     if (!job->ended)
-        bcda__job_pump(job);
+        start_downloads(job);
 }
 
 void bcda__job_poke(bcda_job *job)
 {
-    if (!job->ended && !job->poke.set && !job->s->forked)
-        bcda__timer_set(job->s->engine, &job->poke, 0, on_job_poke, job);
+    if (!job->ended && !job->poke.set && !job->cx->forked)
+        bcda__timer_set(job->cx->engine, &job->poke, 0, on_job_poke, job);
 }
 
-int bcda__job_is_waiting(const bcda_job *job)
+int bcda__job_has_batch(const bcda_job *job)
 {
-    const struct bcda__download *d;
-
-    if (!job->pull || job->paused)
-        return 0;
-    for (d = job->downloads; d; d = bcda__download_next(d))
-        if (bcda__download_has_batch(d))
-            return 1;
-    return 0;
+    return job->downloads.is_pulled && !job->downloads.is_paused &&
+           bcda__downloads_have_batch(&job->downloads);
 }
 
 int bcda__job_is_idle(const bcda_job *job)
 {
-    return job->paused && job->state == BCDA_JOB_DOWNLOADING && !job->poke.set && !job->call;
+    return job->downloads.is_paused && job->state == BCDA_JOB_DOWNLOADING && !job->poke.set &&
+           !job->call;
 }
 
 /* ---- making ---- */
@@ -833,7 +815,7 @@ static void free_job(bcda_job *job)
     bcda__texts_free(&job->types);
     bcda__texts_free(&job->missing);
     bcda__texts_free(&job->done);
-    bcda__files_unref(job->files);
+    bcda__files_unref(job->downloads.files);
     bcda__err_forget(&job->err);
     bcda__err_forget(&job->file_err);
     bcda__free(job);
@@ -848,9 +830,37 @@ static void take_saved(bcda_job *job, struct bcda__state *saved)
     memset(&saved->done, 0, sizeof saved->done);
 }
 
-int bcda__job_create(bcda_job **out, bcda_session *s, const char *kickoff_url,
-                     const char *status_url, const bcda_export *x, const bcda_handlers *handlers,
-                     struct bcda__state *saved)
+static void fill_start(bcda_job *job)
+{
+    struct bcda__start *st = &job->start;
+
+    st->cx = job->cx;
+    st->url = job->kickoff_url;
+    st->label = job->label;
+    st->retries = &job->retries;
+    st->done = on_start_done;
+    st->ctx = job;
+}
+
+static void fill_downloads(bcda_job *job)
+{
+    struct bcda__downloads *set = &job->downloads;
+
+    set->cx = job->cx;
+    set->job = job;
+    set->label = job->label;
+    set->handlers = &job->handlers;
+    set->fields = job->fields;
+    set->is_pulled = !job->handlers.at[BCDA__ON_RESOURCE] && !job->handlers.at[BCDA__ON_BATCH];
+    set->bad_lines = &job->sum[BCDA__SUM_BAD_LINES];
+    set->retries = &job->retries;
+    set->count = count_for_job;
+    set->event = on_download_event;
+}
+
+int bcda__job_create(bcda_job **out, struct bcda__context *cx, const struct bcda__job_owner *owner,
+                     const char *kickoff_url, const char *status_url, const bcda_export *x,
+                     const bcda_handlers *handlers, struct bcda__state *saved)
 {
     bcda_job *job = bcda__calloc(1, sizeof *job);
 
@@ -870,16 +880,12 @@ int bcda__job_create(bcda_job **out, bcda_session *s, const char *kickoff_url,
         return BCDA_ERR_NOMEM;
     }
     bcda__handlers_copy(&job->handlers, handlers);
-    job->pull = !job->handlers.at[BCDA__ON_RESOURCE] && !job->handlers.at[BCDA__ON_BATCH];
-    job->s = s;
-    job->begun_ms = job->accepted_ms = bcda__engine_now(s->engine);
-    job->prev = s->jobs_last;
-    if (job->prev)
-        job->prev->next = job;
-    else
-        s->jobs = job;
-    s->jobs_last = job;
-    bcda__timer_set(s->engine, &job->poll, 0, begin_job, job);
+    job->cx = cx;
+    job->owner = owner;
+    fill_start(job);
+    fill_downloads(job);
+    job->begun_ms = job->accepted_ms = bcda__engine_now(cx->engine);
+    bcda__timer_set(cx->engine, &job->poll, 0, begin_job, job);
     *out = job;
     return 0;
 }
@@ -911,8 +917,10 @@ int bcda_job_result(const bcda_job *job)
 
 static int has_errors(const bcda_job *job)
 {
-    return job->bad_lines || job->issues[BCDA_SEVERITY_ERROR] || job->issues[BCDA_SEVERITY_FATAL] ||
-           bcda_job_missing_type_count(job) || bcda_job_deleted_file_count(job);
+    if (bcda_job_missing_type_count(job) || bcda_job_deleted_file_count(job))
+        return 1;
+    return job->sum[BCDA__SUM_BAD_LINES] || job->sum[BCDA__SUM_ISSUES + BCDA_SEVERITY_ERROR] ||
+           job->sum[BCDA__SUM_ISSUES + BCDA_SEVERITY_FATAL];
 }
 
 int bcda_job_verdict(const bcda_job *job)
@@ -941,7 +949,7 @@ const char *bcda_job_id(const bcda_job *job)
 
 int bcda_job_is_taken_over(const bcda_job *job)
 {
-    return job ? job->taken_over : 0;
+    return job ? job->is_taken_over : 0;
 }
 
 const char *bcda_job_progress_text(const bcda_job *job)
@@ -956,17 +964,17 @@ int bcda_job_progress_percent(const bcda_job *job)
 
 const char *bcda_job_transaction_time(const bcda_job *job)
 {
-    return job && job->files ? job->files->manifest->transaction_time : "";
+    return job && job->downloads.files ? job->downloads.files->manifest->transaction_time : "";
 }
 
 size_t bcda_job_file_count(const bcda_job *job)
 {
-    return job && job->files ? job->files->count : 0;
+    return job && job->downloads.files ? job->downloads.files->count : 0;
 }
 
 const bcda_file *bcda_job_file(const bcda_job *job, size_t i)
 {
-    return i < bcda_job_file_count(job) ? &job->files->at[i] : NULL;
+    return i < bcda_job_file_count(job) ? &job->downloads.files->at[i] : NULL;
 }
 
 size_t bcda_job_missing_type_count(const bcda_job *job)
@@ -981,27 +989,27 @@ const char *bcda_job_missing_type(const bcda_job *job, size_t i)
 
 size_t bcda_job_deleted_file_count(const bcda_job *job)
 {
-    return job && job->files ? job->files->manifest->deleted_count : 0;
+    return job && job->downloads.files ? job->downloads.files->manifest->deleted_count : 0;
 }
 
 int64_t bcda_job_bytes_received(const bcda_job *job)
 {
-    return job ? job->received : 0;
+    return job ? job->sum[BCDA__SUM_RECEIVED] : 0;
 }
 
 int64_t bcda_job_bytes(const bcda_job *job)
 {
-    return job ? job->bytes : 0;
+    return job ? job->sum[BCDA__SUM_BYTES] : 0;
 }
 
 int64_t bcda_job_resources(const bcda_job *job)
 {
-    return job ? job->resources : 0;
+    return job ? job->sum[BCDA__SUM_RESOURCES] : 0;
 }
 
 int64_t bcda_job_bad_lines(const bcda_job *job)
 {
-    return job ? job->bad_lines : 0;
+    return job ? job->sum[BCDA__SUM_BAD_LINES] : 0;
 }
 
 size_t bcda_job_files_ended(const bcda_job *job)
@@ -1013,5 +1021,5 @@ int64_t bcda_job_issue_count(const bcda_job *job, int severity)
 {
     int known = severity >= BCDA_SEVERITY_UNKNOWN && severity <= BCDA_SEVERITY_FATAL;
 
-    return job && known ? job->issues[severity] : 0;
+    return job && known ? job->sum[BCDA__SUM_ISSUES + severity] : 0;
 }

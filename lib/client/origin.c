@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "client/session.h"
+#include "client/context.h"
 
 int bcda__origin_check(const bcda_config *c, const char *what, const char *url,
                        struct bcda_error *err)
@@ -66,7 +66,7 @@ static int report_url(int rc, const struct bcda__buf *url, struct bcda_error *er
 }
 
 /* Parses, rewrites, and parses what came of it. */
-static int take_in(const bcda_session *s, const char *url, struct bcda__buf *out,
+static int take_in(const struct bcda__context *cx, const char *url, struct bcda__buf *out,
                    struct bcda__url *u, struct bcda_error *err)
 {
     int rc;
@@ -74,7 +74,7 @@ static int take_in(const bcda_session *s, const char *url, struct bcda__buf *out
     if (bcda__url_parse(url, u))
         return bcda__err_set(err, BCDA_ERR_URL,
                              "the server names a URL that is not an absolute http or https URL");
-    rc = rewrite_url(s->config, url, u, out);
+    rc = rewrite_url(cx->config, url, u, out);
     if (!rc)
         rc = bcda__url_parse(out->data, u);
     return rc ? report_url(rc, out, err) : 0;
@@ -82,27 +82,27 @@ static int take_in(const bcda_session *s, const char *url, struct bcda__buf *out
 
 /* ---- the allow-list ---- */
 
-static int is_allowed(const bcda_session *s, const struct bcda__url *u)
+static int is_allowed(const struct bcda__context *cx, const struct bcda__url *u)
 {
     struct bcda__url allowed;
     size_t i;
 
-    if (!s->config->origins.count || bcda__url_same_origin(u, &s->fhir))
+    if (!cx->config->origins.count || bcda__url_same_origin(u, &cx->fhir))
         return 1;
-    for (i = 0; i < s->config->origins.count; i++)
-        if (!bcda__url_parse(s->config->origins.at[i], &allowed) &&
+    for (i = 0; i < cx->config->origins.count; i++)
+        if (!bcda__url_parse(cx->config->origins.at[i], &allowed) &&
             bcda__url_same_origin(u, &allowed))
             return 1;
     return 0;
 }
 
-static int check_named(const bcda_session *s, const char *what, const char *url,
+static int check_named(const struct bcda__context *cx, const char *what, const char *url,
                        const struct bcda__url *u, struct bcda_error *err)
 {
     struct bcda__buf origin;
-    int rc = bcda__origin_check(s->config, what, url, err);
+    int rc = bcda__origin_check(cx->config, what, url, err);
 
-    if (rc || is_allowed(s, u))
+    if (rc || is_allowed(cx, u))
         return rc;
     bcda__buf_init(&origin, 1024);
     rc = bcda__url_add_origin(&origin, u);
@@ -119,21 +119,21 @@ static int check_named(const bcda_session *s, const char *what, const char *url,
 
 /* ---- what a server names ---- */
 
-int bcda__origin_adopt(const bcda_session *s, const char *url, struct bcda__buf *out, int *same,
-                       struct bcda_error *err)
+int bcda__origin_adopt(const struct bcda__context *cx, const char *url, struct bcda__buf *out,
+                       int *same, struct bcda_error *err)
 {
     struct bcda__buf adopted;
     struct bcda__url u;
-    int rc = take_in(s, url, out, &u, err);
+    int rc = take_in(cx, url, out, &u, err);
 
     if (rc)
         return rc;
-    if (!u.https && s->fhir.https && strcmp(u.host, s->fhir.host) == 0 &&
-        u.is_ipv6 == s->fhir.is_ipv6) {
+    if (!u.https && cx->fhir.https && strcmp(u.host, cx->fhir.host) == 0 &&
+        u.is_ipv6 == cx->fhir.is_ipv6) {
         u.https = 1;
-        u.port = s->fhir.port;
+        u.port = cx->fhir.port;
     }
-    *same = bcda__url_same_origin(&u, &s->fhir);
+    *same = bcda__url_same_origin(&u, &cx->fhir);
     bcda__buf_init(&adopted, 64 * 1024);
     rc = bcda__url_add_origin(&adopted, &u);
     if (!rc)
@@ -141,17 +141,17 @@ int bcda__origin_adopt(const bcda_session *s, const char *url, struct bcda__buf 
     if (rc)
         rc = report_url(rc, &adopted, err);
     else
-        rc = check_named(s, "a URL that the server names", adopted.data, &u, err);
+        rc = check_named(cx, "a URL that the server names", adopted.data, &u, err);
     bcda__buf_free(out); /* `u` points into it until here */
     *out = adopted;
     return rc;
 }
 
-int bcda__origin_redirect(const bcda_session *s, const char *url, struct bcda__buf *out,
+int bcda__origin_redirect(const struct bcda__context *cx, const char *url, struct bcda__buf *out,
                           struct bcda_error *err)
 {
     struct bcda__url u;
-    int rc = take_in(s, url, out, &u, err);
+    int rc = take_in(cx, url, out, &u, err);
 
-    return rc ? rc : check_named(s, "a redirect", out->data, &u, err);
+    return rc ? rc : check_named(cx, "a redirect", out->data, &u, err);
 }

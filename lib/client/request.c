@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
-#include "client/session.h"
+#include "client/context.h"
 #include "codec/json.h"
 
 enum { DEPTH = 64 };
@@ -84,10 +84,10 @@ static int read_request_body(bcda_request *r, struct bcda_error *err)
 
 void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err)
 {
-    bcda_session *s = r->s;
+    struct bcda__context *cx = r->cx;
     struct bcda__registration *cb = r->cb;
 
-    if (s->forked && !s->ending)
+    if (cx->forked && !cx->ending)
         return; /* in a child it stays as it was, and ends with the session */
     bcda__call_free(r->call);
     r->call = NULL;
@@ -97,19 +97,19 @@ void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err)
     if (r->prev)
         r->prev->next = r->next;
     else
-        s->requests = r->next;
+        *r->first = r->next;
     if (r->next)
         r->next->prev = r->prev;
-    if (cb && !s->forked) {
-        bcda__session_enter_callback(s);
+    if (cb && !cx->forked) {
+        bcda__context_enter_callback(cx);
         ((bcda_request_cb)cb->cb)(r, code, cb->userdata);
-        bcda__session_leave_callback(s);
+        bcda__context_leave_callback(cx);
     }
-    r->s = NULL;
+    r->cx = NULL;
     r->cb = NULL;
-    bcda__session_enter_callback(s); /* `destroy` is one */
+    bcda__context_enter_callback(cx); /* `destroy` is one */
     bcda__registration_unref(cb);
-    bcda__session_leave_callback(s);
+    bcda__context_leave_callback(cx);
     bcda_request_unref(r); /* the session's */
 }
 
@@ -133,36 +133,33 @@ static void on_request_end(void *ctx, enum bcda__verdict verdict, const struct b
 
 static int start_call(bcda_request *r)
 {
-    bcda_session *s = r->s;
-    struct bcda__call_spec spec = {0};
+    struct bcda__context *cx = r->cx;
+    const char *what = r->what == BCDA_REQUEST_VERSION ? "version" : "metadata";
+    struct bcda__call_spec spec;
     struct bcda__buf url;
     int rc;
 
     bcda__buf_init(&url, 64 * 1024);
     if (r->what == BCDA_REQUEST_VERSION) {
-        rc = bcda__url_add_origin(&url, &s->fhir);
+        rc = bcda__url_add_origin(&url, &cx->fhir);
         if (!rc)
             rc = bcda__buf_adds(&url, "/_version");
     } else {
-        rc = bcda__url_add_base(&url, s->config->fhir_url);
+        rc = bcda__url_add_base(&url, cx->config->fhir_url);
         if (!rc)
             rc = bcda__buf_adds(&url, "/metadata");
     }
-    spec.what = r->what == BCDA_REQUEST_VERSION ? "version" : "metadata";
-    spec.method = "GET";
-    spec.url = url.data;
-    spec.accept = "application/fhir+json";
-    spec.judge = bcda__answer_plain;
-    spec.body_max = (size_t)bcda__session_option(s, BCDA_OPT_ANSWER_MAX);
+    bcda__call_spec_init(&spec, what, "GET", url.data);
     spec.end = on_request_end;
     spec.ctx = r;
     if (!rc)
-        rc = bcda__call_new(&r->call, s, &spec);
+        rc = bcda__call_new(&r->call, cx, &spec);
     bcda__buf_free(&url);
     return rc;
 }
 
-int bcda__request_create(bcda_request **out, bcda_session *s, int what)
+int bcda__request_create(bcda_request **out, struct bcda__context *cx, bcda_request **first,
+                         int what)
 {
     bcda_request *r = bcda__calloc(1, sizeof *r);
     int rc;
@@ -170,7 +167,8 @@ int bcda__request_create(bcda_request **out, bcda_session *s, int what)
     if (!r)
         return BCDA_ERR_NOMEM;
     atomic_init(&r->refs, 1);
-    r->s = s;
+    r->cx = cx;
+    r->first = first;
     r->what = what;
     r->result = BCDA_ERR_AGAIN;
     bcda__err_clear(&r->err);
@@ -179,10 +177,10 @@ int bcda__request_create(bcda_request **out, bcda_session *s, int what)
         bcda__free(r);
         return rc;
     }
-    r->next = s->requests;
+    r->next = *first;
     if (r->next)
         r->next->prev = r;
-    s->requests = r;
+    *first = r;
     *out = r;
     return 0;
 }

@@ -8,7 +8,8 @@
 
 struct bcda_request {
     atomic_int refs;
-    bcda_session *s; /* NULL once it has ended */
+    struct bcda__context *cx; /* NULL once it has ended */
+    bcda_request **first;     /* the list that it is in until then */
     bcda_request *prev, *next;
     int what;
     struct bcda__registration *cb;
@@ -20,7 +21,9 @@ struct bcda_request {
     char software[64], fhir[32], token_url[512];
 };
 
-int bcda__request_create(bcda_request **out, bcda_session *s, int what);
+/* Starts it, and adds it to the list at *first. */
+int bcda__request_create(bcda_request **out, struct bcda__context *cx, bcda_request **first,
+                         int what);
 void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err);
 
 #endif

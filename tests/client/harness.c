@@ -768,7 +768,7 @@ static int all_paused(const struct harness *h)
 {
     const bcda_job *job;
 
-    for (job = h->session->jobs; job; job = job->next)
+    for (job = h->session->jobs.first; job; job = job->next)
         if (!bcda__job_is_idle(job))
             return 0;
     return h->session->requests == NULL;

@@ -174,9 +174,9 @@ static int from_loop(int (*call)(void))
 {
     int rc;
 
-    S->in_loop_callback = 1;
+    S->cx.in_loop_callback = 1;
     rc = call();
-    S->in_loop_callback = 0;
+    S->cx.in_loop_callback = 0;
     return rc;
 }
 
@@ -259,7 +259,7 @@ START_TEST(sessions)
 
     open_all();
     for (i = 0; i < SESSION_ROWS; i++)
-        check_row(&session_rows[i], &S->err, session_error);
+        check_row(&session_rows[i], &S->cx.err, session_error);
     close_all();
 }
 END_TEST

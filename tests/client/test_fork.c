@@ -584,7 +584,7 @@ static int fork_once(int place)
     int ends[2];
     pid_t pid;
 
-    struct bcda__workers *workers = h.session->workers;
+    struct bcda__workers *workers = h.session->cx.workers;
 
     forks[place]++;
     ck_assert_int_eq(pipe(ends), 0);

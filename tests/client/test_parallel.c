@@ -177,7 +177,7 @@ START_TEST(paused_job_starves_nobody)
     scene_set(&c, BCDA_OPT_PARALLEL, 1 + _i % 2);
     scene_session(&c);
     a = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/7", pause_at_once, &p);
-    scene_until(&c, a->job->paused);
+    scene_until(&c, a->job->downloads.is_paused);
     b = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/8", NULL, NULL);
     scene_until(&c, b->done);
     scene_check_result(b, 0);
@@ -210,7 +210,7 @@ static void setup_many(void)
 
 static int note_least(struct run *r, enum where where, void *object)
 {
-    int64_t *least = r->arg, now = r->h->session->parallel;
+    int64_t *least = r->arg, now = r->h->session->cx.parallel;
 
     (void)where;
     (void)object;
@@ -229,19 +229,19 @@ START_TEST(adapts)
     setup_many();
     harness_session(&h);
     for (i = 0; i < 4; i++) {
-        ck_assert_int_eq(h.session->parallel, down[i]);
-        bcda__session_adapt(h.session, 0);
+        ck_assert_int_eq(h.session->cx.parallel, down[i]);
+        bcda__context_adapt(&h.session->cx, 0);
     }
     for (i = 0; i < 6; i++) {
-        ck_assert_int_eq(h.session->parallel, up[i]);
-        bcda__session_adapt(h.session, 1);
+        ck_assert_int_eq(h.session->cx.parallel, up[i]);
+        bcda__context_adapt(&h.session->cx, 1);
     }
     if (_i)
         harness_fault(&h, "data-503-once*3");
     r = harness_start_hook(&h, DOOR_BATCH, note_least, &least);
     harness_run(&h);
     harness_check_export(r);
-    ck_assert_int_eq(h.session->parallel, 5);
+    ck_assert_int_eq(h.session->cx.parallel, 5);
     if (_i)
         ck_assert_int_le(least, 3);
     else
@@ -267,7 +267,8 @@ START_TEST(adapts_to_429)
     scene_finish(&c);
     scene_check_result(r, 0);
     scene_check_patients(r, 0, 0, 2);
-    ck_assert_int_eq(c.h.session->parallel, _i ? 3 : 5); /* 5, half of it, and the file went well */
+    ck_assert_int_eq(c.h.session->cx.parallel,
+                     _i ? 3 : 5); /* 5, half of it, and the file went well */
     scene_close(&c);
 }
 END_TEST

@@ -433,7 +433,7 @@ START_TEST(counts)
     check_all(r, 3, 40);
     ck_assert_int_eq(seen, wanted[_i]);
     ck_assert_int_eq(count_threads(), wanted[_i]); /* until the session goes */
-    ck_assert_int_eq(c.h.session->workers != NULL, wanted[_i] > 0);
+    ck_assert_int_eq(c.h.session->cx.workers != NULL, wanted[_i] > 0);
     scene_close(&c);
     ck_assert_int_eq(count_threads(), 0);
 }
@@ -995,7 +995,7 @@ int __wrap_bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, i
 /* Whether a step would make progress, in every build: one on poll() has no descriptor to ask. */
 static int is_step_due(const struct scene *c, int timeout_ms)
 {
-    return bcda__engine_wait(c->h.session->engine, timeout_ms) == 0;
+    return bcda__engine_wait(c->h.session->cx.engine, timeout_ms) == 0;
 }
 
 /* They are seen to in that very step, and the next is not called for nothing. */

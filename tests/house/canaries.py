@@ -33,11 +33,12 @@ def swap(path, old, new):
 EXPORT = "include/bcda/export.h"
 NEW = "BCDA_API int bcda_export_new(bcda_export **out, int level);"
 FAULTS = [
-    ("floors.py", add("lib/base/buf.c", '#include "codec/json.h"\n'), "look up"),
-    ("floors.py", add("lib/codec/json.c", "#include <zlib.h>\n"), "only lib/codec/inflate_zlib.c"),
-    ("floors.py", add("lib/codec/inflate.c", "#include <isa-l/crc.h>\n"), "only lib/codec/inflate_isal.c"),
-    ("floors.py", swap("lib/codec/inflate_zlib.c", "#include <zlib.h>", ""), "does not include zlib.h"),
-    ("floors.py", add("lib/client/config.c", "#include <sys/epoll.h>\n"), "belongs to"),
+    ("layers.py", add("lib/base/buf.c", '#include "codec/json.h"\n'), "look up"),
+    ("layers.py", add("lib/codec/json.c", "#include <zlib.h>\n"), "only lib/codec/inflate_zlib.c"),
+    ("layers.py", add("lib/codec/inflate.c", "#include <isa-l/crc.h>\n"), "only lib/codec/inflate_isal.c"),
+    ("layers.py", swap("lib/codec/inflate_zlib.c", "#include <zlib.h>", ""), "does not include zlib.h"),
+    ("layers.py", add("lib/client/origin.h", "#include \"client/call.h\"\n"), "include each other"),
+    ("layers.py", add("lib/client/config.c", "#include <sys/epoll.h>\n"), "belongs to"),
     ("curl.py", swap("lib/net/curl.c", "NUM >= 0x075700", "NUM >= 0x075600"), "since libcurl 7.87"),
     ("curl.py", add("lib/net/curl.c", "static const int more = CURLOPT_PIPEWAIT;\n"), "since when"),
     ("headers.py", swap(EXPORT, NEW, NEW.replace("int level", "long level")), "long"),
@@ -61,7 +62,7 @@ FAULTS = [
     ("banned.py", add("lib/base/buf.c", "void x(int a) { assert(a++); }\n"), "side effect"),
     ("banned.py", add("lib/base/buf.c", "int x(void) { return getpid(); }\n"), "getpid"),
     ("callbacks.py", swap("lib/client/request.c",
-                          "        bcda__session_leave_callback(s);\n    }", "    }"), "no leave behind it"),
+                          "        bcda__context_leave_callback(cx);\n    }", "    }"), "no leave behind it"),
     ("callbacks.py", swap("lib/client/session.c", "    enter_loop_callback(s);\n", ""), "no enter before it"),
     ("format.sh", add("lib/base/buf.c", "void   x( void );\n"), "clang-format"),
     ("docs.py", swap("include/bcda/job.h", "bcda_job_start(). From callbacks: queued. Thread: owner.",

@@ -1,28 +1,32 @@
 #!/usr/bin/env python3
-"""A file of lib/<floor>/ includes only its own floor and those below; and each foreign library has
-exactly one includer (doc/design.md)."""
+"""A file of lib/<layer>/ includes only its own layer and those below; no two modules of it include each
+other, directly or through others, but call and auth; and each foreign library has exactly one includer
+(doc/design.md)."""
 import os
 import re
 
 from house import HEADERS, ROOT, code, files, finish, problem, read
 
-FLOORS = ["base", "codec", "protocol", "net", "client"]
+LAYERS = ["base", "codec", "protocol", "net", "client"]
 ONE_INCLUDER = {"curl/": "net/curl.c", "yajl/": "codec/json.c", "gcrypt.h": "codec/crypto.c",
                 "zlib.h": "codec/inflate_zlib.c", "isa-l": "codec/inflate_isal.c",
                 "libtasn1.h": "codec/key.c"}
+# A call needs the token, and the token is fetched by a call.
+CIRCLES = {("client/auth", "client/call")}
 # The system's headers that need a place of their own.
 PLATFORM = {"sys/epoll.h": {"net/loop_epoll.c"}, "sys/timerfd.h": {"net/loop_epoll.c"},
             "sys/eventfd.h": {"net/loop_epoll.c"}}
 
 lib = os.path.join(ROOT, "lib")
 seen = {}
+uses = {}
 count = 0
 for path in files("lib", ".c", ".h"):
     name = os.path.relpath(path, lib)
-    floor = name.split(os.sep)[0]
+    layer = name.split(os.sep)[0]
     count += 1
-    if floor not in FLOORS:
-        problem(path, 0, "not on a floor")
+    if layer not in LAYERS:
+        problem(path, 0, "in no layer")
         continue
     for i, line in enumerate(code(read(path), keep_strings=True).split("\n"), 1):
         match = re.match(r'\s*#\s*include\s*(["<])([^">]+)[">]', line)
@@ -35,12 +39,13 @@ for path in files("lib", ".c", ".h"):
             if not any(os.path.exists(os.path.join(HEADERS, target[5:] + end)) for end in ("", ".in")):
                 problem(path, i, f"<{target}> is no public header")
         elif match.group(1) == '"':
-            if "/" not in target or target.split("/")[0] not in FLOORS:
-                problem(path, i, f'"{target}" names no floor')
-            elif FLOORS.index(target.split("/")[0]) > FLOORS.index(floor):
-                problem(path, i, f'{floor} may not look up to "{target}"')
+            if "/" not in target or target.split("/")[0] not in LAYERS:
+                problem(path, i, f'"{target}" names no layer')
+            elif LAYERS.index(target.split("/")[0]) > LAYERS.index(layer):
+                problem(path, i, f'{layer} may not look up to "{target}"')
             elif not os.path.exists(os.path.join(lib, target)):
                 problem(path, i, f'"{target}" is not there')
+            uses.setdefault(os.path.splitext(name)[0], set()).add(os.path.splitext(target)[0])
         for library, includer in ONE_INCLUDER.items():
             if target.startswith(library):
                 seen.setdefault(library, set()).add(name)
@@ -48,9 +53,27 @@ for path in files("lib", ".c", ".h"):
                     problem(path, i, f"only lib/{includer} includes <{target}>")
         if target in PLATFORM and name not in PLATFORM[target]:
             problem(path, i, f"<{target}> belongs to {' or '.join(sorted(PLATFORM[target]))}")
+
+
+def reach(module):
+    """All modules that this one includes, directly or through others."""
+    found, todo = set(), [module]
+    while todo:
+        for target in uses.get(todo.pop(), ()):
+            if target not in found:
+                found.add(target)
+                todo.append(target)
+    return found
+
+
+reached = {module: reach(module) - {module} for module in uses}
+for module in sorted(uses):
+    for other in sorted(reached[module]):
+        if module < other and module in reached.get(other, ()) and (module, other) not in CIRCLES:
+            problem(os.path.join(lib, module + ".c"), 0, f"{module} and {other} include each other")
 for library, includer in ONE_INCLUDER.items():
     if library not in seen:
         problem(os.path.join(lib, includer), 0, f"does not include {library}")
 if count < 10:
     problem(lib, 0, f"only {count} files found")
-finish("floors")
+finish("layers")
