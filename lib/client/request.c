@@ -5,77 +5,65 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "client/context.h"
-#include "codec/json.h"
-
-enum { DEPTH = 64 };
+#include "codec/document.h"
 
 /* ---- what the answers say ---- */
 
-/* Where in the document the reading is: the keys above, as far as they matter. */
-struct reading {
-    bcda_request *r;
-    char path[8][24]; /* keys by depth; "" inside what does not matter */
-    int is_token;     /* the extension at hand is the one named "token" */
+enum request_value { SOFTWARE, FHIR_VERSION, OAUTH_NAME, OAUTH_URL };
+
+static const struct bcda__document_path version_paths[] = {{"version", SOFTWARE}};
+
+static const struct bcda__document_path metadata_paths[] = {
+    {"software.version", SOFTWARE},
+    {"fhirVersion", FHIR_VERSION},
+    /* The oauth-uris extension of SMART: {"url":"token","valueUri":...}. */
+    {"rest[].security.extension[].extension[].url", OAUTH_NAME},
+    {"rest[].security.extension[].extension[].valueUri", OAUTH_URL},
 };
 
-static int at(const struct reading *w, int depth, const char *a, const char *b)
-{
-    if (depth == 1)
-        return !b && strcmp(w->path[1], a) == 0;
-    return depth == 2 && b && strcmp(w->path[1], a) == 0 && strcmp(w->path[2], b) == 0;
-}
+struct reading {
+    bcda_request *r;
+    int is_token; /* the current extension is the one named "token" */
+};
 
+/* The first text of several. */
 static void keep_text(char *to, size_t size, const char *text, size_t len)
 {
-    if (to[0] || len >= size || memchr(text, '\0', len))
+    if (to[0])
         return;
-    memcpy(to, text, len);
-    to[len] = '\0';
+    bcda__document_copy(to, size, text, len);
     bcda__text_one_line(to);
 }
 
-/* rest[0].security.extension[].extension[] of the SMART oauth-uris: {"url":"token","valueUri":…}.
- * The inner objects stand at depth 7, their members at 8 or, by `path`, under the same keys. */
-static void read_oauth(struct reading *w, const char *key, const char *text, size_t len)
-{
-    if (strcmp(key, "url") == 0)
-        w->is_token = len == 5 && memcmp(text, "token", 5) == 0;
-    else if (w->is_token && strcmp(key, "valueUri") == 0)
-        keep_text(w->r->token_url, sizeof w->r->token_url, text, len);
-}
-
-static int on_event(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
+static int request_on_value(void *ctx, int what, enum bcda__json_event event, const char *text,
+                            size_t len)
 {
     struct reading *w = ctx;
-    /* path[0] holds the last key of all that is deeper. */
-    char *key = w->path[depth >= 1 && depth < 8 ? depth : 0];
+    bcda_request *r = w->r;
 
-    if (event == BCDA__JSON_KEY) {
-        key[0] = '\0';
-        keep_text(key, sizeof w->path[0], text, len);
-        return 0;
-    }
     if (event != BCDA__JSON_STRING)
         return 0;
-    if ((w->r->what == BCDA_REQUEST_VERSION && at(w, depth, "version", NULL)) ||
-        at(w, depth, "software", "version"))
-        keep_text(w->r->software, sizeof w->r->software, text, len);
-    else if (at(w, depth, "fhirVersion", NULL))
-        keep_text(w->r->fhir, sizeof w->r->fhir, text, len);
-    else if (depth >= 7 && strcmp(w->path[1], "rest") == 0 && strcmp(w->path[3], "security") == 0)
-        read_oauth(w, key, text, len);
+    if (what == SOFTWARE)
+        keep_text(r->software, sizeof r->software, text, len);
+    else if (what == FHIR_VERSION)
+        keep_text(r->fhir, sizeof r->fhir, text, len);
+    else if (what == OAUTH_NAME)
+        w->is_token = bcda__document_is(text, len, "token");
+    else if (w->is_token)
+        keep_text(r->token_url, sizeof r->token_url, text, len);
     return 0;
 }
 
 static int read_request_body(bcda_request *r, struct bcda_error *err)
 {
-    struct reading w = {0};
-    int rc;
+    int is_version = r->what == BCDA_REQUEST_VERSION;
+    struct reading w = {.r = r};
+    int rc = bcda__document_parse(r->body, r->body_len, is_version ? version_paths : metadata_paths,
+                                  is_version ? 1 : sizeof metadata_paths / sizeof metadata_paths[0],
+                                  request_on_value, &w);
 
-    w.r = r;
-    rc = bcda__json_parse(r->body, r->body_len, DEPTH, on_event, &w);
     if (rc)
-        bcda__err_set(err, rc, "%s: %s", r->what == BCDA_REQUEST_VERSION ? "version" : "metadata",
+        bcda__err_set(err, rc, "%s: %s", is_version ? "version" : "metadata",
                       bcda_error_string(rc));
     return rc;
 }

@@ -5,9 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "bcda/error.h"
-#include "codec/json.h"
-
-enum { DEPTH = 4 };
+#include "codec/document.h"
 
 static int write_list(struct bcda__buf *out, const char *name, const struct bcda__texts *list)
 {
@@ -36,48 +34,43 @@ int bcda__state_write(struct bcda__buf *out, const char *url, const struct bcda_
     return rc ? rc : bcda__buf_adds(out, "}");
 }
 
+enum state_value { VERSION, URL, TYPES, TYPE, DONE };
+
+static const struct bcda__document_path state_paths[] = {
+    {"bcda", VERSION}, {"url", URL}, {"types", TYPES}, {"types[]", TYPE}, {"done[]", DONE},
+};
+
 struct reading {
     struct bcda__state *state;
     int version;
-    enum { NOTHING, VERSION, URL, TYPES, DONE } key;
 };
 
-static int is_key(const char *text, size_t len, const char *want)
-{
-    return strlen(want) == len && memcmp(text, want, len) == 0;
-}
-
-static int take_state_text(struct reading *r, int depth, const char *text, size_t len)
+static int take_state_text(struct bcda__state *state, enum state_value what, const char *text,
+                           size_t len)
 {
     if (memchr(text, '\0', len))
         return BCDA_ERR_INVALID;
-    if (r->key == DONE && depth == 2)
-        return bcda__texts_add(&r->state->done, text, len);
-    if (r->key == TYPES && depth == 2)
-        return bcda__texts_add(&r->state->types, text, len);
-    if (r->key != URL || depth != 1 || r->state->url)
+    if (what == DONE)
+        return bcda__texts_add(&state->done, text, len);
+    if (what == TYPE)
+        return bcda__texts_add(&state->types, text, len);
+    if (what != URL || state->url)
         return 0;
-    r->state->url = bcda__strndup(text, len);
-    return r->state->url ? 0 : BCDA_ERR_NOMEM;
+    state->url = bcda__strndup(text, len);
+    return state->url ? 0 : BCDA_ERR_NOMEM;
 }
 
-static int state_on_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+static int state_on_value(void *ctx, int what, enum bcda__json_event event, const char *text,
                           size_t len)
 {
     struct reading *r = ctx;
 
-    if (event == BCDA__JSON_KEY && depth == 1)
-        r->key = is_key(text, len, "bcda")    ? VERSION
-                 : is_key(text, len, "url")   ? URL
-                 : is_key(text, len, "types") ? TYPES
-                 : is_key(text, len, "done")  ? DONE
-                                              : NOTHING;
-    else if (event == BCDA__JSON_ARRAY && depth == 1 && r->key == TYPES)
+    if (event == BCDA__JSON_STRING)
+        return take_state_text(r->state, (enum state_value)what, text, len);
+    if (event == BCDA__JSON_ARRAY && what == TYPES)
         r->state->types_known = 1;
-    else if (event == BCDA__JSON_NUMBER && depth == 1 && r->key == VERSION)
-        r->version = is_key(text, len, "1");
-    else if (event == BCDA__JSON_STRING)
-        return take_state_text(r, depth, text, len);
+    else if (event == BCDA__JSON_NUMBER && what == VERSION)
+        r->version = bcda__document_is(text, len, "1");
     return 0;
 }
 
@@ -87,7 +80,8 @@ int bcda__state_read(const char *text, size_t len, struct bcda__state *out)
     int rc;
 
     r.state = out;
-    rc = bcda__json_parse(text, len, DEPTH, state_on_event, &r);
+    rc = bcda__document_parse(text, len, state_paths, sizeof state_paths / sizeof state_paths[0],
+                              state_on_value, &r);
     if (!rc && (!r.version || !out->url))
         rc = BCDA_ERR_INVALID;
     if (!rc)

@@ -3,17 +3,23 @@
 #include <string.h>
 
 #include "base/url.h"
-#include "codec/json.h"
+#include "codec/document.h"
 
-/* Where the members stand that matter: entry[].resource.status, .identifier[].value and
- * .input[].valueString. */
-enum { DEPTH_MAX = 64, KEYS = 7, ENTRY = 2, MEMBER = 4, ELEMENT = 6, URL_MAX = 16 * 1024 };
+enum { URL_MAX = 16 * 1024 };
+
+enum joblist_value { ENTRY, STATUS, IDENTIFIER, INPUT };
+
+static const struct bcda__document_path joblist_paths[] = {
+    {"entry[]", ENTRY},
+    {"entry[].resource.status", STATUS},
+    {"entry[].resource.identifier[].value", IDENTIFIER},
+    {"entry[].resource.input[].valueString", INPUT},
+};
 
 struct search {
     const char *wanted; /* path and query of the kick-off URL */
-    char key[KEYS][16]; /* by depth; "" = one that does not matter */
     char id[BCDA__JOB_ID_MAX + 1];
-    int runs, is_same; /* of the entry at hand */
+    int runs, is_same; /* of the current entry */
     int found;
     char *out;
 };
@@ -65,19 +71,6 @@ static int is_wanted(const struct search *s, const char *text, size_t len)
 
 /* ---- tasks ---- */
 
-static int is_word(const char *text, size_t len, const char *word)
-{
-    return strlen(word) == len && memcmp(text, word, len) == 0;
-}
-
-static int is_at_path(const struct search *s, int depth, const char *member, const char *element)
-{
-    if (strcmp(s->key[1], "entry") != 0 || strcmp(s->key[3], "resource") != 0 ||
-        strcmp(s->key[MEMBER], member) != 0)
-        return 0;
-    return element ? depth == ELEMENT && strcmp(s->key[ELEMENT], element) == 0 : depth == MEMBER;
-}
-
 /* It becomes part of a URL: only what no URL could be made to mean something else by. */
 static void take_id(struct search *s, const char *text, size_t len)
 {
@@ -93,16 +86,6 @@ static void take_id(struct search *s, const char *text, size_t len)
     s->id[len] = '\0';
 }
 
-static void take_job_text(struct search *s, int depth, const char *text, size_t len)
-{
-    if (is_at_path(s, depth, "status", NULL))
-        s->runs = is_word(text, len, "accepted") || is_word(text, len, "in-progress");
-    else if (is_at_path(s, depth, "identifier", "value"))
-        take_id(s, text, len);
-    else if (is_at_path(s, depth, "input", "valueString"))
-        s->is_same |= is_wanted(s, text, len);
-}
-
 static void end_entry(struct search *s)
 {
     if (!s->found && s->runs && s->is_same && s->id[0]) {
@@ -113,21 +96,24 @@ static void end_entry(struct search *s)
     s->id[0] = '\0';
 }
 
-static int joblist_on_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+static void take_job_text(struct search *s, enum joblist_value what, const char *text, size_t len)
+{
+    if (what == STATUS)
+        s->runs =
+            bcda__document_is(text, len, "accepted") || bcda__document_is(text, len, "in-progress");
+    else if (what == IDENTIFIER)
+        take_id(s, text, len);
+    else if (what == INPUT)
+        s->is_same |= is_wanted(s, text, len);
+}
+
+static int joblist_on_value(void *ctx, int what, enum bcda__json_event event, const char *text,
                             size_t len)
 {
-    struct search *s = ctx;
-
-    if (event == BCDA__JSON_KEY && depth < KEYS) {
-        size_t keep = len < sizeof s->key[0] ? len : 0;
-
-        memcpy(s->key[depth], text, keep);
-        s->key[depth][keep] = '\0';
-    } else if (event == BCDA__JSON_STRING) {
-        take_job_text(s, depth, text, len);
-    } else if (event == BCDA__JSON_OBJECT_END && depth == ENTRY) {
-        end_entry(s);
-    }
+    if (event == BCDA__JSON_STRING)
+        take_job_text(ctx, (enum joblist_value)what, text, len);
+    else if (event == BCDA__JSON_OBJECT_END && what == ENTRY)
+        end_entry(ctx);
     return 0;
 }
 
@@ -143,6 +129,8 @@ int bcda__joblist_twin(const char *body, size_t len, const char *kickoff_url,
     s.wanted = u.path;
     s.out = id;
     /* Without jobs the answer is an outcome with a Bundle behind it (bcda-api 5.4). */
-    rc = bcda__json_parse_first(body, len, DEPTH_MAX, joblist_on_event, &s);
+    rc = bcda__document_parse_first(body, len, joblist_paths,
+                                    sizeof joblist_paths / sizeof joblist_paths[0],
+                                    joblist_on_value, &s);
     return rc ? rc : s.found;
 }

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/url.h"
-#include "codec/json.h"
+#include "codec/document.h"
 
 enum {
     DEPTH_MAX = 64,
@@ -109,22 +109,7 @@ static void *array_room(void *array, size_t count, size_t *cap, size_t size)
 
 /* ---- the parser ---- */
 
-/* The containers that matter. What stands elsewhere, such as an item's extension, may have members
- * called url too. */
-enum place {
-    ELSEWHERE,
-    TOP,
-    LIST, /* output, error, outcome or deleted */
-    ITEM,
-    EXTENSIONS, /* of an item */
-    EXTENSION,
-    KEY_MAP,
-    KEY_ARRAY,
-    LINKS,
-    LINK, /* one of them */
-};
-
-enum { PLACES = 6, SHA256_LEN = 32 }; /* an extension's members stand at depth 5, nothing deeper */
+enum { SHA256_LEN = 32 };
 
 enum kind { /* of a JSON value */
             KIND_STRING = 1,
@@ -141,8 +126,9 @@ struct member {
     const char *problem; /* with another kind */
 };
 
-enum top_member {
-    TRANSACTION_TIME,
+/* What a value of the document is. */
+enum manifest_value {
+    TRANSACTION_TIME, /* members of the top object */
     REQUEST,
     REQUIRES_ACCESS_TOKEN,
     OUTPUT,
@@ -155,40 +141,73 @@ enum top_member {
     KEYS,
     JOB_ID,
     TOP_MEMBERS,
+    ITEM_TYPE = TOP_MEMBERS, /* members of an item */
+    ITEM_URL,
+    ITEM_KEY,
+    ITEM_COUNT,
+    ITEM_EXTENSION,
+    ITEM_CONTINUES,
+    MEMBERS,
+    TOP = MEMBERS,
+    ITEM, /* of output, error, outcome or deleted */
+    EXTENSION,
+    EXTENSION_URL,
+    EXTENSION_VALUE, /* valueString, valueDecimal and the like: there is one */
+    KEYMAP_KEY,
+    KEYS_KEY,
+    LINK,
+    LINK_RELATION,
 };
 
-static const struct member top_members[] = {
+static const struct bcda__document_path manifest_paths[] = {
+    {"", TOP},
+    {"transactionTime", TRANSACTION_TIME},
+    {"request", REQUEST},
+    {"requiresAccessToken", REQUIRES_ACCESS_TOKEN},
+    {"output", OUTPUT},
+    {"error", ERRORS},
+    {"outcome", OUTCOME}, /* STU 4, for error */
+    {"deleted", DELETED},
+    {"link", LINK_LIST},
+    {"outputOrganizedBy", ORGANIZED_BY},
+    {"KeyMap", KEYMAP},
+    {"keys", KEYS},
+    {"JobID", JOB_ID},
+    {"output|error|outcome|deleted[]", ITEM},
+    {"output|error|outcome|deleted[].type", ITEM_TYPE},
+    {"output|error|outcome|deleted[].url", ITEM_URL},
+    {"output|error|outcome|deleted[].encryptedKey", ITEM_KEY},
+    {"output|error|outcome|deleted[].count", ITEM_COUNT},
+    {"output|error|outcome|deleted[].continuesInFile", ITEM_CONTINUES},
+    {"output|error|outcome|deleted[].extension", ITEM_EXTENSION},
+    {"output|error|outcome|deleted[].extension[]", EXTENSION},
+    {"output|error|outcome|deleted[].extension[].url", EXTENSION_URL},
+    {"output|error|outcome|deleted[].extension[].value*", EXTENSION_VALUE},
+    {"KeyMap.*", KEYMAP_KEY},
+    {"keys[]", KEYS_KEY},
+    {"link[]", LINK},
+    {"link[].relation", LINK_RELATION},
+};
+
+static const struct member members[] = {
     [TRANSACTION_TIME] = {"transactionTime", KIND_STRING | KIND_NULL, "is not a string"},
     [REQUEST] = {"request", KIND_STRING | KIND_NULL, "is not a string"},
     [REQUIRES_ACCESS_TOKEN] = {"requiresAccessToken", KIND_BOOLEAN | KIND_NULL, "is not a boolean"},
     [OUTPUT] = {"output", KIND_ARRAY | KIND_NULL, "is not an array"},
     [ERRORS] = {"error", KIND_ARRAY | KIND_NULL, "is not an array"},
-    [OUTCOME] = {"outcome", KIND_ARRAY | KIND_NULL, "is not an array"}, /* STU 4, for error */
+    [OUTCOME] = {"outcome", KIND_ARRAY | KIND_NULL, "is not an array"},
     [DELETED] = {"deleted", KIND_ARRAY | KIND_NULL, "is not an array"},
     [LINK_LIST] = {"link", KIND_ARRAY | KIND_NULL, "is not an array"},
     [ORGANIZED_BY] = {"outputOrganizedBy", KIND_STRING | KIND_NULL, "is not a string"},
     [KEYMAP] = {"KeyMap", KIND_OBJECT | KIND_NULL, "is not an object"},
     [KEYS] = {"keys", KIND_ARRAY | KIND_NULL, "is not an array"},
     [JOB_ID] = {"JobID", KIND_NUMBER | KIND_STRING | KIND_NULL, "is not a number"},
-};
-
-enum item_member {
-    ITEM_TYPE,
-    ITEM_URL,
-    ITEM_KEY,
-    ITEM_COUNT,
-    ITEM_EXTENSION,
-    ITEM_CONTINUES,
-    ITEM_MEMBERS,
-};
-
-static const struct member item_members[] = {
     [ITEM_TYPE] = {"type", KIND_STRING | KIND_NULL, "is not a string"},
     [ITEM_URL] = {"url", KIND_STRING, "is not a string"},
     [ITEM_KEY] = {"encryptedKey", KIND_STRING | KIND_NULL, "is not a string"},
     [ITEM_COUNT] = {"count", KIND_NUMBER | KIND_NULL, "is not a number"},
-    /* An array of FHIR Extensions at AB2D and DPC, an object in Bulk Data 1 and 2: that says
-     * nothing to us. */
+    /* An array of FHIR Extensions at AB2D and DPC, an object in Bulk Data 1 and 2, where nothing in
+     * it is used here. */
     [ITEM_EXTENSION] = {"extension", KIND_ARRAY | KIND_OBJECT | KIND_NULL, "is not an array"},
     [ITEM_CONTINUES] = {"continuesInFile", KIND_STRING | KIND_NULL, "is not a string"},
 };
@@ -206,7 +225,7 @@ static const struct extension_url {
     {"https://dpc.cms.gov/file_length", EXTENSION_LENGTH},
 };
 
-/* A line of `output` or `error`, before doubles are dropped and keys found. */
+/* An item of `output` or `error`, before duplicates are dropped and keys found. */
 struct item {
     struct bcda__entry entry;
     size_t name_len;
@@ -227,23 +246,20 @@ struct file_key {
 
 struct bcda__manifest_parser {
     struct bcda__json *json;
+    struct bcda__document document;
     size_t max_entries;
     int code; /* the first failure; it stays */
     struct bcda_error failure;
     int first_byte; /* of the body, spaces aside; 0 = none yet */
-    /* where the reading stands */
-    enum place place[PLACES];
-    int member;         /* whose value comes next: a top_member or an item_member; -1 = unknown */
+    /* where the reading is */
     int list;           /* OUTPUT, ERRORS, OUTCOME or DELETED, while in one */
     size_t index;       /* in that list, or in `keys` */
-    unsigned top_seen;  /* bits by top_member */
-    unsigned item_seen; /* bits by item_member */
+    unsigned top_seen;  /* bits by manifest_value */
+    unsigned item_seen; /* likewise */
     struct item item;
-    enum { NO_MEMBER, EXTENSION_URL, EXTENSION_VALUE } extension_member;
     enum extension extension;  /* which one is being read */
     char extension_value[128]; /* as text; "" = none, or longer than any that is known */
     const char *key_name;      /* of the KeyMap value that comes next */
-    int is_relation;           /* the value that comes next is a link's `relation` */
     /* what was read */
     const char *transaction_time;
     const char *request;
@@ -262,23 +278,24 @@ struct bcda__manifest_parser {
 
 /* ---- failures: which member is wrong, never what it says ---- */
 
-static int refuse_top(struct bcda__manifest_parser *p, enum top_member m, const char *problem)
+static int refuse_top(struct bcda__manifest_parser *p, enum manifest_value m, const char *problem)
 {
     return bcda__err_set(&p->failure, BCDA_ERR_MANIFEST, "the manifest cannot be used: %s %s",
-                         top_members[m].name, problem);
+                         members[m].name, problem);
 }
 
-static int refuse_item(struct bcda__manifest_parser *p, enum item_member m, const char *problem)
+static int refuse_item(struct bcda__manifest_parser *p, enum manifest_value m, const char *problem)
 {
     return bcda__err_set(&p->failure, BCDA_ERR_MANIFEST,
-                         "the manifest cannot be used: %s[%zu].%s %s", top_members[p->list].name,
-                         p->index, item_members[m].name, problem);
+                         "the manifest cannot be used: %s[%zu].%s %s", members[p->list].name,
+                         p->index, members[m].name, problem);
 }
 
-static int refuse_element(struct bcda__manifest_parser *p, enum top_member m, const char *problem)
+static int refuse_element(struct bcda__manifest_parser *p, enum manifest_value m,
+                          const char *problem)
 {
     return bcda__err_set(&p->failure, BCDA_ERR_MANIFEST, "the manifest cannot be used: %s[%zu] %s",
-                         top_members[m].name, p->index, problem);
+                         members[m].name, p->index, problem);
 }
 
 static int refuse_size(struct bcda__manifest_parser *p, const char *what, size_t limit)
@@ -309,16 +326,6 @@ static unsigned kind_of(enum bcda__json_event event)
     default:
         return 0;
     }
-}
-
-static int find_member(const struct member *members, int count, const char *text, size_t len)
-{
-    int i;
-
-    for (i = 0; i < count; i++)
-        if (strlen(members[i].name) == len && memcmp(members[i].name, text, len) == 0)
-            return i;
-    return -1;
 }
 
 /* File names were padded with spaces to 127 characters in 2018 (bcda-api 5.2). */
@@ -355,75 +362,52 @@ static int64_t number_or_none(const char *text, size_t len)
 
 /* ---- the top object ---- */
 
-static int on_top_key(struct bcda__manifest_parser *p, const char *text, size_t len)
+/* Two members of one name: whoever checked this body before may have believed the other one. */
+static int on_member_key(struct bcda__manifest_parser *p, enum manifest_value what)
 {
-    p->member = find_member(top_members, TOP_MEMBERS, text, len);
-    if (p->member < 0)
-        return 0;
-    /* Whoever checked this body before us may have believed the other one. */
-    if (p->top_seen & 1u << p->member)
-        return refuse_top(p, (enum top_member)p->member, "is there twice");
-    p->top_seen |= 1u << p->member;
+    unsigned *seen = what < TOP_MEMBERS ? &p->top_seen : &p->item_seen;
+
+    if (*seen & 1u << what)
+        return what < TOP_MEMBERS ? refuse_top(p, what, "is there twice")
+                                  : refuse_item(p, what, "is there twice");
+    *seen |= 1u << what;
     return 0;
 }
 
-static int keep_top_text(struct bcda__manifest_parser *p, const char **to, const char *text,
-                         size_t len)
+static int keep_top_text(struct bcda__manifest_parser *p, enum manifest_value what, const char **to,
+                         const char *text, size_t len)
 {
     if (has_nul(text, len))
-        return refuse_top(p, (enum top_member)p->member, "holds a NUL");
+        return refuse_top(p, what, "holds a NUL");
     *to = arena_put(&p->texts, text, len);
     return *to ? 0 : BCDA_ERR_NOMEM;
 }
 
-static void enter_place(struct bcda__manifest_parser *p, enum place place)
+static int on_top_value(struct bcda__manifest_parser *p, enum manifest_value what,
+                        enum bcda__json_event event, const char *text, size_t len)
 {
-    p->place[1] = place;
-    p->list = p->member;
-    p->index = 0;
-}
-
-static int on_top_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
-                        const char *text, size_t len)
-{
-    if (p->member < 0)
-        return 0;
-    if (!(top_members[p->member].kinds & kind_of(event)))
-        return refuse_top(p, (enum top_member)p->member, top_members[p->member].problem);
+    if (!(members[what].kinds & kind_of(event)))
+        return refuse_top(p, what, members[what].problem);
     if (event == BCDA__JSON_NULL) /* as if it were not there */
         return 0;
-    switch ((enum top_member)p->member) {
+    switch (what) {
     case TRANSACTION_TIME:
-        return keep_top_text(p, &p->transaction_time, text, len);
+        return keep_top_text(p, what, &p->transaction_time, text, len);
     case REQUEST:
-        return keep_top_text(p, &p->request, text, len);
+        return keep_top_text(p, what, &p->request, text, len);
+    case ORGANIZED_BY:
+        return keep_top_text(p, what, &p->organized_by, text, len);
     case REQUIRES_ACCESS_TOKEN:
         p->requires_access_token = event == BCDA__JSON_TRUE;
-        return 0;
-    case OUTPUT:
-    case ERRORS:
-    case OUTCOME:
-    case DELETED:
-        enter_place(p, LIST);
-        return 0;
-    case LINK_LIST:
-        enter_place(p, LINKS);
-        return 0;
-    case ORGANIZED_BY:
-        return keep_top_text(p, &p->organized_by, text, len);
-    case KEYMAP:
-        enter_place(p, KEY_MAP);
-        return 0;
-    case KEYS:
-        enter_place(p, KEY_ARRAY);
         return 0;
     case JOB_ID:
         p->job_id = number_or_none(text, len);
         return 0;
-    case TOP_MEMBERS:
-        break;
+    default: /* a list */
+        p->list = (int)what;
+        p->index = 0;
+        return 0;
     }
-    return 0;
 }
 
 /* ---- output and error ---- */
@@ -431,10 +415,9 @@ static int on_top_value(struct bcda__manifest_parser *p, enum bcda__json_event e
 static int on_item(struct bcda__manifest_parser *p, enum bcda__json_event event)
 {
     if (event != BCDA__JSON_OBJECT)
-        return refuse_element(p, (enum top_member)p->list, "is not an object");
+        return refuse_element(p, (enum manifest_value)p->list, "is not an object");
     if (p->item_count + p->deleted_count == p->max_entries)
         return refuse_size(p, "entries", p->max_entries);
-    p->place[2] = ITEM;
     p->item_seen = 0;
     memset(&p->item, 0, sizeof p->item);
     p->item.entry.type = "";
@@ -442,17 +425,6 @@ static int on_item(struct bcda__manifest_parser *p, enum bcda__json_event event)
     p->item.in_error = p->list == ERRORS || p->list == OUTCOME;
     p->item.list = p->list;
     p->item.index = p->index;
-    return 0;
-}
-
-static int on_item_key(struct bcda__manifest_parser *p, const char *text, size_t len)
-{
-    p->member = find_member(item_members, ITEM_MEMBERS, text, len);
-    if (p->member < 0)
-        return 0;
-    if (p->item_seen & 1u << p->member)
-        return refuse_item(p, (enum item_member)p->member, "is there twice");
-    p->item_seen |= 1u << p->member;
     return 0;
 }
 
@@ -524,16 +496,14 @@ static int keep_continuation(struct bcda__manifest_parser *p, const char *text, 
     return p->item.continues ? 0 : BCDA_ERR_NOMEM;
 }
 
-static int on_item_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
-                         const char *text, size_t len)
+static int on_item_value(struct bcda__manifest_parser *p, enum manifest_value what,
+                         enum bcda__json_event event, const char *text, size_t len)
 {
-    if (p->member < 0)
-        return 0;
-    if (!(item_members[p->member].kinds & kind_of(event)))
-        return refuse_item(p, (enum item_member)p->member, item_members[p->member].problem);
+    if (!(members[what].kinds & kind_of(event)))
+        return refuse_item(p, what, members[what].problem);
     if (event == BCDA__JSON_NULL)
         return 0;
-    switch ((enum item_member)p->member) {
+    switch (what) {
     case ITEM_TYPE:
         return keep_type(p, text, len);
     case ITEM_URL:
@@ -543,16 +513,11 @@ static int on_item_value(struct bcda__manifest_parser *p, enum bcda__json_event 
     case ITEM_COUNT:
         p->item.entry.count = number_or_none(text, len);
         return 0;
-    case ITEM_EXTENSION:
-        if (event == BCDA__JSON_ARRAY)
-            p->place[3] = EXTENSIONS;
-        return 0;
     case ITEM_CONTINUES:
         return keep_continuation(p, text, len);
-    case ITEM_MEMBERS:
-        break;
+    default:
+        return 0;
     }
-    return 0;
 }
 
 static int on_item_end(struct bcda__manifest_parser *p)
@@ -576,41 +541,30 @@ static int on_item_end(struct bcda__manifest_parser *p)
 
 /* ---- an item's extensions (AB2D, DPC) ---- */
 
-static void on_extension(struct bcda__manifest_parser *p, enum bcda__json_event event)
+static void on_extension(struct bcda__manifest_parser *p)
 {
-    if (event != BCDA__JSON_OBJECT)
-        return;
-    p->place[4] = EXTENSION;
     p->extension = EXTENSION_OTHER;
-    p->extension_member = NO_MEMBER;
     p->extension_value[0] = '\0';
 }
 
-/* valueString, valueDecimal and the like: there is one. */
-static void on_extension_key(struct bcda__manifest_parser *p, const char *text, size_t len)
-{
-    int is_url = len == 3 && memcmp(text, "url", 3) == 0;
-    int is_value = len > 5 && memcmp(text, "value", 5) == 0;
-
-    p->extension_member = is_url ? EXTENSION_URL : is_value ? EXTENSION_VALUE : NO_MEMBER;
-}
-
-static void on_extension_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
-                               const char *text, size_t len)
+static void on_extension_url(struct bcda__manifest_parser *p, const char *text, size_t len)
 {
     size_t i;
 
+    for (i = 0; i < sizeof extension_urls / sizeof extension_urls[0]; i++)
+        if (bcda__document_is(text, len, extension_urls[i].url))
+            p->extension = extension_urls[i].what;
+}
+
+static void on_extension_value(struct bcda__manifest_parser *p, enum manifest_value what,
+                               enum bcda__json_event event, const char *text, size_t len)
+{
     if (!(kind_of(event) & (KIND_STRING | KIND_NUMBER)) || has_nul(text, len))
         return;
-    if (p->extension_member == EXTENSION_VALUE && len < sizeof p->extension_value) {
-        memcpy(p->extension_value, text, len);
-        p->extension_value[len] = '\0';
-    }
-    for (i = 0; p->extension_member == EXTENSION_URL &&
-                i < sizeof extension_urls / sizeof extension_urls[0];
-         i++)
-        if (strlen(extension_urls[i].url) == len && memcmp(extension_urls[i].url, text, len) == 0)
-            p->extension = extension_urls[i].what;
+    if (what == EXTENSION_URL)
+        on_extension_url(p, text, len);
+    else if (len < sizeof p->extension_value)
+        bcda__document_copy(p->extension_value, sizeof p->extension_value, text, len);
 }
 
 /* "sha256:" and 64 hex digits. A sum of another kind is not looked at; one of this kind that cannot
@@ -643,20 +597,11 @@ static int on_extension_end(struct bcda__manifest_parser *p)
 
 /* ---- link ---- */
 
-static int on_link(struct bcda__manifest_parser *p, enum bcda__json_event event)
-{
-    if (event != BCDA__JSON_OBJECT)
-        return refuse_top(p, LINK_LIST, "has an element that is not an object");
-    p->place[2] = LINK;
-    return 0;
-}
-
 /* The files of further pages would be missing, and nothing would show it. */
-static int on_link_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
-                         const char *text, size_t len)
+static int on_link_relation(struct bcda__manifest_parser *p, enum bcda__json_event event,
+                            const char *text, size_t len)
 {
-    if (!p->is_relation || event != BCDA__JSON_STRING ||
-        !bcda__text_equal_nocase(text, len, "next"))
+    if (event != BCDA__JSON_STRING || !bcda__text_equal_nocase(text, len, "next"))
         return 0;
     return refuse_top(p, LINK_LIST,
                       "names a next page, and further pages are not followed: export without the "
@@ -672,7 +617,7 @@ static int add_file_key(struct bcda__manifest_parser *p, const char *name, const
 
     trim_spaces(&value, &len);
     if (has_nul(value, len))
-        return refuse_top(p, (enum top_member)p->list, "holds a NUL");
+        return refuse_top(p, (enum manifest_value)p->list, "holds a NUL");
     /* Twice the entries: the map may also name files that are not listed (bcda-api 5.2). */
     if (p->key_count / 2 >= p->max_entries)
         return refuse_size(p, "file keys", p->key_count);
@@ -691,7 +636,7 @@ static int keep_key_name(struct bcda__manifest_parser *p, const char *text, size
 {
     trim_spaces(&text, &len);
     if (has_nul(text, len))
-        return refuse_top(p, (enum top_member)p->list, "holds a NUL");
+        return refuse_top(p, (enum manifest_value)p->list, "holds a NUL");
     p->key_name = arena_put(&p->key_texts, text, len);
     return p->key_name ? 0 : BCDA_ERR_NOMEM;
 }
@@ -724,87 +669,70 @@ static int on_key_array_value(struct bcda__manifest_parser *p, enum bcda__json_e
 
 /* ---- events ---- */
 
-static int manifest_on_key(struct bcda__manifest_parser *p, enum place place, const char *text,
-                           size_t len)
+static int on_key_of(struct bcda__manifest_parser *p, enum manifest_value what, const char *text,
+                     size_t len)
 {
-    switch (place) {
-    case TOP:
-        return on_top_key(p, text, len);
-    case ITEM:
-        return on_item_key(p, text, len);
-    case EXTENSION:
-        on_extension_key(p, text, len);
-        return 0;
-    case KEY_MAP:
-        return keep_key_name(p, text, len);
-    case LINK:
-        p->is_relation = len == strlen("relation") && memcmp(text, "relation", len) == 0;
-        return 0;
-    default:
-        return 0;
-    }
+    if (what < MEMBERS)
+        return on_member_key(p, what);
+    return what == KEYMAP_KEY ? keep_key_name(p, text, len) : 0;
 }
 
-static int on_value(struct bcda__manifest_parser *p, enum place place, enum bcda__json_event event,
-                    const char *text, size_t len)
+static int on_end_of(struct bcda__manifest_parser *p, enum manifest_value what)
 {
-    switch (place) {
+    if (what == ITEM)
+        return on_item_end(p);
+    return what == EXTENSION ? on_extension_end(p) : 0;
+}
+
+static int on_element(struct bcda__manifest_parser *p, enum manifest_value what,
+                      enum bcda__json_event event, const char *text, size_t len)
+{
+    int is_object = event == BCDA__JSON_OBJECT;
+
+    switch (what) {
     case TOP:
-        return on_top_value(p, event, text, len);
-    case LIST:
+        return is_object ? 0
+                         : bcda__err_set(&p->failure, BCDA_ERR_MANIFEST,
+                                         "the answer is JSON, but no object and so no manifest");
+    case ITEM:
         return on_item(p, event);
-    case ITEM:
-        return on_item_value(p, event, text, len);
-    case EXTENSIONS:
-        on_extension(p, event);
-        return 0;
     case EXTENSION:
-        on_extension_value(p, event, text, len);
+        on_extension(p);
         return 0;
-    case KEY_MAP:
+    case KEYMAP_KEY:
         return on_key_map_value(p, event, text, len);
-    case KEY_ARRAY:
+    case KEYS_KEY:
         return on_key_array_value(p, event, text, len);
-    case LINKS:
-        return on_link(p, event);
     case LINK:
-        return on_link_value(p, event, text, len);
-    case ELSEWHERE:
-        break;
+        return is_object ? 0 : refuse_top(p, LINK_LIST, "has an element that is not an object");
+    case LINK_RELATION:
+        return on_link_relation(p, event, text, len);
+    default:
+        on_extension_value(p, what, event, text, len);
+        return 0;
     }
-    return 0;
 }
 
-static int on_top(struct bcda__manifest_parser *p, enum bcda__json_event event)
-{
-    if (event != BCDA__JSON_OBJECT)
-        return bcda__err_set(&p->failure, BCDA_ERR_MANIFEST,
-                             "the answer is JSON, but no object and so no manifest");
-    p->place[0] = TOP;
-    return 0;
-}
-
-static int manifest_on_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+static int manifest_on_value(void *ctx, int value, enum bcda__json_event event, const char *text,
                              size_t len)
 {
     struct bcda__manifest_parser *p = ctx;
+    enum manifest_value what = (enum manifest_value)value;
 
-    if (depth >= PLACES)
-        return 0;
-    if (event == BCDA__JSON_OBJECT_END && p->place[depth] == EXTENSION)
-        return on_extension_end(p);
-    if (event == BCDA__JSON_OBJECT_END || event == BCDA__JSON_ARRAY_END)
-        return depth == 2 && p->place[2] == ITEM ? on_item_end(p) : 0;
-    if (event == BCDA__JSON_OBJECT || event == BCDA__JSON_ARRAY)
-        p->place[depth] = ELSEWHERE; /* unless what follows knows better */
-    if (depth == 0)
-        return on_top(p, event);
     if (event == BCDA__JSON_KEY)
-        return manifest_on_key(p, p->place[depth - 1], text, len);
-    return on_value(p, p->place[depth - 1], event, text, len);
+        return on_key_of(p, what, text, len);
+    if (event == BCDA__JSON_OBJECT_END)
+        return on_end_of(p, what);
+    if (event == BCDA__JSON_ARRAY_END)
+        return 0;
+    if (what < TOP_MEMBERS)
+        return on_top_value(p, what, event, text, len);
+    if (what < MEMBERS)
+        return on_item_value(p, what, event, text, len);
+    return on_element(p, what, event, text, len);
 }
 
-/* ---- the body's way in ---- */
+/* ---- the body ---- */
 
 int bcda__manifest_parser_new(struct bcda__manifest_parser **out, size_t max_entries)
 {
@@ -817,7 +745,9 @@ int bcda__manifest_parser_new(struct bcda__manifest_parser **out, size_t max_ent
     p->transaction_time = p->request = p->organized_by = "";
     p->job_id = -1;
     p->requires_access_token = 1;
-    rc = bcda__json_new(&p->json, DEPTH_MAX, manifest_on_event, p);
+    bcda__document_init(&p->document, manifest_paths,
+                        sizeof manifest_paths / sizeof manifest_paths[0], manifest_on_value, p);
+    rc = bcda__json_new(&p->json, DEPTH_MAX, bcda__document_event, &p->document);
     if (rc) {
         bcda__free(p);
         return rc;
@@ -916,7 +846,7 @@ static int sort_keys(struct bcda__manifest_parser *p)
         if (!last || strcmp(last->name, p->keys[i].name) != 0)
             p->keys[kept++] = p->keys[i];
         else if (last->from == p->keys[i].from && strcmp(last->value, p->keys[i].value) != 0)
-            return refuse_top(p, (enum top_member)last->from, "has two keys for one file");
+            return refuse_top(p, (enum manifest_value)last->from, "has two keys for one file");
     }
     p->key_count = kept;
     return 0;

@@ -3,28 +3,32 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "codec/json.h"
+#include "codec/document.h"
 #include "codec/utf8.h"
-
-enum {
-    DEPTH_MAX = 64,
-};
 
 /* ---- the reader ---- */
 
-/* The containers that matter; what stands elsewhere (extensions, contained resources) can have
- * members of the same names and must not be taken for them. */
-enum place {
-    ELSEWHERE,
-    TOP,
-    ISSUES,  /* issue[] */
-    ISSUE,   /* issue[n] */
-    DETAILS, /* issue[n].details */
-    CODINGS, /* issue[n].details.coding[] */
-    CODING,  /* issue[n].details.coding[0] */
+enum outcome_value {
+    RESOURCE_TYPE,
+    ISSUE,
+    SEVERITY,
+    ISSUE_CODE,
+    DIAGNOSTICS,
+    DETAILS_TEXT,
+    CODING_DISPLAY,
+    CODING_CODE,
 };
 
-enum { PLACES = 6 }; /* the deepest of them, CODING, begins at depth 5 */
+static const struct bcda__document_path outcome_paths[] = {
+    {"resourceType", RESOURCE_TYPE},
+    {"issue[]", ISSUE},
+    {"issue[].severity", SEVERITY},
+    {"issue[].code", ISSUE_CODE},
+    {"issue[].diagnostics", DIAGNOSTICS},
+    {"issue[].details.text", DETAILS_TEXT},
+    {"issue[].details.coding[0].display", CODING_DISPLAY},
+    {"issue[].details.coding[0].code", CODING_CODE},
+};
 
 /* Which text wins (bcda-api 8.1): the lowest. */
 enum rank {
@@ -38,10 +42,7 @@ enum rank {
 struct reader {
     bcda__issue_cb each; /* NULL in the first pass */
     void *ctx;
-    enum place place[PLACES]; /* by depth */
-    char key[16];             /* of the value that comes next; longer ones are not looked for */
-    int is_outcome;           /* resourceType: 1 right, -1 wrong, 0 none */
-    int codings;              /* of this issue, so far */
+    int is_outcome; /* resourceType: 1 right, -1 wrong, 0 none */
     enum rank rank;
     struct bcda__issue issue;
 };
@@ -93,110 +94,67 @@ static enum bcda__severity severity_of(const char *text, size_t len)
     return BCDA__SEVERITY_UNKNOWN;
 }
 
-static int key_is(const struct reader *r, const char *name)
-{
-    return strcmp(r->key, name) == 0;
-}
-
-static void outcome_on_key(struct reader *r, const char *text, size_t len)
-{
-    r->key[0] = '\0';
-    if (len < sizeof r->key && !memchr(text, '\0', len)) {
-        memcpy(r->key, text, len);
-        r->key[len] = '\0';
-    }
-}
-
-/* What the container that begins here is, by what holds it. */
-static enum place place_of(struct reader *r, enum bcda__json_event event, int depth)
-{
-    int is_object = event == BCDA__JSON_OBJECT;
-
-    if (depth == 0)
-        return is_object ? TOP : ELSEWHERE;
-    switch (r->place[depth - 1]) {
-    case TOP:
-        return !is_object && key_is(r, "issue") ? ISSUES : ELSEWHERE;
-    case ISSUES:
-        return is_object ? ISSUE : ELSEWHERE;
-    case ISSUE:
-        return is_object && key_is(r, "details") ? DETAILS : ELSEWHERE;
-    case DETAILS:
-        return !is_object && key_is(r, "coding") ? CODINGS : ELSEWHERE;
-    case CODINGS:
-        return r->codings++ == 0 && is_object ? CODING : ELSEWHERE;
-    case CODING:
-    case ELSEWHERE:
-        break;
-    }
-    return ELSEWHERE;
-}
-
-static void on_begin(struct reader *r, enum bcda__json_event event, int depth)
-{
-    r->place[depth] = place_of(r, event, depth);
-    if (r->place[depth] != ISSUE)
-        return;
-    memset(&r->issue, 0, sizeof r->issue);
-    r->rank = RANK_NONE;
-    r->codings = 0;
-}
-
-static void outcome_on_string(struct reader *r, enum place place, const char *text, size_t len)
-{
-    if (place == ISSUE && key_is(r, "severity"))
-        r->issue.severity = severity_of(text, len);
-    else if (place == ISSUE && key_is(r, "code"))
-        put_text(r->issue.code, sizeof r->issue.code, text, len);
-    else if (place == ISSUE && key_is(r, "diagnostics"))
-        offer_issue(r, RANK_DIAGNOSTICS, text, len);
-    else if (place == DETAILS && key_is(r, "text"))
-        offer_issue(r, RANK_DETAILS_TEXT, text, len);
-    else if (place == CODING && key_is(r, "display"))
-        offer_issue(r, RANK_DISPLAY, text, len);
-    else if (place == CODING && key_is(r, "code"))
-        offer_issue(r, RANK_CODE, text, len);
-}
-
 static void on_resource_type(struct reader *r, enum bcda__json_event event, const char *text,
                              size_t len)
 {
-    static const char wanted[] = "OperationOutcome";
-    int right =
-        event == BCDA__JSON_STRING && len == sizeof wanted - 1 && memcmp(text, wanted, len) == 0;
+    int right = event == BCDA__JSON_STRING && bcda__document_is(text, len, "OperationOutcome");
 
     r->is_outcome = right && r->is_outcome >= 0 ? 1 : -1;
 }
 
-static int outcome_on_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+static void outcome_on_string(struct reader *r, enum outcome_value what, const char *text,
+                              size_t len)
+{
+    switch (what) {
+    case SEVERITY:
+        r->issue.severity = severity_of(text, len);
+        break;
+    case ISSUE_CODE:
+        put_text(r->issue.code, sizeof r->issue.code, text, len);
+        break;
+    case DIAGNOSTICS:
+        offer_issue(r, RANK_DIAGNOSTICS, text, len);
+        break;
+    case DETAILS_TEXT:
+        offer_issue(r, RANK_DETAILS_TEXT, text, len);
+        break;
+    case CODING_DISPLAY:
+        offer_issue(r, RANK_DISPLAY, text, len);
+        break;
+    case CODING_CODE:
+        offer_issue(r, RANK_CODE, text, len);
+        break;
+    case RESOURCE_TYPE:
+    case ISSUE:
+        break;
+    }
+}
+
+static int outcome_on_value(void *ctx, int what, enum bcda__json_event event, const char *text,
                             size_t len)
 {
     struct reader *r = ctx;
 
-    if (depth == 1 && event != BCDA__JSON_KEY && event != BCDA__JSON_ARRAY_END &&
-        event != BCDA__JSON_OBJECT_END && r->place[0] == TOP && key_is(r, "resourceType"))
+    if (event == BCDA__JSON_KEY || event == BCDA__JSON_ARRAY_END)
+        return 0;
+    if (event == BCDA__JSON_OBJECT_END)
+        return what == ISSUE && r->each ? r->each(r->ctx, &r->issue) : 0;
+    if (what == RESOURCE_TYPE) {
         on_resource_type(r, event, text, len);
-    switch (event) {
-    case BCDA__JSON_KEY:
-        outcome_on_key(r, text, len);
-        break;
-    case BCDA__JSON_OBJECT:
-    case BCDA__JSON_ARRAY:
-        if (depth < PLACES)
-            on_begin(r, event, depth);
-        break;
-    case BCDA__JSON_OBJECT_END:
-        if (depth < PLACES && r->place[depth] == ISSUE && r->each)
-            return r->each(r->ctx, &r->issue);
-        break;
-    case BCDA__JSON_STRING:
-        if (depth > 0 && depth <= PLACES)
-            outcome_on_string(r, r->place[depth - 1], text, len);
-        break;
-    default:
-        break;
+    } else if (what == ISSUE) {
+        memset(&r->issue, 0, sizeof r->issue);
+        r->rank = RANK_NONE;
+    } else if (event == BCDA__JSON_STRING) {
+        outcome_on_string(r, (enum outcome_value)what, text, len);
     }
     return 0;
+}
+
+static int read_outcome(const char *body, size_t len, struct reader *r)
+{
+    return bcda__document_parse_first(body, len, outcome_paths,
+                                      sizeof outcome_paths / sizeof outcome_paths[0],
+                                      outcome_on_value, r);
 }
 
 /* Two passes: for five years the server wrote `issue` before `resourceType` (bcda-api 0.2), and the
@@ -205,13 +163,13 @@ int bcda__outcome_each(const char *body, size_t len, bcda__issue_cb each, void *
 {
     struct reader check = {0};
     struct reader r = {.each = each, .ctx = ctx};
-    int rc = bcda__json_parse_first(body, len, DEPTH_MAX, outcome_on_event, &check);
+    int rc = read_outcome(body, len, &check);
 
     if (rc)
         return rc;
     if (check.is_outcome != 1)
         return BCDA_ERR_LINE_TYPE;
-    return bcda__json_parse_first(body, len, DEPTH_MAX, outcome_on_event, &r);
+    return read_outcome(body, len, &r);
 }
 
 /* ---- what is made of it ---- */

@@ -3,11 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "codec/json.h"
-
-enum {
-    DEPTH_MAX = 64,
-};
+#include "codec/document.h"
 
 /* Longer than any credential lives: what is beyond must be another unit or a slip, and so counts as
  * not said. It also keeps milliseconds far from overflow. */
@@ -48,39 +44,29 @@ enum member {
     ACCESS_TOKEN,
     EXPIRES_IN,
     TOKEN_TYPE,
-    OTHER,
+    MEMBERS,
+    DOCUMENT = MEMBERS,
 };
 
-static const char *const member_names[] = {"access_token", "expires_in", "token_type"};
+static const struct bcda__document_path token_paths[] = {
+    {"access_token", ACCESS_TOKEN},
+    {"expires_in", EXPIRES_IN},
+    {"token_type", TOKEN_TYPE},
+    {"", DOCUMENT},
+};
 
 struct reader {
     struct bcda__token token;
-    enum member member;  /* whose value comes next */
-    int seen[OTHER];     /* by member */
-    const char *problem; /* what is wrong with `member`; never a value: it can be the token */
+    int seen[MEMBERS];
+    enum member member;  /* the one with a problem */
+    const char *problem; /* what is wrong with it; never a value: it can be the token */
 };
 
-static int refuse_token(struct reader *r, const char *problem)
+static int refuse_token(struct reader *r, enum member member, const char *problem)
 {
+    r->member = member;
     r->problem = problem;
     return BCDA_ERR_TOKEN;
-}
-
-static int token_on_key(struct reader *r, const char *text, size_t len)
-{
-    int i;
-
-    r->member = OTHER;
-    for (i = 0; i < OTHER; i++)
-        if (strlen(member_names[i]) == len && memcmp(member_names[i], text, len) == 0)
-            r->member = (enum member)i;
-    if (r->member == OTHER)
-        return 0;
-    /* Two readers of one body must not come to two tokens. */
-    if (r->seen[r->member])
-        return refuse_token(r, "is there twice");
-    r->seen[r->member] = 1;
-    return 0;
 }
 
 static int on_access_token(struct reader *r, enum bcda__json_event event, const char *text,
@@ -89,13 +75,13 @@ static int on_access_token(struct reader *r, enum bcda__json_event event, const 
     size_t i;
 
     if (event != BCDA__JSON_STRING)
-        return refuse_token(r, "is not a string");
+        return refuse_token(r, ACCESS_TOKEN, "is not a string");
     if (len == 0)
-        return refuse_token(r, "is empty");
+        return refuse_token(r, ACCESS_TOKEN, "is empty");
     /* It goes into a header: a CR or LF would end that header. */
     for (i = 0; i < len; i++)
         if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7F)
-            return refuse_token(r, "holds characters that no token has");
+            return refuse_token(r, ACCESS_TOKEN, "holds characters that no token has");
     return bcda__secret_set(&r->token.bearer, text, len);
 }
 
@@ -126,24 +112,20 @@ static int on_token_type(struct reader *r, enum bcda__json_event event, const ch
     if (event == BCDA__JSON_NULL)
         return 0;
     if (event != BCDA__JSON_STRING || !bcda__text_equal_nocase(text, len, "bearer"))
-        return refuse_token(r, "is not bearer");
+        return refuse_token(r, TOKEN_TYPE, "is not bearer");
     return 0;
 }
 
-static int token_on_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+static int token_on_value(void *ctx, int what, enum bcda__json_event event, const char *text,
                           size_t len)
 {
     struct reader *r = ctx;
 
-    if (depth == 0)
-        return event == BCDA__JSON_OBJECT || event == BCDA__JSON_OBJECT_END
-                   ? 0
-                   : refuse_token(r, "is not there: the answer is no JSON object");
-    if (depth > 1 || event == BCDA__JSON_OBJECT_END || event == BCDA__JSON_ARRAY_END)
+    if (event == BCDA__JSON_OBJECT_END || event == BCDA__JSON_ARRAY_END)
         return 0;
-    if (event == BCDA__JSON_KEY)
-        return token_on_key(r, text, len);
-    switch (r->member) {
+    if (event == BCDA__JSON_KEY) /* two readers of one body must not come to two tokens */
+        return r->seen[what]++ ? refuse_token(r, (enum member)what, "is there twice") : 0;
+    switch ((enum member)what) {
     case ACCESS_TOKEN:
         return on_access_token(r, event, text, len);
     case EXPIRES_IN:
@@ -151,10 +133,12 @@ static int token_on_event(void *ctx, enum bcda__json_event event, int depth, con
         return 0;
     case TOKEN_TYPE:
         return on_token_type(r, event, text, len);
-    case OTHER:
+    case DOCUMENT:
         break;
     }
-    return 0;
+    return event == BCDA__JSON_OBJECT
+               ? 0
+               : refuse_token(r, ACCESS_TOKEN, "is not there: the answer is no JSON object");
 }
 
 static int describe_token_error(const struct reader *r, int rc, struct bcda_error *err)
@@ -163,7 +147,7 @@ static int describe_token_error(const struct reader *r, int rc, struct bcda_erro
         return bcda__err_nomem(err);
     if (rc == BCDA_ERR_TOKEN)
         return bcda__err_set(err, rc, "the token answer cannot be used: %s %s",
-                             member_names[r->member], r->problem);
+                             token_paths[r->member].path, r->problem);
     if (rc == BCDA_ERR_BODY_TOO_LARGE)
         return bcda__err_set(err, rc, "the token answer is larger than any token");
     return bcda__err_set(
@@ -174,13 +158,12 @@ static int describe_token_error(const struct reader *r, int rc, struct bcda_erro
 
 int bcda__token_parse(struct bcda__token *out, const char *body, size_t len, struct bcda_error *err)
 {
-    struct reader r = {.token = {.lifetime_ms = -1}, .member = ACCESS_TOKEN};
-    int rc = bcda__json_parse(body, len, DEPTH_MAX, token_on_event, &r);
+    struct reader r = {.token = {.lifetime_ms = -1}};
+    int rc = bcda__document_parse(body, len, token_paths,
+                                  sizeof token_paths / sizeof token_paths[0], token_on_value, &r);
 
-    if (!rc && !r.seen[ACCESS_TOKEN]) {
-        r.member = ACCESS_TOKEN;
-        rc = refuse_token(&r, "is not there");
-    }
+    if (!rc && !r.seen[ACCESS_TOKEN])
+        rc = refuse_token(&r, ACCESS_TOKEN, "is not there");
     if (rc) {
         bcda__token_free(&r.token);
         return describe_token_error(&r, rc, err);
@@ -202,31 +185,26 @@ static const char *const oauth_codes[] = {"invalid_request",        "invalid_cli
                                           "invalid_grant",          "unauthorized_client",
                                           "unsupported_grant_type", "invalid_scope"};
 
+enum { REFUSAL_ERROR, REFUSAL_DESCRIPTION };
+
+static const struct bcda__document_path refusal_paths[] = {
+    {"error", REFUSAL_ERROR},
+    {"error_description", REFUSAL_DESCRIPTION},
+};
+
 struct refusal {
-    enum { REFUSAL_OTHER, REFUSAL_ERROR, REFUSAL_DESCRIPTION } member; /* whose value comes next */
     char error[128], description[640];
 };
 
-static int refusal_on_event(void *ctx, enum bcda__json_event event, int depth, const char *text,
+static int refusal_on_value(void *ctx, int what, enum bcda__json_event event, const char *text,
                             size_t len)
 {
     struct refusal *r = ctx;
-    char *to = r->member == REFUSAL_ERROR         ? r->error
-               : r->member == REFUSAL_DESCRIPTION ? r->description
-                                                  : NULL;
-    size_t size = to == r->error ? sizeof r->error : sizeof r->description;
+    char *to = what == REFUSAL_ERROR ? r->error : r->description;
+    size_t size = what == REFUSAL_ERROR ? sizeof r->error : sizeof r->description;
 
-    if (depth != 1)
-        return 0;
-    if (event == BCDA__JSON_KEY) {
-        int is_error = len == strlen("error") && memcmp(text, "error", len) == 0;
-        int is_words =
-            len == strlen("error_description") && memcmp(text, "error_description", len) == 0;
-
-        r->member = is_error ? REFUSAL_ERROR : is_words ? REFUSAL_DESCRIPTION : REFUSAL_OTHER;
-    } else if (event == BCDA__JSON_STRING && to && !to[0]) {
+    if (event == BCDA__JSON_STRING && !to[0])
         bcda__text_print(to, size, "%.*s", len < size ? (int)len : (int)size, text);
-    }
     return 0;
 }
 
@@ -236,7 +214,9 @@ const char *bcda__token_describe(struct bcda_error *err, const char *body, size_
     char words[sizeof r.error + sizeof r.description];
     size_t i;
 
-    if (bcda__json_parse(body, len, DEPTH_MAX, refusal_on_event, &r) ||
+    if (bcda__document_parse(body, len, refusal_paths,
+                             sizeof refusal_paths / sizeof refusal_paths[0], refusal_on_value,
+                             &r) ||
         (!r.error[0] && !r.description[0]))
         return NULL;
     bcda__text_print(words, sizeof words, "%s%s%s", r.error,
