@@ -1207,23 +1207,16 @@ const bcda_error *harness_check_failed(struct run *r, int code)
     return e;
 }
 
-int harness_main(Suite *s)
+/* The keys of a sandbox are kept for all that follow. */
+int suite_prepare(void)
 {
-    struct sandbox_options o = {0};
+    struct sandbox_options o = {.tls = 1};
     struct sandbox *sb;
-    SRunner *runner;
-    int failed;
 
-    o.tls = 1;
-    if (sandbox_start(&o, &sb)) { /* its keys are kept for all that follow */
+    if (sandbox_start(&o, &sb)) {
         fprintf(stderr, "sandbox: %s\n", sandbox_last_error());
         return 1;
     }
     sandbox_stop(sb);
-    runner = srunner_create(s);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return 0;
 }

@@ -9,7 +9,6 @@
 #ifndef BCDA_TESTS_HARNESS_H
 #define BCDA_TESTS_HARNESS_H
 
-#include <check.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +17,7 @@
 #include "client/door.h"
 #include "client/session.h"
 #include "sandbox.h"
+#include "suite.h"
 
 enum door { DOOR_RESOURCE, DOOR_BATCH, DOOR_PULL };
 
@@ -165,8 +165,5 @@ const bcda_file *harness_file(struct run *r, const char *type, unsigned index);
 const char *harness_unwrap(const char *line, size_t len, size_t *out_len);
 int harness_count_fds(void);
 char *harness_read(const char *path, size_t *len);
-
-/* A main for a suite: warms up what takes long, runs and reports TAP. */
-int harness_main(Suite *s);
 
 #endif

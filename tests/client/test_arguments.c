@@ -565,18 +565,13 @@ START_TEST(decoders)
 }
 END_TEST
 
-int main(void)
+SUITE("client arguments")
 {
-    Suite *s = suite_create("client arguments");
-    TCase *t = tcase_create("arguments");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, sessions);
-    tcase_add_test(t, all_of_them);
-    tcase_add_test(t, no_error);
-    tcase_add_test(t, exports);
-    tcase_add_test(t, configs);
-    tcase_add_test(t, decoders);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("arguments");
+    suite_test(sessions);
+    suite_test(all_of_them);
+    suite_test(no_error);
+    suite_test(exports);
+    suite_test(configs);
+    suite_test(decoders);
 }

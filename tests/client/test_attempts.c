@@ -85,15 +85,10 @@ START_TEST(limited)
 }
 END_TEST
 
-int main(void)
+SUITE("attempts")
 {
-    Suite *s = suite_create("attempts");
-    TCase *t = tcase_create("attempts");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, plain, 0, 2);
-    tcase_add_loop_test(t, redirected, 0, 2);
-    tcase_add_loop_test(t, limited, 0, 2);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("attempts");
+    suite_loop(plain, 0, 2);
+    suite_loop(redirected, 0, 2);
+    suite_loop(limited, 0, 2);
 }

@@ -183,23 +183,15 @@ START_TEST(token_refused)
 }
 END_TEST
 
-int main(void)
+SUITE("auth")
 {
-    Suite *s = suite_create("auth");
-    TCase *t = tcase_create("refused");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, late_refusal);
-    tcase_add_test(t, both_refused);
-    tcase_add_loop_test(t, refusal_costs_no_attempt, 0, 2);
-    tcase_add_test(t, refused_twice);
-    suite_add_tcase(s, t);
-    t = tcase_create("where");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, files_without_token, 0, 3);
-    suite_add_tcase(s, t);
-    t = tcase_create("token");
-    tcase_add_loop_test(t, token_refused, 0, 4);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("refused");
+    suite_test(late_refusal);
+    suite_test(both_refused);
+    suite_loop(refusal_costs_no_attempt, 0, 2);
+    suite_test(refused_twice);
+    suite_case("where");
+    suite_loop(files_without_token, 0, 3);
+    suite_case("token");
+    suite_loop(token_refused, 0, 4);
 }

@@ -764,50 +764,34 @@ START_TEST(others_come)
 }
 END_TEST
 
-static Suite *bad_input_suite(void)
+SUITE("bad_input")
 {
-    Suite *s = suite_create("bad_input");
-    TCase *t = tcase_create("answers");
-
-    tcase_add_loop_test(t, answer, 0, 3 * (int)(sizeof answers / sizeof *answers));
-    tcase_add_test(t, wrong_secret);
-    tcase_add_loop_test(t, answer_limits, 0, 3);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("keys");
-    tcase_add_loop_test(t, key, 0, sizeof keys / sizeof *keys);
-    tcase_add_test(t, key_missing);
-    tcase_add_test(t, key_not_named);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("bytes");
-    tcase_set_timeout(t, 20);
-    tcase_add_loop_test(t, spoilt_bytes, 0, sizeof bytes / sizeof *bytes);
-    tcase_add_loop_test(t, cut_bytes, 0, 4);
-    tcase_add_loop_test(t, cut_small_whole, 0, 2);
-    tcase_add_loop_test(t, length_told_once, 0, 4);
-    tcase_add_loop_test(t, cut_small, 0, 2);
-    tcase_add_test(t, encrypted_empty);
-    tcase_add_test(t, flip_encrypted);
-    tcase_add_test(t, flip_gzip);
-    tcase_add_test(t, cut_gzip);
-    tcase_add_test(t, cut_encrypted);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("lines");
-    tcase_add_loop_test(t, bad_line, 0, LINES * 3 * 3);
-    tcase_add_loop_test(t, bad_line_borne, 0, LINES * 3 * 3);
-    tcase_add_loop_test(t, line_at_limit, 0, 6);
-    tcase_add_loop_test(t, bad_lines_counted, 0, 6);
-    tcase_add_loop_test(t, bad_line_stops, 0, 3);
-    tcase_add_loop_test(t, line_cut, 0, 9);
-    tcase_add_loop_test(t, altered_and_bad, 0, 2);
-    tcase_add_loop_test(t, others_come, 0, 2);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    return harness_main(bad_input_suite());
+    suite_case("answers");
+    suite_loop(answer, 0, 3 * (int)(sizeof answers / sizeof *answers));
+    suite_test(wrong_secret);
+    suite_loop(answer_limits, 0, 3);
+    suite_case("keys");
+    suite_loop(key, 0, sizeof keys / sizeof *keys);
+    suite_test(key_missing);
+    suite_test(key_not_named);
+    suite_case("bytes");
+    suite_loop(spoilt_bytes, 0, sizeof bytes / sizeof *bytes);
+    suite_loop(cut_bytes, 0, 4);
+    suite_loop(cut_small_whole, 0, 2);
+    suite_loop(length_told_once, 0, 4);
+    suite_loop(cut_small, 0, 2);
+    suite_test(encrypted_empty);
+    suite_test(flip_encrypted);
+    suite_test(flip_gzip);
+    suite_test(cut_gzip);
+    suite_test(cut_encrypted);
+    suite_case("lines");
+    suite_loop(bad_line, 0, LINES * 3 * 3);
+    suite_loop(bad_line_borne, 0, LINES * 3 * 3);
+    suite_loop(line_at_limit, 0, 6);
+    suite_loop(bad_lines_counted, 0, 6);
+    suite_loop(bad_line_stops, 0, 3);
+    suite_loop(line_cut, 0, 9);
+    suite_loop(altered_and_bad, 0, 2);
+    suite_loop(others_come, 0, 2);
 }

@@ -417,25 +417,16 @@ START_TEST(registrations_shared)
 }
 END_TEST
 
-int main(void)
+SUITE("callbacks")
 {
-    Suite *s = suite_create("callbacks");
-    TCase *t;
-
-    t = tcase_create("answers");
-    tcase_add_loop_test(t, answers, 0, AT_DONE * 4);
-    tcase_add_test(t, stop_at_the_end);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("calls");
-    tcase_add_loop_test(t, acts, 0, AT_COUNT * ACTS);
-    tcase_add_loop_test(t, start_inside, 0, 3);
-    tcase_add_loop_test(t, everything_from_everywhere, 0, PLACES * BCDA__DOORS);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("userdata");
-    tcase_add_test(t, registrations);
-    tcase_add_test(t, registrations_shared);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("answers");
+    suite_loop(answers, 0, AT_DONE * 4);
+    suite_test(stop_at_the_end);
+    suite_case("calls");
+    suite_loop(acts, 0, AT_COUNT * ACTS);
+    suite_loop(start_inside, 0, 3);
+    suite_loop(everything_from_everywhere, 0, PLACES * BCDA__DOORS);
+    suite_case("userdata");
+    suite_test(registrations);
+    suite_test(registrations_shared);
 }

@@ -286,25 +286,17 @@ START_TEST(cancel_there_fails)
 }
 END_TEST
 
-int main(void)
+SUITE("cancel")
 {
-    Suite *s = suite_create("cancel");
-    TCase *t = tcase_create("at the server");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, server_is_busy, 0, 2);
-    tcase_add_test(t, second_attempt);
-    tcase_add_test(t, no_polling_meanwhile);
-    tcase_add_test(t, twice);
-    suite_add_tcase(s, t);
-    t = tcase_create("inside");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, in_a_callback, 0, 3);
-    suite_add_tcase(s, t);
-    t = tcase_create("outside");
-    tcase_add_loop_test(t, cancel_outside, 0, 15);
-    tcase_add_loop_test(t, cancel_there, 0, 4);
-    tcase_add_loop_test(t, cancel_there_fails, 0, 2);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("at the server");
+    suite_loop(server_is_busy, 0, 2);
+    suite_test(second_attempt);
+    suite_test(no_polling_meanwhile);
+    suite_test(twice);
+    suite_case("inside");
+    suite_loop(in_a_callback, 0, 3);
+    suite_case("outside");
+    suite_loop(cancel_outside, 0, 15);
+    suite_loop(cancel_there, 0, 4);
+    suite_loop(cancel_there_fails, 0, 2);
 }

@@ -123,16 +123,10 @@ START_TEST(page_in_place_of_data)
 }
 END_TEST
 
-int main(void)
+SUITE("delivery")
 {
-    Suite *s = suite_create("delivery");
-    TCase *t;
-
-    t = tcase_create("delivery");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, held_batches);
-    tcase_add_loop_test(t, issue_counts, 0, 3);
-    tcase_add_test(t, page_in_place_of_data);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("delivery");
+    suite_test(held_batches);
+    suite_loop(issue_counts, 0, 3);
+    suite_test(page_in_place_of_data);
 }

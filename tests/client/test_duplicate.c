@@ -198,19 +198,14 @@ START_TEST(taken_over_and_cancelled)
 }
 END_TEST
 
-int main(void)
+SUITE("duplicate")
 {
-    Suite *s = suite_create("duplicate");
-    TCase *t = tcase_create("duplicate");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, waited_out, 0, 4);
-    tcase_add_test(t, refused);
-    tcase_add_loop_test(t, taken_over, 0, 2);
-    tcase_add_test(t, no_twin);
-    tcase_add_test(t, waits_for_ever);
-    tcase_add_loop_test(t, cancelled, 0, 2);
-    tcase_add_test(t, taken_over_and_cancelled);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("duplicate");
+    suite_loop(waited_out, 0, 4);
+    suite_test(refused);
+    suite_loop(taken_over, 0, 2);
+    suite_test(no_twin);
+    suite_test(waits_for_ever);
+    suite_loop(cancelled, 0, 2);
+    suite_test(taken_over_and_cancelled);
 }

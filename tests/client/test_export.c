@@ -1427,77 +1427,56 @@ START_TEST(progress)
 }
 END_TEST
 
-static Suite *export_suite(void)
+SUITE("export")
 {
-    Suite *s = suite_create("export");
-    TCase *t = tcase_create("eras");
-
-    tcase_add_loop_test(t, era, 0, CASES * 3);
-    tcase_add_loop_test(t, run_door, 0, CASES);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("data");
-    tcase_add_loop_test(t, fields, 0, 4);
-    tcase_add_loop_test(t, parallel, 0, 9);
-    tcase_add_test(t, several_jobs);
-    tcase_add_loop_test(t, zero_resources, 0, 2);
-    tcase_add_loop_test(t, empty_manifest_race, 0, 2);
-    tcase_add_test(t, empty_manifest);
-    tcase_add_loop_test(t, error_file, 0, 5);
-    tcase_add_test(t, warnings_file);
-    tcase_add_test(t, error_file_pulled);
-    tcase_add_test(t, error_file_as_batches);
-    tcase_add_test(t, pull_without_handlers);
-    tcase_add_loop_test(t, progress, 0, 5);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("later");
-    tcase_add_loop_test(t, save_and_restore, 0, 3);
-    tcase_add_test(t, attach);
-    tcase_add_test(t, attach_refused);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("requests");
-    tcase_add_loop_test(t, one_off_requests, 0, 3);
-    tcase_add_loop_test(t, request_cancelled, 0, 2);
-    tcase_add_test(t, request_fails);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("tokens");
-    tcase_add_test(t, token_without_end);
-    tcase_add_loop_test(t, token_renewed, 0, 2);
-    tcase_add_loop_test(t, refused_once, 0, 6);
-    tcase_add_loop_test(t, refused_twice, 0, 3);
-    tcase_add_loop_test(t, one_renewal_for_all, 0, 2);
-    tcase_add_loop_test(t, bearer_token, 0, 2);
-    tcase_add_loop_test(t, provider_at_once, 0, 2);
-    tcase_add_test(t, provider_later);
-    tcase_add_loop_test(t, provider_fails, 0, 3);
-    tcase_add_loop_test(t, provider_outlives, 0, 4);
-    tcase_add_loop_test(t, wrong_credentials, 0, 2);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("origins");
-    tcase_add_test(t, http_refused);
-    tcase_add_loop_test(t, http_loopback, 0, 2);
-    tcase_add_loop_test(t, location_http, 0, 2);
-    tcase_add_loop_test(t, other_origin_gets_no_token, 0, 2);
-    tcase_add_loop_test(t, transport, 0, 3);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("waiting");
-    tcase_add_loop_test(t, waits_before_running, 0, sizeof waits / sizeof *waits);
-    tcase_add_loop_test(t, waits_while_running, 0, sizeof polls / sizeof *polls);
-    tcase_add_loop_test(t, ending, 0, sizeof ends / sizeof *ends);
-    tcase_add_test(t, too_many);
-    tcase_add_test(t, server_refuses);
-    tcase_add_test(t, since_and_filter);
-    tcase_add_test(t, not_started);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    return harness_main(export_suite());
+    suite_case("eras");
+    suite_loop(era, 0, CASES * 3);
+    suite_loop(run_door, 0, CASES);
+    suite_case("data");
+    suite_loop(fields, 0, 4);
+    suite_loop(parallel, 0, 9);
+    suite_test(several_jobs);
+    suite_loop(zero_resources, 0, 2);
+    suite_loop(empty_manifest_race, 0, 2);
+    suite_test(empty_manifest);
+    suite_loop(error_file, 0, 5);
+    suite_test(warnings_file);
+    suite_test(error_file_pulled);
+    suite_test(error_file_as_batches);
+    suite_test(pull_without_handlers);
+    suite_loop(progress, 0, 5);
+    suite_case("later");
+    suite_loop(save_and_restore, 0, 3);
+    suite_test(attach);
+    suite_test(attach_refused);
+    suite_case("requests");
+    suite_loop(one_off_requests, 0, 3);
+    suite_loop(request_cancelled, 0, 2);
+    suite_test(request_fails);
+    suite_case("tokens");
+    suite_test(token_without_end);
+    suite_loop(token_renewed, 0, 2);
+    suite_loop(refused_once, 0, 6);
+    suite_loop(refused_twice, 0, 3);
+    suite_loop(one_renewal_for_all, 0, 2);
+    suite_loop(bearer_token, 0, 2);
+    suite_loop(provider_at_once, 0, 2);
+    suite_test(provider_later);
+    suite_loop(provider_fails, 0, 3);
+    suite_loop(provider_outlives, 0, 4);
+    suite_loop(wrong_credentials, 0, 2);
+    suite_case("origins");
+    suite_test(http_refused);
+    suite_loop(http_loopback, 0, 2);
+    suite_loop(location_http, 0, 2);
+    suite_loop(other_origin_gets_no_token, 0, 2);
+    suite_loop(transport, 0, 3);
+    suite_case("waiting");
+    suite_loop(waits_before_running, 0, sizeof waits / sizeof *waits);
+    suite_loop(waits_while_running, 0, sizeof polls / sizeof *polls);
+    suite_loop(ending, 0, sizeof ends / sizeof *ends);
+    suite_test(too_many);
+    suite_test(server_refuses);
+    suite_test(since_and_filter);
+    suite_test(not_started);
 }

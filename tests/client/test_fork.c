@@ -1518,31 +1518,25 @@ START_TEST(by_another_thread)
 }
 END_TEST
 
-static void add_case(Suite *s, const char *name, const TTest *test, int first, int end)
+static void add_case(const char *name, const TTest *test, int first, int end)
 {
-    TCase *t = tcase_create(name);
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, test, first, end);
-    suite_add_tcase(s, t);
+    suite_case(name);
+    suite_loop(test, first, end);
 }
 
-int main(void)
+SUITE("fork")
 {
-    Suite *s = suite_create("fork");
-
-    add_case(s, "in_each_callback", in_each_callback, 0, VARIANTS * ACTIONS * DRIVES);
-    add_case(s, "between_calls", between_calls, 0, 4 * DRIVES);
-    add_case(s, "pulled", pulled, 0, DRIVES);
-    add_case(s, "while_decoding", while_decoding, 0, ACTIONS * DRIVES);
-    add_case(s, "too_few_threads", too_few_threads, 0, 2 * ACTIONS);
-    add_case(s, "in_destroy", in_destroy, 0, ACTIONS * DRIVES);
-    add_case(s, "in_calls_from_outside", in_calls_from_outside, RETURN, ACTIONS);
-    add_case(s, "while_freed", while_freed, 0, ACTIONS * DRIVES);
-    add_case(s, "ends_by_exit", ends_by_exit, 0, ACTIONS);
-    add_case(s, "beside_its_parent", beside_its_parent, 0, 2 * DRIVES);
-    add_case(s, "makes_a_new_session", makes_a_new_session, FREE, END * DRIVES);
-    add_case(s, "by_another_thread", by_another_thread, 0, DRIVES);
-    add_case(s, "descriptors_close_on_exec", descriptors_close_on_exec, 0, 2);
-    return harness_main(s);
+    add_case("in_each_callback", in_each_callback, 0, VARIANTS * ACTIONS * DRIVES);
+    add_case("between_calls", between_calls, 0, 4 * DRIVES);
+    add_case("pulled", pulled, 0, DRIVES);
+    add_case("while_decoding", while_decoding, 0, ACTIONS * DRIVES);
+    add_case("too_few_threads", too_few_threads, 0, 2 * ACTIONS);
+    add_case("in_destroy", in_destroy, 0, ACTIONS * DRIVES);
+    add_case("in_calls_from_outside", in_calls_from_outside, RETURN, ACTIONS);
+    add_case("while_freed", while_freed, 0, ACTIONS * DRIVES);
+    add_case("ends_by_exit", ends_by_exit, 0, ACTIONS);
+    add_case("beside_its_parent", beside_its_parent, 0, 2 * DRIVES);
+    add_case("makes_a_new_session", makes_a_new_session, FREE, END * DRIVES);
+    add_case("by_another_thread", by_another_thread, 0, DRIVES);
+    add_case("descriptors_close_on_exec", descriptors_close_on_exec, 0, 2);
 }

@@ -207,25 +207,16 @@ START_TEST(reset_and_resumed)
 }
 END_TEST
 
-int main(void)
+SUITE("framing")
 {
-    Suite *s = suite_create("framing");
-    TCase *t = tcase_create("framing");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, trailer, 0, 5);
-    suite_add_tcase(s, t);
-    t = tcase_create("endless");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, endless_plain, 0, 2);
-    tcase_add_loop_test(t, endless_gzip, 0, 2);
-    tcase_add_loop_test(t, endless_encrypted, 0, 2);
-    tcase_add_loop_test(t, endless_manifest, 0, 2);
-    suite_add_tcase(s, t);
-    t = tcase_create("connections");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, blanks_behind_headers);
-    tcase_add_test(t, reset_and_resumed);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("framing");
+    suite_loop(trailer, 0, 5);
+    suite_case("endless");
+    suite_loop(endless_plain, 0, 2);
+    suite_loop(endless_gzip, 0, 2);
+    suite_loop(endless_encrypted, 0, 2);
+    suite_loop(endless_manifest, 0, 2);
+    suite_case("connections");
+    suite_test(blanks_behind_headers);
+    suite_test(reset_and_resumed);
 }

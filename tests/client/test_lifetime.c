@@ -125,16 +125,11 @@ START_TEST(no_leak)
 }
 END_TEST
 
-int main(void)
+SUITE("lifetime")
 {
-    Suite *s = suite_create("lifetime");
-    TCase *t;
-
-    t = tcase_create("lifetime");
-    tcase_add_loop_test(t, free_outside, 0, 15);
-    tcase_add_test(t, unref_at_once);
-    tcase_add_loop_test(t, outlive, 0, 2);
-    tcase_add_test(t, no_leak);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("lifetime");
+    suite_loop(free_outside, 0, 15);
+    suite_test(unref_at_once);
+    suite_loop(outlive, 0, 2);
+    suite_test(no_leak);
 }

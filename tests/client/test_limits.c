@@ -160,16 +160,10 @@ START_TEST(many_fail_at_once)
 }
 END_TEST
 
-int main(void)
+SUITE("limits")
 {
-    Suite *s = suite_create("limits");
-    TCase *t;
-
-    t = tcase_create("limits");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, many_values);
-    tcase_add_loop_test(t, many_bad_lines, 0, 2);
-    tcase_add_test(t, many_fail_at_once);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("limits");
+    suite_test(many_values);
+    suite_loop(many_bad_lines, 0, 2);
+    suite_test(many_fail_at_once);
 }

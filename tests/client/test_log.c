@@ -172,17 +172,12 @@ START_TEST(odd_types)
 }
 END_TEST
 
-int main(void)
+SUITE("client log")
 {
-    Suite *s = suite_create("client log");
-    TCase *t = tcase_create("log");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, retries);
-    tcase_add_test(t, failures);
-    tcase_add_test(t, invalid_lines);
-    tcase_add_test(t, taken_over);
-    tcase_add_loop_test(t, odd_types, 0, 4);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("log");
+    suite_test(retries);
+    suite_test(failures);
+    suite_test(invalid_lines);
+    suite_test(taken_over);
+    suite_loop(odd_types, 0, 4);
 }

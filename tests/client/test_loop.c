@@ -428,24 +428,19 @@ START_TEST(idle)
 }
 END_TEST
 
-int main(void)
+SUITE("loop")
 {
-    Suite *s = suite_create("loop");
-    TCase *t = tcase_create("loop");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, complete, 0, 6);
-    tcase_add_test(t, large_file);
-    tcase_add_test(t, pulled);
-    tcase_add_test(t, two_jobs);
-    tcase_add_loop_test(t, freed, 0, 12);
-    tcase_add_test(t, doors_exclude_each_other);
-    tcase_add_test(t, too_late);
-    tcase_add_test(t, calls_from_the_loop);
-    tcase_add_loop_test(t, watch_refused, 0, 8);
-    tcase_add_test(t, timer_refused);
-    tcase_add_test(t, woken);
-    tcase_add_test(t, idle);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("loop");
+    suite_loop(complete, 0, 6);
+    suite_test(large_file);
+    suite_test(pulled);
+    suite_test(two_jobs);
+    suite_loop(freed, 0, 12);
+    suite_test(doors_exclude_each_other);
+    suite_test(too_late);
+    suite_test(calls_from_the_loop);
+    suite_loop(watch_refused, 0, 8);
+    suite_test(timer_refused);
+    suite_test(woken);
+    suite_test(idle);
 }

@@ -408,20 +408,15 @@ START_TEST(sums)
 }
 END_TEST
 
-int main(void)
+SUITE("client missing")
 {
-    Suite *s = suite_create("client missing");
-    TCase *t = tcase_create("missing");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, types, 0, ROWS);
-    tcase_add_test(t, saved_early);
-    tcase_add_loop_test(t, narrowed, 0, 2);
-    tcase_add_test(t, taken_over);
-    tcase_add_loop_test(t, deleted, 0, 2);
-    tcase_add_test(t, deleted_alone);
-    tcase_add_test(t, next_page);
-    tcase_add_loop_test(t, sums, 0, 3);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("missing");
+    suite_loop(types, 0, ROWS);
+    suite_test(saved_early);
+    suite_loop(narrowed, 0, 2);
+    suite_test(taken_over);
+    suite_loop(deleted, 0, 2);
+    suite_test(deleted_alone);
+    suite_test(next_page);
+    suite_loop(sums, 0, 3);
 }

@@ -282,20 +282,15 @@ START_TEST(http_named)
 }
 END_TEST
 
-int main(void)
+SUITE("origin")
 {
-    Suite *s = suite_create("origin");
-    TCase *t = tcase_create("origin");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, rewritten, 0, 4);
-    tcase_add_test(t, rules_that_do_not_fit);
-    tcase_add_test(t, rewritten_to_another_host);
-    tcase_add_test(t, rewritten_redirect);
-    tcase_add_test(t, bad_rules);
-    tcase_add_loop_test(t, allowed, 0, 4);
-    tcase_add_loop_test(t, http_elsewhere, 0, 3);
-    tcase_add_loop_test(t, http_named, 0, 2);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("origin");
+    suite_loop(rewritten, 0, 4);
+    suite_test(rules_that_do_not_fit);
+    suite_test(rewritten_to_another_host);
+    suite_test(rewritten_redirect);
+    suite_test(bad_rules);
+    suite_loop(allowed, 0, 4);
+    suite_loop(http_elsewhere, 0, 3);
+    suite_loop(http_named, 0, 2);
 }

@@ -311,27 +311,15 @@ START_TEST(limited)
 }
 END_TEST
 
-int main(void)
+SUITE("parallel")
 {
-    Suite *s = suite_create("parallel");
-    TCase *t;
-
-    t = tcase_create("share");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, fair_jobs);
-    tcase_add_test(t, free_place_is_offered);
-    tcase_add_loop_test(t, paused_job_starves_nobody, 0, 4);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("adapts");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, adapts, 0, 2);
-    tcase_add_loop_test(t, adapts_to_429, 0, 2);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("limiter");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, limited, 0, 3);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("share");
+    suite_test(fair_jobs);
+    suite_test(free_place_is_offered);
+    suite_loop(paused_job_starves_nobody, 0, 4);
+    suite_case("adapts");
+    suite_loop(adapts, 0, 2);
+    suite_loop(adapts_to_429, 0, 2);
+    suite_case("limiter");
+    suite_loop(limited, 0, 3);
 }

@@ -358,32 +358,19 @@ START_TEST(pause_in_bad_line)
 }
 END_TEST
 
-int main(void)
+SUITE("pause")
 {
-    Suite *s = suite_create("pause");
-    TCase *t;
-
-    t = tcase_create("answer");
-    tcase_add_loop_test(t, pause_and_again, 0, 2);
-    tcase_add_loop_test(t, pause_batches, 0, 3);
-    tcase_add_test(t, consumed_whole);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("outside");
-    tcase_add_loop_test(t, pause_outside, 0, 12);
-    tcase_add_test(t, pause_long);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("waiting");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, flush_during_pause, 0, 2);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("inside");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, pause_in_resource);
-    tcase_add_test(t, pause_in_batch);
-    tcase_add_test(t, pause_in_bad_line);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("answer");
+    suite_loop(pause_and_again, 0, 2);
+    suite_loop(pause_batches, 0, 3);
+    suite_test(consumed_whole);
+    suite_case("outside");
+    suite_loop(pause_outside, 0, 12);
+    suite_test(pause_long);
+    suite_case("waiting");
+    suite_loop(flush_during_pause, 0, 2);
+    suite_case("inside");
+    suite_test(pause_in_resource);
+    suite_test(pause_in_batch);
+    suite_test(pause_in_bad_line);
 }

@@ -93,15 +93,10 @@ START_TEST(retry_at_a_time)
 }
 END_TEST
 
-int main(void)
+SUITE("polling")
 {
-    Suite *s = suite_create("polling");
-    TCase *t;
-
-    t = tcase_create("polling");
-    tcase_add_loop_test(t, first_poll, 0, 2);
-    tcase_add_test(t, polls_follow_time);
-    tcase_add_loop_test(t, retry_at_a_time, 0, 2);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("polling");
+    suite_loop(first_poll, 0, 2);
+    suite_test(polls_follow_time);
+    suite_loop(retry_at_a_time, 0, 2);
 }

@@ -178,19 +178,12 @@ START_TEST(never_back)
 }
 END_TEST
 
-int main(void)
+SUITE("progress")
 {
-    Suite *s = suite_create("progress");
-    TCase *t = tcase_create("rate");
-
     unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own */
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, ten_times_a_second);
-    tcase_add_test(t, steady_flow);
-    suite_add_tcase(s, t);
-    t = tcase_create("counters");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, never_back, 0, 4);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("rate");
+    suite_test(ten_times_a_second);
+    suite_test(steady_flow);
+    suite_case("counters");
+    suite_loop(never_back, 0, 4);
 }

@@ -209,18 +209,12 @@ START_TEST(past_the_end)
 }
 END_TEST
 
-int main(void)
+SUITE("ranges")
 {
-    Suite *s = suite_create("ranges");
-    TCase *t = tcase_create("ranges");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, validator, 0, 5);
-    tcase_add_test(t, ignored_range);
-    suite_add_tcase(s, t);
-    t = tcase_create("overlap");
-    tcase_add_loop_test(t, overlap, 0, 6);
-    tcase_add_loop_test(t, past_the_end, 0, 4);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("ranges");
+    suite_loop(validator, 0, 5);
+    suite_test(ignored_range);
+    suite_case("overlap");
+    suite_loop(overlap, 0, 6);
+    suite_loop(past_the_end, 0, 4);
 }

@@ -290,26 +290,17 @@ START_TEST(kickoff_and_status)
 }
 END_TEST
 
-static Suite *redirect_suite(void)
+SUITE("redirect")
 {
-    Suite *s = suite_create("redirect");
-    TCase *t = tcase_create("redirects");
-
-    tcase_add_loop_test(t, own_origin, 0, 10);
-    tcase_add_test(t, other_origin);
-    tcase_add_test(t, other_origin_wants_token);
-    tcase_add_test(t, there_and_back);
-    tcase_add_loop_test(t, chain, 0, 6);
-    tcase_add_loop_test(t, refused, 0, 7);
-    tcase_add_loop_test(t, clear_loopback, 0, 2);
-    tcase_add_test(t, again_from_the_start);
-    tcase_add_loop_test(t, token_request, 0, 5);
-    tcase_add_test(t, kickoff_and_status);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    return harness_main(redirect_suite());
+    suite_case("redirects");
+    suite_loop(own_origin, 0, 10);
+    suite_test(other_origin);
+    suite_test(other_origin_wants_token);
+    suite_test(there_and_back);
+    suite_loop(chain, 0, 6);
+    suite_loop(refused, 0, 7);
+    suite_loop(clear_loopback, 0, 2);
+    suite_test(again_from_the_start);
+    suite_loop(token_request, 0, 5);
+    suite_test(kickoff_and_status);
 }

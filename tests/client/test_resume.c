@@ -808,41 +808,23 @@ START_TEST(cut_anywhere)
 }
 END_TEST
 
-static Suite *resume_suite(void)
+SUITE("resume")
 {
-    Suite *s = suite_create("resume");
-    TCase *t = tcase_create("later");
-
-    tcase_set_timeout(t, 20);
-    tcase_add_loop_test(t, broken_later, 0, LATERS * 4 + 4);
-    tcase_add_loop_test(t, stalled, 0, 3);
-    tcase_add_test(t, tokens_end_twice);
-    tcase_add_loop_test(t, cut_early, 0, 16);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("member");
-    tcase_set_timeout(t, 20);
-    tcase_add_loop_test(t, added_member, 0, MEMBERS * 5);
-    tcase_add_loop_test(t, contradicted, 0, CONTRADICTIONS * 2);
-    tcase_add_test(t, pauses_after_nothing);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("gone");
-    tcase_set_timeout(t, 20);
-    tcase_add_loop_test(t, job_expires, 0, 9);
-    tcase_add_loop_test(t, job_is_there, 0, 2);
-    tcase_add_loop_test(t, only_file, 0, 2);
-    tcase_add_loop_test(t, ended_while_asked, 0, 4);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("anywhere");
-    tcase_set_timeout(t, 80);
-    tcase_add_loop_test(t, cut_anywhere, 0, 4);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    return harness_main(resume_suite());
+    suite_case("later");
+    suite_loop(broken_later, 0, LATERS * 4 + 4);
+    suite_loop(stalled, 0, 3);
+    suite_test(tokens_end_twice);
+    suite_loop(cut_early, 0, 16);
+    suite_case("member");
+    suite_loop(added_member, 0, MEMBERS * 5);
+    suite_loop(contradicted, 0, CONTRADICTIONS * 2);
+    suite_test(pauses_after_nothing);
+    suite_case("gone");
+    suite_loop(job_expires, 0, 9);
+    suite_loop(job_is_there, 0, 2);
+    suite_loop(only_file, 0, 2);
+    suite_loop(ended_while_asked, 0, 4);
+    suite_case("anywhere");
+    suite_timeout(80);
+    suite_loop(cut_anywhere, 0, 4);
 }

@@ -482,40 +482,23 @@ START_TEST(refused_watch)
 }
 END_TEST
 
-int main(void)
+SUITE("run")
 {
-    Suite *s = suite_create("run");
-    TCase *t;
-
-    t = tcase_create("bounds");
-    tcase_add_test(t, run_is_bounded);
-    tcase_add_loop_test(t, step_is_bounded, 0, 4);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("steady");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, run_ends_on_a_steady_flow);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("woken");
-    tcase_add_test(t, wakeup_while_data_flows);
-    tcase_add_test(t, wakeup_thread);
-    tcase_add_loop_test(t, signal_interrupts, 0, 2);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("threads");
-    tcase_add_test(t, two_threads);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("idle");
-    tcase_add_loop_test(t, descriptor, 0, 4);
-    tcase_add_test(t, idle_hour);
-    tcase_add_test(t, idle_session);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("watch");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, refused_watch, 0, 24);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("bounds");
+    suite_test(run_is_bounded);
+    suite_loop(step_is_bounded, 0, 4);
+    suite_case("steady");
+    suite_test(run_ends_on_a_steady_flow);
+    suite_case("woken");
+    suite_test(wakeup_while_data_flows);
+    suite_test(wakeup_thread);
+    suite_loop(signal_interrupts, 0, 2);
+    suite_case("threads");
+    suite_test(two_threads);
+    suite_case("idle");
+    suite_loop(descriptor, 0, 4);
+    suite_test(idle_hour);
+    suite_test(idle_session);
+    suite_case("watch");
+    suite_loop(refused_watch, 0, 24);
 }

@@ -228,22 +228,15 @@ START_TEST(save_knows_files_by_path)
 }
 END_TEST
 
-int main(void)
+SUITE("saved")
 {
-    Suite *s = suite_create("saved");
-    TCase *t = tcase_create("saved");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, failed_file);
-    tcase_add_loop_test(t, other_texts, 0, 6);
-    tcase_add_loop_test(t, other_origin, 0, 2);
-    suite_add_tcase(s, t);
-    t = tcase_create("listed");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, save_after_stop);
-    tcase_add_test(t, save_after_cancel);
-    tcase_add_test(t, restore_of_many);
-    tcase_add_loop_test(t, save_knows_files_by_path, 0, 2);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("saved");
+    suite_test(failed_file);
+    suite_loop(other_texts, 0, 6);
+    suite_loop(other_origin, 0, 2);
+    suite_case("listed");
+    suite_test(save_after_stop);
+    suite_test(save_after_cancel);
+    suite_test(restore_of_many);
+    suite_loop(save_knows_files_by_path, 0, 2);
 }

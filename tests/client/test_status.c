@@ -216,22 +216,15 @@ START_TEST(status_url_elsewhere)
 }
 END_TEST
 
-int main(void)
+SUITE("status")
 {
-    Suite *s = suite_create("status");
-    TCase *t = tcase_create("manifest");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, empty_manifest, 0, 6);
-    tcase_add_test(t, empty_manifest_of_an_old_job);
-    tcase_add_loop_test(t, cut_manifest, 0, 2);
-    tcase_add_loop_test(t, manifest_limit, 0, 3);
-    tcase_add_loop_test(t, answer_limit, 0, 3);
-    suite_add_tcase(s, t);
-    t = tcase_create("kick-off");
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, refusals);
-    tcase_add_test(t, status_url_elsewhere);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("manifest");
+    suite_loop(empty_manifest, 0, 6);
+    suite_test(empty_manifest_of_an_old_job);
+    suite_loop(cut_manifest, 0, 2);
+    suite_loop(manifest_limit, 0, 3);
+    suite_loop(answer_limit, 0, 3);
+    suite_case("kick-off");
+    suite_test(refusals);
+    suite_test(status_url_elsewhere);
 }

@@ -1096,32 +1096,25 @@ START_TEST(run_is_not_interrupted)
 }
 END_TEST
 
-int main(void)
+SUITE("threads")
 {
-    Suite *s = suite_create("threads");
-    TCase *t = tcase_create("threads");
-
     unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own */
-    suite_add_tcase(s, t);
-    tcase_set_timeout(t, 20);
-    tcase_add_loop_test(t, counts, 0, 4);
-    tcase_add_loop_test(t, too_few, 0, 2);
-    tcase_add_test(t, some_later);
-    tcase_add_loop_test(t, readers, 0, 2);
-    tcase_add_loop_test(t, acts, 0, ACTS * 5 * 2);
-    tcase_add_loop_test(t, end_while_held, 0, 8);
-    tcase_add_loop_test(t, keys, 0, 4);
-    tcase_add_loop_test(t, end_named, 0, 16);
-    tcase_add_loop_test(t, speed, 0, 5);
-    tcase_add_test(t, memory);
-    tcase_add_test(t, no_memory);
-    tcase_add_loop_test(t, stages, 0, 6);
-    tcase_add_test(t, many_jobs);
-    tcase_add_test(t, run_is_not_interrupted);
-    t = tcase_create("news");
-    tcase_set_timeout(t, 20);
-    tcase_add_test(t, late_news);
-    tcase_add_test(t, late_wake_up);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("threads");
+    suite_loop(counts, 0, 4);
+    suite_loop(too_few, 0, 2);
+    suite_test(some_later);
+    suite_loop(readers, 0, 2);
+    suite_loop(acts, 0, ACTS * 5 * 2);
+    suite_loop(end_while_held, 0, 8);
+    suite_loop(keys, 0, 4);
+    suite_loop(end_named, 0, 16);
+    suite_loop(speed, 0, 5);
+    suite_test(memory);
+    suite_test(no_memory);
+    suite_loop(stages, 0, 6);
+    suite_test(many_jobs);
+    suite_test(run_is_not_interrupted);
+    suite_case("news");
+    suite_test(late_news);
+    suite_test(late_wake_up);
 }

@@ -118,16 +118,11 @@ START_TEST(connect_timeout)
 }
 END_TEST
 
-int main(void)
+SUITE("timeouts")
 {
-    Suite *s = suite_create("timeouts");
-    TCase *t;
-
-    t = tcase_create("timeouts");
-    tcase_add_test(t, job_timeout);
-    tcase_add_test(t, stall);
-    tcase_add_test(t, stall_resumed);
-    tcase_add_test(t, connect_timeout);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("timeouts");
+    suite_test(job_timeout);
+    suite_test(stall);
+    suite_test(stall_resumed);
+    suite_test(connect_timeout);
 }

@@ -1477,62 +1477,44 @@ END_TEST
 
 /* ---- all of it ---- */
 
-static Suite *transport_suite(void)
+SUITE("transport")
 {
-    Suite *suite = suite_create("transport");
-    TCase *t = tcase_create("tls");
-
-    tcase_add_loop_test(t, server_certificate, 0, LEN(named));
-    tcase_add_loop_test(t, other_authority, 0, 3);
-    tcase_add_loop_test(t, no_tls_there, 0, 2 * LEN(greetings));
-    tcase_add_loop_test(t, broken_handshake, 0, 2);
-    tcase_add_loop_test(t, alerted, 0, LEN(alerts));
-    tcase_add_loop_test(t, missing_file, 0, 3);
-    tcase_add_loop_test(t, client_certificate, 0, 2 * LEN(clients));
-    tcase_add_loop_test(t, stalled_handshake, 0, 2);
-    tcase_add_loop_test(t, handshake_never_ends, 0, 2);
-    tcase_add_loop_test(t, resumed_sessions, 0, 2);
-    suite_add_tcase(suite, t);
-
-    t = tcase_create("descriptors");
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, no_descriptors, 0, 5);
-    tcase_add_test(t, no_descriptors_for_a_name);
-    suite_add_tcase(suite, t);
-
-    t = tcase_create("proxy");
-    tcase_add_loop_test(t, through_a_proxy, 0, 2);
-    tcase_add_loop_test(t, who_is_proxied, 0, 2);
-    tcase_add_loop_test(t, refusing_proxy, 0, LEN(refusals));
-    tcase_add_test(t, proxy_mends);
-    tcase_add_loop_test(t, no_proxy_there, 0, 2);
-    tcase_add_loop_test(t, proxy_url_is_not_shown, 0, 3);
-    tcase_add_loop_test(t, silent_proxy, 0, 2);
-    tcase_add_loop_test(t, environment, 0, 2);
-    suite_add_tcase(suite, t);
-
-    t = tcase_create("names");
-    tcase_add_loop_test(t, cancel_while_looking_up, 0, 4);
-    tcase_add_loop_test(t, free_while_looking_up, 0, 4);
-    tcase_add_loop_test(t, lookup_takes_too_long, 0, 4);
-    tcase_add_test(t, no_such_name);
-    suite_add_tcase(suite, t);
-
-    t = tcase_create("http");
-    tcase_add_loop_test(t, faulty_file, 0, LEN(faults));
-    tcase_add_loop_test(t, body_without_framing, 0, 6);
-    tcase_add_loop_test(t, faulty_json, 0, LEN(json_faults));
-    tcase_add_loop_test(t, two_documents, 0, 2);
-    tcase_add_loop_test(t, two_answers, 0, 2);
-    tcase_add_loop_test(t, html_page, 0, LEN(pages));
-    tcase_add_loop_test(t, headers_max, 0, 6);
-    tcase_add_loop_test(t, long_header_line, 0, 2);
-    tcase_add_loop_test(t, endless_head, 0, LEN(endless));
-    suite_add_tcase(suite, t);
-    return suite;
-}
-
-int main(void)
-{
-    return harness_main(transport_suite());
+    suite_case("tls");
+    suite_loop(server_certificate, 0, LEN(named));
+    suite_loop(other_authority, 0, 3);
+    suite_loop(no_tls_there, 0, 2 * LEN(greetings));
+    suite_loop(broken_handshake, 0, 2);
+    suite_loop(alerted, 0, LEN(alerts));
+    suite_loop(missing_file, 0, 3);
+    suite_loop(client_certificate, 0, 2 * LEN(clients));
+    suite_loop(stalled_handshake, 0, 2);
+    suite_loop(handshake_never_ends, 0, 2);
+    suite_loop(resumed_sessions, 0, 2);
+    suite_case("descriptors");
+    suite_loop(no_descriptors, 0, 5);
+    suite_test(no_descriptors_for_a_name);
+    suite_case("proxy");
+    suite_loop(through_a_proxy, 0, 2);
+    suite_loop(who_is_proxied, 0, 2);
+    suite_loop(refusing_proxy, 0, LEN(refusals));
+    suite_test(proxy_mends);
+    suite_loop(no_proxy_there, 0, 2);
+    suite_loop(proxy_url_is_not_shown, 0, 3);
+    suite_loop(silent_proxy, 0, 2);
+    suite_loop(environment, 0, 2);
+    suite_case("names");
+    suite_loop(cancel_while_looking_up, 0, 4);
+    suite_loop(free_while_looking_up, 0, 4);
+    suite_loop(lookup_takes_too_long, 0, 4);
+    suite_test(no_such_name);
+    suite_case("http");
+    suite_loop(faulty_file, 0, LEN(faults));
+    suite_loop(body_without_framing, 0, 6);
+    suite_loop(faulty_json, 0, LEN(json_faults));
+    suite_loop(two_documents, 0, 2);
+    suite_loop(two_answers, 0, 2);
+    suite_loop(html_page, 0, LEN(pages));
+    suite_loop(headers_max, 0, 6);
+    suite_loop(long_header_line, 0, 2);
+    suite_loop(endless_head, 0, LEN(endless));
 }

@@ -541,23 +541,18 @@ START_TEST(count_of_an_error_file)
 }
 END_TEST
 
-int main(void)
+SUITE("verdict")
 {
-    Suite *s = suite_create("verdict");
-    TCase *t = tcase_create("verdict");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, manifest_says, 0, SAIDS * FORMS * 2);
-    tcase_add_test(t, count_is_passed_over);
-    tcase_add_loop_test(t, wrong_totals, 0, 2);
-    tcase_add_loop_test(t, always_cut, 0, 2);
-    tcase_add_loop_test(t, budget, 0, 2);
-    tcase_add_loop_test(t, first_failed_file, 0, 2);
-    tcase_add_test(t, error_files_last);
-    tcase_add_loop_test(t, job_verdict, 0, 6);
-    tcase_add_loop_test(t, bad_line_of_altered_bytes, 0, 4);
-    tcase_add_loop_test(t, bad_line_of_a_cut_file, 0, 2);
-    tcase_add_loop_test(t, count_of_an_error_file, 0, 2);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("verdict");
+    suite_loop(manifest_says, 0, SAIDS * FORMS * 2);
+    suite_test(count_is_passed_over);
+    suite_loop(wrong_totals, 0, 2);
+    suite_loop(always_cut, 0, 2);
+    suite_loop(budget, 0, 2);
+    suite_loop(first_failed_file, 0, 2);
+    suite_test(error_files_last);
+    suite_loop(job_verdict, 0, 6);
+    suite_loop(bad_line_of_altered_bytes, 0, 4);
+    suite_loop(bad_line_of_a_cut_file, 0, 2);
+    suite_loop(count_of_an_error_file, 0, 2);
 }

@@ -394,32 +394,19 @@ START_TEST(line_cut)
 }
 END_TEST
 
-static Suite *verified_suite(void)
+SUITE("verified")
 {
-    Suite *s = suite_create("verified");
-    TCase *t = tcase_create("first");
-
-    tcase_add_loop_test(t, complete, 0, 15);
-    tcase_add_loop_test(t, nothing_of_it, 0, 3 * (int)(sizeof spoilt / sizeof *spoilt));
-    tcase_add_loop_test(t, broken, 0, 21);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("directory");
-    tcase_add_test(t, needs_directory);
-    tcase_add_loop_test(t, bad_directory, 0, 3);
-    tcase_add_loop_test(t, full_disk, 0, 3);
-    suite_add_tcase(s, t);
-
-    t = tcase_create("second");
-    tcase_add_loop_test(t, pauses, 0, 10);
-    tcase_add_loop_test(t, ends_in_second, 0, 2 * ACTS);
-    tcase_add_loop_test(t, bad_lines, 0, 18);
-    tcase_add_loop_test(t, line_cut, 0, 5);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    return harness_main(verified_suite());
+    suite_case("first");
+    suite_loop(complete, 0, 15);
+    suite_loop(nothing_of_it, 0, 3 * (int)(sizeof spoilt / sizeof *spoilt));
+    suite_loop(broken, 0, 21);
+    suite_case("directory");
+    suite_test(needs_directory);
+    suite_loop(bad_directory, 0, 3);
+    suite_loop(full_disk, 0, 3);
+    suite_case("second");
+    suite_loop(pauses, 0, 10);
+    suite_loop(ends_in_second, 0, 2 * ACTS);
+    suite_loop(bad_lines, 0, 18);
+    suite_loop(line_cut, 0, 5);
 }

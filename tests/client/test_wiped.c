@@ -236,15 +236,10 @@ START_TEST(error_copies)
 }
 END_TEST
 
-int main(void)
+SUITE("wiped")
 {
-    Suite *s = suite_create("wiped");
-    TCase *t = tcase_create("wiped");
-
     unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own */
-    tcase_set_timeout(t, 60);
-    tcase_add_loop_test(t, whole_export, 0, 24);
-    tcase_add_test(t, error_copies);
-    suite_add_tcase(s, t);
-    return harness_main(s);
+    suite_case("wiped");
+    suite_loop(whole_export, 0, 24);
+    suite_test(error_copies);
 }

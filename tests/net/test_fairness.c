@@ -1,12 +1,11 @@
 /* How the engine shares its steps: a step moves a bounded amount, and whoever used it up comes
  * last in the next one. What the engine calls is replaced by -Wl,--wrap: there is no network. */
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "net/engine.h"
 #include "net/http.h"
 #include "net/loop.h"
+#include "suite.h"
 
 enum { CHANNELS = 4, FDS = 5, STEPS = 100, A_WHOLE_STEP = 1024 * 1024 };
 
@@ -232,26 +231,14 @@ START_TEST(timer_fires_once_a_step)
 }
 END_TEST
 
-int main(void)
+SUITE("fairness")
 {
-    Suite *s = suite_create("fairness");
-    TCase *t = tcase_create("fairness");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(t, channels_take_turns);
-    tcase_add_test(t, resumed_channels_take_turns);
-    tcase_add_test(t, descriptors_take_turns);
-    tcase_add_test(t, step_is_bounded);
-    suite_add_tcase(s, t);
-    t = tcase_create("timers");
-    tcase_add_test(t, earliest_timer_first);
-    tcase_add_test(t, timer_fires_once_a_step);
-    suite_add_tcase(s, t);
-    runner = srunner_create(s);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    suite_case("fairness");
+    suite_test(channels_take_turns);
+    suite_test(resumed_channels_take_turns);
+    suite_test(descriptors_take_turns);
+    suite_test(step_is_bounded);
+    suite_case("timers");
+    suite_test(earliest_timer_first);
+    suite_test(timer_fires_once_a_step);
 }

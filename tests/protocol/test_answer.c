@@ -1,10 +1,10 @@
 /* What each status means to each request (bcda-api 3.3, 4, 5.1, 6.1, 8.2). */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/answer.h"
+#include "suite.h"
 
 #define LEN(a) (sizeof(a) / sizeof(a)[0])
 
@@ -588,35 +588,25 @@ START_TEST(progress)
 }
 END_TEST
 
-int main(void)
+SUITE("answer")
 {
-    Suite *suite = suite_create("answer");
-    TCase *tc = tcase_create("all");
-    SRunner *sr = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tc, 120);
-    tcase_add_test(tc, oauth_errors);
-    tcase_add_test(tc, no_token);
-    tcase_add_test(tc, token);
-    tcase_add_test(tc, kickoff);
-    tcase_add_test(tc, kickoff_location);
-    tcase_add_test(tc, status);
-    tcase_add_test(tc, status_words);
-    tcase_add_test(tc, status_transient);
-    tcase_add_test(tc, file);
-    tcase_add_test(tc, plain);
-    tcase_add_test(tc, server_words);
-    tcase_add_test(tc, validation_errors);
-    tcase_add_test(tc, redirects);
-    tcase_add_test(tc, cancel);
-    tcase_add_test(tc, server_failures);
-    tcase_add_test(tc, every_status);
-    tcase_add_test(tc, progress);
-    suite_add_tcase(suite, tc);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("all");
+    suite_timeout(120);
+    suite_test(oauth_errors);
+    suite_test(no_token);
+    suite_test(token);
+    suite_test(kickoff);
+    suite_test(kickoff_location);
+    suite_test(status);
+    suite_test(status_words);
+    suite_test(status_transient);
+    suite_test(file);
+    suite_test(plain);
+    suite_test(server_words);
+    suite_test(validation_errors);
+    suite_test(redirects);
+    suite_test(cancel);
+    suite_test(server_failures);
+    suite_test(every_status);
+    suite_test(progress);
 }

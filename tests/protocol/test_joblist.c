@@ -1,10 +1,10 @@
 /* GET /jobs (bcda-api 5.4): which of the jobs is the twin of an export. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/joblist.h"
+#include "suite.h"
 
 #define LEN(a) (sizeof(a) / sizeof(a)[0])
 
@@ -117,19 +117,8 @@ START_TEST(twins)
 }
 END_TEST
 
-int main(void)
+SUITE("joblist")
 {
-    Suite *suite = suite_create("joblist");
-    TCase *tc = tcase_create("joblist");
-    SRunner *sr;
-    int failed;
-
-    tcase_add_loop_test(tc, twins, 0, (int)LEN(rows));
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("joblist");
+    suite_loop(twins, 0, (int)LEN(rows));
 }

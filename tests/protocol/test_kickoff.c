@@ -1,10 +1,10 @@
 /* bcda-api 4: the URL that starts an export. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/kickoff.h"
+#include "suite.h"
 
 #define BASE   "https://sandbox.bcda.cms.gov/api/v2"
 #define LEN(a) (sizeof(a) / sizeof(a)[0])
@@ -360,27 +360,17 @@ START_TEST(instants)
 }
 END_TEST
 
-int main(void)
+SUITE("kickoff")
 {
-    Suite *suite = suite_create("kickoff");
-    TCase *tc = tcase_create("all");
-    SRunner *sr = srunner_create(suite);
-    int failed;
-
-    tcase_add_test(tc, levels);
-    tcase_add_test(tc, resource_level_names_its_type);
-    tcase_add_test(tc, groups_are_escaped);
-    tcase_add_test(tc, query);
-    tcase_add_test(tc, since);
-    tcase_add_test(tc, type_filters);
-    tcase_add_test(tc, refusals);
-    tcase_add_test(tc, too_long);
-    tcase_add_test(tc, requested_types);
-    tcase_add_test(tc, instants);
-    suite_add_tcase(suite, tc);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("all");
+    suite_test(levels);
+    suite_test(resource_level_names_its_type);
+    suite_test(groups_are_escaped);
+    suite_test(query);
+    suite_test(since);
+    suite_test(type_filters);
+    suite_test(refusals);
+    suite_test(too_long);
+    suite_test(requested_types);
+    suite_test(instants);
 }

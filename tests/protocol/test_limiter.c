@@ -1,8 +1,7 @@
 /* The bucket of requests: its burst, its rate, and clocks of every kind. */
-#include <check.h>
-#include <stdlib.h>
 
 #include "protocol/limiter.h"
+#include "suite.h"
 
 START_TEST(burst_then_rate)
 {
@@ -74,21 +73,11 @@ START_TEST(clock_back)
 }
 END_TEST
 
-int main(void)
+SUITE("limiter")
 {
-    Suite *suite = suite_create("limiter");
-    TCase *tc = tcase_create("all");
-    SRunner *sr = srunner_create(suite);
-    int failed;
-
-    tcase_add_test(tc, burst_then_rate);
-    tcase_add_loop_test(tc, full_again, 0, 4);
-    tcase_add_loop_test(tc, over_time, 0, 8);
-    tcase_add_test(tc, clock_back);
-    suite_add_tcase(suite, tc);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("all");
+    suite_test(burst_then_rate);
+    suite_loop(full_again, 0, 4);
+    suite_loop(over_time, 0, 8);
+    suite_test(clock_back);
 }

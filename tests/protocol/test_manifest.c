@@ -1,5 +1,4 @@
 /* bcda-api 5.2: every body that a finished job has had, whole and in pieces, and hostile ones. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 
 #include "base/buf.h"
 #include "protocol/manifest.h"
+#include "suite.h"
 
 #define LEN(a)        (sizeof(a) / sizeof(a)[0])
 #define H             "https://sandbox.bcda.cms.gov/data/42/"
@@ -933,33 +933,23 @@ START_TEST(lives)
 }
 END_TEST
 
-int main(void)
+SUITE("manifest")
 {
-    Suite *suite = suite_create("manifest");
-    TCase *tc = tcase_create("all");
-    SRunner *sr = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tc, 240);
-    tcase_add_test(tc, each_shape);
-    tcase_add_test(tc, refused);
-    tcase_add_test(tc, deleted);
-    tcase_add_test(tc, elsewhere);
-    tcase_add_test(tc, outcomes);
-    tcase_add_test(tc, extensions);
-    tcase_add_test(tc, numbers);
-    tcase_add_test(tc, not_json);
-    tcase_add_test(tc, truncated);
-    tcase_add_test(tc, mutated);
-    tcase_add_test(tc, at_the_limit);
-    tcase_add_test(tc, many_doubles);
-    tcase_add_test(tc, too_many_keys);
-    tcase_add_test(tc, text_sizes);
-    tcase_add_test(tc, lives);
-    suite_add_tcase(suite, tc);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("all");
+    suite_timeout(240);
+    suite_test(each_shape);
+    suite_test(refused);
+    suite_test(deleted);
+    suite_test(elsewhere);
+    suite_test(outcomes);
+    suite_test(extensions);
+    suite_test(numbers);
+    suite_test(not_json);
+    suite_test(truncated);
+    suite_test(mutated);
+    suite_test(at_the_limit);
+    suite_test(many_doubles);
+    suite_test(too_many_keys);
+    suite_test(text_sizes);
+    suite_test(lives);
 }

@@ -1,10 +1,10 @@
 /* bcda-api 8.1 and 6.6: every shape of OperationOutcome, and what is no such thing. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/outcome.h"
+#include "suite.h"
 
 #define LEN(a) (sizeof(a) / sizeof(a)[0])
 
@@ -425,28 +425,18 @@ START_TEST(mutated_and_cut)
 }
 END_TEST
 
-int main(void)
+SUITE("outcome")
 {
-    Suite *suite = suite_create("outcome");
-    TCase *tc = tcase_create("all");
-    SRunner *sr = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tc, 240);
-    tcase_add_test(tc, each_shape);
-    tcase_add_test(tc, no_issue);
-    tcase_add_test(tc, others_of_the_same_name);
-    tcase_add_test(tc, many_issues);
-    tcase_add_test(tc, transient);
-    tcase_add_test(tc, other_bodies);
-    tcase_add_test(tc, described);
-    tcase_add_test(tc, control_characters);
-    tcase_add_test(tc, capped);
-    tcase_add_test(tc, mutated_and_cut);
-    suite_add_tcase(suite, tc);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("all");
+    suite_timeout(240);
+    suite_test(each_shape);
+    suite_test(no_issue);
+    suite_test(others_of_the_same_name);
+    suite_test(many_issues);
+    suite_test(transient);
+    suite_test(other_bodies);
+    suite_test(described);
+    suite_test(control_characters);
+    suite_test(capped);
+    suite_test(mutated_and_cut);
 }

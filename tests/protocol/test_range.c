@@ -1,9 +1,8 @@
 /* Content-Range in its forms, and the last bytes of what came. */
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/range.h"
+#include "suite.h"
 
 struct range_case {
     const char *value;
@@ -111,20 +110,10 @@ START_TEST(tail)
 }
 END_TEST
 
-int main(void)
+SUITE("range")
 {
-    Suite *suite = suite_create("range");
-    TCase *tc = tcase_create("all");
-    SRunner *sr = srunner_create(suite);
-    int failed;
-
-    tcase_add_loop_test(tc, content_range, 0, sizeof ranges / sizeof *ranges);
-    tcase_add_test(tc, unsatisfied);
-    tcase_add_test(tc, tail);
-    suite_add_tcase(suite, tc);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("all");
+    suite_loop(content_range, 0, sizeof ranges / sizeof *ranges);
+    suite_test(unsatisfied);
+    suite_test(tail);
 }

@@ -1,13 +1,12 @@
 /* Retry-After in all its forms, and the waits that follow from it. */
-#include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "bcda/error.h"
 #include "protocol/retry.h"
+#include "suite.h"
 
 #define T94 INT64_C(784111777000) /* Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110 */
 
@@ -384,32 +383,22 @@ START_TEST(summary_of_the_guide)
 }
 END_TEST
 
-int main(void)
+SUITE("retry")
 {
-    Suite *suite = suite_create("retry");
-    TCase *tc = tcase_create("all");
-    SRunner *sr = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tc, 120);
-    tcase_add_test(tc, seconds);
-    tcase_add_test(tc, dates);
-    tcase_add_test(tc, epochs);
-    tcase_add_test(tc, two_digit_years);
-    tcase_add_test(tc, nonsense);
-    tcase_add_test(tc, calendar);
-    tcase_add_test(tc, retry_delays);
-    tcase_add_test(tc, what_the_server_asks);
-    tcase_add_test(tc, poll_delays);
-    tcase_add_test(tc, what_is_retried);
-    tcase_add_test(tc, later_and_attempts_agree);
-    tcase_add_test(tc, attempts_of_an_error);
-    tcase_add_test(tc, rows_of_the_guide);
-    tcase_add_test(tc, summary_of_the_guide);
-    suite_add_tcase(suite, tc);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("all");
+    suite_timeout(120);
+    suite_test(seconds);
+    suite_test(dates);
+    suite_test(epochs);
+    suite_test(two_digit_years);
+    suite_test(nonsense);
+    suite_test(calendar);
+    suite_test(retry_delays);
+    suite_test(what_the_server_asks);
+    suite_test(poll_delays);
+    suite_test(what_is_retried);
+    suite_test(later_and_attempts_agree);
+    suite_test(attempts_of_an_error);
+    suite_test(rows_of_the_guide);
+    suite_test(summary_of_the_guide);
 }

@@ -1,10 +1,9 @@
 /* bcda-api 3: what the token request carries, and every body that has answered it. */
-#include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/token.h"
+#include "suite.h"
 
 static struct bcda_error err;
 
@@ -277,28 +276,18 @@ START_TEST(mutated)
 }
 END_TEST
 
-int main(void)
+SUITE("token")
 {
-    Suite *suite = suite_create("token");
-    TCase *tc = tcase_create("all");
-    SRunner *sr = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tc, 120);
-    tcase_add_test(tc, basic);
-    tcase_add_test(tc, bodies_of_the_eras);
-    tcase_add_test(tc, lifetimes);
-    tcase_add_test(tc, unusable);
-    tcase_add_test(tc, hostile);
-    tcase_add_test(tc, not_json);
-    tcase_add_test(tc, earlier_token);
-    tcase_add_test(tc, nothing_is_kept);
-    tcase_add_test(tc, renewal);
-    tcase_add_test(tc, mutated);
-    suite_add_tcase(suite, tc);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("all");
+    suite_timeout(120);
+    suite_test(basic);
+    suite_test(bodies_of_the_eras);
+    suite_test(lifetimes);
+    suite_test(unusable);
+    suite_test(hostile);
+    suite_test(not_json);
+    suite_test(earlier_token);
+    suite_test(nothing_is_kept);
+    suite_test(renewal);
+    suite_test(mutated);
 }

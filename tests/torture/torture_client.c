@@ -6,7 +6,6 @@
  * left to refuse. Each run must end in success, with everything delivered, or in NOMEM; tell of its
  * end once, of each file's beginning and end once, release each userdata once, and leave no block
  * and no descriptor. Nothing waits for time: what hangs is seen by that nothing comes any more. */
-#include <check.h>
 #include <curl/curl.h>
 #include <dirent.h>
 #include <poll.h>
@@ -23,6 +22,7 @@
 #include "client/export.h"
 #include "client/session.h"
 #include "scripted.h"
+#include "suite.h"
 
 /* ---- the allocator that refuses ---- */
 
@@ -688,27 +688,18 @@ START_TEST(test_construction)
 }
 END_TEST
 
-int main(void)
+int suite_prepare(void)
 {
-    Suite *suite = suite_create("torture_client");
-    TCase *tc = tcase_create("torture_client");
-    SRunner *sr;
-    int failed;
+    return bcda_global_init(0);
+}
 
-    if (bcda_global_init(0))
-        return EXIT_FAILURE;
-    tcase_set_timeout(tc, 60);
-    tcase_add_loop_test(tc, test_export, 0, 2 * DOORS);
-    tcase_add_loop_test(tc, test_threads, 0, 2);
-    tcase_add_test(tc, test_restore);
-    tcase_add_test(tc, test_take_over);
-    tcase_add_test(tc, test_construction);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    bcda_global_cleanup();
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+SUITE("torture_client")
+{
+    suite_case("torture_client");
+    suite_unchecked(NULL, bcda_global_cleanup);
+    suite_loop(test_export, 0, 2 * DOORS);
+    suite_loop(test_threads, 0, 2);
+    suite_test(test_restore);
+    suite_test(test_take_over);
+    suite_test(test_construction);
 }

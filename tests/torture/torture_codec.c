@@ -9,7 +9,6 @@
  * For each scenario the allocations of an undisturbed run are counted; then for every N once only
  * the N-th is refused and once all from the N-th on. Each run must end in success or NOMEM, with no
  * block left. That yajl, which checks nothing, is left in time shows in not crashing. */
-#include <check.h>
 #include <malloc.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -31,6 +30,7 @@
 #include "codec/decoder.h"
 #include "codec/json.h"
 #include "codec/key.h"
+#include "suite.h"
 
 /* ---- the allocator that refuses ---- */
 
@@ -574,27 +574,19 @@ START_TEST(test_key)
 }
 END_TEST
 
-int main(void)
+int suite_prepare(void)
 {
-    Suite *suite = suite_create("torture_codec");
-    TCase *tc = tcase_create("torture_codec");
-    SRunner *sr;
-    int failed;
+    return bcda__crypto_init(0, NULL);
+}
 
-    if (bcda__crypto_init(0, NULL))
-        return EXIT_FAILURE;
-    tcase_set_timeout(tc, 600);
-    tcase_add_test(tc, test_base);
-    tcase_add_test(tc, test_document);
-    tcase_add_test(tc, test_lines);
-    tcase_add_test(tc, test_batches);
-    tcase_add_test(tc, test_decoder);
-    tcase_add_loop_test(tc, test_key, 0, 3);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+SUITE("torture_codec")
+{
+    suite_case("torture_codec");
+    suite_timeout(600);
+    suite_test(test_base);
+    suite_test(test_document);
+    suite_test(test_lines);
+    suite_test(test_batches);
+    suite_test(test_decoder);
+    suite_loop(test_key, 0, 3);
 }

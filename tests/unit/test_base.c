@@ -1,5 +1,4 @@
 /* The base floor: memory, buffers, secrets, errors, text, URLs, clock, log. */
-#include <check.h>
 #include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include "base/text.h"
 #include "base/url.h"
 #include "bcda/error.h"
+#include "suite.h"
 
 #ifndef SOURCE_ROOT
 #define SOURCE_ROOT "."
@@ -1134,52 +1134,40 @@ START_TEST(test_process_clone)
 END_TEST
 #endif
 
-int main(void)
+SUITE("base")
 {
-    Suite *suite = suite_create("base");
-    TCase *tc = tcase_create("base");
-    SRunner *sr;
-    int failed;
-
-    tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, test_mem);
-    tcase_add_test(tc, test_buf_limits);
-    tcase_add_test(tc, test_buf_overflow);
-    tcase_add_test(tc, test_buf_use);
-    tcase_add_test(tc, test_wipe);
-    tcase_add_test(tc, test_process);
+    suite_case("base");
+    suite_test(test_mem);
+    suite_test(test_buf_limits);
+    suite_test(test_buf_overflow);
+    suite_test(test_buf_use);
+    suite_test(test_wipe);
+    suite_test(test_process);
 #ifdef __linux__
-    tcase_add_test(tc, test_process_clone);
+    suite_test(test_process_clone);
 #endif
-    tcase_add_test(tc, test_secret);
-    tcase_add_test(tc, test_secret_pages);
-    tcase_add_test(tc, test_error_codes);
-    tcase_add_test(tc, test_error_retryable);
-    tcase_add_test(tc, test_error_text);
-    tcase_add_loop_test(tc, test_error_cut, 0, 16);
-    tcase_add_test(tc, test_error_server);
-    tcase_add_test(tc, test_error_object);
-    tcase_add_test(tc, test_text_copy);
-    tcase_add_test(tc, test_text_case);
-    tcase_add_test(tc, test_text_int64);
-    tcase_add_test(tc, test_text_base64);
-    tcase_add_test(tc, test_text_hex);
-    tcase_add_test(tc, test_text_one_line);
-    tcase_add_test(tc, test_url_accept);
-    tcase_add_test(tc, test_url_refuse);
-    tcase_add_test(tc, test_url_long_host);
-    tcase_add_test(tc, test_url_same_origin);
-    tcase_add_test(tc, test_url_loopback);
-    tcase_add_test(tc, test_url_parts);
-    tcase_add_test(tc, test_url_escaped);
-    tcase_add_test(tc, test_url_show);
-    tcase_add_test(tc, test_clock);
-    tcase_add_test(tc, test_log);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_test(test_secret);
+    suite_test(test_secret_pages);
+    suite_test(test_error_codes);
+    suite_test(test_error_retryable);
+    suite_test(test_error_text);
+    suite_loop(test_error_cut, 0, 16);
+    suite_test(test_error_server);
+    suite_test(test_error_object);
+    suite_test(test_text_copy);
+    suite_test(test_text_case);
+    suite_test(test_text_int64);
+    suite_test(test_text_base64);
+    suite_test(test_text_hex);
+    suite_test(test_text_one_line);
+    suite_test(test_url_accept);
+    suite_test(test_url_refuse);
+    suite_test(test_url_long_host);
+    suite_test(test_url_same_origin);
+    suite_test(test_url_loopback);
+    suite_test(test_url_parts);
+    suite_test(test_url_escaped);
+    suite_test(test_url_show);
+    suite_test(test_clock);
+    suite_test(test_log);
 }

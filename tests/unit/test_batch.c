@@ -1,15 +1,14 @@
 /* The public face of a batch, and the filling behind it. */
-#include <check.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bcda/batch.h"
 #include "bcda/error.h"
 #include "bcda/resource.h"
 #include "codec/batch.h"
+#include "suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -591,33 +590,21 @@ START_TEST(test_reserve)
 }
 END_TEST
 
-int main(void)
+SUITE("batch")
 {
-    Suite *suite = suite_create("batch");
-    TCase *tc = tcase_create("batch");
-    SRunner *sr;
-    int failed;
-
-    tcase_set_timeout(tc, 60);
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, test_columns);
-    tcase_add_test(tc, test_rows);
-    tcase_add_test(tc, test_same_memory);
-    tcase_add_test(tc, test_fields);
-    tcase_add_test(tc, test_consumed);
-    tcase_add_test(tc, test_cut);
-    tcase_add_loop_test(tc, test_empty, 0, 2);
-    tcase_add_test(tc, test_bad_lines);
-    tcase_add_test(tc, test_many);
-    tcase_add_test(tc, test_refs);
-    tcase_add_test(tc, test_home);
-    tcase_add_test(tc, test_home_threads);
-    tcase_add_test(tc, test_reserve);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("batch");
+    suite_checked(setup, teardown);
+    suite_test(test_columns);
+    suite_test(test_rows);
+    suite_test(test_same_memory);
+    suite_test(test_fields);
+    suite_test(test_consumed);
+    suite_test(test_cut);
+    suite_loop(test_empty, 0, 2);
+    suite_test(test_bad_lines);
+    suite_test(test_many);
+    suite_test(test_refs);
+    suite_test(test_home);
+    suite_test(test_home_threads);
+    suite_test(test_reserve);
 }

@@ -1,4 +1,3 @@
-#include <check.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "bcda/error.h"
 #include "codec/crypto.h"
 #include "codec/key.h"
+#include "suite.h"
 
 /* The numbers of bcda-api 7.4. */
 static const char file_hex[] = "000102030405060708090a0b3c20a47eb68ab769ee24c3f2c18c5a57a186e640991"
@@ -779,43 +779,31 @@ START_TEST(test_cbc_wrong_padding)
 }
 END_TEST
 
-int main(void)
+SUITE("crypto")
 {
-    Suite *suite = suite_create("crypto");
-    TCase *bare = tcase_create("bare");
-    TCase *tc = tcase_create("crypto");
-    SRunner *sr;
-    int failed;
-
-    tcase_add_test(bare, test_left_alone);
-    suite_add_tcase(suite, bare);
-    tcase_set_timeout(tc, 120);
-    tcase_add_unchecked_fixture(tc, make_dir, remove_dir);
-    tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_test(tc, test_init_again);
-    tcase_add_test(tc, test_sha256);
-    tcase_add_test(tc, test_gcm_numbers);
-    tcase_add_test(tc, test_gcm_splits);
-    tcase_add_test(tc, test_gcm_flips);
-    tcase_add_test(tc, test_gcm_cuts);
-    tcase_add_test(tc, test_gcm_others);
-    tcase_add_test(tc, test_gcm_after_the_end);
-    tcase_add_loop_test(tc, test_oaep_sizes, 0, 3);
-    tcase_add_test(tc, test_oaep_wrong_key);
-    tcase_add_test(tc, test_oaep_lengths);
-    tcase_add_test(tc, test_oaep_flips);
-    tcase_add_test(tc, test_oaep_edges);
-    tcase_add_test(tc, test_oaep_damaged_blocks);
-    tcase_add_test(tc, test_no_output);
-    tcase_add_test(tc, test_rsa_check);
-    tcase_add_test(tc, test_pbkdf2);
-    tcase_add_test(tc, test_cbc_padding);
-    tcase_add_test(tc, test_cbc_wrong_padding);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("bare");
+    suite_test(test_left_alone);
+    suite_case("crypto");
+    suite_timeout(120);
+    suite_unchecked(make_dir, remove_dir);
+    suite_checked(setup, NULL);
+    suite_test(test_init_again);
+    suite_test(test_sha256);
+    suite_test(test_gcm_numbers);
+    suite_test(test_gcm_splits);
+    suite_test(test_gcm_flips);
+    suite_test(test_gcm_cuts);
+    suite_test(test_gcm_others);
+    suite_test(test_gcm_after_the_end);
+    suite_loop(test_oaep_sizes, 0, 3);
+    suite_test(test_oaep_wrong_key);
+    suite_test(test_oaep_lengths);
+    suite_test(test_oaep_flips);
+    suite_test(test_oaep_edges);
+    suite_test(test_oaep_damaged_blocks);
+    suite_test(test_no_output);
+    suite_test(test_rsa_check);
+    suite_test(test_pbkdf2);
+    suite_test(test_cbc_padding);
+    suite_test(test_cbc_wrong_padding);
 }

@@ -1,6 +1,5 @@
 /* Files through the decoder: whatever way they are wrapped and cut, the same rows and bad lines
  * must come out. A file is made together with the log of what is to come out of it. */
-#include <check.h>
 #include <dirent.h>
 #include <openssl/evp.h>
 #include <stdint.h>
@@ -14,6 +13,7 @@
 #include "bcda/error.h"
 #include "codec/crypto.h"
 #include "codec/decoder.h"
+#include "suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -1353,43 +1353,35 @@ START_TEST(test_samples)
 }
 END_TEST
 
-int main(void)
+int suite_prepare(void)
 {
-    Suite *suite = suite_create("decoder");
-    TCase *tc = tcase_create("decoder");
-    SRunner *sr;
-    int failed;
+    return bcda__crypto_init(0, NULL);
+}
 
-    if (bcda__crypto_init(0, NULL))
-        return EXIT_FAILURE;
-    tcase_set_timeout(tc, 600);
-    tcase_add_loop_test(tc, test_small, 0, 2);
-    tcase_add_loop_test(tc, test_blank_lines, 0, 2);
-    tcase_add_test(tc, test_empty);
-    tcase_add_loop_test(tc, test_line_limit, 0, 3);
-    tcase_add_loop_test(tc, test_line_limit_alone, 0, 2);
-    tcase_add_test(tc, test_bad_lines);
-    tcase_add_test(tc, test_bad_last_line);
-    tcase_add_loop_test(tc, test_many, 0, 2);
-    tcase_add_loop_test(tc, test_tiny, 0, 2);
-    tcase_add_test(tc, test_line_cut);
-    tcase_add_test(tc, test_tag);
-    tcase_add_test(tc, test_cipher_cut);
-    tcase_add_test(tc, test_gzip_cut);
-    tcase_add_test(tc, test_gzip_garbage);
-    tcase_add_loop_test(tc, test_provisional, 0, WRAPPINGS);
-    tcase_add_loop_test(tc, test_refused_line, 0, 60);
-    tcase_add_loop_test(tc, test_expected, 0, 96);
-    tcase_add_test(tc, test_memory);
-    tcase_add_test(tc, test_reuse);
-    tcase_add_test(tc, test_bad_line_error);
+SUITE("decoder")
+{
+    suite_case("decoder");
+    suite_timeout(600);
+    suite_loop(test_small, 0, 2);
+    suite_loop(test_blank_lines, 0, 2);
+    suite_test(test_empty);
+    suite_loop(test_line_limit, 0, 3);
+    suite_loop(test_line_limit_alone, 0, 2);
+    suite_test(test_bad_lines);
+    suite_test(test_bad_last_line);
+    suite_loop(test_many, 0, 2);
+    suite_loop(test_tiny, 0, 2);
+    suite_test(test_line_cut);
+    suite_test(test_tag);
+    suite_test(test_cipher_cut);
+    suite_test(test_gzip_cut);
+    suite_test(test_gzip_garbage);
+    suite_loop(test_provisional, 0, WRAPPINGS);
+    suite_loop(test_refused_line, 0, 60);
+    suite_loop(test_expected, 0, 96);
+    suite_test(test_memory);
+    suite_test(test_reuse);
+    suite_test(test_bad_line_error);
     if (getenv("BCDA_SHARED")) /* they are not in this tree */
-        tcase_add_test(tc, test_samples);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        suite_test(test_samples);
 }

@@ -1,11 +1,10 @@
 /* The head of a response, line by line. */
 #include "net/head.h"
 
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bcda/error.h"
+#include "suite.h"
 
 static struct bcda__head head;
 
@@ -150,26 +149,15 @@ START_TEST(limit)
 }
 END_TEST
 
-int main(void)
+SUITE("head")
 {
-    Suite *s = suite_create("head");
-    TCase *c = tcase_create("head");
-    SRunner *r;
-    int failed;
-
-    tcase_add_checked_fixture(c, set_up, tear_down);
-    tcase_add_test(c, values);
-    tcase_add_test(c, no_headers);
-    tcase_add_test(c, interim);
-    tcase_add_test(c, trailers);
-    tcase_add_loop_test(c, no_status, 0, 5);
-    tcase_add_loop_test(c, framing, 0, sizeof framings / sizeof framings[0]);
-    tcase_add_loop_test(c, limit, 0, 2);
-    suite_add_tcase(s, c);
-    r = srunner_create(s);
-    srunner_set_tap(r, "-");
-    srunner_run_all(r, CK_SILENT);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("head");
+    suite_checked(set_up, tear_down);
+    suite_test(values);
+    suite_test(no_headers);
+    suite_test(interim);
+    suite_test(trailers);
+    suite_loop(no_status, 0, 5);
+    suite_loop(framing, 0, sizeof framings / sizeof framings[0]);
+    suite_loop(limit, 0, 2);
 }

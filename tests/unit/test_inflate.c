@@ -1,4 +1,3 @@
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +5,7 @@
 
 #include "bcda/error.h"
 #include "codec/inflate.h"
+#include "suite.h"
 
 /* The empty member that the server puts behind every file (bcda-api 6.1). */
 static const uint8_t empty_member[23] = {0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 0, 0xff, 0x01, 0,
@@ -351,30 +351,19 @@ START_TEST(test_samples)
 }
 END_TEST
 
-int main(void)
+SUITE("inflate")
 {
-    Suite *suite = suite_create("inflate");
-    TCase *tc = tcase_create("inflate");
-    SRunner *sr;
-    int failed;
-
-    tcase_set_timeout(tc, 120);
-    tcase_add_loop_test(tc, test_members, 1, 6);
-    tcase_add_test(tc, test_empty_members);
-    tcase_add_test(tc, test_every_header_field);
-    tcase_add_test(tc, test_every_cut);
-    tcase_add_test(tc, test_trailer_flips);
-    tcase_add_test(tc, test_any_flip);
-    tcase_add_test(tc, test_behind_the_last);
-    tcase_add_test(tc, test_not_gzip);
-    tcase_add_test(tc, test_no_room);
+    suite_case("inflate");
+    suite_timeout(120);
+    suite_loop(test_members, 1, 6);
+    suite_test(test_empty_members);
+    suite_test(test_every_header_field);
+    suite_test(test_every_cut);
+    suite_test(test_trailer_flips);
+    suite_test(test_any_flip);
+    suite_test(test_behind_the_last);
+    suite_test(test_not_gzip);
+    suite_test(test_no_room);
     if (getenv("BCDA_SHARED")) /* they are not in this tree */
-        tcase_add_test(tc, test_samples);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+        suite_test(test_samples);
 }

@@ -1,12 +1,11 @@
 /* Where a gzip file may be said to end before what has come: behind a member, while the next one
  * has made no text. */
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
 #include "bcda/error.h"
 #include "codec/inflate.h"
+#include "suite.h"
 
 static uint8_t packed[4096];
 static size_t packed_len;
@@ -72,20 +71,9 @@ START_TEST(not_before_text)
 }
 END_TEST
 
-int main(void)
+SUITE("inflate end")
 {
-    Suite *s = suite_create("inflate end");
-    TCase *t = tcase_create("inflate end");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(t, behind_a_member);
-    tcase_add_test(t, not_before_text);
-    suite_add_tcase(s, t);
-    runner = srunner_create(s);
-    srunner_set_tap(runner, "-");
-    srunner_run_all(runner, CK_SILENT);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    suite_case("inflate end");
+    suite_test(behind_a_member);
+    suite_test(not_before_text);
 }

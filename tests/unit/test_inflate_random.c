@@ -1,7 +1,6 @@
 /* The inflater of this build against zlib's own reading of gzip, on files made at random: the same
  * verdict and the same text up to it, however the bytes come and go. BCDA_TEST_ROUNDS says how many
  * files, BCDA_TEST_SEED where the dice begin; a failure names the file's seed. */
-#include <check.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "../sample.h"
 #include "bcda/error.h"
 #include "codec/inflate.h"
+#include "suite.h"
 
 enum { SIZE = 1 << 20, PART = 150000 };
 
@@ -308,20 +308,9 @@ START_TEST(test_files)
 }
 END_TEST
 
-int main(void)
+SUITE("inflate random")
 {
-    Suite *suite = suite_create("inflate random");
-    TCase *tc = tcase_create("inflate random");
-    SRunner *sr;
-    int failed;
-
-    tcase_set_timeout(tc, 120);
-    tcase_add_test(tc, test_files);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("inflate random");
+    suite_timeout(120);
+    suite_test(test_files);
 }

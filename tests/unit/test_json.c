@@ -1,5 +1,4 @@
 /* JSON documents by events, and NDJSON lines by one pass. */
-#include <check.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include "base/buf.h"
 #include "bcda/error.h"
 #include "codec/json.h"
+#include "suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -1482,45 +1482,34 @@ START_TEST(test_random_damage)
 }
 END_TEST
 
-int main(void)
+SUITE("json")
 {
-    Suite *suite = suite_create("json");
-    TCase *tc = tcase_create("json");
-    SRunner *sr;
-    int failed;
-
-    tcase_set_timeout(tc, 300);
-    tcase_add_loop_test(tc, test_documents, 0, (int)COUNT(documents));
-    tcase_add_test(tc, test_document_first);
-    tcase_add_test(tc, test_document_nul);
-    tcase_add_test(tc, test_document_cut);
-    tcase_add_loop_test(tc, test_document_depth, 0, 18);
-    tcase_add_test(tc, test_document_stop);
-    tcase_add_test(tc, test_document_budget);
-    tcase_add_loop_test(tc, test_document_limits, 0, 9);
-    tcase_add_test(tc, test_document_first_limits);
-    tcase_add_test(tc, test_add_string);
-    tcase_add_loop_test(tc, test_lines, 0, 2);
-    tcase_add_loop_test(tc, test_bad_lines, 0, 2);
-    tcase_add_test(tc, test_cut_lines);
-    tcase_add_loop_test(tc, test_line_depth, 0, 40);
-    tcase_add_test(tc, test_line_large);
-    tcase_add_loop_test(tc, test_member_limit, 0, 2 * (int)COUNT(limited));
-    tcase_add_loop_test(tc, test_members_without_limit, 0, 2);
-    tcase_add_loop_test(tc, test_long_cut_lines, 0, 2);
-    tcase_add_test(tc, test_field_twice);
-    tcase_add_test(tc, test_field_set);
-    tcase_add_loop_test(tc, test_fields, 0, 2);
-    tcase_add_test(tc, test_fields_deep);
-    tcase_add_test(tc, test_fields_many);
-    tcase_add_loop_test(tc, test_fields_limit, 0, 2);
-    tcase_add_loop_test(tc, test_random_lines, 0, 4);
-    tcase_add_loop_test(tc, test_random_damage, 0, 4);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("json");
+    suite_timeout(300);
+    suite_loop(test_documents, 0, (int)COUNT(documents));
+    suite_test(test_document_first);
+    suite_test(test_document_nul);
+    suite_test(test_document_cut);
+    suite_loop(test_document_depth, 0, 18);
+    suite_test(test_document_stop);
+    suite_test(test_document_budget);
+    suite_loop(test_document_limits, 0, 9);
+    suite_test(test_document_first_limits);
+    suite_test(test_add_string);
+    suite_loop(test_lines, 0, 2);
+    suite_loop(test_bad_lines, 0, 2);
+    suite_test(test_cut_lines);
+    suite_loop(test_line_depth, 0, 40);
+    suite_test(test_line_large);
+    suite_loop(test_member_limit, 0, 2 * (int)COUNT(limited));
+    suite_loop(test_members_without_limit, 0, 2);
+    suite_loop(test_long_cut_lines, 0, 2);
+    suite_test(test_field_twice);
+    suite_test(test_field_set);
+    suite_loop(test_fields, 0, 2);
+    suite_test(test_fields_deep);
+    suite_test(test_fields_many);
+    suite_loop(test_fields_limit, 0, 2);
+    suite_loop(test_random_lines, 0, 4);
+    suite_loop(test_random_damage, 0, 4);
 }

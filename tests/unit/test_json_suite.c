@@ -2,7 +2,6 @@
  * without a byte order mark and without half surrogate pairs. The cases below always run; those of
  * JSONTestSuite (https://github.com/nst/JSONTestSuite) run where BCDA_SHARED names a directory that
  * has them in data/json-suite. */
-#include <check.h>
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 
 #include "bcda/error.h"
 #include "codec/json.h"
+#include "suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -237,22 +237,10 @@ START_TEST(json_test_suite)
 }
 END_TEST
 
-int main(void)
+SUITE("json suite")
 {
-    Suite *suite = suite_create("json suite");
-    TCase *tc = tcase_create("json_suite");
-    SRunner *sr;
-    int failed;
-
-    tcase_set_timeout(tc, 60);
-    tcase_add_loop_test(tc, known_cases, 0, (int)COUNT(cases));
-    tcase_add_test(tc, depth);
-    tcase_add_test(tc, json_test_suite);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("json_suite");
+    suite_loop(known_cases, 0, (int)COUNT(cases));
+    suite_test(depth);
+    suite_test(json_test_suite);
 }

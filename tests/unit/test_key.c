@@ -1,4 +1,3 @@
-#include <check.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include "../tempdir.h"
 #include "bcda/error.h"
 #include "codec/key.h"
+#include "suite.h"
 
 static char dir[256]; /* of the test's own files */
 static struct bcda_error err;
@@ -514,8 +514,12 @@ static int fips_read(const char *where, const char *name, const char *passphrase
     return rc;
 }
 
-static int fips_main(const char *where)
+int suite_run_alone(int argc, char **argv)
 {
+    const char *where = argv[2];
+
+    if (argc != 3 || strcmp(argv[1], "--fips") != 0)
+        return 9;
     if (bcda__crypto_init(0, &err) || !bcda__crypto_fips())
         return 10;
     if (fips_read(where, "enc1", "hunter22") != BCDA_ERR_KEY_FIPS ||
@@ -744,40 +748,25 @@ START_TEST(test_parts_flipped)
 }
 END_TEST
 
-int main(int argc, char **argv)
+SUITE("key")
 {
-    Suite *suite;
-    TCase *tc;
-    SRunner *sr;
-    int failed;
-
-    if (argc == 3 && strcmp(argv[1], "--fips") == 0)
-        return fips_main(argv[2]);
-    suite = suite_create("key");
-    tc = tcase_create("key");
-    tcase_set_timeout(tc, 180);
-    tcase_add_unchecked_fixture(tc, make_dir, remove_dir);
-    tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_test(tc, test_plain);
-    tcase_add_test(tc, test_text_around);
-    tcase_add_test(tc, test_sizes);
-    tcase_add_test(tc, test_8192);
-    tcase_add_test(tc, test_made_up);
-    tcase_add_test(tc, test_pkcs8_v2);
-    tcase_add_test(tc, test_pbes2);
-    tcase_add_test(tc, test_many_wrong);
-    tcase_add_test(tc, test_traditional);
-    tcase_add_test(tc, test_pbes2_parameters);
-    tcase_add_test(tc, test_fips);
-    tcase_add_test(tc, test_other_things);
-    tcase_add_test(tc, test_pem_damage);
-    tcase_add_loop_test(tc, test_mutations, 0, 3);
-    tcase_add_test(tc, test_parts_flipped);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("key");
+    suite_timeout(180);
+    suite_unchecked(make_dir, remove_dir);
+    suite_checked(setup, NULL);
+    suite_test(test_plain);
+    suite_test(test_text_around);
+    suite_test(test_sizes);
+    suite_test(test_8192);
+    suite_test(test_made_up);
+    suite_test(test_pkcs8_v2);
+    suite_test(test_pbes2);
+    suite_test(test_many_wrong);
+    suite_test(test_traditional);
+    suite_test(test_pbes2_parameters);
+    suite_test(test_fips);
+    suite_test(test_other_things);
+    suite_test(test_pem_damage);
+    suite_loop(test_mutations, 0, 3);
+    suite_test(test_parts_flipped);
 }

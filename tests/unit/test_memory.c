@@ -1,6 +1,5 @@
 /* What the decoder of a file allocates at most, beside the formula of the guide. The linker sends
  * the calls of the library's allocator through the functions below, which count the bytes. */
-#include <check.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "bcda/error.h"
 #include "codec/decoder.h"
 #include "codec/json.h"
+#include "suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -308,22 +308,11 @@ START_TEST(short_lines)
 }
 END_TEST
 
-int main(void)
+SUITE("memory")
 {
-    Suite *suite = suite_create("memory");
-    TCase *tc = tcase_create("memory");
-    SRunner *sr;
-    int failed;
-
-    tcase_set_timeout(tc, 120);
-    tcase_add_loop_test(tc, long_lines, 0, 3);
-    tcase_add_loop_test(tc, line_limit, 0, 2);
-    tcase_add_loop_test(tc, short_lines, 0, 2);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("memory");
+    suite_timeout(120);
+    suite_loop(long_lines, 0, 3);
+    suite_loop(line_limit, 0, 2);
+    suite_loop(short_lines, 0, 2);
 }

@@ -1,8 +1,7 @@
 /* The bytes between the network and their consumer. */
 #include "net/ring.h"
+#include "suite.h"
 
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 static struct bcda__ring_pool pool;
@@ -83,21 +82,10 @@ START_TEST(sizes)
 }
 END_TEST
 
-int main(void)
+SUITE("ring")
 {
-    Suite *suite = suite_create("ring");
-    TCase *tc = tcase_create("ring");
-    SRunner *sr;
-    int failed;
-
-    tcase_add_test(tc, one_run);
-    tcase_add_test(tc, memory_is_lent);
-    tcase_add_test(tc, sizes);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("ring");
+    suite_test(one_run);
+    suite_test(memory_is_lent);
+    suite_test(sizes);
 }

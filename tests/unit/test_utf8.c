@@ -1,11 +1,11 @@
 /* UTF-8 against tables (Markus Kuhn's stress cases) and against a slow reader that works by code
  * points instead of bytes. */
-#include <check.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec/utf8.h"
+#include "suite.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -428,28 +428,17 @@ START_TEST(test_is_cut)
 }
 END_TEST
 
-int main(void)
+SUITE("utf8")
 {
-    Suite *suite = suite_create("utf8");
-    TCase *tc = tcase_create("utf8");
-    SRunner *sr;
-    int failed;
-
-    tcase_set_timeout(tc, 300);
-    tcase_add_test(tc, test_table);
-    tcase_add_test(tc, test_positions);
-    tcase_add_test(tc, test_ends);
-    tcase_add_test(tc, test_all_short);
-    tcase_add_test(tc, test_four);
-    tcase_add_test(tc, test_all_code_points);
-    tcase_add_loop_test(tc, test_random, 0, 4);
-    tcase_add_test(tc, test_special);
-    tcase_add_test(tc, test_is_cut);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("utf8");
+    suite_timeout(300);
+    suite_test(test_table);
+    suite_test(test_positions);
+    suite_test(test_ends);
+    suite_test(test_all_short);
+    suite_test(test_four);
+    suite_test(test_all_code_points);
+    suite_loop(test_random, 0, 4);
+    suite_test(test_special);
+    suite_test(test_is_cut);
 }

@@ -1,7 +1,6 @@
 /* How much work a call does, counted and not timed. lib/codec/batch.c is compiled into this test so
  * that each of its basic blocks calls __sanitizer_cov_trace_pc(), and the linker sends each call of
  * yajl_parse() through a wrapper. */
-#include <check.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "bcda/resource.h"
 #include "codec/batch.h"
 #include "codec/json.h"
+#include "suite.h"
 
 static size_t blocks; /* basic blocks of batch.c that were run */
 
@@ -237,26 +237,15 @@ START_TEST(strings_in_pieces)
 }
 END_TEST
 
-int main(void)
+SUITE("work")
 {
-    Suite *suite = suite_create("work");
-    TCase *tc = tcase_create("work");
     int count = (int)(sizeof steps / sizeof steps[0]);
-    SRunner *sr;
-    int failed;
 
-    tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, field_values_of_one_line);
-    tcase_add_test(tc, field_values_of_all_fields);
-    tcase_add_test(tc, field_values_of_many_rows);
-    tcase_add_test(tc, invalid_lines);
-    tcase_add_loop_test(tc, long_string_in_pieces, 0, count);
-    tcase_add_loop_test(tc, strings_in_pieces, 0, count);
-    suite_add_tcase(suite, tc);
-    sr = srunner_create(suite);
-    srunner_set_tap(sr, "-");
-    srunner_run_all(sr, CK_SILENT);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    suite_case("work");
+    suite_test(field_values_of_one_line);
+    suite_test(field_values_of_all_fields);
+    suite_test(field_values_of_many_rows);
+    suite_test(invalid_lines);
+    suite_loop(long_string_in_pieces, 0, count);
+    suite_loop(strings_in_pieces, 0, count);
 }

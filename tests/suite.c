@@ -1,0 +1,62 @@
+#include "suite.h"
+
+#include <stdlib.h>
+
+#pragma weak suite_prepare
+#pragma weak suite_run_alone
+
+enum { DEFAULT_TIMEOUT = 60 };
+
+static Suite *suite;
+static TCase *current;
+
+void suite_case(const char *name)
+{
+    current = tcase_create(name);
+    suite_add_tcase(suite, current);
+    tcase_set_timeout(current, DEFAULT_TIMEOUT);
+}
+
+void suite_timeout(double seconds)
+{
+    tcase_set_timeout(current, seconds);
+}
+
+void suite_checked(void (*setup)(void), void (*teardown)(void))
+{
+    tcase_add_checked_fixture(current, setup, teardown);
+}
+
+void suite_unchecked(void (*setup)(void), void (*teardown)(void))
+{
+    tcase_add_unchecked_fixture(current, setup, teardown);
+}
+
+void suite_test(const TTest *test)
+{
+    tcase_add_test(current, test);
+}
+
+void suite_loop(const TTest *test, int first, int end)
+{
+    tcase_add_loop_test(current, test, first, end);
+}
+
+int main(int argc, char **argv)
+{
+    SRunner *runner;
+    int failed;
+
+    if (argc > 1 && suite_run_alone)
+        return suite_run_alone(argc, argv);
+    if (suite_prepare && suite_prepare())
+        return EXIT_FAILURE;
+    suite = suite_create(suite_name);
+    suite_add_cases();
+    runner = srunner_create(suite);
+    srunner_set_tap(runner, "-");
+    srunner_run_all(runner, CK_SILENT);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
