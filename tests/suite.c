@@ -32,9 +32,10 @@ void suite_unchecked(void (*setup)(void), void (*teardown)(void))
     tcase_add_unchecked_fixture(current, setup, teardown);
 }
 
-void suite_test(const TTest *test)
+void suite_add(const TTest *const *tests)
 {
-    tcase_add_test(current, test);
+    for (; *tests; tests++)
+        tcase_add_test(current, *tests);
 }
 
 void suite_loop(const TTest *test, int first, int end)

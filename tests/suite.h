@@ -31,7 +31,9 @@ void suite_timeout(double seconds);
 void suite_checked(void (*setup)(void), void (*teardown)(void));
 /* Around the whole case, in the process of main(). */
 void suite_unchecked(void (*setup)(void), void (*teardown)(void));
-void suite_test(const TTest *test);
+/* Each of them once. */
+#define suite_test(...) suite_add((const TTest *const[]){__VA_ARGS__, NULL})
+void suite_add(const TTest *const *tests);
 void suite_loop(const TTest *test, int first, int end); /* `_i` is first to end - 1 */
 
 /* Optional functions of a test program. */

@@ -234,11 +234,8 @@ END_TEST
 SUITE("fairness")
 {
     suite_case("fairness");
-    suite_test(channels_take_turns);
-    suite_test(resumed_channels_take_turns);
-    suite_test(descriptors_take_turns);
-    suite_test(step_is_bounded);
+    suite_test(channels_take_turns, resumed_channels_take_turns, descriptors_take_turns,
+               step_is_bounded);
     suite_case("timers");
-    suite_test(earliest_timer_first);
-    suite_test(timer_fires_once_a_step);
+    suite_test(earliest_timer_first, timer_fires_once_a_step);
 }

@@ -210,19 +210,17 @@ END_TEST
 
 START_TEST(kickoff_location)
 {
-    static const char *const bad[] = {
-        "",
-        "/api/v1/jobs/42",
-        "jobs/42",
-        "//h/jobs/42",
-        "ftp://h/42",
-        "https://user@h/jobs/42",
-        "https://h/jobs/4 2",
-        "https://h/jobs/42#x",
-        "https://",
-        "https://h:0/api/v1/jobs/1",
-        "javascript:alert(1)",
-    };
+    static const char *const bad[] = {"",
+                                      "/api/v1/jobs/42",
+                                      "jobs/42",
+                                      "//h/jobs/42",
+                                      "ftp://h/42",
+                                      "https://user@h/jobs/42",
+                                      "https://h/jobs/4 2",
+                                      "https://h/jobs/42#x",
+                                      "https://",
+                                      "https://h:0/api/v1/jobs/1",
+                                      "javascript:alert(1)"};
     struct bcda__answer a = answer(202, NULL);
     size_t i;
 
@@ -592,21 +590,7 @@ SUITE("answer")
 {
     suite_case("all");
     suite_timeout(120);
-    suite_test(oauth_errors);
-    suite_test(no_token);
-    suite_test(token);
-    suite_test(kickoff);
-    suite_test(kickoff_location);
-    suite_test(status);
-    suite_test(status_words);
-    suite_test(status_transient);
-    suite_test(file);
-    suite_test(plain);
-    suite_test(server_words);
-    suite_test(validation_errors);
-    suite_test(redirects);
-    suite_test(cancel);
-    suite_test(server_failures);
-    suite_test(every_status);
-    suite_test(progress);
+    suite_test(oauth_errors, no_token, token, kickoff, kickoff_location, status, status_words,
+               status_transient, file, plain, server_words, validation_errors, redirects, cancel,
+               server_failures, every_status, progress);
 }

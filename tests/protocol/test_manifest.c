@@ -937,19 +937,6 @@ SUITE("manifest")
 {
     suite_case("all");
     suite_timeout(240);
-    suite_test(each_shape);
-    suite_test(refused);
-    suite_test(deleted);
-    suite_test(elsewhere);
-    suite_test(outcomes);
-    suite_test(extensions);
-    suite_test(numbers);
-    suite_test(not_json);
-    suite_test(truncated);
-    suite_test(mutated);
-    suite_test(at_the_limit);
-    suite_test(many_doubles);
-    suite_test(too_many_keys);
-    suite_test(text_sizes);
-    suite_test(lives);
+    suite_test(each_shape, refused, deleted, elsewhere, outcomes, extensions, numbers, not_json,
+               truncated, mutated, at_the_limit, many_doubles, too_many_keys, text_sizes, lives);
 }

@@ -429,14 +429,6 @@ SUITE("outcome")
 {
     suite_case("all");
     suite_timeout(240);
-    suite_test(each_shape);
-    suite_test(no_issue);
-    suite_test(others_of_the_same_name);
-    suite_test(many_issues);
-    suite_test(transient);
-    suite_test(other_bodies);
-    suite_test(described);
-    suite_test(control_characters);
-    suite_test(capped);
-    suite_test(mutated_and_cut);
+    suite_test(each_shape, no_issue, others_of_the_same_name, many_issues, transient, other_bodies,
+               described, control_characters, capped, mutated_and_cut);
 }

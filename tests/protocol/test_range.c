@@ -114,6 +114,5 @@ SUITE("range")
 {
     suite_case("all");
     suite_loop(content_range, 0, sizeof ranges / sizeof *ranges);
-    suite_test(unsatisfied);
-    suite_test(tail);
+    suite_test(unsatisfied, tail);
 }

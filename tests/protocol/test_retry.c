@@ -387,18 +387,7 @@ SUITE("retry")
 {
     suite_case("all");
     suite_timeout(120);
-    suite_test(seconds);
-    suite_test(dates);
-    suite_test(epochs);
-    suite_test(two_digit_years);
-    suite_test(nonsense);
-    suite_test(calendar);
-    suite_test(retry_delays);
-    suite_test(what_the_server_asks);
-    suite_test(poll_delays);
-    suite_test(what_is_retried);
-    suite_test(later_and_attempts_agree);
-    suite_test(attempts_of_an_error);
-    suite_test(rows_of_the_guide);
-    suite_test(summary_of_the_guide);
+    suite_test(seconds, dates, epochs, two_digit_years, nonsense, calendar, retry_delays,
+               what_the_server_asks, poll_delays, what_is_retried, later_and_attempts_agree,
+               attempts_of_an_error, rows_of_the_guide, summary_of_the_guide);
 }

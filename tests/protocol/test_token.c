@@ -280,14 +280,6 @@ SUITE("token")
 {
     suite_case("all");
     suite_timeout(120);
-    suite_test(basic);
-    suite_test(bodies_of_the_eras);
-    suite_test(lifetimes);
-    suite_test(unusable);
-    suite_test(hostile);
-    suite_test(not_json);
-    suite_test(earlier_token);
-    suite_test(nothing_is_kept);
-    suite_test(renewal);
-    suite_test(mutated);
+    suite_test(basic, bodies_of_the_eras, lifetimes, unusable, hostile, not_json, earlier_token,
+               nothing_is_kept, renewal, mutated);
 }

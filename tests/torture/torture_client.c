@@ -699,7 +699,5 @@ SUITE("torture_client")
     suite_unchecked(NULL, bcda_global_cleanup);
     suite_loop(test_export, 0, 2 * DOORS);
     suite_loop(test_threads, 0, 2);
-    suite_test(test_restore);
-    suite_test(test_take_over);
-    suite_test(test_construction);
+    suite_test(test_restore, test_take_over, test_construction);
 }

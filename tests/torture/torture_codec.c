@@ -583,10 +583,6 @@ SUITE("torture_codec")
 {
     suite_case("torture_codec");
     suite_timeout(600);
-    suite_test(test_base);
-    suite_test(test_document);
-    suite_test(test_lines);
-    suite_test(test_batches);
-    suite_test(test_decoder);
+    suite_test(test_base, test_document, test_lines, test_batches, test_decoder);
     suite_loop(test_key, 0, 3);
 }

@@ -1137,37 +1137,16 @@ END_TEST
 SUITE("base")
 {
     suite_case("base");
-    suite_test(test_mem);
-    suite_test(test_buf_limits);
-    suite_test(test_buf_overflow);
-    suite_test(test_buf_use);
-    suite_test(test_wipe);
-    suite_test(test_process);
+    suite_test(test_mem, test_buf_limits, test_buf_overflow, test_buf_use, test_wipe, test_process);
 #ifdef __linux__
     suite_test(test_process_clone);
 #endif
-    suite_test(test_secret);
-    suite_test(test_secret_pages);
-    suite_test(test_error_codes);
-    suite_test(test_error_retryable);
-    suite_test(test_error_text);
+    suite_test(test_secret, test_secret_pages, test_error_codes, test_error_retryable,
+               test_error_text);
     suite_loop(test_error_cut, 0, 16);
-    suite_test(test_error_server);
-    suite_test(test_error_object);
-    suite_test(test_text_copy);
-    suite_test(test_text_case);
-    suite_test(test_text_int64);
-    suite_test(test_text_base64);
-    suite_test(test_text_hex);
-    suite_test(test_text_one_line);
-    suite_test(test_url_accept);
-    suite_test(test_url_refuse);
-    suite_test(test_url_long_host);
-    suite_test(test_url_same_origin);
-    suite_test(test_url_loopback);
-    suite_test(test_url_parts);
-    suite_test(test_url_escaped);
-    suite_test(test_url_show);
-    suite_test(test_clock);
-    suite_test(test_log);
+    suite_test(test_error_server, test_error_object, test_text_copy, test_text_case,
+               test_text_int64, test_text_base64, test_text_hex, test_text_one_line,
+               test_url_accept, test_url_refuse, test_url_long_host, test_url_same_origin,
+               test_url_loopback, test_url_parts, test_url_escaped, test_url_show, test_clock,
+               test_log);
 }

@@ -594,17 +594,7 @@ SUITE("batch")
 {
     suite_case("batch");
     suite_checked(setup, teardown);
-    suite_test(test_columns);
-    suite_test(test_rows);
-    suite_test(test_same_memory);
-    suite_test(test_fields);
-    suite_test(test_consumed);
-    suite_test(test_cut);
+    suite_test(test_columns, test_rows, test_same_memory, test_fields, test_consumed, test_cut);
     suite_loop(test_empty, 0, 2);
-    suite_test(test_bad_lines);
-    suite_test(test_many);
-    suite_test(test_refs);
-    suite_test(test_home);
-    suite_test(test_home_threads);
-    suite_test(test_reserve);
+    suite_test(test_bad_lines, test_many, test_refs, test_home, test_home_threads, test_reserve);
 }

@@ -787,23 +787,10 @@ SUITE("crypto")
     suite_timeout(120);
     suite_unchecked(make_dir, remove_dir);
     suite_checked(setup, NULL);
-    suite_test(test_init_again);
-    suite_test(test_sha256);
-    suite_test(test_gcm_numbers);
-    suite_test(test_gcm_splits);
-    suite_test(test_gcm_flips);
-    suite_test(test_gcm_cuts);
-    suite_test(test_gcm_others);
-    suite_test(test_gcm_after_the_end);
+    suite_test(test_init_again, test_sha256, test_gcm_numbers, test_gcm_splits, test_gcm_flips,
+               test_gcm_cuts, test_gcm_others, test_gcm_after_the_end);
     suite_loop(test_oaep_sizes, 0, 3);
-    suite_test(test_oaep_wrong_key);
-    suite_test(test_oaep_lengths);
-    suite_test(test_oaep_flips);
-    suite_test(test_oaep_edges);
-    suite_test(test_oaep_damaged_blocks);
-    suite_test(test_no_output);
-    suite_test(test_rsa_check);
-    suite_test(test_pbkdf2);
-    suite_test(test_cbc_padding);
-    suite_test(test_cbc_wrong_padding);
+    suite_test(test_oaep_wrong_key, test_oaep_lengths, test_oaep_flips, test_oaep_edges,
+               test_oaep_damaged_blocks, test_no_output, test_rsa_check, test_pbkdf2,
+               test_cbc_padding, test_cbc_wrong_padding);
 }

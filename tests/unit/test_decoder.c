@@ -1367,21 +1367,14 @@ SUITE("decoder")
     suite_test(test_empty);
     suite_loop(test_line_limit, 0, 3);
     suite_loop(test_line_limit_alone, 0, 2);
-    suite_test(test_bad_lines);
-    suite_test(test_bad_last_line);
+    suite_test(test_bad_lines, test_bad_last_line);
     suite_loop(test_many, 0, 2);
     suite_loop(test_tiny, 0, 2);
-    suite_test(test_line_cut);
-    suite_test(test_tag);
-    suite_test(test_cipher_cut);
-    suite_test(test_gzip_cut);
-    suite_test(test_gzip_garbage);
+    suite_test(test_line_cut, test_tag, test_cipher_cut, test_gzip_cut, test_gzip_garbage);
     suite_loop(test_provisional, 0, WRAPPINGS);
     suite_loop(test_refused_line, 0, 60);
     suite_loop(test_expected, 0, 96);
-    suite_test(test_memory);
-    suite_test(test_reuse);
-    suite_test(test_bad_line_error);
+    suite_test(test_memory, test_reuse, test_bad_line_error);
     if (getenv("BCDA_SHARED")) /* they are not in this tree */
         suite_test(test_samples);
 }

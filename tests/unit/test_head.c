@@ -153,10 +153,7 @@ SUITE("head")
 {
     suite_case("head");
     suite_checked(set_up, tear_down);
-    suite_test(values);
-    suite_test(no_headers);
-    suite_test(interim);
-    suite_test(trailers);
+    suite_test(values, no_headers, interim, trailers);
     suite_loop(no_status, 0, 5);
     suite_loop(framing, 0, sizeof framings / sizeof framings[0]);
     suite_loop(limit, 0, 2);

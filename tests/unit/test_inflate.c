@@ -356,14 +356,8 @@ SUITE("inflate")
     suite_case("inflate");
     suite_timeout(120);
     suite_loop(test_members, 1, 6);
-    suite_test(test_empty_members);
-    suite_test(test_every_header_field);
-    suite_test(test_every_cut);
-    suite_test(test_trailer_flips);
-    suite_test(test_any_flip);
-    suite_test(test_behind_the_last);
-    suite_test(test_not_gzip);
-    suite_test(test_no_room);
+    suite_test(test_empty_members, test_every_header_field, test_every_cut, test_trailer_flips,
+               test_any_flip, test_behind_the_last, test_not_gzip, test_no_room);
     if (getenv("BCDA_SHARED")) /* they are not in this tree */
         suite_test(test_samples);
 }

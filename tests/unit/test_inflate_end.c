@@ -74,6 +74,5 @@ END_TEST
 SUITE("inflate end")
 {
     suite_case("inflate end");
-    suite_test(behind_a_member);
-    suite_test(not_before_text);
+    suite_test(behind_a_member, not_before_text);
 }

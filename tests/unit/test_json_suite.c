@@ -241,6 +241,5 @@ SUITE("json suite")
 {
     suite_case("json_suite");
     suite_loop(known_cases, 0, (int)COUNT(cases));
-    suite_test(depth);
-    suite_test(json_test_suite);
+    suite_test(depth, json_test_suite);
 }

@@ -754,19 +754,9 @@ SUITE("key")
     suite_timeout(180);
     suite_unchecked(make_dir, remove_dir);
     suite_checked(setup, NULL);
-    suite_test(test_plain);
-    suite_test(test_text_around);
-    suite_test(test_sizes);
-    suite_test(test_8192);
-    suite_test(test_made_up);
-    suite_test(test_pkcs8_v2);
-    suite_test(test_pbes2);
-    suite_test(test_many_wrong);
-    suite_test(test_traditional);
-    suite_test(test_pbes2_parameters);
-    suite_test(test_fips);
-    suite_test(test_other_things);
-    suite_test(test_pem_damage);
+    suite_test(test_plain, test_text_around, test_sizes, test_8192, test_made_up, test_pkcs8_v2,
+               test_pbes2, test_many_wrong, test_traditional, test_pbes2_parameters, test_fips,
+               test_other_things, test_pem_damage);
     suite_loop(test_mutations, 0, 3);
     suite_test(test_parts_flipped);
 }

@@ -85,7 +85,5 @@ END_TEST
 SUITE("ring")
 {
     suite_case("ring");
-    suite_test(one_run);
-    suite_test(memory_is_lent);
-    suite_test(sizes);
+    suite_test(one_run, memory_is_lent, sizes);
 }

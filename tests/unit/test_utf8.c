@@ -432,13 +432,8 @@ SUITE("utf8")
 {
     suite_case("utf8");
     suite_timeout(300);
-    suite_test(test_table);
-    suite_test(test_positions);
-    suite_test(test_ends);
-    suite_test(test_all_short);
-    suite_test(test_four);
-    suite_test(test_all_code_points);
+    suite_test(test_table, test_positions, test_ends, test_all_short, test_four,
+               test_all_code_points);
     suite_loop(test_random, 0, 4);
-    suite_test(test_special);
-    suite_test(test_is_cut);
+    suite_test(test_special, test_is_cut);
 }

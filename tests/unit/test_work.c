@@ -242,10 +242,8 @@ SUITE("work")
     int count = (int)(sizeof steps / sizeof steps[0]);
 
     suite_case("work");
-    suite_test(field_values_of_one_line);
-    suite_test(field_values_of_all_fields);
-    suite_test(field_values_of_many_rows);
-    suite_test(invalid_lines);
+    suite_test(field_values_of_one_line, field_values_of_all_fields, field_values_of_many_rows,
+               invalid_lines);
     suite_loop(long_string_in_pieces, 0, count);
     suite_loop(strings_in_pieces, 0, count);
 }
