@@ -1019,12 +1019,12 @@ END_TEST
 START_TEST(test_field_twice)
 {
     struct bcda__field_set *set;
-    char path[20];
+    char path[26];
     int i, index;
 
     ck_assert_int_eq(bcda__field_set_new(&set), 0);
     for (i = 0; i < BCDA__FIELDS_MAX; i++) {
-        sprintf(path, "a%d.b%d", i / 8, i);
+        snprintf(path, sizeof path, "a%d.b%d", i / 8, i);
         ck_assert_int_eq(bcda__field_set_add(set, path, &index), 0);
         ck_assert_int_eq(index, i);
         ck_assert_int_eq(bcda__field_set_add(set, path, &index), 0);

@@ -194,9 +194,11 @@ static int is_wanted(const char *name)
     return name[0] == 'y' || strncmp(name, "i_number", 8) == 0;
 }
 
+enum { DIR_SIZE = 4000 };
+
 static size_t check_file(const char *dir, const char *name)
 {
-    char path[4096], *text = malloc(1024 * 1024);
+    char path[DIR_SIZE + 256], *text = malloc(1024 * 1024);
     FILE *file;
     size_t len;
 
@@ -215,7 +217,7 @@ static size_t check_file(const char *dir, const char *name)
 START_TEST(json_test_suite)
 {
     const char *shared = getenv("BCDA_SHARED");
-    char dir[4000];
+    char dir[DIR_SIZE];
     size_t files = 0, in_one_line = 0;
     struct dirent *entry;
     DIR *d = NULL;

@@ -55,7 +55,7 @@ static void check_work(struct bcda_batch *b, size_t row, size_t fields, size_t e
     const bcda_resource *r = bcda_batch_resource(b, row);
     size_t f, k, len;
     const char *text;
-    char want[40];
+    char want[42];
 
     for (f = 0; f < fields; f++) {
         blocks = 0;
@@ -79,7 +79,7 @@ static void check_line(size_t fields, size_t count, size_t rows)
     struct bcda__field_set *set;
     struct bcda__buf line;
     struct bcda_batch *b;
-    char path[20];
+    char path[24];
     size_t i;
     int index;
 
