@@ -58,6 +58,7 @@ struct bcda__download {
 
 static void continue_download(struct bcda__download *d);
 static void on_turn_timer(void *ctx);
+static enum bcda__call_answer take_bytes(struct bcda__download *d);
 static int open_call(struct bcda__download *d);
 
 /* The only place where the phase changes. */
@@ -575,6 +576,19 @@ static void watch_body(struct bcda__download *d)
         bcda__call_watch(d->call);
 }
 
+/* More bytes are wanted. Inline, the decoder may also have lines of its own behind a full batch,
+ * which no event of the call brings where all bytes have been taken. */
+static void want_more(struct bcda__download *d)
+{
+    const uint8_t *data;
+
+    bcda__call_wake(d->call);
+    if (d->pipe && bcda__pipe_is_inline(d->pipe) && d->intake.transfer &&
+        !bcda__transfer_peek(d->intake.transfer, &data) &&
+        bcda__pipe_state(d->pipe) == BCDA__PIPE_READY)
+        bcda__timer_set(d->set->cx->engine, &d->turn, 0, on_turn_timer, d);
+}
+
 /* Settles, and wants more bytes. */
 static void continue_download(struct bcda__download *d)
 {
@@ -582,13 +596,24 @@ static void continue_download(struct bcda__download *d)
     if (!settle_download(d) || d->set->is_paused || d->phase != RECEIVING || d->batch)
         return;
     flush_later(d);
-    bcda__call_wake(d->call);
+    want_more(d);
+}
+
+/* Inline there is nothing to gain from more bytes while a batch waits for the application. */
+static int can_read(const struct bcda__download *d)
+{
+    return !d->set->is_paused && !d->batch;
 }
 
 static void on_turn_timer(void *ctx)
 {
     struct bcda__download *d = ctx;
 
+    if (d->phase == RECEIVING && d->pipe && bcda__pipe_is_inline(d->pipe)) {
+        if (d->intake.transfer && can_read(d) && take_bytes(d) == BCDA__CALL_REPEAT)
+            bcda__call_repeat(d->call);
+        return;
+    }
     if (d->phase == REPLAYING && bcda__pipe_is_inline(d->pipe) && !d->batch)
         (void)bcda__pipe_run(d->pipe);
     continue_download(d);
@@ -708,31 +733,26 @@ static int take_head(struct bcda__download *d, struct bcda_error *err)
     return rc;
 }
 
-/* Inline there is nothing to gain from more bytes while a batch waits for the application. */
-static int can_read(const struct bcda__download *d)
-{
-    return !d->set->is_paused && !d->batch;
-}
-
 /* Inline: slices until there are no bytes, or this step has moved enough. */
 static enum bcda__call_answer take_bytes(struct bcda__download *d)
 {
     enum bcda__pipe_state state = BCDA__PIPE_READY;
-    size_t moved = 0;
+    int ran = 0;
 
+    bcda__timer_clear(&d->turn);
     bcda__pipe_wake(d->pipe);
     while (state == BCDA__PIPE_READY && can_read(d) &&
-           !(moved && bcda__engine_is_spent(d->set->cx->engine))) {
-        size_t slice = bcda__pipe_run(d->pipe); /* 0 where the decoder had bytes of its own */
-
-        moved += slice;
-        bcda__engine_spend(d->set->cx->engine, slice);
+           !(ran && bcda__engine_is_spent(d->set->cx->engine))) {
+        bcda__engine_spend(d->set->cx->engine, bcda__pipe_run(d->pipe));
+        ran = 1;
         update_sums(d);
         if (!settle_download(d) || d->phase != RECEIVING)
             return BCDA__CALL_GONE;
         state = bcda__pipe_state(d->pipe);
     }
     flush_later(d);
+    if (state == BCDA__PIPE_READY && can_read(d))
+        want_more(d);
     return state == BCDA__PIPE_REPEAT ? BCDA__CALL_REPEAT : BCDA__CALL_GO;
 }
 

@@ -1,5 +1,6 @@
-/* Many of something: invalid lines, values of a field, files that fail at once. What one step or
- * one batch has of them is bounded. */
+/* Many of something: invalid lines, values of a field, files that fail at once, bytes that a few
+ * received ones inflate to. What one step or one batch has of them is bounded. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "scene.h"
@@ -160,10 +161,186 @@ START_TEST(many_fail_at_once)
 }
 END_TEST
 
+/* ---- a few bytes that inflate to many ---- */
+
+/* What a callback, or the test itself where it pulls, has received: lines that are all equal. */
+struct received {
+    size_t line; /* their length, with LF */
+    size_t lines;
+};
+
+static int count_lines(bcda_job *job, bcda_batch *batch, void *userdata)
+{
+    struct received *r = userdata;
+    size_t n = bcda_batch_count(batch), len;
+
+    (void)job;
+    ck_assert_uint_gt(n, 0);
+    (void)bcda_resource_line(bcda_batch_resource(batch, n - 1), &len);
+    ck_assert_uint_eq(len + 1, r->line);
+    r->lines += n;
+    return BCDA_CONTINUE;
+}
+
+static void pull_lines(bcda_job *job, struct received *r)
+{
+    bcda_batch *b;
+
+    while (bcda_job_next(job, &b) == 0) {
+        (void)count_lines(job, b, r);
+        bcda_batch_unref(b);
+    }
+}
+
+/* `on_batch` NULL: the batches are pulled. */
+static bcda_job *start_counting(struct scene *c, bcda_batch_cb on_batch, struct received *r)
+{
+    bcda_handlers *handlers;
+    bcda_job *job;
+
+    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
+    if (on_batch)
+        ck_assert_int_eq(bcda_handlers_on_batch(handlers, on_batch, r, NULL), 0);
+    ck_assert_int_eq(bcda_job_start(c->h.session, c->h.x, handlers, &job), 0);
+    bcda_handlers_free(handlers);
+    return job;
+}
+
+static void check_counted(bcda_job *job, const struct received *r, size_t lines)
+{
+    ck_assert_int_eq(bcda_job_result(job), 0);
+    ck_assert_uint_eq(r->lines, lines);
+    ck_assert_int_eq(bcda_file_verdict(bcda_job_file(job, 0)), BCDA_VERDICT_COMPLETE);
+    ck_assert_int_eq(bcda_file_bytes(bcda_job_file(job, 0)), (int64_t)(lines * r->line));
+}
+
+/* `count` lines of `len` bytes, as gzip. */
+static void add_gzip_of_lines(struct buf *out, size_t len, size_t count)
+{
+    static const char begin[] = "{\"resourceType\":\"Patient\"", end[] = "}\n";
+    char *text = malloc(len * count), *line = text;
+    size_t i;
+
+    ck_assert_ptr_nonnull(text);
+    memset(text, ' ', len * count);
+    for (i = 0; i < count; i++, line += len) {
+        memcpy(line, begin, sizeof begin - 1);
+        memcpy(line + len - (sizeof end - 1), end, sizeof end - 1);
+    }
+    scripted_gzip(out, text, len * count);
+    free(text);
+}
+
+/* A step moves 1 MiB (WORK_MAX of net/engine.c) and what it has begun by then: a slice of 256 KiB
+ * (client/pipe.c), and a batch, which has 256 KiB by default. _i: without threads, with two. */
+START_TEST(few_bytes_inflate_to_many)
+{
+    enum { KIB = 1024, LINES = 64 * KIB, MOST = (1024 + 256 + 256) * KIB };
+    struct received received = {KIB, 0};
+    struct buf body = {0};
+    size_t before = 0, now;
+    struct scene c;
+    bcda_job *job;
+
+    scene_open(&c, 0);
+    add_gzip_of_lines(&body, KIB, LINES);
+    ck_assert_uint_lt(body.len, 512 * KIB); /* a receive buffer holds them all at once */
+    scripted_reply(c.s, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
+    scripted_export(c.s, scene_files, 1);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_DECODE_THREADS, _i ? 2 : 0);
+    scene_session(&c);
+    job = start_counting(&c, count_lines, &received);
+    while (bcda_job_result(job) == BCDA_ERR_AGAIN) {
+        ck_assert(scene_turn(&c));
+        now = received.lines * KIB;
+        ck_assert_msg(now - before <= MOST, "%zu bytes delivered in one step", now - before);
+        before = now;
+    }
+    check_counted(job, &received, LINES);
+    bcda_job_unref(job);
+    buf_free(&body);
+    scene_close(&c);
+}
+END_TEST
+
+enum { SMALL_LINE = 27, SMALL_LINES = 60000, BATCH = 2 * 1024 * 1024 };
+
+/* All of the file but the end of its trailer; the rest once the gate is open. */
+static void reply_in_two_parts(struct scene *c)
+{
+    struct scripted_answer *a = scripted_on(c->s, "/data/", 1);
+    struct buf body = {0}, head = {0};
+
+    add_gzip_of_lines(&body, SMALL_LINE, SMALL_LINES);
+    buf_printf(&head,
+               "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n"
+               "Connection: close\r\n\r\n",
+               body.len);
+    scripted_send(a, head.p, head.len);
+    scripted_send(a, body.p, body.len - 4);
+    scripted_gate(a, 0);
+    scripted_send(a, body.p + body.len - 4, 4);
+    buf_free(&head);
+    buf_free(&body);
+}
+
+enum way { BY_CALLBACK, PULLED, AFTER_PAUSES };
+
+static int pause_and_count(bcda_job *job, bcda_batch *batch, void *userdata)
+{
+    ck_assert_int_eq(bcda_job_pause(job), 0);
+    return count_lines(job, batch, userdata);
+}
+
+static void receive(struct scene *c, bcda_job *job, enum way way, struct received *r)
+{
+    size_t before = r->lines;
+
+    ck_assert_msg(scene_turn(c), "stuck after %zu lines", r->lines);
+    if (way == PULLED)
+        pull_lines(job, r);
+    else if (way == AFTER_PAUSES && r->lines > before)
+        ck_assert_int_eq(bcda_job_resume(job), 0);
+}
+
+/* All lines fit into one batch, but their index does not: when the last byte that the server sends
+ * has been used, and the step with it, the decoder has lines for another batch. They are delivered
+ * although the server sends nothing more. _i: enum way; from 3 on with threads. */
+START_TEST(decoder_has_the_rest)
+{
+    static const bcda_batch_cb on_batch[] = {count_lines, NULL, pause_and_count};
+    struct received received = {SMALL_LINE, 0};
+    enum way way = (enum way)(_i % 3);
+    struct scene c;
+    bcda_job *job;
+
+    scene_open(&c, 0);
+    reply_in_two_parts(&c);
+    scripted_export(c.s, scene_files, 1);
+    scene_config(&c);
+    scene_set(&c, BCDA_OPT_DECODE_THREADS, _i >= 3 ? 2 : 0);
+    scene_set(&c, BCDA_OPT_BATCH_SIZE, BATCH);
+    scene_set(&c, BCDA_OPT_BATCH_DELAY_MS, 0);
+    scene_session(&c);
+    job = start_counting(&c, on_batch[way], &received);
+    while (received.lines < SMALL_LINES)
+        receive(&c, job, way, &received);
+    scripted_open_gate(c.s, 0);
+    while (bcda_job_result(job) == BCDA_ERR_AGAIN)
+        receive(&c, job, way, &received);
+    check_counted(job, &received, SMALL_LINES);
+    bcda_job_unref(job);
+    scene_close(&c);
+}
+END_TEST
+
 SUITE("limits")
 {
     suite_case("limits");
     suite_test(many_values);
     suite_loop(many_bad_lines, 0, 2);
     suite_test(many_fail_at_once);
+    suite_loop(few_bytes_inflate_to_many, 0, 2);
+    suite_loop(decoder_has_the_rest, 0, 6);
 }
