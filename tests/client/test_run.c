@@ -443,7 +443,8 @@ END_TEST
 
 /* ---- the system refuses to watch a descriptor ---- */
 
-static int watches, refuse_watch;
+static atomic_int watches; /* two sessions count on threads of their own */
+static int refuse_watch;
 
 int __real_bcda__loop_watch(struct bcda__loop *l, int fd, int events);
 int __wrap_bcda__loop_watch(struct bcda__loop *l, int fd, int events);
