@@ -13,13 +13,14 @@ extern "C" {
 #endif
 
 /*
- * A batch is a run of lines of one file, in order, with an index over them: one foreign call moves
- * hundreds of resources. It comes from on_batch (borrowed until the callback returns; keep it with
- * bcda_batch_ref()) or from bcda_job_next() (yours; give it back with bcda_batch_unref()).
+ * A batch is a run of lines of one file, in order, with an index over them: one foreign call
+ * transfers hundreds of resources. on_batch gets a batch that is borrowed until the callback
+ * returns; bcda_batch_ref() keeps it. bcda_job_next() returns a batch that the caller owns;
+ * bcda_batch_unref() releases it.
  *
- * A batch that is held keeps its memory; the library then works in a fresh one, so hold only what
- * you mean to. Batches may outlive their job and session, and may be read and released on any
- * thread.
+ * A batch that is held keeps its memory, and the library allocates another, so hold only the
+ * batches that you need. Batches may outlive their job and session, and may be read and released on
+ * any thread.
  *
  * All of these: from callbacks: yes. Thread: any, one at a time for one batch. Since 0.1.
  */
@@ -27,7 +28,7 @@ extern "C" {
 BCDA_API bcda_batch *bcda_batch_ref(bcda_batch *batch);
 BCDA_API void bcda_batch_unref(bcda_batch *batch);
 
-/* How many resources. Can be 0 in a batch that has only bad lines. */
+/* How many resources. Can be 0 in a batch that has only invalid lines. */
 BCDA_API size_t bcda_batch_count(const bcda_batch *batch);
 
 /* The file they came from; NULL from a bcda_decoder. Lives as long as the batch. */
@@ -49,20 +50,20 @@ BCDA_API const bcda_resource *bcda_batch_resource(bcda_batch *batch, size_t i);
 #define BCDA_COLUMN_FULL_URL     6 /* fullUrl */
 
 /*
- * One column as three pointers: value i stands at (*base) + (*offsets)[i] and is (*lengths)[i]
- * bytes long. In the columns 3 to 6 a NUL follows each value. Offsets never go down: no value ends
- * behind the last one, so a language that needs a size for (*base) has one. Values that are the
- * same may share their place. All live as long as the batch. 0, or BCDA_ERR_INVALID (no such
- * column, or an argument is NULL).
+ * One column as three pointers: value i begins at (*base) + (*offsets)[i] and is (*lengths)[i]
+ * bytes long. In the columns 3 to 6 a NUL follows each value. Offsets never decrease, and no value
+ * ends after the last one: its end is the size of (*base), for languages that need one. Equal
+ * values may share their bytes. All pointers live as long as the batch. 0, or BCDA_ERR_INVALID (no
+ * such column, or an argument is NULL).
  */
 BCDA_API int bcda_batch_column(const bcda_batch *batch, int column, const char **base,
                                const uint64_t **offsets, const uint64_t **lengths);
 
 /*
  * A field (bcda_export_add_field()) as a column: the values of resource i are those from
- * (*first)[i] up to (*first)[i + 1]; each stands at (*base) + (*offsets)[k], (*lengths)[k] bytes
- * long, NUL behind it; offsets never go down. 0; BCDA_ERR_INVALID (no such field); BCDA_ERR_NOMEM
- * (the index is made on the first call).
+ * (*first)[i] up to, but not including, (*first)[i + 1]. Value k begins at (*base) + (*offsets)[k],
+ * is (*lengths)[k] bytes long, and is followed by a NUL; offsets never decrease. 0;
+ * BCDA_ERR_INVALID (no such field); BCDA_ERR_NOMEM (the first call allocates the index).
  */
 BCDA_API int bcda_batch_field_column(bcda_batch *batch, int index, const char **base,
                                      const uint64_t **first, const uint64_t **offsets,
@@ -72,16 +73,16 @@ BCDA_API int bcda_batch_field_column(bcda_batch *batch, int index, const char **
 BCDA_API const uint64_t *bcda_batch_line_numbers(const bcda_batch *batch);
 BCDA_API const uint64_t *bcda_batch_file_offsets(const bcda_batch *batch);
 
-/* The lines of this run that are no resources (bcda/handlers.h), for jobs that are pulled; NULL for
- * i >= count. They live as long as the batch. */
+/* The invalid lines of the batch (bcda/handlers.h), for jobs that are pulled; NULL for i >= count.
+ * They live as long as the batch. */
 BCDA_API size_t bcda_batch_bad_line_count(const bcda_batch *batch);
 BCDA_API const bcda_bad_line *bcda_batch_bad_line(const bcda_batch *batch, size_t i);
 
 /*
- * In on_batch, before BCDA_PAUSE: the first `count` resources are done with. After
- * bcda_job_resume() the batch comes again with the others only: bcda_batch_count() and the columns
- * then begin behind them. Without this call a paused batch comes again whole. 0, or
- * BCDA_ERR_INVALID (more than there are).
+ * In on_batch, before BCDA_PAUSE: the first `count` resources are finished. After bcda_job_resume()
+ * the batch is delivered again with the other resources only: bcda_batch_count() and the columns
+ * then leave out the first `count`. Without this call a paused batch is delivered again as a whole.
+ * 0, or BCDA_ERR_INVALID (`count` is larger than bcda_batch_count()).
  */
 BCDA_API int bcda_batch_set_consumed(bcda_batch *batch, size_t count);
 

@@ -1,12 +1,12 @@
 /*
- * bcda/bcda.h - everything of libbcda, a client for CMS's Beneficiary Claims Data API and other
- * FHIR Bulk Data servers. This is the one header to include.
+ * bcda/bcda.h - the API of libbcda, a client for CMS's Beneficiary Claims Data API and other FHIR
+ * Bulk Data servers. Include only this header.
  *
- *   bcda_config *config;     where, who, how
- *   bcda_session *session;   the engine; run it, or poll one descriptor and step it
+ *   bcda_config *config;     server, credentials, options
+ *   bcda_session *session;   the event engine; run it, or poll one descriptor and step it
  *   bcda_export *what;       which level, types, since when
  *   bcda_handlers *who;      callbacks for resources, files, the end; or pull with bcda_job_next()
- *   bcda_job *job;           token, kick-off, polling, downloads, decryption: all of it
+ *   bcda_job *job;           token, kick-off, polling, downloads, decryption
  *
  * Sections cited as "bcda-api 5.1" are those of the server notes in doc/guide/server.md.
  *

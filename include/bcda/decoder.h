@@ -1,5 +1,5 @@
 /*
- * bcda/decoder.h - the codec by itself: a file that is already here. Include <bcda/bcda.h>.
+ * bcda/decoder.h - the codec alone, for a file that was already downloaded. Include <bcda/bcda.h>.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -13,14 +13,14 @@ extern "C" {
 #endif
 
 /*
- * Takes the bytes of one file as the server stores it, in pieces of any size, and hands its
- * resources to on_resource or on_batch, and its bad lines to on_bad_line, of `handlers` (their job
- * is NULL; the other handlers are not used). Callbacks run inside _write and _finish, on the
+ * Takes the bytes of one file as the server stores it, in pieces of any size, and passes its
+ * resources to on_resource or on_batch, and its invalid lines to on_bad_line, of `handlers` (their
+ * job is NULL; the other handlers are not used). Callbacks run inside _write and _finish, on the
  * calling thread; BCDA_PAUSE has no meaning here and is BCDA_ERR_CALLBACK.
  *
  * Thread: owner, for all functions; different decoders are independent. From callbacks: only the
  * getters; _write, _finish and the setters give BCDA_ERR_REENTRANT; _free inside a callback of the
- * same decoder is put off. Since 0.1.
+ * same decoder is deferred. Since 0.1.
  */
 
 /*
@@ -32,17 +32,17 @@ BCDA_API int bcda_decoder_new(bcda_decoder **out, bcda_config *config,
                               const bcda_handlers *handlers);
 BCDA_API void bcda_decoder_free(bcda_decoder *decoder);
 
-/* What error texts call the file; copied. Default: "file". Before the first _write
+/* The name of the file in error texts; copied. Default: "file". Before the first _write
  * (BCDA_ERR_STATE). BCDA_ERR_INVALID (NULL); BCDA_ERR_NOMEM. */
 BCDA_API int bcda_decoder_set_name(bcda_decoder *decoder, const char *name);
 
 /*
  * The file is encrypted (bcda-api 7.1): `wrapped_key_hex` is its `encryptedKey`, or its entry in
- * `KeyMap`; `label` is its name as in its URL, whatever it is called here. The marker
- * 4e4f5f454e4352595054494f4e
- * ("NO_ENCRYPTION") and "" mean that it is not. Before the first _write (BCDA_ERR_STATE).
- * BCDA_ERR_KEY_MISSING (the config has no private key); BCDA_ERR_KEY_VALUE; BCDA_ERR_KEY_UNWRAP;
- * BCDA_ERR_KEY_LABEL; BCDA_ERR_INVALID; BCDA_ERR_NOMEM; BCDA_ERR_LIBRARY.
+ * `KeyMap`; `label` is its name as in its URL, whatever its local name is. The marker
+ * 4e4f5f454e4352595054494f4e ("NO_ENCRYPTION") and "" mean that the file is not encrypted. Before
+ * the first _write (BCDA_ERR_STATE). BCDA_ERR_KEY_MISSING (the config has no private key);
+ * BCDA_ERR_KEY_VALUE; BCDA_ERR_KEY_UNWRAP; BCDA_ERR_KEY_LABEL; BCDA_ERR_INVALID; BCDA_ERR_NOMEM;
+ * BCDA_ERR_LIBRARY.
  */
 BCDA_API int bcda_decoder_set_wrapped_key(bcda_decoder *decoder, const char *wrapped_key_hex,
                                           const char *label);
@@ -56,21 +56,21 @@ BCDA_API int bcda_decoder_add_field(bcda_decoder *decoder, const char *path, int
 /*
  * The next bytes. What is delivered is provisional (bcda_resource_is_provisional()) until _finish.
  * BCDA_ERR_GZIP; BCDA_ERR_STOPPED; BCDA_ERR_CALLBACK; BCDA_ERR_BAD_LINES or a BCDA_ERR_LINE_* (more
- * bad lines than BCDA_OPT_BAD_LINES_MAX; in an encrypted or gzip file only at _finish, after the
- * checks of the whole); BCDA_ERR_STATE (after _finish); BCDA_ERR_INVALID (`decoder` is NULL, or
- * `data` and `len` is not 0); BCDA_ERR_LIBRARY; BCDA_ERR_NOMEM; BCDA_ERR_REENTRANT. After an error
- * of the file every call gives the same again.
+ * invalid lines than BCDA_OPT_BAD_LINES_MAX; in an encrypted or gzip file only at _finish, after
+ * the checks of the whole file); BCDA_ERR_STATE (after _finish); BCDA_ERR_INVALID (`decoder` is
+ * NULL, or `data` and `len` is not 0); BCDA_ERR_LIBRARY; BCDA_ERR_NOMEM; BCDA_ERR_REENTRANT. After
+ * an error of the file every call returns the same error.
  */
 BCDA_API int bcda_decoder_write(bcda_decoder *decoder, const void *data, size_t len);
 
 /*
- * The file is over. BCDA_OK: it is complete and unaltered, as far as its form allows to say. Also
- * BCDA_ERR_GZIP_CUT, BCDA_ERR_CIPHER_SHORT, BCDA_ERR_TAG, BCDA_ERR_LINE_CUT: everything that was
- * delivered is void; and what _write gives. Again = the same.
+ * Ends the file. BCDA_OK: it is complete and unaltered, as far as its form allows that to be
+ * checked. Also BCDA_ERR_GZIP_CUT, BCDA_ERR_CIPHER_SHORT, BCDA_ERR_TAG, BCDA_ERR_LINE_CUT:
+ * everything that was delivered is void; and the codes of _write. A second call returns the same.
  */
 BCDA_API int bcda_decoder_finish(bcda_decoder *decoder);
 
-/* Why the last call failed, with every code but BCDA_ERR_REENTRANT; NULL where it did not fail.
+/* Why the last call failed, for every code except BCDA_ERR_REENTRANT; NULL if it did not fail.
  * Valid until the next call. */
 BCDA_API const bcda_error *bcda_decoder_error(const bcda_decoder *decoder);
 

@@ -30,7 +30,7 @@ extern "C" {
 #define BCDA_ERR_OPTION_TYPE (-6)
 /* the value is below or above the limits of the option */
 #define BCDA_ERR_OPTION_RANGE (-7)
-/* this build cannot do it, such as one descriptor in a build on poll() */
+/* this build does not support it, such as one descriptor in a build on poll() */
 #define BCDA_ERR_UNSUPPORTED (-8)
 /* something needed is not set, or two settings contradict each other; the text says which */
 #define BCDA_ERR_CONFIG (-9)
@@ -41,11 +41,11 @@ extern "C" {
 #define BCDA_ERR_INSECURE_URL (-11)
 /* bcda_job_next(): nothing is ready; wait for the descriptor and step */
 #define BCDA_ERR_AGAIN (-12)
-/* bcda_job_next(): the job has ended and all was taken */
+/* bcda_job_next(): the job has ended and all batches were taken */
 #define BCDA_ERR_END (-13)
-/* bcda_session_run(): the time given is over, work remains */
+/* bcda_session_run(): the timeout has expired, work remains */
 #define BCDA_ERR_TIMEOUT (-14)
-/* bcda_session_run(): a signal arrived; call again to go on */
+/* bcda_session_run(): a signal arrived; call it again to continue */
 #define BCDA_ERR_INTERRUPTED (-15)
 
 /* This machine: memory, files, the libraries below, the private key. */
@@ -79,10 +79,10 @@ extern "C" {
 /* no connection within BCDA_OPT_CONNECT_TIMEOUT_MS; for BCDA production, often an address that
  * CMS has not allowed (bcda-api 1) */
 #define BCDA_ERR_CONNECT_TIMEOUT (-102)
-/* the handshake broke; or, and then it is final: no common version or cipher, a port that does not
- * speak TLS, or a client certificate that is missing, refused or cannot be read */
+/* the handshake was broken off; or, not retryable: no common version or cipher, a port that does
+ * not speak TLS, or a client certificate that is missing, refused or cannot be read */
 #define BCDA_ERR_TLS (-103)
-/* the certificate is not trusted, has another name or has ended */
+/* the certificate is not trusted, has another name or has expired */
 #define BCDA_ERR_TLS_VERIFY (-104)
 /* the connection was reset or closed in the middle */
 #define BCDA_ERR_TRANSFER (-105)
@@ -101,13 +101,13 @@ extern "C" {
 /* the proxy cannot be reached, or refuses */
 #define BCDA_ERR_PROXY (-111)
 
-/* The server answered, and this is what it said. */
-/* a status that the protocol gives no meaning here */
+/* Server: what the server answered. */
+/* an HTTP status that has no meaning in the protocol here */
 #define BCDA_ERR_STATUS (-200)
-/* 400: the server text says what it did not like */
+/* 400: the server text says what the server refused */
 #define BCDA_ERR_BAD_REQUEST (-201)
-/* 401: wrong or expired credentials, or a token that stayed refused after one renewal; at the token
- * URL also another status with the OAuth error invalid_client or unauthorized_client */
+/* 401: wrong or expired credentials, or a token that was still refused after one renewal; at the
+ * token URL also another status with the OAuth error invalid_client or unauthorized_client */
 #define BCDA_ERR_AUTH (-202)
 /* 403: the organization, or this version of the API, is denied */
 #define BCDA_ERR_FORBIDDEN (-203)
@@ -121,26 +121,26 @@ extern "C" {
 #define BCDA_ERR_TOO_MANY (-206)
 /* 408, 425, 500, 502, 503, 504, or what the server itself calls transient */
 #define BCDA_ERR_SERVER (-207)
-/* the status of the job stayed 500: it failed for good, start a new one */
+/* the status of the job remained 500: the job has failed, start a new one */
 #define BCDA_ERR_JOB_FAILED (-208)
 /* the job was cancelled at the server */
 #define BCDA_ERR_JOB_CANCELLED (-209)
 /* over BCDA_OPT_JOB_TIMEOUT_MS */
 #define BCDA_ERR_JOB_TIMEOUT (-210)
-/* 200 to the token request, but no access_token that can be used */
+/* 200 to the token request, but no usable access_token */
 #define BCDA_ERR_TOKEN (-211)
 /* 202 to the kick-off, but no Content-Location with an absolute URL */
 #define BCDA_ERR_NO_LOCATION (-212)
-/* HTML or other text where one JSON document belongs, or something behind it: often something
- * between here and the server */
+/* HTML or other text in place of one JSON document, or more bytes after it: often sent by a gateway
+ * or proxy */
 #define BCDA_ERR_NOT_JSON (-213)
-/* JSON without the members of a manifest or with wrong types, or a manifest of which not every file
- * could be had, as it has further pages */
+/* JSON without the members of a manifest or with wrong types, or a manifest with further pages,
+ * whose files could not all be exported */
 #define BCDA_ERR_MANIFEST (-214)
 /* a redirect that may not be followed: of a token request, to no URL, or more than
  * BCDA_OPT_REDIRECTS_MAX of them */
 #define BCDA_ERR_REDIRECT (-215)
-/* a URL whose origin may not get the request */
+/* a URL whose origin is not allowed for the request */
 #define BCDA_ERR_ORIGIN (-216)
 
 /* Data: the bytes of a file. What was delivered of the file before is provisional
@@ -157,7 +157,7 @@ extern "C" {
 #define BCDA_ERR_CIPHER_SHORT (-304)
 /* altered, cut or extended on the way or at rest: nothing of the file may be trusted */
 #define BCDA_ERR_TAG (-305)
-/* not gzip, a wrong checksum or length, or bytes behind the last member */
+/* not gzip, a wrong checksum or length, or bytes after the last member */
 #define BCDA_ERR_GZIP (-306)
 /* the end of the last gzip member is missing */
 #define BCDA_ERR_GZIP_CUT (-307)
@@ -174,9 +174,9 @@ extern "C" {
 #define BCDA_ERR_LINE_CUT (-312)
 /* valid JSON, but no object with a resourceType */
 #define BCDA_ERR_LINE_TYPE (-313)
-/* more than BCDA_OPT_BAD_LINES_MAX of them in one job */
+/* more than BCDA_OPT_BAD_LINES_MAX invalid lines in one job */
 #define BCDA_ERR_BAD_LINES (-314)
-/* what came after a break is not the file that was begun: export again */
+/* what was received after an interruption is not the same file: export again */
 #define BCDA_ERR_CHANGED (-315)
 /* another number of bytes than the manifest's file_length (AB2D, DPC) */
 #define BCDA_ERR_LENGTH (-316)
@@ -185,7 +185,7 @@ extern "C" {
 /* another number of resources than the manifest's `count` (Bulk Data); see BCDA_OPT_CHECK_COUNT */
 #define BCDA_ERR_COUNT (-318)
 
-/* The application: its callbacks and its wishes. */
+/* The application: its callbacks and its calls. */
 /* a callback returned BCDA_STOP; never given for any other reason */
 #define BCDA_ERR_STOPPED (-400)
 /* bcda_job_cancel(), or its session was freed */
@@ -200,20 +200,20 @@ extern "C" {
 BCDA_API const char *bcda_error_name(int code);
 
 /*
- * What a code means in general, in one line; static. The particular case stands in
- * bcda_error_text(). From callbacks: yes. Thread: any. Since 0.1.
+ * What a code means in general, in one line; static. bcda_error_text() describes the particular
+ * case. From callbacks: yes. Thread: any. Since 0.1.
  */
 BCDA_API const char *bcda_error_string(int code);
 
 /*
- * A bcda_error is one thing that went wrong. bcda_config_error(), bcda_session_error(),
- * bcda_job_error(), bcda_file_error(), bcda_request_error() and bcda_decoder_error() give one that
- * the object owns, and say how long it is valid. bcda_error_ref() gives one to keep (the same
- * object or a copy of it; where there is no memory for that, one that says BCDA_ERR_NOMEM); it may
- * be used from any thread, until bcda_error_unref().
+ * A bcda_error describes one failure. bcda_config_error(), bcda_session_error(), bcda_job_error(),
+ * bcda_file_error(), bcda_request_error() and bcda_decoder_error() return an error that the object
+ * owns; their comments say how long it is valid. bcda_error_ref() returns an error to keep: the
+ * same object or a copy of it, or an error with BCDA_ERR_NOMEM if there is no memory for a copy. It
+ * may be used from any thread, until bcda_error_unref().
  *
- * Every getter accepts NULL and then answers as for "no error". All of them: from callbacks: yes.
- * Thread: any. Since 0.1. Returned texts live as long as the error.
+ * Every getter accepts NULL and then returns the value for "no error". All of them: from callbacks:
+ * yes. Thread: any. Since 0.1. Returned texts live as long as the error.
  */
 BCDA_API bcda_error *bcda_error_ref(const bcda_error *error);
 BCDA_API void bcda_error_unref(bcda_error *error);
@@ -223,22 +223,22 @@ BCDA_API int bcda_error_code(const bcda_error *error);
 
 /*
  * One line without a final period: what happened to which file or request, and what to do. It holds
- * no secret, token, key, query string, body or patient data, and so may be logged. Options stand in
- * it by the names of bcda_option_name(), such as option "parallel". What is too long is cut, and
- * then ends with "...".
+ * no secret, token, key, query string, body or patient data, and so may be logged. Options are
+ * named as in bcda_option_name(), such as option "parallel". A text that is too long is cut and
+ * ends with "...".
  */
 BCDA_API const char *bcda_error_text(const bcda_error *error);
 
 /*
- * 1 where trying the same again can help. The library has tried by then as often as its options
- * allow (BCDA_OPT_ATTEMPTS); this speaks of trying later.
+ * 1 if a later retry can succeed. The library has then already made as many attempts as its options
+ * allow (BCDA_OPT_ATTEMPTS).
  */
 BCDA_API int bcda_error_is_retryable(const bcda_error *error);
 
 /* The HTTP status that the error came with; 0 where there was none. */
 BCDA_API int bcda_error_http_status(const bcda_error *error);
 
-/* How long the server asked to wait (Retry-After); -1 where it named nothing. */
+/* How long the server asked to wait (Retry-After); -1 if it did not. */
 BCDA_API int64_t bcda_error_retry_after_ms(const bcda_error *error);
 
 /* The name of the data file, as in its URL; "" where the error is not about a file. */
@@ -252,9 +252,9 @@ BCDA_API int64_t bcda_error_offset(const bcda_error *error);
 
 /*
  * The server's own words (from an OperationOutcome or a plain text answer), at most 639 bytes on
- * one line; "" where it said nothing. This is server data: show it to people, do not log it by
- * default. The first of diagnostics, details.text, details.coding.display, details.coding.code
- * (bcda-api 8.1).
+ * one line; "" if there are none. This is server data: show it to people, do not log it by default.
+ * It is the first of diagnostics, details.text, details.coding.display and details.coding.code that
+ * is not empty (bcda-api 8.1).
  */
 BCDA_API const char *bcda_error_server_text(const bcda_error *error);
 

@@ -13,10 +13,10 @@ extern "C" {
 #endif
 
 #define BCDA_VERDICT_NONE               0 /* not downloaded yet, or not to its end */
-#define BCDA_VERDICT_COMPLETE           1 /* every check that the file allows was made and held */
-#define BCDA_VERDICT_COMPLETE_BAD_LINES 2 /* complete, but lines of it were no resources */
-#define BCDA_VERDICT_FAILED             3 /* bcda_file_error() says why; what came is void */
-#define BCDA_VERDICT_SKIPPED            4 /* a restored job that had it before */
+#define BCDA_VERDICT_COMPLETE           1 /* every check that the file allows has passed */
+#define BCDA_VERDICT_COMPLETE_BAD_LINES 2 /* complete, with invalid lines */
+#define BCDA_VERDICT_FAILED             3 /* bcda_file_error() says why; its resources are void */
+#define BCDA_VERDICT_SKIPPED            4 /* of a restored job: complete before */
 #define BCDA_VERDICT_COMPLETE_ERRORS    5 /* of a job: bcda_job_verdict() */
 
 /*
@@ -26,23 +26,23 @@ extern "C" {
  */
 BCDA_API const char *bcda_file_type(const bcda_file *file); /* as the manifest has it; "" = none */
 BCDA_API const char *bcda_file_url(const bcda_file *file);
-/* The last segment of the URL, as it stands there. Never use it as a path before checking it. */
+/* The last segment of the URL, unchanged. Check it before you use it as a path. */
 BCDA_API const char *bcda_file_name(const bcda_file *file);
-/* Its place in the manifest, from 0. */
+/* Its index in the manifest, from 0. */
 BCDA_API size_t bcda_file_index(const bcda_file *file);
-/* 1: the server reports problems in it (OperationOutcome lines), not data. */
+/* 1: the file holds problems that the server reports (OperationOutcome lines), not data. */
 BCDA_API int bcda_file_is_error(const bcda_file *file);
 BCDA_API int bcda_file_is_encrypted(const bcda_file *file);
 BCDA_API int64_t bcda_file_bytes_received(const bcda_file *file); /* as on the wire */
 BCDA_API int64_t bcda_file_bytes(const bcda_file *file);          /* decoded */
-/* What its download is expected to take on the wire (Content-Length); -1 = not known. */
+/* The expected bytes on the wire (Content-Length); -1 = not known. */
 BCDA_API int64_t bcda_file_bytes_expected(const bcda_file *file);
 BCDA_API int64_t bcda_file_resources(const bcda_file *file); /* delivered */
-/* How many there should be (`count` in the manifest; BCDA has none); -1 = not said. */
+/* The expected number of resources (`count` in the manifest; BCDA has none); -1 = not given. */
 BCDA_API int64_t bcda_file_resources_expected(const bcda_file *file);
 BCDA_API int64_t bcda_file_bad_lines(const bcda_file *file);
 BCDA_API int bcda_file_verdict(const bcda_file *file); /* BCDA_VERDICT_* */
-/* Why it failed; NULL where it has not. */
+/* Why it failed; NULL if it has not. */
 BCDA_API const bcda_error *bcda_file_error(const bcda_file *file);
 
 #ifdef __cplusplus

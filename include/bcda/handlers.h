@@ -18,37 +18,39 @@ extern "C" {
  * it are gone.
  *
  * Callbacks run one at a time on the session's thread, inside run, step or free, after libcurl and
- * yajl have returned. They may call every function but those whose comment says "From callbacks:
- * no". Userdata comes last. What BCDA_STOP, BCDA_CONTINUE and BCDA_PAUSE do stands in bcda/types.h.
+ * yajl have returned. They may call every function except those whose comment says "From callbacks:
+ * no". Userdata comes last. bcda/types.h describes BCDA_STOP, BCDA_CONTINUE and BCDA_PAUSE.
  *
- * A job has on_resource, or on_batch, or neither: then its data waits for bcda_job_next().
+ * A job has on_resource, or on_batch, or neither; in the last case its data is taken with
+ * bcda_job_next().
  *
  * All functions here: from callbacks: yes. Thread: any. Since 0.1. Each gives BCDA_ERR_INVALID for
- * NULL handlers and BCDA_ERR_NOMEM; then the userdata is still the caller's. cb NULL takes one
- * back.
+ * NULL handlers and BCDA_ERR_NOMEM; then the userdata is still the caller's. cb NULL removes a
+ * callback.
  */
 BCDA_API int bcda_handlers_new(bcda_handlers **out);
 BCDA_API void bcda_handlers_free(bcda_handlers *handlers);
 
-/* The job has come to another BCDA_JOB_* state (bcda/job.h). CONTINUE or STOP. */
+/* The job has entered another BCDA_JOB_* state (bcda/job.h). CONTINUE or STOP. */
 typedef int (*bcda_state_cb)(bcda_job *job, int state, void *userdata);
 BCDA_API int bcda_handlers_on_state(bcda_handlers *handlers, bcda_state_cb cb, void *userdata,
                                     bcda_destroy_cb destroy);
 
-#define BCDA_FILE_BEGIN 1 /* the first byte is about to be asked for */
-#define BCDA_FILE_END   2 /* the verdict is in: bcda_file_verdict() */
+#define BCDA_FILE_BEGIN 1 /* the file is about to be requested */
+#define BCDA_FILE_END   2 /* the verdict is known: bcda_file_verdict() */
 
 /*
- * A file begins, or ends with its verdict: exactly once each, for every file that is downloaded,
- * and all its resources in between. Commit what came at END with BCDA_VERDICT_COMPLETE, undo it
- * otherwise. CONTINUE or STOP. `file` lives as long as the job.
+ * A file begins, or ends with its verdict: exactly once each, for every file that is downloaded.
+ * All its resources are delivered in between. At END, commit them if the verdict is
+ * BCDA_VERDICT_COMPLETE or _COMPLETE_BAD_LINES, and undo them otherwise. CONTINUE or STOP. `file`
+ * lives as long as the job.
  */
 typedef int (*bcda_file_cb)(bcda_job *job, const bcda_file *file, int event, void *userdata);
 BCDA_API int bcda_handlers_on_file(bcda_handlers *handlers, bcda_file_cb cb, void *userdata,
                                    bcda_destroy_cb destroy);
 
-/* One resource of a data file, in the order of the file. CONTINUE, STOP, or PAUSE: this same
- * resource comes again after bcda_job_resume(). Excludes on_batch. `job` is NULL from a
+/* One resource of a data file, in the order of the file. CONTINUE, STOP, or PAUSE: the same
+ * resource is delivered again after bcda_job_resume(). Excludes on_batch. `job` is NULL from a
  * bcda_decoder. */
 typedef int (*bcda_resource_cb)(bcda_job *job, const bcda_resource *resource, void *userdata);
 BCDA_API int bcda_handlers_on_resource(bcda_handlers *handlers, bcda_resource_cb cb, void *userdata,
@@ -61,23 +63,25 @@ BCDA_API int bcda_handlers_on_batch(bcda_handlers *handlers, bcda_batch_cb cb, v
                                     bcda_destroy_cb destroy);
 
 /*
- * A line that is no resource, in its place among the resources. CONTINUE bears it as long as
- * BCDA_OPT_BAD_LINES_MAX allows (default: none, so that the first one fails its file with its own
- * code, after everything before it was delivered); STOP ends the job. In an encrypted or gzip file
- * a bad line usually means altered bytes: before the file is failed for it, the rest is read for
- * the check at its end, which has the last word (BCDA_ERR_TAG, BCDA_ERR_GZIP).
+ * An invalid line (a line that is not a resource), in its order among the resources. CONTINUE
+ * tolerates the line as far as BCDA_OPT_BAD_LINES_MAX allows. With the default, 0, the first
+ * invalid line fails its file with the code of the line, after everything before the line was
+ * delivered. STOP ends the job. In an encrypted or gzip file an invalid line usually means altered
+ * bytes: before the file fails because of the line, the rest is read for the check at its end,
+ * whose error replaces that of the line (BCDA_ERR_TAG, BCDA_ERR_GZIP).
  */
 typedef int (*bcda_bad_line_cb)(bcda_job *job, const bcda_bad_line *line, void *userdata);
 BCDA_API int bcda_handlers_on_bad_line(bcda_handlers *handlers, bcda_bad_line_cb cb, void *userdata,
                                        bcda_destroy_cb destroy);
 
-/* One issue from the error files of the job (those of `error` in its manifest), which are always
- * read, after all data files. CONTINUE or STOP. */
+/* One issue from the error files of the job (`error` in its manifest). Error files are always read,
+ * after all data files. CONTINUE or STOP. */
 typedef int (*bcda_issue_cb)(bcda_job *job, const bcda_issue *issue, void *userdata);
 BCDA_API int bcda_handlers_on_server_issue(bcda_handlers *handlers, bcda_issue_cb cb,
                                            void *userdata, bcda_destroy_cb destroy);
 
-/* Something moved: ask the job's getters. At most some ten times a second. CONTINUE or STOP. */
+/* The job has made progress, which its getters report. At most about ten times a second. CONTINUE
+ * or STOP. */
 typedef int (*bcda_progress_cb)(bcda_job *job, void *userdata);
 BCDA_API int bcda_handlers_on_progress(bcda_handlers *handlers, bcda_progress_cb cb, void *userdata,
                                        bcda_destroy_cb destroy);
@@ -89,15 +93,16 @@ BCDA_API int bcda_handlers_on_done(bcda_handlers *handlers, bcda_done_cb cb, voi
                                    bcda_destroy_cb destroy);
 
 /*
- * A bad line, borrowed during its callback or while its batch is held. From callbacks: yes. Thread:
- * owner. Since 0.1.
+ * An invalid line, borrowed during its callback or while its batch is held. From callbacks: yes.
+ * Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_bad_line_code(const bcda_bad_line *line);              /* BCDA_ERR_LINE_* */
 BCDA_API int64_t bcda_bad_line_number(const bcda_bad_line *line);        /* from 1 */
 BCDA_API int64_t bcda_bad_line_offset(const bcda_bad_line *line);        /* in the decoded file */
-BCDA_API int64_t bcda_bad_line_length(const bcda_bad_line *line);        /* as far as it was read */
+BCDA_API int64_t bcda_bad_line_length(const bcda_bad_line *line);        /* as far as read */
 BCDA_API const bcda_file *bcda_bad_line_file(const bcda_bad_line *line); /* NULL from a decoder */
-/* Its bytes, for a quarantine: patient data. NULL with *len 0 for a line over BCDA_OPT_LINE_MAX. */
+/* Its bytes, to keep them in quarantine: patient data. NULL with *len 0 for a line over
+ * BCDA_OPT_LINE_MAX. */
 BCDA_API const char *bcda_bad_line_bytes(const bcda_bad_line *line, size_t *len);
 
 /* FHIR's severities of an issue. */
@@ -110,9 +115,9 @@ BCDA_API const char *bcda_bad_line_bytes(const bcda_bad_line *line, size_t *len)
 /* An issue, borrowed during its callback. From callbacks: yes. Thread: owner. Since 0.1. */
 BCDA_API int bcda_issue_severity(const bcda_issue *issue);
 BCDA_API const char *bcda_issue_code(const bcda_issue *issue); /* such as "not-found"; "" = none */
-/* What the server says. It may name a beneficiary (bcda-api 6.6): never log it. */
+/* The server's text. It may name a beneficiary (bcda-api 6.6): never log it. */
 BCDA_API const char *bcda_issue_text(const bcda_issue *issue);
-/* The whole OperationOutcome, for keeping; comes again for each of its issues. */
+/* The whole OperationOutcome; the same for each of its issues. */
 BCDA_API const bcda_resource *bcda_issue_resource(const bcda_issue *issue);
 /* Its number within that OperationOutcome, from 0. */
 BCDA_API int bcda_issue_index(const bcda_issue *issue);

@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 /*
- * Rules that hold everywhere, so that the single comments can be short:
+ * Rules that apply to all functions. The comments of the functions do not repeat them.
  *
  * - Functions that can fail return int: 0 (BCDA_OK) or a negative BCDA_ERR_*. Positive values only
  * where the comment says so. Callers must accept codes that they do not know.
@@ -30,10 +30,10 @@ extern "C" {
  * - Getters return borrowed pointers; each says how long they live. Strings are UTF-8, end with
  * NUL, and are never NULL unless the comment says so. What the library copies, it copies before
  * returning.
- * - A session and all that was started on it belong to one thread at a time ("owner" below); they
- * may move between threads with the caller's own synchronisation. Different sessions are
+ * - A session and everything that was started on it belong to one thread at a time (the "owner").
+ * They may move between threads if the caller synchronises the move. Different sessions are
  * independent. "any" means any thread, where no other thread uses the same object at that moment.
- * - Nothing calls back out of a function that starts, sets or cancels: callbacks run only inside
+ * - A function that starts, sets or cancels runs no callback. Callbacks run only inside
  *   bcda_session_run(), bcda_session_step() and bcda_session_free().
  * - Times are milliseconds unless the name says otherwise; sizes are bytes; booleans are int.
  */
@@ -54,13 +54,13 @@ typedef struct bcda_file bcda_file;
 typedef struct bcda_resource bcda_resource;
 /* Many resources of one file (bcda/batch.h). */
 typedef struct bcda_batch bcda_batch;
-/* The codec by itself (bcda/decoder.h). */
+/* The codec alone (bcda/decoder.h). */
 typedef struct bcda_decoder bcda_decoder;
 /* What went wrong (bcda/error.h). */
 typedef struct bcda_error bcda_error;
 /* A request beside the jobs: metadata, version (bcda/request.h). */
 typedef struct bcda_request bcda_request;
-/* A question for a token, to be answered by the application (bcda/config.h). */
+/* A request for a token, which the application answers (bcda/config.h). */
 typedef struct bcda_token_request bcda_token_request;
 /* A line that is no resource (bcda/handlers.h). */
 typedef struct bcda_bad_line bcda_bad_line;
@@ -68,17 +68,18 @@ typedef struct bcda_bad_line bcda_bad_line;
 typedef struct bcda_issue bcda_issue;
 
 /*
- * What a callback that returns int says. Zero stops, because zero is what a foreign language hands
- * to C when its callback raised: an exception then stops the job instead of losing data. Any value
- * but these three stops the job with BCDA_ERR_CALLBACK.
+ * Results of a callback that returns int. Zero stops the job, because zero is what a foreign
+ * language returns to C when its callback raised an exception: the exception then stops the job,
+ * and no data is lost. Any value but these three stops the job with BCDA_ERR_CALLBACK.
  */
 #define BCDA_STOP     0 /* end the job with BCDA_ERR_STOPPED */
-#define BCDA_CONTINUE 1 /* go on */
-#define BCDA_PAUSE    2 /* data callbacks only: bring this again after bcda_job_resume() */
+#define BCDA_CONTINUE 1 /* continue */
+#define BCDA_PAUSE    2 /* data callbacks only: deliver this again after bcda_job_resume() */
 
 /* Releases the userdata of a registration. Runs exactly once, after the last callback that could
- * use it: when the last config, session or job that holds the registration goes. Must not call the
- * library. Never runs for a registration that failed: the caller still owns the userdata then. */
+ * use it: when the last config, session or job that holds the registration is freed. Must not call
+ * the library. Never runs for a registration that failed: the caller still owns the userdata then.
+ * */
 typedef void (*bcda_destroy_cb)(void *userdata);
 
 #ifdef __cplusplus
