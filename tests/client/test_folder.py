@@ -91,7 +91,7 @@ def replace_fails():
             s.types = types
             asked = ["--type", "Patient", "--type", "Coverage"] if types else []
             done = s.run("--replace", *asked, *more, code=1)
-            check(b"Coverage: was asked for" in done.stderr or not types, done.stderr)
+            check(b"Coverage: was requested" in done.stderr or not types, done.stderr)
             check(b"keeps its files" in done.stderr, done.stderr)
             s.types = ("Patient", "Patient", "Coverage")
             check_clean(s, 1, types)
@@ -118,7 +118,7 @@ def replace_resumed():
 
 def remarks_resumed():
     """What makes the status 3 is there after a resume too."""
-    for more, types, words in (({}, ["Patient", "Coverage", "Claim"], b"Claim: was asked for"),
+    for more, types, words in (({}, ["Patient", "Coverage", "Claim"], b"Claim: was requested"),
                                ({"deleted": [{"type": "Bundle", "url": "http://localhost/gone"}]}, [],
                                 b"1 file of deletions was not exported")):
         with Server(report) as s:
@@ -341,7 +341,7 @@ def interrupted():
             process.send_signal(signal.SIGINT)
             said = process.communicate(timeout=programs.LIMIT)[1]
             check(process.returncode == 130 and words in said, more, process.returncode, said)
-            check((b"goes on at the server" in said) == ("cancel_at_server=on" not in more), said)
+            check((b"continues at the server" in said) == ("cancel_at_server=on" not in more), said)
             check(("DELETE /api/v2/jobs/1" in s.requests) == ("cancel_at_server=on" in more), s.requests)
             check(tree(s.out) == [], tree(s.out))
 

@@ -167,7 +167,7 @@ def other_servers():
     """--metadata of a server that has no /_version."""
     with Server(report) as s:
         done = s.run("--metadata", code=0)
-        check(done.stderr == b"" and b"4.0.1" in done.stdout and b"(not said)" in done.stdout,
+        check(done.stderr == b"" and b"4.0.1" in done.stdout and b"(not given)" in done.stdout,
               done.stderr, done.stdout)
 
 

@@ -7,58 +7,58 @@
 
 static const char usage[] =
     "Usage: bcda-export --url FHIR_URL --client-id ID --client-secret-file FILE [OPTION]...\n"
-    "Exports the claims data of BCDA, or of another FHIR Bulk Data server, as NDJSON.\n"
+    "Exports claims data from BCDA, or from another FHIR Bulk Data server, as NDJSON.\n"
     "\n"
-    "Where and who\n"
+    "Server and credentials\n"
     "  --url URL                  the FHIR API, such as https://sandbox.bcda.cms.gov/api/v2\n"
-    "  --token-url URL            where a token is asked for (default: /auth/token there)\n"
+    "  --token-url URL            the token endpoint (default: /auth/token at the same origin)\n"
     "  --client-id ID\n"
     "  --client-secret-file FILE  the secret is its first line\n"
-    "  --bearer-token-file FILE   a token that you already have, in place of the two above\n"
+    "  --bearer-token-file FILE   an existing token, in place of the two above\n"
     "  --private-key FILE         RSA key (PEM) for servers that encrypt their files\n"
     "  --private-key-passphrase-file FILE\n"
     "  --ca FILE                  authorities to trust (PEM), in place of the system's\n"
     "  --allow-http-loopback      allow http to this machine, for tests\n"
     "\n"
-    "What\n"
+    "Export\n"
     "  --type TYPE                such as Patient; may be given several times; default: all\n"
     "  --group ID                 a group, such as all\n"
     "  --level LEVEL              patient, group, system, or resource: one job for each --type,\n"
-    "                             as BCDA had it until 2019. Default: group with --group;\n"
-    "                             resource where the server still has that; else patient\n"
-    "  --since INSTANT            only what changed since, such as 2024-01-31T00:00:00Z\n"
+    "                             as at BCDA until 2019. Default: group with --group;\n"
+    "                             resource if the server still has it; otherwise patient\n"
+    "  --since INSTANT            only resources changed since, such as 2024-01-31T00:00:00Z\n"
     "  --type-filter FILTER       a _typeFilter, such as\n"
     "                             'ExplanationOfBenefit?service-date=ge2024'; may be given\n"
     "                             several times (BCDA takes one, in v3)\n"
     "  --parameter NAME=VALUE     any other parameter of the export; may be given several times\n"
     "\n"
-    "How\n"
-    "  --out DIR                  where <Type>-0001.ndjson and so on go (default: here); - is\n"
-    "                             standard output. A DIR that holds files of an earlier export\n"
-    "                             is refused, but for:\n"
-    "  --add                      put the files beside those in DIR, under the next numbers\n"
-    "  --replace                  put them in the place of those in DIR, when all are complete;\n"
-    "                             if the export fails, DIR stays as it is\n"
-    "  --quarantine FILE          where lines go that are no resources, as JSON with their bytes\n"
-    "                             in base64 (default: DIR/bad-lines.jsonl; none with --out -)\n"
-    "  --resume FILE              keeps the state in FILE. A run that finds FILE resumes that\n"
-    "                             export; where the server has ended it, a new one is started\n"
-    "                             in its place. FILE is removed when the export is complete\n"
+    "Output and options\n"
+    "  --out DIR                  the directory of <Type>-0001.ndjson and so on (default: the\n"
+    "                             current one); - is standard output. A DIR that holds files of\n"
+    "                             an earlier export is refused, except with:\n"
+    "  --add                      add the files to those in DIR, with the next numbers\n"
+    "  --replace                  replace the files in DIR when all new files are complete; if\n"
+    "                             the export fails, DIR is not changed\n"
+    "  --quarantine FILE          write invalid lines to FILE, as JSON with their bytes in\n"
+    "                             base64 (default: DIR/bad-lines.jsonl; none with --out -)\n"
+    "  --resume FILE              keep the state in FILE. A run that finds FILE resumes that\n"
+    "                             export; if it has ended at the server, a new export is\n"
+    "                             started. FILE is removed when the export is complete\n"
     "  --set NAME=VALUE           an option of the library, such as parallel=8\n"
-    "  --spool DIR                where files wait for their check with --set delivery=verified\n"
+    "  --spool DIR                the spool of files to verify with --set delivery=verified\n"
     "                             (default: the DIR of --out)\n"
-    "  --quiet                    speak only of what is wrong\n"
-    "  --statistics               at the end, also requests, retries, waits, and where time went\n"
-    "  --metadata                 only show what the server says of itself\n"
+    "  --quiet                    print errors and warnings only\n"
+    "  --statistics               also print requests, retries, waits and the time of each stage\n"
+    "  --metadata                 only print the metadata of the server\n"
     "  --help, --version\n"
     "\n"
     "Exit status\n"
     "  0    complete\n"
-    "  1    failed: something is not here; the last lines say what can be done\n"
+    "  1    failed: the export is not complete; the last lines say what to do\n"
     "  2    wrong usage: nothing was sent\n"
-    "  3    complete, but look at it: lines were no resources, the server reports errors, it\n"
-    "       has no file of a type that was asked for or none at all, or it names deletions,\n"
-    "       which are not exported\n"
+    "  3    complete, but it needs attention: there are invalid lines, the server reports\n"
+    "       errors, a requested type has no file, there is no file at all, or the server\n"
+    "       lists deletions, which are not exported\n"
     "  130  interrupted by Ctrl-C (SIGINT); 143: by SIGTERM\n";
 
 enum option_id {
@@ -150,19 +150,19 @@ static int args_add(const char **list, size_t *count, size_t max, const char *te
 
     for (i = 0; i < *count; i++) {
         if (strcmp(list[i], text) == 0) {
-            complain("%s %s is there twice", option, text);
+            complain("%s %s is given twice", option, text);
             return -1;
         }
     }
     if (*count == max) {
-        complain("%s is there more than %zu times", option, max);
+        complain("%s is given more than %zu times", option, max);
         return -1;
     }
     list[(*count)++] = text;
     return 0;
 }
 
-/* Where an option's text goes; NULL for those that are no plain text. */
+/* Where the text of an option is stored; NULL for options that are not plain text. */
 static const char **args_text_of(struct args *a, int id)
 {
     switch (id) {
@@ -199,7 +199,7 @@ static const char **args_text_of(struct args *a, int id)
     }
 }
 
-/* Where an option without a text is noted; NULL for another one. */
+/* Where an option without a text is stored; NULL for other options. */
 static int *args_flag_of(struct args *a, int id)
 {
     switch (id) {
@@ -255,19 +255,19 @@ static const char *find_contradiction(const struct args *a)
     if (a->metadata)
         return NULL;
     if (a->bearer_token_file && (a->client_id || a->client_secret_file))
-        return "--bearer-token-file stands in place of --client-id and --client-secret-file";
+        return "--bearer-token-file replaces --client-id and --client-secret-file";
     if (!a->bearer_token_file && !(a->client_id && a->client_secret_file))
         return "--client-id and --client-secret-file are needed";
     if (a->passphrase_file && !a->private_key)
-        return "--private-key-passphrase-file is of no use without --private-key";
+        return "--private-key-passphrase-file needs --private-key";
     if (a->level == BCDA_LEVEL_GROUP && !a->group)
         return "--level group needs --group";
     if (a->level && a->level != BCDA_LEVEL_GROUP && a->group)
-        return "--group belongs to --level group";
+        return "--group needs --level group";
     if (a->level == BCDA_LEVEL_RESOURCE && !a->type_count)
         return "--level resource needs at least one --type";
     if (a->resume && strcmp(a->out, "-") == 0)
-        return "--resume needs --out DIR: what standard output got cannot be taken back";
+        return "--resume needs --out DIR: output to standard output cannot be undone";
     if (a->quarantine && (!*a->quarantine || strcmp(a->quarantine, "-") == 0))
         return "--quarantine needs a file";
     if (a->add && a->replace)
@@ -277,9 +277,9 @@ static const char *find_contradiction(const struct args *a)
     return NULL;
 }
 
-/* The server of the first version had one endpoint a type until December 2019, and ignores --type
- * at the patient level: it would send patients whatever was asked for. Only its URL ends so;
- * whether it is that old shows when it is asked (run.c). */
+/* Until December 2019 the server of the first version had one endpoint per type, and ignored --type
+ * at the patient level: it sent patients for every type. Only the URL of this server ends in /v1;
+ * the first request shows whether the server is that old (run.c). */
 static void choose_level(struct args *a)
 {
     size_t len, i;

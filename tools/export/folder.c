@@ -1,29 +1,29 @@
 /*
- * The directory of --out, and the work folder .bcda-export in it, which others cannot read.
+ * The directory of --out, and the work folder .bcda-export in it, which other users cannot read.
  *
- * The work folder exists while a program is at work in the directory, and after a run that can be
- * resumed. It holds:
+ * The work folder exists while a program uses the directory, and after a run that can be resumed.
+ * It holds:
  *
- *   lock                        locked by the one program that is at work here
- *   N.tmp                       a file that is being written, where the file system has no
- * O_TMPFILE TYPE-TAG-INDEX.part         the mark of a committed file (output.c) new-ID a staging
- * folder: files that will replace others when all are here install-ID                  a staging
- * folder of which all files are here
+ *   lock                  locked by the one program that uses the directory
+ *   N.tmp                 a file that is being written, on a file system without O_TMPFILE
+ *   TYPE-TAG-INDEX.part   the mark of a committed file (output.c)
+ *   new-ID                a staging folder: files that replace others when all are complete
+ *   install-ID            a staging folder with all its files
  *
- * Since nobody else is at work, what a killed run left is known by its name. N.tmp is removed.
- * new-ID is removed too, unless it can be resumed: with --resume it has a file "state" with the
- * name of the state, and as long as that state names the folder it is kept. A mark with a single
- * name is a file that was never committed, and is removed. A mark that shares its file with a data
- * file is left for the resume of its job.
+ * Because of the lock, the names of the files that a killed run left show what to do with them.
+ * N.tmp is removed. new-ID is removed too, unless it can be resumed: with --resume it has a file
+ * "state" with the name of the state, and it is kept as long as that state names the folder. A mark
+ * with a single name is a file that was never committed, and is removed. A mark that shares its
+ * file with a data file is kept for the run that resumes its job.
  *
  * Files are replaced in steps that each can be repeated after a kill:
- *   1. the names to remove are written to new-ID/old, and new-ID becomes install-ID. Before this
- *      the directory has the old files only, after this it will have the new ones only.
- *   2. each name in install-ID/old is removed from the directory, then the list itself: without it
- *      no name is removed, since a new file may have it by then.
- *   3. each file in install-ID moves to the directory, under its name or, where that is taken, the
+ *   1. the names to remove are written to new-ID/old, and new-ID becomes install-ID. A kill before
+ *      this step leaves the old files; after this step the new files will replace them.
+ *   2. each name in install-ID/old is removed from the directory, then the list itself is removed.
+ *      Without the list no name is removed, because a new file may have the name by then.
+ *   3. each file in install-ID moves to the directory, under its name or, if the name is taken, the
  *      next free one. install-ID is removed when it is empty.
- * Every run in the directory begins with steps 2 and 3 of what it finds.
+ * Every run in the directory begins with steps 2 and 3 for the install-ID that it finds.
  */
 #include "export.h"
 
@@ -44,7 +44,7 @@
 #define LOCK_NAME "lock"
 #define OLD_NAME  "old"
 #define STATE_OF  "state"
-#define STATE_TOP 65536 /* of a state, its head is read */
+#define STATE_TOP 65536 /* bytes read from the beginning of a state */
 #define NEW       "new-"
 #define INSTALL   "install-"
 #define OLD_MAX   ((off_t)64 * 1024 * 1024)
@@ -124,7 +124,7 @@ int rename_new(int from_dir, const char *from, int to_dir, const char *to)
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
         return -1;
-    /* The file system cannot do both at once. The lock keeps other runs away. */
+    /* The file system cannot do this atomically. The lock excludes other runs. */
     if (faccessat(to_dir, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
         errno = EEXIST;
         return -1;
@@ -161,7 +161,7 @@ static int open_work(struct folder *f)
     return (st.st_mode & 07777) != 0700 && fchmod(f->work, 0700) ? folder_failed(f, WORK_NAME) : 0;
 }
 
-/* 1: the program that ended just now has removed it; once more. */
+/* 1: a program that has just ended removed the lock file; retry. */
 static int take_lock(struct folder *f)
 {
     int rc = open_work(f);
@@ -171,7 +171,7 @@ static int take_lock(struct folder *f)
     f->lock = openat(f->work, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (f->lock < 0)
         return errno == ENOENT ? 1 : folder_failed(f, WORK_NAME "/" LOCK_NAME);
-    /* Where the file system has no locks there is no way to tell. */
+    /* On a file system without locks this cannot be detected. */
     if (flock(f->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
         complain("%s: another bcda-export is at work there", f->path);
         return -1;
@@ -214,7 +214,7 @@ static void use_set(struct folder *f, int fd, const char *id)
     snprintf(f->stage, sizeof f->stage, "%.16s", id);
 }
 
-/* Notes which state can resume this staging folder. */
+/* Records which state can resume this staging folder. */
 static int note_state(int stage, const char *state)
 {
     char *path = state ? realpath(state, NULL) : NULL;
@@ -264,7 +264,7 @@ static int read_top(int dir, const char *name, char *to, size_t size)
     return got < 0 ? -1 : 0;
 }
 
-/* The folder of a file is there, and the file is not. */
+/* The folder of a file exists, and the file does not. */
 static int is_removed(char *path)
 {
     char *slash = strrchr(path, '/');
@@ -275,7 +275,7 @@ static int is_removed(char *path)
     return access(path, F_OK) == 0;
 }
 
-/* Whether a state names this staging folder. Where that cannot be found out, it may. */
+/* Whether a state names this staging folder. True if that cannot be determined. */
 static int is_resumable(const struct folder *f, const char *name)
 {
     char wanted[NAME_SIZE];
@@ -286,7 +286,7 @@ static int is_resumable(const struct folder *f, const char *name)
 
     snprintf(where, sizeof where, "%.100s/" STATE_OF, name);
     if (read_top(f->work, where, path, sizeof path) || *path != '/')
-        return 0; /* not noted, or not yet: no state names it */
+        return 0; /* not recorded: no state names it */
     top = malloc(STATE_TOP);
     if (!top)
         return 1;
@@ -485,7 +485,7 @@ static int finish_installs(const struct folder *f)
     return rc;
 }
 
-/* ---- the whole ---- */
+/* ---- open and close ---- */
 
 static void remove_unfinished(const struct folder *f, const char *stage)
 {
@@ -563,6 +563,6 @@ void folder_close(struct folder *f, const char *stage)
     folder_tidy(f, stage);
     unlinkat(f->work, LOCK_NAME, 0);
     close_work(f); /* first: on NFS an open file keeps a name in the folder */
-    unlinkat(f->dir, WORK_NAME, AT_REMOVEDIR); /* fails where something is kept */
+    unlinkat(f->dir, WORK_NAME, AT_REMOVEDIR); /* fails if something is kept in it */
     close(f->dir);
 }

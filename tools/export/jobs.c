@@ -1,4 +1,4 @@
-/* What bcda-export does in the callbacks of its jobs. */
+/* The callbacks of the jobs of bcda-export. */
 #include "jobs.h"
 
 #include <inttypes.h>
@@ -8,7 +8,7 @@
 
 #define FILES_LOOKED_AT 2000 /* by the progress bar, in one file after the other */
 
-/* Saves how far a job is, after what it has brought is safe. */
+/* Saves the state of a job, after its data was stored safely. */
 static void save_job(struct task *t)
 {
     char *text;
@@ -16,7 +16,7 @@ static void save_job(struct task *t)
     if (!t->run->args->resume || t->run->broken)
         return;
     if (bcda_job_save(t->job, &text)) {
-        complain("the state of the job cannot be had");
+        complain("the state of the job cannot be saved");
         t->run->broken = 1;
         return;
     }
@@ -27,7 +27,7 @@ static void save_job(struct task *t)
         t->run->broken = 1;
 }
 
-/* Ends everything, since continuing would lose data. */
+/* Ends the run, because continuing would lose data. */
 static int give_up_run(struct run *r)
 {
     r->broken = 1;
@@ -147,14 +147,14 @@ static void count_file(struct task *t, const bcda_file *file, const struct slot 
     while (i < t->tally_count && strcmp(t->tallies[i].type, type) != 0)
         i++;
     if (i == TYPES_MAX)
-        i--; /* one for the rest of them all */
+        i--; /* the last tally is for all other types */
     if (i == t->tally_count)
         snprintf(t->tallies[t->tally_count++].type, TYPE_SIZE, "%s", type);
     t->tallies[i].files++;
     t->tallies[i].resources += slot->file ? output_lines(slot->file) : bcda_file_resources(file);
 }
 
-/* Of a file that is complete, since the lines of another one may have been altered. */
+/* Only for complete files: the lines of another file may have been altered. */
 static void show_lines(struct run *r, const bcda_file *file, const struct held *held)
 {
     char name[128];
@@ -175,8 +175,8 @@ static void show_lines(struct run *r, const bcda_file *file, const struct held *
     }
 }
 
-/* A file that the library finds complete, but that is of no use here. The saved state will have it
- * as complete, so that it is noted there too. */
+/* A file that is complete for the library, but not usable here. The saved state will list it as
+ * complete, so the refusal is recorded there too. */
 static int is_refused(struct task *t, const bcda_file *file)
 {
     char name[128];
@@ -187,8 +187,7 @@ static int is_refused(struct task *t, const bcda_file *file)
         complain("%s: its type \"%s\" cannot be part of a file name; it was not written", name,
                  clean(type, sizeof type, bcda_file_type(file)));
     else if (!bcda_file_is_error(file) && bcda_file_bad_lines(file) && !bcda_file_resources(file))
-        complain("%s: none of its %" PRId64
-                 " lines is a resource: encrypted without saying so, or no NDJSON at all?",
+        complain("%s: none of its %" PRId64 " lines is a resource: is it encrypted, or not NDJSON?",
                  name, bcda_file_bad_lines(file));
     else
         return 0;
@@ -209,7 +208,7 @@ static void report_failed(struct task *t, const bcda_file *file, const struct sl
                  output_lines(slot->file));
 }
 
-/* The file is here, with its invalid lines, before the state has it. */
+/* The file and its invalid lines are stored before the state lists the file. */
 static int task_keep_file(struct task *t, const bcda_file *file, struct slot *slot)
 {
     struct run *r = t->run;
@@ -303,7 +302,7 @@ static int task_on_issue(bcda_job *job, const bcda_issue *issue, void *userdata)
     return output_line(slot->file, json, len) ? give_up_run(t->run) : BCDA_CONTINUE;
 }
 
-/* Files count alike, since their sizes are not known before they are asked for. */
+/* All files count equally, because their sizes are not known before they are requested. */
 static void add_files(struct progress *p, const struct task *t)
 {
     size_t i;
@@ -342,7 +341,7 @@ static int task_on_progress(bcda_job *job, void *userdata)
     return BCDA_CONTINUE;
 }
 
-/* The files that an earlier run had, and the marks that it may have left of them. */
+/* Counts the files that an earlier run completed, and removes marks that it left. */
 static void look_at_skipped(struct task *t)
 {
     size_t i;
@@ -358,8 +357,8 @@ static void look_at_skipped(struct task *t)
     }
 }
 
-/* The server has ended the job, or has it no more. A file that is not there is another thing: the
- * job may go on, and have the rest. */
+/* The job has ended at the server or no longer exists there. A missing file is different: the job
+ * may continue and have the other files. */
 static int is_gone(const bcda_job *job, int result)
 {
     if (!*bcda_job_url(job) || *bcda_error_file(bcda_job_error(job)))
@@ -368,7 +367,7 @@ static int is_gone(const bcda_job *job, int result)
            result == BCDA_ERR_GONE || result == BCDA_ERR_NOT_FOUND;
 }
 
-/* One endpoint a type: which of them the server has is not known before. */
+/* One endpoint per type: which of them the server has is not known before. */
 static int is_absent(const struct task *t, int result)
 {
     return t->run->level == BCDA_LEVEL_RESOURCE && t->run->all_types &&
@@ -385,7 +384,8 @@ static void end_failed(struct task *t)
         t->absent = 1; /* run.c: unless all are */
         return;
     }
-    if (!*bcda_error_file(error) || !t->failed_files) /* else reported at the file's end */
+    if (!*bcda_error_file(error) ||
+        !t->failed_files) /* otherwise reported at the end of the file */
         complain_error(t->type ? t->type : "", error);
     t->gone = is_gone(t->job, t->result);
     if (t->gone && t->restored && !t->run->cancelled && !t->run->broken && run_restart(t))
@@ -399,10 +399,10 @@ static void task_on_done(bcda_job *job, int result, void *userdata)
 
     t->job = job;
     if (t->run->trial == t && result == BCDA_ERR_NOT_FOUND && run_trial_refused(t->run) == 0)
-        return; /* this task starts again */
+        return; /* this task is restarted */
     t->ended = 1;
     t->result = result;
-    for (i = 0; i < t->slot_count; i++) /* files without an end, should there be any */
+    for (i = 0; i < t->slot_count; i++) /* files whose end was not reported, if any */
         close_slot(&t->slots[i]);
     look_at_skipped(t);
     if (result != BCDA_OK)

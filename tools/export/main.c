@@ -62,7 +62,7 @@ static int run_export(bcda_session *session, const struct args *a, struct state 
         catch_signals(NULL);
         status = run_finish(run, got_signal);
     }
-    /* The callbacks of jobs that still run use `run`: the session goes first. */
+    /* The callbacks of jobs that still run use `run`: the session is freed first. */
     bcda_session_free(session);
     run_free(run);
     return status;
@@ -103,8 +103,8 @@ static int export_all(bcda_session *session, const struct args *a)
     return status;
 }
 
-/* What is not open would be the number of a file or a socket: what is printed would go there. Each
- * is opened so that its use is an error. */
+/* If a standard descriptor is not open, a file or a socket would get its number, and messages would
+ * be written to it. Each is opened in a mode in which its use is an error. */
 static int open_standard_files(void)
 {
     int fd;

@@ -1,4 +1,4 @@
-/* bcda-export --metadata: what a server says of itself. */
+/* bcda-export --metadata: prints the metadata of a server. */
 #include "export.h"
 
 #include <stdio.h>
@@ -7,10 +7,11 @@ static void print_line(const char *label, const char *text)
 {
     char show[256];
 
-    printf("%-18s %s\n", label, *text ? clean(show, sizeof show, text) : "(not said)");
+    printf("%-18s %s\n", label, *text ? clean(show, sizeof show, text) : "(not given)");
 }
 
-/* NULL where it failed. With `optional` it may: only BCDA has some of them. */
+/* NULL if it failed. An `optional` request may fail without a message: only BCDA has some of them.
+ * */
 static bcda_request *fetch_metadata(bcda_session *session, int what, int optional)
 {
     bcda_request *request = NULL;

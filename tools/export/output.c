@@ -1,11 +1,10 @@
 /*
- * Where the resources go: files of a directory, or standard output.
+ * The output of the resources: files in a directory, or standard output.
  *
- * A file has no name while it is written (O_TMPFILE), or a temporary one in the work folder where
- * the file system cannot do that. It gets its final name by link(), which never replaces a file,
- * only when its verdict is complete. With --resume three things must agree after a kill at any
- * moment: the file, the state that says "this file is here", and nothing twice. So a file passes
- * these steps:
+ * A file has no name while it is written (O_TMPFILE), or a temporary name in the work folder if the
+ * file system does not support that. It gets its final name by link(), which never replaces a file,
+ * only when its verdict is complete. With --resume, after a kill at any moment, the state must list
+ * exactly the files that exist, and no resource may be there twice. So a file passes these steps:
  *
  *   1. it is written and synced;
  *   2. it gets a second name in the work folder, its mark, made of the job and of the file's index
@@ -16,16 +15,16 @@
  *
  * A kill before 2 leaves nothing, or a temporary name that the next run in the folder removes. A
  * kill between 2 and 3 leaves a mark whose file has no other name: the next run removes it, which
- * removes the file. In both cases the state lacks the file and the resumed job fetches it again.
- * A kill between 3 and 4 leaves the file under two names, and a state that lacks it: the resumed
- * job begins this very file again, finds the mark, and removes both names first (output_undo()). A
- * kill between 4 and 5 leaves two names as well, but the resumed job skips the file, so only the
- * mark is removed (output_forget()). The same happens where the state cannot be saved in 4: the
- * mark stays (output_keep_mark()) and the run ends.
+ * removes the file. In both cases the state does not list the file, and the resumed job downloads
+ * it again. A kill between 3 and 4 leaves the file under two names, and a state that does not list
+ * it: the resumed job begins the same file again, finds the mark, and removes both names first
+ * (output_undo()). A kill between 4 and 5 leaves two names as well, but the resumed job skips the
+ * file, so only the mark is removed (output_forget()). If the state cannot be saved in 4, the mark
+ * stays (output_keep_mark()) and the run ends.
  *
- * Without --resume there are no marks: nothing will be fetched again. On a file system without hard
- * links there are none either: the file is renamed in step 3, and a kill between 3 and 4 leaves a
- * file that the resumed job fetches once more.
+ * Without --resume there are no marks: nothing is downloaded again. On a file system without hard
+ * links there are no marks either: the file is renamed in step 3, and after a kill between 3 and 4
+ * the resumed job downloads that file once more.
  */
 #include "export.h"
 
@@ -51,7 +50,7 @@ struct output {
     struct folder *folder; /* NULL: standard output */
     int marks;
     int named;          /* files have temporary names: there is no O_TMPFILE */
-    unsigned temporary; /* how many of those there were */
+    unsigned temporary; /* how many temporary names were used */
     struct number *numbers;
     size_t number_count;
 };
@@ -89,7 +88,7 @@ static int open_unnamed(const struct output *o)
     return openat(o->folder->work, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 }
 
-/* Both are needed: a file without a name, and a way to name it (/proc). */
+/* Two features are needed: files without a name, and /proc to name them. */
 static int has_unnamed_files(const struct output *o)
 {
     int fd = open_unnamed(o);
@@ -146,7 +145,7 @@ static void mark_name(char to[NAME_SIZE], const char *type, uint64_t tag, size_t
     snprintf(to, NAME_SIZE, "%s-%016" PRIx64 "-%06zu.part", type, tag, index);
 }
 
-/* The data file that shares its file with this mark; its number, or 0. */
+/* The number of the data file that has the same inode as this mark, or 0. */
 static unsigned find_marked(const struct output *o, const char *type, const char *mark, int *dir)
 {
     struct stat st;
@@ -158,7 +157,7 @@ static unsigned find_marked(const struct output *o, const char *type, const char
     number = folder_twin(*dir, type, st.st_ino);
     if (number || o->folder->set == o->folder->dir)
         return number;
-    *dir = o->folder->dir; /* committed before the staging folder was there */
+    *dir = o->folder->dir; /* committed before the staging folder existed */
     return folder_twin(*dir, type, st.st_ino);
 }
 
@@ -174,7 +173,7 @@ void output_undo(struct output *o, const char *type, uint64_t tag, size_t index)
     if (number) {
         name_make(name, type, number);
         unlinkat(dir, name, 0);
-        fsync(dir); /* before the mark goes: a power cut must not keep the name only */
+        fsync(dir); /* before the mark is removed: a power cut must not restore the name alone */
     }
     unlinkat(o->folder->work, mark, 0);
 }
@@ -313,7 +312,7 @@ static int output_flush(struct output_file *f)
     return output_write_all(f, f->buffer, n);
 }
 
-/* Whole lines only leave the buffer, so that files which share standard output do not mix theirs.
+/* Only whole lines are written, because several files share standard output.
  */
 int output_line(struct output_file *f, const char *json, size_t len)
 {
@@ -360,7 +359,7 @@ static struct number *number_of(struct output *o, const char *type)
     return more;
 }
 
-/* One more name for the file. */
+/* Gives the file another name. */
 static int output_add_name(const struct output_file *f, int dir, const char *name)
 {
     int work = f->output->folder->work;
@@ -380,7 +379,7 @@ static int set_mark(struct output_file *f)
 
     if (!f->output->marks)
         return 0;
-    unlinkat(work, f->mark, 0); /* one of another state with the same job */
+    unlinkat(work, f->mark, 0); /* a mark of another state with the same job */
     rc = output_add_name(f, work, f->mark);
     if (rc)
         return *f->temporary && has_no_links() ? 0 : -1;
@@ -424,7 +423,7 @@ static int output_give_names(struct output_file *f, struct ranges *files)
                       folder->set != folder->dir);
 }
 
-/* After a failure it is not known which names a power cut would leave: the mark stays. */
+/* After a failure the names that a power cut would leave are not known: the mark stays. */
 int output_commit(struct output_file *f, struct ranges *files)
 {
     int rc = f->output->folder ? output_give_names(f, files) : 0;

@@ -1,4 +1,4 @@
-/* Between the runs: what the state and the folder of earlier ones mean for the next. */
+/* Reads the state and the folder of earlier runs before an export begins. */
 #include "export.h"
 
 #include <stdlib.h>
@@ -11,7 +11,7 @@ static int other_export(const struct state *s, const char *what)
     return -1;
 }
 
-/* The jobs of a state can only be resumed by a command that asks for the same. */
+/* The jobs of a state can only be resumed by a command for the same export. */
 static int check_same(const struct state *s, const struct args *a, const char *out,
                       const char *asks)
 {
@@ -27,13 +27,13 @@ static int check_same(const struct state *s, const struct args *a, const char *o
     return 0;
 }
 
-/* The staged files of an unfinished export are gone: what is left of it is replaced. */
+/* The staged files of an unfinished export are missing: its other files will be replaced. */
 static int give_up_jobs(struct state *s)
 {
     struct kept *k;
     size_t i;
 
-    say("the files of the unfinished export are not there any more: a new one starts");
+    say("the files of the unfinished export are missing: a new export starts");
     *s->stage = '\0';
     for (k = s->jobs; k < s->jobs + s->count; k++) {
         for (i = 0; i < k->files.count; i++)
@@ -45,8 +45,8 @@ static int give_up_jobs(struct state *s)
     return 0;
 }
 
-/* The staging folder must have what the state has. A kill can leave more there: a file that was not
- * noted yet, or those of a job that the state has no more. */
+/* The staging folder must have exactly the files of the state. A kill can leave more files: one
+ * that was not recorded yet, or those of a job that the state no longer has. */
 static int resume_stage(struct state *s, struct folder *f)
 {
     struct ranges staged = {0};
@@ -69,7 +69,7 @@ static int resume_stage(struct state *s, struct folder *f)
     return rc;
 }
 
-/* The staging folder of the state, or a new one where this export replaces something. */
+/* The staging folder of the state, or a new one if this export replaces files. */
 static int open_stage(struct state *s, struct folder *f)
 {
     if ((*s->stage && resume_stage(s, f)) || folder_tidy(f, s->stage))
@@ -92,14 +92,14 @@ int prepare_complete(struct state *s, struct folder *f)
     return s->complete;
 }
 
-/* All was here, but the run before did not come to its end. */
+/* All files were complete, but the previous run did not finish. */
 static int finish_earlier(struct state *s, struct folder *f)
 {
-    /* Where the staging folder is gone, folder_open() has moved its files: no run removes one that
-     * a state names. */
+    /* If the staging folder does not exist, folder_open() has moved its files: no run removes a
+     * staging folder that a state names. */
     if (*s->stage && folder_use_stage(f, s->stage) < 0)
         return EXIT_FAILED;
-    say("the export of the run before is complete");
+    say("the export of the previous run is complete");
     return prepare_complete(s, f);
 }
 
@@ -110,14 +110,14 @@ static void forget_counts(struct state *s)
     for (i = 0; i < s->count; i++)
         if (s->jobs[i].saved)
             return;
-    s->count = 0; /* what levels the server has is asked again */
+    s->count = 0; /* the levels of the server are determined again */
 }
 
 static int prepare_export(const struct args *a, struct state *s, struct folder *f, int *status)
 {
     if (!state_is_used(s) && !a->add && !a->replace && folder_holds_data(f)) {
-        complain("%s holds files of an earlier export: give --replace to put the new ones in their "
-                 "place, --add to put them beside those, or another --out",
+        complain("%s holds files of an earlier export: use --replace to replace them, --add to add "
+                 "the new files to them, or another --out",
                  a->out);
         *status = EXIT_USAGE;
         return -1;

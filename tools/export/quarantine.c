@@ -1,14 +1,14 @@
 /*
- * The lines that are no resources, kept for whoever has to find out what they were: one JSON object
- * a line, with the bytes in base64, so that nothing of them is lost. It is patient data.
+ * The quarantine keeps invalid lines, so that their cause can be found: one JSON object per line,
+ * with the bytes in base64, so that no byte is lost. It is patient data.
  *
- * A line is put there only when its file is complete, since a file that failed may have been
- * altered on the way. Until then the lines of a file wait in a file of their own, which has no name
- * and so is gone with the program.
+ * A line is added only when its file is complete, because a file that failed may have been altered
+ * in transit. Until then the lines of a file wait in a file without a name, which disappears when
+ * the program ends.
  *
- * The quarantine is made with the first such line and only ever appended to. A file of somebody
- * else's, one with a second name, and a symbolic link are refused: they could show the lines to
- * others.
+ * The quarantine is created with the first invalid line and only appended to. A file of another
+ * user, a file with a second name, and a symbolic link are refused: other users could read the
+ * lines through them.
  */
 #include "export.h"
 
@@ -26,11 +26,11 @@
 #define BUFFER_SIZE 65536
 
 struct quarantine {
-    int dir;          /* what `path` is relative to */
+    int dir;          /* the folder of a relative `path` */
     int hold_dir;     /* where lines wait; -1: beside `path` */
     const char *path; /* NULL: nothing is kept */
-    int fd;           /* -1: nothing was put there */
-    int to;           /* where the buffer goes */
+    int fd;           /* -1: nothing was added */
+    int to;           /* the descriptor that the buffer is written to */
     int failed;       /* errno of the entry that is being written */
     size_t used;
     char buffer[BUFFER_SIZE];
@@ -98,7 +98,7 @@ static void quarantine_put(struct quarantine *q, char c)
 static void quarantine_put_format(struct quarantine *q, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* For texts of this program's; at most 255 bytes. */
+/* For texts of this program; at most 255 bytes. */
 static void quarantine_put_format(struct quarantine *q, const char *format, ...)
 {
     char text[256];
@@ -112,7 +112,7 @@ static void quarantine_put_format(struct quarantine *q, const char *format, ...)
         quarantine_put(q, *p);
 }
 
-/* A name of the server's. What is not ASCII does not belong into a URL, and becomes a '?'. */
+/* A name from the server. Bytes that are not ASCII are not valid in a URL, and become '?'. */
 static void quarantine_put_name(struct quarantine *q, const char *text)
 {
     for (; *text; text++) {
@@ -177,15 +177,15 @@ static const char *find_objection(int fd, struct stat *st)
     if (!S_ISREG(st->st_mode))
         return "not an ordinary file";
     if (st->st_uid != geteuid())
-        return "the file belongs to somebody else";
+        return "the file belongs to another user";
     if (st->st_nlink != 1)
-        return "the file has another name as well";
+        return "the file has a second name";
     if ((st->st_mode & 07777) != 0600 && fchmod(fd, 0600))
         return strerror(errno);
     return NULL;
 }
 
-/* Its last line may be cut, where the machine went down: then ours begins behind it. */
+/* Its last line may be cut after a system crash: then the new line begins after it. */
 static int end_last_line(const struct quarantine *q, const struct stat *st)
 {
     char last;
@@ -211,7 +211,7 @@ static int quarantine_open(struct quarantine *q)
     }
     q->fd = fd;
     if (q->dir == AT_FDCWD)
-        sync_folder(q->path); /* so that a power cut does not take the name back */
+        sync_folder(q->path); /* so that the name survives a power cut */
     else if (fsync(q->dir))
         return quarantine_failed(q, strerror(errno));
     return 0;
@@ -244,7 +244,7 @@ static int open_beside(const char *path)
 
 static int open_held(const struct quarantine *q)
 {
-    static const char name[] = "bad-lines.tmp"; /* a killed run's is removed with the others */
+    static const char name[] = "bad-lines.tmp"; /* removed like the others after a kill */
     int fd;
 
     if (q->hold_dir < 0)
@@ -327,7 +327,7 @@ static int quarantine_append(struct quarantine *q, int from)
         return 0;
     reason = errno;
     if (ftruncate(q->fd, st.st_size))
-        complain("%s: what was written of the invalid lines cannot be taken back: %s", q->path,
+        complain("%s: the partly written invalid lines cannot be removed: %s", q->path,
                  strerror(errno));
     errno = reason;
     return -1;

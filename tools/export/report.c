@@ -1,4 +1,5 @@
-/* What bcda-export says on standard error: a bar on a terminal, plain lines elsewhere. */
+/* The output of bcda-export on standard error: a progress bar on a terminal, plain lines otherwise.
+ */
 #include "export.h"
 
 #include <inttypes.h>
@@ -92,7 +93,7 @@ static size_t utf8_sequence(const unsigned char *text, uint32_t *code)
     return *code < least[n] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : n;
 }
 
-/* Controls, and what reorders a line. */
+/* Control characters, and characters that reorder a line. */
 static int is_harmless(uint32_t code)
 {
     return code >= 0x20 && (code < 0x7f || code >= 0xa0) && code != 0x61c &&
@@ -123,7 +124,7 @@ const char *clean(char *to, size_t size, const char *text)
     return to;
 }
 
-/* What only says once more what the status says. */
+/* Texts that only repeat the HTTP status. */
 static int is_noise(const char *said)
 {
     static const char *const noise[] = {"Request Error", "Formatting Error", "Internal Error",

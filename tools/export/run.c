@@ -1,4 +1,4 @@
-/* One run of bcda-export: starts its jobs, and judges how they ended. */
+/* One run of bcda-export: starts its jobs, and determines the exit status. */
 #include "jobs.h"
 
 #include <stdlib.h>
@@ -39,7 +39,7 @@ static int start_task(struct task *t, int *status)
     return rc;
 }
 
-/* One task for each type at the resource level, else one for all. */
+/* One task for each type at the resource level, otherwise one for all types. */
 static int make_tasks(struct run *r, const struct args *a)
 {
     static const char *const all[] = {"ExplanationOfBenefit", "Patient", "Coverage"};
@@ -57,7 +57,7 @@ static int make_tasks(struct run *r, const struct args *a)
         r->tasks[i].run = r;
         r->tasks[i].kept = &r->state->jobs[i];
         r->tasks[i].type = r->level == BCDA_LEVEL_RESOURCE ? types[i] : NULL;
-        /* Every version has patients: they would show nothing. */
+        /* Every version exports patients, so they would not show the version. */
         if (a->level == LEVEL_TRY && !r->trial && strcmp(types[i], "Patient") != 0)
             r->trial = &r->tasks[i];
     }
@@ -108,13 +108,13 @@ int run_start(struct run *r, bcda_session *session, int *status)
     struct state *s = r->state;
 
     r->session = session;
-    /* A state of an earlier run shows what that one found out. */
+    /* The state of an earlier run has the level that it found. */
     if (s->count)
         r->trial = NULL;
     if (r->args->level == LEVEL_TRY && s->count == 1 && r->task_count > 1)
         use_patient_level(r);
     if (s->count && s->count != r->task_count) {
-        complain("%s holds %zu jobs, and the command line asks for %zu", r->args->resume, s->count,
+        complain("%s holds %zu jobs, and the command line requests %zu", r->args->resume, s->count,
                  r->task_count);
         *status = EXIT_USAGE;
         return -1;
@@ -151,7 +151,7 @@ void run_cancel(struct run *r)
         bcda_job_cancel(r->tasks[i].job);
 }
 
-/* ---- jobs that are no more ---- */
+/* ---- jobs that have ended at the server ---- */
 
 static void remove_staged(const struct folder *f, const struct range *range)
 {
@@ -164,9 +164,9 @@ static void remove_staged(const struct folder *f, const struct range *range)
     }
 }
 
-/* Nobody has seen staged files, and they go at once; where a kill prevents that, the next run
- * removes them, since no job has them. Those in the directory stay until an export is complete that
- * replaces them: the server may have nothing better for weeks. */
+/* Staged files are not visible to anyone and are removed at once; if a kill prevents that, the next
+ * run removes them, because no job lists them. The files in the directory stay until a complete
+ * export replaces them: the server may have no other data for weeks. */
 int run_retire(struct task *t)
 {
     struct folder *f = output_folder(t->run->output);
@@ -200,7 +200,7 @@ int run_restart(struct task *t)
     size_t here = ranges_files(&t->kept->files, 0);
     int status;
 
-    complain("  that job is no more: a new export starts in its place");
+    complain("  the job no longer exists: a new export starts in its place");
     if (here)
         complain("  %zu file%s of it %s replaced when the new export is complete", here,
                  here == 1 ? "" : "s", here == 1 ? "is" : "are");
@@ -237,7 +237,8 @@ static int has_failed(const struct run *r)
     return (size_t)absent == r->task_count;
 }
 
-/* A type that is not there, where all are asked for, is no failure: an old server has fewer. */
+/* A type that the server does not export is not a failure if all types are requested: an old server
+ * has fewer. */
 static void report_absent(const struct run *r)
 {
     size_t absent = 0;
@@ -255,8 +256,8 @@ static void report_absent(const struct run *r)
     }
 }
 
-/* Jobs that cannot be resumed must not be tried for ever: the next run starts new ones. Returns how
- * many there are. */
+/* Jobs that cannot be resumed must not be retried forever: the next run starts new ones. Returns
+ * their number. */
 static size_t retire_gone(struct run *r)
 {
     size_t gone = 0;
@@ -280,7 +281,7 @@ static int is_cancelled_at_server(const struct run *r, const struct task *t)
            t->result == BCDA_ERR_CANCELLED && !bcda_job_is_taken_over(t->job);
 }
 
-/* What becomes of the jobs at the server. Returns how many can be resumed. */
+/* Reports the jobs that remain at the server. Returns how many can be resumed. */
 static size_t report_jobs(struct run *r, int interrupted)
 {
     size_t alive = 0;
@@ -303,7 +304,7 @@ static size_t report_jobs(struct run *r, int interrupted)
         }
         alive++;
         if (interrupted && t->state == BCDA_JOB_RUNNING)
-            complain("job %s goes on at the server", id);
+            complain("job %s continues at the server", id);
         else if (interrupted)
             complain("the files of job %s stay at the server for about a day", id);
     }
@@ -320,7 +321,7 @@ static size_t files_here(const struct run *r)
     return n;
 }
 
-/* One piece of advice, and none that contradicts it. */
+/* Prints exactly one piece of advice. */
 static void print_advice(struct run *r, int interrupted)
 {
     size_t alive = report_jobs(r, interrupted);
@@ -329,7 +330,8 @@ static void print_advice(struct run *r, int interrupted)
     const char *resume = r->args->resume;
 
     if (r->broken && resume && alive)
-        complain("run the same command again when that is mended: it resumes from %s", resume);
+        complain("run the same command again when the cause is removed: it resumes from %s",
+                 resume);
     else if (resume && alive)
         complain("run the same command again: it resumes from %s%s", resume,
                  gone ? ", and starts a new export in place of what cannot be resumed" : "");
@@ -353,14 +355,14 @@ static int end_failure(struct run *r, int signal)
     return signal ? EXIT_SIGNAL + signal : EXIT_FAILED;
 }
 
-/* Files that are here must not make way for an export that lacks some. */
+/* An incomplete export must not replace the existing files. */
 static int refuse_replacing(struct run *r)
 {
     size_t i;
 
-    complain("%s keeps its files: the new export lacks what is named above", r->args->out);
+    complain("%s keeps its files: the new export lacks the data named above", r->args->out);
     for (i = 0; i < r->task_count; i++)
-        r->tasks[i].gone = 1; /* once more, it would be the same */
+        r->tasks[i].gone = 1; /* a retry would have the same result */
     retire_gone(r);
     if (!r->broken)
         state_remove(r->state);

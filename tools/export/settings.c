@@ -1,4 +1,4 @@
-/* The configuration of the library, as the command line has it. */
+/* Makes the configuration of the library from the command line. */
 #include "export.h"
 
 #include <errno.h>
@@ -13,13 +13,13 @@
 
 /* ---- errors ---- */
 
-/* Usage errors of the library are ours as well. */
+/* Usage errors of the library are usage errors of the program. */
 static int status_of(int rc)
 {
     return rc > BCDA_ERR_NOMEM ? EXIT_USAGE : EXIT_FAILED;
 }
 
-/* Complains where a call on the config failed. */
+/* Prints a message if a call on the config failed. */
 static int settings_check(bcda_config *config, const char *what, int rc, int *status)
 {
     if (rc == BCDA_OK)
@@ -32,7 +32,7 @@ static int settings_check(bcda_config *config, const char *what, int rc, int *st
     return -1;
 }
 
-/* What the library checks when the session is made, by the option that sets it. */
+/* The option that sets a value which the library checks in bcda_session_new(). */
 int settings_refused(const struct args *a, const bcda_config *config, int rc)
 {
     const char *option = "";
@@ -144,7 +144,7 @@ static const struct choice *choice_of(int option)
     return NULL;
 }
 
-/* 0 where this is one of its names. */
+/* 0 if this is one of its names. */
 static int setting_choose(const struct choice *c, const char *name, long long *value)
 {
     size_t i;
@@ -157,7 +157,7 @@ static int setting_choose(const struct choice *c, const char *name, long long *v
     return -1;
 }
 
-/* Says what --set would have taken. */
+/* Prints the values that --set accepts. */
 static int setting_refuse(const char *setting, const struct choice *c)
 {
     if (!c)
@@ -252,17 +252,17 @@ static int set_tunables(bcda_config *config, const struct args *a, int *status)
                           status);
 }
 
-/* ---- the whole ---- */
+/* ---- the configuration ---- */
 
-/* --metadata needs no token; should the server want one, there is none. */
+/* --metadata needs no token; if the server requires one, the request fails. */
 static void no_token(bcda_token_request *request, void *userdata)
 {
     (void)userdata;
     bcda_token_request_fail(request);
 }
 
-/* What nothing else reports: retries and waits, so that nobody wonders why nothing moves, and what
- * could not be done as it was asked for. A log line names no secret and no patient. */
+/* Log lines with information that is not reported otherwise: retries and waits, which explain a
+ * delay, and requests that could not be met. A log line contains no secret and no patient data. */
 static void settings_on_log(int level, const char *component, const char *message, void *userdata)
 {
     static const char *const shown[] = {"again in", "not cancelled at the server", "decode threads",

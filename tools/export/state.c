@@ -1,18 +1,18 @@
 /*
- * The file of --resume: read at the start, replaced as a whole at each step. It is locked
- * meanwhile, and so is each file that takes its place before it does: two programs that resumed the
- * same jobs in the same folder would take each other's files away.
+ * The file of --resume is read at the start and replaced as a whole at each step. It is locked
+ * during the run, and each new file is locked before it replaces the old one: two programs that
+ * resumed the same jobs in the same folder would remove each other's files.
  *
- * It is text. A line that begins with # is this program's, any other is a job: what bcda_job_save()
- * gave, or "-" for one that the server has not accepted. "remarks" and "file" lines belong to the
- * job line that follows:
+ * It is text. A line that begins with # belongs to this program. Any other line is a job: the text
+ * of bcda_job_save(), or "-" for a job that the server has not accepted. "remarks" and "file" lines
+ * belong to the job line that follows:
  *
  *   # out FOLDER                    where its files are
- *   # asks TEXT                     what was asked for
+ *   # asks TEXT                     the export request
  *   # replace                       --replace
  *   # stage ID                      the staging folder in use
  *   # old TYPE FIRST LAST           data files that this export will replace
- *   # complete STATUS               all is here; only the last steps are left
+ *   # complete STATUS               all files are complete; only the last steps remain
  *   # remarks LINES ISSUES REFUSED  of the files that are complete
  *   # file TYPE FIRST LAST STAGED   files that are complete
  */
@@ -30,7 +30,7 @@
 
 #define STATE_MAX ((off_t)256 * 1024 * 1024)
 
-/* Whether `fd` still is what stands at `path`. */
+/* Whether `fd` is still the file at `path`. */
 static int is_current(int fd, const char *path)
 {
     struct stat one;
@@ -101,7 +101,7 @@ static int add_range(struct ranges *to, const char *text, int has_place)
     return ranges_add(to, type, first, last, staged != 0);
 }
 
-/* The rest of a line that begins with this word; NULL for another line. */
+/* The rest of a line that begins with this word; NULL for other lines. */
 static const char *text_after(const char *line, const char *word)
 {
     size_t n = strlen(word);
@@ -250,8 +250,8 @@ void sync_folder(const char *path)
     free(folder);
 }
 
-/* A new file beside `path`, written, synced and locked; its descriptor, or -1. A killed run may
- * have left one of that name. */
+/* Creates a file beside `path`, and writes, syncs and locks it; its descriptor, or -1. A killed run
+ * may have left a file with this name. */
 static int make_part(const char *part, const struct state *s)
 {
     int fd = unlink(part) == 0 || errno == ENOENT

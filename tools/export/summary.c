@@ -55,7 +55,7 @@ size_t run_deletions(const struct run *r)
     return sum_over_jobs(r, bcda_job_deleted_file_count);
 }
 
-/* ---- what came ---- */
+/* ---- the data ---- */
 
 static void add_tally(struct tally *sums, size_t *count, const struct tally *one)
 {
@@ -64,7 +64,7 @@ static void add_tally(struct tally *sums, size_t *count, const struct tally *one
     while (i < *count && strcmp(sums[i].type, one->type) != 0)
         i++;
     if (i == TYPES_MAX)
-        i--; /* the last line has the rest of them all */
+        i--; /* the last line is for all other types */
     if (i == *count) {
         sums[i] = *one;
         ++*count;
@@ -74,7 +74,7 @@ static void add_tally(struct tally *sums, size_t *count, const struct tally *one
     sums[i].resources += one->resources;
 }
 
-/* One line a type, over all jobs. Returns the resources, without those that are reports. */
+/* One line per type, over all jobs. Returns the number of resources, without OperationOutcomes. */
 static int64_t print_tallies(const struct run *r)
 {
     struct tally sums[TYPES_MAX];
@@ -112,7 +112,7 @@ void summary_print(const struct run *r)
     for (i = 0; i < r->task_count; i++)
         skipped += r->tasks[i].skipped;
     if (skipped)
-        say("%zu file%s here from the run before", skipped, skipped == 1 ? " was" : "s were");
+        say("%zu file%s here from the previous run", skipped, skipped == 1 ? " was" : "s were");
     getrusage(RUSAGE_SELF, &used);
     say("%" PRId64 " resources, %s (%s received) in %.1f s; downloaded at %s/s, peak memory %s",
         resources, bytes_text(decoded, sizeof decoded, (double)r->bytes),
@@ -121,7 +121,7 @@ void summary_print(const struct run *r)
         bytes_text(memory, sizeof memory, (double)used.ru_maxrss * 1024));
 }
 
-/* ---- what to look at ---- */
+/* ---- the causes of exit status 3 ---- */
 
 static void print_missing(const struct run *r)
 {
@@ -131,7 +131,7 @@ static void print_missing(const struct run *r)
 
     for (i = 0; i < r->task_count; i++)
         for (k = 0; k < bcda_job_missing_type_count(r->tasks[i].job); k++)
-            complain("%s: was asked for, and the server has no file of it",
+            complain("%s: was requested, but the server has no file of it",
                      clean(type, sizeof type, bcda_job_missing_type(r->tasks[i].job, k)));
     if (!run_missing_types(r) && !run_data_files(r))
         complain("the server has no file of data for this export");
@@ -139,8 +139,8 @@ static void print_missing(const struct run *r)
 
 static void print_issues(const struct run *r, int64_t errors)
 {
-    const char *where = output_is_stream(r->output) ? "use --out DIR to have them"
-                                                    : "see OperationOutcome-*.ndjson";
+    const char *where =
+        output_is_stream(r->output) ? "use --out DIR to get them" : "see OperationOutcome-*.ndjson";
 
     if (errors)
         complain("the server reports %" PRId64 " error%s and %" PRId64 " other remark%s; %s",
@@ -158,8 +158,8 @@ void summary_remarks(const struct run *r)
 
     print_missing(r);
     if (deletions)
-        complain("%zu file%s of deletions %s not exported: what was removed at the server stays in "
-                 "copies that you have",
+        complain("%zu file%s of deletions %s not exported: resources that were removed at the "
+                 "server stay in your copies",
                  deletions, deletions == 1 ? "" : "s", deletions == 1 ? "was" : "were");
     if (sum.bad_lines)
         complain("%" PRId64 " line%s no resource%s%s%s", sum.bad_lines,
