@@ -1,4 +1,4 @@
-"""Wheels that carry the library: with BCDA_WHEEL_LIBRARY=/path/to/libbcda.so.0 in the environment the
+"""Wheels that contain the library: with BCDA_WHEEL_LIBRARY=/path/to/libbcda.so.0 in the environment the
 wheel has that file in it and is for this platform; without it, it is for any, and the library comes
 from the system."""
 import os
@@ -13,8 +13,8 @@ NAME = "libbcda.0.dylib" if sys.platform == "darwin" else "libbcda.so.0"
 
 
 class PlatformDistribution(Distribution):
-    """What carries the library is for one platform: it belongs into platlib, and the wheel says so
-    (Root-Is-Purelib: false)."""
+    """A wheel with the library is for one platform: it is installed into platlib (Root-Is-Purelib:
+    false)."""
 
     def has_ext_modules(self):
         return bool(CARRIED)
@@ -24,7 +24,7 @@ class Build(build_py):
     def run(self):
         super().run()
         folder = os.path.join(self.build_lib, "bcda", "_lib")
-        shutil.rmtree(folder, ignore_errors=True)  # what an earlier wheel carried
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier wheel
         if CARRIED:
             os.makedirs(folder)
             shutil.copy(CARRIED, os.path.join(folder, NAME))  # the file behind a link
@@ -38,7 +38,7 @@ try:
         from wheel.bdist_wheel import bdist_wheel
 
     class Wheel(bdist_wheel):
-        """For any Python 3: the library is loaded by ctypes, and knows no Python."""
+        """For any Python 3: ctypes loads the library, which does not depend on Python."""
 
         def get_tag(self):
             _, _, platform = super().get_tag()

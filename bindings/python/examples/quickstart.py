@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Starts a local BCDA as it was in April 2019, runs a real encrypted export against it over TLS, and
-shows what came: what examples/quickstart does, in Python.
+"""Starts a local BCDA as of April 2019, runs a real encrypted export from it over TLS, and prints
+the result, as examples/quickstart does, in Python.
 
     python3 bindings/python/examples/quickstart.py [BUILD]
 
 BUILD is a build folder of libbcda with its tests (default: build/quickstart, which
-`sh examples/quickstart` makes). Against a real server all that differs is the settings.
+`sh examples/quickstart` makes). With a real server only the settings differ.
 """
 import json
 import os
@@ -38,7 +38,7 @@ def export(env):
                      private_key=env["BCDA_PRIVATE_KEY"], ca_file=env["BCDA_CA_FILE"]) as client:
         claim, begun, total, size = None, time.monotonic(), 0, 0
         types = ("Patient", "Coverage", "ExplanationOfBenefit")
-        jobs = [client.export(name, level="resource") for name in types]  # they all go on in each loop
+        jobs = [client.export(name, level="resource") for name in types]  # each loop drives all of them
         for name, job in zip(types, jobs):
             for batch in job.batches():
                 if claim is None and name == "ExplanationOfBenefit":
@@ -59,7 +59,7 @@ def main():
         finally:
             process.terminate()
             process.communicate()
-    print("\nThe first lines of the first claim, which came encrypted and was decrypted on the way:")
+    print("\nThe first lines of the first claim, which was downloaded encrypted and decrypted:")
     print("\n".join(json.dumps(claim.parse(), indent=4).splitlines()[:14]), "\n    ...")
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Batches into a pandas table, a column at a time: no resource is parsed in Python.
+"""Loads batches into a pandas table, one column at a time: no resource is parsed in Python.
 
 Settings come from the environment, as `bcda-sandbox --print-env` says.
 """

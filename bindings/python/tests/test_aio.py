@@ -126,7 +126,7 @@ class Aio(WithSandbox):
                 first = await asyncio.gather(self.waits(job := client.export("Patient")), take(job), self.waits(job),
                                              return_exceptions=True)
                 self.assertEqual([type(e) for e in first], [type(None), bcda.StateError, type(None)])
-                with self.assertRaisesRegex(bcda.StateError, "has thrown its data away"):
+                with self.assertRaisesRegex(bcda.StateError, "has discarded its data"):
                     await take(job)
 
         self.run_(main)

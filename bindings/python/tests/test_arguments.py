@@ -293,7 +293,7 @@ class Arguments(WithSandbox):
         for given in (None, 5, ("t",), ("t", "soon"), (5, 6), b"t"):
             client = self.client(client_id=None, client_secret=None, token_provider=lambda: given)
             self.check(lambda: list(client.export("Patient")), TypeError,
-                       ["token_provider must give a str, or a tuple of a str and a number of seconds"])
+                       ["token_provider must return a str, or a tuple of a str and a number of seconds"])
 
     def test_times(self):
         job = self.client().export("Patient")

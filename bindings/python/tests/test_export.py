@@ -439,7 +439,7 @@ class Once(WithSandbox):
 
     def test_two_loops_at_once(self):
         job, batches, first = self.begun()
-        self.refused("a loop is taking the data", job)
+        self.refused("a loop is already taking the data", job)
         self.assertEqual(len(first) + sum(map(len, batches)), 120)
 
     def test_two_threads_at_once(self):
@@ -473,12 +473,12 @@ class Once(WithSandbox):
     def test_after_waiting(self):
         job = self.client().export(*TYPES)
         job.wait()
-        self.refused("waiting for this job has thrown its data away", job)
+        self.refused("waiting for this job has discarded its data", job)
         job.wait()
 
     def test_waiting_while_a_loop_is_open(self):
         job, batches, first = self.begun()
-        with self.assertRaisesRegex(bcda.StateError, "waiting would throw the rest away"):
+        with self.assertRaisesRegex(bcda.StateError, "waiting would discard the rest"):
             job.wait()
         self.assertEqual(len(first) + sum(map(len, batches)), 120)
         job.wait()
@@ -506,7 +506,7 @@ class Once(WithSandbox):
         job._pull = one_batch_in_time
         with self.assertRaises(bcda.TimeoutExpired):
             job.wait(1)
-        self.refused("has thrown its data away", job)
+        self.refused("has discarded its data", job)
 
     def test_a_loop_while_another_thread_waits(self):
         with Sandbox(polls=1000000) as slow, slow.client() as client:
@@ -522,7 +522,7 @@ class Once(WithSandbox):
             thread = threading.Thread(target=work)
             thread.start()
             running.wait()
-            self.refused("is being waited for", job)
+            self.refused("another call waits for this job", job)
             job.cancel()
             thread.join()
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env ruby
 # frozen_string_literal: true
 
-# Does what examples/quickstart does, in Ruby: builds the library, starts a local BCDA as it was in April
-# 2019, runs a real encrypted export against it over TLS, and shows what came. Everything happens under
-# build/ and in a temporary folder, which goes at the end. BCDA_BUILD names a build that is there already.
+# Does the same as examples/quickstart, in Ruby: builds the library, starts a local BCDA as of April 2019,
+# runs a real encrypted export from it over TLS, and prints the result. Everything happens under build/ and
+# in a temporary folder, which is removed at the end. BCDA_BUILD names an existing build.
 
 require "fileutils"
 require "shellwords"
@@ -55,7 +55,7 @@ begin
       puts format("%.1f MB decoded", client.stats[:bytes_decoded] / 1e6)
     end
     claim = JSON.parse(File.open(File.join(folder, "ExplanationOfBenefit.ndjson"), &:gets))
-    puts "", "The first lines of the first claim, which came encrypted and was decrypted on the way:"
+    puts "", "The first lines of the first claim, which was downloaded encrypted and decrypted:"
     puts JSON.pretty_generate(claim).lines.first(14).map { |line| line[0, 100] }, "  ..."
   end
 ensure

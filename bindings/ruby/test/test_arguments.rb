@@ -226,7 +226,7 @@ class TestArguments < BcdaTest
       refused(TypeError, ["timeout must be a number of seconds, not String"]) { client.metadata(timeout: "5") }
       refused(ArgumentError, ["state: :christmas is not one of :running, :downloading, :ended"]) { job.wait(:christmas) }
       refused(ArgumentError, ["severity: :bad is not one of ", ":fatal"]) { job.issue_count(:bad) }
-      refused(Bcda::TimeoutError, ["the time is over"]) { job.next_batch(timeout: 0) }
+      refused(Bcda::TimeoutError, ["the timeout has expired"]) { job.next_batch(timeout: 0) }
     end
   end
 
@@ -235,11 +235,11 @@ class TestArguments < BcdaTest
     settings = sandbox.settings.reject { |name, _| name.to_s.start_with?("client_") }
     [nil, 5, [5, 6], [nil]].each do |given|
       Bcda::Client.open(sandbox.url, **settings, token: -> { given }) do |client|
-        refused(TypeError, ["what token gives must be a String, or a String and a number of seconds"]) { client.export("Patient").each { flunk } }
+        refused(TypeError, ["the result of token must be a String, or a String and a number of seconds"]) { client.export("Patient").each { flunk } }
       end
     end
     Bcda::Client.open(sandbox.url, **settings, token: -> { %w[t soon] }) do |client|
-      refused(TypeError, ["the lifetime that token gives must be a number of seconds"]) { client.export("Patient").each { flunk } }
+      refused(TypeError, ["the lifetime that token returns must be a number of seconds"]) { client.export("Patient").each { flunk } }
     end
   end
 

@@ -144,8 +144,8 @@ class TestExport < BcdaTest
   def test_no_batch_is_lost_to_an_interrupt
     open(*CURRENT) do |client|
       job = client.export("Patient", on_bad_line: ->(_) { flunk })
-      def job.see_to_bad_lines(_batch)
-        singleton_class.send(:remove_method, :see_to_bad_lines)
+      def job.report_bad_lines(_batch)
+        singleton_class.send(:remove_method, :report_bad_lines)
         raise Interrupt
       end
       assert_raises(Interrupt) { job.next_batch }
@@ -198,7 +198,7 @@ class TestExport < BcdaTest
       count = job.each.with_index do |_, i|
         next unless i == 3
 
-        assert_refused(/a loop is taking the data/, job)
+        assert_refused(/a loop is already taking the data/, job)
         refused += 1
       end
       assert_equal [1, job], [refused, count]
@@ -211,7 +211,7 @@ class TestExport < BcdaTest
       job = client.export("ExplanationOfBenefit")
       enumerator = job.each
       first = enumerator.next
-      assert_refused(/a loop is taking the data/, job)
+      assert_refused(/a loop is already taking the data/, job)
       rest = []
       loop { rest << enumerator.next }
       assert_equal 200, [first, *rest].map(&:id).uniq.size
@@ -225,7 +225,7 @@ class TestExport < BcdaTest
       counts = 0
       job.each_batch do |batch|
         counts += batch.size
-        Thread.new { assert_refused(/a loop is taking the data/, job) }.join
+        Thread.new { assert_refused(/a loop is already taking the data/, job) }.join
       end
       assert_equal 200, counts
     end

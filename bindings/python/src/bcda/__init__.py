@@ -1,8 +1,8 @@
 """Claims data of CMS's BCDA, and of other FHIR Bulk Data servers.
 
 libbcda for Python: it signs in, starts an export, polls it, and streams its files; each is inflated,
-decrypted, checked and split into FHIR resources as it arrives. A file is complete or it is an error,
-and no file is ever held whole in memory.
+decrypted, checked and split into FHIR resources as it arrives. A file is either complete or reported
+as failed, and no file is ever held whole in memory.
 
 >>> import bcda
 >>> def load(url, client_id, client_secret):

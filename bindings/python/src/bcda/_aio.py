@@ -9,14 +9,14 @@ from typing import Optional, Set
 from . import _abi, errors
 from ._core import Core
 
-#: How long the session may work before the loop has its turn again, in seconds.
-TURN = 0.002
-#: How often a session without one descriptor is looked at, in seconds.
+#: How long the session may work before the loop runs again, in seconds.
+SLICE = 0.002
+#: The interval of steps of a session without one descriptor, in seconds.
 TICK = 0.02
 
 
 class Driver:
-    """Moves a session while somebody waits for it, in one event loop."""
+    """Drives a session in one event loop, while a coroutine waits for it."""
 
     def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
         self.core = core
@@ -25,7 +25,7 @@ class Driver:
         self.watching = False
 
     async def wait(self) -> None:
-        """Until something has happened."""
+        """Waits until something has happened."""
         if self.core.session is None:
             self.core.live()
         waiter = self.loop.create_future()
@@ -46,7 +46,7 @@ class Driver:
             self.loop.call_later(TICK, self.tick)
 
     def forget(self) -> None:
-        """The session goes: whoever waits looks again."""
+        """The session is being freed: wakes the coroutines that wait for it."""
         if self.watching and self.core.fd >= 0 and not self.loop.is_closed():
             self.loop.remove_reader(self.core.fd)
         self.watching = False
@@ -63,22 +63,22 @@ class Driver:
                 waiter.set_exception(error)
 
     def readable(self) -> None:
-        if not self.waiters:  # nobody moves it now
-            if self.core.aio is self:  # not in a child of fork(): it shares what the parent's loop watches
+        if not self.waiters:  # no coroutine waits
+            if self.core.aio is self:  # not in a child of fork(): it shares the descriptors that the parent's loop watches
                 self.loop.remove_reader(self.core.fd)
                 self.watching = False
             return
-        self.turn()
+        self.run_slice()
 
     def tick(self) -> None:
         self.watching = False
         if self.waiters:
-            self.turn()
+            self.run_slice()
             if self.waiters:
                 self.watch()
 
-    def turn(self) -> None:
-        until = time.monotonic() + TURN
+    def run_slice(self) -> None:
+        until = time.monotonic() + SLICE
         core = self.core
         try:
             with core.lock:

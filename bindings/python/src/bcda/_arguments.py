@@ -1,4 +1,4 @@
-"""Arguments: checked, and turned into what C takes. What is refused is named by its keyword."""
+"""Checks arguments and converts them for C. Errors name the keyword of the argument."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from . import _abi, errors
 Path = Union[str, "os.PathLike[str]"]
 Pairs = Union[Mapping[str, str], Iterable[Tuple[str, str]]]
 
-#: How the text in a PEM file begins.
+#: The beginning of the text in a PEM file.
 PEM = "-----BEGIN"
 #: How much of a value an error text quotes.
 QUOTE_MAX = 80
 
 
-# ---- what an error says
+# ---- errors
 
 
 def quoted(value: object) -> str:
-    """A value as an error text may show it: cut, and a URL without its user information."""
+    """A value for an error text: cut, and a URL without its user information."""
     if isinstance(value, str):
         value = re.sub(r"^([A-Za-z][\w+.-]*://)?.*@", r"\1...@", value, flags=re.S)
     text = repr(value)
@@ -42,13 +42,13 @@ def mistyped(keyword: str, value: object, expected: str) -> TypeError:
 
 
 def named(error: errors.Error, keyword: str, value: Optional[str] = None) -> errors.Error:
-    """The library's error with the keyword that it is about, and the value, where it is no secret."""
+    """The library's error with its keyword, and the value if it is not a secret."""
     words = error.text if error.text.startswith(keyword) else f"{keyword}: {error.text}"
     return errors.reworded(error, words if value is None else f"{words}; given {quoted(value)}")
 
 
 def similar(name: str, names: Iterable[str]) -> str:
-    """Which of the names may have been meant, or all."""
+    """A suggestion of similar names, or all names."""
     known = sorted(names)
     close = difflib.get_close_matches(name, known, 1, 0.7)
     return f"did you mean {close[0]!r}?" if close else "there are " + ", ".join(known)
@@ -58,11 +58,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-# ---- what C takes
+# ---- values for C
 
 
 def argument(value: str, keyword: str) -> bytes:
-    """A string for C, which ends at the first NUL: one with a NUL inside is refused."""
+    """A string for C, where NUL ends a string: a string with a NUL is refused."""
     if not isinstance(value, str):
         raise mistyped(keyword, value, "a str")
     if "\0" in value:
@@ -88,18 +88,18 @@ def path(value: Any, keyword: str) -> bytes:
     return made
 
 
-# ---- what is taken apart here
+# ---- sequences and mappings
 
 
 def texts(values: Iterable[Any], keyword: str) -> List[Any]:
-    """Several strings. One string is iterable too, by its characters, which is never meant."""
+    """Several strings. A single string is refused: its characters would be iterated."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise mistyped(keyword, values, "a sequence of str")
     return list(values)
 
 
 def pairs(values: Pairs, keyword: str) -> List[Tuple[str, str]]:
-    """Two strings each, of a mapping or one by one."""
+    """Pairs of strings, from a mapping or an iterable."""
     items: List[Any] = list(values.items()) if isinstance(values, Mapping) else texts(values, keyword)
     for item in items:
         if not isinstance(item, (tuple, list)) or len(item) != 2:
@@ -128,7 +128,7 @@ def seconds(value: Optional[float], keyword: str) -> None:
 
 def add_fields(paths: Sequence[str], add: Callable[[bytes, Any], int],
                error: Callable[[int], errors.Error]) -> None:
-    """``fields=``: `add` gives one to the library, and `error` says why it was refused."""
+    """``fields=``: `add` adds one to the library, and `error` returns why it was refused."""
     index = ctypes.c_int()
     for i, name in enumerate(paths):
         if name in paths[:i]:

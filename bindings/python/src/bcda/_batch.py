@@ -32,8 +32,8 @@ COLUMNS = {
 
 
 class Held:
-    """One reference of a ``bcda_batch``. The library lets batches be released on any thread, also
-    inside callbacks: so this one thing is given back by its finalizer, and memory with it."""
+    """One reference of a ``bcda_batch``. The library allows batches to be released on any thread,
+    also inside callbacks, so the finalizer releases it, and its memory."""
 
     __slots__ = ("pointer",)
 
@@ -55,10 +55,10 @@ _windows: Dict[int, Any] = {}
 
 
 def window(held: Held, address: int, size: int) -> memoryview:
-    """Read-only memory of a batch, which stays as long as the view does."""
+    """Read-only memory of a batch, valid as long as the view."""
     if not size:
         return _EMPTY
-    width = 1 << (size - 1).bit_length()  # few types; what lies behind `size` is never shown
+    width = 1 << (size - 1).bit_length()  # few types; bytes after `size` are never exposed
     made: Any = _windows.get(width)
     if made is None:
         made = _windows[width] = type("Window", (ctypes.c_ubyte * width,), {"__slots__": ("held",)})
@@ -76,7 +76,7 @@ _to_bytes.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t]
 
 
 def peek(address: int, size: int) -> memoryview:
-    """Memory that is looked at while its batch is held, and never handed on."""
+    """Memory that is read while its batch is held, and never passed on."""
     view: memoryview = _from_memory(address, size, 0x100)  # PyBUF_READ
     return view
 
@@ -93,7 +93,7 @@ def numbers(held: Held, address: int, count: int) -> memoryview:
 class Column(Sequence[memoryview]):
     """One column of a batch, without a copy.
 
-    Value *i* is ``buffer[offsets[i]:offsets[i] + lengths[i]]``; ``column[i]`` gives just that.
+    Value *i* is ``buffer[offsets[i]:offsets[i] + lengths[i]]``; ``column[i]`` returns it.
     """
 
     __slots__ = ("_held", "_base", "_offsets_at", "_lengths_at", "_count", "_buffer", "_offsets",
@@ -111,7 +111,7 @@ class Column(Sequence[memoryview]):
 
     @property
     def buffer(self) -> memoryview:
-        """The bytes of all values, with whatever stands between them. Read-only."""
+        """The bytes of all values, with the bytes between them. Read-only."""
         if self._buffer is None:
             end = 0
             if self._count:  # offsets never go down
@@ -174,7 +174,7 @@ class Column(Sequence[memoryview]):
             return [string_at(self._base + first, lengths[0]).decode("utf-8")] * count
         raw = string_at(self._base + first, offsets[-1] + lengths[-1] - first)
         whole = raw.decode("utf-8")
-        if len(whole) == len(raw):  # ASCII: places in the one are places in the other
+        if len(whole) == len(raw):  # ASCII: offsets in bytes are offsets in characters
             return [whole[at - first:at - first + length] for at, length in zip(offsets, lengths)]
         return [raw[at - first:at - first + length].decode("utf-8")
                 for at, length in zip(offsets, lengths)]
@@ -184,7 +184,7 @@ class Column(Sequence[memoryview]):
 
 
 class FieldColumn:
-    """A field that was asked for (``fields=``) as a column, without a copy.
+    """A requested field (``fields=``) as a column, without a copy.
 
     Resource *i* has the values ``first[i]`` up to ``first[i + 1]`` of `values`.
     """
@@ -221,18 +221,19 @@ class FieldColumn:
 
 
 class InvalidLine(NamedTuple):
-    """A line that is no resource.
+    """An invalid line: a line that is not a resource.
 
     Attributes
     ----------
     error : Error
-        What is wrong with it (`BadLine` or a class below it).
+        Why it is invalid (`BadLine` or a subclass).
     number : int
         The line in the decoded file, from 1.
     offset, length : int
-        Where it stands there, and how long it is as far as it was read.
+        Its offset in the decoded file, and its length as far as it was read.
     bytes : bytes or None
-        The line itself, for a quarantine: patient data. ``None`` where it was over ``line_max``.
+        The line itself, to keep it in quarantine: patient data. ``None`` if it was over
+        ``line_max``.
     file : File or None
         The file; ``None`` from a `Decoder`.
     """
@@ -263,14 +264,14 @@ def invalid_line(pointer: int, file: "Optional[File]") -> InvalidLine:
 class Batch(Sequence["Resource"]):
     """Resources of one file, in order, with an index over them.
 
-    A batch is a sequence of `Resource`, and a set of columns. It may be kept: it, its resources and
-    its views stay valid as long as any of them is held, also when job and client are gone. What is
-    kept is memory that stays.
+    A batch is a sequence of `Resource`, and a set of columns. It may be kept: the batch, its
+    resources and its views stay valid as long as one of them is held, also after the end of the job
+    and the client. A batch that is kept keeps its memory.
 
     Attributes
     ----------
     file : File or None
-        The file they came from; ``None`` from a `Decoder`.
+        The file of the resources; ``None`` from a `Decoder`.
     """
 
     __slots__ = ("_held", "_count", "file", "_fields", "_columns", "_types", "_ids", "_json")
@@ -334,7 +335,7 @@ class Batch(Sequence["Resource"]):
 
     @property
     def last_updated(self) -> List[str]:
-        """``meta.lastUpdated`` of each, as it stands there; empty where there is none."""
+        """``meta.lastUpdated`` of each, unchanged; empty where there is none."""
         return self._column(_abi.COLUMN_LAST_UPDATED).texts()
 
     @property
@@ -365,7 +366,7 @@ class Batch(Sequence["Resource"]):
         """
         index = self._fields.get(path)
         if index is None:
-            raise ValueError(f"the field {path!r} was not asked for: fields=[...] of the export")
+            raise ValueError(f"the field {path!r} was not requested: use fields=[...] of the export")
         key = -10 - index
         found: Optional[FieldColumn] = self._columns.get(key)
         if found is None:
@@ -377,21 +378,21 @@ class Batch(Sequence["Resource"]):
             found = self._columns[key] = FieldColumn(self._held, places, self._count)
         return found
 
-    # ---- the rest
+    # ---- invalid lines and resources
 
     @property
     def is_provisional(self) -> bool:
-        """Whether the end of their file has still to be verified: commit at its END."""
+        """Whether the end of the file is not verified yet: commit at its END."""
         return bool(lib.bcda_batch_is_provisional(self._held.pointer))
 
     @property
     def bad_line_count(self) -> int:
-        """How many lines of this run are no resources."""
+        """How many lines of this batch are invalid."""
         return int(lib.bcda_batch_bad_line_count(self._held.pointer))
 
     @property
     def bad_lines(self) -> List[InvalidLine]:
-        """The lines of this run that are no resources."""
+        """The invalid lines of this batch."""
         return [invalid_line(lib.bcda_batch_bad_line(self._held.pointer, i), self.file)
                 for i in range(self.bad_line_count)]
 
@@ -431,8 +432,8 @@ class Batch(Sequence["Resource"]):
 class Resource:
     """One FHIR resource of a batch.
 
-    Making one costs nothing but itself: what it is asked for comes from the batch, which it holds.
-    """
+    It is cheap to create: its values are read from the batch, which it keeps alive, when they are
+    used. """
 
     __slots__ = ("_batch", "_row")
 
@@ -472,7 +473,7 @@ class Resource:
 
     @property
     def last_updated(self) -> str:
-        """``meta.lastUpdated`` as it stands there; empty where there is none."""
+        """``meta.lastUpdated``, unchanged; empty if there is none."""
         return str(self._batch.column("last_updated")[self._row], "utf-8")
 
     @property
@@ -492,12 +493,12 @@ class Resource:
 
     @property
     def is_provisional(self) -> bool:
-        """Whether the end of its file has still to be verified: commit at its END."""
+        """Whether the end of its file is not verified yet: commit at its END."""
         return self._batch.is_provisional
 
     @property
     def file(self) -> "Optional[File]":
-        """The file that it came from; ``None`` from a `Decoder`."""
+        """The file of the resource; ``None`` from a `Decoder`."""
         return self._batch.file
 
     def field(self, path: str) -> Optional[str]:

@@ -27,11 +27,11 @@ from .enums import FileEvent, JobState, Level
 if TYPE_CHECKING:
     from types import TracebackType
 
-#: What a batch gathers here, where the options do not say: twice the library's own. Each costs some
-#: fifty microseconds of Python, however many resources it has.
+#: The default of the option ``batch_size`` in this package: twice the library's default. Each batch
+#: costs some fifty microseconds of Python, whatever its number of resources.
 BATCH_SIZE = 512 * 1024
 
-#: A token, or a token and how many seconds it is good for.
+#: A token, or a token and its lifetime in seconds.
 Token = Union[str, Tuple[str, float]]
 TokenProvider = Callable[[], Union[Token, Awaitable[Token]]]
 
@@ -40,10 +40,10 @@ _numbers = itertools.count(1)
 
 
 def _checked(token: Any) -> Tuple[bytes, int]:
-    """A token and its lifetime in seconds, -1 where that is not known."""
+    """A token and its lifetime in seconds, -1 if that is not known."""
     value, lifetime = token if isinstance(token, tuple) and len(token) == 2 else (token, -1)
     if not isinstance(value, str) or not isinstance(lifetime, (int, float)):
-        raise TypeError("token_provider must give a str, or a tuple of a str and a number of seconds")
+        raise TypeError("token_provider must return a str, or a tuple of a str and a number of seconds")
     return argument(value, "the token of token_provider"), int(lifetime)
 
 
@@ -61,7 +61,7 @@ def _on_token(request: int, userdata: Optional[int]) -> None:
             client._answer_later(request, token)
             open_ = False
             return
-        value, lifetime = _checked(token)  # before the request is used up
+        value, lifetime = _checked(token)  # before the request is answered
         open_ = False
         lib.bcda_token_request_answer(request, value, lifetime)
         client._provider_exception = None
@@ -95,7 +95,7 @@ def _needs(keyword: str, value: Optional[str], other: str) -> None:
 
 def _set_tls(config: Config, ca_file: Optional[Path], certificate: Union[Path, Tuple[Path, Path], None],
              passphrase: Optional[str]) -> Dict[str, str]:
-    """Gives the keyword of each file."""
+    """Returns the keyword of each file."""
     files = {}
     if ca_file is not None:
         config.set("ca_file", "set_ca_file", path(ca_file, "ca_file"))
@@ -120,7 +120,7 @@ def _set_proxy(config: Config, proxy: Optional[str], user: Optional[str], passwo
 
 
 def _by_keyword(error: errors.Error, files: Mapping[str, str]) -> errors.Error:
-    """The library's error about the whole configuration, with the keyword in place of its words."""
+    """The library's error about the configuration, with the keyword in place of the library's words."""
     keywords = {"the FHIR URL": "fhir_url", "the token URL": "token_url", "a rewritten URL": "url_rewrites",
                 **{name: f"{keyword}: {name}" for name, keyword in files.items()}}
     for words, keyword in keywords.items():
@@ -130,16 +130,16 @@ def _by_keyword(error: errors.Error, files: Mapping[str, str]) -> errors.Error:
 
 
 class Metadata(NamedTuple):
-    """What a server says of itself.
+    """The metadata of a server.
 
     Attributes
     ----------
     fhir_version : str
-        Such as ``"4.0.1"``; empty where it is not said.
+        Such as ``"4.0.1"``; empty if it is not given.
     software_version : str
     token_url : str
     body : bytes
-        The CapabilityStatement, as it came.
+        The CapabilityStatement, unchanged.
     """
 
     fhir_version: str
@@ -153,34 +153,33 @@ class Metadata(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """What a client has done since it was made."""
+    """Statistics of a client since its creation."""
 
     requests: int  #: HTTP requests sent, retries included
     retries: int  #: requests sent again
     tokens: int  #: tokens fetched
     bytes_wire: int  #: body bytes received
-    bytes_decoded: int  #: bytes of NDJSON that came out of them
+    bytes_decoded: int  #: bytes of NDJSON decoded from them
     resources: int  #: resources delivered
     transfers: int  #: open at this moment
     waits: int  #: times a request had to wait for the limit of requests
     transport_ns: int  #: nanoseconds in libcurl: TCP, TLS, HTTP
-    hash_ns: int  #: in the hash of what is received
+    hash_ns: int  #: in the hash of the received bytes
     inflate_ns: int  #: in gzip, on all threads that decode
     decrypt_ns: int  #: in AES-GCM and opening keys, on all threads that decode
     parse_ns: int  #: cutting and checking lines, on all threads that decode
-    deliver_ns: int  #: in the handlers of bad lines and of what the server reports
+    deliver_ns: int  #: in the handlers of invalid lines and of issues
     spool_ns: int  #: writing the spool of verified delivery, and reading it again
-    sleep_ns: int  #: asleep, where the library itself waits
+    sleep_ns: int  #: asleep, while the library waits
 
 
 class Client:
     """One identity at one server.
 
-    A client, and the jobs that were started with it, are moved by one thread at a time; a second
-    thread that iterates or waits meanwhile gets `StateError`. Other calls, such as `Job.cancel` or
-    reading a job's numbers, may come from any thread and wait for the step at hand. Different
-    clients are independent. After ``fork()`` a client is the parent's: the child gets
-    `ForkedError`.
+    One thread at a time drives a client and its jobs; a second thread that iterates or waits at the
+    same time gets `StateError`. Other calls, such as `Job.cancel` or reading a job's numbers, may
+    be made from any thread and wait for the current step. Different clients are independent. After
+    ``fork()`` a client belongs to the parent: the child gets `ForkedError`.
 
     Parameters
     ----------
@@ -189,14 +188,14 @@ class Client:
     client_id, client_secret : str, optional
         OAuth client credentials. The token is fetched, shared, and renewed as needed.
     bearer_token : str, optional
-        A token that you have already; it is never renewed.
+        An existing token; it is never renewed.
     token_provider : callable, optional
-        Called without arguments when a token is needed; gives the token, or a tuple of it and the
-        seconds that it is good for. On asyncio it may be a coroutine function.
+        Called without arguments when a token is needed; returns the token, or a tuple of the token
+        and its lifetime in seconds. On asyncio it may be a coroutine function.
     token_url : str, optional
-        Where a token is asked for; ``/auth/token`` at the server's origin where it is not given.
+        The URL of token requests. Default: ``/auth/token`` at the server's origin.
     private_key : path, PEM text or bytes, or sequence of them, optional
-        RSA private keys (PEM) for encrypted files: the path of a file, or what is in it.
+        RSA private keys (PEM) for encrypted files: the path of a file, or its content.
     private_key_passphrase : str, optional
     ca_file : path, optional
         The authorities to trust (PEM), in place of the system's.
@@ -207,26 +206,25 @@ class Client:
         Such as ``"http://proxy.example:3128"``. The environment is not read.
     proxy_user, proxy_password : str, optional
     spool_directory : path, optional
-        Where files wait for their check with ``options={"delivery": "verified"}``.
+        Where files wait for their verification with ``options={"delivery": "verified"}``.
     url_rewrites : mapping of str to str, or iterable of (str, str), optional
-        For a server behind a proxy that names itself wrongly: from, to.
+        Replaces ``from`` by ``to`` in URLs of a server behind a proxy that names itself wrongly.
     allowed_origins : sequence of str, optional
-        Where files may stand besides the server itself; without any, anywhere.
+        Origins of files besides the server's own. Default: every https origin.
     log_level : int or str, optional
-        The most detailed level of `logging` to ask the library for; what the logger ``bcda`` has
-        set at this moment where it is not given. Lines go to ``bcda.<component>``.
+        The most detailed level of `logging` that the library reports. Default: the level of the
+        logger ``bcda`` at this moment. Lines are logged to ``bcda.<component>``.
     options : mapping, optional
-        Tunables by name, such as ``{"parallel": 2, "bad_lines_max": -1}``; see
-        ``bcda/config.h``. ``delivery`` is ``"streaming"`` or ``"verified"``, ``duplicate_job`` is
-        ``"wait"``, ``"refuse"`` or ``"take_over"``. ``batch_size`` is 512 KiB here where it is not
-        given.
+        Options by name, such as ``{"parallel": 2, "bad_lines_max": -1}``; see ``bcda/config.h``.
+        ``delivery`` is ``"streaming"`` or ``"verified"``, ``duplicate_job`` is ``"wait"``,
+        ``"refuse"`` or ``"take_over"``. The default of ``batch_size`` is 512 KiB here.
 
     Raises
     ------
     ConfigError
-        Something needed is missing or contradicts itself. No network is touched.
+        A setting is missing, or settings contradict each other. No network is touched.
     InvalidArgument, OptionError, UrlError, LocalFileError, PrivateKeyError
-        A value that cannot be used. The text names the keyword.
+        An invalid value. The text names the keyword.
 
     Examples
     --------
@@ -301,7 +299,7 @@ class Client:
             raise errors.from_code(_abi.ERR_CONFIG, "client_id and client_secret are needed together")
         else:
             name, secret = argument(client_id, "client_id"), argument(client_secret, "client_secret")
-            # First the id with any secret: what is refused then is the id.
+            # First the id with any secret: an error is then about the id.
             config.set("client_id", "set_client_credentials", name, b"-", shows=client_id)
             config.set("client_secret", "set_client_credentials", name, secret)
 
@@ -313,7 +311,7 @@ class Client:
             self._core.raising = error
 
     def _answer_later(self, request: int, token: Awaitable[Token]) -> None:
-        """A coroutine brings the token: the request waits for it, and the loop goes on."""
+        """A coroutine provides the token: the request waits for it, and the loop continues."""
         async def bring() -> None:
             value: Optional[bytes] = None
             lifetime = -1
@@ -363,46 +361,46 @@ class Client:
                on_issue: Optional[Callable[[Job, Issue], object]] = None,
                on_bad_line: Optional[Callable[[Job, InvalidLine], object]] = None,
                on_done: Optional[Callable[[Job], object]] = None, progress: bool = False) -> Job:
-        """Starts an export, and everything after it: token, kick-off, polling, every file.
+        """Starts an export and everything that follows: token, kick-off, polling, every file.
 
-        Nothing is sent before the job is moved: by a loop over it, or `Job.wait`.
+        Nothing is sent before a loop over the job or `Job.wait` drives the job.
 
         Parameters
         ----------
         *types : str
-            Such as ``"Patient"``; none at all means everything. What the server lists no file for
-            is in `Job.missing_types`.
+            Such as ``"Patient"``; no type means all types. `Job.missing_types` has the types that
+            the server lists no file for.
         level : Level or str, optional
-            ``"patient"`` (the default), ``"group"`` (where `group` is given), ``"system"``, or
-            ``"resource"``, which BCDA had until 2019-12.
+            ``"patient"`` (the default), ``"group"`` (the default if `group` is given),
+            ``"system"``, or ``"resource"``, which BCDA had until 2019-12.
         group : str, optional
             Such as ``"all"``.
         since : str or datetime, optional
-            Only what changed since: best the `Job.transaction_time` of the job before, unchanged.
-            A zone is required.
+            Only resources that changed since then: usually the `Job.transaction_time` of the
+            previous job, unchanged. A time zone is required.
         type_filter : str or iterable of str, optional
             ``_typeFilter``, such as ``"ExplanationOfBenefit?service-date=ge2024"``.
         parameters : mapping, optional
             Any other query parameters.
         fields : sequence of str, optional
-            Paths to take out of each resource while it is read anyway, such as
+            Paths to extract from each resource while its line is parsed, such as
             ``"patient.reference"``; see `Resource.field` and `Batch.field`.
         on_state : callable, optional
-            ``on_state(job, state)``: it has come to another `JobState`.
+            ``on_state(job, state)``: the job has entered another `JobState`.
         on_file : callable, optional
-            ``on_file(job, file, event)``: a file begins, or ends with its verdict. Commit what came
-            of it at the end where ``file.verdict.is_good``, and undo it otherwise.
+            ``on_file(job, file, event)``: a file begins, or ends with its verdict. At the end,
+            commit its resources if ``file.verdict.is_good``, and undo them otherwise.
         on_progress : callable, optional
-            ``on_progress(job)``: something moved; at most some ten times a second.
+            ``on_progress(job)``: the job has made progress; at most about ten times a second.
         on_issue : callable, optional
             ``on_issue(job, issue)``: an issue that the server reports in an error file.
         on_bad_line : callable, optional
-            ``on_bad_line(job, line)``: a line that is no resource, in its place among them. It
-            fails its file, unless the option ``bad_lines_max`` tolerates it.
+            ``on_bad_line(job, line)``: an invalid line, in its order among the resources. It fails
+            its file, unless the option ``bad_lines_max`` tolerates it.
         on_done : callable, optional
             ``on_done(job)``: the job has ended; once, as its last callback.
         progress : bool, optional
-            Show a bar, where the package ``tqdm`` is there.
+            Show a progress bar, if the package ``tqdm`` is installed.
 
         Returns
         -------
@@ -410,9 +408,8 @@ class Client:
 
         Notes
         -----
-        Callbacks run in the thread that moves the job, and their results are ignored. An exception
-        in one stops the job and comes out of the loop, or of `Job.wait`, as the same object.
-        """
+        Callbacks run in the thread that drives the job, and their results are ignored. An exception
+        in a callback stops the job; the loop, or `Job.wait`, raises the same object. """
         fields = texts(fields, "fields")
         with _Export(_level(level, group)) as what:
             if group is not None:
@@ -437,12 +434,12 @@ class Client:
                on_issue: Optional[Callable[[Job, Issue], object]] = None,
                on_bad_line: Optional[Callable[[Job, InvalidLine], object]] = None,
                on_done: Optional[Callable[[Job], object]] = None, progress: bool = False) -> Job:
-        """Goes on with a job that was started before, by its `Job.url`.
+        """Resumes a job that was started before, by its `Job.url`.
 
         Parameters
         ----------
         status_url : str
-            Of the same origin as the FHIR URL.
+            A URL with the same origin as the FHIR URL.
         fields, on_state, on_file, on_progress, on_issue, on_bad_line, on_done, progress
             As for `export`.
         """
@@ -464,7 +461,7 @@ class Client:
                 on_issue: Optional[Callable[[Job, Issue], object]] = None,
                 on_bad_line: Optional[Callable[[Job, InvalidLine], object]] = None,
                 on_done: Optional[Callable[[Job], object]] = None, progress: bool = False) -> Job:
-        """Goes on from what `Job.save` gave: files that were complete then are not fetched again.
+        """Resumes a job from the text of `Job.save`; complete files are not downloaded again.
 
         Parameters
         ----------
@@ -493,7 +490,7 @@ class Client:
         return Handle(self._core, made.value or 0, lib.bcda_request_unref)
 
     def _answered(self, handle: Handle) -> bool:
-        """Whether the answer is here; an error where it is one. With the lock."""
+        """Whether the answer was received; raises its error. The caller holds the lock."""
         result: int = lib.bcda_request_result(handle.pointer)
         if result == _abi.ERR_AGAIN:
             return False
@@ -547,11 +544,11 @@ class Client:
         handle = await self._ask_async(_abi.REQUEST_VERSION)
         return text(lib.bcda_request_software_version(handle.pointer))
 
-    # ---- the rest
+    # ---- statistics and closing
 
     @property
     def stats(self) -> Stats:
-        """What this client has done since it was made."""
+        """The statistics of this client since its creation."""
         place = ctypes.c_int64()
         found: List[int] = []
         with self._core.lock:
@@ -579,7 +576,7 @@ class Client:
     def close(self) -> None:
         """Ends every job that still runs (`Cancelled`), and frees the connections.
 
-        Jobs, files, batches and resources that are held stay valid. Nothing is told to the server.
+        Jobs, files, batches and resources that are held stay valid. Nothing is sent to the server.
         """
         self._core.close()
         tidy()
@@ -627,7 +624,7 @@ def _instant(since: Union[str, datetime.datetime]) -> str:
 
 
 class _Export:
-    """A ``bcda_export``, for as long as it takes to start it."""
+    """A ``bcda_export``, until its job is started."""
 
     def __init__(self, level: Level) -> None:
         made = ctypes.c_void_p()

@@ -1,4 +1,4 @@
-"""What a client or a decoder is made of: a ``bcda_config``, filled."""
+"""The configuration of a client or a decoder: a ``bcda_config``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._native import callback, lib, text
 PrivateKey = Union[Path, bytes, Sequence[Union[Path, bytes]]]
 OptionValue = Union[int, bool, str]
 
-#: Options that are one of several things, by the names of these.
+#: Options whose values have names.
 CHOICES = {
     "delivery": {"streaming": _abi.DELIVERY_STREAMING, "verified": _abi.DELIVERY_VERIFIED},
     "duplicate_job": {"wait": _abi.DUPLICATE_WAIT, "refuse": _abi.DUPLICATE_REFUSE,
@@ -38,12 +38,12 @@ _LEVELS = {
 
 
 def _on_log(level: int, component: Optional[bytes], message: Optional[bytes], _: int) -> None:
-    enter_callback()  # the library may not be called in here: finalizers only mark
+    enter_callback()  # the library may not be called here: finalizers only queue
     try:
         logging.getLogger("bcda." + text(component)).log(
             _LEVELS.get(level, logging.DEBUG), "%s", text(message))
     except Exception:
-        pass  # logging has its own way to tell (logging.raiseExceptions)
+        pass  # logging reports it in its own way (logging.raiseExceptions)
     finally:
         leave_callback()
 
@@ -65,7 +65,7 @@ def log_level(wanted: Union[int, str, None]) -> int:
 
 
 class Config:
-    """A ``bcda_config``, for as long as it takes to make something of it."""
+    """A ``bcda_config``, until a client or a decoder is created from it."""
 
     def __init__(self) -> None:
         made = ctypes.c_void_p()
@@ -92,7 +92,7 @@ class Config:
             raise self.error(code)
 
     def set(self, keyword: str, setter: str, *values: Any, shows: Optional[str] = None) -> None:
-        """Calls a setter for a keyword. `shows` is the value as an error may show it."""
+        """Calls a setter for a keyword. `shows` is the value for an error text."""
         code = getattr(lib, "bcda_config_" + setter)(self.pointer, *values)
         if code:
             raise named(self.error(code), keyword, shows)
@@ -154,7 +154,7 @@ class Config:
 
 
 def both(value: Union[Path, Tuple[Path, Path]], keyword: str) -> Tuple[bytes, bytes]:
-    """Certificate and key, of one file or two."""
+    """Certificate and key, from one file or two."""
     if isinstance(value, tuple):
         if len(value) != 2:
             raise mistyped(keyword, value, "a path, or a path and that of its key")

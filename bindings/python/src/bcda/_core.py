@@ -1,12 +1,12 @@
-"""One session of the library, and the rules that every call on it keeps.
+"""One session of the library, and the rules for every call on it.
 
-- One lock serialises the calls: a second thread waits for the step at hand, which is short. Only one
-  thread at a time moves the session (iterates, waits); a second one is refused.
+- One lock serialises the calls: a second thread waits for the current step, which is short. Only
+  one thread at a time drives the session (iterates, waits); a second one is refused.
 - Waiting is done here, on the session's descriptor, without the lock and without the interpreter's
   lock, so that signals are handled at once.
 - A finalizer may run anywhere: on a foreign thread, inside a callback, inside a log call. It frees
-  nothing. It puts what is to be done on a list (`garbage`, `orphans`) and wakes the session; the
-  next call that may do it does it, or the end of the interpreter.
+  nothing. It puts the object on a list (`garbage`, `orphans`) and wakes the session; the next call
+  that may free the object does so, or the end of the interpreter.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _run = lib.bcda_session_run
 _cancel = lib.bcda_job_cancel
 _unref = lib.bcda_job_unref
 
-#: How long a build without one descriptor waits before it looks at signals again.
+#: How long a build without one descriptor waits before it checks for signals.
 SLICE_MS = 100
 
 _local = threading.local()
 
 
 def callback_depth() -> int:
-    """How many callbacks of the library are below the caller, in this thread."""
+    """How many callbacks of the library are on the stack of this thread."""
     return getattr(_local, "depth", 0)
 
 
@@ -47,7 +47,7 @@ def leave_callback() -> None:
 
 
 class Unique:
-    """One object of the library's: a second one in Python would free it again."""
+    """One object of the library: a copy in Python would free it a second time."""
 
     __slots__ = ()
 
@@ -60,15 +60,15 @@ class Unique:
 
 
 class Core(Unique):
-    """A ``bcda_session``. Holds no object of the user's, so that it never keeps one alive."""
+    """A ``bcda_session``. It refers to no object of the application, so it keeps none alive."""
 
     def __init__(self, session: int) -> None:
         self.session: Optional[int] = session
         self.lock = threading.RLock()
         self.wake_lock = threading.RLock()
-        self.driver: Optional[int] = None  # the thread that moves the session
+        self.driver: Optional[int] = None  # the thread that drives the session
         self.garbage: Deque[Tuple[Callable[[int], Any], "Handle"]] = collections.deque()
-        self.raising: Optional[BaseException] = None  # KeyboardInterrupt and its like: at once
+        self.raising: Optional[BaseException] = None  # KeyboardInterrupt and similar: raised at once
         self.fd: int = lib.bcda_session_fd(session)
         self.poller: Optional["select.poll"] = None
         if self.fd >= 0:
@@ -77,16 +77,16 @@ class Core(Unique):
         self.aio: Any = None
         _cores.add(self)
 
-    # ---- the list of what finalizers leave behind
+    # ---- the list of objects that finalizers released
 
     def wake(self) -> None:
-        """From any thread, and from finalizers."""
+        """May be called from any thread, and from finalizers."""
         with self.wake_lock:
             if self.session is not None:
                 lib.bcda_session_wakeup(self.session)
 
     def leave(self, action: Callable[[int], Any], handle: "Handle") -> bool:
-        """What a finalizer does: mark, and wake. False: the session is gone."""
+        """For finalizers: queues the action and wakes the session. False: there is no session."""
         with self.wake_lock:
             if self.session is None:
                 return False
@@ -95,11 +95,11 @@ class Core(Unique):
             return True
 
     def settle(self) -> None:
-        """Does what finalizers left. With the lock."""
+        """Does the queued actions of finalizers. The caller holds the lock."""
         while self.garbage:
             action, handle = self.garbage.popleft()
             action(handle.pointer)
-            del handle  # its own reference comes back in the same way
+            del handle  # its own reference is queued in the same way
 
     # ---- calls
 
@@ -109,7 +109,7 @@ class Core(Unique):
         return self.session
 
     def error(self, code: int) -> errors.Error:
-        """The error of the last call that failed. With the lock."""
+        """The error of the last call that failed. The caller holds the lock."""
         if self.session is None:
             return errors.from_code(code)
         pointer = lib.bcda_session_error(self.session)
@@ -118,24 +118,24 @@ class Core(Unique):
         return errors.from_code(code)
 
     def check(self, code: int) -> int:
-        """`code`, where it says that all is well."""
+        """Returns `code` if it is not an error."""
         if code < 0:
             raise self.error(code)
         return code
 
     def drive(self) -> Optional[int]:
-        """This thread moves the session from now on; who did before. With the lock."""
+        """This thread drives the session now; returns the previous one. The caller holds the lock."""
         me = threading.get_ident()
         before = self.driver
         if before is not None and before != me:
-            raise errors.from_code(_abi.ERR_STATE, "another thread is waiting on this client; a "
-                                   "client is moved by one thread at a time")
+            raise errors.from_code(_abi.ERR_STATE, "another thread is waiting on this client; one "
+                                   "thread at a time drives a client")
         self.driver = me
         return before
 
     def step(self) -> int:
-        """What can be done now. 0: nothing could. With the lock."""
-        if self.session is None:  # closed by a callback: whoever asks next finds that out
+        """Does what can be done now. 0: there was nothing. The caller holds the lock."""
+        if self.session is None:  # closed by a callback: the next call reports it
             return 1
         if self.garbage:
             self.settle()
@@ -148,11 +148,11 @@ class Core(Unique):
         return done
 
     def wait(self, seconds: Optional[float] = None) -> None:
-        """Until a step would do something. Without the lock."""
+        """Waits until a step would do something. The caller does not hold the lock."""
         if self.poller is not None:
             self.poller.poll(None if seconds is None else max(0, int(seconds * 1000) + 1))
             return
-        # A build on poll(): the library waits, in slices, so that signals are looked at.
+        # A build on poll(): the library waits, in slices, so that signals are handled.
         ms = SLICE_MS if seconds is None else max(0, min(SLICE_MS, int(seconds * 1000) + 1))
         with self.lock:
             if self.session is None:
@@ -187,7 +187,7 @@ class Core(Unique):
 
 
 class Handle(Unique):
-    """A counted object of the library that may only be given back on the owner's side."""
+    """A counted object of the library that only the owner's thread may release."""
 
     __slots__ = ("pointer", "__weakref__")
 
@@ -198,7 +198,7 @@ class Handle(Unique):
 
 
 class _Bare(Handle):
-    """A pointer whose handle is gone already."""
+    """A pointer whose handle was already collected."""
 
     __slots__ = ()
 
@@ -208,7 +208,7 @@ class _Bare(Handle):
 
 def _give_back(core: Core, pointer: int, unref: Callable[[int], Any]) -> None:
     if not core.leave(unref, _Bare(pointer)):
-        _leftovers.append((unref, pointer))  # nobody will settle that session any more
+        _leftovers.append((unref, pointer))  # that session has no further calls
 
 
 _cores: "weakref.WeakSet[Core]" = weakref.WeakSet()
@@ -225,7 +225,7 @@ def abandon(core: Core) -> None:
 
 
 def tidy() -> None:
-    """Frees what collected clients have left, where the caller is in no callback."""
+    """Frees the sessions of collected clients, unless the caller is in a callback."""
     if callback_depth():
         return
     while _orphans:
@@ -236,13 +236,13 @@ def tidy() -> None:
 
 
 def _at_exit() -> None:
-    """Sessions that another thread is inside of are left to the end of the process."""
+    """Frees all sessions except those that another thread is using."""
     for core in list(_cores):
         if core.lock.acquire(blocking=False):
             try:
                 if core.driver in (None, threading.get_ident()):
                     core.close()
-            except BaseException:  # there is nobody left to tell
+            except BaseException:  # nothing can report it any more
                 pass
             finally:
                 core.lock.release()
@@ -250,7 +250,7 @@ def _at_exit() -> None:
 
 
 def _in_child() -> None:
-    """A lock that another thread held at the fork would never be given back."""
+    """Replaces the locks: one that another thread held at the fork would never be released."""
     global _pid
     _pid = os.getpid()
     for core in list(_cores):

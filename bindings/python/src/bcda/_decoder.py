@@ -1,4 +1,4 @@
-"""Files that are here already."""
+"""Files that were already downloaded."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def _end(pointer: int, number: int) -> None:
 
 
 class Decoder(Unique):
-    """The codec by itself: takes the bytes of one file as the server stores it, in pieces.
+    """The codec alone: takes the bytes of one file as the server stores it, in pieces.
 
-    Belongs to one thread. What it gives is provisional until `finish`.
+    Belongs to one thread. Its resources are provisional until `finish`.
 
     Parameters
     ----------
@@ -82,13 +82,13 @@ class Decoder(Unique):
     gzip : bool, optional
         Whether the bytes are gzip.
     name : str, optional
-        What errors call the file.
+        The name of the file in errors.
     fields : sequence of str, optional
         As for `Client.export`.
     on_bad_line : callable, optional
         ``on_bad_line(line)``, with an `InvalidLine`.
     options : mapping, optional
-        Tunables, such as ``{"bad_lines_max": -1}``.
+        Options, such as ``{"bad_lines_max": -1}``.
 
     Examples
     --------
@@ -157,7 +157,7 @@ class Decoder(Unique):
         exception, self._exception = self._exception, None
         if exception is not None:
             raise exception
-        if code == _abi.ERR_STOPPED:  # see Job: only what struck between two lines of ours is lost
+        if code == _abi.ERR_STOPPED:  # see Job._raise: the exception was lost
             raise KeyboardInterrupt
         if code:
             raise self._error(code)
@@ -175,12 +175,12 @@ class Decoder(Unique):
         return self._pointer
 
     def take(self) -> List[Batch]:
-        """What was decoded and not given yet; also what came before an error."""
+        """The batches that were not returned yet; also those before an error."""
         batches, self._batches = self._batches, []
         return batches
 
     def write(self, data: Union[bytes, bytearray, memoryview]) -> List[Batch]:
-        """The next bytes of the file; gives the batches that they complete.
+        """Takes the next bytes of the file; returns the batches that they complete.
 
         Raises
         ------
@@ -195,7 +195,7 @@ class Decoder(Unique):
         return self.take()
 
     def finish(self) -> List[Batch]:
-        """The file is over: the last batches, if it is complete and unaltered.
+        """Ends the file; returns the last batches, if it is complete and unaltered.
 
         Raises
         ------
@@ -212,7 +212,7 @@ class Decoder(Unique):
 
     @property
     def bad_lines(self) -> int:
-        """How many lines that are no resources so far."""
+        """How many invalid lines so far."""
         return int(lib.bcda_decoder_bad_lines(self._open()))
 
     @property
@@ -221,7 +221,7 @@ class Decoder(Unique):
         return int(lib.bcda_decoder_bytes(self._open()))
 
     def close(self) -> None:
-        """Frees it. Batches that were given stay valid."""
+        """Frees the decoder. Batches that were returned stay valid."""
         self._finalizer()
         tidy()
 
@@ -234,7 +234,7 @@ class Decoder(Unique):
 
 
 class _Stored:
-    """What `read_file` gives: each loop over it reads the file from its beginning."""
+    """The iterable of `read_file`: each loop over it reads the file from its beginning."""
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self._path = path
@@ -246,7 +246,7 @@ class _Stored:
 
 
 def read_file(path: Path, **settings: Any) -> Iterable[Batch]:
-    """The batches of a file that is here already.
+    """The batches of a file that was already downloaded.
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ def _decode(source: BinaryIO, decoder: Decoder) -> Iterator[Batch]:
 
 
 class Decrypted(NamedTuple):
-    """What `decrypt_file` made."""
+    """The result of `decrypt_file`."""
 
     resources: int
     bad_lines: int
@@ -293,7 +293,7 @@ def decrypt_file(source: Path, destination: Path, *, wrapped_key: str, private_k
                  private_key_passphrase: Optional[str] = None, label: Optional[str] = None,
                  on_bad_line: Optional[Callable[[InvalidLine], object]] = None,
                  options: Optional[Mapping[str, OptionValue]] = None) -> Decrypted:
-    """Decrypts a file of BCDA's (until 2020) to NDJSON, one bare resource a line.
+    """Decrypts a file of BCDA (until 2020) to NDJSON, one bare resource per line.
 
     The destination appears only when the whole file has been checked, readable by its owner alone.
     Memory does not grow with the file.

@@ -32,31 +32,31 @@ _jobs: Dict[int, "weakref.ref[Job]"] = {}  # by the userdata of their callbacks
 _numbers = itertools.count(1)
 
 
-_TAKING = "a loop is taking the data of this job already; a job gives its data once, to one loop"
-_TAKEN = "the data of this job was taken by an earlier loop; a job gives its data once"
-_LEFT = "a loop over this job was left before its end, which cancelled the job; a job gives its data once"
-_THROWN_AWAY = "waiting for this job has thrown its data away; loop over a job in place of waiting for it"
-_WAITED_FOR = "this job is being waited for, which throws its data away"
-_NOT_YET = "a loop is taking the data of this job, and waiting would throw the rest away; let it come to its " \
-    "end, or cancel the job"
+_TAKING = "a loop is already taking the data of this job; a job delivers its data once, to one loop"
+_TAKEN = "the data of this job was taken by an earlier loop; a job delivers its data once"
+_LEFT = "a loop over this job was left before its end, which cancelled the job; a job delivers its data once"
+_DISCARDED = "waiting for this job has discarded its data; to get the data, loop over a job instead of waiting for it"
+_WAITED_FOR = "another call waits for this job, which discards its data"
+_NOT_YET = "a loop is taking the data of this job, and waiting would discard the rest; let the loop end, " \
+    "or cancel the job"
 
 
 class _End(Exception):
-    """A job has ended well, and all was taken."""
+    """The job has succeeded, and all batches were taken."""
 
 
 class IncompleteExport(UserWarning):
-    """A job has ended well, and something that was asked for is not in its data.
+    """The job has succeeded, but requested data is missing.
 
     Requested types have no file in the manifest (`Job.missing_types`), files of deletions were not
     delivered (`Job.deleted_files`), or the server reports errors and there is no ``on_issue`` to
-    receive them. It comes once for each job, at the end of its loop or from `Job.wait`. To have it
-    as an exception: ``warnings.simplefilter("error", bcda.IncompleteExport)``.
+    receive them. It is issued once per job, at the end of its loop or by `Job.wait`. To get it as
+    an exception: ``warnings.simplefilter("error", bcda.IncompleteExport)``.
     """
 
 
 class File:
-    """One entry of a job's manifest. Its numbers are as of now, also while it is downloaded."""
+    """One entry of a job's manifest. Its numbers are current, also during the download."""
 
     __slots__ = ("_pointer", "_handle", "_core", "index", "name", "type", "url", "is_error",
                  "is_encrypted", "resources_expected")
@@ -65,18 +65,18 @@ class File:
         self._pointer = pointer
         self._handle = handle
         self._core = core
-        #: Its place in the manifest, from 0.
+        #: Its index in the manifest, from 0.
         self.index: int = lib.bcda_file_index(pointer)
-        #: The last segment of its URL. Never use it as a path before checking it.
+        #: The last segment of its URL. Check it before you use it as a path.
         self.name = text(lib.bcda_file_name(pointer))
-        #: As the manifest has it; empty where it says nothing.
+        #: As in the manifest; empty if there is none.
         self.type = text(lib.bcda_file_type(pointer))
         self.url = text(lib.bcda_file_url(pointer))
-        #: Whether the server reports problems in it (OperationOutcome lines), not data.
+        #: Whether it holds problems that the server reports (OperationOutcome lines), not data.
         self.is_error = bool(lib.bcda_file_is_error(pointer))
         self.is_encrypted = bool(lib.bcda_file_is_encrypted(pointer))
         expected = lib.bcda_file_resources_expected(pointer)
-        #: How many resources the manifest says; ``None`` where it says nothing, as BCDA's.
+        #: The number of resources in the manifest; ``None`` if there is none, as at BCDA.
         self.resources_expected: Optional[int] = expected if expected >= 0 else None
 
     def _get(self, getter: Callable[[int], int]) -> int:
@@ -85,7 +85,7 @@ class File:
 
     @property
     def bytes_received(self) -> int:
-        """Bytes of it that came over the wire."""
+        """The bytes of the file received."""
         return self._get(lib.bcda_file_bytes_received)
 
     @property
@@ -95,7 +95,7 @@ class File:
 
     @property
     def bytes_expected(self) -> Optional[int]:
-        """What its download is expected to take on the wire; ``None`` where that is not known."""
+        """The expected bytes on the wire; ``None`` if that is not known."""
         expected = self._get(lib.bcda_file_bytes_expected)
         return expected if expected >= 0 else None
 
@@ -106,17 +106,17 @@ class File:
 
     @property
     def bad_lines(self) -> int:
-        """How many lines were no resources."""
+        """How many lines were invalid."""
         return self._get(lib.bcda_file_bad_lines)
 
     @property
     def verdict(self) -> Verdict:
-        """What became of it."""
+        """The verdict on the file."""
         return Verdict(self._get(lib.bcda_file_verdict))
 
     @property
     def error(self) -> Optional[errors.Error]:
-        """Why it failed; ``None`` where it has not."""
+        """Why it failed; ``None`` if it has not."""
         with self._core.lock:
             pointer = lib.bcda_file_error(self._pointer)
             return errors.from_pointer(pointer) if pointer else None
@@ -134,9 +134,9 @@ class Issue(NamedTuple):
     code : str
         FHIR's issue type, such as ``"not-found"``; empty where there is none.
     text : str
-        What the server says. It may name a beneficiary: never log it.
+        The server's text. It may name a beneficiary: never log it.
     outcome : bytes
-        The whole OperationOutcome as JSON; comes again for each of its issues.
+        The whole OperationOutcome as JSON; the same for each of its issues.
     """
 
     severity: Severity
@@ -149,7 +149,7 @@ class Issue(NamedTuple):
 
 
 class Callbacks(NamedTuple):
-    """What a job tells, and whom."""
+    """The callbacks of a job."""
 
     on_state: Optional[Callable[["Job", JobState], object]] = None
     on_file: Optional[Callable[["Job", File, FileEvent], object]] = None
@@ -159,8 +159,9 @@ class Callbacks(NamedTuple):
     on_done: Optional[Callable[["Job"], object]] = None
 
 
-# ---- what the library calls. An exception is kept, and stops the job; it comes out where the job is
-# waited for. What is no Exception (KeyboardInterrupt, SystemExit) comes out at once.
+# ---- callbacks of the library. An exception is kept, and stops the job; the call that waits for
+# the job raises it. KeyboardInterrupt, SystemExit and others that are not an Exception are raised
+# at once.
 
 
 def _called(userdata: Optional[int], body: Callable[["Job"], None]) -> int:
@@ -239,13 +240,13 @@ def _forget(number: int) -> None:
 class Job:
     """One export, from kick-off to the last byte. Made by `Client.export`, `attach` or `restore`.
 
-    Iterating over it gives its resources; `batches` gives them many at a time. Both move the
-    export on as they go, and what is not taken is not downloaded. A loop that is left before its
-    end, by ``break`` or an exception, cancels the job; so does letting go of the job.
+    Iterating over a job yields its resources; `batches` yields many at a time. Both drive the
+    export, and data that is not taken is not downloaded. A loop that is left before its end, by
+    ``break`` or an exception, cancels the job; so does releasing the last reference to the job.
 
-    A job gives its data once, to one loop: a second loop, also while the first one runs or after
-    `wait`, raises `StateError`. A loop that ends without an exception has had every file to its
-    end; `verdict` says whether something is to be looked at, `missing_types` and `deleted_files`
+    A job delivers its data once, to one loop: a second loop, also while the first one runs or after
+    `wait`, raises `StateError`. If a loop ends without an exception, every file is complete;
+    `verdict` says whether something needs attention, and `missing_types` and `deleted_files` say
     what is not in the data.
 
     Examples
@@ -262,7 +263,7 @@ class Job:
 
     def __init__(self, client: "Client", fields: Sequence[str], callbacks: Callbacks, bar: "Optional[Bar]",
                  start: Callable[[int, Any], int]) -> None:
-        self._client = client  # a job that is held holds its client
+        self._client = client  # a job keeps its client alive
         self._core: Core = client._core
         self._callbacks = callbacks
         self._bar = bar
@@ -273,7 +274,7 @@ class Job:
         self._warned = False
         self._files: Dict[int, File] = {}
         self._fields = {path: index for index, path in enumerate(fields)}
-        self._out = ctypes.c_void_p()  # a batch on its way; an interrupt does not lose it
+        self._out = ctypes.c_void_p()  # the batch being taken; an interrupt does not lose it
         self._out_at = ctypes.addressof(self._out)
         self._number = next(_numbers)
         _jobs[self._number] = weakref.ref(self)
@@ -305,7 +306,7 @@ class Job:
             raise errors.from_code(code)
         return made.value or 0
 
-    # ---- what callbacks leave here
+    # ---- state that callbacks set
 
     def _failed(self, error: BaseException) -> None:
         if isinstance(error, Exception):
@@ -327,18 +328,18 @@ class Job:
             found = self._files[pointer] = File(pointer, self._handle, self._core)
         return found
 
-    # ---- how it ended
+    # ---- the end
 
     def _raise(self, result: int) -> None:
-        """What the job ended with, as an exception."""
+        """Raises the error of the job."""
         if isinstance(self._exception, (StopIteration, StopAsyncIteration)):
-            # It would end the loop as if all were well.
+            # It would end the loop without an error.
             raise RuntimeError("a callback raised StopIteration") from self._exception
         if self._exception is not None:
             raise self._exception
         if result == _abi.ERR_STOPPED:
-            # A callback of ours stopped it, and left no exception: only one that struck between two
-            # lines of ours, such as Ctrl-C, can have been lost.
+            # A callback of this module stopped the job without an exception: only an exception
+            # between two of its lines, such as Ctrl-C, can be lost.
             raise KeyboardInterrupt
         if result != _abi.OK:
             raise errors.from_pointer(lib.bcda_job_error(self._pointer), result)
@@ -346,7 +347,7 @@ class Job:
     # ---- the data
 
     def _claim(self) -> None:
-        """A loop begins, the only one."""
+        """Begins the only loop of the job."""
         with self._core.lock:
             if self._claimed or self._waits:
                 raise errors.from_code(_abi.ERR_STATE, self._claimed or _WAITED_FOR)
@@ -362,14 +363,14 @@ class Job:
         with self._core.lock:
             self._waits -= 1
 
-    def _throw_away(self, batch: Optional[Batch]) -> None:
-        """What wait took: a batch, or `None` for the end."""
-        self._claimed = self._claimed or _THROWN_AWAY
+    def _discard(self, batch: Optional[Batch]) -> None:
+        """Discards what `wait` took: a batch, or `None` for the end."""
+        self._claimed = self._claimed or _DISCARDED
         if batch is not None:
-            self._tell_bad_lines(batch)
+            self._report_bad_lines(batch)
 
     def _lacks(self) -> List[str]:
-        """What was asked for, is not in the data, and was shown to no callback."""
+        """Requested data that is missing and was reported to no callback."""
         lacks = []
         missing, deleted, counts = self.missing_types, self.deleted_files, self.issue_counts
         reported = counts[Severity.ERROR] + counts[Severity.FATAL]
@@ -451,12 +452,12 @@ class Job:
         -------
         Batches
             An iterator of `Batch`, for ``for`` and for ``async for``. Files alternate; within a
-            file the order is its own. A batch can be empty where all its lines are bad ones.
+            file the order is that of the file. A batch is empty if all its lines are invalid.
 
         Raises
         ------
         StateError
-            The data of this job is being taken or was taken already.
+            The data of this job is being taken or was already taken.
 
         Examples
         --------
@@ -467,34 +468,34 @@ class Job:
         return Batches(self)
 
     def __iter__(self) -> Iterator[Resource]:
-        return _resources(Batches(self, tell=False))
+        return _resources(Batches(self, report=False))
 
     def __aiter__(self) -> AsyncIterator[Resource]:
         return Resources(self)
 
     def wait(self, timeout: Optional[float] = None) -> None:
-        """Moves the job to its end. Data that no loop has taken is thrown away.
+        """Drives the job to its end. Data that no loop has taken is discarded.
 
         Parameters
         ----------
         timeout : float, optional
-            Seconds; then `TimeoutExpired`, and the job goes on when it is moved again.
+            Seconds; then `TimeoutExpired` is raised. The next loop or `wait` continues the job.
 
         Raises
         ------
         StateError
-            A loop over the job is open: it would lose the rest.
+            A loop over the job is open: the rest of its data would be lost.
         Error
-            What the job ended with, or the exception of a callback.
+            The error of the job, or the exception of a callback.
         """
         seconds(timeout, "timeout")
         deadline = None if timeout is None else time.monotonic() + timeout
         self._wait_begins()
         try:
             while True:
-                self._throw_away(self._pull(deadline))
+                self._discard(self._pull(deadline))
         except _End:
-            self._throw_away(None)
+            self._discard(None)
         finally:
             self._wait_ends()
         self._warn()
@@ -503,10 +504,10 @@ class Job:
         self._wait_begins()
         try:
             while True:
-                self._throw_away(await self._pull_async())
+                self._discard(await self._pull_async())
         except _End:
-            self._throw_away(None)
-        except BaseException:  # a task that is cancelled takes its job along
+            self._discard(None)
+        except BaseException:  # cancelling the task cancels its job
             self._core.leave(lib.bcda_job_cancel, self._handle)
             raise
         finally:
@@ -517,12 +518,12 @@ class Job:
         """``await job`` is `wait` on asyncio."""
         return self._wait().__await__()
 
-    def _tell_bad_lines(self, batch: Batch) -> None:
+    def _report_bad_lines(self, batch: Batch) -> None:
         if self._callbacks.on_bad_line and batch.bad_line_count:
             for line in batch.bad_lines:
                 self._callbacks.on_bad_line(self, line)
 
-    # ---- what may be done to it
+    # ---- control
 
     def _call(self, function: Callable[[int], int]) -> None:
         with self._core.lock:
@@ -532,27 +533,27 @@ class Job:
         self._core.wake()
 
     def cancel(self) -> None:
-        """Ends the job here; who iterates over it or waits for it gets `Cancelled`.
+        """Ends the job here; a loop over it, or `wait`, raises `Cancelled`.
 
-        May be called from any thread. The server is told only with the option
-        ``cancel_at_server``, while the job is moved on: `wait`.
+        May be called from any thread. The server is notified only with the option
+        ``cancel_at_server``, and only while the job is driven, for example by `wait`.
         """
         self._call(lib.bcda_job_cancel)
         self._cancelled = True
 
     def pause(self) -> None:
-        """Stops its data until `resume`: a loop over it waits. From any thread."""
+        """Pauses the delivery until `resume`: a loop over the job waits. From any thread."""
         self._call(lib.bcda_job_pause)
 
     def resume(self) -> None:
-        """Goes on after `pause`. From any thread."""
+        """Resumes the job after `pause`. From any thread."""
         self._call(lib.bcda_job_resume)
 
     def save(self) -> str:
-        """What `Client.restore` needs to go on later, perhaps in another process.
+        """What `Client.restore` needs to resume the job later, also in another process.
 
-        Save when a file has ended and what was made of it is safe. One line of JSON without
-        secrets or patient data.
+        Save when a file has ended and its resources are stored safely. The text is one line of JSON
+        without secrets or patient data.
 
         Raises
         ------
@@ -572,7 +573,7 @@ class Job:
                 lib.bcda_free(made)
 
     def close(self) -> None:
-        """Cancels the job if it still runs, and moves it to its end. Raises nothing for that."""
+        """Cancels the job if it still runs, and drives it to its end. Does not raise `Cancelled`."""
         if self.result is not None or self._core.session is None:
             return
         self.cancel()
@@ -589,9 +590,9 @@ class Job:
         if kind is None:
             self.close()
         elif self._core.session is not None and self.result is None:
-            self.cancel()  # the exception is on its way: do not wait for anything
+            self.cancel()  # an exception is being raised: do not wait
 
-    # ---- what it says
+    # ---- state and results
 
     def _get(self, getter: Callable[[int], Any]) -> Any:
         with self._core.lock:
@@ -599,23 +600,23 @@ class Job:
 
     @property
     def state(self) -> JobState:
-        """What it is doing."""
+        """The state of the job."""
         return JobState(self._get(lib.bcda_job_state))
 
     @property
     def result(self) -> Optional[ErrorCode]:
-        """`ErrorCode.OK` (0), or the code it ended with; ``None`` while it runs."""
+        """`ErrorCode.OK` (0), or the code of the failure; ``None`` while it runs."""
         code = int(self._get(lib.bcda_job_result))
         return None if code == _abi.ERR_AGAIN else ErrorCode(code)
 
     @property
     def verdict(self) -> Verdict:
-        """What became of the whole. `Verdict.COMPLETE` alone says that there is nothing to look at."""
+        """The verdict on the whole job. Only with `Verdict.COMPLETE` nothing needs attention."""
         return Verdict(self._get(lib.bcda_job_verdict))
 
     @property
     def error(self) -> Optional[errors.Error]:
-        """What it ended with; ``None`` while it runs, and where it ended well."""
+        """Why the job failed; ``None`` while it runs, and if it succeeded."""
         with self._core.lock:
             pointer = lib.bcda_job_error(self._pointer)
             return errors.from_pointer(pointer) if pointer else None
@@ -632,12 +633,12 @@ class Job:
 
     @property
     def is_taken_over(self) -> bool:
-        """Whether an identical export was already running, and this job went on with that one."""
+        """Whether an identical export was already running, and this job took it over."""
         return bool(self._get(lib.bcda_job_is_taken_over))
 
     @property
     def progress_text(self) -> str:
-        """What the server last said of its progress."""
+        """The last progress text of the server."""
         return text(self._get(lib.bcda_job_progress_text))
 
     @property
@@ -648,23 +649,23 @@ class Job:
 
     @property
     def transaction_time(self) -> str:
-        """The ``since`` of the next export. Empty until the manifest is here."""
+        """The ``since`` of the next export. Empty before the manifest."""
         return text(self._get(lib.bcda_job_transaction_time))
 
     @property
     def files(self) -> List[File]:
-        """The files of the manifest, data before error files; empty until it is here."""
+        """The files of the manifest, data files before error files; empty before the manifest."""
         with self._core.lock:
             return [self._file(lib.bcda_job_file(self._pointer, i))
                     for i in range(lib.bcda_job_file_count(self._pointer))]
 
     @property
     def missing_types(self) -> Tuple[str, ...]:
-        """The requested types that the manifest lists no file for.
+        """The requested types that have no file in the manifest.
 
         The server had nothing to export for them (with `since`, nothing new), or left them out
-        because another job exports them at the moment; the manifest does not tell these apart.
-        Empty until the manifest is here, and where no types were requested.
+        because another job exports them at the same time; the manifest does not distinguish the two
+        cases. Empty before the manifest, and if no types were requested.
         """
         with self._core.lock:
             return tuple(text(lib.bcda_job_missing_type(self._pointer, i))
@@ -682,7 +683,7 @@ class Job:
 
     @property
     def bytes_received(self) -> int:
-        """Bytes that came over the wire."""
+        """Bytes received."""
         return int(self._get(lib.bcda_job_bytes_received))
 
     @property
@@ -692,15 +693,15 @@ class Job:
 
     @property
     def resources(self) -> int:
-        """How many resources of data files were delivered: as many as the loop gave.
+        """How many resources of data files were delivered: as many as the loop yielded.
 
-        What the server reports in error files is no data, and is in `issue_counts`.
+        The issues in error files are not data; `issue_counts` counts them.
         """
         return int(self._get(lib.bcda_job_resources))
 
     @property
     def bad_lines(self) -> int:
-        """How many lines were no resources."""
+        """How many lines were invalid."""
         return int(self._get(lib.bcda_job_bad_lines))
 
     @property
@@ -715,15 +716,15 @@ class Job:
 
 
 class Batches:
-    """The iterator that `Job.batches` gives, for ``for`` and for ``async for``."""
+    """The iterator that `Job.batches` returns, for ``for`` and for ``async for``."""
 
-    __slots__ = ("_job", "_over", "_tell")
+    __slots__ = ("_job", "_over", "_report")
 
-    def __init__(self, job: Job, tell: bool = True) -> None:
+    def __init__(self, job: Job, report: bool = True) -> None:
         self._over = True
         job._claim()
         self._job = job
-        self._tell = tell
+        self._report = report
         self._over = False
 
     def __iter__(self) -> "Batches":
@@ -755,19 +756,19 @@ class Batches:
         raise StopAsyncIteration
 
     def _shown(self, batch: Batch) -> Batch:
-        if self._tell:
-            self._job._tell_bad_lines(batch)
+        if self._report:
+            self._job._report_bad_lines(batch)
         return batch
 
     def _has_ended(self, error: Exception) -> bool:
-        """Whether `error` says that all was taken. A job that has failed has ended too."""
+        """Whether `error` means that all batches were taken. A job that has failed has ended too."""
         if self._job.result is not None:
             self._over = True
             self._job._claimed = _TAKEN
         return isinstance(error, _End)
 
     def __del__(self) -> None:
-        if not self._over:  # the loop was left: mark, and wake
+        if not self._over:  # the loop was left: cancel the job in the owner's next call
             self._job._claimed = _LEFT
             self._job._core.leave(lib.bcda_job_cancel, self._job._handle)
 
@@ -782,7 +783,7 @@ def _outside() -> int:
 
 
 def _merged(job: Job, batch: Batch) -> Iterator[Resource]:
-    """The resources of a batch, with its bad lines told in their places."""
+    """The resources of a batch; its invalid lines are reported in order among them."""
     bad = batch.bad_lines
     at = 0
     for i, number in enumerate(batch.line_numbers.tolist()):
@@ -798,9 +799,9 @@ def _merged(job: Job, batch: Batch) -> Iterator[Resource]:
 
 def _resources(batches: Batches) -> Iterator[Resource]:
     job = batches._job
-    tells = job._callbacks.on_bad_line is not None
+    reports = job._callbacks.on_bad_line is not None
     for batch in batches:
-        if tells and batch.bad_line_count:
+        if reports and batch.bad_line_count:
             yield from _merged(job, batch)
         else:
             for i in range(len(batch)):
@@ -813,7 +814,7 @@ class Resources:
     __slots__ = ("_batches", "_rest")
 
     def __init__(self, job: Job) -> None:
-        self._batches = Batches(job, tell=False)
+        self._batches = Batches(job, report=False)
         self._rest: Iterator[Resource] = iter(())
 
     def __aiter__(self) -> "Resources":

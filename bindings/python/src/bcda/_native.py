@@ -1,4 +1,4 @@
-"""The shared library: found, checked, and its functions made callable."""
+"""Finds and checks the shared library, and makes its functions callable."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _KINDS: Dict[str, Any] = {
     "str": ctypes.c_char_p,
 }
 
-# These work, wait or call back, and so give the lock of the interpreter up. All others are over
-# within a microsecond or so; to give the lock up for them could cost a program with several threads
-# five milliseconds a call.
+# These work, wait or run callbacks, so they release the lock of the interpreter. All others return
+# within about a microsecond; releasing the lock for them could cost a program with several threads
+# five milliseconds per call.
 _GIVES_UP_LOCK = frozenset((
     "bcda_config_add_private_key_file", "bcda_config_add_private_key_pem", "bcda_decoder_finish",
     "bcda_decoder_free", "bcda_decoder_new", "bcda_decoder_write", "bcda_global_cleanup",
@@ -42,7 +42,7 @@ _GIVES_UP_LOCK = frozenset((
 
 
 def _kind(name: str) -> Any:
-    # Pointers, places for results and callbacks are all passed as addresses.
+    # Pointers, results and callbacks are all passed as addresses.
     return _KINDS.get(name, ctypes.c_void_p) if name else None
 
 
@@ -89,7 +89,7 @@ class Library:
 
 
 def candidates() -> List[Tuple[str, str]]:
-    """(how it was named, what to load) in the order in which they are tried."""
+    """(how it was found, what to load), in the order of the attempts."""
     named = os.environ.get("BCDA_LIBRARY")
     if named:
         return [("BCDA_LIBRARY", named)]
@@ -108,7 +108,7 @@ def load() -> Library:
         try:
             return Library(path)
         except LibraryError:
-            raise  # it is there, and it is wrong: do not silently take another
+            raise  # it exists, and cannot be used: do not silently load another
         except OSError as e:
             tried.append(f"{path} ({how}): {e}")
             cause = e
@@ -125,7 +125,7 @@ def callback_type(name: str) -> Any:
     return ctypes.CFUNCTYPE(_kind(result), *[_kind(p) for p in parameters])
 
 
-_kept: List[Any] = []  # callbacks that C may call as long as the process lives
+_kept: List[Any] = []  # callbacks that C may call until the process ends
 
 
 def callback(name: str, function: Callable[..., Any]) -> int:

@@ -1,4 +1,4 @@
-"""A progress bar, where tqdm is there."""
+"""A progress bar, if tqdm is installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make() -> "Optional[Bar]":
 
 
 class Bar:
-    """Bytes as they come; before that, what the server says."""
+    """Shows the received bytes; before the download, the server's progress text."""
 
     def __init__(self, tqdm: Any) -> None:
         self.bar = tqdm(unit="B", unit_scale=True, unit_divisor=1000, desc="bcda")

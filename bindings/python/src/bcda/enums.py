@@ -1,4 +1,4 @@
-"""The numbered things of the library, by name."""
+"""The enumerations of the library."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class _Named(enum.IntEnum):
 
 
 class _Open(_Named):
-    """A later library may have values that are not known here: they stay numbers with a name."""
+    """A later library may have values that are not known here: they are numbers with a name."""
 
     @classmethod
     def _missing_(cls, value: object) -> "_Open":
         if not isinstance(value, int):
-            raise ValueError(f"{value!r} is no {cls.__name__}")
+            raise ValueError(f"{value!r} is not a {cls.__name__}")
         member = int.__new__(cls, value)
         member._name_ = f"UNKNOWN_{value}"
         member._value_ = value
@@ -43,34 +43,34 @@ class JobState(_Open):
     """What a job is doing."""
 
     STARTING = _abi.JOB_STARTING  #: token and kick-off
-    RUNNING = _abi.JOB_RUNNING  #: the server works, we poll; ``job.url`` is known
+    RUNNING = _abi.JOB_RUNNING  #: the server works and is polled; ``job.url`` is known
     DOWNLOADING = _abi.JOB_DOWNLOADING  #: ``job.files`` is known
-    DONE = _abi.JOB_DONE  #: ended well
-    FAILED = _abi.JOB_FAILED  #: ended otherwise
+    DONE = _abi.JOB_DONE  #: succeeded
+    FAILED = _abi.JOB_FAILED  #: failed
 
 
 class FileEvent(_Open):
-    """What ``on_file`` tells of a file."""
+    """What ``on_file`` reports of a file."""
 
-    BEGIN = _abi.FILE_BEGIN  #: its first byte is about to be asked for
+    BEGIN = _abi.FILE_BEGIN  #: the file is about to be requested
     END = _abi.FILE_END  #: ``file.verdict`` is known: commit, or undo
 
 
 class Verdict(_Open):
-    """What became of a file, or of a whole job."""
+    """The verdict on a file, or on a whole job."""
 
     NONE = _abi.VERDICT_NONE  #: not at its end yet
-    COMPLETE = _abi.VERDICT_COMPLETE  #: every check was made and held
-    COMPLETE_BAD_LINES = _abi.VERDICT_COMPLETE_BAD_LINES  #: complete, with lines that are no resources
-    FAILED = _abi.VERDICT_FAILED  #: ``error`` says why; what came is void
-    SKIPPED = _abi.VERDICT_SKIPPED  #: a restored job that had it before
-    #: of a job: every file is complete, but there is something to look at: `Job.missing_types`,
+    COMPLETE = _abi.VERDICT_COMPLETE  #: every check has passed
+    COMPLETE_BAD_LINES = _abi.VERDICT_COMPLETE_BAD_LINES  #: complete, with invalid lines
+    FAILED = _abi.VERDICT_FAILED  #: ``error`` says why; its resources are void
+    SKIPPED = _abi.VERDICT_SKIPPED  #: of a restored job: complete before
+    #: of a job: every file is complete, but something needs attention: `Job.missing_types`,
     #: `Job.deleted_files`, `Job.bad_lines`, or `Job.issue_counts` of severity error or fatal
     COMPLETE_ERRORS = _abi.VERDICT_COMPLETE_ERRORS
 
     @property
     def is_good(self) -> bool:
-        """Whether what came may be kept."""
+        """Whether the resources may be kept."""
         return self not in (Verdict.NONE, Verdict.FAILED)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong, by kind.
+"""The errors, by kind.
 
 Each `ErrorCode` has one class here (`CLASSES`). A code of a later library is raised as the class of
 its range.
@@ -12,7 +12,7 @@ from . import _abi
 from ._native import lib, text
 from .enums import ErrorCode
 
-__all__ = ["Error"]  # the others are added below
+__all__ = ["Error"]  # the other classes are added below
 
 
 class Error(Exception):
@@ -25,21 +25,21 @@ class Error(Exception):
     name : str
         Its name as in the documentation, such as ``"BCDA_ERR_TAG"``.
     text : str
-        One line: what happened to which file or request, and what to do. May be logged.
+        One line: what failed, for which file or request, and what to do. May be logged.
     is_retryable : bool
-        Whether trying the same later can help.
+        Whether a later retry can succeed.
     http_status : int or None
-        The HTTP status that it came with.
+        The HTTP status of the answer.
     retry_after : float or None
         How many seconds the server asked to wait.
     file : str
-        The name of the data file, as in its URL; empty where it is not about a file.
+        The name of the data file, as in its URL; empty if the error is not about a file.
     line : int or None
         The line in that file, from 1.
     offset : int or None
         Where that line begins in the decoded file.
     server_text : str
-        The server's own words. They may name people: show them, do not log them.
+        The server's text. It may name people: show it, do not log it.
 
     Examples
     --------
@@ -99,11 +99,11 @@ class ForkedError(StateError):
 
 
 class OptionError(UsageError, ValueError):
-    """No such option, or a value that it cannot have."""
+    """No such option, or a value outside its limits."""
 
 
 class UnsupportedError(UsageError):
-    """This build of the library cannot do it."""
+    """This build of the library does not support it."""
 
 
 class NotReady(UsageError):
@@ -111,7 +111,7 @@ class NotReady(UsageError):
 
 
 class TimeoutExpired(UsageError):
-    """The time that was given is over, and work remains."""
+    """The timeout has expired, and work remains."""
 
 
 class ConfigError(UsageError):
@@ -127,7 +127,7 @@ class InsecureUrl(UrlError):
 
 
 class LocalError(Error):
-    """This machine: memory, files, the libraries below."""
+    """This machine: memory, files, the libraries that libbcda uses."""
 
 
 class OutOfMemory(LocalError):
@@ -171,11 +171,11 @@ class ConnectTimeout(ConnectError):
 
 
 class TlsError(TransportError):
-    """The handshake broke, or there is no common version or cipher."""
+    """The handshake was broken off, or there is no common version or cipher."""
 
 
 class CertificateError(TlsError):
-    """The server's certificate is not trusted, has another name or has ended."""
+    """The server's certificate is not trusted, has another name or has expired."""
 
 
 class TransferError(TransportError):
@@ -203,15 +203,15 @@ class ProxyError(TransportError):
 
 
 class ServerError(Error):
-    """The server answered, and this is what it said."""
+    """The answer of the server is an error."""
 
 
 class BadRequest(ServerError):
-    """400; ``server_text`` says what it did not like."""
+    """400; ``server_text`` says what the server refused."""
 
 
 class AuthError(ServerError):
-    """401: wrong or expired credentials, or no token that can be used."""
+    """401: wrong or expired credentials, or no usable token."""
 
 
 class Forbidden(ServerError):
@@ -235,7 +235,7 @@ class ServerUnavailable(ServerError):
 
 
 class JobFailed(ServerError):
-    """The server's job failed for good. Start a new one."""
+    """The job has failed at the server. Start a new one."""
 
 
 class JobCancelled(ServerError):
@@ -247,7 +247,7 @@ class JobTimeout(ServerError):
 
 
 class ProtocolError(ServerError):
-    """An answer without what belongs into it: no location, no JSON, no manifest."""
+    """An incomplete answer: no location, no JSON, no manifest."""
 
 
 class RedirectError(ServerError):
@@ -255,11 +255,11 @@ class RedirectError(ServerError):
 
 
 class OriginError(ServerError):
-    """A URL whose origin may not get the request."""
+    """A URL whose origin is not allowed for the request."""
 
 
 class DataError(Error):
-    """The bytes of a file. What was delivered of that file is void."""
+    """The bytes of a file. The delivered resources of that file are void."""
 
 
 class FileKeyError(DataError):
@@ -279,23 +279,23 @@ class CutFile(DataError):
 
 
 class FileChanged(DataError):
-    """What came after a break is not the file that was begun. Export again."""
+    """What was received after an interruption is not the same file. Export again."""
 
 
 class MismatchedFile(DataError):
-    """Another length, checksum or count than the manifest says."""
+    """The length, checksum or count differs from the manifest."""
 
 
 class BadLine(DataError):
-    """A line that is no resource, and is not tolerated (option ``bad_lines_max``)."""
+    """An invalid line that is not tolerated (option ``bad_lines_max``)."""
 
 
 class TooManyBadLines(BadLine):
-    """More bad lines in one job than ``bad_lines_max``."""
+    """More invalid lines in one job than ``bad_lines_max``."""
 
 
 class HostError(Error):
-    """The program's own callbacks and wishes."""
+    """The application's own callbacks and calls."""
 
 
 class Stopped(HostError):
@@ -307,7 +307,7 @@ class Cancelled(HostError):
 
 
 class CallbackError(HostError):
-    """A callback gave the library something that has no meaning."""
+    """A callback returned a value that has no meaning."""
 
 
 #: The class of each code of the library.
@@ -404,18 +404,18 @@ def class_of(code: int) -> Type[Error]:
     return found
 
 
-#: What the library says of these is for callers of C.
+#: The library's texts of these codes are for C programs.
 _TEXTS: Dict[int, str] = {
     _abi.ERR_REENTRANT: "a callback cannot loop, wait or send a request with the client or decoder that "
                         "called it: do that when the callback has returned",
     _abi.ERR_FORKED: "the client was made before fork() and belongs to the parent process: make a new "
                      "client in the child",
-    _abi.ERR_TIMEOUT: "the time is over, and the job has not ended; it goes on when it is waited for again",
+    _abi.ERR_TIMEOUT: "the timeout has expired, and the job has not ended; it continues when it is waited for again",
 }
 
 
 def from_code(code: int, words: str = "") -> Error:
-    """An error that the library gave as a bare code."""
+    """An error that the library returned as a code only."""
     return class_of(code)(words or _TEXTS.get(code) or text(lib.bcda_error_string(code)), code=code)
 
 
@@ -425,7 +425,7 @@ def reworded(error: Error, words: str) -> Error:
 
 
 def from_pointer(error: Optional[int], code: int = 0) -> Error:
-    """The error behind a ``bcda_error *``; `code` where the library has none."""
+    """The error of a ``bcda_error *``; `code` if the library has none."""
     if not error:
         return from_code(code)
     code = lib.bcda_error_code(error)

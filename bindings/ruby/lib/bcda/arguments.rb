@@ -1,23 +1,23 @@
 # frozen_string_literal: true
 
 module Bcda
-  # Arguments: checked, and turned into what C takes. What is refused is named by its keyword.
+  # Checks arguments and converts them for C. Errors name the keyword of the argument.
   # @api private
   module Arguments
-    # How the text in a PEM file begins.
+    # The beginning of the text in a PEM file.
     PEM = "-----BEGIN"
     # How much of a value an error text quotes.
     QUOTE_MAX = 80
 
     class << self
-      # A value as an error text may show it: cut, and a URL without its user information.
+      # A value for an error text: cut, and a URL without its user information.
       def quoted(value)
         value = value.scrub.sub(%r{\A([A-Za-z][\w+.-]*://)?.*@}m, '\1...@') if value.is_a?(String)
         text = value.inspect
         text.length <= QUOTE_MAX ? text : "#{text[0, QUOTE_MAX - 4]}...#{text[-1]}"
       end
 
-      # The error for a value that is not what is expected.
+      # The error for a value that is not +expected+.
       def refused(keyword, value, expected)
         ArgumentError.new("#{keyword}: #{quoted(value)} is not #{expected}")
       end
@@ -32,24 +32,24 @@ module Bcda
         TypeError.new("#{keyword} must be #{expected}, not #{value.nil? ? 'nil' : value.class}")
       end
 
-      # The library's error with the keyword that it is about, and the value, where it is no secret.
+      # The library's error with its keyword, and the value if it is not a secret.
       def named(error, keyword, value = nil)
         words = error.message.start_with?(keyword.to_s) ? error.message : "#{keyword}: #{error.message}"
         error.reworded(value.nil? ? words : "#{words}; given #{quoted(value)}")
       end
 
-      # One of two settings is there without the other.
+      # One of two settings is given without the other.
       def needs(keyword, value, other)
         raise Error.of_code(ABI::ERR_CONFIG, "#{keyword} is given without #{other}") unless value.nil?
       end
 
-      # Which of the names may have been meant, or all.
+      # A suggestion of a similar name, or all names.
       def similar(name, names)
         close = DidYouMean::SpellChecker.new(dictionary: names).correct(name.to_s).first if defined?(DidYouMean)
         close ? "did you mean #{close}?" : "there are #{names.sort.join(', ')}"
       end
 
-      # A string for C: in UTF-8, without a NUL, at which C would end it.
+      # A string for C: in UTF-8, without a NUL, which would end it in C.
       def string(value, keyword, expected = "a String")
         text = text_of(value) or raise mistyped(keyword, value, expected)
         text = text.encode(Encoding::UTF_8)
@@ -91,7 +91,7 @@ module Bcda
         value.to_hash
       end
 
-      # When a time of so many seconds is over; nil for no time.
+      # The time at which a timeout of +seconds+ expires; nil for none.
       def deadline(seconds, keyword = :timeout)
         return if seconds.nil?
         raise mistyped(keyword, seconds, "a number of seconds") unless seconds.is_a?(Numeric)
@@ -99,8 +99,8 @@ module Bcda
         Engine.now + seconds
       end
 
-      # What is to be taken out of each resource: the block gives a path to C, and the error of +owner+ says
-      # why it was refused.
+      # The fields to extract from each resource: the block passes a path to C, and +owner+ returns why it
+      # was refused.
       def add_fields(fields, owner)
         slot = FFI::MemoryPointer.new(:int)
         paths = fields.map { |path| string(path, :fields) }
@@ -112,7 +112,7 @@ module Bcda
         end
       end
 
-      # An instant as FHIR has them.
+      # A FHIR instant.
       def instant(value, keyword)
         return value.iso8601(3) if value.is_a?(Time) || (defined?(DateTime) && value.is_a?(DateTime))
 
@@ -131,7 +131,7 @@ module Bcda
     end
   end
 
-  # One object of the library's: a second one in Ruby would give it back again.
+  # One object of the library: a copy in Ruby would release it a second time.
   # @api private
   module Unique
     def marshal_dump
@@ -146,7 +146,7 @@ module Bcda
     end
   end
 
-  # Symbols for the numbers that C has for things.
+  # Symbols for numbers of C.
   # @api private
   module Names
     # A later library may have numbers that are not known here.

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 module Bcda
-  # A line that is no resource.
+  # An invalid line: a line that is not a resource.
   class BadLine
-    # @return [Integer] the number of the error; {#name} says what it is
+    # @return [Integer] the number of the error; see {#name}
     attr_reader :code
     # @return [Integer] the line in its file, from 1
     attr_reader :line_number
@@ -11,7 +11,7 @@ module Bcda
     attr_reader :offset
     # @return [Integer] its length, as far as it was read
     attr_reader :length
-    # Its bytes, for a quarantine: patient data. nil for a line over the limit (+line_max+).
+    # Its bytes, to keep them in quarantine: patient data. nil for a line over the limit (+line_max+).
     # @return [String, nil] in binary encoding
     attr_reader :bytes
     # @return [Bcda::DataFile, nil] nil from a {Decoder}
@@ -40,7 +40,7 @@ module Bcda
       Native.text(Native.bcda_error_name(code))
     end
 
-    # @return [String] what the code means
+    # @return [String] the meaning of the code
     def reason
       Native.text(Native.bcda_error_string(code))
     end

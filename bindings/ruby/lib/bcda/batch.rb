@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 module Bcda
-  # A run of resources of one file, in order: the fast way. A column is one array with a value for each
-  # resource, read in one go. {Job#each_batch} takes a batch back when its block ends; {#keep} prevents
-  # that. Resources made from it stay good without it.
+  # A run of resources of one file, in order. Batches are faster than single resources. A column is one
+  # array with a value for each resource, read in one pass. {Job#each_batch} releases a batch when its
+  # block ends, unless {#keep} was called. Resources of the batch stay valid after that.
   class Batch
     include Enumerable
     include Unique
@@ -13,7 +13,7 @@ module Bcda
 
     # @return [Integer] how many resources
     attr_reader :size
-    # @return [Bcda::DataFile, nil] the file that they came from; nil from a {Decoder}
+    # @return [Bcda::DataFile, nil] the file of the resources; nil from a {Decoder}
     attr_reader :file
 
     alias length size
@@ -21,7 +21,7 @@ module Bcda
     # Why there is no such field.
     # @api private
     def self.no_field(path)
-      raise ArgumentError, "the field #{path} was not asked for (fields:)"
+      raise ArgumentError, "the field #{path} was not requested (fields:)"
     end
 
     # @api private
@@ -38,7 +38,7 @@ module Bcda
       @json = @types = @ids = @columns = nil
     end
 
-    # Whether the end of the file had not been verified when this was delivered.
+    # Whether the end of the file was not verified when the batch was delivered.
     def provisional?
       @provisional
     end
@@ -121,7 +121,7 @@ module Bcda
       base.get_bytes(offsets[index], sizes[index]).force_encoding(UTF8).freeze
     end
 
-    # All resources as NDJSON, each with a line feed behind it.
+    # All resources as NDJSON, each followed by a line feed.
     # @return [String]
     def ndjson
       return +"" if @size.zero?
@@ -136,7 +136,7 @@ module Bcda
       jsons.each_with_object(+"") { |json, all| all << json << "\n" }
     end
 
-    # The values of a field that was asked for beforehand (+fields:+), for each resource.
+    # The values of a requested field (+fields:+), for each resource.
     # @param path [String, Symbol]
     # @return [Array<Array<String>>]
     def field(path)
@@ -144,15 +144,15 @@ module Bcda
       columns[number] ||= field_column(number)
     end
 
-    # @return [Array<Bcda::BadLine>] the lines of this run that are no resources
+    # @return [Array<Bcda::BadLine>] the invalid lines of this batch
     def bad_lines
       columns[:bad_lines] ||= Array.new(Native.bcda_batch_bad_line_count(live)) do |i|
         BadLine.of(Native.bcda_batch_bad_line(@pointer, i), @file)
       end
     end
 
-    # Keeps the batch beyond the block of {Job#each_batch}, until {#release} or until it is garbage. It
-    # keeps its memory, which the garbage collector does not see: release it.
+    # Keeps the batch after the block of {Job#each_batch}, until {#release} or until it is collected.
+    # Release it, because the garbage collector does not know the size of its memory.
     # @return [self]
     def keep
       return self if @kept
@@ -160,12 +160,11 @@ module Bcda
       live
       @kept = true
       @owner&.delete(@pointer.address)
-      ObjectSpace.define_finalizer(self, Graveyard.finalizer(:bcda_batch_unref, @pointer.address))
+      ObjectSpace.define_finalizer(self, ReleaseQueue.finalizer(:bcda_batch_unref, @pointer.address))
       self
     end
 
-    # Gives the batch back to the library. Its columns are gone then; resources that were made of it
-    # stay.
+    # Releases the batch. Its columns are then invalid; its resources stay valid.
     # @return [nil]
     def release
       return if @pointer.nil?
@@ -203,7 +202,7 @@ module Bcda
     private
 
     def live
-      @pointer || raise(StateError, "the batch was given back: keep it, or use it within its block")
+      @pointer || raise(StateError, "the batch was released: keep it, or use it within its block")
     end
 
     def columns
@@ -237,7 +236,7 @@ module Bcda
       @size.zero? ? [] : pointer.read_array_of_uint64(@size)
     end
 
-    # The texts of a column stand in order: what spans them is read once.
+    # The texts of a column are in order: the bytes that span them are read once.
     def texts(number)
       base, offsets, sizes = column(number)
       cut(base, offsets, sizes)
@@ -251,7 +250,7 @@ module Bcda
       Array.new(offsets.size) { |i| span.byteslice(offsets[i] - first, sizes[i]) }
     end
 
-    # Lines of a file have one type, and the library writes it once: the offset does not move then.
+    # The lines of a file have one type, which the library stores once: the offset does not change.
     def column_of_types
       return [] if @size.zero?
 

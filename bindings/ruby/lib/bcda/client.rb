@@ -4,9 +4,10 @@ require "logger"
 require "time"
 
 module Bcda
-  # One identity at one server, with everything that moves there. Any number of threads may use a client
-  # and its jobs: calls take turns, and a thread that waits holds nobody up. Each job's procs run in the
-  # thread that iterates or waits for that job; +token:+ and +logger:+ in whichever thread is there.
+  # One identity at one server, with its jobs. Any number of threads may use a client and its jobs: calls
+  # are serialised, and a thread that waits does not block other threads. Each job's procs run in the
+  # thread that iterates over the job or waits for it; +token:+ and +logger:+ are called in any of these
+  # threads.
   #
   #   Bcda::Client.open(url, client_id: id, client_secret: secret) do |client|
   #     client.export("Patient").each { |resource| puts resource.json }
@@ -17,7 +18,7 @@ module Bcda
     # The levels at which an export can start.
     LEVELS = { resource: ABI::LEVEL_RESOURCE, patient: ABI::LEVEL_PATIENT, group: ABI::LEVEL_GROUP,
                system: ABI::LEVEL_SYSTEM }.freeze
-    # What {#stats} counts.
+    # The statistics of {#stats}.
     STATS = { requests: ABI::STAT_REQUESTS, retries: ABI::STAT_RETRIES, tokens: ABI::STAT_TOKENS,
               bytes_wire: ABI::STAT_BYTES_WIRE, bytes_decoded: ABI::STAT_BYTES_DECODED,
               resources: ABI::STAT_RESOURCES, transfers: ABI::STAT_TRANSFERS,
@@ -25,18 +26,18 @@ module Bcda
               inflate_ns: ABI::STAT_INFLATE_NS, decrypt_ns: ABI::STAT_DECRYPT_NS,
               parse_ns: ABI::STAT_PARSE_NS, deliver_ns: ABI::STAT_DELIVER_NS,
               spool_ns: ABI::STAT_SPOOL_NS, sleep_ns: ABI::STAT_SLEEP_NS }.freeze
-    # What the server says of itself: the whole answer, and what is best known of it. The versions and
-    # the token URL are nil where it does not say.
+    # The metadata of the server: the whole answer, and some of its values. The versions and the token URL
+    # are nil if the server does not give them.
     Metadata = Struct.new(:body, :software_version, :fhir_version, :token_url, keyword_init: true) do
       # @return [Hash] the answer, parsed
       def parse
         JSON.parse(body)
       end
     end
-    # Twice what the library gathers by itself: coming back to Ruby costs more than to C, since decoding
-    # has filled the caches of the processor meanwhile.
+    # Twice the library's default: returning to Ruby costs more than returning to C, because decoding has
+    # displaced Ruby's data from the caches of the processor.
     BATCH_SIZE = 524_288
-    # What the library says of the whole configuration, and the keywords of that.
+    # The library's words in errors about the configuration, and their keywords.
     WORDS = { "the FHIR URL" => "fhir_url", "the token URL" => "token_url", "a rewritten URL" => "url_rewrites" }.freeze
     WAKE = Object.new.freeze
     SEVERITIES = { ABI::LOG_ERROR => Logger::ERROR, ABI::LOG_WARNING => Logger::WARN,
@@ -46,7 +47,7 @@ module Bcda
                  on_issue: [:on_server_issue, Trampolines::ISSUE] }.freeze
     private_constant :BATCH_SIZE, :HANDLERS, :WAKE, :SEVERITIES, :WORDS
 
-    # Makes a client; with a block yields it, closes it behind the block, and gives what the block gave.
+    # Creates a client; with a block, yields it, closes it after the block, and returns the block's value.
     # @param (see #initialize)
     # @yieldparam client [Bcda::Client]
     def self.open(fhir_url, **settings)
@@ -60,36 +61,36 @@ module Bcda
       end
     end
 
-    # No network is touched. Secrets are copied to locked memory of the library's and not kept here.
+    # No network is touched. Secrets are copied to locked memory of the library and not kept here.
     #
     # @param fhir_url [String] the base of the FHIR API, such as "https://sandbox.bcda.cms.gov/api/v2"
     # @param client_id [String, nil] OAuth client credentials
     # @param client_secret [String, nil] its secret
-    # @param token [String, #call, nil] in place of credentials: a bearer token, or what is called for
-    #   one whenever one is needed and gives it, or it and its lifetime in seconds
-    # @param token_url [String, nil] where tokens are asked for; "/auth/token" at the server by default
+    # @param token [String, #call, nil] in place of credentials: a bearer token, or a callable that is
+    #   called when a token is needed and returns it, or the token and its lifetime in seconds
+    # @param token_url [String, nil] the URL of token requests; "/auth/token" at the server by default
     # @param private_key [String, #to_path, #to_pem, Array, nil] for encrypted files: PEM text, or the
-    #   path of a PEM file; several are tried in turn
+    #   path of a PEM file; of several, each is tried
     # @param private_key_passphrase [String, nil]
     # @param ca_file [String, nil] the certificate authorities to trust, in place of the system's
     # @param client_certificate [String, nil] a client certificate for TLS: the path of a PEM file
-    # @param client_key [String, nil] that of its key, where it is not in the same file
+    # @param client_key [String, nil] the path of its key, if it is in another file
     # @param client_key_passphrase [String, nil]
     # @param proxy [String, nil] such as "http://proxy.example:3128"; the environment is not read
     # @param proxy_user [String, nil]
     # @param proxy_password [String, nil]
     # @param spool_directory [String, nil] where files wait with +delivery: :verified+
     # @param url_rewrites [Hash{String => String}] for a server that names itself wrongly
-    # @param allowed_origins [Array<String>] where files may stand, besides the server
+    # @param allowed_origins [Array<String>] origins of files besides the server's own; default: every https origin
     # @param logger [Logger, nil]
-    # @param log_level [Symbol, nil] the most detailed that is wanted: +:error+, +:warn+, +:info+ or +:debug+;
-    #   that of the logger by default
-    # @param options [Hash] the tunables of bcda/config.h by their names, such as +parallel: 8+,
+    # @param log_level [Symbol, nil] the most detailed level that is reported: +:error+, +:warn+, +:info+
+    #   or +:debug+; the level of the logger by default
+    # @param options [Hash] the options of bcda/config.h by their names, such as +parallel: 8+,
     #   +decode_threads: 2+, +delivery: :verified+ (or +:streaming+), +duplicate_job: :take_over+ (or
     #   +:wait+, +:refuse+), +bad_lines_max: -1+, +cancel_at_server: true+. +batch_size+ is 512 KiB here by
     #   default
     # @raise [Bcda::Error] a {ConfigError}, {PrivateKeyError}, {OptionError} ... that names the keyword
-    # @raise [ArgumentError, TypeError] for a value that cannot be one at all
+    # @raise [ArgumentError, TypeError] for a value of a wrong type or form
     def initialize(fhir_url, client_id: nil, client_secret: nil, token: nil, token_url: nil,
                    private_key: nil, private_key_passphrase: nil, ca_file: nil,
                    client_certificate: nil, client_key: nil, client_key_passphrase: nil,
@@ -101,7 +102,7 @@ module Bcda
 
       @logger = logger
       @token = token if token.respond_to?(:call)
-      @told = {}.compare_by_identity
+      @listening = {}.compare_by_identity
       @cancels_at_server = options.fetch(:cancel_at_server, 0) == true || options[:cancel_at_server] == 1
       host = []
       userdata = Trampolines.register(host)
@@ -127,26 +128,26 @@ module Bcda
     KEYWORDS = instance_method(:initialize).parameters.filter_map { |kind, name| name if kind == :key }.freeze
     private_constant :KEYWORDS
 
-    # Prepares an export. It is sent when the job is iterated or waited for; so several can be prepared,
-    # and run together.
+    # Prepares an export. It is sent when a thread iterates over the job or waits for it, so several
+    # exports can be prepared and run together.
     #
-    # @param types [Array<String>] resource types; none = everything. Those that the server lists no file
-    #   for are in {Job#missing_types}
+    # @param types [Array<String>] resource types; none = all types. {Job#missing_types} has the types
+    #   that the server lists no file for
     # @param level [Symbol, nil] +:patient+, +:group+, +:system+, or +:resource+ for one type (BCDA until
-    #   2019-12); by default +:group+ where a group is given, else +:patient+
+    #   2019-12); by default +:group+ if a group is given, otherwise +:patient+
     # @param group [String, nil] such as "all"
-    # @param since [String, Time, nil] only what changed since: best the {Job#transaction_time} of the
-    #   export before, unchanged
+    # @param since [String, Time, nil] only resources that changed since then: usually the
+    #   {Job#transaction_time} of the previous export, unchanged
     # @param type_filter [String, Array<String>, nil] unescaped, such as
     #   "ExplanationOfBenefit?service-date=ge2024"
     # @param parameters [Hash] any other query parameters, unescaped
-    # @param fields [Array<String>] paths such as "patient.reference": their values are taken out while
-    #   the line is read anyway ({Resource#field}, {Batch#field})
+    # @param fields [Array<String>] paths such as "patient.reference": their values are extracted while
+    #   the line is parsed ({Resource#field}, {Batch#field})
     # @param callbacks [Hash] procs of the job
     # @option callbacks [#call] :on_state called with the new state ({Job#state})
-    # @option callbacks [#call] :on_file called with a {DataFile} and +:begin+ or +:end+: commit what came of a
-    #   file at its end if it is {DataFile#complete? complete}, else undo it
-    # @option callbacks [#call] :on_progress called with the job when something has moved
+    # @option callbacks [#call] :on_file called with a {DataFile} and +:begin+ or +:end+: at the end,
+    #   commit the file's resources if it is {DataFile#complete? complete}, otherwise undo them
+    # @option callbacks [#call] :on_progress called with the job when it has made progress
     # @option callbacks [#call] :on_issue called with each {Issue} of the job's error files
     # @option callbacks [#call] :on_bad_line called with each {BadLine}
     # @return [Bcda::Job]
@@ -175,7 +176,7 @@ module Bcda
     EXPORT_KEYWORDS = instance_method(:export).parameters.filter_map { |kind, name| name if kind == :key }.freeze
     private_constant :EXPORT_KEYWORDS
 
-    # Goes on with a job that was started before: polls, then downloads.
+    # Resumes a job that was started before: polls, then downloads.
     # @param url [String] its {Job#url}
     # @param fields [Array<String>] as for {#export}
     # @param callbacks [Hash] as for {#export}
@@ -192,7 +193,7 @@ module Bcda
       end
     end
 
-    # Goes on from what {Job#save} gave; files that were complete then are not downloaded again.
+    # Resumes a job from the text of {Job#save}; files that were complete then are not downloaded again.
     # @param saved [String]
     # @param fields [Array<String>] as for {#export}
     # @param callbacks [Hash] as for {#export}
@@ -211,7 +212,7 @@ module Bcda
       end
     end
 
-    # Asks for the server's CapabilityStatement.
+    # Requests the server's CapabilityStatement.
     # @param timeout [Numeric, nil] seconds
     # @return [Bcda::Client::Metadata]
     # @raise [Bcda::TimeoutError]
@@ -219,7 +220,7 @@ module Bcda
       request(ABI::REQUEST_METADATA, timeout)
     end
 
-    # Asks for the version of the server's software.
+    # Requests the version of the server's software.
     # @param timeout [Numeric, nil] seconds
     # @return [Bcda::Client::Metadata]
     # @raise [Bcda::TimeoutError]
@@ -227,7 +228,7 @@ module Bcda
       request(ABI::REQUEST_VERSION, timeout)
     end
 
-    # @return [Hash{Symbol => Integer}] what the client has done since it was made ({STATS})
+    # @return [Hash{Symbol => Integer}] statistics since the creation of the client ({STATS})
     def stats
       slot = FFI::MemoryPointer.new(:int64)
       @engine.locked do |session|
@@ -238,13 +239,13 @@ module Bcda
       end
     end
 
-    # Ends all its jobs and frees its connections. Their objects stay, and answer what they know; the
-    # procs of jobs that had not ended are told. Nothing is told to the server. Does nothing the second time.
+    # Ends all its jobs and frees its connections. The objects of jobs stay valid; the procs of jobs that
+    # had not ended are called. Nothing is sent to the server. A second call does nothing.
     # @return [nil]
     def close
       @engine.close
-      @told.keys.each(&:tell_rest)
-      @told.clear
+      @listening.keys.each(&:notify_rest)
+      @listening.clear
       log_rest
       nil
     end
@@ -264,7 +265,7 @@ module Bcda
       @cancels_at_server
     end
 
-    # What the program should see: in its log, or where Ruby's own warnings go.
+    # Warns the application: in its log, or as Ruby's own warnings.
     # @api private
     def warn_of(text)
       return @logger.add(Logger::WARN, text, "bcda") if @logger
@@ -273,13 +274,13 @@ module Bcda
       warn("#{"#{place.path}:#{place.lineno}: " if place}warning: bcda: #{text}")
     end
 
-    # The job has ended, and nothing more is to be told of it.
+    # The job has ended, and has nothing more to report.
     # @api private
     def forget(job)
-      @told.delete(job)
+      @listening.delete(job)
     end
 
-    # As Engine#run, and sees to log lines and tokens meanwhile.
+    # As Engine#run, and also handles log lines and token requests.
     # @api private
     def advance(deadline)
       host = @engine.host
@@ -295,7 +296,7 @@ module Bcda
 
     private
 
-    # Gives the keyword of each file.
+    # Returns the keyword of each file.
     def set_tls(config, ca_file, certificate, key, passphrase)
       files = {}
       unless ca_file.nil?
@@ -341,7 +342,7 @@ module Bcda
       raise Error.of_code(ABI::ERR_CONFIG, "delivery: :verified needs spool_directory")
     end
 
-    # The library's error about the whole configuration gets the keyword in place of its words.
+    # An error about the configuration gets the keyword in place of the library's words.
     def make_engine(config, host, userdata, files)
       Engine.new(config.pointer, host, userdata)
     rescue Error => e
@@ -364,10 +365,10 @@ module Bcda
       SEVERITIES.select { |_, severity| severity >= logger.level }.keys.max || ABI::LOG_ERROR
     end
 
-    # Outside of the lock: these are procs of the program's.
+    # Without the lock: these are procs of the application.
     def serve
       while (what, *rest = @engine.host.shift)
-        what == :log ? log(*rest) : bring_token(*rest)
+        what == :log ? log(*rest) : provide_token(*rest)
       end
     end
 
@@ -382,12 +383,12 @@ module Bcda
       end
     end
 
-    def bring_token(request)
+    def provide_token(request)
       answered = false
       token, lifetime = @token.call
-      token = Arguments.string(token, "what token gives", "a String, or a String and a number of seconds")
+      token = Arguments.string(token, "the result of token", "a String, or a String and a number of seconds")
       unless lifetime.nil? || lifetime.is_a?(Numeric)
-        raise Arguments.mistyped("the lifetime that token gives", lifetime, "a number of seconds")
+        raise Arguments.mistyped("the lifetime that token returns", lifetime, "a number of seconds")
       end
       answered = true
       @engine.locked { Native.bcda_token_request_answer(request, token, lifetime ? lifetime.to_i : -1) }
@@ -438,14 +439,14 @@ module Bcda
       Trampolines.forget(userdata) unless job
     end
 
-    # Held together, so that no job is lost to an interrupt between C and its Ruby object.
+    # Without interrupts, so that no job is lost between C and its Ruby object.
     def start_job(handle, handlers, fields, callbacks)
       Thread.handle_interrupt(Engine::HOLD) do
         @engine.locked do |session|
           handle.start { |slot| yield session, handlers, slot }
         end
         job = Job.new(self, handle, fields.map(&:to_s).freeze, callbacks)
-        @told[job] = true if callbacks.any?
+        @listening[job] = true if callbacks.any?
         job
       end
     end
@@ -458,7 +459,7 @@ module Bcda
       callbacks.compact.each { |keyword, value| Arguments.callable(value, keyword) }
     end
 
-    # on_bad_line comes from the batches themselves.
+    # Invalid lines are taken from the batches.
     def make_handlers(callbacks, userdata)
       wanted = HANDLERS.slice(*callbacks.keys)
       return Native::NULL if wanted.empty?

@@ -4,7 +4,7 @@ module Bcda
   # Fills a bcda_config from the keywords of {Client} and {Decoder}.
   # @api private
   class Config
-    # Options that are one of several things, by the names of these.
+    # Options whose values have names.
     CHOICES = {
       delivery: { streaming: ABI::DELIVERY_STREAMING, verified: ABI::DELIVERY_VERIFIED },
       duplicate_job: { wait: ABI::DUPLICATE_WAIT, refuse: ABI::DUPLICATE_REFUSE, take_over: ABI::DUPLICATE_TAKE_OVER }
@@ -42,7 +42,7 @@ module Bcda
       Error.of(Native.bcda_config_error(@pointer), code)
     end
 
-    # Calls a setter for a keyword. +shows+ is the value as an error may show it.
+    # Calls a setter for a keyword. +shows+ is the value for an error text.
     def set(keyword, setter, *values, shows: nil)
       code = Native.public_send(:"bcda_config_#{setter}", @pointer, *values)
       raise Arguments.named(error(code), keyword, shows) unless code.zero?
@@ -54,7 +54,7 @@ module Bcda
       set(keyword, setter, text, shows: text)
     end
 
-    # A kind of identity, and one alone.
+    # Sets exactly one kind of identity.
     def identity(client_id, client_secret, token)
       if token.nil?
         if client_id.nil? && client_secret.nil?
@@ -85,8 +85,8 @@ module Bcda
       end
     end
 
-    # Options by their names in C, in lower case. +keywords+ are those of the method that was called, which
-    # a name that is no option may have been meant for.
+    # Options by their names in C, in lower case. +keywords+ are those of the called method, for
+    # suggestions if a name is not an option.
     def options(options, keywords)
       options.each do |name, value|
         number = Native.bcda_option_by_name(name.to_s)
@@ -100,7 +100,7 @@ module Bcda
 
     private
 
-    # First the id with any secret: what is refused then is the id.
+    # First the id with any secret: an error is then about the id.
     def credentials(client_id, client_secret)
       if client_id.nil? || client_secret.nil?
         raise Error.of_code(ABI::ERR_CONFIG, "client_id and client_secret are needed together")

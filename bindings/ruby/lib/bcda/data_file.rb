@@ -1,21 +1,21 @@
 # frozen_string_literal: true
 
 module Bcda
-  # One entry of a job's manifest. Its numbers grow while it is downloaded.
+  # One entry of a job's manifest. Its numbers are current, also during the download.
   class DataFile
     include Unique
 
-    # What a file's {#verdict} can be, by the number that C has for it.
+    # The verdicts on a file, by their numbers in C.
     VERDICTS = %i[none complete complete_bad_lines failed skipped complete_errors].freeze
 
-    # @return [String] the resource type as the manifest has it; "" for none
+    # @return [String] the resource type, as in the manifest; "" for none
     attr_reader :type
     # @return [String]
     attr_reader :url
-    # The last segment of the URL, as it stands there: check it before it becomes part of a path.
+    # The last segment of the URL, unchanged: check it before you use it in a path.
     # @return [String]
     attr_reader :name
-    # @return [Integer] its place in the manifest, from 0
+    # @return [Integer] its index in the manifest, from 0
     attr_reader :index
 
     # @api private
@@ -30,7 +30,7 @@ module Bcda
       @is_encrypted = Native.bcda_file_is_encrypted(pointer) == 1
     end
 
-    # Whether the server reports problems in it (OperationOutcome lines), not data.
+    # Whether it holds problems that the server reports (OperationOutcome lines), not data.
     def error_file?
       @is_error
     end
@@ -40,14 +40,14 @@ module Bcda
       @is_encrypted
     end
 
-    # How the file ended: +:none+ (not yet), +:complete+, +:complete_bad_lines+, +:failed+ (what came of
-    # it is void; see {#error}), or +:skipped+ (a restored job that had it before).
+    # The verdict: +:none+ (not yet), +:complete+, +:complete_bad_lines+, +:failed+ (its resources are
+    # void; see {#error}), or +:skipped+ (of a restored job: complete before).
     # @return [Symbol]
     def verdict
       Names.of(VERDICTS, get(:bcda_file_verdict))
     end
 
-    # Whether every check that the file allows was made and held; bad lines that were tolerated may be in it.
+    # Whether every check that the file allows has passed; the file may have tolerated invalid lines.
     def complete?
       %i[complete complete_bad_lines].include?(verdict)
     end
@@ -70,7 +70,7 @@ module Bcda
       get(:bcda_file_bytes)
     end
 
-    # @return [Integer, nil] what the download is expected to take on the wire
+    # @return [Integer, nil] the expected bytes on the wire
     def bytes_expected
       expected(:bcda_file_bytes_expected)
     end
@@ -80,12 +80,12 @@ module Bcda
       get(:bcda_file_resources)
     end
 
-    # @return [Integer, nil] how many there should be, where the manifest says so (BCDA's does not)
+    # @return [Integer, nil] the number of resources in the manifest, if it is given (BCDA has none)
     def resources_expected
       expected(:bcda_file_resources_expected)
     end
 
-    # @return [Integer] lines so far that are no resources
+    # @return [Integer] invalid lines so far
     def bad_lines
       get(:bcda_file_bad_lines)
     end

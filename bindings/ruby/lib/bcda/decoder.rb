@@ -3,29 +3,30 @@
 require "tempfile"
 
 module Bcda
-  # Opens one file that is already here, as the server stores it: give its bytes to {#write} in pieces
-  # of any size, then {#finish}. What is yielded is provisional until {#finish} has returned.
+  # Decodes one file that was already downloaded, as the server stores it: pass its bytes to {#write} in
+  # pieces of any size, then call {#finish}. Yielded resources are provisional until {#finish} has
+  # returned.
   #
   #   decoder = Bcda::Decoder.new(gzip: true)
   #   File.open("claims.ndjson.gz", "rb") { |file| decoder.read(file) { |resource| p resource.id } }
   class Decoder
     include Unique
 
-    # How much C gets at once: what comes of it is held until it is yielded.
+    # Bytes passed to C at once: the resources decoded from them are held until they are yielded.
     PIECE = 256 * 1024
-    # Of gzip, of which a thousandfold may come.
+    # The same for gzip, which can inflate to a thousand times its size.
     GZIP_PIECE = 16 * 1024
     private_constant :PIECE, :GZIP_PIECE
 
     # @param private_key [String, #to_path, #to_pem, Array, nil] as for {Client#initialize}
     # @param private_key_passphrase [String, nil]
     # @param wrapped_key [String, nil] the file's +encryptedKey+ (or its entry in +KeyMap+), in hex
-    # @param label [String, nil] the file's name as in its URL, whatever it is called here
+    # @param label [String, nil] the file's name as in its URL, whatever its local name is
     # @param gzip [Boolean] whether the bytes are gzip
-    # @param name [String, nil] what error texts call the file
+    # @param name [String, nil] the name of the file in error texts
     # @param fields [Array<String>] as for {Client#export}
     # @param on_bad_line [#call, nil] called with each {BadLine}
-    # @param options [Hash] the tunables of bcda/config.h by their names, such as +bad_lines_max: -1+
+    # @param options [Hash] the options of bcda/config.h by their names, such as +bad_lines_max: -1+
     # @raise [Bcda::Error]
     def initialize(private_key: nil, private_key_passphrase: nil, wrapped_key: nil, label: nil,
                    gzip: false, name: nil, fields: [], on_bad_line: nil, **options)
@@ -51,12 +52,12 @@ module Bcda
     KEYWORDS = instance_method(:initialize).parameters.filter_map { |kind, name| name if kind == :key }.freeze
     private_constant :KEYWORDS
 
-    # The next bytes. A block that is left - by an exception, +break+ or +throw+ - leaves the file: the
-    # decoder can only be closed then. Without a block the resources are dropped, and the file is only checked.
+    # Takes the next bytes. If the block is left - by an exception, +break+ or +throw+ - the decoder can
+    # only be closed. Without a block the resources are discarded, and the file is only checked.
     # @param bytes [String]
     # @yieldparam resource [Bcda::Resource]
     # @return [self]
-    # @raise [Bcda::Error] after one, every call raises the same again
+    # @raise [Bcda::Error] after an error, every call raises the same error
     def write(bytes, &block)
       raise Arguments.mistyped("bytes", bytes, "a String") unless bytes.is_a?(String)
 
@@ -72,9 +73,9 @@ module Bcda
       self
     end
 
-    # The file is over. When this returns, it is complete and unaltered, as far as its form allows to
-    # say; when it raises, everything that was yielded is void.
-    # @yieldparam resource [Bcda::Resource] the rest
+    # Ends the file. If this returns, the file is complete and unaltered, as far as its form allows that
+    # to be checked; if it raises, everything that was yielded is void.
+    # @yieldparam resource [Bcda::Resource] the last resources
     # @return [self]
     # @raise [Bcda::Error]
     def finish(&block)
@@ -82,7 +83,7 @@ module Bcda
       self
     end
 
-    # Writes all that an IO has, and finishes.
+    # Writes all bytes of an IO, and finishes.
     # @param input [IO, #read] open in binary mode
     # @yieldparam resource [Bcda::Resource]
     # @return [self]
@@ -100,7 +101,7 @@ module Bcda
       get(:bcda_decoder_resources)
     end
 
-    # @return [Integer] lines so far that are no resources
+    # @return [Integer] invalid lines so far
     def bad_lines
       get(:bcda_decoder_bad_lines)
     end
@@ -110,7 +111,7 @@ module Bcda
       get(:bcda_decoder_bytes)
     end
 
-    # Frees what it holds, the private key among it. The garbage collector does so too, later.
+    # Frees its memory, including the private key. The garbage collector does so too, later.
     # @return [nil]
     def close
       Thread.handle_interrupt(Engine::HOLD) do
@@ -152,7 +153,7 @@ module Bcda
     def self.finalizer(address, userdata)
       proc do
         Trampolines.forget(userdata)
-        Graveyard.bury(:bcda_decoder_free, address)
+        ReleaseQueue.add(:bcda_decoder_free, address)
       end
     end
 
@@ -184,7 +185,7 @@ module Bcda
       Error.of(Native.bcda_decoder_error(@pointer), code)
     end
 
-    # Calls C, then yields what came, then raises what went wrong.
+    # Calls C, then yields the decoded resources, then raises the error.
     def call(block)
       failure = Thread.handle_interrupt(Engine::HOLD) do
         @lock.synchronize do
@@ -198,7 +199,7 @@ module Bcda
 
     def live
       raise StateError, "the decoder is closed" if @pointer.nil?
-      raise StateError, "a block was left, and with it its file" if @left
+      raise StateError, "a block was left before its end, so the rest of the file cannot be decoded" if @left
 
       @pointer
     end
@@ -224,7 +225,7 @@ module Bcda
       batch.release
     end
 
-    # What nobody wants any more, because a block was left.
+    # Discards the rest, because a block was left.
     def drop_events
       while (what, thing = @events.shift)
         Native.bcda_batch_unref(thing) if what == :batch
@@ -238,15 +239,15 @@ module Bcda
 
   # Decrypts a file that is already on disk, as BCDA served them until 2020.
   #
-  # With +to:+ the resources are written there as NDJSON, and the file appears only when the whole of
-  # its contents was checked. With a block each resource is yielded, provisional until this returns.
+  # With +to:+ the resources are written to that file as NDJSON; the file appears only when its whole
+  # content was checked. With a block each resource is yielded, provisional until this returns.
   #
   # @param path [String, #to_path] the encrypted file
   # @param wrapped_key [String] its +encryptedKey+ (or its entry in +KeyMap+), in hex
   # @param private_key [String, #to_path, #to_pem, Array] as for {Client#initialize}
   # @param private_key_passphrase [String, nil]
-  # @param label [String, nil] the name that it had at the server, if it has another one here
-  # @param to [String, #to_path, nil] where the resources go
+  # @param label [String, nil] its name at the server, if its local name differs
+  # @param to [String, #to_path, nil] the file to write
   # @param more [Hash] as for {Decoder#initialize}
   # @yieldparam resource [Bcda::Resource]
   # @return [Integer] how many resources it has
@@ -266,7 +267,7 @@ module Bcda
     decoder&.close
   end
 
-  # Writes a new file beside the place where it belongs, and moves it there when all went well.
+  # Writes a temporary file beside the target, and renames it after success.
   # @api private
   def self.write_checked(path)
     path = File.path(path)

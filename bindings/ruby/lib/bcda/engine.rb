@@ -3,36 +3,37 @@
 require "io/wait"
 
 module Bcda
-  # What is to be given back to C, by address. Finalizers put it here and free nothing themselves: they
-  # run anywhere, also in the middle of a call. The next ordinary call gives it back.
+  # The objects of C that are to be released, by address. Finalizers queue them here and free nothing
+  # themselves, because they run anywhere, also in the middle of a call. The next ordinary call releases
+  # them.
   # @api private
-  module Graveyard
-    BURIED = []
-    private_constant :BURIED
+  module ReleaseQueue
+    PENDING = []
+    private_constant :PENDING
 
     class << self
-      def bury(function, address)
-        BURIED << [function, address]
+      def add(function, address)
+        PENDING << [function, address]
       end
 
       def sweep
-        while (function, address = BURIED.shift)
+        while (function, address = PENDING.shift)
           Native.public_send(function, FFI::Pointer.new(address))
         end
       end
 
       # For a finalizer; it must not hold the object.
       def finalizer(function, address)
-        proc { bury(function, address) }
+        proc { add(function, address) }
       end
     end
   end
 
-  # The callbacks that C knows: one of each kind, for ever, so that none can be collected under C's
-  # feet. Userdata is the number of a queue. A callback only takes down what happened, and the
-  # program's procs run when the call has returned: nothing of theirs - an exception, a throw, another
-  # fiber - ever crosses C. Where taking it down fails all the same, zero is returned, which stops the
-  # job, and ffi raises the exception behind the call.
+  # The callbacks that C knows: one of each kind, never collected, because C may call them at any time.
+  # Userdata is the number of a queue. A callback only queues an event, and the application's procs run
+  # when the call has returned: an exception, a throw or another fiber of a proc never crosses C. If
+  # queueing fails, the callback returns zero, which stops the job, and ffi raises the exception after the
+  # call.
   # @api private
   module Trampolines
     QUEUES = {}
@@ -41,7 +42,7 @@ module Bcda
     @lock = Thread::Mutex.new
 
     class << self
-      # @return [FFI::Pointer] the userdata under which the queue is filled from now on
+      # @return [FFI::Pointer] the userdata that identifies the queue
       def register(queue)
         @lock.synchronize do
           @last += 1
@@ -58,13 +59,13 @@ module Bcda
         QUEUES.size
       end
 
-      # The queue may be gone: its job was dropped, and is about to end.
+      # The queue may not exist any more: its job was dropped, and is about to end.
       def put(userdata, *event)
         QUEUES[userdata.address]&.push(event)
         ABI::CONTINUE
       end
 
-      # Something moved: once is enough until somebody looks.
+      # Progress: one event until the queue is read.
       def put_once(userdata, event)
         queue = QUEUES[userdata.address]
         queue << event if queue && !queue.last.equal?(event)
@@ -89,26 +90,28 @@ module Bcda
     end
   end
 
-  # A session, and who may touch it when. C wants one thread at a time; here any number may use a
-  # client. The lock is held for calls of C only, never while somebody waits or while the program's own
-  # code runs. One thread at a time waits on the descriptor (the leader) and steps; the others wait for
-  # its news. Interrupts are held off during a call, and so arrive between two of them.
+  # A session, and the rules for its use. C allows one thread at a time; here any number of threads may
+  # use a client. The lock is held for calls of C only, never while a thread waits or while the
+  # application's own code runs. One thread at a time (the leader) waits on the descriptor and steps; the
+  # others wait for its notification. Interrupts are deferred during a call, so they arrive between two
+  # calls.
   #
-  # Cancelling, pausing and dropping may be asked for in a trap handler or a finalizer, where no lock
-  # can be waited for: they are put down in +@deferred+, and whoever holds the lock or waits does them.
+  # Cancelling, pausing and dropping may be requested in a trap handler or a finalizer, which cannot wait
+  # for a lock: the requests are queued in +@deferred+, and the thread that holds the lock or waits
+  # executes them.
   #
-  # It holds none of the program's procs, since finalizers hold it.
+  # It refers to none of the application's procs, because finalizers refer to it.
   # @api private
   class Engine
     HOLD = { Object => :never }.freeze
-    # How many steps are made under one lock: as many as it mostly takes to a batch.
+    # How many steps are made under one lock: usually enough for a batch.
     STEPS = 4
     # How long a build on poll() waits in one call.
     SLICE_MS = 50
-    # And how long it sleeps where waiting there is not to be had, in seconds.
+    # How long it sleeps if it cannot wait there, in seconds.
     BARREN = 0.002
 
-    # Log lines and questions for a token, for the client to see to.
+    # Log lines and token requests, which the client handles.
     attr_reader :host
 
     @live = {}.compare_by_identity
@@ -117,8 +120,8 @@ module Bcda
     class << self
       attr_reader :live
 
-      # At the end of the process sessions are freed, but for one that another thread is using: that
-      # thread is about to be killed, and the process with it.
+      # At the end of the process sessions are freed, except one that another thread is using: that thread
+      # is about to be killed, with the process.
       def add(engine)
         @live[engine] = true
         return if @at_exit_of == Process.pid
@@ -130,14 +133,14 @@ module Bcda
         end
       end
 
-      # For a finalizer of the client. Freeing calls back; it is done by the next Engine.sweep.
+      # For a finalizer of the client. Freeing runs callbacks, so the next Engine.sweep does it.
       def finalizer(engine)
         proc { @lost << engine }
       end
 
-      # At the beginning of ordinary calls: what finalizers have left to do.
+      # Called by ordinary calls: frees the sessions that finalizers have queued.
       def sweep
-        Graveyard.sweep
+        ReleaseQueue.sweep
         while (engine = @lost.shift)
           engine.close
         end
@@ -147,15 +150,15 @@ module Bcda
 
     # @param config [FFI::Pointer] a bcda_config
     # @param host [Array] the queue that the config's callbacks fill
-    # @param userdata [FFI::Pointer, nil] what it is registered under
+    # @param userdata [FFI::Pointer, nil] the number of that queue
     def initialize(config, host, userdata)
       @host = host
       @userdata = userdata
       @pid = Process.pid
       @mutex = Thread::Mutex.new
-      @turnstile = Thread::Mutex.new
+      @queue_mutex = Thread::Mutex.new
       @barren = 0
-      @news = Thread::ConditionVariable.new
+      @changed = Thread::ConditionVariable.new
       @deferred = []
       @steps = @followers = 0
       @leader = @closing = @inside = false
@@ -186,8 +189,8 @@ module Bcda
       exclusive(&block)
     end
 
-    # Moves the session until the block, which is called under the lock, gives something else than nil
-    # or the deadline is over (then nil).
+    # Drives the session until the block, which is called under the lock, returns a value other than nil,
+    # or until the deadline (then nil).
     def run(deadline, &block)
       loop do
         moved = seen = nil
@@ -213,14 +216,14 @@ module Bcda
       Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
 
-    # Raises what the last call on the session failed with.
+    # Raises the error of the last call on the session.
     def check(code)
       return code if code >= 0
 
       raise Error.of(Native.bcda_session_error(@session), code)
     end
 
-    # To be done at the next occasion, by whichever thread is there. Safe in a trap handler.
+    # Queues a request, which the next thread that uses the session executes. Safe in a trap handler.
     def defer(what, job)
       raise Error.of_code(ABI::ERR_FORKED) if forked?
 
@@ -228,21 +231,21 @@ module Bcda
       wake
     end
 
-    # The same for a finalizer, which has nobody to complain to.
+    # The same for a finalizer, which cannot report errors.
     def drop(job)
       @deferred << [:drop, job]
       wake
     end
 
-    # Frees the session, and every job that still runs ends. Others that wait are sent away first.
+    # Frees the session, which ends every job that still runs. Other threads that wait are released first.
     def close
       exclusive do
         return if @session.nil? || @closing
 
         @closing = true
         Native.bcda_session_wakeup(@session) unless forked?
-        @news.broadcast
-        @news.wait(@mutex) while @leader && !forked?
+        @changed.broadcast
+        @changed.wait(@mutex) while @leader && !forked?
         free
       end
     end
@@ -267,11 +270,12 @@ module Bcda
 
     private
 
-    # Under the lock, with interrupts held off. Ruby's mutexes are not fair: a thread that steps and steps
-    # would have it again before another that it has woken. All queue at the turnstile, and so take turns.
+    # Under the lock, with interrupts deferred. Ruby's mutexes are not fair: a thread that steps
+    # repeatedly would lock the mutex before a thread that it has woken. A second mutex makes the threads
+    # queue, so they alternate.
     def exclusive
       Thread.handle_interrupt(HOLD) do
-        @turnstile.synchronize { @mutex.lock }
+        @queue_mutex.synchronize { @mutex.lock }
         yield
       ensure
         @mutex.unlock if @mutex.owned?
@@ -292,21 +296,21 @@ module Bcda
       ::IO.for_fd(check(fd), autoclose: false)
     end
 
-    # While there is always something to do, nobody waits: other fibers would never get their turn.
+    # While there is always something to do, no thread waits, and other fibers would never run.
     def give_way
       sleep 0 if Fiber.scheduler && !Fiber.blocking?
     end
 
-    # Bounded: what can be done now.
+    # Does what can be done now; bounded.
     def step(session)
       inside do
         result = Native.bcda_session_step(session)
-        news
+        notify_followers
         check(result)
       end
     end
 
-    # In a child after fork() a session that somebody was inside of is in no known state.
+    # In a child after fork() the state of a session that a thread was using is unknown.
     def inside
       @inside = true
       yield
@@ -314,12 +318,12 @@ module Bcda
       @inside = false
     end
 
-    def news
+    def notify_followers
       @steps += 1
-      @news.broadcast if @followers.positive?
+      @changed.broadcast if @followers.positive?
     end
 
-    # Returns when there may be something to do. Whoever comes first waits on the descriptor.
+    # Returns when there may be something to do. The first thread waits on the descriptor.
     def wait(seen, deadline)
       lead = false
       exclusive do
@@ -332,7 +336,7 @@ module Bcda
       stop_leading if lead
     end
 
-    # true: there is news, or somebody else who leads has brought some. false: the caller leads.
+    # true: something has changed, or another leader has notified. false: the caller leads.
     def follow(seen, deadline)
       return true if @steps != seen || !@deferred.empty? || @closing
       return false unless @leader
@@ -340,7 +344,7 @@ module Bcda
       @followers += 1
       begin
         left = deadline && [deadline - Engine.now, 0].max
-        Thread.handle_interrupt(Object => :immediate) { @news.wait(@mutex, left) }
+        Thread.handle_interrupt(Object => :immediate) { @changed.wait(@mutex, left) }
       ensure
         @followers -= 1
       end
@@ -350,7 +354,7 @@ module Bcda
     def stop_leading
       exclusive do
         @leader = false
-        @news.broadcast if @followers.positive? || @closing
+        @changed.broadcast if @followers.positive? || @closing
       end
     end
 
@@ -361,11 +365,12 @@ module Bcda
       wait_in_run(left ? [(left * 1000).ceil, SLICE_MS].min : SLICE_MS)
     end
 
-    # A build on poll() waits and works in one call, under the lock; interrupts come after it. It comes
-    # back at once where there is nothing that it may do: the data of another job waits, or all are paused.
+    # A build on poll() waits and works in one call, under the lock; interrupts arrive after it. The call
+    # returns at once if there is nothing that it may do: the data of another job waits, or all jobs are
+    # paused.
     def wait_in_run(timeout_ms)
       result = locked do |session|
-        inside { Native.bcda_session_run(session, timeout_ms).tap { news } }
+        inside { Native.bcda_session_run(session, timeout_ms).tap { notify_followers } }
       end
       case result
       when 0, 1 then sleep(BARREN) if (@barren += 1) > 1
@@ -374,7 +379,7 @@ module Bcda
       end
     end
 
-    # Makes whoever waits look at @deferred. Where the lock is taken, its holder looks before it waits.
+    # Makes the waiting thread read @deferred. If the lock is held, its holder reads it before it waits.
     def wake
       return unless @mutex.try_lock
 

@@ -1,25 +1,25 @@
 # frozen_string_literal: true
 
 module Bcda
-  # Whatever libbcda reports. The subclasses are kinds; {#code} and {#name} are the particular case
-  # (doc/guide/errors.md lists them all). The message may be logged: it holds no secret and no
-  # patient data.
+  # An error of libbcda. The subclasses are kinds of errors; {#code} and {#name} are the particular error
+  # (doc/guide/errors.md lists them all). The message may be logged: it holds no secret and no patient
+  # data.
   class Error < StandardError
-    # @return [Integer] the number of the error, such as -305; {#name} says what it is
+    # @return [Integer] the number of the error, such as -305; see {#name}
     attr_reader :code
     # @return [String] its name in the documentation, such as "BCDA_ERR_TAG"
     attr_reader :name
-    # @return [Integer, nil] the HTTP status that it came with
+    # @return [Integer, nil] the HTTP status of the answer
     attr_reader :http_status
     # @return [Integer, nil] milliseconds that the server asked to wait (Retry-After)
     attr_reader :retry_after_ms
-    # @return [String, nil] the data file that it is about, by its name in the URL
+    # @return [String, nil] the name of the data file, as in its URL
     attr_reader :file
     # @return [Integer, nil] the line in that file, from 1
     attr_reader :line
     # @return [Integer, nil] where that line begins: bytes from the start of the decoded file
     attr_reader :offset
-    # The server's own words. They may name people: show them, do not log them.
+    # The server's text. It may name people: show it, do not log it.
     # @return [String, nil]
     attr_reader :server_text
 
@@ -35,8 +35,8 @@ module Bcda
         details.values_at(:http_status, :retry_after_ms, :file, :line, :offset, :server_text)
     end
 
-    # Whether trying the same again later can help. The library has tried by then as often as its
-    # options allow.
+    # Whether a later retry can succeed. The library has then already made as many attempts as its options
+    # allow.
     def retryable?
       @retryable
     end
@@ -55,7 +55,7 @@ module Bcda
                               server_text: server_text)
     end
 
-    # The class of a code; of one that this gem does not know, that of its range.
+    # The class of a code; for a code that this gem does not know, the class of its range.
     # @param code [Integer]
     # @return [Class]
     def self.class_of(code)
@@ -67,7 +67,7 @@ module Bcda
       class_of(code).new(message, code: code)
     end
 
-    # A copy of a bcda_error; of the bare code where there is none, or one of an earlier call.
+    # A copy of a bcda_error; only the code if there is none, or if it is of an earlier call.
     # @api private
     def self.of(pointer, code = nil)
       return of_code(code || ABI::ERR_STATE) if pointer.null? || (code && code != Native.bcda_error_code(pointer))
@@ -103,22 +103,22 @@ module Bcda
 
   # The call or the configuration is wrong.
   class UsageError < Error; end
-  # Not now: the object is in a state that does not allow the call.
+  # The object is not in a state that allows the call.
   class StateError < UsageError; end
   # The client is closed.
   class ClosedError < StateError; end
   # The client was made before +fork+, and this is the child: make a new one.
   class ForkedError < UsageError; end
-  # No such option, or a value that it does not take.
+  # No such option, or a value outside its limits.
   class OptionError < UsageError; end
-  # A setting is missing, or contradicts another; or a URL cannot be used.
+  # A setting is missing or contradicts another, or a URL is invalid.
   class ConfigError < UsageError; end
   # A plain http URL, refused before a byte is sent.
   class InsecureURLError < ConfigError; end
-  # The time that the caller gave is over.
+  # The timeout of the caller has expired.
   class TimeoutError < UsageError; end
 
-  # Something on this machine: memory, files, the libraries below.
+  # This machine: memory, files, the libraries that libbcda uses.
   class LocalError < Error; end
   # The private key: its file, its form or its passphrase.
   class PrivateKeyError < LocalError; end
@@ -134,7 +134,7 @@ module Bcda
   # The proxy.
   class ProxyError < TransportError; end
 
-  # The server answered, with something else than what was asked for.
+  # The answer of the server is an error.
   class ServerError < Error; end
   # Wrong or expired credentials, or no token.
   class AuthError < ServerError; end
@@ -150,21 +150,21 @@ module Bcda
   class UnavailableError < ServerError; end
   # The job failed, was cancelled or took too long at the server.
   class JobError < ServerError; end
-  # An answer that is not what the protocol says.
+  # An answer that does not follow the protocol.
   class ProtocolError < ServerError; end
   # A redirect or URL that may not be followed.
   class OriginError < ServerError; end
 
-  # The bytes of a file. What came of it before is void.
+  # The bytes of a file. The resources that were delivered of it are void.
   class DataError < Error; end
   # The file's key: missing, damaged, or for another key pair or file name.
   class FileKeyError < DataError; end
   # The file is not what the server wrote: altered, cut or extended.
   class TamperedFile < DataError; end
-  # A line that is no FHIR resource.
+  # An invalid line: a line that is not a FHIR resource.
   class LineError < DataError; end
 
-  # The program's own wishes.
+  # The application's own callbacks and calls.
   class HostError < Error; end
   # A callback stopped the job.
   class StoppedError < HostError; end
@@ -172,13 +172,13 @@ module Bcda
   class CancelledError < HostError; end
 
   class Error
-    # What the library says of these is for callers of C.
+    # The library's texts of these codes are for C programs.
     # @api private
     TEXTS = {
       ABI::ERR_FORKED => "the client was made before fork and belongs to the parent process: make a new one in the child",
       ABI::ERR_REENTRANT => "a callback cannot loop, wait or send a request with the client or decoder that called " \
                             "it: do that when the callback has returned",
-      ABI::ERR_TIMEOUT => "the time is over, and what was waited for has not come; waiting again goes on"
+      ABI::ERR_TIMEOUT => "the timeout has expired before the end of the wait; another wait continues"
     }.freeze
     private_constant :TEXTS
 

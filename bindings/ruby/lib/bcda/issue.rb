@@ -3,14 +3,14 @@
 module Bcda
   # One issue that the server reported in an error file of the job.
   class Issue
-    # FHIR's severities, by the number that C has for them.
+    # FHIR's severities, by their numbers in C.
     SEVERITIES = %i[unknown information warning error fatal].freeze
 
     # @return [Symbol] one of {SEVERITIES}
     attr_reader :severity
     # @return [String, nil] such as "not-found"
     attr_reader :code
-    # What the server says. It may name a beneficiary: never log it.
+    # The server's text. It may name a beneficiary: never log it.
     # @return [String, nil]
     attr_reader :text
     # @return [Integer] its number within its OperationOutcome, from 0
@@ -27,8 +27,8 @@ module Bcda
       @resource = resource
     end
 
-    # What is borrowed during the callback, copied: the arguments of {.new} without the resource, and the
-    # resource without its file.
+    # Copies of the values that are borrowed during the callback: the arguments of {.new} without the
+    # resource, and the resource without its file.
     # @api private
     def self.copy(pointer)
       code, text = [Native.bcda_issue_code(pointer), Native.bcda_issue_text(pointer)].map do |said|

@@ -1,28 +1,28 @@
 # frozen_string_literal: true
 
 module Bcda
-  # One export, from kick-off to the last byte. Nothing of it is sent before somebody iterates or waits.
+  # One export, from kick-off to the last byte. Nothing is sent before a thread iterates over the job or
+  # waits for it.
   #
-  # Its data comes once, to one loop of {#each} or {#each_batch}, or through {#next_batch}: a second loop,
-  # also while the first one is open, raises {StateError}. Leaving a loop early - by +break+, an exception,
-  # +throw+, or because the thread is killed - ends the job. A job that fails raises its {Error} at the end
-  # of the loop; with several files, the others were still delivered. A job that does not has had every
-  # file to its end: {#verdict} says whether something is to be looked at, {#missing_types} and
-  # {#deleted_files} what is not in the data.
+  # A job delivers its data once, to one loop of {#each} or {#each_batch}, or by {#next_batch}: a second
+  # loop, also while the first one is open, raises {StateError}. Leaving a loop early - by +break+, an
+  # exception, +throw+, or because the thread is killed - ends the job. A job that fails raises its
+  # {Error} at the end of the loop; with several files, the others were still delivered. If a job does not
+  # fail, every file is complete: {#verdict} says whether something needs attention, and {#missing_types}
+  # and {#deleted_files} say what is not in the data.
   #
-  # A job that nobody holds any more is ended when the garbage collector finds it; one that has procs,
-  # with its client.
+  # The garbage collector ends a job that is no longer referenced; a job with procs ends with its client.
   class Job
     include Enumerable
     include Unique
 
-    # What a job can be doing, by the number that C has for it; 0 is none.
+    # The states of a job, by their numbers in C; 0 is none.
     STATES = [nil, :starting, :running, :downloading, :done, :failed].freeze
     EVENTS = { ABI::FILE_BEGIN => :begin, ABI::FILE_END => :end }.freeze
     WAKE = Object.new.freeze
-    TAKEN = "the data of this job was taken before; a job gives its data once"
-    LEFT = "a loop over this job was left before its end, which ended the job; a job gives its data once"
-    TAKING = "a loop is taking the data of this job already; a job gives its data once, to one loop"
+    TAKEN = "the data of this job was taken before; a job delivers its data once"
+    LEFT = "a loop over this job was left before its end, which ended the job; a job delivers its data once"
+    TAKING = "a loop is already taking the data of this job; a job delivers its data once, to one loop"
     GOALS = { running: ABI::JOB_RUNNING, downloading: ABI::JOB_DOWNLOADING, ended: ABI::JOB_DONE }.freeze
     private_constant :EVENTS, :WAKE, :TAKEN, :LEFT, :TAKING, :GOALS
 
@@ -32,7 +32,7 @@ module Bcda
 
     # @return [Bcda::Client]
     attr_reader :client
-    # @return [Array<String>] the fields that were asked for
+    # @return [Array<String>] the requested fields
     attr_reader :fields
 
     # @api private
@@ -44,31 +44,31 @@ module Bcda
       @files = {}
       @put_back = []
       @taker = nil
-      @taken = nil # why there is nothing to take
-      @turn = [true] # for the one loop
+      @taken = nil # why there is no data to take
+      @permit = [true] # taken by the one loop
       @paused = @warned = false
       ObjectSpace.define_finalizer(self, JobHandle.finalizer(handle))
     end
 
-    # Yields each resource of the data files, in the order of its file; those of different files
-    # alternate. What error files say goes to +on_issue+, lines that are no resources to +on_bad_line+.
+    # Yields each resource of the data files, in the order of its file; resources of different files
+    # alternate. Issues of error files are passed to +on_issue+, invalid lines to +on_bad_line+.
     # @yieldparam resource [Bcda::Resource] may be kept
     # @return [self, Enumerator] an Enumerator without a block
-    # @raise [Bcda::Error] what the job ended with
-    # @raise [Bcda::StateError] where the data was taken before
+    # @raise [Bcda::Error] the error of the job
+    # @raise [Bcda::StateError] if the data was taken before
     def each(&block)
       return to_enum(:each) unless block
 
       each_batch { |batch| batch.each(&block) }
     end
 
-    # Yields resources by the hundred: the fast way.
-    # @yieldparam batch [Bcda::Batch] good until the block ends ({Batch#keep})
+    # Yields batches of resources: faster than {#each}.
+    # @yieldparam batch [Bcda::Batch] valid until the block ends ({Batch#keep})
     # @return [self, Enumerator] an Enumerator without a block
     # @raise (see #each)
     def each_batch
       return to_enum(:each_batch) unless block_given?
-      raise StateError, @taken || TAKING unless (turn = @turn.pop)
+      raise StateError, @taken || TAKING unless (permit = @permit.pop)
 
       over = false
       while (batch = next_batch)
@@ -82,14 +82,14 @@ module Bcda
       self
     ensure
       abandon if over == false
-      @turn << true if turn
+      @permit << true if permit
     end
 
-    # The next batch, for a loop of your own. Release it when you have done with it. Unlike a loop that
-    # is left, an exception out of this call does not end the job.
+    # The next batch, for a loop of your own. Release the batch after use. An exception of this call does
+    # not end the job, unlike leaving a loop.
     # @param timeout [Numeric, nil] seconds
-    # @return [Bcda::Batch, nil] nil when all was taken
-    # @raise [Bcda::TimeoutError] where none has come in time
+    # @return [Bcda::Batch, nil] nil after the last batch
+    # @raise [Bcda::TimeoutError] if there is none in time
     # @raise (see #each)
     def next_batch(timeout: nil)
       raise StateError, @taken if @taken
@@ -104,19 +104,19 @@ module Bcda
       end
     end
 
-    # Waits until the job has come as far as +state+: +:running+ (accepted; {#url} is known),
-    # +:downloading+ (ready at the server; {#files} are known), or +:ended+. A job that ends before
-    # raises what it ended with.
+    # Waits until the job has reached +state+: +:running+ (accepted; {#url} is known), +:downloading+
+    # (ready at the server; {#files} are known), or +:ended+. If the job fails before, its error is
+    # raised.
     # @param state [Symbol]
     # @param timeout [Numeric, nil] seconds
-    # @return [self, nil] nil where the time is over
-    # @raise [Bcda::StateError] when waiting for the end while its data waits and nobody takes it
+    # @return [self, nil] nil if the timeout has expired
+    # @raise [Bcda::StateError] when waiting for the end while no loop takes the data of the job
     def wait(state = :downloading, timeout: nil)
       least = Arguments.one_of(GOALS, state, :state)
       reached = advance(timeout) { has_come_to(least) }
       return nil if reached.nil?
 
-      raise StateError, "nobody takes the data of this job, and so it cannot end" if reached == :data
+      raise StateError, "no loop takes the data of this job, so it cannot end" if reached == :data
       raise error if reached == ABI::JOB_FAILED
 
       warn_once if reached == ABI::JOB_DONE
@@ -124,22 +124,22 @@ module Bcda
     end
 
     # Ends the job: its loop raises {CancelledError}. May be called from any thread, and in a trap
-    # handler. The server is not told, and its job can be attached to later, unless the client has
-    # +cancel_at_server: true+. Nothing happens where it has ended.
+    # handler. The server is not notified, and {Client#attach} can resume its job later, unless the client
+    # has +cancel_at_server: true+. No effect on a job that has ended.
     # @return [self]
     def cancel
       defer(:cancel)
     end
 
-    # Stops the data: nothing is delivered until {#resume}, and loops wait. A connection that is paused
-    # for long may be cut by the server. May be called from any thread, and in a trap handler.
+    # Pauses the delivery: nothing is delivered until {#resume}, and loops wait. The server may close a
+    # connection that is paused for long. May be called from any thread, and in a trap handler.
     # @return [self]
     def pause
       @paused = true
       defer(:pause)
     end
 
-    # Goes on after {#pause}.
+    # Resumes the job after {#pause}.
     # @return [self]
     def resume
       @paused = false
@@ -151,10 +151,10 @@ module Bcda
       @paused
     end
 
-    # What is needed to go on later, perhaps in another process ({Client#restore}): one line of JSON
+    # What {Client#restore} needs to resume the job later, also in another process: one line of JSON
     # without secrets and patient data. Save at the end of each file.
     # @return [String]
-    # @raise [Bcda::StateError] where the server has not accepted the job yet
+    # @raise [Bcda::StateError] if the server has not accepted the job yet
     def save
       read do |pointer|
         slot = FFI::MemoryPointer.new(:pointer)
@@ -174,20 +174,20 @@ module Bcda
       Names.of(STATES, get(:bcda_job_state))
     end
 
-    # Whether it has ended, well or not.
+    # Whether the job has ended, successfully or not.
     def ended?
       get(:bcda_job_result) != ABI::ERR_AGAIN
     end
 
-    # The verdict on the whole: +:none+ while it runs; +:complete+; +:complete_errors+ (every file is complete,
-    # but there is something to look at: {#missing_types}, {#deleted_files}, {#bad_lines}, or {#issue_count}
-    # of +:error+ or +:fatal+); +:failed+.
+    # The verdict on the whole job: +:none+ while it runs; +:complete+; +:complete_errors+ (every file is
+    # complete, but something needs attention: {#missing_types}, {#deleted_files}, {#bad_lines}, or
+    # {#issue_count} of +:error+ or +:fatal+); +:failed+.
     # @return [Symbol]
     def verdict
       Names.of(DataFile::VERDICTS, get(:bcda_job_verdict))
     end
 
-    # @return [Bcda::Error, nil] what it ended with; nil while it runs, and where it ended well
+    # @return [Bcda::Error, nil] why the job failed; nil while it runs, and if it succeeded
     def error
       read do |pointer|
         error = Native.bcda_job_error(pointer)
@@ -205,39 +205,40 @@ module Bcda
       text(:bcda_job_id)
     end
 
-    # Whether an identical export was already running, and this job went on with that one
-    # (+duplicate_job: :take_over+).
+    # Whether an identical export was already running, and this job took it over (+duplicate_job:
+    # :take_over+).
     def taken_over?
       get(:bcda_job_is_taken_over) == 1
     end
 
-    # @return [Integer, nil] percent, as the server last said; it may jump, and 100 is not the end
+    # @return [Integer, nil] the last percentage of the server; it may jump, and 100 is not the end
     def progress
       percent = get(:bcda_job_progress_percent)
       percent unless percent.negative?
     end
 
-    # @return [String, nil] the server's words on its progress (X-Progress)
+    # @return [String, nil] the server's progress text (X-Progress)
     def progress_text
       text(:bcda_job_progress_text)
     end
 
     # The server's time of this export: the +since:+ of the next one, unchanged.
-    # @return [String, nil] nil until the manifest is here
+    # @return [String, nil] nil before the manifest
     def transaction_time
       text(:bcda_job_transaction_time)
     end
 
-    # @return [Array<Bcda::DataFile>] the files of the manifest, data before error files; empty before it
+    # @return [Array<Bcda::DataFile>] the files of the manifest, data files before error files; empty
+    # before the manifest
     def files
       read do |pointer|
         Array.new(Native.bcda_job_file_count(pointer)) { |i| file_at(Native.bcda_job_file(pointer, i)) }
       end
     end
 
-    # The requested types that the manifest lists no file for: the server had nothing to export for them
-    # (with +since:+, nothing new), or left them out because another job exports them at the moment; the
-    # manifest does not tell these apart. Empty before the manifest is here.
+    # The requested types that have no file in the manifest: the server had nothing to export for them
+    # (with +since:+, nothing new), or left them out because another job exports them at the same time;
+    # the manifest does not distinguish the two cases. Empty before the manifest.
     # @return [Array<String>]
     def missing_types
       read do |pointer|
@@ -265,13 +266,13 @@ module Bcda
       get(:bcda_job_bytes)
     end
 
-    # As many as the loop gave. What the server reports in error files is no data; see {#issue_count}.
+    # As many as the loop yielded. The issues in error files are not data; see {#issue_count}.
     # @return [Integer] resources of data files that were delivered
     def resources
       get(:bcda_job_resources)
     end
 
-    # @return [Integer] lines that were no resources
+    # @return [Integer] invalid lines
     def bad_lines
       get(:bcda_job_bad_lines)
     end
@@ -288,25 +289,25 @@ module Bcda
       "#<Bcda::Job #{id || 'new'} #{state}>"
     end
 
-    # Runs the procs for what has happened.
+    # Runs the procs for the queued events.
     # @api private
     def dispatch
       guarded do
         while (event = @handle.events.shift)
-          tell(*event)
+          notify(*event)
         end
       end
     end
 
-    # What ended with the job or its client: files that failed, so that what came of them can be undone.
-    # Whatever ended it goes first: what the procs raise now is not told.
+    # Reports the files that failed with the job or its client, so that their resources can be undone. The
+    # error that ended the job takes precedence: exceptions of the procs are ignored.
     # @api private
-    def tell_rest
+    def notify_rest
       while (event = @handle.events.shift)
         next unless %i[file state].include?(event.first)
 
         begin
-          tell(*event)
+          notify(*event)
         rescue StandardError
           nil
         end
@@ -315,7 +316,7 @@ module Bcda
 
     private
 
-    # Events come first: they happened before the batch that is taken behind them.
+    # Events are reported first: they happened before the batch that is taken next.
     def advance(timeout)
       deadline = Arguments.deadline(timeout)
       events = @handle.events
@@ -326,13 +327,13 @@ module Bcda
       end
     end
 
-    # A batch is put back where an interrupt comes before it is handed over: none is lost.
+    # If an interrupt arrives before a batch is handed over, the batch is put back, so none is lost.
     def take_batch(timeout)
       hand = nil
       found = advance(timeout) { hand = @put_back.shift || wrap(@handle.next_batch) }
       raise TimeoutError.new(code: ABI::ERR_TIMEOUT) if found.nil?
 
-      see_to_bad_lines(found) if found != :end && @callbacks[:on_bad_line]
+      report_bad_lines(found) if found != :end && @callbacks[:on_bad_line]
       hand = nil
       found
     ensure
@@ -348,11 +349,11 @@ module Bcda
       abandon unless over
     end
 
-    def see_to_bad_lines(batch)
+    def report_bad_lines(batch)
       guarded { batch.bad_lines.each { |line| @callbacks[:on_bad_line].call(line) } }
     end
 
-    # Under the lock.
+    # The caller holds the lock.
     def wrap(found)
       return found unless found.is_a?(FFI::Pointer)
 
@@ -364,7 +365,7 @@ module Bcda
       @files[pointer.address] ||= DataFile.new(@handle, pointer)
     end
 
-    # All was taken: nil, or the job's error.
+    # After the last batch: nil, or the job's error.
     def finish
       @taken = TAKEN
       forget
@@ -375,7 +376,7 @@ module Bcda
       nil
     end
 
-    # Says once what was asked for, is not in the data, and was shown to no proc.
+    # Warns once about requested data that is missing and was reported to no proc.
     def warn_once
       return if @warned
 
@@ -399,7 +400,7 @@ module Bcda
       "#{number} #{noun}#{'s' unless number == 1}"
     end
 
-    # The loop was left. The end is waited for only where the server is to be told of it.
+    # The loop was left. Waits for the end of the job only if the server is to be notified.
     def abandon
       return if @taken || @handle.engine.closed? || @handle.engine.forked?
 
@@ -407,7 +408,7 @@ module Bcda
       cancel
       deadline = @client.cancels_at_server? ? nil : Engine.now
       @handle.engine.run(deadline) { @handle.ended? || nil }
-      tell_rest
+      notify_rest
       forget if ended?
     rescue ClosedError
       nil
@@ -418,7 +419,7 @@ module Bcda
       @client.forget(self)
     end
 
-    def tell(what, first = nil, second = nil)
+    def notify(what, first = nil, second = nil)
       case what
       when :state then @callbacks[:on_state]&.call(Names.of(STATES, first))
       when :file then @callbacks[:on_file]&.call(find_file(first), Names.of(EVENTS, second))
@@ -438,13 +439,13 @@ module Bcda
     def has_come_to(least)
       state = Native.bcda_job_state(@handle.pointer)
       return state if state >= least
-      return unless least == ABI::JOB_DONE && nobody_takes?
+      return unless least == ABI::JOB_DONE && no_taker?
 
       @put_back << wrap(@handle.next_batch || return) if @put_back.empty?
       :data
     end
 
-    def nobody_takes?
+    def no_taker?
       @taker.nil? || @taker == Thread.current || !@taker.alive?
     end
 

@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
 module Bcda
-  # The C side of a job, and what finalizers may know of it: the job's Ruby object is not among it.
-  # All methods but drop's caller are called under the engine's lock.
+  # The C object of a job, and the data that finalizers use; it does not refer to the job's Ruby object.
+  # All methods except the caller of drop are called under the engine's lock.
   # @api private
   class JobHandle
     attr_reader :engine, :pointer, :events, :userdata
-    # Batches that were taken and not given back, by address.
+    # Batches that were taken and not released, by address.
     attr_reader :open_batches
 
     def initialize(engine, events, userdata)
@@ -17,12 +17,12 @@ module Bcda
       @slot = FFI::MemoryPointer.new(:pointer)
     end
 
-    # Yields where C puts the job.
+    # Yields the slot in which C stores the job.
     def start
       @pointer = Native.make { |slot| @engine.check(yield(slot)) }
     end
 
-    # The next batch as a pointer; nil: not yet; :end: all was taken.
+    # The next batch as a pointer; nil: none yet; :end: after the last batch.
     def next_batch
       code = Native.bcda_job_next(@pointer, @slot)
       return nil if code == ABI::ERR_AGAIN
@@ -50,24 +50,24 @@ module Bcda
       Native.bcda_job_resume(@pointer)
     end
 
-    # The job's Ruby object is gone. C ends a job that still runs in its next step.
+    # The job's Ruby object was collected. C ends a job that still runs in its next step.
     def drop
       cancel unless ended?
       release { |function, address| Native.public_send(function, FFI::Pointer.new(address)) }
     end
 
-    # For a finalizer. With the session gone, what is left is memory.
+    # For a finalizer. Without a session only memory is left.
     def self.finalizer(handle)
       proc do
         if handle.engine.closed?
-          handle.release { |function, address| Graveyard.bury(function, address) }
+          handle.release { |function, address| ReleaseQueue.add(function, address) }
         else
           handle.engine.drop(handle)
         end
       end
     end
 
-    # Yields each function and address of what is held, once.
+    # Yields each function and address of the held objects, once.
     def release
       Trampolines.forget(@userdata)
       while (address, = @open_batches.shift)

@@ -4,12 +4,12 @@ require "ffi"
 require "bcda/abi"
 
 module Bcda
-  # libbcda is not there, is older than this gem needs, or lacks a function. The message says which
-  # library was tried. Raised by +require "bcda"+.
+  # libbcda was not found, is older than this gem needs, or lacks a function. The message names the
+  # library that was tried. Raised by +require "bcda"+.
   class LoadError < ::LoadError; end
 
-  # The C functions, made from the generated table (abi.rb). Which library: what +BCDA_LIBRARY+
-  # names, else one that the gem carries, else what the system's loader finds.
+  # The C functions, made from the generated table (abi.rb). The library is the one that +BCDA_LIBRARY+
+  # names, otherwise the one in the gem, otherwise the one that the system's loader finds.
   # @api private
   module Native
     extend FFI::Library
@@ -20,7 +20,7 @@ module Bcda
       out_int64: :pointer, out_size: :pointer
     }.freeze
 
-    # These work or wait for long enough that other Ruby threads should run meanwhile.
+    # These work or wait long enough that other Ruby threads should run at the same time.
     BLOCKING = %i[
       bcda_session_step bcda_session_run bcda_session_free bcda_decoder_write bcda_decoder_finish
       bcda_config_add_private_key_pem bcda_config_add_private_key_file
@@ -32,7 +32,7 @@ module Bcda
       # @return [String] the library that is in use
       attr_reader :path
 
-      # What is tried, in order; the first that opens is taken.
+      # The candidates, in order; the first that can be loaded is used.
       def candidates
         named = ENV.fetch("BCDA_LIBRARY", "")
         return [named] unless named.empty?
@@ -52,7 +52,7 @@ module Bcda
         raise LoadError, "libbcda cannot be loaded (BCDA_LIBRARY can name it): #{failures.join('; ')}"
       end
 
-      # An older library would fail later, in the middle of an export, and less clearly.
+      # An older library would fail later, during an export, with a less clear error.
       def check_version
         attach(:bcda_version_number)
         attach(:bcda_version_string)
@@ -77,13 +77,13 @@ module Bcda
         ABI::FUNCTIONS.each_key { |name| attach(name) unless respond_to?(name) }
       end
 
-      # A callback as the table declares it. Kept for ever by whoever calls this: C may hold it.
+      # A callback as the table declares it. The caller never releases it, because C may keep it.
       def callback(name, &block)
         result, parameters = ABI::CALLBACKS.fetch(name)
         FFI::Function.new(KINDS.fetch(result), parameters.map { |kind| KINDS.fetch(kind) }, &block)
       end
 
-      # What a constructor puts in its last argument, as a pointer; raises where it failed.
+      # The pointer that a constructor stores in its last argument; raises if it failed.
       def make
         slot = FFI::MemoryPointer.new(:pointer)
         code = yield slot
@@ -92,12 +92,12 @@ module Bcda
         slot.read_pointer
       end
 
-      # A text of the library's as a Ruby string of its own.
+      # A copy of a text of the library.
       def text(string)
         string&.force_encoding(Encoding::UTF_8)
       end
 
-      # Bytes of a getter that says their length beside them; nil for NULL.
+      # The bytes of a getter that also returns their length; nil for NULL.
       def bytes
         size = FFI::MemoryPointer.new(:size_t)
         pointer = yield size

@@ -4,8 +4,8 @@ require "json"
 
 module Bcda
   # One FHIR resource. The library has read its line once: it is one JSON object in valid UTF-8 with a
-  # resourceType. Strings are made when they are asked for. A resource may be kept: when its batch goes
-  # back to the library, it takes its bytes along.
+  # resourceType. Strings are created when they are used. A resource may be kept: when its batch is
+  # released, the resource copies its bytes.
   class Resource
     # @api private
     def initialize(batch, index, kept = nil)
@@ -42,12 +42,12 @@ module Bcda
       @batch ? @batch.ids[@index] : @kept.id
     end
 
-    # @return [String] meta.lastUpdated as it stands there; "" where there is none
+    # @return [String] meta.lastUpdated, unchanged; "" if there is none
     def last_updated
       @batch ? @batch.last_updated[@index] : @kept.last_updated
     end
 
-    # fullUrl of the envelope. BCDA's had no host: do not read it as a URL.
+    # fullUrl of the envelope. At BCDA it had no host: do not parse it as a URL.
     # @return [String] "" for a bare line
     def full_url
       @batch ? @batch.full_urls[@index] : @kept.full_url
@@ -63,8 +63,8 @@ module Bcda
       @batch ? @batch.offsets[@index] : @kept.offset
     end
 
-    # Whether the end of its file had not been verified when it was delivered: commit what comes of it
-    # only when the file is complete, and undo it when it fails.
+    # Whether the end of its file was not verified when the resource was delivered: commit only when the
+    # file is complete, and undo when it fails.
     def provisional?
       @batch ? @batch.provisional? : @kept.provisional
     end
@@ -80,14 +80,14 @@ module Bcda
       JSON.parse(json, **options)
     end
 
-    # The first value of a field that was asked for beforehand (+fields:+).
+    # The first value of a requested field (+fields:+).
     # @param path [String, Symbol] such as "patient.reference"
     # @return [String, nil] strings without quotes and escapes, numbers as written, "true" or "false"
     def field(path)
       field_values(path).first
     end
 
-    # All values of a field that was asked for beforehand, in the order of the document.
+    # All values of a requested field, in the order of the document.
     # @param path [String, Symbol]
     # @return [Array<String>]
     def field_values(path)
@@ -100,13 +100,13 @@ module Bcda
       "#<Bcda::Resource #{type} line #{line_number}>"
     end
 
-    # What is left of a resource without its batch.
+    # The data of a resource without its batch.
     # @api private
     Kept = Struct.new(:json, :line, :type, :id, :last_updated, :full_url, :line_number, :offset,
                       :provisional, :file, :fields)
     private_constant :Kept
 
-    # One that is borrowed from C, with what it has, without its file.
+    # A copy of a resource that is borrowed from C, without its file.
     # @api private
     def self.copy(pointer)
       json = Native.bytes { |size| Native.bcda_resource_json(pointer, size) }.freeze
@@ -125,7 +125,7 @@ module Bcda
       new(nil, nil, kept)
     end
 
-    # The batch is about to go.
+    # The batch is about to be released.
     # @api private
     def settle
       return unless @batch
