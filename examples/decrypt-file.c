@@ -1,12 +1,12 @@
 /*
- * Opens an encrypted file that is already on disk, as BCDA served them until 2020:
+ * Decrypts a file that is already on disk, as BCDA served it until 2020:
  *
  *   decrypt-file FILE WRAPPED_KEY_HEX PRIVATE_KEY [LABEL]
  *
  * WRAPPED_KEY_HEX is the file's `encryptedKey` (or its entry in `KeyMap`), PRIVATE_KEY a PEM file,
- * and LABEL the name that the file had at the server, if it has another one here. The resources go
- * to standard output. They may be used only if the program ends with 0: the check that covers the
- * whole file can only be made at its end.
+ * and LABEL the name of the file at the server, if its local name differs. The resources are
+ * written to standard output. They may be used only if the program exits with 0: the check that
+ * covers the whole file is made at the end of the file.
  */
 #include <stdio.h>
 #include <string.h>

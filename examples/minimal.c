@@ -1,10 +1,10 @@
 /*
- * The shortest useful program: exports everything and counts the resources. A loader would store
- * them where this one counts, and commit or undo at the end of each file.
+ * The shortest useful program: exports everything and counts the resources. A program that loads
+ * the resources would store them instead, and commit or undo at the end of each file.
  *
  *   export BCDA_FHIR_URL=https://sandbox.bcda.cms.gov/api/v2
  *   export BCDA_CLIENT_ID=… BCDA_CLIENT_SECRET_FILE=secret.txt
- *   ./minimal            (BCDA_CA_FILE and BCDA_PRIVATE_KEY are read too, where they are set)
+ *   ./minimal            (BCDA_CA_FILE and BCDA_PRIVATE_KEY are used too, if they are set)
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,15 +18,15 @@ struct totals {
     int64_t bytes;
 };
 
-/* What comes here is provisional until on_file says that its file is complete. The totals are only
- * shown where the whole job ended well, and so need no undoing. */
+/* The resource is provisional until on_file reports its file as complete. The totals are printed
+ * only if the whole job succeeds, so they need not be undone. */
 static int on_resource(bcda_job *job, const bcda_resource *resource, void *userdata)
 {
     struct totals *totals = userdata;
     size_t len;
 
     (void)job;
-    bcda_resource_json(resource, &len); /* len bytes of JSON, good until this function returns */
+    bcda_resource_json(resource, &len); /* len bytes of JSON, valid until this function returns */
     totals->resources++;
     totals->bytes += (int64_t)len;
     return BCDA_CONTINUE;
@@ -38,9 +38,9 @@ static int on_file(bcda_job *job, const bcda_file *file, int event, void *userda
     (void)userdata;
     if (event == BCDA_FILE_BEGIN)
         return BCDA_CONTINUE;
-    if (bcda_file_verdict(file) == BCDA_VERDICT_FAILED) /* undo what came of it */
+    if (bcda_file_verdict(file) == BCDA_VERDICT_FAILED) /* undo its resources */
         fprintf(stderr, "%s\n", bcda_error_text(bcda_file_error(file)));
-    else if (bcda_file_is_error(file)) /* what the server could not export: ordinary */
+    else if (bcda_file_is_error(file)) /* problems that the server reports: common */
         printf("%" PRId64 " problems reported\n", bcda_file_resources(file));
     else /* commit */
         printf("%s: %" PRId64 " resources\n", bcda_file_type(file), bcda_file_resources(file));
@@ -81,7 +81,7 @@ static int configure(bcda_config *config)
         fputs("set BCDA_FHIR_URL, BCDA_CLIENT_ID and BCDA_CLIENT_SECRET_FILE\n", stderr);
         return -1;
     }
-    if (bcda_config_set_fhir_url(config, url) || /* stops at the first that fails */
+    if (bcda_config_set_fhir_url(config, url) || /* stops at the first error */
         bcda_config_set_ca_file(config, getenv("BCDA_CA_FILE")) ||
         bcda_config_set_client_credentials(config, id, secret) ||
         (key && bcda_config_add_private_key_file(config, key, NULL))) {
@@ -117,7 +117,7 @@ int main(void)
     if (bcda_job_start(session, what, who, NULL) == BCDA_OK)
         do
             rc = bcda_session_run(session, -1);
-        while (rc == BCDA_ERR_INTERRUPTED); /* a signal: nothing of ours to do */
+        while (rc == BCDA_ERR_INTERRUPTED); /* a signal: nothing to do here */
     if (bcda_session_error(session) && (rc || result == BCDA_ERR_STATE))
         fprintf(stderr, "%s\n", bcda_error_text(bcda_session_error(session)));
     if (result == BCDA_OK)

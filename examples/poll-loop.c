@@ -1,8 +1,8 @@
 /*
- * An export inside a program that has an event loop already: one descriptor of the library's stands
- * beside the program's own, here a timer that ticks and standard input, where "q" ends the export.
- * Settings come from the environment, as in minimal.c, and BCDA_TYPES may list types, such as
- * "Patient Coverage".
+ * An export inside a program that has its own event loop: the loop polls one descriptor of the
+ * library and the program's own descriptors, here a periodic timer and standard input, where "q"
+ * ends the export. Settings come from the environment, as in minimal.c, and BCDA_TYPES may list
+ * types, such as "Patient Coverage".
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -111,9 +111,9 @@ static int loop(bcda_session *session, bcda_job *job, int timer, const int64_t *
                    bcda_job_progress_text(job));
         if (fds[2].revents) {
             if (read(STDIN_FILENO, &c, 1) < 1)
-                fds[2].fd = -1; /* its end: poll() now leaves it out */
+                fds[2].fd = -1; /* end of input: poll() ignores it now */
             else if (c == 'q')
-                bcda_job_cancel(job); /* on_done comes from the next step */
+                bcda_job_cancel(job); /* the next step calls on_done */
         }
     }
     return 0;

@@ -1,7 +1,7 @@
 /*
- * The pull door: no data callbacks, the program asks for batches when it wants them, and what it
- * does not take is not downloaded. Prints "type, id, last update" of each resource. Settings come
- * from the environment, as in minimal.c.
+ * The pull API: there are no data callbacks. The program takes batches when it needs them, and data
+ * that it does not take is not downloaded. Prints "type, id, last update" of each resource.
+ * Settings come from the environment, as in minimal.c.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ static void print(bcda_batch *batch)
     const bcda_file *file = bcda_batch_file(batch);
     size_t i;
 
-    if (bcda_file_is_error(file)) /* what the server reports; it may name people: not printed */
+    if (bcda_file_is_error(file)) /* issues of the server may name people: not printed */
         return;
     for (i = 0; i < bcda_batch_count(batch); i++) {
         const bcda_resource *r = bcda_batch_resource(batch, i);
@@ -47,7 +47,7 @@ static void print(bcda_batch *batch)
                bcda_resource_last_updated(r));
     }
     for (i = 0; i < bcda_batch_bad_line_count(batch); i++)
-        fprintf(stderr, "line %" PRId64 " is no resource\n",
+        fprintf(stderr, "line %" PRId64 " is invalid\n",
                 bcda_bad_line_number(bcda_batch_bad_line(batch, i)));
 }
 

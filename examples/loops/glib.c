@@ -1,6 +1,6 @@
 /*
  * An export in a GLib main loop: the session's one descriptor as a source. It is readable exactly
- * when a step would do something, timers included, and so there is nothing else to attach.
+ * when a step would do something, timers included, so nothing else is attached.
  */
 #include <stdio.h>
 

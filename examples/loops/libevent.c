@@ -35,7 +35,7 @@ static void on_time(evutil_socket_t fd, short what, void *userdata)
     bcda_session_on_timer(((struct adapter *)userdata)->session);
 }
 
-/* An event that is watched for something else is made anew. */
+/* An event that is watched for other events is replaced. */
 static int watch_fd(bcda_session *session, int fd, int events, void *userdata)
 {
     struct adapter *a = userdata;
@@ -92,7 +92,7 @@ int main(void)
         fprintf(stderr, "%s\n", bcda_error_text(bcda_session_error(w.session)));
     else if (work_start(&w) == 0)
         event_base_loop(a.base, EVLOOP_NO_EXIT_ON_EMPTY);
-    status = work_close(&w); /* forgets every descriptor */
+    status = work_close(&w); /* stops watching every descriptor */
     event_free(a.timer);
     event_base_free(a.base);
     return status;

@@ -29,7 +29,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     struct watch *w = (struct watch *)poll;
     int seen = 0;
 
-    /* What is wrong with a descriptor is for the library to find out. */
+    /* The library finds out what is wrong with a descriptor. */
     if (status < 0)
         seen = BCDA_FD_READ | BCDA_FD_WRITE;
     if (events & (UV_READABLE | UV_DISCONNECT))
@@ -122,9 +122,9 @@ int main(void)
         fprintf(stderr, "%s\n", bcda_error_text(bcda_session_error(w.session)));
     else if (work_start(&w) == 0)
         uv_run(a.loop, UV_RUN_DEFAULT);
-    status = work_close(&w); /* forgets every descriptor */
+    status = work_close(&w); /* stops watching every descriptor */
     uv_close((uv_handle_t *)&a.timer, NULL);
-    uv_run(a.loop, UV_RUN_DEFAULT); /* lets the closed handles go */
+    uv_run(a.loop, UV_RUN_DEFAULT); /* frees the closed handles */
     uv_loop_close(a.loop);
     return status;
 }

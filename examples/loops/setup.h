@@ -1,6 +1,6 @@
 /*
- * What the three programs here share: a session and a job, as the environment says (see minimal.c).
- * How each moves them is in its own file.
+ * Shared by the three programs here: a session and a job, set up from the environment (see
+ * minimal.c). Each program drives them in its own file.
  */
 #ifndef LOOPS_SETUP_H
 #define LOOPS_SETUP_H
@@ -14,7 +14,7 @@ struct work {
     bcda_job *job;
     int64_t resources;
     int result;                /* BCDA_ERR_AGAIN until the job has ended */
-    void (*ended)(void *loop); /* the program's: to leave its loop */
+    void (*ended)(void *loop); /* leaves the loop of the program */
     void *loop;
 };
 
@@ -22,7 +22,7 @@ struct work {
 int work_open(struct work *w);
 /* After the loop has been chosen, where that is done. Types: BCDA_TYPES. */
 int work_start(struct work *w);
-/* Frees all, says how it went, and gives the program's exit status. */
+/* Frees everything, prints the result, and returns the exit status. */
 int work_close(struct work *w);
 
 #endif

@@ -22,7 +22,7 @@ void buf_add(struct buf *b, const void *data, size_t n);
 void buf_str(struct buf *b, const char *s);
 void buf_fill(struct buf *b, char c, size_t n);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* What is there once more. */
+/* Appends a copy of the content. */
 void buf_twice(struct buf *b);
 void buf_free(struct buf *b);
 
@@ -30,9 +30,9 @@ void buf_free(struct buf *b);
 void buf_json_text(struct buf *b, const char *s);
 
 /*
- * JSON by format. In the format a ' stands for a ". Conversions: %s text to be escaped, %r raw
- * text, %d int, %u unsigned, %L unsigned long long, %m an amount in cents (int) as Go writes a
- * float64, %b true or false, %% itself.
+ * JSON by format. In the format, ' means ". Conversions: %s text to be escaped, %r raw text, %d
+ * int, %u unsigned, %L unsigned long long, %m an amount in cents (int) as Go writes a float64, %b
+ * true or false, %% itself.
  */
 void json_fmt(struct buf *b, const char *format, ...);
 

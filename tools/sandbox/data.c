@@ -16,11 +16,11 @@
 
 #define BLOCK      (64 * 1024)
 #define MAX_RANGES 32
-/* net/http announces the length of a body that was written without one while all of it still is in
- * its buffer of this size. */
+/* net/http announces the length of a body written without one if all of it fits in its buffer of
+ * this size. */
 #define GO_BUFFER 2048
 
-/* What a gzip writer leaves when it is closed without a byte written: Go's form of it. */
+/* The output of Go's gzip writer when it is closed without a byte written. */
 static const char empty_member[23] = "\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\0\0\xff\xff\0\0\0\0\0\0\0\0";
 
 /* Part of a body: memory, or a stretch of the content. */
@@ -33,7 +33,7 @@ enum transform { SEND_AS_IS, SEND_INFLATED, SEND_DEFLATED };
 
 struct body {
     struct sandbox *sb;
-    int client; /* its socket, to see it go */
+    int client; /* its socket, to detect its close */
     /* the content: the stored file with its faults */
     int fd;
     uint64_t file_size, size;
@@ -159,7 +159,7 @@ static ssize_t read_zipped(struct body *b, char *out, size_t max)
             b->zip_ended = true;
         else if (rc != Z_OK &&
                  (rc != Z_BUF_ERROR || (b->source_ended && b->transform == SEND_INFLATED)))
-            return -1; /* a spoilt stored file: the connection breaks, as the real server's would */
+            return -1; /* a damaged stored file: the connection breaks, as at the real server */
     }
     return (ssize_t)(max - b->zip.avail_out);
 }
@@ -208,8 +208,8 @@ static void stall(struct body *b)
         ;
 }
 
-/* The close to come sends RST; not before the other side has all that was sent, or how much of it
- * is lost would be left to chance. */
+/* The next close sends RST. It waits until the other side has received everything that was sent;
+ * otherwise the number of lost bytes would be random. */
 static void reset(struct body *b)
 {
     struct linger now = {.l_onoff = 1};
@@ -221,7 +221,7 @@ static void reset(struct body *b)
     setsockopt(b->client, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
-/* How much may go out now; 0: this is where the body breaks off. */
+/* How many bytes may be sent now; 0: the body breaks off here. */
 static size_t allowance(struct body *b, size_t max)
 {
     if (b->sent >= b->stall_at) {
@@ -438,7 +438,7 @@ static bool accepts_gzip(struct request *rq)
     return a.gzip;
 }
 
-/* No such file. In 2021 what the file server answered was compressed whatever it was (6.1). */
+/* No such file. In 2021 every answer of the file server was compressed (6.1). */
 static enum MHD_Result reply_missing(struct request *rq)
 {
     static const char text[] = "404 page not found\n";
@@ -727,7 +727,7 @@ static enum MHD_Result serve(struct request *rq, struct body *b, const struct pl
     for (size_t i = 0; i < n; i++)
         sum += r[i].len;
     if (rc == RANGES_NONE ||
-        sum > b->size) /* more asked than there is: Go takes it for an attack */
+        sum > b->size) /* more requested than there is: Go treats it as an attack */
         return send_whole(rq, b, p->member, p->file);
     length = use_ranges(rq, b, r, n, p->type);
     return send_body(rq, b, 206, b->transform == SEND_AS_IS ? length : MHD_SIZE_UNKNOWN, p->file);
@@ -814,8 +814,8 @@ static bool find_file(struct sandbox *sb, const struct job *job, const char *nam
     return f != NULL;
 }
 
-/* Of an archived job the newest server writes a 404 outcome and goes on; before, only the file was
- * gone. */
+/* For an archived job the newest server writes a 404 outcome and continues; earlier servers had
+ * only removed the file. */
 static enum MHD_Result expired_file(struct request *rq)
 {
     struct buf b = {0};
@@ -856,8 +856,8 @@ static enum MHD_Result known_job(struct request *rq, struct job *job, const char
     return result;
 }
 
-/* Before 2019-02-27 the name alone said whose a file is: its UUID was compared with the token's
- * organization, and a name without one crashed the handler (5.1). */
+/* Before 2019-02-27 only the name identified the owner of a file: its UUID was compared with the
+ * token's organization, and a name without one crashed the handler (5.1). */
 static bool name_check_2018(struct request *rq, const char *name, enum MHD_Result *result)
 {
     static const char hex[] = "0123456789abcdefABCDEF-";

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* All of them have /auth/token, which the real server has since March 2019 only: before, tokens
- * were printed in the documentation, and sandbox_bearer_token() is such a one. */
+/* All eras have /auth/token, which the real server has only since March 2019. Before, tokens were
+ * printed in the documentation; sandbox_bearer_token() is such a token. */
 static const struct era eras[] = {
     {.name = "2018-12",
      .id = ERA_2018_12,

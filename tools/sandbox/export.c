@@ -274,8 +274,8 @@ static bool type_is_running(const struct sandbox *sb, const char *type)
     return false;
 }
 
-/* 2019-12 .. 2021-04: what runs already is left out in silence; only if nothing is left it is 429
- * (4.6). */
+/* 2019-12 to 2021-04: types that are already being exported are left out silently; only if no type
+ * remains, the answer is 429 (4.6). */
 static bool leave_out_running(struct sandbox *sb, struct job *job)
 {
     size_t kept = 0;

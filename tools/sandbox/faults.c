@@ -12,7 +12,7 @@ struct fault_kind {
     const char *name;
     enum argument argument;
     const char *shown; /* the argument in the help text */
-    long count;        /* how often by default, -1: for ever */
+    long count;        /* how often by default, -1: always */
     const char *what;
 };
 
@@ -38,13 +38,13 @@ static const struct fault_kind kinds[F_COUNT] = {
                          "start: Content-Location has the scheme http"},
     [F_STATUS_401_ONCE] = {"status-401-once", ARG_NONE, "", 1, "status: 401 whatever the token"},
     [F_STATUS_429] = {"status-429", ARG_NUMBER, ":N", 1, "status: 429 with Retry-After N"},
-    [F_STATUS_500_ONCE] = {"status-500-once", ARG_NONE, "", 1, "status: 500, the job lives"},
-    [F_STATUS_500] = {"status-500", ARG_NONE, "", -1, "status: 500 always, the job lives"},
+    [F_STATUS_500_ONCE] = {"status-500-once", ARG_NONE, "", 1, "status: 500, the job continues"},
+    [F_STATUS_500] = {"status-500", ARG_NONE, "", -1, "status: 500 always, the job continues"},
     [F_STATUS_503] = {"status-503", ARG_NUMBER, ":N", 1, "status: 503 with Retry-After N"},
     [F_STATUS_HTML] = {"status-html", ARG_NONE, "", -1, "status: 200 with an HTML page"},
     [F_MANIFEST_NULL_OUTPUT_ONCE] =
         {"manifest-null-output-once", ARG_NONE, "", 1,
-         "status: 200 with output null (era A race, 5.1), later the truth"},
+         "status: 200 with output null (era A race, 5.1), later the manifest"},
     [F_MANIFEST_NOT_JSON] = {"manifest-not-json", ARG_NONE, "", -1,
                              "status: the finished body is cut in half"},
     [F_MANIFEST_NOT_MANIFEST] = {"manifest-not-manifest", ARG_NONE, "", -1,
@@ -56,13 +56,12 @@ static const struct fault_kind kinds[F_COUNT] = {
     [F_OUTPUT_OTHER_ORIGIN] = {"output-other-origin", ARG_NONE, "", -1,
                                "manifest: file URLs name 127.0.0.1 for localhost (or the reverse)"},
     [F_UPPER_NAMES] = {"upper-names", ARG_NONE, "", -1, "at generation: file names in upper case"},
-    [F_EXPIRES_NOT_DATE] = {"expires-not-date", ARG_NONE, "", -1,
-                            "status: Expires is no date at all"},
+    [F_EXPIRES_NOT_DATE] = {"expires-not-date", ARG_NONE, "", -1, "status: Expires is not a date"},
     [F_PROGRESS] = {"progress", ARG_TEXT, ":TEXT", -1, "status: X-Progress is TEXT"},
     [F_JOB_EXPIRED] = {"job-expired", ARG_NONE, "", -1,
                        "job is archived: 410, in current 404 and two bodies"},
     [F_JOB_EXPIRES_AFTER] = {"job-expires-after", ARG_NUMBER, ":N", -1,
-                             "job is archived once N answers with a file were begun"},
+                             "job is archived after N answers with a file were begun"},
     [F_JOB_FAILED] = {"job-failed", ARG_NONE, "", -1, "job has failed: 500 as of the era"},
     [F_JOB_CANCELLED] = {"job-cancelled", ARG_NONE, "", -1, "job was cancelled: 404"},
     [F_DATA_429] = {"data-429", ARG_NUMBER, ":N", 1, "file: 429 with Retry-After N"},
@@ -77,7 +76,7 @@ static const struct fault_kind kinds[F_COUNT] = {
     [F_DATA_CUT] = {"data-cut", ARG_NUMBER, ":N", -1,
                     "file: connection closed after N bytes of the body"},
     [F_DATA_CUT_LINES] = {"data-cut-lines", ARG_NUMBER, ":N", -1,
-                          "file: connection closed behind N lines, where it is not gzip"},
+                          "file: connection closed after N lines, if it is not gzip"},
     [F_DATA_RESET] = {"data-reset", ARG_NUMBER, ":N", -1,
                       "file: connection reset (RST) after N bytes of the body"},
     [F_LENGTH_MORE] = {"length-more", ARG_NUMBER, ":N", -1,
@@ -86,26 +85,26 @@ static const struct fault_kind kinds[F_COUNT] = {
     [F_LENGTH_NONE] = {"length-none", ARG_NONE, "", -1,
                        "file: neither Content-Length nor chunks, ends with the connection"},
     [F_DATA_SHORT] = {"data-short", ARG_NUMBER, ":N", -1,
-                      "file: stored file N bytes long, length honest"},
+                      "file: stored file N bytes long, correct length"},
     [F_DATA_SHORT_LINES] = {"data-short-lines", ARG_NUMBER, ":N", -1,
-                            "file: stored file N lines long, where it is not gzip"},
+                            "file: stored file N lines long, if it is not gzip"},
     [F_DATA_EMPTY] = {"data-empty", ARG_NONE, "", -1, "file: zero bytes"},
     [F_DATA_28] = {"data-28", ARG_NONE, "", -1,
                    "file: the 28 bytes of an encrypted empty file (6.5)"},
     [F_DATA_EXTRA] = {"data-extra", ARG_NUMBER, ":N", -1, "file: N bytes of garbage after the end"},
     [F_DATA_HTML] = {"data-html", ARG_NONE, "", -1, "file: 200 with an HTML page"},
     [F_EXTRA_MEMBERS] = {"extra-members", ARG_NUMBER, ":N", -1,
-                         "file: N more empty gzip members, where it is gzip"},
+                         "file: N more empty gzip members, if it is gzip"},
     [F_BUFFERED] = {"buffered", ARG_NONE, "", -1,
                     "file: Content-Length in place of chunks, as of a proxy that buffers"},
     [F_CHUNKED_NO_END] = {"chunked-no-end", ARG_NONE, "", -1,
                           "file: chunked, the final chunk missing"},
     [F_NO_RANGE] = {"no-range", ARG_NONE, "", -1, "file: Range is ignored, no Accept-Ranges"},
     [F_RANGE_IGNORED] = {"range-ignored", ARG_NONE, "", -1,
-                         "file: Accept-Ranges is there, Range is ignored"},
+                         "file: Accept-Ranges is sent, Range is ignored"},
     [F_RANGE_MAX] = {"range-max", ARG_NUMBER, ":N", -1, "file: at most N bytes of any range"},
     [F_RANGE_WRONG] = {"range-wrong", ARG_NONE, "", -1,
-                       "file: Content-Range names a start 1 byte later"},
+                       "file: Content-Range has a start 1 byte later"},
     [F_CHANGED] = {"changed", ARG_NONE, "", -1,
                    "file: Last-Modified is a minute later (as if it had changed)"},
     [F_SLOW] = {"slow", ARG_NUMBER, ":BYTES_PER_SECOND", -1, "file: slow body"},
@@ -115,35 +114,36 @@ static const struct fault_kind kinds[F_COUNT] = {
                        "at generation: key wrapped with another label"},
     [F_WRONG_KEY] = {"wrong-key", ARG_NONE, "", -1,
                      "at generation: key wrapped for another RSA key"},
-    [F_KEY_NOT_HEX] = {"key-not-hex", ARG_NONE, "", -1, "at generation: the wrapped key is no hex"},
+    [F_KEY_NOT_HEX] = {"key-not-hex", ARG_NONE, "", -1,
+                       "at generation: the wrapped key is not hexadecimal"},
     [F_NO_KEY] = {"no-key", ARG_NONE, "", -1,
                   "at generation: encrypted, but no key in the manifest"},
     [F_CUT_LINE] = {"cut-line", ARG_NONE, "", -1, "at generation: last line cut in half, no LF"},
     [F_BAD_UTF8] = {"bad-utf8", ARG_NONE, "", -1,
                     "at generation: byte ff inside a string of line 2"},
-    [F_BAD_JSON] = {"bad-json", ARG_NONE, "", -1, "at generation: line 2 is no JSON"},
+    [F_BAD_JSON] = {"bad-json", ARG_NONE, "", -1, "at generation: line 2 is not JSON"},
     [F_TWO_ON_LINE] = {"two-on-line", ARG_NONE, "", -1,
                        "at generation: line 2 has two JSON documents"},
     [F_LONG_LINE] = {"long-line", ARG_NUMBER, ":N", -1, "at generation: line 2 is N bytes long"},
     [F_DEEP_LINE] = {"deep-line", ARG_NUMBER, ":N", -1, "at generation: line 2 is nested N deep"},
-    [F_ERROR_FILE] = {"error-file", ARG_NONE, "", -1, "at generation: one error file a job"},
+    [F_ERROR_FILE] = {"error-file", ARG_NONE, "", -1, "at generation: one error file per job"},
     [F_WARNINGS_FILE] = {"warnings-file", ARG_NONE, "", -1,
                          "at generation: warnings-and-info.ndjson"},
     [F_RESET] = {"reset", ARG_NONE, "", -1, "any request: connection closed without an answer"},
     [F_GATEWAY] = {"gateway", ARG_NONE, "", -1, "any request: 502 with an HTML page"},
     [F_HEADERS_HUGE] = {"headers-huge", ARG_NUMBER, ":N", -1,
-                        "any request: N bytes of headers more (up to 400,000)"},
+                        "any request: N more bytes of headers (up to 400,000)"},
     [F_REDIRECT_ELSEWHERE] = {"redirect-elsewhere", ARG_NONE, "", -1,
                               "any request: 302 to 127.0.0.1 for localhost (or the reverse)"},
     [F_REDIRECT_HTTP] = {"redirect-http", ARG_NONE, "", -1,
-                         "any request: 302 to the same with the scheme http"},
+                         "any request: 302 to the same URL with the scheme http"},
     [F_REDIRECT_LOOP] = {"redirect-loop", ARG_NONE, "", -1, "any request: 302 to itself"},
     [F_TWO_DOCUMENTS] = {"two-documents", ARG_NONE, "", -1,
                          "token, manifest: the same JSON twice in one body"},
     [F_TOKEN_USES] = {"token-uses", ARG_NUMBER, ":N", -1,
-                      "token: each is good for N requests, then 401"},
+                      "token: each is valid for N requests, then 401"},
     [F_RETRY_AFTER] = {"retry-after", ARG_TEXT, ":TEXT", -1,
-                       "any 429 or 503 by fault: Retry-After is TEXT; absent where TEXT is empty"},
+                       "any 429 or 503 by fault: Retry-After is TEXT; absent if TEXT is empty"},
     [F_RANDOM] = {"random", ARG_NUMBER, ":SEED", -1,
                   "any request: a transient fault in every third answer, by seed"},
 };
@@ -156,7 +156,7 @@ static int find_kind(const char *name, size_t n)
     return -1;
 }
 
-/* [*COUNT][+SKIP][@TYPE]; returns false if something else stands there. */
+/* [*COUNT][+SKIP][@TYPE]; returns false for anything else. */
 static bool parse_suffix(const char *s, struct fault *f)
 {
     char *end;
@@ -313,7 +313,7 @@ static void make_help(void)
     size_t n = (size_t)snprintf(
         help_text, sizeof help_text,
         "Faults: NAME[:ARG][*COUNT][+SKIP][@TYPE]. COUNT says how often (default in brackets),\n"
-        "SKIP how many chances are let pass first. TYPE limits a fault of files to one resource\n"
+        "SKIP how many opportunities pass before. TYPE limits a fault of files to one resource\n"
         "type (OperationOutcome: error files), and one of any request to a stage: token, kickoff,\n"
         "status or data. An offset may be N, N%% of the size, or negative: from the end.\n\n");
 

@@ -1,4 +1,5 @@
-/* What the sandbox's own files share. Section numbers in comments are those of bcda-api.md. */
+/* Declarations shared by the sandbox's files. Section numbers in comments are those of
+ * doc/guide/server.md. */
 #ifndef SANDBOX_INTERNAL_H
 #define SANDBOX_INTERNAL_H
 
@@ -151,9 +152,9 @@ struct fault {
     enum fault_id id;
     char *text;     /* the argument as text, or NULL */
     long long num;  /* the argument as a number */
-    bool percent;   /* ... of the size */
-    long skip;      /* so many chances are let pass first */
-    long remaining; /* -1: for ever */
+    bool percent;   /* num is a percentage of the size */
+    long skip;      /* so many opportunities pass before */
+    long remaining; /* -1: always */
     char *type;     /* only for files of this type, or NULL */
 };
 
@@ -250,7 +251,7 @@ struct token {
     char *text;
     time_t expires;
     bool revoked;
-    long long uses; /* requests it is still good for, -1: any number */
+    long long uses; /* remaining requests, -1: any number */
     struct token *next;
 };
 
@@ -325,7 +326,7 @@ struct request {
     const char *method;
     int api; /* 1 to 3; which shape an error has */
     bool started;
-    bool token_used;   /* it has gone through a check already */
+    bool token_used;   /* a check has already counted it */
     const char *stage; /* "token", "kickoff", "status", "data", or "other" */
     enum random_fault random;
     uint32_t random_place;
@@ -386,7 +387,7 @@ void outcome_error_line(struct buf *b, const struct era *era, const char *type, 
 
 char *token_issue(struct sandbox *sb, long seconds);
 enum MHD_Result token_endpoint(struct request *rq);
-/* True: go on. False: *result is the answer already given. */
+/* True: continue. False: *result is the answer that was given. */
 bool token_check(struct request *rq, bool required, enum MHD_Result *result);
 void tokens_free(struct sandbox *sb);
 

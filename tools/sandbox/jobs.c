@@ -234,7 +234,7 @@ static unsigned write_items(struct buf *b, const struct job *job, const char *or
     return n;
 }
 
-/* What BCDA has none of, and other servers of the Bulk Data specification may. */
+/* Members that BCDA does not have, but other Bulk Data servers may. */
 static void write_extra(struct buf *b, struct job *job, const char *origin)
 {
     size_t before = b->len;
@@ -314,7 +314,7 @@ struct view {
     unsigned polled, done, units;
 };
 
-/* Counts one status request and says what it sees. */
+/* Counts one status request and returns the state that it reports. */
 static struct view look(struct job *job)
 {
     struct view v;

@@ -1,4 +1,4 @@
-/* The stage that can spoil lines on purpose before they are encrypted and stored. */
+/* Damages lines on purpose before they are encrypted and stored. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -21,7 +21,7 @@ bool lines_faulty(const struct lines *l)
     return l->bad_utf8 || l->bad_json || l->two || l->cut_line || l->long_line || l->deep_line;
 }
 
-/* What stands before and after the resource on a made-up line. */
+/* The text before and after the resource of a generated line. */
 static const char *before(const struct lines *l)
 {
     return l->envelope ? "{\"fullUrl\":\"https:///v1/fhir/Fault/1\",\"resource\":" : "";

@@ -72,23 +72,23 @@ static const char usage[] =
     "  --print-env          print shell assignments (BCDA_FHIR_URL and others), then close "
     "standard output\n"
     "  --api-version N      which version BCDA_FHIR_URL names (default 1)\n"
-    "  --data DIR           serve the files <Type>.ndjson, <Type>-2.ndjson ... of DIR as they "
-    "are;\n"
+    "  --data DIR           serve the files <Type>.ndjson, <Type>-2.ndjson ... of DIR unchanged;\n"
     "                       *error*.ndjson and warnings-and-info.ndjson are listed under error\n"
-    "  --fault SPEC         break something, may be repeated; --fault help lists all\n"
+    "  --fault SPEC         simulate a fault; may be repeated; --fault help lists all\n"
     "  --seed N             of the synthetic data (default 1)\n"
     "  --patients N         synthetic people (default 10)\n"
-    "  --claims N           ExplanationOfBenefit lines a person (default 5)\n"
+    "  --claims N           ExplanationOfBenefit lines per person (default 5)\n"
     "  --file-bytes N       grow each ExplanationOfBenefit file to at least N bytes of plain text\n"
     "  --files N            split ExplanationOfBenefit over N files (default 1)\n"
     "  --polls N            202 answers before a job is complete (default 2)\n"
     "  --public-key FILE    wrap keys for this RSA public key (PEM) in place of a new pair\n"
     "  --state-dir DIR      where keys and files are kept while it runs (default: a new one in "
     "$TMPDIR)\n"
-    "  --token-seconds N    life of a token (default 1200)\n"
+    "  --token-seconds N    lifetime of a token (default 1200)\n"
     "  --keep-plain         keep the plain text of files beside their stored form\n"
-    "  --allow-duplicates   never answer 429 to a second job of the same kind\n"
-    "  --all-levels         also export at system level, by type and by group, as other servers\n"
+    "  --allow-duplicates   never answer 429 to an identical export\n"
+    "  --all-levels         also export at system level, by type and by group, as other servers "
+    "do\n"
     "  --help\n";
 
 struct arguments {
@@ -231,7 +231,7 @@ static void parse_options(struct arguments *a, int argc, char **argv)
     a->options.faults = a->faults;
 }
 
-/* NAME='value', safe for eval whatever is in the value. */
+/* NAME='value', safe for eval with any value. */
 static void print_variable(const char *name, const char *value)
 {
     if (!value)
@@ -262,7 +262,7 @@ static void print_env(const struct sandbox *sb, int version)
     fflush(stdout);
 }
 
-/* So that $(bcda-sandbox --print-env &) ends: nothing more is ever written. */
+/* So that $(bcda-sandbox --print-env &) ends: nothing more is written. */
 static void close_stdout(void)
 {
     int fd = open("/dev/null", O_WRONLY);

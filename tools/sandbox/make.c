@@ -1,4 +1,4 @@
-/* The files of a job, made by a thread of its own after the 202. */
+/* Generates the files of a job, in a thread of its own, after the 202. */
 #include "internal.h"
 
 #include <ctype.h>
@@ -86,7 +86,7 @@ bool sources_have_type(struct sandbox *sb, const char *type)
 
 /* ---- one file ---- */
 
-/* What a file shall be; feed writes its lines. */
+/* The description of a file; feed writes its lines. */
 struct unit {
     struct job *job;
     const char *type;
@@ -118,7 +118,7 @@ static char *file_name(const struct unit *u, const char *data_name)
     return name;
 }
 
-/* KeyMap's value, spoiled on request. NULL: no entry. */
+/* KeyMap's value, damaged if a fault asks for it. NULL: no entry. */
 static char *wrapped_key(const struct unit *u, struct data_file *f)
 {
     struct sandbox *sb = u->job->sb;
@@ -148,7 +148,7 @@ static void make_unique(const struct job *job, struct data_file *f)
         if (other != f && strcmp(other->name, f->name) == 0) {
             crypt_uuid(uuid);
             free(f->name);
-            /* Who may have a file was told by its name in 2018. */
+            /* In 2018 the name of a file identified its owner. */
             f->name = job->sb->era->keys_2018 ? xasprintf(ACO_UUID "-%.8s-error.ndjson", uuid)
                                               : xasprintf("%s-error.ndjson", uuid);
             return;

@@ -1,5 +1,5 @@
-/* Transient faults by a seed: what the n-th answer suffers depends on the seed, n and the stage
- * alone, so that a run is the same again as far as the order of its requests is. */
+/* Transient faults by a seed: the fault of the n-th answer depends only on the seed, n and the
+ * stage, so a run with the same order of requests is reproducible. */
 #include "internal.h"
 
 #include <string.h>
@@ -48,9 +48,9 @@ static enum random_fault draw(uint64_t bits, const char *stage)
     return job[bits % (sizeof job / sizeof *job)];
 }
 
-/* A fault that is transient does not meet the same request again and again: after two in a row one
- * answer is spared and the next one to come has the fault in its place. A second 401 would be final
- * by the protocol. */
+/* A transient fault does not affect the same request repeatedly: after two faults in a row, one
+ * answer has no fault, and the next answer has it instead. By the protocol a second 401 would be
+ * final. */
 static enum random_fault choose(struct randomness *r, const char *path, const char *stage,
                                 uint32_t *place)
 {

@@ -1,4 +1,4 @@
-/* One HTTP exchange: reading the request as Go would, and answering. */
+/* One HTTP exchange: reads the request as Go does, and answers it. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -129,7 +129,7 @@ void reply_header(struct request *rq, const char *name, const char *value)
     rq->out[rq->out_count++] = (struct header){name, xstrdup(value)};
 }
 
-/* What the middleware sets before the handler, which may set its own value. */
+/* Headers that the middleware sets; the handler may replace their values. */
 static void default_header(struct request *rq, const char *name, const char *value)
 {
     for (size_t i = 0; i < rq->out_count; i++)

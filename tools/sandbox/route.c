@@ -179,7 +179,7 @@ static enum MHD_Result redirect_to(struct request *rq, const char *origin)
     return reply_string(rq, 302, "text/html; charset=utf-8", "<a href=\"#\">Found</a>.\n\n");
 }
 
-/* Redirects of any request. The other origin does not send back. */
+/* Redirects of any request. The other origin does not redirect back. */
 static bool redirect_faults(struct request *rq, enum MHD_Result *result)
 {
     struct sandbox *sb = rq->sb;
@@ -235,7 +235,7 @@ static bool random_faults(struct request *rq, enum MHD_Result *result)
     }
 }
 
-/* Faults of any request. True: go on. */
+/* Faults of any request. True: continue. */
 static bool any_faults(struct request *rq, enum MHD_Result *result)
 {
     struct sandbox *sb = rq->sb;

@@ -36,12 +36,12 @@ struct sandbox_options {
     int no_polls; /* no 202 answer but while the files are not ready (polls is ignored) */
     const char *public_key_file; /* PKIX PEM to wrap keys for, NULL: a new RSA-2048 pair */
     const char *state_dir;       /* NULL: a new directory under $TMPDIR or /tmp */
-    unsigned token_seconds;      /* life of a token, 0: 1200 */
+    unsigned token_seconds;      /* lifetime of a token, 0: 1200 */
     int keep_plain;       /* keep the plain NDJSON of every generated file (sandbox_plain_file) */
-    int allow_duplicates; /* never refuse a second running job of the same kind with 429 */
+    int allow_duplicates; /* never refuse an identical export with 429 */
     int all_levels; /* exports at system level, of each type and of any group too, as other servers
                        have them; an unknown group is a 404 */
-    uint64_t file_bytes_max; /* the files' sizes lie between file_bytes and this, 0: all alike */
+    uint64_t file_bytes_max; /* file sizes are between file_bytes and this, 0: all equal */
 };
 
 /* Starts a server. Returns 0, or -1 with a reason in sandbox_last_error(). *out is untouched on
@@ -67,7 +67,7 @@ const char *sandbox_ca_file(const struct sandbox *sb); /* PEM; NULL without tls 
 const char *sandbox_private_key_file(
     const struct sandbox *sb); /* PKCS#1 PEM; NULL with public_key_file */
 const char *sandbox_bearer_token(
-    const struct sandbox *sb); /* a token made at start, good for 2 years */
+    const struct sandbox *sb); /* a token made at start, valid for 2 years */
 const char *sandbox_state_dir(const struct sandbox *sb);
 
 /*
@@ -79,15 +79,15 @@ int sandbox_set_fault(struct sandbox *sb, const char *spec);
 void sandbox_clear_faults(struct sandbox *sb);
 
 /*
- * From now on every so many-th answer has a transient fault: none at all, 401, 404, 429, 500, 503,
- * or a body that is cut, reset or without its last chunk, at any place. Which one, and where,
- * depends on the seed and on how many requests came before. No request meets more than two in a
- * row. 0: off; so does sandbox_clear_faults(). sandbox_count() tells how many were played, as
- * "random".
+ * From now on every `every`-th answer has a transient fault: no answer, 401, 404, 429, 500, 503, or
+ * a body that is cut, reset or without its last chunk, at any offset. The fault and its offset
+ * depend on the seed and on the number of earlier requests. No request has more than two faults in
+ * a row. 0 disables them, and so does sandbox_clear_faults(). sandbox_count() returns the number of
+ * these faults as "random".
  */
 void sandbox_set_random_faults(struct sandbox *sb, uint64_t seed, unsigned every);
 
-/* The table of all faults as text; lives for ever. */
+/* The table of all faults as text; static. */
 const char *sandbox_fault_help(void);
 
 /*
@@ -111,9 +111,8 @@ const char *sandbox_plain_file(const struct sandbox *sb, const char *type, unsig
 const char *sandbox_stored_file(const struct sandbox *sb, const char *type, unsigned index);
 const char *sandbox_file_name(const struct sandbox *sb, const char *type, unsigned index);
 
-/* What a client must never show: the key of such a file (0, or -1 where it is not encrypted), and
- * the tokens that were given, the newest first (NULL past the last; they live until
- * sandbox_stop()). */
+/* Secrets that a client must never show: the key of such a file (0, or -1 if it is not encrypted),
+ * and the issued tokens, the newest first (NULL after the last; they live until sandbox_stop()). */
 int sandbox_file_key(const struct sandbox *sb, const char *type, unsigned index, uint8_t key[32]);
 const char *sandbox_token(const struct sandbox *sb, unsigned index);
 

@@ -1,5 +1,5 @@
-/* Plain bytes in; stored file out: as they are, encrypted (7.1) or gzipped (6.1), and perhaps a
- * plain copy. */
+/* Writes plain bytes to a stored file: unchanged, encrypted (7.1) or gzipped (6.1), and optionally
+ * a plain copy. */
 #include "internal.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* The small endpoints (5.5, 5.6). */
+/* The other endpoints: attribution status, metadata, version (5.5, 5.6). */
 #include "internal.h"
 
 #include <stdlib.h>

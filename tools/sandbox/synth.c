@@ -48,7 +48,7 @@ struct synth {
     struct template t[TEMPLATES];
 };
 
-/* ---- chance ---- */
+/* ---- random numbers ---- */
 
 static uint64_t mix_seed(uint64_t x)
 {
@@ -601,7 +601,7 @@ static void apply(const struct synth *s, char *at, unsigned kind, unsigned patie
     case MARK_WEEKLY:
         put_date(at, chance, 20);
         break;
-    case MARK_AMOUNT: /* no zero at either end, which Go would not write */
+    case MARK_AMOUNT: /* no zero at either end, because Go would not write it */
         put_digits(at, 5, 10000 + chance % 90000);
         at[5] = '.';
         put_digits(at + 6, 2, chance / 90000 % 10 * 10 + 1 + chance / 900000 % 9);
