@@ -166,7 +166,7 @@ extern "C" {
 /* not valid UTF-8 (overlong forms and surrogates included) */
 #define BCDA_ERR_LINE_UTF8 (-309)
 /* over BCDA_OPT_LINE_MAX; a resourceType, id, meta.lastUpdated or fullUrl, or the name of a member
- * beside them, over 4,096 bytes; or more than 65,536 values of the fields that were asked for */
+ * beside them, over 4,096 bytes; or more than 65,536 values of the requested fields */
 #define BCDA_ERR_LINE_TOO_LONG (-310)
 /* nested deeper than BCDA_OPT_JSON_DEPTH_MAX */
 #define BCDA_ERR_LINE_DEPTH (-311)

@@ -62,7 +62,7 @@ typedef struct bcda_error bcda_error;
 typedef struct bcda_request bcda_request;
 /* A request for a token, which the application answers (bcda/config.h). */
 typedef struct bcda_token_request bcda_token_request;
-/* A line that is no resource (bcda/handlers.h). */
+/* An invalid line (bcda/handlers.h). */
 typedef struct bcda_bad_line bcda_bad_line;
 /* One issue that the server reported in an error file (bcda/handlers.h). */
 typedef struct bcda_issue bcda_issue;

@@ -155,7 +155,7 @@ static int open_work(struct folder *f)
     if (fstat(f->work, &st))
         return folder_failed(f, WORK_NAME);
     if (st.st_uid != geteuid()) {
-        complain("%s/%s belongs to somebody else", f->path, WORK_NAME);
+        complain("%s/%s belongs to another user", f->path, WORK_NAME);
         return -1;
     }
     return (st.st_mode & 07777) != 0700 && fchmod(f->work, 0700) ? folder_failed(f, WORK_NAME) : 0;

@@ -292,8 +292,8 @@ static size_t report_jobs(struct run *r, int interrupted)
         struct task *t = &r->tasks[i];
 
         if (interrupted && t->state == BCDA_JOB_STARTING && !*bcda_job_url(t->job))
-            complain("the server had not accepted the job yet; if it does, the job runs there for "
-                     "nobody");
+            complain(
+                "the server had not accepted the job yet; if it does, the job runs there unused");
         if (!*bcda_job_url(t->job) || t->gone || t->kept->remarks.refused)
             continue;
         clean(id, sizeof id, bcda_job_id(t->job));

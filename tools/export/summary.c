@@ -162,8 +162,7 @@ void summary_remarks(const struct run *r)
                  "server stay in your copies",
                  deletions, deletions == 1 ? "" : "s", deletions == 1 ? "was" : "were");
     if (sum.bad_lines)
-        complain("%" PRId64 " line%s no resource%s%s%s", sum.bad_lines,
-                 sum.bad_lines == 1 ? " was" : "s were", sum.bad_lines == 1 ? "" : "s",
+        complain("%" PRId64 " invalid line%s%s%s", sum.bad_lines, sum.bad_lines == 1 ? "" : "s",
                  kept ? "; see " : "", kept ? kept : "");
     print_issues(r, sum.issues);
 }

@@ -55,7 +55,7 @@ struct era {
 
 const struct era *era_find(const char *name);
 const char *era_names(void);
-/* The types a version exports when none is asked for; NULL-terminated. */
+/* The types that a version exports by default; NULL-terminated. */
 const char *const *era_types(const struct era *era, int version);
 
 /* ---- faults.c ---- */

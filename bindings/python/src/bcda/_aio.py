@@ -64,7 +64,7 @@ class Driver:
 
     def readable(self) -> None:
         if not self.waiters:  # no coroutine waits
-            if self.core.aio is self:  # not in a child of fork(): it shares the descriptors that the parent's loop watches
+            if self.core.aio is self:  # not in a child of fork(): it shares the parent's descriptors
                 self.loop.remove_reader(self.core.fd)
                 self.watching = False
             return
