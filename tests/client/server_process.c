@@ -25,7 +25,7 @@ static void exchange(int fd, void *data, size_t len, int send_it)
 }
 
 /* Answers until the other side is closed. */
-static void answer_counts(struct scripted *s, int fd)
+static void answer_counts(struct scripted_server *s, int fd)
 {
     char text[TEXT];
     unsigned n;
@@ -40,9 +40,9 @@ static void answer_counts(struct scripted *s, int fd)
 }
 
 static void serve(struct server_process *p, int fd, int tls,
-                  void (*script)(struct scripted *s, const void *arg), const void *arg)
+                  void (*script)(struct scripted_server *s, const void *arg), const void *arg)
 {
-    struct scripted *s = scripted_start(tls);
+    struct scripted_server *s = scripted_start(tls);
 
     if (!s)
         _exit(1);
@@ -57,7 +57,8 @@ static void serve(struct server_process *p, int fd, int tls,
 }
 
 void server_process_start(struct server_process *p, int tls,
-                          void (*script)(struct scripted *s, const void *arg), const void *arg)
+                          void (*script)(struct scripted_server *s, const void *arg),
+                          const void *arg)
 {
     int ends[2];
     pid_t pid;

@@ -6,7 +6,7 @@
 
 #include <sys/types.h>
 
-#include "scripted.h"
+#include "scripted_server.h"
 
 struct server_process {
     pid_t pid;
@@ -16,7 +16,8 @@ struct server_process {
 
 /* `script` adds the answers, in that process. */
 void server_process_start(struct server_process *p, int tls,
-                          void (*script)(struct scripted *s, const void *arg), const void *arg);
+                          void (*script)(struct scripted_server *s, const void *arg),
+                          const void *arg);
 /* How many requests had this text in their head. */
 unsigned server_process_count(const struct server_process *p, const char *text);
 void server_process_stop(struct server_process *p);

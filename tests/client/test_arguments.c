@@ -5,9 +5,9 @@
 
 #include "client/export.h"
 #include "client/job.h"
-#include "harness.h"
+#include "fixture.h"
 
-static struct harness h;
+static struct fixture fx;
 static bcda_export *x;
 static bcda_handlers *both; /* on_resource and on_batch, which exclude each other */
 static bcda_decoder *decoder;
@@ -73,11 +73,11 @@ static void open_all(void)
 
     memset(long_text, 'a', LONG);
     memset(long_url, 'a', LONG);
-    harness_setup(&h, NULL, 1);
-    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
-    memcpy(long_url, sandbox_origin(h.sb), strlen(sandbox_origin(h.sb)));
-    long_url[strlen(sandbox_origin(h.sb))] = '/';
-    ck_assert_int_eq(bcda_config_new(&h.config), 0);
+    fixture_setup(&fx, NULL, 1);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    memcpy(long_url, sandbox_origin(fx.sandbox), strlen(sandbox_origin(fx.sandbox)));
+    long_url[strlen(sandbox_origin(fx.sandbox))] = '/';
+    ck_assert_int_eq(bcda_config_new(&fx.config), 0);
     ck_assert_int_eq(bcda_export_new(&x, BCDA_LEVEL_PATIENT), 0);
     ck_assert_int_eq(bcda_decoder_new(&decoder, NULL, NULL), 0);
     ck_assert_int_eq(bcda_handlers_new(&both), 0);
@@ -85,8 +85,8 @@ static void open_all(void)
     ck_assert_int_eq(bcda_handlers_on_batch(both, on_batch, NULL, NULL), 0);
     ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
     ck_assert_int_eq(bcda_handlers_on_resource(handlers, on_resource, NULL, NULL), 0);
-    ck_assert_int_eq(bcda_job_start(h.session, h.x, NULL, &pulled), 0);
-    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, &pushed), 0);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, NULL, &pulled), 0);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, &pushed), 0);
     bcda_handlers_free(handlers);
 }
 
@@ -97,12 +97,12 @@ static void close_all(void)
     bcda_handlers_free(both);
     bcda_decoder_free(decoder);
     bcda_export_free(x);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 
 /* ---- the session ---- */
 
-#define S h.session
+#define S fx.session
 
 struct row {
     const char *name; /* of the function */
@@ -128,13 +128,13 @@ CALL(stat_low, bcda_session_stat(S, 0, &number))
 CALL(stat_high, bcda_session_stat(S, 1000, &number))
 CALL(stat_null, bcda_session_stat(S, BCDA_STAT_REQUESTS, NULL))
 CALL(start_null, bcda_job_start(S, NULL, NULL, NULL))
-CALL(start_both, bcda_job_start(S, h.x, both, NULL))
+CALL(start_both, bcda_job_start(S, fx.x, both, NULL))
 CALL(attach_null, bcda_job_attach(S, NULL, NULL, NULL, NULL))
 CALL(attach_text, bcda_job_attach(S, "jobs/1", NULL, NULL, NULL))
 CALL(attach_http, bcda_job_attach(S, "http://bcda.example/jobs/1", NULL, NULL, NULL))
 CALL(attach_origin, bcda_job_attach(S, "https://bcda.example/jobs/1", NULL, NULL, NULL))
 CALL(attach_long, bcda_job_attach(S, long_url, NULL, NULL, NULL))
-CALL(attach_both, bcda_job_attach(S, sandbox_origin(h.sb), NULL, both, NULL))
+CALL(attach_both, bcda_job_attach(S, sandbox_origin(fx.sandbox), NULL, both, NULL))
 CALL(restore_null, bcda_job_restore(S, NULL, 1, NULL, NULL, NULL))
 CALL(restore_text, bcda_job_restore(S, "{}", 2, NULL, NULL, NULL))
 CALL(restore_both, bcda_job_restore(S, "{}", 2, NULL, both, NULL))
@@ -243,7 +243,7 @@ static void check_row(const struct row *row, struct bcda_error *slot,
     e = error();
     ck_assert_msg(bcda_error_code(e) == rc, "%s: the error is %s: %s", row->name,
                   bcda_error_name(bcda_error_code(e)), bcda_error_text(e));
-    harness_check_error(&h, e);
+    fixture_check_error(&fx, e);
     ck_assert_msg(strstr(bcda_error_text(e), row->word) != NULL, "%s: %s", row->name,
                   bcda_error_text(e));
 }
@@ -290,7 +290,7 @@ START_TEST(no_error)
     ck_assert_int_eq(bcda_session_run(S, -2), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_job_next(pulled, &batch), BCDA_ERR_AGAIN);
     ck_assert_ptr_null(bcda_session_error(S));
-    ck_assert_int_eq(bcda_job_start(NULL, h.x, NULL, NULL), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_start(NULL, fx.x, NULL, NULL), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_session_run(NULL, -2), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_session_on_fd(NULL, 0, 64), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_session_set_loop(NULL, NULL, NULL, NULL, NULL), BCDA_ERR_INVALID);
@@ -374,7 +374,7 @@ END_TEST
 
 /* ---- a config ---- */
 
-#define C h.config
+#define C fx.config
 
 CALL(fhir_null, bcda_config_set_fhir_url(C, NULL))
 CALL(fhir_text, bcda_config_set_fhir_url(C, "bcda.example"))
@@ -557,7 +557,7 @@ START_TEST(decoders)
         ck_assert_msg(rc == row->code, "%s: %s", row->name, bcda_error_name(rc));
         e = bcda_decoder_error(decoder);
         ck_assert_msg(bcda_error_code(e) == rc, "%s: %s", row->name, bcda_error_text(e));
-        harness_check_error(&h, e);
+        fixture_check_error(&fx, e);
         ck_assert_msg(strstr(bcda_error_text(e), row->word) != NULL, "%s: %s", row->name,
                       bcda_error_text(e));
     }

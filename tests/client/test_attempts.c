@@ -3,23 +3,25 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
 
-static void reply_busy(struct scene *c, const char *match, unsigned times)
+static struct fixture fx;
+
+static void reply_busy(const char *match, unsigned times)
 {
-    struct scripted_answer *a = scripted_on(c->s, match, times);
+    struct scripted_answer *a = scripted_on(fx.server, match, times);
 
     scripted_text(a, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
 }
 
-static struct run *finish(struct scene *c)
+static struct run *finish(void)
 {
     struct run *r;
 
-    scripted_export(c->s, scene_files, 1);
-    scene_session(c);
-    r = harness_start(&c->h, DOOR_RESOURCE);
-    scene_finish(c);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     return r;
 }
 
@@ -27,7 +29,7 @@ static struct run *finish(struct scene *c)
 static void check_end(struct run *r, int failed)
 {
     if (failed) {
-        ck_assert_int_eq(bcda_error_http_status(harness_check_failed(r, BCDA_ERR_SERVER)), 503);
+        ck_assert_int_eq(bcda_error_http_status(fixture_check_failed(r, BCDA_ERR_SERVER)), 503);
         return;
     }
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
@@ -36,52 +38,49 @@ static void check_end(struct run *r, int failed)
 
 START_TEST(plain)
 {
-    struct scene c;
 
-    scene_open(&c, 0);
-    reply_busy(&c, "/data/", 2 + (unsigned)_i);
-    scene_reply_patients(&c, "/data/", 0, 3);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_ATTEMPTS, 3);
-    check_end(finish(&c), _i);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 3);
-    scene_close(&c);
+    fixture_open_scripted(&fx, 0);
+    reply_busy("/data/", 2 + (unsigned)_i);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
+    check_end(finish(), _i);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 3);
+    fixture_close(&fx);
 }
 END_TEST
 
 START_TEST(redirected)
 {
-    struct scene c;
 
-    scene_open(&c, 0);
-    scripted_reply(c.s, "/data/", "302 Found", "Location: /one\r\n", "", 0);
-    scripted_reply(c.s, "/one", "302 Found", "Location: /two\r\n", "", 0);
-    reply_busy(&c, "/two", 2 + (unsigned)_i);
-    scene_reply_patients(&c, "/two", 0, 3);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_ATTEMPTS, 3);
-    check_end(finish(&c), _i);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /two"), 3);
-    scene_close(&c);
+    fixture_open_scripted(&fx, 0);
+    scripted_reply(fx.server, "/data/", "302 Found", "Location: /one\r\n", "", 0);
+    scripted_reply(fx.server, "/one", "302 Found", "Location: /two\r\n", "", 0);
+    reply_busy("/two", 2 + (unsigned)_i);
+    fixture_reply_patients(&fx, "/two", 0, 3);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
+    check_end(finish(), _i);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /two"), 3);
+    fixture_close(&fx);
 }
 END_TEST
 
 START_TEST(limited)
 {
-    struct scene c;
 
-    scene_open(&c, 0);
-    reply_busy(&c, "/data/", 2 + (unsigned)_i);
-    scene_reply_patients(&c, "/data/", 0, 3);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_ATTEMPTS, 3);
-    scene_set(&c, BCDA_OPT_REQUESTS_BURST, 1);
-    scene_set(&c, BCDA_OPT_REQUESTS_PER_SECOND, 1);
-    scene_set(&c, BCDA_OPT_RETRY_MAX_MS, 100); /* sooner than the limiter */
-    check_end(finish(&c), _i);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 3);
-    ck_assert_int_ge(harness_stat(&c.h, BCDA_STAT_WAITS), 3);
-    scene_close(&c);
+    fixture_open_scripted(&fx, 0);
+    reply_busy("/data/", 2 + (unsigned)_i);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
+    fixture_set(&fx, BCDA_OPT_REQUESTS_BURST, 1);
+    fixture_set(&fx, BCDA_OPT_REQUESTS_PER_SECOND, 1);
+    fixture_set(&fx, BCDA_OPT_RETRY_MAX_MS, 100); /* sooner than the limiter */
+    check_end(finish(), _i);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 3);
+    ck_assert_int_ge(fixture_stat(&fx, BCDA_STAT_WAITS), 3);
+    fixture_close(&fx);
 }
 END_TEST
 

@@ -3,12 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
 
-static void reply_status(struct scene *c, const char *match, unsigned times, unsigned gate,
-                         const char *status)
+static struct fixture fx;
+
+static void reply_status(const char *match, unsigned times, unsigned gate, const char *status)
 {
-    struct scripted_answer *a = scripted_on(c->s, match, times);
+    struct scripted_answer *a = scripted_on(fx.server, match, times);
     char head[96];
 
     snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n", status);
@@ -17,9 +18,9 @@ static void reply_status(struct scene *c, const char *match, unsigned times, uns
     scripted_text(a, head);
 }
 
-static unsigned count_tokens(struct scene *c)
+static unsigned count_tokens(void)
 {
-    return scripted_count(c->s, "POST /auth/token");
+    return scripted_count(fx.server, "POST /auth/token");
 }
 
 static void check_both(struct run *r)
@@ -32,94 +33,90 @@ static void check_both(struct run *r)
  * comes when the new token is there: it was not that one that was refused. */
 START_TEST(late_refusal)
 {
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    reply_status(&c, "/data/a", 1, 0, "401 Unauthorized");
-    reply_status(&c, "/data/b", 1, 1, "401 Unauthorized");
-    scene_reply_patients(&c, "/data/a", 0, 3);
-    scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, scene_files, 2);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_until(&c, scripted_count(c.s, "GET /data/b") == 1);
-    scene_until(&c, scripted_count(c.s, "GET /data/a") == 2);
-    ck_assert_uint_eq(count_tokens(&c), 2);
-    scripted_open_gate(c.s, 1);
-    scene_finish(&c);
+    fixture_open_scripted(&fx, 0);
+    reply_status("/data/a", 1, 0, "401 Unauthorized");
+    reply_status("/data/b", 1, 1, "401 Unauthorized");
+    fixture_reply_patients(&fx, "/data/a", 0, 3);
+    fixture_reply_patients(&fx, "/data/b", 3, 3);
+    scripted_export(fx.server, fixture_files, 2);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until(&fx, scripted_count(fx.server, "GET /data/b") == 1);
+    fixture_until(&fx, scripted_count(fx.server, "GET /data/a") == 2);
+    ck_assert_uint_eq(count_tokens(), 2);
+    scripted_open_gate(fx.server, 1);
+    fixture_finish(&fx);
     check_both(r);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/b"), 2);
-    ck_assert_uint_eq(count_tokens(&c), 2);
-    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_TOKENS), 2);
-    scene_close(&c);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/b"), 2);
+    ck_assert_uint_eq(count_tokens(), 2);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TOKENS), 2);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* Both are refused before there is a new token: they wait for the same one. */
 START_TEST(both_refused)
 {
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    reply_status(&c, "/data/", 2, 1, "401 Unauthorized");
-    scene_reply_patients(&c, "/data/a", 0, 3);
-    scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, scene_files, 2);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_until(&c, scripted_count(c.s, "GET /data/") == 2);
-    scripted_open_gate(c.s, 1);
-    scene_finish(&c);
+    fixture_open_scripted(&fx, 0);
+    reply_status("/data/", 2, 1, "401 Unauthorized");
+    fixture_reply_patients(&fx, "/data/a", 0, 3);
+    fixture_reply_patients(&fx, "/data/b", 3, 3);
+    scripted_export(fx.server, fixture_files, 2);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until(&fx, scripted_count(fx.server, "GET /data/") == 2);
+    scripted_open_gate(fx.server, 1);
+    fixture_finish(&fx);
     check_both(r);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 4);
-    ck_assert_uint_eq(count_tokens(&c), 2);
-    scene_close(&c);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 4);
+    ck_assert_uint_eq(count_tokens(), 2);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* A 401 that renews the token is not one of the request's attempts: as many are left as before. */
 START_TEST(refusal_costs_no_attempt)
 {
-    struct scene c;
     struct run *r;
     int busy = 2 - _i; /* of the three attempts that are allowed, none or one is left over */
 
-    scene_open(&c, 0);
-    reply_status(&c, "/data/a", 1, 0, "401 Unauthorized");
-    reply_status(&c, "/data/a", (unsigned)busy, 0, "503 Busy");
-    scene_reply_patients(&c, "/data/a", 0, 3);
-    scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, scene_files, 2);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_ATTEMPTS, 3);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    fixture_open_scripted(&fx, 0);
+    reply_status("/data/a", 1, 0, "401 Unauthorized");
+    reply_status("/data/a", (unsigned)busy, 0, "503 Busy");
+    fixture_reply_patients(&fx, "/data/a", 0, 3);
+    fixture_reply_patients(&fx, "/data/b", 3, 3);
+    scripted_export(fx.server, fixture_files, 2);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     check_both(r);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/a"), (unsigned)busy + 2);
-    scene_close(&c);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/a"), (unsigned)busy + 2);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* The new token is refused as well: that is the answer. */
 START_TEST(refused_twice)
 {
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    reply_status(&c, "/data/a", 0, 0, "401 Unauthorized");
-    scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, scene_files, 2);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    ck_assert_int_eq(bcda_error_http_status(harness_check_failed(r, BCDA_ERR_AUTH)), 401);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/a"), 2);
-    ck_assert_uint_eq(count_tokens(&c), 2);
-    scene_close(&c);
+    fixture_open_scripted(&fx, 0);
+    reply_status("/data/a", 0, 0, "401 Unauthorized");
+    fixture_reply_patients(&fx, "/data/b", 3, 3);
+    scripted_export(fx.server, fixture_files, 2);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    ck_assert_int_eq(bcda_error_http_status(fixture_check_failed(r, BCDA_ERR_AUTH)), 401);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/a"), 2);
+    ck_assert_uint_eq(count_tokens(), 2);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -131,25 +128,24 @@ START_TEST(files_without_token)
 {
     static const char *const says[] = {"true", "false", "null"};
     struct buf m = {0};
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     buf_printf(&m,
                "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"requiresAccessToken\":%s,"
                "\"output\":[{\"type\":\"Patient\",\"url\":\"%s/data/a.ndjson\"}]}",
-               says[_i], scripted_origin(c.s));
-    scripted_reply(c.s, "/jobs/1", "200 OK", "", m.p, m.len);
-    scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, NULL, 0);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+               says[_i], scripted_origin(fx.server));
+    scripted_reply(fx.server, "/jobs/1", "200 OK", "", m.p, m.len);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    scripted_export(fx.server, NULL, 0);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 1);
-    ck_assert_uint_eq(scripted_count(c.s, "Authorization: Bearer"), _i == 1 ? 2 : 3);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "Authorization: Bearer"), _i == 1 ? 2 : 3);
     buf_free(&m);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -162,24 +158,23 @@ START_TEST(token_refused)
         "{\"error\":\"invalid_request\",\"error_description\":\"Missing grant_type\"}",
         "{\"error\":\"invalid_client\",\"error_description\":\"Unknown client\"}"};
     const bcda_error *e;
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 1);
-    scripted_reply(c.s, "/auth/token", _i / 2 ? "200 OK" : "400 Bad Request",
+    fixture_open_scripted(&fx, 1);
+    scripted_reply(fx.server, "/auth/token", _i / 2 ? "200 OK" : "400 Bad Request",
                    "Content-Type: application/json\r\n", bodies[_i % 2], strlen(bodies[_i % 2]));
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    e = harness_check_failed(r, _i / 2   ? BCDA_ERR_TOKEN
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    e = fixture_check_failed(r, _i / 2   ? BCDA_ERR_TOKEN
                                 : _i % 2 ? BCDA_ERR_AUTH
                                          : BCDA_ERR_BAD_REQUEST);
     ck_assert_str_eq(bcda_error_server_text(e), _i % 2 ? "invalid_client: Unknown client"
                                                        : "invalid_request: Missing grant_type");
     ck_assert_msg(!strstr(bcda_error_text(e), "refused the client id") == (_i != 1), "%s",
                   bcda_error_text(e));
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 

@@ -1,6 +1,6 @@
 /* Everything that can be wrong with what comes: each has a code of its own, names file and line,
  * and what was good before it was delivered and marked as provisional. */
-#include "harness.h"
+#include "fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +9,13 @@
 
 #include "../sample.h"
 
-static struct harness h;
+static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
 static void fault(const char *spec)
 {
-    ck_assert_msg(sandbox_set_fault(h.sb, spec) == 0, "%s", sandbox_last_error());
+    ck_assert_msg(sandbox_set_fault(fx.sandbox, spec) == 0, "%s", sandbox_last_error());
 }
 
 /* A session in an era, and its usual export; options of the config are the caller's to set. */
@@ -24,37 +24,37 @@ static void begin(const char *era, const char *spec)
     struct sandbox_options o = {0};
 
     o.era = era;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
     if (spec)
         fault(spec);
     if (strcmp(era, "2019-04") == 0)
-        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+        fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     else
-        harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+        fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
 }
 
-static struct run *go(enum door door)
+static struct run *go(enum delivery_way way)
 {
     struct run *r;
 
-    if (!h.session)
-        harness_session(&h);
-    r = harness_start(&h, door);
-    harness_run(&h);
+    if (!fx.session)
+        fixture_session(&fx);
+    r = fixture_start(&fx, way);
+    fixture_finish(&fx);
     return r;
 }
 
 static void set(int option, int64_t value)
 {
-    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
 }
 
 /* The job failed by its one file, and the errors of both say so. */
 static const bcda_error *check_file_failed(struct run *r, int code)
 {
-    const bcda_error *e = harness_check_failed(r, code);
-    const bcda_file *f = harness_file(r, EOB, 0);
+    const bcda_error *e = fixture_check_failed(r, code);
+    const bcda_file *f = fixture_file(r, EOB, 0);
     size_t i;
 
     ck_assert_ptr_nonnull(f);
@@ -72,7 +72,7 @@ static const bcda_error *check_file_failed(struct run *r, int code)
 static int64_t line_offset(struct run *r, int64_t n)
 {
     size_t len, at = 0;
-    char *plain = harness_read(sandbox_plain_file(r->h->sb, EOB, 0), &len);
+    char *plain = fixture_read(sandbox_plain_file(r->fixture->sandbox, EOB, 0), &len);
 
     while (--n)
         at = (size_t)((char *)memchr(plain + at, '\n', len - at) - plain) + 1;
@@ -99,10 +99,10 @@ START_TEST(answer)
     struct run *r;
 
     begin(_i / 3 % 2 ? "2019-04" : "current", c->fault);
-    r = go((enum door)(_i % 3));
-    (void)harness_check_failed(r, c->code);
+    r = go((enum delivery_way)(_i % 3));
+    (void)fixture_check_failed(r, c->code);
     ck_assert_uint_eq(r->count, 0);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -111,11 +111,11 @@ START_TEST(wrong_secret)
     struct run *r;
 
     begin("2019-04", NULL);
-    ck_assert_int_eq(bcda_config_set_client_credentials(h.config, sandbox_client_id(h.sb), "wrong"),
-                     0);
-    r = go(DOOR_RESOURCE);
-    (void)harness_check_failed(r, BCDA_ERR_AUTH);
-    harness_close(&h);
+    ck_assert_int_eq(
+        bcda_config_set_client_credentials(fx.config, sandbox_client_id(fx.sandbox), "wrong"), 0);
+    r = go(BY_RESOURCE);
+    (void)fixture_check_failed(r, BCDA_ERR_AUTH);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -127,19 +127,19 @@ START_TEST(answer_limits)
 
     o.era = "2019-04";
     o.files = 8;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
+    fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     if (_i < 2)
         set(BCDA_OPT_MANIFEST_ENTRIES_MAX, 8 - _i);
     else if (_i == 2)
         set(BCDA_OPT_MANIFEST_MAX, 1024);
-    r = go(DOOR_RESOURCE);
+    r = go(BY_RESOURCE);
     if (_i == 0)
-        harness_check_export(r);
+        fixture_check_export(r);
     else
-        (void)harness_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
-    harness_close(&h);
+        (void)fixture_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -162,11 +162,11 @@ START_TEST(key)
     struct run *r;
 
     begin("2019-04", keys[_i].fault);
-    r = go(DOOR_RESOURCE);
+    r = go(BY_RESOURCE);
     (void)check_file_failed(r, keys[_i].code);
     ck_assert_uint_eq(r->count, 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 0);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 0);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -175,15 +175,15 @@ START_TEST(key_missing)
     struct run *r;
 
     begin("2019-04", NULL);
-    bcda_config_free(h.config);
-    ck_assert_int_eq(bcda_config_new(&h.config), 0);
-    ck_assert_int_eq(bcda_config_set_fhir_url(h.config, sandbox_fhir_url(h.sb, 1)), 0);
-    ck_assert_int_eq(bcda_config_set_bearer_token(h.config, sandbox_bearer_token(h.sb)), 0);
-    ck_assert_int_eq(bcda_config_set_ca_file(h.config, sandbox_ca_file(h.sb)), 0);
-    r = go(DOOR_RESOURCE);
+    bcda_config_free(fx.config);
+    ck_assert_int_eq(bcda_config_new(&fx.config), 0);
+    ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, sandbox_fhir_url(fx.sandbox, 1)), 0);
+    ck_assert_int_eq(bcda_config_set_bearer_token(fx.config, sandbox_bearer_token(fx.sandbox)), 0);
+    ck_assert_int_eq(bcda_config_set_ca_file(fx.config, sandbox_ca_file(fx.sandbox)), 0);
+    r = go(BY_RESOURCE);
     (void)check_file_failed(r, BCDA_ERR_KEY_MISSING);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 0);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 0);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -194,13 +194,13 @@ START_TEST(key_not_named)
     int code;
 
     begin("2019-04", "no-key");
-    r = go(DOOR_RESOURCE);
+    r = go(BY_RESOURCE);
     code = r->result;
     ck_assert_msg(code <= BCDA_ERR_LINE_JSON && code >= BCDA_ERR_LINE_TYPE, "%s",
                   bcda_error_name(code));
     ck_assert_int_eq(bcda_error_line(check_file_failed(r, code)), 1);
     ck_assert_uint_eq(r->count, 0);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -250,16 +250,16 @@ START_TEST(spoilt_bytes)
     struct run *r;
 
     begin(c->era, c->fault);
-    r = go(DOOR_RESOURCE);
+    r = go(BY_RESOURCE);
     e = check_file_failed(r, c->code);
     if (strcmp(c->era, "2019-12") == 0 && c->code == BCDA_ERR_TRUNCATED &&
         strcmp(c->fault, "chunked-no-end") != 0)
         ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "1 of "));
     if (strcmp(c->fault, "data-html") != 0)
-        (void)harness_check_file(r, harness_file(r, EOB, 0), 0); /* what came was right */
+        (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0); /* what came was right */
     if (strstr(c->fault, "00000"))
         ck_assert_uint_gt(r->count, 0);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -273,18 +273,19 @@ START_TEST(cut_bytes)
     begin(era, "data-cut:300000");
     if (_i % 2)
         fault("no-range");
-    r = go(DOOR_RESOURCE);
+    r = go(BY_RESOURCE);
     if (_i % 2) {
         (void)check_file_failed(r, BCDA_ERR_TRUNCATED);
-        (void)harness_check_file(r, harness_file(r, EOB, 0), 0);
+        (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
         ck_assert_uint_gt(r->count, 0);
-        ck_assert_uint_eq(sandbox_count(h.sb, "data"), 9); /* 8 of them brought nothing new */
-        ck_assert_int_eq(bcda_file_bytes_received(harness_file(r, EOB, 0)), 300000);
+        ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 9); /* 8 of them brought nothing new */
+        ck_assert_int_eq(bcda_file_bytes_received(fixture_file(r, EOB, 0)), 300000);
     } else {
-        harness_check_export(r);
-        ck_assert_uint_eq(sandbox_count(h.sb, "range"), sandbox_count(h.sb, "data") - 1);
+        fixture_check_export(r);
+        ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"),
+                          sandbox_count(fx.sandbox, "data") - 1);
     }
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -296,13 +297,13 @@ START_TEST(cut_small_whole)
 
     begin(_i ? "2019-04" : "2019-12", "data-cut:20000");
     fault("no-range");
-    r = go(DOOR_RESOURCE);
+    r = go(BY_RESOURCE);
     (void)check_file_failed(r, BCDA_ERR_TRUNCATED);
-    (void)harness_check_file(r, harness_file(r, EOB, 0), 0);
+    (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
     ck_assert_uint_gt(r->count, 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 9);
-    ck_assert_int_eq(bcda_file_bytes_received(harness_file(r, EOB, 0)), 20000);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 9);
+    ck_assert_int_eq(bcda_file_bytes_received(fixture_file(r, EOB, 0)), 20000);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -317,11 +318,11 @@ START_TEST(length_told_once)
     begin(era, "length-more:10*1");
     if (_i / 2)
         fault("no-range");
-    r = go(DOOR_RESOURCE);
+    r = go(BY_RESOURCE);
     e = check_file_failed(r, BCDA_ERR_CHANGED);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "its length is another"));
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), _i / 2 ? 2 : 3);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), _i / 2 ? 2 : 3);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -331,10 +332,10 @@ START_TEST(cut_small)
     struct run *r;
 
     begin(_i ? "2019-04" : "current", _i ? "data-cut:20000" : "data-cut:2000");
-    r = go(DOOR_RESOURCE);
-    harness_check_export(r);
-    ck_assert_uint_eq(sandbox_count(h.sb, "range"), sandbox_count(h.sb, "data") - 1);
-    harness_close(&h);
+    r = go(BY_RESOURCE);
+    fixture_check_export(r);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), sandbox_count(fx.sandbox, "data") - 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -345,14 +346,14 @@ START_TEST(encrypted_empty)
     struct run *r;
 
     begin("2019-04", "data-28");
-    r = go(DOOR_RESOURCE);
+    r = go(BY_RESOURCE);
     ck_assert_int_eq(r->result, 0);
-    f = harness_file(r, EOB, 0);
+    f = fixture_file(r, EOB, 0);
     ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_COMPLETE);
     ck_assert_int_eq(bcda_file_bytes(f), 0);
     ck_assert_int_eq(bcda_file_bytes_received(f), 28);
     ck_assert_uint_eq(r->count, 0);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -362,7 +363,7 @@ static long file_size(void)
 {
     struct stat st;
 
-    ck_assert_int_eq(stat(sandbox_stored_file(h.sb, EOB, 0), &st), 0);
+    ck_assert_int_eq(stat(sandbox_stored_file(fx.sandbox, EOB, 0), &st), 0);
     return (long)st.st_size;
 }
 
@@ -377,32 +378,32 @@ static char *whole_first(const char *era, int tls)
     o.patients = 3;
     o.claims = 12;
     if (tls)
-        harness_open(&h, &o);
+        fixture_open_sandbox(&fx, &o);
     else
-        harness_open_http(&h, &o);
-    h.no_log = 1;
-    harness_config(&h, 1);
+        fixture_open_sandbox_http(&fx, &o);
+    fx.no_log = 1;
+    fixture_config(&fx);
     set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
     set(BCDA_OPT_ATTEMPTS, 1);
-    harness_session(&h);
+    fixture_session(&fx);
     if (strcmp(era, "2019-04") == 0)
-        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+        fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     else
-        harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
-    r = go(DOOR_RESOURCE);
-    harness_check_export(r);
-    ck_assert_int_gt(bcda_file_bytes(harness_file(r, EOB, 0)), 262144); /* more than one batch */
+        fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = go(BY_RESOURCE);
+    fixture_check_export(r);
+    ck_assert_int_gt(bcda_file_bytes(fixture_file(r, EOB, 0)), 262144); /* more than one batch */
     url = strdup(bcda_job_url(r->job));
-    harness_end(&h);
+    fixture_end(&fx);
     return url;
 }
 
 static void session_again(void)
 {
-    harness_config(&h, 1);
+    fixture_config(&fx);
     set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
     set(BCDA_OPT_ATTEMPTS, 1);
-    harness_session(&h);
+    fixture_session(&fx);
 }
 
 static struct run *fetch_again(const char *url, const char *kind, long at)
@@ -410,11 +411,11 @@ static struct run *fetch_again(const char *url, const char *kind, long at)
     struct run *r;
     char spec[64];
 
-    sandbox_clear_faults(h.sb);
+    sandbox_clear_faults(fx.sandbox);
     snprintf(spec, sizeof spec, "%s:%ld", kind, at);
     fault(spec);
-    r = harness_attach(&h, DOOR_RESOURCE, url);
-    harness_run(&h);
+    r = fixture_attach(&fx, BY_RESOURCE, url, NULL, NULL);
+    fixture_finish(&fx);
     return r;
 }
 
@@ -452,7 +453,7 @@ START_TEST(flip_encrypted)
             continue;
         if (runs++ % PER_SESSION == 0) {
             if (runs > 1)
-                harness_end(&h);
+                fixture_end(&fx);
             session_again();
         }
         r = fetch_again(url, "data-flip", at);
@@ -461,7 +462,7 @@ START_TEST(flip_encrypted)
         (void)check_file_failed(r, BCDA_ERR_TAG);
     }
     free(url);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -485,12 +486,12 @@ START_TEST(flip_gzip)
             continue;
         if (runs++ % PER_SESSION == 0) {
             if (runs > 1)
-                harness_end(&h);
+                fixture_end(&fx);
             session_again();
         }
         r = fetch_again(url, "data-flip", at);
         if (is_gzip_header_note(at)) {
-            harness_check_export(r);
+            fixture_check_export(r);
             continue;
         }
         ck_assert_msg(r->result == BCDA_ERR_GZIP || r->result == BCDA_ERR_GZIP_CUT,
@@ -498,7 +499,7 @@ START_TEST(flip_gzip)
         (void)check_file_failed(r, r->result);
     }
     free(url);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -516,17 +517,17 @@ START_TEST(cut_gzip)
             continue;
         if (runs++ % PER_SESSION == 0) {
             if (runs > 1)
-                harness_end(&h);
+                fixture_end(&fx);
             session_again();
         }
         r = fetch_again(url, "data-short", at);
         ck_assert_msg(r->result == BCDA_ERR_GZIP_CUT, "cut at %ld of %ld: %s", at, size,
                       bcda_error_name(r->result));
         (void)check_file_failed(r, BCDA_ERR_GZIP_CUT);
-        (void)harness_check_file(r, harness_file(r, EOB, 0), 0);
+        (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
     }
     free(url);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -544,15 +545,15 @@ START_TEST(cut_encrypted)
             continue;
         if (runs++ % PER_SESSION == 0) {
             if (runs > 1)
-                harness_end(&h);
+                fixture_end(&fx);
             session_again();
         }
         r = fetch_again(url, "data-short", at);
         (void)check_file_failed(r, at < 28 ? BCDA_ERR_CIPHER_SHORT : BCDA_ERR_TAG);
-        (void)harness_check_file(r, harness_file(r, EOB, 0), 0);
+        (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
     }
     free(url);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -574,12 +575,12 @@ static const struct line_case lines[] = {
 
 enum { LINES = sizeof lines / sizeof *lines };
 
-static struct run *with_bad_line(int i, int64_t max, enum door door)
+static struct run *with_bad_line(int i, int64_t max, enum delivery_way way)
 {
     begin(eras[i / LINES % 3], lines[i % LINES].fault);
     set(BCDA_OPT_LINE_MAX, 100000);
     set(BCDA_OPT_BAD_LINES_MAX, max);
-    return go(door);
+    return go(way);
 }
 
 /* The first one fails the file, after what stood before it. */
@@ -589,20 +590,20 @@ START_TEST(bad_line)
     const bcda_error *e;
     struct run *r;
 
-    r = with_bad_line(i, 0, (enum door)(_i / (LINES * 3)));
+    r = with_bad_line(i, 0, (enum delivery_way)(_i / (LINES * 3)));
     e = check_file_failed(r, lines[i % LINES].code);
     ck_assert_int_eq(bcda_error_line(e), 2);
     ck_assert_int_eq(bcda_error_offset(e), line_offset(r, 2));
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "line 2"));
     ck_assert_uint_eq(r->count, 1);
-    ck_assert_uint_eq(harness_check_file(r, harness_file(r, EOB, 0), 0), 1);
-    ck_assert_int_eq(bcda_file_resources(harness_file(r, EOB, 0)), 1);
+    ck_assert_uint_eq(fixture_check_file(r, fixture_file(r, EOB, 0), 0), 1);
+    ck_assert_int_eq(bcda_file_resources(fixture_file(r, EOB, 0)), 1);
     ck_assert_uint_eq(r->bad_count, 1);
     ck_assert_int_eq(r->bad[0].code, lines[i % LINES].code);
     ck_assert_int_eq(r->bad[0].number, 2);
     ck_assert_int_eq(r->bad[0].offset, line_offset(r, 2));
-    ck_assert_uint_eq(r->bad[0].resources, r->door == DOOR_PULL ? 0 : 1);
-    harness_close(&h);
+    ck_assert_uint_eq(r->bad[0].resources, r->way == BY_PULL ? 0 : 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -610,8 +611,8 @@ END_TEST
 START_TEST(bad_line_borne)
 {
     int i = _i % (LINES * 3);
-    struct run *r = with_bad_line(i, _i % 2 ? -1 : 1, (enum door)(_i / (LINES * 3)));
-    const bcda_file *f = harness_file(r, EOB, 0);
+    struct run *r = with_bad_line(i, _i % 2 ? -1 : 1, (enum delivery_way)(_i / (LINES * 3)));
+    const bcda_file *f = fixture_file(r, EOB, 0);
     size_t k;
 
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
@@ -629,7 +630,7 @@ START_TEST(bad_line_borne)
     ck_assert_int_eq(r->bad[0].number, 2);
     ck_assert_int_eq(r->bad[0].length, line_offset(r, 3) - line_offset(r, 2) - 1);
     ck_assert_int_eq(r->bad[0].bytes == NULL, lines[i % LINES].code == BCDA_ERR_LINE_TOO_LONG);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -640,11 +641,11 @@ START_TEST(line_at_limit)
 
     begin(eras[_i % 3], _i / 3 ? "long-line:100000" : "deep-line:64");
     set(BCDA_OPT_LINE_MAX, 100000);
-    r = go(DOOR_RESOURCE);
-    harness_check_export(r);
+    r = go(BY_RESOURCE);
+    fixture_check_export(r);
     ck_assert_uint_eq(r->count, 50);
     ck_assert_str_eq(r->got[1].id, _i / 3 ? "long-line" : "deep-line");
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -657,28 +658,28 @@ START_TEST(bad_lines_counted)
 
     o.era = "2019-04";
     o.files = 3;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
+    fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     fault("bad-json");
     set(BCDA_OPT_PARALLEL, 1);
     set(BCDA_OPT_BAD_LINES_MAX, _i / 3 ? 3 : 2);
-    r = go((enum door)(_i % 3));
+    r = go((enum delivery_way)(_i % 3));
     for (i = 0; i < 3; i++)
         complete +=
-            bcda_file_verdict(harness_file(r, EOB, (unsigned)i)) == BCDA_VERDICT_COMPLETE_BAD_LINES;
+            bcda_file_verdict(fixture_file(r, EOB, (unsigned)i)) == BCDA_VERDICT_COMPLETE_BAD_LINES;
     if (_i / 3) {
         ck_assert_int_eq(r->result, 0);
         ck_assert_int_eq(complete, 3);
         ck_assert_uint_eq(r->bad_count, 3);
     } else {
-        const bcda_error *e = harness_check_failed(r, BCDA_ERR_BAD_LINES);
+        const bcda_error *e = fixture_check_failed(r, BCDA_ERR_BAD_LINES);
 
         ck_assert_int_eq(complete, 2);
         ck_assert_int_eq(bcda_error_line(e), 2);
-        ck_assert_str_eq(bcda_error_file(e), bcda_file_name(harness_file(r, EOB, 2)));
+        ck_assert_str_eq(bcda_error_file(e), bcda_file_name(fixture_file(r, EOB, 2)));
     }
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -697,14 +698,14 @@ START_TEST(bad_line_stops)
 
     begin("2019-04", "bad-json");
     set(BCDA_OPT_BAD_LINES_MAX, -1);
-    harness_session(&h);
-    r = harness_start_hook(&h, DOOR_RESOURCE, stop_at_bad_line, &answer_given);
-    harness_run(&h);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, BY_RESOURCE, stop_at_bad_line, &answer_given);
+    fixture_finish(&fx);
     ck_assert_ptr_nonnull(
-        strstr(bcda_error_text(harness_check_failed(r, _i ? BCDA_ERR_CALLBACK : BCDA_ERR_STOPPED)),
+        strstr(bcda_error_text(fixture_check_failed(r, _i ? BCDA_ERR_CALLBACK : BCDA_ERR_STOPPED)),
                "on_bad_line"));
     ck_assert_uint_eq(r->count, 1);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -714,13 +715,13 @@ START_TEST(line_cut)
     struct run *r;
 
     begin(eras[_i % 3], "cut-line");
-    r = go((enum door)(_i / 3));
+    r = go((enum delivery_way)(_i / 3));
     e = check_file_failed(r, BCDA_ERR_LINE_CUT);
     ck_assert_int_eq(bcda_error_line(e), 50);
     ck_assert_int_eq(bcda_error_offset(e), line_offset(r, 50));
     ck_assert_uint_eq(r->count, 49);
-    ck_assert_uint_eq(harness_check_file(r, harness_file(r, EOB, 0), 0), 49);
-    harness_close(&h);
+    ck_assert_uint_eq(fixture_check_file(r, fixture_file(r, EOB, 0), 0), 49);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -732,10 +733,10 @@ START_TEST(altered_and_bad)
 
     begin(_i ? "current" : "2019-04", "bad-json");
     fault(_i ? "data-short:3000" : "data-flip:-1");
-    r = go(DOOR_RESOURCE);
+    r = go(BY_RESOURCE);
     (void)check_file_failed(r, _i ? BCDA_ERR_GZIP_CUT : BCDA_ERR_TAG);
     ck_assert_uint_le(r->count, 1);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -748,19 +749,19 @@ START_TEST(others_come)
     size_t i;
 
     begin("current", _i ? "data-404@Coverage" : "bad-json@Coverage");
-    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
-    r = go(DOOR_BATCH);
-    e = harness_check_failed(r, _i ? BCDA_ERR_NOT_FOUND : BCDA_ERR_LINE_JSON);
-    f = harness_file(r, "Coverage", 0);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    r = go(BY_BATCH);
+    e = fixture_check_failed(r, _i ? BCDA_ERR_NOT_FOUND : BCDA_ERR_LINE_JSON);
+    f = fixture_file(r, "Coverage", 0);
     ck_assert_str_eq(bcda_error_file(e), bcda_file_name(f));
     ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_FAILED);
     for (i = 0; i < bcda_job_file_count(r->job); i++) {
         if (bcda_job_file(r->job, i) == f)
             continue;
         ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, i)), BCDA_VERDICT_COMPLETE);
-        ck_assert_uint_gt(harness_check_file(r, bcda_job_file(r->job, i), 1), 0);
+        ck_assert_uint_gt(fixture_check_file(r, bcda_job_file(r->job, i), 1), 0);
     }
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 

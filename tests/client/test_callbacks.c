@@ -7,9 +7,9 @@
 
 #include "client/auth.h"
 #include "client/door.h"
-#include "harness.h"
+#include "fixture.h"
 
-static struct harness h;
+static struct fixture fx;
 
 /* ---- answers ---- */
 
@@ -35,9 +35,9 @@ static int say(struct run *r, enum where where, void *object)
     return s->answer;
 }
 
-static enum door door_for(enum where where)
+static enum delivery_way door_for(enum where where)
 {
-    return where == AT_BATCH ? DOOR_BATCH : DOOR_RESOURCE;
+    return where == AT_BATCH ? BY_BATCH : BY_RESOURCE;
 }
 
 static int may_pause(enum where where)
@@ -48,14 +48,14 @@ static int may_pause(enum where where)
 /* The pause is an answer here: it is called once, and nothing ends. */
 static void check_paused(struct run *r, const struct saying *s)
 {
-    harness_idle(&h);
-    harness_advance(&h, 10000);
+    fixture_idle(&fx);
+    fixture_advance(&fx, 10000);
     ck_assert_int_eq(s->calls, 1);
     ck_assert_int_eq(r->done, 0);
     ck_assert_int_eq(bcda_job_result(r->job), BCDA_ERR_AGAIN);
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-    harness_run(&h);
-    (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
     ck_assert_int_eq(s->calls, 1);
 }
 
@@ -68,19 +68,19 @@ START_TEST(answers)
 
     s.where = (enum where)(_i / 4);
     s.answer = given[_i % 4];
-    harness_setup_everything(&h);
+    fixture_setup_everything(&fx);
     if (s.answer == BCDA_PAUSE && may_pause(s.where)) {
-        check_paused(harness_start_hook(&h, door_for(s.where), say, &s), &s);
-        harness_close(&h);
+        check_paused(fixture_start_hook(&fx, door_for(s.where), say, &s), &s);
+        fixture_close(&fx);
         return;
     }
-    r = harness_start_hook(&h, door_for(s.where), say, &s);
-    harness_run(&h);
+    r = fixture_start_hook(&fx, door_for(s.where), say, &s);
+    fixture_finish(&fx);
     ck_assert_int_ge(s.calls, 1);
-    e = harness_check_failed(r, s.answer == BCDA_STOP ? BCDA_ERR_STOPPED : BCDA_ERR_CALLBACK);
+    e = fixture_check_failed(r, s.answer == BCDA_STOP ? BCDA_ERR_STOPPED : BCDA_ERR_CALLBACK);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), names[s.where]));
     ck_assert_int_eq(r->states[r->state_count - 1], BCDA_JOB_FAILED);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -92,11 +92,11 @@ START_TEST(stop_at_the_end)
 
     s.where = AT_STATE;
     s.after = 3;
-    harness_setup_one_file(&h);
-    r = harness_start_hook(&h, DOOR_RESOURCE, say, &s);
-    harness_run(&h);
-    harness_check_export(r);
-    harness_close(&h);
+    fixture_setup_one_file(&fx);
+    r = fixture_start_hook(&fx, BY_RESOURCE, say, &s);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -121,19 +121,19 @@ static int act(struct run *r, enum where where, void *object)
         return BCDA_CONTINUE;
     a->acted = 1;
     /* What may not be called in here, and what may. */
-    ck_assert_int_eq(bcda_session_run(h.session, 0), BCDA_ERR_REENTRANT);
-    ck_assert_int_eq(bcda_session_step(h.session), BCDA_ERR_REENTRANT);
+    ck_assert_int_eq(bcda_session_run(fx.session, 0), BCDA_ERR_REENTRANT);
+    ck_assert_int_eq(bcda_session_step(fx.session), BCDA_ERR_REENTRANT);
     ck_assert_int_eq(bcda_job_next(r->job, &batch), BCDA_ERR_REENTRANT);
-    if (bcda_session_fd(h.session) != BCDA_ERR_UNSUPPORTED)
-        ck_assert_int_ge(bcda_session_fd(h.session), 0);
-    ck_assert_int_eq(bcda_session_wakeup(h.session), 0);
+    if (bcda_session_fd(fx.session) != BCDA_ERR_UNSUPPORTED)
+        ck_assert_int_ge(bcda_session_fd(fx.session), 0);
+    ck_assert_int_eq(bcda_session_wakeup(fx.session), 0);
     if (a->act == CANCEL || a->act == CANCEL_AND_FREE)
         ck_assert_int_eq(bcda_job_cancel(r->job), 0);
     if (a->act == FREE || a->act == CANCEL_AND_FREE) {
-        bcda_session_free(h.session);
-        ck_assert_int_eq(bcda_job_start(h.session, h.x, NULL, &job), BCDA_ERR_STATE);
-        ck_assert_int_eq(bcda_session_step(h.session), BCDA_ERR_STATE);
-        bcda_session_free(h.session);
+        bcda_session_free(fx.session);
+        ck_assert_int_eq(bcda_job_start(fx.session, fx.x, NULL, &job), BCDA_ERR_STATE);
+        ck_assert_int_eq(bcda_session_step(fx.session), BCDA_ERR_STATE);
+        bcda_session_free(fx.session);
     }
     if (a->act == UNREF) {
         bcda_job_unref(r->job);
@@ -144,25 +144,25 @@ static int act(struct run *r, enum where where, void *object)
 
 static void turn_until_done(struct run *r, const struct acting *a)
 {
-    bcda_session *s = h.session;
+    bcda_session *s = fx.session;
     int rc = 1;
 
     while (!r->done) {
         if (a->act == FREE || a->act == CANCEL_AND_FREE) {
             /* The session may go within any step: nothing else of it is touched. */
-            h.inside = 1;
-            h.now += a->acted ? 0 : 200;
+            fx.inside = 1;
+            fx.now += a->acted ? 0 : 200;
             rc = bcda_session_step(s);
-            h.inside = 0;
+            fx.inside = 0;
             ck_assert_int_ge(rc, 0);
             if (!rc)
                 usleep(500);
         } else {
-            (void)harness_turn(&h);
+            (void)fixture_step(&fx);
         }
     }
     if (a->act == FREE || a->act == CANCEL_AND_FREE)
-        h.session = NULL;
+        fx.session = NULL;
 }
 
 START_TEST(acts)
@@ -172,10 +172,10 @@ START_TEST(acts)
 
     a.act = (enum act)(_i % ACTS);
     a.where = (enum where)(_i / ACTS);
-    harness_setup_everything(&h);
+    fixture_setup_everything(&fx);
     if (a.where == AT_PROGRESS)
-        harness_fault(&h, "progress:half");
-    r = harness_start_hook(&h, door_for(a.where), act, &a);
+        fixture_fault(&fx, "progress:half");
+    r = fixture_start_hook(&fx, door_for(a.where), act, &a);
     turn_until_done(r, &a);
     ck_assert_int_eq(a.acted, 1);
     if (a.act == UNREF || a.where == AT_DONE)
@@ -185,9 +185,9 @@ START_TEST(acts)
     if (r->job) {
         ck_assert_int_eq(bcda_job_result(r->job), r->result);
         if (bcda_job_error(r->job))
-            harness_check_error(&h, bcda_job_error(r->job));
+            fixture_check_error(&fx, bcda_job_error(r->job));
     }
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -197,7 +197,7 @@ static int start_next(struct run *r, enum where where, void *object)
 {
     (void)object;
     if (where == *(enum where *)r->arg && !second)
-        second = harness_start(&h, DOOR_BATCH);
+        second = fixture_start(&fx, BY_BATCH);
     return BCDA_CONTINUE;
 }
 
@@ -208,16 +208,16 @@ START_TEST(start_inside)
     struct run *r;
 
     second = NULL;
-    harness_setup_one_file(&h);
-    r = harness_start_hook(&h, DOOR_RESOURCE, start_next, &where);
-    harness_run(&h);
+    fixture_setup_one_file(&fx);
+    r = fixture_start_hook(&fx, BY_RESOURCE, start_next, &where);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(r->count, 50);
     ck_assert_ptr_nonnull(second);
     ck_assert_int_eq(second->done, 1);
     ck_assert_int_eq(second->result, 0);
     ck_assert_uint_eq(second->count, 50);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -249,12 +249,12 @@ static int knock(struct run *r, enum where where, void *object)
         return BCDA_CONTINUE;
     k->knocked = 1;
     if (k->place == FREED)
-        bcda_session_free(h.session);
-    rc = harness_call(&h, k->door, r->job);
+        bcda_session_free(fx.session);
+    rc = fixture_call(&fx, k->door, r->job);
     ck_assert_msg(want ? rc == want : is_allowed(rc), "%s: %s", row->function, bcda_error_name(rc));
     if (want)
-        ck_assert_msg(bcda_error_code(bcda_session_error(h.session)) == want, "%s: %s",
-                      row->function, bcda_error_text(bcda_session_error(h.session)));
+        ck_assert_msg(bcda_error_code(bcda_session_error(fx.session)) == want, "%s: %s",
+                      row->function, bcda_error_text(bcda_session_error(fx.session)));
     return BCDA_CONTINUE;
 }
 
@@ -271,26 +271,26 @@ static void knock_in_request(bcda_request *request, int result, void *userdata)
 static void knock_in_provider(bcda_token_request *request, void *userdata)
 {
     (void)userdata;
-    ck_assert_int_eq(bcda_token_request_answer(request, sandbox_bearer_token(h.sb), -1), 0);
+    ck_assert_int_eq(bcda_token_request_answer(request, sandbox_bearer_token(fx.sandbox), -1), 0);
     (void)knock(knocking, (enum where)IN_PROVIDER, NULL);
 }
 
 /* A session that asks the host for its tokens, in place of the one that is there. */
 static void with_provider(struct knock *k)
 {
-    bcda_session_free(h.session);
-    harness_config(&h, 1);
-    harness_set(&h, BCDA_OPT_BAD_LINES_MAX, -1);
-    ck_assert_int_eq(bcda_config_set_token_provider(h.config, knock_in_provider, k, NULL), 0);
-    harness_session(&h);
+    bcda_session_free(fx.session);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
+    ck_assert_int_eq(bcda_config_set_token_provider(fx.config, knock_in_provider, k, NULL), 0);
+    fixture_session(&fx);
 }
 
 static void start_knocking_request(struct knock *k)
 {
     ck_assert_int_eq(
-        bcda_request_start(h.session, BCDA_REQUEST_VERSION, knock_in_request, k, NULL, NULL), 0);
+        bcda_request_start(fx.session, BCDA_REQUEST_VERSION, knock_in_request, k, NULL, NULL), 0);
     while (!k->knocked)
-        ck_assert_int_eq(harness_turn(&h), 1);
+        ck_assert_int_eq(fixture_step(&fx), 1);
 }
 
 START_TEST(everything_from_everywhere)
@@ -299,34 +299,34 @@ START_TEST(everything_from_everywhere)
     struct acting freed = {FREE, AT_END, 0};
     struct run *r;
 
-    harness_setup_everything(&h);
+    fixture_setup_everything(&fx);
     if (k.place == IN_PROVIDER)
         with_provider(&k);
     if (k.place == AT_PROGRESS)
-        harness_fault(&h, "progress:half");
-    r = knocking = harness_start_hook(
-        &h, k.place < OUTSIDE ? door_for((enum where)k.place) : DOOR_RESOURCE, knock, &k);
+        fixture_fault(&fx, "progress:half");
+    r = knocking = fixture_start_hook(
+        &fx, k.place < OUTSIDE ? door_for((enum where)k.place) : BY_RESOURCE, knock, &k);
     if (k.place == IN_REQUEST)
         start_knocking_request(&k);
     if (k.place == OUTSIDE) {
-        harness_until_state(&h, r, BCDA_JOB_RUNNING);
+        fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
         k.knocked = 1;
-        h.inside = 1;
-        ck_assert(is_allowed(harness_call(&h, k.door, r->job)));
-        h.inside = 0;
+        fx.inside = 1;
+        ck_assert(is_allowed(fixture_call(&fx, k.door, r->job)));
+        fx.inside = 0;
     }
     if (k.place == FREED) {
         turn_until_done(r, &freed);
     } else {
-        while (!r->done && harness_turn(&h))
+        while (!r->done && fixture_step(&fx))
             ;
         if (!r->done) /* paused */
             ck_assert_int_eq(bcda_job_resume(r->job), 0);
-        harness_run(&h);
+        fixture_finish(&fx);
     }
     ck_assert_int_eq(k.knocked, 1);
     ck_assert_int_eq(r->done, 1);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -399,21 +399,21 @@ START_TEST(registrations_shared)
 {
     bcda_handlers *handlers;
 
-    harness_setup_one_file(&h);
+    fixture_setup_one_file(&fx);
     destroyed = 0;
     ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
     ck_assert_int_eq(bcda_handlers_on_done(handlers, count_done, &destroyed, count_destroy), 0);
-    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, NULL), 0);
-    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, NULL), 0);
-    ck_assert_int_eq(bcda_job_start(h.session, NULL, handlers, NULL), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, NULL), 0);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, NULL), 0);
+    ck_assert_int_eq(bcda_job_start(fx.session, NULL, handlers, NULL), BCDA_ERR_INVALID);
     bcda_handlers_free(handlers);
     ck_assert_int_eq(destroyed, 0);
-    h.inside = 1;
-    bcda_session_free(h.session);
-    h.inside = 0;
-    h.session = NULL;
+    fx.inside = 1;
+    bcda_session_free(fx.session);
+    fx.inside = 0;
+    fx.session = NULL;
     ck_assert_int_eq(destroyed, 1);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 

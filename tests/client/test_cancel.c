@@ -4,28 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
+
+static struct fixture fx;
 
 enum { ATTEMPTS = 3 };
 
 /* A job that runs for ever, behind what was said of the DELETE. */
-static void begin_running(struct scene *c)
+static void begin_running(void)
 {
-    struct scripted_answer *a = scripted_on(c->s, "GET /api/v1/jobs/1", 0);
+    struct scripted_answer *a = scripted_on(fx.server, "GET /api/v1/jobs/1", 0);
 
     scripted_text(a, "HTTP/1.1 202 Accepted\r\nX-Progress: 10%\r\nContent-Length: 0\r\n\r\n");
-    scripted_export(c->s, NULL, 0);
-    scene_config(c);
-    scene_set(c, BCDA_OPT_CANCEL_AT_SERVER, 1);
-    scene_session(c);
+    scripted_export(fx.server, NULL, 0);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_CANCEL_AT_SERVER, 1);
+    fixture_session(&fx);
 }
 
-static struct run *cancel_running(struct scene *c)
+static struct run *cancel_running(void)
 {
-    struct run *r = harness_start(&c->h, DOOR_RESOURCE);
+    struct run *r = fixture_start(&fx, BY_RESOURCE);
 
-    scene_until(c, scripted_count(c->s, "GET /api/v1/jobs/1") >= 2);
-    harness_drain(&c->h);
+    fixture_until(&fx, scripted_count(fx.server, "GET /api/v1/jobs/1") >= 2);
+    fixture_drain(&fx);
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
     return r;
 }
@@ -34,24 +36,23 @@ static struct run *cancel_running(struct scene *c)
 START_TEST(server_is_busy)
 {
     struct scripted_answer *a;
-    struct scene c;
     int64_t began;
     struct run *r;
 
-    scene_open(&c, 0);
-    a = scripted_on(c.s, "DELETE", 0);
+    fixture_open_scripted(&fx, 0);
+    a = scripted_on(fx.server, "DELETE", 0);
     if (_i)
         scripted_finish(a, SCRIPTED_RESET);
     else
         scripted_text(a, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
-    begin_running(&c);
-    r = cancel_running(&c);
-    began = c.h.now;
-    scene_finish(&c);
-    (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
-    ck_assert_uint_eq(scripted_count(c.s, "DELETE"), ATTEMPTS);
-    ck_assert_int_le(c.h.now - began, 3000);
-    scene_close(&c);
+    begin_running();
+    r = cancel_running();
+    began = fx.now;
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
+    ck_assert_uint_eq(scripted_count(fx.server, "DELETE"), ATTEMPTS);
+    ck_assert_int_le(fx.now - began, 3000);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -59,19 +60,18 @@ END_TEST
 START_TEST(second_attempt)
 {
     struct scripted_answer *a;
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    a = scripted_on(c.s, "DELETE", 1);
+    fixture_open_scripted(&fx, 0);
+    a = scripted_on(fx.server, "DELETE", 1);
     scripted_text(a, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
-    scripted_reply(c.s, "DELETE", "202 Accepted", "", "", 0);
-    begin_running(&c);
-    r = cancel_running(&c);
-    scene_finish(&c);
-    (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
-    ck_assert_uint_eq(scripted_count(c.s, "DELETE"), 2);
-    scene_close(&c);
+    scripted_reply(fx.server, "DELETE", "202 Accepted", "", "", 0);
+    begin_running();
+    r = cancel_running();
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
+    ck_assert_uint_eq(scripted_count(fx.server, "DELETE"), 2);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -79,26 +79,25 @@ END_TEST
 START_TEST(no_polling_meanwhile)
 {
     struct scripted_answer *a;
-    struct scene c;
     unsigned polls;
     struct run *r;
 
-    scene_open(&c, 0);
-    a = scripted_on(c.s, "DELETE", 1);
+    fixture_open_scripted(&fx, 0);
+    a = scripted_on(fx.server, "DELETE", 1);
     scripted_gate(a, 1);
     scripted_text(a, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
-    begin_running(&c);
-    r = cancel_running(&c);
-    polls = scripted_count(c.s, "GET /api/v1/jobs/1");
-    scene_until(&c, scripted_count(c.s, "DELETE") == 1);
-    harness_advance(&c.h, 20000);
+    begin_running();
+    r = cancel_running();
+    polls = scripted_count(fx.server, "GET /api/v1/jobs/1");
+    fixture_until(&fx, scripted_count(fx.server, "DELETE") == 1);
+    fixture_advance(&fx, 20000);
     ck_assert_int_eq(r->done, 0);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /api/v1/jobs/1"), polls);
-    scripted_open_gate(c.s, 1);
-    scene_finish(&c);
-    (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
-    ck_assert_uint_eq(scripted_count(c.s, "DELETE"), 1);
-    scene_close(&c);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1"), polls);
+    scripted_open_gate(fx.server, 1);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
+    ck_assert_uint_eq(scripted_count(fx.server, "DELETE"), 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -106,24 +105,23 @@ END_TEST
 START_TEST(twice)
 {
     struct scripted_answer *a;
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    a = scripted_on(c.s, "DELETE", 0);
+    fixture_open_scripted(&fx, 0);
+    a = scripted_on(fx.server, "DELETE", 0);
     scripted_gate(a, 1);
     scripted_text(a, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
-    begin_running(&c);
-    r = cancel_running(&c);
-    scene_until(&c, scripted_count(c.s, "DELETE") == 1);
+    begin_running();
+    r = cancel_running();
+    fixture_until(&fx, scripted_count(fx.server, "DELETE") == 1);
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-    harness_drain(&c.h);
+    fixture_drain(&fx);
     ck_assert_int_eq(r->done, 0);
-    scripted_open_gate(c.s, 1);
-    scene_finish(&c);
-    (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
-    ck_assert_uint_eq(scripted_count(c.s, "DELETE"), 1);
-    scene_close(&c);
+    scripted_open_gate(fx.server, 1);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
+    ck_assert_uint_eq(scripted_count(fx.server, "DELETE"), 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -149,35 +147,32 @@ START_TEST(in_a_callback)
     static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
                                               {"Patient", "/data/b.ndjson", NULL, 0}};
     struct buf body = {0};
-    struct scene c;
     int i, calls = 0;
     struct run *r;
 
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     for (i = 0; i < 300; i++) {
         if (_i == 1)
             buf_str(&body, "no JSON\n");
         else
-            scene_add_patients(&body, (size_t)i, 1);
+            fixture_add_patients(&body, (size_t)i, 1);
     }
-    scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
-    scripted_export(c.s, e, 2);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BAD_LINES_MAX, -1);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_session(&c);
-    r = harness_start_hook(&c.h, _i == 2 ? DOOR_BATCH : DOOR_RESOURCE, cancel_at, &calls);
-    scene_finish(&c);
-    (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
+    scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
+    scripted_export(fx.server, e, 2);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, _i == 2 ? BY_BATCH : BY_RESOURCE, cancel_at, &calls);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
     ck_assert_int_eq(calls, 2);
-    scene_close(&c);
+    fixture_close(&fx);
     buf_free(&body);
 }
 END_TEST
 
 /* ---- from outside, and what the server is told ---- */
-
-static struct harness h;
 
 #define EOB "ExplanationOfBenefit"
 
@@ -187,25 +182,25 @@ START_TEST(cancel_outside)
     int when = _i / 3;
     struct run *r;
 
-    harness_setup_one_file(&h);
-    harness_fault(&h, "stall");
-    h.jump_open = 1;
-    r = harness_start(&h, (enum door)(_i % 3));
+    fixture_setup_one_file(&fx);
+    fixture_fault(&fx, "stall");
+    fx.jump_open = 1;
+    r = fixture_start(&fx, (enum delivery_way)(_i % 3));
     if (when == 4)
-        harness_until_count(&h, r, 1);
+        fixture_until_count(&fx, r, 1);
     else if (when > 0)
-        harness_until_state(&h, r, when);
+        fixture_until_state(&fx, r, when);
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
     ck_assert_int_eq(r->done, 0);
-    harness_run(&h);
-    (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 0);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 0);
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-    harness_run(&h);
+    fixture_finish(&fx);
     if (when == 0)
-        ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
-    harness_close(&h);
+        ck_assert_uint_eq(sandbox_count(fx.sandbox, "total"), 0);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -228,32 +223,32 @@ START_TEST(cancel_there)
 
     o.era = "current";
     o.polls = 5;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    harness_set(&h, BCDA_OPT_CANCEL_AT_SERVER, _i != 3);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_CANCEL_AT_SERVER, _i != 3);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
     if (_i == 0 || _i == 3) {
-        r = harness_start(&h, DOOR_RESOURCE);
-        harness_until_state(&h, r, BCDA_JOB_RUNNING);
-        harness_drain(&h);
+        r = fixture_start(&fx, BY_RESOURCE);
+        fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
+        fixture_drain(&fx);
         ck_assert_int_eq(bcda_job_cancel(r->job), 0);
         ck_assert_int_eq(bcda_job_cancel(r->job), 0); /* twice is once */
     } else {
-        r = harness_start_hook(&h, DOOR_RESOURCE, cancel_in_state, &state);
+        r = fixture_start_hook(&fx, BY_RESOURCE, cancel_in_state, &state);
     }
-    harness_run(&h);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
-    ck_assert_uint_eq(sandbox_count(h.sb, "delete"), _i < 2);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "delete"), _i < 2);
     url = strdup(bcda_job_url(r->job));
-    again = harness_attach(&h, DOOR_RESOURCE, url);
-    harness_run(&h);
+    again = fixture_attach(&fx, BY_RESOURCE, url, NULL, NULL);
+    fixture_finish(&fx);
     if (_i < 2)
-        (void)harness_check_failed(again, BCDA_ERR_JOB_CANCELLED);
+        (void)fixture_check_failed(again, BCDA_ERR_JOB_CANCELLED);
     else
-        harness_check_export(again);
+        fixture_check_export(again);
     free(url);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -265,24 +260,24 @@ START_TEST(cancel_there_fails)
 
     o.era = "current";
     o.polls = 5;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    harness_set(&h, BCDA_OPT_CANCEL_AT_SERVER, 1);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_until_state(&h, r, BCDA_JOB_RUNNING);
-    harness_drain(&h);
-    harness_fault(&h, "reset");
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_CANCEL_AT_SERVER, 1);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
+    fixture_drain(&fx);
+    fixture_fault(&fx, "reset");
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
     if (_i) { /* freed while the server is being told */
-        harness_drain(&h);
-        harness_close(&h);
+        fixture_drain(&fx);
+        fixture_close(&fx);
         return;
     }
-    harness_run(&h);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 

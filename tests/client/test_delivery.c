@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
+
+static struct fixture fx;
 
 struct seen_batches {
     size_t counts[64], n;
@@ -45,21 +47,20 @@ static void check_held(struct run *r, bcda_batch *b, size_t first, size_t count)
 START_TEST(held_batches)
 {
     struct seen_batches seen = {{0}, 0};
-    struct scene c;
     struct run *r;
     size_t i, at = 0;
 
-    scene_open(&c, 0);
-    scene_reply_patients(&c, "/data/", 0, 300);
-    scripted_export(c.s, scene_files, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_session(&c);
-    r = harness_start_hook(&c.h, DOOR_BATCH, note_batch, &seen);
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, "/data/", 0, 300);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, BY_BATCH, note_batch, &seen);
     r->hold = 1;
-    scene_finish(&c);
-    scene_check_result(r, 0);
-    scene_check_patients(r, 0, 0, 300);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 0, 300);
     ck_assert_uint_gt(seen.n, 3);
     ck_assert_uint_eq(r->batch_count, seen.n);
     for (i = 0; i < seen.n; i++) {
@@ -67,7 +68,7 @@ START_TEST(held_batches)
         at += seen.counts[i];
     }
     ck_assert_uint_eq(at, 300);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -81,45 +82,43 @@ START_TEST(issue_counts)
 {
     static const struct scripted_entry files[] = {{"Patient", "/data/a.ndjson", NULL, 0},
                                                   {"OperationOutcome", "/data/e.ndjson", NULL, 1}};
-    static const enum door doors[] = {DOOR_PULL, DOOR_RESOURCE, DOOR_BATCH};
-    struct scene c;
+    static const enum delivery_way doors[] = {BY_PULL, BY_RESOURCE, BY_BATCH};
     struct run *r;
 
-    scene_open(&c, 0);
-    scene_reply_patients(&c, "/data/a", 0, 3);
-    scripted_reply(c.s, "/data/e", "200 OK", "", issues, sizeof issues - 1);
-    scripted_export(c.s, files, 2);
-    scene_session(&c);
-    r = harness_start(&c.h, doors[_i]);
-    scene_finish(&c);
-    scene_check_result(r, 0);
-    scene_check_patients(r, 0, 0, 3);
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, "/data/a", 0, 3);
+    scripted_reply(fx.server, "/data/e", "200 OK", "", issues, sizeof issues - 1);
+    scripted_export(fx.server, files, 2);
+    fixture_session(&fx);
+    r = fixture_start(&fx, doors[_i]);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 0, 3);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR), 2);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_WARNING), 1);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_FATAL), 1);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_INFORMATION), 1);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_UNKNOWN), 1);
     ck_assert_uint_eq(r->issue_count, 6); /* by the handler, at every door */
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
 START_TEST(page_in_place_of_data)
 {
     static const char page[] = "{\"resourceType\":\"Patient\",\"id\":\"a-login-page\"}\n";
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    scripted_reply(c.s, "/data/", "200 OK", "Content-Type: text/html; charset=utf-8\r\n", page,
-                   sizeof page - 1);
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    scene_check_result(r, BCDA_ERR_NOT_JSON);
+    fixture_open_scripted(&fx, 0);
+    scripted_reply(fx.server, "/data/", "200 OK", "Content-Type: text/html; charset=utf-8\r\n",
+                   page, sizeof page - 1);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_result(r, BCDA_ERR_NOT_JSON);
     ck_assert_uint_eq(r->count, 0);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 

@@ -1,11 +1,11 @@
 /* A like job is running, and the server says so by 429 (bcda-api 4.6): waited out, refused, or
  * taken over. */
-#include "harness.h"
+#include "fixture.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static struct harness h;
+static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
@@ -15,11 +15,11 @@ static void begin(const char *era, int64_t what)
 
     o.era = era;
     o.polls = 4;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_DUPLICATE_JOB, what), 0);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_DUPLICATE_JOB, what), 0);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
 }
 
 /* The sandbox keeps the files of its newest job for comparing: an older one's are counted. */
@@ -32,9 +32,9 @@ static void check_ended_well(const struct run *r)
 
 static struct run *start_first(void)
 {
-    struct run *r = harness_start(&h, DOOR_RESOURCE);
+    struct run *r = fixture_start(&fx, BY_RESOURCE);
 
-    harness_until_state(&h, r, BCDA_JOB_RUNNING);
+    fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
     return r;
 }
 
@@ -55,16 +55,16 @@ START_TEST(waited_out)
 
     begin(waits[_i].era, waits[_i].what);
     first = start_first();
-    second = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
+    second = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     check_ended_well(first);
-    harness_check_export(second);
+    fixture_check_export(second);
     ck_assert_str_ne(bcda_job_url(first->job), bcda_job_url(second->job));
     ck_assert_int_eq(bcda_job_is_taken_over(second->job), 0);
-    ck_assert_uint_ge(sandbox_count(h.sb, "kickoff"), 3);
-    ck_assert_int_ge(harness_stat(&h, BCDA_STAT_RETRIES),
-                     (int64_t)sandbox_count(h.sb, "kickoff") - 2);
-    harness_close(&h);
+    ck_assert_uint_ge(sandbox_count(fx.sandbox, "kickoff"), 3);
+    ck_assert_int_ge(fixture_stat(&fx, BCDA_STAT_RETRIES),
+                     (int64_t)sandbox_count(fx.sandbox, "kickoff") - 2);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -75,15 +75,15 @@ START_TEST(refused)
 
     begin("current", BCDA_DUPLICATE_REFUSE);
     first = start_first();
-    second = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    harness_check_export(first);
-    e = harness_check_failed(second, BCDA_ERR_TOO_MANY);
+    second = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_export(first);
+    e = fixture_check_failed(second, BCDA_ERR_TOO_MANY);
     ck_assert_int_eq(bcda_error_http_status(e), 429);
     ck_assert_int_eq(bcda_error_is_retryable(e), 1);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "option \"duplicate_job\""));
-    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 2);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 2);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -93,17 +93,17 @@ START_TEST(taken_over)
 
     begin(_i ? "2021" : "current", BCDA_DUPLICATE_TAKE_OVER);
     first = start_first();
-    second = harness_start(&h, DOOR_BATCH);
-    harness_run(&h);
-    harness_check_export(first);
-    harness_check_export(second);
+    second = fixture_start(&fx, BY_BATCH);
+    fixture_finish(&fx);
+    fixture_check_export(first);
+    fixture_check_export(second);
     ck_assert_str_eq(bcda_job_url(first->job), bcda_job_url(second->job));
     ck_assert_int_eq(bcda_job_is_taken_over(first->job), 0);
     ck_assert_int_eq(bcda_job_is_taken_over(second->job), 1);
-    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 2);
-    ck_assert_uint_eq(sandbox_count(h.sb, "jobs"), 1);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 2);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "jobs"), 1);
     ck_assert_uint_eq(second->state_count, first->state_count);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -114,15 +114,15 @@ START_TEST(no_twin)
 
     begin("2021", BCDA_DUPLICATE_TAKE_OVER);
     first = start_first();
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
-    second = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
+    second = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     check_ended_well(first);
-    harness_check_export(second);
+    fixture_check_export(second);
     ck_assert_str_ne(bcda_job_url(first->job), bcda_job_url(second->job));
     ck_assert_int_eq(bcda_job_is_taken_over(second->job), 0);
-    ck_assert_uint_ge(sandbox_count(h.sb, "jobs"), 1);
-    harness_close(&h);
+    ck_assert_uint_ge(sandbox_count(fx.sandbox, "jobs"), 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -132,21 +132,21 @@ START_TEST(waits_for_ever)
     const bcda_error *e;
     struct run *r;
 
-    harness_open(&h, NULL);
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_ATTEMPTS, 3), 0);
-    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_JOB_RETRIES_MAX, 0), 0);
-    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_JOB_TIMEOUT_MS, 3600000), 0);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    ck_assert_int_eq(sandbox_set_fault(h.sb, "kickoff-429:0*10000"), 0);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    e = harness_check_failed(r, BCDA_ERR_JOB_TIMEOUT);
+    fixture_open_sandbox(&fx, NULL);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_ATTEMPTS, 3), 0);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_JOB_RETRIES_MAX, 0), 0);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_JOB_TIMEOUT_MS, 3600000), 0);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    ck_assert_int_eq(sandbox_set_fault(fx.sandbox, "kickoff-429:0*10000"), 0);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    e = fixture_check_failed(r, BCDA_ERR_JOB_TIMEOUT);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "429"));
-    ck_assert_uint_gt(sandbox_count(h.sb, "kickoff"), 60); /* 60 s apart at most */
-    ck_assert_uint_lt(sandbox_count(h.sb, "kickoff"), 140);
-    harness_close(&h);
+    ck_assert_uint_gt(sandbox_count(fx.sandbox, "kickoff"), 60); /* 60 s apart at most */
+    ck_assert_uint_lt(sandbox_count(fx.sandbox, "kickoff"), 140);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -158,15 +158,15 @@ START_TEST(cancelled)
 
     begin("current", _i ? BCDA_DUPLICATE_TAKE_OVER : BCDA_DUPLICATE_WAIT);
     first = start_first();
-    second = harness_start(&h, DOOR_RESOURCE);
-    asked = sandbox_count(h.sb, "429") + sandbox_count(h.sb, "jobs");
-    while (sandbox_count(h.sb, "429") + sandbox_count(h.sb, "jobs") < asked + 1)
-        (void)harness_turn(&h);
+    second = fixture_start(&fx, BY_RESOURCE);
+    asked = sandbox_count(fx.sandbox, "429") + sandbox_count(fx.sandbox, "jobs");
+    while (sandbox_count(fx.sandbox, "429") + sandbox_count(fx.sandbox, "jobs") < asked + 1)
+        (void)fixture_step(&fx);
     ck_assert_int_eq(bcda_job_cancel(second->job), 0);
-    harness_run(&h);
+    fixture_finish(&fx);
     ck_assert_int_eq(second->result, BCDA_ERR_CANCELLED);
-    harness_check_export(first);
-    harness_close(&h);
+    fixture_check_export(first);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -178,23 +178,23 @@ START_TEST(taken_over_and_cancelled)
 
     o.era = "current";
     o.polls = 4;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
     ck_assert_int_eq(
-        bcda_config_set_int(h.config, BCDA_OPT_DUPLICATE_JOB, BCDA_DUPLICATE_TAKE_OVER), 0);
-    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_CANCEL_AT_SERVER, 1), 0);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+        bcda_config_set_int(fx.config, BCDA_OPT_DUPLICATE_JOB, BCDA_DUPLICATE_TAKE_OVER), 0);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_CANCEL_AT_SERVER, 1), 0);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
     first = start_first();
-    second = harness_start(&h, DOOR_RESOURCE);
-    harness_until_state(&h, second, BCDA_JOB_RUNNING);
+    second = fixture_start(&fx, BY_RESOURCE);
+    fixture_until_state(&fx, second, BCDA_JOB_RUNNING);
     ck_assert_int_eq(bcda_job_is_taken_over(second->job), 1);
     ck_assert_int_eq(bcda_job_cancel(second->job), 0);
-    harness_run(&h);
-    (void)harness_check_failed(second, BCDA_ERR_CANCELLED);
-    ck_assert_uint_eq(sandbox_count(h.sb, "delete"), 0);
-    harness_check_export(first);
-    harness_close(&h);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(second, BCDA_ERR_CANCELLED);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "delete"), 0);
+    fixture_check_export(first);
+    fixture_close(&fx);
 }
 END_TEST
 

@@ -1,6 +1,6 @@
 /* Whole exports in each era over TLS, through each door, and how the session behaves around them:
  * tokens, retries, waiting. */
-#include "harness.h"
+#include "fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "../tempdir.h"
 #include "client/auth.h"
 
-static struct harness h;
+static struct fixture fx;
 
 /* ---- each era, through each door ---- */
 
@@ -54,16 +54,16 @@ static void ask_for(const struct era_case *c)
 {
     const char *const *t = c->types;
 
-    harness_export(&h, c->level, t[0], t[0] ? t[1] : NULL, NULL);
+    fixture_export(&fx, c->level, t[0], t[0] ? t[1] : NULL, NULL);
     if (c->encrypt)
-        ck_assert_int_eq(bcda_export_set_parameter(h.x, "encrypt", c->encrypt), 0);
+        ck_assert_int_eq(bcda_export_set_parameter(fx.x, "encrypt", c->encrypt), 0);
 }
 
 static void check_case(const struct era_case *c, struct run *r)
 {
     size_t i, data = 0;
 
-    harness_check_export(r);
+    fixture_check_export(r);
     ck_assert_uint_gt(r->count, 9);
     ck_assert_uint_eq(r->state_count, 4); /* each once; the order was checked */
     for (i = 0; i < bcda_job_file_count(r->job); i++) {
@@ -81,18 +81,18 @@ static void check_case(const struct era_case *c, struct run *r)
                              bcda_file_bytes(f) + (c->encrypted ? 28 : 0));
     }
     ck_assert_uint_eq(data, c->data_files);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1);
-    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 1);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), bcda_job_file_count(r->job));
-    ck_assert_uint_eq(sandbox_count(h.sb, "202"), 3); /* the kick-off's, and two polls */
-    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "other"), 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "elsewhere"), 0);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 1);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 1);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), bcda_job_file_count(r->job));
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "202"), 3); /* the kick-off's, and two polls */
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "401"), 0);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "other"), 0);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "elsewhere"), 0);
 }
 
 static void check_names(const struct era_case *c, struct run *r)
 {
-    const char *fhir = sandbox_fhir_url(h.sb, c->version), *url = bcda_job_url(r->job);
+    const char *fhir = sandbox_fhir_url(fx.sandbox, c->version), *url = bcda_job_url(r->job);
 
     ck_assert_int_eq(strncmp(url, fhir, strlen(fhir)), 0);
     ck_assert_str_eq(strrchr(url, '/') + 1, bcda_job_id(r->job));
@@ -100,18 +100,18 @@ static void check_names(const struct era_case *c, struct run *r)
     ck_assert_uint_eq(strspn(bcda_job_id(r->job), "0123456789"), strlen(bcda_job_id(r->job)));
     ck_assert_uint_ge(strlen(bcda_job_transaction_time(r->job)), 20);
     ck_assert_int_eq(bcda_job_transaction_time(r->job)[10], 'T');
-    ck_assert_int_eq(bcda_export_set_since(h.x, bcda_job_transaction_time(r->job)), 0);
+    ck_assert_int_eq(bcda_export_set_since(fx.x, bcda_job_transaction_time(r->job)), 0);
 }
 
 static void check_stats(struct run *r)
 {
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_REQUESTS), sandbox_count(h.sb, "total"));
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TOKENS), 1);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 0);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
-    ck_assert_int_ge(harness_stat(&h, BCDA_STAT_BYTES_WIRE), bcda_job_bytes_received(r->job));
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RESOURCES), bcda_job_resources(r->job));
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_REQUESTS), sandbox_count(fx.sandbox, "total"));
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TOKENS), 1);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 0);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
+    ck_assert_int_ge(fixture_stat(&fx, BCDA_STAT_BYTES_WIRE), bcda_job_bytes_received(r->job));
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RESOURCES), bcda_job_resources(r->job));
 }
 
 START_TEST(era)
@@ -121,14 +121,14 @@ START_TEST(era)
     struct run *r;
 
     o.era = c->era;
-    harness_setup(&h, &o, c->version);
+    fixture_setup(&fx, &o, c->version);
     ask_for(c);
-    r = harness_start(&h, (enum door)(_i % 3));
-    harness_run(&h);
+    r = fixture_start(&fx, (enum delivery_way)(_i % 3));
+    fixture_finish(&fx);
     check_case(c, r);
     check_names(c, r);
     check_stats(r);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -140,14 +140,14 @@ START_TEST(run_door)
     struct run *r;
 
     o.era = c->era;
-    harness_setup(&h, &o, c->version);
-    h.use_run = 1;
+    fixture_setup(&fx, &o, c->version);
+    fx.use_run = 1;
     ask_for(c);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     check_case(c, r);
-    ck_assert_int_eq(bcda_session_run(h.session, -1), 0); /* nothing is left */
-    harness_close(&h);
+    ck_assert_int_eq(bcda_session_run(fx.session, -1), 0); /* nothing is left */
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -159,16 +159,16 @@ static void current(const struct sandbox_options *o, int version)
     if (o)
         all = *o;
     all.era = all.era ? all.era : "current";
-    harness_setup(&h, &all, version);
+    fixture_setup(&fx, &all, version);
     if (strcmp(all.era, "2019-04") == 0 || strcmp(all.era, "2018-12") == 0)
-        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+        fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     else
-        harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+        fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
 }
 
 static void fault(const char *spec)
 {
-    ck_assert_msg(sandbox_set_fault(h.sb, spec) == 0, "%s", sandbox_last_error());
+    ck_assert_msg(sandbox_set_fault(fx.sandbox, spec) == 0, "%s", sandbox_last_error());
 }
 
 /* One job with one fault of the sandbox, in an era. */
@@ -181,8 +181,8 @@ static struct run *spoiled(const char *name, const char *spec)
     current(&o, 1);
     if (spec)
         fault(spec);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     return r;
 }
 
@@ -257,15 +257,15 @@ START_TEST(fields)
     o.era = _i / 2 ? "2019-04" : "current";
     current(&o, 1);
     if (_i / 2 == 0)
-        harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
-    ck_assert_int_eq(bcda_export_add_field(h.x, "id", &field_index[0]), 0);
-    ck_assert_int_eq(bcda_export_add_field(h.x, "identifier.value", &field_index[1]), 0);
-    ck_assert_int_eq(bcda_export_add_field(h.x, "nothing.here", &field_index[2]), 0);
-    r = harness_start_hook(&h, _i % 2 ? DOOR_BATCH : DOOR_RESOURCE,
+        fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    ck_assert_int_eq(bcda_export_add_field(fx.x, "id", &field_index[0]), 0);
+    ck_assert_int_eq(bcda_export_add_field(fx.x, "identifier.value", &field_index[1]), 0);
+    ck_assert_int_eq(bcda_export_add_field(fx.x, "nothing.here", &field_index[2]), 0);
+    r = fixture_start_hook(&fx, _i % 2 ? BY_BATCH : BY_RESOURCE,
                            _i % 2 ? check_columns : check_fields, NULL);
-    harness_run(&h);
-    harness_check_export(r);
-    harness_close(&h);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -291,20 +291,20 @@ START_TEST(parallel)
     o.era = "2019-04";
     o.files = 7;
     o.patients = 14;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_PARALLEL, most[_i / 3]), 0);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_PARALLEL, most[_i / 3]), 0);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     open_files = open_most = 0;
-    r = harness_start_hook(&h, (enum door)(_i % 3), count_open, NULL);
-    harness_run(&h);
-    harness_check_export(r);
+    r = fixture_start_hook(&fx, (enum delivery_way)(_i % 3), count_open, NULL);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_uint_eq(bcda_job_file_count(r->job), 7);
     ck_assert_int_eq(open_most, most[_i / 3]);
     ck_assert_uint_eq(r->count, 14 * 5);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -317,17 +317,17 @@ START_TEST(several_jobs)
     int i;
 
     o.allow_duplicates = 1;
-    harness_setup(&h, &o, 1);
+    fixture_setup(&fx, &o, 1);
     for (i = 0; i < 3; i++) {
-        harness_export(&h, BCDA_LEVEL_RESOURCE, types[i], NULL);
-        r[i] = harness_start(&h, (enum door)i);
+        fixture_export(&fx, BCDA_LEVEL_RESOURCE, types[i], NULL);
+        r[i] = fixture_start(&fx, (enum delivery_way)i);
     }
-    harness_run(&h);
+    fixture_finish(&fx);
     for (i = 0; i < 3; i++)
-        harness_check_export(r[i]);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1);
-    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 3);
-    harness_close(&h);
+        fixture_check_export(r[i]);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 1);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 3);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -346,15 +346,15 @@ START_TEST(zero_resources)
     fclose(f);
     o.data_dir = dir;
     o.era = _i ? "current" : "2019-04";
-    harness_setup(&h, &o, 1);
-    harness_export(&h, _i ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, "Patient", NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    harness_check_export(r);
+    fixture_setup(&fx, &o, 1);
+    fixture_export(&fx, _i ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, "Patient", NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_uint_eq(r->count, 0);
     ck_assert_uint_eq(bcda_job_file_count(r->job), 1);
     ck_assert_int_eq(bcda_file_bytes(bcda_job_file(r->job, 0)), 0);
-    harness_close(&h);
+    fixture_close(&fx);
     unlink(path);
     rmdir(dir);
 }
@@ -365,9 +365,9 @@ START_TEST(empty_manifest_race)
 {
     struct run *r = spoiled(_i ? "2019-04" : "2019-12", "manifest-null-output-once");
 
-    harness_check_export(r);
+    fixture_check_export(r);
     ck_assert_uint_gt(r->count, 9);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -379,9 +379,9 @@ START_TEST(empty_manifest)
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(r->count, 0);
     ck_assert_uint_eq(bcda_job_file_count(r->job), 0);
-    ck_assert_uint_ge(sandbox_count(h.sb, "status"), 2);
-    ck_assert_uint_le(sandbox_count(h.sb, "status"), 5);
-    harness_close(&h);
+    ck_assert_uint_ge(sandbox_count(fx.sandbox, "status"), 2);
+    ck_assert_uint_le(sandbox_count(fx.sandbox, "status"), 5);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -395,11 +395,11 @@ START_TEST(error_file)
     o.era = eras[_i];
     current(&o, 1);
     if (_i == 0)
-        ck_assert_int_eq(bcda_export_set_parameter(h.x, "encrypt", "true"), 0);
+        ck_assert_int_eq(bcda_export_set_parameter(fx.x, "encrypt", "true"), 0);
     fault("error-file");
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    harness_check_export(r);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_uint_eq(r->issue_count, 3);
     for (i = 0; i < 3; i++) {
         ck_assert_int_eq(r->issues[i].severity, BCDA_SEVERITY_ERROR);
@@ -414,7 +414,7 @@ START_TEST(error_file)
     ck_assert_int_eq(bcda_file_is_error(bcda_job_file(r->job, i)), 1);
     ck_assert_int_eq(bcda_file_is_encrypted(bcda_job_file(r->job, i)), _i == 0);
     ck_assert_int_eq(r->files[i].ends, 1);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -423,15 +423,15 @@ START_TEST(warnings_file)
     struct run *r;
 
     current(NULL, 3); /* v3 writes one by itself */
-    r = harness_start(&h, DOOR_BATCH);
-    harness_run(&h);
-    harness_check_export(r);
+    r = fixture_start(&fx, BY_BATCH);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_uint_eq(r->issue_count, 1);
     ck_assert_int_eq(r->issues[0].severity, BCDA_SEVERITY_WARNING);
     ck_assert_str_eq(r->issues[0].code, "processing");
     ck_assert_ptr_nonnull(strstr(r->issues[0].text, "System-Type"));
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_WARNING), 1);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -444,14 +444,14 @@ START_TEST(error_file_pulled)
 
     current(NULL, 1);
     fault("error-file");
-    r = harness_start(&h, DOOR_PULL);
-    harness_run(&h);
-    harness_check_export(r);
+    r = fixture_start(&fx, BY_PULL);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_uint_eq(r->issue_count, 3);
     for (i = 0; i < 3; i++)
         ck_assert_int_eq(strncmp(r->issues[i].text, "Error retrieving ", 17), 0);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR), 3);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -465,11 +465,11 @@ START_TEST(error_file_as_batches)
 
     current(NULL, 1);
     fault("error-file");
-    ck_assert_int_eq(bcda_job_start(h.session, h.x, NULL, &job), 0);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, NULL, &job), 0);
     while ((rc = bcda_job_next(job, &batch)) != BCDA_ERR_END) {
         ck_assert_uint_lt(turns++, 100000);
         if (rc == BCDA_ERR_AGAIN) {
-            (void)harness_turn(&h);
+            (void)fixture_step(&fx);
             continue;
         }
         ck_assert_int_eq(rc, 0);
@@ -481,7 +481,7 @@ START_TEST(error_file_as_batches)
     ck_assert_uint_eq(lines, 3);
     ck_assert_int_eq(bcda_job_issue_count(job, BCDA_SEVERITY_ERROR), 3);
     bcda_job_unref(job);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -494,11 +494,11 @@ START_TEST(pull_without_handlers)
     int rc;
 
     current(NULL, 1);
-    ck_assert_int_eq(bcda_job_start(h.session, h.x, NULL, &job), 0);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, NULL, &job), 0);
     while ((rc = bcda_job_next(job, &batch)) != BCDA_ERR_END) {
         ck_assert_uint_lt(turns++, 100000);
         if (rc == BCDA_ERR_AGAIN) {
-            (void)harness_turn(&h);
+            (void)fixture_step(&fx);
             continue;
         }
         ck_assert_int_eq(rc, 0);
@@ -511,10 +511,10 @@ START_TEST(pull_without_handlers)
     ck_assert_uint_eq(count, 10 + 50 + 30 + (count > 90 ? count - 90 : 0));
     ck_assert_int_eq((int64_t)count, bcda_job_resources(job));
     bcda_job_unref(job);
-    harness_end(&h);
+    fixture_end(&fx);
     ck_assert_str_ne(bcda_file_name(bcda_batch_file(held)), ""); /* outlives everything */
     bcda_batch_unref(held);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -534,10 +534,10 @@ static int save_and_cancel(struct run *r, enum where where, void *object)
 
 static void files_one_by_one(void)
 {
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_PARALLEL, 1), 0);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_PARALLEL, 1), 0);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
 }
 
 START_TEST(save_and_restore)
@@ -549,44 +549,44 @@ START_TEST(save_and_restore)
 
     o.era = "2019-04";
     o.files = 4;
-    harness_open(&h, &o);
+    fixture_open_sandbox(&fx, &o);
     files_one_by_one();
     saved = NULL;
-    r = harness_start_hook(&h, (enum door)_i, save_and_cancel, NULL);
+    r = fixture_start_hook(&fx, (enum delivery_way)_i, save_and_cancel, NULL);
     ck_assert_int_eq(bcda_job_save(r->job, &saved), BCDA_ERR_STATE);
     ck_assert_ptr_null(saved);
-    harness_run(&h);
-    (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
-    first = harness_check_file(r, bcda_job_file(r->job, 0), 1);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
+    first = fixture_check_file(r, bcda_job_file(r->job, 0), 1);
     ck_assert_uint_gt(first, 0);
     ck_assert_ptr_nonnull(saved);
-    harness_check_text(&h, saved);
-    harness_end(&h);
+    fixture_check_text(&fx, saved);
+    fixture_end(&fx);
 
     files_one_by_one();
-    sandbox_reset_counts(h.sb);
-    r = harness_restore(&h, (enum door)_i, saved);
-    harness_run(&h);
-    harness_check_export(r);
+    sandbox_reset_counts(fx.sandbox);
+    r = fixture_restore(&fx, (enum delivery_way)_i, saved);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     for (i = 0; i < bcda_job_file_count(r->job); i++)
         skipped += bcda_file_verdict(bcda_job_file(r->job, i)) == BCDA_VERDICT_SKIPPED;
     ck_assert_uint_eq(skipped, 1);
     ck_assert_uint_eq(bcda_job_files_ended(r->job), 4);
     ck_assert_uint_eq(r->count + first, 50);
-    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 3);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 0);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 3);
     ck_assert_int_eq(r->states[0], BCDA_JOB_RUNNING);
     ck_assert_int_eq(bcda_job_save(r->job, &again), 0); /* now all of them are in it */
-    harness_end(&h);
+    fixture_end(&fx);
     bcda_free(saved);
 
     files_one_by_one();
-    r = harness_restore(&h, (enum door)_i, again);
-    harness_run(&h);
-    harness_check_export(r);
+    r = fixture_restore(&fx, (enum delivery_way)_i, again);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_uint_eq(r->count, 0);
     bcda_free(again);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -596,21 +596,21 @@ START_TEST(attach)
     char *url;
 
     current(NULL, 2);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_until_state(&h, r, BCDA_JOB_RUNNING);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
     url = strdup(bcda_job_url(r->job));
-    harness_end(&h); /* cancelled here, but not there */
-    harness_config(&h, 2);
-    harness_session(&h);
-    r = harness_attach(&h, DOOR_RESOURCE, url);
-    harness_run(&h);
-    harness_check_export(r);
+    fixture_end(&fx); /* cancelled here, but not there */
+    fixture_config_version(&fx, 2);
+    fixture_session(&fx);
+    r = fixture_attach(&fx, BY_RESOURCE, url, NULL, NULL);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_uint_gt(r->count, 9);
     ck_assert_str_eq(bcda_job_url(r->job), url);
-    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 1);
-    ck_assert_uint_eq(sandbox_count(h.sb, "delete"), 0);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 1);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "delete"), 0);
     free(url);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -620,20 +620,20 @@ START_TEST(attach_refused)
     char url[200];
 
     current(NULL, 1);
-    ck_assert_int_eq(bcda_job_attach(h.session, "https://example.com/jobs/1", NULL, NULL, &job),
+    ck_assert_int_eq(bcda_job_attach(fx.session, "https://example.com/jobs/1", NULL, NULL, &job),
                      BCDA_ERR_ORIGIN);
-    harness_check_error(&h, bcda_session_error(h.session));
+    fixture_check_error(&fx, bcda_session_error(fx.session));
     snprintf(url, sizeof url, "https://127.0.0.1%s/api/v1/jobs/1",
-             strrchr(sandbox_origin(h.sb), ':'));
-    ck_assert_int_eq(bcda_job_attach(h.session, url, NULL, NULL, &job), BCDA_ERR_ORIGIN);
-    ck_assert_int_eq(bcda_job_attach(h.session, "/api/v1/jobs/1", NULL, NULL, &job), BCDA_ERR_URL);
-    ck_assert_int_eq(bcda_job_attach(h.session, NULL, NULL, NULL, &job), BCDA_ERR_INVALID);
-    ck_assert_int_eq(bcda_job_restore(h.session, "{}", 2, NULL, NULL, &job), BCDA_ERR_INVALID);
-    ck_assert_int_eq(bcda_job_restore(h.session, "x", 1, NULL, NULL, &job), BCDA_ERR_INVALID);
-    ck_assert_int_eq(bcda_job_restore(h.session, "", 0, NULL, NULL, &job), BCDA_ERR_INVALID);
+             strrchr(sandbox_origin(fx.sandbox), ':'));
+    ck_assert_int_eq(bcda_job_attach(fx.session, url, NULL, NULL, &job), BCDA_ERR_ORIGIN);
+    ck_assert_int_eq(bcda_job_attach(fx.session, "/api/v1/jobs/1", NULL, NULL, &job), BCDA_ERR_URL);
+    ck_assert_int_eq(bcda_job_attach(fx.session, NULL, NULL, NULL, &job), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_restore(fx.session, "{}", 2, NULL, NULL, &job), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_restore(fx.session, "x", 1, NULL, NULL, &job), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_restore(fx.session, "", 0, NULL, NULL, &job), BCDA_ERR_INVALID);
     ck_assert_ptr_null(job);
-    ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "total"), 0);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -647,7 +647,7 @@ static void on_request(bcda_request *request, int result, void *userdata)
 {
     struct answer *a = userdata;
 
-    ck_assert_msg(h.inside, "a callback outside of run, step and free");
+    ck_assert_msg(fx.inside, "a callback outside of run, step and free");
     ck_assert_int_eq(bcda_request_result(request), result);
     a->ends++;
     a->result = result;
@@ -665,17 +665,17 @@ START_TEST(one_off_requests)
     size_t len;
 
     current(NULL, _i + 1);
-    ck_assert_int_eq(bcda_request_start(h.session, BCDA_REQUEST_METADATA, on_request, &a,
+    ck_assert_int_eq(bcda_request_start(fx.session, BCDA_REQUEST_METADATA, on_request, &a,
                                         destroy_answer, &metadata),
                      0);
-    ck_assert_int_eq(bcda_request_start(h.session, BCDA_REQUEST_VERSION, on_request, &b,
+    ck_assert_int_eq(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, &b,
                                         destroy_answer, &version),
                      0);
-    ck_assert_int_eq(bcda_request_start(h.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, NULL),
+    ck_assert_int_eq(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, NULL),
                      0);
-    ck_assert_int_eq(bcda_request_start(h.session, 99, NULL, NULL, NULL, NULL), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_request_start(fx.session, 99, NULL, NULL, NULL, NULL), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_request_result(metadata), BCDA_ERR_AGAIN);
-    harness_run(&h);
+    fixture_finish(&fx);
     ck_assert_int_eq(a.ends, 1);
     ck_assert_int_eq(a.destroyed, 1);
     ck_assert_msg(a.result == 0, "%s", bcda_error_text(bcda_request_error(metadata)));
@@ -683,13 +683,13 @@ START_TEST(one_off_requests)
     ck_assert_ptr_nonnull(strstr(bcda_request_body(metadata, &len), "CapabilityStatement"));
     ck_assert_uint_eq(len, strlen(bcda_request_body(metadata, NULL)));
     ck_assert_str_eq(bcda_request_fhir_version(metadata), _i ? "4.0.1" : "3.0.1");
-    ck_assert_str_eq(bcda_request_token_url(metadata), sandbox_token_url(h.sb));
+    ck_assert_str_eq(bcda_request_token_url(metadata), sandbox_token_url(fx.sandbox));
     ck_assert_str_ne(bcda_request_software_version(version), "");
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "version"), 2);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 0);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "version"), 2);
     bcda_request_unref(metadata);
     bcda_request_unref(version);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -700,17 +700,17 @@ START_TEST(request_cancelled)
 
     current(NULL, 1);
     ck_assert_int_eq(
-        bcda_request_start(h.session, BCDA_REQUEST_METADATA, on_request, &a, destroy_answer, &r),
+        bcda_request_start(fx.session, BCDA_REQUEST_METADATA, on_request, &a, destroy_answer, &r),
         0);
     if (_i)
-        (void)harness_turn(&h);
-    harness_end(&h);
+        (void)fixture_step(&fx);
+    fixture_end(&fx);
     ck_assert_int_eq(a.ends, 1);
     ck_assert_int_eq(a.destroyed, 1);
     ck_assert_int_eq(a.result, BCDA_ERR_CANCELLED);
-    harness_check_error(&h, bcda_request_error(r));
+    fixture_check_error(&fx, bcda_request_error(r));
     bcda_request_unref(r);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -720,15 +720,15 @@ START_TEST(request_fails)
 
     current(NULL, 1);
     fault("reset");
-    ck_assert_int_eq(bcda_request_start(h.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, &r), 0);
-    harness_run(&h);
+    ck_assert_int_eq(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, &r), 0);
+    fixture_finish(&fx);
     ck_assert_int_eq(bcda_request_result(r), BCDA_ERR_TRANSFER);
-    harness_check_error(&h, bcda_request_error(r));
+    fixture_check_error(&fx, bcda_request_error(r));
     ck_assert_int_eq(bcda_error_is_retryable(bcda_request_error(r)), 1);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_REQUESTS), 8); /* BCDA_OPT_ATTEMPTS */
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 7);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_REQUESTS), 8); /* BCDA_OPT_ATTEMPTS */
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 7);
     bcda_request_unref(r);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -744,14 +744,14 @@ START_TEST(token_without_end)
     o.polls = 150;
     o.era = "2019-04";
     current(&o, 1);
-    start = h.now;
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    harness_check_export(r);
-    ck_assert_int_gt(h.now - start, 3600000);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1);
-    ck_assert_uint_eq(sandbox_count(h.sb, "202"), 151);
-    harness_close(&h);
+    start = fx.now;
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    ck_assert_int_gt(fx.now - start, 3600000);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 1);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "202"), 151);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -767,27 +767,27 @@ START_TEST(token_renewed)
     current(&o, 1);
     if (_i)
         fault("token-number-expires");
-    start = fetched = h.now;
-    r = harness_start(&h, DOOR_RESOURCE);
+    start = fetched = fx.now;
+    r = fixture_start(&fx, BY_RESOURCE);
     while (!r->done) {
-        unsigned asked = sandbox_count(h.sb, "status");
-        int64_t tokens = harness_stat(&h, BCDA_STAT_TOKENS);
+        unsigned asked = sandbox_count(fx.sandbox, "status");
+        int64_t tokens = fixture_stat(&fx, BCDA_STAT_TOKENS);
 
-        ck_assert_int_eq(harness_turn(&h), 1);
-        if (harness_stat(&h, BCDA_STAT_TOKENS) > tokens)
-            fetched = h.now;
-        if (sandbox_count(h.sb, "status") > asked) /* never with one that is over */
-            ck_assert_int_lt(h.now - fetched, 100000);
+        ck_assert_int_eq(fixture_step(&fx), 1);
+        if (fixture_stat(&fx, BCDA_STAT_TOKENS) > tokens)
+            fetched = fx.now;
+        if (sandbox_count(fx.sandbox, "status") > asked) /* never with one that is over */
+            ck_assert_int_lt(fx.now - fetched, 100000);
     }
-    harness_check_export(r);
-    renewals = (int64_t)sandbox_count(h.sb, "token") - 1;
+    fixture_check_export(r);
+    renewals = (int64_t)sandbox_count(fx.sandbox, "token") - 1;
     /* At the first request from 90 s on; requests are at most 30 s apart. */
-    ck_assert_int_ge(renewals, (h.now - start) / 120000);
-    ck_assert_int_le(renewals, (h.now - start) / 90000);
+    ck_assert_int_ge(renewals, (fx.now - start) / 120000);
+    ck_assert_int_le(renewals, (fx.now - start) / 90000);
     ck_assert_int_gt(renewals, 9);
-    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 0);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TOKENS), renewals + 1);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "401"), 0);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TOKENS), renewals + 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -797,11 +797,11 @@ START_TEST(refused_once)
 {
     struct run *r = spoiled(_i / 3 ? "2019-04" : "current", places[_i % 3]);
 
-    harness_check_export(r);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 2);
-    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 1);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 1);
-    harness_close(&h);
+    fixture_check_export(r);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 2);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "401"), 1);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -816,16 +816,16 @@ START_TEST(refused_twice)
     current(&o, 1);
     snprintf(spec, sizeof spec, "%s*2", places[_i]);
     fault(spec);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    e = harness_check_failed(r, BCDA_ERR_AUTH);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    e = fixture_check_failed(r, BCDA_ERR_AUTH);
     ck_assert_int_eq(bcda_error_http_status(e), 401);
     ck_assert_int_eq(bcda_error_is_retryable(e), 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 2);
-    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 2);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 2);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "401"), 2);
     if (_i == 2)
         ck_assert_str_eq(bcda_error_file(e), bcda_file_name(bcda_job_file(r->job, 0)));
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -833,7 +833,7 @@ static int expire_at_downloading(struct run *r, enum where where, void *object)
 {
     (void)object;
     if (where == AT_STATE && r->states[r->state_count - 1] == BCDA_JOB_DOWNLOADING)
-        sandbox_expire_tokens(r->h->sb);
+        sandbox_expire_tokens(r->fixture->sandbox);
     return BCDA_CONTINUE;
 }
 
@@ -850,14 +850,14 @@ START_TEST(one_renewal_for_all)
     if (encrypted)
         o.era = "2019-04";
     current(&o, 1);
-    r = harness_start_hook(&h, DOOR_RESOURCE, expire_at_downloading, NULL);
-    harness_run(&h);
-    harness_check_export(r);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 2);
-    refused = (size_t)sandbox_count(h.sb, "401");
+    r = fixture_start_hook(&fx, BY_RESOURCE, expire_at_downloading, NULL);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 2);
+    refused = (size_t)sandbox_count(fx.sandbox, "401");
     ck_assert_uint_ge(refused, staggered ? 1 : 5);
     ck_assert_uint_le(refused, 5);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -867,25 +867,25 @@ START_TEST(bearer_token)
     struct run *r;
 
     o.era = _i ? "current" : "2019-04";
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_bearer_token(h.config, sandbox_bearer_token(h.sb)), 0);
-    harness_session(&h);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_bearer_token(fx.config, sandbox_bearer_token(fx.sandbox)), 0);
+    fixture_session(&fx);
     if (_i)
-        harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+        fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
     else
-        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    harness_check_export(r);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 0);
-    sandbox_expire_tokens(h.sb);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    ck_assert_int_eq(bcda_error_http_status(harness_check_failed(r, BCDA_ERR_AUTH)), 401);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "401"), 1);
-    harness_close(&h);
+        fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 0);
+    sandbox_expire_tokens(fx.sandbox);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    ck_assert_int_eq(bcda_error_http_status(fixture_check_failed(r, BCDA_ERR_AUTH)), 401);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 0);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "401"), 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -902,7 +902,7 @@ static void provide(bcda_token_request *request, void *userdata)
 {
     struct provider *p = userdata;
 
-    ck_assert_msg(h.inside, "the provider was asked outside of run and step");
+    ck_assert_msg(fx.inside, "the provider was asked outside of run and step");
     p->calls++;
     if (p->how == LATER || p->how == NEVER)
         p->asked = request;
@@ -913,7 +913,7 @@ static void provide(bcda_token_request *request, void *userdata)
     else if (p->how == SPACE)
         ck_assert_int_eq(bcda_token_request_answer(request, "a b", -1), BCDA_ERR_INVALID);
     else
-        ck_assert_int_eq(bcda_token_request_answer(request, sandbox_bearer_token(h.sb),
+        ck_assert_int_eq(bcda_token_request_answer(request, sandbox_bearer_token(fx.sandbox),
                                                    p->how == SHORT ? 100 : -1),
                          0);
 }
@@ -929,12 +929,12 @@ static struct run *with_provider(struct provider *p, unsigned polls)
 
     o.era = "current";
     o.polls = polls;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_token_provider(h.config, provide, p, destroy_provider), 0);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
-    return harness_start(&h, DOOR_RESOURCE);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_token_provider(fx.config, provide, p, destroy_provider), 0);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    return fixture_start(&fx, BY_RESOURCE);
 }
 
 START_TEST(provider_at_once)
@@ -944,15 +944,15 @@ START_TEST(provider_at_once)
 
     p.how = _i ? SHORT : AT_ONCE;
     r = with_provider(&p, 40);
-    harness_run(&h);
-    harness_check_export(r);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     if (_i)
         ck_assert_int_gt(p.calls, 3);
     else
         ck_assert_int_eq(p.calls, 1);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 0);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 0);
     ck_assert_int_eq(p.destroyed, 0);
-    harness_close(&h);
+    fixture_close(&fx);
     ck_assert_int_eq(p.destroyed, 1);
 }
 END_TEST
@@ -964,22 +964,22 @@ START_TEST(provider_later)
 
     p.how = LATER;
     r = with_provider(&p, 2);
-    harness_idle(&h);
+    fixture_idle(&fx);
     ck_assert_int_eq(p.calls, 1);
-    ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
-    ck_assert_int_eq(bcda_token_request_answer(p.asked, sandbox_bearer_token(h.sb), -1), 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
-    harness_run(&h);
-    harness_check_export(r);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "total"), 0);
+    ck_assert_int_eq(bcda_token_request_answer(p.asked, sandbox_bearer_token(fx.sandbox), -1), 0);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "total"), 0);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_int_eq(p.calls, 1);
-    sandbox_expire_tokens(h.sb); /* a 401 asks it again */
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_idle(&h);
+    sandbox_expire_tokens(fx.sandbox); /* a 401 asks it again */
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_idle(&fx);
     ck_assert_int_eq(p.calls, 2);
     bcda_token_request_fail(p.asked);
-    harness_run(&h);
-    (void)harness_check_failed(r, BCDA_ERR_AUTH);
-    harness_close(&h);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_AUTH);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -992,11 +992,11 @@ START_TEST(provider_fails)
 
     p.how = how[_i];
     r = with_provider(&p, 2);
-    harness_run(&h);
-    (void)harness_check_failed(r, codes[_i]);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, codes[_i]);
     ck_assert_int_eq(p.calls, 1);
-    ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "total"), 0);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1008,22 +1008,22 @@ START_TEST(provider_outlives)
 
     p.how = NEVER;
     r = with_provider(&p, 2);
-    harness_idle(&h);
+    fixture_idle(&fx);
     ck_assert_ptr_nonnull(p.asked);
     if (_i >= 2) {
         ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-        harness_run(&h);
-        (void)harness_check_failed(r, BCDA_ERR_CANCELLED);
+        fixture_finish(&fx);
+        (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
     } else {
-        harness_end(&h);
+        fixture_end(&fx);
     }
     if (_i % 2)
         bcda_token_request_fail(p.asked);
     else
         ck_assert_int_eq(bcda_token_request_answer(p.asked, "token", 5), 0);
     if (_i >= 2)
-        harness_idle(&h);
-    harness_close(&h);
+        fixture_idle(&fx);
+    fixture_close(&fx);
     ck_assert_int_eq(p.destroyed, 1);
 }
 END_TEST
@@ -1060,11 +1060,11 @@ START_TEST(http_refused)
                 "https://localhost:3000/api/v1");
     refused_url("https://localhost/", "http://sandbox.bcda.cms.gov/auth/token", 1,
                 BCDA_ERR_INSECURE_URL, "https://sandbox.bcda.cms.gov/auth/token");
-    harness_open(&h, NULL);
-    snprintf(url, sizeof url, "http%s/api/v1", sandbox_origin(h.sb) + 5);
-    refused_url(url, NULL, 0, BCDA_ERR_INSECURE_URL, sandbox_origin(h.sb));
-    ck_assert_uint_eq(sandbox_count(h.sb, "total"), 0);
-    harness_close(&h);
+    fixture_open_sandbox(&fx, NULL);
+    snprintf(url, sizeof url, "http%s/api/v1", sandbox_origin(fx.sandbox) + 5);
+    refused_url(url, NULL, 0, BCDA_ERR_INSECURE_URL, sandbox_origin(fx.sandbox));
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "total"), 0);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1074,18 +1074,18 @@ START_TEST(http_loopback)
     struct run *r;
 
     o.era = _i ? "current" : "2019-04";
-    harness_open_http(&h, &o);
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1), 0);
-    harness_session(&h);
+    fixture_open_sandbox_http(&fx, &o);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1), 0);
+    fixture_session(&fx);
     if (_i)
-        harness_export(&h, BCDA_LEVEL_GROUP, NULL);
+        fixture_export(&fx, BCDA_LEVEL_GROUP, NULL);
     else
-        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    harness_check_export(r);
-    harness_close(&h);
+        fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1093,23 +1093,23 @@ START_TEST(location_http)
 {
     struct run *r = spoiled(_i ? "current" : "2019-04", "location-http");
 
-    harness_check_export(r);
+    fixture_check_export(r);
     ck_assert_int_eq(strncmp(bcda_job_url(r->job), "https://", 8), 0);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
 START_TEST(other_origin_gets_no_token)
 {
     struct run *r = spoiled(_i ? "current" : "2019-04", "output-other-origin");
-    const bcda_error *e = harness_check_failed(r, BCDA_ERR_AUTH);
+    const bcda_error *e = fixture_check_failed(r, BCDA_ERR_AUTH);
 
-    ck_assert_uint_eq(sandbox_count(h.sb, "elsewhere"), 0);
-    ck_assert_uint_gt(sandbox_count(h.sb, "data"), 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "401"), sandbox_count(h.sb, "data"));
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "elsewhere"), 0);
+    ck_assert_uint_gt(sandbox_count(fx.sandbox, "data"), 0);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "401"), sandbox_count(fx.sandbox, "data"));
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 1);
     ck_assert_str_ne(bcda_error_file(e), "");
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1126,23 +1126,23 @@ START_TEST(transport)
     char url[100];
     struct run *r;
 
-    harness_open(&h, NULL);
-    harness_config(&h, 1);
+    fixture_open_sandbox(&fx, NULL);
+    fixture_config(&fx);
     if (_i == 0) { /* an authority that is not its */
-        ck_assert_int_eq(bcda_config_set_ca_file(h.config, NULL), 0);
+        ck_assert_int_eq(bcda_config_set_ca_file(fx.config, NULL), 0);
     } else if (_i == 1) { /* nobody there */
-        ck_assert_int_eq(bcda_config_set_fhir_url(h.config, "https://localhost:1/api/v1"), 0);
+        ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, "https://localhost:1/api/v1"), 0);
     } else { /* no TLS there */
         ck_assert_int_eq(sandbox_start(&o, &other), 0);
         snprintf(url, sizeof url, "https://localhost:%d/api/v1", port_of(sandbox_origin(other)));
-        ck_assert_int_eq(bcda_config_set_fhir_url(h.config, url), 0);
+        ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, url), 0);
     }
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    (void)harness_check_failed(r, codes[_i]);
-    harness_close(&h);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, codes[_i]);
+    fixture_close(&fx);
     sandbox_stop(other);
 }
 END_TEST
@@ -1155,7 +1155,7 @@ static int note_running(struct run *r, enum where where, void *object)
 {
     (void)object;
     if (where == AT_STATE && r->states[r->state_count - 1] == BCDA_JOB_RUNNING)
-        running_at = r->h->now;
+        running_at = r->fixture->now;
     return BCDA_CONTINUE;
 }
 
@@ -1184,15 +1184,15 @@ START_TEST(waits_before_running)
 
     current(NULL, 1);
     fault(w->fault);
-    start = h.now;
-    r = harness_start_hook(&h, DOOR_RESOURCE, note_running, NULL);
-    harness_run(&h);
-    harness_check_export(r);
+    start = fx.now;
+    r = fixture_start_hook(&fx, BY_RESOURCE, note_running, NULL);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_int_ge(running_at - start, w->at_least);
     ck_assert_int_le(running_at - start, w->at_most);
-    ck_assert_uint_eq(sandbox_count(h.sb, w->counted), w->count);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), w->count - 1);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, w->counted), w->count);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), w->count - 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1211,13 +1211,13 @@ START_TEST(waits_while_running)
     current(NULL, 1);
     if (w->fault)
         fault(w->fault);
-    r = harness_start_hook(&h, DOOR_RESOURCE, note_running, NULL);
-    harness_run(&h);
-    harness_check_export(r);
-    ck_assert_int_ge(h.now - running_at, w->at_least);
-    ck_assert_int_le(h.now - running_at, w->at_most);
-    ck_assert_uint_eq(sandbox_count(h.sb, w->counted), w->count);
-    harness_close(&h);
+    r = fixture_start_hook(&fx, BY_RESOURCE, note_running, NULL);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    ck_assert_int_ge(fx.now - running_at, w->at_least);
+    ck_assert_int_le(fx.now - running_at, w->at_most);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, w->counted), w->count);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1272,14 +1272,14 @@ START_TEST(ending)
     const bcda_error *e;
 
     if (!c->code) {
-        harness_check_export(r);
+        fixture_check_export(r);
     } else {
-        e = harness_check_failed(r, c->code);
+        e = fixture_check_failed(r, c->code);
         ck_assert_int_eq(bcda_error_http_status(e), c->status);
         if (c->retryable >= 0)
             ck_assert_int_eq(bcda_error_is_retryable(e), c->retryable);
     }
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1289,18 +1289,18 @@ START_TEST(too_many)
     const bcda_error *e;
     struct run *r;
 
-    harness_open(&h, NULL);
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_ATTEMPTS, 3), 0);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fixture_open_sandbox(&fx, NULL);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_ATTEMPTS, 3), 0);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     fault("token-429:7*100");
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    e = harness_check_failed(r, BCDA_ERR_TOO_MANY);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    e = fixture_check_failed(r, BCDA_ERR_TOO_MANY);
     ck_assert_int_eq(bcda_error_retry_after_ms(e), 7000);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 3);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 3);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1310,18 +1310,19 @@ START_TEST(wrong_credentials)
     struct run *r;
 
     o.era = _i ? "current" : "2019-04";
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    ck_assert_int_eq(
-        bcda_config_set_client_credentials(h.config, sandbox_client_id(h.sb), "not the secret"), 0);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    ck_assert_int_eq(bcda_error_http_status(harness_check_failed(r, BCDA_ERR_AUTH)), 401);
-    ck_assert_uint_eq(sandbox_count(h.sb, "token"), 1); /* not tried again */
-    ck_assert_uint_eq(sandbox_count(h.sb, "kickoff"), 0);
-    harness_close(&h);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_client_credentials(fx.config, sandbox_client_id(fx.sandbox),
+                                                        "not the secret"),
+                     0);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    ck_assert_int_eq(bcda_error_http_status(fixture_check_failed(r, BCDA_ERR_AUTH)), 401);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 1); /* not tried again */
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 0);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1333,17 +1334,17 @@ START_TEST(server_refuses)
     struct run *r;
 
     current(NULL, 2);
-    harness_export(&h, BCDA_LEVEL_PATIENT, "Observation", NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    e = harness_check_failed(r, BCDA_ERR_BAD_REQUEST);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, "Observation", NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    e = fixture_check_failed(r, BCDA_ERR_BAD_REQUEST);
     ck_assert_int_eq(bcda_error_http_status(e), 400);
     ck_assert_ptr_nonnull(strstr(bcda_error_server_text(e), "Observation"));
-    harness_export(&h, BCDA_LEVEL_SYSTEM, NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    (void)harness_check_failed(r, BCDA_ERR_NOT_FOUND);
-    harness_close(&h);
+    fixture_export(&fx, BCDA_LEVEL_SYSTEM, NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_NOT_FOUND);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1352,15 +1353,15 @@ START_TEST(since_and_filter)
     struct run *r;
 
     current(NULL, 3);
-    harness_export(&h, BCDA_LEVEL_GROUP, EOB, NULL);
-    ck_assert_int_eq(bcda_export_set_group(h.x, "runout"), 0);
-    ck_assert_int_eq(bcda_export_set_since(h.x, "2020-02-13T08:00:00.000-05:00"), 0);
+    fixture_export(&fx, BCDA_LEVEL_GROUP, EOB, NULL);
+    ck_assert_int_eq(bcda_export_set_group(fx.x, "runout"), 0);
+    ck_assert_int_eq(bcda_export_set_since(fx.x, "2020-02-13T08:00:00.000-05:00"), 0);
     ck_assert_int_eq(
-        bcda_export_add_type_filter(h.x, "ExplanationOfBenefit?service-date=ge2024-01-01"), 0);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    harness_check_export(r);
-    harness_close(&h);
+        bcda_export_add_type_filter(fx.x, "ExplanationOfBenefit?service-date=ge2024-01-01"), 0);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1371,23 +1372,23 @@ START_TEST(not_started)
     struct run *r;
 
     current(NULL, 1);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, NULL);
-    ck_assert_int_eq(bcda_job_start(h.session, h.x, NULL, &job), BCDA_ERR_CONFIG);
-    harness_check_error(&h, bcda_session_error(h.session));
-    ck_assert_int_eq(bcda_job_start(h.session, NULL, NULL, &job), BCDA_ERR_INVALID);
-    ck_assert_int_eq(bcda_job_start(NULL, h.x, NULL, &job), BCDA_ERR_INVALID);
-    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    fixture_export(&fx, BCDA_LEVEL_RESOURCE, NULL);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, NULL, &job), BCDA_ERR_CONFIG);
+    fixture_check_error(&fx, bcda_session_error(fx.session));
+    ck_assert_int_eq(bcda_job_start(fx.session, NULL, NULL, &job), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_start(NULL, fx.x, NULL, &job), BCDA_ERR_INVALID);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
     ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
     r = NULL;
     ck_assert_int_eq(
         bcda_handlers_on_resource(handlers, (bcda_resource_cb)(void (*)(void))abort, r, NULL), 0);
     ck_assert_int_eq(
         bcda_handlers_on_batch(handlers, (bcda_batch_cb)(void (*)(void))abort, r, NULL), 0);
-    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, &job), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, &job), BCDA_ERR_INVALID);
     bcda_handlers_free(handlers);
     ck_assert_ptr_null(job);
-    ck_assert_int_eq(harness_turn(&h), 0);
-    harness_close(&h);
+    ck_assert_int_eq(fixture_step(&fx), 0);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1417,13 +1418,13 @@ START_TEST(progress)
     snprintf(spec, sizeof spec, "progress:%s", texts[_i]);
     fault(spec);
     progress_seen[0] = '\0';
-    r = harness_start_hook(&h, DOOR_RESOURCE, see_progress, NULL);
-    harness_run(&h);
-    harness_check_export(r);
+    r = fixture_start_hook(&fx, BY_RESOURCE, see_progress, NULL);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_str_eq(progress_seen, texts[_i]);
     ck_assert_int_eq(percent_seen, percents[_i]);
     ck_assert_int_gt(r->progress, 0);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 

@@ -27,8 +27,10 @@
 #include "client/job.h"
 #include "client/workers.h"
 #include "codec/decoder.h"
-#include "harness.h"
+#include "fixture.h"
 #include "server_process.h"
+
+static struct fixture fx;
 
 /* ---- what a child must not call ---- */
 
@@ -367,7 +369,6 @@ static struct {
 } loop;
 
 static struct server_process server;
-static struct harness h;
 static struct run *run;
 static bcda_request *request;
 static enum action action;
@@ -445,11 +446,11 @@ static int use_everything(void)
     for (d = 0; d < BCDA__DOORS; d++) {
         if (over && (d == BCDA__DOOR_NEXT || d >= BCDA__DOOR_CANCEL))
             continue; /* a job that has ended belongs to no session */
-        if (harness_call(&h, (enum bcda__door)d, job) != BCDA_ERR_FORKED)
+        if (fixture_call(&fx, (enum bcda__door)d, job) != BCDA_ERR_FORKED)
             return ANSWERED;
     }
-    if (bcda_session_wakeup(h.session) != BCDA_ERR_FORKED ||
-        bcda_session_stat(h.session, BCDA_STAT_REQUESTS, &n) != BCDA_ERR_FORKED)
+    if (bcda_session_wakeup(fx.session) != BCDA_ERR_FORKED ||
+        bcda_session_stat(fx.session, BCDA_STAT_REQUESTS, &n) != BCDA_ERR_FORKED)
         return ANSWERED;
     if (!over && bcda_job_save(job, &text) != BCDA_ERR_FORKED)
         return ANSWERED;
@@ -484,7 +485,7 @@ static int check_end(void)
         return FORBIDDEN;
     if (count_own() > child_held)
         return DESCRIPTORS;
-    if (drive == BY_LOOP && h.session == NULL && loop.destroyed != loop.set)
+    if (drive == BY_LOOP && fx.session == NULL && loop.destroyed != loop.set)
         return NOT_RELEASED;
     if (must_check_leaks() && __lsan_do_recoverable_leak_check())
         return LEAKS;
@@ -499,9 +500,9 @@ static int end_of_child(int rc)
         return BAD_RESULT;
     if (!child_freed) {
         code = use_everything();
-        bcda_session_free(h.session);
+        bcda_session_free(fx.session);
     }
-    h.session = NULL;
+    fx.session = NULL;
     drop_references();
     return code ? code : check_end();
 }
@@ -584,7 +585,7 @@ static int fork_once(int place)
     int ends[2];
     pid_t pid;
 
-    struct bcda__workers *workers = h.session->cx.workers;
+    struct bcda__workers *workers = fx.session->cx.workers;
 
     forks[place]++;
     ck_assert_int_eq(pipe(ends), 0);
@@ -631,7 +632,7 @@ static int fork_in(int place)
     if (action == END)
         _exit(0);
     if (action == FREE && may_call(place)) {
-        bcda_session_free(h.session);
+        bcda_session_free(fx.session);
         child_freed = 1;
     }
     return 1;
@@ -653,7 +654,7 @@ static void on_log(int level, const char *component, const char *message, void *
     (void)component;
     (void)userdata;
     if (!in_child)
-        harness_check_text(&h, message);
+        fixture_check_text(&fx, message);
     (void)fork_in(IN_LOG);
 }
 
@@ -724,7 +725,7 @@ enum { TICK_MS = 20, PATIENCE = 1500 }; /* quiet ticks: half a minute, and it is
 /* What the outermost call gave. 1: something was done. */
 static int came_back(int rc)
 {
-    h.inside = 0;
+    fx.inside = 0;
     if (in_child)
         leave_child(rc);
     ck_assert_msg(rc >= 0 || rc == BCDA_ERR_TIMEOUT, "%s", bcda_error_name(rc));
@@ -734,8 +735,8 @@ static int came_back(int rc)
 static int report_timer(void)
 {
     loop.timer = -1;
-    h.inside = 1;
-    return came_back(bcda_session_on_timer(h.session)) | 1;
+    fx.inside = 1;
+    return came_back(bcda_session_on_timer(fx.session)) | 1;
 }
 
 static int report_fd(int i)
@@ -744,8 +745,8 @@ static int report_fd(int i)
     int events =
         (e & (POLLIN | bad) ? BCDA_FD_READ : 0) | (e & (POLLOUT | bad) ? BCDA_FD_WRITE : 0);
 
-    h.inside = 1;
-    return came_back(bcda_session_on_fd(h.session, loop.fds[i].fd, events)) | 1;
+    fx.inside = 1;
+    return came_back(bcda_session_on_fd(fx.session, loop.fds[i].fd, events)) | 1;
 }
 
 static int tick_loop(int ms)
@@ -765,42 +766,42 @@ static int tick_step(int ms)
 {
     struct pollfd p = {0};
 
-    p.fd = bcda_session_fd(h.session);
+    p.fd = bcda_session_fd(fx.session);
     p.events = POLLIN;
     if (p.fd >= 0 && ms && poll(&p, 1, ms) == 0)
         return 0;
-    h.inside = 1;
-    return came_back(bcda_session_step(h.session));
+    fx.inside = 1;
+    return came_back(bcda_session_step(fx.session));
 }
 
 static int tick_run(int ms)
 {
-    h.inside = 1;
-    return came_back(bcda_session_run(h.session, ms));
+    fx.inside = 1;
+    return came_back(bcda_session_run(fx.session, ms));
 }
 
 static int tick(int ms)
 {
     if (drive == BY_LOOP)
         return tick_loop(ms);
-    if (drive == BY_STEP && bcda_session_fd(h.session) >= 0)
+    if (drive == BY_STEP && bcda_session_fd(fx.session) >= 0)
         return tick_step(ms);
     return ms ? tick_run(ms) : tick_step(0);
 }
 
 static int is_under_way(void)
 {
-    return harness_stat(&h, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(h.session);
+    return fixture_stat(&fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(fx.session);
 }
 
 /* The clock goes to the next timer. 0: there is none. */
 static int jump(void)
 {
-    int64_t left = bcda__session_next_timer_ms(h.session);
+    int64_t left = bcda__session_next_timer_ms(fx.session);
 
     if (left < 0)
         return 0;
-    h.now += left;
+    fx.now += left;
     if (drive == BY_LOOP)
         (void)report_timer();
     else
@@ -857,7 +858,7 @@ static void add_lines(struct buf *b, size_t file)
 }
 
 /* The first file is plain, the second encrypted, the third gzip; then there is an error file. */
-static void script(struct scripted *to, const void *arg)
+static void script(struct scripted_server *to, const void *arg)
 {
     static const char issues[] =
         "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"warning\","
@@ -903,7 +904,7 @@ static void remove_folder(void)
 
 static void set(int option, int64_t value)
 {
-    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
 }
 
 static void verify_first(void)
@@ -912,7 +913,7 @@ static void verify_first(void)
     ck_assert_ptr_nonnull(mkdtemp(folder));
     atexit(remove_folder);
     set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-    ck_assert_int_eq(bcda_config_set_spool_directory(h.config, folder), 0);
+    ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, folder), 0);
 }
 
 struct setting {
@@ -922,7 +923,7 @@ struct setting {
 
 static int64_t read_clock(void *ctx)
 {
-    return ((struct harness *)ctx)->now;
+    return ((struct fixture *)ctx)->now;
 }
 
 static void make_config(const struct setting *o)
@@ -930,20 +931,20 @@ static void make_config(const struct setting *o)
     char url[128];
 
     snprintf(url, sizeof url, "%s/api/v1", server.origin);
-    ck_assert_int_eq(bcda_config_new(&h.config), 0);
-    h.config->clock.now_ms = h.config->clock.wall_ms = read_clock;
-    h.config->clock.ctx = &h;
-    ck_assert_int_eq(bcda_config_set_fhir_url(h.config, url), 0);
+    ck_assert_int_eq(bcda_config_new(&fx.config), 0);
+    fx.config->clock.now_ms = fx.config->clock.wall_ms = read_clock;
+    fx.config->clock.ctx = &fx;
+    ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, url), 0);
     if (o->provider)
-        ck_assert_int_eq(bcda_config_set_token_provider(h.config, on_token, NULL, NULL), 0);
+        ck_assert_int_eq(bcda_config_set_token_provider(fx.config, on_token, NULL, NULL), 0);
     else
-        ck_assert_int_eq(bcda_config_set_client_credentials(h.config, "me", "a-secret"), 0);
+        ck_assert_int_eq(bcda_config_set_client_credentials(fx.config, "me", "a-secret"), 0);
     if (o->tls)
-        ck_assert_int_eq(bcda_config_set_ca_file(h.config, server.ca_file), 0);
+        ck_assert_int_eq(bcda_config_set_ca_file(fx.config, server.ca_file), 0);
     else
         set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
-    ck_assert_int_eq(bcda_config_add_private_key_file(h.config, server.key_file, NULL), 0);
-    ck_assert_int_eq(bcda_config_set_log(h.config, BCDA_LOG_DEBUG, on_log, NULL, NULL), 0);
+    ck_assert_int_eq(bcda_config_add_private_key_file(fx.config, server.key_file, NULL), 0);
+    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, NULL, NULL), 0);
     set(BCDA_OPT_BATCH_SIZE, 4096);
     set(BCDA_OPT_BAD_LINES_MAX, -1);
     set(BCDA_OPT_DECODE_THREADS, o->threads);
@@ -953,7 +954,7 @@ static void make_config(const struct setting *o)
 
 static void set_loop(void)
 {
-    int rc = bcda_session_set_loop(h.session, on_watch, on_timer, NULL, on_loop_destroyed);
+    int rc = bcda_session_set_loop(fx.session, on_watch, on_timer, NULL, on_loop_destroyed);
 
     (void)came_back(rc);
     ck_assert_int_eq(rc, 0);
@@ -965,24 +966,24 @@ static void open_session(const struct setting *o)
     no_wipe = o->no_wipe;
     file_count = o->files;
     server_process_start(&server, o->tls, script, &o->files);
-    memset(&h, 0, sizeof h);
-    h.now = 1700000000000;
+    memset(&fx, 0, sizeof fx);
+    fx.now = 1700000000000;
     make_config(o);
     main_thread = session_thread = pthread_self();
     has_session = 1; /* other threads are its workers */
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
     loop.timer = -1;
     if (drive == BY_LOOP)
         set_loop();
 }
 
-static void start(enum door door)
+static void start(enum delivery_way way)
 {
-    run = harness_start_hook(&h, door, on_callback, NULL);
-    run->hold = door == DOOR_BATCH;
+    run = fixture_start_hook(&fx, way, on_callback, NULL);
+    run->hold = way == BY_BATCH;
     ck_assert_int_eq(
-        bcda_request_start(h.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &request), 0);
+        bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &request), 0);
 }
 
 /* Everything came once. */
@@ -1019,7 +1020,7 @@ static void close_session(void)
     armed = 0;
     bcda_request_unref(request);
     request = NULL;
-    harness_end(&h);
+    fixture_end(&fx);
     server_process_stop(&server);
     if (folder[0])
         ck_assert_int_eq(rmdir(folder), 0);
@@ -1037,15 +1038,15 @@ static const struct setting variants[VARIANTS] = {
     {.files = 1, .verified = 1, .no_wipe = 1, .provider = 1},
 };
 
-static void arm(const struct setting *o, enum door door)
+static void arm(const struct setting *o, enum delivery_way way)
 {
     int place;
 
     for (place = 0; place <= AT_DONE; place++)
         forks_max[place] = 1;
     forks_max[AT_STATE] = 5;
-    forks_max[AT_RESOURCE] = door == DOOR_RESOURCE ? 3 : 0;
-    forks_max[AT_BATCH] = door == DOOR_BATCH ? 3 : 0;
+    forks_max[AT_RESOURCE] = way == BY_RESOURCE ? 3 : 0;
+    forks_max[AT_BATCH] = way == BY_BATCH ? 3 : 0;
     forks_max[AT_BEGIN] = forks_max[AT_END] = (int)o->files;
     forks_max[IN_PROVIDER] = o->provider;
     forks_max[IN_REQUEST] = 1;
@@ -1066,15 +1067,15 @@ static void check_forks(void)
 START_TEST(in_each_callback)
 {
     const struct setting *o = &variants[_i % VARIANTS];
-    enum door door = _i % 2 ? DOOR_RESOURCE : DOOR_BATCH;
+    enum delivery_way way = _i % 2 ? BY_RESOURCE : BY_BATCH;
 
     action = (enum action)(_i / VARIANTS % ACTIONS);
     drive = (enum drive)(_i / VARIANTS / ACTIONS);
     if (o->files == 1)
-        door = door == DOOR_BATCH ? DOOR_RESOURCE : DOOR_BATCH;
+        way = way == BY_BATCH ? BY_RESOURCE : BY_BATCH;
     open_session(o);
-    start(door);
-    arm(o, door);
+    start(way);
+    arm(o, way);
     UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
     check_parent();
     check_forks();
@@ -1102,7 +1103,7 @@ START_TEST(between_calls)
     drive = (enum drive)(_i % DRIVES);
     with_grandchild = 1;
     open_session(&o);
-    start(DOOR_RESOURCE);
+    start(BY_RESOURCE);
     UNTIL(has_come_to(_i / DRIVES));
     if (fork_once(OUTSIDE))
         leave_child(BCDA_ERR_FORKED);
@@ -1137,7 +1138,7 @@ START_TEST(pulled)
 
     drive = (enum drive)_i;
     open_session(&o);
-    run = harness_start(&h, DOOR_PULL);
+    run = fixture_start(&fx, BY_PULL);
     run->drained = 1; /* this test takes them */
     while (!first) {
         ck_assert(turn());
@@ -1171,7 +1172,7 @@ START_TEST(while_decoding)
     drive = (enum drive)(_i % DRIVES);
     open_session(&o);
     set_gate(1);
-    start(DOOR_RESOURCE);
+    start(BY_RESOURCE);
     while (count_held() < o.threads)
         turn_beside_held();
     ck_assert_int_eq(gate_held[AT_KEY], 1); /* of the only file that has one */
@@ -1179,7 +1180,7 @@ START_TEST(while_decoding)
         leave_child(BCDA_ERR_FORKED);
     forks_max[IN_REQUEST] = forks_max[IN_LOG] = armed = 1; /* callbacks without the workers */
     ck_assert_int_eq(
-        bcda_request_start(h.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &second), 0);
+        bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &second), 0);
     while (!forks[IN_REQUEST] || !forks[IN_LOG])
         turn_beside_held();
     set_gate(0);
@@ -1198,7 +1199,7 @@ START_TEST(too_few_threads)
     action = (enum action)(_i / 2);
     threads_left = _i % 2;
     open_session(&o);
-    start(DOOR_RESOURCE);
+    start(BY_RESOURCE);
     forks_max[IN_LOG] = 100;
     armed = 1;
     UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
@@ -1231,14 +1232,14 @@ START_TEST(in_destroy)
     action = (enum action)(_i / DRIVES);
     drive = (enum drive)(_i % DRIVES);
     open_session(&o);
-    run = harness_run_new(&h, DOOR_RESOURCE, on_callback, NULL);
-    handlers = harness_handlers(run);
+    run = fixture_run_new(&fx, BY_RESOURCE, on_callback, NULL);
+    handlers = fixture_handlers(run);
     ck_assert_int_eq(bcda_handlers_on_progress(handlers, no_progress, NULL, on_destroy), 0);
-    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, &run->job), 0);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, &run->job), 0);
     bcda_handlers_free(handlers);
-    ck_assert_int_eq(
-        bcda_request_start(h.session, BCDA_REQUEST_VERSION, on_request, NULL, on_destroy, &request),
-        0);
+    ck_assert_int_eq(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL,
+                                        on_destroy, &request),
+                     0);
     forks_max[IN_DESTROY] = 2;
     armed = 1;
     UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
@@ -1253,13 +1254,13 @@ static int call_timer(int which)
 {
     switch (which) {
     case 0:
-        return bcda_job_start(h.session, h.x, NULL, &run->job);
+        return bcda_job_start(fx.session, fx.x, NULL, &run->job);
     case 1:
         return bcda_job_pause(run->job);
     case 2:
         return bcda_job_resume(run->job);
     case 3:
-        return bcda_request_start(h.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, &request);
+        return bcda_request_start(fx.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, &request);
     default:
         return bcda_job_cancel(run->job);
     }
@@ -1275,11 +1276,11 @@ START_TEST(in_calls_from_outside)
     forks_max[IN_WATCH] = 1;
     armed = 1;
     open_session(&o);
-    run = harness_run_new(&h, DOOR_PULL, NULL, NULL);
+    run = fixture_run_new(&fx, BY_PULL, NULL, NULL);
     run->done = 1; /* nothing is reported */
     for (which = 0; which < 5; which++) {
         forks_max[IN_TIMER] = which + 1;
-        h.inside = 1;
+        fx.inside = 1;
         rc = call_timer(which);
         (void)came_back(rc);
         ck_assert_int_eq(rc, 0);
@@ -1294,7 +1295,7 @@ START_TEST(in_calls_from_outside)
     bcda_job_unref(run->job);
     run->job = NULL;
     memset(run->destroyed, 0, sizeof run->destroyed);
-    h.runs = NULL;
+    fx.runs = NULL;
     free(run);
     close_session();
 }
@@ -1315,14 +1316,14 @@ START_TEST(while_freed)
     action = (enum action)(_i / DRIVES);
     drive = (enum drive)(_i % DRIVES);
     open_session(&o);
-    start(DOOR_RESOURCE);
+    start(BY_RESOURCE);
     run->hook = pause_soon;
     UNTIL(run->count == 5);
     run->hook = on_callback;
-    arm(&o, DOOR_RESOURCE);
-    h.inside = 1;
-    bcda_session_free(h.session);
-    h.inside = 0;
+    arm(&o, BY_RESOURCE);
+    fx.inside = 1;
+    bcda_session_free(fx.session);
+    fx.inside = 0;
     child_freed = 1;
     if (in_child)
         leave_child(BCDA_ERR_FORKED);
@@ -1332,7 +1333,7 @@ START_TEST(while_freed)
     ck_assert_int_eq(forks[AT_STATE], 1);
     ck_assert_int_eq(forks[AT_DONE], 1);
     ck_assert(drive != BY_LOOP || (forks[IN_WATCH] && forks[IN_TIMER]));
-    h.session = NULL;
+    fx.session = NULL;
     close_session();
 }
 END_TEST
@@ -1347,7 +1348,7 @@ START_TEST(ends_by_exit)
     action = (enum action)_i;
     by_exit = 1;
     open_session(&o);
-    start(DOOR_RESOURCE);
+    start(BY_RESOURCE);
     forks_max[AT_RESOURCE] = forks_max[AT_STATE] = forks_max[IN_LOG] = armed = 1;
     UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
     check_parent();
@@ -1362,7 +1363,7 @@ START_TEST(beside_its_parent)
     action = RETURN;
     drive = (enum drive)(_i % DRIVES);
     open_session(&o);
-    start(DOOR_RESOURCE);
+    start(BY_RESOURCE);
     ck_assert_int_eq(pipe(go), 0);
     forks_max[_i / DRIVES ? AT_RESOURCE : IN_PROVIDER] = armed = 1;
     UNTIL(lingering || in_child);
@@ -1382,19 +1383,19 @@ static int run_new_session(void)
 
     armed = locks = 0;
     make_config(&o);
-    if (bcda_session_new(&h.session, h.config))
+    if (bcda_session_new(&fx.session, fx.config))
         return NEW_SESSION;
     if (locks) /* which a thread of the parent's may have held */
         return FORBIDDEN;
-    bcda_config_free(h.config);
-    h.config = NULL;
+    bcda_config_free(fx.config);
+    fx.config = NULL;
     in_child = 0;
-    h.runs = NULL;
+    fx.runs = NULL;
     drive = BY_STEP;
-    start(DOOR_RESOURCE);
+    start(BY_RESOURCE);
     UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
     check_records();
-    bcda_session_free(h.session);
+    bcda_session_free(fx.session);
     return 0;
 }
 
@@ -1406,7 +1407,7 @@ START_TEST(makes_a_new_session)
     drive = (enum drive)(_i % DRIVES);
     then = run_new_session;
     open_session(&o);
-    start(DOOR_RESOURCE);
+    start(BY_RESOURCE);
     forks_max[AT_BEGIN] = armed = 1;
     UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
     check_records();
@@ -1436,7 +1437,7 @@ START_TEST(descriptors_close_on_exec)
 
     drive = BY_STEP;
     open_session(&o);
-    start(DOOR_RESOURCE);
+    start(BY_RESOURCE);
     while (!run->done) {
         ck_assert(turn() || run->done);
         connections += check_descriptors();
@@ -1488,7 +1489,7 @@ static void leave_beside_thread(void)
 {
     int code = use_everything(), own = count_own();
 
-    bcda_session_free(h.session);
+    bcda_session_free(fx.session);
     if (!code && count_own() != own)
         code = DESCRIPTORS;
     if (!code)
@@ -1504,7 +1505,7 @@ START_TEST(by_another_thread)
 
     drive = (enum drive)_i;
     open_session(&o);
-    start(DOOR_RESOURCE);
+    start(BY_RESOURCE);
     run->hook = wait_in_callback;
     ck_assert_int_eq(__real_pthread_create(&thread, NULL, run_in_thread, NULL), 0);
     move_callback(0);

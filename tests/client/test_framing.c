@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
+
+static struct fixture fx;
 
 /* Fields behind a chunked body (trailers) are no headers: they change nothing. */
 static const char *const trailers[] = {
@@ -19,12 +21,11 @@ START_TEST(trailer)
 {
     struct scripted_answer *a;
     struct buf body = {0}, size = {0};
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    scene_add_patients(&body, 0, 50);
-    a = scripted_on(c.s, "/data/", 0);
+    fixture_open_scripted(&fx, 0);
+    fixture_add_patients(&body, 0, 50);
+    a = scripted_on(fx.server, "/data/", 0);
     scripted_text(a, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     buf_printf(&size, "%zx\r\n", body.len);
     scripted_send(a, size.p, size.len);
@@ -32,26 +33,26 @@ START_TEST(trailer)
     scripted_text(a, "\r\n0\r\n");
     scripted_text(a, trailers[_i]);
     scripted_text(a, "\r\n");
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(r->count, 50);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 1);
     buf_free(&body);
     buf_free(&size);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* ---- the end of a body that names none ---- */
 
 /* An answer that says nothing of where it ends. */
-static void endless(struct scene *c, const char *match, const char *headers, const struct buf *body,
+static void endless(const char *match, const char *headers, const struct buf *body,
                     enum scripted_end how)
 {
-    struct scripted_answer *a = scripted_on(c->s, match, 0);
+    struct scripted_answer *a = scripted_on(fx.server, match, 0);
 
     scripted_text(a, "HTTP/1.1 200 OK\r\nConnection: close\r\n");
     scripted_text(a, headers);
@@ -66,31 +67,30 @@ static void check_endless(const char *headers, const struct buf *body, const cha
                           enum scripted_end how, int code)
 {
     struct scripted_entry e = {"Patient", "/data/a.ndjson", NULL, 0};
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     e.key_hex = key_hex;
-    endless(&c, "/data/", headers, body, how);
-    scripted_export(c.s, &e, 1);
-    scene_config(&c);
-    scene_key(&c);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    scene_check_result(r, code);
+    endless("/data/", headers, body, how);
+    scripted_export(fx.server, &e, 1);
+    fixture_config(&fx);
+    fixture_add_key(&fx);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_result(r, code);
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)),
                      code ? BCDA_VERDICT_FAILED : BCDA_VERDICT_COMPLETE);
     if (!code)
-        scene_check_patients(r, 0, 0, 3);
-    scene_close(&c);
+        fixture_check_patients(r, 0, 0, 3);
+    fixture_close(&fx);
 }
 
 START_TEST(endless_plain)
 {
     struct buf body = {0};
 
-    scene_add_patients(&body, 0, 3);
+    fixture_add_patients(&body, 0, 3);
     check_endless("", &body, NULL, ends[_i], BCDA_ERR_TRUNCATED);
     buf_free(&body);
 }
@@ -100,7 +100,7 @@ START_TEST(endless_gzip)
 {
     struct buf plain = {0}, body = {0};
 
-    scene_add_patients(&plain, 0, 3);
+    fixture_add_patients(&plain, 0, 3);
     scripted_gzip(&body, plain.p, plain.len);
     check_endless("Content-Encoding: gzip\r\n", &body, NULL, ends[_i], BCDA_ERR_TRUNCATED);
     buf_free(&plain);
@@ -113,7 +113,7 @@ START_TEST(endless_encrypted)
     struct buf plain = {0}, body = {0};
     char *key;
 
-    scene_add_patients(&plain, 0, 3);
+    fixture_add_patients(&plain, 0, 3);
     key = scripted_encrypt(&body, plain.p, plain.len, "a.ndjson");
     check_endless("", &body, key, ends[_i], 0);
     body.len -= 9; /* the tag proves the end */
@@ -126,22 +126,21 @@ END_TEST
 
 START_TEST(endless_manifest)
 {
-    struct scene c;
     struct buf manifest = {0};
     struct run *r;
 
-    scene_open(&c, 1);
-    scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_manifest(c.s, &manifest, scene_files, 1);
-    endless(&c, "/jobs/1", "", &manifest, ends[_i]);
-    scripted_export(c.s, NULL, 0);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    scene_check_result(r, 0);
-    scene_check_patients(r, 0, 0, 3);
+    fixture_open_scripted(&fx, 1);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    scripted_manifest(fx.server, &manifest, fixture_files, 1);
+    endless("/jobs/1", "", &manifest, ends[_i]);
+    scripted_export(fx.server, NULL, 0);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 0, 3);
     buf_free(&manifest);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -151,30 +150,29 @@ START_TEST(blanks_behind_headers)
 {
     struct buf plain = {0}, packed = {0}, head = {0};
     struct scripted_answer *a;
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    scene_add_patients(&plain, 0, 3);
+    fixture_open_scripted(&fx, 0);
+    fixture_add_patients(&plain, 0, 3);
     scripted_gzip(&packed, plain.p, plain.len);
-    a = scripted_on(c.s, "/data/", 0);
+    a = scripted_on(fx.server, "/data/", 0);
     buf_printf(&head,
                "HTTP/1.1 200 OK\r\nContent-Encoding: gzip \r\nContent-Length: %zu \t \r\n"
                "Connection: close\r\n\r\n",
                packed.len);
     scripted_send(a, head.p, head.len);
     scripted_send(a, packed.p, packed.len);
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    scene_check_result(r, 0);
-    scene_check_patients(r, 0, 0, 3);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 0, 3);
     ck_assert_int_eq(bcda_file_bytes_expected(bcda_job_file(r->job, 0)), (int64_t)packed.len);
     buf_free(&plain);
     buf_free(&packed);
     buf_free(&head);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -184,26 +182,25 @@ START_TEST(reset_and_resumed)
 {
     struct scripted_answer *a;
     struct buf body = {0};
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 1);
-    scene_add_patients(&body, 0, 3);
-    a = scripted_on(c.s, "/data/", 0);
+    fixture_open_scripted(&fx, 1);
+    fixture_add_patients(&body, 0, 3);
+    a = scripted_on(fx.server, "/data/", 0);
     scripted_text(a, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n");
     scripted_send(a, body.p, 16);
     scripted_finish(a, SCRIPTED_RESET);
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_int_lt(r->result, 0);
     ck_assert_int_eq(bcda_error_is_retryable(bcda_job_error(r->job)), 1);
     ck_assert_uint_eq(r->count, 0);
-    ck_assert_uint_gt(scripted_connections(c.s), 4);
-    ck_assert_uint_gt(scripted_resumed(c.s), 0);
+    ck_assert_uint_gt(scripted_connections(fx.server), 4);
+    ck_assert_uint_gt(scripted_resumed(fx.server), 0);
     buf_free(&body);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 

@@ -2,9 +2,9 @@
  * batches and errors that are kept. */
 #include <string.h>
 
-#include "harness.h"
+#include "fixture.h"
 
-static struct harness h;
+static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
@@ -14,25 +14,25 @@ START_TEST(free_outside)
     struct run *r[2];
     int i;
 
-    harness_setup_one_file(&h);
-    harness_fault(&h, "stall");
-    h.jump_open = 1;
+    fixture_setup_one_file(&fx);
+    fixture_fault(&fx, "stall");
+    fx.jump_open = 1;
     for (i = 0; i < 2; i++)
-        r[i] = harness_start(&h, (enum door)(_i % 3));
+        r[i] = fixture_start(&fx, (enum delivery_way)(_i % 3));
     if (when == 4)
-        harness_until_count(&h, r[0], 1);
+        fixture_until_count(&fx, r[0], 1);
     else if (when > 0)
-        harness_until_state(&h, r[0], when);
-    h.inside = 1;
-    bcda_session_free(h.session);
-    h.inside = 0;
-    h.session = NULL;
+        fixture_until_state(&fx, r[0], when);
+    fx.inside = 1;
+    bcda_session_free(fx.session);
+    fx.inside = 0;
+    fx.session = NULL;
     for (i = 0; i < 2; i++) {
-        (void)harness_check_failed(r[i], BCDA_ERR_CANCELLED);
+        (void)fixture_check_failed(r[i], BCDA_ERR_CANCELLED);
         ck_assert_int_eq(bcda_job_cancel(r[i]->job), 0); /* of a job without a session */
         ck_assert_int_eq(bcda_job_resume(r[i]->job), 0);
     }
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -41,15 +41,15 @@ START_TEST(unref_at_once)
 {
     struct run *r;
 
-    harness_setup_one_file(&h);
-    r = harness_start(&h, DOOR_RESOURCE);
+    fixture_setup_one_file(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
     bcda_job_unref(r->job);
     r->job = NULL;
     while (!r->done)
-        ck_assert_int_eq(harness_turn(&h), 1);
+        ck_assert_int_eq(fixture_step(&fx), 1);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(r->count, 50);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -64,12 +64,12 @@ START_TEST(outlive)
     bcda_batch *held[8];
     size_t held_count;
 
-    harness_setup_one_file(&h);
-    harness_fault(&h, "data-flip:-1");
-    r = harness_start(&h, (enum door)(_i ? DOOR_PULL : DOOR_BATCH));
+    fixture_setup_one_file(&fx);
+    fixture_fault(&fx, "data-flip:-1");
+    r = fixture_start(&fx, (enum delivery_way)(_i ? BY_PULL : BY_BATCH));
     r->hold = 1;
-    harness_run(&h);
-    (void)harness_check_failed(r, BCDA_ERR_TAG);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_TAG);
     job = bcda_job_ref(r->job);
     e = bcda_error_ref(bcda_job_error(job));
     held_count = r->batch_count;
@@ -77,7 +77,7 @@ START_TEST(outlive)
     ck_assert_uint_le(held_count, 8);
     for (i = 0; i < held_count; i++)
         held[i] = bcda_batch_ref(r->batches[i]);
-    harness_end(&h);
+    fixture_end(&fx);
 
     f = bcda_job_file(job, 0);
     ck_assert_int_eq(bcda_error_code(bcda_file_error(f)), BCDA_ERR_TAG);
@@ -96,11 +96,11 @@ START_TEST(outlive)
         bcda_batch_unref(held[i]);
     }
     ck_assert_uint_gt(total, 0);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
-/* Descriptors and memory stay level over many jobs; the harness counts at the end of each session.
+/* Descriptors and memory stay level over many jobs; the fixture counts at the end of each session.
  */
 START_TEST(no_leak)
 {
@@ -109,19 +109,19 @@ START_TEST(no_leak)
 
     options.era = "current";
     options.allow_duplicates = 1;
-    harness_open(&h, &options);
+    fixture_open_sandbox(&fx, &options);
     for (i = 0; i < 5; i++) {
-        harness_config(&h, 1);
-        harness_session(&h);
-        harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
-        (void)harness_start(&h, (enum door)(i % 3));
+        fixture_config(&fx);
+        fixture_session(&fx);
+        fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+        (void)fixture_start(&fx, (enum delivery_way)(i % 3));
         if (i < 3)
-            harness_run(&h);
+            fixture_finish(&fx);
         else
-            harness_until_state(&h, h.runs, i - 1);
-        harness_end(&h);
+            fixture_until_state(&fx, fx.runs, i - 1);
+        fixture_end(&fx);
     }
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 

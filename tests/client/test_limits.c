@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
+
+static struct fixture fx;
 
 static int count_values(struct run *r, enum where where, void *object)
 {
@@ -25,30 +27,29 @@ static void add_values(struct buf *b, size_t count)
 START_TEST(many_values)
 {
     struct buf body = {0};
-    struct scene c;
     struct run *r;
     size_t seen = 0;
     int index;
 
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     add_values(&body, 65536);
     add_values(&body, 65537);
-    scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
-    scripted_export(c.s, scene_files, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BAD_LINES_MAX, 1);
-    scene_session(&c);
-    ck_assert_int_eq(bcda_export_add_field(c.h.x, "v", &index), 0);
-    r = harness_start_hook(&c.h, DOOR_RESOURCE, count_values, &seen);
-    scene_finish(&c);
-    scene_check_result(r, 0);
+    scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, 1);
+    fixture_session(&fx);
+    ck_assert_int_eq(bcda_export_add_field(fx.x, "v", &index), 0);
+    r = fixture_start_hook(&fx, BY_RESOURCE, count_values, &seen);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
     ck_assert_uint_eq(r->count, 1);
     ck_assert_uint_eq(seen, 65536);
     ck_assert_uint_eq(r->bad_count, 1);
     ck_assert_int_eq(r->bad[0].code, BCDA_ERR_LINE_TOO_LONG);
     ck_assert_int_eq(r->bad[0].number, 2);
     buf_free(&body);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -99,28 +100,27 @@ START_TEST(many_bad_lines)
 {
     bcda_handlers *handlers;
     struct buf body = {0};
-    struct scene c;
     bcda_job *job;
     size_t i;
 
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     for (i = 0; i < TINY; i++)
         buf_str(&body, "x\n");
-    scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
-    scripted_export(c.s, scene_files, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BAD_LINES_MAX, -1);
-    scene_session(&c);
+    scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
+    fixture_session(&fx);
     tiny_seen = 0;
     ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
     if (_i) {
         ck_assert_int_eq(bcda_handlers_on_batch(handlers, on_no_batch, NULL, NULL), 0);
         ck_assert_int_eq(bcda_handlers_on_bad_line(handlers, on_tiny, NULL, NULL), 0);
     }
-    ck_assert_int_eq(bcda_job_start(c.h.session, c.h.x, handlers, &job), 0);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, &job), 0);
     bcda_handlers_free(handlers);
     while (bcda_job_result(job) == BCDA_ERR_AGAIN) {
-        ck_assert(scene_turn(&c));
+        ck_assert(fixture_step(&fx));
         if (!_i)
             pull_tiny(job);
     }
@@ -130,7 +130,7 @@ START_TEST(many_bad_lines)
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(job, 0)), BCDA_VERDICT_COMPLETE_BAD_LINES);
     bcda_job_unref(job);
     buf_free(&body);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -138,18 +138,17 @@ START_TEST(many_fail_at_once)
 {
     enum { MANY = 1000, MOST = 200 };
     char key[513];
-    struct scene c;
     bcda_job *job;
     size_t before = 0, now;
 
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     memset(key, 'a', sizeof key - 1);
     key[sizeof key - 1] = '\0';
-    scene_export_many(&c, MANY, key);
-    scene_session(&c);
-    ck_assert_int_eq(bcda_job_start(c.h.session, c.h.x, NULL, &job), 0);
+    fixture_export_many(&fx, MANY, key);
+    fixture_session(&fx);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, NULL, &job), 0);
     while (bcda_job_result(job) == BCDA_ERR_AGAIN) {
-        ck_assert(scene_turn(&c));
+        ck_assert(fixture_step(&fx));
         now = bcda_job_files_ended(job);
         ck_assert_msg(now - before <= MOST, "%zu files failed in one step", now - before);
         before = now;
@@ -157,7 +156,7 @@ START_TEST(many_fail_at_once)
     ck_assert_int_eq(bcda_job_result(job), BCDA_ERR_KEY_MISSING);
     ck_assert_uint_eq(bcda_job_files_ended(job), MANY);
     bcda_job_unref(job);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -193,7 +192,7 @@ static void pull_lines(bcda_job *job, struct received *r)
 }
 
 /* `on_batch` NULL: the batches are pulled. */
-static bcda_job *start_counting(struct scene *c, bcda_batch_cb on_batch, struct received *r)
+static bcda_job *start_counting(bcda_batch_cb on_batch, struct received *r)
 {
     bcda_handlers *handlers;
     bcda_job *job;
@@ -201,7 +200,7 @@ static bcda_job *start_counting(struct scene *c, bcda_batch_cb on_batch, struct 
     ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
     if (on_batch)
         ck_assert_int_eq(bcda_handlers_on_batch(handlers, on_batch, r, NULL), 0);
-    ck_assert_int_eq(bcda_job_start(c->h.session, c->h.x, handlers, &job), 0);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, &job), 0);
     bcda_handlers_free(handlers);
     return job;
 }
@@ -239,20 +238,19 @@ START_TEST(few_bytes_inflate_to_many)
     struct received received = {KIB, 0};
     struct buf body = {0};
     size_t before = 0, now;
-    struct scene c;
     bcda_job *job;
 
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     add_gzip_of_lines(&body, KIB, LINES);
     ck_assert_uint_lt(body.len, 512 * KIB); /* a receive buffer holds them all at once */
-    scripted_reply(c.s, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
-    scripted_export(c.s, scene_files, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_DECODE_THREADS, _i ? 2 : 0);
-    scene_session(&c);
-    job = start_counting(&c, count_lines, &received);
+    scripted_reply(fx.server, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_DECODE_THREADS, _i ? 2 : 0);
+    fixture_session(&fx);
+    job = start_counting(count_lines, &received);
     while (bcda_job_result(job) == BCDA_ERR_AGAIN) {
-        ck_assert(scene_turn(&c));
+        ck_assert(fixture_step(&fx));
         now = received.lines * KIB;
         ck_assert_msg(now - before <= MOST, "%zu bytes delivered in one step", now - before);
         before = now;
@@ -260,16 +258,16 @@ START_TEST(few_bytes_inflate_to_many)
     check_counted(job, &received, LINES);
     bcda_job_unref(job);
     buf_free(&body);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
 enum { SMALL_LINE = 27, SMALL_LINES = 60000, BATCH = 2 * 1024 * 1024 };
 
 /* All of the file but the end of its trailer; the rest once the gate is open. */
-static void reply_in_two_parts(struct scene *c)
+static void reply_in_two_parts(void)
 {
-    struct scripted_answer *a = scripted_on(c->s, "/data/", 1);
+    struct scripted_answer *a = scripted_on(fx.server, "/data/", 1);
     struct buf body = {0}, head = {0};
 
     add_gzip_of_lines(&body, SMALL_LINE, SMALL_LINES);
@@ -285,7 +283,7 @@ static void reply_in_two_parts(struct scene *c)
     buf_free(&body);
 }
 
-enum way { BY_CALLBACK, PULLED, AFTER_PAUSES };
+enum taking { BY_CALLBACK, PULLED, AFTER_PAUSES };
 
 static int pause_and_count(bcda_job *job, bcda_batch *batch, void *userdata)
 {
@@ -293,11 +291,11 @@ static int pause_and_count(bcda_job *job, bcda_batch *batch, void *userdata)
     return count_lines(job, batch, userdata);
 }
 
-static void receive(struct scene *c, bcda_job *job, enum way way, struct received *r)
+static void receive(bcda_job *job, enum taking way, struct received *r)
 {
     size_t before = r->lines;
 
-    ck_assert_msg(scene_turn(c), "stuck after %zu lines", r->lines);
+    ck_assert_msg(fixture_step(&fx), "stuck after %zu lines", r->lines);
     if (way == PULLED)
         pull_lines(job, r);
     else if (way == AFTER_PAUSES && r->lines > before)
@@ -306,32 +304,31 @@ static void receive(struct scene *c, bcda_job *job, enum way way, struct receive
 
 /* All lines fit into one batch, but their index does not: when the last byte that the server sends
  * has been used, and the step with it, the decoder has lines for another batch. They are delivered
- * although the server sends nothing more. _i: enum way; from 3 on with threads. */
+ * although the server sends nothing more. _i: enum taking; from 3 on with threads. */
 START_TEST(decoder_has_the_rest)
 {
     static const bcda_batch_cb on_batch[] = {count_lines, NULL, pause_and_count};
     struct received received = {SMALL_LINE, 0};
-    enum way way = (enum way)(_i % 3);
-    struct scene c;
+    enum taking way = (enum taking)(_i % 3);
     bcda_job *job;
 
-    scene_open(&c, 0);
-    reply_in_two_parts(&c);
-    scripted_export(c.s, scene_files, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_DECODE_THREADS, _i >= 3 ? 2 : 0);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, BATCH);
-    scene_set(&c, BCDA_OPT_BATCH_DELAY_MS, 0);
-    scene_session(&c);
-    job = start_counting(&c, on_batch[way], &received);
+    fixture_open_scripted(&fx, 0);
+    reply_in_two_parts();
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_DECODE_THREADS, _i >= 3 ? 2 : 0);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, BATCH);
+    fixture_set(&fx, BCDA_OPT_BATCH_DELAY_MS, 0);
+    fixture_session(&fx);
+    job = start_counting(on_batch[way], &received);
     while (received.lines < SMALL_LINES)
-        receive(&c, job, way, &received);
-    scripted_open_gate(c.s, 0);
+        receive(job, way, &received);
+    scripted_open_gate(fx.server, 0);
     while (bcda_job_result(job) == BCDA_ERR_AGAIN)
-        receive(&c, job, way, &received);
+        receive(job, way, &received);
     check_counted(job, &received, SMALL_LINES);
     bcda_job_unref(job);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 

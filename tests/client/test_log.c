@@ -3,16 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
 
-static struct harness h;
+static struct fixture fx;
 static struct buf lines;
 
 #define EOB "ExplanationOfBenefit"
 
 static void on_log(int level, const char *component, const char *message, void *userdata)
 {
-    harness_check_text(userdata, message);
+    fixture_check_text(userdata, message);
     buf_printf(&lines, "%d %s: %s\n", level, component, message);
 }
 
@@ -42,15 +42,15 @@ static struct run *run(const char *const *faults, int option, int64_t value)
 
     o.era = "current";
     o.polls = 1;
-    harness_open(&h, &o);
+    fixture_open_sandbox(&fx, &o);
     for (; faults && *faults; faults++)
-        ck_assert_msg(sandbox_set_fault(h.sb, *faults) == 0, "%s", sandbox_last_error());
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_log(h.config, BCDA_LOG_DEBUG, on_log, &h, NULL), 0);
-    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
-    return harness_start(&h, DOOR_RESOURCE);
+        ck_assert_msg(sandbox_set_fault(fx.sandbox, *faults) == 0, "%s", sandbox_last_error());
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, &fx, NULL), 0);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
+    return fixture_start(&fx, BY_RESOURCE);
 }
 
 /* "2 client: job 42, file 1 (Patient): " */
@@ -75,19 +75,19 @@ START_TEST(retries)
     struct run *r = run(faults, BCDA_OPT_GZIP, 1);
     const bcda_file *patient;
 
-    harness_run(&h);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
     check_line("2 client: token request: ", "(500): try again later; attempt again in ");
     check_line("2 client: job, kick-off: ", "(500): try again later; attempt again in ");
     snprintf(status, sizeof status, "2 client: job %s, status: ", bcda_job_id(r->job));
     check_line(status, "(503): try again later; attempt again in ");
-    patient = harness_file(r, "Patient", 0);
+    patient = fixture_file(r, "Patient", 0);
     check_line(label(BCDA_LOG_WARNING, r, patient), "(503): try again later; attempt again in ");
     check_line(label(BCDA_LOG_WARNING, r, patient), "the connection ended");
     check_line(label(BCDA_LOG_INFO, r, patient), "complete");
-    check_line(label(BCDA_LOG_INFO, r, harness_file(r, EOB, 0)), "complete");
+    check_line(label(BCDA_LOG_INFO, r, fixture_file(r, EOB, 0)), "complete");
     check_line(label(BCDA_LOG_INFO, r, NULL), "complete");
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -96,12 +96,12 @@ START_TEST(failures)
     static const char *const faults[] = {"data-404@Patient", NULL};
     struct run *r = run(faults, BCDA_OPT_GZIP, 1);
 
-    harness_run(&h);
-    (void)harness_check_failed(r, BCDA_ERR_NOT_FOUND);
-    check_line(label(BCDA_LOG_WARNING, r, harness_file(r, "Patient", 0)),
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_NOT_FOUND);
+    check_line(label(BCDA_LOG_WARNING, r, fixture_file(r, "Patient", 0)),
                "failed: the server does not have it");
     check_line(label(BCDA_LOG_WARNING, r, NULL), "failed: the server does not have it");
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -110,14 +110,14 @@ START_TEST(invalid_lines)
     static const char *const faults[] = {"bad-json@Patient", NULL};
     struct run *r = run(faults, BCDA_OPT_BAD_LINES_MAX, -1);
 
-    harness_run(&h);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
-    check_line(label(BCDA_LOG_WARNING, r, harness_file(r, "Patient", 0)),
+    check_line(label(BCDA_LOG_WARNING, r, fixture_file(r, "Patient", 0)),
                "complete, with 1 invalid line");
     check_line(label(BCDA_LOG_WARNING, r, NULL),
                "complete, with errors: 1 invalid line, 0 issues, 0 missing types, 0 files of "
                "deletions");
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -126,14 +126,14 @@ START_TEST(taken_over)
     struct run *first = run(NULL, BCDA_OPT_DUPLICATE_JOB, BCDA_DUPLICATE_TAKE_OVER), *second;
     char begin[100];
 
-    harness_until_state(&h, first, BCDA_JOB_RUNNING);
-    second = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
+    fixture_until_state(&fx, first, BCDA_JOB_RUNNING);
+    second = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_int_eq(bcda_job_is_taken_over(second->job), 1);
     snprintf(begin, sizeof begin, "3 client: job: an identical export is already running: job %s, ",
              bcda_job_id(first->job));
     check_line(begin, "taken over");
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -146,20 +146,19 @@ START_TEST(odd_types)
     static const char line[] = "{\"resourceType\":\"Patient\",\"id\":\"a\"}\n";
     static const char *const types[] = {"", "Pat ient", "\\u00e9\\u00e9", "\\n4 net: forged"};
     char body[600], begin[100];
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    snprintf(body, sizeof body, form, types[_i], types[_i], scripted_origin(c.s));
-    scripted_reply(c.s, "/jobs/1", "200 OK", "", body, strlen(body));
-    scripted_reply(c.s, "/data/", "200 OK", "", line, sizeof line - 1);
-    scripted_export(c.s, NULL, 0);
-    scene_config(&c);
-    ck_assert_int_eq(bcda_config_set_log(c.h.config, BCDA_LOG_DEBUG, on_log, &c.h, NULL), 0);
-    scene_session(&c);
-    harness_export(&c.h, BCDA_LEVEL_PATIENT, "Patient", NULL);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    fixture_open_scripted(&fx, 0);
+    snprintf(body, sizeof body, form, types[_i], types[_i], scripted_origin(fx.server));
+    scripted_reply(fx.server, "/jobs/1", "200 OK", "", body, strlen(body));
+    scripted_reply(fx.server, "/data/", "200 OK", "", line, sizeof line - 1);
+    scripted_export(fx.server, NULL, 0);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, &fx, NULL), 0);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, "Patient", NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
     snprintf(begin, sizeof begin, "%d client: job 1, file 0: ", BCDA_LOG_INFO);
     check_line(begin, "complete");
@@ -168,7 +167,7 @@ START_TEST(odd_types)
     ck_assert_msg(!strstr(lines.p, "Pat ient") && !strstr(lines.p, "forged") &&
                       !strstr(lines.p, "\xC3"),
                   "%s", lines.p);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 

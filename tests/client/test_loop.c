@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness.h"
+#include "fixture.h"
 
 #define EOB "ExplanationOfBenefit"
 
-static struct harness h;
+static struct fixture fx;
 
 /* ---- the loop ---- */
 
@@ -31,15 +31,15 @@ static void call_back(void)
 {
     int d, rc;
 
-    if (!loop.call_back || !h.runs || !h.runs->job)
+    if (!loop.call_back || !fx.runs || !fx.runs->job)
         return;
     for (d = 0; d < BCDA__DOORS; d++) {
         const struct bcda__door_row *row = &bcda__door_rows[d];
 
-        if (bcda_job_result(h.runs->job) != BCDA_ERR_AGAIN &&
+        if (bcda_job_result(fx.runs->job) != BCDA_ERR_AGAIN &&
             (d == BCDA__DOOR_NEXT || d >= BCDA__DOOR_CANCEL))
             continue;
-        rc = harness_call(&h, (enum bcda__door)d, h.runs->job);
+        rc = fixture_call(&fx, (enum bcda__door)d, fx.runs->job);
         ck_assert_msg(rc == row->in_loop_callback, "%s: %s", row->function, bcda_error_name(rc));
         loop.calls++;
     }
@@ -93,21 +93,21 @@ static void on_destroy(void *userdata)
 
 static int told(int rc)
 {
-    h.inside = 0;
+    fx.inside = 0;
     return rc;
 }
 
 static int tell_fd(int fd, int events)
 {
-    h.inside = 1;
-    return told(bcda_session_on_fd(h.session, fd, events));
+    fx.inside = 1;
+    return told(bcda_session_on_fd(fx.session, fd, events));
 }
 
 static int tell_timer(void)
 {
     loop.timer = -1; /* it fires once */
-    h.inside = 1;
-    return told(bcda_session_on_timer(h.session));
+    fx.inside = 1;
+    return told(bcda_session_on_timer(fx.session));
 }
 
 /* What is ready is told. The set may change with every call, so one at a time. */
@@ -144,15 +144,15 @@ static int turn(void)
             ck_assert_int_ge(tell_timer(), 0);
             return 1;
         }
-        if (harness_stat(&h, BCDA_STAT_TRANSFERS) == 0)
+        if (fixture_stat(&fx, BCDA_STAT_TRANSFERS) == 0)
             break;
     }
     ck_assert_int_lt(quiet, PATIENCE);
-    left = bcda__session_next_timer_ms(h.session);
+    left = bcda__session_next_timer_ms(fx.session);
     if (left < 0)
         return 0;
     ck_assert_int_ge(loop.timer, 0); /* or the host would sleep for ever */
-    h.now += left;
+    fx.now += left;
     ck_assert_int_eq(tell_timer(), 1); /* it was due: not told for nothing */
     return 1;
 }
@@ -161,14 +161,14 @@ static void run_all(void)
 {
     const struct run *r;
 
-    for (r = h.runs; r; r = r->next)
+    for (r = fx.runs; r; r = r->next)
         while (!r->done)
             ck_assert_msg(turn(), "nothing comes any more");
 }
 
 static void set_loop(void)
 {
-    ck_assert_int_eq(bcda_session_set_loop(h.session, on_watch, on_timer, &loop, on_destroy), 0);
+    ck_assert_int_eq(bcda_session_set_loop(fx.session, on_watch, on_timer, &loop, on_destroy), 0);
 }
 
 static void begin(const char *era)
@@ -179,13 +179,13 @@ static void begin(const char *era)
     loop.timer = -1;
     loop.thread = pthread_self();
     o.era = era;
-    harness_setup(&h, &o, 1);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    fixture_setup(&fx, &o, 1);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
 }
 
 static void end(void)
 {
-    harness_close(&h);
+    fixture_close(&fx);
     ck_assert_int_eq(loop.destroyed, 1);
     ck_assert_int_eq(loop.count, 0);
     ck_assert_int_eq(loop.timer, -1);
@@ -202,9 +202,9 @@ START_TEST(complete)
     begin(eras[_i / 2]);
     set_loop();
     ck_assert_int_eq(loop.count, 1); /* the wake-up */
-    r = harness_start(&h, _i % 2 ? DOOR_BATCH : DOOR_RESOURCE);
+    r = fixture_start(&fx, _i % 2 ? BY_BATCH : BY_RESOURCE);
     run_all();
-    harness_check_export(r);
+    fixture_check_export(r);
     ck_assert_int_eq(loop.count, 1);
     end();
 }
@@ -221,12 +221,12 @@ START_TEST(large_file)
     loop.thread = pthread_self();
     o.era = "2019-12";
     o.file_bytes = 12 * 1024 * 1024;
-    harness_setup(&h, &o, 1);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+    fixture_setup(&fx, &o, 1);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
     set_loop();
-    r = harness_start(&h, DOOR_BATCH);
+    r = fixture_start(&fx, BY_BATCH);
     run_all();
-    harness_check_export(r);
+    fixture_check_export(r);
     end();
 }
 END_TEST
@@ -239,7 +239,7 @@ START_TEST(pulled)
 
     begin("current");
     set_loop();
-    r = harness_start(&h, DOOR_PULL);
+    r = fixture_start(&fx, BY_PULL);
     while (!r->done) {
         ck_assert(turn());
         while (bcda_job_next(r->job, &b) == 0) {
@@ -261,9 +261,9 @@ START_TEST(two_jobs)
 
     begin("current");
     set_loop();
-    a = harness_start(&h, DOOR_RESOURCE);
-    harness_export(&h, BCDA_LEVEL_PATIENT, "Patient", NULL);
-    b = harness_start(&h, DOOR_BATCH);
+    a = fixture_start(&fx, BY_RESOURCE);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, "Patient", NULL);
+    b = fixture_start(&fx, BY_BATCH);
     run_all();
     ck_assert_int_eq(a->result, 0);
     ck_assert_int_eq(b->result, 0);
@@ -281,7 +281,7 @@ START_TEST(freed)
 
     begin("2019-12");
     set_loop();
-    r = harness_start(&h, DOOR_RESOURCE);
+    r = fixture_start(&fx, BY_RESOURCE);
     for (i = 0; i < _i * 5 && !r->done; i++)
         (void)turn();
     end();
@@ -295,26 +295,26 @@ START_TEST(doors_exclude_each_other)
     struct run *r;
 
     begin("2019-12");
-    ck_assert_int_eq(bcda_session_on_fd(h.session, 0, 0), BCDA_ERR_STATE);
-    ck_assert_int_eq(bcda_session_on_timer(h.session), BCDA_ERR_STATE);
-    ck_assert_int_eq(bcda_session_set_loop(h.session, NULL, on_timer, &loop, on_destroy),
+    ck_assert_int_eq(bcda_session_on_fd(fx.session, 0, 0), BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_session_on_timer(fx.session), BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_session_set_loop(fx.session, NULL, on_timer, &loop, on_destroy),
                      BCDA_ERR_INVALID);
-    ck_assert_int_eq(bcda_session_set_loop(h.session, on_watch, NULL, &loop, on_destroy),
+    ck_assert_int_eq(bcda_session_set_loop(fx.session, on_watch, NULL, &loop, on_destroy),
                      BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_session_set_loop(NULL, on_watch, on_timer, &loop, on_destroy),
                      BCDA_ERR_INVALID);
     set_loop();
-    ck_assert_int_eq(bcda_session_set_loop(h.session, on_watch, on_timer, &loop, on_destroy),
+    ck_assert_int_eq(bcda_session_set_loop(fx.session, on_watch, on_timer, &loop, on_destroy),
                      BCDA_ERR_STATE);
-    ck_assert_int_eq(bcda_session_run(h.session, 0), BCDA_ERR_STATE);
-    ck_assert_int_eq(bcda_session_step(h.session), BCDA_ERR_STATE);
-    ck_assert_int_eq(bcda_session_fd(h.session), BCDA_ERR_STATE);
-    ck_assert_int_eq(bcda_session_on_fd(h.session, 0, 4), BCDA_ERR_INVALID);
-    ck_assert_int_eq(bcda_session_on_fd(h.session, 0, BCDA_FD_READ), 0); /* unknown, or late */
-    ck_assert_int_eq(bcda_session_on_timer(h.session), 0);
-    r = harness_start(&h, DOOR_RESOURCE);
+    ck_assert_int_eq(bcda_session_run(fx.session, 0), BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_session_step(fx.session), BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_session_fd(fx.session), BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_session_on_fd(fx.session, 0, 4), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_session_on_fd(fx.session, 0, BCDA_FD_READ), 0); /* unknown, or late */
+    ck_assert_int_eq(bcda_session_on_timer(fx.session), 0);
+    r = fixture_start(&fx, BY_RESOURCE);
     run_all();
-    harness_check_export(r);
+    fixture_check_export(r);
     end();
 }
 END_TEST
@@ -322,10 +322,10 @@ END_TEST
 START_TEST(too_late)
 {
     begin("2019-12");
-    harness_start(&h, DOOR_RESOURCE);
-    ck_assert_int_eq(bcda_session_set_loop(h.session, on_watch, on_timer, &loop, on_destroy),
+    fixture_start(&fx, BY_RESOURCE);
+    ck_assert_int_eq(bcda_session_set_loop(fx.session, on_watch, on_timer, &loop, on_destroy),
                      BCDA_ERR_STATE);
-    harness_close(&h);
+    fixture_close(&fx);
     ck_assert_int_eq(loop.destroyed, 0);
     ck_assert_int_eq(loop.watches, 0);
 }
@@ -339,9 +339,9 @@ START_TEST(calls_from_the_loop)
     begin("2019-12");
     set_loop();
     loop.call_back = 1;
-    r = harness_start(&h, DOOR_RESOURCE);
+    r = fixture_start(&fx, BY_RESOURCE);
     run_all();
-    harness_check_export(r);
+    fixture_check_export(r);
     loop.call_back = 0;
     ck_assert_int_gt(loop.calls, 10 * BCDA__DOORS);
     end();
@@ -356,21 +356,21 @@ START_TEST(watch_refused)
     begin("2019-12");
     loop.refuse_watch = 1;
     if (_i == 0) {
-        ck_assert_int_eq(bcda_session_set_loop(h.session, on_watch, on_timer, &loop, on_destroy),
+        ck_assert_int_eq(bcda_session_set_loop(fx.session, on_watch, on_timer, &loop, on_destroy),
                          BCDA_ERR_SYSTEM);
         ck_assert_int_eq(loop.destroyed, 0);
-        harness_close(&h);
+        fixture_close(&fx);
         return;
     }
     loop.refuse_watch = 0;
     set_loop();
     loop.refuse_watch = _i;
-    r = harness_start(&h, DOOR_RESOURCE);
+    r = fixture_start(&fx, BY_RESOURCE);
     run_all();
     if (loop.refuse_watch) /* there were not so many */
         ck_assert_int_eq(r->result, 0);
     else
-        ck_assert_ptr_nonnull(strstr(bcda_error_text(harness_check_failed(r, BCDA_ERR_SYSTEM)),
+        ck_assert_ptr_nonnull(strstr(bcda_error_text(fixture_check_failed(r, BCDA_ERR_SYSTEM)),
                                      "a descriptor could not be watched"));
     end();
 }
@@ -381,7 +381,7 @@ START_TEST(timer_refused)
     begin("2019-12");
     set_loop();
     loop.refuse_timer = 1;
-    harness_start(&h, DOOR_RESOURCE);
+    fixture_start(&fx, BY_RESOURCE);
     ck_assert_int_eq(tell_timer(), BCDA_ERR_SYSTEM);
     end();
 }
@@ -400,7 +400,7 @@ START_TEST(woken)
     begin("2019-12");
     set_loop();
     ck_assert_int_eq(poll(loop.fds, 1, 0), 0);
-    ck_assert_int_eq(pthread_create(&t, NULL, wake, h.session), 0);
+    ck_assert_int_eq(pthread_create(&t, NULL, wake, fx.session), 0);
     ck_assert_int_eq(poll(loop.fds, 1, 30000), 1);
     pthread_join(t, NULL);
     ck_assert_int_eq(tell_fd(loop.fds[0].fd, BCDA_FD_READ), 1);
@@ -417,10 +417,10 @@ START_TEST(idle)
     begin("2019-12");
     set_loop();
     ck_assert_int_eq(loop.timer, -1);
-    r = harness_start(&h, DOOR_RESOURCE);
+    r = fixture_start(&fx, BY_RESOURCE);
     ck_assert_int_eq(loop.timer, 0);
     run_all();
-    harness_check_export(r);
+    fixture_check_export(r);
     while (turn())
         ;
     ck_assert_int_eq(loop.timer, -1);

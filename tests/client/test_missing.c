@@ -5,17 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
 
-static struct scene c;
-static struct harness h; /* with the sandbox; `c` is with a scripted server */
-static struct buf lines; /* of the log */
+static struct fixture fx;
+static struct fixture fx; /* with the sandbox; `c` is with a scripted server */
+static struct buf lines;  /* of the log */
 
 #define EOB "ExplanationOfBenefit"
 
 static void on_log(int level, const char *component, const char *message, void *userdata)
 {
-    harness_check_text(userdata, message);
+    fixture_check_text(userdata, message);
     buf_printf(&lines, "%d %s: %s\n", level, component, message);
 }
 
@@ -24,7 +24,7 @@ static int has_line(const char *text)
     return lines.p && strstr(lines.p, text) != NULL;
 }
 
-static void set_log(bcda_config *config, struct harness *of)
+static void set_log(bcda_config *config, struct fixture *of)
 {
     buf_free(&lines);
     memset(&lines, 0, sizeof lines);
@@ -120,18 +120,18 @@ static void reply(const struct row *row)
     buf_printf(&m, "{\"transactionTime\":\"2020-01-01T00:00:00Z\",%s",
                row->members ? row->members : "");
     if (row->request)
-        buf_printf(&m, "\"request\":\"%s/api/v1%s\",", scripted_origin(c.s), row->request);
+        buf_printf(&m, "\"request\":\"%s/api/v1%s\",", scripted_origin(fx.server), row->request);
     buf_str(&m, "\"output\":[");
     for (i = 0; i < MOST && row->files[i]; i++)
         buf_printf(&m, "%s{\"type\":\"%s\",\"url\":\"%s/data/%zu.ndjson\"}", i ? "," : "",
-                   row->files[i], scripted_origin(c.s), i);
+                   row->files[i], scripted_origin(fx.server), i);
     /* an error file is no data file, whatever its type is called */
     buf_printf(&m, "],\"error\":[{\"type\":\"%s\",\"url\":\"%s/data/e.ndjson\"}]}",
-               row->missing[0] ? row->missing[0] : "OperationOutcome", scripted_origin(c.s));
-    scripted_reply(c.s, "/jobs/1", "200 OK", "", m.p, m.len);
+               row->missing[0] ? row->missing[0] : "OperationOutcome", scripted_origin(fx.server));
+    scripted_reply(fx.server, "/jobs/1", "200 OK", "", m.p, m.len);
     buf_str(&data, "{\"resourceType\":\"Patient\",\"id\":\"a\"}\n");
-    scripted_reply(c.s, "/data/", "200 OK", "", data.p, data.len);
-    scripted_export(c.s, NULL, 0);
+    scripted_reply(fx.server, "/data/", "200 OK", "", data.p, data.len);
+    scripted_export(fx.server, NULL, 0);
     buf_free(&m);
     buf_free(&data);
 }
@@ -141,17 +141,17 @@ static void set_export(const struct row *row)
     size_t i;
 
     if (!row->level) {
-        bcda_export_free(c.h.x);
-        c.h.x = NULL;
+        bcda_export_free(fx.x);
+        fx.x = NULL;
         return;
     }
-    harness_export(&c.h, row->level, NULL);
+    fixture_export(&fx, row->level, NULL);
     for (i = 0; i < MOST && row->types[i]; i++)
-        ck_assert_int_eq(bcda_export_add_type(c.h.x, row->types[i]), 0);
+        ck_assert_int_eq(bcda_export_add_type(fx.x, row->types[i]), 0);
     if (row->parameter)
-        ck_assert_int_eq(bcda_export_set_parameter(c.h.x, "_type", row->parameter), 0);
+        ck_assert_int_eq(bcda_export_set_parameter(fx.x, "_type", row->parameter), 0);
     if (row->filter)
-        ck_assert_int_eq(bcda_export_add_type_filter(c.h.x, row->filter), 0);
+        ck_assert_int_eq(bcda_export_add_type_filter(fx.x, row->filter), 0);
 }
 
 static struct run *restore(const char *types)
@@ -159,17 +159,17 @@ static struct run *restore(const char *types)
     char saved[300];
 
     snprintf(saved, sizeof saved, "{\"bcda\":1,\"url\":\"%s/api/v1/jobs/1\"%s%s%s,\"done\":[]}",
-             scripted_origin(c.s), types ? ",\"types\":[" : "", types ? types : "",
+             scripted_origin(fx.server), types ? ",\"types\":[" : "", types ? types : "",
              types ? "]" : "");
-    return harness_restore(&c.h, DOOR_RESOURCE, saved);
+    return fixture_restore(&fx, BY_RESOURCE, saved);
 }
 
 static struct run *begin(const struct row *row)
 {
     if (row->how == START)
-        return harness_start(&c.h, DOOR_RESOURCE);
+        return fixture_start(&fx, BY_RESOURCE);
     if (row->how == ATTACH)
-        return scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/1", NULL, NULL);
+        return fixture_attach(&fx, BY_RESOURCE, "/api/v1/jobs/1", NULL, NULL);
     return restore(row->how == RESTORE ? row->saved : NULL);
 }
 
@@ -198,16 +198,16 @@ START_TEST(types)
     struct run *r;
     char *saved;
 
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     reply(row);
-    scene_config(&c);
-    set_log(c.h.config, &c.h);
-    scene_session(&c);
+    fixture_config(&fx);
+    set_log(fx.config, &fx);
+    fixture_session(&fx);
     set_export(row);
     r = begin(row);
     ck_assert_uint_eq(bcda_job_missing_type_count(r->job), 0);
     ck_assert_ptr_null(bcda_job_missing_type(r->job, 0));
-    scene_finish(&c);
+    fixture_finish(&fx);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     check_missing(r->job, row->missing);
     ck_assert_int_eq(bcda_job_verdict(r->job),
@@ -215,11 +215,11 @@ START_TEST(types)
     ck_assert_int_eq(has_line("organized by Patient"), row->members != NULL);
     /* What is saved now says the same to whoever restores it. */
     ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
-    r = harness_restore(&c.h, DOOR_RESOURCE, saved);
+    r = fixture_restore(&fx, BY_RESOURCE, saved);
     bcda_free(saved);
-    scene_finish(&c);
+    fixture_finish(&fx);
     check_missing(r->job, row->missing);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -231,23 +231,23 @@ START_TEST(saved_early)
     struct run *r;
     char *saved;
 
-    scene_open(&c, 0);
-    scripted_reply(c.s, "/jobs/1", "202 Accepted", "", "", 0);
-    scripted_export(c.s, NULL, 0);
-    scene_session(&c);
+    fixture_open_scripted(&fx, 0);
+    scripted_reply(fx.server, "/jobs/1", "202 Accepted", "", "", 0);
+    scripted_export(fx.server, NULL, 0);
+    fixture_session(&fx);
     set_export(&row);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_until(&c, bcda_job_state(r->job) == BCDA_JOB_RUNNING);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until(&fx, bcda_job_state(r->job) == BCDA_JOB_RUNNING);
     ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
     ck_assert_msg(strstr(saved, ",\"types\":[\"Patient\",\"" EOB "\"],\"done\":[]}") != NULL, "%s",
                   saved);
     bcda_free(saved);
-    harness_export(&c.h, BCDA_LEVEL_PATIENT, NULL);
-    r = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/1", NULL, NULL);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    r = fixture_attach(&fx, BY_RESOURCE, "/api/v1/jobs/1", NULL, NULL);
     ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
     ck_assert_msg(!strstr(saved, "types"), "%s", saved);
     bcda_free(saved);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -257,13 +257,13 @@ static void open_sandbox(const char *era, const char *fault, int duplicate)
 
     o.era = era;
     o.polls = 4;
-    harness_open(&h, &o);
+    fixture_open_sandbox(&fx, &o);
     if (fault)
-        ck_assert_msg(sandbox_set_fault(h.sb, fault) == 0, "%s", sandbox_last_error());
-    harness_config(&h, 1);
-    set_log(h.config, &h);
-    ck_assert_int_eq(bcda_config_set_int(h.config, BCDA_OPT_DUPLICATE_JOB, duplicate), 0);
-    harness_session(&h);
+        ck_assert_msg(sandbox_set_fault(fx.sandbox, fault) == 0, "%s", sandbox_last_error());
+    fixture_config(&fx);
+    set_log(fx.config, &fx);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_DUPLICATE_JOB, duplicate), 0);
+    fixture_session(&fx);
 }
 
 /* The server narrows the second job in silence. Where all its types are running already, it refuses
@@ -274,26 +274,26 @@ START_TEST(narrowed)
     struct run *first, *second, *third;
 
     open_sandbox(eras[_i], NULL, BCDA_DUPLICATE_WAIT);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
-    first = harness_start(&h, DOOR_RESOURCE);
-    harness_until_state(&h, first, BCDA_JOB_RUNNING);
-    harness_export(&h, BCDA_LEVEL_PATIENT, "Patient", EOB, NULL);
-    second = harness_start(&h, DOOR_RESOURCE);
-    harness_until_state(&h, second, BCDA_JOB_RUNNING);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
-    third = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    first = fixture_start(&fx, BY_RESOURCE);
+    fixture_until_state(&fx, first, BCDA_JOB_RUNNING);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, "Patient", EOB, NULL);
+    second = fixture_start(&fx, BY_RESOURCE);
+    fixture_until_state(&fx, second, BCDA_JOB_RUNNING);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    third = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_int_eq(first->result, 0);
     ck_assert_int_eq(second->result, 0);
     ck_assert_int_eq(third->result, 0);
-    ck_assert_uint_gt(sandbox_count(h.sb, "429"), 0);
+    ck_assert_uint_gt(sandbox_count(fx.sandbox, "429"), 0);
     ck_assert_uint_eq(bcda_job_file_count(second->job), 1);
     ck_assert_uint_eq(bcda_job_missing_type_count(second->job), 1);
     ck_assert_str_eq(bcda_job_missing_type(second->job, 0), EOB);
     ck_assert_int_eq(bcda_job_verdict(second->job), BCDA_VERDICT_COMPLETE_ERRORS);
     ck_assert_int_eq(bcda_job_verdict(first->job), BCDA_VERDICT_COMPLETE);
     ck_assert_int_eq(bcda_job_verdict(third->job), BCDA_VERDICT_COMPLETE);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -303,16 +303,16 @@ START_TEST(taken_over)
     struct run *first, *second;
 
     open_sandbox("current", NULL, BCDA_DUPLICATE_TAKE_OVER);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, "Coverage", NULL);
-    first = harness_start(&h, DOOR_RESOURCE);
-    harness_until_state(&h, first, BCDA_JOB_RUNNING);
-    second = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, "Coverage", NULL);
+    first = fixture_start(&fx, BY_RESOURCE);
+    fixture_until_state(&fx, first, BCDA_JOB_RUNNING);
+    second = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_int_eq(bcda_job_is_taken_over(second->job), 1);
     ck_assert_int_eq(bcda_job_result(second->job), 0);
     ck_assert_uint_eq(bcda_job_missing_type_count(second->job), 0);
     ck_assert_int_eq(bcda_job_verdict(second->job), BCDA_VERDICT_COMPLETE);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -324,11 +324,11 @@ START_TEST(deleted)
     struct run *r;
 
     open_sandbox("current", _i ? NULL : "deleted", BCDA_DUPLICATE_WAIT);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
     ck_assert_uint_eq(bcda_job_deleted_file_count(r->job), 0);
-    harness_run(&h);
-    harness_check_export(r);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_uint_eq(bcda_job_file_count(r->job), 1);
     ck_assert_uint_eq(bcda_job_deleted_file_count(r->job), !_i);
     ck_assert_int_eq(bcda_job_verdict(r->job),
@@ -339,7 +339,7 @@ START_TEST(deleted)
              BCDA_LOG_WARNING, bcda_job_id(r->job));
     ck_assert_msg(has_line(line) == !_i, "%s", lines.p);
     ck_assert_uint_eq(bcda_job_deleted_file_count(NULL), 0);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -351,20 +351,20 @@ START_TEST(deleted_alone)
                                "{\"type\":\"Bundle\",\"url\":\"https://h/d/2\"}],\"error\":[]}";
     struct run *r;
 
-    scene_open(&c, 0);
-    scripted_reply(c.s, "/jobs/1", "200 OK", "", body, sizeof body - 1);
-    scripted_export(c.s, NULL, 0);
-    scene_config(&c);
-    set_log(c.h.config, &c.h);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    fixture_open_scripted(&fx, 0);
+    scripted_reply(fx.server, "/jobs/1", "200 OK", "", body, sizeof body - 1);
+    scripted_export(fx.server, NULL, 0);
+    fixture_config(&fx);
+    set_log(fx.config, &fx);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(bcda_job_deleted_file_count(r->job), 2);
     ck_assert_int_eq(bcda_job_verdict(r->job), BCDA_VERDICT_COMPLETE_ERRORS);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /api/v1/jobs/1 "), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1 "), 1);
     ck_assert_msg(has_line("lists 2 files of deleted resources"), "%s", lines.p);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -374,13 +374,13 @@ START_TEST(next_page)
     struct run *r;
 
     open_sandbox("current", "manifest-next-page", BCDA_DUPLICATE_WAIT);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    e = harness_check_failed(r, BCDA_ERR_MANIFEST);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    e = fixture_check_failed(r, BCDA_ERR_MANIFEST);
     ck_assert_msg(strstr(bcda_error_text(e), "next page") != NULL, "%s", bcda_error_text(e));
     ck_assert_uint_eq(r->count, 0);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -394,17 +394,17 @@ START_TEST(sums)
     struct run *r;
 
     open_sandbox("current", "error-file", BCDA_DUPLICATE_WAIT);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
-    r = harness_start(&h, (enum door)_i);
-    harness_run(&h);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
+    r = fixture_start(&fx, (enum delivery_way)_i);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
-    error = harness_file(r, "OperationOutcome", 0);
+    error = fixture_file(r, "OperationOutcome", 0);
     ck_assert_int_eq(bcda_file_resources(error), 3);
     ck_assert_int_eq(bcda_job_resources(r->job), 50 + 10);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RESOURCES), 50 + 10);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RESOURCES), 50 + 10);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR), 3);
     ck_assert_int_eq(bcda_job_verdict(r->job), BCDA_VERDICT_COMPLETE_ERRORS);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
 
-static struct scene c;
-static struct scripted *other; /* another host, by its port */
+static struct fixture fx;
+static struct scripted_server *other; /* another host, by its port */
 
 static void stop_other(void)
 {
@@ -16,13 +16,13 @@ static void stop_other(void)
 
 static void begin(void)
 {
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     other = scripted_start(0);
     ck_assert_ptr_nonnull(other);
     atexit(stop_other);
 }
 
-static void reply_line(struct scripted *s, const char *match)
+static void reply_line(struct scripted_server *s, const char *match)
 {
     static const char line[] = "{\"resourceType\":\"Patient\",\"id\":\"p0\"}\n";
 
@@ -35,16 +35,16 @@ static void reply_export(const char *self, const char *file)
     static const char token[] = "{\"access_token\":\"tok.en\",\"token_type\":\"bearer\"}";
     struct buf b = {0};
 
-    scripted_reply(c.s, "/auth/token", "200 OK", "", token, sizeof token - 1);
+    scripted_reply(fx.server, "/auth/token", "200 OK", "", token, sizeof token - 1);
     buf_printf(&b, "Content-Location: %s/api/v1/jobs/1\r\n", self);
-    scripted_reply(c.s, "$export", "202 Accepted", b.p, "", 0);
+    scripted_reply(fx.server, "$export", "202 Accepted", b.p, "", 0);
     buf_free(&b);
     memset(&b, 0, sizeof b);
     buf_printf(&b,
                "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"requiresAccessToken\":true,"
                "\"output\":[{\"type\":\"Patient\",\"url\":\"%s\"}],\"error\":[]}",
                file);
-    scripted_reply(c.s, "/jobs/1", "200 OK", "", b.p, b.len);
+    scripted_reply(fx.server, "/jobs/1", "200 OK", "", b.p, b.len);
     buf_free(&b);
 }
 
@@ -52,15 +52,15 @@ static struct run *go(void)
 {
     struct run *r;
 
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     return r;
 }
 
 static void end(void)
 {
-    scene_close(&c);
+    fixture_close(&fx);
     stop_other();
 }
 
@@ -91,16 +91,16 @@ START_TEST(rewritten)
     char to[128];
 
     begin();
-    reply_line(c.s, "/data/a");
+    reply_line(fx.server, "/data/a");
     reply_export(rows[_i].self, rows[_i].file);
-    scene_config(&c);
-    snprintf(to, sizeof to, "%s%s", scripted_origin(c.s), rows[_i].to);
-    ck_assert_int_eq(bcda_config_add_url_rewrite(c.h.config, rows[_i].from, to), 0);
+    fixture_config(&fx);
+    snprintf(to, sizeof to, "%s%s", scripted_origin(fx.server), rows[_i].to);
+    ck_assert_int_eq(bcda_config_add_url_rewrite(fx.config, rows[_i].from, to), 0);
     r = go();
     check_one(r);
-    ck_assert_uint_eq(scripted_count(c.s, "Authorization: Bearer tok.en"), 3);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /api/v1/jobs/1"), 1);
-    ck_assert_uint_eq(scripted_count(c.s, "GET //"), 0);
+    ck_assert_uint_eq(scripted_count(fx.server, "Authorization: Bearer tok.en"), 3);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1"), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET //"), 0);
     end();
 }
 END_TEST
@@ -112,15 +112,15 @@ START_TEST(rules_that_do_not_fit)
     struct run *r;
 
     begin();
-    reply_line(c.s, "/data/a");
+    reply_line(fx.server, "/data/a");
     snprintf(file, sizeof file, "%s/database/a.ndjson", scripted_origin(other));
     reply_line(other, "/database/a");
-    reply_export(scripted_origin(c.s), file);
-    scene_config(&c);
+    reply_export(scripted_origin(fx.server), file);
+    fixture_config(&fx);
     snprintf(to, sizeof to, "%s/data", scripted_origin(other));
-    ck_assert_int_eq(bcda_config_add_url_rewrite(c.h.config, to, "https://wrong.invalid"), 0);
+    ck_assert_int_eq(bcda_config_add_url_rewrite(fx.config, to, "https://wrong.invalid"), 0);
     snprintf(to, sizeof to, "%s/DATABASE", scripted_origin(other));
-    ck_assert_int_eq(bcda_config_add_url_rewrite(c.h.config, to, "https://wrong.invalid"), 0);
+    ck_assert_int_eq(bcda_config_add_url_rewrite(fx.config, to, "https://wrong.invalid"), 0);
     r = go();
     check_one(r);
     ck_assert_uint_eq(scripted_count(other, "Authorization"), 0);
@@ -136,12 +136,12 @@ START_TEST(rewritten_to_another_host)
 
     begin();
     reply_line(other, "/mirror/a");
-    snprintf(file, sizeof file, "%s/data/a.ndjson", scripted_origin(c.s));
-    reply_export(scripted_origin(c.s), file);
-    scene_config(&c);
-    snprintf(from, sizeof from, "%s/data", scripted_origin(c.s));
+    snprintf(file, sizeof file, "%s/data/a.ndjson", scripted_origin(fx.server));
+    reply_export(scripted_origin(fx.server), file);
+    fixture_config(&fx);
+    snprintf(from, sizeof from, "%s/data", scripted_origin(fx.server));
     snprintf(file, sizeof file, "%s/mirror/", scripted_origin(other));
-    ck_assert_int_eq(bcda_config_add_url_rewrite(c.h.config, from, file), 0);
+    ck_assert_int_eq(bcda_config_add_url_rewrite(fx.config, from, file), 0);
     r = go();
     check_one(r);
     ck_assert_uint_eq(scripted_count(other, NULL), 1);
@@ -157,14 +157,15 @@ START_TEST(rewritten_redirect)
     struct run *r;
 
     begin();
-    scripted_reply(c.s, "/data/a", "302 Found", "Location: https://inner.invalid/real/a\r\n", "",
-                   0);
-    reply_line(c.s, "/real/a");
-    snprintf(file, sizeof file, "%s/data/a.ndjson", scripted_origin(c.s));
-    reply_export(scripted_origin(c.s), file);
-    scene_config(&c);
+    scripted_reply(fx.server, "/data/a", "302 Found", "Location: https://inner.invalid/real/a\r\n",
+                   "", 0);
+    reply_line(fx.server, "/real/a");
+    snprintf(file, sizeof file, "%s/data/a.ndjson", scripted_origin(fx.server));
+    reply_export(scripted_origin(fx.server), file);
+    fixture_config(&fx);
     ck_assert_int_eq(
-        bcda_config_add_url_rewrite(c.h.config, "https://inner.invalid", scripted_origin(c.s)), 0);
+        bcda_config_add_url_rewrite(fx.config, "https://inner.invalid", scripted_origin(fx.server)),
+        0);
     r = go();
     check_one(r);
     end();
@@ -220,19 +221,19 @@ START_TEST(allowed)
 
     begin();
     reply_line(other, "/data/a");
-    snprintf(file, sizeof file, "%s/data/a.ndjson", scripted_origin(_i == 3 ? c.s : other));
+    snprintf(file, sizeof file, "%s/data/a.ndjson", scripted_origin(_i == 3 ? fx.server : other));
     snprintf(headers, sizeof headers, "Location: %s/data/a\r\n", scripted_origin(other));
-    scripted_reply(c.s, "/data/a", "302 Found", headers, "", 0);
-    reply_export(scripted_origin(c.s), file);
-    scene_config(&c);
+    scripted_reply(fx.server, "/data/a", "302 Found", headers, "", 0);
+    reply_export(scripted_origin(fx.server), file);
+    fixture_config(&fx);
     if (_i == 1)
-        ck_assert_int_eq(bcda_config_add_allowed_origin(c.h.config, scripted_origin(other)), 0);
+        ck_assert_int_eq(bcda_config_add_allowed_origin(fx.config, scripted_origin(other)), 0);
     if (_i > 0)
-        ck_assert_int_eq(bcda_config_add_allowed_origin(c.h.config, "https://third.example"), 0);
+        ck_assert_int_eq(bcda_config_add_allowed_origin(fx.config, "https://third.example"), 0);
     r = go();
     ck_assert_uint_eq(scripted_connections(other), !refused);
     if (refused) {
-        e = harness_check_failed(r, BCDA_ERR_ORIGIN);
+        e = fixture_check_failed(r, BCDA_ERR_ORIGIN);
         ck_assert_ptr_nonnull(strstr(bcda_error_text(e), scripted_origin(other)));
         ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "the allowed origins"));
         ck_assert_int_eq(bcda_error_is_retryable(e), 0);
@@ -269,16 +270,16 @@ START_TEST(http_named)
     char file[128];
     struct run *r;
 
-    scene_open(&c, 1);
-    reply_line(c.s, "/data/a");
+    fixture_open_scripted(&fx, 1);
+    reply_line(fx.server, "/data/a");
     snprintf(file, sizeof file, "http://%s/data/a.ndjson", _i ? "192.0.2.1" : "127.0.0.1");
-    reply_export(scripted_origin(c.s), file);
+    reply_export(scripted_origin(fx.server), file);
     r = go();
     if (_i)
-        (void)harness_check_failed(r, BCDA_ERR_INSECURE_URL);
+        (void)fixture_check_failed(r, BCDA_ERR_INSECURE_URL);
     else
         check_one(r);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "client/job.h"
-#include "scene.h"
+#include "fixture.h"
 
-static struct harness h;
+static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
@@ -38,7 +38,7 @@ static int share(struct run *r, enum where where, void *object)
 
 static struct run *attach_sharing(const struct run *done, struct sharing *s)
 {
-    struct run *r = harness_attach(&h, DOOR_RESOURCE, bcda_job_url(done->job));
+    struct run *r = fixture_attach(&fx, BY_RESOURCE, bcda_job_url(done->job), NULL, NULL);
 
     r->hook = share;
     r->arg = s;
@@ -56,18 +56,18 @@ START_TEST(fair_jobs)
     o.files = SHARED_FILES;
     o.patients = SHARED_FILES;
     o.no_polls = 1;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    harness_set(&h, BCDA_OPT_PARALLEL, SHARED_PLACES);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
-    done = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, SHARED_PLACES);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    done = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     s.first = attach_sharing(done, &s);
     while (s.begun[0] < SHARED_PLACES)
-        ck_assert(harness_turn(&h));
+        ck_assert(fixture_step(&fx));
     s.second = attach_sharing(done, &s);
-    harness_run(&h);
+    fixture_finish(&fx);
     ck_assert_int_eq(s.first->result, 0);
     ck_assert_int_eq(s.second->result, 0);
     ck_assert_int_eq(s.begun[0], SHARED_FILES);
@@ -75,28 +75,27 @@ START_TEST(fair_jobs)
     ck_assert_uint_eq(s.first->count, s.second->count);
     /* From when its manifest is here, about every second place is its. */
     ck_assert_int_ge(s.both, SHARED_FILES / 4);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
-static void add_job(struct scene *c, const char *path, const struct scripted_entry *e, size_t n)
+static void add_job(const char *path, const struct scripted_entry *e, size_t n)
 {
     struct buf manifest = {0};
 
-    scripted_manifest(c->s, &manifest, e, n);
-    scripted_reply(c->s, path, "200 OK", "", manifest.p, manifest.len);
+    scripted_manifest(fx.server, &manifest, e, n);
+    scripted_reply(fx.server, path, "200 OK", "", manifest.p, manifest.len);
     buf_free(&manifest);
 }
 
 static const struct scripted_entry other_file[] = {{"Patient", "/other/o.ndjson", NULL, 0}};
 
-static void reply_gated(struct scene *c, const char *path, unsigned gate, size_t first,
-                        size_t count)
+static void reply_gated(const char *path, unsigned gate, size_t first, size_t count)
 {
-    struct scripted_answer *a = scripted_on(c->s, path, 0);
+    struct scripted_answer *a = scripted_on(fx.server, path, 0);
     struct buf body = {0}, head = {0};
 
-    scene_add_patients(&body, first, count);
+    fixture_add_patients(&body, first, count);
     buf_printf(&head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", body.len);
     scripted_gate(a, gate);
     scripted_send(a, head.p, head.len);
@@ -108,36 +107,36 @@ static void reply_gated(struct scene *c, const char *path, unsigned gate, size_t
 /* A job whose last file hangs gives the place of its other file to the job that waits. */
 START_TEST(free_place_is_offered)
 {
-    struct scene c;
     struct run *a, *b;
 
-    scene_open(&c, 0);
-    reply_gated(&c, "/data/a", 1, 0, 3);
-    reply_gated(&c, "/data/b", 2, 3, 3);
-    scene_reply_patients(&c, "/other/", 0, 5);
-    add_job(&c, "/jobs/7", scene_files, 2);
-    add_job(&c, "/jobs/8", other_file, 1);
-    scripted_export(c.s, NULL, 0);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_PARALLEL, 2);
-    scene_session(&c);
-    a = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/7", NULL, NULL);
-    scene_until(&c, scripted_count(c.s, "/data/a") && scripted_count(c.s, "/data/b"));
-    b = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/8", NULL, NULL);
-    scene_until(&c, bcda_job_state(b->job) == BCDA_JOB_DOWNLOADING);
-    harness_drain(&c.h);
-    ck_assert_uint_eq(scripted_count(c.s, "/other/"), 0);
-    scripted_open_gate(c.s, 1);
-    scene_until(&c, b->done);
-    scene_check_result(b, 0);
-    scene_check_patients(b, 0, 0, 5);
+    fixture_open_scripted(&fx, 0);
+    reply_gated("/data/a", 1, 0, 3);
+    reply_gated("/data/b", 2, 3, 3);
+    fixture_reply_patients(&fx, "/other/", 0, 5);
+    add_job("/jobs/7", fixture_files, 2);
+    add_job("/jobs/8", other_file, 1);
+    scripted_export(fx.server, NULL, 0);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 2);
+    fixture_session(&fx);
+    a = fixture_attach(&fx, BY_RESOURCE, "/api/v1/jobs/7", NULL, NULL);
+    fixture_until(&fx,
+                  scripted_count(fx.server, "/data/a") && scripted_count(fx.server, "/data/b"));
+    b = fixture_attach(&fx, BY_RESOURCE, "/api/v1/jobs/8", NULL, NULL);
+    fixture_until(&fx, bcda_job_state(b->job) == BCDA_JOB_DOWNLOADING);
+    fixture_drain(&fx);
+    ck_assert_uint_eq(scripted_count(fx.server, "/other/"), 0);
+    scripted_open_gate(fx.server, 1);
+    fixture_until(&fx, b->done);
+    fixture_check_result(b, 0);
+    fixture_check_patients(b, 0, 0, 5);
     ck_assert_int_eq(a->done, 0);
-    scene_check_patients(a, 0, 0, 3);
-    scripted_open_gate(c.s, 2);
-    scene_finish(&c);
-    scene_check_result(a, 0);
-    scene_check_patients(a, 1, 3, 3);
-    scene_close(&c);
+    fixture_check_patients(a, 0, 0, 3);
+    scripted_open_gate(fx.server, 2);
+    fixture_finish(&fx);
+    fixture_check_result(a, 0);
+    fixture_check_patients(a, 1, 3, 3);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -163,34 +162,33 @@ static int pause_at_once(struct run *r, enum where where, void *object)
 START_TEST(paused_job_starves_nobody)
 {
     struct pausing p = {_i >= 2, 1};
-    struct scene c;
     struct run *a, *b;
 
-    scene_open(&c, 0);
-    scene_reply_patients(&c, "/data/a", 0, 50);
-    scene_reply_patients(&c, "/data/b", 50, 50);
-    scene_reply_patients(&c, "/other/", 0, 5);
-    add_job(&c, "/jobs/7", scene_files, 2);
-    add_job(&c, "/jobs/8", other_file, 1);
-    scripted_export(c.s, NULL, 0);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_PARALLEL, 1 + _i % 2);
-    scene_session(&c);
-    a = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/7", pause_at_once, &p);
-    scene_until(&c, a->job->downloads.is_paused);
-    b = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/8", NULL, NULL);
-    scene_until(&c, b->done);
-    scene_check_result(b, 0);
-    scene_check_patients(b, 0, 0, 5);
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, "/data/a", 0, 50);
+    fixture_reply_patients(&fx, "/data/b", 50, 50);
+    fixture_reply_patients(&fx, "/other/", 0, 5);
+    add_job("/jobs/7", fixture_files, 2);
+    add_job("/jobs/8", other_file, 1);
+    scripted_export(fx.server, NULL, 0);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1 + _i % 2);
+    fixture_session(&fx);
+    a = fixture_attach(&fx, BY_RESOURCE, "/api/v1/jobs/7", pause_at_once, &p);
+    fixture_until(&fx, a->job->downloads.is_paused);
+    b = fixture_attach(&fx, BY_RESOURCE, "/api/v1/jobs/8", NULL, NULL);
+    fixture_until(&fx, b->done);
+    fixture_check_result(b, 0);
+    fixture_check_patients(b, 0, 0, 5);
     ck_assert_int_eq(a->done, 0);
     ck_assert_uint_le(a->count, 1);
     p.on = 0;
     ck_assert_int_eq(bcda_job_resume(a->job), 0);
-    scene_finish(&c);
-    scene_check_result(a, 0);
-    scene_check_patients(a, 0, 0, 50);
-    scene_check_patients(a, 1, 50, 50);
-    scene_close(&c);
+    fixture_finish(&fx);
+    fixture_check_result(a, 0);
+    fixture_check_patients(a, 0, 0, 50);
+    fixture_check_patients(a, 1, 50, 50);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -203,14 +201,14 @@ static void setup_many(void)
     o.era = "2019-04";
     o.files = 10;
     o.allow_duplicates = 1;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
+    fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
 }
 
 static int note_least(struct run *r, enum where where, void *object)
 {
-    int64_t *least = r->arg, now = r->h->session->cx.parallel;
+    int64_t *least = r->arg, now = r->fixture->session->cx.parallel;
 
     (void)where;
     (void)object;
@@ -227,26 +225,26 @@ START_TEST(adapts)
     int i;
 
     setup_many();
-    harness_session(&h);
+    fixture_session(&fx);
     for (i = 0; i < 4; i++) {
-        ck_assert_int_eq(h.session->cx.parallel, down[i]);
-        bcda__context_adapt(&h.session->cx, 0);
+        ck_assert_int_eq(fx.session->cx.parallel, down[i]);
+        bcda__context_adapt(&fx.session->cx, 0);
     }
     for (i = 0; i < 6; i++) {
-        ck_assert_int_eq(h.session->cx.parallel, up[i]);
-        bcda__context_adapt(&h.session->cx, 1);
+        ck_assert_int_eq(fx.session->cx.parallel, up[i]);
+        bcda__context_adapt(&fx.session->cx, 1);
     }
     if (_i)
-        harness_fault(&h, "data-503-once*3");
-    r = harness_start_hook(&h, DOOR_BATCH, note_least, &least);
-    harness_run(&h);
-    harness_check_export(r);
-    ck_assert_int_eq(h.session->cx.parallel, 5);
+        fixture_fault(&fx, "data-503-once*3");
+    r = fixture_start_hook(&fx, BY_BATCH, note_least, &least);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    ck_assert_int_eq(fx.session->cx.parallel, 5);
     if (_i)
         ck_assert_int_le(least, 3);
     else
         ck_assert_int_eq(least, 5);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -254,22 +252,21 @@ END_TEST
 START_TEST(adapts_to_429)
 {
     struct scripted_answer *busy;
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 1);
-    busy = scripted_on(c.s, _i ? "/data/" : "$export", 1);
+    fixture_open_scripted(&fx, 1);
+    busy = scripted_on(fx.server, _i ? "/data/" : "$export", 1);
     scripted_text(busy, "HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    scene_reply_patients(&c, "/data/", 0, 2);
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    scene_check_result(r, 0);
-    scene_check_patients(r, 0, 0, 2);
-    ck_assert_int_eq(c.h.session->cx.parallel,
+    fixture_reply_patients(&fx, "/data/", 0, 2);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 0, 2);
+    ck_assert_int_eq(fx.session->cx.parallel,
                      _i ? 3 : 5); /* 5, half of it, and the file went well */
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -282,32 +279,32 @@ START_TEST(limited)
 
     setup_many();
     if (_i) {
-        harness_set(&h, BCDA_OPT_REQUESTS_BURST, 3);
-        harness_set(&h, BCDA_OPT_REQUESTS_PER_SECOND, 1);
+        fixture_set(&fx, BCDA_OPT_REQUESTS_BURST, 3);
+        fixture_set(&fx, BCDA_OPT_REQUESTS_PER_SECOND, 1);
     }
-    harness_session(&h);
-    start = h.now;
-    r = harness_start(&h, DOOR_BATCH);
+    fixture_session(&fx);
+    start = fx.now;
+    r = fixture_start(&fx, BY_BATCH);
     if (_i == 2) /* all jobs of a session share one limiter */
-        other = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
+        other = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     if (other) {
         ck_assert_int_eq(r->result, 0);
         ck_assert_int_eq(other->result, 0);
         ck_assert_uint_eq(r->count, other->count);
     } else {
-        harness_check_export(r);
+        fixture_check_export(r);
     }
-    requests = harness_stat(&h, BCDA_STAT_REQUESTS);
+    requests = fixture_stat(&fx, BCDA_STAT_REQUESTS);
     ck_assert_int_ge(requests, other ? 25 : 13);
     if (_i) {
-        ck_assert_int_ge(h.now - start, (requests - 3) * 1000);
-        ck_assert_int_gt(harness_stat(&h, BCDA_STAT_WAITS), 3);
+        ck_assert_int_ge(fx.now - start, (requests - 3) * 1000);
+        ck_assert_int_gt(fixture_stat(&fx, BCDA_STAT_WAITS), 3);
     } else {
-        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_WAITS), 0);
+        ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_WAITS), 0);
     }
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0); /* waiting is no try */
-    harness_close(&h);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0); /* waiting is no try */
+    fixture_close(&fx);
 }
 END_TEST
 

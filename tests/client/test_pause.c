@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
 
-static struct harness h;
+static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
@@ -50,14 +50,14 @@ static void resume_until_done(struct run *r, struct pausing *p)
         size_t before;
         int seen;
 
-        harness_idle(&h);
+        fixture_idle(&fx);
         if (r->done)
             break;
         ck_assert_int_ne(p->pauses, 0);
         before = r->count;
         seen = p->pauses;
         if (rounds % 8 == 0)
-            harness_advance(&h, 10000);
+            fixture_advance(&fx, 10000);
         ck_assert_uint_eq(r->count, before); /* nothing while it is paused */
         ck_assert_int_eq(p->pauses, seen);
         ck_assert_int_eq(bcda_job_resume(r->job), 0);
@@ -71,14 +71,14 @@ START_TEST(pause_and_again)
     struct pausing p = {0};
     struct run *r;
 
-    harness_setup_one_file(&h);
+    fixture_setup_one_file(&fx);
     p.every = _i ? 7 : 1;
-    r = harness_start_hook(&h, DOOR_RESOURCE, pause_resource, &p);
+    r = fixture_start_hook(&fx, BY_RESOURCE, pause_resource, &p);
     resume_until_done(r, &p);
-    harness_check_export(r);
+    fixture_check_export(r);
     ck_assert_uint_eq(r->count, 50);
     ck_assert_int_eq(p.pauses, _i ? 7 : 50);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -116,19 +116,19 @@ START_TEST(pause_batches)
     struct pausing p = {0};
     struct run *r;
 
-    harness_setup_one_file(&h);
+    fixture_setup_one_file(&fx);
     p.consumed = _i == 0 ? -1 : _i == 1 ? 0 : 3;
     if (_i == 1)
         p.consumed = -1; /* said, as 0 of them, is the same as not said */
-    r = harness_start_hook(&h, DOOR_BATCH, pause_batch, &p);
+    r = fixture_start_hook(&fx, BY_BATCH, pause_batch, &p);
     resume_until_done(r, &p);
     ck_assert_int_eq(r->result, 0);
     ck_assert_int_eq(bcda_job_resources(r->job), 50);
     ck_assert_uint_eq(r->count + (size_t)p.calls, 50);
     if (_i < 2)
-        harness_check_export(r);
+        fixture_check_export(r);
     ck_assert_int_gt(p.pauses, _i == 2 ? 9 : 1);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -150,13 +150,13 @@ START_TEST(consumed_whole)
     struct pausing p = {0};
     struct run *r;
 
-    harness_setup_one_file(&h);
-    r = harness_start_hook(&h, DOOR_BATCH, consume_all, &p);
+    fixture_setup_one_file(&fx);
+    r = fixture_start_hook(&fx, BY_BATCH, consume_all, &p);
     resume_until_done(r, &p);
     ck_assert_int_eq(r->result, 0);
     ck_assert_int_eq(p.calls, 50);
     ck_assert_int_eq(bcda_job_resources(r->job), 50);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -165,30 +165,30 @@ END_TEST
 /* From outside, in each state. */
 START_TEST(pause_outside)
 {
-    enum door door = (enum door)(_i % 3);
+    enum delivery_way way = (enum delivery_way)(_i % 3);
     size_t before;
     struct run *r;
 
-    harness_setup_one_file(&h);
-    r = harness_start(&h, door);
+    fixture_setup_one_file(&fx);
+    r = fixture_start(&fx, way);
     if (_i / 3 > 0)
-        harness_until_state(&h, r, _i / 3);
+        fixture_until_state(&fx, r, _i / 3);
     ck_assert_int_eq(bcda_job_pause(r->job), 0);
     before = r->count;
-    harness_idle(&h);
-    harness_advance(&h, 60000);
+    fixture_idle(&fx);
+    fixture_advance(&fx, 60000);
     ck_assert_uint_eq(r->count, before);
     ck_assert_int_eq(r->done, 0);
     ck_assert_int_eq(bcda_job_state(r->job), BCDA_JOB_DOWNLOADING);
-    h.inside = 1;
-    ck_assert_int_eq(bcda_session_run(h.session, -1), 0); /* all that is left is paused */
-    h.inside = 0;
+    fx.inside = 1;
+    ck_assert_int_eq(bcda_session_run(fx.session, -1), 0); /* all that is left is paused */
+    fx.inside = 0;
     ck_assert_int_eq(bcda_job_resume(r->job), 0);
-    harness_run(&h);
-    harness_check_export(r);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_int_eq(bcda_job_pause(r->job), 0); /* too late for anything */
     ck_assert_int_eq(bcda_job_resume(r->job), 0);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -213,25 +213,25 @@ START_TEST(pause_long)
 
     o.era = "2019-04";
     o.file_bytes = 24 * 1024 * 1024;
-    harness_setup(&h, &o, 1);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    r = harness_start_hook(&h, DOOR_RESOURCE, pause_first, &paused);
+    fixture_setup(&fx, &o, 1);
+    fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    r = fixture_start_hook(&fx, BY_RESOURCE, pause_first, &paused);
     while (!paused)
-        ck_assert_int_eq(harness_turn(&h), 1);
-    harness_drain(&h);
+        ck_assert_int_eq(fixture_step(&fx), 1);
+    fixture_drain(&fx);
     received = bcda_job_bytes_received(r->job);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 1);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 1);
     ck_assert_int_lt(received, 1024 * 1024);
-    harness_advance(&h, 30 * 60000);
+    fixture_advance(&fx, 30 * 60000);
     ck_assert_int_eq(bcda_job_bytes_received(r->job), received);
     ck_assert_uint_eq(r->count, 1);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 1);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 1);
     ck_assert_int_eq(bcda_job_resume(r->job), 0);
-    harness_run(&h);
-    harness_check_export(r);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_int_gt(bcda_job_bytes(r->job), 24 * 1024 * 1024);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 1);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -239,31 +239,30 @@ START_TEST(flush_during_pause)
 {
     struct scripted_answer *a;
     struct buf body = {0};
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    scene_add_patients(&body, 0, 2);
-    a = scripted_on(c.s, "/data/", 0);
+    fixture_open_scripted(&fx, 0);
+    fixture_add_patients(&body, 0, 2);
+    a = scripted_on(fx.server, "/data/", 0);
     scripted_text(a, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
     scripted_send(a, body.p, body.len);
     scripted_finish(a, SCRIPTED_STAY);
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    r = harness_start(&c.h, _i ? DOOR_BATCH : DOOR_RESOURCE);
-    scene_until(&c, bcda_job_bytes_received(r->job) == (int64_t)body.len);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, _i ? BY_BATCH : BY_RESOURCE);
+    fixture_until(&fx, bcda_job_bytes_received(r->job) == (int64_t)body.len);
     ck_assert_uint_eq(r->count, 0); /* they wait for more */
     ck_assert_int_eq(bcda_job_pause(r->job), 0);
-    harness_advance(&c.h, 5000);
+    fixture_advance(&fx, 5000);
     ck_assert_uint_eq(r->count, 0);
     ck_assert_int_eq(bcda_job_resume(r->job), 0);
-    harness_advance(&c.h, 5000);
-    scene_check_patients(r, 0, 0, 2);
+    fixture_advance(&fx, 5000);
+    fixture_check_patients(r, 0, 0, 2);
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-    scene_finish(&c);
-    scene_check_result(r, BCDA_ERR_CANCELLED);
+    fixture_finish(&fx);
+    fixture_check_result(r, BCDA_ERR_CANCELLED);
     buf_free(&body);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -290,35 +289,34 @@ static int pause_inside(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-static void check_inner_pause(enum door door, enum where at, unsigned every, size_t least)
+static void check_inner_pause(enum delivery_way way, enum where at, unsigned every, size_t least)
 {
     struct inner_pause p = {at, 0, every, 0};
     struct buf body = {0};
-    struct scene c;
     struct run *r;
     size_t i, pauses = 0;
 
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     for (i = 0; i < 300; i++) {
-        scene_add_patients(&body, i, 1);
+        fixture_add_patients(&body, i, 1);
         if (i % 5 == 2)
             buf_str(&body, "no json\n");
     }
-    scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
-    scripted_export(c.s, scene_files, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BAD_LINES_MAX, -1);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_session(&c);
-    r = harness_start_hook(&c.h, door, pause_inside, &p);
+    scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, way, pause_inside, &p);
     while (!r->done) {
         if (p.paused) {
             size_t count = r->count, bad = r->bad_count;
 
             for (i = 0; i < 20; i++) {
-                c.h.inside = 1;
-                ck_assert_int_ge(bcda_session_step(c.h.session), 0);
-                c.h.inside = 0;
+                fx.inside = 1;
+                ck_assert_int_ge(bcda_session_step(fx.session), 0);
+                fx.inside = 0;
             }
             ck_assert_uint_eq(r->count, count);
             ck_assert_uint_eq(r->bad_count, bad);
@@ -327,34 +325,34 @@ static void check_inner_pause(enum door door, enum where at, unsigned every, siz
             ck_assert_int_eq(bcda_job_resume(r->job), 0);
         }
         /* A job that is paused with its last line is done all the same. */
-        ck_assert(r->done || scene_turn(&c));
+        ck_assert(r->done || fixture_step(&fx));
     }
-    scene_check_result(r, 0);
-    scene_check_patients(r, 0, 0, 300);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 0, 300);
     ck_assert_uint_eq(r->bad_count, 60);
     for (i = 0; i < 60; i++)
         ck_assert_int_eq(r->bad[i].number, (int64_t)(6 * i + 4));
     ck_assert_uint_ge(pauses, least);
     buf_free(&body);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 
 START_TEST(pause_in_resource)
 {
-    check_inner_pause(DOOR_RESOURCE, AT_RESOURCE, 7, 42);
+    check_inner_pause(BY_RESOURCE, AT_RESOURCE, 7, 42);
 }
 END_TEST
 
 START_TEST(pause_in_batch)
 {
-    check_inner_pause(DOOR_BATCH, AT_BATCH, 1, 4);
+    check_inner_pause(BY_BATCH, AT_BATCH, 1, 4);
 }
 END_TEST
 
 START_TEST(pause_in_bad_line)
 {
-    check_inner_pause(DOOR_RESOURCE, AT_BAD_LINE, 3, 20);
-    check_inner_pause(DOOR_BATCH, AT_BAD_LINE, 3, 19); /* behind the last one nothing is left */
+    check_inner_pause(BY_RESOURCE, AT_BAD_LINE, 3, 20);
+    check_inner_pause(BY_BATCH, AT_BAD_LINE, 3, 19); /* behind the last one nothing is left */
 }
 END_TEST
 

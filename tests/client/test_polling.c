@@ -2,9 +2,9 @@
  * so. */
 #include <stdio.h>
 
-#include "harness.h"
+#include "fixture.h"
 
-static struct harness h;
+static struct fixture fx;
 
 /* The first poll, too, comes no later than BCDA_OPT_POLL_MAX_MS: a second, if that is longer. */
 static const struct {
@@ -16,18 +16,18 @@ START_TEST(first_poll)
     struct run *r;
     int64_t before;
 
-    harness_open(&h, NULL);
-    harness_config(&h, 1);
-    harness_set(&h, BCDA_OPT_POLL_MAX_MS, first_polls[_i].most);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, "Patient", NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_until_state(&h, r, BCDA_JOB_RUNNING);
-    before = h.now;
-    while (sandbox_count(h.sb, "status") == 0)
-        ck_assert_int_eq(harness_turn(&h), 1);
-    ck_assert_int_eq(h.now - before, first_polls[_i].first);
-    harness_close(&h);
+    fixture_open_sandbox(&fx, NULL);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_POLL_MAX_MS, first_polls[_i].most);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, "Patient", NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
+    before = fx.now;
+    while (sandbox_count(fx.sandbox, "status") == 0)
+        ck_assert_int_eq(fixture_step(&fx), 1);
+    ck_assert_int_eq(fx.now - before, first_polls[_i].first);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -42,29 +42,29 @@ START_TEST(polls_follow_time)
     struct run *r;
 
     options.polls = POLLS;
-    harness_open(&h, &options);
-    harness_config(&h, 1);
-    harness_set(&h, BCDA_OPT_POLL_MAX_MS, MOST);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, "Patient", NULL);
-    harness_fault(&h, "kickoff-429:100*1"); /* what goes by before that does not count */
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_until_state(&h, r, BCDA_JOB_RUNNING);
-    accepted = last = h.now;
+    fixture_open_sandbox(&fx, &options);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_POLL_MAX_MS, MOST);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, "Patient", NULL);
+    fixture_fault(&fx, "kickoff-429:100*1"); /* what goes by before that does not count */
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
+    accepted = last = fx.now;
     while (!r->done) {
-        ck_assert_int_eq(harness_turn(&h), 1);
-        if (sandbox_count(h.sb, "status") == seen)
+        ck_assert_int_eq(fixture_step(&fx), 1);
+        if (sandbox_count(fx.sandbox, "status") == seen)
             continue;
-        seen = sandbox_count(h.sb, "status");
-        gap = h.now - last;
+        seen = sandbox_count(fx.sandbox, "status");
+        gap = fx.now - last;
         eighth = (last - accepted) / 8;
         ck_assert_int_eq(gap, eighth < 1000 ? 1000 : eighth > MOST ? MOST : eighth);
-        last = h.now;
+        last = fx.now;
     }
-    harness_check_export(r);
+    fixture_check_export(r);
     ck_assert_uint_eq(seen, POLLS + 1);
     ck_assert_int_gt(last - accepted, MOST * 8);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -75,21 +75,21 @@ START_TEST(retry_at_a_time)
     char spec[64];
     struct run *r;
 
-    harness_open(&h, NULL);
-    harness_config(&h, 1);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, "Patient", NULL);
-    until = h.now / 1000 * 1000 + 120000;
+    fixture_open_sandbox(&fx, NULL);
+    fixture_config(&fx);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, "Patient", NULL);
+    until = fx.now / 1000 * 1000 + 120000;
     snprintf(spec, sizeof spec, "retry-after:%lld", (long long)(_i ? until : until / 1000));
-    harness_fault(&h, "status-503:0*1");
-    harness_fault(&h, spec);
-    r = harness_start(&h, DOOR_RESOURCE);
-    while (sandbox_count(h.sb, "status") < 2)
-        ck_assert_int_eq(harness_turn(&h), 1);
-    ck_assert_int_eq(h.now, until);
-    harness_run(&h);
-    harness_check_export(r);
-    harness_close(&h);
+    fixture_fault(&fx, "status-503:0*1");
+    fixture_fault(&fx, spec);
+    r = fixture_start(&fx, BY_RESOURCE);
+    while (sandbox_count(fx.sandbox, "status") < 2)
+        ck_assert_int_eq(fixture_step(&fx), 1);
+    ck_assert_int_eq(fx.now, until);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    fixture_close(&fx);
 }
 END_TEST
 

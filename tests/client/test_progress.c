@@ -5,21 +5,23 @@
 #include <string.h>
 
 #include "../tempdir.h"
-#include "scene.h"
+#include "fixture.h"
+
+static struct fixture fx;
 
 /* ---- how often ---- */
 
 enum { PIECES = 12, PIECE_LINES = 50, EVERY_MS = 100 };
 
 /* The file, of which each piece waits for the gate of its number. */
-static size_t reply_pieces(struct scene *c)
+static size_t reply_pieces(void)
 {
-    struct scripted_answer *a = scripted_on(c->s, "/data/", 0);
+    struct scripted_answer *a = scripted_on(fx.server, "/data/", 0);
     struct buf body = {0};
     char head[64];
     size_t len, i;
 
-    scene_add_patients(&body, 1000, PIECES * PIECE_LINES); /* lines of one length */
+    fixture_add_patients(&body, 1000, PIECES * PIECE_LINES); /* lines of one length */
     len = body.len / PIECES;
     ck_assert_uint_eq(len * PIECES, body.len);
     snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", body.len);
@@ -32,79 +34,77 @@ static size_t reply_pieces(struct scene *c)
     return len;
 }
 
-static void take_piece(struct scene *c, const struct run *r, unsigned number, size_t len)
+static void take_piece(const struct run *r, unsigned number, size_t len)
 {
     int64_t wanted = (int64_t)((size_t)number * len);
 
-    scripted_open_gate(c->s, number);
-    scene_until(c, bcda_job_bytes_received(r->job) == wanted);
-    harness_drain(&c->h);
+    scripted_open_gate(fx.server, number);
+    fixture_until(&fx, bcda_job_bytes_received(r->job) == wanted);
+    fixture_drain(&fx);
 }
 
 /* Ten times a second at most, and not at all where nothing has moved. */
 START_TEST(ten_times_a_second)
 {
-    struct scene c;
     struct run *r;
     unsigned i;
     size_t len;
 
-    scene_open(&c, 0);
-    len = reply_pieces(&c);
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_until(&c, scripted_count(c.s, "/data/") == 1);
-    harness_drain(&c.h);
+    fixture_open_scripted(&fx, 0);
+    len = reply_pieces();
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until(&fx, scripted_count(fx.server, "/data/") == 1);
+    fixture_drain(&fx);
     ck_assert_int_eq(r->progress, 0);
 
     for (i = 1; i <= 5; i++) /* all of them within one tenth of a second */
-        take_piece(&c, r, i, len);
-    harness_advance(&c.h, EVERY_MS / 2);
+        take_piece(r, i, len);
+    fixture_advance(&fx, EVERY_MS / 2);
     ck_assert_int_eq(r->progress, 0);
-    harness_advance(&c.h, EVERY_MS / 2);
+    fixture_advance(&fx, EVERY_MS / 2);
     ck_assert_int_eq(r->progress, 1);
-    harness_advance(&c.h, 5 * EVERY_MS);
+    fixture_advance(&fx, 5 * EVERY_MS);
     ck_assert_int_eq(r->progress, 1);
 
     for (; i < PIECES; i++) { /* one in each tenth of a second */
-        take_piece(&c, r, i, len);
-        harness_advance(&c.h, EVERY_MS);
+        take_piece(r, i, len);
+        fixture_advance(&fx, EVERY_MS);
         ck_assert_int_eq(r->progress, (int)i - 4);
     }
-    scripted_open_gate(c.s, PIECES);
-    scene_finish(&c);
+    scripted_open_gate(fx.server, PIECES);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(r->count, PIECES * PIECE_LINES);
     i = (unsigned)r->progress;
-    harness_advance(&c.h, 10 * EVERY_MS); /* on_done was the last */
+    fixture_advance(&fx, 10 * EVERY_MS); /* on_done was the last */
     ck_assert_int_eq(r->progress, (int)i);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* What comes all the time does not put the report off. */
 START_TEST(steady_flow)
 {
-    struct scene c;
     struct run *r;
     unsigned i;
     size_t len;
 
-    scene_open(&c, 0);
-    len = reply_pieces(&c);
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
+    fixture_open_scripted(&fx, 0);
+    len = reply_pieces();
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
     for (i = 1; i < PIECES; i++) {
-        take_piece(&c, r, i, len);
+        take_piece(r, i, len);
         ck_assert_int_eq(r->progress, (int)(i - 1) / 2);
-        harness_advance(&c.h, EVERY_MS / 2);
+        fixture_advance(&fx, EVERY_MS / 2);
     }
-    scripted_open_gate(c.s, PIECES);
-    scene_finish(&c);
+    scripted_open_gate(fx.server, PIECES);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -151,30 +151,29 @@ START_TEST(never_back)
     int verified = _i % 2, threads = _i / 2 * 2;
     struct counters k = {{0}, {0}, 0, 0};
     struct buf body = {0};
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    scene_add_patients(&body, 0, LINES);
-    scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
-    scripted_export(c.s, scene_files, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_set(&c, BCDA_OPT_DECODE_THREADS, threads);
+    fixture_open_scripted(&fx, 0);
+    fixture_add_patients(&body, 0, LINES);
+    scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
     if (verified) {
-        scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(c.h.config, tempdir()), 0);
+        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
     }
-    scene_session(&c);
-    r = harness_start_hook(&c.h, DOOR_BATCH, watch_counters, &k);
-    scene_finish(&c);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, BY_BATCH, watch_counters, &k);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(r->count, LINES);
     ck_assert_int_gt(k.delivered, LINES / 100);
     ck_assert_int_eq(bcda_job_bytes(r->job), (int64_t)body.len);
-    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_BYTES_DECODED), (int64_t)body.len);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_BYTES_DECODED), (int64_t)body.len);
     buf_free(&body);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 

@@ -4,16 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
+
+static struct fixture fx;
 
 #define DATE "Wed, 01 Jul 2026 00:00:00 GMT"
 
 enum { LINES = 400 };
 
 /* The first `part` bytes of a whole answer. */
-static void reply_cut(struct scene *c, const struct buf *body, const char *headers, size_t part)
+static void reply_cut(const struct buf *body, const char *headers, size_t part)
 {
-    struct scripted_answer *a = scripted_on(c->s, "/data/", 1);
+    struct scripted_answer *a = scripted_on(fx.server, "/data/", 1);
     struct buf head = {0};
 
     buf_printf(&head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nAccept-Ranges: bytes\r\n%s\r\n",
@@ -24,24 +26,24 @@ static void reply_cut(struct scene *c, const struct buf *body, const char *heade
     buf_free(&head);
 }
 
-static void open_cut(struct scene *c, struct buf *body, const char *headers)
+static void open_cut(struct buf *body, const char *headers)
 {
-    scene_open(c, 1);
-    scene_add_patients(body, 0, LINES);
-    reply_cut(c, body, headers, body->len / 2);
+    fixture_open_scripted(&fx, 1);
+    fixture_add_patients(body, 0, LINES);
+    reply_cut(body, headers, body->len / 2);
 }
 
-static void finish(struct scene *c, struct buf *body, const char *headers)
+static void finish(struct buf *body, const char *headers)
 {
     struct run *r;
 
-    scripted_reply(c->s, "/data/", "200 OK", headers, body->p, body->len);
-    scripted_export(c->s, scene_files, 1);
-    scene_config(c);
-    scene_set(c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_session(c);
-    r = harness_start(&c->h, DOOR_RESOURCE);
-    scene_finish(c);
+    scripted_reply(fx.server, "/data/", "200 OK", headers, body->p, body->len);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(r->count, LINES);
     buf_free(body);
@@ -63,15 +65,14 @@ START_TEST(validator)
     };
     const struct validators *v = &cases[_i];
     struct buf body = {0};
-    struct scene c;
 
-    open_cut(&c, &body, v->headers);
-    finish(&c, &body, v->headers);
-    ck_assert_uint_eq(scripted_count(c.s, "\r\nRange: bytes="), 1);
-    ck_assert_uint_eq(scripted_count(c.s, "If-Range:"), v->if_range != NULL);
+    open_cut(&body, v->headers);
+    finish(&body, v->headers);
+    ck_assert_uint_eq(scripted_count(fx.server, "\r\nRange: bytes="), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "If-Range:"), v->if_range != NULL);
     if (v->if_range)
-        ck_assert_uint_eq(scripted_count(c.s, v->if_range), 1);
-    scene_close(&c);
+        ck_assert_uint_eq(scripted_count(fx.server, v->if_range), 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -79,14 +80,13 @@ END_TEST
 START_TEST(ignored_range)
 {
     struct buf body = {0};
-    struct scene c;
 
-    open_cut(&c, &body, "Last-Modified: " DATE "\r\n");
-    reply_cut(&c, &body, "Last-Modified: " DATE "\r\n", body.len * 3 / 4);
-    finish(&c, &body, "Last-Modified: " DATE "\r\n");
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 3);
-    ck_assert_uint_eq(scripted_count(c.s, "\r\nRange: bytes="), 1);
-    scene_close(&c);
+    open_cut(&body, "Last-Modified: " DATE "\r\n");
+    reply_cut(&body, "Last-Modified: " DATE "\r\n", body.len * 3 / 4);
+    finish(&body, "Last-Modified: " DATE "\r\n");
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 3);
+    ck_assert_uint_eq(scripted_count(fx.server, "\r\nRange: bytes="), 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -94,9 +94,9 @@ END_TEST
 
 enum { FIRST = 60000 }; /* bytes of the first answer, which is cut */
 
-static void reply_part(struct scene *c, const struct buf *body, size_t first)
+static void reply_part(const struct buf *body, size_t first)
 {
-    struct scripted_answer *x = scripted_on(c->s, "/data/", 1);
+    struct scripted_answer *x = scripted_on(fx.server, "/data/", 1);
     struct buf head = {0};
 
     buf_printf(&head,
@@ -114,30 +114,29 @@ START_TEST(overlap)
 {
     static const size_t at[] = {FIRST - 64, FIRST - 33, FIRST - 1};
     struct buf body = {0};
-    struct scene c;
     struct run *r;
     size_t i, n;
 
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     for (i = 0; i < 3000; i++)
         buf_printf(&body, "{\"resourceType\":\"Patient\",\"id\":\"p%zu\"}\n", i);
-    reply_cut(&c, &body, "Last-Modified: Wed, 01 Jul 2026 00:00:00 GMT\r\n", FIRST);
+    reply_cut(&body, "Last-Modified: Wed, 01 Jul 2026 00:00:00 GMT\r\n", FIRST);
     body.p[at[_i / 2]] ^= 1;
-    reply_part(&c, &body, FIRST - 64);
+    reply_part(&body, FIRST - 64);
     if (_i % 2 == 0)
         body.p[at[_i / 2]] ^= 1;
-    scripted_reply(c.s, "/data/", "200 OK", "", body.p, body.len);
-    scripted_export(c.s, scene_files, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    ck_assert_uint_eq(scripted_count(c.s, "Range: bytes=59936-"), 1);
-    ck_assert_uint_eq(scripted_count(c.s, "If-Range: Wed, 01 Jul 2026 00:00:00 GMT"), 1);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 3);
+    scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    ck_assert_uint_eq(scripted_count(fx.server, "Range: bytes=59936-"), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "If-Range: Wed, 01 Jul 2026 00:00:00 GMT"), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 3);
     if (_i % 2)
-        (void)harness_check_failed(r, BCDA_ERR_CHANGED);
+        (void)fixture_check_failed(r, BCDA_ERR_CHANGED);
     else
         ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     if (_i % 2 == 0)
@@ -147,7 +146,7 @@ START_TEST(overlap)
         ck_assert_int_eq(_i % 2 && r->got[n].offset + (int64_t)r->got[n].line_len > FIRST, 0);
     }
     buf_free(&body);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -158,10 +157,9 @@ START_TEST(past_the_end)
     struct buf plain = {0}, body = {0}, range = {0};
     struct scripted_answer *x;
     size_t i, stored, cut;
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     for (i = 0; i < 3000; i++)
         buf_printf(&plain, "{\"resourceType\":\"Patient\",\"id\":\"p%zu\"}\n", i);
     scripted_gzip(&body, plain.p, plain.len);
@@ -171,14 +169,14 @@ START_TEST(past_the_end)
     for (i = 0; i < 100; i++)
         buf_add(&body, "n", 1);
     cut = _i % 2 ? 80 : 30;
-    x = scripted_on(c.s, "/data/", 1);
+    x = scripted_on(fx.server, "/data/", 1);
     scripted_text(x, "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Encoding: gzip\r\n"
                      "Transfer-Encoding: chunked\r\n\r\n");
     buf_printf(&range, "%zx\r\n", stored + 200);
     scripted_send(x, range.p, range.len);
     scripted_send(x, body.p, stored + cut);
     scripted_finish(x, SCRIPTED_CUT);
-    x = scripted_on(c.s, "/data/", 1);
+    x = scripted_on(fx.server, "/data/", 1);
     range.len = 0;
     if (_i % 2)
         buf_printf(&range, "HTTP/1.1 416 No\r\nContent-Range: bytes */%zu\r\n",
@@ -192,20 +190,20 @@ START_TEST(past_the_end)
     scripted_send(x, range.p, range.len);
     /* once more the whole, with the member that it ends with here */
     buf_add(&body, "\0\x03\0\0\0\0\0\0\0\0\0", 11);
-    scripted_reply(c.s, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
-    scripted_export(c.s, scene_files, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    scripted_reply(fx.server, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(r->count, 3000);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), _i / 2 ? 3 : 2);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), _i / 2 ? 3 : 2);
     buf_free(&plain);
     buf_free(&body);
     buf_free(&range);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 

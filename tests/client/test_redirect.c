@@ -1,12 +1,12 @@
 /* Redirects: which are followed, how many, and where the token goes along. */
-#include "scene.h"
+#include "fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct scene c;     /* at the FHIR server */
-static struct scripted *b; /* another one */
+static struct fixture fx;         /* at the FHIR server */
+static struct scripted_server *b; /* another one */
 
 static void stop_at_exit(void)
 {
@@ -16,7 +16,7 @@ static void stop_at_exit(void)
 
 static void open_servers(int second_tls)
 {
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     b = scripted_start(second_tls);
     ck_assert_ptr_nonnull(b);
     atexit(stop_at_exit);
@@ -24,28 +24,28 @@ static void open_servers(int second_tls)
 
 static void set(int option, int64_t value)
 {
-    scene_set(&c, option, value);
+    fixture_set(&fx, option, value);
 }
 
 static struct run *go(void)
 {
     struct run *r;
 
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     return r;
 }
 
 static void close_servers(void)
 {
-    scene_close(&c);
+    fixture_close(&fx);
     stop_at_exit();
 }
 
-static void redirect(struct scripted *s, const char *match, const char *status, const char *origin,
-                     const char *path)
+static void redirect(struct scripted_server *s, const char *match, const char *status,
+                     const char *origin, const char *path)
 {
     char headers[256];
 
@@ -53,7 +53,7 @@ static void redirect(struct scripted *s, const char *match, const char *status, 
     scripted_reply(s, match, status, headers, "gone", 4);
 }
 
-static void reply_lines(struct scripted *s, const char *match)
+static void reply_lines(struct scripted_server *s, const char *match)
 {
     static const char lines[] = "{\"resourceType\":\"Patient\",\"id\":\"p0\"}\n"
                                 "{\"resourceType\":\"Patient\",\"id\":\"p1\"}\n";
@@ -69,7 +69,7 @@ static void check_came(const struct run *r)
 }
 
 /* Each request whose head contains `text` has a token, or none has; how many there are. */
-static unsigned with_token(struct scripted *s, const char *text, int wanted)
+static unsigned with_token(struct scripted_server *s, const char *text, int wanted)
 {
     unsigned i, n = 0;
     char *head;
@@ -94,13 +94,14 @@ START_TEST(own_origin)
     struct run *r;
 
     open_servers(1);
-    redirect(c.s, "/data/", statuses[_i / 2], _i % 2 ? scripted_origin(c.s) : "", "/moved/a?x=1");
-    reply_lines(c.s, "/moved/");
+    redirect(fx.server, "/data/", statuses[_i / 2], _i % 2 ? scripted_origin(fx.server) : "",
+             "/moved/a?x=1");
+    reply_lines(fx.server, "/moved/");
     r = go();
     check_came(r);
-    ck_assert_uint_eq(with_token(c.s, "GET /data/", 1), 1);
-    ck_assert_uint_eq(with_token(c.s, "GET /moved/a?x=1", 1), 1);
-    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_RETRIES), 0);
+    ck_assert_uint_eq(with_token(fx.server, "GET /data/", 1), 1);
+    ck_assert_uint_eq(with_token(fx.server, "GET /moved/a?x=1", 1), 1);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
     close_servers();
 }
 END_TEST
@@ -110,7 +111,7 @@ START_TEST(other_origin)
     struct run *r;
 
     open_servers(1);
-    redirect(c.s, "/data/", "302 Found", scripted_origin(b), "/moved/a");
+    redirect(fx.server, "/data/", "302 Found", scripted_origin(b), "/moved/a");
     reply_lines(b, "/moved/");
     r = go();
     check_came(r);
@@ -126,10 +127,10 @@ START_TEST(other_origin_wants_token)
     struct run *r;
 
     open_servers(1);
-    redirect(c.s, "/data/", "302 Found", scripted_origin(b), "/moved/a");
+    redirect(fx.server, "/data/", "302 Found", scripted_origin(b), "/moved/a");
     scripted_reply(b, "/moved/", "401 Unauthorized", "", "no", 2);
     r = go();
-    e = harness_check_failed(r, BCDA_ERR_AUTH);
+    e = fixture_check_failed(r, BCDA_ERR_AUTH);
     ck_assert_int_eq(bcda_error_http_status(e), 401);
     ck_assert_msg(strstr(bcda_error_text(e), "none was sent") != NULL, "%s", bcda_error_text(e));
     ck_assert_msg(!strstr(bcda_error_text(e), "refused"), "%s", bcda_error_text(e));
@@ -144,15 +145,15 @@ START_TEST(there_and_back)
     struct run *r;
 
     open_servers(1);
-    redirect(c.s, "/data/", "302 Found", scripted_origin(b), "/one");
+    redirect(fx.server, "/data/", "302 Found", scripted_origin(b), "/one");
     redirect(b, "/one", "302 Found", "", "/two");
-    redirect(b, "/two", "302 Found", scripted_origin(c.s), "/three");
-    reply_lines(c.s, "/three");
+    redirect(b, "/two", "302 Found", scripted_origin(fx.server), "/three");
+    reply_lines(fx.server, "/three");
     r = go();
     check_came(r);
     ck_assert_uint_eq(with_token(b, "GET", 0), 2);
-    ck_assert_uint_eq(with_token(c.s, "GET /three", 1), 1);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /two"), 0);
+    ck_assert_uint_eq(with_token(fx.server, "GET /three", 1), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /two"), 0);
     close_servers();
 }
 END_TEST
@@ -168,17 +169,17 @@ START_TEST(chain)
     for (i = 0; i < n; i++) {
         snprintf(from, sizeof from, i ? "/r/%d" : "/data/", i);
         snprintf(to, sizeof to, "/r/%d", i + 1);
-        redirect(c.s, from, "302 Found", "", to);
+        redirect(fx.server, from, "302 Found", "", to);
     }
     snprintf(from, sizeof from, n ? "/r/%d" : "/data/", n);
-    reply_lines(c.s, from);
-    scene_config(&c);
+    reply_lines(fx.server, from);
+    fixture_config(&fx);
     if (most != 5)
         set(BCDA_OPT_REDIRECTS_MAX, most);
     r = go();
     if (_i % 2) {
-        (void)harness_check_failed(r, BCDA_ERR_REDIRECT);
-        ck_assert_uint_eq(scripted_count(c.s, from), 0);
+        (void)fixture_check_failed(r, BCDA_ERR_REDIRECT);
+        ck_assert_uint_eq(scripted_count(fx.server, from), 0);
     } else {
         check_came(r);
     }
@@ -205,10 +206,11 @@ START_TEST(refused)
     struct run *r;
 
     open_servers(1);
-    redirect(c.s, "/data/", "302 Found", "", cases[_i].location);
+    redirect(fx.server, "/data/", "302 Found", "", cases[_i].location);
     r = go();
-    (void)harness_check_failed(r, cases[_i].code);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 1); /* nothing is mended by repeating */
+    (void)fixture_check_failed(r, cases[_i].code);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"),
+                      1); /* nothing is mended by repeating */
     ck_assert_uint_eq(r->count, 0);
     close_servers();
 }
@@ -220,16 +222,16 @@ START_TEST(clear_loopback)
     struct run *r;
 
     open_servers(0);
-    redirect(c.s, "/data/", "302 Found", scripted_origin(b), "/moved/a");
+    redirect(fx.server, "/data/", "302 Found", scripted_origin(b), "/moved/a");
     reply_lines(b, "/moved/");
-    scene_config(&c);
+    fixture_config(&fx);
     set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, _i);
     r = go();
     if (_i) {
         check_came(r);
         ck_assert_uint_eq(with_token(b, "GET", 0), 1);
     } else {
-        (void)harness_check_failed(r, BCDA_ERR_INSECURE_URL);
+        (void)fixture_check_failed(r, BCDA_ERR_INSECURE_URL);
         ck_assert_uint_eq(scripted_count(b, NULL), 0);
     }
     close_servers();
@@ -243,15 +245,15 @@ START_TEST(again_from_the_start)
     struct run *r;
 
     open_servers(1);
-    redirect(c.s, "/data/", "302 Found", scripted_origin(b), "/moved/a");
+    redirect(fx.server, "/data/", "302 Found", scripted_origin(b), "/moved/a");
     busy = scripted_on(b, "/moved/", 3);
     scripted_text(busy, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     reply_lines(b, "/moved/");
     r = go();
     check_came(r);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 4);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 4);
     ck_assert_uint_eq(scripted_count(b, "GET /moved/"), 4);
-    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_RETRIES), 3);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 3);
     close_servers();
 }
 END_TEST
@@ -262,11 +264,11 @@ START_TEST(token_request)
     struct run *r;
 
     open_servers(1);
-    redirect(c.s, "/auth/token", statuses[_i], scripted_origin(b), "/auth/token");
+    redirect(fx.server, "/auth/token", statuses[_i], scripted_origin(b), "/auth/token");
     r = go();
-    (void)harness_check_failed(r, BCDA_ERR_REDIRECT);
+    (void)fixture_check_failed(r, BCDA_ERR_REDIRECT);
     ck_assert_uint_eq(scripted_count(b, NULL), 0);
-    ck_assert_uint_eq(scripted_count(c.s, NULL), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, NULL), 1);
     close_servers();
 }
 END_TEST
@@ -277,15 +279,16 @@ START_TEST(kickoff_and_status)
     struct run *r;
 
     open_servers(1);
-    redirect(c.s, "/api/v1/Patient", "307 Temporary Redirect", "", "/elsewhere/start");
+    redirect(fx.server, "/api/v1/Patient", "307 Temporary Redirect", "", "/elsewhere/start");
     snprintf(headers, sizeof headers, "Content-Location: %s/elsewhere/status\r\n",
-             scripted_origin(c.s));
-    scripted_reply(c.s, "/elsewhere/start", "202 Accepted", headers, "", 0);
-    redirect(c.s, "/elsewhere/status", "302 Found", scripted_origin(c.s), "/api/v1/jobs/1");
-    reply_lines(c.s, "/data/");
+             scripted_origin(fx.server));
+    scripted_reply(fx.server, "/elsewhere/start", "202 Accepted", headers, "", 0);
+    redirect(fx.server, "/elsewhere/status", "302 Found", scripted_origin(fx.server),
+             "/api/v1/jobs/1");
+    reply_lines(fx.server, "/data/");
     r = go();
     check_came(r);
-    ck_assert_uint_eq(with_token(c.s, "GET", 1), 5);
+    ck_assert_uint_eq(with_token(fx.server, "GET", 1), 5);
     close_servers();
 }
 END_TEST

@@ -1,7 +1,7 @@
 /* Transfers that break off, at any byte and as often as it likes: every resource comes once, byte
  * for byte, or the file fails and nothing comes after it did. BCDA_TEST_ROUNDS sets how many places
  * are tried. */
-#include "harness.h"
+#include "fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +10,9 @@
 
 #include "../sample.h"
 #include "../tempdir.h"
-#include "scene.h"
+#include "fixture.h"
 
-static struct harness h;
+static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
@@ -20,20 +20,20 @@ enum { SMALL_BATCH = 4096, PER_SESSION = 20 };
 
 static void fault(const char *spec)
 {
-    ck_assert_msg(sandbox_set_fault(h.sb, spec) == 0, "%s", sandbox_last_error());
+    ck_assert_msg(sandbox_set_fault(fx.sandbox, spec) == 0, "%s", sandbox_last_error());
 }
 
 static void set(int option, int64_t value)
 {
-    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
 }
 
 static void usual_export(const char *era)
 {
     if (strcmp(era, "2019-04") == 0)
-        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+        fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     else
-        harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+        fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
 }
 
 /* Something of the file is delivered soon, so that a break is one in the middle. */
@@ -42,10 +42,10 @@ static void begin(const char *era)
     struct sandbox_options o = {0};
 
     o.era = era;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
     set(BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
-    harness_session(&h);
+    fixture_session(&fx);
     usual_export(era);
 }
 
@@ -53,7 +53,7 @@ static int64_t stored_size_of(const char *type)
 {
     struct stat st;
 
-    ck_assert_int_eq(stat(sandbox_stored_file(h.sb, type, 0), &st), 0);
+    ck_assert_int_eq(stat(sandbox_stored_file(fx.sandbox, type, 0), &st), 0);
     return st.st_size;
 }
 
@@ -162,7 +162,7 @@ static void check_provisional(const struct run *r)
 static void check_nothing_more(struct run *r)
 {
     size_t len;
-    char *plain = harness_read(sandbox_plain_file(h.sb, EOB, 0), &len);
+    char *plain = fixture_read(sandbox_plain_file(fx.sandbox, EOB, 0), &len);
     const struct got *last = r->count ? &r->got[r->count - 1] : NULL;
 
     ck_assert_uint_gt(len, FIRST_CUT);
@@ -195,45 +195,45 @@ START_TEST(broken_later)
 
     o.era = eras[form];
     o.file_bytes = form >= 2 ? 1500000 : 0; /* so that half of it is more than a batch */
-    harness_open(&h, &o);
-    harness_config(&h, 1);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
     set(BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
-    harness_session(&h);
+    fixture_session(&fx);
     usual_export(o.era);
     snprintf(spec, sizeof spec, "data-cut:%d*1", FIRST_CUT);
     fault(spec);
     l.faults = c->faults;
-    r = harness_start_hook(&h, _i % 2 ? DOOR_RESOURCE : DOOR_BATCH, set_later, &l);
+    r = fixture_start_hook(&fx, _i % 2 ? BY_RESOURCE : BY_BATCH, set_later, &l);
     l.every = slow ? 10 : 0;
     while (slow && !r->done) {
-        harness_idle(&h);
+        fixture_idle(&fx);
         if (!r->done)
             ck_assert_int_eq(bcda_job_resume(r->job), 0);
     }
     ck_assert_int_eq(l.pauses > 0, slow);
-    harness_run(&h);
+    fixture_finish(&fx);
     ck_assert_int_eq(l.set, 1);
     if (code == 0) {
-        harness_check_export(r);
+        fixture_check_export(r);
         if (form < 2)
             ck_assert_int_eq(bcda_job_bytes_received(r->job), stored_size());
-        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
-        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RESOURCES), (int64_t)r->count);
-        ck_assert_int_ge(harness_stat(&h, BCDA_STAT_BYTES_WIRE), bcda_job_bytes_received(r->job));
+        ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
+        ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RESOURCES), (int64_t)r->count);
+        ck_assert_int_ge(fixture_stat(&fx, BCDA_STAT_BYTES_WIRE), bcda_job_bytes_received(r->job));
     } else {
-        e = harness_check_failed(r, code);
-        ck_assert_str_eq(bcda_error_file(e), bcda_file_name(harness_file(r, EOB, 0)));
+        e = fixture_check_failed(r, code);
+        ck_assert_str_eq(bcda_error_file(e), bcda_file_name(fixture_file(r, EOB, 0)));
         ck_assert_uint_gt(r->count, 0);
-        (void)harness_check_file(r, harness_file(r, EOB, 0), 0);
+        (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
         check_provisional(r);
         if (form < 2)
             check_nothing_more(r);
     }
     if (form == 0) {
-        ck_assert_int_eq((int64_t)sandbox_count(h.sb, "data"), requests_of(c));
-        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), requests_of(c) - 1 + c->lost);
+        ck_assert_int_eq((int64_t)sandbox_count(fx.sandbox, "data"), requests_of(c));
+        ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), requests_of(c) - 1 + c->lost);
     }
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -245,14 +245,14 @@ START_TEST(stalled)
 
     begin(eras[_i]);
     fault("stall*1");
-    h.jump_open = 1;
-    start = h.now;
-    r = harness_start(&h, DOOR_BATCH);
-    harness_run(&h);
-    harness_check_export(r);
-    ck_assert_int_ge(h.now - start, 60000);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 2);
-    harness_close(&h);
+    fx.jump_open = 1;
+    start = fx.now;
+    r = fixture_start(&fx, BY_BATCH);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    ck_assert_int_ge(fx.now - start, 60000);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 2);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -265,7 +265,7 @@ static int end_tokens(struct run *r, enum where where, void *object)
     (void)object;
     if (where == AT_BEGIN || (where == AT_RESOURCE && !*ended)) {
         *ended = where == AT_RESOURCE;
-        sandbox_expire_tokens(h.sb);
+        sandbox_expire_tokens(fx.sandbox);
     }
     return BCDA_CONTINUE;
 }
@@ -277,11 +277,11 @@ START_TEST(tokens_end_twice)
 
     begin("2019-12");
     fault("data-cut:300000*1");
-    r = harness_start_hook(&h, DOOR_RESOURCE, end_tokens, &ended);
-    harness_run(&h);
-    harness_check_export(r);
-    ck_assert_uint_ge(sandbox_count(h.sb, "401"), 2);
-    harness_close(&h);
+    r = fixture_start_hook(&fx, BY_RESOURCE, end_tokens, &ended);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    ck_assert_uint_ge(sandbox_count(fx.sandbox, "401"), 2);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -295,20 +295,20 @@ START_TEST(cut_early)
 
     begin(eras[_i / 4]);
     fault(cuts[_i % 4]);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    harness_check_export(r);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     if (_i < 8) /* the others are sent in another form than they are stored */
         ck_assert_int_eq(bcda_job_bytes_received(r->job), stored_size());
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
     if (_i % 4 < 3)
-        ck_assert_uint_eq(sandbox_count(h.sb, "range"), 0);
+        ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), 0);
     else
-        ck_assert_uint_gt(sandbox_count(h.sb, "range"), 0);
+        ck_assert_uint_gt(sandbox_count(fx.sandbox, "range"), 0);
     /* The parts of a file that is packed anew are of another one: it is asked for whole once more.
      */
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), _i == 15 ? 9 : 8);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), _i == 15 ? 9 : 8);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -362,34 +362,34 @@ START_TEST(added_member)
 
     o.era = "current";
     o.patients = PATIENTS;
-    harness_open(&h, &o);
-    harness_config(&h, 1);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
     set(BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
     if (verified) {
         set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(h.config, tempdir()), 0);
+        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
     }
-    harness_session(&h);
+    fixture_session(&fx);
     c.type = buffered ? EOB : "Patient";
     c.pauses = _i >= MEMBERS * 4;
-    harness_export(&h, BCDA_LEVEL_PATIENT, c.type, NULL);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, c.type, NULL);
     if (buffered)
         fault("buffered");
-    start = h.now;
-    r = harness_start_hook(&h, DOOR_RESOURCE, cut_small, &c);
+    start = fx.now;
+    r = fixture_start_hook(&fx, BY_RESOURCE, cut_small, &c);
     while (c.pauses && !r->done) {
-        harness_idle(&h);
+        fixture_idle(&fx);
         if (!r->done)
             ck_assert_int_eq(bcda_job_resume(r->job), 0);
     }
-    harness_run(&h);
+    fixture_finish(&fx);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
-    harness_check_export(r);
+    fixture_check_export(r);
     ck_assert_int_eq(stored_size_of(c.type) + MEMBER <= 2048, !buffered);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), (unsigned)c.requests);
-    ck_assert_uint_eq(sandbox_count(h.sb, "range"), c.part ? (unsigned)c.requests - 1 : 0);
-    ck_assert_int_le(h.now - start, 10000);
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), (unsigned)c.requests);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), c.part ? (unsigned)c.requests - 1 : 0);
+    ck_assert_int_le(fx.now - start, 10000);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -451,8 +451,8 @@ static size_t place(int64_t at, size_t stored, size_t half)
     return at == HALF ? half : (size_t)((int64_t)stored + at);
 }
 
-static void add_reply(struct scripted *s, const struct contradiction *c, const struct reply *r,
-                      const struct buf *body, size_t half)
+static void add_reply(struct scripted_server *s, const struct contradiction *c,
+                      const struct reply *r, const struct buf *body, size_t half)
 {
     size_t stored = body->len - EXTRA, from = place(r->from, stored, half);
     size_t total = place(r->total, stored, half), len = place(r->len, stored, half);
@@ -516,29 +516,28 @@ START_TEST(contradicted)
     const struct contradiction *k = &contradictions[_i % CONTRADICTIONS];
     int verified = _i >= CONTRADICTIONS;
     struct buf body = {0};
-    struct scene c;
     struct run *r;
     size_t half, i;
 
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     half = make_body(k->gzip, &body);
     for (i = 0; k->replies[i].how != NO_MORE; i++)
-        add_reply(c.s, k, &k->replies[i], &body, half);
-    scripted_export(c.s, e, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
+        add_reply(fx.server, k, &k->replies[i], &body, half);
+    scripted_export(fx.server, e, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
     if (verified) {
-        scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(c.h.config, tempdir()), 0);
+        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
     }
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_msg(r->result == k->code, "%s", bcda_error_text(bcda_job_error(r->job)));
     if (!k->code)
         ck_assert_uint_eq(r->count, k->gzip ? 3000 : 3001);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), (unsigned)k->requests);
-    scene_close(&c);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), (unsigned)k->requests);
+    fixture_close(&fx);
     buf_free(&body);
 }
 END_TEST
@@ -555,16 +554,16 @@ START_TEST(pauses_after_nothing)
     begin("2019-12");
     fault("data-cut:100000*1");
     l.faults = faults;
-    r = harness_start_hook(&h, DOOR_RESOURCE, set_later, &l);
-    harness_until_count(&h, r, 1);
-    start = h.now;
-    harness_run(&h);
-    (void)harness_check_failed(r, BCDA_ERR_TRUNCATED);
-    ck_assert_uint_eq(sandbox_count(h.sb, "range"), 8);
+    r = fixture_start_hook(&fx, BY_RESOURCE, set_later, &l);
+    fixture_until_count(&fx, r, 1);
+    start = fx.now;
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_TRUNCATED);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), 8);
     /* half of, and at most, 1 s for the cut, and 1 + 2 + 4 + 8 + 16 + 32 s */
-    ck_assert_int_ge(h.now - start, 32000);
-    ck_assert_int_le(h.now - start, 64000);
-    harness_close(&h);
+    ck_assert_int_ge(fx.now - start, 32000);
+    ck_assert_int_le(fx.now - start, 64000);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -588,7 +587,7 @@ static int note_gone(struct run *r, enum where where, void *object)
 
     if (where == AT_BEGIN && !g->set) {
         g->set = 1;
-        g->status = sandbox_count(h.sb, "status");
+        g->status = sandbox_count(fx.sandbox, "status");
         if (g->begun)
             fault(g->begun);
     }
@@ -602,16 +601,16 @@ static int note_gone(struct run *r, enum where where, void *object)
     return g->answer;
 }
 
-static struct run *go_gone(const char *era, enum door door, struct gone *g)
+static struct run *go_gone(const char *era, enum delivery_way way, struct gone *g)
 {
     struct sandbox_options o = {0};
 
     o.era = era;
     o.files = FILES;
     o.patients = FILES;
-    harness_setup(&h, &o, 1);
+    fixture_setup(&fx, &o, 1);
     usual_export(era);
-    return harness_start_hook(&h, door, note_gone, g);
+    return fixture_start_hook(&fx, way, note_gone, g);
 }
 
 static int count_verdicts(const struct run *r, int verdict)
@@ -635,13 +634,13 @@ START_TEST(job_expires)
 {
     struct gone g = {"job-expires-after:5", NULL, 0, 0, BCDA_CONTINUE, 0};
     const bcda_error *e;
-    struct run *r = go_gone(gone_eras[_i % 3].era, (enum door)(_i / 3), &g);
+    struct run *r = go_gone(gone_eras[_i % 3].era, (enum delivery_way)(_i / 3), &g);
     int64_t start;
 
-    harness_until_state(&h, r, BCDA_JOB_DOWNLOADING);
-    start = h.now;
-    harness_run(&h);
-    e = harness_check_failed(r, BCDA_ERR_GONE);
+    fixture_until_state(&fx, r, BCDA_JOB_DOWNLOADING);
+    start = fx.now;
+    fixture_finish(&fx);
+    e = fixture_check_failed(r, BCDA_ERR_GONE);
     ck_assert_int_eq(bcda_error_http_status(e), gone_eras[_i % 3].status);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "the job is gone"));
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "start a new one"));
@@ -649,10 +648,10 @@ START_TEST(job_expires)
     ck_assert_int_eq(count_verdicts(r, BCDA_VERDICT_COMPLETE), SERVED);
     ck_assert_int_le(count_verdicts(r, BCDA_VERDICT_FAILED), 5);
     ck_assert_int_ge(count_verdicts(r, BCDA_VERDICT_NONE), FILES - SERVED - 5);
-    ck_assert_uint_eq(sandbox_count(h.sb, "status"), g.status + 1);
-    ck_assert_uint_le(sandbox_count(h.sb, "data"), SERVED + 5 * FILE_ATTEMPTS);
-    ck_assert_int_le(h.now - start, 7000); /* 1 + 2 + 4 s at most */
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "status"), g.status + 1);
+    ck_assert_uint_le(sandbox_count(fx.sandbox, "data"), SERVED + 5 * FILE_ATTEMPTS);
+    ck_assert_int_le(fx.now - start, 7000); /* 1 + 2 + 4 s at most */
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -661,16 +660,16 @@ END_TEST
 START_TEST(job_is_there)
 {
     struct gone g = {"data-404", _i ? "status-503:1*1" : NULL, 0, 0, BCDA_CONTINUE, 0};
-    struct run *r = go_gone("current", DOOR_RESOURCE, &g);
+    struct run *r = go_gone("current", BY_RESOURCE, &g);
     const bcda_error *e;
 
-    harness_run(&h);
-    e = harness_check_failed(r, BCDA_ERR_NOT_FOUND);
+    fixture_finish(&fx);
+    e = fixture_check_failed(r, BCDA_ERR_NOT_FOUND);
     ck_assert_str_ne(bcda_error_file(e), "");
     ck_assert_int_eq(count_verdicts(r, BCDA_VERDICT_FAILED), FILES);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), FILES * FILE_ATTEMPTS);
-    ck_assert_uint_eq(sandbox_count(h.sb, "status"), g.status + (_i ? 2 : 1));
-    harness_close(&h);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), FILES * FILE_ATTEMPTS);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "status"), g.status + (_i ? 2 : 1));
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -681,15 +680,15 @@ START_TEST(only_file)
     struct run *r;
 
     o.era = "current";
-    harness_setup(&h, &o, 1);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_until_state(&h, r, BCDA_JOB_DOWNLOADING);
+    fixture_setup(&fx, &o, 1);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until_state(&fx, r, BCDA_JOB_DOWNLOADING);
     fault(_i ? "job-expired" : "data-404");
-    harness_run(&h);
-    (void)harness_check_failed(r, _i ? BCDA_ERR_GONE : BCDA_ERR_NOT_FOUND);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), FILE_ATTEMPTS);
-    harness_close(&h);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, _i ? BCDA_ERR_GONE : BCDA_ERR_NOT_FOUND);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), FILE_ATTEMPTS);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -697,20 +696,20 @@ END_TEST
 START_TEST(ended_while_asked)
 {
     struct gone g = {"data-404", NULL, 0, 0, _i == 0 ? BCDA_STOP : BCDA_CONTINUE, _i == 1};
-    struct run *r = go_gone("current", DOOR_RESOURCE, &g);
+    struct run *r = go_gone("current", BY_RESOURCE, &g);
 
-    while (_i > 1 && (!g.set || sandbox_count(h.sb, "status") <= g.status))
-        ck_assert_int_eq(harness_turn(&h), 1);
+    while (_i > 1 && (!g.set || sandbox_count(fx.sandbox, "status") <= g.status))
+        ck_assert_int_eq(fixture_step(&fx), 1);
     if (_i == 2)
         ck_assert_int_eq(bcda_job_cancel(r->job), 0);
     if (_i == 3) { /* which checks that it ends */
-        harness_close(&h);
+        fixture_close(&fx);
         return;
     }
-    harness_run(&h);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, _i == 0 ? BCDA_ERR_STOPPED : BCDA_ERR_CANCELLED);
-    ck_assert_uint_le(sandbox_count(h.sb, "status"), g.status + (_i > 1));
-    harness_close(&h);
+    ck_assert_uint_le(sandbox_count(fx.sandbox, "status"), g.status + (_i > 1));
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -730,10 +729,10 @@ static void session_again(void)
 {
     static const int batches[] = {4096, 16384, 65536, 262144};
 
-    harness_config(&h, 1);
+    fixture_config(&fx);
     set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
     set(BCDA_OPT_BATCH_SIZE, batches[roll(4)]);
-    harness_session(&h);
+    fixture_session(&fx);
 }
 
 static char *whole_first(const char *era, int64_t *wire)
@@ -745,16 +744,16 @@ static char *whole_first(const char *era, int64_t *wire)
     o.era = era;
     o.patients = 3;
     o.claims = 12;
-    harness_open_http(&h, &o);
-    h.no_log = 1;
+    fixture_open_sandbox_http(&fx, &o);
+    fx.no_log = 1;
     session_again();
     usual_export(era);
-    r = harness_start(&h, DOOR_BATCH);
-    harness_run(&h);
-    harness_check_export(r);
-    *wire = bcda_file_bytes_received(harness_file(r, EOB, 0));
+    r = fixture_start(&fx, BY_BATCH);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    *wire = bcda_file_bytes_received(fixture_file(r, EOB, 0));
     url = strdup(bcda_job_url(r->job));
-    harness_end(&h);
+    fixture_end(&fx);
     return url;
 }
 
@@ -767,7 +766,7 @@ static void set_cuts(int i, int cuts, int64_t wire)
     int n = i % 3 == 0 || i < last ? 0 : 1 + (int)roll(5);
     char spec[64];
 
-    sandbox_clear_faults(h.sb);
+    sandbox_clear_faults(fx.sandbox);
     snprintf(spec, sizeof spec, "data-cut:%lld*1", (long long)at);
     fault(spec);
     while (n-- > 0) {
@@ -791,20 +790,20 @@ START_TEST(cut_anywhere)
 
         if (i % PER_SESSION == 0) {
             if (i)
-                harness_end(&h);
+                fixture_end(&fx);
             session_again();
         }
         set_cuts(i, cuts, wire);
-        r = harness_attach(&h, (enum door)(i % 3), url);
-        harness_run(&h);
+        r = fixture_attach(&fx, (enum delivery_way)(i % 3), url, NULL, NULL);
+        fixture_finish(&fx);
         ck_assert_msg(r->result == 0, "cut %d of %s: %s", i, eras[_i],
                       bcda_error_text(bcda_job_error(r->job)));
-        harness_check_export(r);
+        fixture_check_export(r);
         if (_i < 2)
             ck_assert_int_eq(bcda_job_bytes_received(r->job), wire);
     }
     free(url);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 

@@ -8,10 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fixture.h"
 #include "net/loop.h"
-#include "scene.h"
 
-static struct harness h;
+static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
@@ -25,7 +25,7 @@ static void start_another(bcda_job *job, int result, void *userdata)
 
     (void)job;
     (void)result;
-    if (bcda_job_start(h.session, h.x, handlers, &next) == 0) {
+    if (bcda_job_start(fx.session, fx.x, handlers, &next) == 0) {
         ck_assert_int_eq(bcda_job_cancel(next), 0);
         bcda_job_unref(next);
     }
@@ -36,21 +36,21 @@ START_TEST(run_is_bounded)
     bcda_handlers *handlers;
     int rc;
 
-    harness_setup_one_file(&h);
-    ck_assert_int_eq(bcda_session_run(h.session, -2), BCDA_ERR_INVALID);
+    fixture_setup_one_file(&fx);
+    ck_assert_int_eq(bcda_session_run(fx.session, -2), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_session_run(NULL, 0), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
     ck_assert_int_eq(bcda_handlers_on_done(handlers, start_another, handlers, NULL), 0);
-    ck_assert_int_eq(bcda_job_start(h.session, h.x, handlers, NULL), 0);
+    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, NULL), 0);
     start_another(NULL, 0, handlers); /* one ends and begins in every step, for ever */
-    rc = bcda_session_run(h.session, 30);
+    rc = bcda_session_run(fx.session, 30);
     ck_assert_int_eq(rc, BCDA_ERR_TIMEOUT);
-    h.inside = 1;
-    bcda_session_free(h.session);
-    h.inside = 0;
-    h.session = NULL;
+    fx.inside = 1;
+    bcda_session_free(fx.session);
+    fx.inside = 0;
+    fx.session = NULL;
     bcda_handlers_free(handlers);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -67,24 +67,24 @@ START_TEST(step_is_bounded)
     o.era = many ? "current" : "2019-04";
     o.files = many ? 4 : 1;
     o.file_bytes = FILE_BYTES;
-    harness_setup(&h, &o, 1);
-    harness_export(&h, many ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, EOB, NULL);
-    r = harness_start(&h, _i % 2 ? DOOR_BATCH : DOOR_RESOURCE);
-    harness_until_state(&h, r, BCDA_JOB_DOWNLOADING);
+    fixture_setup(&fx, &o, 1);
+    fixture_export(&fx, many ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, EOB, NULL);
+    r = fixture_start(&fx, _i % 2 ? BY_BATCH : BY_RESOURCE);
+    fixture_until_state(&fx, r, BCDA_JOB_DOWNLOADING);
     while (!r->done) {
         usleep(2000);
         before = bcda_job_resources(r->job);
-        h.inside = 1;
-        ck_assert_int_ge(bcda_session_step(h.session), 0);
-        h.inside = 0;
+        fx.inside = 1;
+        ck_assert_int_ge(bcda_session_step(fx.session), 0);
+        fx.inside = 0;
         if (bcda_job_resources(r->job) - before > most)
             most = bcda_job_resources(r->job) - before;
     }
-    harness_check_export(r);
+    fixture_check_export(r);
     ck_assert_int_gt(bcda_job_bytes(r->job), FILE_BYTES);
     ck_assert_int_gt(most, 0);
     ck_assert_int_lt(most * (bcda_job_bytes(r->job) / bcda_job_resources(r->job)), STEP_BYTES);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -101,31 +101,30 @@ static int work_slowly(struct run *r, enum where where, void *object)
 
 START_TEST(run_ends_on_a_steady_flow)
 {
-    struct scene c;
     struct run *r;
     bcda_config *config;
     int rc = 0;
 
-    scene_open(&c, 0);
-    scene_reply_patients(&c, "/data/", 0, 50000); /* some 10 s of work */
-    scripted_export(c.s, scene_files, 1);
-    config = scene_config(&c);
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, "/data/", 0, 50000); /* some 10 s of work */
+    scripted_export(fx.server, fixture_files, 1);
+    config = fixture_config(&fx);
     config->clock = bcda__clock_system(); /* nothing is waited for */
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_session(&c);
-    r = harness_start_hook(&c.h, DOOR_RESOURCE, work_slowly, NULL);
-    c.h.inside = 1;
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, BY_RESOURCE, work_slowly, NULL);
+    fx.inside = 1;
     while (!r->count && (rc == 0 || rc == BCDA_ERR_TIMEOUT))
-        rc = bcda_session_run(c.h.session, 20);
+        rc = bcda_session_run(fx.session, 20);
     ck_assert_uint_gt(r->count, 0);
-    ck_assert_int_eq(bcda_session_run(c.h.session, 50), BCDA_ERR_TIMEOUT);
-    c.h.inside = 0;
+    ck_assert_int_eq(bcda_session_run(fx.session, 50), BCDA_ERR_TIMEOUT);
+    fx.inside = 0;
     ck_assert_int_eq(bcda_job_result(r->job), BCDA_ERR_AGAIN);
     ck_assert_uint_lt(r->count, 50000);
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-    scene_finish(&c);
-    scene_check_result(r, BCDA_ERR_CANCELLED);
-    scene_close(&c);
+    fixture_finish(&fx);
+    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -137,7 +136,7 @@ static int wake_once(struct run *r, enum where where, void *object)
 {
     (void)object;
     if (where == AT_RESOURCE && ++*(int64_t *)r->arg == 1)
-        ck_assert_int_eq(bcda_session_wakeup(h.session), 0);
+        ck_assert_int_eq(bcda_session_wakeup(fx.session), 0);
     return BCDA_CONTINUE;
 }
 
@@ -151,19 +150,19 @@ START_TEST(wakeup_while_data_flows)
     o.era = "current";
     o.files = 4;
     o.file_bytes = FILE_BYTES;
-    harness_setup(&h, &o, 1);
-    harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
-    r = harness_start_hook(&h, DOOR_RESOURCE, wake_once, &seen);
-    harness_until_state(&h, r, BCDA_JOB_DOWNLOADING);
-    h.inside = 1;
-    ck_assert_int_eq(bcda_session_run(h.session, -1), BCDA_ERR_INTERRUPTED);
-    h.inside = 0;
+    fixture_setup(&fx, &o, 1);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    r = fixture_start_hook(&fx, BY_RESOURCE, wake_once, &seen);
+    fixture_until_state(&fx, r, BCDA_JOB_DOWNLOADING);
+    fx.inside = 1;
+    ck_assert_int_eq(bcda_session_run(fx.session, -1), BCDA_ERR_INTERRUPTED);
+    fx.inside = 0;
     at_wakeup = seen;
     ck_assert_int_eq(r->done, 0);
-    harness_run(&h);
-    harness_check_export(r);
+    fixture_finish(&fx);
+    fixture_check_export(r);
     ck_assert_int_lt(at_wakeup, seen / 4);
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -179,23 +178,23 @@ START_TEST(wakeup_thread)
     pthread_t thread;
     int i;
 
-    harness_setup_one_file(&h);
-    harness_fault(&h, "kickoff-429:600");
-    (void)harness_start(&h, DOOR_RESOURCE);
-    while (sandbox_count(h.sb, "kickoff") < 1 || harness_stat(&h, BCDA_STAT_TRANSFERS))
-        (void)harness_turn(&h);
-    harness_drain(&h); /* now it waits for ten minutes */
+    fixture_setup_one_file(&fx);
+    fixture_fault(&fx, "kickoff-429:600");
+    (void)fixture_start(&fx, BY_RESOURCE);
+    while (sandbox_count(fx.sandbox, "kickoff") < 1 || fixture_stat(&fx, BCDA_STAT_TRANSFERS))
+        (void)fixture_step(&fx);
+    fixture_drain(&fx); /* now it waits for ten minutes */
     for (i = 0; i < 20; i++) {
-        ck_assert_int_eq(pthread_create(&thread, NULL, wake, h.session), 0);
+        ck_assert_int_eq(pthread_create(&thread, NULL, wake, fx.session), 0);
         if (i % 2)
             ck_assert_int_eq(pthread_join(thread, NULL), 0);
-        ck_assert_int_eq(bcda_session_run(h.session, -1), BCDA_ERR_INTERRUPTED);
+        ck_assert_int_eq(bcda_session_run(fx.session, -1), BCDA_ERR_INTERRUPTED);
         if (i % 2 == 0)
             ck_assert_int_eq(pthread_join(thread, NULL), 0);
-        ck_assert_int_eq(bcda_session_run(h.session, 0), BCDA_ERR_TIMEOUT);
+        ck_assert_int_eq(bcda_session_run(fx.session, 0), BCDA_ERR_TIMEOUT);
     }
-    harness_run(&h);
-    harness_close(&h);
+    fixture_finish(&fx);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -225,39 +224,38 @@ START_TEST(signal_interrupts)
     pthread_t thread, self = pthread_self();
     int rc;
 
-    harness_setup_one_file(&h);
-    harness_fault(&h, "kickoff-429:600");
-    (void)harness_start(&h, DOOR_RESOURCE);
-    while (sandbox_count(h.sb, "kickoff") < 1 || harness_stat(&h, BCDA_STAT_TRANSFERS))
-        (void)harness_turn(&h);
-    harness_drain(&h);
+    fixture_setup_one_file(&fx);
+    fixture_fault(&fx, "kickoff-429:600");
+    (void)fixture_start(&fx, BY_RESOURCE);
+    while (sandbox_count(fx.sandbox, "kickoff") < 1 || fixture_stat(&fx, BCDA_STAT_TRANSFERS))
+        (void)fixture_step(&fx);
+    fixture_drain(&fx);
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
     ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
-    to_wake = _i ? h.session : NULL;
+    to_wake = _i ? fx.session : NULL;
     was_interrupted = 0;
     if (_i) { /* with a wake-up nothing is lost: one signal is enough, before or in poll() */
         ck_assert_int_eq(raise(SIGUSR1), 0);
-        rc = bcda_session_run(h.session, -1);
+        rc = bcda_session_run(fx.session, -1);
     } else {
         ck_assert_int_eq(pthread_create(&thread, NULL, send_signals, &self), 0);
         do /* one that comes before poll() is not seen: the next one is */
-            rc = bcda_session_run(h.session, 20);
+            rc = bcda_session_run(fx.session, 20);
         while (rc == BCDA_ERR_TIMEOUT);
         was_interrupted = 1;
         ck_assert_int_eq(pthread_join(thread, NULL), 0);
     }
     ck_assert_int_eq(rc, BCDA_ERR_INTERRUPTED);
-    ck_assert_int_eq(bcda_session_run(h.session, 0), BCDA_ERR_TIMEOUT);
-    harness_run(&h);
-    harness_close(&h);
+    ck_assert_int_eq(bcda_session_run(fx.session, 0), BCDA_ERR_TIMEOUT);
+    fixture_finish(&fx);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* ---- a session for each thread ---- */
 
 struct worker {
-    struct harness h;
     const char *era;
     size_t count;
     int result;
@@ -284,10 +282,10 @@ static void *work(void *arg)
     bcda_job *job;
     int rc = bcda_config_new(&c), i;
 
-    rc |= bcda_config_set_fhir_url(c, sandbox_fhir_url(h.sb, 1));
-    rc |= bcda_config_set_bearer_token(c, sandbox_bearer_token(h.sb));
-    rc |= bcda_config_set_ca_file(c, sandbox_ca_file(h.sb));
-    rc |= bcda_config_add_private_key_file(c, sandbox_private_key_file(h.sb), NULL);
+    rc |= bcda_config_set_fhir_url(c, sandbox_fhir_url(fx.sandbox, 1));
+    rc |= bcda_config_set_bearer_token(c, sandbox_bearer_token(fx.sandbox));
+    rc |= bcda_config_set_ca_file(c, sandbox_ca_file(fx.sandbox));
+    rc |= bcda_config_add_private_key_file(c, sandbox_private_key_file(fx.sandbox), NULL);
     rc |= bcda_handlers_new(&handlers);
     rc |= bcda_handlers_on_resource(handlers, count_one, w, NULL);
     rc |= bcda_export_new(&x, BCDA_LEVEL_RESOURCE);
@@ -315,7 +313,7 @@ START_TEST(two_threads)
 
     options.era = "2019-04";
     options.no_polls = 1;
-    harness_open(&h, &options);
+    fixture_open_sandbox(&fx, &options);
     ck_assert_int_eq(bcda_global_init(0), 0);
     memset(w, 0, sizeof w);
     for (i = 0; i < 2; i++)
@@ -326,7 +324,7 @@ START_TEST(two_threads)
         ck_assert_uint_eq(w[i].count, 50);
     }
     bcda_global_cleanup();
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -357,15 +355,15 @@ START_TEST(descriptor)
         options.files = _i % 2 ? 3 : 1;
         options.file_bytes = 24 * 1024 * 1024;
     }
-    harness_open(&h, &options);
-    harness_config(&h, 1);
-    h.config->clock = real;
-    harness_session(&h);
-    harness_export(&h, _i % 2 ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, EOB, NULL);
-    fd = bcda_session_fd(h.session);
+    fixture_open_sandbox(&fx, &options);
+    fixture_config(&fx);
+    fx.config->clock = real;
+    fixture_session(&fx);
+    fixture_export(&fx, _i % 2 ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fd = bcda_session_fd(fx.session);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(is_readable(fd), 0); /* nothing is to be done yet */
-    r = harness_start(&h, DOOR_RESOURCE);
+    r = fixture_start(&fx, BY_RESOURCE);
     ck_assert_int_eq(is_readable(fd), 1);
     while (!r->done) {
         struct pollfd p = {0};
@@ -375,20 +373,20 @@ START_TEST(descriptor)
         p.events = POLLIN;
         ck_assert_int_eq(poll(&p, 1, 60000), 1); /* never waits for what does not come */
         readable++;
-        h.inside = 1;
-        rc = bcda_session_step(h.session);
-        h.inside = 0;
+        fx.inside = 1;
+        rc = bcda_session_step(fx.session);
+        fx.inside = 0;
         ck_assert_int_eq(rc, 1);
-        ck_assert_int_eq(bcda_session_fd(h.session), fd);
+        ck_assert_int_eq(bcda_session_fd(fx.session), fd);
     }
-    harness_check_export(r);
+    fixture_check_export(r);
     ck_assert_uint_lt(readable, _i / 2 ? 20000 : 2000);
     while (is_readable(fd) && readable++ < 20000) /* a connection that ends */
-        ck_assert_int_eq(bcda_session_step(h.session), 1);
+        ck_assert_int_eq(bcda_session_step(fx.session), 1);
     ck_assert_int_eq(is_readable(fd), 0);
-    ck_assert_int_eq(bcda_session_step(h.session), 0);
-    ck_assert_int_eq(bcda_session_step(h.session), 0);
-    harness_close(&h);
+    ck_assert_int_eq(bcda_session_step(fx.session), 0);
+    ck_assert_int_eq(bcda_session_step(fx.session), 0);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -399,45 +397,45 @@ START_TEST(idle_hour)
     unsigned worked;
     struct run *r;
 
-    harness_open(&h, &options);
-    harness_config(&h, 1);
-    harness_set(&h, BCDA_OPT_RETRY_AFTER_MAX_MS, 3600000);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    harness_fault(&h, "status-503:3600");
-    r = harness_start(&h, DOOR_RESOURCE);
-    while (sandbox_count(h.sb, "status") < 1 || harness_stat(&h, BCDA_STAT_TRANSFERS))
-        ck_assert_int_eq(harness_turn(&h), 1);
-    harness_advance(&h, 200); /* on_progress, which comes at most so late */
-    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), 3600000 - 200);
-    worked = h.worked;
-    harness_advance(&h, 3600000 - 201);
-    ck_assert_uint_eq(h.worked, worked);
-    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), 1);
-    ck_assert_uint_eq(sandbox_count(h.sb, "status"), 1);
-    harness_run(&h);
-    harness_check_export(r);
-    harness_close(&h);
+    fixture_open_sandbox(&fx, &options);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_RETRY_AFTER_MAX_MS, 3600000);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    fixture_fault(&fx, "status-503:3600");
+    r = fixture_start(&fx, BY_RESOURCE);
+    while (sandbox_count(fx.sandbox, "status") < 1 || fixture_stat(&fx, BCDA_STAT_TRANSFERS))
+        ck_assert_int_eq(fixture_step(&fx), 1);
+    fixture_advance(&fx, 200); /* on_progress, which comes at most so late */
+    ck_assert_int_eq(bcda__session_next_timer_ms(fx.session), 3600000 - 200);
+    worked = fx.worked;
+    fixture_advance(&fx, 3600000 - 201);
+    ck_assert_uint_eq(fx.worked, worked);
+    ck_assert_int_eq(bcda__session_next_timer_ms(fx.session), 1);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "status"), 1);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* Without a job there is no timer at all. */
 START_TEST(idle_session)
 {
-    harness_setup_one_file(&h);
-    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), -1);
-    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 0);
-    ck_assert_int_eq(bcda_session_run(h.session, -1), 0);
-    (void)harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    ck_assert_int_eq(bcda__session_next_timer_ms(h.session), -1);
-    harness_drain(&h);
-    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 0);
-    ck_assert_int_eq(bcda_session_wakeup(h.session), 0);
-    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 1);
-    ck_assert_int_eq(bcda_session_step(h.session), 1);
-    ck_assert_int_eq(is_readable(bcda_session_fd(h.session)), 0);
-    harness_close(&h);
+    fixture_setup_one_file(&fx);
+    ck_assert_int_eq(bcda__session_next_timer_ms(fx.session), -1);
+    ck_assert_int_eq(is_readable(bcda_session_fd(fx.session)), 0);
+    ck_assert_int_eq(bcda_session_run(fx.session, -1), 0);
+    (void)fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    ck_assert_int_eq(bcda__session_next_timer_ms(fx.session), -1);
+    fixture_drain(&fx);
+    ck_assert_int_eq(is_readable(bcda_session_fd(fx.session)), 0);
+    ck_assert_int_eq(bcda_session_wakeup(fx.session), 0);
+    ck_assert_int_eq(is_readable(bcda_session_fd(fx.session)), 1);
+    ck_assert_int_eq(bcda_session_step(fx.session), 1);
+    ck_assert_int_eq(is_readable(bcda_session_fd(fx.session)), 0);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -458,28 +456,27 @@ int __wrap_bcda__loop_watch(struct bcda__loop *l, int fd, int events)
 
 START_TEST(refused_watch)
 {
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, _i % 2);
-    scene_reply_patients(&c, "/data/a", 0, 3);
-    scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, scene_files, 2);
-    scene_session(&c);
+    fixture_open_scripted(&fx, _i % 2);
+    fixture_reply_patients(&fx, "/data/a", 0, 3);
+    fixture_reply_patients(&fx, "/data/b", 3, 3);
+    scripted_export(fx.server, fixture_files, 2);
+    fixture_session(&fx);
     watches = 0;
     refuse_watch = 1 + _i / 2;
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert(refuse_watch > 4 || watches >= refuse_watch); /* four requests, at least */
     if (watches >= refuse_watch) {
-        (void)harness_check_failed(r, BCDA_ERR_SYSTEM);
+        (void)fixture_check_failed(r, BCDA_ERR_SYSTEM);
     } else { /* there were not so many */
         ck_assert_int_eq(r->result, 0);
-        scene_check_patients(r, 0, 0, 3);
-        scene_check_patients(r, 1, 3, 3);
+        fixture_check_patients(r, 0, 0, 3);
+        fixture_check_patients(r, 1, 3, 3);
     }
     refuse_watch = 0;
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 

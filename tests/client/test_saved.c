@@ -3,39 +3,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
+
+static struct fixture fx;
 
 /* A file that failed is not done: a later run of the saved job fetches it, and no other. */
 START_TEST(failed_file)
 {
     struct scripted_answer *a;
-    struct scene c;
     struct run *r;
     char *saved;
 
-    scene_open(&c, 0);
-    a = scripted_on(c.s, "/data/a", 1);
+    fixture_open_scripted(&fx, 0);
+    a = scripted_on(fx.server, "/data/a", 1);
     scripted_text(a, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
-    scene_reply_patients(&c, "/data/a", 0, 3);
-    scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, scene_files, 2);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    (void)harness_check_failed(r, BCDA_ERR_FORBIDDEN);
+    fixture_reply_patients(&fx, "/data/a", 0, 3);
+    fixture_reply_patients(&fx, "/data/b", 3, 3);
+    scripted_export(fx.server, fixture_files, 2);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_FORBIDDEN);
     ck_assert_uint_eq(r->count, 3);
     ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
     ck_assert_ptr_null(strstr(saved, "/data/a.ndjson"));
     ck_assert_ptr_nonnull(strstr(saved, "/data/b.ndjson"));
-    r = harness_restore(&c.h, DOOR_RESOURCE, saved);
-    scene_finish(&c);
+    r = fixture_restore(&fx, BY_RESOURCE, saved);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(r->count, 3);
     ck_assert_str_eq(r->got[0].id, "p0");
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/a"), 2);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/b"), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/a"), 2);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/b"), 1);
     bcda_free(saved);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -51,17 +52,16 @@ START_TEST(other_texts)
         {"", ""},
     };
     bcda_job *job = NULL;
-    struct scene c;
     char text[256];
 
-    scene_open(&c, 0);
-    scene_session(&c);
-    snprintf(text, sizeof text, "%s%s/api/v1/jobs/1%s", texts[_i][0], scripted_origin(c.s),
+    fixture_open_scripted(&fx, 0);
+    fixture_session(&fx);
+    snprintf(text, sizeof text, "%s%s/api/v1/jobs/1%s", texts[_i][0], scripted_origin(fx.server),
              texts[_i][1]);
-    ck_assert_int_eq(bcda_job_restore(c.h.session, text, strlen(text), NULL, NULL, &job),
+    ck_assert_int_eq(bcda_job_restore(fx.session, text, strlen(text), NULL, NULL, &job),
                      BCDA_ERR_INVALID);
     ck_assert_ptr_null(job);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -71,17 +71,16 @@ START_TEST(other_origin)
     static const char *const urls[] = {"http://127.0.0.1:1/api/v1/jobs/1",
                                        "https://127.0.0.1:1/api/v1/jobs/1"};
     bcda_job *job = NULL;
-    struct scene c;
     char text[256];
 
-    scene_open(&c, 0);
-    scene_session(&c);
-    ck_assert_int_eq(bcda_job_attach(c.h.session, urls[_i], NULL, NULL, &job), BCDA_ERR_ORIGIN);
+    fixture_open_scripted(&fx, 0);
+    fixture_session(&fx);
+    ck_assert_int_eq(bcda_job_attach(fx.session, urls[_i], NULL, NULL, &job), BCDA_ERR_ORIGIN);
     snprintf(text, sizeof text, "{\"bcda\":1,\"url\":\"%s\",\"done\":[]}", urls[_i]);
-    ck_assert_int_eq(bcda_job_restore(c.h.session, text, strlen(text), NULL, NULL, &job),
+    ck_assert_int_eq(bcda_job_restore(fx.session, text, strlen(text), NULL, NULL, &job),
                      BCDA_ERR_ORIGIN);
     ck_assert_ptr_null(job);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -109,35 +108,34 @@ static int end_and_save(struct run *r, enum where where, void *object)
 static void check_save(int answer, int cancel, int code, int listed)
 {
     struct saving s = {answer, cancel, NULL};
-    struct scene c;
     struct run *r;
     char *later;
 
-    scene_open(&c, 0);
-    scene_reply_patients(&c, "/data/a", 0, 3);
-    scene_reply_patients(&c, "/data/b", 3, 3);
-    scripted_export(c.s, scene_files, 2);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_PARALLEL, 1);
-    scene_session(&c);
-    r = harness_start_hook(&c.h, DOOR_RESOURCE, end_and_save, &s);
-    scene_finish(&c);
-    scene_check_result(r, code);
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, "/data/a", 0, 3);
+    fixture_reply_patients(&fx, "/data/b", 3, 3);
+    scripted_export(fx.server, fixture_files, 2);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, BY_RESOURCE, end_and_save, &s);
+    fixture_finish(&fx);
+    fixture_check_result(r, code);
     ck_assert_int_eq(bcda_job_save(r->job, &later), 0);
     ck_assert_str_eq(later, s.in_done);
     ck_assert_msg((strstr(later, "/data/a.ndjson") != NULL) == listed, "saved: %s", later);
     ck_assert_ptr_null(strstr(later, "/data/b.ndjson"));
 
-    r = harness_restore(&c.h, DOOR_RESOURCE, later);
-    scene_finish(&c);
-    scene_check_result(r, 0);
-    scene_check_patients(r, 0, 0, listed ? 0 : 3);
-    scene_check_patients(r, 1, 3, 3);
+    r = fixture_restore(&fx, BY_RESOURCE, later);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 0, listed ? 0 : 3);
+    fixture_check_patients(r, 1, 3, 3);
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)),
                      listed ? BCDA_VERDICT_SKIPPED : BCDA_VERDICT_COMPLETE);
     bcda_free(later);
     bcda_free(s.in_done);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 
 START_TEST(save_after_stop)
@@ -157,26 +155,26 @@ START_TEST(restore_of_many)
 {
     enum { MANY = 60000 };
     struct buf saved = {0};
-    struct scene c;
     struct run *r;
     size_t i;
 
-    scene_open(&c, 0);
-    scene_export_many(&c, MANY, NULL);
-    scene_session(&c);
-    buf_printf(&saved, "{\"bcda\":1,\"url\":\"%s/api/v1/jobs/1\",\"done\":[", scripted_origin(c.s));
+    fixture_open_scripted(&fx, 0);
+    fixture_export_many(&fx, MANY, NULL);
+    fixture_session(&fx);
+    buf_printf(&saved, "{\"bcda\":1,\"url\":\"%s/api/v1/jobs/1\",\"done\":[",
+               scripted_origin(fx.server));
     for (i = MANY; i-- > 0;)
         buf_printf(&saved, "\"/data/%zu.ndjson\"%s", i, i ? "," : "]}");
-    r = harness_restore(&c.h, DOOR_RESOURCE, saved.p);
-    scene_finish(&c);
-    scene_check_result(r, 0);
+    r = fixture_restore(&fx, BY_RESOURCE, saved.p);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
     ck_assert_uint_eq(bcda_job_file_count(r->job), MANY);
     ck_assert_uint_eq(bcda_job_files_ended(r->job), MANY);
     for (i = 0; i < MANY; i++)
         ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, i)), BCDA_VERDICT_SKIPPED);
-    ck_assert_uint_eq(scripted_count(c.s, "/data/"), 0);
+    ck_assert_uint_eq(scripted_count(fx.server, "/data/"), 0);
     buf_free(&saved);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -203,28 +201,27 @@ START_TEST(save_knows_files_by_path)
         {{"Patient", "/data/1/f.ndjson", NULL, 0}, {"Patient", "/data/2/f.ndjson", NULL, 0}},
         {{"Patient", "/data/f?n=1", NULL, 0}, {"Patient", "/data/f?n=2", NULL, 0}}};
     struct first_saved saved = {NULL};
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    scene_reply_patients(&c, files[_i][0].path, 0, 3);
-    scene_reply_patients(&c, files[_i][1].path, 3, 3);
-    scripted_export(c.s, files[_i], 2);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_PARALLEL, 1);
-    scene_session(&c);
-    r = harness_start_hook(&c.h, DOOR_RESOURCE, save_at_first_end, &saved);
-    scene_finish(&c);
-    scene_check_result(r, BCDA_ERR_CANCELLED);
-    r = harness_restore(&c.h, DOOR_RESOURCE, saved.text);
-    scene_finish(&c);
-    scene_check_result(r, 0);
-    scene_check_patients(r, 0, 0, 0);
-    scene_check_patients(r, 1, 3, 3);
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, files[_i][0].path, 0, 3);
+    fixture_reply_patients(&fx, files[_i][1].path, 3, 3);
+    scripted_export(fx.server, files[_i], 2);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
+    fixture_finish(&fx);
+    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    r = fixture_restore(&fx, BY_RESOURCE, saved.text);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 0, 0);
+    fixture_check_patients(r, 1, 3, 3);
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)), BCDA_VERDICT_SKIPPED);
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 1)), BCDA_VERDICT_COMPLETE);
     bcda_free(saved.text);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 

@@ -4,19 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scene.h"
+#include "fixture.h"
+
+static struct fixture fx;
 
 static const char empty[] =
     "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"requiresAccessToken\":true,\"output\":[]}";
 
-static unsigned count_polls(struct scene *c)
+static unsigned count_polls(void)
 {
-    return scripted_count(c->s, "GET /api/v1/jobs/1");
+    return scripted_count(fx.server, "GET /api/v1/jobs/1");
 }
 
-static void reply_empty(struct scene *c, unsigned times)
+static void reply_empty(unsigned times)
 {
-    struct scripted_answer *a = scripted_on(c->s, "/jobs/1", times);
+    struct scripted_answer *a = scripted_on(fx.server, "/jobs/1", times);
     char head[64];
 
     snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", sizeof empty - 1);
@@ -24,14 +26,14 @@ static void reply_empty(struct scene *c, unsigned times)
     scripted_text(a, empty);
 }
 
-static struct run *finish(struct scene *c)
+static struct run *finish(void)
 {
     struct run *r;
 
-    if (!c->h.session)
-        scene_session(c);
-    r = harness_start(&c->h, DOOR_RESOURCE);
-    scene_finish(c);
+    if (!fx.session)
+        fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     return r;
 }
 
@@ -41,42 +43,40 @@ static struct run *finish(struct scene *c)
  * and three times at most; what comes then is believed. */
 START_TEST(empty_manifest)
 {
-    struct scene c;
     int64_t began;
     struct run *r;
 
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     if (_i)
-        reply_empty(&c, (unsigned)_i);
-    scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    began = c.h.now;
-    r = finish(&c);
+        reply_empty((unsigned)_i);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    began = fx.now;
+    r = finish();
     ck_assert_int_eq(r->result, 0);
-    ck_assert_uint_eq(count_polls(&c), _i < 4 ? (unsigned)_i + 1 : 4);
+    ck_assert_uint_eq(count_polls(), _i < 4 ? (unsigned)_i + 1 : 4);
     ck_assert_uint_eq(r->count, _i < 4 ? 3 : 0);
-    ck_assert_int_ge(c.h.now - began, 1000 * (_i < 4 ? _i : 3));
-    scene_close(&c);
+    ck_assert_int_ge(fx.now - began, 1000 * (_i < 4 ? _i : 3));
+    fixture_close(&fx);
 }
 END_TEST
 
 /* Of a job that was started earlier it is believed at once. */
 START_TEST(empty_manifest_of_an_old_job)
 {
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    reply_empty(&c, 1);
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    r = scene_attach(&c, DOOR_RESOURCE, "/api/v1/jobs/1", NULL, NULL);
-    scene_finish(&c);
+    fixture_open_scripted(&fx, 0);
+    reply_empty(1);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    r = fixture_attach(&fx, BY_RESOURCE, "/api/v1/jobs/1", NULL, NULL);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
-    ck_assert_uint_eq(count_polls(&c), 1);
+    ck_assert_uint_eq(count_polls(), 1);
     ck_assert_uint_eq(bcda_job_file_count(r->job), 0);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -85,24 +85,23 @@ START_TEST(cut_manifest)
 {
     struct buf m = {0}, head = {0};
     struct scripted_answer *a;
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 1);
-    scripted_manifest(c.s, &m, scene_files, 1);
-    a = scripted_on(c.s, "/jobs/1", 2);
+    fixture_open_scripted(&fx, 1);
+    scripted_manifest(fx.server, &m, fixture_files, 1);
+    a = scripted_on(fx.server, "/jobs/1", 2);
     buf_printf(&head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", m.len);
     scripted_send(a, head.p, head.len);
     scripted_send(a, m.p, m.len * (size_t)(1 + _i) / 3);
     scripted_finish(a, SCRIPTED_CUT);
-    scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, scene_files, 1);
-    r = finish(&c);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    scripted_export(fx.server, fixture_files, 1);
+    r = finish();
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
-    ck_assert_uint_eq(count_polls(&c), 3);
+    ck_assert_uint_eq(count_polls(), 3);
     ck_assert_uint_eq(bcda_job_file_count(r->job), 1);
     ck_assert_uint_eq(r->count, 3);
-    scene_close(&c);
+    fixture_close(&fx);
     buf_free(&m);
     buf_free(&head);
 }
@@ -123,23 +122,22 @@ static void pad_to_limit(struct buf *b)
 START_TEST(manifest_limit)
 {
     struct buf m = {0};
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
-    scripted_manifest(c.s, &m, scene_files, 1);
+    fixture_open_scripted(&fx, 0);
+    scripted_manifest(fx.server, &m, fixture_files, 1);
     pad_to_limit(&m);
-    scripted_reply(c.s, "/jobs/1", "200 OK", "", m.p, m.len);
-    scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, NULL, 0);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_MANIFEST_MAX, LIMIT - 1 + _i);
-    r = finish(&c);
+    scripted_reply(fx.server, "/jobs/1", "200 OK", "", m.p, m.len);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    scripted_export(fx.server, NULL, 0);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_MANIFEST_MAX, LIMIT - 1 + _i);
+    r = finish();
     if (_i == 0)
-        (void)harness_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
+        (void)fixture_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
     else
         ck_assert_int_eq(r->result, 0);
-    scene_close(&c);
+    fixture_close(&fx);
     buf_free(&m);
 }
 END_TEST
@@ -148,23 +146,22 @@ END_TEST
 START_TEST(answer_limit)
 {
     struct buf token = {0};
-    struct scene c;
     struct run *r;
 
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     buf_str(&token, "{\"access_token\":\"tok.en\",\"token_type\":\"bearer\"}");
     pad_to_limit(&token);
-    scripted_reply(c.s, "/auth/token", "200 OK", "", token.p, token.len);
-    scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, scene_files, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_ANSWER_MAX, LIMIT - 1 + _i);
-    r = finish(&c);
+    scripted_reply(fx.server, "/auth/token", "200 OK", "", token.p, token.len);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_ANSWER_MAX, LIMIT - 1 + _i);
+    r = finish();
     if (_i == 0)
-        (void)harness_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
+        (void)fixture_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
     else
         ck_assert_int_eq(r->result, 0);
-    scene_close(&c);
+    fixture_close(&fx);
     buf_free(&token);
 }
 END_TEST
@@ -175,43 +172,41 @@ END_TEST
 START_TEST(refusals)
 {
     struct scripted_answer *a;
-    struct scene c;
     int64_t began;
     struct run *r;
 
-    scene_open(&c, 0);
-    a = scripted_on(c.s, "$export", 5);
+    fixture_open_scripted(&fx, 0);
+    a = scripted_on(fx.server, "$export", 5);
     scripted_text(a, "HTTP/1.1 429 Busy\r\nContent-Length: 0\r\n\r\n");
-    scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, scene_files, 1);
-    scene_session(&c);
-    began = c.h.now;
-    r = finish(&c);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_session(&fx);
+    began = fx.now;
+    r = finish();
     ck_assert_int_eq(r->result, 0);
-    ck_assert_uint_eq(scripted_count(c.s, "$export"), 6);
-    ck_assert_int_ge(c.h.now - began, (1000 + 2000 + 4000 + 8000 + 16000) / 2);
-    scene_close(&c);
+    ck_assert_uint_eq(scripted_count(fx.server, "$export"), 6);
+    ck_assert_int_ge(fx.now - began, (1000 + 2000 + 4000 + 8000 + 16000) / 2);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* The token would go along: a status URL of another origin is refused, and not asked for. */
 START_TEST(status_url_elsewhere)
 {
-    struct scripted *other = scripted_start(0);
-    struct scene c;
+    struct scripted_server *other = scripted_start(0);
     struct run *r;
     char header[128];
 
     ck_assert_ptr_nonnull(other);
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     snprintf(header, sizeof header, "Content-Location: %s/api/v1/jobs/1\r\n",
              scripted_origin(other));
-    scripted_reply(c.s, "$export", "202 Accepted", header, "", 0);
-    scripted_export(c.s, scene_files, 1);
-    r = finish(&c);
-    (void)harness_check_failed(r, BCDA_ERR_ORIGIN);
+    scripted_reply(fx.server, "$export", "202 Accepted", header, "", 0);
+    scripted_export(fx.server, fixture_files, 1);
+    r = finish();
+    (void)fixture_check_failed(r, BCDA_ERR_ORIGIN);
     ck_assert_uint_eq(scripted_count(other, NULL), 0);
-    scene_close(&c);
+    fixture_close(&fx);
     scripted_stop(other);
 }
 END_TEST

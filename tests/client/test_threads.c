@@ -24,9 +24,10 @@
 #include "codec/decoder.h"
 #include "codec/inflate.h"
 #include "codec/json.h"
-#include "harness.h"
+#include "fixture.h"
 #include "net/loop.h"
-#include "scene.h"
+
+static struct fixture fx;
 
 static pthread_t host; /* the session's thread */
 
@@ -323,7 +324,7 @@ static int count_threads(void)
     return n;
 }
 
-/* ---- scenes ---- */
+/* ---- what the server answers ---- */
 
 enum { FILES = 6, LINES = 900 };
 
@@ -340,7 +341,7 @@ static void add_lines(struct buf *b, size_t file, size_t lines, size_t pad)
 }
 
 /* Every third file is plain, encrypted, gzip. */
-static void serve(struct scene *c, size_t files, size_t lines, size_t pad)
+static void serve(size_t files, size_t lines, size_t pad)
 {
     struct scripted_entry e[FILES] = {{0}};
     char *keys[FILES] = {NULL}, name[FILES][32];
@@ -355,35 +356,36 @@ static void serve(struct scene *c, size_t files, size_t lines, size_t pad)
             keys[i] = scripted_encrypt(&packed, plain.p, plain.len, strrchr(name[i], '/') + 1);
         else if (i % 3 == 2)
             scripted_gzip(&packed, plain.p, plain.len);
-        scripted_reply(c->s, paths[i], "200 OK", i % 3 == 2 ? "Content-Encoding: gzip\r\n" : "",
-                       i % 3 ? packed.p : plain.p, i % 3 ? packed.len : plain.len);
+        scripted_reply(fx.server, paths[i], "200 OK",
+                       i % 3 == 2 ? "Content-Encoding: gzip\r\n" : "", i % 3 ? packed.p : plain.p,
+                       i % 3 ? packed.len : plain.len);
         e[i].type = "Patient";
         e[i].path = name[i];
         e[i].key_hex = keys[i];
         buf_free(&plain);
         buf_free(&packed);
     }
-    scripted_export(c->s, e, files);
+    scripted_export(fx.server, e, files);
     for (i = 0; i < files; i++)
         free(keys[i]);
 }
 
-static void prepare(struct scene *c, int threads, size_t files, size_t lines, size_t pad)
+static void prepare(int threads, size_t files, size_t lines, size_t pad)
 {
     host = pthread_self();
-    scene_open(c, 0);
-    serve(c, files, lines, pad);
-    scene_config(c);
-    scene_key(c);
-    scene_set(c, BCDA_OPT_DECODE_THREADS, threads);
-    scene_set(c, BCDA_OPT_PARALLEL, FILES);
-    scene_set(c, BCDA_OPT_BATCH_SIZE, pad > 500 ? 256 * 1024 : 4096);
+    fixture_open_scripted(&fx, 0);
+    serve(files, lines, pad);
+    fixture_config(&fx);
+    fixture_add_key(&fx);
+    fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, FILES);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, pad > 500 ? 256 * 1024 : 4096);
 }
 
-static void begin(struct scene *c, int threads, size_t files, size_t lines, size_t pad)
+static void begin(int threads, size_t files, size_t lines, size_t pad)
 {
-    prepare(c, threads, files, lines, pad);
-    scene_session(c);
+    prepare(threads, files, lines, pad);
+    fixture_session(&fx);
 }
 
 /* Each file's lines came once and in order. */
@@ -422,19 +424,18 @@ static int see_threads(struct run *r, enum where where, void *object)
 START_TEST(counts)
 {
     static const int wanted[] = {0, 1, 2, 5};
-    struct scene c;
     struct run *r;
     int seen = 0;
 
-    begin(&c, wanted[_i], 3, 40, 40);
+    begin(wanted[_i], 3, 40, 40);
     ck_assert_int_eq(count_threads(), 0);
-    r = harness_start_hook(&c.h, DOOR_RESOURCE, see_threads, &seen);
-    scene_finish(&c);
+    r = fixture_start_hook(&fx, BY_RESOURCE, see_threads, &seen);
+    fixture_finish(&fx);
     check_all(r, 3, 40);
     ck_assert_int_eq(seen, wanted[_i]);
     ck_assert_int_eq(count_threads(), wanted[_i]); /* until the session goes */
-    ck_assert_int_eq(c.h.session->cx.workers != NULL, wanted[_i] > 0);
-    scene_close(&c);
+    ck_assert_int_eq(fx.session->cx.workers != NULL, wanted[_i] > 0);
+    fixture_close(&fx);
     ck_assert_int_eq(count_threads(), 0);
 }
 END_TEST
@@ -452,59 +453,56 @@ static void count_warnings(int level, const char *component, const char *message
  * said once. */
 START_TEST(too_few)
 {
-    struct scene c;
     struct run *r;
 
-    prepare(&c, 2, 6, LINES, 40);
-    ck_assert_int_eq(bcda_config_set_log(c.h.config, BCDA_LOG_WARNING, count_warnings, NULL, NULL),
+    prepare(2, 6, LINES, 40);
+    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_WARNING, count_warnings, NULL, NULL),
                      0);
-    scene_session(&c);
+    fixture_session(&fx);
     warnings = 0;
     threads_left = _i;
-    r = harness_start(&c.h, DOOR_BATCH);
-    scene_finish(&c);
+    r = fixture_start(&fx, BY_BATCH);
+    fixture_finish(&fx);
     threads_left = -1;
     check_all(r, 6, LINES);
     ck_assert_int_eq(warnings, 1);
     ck_assert_int_eq(count_threads(), _i);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* None can be made for the first files, and all for what comes later. */
 START_TEST(some_later)
 {
-    struct scene c;
     struct run *r;
 
-    begin(&c, 2, 3, LINES, 40);
+    begin(2, 3, LINES, 40);
     threads_left = 0;
-    r = harness_start(&c.h, DOOR_BATCH);
-    scene_finish(&c);
+    r = fixture_start(&fx, BY_BATCH);
+    fixture_finish(&fx);
     threads_left = -1;
     check_all(r, 3, LINES);
     ck_assert_int_eq(count_threads(), 0);
-    r = harness_start(&c.h, DOOR_BATCH);
-    scene_finish(&c);
+    r = fixture_start(&fx, BY_BATCH);
+    fixture_finish(&fx);
     check_all(r, 3, LINES);
     ck_assert_int_eq(count_threads(), 2);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* With a worker for each file the session's thread reads nothing of it. */
 START_TEST(readers)
 {
-    struct scene c;
     struct run *r;
 
-    begin(&c, _i ? 3 : 0, 3, LINES, 40);
+    begin(_i ? 3 : 0, 3, LINES, 40);
     atomic_store(&hashed_by_host, 0);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     check_all(r, 3, LINES);
     ck_assert_int_eq(atomic_load(&hashed_by_host) == 0, _i);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -529,7 +527,7 @@ static int act(struct run *r, enum where where, void *object)
         ck_assert_int_eq(bcda_job_cancel(r->job), 0);
         return BCDA_CONTINUE;
     case FREE:
-        bcda_session_free(r->h->session);
+        bcda_session_free(r->fixture->session);
         return BCDA_CONTINUE;
     case STOP:
         return BCDA_STOP;
@@ -542,84 +540,82 @@ static int act(struct run *r, enum where where, void *object)
 }
 
 /* Nothing is told while it is paused, and the workers come to rest. */
-static void check_pause(struct scene *c, struct run *r)
+static void check_pause(struct run *r)
 {
     size_t count;
     int i;
 
-    scene_until(c, r->job && bcda__session_is_decoding(c->h.session) == 0);
+    fixture_until(&fx, r->job && bcda__session_is_decoding(fx.session) == 0);
     count = r->count;
     for (i = 0; i < 5; i++)
-        (void)harness_turn(&c->h);
+        (void)fixture_step(&fx);
     ck_assert_uint_eq(r->count, count);
     ck_assert_int_eq(r->done, 0);
     ck_assert_int_eq(bcda_job_resume(r->job), 0);
 }
 
-static void check_end(struct scene *c, struct run *r, const struct acting *a)
+static void check_end(struct run *r, const struct acting *a)
 {
     if (a->act == PAUSE || a->act == PAUSE_JOB) {
-        check_pause(c, r);
-        scene_finish(c);
+        check_pause(r);
+        fixture_finish(&fx);
         check_all(r, FILES, LINES);
         return;
     }
-    scene_finish(c);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->done, 1);
     ck_assert_int_eq(r->result, a->act == STOP ? BCDA_ERR_STOPPED : BCDA_ERR_CANCELLED);
 }
 
 /* A turn that does nothing behind the step, since the session may be gone then. */
-static void bare_turn(struct scene *c)
+static void bare_turn(void)
 {
     struct pollfd p = {-1, POLLIN, 0};
-    int64_t left = bcda__session_next_timer_ms(c->h.session);
-    int busy =
-        harness_stat(&c->h, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(c->h.session);
+    int64_t left = bcda__session_next_timer_ms(fx.session);
+    int busy = fixture_stat(&fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(fx.session);
 
-    p.fd = bcda_session_fd(c->h.session); /* none in a build on poll() */
+    p.fd = bcda_session_fd(fx.session); /* none in a build on poll() */
     if ((p.fd < 0 || poll(&p, 1, busy ? 5 : 0) == 0) && !busy && left > 0)
-        c->h.now += left;
-    c->h.inside = 1;
-    ck_assert_int_ge(bcda_session_step(c->h.session), 0);
-    c->h.inside = 0;
+        fx.now += left;
+    fx.inside = 1;
+    ck_assert_int_ge(bcda_session_step(fx.session), 0);
+    fx.inside = 0;
 }
 
 START_TEST(acts)
 {
     static const int after[] = {0, 1, 9, 400, 3000};
     struct acting a = {(enum act)(_i % ACTS), after[_i / ACTS % 5], 0};
-    enum door door = _i / ACTS / 5 ? DOOR_BATCH : DOOR_RESOURCE;
-    struct scene c;
+    enum delivery_way way = _i / ACTS / 5 ? BY_BATCH : BY_RESOURCE;
     struct run *r;
 
-    if (door == DOOR_BATCH && a.after > 9)
+    if (way == BY_BATCH && a.after > 9)
         return;
-    begin(&c, 2, FILES, LINES, 40);
-    r = harness_start_hook(&c.h, door, act, &a);
+    begin(2, FILES, LINES, 40);
+    r = fixture_start_hook(&fx, way, act, &a);
     while (a.calls <= a.after)
-        bare_turn(&c);
+        bare_turn();
     if (a.act == FREE) { /* the step that freed it has also seen it end */
         ck_assert_int_eq(r->done, 1);
-        c.h.session = NULL;
+        fx.session = NULL;
         ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
     } else {
-        check_end(&c, r, &a);
+        check_end(r, &a);
     }
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* ---- while a worker is in the middle of a slice ---- */
 
 /* A worker has begun a slice, or with a key, and does not get on with it. */
-static void until_held(struct scene *c, enum gate gate)
+static void until_held(enum gate gate)
 {
     int i;
 
     set_gate(gate, 1);
     for (i = 0; i < 100000 && !count_held(gate); i++)
-        bare_turn(c);
+        bare_turn();
     ck_assert_int_ge(count_held(gate), 1);
 }
 
@@ -627,20 +623,19 @@ START_TEST(end_while_held)
 {
     enum gate gate = _i & 4 ? KEYS : SLICES;
     pthread_t opener;
-    struct scene c;
     struct run *r;
 
-    begin(&c, 2, FILES, LINES, 40);
-    r = harness_start(&c.h, _i & 1 ? DOOR_PULL : DOOR_RESOURCE);
-    until_held(&c, gate);
-    ck_assert_int_eq(bcda__session_is_decoding(c.h.session), 1);
+    begin(2, FILES, LINES, 40);
+    r = fixture_start(&fx, _i & 1 ? BY_PULL : BY_RESOURCE);
+    until_held(gate);
+    ck_assert_int_eq(bcda__session_is_decoding(fx.session), 1);
     ck_assert_int_eq(pthread_create(&opener, NULL, open_soon, &gate), 0);
     if (_i & 2) {
         ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-        scene_finish(&c);
+        fixture_finish(&fx);
         ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
     }
-    scene_close(&c); /* waits for the slice, and joins */
+    fixture_close(&fx); /* waits for the slice, and joins */
     ck_assert_int_eq(pthread_join(opener, NULL), 0);
     ck_assert_int_eq(count_threads(), 0);
 }
@@ -651,32 +646,31 @@ END_TEST
 START_TEST(keys)
 {
     int threads = _i;
-    struct scene c;
     struct run *r;
     size_t i;
 
-    begin(&c, threads, FILES, LINES, 40);
+    begin(threads, FILES, LINES, 40);
     atomic_store(&unwraps_by_host, 0);
     set_gate(KEYS, 1);
-    r = harness_start(&c.h, DOOR_RESOURCE);
+    r = fixture_start(&fx, BY_RESOURCE);
     if (threads) {
         while (r->count < 4 * LINES) /* what a turn waits for may be held for ever */
-            bare_turn(&c);
+            bare_turn();
         ck_assert_int_eq(count_held(KEYS), threads < 2 ? threads : 2);
         for (i = 0; i < FILES; i++)
-            ck_assert_uint_eq(scripted_count(c.s, paths[i]), i % 3 != 1);
+            ck_assert_uint_eq(scripted_count(fx.server, paths[i]), i % 3 != 1);
     }
     set_gate(KEYS, 0);
-    scene_finish(&c);
+    fixture_finish(&fx);
     check_all(r, FILES, LINES);
     ck_assert_int_eq(atomic_load(&unwraps_by_host), threads ? 0 : 2);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* A gzip file whose first answer breaks off inside a member behind the stored end. What asks for
  * the rest is told that the file ends before: where its first member does, or elsewhere. */
-static void serve_past_the_end(struct scene *c, int by_416, int elsewhere)
+static void serve_past_the_end(int by_416, int elsewhere)
 {
     struct buf plain = {0}, body = {0}, head = {0};
     struct scripted_entry e = {0};
@@ -689,7 +683,7 @@ static void serve_past_the_end(struct scene *c, int by_416, int elsewhere)
     buf_add(&body, "\x1f\x8b\x08\x08\0\0\0\0\0\xff", 10);
     for (i = 0; i < 100; i++)
         buf_add(&body, "n", 1); /* its name */
-    x = scripted_on(c->s, paths[0], 1);
+    x = scripted_on(fx.server, paths[0], 1);
     buf_printf(&head,
                "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Encoding: gzip\r\n"
                "Transfer-Encoding: chunked\r\n\r\n%zx\r\n",
@@ -697,7 +691,7 @@ static void serve_past_the_end(struct scene *c, int by_416, int elsewhere)
     scripted_send(x, head.p, head.len);
     scripted_send(x, body.p, stored + cut);
     scripted_finish(x, SCRIPTED_CUT);
-    x = scripted_on(c->s, paths[0], 1);
+    x = scripted_on(fx.server, paths[0], 1);
     head.len = 0;
     if (by_416)
         buf_printf(&head, "HTTP/1.1 416 No\r\nContent-Range: bytes */%zu\r\n",
@@ -710,10 +704,10 @@ static void serve_past_the_end(struct scene *c, int by_416, int elsewhere)
     buf_printf(&head, "Content-Length: 0\r\nConnection: close\r\n\r\n");
     scripted_send(x, head.p, head.len);
     buf_add(&body, "\0\x03\0\0\0\0\0\0\0\0\0", 11); /* the whole: it ends with that member */
-    scripted_reply(c->s, paths[0], "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
+    scripted_reply(fx.server, paths[0], "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
     e.type = "Patient";
     e.path = paths[0];
-    scripted_export(c->s, &e, 1);
+    scripted_export(fx.server, &e, 1);
     buf_free(&plain);
     buf_free(&body);
     buf_free(&head);
@@ -724,24 +718,23 @@ static void serve_past_the_end(struct scene *c, int by_416, int elsewhere)
 START_TEST(end_named)
 {
     int verified = _i / 4 % 2, threads = _i / 8;
-    struct scene c;
     struct run *r;
 
     host = pthread_self();
-    scene_open(&c, 0);
-    serve_past_the_end(&c, _i % 2, _i & 2);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_DECODE_THREADS, threads);
+    fixture_open_scripted(&fx, 0);
+    serve_past_the_end(_i % 2, _i & 2);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
     if (verified) {
-        scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(c.h.config, tempdir()), 0);
+        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
     }
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     check_all(r, 1, LINES);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), _i & 2 ? 3 : 2);
-    scene_close(&c);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), _i & 2 ? 3 : 2);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -758,10 +751,10 @@ static int pause_first(struct run *r, enum where where, void *object)
 enum { PARTS = 4, WINDOW_MS = 60000, A_SECOND = 16 };
 
 /* One plain file in parts, each behind a gate; its length. */
-static size_t serve_parts(struct scene *c)
+static size_t serve_parts(void)
 {
     struct scripted_entry e = {"Patient", paths[0], NULL, 0};
-    struct scripted_answer *x = scripted_on(c->s, paths[0], 0);
+    struct scripted_answer *x = scripted_on(fx.server, paths[0], 0);
     struct buf text = {0}, head = {0};
     size_t each, len, i;
 
@@ -775,7 +768,7 @@ static size_t serve_parts(struct scene *c)
             scripted_gate(x, (unsigned)i);
         scripted_send(x, text.p + i * each, i + 1 < PARTS ? each : text.len - i * each);
     }
-    scripted_export(c->s, &e, 1);
+    scripted_export(fx.server, &e, 1);
     len = text.len;
     buf_free(&text);
     buf_free(&head);
@@ -783,13 +776,13 @@ static size_t serve_parts(struct scene *c)
 }
 
 /* The watch for slowness looks, and what it sees has its effect. */
-static void pass_window(struct scene *c)
+static void pass_window(void)
 {
     int i;
 
-    c->h.now += WINDOW_MS;
+    fx.now += WINDOW_MS;
     for (i = 0; i < 20; i++)
-        bare_turn(c);
+        bare_turn();
 }
 
 /* A file that comes slowly, but not too slowly, comes with one request, whoever reads; and so does
@@ -798,42 +791,41 @@ static void pass_window(struct scene *c)
 START_TEST(speed)
 {
     int paused = _i >= 3, threads = paused ? _i - 2 : _i, was_paused = 0;
-    struct scene c;
     struct run *r;
     size_t len, i;
 
     host = pthread_self();
-    scene_open(&c, 0);
-    len = serve_parts(&c);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_DECODE_THREADS, threads);
-    scene_set(&c, BCDA_OPT_LOW_SPEED_TIME_MS, WINDOW_MS);
-    scene_set(&c, BCDA_OPT_LOW_SPEED_BYTES, A_SECOND);
-    scene_session(&c);
-    r = harness_start_hook(&c.h, DOOR_RESOURCE, paused ? pause_first : NULL, &was_paused);
+    fixture_open_scripted(&fx, 0);
+    len = serve_parts();
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
+    fixture_set(&fx, BCDA_OPT_LOW_SPEED_TIME_MS, WINDOW_MS);
+    fixture_set(&fx, BCDA_OPT_LOW_SPEED_BYTES, A_SECOND);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, BY_RESOURCE, paused ? pause_first : NULL, &was_paused);
     for (i = 1; i <= PARTS; i++) {
         while (bcda_job_bytes_received(r->job) < (int64_t)(len / PARTS * i))
-            bare_turn(&c);
+            bare_turn();
         ck_assert_uint_ge(len / PARTS, A_SECOND * WINDOW_MS / 1000);
         while (paused && !was_paused) { /* the lines do not wait for their batch to fill */
-            c.h.now += 1000;
-            bare_turn(&c);
+            fx.now += 1000;
+            bare_turn();
         }
         if (paused)
             break;
-        pass_window(&c);
-        scripted_open_gate(c.s, (unsigned)i);
+        pass_window();
+        scripted_open_gate(fx.server, (unsigned)i);
     }
     for (i = 1; paused && i < PARTS; i++) {
-        pass_window(&c);
-        scripted_open_gate(c.s, (unsigned)i);
+        pass_window();
+        scripted_open_gate(fx.server, (unsigned)i);
     }
     if (paused)
         ck_assert_int_eq(bcda_job_resume(r->job), 0);
-    scene_finish(&c);
+    fixture_finish(&fx);
     check_all(r, 1, (size_t)PARTS * 40);
-    ck_assert_uint_eq(scripted_count(c.s, "GET /data/"), 1);
-    scene_close(&c);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -844,20 +836,19 @@ END_TEST
 START_TEST(memory)
 {
     enum { BIG = 4000, EACH = (1280 + 4 * 512) * 1024, SESSION = 1024 * 1024 };
-    struct scene c;
     struct run *r;
     int paused = 0;
 
-    begin(&c, 2, FILES, BIG, 1000);
+    begin(2, FILES, BIG, 1000);
     atomic_store(&most_bytes, 0);
-    r = harness_start_hook(&c.h, DOOR_RESOURCE, pause_first, &paused);
-    scene_until(&c, paused);
-    check_pause(&c, r);
-    scene_finish(&c);
+    r = fixture_start_hook(&fx, BY_RESOURCE, pause_first, &paused);
+    fixture_until(&fx, paused);
+    check_pause(r);
+    fixture_finish(&fx);
     check_all(r, FILES, BIG);
     ck_assert_msg(atomic_load(&most_bytes) < FILES * EACH + SESSION, "%lld bytes were held",
                   atomic_load(&most_bytes));
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -866,25 +857,24 @@ END_TEST
 START_TEST(no_memory)
 {
     long long blocks;
-    struct scene c;
     struct run *r;
     int n, hits = 0;
 
     for (n = 1; n <= 40; n++) {
-        begin(&c, 1, 3, 200, 40);
+        begin(1, 3, 200, 40);
         blocks = atomic_load(&live_blocks);
         atomic_store(&worker_calls, 0);
         atomic_store(&refused, 0);
         refuse_at = n;
-        r = harness_start(&c.h, n % 2 ? DOOR_RESOURCE : DOOR_BATCH);
-        scene_until(&c, r->done);
+        r = fixture_start(&fx, n % 2 ? BY_RESOURCE : BY_BATCH);
+        fixture_until(&fx, r->done);
         refuse_at = 0;
         hits += atomic_load(&refused);
         if (r->result)
             ck_assert_int_eq(r->result, BCDA_ERR_NOMEM);
         else
             check_all(r, 3, 200);
-        scene_close(&c);
+        fixture_close(&fx);
         ck_assert_int_lt(atomic_load(&live_blocks), blocks);
     }
     ck_assert_int_gt(hits, 3);
@@ -905,7 +895,7 @@ static int spin_in_callback(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-static int64_t check_stages(struct scene *c, int verified)
+static int64_t check_stages(int verified)
 {
     static const int stats[STAGES] = {BCDA_STAT_HASH_NS, BCDA_STAT_INFLATE_NS, BCDA_STAT_DECRYPT_NS,
                                       BCDA_STAT_PARSE_NS, BCDA_STAT_SPOOL_NS};
@@ -914,7 +904,7 @@ static int64_t check_stages(struct scene *c, int verified)
 
     for (i = 0; i < STAGES; i++) {
         calls = atomic_load(&stage_calls[i]);
-        spent = harness_stat(&c->h, stats[i]);
+        spent = fixture_stat(&fx, stats[i]);
         sum += spent;
         ck_assert_int_eq(calls > 0, verified || i != SPOOL);
         ck_assert_msg(spent >= calls * (int64_t)STAGE_NS, "%d: %lld for %d calls", stats[i],
@@ -930,41 +920,40 @@ START_TEST(stages)
 {
     int calls = 0, threads = _i % 3, verified = _i / 3, i;
     int64_t began, transport, deliver, slept, codec;
-    struct scene c;
     struct run *r;
 
-    prepare(&c, threads, 3, 40, 40);
+    prepare(threads, 3, 40, 40);
     if (verified) {
-        scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(c.h.config, tempdir()), 0);
+        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
     }
-    scene_session(&c);
+    fixture_session(&fx);
     for (i = 0; i < STAGES; i++)
         atomic_store(&stage_calls[i], 0);
     stage_ns = STAGE_NS;
     began = now_ns();
     for (i = BCDA_STAT_TRANSPORT_NS; i <= BCDA_STAT_SLEEP_NS; i++)
-        ck_assert_int_eq(harness_stat(&c.h, i), 0);
-    r = harness_start_hook(&c.h, DOOR_RESOURCE, spin_in_callback, &calls);
+        ck_assert_int_eq(fixture_stat(&fx, i), 0);
+    r = fixture_start_hook(&fx, BY_RESOURCE, spin_in_callback, &calls);
     while (bcda_job_state(r->job) < BCDA_JOB_DOWNLOADING)
-        bare_turn(&c);
-    ck_assert_int_eq(harness_stat(&c.h, BCDA_STAT_SLEEP_NS), 0); /* the host's, so far */
-    c.h.inside = 1;
-    ck_assert_int_eq(bcda_session_run(c.h.session, 60000), 0);
-    c.h.inside = 0;
+        bare_turn();
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_SLEEP_NS), 0); /* the host's, so far */
+    fx.inside = 1;
+    ck_assert_int_eq(bcda_session_run(fx.session, 60000), 0);
+    fx.inside = 0;
     stage_ns = 0;
     check_all(r, 3, 40);
-    transport = harness_stat(&c.h, BCDA_STAT_TRANSPORT_NS);
-    deliver = harness_stat(&c.h, BCDA_STAT_DELIVER_NS);
-    slept = harness_stat(&c.h, BCDA_STAT_SLEEP_NS);
-    codec = check_stages(&c, verified);
+    transport = fixture_stat(&fx, BCDA_STAT_TRANSPORT_NS);
+    deliver = fixture_stat(&fx, BCDA_STAT_DELIVER_NS);
+    slept = fixture_stat(&fx, BCDA_STAT_SLEEP_NS);
+    codec = check_stages(verified);
     ck_assert_int_gt(transport, 0);
     ck_assert_int_gt(slept, 0);
     ck_assert_int_eq(calls, 120);
     ck_assert_int_ge(deliver, (int64_t)calls * CALLBACK_NS);
     if (!threads)
         ck_assert_int_le(transport + deliver + slept + codec, now_ns() - began);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -993,69 +982,67 @@ int __wrap_bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, i
 }
 
 /* Whether a step would make progress, in every build: one on poll() has no descriptor to ask. */
-static int is_step_due(const struct scene *c, int timeout_ms)
+static int is_step_due(int timeout_ms)
 {
-    return bcda__engine_wait(c->h.session->cx.engine, timeout_ms) == 0;
+    return bcda__engine_wait(fx.session->cx.engine, timeout_ms) == 0;
 }
 
 /* They are seen to in that very step, and the next is not called for nothing. */
 START_TEST(late_news)
 {
-    struct scene c;
     struct run *r;
     int late = 0;
 
-    prepare(&c, 1, 1, 200, 40);
-    c.h.config->clock = bcda__clock_system();
-    scene_session(&c);
+    prepare(1, 1, 200, 40);
+    fx.config->clock = bcda__clock_system();
+    fixture_session(&fx);
     set_gate(SLICES, 1);
-    r = harness_start(&c.h, DOOR_RESOURCE);
+    r = fixture_start(&fx, BY_RESOURCE);
     while (!r->done) {
         int is_late;
 
-        if (!late && bcda__session_is_decoding(c.h.session))
+        if (!late && bcda__session_is_decoding(fx.session))
             wait_for_held(SLICES); /* else the session's thread might do it all, to help */
-        is_late = !late && count_held(SLICES) && !is_step_due(&c, 100);
+        is_late = !late && count_held(SLICES) && !is_step_due(100);
         if (is_late)
             late = news_come_late = 1;
         else
-            ck_assert_int_eq(is_step_due(&c, 60000), 1);
-        c.h.inside = 1;
+            ck_assert_int_eq(is_step_due(60000), 1);
+        fx.inside = 1;
         if (is_late)
-            ck_assert_int_ge(bcda_session_step(c.h.session), 0);
+            ck_assert_int_ge(bcda_session_step(fx.session), 0);
         else
-            ck_assert_int_eq(bcda_session_step(c.h.session), 1);
-        c.h.inside = 0;
+            ck_assert_int_eq(bcda_session_step(fx.session), 1);
+        fx.inside = 0;
     }
     ck_assert_int_eq(late, 1);
-    ck_assert_int_eq(is_step_due(&c, 0), 0);
+    ck_assert_int_eq(is_step_due(0), 0);
     check_all(r, 1, 200);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* A wake-up that comes within a step is not lost where the step takes back what workers did. */
 START_TEST(late_wake_up)
 {
-    struct scene c;
     struct run *r;
 
-    prepare(&c, 1, 1, 200, 40);
-    c.h.config->clock = bcda__clock_system();
-    scene_session(&c);
+    prepare(1, 1, 200, 40);
+    fx.config->clock = bcda__clock_system();
+    fixture_session(&fx);
     set_gate(SLICES, 1);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    while (!bcda__session_is_decoding(c.h.session))
-        bare_turn(&c);
+    r = fixture_start(&fx, BY_RESOURCE);
+    while (!bcda__session_is_decoding(fx.session))
+        bare_turn();
     wait_for_held(SLICES);
     news_come_late = 1;
-    woken_late = c.h.session;
-    c.h.inside = 1;
-    ck_assert_int_eq(bcda_session_run(c.h.session, -1), BCDA_ERR_INTERRUPTED);
-    ck_assert_int_eq(bcda_session_run(c.h.session, -1), 0);
-    c.h.inside = 0;
+    woken_late = fx.session;
+    fx.inside = 1;
+    ck_assert_int_eq(bcda_session_run(fx.session, -1), BCDA_ERR_INTERRUPTED);
+    ck_assert_int_eq(bcda_session_run(fx.session, -1), 0);
+    fx.inside = 0;
     check_all(r, 1, 200);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -1065,34 +1052,32 @@ START_TEST(many_jobs)
 {
     enum { JOBS = 5 };
     struct run *r[JOBS];
-    struct scene c;
     int i;
 
-    begin(&c, 3, FILES, LINES, 40);
+    begin(3, FILES, LINES, 40);
     for (i = 0; i < JOBS; i++)
-        r[i] = harness_start(&c.h, (enum door)(i % 3));
-    scene_finish(&c);
+        r[i] = fixture_start(&fx, (enum delivery_way)(i % 3));
+    fixture_finish(&fx);
     for (i = 0; i < JOBS; i++)
         check_all(r[i], FILES, LINES);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
 /* What workers have to tell is no wake-up of the host's. */
 START_TEST(run_is_not_interrupted)
 {
-    struct scene c;
     struct run *r;
 
-    begin(&c, 2, FILES, LINES, 40);
-    r = harness_start(&c.h, DOOR_RESOURCE);
+    begin(2, FILES, LINES, 40);
+    r = fixture_start(&fx, BY_RESOURCE);
     while (bcda_job_state(r->job) < BCDA_JOB_DOWNLOADING)
-        bare_turn(&c);
-    c.h.inside = 1;
-    ck_assert_int_eq(bcda_session_run(c.h.session, 60000), 0);
-    c.h.inside = 0;
+        bare_turn();
+    fx.inside = 1;
+    ck_assert_int_eq(bcda_session_run(fx.session, 60000), 0);
+    fx.inside = 0;
     check_all(r, FILES, LINES);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 

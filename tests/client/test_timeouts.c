@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "fixture.h"
 
-static struct harness h;
+static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
@@ -19,18 +19,18 @@ START_TEST(job_timeout)
     struct run *r;
 
     options.polls = 100000;
-    harness_open(&h, &options);
-    harness_config(&h, 1);
-    harness_set(&h, BCDA_OPT_JOB_TIMEOUT_MS, 90000);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    start = h.now;
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    e = harness_check_failed(r, BCDA_ERR_JOB_TIMEOUT);
-    ck_assert_int_eq(h.now - start, 90000);
+    fixture_open_sandbox(&fx, &options);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_JOB_TIMEOUT_MS, 90000);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
+    start = fx.now;
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    e = fixture_check_failed(r, BCDA_ERR_JOB_TIMEOUT);
+    ck_assert_int_eq(fx.now - start, 90000);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "resumed by its status URL"));
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -40,18 +40,18 @@ START_TEST(stall)
     int64_t start;
     struct run *r;
 
-    harness_setup_one_file(&h);
-    harness_fault(&h, "stall");
-    harness_fault(&h,
+    fixture_setup_one_file(&fx);
+    fixture_fault(&fx, "stall");
+    fixture_fault(&fx,
                   "no-range"); /* and nothing but the whole, which stalls again at the same place */
-    h.jump_open = 1;
-    start = h.now;
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    ck_assert_int_ge(h.now - start, 60000);
-    ck_assert_str_eq(bcda_error_file(harness_check_failed(r, BCDA_ERR_STALLED)),
+    fx.jump_open = 1;
+    start = fx.now;
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    ck_assert_int_ge(fx.now - start, 60000);
+    ck_assert_str_eq(bcda_error_file(fixture_check_failed(r, BCDA_ERR_STALLED)),
                      bcda_file_name(bcda_job_file(r->job, 0)));
-    harness_close(&h);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -61,16 +61,16 @@ START_TEST(stall_resumed)
     int64_t start;
     struct run *r;
 
-    harness_setup_one_file(&h);
-    harness_fault(&h, "stall*1");
-    h.jump_open = 1;
-    start = h.now;
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    harness_check_export(r);
-    ck_assert_int_ge(h.now - start, 60000);
-    ck_assert_uint_eq(sandbox_count(h.sb, "range"), 1);
-    harness_close(&h);
+    fixture_setup_one_file(&fx);
+    fixture_fault(&fx, "stall*1");
+    fx.jump_open = 1;
+    start = fx.now;
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_export(r);
+    ck_assert_int_ge(fx.now - start, 60000);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), 1);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -100,20 +100,20 @@ START_TEST(connect_timeout)
     char url[80];
     int fd = listen_deaf(url, sizeof url);
 
-    harness_open(&h, &options);
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_fhir_url(h.config, url), 0);
-    harness_set(&h, BCDA_OPT_ATTEMPTS, 2);
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
-    h.jump_open = 1;
-    start = h.now;
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
-    (void)harness_check_failed(r, BCDA_ERR_CONNECT_TIMEOUT);
-    ck_assert_int_ge(h.now - start, 2 * 30000);
-    ck_assert_int_le(h.now - start, 2 * 30000 + 1000);
-    harness_close(&h);
+    fixture_open_sandbox(&fx, &options);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, url), 0);
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 2);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    fx.jump_open = 1;
+    start = fx.now;
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_CONNECT_TIMEOUT);
+    ck_assert_int_ge(fx.now - start, 2 * 30000);
+    ck_assert_int_le(fx.now - start, 2 * 30000 + 1000);
+    fixture_close(&fx);
     close(fd);
 }
 END_TEST

@@ -16,9 +16,11 @@
 
 #include "../tempdir.h"
 #include "certs.h"
+#include "fixture.h"
 #include "net/http.h"
-#include "scene.h"
 #include "server_process.h"
+
+static struct fixture fx;
 
 enum { PATIENCE = 100, LOOK_TIMES = 60000 };
 
@@ -33,8 +35,7 @@ enum { PATIENCE = 100, LOOK_TIMES = 60000 };
 #define SURPLUS    "{\"resourceType\":\"Patient\",\"id\":\"surplus\"}\n"
 #define LEN(a)     (sizeof(a) / sizeof(a)[0])
 
-static struct harness h;
-static struct scripted *s, *proxy; /* the FHIR server, and what stands before it */
+static struct scripted_server *s, *proxy; /* the FHIR server, and what stands before it */
 
 /* ---- a name server that does not answer ---- */
 
@@ -116,7 +117,7 @@ static void stop_at_exit(void)
 
 static int64_t read_clock(void *ctx)
 {
-    return ((struct harness *)ctx)->now;
+    return ((struct fixture *)ctx)->now;
 }
 
 static void check_text(const char *text)
@@ -125,7 +126,7 @@ static void check_text(const char *text)
                                           PROXY_USER, "tok.en",   "<html"};
     size_t i;
 
-    harness_check_text(&h, text);
+    fixture_check_text(&fx, text);
     for (i = 0; i < LEN(secrets); i++)
         ck_assert_msg(!strstr(text, secrets[i]), "%s stands in: %s", secrets[i], text);
 }
@@ -140,9 +141,9 @@ static void on_log(int level, const char *component, const char *message, void *
 
 static void open_harness(void)
 {
-    memset(&h, 0, sizeof h);
-    h.now = 1700000000000;
-    h.stay = 1;
+    memset(&fx, 0, sizeof fx);
+    fx.now = 1700000000000;
+    fx.stay = 1;
     atexit(stop_at_exit);
 }
 
@@ -165,7 +166,7 @@ static void open_proxy(void)
 
 static void set(int option, int64_t value)
 {
-    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
 }
 
 static void configure_for(const char *origin, const char *ca_file)
@@ -173,13 +174,13 @@ static void configure_for(const char *origin, const char *ca_file)
     char url[128];
 
     snprintf(url, sizeof url, "%s/api/v1", origin);
-    ck_assert_int_eq(bcda_config_new(&h.config), 0);
-    h.config->clock.now_ms = h.config->clock.wall_ms = read_clock;
-    h.config->clock.ctx = &h;
-    ck_assert_int_eq(bcda_config_set_fhir_url(h.config, url), 0);
-    ck_assert_int_eq(bcda_config_set_client_credentials(h.config, "me", SECRET), 0);
-    ck_assert_int_eq(bcda_config_set_log(h.config, BCDA_LOG_DEBUG, on_log, &h, NULL), 0);
-    ck_assert_int_eq(bcda_config_set_ca_file(h.config, ca_file), 0);
+    ck_assert_int_eq(bcda_config_new(&fx.config), 0);
+    fx.config->clock.now_ms = fx.config->clock.wall_ms = read_clock;
+    fx.config->clock.ctx = &fx;
+    ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, url), 0);
+    ck_assert_int_eq(bcda_config_set_client_credentials(fx.config, "me", SECRET), 0);
+    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, &fx, NULL), 0);
+    ck_assert_int_eq(bcda_config_set_ca_file(fx.config, ca_file), 0);
 }
 
 static void configure(void)
@@ -191,11 +192,11 @@ static const struct scripted_entry one_file[] = {{"Patient", "/data/a.ndjson", N
 
 static struct run *begin(void)
 {
-    if (!h.config)
+    if (!fx.config)
         configure();
-    harness_session(&h);
-    harness_export(&h, BCDA_LEVEL_PATIENT, NULL);
-    return harness_start(&h, DOOR_RESOURCE);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    return fixture_start(&fx, BY_RESOURCE);
 }
 
 /* One turn; where nothing is under way, the clock goes to the next timer. */
@@ -205,11 +206,11 @@ static void turn(void)
     int quiet;
 
     for (quiet = 0; quiet < PATIENCE; quiet++) {
-        if (harness_turn(&h))
+        if (fixture_step(&fx))
             return;
-        left = bcda__session_next_timer_ms(h.session);
-        if (harness_stat(&h, BCDA_STAT_TRANSFERS) == 0 && left >= 0) {
-            h.now += left;
+        left = bcda__session_next_timer_ms(fx.session);
+        if (fixture_stat(&fx, BCDA_STAT_TRANSFERS) == 0 && left >= 0) {
+            fx.now += left;
             return;
         }
     }
@@ -246,7 +247,7 @@ static void check_came(const struct run *r)
 /* The job failed so, and its words have `hint` in them. */
 static const bcda_error *check_failed(struct run *r, int code, const char *hint)
 {
-    const bcda_error *e = harness_check_failed(r, code);
+    const bcda_error *e = fixture_check_failed(r, code);
 
     check_text(bcda_error_text(e));
     ck_assert_msg(strstr(bcda_error_text(e), hint) != NULL, "\"%s\" says nothing of \"%s\"",
@@ -256,7 +257,7 @@ static const bcda_error *check_failed(struct run *r, int code, const char *hint)
 
 static void close_servers(void)
 {
-    harness_end(&h);
+    fixture_end(&fx);
     stop_at_exit();
 }
 
@@ -284,7 +285,7 @@ static void check_nothing_sent(void)
 {
     ck_assert_uint_eq(scripted_count(s, NULL), 0);
     ck_assert_uint_eq(scripted_connections(s), 1); /* and it is not tried again */
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
 }
 
 struct named {
@@ -342,7 +343,7 @@ START_TEST(other_authority)
     r = go();
     (void)check_failed(r, BCDA_ERR_TLS_VERIFY, "CA file");
     ck_assert_uint_eq(scripted_count(s, NULL), 0);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
     close_servers();
 }
 END_TEST
@@ -369,14 +370,14 @@ START_TEST(no_tls_there)
     snprintf(origin, sizeof origin, "https%s", strchr(scripted_origin(s), ':'));
     configure_for(origin, NULL);
     if (proxy)
-        ck_assert_int_eq(bcda_config_set_proxy(h.config, scripted_origin(proxy), NULL, NULL), 0);
+        ck_assert_int_eq(bcda_config_set_proxy(fx.config, scripted_origin(proxy), NULL, NULL), 0);
     r = begin();
     finish(r);
     e = check_failed(r, BCDA_ERR_TLS, "does not speak TLS");
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "http"));
     ck_assert_int_eq(bcda_error_is_retryable(e), 0);
     ck_assert_uint_eq(scripted_connections(s), 1);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
     close_servers();
 }
 END_TEST
@@ -449,15 +450,15 @@ START_TEST(missing_file)
     configure();
     there = scripted_ca_file(s);
     if (_i == 0)
-        ck_assert_int_eq(bcda_config_set_ca_file(h.config, gone), 0);
+        ck_assert_int_eq(bcda_config_set_ca_file(fx.config, gone), 0);
     else
-        ck_assert_int_eq(bcda_config_set_client_certificate(h.config, _i == 1 ? gone : there,
+        ck_assert_int_eq(bcda_config_set_client_certificate(fx.config, _i == 1 ? gone : there,
                                                             _i == 1 ? there : gone, PASSPHRASE),
                          0);
-    ck_assert_int_eq(bcda_session_new(&session, h.config), BCDA_ERR_IO);
+    ck_assert_int_eq(bcda_session_new(&session, fx.config), BCDA_ERR_IO);
     ck_assert_ptr_null(session);
-    check_text(bcda_error_text(bcda_config_error(h.config)));
-    ck_assert_ptr_nonnull(strstr(bcda_error_text(bcda_config_error(h.config)), gone));
+    check_text(bcda_error_text(bcda_config_error(fx.config)));
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(bcda_config_error(fx.config)), gone));
     ck_assert_uint_eq(scripted_connections(s), 0);
     close_servers();
 }
@@ -488,7 +489,7 @@ static void set_client_certificate(const struct authority *a, const struct clien
     struct certificate c;
 
     certificate_make(&c, a, &o);
-    ck_assert_int_eq(bcda_config_set_client_certificate(h.config, certs_file(c.cert),
+    ck_assert_int_eq(bcda_config_set_client_certificate(fx.config, certs_file(c.cert),
                                                         certs_file(c.key), x->given),
                      0);
     certificate_free(&c);
@@ -514,7 +515,7 @@ START_TEST(client_certificate)
         e = check_failed(r, x->code, x->hint);
         ck_assert_int_eq(bcda_error_is_retryable(e), 0);
         ck_assert_uint_eq(scripted_count(s, NULL), 0);
-        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+        ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
     } else {
         check_came(r);
     }
@@ -570,7 +571,7 @@ static int starve(rlim_t spare, int mends)
 
     if (mends)
         ck_assert_int_eq(
-            bcda_config_set_log(h.config, BCDA_LOG_DEBUG, raise_descriptors, NULL, NULL), 0);
+            bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, raise_descriptors, NULL, NULL), 0);
     r = begin();
     leave_descriptors(spare);
     finish(r);
@@ -621,7 +622,7 @@ static void check_starved(int usual, int is_retried)
     ck_assert_int_lt(starved, SPARE_MAX);
 }
 
-static void script_three_files(struct scripted *to, const void *arg)
+static void script_three_files(struct scripted_server *to, const void *arg)
 {
     static const struct scripted_entry files[] = {{"Patient", "/data/a.ndjson", NULL, 0},
                                                   {"Patient", "/data/b.ndjson", NULL, 0},
@@ -650,11 +651,11 @@ START_TEST(no_descriptors)
         set_client_certificate(&a, &client);
     if (verified) {
         set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(h.config, tempdir()), 0);
+        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
     }
     check_starved(CAME, !verified); /* a spool that cannot be made fails its file */
     authority_free(&a);
-    bcda_config_free(h.config);
+    bcda_config_free(fx.config);
     server_process_stop(&server);
 }
 END_TEST
@@ -665,7 +666,7 @@ START_TEST(no_descriptors_for_a_name)
     open_harness();
     configure_for("https://fhir.invalid", NULL);
     check_starved(NO_SUCH_NAME, 1);
-    bcda_config_free(h.config);
+    bcda_config_free(fx.config);
 }
 END_TEST
 
@@ -673,9 +674,9 @@ END_TEST
 
 static void use_proxy(const char *url)
 {
-    if (!h.config)
+    if (!fx.config)
         configure();
-    ck_assert_int_eq(bcda_config_set_proxy(h.config, url, PROXY_USER, PROXY_WORD), 0);
+    ck_assert_int_eq(bcda_config_set_proxy(fx.config, url, PROXY_USER, PROXY_WORD), 0);
 }
 
 /* Each head that the proxy saw is a CONNECT, with its own credentials and nobody else's. */
@@ -822,7 +823,7 @@ START_TEST(proxy_url_is_not_shown)
     e = check_failed(r, BCDA_ERR_PROXY, "proxy");
     ck_assert_ptr_null(strstr(bcda_error_text(e), "secretpw"));
     ck_assert_int_eq(bcda_error_is_retryable(e), 0);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
     ck_assert_uint_eq(scripted_connections(s), 0);
     close_servers();
 }
@@ -846,9 +847,9 @@ START_TEST(silent_proxy)
     for (i = 1; i <= 2; i++) {
         while (scripted_count(proxy, "CONNECT") < i)
             turn();
-        h.now += 30000;
-        while (harness_stat(&h, BCDA_STAT_TRANSFERS))
-            (void)harness_turn(&h);
+        fx.now += 30000;
+        while (fixture_stat(&fx, BCDA_STAT_TRANSFERS))
+            (void)fixture_step(&fx);
     }
     finish(r);
     (void)check_failed(r, BCDA_ERR_CONNECT_TIMEOUT, "30000 ms");
@@ -886,7 +887,6 @@ END_TEST
 /* Over http, which is only for this machine, no proxy is used. */
 START_TEST(who_is_proxied)
 {
-    struct scene c;
     struct run *r;
     char *head;
     unsigned i;
@@ -894,22 +894,22 @@ START_TEST(who_is_proxied)
     proxy = scripted_start(0);
     ck_assert_ptr_nonnull(proxy);
     scripted_reply(proxy, " ", "502 Bad Gateway", "", "", 0);
-    scene_open(&c, _i);
-    scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, scene_files, 1);
-    scene_config(&c);
+    fixture_open_scripted(&fx, _i);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_config(&fx);
     ck_assert_int_eq(
-        bcda_config_set_proxy(c.h.config, scripted_origin(proxy), "someone", "proxy-secret"), 0);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+        bcda_config_set_proxy(fx.config, scripted_origin(proxy), "someone", "proxy-secret"), 0);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     if (_i == 0) { /* http, to this very machine: the proxy hears nothing */
-        scene_check_result(r, 0);
-        scene_check_patients(r, 0, 0, 3);
+        fixture_check_result(r, 0);
+        fixture_check_patients(r, 0, 0, 3);
         ck_assert_uint_eq(scripted_connections(proxy), 0);
     } else {
         ck_assert_int_lt(r->result, 0);
-        ck_assert_uint_eq(scripted_connections(c.s), 0);
+        ck_assert_uint_eq(scripted_connections(fx.server), 0);
         ck_assert_uint_gt(scripted_count(proxy, NULL), 0);
         for (i = 0; (head = scripted_request(proxy, i)); i++) {
             ck_assert_msg(strncmp(head, "CONNECT 127.0.0.1:", 18) == 0, "%s", head);
@@ -919,7 +919,7 @@ START_TEST(who_is_proxied)
     }
     scripted_stop(proxy);
     proxy = NULL;
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -933,7 +933,7 @@ static void begin_blocked(int through_proxy, int has_token)
     if (through_proxy)
         use_proxy("http://proxy.blocked.invalid:3128");
     if (has_token)
-        ck_assert_int_eq(bcda_config_set_bearer_token(h.config, "tok.en"), 0);
+        ck_assert_int_eq(bcda_config_set_bearer_token(fx.config, "tok.en"), 0);
 }
 
 static void until_blocked(int count)
@@ -953,13 +953,13 @@ START_TEST(cancel_while_looking_up)
     until_blocked(1);
     ck_assert_int_eq(bcda_job_cancel(r->job), 0);
     while (!r->done)
-        ck_assert(harness_turn(&h));
+        ck_assert(fixture_step(&fx));
     ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
     ck_assert_int_eq(atomic_load(&blocked), 1);
     if (_i & 2) /* the request for a token is the session's, and another job could use it */
-        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 0);
+        ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 0);
     release_names(threads);
-    harness_end(&h);
+    fixture_end(&fx);
 }
 END_TEST
 
@@ -972,17 +972,17 @@ START_TEST(free_while_looking_up)
     begin_blocked(_i & 1, _i & 2);
     r = begin();
     until_blocked(1);
-    fds = h.fds;
-    h.inside = 1;
-    bcda_session_free(h.session);
-    h.inside = 0;
-    h.session = NULL;
+    fds = fx.fds;
+    fx.inside = 1;
+    bcda_session_free(fx.session);
+    fx.inside = 0;
+    fx.session = NULL;
     ck_assert_int_eq(r->done, 1);
     ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
     ck_assert_int_eq(atomic_load(&blocked), 1);
     release_names(threads);
-    ck_assert_int_le(harness_count_fds(), fds);
-    harness_end(&h);
+    ck_assert_int_le(fixture_count_fds(), fds);
+    fixture_end(&fx);
 }
 END_TEST
 
@@ -997,16 +997,16 @@ START_TEST(lookup_takes_too_long)
     for (i = 1; i <= 3; i++) {
         until_blocked(i); /* the earlier ones are still at it */
         ck_assert_int_eq(r->done, 0);
-        harness_advance(&h, 29000);
-        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 1);
-        h.now += 1000;
-        harness_drain(&h);
-        ck_assert_int_eq(harness_stat(&h, BCDA_STAT_TRANSFERS), 0);
+        fixture_advance(&fx, 29000);
+        ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 1);
+        fx.now += 1000;
+        fixture_drain(&fx);
+        ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 0);
     }
     ck_assert_int_eq(atomic_load(&blocked), 3);
     (void)check_failed(r, BCDA_ERR_CONNECT_TIMEOUT, "30000 ms");
     release_names(threads);
-    harness_end(&h);
+    fixture_end(&fx);
 }
 END_TEST
 
@@ -1020,7 +1020,7 @@ START_TEST(no_such_name)
     finish(r);
     (void)check_failed(r, BCDA_ERR_RESOLVE, "fhir.invalid");
     ck_assert_int_eq(atomic_load(&lookups), 4);
-    harness_end(&h);
+    fixture_end(&fx);
 }
 END_TEST
 
@@ -1039,15 +1039,15 @@ START_TEST(stalled_handshake)
     r = begin();
     while (scripted_connections(s) == 0)
         turn();
-    h.now += 29000;
-    (void)harness_turn(&h);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 0);
-    h.now += 1000;
-    while (harness_stat(&h, BCDA_STAT_RETRIES) == 0)
-        (void)harness_turn(&h);
+    fx.now += 29000;
+    (void)fixture_step(&fx);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
+    fx.now += 1000;
+    while (fixture_stat(&fx, BCDA_STAT_RETRIES) == 0)
+        (void)fixture_step(&fx);
     finish(r);
     check_came(r);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_RETRIES), 1);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 1);
     ck_assert_uint_eq(scripted_connections(s), 5);
     close_servers();
 }
@@ -1066,9 +1066,9 @@ START_TEST(handshake_never_ends)
     for (i = 1; i <= 2; i++) {
         while (scripted_connections(s) < i)
             turn();
-        h.now += 30000;
-        while (harness_stat(&h, BCDA_STAT_TRANSFERS))
-            (void)harness_turn(&h);
+        fx.now += 30000;
+        while (fixture_stat(&fx, BCDA_STAT_TRANSFERS))
+            (void)fixture_step(&fx);
     }
     finish(r);
     (void)check_failed(r, BCDA_ERR_CONNECT_TIMEOUT, "30000 ms");

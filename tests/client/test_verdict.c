@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "../tempdir.h"
-#include "scene.h"
+#include "fixture.h"
 
-static struct scene c;
+static struct fixture fx;
 static char folder[256];
 
 enum { LINES = 400, UNSAID = 9 };
@@ -25,8 +25,8 @@ static void verified(void)
     snprintf(folder, sizeof folder, "%s/bcda-verdict-XXXXXX", tempdir());
     ck_assert_ptr_nonnull(mkdtemp(folder));
     atexit(remove_folder);
-    scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-    ck_assert_int_eq(bcda_config_set_spool_directory(c.h.config, folder), 0);
+    fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+    ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, folder), 0);
 }
 
 static void add_lines(struct buf *b)
@@ -61,7 +61,7 @@ static void reply_manifest(const struct said *w, const struct buf *data, const c
     buf_printf(&m,
                "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"requiresAccessToken\":true,"
                "\"output\":[{\"type\":\"Patient\",\"url\":\"%s/data/a.ndjson\"",
-               scripted_origin(c.s));
+               scripted_origin(fx.server));
     if (key)
         buf_printf(&m, ",\"encryptedKey\":\"%s\"", key);
     if (w->count != UNSAID)
@@ -77,7 +77,7 @@ static void reply_manifest(const struct said *w, const struct buf *data, const c
         buf_str(&m, "\"}");
     }
     buf_str(&m, "]}],\"error\":[]}");
-    scripted_reply(c.s, "/jobs/1", "200 OK", "", m.p, m.len);
+    scripted_reply(fx.server, "/jobs/1", "200 OK", "", m.p, m.len);
     buf_free(&m);
 }
 
@@ -104,7 +104,7 @@ static void reply_file(int form, const struct buf *plain, char **key)
         *key = scripted_encrypt(&packed, plain->p, plain->len, "a.ndjson");
     else if (form == 2)
         scripted_gzip(&packed, plain->p, plain->len);
-    scripted_reply(c.s, "/data/a", "200 OK", form == 2 ? "Content-Encoding: gzip\r\n" : "",
+    scripted_reply(fx.server, "/data/a", "200 OK", form == 2 ? "Content-Encoding: gzip\r\n" : "",
                    form ? packed.p : plain->p, form ? packed.len : plain->len);
     buf_free(&packed);
 }
@@ -120,21 +120,21 @@ START_TEST(manifest_says)
     char *key;
     size_t i;
 
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     add_lines(&plain);
     reply_file(form, &plain, &key);
     reply_manifest(w, &plain, key);
-    scripted_export(c.s, NULL, 0);
-    scene_config(&c);
-    scene_key(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scripted_export(fx.server, NULL, 0);
+    fixture_config(&fx);
+    fixture_add_key(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     if (spool)
         verified();
-    scene_session(&c);
-    r = harness_start(&c.h, (enum door)(_i % 3));
-    scene_finish(&c);
+    fixture_session(&fx);
+    r = fixture_start(&fx, (enum delivery_way)(_i % 3));
+    fixture_finish(&fx);
     if (w->code) {
-        e = harness_check_failed(r, w->code);
+        e = fixture_check_failed(r, w->code);
         ck_assert_str_eq(bcda_error_file(e), "a.ndjson");
         ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "the manifest"));
         ck_assert_uint_eq(r->count, spool ? 0 : LINES);
@@ -147,7 +147,7 @@ START_TEST(manifest_says)
     if (w->code && !spool)
         for (i = 0; i < r->count; i++)
             ck_assert_int_eq(r->got[i].provisional, 1);
-    scene_close(&c);
+    fixture_close(&fx);
     remove_folder();
     buf_free(&plain);
     free(key);
@@ -162,19 +162,19 @@ START_TEST(count_is_passed_over)
     struct run *r;
     char *key;
 
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     add_lines(&plain);
     reply_file(0, &plain, &key);
     reply_manifest(&w, &plain, NULL);
-    scripted_export(c.s, NULL, 0);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_CHECK_COUNT, 0);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    scripted_export(fx.server, NULL, 0);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_CHECK_COUNT, 0);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(r->count, LINES);
-    scene_close(&c);
+    fixture_close(&fx);
     buf_free(&plain);
 }
 END_TEST
@@ -183,7 +183,7 @@ END_TEST
 
 static void reply_part(const struct buf *data, size_t from, size_t len, const char *modified)
 {
-    struct scripted_answer *a = scripted_on(c.s, "/data/a", 1);
+    struct scripted_answer *a = scripted_on(fx.server, "/data/a", 1);
     char head[256];
 
     snprintf(head, sizeof head,
@@ -205,10 +205,10 @@ START_TEST(wrong_totals)
     struct run *r;
     size_t at, part = 8192;
 
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     add_lines(&plain);
     at = plain.len / 2;
-    a = scripted_on(c.s, "/data/a", 1);
+    a = scripted_on(fx.server, "/data/a", 1);
     buf_printf(&cut,
                "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nAccept-Ranges: bytes\r\n"
                "Last-Modified: %s\r\n\r\n",
@@ -220,18 +220,18 @@ START_TEST(wrong_totals)
         reply_part(&plain, at - 64, at - 64 + part < plain.len ? part : plain.len - at + 64, date);
     if (_i)
         reply_part(&plain, at - 64, 200, "1700000000001");
-    scripted_reply(c.s, "/data/a", "200 OK", "Last-Modified: 1700000000001\r\n", plain.p,
+    scripted_reply(fx.server, "/data/a", "200 OK", "Last-Modified: 1700000000001\r\n", plain.p,
                    plain.len);
-    scripted_export(c.s, e, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    scripted_export(fx.server, e, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(r->count, LINES);
-    ck_assert_int_eq(scripted_count(c.s, "Range: bytes=") > 2, !_i);
-    scene_close(&c);
+    ck_assert_int_eq(scripted_count(fx.server, "Range: bytes=") > 2, !_i);
+    fixture_close(&fx);
     buf_free(&plain);
     buf_free(&cut);
 }
@@ -248,25 +248,25 @@ START_TEST(always_cut)
     struct run *r;
     char head[64];
 
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     add_lines(&plain);
-    a = scripted_on(c.s, "/data/a", 0);
+    a = scripted_on(fx.server, "/data/a", 0);
     snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", plain.len);
     scripted_text(a, head);
     scripted_send(a, plain.p, plain.len / 2);
     scripted_finish(a, _i ? SCRIPTED_RESET : SCRIPTED_CUT);
-    scripted_export(c.s, e, 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    scripted_export(fx.server, e, 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     if (_i) /* a reset may lose what was sent before it, the head too */
         ck_assert(r->result == BCDA_ERR_TRUNCATED || r->result == BCDA_ERR_TRANSFER);
-    error = harness_check_failed(r, _i ? r->result : BCDA_ERR_TRUNCATED);
+    error = fixture_check_failed(r, _i ? r->result : BCDA_ERR_TRUNCATED);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "breaks this file off each time"));
     ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "option \"parallel\""));
-    scene_close(&c);
+    fixture_close(&fx);
     buf_free(&plain);
 }
 END_TEST
@@ -283,27 +283,27 @@ START_TEST(budget)
     struct run *r;
     int i;
 
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     for (i = 0; i < 2; i++) { /* three times for each file: six retries */
-        a = scripted_on(c.s, i ? "/data/b" : "/data/a", 3);
+        a = scripted_on(fx.server, i ? "/data/b" : "/data/a", 3);
         scripted_text(a, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
     }
-    scripted_reply(c.s, "/data/", "200 OK", "", line, sizeof line - 1);
-    scripted_export(c.s, e, 2);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_JOB_RETRIES_MAX, _i ? 5 : 6);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+    scripted_reply(fx.server, "/data/", "200 OK", "", line, sizeof line - 1);
+    scripted_export(fx.server, e, 2);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_JOB_RETRIES_MAX, _i ? 5 : 6);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     if (_i) {
-        error = harness_check_failed(r, BCDA_ERR_SERVER);
+        error = fixture_check_failed(r, BCDA_ERR_SERVER);
         ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "option \"job_retries_max\""));
         ck_assert_int_eq(bcda_error_http_status(error), 503);
     } else {
         ck_assert_int_eq(r->result, 0);
         ck_assert_uint_eq(r->count, 2);
     }
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -321,23 +321,23 @@ START_TEST(first_failed_file)
     const bcda_error *error;
     struct run *r;
 
-    scene_open(&c, 0);
-    scripted_reply(c.s, "/data/a", statuses[_i], "", "", 0);
-    scripted_reply(c.s, "/data/b", statuses[!_i], "", "", 0);
-    scene_reply_patients(&c, "/data/c", 0, 3);
-    scripted_export(c.s, e, 3);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_PARALLEL, 1);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    error = harness_check_failed(r, codes[_i]);
+    fixture_open_scripted(&fx, 0);
+    scripted_reply(fx.server, "/data/a", statuses[_i], "", "", 0);
+    scripted_reply(fx.server, "/data/b", statuses[!_i], "", "", 0);
+    fixture_reply_patients(&fx, "/data/c", 0, 3);
+    scripted_export(fx.server, e, 3);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    error = fixture_check_failed(r, codes[_i]);
     ck_assert_str_eq(bcda_error_file(error), "a.ndjson");
     ck_assert_int_eq(bcda_error_http_status(error), _i ? 410 : 403);
     ck_assert_int_eq(bcda_error_code(bcda_file_error(bcda_job_file(r->job, 1))), codes[!_i]);
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 2)), BCDA_VERDICT_COMPLETE);
     ck_assert_uint_eq(r->count, 3);
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -358,17 +358,17 @@ START_TEST(error_files_last)
     char order[8] = "";
     struct run *r;
 
-    scene_open(&c, 0);
-    scene_reply_patients(&c, "/data/", 0, 3);
-    scripted_export(c.s, e, 4);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_PARALLEL, 1);
-    scene_session(&c);
-    r = harness_start_hook(&c.h, DOOR_RESOURCE, note_order, order);
-    scene_finish(&c);
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    scripted_export(fx.server, e, 4);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, BY_RESOURCE, note_order, order);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
     ck_assert_str_eq(order, "ddee");
-    scene_close(&c);
+    fixture_close(&fx);
 }
 END_TEST
 
@@ -395,24 +395,24 @@ START_TEST(job_verdict)
     struct buf data = {0}, issue = {0};
     struct run *r;
 
-    scene_open(&c, 0);
-    scene_add_patients(&data, 0, 3);
+    fixture_open_scripted(&fx, 0);
+    fixture_add_patients(&data, 0, 3);
     buf_str(&data, j->line ? j->line : "");
     buf_printf(&issue,
                "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"%s\"}]}\n",
                j->severity ? j->severity : "");
-    scripted_reply(c.s, "/data/a", "200 OK", "", data.p, data.len);
-    scripted_reply(c.s, "/data/e", "200 OK", "", issue.p, issue.len);
-    scripted_export(c.s, e, j->severity ? 2 : 1);
-    scene_config(&c);
-    scene_set(&c, BCDA_OPT_BAD_LINES_MAX, -1);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
+    scripted_reply(fx.server, "/data/a", "200 OK", "", data.p, data.len);
+    scripted_reply(fx.server, "/data/e", "200 OK", "", issue.p, issue.len);
+    scripted_export(fx.server, e, j->severity ? 2 : 1);
+    fixture_config(&fx);
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
     ck_assert_int_eq(bcda_job_verdict(r->job), BCDA_VERDICT_NONE);
-    scene_finish(&c);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, 0);
     ck_assert_int_eq(bcda_job_verdict(r->job), j->verdict);
-    scene_close(&c);
+    fixture_close(&fx);
     buf_free(&data);
     buf_free(&issue);
 }
@@ -430,7 +430,7 @@ START_TEST(bad_line_of_altered_bytes)
     char *key = NULL;
     struct run *r;
 
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     buf_str(&plain, "no json\n");
     add_lines(&plain);
     if (encrypted)
@@ -438,21 +438,21 @@ START_TEST(bad_line_of_altered_bytes)
     else
         scripted_gzip(&packed, plain.p, plain.len);
     packed.p[packed.len - 6] ^= 1; /* of the tag; of the checksum */
-    scripted_reply(c.s, "/data/a", "200 OK", encrypted ? "" : "Content-Encoding: gzip\r\n",
+    scripted_reply(fx.server, "/data/a", "200 OK", encrypted ? "" : "Content-Encoding: gzip\r\n",
                    packed.p, packed.len);
     e.key_hex = key;
-    scripted_export(c.s, &e, 1);
-    scene_config(&c);
-    scene_key(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
+    scripted_export(fx.server, &e, 1);
+    fixture_config(&fx);
+    fixture_add_key(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     if (_i / 2)
         verified();
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    (void)harness_check_failed(r, encrypted ? BCDA_ERR_TAG : BCDA_ERR_GZIP);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, encrypted ? BCDA_ERR_TAG : BCDA_ERR_GZIP);
     ck_assert_uint_eq(r->count, 0);
-    scene_close(&c);
+    fixture_close(&fx);
     remove_folder();
     buf_free(&plain);
     buf_free(&packed);
@@ -462,7 +462,7 @@ END_TEST
 
 static void reply_first_half(int form, const struct buf *plain, char **key)
 {
-    struct scripted_answer *a = scripted_on(c.s, "/data/a", 0);
+    struct scripted_answer *a = scripted_on(fx.server, "/data/a", 0);
     struct buf packed = {0};
     char head[128];
 
@@ -490,23 +490,23 @@ START_TEST(bad_line_of_a_cut_file)
     struct run *r;
     char *key;
 
-    scene_open(&c, 1);
+    fixture_open_scripted(&fx, 1);
     buf_str(&plain, "no json\n");
     add_lines(&plain);
     reply_first_half(_i, &plain, &key);
     e.key_hex = key;
-    scripted_export(c.s, &e, 1);
-    scene_config(&c);
-    scene_key(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
-    error = harness_check_failed(r, BCDA_ERR_LINE_JSON);
+    scripted_export(fx.server, &e, 1);
+    fixture_config(&fx);
+    fixture_add_key(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    error = fixture_check_failed(r, BCDA_ERR_LINE_JSON);
     ck_assert_str_eq(bcda_error_file(error), "a.ndjson");
-    ck_assert_uint_gt(scripted_count(c.s, "/data/a"), 1); /* it was read to its end */
+    ck_assert_uint_gt(scripted_count(fx.server, "/data/a"), 1); /* it was read to its end */
     ck_assert_uint_eq(r->count, 0);
-    scene_close(&c);
+    fixture_close(&fx);
     buf_free(&plain);
     free(key);
 }
@@ -520,23 +520,23 @@ START_TEST(count_of_an_error_file)
     struct buf m = {0};
     struct run *r;
 
-    scene_open(&c, 0);
+    fixture_open_scripted(&fx, 0);
     buf_printf(&m,
                "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"requiresAccessToken\":true,"
                "\"output\":[],\"error\":[{\"type\":\"OperationOutcome\",\"count\":%d,"
                "\"url\":\"%s/data/e.ndjson\"}]}",
-               _i * 5, scripted_origin(c.s));
-    scripted_reply(c.s, "/jobs/1", "200 OK", "", m.p, m.len);
-    scripted_reply(c.s, "/data/e", "200 OK", "", issue, sizeof issue - 1);
-    scripted_export(c.s, NULL, 0);
-    scene_session(&c);
-    r = harness_start(&c.h, DOOR_RESOURCE);
-    scene_finish(&c);
+               _i * 5, scripted_origin(fx.server));
+    scripted_reply(fx.server, "/jobs/1", "200 OK", "", m.p, m.len);
+    scripted_reply(fx.server, "/data/e", "200 OK", "", issue, sizeof issue - 1);
+    scripted_export(fx.server, NULL, 0);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(r->issue_count, 1);
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)), BCDA_VERDICT_COMPLETE);
     ck_assert_int_eq(bcda_file_resources_expected(bcda_job_file(r->job, 0)), _i * 5);
-    scene_close(&c);
+    fixture_close(&fx);
     buf_free(&m);
 }
 END_TEST

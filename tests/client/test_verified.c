@@ -1,6 +1,6 @@
 /* Verified delivery: nothing of a file is seen before all of it was checked, and what waits for
  * that has no name on disk and cannot be read there. */
-#include "harness.h"
+#include "fixture.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -14,7 +14,7 @@
 
 #include "../tempdir.h"
 
-static struct harness h;
+static struct fixture fx;
 static char folder[PATH_MAX];
 
 #define EOB "ExplanationOfBenefit"
@@ -23,12 +23,12 @@ static const char *const eras[] = {"2018-12", "2019-04", "2019-12", "2021", "cur
 
 static void fault(const char *spec)
 {
-    ck_assert_msg(sandbox_set_fault(h.sb, spec) == 0, "%s", sandbox_last_error());
+    ck_assert_msg(sandbox_set_fault(fx.sandbox, spec) == 0, "%s", sandbox_last_error());
 }
 
 static void set(int option, int64_t value)
 {
-    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
 }
 
 static void remove_folder(void)
@@ -50,24 +50,24 @@ static void begin(const char *era)
 
     o.era = era;
     make_folder();
-    harness_open(&h, &o);
-    harness_config(&h, 1);
+    fixture_open_sandbox(&fx, &o);
+    fixture_config(&fx);
     set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-    ck_assert_int_eq(bcda_config_set_spool_directory(h.config, folder), 0);
+    ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, folder), 0);
     if (strcmp(era, "2019-04") == 0 || strcmp(era, "2018-12") == 0)
-        harness_export(&h, BCDA_LEVEL_RESOURCE, EOB, NULL);
+        fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     else
-        harness_export(&h, BCDA_LEVEL_PATIENT, EOB, NULL);
+        fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
 }
 
-static struct run *go(enum door door, hook_fn hook, void *arg)
+static struct run *go(enum delivery_way way, hook_fn hook, void *arg)
 {
     struct run *r;
 
-    if (!h.session)
-        harness_session(&h);
-    r = harness_start_hook(&h, door, hook, arg);
-    harness_run(&h);
+    if (!fx.session)
+        fixture_session(&fx);
+    r = fixture_start_hook(&fx, way, hook, arg);
+    fixture_finish(&fx);
     return r;
 }
 
@@ -99,7 +99,7 @@ static int check_spools(void)
         path[n] = '\0';
         if (strncmp(path, folder, strlen(folder)) != 0)
             continue;
-        bytes = harness_read(link, &len);
+        bytes = fixture_read(link, &len);
         ck_assert_ptr_null(memmem(bytes, len, "resourceType", 12));
         ck_assert_ptr_null(memmem(bytes, len, "\"id\"", 4));
         ck_assert(len < 2 || memcmp(bytes, "\x1f\x8b", 2) != 0);
@@ -129,7 +129,7 @@ static void check_none_provisional(const struct run *r)
 static void close_all(void)
 {
     check_folder_empty();
-    harness_close(&h);
+    fixture_close(&fx);
     ck_assert_int_eq(rmdir(folder), 0);
     folder[0] = '\0';
 }
@@ -140,13 +140,13 @@ START_TEST(complete)
     struct run *r;
 
     begin(eras[_i / 3]);
-    r = go((enum door)(_i % 3), look, &seen);
-    harness_check_export(r);
+    r = go((enum delivery_way)(_i % 3), look, &seen);
+    fixture_check_export(r);
     check_none_provisional(r);
     ck_assert_uint_gt(r->count, 0);
-    if (r->door != DOOR_PULL)
+    if (r->way != BY_PULL)
         ck_assert_int_gt(seen, 0);
-    ck_assert_int_eq(harness_stat(&h, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
     close_all();
 }
 END_TEST
@@ -183,9 +183,9 @@ START_TEST(nothing_of_it)
     begin(c->era);
     for (i = 0; c->faults[i]; i++)
         fault(c->faults[i]);
-    r = go((enum door)(_i % 3), NULL, NULL);
-    (void)harness_check_failed(r, c->code);
-    ck_assert_int_eq(bcda_file_verdict(harness_file(r, EOB, 0)), BCDA_VERDICT_FAILED);
+    r = go((enum delivery_way)(_i % 3), NULL, NULL);
+    (void)fixture_check_failed(r, c->code);
+    ck_assert_int_eq(bcda_file_verdict(fixture_file(r, EOB, 0)), BCDA_VERDICT_FAILED);
     ck_assert_uint_eq(r->count, 0);
     ck_assert_uint_eq(r->bad_count, 0);
     ck_assert_int_eq(bcda_job_resources(r->job), 0);
@@ -212,10 +212,10 @@ START_TEST(broken)
     begin(c->era);
     for (i = 0; c->faults[i]; i++)
         fault(c->faults[i]);
-    r = go((enum door)(_i % 3), NULL, NULL);
-    harness_check_export(r);
+    r = go((enum delivery_way)(_i % 3), NULL, NULL);
+    fixture_check_export(r);
     check_none_provisional(r);
-    ck_assert_int_ge(harness_stat(&h, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
+    ck_assert_int_ge(fixture_stat(&fx, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
     close_all();
 }
 END_TEST
@@ -225,9 +225,9 @@ END_TEST
 START_TEST(needs_directory)
 {
     begin("2019-04");
-    ck_assert_int_eq(bcda_config_set_spool_directory(h.config, NULL), 0);
-    ck_assert_int_eq(bcda_session_new(&h.session, h.config), BCDA_ERR_CONFIG);
-    ck_assert_ptr_nonnull(strstr(bcda_error_text(bcda_config_error(h.config)), "spool directory"));
+    ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, NULL), 0);
+    ck_assert_int_eq(bcda_session_new(&fx.session, fx.config), BCDA_ERR_CONFIG);
+    ck_assert_ptr_nonnull(strstr(bcda_error_text(bcda_config_error(fx.config)), "spool directory"));
     close_all();
 }
 END_TEST
@@ -238,11 +238,11 @@ START_TEST(bad_directory)
     struct run *r;
 
     begin("2019-04");
-    ck_assert_int_eq(bcda_config_set_spool_directory(h.config, paths[_i]), 0);
-    r = go(DOOR_RESOURCE, NULL, NULL);
-    (void)harness_check_failed(r, BCDA_ERR_SPOOL);
+    ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, paths[_i]), 0);
+    r = go(BY_RESOURCE, NULL, NULL);
+    (void)fixture_check_failed(r, BCDA_ERR_SPOOL);
     ck_assert_uint_eq(r->count, 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 0);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 0);
     close_all();
 }
 END_TEST
@@ -270,10 +270,10 @@ START_TEST(full_disk)
 
     ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
     begin("2019-12");
-    r = go(DOOR_RESOURCE, limit_files, &limit);
-    (void)harness_check_failed(r, BCDA_ERR_SPOOL_FULL);
+    r = go(BY_RESOURCE, limit_files, &limit);
+    (void)fixture_check_failed(r, BCDA_ERR_SPOOL_FULL);
     ck_assert_uint_eq(r->count, 0);
-    ck_assert_uint_eq(sandbox_count(h.sb, "data"), 1);
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 1);
     close_all();
 }
 END_TEST
@@ -297,15 +297,15 @@ START_TEST(pauses)
 
     begin(eras[_i / 2]);
     set(BCDA_OPT_BATCH_SIZE, _i % 2 ? 262144 : 32768);
-    harness_session(&h);
-    r = harness_start_hook(&h, _i % 2 ? DOOR_RESOURCE : DOOR_BATCH, pause_often, &calls);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, _i % 2 ? BY_RESOURCE : BY_BATCH, pause_often, &calls);
     while (!r->done) {
-        harness_idle(&h);
+        fixture_idle(&fx);
         check_folder_empty();
         if (!r->done)
             ck_assert_int_eq(bcda_job_resume(r->job), 0);
     }
-    harness_check_export(r);
+    fixture_check_export(r);
     check_none_provisional(r);
     ck_assert_int_gt(calls, 2);
     close_all();
@@ -338,19 +338,19 @@ START_TEST(ends_in_second)
 
     begin(_i / ACTS ? "current" : "2019-04");
     set(BCDA_OPT_BATCH_SIZE, 32768);
-    harness_session(&h);
-    r = harness_start_hook(&h, _i % 2 ? DOOR_RESOURCE : DOOR_BATCH, act, &what);
+    fixture_session(&fx);
+    r = fixture_start_hook(&fx, _i % 2 ? BY_RESOURCE : BY_BATCH, act, &what);
     if (what == LEAVE) {
-        harness_until_count(&h, r, 1);
-        h.inside = 1;
-        bcda_session_free(h.session);
-        h.inside = 0;
-        h.session = NULL;
+        fixture_until_count(&fx, r, 1);
+        fx.inside = 1;
+        bcda_session_free(fx.session);
+        fx.inside = 0;
+        fx.session = NULL;
     }
-    if (h.session)
-        harness_run(&h);
+    if (fx.session)
+        fixture_finish(&fx);
     code = what == STOP ? BCDA_ERR_STOPPED : what == ODD ? BCDA_ERR_CALLBACK : BCDA_ERR_CANCELLED;
-    (void)harness_check_failed(r, code);
+    (void)fixture_check_failed(r, code);
     check_none_provisional(r);
     close_all();
 }
@@ -365,15 +365,15 @@ START_TEST(bad_lines)
     begin(_i / 9 ? "current" : "2019-04");
     fault("bad-json");
     set(BCDA_OPT_BAD_LINES_MAX, most);
-    r = go((enum door)(_i % 3), NULL, NULL);
+    r = go((enum delivery_way)(_i % 3), NULL, NULL);
     ck_assert_uint_eq(r->bad_count, 1);
     ck_assert_int_eq(r->bad[0].number, 2);
     if (most == 0) {
-        (void)harness_check_failed(r, BCDA_ERR_LINE_JSON);
+        (void)fixture_check_failed(r, BCDA_ERR_LINE_JSON);
         ck_assert_uint_eq(r->count, 1);
     } else {
         ck_assert_int_eq(r->result, 0);
-        ck_assert_int_eq(bcda_file_verdict(harness_file(r, EOB, 0)),
+        ck_assert_int_eq(bcda_file_verdict(fixture_file(r, EOB, 0)),
                          BCDA_VERDICT_COMPLETE_BAD_LINES);
         ck_assert_uint_eq(r->count, 49);
     }
@@ -387,8 +387,8 @@ START_TEST(line_cut)
 
     begin(eras[_i]);
     fault("cut-line");
-    r = go(DOOR_BATCH, NULL, NULL);
-    (void)harness_check_failed(r, BCDA_ERR_LINE_CUT);
+    r = go(BY_BATCH, NULL, NULL);
+    (void)fixture_check_failed(r, BCDA_ERR_LINE_CUT);
     ck_assert_uint_eq(r->count, 49);
     close_all();
 }

@@ -10,7 +10,9 @@
 
 #include "../tempdir.h"
 #include "base/mem.h"
-#include "scene.h"
+#include "fixture.h"
+
+static struct fixture fx;
 
 /* In every value of a line that a callback can ask for. */
 #define MARK "zebra"
@@ -106,7 +108,7 @@ static const char issues[] =
     "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":\"x\","
     "\"details\":{\"text\":\"" MARK "\"},\"diagnostics\":\"\\u0041" MARK "\"}]}\n";
 
-static void serve(struct scene *c, int cut)
+static void serve(int cut)
 {
     struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
                                  {"Patient", "/data/b.ndjson", NULL, 0},
@@ -118,22 +120,23 @@ static void serve(struct scene *c, int cut)
 
     add_lines(&plain, 1);
     if (cut) {
-        a = scripted_on(c->s, "/data/a", 1);
+        a = scripted_on(fx.server, "/data/a", 1);
         snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", plain.len);
         scripted_text(a, head);
         scripted_send(a, plain.p, plain.len / 2);
         scripted_finish(a, SCRIPTED_CUT);
     }
-    scripted_reply(c->s, "/data/a", "200 OK", "", plain.p, plain.len);
+    scripted_reply(fx.server, "/data/a", "200 OK", "", plain.p, plain.len);
     plain.len = 0;
     add_lines(&plain, 0);
     scripted_gzip(&packed, plain.p, plain.len);
-    scripted_reply(c->s, "/data/b", "200 OK", "Content-Encoding: gzip\r\n", packed.p, packed.len);
+    scripted_reply(fx.server, "/data/b", "200 OK", "Content-Encoding: gzip\r\n", packed.p,
+                   packed.len);
     key = scripted_encrypt(&sealed, plain.p, plain.len, "c.ndjson");
-    scripted_reply(c->s, "/data/c", "200 OK", "", sealed.p, sealed.len);
-    scripted_reply(c->s, "/data/e", "200 OK", "", issues, sizeof issues - 1);
+    scripted_reply(fx.server, "/data/c", "200 OK", "", sealed.p, sealed.len);
+    scripted_reply(fx.server, "/data/e", "200 OK", "", issues, sizeof issues - 1);
     e[2].key_hex = key;
-    scripted_export(c->s, e, 4);
+    scripted_export(fx.server, e, 4);
     free(key);
     buf_free(&plain);
     buf_free(&packed);
@@ -141,10 +144,10 @@ static void serve(struct scene *c, int cut)
 }
 
 /* A part of the private key's text, which is base64. */
-static void know_key(struct scene *c, char *part, size_t size)
+static void know_key(char *part, size_t size)
 {
     size_t len;
-    char *pem = harness_read(scripted_key_file(c->s), &len);
+    char *pem = fixture_read(scripted_key_file(fx.server), &len);
 
     ck_assert_uint_gt(len, 800);
     memcpy(part, pem + 600, size - 1);
@@ -171,42 +174,41 @@ static int read_fields(struct run *r, enum where where, void *object)
 START_TEST(whole_export)
 {
     int verified = _i & 1, threads = _i & 2, cancel = _i & 4;
-    enum door door = (enum door)(_i / 8);
+    enum delivery_way way = (enum delivery_way)(_i / 8);
     char part[33];
-    struct scene c;
     struct run *r;
     int index;
 
-    scene_open(&c, 0);
-    serve(&c, !cancel);
-    know_key(&c, part, sizeof part);
-    scene_config(&c);
-    scene_key(&c);
-    scene_set(&c, BCDA_OPT_BATCH_SIZE, 4096);
-    scene_set(&c, BCDA_OPT_BAD_LINES_MAX, -1);
-    scene_set(&c, BCDA_OPT_DECODE_THREADS, threads);
+    fixture_open_scripted(&fx, 0);
+    serve(!cancel);
+    know_key(part, sizeof part);
+    fixture_config(&fx);
+    fixture_add_key(&fx);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
+    fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
     if (verified) {
-        scene_set(&c, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(c.h.config, tempdir()), 0);
+        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
     }
     patterns[0] = "tok.en";
     patterns[1] = "a-secret";
     patterns[2] = "bWU6YS1zZWNyZXQ"; /* the same, with the client id, in base64 */
     patterns[3] = part;
     patterns[4] = MARK;
-    scene_session(&c);
-    ck_assert_int_eq(bcda_export_add_field(c.h.x, "name", &index), 0);
-    ck_assert_int_eq(bcda_export_add_field(c.h.x, "v", &index), 0);
-    r = harness_start_hook(&c.h, door, read_fields, NULL);
+    fixture_session(&fx);
+    ck_assert_int_eq(bcda_export_add_field(fx.x, "name", &index), 0);
+    ck_assert_int_eq(bcda_export_add_field(fx.x, "v", &index), 0);
+    r = fixture_start_hook(&fx, way, read_fields, NULL);
     if (cancel) {
-        scene_until(&c, r->count > 0);
+        fixture_until(&fx, r->count > 0);
         ck_assert_int_eq(bcda_job_cancel(r->job), 0);
     }
-    scene_finish(&c);
+    fixture_finish(&fx);
     ck_assert_int_eq(r->result, cancel ? BCDA_ERR_CANCELLED : 0);
     if (!cancel)
         ck_assert_uint_eq(r->count, 3 * (LINES + 1));
-    scene_close(&c);
+    fixture_close(&fx);
     ck_assert_int_gt(atomic_load(&frees), 100);
     ck_assert_msg(atomic_load(&found) == 0, "%d blocks were freed with a secret in them, first: %s",
                   atomic_load(&found), first_found);

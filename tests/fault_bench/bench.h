@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "harness.h"
+#include "fixture.h"
 
 enum form { PLAIN, ENCRYPTED, GZIP, FORMS };
 enum mode { STREAMING, VERIFIED, MODES };

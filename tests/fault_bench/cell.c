@@ -7,7 +7,7 @@
 
 #define EOB "ExplanationOfBenefit"
 
-static struct harness h;
+static struct fixture fx;
 static struct shown shown;
 
 /* Small batches, so that a file is being delivered while it still comes. */
@@ -15,7 +15,7 @@ enum { BATCH = 4096, FILE_BYTES = 400000, GZIP_BYTES = 1500000 };
 
 static void set(int option, int64_t value)
 {
-    ck_assert_int_eq(bcda_config_set_int(h.config, option, value), 0);
+    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
 }
 
 static void open_client(enum form form, enum mode mode, const struct files *files)
@@ -27,14 +27,14 @@ static void open_client(enum form form, enum mode mode, const struct files *file
     o.patients = 4;
     o.claims = 2;
     o.file_bytes = form == GZIP ? GZIP_BYTES : FILE_BYTES;
-    harness_open(&h, &o);
-    h.no_log = 1; /* the log is ours */
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_log(h.config, BCDA_LOG_DEBUG, shown_log, &shown, NULL), 0);
+    fixture_open_sandbox(&fx, &o);
+    fx.no_log = 1; /* the log is ours */
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, shown_log, &shown, NULL), 0);
     set(BCDA_OPT_BATCH_SIZE, BATCH);
     if (mode == VERIFIED) {
         set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(h.config, files->folder), 0);
+        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, files->folder), 0);
     }
 }
 
@@ -43,7 +43,8 @@ static void set_faults(const struct row *row)
     int i;
 
     for (i = 0; i < SPECS_MAX && row->specs[i]; i++)
-        ck_assert_msg(sandbox_set_fault(h.sb, row->specs[i]) == 0, "%s", sandbox_last_error());
+        ck_assert_msg(sandbox_set_fault(fx.sandbox, row->specs[i]) == 0, "%s",
+                      sandbox_last_error());
 }
 
 static void append(int fd, const char *text, size_t len)
@@ -61,7 +62,7 @@ static void check_shown(const struct files *files, struct cell *cell)
     const char *found;
 
     ck_assert_ptr_nonnull(f);
-    found = secrets_find(h.sb, &shown, f);
+    found = secrets_find(fx.sandbox, &shown, f);
     fclose(f);
     if (found)
         cell_red(cell, "%s was shown or logged", found);
@@ -79,14 +80,14 @@ void cell_run(const struct row *row, enum form form, enum mode mode, const struc
 
     open_client(form, mode, files);
     set_faults(row);
-    harness_session(&h);
-    harness_export(&h, form == ENCRYPTED ? BCDA_LEVEL_RESOURCE : BCDA_LEVEL_PATIENT, EOB, NULL);
-    h.jump_open = (row->flags & WAITS) != 0;
-    r = harness_start(&h, DOOR_RESOURCE);
-    harness_run(&h);
+    fixture_session(&fx);
+    fixture_export(&fx, form == ENCRYPTED ? BCDA_LEVEL_RESOURCE : BCDA_LEVEL_PATIENT, EOB, NULL);
+    fx.jump_open = (row->flags & WAITS) != 0;
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
     judge(row, form, mode, r, cell);
     shown_errors(&shown, r);
     check_shown(files, cell);
-    harness_close(&h);
+    fixture_close(&fx);
     shown_free(&shown);
 }

@@ -136,12 +136,12 @@ static void check_lacks(const struct row *row, const struct run *r, struct cell 
 static void load_truth(const struct row *row, enum form form, struct run *r, struct truth *made,
                        struct truth *sent)
 {
-    const char *path = sandbox_plain_file(r->h->sb, EOB, 0);
+    const char *path = sandbox_plain_file(r->fixture->sandbox, EOB, 0);
     char *text = NULL;
     size_t len = 0;
 
     if (path)
-        text = harness_read(path, &len);
+        text = fixture_read(path, &len);
     truth_of(made, text, len);
     if (path)
         len = truth_alter(row, form, text, len);
@@ -151,7 +151,7 @@ static void load_truth(const struct row *row, enum form form, struct run *r, str
 
 void judge(const struct row *row, enum form form, enum mode mode, struct run *r, struct cell *c)
 {
-    const bcda_file *file = harness_file(r, EOB, 0);
+    const bcda_file *file = fixture_file(r, EOB, 0);
     struct truth made, sent;
     struct delivered d;
 
@@ -168,7 +168,7 @@ void judge(const struct row *row, enum form form, enum mode mode, struct run *r,
         check_verdict(r, file, c);
     else
         check_lacks(row, r, c);
-    if (sandbox_count(r->h->sb, "elsewhere"))
+    if (sandbox_count(r->fixture->sandbox, "elsewhere"))
         cell_red(c, "a token went to another origin");
     truth_free(&made);
     truth_free(&sent);

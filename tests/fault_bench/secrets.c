@@ -42,7 +42,7 @@ void shown_errors(struct shown *s, const struct run *r)
     add_error(s, bcda_job_error(r->job));
     for (i = 0; i < bcda_job_file_count(r->job); i++)
         add_error(s, bcda_file_error(bcda_job_file(r->job, i)));
-    add_error(s, bcda_session_error(r->h->session));
+    add_error(s, bcda_session_error(r->fixture->session));
 }
 
 void shown_free(struct shown *s)
@@ -129,7 +129,7 @@ static void look_private_key(struct search *s, struct sandbox *sb)
 
     if (!sandbox_private_key_file(sb))
         return;
-    pem = harness_read(sandbox_private_key_file(sb), &len);
+    pem = fixture_read(sandbox_private_key_file(sb), &len);
     for (line = pem; *line; line += n + (line[n] == '\n')) {
         n = strcspn(line, "\n");
         if (line[0] != '-' && n >= SHORTEST)
@@ -198,7 +198,7 @@ static void look_people(struct search *s, const char *path)
 
     if (!path)
         return;
-    text = harness_read(path, &len);
+    text = fixture_read(path, &len);
     for (i = 0; i < sizeof marks / sizeof *marks; i++)
         look_after(s, text, len, marks[i]);
     for (i = 0; i + 11 <= len; i++)

@@ -19,7 +19,7 @@ struct file {
     int begins, ends, verdict, matched;
 };
 
-static struct harness h;
+static struct fixture fx;
 static struct shown shown;
 static struct file got[FILES], made[FILES];
 static const char *names[FILES];
@@ -123,15 +123,15 @@ static void open_server(uint64_t seed)
     o.claims = 1;
     o.file_bytes = LEAST;
     o.file_bytes_max = MOST;
-    harness_open(&h, &o);
-    h.no_log = 1; /* the log is ours */
+    fixture_open_sandbox(&fx, &o);
+    fx.no_log = 1; /* the log is ours */
 }
 
 static void open_session(void)
 {
-    harness_config(&h, 1);
-    ck_assert_int_eq(bcda_config_set_log(h.config, BCDA_LOG_DEBUG, shown_log, &shown, NULL), 0);
-    harness_session(&h);
+    fixture_config(&fx);
+    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, shown_log, &shown, NULL), 0);
+    fixture_session(&fx);
 }
 
 /* `url` NULL: a new job. */
@@ -150,8 +150,8 @@ static bcda_job *start(const char *url)
                       bcda_handlers_on_file(handlers, on_file, NULL, NULL) == 0 &&
                       bcda_handlers_on_done(handlers, on_done, NULL, NULL) == 0,
                   "no handlers");
-    ck_assert_msg((url ? bcda_job_attach(h.session, url, x, handlers, &job)
-                       : bcda_job_start(h.session, x, handlers, &job)) == 0,
+    ck_assert_msg((url ? bcda_job_attach(fx.session, url, x, handlers, &job)
+                       : bcda_job_start(fx.session, x, handlers, &job)) == 0,
                   "no job");
     bcda_handlers_free(handlers);
     bcda_export_free(x);
@@ -164,9 +164,10 @@ static void wait_for_files(void)
     double until = seconds() + READY_S;
     struct timespec t = {0, 20000000};
 
-    while (!sandbox_file_name(h.sb, EOB, FILES - 1) && seconds() < until)
+    while (!sandbox_file_name(fx.sandbox, EOB, FILES - 1) && seconds() < until)
         nanosleep(&t, NULL);
-    ck_assert_msg(sandbox_file_name(h.sb, EOB, FILES - 1) != NULL, "the server does not get ready");
+    ck_assert_msg(sandbox_file_name(fx.sandbox, EOB, FILES - 1) != NULL,
+                  "the server does not get ready");
 }
 
 struct figures {
@@ -177,16 +178,16 @@ struct figures {
 static void drive(const bcda_job *job, struct figures *f)
 {
     double begun = seconds();
-    int64_t clock = h.now;
+    int64_t clock = fx.now;
 
     while (!done)
-        ck_assert_msg(harness_turn(&h) || done, "stuck: the job runs, and nothing will happen");
+        ck_assert_msg(fixture_step(&fx) || done, "stuck: the job runs, and nothing will happen");
     ck_assert_msg(result == BCDA_OK, "%s", bcda_error_text(bcda_job_error(job)));
     f->seconds = seconds() - begun;
-    f->waited = (double)(h.now - clock) / 1000;
-    ck_assert_msg(bcda_session_stat(h.session, BCDA_STAT_BYTES_WIRE, &f->wire) == 0 &&
-                      bcda_session_stat(h.session, BCDA_STAT_REQUESTS, &f->requests) == 0 &&
-                      bcda_session_stat(h.session, BCDA_STAT_RETRIES, &f->retries) == 0,
+    f->waited = (double)(fx.now - clock) / 1000;
+    ck_assert_msg(bcda_session_stat(fx.session, BCDA_STAT_BYTES_WIRE, &f->wire) == 0 &&
+                      bcda_session_stat(fx.session, BCDA_STAT_REQUESTS, &f->requests) == 0 &&
+                      bcda_session_stat(fx.session, BCDA_STAT_RETRIES, &f->retries) == 0,
                   "no figures");
 }
 
@@ -218,7 +219,7 @@ static int64_t check(const bcda_job *job)
 static void close_session(bcda_job *job)
 {
     bcda_job_unref(job);
-    harness_end(&h);
+    fixture_end(&fx);
 }
 
 static void remember_files(void)
@@ -226,8 +227,8 @@ static void remember_files(void)
     unsigned i;
 
     for (i = 0; i < FILES; i++) {
-        names[i] = sandbox_file_name(h.sb, EOB, i);
-        hash_file(&made[i], sandbox_plain_file(h.sb, EOB, i));
+        names[i] = sandbox_file_name(fx.sandbox, EOB, i);
+        hash_file(&made[i], sandbox_plain_file(fx.sandbox, EOB, i));
         ck_assert_msg(made[i].bytes >= LEAST && made[i].bytes < MOST + LEAST,
                       "a file has another size");
     }
@@ -235,7 +236,7 @@ static void remember_files(void)
 
 static void check_shown(const struct files *files)
 {
-    const char *found = secrets_find(h.sb, &shown, NULL);
+    const char *found = secrets_find(fx.sandbox, &shown, NULL);
     ssize_t n = files->log >= 0 ? write(files->log, shown.text, shown.len) : 0;
 
     ck_assert_msg(n >= 0, "cannot write the log");
@@ -254,7 +255,7 @@ void soak(const struct files *files, uint64_t seed)
     open_session();
     job = start(NULL);
     while (bcda_job_state(job) != BCDA_JOB_RUNNING)
-        ck_assert_msg(harness_turn(&h), "stuck before the job runs");
+        ck_assert_msg(fixture_step(&fx), "stuck before the job runs");
     wait_for_files();
     remember_files();
     drive(job, &clean);
@@ -262,12 +263,12 @@ void soak(const struct files *files, uint64_t seed)
     url = strdup(bcda_job_url(job));
     close_session(job);
 
-    sandbox_set_random_faults(h.sb, seed, EVERY);
+    sandbox_set_random_faults(fx.sandbox, seed, EVERY);
     open_session();
     job = start(url);
     drive(job, &faulty);
     check(job);
-    faults = sandbox_count(h.sb, "random");
+    faults = sandbox_count(fx.sandbox, "random");
     close_session(job);
     free(url);
     check_shown(files);
@@ -279,6 +280,6 @@ void soak(const struct files *files, uint64_t seed)
            "waiting on the client's clock\n",
            faults, faulty.seconds, faulty.seconds / clean.seconds, (long long)faulty.requests,
            (long long)faulty.wire / 1000000, faulty.waited);
-    harness_close(&h);
+    fixture_close(&fx);
     shown_free(&shown);
 }

@@ -21,7 +21,7 @@
 #include "client/config.h"
 #include "client/export.h"
 #include "client/session.h"
-#include "scripted.h"
+#include "scripted_server.h"
 #include "suite.h"
 
 /* ---- the allocator that refuses ---- */
@@ -112,7 +112,7 @@ CURL *__wrap_curl_easy_init(void)
 
 enum { LINES = 120, ISSUES = 3 };
 
-static struct scripted *server;
+static struct scripted_server *server;
 
 static void stop_at_exit(void)
 {

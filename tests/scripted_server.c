@@ -1,4 +1,4 @@
-#include "scripted.h"
+#include "scripted_server.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,7 +37,7 @@ struct scripted_answer {
 };
 
 struct peer {
-    struct scripted *s;
+    struct scripted_server *s;
     int fd;
     unsigned number; /* of its connection, from 0 */
     SSL *ssl;        /* NULL in clear */
@@ -45,7 +45,7 @@ struct peer {
     struct peer *next;
 };
 
-struct scripted {
+struct scripted_server {
     int tls, ipv6, relay, fd;
     unsigned mute, drip;
     char *greeting;
@@ -62,7 +62,7 @@ struct scripted {
     char **requests;
     unsigned count, connections, resumed;
     struct buf relayed;
-    struct scripted *next; /* those of this process */
+    struct scripted_server *next; /* those of this process */
 };
 
 static void *get(void *p)
@@ -119,7 +119,7 @@ static char *read_head(struct peer *p)
 
 /* ---- playing ---- */
 
-static struct scripted_answer *note(struct scripted *s, const char *head)
+static struct scripted_answer *note(struct scripted_server *s, const char *head)
 {
     size_t line = strcspn(head, "\r\n");
     struct scripted_answer *a;
@@ -150,7 +150,7 @@ static struct timespec in_ms(unsigned ms)
 /* Until the gate is open, or so many milliseconds have passed (gate < 0). -1: it is over. */
 static int wait_for(struct peer *p, int gate, unsigned ms)
 {
-    struct scripted *s = p->s;
+    struct scripted_server *s = p->s;
     struct timespec until = in_ms(ms);
     int rc = 0, over;
 
@@ -307,7 +307,7 @@ static void never_shake_hands(struct peer *p)
 
 static int shake_hands(struct peer *p)
 {
-    struct scripted *s = p->s;
+    struct scripted_server *s = p->s;
 
     if (p->number < s->mute + s->drip) {
         never_shake_hands(p);
@@ -352,7 +352,7 @@ static void *serve(void *ctx)
 }
 
 /* Lets go of the threads that are through. With the lock. */
-static void reap(struct scripted *s)
+static void reap(struct scripted_server *s)
 {
     struct peer **at = &s->peers, *p;
 
@@ -367,7 +367,7 @@ static void reap(struct scripted *s)
     }
 }
 
-static void accept_peer(struct scripted *s, int fd)
+static void accept_peer(struct scripted_server *s, int fd)
 {
     struct peer *p = get(calloc(1, sizeof *p));
     int one = 1;
@@ -389,7 +389,7 @@ static void accept_peer(struct scripted *s, int fd)
 
 static void *accept_all(void *ctx)
 {
-    struct scripted *s = ctx;
+    struct scripted_server *s = ctx;
     int fd;
 
     while ((fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
@@ -402,12 +402,12 @@ static void *accept_all(void *ctx)
 /* One throw-away CA for all servers of a process. */
 static pthread_mutex_t made_lock = PTHREAD_MUTEX_INITIALIZER;
 static char *ca_pem, *cert_pem, *key_pem;
-static struct scripted *running;
+static struct scripted_server *running;
 
 /* A test that fails leaves by exit(): no files are to stay. */
 static void remove_files(void)
 {
-    const struct scripted *s;
+    const struct scripted_server *s;
 
     for (s = running; s; s = s->next) {
         if (s->ca_file[0])
@@ -430,7 +430,7 @@ static int make_file(char *path, size_t size)
     return fd < 0 ? -1 : 0;
 }
 
-static int make_pki(struct scripted *s)
+static int make_pki(struct scripted_server *s)
 {
     int rc = 0;
 
@@ -458,7 +458,7 @@ static int demand_certificate(SSL_CTX *ctx, const char *ca)
     return ok;
 }
 
-static int set_up_tls(struct scripted *s, const struct scripted_options *o)
+static int set_up_tls(struct scripted_server *s, const struct scripted_options *o)
 {
     BIO *cert = BIO_new_mem_buf(o->certificate ? o->certificate : cert_pem, -1);
     BIO *key = BIO_new_mem_buf(o->key ? o->key : key_pem, -1);
@@ -480,7 +480,7 @@ static int set_up_tls(struct scripted *s, const struct scripted_options *o)
     return file_write(s->ca_file, ca_pem, 0600);
 }
 
-static int write_key(struct scripted *s)
+static int write_key(struct scripted_server *s)
 {
     EVP_PKEY *key = pki_client_key();
     int rc = -1;
@@ -491,7 +491,7 @@ static int write_key(struct scripted *s)
     return rc;
 }
 
-static int listen_on(struct scripted *s)
+static int listen_on(struct scripted_server *s)
 {
     struct sockaddr_in four = {.sin_family = AF_INET};
     struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
@@ -508,16 +508,16 @@ static int listen_on(struct scripted *s)
     return 0;
 }
 
-struct scripted *scripted_start(int tls)
+struct scripted_server *scripted_start(int tls)
 {
     struct scripted_options o = {.tls = tls};
 
     return scripted_start_with(&o);
 }
 
-static struct scripted *make(const struct scripted_options *o)
+static struct scripted_server *make(const struct scripted_options *o)
 {
-    struct scripted *s = get(calloc(1, sizeof *s));
+    struct scripted_server *s = get(calloc(1, sizeof *s));
 
     s->tls = o->tls;
     s->ipv6 = o->ipv6;
@@ -535,9 +535,9 @@ static struct scripted *make(const struct scripted_options *o)
     return s;
 }
 
-struct scripted *scripted_start_with(const struct scripted_options *o)
+struct scripted_server *scripted_start_with(const struct scripted_options *o)
 {
-    struct scripted *s = make(o);
+    struct scripted_server *s = make(o);
     sigset_t quiet, old;
 
     if (make_pki(s) || (s->tls && set_up_tls(s, o)) || write_key(s) || listen_on(s)) {
@@ -554,7 +554,7 @@ struct scripted *scripted_start_with(const struct scripted_options *o)
     return s;
 }
 
-static void end_threads(struct scripted *s)
+static void end_threads(struct scripted_server *s)
 {
     struct peer *p;
 
@@ -575,7 +575,7 @@ static void end_threads(struct scripted *s)
     }
 }
 
-static void free_answers(struct scripted *s)
+static void free_answers(struct scripted_server *s)
 {
     struct scripted_answer *a;
     size_t i;
@@ -590,9 +590,9 @@ static void free_answers(struct scripted *s)
     }
 }
 
-static void forget(struct scripted *s)
+static void forget(struct scripted_server *s)
 {
-    struct scripted **at;
+    struct scripted_server **at;
 
     pthread_mutex_lock(&made_lock);
     for (at = &running; *at != s; at = &(*at)->next)
@@ -601,7 +601,7 @@ static void forget(struct scripted *s)
     pthread_mutex_unlock(&made_lock);
 }
 
-void scripted_stop(struct scripted *s)
+void scripted_stop(struct scripted_server *s)
 {
     unsigned i;
 
@@ -627,24 +627,24 @@ void scripted_stop(struct scripted *s)
     free(s);
 }
 
-const char *scripted_origin(const struct scripted *s)
+const char *scripted_origin(const struct scripted_server *s)
 {
     return s->origin;
 }
 
-const char *scripted_ca_file(const struct scripted *s)
+const char *scripted_ca_file(const struct scripted_server *s)
 {
     return s->tls ? s->ca_file : NULL;
 }
 
-const char *scripted_key_file(const struct scripted *s)
+const char *scripted_key_file(const struct scripted_server *s)
 {
     return s->key_file;
 }
 
 /* ---- the script ---- */
 
-struct scripted_answer *scripted_on(struct scripted *s, const char *match, unsigned times)
+struct scripted_answer *scripted_on(struct scripted_server *s, const char *match, unsigned times)
 {
     struct scripted_answer *a = get(calloc(1, sizeof *a)), **tail = &s->answers;
 
@@ -697,7 +697,7 @@ void scripted_gate(struct scripted_answer *a, unsigned gate)
     t->number = gate % GATES;
 }
 
-void scripted_open_gate(struct scripted *s, unsigned gate)
+void scripted_open_gate(struct scripted_server *s, unsigned gate)
 {
     pthread_mutex_lock(&s->lock);
     s->open[gate % GATES] = 1;
@@ -710,8 +710,9 @@ void scripted_finish(struct scripted_answer *a, enum scripted_end how)
     a->how = how;
 }
 
-struct scripted_answer *scripted_reply(struct scripted *s, const char *match, const char *status,
-                                       const char *headers, const void *body, size_t len)
+struct scripted_answer *scripted_reply(struct scripted_server *s, const char *match,
+                                       const char *status, const char *headers, const void *body,
+                                       size_t len)
 {
     struct scripted_answer *a = scripted_on(s, match, 0);
     struct buf head = {0};
@@ -724,7 +725,7 @@ struct scripted_answer *scripted_reply(struct scripted *s, const char *match, co
     return a;
 }
 
-static void add_entries(struct scripted *s, struct buf *out, const struct scripted_entry *e,
+static void add_entries(struct scripted_server *s, struct buf *out, const struct scripted_entry *e,
                         size_t count, int errors)
 {
     size_t i, n = 0;
@@ -740,8 +741,8 @@ static void add_entries(struct scripted *s, struct buf *out, const struct script
     }
 }
 
-void scripted_manifest(struct scripted *s, struct buf *out, const struct scripted_entry *entries,
-                       size_t count)
+void scripted_manifest(struct scripted_server *s, struct buf *out,
+                       const struct scripted_entry *entries, size_t count)
 {
     buf_printf(out,
                "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"request\":\"%s/api/v1/x\","
@@ -753,7 +754,7 @@ void scripted_manifest(struct scripted *s, struct buf *out, const struct scripte
     buf_str(out, "]}");
 }
 
-void scripted_export(struct scripted *s, const struct scripted_entry *entries, size_t count)
+void scripted_export(struct scripted_server *s, const struct scripted_entry *entries, size_t count)
 {
     static const char token[] = "{\"access_token\":\"tok.en\",\"token_type\":\"bearer\","
                                 "\"expires_in\":\"1200\"}";
@@ -772,7 +773,7 @@ void scripted_export(struct scripted *s, const struct scripted_entry *entries, s
 
 /* ---- what was played ---- */
 
-unsigned scripted_count(struct scripted *s, const char *text)
+unsigned scripted_count(struct scripted_server *s, const char *text)
 {
     unsigned i, n = 0;
 
@@ -783,7 +784,7 @@ unsigned scripted_count(struct scripted *s, const char *text)
     return n;
 }
 
-char *scripted_request(struct scripted *s, unsigned i)
+char *scripted_request(struct scripted_server *s, unsigned i)
 {
     char *copy;
 
@@ -793,7 +794,7 @@ char *scripted_request(struct scripted *s, unsigned i)
     return copy;
 }
 
-unsigned scripted_connections(struct scripted *s)
+unsigned scripted_connections(struct scripted_server *s)
 {
     unsigned n;
 
@@ -803,7 +804,7 @@ unsigned scripted_connections(struct scripted *s)
     return n;
 }
 
-unsigned scripted_resumed(struct scripted *s)
+unsigned scripted_resumed(struct scripted_server *s)
 {
     unsigned n;
 
@@ -813,7 +814,7 @@ unsigned scripted_resumed(struct scripted *s)
     return n;
 }
 
-char *scripted_relayed(struct scripted *s, size_t *len)
+char *scripted_relayed(struct scripted_server *s, size_t *len)
 {
     char *copy;
 

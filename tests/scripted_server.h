@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-struct scripted;
+struct scripted_server;
 struct scripted_answer;
 
 struct scripted_options {
@@ -35,27 +35,28 @@ struct scripted_options {
 };
 
 /* NULL on failure. The options are not kept. */
-struct scripted *scripted_start(int tls);
-struct scripted *scripted_start_with(const struct scripted_options *o);
+struct scripted_server *scripted_start(int tls);
+struct scripted_server *scripted_start_with(const struct scripted_options *o);
 /* Breaks off every connection. NULL is allowed. */
-void scripted_stop(struct scripted *s);
+void scripted_stop(struct scripted_server *s);
 
 /* These live until scripted_stop(). */
-const char *scripted_origin(const struct scripted *s);   /* https://127.0.0.1:PORT, or [::1] */
-const char *scripted_ca_file(const struct scripted *s);  /* NULL in clear */
-const char *scripted_key_file(const struct scripted *s); /* the private key for scripted_encrypt */
+const char *scripted_origin(const struct scripted_server *s); /* https://127.0.0.1:PORT, or [::1] */
+const char *scripted_ca_file(const struct scripted_server *s); /* NULL in clear */
+const char *scripted_key_file(
+    const struct scripted_server *s); /* the private key for scripted_encrypt */
 
 /* ---- the script ---- */
 
 /* An answer, still empty, to the requests whose first line contains `match`: the first `times` of
  * them that no answer added before takes; 0 = any number. What nothing takes gets a 404. */
-struct scripted_answer *scripted_on(struct scripted *s, const char *match, unsigned times);
+struct scripted_answer *scripted_on(struct scripted_server *s, const char *match, unsigned times);
 void scripted_send(struct scripted_answer *a, const void *data, size_t len);
 void scripted_text(struct scripted_answer *a, const char *text);
 void scripted_pause(struct scripted_answer *a, unsigned ms);
 /* Nothing more before scripted_open_gate(); a client that leaves ends it too. */
 void scripted_gate(struct scripted_answer *a, unsigned gate);
-void scripted_open_gate(struct scripted *s, unsigned gate);
+void scripted_open_gate(struct scripted_server *s, unsigned gate);
 
 enum scripted_end {
     SCRIPTED_CLOSE, /* as one should: close_notify, then FIN */
@@ -67,8 +68,9 @@ enum scripted_end {
 void scripted_finish(struct scripted_answer *a, enum scripted_end how); /* default: CLOSE */
 
 /* A whole answer: "200 OK", header lines that each end with CR LF, Content-Length, the body. */
-struct scripted_answer *scripted_reply(struct scripted *s, const char *match, const char *status,
-                                       const char *headers, const void *body, size_t len);
+struct scripted_answer *scripted_reply(struct scripted_server *s, const char *match,
+                                       const char *status, const char *headers, const void *body,
+                                       size_t len);
 
 struct scripted_entry {
     const char *type, *path;
@@ -76,21 +78,22 @@ struct scripted_entry {
     int is_error;
 };
 /* The manifest of these files, as JSON. */
-void scripted_manifest(struct scripted *s, struct buf *out, const struct scripted_entry *entries,
-                       size_t count);
+void scripted_manifest(struct scripted_server *s, struct buf *out,
+                       const struct scripted_entry *entries, size_t count);
 /* What leads to the files of an export: token, kick-off, and a job that is done at once. */
-void scripted_export(struct scripted *s, const struct scripted_entry *entries, size_t count);
+void scripted_export(struct scripted_server *s, const struct scripted_entry *entries, size_t count);
 
 /* ---- what was played ---- */
 
 /* How many requests had this text in their head; NULL = all. */
-unsigned scripted_count(struct scripted *s, const char *text);
+unsigned scripted_count(struct scripted_server *s, const char *text);
 /* The head of the i-th request, as it came, to be freed; NULL past the last. */
-char *scripted_request(struct scripted *s, unsigned i);
-unsigned scripted_connections(struct scripted *s);
-unsigned scripted_resumed(struct scripted *s); /* of them, those that resumed a TLS session */
+char *scripted_request(struct scripted_server *s, unsigned i);
+unsigned scripted_connections(struct scripted_server *s);
+unsigned scripted_resumed(
+    struct scripted_server *s); /* of them, those that resumed a TLS session */
 /* What clients sent through the relay, in order, to be freed. */
-char *scripted_relayed(struct scripted *s, size_t *len);
+char *scripted_relayed(struct scripted_server *s, size_t *len);
 
 /* ---- content ---- */
 

@@ -1,4 +1,4 @@
-#include "harness.h"
+#include "fixture.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,7 +34,7 @@ static char *copys(const char *text)
     return copy(text, strlen(text));
 }
 
-char *harness_read(const char *path, size_t *len)
+char *fixture_read(const char *path, size_t *len)
 {
     FILE *f = path ? fopen(path, "rb") : NULL;
     size_t cap = 1 << 16, n, at = 0;
@@ -53,7 +53,7 @@ char *harness_read(const char *path, size_t *len)
     return p;
 }
 
-int harness_count_fds(void)
+int fixture_count_fds(void)
 {
     DIR *d = opendir("/proc/self/fd");
     int n = 0;
@@ -87,7 +87,7 @@ static int64_t real_s(void)
 
 static int64_t read_clock(void *ctx)
 {
-    return ((struct harness *)ctx)->now;
+    return ((struct fixture *)ctx)->now;
 }
 
 /* ---- texts ---- */
@@ -109,7 +109,7 @@ static void check_no_patient(const char *text)
     }
 }
 
-void harness_check_text(struct harness *h, const char *text)
+void fixture_check_text(struct fixture *fx, const char *text)
 {
     char *pem;
     size_t len;
@@ -123,15 +123,15 @@ void harness_check_text(struct harness *h, const char *text)
     check_absent(text, "an authorization", "Basic ");
     check_absent(text, "the name of a C function", "bcda_");
     check_absent(text, "the name of a C constant", "BCDA_");
-    if (!h->sb)
+    if (!fx->sandbox)
         return;
-    check_absent(text, "the client secret", sandbox_client_secret(h->sb));
-    check_absent(text, "the bearer token", sandbox_bearer_token(h->sb));
-    check_absent(text, "a token", h->token);
+    check_absent(text, "the client secret", sandbox_client_secret(fx->sandbox));
+    check_absent(text, "the bearer token", sandbox_bearer_token(fx->sandbox));
+    check_absent(text, "a token", fx->token);
     check_absent(text, "a token", "eyJ");
-    if (!sandbox_private_key_file(h->sb))
+    if (!sandbox_private_key_file(fx->sandbox))
         return;
-    pem = harness_read(sandbox_private_key_file(h->sb), &len);
+    pem = fixture_read(sandbox_private_key_file(fx->sandbox), &len);
     if (strchr(pem, '\n') && strlen(strchr(pem, '\n')) > 40) {
         strchr(pem, '\n')[41] = '\0';
         check_absent(text, "the private key", strchr(pem, '\n') + 1);
@@ -139,7 +139,7 @@ void harness_check_text(struct harness *h, const char *text)
     free(pem);
 }
 
-void harness_check_error(struct harness *h, const bcda_error *e)
+void fixture_check_error(struct fixture *fx, const bcda_error *e)
 {
     const char *text = bcda_error_text(e);
 
@@ -148,8 +148,8 @@ void harness_check_error(struct harness *h, const bcda_error *e)
     ck_assert_str_ne(bcda_error_name(bcda_error_code(e)), "BCDA_ERR_UNKNOWN");
     ck_assert_msg(strlen(text) > 8, "the text says little: %s", text);
     ck_assert_msg(text[strlen(text) - 1] != '.', "a final period: %s", text);
-    harness_check_text(h, text);
-    harness_check_text(h, bcda_error_file(e));
+    fixture_check_text(fx, text);
+    fixture_check_text(fx, bcda_error_file(e));
 }
 
 static void on_log(int level, const char *component, const char *message, void *userdata)
@@ -157,14 +157,14 @@ static void on_log(int level, const char *component, const char *message, void *
     ck_assert_int_ge(level, BCDA_LOG_ERROR);
     ck_assert_int_le(level, BCDA_LOG_DEBUG);
     ck_assert_str_ne(component, "");
-    harness_check_text(userdata, message);
+    fixture_check_text(userdata, message);
 }
 
 /* ---- what the callbacks are told ---- */
 
 static void check_call(struct run *r, bcda_job *job)
 {
-    ck_assert_msg(r->h->inside, "a callback outside of run, step and free");
+    ck_assert_msg(r->fixture->inside, "a callback outside of run, step and free");
     ck_assert_int_eq(r->done, 0);
     if (r->job)
         ck_assert_ptr_eq(job, r->job);
@@ -192,8 +192,9 @@ static int on_state(bcda_job *job, int state, void *userdata)
     ck_assert_int_eq(bcda_job_state(job), state);
     ck_assert_uint_lt(r->state_count, STATES_MAX);
     r->states[r->state_count++] = state;
-    if (r->h->session && r->h->session->auth.header.data)
-        snprintf(r->h->token, sizeof r->h->token, "%s", r->h->session->auth.header.data + 7);
+    if (r->fixture->session && r->fixture->session->auth.header.data)
+        snprintf(r->fixture->token, sizeof r->fixture->token, "%s",
+                 r->fixture->session->auth.header.data + 7);
     return ask(r, AT_STATE, NULL);
 }
 
@@ -218,7 +219,7 @@ static int on_file(bcda_job *job, const bcda_file *file, int event, void *userda
     ck_assert_int_ge(f->verdict, BCDA_VERDICT_COMPLETE);
     ck_assert_int_le(f->verdict, BCDA_VERDICT_FAILED);
     if (f->verdict == BCDA_VERDICT_FAILED)
-        harness_check_error(r->h, bcda_file_error(file));
+        fixture_check_error(r->fixture, bcda_file_error(file));
     else
         ck_assert_ptr_null(bcda_file_error(file));
     return ask(r, AT_END, file);
@@ -229,7 +230,7 @@ static void check_open(struct run *r, const bcda_file *file)
     struct got_file *f = file_of(r, file);
 
     ck_assert_int_eq(f->begins, 1);
-    if (r->door != DOOR_PULL) /* what was taken last is verified by its end */
+    if (r->way != BY_PULL) /* what was taken last is verified by its end */
         ck_assert_int_eq(f->ends, 0);
 }
 
@@ -425,163 +426,258 @@ static struct tag *tag(struct run *r, enum where where)
     return t;
 }
 
-bcda_handlers *harness_handlers(struct run *r)
+bcda_handlers *fixture_handlers(struct run *r)
 {
     bcda_destroy_cb d = destroy_tag;
-    bcda_handlers *h;
+    bcda_handlers *handlers;
 
-    ck_assert_int_eq(bcda_handlers_new(&h), 0);
-    ck_assert_int_eq(bcda_handlers_on_state(h, tag_on_state, tag(r, AT_STATE), d), 0);
-    ck_assert_int_eq(bcda_handlers_on_file(h, tag_on_file, tag(r, AT_BEGIN), d), 0);
-    if (r->door == DOOR_RESOURCE)
-        ck_assert_int_eq(bcda_handlers_on_resource(h, tag_on_resource, tag(r, AT_RESOURCE), d), 0);
-    if (r->door == DOOR_BATCH)
-        ck_assert_int_eq(bcda_handlers_on_batch(h, tag_on_batch, tag(r, AT_BATCH), d), 0);
-    ck_assert_int_eq(bcda_handlers_on_bad_line(h, tag_on_bad_line, tag(r, AT_BAD_LINE), d), 0);
-    ck_assert_int_eq(bcda_handlers_on_server_issue(h, tag_on_issue, tag(r, AT_ISSUE), d), 0);
-    ck_assert_int_eq(bcda_handlers_on_progress(h, tag_on_progress, tag(r, AT_PROGRESS), d), 0);
-    ck_assert_int_eq(bcda_handlers_on_done(h, tag_on_done, tag(r, AT_DONE), d), 0);
-    return h;
+    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
+    ck_assert_int_eq(bcda_handlers_on_state(handlers, tag_on_state, tag(r, AT_STATE), d), 0);
+    ck_assert_int_eq(bcda_handlers_on_file(handlers, tag_on_file, tag(r, AT_BEGIN), d), 0);
+    if (r->way == BY_RESOURCE)
+        ck_assert_int_eq(
+            bcda_handlers_on_resource(handlers, tag_on_resource, tag(r, AT_RESOURCE), d), 0);
+    if (r->way == BY_BATCH)
+        ck_assert_int_eq(bcda_handlers_on_batch(handlers, tag_on_batch, tag(r, AT_BATCH), d), 0);
+    ck_assert_int_eq(bcda_handlers_on_bad_line(handlers, tag_on_bad_line, tag(r, AT_BAD_LINE), d),
+                     0);
+    ck_assert_int_eq(bcda_handlers_on_server_issue(handlers, tag_on_issue, tag(r, AT_ISSUE), d), 0);
+    ck_assert_int_eq(bcda_handlers_on_progress(handlers, tag_on_progress, tag(r, AT_PROGRESS), d),
+                     0);
+    ck_assert_int_eq(bcda_handlers_on_done(handlers, tag_on_done, tag(r, AT_DONE), d), 0);
+    return handlers;
 }
 
 /* ---- making ---- */
 
-static struct sandbox *to_stop;
+static struct sandbox *running_sandbox;
+static struct scripted_server *running_server;
 
-/* A test that fails leaves by exit(): no files are to stay. */
+/* A test that fails leaves by exit(): no files may stay. */
 static void stop_at_exit(void)
 {
-    sandbox_stop(to_stop);
-    to_stop = NULL;
+    sandbox_stop(running_sandbox);
+    scripted_stop(running_server);
+    running_sandbox = NULL;
+    running_server = NULL;
 }
 
-static void open_sandbox(struct harness *h, const struct sandbox_options *o, int tls)
+void fixture_init(struct fixture *fx)
+{
+    static int registered;
+
+    memset(fx, 0, sizeof *fx);
+    fx->now = 1700000000000;
+    fx->max_jump = INT64_MAX;
+    if (!registered)
+        atexit(stop_at_exit);
+    registered = 1;
+}
+
+static void open_sandbox(struct fixture *fx, const struct sandbox_options *o, int tls)
 {
     struct sandbox_options all = {0};
 
-    memset(h, 0, sizeof *h);
-    h->now = 1700000000000;
-    h->max_jump = 3600000;
+    fixture_init(fx);
+    fx->max_jump = 3600000;
     if (o)
         all = *o;
     all.tls = tls;
     all.keep_plain = 1;
-    ck_assert_msg(sandbox_start(&all, &h->sb) == 0, "sandbox: %s", sandbox_last_error());
-    if (!to_stop)
-        atexit(stop_at_exit);
-    to_stop = h->sb;
+    ck_assert_msg(sandbox_start(&all, &fx->sandbox) == 0, "sandbox: %s", sandbox_last_error());
+    running_sandbox = fx->sandbox;
 }
 
-void harness_open(struct harness *h, const struct sandbox_options *o)
+void fixture_open_sandbox(struct fixture *fx, const struct sandbox_options *o)
 {
-    open_sandbox(h, o, 1);
+    open_sandbox(fx, o, 1);
 }
 
-void harness_open_http(struct harness *h, const struct sandbox_options *o)
+void fixture_open_sandbox_http(struct fixture *fx, const struct sandbox_options *o)
 {
-    open_sandbox(h, o, 0);
+    open_sandbox(fx, o, 0);
 }
 
-void harness_config(struct harness *h, int version)
+void fixture_open_scripted(struct fixture *fx, int tls)
+{
+    fixture_init(fx);
+    fx->server = scripted_start(tls);
+    ck_assert_ptr_nonnull(fx->server);
+    running_server = fx->server;
+}
+
+/* A config for the server at `url`. `ca_file` is NULL without TLS. */
+static bcda_config *make_config(struct fixture *fx, const char *url, const char *id,
+                                const char *secret, const char *ca_file)
 {
     bcda_config *c;
 
     ck_assert_int_eq(bcda_config_new(&c), 0);
-    h->config = c;
-    c->clock.now_ms = read_clock;
-    c->clock.wall_ms = read_clock;
-    c->clock.ctx = h;
-    ck_assert_int_eq(bcda_config_set_fhir_url(c, sandbox_fhir_url(h->sb, version)), 0);
-    ck_assert_int_eq(bcda_config_set_client_credentials(c, sandbox_client_id(h->sb),
-                                                        sandbox_client_secret(h->sb)),
-                     0);
-    if (sandbox_ca_file(h->sb))
-        ck_assert_int_eq(bcda_config_set_ca_file(c, sandbox_ca_file(h->sb)), 0);
-    if (sandbox_private_key_file(h->sb))
-        ck_assert_int_eq(bcda_config_add_private_key_file(c, sandbox_private_key_file(h->sb), NULL),
-                         0);
-    if (!h->no_log)
-        ck_assert_int_eq(bcda_config_set_log(c, BCDA_LOG_DEBUG, on_log, h, NULL), 0);
+    fx->config = c;
+    c->clock.now_ms = c->clock.wall_ms = read_clock;
+    c->clock.ctx = fx;
+    ck_assert_int_eq(bcda_config_set_fhir_url(c, url), 0);
+    ck_assert_int_eq(bcda_config_set_client_credentials(c, id, secret), 0);
+    if (ca_file)
+        ck_assert_int_eq(bcda_config_set_ca_file(c, ca_file), 0);
+    if (!fx->no_log)
+        ck_assert_int_eq(bcda_config_set_log(c, BCDA_LOG_DEBUG, on_log, fx, NULL), 0);
+    return c;
 }
 
-void harness_session(struct harness *h)
+bcda_config *fixture_config_version(struct fixture *fx, int version)
+{
+    bcda_config *c;
+    char url[128];
+
+    if (fx->server) {
+        snprintf(url, sizeof url, "%s/api/v%d", scripted_origin(fx->server), version);
+        c = make_config(fx, url, "me", "a-secret", scripted_ca_file(fx->server));
+        if (!scripted_ca_file(fx->server))
+            fixture_set(fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+        return c;
+    }
+    c = make_config(fx, sandbox_fhir_url(fx->sandbox, version), sandbox_client_id(fx->sandbox),
+                    sandbox_client_secret(fx->sandbox), sandbox_ca_file(fx->sandbox));
+    if (sandbox_private_key_file(fx->sandbox))
+        ck_assert_int_eq(
+            bcda_config_add_private_key_file(c, sandbox_private_key_file(fx->sandbox), NULL), 0);
+    return c;
+}
+
+bcda_config *fixture_config(struct fixture *fx)
+{
+    return fixture_config_version(fx, 1);
+}
+
+void fixture_add_key(struct fixture *fx)
+{
+    ck_assert_int_eq(
+        bcda_config_add_private_key_file(fx->config, scripted_key_file(fx->server), NULL), 0);
+}
+
+void fixture_session(struct fixture *fx)
 {
     const char *threads = getenv("BCDA_TEST_DECODE_THREADS");
-    int rc = bcda_global_init(0); /* what libraries open once is not the session's */
+    int rc;
 
+    if (!fx->config)
+        fixture_config(fx);
+    rc = bcda_global_init(0); /* what libraries open once is not the session's */
     ck_assert_int_eq(rc, 0);
-    h->fds = harness_count_fds();
+    fx->fds = fixture_count_fds();
     if (threads) /* a suite runs once more, with files decoded by workers */
-        ck_assert_int_eq(bcda_config_set_int(h->config, BCDA_OPT_DECODE_THREADS, atoi(threads)), 0);
-    rc = bcda_session_new(&h->session, h->config);
-    ck_assert_msg(rc == 0, "%s", bcda_error_text(bcda_config_error(h->config)));
-    bcda_config_free(h->config);
-    h->config = NULL;
+        ck_assert_int_eq(bcda_config_set_int(fx->config, BCDA_OPT_DECODE_THREADS, atoi(threads)),
+                         0);
+    rc = bcda_session_new(&fx->session, fx->config);
+    ck_assert_msg(rc == 0, "%s", bcda_error_text(bcda_config_error(fx->config)));
+    bcda_config_free(fx->config);
+    fx->config = NULL;
+    if (!fx->x)
+        fixture_export(fx, BCDA_LEVEL_PATIENT, NULL);
 }
 
-void harness_setup(struct harness *h, const struct sandbox_options *o, int version)
+void fixture_setup(struct fixture *fx, const struct sandbox_options *o, int version)
 {
-    harness_open(h, o);
-    harness_config(h, version);
-    harness_session(h);
+    fixture_open_sandbox(fx, o);
+    fixture_config_version(fx, version);
+    fixture_session(fx);
 }
 
-void harness_set(struct harness *h, int option, int64_t value)
+void fixture_set(struct fixture *fx, int option, int64_t value)
 {
-    ck_assert_int_eq(bcda_config_set_int(h->config, option, value), 0);
+    ck_assert_int_eq(bcda_config_set_int(fx->config, option, value), 0);
 }
 
-void harness_fault(struct harness *h, const char *spec)
+void fixture_fault(struct fixture *fx, const char *spec)
 {
-    ck_assert_msg(sandbox_set_fault(h->sb, spec) == 0, "%s", sandbox_last_error());
+    ck_assert_msg(sandbox_set_fault(fx->sandbox, spec) == 0, "%s", sandbox_last_error());
 }
 
-void harness_setup_one_file(struct harness *h)
+void fixture_setup_one_file(struct fixture *fx)
 {
     struct sandbox_options o = {0};
 
     o.era = "2019-04";
-    harness_setup(h, &o, 1);
-    harness_export(h, BCDA_LEVEL_RESOURCE, "ExplanationOfBenefit", NULL);
+    fixture_setup(fx, &o, 1);
+    fixture_export(fx, BCDA_LEVEL_RESOURCE, "ExplanationOfBenefit", NULL);
 }
 
-void harness_setup_everything(struct harness *h)
+void fixture_setup_everything(struct fixture *fx)
 {
     struct sandbox_options o = {0};
 
     o.era = "current";
-    harness_open(h, &o);
-    harness_config(h, 1);
-    harness_set(h, BCDA_OPT_BAD_LINES_MAX, -1);
-    harness_session(h);
-    harness_export(h, BCDA_LEVEL_PATIENT, "Patient", "Coverage", NULL);
-    harness_fault(h, "error-file");
-    harness_fault(h, "bad-json@Patient");
+    fixture_open_sandbox(fx, &o);
+    fixture_config(fx);
+    fixture_set(fx, BCDA_OPT_BAD_LINES_MAX, -1);
+    fixture_session(fx);
+    fixture_export(fx, BCDA_LEVEL_PATIENT, "Patient", "Coverage", NULL);
+    fixture_fault(fx, "error-file");
+    fixture_fault(fx, "bad-json@Patient");
 }
 
-void harness_export(struct harness *h, int level, ...)
+void fixture_export(struct fixture *fx, int level, ...)
 {
     const char *type;
     va_list types;
 
-    bcda_export_free(h->x);
-    h->x = NULL;
-    ck_assert_int_eq(bcda_export_new(&h->x, level), 0);
+    bcda_export_free(fx->x);
+    fx->x = NULL;
+    ck_assert_int_eq(bcda_export_new(&fx->x, level), 0);
     if (level == BCDA_LEVEL_GROUP)
-        ck_assert_int_eq(bcda_export_set_group(h->x, "all"), 0);
+        ck_assert_int_eq(bcda_export_set_group(fx->x, "all"), 0);
     va_start(types, level);
     while ((type = va_arg(types, const char *)))
-        ck_assert_int_eq(bcda_export_add_type(h->x, type), 0);
+        ck_assert_int_eq(bcda_export_add_type(fx->x, type), 0);
     va_end(types);
 }
 
-struct run *harness_run_new(struct harness *h, enum door door, hook_fn hook, void *arg)
+void fixture_add_patients(struct buf *b, size_t first, size_t count)
 {
-    struct run *r = calloc(1, sizeof *r), **tail = &h->runs;
+    size_t i;
+
+    for (i = first; i < first + count; i++)
+        buf_printf(b, "{\"resourceType\":\"Patient\",\"id\":\"p%zu\",\"x\":\"%0100zu\"}\n", i, i);
+}
+
+void fixture_reply_patients(struct fixture *fx, const char *match, size_t first, size_t count)
+{
+    struct buf b = {0};
+
+    fixture_add_patients(&b, first, count);
+    scripted_reply(fx->server, match, "200 OK", "", b.p, b.len);
+    buf_free(&b);
+}
+
+const struct scripted_entry fixture_files[2] = {{"Patient", "/data/a.ndjson", NULL, 0},
+                                                {"Patient", "/data/b.ndjson", NULL, 0}};
+
+void fixture_export_many(struct fixture *fx, size_t n, const char *key_hex)
+{
+    struct scripted_entry *e = calloc(n, sizeof *e);
+    char(*paths)[40] = calloc(n, sizeof *paths);
+    size_t i;
+
+    ck_assert(e && paths);
+    for (i = 0; i < n; i++) {
+        snprintf(paths[i], sizeof paths[i], "/data/%zu.ndjson", i);
+        e[i].type = "Patient";
+        e[i].path = paths[i];
+        e[i].key_hex = key_hex;
+    }
+    scripted_export(fx->server, e, n);
+    free(paths);
+    free(e);
+}
+
+struct run *fixture_run_new(struct fixture *fx, enum delivery_way way, hook_fn hook, void *arg)
+{
+    struct run *r = calloc(1, sizeof *r), **tail = &fx->runs;
 
     ck_assert_ptr_nonnull(r);
-    r->h = h;
-    r->door = door;
+    r->fixture = fx;
+    r->way = way;
     r->hook = hook;
     r->arg = arg;
     while (*tail)
@@ -592,117 +688,120 @@ struct run *harness_run_new(struct harness *h, enum door door, hook_fn hook, voi
 
 static void started(struct run *r, int rc, bcda_handlers *handlers)
 {
-    ck_assert_msg(rc == 0, "%s", bcda_error_text(bcda_session_error(r->h->session)));
+    ck_assert_msg(rc == 0, "%s", bcda_error_text(bcda_session_error(r->fixture->session)));
     ck_assert_ptr_nonnull(r->job);
     ck_assert_int_eq(bcda_job_result(r->job), BCDA_ERR_AGAIN);
     ck_assert_uint_eq(r->state_count, 0); /* nothing is called out of a start */
     bcda_handlers_free(handlers);
 }
 
-struct run *harness_start_hook(struct harness *h, enum door door, hook_fn hook, void *arg)
+struct run *fixture_start_hook(struct fixture *fx, enum delivery_way way, hook_fn hook, void *arg)
 {
-    struct run *r = harness_run_new(h, door, hook, arg);
-    bcda_handlers *handlers = harness_handlers(r);
+    struct run *r = fixture_run_new(fx, way, hook, arg);
+    bcda_handlers *handlers = fixture_handlers(r);
 
-    started(r, bcda_job_start(h->session, h->x, handlers, &r->job), handlers);
+    started(r, bcda_job_start(fx->session, fx->x, handlers, &r->job), handlers);
     return r;
 }
 
-struct run *harness_start(struct harness *h, enum door door)
+struct run *fixture_start(struct fixture *fx, enum delivery_way way)
 {
-    return harness_start_hook(h, door, NULL, NULL);
+    return fixture_start_hook(fx, way, NULL, NULL);
 }
 
-struct run *harness_attach(struct harness *h, enum door door, const char *url)
+struct run *fixture_attach(struct fixture *fx, enum delivery_way way, const char *url, hook_fn hook,
+                           void *arg)
 {
-    struct run *r = harness_run_new(h, door, NULL, NULL);
-    bcda_handlers *handlers = harness_handlers(r);
+    struct run *r = fixture_run_new(fx, way, hook, arg);
+    bcda_handlers *handlers = fixture_handlers(r);
+    char text[512];
 
-    started(r, bcda_job_attach(h->session, url, h->x, handlers, &r->job), handlers);
+    snprintf(text, sizeof text, "%s%s", *url == '/' ? scripted_origin(fx->server) : "", url);
+    started(r, bcda_job_attach(fx->session, text, fx->x, handlers, &r->job), handlers);
     return r;
 }
 
-struct run *harness_restore(struct harness *h, enum door door, const char *saved)
+struct run *fixture_restore(struct fixture *fx, enum delivery_way way, const char *saved)
 {
-    struct run *r = harness_run_new(h, door, NULL, NULL);
-    bcda_handlers *handlers = harness_handlers(r);
+    struct run *r = fixture_run_new(fx, way, NULL, NULL);
+    bcda_handlers *handlers = fixture_handlers(r);
 
-    started(r, bcda_job_restore(h->session, saved, strlen(saved), h->x, handlers, &r->job),
+    started(r, bcda_job_restore(fx->session, saved, strlen(saved), fx->x, handlers, &r->job),
             handlers);
     return r;
 }
 
 /* ---- turning ---- */
 
-int64_t harness_stat(struct harness *h, int stat)
+int64_t fixture_stat(struct fixture *fx, int stat)
 {
     int64_t n = -1;
 
-    ck_assert_int_eq(bcda_session_stat(h->session, stat, &n), 0);
+    ck_assert_int_eq(bcda_session_stat(fx->session, stat, &n), 0);
     return n;
 }
 
 /* Whether the descriptor says that a step would make progress. The system's timer runs by the real
  * time and may be over before the test's clock is there: then it says nothing. */
-static int is_promised(const struct harness *h)
+static int is_promised(const struct fixture *fx)
 {
     struct pollfd p = {0};
 
-    p.fd = bcda_session_fd(h->session);
+    p.fd = bcda_session_fd(fx->session);
     p.events = POLLIN;
     if (p.fd < 0 || poll(&p, 1, 0) <= 0)
         return 0;
-    return real_ms() < h->timer_at;
+    return real_ms() < fx->timer_at;
 }
 
 /* Two steps in a row that make no progress, though the descriptor was readable, are a loop of the
  * host's that turns for nothing. One may be: what woke was done by the step before. */
-static void check_progress(struct harness *h, int promised, int64_t began, int did)
+static void check_progress(struct fixture *fx, int promised, int64_t began, int did)
 {
-    int64_t left = bcda__session_next_timer_ms(h->session);
+    int64_t left = bcda__session_next_timer_ms(fx->session);
 
-    h->vain = promised && !did ? h->vain + 1 : 0;
-    ck_assert_msg(h->vain < 2, "the descriptor is readable, and two steps in a row do nothing");
-    h->timer_at = left < 0 ? INT64_MAX : began + left;
+    fx->vain = promised && !did ? fx->vain + 1 : 0;
+    ck_assert_msg(fx->vain < 2, "the descriptor is readable, and two steps in a row do nothing");
+    fx->timer_at = left < 0 ? INT64_MAX : began + left;
 }
 
-static int step(struct harness *h)
+static int step_session(struct fixture *fx)
 {
-    int promised = is_promised(h), rc;
+    int promised = is_promised(fx), rc;
     int64_t began = real_ms();
 
-    h->inside = 1;
-    rc = bcda_session_step(h->session);
-    h->inside = 0;
+    fx->inside = 1;
+    rc = bcda_session_step(fx->session);
+    fx->inside = 0;
     ck_assert_int_ge(rc, 0);
-    check_progress(h, promised, began, rc);
-    h->worked += rc > 0;
+    check_progress(fx, promised, began, rc);
+    fx->worked += rc > 0;
     return rc;
 }
 
 /* bcda_session_run(): 1 where it cannot be said that nothing was done. */
-static int run(struct harness *h, int ms)
+static int run_session(struct fixture *fx, int ms)
 {
     int rc;
 
-    h->inside = 1;
-    rc = bcda_session_run(h->session, ms);
-    h->inside = 0;
+    fx->inside = 1;
+    rc = bcda_session_run(fx->session, ms);
+    fx->inside = 0;
     ck_assert_msg(rc >= 0 || rc == BCDA_ERR_TIMEOUT || rc == BCDA_ERR_INTERRUPTED, "run: %s",
                   bcda_error_name(rc));
     return rc != BCDA_ERR_TIMEOUT;
 }
 
 /* Everything that waits at the pull doors. */
-static int pull(struct harness *h)
+static int pull(struct fixture *fx)
 {
     struct run *r;
     bcda_batch *batch;
     size_t i;
     int rc, any = 0;
 
-    for (r = h->runs; r; r = r->next) {
-        if (r->door != DOOR_PULL || !r->job || r->drained)
+    for (r = fx->runs; r; r = r->next) {
+        if (r->way != BY_PULL || !r->job || r->drained)
             continue;
         while ((rc = bcda_job_next(r->job, &batch)) == 0) {
             any = 1;
@@ -722,20 +821,20 @@ static int pull(struct harness *h)
 }
 
 /* Waits a while for bytes: 1 where something is ready. */
-static int wait_for(struct harness *h, int ms)
+static int wait_for(struct fixture *fx, int ms)
 {
     struct pollfd p = {0};
 
-    p.fd = bcda_session_fd(h->session);
+    p.fd = bcda_session_fd(fx->session);
     p.events = POLLIN;
-    if (p.fd == BCDA_ERR_UNSUPPORTED || h->use_run)
-        return run(h, ms);
+    if (p.fd == BCDA_ERR_UNSUPPORTED || fx->use_run)
+        return run_session(fx, ms);
     ck_assert_int_ge(p.fd, 0);
     return poll(&p, 1, ms) > 0;
 }
 
 /* The sandbox makes its files in real time: the clock does not run ahead of it. */
-static void wait_for_files(struct harness *h)
+static void wait_for_files(struct fixture *fx)
 {
     static const char *const types[] = {"Patient", "Coverage", "ExplanationOfBenefit", "Claim",
                                         "OperationOutcome"};
@@ -744,130 +843,130 @@ static void wait_for_files(struct harness *h)
     int needed = 0;
     size_t i;
 
-    for (r = h->runs; r; r = r->next)
+    for (r = fx->runs; r; r = r->next)
         needed |= r->job && !r->done && bcda_job_state(r->job) == BCDA_JOB_RUNNING;
     while (needed && real_s() < until) {
         for (i = 0; i < 5; i++)
-            if (sandbox_file_name(h->sb, types[i], 0))
+            if (sandbox_file_name(fx->sandbox, types[i], 0))
                 return;
         sleep_ms(1);
     }
 }
 
-static int any_active(const struct harness *h)
+static int any_active(const struct fixture *fx)
 {
     const struct run *r;
 
-    for (r = h->runs; r; r = r->next)
+    for (r = fx->runs; r; r = r->next)
         if (r->job && !r->done)
             return 1;
-    return h->session->requests != NULL;
+    return fx->session->requests != NULL;
 }
 
-static int all_paused(const struct harness *h)
+static int all_paused(const struct fixture *fx)
 {
     const bcda_job *job;
 
-    for (job = h->session->jobs.first; job; job = job->next)
+    for (job = fx->session->jobs.first; job; job = job->next)
         if (!bcda__job_is_idle(job))
             return 0;
-    return h->session->requests == NULL;
+    return fx->session->requests == NULL;
 }
 
 /* 1: the clock has moved to a timer. */
-static int jump(struct harness *h)
+static int jump(struct fixture *fx)
 {
-    int64_t left = bcda__session_next_timer_ms(h->session);
+    int64_t left = bcda__session_next_timer_ms(fx->session);
 
-    if (h->stay || left < 0 || left > h->max_jump)
+    if (fx->stay || left < 0 || left > fx->max_jump)
         return 0;
-    wait_for_files(h);
-    h->now += left;
+    if (fx->sandbox)
+        wait_for_files(fx);
+    fx->now += left;
     return 1;
 }
 
-int harness_turn(struct harness *h)
+int fixture_step(struct fixture *fx)
 {
     int64_t until = real_s() + HUNG_S;
-    int did = h->use_run ? 0 : step(h), quiet = 0;
+    int did = fx->use_run ? 0 : step_session(fx), quiet = 0;
 
-    h->turns++;
-    did |= pull(h);
+    did |= pull(fx);
     if (did)
         return 1;
-    while (harness_stat(h, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(h->session)) {
-        if (wait_for(h, WAIT_MS)) {
-            if (!h->use_run)
-                (void)step(h); /* in a build on poll() the waiting has stepped already */
-            (void)pull(h);
+    while (fixture_stat(fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(fx->session)) {
+        if (wait_for(fx, WAIT_MS)) {
+            if (!fx->use_run)
+                (void)step_session(fx); /* in a build on poll() the waiting has stepped already */
+            (void)pull(fx);
             return 1;
         }
         ck_assert_msg(real_s() < until,
                       "hung: a transfer is open, or a worker at work, and nothing comes");
-        if (bcda__session_is_decoding(h->session))
+        if (bcda__session_is_decoding(fx->session))
             continue; /* something will come */
         quiet++;
-        if (quiet >= QUIET && h->jump_open && jump(h))
+        if (quiet >= QUIET && fx->jump_open && jump(fx))
             return 1;
-        if (quiet >= QUIET && (h->stay || all_paused(h)))
+        if (quiet >= QUIET && (fx->stay || all_paused(fx)))
             return 0;
     }
-    if (!jump(h))
+    if (!jump(fx))
         return 0;
-    (void)step(h);
-    (void)pull(h);
+    (void)step_session(fx);
+    (void)pull(fx);
     return 1;
 }
 
-void harness_drain(struct harness *h)
+void fixture_drain(struct fixture *fx)
 {
-    int stay = h->stay;
+    int stay = fx->stay;
 
-    h->stay = 1;
-    while (harness_turn(h))
+    fx->stay = 1;
+    while (fixture_step(fx))
         ;
-    h->stay = stay;
+    fx->stay = stay;
 }
 
-void harness_advance(struct harness *h, int64_t ms)
+void fixture_advance(struct fixture *fx, int64_t ms)
 {
-    int64_t end = h->now + ms, left;
+    int64_t end = fx->now + ms, left;
 
     for (;;) {
-        harness_drain(h);
-        left = bcda__session_next_timer_ms(h->session);
-        if (left < 0 || h->now + left > end)
+        fixture_drain(fx);
+        left = bcda__session_next_timer_ms(fx->session);
+        if (left < 0 || fx->now + left > end)
             break;
-        h->now += left;
+        fx->now += left;
     }
-    h->now = end;
-    harness_drain(h);
+    fx->now = end;
+    fixture_drain(fx);
 }
 
-void harness_run(struct harness *h)
+void fixture_finish(struct fixture *fx)
 {
-    while (any_active(h))
-        ck_assert_msg(harness_turn(h) || !any_active(h),
+    while (any_active(fx))
+        ck_assert_msg(fixture_step(fx) || !any_active(fx),
                       "stuck: a job runs, and nothing will happen");
-    (void)pull(h);
+    (void)pull(fx);
 }
 
-void harness_idle(struct harness *h)
+void fixture_idle(struct fixture *fx)
 {
-    while (harness_turn(h))
+    while (fixture_step(fx))
         ;
 }
 
-void harness_until_state(struct harness *h, struct run *r, int state)
+void fixture_until_state(struct fixture *fx, struct run *r, int state)
 {
     while (bcda_job_state(r->job) != state)
-        ck_assert_msg(harness_turn(h), "stuck before the state %d", state);
+        ck_assert_msg(fixture_step(fx), "stuck before the state %d", state);
 }
 
-void harness_until_count(struct harness *h, struct run *r, size_t count)
+void fixture_until_count(struct fixture *fx, struct run *r, size_t count)
 {
     while (r->count < count)
-        ck_assert_msg(harness_turn(h), "stuck before %zu resources", count);
+        ck_assert_msg(fixture_step(fx), "stuck before %zu resources", count);
 }
 
 /* ---- by the table of door.h ---- */
@@ -889,10 +988,10 @@ static int no_timer(bcda_session *s, int64_t delay_ms, void *userdata)
     return 0;
 }
 
-int harness_call(struct harness *h, enum bcda__door door, bcda_job *job)
+int fixture_call(struct fixture *fx, enum bcda__door door, bcda_job *job)
 {
     static const char saved[] = "{\"bcda\":1,\"url\":\"%s\",\"done\":[]}";
-    bcda_session *s = h->session;
+    bcda_session *s = fx->session;
     bcda_batch *batch;
     char text[512];
 
@@ -912,7 +1011,7 @@ int harness_call(struct harness *h, enum bcda__door door, bcda_job *job)
     case BCDA__DOOR_NEXT:
         return bcda_job_next(job, &batch);
     case BCDA__DOOR_START:
-        return bcda_job_start(s, h->x, NULL, NULL);
+        return bcda_job_start(s, fx->x, NULL, NULL);
     case BCDA__DOOR_ATTACH:
         return bcda_job_attach(s, bcda_job_url(job), NULL, NULL, NULL);
     case BCDA__DOOR_RESTORE:
@@ -940,8 +1039,8 @@ static void check_run(const struct run *r)
 
     ck_assert_msg(!r->job || r->done == 1, "done ran %d times", r->done);
     for (i = 0; i < AT_COUNT; i++) {
-        int made = i != AT_END && (i != AT_RESOURCE || r->door == DOOR_RESOURCE) &&
-                   (i != AT_BATCH || r->door == DOOR_BATCH);
+        int made = i != AT_END && (i != AT_RESOURCE || r->way == BY_RESOURCE) &&
+                   (i != AT_BATCH || r->way == BY_BATCH);
 
         ck_assert_msg(r->destroyed[i] == made, "the destroy of handler %d ran %d times", i,
                       r->destroyed[i]);
@@ -977,48 +1076,50 @@ static void free_run(struct run *r)
     free(r);
 }
 
-void harness_end(struct harness *h)
+void fixture_end(struct fixture *fx)
 {
     int64_t until = real_s() + HUNG_S;
     struct run *r;
     int n = 0;
 
-    h->inside = 1;
-    bcda_session_free(h->session);
-    h->inside = 0;
-    h->session = NULL;
-    bcda_config_free(h->config);
-    h->config = NULL;
-    bcda_export_free(h->x);
-    h->x = NULL;
-    while ((r = h->runs)) {
-        h->runs = r->next;
+    fx->inside = 1;
+    bcda_session_free(fx->session);
+    fx->inside = 0;
+    fx->session = NULL;
+    bcda_config_free(fx->config);
+    fx->config = NULL;
+    bcda_export_free(fx->x);
+    fx->x = NULL;
+    while ((r = fx->runs)) {
+        fx->runs = r->next;
         if (r->job && bcda_job_error(r->job))
-            harness_check_error(h, bcda_job_error(r->job));
+            fixture_check_error(fx, bcda_job_error(r->job));
         bcda_job_unref(r->job);
         check_run(r);
         free_run(r);
     }
     /* The sandbox's side of a connection closes a little later. */
-    while (h->fds && (n = harness_count_fds()) > h->fds && real_s() < until)
+    while (fx->fds && (n = fixture_count_fds()) > fx->fds && real_s() < until)
         sleep_ms(2);
-    if (h->fds) {
-        ck_assert_int_le(n, h->fds);
+    if (fx->fds) {
+        ck_assert_int_le(n, fx->fds);
         bcda_global_cleanup();
     }
-    h->fds = 0;
+    fx->fds = 0;
 }
 
-void harness_close(struct harness *h)
+void fixture_close(struct fixture *fx)
 {
-    harness_end(h);
-    sandbox_stop(h->sb);
-    h->sb = to_stop = NULL;
+    fixture_end(fx);
+    sandbox_stop(fx->sandbox);
+    scripted_stop(fx->server);
+    fx->sandbox = running_sandbox = NULL;
+    fx->server = running_server = NULL;
 }
 
 /* ---- checks ---- */
 
-const bcda_file *harness_file(struct run *r, const char *type, unsigned index)
+const bcda_file *fixture_file(struct run *r, const char *type, unsigned index)
 {
     size_t i;
 
@@ -1028,7 +1129,7 @@ const bcda_file *harness_file(struct run *r, const char *type, unsigned index)
     return NULL;
 }
 
-const char *harness_unwrap(const char *line, size_t len, size_t *out_len)
+const char *fixture_unwrap(const char *line, size_t len, size_t *out_len)
 {
     static const char key[] = ",\"resource\":";
     const char *at;
@@ -1077,9 +1178,9 @@ static const char *plain_path(struct run *r, const bcda_file *file)
     const char *name;
     unsigned k;
 
-    for (k = 0; (name = sandbox_file_name(r->h->sb, bcda_file_type(file), k)); k++)
+    for (k = 0; (name = sandbox_file_name(r->fixture->sandbox, bcda_file_type(file), k)); k++)
         if (strcmp(name, bcda_file_name(file)) == 0)
-            return sandbox_plain_file(r->h->sb, bcda_file_type(file), k);
+            return sandbox_plain_file(r->fixture->sandbox, bcda_file_type(file), k);
     ck_abort_msg("the sandbox has no file %s", bcda_file_name(file));
     return NULL;
 }
@@ -1088,7 +1189,7 @@ static void check_resource(const struct run *r, const struct got *g, const char 
                            int64_t number, int64_t offset, const char *type)
 {
     size_t n;
-    const char *json = harness_unwrap(line, len, &n);
+    const char *json = fixture_unwrap(line, len, &n);
     char *id = member(json, n, "id", 1), *resource_type = member(json, n, "resourceType", 1);
 
     (void)r;
@@ -1108,11 +1209,11 @@ static void check_resource(const struct run *r, const struct got *g, const char 
     free(resource_type);
 }
 
-size_t harness_check_file(struct run *r, const bcda_file *file, int whole)
+size_t fixture_check_file(struct run *r, const bcda_file *file, int whole)
 {
     size_t len, i, at = 0, seen = 0;
     int64_t number = 0;
-    char *plain = harness_read(plain_path(r, file), &len), *end;
+    char *plain = fixture_read(plain_path(r, file), &len), *end;
 
     for (i = 0; i < r->count; i++) {
         if (r->got[i].file != bcda_file_index(file))
@@ -1154,7 +1255,7 @@ static void check_sums(const bcda_job *job)
     ck_assert_int_eq(bcda_job_bad_lines(job), bad_lines);
 }
 
-void harness_check_export(struct run *r)
+void fixture_check_export(struct run *r)
 {
     size_t i, n = bcda_job_file_count(r->job), k;
     int64_t resources = 0;
@@ -1180,7 +1281,7 @@ void harness_check_export(struct run *r)
         ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_COMPLETE);
         ck_assert_int_eq(r->files[i].begins, 1);
         ck_assert_int_eq(r->files[i].ends, 1);
-        resources += (int64_t)harness_check_file(r, f, 1);
+        resources += (int64_t)fixture_check_file(r, f, 1);
     }
     ck_assert_int_eq(resources, (int64_t)r->count);
     ck_assert_int_eq(bcda_job_bad_lines(r->job), 0);
@@ -1188,11 +1289,11 @@ void harness_check_export(struct run *r)
     for (k = 1; k < r->state_count; k++)
         ck_assert_int_lt(r->states[k - 1], r->states[k]);
     ck_assert_int_eq(r->states[r->state_count - 1], BCDA_JOB_DONE);
-    if (r->door == DOOR_PULL)
+    if (r->way == BY_PULL)
         ck_assert_int_eq(r->drained, 1);
 }
 
-const bcda_error *harness_check_failed(struct run *r, int code)
+const bcda_error *fixture_check_failed(struct run *r, int code)
 {
     const bcda_error *e = bcda_job_error(r->job);
 
@@ -1203,8 +1304,29 @@ const bcda_error *harness_check_failed(struct run *r, int code)
     ck_assert_int_eq(bcda_job_state(r->job), BCDA_JOB_FAILED);
     ck_assert_int_eq(bcda_job_verdict(r->job), BCDA_VERDICT_FAILED);
     ck_assert_int_eq(bcda_error_code(e), code);
-    harness_check_error(r->h, e);
+    fixture_check_error(r->fixture, e);
     return e;
+}
+
+void fixture_check_result(const struct run *r, int code)
+{
+    ck_assert_int_eq(r->done, 1);
+    ck_assert_msg(r->result == code, "%s (%s), not %s", bcda_error_name(r->result),
+                  bcda_error_text(bcda_job_error(r->job)), bcda_error_name(code));
+}
+
+void fixture_check_patients(const struct run *r, size_t file, size_t first, size_t count)
+{
+    size_t i, seen = 0;
+    char id[32];
+
+    for (i = 0; i < r->count; i++) {
+        if (r->got[i].file != file)
+            continue;
+        snprintf(id, sizeof id, "p%zu", first + seen++);
+        ck_assert_str_eq(r->got[i].id, id);
+    }
+    ck_assert_uint_eq(seen, count);
 }
 
 /* The keys of a sandbox are kept for all that follow. */
