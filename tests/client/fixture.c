@@ -112,7 +112,7 @@ static void check_no_patient(const char *text)
 void fixture_check_text(struct fixture *fx, const char *text)
 {
     char *pem;
-    size_t len;
+    size_t len, i;
 
     ck_assert_ptr_nonnull(text);
     ck_assert_msg(!strchr(text, '\n') && !strchr(text, '\r'), "more than one line: %s", text);
@@ -123,8 +123,13 @@ void fixture_check_text(struct fixture *fx, const char *text)
     check_absent(text, "an authorization", "Basic ");
     check_absent(text, "the name of a C function", "bcda_");
     check_absent(text, "the name of a C constant", "BCDA_");
-    if (!fx->sandbox)
+    for (i = 0; fx->secrets && fx->secrets[i]; i++)
+        check_absent(text, "a secret", fx->secrets[i]);
+    if (!fx->sandbox) {
+        check_absent(text, "the client secret", "a-secret");
+        check_absent(text, "a token", "tok.en");
         return;
+    }
     check_absent(text, "the client secret", sandbox_client_secret(fx->sandbox));
     check_absent(text, "the bearer token", sandbox_bearer_token(fx->sandbox));
     check_absent(text, "a token", fx->token);
@@ -431,20 +436,17 @@ bcda_handlers *fixture_handlers(struct run *r)
     bcda_destroy_cb d = destroy_tag;
     bcda_handlers *handlers;
 
-    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
-    ck_assert_int_eq(bcda_handlers_on_state(handlers, tag_on_state, tag(r, AT_STATE), d), 0);
-    ck_assert_int_eq(bcda_handlers_on_file(handlers, tag_on_file, tag(r, AT_BEGIN), d), 0);
+    ck_assert_ok(bcda_handlers_new(&handlers));
+    ck_assert_ok(bcda_handlers_on_state(handlers, tag_on_state, tag(r, AT_STATE), d));
+    ck_assert_ok(bcda_handlers_on_file(handlers, tag_on_file, tag(r, AT_BEGIN), d));
     if (r->way == BY_RESOURCE)
-        ck_assert_int_eq(
-            bcda_handlers_on_resource(handlers, tag_on_resource, tag(r, AT_RESOURCE), d), 0);
+        ck_assert_ok(bcda_handlers_on_resource(handlers, tag_on_resource, tag(r, AT_RESOURCE), d));
     if (r->way == BY_BATCH)
-        ck_assert_int_eq(bcda_handlers_on_batch(handlers, tag_on_batch, tag(r, AT_BATCH), d), 0);
-    ck_assert_int_eq(bcda_handlers_on_bad_line(handlers, tag_on_bad_line, tag(r, AT_BAD_LINE), d),
-                     0);
-    ck_assert_int_eq(bcda_handlers_on_server_issue(handlers, tag_on_issue, tag(r, AT_ISSUE), d), 0);
-    ck_assert_int_eq(bcda_handlers_on_progress(handlers, tag_on_progress, tag(r, AT_PROGRESS), d),
-                     0);
-    ck_assert_int_eq(bcda_handlers_on_done(handlers, tag_on_done, tag(r, AT_DONE), d), 0);
+        ck_assert_ok(bcda_handlers_on_batch(handlers, tag_on_batch, tag(r, AT_BATCH), d));
+    ck_assert_ok(bcda_handlers_on_bad_line(handlers, tag_on_bad_line, tag(r, AT_BAD_LINE), d));
+    ck_assert_ok(bcda_handlers_on_server_issue(handlers, tag_on_issue, tag(r, AT_ISSUE), d));
+    ck_assert_ok(bcda_handlers_on_progress(handlers, tag_on_progress, tag(r, AT_PROGRESS), d));
+    ck_assert_ok(bcda_handlers_on_done(handlers, tag_on_done, tag(r, AT_DONE), d));
     return handlers;
 }
 
@@ -498,12 +500,17 @@ void fixture_open_sandbox_http(struct fixture *fx, const struct sandbox_options 
     open_sandbox(fx, o, 0);
 }
 
-void fixture_open_scripted(struct fixture *fx, int tls)
+void fixture_open_scripted_with(struct fixture *fx, const struct scripted_options *o)
 {
     fixture_init(fx);
-    fx->server = scripted_start(tls);
+    fx->server = scripted_start_with(o);
     ck_assert_ptr_nonnull(fx->server);
     running_server = fx->server;
+}
+
+void fixture_open_scripted(struct fixture *fx, int tls)
+{
+    fixture_open_scripted_with(fx, &(struct scripted_options){.tls = tls});
 }
 
 /* A config for the server at `url`. `ca_file` is NULL without TLS. */
@@ -512,48 +519,60 @@ static bcda_config *make_config(struct fixture *fx, const char *url, const char 
 {
     bcda_config *c;
 
-    ck_assert_int_eq(bcda_config_new(&c), 0);
+    ck_assert_ok(bcda_config_new(&c));
     fx->config = c;
     c->clock.now_ms = c->clock.wall_ms = read_clock;
     c->clock.ctx = fx;
-    ck_assert_int_eq(bcda_config_set_fhir_url(c, url), 0);
-    ck_assert_int_eq(bcda_config_set_client_credentials(c, id, secret), 0);
+    ck_assert_ok(bcda_config_set_fhir_url(c, url));
+    ck_assert_ok(bcda_config_set_client_credentials(c, id, secret));
     if (ca_file)
-        ck_assert_int_eq(bcda_config_set_ca_file(c, ca_file), 0);
+        ck_assert_ok(bcda_config_set_ca_file(c, ca_file));
     if (!fx->no_log)
-        ck_assert_int_eq(bcda_config_set_log(c, BCDA_LOG_DEBUG, on_log, fx, NULL), 0);
+        ck_assert_ok(bcda_config_set_log(c, BCDA_LOG_DEBUG, on_log, fx, NULL));
     return c;
 }
 
-bcda_config *fixture_config_version(struct fixture *fx, int version)
+static bcda_config *config_at(struct fixture *fx, const char *origin, int version,
+                              const char *ca_file)
 {
     bcda_config *c;
     char url[128];
 
-    if (fx->server) {
-        snprintf(url, sizeof url, "%s/api/v%d", scripted_origin(fx->server), version);
-        c = make_config(fx, url, "me", "a-secret", scripted_ca_file(fx->server));
-        if (!scripted_ca_file(fx->server))
-            fixture_set(fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
-        return c;
-    }
-    c = make_config(fx, sandbox_fhir_url(fx->sandbox, version), sandbox_client_id(fx->sandbox),
-                    sandbox_client_secret(fx->sandbox), sandbox_ca_file(fx->sandbox));
-    if (sandbox_private_key_file(fx->sandbox))
-        ck_assert_int_eq(
-            bcda_config_add_private_key_file(c, sandbox_private_key_file(fx->sandbox), NULL), 0);
+    snprintf(url, sizeof url, "%s/api/v%d", origin, version);
+    c = make_config(fx, url, "me", "a-secret", ca_file);
+    if (strncmp(origin, "http:", 5) == 0)
+        fixture_set(fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    return c;
+}
+
+bcda_config *fixture_config_at(struct fixture *fx, const char *origin, const char *ca_file)
+{
+    return config_at(fx, origin, 1, ca_file);
+}
+
+bcda_config *fixture_config_version(struct fixture *fx, int version)
+{
+    struct sandbox *sandbox = fx->sandbox;
+    bcda_config *c;
+
+    if (!sandbox)
+        return config_at(fx, scripted_origin(fx->server), version, scripted_ca_file(fx->server));
+    c = make_config(fx, sandbox_fhir_url(sandbox, version), sandbox_client_id(sandbox),
+                    sandbox_client_secret(sandbox), sandbox_ca_file(sandbox));
+    if (sandbox_private_key_file(sandbox))
+        ck_assert_ok(bcda_config_add_private_key_file(c, sandbox_private_key_file(sandbox), NULL));
     return c;
 }
 
 bcda_config *fixture_config(struct fixture *fx)
 {
-    return fixture_config_version(fx, 1);
+    return fx->config ? fx->config : fixture_config_version(fx, 1);
 }
 
 void fixture_add_key(struct fixture *fx)
 {
-    ck_assert_int_eq(
-        bcda_config_add_private_key_file(fx->config, scripted_key_file(fx->server), NULL), 0);
+    ck_assert_ok(
+        bcda_config_add_private_key_file(fixture_config(fx), scripted_key_file(fx->server), NULL));
 }
 
 void fixture_session(struct fixture *fx)
@@ -561,14 +580,12 @@ void fixture_session(struct fixture *fx)
     const char *threads = getenv("BCDA_TEST_DECODE_THREADS");
     int rc;
 
-    if (!fx->config)
-        fixture_config(fx);
+    (void)fixture_config(fx);
     rc = bcda_global_init(0); /* what libraries open once is not the session's */
     ck_assert_int_eq(rc, 0);
     fx->fds = fixture_count_fds();
     if (threads) /* a suite runs once more, with files decoded by workers */
-        ck_assert_int_eq(bcda_config_set_int(fx->config, BCDA_OPT_DECODE_THREADS, atoi(threads)),
-                         0);
+        ck_assert_ok(bcda_config_set_int(fx->config, BCDA_OPT_DECODE_THREADS, atoi(threads)));
     rc = bcda_session_new(&fx->session, fx->config);
     ck_assert_msg(rc == 0, "%s", bcda_error_text(bcda_config_error(fx->config)));
     bcda_config_free(fx->config);
@@ -586,7 +603,7 @@ void fixture_setup(struct fixture *fx, const struct sandbox_options *o, int vers
 
 void fixture_set(struct fixture *fx, int option, int64_t value)
 {
-    ck_assert_int_eq(bcda_config_set_int(fx->config, option, value), 0);
+    ck_assert_ok(bcda_config_set_int(fixture_config(fx), option, value));
 }
 
 void fixture_fault(struct fixture *fx, const char *spec)
@@ -624,12 +641,12 @@ void fixture_export(struct fixture *fx, int level, ...)
 
     bcda_export_free(fx->x);
     fx->x = NULL;
-    ck_assert_int_eq(bcda_export_new(&fx->x, level), 0);
+    ck_assert_ok(bcda_export_new(&fx->x, level));
     if (level == BCDA_LEVEL_GROUP)
-        ck_assert_int_eq(bcda_export_set_group(fx->x, "all"), 0);
+        ck_assert_ok(bcda_export_set_group(fx->x, "all"));
     va_start(types, level);
     while ((type = va_arg(types, const char *)))
-        ck_assert_int_eq(bcda_export_add_type(fx->x, type), 0);
+        ck_assert_ok(bcda_export_add_type(fx->x, type));
     va_end(types);
 }
 
@@ -709,6 +726,22 @@ struct run *fixture_start(struct fixture *fx, enum delivery_way way)
     return fixture_start_hook(fx, way, NULL, NULL);
 }
 
+struct run *fixture_run_hook(struct fixture *fx, enum delivery_way way, hook_fn hook, void *arg)
+{
+    struct run *r;
+
+    if (!fx->session)
+        fixture_session(fx);
+    r = fixture_start_hook(fx, way, hook, arg);
+    fixture_finish(fx);
+    return r;
+}
+
+struct run *fixture_run(struct fixture *fx, enum delivery_way way)
+{
+    return fixture_run_hook(fx, way, NULL, NULL);
+}
+
 struct run *fixture_attach(struct fixture *fx, enum delivery_way way, const char *url, hook_fn hook,
                            void *arg)
 {
@@ -737,7 +770,7 @@ int64_t fixture_stat(struct fixture *fx, int stat)
 {
     int64_t n = -1;
 
-    ck_assert_int_eq(bcda_session_stat(fx->session, stat, &n), 0);
+    ck_assert_ok(bcda_session_stat(fx->session, stat, &n));
     return n;
 }
 
@@ -886,14 +919,11 @@ static int jump(struct fixture *fx)
     return 1;
 }
 
-int fixture_step(struct fixture *fx)
+/* Waits for bytes or a worker: 1 when something came, 0 when nothing did for a moment. */
+static int wait_a_moment(struct fixture *fx)
 {
-    int64_t until = real_s() + HUNG_S;
-    int did = fx->use_run ? 0 : step_session(fx), quiet = 0;
+    int quiet = 0;
 
-    did |= pull(fx);
-    if (did)
-        return 1;
     while (fixture_stat(fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(fx->session)) {
         if (wait_for(fx, WAIT_MS)) {
             if (!fx->use_run)
@@ -901,16 +931,31 @@ int fixture_step(struct fixture *fx)
             (void)pull(fx);
             return 1;
         }
-        ck_assert_msg(real_s() < until,
+        ck_assert_msg(!fx->quiet_since || real_s() - fx->quiet_since < HUNG_S,
                       "hung: a transfer is open, or a worker at work, and nothing comes");
-        if (bcda__session_is_decoding(fx->session))
-            continue; /* something will come */
-        quiet++;
-        if (quiet >= QUIET && fx->jump_open && jump(fx))
-            return 1;
-        if (quiet >= QUIET && (fx->stay || all_paused(fx)))
+        if (!fx->quiet_since)
+            fx->quiet_since = real_s();
+        if (!bcda__session_is_decoding(fx->session) && ++quiet >= QUIET)
             return 0;
     }
+    return 0;
+}
+
+int fixture_step(struct fixture *fx)
+{
+    int did = fx->use_run ? 0 : step_session(fx);
+
+    did |= pull(fx);
+    if (did || wait_a_moment(fx)) {
+        fx->quiet_since = 0;
+        return 1;
+    }
+    if (fixture_stat(fx, BCDA_STAT_TRANSFERS) > 0) {
+        if (fx->jump_open && jump(fx))
+            return 1;
+        return !fx->stay && !all_paused(fx); /* bytes will come */
+    }
+    fx->quiet_since = 0;
     if (!jump(fx))
         return 0;
     (void)step_session(fx);

@@ -22,6 +22,11 @@
 #include "scripted_server.h"
 #include "suite.h"
 
+/* A call that gives 0. */
+#define ck_assert_ok(call) ck_assert_int_eq(call, 0)
+/* The sandbox's options: SANDBOX(.era = "2019-04", .files = 4) */
+#define SANDBOX(...) (&(struct sandbox_options){__VA_ARGS__})
+
 /* How the application takes resources: by one of two callbacks, or by bcda_job_next(). */
 enum delivery_way { BY_RESOURCE, BY_BATCH, BY_PULL };
 
@@ -101,18 +106,20 @@ struct fixture {
     bcda_session *session;
     bcda_export *x;
     struct run *runs;
-    int64_t now;      /* the clock: milliseconds, monotonic and wall alike */
-    int64_t max_jump; /* the clock does not move to a timer that is farther away */
-    int jump_open;    /* the clock moves while transfers are open, too, once no bytes arrive */
-    int stay;         /* the clock does not move by itself */
-    int use_run;      /* bcda_session_run() in place of the descriptor and step */
-    int inside;       /* run, step or free is on the stack */
-    int fds;          /* open descriptors when the session was made */
-    unsigned worked;  /* steps that did something */
-    int vain;         /* steps in a row that did nothing, though the descriptor was readable */
-    int64_t timer_at; /* real time before which the last step's timer cannot expire */
-    char token[2048]; /* the last token: no text may contain it */
-    int no_log;       /* fixture_config() sets no log callback */
+    int64_t now;         /* the clock: milliseconds, monotonic and wall alike */
+    int64_t max_jump;    /* the clock does not move to a timer that is farther away */
+    int jump_open;       /* the clock moves while transfers are open, too, once no bytes arrive */
+    int stay;            /* the clock does not move by itself */
+    int use_run;         /* bcda_session_run() in place of the descriptor and step */
+    int inside;          /* run, step or free is on the stack */
+    int fds;             /* open descriptors when the session was made */
+    unsigned worked;     /* steps that did something */
+    int vain;            /* steps in a row that did nothing, though the descriptor was readable */
+    int64_t timer_at;    /* real time before which the last step's timer cannot expire */
+    char token[2048];    /* the last token: no text may contain it */
+    int64_t quiet_since; /* real time in seconds since when nothing comes; 0 = something came */
+    const char *const *secrets; /* NULL, or what else no text may contain; ends with NULL */
+    int no_log;                 /* fixture_config() sets no log callback */
 };
 
 /* ---- opening ---- */
@@ -122,12 +129,15 @@ void fixture_open_sandbox(struct fixture *fx, const struct sandbox_options *o);
 void fixture_open_sandbox_http(struct fixture *fx, const struct sandbox_options *o);
 /* Starts a scripted server. Its answers are added before the session is made. */
 void fixture_open_scripted(struct fixture *fx, int tls);
+void fixture_open_scripted_with(struct fixture *fx, const struct scripted_options *o);
 void fixture_init(struct fixture *fx); /* without a server */
 /* A config for that server: URL (API version 1), credentials, CA, clock, log; the sandbox's private
  * key. */
-bcda_config *fixture_config(struct fixture *fx);
+bcda_config *fixture_config(struct fixture *fx); /* the one that is there already, or a new one */
 bcda_config *fixture_config_version(struct fixture *fx, int version);
-void fixture_set(struct fixture *fx, int option, int64_t value); /* of the config */
+/* A config for a server elsewhere, with the credentials of the scripted server. */
+bcda_config *fixture_config_at(struct fixture *fx, const char *origin, const char *ca_file);
+void fixture_set(struct fixture *fx, int option, int64_t value); /* of fixture_config() */
 void fixture_add_key(struct fixture *fx); /* the scripted server's private key, to the config */
 /* Makes the session and frees the config. Without a config: fixture_config(). Without an export:
  * one of level Patient. */
@@ -159,6 +169,9 @@ struct run *fixture_run_new(struct fixture *fx, enum delivery_way way, hook_fn h
 bcda_handlers *fixture_handlers(struct run *r);
 struct run *fixture_start(struct fixture *fx, enum delivery_way way);
 struct run *fixture_start_hook(struct fixture *fx, enum delivery_way way, hook_fn hook, void *arg);
+/* A run that is started and finished. Without a session: fixture_session(). */
+struct run *fixture_run(struct fixture *fx, enum delivery_way way);
+struct run *fixture_run_hook(struct fixture *fx, enum delivery_way way, hook_fn hook, void *arg);
 /* The URL may be a path at the scripted server. */
 struct run *fixture_attach(struct fixture *fx, enum delivery_way way, const char *url, hook_fn hook,
                            void *arg);

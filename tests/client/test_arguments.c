@@ -74,19 +74,18 @@ static void open_all(void)
     memset(long_text, 'a', LONG);
     memset(long_url, 'a', LONG);
     fixture_setup(&fx, NULL, 1);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
     memcpy(long_url, sandbox_origin(fx.sandbox), strlen(sandbox_origin(fx.sandbox)));
     long_url[strlen(sandbox_origin(fx.sandbox))] = '/';
-    ck_assert_int_eq(bcda_config_new(&fx.config), 0);
-    ck_assert_int_eq(bcda_export_new(&x, BCDA_LEVEL_PATIENT), 0);
+    ck_assert_ok(bcda_config_new(&fx.config));
+    ck_assert_ok(bcda_export_new(&x, BCDA_LEVEL_PATIENT));
     ck_assert_int_eq(bcda_decoder_new(&decoder, NULL, NULL), 0);
-    ck_assert_int_eq(bcda_handlers_new(&both), 0);
-    ck_assert_int_eq(bcda_handlers_on_resource(both, on_resource, NULL, NULL), 0);
-    ck_assert_int_eq(bcda_handlers_on_batch(both, on_batch, NULL, NULL), 0);
-    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
-    ck_assert_int_eq(bcda_handlers_on_resource(handlers, on_resource, NULL, NULL), 0);
-    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, NULL, &pulled), 0);
-    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, &pushed), 0);
+    ck_assert_ok(bcda_handlers_new(&both));
+    ck_assert_ok(bcda_handlers_on_resource(both, on_resource, NULL, NULL));
+    ck_assert_ok(bcda_handlers_on_batch(both, on_batch, NULL, NULL));
+    ck_assert_ok(bcda_handlers_new(&handlers));
+    ck_assert_ok(bcda_handlers_on_resource(handlers, on_resource, NULL, NULL));
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, NULL, &pulled));
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, handlers, &pushed));
     bcda_handlers_free(handlers);
 }
 
@@ -148,10 +147,10 @@ static int start_filter(void)
 {
     int rc;
 
-    ck_assert_int_eq(bcda_export_add_type_filter(x, long_text), 0);
+    ck_assert_ok(bcda_export_add_type_filter(x, long_text));
     rc = bcda_job_start(S, x, NULL, NULL);
     bcda_export_free(x);
-    ck_assert_int_eq(bcda_export_new(&x, BCDA_LEVEL_PATIENT), 0);
+    ck_assert_ok(bcda_export_new(&x, BCDA_LEVEL_PATIENT));
     return rc;
 }
 
@@ -160,7 +159,7 @@ static int start_level(int level)
     bcda_export *bare;
     int rc;
 
-    ck_assert_int_eq(bcda_export_new(&bare, level), 0);
+    ck_assert_ok(bcda_export_new(&bare, level));
     rc = bcda_job_start(S, bare, NULL, NULL);
     bcda_export_free(bare);
     return rc;
@@ -285,7 +284,7 @@ START_TEST(no_error)
     open_all();
     ck_assert_int_eq(bcda_session_run(S, -2), BCDA_ERR_INVALID);
     ck_assert_ptr_nonnull(bcda_session_error(S));
-    ck_assert_int_eq(bcda_job_pause(pulled), 0);
+    ck_assert_ok(bcda_job_pause(pulled));
     ck_assert_ptr_null(bcda_session_error(S));
     ck_assert_int_eq(bcda_session_run(S, -2), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_job_next(pulled, &batch), BCDA_ERR_AGAIN);
@@ -364,7 +363,7 @@ START_TEST(exports)
     open_all();
     for (i = 0; i < sizeof export_rows / sizeof *export_rows; i++)
         check_row(&export_rows[i], &x->err, export_error);
-    ck_assert_int_eq(bcda_export_set_since(x, "2024-01-01T00:00:00Z"), 0);
+    ck_assert_ok(bcda_export_set_since(x, "2024-01-01T00:00:00Z"));
     ck_assert_ptr_null(bcda_export_error(x));
     ck_assert_ptr_null(bcda_export_error(NULL));
     ck_assert_int_eq(bcda_export_set_since(NULL, NULL), BCDA_ERR_INVALID);
@@ -419,7 +418,7 @@ static int no_identity(void)
 {
     bcda_session *session;
 
-    ck_assert_int_eq(bcda_config_set_fhir_url(C, "https://bcda.example/api/v2"), 0);
+    ck_assert_ok(bcda_config_set_fhir_url(C, "https://bcda.example/api/v2"));
     return bcda_session_new(&session, C);
 }
 
@@ -428,7 +427,7 @@ static int no_spool(void)
     bcda_session *session;
 
     ck_assert_int_eq(give_token(C), 0);
-    ck_assert_int_eq(bcda_config_set_int(C, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED), 0);
+    ck_assert_ok(bcda_config_set_int(C, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED));
     return bcda_session_new(&session, C);
 }
 
@@ -436,8 +435,8 @@ static int no_ca_file(void)
 {
     bcda_session *session;
 
-    ck_assert_int_eq(bcda_config_set_int(C, BCDA_OPT_DELIVERY, BCDA_DELIVERY_STREAMING), 0);
-    ck_assert_int_eq(bcda_config_set_ca_file(C, "/nowhere/ca.pem"), 0);
+    ck_assert_ok(bcda_config_set_int(C, BCDA_OPT_DELIVERY, BCDA_DELIVERY_STREAMING));
+    ck_assert_ok(bcda_config_set_ca_file(C, "/nowhere/ca.pem"));
     return bcda_session_new(&session, C);
 }
 
@@ -499,7 +498,7 @@ START_TEST(configs)
     open_all();
     for (i = 0; i < sizeof config_rows / sizeof *config_rows; i++)
         check_row(&config_rows[i], &C->err, config_error);
-    ck_assert_int_eq(bcda_config_set_ca_file(C, NULL), 0);
+    ck_assert_ok(bcda_config_set_ca_file(C, NULL));
     ck_assert_ptr_null(bcda_config_error(C));
     close_all();
 }

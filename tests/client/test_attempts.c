@@ -16,13 +16,8 @@ static void reply_busy(const char *match, unsigned times)
 
 static struct run *finish(void)
 {
-    struct run *r;
-
     scripted_export(fx.server, fixture_files, 1);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
-    return r;
+    return fixture_run(&fx, BY_RESOURCE);
 }
 
 /* _i: one failure fewer than there are attempts, and as many. */
@@ -42,7 +37,6 @@ START_TEST(plain)
     fixture_open_scripted(&fx, 0);
     reply_busy("/data/", 2 + (unsigned)_i);
     fixture_reply_patients(&fx, "/data/", 0, 3);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
     check_end(finish(), _i);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 3);
@@ -58,7 +52,6 @@ START_TEST(redirected)
     scripted_reply(fx.server, "/one", "302 Found", "Location: /two\r\n", "", 0);
     reply_busy("/two", 2 + (unsigned)_i);
     fixture_reply_patients(&fx, "/two", 0, 3);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
     check_end(finish(), _i);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /two"), 3);
@@ -72,7 +65,6 @@ START_TEST(limited)
     fixture_open_scripted(&fx, 0);
     reply_busy("/data/", 2 + (unsigned)_i);
     fixture_reply_patients(&fx, "/data/", 0, 3);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
     fixture_set(&fx, BCDA_OPT_REQUESTS_BURST, 1);
     fixture_set(&fx, BCDA_OPT_REQUESTS_PER_SECOND, 1);

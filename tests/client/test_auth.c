@@ -90,11 +90,8 @@ START_TEST(refusal_costs_no_attempt)
     fixture_reply_patients(&fx, "/data/a", 0, 3);
     fixture_reply_patients(&fx, "/data/b", 3, 3);
     scripted_export(fx.server, fixture_files, 2);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     check_both(r);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/a"), (unsigned)busy + 2);
     fixture_close(&fx);
@@ -110,9 +107,7 @@ START_TEST(refused_twice)
     reply_status("/data/a", 0, 0, "401 Unauthorized");
     fixture_reply_patients(&fx, "/data/b", 3, 3);
     scripted_export(fx.server, fixture_files, 2);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(bcda_error_http_status(fixture_check_failed(r, BCDA_ERR_AUTH)), 401);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/a"), 2);
     ck_assert_uint_eq(count_tokens(), 2);
@@ -138,9 +133,7 @@ START_TEST(files_without_token)
     scripted_reply(fx.server, "/jobs/1", "200 OK", "", m.p, m.len);
     fixture_reply_patients(&fx, "/data/", 0, 3);
     scripted_export(fx.server, NULL, 0);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 1);
     ck_assert_uint_eq(scripted_count(fx.server, "Authorization: Bearer"), _i == 1 ? 2 : 3);
@@ -164,9 +157,7 @@ START_TEST(token_refused)
     scripted_reply(fx.server, "/auth/token", _i / 2 ? "200 OK" : "400 Bad Request",
                    "Content-Type: application/json\r\n", bodies[_i % 2], strlen(bodies[_i % 2]));
     scripted_export(fx.server, fixture_files, 1);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     e = fixture_check_failed(r, _i / 2   ? BCDA_ERR_TOKEN
                                 : _i % 2 ? BCDA_ERR_AUTH
                                          : BCDA_ERR_BAD_REQUEST);

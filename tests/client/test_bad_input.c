@@ -13,41 +13,17 @@ static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
-static void fault(const char *spec)
-{
-    ck_assert_msg(sandbox_set_fault(fx.sandbox, spec) == 0, "%s", sandbox_last_error());
-}
-
 /* A session in an era, and its usual export; options of the config are the caller's to set. */
 static void begin(const char *era, const char *spec)
 {
-    struct sandbox_options o = {0};
-
-    o.era = era;
-    fixture_open_sandbox(&fx, &o);
+    fixture_open_sandbox(&fx, SANDBOX(.era = era));
     fixture_config(&fx);
     if (spec)
-        fault(spec);
+        fixture_fault(&fx, spec);
     if (strcmp(era, "2019-04") == 0)
         fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     else
         fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
-}
-
-static struct run *go(enum delivery_way way)
-{
-    struct run *r;
-
-    if (!fx.session)
-        fixture_session(&fx);
-    r = fixture_start(&fx, way);
-    fixture_finish(&fx);
-    return r;
-}
-
-static void set(int option, int64_t value)
-{
-    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
 }
 
 /* The job failed by its one file, and the errors of both say so. */
@@ -99,7 +75,7 @@ START_TEST(answer)
     struct run *r;
 
     begin(_i / 3 % 2 ? "2019-04" : "current", c->fault);
-    r = go((enum delivery_way)(_i % 3));
+    r = fixture_run(&fx, (enum delivery_way)(_i % 3));
     (void)fixture_check_failed(r, c->code);
     ck_assert_uint_eq(r->count, 0);
     fixture_close(&fx);
@@ -111,9 +87,9 @@ START_TEST(wrong_secret)
     struct run *r;
 
     begin("2019-04", NULL);
-    ck_assert_int_eq(
-        bcda_config_set_client_credentials(fx.config, sandbox_client_id(fx.sandbox), "wrong"), 0);
-    r = go(BY_RESOURCE);
+    ck_assert_ok(
+        bcda_config_set_client_credentials(fx.config, sandbox_client_id(fx.sandbox), "wrong"));
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)fixture_check_failed(r, BCDA_ERR_AUTH);
     fixture_close(&fx);
 }
@@ -122,19 +98,16 @@ END_TEST
 /* The limits of answers: at, and below. */
 START_TEST(answer_limits)
 {
-    struct sandbox_options o = {0};
     struct run *r;
 
-    o.era = "2019-04";
-    o.files = 8;
-    fixture_open_sandbox(&fx, &o);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "2019-04", .files = 8));
     fixture_config(&fx);
     fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     if (_i < 2)
-        set(BCDA_OPT_MANIFEST_ENTRIES_MAX, 8 - _i);
+        fixture_set(&fx, BCDA_OPT_MANIFEST_ENTRIES_MAX, 8 - _i);
     else if (_i == 2)
-        set(BCDA_OPT_MANIFEST_MAX, 1024);
-    r = go(BY_RESOURCE);
+        fixture_set(&fx, BCDA_OPT_MANIFEST_MAX, 1024);
+    r = fixture_run(&fx, BY_RESOURCE);
     if (_i == 0)
         fixture_check_export(r);
     else
@@ -162,7 +135,7 @@ START_TEST(key)
     struct run *r;
 
     begin("2019-04", keys[_i].fault);
-    r = go(BY_RESOURCE);
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)check_file_failed(r, keys[_i].code);
     ck_assert_uint_eq(r->count, 0);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 0);
@@ -176,11 +149,11 @@ START_TEST(key_missing)
 
     begin("2019-04", NULL);
     bcda_config_free(fx.config);
-    ck_assert_int_eq(bcda_config_new(&fx.config), 0);
-    ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, sandbox_fhir_url(fx.sandbox, 1)), 0);
-    ck_assert_int_eq(bcda_config_set_bearer_token(fx.config, sandbox_bearer_token(fx.sandbox)), 0);
-    ck_assert_int_eq(bcda_config_set_ca_file(fx.config, sandbox_ca_file(fx.sandbox)), 0);
-    r = go(BY_RESOURCE);
+    ck_assert_ok(bcda_config_new(&fx.config));
+    ck_assert_ok(bcda_config_set_fhir_url(fx.config, sandbox_fhir_url(fx.sandbox, 1)));
+    ck_assert_ok(bcda_config_set_bearer_token(fx.config, sandbox_bearer_token(fx.sandbox)));
+    ck_assert_ok(bcda_config_set_ca_file(fx.config, sandbox_ca_file(fx.sandbox)));
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)check_file_failed(r, BCDA_ERR_KEY_MISSING);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 0);
     fixture_close(&fx);
@@ -194,7 +167,7 @@ START_TEST(key_not_named)
     int code;
 
     begin("2019-04", "no-key");
-    r = go(BY_RESOURCE);
+    r = fixture_run(&fx, BY_RESOURCE);
     code = r->result;
     ck_assert_msg(code <= BCDA_ERR_LINE_JSON && code >= BCDA_ERR_LINE_TYPE, "%s",
                   bcda_error_name(code));
@@ -250,7 +223,7 @@ START_TEST(spoilt_bytes)
     struct run *r;
 
     begin(c->era, c->fault);
-    r = go(BY_RESOURCE);
+    r = fixture_run(&fx, BY_RESOURCE);
     e = check_file_failed(r, c->code);
     if (strcmp(c->era, "2019-12") == 0 && c->code == BCDA_ERR_TRUNCATED &&
         strcmp(c->fault, "chunked-no-end") != 0)
@@ -272,8 +245,8 @@ START_TEST(cut_bytes)
 
     begin(era, "data-cut:300000");
     if (_i % 2)
-        fault("no-range");
-    r = go(BY_RESOURCE);
+        fixture_fault(&fx, "no-range");
+    r = fixture_run(&fx, BY_RESOURCE);
     if (_i % 2) {
         (void)check_file_failed(r, BCDA_ERR_TRUNCATED);
         (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
@@ -296,8 +269,8 @@ START_TEST(cut_small_whole)
     struct run *r;
 
     begin(_i ? "2019-04" : "2019-12", "data-cut:20000");
-    fault("no-range");
-    r = go(BY_RESOURCE);
+    fixture_fault(&fx, "no-range");
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)check_file_failed(r, BCDA_ERR_TRUNCATED);
     (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
     ck_assert_uint_gt(r->count, 0);
@@ -317,8 +290,8 @@ START_TEST(length_told_once)
 
     begin(era, "length-more:10*1");
     if (_i / 2)
-        fault("no-range");
-    r = go(BY_RESOURCE);
+        fixture_fault(&fx, "no-range");
+    r = fixture_run(&fx, BY_RESOURCE);
     e = check_file_failed(r, BCDA_ERR_CHANGED);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "its length is another"));
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), _i / 2 ? 2 : 3);
@@ -332,7 +305,7 @@ START_TEST(cut_small)
     struct run *r;
 
     begin(_i ? "2019-04" : "current", _i ? "data-cut:20000" : "data-cut:2000");
-    r = go(BY_RESOURCE);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), sandbox_count(fx.sandbox, "data") - 1);
     fixture_close(&fx);
@@ -346,7 +319,7 @@ START_TEST(encrypted_empty)
     struct run *r;
 
     begin("2019-04", "data-28");
-    r = go(BY_RESOURCE);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(r->result, 0);
     f = fixture_file(r, EOB, 0);
     ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_COMPLETE);
@@ -382,15 +355,14 @@ static char *whole_first(const char *era, int tls)
     else
         fixture_open_sandbox_http(&fx, &o);
     fx.no_log = 1;
-    fixture_config(&fx);
-    set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
-    set(BCDA_OPT_ATTEMPTS, 1);
+    fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 1);
     fixture_session(&fx);
     if (strcmp(era, "2019-04") == 0)
         fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     else
         fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
-    r = go(BY_RESOURCE);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     ck_assert_int_gt(bcda_file_bytes(fixture_file(r, EOB, 0)), 262144); /* more than one batch */
     url = strdup(bcda_job_url(r->job));
@@ -400,9 +372,8 @@ static char *whole_first(const char *era, int tls)
 
 static void session_again(void)
 {
-    fixture_config(&fx);
-    set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
-    set(BCDA_OPT_ATTEMPTS, 1);
+    fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 1);
     fixture_session(&fx);
 }
 
@@ -413,7 +384,7 @@ static struct run *fetch_again(const char *url, const char *kind, long at)
 
     sandbox_clear_faults(fx.sandbox);
     snprintf(spec, sizeof spec, "%s:%ld", kind, at);
-    fault(spec);
+    fixture_fault(&fx, spec);
     r = fixture_attach(&fx, BY_RESOURCE, url, NULL, NULL);
     fixture_finish(&fx);
     return r;
@@ -578,9 +549,9 @@ enum { LINES = sizeof lines / sizeof *lines };
 static struct run *with_bad_line(int i, int64_t max, enum delivery_way way)
 {
     begin(eras[i / LINES % 3], lines[i % LINES].fault);
-    set(BCDA_OPT_LINE_MAX, 100000);
-    set(BCDA_OPT_BAD_LINES_MAX, max);
-    return go(way);
+    fixture_set(&fx, BCDA_OPT_LINE_MAX, 100000);
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, max);
+    return fixture_run(&fx, way);
 }
 
 /* The first one fails the file, after what stood before it. */
@@ -588,9 +559,8 @@ START_TEST(bad_line)
 {
     int i = _i % (LINES * 3);
     const bcda_error *e;
-    struct run *r;
+    struct run *r = with_bad_line(i, 0, (enum delivery_way)(_i / (LINES * 3)));
 
-    r = with_bad_line(i, 0, (enum delivery_way)(_i / (LINES * 3)));
     e = check_file_failed(r, lines[i % LINES].code);
     ck_assert_int_eq(bcda_error_line(e), 2);
     ck_assert_int_eq(bcda_error_offset(e), line_offset(r, 2));
@@ -640,8 +610,8 @@ START_TEST(line_at_limit)
     struct run *r;
 
     begin(eras[_i % 3], _i / 3 ? "long-line:100000" : "deep-line:64");
-    set(BCDA_OPT_LINE_MAX, 100000);
-    r = go(BY_RESOURCE);
+    fixture_set(&fx, BCDA_OPT_LINE_MAX, 100000);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     ck_assert_uint_eq(r->count, 50);
     ck_assert_str_eq(r->got[1].id, _i / 3 ? "long-line" : "deep-line");
@@ -652,19 +622,16 @@ END_TEST
 /* Three files with a bad line each, against what is borne in a whole job. */
 START_TEST(bad_lines_counted)
 {
-    struct sandbox_options o = {0};
     struct run *r;
     int i, complete = 0;
 
-    o.era = "2019-04";
-    o.files = 3;
-    fixture_open_sandbox(&fx, &o);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "2019-04", .files = 3));
     fixture_config(&fx);
     fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    fault("bad-json");
-    set(BCDA_OPT_PARALLEL, 1);
-    set(BCDA_OPT_BAD_LINES_MAX, _i / 3 ? 3 : 2);
-    r = go((enum delivery_way)(_i % 3));
+    fixture_fault(&fx, "bad-json");
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, _i / 3 ? 3 : 2);
+    r = fixture_run(&fx, (enum delivery_way)(_i % 3));
     for (i = 0; i < 3; i++)
         complete +=
             bcda_file_verdict(fixture_file(r, EOB, (unsigned)i)) == BCDA_VERDICT_COMPLETE_BAD_LINES;
@@ -697,10 +664,8 @@ START_TEST(bad_line_stops)
     struct run *r;
 
     begin("2019-04", "bad-json");
-    set(BCDA_OPT_BAD_LINES_MAX, -1);
-    fixture_session(&fx);
-    r = fixture_start_hook(&fx, BY_RESOURCE, stop_at_bad_line, &answer_given);
-    fixture_finish(&fx);
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
+    r = fixture_run_hook(&fx, BY_RESOURCE, stop_at_bad_line, &answer_given);
     ck_assert_ptr_nonnull(
         strstr(bcda_error_text(fixture_check_failed(r, _i ? BCDA_ERR_CALLBACK : BCDA_ERR_STOPPED)),
                "on_bad_line"));
@@ -715,7 +680,7 @@ START_TEST(line_cut)
     struct run *r;
 
     begin(eras[_i % 3], "cut-line");
-    r = go((enum delivery_way)(_i / 3));
+    r = fixture_run(&fx, (enum delivery_way)(_i / 3));
     e = check_file_failed(r, BCDA_ERR_LINE_CUT);
     ck_assert_int_eq(bcda_error_line(e), 50);
     ck_assert_int_eq(bcda_error_offset(e), line_offset(r, 50));
@@ -732,8 +697,8 @@ START_TEST(altered_and_bad)
     struct run *r;
 
     begin(_i ? "current" : "2019-04", "bad-json");
-    fault(_i ? "data-short:3000" : "data-flip:-1");
-    r = go(BY_RESOURCE);
+    fixture_fault(&fx, _i ? "data-short:3000" : "data-flip:-1");
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)check_file_failed(r, _i ? BCDA_ERR_GZIP_CUT : BCDA_ERR_TAG);
     ck_assert_uint_le(r->count, 1);
     fixture_close(&fx);
@@ -750,7 +715,7 @@ START_TEST(others_come)
 
     begin("current", _i ? "data-404@Coverage" : "bad-json@Coverage");
     fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
-    r = go(BY_BATCH);
+    r = fixture_run(&fx, BY_BATCH);
     e = fixture_check_failed(r, _i ? BCDA_ERR_NOT_FOUND : BCDA_ERR_LINE_JSON);
     f = fixture_file(r, "Coverage", 0);
     ck_assert_str_eq(bcda_error_file(e), bcda_file_name(f));

@@ -53,7 +53,7 @@ static void check_paused(struct run *r, const struct saying *s)
     ck_assert_int_eq(s->calls, 1);
     ck_assert_int_eq(r->done, 0);
     ck_assert_int_eq(bcda_job_result(r->job), BCDA_ERR_AGAIN);
-    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_ok(bcda_job_cancel(r->job));
     fixture_finish(&fx);
     (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
     ck_assert_int_eq(s->calls, 1);
@@ -74,8 +74,7 @@ START_TEST(answers)
         fixture_close(&fx);
         return;
     }
-    r = fixture_start_hook(&fx, door_for(s.where), say, &s);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, door_for(s.where), say, &s);
     ck_assert_int_ge(s.calls, 1);
     e = fixture_check_failed(r, s.answer == BCDA_STOP ? BCDA_ERR_STOPPED : BCDA_ERR_CALLBACK);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), names[s.where]));
@@ -93,8 +92,7 @@ START_TEST(stop_at_the_end)
     s.where = AT_STATE;
     s.after = 3;
     fixture_setup_one_file(&fx);
-    r = fixture_start_hook(&fx, BY_RESOURCE, say, &s);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, BY_RESOURCE, say, &s);
     fixture_check_export(r);
     fixture_close(&fx);
 }
@@ -126,9 +124,9 @@ static int act(struct run *r, enum where where, void *object)
     ck_assert_int_eq(bcda_job_next(r->job, &batch), BCDA_ERR_REENTRANT);
     if (bcda_session_fd(fx.session) != BCDA_ERR_UNSUPPORTED)
         ck_assert_int_ge(bcda_session_fd(fx.session), 0);
-    ck_assert_int_eq(bcda_session_wakeup(fx.session), 0);
+    ck_assert_ok(bcda_session_wakeup(fx.session));
     if (a->act == CANCEL || a->act == CANCEL_AND_FREE)
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_cancel(r->job));
     if (a->act == FREE || a->act == CANCEL_AND_FREE) {
         bcda_session_free(fx.session);
         ck_assert_int_eq(bcda_job_start(fx.session, fx.x, NULL, &job), BCDA_ERR_STATE);
@@ -209,8 +207,7 @@ START_TEST(start_inside)
 
     second = NULL;
     fixture_setup_one_file(&fx);
-    r = fixture_start_hook(&fx, BY_RESOURCE, start_next, &where);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, BY_RESOURCE, start_next, &where);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(r->count, 50);
     ck_assert_ptr_nonnull(second);
@@ -271,7 +268,7 @@ static void knock_in_request(bcda_request *request, int result, void *userdata)
 static void knock_in_provider(bcda_token_request *request, void *userdata)
 {
     (void)userdata;
-    ck_assert_int_eq(bcda_token_request_answer(request, sandbox_bearer_token(fx.sandbox), -1), 0);
+    ck_assert_ok(bcda_token_request_answer(request, sandbox_bearer_token(fx.sandbox), -1));
     (void)knock(knocking, (enum where)IN_PROVIDER, NULL);
 }
 
@@ -279,16 +276,15 @@ static void knock_in_provider(bcda_token_request *request, void *userdata)
 static void with_provider(struct knock *k)
 {
     bcda_session_free(fx.session);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
-    ck_assert_int_eq(bcda_config_set_token_provider(fx.config, knock_in_provider, k, NULL), 0);
+    ck_assert_ok(bcda_config_set_token_provider(fx.config, knock_in_provider, k, NULL));
     fixture_session(&fx);
 }
 
 static void start_knocking_request(struct knock *k)
 {
-    ck_assert_int_eq(
-        bcda_request_start(fx.session, BCDA_REQUEST_VERSION, knock_in_request, k, NULL, NULL), 0);
+    ck_assert_ok(
+        bcda_request_start(fx.session, BCDA_REQUEST_VERSION, knock_in_request, k, NULL, NULL));
     while (!k->knocked)
         ck_assert_int_eq(fixture_step(&fx), 1);
 }
@@ -321,7 +317,7 @@ START_TEST(everything_from_everywhere)
         while (!r->done && fixture_step(&fx))
             ;
         if (!r->done) /* paused */
-            ck_assert_int_eq(bcda_job_resume(r->job), 0);
+            ck_assert_ok(bcda_job_resume(r->job));
         fixture_finish(&fx);
     }
     ck_assert_int_eq(k.knocked, 1);
@@ -354,32 +350,29 @@ START_TEST(registrations)
     ck_assert_int_eq(bcda_handlers_on_done(NULL, (bcda_done_cb)never, &destroyed, count_destroy),
                      BCDA_ERR_INVALID);
     ck_assert_int_eq(destroyed, 0);
-    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
-    ck_assert_int_eq(
-        bcda_handlers_on_done(handlers, (bcda_done_cb)never, &destroyed, count_destroy), 0);
+    ck_assert_ok(bcda_handlers_new(&handlers));
+    ck_assert_ok(bcda_handlers_on_done(handlers, (bcda_done_cb)never, &destroyed, count_destroy));
     ck_assert_int_eq(destroyed, 0);
     ck_assert_int_eq(/* replaced */
                      bcda_handlers_on_done(handlers, (bcda_done_cb)never, &destroyed,
                                            count_destroy),
                      0);
     ck_assert_int_eq(destroyed, 1);
-    ck_assert_int_eq(bcda_handlers_on_done(handlers, NULL, NULL, NULL), 0); /* taken back */
+    ck_assert_ok(bcda_handlers_on_done(handlers, NULL, NULL, NULL)); /* taken back */
     ck_assert_int_eq(destroyed, 2);
-    ck_assert_int_eq(
-        bcda_handlers_on_state(handlers, (bcda_state_cb)never, &destroyed, count_destroy), 0);
+    ck_assert_ok(bcda_handlers_on_state(handlers, (bcda_state_cb)never, &destroyed, count_destroy));
     bcda_handlers_free(handlers);
     ck_assert_int_eq(destroyed, 3);
 
-    ck_assert_int_eq(bcda_config_new(&c), 0);
+    ck_assert_ok(bcda_config_new(&c));
     ck_assert_int_eq(bcda_config_set_log(c, 99, (bcda_log_cb)never, &destroyed, count_destroy),
                      BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_config_set_token_provider(c, NULL, &destroyed, count_destroy),
                      BCDA_ERR_INVALID);
     ck_assert_int_eq(destroyed, 3);
-    ck_assert_int_eq(
-        bcda_config_set_token_provider(c, (bcda_token_provider_cb)never, &destroyed, count_destroy),
-        0);
-    ck_assert_int_eq(bcda_config_set_bearer_token(c, "x"), 0); /* in its place */
+    ck_assert_ok(bcda_config_set_token_provider(c, (bcda_token_provider_cb)never, &destroyed,
+                                                count_destroy));
+    ck_assert_ok(bcda_config_set_bearer_token(c, "x")); /* in its place */
     ck_assert_int_eq(destroyed, 4);
     bcda_config_free(c);
     ck_assert_int_eq(destroyed, 4);
@@ -401,10 +394,10 @@ START_TEST(registrations_shared)
 
     fixture_setup_one_file(&fx);
     destroyed = 0;
-    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
-    ck_assert_int_eq(bcda_handlers_on_done(handlers, count_done, &destroyed, count_destroy), 0);
-    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, NULL), 0);
-    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, NULL), 0);
+    ck_assert_ok(bcda_handlers_new(&handlers));
+    ck_assert_ok(bcda_handlers_on_done(handlers, count_done, &destroyed, count_destroy));
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, handlers, NULL));
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, handlers, NULL));
     ck_assert_int_eq(bcda_job_start(fx.session, NULL, handlers, NULL), BCDA_ERR_INVALID);
     bcda_handlers_free(handlers);
     ck_assert_int_eq(destroyed, 0);

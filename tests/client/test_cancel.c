@@ -17,7 +17,6 @@ static void begin_running(void)
 
     scripted_text(a, "HTTP/1.1 202 Accepted\r\nX-Progress: 10%\r\nContent-Length: 0\r\n\r\n");
     scripted_export(fx.server, NULL, 0);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_CANCEL_AT_SERVER, 1);
     fixture_session(&fx);
 }
@@ -28,7 +27,7 @@ static struct run *cancel_running(void)
 
     fixture_until(&fx, scripted_count(fx.server, "GET /api/v1/jobs/1") >= 2);
     fixture_drain(&fx);
-    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_ok(bcda_job_cancel(r->job));
     return r;
 }
 
@@ -114,7 +113,7 @@ START_TEST(twice)
     begin_running();
     r = cancel_running();
     fixture_until(&fx, scripted_count(fx.server, "DELETE") == 1);
-    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_ok(bcda_job_cancel(r->job));
     fixture_drain(&fx);
     ck_assert_int_eq(r->done, 0);
     scripted_open_gate(fx.server, 1);
@@ -135,7 +134,7 @@ static int cancel_at(struct run *r, enum where where, void *object)
     if (where != AT_RESOURCE && where != AT_BATCH && where != AT_BAD_LINE)
         return BCDA_CONTINUE;
     if (++*calls == 2)
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_cancel(r->job));
     ck_assert_int_le(*calls, 2);
     return BCDA_CONTINUE;
 }
@@ -159,12 +158,9 @@ START_TEST(in_a_callback)
     }
     scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
     scripted_export(fx.server, e, 2);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
-    fixture_session(&fx);
-    r = fixture_start_hook(&fx, _i == 2 ? BY_BATCH : BY_RESOURCE, cancel_at, &calls);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, _i == 2 ? BY_BATCH : BY_RESOURCE, cancel_at, &calls);
     (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
     ck_assert_int_eq(calls, 2);
     fixture_close(&fx);
@@ -190,13 +186,13 @@ START_TEST(cancel_outside)
         fixture_until_count(&fx, r, 1);
     else if (when > 0)
         fixture_until_state(&fx, r, when);
-    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_ok(bcda_job_cancel(r->job));
+    ck_assert_ok(bcda_job_cancel(r->job));
     ck_assert_int_eq(r->done, 0);
     fixture_finish(&fx);
     (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 0);
-    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_ok(bcda_job_cancel(r->job));
     fixture_finish(&fx);
     if (when == 0)
         ck_assert_uint_eq(sandbox_count(fx.sandbox, "total"), 0);
@@ -210,21 +206,17 @@ static int cancel_in_state(struct run *r, enum where where, void *object)
 {
     (void)object;
     if (where == AT_STATE && bcda_job_state(r->job) == *(int *)r->arg)
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_cancel(r->job));
     return BCDA_CONTINUE;
 }
 
 START_TEST(cancel_there)
 {
-    struct sandbox_options o = {0};
     int state = _i == 2 ? BCDA_JOB_DOWNLOADING : BCDA_JOB_RUNNING;
     struct run *r, *again;
     char *url;
 
-    o.era = "current";
-    o.polls = 5;
-    fixture_open_sandbox(&fx, &o);
-    fixture_config(&fx);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "current", .polls = 5));
     fixture_set(&fx, BCDA_OPT_CANCEL_AT_SERVER, _i != 3);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
@@ -232,8 +224,8 @@ START_TEST(cancel_there)
         r = fixture_start(&fx, BY_RESOURCE);
         fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
         fixture_drain(&fx);
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0); /* twice is once */
+        ck_assert_ok(bcda_job_cancel(r->job));
+        ck_assert_ok(bcda_job_cancel(r->job)); /* twice is once */
     } else {
         r = fixture_start_hook(&fx, BY_RESOURCE, cancel_in_state, &state);
     }
@@ -255,13 +247,9 @@ END_TEST
 /* The server cannot be told: done comes all the same, and soon. */
 START_TEST(cancel_there_fails)
 {
-    struct sandbox_options o = {0};
     struct run *r;
 
-    o.era = "current";
-    o.polls = 5;
-    fixture_open_sandbox(&fx, &o);
-    fixture_config(&fx);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "current", .polls = 5));
     fixture_set(&fx, BCDA_OPT_CANCEL_AT_SERVER, 1);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
@@ -269,7 +257,7 @@ START_TEST(cancel_there_fails)
     fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
     fixture_drain(&fx);
     fixture_fault(&fx, "reset");
-    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_ok(bcda_job_cancel(r->job));
     if (_i) { /* freed while the server is being told */
         fixture_drain(&fx);
         fixture_close(&fx);

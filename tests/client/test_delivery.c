@@ -28,7 +28,7 @@ static void check_held(struct run *r, bcda_batch *b, size_t first, size_t count)
     size_t i, len;
 
     ck_assert_uint_eq(bcda_batch_count(b), count);
-    ck_assert_int_eq(bcda_batch_column(b, BCDA_COLUMN_ID, &base, &offsets, &lengths), 0);
+    ck_assert_ok(bcda_batch_column(b, BCDA_COLUMN_ID, &base, &offsets, &lengths));
     for (i = 0; i < count; i++) {
         const struct got *g = &r->got[first + i];
         const bcda_resource *resource = bcda_batch_resource(b, i);
@@ -53,7 +53,6 @@ START_TEST(held_batches)
     fixture_open_scripted(&fx, 0);
     fixture_reply_patients(&fx, "/data/", 0, 300);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     fixture_session(&fx);
     r = fixture_start_hook(&fx, BY_BATCH, note_batch, &seen);
@@ -89,9 +88,7 @@ START_TEST(issue_counts)
     fixture_reply_patients(&fx, "/data/a", 0, 3);
     scripted_reply(fx.server, "/data/e", "200 OK", "", issues, sizeof issues - 1);
     scripted_export(fx.server, files, 2);
-    fixture_session(&fx);
-    r = fixture_start(&fx, doors[_i]);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, doors[_i]);
     fixture_check_result(r, 0);
     fixture_check_patients(r, 0, 0, 3);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR), 2);
@@ -113,9 +110,7 @@ START_TEST(page_in_place_of_data)
     scripted_reply(fx.server, "/data/", "200 OK", "Content-Type: text/html; charset=utf-8\r\n",
                    page, sizeof page - 1);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_result(r, BCDA_ERR_NOT_JSON);
     ck_assert_uint_eq(r->count, 0);
     fixture_close(&fx);

@@ -11,13 +11,8 @@ static struct fixture fx;
 
 static void begin(const char *era, int64_t what)
 {
-    struct sandbox_options o = {0};
-
-    o.era = era;
-    o.polls = 4;
-    fixture_open_sandbox(&fx, &o);
-    fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_DUPLICATE_JOB, what), 0);
+    fixture_open_sandbox(&fx, SANDBOX(.era = era, .polls = 4));
+    fixture_set(&fx, BCDA_OPT_DUPLICATE_JOB, what);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
 }
@@ -55,8 +50,7 @@ START_TEST(waited_out)
 
     begin(waits[_i].era, waits[_i].what);
     first = start_first();
-    second = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    second = fixture_run(&fx, BY_RESOURCE);
     check_ended_well(first);
     fixture_check_export(second);
     ck_assert_str_ne(bcda_job_url(first->job), bcda_job_url(second->job));
@@ -75,8 +69,7 @@ START_TEST(refused)
 
     begin("current", BCDA_DUPLICATE_REFUSE);
     first = start_first();
-    second = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    second = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(first);
     e = fixture_check_failed(second, BCDA_ERR_TOO_MANY);
     ck_assert_int_eq(bcda_error_http_status(e), 429);
@@ -93,8 +86,7 @@ START_TEST(taken_over)
 
     begin(_i ? "2021" : "current", BCDA_DUPLICATE_TAKE_OVER);
     first = start_first();
-    second = fixture_start(&fx, BY_BATCH);
-    fixture_finish(&fx);
+    second = fixture_run(&fx, BY_BATCH);
     fixture_check_export(first);
     fixture_check_export(second);
     ck_assert_str_eq(bcda_job_url(first->job), bcda_job_url(second->job));
@@ -115,8 +107,7 @@ START_TEST(no_twin)
     begin("2021", BCDA_DUPLICATE_TAKE_OVER);
     first = start_first();
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
-    second = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    second = fixture_run(&fx, BY_RESOURCE);
     check_ended_well(first);
     fixture_check_export(second);
     ck_assert_str_ne(bcda_job_url(first->job), bcda_job_url(second->job));
@@ -133,15 +124,13 @@ START_TEST(waits_for_ever)
     struct run *r;
 
     fixture_open_sandbox(&fx, NULL);
-    fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_ATTEMPTS, 3), 0);
-    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_JOB_RETRIES_MAX, 0), 0);
-    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_JOB_TIMEOUT_MS, 3600000), 0);
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
+    fixture_set(&fx, BCDA_OPT_JOB_RETRIES_MAX, 0);
+    fixture_set(&fx, BCDA_OPT_JOB_TIMEOUT_MS, 3600000);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     ck_assert_int_eq(sandbox_set_fault(fx.sandbox, "kickoff-429:0*10000"), 0);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     e = fixture_check_failed(r, BCDA_ERR_JOB_TIMEOUT);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "429"));
     ck_assert_uint_gt(sandbox_count(fx.sandbox, "kickoff"), 60); /* 60 s apart at most */
@@ -162,7 +151,7 @@ START_TEST(cancelled)
     asked = sandbox_count(fx.sandbox, "429") + sandbox_count(fx.sandbox, "jobs");
     while (sandbox_count(fx.sandbox, "429") + sandbox_count(fx.sandbox, "jobs") < asked + 1)
         (void)fixture_step(&fx);
-    ck_assert_int_eq(bcda_job_cancel(second->job), 0);
+    ck_assert_ok(bcda_job_cancel(second->job));
     fixture_finish(&fx);
     ck_assert_int_eq(second->result, BCDA_ERR_CANCELLED);
     fixture_check_export(first);
@@ -173,23 +162,18 @@ END_TEST
 /* A job that was taken over is another's: it is not cancelled at the server. */
 START_TEST(taken_over_and_cancelled)
 {
-    struct sandbox_options o = {0};
     struct run *first, *second;
 
-    o.era = "current";
-    o.polls = 4;
-    fixture_open_sandbox(&fx, &o);
-    fixture_config(&fx);
-    ck_assert_int_eq(
-        bcda_config_set_int(fx.config, BCDA_OPT_DUPLICATE_JOB, BCDA_DUPLICATE_TAKE_OVER), 0);
-    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_CANCEL_AT_SERVER, 1), 0);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "current", .polls = 4));
+    fixture_set(&fx, BCDA_OPT_DUPLICATE_JOB, BCDA_DUPLICATE_TAKE_OVER);
+    fixture_set(&fx, BCDA_OPT_CANCEL_AT_SERVER, 1);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
     first = start_first();
     second = fixture_start(&fx, BY_RESOURCE);
     fixture_until_state(&fx, second, BCDA_JOB_RUNNING);
     ck_assert_int_eq(bcda_job_is_taken_over(second->job), 1);
-    ck_assert_int_eq(bcda_job_cancel(second->job), 0);
+    ck_assert_ok(bcda_job_cancel(second->job));
     fixture_finish(&fx);
     (void)fixture_check_failed(second, BCDA_ERR_CANCELLED);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "delete"), 0);

@@ -56,7 +56,7 @@ static void ask_for(const struct era_case *c)
 
     fixture_export(&fx, c->level, t[0], t[0] ? t[1] : NULL, NULL);
     if (c->encrypt)
-        ck_assert_int_eq(bcda_export_set_parameter(fx.x, "encrypt", c->encrypt), 0);
+        ck_assert_ok(bcda_export_set_parameter(fx.x, "encrypt", c->encrypt));
 }
 
 static void check_case(const struct era_case *c, struct run *r)
@@ -100,7 +100,7 @@ static void check_names(const struct era_case *c, struct run *r)
     ck_assert_uint_eq(strspn(bcda_job_id(r->job), "0123456789"), strlen(bcda_job_id(r->job)));
     ck_assert_uint_ge(strlen(bcda_job_transaction_time(r->job)), 20);
     ck_assert_int_eq(bcda_job_transaction_time(r->job)[10], 'T');
-    ck_assert_int_eq(bcda_export_set_since(fx.x, bcda_job_transaction_time(r->job)), 0);
+    ck_assert_ok(bcda_export_set_since(fx.x, bcda_job_transaction_time(r->job)));
 }
 
 static void check_stats(struct run *r)
@@ -117,14 +117,11 @@ static void check_stats(struct run *r)
 START_TEST(era)
 {
     const struct era_case *c = &cases[_i / 3];
-    struct sandbox_options o = {0};
     struct run *r;
 
-    o.era = c->era;
-    fixture_setup(&fx, &o, c->version);
+    fixture_setup(&fx, SANDBOX(.era = c->era), c->version);
     ask_for(c);
-    r = fixture_start(&fx, (enum delivery_way)(_i % 3));
-    fixture_finish(&fx);
+    r = fixture_run(&fx, (enum delivery_way)(_i % 3));
     check_case(c, r);
     check_names(c, r);
     check_stats(r);
@@ -136,17 +133,14 @@ END_TEST
 START_TEST(run_door)
 {
     const struct era_case *c = &cases[_i];
-    struct sandbox_options o = {0};
     struct run *r;
 
-    o.era = c->era;
-    fixture_setup(&fx, &o, c->version);
+    fixture_setup(&fx, SANDBOX(.era = c->era), c->version);
     fx.use_run = 1;
     ask_for(c);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     check_case(c, r);
-    ck_assert_int_eq(bcda_session_run(fx.session, -1), 0); /* nothing is left */
+    ck_assert_ok(bcda_session_run(fx.session, -1)); /* nothing is left */
     fixture_close(&fx);
 }
 END_TEST
@@ -166,24 +160,13 @@ static void current(const struct sandbox_options *o, int version)
         fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
 }
 
-static void fault(const char *spec)
-{
-    ck_assert_msg(sandbox_set_fault(fx.sandbox, spec) == 0, "%s", sandbox_last_error());
-}
-
 /* One job with one fault of the sandbox, in an era. */
 static struct run *spoiled(const char *name, const char *spec)
 {
-    struct sandbox_options o = {0};
-    struct run *r;
-
-    o.era = name;
-    current(&o, 1);
+    current(SANDBOX(.era = name), 1);
     if (spec)
-        fault(spec);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
-    return r;
+        fixture_fault(&fx, spec);
+    return fixture_run(&fx, BY_RESOURCE);
 }
 
 /* ---- what a job brings ---- */
@@ -200,7 +183,7 @@ static int check_fields(struct run *r, enum where where, void *object)
     if (where != AT_RESOURCE)
         return BCDA_CONTINUE;
     ck_assert_uint_eq(bcda_resource_field_count(object, field_index[0]), 1);
-    ck_assert_int_eq(bcda_resource_field(object, field_index[0], 0, &text, &len), 0);
+    ck_assert_ok(bcda_resource_field(object, field_index[0], 0, &text, &len));
     ck_assert_str_eq(text, bcda_resource_id(object));
     ck_assert_uint_eq(len, strlen(text));
     n = bcda_resource_field_count(object, field_index[1]);
@@ -209,7 +192,7 @@ static int check_fields(struct run *r, enum where where, void *object)
         const char *json = bcda_resource_json(object, &len);
         size_t json_len = len;
 
-        ck_assert_int_eq(bcda_resource_field(object, field_index[1], k, &text, &len), 0);
+        ck_assert_ok(bcda_resource_field(object, field_index[1], k, &text, &len));
         ck_assert_uint_lt(len, 200);
         snprintf(needle, sizeof needle, "\"value\":\"%s\"", text);
         ck_assert_ptr_nonnull(memmem(json, json_len, needle, strlen(needle)));
@@ -230,40 +213,36 @@ static int check_columns(struct run *r, enum where where, void *object)
     (void)r;
     if (where != AT_BATCH)
         return BCDA_CONTINUE;
-    ck_assert_int_eq(
-        bcda_batch_field_column(object, field_index[1], &base, &first, &offsets, &lengths), 0);
+    ck_assert_ok(
+        bcda_batch_field_column(object, field_index[1], &base, &first, &offsets, &lengths));
     for (i = 0; i < bcda_batch_count(object); i++) {
         const bcda_resource *one = bcda_batch_resource(object, i);
 
         ck_assert_uint_eq(first[i + 1] - first[i], bcda_resource_field_count(one, field_index[1]));
         for (k = first[i]; k < first[i + 1]; k++) {
-            ck_assert_int_eq(
-                bcda_resource_field(one, field_index[1], (size_t)(k - first[i]), &text, &len), 0);
+            ck_assert_ok(
+                bcda_resource_field(one, field_index[1], (size_t)(k - first[i]), &text, &len));
             ck_assert_uint_eq(lengths[k], len);
             ck_assert_int_eq(memcmp(base + offsets[k], text, len + 1), 0);
         }
     }
-    ck_assert_int_eq(bcda_batch_column(object, BCDA_COLUMN_LAST_UPDATED, &base, &offsets, &lengths),
-                     0);
+    ck_assert_ok(bcda_batch_column(object, BCDA_COLUMN_LAST_UPDATED, &base, &offsets, &lengths));
     ck_assert_str_eq(base + offsets[0], bcda_resource_last_updated(bcda_batch_resource(object, 0)));
     return BCDA_CONTINUE;
 }
 
 START_TEST(fields)
 {
-    struct sandbox_options o = {0};
     struct run *r;
 
-    o.era = _i / 2 ? "2019-04" : "current";
-    current(&o, 1);
+    current(SANDBOX(.era = _i / 2 ? "2019-04" : "current"), 1);
     if (_i / 2 == 0)
         fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
-    ck_assert_int_eq(bcda_export_add_field(fx.x, "id", &field_index[0]), 0);
-    ck_assert_int_eq(bcda_export_add_field(fx.x, "identifier.value", &field_index[1]), 0);
-    ck_assert_int_eq(bcda_export_add_field(fx.x, "nothing.here", &field_index[2]), 0);
-    r = fixture_start_hook(&fx, _i % 2 ? BY_BATCH : BY_RESOURCE,
-                           _i % 2 ? check_columns : check_fields, NULL);
-    fixture_finish(&fx);
+    ck_assert_ok(bcda_export_add_field(fx.x, "id", &field_index[0]));
+    ck_assert_ok(bcda_export_add_field(fx.x, "identifier.value", &field_index[1]));
+    ck_assert_ok(bcda_export_add_field(fx.x, "nothing.here", &field_index[2]));
+    r = fixture_run_hook(&fx, _i % 2 ? BY_BATCH : BY_RESOURCE,
+                         _i % 2 ? check_columns : check_fields, NULL);
     fixture_check_export(r);
     fixture_close(&fx);
 }
@@ -285,20 +264,14 @@ static int count_open(struct run *r, enum where where, void *object)
 START_TEST(parallel)
 {
     static const int most[] = {1, 2, 5};
-    struct sandbox_options o = {0};
     struct run *r;
 
-    o.era = "2019-04";
-    o.files = 7;
-    o.patients = 14;
-    fixture_open_sandbox(&fx, &o);
-    fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_PARALLEL, most[_i / 3]), 0);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "2019-04", .files = 7, .patients = 14));
+    fixture_set(&fx, BCDA_OPT_PARALLEL, most[_i / 3]);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     open_files = open_most = 0;
-    r = fixture_start_hook(&fx, (enum delivery_way)(_i % 3), count_open, NULL);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, (enum delivery_way)(_i % 3), count_open, NULL);
     fixture_check_export(r);
     ck_assert_uint_eq(bcda_job_file_count(r->job), 7);
     ck_assert_int_eq(open_most, most[_i / 3]);
@@ -312,12 +285,10 @@ END_TEST
 START_TEST(several_jobs)
 {
     static const char *const types[] = {"Patient", "Coverage", EOB};
-    struct sandbox_options o = {0};
     struct run *r[3];
     int i;
 
-    o.allow_duplicates = 1;
-    fixture_setup(&fx, &o, 1);
+    fixture_setup(&fx, SANDBOX(.allow_duplicates = 1), 1);
     for (i = 0; i < 3; i++) {
         fixture_export(&fx, BCDA_LEVEL_RESOURCE, types[i], NULL);
         r[i] = fixture_start(&fx, (enum delivery_way)i);
@@ -334,7 +305,6 @@ END_TEST
 START_TEST(zero_resources)
 {
     char dir[256], path[300];
-    struct sandbox_options o = {0};
     struct run *r;
     FILE *f;
 
@@ -344,12 +314,9 @@ START_TEST(zero_resources)
     f = fopen(path, "w");
     ck_assert_ptr_nonnull(f);
     fclose(f);
-    o.data_dir = dir;
-    o.era = _i ? "current" : "2019-04";
-    fixture_setup(&fx, &o, 1);
+    fixture_setup(&fx, SANDBOX(.data_dir = dir, .era = _i ? "current" : "2019-04"), 1);
     fixture_export(&fx, _i ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, "Patient", NULL);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     ck_assert_uint_eq(r->count, 0);
     ck_assert_uint_eq(bcda_job_file_count(r->job), 1);
@@ -388,17 +355,14 @@ END_TEST
 START_TEST(error_file)
 {
     static const char *const eras[] = {"2018-12", "2019-04", "2019-12", "2021", "current"};
-    struct sandbox_options o = {0};
     struct run *r;
     size_t i;
 
-    o.era = eras[_i];
-    current(&o, 1);
+    current(SANDBOX(.era = eras[_i]), 1);
     if (_i == 0)
-        ck_assert_int_eq(bcda_export_set_parameter(fx.x, "encrypt", "true"), 0);
-    fault("error-file");
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+        ck_assert_ok(bcda_export_set_parameter(fx.x, "encrypt", "true"));
+    fixture_fault(&fx, "error-file");
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     ck_assert_uint_eq(r->issue_count, 3);
     for (i = 0; i < 3; i++) {
@@ -423,8 +387,7 @@ START_TEST(warnings_file)
     struct run *r;
 
     current(NULL, 3); /* v3 writes one by itself */
-    r = fixture_start(&fx, BY_BATCH);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_BATCH);
     fixture_check_export(r);
     ck_assert_uint_eq(r->issue_count, 1);
     ck_assert_int_eq(r->issues[0].severity, BCDA_SEVERITY_WARNING);
@@ -443,9 +406,8 @@ START_TEST(error_file_pulled)
     size_t i;
 
     current(NULL, 1);
-    fault("error-file");
-    r = fixture_start(&fx, BY_PULL);
-    fixture_finish(&fx);
+    fixture_fault(&fx, "error-file");
+    r = fixture_run(&fx, BY_PULL);
     fixture_check_export(r);
     ck_assert_uint_eq(r->issue_count, 3);
     for (i = 0; i < 3; i++)
@@ -464,8 +426,8 @@ START_TEST(error_file_as_batches)
     int rc;
 
     current(NULL, 1);
-    fault("error-file");
-    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, NULL, &job), 0);
+    fixture_fault(&fx, "error-file");
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, NULL, &job));
     while ((rc = bcda_job_next(job, &batch)) != BCDA_ERR_END) {
         ck_assert_uint_lt(turns++, 100000);
         if (rc == BCDA_ERR_AGAIN) {
@@ -494,7 +456,7 @@ START_TEST(pull_without_handlers)
     int rc;
 
     current(NULL, 1);
-    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, NULL, &job), 0);
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, NULL, &job));
     while ((rc = bcda_job_next(job, &batch)) != BCDA_ERR_END) {
         ck_assert_uint_lt(turns++, 100000);
         if (rc == BCDA_ERR_AGAIN) {
@@ -526,30 +488,26 @@ static int save_and_cancel(struct run *r, enum where where, void *object)
 {
     (void)object;
     if (where == AT_END && !saved) {
-        ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_save(r->job, &saved));
+        ck_assert_ok(bcda_job_cancel(r->job));
     }
     return BCDA_CONTINUE;
 }
 
 static void files_one_by_one(void)
 {
-    fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_PARALLEL, 1), 0);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
 }
 
 START_TEST(save_and_restore)
 {
-    struct sandbox_options o = {0};
     struct run *r;
     size_t first, i, skipped = 0;
     char *again;
 
-    o.era = "2019-04";
-    o.files = 4;
-    fixture_open_sandbox(&fx, &o);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "2019-04", .files = 4));
     files_one_by_one();
     saved = NULL;
     r = fixture_start_hook(&fx, (enum delivery_way)_i, save_and_cancel, NULL);
@@ -576,7 +534,7 @@ START_TEST(save_and_restore)
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 0);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 3);
     ck_assert_int_eq(r->states[0], BCDA_JOB_RUNNING);
-    ck_assert_int_eq(bcda_job_save(r->job, &again), 0); /* now all of them are in it */
+    ck_assert_ok(bcda_job_save(r->job, &again)); /* now all of them are in it */
     fixture_end(&fx);
     bcda_free(saved);
 
@@ -665,14 +623,11 @@ START_TEST(one_off_requests)
     size_t len;
 
     current(NULL, _i + 1);
-    ck_assert_int_eq(bcda_request_start(fx.session, BCDA_REQUEST_METADATA, on_request, &a,
-                                        destroy_answer, &metadata),
-                     0);
-    ck_assert_int_eq(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, &b,
-                                        destroy_answer, &version),
-                     0);
-    ck_assert_int_eq(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, NULL),
-                     0);
+    ck_assert_ok(bcda_request_start(fx.session, BCDA_REQUEST_METADATA, on_request, &a,
+                                    destroy_answer, &metadata));
+    ck_assert_ok(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, &b,
+                                    destroy_answer, &version));
+    ck_assert_ok(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, NULL));
     ck_assert_int_eq(bcda_request_start(fx.session, 99, NULL, NULL, NULL, NULL), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_request_result(metadata), BCDA_ERR_AGAIN);
     fixture_finish(&fx);
@@ -699,9 +654,8 @@ START_TEST(request_cancelled)
     bcda_request *r;
 
     current(NULL, 1);
-    ck_assert_int_eq(
-        bcda_request_start(fx.session, BCDA_REQUEST_METADATA, on_request, &a, destroy_answer, &r),
-        0);
+    ck_assert_ok(
+        bcda_request_start(fx.session, BCDA_REQUEST_METADATA, on_request, &a, destroy_answer, &r));
     if (_i)
         (void)fixture_step(&fx);
     fixture_end(&fx);
@@ -719,8 +673,8 @@ START_TEST(request_fails)
     bcda_request *r;
 
     current(NULL, 1);
-    fault("reset");
-    ck_assert_int_eq(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, &r), 0);
+    fixture_fault(&fx, "reset");
+    ck_assert_ok(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, NULL, NULL, NULL, &r));
     fixture_finish(&fx);
     ck_assert_int_eq(bcda_request_result(r), BCDA_ERR_TRANSFER);
     fixture_check_error(&fx, bcda_request_error(r));
@@ -737,16 +691,12 @@ END_TEST
 /* Without expires_in, and over hours: one token is enough until it is refused. */
 START_TEST(token_without_end)
 {
-    struct sandbox_options o = {0};
     struct run *r;
     int64_t start;
 
-    o.polls = 150;
-    o.era = "2019-04";
-    current(&o, 1);
+    current(SANDBOX(.polls = 150, .era = "2019-04"), 1);
     start = fx.now;
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     ck_assert_int_gt(fx.now - start, 3600000);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 1);
@@ -758,15 +708,12 @@ END_TEST
 /* With one, as a string or a number, it is renewed before its end. */
 START_TEST(token_renewed)
 {
-    struct sandbox_options o = {0};
     struct run *r;
     int64_t start, fetched, renewals;
 
-    o.polls = 60;
-    o.token_seconds = 100;
-    current(&o, 1);
+    current(SANDBOX(.polls = 60, .token_seconds = 100), 1);
     if (_i)
-        fault("token-number-expires");
+        fixture_fault(&fx, "token-number-expires");
     start = fetched = fx.now;
     r = fixture_start(&fx, BY_RESOURCE);
     while (!r->done) {
@@ -807,17 +754,14 @@ END_TEST
 
 START_TEST(refused_twice)
 {
-    struct sandbox_options o = {0};
     const bcda_error *e;
     struct run *r;
     char spec[40];
 
-    o.era = "2019-04";
-    current(&o, 1);
+    current(SANDBOX(.era = "2019-04"), 1);
     snprintf(spec, sizeof spec, "%s*2", places[_i]);
-    fault(spec);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    fixture_fault(&fx, spec);
+    r = fixture_run(&fx, BY_RESOURCE);
     e = fixture_check_failed(r, BCDA_ERR_AUTH);
     ck_assert_int_eq(bcda_error_http_status(e), 401);
     ck_assert_int_eq(bcda_error_is_retryable(e), 0);
@@ -850,8 +794,7 @@ START_TEST(one_renewal_for_all)
     if (encrypted)
         o.era = "2019-04";
     current(&o, 1);
-    r = fixture_start_hook(&fx, BY_RESOURCE, expire_at_downloading, NULL);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, BY_RESOURCE, expire_at_downloading, NULL);
     fixture_check_export(r);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 2);
     refused = (size_t)sandbox_count(fx.sandbox, "401");
@@ -863,25 +806,21 @@ END_TEST
 
 START_TEST(bearer_token)
 {
-    struct sandbox_options o = {0};
     struct run *r;
 
-    o.era = _i ? "current" : "2019-04";
-    fixture_open_sandbox(&fx, &o);
+    fixture_open_sandbox(&fx, SANDBOX(.era = _i ? "current" : "2019-04"));
     fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_bearer_token(fx.config, sandbox_bearer_token(fx.sandbox)), 0);
+    ck_assert_ok(bcda_config_set_bearer_token(fx.config, sandbox_bearer_token(fx.sandbox)));
     fixture_session(&fx);
     if (_i)
         fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
     else
         fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 0);
     sandbox_expire_tokens(fx.sandbox);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(bcda_error_http_status(fixture_check_failed(r, BCDA_ERR_AUTH)), 401);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 0);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "401"), 1);
@@ -913,9 +852,8 @@ static void provide(bcda_token_request *request, void *userdata)
     else if (p->how == SPACE)
         ck_assert_int_eq(bcda_token_request_answer(request, "a b", -1), BCDA_ERR_INVALID);
     else
-        ck_assert_int_eq(bcda_token_request_answer(request, sandbox_bearer_token(fx.sandbox),
-                                                   p->how == SHORT ? 100 : -1),
-                         0);
+        ck_assert_ok(bcda_token_request_answer(request, sandbox_bearer_token(fx.sandbox),
+                                               p->how == SHORT ? 100 : -1));
 }
 
 static void destroy_provider(void *userdata)
@@ -925,15 +863,10 @@ static void destroy_provider(void *userdata)
 
 static struct run *with_provider(struct provider *p, unsigned polls)
 {
-    struct sandbox_options o = {0};
-
-    o.era = "current";
-    o.polls = polls;
-    fixture_open_sandbox(&fx, &o);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "current", .polls = polls));
     fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_token_provider(fx.config, provide, p, destroy_provider), 0);
+    ck_assert_ok(bcda_config_set_token_provider(fx.config, provide, p, destroy_provider));
     fixture_session(&fx);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
     return fixture_start(&fx, BY_RESOURCE);
 }
 
@@ -967,7 +900,7 @@ START_TEST(provider_later)
     fixture_idle(&fx);
     ck_assert_int_eq(p.calls, 1);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "total"), 0);
-    ck_assert_int_eq(bcda_token_request_answer(p.asked, sandbox_bearer_token(fx.sandbox), -1), 0);
+    ck_assert_ok(bcda_token_request_answer(p.asked, sandbox_bearer_token(fx.sandbox), -1));
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "total"), 0);
     fixture_finish(&fx);
     fixture_check_export(r);
@@ -1011,7 +944,7 @@ START_TEST(provider_outlives)
     fixture_idle(&fx);
     ck_assert_ptr_nonnull(p.asked);
     if (_i >= 2) {
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_cancel(r->job));
         fixture_finish(&fx);
         (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
     } else {
@@ -1020,7 +953,7 @@ START_TEST(provider_outlives)
     if (_i % 2)
         bcda_token_request_fail(p.asked);
     else
-        ck_assert_int_eq(bcda_token_request_answer(p.asked, "token", 5), 0);
+        ck_assert_ok(bcda_token_request_answer(p.asked, "token", 5));
     if (_i >= 2)
         fixture_idle(&fx);
     fixture_close(&fx);
@@ -1035,11 +968,11 @@ static void refused_url(const char *fhir, const char *token, int allow, int code
     bcda_session *s = NULL;
     bcda_config *c;
 
-    ck_assert_int_eq(bcda_config_new(&c), 0);
-    ck_assert_int_eq(bcda_config_set_fhir_url(c, fhir), 0);
-    ck_assert_int_eq(bcda_config_set_token_url(c, token), 0);
-    ck_assert_int_eq(bcda_config_set_client_credentials(c, "id", "secret"), 0);
-    ck_assert_int_eq(bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, allow), 0);
+    ck_assert_ok(bcda_config_new(&c));
+    ck_assert_ok(bcda_config_set_fhir_url(c, fhir));
+    ck_assert_ok(bcda_config_set_token_url(c, token));
+    ck_assert_ok(bcda_config_set_client_credentials(c, "id", "secret"));
+    ck_assert_ok(bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, allow));
     ck_assert_int_eq(bcda_session_new(&s, c), code);
     ck_assert_ptr_null(s);
     ck_assert_int_eq(bcda_error_code(bcda_config_error(c)), code);
@@ -1070,20 +1003,16 @@ END_TEST
 
 START_TEST(http_loopback)
 {
-    struct sandbox_options o = {0};
     struct run *r;
 
-    o.era = _i ? "current" : "2019-04";
-    fixture_open_sandbox_http(&fx, &o);
-    fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1), 0);
+    fixture_open_sandbox_http(&fx, SANDBOX(.era = _i ? "current" : "2019-04"));
+    fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
     fixture_session(&fx);
     if (_i)
         fixture_export(&fx, BCDA_LEVEL_GROUP, NULL);
     else
         fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     fixture_close(&fx);
 }
@@ -1129,18 +1058,15 @@ START_TEST(transport)
     fixture_open_sandbox(&fx, NULL);
     fixture_config(&fx);
     if (_i == 0) { /* an authority that is not its */
-        ck_assert_int_eq(bcda_config_set_ca_file(fx.config, NULL), 0);
+        ck_assert_ok(bcda_config_set_ca_file(fx.config, NULL));
     } else if (_i == 1) { /* nobody there */
-        ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, "https://localhost:1/api/v1"), 0);
+        ck_assert_ok(bcda_config_set_fhir_url(fx.config, "https://localhost:1/api/v1"));
     } else { /* no TLS there */
         ck_assert_int_eq(sandbox_start(&o, &other), 0);
         snprintf(url, sizeof url, "https://localhost:%d/api/v1", port_of(sandbox_origin(other)));
-        ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, url), 0);
+        ck_assert_ok(bcda_config_set_fhir_url(fx.config, url));
     }
-    fixture_session(&fx);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)fixture_check_failed(r, codes[_i]);
     fixture_close(&fx);
     sandbox_stop(other);
@@ -1183,10 +1109,9 @@ START_TEST(waits_before_running)
     struct run *r;
 
     current(NULL, 1);
-    fault(w->fault);
+    fixture_fault(&fx, w->fault);
     start = fx.now;
-    r = fixture_start_hook(&fx, BY_RESOURCE, note_running, NULL);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, BY_RESOURCE, note_running, NULL);
     fixture_check_export(r);
     ck_assert_int_ge(running_at - start, w->at_least);
     ck_assert_int_le(running_at - start, w->at_most);
@@ -1210,9 +1135,8 @@ START_TEST(waits_while_running)
 
     current(NULL, 1);
     if (w->fault)
-        fault(w->fault);
-    r = fixture_start_hook(&fx, BY_RESOURCE, note_running, NULL);
-    fixture_finish(&fx);
+        fixture_fault(&fx, w->fault);
+    r = fixture_run_hook(&fx, BY_RESOURCE, note_running, NULL);
     fixture_check_export(r);
     ck_assert_int_ge(fx.now - running_at, w->at_least);
     ck_assert_int_le(fx.now - running_at, w->at_most);
@@ -1290,13 +1214,11 @@ START_TEST(too_many)
     struct run *r;
 
     fixture_open_sandbox(&fx, NULL);
-    fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_ATTEMPTS, 3), 0);
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    fault("token-429:7*100");
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    fixture_fault(&fx, "token-429:7*100");
+    r = fixture_run(&fx, BY_RESOURCE);
     e = fixture_check_failed(r, BCDA_ERR_TOO_MANY);
     ck_assert_int_eq(bcda_error_retry_after_ms(e), 7000);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 3);
@@ -1306,19 +1228,13 @@ END_TEST
 
 START_TEST(wrong_credentials)
 {
-    struct sandbox_options o = {0};
     struct run *r;
 
-    o.era = _i ? "current" : "2019-04";
-    fixture_open_sandbox(&fx, &o);
+    fixture_open_sandbox(&fx, SANDBOX(.era = _i ? "current" : "2019-04"));
     fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_client_credentials(fx.config, sandbox_client_id(fx.sandbox),
-                                                        "not the secret"),
-                     0);
-    fixture_session(&fx);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    ck_assert_ok(bcda_config_set_client_credentials(fx.config, sandbox_client_id(fx.sandbox),
+                                                    "not the secret"));
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(bcda_error_http_status(fixture_check_failed(r, BCDA_ERR_AUTH)), 401);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 1); /* not tried again */
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 0);
@@ -1335,14 +1251,12 @@ START_TEST(server_refuses)
 
     current(NULL, 2);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, "Observation", NULL);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     e = fixture_check_failed(r, BCDA_ERR_BAD_REQUEST);
     ck_assert_int_eq(bcda_error_http_status(e), 400);
     ck_assert_ptr_nonnull(strstr(bcda_error_server_text(e), "Observation"));
     fixture_export(&fx, BCDA_LEVEL_SYSTEM, NULL);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)fixture_check_failed(r, BCDA_ERR_NOT_FOUND);
     fixture_close(&fx);
 }
@@ -1354,12 +1268,11 @@ START_TEST(since_and_filter)
 
     current(NULL, 3);
     fixture_export(&fx, BCDA_LEVEL_GROUP, EOB, NULL);
-    ck_assert_int_eq(bcda_export_set_group(fx.x, "runout"), 0);
-    ck_assert_int_eq(bcda_export_set_since(fx.x, "2020-02-13T08:00:00.000-05:00"), 0);
-    ck_assert_int_eq(
-        bcda_export_add_type_filter(fx.x, "ExplanationOfBenefit?service-date=ge2024-01-01"), 0);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    ck_assert_ok(bcda_export_set_group(fx.x, "runout"));
+    ck_assert_ok(bcda_export_set_since(fx.x, "2020-02-13T08:00:00.000-05:00"));
+    ck_assert_ok(
+        bcda_export_add_type_filter(fx.x, "ExplanationOfBenefit?service-date=ge2024-01-01"));
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     fixture_close(&fx);
 }
@@ -1378,12 +1291,11 @@ START_TEST(not_started)
     ck_assert_int_eq(bcda_job_start(fx.session, NULL, NULL, &job), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_job_start(NULL, fx.x, NULL, &job), BCDA_ERR_INVALID);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
-    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
+    ck_assert_ok(bcda_handlers_new(&handlers));
     r = NULL;
-    ck_assert_int_eq(
-        bcda_handlers_on_resource(handlers, (bcda_resource_cb)(void (*)(void))abort, r, NULL), 0);
-    ck_assert_int_eq(
-        bcda_handlers_on_batch(handlers, (bcda_batch_cb)(void (*)(void))abort, r, NULL), 0);
+    ck_assert_ok(
+        bcda_handlers_on_resource(handlers, (bcda_resource_cb)(void (*)(void))abort, r, NULL));
+    ck_assert_ok(bcda_handlers_on_batch(handlers, (bcda_batch_cb)(void (*)(void))abort, r, NULL));
     ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, &job), BCDA_ERR_INVALID);
     bcda_handlers_free(handlers);
     ck_assert_ptr_null(job);
@@ -1416,10 +1328,9 @@ START_TEST(progress)
 
     current(NULL, 1);
     snprintf(spec, sizeof spec, "progress:%s", texts[_i]);
-    fault(spec);
+    fixture_fault(&fx, spec);
     progress_seen[0] = '\0';
-    r = fixture_start_hook(&fx, BY_RESOURCE, see_progress, NULL);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, BY_RESOURCE, see_progress, NULL);
     fixture_check_export(r);
     ck_assert_str_eq(progress_seen, texts[_i]);
     ck_assert_int_eq(percent_seen, percents[_i]);

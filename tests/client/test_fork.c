@@ -902,18 +902,13 @@ static void remove_folder(void)
         rmdir(folder);
 }
 
-static void set(int option, int64_t value)
-{
-    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
-}
-
 static void verify_first(void)
 {
     snprintf(folder, sizeof folder, "%s/bcda-fork-spool-XXXXXX", tempdir());
     ck_assert_ptr_nonnull(mkdtemp(folder));
     atexit(remove_folder);
-    set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-    ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, folder), 0);
+    fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+    ck_assert_ok(bcda_config_set_spool_directory(fx.config, folder));
 }
 
 struct setting {
@@ -931,23 +926,23 @@ static void make_config(const struct setting *o)
     char url[128];
 
     snprintf(url, sizeof url, "%s/api/v1", server.origin);
-    ck_assert_int_eq(bcda_config_new(&fx.config), 0);
+    ck_assert_ok(bcda_config_new(&fx.config));
     fx.config->clock.now_ms = fx.config->clock.wall_ms = read_clock;
     fx.config->clock.ctx = &fx;
-    ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, url), 0);
+    ck_assert_ok(bcda_config_set_fhir_url(fx.config, url));
     if (o->provider)
-        ck_assert_int_eq(bcda_config_set_token_provider(fx.config, on_token, NULL, NULL), 0);
+        ck_assert_ok(bcda_config_set_token_provider(fx.config, on_token, NULL, NULL));
     else
-        ck_assert_int_eq(bcda_config_set_client_credentials(fx.config, "me", "a-secret"), 0);
+        ck_assert_ok(bcda_config_set_client_credentials(fx.config, "me", "a-secret"));
     if (o->tls)
-        ck_assert_int_eq(bcda_config_set_ca_file(fx.config, server.ca_file), 0);
+        ck_assert_ok(bcda_config_set_ca_file(fx.config, server.ca_file));
     else
-        set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
-    ck_assert_int_eq(bcda_config_add_private_key_file(fx.config, server.key_file, NULL), 0);
-    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, NULL, NULL), 0);
-    set(BCDA_OPT_BATCH_SIZE, 4096);
-    set(BCDA_OPT_BAD_LINES_MAX, -1);
-    set(BCDA_OPT_DECODE_THREADS, o->threads);
+        fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    ck_assert_ok(bcda_config_add_private_key_file(fx.config, server.key_file, NULL));
+    ck_assert_ok(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, NULL, NULL));
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
+    fixture_set(&fx, BCDA_OPT_DECODE_THREADS, o->threads);
     if (o->verified)
         verify_first();
 }
@@ -972,7 +967,6 @@ static void open_session(const struct setting *o)
     main_thread = session_thread = pthread_self();
     has_session = 1; /* other threads are its workers */
     fixture_session(&fx);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
     loop.timer = -1;
     if (drive == BY_LOOP)
         set_loop();
@@ -982,8 +976,8 @@ static void start(enum delivery_way way)
 {
     run = fixture_start_hook(&fx, way, on_callback, NULL);
     run->hold = way == BY_BATCH;
-    ck_assert_int_eq(
-        bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &request), 0);
+    ck_assert_ok(
+        bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &request));
 }
 
 /* Everything came once. */
@@ -1179,8 +1173,8 @@ START_TEST(while_decoding)
     if (fork_once(OUTSIDE))
         leave_child(BCDA_ERR_FORKED);
     forks_max[IN_REQUEST] = forks_max[IN_LOG] = armed = 1; /* callbacks without the workers */
-    ck_assert_int_eq(
-        bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &second), 0);
+    ck_assert_ok(
+        bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &second));
     while (!forks[IN_REQUEST] || !forks[IN_LOG])
         turn_beside_held();
     set_gate(0);
@@ -1234,12 +1228,11 @@ START_TEST(in_destroy)
     open_session(&o);
     run = fixture_run_new(&fx, BY_RESOURCE, on_callback, NULL);
     handlers = fixture_handlers(run);
-    ck_assert_int_eq(bcda_handlers_on_progress(handlers, no_progress, NULL, on_destroy), 0);
-    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, &run->job), 0);
+    ck_assert_ok(bcda_handlers_on_progress(handlers, no_progress, NULL, on_destroy));
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, handlers, &run->job));
     bcda_handlers_free(handlers);
-    ck_assert_int_eq(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL,
-                                        on_destroy, &request),
-                     0);
+    ck_assert_ok(bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL, on_destroy,
+                                    &request));
     forks_max[IN_DESTROY] = 2;
     armed = 1;
     UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);

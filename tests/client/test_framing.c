@@ -34,9 +34,7 @@ START_TEST(trailer)
     scripted_text(a, trailers[_i]);
     scripted_text(a, "\r\n");
     scripted_export(fx.server, fixture_files, 1);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(r->count, 50);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 1);
@@ -73,11 +71,8 @@ static void check_endless(const char *headers, const struct buf *body, const cha
     e.key_hex = key_hex;
     endless("/data/", headers, body, how);
     scripted_export(fx.server, &e, 1);
-    fixture_config(&fx);
     fixture_add_key(&fx);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_result(r, code);
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)),
                      code ? BCDA_VERDICT_FAILED : BCDA_VERDICT_COMPLETE);
@@ -134,9 +129,7 @@ START_TEST(endless_manifest)
     scripted_manifest(fx.server, &manifest, fixture_files, 1);
     endless("/jobs/1", "", &manifest, ends[_i]);
     scripted_export(fx.server, NULL, 0);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_result(r, 0);
     fixture_check_patients(r, 0, 0, 3);
     buf_free(&manifest);
@@ -163,9 +156,7 @@ START_TEST(blanks_behind_headers)
     scripted_send(a, head.p, head.len);
     scripted_send(a, packed.p, packed.len);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_result(r, 0);
     fixture_check_patients(r, 0, 0, 3);
     ck_assert_int_eq(bcda_file_bytes_expected(bcda_job_file(r->job, 0)), (int64_t)packed.len);
@@ -191,9 +182,7 @@ START_TEST(reset_and_resumed)
     scripted_send(a, body.p, 16);
     scripted_finish(a, SCRIPTED_RESET);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_lt(r->result, 0);
     ck_assert_int_eq(bcda_error_is_retryable(bcda_job_error(r->job)), 1);
     ck_assert_uint_eq(r->count, 0);

@@ -36,12 +36,10 @@ START_TEST(many_values)
     add_values(&body, 65537);
     scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, 1);
     fixture_session(&fx);
-    ck_assert_int_eq(bcda_export_add_field(fx.x, "v", &index), 0);
-    r = fixture_start_hook(&fx, BY_RESOURCE, count_values, &seen);
-    fixture_finish(&fx);
+    ck_assert_ok(bcda_export_add_field(fx.x, "v", &index));
+    r = fixture_run_hook(&fx, BY_RESOURCE, count_values, &seen);
     fixture_check_result(r, 0);
     ck_assert_uint_eq(r->count, 1);
     ck_assert_uint_eq(seen, 65536);
@@ -108,16 +106,15 @@ START_TEST(many_bad_lines)
         buf_str(&body, "x\n");
     scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
     fixture_session(&fx);
     tiny_seen = 0;
-    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
+    ck_assert_ok(bcda_handlers_new(&handlers));
     if (_i) {
-        ck_assert_int_eq(bcda_handlers_on_batch(handlers, on_no_batch, NULL, NULL), 0);
-        ck_assert_int_eq(bcda_handlers_on_bad_line(handlers, on_tiny, NULL, NULL), 0);
+        ck_assert_ok(bcda_handlers_on_batch(handlers, on_no_batch, NULL, NULL));
+        ck_assert_ok(bcda_handlers_on_bad_line(handlers, on_tiny, NULL, NULL));
     }
-    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, &job), 0);
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, handlers, &job));
     bcda_handlers_free(handlers);
     while (bcda_job_result(job) == BCDA_ERR_AGAIN) {
         ck_assert(fixture_step(&fx));
@@ -146,7 +143,7 @@ START_TEST(many_fail_at_once)
     key[sizeof key - 1] = '\0';
     fixture_export_many(&fx, MANY, key);
     fixture_session(&fx);
-    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, NULL, &job), 0);
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, NULL, &job));
     while (bcda_job_result(job) == BCDA_ERR_AGAIN) {
         ck_assert(fixture_step(&fx));
         now = bcda_job_files_ended(job);

@@ -38,16 +38,12 @@ static void check_line(const char *begin, const char *rest)
 
 static struct run *run(const char *const *faults, int option, int64_t value)
 {
-    struct sandbox_options o = {0};
-
-    o.era = "current";
-    o.polls = 1;
-    fixture_open_sandbox(&fx, &o);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "current", .polls = 1));
     for (; faults && *faults; faults++)
-        ck_assert_msg(sandbox_set_fault(fx.sandbox, *faults) == 0, "%s", sandbox_last_error());
+        fixture_fault(&fx, *faults);
     fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, &fx, NULL), 0);
-    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
+    ck_assert_ok(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, &fx, NULL));
+    fixture_set(&fx, option, value);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
     return fixture_start(&fx, BY_RESOURCE);
@@ -127,8 +123,7 @@ START_TEST(taken_over)
     char begin[100];
 
     fixture_until_state(&fx, first, BCDA_JOB_RUNNING);
-    second = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    second = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(bcda_job_is_taken_over(second->job), 1);
     snprintf(begin, sizeof begin, "3 client: job: an identical export is already running: job %s, ",
              bcda_job_id(first->job));
@@ -154,11 +149,9 @@ START_TEST(odd_types)
     scripted_reply(fx.server, "/data/", "200 OK", "", line, sizeof line - 1);
     scripted_export(fx.server, NULL, 0);
     fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, &fx, NULL), 0);
-    fixture_session(&fx);
+    ck_assert_ok(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, &fx, NULL));
     fixture_export(&fx, BCDA_LEVEL_PATIENT, "Patient", NULL);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(r->result, 0);
     snprintf(begin, sizeof begin, "%d client: job 1, file 0: ", BCDA_LOG_INFO);
     check_line(begin, "complete");

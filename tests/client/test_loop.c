@@ -168,18 +168,15 @@ static void run_all(void)
 
 static void set_loop(void)
 {
-    ck_assert_int_eq(bcda_session_set_loop(fx.session, on_watch, on_timer, &loop, on_destroy), 0);
+    ck_assert_ok(bcda_session_set_loop(fx.session, on_watch, on_timer, &loop, on_destroy));
 }
 
 static void begin(const char *era)
 {
-    struct sandbox_options o = {0};
-
     memset(&loop, 0, sizeof loop);
     loop.timer = -1;
     loop.thread = pthread_self();
-    o.era = era;
-    fixture_setup(&fx, &o, 1);
+    fixture_setup(&fx, SANDBOX(.era = era), 1);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
 }
 
@@ -213,15 +210,12 @@ END_TEST
 /* More than may wait anywhere: transfers pause, and go on. */
 START_TEST(large_file)
 {
-    struct sandbox_options o = {0};
     struct run *r;
 
     memset(&loop, 0, sizeof loop);
     loop.timer = -1;
     loop.thread = pthread_self();
-    o.era = "2019-12";
-    o.file_bytes = 12 * 1024 * 1024;
-    fixture_setup(&fx, &o, 1);
+    fixture_setup(&fx, SANDBOX(.era = "2019-12", .file_bytes = 12 * 1024 * 1024), 1);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
     set_loop();
     r = fixture_start(&fx, BY_BATCH);
@@ -389,7 +383,7 @@ END_TEST
 
 static void *wake(void *session)
 {
-    ck_assert_int_eq(bcda_session_wakeup(session), 0);
+    ck_assert_ok(bcda_session_wakeup(session));
     return NULL;
 }
 

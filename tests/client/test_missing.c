@@ -28,7 +28,7 @@ static void set_log(bcda_config *config, struct fixture *of)
 {
     buf_free(&lines);
     memset(&lines, 0, sizeof lines);
-    ck_assert_int_eq(bcda_config_set_log(config, BCDA_LOG_DEBUG, on_log, of, NULL), 0);
+    ck_assert_ok(bcda_config_set_log(config, BCDA_LOG_DEBUG, on_log, of, NULL));
 }
 
 /* ---- requested types ---- */
@@ -147,11 +147,11 @@ static void set_export(const struct row *row)
     }
     fixture_export(&fx, row->level, NULL);
     for (i = 0; i < MOST && row->types[i]; i++)
-        ck_assert_int_eq(bcda_export_add_type(fx.x, row->types[i]), 0);
+        ck_assert_ok(bcda_export_add_type(fx.x, row->types[i]));
     if (row->parameter)
-        ck_assert_int_eq(bcda_export_set_parameter(fx.x, "_type", row->parameter), 0);
+        ck_assert_ok(bcda_export_set_parameter(fx.x, "_type", row->parameter));
     if (row->filter)
-        ck_assert_int_eq(bcda_export_add_type_filter(fx.x, row->filter), 0);
+        ck_assert_ok(bcda_export_add_type_filter(fx.x, row->filter));
 }
 
 static struct run *restore(const char *types)
@@ -214,7 +214,7 @@ START_TEST(types)
                      row->missing[0] ? BCDA_VERDICT_COMPLETE_ERRORS : BCDA_VERDICT_COMPLETE);
     ck_assert_int_eq(has_line("organized by Patient"), row->members != NULL);
     /* What is saved now says the same to whoever restores it. */
-    ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
+    ck_assert_ok(bcda_job_save(r->job, &saved));
     r = fixture_restore(&fx, BY_RESOURCE, saved);
     bcda_free(saved);
     fixture_finish(&fx);
@@ -238,13 +238,13 @@ START_TEST(saved_early)
     set_export(&row);
     r = fixture_start(&fx, BY_RESOURCE);
     fixture_until(&fx, bcda_job_state(r->job) == BCDA_JOB_RUNNING);
-    ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
+    ck_assert_ok(bcda_job_save(r->job, &saved));
     ck_assert_msg(strstr(saved, ",\"types\":[\"Patient\",\"" EOB "\"],\"done\":[]}") != NULL, "%s",
                   saved);
     bcda_free(saved);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
     r = fixture_attach(&fx, BY_RESOURCE, "/api/v1/jobs/1", NULL, NULL);
-    ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
+    ck_assert_ok(bcda_job_save(r->job, &saved));
     ck_assert_msg(!strstr(saved, "types"), "%s", saved);
     bcda_free(saved);
     fixture_close(&fx);
@@ -253,16 +253,12 @@ END_TEST
 
 static void open_sandbox(const char *era, const char *fault, int duplicate)
 {
-    struct sandbox_options o = {0};
-
-    o.era = era;
-    o.polls = 4;
-    fixture_open_sandbox(&fx, &o);
+    fixture_open_sandbox(&fx, SANDBOX(.era = era, .polls = 4));
     if (fault)
-        ck_assert_msg(sandbox_set_fault(fx.sandbox, fault) == 0, "%s", sandbox_last_error());
+        fixture_fault(&fx, fault);
     fixture_config(&fx);
     set_log(fx.config, &fx);
-    ck_assert_int_eq(bcda_config_set_int(fx.config, BCDA_OPT_DUPLICATE_JOB, duplicate), 0);
+    fixture_set(&fx, BCDA_OPT_DUPLICATE_JOB, duplicate);
     fixture_session(&fx);
 }
 
@@ -281,8 +277,7 @@ START_TEST(narrowed)
     second = fixture_start(&fx, BY_RESOURCE);
     fixture_until_state(&fx, second, BCDA_JOB_RUNNING);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
-    third = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    third = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(first->result, 0);
     ck_assert_int_eq(second->result, 0);
     ck_assert_int_eq(third->result, 0);
@@ -306,8 +301,7 @@ START_TEST(taken_over)
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, "Coverage", NULL);
     first = fixture_start(&fx, BY_RESOURCE);
     fixture_until_state(&fx, first, BCDA_JOB_RUNNING);
-    second = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    second = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(bcda_job_is_taken_over(second->job), 1);
     ck_assert_int_eq(bcda_job_result(second->job), 0);
     ck_assert_uint_eq(bcda_job_missing_type_count(second->job), 0);
@@ -356,9 +350,7 @@ START_TEST(deleted_alone)
     scripted_export(fx.server, NULL, 0);
     fixture_config(&fx);
     set_log(fx.config, &fx);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(bcda_job_deleted_file_count(r->job), 2);
     ck_assert_int_eq(bcda_job_verdict(r->job), BCDA_VERDICT_COMPLETE_ERRORS);
@@ -375,8 +367,7 @@ START_TEST(next_page)
 
     open_sandbox("current", "manifest-next-page", BCDA_DUPLICATE_WAIT);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     e = fixture_check_failed(r, BCDA_ERR_MANIFEST);
     ck_assert_msg(strstr(bcda_error_text(e), "next page") != NULL, "%s", bcda_error_text(e));
     ck_assert_uint_eq(r->count, 0);
@@ -395,8 +386,7 @@ START_TEST(sums)
 
     open_sandbox("current", "error-file", BCDA_DUPLICATE_WAIT);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, "Patient", NULL);
-    r = fixture_start(&fx, (enum delivery_way)_i);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, (enum delivery_way)_i);
     ck_assert_int_eq(r->result, 0);
     error = fixture_file(r, "OperationOutcome", 0);
     ck_assert_int_eq(bcda_file_resources(error), 3);

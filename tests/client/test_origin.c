@@ -50,12 +50,7 @@ static void reply_export(const char *self, const char *file)
 
 static struct run *go(void)
 {
-    struct run *r;
-
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
-    return r;
+    return fixture_run(&fx, BY_RESOURCE);
 }
 
 static void end(void)
@@ -95,7 +90,7 @@ START_TEST(rewritten)
     reply_export(rows[_i].self, rows[_i].file);
     fixture_config(&fx);
     snprintf(to, sizeof to, "%s%s", scripted_origin(fx.server), rows[_i].to);
-    ck_assert_int_eq(bcda_config_add_url_rewrite(fx.config, rows[_i].from, to), 0);
+    ck_assert_ok(bcda_config_add_url_rewrite(fx.config, rows[_i].from, to));
     r = go();
     check_one(r);
     ck_assert_uint_eq(scripted_count(fx.server, "Authorization: Bearer tok.en"), 3);
@@ -118,9 +113,9 @@ START_TEST(rules_that_do_not_fit)
     reply_export(scripted_origin(fx.server), file);
     fixture_config(&fx);
     snprintf(to, sizeof to, "%s/data", scripted_origin(other));
-    ck_assert_int_eq(bcda_config_add_url_rewrite(fx.config, to, "https://wrong.invalid"), 0);
+    ck_assert_ok(bcda_config_add_url_rewrite(fx.config, to, "https://wrong.invalid"));
     snprintf(to, sizeof to, "%s/DATABASE", scripted_origin(other));
-    ck_assert_int_eq(bcda_config_add_url_rewrite(fx.config, to, "https://wrong.invalid"), 0);
+    ck_assert_ok(bcda_config_add_url_rewrite(fx.config, to, "https://wrong.invalid"));
     r = go();
     check_one(r);
     ck_assert_uint_eq(scripted_count(other, "Authorization"), 0);
@@ -141,7 +136,7 @@ START_TEST(rewritten_to_another_host)
     fixture_config(&fx);
     snprintf(from, sizeof from, "%s/data", scripted_origin(fx.server));
     snprintf(file, sizeof file, "%s/mirror/", scripted_origin(other));
-    ck_assert_int_eq(bcda_config_add_url_rewrite(fx.config, from, file), 0);
+    ck_assert_ok(bcda_config_add_url_rewrite(fx.config, from, file));
     r = go();
     check_one(r);
     ck_assert_uint_eq(scripted_count(other, NULL), 1);
@@ -163,9 +158,8 @@ START_TEST(rewritten_redirect)
     snprintf(file, sizeof file, "%s/data/a.ndjson", scripted_origin(fx.server));
     reply_export(scripted_origin(fx.server), file);
     fixture_config(&fx);
-    ck_assert_int_eq(
-        bcda_config_add_url_rewrite(fx.config, "https://inner.invalid", scripted_origin(fx.server)),
-        0);
+    ck_assert_ok(bcda_config_add_url_rewrite(fx.config, "https://inner.invalid",
+                                             scripted_origin(fx.server)));
     r = go();
     check_one(r);
     end();
@@ -189,7 +183,7 @@ START_TEST(bad_rules)
     bcda_session *s;
     size_t i;
 
-    ck_assert_int_eq(bcda_config_new(&config), 0);
+    ck_assert_ok(bcda_config_new(&config));
     for (i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_int_eq(bcda_config_add_url_rewrite(config, bad[i][0], bad[i][1]), BCDA_ERR_URL);
     for (i = 0; i < sizeof origins / sizeof *origins; i++)
@@ -199,11 +193,11 @@ START_TEST(bad_rules)
     ck_assert_int_eq(bcda_config_add_url_rewrite(NULL, "https://a", "https://b"), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_config_add_allowed_origin(config, NULL), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_config_add_allowed_origin(NULL, "https://a"), BCDA_ERR_INVALID);
-    ck_assert_int_eq(bcda_config_add_allowed_origin(config, "https://a:8443/"), 0);
+    ck_assert_ok(bcda_config_add_allowed_origin(config, "https://a:8443/"));
     /* to http: refused with the rest of the config */
-    ck_assert_int_eq(bcda_config_set_fhir_url(config, "https://a/api"), 0);
-    ck_assert_int_eq(bcda_config_set_bearer_token(config, "tok.en"), 0);
-    ck_assert_int_eq(bcda_config_add_url_rewrite(config, "https://a", "http://b"), 0);
+    ck_assert_ok(bcda_config_set_fhir_url(config, "https://a/api"));
+    ck_assert_ok(bcda_config_set_bearer_token(config, "tok.en"));
+    ck_assert_ok(bcda_config_add_url_rewrite(config, "https://a", "http://b"));
     ck_assert_int_eq(bcda_session_new(&s, config), BCDA_ERR_INSECURE_URL);
     bcda_config_free(config);
 }
@@ -227,9 +221,9 @@ START_TEST(allowed)
     reply_export(scripted_origin(fx.server), file);
     fixture_config(&fx);
     if (_i == 1)
-        ck_assert_int_eq(bcda_config_add_allowed_origin(fx.config, scripted_origin(other)), 0);
+        ck_assert_ok(bcda_config_add_allowed_origin(fx.config, scripted_origin(other)));
     if (_i > 0)
-        ck_assert_int_eq(bcda_config_add_allowed_origin(fx.config, "https://third.example"), 0);
+        ck_assert_ok(bcda_config_add_allowed_origin(fx.config, "https://third.example"));
     r = go();
     ck_assert_uint_eq(scripted_connections(other), !refused);
     if (refused) {
@@ -254,10 +248,10 @@ START_TEST(http_elsewhere)
     bcda_config *config;
     bcda_session *s;
 
-    ck_assert_int_eq(bcda_config_new(&config), 0);
-    ck_assert_int_eq(bcda_config_set_int(config, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1), 0);
-    ck_assert_int_eq(bcda_config_set_fhir_url(config, urls[_i]), 0);
-    ck_assert_int_eq(bcda_config_set_bearer_token(config, "tok.en"), 0);
+    ck_assert_ok(bcda_config_new(&config));
+    ck_assert_ok(bcda_config_set_int(config, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1));
+    ck_assert_ok(bcda_config_set_fhir_url(config, urls[_i]));
+    ck_assert_ok(bcda_config_set_bearer_token(config, "tok.en"));
     ck_assert_int_eq(bcda_session_new(&s, config), BCDA_ERR_INSECURE_URL);
     bcda_config_free(config);
 }

@@ -38,31 +38,20 @@ static int share(struct run *r, enum where where, void *object)
 
 static struct run *attach_sharing(const struct run *done, struct sharing *s)
 {
-    struct run *r = fixture_attach(&fx, BY_RESOURCE, bcda_job_url(done->job), NULL, NULL);
-
-    r->hook = share;
-    r->arg = s;
-    return r;
+    return fixture_attach(&fx, BY_RESOURCE, bcda_job_url(done->job), share, s);
 }
 
 /* A job that comes later gets its part of the places, not only what an earlier one leaves over. */
 START_TEST(fair_jobs)
 {
-    struct sandbox_options o = {0};
     struct sharing s = {0};
     struct run *done;
 
-    o.era = "2019-12";
-    o.files = SHARED_FILES;
-    o.patients = SHARED_FILES;
-    o.no_polls = 1;
-    fixture_open_sandbox(&fx, &o);
-    fixture_config(&fx);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "2019-12", .files = SHARED_FILES,
+                                      .patients = SHARED_FILES, .no_polls = 1));
     fixture_set(&fx, BCDA_OPT_PARALLEL, SHARED_PLACES);
-    fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
-    done = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    done = fixture_run(&fx, BY_RESOURCE);
     s.first = attach_sharing(done, &s);
     while (s.begun[0] < SHARED_PLACES)
         ck_assert(fixture_step(&fx));
@@ -116,7 +105,6 @@ START_TEST(free_place_is_offered)
     add_job("/jobs/7", fixture_files, 2);
     add_job("/jobs/8", other_file, 1);
     scripted_export(fx.server, NULL, 0);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_PARALLEL, 2);
     fixture_session(&fx);
     a = fixture_attach(&fx, BY_RESOURCE, "/api/v1/jobs/7", NULL, NULL);
@@ -153,7 +141,7 @@ static int pause_at_once(struct run *r, enum where where, void *object)
         return BCDA_CONTINUE;
     if (!p->by_call)
         return BCDA_PAUSE;
-    ck_assert_int_eq(bcda_job_pause(r->job), 0);
+    ck_assert_ok(bcda_job_pause(r->job));
     p->on = 0;
     return BCDA_CONTINUE;
 }
@@ -171,7 +159,6 @@ START_TEST(paused_job_starves_nobody)
     add_job("/jobs/7", fixture_files, 2);
     add_job("/jobs/8", other_file, 1);
     scripted_export(fx.server, NULL, 0);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_PARALLEL, 1 + _i % 2);
     fixture_session(&fx);
     a = fixture_attach(&fx, BY_RESOURCE, "/api/v1/jobs/7", pause_at_once, &p);
@@ -183,7 +170,7 @@ START_TEST(paused_job_starves_nobody)
     ck_assert_int_eq(a->done, 0);
     ck_assert_uint_le(a->count, 1);
     p.on = 0;
-    ck_assert_int_eq(bcda_job_resume(a->job), 0);
+    ck_assert_ok(bcda_job_resume(a->job));
     fixture_finish(&fx);
     fixture_check_result(a, 0);
     fixture_check_patients(a, 0, 0, 50);
@@ -196,12 +183,7 @@ END_TEST
 
 static void setup_many(void)
 {
-    struct sandbox_options o = {0};
-
-    o.era = "2019-04";
-    o.files = 10;
-    o.allow_duplicates = 1;
-    fixture_open_sandbox(&fx, &o);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "2019-04", .files = 10, .allow_duplicates = 1));
     fixture_config(&fx);
     fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
 }
@@ -236,8 +218,7 @@ START_TEST(adapts)
     }
     if (_i)
         fixture_fault(&fx, "data-503-once*3");
-    r = fixture_start_hook(&fx, BY_BATCH, note_least, &least);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, BY_BATCH, note_least, &least);
     fixture_check_export(r);
     ck_assert_int_eq(fx.session->cx.parallel, 5);
     if (_i)
@@ -259,9 +240,7 @@ START_TEST(adapts_to_429)
     scripted_text(busy, "HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     fixture_reply_patients(&fx, "/data/", 0, 2);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_result(r, 0);
     fixture_check_patients(r, 0, 0, 2);
     ck_assert_int_eq(fx.session->cx.parallel,

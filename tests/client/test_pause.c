@@ -60,7 +60,7 @@ static void resume_until_done(struct run *r, struct pausing *p)
             fixture_advance(&fx, 10000);
         ck_assert_uint_eq(r->count, before); /* nothing while it is paused */
         ck_assert_int_eq(p->pauses, seen);
-        ck_assert_int_eq(bcda_job_resume(r->job), 0);
+        ck_assert_ok(bcda_job_resume(r->job));
         ck_assert_uint_eq(r->count, before);
         ck_assert_int_lt(rounds++, 1000);
     }
@@ -173,7 +173,7 @@ START_TEST(pause_outside)
     r = fixture_start(&fx, way);
     if (_i / 3 > 0)
         fixture_until_state(&fx, r, _i / 3);
-    ck_assert_int_eq(bcda_job_pause(r->job), 0);
+    ck_assert_ok(bcda_job_pause(r->job));
     before = r->count;
     fixture_idle(&fx);
     fixture_advance(&fx, 60000);
@@ -181,13 +181,13 @@ START_TEST(pause_outside)
     ck_assert_int_eq(r->done, 0);
     ck_assert_int_eq(bcda_job_state(r->job), BCDA_JOB_DOWNLOADING);
     fx.inside = 1;
-    ck_assert_int_eq(bcda_session_run(fx.session, -1), 0); /* all that is left is paused */
+    ck_assert_ok(bcda_session_run(fx.session, -1)); /* all that is left is paused */
     fx.inside = 0;
-    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    ck_assert_ok(bcda_job_resume(r->job));
     fixture_finish(&fx);
     fixture_check_export(r);
-    ck_assert_int_eq(bcda_job_pause(r->job), 0); /* too late for anything */
-    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    ck_assert_ok(bcda_job_pause(r->job)); /* too late for anything */
+    ck_assert_ok(bcda_job_resume(r->job));
     fixture_close(&fx);
 }
 END_TEST
@@ -206,14 +206,11 @@ static int pause_first(struct run *r, enum where where, void *object)
  * not found too slow, the ring is full, and what is received stays where it is. */
 START_TEST(pause_long)
 {
-    struct sandbox_options o = {0};
     int64_t received;
     int paused = 0;
     struct run *r;
 
-    o.era = "2019-04";
-    o.file_bytes = 24 * 1024 * 1024;
-    fixture_setup(&fx, &o, 1);
+    fixture_setup(&fx, SANDBOX(.era = "2019-04", .file_bytes = 24 * 1024 * 1024), 1);
     fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     r = fixture_start_hook(&fx, BY_RESOURCE, pause_first, &paused);
     while (!paused)
@@ -226,7 +223,7 @@ START_TEST(pause_long)
     ck_assert_int_eq(bcda_job_bytes_received(r->job), received);
     ck_assert_uint_eq(r->count, 1);
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 1);
-    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    ck_assert_ok(bcda_job_resume(r->job));
     fixture_finish(&fx);
     fixture_check_export(r);
     ck_assert_int_gt(bcda_job_bytes(r->job), 24 * 1024 * 1024);
@@ -252,13 +249,13 @@ START_TEST(flush_during_pause)
     r = fixture_start(&fx, _i ? BY_BATCH : BY_RESOURCE);
     fixture_until(&fx, bcda_job_bytes_received(r->job) == (int64_t)body.len);
     ck_assert_uint_eq(r->count, 0); /* they wait for more */
-    ck_assert_int_eq(bcda_job_pause(r->job), 0);
+    ck_assert_ok(bcda_job_pause(r->job));
     fixture_advance(&fx, 5000);
     ck_assert_uint_eq(r->count, 0);
-    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    ck_assert_ok(bcda_job_resume(r->job));
     fixture_advance(&fx, 5000);
     fixture_check_patients(r, 0, 0, 2);
-    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_ok(bcda_job_cancel(r->job));
     fixture_finish(&fx);
     fixture_check_result(r, BCDA_ERR_CANCELLED);
     buf_free(&body);
@@ -283,7 +280,7 @@ static int pause_inside(struct run *r, enum where where, void *object)
         return BCDA_CONTINUE;
     ck_assert_msg(!p->paused, "data right behind bcda_job_pause()");
     if (where == p->at && ++p->calls % p->every == 0) {
-        ck_assert_int_eq(bcda_job_pause(r->job), 0);
+        ck_assert_ok(bcda_job_pause(r->job));
         p->paused = 1;
     }
     return BCDA_CONTINUE;
@@ -304,7 +301,6 @@ static void check_inner_pause(enum delivery_way way, enum where at, unsigned eve
     }
     scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     fixture_session(&fx);
@@ -322,7 +318,7 @@ static void check_inner_pause(enum delivery_way way, enum where at, unsigned eve
             ck_assert_uint_eq(r->bad_count, bad);
             p.paused = 0;
             pauses++;
-            ck_assert_int_eq(bcda_job_resume(r->job), 0);
+            ck_assert_ok(bcda_job_resume(r->job));
         }
         /* A job that is paused with its last line is done all the same. */
         ck_assert(r->done || fixture_step(&fx));

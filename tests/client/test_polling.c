@@ -17,7 +17,6 @@ START_TEST(first_poll)
     int64_t before;
 
     fixture_open_sandbox(&fx, NULL);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_POLL_MAX_MS, first_polls[_i].most);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, "Patient", NULL);
@@ -43,7 +42,6 @@ START_TEST(polls_follow_time)
 
     options.polls = POLLS;
     fixture_open_sandbox(&fx, &options);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_POLL_MAX_MS, MOST);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, "Patient", NULL);
@@ -76,7 +74,6 @@ START_TEST(retry_at_a_time)
     struct run *r;
 
     fixture_open_sandbox(&fx, NULL);
-    fixture_config(&fx);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, "Patient", NULL);
     until = fx.now / 1000 * 1000 + 120000;

@@ -157,16 +157,13 @@ START_TEST(never_back)
     fixture_add_patients(&body, 0, LINES);
     scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
     if (verified) {
         fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
+        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
     }
-    fixture_session(&fx);
-    r = fixture_start_hook(&fx, BY_BATCH, watch_counters, &k);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, BY_BATCH, watch_counters, &k);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(r->count, LINES);
     ck_assert_int_gt(k.delivered, LINES / 100);

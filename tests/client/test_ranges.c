@@ -39,11 +39,8 @@ static void finish(struct buf *body, const char *headers)
 
     scripted_reply(fx.server, "/data/", "200 OK", headers, body->p, body->len);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(r->count, LINES);
     buf_free(body);
@@ -127,11 +124,8 @@ START_TEST(overlap)
         body.p[at[_i / 2]] ^= 1;
     scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_uint_eq(scripted_count(fx.server, "Range: bytes=59936-"), 1);
     ck_assert_uint_eq(scripted_count(fx.server, "If-Range: Wed, 01 Jul 2026 00:00:00 GMT"), 1);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 3);
@@ -192,11 +186,8 @@ START_TEST(past_the_end)
     buf_add(&body, "\0\x03\0\0\0\0\0\0\0\0\0", 11);
     scripted_reply(fx.server, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(r->count, 3000);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), _i / 2 ? 3 : 2);

@@ -22,20 +22,10 @@ static void open_servers(int second_tls)
     atexit(stop_at_exit);
 }
 
-static void set(int option, int64_t value)
-{
-    fixture_set(&fx, option, value);
-}
-
 static struct run *go(void)
 {
-    struct run *r;
-
     scripted_export(fx.server, fixture_files, 1);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
-    return r;
+    return fixture_run(&fx, BY_RESOURCE);
 }
 
 static void close_servers(void)
@@ -175,7 +165,7 @@ START_TEST(chain)
     reply_lines(fx.server, from);
     fixture_config(&fx);
     if (most != 5)
-        set(BCDA_OPT_REDIRECTS_MAX, most);
+        fixture_set(&fx, BCDA_OPT_REDIRECTS_MAX, most);
     r = go();
     if (_i % 2) {
         (void)fixture_check_failed(r, BCDA_ERR_REDIRECT);
@@ -224,8 +214,7 @@ START_TEST(clear_loopback)
     open_servers(0);
     redirect(fx.server, "/data/", "302 Found", scripted_origin(b), "/moved/a");
     reply_lines(b, "/moved/");
-    fixture_config(&fx);
-    set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, _i);
+    fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, _i);
     r = go();
     if (_i) {
         check_came(r);

@@ -18,16 +18,6 @@ static struct fixture fx;
 
 enum { SMALL_BATCH = 4096, PER_SESSION = 20 };
 
-static void fault(const char *spec)
-{
-    ck_assert_msg(sandbox_set_fault(fx.sandbox, spec) == 0, "%s", sandbox_last_error());
-}
-
-static void set(int option, int64_t value)
-{
-    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
-}
-
 static void usual_export(const char *era)
 {
     if (strcmp(era, "2019-04") == 0)
@@ -39,12 +29,8 @@ static void usual_export(const char *era)
 /* Something of the file is delivered soon, so that a break is one in the middle. */
 static void begin(const char *era)
 {
-    struct sandbox_options o = {0};
-
-    o.era = era;
-    fixture_open_sandbox(&fx, &o);
-    fixture_config(&fx);
-    set(BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
+    fixture_open_sandbox(&fx, SANDBOX(.era = era));
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
     fixture_session(&fx);
     usual_export(era);
 }
@@ -79,7 +65,7 @@ static int set_later(struct run *r, enum where where, void *object)
     if (where != AT_RESOURCE && where != AT_BATCH)
         return BCDA_CONTINUE;
     for (f = l->faults; !l->set && *f; f++)
-        fault(*f);
+        fixture_fault(&fx, *f);
     l->set = 1;
     if (l->every && ++l->calls % l->every == 0) {
         l->pauses++;
@@ -196,19 +182,18 @@ START_TEST(broken_later)
     o.era = eras[form];
     o.file_bytes = form >= 2 ? 1500000 : 0; /* so that half of it is more than a batch */
     fixture_open_sandbox(&fx, &o);
-    fixture_config(&fx);
-    set(BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
     fixture_session(&fx);
     usual_export(o.era);
     snprintf(spec, sizeof spec, "data-cut:%d*1", FIRST_CUT);
-    fault(spec);
+    fixture_fault(&fx, spec);
     l.faults = c->faults;
     r = fixture_start_hook(&fx, _i % 2 ? BY_RESOURCE : BY_BATCH, set_later, &l);
     l.every = slow ? 10 : 0;
     while (slow && !r->done) {
         fixture_idle(&fx);
         if (!r->done)
-            ck_assert_int_eq(bcda_job_resume(r->job), 0);
+            ck_assert_ok(bcda_job_resume(r->job));
     }
     ck_assert_int_eq(l.pauses > 0, slow);
     fixture_finish(&fx);
@@ -244,11 +229,10 @@ START_TEST(stalled)
     struct run *r;
 
     begin(eras[_i]);
-    fault("stall*1");
+    fixture_fault(&fx, "stall*1");
     fx.jump_open = 1;
     start = fx.now;
-    r = fixture_start(&fx, BY_BATCH);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_BATCH);
     fixture_check_export(r);
     ck_assert_int_ge(fx.now - start, 60000);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 2);
@@ -276,9 +260,8 @@ START_TEST(tokens_end_twice)
     int ended = 0;
 
     begin("2019-12");
-    fault("data-cut:300000*1");
-    r = fixture_start_hook(&fx, BY_RESOURCE, end_tokens, &ended);
-    fixture_finish(&fx);
+    fixture_fault(&fx, "data-cut:300000*1");
+    r = fixture_run_hook(&fx, BY_RESOURCE, end_tokens, &ended);
     fixture_check_export(r);
     ck_assert_uint_ge(sandbox_count(fx.sandbox, "401"), 2);
     fixture_close(&fx);
@@ -294,9 +277,8 @@ START_TEST(cut_early)
     struct run *r;
 
     begin(eras[_i / 4]);
-    fault(cuts[_i % 4]);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    fixture_fault(&fx, cuts[_i % 4]);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     if (_i < 8) /* the others are sent in another form than they are stored */
         ck_assert_int_eq(bcda_job_bytes_received(r->job), stored_size());
@@ -337,7 +319,7 @@ static int cut_small(struct run *r, enum where where, void *object)
     if (where == AT_BEGIN) {
         snprintf(spec, sizeof spec, "data-cut:%lld*1",
                  (long long)(stored_size_of(c->type) * c->part / 100 + c->more));
-        fault(spec);
+        fixture_fault(&fx, spec);
     }
     return where == AT_RESOURCE && c->pauses && c->pauses++ % 4 == 0 ? BCDA_PAUSE : BCDA_CONTINUE;
 }
@@ -356,31 +338,27 @@ START_TEST(added_member)
 {
     struct member_case c = members[_i % MEMBERS];
     int buffered = _i / MEMBERS % 2, verified = _i / MEMBERS / 2 % 2;
-    struct sandbox_options o = {0};
     int64_t start;
     struct run *r;
 
-    o.era = "current";
-    o.patients = PATIENTS;
-    fixture_open_sandbox(&fx, &o);
-    fixture_config(&fx);
-    set(BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
+    fixture_open_sandbox(&fx, SANDBOX(.era = "current", .patients = PATIENTS));
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
     if (verified) {
-        set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
+        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
     }
     fixture_session(&fx);
     c.type = buffered ? EOB : "Patient";
     c.pauses = _i >= MEMBERS * 4;
     fixture_export(&fx, BCDA_LEVEL_PATIENT, c.type, NULL);
     if (buffered)
-        fault("buffered");
+        fixture_fault(&fx, "buffered");
     start = fx.now;
     r = fixture_start_hook(&fx, BY_RESOURCE, cut_small, &c);
     while (c.pauses && !r->done) {
         fixture_idle(&fx);
         if (!r->done)
-            ck_assert_int_eq(bcda_job_resume(r->job), 0);
+            ck_assert_ok(bcda_job_resume(r->job));
     }
     fixture_finish(&fx);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
@@ -524,15 +502,12 @@ START_TEST(contradicted)
     for (i = 0; k->replies[i].how != NO_MORE; i++)
         add_reply(fx.server, k, &k->replies[i], &body, half);
     scripted_export(fx.server, e, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
     if (verified) {
         fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
+        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
     }
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_msg(r->result == k->code, "%s", bcda_error_text(bcda_job_error(r->job)));
     if (!k->code)
         ck_assert_uint_eq(r->count, k->gzip ? 3000 : 3001);
@@ -552,7 +527,7 @@ START_TEST(pauses_after_nothing)
     struct run *r;
 
     begin("2019-12");
-    fault("data-cut:100000*1");
+    fixture_fault(&fx, "data-cut:100000*1");
     l.faults = faults;
     r = fixture_start_hook(&fx, BY_RESOURCE, set_later, &l);
     fixture_until_count(&fx, r, 1);
@@ -589,26 +564,21 @@ static int note_gone(struct run *r, enum where where, void *object)
         g->set = 1;
         g->status = sandbox_count(fx.sandbox, "status");
         if (g->begun)
-            fault(g->begun);
+            fixture_fault(&fx, g->begun);
     }
     if (where != AT_END || bcda_file_verdict(object) != BCDA_VERDICT_FAILED || g->set > 1)
         return BCDA_CONTINUE;
     g->set = 2;
     if (g->failed)
-        fault(g->failed);
+        fixture_fault(&fx, g->failed);
     if (g->cancel)
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_cancel(r->job));
     return g->answer;
 }
 
 static struct run *go_gone(const char *era, enum delivery_way way, struct gone *g)
 {
-    struct sandbox_options o = {0};
-
-    o.era = era;
-    o.files = FILES;
-    o.patients = FILES;
-    fixture_setup(&fx, &o, 1);
+    fixture_setup(&fx, SANDBOX(.era = era, .files = FILES, .patients = FILES), 1);
     usual_export(era);
     return fixture_start_hook(&fx, way, note_gone, g);
 }
@@ -676,15 +646,13 @@ END_TEST
 /* The only file is missing: whether the job is, is asked all the same. */
 START_TEST(only_file)
 {
-    struct sandbox_options o = {0};
     struct run *r;
 
-    o.era = "current";
-    fixture_setup(&fx, &o, 1);
+    fixture_setup(&fx, SANDBOX(.era = "current"), 1);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
     r = fixture_start(&fx, BY_RESOURCE);
     fixture_until_state(&fx, r, BCDA_JOB_DOWNLOADING);
-    fault(_i ? "job-expired" : "data-404");
+    fixture_fault(&fx, _i ? "job-expired" : "data-404");
     fixture_finish(&fx);
     (void)fixture_check_failed(r, _i ? BCDA_ERR_GONE : BCDA_ERR_NOT_FOUND);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), FILE_ATTEMPTS);
@@ -701,7 +669,7 @@ START_TEST(ended_while_asked)
     while (_i > 1 && (!g.set || sandbox_count(fx.sandbox, "status") <= g.status))
         ck_assert_int_eq(fixture_step(&fx), 1);
     if (_i == 2)
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_cancel(r->job));
     if (_i == 3) { /* which checks that it ends */
         fixture_close(&fx);
         return;
@@ -729,27 +697,21 @@ static void session_again(void)
 {
     static const int batches[] = {4096, 16384, 65536, 262144};
 
-    fixture_config(&fx);
-    set(BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
-    set(BCDA_OPT_BATCH_SIZE, batches[roll(4)]);
+    fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, batches[roll(4)]);
     fixture_session(&fx);
 }
 
 static char *whole_first(const char *era, int64_t *wire)
 {
-    struct sandbox_options o = {0};
     struct run *r;
     char *url;
 
-    o.era = era;
-    o.patients = 3;
-    o.claims = 12;
-    fixture_open_sandbox_http(&fx, &o);
+    fixture_open_sandbox_http(&fx, SANDBOX(.era = era, .patients = 3, .claims = 12));
     fx.no_log = 1;
     session_again();
     usual_export(era);
-    r = fixture_start(&fx, BY_BATCH);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_BATCH);
     fixture_check_export(r);
     *wire = bcda_file_bytes_received(fixture_file(r, EOB, 0));
     url = strdup(bcda_job_url(r->job));
@@ -768,15 +730,15 @@ static void set_cuts(int i, int cuts, int64_t wire)
 
     sandbox_clear_faults(fx.sandbox);
     snprintf(spec, sizeof spec, "data-cut:%lld*1", (long long)at);
-    fault(spec);
+    fixture_fault(&fx, spec);
     while (n-- > 0) {
         snprintf(spec, sizeof spec, "data-cut:%lld*1", (long long)roll(wire / 2));
-        fault(spec);
+        fixture_fault(&fx, spec);
     }
     if (i % 7 == 6)
-        fault("no-range");
+        fixture_fault(&fx, "no-range");
     if (i % 11 == 10)
-        fault("range-max:5000");
+        fixture_fault(&fx, "range-max:5000");
 }
 
 START_TEST(cut_anywhere)

@@ -26,7 +26,7 @@ static void start_another(bcda_job *job, int result, void *userdata)
     (void)job;
     (void)result;
     if (bcda_job_start(fx.session, fx.x, handlers, &next) == 0) {
-        ck_assert_int_eq(bcda_job_cancel(next), 0);
+        ck_assert_ok(bcda_job_cancel(next));
         bcda_job_unref(next);
     }
 }
@@ -39,9 +39,9 @@ START_TEST(run_is_bounded)
     fixture_setup_one_file(&fx);
     ck_assert_int_eq(bcda_session_run(fx.session, -2), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_session_run(NULL, 0), BCDA_ERR_INVALID);
-    ck_assert_int_eq(bcda_handlers_new(&handlers), 0);
-    ck_assert_int_eq(bcda_handlers_on_done(handlers, start_another, handlers, NULL), 0);
-    ck_assert_int_eq(bcda_job_start(fx.session, fx.x, handlers, NULL), 0);
+    ck_assert_ok(bcda_handlers_new(&handlers));
+    ck_assert_ok(bcda_handlers_on_done(handlers, start_another, handlers, NULL));
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, handlers, NULL));
     start_another(NULL, 0, handlers); /* one ends and begins in every step, for ever */
     rc = bcda_session_run(fx.session, 30);
     ck_assert_int_eq(rc, BCDA_ERR_TIMEOUT);
@@ -59,15 +59,14 @@ END_TEST
 START_TEST(step_is_bounded)
 {
     enum { FILE_BYTES = 24 * 1024 * 1024, STEP_BYTES = 2 * 1024 * 1024 };
-    struct sandbox_options o = {0};
     int64_t before, most = 0;
     int many = _i / 2; /* files, and gzip, of which much comes out */
     struct run *r;
 
-    o.era = many ? "current" : "2019-04";
-    o.files = many ? 4 : 1;
-    o.file_bytes = FILE_BYTES;
-    fixture_setup(&fx, &o, 1);
+    fixture_setup(&fx,
+                  SANDBOX(.era = many ? "current" : "2019-04", .files = many ? 4 : 1,
+                          .file_bytes = FILE_BYTES),
+                  1);
     fixture_export(&fx, many ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, EOB, NULL);
     r = fixture_start(&fx, _i % 2 ? BY_BATCH : BY_RESOURCE);
     fixture_until_state(&fx, r, BCDA_JOB_DOWNLOADING);
@@ -121,7 +120,7 @@ START_TEST(run_ends_on_a_steady_flow)
     fx.inside = 0;
     ck_assert_int_eq(bcda_job_result(r->job), BCDA_ERR_AGAIN);
     ck_assert_uint_lt(r->count, 50000);
-    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_ok(bcda_job_cancel(r->job));
     fixture_finish(&fx);
     fixture_check_result(r, BCDA_ERR_CANCELLED);
     fixture_close(&fx);
@@ -136,21 +135,17 @@ static int wake_once(struct run *r, enum where where, void *object)
 {
     (void)object;
     if (where == AT_RESOURCE && ++*(int64_t *)r->arg == 1)
-        ck_assert_int_eq(bcda_session_wakeup(fx.session), 0);
+        ck_assert_ok(bcda_session_wakeup(fx.session));
     return BCDA_CONTINUE;
 }
 
 START_TEST(wakeup_while_data_flows)
 {
     enum { FILE_BYTES = 24 * 1024 * 1024 };
-    struct sandbox_options o = {0};
     int64_t seen = 0, at_wakeup;
     struct run *r;
 
-    o.era = "current";
-    o.files = 4;
-    o.file_bytes = FILE_BYTES;
-    fixture_setup(&fx, &o, 1);
+    fixture_setup(&fx, SANDBOX(.era = "current", .files = 4, .file_bytes = FILE_BYTES), 1);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
     r = fixture_start_hook(&fx, BY_RESOURCE, wake_once, &seen);
     fixture_until_state(&fx, r, BCDA_JOB_DOWNLOADING);
@@ -168,7 +163,7 @@ END_TEST
 
 static void *wake(void *arg)
 {
-    ck_assert_int_eq(bcda_session_wakeup(arg), 0);
+    ck_assert_ok(bcda_session_wakeup(arg));
     return NULL;
 }
 
@@ -314,7 +309,7 @@ START_TEST(two_threads)
     options.era = "2019-04";
     options.no_polls = 1;
     fixture_open_sandbox(&fx, &options);
-    ck_assert_int_eq(bcda_global_init(0), 0);
+    ck_assert_ok(bcda_global_init(0));
     memset(w, 0, sizeof w);
     for (i = 0; i < 2; i++)
         ck_assert_int_eq(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
@@ -398,7 +393,6 @@ START_TEST(idle_hour)
     struct run *r;
 
     fixture_open_sandbox(&fx, &options);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_RETRY_AFTER_MAX_MS, 3600000);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
@@ -425,13 +419,12 @@ START_TEST(idle_session)
     fixture_setup_one_file(&fx);
     ck_assert_int_eq(bcda__session_next_timer_ms(fx.session), -1);
     ck_assert_int_eq(is_readable(bcda_session_fd(fx.session)), 0);
-    ck_assert_int_eq(bcda_session_run(fx.session, -1), 0);
-    (void)fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    ck_assert_ok(bcda_session_run(fx.session, -1));
+    (void)fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(bcda__session_next_timer_ms(fx.session), -1);
     fixture_drain(&fx);
     ck_assert_int_eq(is_readable(bcda_session_fd(fx.session)), 0);
-    ck_assert_int_eq(bcda_session_wakeup(fx.session), 0);
+    ck_assert_ok(bcda_session_wakeup(fx.session));
     ck_assert_int_eq(is_readable(bcda_session_fd(fx.session)), 1);
     ck_assert_int_eq(bcda_session_step(fx.session), 1);
     ck_assert_int_eq(is_readable(bcda_session_fd(fx.session)), 0);
@@ -465,8 +458,7 @@ START_TEST(refused_watch)
     fixture_session(&fx);
     watches = 0;
     refuse_watch = 1 + _i / 2;
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert(refuse_watch > 4 || watches >= refuse_watch); /* four requests, at least */
     if (watches >= refuse_watch) {
         (void)fixture_check_failed(r, BCDA_ERR_SYSTEM);

@@ -20,12 +20,10 @@ START_TEST(failed_file)
     fixture_reply_patients(&fx, "/data/a", 0, 3);
     fixture_reply_patients(&fx, "/data/b", 3, 3);
     scripted_export(fx.server, fixture_files, 2);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)fixture_check_failed(r, BCDA_ERR_FORBIDDEN);
     ck_assert_uint_eq(r->count, 3);
-    ck_assert_int_eq(bcda_job_save(r->job, &saved), 0);
+    ck_assert_ok(bcda_job_save(r->job, &saved));
     ck_assert_ptr_null(strstr(saved, "/data/a.ndjson"));
     ck_assert_ptr_nonnull(strstr(saved, "/data/b.ndjson"));
     r = fixture_restore(&fx, BY_RESOURCE, saved);
@@ -97,11 +95,11 @@ static int end_and_save(struct run *r, enum where where, void *object)
 
     (void)object;
     if (where == AT_DONE)
-        ck_assert_int_eq(bcda_job_save(r->job, &s->in_done), 0);
+        ck_assert_ok(bcda_job_save(r->job, &s->in_done));
     if (where != AT_END)
         return BCDA_CONTINUE;
     if (s->cancel)
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_cancel(r->job));
     return s->answer;
 }
 
@@ -115,13 +113,10 @@ static void check_save(int answer, int cancel, int code, int listed)
     fixture_reply_patients(&fx, "/data/a", 0, 3);
     fixture_reply_patients(&fx, "/data/b", 3, 3);
     scripted_export(fx.server, fixture_files, 2);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    fixture_session(&fx);
-    r = fixture_start_hook(&fx, BY_RESOURCE, end_and_save, &s);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, BY_RESOURCE, end_and_save, &s);
     fixture_check_result(r, code);
-    ck_assert_int_eq(bcda_job_save(r->job, &later), 0);
+    ck_assert_ok(bcda_job_save(r->job, &later));
     ck_assert_str_eq(later, s.in_done);
     ck_assert_msg((strstr(later, "/data/a.ndjson") != NULL) == listed, "saved: %s", later);
     ck_assert_ptr_null(strstr(later, "/data/b.ndjson"));
@@ -189,8 +184,8 @@ static int save_at_first_end(struct run *r, enum where where, void *object)
     (void)object;
     if (where != AT_END || s->text)
         return BCDA_CONTINUE;
-    ck_assert_int_eq(bcda_job_save(r->job, &s->text), 0);
-    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_ok(bcda_job_save(r->job, &s->text));
+    ck_assert_ok(bcda_job_cancel(r->job));
     return BCDA_CONTINUE;
 }
 
@@ -207,11 +202,8 @@ START_TEST(save_knows_files_by_path)
     fixture_reply_patients(&fx, files[_i][0].path, 0, 3);
     fixture_reply_patients(&fx, files[_i][1].path, 3, 3);
     scripted_export(fx.server, files[_i], 2);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    fixture_session(&fx);
-    r = fixture_start_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
     fixture_check_result(r, BCDA_ERR_CANCELLED);
     r = fixture_restore(&fx, BY_RESOURCE, saved.text);
     fixture_finish(&fx);

@@ -26,17 +26,6 @@ static void reply_empty(unsigned times)
     scripted_text(a, empty);
 }
 
-static struct run *finish(void)
-{
-    struct run *r;
-
-    if (!fx.session)
-        fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
-    return r;
-}
-
 /* ---- manifests ---- */
 
 /* A manifest without files that comes right after the kick-off is asked for again, a second later
@@ -53,7 +42,7 @@ START_TEST(empty_manifest)
     scripted_export(fx.server, fixture_files, 1);
     fixture_session(&fx);
     began = fx.now;
-    r = finish();
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(count_polls(), _i < 4 ? (unsigned)_i + 1 : 4);
     ck_assert_uint_eq(r->count, _i < 4 ? 3 : 0);
@@ -96,7 +85,7 @@ START_TEST(cut_manifest)
     scripted_finish(a, SCRIPTED_CUT);
     fixture_reply_patients(&fx, "/data/", 0, 3);
     scripted_export(fx.server, fixture_files, 1);
-    r = finish();
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(count_polls(), 3);
     ck_assert_uint_eq(bcda_job_file_count(r->job), 1);
@@ -130,9 +119,8 @@ START_TEST(manifest_limit)
     scripted_reply(fx.server, "/jobs/1", "200 OK", "", m.p, m.len);
     fixture_reply_patients(&fx, "/data/", 0, 3);
     scripted_export(fx.server, NULL, 0);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_MANIFEST_MAX, LIMIT - 1 + _i);
-    r = finish();
+    r = fixture_run(&fx, BY_RESOURCE);
     if (_i == 0)
         (void)fixture_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
     else
@@ -154,9 +142,8 @@ START_TEST(answer_limit)
     scripted_reply(fx.server, "/auth/token", "200 OK", "", token.p, token.len);
     fixture_reply_patients(&fx, "/data/", 0, 3);
     scripted_export(fx.server, fixture_files, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_ANSWER_MAX, LIMIT - 1 + _i);
-    r = finish();
+    r = fixture_run(&fx, BY_RESOURCE);
     if (_i == 0)
         (void)fixture_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
     else
@@ -182,7 +169,7 @@ START_TEST(refusals)
     scripted_export(fx.server, fixture_files, 1);
     fixture_session(&fx);
     began = fx.now;
-    r = finish();
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(scripted_count(fx.server, "$export"), 6);
     ck_assert_int_ge(fx.now - began, (1000 + 2000 + 4000 + 8000 + 16000) / 2);
@@ -203,7 +190,7 @@ START_TEST(status_url_elsewhere)
              scripted_origin(other));
     scripted_reply(fx.server, "$export", "202 Accepted", header, "", 0);
     scripted_export(fx.server, fixture_files, 1);
-    r = finish();
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)fixture_check_failed(r, BCDA_ERR_ORIGIN);
     ck_assert_uint_eq(scripted_count(other, NULL), 0);
     fixture_close(&fx);

@@ -375,7 +375,6 @@ static void prepare(int threads, size_t files, size_t lines, size_t pad)
     host = pthread_self();
     fixture_open_scripted(&fx, 0);
     serve(files, lines, pad);
-    fixture_config(&fx);
     fixture_add_key(&fx);
     fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
     fixture_set(&fx, BCDA_OPT_PARALLEL, FILES);
@@ -429,8 +428,7 @@ START_TEST(counts)
 
     begin(wanted[_i], 3, 40, 40);
     ck_assert_int_eq(count_threads(), 0);
-    r = fixture_start_hook(&fx, BY_RESOURCE, see_threads, &seen);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, BY_RESOURCE, see_threads, &seen);
     check_all(r, 3, 40);
     ck_assert_int_eq(seen, wanted[_i]);
     ck_assert_int_eq(count_threads(), wanted[_i]); /* until the session goes */
@@ -456,13 +454,11 @@ START_TEST(too_few)
     struct run *r;
 
     prepare(2, 6, LINES, 40);
-    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_WARNING, count_warnings, NULL, NULL),
-                     0);
+    ck_assert_ok(bcda_config_set_log(fx.config, BCDA_LOG_WARNING, count_warnings, NULL, NULL));
     fixture_session(&fx);
     warnings = 0;
     threads_left = _i;
-    r = fixture_start(&fx, BY_BATCH);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_BATCH);
     threads_left = -1;
     check_all(r, 6, LINES);
     ck_assert_int_eq(warnings, 1);
@@ -478,13 +474,11 @@ START_TEST(some_later)
 
     begin(2, 3, LINES, 40);
     threads_left = 0;
-    r = fixture_start(&fx, BY_BATCH);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_BATCH);
     threads_left = -1;
     check_all(r, 3, LINES);
     ck_assert_int_eq(count_threads(), 0);
-    r = fixture_start(&fx, BY_BATCH);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_BATCH);
     check_all(r, 3, LINES);
     ck_assert_int_eq(count_threads(), 2);
     fixture_close(&fx);
@@ -498,8 +492,7 @@ START_TEST(readers)
 
     begin(_i ? 3 : 0, 3, LINES, 40);
     atomic_store(&hashed_by_host, 0);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     check_all(r, 3, LINES);
     ck_assert_int_eq(atomic_load(&hashed_by_host) == 0, _i);
     fixture_close(&fx);
@@ -524,7 +517,7 @@ static int act(struct run *r, enum where where, void *object)
         return BCDA_CONTINUE;
     switch (a->act) {
     case CANCEL:
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_cancel(r->job));
         return BCDA_CONTINUE;
     case FREE:
         bcda_session_free(r->fixture->session);
@@ -532,7 +525,7 @@ static int act(struct run *r, enum where where, void *object)
     case STOP:
         return BCDA_STOP;
     case PAUSE_JOB:
-        ck_assert_int_eq(bcda_job_pause(r->job), 0);
+        ck_assert_ok(bcda_job_pause(r->job));
         return BCDA_CONTINUE;
     default:
         return BCDA_PAUSE;
@@ -551,7 +544,7 @@ static void check_pause(struct run *r)
         (void)fixture_step(&fx);
     ck_assert_uint_eq(r->count, count);
     ck_assert_int_eq(r->done, 0);
-    ck_assert_int_eq(bcda_job_resume(r->job), 0);
+    ck_assert_ok(bcda_job_resume(r->job));
 }
 
 static void check_end(struct run *r, const struct acting *a)
@@ -631,7 +624,7 @@ START_TEST(end_while_held)
     ck_assert_int_eq(bcda__session_is_decoding(fx.session), 1);
     ck_assert_int_eq(pthread_create(&opener, NULL, open_soon, &gate), 0);
     if (_i & 2) {
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_cancel(r->job));
         fixture_finish(&fx);
         ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
     }
@@ -723,15 +716,12 @@ START_TEST(end_named)
     host = pthread_self();
     fixture_open_scripted(&fx, 0);
     serve_past_the_end(_i % 2, _i & 2);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
     if (verified) {
         fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
+        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
     }
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     check_all(r, 1, LINES);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), _i & 2 ? 3 : 2);
     fixture_close(&fx);
@@ -797,7 +787,6 @@ START_TEST(speed)
     host = pthread_self();
     fixture_open_scripted(&fx, 0);
     len = serve_parts();
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
     fixture_set(&fx, BCDA_OPT_LOW_SPEED_TIME_MS, WINDOW_MS);
     fixture_set(&fx, BCDA_OPT_LOW_SPEED_BYTES, A_SECOND);
@@ -821,7 +810,7 @@ START_TEST(speed)
         scripted_open_gate(fx.server, (unsigned)i);
     }
     if (paused)
-        ck_assert_int_eq(bcda_job_resume(r->job), 0);
+        ck_assert_ok(bcda_job_resume(r->job));
     fixture_finish(&fx);
     check_all(r, 1, (size_t)PARTS * 40);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 1);
@@ -925,7 +914,7 @@ START_TEST(stages)
     prepare(threads, 3, 40, 40);
     if (verified) {
         fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
+        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
     }
     fixture_session(&fx);
     for (i = 0; i < STAGES; i++)
@@ -939,7 +928,7 @@ START_TEST(stages)
         bare_turn();
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_SLEEP_NS), 0); /* the host's, so far */
     fx.inside = 1;
-    ck_assert_int_eq(bcda_session_run(fx.session, 60000), 0);
+    ck_assert_ok(bcda_session_run(fx.session, 60000));
     fx.inside = 0;
     stage_ns = 0;
     check_all(r, 3, 40);
@@ -975,7 +964,7 @@ int __wrap_bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, i
         set_gate(SLICES, 0);
         ck_assert_int_eq(bcda__loop_wait(l, 20000), 0); /* until it has poked the session */
         if (woken_late)
-            ck_assert_int_eq(bcda_session_wakeup(woken_late), 0);
+            ck_assert_ok(bcda_session_wakeup(woken_late));
         woken_late = NULL;
     }
     return n;
@@ -1039,7 +1028,7 @@ START_TEST(late_wake_up)
     woken_late = fx.session;
     fx.inside = 1;
     ck_assert_int_eq(bcda_session_run(fx.session, -1), BCDA_ERR_INTERRUPTED);
-    ck_assert_int_eq(bcda_session_run(fx.session, -1), 0);
+    ck_assert_ok(bcda_session_run(fx.session, -1));
     fx.inside = 0;
     check_all(r, 1, 200);
     fixture_close(&fx);
@@ -1074,7 +1063,7 @@ START_TEST(run_is_not_interrupted)
     while (bcda_job_state(r->job) < BCDA_JOB_DOWNLOADING)
         bare_turn();
     fx.inside = 1;
-    ck_assert_int_eq(bcda_session_run(fx.session, 60000), 0);
+    ck_assert_ok(bcda_session_run(fx.session, 60000));
     fx.inside = 0;
     check_all(r, FILES, LINES);
     fixture_close(&fx);

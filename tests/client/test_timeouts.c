@@ -20,13 +20,11 @@ START_TEST(job_timeout)
 
     options.polls = 100000;
     fixture_open_sandbox(&fx, &options);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_JOB_TIMEOUT_MS, 90000);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     start = fx.now;
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     e = fixture_check_failed(r, BCDA_ERR_JOB_TIMEOUT);
     ck_assert_int_eq(fx.now - start, 90000);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "resumed by its status URL"));
@@ -46,8 +44,7 @@ START_TEST(stall)
                   "no-range"); /* and nothing but the whole, which stalls again at the same place */
     fx.jump_open = 1;
     start = fx.now;
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_ge(fx.now - start, 60000);
     ck_assert_str_eq(bcda_error_file(fixture_check_failed(r, BCDA_ERR_STALLED)),
                      bcda_file_name(bcda_job_file(r->job, 0)));
@@ -65,8 +62,7 @@ START_TEST(stall_resumed)
     fixture_fault(&fx, "stall*1");
     fx.jump_open = 1;
     start = fx.now;
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     ck_assert_int_ge(fx.now - start, 60000);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), 1);
@@ -102,14 +98,12 @@ START_TEST(connect_timeout)
 
     fixture_open_sandbox(&fx, &options);
     fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, url), 0);
+    ck_assert_ok(bcda_config_set_fhir_url(fx.config, url));
     fixture_set(&fx, BCDA_OPT_ATTEMPTS, 2);
     fixture_session(&fx);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
     fx.jump_open = 1;
     start = fx.now;
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)fixture_check_failed(r, BCDA_ERR_CONNECT_TIMEOUT);
     ck_assert_int_ge(fx.now - start, 2 * 30000);
     ck_assert_int_le(fx.now - start, 2 * 30000 + 1000);

@@ -22,9 +22,9 @@
 
 static struct fixture fx;
 
-enum { PATIENCE = 100, LOOK_TIMES = 60000 };
+enum { LOOK_TIMES = 60000 };
 
-#define SECRET     "a-secret"
+#define SECRET     "a-secret" /* fixture_config_at() sets it */
 #define PASSPHRASE "open-sesame"
 #define PROXY_USER "prue"
 #define PROXY_WORD "let-me-out"
@@ -35,7 +35,7 @@ enum { PATIENCE = 100, LOOK_TIMES = 60000 };
 #define SURPLUS    "{\"resourceType\":\"Patient\",\"id\":\"surplus\"}\n"
 #define LEN(a)     (sizeof(a) / sizeof(a)[0])
 
-static struct scripted_server *s, *proxy; /* the FHIR server, and what stands before it */
+static struct scripted_server *proxy; /* between the client and the FHIR server */
 
 /* ---- a name server that does not answer ---- */
 
@@ -108,130 +108,81 @@ static void release_names(int threads)
 
 /* ---- a session at a scripted server ---- */
 
-static void stop_at_exit(void)
+static void stop_proxy(void)
 {
     scripted_stop(proxy);
-    scripted_stop(s);
-    proxy = s = NULL;
+    proxy = NULL;
 }
 
-static int64_t read_clock(void *ctx)
+static void open_fixture(const struct scripted_options *o)
 {
-    return ((struct fixture *)ctx)->now;
+    static const char *const secrets[] = {PASSPHRASE, PROXY_WORD, PROXY_BOTH,
+                                          PROXY_USER, "<html",    NULL};
+
+    if (o)
+        fixture_open_scripted_with(&fx, o);
+    else
+        fixture_init(&fx);
+    fx.secrets = secrets;
+    atexit(stop_proxy);
 }
 
-static void check_text(const char *text)
+static void open_server(void)
 {
-    static const char *const secrets[] = {SECRET,     PASSPHRASE, PROXY_WORD, PROXY_BOTH,
-                                          PROXY_USER, "tok.en",   "<html"};
-    size_t i;
-
-    fixture_check_text(&fx, text);
-    for (i = 0; i < LEN(secrets); i++)
-        ck_assert_msg(!strstr(text, secrets[i]), "%s stands in: %s", secrets[i], text);
-}
-
-static void on_log(int level, const char *component, const char *message, void *userdata)
-{
-    (void)level;
-    (void)component;
-    (void)userdata;
-    check_text(message);
-}
-
-static void open_harness(void)
-{
-    memset(&fx, 0, sizeof fx);
-    fx.now = 1700000000000;
-    fx.stay = 1;
-    atexit(stop_at_exit);
-}
-
-static void open_server(const struct scripted_options *o)
-{
-    struct scripted_options tls = {.tls = 1};
-
-    open_harness();
-    s = scripted_start_with(o ? o : &tls);
-    ck_assert_ptr_nonnull(s);
+    open_fixture(&(struct scripted_options){.tls = 1});
 }
 
 static void open_proxy(void)
 {
-    struct scripted_options o = {.relay = 1};
-
-    proxy = scripted_start_with(&o);
+    proxy = scripted_start_with(&(struct scripted_options){.relay = 1});
     ck_assert_ptr_nonnull(proxy);
 }
 
-static void set(int option, int64_t value)
-{
-    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
-}
-
-static void configure_for(const char *origin, const char *ca_file)
-{
-    char url[128];
-
-    snprintf(url, sizeof url, "%s/api/v1", origin);
-    ck_assert_int_eq(bcda_config_new(&fx.config), 0);
-    fx.config->clock.now_ms = fx.config->clock.wall_ms = read_clock;
-    fx.config->clock.ctx = &fx;
-    ck_assert_int_eq(bcda_config_set_fhir_url(fx.config, url), 0);
-    ck_assert_int_eq(bcda_config_set_client_credentials(fx.config, "me", SECRET), 0);
-    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, &fx, NULL), 0);
-    ck_assert_int_eq(bcda_config_set_ca_file(fx.config, ca_file), 0);
-}
-
-static void configure(void)
-{
-    configure_for(scripted_origin(s), scripted_ca_file(s));
-}
-
-static const struct scripted_entry one_file[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
-
 static struct run *begin(void)
 {
-    if (!fx.config)
-        configure();
     fixture_session(&fx);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
     return fixture_start(&fx, BY_RESOURCE);
-}
-
-/* One turn; where nothing is under way, the clock goes to the next timer. */
-static void turn(void)
-{
-    int64_t left;
-    int quiet;
-
-    for (quiet = 0; quiet < PATIENCE; quiet++) {
-        if (fixture_step(&fx))
-            return;
-        left = bcda__session_next_timer_ms(fx.session);
-        if (fixture_stat(&fx, BCDA_STAT_TRANSFERS) == 0 && left >= 0) {
-            fx.now += left;
-            return;
-        }
-    }
-    ck_abort_msg("stuck: a transfer is open and nothing comes");
-}
-
-static void finish(struct run *r)
-{
-    while (!r->done)
-        turn();
 }
 
 /* A whole export. What the test has put into the script comes before this. */
 static struct run *go(void)
 {
-    struct run *r;
+    scripted_export(fx.server, fixture_files, 1);
+    scripted_reply(fx.server, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
+    return fixture_run(&fx, BY_RESOURCE);
+}
 
-    scripted_export(s, one_file, 1);
-    scripted_reply(s, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
+/* An export from a server that speaks no TLS, or breaks it. */
+static struct run *go_plain(const struct scripted_options *o, int by_proxy)
+{
+    char origin[64];
+
+    open_fixture(o);
+    snprintf(origin, sizeof origin, "https%s", strchr(scripted_origin(fx.server), ':'));
+    fixture_config_at(&fx, origin, NULL);
+    if (by_proxy) {
+        open_proxy();
+        ck_assert_ok(bcda_config_set_proxy(fx.config, scripted_origin(proxy), NULL, NULL));
+    }
+    return fixture_run(&fx, BY_RESOURCE);
+}
+
+/* Each of two attempts runs into the time limit. `head` is a text of its request to `to`; NULL
+ * counts connections. */
+static struct run *run_into_timeouts(struct scripted_server *to, const char *head)
+{
+    struct run *r;
+    unsigned i;
+
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 2);
     r = begin();
-    finish(r);
+    for (i = 1; i <= 2; i++) {
+        fixture_until(&fx, (head ? scripted_count(to, head) : scripted_connections(to)) >= i);
+        fx.now += 30000;
+        while (fixture_stat(&fx, BCDA_STAT_TRANSFERS))
+            (void)fixture_step(&fx);
+    }
+    fixture_finish(&fx);
     return r;
 }
 
@@ -249,7 +200,7 @@ static const bcda_error *check_failed(struct run *r, int code, const char *hint)
 {
     const bcda_error *e = fixture_check_failed(r, code);
 
-    check_text(bcda_error_text(e));
+    fixture_check_text(&fx, bcda_error_text(e));
     ck_assert_msg(strstr(bcda_error_text(e), hint) != NULL, "\"%s\" says nothing of \"%s\"",
                   bcda_error_text(e), hint);
     return e;
@@ -257,8 +208,8 @@ static const bcda_error *check_failed(struct run *r, int code, const char *hint)
 
 static void close_servers(void)
 {
-    fixture_end(&fx);
-    stop_at_exit();
+    fixture_close(&fx);
+    stop_proxy();
 }
 
 /* ---- addresses and certificates ---- */
@@ -275,7 +226,7 @@ static void open_certified(struct scripted_options *o, const struct certificate_
     o->tls = 1;
     o->certificate = made.cert;
     o->key = made.key;
-    open_server(o);
+    open_fixture(o);
     *ca = certs_file(a.pem);
     certificate_free(&made);
     authority_free(&a);
@@ -283,8 +234,8 @@ static void open_certified(struct scripted_options *o, const struct certificate_
 
 static void check_nothing_sent(void)
 {
-    ck_assert_uint_eq(scripted_count(s, NULL), 0);
-    ck_assert_uint_eq(scripted_connections(s), 1); /* and it is not tried again */
+    ck_assert_uint_eq(scripted_count(fx.server, NULL), 0);
+    ck_assert_uint_eq(scripted_connections(fx.server), 1); /* and it is not tried again */
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
 }
 
@@ -314,15 +265,16 @@ START_TEST(server_certificate)
     struct run *r;
 
     open_certified(&o, &c, &ca);
-    ck_assert_int_eq(strncmp(scripted_origin(s), "https://[::1]:", 14) == 0, n->ipv6);
-    configure_for(scripted_origin(s), ca);
+    ck_assert_int_eq(strncmp(scripted_origin(fx.server), "https://[::1]:", 14) == 0, n->ipv6);
+    fixture_config_at(&fx, scripted_origin(fx.server), ca);
     r = go();
     if (n->code) {
         (void)check_failed(r, n->code, n->has_ended ? "expired" : "");
         check_nothing_sent();
     } else {
         check_came(r);
-        ck_assert_uint_eq(scripted_count(s, n->ipv6 ? "Host: [::1]:" : "Host: 127.0.0.1:"), 4);
+        ck_assert_uint_eq(scripted_count(fx.server, n->ipv6 ? "Host: [::1]:" : "Host: 127.0.0.1:"),
+                          4);
     }
     close_servers();
 }
@@ -334,15 +286,16 @@ START_TEST(other_authority)
     struct authority a;
     struct run *r;
 
-    open_server(NULL);
+    open_server();
     authority_make(&a);
-    configure_for(scripted_origin(s), _i == 0   ? certs_file(a.pem)
-                                      : _i == 1 ? certs_file("no certificate\n")
-                                                : NULL);
+    fixture_config_at(&fx, scripted_origin(fx.server),
+                      _i == 0   ? certs_file(a.pem)
+                      : _i == 1 ? certs_file("no certificate\n")
+                                : NULL);
     authority_free(&a);
     r = go();
     (void)check_failed(r, BCDA_ERR_TLS_VERIFY, "CA file");
-    ck_assert_uint_eq(scripted_count(s, NULL), 0);
+    ck_assert_uint_eq(scripted_count(fx.server, NULL), 0);
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
     close_servers();
 }
@@ -360,23 +313,14 @@ static const char *const greetings[] = {
 START_TEST(no_tls_there)
 {
     struct scripted_options o = {.greeting = greetings[_i % (int)LEN(greetings)]};
-    char origin[64];
     const bcda_error *e;
     struct run *r;
 
-    open_server(&o);
-    if (_i >= (int)LEN(greetings))
-        open_proxy();
-    snprintf(origin, sizeof origin, "https%s", strchr(scripted_origin(s), ':'));
-    configure_for(origin, NULL);
-    if (proxy)
-        ck_assert_int_eq(bcda_config_set_proxy(fx.config, scripted_origin(proxy), NULL, NULL), 0);
-    r = begin();
-    finish(r);
+    r = go_plain(&o, _i >= (int)LEN(greetings));
     e = check_failed(r, BCDA_ERR_TLS, "does not speak TLS");
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "http"));
     ck_assert_int_eq(bcda_error_is_retryable(e), 0);
-    ck_assert_uint_eq(scripted_connections(s), 1);
+    ck_assert_uint_eq(scripted_connections(fx.server), 1);
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
     close_servers();
 }
@@ -386,19 +330,14 @@ END_TEST
 START_TEST(broken_handshake)
 {
     struct scripted_options o = {.greeting = _i ? "\x16\x03\x03" : ""};
-    char origin[64];
     const bcda_error *e;
     struct run *r;
 
-    open_server(&o);
-    snprintf(origin, sizeof origin, "https%s", strchr(scripted_origin(s), ':'));
-    configure_for(origin, NULL);
-    r = begin();
-    finish(r);
+    r = go_plain(&o, 0);
     e = check_failed(r, r->result, "");
     ck_assert(r->result == BCDA_ERR_TLS || r->result == BCDA_ERR_TRANSFER);
     ck_assert_int_eq(bcda_error_is_retryable(e), 1);
-    ck_assert_uint_eq(scripted_connections(s), 8);
+    ck_assert_uint_eq(scripted_connections(fx.server), 8);
     close_servers();
 }
 END_TEST
@@ -423,18 +362,13 @@ START_TEST(alerted)
 {
     char record[] = {21, 3, 3, 0, 2, 2, alerts[_i].number};
     struct scripted_options o = {.greeting = record, .greeting_len = sizeof record};
-    char origin[64];
     const bcda_error *e;
     struct run *r;
 
-    open_server(&o);
-    snprintf(origin, sizeof origin, "https%s", strchr(scripted_origin(s), ':'));
-    configure_for(origin, NULL);
-    r = begin();
-    finish(r);
+    r = go_plain(&o, 0);
     e = check_failed(r, BCDA_ERR_TLS, alerts[_i].hint);
     ck_assert_int_eq(bcda_error_is_retryable(e), !alerts[_i].is_final);
-    ck_assert_uint_eq(scripted_connections(s), alerts[_i].is_final ? 1 : 8);
+    ck_assert_uint_eq(scripted_connections(fx.server), alerts[_i].is_final ? 1 : 8);
     close_servers();
 }
 END_TEST
@@ -446,20 +380,19 @@ START_TEST(missing_file)
     const char *there;
     bcda_session *session = NULL;
 
-    open_server(NULL);
-    configure();
-    there = scripted_ca_file(s);
+    open_server();
+    fixture_config(&fx);
+    there = scripted_ca_file(fx.server);
     if (_i == 0)
-        ck_assert_int_eq(bcda_config_set_ca_file(fx.config, gone), 0);
+        ck_assert_ok(bcda_config_set_ca_file(fx.config, gone));
     else
-        ck_assert_int_eq(bcda_config_set_client_certificate(fx.config, _i == 1 ? gone : there,
-                                                            _i == 1 ? there : gone, PASSPHRASE),
-                         0);
+        ck_assert_ok(bcda_config_set_client_certificate(fx.config, _i == 1 ? gone : there,
+                                                        _i == 1 ? there : gone, PASSPHRASE));
     ck_assert_int_eq(bcda_session_new(&session, fx.config), BCDA_ERR_IO);
     ck_assert_ptr_null(session);
-    check_text(bcda_error_text(bcda_config_error(fx.config)));
+    fixture_check_text(&fx, bcda_error_text(bcda_config_error(fx.config)));
     ck_assert_ptr_nonnull(strstr(bcda_error_text(bcda_config_error(fx.config)), gone));
-    ck_assert_uint_eq(scripted_connections(s), 0);
+    ck_assert_uint_eq(scripted_connections(fx.server), 0);
     close_servers();
 }
 END_TEST
@@ -489,9 +422,8 @@ static void set_client_certificate(const struct authority *a, const struct clien
     struct certificate c;
 
     certificate_make(&c, a, &o);
-    ck_assert_int_eq(bcda_config_set_client_certificate(fx.config, certs_file(c.cert),
-                                                        certs_file(c.key), x->given),
-                     0);
+    ck_assert_ok(bcda_config_set_client_certificate(fx.config, certs_file(c.cert),
+                                                    certs_file(c.key), x->given));
     certificate_free(&c);
 }
 
@@ -506,15 +438,15 @@ START_TEST(client_certificate)
     authority_make(&wanted);
     authority_make(&other);
     o.client_ca = wanted.pem;
-    open_server(&o);
-    configure();
+    open_fixture(&o);
+    fixture_config(&fx);
     if (x->has_one)
         set_client_certificate(x->is_of_another ? &other : &wanted, x);
     r = go();
     if (x->code) {
         e = check_failed(r, x->code, x->hint);
         ck_assert_int_eq(bcda_error_is_retryable(e), 0);
-        ck_assert_uint_eq(scripted_count(s, NULL), 0);
+        ck_assert_uint_eq(scripted_count(fx.server, NULL), 0);
         ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
     } else {
         check_came(r);
@@ -570,11 +502,10 @@ static int starve(rlim_t spare, int mends)
     struct run *r;
 
     if (mends)
-        ck_assert_int_eq(
-            bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, raise_descriptors, NULL, NULL), 0);
+        ck_assert_ok(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, raise_descriptors, NULL, NULL));
     r = begin();
     leave_descriptors(spare);
-    finish(r);
+    fixture_finish(&fx);
     e = bcda_job_error(r->job);
     if (r->result == 0)
         return r->count == 6 ? CAME : ANOTHER_ERROR;
@@ -643,15 +574,15 @@ START_TEST(no_descriptors)
     struct authority a;
 
     server_process_start(&server, 1, script_three_files, NULL);
-    open_harness();
-    configure_for(server.origin, server.ca_file);
-    set(BCDA_OPT_DECODE_THREADS, threads);
+    open_fixture(NULL);
+    fixture_config_at(&fx, server.origin, server.ca_file);
+    fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
     authority_make(&a);
     if (certified)
         set_client_certificate(&a, &client);
     if (verified) {
-        set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
+        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
     }
     check_starved(CAME, !verified); /* a spool that cannot be made fails its file */
     authority_free(&a);
@@ -663,8 +594,8 @@ END_TEST
 /* A thread that looks a name up needs two. */
 START_TEST(no_descriptors_for_a_name)
 {
-    open_harness();
-    configure_for("https://fhir.invalid", NULL);
+    open_fixture(NULL);
+    fixture_config_at(&fx, "https://fhir.invalid", NULL);
     check_starved(NO_SUCH_NAME, 1);
     bcda_config_free(fx.config);
 }
@@ -674,9 +605,7 @@ END_TEST
 
 static void use_proxy(const char *url)
 {
-    if (!fx.config)
-        configure();
-    ck_assert_int_eq(bcda_config_set_proxy(fx.config, url, PROXY_USER, PROXY_WORD), 0);
+    ck_assert_ok(bcda_config_set_proxy(fixture_config(&fx), url, PROXY_USER, PROXY_WORD));
 }
 
 /* Each head that the proxy saw is a CONNECT, with its own credentials and nobody else's. */
@@ -709,7 +638,7 @@ START_TEST(through_a_proxy)
     char *bytes;
     struct run *r;
 
-    open_server(&o);
+    open_fixture(&o);
     open_proxy();
     use_proxy(scripted_origin(proxy));
     r = go();
@@ -722,11 +651,11 @@ START_TEST(through_a_proxy)
     check_absent(bytes, len, "Authorization");
     check_absent(bytes, len, "$export");
     free(bytes);
-    ck_assert_uint_eq(scripted_count(s, NULL), 4);
-    ck_assert_uint_eq(scripted_count(s, "Authorization: Bearer tok.en"), 3);
-    ck_assert_uint_eq(scripted_count(s, "Proxy-"), 0);
-    ck_assert_uint_eq(scripted_count(s, PROXY_BOTH), 0);
-    ck_assert_uint_eq(scripted_resumed(s), 3);
+    ck_assert_uint_eq(scripted_count(fx.server, NULL), 4);
+    ck_assert_uint_eq(scripted_count(fx.server, "Authorization: Bearer tok.en"), 3);
+    ck_assert_uint_eq(scripted_count(fx.server, "Proxy-"), 0);
+    ck_assert_uint_eq(scripted_count(fx.server, PROXY_BOTH), 0);
+    ck_assert_uint_eq(scripted_resumed(fx.server), 3);
     close_servers();
 }
 END_TEST
@@ -755,7 +684,7 @@ START_TEST(refusing_proxy)
     const bcda_error *e;
     struct run *r;
 
-    open_server(NULL);
+    open_server();
     open_proxy();
     scripted_text(scripted_on(proxy, "CONNECT", 0), x->answer);
     use_proxy(scripted_origin(proxy));
@@ -766,7 +695,7 @@ START_TEST(refusing_proxy)
     ck_assert_str_eq(bcda_error_server_text(e), ""); /* it was not the server that spoke */
     ck_assert_int_eq(bcda_error_http_status(e), 0);
     ck_assert_uint_eq(check_proxy_saw(), x->tries);
-    ck_assert_uint_eq(scripted_connections(s), 0);
+    ck_assert_uint_eq(scripted_connections(fx.server), 0);
     close_servers();
 }
 END_TEST
@@ -776,7 +705,7 @@ START_TEST(proxy_mends)
 {
     struct run *r;
 
-    open_server(NULL);
+    open_server();
     open_proxy();
     scripted_text(scripted_on(proxy, "CONNECT", 2),
                   "HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n");
@@ -794,15 +723,14 @@ START_TEST(no_proxy_there)
     char url[64];
     struct run *r;
 
-    open_server(NULL);
+    open_server();
     open_proxy();
     snprintf(url, sizeof url, "%s", _i ? "http://proxy.invalid:3128" : scripted_origin(proxy));
-    scripted_stop(proxy);
-    proxy = NULL;
+    stop_proxy();
     use_proxy(url);
     r = go();
     ck_assert_int_eq(bcda_error_is_retryable(check_failed(r, BCDA_ERR_PROXY, "proxy")), 1);
-    ck_assert_uint_eq(scripted_connections(s), 0);
+    ck_assert_uint_eq(scripted_connections(fx.server), 0);
     ck_assert_int_eq(atomic_load(&lookups) > 0, _i);
     close_servers();
 }
@@ -817,14 +745,14 @@ START_TEST(proxy_url_is_not_shown)
     const bcda_error *e;
     struct run *r;
 
-    open_server(NULL);
+    open_server();
     use_proxy(urls[_i]);
     r = go();
     e = check_failed(r, BCDA_ERR_PROXY, "proxy");
     ck_assert_ptr_null(strstr(bcda_error_text(e), "secretpw"));
     ck_assert_int_eq(bcda_error_is_retryable(e), 0);
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
-    ck_assert_uint_eq(scripted_connections(s), 0);
+    ck_assert_uint_eq(scripted_connections(fx.server), 0);
     close_servers();
 }
 END_TEST
@@ -833,28 +761,18 @@ END_TEST
 START_TEST(silent_proxy)
 {
     struct scripted_answer *a;
-    unsigned i;
     struct run *r;
 
-    open_server(NULL);
+    open_server();
     open_proxy();
     a = scripted_on(proxy, "CONNECT", 0);
     scripted_text(a, _i ? "HTTP/1.1 200 Open\r\n\r\n" : "");
     scripted_finish(a, SCRIPTED_STAY);
     use_proxy(scripted_origin(proxy));
-    set(BCDA_OPT_ATTEMPTS, 2);
-    r = begin();
-    for (i = 1; i <= 2; i++) {
-        while (scripted_count(proxy, "CONNECT") < i)
-            turn();
-        fx.now += 30000;
-        while (fixture_stat(&fx, BCDA_STAT_TRANSFERS))
-            (void)fixture_step(&fx);
-    }
-    finish(r);
+    r = run_into_timeouts(proxy, "CONNECT");
     (void)check_failed(r, BCDA_ERR_CONNECT_TIMEOUT, "30000 ms");
     ck_assert_uint_eq(check_proxy_saw(), 2);
-    ck_assert_uint_eq(scripted_connections(s), 0);
+    ck_assert_uint_eq(scripted_connections(fx.server), 0);
     close_servers();
 }
 END_TEST
@@ -867,7 +785,7 @@ START_TEST(environment)
     struct run *r;
     size_t i;
 
-    open_server(NULL);
+    open_server();
     open_proxy();
     for (i = 0; i < LEN(names); i++)
         ck_assert_int_eq(setenv(names[i], _i ? "http://127.0.0.1:9" : scripted_origin(proxy), 1),
@@ -898,11 +816,9 @@ START_TEST(who_is_proxied)
     fixture_reply_patients(&fx, "/data/", 0, 3);
     scripted_export(fx.server, fixture_files, 1);
     fixture_config(&fx);
-    ck_assert_int_eq(
-        bcda_config_set_proxy(fx.config, scripted_origin(proxy), "someone", "proxy-secret"), 0);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    ck_assert_ok(
+        bcda_config_set_proxy(fx.config, scripted_origin(proxy), "someone", "proxy-secret"));
+    r = fixture_run(&fx, BY_RESOURCE);
     if (_i == 0) { /* http, to this very machine: the proxy hears nothing */
         fixture_check_result(r, 0);
         fixture_check_patients(r, 0, 0, 3);
@@ -917,29 +833,28 @@ START_TEST(who_is_proxied)
             free(head);
         }
     }
-    scripted_stop(proxy);
-    proxy = NULL;
-    fixture_close(&fx);
+    close_servers();
 }
 END_TEST
 
 /* ---- names ---- */
 
-/* A name of the server's, or of its proxy; it is the token that is asked for, or the job. */
+/* A name of the server'fx.server, or of its proxy; it is the token that is asked for, or the job.
+ */
 static void begin_blocked(int through_proxy, int has_token)
 {
-    open_harness();
-    configure_for(through_proxy ? "https://127.0.0.1:9" : "https://fhir.blocked.invalid", NULL);
+    open_fixture(NULL);
+    fixture_config_at(&fx, through_proxy ? "https://127.0.0.1:9" : "https://fhir.blocked.invalid",
+                      NULL);
     if (through_proxy)
         use_proxy("http://proxy.blocked.invalid:3128");
     if (has_token)
-        ck_assert_int_eq(bcda_config_set_bearer_token(fx.config, "tok.en"), 0);
+        ck_assert_ok(bcda_config_set_bearer_token(fx.config, "tok.en"));
 }
 
 static void until_blocked(int count)
 {
-    while (atomic_load(&blocked) < count)
-        turn();
+    fixture_until(&fx, atomic_load(&blocked) >= count);
 }
 
 /* `done` comes although the lookup has not come back, and will not. */
@@ -951,12 +866,12 @@ START_TEST(cancel_while_looking_up)
     begin_blocked(_i & 1, _i & 2);
     r = begin();
     until_blocked(1);
-    ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+    ck_assert_ok(bcda_job_cancel(r->job));
     while (!r->done)
         ck_assert(fixture_step(&fx));
     ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
     ck_assert_int_eq(atomic_load(&blocked), 1);
-    if (_i & 2) /* the request for a token is the session's, and another job could use it */
+    if (_i & 2) /* the request for a token is the session'fx.server, and another job could use it */
         ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 0);
     release_names(threads);
     fixture_end(&fx);
@@ -992,7 +907,7 @@ START_TEST(lookup_takes_too_long)
     struct run *r;
 
     begin_blocked(_i & 1, _i & 2);
-    set(BCDA_OPT_ATTEMPTS, 3);
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
     r = begin();
     for (i = 1; i <= 3; i++) {
         until_blocked(i); /* the earlier ones are still at it */
@@ -1014,10 +929,9 @@ START_TEST(no_such_name)
 {
     struct run *r;
 
-    open_harness();
-    configure_for("https://fhir.invalid", NULL);
-    r = begin();
-    finish(r);
+    open_fixture(NULL);
+    fixture_config_at(&fx, "https://fhir.invalid", NULL);
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)check_failed(r, BCDA_ERR_RESOLVE, "fhir.invalid");
     ck_assert_int_eq(atomic_load(&lookups), 4);
     fixture_end(&fx);
@@ -1033,22 +947,21 @@ START_TEST(stalled_handshake)
     struct scripted_options o = {.tls = 1, .mute = _i == 0, .drip = _i == 1};
     struct run *r;
 
-    open_server(&o);
-    scripted_export(s, one_file, 1);
-    scripted_reply(s, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
+    open_fixture(&o);
+    scripted_export(fx.server, fixture_files, 1);
+    scripted_reply(fx.server, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
     r = begin();
-    while (scripted_connections(s) == 0)
-        turn();
+    fixture_until(&fx, scripted_connections(fx.server) > 0);
     fx.now += 29000;
     (void)fixture_step(&fx);
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
     fx.now += 1000;
     while (fixture_stat(&fx, BCDA_STAT_RETRIES) == 0)
         (void)fixture_step(&fx);
-    finish(r);
+    fixture_finish(&fx);
     check_came(r);
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 1);
-    ck_assert_uint_eq(scripted_connections(s), 5);
+    ck_assert_uint_eq(scripted_connections(fx.server), 5);
     close_servers();
 }
 END_TEST
@@ -1056,23 +969,12 @@ END_TEST
 START_TEST(handshake_never_ends)
 {
     struct scripted_options o = {.tls = 1, .mute = _i == 0 ? 9 : 0, .drip = _i == 1 ? 9 : 0};
-    unsigned i;
     struct run *r;
 
-    open_server(&o);
-    configure();
-    set(BCDA_OPT_ATTEMPTS, 2);
-    r = begin();
-    for (i = 1; i <= 2; i++) {
-        while (scripted_connections(s) < i)
-            turn();
-        fx.now += 30000;
-        while (fixture_stat(&fx, BCDA_STAT_TRANSFERS))
-            (void)fixture_step(&fx);
-    }
-    finish(r);
+    open_fixture(&o);
+    r = run_into_timeouts(fx.server, NULL);
     (void)check_failed(r, BCDA_ERR_CONNECT_TIMEOUT, "30000 ms");
-    ck_assert_uint_eq(scripted_count(s, NULL), 0);
+    ck_assert_uint_eq(scripted_count(fx.server, NULL), 0);
     close_servers();
 }
 END_TEST
@@ -1083,11 +985,11 @@ START_TEST(resumed_sessions)
     struct scripted_options o = {.tls = 1, .tls12 = _i};
     struct run *r;
 
-    open_server(&o);
+    open_fixture(&o);
     r = go();
     check_came(r);
-    ck_assert_uint_eq(scripted_connections(s), 4);
-    ck_assert_uint_eq(scripted_resumed(s), 3);
+    ck_assert_uint_eq(scripted_connections(fx.server), 4);
+    ck_assert_uint_eq(scripted_resumed(fx.server), 3);
     close_servers();
 }
 END_TEST
@@ -1199,8 +1101,8 @@ START_TEST(faulty_file)
     struct run *r;
     size_t i;
 
-    open_server(NULL);
-    scripted_text(scripted_on(s, "/data/", f->times), f->answer);
+    open_server();
+    scripted_text(scripted_on(fx.server, "/data/", f->times), f->answer);
     r = go();
     ck_assert_msg(r->result == f->code, "%s (%s), not %s", bcda_error_name(r->result),
                   bcda_error_text(bcda_job_error(r->job)), bcda_error_name(f->code));
@@ -1215,7 +1117,7 @@ START_TEST(faulty_file)
     for (i = 0; i < r->count; i++)
         ck_assert_str_eq(r->got[i].id, i ? "p1" : "p0");
     ck_assert_uint_eq(r->bad_count, 0);
-    ck_assert_uint_eq(scripted_count(s, "GET /data/"), f->requests);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), f->requests);
     close_servers();
 }
 END_TEST
@@ -1240,9 +1142,9 @@ START_TEST(body_without_framing)
                                         "HTTP/1.0 200 OK\r\n\r\n" LINES};
     struct run *r;
 
-    open_server(NULL);
+    open_server();
     http_major = _i / 2 ? 1 + _i / 2 : 0;
-    scripted_text(scripted_on(s, "/data/", 0), heads[_i % 2]);
+    scripted_text(scripted_on(fx.server, "/data/", 0), heads[_i % 2]);
     r = go();
     if (http_major)
         check_came(r);
@@ -1280,11 +1182,11 @@ START_TEST(faulty_json)
     const struct json_fault *f = &json_faults[_i];
     struct run *r;
 
-    open_server(NULL);
-    scripted_text(scripted_on(s, f->match, 0), f->answer);
+    open_server();
+    scripted_text(scripted_on(fx.server, f->match, 0), f->answer);
     r = go();
     (void)check_failed(r, f->code, "");
-    ck_assert_uint_eq(scripted_count(s, "GET /data/"), 0);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 0);
     close_servers();
 }
 END_TEST
@@ -1301,8 +1203,8 @@ START_TEST(two_documents)
     const bcda_error *e;
     struct run *r;
 
-    open_server(NULL);
-    scripted_reply(s, _i ? "/data/" : "/jobs/1", "404 Not Found",
+    open_server();
+    scripted_reply(fx.server, _i ? "/data/" : "/jobs/1", "404 Not Found",
                    "Content-Type: application/fhir+json\r\n", body, sizeof body - 1);
     r = go();
     e = check_failed(r, BCDA_ERR_NOT_FOUND, "404");
@@ -1320,18 +1222,18 @@ START_TEST(two_answers)
     struct buf body = {0};
     struct run *r;
 
-    open_server(NULL);
+    open_server();
     if (_i) {
-        scripted_manifest(s, &body, one_file, 1);
-        scripted_manifest(s, &body, other, 1);
+        scripted_manifest(fx.server, &body, fixture_files, 1);
+        scripted_manifest(fx.server, &body, other, 1);
     } else {
         buf_str(&body, TOKEN "{\"access_token\":\"other\",\"token_type\":\"bearer\"}");
     }
-    scripted_reply(s, _i ? "/jobs/1" : "/auth/token", "200 OK", "", body.p, body.len);
+    scripted_reply(fx.server, _i ? "/jobs/1" : "/auth/token", "200 OK", "", body.p, body.len);
     r = go();
     (void)check_failed(r, BCDA_ERR_NOT_JSON, _i ? "behind the end" : "one JSON document");
-    ck_assert_uint_eq(scripted_count(s, "Authorization: Bearer "), _i ? 2 : 0);
-    ck_assert_uint_eq(scripted_count(s, "GET /data/"), 0);
+    ck_assert_uint_eq(scripted_count(fx.server, "Authorization: Bearer "), _i ? 2 : 0);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 0);
     buf_free(&body);
     close_servers();
 }
@@ -1363,13 +1265,14 @@ START_TEST(html_page)
     const bcda_error *e;
     struct run *r;
 
-    open_server(NULL);
-    scripted_reply(s, p->match, p->status, "Content-Type: text/html\r\n", html, sizeof html - 1);
+    open_server();
+    scripted_reply(fx.server, p->match, p->status, "Content-Type: text/html\r\n", html,
+                   sizeof html - 1);
     r = go();
     e = check_failed(r, p->code, p->hint);
     ck_assert_str_eq(bcda_error_server_text(e), "");
     ck_assert_int_eq(bcda_error_http_status(e), (int)strtol(p->status, NULL, 10));
-    ck_assert_uint_eq(scripted_count(s, p->match), p->tries);
+    ck_assert_uint_eq(scripted_count(fx.server, p->match), p->tries);
     ck_assert_uint_eq(r->count, 0);
     close_servers();
 }
@@ -1404,18 +1307,17 @@ START_TEST(headers_max)
     struct buf b = {0};
     struct run *r;
 
-    open_server(NULL);
-    configure();
-    set(BCDA_OPT_HEADERS_MAX, HEADERS_MAX);
+    open_server();
+    fixture_set(&fx, BCDA_OPT_HEADERS_MAX, HEADERS_MAX);
     add_head(&b, (size_t)(HEADERS_MAX + more), _i % 2 ? 50 : HEADERS_MAX);
     buf_str(&b, LINES);
-    scripted_send(scripted_on(s, "/data/", 0), b.p, b.len);
+    scripted_send(scripted_on(fx.server, "/data/", 0), b.p, b.len);
     r = go();
     if (more > 0)
         (void)check_failed(r, BCDA_ERR_HEADERS_TOO_LARGE, "4096");
     else
         check_came(r);
-    ck_assert_uint_eq(scripted_count(s, "GET /data/"), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 1);
     buf_free(&b);
     close_servers();
 }
@@ -1427,18 +1329,17 @@ START_TEST(long_header_line)
     struct buf b = {0};
     struct run *r;
 
-    open_server(NULL);
-    configure();
-    set(BCDA_OPT_HEADERS_MAX, 1024 * 1024);
+    open_server();
+    fixture_set(&fx, BCDA_OPT_HEADERS_MAX, 1024 * 1024);
     add_head(&b, _i ? 200 * 1024 : 99 * 1024, 1024 * 1024);
     buf_str(&b, LINES);
-    scripted_send(scripted_on(s, "/data/", 0), b.p, b.len);
+    scripted_send(scripted_on(fx.server, "/data/", 0), b.p, b.len);
     r = go();
     if (_i)
         (void)check_failed(r, BCDA_ERR_HEADERS_TOO_LARGE, "line");
     else
         check_came(r);
-    ck_assert_uint_eq(scripted_count(s, "GET /data/"), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 1);
     buf_free(&b);
     close_servers();
 }
@@ -1460,8 +1361,8 @@ START_TEST(endless_head)
     struct buf b = {0};
     struct run *r;
 
-    open_server(NULL);
-    a = scripted_on(s, "/data/", 0);
+    open_server();
+    a = scripted_on(fx.server, "/data/", 0);
     while (b.len < (1 << 20))
         buf_str(&b, endless[_i][1]);
     scripted_text(a, endless[_i][0]);
@@ -1469,7 +1370,7 @@ START_TEST(endless_head)
     scripted_finish(a, SCRIPTED_STAY);
     r = go();
     (void)check_failed(r, BCDA_ERR_HEADERS_TOO_LARGE, "");
-    ck_assert_uint_eq(scripted_count(s, "GET /data/"), 1);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 1);
     buf_free(&b);
     close_servers();
 }

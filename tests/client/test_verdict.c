@@ -26,7 +26,7 @@ static void verified(void)
     ck_assert_ptr_nonnull(mkdtemp(folder));
     atexit(remove_folder);
     fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-    ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, folder), 0);
+    ck_assert_ok(bcda_config_set_spool_directory(fx.config, folder));
 }
 
 static void add_lines(struct buf *b)
@@ -125,14 +125,11 @@ START_TEST(manifest_says)
     reply_file(form, &plain, &key);
     reply_manifest(w, &plain, key);
     scripted_export(fx.server, NULL, 0);
-    fixture_config(&fx);
     fixture_add_key(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     if (spool)
         verified();
-    fixture_session(&fx);
-    r = fixture_start(&fx, (enum delivery_way)(_i % 3));
-    fixture_finish(&fx);
+    r = fixture_run(&fx, (enum delivery_way)(_i % 3));
     if (w->code) {
         e = fixture_check_failed(r, w->code);
         ck_assert_str_eq(bcda_error_file(e), "a.ndjson");
@@ -167,11 +164,8 @@ START_TEST(count_is_passed_over)
     reply_file(0, &plain, &key);
     reply_manifest(&w, &plain, NULL);
     scripted_export(fx.server, NULL, 0);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_CHECK_COUNT, 0);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(r->result, 0);
     ck_assert_uint_eq(r->count, LINES);
     fixture_close(&fx);
@@ -223,11 +217,8 @@ START_TEST(wrong_totals)
     scripted_reply(fx.server, "/data/a", "200 OK", "Last-Modified: 1700000000001\r\n", plain.p,
                    plain.len);
     scripted_export(fx.server, e, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(r->count, LINES);
     ck_assert_int_eq(scripted_count(fx.server, "Range: bytes=") > 2, !_i);
@@ -256,11 +247,8 @@ START_TEST(always_cut)
     scripted_send(a, plain.p, plain.len / 2);
     scripted_finish(a, _i ? SCRIPTED_RESET : SCRIPTED_CUT);
     scripted_export(fx.server, e, 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     if (_i) /* a reset may lose what was sent before it, the head too */
         ck_assert(r->result == BCDA_ERR_TRUNCATED || r->result == BCDA_ERR_TRANSFER);
     error = fixture_check_failed(r, _i ? r->result : BCDA_ERR_TRUNCATED);
@@ -290,11 +278,8 @@ START_TEST(budget)
     }
     scripted_reply(fx.server, "/data/", "200 OK", "", line, sizeof line - 1);
     scripted_export(fx.server, e, 2);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_JOB_RETRIES_MAX, _i ? 5 : 6);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     if (_i) {
         error = fixture_check_failed(r, BCDA_ERR_SERVER);
         ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "option \"job_retries_max\""));
@@ -326,11 +311,8 @@ START_TEST(first_failed_file)
     scripted_reply(fx.server, "/data/b", statuses[!_i], "", "", 0);
     fixture_reply_patients(&fx, "/data/c", 0, 3);
     scripted_export(fx.server, e, 3);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     error = fixture_check_failed(r, codes[_i]);
     ck_assert_str_eq(bcda_error_file(error), "a.ndjson");
     ck_assert_int_eq(bcda_error_http_status(error), _i ? 410 : 403);
@@ -361,11 +343,8 @@ START_TEST(error_files_last)
     fixture_open_scripted(&fx, 0);
     fixture_reply_patients(&fx, "/data/", 0, 3);
     scripted_export(fx.server, e, 4);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    fixture_session(&fx);
-    r = fixture_start_hook(&fx, BY_RESOURCE, note_order, order);
-    fixture_finish(&fx);
+    r = fixture_run_hook(&fx, BY_RESOURCE, note_order, order);
     ck_assert_int_eq(r->result, 0);
     ck_assert_str_eq(order, "ddee");
     fixture_close(&fx);
@@ -404,7 +383,6 @@ START_TEST(job_verdict)
     scripted_reply(fx.server, "/data/a", "200 OK", "", data.p, data.len);
     scripted_reply(fx.server, "/data/e", "200 OK", "", issue.p, issue.len);
     scripted_export(fx.server, e, j->severity ? 2 : 1);
-    fixture_config(&fx);
     fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
     fixture_session(&fx);
     r = fixture_start(&fx, BY_RESOURCE);
@@ -442,14 +420,11 @@ START_TEST(bad_line_of_altered_bytes)
                    packed.p, packed.len);
     e.key_hex = key;
     scripted_export(fx.server, &e, 1);
-    fixture_config(&fx);
     fixture_add_key(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     if (_i / 2)
         verified();
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)fixture_check_failed(r, encrypted ? BCDA_ERR_TAG : BCDA_ERR_GZIP);
     ck_assert_uint_eq(r->count, 0);
     fixture_close(&fx);
@@ -496,12 +471,9 @@ START_TEST(bad_line_of_a_cut_file)
     reply_first_half(_i, &plain, &key);
     e.key_hex = key;
     scripted_export(fx.server, &e, 1);
-    fixture_config(&fx);
     fixture_add_key(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     error = fixture_check_failed(r, BCDA_ERR_LINE_JSON);
     ck_assert_str_eq(bcda_error_file(error), "a.ndjson");
     ck_assert_uint_gt(scripted_count(fx.server, "/data/a"), 1); /* it was read to its end */
@@ -529,9 +501,7 @@ START_TEST(count_of_an_error_file)
     scripted_reply(fx.server, "/jobs/1", "200 OK", "", m.p, m.len);
     scripted_reply(fx.server, "/data/e", "200 OK", "", issue, sizeof issue - 1);
     scripted_export(fx.server, NULL, 0);
-    fixture_session(&fx);
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
     ck_assert_uint_eq(r->issue_count, 1);
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)), BCDA_VERDICT_COMPLETE);

@@ -21,16 +21,6 @@ static char folder[PATH_MAX];
 
 static const char *const eras[] = {"2018-12", "2019-04", "2019-12", "2021", "current"};
 
-static void fault(const char *spec)
-{
-    ck_assert_msg(sandbox_set_fault(fx.sandbox, spec) == 0, "%s", sandbox_last_error());
-}
-
-static void set(int option, int64_t value)
-{
-    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
-}
-
 static void remove_folder(void)
 {
     if (folder[0])
@@ -51,24 +41,12 @@ static void begin(const char *era)
     o.era = era;
     make_folder();
     fixture_open_sandbox(&fx, &o);
-    fixture_config(&fx);
-    set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-    ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, folder), 0);
+    fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+    ck_assert_ok(bcda_config_set_spool_directory(fx.config, folder));
     if (strcmp(era, "2019-04") == 0 || strcmp(era, "2018-12") == 0)
         fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
     else
         fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
-}
-
-static struct run *go(enum delivery_way way, hook_fn hook, void *arg)
-{
-    struct run *r;
-
-    if (!fx.session)
-        fixture_session(&fx);
-    r = fixture_start_hook(&fx, way, hook, arg);
-    fixture_finish(&fx);
-    return r;
 }
 
 static void check_folder_empty(void)
@@ -140,7 +118,7 @@ START_TEST(complete)
     struct run *r;
 
     begin(eras[_i / 3]);
-    r = go((enum delivery_way)(_i % 3), look, &seen);
+    r = fixture_run_hook(&fx, (enum delivery_way)(_i % 3), look, &seen);
     fixture_check_export(r);
     check_none_provisional(r);
     ck_assert_uint_gt(r->count, 0);
@@ -182,8 +160,8 @@ START_TEST(nothing_of_it)
 
     begin(c->era);
     for (i = 0; c->faults[i]; i++)
-        fault(c->faults[i]);
-    r = go((enum delivery_way)(_i % 3), NULL, NULL);
+        fixture_fault(&fx, c->faults[i]);
+    r = fixture_run(&fx, (enum delivery_way)(_i % 3));
     (void)fixture_check_failed(r, c->code);
     ck_assert_int_eq(bcda_file_verdict(fixture_file(r, EOB, 0)), BCDA_VERDICT_FAILED);
     ck_assert_uint_eq(r->count, 0);
@@ -211,8 +189,8 @@ START_TEST(broken)
 
     begin(c->era);
     for (i = 0; c->faults[i]; i++)
-        fault(c->faults[i]);
-    r = go((enum delivery_way)(_i % 3), NULL, NULL);
+        fixture_fault(&fx, c->faults[i]);
+    r = fixture_run(&fx, (enum delivery_way)(_i % 3));
     fixture_check_export(r);
     check_none_provisional(r);
     ck_assert_int_ge(fixture_stat(&fx, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
@@ -225,7 +203,7 @@ END_TEST
 START_TEST(needs_directory)
 {
     begin("2019-04");
-    ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, NULL), 0);
+    ck_assert_ok(bcda_config_set_spool_directory(fx.config, NULL));
     ck_assert_int_eq(bcda_session_new(&fx.session, fx.config), BCDA_ERR_CONFIG);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(bcda_config_error(fx.config)), "spool directory"));
     close_all();
@@ -238,8 +216,8 @@ START_TEST(bad_directory)
     struct run *r;
 
     begin("2019-04");
-    ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, paths[_i]), 0);
-    r = go(BY_RESOURCE, NULL, NULL);
+    ck_assert_ok(bcda_config_set_spool_directory(fx.config, paths[_i]));
+    r = fixture_run(&fx, BY_RESOURCE);
     (void)fixture_check_failed(r, BCDA_ERR_SPOOL);
     ck_assert_uint_eq(r->count, 0);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 0);
@@ -270,7 +248,7 @@ START_TEST(full_disk)
 
     ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
     begin("2019-12");
-    r = go(BY_RESOURCE, limit_files, &limit);
+    r = fixture_run_hook(&fx, BY_RESOURCE, limit_files, &limit);
     (void)fixture_check_failed(r, BCDA_ERR_SPOOL_FULL);
     ck_assert_uint_eq(r->count, 0);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 1);
@@ -296,14 +274,14 @@ START_TEST(pauses)
     struct run *r;
 
     begin(eras[_i / 2]);
-    set(BCDA_OPT_BATCH_SIZE, _i % 2 ? 262144 : 32768);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, _i % 2 ? 262144 : 32768);
     fixture_session(&fx);
     r = fixture_start_hook(&fx, _i % 2 ? BY_RESOURCE : BY_BATCH, pause_often, &calls);
     while (!r->done) {
         fixture_idle(&fx);
         check_folder_empty();
         if (!r->done)
-            ck_assert_int_eq(bcda_job_resume(r->job), 0);
+            ck_assert_ok(bcda_job_resume(r->job));
     }
     fixture_check_export(r);
     check_none_provisional(r);
@@ -322,9 +300,9 @@ static int act(struct run *r, enum where where, void *object)
     if ((where != AT_RESOURCE && where != AT_BATCH) || r->count < 1)
         return BCDA_CONTINUE;
     if (what == CANCEL || what == PAUSE_AND_CANCEL)
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_cancel(r->job));
     if (what == LEAVE) /* so that the job is not through before */
-        ck_assert_int_eq(bcda_job_pause(r->job), 0);
+        ck_assert_ok(bcda_job_pause(r->job));
     return what == PAUSE_AND_CANCEL ? BCDA_PAUSE
            : what == STOP           ? BCDA_STOP
            : what == ODD            ? 77
@@ -337,7 +315,7 @@ START_TEST(ends_in_second)
     struct run *r;
 
     begin(_i / ACTS ? "current" : "2019-04");
-    set(BCDA_OPT_BATCH_SIZE, 32768);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 32768);
     fixture_session(&fx);
     r = fixture_start_hook(&fx, _i % 2 ? BY_RESOURCE : BY_BATCH, act, &what);
     if (what == LEAVE) {
@@ -363,9 +341,9 @@ START_TEST(bad_lines)
     struct run *r;
 
     begin(_i / 9 ? "current" : "2019-04");
-    fault("bad-json");
-    set(BCDA_OPT_BAD_LINES_MAX, most);
-    r = go((enum delivery_way)(_i % 3), NULL, NULL);
+    fixture_fault(&fx, "bad-json");
+    fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, most);
+    r = fixture_run(&fx, (enum delivery_way)(_i % 3));
     ck_assert_uint_eq(r->bad_count, 1);
     ck_assert_int_eq(r->bad[0].number, 2);
     if (most == 0) {
@@ -386,8 +364,8 @@ START_TEST(line_cut)
     struct run *r;
 
     begin(eras[_i]);
-    fault("cut-line");
-    r = go(BY_BATCH, NULL, NULL);
+    fixture_fault(&fx, "cut-line");
+    r = fixture_run(&fx, BY_BATCH);
     (void)fixture_check_failed(r, BCDA_ERR_LINE_CUT);
     ck_assert_uint_eq(r->count, 49);
     close_all();

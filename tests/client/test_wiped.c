@@ -165,7 +165,7 @@ static int read_fields(struct run *r, enum where where, void *object)
 
     (void)r;
     if (where == AT_BATCH) /* makes the index of a field */
-        ck_assert_int_eq(bcda_batch_field_column(object, 1, &base, &first, &offsets, &lengths), 0);
+        ck_assert_ok(bcda_batch_field_column(object, 1, &base, &first, &offsets, &lengths));
     return BCDA_CONTINUE;
 }
 
@@ -182,14 +182,13 @@ START_TEST(whole_export)
     fixture_open_scripted(&fx, 0);
     serve(!cancel);
     know_key(part, sizeof part);
-    fixture_config(&fx);
     fixture_add_key(&fx);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
     fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
     if (verified) {
         fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, tempdir()), 0);
+        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
     }
     patterns[0] = "tok.en";
     patterns[1] = "a-secret";
@@ -197,12 +196,12 @@ START_TEST(whole_export)
     patterns[3] = part;
     patterns[4] = MARK;
     fixture_session(&fx);
-    ck_assert_int_eq(bcda_export_add_field(fx.x, "name", &index), 0);
-    ck_assert_int_eq(bcda_export_add_field(fx.x, "v", &index), 0);
+    ck_assert_ok(bcda_export_add_field(fx.x, "name", &index));
+    ck_assert_ok(bcda_export_add_field(fx.x, "v", &index));
     r = fixture_start_hook(&fx, way, read_fields, NULL);
     if (cancel) {
         fixture_until(&fx, r->count > 0);
-        ck_assert_int_eq(bcda_job_cancel(r->job), 0);
+        ck_assert_ok(bcda_job_cancel(r->job));
     }
     fixture_finish(&fx);
     ck_assert_int_eq(r->result, cancel ? BCDA_ERR_CANCELLED : 0);

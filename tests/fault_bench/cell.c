@@ -13,28 +13,19 @@ static struct shown shown;
 /* Small batches, so that a file is being delivered while it still comes. */
 enum { BATCH = 4096, FILE_BYTES = 400000, GZIP_BYTES = 1500000 };
 
-static void set(int option, int64_t value)
-{
-    ck_assert_int_eq(bcda_config_set_int(fx.config, option, value), 0);
-}
-
 static void open_client(enum form form, enum mode mode, const struct files *files)
 {
     static const char *const eras[FORMS] = {"2019-12", "2019-04", "current"};
-    struct sandbox_options o = {0};
 
-    o.era = eras[form];
-    o.patients = 4;
-    o.claims = 2;
-    o.file_bytes = form == GZIP ? GZIP_BYTES : FILE_BYTES;
-    fixture_open_sandbox(&fx, &o);
+    fixture_open_sandbox(&fx, SANDBOX(.era = eras[form], .patients = 4, .claims = 2,
+                                      .file_bytes = form == GZIP ? GZIP_BYTES : FILE_BYTES));
     fx.no_log = 1; /* the log is ours */
     fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, shown_log, &shown, NULL), 0);
-    set(BCDA_OPT_BATCH_SIZE, BATCH);
+    ck_assert_ok(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, shown_log, &shown, NULL));
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, BATCH);
     if (mode == VERIFIED) {
-        set(BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_int_eq(bcda_config_set_spool_directory(fx.config, files->folder), 0);
+        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+        ck_assert_ok(bcda_config_set_spool_directory(fx.config, files->folder));
     }
 }
 
@@ -43,8 +34,7 @@ static void set_faults(const struct row *row)
     int i;
 
     for (i = 0; i < SPECS_MAX && row->specs[i]; i++)
-        ck_assert_msg(sandbox_set_fault(fx.sandbox, row->specs[i]) == 0, "%s",
-                      sandbox_last_error());
+        fixture_fault(&fx, row->specs[i]);
 }
 
 static void append(int fd, const char *text, size_t len)
@@ -83,8 +73,7 @@ void cell_run(const struct row *row, enum form form, enum mode mode, const struc
     fixture_session(&fx);
     fixture_export(&fx, form == ENCRYPTED ? BCDA_LEVEL_RESOURCE : BCDA_LEVEL_PATIENT, EOB, NULL);
     fx.jump_open = (row->flags & WAITS) != 0;
-    r = fixture_start(&fx, BY_RESOURCE);
-    fixture_finish(&fx);
+    r = fixture_run(&fx, BY_RESOURCE);
     judge(row, form, mode, r, cell);
     shown_errors(&shown, r);
     check_shown(files, cell);

@@ -130,7 +130,7 @@ static void open_server(uint64_t seed)
 static void open_session(void)
 {
     fixture_config(&fx);
-    ck_assert_int_eq(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, shown_log, &shown, NULL), 0);
+    ck_assert_ok(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, shown_log, &shown, NULL));
     fixture_session(&fx);
 }
 
