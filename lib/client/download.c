@@ -761,7 +761,8 @@ static enum bcda__call_answer take_bytes(struct bcda__download *d)
  * other attempt bring more, it is delivered. */
 static void note_broken_body(struct bcda__download *d)
 {
-    d->intake.restart = !d->delivered && !d->batch && d->pipe && !d->intake.ranges;
+    d->intake.restart =
+        !d->delivered && !d->batch && d->pipe && d->intake.ranges != BCDA__RANGES_YES;
     if (d->intake.restart)
         bcda__timer_clear(&d->flush);
 }
@@ -818,7 +819,7 @@ static void explain_cuts(struct bcda__download *d)
 {
     int code = d->err.code;
 
-    if (d->intake.ranges || d->furthest == 0 ||
+    if (d->intake.ranges == BCDA__RANGES_YES || d->furthest == 0 ||
         (code != BCDA_ERR_TRANSFER && code != BCDA_ERR_TRUNCATED && code != BCDA_ERR_STALLED))
         return;
     bcda__err_context(

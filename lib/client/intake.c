@@ -51,13 +51,19 @@ static int new_mac(struct bcda__intake *r, struct bcda__mac **slot)
     return bcda__mac_new(slot, (const uint8_t *)r->key.data);
 }
 
+static void stop_ranges(struct bcda__intake *r)
+{
+    if (r->ranges == BCDA__RANGES_YES)
+        r->ranges = BCDA__RANGES_NO;
+}
+
 int bcda__intake_reset(struct bcda__intake *r)
 {
     r->at = 0;
     r->total = r->part_total = r->named = r->end_at = -1;
     r->tail.len = 0;
     r->validator[0] = r->encoding[0] = '\0';
-    r->ranges = 0;
+    stop_ranges(r);
     r->phase = BCDA__TAKE;
     drop_comparison(r);
     return new_mac(r, &r->mac);
@@ -65,7 +71,7 @@ int bcda__intake_reset(struct bcda__intake *r)
 
 void bcda__intake_begin(struct bcda__intake *r, struct bcda__call *call)
 {
-    r->asked = r->ranges && r->at > BCDA__OVERLAP ? r->at - BCDA__OVERLAP : 0;
+    r->asked = r->ranges == BCDA__RANGES_YES && r->at > BCDA__OVERLAP ? r->at - BCDA__OVERLAP : 0;
     r->had = r->at;
     r->named = -1;
     r->compared = 0;
@@ -113,7 +119,8 @@ static void first_head(struct bcda__intake *r, const struct bcda__transfer *t)
     r->total = bcda__transfer_content_length(t);
     bcda__text_copy(r->encoding, sizeof r->encoding, bcda__transfer_header(t, "Content-Encoding"));
     keep_validator(r, t);
-    r->ranges = bcda__text_equal_nocase(ranges, strlen(ranges), "bytes");
+    if (r->ranges != BCDA__RANGES_NEVER && bcda__text_equal_nocase(ranges, strlen(ranges), "bytes"))
+        r->ranges = BCDA__RANGES_YES;
 }
 
 static int same_encoding(const struct bcda__intake *r, const struct bcda__transfer *t)
@@ -131,7 +138,7 @@ static int whole_head(struct bcda__intake *r, const struct bcda__transfer *t,
     int rc;
 
     if (r->asked)
-        r->ranges = 0; /* it was asked for a part and did not heed that */
+        stop_ranges(r); /* the server ignored the range */
     if (!same_encoding(r, t))
         return refuse_changed_file(err, "it comes in another encoding");
     if (r->total >= 0 && length >= 0 && length != r->total)
@@ -168,7 +175,7 @@ static int part_head(struct bcda__intake *r, const struct bcda__transfer *t, str
                              "a part of the file came though all was asked for");
     if (bcda__content_range(bcda__transfer_header(t, "Content-Range"), &first, &last, &total) ||
         first != r->asked || !same_encoding(r, t) || is_other_length(r, t, last, total)) {
-        r->ranges = 0;
+        stop_ranges(r);
         return BCDA__CALL_REPEAT;
     }
     /* It has none of the bytes behind the stored file that came: see bcda__inflate_end_at(). */
@@ -186,7 +193,7 @@ static int unsatisfied_head(struct bcda__intake *r, const struct bcda__transfer 
 {
     int64_t end = bcda__unsatisfied_range(bcda__transfer_header(t, "Content-Range"));
 
-    r->ranges = 0;
+    stop_ranges(r);
     if (!r->asked || end < 0 || end > r->at)
         return BCDA__CALL_REPEAT;
     if (end < r->at || r->at < r->total)
@@ -229,7 +236,7 @@ void bcda__intake_detach(struct bcda__intake *r)
 void bcda__intake_refuse_end(struct bcda__intake *r)
 {
     r->end_at = -1;
-    r->ranges = 0;
+    r->ranges = BCDA__RANGES_NEVER;
 }
 
 /* ---- bodies ---- */
@@ -242,7 +249,7 @@ static int compare_received(struct bcda__intake *r, const uint8_t *data, size_t 
     size_t n = len < left ? len : left;
 
     if (memcmp(r->tail.at + r->compared, data, n) != 0) {
-        r->ranges = 0;
+        stop_ranges(r);
         return BCDA__CALL_REPEAT;
     }
     r->compared += n;

@@ -26,7 +26,9 @@ struct bcda__intake {
     struct bcda__tail tail;
     char validator[96]; /* Last-Modified or a strong ETag, for If-Range; "" = none */
     char encoding[16];  /* Content-Encoding of the first answer */
-    int ranges;         /* worth asking for */
+    /* Whether a range may be requested: no; yes, the server accepts them; never again for this
+     * file, because the end that a part showed was refused. */
+    enum { BCDA__RANGES_NO, BCDA__RANGES_YES, BCDA__RANGES_NEVER } ranges;
     struct bcda__secret key;
     struct bcda__mac *mac; /* of all `at` bytes */
 
