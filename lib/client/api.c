@@ -1,5 +1,5 @@
 /* Entry points: every public function that moves a session or a job. Arguments are checked here,
- * and door.h says what may be called from where. Functions that only read or fill an object of
+ * and entry.h says what may be called from where. Functions that only read or fill an object of
  * their own (config, export, handlers, file, batch, error) stand with that object.
  */
 #include <limits.h>
@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "client/door.h"
+#include "client/entry.h"
 #include "client/origin.h"
 #include "client/session.h"
 #include "client/state.h"
@@ -33,14 +33,14 @@ static int refuse_argument(struct bcda__context *cx, const char *why)
     return cx ? refuse_call(cx, BCDA_ERR_INVALID, why) : BCDA_ERR_INVALID;
 }
 
-static int check_entry(bcda_session *s, enum bcda__door door)
+static int check_entry(bcda_session *s, enum bcda__entry_point point)
 {
-    return s ? bcda__door_check(&s->cx, door) : BCDA_ERR_INVALID;
+    return s ? bcda__entry_check(&s->cx, point) : BCDA_ERR_INVALID;
 }
 
-static int enter_api(bcda_session *s, enum bcda__door door)
+static int enter_api(bcda_session *s, enum bcda__entry_point point)
 {
-    int rc = check_entry(s, door);
+    int rc = check_entry(s, point);
 
     if (!rc)
         s->cx.in_call = 1;
@@ -165,10 +165,10 @@ static int run_session(bcda_session *s, int timeout_ms)
     }
 }
 
-/* By which of its doors a session is moved. */
-static int enter_by(bcda_session *s, enum bcda__door door, int host)
+/* Enters a call that runs the session: by the application's own loop, or by run and step. */
+static int enter_by(bcda_session *s, enum bcda__entry_point point, int host)
 {
-    int rc = enter_api(s, door);
+    int rc = enter_api(s, point);
 
     if (rc || bcda__engine_has_host(s->cx.engine) == host)
         return rc;
@@ -184,7 +184,7 @@ int bcda_session_run(bcda_session *s, int timeout_ms)
 
     if (timeout_ms < -1)
         return refuse_argument(context_of(s), "the timeout is negative, and not -1 (no limit)");
-    rc = enter_by(s, BCDA__DOOR_RUN, 0);
+    rc = enter_by(s, BCDA__ENTRY_RUN, 0);
     if (rc)
         return rc;
     return leave_api(s, run_session(s, timeout_ms));
@@ -192,7 +192,7 @@ int bcda_session_run(bcda_session *s, int timeout_ms)
 
 int bcda_session_step(bcda_session *s)
 {
-    int woken, rc = enter_by(s, BCDA__DOOR_STEP, 0);
+    int woken, rc = enter_by(s, BCDA__ENTRY_STEP, 0);
 
     if (rc)
         return rc;
@@ -201,7 +201,7 @@ int bcda_session_step(bcda_session *s)
 
 int bcda_session_fd(bcda_session *s)
 {
-    int rc = check_entry(s, BCDA__DOOR_FD);
+    int rc = check_entry(s, BCDA__ENTRY_FD);
 
     if (!rc && bcda__engine_has_host(s->cx.engine))
         rc = refuse_call(&s->cx, BCDA_ERR_STATE,
@@ -232,7 +232,7 @@ int bcda_session_set_loop(bcda_session *s, bcda_watch_fd_cb watch_fd,
     if (!watch_fd || !watch_timer)
         return refuse_argument(context_of(s),
                                "a loop needs both callbacks, for descriptors and for the timer");
-    rc = check_entry(s, BCDA__DOOR_SET_LOOP);
+    rc = check_entry(s, BCDA__ENTRY_SET_LOOP);
     if (rc)
         return rc;
     if (s->loop || s->jobs.first || s->requests)
@@ -248,7 +248,7 @@ int bcda_session_on_fd(bcda_session *s, int fd, int events)
 
     if (events & ~(BCDA_FD_READ | BCDA_FD_WRITE))
         return refuse_argument(context_of(s), "events other than read and write are not known");
-    rc = enter_by(s, BCDA__DOOR_ON_FD, 1);
+    rc = enter_by(s, BCDA__ENTRY_ON_FD, 1);
     if (rc)
         return rc;
     rc = bcda__engine_on_fd(s->cx.engine, fd, events, &woken);
@@ -257,7 +257,7 @@ int bcda_session_on_fd(bcda_session *s, int fd, int events)
 
 int bcda_session_on_timer(bcda_session *s)
 {
-    int rc = enter_by(s, BCDA__DOOR_ON_TIMER, 1);
+    int rc = enter_by(s, BCDA__ENTRY_ON_TIMER, 1);
 
     if (rc)
         return rc;
@@ -292,9 +292,9 @@ int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
 
 /* ---- jobs ---- */
 
-static int check_start(bcda_session *s, enum bcda__door door, const bcda_handlers *h)
+static int check_start(bcda_session *s, enum bcda__entry_point point, const bcda_handlers *h)
 {
-    int rc = check_entry(s, door);
+    int rc = check_entry(s, point);
 
     if (rc)
         return rc;
@@ -326,7 +326,7 @@ int bcda_job_start(bcda_session *s, const bcda_export *x, const bcda_handlers *h
 
     if (!x)
         return refuse_argument(context_of(s), "no export was given");
-    rc = check_start(s, BCDA__DOOR_START, h);
+    rc = check_start(s, BCDA__ENTRY_START, h);
     if (rc)
         return rc;
     bcda__buf_init(&url, KICKOFF_URL_MAX);
@@ -369,7 +369,7 @@ int bcda_job_attach(bcda_session *s, const char *status_url, const bcda_export *
 
     if (!status_url)
         return refuse_argument(context_of(s), "no status URL was given");
-    rc = check_start(s, BCDA__DOOR_ATTACH, h);
+    rc = check_start(s, BCDA__ENTRY_ATTACH, h);
     return rc ? rc : attach_job(s, status_url, x, h, NULL, out);
 }
 
@@ -381,7 +381,7 @@ int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_
 
     if (!saved)
         return refuse_argument(context_of(s), "no saved job was given");
-    rc = check_start(s, BCDA__DOOR_RESTORE, h);
+    rc = check_start(s, BCDA__ENTRY_RESTORE, h);
     if (rc)
         return rc;
     rc = bcda__state_read(saved, len, &state);
@@ -418,17 +418,17 @@ int bcda_job_save(const bcda_job *job, char **out)
 
 /* For calls on a job: one that has ended has no session any more, and nothing is to be done for it.
  */
-static int check_job(const bcda_job *job, enum bcda__door door, int *over)
+static int check_job(const bcda_job *job, enum bcda__entry_point point, int *over)
 {
     if (!job)
         return BCDA_ERR_INVALID;
     *over = !job->cx;
-    return *over ? 0 : bcda__door_check(job->cx, door);
+    return *over ? 0 : bcda__entry_check(job->cx, point);
 }
 
 int bcda_job_cancel(bcda_job *job)
 {
-    int over, rc = check_job(job, BCDA__DOOR_CANCEL, &over);
+    int over, rc = check_job(job, BCDA__ENTRY_CANCEL, &over);
 
     if (rc || over)
         return rc;
@@ -439,7 +439,7 @@ int bcda_job_cancel(bcda_job *job)
 
 int bcda_job_pause(bcda_job *job)
 {
-    int over, rc = check_job(job, BCDA__DOOR_PAUSE, &over);
+    int over, rc = check_job(job, BCDA__ENTRY_PAUSE, &over);
 
     if (rc || over)
         return rc;
@@ -450,7 +450,7 @@ int bcda_job_pause(bcda_job *job)
 
 int bcda_job_resume(bcda_job *job)
 {
-    int over, rc = check_job(job, BCDA__DOOR_RESUME, &over);
+    int over, rc = check_job(job, BCDA__ENTRY_RESUME, &over);
 
     if (rc || over)
         return rc;
@@ -462,7 +462,7 @@ int bcda_job_resume(bcda_job *job)
 int bcda_job_next(bcda_job *job, bcda_batch **out)
 {
     bcda_batch *batch;
-    int over, rc = check_job(job, BCDA__DOOR_NEXT, &over);
+    int over, rc = check_job(job, BCDA__ENTRY_NEXT, &over);
 
     if (rc)
         return rc;
@@ -498,7 +498,7 @@ int bcda_request_start(bcda_session *s, int what, bcda_request_cb cb, void *user
 
     if (what != BCDA_REQUEST_METADATA && what != BCDA_REQUEST_VERSION)
         return refuse_argument(context_of(s), "no such request");
-    rc = check_entry(s, BCDA__DOOR_REQUEST);
+    rc = check_entry(s, BCDA__ENTRY_REQUEST);
     if (rc)
         return rc;
     rc = bcda__request_create(&request, &s->cx, &s->requests, what);

@@ -825,7 +825,7 @@ static int run_session(struct fixture *fx, int ms)
     return rc != BCDA_ERR_TIMEOUT;
 }
 
-/* Everything that waits at the pull doors. */
+/* Everything that waits at the pull queues. */
 static int pull(struct fixture *fx)
 {
     struct run *r;
@@ -1014,7 +1014,7 @@ void fixture_until_count(struct fixture *fx, struct run *r, size_t count)
         ck_assert_msg(fixture_step(fx), "stuck before %zu resources", count);
 }
 
-/* ---- by the table of door.h ---- */
+/* ---- by the table of client/entry.h ---- */
 
 static int no_watch(bcda_session *s, int fd, int events, void *userdata)
 {
@@ -1033,44 +1033,44 @@ static int no_timer(bcda_session *s, int64_t delay_ms, void *userdata)
     return 0;
 }
 
-int fixture_call(struct fixture *fx, enum bcda__door door, bcda_job *job)
+int fixture_call(struct fixture *fx, enum bcda__entry_point point, bcda_job *job)
 {
     static const char saved[] = "{\"bcda\":1,\"url\":\"%s\",\"done\":[]}";
     bcda_session *s = fx->session;
     bcda_batch *batch;
     char text[512];
 
-    switch (door) {
-    case BCDA__DOOR_RUN:
+    switch (point) {
+    case BCDA__ENTRY_RUN:
         return bcda_session_run(s, 0);
-    case BCDA__DOOR_STEP:
+    case BCDA__ENTRY_STEP:
         return bcda_session_step(s);
-    case BCDA__DOOR_ON_FD:
+    case BCDA__ENTRY_ON_FD:
         return bcda_session_on_fd(s, 0, 0);
-    case BCDA__DOOR_ON_TIMER:
+    case BCDA__ENTRY_ON_TIMER:
         return bcda_session_on_timer(s);
-    case BCDA__DOOR_SET_LOOP:
+    case BCDA__ENTRY_SET_LOOP:
         return bcda_session_set_loop(s, no_watch, no_timer, NULL, NULL);
-    case BCDA__DOOR_FD:
+    case BCDA__ENTRY_FD:
         return bcda_session_fd(s);
-    case BCDA__DOOR_NEXT:
+    case BCDA__ENTRY_NEXT:
         return bcda_job_next(job, &batch);
-    case BCDA__DOOR_START:
+    case BCDA__ENTRY_START:
         return bcda_job_start(s, fx->x, NULL, NULL);
-    case BCDA__DOOR_ATTACH:
+    case BCDA__ENTRY_ATTACH:
         return bcda_job_attach(s, bcda_job_url(job), NULL, NULL, NULL);
-    case BCDA__DOOR_RESTORE:
+    case BCDA__ENTRY_RESTORE:
         snprintf(text, sizeof text, saved, bcda_job_url(job));
         return bcda_job_restore(s, text, strlen(text), NULL, NULL, NULL);
-    case BCDA__DOOR_REQUEST:
+    case BCDA__ENTRY_REQUEST:
         return bcda_request_start(s, BCDA_REQUEST_VERSION, NULL, NULL, NULL, NULL);
-    case BCDA__DOOR_CANCEL:
+    case BCDA__ENTRY_CANCEL:
         return bcda_job_cancel(job);
-    case BCDA__DOOR_PAUSE:
+    case BCDA__ENTRY_PAUSE:
         return bcda_job_pause(job);
-    case BCDA__DOOR_RESUME:
+    case BCDA__ENTRY_RESUME:
         return bcda_job_resume(job);
-    case BCDA__DOORS:
+    case BCDA__ENTRY_POINTS:
         break;
     }
     return 1;

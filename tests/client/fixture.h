@@ -16,7 +16,7 @@
 
 #include "bcda/bcda.h"
 #include "client/config.h"
-#include "client/door.h"
+#include "client/entry.h"
 #include "client/session.h"
 #include "sandbox.h"
 #include "scripted_server.h"
@@ -191,8 +191,8 @@ void fixture_until_count(struct fixture *fx, struct run *r, size_t count);
 /* Steps while there is something to do now, without moving the clock. */
 void fixture_drain(struct fixture *fx);
 void fixture_advance(struct fixture *fx, int64_t ms);
-/* Calls the public function of that row of the table (client/door.h) with valid arguments. */
-int fixture_call(struct fixture *fx, enum bcda__door door, bcda_job *job);
+/* Calls the public function of that row of the table (client/entry.h) with valid arguments. */
+int fixture_call(struct fixture *fx, enum bcda__entry_point point, bcda_job *job);
 /* Frees the session, and checks that done and destroys ran once and that no descriptor is left. */
 void fixture_end(struct fixture *fx);
 void fixture_close(struct fixture *fx); /* also stops the server */

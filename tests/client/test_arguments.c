@@ -268,10 +268,10 @@ START_TEST(all_of_them)
 {
     size_t i, k, found;
 
-    for (i = 0; i < BCDA__DOORS; i++) {
+    for (i = 0; i < BCDA__ENTRY_POINTS; i++) {
         for (k = 0, found = 0; k < SESSION_ROWS; k++)
-            found += strcmp(session_rows[k].name, bcda__door_rows[i].function) == 0;
-        ck_assert_msg(found > 0, "%s is in no row", bcda__door_rows[i].function);
+            found += strcmp(session_rows[k].name, bcda__entry_rows[i].function) == 0;
+        ck_assert_msg(found > 0, "%s is in no row", bcda__entry_rows[i].function);
     }
 }
 END_TEST

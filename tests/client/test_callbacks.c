@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "client/auth.h"
-#include "client/door.h"
+#include "client/entry.h"
 #include "fixture.h"
 
 static struct fixture fx;
@@ -223,7 +223,7 @@ END_TEST
 enum { OUTSIDE = AT_COUNT, FREED, IN_REQUEST, IN_PROVIDER, PLACES };
 
 struct knock {
-    enum bcda__door door;
+    enum bcda__entry_point door;
     int place;
     int knocked;
 };
@@ -238,7 +238,7 @@ static int is_allowed(int rc)
 static int knock(struct run *r, enum where where, void *object)
 {
     struct knock *k = r->arg;
-    const struct bcda__door_row *row = &bcda__door_rows[k->door];
+    const struct bcda__entry_row *row = &bcda__entry_rows[k->door];
     int want = k->place == FREED ? row->while_freed : row->in_callback, rc;
 
     (void)object;
@@ -291,7 +291,8 @@ static void start_knocking_request(struct knock *k)
 
 START_TEST(everything_from_everywhere)
 {
-    struct knock k = {(enum bcda__door)(_i % BCDA__DOORS), _i / BCDA__DOORS, 0};
+    struct knock k = {(enum bcda__entry_point)(_i % BCDA__ENTRY_POINTS), _i / BCDA__ENTRY_POINTS,
+                      0};
     struct acting freed = {FREE, AT_END, 0};
     struct run *r;
 
@@ -418,7 +419,7 @@ SUITE("callbacks")
     suite_case("calls");
     suite_loop(acts, 0, AT_COUNT * ACTS);
     suite_loop(start_inside, 0, 3);
-    suite_loop(everything_from_everywhere, 0, PLACES * BCDA__DOORS);
+    suite_loop(everything_from_everywhere, 0, PLACES * BCDA__ENTRY_POINTS);
     suite_case("userdata");
     suite_test(registrations);
     suite_test(registrations_shared);

@@ -443,10 +443,10 @@ static int use_everything(void)
     int64_t n;
     char *text;
 
-    for (d = 0; d < BCDA__DOORS; d++) {
-        if (over && (d == BCDA__DOOR_NEXT || d >= BCDA__DOOR_CANCEL))
+    for (d = 0; d < BCDA__ENTRY_POINTS; d++) {
+        if (over && (d == BCDA__ENTRY_NEXT || d >= BCDA__ENTRY_CANCEL))
             continue; /* a job that has ended belongs to no session */
-        if (fixture_call(&fx, (enum bcda__door)d, job) != BCDA_ERR_FORKED)
+        if (fixture_call(&fx, (enum bcda__entry_point)d, job) != BCDA_ERR_FORKED)
             return ANSWERED;
     }
     if (bcda_session_wakeup(fx.session) != BCDA_ERR_FORKED ||

@@ -33,13 +33,13 @@ static void call_back(void)
 
     if (!loop.call_back || !fx.runs || !fx.runs->job)
         return;
-    for (d = 0; d < BCDA__DOORS; d++) {
-        const struct bcda__door_row *row = &bcda__door_rows[d];
+    for (d = 0; d < BCDA__ENTRY_POINTS; d++) {
+        const struct bcda__entry_row *row = &bcda__entry_rows[d];
 
         if (bcda_job_result(fx.runs->job) != BCDA_ERR_AGAIN &&
-            (d == BCDA__DOOR_NEXT || d >= BCDA__DOOR_CANCEL))
+            (d == BCDA__ENTRY_NEXT || d >= BCDA__ENTRY_CANCEL))
             continue;
-        rc = fixture_call(&fx, (enum bcda__door)d, fx.runs->job);
+        rc = fixture_call(&fx, (enum bcda__entry_point)d, fx.runs->job);
         ck_assert_msg(rc == row->in_loop_callback, "%s: %s", row->function, bcda_error_name(rc));
         loop.calls++;
     }
@@ -337,7 +337,7 @@ START_TEST(calls_from_the_loop)
     run_all();
     fixture_check_export(r);
     loop.call_back = 0;
-    ck_assert_int_gt(loop.calls, 10 * BCDA__DOORS);
+    ck_assert_int_gt(loop.calls, 10 * BCDA__ENTRY_POINTS);
     end();
 }
 END_TEST

@@ -72,7 +72,7 @@ FAULTS = [
     ("docs.py", swap(EXPORT, NEW, "\n" + NEW), "no comment"),
     ("docs.py", swap("include/bcda/session.h", "Without a run, makes the descriptor readable.",
                      "From callbacks: no."), "bcda_session_wakeup"),
-    ("docs.py", swap("lib/client/door.c", "{\"bcda_job_cancel\", /*   */ YES", "{\"bcda_job_cancel\", /*   */ NO"),
+    ("docs.py", swap("lib/client/entry.c", "{\"bcda_job_cancel\", /*   */ YES", "{\"bcda_job_cancel\", /*   */ NO"),
      "bcda_job_cancel"),
     ("docs.py", swap(EXPORT, "bcda-api 2", "bcda-api 99.1"), "99.1"),
     ("docs.py", swap("doc/guide/errors.md", "| `BCDA_ERR_TAG` | -305 |", "| `BCDA_ERR_TAG` | 1 |"),

@@ -2,29 +2,29 @@
 """Every public function has a comment, in its own group of lines or as the group's. It says, or one
 before it says for all or for the getters of the header, whether callbacks may call the function, from
 which thread, since when it is there, and, where it can fail, with which codes. What it says of callbacks
-is what the table of the door has. Sections of the server notes that the code cites are there."""
+is what lib/client/entry.c has. Sections of the server notes that the code cites are there."""
 import os
 import re
 
 from house import HEADERS, ROOT, files, finish, functions, headers, problem, read
 
-# What callbacks may not call, or what is queued there, has a row (lib/client/door.c), but for what has
+# What callbacks may not call, or what is queued there, has a row (lib/client/entry.c), but for what has
 # no session to ask, and for freeing one, which is put off by itself.
 ROWLESS = {"bcda_global_cleanup", "bcda_session_free"}
-door = dict(re.findall(r'\{"(bcda_\w+)",\s*(?:/\*.*?\*/)?\s*(YES|NO)\b',
-                       read(os.path.join(ROOT, "lib", "client", "door.c"))))
+entry = dict(re.findall(r'\{"(bcda_\w+)",\s*(?:/\*.*?\*/)?\s*(YES|NO)\b',
+                       read(os.path.join(ROOT, "lib", "client", "entry.c"))))
 
 
-def check_door(path, line, name, words):
+def check_callbacks(path, line, name, words):
     said = re.search(r'(?<!")[Ff]rom callbacks: (\w+)', words)
     said = said and said.group(1)
-    row = door.pop(name, None)
+    row = entry.pop(name, None)
     if name in ROWLESS or (row is None and said == "yes"):
         return
     if row is None and said in ("no", "queued"):
-        problem(path, line, f"{name}: \"From callbacks: {said}\", and no row in lib/client/door.c")
+        problem(path, line, f"{name}: \"From callbacks: {said}\", and no row in lib/client/entry.c")
     elif row and (row == "NO") != (said == "no"):
-        problem(path, line, f"{name}: \"From callbacks: {said}\", and {row} in lib/client/door.c")
+        problem(path, line, f"{name}: \"From callbacks: {said}\", and {row} in lib/client/entry.c")
 
 
 by_header = {}
@@ -56,15 +56,15 @@ for path in headers():
         for words in ("[Ff]rom callbacks:", "Thread:", r"Since 0\."):
             if not re.search(words, own) and not re.search(words, general):
                 problem(path, line, f"{name}: nothing says \"{words}\"")
-        check_door(path, line, name, own if "rom callbacks:" in own else general)
+        check_callbacks(path, line, name, own if "rom callbacks:" in own else general)
         # A getter's int is no code, and its comment says what it is.
         if result == "int" and not re.search("_is_|_version_number$", name) and not re.search(r"BCDA_ERR|with its errors|[Ee]rrors as above", own + general) \
                 and not re.search(r"/\* (Getters|Counts)|Getters accept|Every getter", own + " ".join(
                     c for at, c in comments if at <= top)):
             problem(path, line, f"{name}: nothing says which codes it gives")
 
-for name in door:
-    problem(os.path.join(ROOT, "lib", "client", "door.c"), 0, f"{name} is no public function")
+for name in entry:
+    problem(os.path.join(ROOT, "lib", "client", "entry.c"), 0, f"{name} is no public function")
 
 server = os.path.join(ROOT, "doc", "guide", "server.md")
 sections = set(re.findall(r"^#+ (\d+(?:\.\d+)?)", read(server), flags=re.M)) \
