@@ -1,12 +1,13 @@
 /* Samples of a sweep: a long loop over equal cases, such as each byte to cut a file at. A default
  * run takes some of them, chosen by a seed, and always the first and the last. The environment:
  *
- * BCDA_TEST_SEED=N: the seed; without it, one by chance. Each program prints its seed as a TAP
- * comment.
+ * BCDA_TEST_SEED=N: the seed of the samples and of random cases. Without it a program chooses one,
+ * and prints it as a TAP comment.
  *
- * BCDA_TEST_ROUNDS=N: so many of the cases that are made by chance.
+ * BCDA_TEST_ROUNDS=N: how many random cases to run.
  *
- * BCDA_TEST_EXHAUSTIVE=1: every case, and the seed is 1; sh tests/run --rest sets it.
+ * BCDA_TEST_EXHAUSTIVE=1: every case, and the larger number of random ones; the seed is 1 unless
+ * BCDA_TEST_SEED is set. sh tests/run --rest sets it.
  *
  * tests/client/sample.py is the same for the tests in Python. */
 #ifndef BCDA_TESTS_SAMPLE_H

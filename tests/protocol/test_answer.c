@@ -3,10 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "helper.h"
 #include "protocol/answer.h"
 #include "suite.h"
-
-#define LEN(a) (sizeof(a) / sizeof(a)[0])
 
 typedef enum bcda__verdict (*judge_fn)(const struct bcda__answer *, struct bcda_error *);
 
@@ -109,7 +108,7 @@ START_TEST(oauth_errors)
     char big[3000];
     size_t i;
 
-    for (i = 0; i < LEN(rows); i++) {
+    for (i = 0; i < COUNT(rows); i++) {
         (void)ask(bcda__answer_token, rows[i].status, rows[i].body);
         ck_assert_msg(err.code == rows[i].code, "%s: %s", rows[i].body, bcda_error_name(err.code));
         ck_assert_int_eq(err.http_status, rows[i].status);
@@ -145,7 +144,7 @@ START_TEST(no_token)
     struct bcda__answer a;
     size_t i;
 
-    for (i = 0; i < LEN(rows); i++) {
+    for (i = 0; i < COUNT(rows); i++) {
         a = answer(401, NULL);
         a.sent = rows[i].sent;
         bcda__err_clear(&err);
@@ -179,7 +178,7 @@ START_TEST(token)
         {504, BCDA__RETRY, BCDA_ERR_SERVER, "504"},
     };
 
-    check_rows(bcda__answer_token, rows, LEN(rows));
+    check_rows(bcda__answer_token, rows, COUNT(rows));
 }
 END_TEST
 
@@ -204,7 +203,7 @@ START_TEST(kickoff)
         {504, BCDA__RETRY, BCDA_ERR_SERVER, "504"},
     };
 
-    check_rows(bcda__answer_kickoff, rows, LEN(rows));
+    check_rows(bcda__answer_kickoff, rows, COUNT(rows));
 }
 END_TEST
 
@@ -224,7 +223,7 @@ START_TEST(kickoff_location)
     struct bcda__answer a = answer(202, NULL);
     size_t i;
 
-    for (i = 0; i < LEN(bad); i++) {
+    for (i = 0; i < COUNT(bad); i++) {
         a.content_location = bad[i];
         bcda__err_clear(&err);
         ck_assert_int_eq(bcda__answer_kickoff(&a, &err), BCDA__FAIL);
@@ -257,7 +256,7 @@ START_TEST(status)
         {504, BCDA__RETRY, BCDA_ERR_SERVER, "504"},
     };
 
-    check_rows(bcda__answer_status, rows, LEN(rows));
+    check_rows(bcda__answer_status, rows, COUNT(rows));
 }
 END_TEST
 
@@ -272,10 +271,10 @@ START_TEST(status_words)
                      BCDA__RETRY);
     ck_assert_int_eq(err.code, BCDA_ERR_JOB_FAILED);
     ck_assert_str_eq(err.server, "");
-    ck_assert_int_eq(ask(bcda__answer_status, 500,
-                         OUTCOME("exception", "Service encountered numerous errors. Job failed to "
-                                              "complete.")),
-                     BCDA__RETRY);
+    ck_assert_int_eq(
+        ask(bcda__answer_status, 500,
+            OUTCOME("exception", "Service encountered numerous errors. Job failed to complete.")),
+        BCDA__RETRY);
     ck_assert_str_eq(err.server, "Service encountered numerous errors. Job failed to complete.");
     ck_assert_int_eq(err.retryable, 0);
 
@@ -315,7 +314,7 @@ START_TEST(status_transient)
     };
     size_t i;
 
-    for (i = 0; i < LEN(rows); i++) {
+    for (i = 0; i < COUNT(rows); i++) {
         enum bcda__verdict v =
             ask(bcda__answer_status, rows[i].status, OUTCOME("transient", "cancelled for now"));
 
@@ -350,7 +349,7 @@ START_TEST(file)
         {504, BCDA__RETRY, BCDA_ERR_SERVER, "504"},
     };
 
-    check_rows(bcda__answer_file, rows, LEN(rows));
+    check_rows(bcda__answer_file, rows, COUNT(rows));
 }
 END_TEST
 
@@ -365,7 +364,7 @@ START_TEST(plain)
         {502, BCDA__RETRY, BCDA_ERR_SERVER, "502"},
     };
 
-    check_rows(bcda__answer_plain, rows, LEN(rows));
+    check_rows(bcda__answer_plain, rows, COUNT(rows));
 }
 END_TEST
 
@@ -389,8 +388,8 @@ START_TEST(server_words)
     };
     size_t i, j;
 
-    for (i = 0; i < LEN(rows); i++)
-        for (j = 0; j < LEN(judges); j++) {
+    for (i = 0; i < COUNT(rows); i++)
+        for (j = 0; j < COUNT(judges); j++) {
             ask(judges[j], rows[i].status, rows[i].body);
             ck_assert_str_eq(err.server, rows[i].words);
             ck_assert(!rows[i].words[0] || !strstr(err.text, rows[i].words));
@@ -422,13 +421,13 @@ START_TEST(validation_errors)
     static const char *const forms[] = {
         /* era A, and then the years of details, and of diagnostics */
         "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
-        "\"Structural Issue\",\"details\":{\"coding\":[{\"display\":\"Request Error\"}],\"text\":"
-        "\"Request Error\"},\"diagnostics\":\"%s\"}]}",
+        "\"Structural Issue\",\"details\":{\"coding\":[{\"display\":\"Request "
+        "Error\"}],\"text\":\"Request Error\"},\"diagnostics\":\"%s\"}]}",
         "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
         "\"structure\",\"details\":{\"coding\":[{\"system\":\"http://hl7.org/fhir/ValueSet/"
         "operation-outcome\",\"code\":\"Request Error\",\"display\":\"%s\"}]}}]}",
-        "{\"issue\":[{\"code\":\"structure\",\"details\":{\"coding\":[{\"code\":\"Request Error\","
-        "\"display\":\"x\"}],\"text\":\"%s\"},\"severity\":\"error\"}],\"resourceType\":"
+        "{\"issue\":[{\"code\":\"structure\",\"details\":{\"coding\":[{\"code\":\"Request "
+        "Error\",\"display\":\"x\"}],\"text\":\"%s\"},\"severity\":\"error\"}],\"resourceType\":"
         "\"OperationOutcome\"}",
         "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
         "\"structure\",\"diagnostics\":\"%s\"}]}",
@@ -438,8 +437,8 @@ START_TEST(validation_errors)
     char body[1000];
     size_t i, j;
 
-    for (i = 0; i < LEN(texts); i++)
-        for (j = 0; j < LEN(forms); j++) {
+    for (i = 0; i < COUNT(texts); i++)
+        for (j = 0; j < COUNT(forms); j++) {
             const char *hole = strstr(forms[j], "%s");
 
             snprintf(body, sizeof body, "%.*s%s%s", (int)(hole - forms[j]), forms[j], texts[i],
@@ -466,8 +465,8 @@ START_TEST(redirects)
     struct bcda__answer a = answer(301, "<a href=\"https://SECRET\">Moved</a>");
     size_t i, j;
 
-    for (i = 0; i < LEN(rows); i++)
-        for (j = 0; j < LEN(judges); j++) {
+    for (i = 0; i < COUNT(rows); i++)
+        for (j = 0; j < COUNT(judges); j++) {
             a.location = rows[i].location;
             bcda__err_clear(&err);
             ck_assert_int_eq(judges[j](&a, &err), BCDA__FAIL);
@@ -494,7 +493,7 @@ START_TEST(cancel)
         {503, BCDA__RETRY, BCDA_ERR_SERVER, "503"},
     };
 
-    check_rows(bcda__answer_cancel, rows, LEN(rows));
+    check_rows(bcda__answer_cancel, rows, COUNT(rows));
 }
 END_TEST
 
@@ -505,16 +504,16 @@ START_TEST(server_failures)
     size_t i, j;
     int number;
 
-    for (j = 0; j < LEN(judges); j++)
+    for (j = 0; j < COUNT(judges); j++)
         for (number = 502; number < 600; number++) { /* a status of 500 says that the job failed */
             enum bcda__verdict want = BCDA__RETRY;
 
-            for (i = 0; i < LEN(lasting); i++)
+            for (i = 0; i < COUNT(lasting); i++)
                 if (number == lasting[i])
                     want = BCDA__FAIL;
             ck_assert_msg(ask(judges[j], number, NULL) == want, "judge %zu, %d", j, number);
         }
-    for (j = 0; j < LEN(judges); j++)
+    for (j = 0; j < COUNT(judges); j++)
         ck_assert_int_eq(ask(judges[j], 501, NULL), BCDA__FAIL);
 }
 END_TEST
@@ -525,7 +524,7 @@ START_TEST(every_status)
     size_t j;
     int number;
 
-    for (j = 0; j < LEN(judges); j++)
+    for (j = 0; j < COUNT(judges); j++)
         for (number = 0; number < 1000; number++) {
             enum bcda__verdict v = ask(judges[j], number, NULL);
             size_t len = strlen(err.text);
@@ -580,7 +579,7 @@ START_TEST(progress)
     };
     size_t i;
 
-    for (i = 0; i < LEN(rows); i++)
+    for (i = 0; i < COUNT(rows); i++)
         ck_assert_msg(bcda__progress_percent(rows[i].text) == rows[i].percent, "'%s': %d",
                       rows[i].text, bcda__progress_percent(rows[i].text));
 }

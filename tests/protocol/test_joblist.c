@@ -3,10 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "helper.h"
 #include "protocol/joblist.h"
 #include "suite.h"
-
-#define LEN(a) (sizeof(a) / sizeof(a)[0])
 
 #define WANTED \
     "https://api.bcda.cms.gov/api/v2/Group/all/$export?_type=Patient,Coverage&_since=a%2Bb"
@@ -120,5 +119,5 @@ END_TEST
 SUITE("joblist")
 {
     suite_case("joblist");
-    suite_loop(twins, 0, (int)LEN(rows));
+    suite_loop(twins, 0, (int)COUNT(rows));
 }

@@ -5,10 +5,10 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "helper.h"
 #include "protocol/manifest.h"
 #include "suite.h"
 
-#define LEN(a)        (sizeof(a) / sizeof(a)[0])
 #define H             "https://sandbox.bcda.cms.gov/data/42/"
 #define UUID1         "b8cfdb04-7c57-4c7a-bb78-2fc16cbc05a1"
 #define UUID2         "0c527d2e-2e8a-4808-b11d-0fa06baf8254"
@@ -19,13 +19,6 @@
     TEN_SPACES TEN_SPACES TEN_SPACES TEN_SPACES TEN_SPACES TEN_SPACES TEN_SPACES TEN_SPACES
 
 static struct bcda_error err;
-static uint32_t random_state = 1;
-
-static uint32_t next_random(void)
-{
-    random_state = random_state * 1664525u + 1013904223u;
-    return random_state >> 8;
-}
 
 /* Piece sizes: 0 = all at once, -1 = at random, else so many bytes. Each piece is an allocation of
  * its own, so that whoever reads beyond it, or keeps a pointer into it, is caught. */
@@ -39,7 +32,7 @@ static int parse_cut(const char *body, size_t len, int piece, size_t max,
     ck_assert_int_eq(rc, 0);
     bcda__err_clear(&err);
     while (at < len && !rc) {
-        size_t n = piece > 0 ? (size_t)piece : piece < 0 ? next_random() % 40 : len;
+        size_t n = piece > 0 ? (size_t)piece : piece < 0 ? roll(40) : len;
         char *copy;
 
         n = n < len - at ? n : len - at;
@@ -75,189 +68,128 @@ struct shape {
     struct want entries[4];
 };
 
+#define SAYS(time, request, job_id, token, count, output_count) \
+    time, request, job_id, token, count, output_count
+
 static const struct shape shapes[] = {
     /* the example of era A */
     {"{\"transactionTime\":\"2019-04-26T15:02:11.38342Z\",\"request\":\"https://"
-     "sandbox.bcda.cms.gov/api/v1/Patient/$export\",\"requiresAccessToken\":true,\"output\":[{"
-     "\"type\":\"Patient\",\"url\":\"" H UUID1 ".ndjson\",\"encryptedKey\":\"4fd0aa\"}],\"error\":"
-     "[],\"KeyMap\":{\"" UUID1 ".ndjson\":\"4fd0aa\"},\"JobID\":42}",
-     "2019-04-26T15:02:11.38342Z",
-     "https://sandbox.bcda.cms.gov/api/v1/Patient/$export",
-     42,
-     1,
-     1,
-     1,
+     "sandbox.bcda.cms.gov/api/v1/Patient/"
+     "$export\",\"requiresAccessToken\":true,\"output\":[{\"type\":\"Patient\",\"url\":\"" H UUID1
+     ".ndjson\",\"encryptedKey\":\"4fd0aa\"}],\"error\":[],\"KeyMap\":{\"" UUID1
+     ".ndjson\":\"4fd0aa\"},\"JobID\":42}",
+     SAYS("2019-04-26T15:02:11.38342Z", "https://sandbox.bcda.cms.gov/api/v1/Patient/$export", 42,
+          1, 1, 1),
      {{"Patient", H UUID1 ".ndjson", UUID1 ".ndjson", "4fd0aa", 0, -1}}},
     /* only KeyMap, behind output; an error file with a key of its own */
     {"{\"transactionTime\":\"2019-01-02T00:00:00Z\",\"request\":\"\",\"requiresAccessToken\":true,"
-     "\"output\":[{\"type\":\"Patient\",\"url\":\"" H UUID2 ".ndjson\"}],\"error\":[{\"type\":"
-     "\"OperationOutcome\",\"url\":\"" H UUID2 "-error.ndjson\"}],\"KeyMap\":{\"" UUID2
-     "-error.ndjson\":\"bb02\",\"" UUID2 ".ndjson\":\"aa01\"},\"JobID\":7}",
-     "2019-01-02T00:00:00Z",
-     "",
-     7,
-     1,
-     2,
-     1,
+     "\"output\":[{\"type\":\"Patient\",\"url\":\"" H UUID2
+     ".ndjson\"}],\"error\":[{\"type\":\"OperationOutcome\",\"url\":\"" H UUID2
+     "-error.ndjson\"}],\"KeyMap\":{\"" UUID2 "-error.ndjson\":\"bb02\",\"" UUID2
+     ".ndjson\":\"aa01\"},\"JobID\":7}",
+     SAYS("2019-01-02T00:00:00Z", "", 7, 1, 2, 1),
      {{"Patient", H UUID2 ".ndjson", UUID2 ".ndjson", "aa01", 0, -1},
       {"OperationOutcome", H UUID2 "-error.ndjson", UUID2 "-error.ndjson", "bb02", 1, -1}}},
     /* late 2018: names padded to 127 characters, and `keys` */
-    {"{\"transactionTime\":\"2018-11-20T10:00:00Z\",\"request\":\"r\",\"requiresAccessToken\":"
-     "true,\"output\":[{\"type\":\"ExplanationOfBenefit\",\"url\":\"" H UUID1
+    {"{\"transactionTime\":\"2018-11-20T10:00:00Z\",\"request\":\"r\",\"requiresAccessToken\":true,"
+     "\"output\":[{\"type\":\"ExplanationOfBenefit\",\"url\":\"" H UUID1
      ".ndjson\"}],\"error\":[],\"KeyMap\":{\"" UUID1 ".ndjson" SPACES
      "\":\" aa01 \"},\"keys\":[\"aa01|" UUID1 ".ndjson" SPACES "\"]}",
-     "2018-11-20T10:00:00Z",
-     "r",
-     -1,
-     1,
-     1,
-     1,
+     SAYS("2018-11-20T10:00:00Z", "r", -1, 1, 1, 1),
      {{"ExplanationOfBenefit", H UUID1 ".ndjson", UUID1 ".ndjson", "aa01", 0, -1}}},
     /* only `keys` */
-    {"{\"output\":[{\"type\":\"Patient\",\"url\":\"" H "a.ndjson\"},{\"type\":\"Patient\",\"url\":"
-     "\"" H "b.ndjson\"}],\"keys\":[\"bb|b.ndjson\",\"aa|a.ndjson\"]}",
-     "",
-     "",
-     -1,
-     1,
-     2,
-     2,
+    {"{\"output\":[{\"type\":\"Patient\",\"url\":\"" H
+     "a.ndjson\"},{\"type\":\"Patient\",\"url\":\"" H
+     "b.ndjson\"}],\"keys\":[\"bb|b.ndjson\",\"aa|a.ndjson\"]}",
+     SAYS("", "", -1, 1, 2, 2),
      {{"Patient", H "a.ndjson", "a.ndjson", "aa", 0, -1},
       {"Patient", H "b.ndjson", "b.ndjson", "bb", 0, -1}}},
     /* should the two not agree, KeyMap has it, wherever it stands */
     {"{\"keys\":[\"01|a.ndjson\",\"02|b.ndjson\"],\"output\":[{\"url\":\"" H
      "a.ndjson\"},{\"url\":\"" H "b.ndjson\"}],\"KeyMap\":{\"a.ndjson\":\"aa\"}}",
-     "",
-     "",
-     -1,
-     1,
-     2,
-     2,
+     SAYS("", "", -1, 1, 2, 2),
      {{"", H "a.ndjson", "a.ndjson", "aa", 0, -1}, {"", H "b.ndjson", "b.ndjson", "02", 0, -1}}},
     /* a plain job of 2018 */
     {"{\"transactionTime\":\"t\",\"output\":[{\"type\":\"Patient\",\"url\":\"" H
      "a.ndjson\"}],\"error\":[],\"KeyMap\":{},\"keys\":null}",
-     "t",
-     "",
-     -1,
-     1,
-     1,
-     1,
+     SAYS("t", "", -1, 1, 1, 1),
      {{"Patient", H "a.ndjson", "a.ndjson", NULL, 0, -1}}},
     /* encrypt=false in 2019 */
     {"{\"transactionTime\":\"t\",\"output\":[{\"type\":\"Patient\",\"url\":\"" H
      "a.ndjson\",\"encryptedKey\":\"" NO_ENCRYPTION "\"},{\"type\":\"Patient\",\"url\":\"" H
      "b.ndjson\"}],\"error\":[],\"KeyMap\":{\"a.ndjson\":\"" NO_ENCRYPTION
      "\",\"b.ndjson\":\"4E4F5F454E4352595054494F4E\"}}",
-     "t",
-     "",
-     -1,
-     1,
-     2,
-     2,
+     SAYS("t", "", -1, 1, 2, 2),
      {{"Patient", H "a.ndjson", "a.ndjson", NULL, 0, -1},
       {"Patient", H "b.ndjson", "b.ndjson", NULL, 0, -1}}},
     /* an empty encryptedKey gives way to the map; an empty value is none */
     {"{\"KeyMap\":{\"a.ndjson\":\"aa\",\"b.ndjson\":\"\",\"c.ndjson\":null},\"output\":[{\"url\":"
      "\"" H "a.ndjson\",\"encryptedKey\":\"\"},{\"url\":\"" H
      "b.ndjson\",\"encryptedKey\":null},{\"url\":\"" H "c.ndjson\"}]}",
-     "",
-     "",
-     -1,
-     1,
-     3,
-     3,
+     SAYS("", "", -1, 1, 3, 3),
      {{"", H "a.ndjson", "a.ndjson", "aa", 0, -1},
       {"", H "b.ndjson", "b.ndjson", NULL, 0, -1},
       {"", H "c.ndjson", "c.ndjson", NULL, 0, -1}}},
     /* the race of era A */
     {"{\"transactionTime\":\"t\",\"request\":\"r\",\"requiresAccessToken\":true,\"output\":null,"
      "\"error\":[],\"KeyMap\":{},\"JobID\":1}",
-     "t",
-     "r",
-     1,
-     1,
-     0,
-     0,
+     SAYS("t", "r", 1, 1, 0, 0),
      {{0}}},
     {"{\"transactionTime\":\"0001-01-01T00:00:00Z\",\"output\":[],\"error\":null,\"JobID\":1}",
-     "0001-01-01T00:00:00Z",
-     "",
-     1,
-     1,
-     0,
-     0,
+     SAYS("0001-01-01T00:00:00Z", "", 1, 1, 0, 0),
      {{0}}},
     /* era C; & written as Go writes it */
     {"{\"transactionTime\":\"2026-08-21T01:02:03.123456789Z\",\"request\":\"https://h/api/v2/"
-     "Patient/$export?_type=Patient\\u0026_since=2020-01-01T00:00:00%2B05:00\","
-     "\"requiresAccessToken\":true,\"output\":[{\"type\":\"Patient\",\"url\":\"https://h/data/9/"
+     "Patient/"
+     "$export?_type=Patient\\u0026_since=2020-01-01T00:00:00%2B05:00\",\"requiresAccessToken\":"
+     "true,\"output\":[{\"type\":\"Patient\",\"url\":\"https://h/data/9/"
      "p.ndjson\"}],\"error\":[{\"type\":\"OperationOutcome\",\"url\":\"https://h/data/9/"
      "warnings-and-info.ndjson\"},{\"type\":\"OperationOutcome\",\"url\":\"https://h/data/9/"
      "p-error.ndjson\"}],\"JobID\":4294967296}",
-     "2026-08-21T01:02:03.123456789Z",
-     "https://h/api/v2/Patient/$export?_type=Patient&_since=2020-01-01T00:00:00%2B05:00",
-     INT64_C(4294967296),
-     1,
-     3,
-     1,
+     SAYS("2026-08-21T01:02:03.123456789Z",
+          "https://h/api/v2/Patient/$export?_type=Patient&_since=2020-01-01T00:00:00%2B05:00",
+          INT64_C(4294967296), 1, 3, 1),
      {{"Patient", "https://h/data/9/p.ndjson", "p.ndjson", NULL, 0, -1},
       {"OperationOutcome", "https://h/data/9/warnings-and-info.ndjson", "warnings-and-info.ndjson",
        NULL, 1, -1},
       {"OperationOutcome", "https://h/data/9/p-error.ndjson", "p-error.ndjson", NULL, 1, -1}}},
     /* other servers of the Bulk Data specification: `error` first, counts, extensions, an open one,
      * http behind a proxy, a query, a job number as string */
-    {"{\"extension\":{\"url\":\"https://x/y\",\"output\":[{\"url\":1}]},\"error\":[{\"url\":"
-     "\"http://h:3000/e.ndjson\"}],\"deleted\":[{\"type\":\"Bundle\",\"url\":\"http://h:3000/d\"}],"
-     "\"output\":[{\"extension\":[{\"url\":\"https://x/checksum\",\"valueString\":\"sha256:1\"},{"
-     "\"url\":\"https://x/length\",\"deep\":{\"url\":[{\"url\":null}],\"type\":9}}],\"type\":"
-     "\"Patient\",\"count\":1234,\"url\":\"http://h:3000/f/p%20x.ndjson?sig=a/b\"},{\"count\":null,"
-     "\"url\":\"http://h:3000/q\",\"type\":\"Patient\",\"count2\":[1],\"x\":{\"encryptedKey\":"
-     "\"no\"}}],\"requiresAccessToken\":false,\"JobID\":\"77\",\"link\":[]}",
-     "",
-     "",
-     77,
-     0,
-     3,
-     2,
+    {"{\"extension\":{\"url\":\"https://x/"
+     "y\",\"output\":[{\"url\":1}]},\"error\":[{\"url\":\"http://h:3000/"
+     "e.ndjson\"}],\"deleted\":[{\"type\":\"Bundle\",\"url\":\"http://h:3000/"
+     "d\"}],\"output\":[{\"extension\":[{\"url\":\"https://x/"
+     "checksum\",\"valueString\":\"sha256:1\"},{\"url\":\"https://x/"
+     "length\",\"deep\":{\"url\":[{\"url\":null}],\"type\":9}}],\"type\":\"Patient\",\"count\":"
+     "1234,\"url\":\"http://h:3000/f/p%20x.ndjson?sig=a/b\"},{\"count\":null,\"url\":\"http://"
+     "h:3000/"
+     "q\",\"type\":\"Patient\",\"count2\":[1],\"x\":{\"encryptedKey\":\"no\"}}],"
+     "\"requiresAccessToken\":false,\"JobID\":\"77\",\"link\":[]}",
+     SAYS("", "", 77, 0, 3, 2),
      {{"Patient", "http://h:3000/f/p%20x.ndjson?sig=a/b", "p%20x.ndjson", NULL, 0, 1234},
       {"Patient", "http://h:3000/q", "q", NULL, 0, -1},
       {"", "http://h:3000/e.ndjson", "e.ndjson", NULL, 1, -1}}},
     /* 2019-02-27 .. 04-03: the error file also in output, where its key may stand */
-    {"{\"output\":[{\"type\":\"Patient\",\"url\":\"" H "e-error.ndjson\",\"encryptedKey\":\"ee\"},"
-     "{\"type\":\"Patient\",\"url\":\"" H "a.ndjson\",\"encryptedKey\":\"aa\"}],\"error\":[{"
-     "\"type\":\"OperationOutcome\",\"url\":\"" H "e-error.ndjson\",\"encryptedKey\":\"\"}],"
-     "\"transactionTime\":\"t\"}",
-     "t",
-     "",
-     -1,
-     1,
-     2,
-     1,
+    {"{\"output\":[{\"type\":\"Patient\",\"url\":\"" H
+     "e-error.ndjson\",\"encryptedKey\":\"ee\"},{\"type\":\"Patient\",\"url\":\"" H
+     "a.ndjson\",\"encryptedKey\":\"aa\"}],\"error\":[{\"type\":\"OperationOutcome\",\"url\":\"" H
+     "e-error.ndjson\",\"encryptedKey\":\"\"}],\"transactionTime\":\"t\"}",
+     SAYS("t", "", -1, 1, 2, 1),
      {{"Patient", H "a.ndjson", "a.ndjson", "aa", 0, -1},
       {"OperationOutcome", H "e-error.ndjson", "e-error.ndjson", "ee", 1, -1}}},
     /* 2024-02-23 .. 03-04: an error file only in output; the same file twice; the marker */
-    {"{\"output\":[{\"type\":\"Patient\",\"url\":\"" H "x-error.ndjson\"},{\"type\":\"Patient\","
-     "\"url\":\"" H "a.ndjson\"},{\"type\":\"Patient\",\"url\":\"" H
+    {"{\"output\":[{\"type\":\"Patient\",\"url\":\"" H
+     "x-error.ndjson\"},{\"type\":\"Patient\",\"url\":\"" H
+     "a.ndjson\"},{\"type\":\"Patient\",\"url\":\"" H
      "blank.ndjson\"},{\"type\":\"Coverage\",\"url\":\"" H
      "a.ndjson\",\"encryptedKey\":\"aa\"}],\"error\":[{\"url\":\"" H "blank.ndjson\"}]}",
-     "",
-     "",
-     -1,
-     1,
-     2,
-     1,
+     SAYS("", "", -1, 1, 2, 1),
      {{"Patient", H "x-error.ndjson", "x-error.ndjson", NULL, 1, -1},
       {"Patient", H "a.ndjson", "a.ndjson", "aa", 0, -1}}},
     /* little is enough; nulls are as if not there */
     {" \n{\"transactionTime\":\"t\",\"request\":null,\"requiresAccessToken\":null,\"JobID\":null,"
      "\"KeyMap\":null}",
-     "t",
-     "",
-     -1,
-     1,
-     0,
-     0,
+     SAYS("t", "", -1, 1, 0, 0),
      {{0}}},
 };
 
@@ -294,7 +226,7 @@ START_TEST(each_shape)
     size_t i;
     int k;
 
-    for (i = 0; i < LEN(shapes); i++) {
+    for (i = 0; i < COUNT(shapes); i++) {
         check_shape(&shapes[i], 0);
         for (k = 1; k < 12; k++)
             check_shape(&shapes[i], k);
@@ -395,15 +327,16 @@ START_TEST(refused)
          "checksum\",\"valueString\":\"sha256:" HALF "00112233445566778899aabbccddee-f\"}]}]}",
          "checksum that is no SHA-256"},
         {"{\"output\":[{\"url\":\"" H "a\",\"extension\":[{\"url\":\"https://dpc.cms.gov/"
-         "checksum\",\"valueString\":\"sha256:" HALF HALF "\"},{\"url\":\"https://dpc.cms.gov/"
-         "checksum\",\"valueString\":\"sha256:" HALF HALF "\"}]}]}",
+         "checksum\",\"valueString\":\"sha256:" HALF HALF
+         "\"},{\"url\":\"https://dpc.cms.gov/checksum\",\"valueString\":\"sha256:" HALF HALF
+         "\"}]}]}",
          "two checksums"},
     };
     struct bcda__manifest *m = NULL;
     size_t i;
     int piece;
 
-    for (i = 0; i < LEN(rows); i++)
+    for (i = 0; i < COUNT(rows); i++)
         for (piece = 0; piece < 3; piece++) {
             int rc = parse_cut(rows[i].body, strlen(rows[i].body), piece, 1000, &m);
 
@@ -444,7 +377,7 @@ START_TEST(deleted)
     size_t i;
     int piece, rc;
 
-    for (i = 0; i < LEN(rows); i++)
+    for (i = 0; i < COUNT(rows); i++)
         for (piece = -1; piece < 3; piece++) {
             snprintf(body, sizeof body, form, rows[i].list);
             rc = parse_cut(body, strlen(body), piece, 3, &m);
@@ -511,7 +444,7 @@ START_TEST(elsewhere)
     size_t i;
     int piece, rc;
 
-    for (i = 0; i < LEN(rows); i++)
+    for (i = 0; i < COUNT(rows); i++)
         for (piece = -1; piece < 3; piece++) {
             snprintf(body, sizeof body, "{%s}", rows[i].members);
             rc = parse_cut(body, strlen(body), piece, 10, &m);
@@ -536,10 +469,9 @@ START_TEST(outcomes)
 {
     struct bcda__manifest *m;
 
-    ck_assert_int_eq(parse("{\"outcome\":[{\"url\":\"" H "o\"},{\"url\":\"" H "a\"}],"
-                           "\"output\":[{\"type\":\"Patient\",\"url\":\"" H "p\"},{\"url\":\"" H
-                           "a\"}],"
-                           "\"error\":[{\"url\":\"" H "e\"}]}",
+    ck_assert_int_eq(parse("{\"outcome\":[{\"url\":\"" H "o\"},{\"url\":\"" H
+                           "a\"}],\"output\":[{\"type\":\"Patient\",\"url\":\"" H
+                           "p\"},{\"url\":\"" H "a\"}],\"error\":[{\"url\":\"" H "e\"}]}",
                            &m),
                      0);
     ck_assert_uint_eq(m->count, 4);
@@ -566,36 +498,36 @@ START_TEST(extensions)
         {"[]", -1, 0},
         {"null", -1, 0},
         {"{\"https://ab2d.cms.gov/checksum\":\"sha256:x\"}", -1, 0},
-        {"[{\"url\":\"https://ab2d.cms.gov/checksum\",\"valueString\":\"sha256:" HALF HALF "\"},"
-         "{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":32747}]",
+        {"[{\"url\":\"https://ab2d.cms.gov/checksum\",\"valueString\":\"sha256:" HALF HALF
+         "\"},{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":32747}]",
          32747, 1},
-        {"[{\"valueString\":\"SHA256:" HALF HALF "\",\"url\":\"https://dpc.cms.gov/checksum\"},"
-         "{\"valueInteger\":\"0\",\"url\":\"https://dpc.cms.gov/file_length\"}]",
+        {"[{\"valueString\":\"SHA256:" HALF HALF
+         "\",\"url\":\"https://dpc.cms.gov/checksum\"},{\"valueInteger\":\"0\",\"url\":\"https://"
+         "dpc.cms.gov/file_length\"}]",
          0, 1},
         {"[{\"url\":\"https://ab2d.cms.gov/checksum\",\"valueString\":\"sha512:00\"}]", -1, 0},
         {"[{\"url\":\"https://ab2d.cms.gov/checksum\"},{\"valueString\":\"sha256:0\"}]", -1, 0},
         {"[{\"url\":\"https://elsewhere.example/checksum\",\"valueString\":\"sha256:0\"}]", -1, 0},
         {"[{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":-5}]", -1, 0},
         {"[{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":1.5e3}]", -1, 0},
-        {"[{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":"
-         "99999999999999999999}]",
+        {"[{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":99999999999999999999}]",
          -1, 0},
         {"[{\"extension\":[{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":5}]}]",
          -1, 0},
         {"[[{\"url\":\"https://ab2d.cms.gov/file_length\",\"valueDecimal\":5}]]", -1, 0},
         {"[5,\"x\",{\"url\":\"https://dpc.cms.gov/file_length\",\"valueDecimal\":5}]", 5, 0},
     };
-    static const char form[] = "{\"output\":[{\"url\":\"" H "a\",\"extension\":%s,"
-                               "\"type\":\"Patient\"},{\"url\":\"" H "b\"}]}";
+    static const char form[] = "{\"output\":[{\"url\":\"" H
+                               "a\",\"extension\":%s,\"type\":\"Patient\"},{\"url\":\"" H "b\"}]}";
     static const uint8_t sum[32] =
-        "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff"
-        "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff";
+        "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff\x00\x11\x22\x33\x44\x55"
+        "\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff";
     struct bcda__manifest *m;
     char body[1024];
     size_t i;
     int piece;
 
-    for (i = 0; i < LEN(rows); i++)
+    for (i = 0; i < COUNT(rows); i++)
         for (piece = -1; piece < 3; piece++) {
             snprintf(body, sizeof body, form, rows[i].extension);
             ck_assert_msg(parse_cut(body, strlen(body), piece, 1000, &m) == 0, "%s: %s", body,
@@ -633,7 +565,7 @@ START_TEST(numbers)
     char body[300];
     size_t i;
 
-    for (i = 0; i < LEN(rows); i++) {
+    for (i = 0; i < COUNT(rows); i++) {
         snprintf(body, sizeof body, "{\"JobID\":%s,\"output\":[{\"url\":\"" H "a\",\"count\":%s}]}",
                  rows[i].value, rows[i].value);
         ck_assert_int_eq(parse(body, &m), 0);
@@ -671,7 +603,7 @@ START_TEST(not_json)
     size_t i;
     int piece, rc;
 
-    for (i = 0; i < LEN(rows); i++)
+    for (i = 0; i < COUNT(rows); i++)
         for (piece = 0; piece < 3; piece++) {
             m = NULL;
             rc = parse_cut(rows[i].body, strlen(rows[i].body), piece, 1000, &m);
@@ -693,7 +625,7 @@ START_TEST(truncated)
     struct bcda__manifest *m;
     size_t i, len, cut;
 
-    for (i = 0; i < LEN(shapes); i++) {
+    for (i = 0; i < COUNT(shapes); i++) {
         len = strlen(shapes[i].body);
         for (cut = 0; cut < len; cut++) {
             ck_assert_int_eq(parse_cut(shapes[i].body, cut, 0, 1000, &m), BCDA_ERR_NOT_JSON);
@@ -734,18 +666,18 @@ START_TEST(mutated)
     int k, rc;
     int good = 0;
 
-    for (i = 0; i < LEN(shapes); i++)
+    for (i = 0; i < COUNT(shapes); i++)
         for (k = 0; k < 3000; k++) {
             len = strlen(shapes[i].body);
             memcpy(copy, shapes[i].body, len);
-            for (n = next_random() % 4; n > 0; n--) {
-                const char *bit = bits[next_random() % LEN(bits)];
+            for (n = roll(4); n > 0; n--) {
+                const char *bit = bits[roll(COUNT(bits))];
 
-                at = next_random() % (len - 20);
-                if (next_random() % 3)
+                at = roll((uint32_t)len - 20);
+                if (roll(3))
                     memcpy(copy + at, bit, strlen(bit));
                 else
-                    copy[at] = (char)next_random();
+                    copy[at] = (char)roll(256);
             }
             m = NULL;
             rc = parse_cut(copy, len, -(k & 1), 3, &m);

@@ -3,10 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "helper.h"
 #include "protocol/outcome.h"
 #include "suite.h"
-
-#define LEN(a) (sizeof(a) / sizeof(a)[0])
 
 struct seen {
     int count;
@@ -31,6 +30,8 @@ static int run(const char *body, struct seen *seen)
     return bcda__outcome_each(body, strlen(body), collect, seen);
 }
 
+#define OO "{\"resourceType\":\"OperationOutcome\",\"issue\":["
+
 static const struct shape {
     const char *body;
     enum bcda__severity severity;
@@ -38,107 +39,91 @@ static const struct shape {
     const char *text;
 } shapes[] = {
     /* to 2020-04-01 */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
-     "\"Exception\",\"details\":{\"coding\":[{\"display\":\"Invalid Token\"}],\"text\":\"Invalid "
-     "Token\"}}]}",
+    {OO "{\"severity\":\"Error\",\"code\":\"Exception\",\"details\":{\"coding\":[{\"display\":"
+        "\"Invalid Token\"}],\"text\":\"Invalid Token\"}}]}",
      BCDA__SEVERITY_ERROR, "Exception", "Invalid Token"},
     /* era A, the header errors: diagnostics behind details */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
-     "\"Structural Issue\",\"details\":{\"coding\":[{\"display\":\"Request Error\"}],\"text\":"
-     "\"Request Error\"},\"diagnostics\":\"Prefer header is required\"}]}",
+    {OO "{\"severity\":\"Error\",\"code\":\"Structural "
+        "Issue\",\"details\":{\"coding\":[{\"display\":\"Request Error\"}],\"text\":\"Request "
+        "Error\"},\"diagnostics\":\"Prefer header is required\"}]}",
      BCDA__SEVERITY_ERROR, "Structural Issue", "Prefer header is required"},
     /* 2020-04 to 06 */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
-     "\"Exception\",\"details\":{\"coding\":[{\"system\":\"http://hl7.org/fhir/ValueSet/"
-     "operation-outcome\",\"code\":\"Token Error\",\"display\":\"Shown Token\"}]}}]}",
+    {OO "{\"severity\":\"Error\",\"code\":\"Exception\",\"details\":{\"coding\":[{\"system\":"
+        "\"http://hl7.org/fhir/ValueSet/operation-outcome\",\"code\":\"Token "
+        "Error\",\"display\":\"Shown Token\"}]}}]}",
      BCDA__SEVERITY_ERROR, "Exception", "Shown Token"},
     /* 2020-06 to 2021-02 */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
-     "\"exception\",\"details\":{\"coding\":[{\"system\":\"http://hl7.org/fhir/ValueSet/"
-     "operation-outcome\",\"code\":\"Invalid Token\"}]}}]}",
+    {OO "{\"severity\":\"error\",\"code\":\"exception\",\"details\":{\"coding\":[{\"system\":"
+        "\"http://hl7.org/fhir/ValueSet/operation-outcome\",\"code\":\"Invalid Token\"}]}}]}",
      BCDA__SEVERITY_ERROR, "exception", "Invalid Token"},
     /* 2021-02 to 2024-03: alphabetical */
-    {"{\"issue\":[{\"code\":\"exception\",\"details\":{\"coding\":[{\"code\":\"Invalid Token\","
-     "\"system\":\"http://hl7.org/fhir/ValueSet/operation-outcome\"}]},\"severity\":\"error\"}],"
-     "\"resourceType\":\"OperationOutcome\"}",
+    {"{\"issue\":[{\"code\":\"exception\",\"details\":{\"coding\":[{\"code\":\"Invalid "
+     "Token\",\"system\":\"http://hl7.org/fhir/ValueSet/"
+     "operation-outcome\"}]},\"severity\":\"error\"}],\"resourceType\":\"OperationOutcome\"}",
      BCDA__SEVERITY_ERROR, "exception", "Invalid Token"},
     /* 2024-03 to 2025-12, v1 */
-    {"{\"issue\":[{\"code\":\"exception\",\"diagnostics\":\"Invalid Token\",\"severity\":\"error\"}"
-     "],\"resourceType\":\"OperationOutcome\"}",
+    {"{\"issue\":[{\"code\":\"exception\",\"diagnostics\":\"Invalid "
+     "Token\",\"severity\":\"error\"}],\"resourceType\":\"OperationOutcome\"}",
      BCDA__SEVERITY_ERROR, "exception", "Invalid Token"},
     /* v1 now */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
-     "\"forbidden\",\"diagnostics\":\"Invalid Token\"}]}",
+    {OO "{\"severity\":\"error\",\"code\":\"forbidden\",\"diagnostics\":\"Invalid Token\"}]}",
      BCDA__SEVERITY_ERROR, "forbidden", "Invalid Token"},
     /* v2 now */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
-     "\"forbidden\",\"details\":{\"coding\":[{\"system\":\"http://hl7.org/fhir/ValueSet/"
-     "operation-outcome\",\"code\":\"Request Error\",\"display\":\"Expired Token\"}],\"text\":"
-     "\"Expired Token\"},\"diagnostics\":\"Expired Token\"}]}",
+    {OO
+     "{\"severity\":\"error\",\"code\":\"forbidden\",\"details\":{\"coding\":[{\"system\":\"http://"
+     "hl7.org/fhir/ValueSet/operation-outcome\",\"code\":\"Request Error\",\"display\":\"Expired "
+     "Token\"}],\"text\":\"Expired Token\"},\"diagnostics\":\"Expired Token\"}]}",
      BCDA__SEVERITY_ERROR, "forbidden", "Expired Token"},
     /* v3 now, with and without a text */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
-     "\"not-found\",\"details\":{\"text\":\"Job not found\"}}]}",
+    {OO
+     "{\"severity\":\"error\",\"code\":\"not-found\",\"details\":{\"text\":\"Job not found\"}}]}",
      BCDA__SEVERITY_ERROR, "not-found", "Job not found"},
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
-     "\"forbidden\",\"details\":{}}]}",
-     BCDA__SEVERITY_ERROR, "forbidden", ""},
+    {OO "{\"severity\":\"error\",\"code\":\"forbidden\",\"details\":{}}]}", BCDA__SEVERITY_ERROR,
+     "forbidden", ""},
     /* lines of error files (6.6): A, B, C, v3 */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
-     "\"Exception\",\"details\":{\"coding\":[{\"display\":\"Error retrieving Patient for "
-     "beneficiary 1 in ACO a\"}],\"text\":\"Error retrieving Patient for beneficiary 1 in ACO "
-     "a\"}}]}",
+    {OO "{\"severity\":\"Error\",\"code\":\"Exception\",\"details\":{\"coding\":[{\"display\":"
+        "\"Error retrieving Patient for beneficiary 1 in ACO a\"}],\"text\":\"Error retrieving "
+        "Patient for beneficiary 1 in ACO a\"}}]}",
      BCDA__SEVERITY_ERROR, "Exception", "Error retrieving Patient for beneficiary 1 in ACO a"},
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
-     "\"exception\",\"details\":{\"coding\":[{\"system\":\"http://hl7.org/fhir/ValueSet/"
-     "operation-outcome\",\"code\":\"Blue Button Error\",\"display\":\"shown\"}],\"text\":"
-     "\"said\"}}]}",
+    {OO "{\"severity\":\"error\",\"code\":\"exception\",\"details\":{\"coding\":[{\"system\":"
+        "\"http://hl7.org/fhir/ValueSet/operation-outcome\",\"code\":\"Blue Button "
+        "Error\",\"display\":\"shown\"}],\"text\":\"said\"}}]}",
      BCDA__SEVERITY_ERROR, "exception", "said"},
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
-     "\"not-found\",\"diagnostics\":\"Error retrieving BlueButton ID\"}]}",
+    {OO "{\"severity\":\"error\",\"code\":\"not-found\",\"diagnostics\":\"Error retrieving "
+        "BlueButton ID\"}]}",
      BCDA__SEVERITY_ERROR, "not-found", "Error retrieving BlueButton ID"},
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"warning\",\"code\":"
-     "\"processing\",\"details\":{\"text\":\"Default behavior\"}}]}",
+    {OO "{\"severity\":\"warning\",\"code\":\"processing\",\"details\":{\"text\":\"Default "
+        "behavior\"}}]}",
      BCDA__SEVERITY_WARNING, "processing", "Default behavior"},
     /* severities */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"INFORMATION\"}]}",
-     BCDA__SEVERITY_INFORMATION, "", ""},
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Fatal\"}]}",
-     BCDA__SEVERITY_FATAL, "", ""},
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"success\"}]}",
-     BCDA__SEVERITY_UNKNOWN, "", ""},
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":3,\"code\":4,\"diagnostics\":"
-     "[\"no\"],\"details\":\"no\"}]}",
+    {OO "{\"severity\":\"INFORMATION\"}]}", BCDA__SEVERITY_INFORMATION, "", ""},
+    {OO "{\"severity\":\"Fatal\"}]}", BCDA__SEVERITY_FATAL, "", ""},
+    {OO "{\"severity\":\"success\"}]}", BCDA__SEVERITY_UNKNOWN, "", ""},
+    {OO "{\"severity\":3,\"code\":4,\"diagnostics\":[\"no\"],\"details\":\"no\"}]}",
      BCDA__SEVERITY_UNKNOWN, "", ""},
     /* an empty one gives way to the next */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"diagnostics\":\" \\n \",\"details\":{"
-     "\"text\":\"\",\"coding\":[{\"code\":\"c\",\"display\":\"\"}]}}]}",
+    {OO "{\"diagnostics\":\" \\n "
+        "\",\"details\":{\"text\":\"\",\"coding\":[{\"code\":\"c\",\"display\":\"\"}]}}]}",
      BCDA__SEVERITY_UNKNOWN, "", "c"},
     /* the order in the document does not matter */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"diagnostics\":\"1\",\"details\":{"
-     "\"text\":\"2\",\"coding\":[{\"display\":\"3\",\"code\":\"4\"}]}}]}",
+    {OO "{\"diagnostics\":\"1\",\"details\":{\"text\":\"2\",\"coding\":[{\"display\":\"3\","
+        "\"code\":\"4\"}]}}]}",
      BCDA__SEVERITY_UNKNOWN, "", "1"},
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"details\":{\"text\":\"2\","
-     "\"coding\":[{\"code\":\"4\",\"display\":\"3\"}]}}]}",
+    {OO "{\"details\":{\"text\":\"2\",\"coding\":[{\"code\":\"4\",\"display\":\"3\"}]}}]}",
      BCDA__SEVERITY_UNKNOWN, "", "2"},
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"details\":{\"coding\":[{\"display\":"
-     "\"3\",\"code\":\"4\"}]}}]}",
-     BCDA__SEVERITY_UNKNOWN, "", "3"},
+    {OO "{\"details\":{\"coding\":[{\"display\":\"3\",\"code\":\"4\"}]}}]}", BCDA__SEVERITY_UNKNOWN,
+     "", "3"},
     /* only coding[0] */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"details\":{\"coding\":[{\"code\":\"a\"},"
-     "{\"display\":\"b\"}]}}]}",
+    {OO "{\"details\":{\"coding\":[{\"code\":\"a\"},{\"display\":\"b\"}]}}]}",
      BCDA__SEVERITY_UNKNOWN, "", "a"},
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"details\":{\"coding\":[[],{\"display\":"
-     "\"b\"}]}}]}",
-     BCDA__SEVERITY_UNKNOWN, "", ""},
+    {OO "{\"details\":{\"coding\":[[],{\"display\":\"b\"}]}}]}", BCDA__SEVERITY_UNKNOWN, "", ""},
     /* one line */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"diagnostics\":\"  a\\r\\nb\\tc\\u0000d"
-     "\\u001b[31m \"}]}",
-     BCDA__SEVERITY_UNKNOWN, "", "a  b c d [31m"},
+    {OO "{\"diagnostics\":\"  a\\r\\nb\\tc\\u0000d\\u001b[31m \"}]}", BCDA__SEVERITY_UNKNOWN, "",
+     "a  b c d [31m"},
     /* two documents in one body */
-    {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\",\"code\":"
-     "\"not-found\",\"diagnostics\":\"Job not found\"}]}{\"resourceType\":\"OperationOutcome\","
-     "\"issue\":[{\"severity\":\"error\",\"code\":\"gone\",\"diagnostics\":\"second\"}]}",
+    {OO "{\"severity\":\"error\",\"code\":\"not-found\",\"diagnostics\":\"Job not "
+        "found\"}]}{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\","
+        "\"code\":\"gone\",\"diagnostics\":\"second\"}]}",
      BCDA__SEVERITY_ERROR, "not-found", "Job not found"},
 };
 
@@ -148,7 +133,7 @@ START_TEST(each_shape)
     struct seen seen;
     size_t i;
 
-    for (i = 0; i < LEN(shapes); i++) {
+    for (i = 0; i < COUNT(shapes); i++) {
         ck_assert_msg(run(shapes[i].body, &seen) == 0, "%s", shapes[i].body);
         ck_assert_int_eq(seen.count, 1);
         ck_assert_int_eq(seen.last.severity, shapes[i].severity);
@@ -165,17 +150,17 @@ START_TEST(no_issue)
 {
     static const char *const bodies[] = {
         "{\"resourceType\":\"OperationOutcome\"}", /* a failed job in era A */
-        "{\"resourceType\":\"OperationOutcome\",\"issue\":[]}",
+        OO "]}",
         "{\"resourceType\":\"OperationOutcome\",\"issue\":null}",
         "{\"resourceType\":\"OperationOutcome\",\"issue\":\"text\"}",
         "{\"resourceType\":\"OperationOutcome\",\"issue\":{\"diagnostics\":\"x\"}}",
-        "{\"resourceType\":\"OperationOutcome\",\"issue\":[null,1,[{\"code\":\"x\"}]]}",
+        OO "null,1,[{\"code\":\"x\"}]]}",
         "{\"resourceType\":\"OperationOutcome\",\"x\":{\"issue\":[{\"diagnostics\":\"x\"}]}}",
     };
     struct seen seen;
     size_t i;
 
-    for (i = 0; i < LEN(bodies); i++) {
+    for (i = 0; i < COUNT(bodies); i++) {
         ck_assert_int_eq(run(bodies[i], &seen), 0);
         ck_assert_msg(seen.count == 0, "%s", bodies[i]);
     }
@@ -189,12 +174,11 @@ START_TEST(others_of_the_same_name)
     ck_assert_int_eq(
         run("{\"resourceType\":\"OperationOutcome\",\"contained\":[{\"resourceType\":\"Patient\","
             "\"issue\":[{\"diagnostics\":\"no\"}]}],\"issue\":[{\"extension\":[{\"diagnostics\":"
-            "\"no\",\"code\":\"no\",\"severity\":\"fatal\",\"details\":{\"text\":\"no\"}}],"
-            "\"x\":{\"diagnostics\":\"no\",\"code\":\"no\",\"text\":\"no\"},\"details\":{\"x\":{"
-            "\"text\":\"no\"},"
-            "\"extension\":[{\"text\":\"no\",\"coding\":[{\"display\":\"no\"}]}],\"coding\":[{"
-            "\"x\":{\"display\":\"no\"},\"extension\":[{\"code\":\"no\"}],\"code\":\"yes\"}]},"
-            "\"severity\":\"warning\",\"code\":\"c\"}]}",
+            "\"no\",\"code\":\"no\",\"severity\":\"fatal\",\"details\":{\"text\":\"no\"}}],\"x\":{"
+            "\"diagnostics\":\"no\",\"code\":\"no\",\"text\":\"no\"},\"details\":{\"x\":{\"text\":"
+            "\"no\"},\"extension\":[{\"text\":\"no\",\"coding\":[{\"display\":\"no\"}]}],"
+            "\"coding\":[{\"x\":{\"display\":\"no\"},\"extension\":[{\"code\":\"no\"}],\"code\":"
+            "\"yes\"}]},\"severity\":\"warning\",\"code\":\"c\"}]}",
             &seen),
         0);
     ck_assert_int_eq(seen.count, 1);
@@ -206,10 +190,9 @@ END_TEST
 
 START_TEST(many_issues)
 {
-    static const char body[] =
-        "{\"issue\":[{\"severity\":\"error\",\"code\":\"a\",\"diagnostics\":\"1\"},{\"code\":"
-        "\"transient\"},{\"details\":{\"coding\":[{\"code\":\"3\"}]}}],\"resourceType\":"
-        "\"OperationOutcome\"}";
+    static const char body[] = "{\"issue\":[{\"severity\":\"error\",\"code\":\"a\",\"diagnostics\":"
+                               "\"1\"},{\"code\":\"transient\"},{\"details\":{\"coding\":[{"
+                               "\"code\":\"3\"}]}}],\"resourceType\":\"OperationOutcome\"}";
     struct seen seen;
 
     ck_assert_int_eq(run(body, &seen), 0);
@@ -228,25 +211,21 @@ END_TEST
 START_TEST(transient)
 {
     static const char *const yes[] = {
-        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"code\":\"transient\"}]}",
-        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"code\":\"x\"},{\"code\":"
-        "\"Transient\"}"
-        "]}",
+        OO "{\"code\":\"transient\"}]}",
+        OO "{\"code\":\"x\"},{\"code\":\"Transient\"}]}",
     };
     static const char *const no[] = {
         "",
         "transient",
-        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"code\":\"exception\",\"diagnostics\":"
-        "\"transient\"}]}",
-        "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"details\":{\"coding\":[{\"code\":"
-        "\"transient\"}]}}]}",
+        OO "{\"code\":\"exception\",\"diagnostics\":\"transient\"}]}",
+        OO "{\"details\":{\"coding\":[{\"code\":\"transient\"}]}}]}",
         "{\"resourceType\":\"Patient\",\"issue\":[{\"code\":\"transient\"}]}",
     };
     size_t i;
 
-    for (i = 0; i < LEN(yes); i++)
+    for (i = 0; i < COUNT(yes); i++)
         ck_assert(bcda__outcome_is_transient(yes[i], strlen(yes[i])));
-    for (i = 0; i < LEN(no); i++)
+    for (i = 0; i < COUNT(no); i++)
         ck_assert(!bcda__outcome_is_transient(no[i], strlen(no[i])));
 }
 END_TEST
@@ -262,12 +241,10 @@ START_TEST(other_bodies)
         {"page not found 404\n", BCDA_ERR_NOT_JSON},
         {"404 page not found\n", BCDA_ERR_LINE_TYPE}, /* a number, and what follows it */
         {"<html></html>", BCDA_ERR_NOT_JSON},
-        {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"diagnostics\":\"x\"}]",
-         BCDA_ERR_NOT_JSON},
+        {OO "{\"diagnostics\":\"x\"}]", BCDA_ERR_NOT_JSON},
         {"{\"resourceType\":\"Bundle\",\"issue\":[{\"diagnostics\":\"x\"}]}", BCDA_ERR_LINE_TYPE},
         {"{\"issue\":[{\"diagnostics\":\"x\"}],\"resourceType\":\"Bundle\"}", BCDA_ERR_LINE_TYPE},
-        {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{}],\"resourceType\":\"Bundle\"}",
-         BCDA_ERR_LINE_TYPE},
+        {OO "{}],\"resourceType\":\"Bundle\"}", BCDA_ERR_LINE_TYPE},
         {"{\"resourceType\":\"Bundle\",\"issue\":[{}],\"resourceType\":\"OperationOutcome\"}",
          BCDA_ERR_LINE_TYPE},
         {"{\"issue\":[{\"diagnostics\":\"x\"}]}", BCDA_ERR_LINE_TYPE},
@@ -280,7 +257,7 @@ START_TEST(other_bodies)
     };
     size_t i;
 
-    for (i = 0; i < LEN(rows); i++) {
+    for (i = 0; i < COUNT(rows); i++) {
         ck_assert_msg(run(rows[i].body, &seen) == rows[i].code, "%s", rows[i].body);
         ck_assert_int_eq(seen.count, 0);
     }
@@ -310,15 +287,13 @@ START_TEST(described)
         {"control \xC2\x9B", ""},
         {"cut \xE2\x82", "cut"},
         {"{\"message\":\"Limit Exceeded\"}", "{\"message\":\"Limit Exceeded\"}"},
-        {"{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"code\":\"x\"},{\"diagnostics\":"
-         "\"second\"}]}",
-         "second"},
+        {OO "{\"code\":\"x\"},{\"diagnostics\":\"second\"}]}", "second"},
         {"{\"resourceType\":\"OperationOutcome\"}", ""},
     };
     struct bcda_error err;
     size_t i;
 
-    for (i = 0; i < LEN(rows); i++) {
+    for (i = 0; i < COUNT(rows); i++) {
         bcda__err_clear(&err);
         bcda__outcome_describe(&err, rows[i].body, strlen(rows[i].body));
         ck_assert_msg(strcmp(err.server, rows[i].text) == 0, "'%s' gives '%s'", rows[i].body,
@@ -346,10 +321,8 @@ START_TEST(capped)
         for (i = 1; i + 1 < n; i += 2)
             memcpy(words + i, "\xC3\xA9", 2);
         words[i] = '\0';
-        snprintf(body, sizeof body,
-                 "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"code\":\"%s\",\"details\":{"
-                 "\"text\":\"%s\"}}]}",
-                 words, words);
+        snprintf(body, sizeof body, OO "{\"code\":\"%s\",\"details\":{\"text\":\"%s\"}}]}", words,
+                 words);
         ck_assert_int_eq(run(body, &seen), 0);
         ck_assert_uint_eq(strlen(seen.last.text), i < 640 ? i : 639);
         ck_assert_int_eq(strncmp(seen.last.text, words, strlen(seen.last.text)), 0);
@@ -366,8 +339,6 @@ START_TEST(capped)
 }
 END_TEST
 
-static uint32_t random_state = 1;
-
 /* Text with control characters, of C0 or of C1, is not shown. */
 START_TEST(control_characters)
 {
@@ -376,7 +347,7 @@ START_TEST(control_characters)
     struct bcda_error err;
     size_t i;
 
-    for (i = 0; i < LEN(texts); i++) {
+    for (i = 0; i < COUNT(texts); i++) {
         bcda__err_set(&err, BCDA_ERR_STATUS, "x");
         bcda__outcome_describe(&err, texts[i], strlen(texts[i]));
         ck_assert_msg(err.server[0] == '\0', "text %zu", i);
@@ -386,12 +357,6 @@ START_TEST(control_characters)
 }
 END_TEST
 
-static uint32_t next_random(void)
-{
-    random_state = random_state * 1664525u + 1013904223u;
-    return random_state >> 8;
-}
-
 START_TEST(mutated_and_cut)
 {
     char copy[2000];
@@ -400,7 +365,7 @@ START_TEST(mutated_and_cut)
     size_t i, len, cut;
     int k, flips;
 
-    for (i = 0; i < LEN(shapes); i++) {
+    for (i = 0; i < COUNT(shapes); i++) {
         len = strlen(shapes[i].body);
         for (cut = 0; cut < len; cut++) {
             char *exact = malloc(cut + 1);
@@ -413,8 +378,8 @@ START_TEST(mutated_and_cut)
         }
         for (k = 0; k < 2000; k++) {
             memcpy(copy, shapes[i].body, len);
-            for (flips = (int)(next_random() % 4); flips >= 0; flips--)
-                copy[next_random() % len] = (char)next_random();
+            for (flips = (int)roll(4); flips >= 0; flips--)
+                copy[roll((uint32_t)len)] = (char)roll(256);
             memset(&seen, 0, sizeof seen);
             bcda__outcome_each(copy, len, collect, &seen);
             bcda__err_clear(&err);

@@ -1,6 +1,7 @@
 /* Content-Range in its forms, and the last bytes of what came. */
 #include <string.h>
 
+#include "helper.h"
 #include "protocol/range.h"
 #include "suite.h"
 
@@ -76,7 +77,7 @@ START_TEST(unsatisfied)
     };
     size_t i;
 
-    for (i = 0; i < sizeof cases / sizeof *cases; i++)
+    for (i = 0; i < COUNT(cases); i++)
         ck_assert_msg(bcda__unsatisfied_range(cases[i].value) == cases[i].length, "'%s'",
                       cases[i].value);
 }
@@ -87,18 +88,16 @@ START_TEST(tail)
 {
     uint8_t all[4000];
     size_t i, at;
-    uint32_t seed = 7;
 
+    seed = 7;
     for (i = 0; i < sizeof all; i++)
         all[i] = (uint8_t)(i * 31 + i / 256);
     for (i = 0; i < 200; i++) {
         struct bcda__tail t = {0};
 
         for (at = 0; at < sizeof all;) {
-            size_t most = i % 2 ? 200 : 20, n, len;
+            size_t n = roll(i % 2 ? 200 : 20), len;
 
-            seed = seed * 1664525u + 1013904223u;
-            n = (seed >> 16) % most;
             n = n > sizeof all - at ? sizeof all - at : n;
             bcda__tail_add(&t, all + at, n);
             at += n;
@@ -113,6 +112,6 @@ END_TEST
 SUITE("range")
 {
     suite_case("all");
-    suite_loop(content_range, 0, sizeof ranges / sizeof *ranges);
+    suite_loop(content_range, 0, COUNT(ranges));
     suite_test(unsatisfied, tail);
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "bcda/error.h"
+#include "helper.h"
 #include "protocol/retry.h"
 #include "suite.h"
 
@@ -150,7 +151,7 @@ START_TEST(nonsense)
     char part[64];
 
     expect(NULL, 0, -1);
-    for (i = 0; i < sizeof values / sizeof values[0]; i++)
+    for (i = 0; i < COUNT(values); i++)
         expect(values[i], T94, -1);
     for (cut = 0; cut < strlen("Sun, 06 Nov 1994 08:49:37 GMT"); cut++) {
         snprintf(part, sizeof part, "%.*s", (int)cut, "Sun, 06 Nov 1994 08:49:37 GMT");
@@ -232,7 +233,7 @@ START_TEST(poll_delays)
     int64_t now, last = 0;
     size_t i;
 
-    for (i = 0; i < sizeof polls / sizeof *polls; i++)
+    for (i = 0; i < COUNT(polls); i++)
         ck_assert_int_eq(bcda__poll_delay(polls[i].elapsed, -1, 10000, 60000), polls[i].want);
     ck_assert_int_eq(bcda__poll_delay(INT64_MAX, -1, INT64_MAX, 60000), INT64_MAX / 8);
     ck_assert_int_eq(bcda__poll_delay(0, -1, 20, 60000), 20);
@@ -261,9 +262,9 @@ START_TEST(what_is_retried)
 
     for (code = 0; code > -1000; code--) {
         want = 1;
-        for (i = 0; i < sizeof often / sizeof *often; i++)
+        for (i = 0; i < COUNT(often); i++)
             want = often[i] == code ? 8 : want;
-        for (i = 0; i < sizeof briefly / sizeof *briefly; i++)
+        for (i = 0; i < COUNT(briefly); i++)
             want = briefly[i] == code ? 4 : want;
         ck_assert_msg(bcda__err_attempts(code, 8) == want, "%s", bcda_error_name(code));
         ck_assert_int_eq(bcda__err_attempts(code, 2), want > 2 ? 2 : want);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "helper.h"
 #include "protocol/token.h"
 #include "suite.h"
 
@@ -51,7 +52,7 @@ START_TEST(basic)
     struct bcda__secret s = {0};
     size_t i;
 
-    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (i = 0; i < COUNT(rows); i++) {
         ck_assert_int_eq(bcda__token_basic(&s, rows[i].id, rows[i].secret), 0);
         ck_assert_str_eq(s.data, rows[i].header);
         ck_assert_uint_eq(s.len, strlen(rows[i].header));
@@ -106,7 +107,7 @@ START_TEST(lifetimes)
     char body[200];
     size_t i;
 
-    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (i = 0; i < COUNT(rows); i++) {
         snprintf(body, sizeof body, "{\"access_token\":\"t\",\"expires_in\":%s}", rows[i].value);
         check_good(body, "t", rows[i].ms);
     }
@@ -246,7 +247,7 @@ START_TEST(renewal)
     };
     size_t i;
 
-    for (i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    for (i = 0; i < COUNT(rows); i++)
         ck_assert_msg(bcda__token_renew_at(rows[i].now, rows[i].lifetime) == rows[i].at, "row %zu",
                       i);
 }

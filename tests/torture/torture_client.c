@@ -306,20 +306,15 @@ static int fill_config(bcda_config *c)
         rc = kept(bcda_config_set_token_provider(c, on_token, NULL, on_destroy));
     else if (!rc)
         rc = ok(bcda_config_set_client_credentials(c, "me", "a-secret"));
-    if (!rc)
-        rc = ok(bcda_config_add_private_key_file(c, scripted_key_file(server), NULL));
-    if (!rc)
-        rc = ok(bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1));
-    if (!rc)
-        rc = ok(bcda_config_set_int(c, BCDA_OPT_BATCH_SIZE, 4096));
-    if (!rc)
-        rc = ok(bcda_config_set_int(c, BCDA_OPT_DECODE_THREADS, threads));
+    rc = rc ? rc : ok(bcda_config_add_private_key_file(c, scripted_key_file(server), NULL));
+    rc = rc ? rc : ok(bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1));
+    rc = rc ? rc : ok(bcda_config_set_int(c, BCDA_OPT_BATCH_SIZE, 4096));
+    rc = rc ? rc : ok(bcda_config_set_int(c, BCDA_OPT_DECODE_THREADS, threads));
     if (!rc && how == TAKE_OVER)
         rc = ok(bcda_config_set_int(c, BCDA_OPT_DUPLICATE_JOB, BCDA_DUPLICATE_TAKE_OVER));
-    if (!rc)
-        rc = ok(bcda_config_add_url_rewrite(c, "https://inner.example", scripted_origin(server)));
-    if (!rc)
-        rc = ok(bcda_config_add_allowed_origin(c, scripted_origin(server)));
+    rc = rc ? rc
+            : ok(bcda_config_add_url_rewrite(c, "https://inner.example", scripted_origin(server)));
+    rc = rc ? rc : ok(bcda_config_add_allowed_origin(c, scripted_origin(server)));
     return rc;
 }
 
@@ -348,10 +343,8 @@ static int fill_handlers(bcda_handlers *h)
         rc = kept(bcda_handlers_on_resource(h, on_resource, NULL, on_destroy));
     if (!rc && door == BY_BATCH)
         rc = kept(bcda_handlers_on_batch(h, on_batch, NULL, on_destroy));
-    if (!rc)
-        rc = kept(bcda_handlers_on_file(h, on_file, NULL, on_destroy));
-    if (!rc)
-        rc = kept(bcda_handlers_on_server_issue(h, on_issue, NULL, on_destroy));
+    rc = rc ? rc : kept(bcda_handlers_on_file(h, on_file, NULL, on_destroy));
+    rc = rc ? rc : kept(bcda_handlers_on_server_issue(h, on_issue, NULL, on_destroy));
     return rc;
 }
 
@@ -359,16 +352,13 @@ static int fill_export(bcda_export *x)
 {
     int index, rc = ok(bcda_export_add_type(x, "Patient"));
 
-    if (!rc)
-        rc = ok(bcda_export_set_group(x, "all"));
-    if (!rc)
-        rc = ok(bcda_export_set_since(x, "2020-01-01T00:00:00Z"));
+    rc = rc ? rc : ok(bcda_export_set_group(x, "all"));
+    rc = rc ? rc : ok(bcda_export_set_since(x, "2020-01-01T00:00:00Z"));
     if (!rc)
         rc = ok(bcda_export_add_type_filter(x, "Patient?x=y"));
     if (!rc)
         rc = ok(bcda_export_set_parameter(x, "_type", "Coverage")); /* has no file */
-    if (!rc)
-        rc = ok(bcda_export_add_field(x, "x", &index));
+    rc = rc ? rc : ok(bcda_export_add_field(x, "x", &index));
     return rc;
 }
 
@@ -378,12 +368,9 @@ static int start_job(void)
     bcda_export *x = NULL;
     int rc = ok(bcda_handlers_new(&h));
 
-    if (!rc)
-        rc = fill_handlers(h);
-    if (!rc)
-        rc = ok(bcda_export_new(&x, BCDA_LEVEL_GROUP));
-    if (!rc)
-        rc = fill_export(x);
+    rc = rc ? rc : fill_handlers(h);
+    rc = rc ? rc : ok(bcda_export_new(&x, BCDA_LEVEL_GROUP));
+    rc = rc ? rc : fill_export(x);
     if (!rc)
         rc = ok(how == RESTORE ? bcda_job_restore(session, saved, strlen(saved), x, h, &job)
                                : bcda_job_start(session, x, h, &job));
@@ -461,8 +448,7 @@ static int whole_export(void)
 {
     int rc = make_session();
 
-    if (!rc)
-        rc = start_job();
+    rc = rc ? rc : start_job();
     if (!rc) {
         run_job();
         check_job();
@@ -629,29 +615,19 @@ static int set_everything(bcda_config *c)
 
     for (i = 0, rc = 0; !rc && i < 2; i++) { /* the second time replaces */
         rc = ok(bcda_config_set_fhir_url(c, "https://localhost/api/v1"));
-        if (!rc)
-            rc = ok(bcda_config_set_token_url(c, "https://localhost/token"));
-        if (!rc)
-            rc = ok(bcda_config_set_client_credentials(c, "me", "a-secret"));
-        if (!rc)
-            rc = ok(bcda_config_set_bearer_token(c, "tok.en"));
-        if (!rc)
-            rc = kept(bcda_config_set_token_provider(c, on_token, NULL, on_destroy));
-        if (!rc)
-            rc = ok(bcda_config_set_ca_file(c, scripted_key_file(server)));
-        if (!rc)
-            rc = ok(bcda_config_set_client_certificate(c, scripted_key_file(server),
-                                                       scripted_key_file(server), "words"));
-        if (!rc)
-            rc = ok(bcda_config_set_proxy(c, "http://proxy.example:1", "me", "a-secret"));
-        if (!rc)
-            rc = ok(bcda_config_set_str(c, BCDA_OPT_USER_AGENT, "torture/1"));
-        if (!rc)
-            rc = ok(bcda_config_add_url_rewrite(c, "https://a", "https://b"));
-        if (!rc)
-            rc = ok(bcda_config_add_allowed_origin(c, "https://c"));
-        if (!rc)
-            rc = ok(bcda_config_add_private_key_file(c, scripted_key_file(server), NULL));
+        rc = rc ? rc : ok(bcda_config_set_token_url(c, "https://localhost/token"));
+        rc = rc ? rc : ok(bcda_config_set_client_credentials(c, "me", "a-secret"));
+        rc = rc ? rc : ok(bcda_config_set_bearer_token(c, "tok.en"));
+        rc = rc ? rc : kept(bcda_config_set_token_provider(c, on_token, NULL, on_destroy));
+        rc = rc ? rc : ok(bcda_config_set_ca_file(c, scripted_key_file(server)));
+        rc = rc ? rc
+                : ok(bcda_config_set_client_certificate(c, scripted_key_file(server),
+                                                        scripted_key_file(server), "words"));
+        rc = rc ? rc : ok(bcda_config_set_proxy(c, "http://proxy.example:1", "me", "a-secret"));
+        rc = rc ? rc : ok(bcda_config_set_str(c, BCDA_OPT_USER_AGENT, "torture/1"));
+        rc = rc ? rc : ok(bcda_config_add_url_rewrite(c, "https://a", "https://b"));
+        rc = rc ? rc : ok(bcda_config_add_allowed_origin(c, "https://c"));
+        rc = rc ? rc : ok(bcda_config_add_private_key_file(c, scripted_key_file(server), NULL));
     }
     return rc;
 }
@@ -665,13 +641,10 @@ static int construction(void)
     if (rc)
         return rc;
     rc = set_everything(c);
-    if (!rc)
-        rc = ok(bcda_session_new(&session, c));
-    if (!rc)
-        rc = ok(bcda_session_new(&second, c));
+    rc = rc ? rc : ok(bcda_session_new(&session, c));
+    rc = rc ? rc : ok(bcda_session_new(&second, c));
     bcda_config_free(c);
-    if (!rc)
-        rc = start_job();
+    rc = rc ? rc : start_job();
     bcda_session_free(session); /* tells the job's end */
     bcda_session_free(second);
     ck_assert_int_eq(dones, job != NULL);

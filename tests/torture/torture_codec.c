@@ -171,30 +171,23 @@ static int base_scenario(void)
         size_t before = buf.len;
 
         rc = bcda__buf_adds(&buf, MARK);
-        if (!rc)
-            rc = bcda__buf_addf(&buf, "%d %s", i, MARK);
+        rc = rc ? rc : bcda__buf_addf(&buf, "%d %s", i, MARK);
         if (rc) /* a failed add leaves the rest as it was */
             ck_assert(buf.len == before || buf.len == before + sizeof MARK - 1);
         if (i == 100)
             bcda__buf_clear(&buf); /* what it leaves is still there when the buffer grows */
     }
     bcda__buf_clear(&buf);
-    if (!rc)
-        rc = bcda__url_parse("https://h:8443/x", &url);
-    if (!rc)
-        rc = bcda__url_add_origin(&buf, &url);
-    if (!rc)
-        rc = bcda__url_add_escaped(&buf, "a b", "");
+    rc = rc ? rc : bcda__url_parse("https://h:8443/x", &url);
+    rc = rc ? rc : bcda__url_add_origin(&buf, &url);
+    rc = rc ? rc : bcda__url_add_escaped(&buf, "a b", "");
     bcda__buf_free_secret(&buf);
     bcda__buf_init(&buf, 100);
-    if (!rc)
-        rc = bcda__json_add_string(&buf, "a\"\n");
+    rc = rc ? rc : bcda__json_add_string(&buf, "a\"\n");
     stolen = bcda__buf_steal(&buf);
     bcda__free(stolen);
-    if (!rc)
-        rc = bcda__secret_set(&a, MARK, sizeof MARK);
-    if (!rc)
-        rc = bcda__secret_copy(&b, &a);
+    rc = rc ? rc : bcda__secret_set(&a, MARK, sizeof MARK);
+    rc = rc ? rc : bcda__secret_copy(&b, &a);
     if (!rc) {
         rc = bcda__secret_set(&a, MARK MARK, sizeof MARK);
         if (rc)
@@ -297,14 +290,10 @@ static int line_scenario(void)
     p += 20000;
     p += sprintf(p, "\"}]]]]]]]]]]]]]]]]]]]]]]]]]}}");
     rc = bcda__field_set_new(&fields);
-    if (!rc)
-        rc = bcda__field_set_add(fields, "x", &index);
-    if (!rc)
-        rc = bcda__field_set_add(fields, "x.y", &index);
-    if (!rc)
-        rc = bcda__field_set_copy(&copy, fields);
-    if (!rc)
-        rc = bcda__scanner_new(&s, 64, copy);
+    rc = rc ? rc : bcda__field_set_add(fields, "x", &index);
+    rc = rc ? rc : bcda__field_set_add(fields, "x.y", &index);
+    rc = rc ? rc : bcda__field_set_copy(&copy, fields);
+    rc = rc ? rc : bcda__scanner_new(&s, 64, copy);
     for (i = 0; !rc && i < 3; i++) {
         int bad = bcda__scanner_line(s, "{\"a\":[", 6, &info);
 
@@ -349,12 +338,9 @@ static int batch_scenario(void)
     int rc, index, i, failed = 0;
 
     rc = bcda__field_set_new(&fields);
-    if (!rc)
-        rc = bcda__field_set_add(fields, "x", &index);
-    if (!rc)
-        rc = bcda__scanner_new(&s, 64, fields);
-    if (!rc)
-        rc = bcda__batch_new(&b, 16, 1);
+    rc = rc ? rc : bcda__field_set_add(fields, "x", &index);
+    rc = rc ? rc : bcda__scanner_new(&s, 64, fields);
+    rc = rc ? rc : bcda__batch_new(&b, 16, 1);
     for (i = 0; !rc && i < 300; i++) {
         int len = snprintf(line, sizeof line,
                            "{\"resourceType\":\"Type%d\",\"id\":\"" MARK "%d\",\"x\":[\"" MARK
@@ -369,8 +355,7 @@ static int batch_scenario(void)
                 continue;
             memcpy(b->bytes + at, line, (size_t)len);
             rc = bcda__scanner_line(s, b->bytes + at, (size_t)len, &info);
-            if (!rc)
-                rc = bcda__batch_add_row(b, &info, at, (size_t)len, i, (int64_t)at);
+            rc = rc ? rc : bcda__batch_add_row(b, &info, at, (size_t)len, i, (int64_t)at);
             ck_assert_uint_eq(bcda_batch_count(b), (size_t)i + !rc);
             if (rc)
                 ck_assert_uint_eq(b->text.len, text_before);
@@ -497,11 +482,9 @@ static int decoder_scenario(void)
     int rc, index;
 
     rc = bcda__field_set_new(&fields);
-    if (!rc)
-        rc = bcda__field_set_add(fields, "x", &index);
+    rc = rc ? rc : bcda__field_set_add(fields, "x", &index);
     o.fields = fields;
-    if (!rc)
-        rc = bcda__decoder_new(&d, &o, &err);
+    rc = rc ? rc : bcda__decoder_new(&d, &o, &err);
     while (!rc && at < file_len) {
         rc = bcda__decoder_write(d, file + at, file_len - at < 700 ? file_len - at : 700, &used,
                                  &err);

@@ -8,9 +8,8 @@
 #include "bcda/error.h"
 #include "bcda/resource.h"
 #include "codec/batch.h"
+#include "helper.h"
 #include "suite.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct bcda__field_set *fields;
 static struct bcda__scanner *scanner;

@@ -1,4 +1,3 @@
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,11 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../tempdir.h"
 #include "base/text.h"
 #include "bcda/error.h"
 #include "codec/crypto.h"
 #include "codec/key.h"
+#include "helper.h"
+#include "shell.h"
 #include "suite.h"
 
 /* The numbers of bcda-api 7.4. */
@@ -21,16 +21,7 @@ static const char empty_hex[] = "000102030405060708090a0bf4c2db1dc38805a37b92171
 static const char label[] = "0c527d2e-2e8a-4808-b11d-0fa06baf8254.ndjson";
 static const char label_hash[] = "a9d5c230a6e760a69bb833d7fc4987d5dccfbf70b98e83a37c6f082ed3fefe32";
 
-static char dir[256]; /* of the test's own files */
 static uint8_t key[32];
-static uint32_t seed = 1;
-
-static uint32_t roll(uint32_t below)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % below;
-}
-
 static void setup(void)
 {
     size_t i;
@@ -38,53 +29,6 @@ static void setup(void)
     for (i = 0; i < sizeof key; i++)
         key[i] = (uint8_t)i;
     ck_assert_int_eq(bcda__crypto_init(0, NULL), 0);
-}
-
-/* These two run outside of the tests' own processes, so that a test that fails leaves no files. */
-static void make_dir(void)
-{
-    snprintf(dir, sizeof dir, "%s/bcda-crypto-XXXXXX", tempdir());
-    ck_assert(mkdtemp(dir) != NULL);
-}
-
-/* A command of the shell, in the directory of the test. A tool that is missing fails the test. */
-__attribute__((format(printf, 1, 2))) static void run(const char *format, ...)
-{
-    char command[6000];
-    va_list args;
-    int n = snprintf(command, sizeof command, "cd %s && ", dir);
-
-    va_start(args, format);
-    n += vsnprintf(command + n, sizeof command - (size_t)n, format, args);
-    va_end(args);
-    ck_assert_int_lt(n, (int)sizeof command);
-    ck_assert_msg(system(command) == 0, "failed: %s", command);
-}
-
-static void remove_dir(void)
-{
-    run("rm -rf %s", dir);
-}
-
-static uint8_t *slurp(const char *name, size_t *len)
-{
-    char path[300];
-    uint8_t *data;
-    FILE *f;
-    long size;
-
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    f = fopen(path, "rb");
-    ck_assert_msg(f != NULL, "no %s", path);
-    fseek(f, 0, SEEK_END);
-    size = ftell(f);
-    rewind(f);
-    data = malloc((size_t)size + 1);
-    *len = fread(data, 1, (size_t)size, f);
-    ck_assert_uint_eq(*len, (size_t)size);
-    data[*len] = '\0';
-    fclose(f);
-    return data;
 }
 
 static void spill(const char *name, const void *data, size_t len)
@@ -335,7 +279,7 @@ START_TEST(test_gcm_others)
         "    c = AESGCM(bytes.fromhex('%s')).encrypt(nonce, text, None)\n"
         "    open('c%%d' %% n, 'wb').write(nonce + c)\"",
         key_hex);
-    for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (i = 0; i < COUNT(sizes); i++) {
         char name[32];
         uint8_t *text, *file;
         size_t text_len, len;
@@ -483,7 +427,7 @@ START_TEST(test_oaep_lengths)
     static const size_t lens[] = {0, 1, 16, 31, 33, 190};
     size_t len, i;
 
-    for (i = 0; i < sizeof lens / sizeof *lens; i++) {
+    for (i = 0; i < COUNT(lens); i++) {
         uint8_t *wrapped = wrap("key", data, lens[i], label, &len);
 
         ck_assert_int_eq(unwrap(k, wrapped, len, label, out, lens[i]), 0);
@@ -571,7 +515,7 @@ START_TEST(test_oaep_damaged_blocks)
     uint8_t out[32];
     size_t i, len;
 
-    for (i = 0; i < sizeof change / sizeof *change; i++) {
+    for (i = 0; i < COUNT(change); i++) {
         uint8_t *wrapped;
 
         run("/usr/bin/python3 -c \"import os, hashlib\n"
@@ -766,7 +710,7 @@ START_TEST(test_cbc_wrong_padding)
     size_t i, len, text_len;
 
     hex(key, 32, key_hex);
-    for (i = 0; i < sizeof ends / sizeof *ends; i++) {
+    for (i = 0; i < COUNT(ends); i++) {
         run("printf '0123456789ab%s' | openssl enc -aes-256-cbc -nopad -K %s -iv 0 -out c 2>err",
             ends[i], key_hex);
         data = slurp("c", &len);

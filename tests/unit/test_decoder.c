@@ -13,17 +13,8 @@
 #include "bcda/error.h"
 #include "codec/crypto.h"
 #include "codec/decoder.h"
+#include "helper.h"
 #include "suite.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static uint32_t seed = 1;
-
-static uint32_t roll(uint32_t below)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % below;
-}
 
 /* ---- making files ---- */
 

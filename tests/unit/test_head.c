@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bcda/error.h"
+#include "helper.h"
 #include "suite.h"
 
 static struct bcda__head head;
@@ -155,6 +156,6 @@ SUITE("head")
     suite_checked(set_up, tear_down);
     suite_test(values, no_headers, interim, trailers);
     suite_loop(no_status, 0, 5);
-    suite_loop(framing, 0, sizeof framings / sizeof framings[0]);
+    suite_loop(framing, 0, COUNT(framings));
     suite_loop(limit, 0, 2);
 }

@@ -5,6 +5,7 @@
 
 #include "bcda/error.h"
 #include "codec/inflate.h"
+#include "helper.h"
 #include "suite.h"
 
 /* The empty member that the server puts behind every file (bcda-api 6.1). */
@@ -17,14 +18,6 @@ struct bytes {
 };
 
 static struct bytes packed, text, got;
-
-static uint32_t seed = 1;
-
-static uint32_t roll(uint32_t below)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % below;
-}
 
 /* Adds a member with `len` bytes of text that compresses somewhat. */
 static void add_member(size_t len, int level)

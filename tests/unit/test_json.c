@@ -7,17 +7,8 @@
 #include "base/buf.h"
 #include "bcda/error.h"
 #include "codec/json.h"
+#include "helper.h"
 #include "suite.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static uint32_t seed = 1;
-
-static uint32_t roll(uint32_t below)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % below;
-}
 
 /* ---- documents ---- */
 
@@ -98,7 +89,7 @@ static void check_document(const char *text, size_t len, int depth, int want_rc,
 
 struct document {
     const char *text;
-    const char *want; /* NULL = BCDA_ERR_NOT_JSON */
+    const char *want;
 };
 
 static const struct document documents[] = {
@@ -129,85 +120,31 @@ static const struct document documents[] = {
     {"null", "null0"},
     /* behind the top value there is white space and nothing else */
     {"{}\r\n \t\n", "{0 }0"},
-    {"{\"a\":1}{\"b\":2}", NULL},
-    {"{\"a\":1}\n{\"b\":", NULL},
-    {"[1]]", NULL},
-    {"{}<html>", NULL},
-    {"{} \xFF\xFE", NULL},
-    {"{} t", NULL},
-    {"{}\v", NULL},
-    {"{} 1", NULL},
-    {"\"a\"\"b\"", NULL},
-    {"1 2", NULL},
-    {"null,", NULL},
-    /* not JSON */
-    {"", NULL},
-    {" ", NULL},
-    {"\r\n\t ", NULL},
-    {"{", NULL},
-    {"[", NULL},
-    {"}", NULL},
-    {"]", NULL},
-    {"[1", NULL},
-    {"[1}", NULL},
-    {"{]", NULL},
-    {"[1,]", NULL},
-    {"[,1]", NULL},
-    {"[1 2]", NULL},
-    {"{\"a\"}", NULL},
-    {"{\"a\":}", NULL},
-    {"{\"a\":1,}", NULL},
-    {"{,}", NULL},
-    {"{a:1}", NULL},
-    {"{1:1}", NULL},
-    {"{'a':1}", NULL},
-    {"{\"a\" 1}", NULL},
-    {"[01]", NULL},
-    {"[-]", NULL},
-    {"[+1]", NULL},
-    {"[1.]", NULL},
-    {"[.5]", NULL},
-    {"[1e]", NULL},
-    {"[0x10]", NULL},
-    {"[NaN]", NULL},
-    {"[Infinity]", NULL},
-    {"tru", NULL},
-    {"nul", NULL},
-    {"True", NULL},
-    {"\"abc", NULL},
-    {"[\"a\nb\"]", NULL},
-    {"[\"a\tb\"]", NULL},
-    {"[\"\x01\"]", NULL},
-    {"[\"\\x41\"]", NULL},
-    {"[\"\\u12\"]", NULL},
-    {"[\"\\u12g4\"]", NULL},
-    {"[\"\\uDC00\"]", NULL},
-    {"[\"\\uD800\"]", NULL},
-    {"[\"\\uD83D\\u0041\"]", NULL},
-    {"{\"\\uDBFF\":1}", NULL},
-    {"[1,\v2]", NULL},
-    {"\f{}", NULL},
-    {"/* c */ {}", NULL},
-    {"// c", NULL},
-    {"<html>", NULL},
-    {"\xEF\xBB\xBF{}", NULL},
-    /* bytes that are not UTF-8: overlong, surrogates, too high, cut */
-    {"[\"\xC0\xAF\"]", NULL},
-    {"[\"\xE0\x80\xAF\"]", NULL},
-    {"[\"\xED\xA0\x80\"]", NULL},
-    {"[\"\xF4\x90\x80\x80\"]", NULL},
-    {"[\"\xE2\x82\"]", NULL},
-    {"[\"\xFF\"]", NULL},
-    {"[\"\x80\"]", NULL},
-    {"{\"\xC0\x80\":1}", NULL},
-    {"{\"a\\n\xC0\x80\":1}", NULL},
 };
+
+static const char *const not_documents[] = {
+    "{\"a\":1}{\"b\":2}", "{\"a\":1}\n{\"b\":", "[1]]", "{}<html>", "{} \xFF\xFE", "{} t", "{}\v",
+    "{} 1", "\"a\"\"b\"", "1 2", "null,",
+    /* not JSON */
+    "", " ", "\r\n\t ", "{", "[", "}", "]", "[1", "[1}", "{]", "[1,]", "[,1]", "[1 2]", "{\"a\"}",
+    "{\"a\":}", "{\"a\":1,}", "{,}", "{a:1}", "{1:1}", "{'a':1}", "{\"a\" 1}", "[01]", "[-]",
+    "[+1]", "[1.]", "[.5]", "[1e]", "[0x10]", "[NaN]", "[Infinity]", "tru", "nul", "True", "\"abc",
+    "[\"a\nb\"]", "[\"a\tb\"]", "[\"\x01\"]", "[\"\\x41\"]", "[\"\\u12\"]", "[\"\\u12g4\"]",
+    "[\"\\uDC00\"]", "[\"\\uD800\"]", "[\"\\uD83D\\u0041\"]", "{\"\\uDBFF\":1}", "[1,\v2]", "\f{}",
+    "/* c */ {}", "// c", "<html>", "\xEF\xBB\xBF{}",
+    /* bytes that are not UTF-8: overlong, surrogates, too high, cut */
+    "[\"\xC0\xAF\"]", "[\"\xE0\x80\xAF\"]", "[\"\xED\xA0\x80\"]", "[\"\xF4\x90\x80\x80\"]",
+    "[\"\xE2\x82\"]", "[\"\xFF\"]", "[\"\x80\"]", "{\"\xC0\x80\":1}", "{\"a\\n\xC0\x80\":1}"};
 
 START_TEST(test_documents)
 {
-    const struct document *d = &documents[_i];
+    size_t i = (size_t)_i, good = COUNT(documents);
 
-    check_document(d->text, strlen(d->text), 64, d->want ? 0 : BCDA_ERR_NOT_JSON, d->want);
+    if (i < good)
+        check_document(documents[i].text, strlen(documents[i].text), 64, 0, documents[i].want);
+    else
+        check_document(not_documents[i - good], strlen(not_documents[i - good]), 64,
+                       BCDA_ERR_NOT_JSON, NULL);
 }
 END_TEST
 
@@ -484,16 +421,35 @@ END_TEST
 
 /* ---- lines ---- */
 
+static struct bcda__scanner *scanner;
+static struct bcda__field_set *fields; /* that it looks for; NULL = none */
 static struct bcda__line_info info;
 static char *line_copy; /* on the heap and exact, so that reads behind its end are seen */
 
-static int scan(struct bcda__scanner *s, const char *line, size_t len)
+static void open_scanner(int depth, struct bcda__field_set *set)
+{
+    fields = set;
+    ck_assert_int_eq(bcda__scanner_new(&scanner, depth, fields), 0);
+}
+
+/* Runs after each test. */
+static void close_scanner(void)
+{
+    bcda__scanner_free(scanner);
+    scanner = NULL;
+    bcda__field_set_free(fields);
+    fields = NULL;
+    free(line_copy);
+    line_copy = NULL;
+}
+
+static int scan(const char *line, size_t len)
 {
     free(line_copy);
     line_copy = malloc(len + (len == 0));
     memcpy(line_copy, line, len);
     memset(&info, 0x77, sizeof info);
-    ck_assert_int_eq(bcda__scanner_line(s, line_copy, len, &info), 0);
+    ck_assert_int_eq(bcda__scanner_line(scanner, line_copy, len, &info), 0);
     ck_assert_uint_le(info.side_len, len * BCDA__FIELDS_MAX); /* of this line alone */
     return info.code;
 }
@@ -597,11 +553,11 @@ static const struct line_row good[] = {
      "Patient", "\xF0\x9F\x98\x80\xF4\x8F\xBF\xBF", NULL, NULL, NULL},
 };
 
-static void check_good(struct bcda__scanner *s, const struct line_row *r)
+static void check_good(const struct line_row *r)
 {
     size_t len = strlen(r->line);
 
-    ck_assert_msg(scan(s, r->line, len) == 0, "%d at %zu: %s", info.code, info.bad_at, r->line);
+    ck_assert_msg(scan(r->line, len) == 0, "%d at %zu: %s", info.code, info.bad_at, r->line);
     check_span(&info.type, r->type, "type", r->line);
     check_span(&info.id, r->id ? r->id : "", "id", r->line);
     check_span(&info.last_updated, r->updated ? r->updated : "", "lastUpdated", r->line);
@@ -629,25 +585,19 @@ START_TEST(test_lines)
 {
     static const char *const paths[] = {"id", "meta.lastUpdated", "x", "resource.id",
                                         "contained.id"};
-    struct bcda__field_set *fields = _i ? new_fields(paths, COUNT(paths)) : NULL;
-    struct bcda__scanner *s;
     size_t i, k;
 
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    open_scanner(64, _i ? new_fields(paths, COUNT(paths)) : NULL);
     for (i = 0; i < COUNT(good); i++)
-        check_good(s, &good[i]);
+        check_good(&good[i]);
     for (i = 0; i < 3000; i++) { /* nothing of one line shows in the next */
         k = roll(COUNT(good) + 2);
         if (k < COUNT(good))
-            check_good(s, &good[k]);
+            check_good(&good[k]);
         else
-            ck_assert_int_ne(scan(s, "{\"resource\":{\"id\":\"\\u0041", k == COUNT(good) ? 12 : 25),
+            ck_assert_int_ne(scan("{\"resource\":{\"id\":\"\\u0041", k == COUNT(good) ? 12 : 25),
                              0);
     }
-    bcda__scanner_free(s);
-    bcda__field_set_free(fields);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
@@ -742,15 +692,13 @@ static const struct {
 START_TEST(test_bad_lines)
 {
     static const char *const paths[] = {"x", "resource.id"};
-    struct bcda__field_set *fields = _i ? new_fields(paths, COUNT(paths)) : NULL;
-    struct bcda__scanner *s;
     size_t i;
 
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    open_scanner(64, _i ? new_fields(paths, COUNT(paths)) : NULL);
     for (i = 0; i < COUNT(bad); i++) {
         size_t len = strlen(bad[i].line);
 
-        ck_assert_msg(scan(s, bad[i].line, len) == bad[i].code, "%d: %s", info.code, bad[i].line);
+        ck_assert_msg(scan(bad[i].line, len) == bad[i].code, "%d: %s", info.code, bad[i].line);
         if (bad[i].at >= 0)
             ck_assert_msg(info.bad_at == (size_t)bad[i].at, "at %zu: %s", info.bad_at, bad[i].line);
         else if (bad[i].at == -1)
@@ -760,29 +708,24 @@ START_TEST(test_bad_lines)
         ck_assert_uint_eq(info.value_count, 0);
     }
     /* NUL bytes */
-    ck_assert_int_eq(scan(s, "{" P "}\0", 27), BCDA_ERR_LINE_JSON);
-    ck_assert_int_eq(scan(s, "\0{" P "}", 27), BCDA_ERR_LINE_JSON);
-    ck_assert_int_eq(scan(s, "{" P ",\"x\":\"a\0b\"}", 36), BCDA_ERR_LINE_JSON);
-    bcda__scanner_free(s);
-    bcda__field_set_free(fields);
-    free(line_copy);
-    line_copy = NULL;
+    ck_assert_int_eq(scan("{" P "}\0", 27), BCDA_ERR_LINE_JSON);
+    ck_assert_int_eq(scan("\0{" P "}", 27), BCDA_ERR_LINE_JSON);
+    ck_assert_int_eq(scan("{" P ",\"x\":\"a\0b\"}", 36), BCDA_ERR_LINE_JSON);
 }
 END_TEST
 
 /* Cut at each byte: always "the end is missing", be it in a character or not. */
 START_TEST(test_cut_lines)
 {
-    struct bcda__scanner *s;
     size_t i, len;
 
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, NULL), 0);
+    open_scanner(64, NULL);
     for (i = 0; i < COUNT(good); i++)
         for (len = strspn(good[i].line, " \t") + 1;
              len <= strlen(good[i].line) - (size_t)(strrchr(good[i].line, '}')[1] ? 3 : 1) &&
              good[i].line + len <= strrchr(good[i].line, '}');
              len++) {
-            int code = scan(s, good[i].line, len);
+            int code = scan(good[i].line, len);
 
             if (code == BCDA_ERR_LINE_JSON)
                 ck_assert_msg(info.bad_at == len, "%zu of %s", len, good[i].line);
@@ -790,9 +733,6 @@ START_TEST(test_cut_lines)
                 ck_assert_msg(code == BCDA_ERR_LINE_UTF8 && len - info.bad_at <= 3, "%zu of %s",
                               len, good[i].line);
         }
-    bcda__scanner_free(s);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
@@ -800,11 +740,9 @@ START_TEST(test_line_depth)
 {
     static const char *const paths[] = {"a.a.a", "a"};
     int limit = _i / 2 + 1, depth, i, kind;
-    struct bcda__field_set *fields = _i % 2 ? new_fields(paths, COUNT(paths)) : NULL;
-    struct bcda__scanner *s;
     char line[1000];
 
-    ck_assert_int_eq(bcda__scanner_new(&s, limit, fields), 0);
+    open_scanner(limit, _i % 2 ? new_fields(paths, COUNT(paths)) : NULL);
     for (kind = 0; kind < 3; kind++)
         for (depth = 1; depth <= limit + 3; depth++) {
             size_t at = (size_t)sprintf(line, "{" P);
@@ -821,13 +759,9 @@ START_TEST(test_line_depth)
             for (i = depth - 1; i >= 1; i--)
                 line[at++] = kind == 1 || (kind == 2 && i % 2) ? ']' : '}';
             line[at++] = '}';
-            ck_assert_msg(scan(s, line, at) == (depth <= limit ? 0 : BCDA_ERR_LINE_DEPTH),
+            ck_assert_msg(scan(line, at) == (depth <= limit ? 0 : BCDA_ERR_LINE_DEPTH),
                           "%d, limit %d: %.*s", info.code, limit, (int)at, line);
         }
-    bcda__scanner_free(s);
-    bcda__field_set_free(fields);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
@@ -835,15 +769,13 @@ END_TEST
 START_TEST(test_line_large)
 {
     static const char *const paths[] = {"x"};
-    struct bcda__field_set *fields = new_fields(paths, 1);
-    struct bcda__scanner *s;
     size_t len = 3 * 1000 * 1000, at, i;
     char *line = malloc(len + 100);
 
     ck_assert_ptr_nonnull(line);
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    open_scanner(64, new_fields(paths, 1));
     memset(line, '[', len);
-    ck_assert_int_eq(scan(s, line, len), BCDA_ERR_LINE_DEPTH);
+    ck_assert_int_eq(scan(line, len), BCDA_ERR_LINE_DEPTH);
     for (i = 0; i < 3; i++) { /* one string: plain, with an escape, of escapes */
         at = (size_t)sprintf(line, "{" P ",\"x\":\"");
         while (at < len) {
@@ -851,26 +783,22 @@ START_TEST(test_line_large)
             at += 6;
         }
         at += (size_t)sprintf(line + at, "\"}");
-        ck_assert_int_eq(scan(s, line, at), 0);
+        ck_assert_int_eq(scan(line, at), 0);
         ck_assert_uint_eq(info.value_count, 1);
         ck_assert_int_eq(info.values[0].span.copy, i > 0);
         ck_assert_uint_ge(info.values[0].span.len, i == 2 ? len / 6 - 10 : len - 200);
         if (i % 2)
-            bcda__scanner_trim(s); /* what the line took is not needed for the next */
-        check_good(s, &good[1]);
+            bcda__scanner_trim(scanner); /* what the line took is not needed for the next */
+        check_good(&good[1]);
     }
-    bcda__scanner_free(s);
-    bcda__field_set_free(fields);
-    ck_assert_int_eq(bcda__scanner_new(&s, 100000, NULL), 0); /* a deep limit works too */
+    close_scanner();
+    open_scanner(100000, NULL); /* a deep limit works too */
     at = (size_t)sprintf(line, "{" P ",\"a\":");
     memset(line + at, '[', 99999);
     memset(line + at + 99999, ']', 99999);
     line[at + 2 * 99999] = '}';
-    ck_assert_int_eq(scan(s, line, at + 2 * 99999 + 1), 0);
-    bcda__scanner_free(s);
+    ck_assert_int_eq(scan(line, at + 2 * 99999 + 1), 0);
     free(line);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
@@ -916,27 +844,21 @@ static const struct {
 START_TEST(test_member_limit)
 {
     static const char *const paths[] = {"id", "x", "meta.lastUpdated"};
-    struct bcda__field_set *fields = _i % 2 ? new_fields(paths, COUNT(paths)) : NULL;
     size_t row = (size_t)_i / 2, count, len;
-    struct bcda__scanner *s;
     char line[200 * 1024];
 
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    open_scanner(64, _i % 2 ? new_fields(paths, COUNT(paths)) : NULL);
     for (count = (BCDA__MEMBER_MAX - limited[row].rest) / limited[row].bytes - 1; count < 30000;
          count = count < BCDA__MEMBER_MAX + 2 ? count + 1 : count * 3 / 2) {
         int fits = count * limited[row].bytes + limited[row].rest <= BCDA__MEMBER_MAX;
 
         len = make_long(line, limited[row].before, limited[row].unit, count, limited[row].after);
-        ck_assert_msg(scan(s, line, len) == (fits ? 0 : BCDA_ERR_LINE_TOO_LONG), "%d: %zu of %s",
+        ck_assert_msg(scan(line, len) == (fits ? 0 : BCDA_ERR_LINE_TOO_LONG), "%d: %zu of %s",
                       info.code, count, limited[row].before);
         ck_assert_uint_le(info.bad_at, len);
         ck_assert(fits || info.bad_at >= count);
-        check_good(s, &good[1]); /* the next is not touched */
+        check_good(&good[1]); /* the next is not touched */
     }
-    bcda__scanner_free(s);
-    bcda__field_set_free(fields);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
@@ -956,23 +878,17 @@ START_TEST(test_members_without_limit)
         {"{" P ",\"meta\":{\"versionId\":\"", "x", "\"}}"},
         {"{", " ", P "}"},
     };
-    struct bcda__field_set *fields = _i ? new_fields(paths, 1) : NULL;
-    struct bcda__scanner *s;
     size_t i, count, len;
     char *line = malloc(1024 * 1024);
 
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    open_scanner(64, _i ? new_fields(paths, 1) : NULL);
     for (i = 0; i < COUNT(rows); i++)
         for (count = 4000; count < 300 * 1024; count = count * 3 / 2 + 1) {
             len = make_long(line, rows[i][0], rows[i][1], count, rows[i][2]);
-            ck_assert_msg(scan(s, line, len) == 0, "%d: %s", info.code, rows[i][0]);
+            ck_assert_msg(scan(line, len) == 0, "%d: %s", info.code, rows[i][0]);
             check_span(&info.type, "Patient", "type", rows[i][0]);
         }
-    bcda__scanner_free(s);
-    bcda__field_set_free(fields);
     free(line);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
@@ -992,24 +908,18 @@ START_TEST(test_long_cut_lines)
         {"{" P ",\"x\":[[{\"", "\\n"},
         {"{\"resourceType\":\"", "\\n"},
     };
-    struct bcda__field_set *fields = _i ? new_fields(paths, 1) : NULL;
-    struct bcda__scanner *s;
     size_t i, power, count, len;
     char *line = malloc(1024 * 1024);
 
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    open_scanner(64, _i ? new_fields(paths, 1) : NULL);
     for (i = 0; i < COUNT(rows); i++) /* sizes around those at which yajl's buffer grows */
         for (power = 1024; power <= 256 * 1024; power *= 2)
             for (count = power / strlen(rows[i][1]) - 3; count % 16 != 4; count++) {
                 len = make_long(line, rows[i][0], rows[i][1], count, "");
-                ck_assert_msg(scan(s, line, len) == BCDA_ERR_LINE_JSON && info.bad_at == len,
+                ck_assert_msg(scan(line, len) == BCDA_ERR_LINE_JSON && info.bad_at == len,
                               "%d at %zu of %zu: %s", info.code, info.bad_at, len, rows[i][0]);
             }
-    bcda__scanner_free(s);
-    bcda__field_set_free(fields);
     free(line);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
@@ -1077,12 +987,12 @@ START_TEST(test_field_set)
 END_TEST
 
 /* The values of a line as "0:a 3:b", in the order of the document. */
-static void check_values(struct bcda__scanner *s, const char *line, const char *want)
+static void check_values(const char *line, const char *want)
 {
     struct bcda__buf b;
     size_t i;
 
-    ck_assert_msg(scan(s, line, strlen(line)) == 0, "%d: %s", info.code, line);
+    ck_assert_msg(scan(line, strlen(line)) == 0, "%d: %s", info.code, line);
     bcda__buf_init(&b, 100000);
     bcda__buf_adds(&b, "");
     for (i = 0; i < info.value_count; i++) {
@@ -1151,21 +1061,17 @@ START_TEST(test_fields)
          "0:1 5:Patient"},
         {"{" P ",\"a\":1,\"resource\":{\"a\":\"no\"}}", "5:Patient 3:1"},
     };
-    struct bcda__field_set *made = new_fields(paths, COUNT(paths)), *fields = made;
-    struct bcda__scanner *s;
+    struct bcda__field_set *set = new_fields(paths, COUNT(paths)), *copy;
     size_t i;
 
-    if (_i) /* a copy finds the same */
-        ck_assert_int_eq(bcda__field_set_copy(&fields, made), 0);
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    if (_i) { /* a copy finds the same */
+        ck_assert_int_eq(bcda__field_set_copy(&copy, set), 0);
+        bcda__field_set_free(set);
+        set = copy;
+    }
+    open_scanner(64, set);
     for (i = 0; i < COUNT(rows); i++)
-        check_values(s, rows[i][0], rows[i][1]);
-    bcda__scanner_free(s);
-    if (_i)
-        bcda__field_set_free(fields);
-    bcda__field_set_free(made);
-    free(line_copy);
-    line_copy = NULL;
+        check_values(rows[i][0], rows[i][1]);
 }
 END_TEST
 
@@ -1178,8 +1084,6 @@ static void put(char *line, size_t *at, const char *text)
 /* Paths of the greatest length, and values below them, which no path reaches. */
 START_TEST(test_fields_deep)
 {
-    struct bcda__field_set *fields;
-    struct bcda__scanner *s;
     char path[100] = "", line[1000], want[100] = "";
     int n, index, depth, array;
 
@@ -1188,7 +1092,7 @@ START_TEST(test_fields_deep)
         strcat(path, n > 1 ? ".k" : "k");
         ck_assert_int_eq(bcda__field_set_add(fields, path, &index), 0);
     }
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    open_scanner(64, fields);
     for (array = 0; array < 2; array++)
         for (depth = 1; depth <= BCDA__FIELD_DEPTH_MAX + 4; depth++) {
             size_t at = 0;
@@ -1203,20 +1107,14 @@ START_TEST(test_fields_deep)
             want[0] = '\0';
             if (depth <= BCDA__FIELD_DEPTH_MAX)
                 sprintf(want, "%d:v", depth - 1);
-            check_values(s, line, want);
+            check_values(line, want);
         }
-    bcda__scanner_free(s);
-    bcda__field_set_free(fields);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
 /* All 64, more values than any first buffer holds, and texts that all had escapes. */
 START_TEST(test_fields_many)
 {
-    struct bcda__field_set *fields;
-    struct bcda__scanner *s;
     struct bcda__buf line, want;
     char path[30];
     int i, k, index;
@@ -1226,7 +1124,7 @@ START_TEST(test_fields_many)
         sprintf(path, "group%d.f%d", i / 8, i);
         ck_assert_int_eq(bcda__field_set_add(fields, path, &index), 0);
     }
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    open_scanner(64, fields);
     bcda__buf_init(&line, 10000000);
     bcda__buf_init(&want, 10000000);
     bcda__buf_adds(&line, "{" P);
@@ -1238,15 +1136,11 @@ START_TEST(test_fields_many)
                            (k + i) % 3 ? "\n" : "-", i);
         }
     bcda__buf_adds(&line, "}");
-    check_values(s, line.data, want.data);
-    check_values(s, line.data, want.data);
-    check_values(s, "{" P ",\"group7\":{\"f63\":1}}", "63:1");
+    check_values(line.data, want.data);
+    check_values(line.data, want.data);
+    check_values("{" P ",\"group7\":{\"f63\":1}}", "63:1");
     bcda__buf_free(&line);
     bcda__buf_free(&want);
-    bcda__scanner_free(s);
-    bcda__field_set_free(fields);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
@@ -1254,12 +1148,10 @@ END_TEST
 START_TEST(test_fields_limit)
 {
     static const char *const paths[] = {"a", "b"};
-    struct bcda__field_set *fields = new_fields(paths, (size_t)_i + 1);
-    struct bcda__scanner *s;
     struct bcda__buf line;
     int count, k, over;
 
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    open_scanner(64, new_fields(paths, (size_t)_i + 1));
     for (over = 0; over < 2; over++) {
         count = BCDA__VALUES_MAX + over;
         bcda__buf_init(&line, 10000000);
@@ -1267,15 +1159,11 @@ START_TEST(test_fields_limit)
         for (k = 1; k < count; k++)
             bcda__buf_adds(&line, _i && k == 1000 ? "],\"b\":[1" : ",1");
         bcda__buf_adds(&line, "]}");
-        ck_assert_int_eq(scan(s, line.data, line.len), over ? BCDA_ERR_LINE_TOO_LONG : 0);
+        ck_assert_int_eq(scan(line.data, line.len), over ? BCDA_ERR_LINE_TOO_LONG : 0);
         ck_assert_uint_eq(info.value_count, over ? 0 : BCDA__VALUES_MAX);
         bcda__buf_free(&line);
-        check_values(s, "{" P ",\"a\":5}", "0:5"); /* the next is not touched */
+        check_values("{" P ",\"a\":5}", "0:5"); /* the next is not touched */
     }
-    bcda__scanner_free(s);
-    bcda__field_set_free(fields);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
@@ -1396,13 +1284,11 @@ static void make_resource(struct maker *m)
 
 START_TEST(test_random_lines)
 {
-    struct bcda__field_set *fields = new_fields(maker_paths, COUNT(maker_paths));
-    struct bcda__scanner *s;
     struct maker m = {0};
     int round;
 
     seed = (uint32_t)_i + 1;
-    ck_assert_int_eq(bcda__scanner_new(&s, 32, fields), 0);
+    open_scanner(32, new_fields(maker_paths, COUNT(maker_paths)));
     bcda__buf_init(&m.line, 10000000);
     bcda__buf_init(&m.want, 10000000);
     for (round = 0; round < 4000; round++) {
@@ -1431,7 +1317,7 @@ START_TEST(test_random_lines)
             bcda__buf_adds(&m.line, "}");
         }
         make_space(&m);
-        check_values(s, m.line.data, m.want.data);
+        check_values(m.line.data, m.want.data);
         check_span(&info.type, "Patient", "type", m.line.data);
         to = envelope ? to : m.line.len;
         ck_assert_msg(info.resource.at == from && info.resource.len == to - from, "%s",
@@ -1439,10 +1325,6 @@ START_TEST(test_random_lines)
     }
     bcda__buf_free(&m.line);
     bcda__buf_free(&m.want);
-    bcda__scanner_free(s);
-    bcda__field_set_free(fields);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
@@ -1450,13 +1332,12 @@ END_TEST
  * as to what is JSON. */
 START_TEST(test_random_damage)
 {
-    struct bcda__scanner *s;
     struct events e = {0};
     char line[1000];
     int round;
 
     seed = (uint32_t)_i + 77;
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, NULL), 0);
+    open_scanner(64, NULL);
     for (round = 0; round < 20000; round++) {
         const char *from = good[roll(COUNT(good))].line;
         size_t len = strlen(from), i;
@@ -1465,7 +1346,7 @@ START_TEST(test_random_damage)
         memcpy(line, from, len);
         for (i = roll(3) + 1; i > 0; i--)
             line[roll((uint32_t)len)] = "{}[]\",:\\ua0e- \xC3\x80\x00\v\fd8"[roll(21)];
-        code = scan(s, line, len);
+        code = scan(line, len);
         bcda__buf_init(&e.log, 100000);
         rc = bcda__json_parse(line, len, 64, note, &e);
         bcda__buf_free(&e.log);
@@ -1476,9 +1357,6 @@ START_TEST(test_random_damage)
                           (int)len, line);
         ck_assert_uint_le(info.bad_at, len);
     }
-    bcda__scanner_free(s);
-    free(line_copy);
-    line_copy = NULL;
 }
 END_TEST
 
@@ -1486,7 +1364,8 @@ SUITE("json")
 {
     suite_case("json");
     suite_timeout(300);
-    suite_loop(test_documents, 0, (int)COUNT(documents));
+    suite_checked(NULL, close_scanner);
+    suite_loop(test_documents, 0, (int)(COUNT(documents) + COUNT(not_documents)));
     suite_test(test_document_first, test_document_nul, test_document_cut);
     suite_loop(test_document_depth, 0, 18);
     suite_test(test_document_stop, test_document_budget);

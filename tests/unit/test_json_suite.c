@@ -10,9 +10,8 @@
 
 #include "bcda/error.h"
 #include "codec/json.h"
+#include "helper.h"
 #include "suite.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum { DEPTH = 64 };
 

@@ -1,78 +1,28 @@
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../tempdir.h"
 #include "bcda/error.h"
 #include "codec/key.h"
+#include "helper.h"
+#include "shell.h"
 #include "suite.h"
 
-static char dir[256]; /* of the test's own files */
 static struct bcda_error err;
-static uint32_t seed = 1;
-
-static uint32_t roll(uint32_t below)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % below;
-}
-
-/* A command of the shell, in the directory of the tests. A tool that is missing fails the test. */
-__attribute__((format(printf, 1, 2))) static void run(const char *format, ...)
-{
-    char command[6000];
-    va_list args;
-    int n = snprintf(command, sizeof command, "cd %s && ", dir);
-
-    va_start(args, format);
-    n += vsnprintf(command + n, sizeof command - (size_t)n, format, args);
-    va_end(args);
-    ck_assert_int_lt(n, (int)sizeof command);
-    ck_assert_msg(system(command) == 0, "failed: %s", command);
-}
-
 /* One 2048-bit key for all tests, in some of its forms; only ever read. */
-static void make_dir(void)
+static void make_keys(void)
 {
-    snprintf(dir, sizeof dir, "%s/bcda-key-XXXXXX", tempdir());
-    ck_assert(mkdtemp(dir) != NULL);
+    make_dir();
     run("openssl genrsa -traditional -out pkcs1 2048 2>err");
     run("openssl pkcs8 -topk8 -nocrypt -in pkcs1 -out pkcs8");
     run("openssl rsa -in pkcs1 -traditional -outform DER -out der 2>err");
 }
 
-static void remove_dir(void)
-{
-    run("rm -rf %s", dir);
-}
-
 static void setup(void)
 {
     ck_assert_int_eq(bcda__crypto_init(0, NULL), 0);
-}
-
-static char *slurp(const char *name, size_t *len)
-{
-    char path[300];
-    char *data;
-    FILE *f;
-    long size;
-
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    f = fopen(path, "rb");
-    ck_assert_msg(f != NULL, "no %s", path);
-    fseek(f, 0, SEEK_END);
-    size = ftell(f);
-    rewind(f);
-    data = malloc((size_t)size + 1);
-    *len = fread(data, 1, (size_t)size, f);
-    ck_assert_uint_eq(*len, (size_t)size);
-    data[*len] = '\0';
-    fclose(f);
-    return data;
 }
 
 /* From a buffer of exactly this size. Gives the code; *bits and the parts are checked by the way.
@@ -191,7 +141,7 @@ START_TEST(test_sizes)
     struct bcda__key *k;
     size_t i, len;
 
-    for (i = 0; i < sizeof bits / sizeof *bits; i++) {
+    for (i = 0; i < COUNT(bits); i++) {
         char *text;
 
         run("openssl genrsa -out sized %d 2>err", bits[i]);
@@ -261,7 +211,7 @@ START_TEST(test_8192)
         "openssl pkeyutl -encrypt -pubin -inkey big.pub -in zeros -out wrapped "
         "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256 "
         "-pkeyopt rsa_oaep_label:616263");
-    wrapped = (uint8_t *)slurp("wrapped", &len);
+    wrapped = slurp("wrapped", &len);
     memset(out, 1, sizeof out);
     ck_assert_int_eq(bcda__rsa_unwrap(&k->parts, wrapped, len, "abc", 3, out, 32), 0);
     ck_assert(out[0] == 0 && out[31] == 0);
@@ -623,7 +573,7 @@ START_TEST(test_pem_damage)
     size_t i, len;
     char *text;
 
-    for (i = 0; i < sizeof texts / sizeof *texts; i++)
+    for (i = 0; i < COUNT(texts); i++)
         ck_assert_msg(read_text(texts[i], strlen(texts[i]), "x") == BCDA_ERR_KEY_FORMAT, "%s",
                       texts[i]);
     expect(read_text(texts[10], strlen(texts[10]), NULL), BCDA_ERR_KEY_FORMAT, "a character that");
@@ -752,7 +702,7 @@ SUITE("key")
 {
     suite_case("key");
     suite_timeout(180);
-    suite_unchecked(make_dir, remove_dir);
+    suite_unchecked(make_keys, remove_dir);
     suite_checked(setup, NULL);
     suite_test(test_plain, test_text_around, test_sizes, test_8192, test_made_up, test_pkcs8_v2,
                test_pbes2, test_many_wrong, test_traditional, test_pbes2_parameters, test_fips,

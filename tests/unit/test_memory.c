@@ -11,9 +11,8 @@
 #include "bcda/error.h"
 #include "codec/decoder.h"
 #include "codec/json.h"
+#include "helper.h"
 #include "suite.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum { KIB = 1024, MIB = 1024 * 1024 };
 

@@ -5,17 +5,8 @@
 #include <string.h>
 
 #include "codec/utf8.h"
+#include "helper.h"
 #include "suite.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static uint32_t seed = 1;
-
-static uint32_t roll(uint32_t below)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % below;
-}
 
 /* The offset of the first byte that begins no character: decodes, then asks whether the code point
  * exists and whether it was written as short as can be. */

@@ -13,6 +13,7 @@
 #include "bcda/resource.h"
 #include "codec/batch.h"
 #include "codec/json.h"
+#include "helper.h"
 #include "suite.h"
 
 static size_t blocks; /* basic blocks of batch.c that were run */
@@ -239,7 +240,7 @@ END_TEST
 
 SUITE("work")
 {
-    int count = (int)(sizeof steps / sizeof steps[0]);
+    int count = (int)COUNT(steps);
 
     suite_case("work");
     suite_test(field_values_of_one_line, field_values_of_all_fields, field_values_of_many_rows,
