@@ -1,5 +1,6 @@
-/* How the engine shares its steps: a step moves a bounded amount, and whoever used it up comes
- * last in the next one. What the engine calls is replaced by -Wl,--wrap: there is no network. */
+/* How the engine shares its steps: a step moves a bounded amount, and the channel that used it
+ * up is served last in the next one. What the engine calls is replaced by -Wl,--wrap: there is no
+ * network. */
 #include <string.h>
 
 #include "net/engine.h"
@@ -25,7 +26,7 @@ static int channel_number(const struct bcda__http *h)
     for (i = 0; i < CHANNELS; i++)
         if (channels[i]->http == h)
             return i;
-    return -1; /* the common one, which is idle here */
+    return -1; /* the shared one, which is idle here */
 }
 
 int __wrap_bcda__http_dispatch(struct bcda__http *h);
@@ -119,7 +120,7 @@ static void run_steps(int steps)
     }
 }
 
-/* Nobody gets less than half of an equal share. */
+/* Each has at least half of an equal share. */
 static void check_shares(const unsigned *counts, unsigned n, unsigned total)
 {
     unsigned i, sum = 0;
@@ -132,7 +133,7 @@ static void check_shares(const unsigned *counts, unsigned n, unsigned total)
 }
 
 /* Each piece is as much as a step may move, so a step serves one. */
-START_TEST(channels_take_turns)
+START_TEST(channels_share_steps)
 {
     open_engine();
     piece = A_WHOLE_STEP;
@@ -143,7 +144,7 @@ START_TEST(channels_take_turns)
 }
 END_TEST
 
-START_TEST(resumed_channels_take_turns)
+START_TEST(resumed_channels_share_steps)
 {
     open_engine();
     piece = A_WHOLE_STEP;
@@ -154,7 +155,7 @@ START_TEST(resumed_channels_take_turns)
 }
 END_TEST
 
-START_TEST(descriptors_take_turns)
+START_TEST(descriptors_share_steps)
 {
     open_engine();
     piece = A_WHOLE_STEP;
@@ -192,10 +193,10 @@ static void note_timer(void *ctx)
     order[fired++] = (int)((struct bcda__timer *)ctx - timers);
 }
 
-static void set_again(void *ctx)
+static void set_once_more(void *ctx)
 {
     fired++;
-    bcda__timer_set(engine, ctx, 0, set_again, ctx);
+    bcda__timer_set(engine, ctx, 0, set_once_more, ctx);
 }
 
 /* The earliest first, whatever order they were set in. */
@@ -215,11 +216,11 @@ START_TEST(earliest_timer_first)
 }
 END_TEST
 
-/* One that sets itself again, and is due at once, waits for the next step: a step ends. */
+/* A timer that sets itself once more, due at once, fires in the next step: a step ends. */
 START_TEST(timer_fires_once_a_step)
 {
     open_engine();
-    bcda__timer_set(engine, &timers[0], 0, set_again, &timers[0]);
+    bcda__timer_set(engine, &timers[0], 0, set_once_more, &timers[0]);
     run_steps(1);
     ck_assert_int_eq(fired, 1);
     run_steps(5);
@@ -234,7 +235,7 @@ END_TEST
 SUITE("fairness")
 {
     suite_case("fairness");
-    suite_test(channels_take_turns, resumed_channels_take_turns, descriptors_take_turns,
+    suite_test(channels_share_steps, resumed_channels_share_steps, descriptors_share_steps,
                step_is_bounded);
     suite_case("timers");
     suite_test(earliest_timer_first, timer_fires_once_a_step);

@@ -63,8 +63,8 @@ static void check_rows(judge_fn judge, const struct row *rows, size_t count)
     }
 }
 
-/* What an OAuth server says of a refusal (RFC 6749, 5.2): only codes of that document stand in the
- * text, everything else is the server's word. */
+/* The error of an OAuth server (RFC 6749, 5.2): only codes of that document stand in the text,
+ * everything else is the server's text. */
 START_TEST(oauth_errors)
 {
     static const struct {
@@ -126,7 +126,7 @@ START_TEST(oauth_errors)
 }
 END_TEST
 
-/* No token was sent: it was not refused either. */
+/* A 401 to a request without a token does not refuse a token. */
 START_TEST(no_token)
 {
     static const struct {
@@ -368,7 +368,7 @@ START_TEST(plain)
 }
 END_TEST
 
-/* The text is ours, the words are the server's, and neither is in the other's place. */
+/* The error's text has nothing of the server's text, which is kept beside it. */
 START_TEST(server_words)
 {
     static const struct {
@@ -453,7 +453,7 @@ END_TEST
 START_TEST(redirects)
 {
     static const struct {
-        const char *location, *told;
+        const char *location, *words;
     } rows[] = {
         {"https://other.example/secret/path?token=SECRET", "https://other.example,"},
         {"https://other.example:8443/SECRET", "https://other.example:8443,"},
@@ -471,7 +471,7 @@ START_TEST(redirects)
             bcda__err_clear(&err);
             ck_assert_int_eq(judges[j](&a, &err), BCDA__FAIL);
             ck_assert_int_eq(err.code, BCDA_ERR_REDIRECT);
-            ck_assert_msg(strstr(err.text, rows[i].told) != NULL, "%s", err.text);
+            ck_assert_msg(strstr(err.text, rows[i].words) != NULL, "%s", err.text);
             ck_assert(!strstr(err.text, "SECRET"));
             ck_assert_str_eq(err.server, "");
         }
@@ -497,7 +497,7 @@ START_TEST(cancel)
 }
 END_TEST
 
-/* Of the server's own failures those pass that do not say that it will never do this. */
+/* A 5xx is retried unless its meaning is that a retry cannot help. */
 START_TEST(server_failures)
 {
     static const int lasting[] = {501, 505};
@@ -505,7 +505,7 @@ START_TEST(server_failures)
     int number;
 
     for (j = 0; j < COUNT(judges); j++)
-        for (number = 502; number < 600; number++) { /* a status of 500 says that the job failed */
+        for (number = 502; number < 600; number++) { /* to a status request 500 is a failed job */
             enum bcda__verdict want = BCDA__RETRY;
 
             for (i = 0; i < COUNT(lasting); i++)

@@ -1,4 +1,4 @@
-/* GET /jobs (bcda-api 5.4): which of the jobs is the twin of an export. */
+/* GET /jobs (bcda-api 5.4): which of the jobs runs an identical export. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +100,7 @@ static const struct {
      NULL},
 };
 
-START_TEST(twins)
+START_TEST(identical_exports)
 {
     char id[BCDA__JOB_ID_MAX + 1] = "untouched";
     /* of its own size, so that reading beyond it is caught */
@@ -119,5 +119,5 @@ END_TEST
 SUITE("joblist")
 {
     suite_case("joblist");
-    suite_loop(twins, 0, (int)COUNT(rows));
+    suite_loop(identical_exports, 0, (int)COUNT(rows));
 }

@@ -22,8 +22,8 @@ START_TEST(burst_then_rate)
 }
 END_TEST
 
-/* No more than the size gathers, however long nothing is asked. */
-START_TEST(full_again)
+/* After any pause the burst is the size of the bucket, and no more. */
+START_TEST(burst_after_a_pause)
 {
     static const int64_t gaps[] = {3000, 3001, 86400000, INT64_MAX / 2};
     struct bcda__limiter l;
@@ -38,7 +38,8 @@ START_TEST(full_again)
 }
 END_TEST
 
-/* Whoever waits as long as told goes at once, and over time no more go than may. */
+/* A request that has waited as long as the limiter asked is sent at once, and the rate holds over
+ * time. */
 START_TEST(over_time)
 {
     static const int64_t rates[] = {1, 3, 7, 10, 999, 1000, 1001, 1000000};
@@ -77,7 +78,7 @@ SUITE("limiter")
 {
     suite_case("all");
     suite_test(burst_then_rate);
-    suite_loop(full_again, 0, 4);
+    suite_loop(burst_after_a_pause, 0, 4);
     suite_loop(over_time, 0, 8);
     suite_test(clock_back);
 }

@@ -236,7 +236,7 @@ START_TEST(each_shape)
 }
 END_TEST
 
-/* Each of them names the member, and none tells its value. */
+/* Each error names the member, and none shows its value. */
 START_TEST(refused)
 {
     static const struct {
@@ -398,9 +398,9 @@ START_TEST(deleted)
 }
 END_TEST
 
-/* Members that say that data is elsewhere. Pages of a manifest (STU 3, only where a client asks for
+/* Members that name data elsewhere. Pages of a manifest (STU 3, only where a client asks for
  * them by allowPartialManifests) are not followed, and a file that is continued in one that is not
- * listed would lose lines: both must fail, for what came would pass for everything. */
+ * listed would lose lines: both must fail, since part of the data would pass for all of it. */
 START_TEST(elsewhere)
 {
     static const struct {
@@ -765,7 +765,7 @@ START_TEST(at_the_limit)
 END_TEST
 
 /* The same URL 200,000 times, and error before output. */
-START_TEST(many_doubles)
+START_TEST(many_duplicates)
 {
     struct bcda__buf b;
     struct bcda__manifest *m;
@@ -870,5 +870,5 @@ SUITE("manifest")
     suite_case("all");
     suite_timeout(240);
     suite_test(each_shape, refused, deleted, elsewhere, outcomes, extensions, numbers, not_json,
-               truncated, mutated, at_the_limit, many_doubles, too_many_keys, text_sizes, lives);
+               truncated, mutated, at_the_limit, many_duplicates, too_many_keys, text_sizes, lives);
 }

@@ -82,7 +82,7 @@ START_TEST(epochs)
     expect_number(EPOCH * 1000, now + DAY + 1, EPOCH * 1000 * 1000);
     expect_number(EPOCH * 1000, now - 366 * DAY, 366 * DAY);
     expect_number(EPOCH * 1000, now - 366 * DAY - 1, EPOCH * 1000 * 1000);
-    /* the delays that servers ask for are none, whatever the clock says */
+    /* the delays that servers ask for are none, whatever the time */
     expect_number(999999999, least, INT64_C(999999999) * 1000);
     expect_number(1000000000, least, 0);
     expect_number(300, 300000, 300000);
@@ -249,7 +249,7 @@ START_TEST(poll_delays)
 }
 END_TEST
 
-/* The whole table: what is retried stands here once more, and nothing else is. */
+/* The whole table: what is retried is repeated here, and nothing else is retried. */
 START_TEST(what_is_retried)
 {
     static const int often[] = {
@@ -329,7 +329,7 @@ static int code_by_name(const char *name)
     return 0;
 }
 
-/* The row of each code says how often, and whether later may help. */
+/* The row of each code has its attempts, and whether a later attempt may help. */
 START_TEST(rows_of_the_guide)
 {
     char line[2048], name[64], later[8];

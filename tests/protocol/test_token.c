@@ -191,8 +191,8 @@ START_TEST(earlier_token)
 }
 END_TEST
 
-/* Pages that stayed locked would be a token that nobody wiped. (Sanitizers make mlock do nothing:
- * then this says nothing.) */
+/* Pages that stay locked would hold a token that was not wiped. (Sanitizers disable mlock(), so
+ * this shows nothing with them.) */
 static long locked_kb(void)
 {
     FILE *f = fopen("/proc/self/status", "r");

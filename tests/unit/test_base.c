@@ -1,4 +1,4 @@
-/* The base floor: memory, buffers, secrets, errors, text, URLs, clock, log. */
+/* The base layer: memory, buffers, secrets, errors, text, URLs, clock, log. */
 #include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
@@ -143,8 +143,8 @@ START_TEST(test_buf_use)
     ck_assert_ptr_null(b.data);
     ck_assert_ptr_null(bcda__buf_steal(&b));
     bcda__buf_clear(&b);
-    ck_assert_int_eq(bcda__buf_adds(&b, "again"), 0);
-    ck_assert_str_eq(b.data, "again");
+    ck_assert_int_eq(bcda__buf_adds(&b, "more"), 0);
+    ck_assert_str_eq(b.data, "more");
     bcda__buf_free(&b);
     bcda__buf_free(&b);
     bcda__buf_free_secret(&b);
@@ -191,7 +191,7 @@ START_TEST(test_secret)
         ck_assert_int_eq(memcmp(t.data, s.data, s.len + 1), 0);
     }
     ck_assert_int_eq(bcda__secret_set(&s, "ab", 2), 0);
-    ck_assert_int_eq(bcda__secret_set(&s, NULL, 50), 0); /* nothing of "ab" comes back */
+    ck_assert_int_eq(bcda__secret_set(&s, NULL, 50), 0); /* "ab" is not left in it */
     for (i = 0; i <= 50; i++)
         ck_assert_int_eq(s.data[i], 0);
     ck_assert_int_eq(bcda__secret_set(&s, "self", 4), 0);
@@ -199,7 +199,7 @@ START_TEST(test_secret)
     ck_assert_str_eq(s.data, "elf");
     ck_assert_int_eq(bcda__secret_copy(&s, &s), 0);
     ck_assert_str_eq(s.data, "elf");
-    /* What cannot be had leaves the old one. */
+    /* A length that cannot be allocated leaves the old value. */
     ck_assert_int_eq(bcda__secret_set(&s, NULL, SIZE_MAX), BCDA_ERR_NOMEM);
     ck_assert_int_eq(bcda__secret_set(&s, NULL, SIZE_MAX - 1), BCDA_ERR_NOMEM);
     ck_assert_int_eq(bcda__secret_set(&s, NULL, SIZE_MAX / 4), BCDA_ERR_NOMEM);
@@ -213,7 +213,7 @@ START_TEST(test_secret)
 }
 END_TEST
 
-/* The flags of the mapping at `at`, as Linux tells them; "" where it does not. */
+/* The flags of the mapping at `at`, as Linux reports them; "" where it does not. */
 static void read_flags(const void *at, char *out, size_t size)
 {
     FILE *f = fopen("/proc/self/smaps", "r");
@@ -259,7 +259,8 @@ END_TEST
 
 static struct bcda_error e;
 
-/* Each `#define BCDA_ERR_X (-n)` of the header must be known by its name, and each be told well. */
+/* Each `#define BCDA_ERR_X (-n)` of the header must have its name, and a description of one line.
+ */
 START_TEST(test_error_codes)
 {
     FILE *f = fopen(SOURCE_ROOT "/include/bcda/error.h", "r");
@@ -346,7 +347,7 @@ START_TEST(test_error_text)
     ck_assert_str_eq(e.file, "");
     ck_assert_int_eq(bcda__err_nomem(&e), BCDA_ERR_NOMEM);
     ck_assert_int_eq(e.code, BCDA_ERR_NOMEM);
-    /* Nobody wants it: fine. */
+    /* An error may be NULL. */
     ck_assert_int_eq(bcda__err_set(NULL, BCDA_ERR_AUTH, "x"), BCDA_ERR_AUTH);
     ck_assert_int_eq(bcda__err_nomem(NULL), BCDA_ERR_NOMEM);
     bcda__err_context(NULL, "x");
@@ -479,7 +480,7 @@ START_TEST(test_text_copy)
         {2, "é", ""},
         {3, "…", ""},
         {4, "…", "…"},
-        {4, "\xF0\x9F\x98", "\xF0\x9F\x98"}, /* was cut before it came */
+        {4, "\xF0\x9F\x98", "\xF0\x9F\x98"}, /* not whole in the source either */
         {4, "\xF0\x9F\x98\x80", ""},
         {5, "\xF0\x9F\x98\x80x", "\xF0\x9F\x98\x80"},
         {6, "a\xF0\x9F\x98\x80x", "a\xF0\x9F\x98\x80"},
@@ -1024,7 +1025,7 @@ END_TEST
 
 /* ---- process ---- */
 
-/* The status with which a child ends that finds out what it is: 1 = a child. */
+/* The exit status of a child that asks whether it is one: 1 = a child. */
 static int status_of(pid_t child)
 {
     int status = -1;
@@ -1035,7 +1036,7 @@ static int status_of(pid_t child)
     return WEXITSTATUS(status);
 }
 
-/* In a child of a child, too, which forks once its own parent has freed its copy, or not. */
+/* Also in a child of the child, forked after its parent has freed its copy, or not. */
 static int look_twice(struct bcda__process *p, int free_it)
 {
     int is_child = bcda__process_is_child(p);
@@ -1073,7 +1074,7 @@ START_TEST(test_process)
 END_TEST
 
 #ifdef __linux__
-/* One that the C library does not know of. */
+/* A child that the C library does not know of. */
 START_TEST(test_process_clone)
 {
     struct bcda__process p;

@@ -216,7 +216,7 @@ START_TEST(test_same_memory)
 }
 END_TEST
 
-/* What the column says of a field is what the rows say of it. */
+/* A field has the same values in its column and in the rows. */
 static void compare_fields(struct bcda_batch *b)
 {
     const char *base, *text;
@@ -320,7 +320,8 @@ START_TEST(test_consumed)
 }
 END_TEST
 
-/* Rows behind a bad line that ends the file are taken away before the host sees the batch. */
+/* Rows after an invalid line that ends the file are removed before the application gets the batch.
+ */
 START_TEST(test_cut)
 {
     const char *base;
@@ -336,7 +337,7 @@ START_TEST(test_cut)
     ck_assert_uint_eq(first[1], 2);
     compare_fields(b);
     check_column(b, BCDA_COLUMN_TYPE, "Patient");
-    put(b, lines[2], 1); /* filled on */
+    put(b, lines[2], 1); /* filling goes on */
     check_column(b, BCDA_COLUMN_TYPE, "Patient|Coverage");
     bcda__batch_cut(b, 0);
     ck_assert_int_eq(bcda_batch_field_column(b, 0, &base, &first, &offsets, &lengths), 0);
@@ -363,7 +364,7 @@ START_TEST(test_empty)
                      _i ? 0 : BCDA_ERR_INVALID);
     if (_i)
         ck_assert_uint_eq(first[0], 0);
-    put(b, "{", 3); /* bad lines only */
+    put(b, "{", 3); /* invalid lines only */
     ck_assert_int_eq(bcda__batch_is_empty(b), 0);
     ck_assert_uint_eq(bcda_batch_count(b), 0);
     ck_assert_uint_eq(bcda_batch_bad_line_count(b), 1);
@@ -372,7 +373,7 @@ START_TEST(test_empty)
 }
 END_TEST
 
-START_TEST(test_bad_lines)
+START_TEST(test_invalid_lines)
 {
     struct bcda_batch *b;
     int i;
@@ -386,7 +387,7 @@ START_TEST(test_bad_lines)
 
         ck_assert_int_eq(bad->code, BCDA_ERR_LINE_TYPE);
         ck_assert_int_eq(bad->line_number, i / 2 * 3 + 1 + i % 2);
-        ck_assert_uint_eq(bad->before, (size_t)i / 2 + 1); /* its place among the rows */
+        ck_assert_uint_eq(bad->before, (size_t)i / 2 + 1); /* the row that it precedes */
         ck_assert_ptr_eq(bad->batch, b);
         ck_assert_int_eq(memcmp(b->bytes + bad->at, "{}\n", 3), 0);
     }
@@ -496,8 +497,9 @@ START_TEST(test_refs)
 }
 END_TEST
 
-/* What its host lets go comes back, empty; what has grown, or comes when there is one, does not. */
-START_TEST(test_home)
+/* A batch that the application releases is recycled, empty. One that has grown is not, nor is a
+ * second one. */
+START_TEST(test_recycling)
 {
     struct bcda__home *h;
     struct bcda_batch *a, *b;
@@ -546,8 +548,8 @@ static void *let_go(void *batch)
     return NULL;
 }
 
-/* The home is closed while batches come back on other threads. */
-START_TEST(test_home_threads)
+/* The pool is closed while other threads release batches. */
+START_TEST(test_recycling_threads)
 {
     int round, i;
 
@@ -595,5 +597,6 @@ SUITE("batch")
     suite_checked(setup, teardown);
     suite_test(test_columns, test_rows, test_same_memory, test_fields, test_consumed, test_cut);
     suite_loop(test_empty, 0, 2);
-    suite_test(test_bad_lines, test_many, test_refs, test_home, test_home_threads, test_reserve);
+    suite_test(test_invalid_lines, test_many, test_refs, test_recycling, test_recycling_threads,
+               test_reserve);
 }

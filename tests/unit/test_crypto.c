@@ -61,7 +61,7 @@ static void hex(const void *data, size_t len, char *out)
 
 /* ---- The library, hashes ---- */
 
-START_TEST(test_init_again)
+START_TEST(test_init_twice)
 {
     struct bcda_error err;
     uint8_t a[32] = {0};
@@ -433,7 +433,7 @@ START_TEST(test_oaep_lengths)
         ck_assert_int_eq(unwrap(k, wrapped, len, label, out, lens[i]), 0);
         ck_assert_int_eq(memcmp(out, data, lens[i]), 0);
         ck_assert_int_eq(unwrap(k, wrapped, len, label, out, 32), BCDA_ERR_KEY_UNWRAP);
-        /* Neither the label nor the length is right: not ours. */
+        /* Neither the label nor the length is right. */
         ck_assert_int_eq(unwrap(k, wrapped, len, "x", out, 32), BCDA_ERR_KEY_UNWRAP);
         ck_assert_int_eq(unwrap(k, wrapped, len, "x", out, lens[i]), BCDA_ERR_KEY_LABEL);
         ck_assert_int_eq(unwrap(k, wrapped, len, label, out, 191), BCDA_ERR_KEY_UNWRAP);
@@ -505,7 +505,7 @@ START_TEST(test_oaep_edges)
 }
 END_TEST
 
-/* Blocks that libgcrypt refuses and that must not pass for "another label" either: each differs
+/* Blocks that libgcrypt refuses and that must not be reported as another label either: each differs
  * from a right one, made with another label, in one place. */
 START_TEST(test_oaep_damaged_blocks)
 {
@@ -541,7 +541,7 @@ START_TEST(test_oaep_damaged_blocks)
             ck_assert_int_eq(memcmp(out, key, 32), 0);
             ck_assert_int_eq(unwrap(k, wrapped, len, "other", out, 32), BCDA_ERR_KEY_LABEL);
         } else {
-            /* (libgcrypt does not look at what stands in the place of the zeros.) */
+            /* (libgcrypt does not check the bytes that should be zeros.) */
             ck_assert_msg(strcmp(change[i], "db[32] = 5") == 0 ||
                               unwrap(k, wrapped, len, "label", out, 32) == BCDA_ERR_KEY_UNWRAP,
                           "%s", change[i]);
@@ -731,7 +731,7 @@ SUITE("crypto")
     suite_timeout(120);
     suite_unchecked(make_dir, remove_dir);
     suite_checked(setup, NULL);
-    suite_test(test_init_again, test_sha256, test_gcm_numbers, test_gcm_splits, test_gcm_flips,
+    suite_test(test_init_twice, test_sha256, test_gcm_numbers, test_gcm_splits, test_gcm_flips,
                test_gcm_cuts, test_gcm_others, test_gcm_after_the_end);
     suite_loop(test_oaep_sizes, 0, 3);
     suite_test(test_oaep_wrong_key, test_oaep_lengths, test_oaep_flips, test_oaep_edges,

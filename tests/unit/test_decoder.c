@@ -1,5 +1,5 @@
-/* Files through the decoder: whatever way they are wrapped and cut, the same rows and bad lines
- * must come out. A file is made together with the log of what is to come out of it. */
+/* Files through the decoder: however they are wrapped and cut, the same rows and invalid
+ * lines must come out. A file is made together with the log of what is to come out of it. */
 #include <dirent.h>
 #include <openssl/evp.h>
 #include <stdint.h>
@@ -128,7 +128,7 @@ static void note_row(struct bytes *log, int64_t number, int64_t offset, const ch
     add(log, line, line_len);
 }
 
-/* Of a line over the limit the length is not told, since it depends on the pieces. */
+/* The length of a line over the limit is not noted, since it depends on the pieces. */
 static void note_bad(struct bytes *log, int code, int64_t number, int64_t offset, const char *line,
                      size_t len)
 {
@@ -166,7 +166,7 @@ static void add_text(struct file *f, const char *line, int code, const char *typ
     add_line(f, line, strlen(line), code, type, id);
 }
 
-/* The last LF is taken off again; nothing else changes. */
+/* Removes the last LF, and nothing else. */
 static void cut_lf(struct file *f)
 {
     f->plain.len--;
@@ -239,7 +239,7 @@ static void take(struct run *r, struct bcda__decoder *d, int provisional)
 
     ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
     ck_assert_int_eq(bcda__decoder_is_full(d), 0);
-    /* a file can fail for its bad lines, too */
+    /* a file can fail for its invalid lines, too */
     ck_assert_int_eq(bcda_batch_is_provisional(b), provisional || b->bad_count > 0);
     ck_assert_int_eq(bcda__batch_is_shared(b), 0);
     note_batch(r, b);
@@ -251,7 +251,7 @@ static void take(struct run *r, struct bcda__decoder *d, int provisional)
         r->held_bytes[r->held_count] = malloc(b->cap + 1);
         memcpy(r->held_bytes[r->held_count++], b->bytes, b->fill);
     }
-    if (roll(4)) /* or it is the host's now */
+    if (roll(4)) /* or the application keeps it */
         bcda__decoder_give_back(d, b);
     else
         bcda_batch_unref(b);
@@ -264,7 +264,7 @@ static void check_held(struct run *r)
     for (i = 0; i < r->held_count; i++) {
         struct bcda_batch *b = r->held[i];
 
-        ck_assert_int_eq(bcda__batch_is_shared(b), 0); /* nobody else has it any more */
+        ck_assert_int_eq(bcda__batch_is_shared(b), 0); /* there is no other reference */
         ck_assert_int_eq(memcmp(b->bytes, r->held_bytes[i], b->fill), 0);
         ck_assert(b->rows + b->bad_count > 0);
         bcda_batch_unref(b);
@@ -504,7 +504,7 @@ START_TEST(test_line_limit)
     }
     if (_i == 0) { /* the longest is also the last, and is not ended */
         cut_lf(&f);
-    } else { /* or not even begun well: blanks and rubbish are too long as well */
+    } else { /* or it is no JSON: blanks and NUL bytes are too long as well */
         memset(line, ' ', LIMIT + 1);
         add_line(&f, line, LIMIT + 1, BCDA_ERR_LINE_TOO_LONG, NULL, NULL);
         memset(line, '\0', LIMIT + 1);
@@ -541,8 +541,9 @@ START_TEST(test_line_limit_alone)
 }
 END_TEST
 
-/* Each kind of bad line, between good ones: its code, number and offset, and nothing else lost. */
-START_TEST(test_bad_lines)
+/* Each kind of invalid line, between valid ones: its code, number and offset; no other line is
+ * lost. */
+START_TEST(test_invalid_lines)
 {
     static const struct {
         const char *line;
@@ -582,8 +583,8 @@ START_TEST(test_bad_lines)
 }
 END_TEST
 
-/* A last line that is whole but bad is a bad line, and no cut file. */
-START_TEST(test_bad_last_line)
+/* A last line that is whole but invalid is an invalid line; the file is not cut. */
+START_TEST(test_invalid_last_line)
 {
     static const struct {
         const char *line;
@@ -611,7 +612,7 @@ START_TEST(test_bad_last_line)
 }
 END_TEST
 
-/* Many lines of many lengths: they span batches, grow them, and leave them again. */
+/* Many lines of many lengths: they span batches and make them grow. */
 START_TEST(test_many)
 {
     struct file f = {0};
@@ -672,7 +673,7 @@ END_TEST
 
 /* ---- files that are not ---- */
 
-/* Cut at each byte inside its last line: never quiet, and never fewer rows than were whole. */
+/* Cut at each byte inside its last line: always an error, and every whole row. */
 START_TEST(test_line_cut)
 {
     static const char last[] =
@@ -864,7 +865,7 @@ START_TEST(test_gzip_garbage)
         drop(&r->log);
         drop(&data);
     }
-    /* A plain file that was said to be gzip, and the other way round. */
+    /* A plain file that is declared as gzip, and the reverse. */
     r = new_run(GZIP, 64, 1000);
     run(r, &f.plain);
     ck_assert_int_eq(r->rc, BCDA_ERR_GZIP);
@@ -1004,7 +1005,7 @@ START_TEST(test_refused_line)
 }
 END_TEST
 
-/* ---- what a manifest says beforehand ---- */
+/* ---- what the manifest states ---- */
 
 static const struct {
     int length, count, sum, code; /* what is added to the truth; UNSAID = the manifest is silent */
@@ -1022,7 +1023,7 @@ static const struct {
     {UNSAID, UNSAID, 1, BCDA_ERR_CHECKSUM},
 };
 
-/* Everything through one decoder; what its finish says. */
+/* Everything through one decoder. Returns the result of its finish. */
 static int decode_all(struct bcda__decoder *d, const struct bytes *data, size_t step,
                       struct bcda_error *e)
 {
@@ -1100,7 +1101,7 @@ START_TEST(test_expected)
         e.count = count == UNSAID ? -1 : files[which].count + count;
         e.checksum = expectations[i].sum == UNSAID ? NULL : sum;
         if (which == 2 && count == -1)
-            e.count = 7; /* -1 less than one would say nothing */
+            e.count = 7; /* -1 less than one would be no count */
         check_expectation(r, &data, expectations[i].code);
     }
     drop(&data);
@@ -1157,7 +1158,7 @@ START_TEST(test_reuse)
         if (!bcda__decoder_is_full(d))
             continue;
         ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
-        if (n == 5) { /* one is held: it is not used again, and stays as it is */
+        if (n == 5) { /* one is held: it is not recycled, and does not change */
             held = bcda_batch_ref(b);
             held_fill = b->fill;
             memcpy(copy, b->bytes, b->fill);
@@ -1183,7 +1184,7 @@ START_TEST(test_reuse)
 END_TEST
 
 /* An error names file, line and cause, and nothing of the line. */
-START_TEST(test_bad_line_error)
+START_TEST(test_invalid_line_error)
 {
     struct run *r = new_run(0, 1000, 1000);
     struct bcda__decoder *d = open_decoder(&r->o);
@@ -1208,7 +1209,7 @@ START_TEST(test_bad_line_error)
 }
 END_TEST
 
-/* ---- the shared samples, where they are at hand ---- */
+/* ---- the shared samples, where BCDA_SHARED names them ---- */
 
 static int read_whole(const char *path, struct bytes *to)
 {
@@ -1358,14 +1359,14 @@ SUITE("decoder")
     suite_test(test_empty);
     suite_loop(test_line_limit, 0, 3);
     suite_loop(test_line_limit_alone, 0, 2);
-    suite_test(test_bad_lines, test_bad_last_line);
+    suite_test(test_invalid_lines, test_invalid_last_line);
     suite_loop(test_many, 0, 2);
     suite_loop(test_tiny, 0, 2);
     suite_test(test_line_cut, test_tag, test_cipher_cut, test_gzip_cut, test_gzip_garbage);
     suite_loop(test_provisional, 0, WRAPPINGS);
     suite_loop(test_refused_line, 0, 60);
     suite_loop(test_expected, 0, 96);
-    suite_test(test_memory, test_reuse, test_bad_line_error);
+    suite_test(test_memory, test_reuse, test_invalid_line_error);
     if (getenv("BCDA_SHARED")) /* they are not in this tree */
         suite_test(test_samples);
 }

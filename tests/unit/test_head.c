@@ -66,7 +66,7 @@ START_TEST(no_headers)
 }
 END_TEST
 
-/* What an interim response says is dropped; the final one completes the head. */
+/* The headers of an interim response are dropped; the final response completes the head. */
 START_TEST(interim)
 {
     ck_assert_int_eq(give("HTTP/1.1 103 Early Hints|Link: </a>|"), 0);

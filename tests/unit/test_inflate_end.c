@@ -1,5 +1,5 @@
-/* Where a gzip file may be said to end before what has come: behind a member, while the next one
- * has made no text. */
+/* A gzip file may be taken to end before the bytes that have come: after a member, while the next
+ * member has produced no text. */
 #include <string.h>
 #include <zlib.h>
 

@@ -1,6 +1,6 @@
 /* The inflater of this build against zlib's own reading of gzip, on files made at random: the same
- * verdict and the same text up to it, however the bytes come and go. BCDA_TEST_ROUNDS says how many
- * files, BCDA_TEST_SEED where the dice begin; a failure names the file's seed. */
+ * verdict and the same text up to it, whatever the sizes of the pieces. BCDA_TEST_ROUNDS sets how
+ * many files, BCDA_TEST_SEED the first seed; a failure names the file's seed. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +55,7 @@ static void fill_text(size_t len)
             c = (uint8_t)(roll(4) ? 'a' + roll(3) : roll(256));
         else if (kind == 3)
             c = (uint8_t)(line[i % (sizeof line - 1)] + (roll(9) == 0));
-        else if (kind == 4) /* the same again, far behind */
+        else if (kind == 4) /* the same bytes, far behind */
             c = i < 30000 ? (uint8_t)roll(256) : text.at[i - 29000];
         text.at[i] = c;
     }
@@ -179,7 +179,7 @@ static void make_file(void)
         damage();
 }
 
-/* ---- what zlib says ---- */
+/* ---- the result of zlib ---- */
 
 static int zlib_says(void)
 {
@@ -216,7 +216,7 @@ static int zlib_says(void)
     return rc == Z_OK || rc == Z_BUF_ERROR ? BCDA_ERR_GZIP_CUT : BCDA_ERR_GZIP;
 }
 
-/* ---- what this build says ---- */
+/* ---- the result of this build ---- */
 
 /* Pieces of at most `in_max` bytes in, and at most `cap` out; 0 for either means random sizes. */
 static int we_say(size_t in_max, size_t cap)

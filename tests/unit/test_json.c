@@ -52,7 +52,7 @@ static int parse_pieces(struct events *e, const char *text, size_t len, int dept
         memcpy(piece, text + at, n);
         rc = bcda__json_write(j, piece, n);
         free(piece);
-        if (rc) /* it stays */
+        if (rc) /* the error stays */
             ck_assert_int_eq(bcda__json_write(j, "1", 1), rc);
     }
     if (!rc)
@@ -265,7 +265,7 @@ START_TEST(test_document_stop)
 }
 END_TEST
 
-/* A long string costs what its limit says, whether or not it comes whole or has escapes. */
+/* The limit of a long string holds whether or not it comes whole or has escapes. */
 START_TEST(test_document_budget)
 {
     struct events e = {0};
@@ -286,7 +286,7 @@ START_TEST(test_document_budget)
     ck_assert_int_eq(parse_pieces(&e, text, len, 64, 16 * 1024), 0);
     ck_assert_uint_eq(e.log.len, 3 + 3 + (len - 4) - 1 + 3);
     bcda__buf_free(&e.log);
-    /* What yajl gives back when it grows may be used again. */
+    /* Memory that yajl returns when it grows counts no more. */
     len = 1500 * 1024;
     memset(text + 2, 'x', len);
     memcpy(text + 1020 * 1024, "\",\"\\n", 5);
@@ -689,7 +689,7 @@ static const struct {
     {"{\"resource\":{" P "},\"resource\":[]}", BCDA_ERR_LINE_TYPE, 0},
 };
 
-START_TEST(test_bad_lines)
+START_TEST(test_invalid_lines)
 {
     static const char *const paths[] = {"x", "resource.id"};
     size_t i;
@@ -1372,7 +1372,7 @@ SUITE("json")
     suite_loop(test_document_limits, 0, 9);
     suite_test(test_document_first_limits, test_add_string);
     suite_loop(test_lines, 0, 2);
-    suite_loop(test_bad_lines, 0, 2);
+    suite_loop(test_invalid_lines, 0, 2);
     suite_test(test_cut_lines);
     suite_loop(test_line_depth, 0, 40);
     suite_test(test_line_large);

@@ -323,7 +323,7 @@ START_TEST(test_pbes2)
 }
 END_TEST
 
-/* One wrong passphrase in 256 gives a right padding, and then rubbish in place of DER. */
+/* One wrong passphrase in 256 gives a right padding, and bytes that are not DER. */
 START_TEST(test_many_wrong)
 {
     char guess[32];
@@ -535,7 +535,7 @@ START_TEST(test_other_things)
     expect(read_file("scrypt", "abcd"), BCDA_ERR_KEY_UNSUPPORTED, "openssl pkcs8 -topk8");
     expect(read_text("", 0, NULL), BCDA_ERR_KEY_FORMAT, "is empty");
     expect(read_text("hello\n", 6, NULL), BCDA_ERR_KEY_FORMAT, "no PEM private key");
-    /* The label says one thing, the contents another. */
+    /* The label does not fit the contents. */
     run("sed 's/RSA PRIVATE/PRIVATE/' pkcs1 > mixed1 && sed 's/ PRIVATE/ RSA PRIVATE/' pkcs8 > "
         "mixed2 && sed 's/ PRIVATE/ ENCRYPTED PRIVATE/' pkcs8 > mixed3");
     expect(read_file("mixed1", NULL), BCDA_ERR_KEY_FORMAT, NULL);

@@ -55,7 +55,7 @@ void __wrap_bcda__free(void *ptr)
     free((union head *)ptr - 1);
 }
 
-/* For a moment there are both. */
+/* Both blocks exist while one is copied. */
 void *__wrap_bcda__realloc(void *ptr, size_t size)
 {
     void *grown = __wrap_bcda__alloc(size);
@@ -251,7 +251,7 @@ START_TEST(long_lines)
             part = check_kind(&kinds[i], sizes[n], &o);
             most = part > most ? part : most;
         }
-    ck_assert_msg(most > 0.75, "%.2f", most); /* the formula says no more than is needed */
+    ck_assert_msg(most > 0.75, "%.2f", most); /* the formula is no more than is needed */
     bcda__field_set_free((struct bcda__field_set *)(uintptr_t)o.fields);
 }
 END_TEST

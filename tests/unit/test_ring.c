@@ -35,8 +35,8 @@ START_TEST(one_run)
 }
 END_TEST
 
-/* An empty ring has no memory, and the next one gets what it had. */
-START_TEST(memory_is_lent)
+/* An empty ring returns its memory to the pool, and the next ring gets it. */
+START_TEST(memory_is_pooled)
 {
     struct bcda__ring a = {.cap = 64}, b = {.cap = 64};
     const uint8_t *was;
@@ -85,5 +85,5 @@ END_TEST
 SUITE("ring")
 {
     suite_case("ring");
-    suite_test(one_run, memory_is_lent, sizes);
+    suite_test(one_run, memory_is_pooled, sizes);
 }

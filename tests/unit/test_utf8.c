@@ -350,7 +350,7 @@ static void expect_scan(const char *text, size_t len)
     free(exact);
 }
 
-/* Every byte at every place of blocks that are whole, begun, or broken by another character. */
+/* Every byte at every offset of blocks that are whole, begun, or broken by another character. */
 START_TEST(test_special)
 {
     char text[160];

@@ -48,7 +48,7 @@ static struct bcda_batch *batch_of(const struct bcda__field_set *fields,
     return b;
 }
 
-enum { EACH_MAX = 250 }; /* blocks of one access; a search for the place by halves takes some 100 */
+enum { EACH_MAX = 250 }; /* blocks of one access; a binary search takes about 100 */
 
 /* Asks for every value of every field, one by one: the k-th value of field f is "f.k". */
 static void check_work(struct bcda_batch *b, size_t row, size_t fields, size_t each)
@@ -74,7 +74,7 @@ static void check_work(struct bcda_batch *b, size_t row, size_t fields, size_t e
     }
 }
 
-/* `count` values in all, those of the fields one after the other in turn. */
+/* `count` values in all, one of each field, then the next of each. */
 static void check_line(size_t fields, size_t count, size_t rows)
 {
     struct bcda__field_set *set;
@@ -151,7 +151,7 @@ static size_t open_token; /* bytes that yajl got since it last reported anything
 yajl_status __real_yajl_parse(yajl_handle h, const unsigned char *text, size_t len);
 yajl_status __wrap_yajl_parse(yajl_handle h, const unsigned char *text, size_t len);
 
-/* A token that was not whole is read again from its beginning. */
+/* A token that was not whole is read once more from its start. */
 yajl_status __wrap_yajl_parse(yajl_handle h, const unsigned char *text, size_t len)
 {
     calls++;
