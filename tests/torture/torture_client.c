@@ -1,103 +1,34 @@
 /* Every allocation of a whole export refused, one after the other, from the config to
- * the last free: against a scripted server, by each door, over encrypted and gzip files. Linked as
- * torture_codec.c is.
+ * the last free: against a scripted server, in each form of delivery, over encrypted and gzip
+ * files.
  *
  * For every N once only the N-th is refused and once all from the N-th on, until a run had nothing
- * left to refuse. Each run must end in success, with everything delivered, or in NOMEM; tell of its
- * end once, of each file's beginning and end once, release each userdata once, and leave no block
+ * left to refuse. Each run must end in success, with everything delivered, or in NOMEM; report its
+ * end once, the beginning and end of each file once, release each userdata once, and leave no block
  * and no descriptor. Nothing waits for time: what hangs is seen by that nothing comes any more. */
 #include <curl/curl.h>
 #include <dirent.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "../sample.h"
-#include "base/mem.h"
 #include "bcda/bcda.h"
 #include "client/config.h"
 #include "client/export.h"
 #include "client/session.h"
+#include "refuse.h"
 #include "scripted_server.h"
 #include "suite.h"
 
-/* ---- the allocator that refuses ---- */
-
-static atomic_long calls, live, refused; /* decode threads allocate as well */
-static long refuse_at;                   /* from 1; 0 = never */
-static int refuse_all;                   /* from there on */
-
-void *__real_bcda__alloc(size_t size);
-void *__real_bcda__calloc(size_t count, size_t size);
-void *__real_bcda__realloc(void *ptr, size_t size);
-void __real_bcda__free(void *ptr);
-int __real_munmap(void *at, size_t len);
 CURLM *__real_curl_multi_init(void);
 CURL *__real_curl_easy_init(void);
-
-void *__wrap_bcda__alloc(size_t size);
-void *__wrap_bcda__calloc(size_t count, size_t size);
-void *__wrap_bcda__realloc(void *ptr, size_t size);
-void __wrap_bcda__free(void *ptr);
-int __wrap_munmap(void *at, size_t len);
 CURLM *__wrap_curl_multi_init(void);
 CURL *__wrap_curl_easy_init(void);
 
-static int refuse(void)
-{
-    long n = ++calls;
-    int no = n == refuse_at || (refuse_all && refuse_at && n > refuse_at);
-
-    if (no)
-        refused++;
-    return no;
-}
-
-static void *made(void *ptr)
-{
-    if (ptr)
-        live++;
-    return ptr;
-}
-
-void *__wrap_bcda__alloc(size_t size)
-{
-    return refuse() ? NULL : made(__real_bcda__alloc(size));
-}
-
-void *__wrap_bcda__calloc(size_t count, size_t size)
-{
-    return refuse() ? NULL : made(__real_bcda__calloc(count, size));
-}
-
-void *__wrap_bcda__realloc(void *ptr, size_t size)
-{
-    void *grown;
-
-    if (refuse())
-        return NULL;
-    grown = __real_bcda__realloc(ptr, size);
-    if (grown && !ptr)
-        live++;
-    return grown;
-}
-
-void __wrap_bcda__free(void *ptr)
-{
-    if (ptr)
-        live--;
-    __real_bcda__free(ptr);
-}
-
-int __wrap_munmap(void *at, size_t len)
-{
-    return __real_munmap(at, len);
-}
-
-/* What libcurl allocates is its own; that it gave no handle is ours to bear. */
+/* The memory of libcurl is not counted; that it returns no handle must be handled. */
 CURLM *__wrap_curl_multi_init(void)
 {
     return refuse() ? NULL : __real_curl_multi_init();
@@ -174,10 +105,10 @@ static void start_server(int encrypted)
 
 /* ---- one run ---- */
 
-enum door { BY_RESOURCE, BY_BATCH, BY_PULL, DOORS };
+enum delivery { BY_RESOURCE, BY_BATCH, BY_PULL, DELIVERIES };
 enum how { START, RESTORE, TAKE_OVER };
 
-static enum door door;
+static enum delivery delivery;
 static enum how how;
 static int provided; /* the token comes from a provider */
 static int threads;
@@ -197,8 +128,7 @@ static int64_t read_clock(void *ctx)
 
 static int ok(int rc)
 {
-    ck_assert_msg(rc == 0 || rc == BCDA_ERR_NOMEM, "%s, refusing %s %ld", bcda_error_name(rc),
-                  refuse_all ? "from" : "only", refuse_at);
+    ck_assert_msg(rc == 0 || rc == BCDA_ERR_NOMEM, "%s, %s", bcda_error_name(rc), refusal());
     return rc;
 }
 
@@ -339,9 +269,9 @@ static int fill_handlers(bcda_handlers *h)
 {
     int rc = kept(bcda_handlers_on_done(h, on_done, NULL, on_destroy));
 
-    if (!rc && door == BY_RESOURCE)
+    if (!rc && delivery == BY_RESOURCE)
         rc = kept(bcda_handlers_on_resource(h, on_resource, NULL, on_destroy));
-    if (!rc && door == BY_BATCH)
+    if (!rc && delivery == BY_BATCH)
         rc = kept(bcda_handlers_on_batch(h, on_batch, NULL, on_destroy));
     rc = rc ? rc : kept(bcda_handlers_on_file(h, on_file, NULL, on_destroy));
     rc = rc ? rc : kept(bcda_handlers_on_server_issue(h, on_issue, NULL, on_destroy));
@@ -400,18 +330,16 @@ static void run_job(void)
         int did = bcda_session_step(session);
 
         ck_assert_int_ge(did, 0);
-        if (door == BY_PULL)
+        if (delivery == BY_PULL)
             pull();
         if (did)
             continue;
         ck_assert_int_eq(bcda_session_stat(session, BCDA_STAT_TRANSFERS, &open), 0);
         left = bcda__session_next_timer_ms(session);
         if (open || bcda__session_is_decoding(session))
-            ck_assert_msg(poll(&p, 1, 30000) == 1, "hung, refusing %s %ld",
-                          refuse_all ? "from" : "only", refuse_at);
+            ck_assert_msg(poll(&p, 1, 30000) == 1, "hung, %s", refusal());
         else if (poll(&p, 1, 0) == 0) {
-            ck_assert_msg(left >= 0, "a job that runs has nothing to wait for, refusing %s %ld",
-                          refuse_all ? "from" : "only", refuse_at);
+            ck_assert_msg(left >= 0, "a job that runs has nothing to wait for, %s", refusal());
             clock_ms += left;
         }
     }
@@ -421,8 +349,8 @@ static void check_job(void)
 {
     int i, rc = bcda_job_result(job);
 
-    ck_assert_msg(rc == 0 || rc == BCDA_ERR_NOMEM, "%s: %s, refusing %s %ld", bcda_error_name(rc),
-                  bcda_error_text(bcda_job_error(job)), refuse_all ? "from" : "only", refuse_at);
+    ck_assert_msg(rc == 0 || rc == BCDA_ERR_NOMEM, "%s: %s, %s", bcda_error_name(rc),
+                  bcda_error_text(bcda_job_error(job)), refusal());
     ck_assert_int_eq(dones, 1);
     ck_assert_int_eq(result, rc);
     ck_assert(rc || bcda_job_is_taken_over(job) == (how == TAKE_OVER));
@@ -433,14 +361,11 @@ static void check_job(void)
     if (rc)
         return;
     for (i = 0; i < 2; i++)
-        ck_assert_msg(seen[i] == (how == RESTORE && i == 0 ? 0 : LINES),
-                      "OK with %d resources, refusing %s %ld", seen[i],
-                      refuse_all ? "from" : "only", refuse_at);
-    ck_assert_msg(bcda_job_issue_count(job, BCDA_SEVERITY_ERROR) == ISSUES,
-                  "OK with %d issues, refusing %s %ld",
-                  (int)bcda_job_issue_count(job, BCDA_SEVERITY_ERROR), refuse_all ? "from" : "only",
-                  refuse_at);
-    if (door != BY_PULL)
+        ck_assert_msg(seen[i] == (how == RESTORE && i == 0 ? 0 : LINES), "OK with %d resources, %s",
+                      seen[i], refusal());
+    ck_assert_msg(bcda_job_issue_count(job, BCDA_SEVERITY_ERROR) == ISSUES, "OK with %d issues, %s",
+                  (int)bcda_job_issue_count(job, BCDA_SEVERITY_ERROR), refusal());
+    if (delivery != BY_PULL)
         ck_assert_int_eq(issues, ISSUES);
 }
 
@@ -497,14 +422,11 @@ static int attempt(int (*fn)(void), long at, int all)
     memset(begins, 0, sizeof begins);
     memset(ends, 0, sizeof ends);
     memset(seen, 0, sizeof seen);
-    calls = live = refused = 0;
-    refuse_at = at;
-    refuse_all = all;
+    refuse_from(at, all);
     rc = fn();
-    ck_assert_msg(live == 0, "%ld blocks are left, refusing %s %ld", live, all ? "from" : "only",
-                  at);
-    ck_assert_msg(destroyed == registered, "%d of %d userdata released, refusing %s %ld", destroyed,
-                  registered, all ? "from" : "only", at);
+    ck_assert_msg(live == 0, "%ld blocks are left, %s", live, refusal());
+    ck_assert_msg(destroyed == registered, "%d of %d userdata released, %s", destroyed, registered,
+                  refusal());
     refuse_at = 0;
     return rc;
 }
@@ -544,11 +466,11 @@ static void torture_export(int encrypted)
     stop_at_exit();
 }
 
-/* _i: each door over encrypted and over gzip files. */
+/* _i: each form of delivery over encrypted and over gzip files. */
 START_TEST(test_export)
 {
-    door = (enum door)(_i % DOORS);
-    torture_export(_i >= DOORS);
+    delivery = (enum delivery)(_i % DELIVERIES);
+    torture_export(_i >= DELIVERIES);
 }
 END_TEST
 
@@ -557,7 +479,7 @@ END_TEST
 START_TEST(test_threads)
 {
     threads = 2;
-    door = _i ? BY_BATCH : BY_PULL;
+    delivery = _i ? BY_BATCH : BY_PULL;
     torture_export(_i);
 }
 END_TEST
@@ -570,8 +492,8 @@ START_TEST(test_restore)
 }
 END_TEST
 
-/* The kick-off is refused, and the list of jobs has our twin. */
-static void list_twin(void)
+/* The kick-off is refused, and the list of jobs has an identical one. */
+static void list_identical_job(void)
 {
     struct bcda__buf url;
     struct bcda_error err;
@@ -602,7 +524,7 @@ START_TEST(test_take_over)
     server = scripted_start(0);
     ck_assert_ptr_nonnull(server);
     atexit(stop_at_exit);
-    list_twin();
+    list_identical_job();
     torture_export(0);
 }
 END_TEST
@@ -645,7 +567,7 @@ static int construction(void)
     rc = rc ? rc : ok(bcda_session_new(&second, c));
     bcda_config_free(c);
     rc = rc ? rc : start_job();
-    bcda_session_free(session); /* tells the job's end */
+    bcda_session_free(session); /* reports the end of the job */
     bcda_session_free(second);
     ck_assert_int_eq(dones, job != NULL);
     bcda_job_unref(job);
@@ -670,7 +592,7 @@ SUITE("torture_client")
 {
     suite_case("torture_client");
     suite_unchecked(NULL, bcda_global_cleanup);
-    suite_loop(test_export, 0, 2 * DOORS);
+    suite_loop(test_export, 0, 2 * DELIVERIES);
     suite_loop(test_threads, 0, 2);
     suite_test(test_restore, test_take_over, test_construction);
 }

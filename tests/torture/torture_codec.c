@@ -1,27 +1,19 @@
-/* Every allocation of the base and codec floors refused, one after the other, and
+/* Every allocation of the base and codec layers refused, one after the other, and
  * every block looked at when it is given back: nothing of a file or key may be left in it.
- *
- * Linked with the static core (or its sources) and
- *   -Wl,--wrap=bcda__alloc,--wrap=bcda__calloc,--wrap=bcda__realloc,--wrap=bcda__free,--wrap=munmap
- * which sends the calls of all other files than mem.c through the functions below. No LTO: the
- * linker must see the calls.
  *
  * For each scenario the allocations of an undisturbed run are counted; then for every N once only
  * the N-th is refused and once all from the N-th on. Each run must end in success or NOMEM, with no
  * block left. That yajl, which checks nothing, is left in time shows in not crashing. */
-#include <malloc.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <zlib.h>
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "base/url.h"
@@ -30,93 +22,8 @@
 #include "codec/decoder.h"
 #include "codec/json.h"
 #include "codec/key.h"
+#include "refuse.h"
 #include "suite.h"
-
-/* ---- the allocator that refuses ---- */
-
-#define MARK "SECRETSECRET"
-
-static long calls, live, refused;
-static long refuse_at; /* from 1; 0 = never */
-static int refuse_all; /* from there on */
-
-void *__real_bcda__alloc(size_t size);
-void *__real_bcda__calloc(size_t count, size_t size);
-void *__real_bcda__realloc(void *ptr, size_t size);
-void __real_bcda__free(void *ptr);
-int __real_munmap(void *at, size_t len);
-
-void *__wrap_bcda__alloc(size_t size);
-void *__wrap_bcda__calloc(size_t count, size_t size);
-void *__wrap_bcda__realloc(void *ptr, size_t size);
-void __wrap_bcda__free(void *ptr);
-int __wrap_munmap(void *at, size_t len);
-
-static int refuse(void)
-{
-    int no = ++calls == refuse_at || (refuse_all && refuse_at && calls > refuse_at);
-
-    refused += no;
-    return no;
-}
-
-/* What malloc gives beyond the size is cleared, so that nothing of our own shows up in it. */
-static void *made(void *ptr, size_t size, int fill)
-{
-    if (!ptr)
-        return NULL;
-    live++;
-    if (fill)
-        memset(ptr, 0xA5, size); /* new memory is not zero */
-    if (malloc_usable_size(ptr) > size)
-        memset((char *)ptr + size, 0xA5, malloc_usable_size(ptr) - size);
-    return ptr;
-}
-
-static void look(const void *ptr, size_t len)
-{
-    if (ptr && memmem(ptr, len, MARK, sizeof MARK - 1))
-        ck_abort_msg("a block of %zu bytes is given back with its content (call %ld)", len, calls);
-}
-
-void *__wrap_bcda__alloc(size_t size)
-{
-    return refuse() ? NULL : made(__real_bcda__alloc(size), size, 1);
-}
-
-void *__wrap_bcda__calloc(size_t count, size_t size)
-{
-    return refuse() ? NULL : made(__real_bcda__calloc(count, size), count * size, 0);
-}
-
-void *__wrap_bcda__realloc(void *ptr, size_t size)
-{
-    void *grown;
-
-    if (refuse())
-        return NULL;
-    if (ptr)
-        look(ptr, malloc_usable_size(ptr)); /* it may move and leave its content behind */
-    grown = __real_bcda__realloc(ptr, size);
-    if (grown && !ptr)
-        live++;
-    return grown;
-}
-
-void __wrap_bcda__free(void *ptr)
-{
-    if (ptr) {
-        live--;
-        look(ptr, malloc_usable_size(ptr));
-    }
-    __real_bcda__free(ptr);
-}
-
-int __wrap_munmap(void *at, size_t len)
-{
-    look(at, len);
-    return __real_munmap(at, len);
-}
 
 /* ---- the loop ---- */
 
@@ -126,13 +33,10 @@ static int attempt(scenario_fn fn, long at, int all)
 {
     int rc;
 
-    calls = live = refused = 0;
-    refuse_at = at;
-    refuse_all = all;
+    refuse_from(at, all);
     rc = fn();
     refuse_at = 0;
-    ck_assert_msg(live == 0, "%ld blocks are left, refusing %s %ld", live, all ? "from" : "only",
-                  at);
+    ck_assert_msg(live == 0, "%ld blocks are left, %s", live, refusal());
     return rc;
 }
 
@@ -148,10 +52,9 @@ static void torture(scenario_fn fn)
         for (at = 1; at <= total; at++) {
             rc = attempt(fn, at, all);
             ck_assert_int_ge(refused, 1);
-            ck_assert_msg(rc == 0 || rc == BCDA_ERR_NOMEM, "%d, refusing %s %ld of %ld", rc,
-                          all ? "from" : "only", at, total);
+            ck_assert_msg(rc == 0 || rc == BCDA_ERR_NOMEM, "%d, %s of %ld", rc, refusal(), total);
         }
-    ck_assert_int_eq(attempt(fn, 0, 0), 0); /* and nothing was spoilt */
+    ck_assert_int_eq(attempt(fn, 0, 0), 0); /* and nothing has changed */
     ck_assert_int_eq(calls, total);
 }
 
@@ -248,7 +151,7 @@ static int document_scenario(void)
 {
     struct bcda__json *j;
     size_t at, n, seen = 0;
-    int rc = bcda__json_new(&j, 64, on_event, &seen), again;
+    int rc = bcda__json_new(&j, 64, on_event, &seen), last;
 
     if (rc)
         return rc;
@@ -256,8 +159,8 @@ static int document_scenario(void)
         n = document_len - at < 1777 ? document_len - at : 1777;
         rc = bcda__json_write(j, document + at, n);
     }
-    again = bcda__json_finish(j);
-    ck_assert_int_eq(again, rc);
+    last = bcda__json_finish(j);
+    ck_assert_int_eq(last, rc);
     bcda__json_free(j);
     return rc ? rc : bcda__json_parse(document, document_len, 64, on_event, &seen);
 }
@@ -324,7 +227,7 @@ END_TEST
 
 /* ---- batches ---- */
 
-/* Each refused step is tried again, and the batch must be as if nothing had happened. */
+/* Each refused step is repeated, and the batch must be as if no allocation had failed. */
 static int batch_scenario(void)
 {
     struct bcda__field_set *fields = NULL;
@@ -347,9 +250,9 @@ static int batch_scenario(void)
                            "\",\"\\n%d\",1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]}",
                            i / 40, i, i);
         size_t at = b->fill, text_before = b->text.len;
-        int try;
+        int attempts;
 
-        for (try = 0; try < 2; try++) {
+        for (attempts = 0; attempts < 2; attempts++) {
             rc = b->cap < at + 300 ? bcda__batch_reserve(b, at * 2 + 300) : 0;
             if (rc)
                 continue;
@@ -498,7 +401,7 @@ static int decoder_scenario(void)
     }
     while (!rc && (rc = bcda__decoder_finish(d, &err)) == BCDA_ERR_AGAIN)
         rc = take_all(d, &t);
-    if (rc == BCDA_ERR_CHECKSUM) /* which it has not: that it was reckoned is what counts */
+    if (rc == BCDA_ERR_CHECKSUM) /* `sum` is wrong on purpose */
         rc = 0;
     while (!rc && bcda__decoder_has_batch(d))
         rc = take_all(d, &t);

@@ -1,0 +1,121 @@
+/* The allocator of the torture programs. It counts, refuses the calls that a test names, and looks
+ * at every block that is given back: the mark of secret content may not be left in it.
+ *
+ * The linker sends the library's calls here: -Wl,--wrap=bcda__alloc and so on, as tests/meson.build
+ * has it. No LTO: the linker must see the calls. */
+#ifndef BCDA_TESTS_REFUSE_H
+#define BCDA_TESTS_REFUSE_H
+
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "suite.h"
+
+#define MARK "SECRETSECRET"
+
+static atomic_long calls, live, refused; /* decode threads allocate as well */
+static long refuse_at;                   /* from 1; 0 = never */
+static int refuse_all;                   /* from there on */
+static long chosen;                      /* refuse_at, also once that is cleared */
+
+void *__real_bcda__alloc(size_t size);
+void *__real_bcda__calloc(size_t count, size_t size);
+void *__real_bcda__realloc(void *ptr, size_t size);
+void __real_bcda__free(void *ptr);
+int __real_munmap(void *at, size_t len);
+
+void *__wrap_bcda__alloc(size_t size);
+void *__wrap_bcda__calloc(size_t count, size_t size);
+void *__wrap_bcda__realloc(void *ptr, size_t size);
+void __wrap_bcda__free(void *ptr);
+int __wrap_munmap(void *at, size_t len);
+
+static int refuse(void)
+{
+    long n = ++calls;
+    int no = n == refuse_at || (refuse_all && refuse_at && n > refuse_at);
+
+    refused += no;
+    return no;
+}
+
+/* What malloc gives beyond the size is cleared, so that nothing of our own shows up in it. */
+static void *made(void *ptr, size_t size, int fill)
+{
+    if (!ptr)
+        return NULL;
+    live++;
+    if (fill)
+        memset(ptr, 0xA5, size); /* new memory is not zero */
+    if (malloc_usable_size(ptr) > size)
+        memset((char *)ptr + size, 0xA5, malloc_usable_size(ptr) - size);
+    return ptr;
+}
+
+static void look(const void *ptr, size_t len)
+{
+    if (ptr && memmem(ptr, len, MARK, sizeof MARK - 1))
+        ck_abort_msg("a block of %zu bytes is given back with its content (call %ld)", len,
+                     (long)calls);
+}
+
+void *__wrap_bcda__alloc(size_t size)
+{
+    return refuse() ? NULL : made(__real_bcda__alloc(size), size, 1);
+}
+
+void *__wrap_bcda__calloc(size_t count, size_t size)
+{
+    return refuse() ? NULL : made(__real_bcda__calloc(count, size), count * size, 0);
+}
+
+void *__wrap_bcda__realloc(void *ptr, size_t size)
+{
+    void *grown;
+
+    if (refuse())
+        return NULL;
+    if (ptr)
+        look(ptr, malloc_usable_size(ptr)); /* it may move and leave its content behind */
+    grown = __real_bcda__realloc(ptr, size);
+    if (grown && !ptr)
+        live++;
+    return grown;
+}
+
+void __wrap_bcda__free(void *ptr)
+{
+    if (ptr) {
+        live--;
+        look(ptr, malloc_usable_size(ptr));
+    }
+    __real_bcda__free(ptr);
+}
+
+int __wrap_munmap(void *at, size_t len)
+{
+    look(at, len);
+    return __real_munmap(at, len);
+}
+
+static void refuse_from(long at, int all)
+{
+    calls = live = refused = 0;
+    refuse_at = chosen = at;
+    refuse_all = all;
+}
+
+/* Which calls are refused, for a message. */
+static const char *refusal(void)
+{
+    static char text[40];
+
+    snprintf(text, sizeof text, "refusing %s %ld", refuse_all ? "from" : "only", chosen);
+    return text;
+}
+
+#endif
