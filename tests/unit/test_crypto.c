@@ -595,6 +595,8 @@ START_TEST(test_rsa_check)
     struct bcda__rsa_parts bad;
     static const uint8_t one[] = {1}, two[] = {2}, three[] = {3}, zero[] = {0};
     static const uint8_t *const small[] = {one, two, three, zero};
+    const uint8_t **values[] = {&bad.n, &bad.e, &bad.d, &bad.p, &bad.q};
+    size_t *lens[] = {&bad.n_len, &bad.e_len, &bad.d_len, &bad.p_len, &bad.q_len};
     size_t i, part;
 
     ck_assert_int_eq(bcda__rsa_check(&k->parts), 0);
@@ -602,28 +604,13 @@ START_TEST(test_rsa_check)
     bad.p = k->parts.q, bad.p_len = k->parts.q_len;
     bad.q = k->parts.p, bad.q_len = k->parts.p_len;
     ck_assert_int_eq(bcda__rsa_check(&bad), 0);
-    for (part = 0; part < 5; part++) {
+    for (part = 0; part < 5; part++)
         for (i = 0; i < 4; i++) {
             bad = k->parts;
-            switch (part) {
-            case 0:
-                bad.n = small[i], bad.n_len = 1;
-                break;
-            case 1:
-                bad.e = small[i], bad.e_len = 1;
-                break;
-            case 2:
-                bad.d = small[i], bad.d_len = 1;
-                break;
-            case 3:
-                bad.p = small[i], bad.p_len = 1;
-                break;
-            default:
-                bad.q = small[i], bad.q_len = 1;
-            }
+            *values[part] = small[i];
+            *lens[part] = 1;
             ck_assert_int_eq(bcda__rsa_check(&bad), BCDA_ERR_KEY_FORMAT);
         }
-    }
     bad = k->parts;
     bad.p = k->parts.q, bad.p_len = k->parts.q_len;
     ck_assert_int_eq(bcda__rsa_check(&bad), BCDA_ERR_KEY_FORMAT);
@@ -666,9 +653,15 @@ START_TEST(test_pbkdf2)
 }
 END_TEST
 
-START_TEST(test_cbc_padding)
+static int open_cbc(uint8_t *data, size_t len, size_t *text_len)
 {
     static const uint8_t iv[16];
+
+    return bcda__cipher_cbc_open(BCDA__CIPHER_AES256_CBC, key, iv, data, len, text_len);
+}
+
+START_TEST(test_cbc_padding)
+{
     uint8_t *data;
     size_t len, text_len, n;
 
@@ -679,21 +672,10 @@ START_TEST(test_cbc_padding)
         run("head -c %zu /dev/zero | openssl enc -aes-256-cbc -K %s -iv 0 -out c 2>err", n,
             key_hex);
         data = slurp("c", &len);
-        if (n == 0) { /* an empty key is none */
-            ck_assert_int_eq(
-                bcda__cipher_cbc_open(BCDA__CIPHER_AES256_CBC, key, iv, data, len, &text_len),
-                BCDA_ERR_KEY_PASSPHRASE);
-        } else {
-            ck_assert_int_eq(
-                bcda__cipher_cbc_open(BCDA__CIPHER_AES256_CBC, key, iv, data, len, &text_len), 0);
-            ck_assert_uint_eq(text_len, n);
-        }
-        ck_assert_int_eq(
-            bcda__cipher_cbc_open(BCDA__CIPHER_AES256_CBC, key, iv, data, len - 1, &text_len),
-            BCDA_ERR_KEY_PASSPHRASE);
-        ck_assert_int_eq(
-            bcda__cipher_cbc_open(BCDA__CIPHER_AES256_CBC, key, iv, data, 0, &text_len),
-            BCDA_ERR_KEY_PASSPHRASE);
+        ck_assert_int_eq(open_cbc(data, len, &text_len), n ? 0 : BCDA_ERR_KEY_PASSPHRASE);
+        ck_assert(!n || text_len == n); /* an empty key is none */
+        ck_assert_int_eq(open_cbc(data, len - 1, &text_len), BCDA_ERR_KEY_PASSPHRASE);
+        ck_assert_int_eq(open_cbc(data, 0, &text_len), BCDA_ERR_KEY_PASSPHRASE);
         free(data);
     }
 }
@@ -704,7 +686,6 @@ START_TEST(test_cbc_wrong_padding)
     static const char *const ends[] = {"\\000\\000\\000\\000", "\\021\\021\\021\\021",
                                        "\\004\\004\\005\\004", "\\005\\004\\004\\004",
                                        "\\000\\000\\000\\002", "\\377\\377\\377\\377"};
-    static const uint8_t iv[16];
     char key_hex[65];
     uint8_t *data;
     size_t i, len, text_len;
@@ -715,9 +696,7 @@ START_TEST(test_cbc_wrong_padding)
             ends[i], key_hex);
         data = slurp("c", &len);
         ck_assert_uint_eq(len, 16);
-        ck_assert_int_eq(
-            bcda__cipher_cbc_open(BCDA__CIPHER_AES256_CBC, key, iv, data, len, &text_len),
-            BCDA_ERR_KEY_PASSPHRASE);
+        ck_assert_int_eq(open_cbc(data, len, &text_len), BCDA_ERR_KEY_PASSPHRASE);
         free(data);
     }
 }

@@ -18,6 +18,15 @@ struct events {
     int count;
 };
 
+static struct events seen; /* of the last document */
+
+static void start_log(void)
+{
+    bcda__buf_free(&seen.log);
+    bcda__buf_init(&seen.log, 10000000);
+    seen.count = 0;
+}
+
 static int note(void *ctx, enum bcda__json_event event, int depth, const char *text, size_t len)
 {
     static const char *names[] = {"?", "{", "}", "[", "]", "k", "s", "n", "true", "false", "null"};
@@ -34,15 +43,14 @@ static int note(void *ctx, enum bcda__json_event event, int depth, const char *t
 }
 
 /* Gives the document in pieces of `step` bytes (0 = random ones), each in a block of its own. */
-static int parse_pieces(struct events *e, const char *text, size_t len, int depth, size_t step)
+static int parse_pieces(const char *text, size_t len, int depth, size_t step)
 {
     struct bcda__json *j;
     size_t at, n;
     int rc = 0;
 
-    bcda__buf_init(&e->log, 10000000);
-    e->count = 0;
-    ck_assert_int_eq(bcda__json_new(&j, depth, note, e), 0);
+    start_log();
+    ck_assert_int_eq(bcda__json_new(&j, depth, note, &seen), 0);
     for (at = 0; at < len && !rc; at += n) {
         char *piece;
 
@@ -59,32 +67,29 @@ static int parse_pieces(struct events *e, const char *text, size_t len, int dept
         rc = bcda__json_finish(j);
     ck_assert_int_eq(bcda__json_finish(j), rc);
     bcda__json_free(j);
-    if (!e->log.data)
-        bcda__buf_adds(&e->log, "");
+    if (!seen.log.data)
+        bcda__buf_adds(&seen.log, "");
     return rc;
 }
 
 /* The same result whatever the pieces. Of a bad document only the code is compared. */
 static void check_document(const char *text, size_t len, int depth, int want_rc, const char *want)
 {
-    struct events e = {0};
     size_t step;
     int round, rc;
 
     for (step = 0; step <= len + 1; step = step < 4 ? step + 1 : step * 2)
         for (round = 0; round < (step ? 1 : 10); round++) {
-            rc = parse_pieces(&e, text, len, depth, step);
-            ck_assert_msg(rc == want_rc, "%s: %d by %zu: %s", text, rc, step, e.log.data);
+            rc = parse_pieces(text, len, depth, step);
+            ck_assert_msg(rc == want_rc, "%s: %d by %zu: %s", text, rc, step, seen.log.data);
             if (want)
-                ck_assert_str_eq(e.log.data, want);
-            bcda__buf_free(&e.log);
+                ck_assert_str_eq(seen.log.data, want);
         }
-    bcda__buf_init(&e.log, 10000000);
-    rc = bcda__json_parse(text, len, depth, note, &e);
+    start_log();
+    rc = bcda__json_parse(text, len, depth, note, &seen);
     ck_assert_msg(rc == want_rc, "%s: %d at once", text, rc);
     if (want && want[0])
-        ck_assert_str_eq(e.log.data, want);
-    bcda__buf_free(&e.log);
+        ck_assert_str_eq(seen.log.data, want);
 }
 
 struct document {
@@ -159,25 +164,18 @@ START_TEST(test_document_first)
     size_t i;
 
     for (i = 0; i < COUNT(behind); i++) {
-        struct events e = {0};
-
         snprintf(text, sizeof text, "{\"a\":1}%s", behind[i]);
-        bcda__buf_init(&e.log, 1000);
-        ck_assert_int_eq(bcda__json_parse_first(text, strlen(text), 64, note, &e), 0);
-        ck_assert_str_eq(e.log.data, "{0 k1:a n1:1 }0");
-        bcda__buf_free(&e.log);
-        bcda__buf_init(&e.log, 1000);
-        ck_assert_int_eq(bcda__json_parse(text, strlen(text), 64, note, &e),
+        start_log();
+        ck_assert_int_eq(bcda__json_parse_first(text, strlen(text), 64, note, &seen), 0);
+        ck_assert_str_eq(seen.log.data, "{0 k1:a n1:1 }0");
+        start_log();
+        ck_assert_int_eq(bcda__json_parse(text, strlen(text), 64, note, &seen),
                          i < 2 ? 0 : BCDA_ERR_NOT_JSON);
-        bcda__buf_free(&e.log);
     }
     for (i = 0; i < COUNT(wrong); i++) {
-        struct events e = {0};
-
-        bcda__buf_init(&e.log, 1000);
-        ck_assert_int_eq(bcda__json_parse_first(wrong[i], strlen(wrong[i]), 64, note, &e),
+        start_log();
+        ck_assert_int_eq(bcda__json_parse_first(wrong[i], strlen(wrong[i]), 64, note, &seen),
                          BCDA_ERR_NOT_JSON);
-        bcda__buf_free(&e.log);
     }
 }
 END_TEST
@@ -185,15 +183,12 @@ END_TEST
 START_TEST(test_document_nul)
 {
     static const char nul_behind[] = "{}\0x", nul_in_text[] = "[\"a\0b\"]", nul_before[] = "\0{}";
-    struct events e = {0};
-
     check_document(nul_behind, 4, 64, BCDA_ERR_NOT_JSON, NULL);
     check_document(nul_in_text, 7, 64, BCDA_ERR_NOT_JSON, NULL);
     check_document(nul_before, 3, 64, BCDA_ERR_NOT_JSON, NULL);
-    ck_assert_int_eq(parse_pieces(&e, "[\"a\\u0000b\"]", 12, 64, 1), 0);
-    ck_assert_uint_eq(e.log.len, 12);
-    ck_assert_int_eq(memcmp(e.log.data, "[0 s1:a\0b ]0", 12), 0);
-    bcda__buf_free(&e.log);
+    ck_assert_int_eq(parse_pieces("[\"a\\u0000b\"]", 12, 64, 1), 0);
+    ck_assert_uint_eq(seen.log.len, 12);
+    ck_assert_int_eq(memcmp(seen.log.data, "[0 s1:a\0b ]0", 12), 0);
 }
 END_TEST
 
@@ -202,23 +197,20 @@ START_TEST(test_document_cut)
 {
     static const char *bodies[] = {
         "{\"transactionTime\":\"2021-03-04T05:06:07.089Z\",\"requiresAccessToken\":true,\"output\":"
-        "["
-        "{\"type\":\"Patient\",\"url\":\"https://h/data/1/a.ndjson\",\"n\":1.5e-3}],\"error\":[],"
-        "\"x\":null,\"y\":\"\\u00e9é’\"}",
+        "[{\"type\":\"Patient\",\"url\":\"https://h/data/1/"
+        "a.ndjson\",\"n\":1.5e-3}],\"error\":[],\"x\":null,\"y\":\"\\u00e9é’\"}",
         "[[[1,2,{\"a\":false}],\"\xF0\x9F\x98\x80\"]]",
         "\"top\\nlevel\"",
     };
-    struct events e = {0};
     size_t i, len, step;
 
     for (i = 0; i < COUNT(bodies); i++)
         for (len = 0; len <= strlen(bodies[i]); len++)
             for (step = 0; step < 3; step++) {
-                int rc = parse_pieces(&e, bodies[i], len, 64, step == 2 ? 1000 : step);
+                int rc = parse_pieces(bodies[i], len, 64, step == 2 ? 1000 : step);
 
                 ck_assert_msg(rc == (len < strlen(bodies[i]) ? BCDA_ERR_NOT_JSON : 0), "%zu %zu", i,
                               len);
-                bcda__buf_free(&e.log);
             }
 }
 END_TEST
@@ -246,21 +238,18 @@ END_TEST
 START_TEST(test_document_stop)
 {
     static const char text[] = "{\"a\":1,\"b\":[true,false,null,\"s\",{\"c\":2}]} ";
-    struct events e = {0};
     int total, stop;
     size_t step;
 
-    ck_assert_int_eq(parse_pieces(&e, text, strlen(text), 64, 1000), 0);
-    total = e.count;
+    ck_assert_int_eq(parse_pieces(text, strlen(text), 64, 1000), 0);
+    total = seen.count;
     ck_assert_int_eq(total, 15);
-    bcda__buf_free(&e.log);
     for (stop = 1; stop <= total; stop++)
         for (step = 0; step < 4; step++) {
-            e.stop_at = stop;
-            ck_assert_int_eq(parse_pieces(&e, text, strlen(text), 64, step == 3 ? 1000 : step),
+            seen.stop_at = stop;
+            ck_assert_int_eq(parse_pieces(text, strlen(text), 64, step == 3 ? 1000 : step),
                              BCDA_ERR_STOPPED);
-            ck_assert_int_eq(e.count, stop); /* and not one event more */
-            bcda__buf_free(&e.log);
+            ck_assert_int_eq(seen.count, stop); /* and not one event more */
         }
 }
 END_TEST
@@ -268,31 +257,26 @@ END_TEST
 /* The limit of a long string holds whether or not it comes whole or has escapes. */
 START_TEST(test_document_budget)
 {
-    struct events e = {0};
     size_t len = 9 * 1024 * 1024;
     char *text = malloc(len);
 
     memset(text, 'x', len);
     memcpy(text, "[\"", 2);
-    ck_assert_int_eq(parse_pieces(&e, text, len, 64, 64 * 1024), BCDA_ERR_BODY_TOO_LARGE);
-    bcda__buf_free(&e.log);
+    ck_assert_int_eq(parse_pieces(text, len, 64, 64 * 1024), BCDA_ERR_BODY_TOO_LARGE);
     text[2] = '\\'; /* an escape: yajl copies it */
     text[3] = 'n';
     memcpy(text + len - 2, "\"]", 2);
-    ck_assert_int_eq(parse_pieces(&e, text, len, 64, len), BCDA_ERR_BODY_TOO_LARGE);
-    bcda__buf_free(&e.log);
+    ck_assert_int_eq(parse_pieces(text, len, 64, len), BCDA_ERR_BODY_TOO_LARGE);
     len = 1000 * 1024;
     memcpy(text + len - 2, "\"]", 2);
-    ck_assert_int_eq(parse_pieces(&e, text, len, 64, 16 * 1024), 0);
-    ck_assert_uint_eq(e.log.len, 3 + 3 + (len - 4) - 1 + 3);
-    bcda__buf_free(&e.log);
+    ck_assert_int_eq(parse_pieces(text, len, 64, 16 * 1024), 0);
+    ck_assert_uint_eq(seen.log.len, 3 + 3 + (len - 4) - 1 + 3);
     /* Memory that yajl returns when it grows counts no more. */
     len = 1500 * 1024;
     memset(text + 2, 'x', len);
     memcpy(text + 1020 * 1024, "\",\"\\n", 5);
     memcpy(text + len - 2, "\"]", 2);
-    ck_assert_int_eq(parse_pieces(&e, text, len, 64, 16 * 1024), 0);
-    bcda__buf_free(&e.log);
+    ck_assert_int_eq(parse_pieces(text, len, 64, 16 * 1024), 0);
     len = 0;
     text[len++] = '[';
     while (len < 8 * 1024 * 1024) {
@@ -302,8 +286,7 @@ START_TEST(test_document_budget)
         text[len++] = '"';
     }
     text[len++] = ']';
-    ck_assert_int_eq(parse_pieces(&e, text, len, 64, 10000), 0);
-    bcda__buf_free(&e.log);
+    ck_assert_int_eq(parse_pieces(text, len, 64, 10000), 0);
     free(text);
 }
 END_TEST
@@ -342,16 +325,14 @@ START_TEST(test_document_limits)
         {"-", "7", "", BCDA__JSON_NUMBER_MAX - 1, BCDA_ERR_NOT_JSON},
     };
     static const size_t steps[] = {1000, 4096, 100000, SIZE_MAX / 2};
-    struct events e = {0};
     size_t size, len, i;
 
     for (size = rows[_i].max - 2; size <= rows[_i].max + 2; size += strlen(rows[_i].unit)) {
         char *text = long_token(rows[_i].before, rows[_i].unit, size, rows[_i].after, &len);
 
         for (i = 0; i < COUNT(steps); i++) {
-            ck_assert_int_eq(parse_pieces(&e, text, len, 64, steps[i]),
+            ck_assert_int_eq(parse_pieces(text, len, 64, steps[i]),
                              size <= rows[_i].max ? 0 : rows[_i].code);
-            bcda__buf_free(&e.log);
         }
         free(text);
     }
@@ -362,19 +343,16 @@ END_TEST
 START_TEST(test_document_first_limits)
 {
     static const char *const units[] = {"x", "\"", "\\", "7"};
-    struct events e = {0};
     size_t i, len;
 
     for (i = 0; i < COUNT(units); i++) {
         char *text = long_token("{\"a\":1}\"", units[i], BCDA__JSON_STRING_MAX + 20000, "", &len);
 
-        bcda__buf_init(&e.log, 1000);
-        ck_assert_int_eq(bcda__json_parse_first(text, len, 64, note, &e), 0);
-        bcda__buf_free(&e.log);
+        start_log();
+        ck_assert_int_eq(bcda__json_parse_first(text, len, 64, note, &seen), 0);
         text[8] = '7'; /* no string */
-        bcda__buf_init(&e.log, 1000);
-        ck_assert_int_eq(bcda__json_parse_first(text, len, 64, note, &e), 0);
-        bcda__buf_free(&e.log);
+        start_log();
+        ck_assert_int_eq(bcda__json_parse_first(text, len, 64, note, &seen), 0);
         free(text);
     }
 }
@@ -390,7 +368,6 @@ START_TEST(test_add_string)
         {"é’\x7F", "\"é’\x7F\""},
     };
     struct bcda__buf b;
-    struct events e = {0};
     size_t i;
     char all[256], *want;
     int c;
@@ -406,12 +383,11 @@ START_TEST(test_add_string)
     all[127] = '\0';
     bcda__buf_clear(&b);
     ck_assert_int_eq(bcda__json_add_string(&b, all), 0);
-    ck_assert_int_eq(parse_pieces(&e, b.data, b.len, 1, 1), 0);
+    ck_assert_int_eq(parse_pieces(b.data, b.len, 1, 1), 0);
     want = malloc(300);
     snprintf(want, 300, "s0:%s", all);
-    ck_assert_str_eq(e.log.data, want);
+    ck_assert_str_eq(seen.log.data, want);
     free(want);
-    bcda__buf_free(&e.log);
     bcda__buf_free(&b);
     bcda__buf_init(&b, 4);
     ck_assert_int_eq(bcda__json_add_string(&b, "abc"), BCDA_ERR_BODY_TOO_LARGE);
@@ -432,7 +408,6 @@ static void open_scanner(int depth, struct bcda__field_set *set)
     ck_assert_int_eq(bcda__scanner_new(&scanner, depth, fields), 0);
 }
 
-/* Runs after each test. */
 static void close_scanner(void)
 {
     bcda__scanner_free(scanner);
@@ -441,6 +416,13 @@ static void close_scanner(void)
     fields = NULL;
     free(line_copy);
     line_copy = NULL;
+}
+
+/* Runs after each test. */
+static void clean_up(void)
+{
+    close_scanner();
+    bcda__buf_free(&seen.log);
 }
 
 static int scan(const char *line, size_t len)
@@ -484,8 +466,8 @@ static const struct line_row good[] = {
     {" \t{ " P " , \"id\" : \"1\" } \t\r", "Patient", "1", NULL, NULL, NULL},
     {"{" P "}\r", "Patient", NULL, NULL, NULL, NULL},
     /* escapes in keys and values */
-    {"{\"resource\\u0054ype\":\"P\\u0061t\",\"i\\u0064\":\"x\\/\\u00e9\",\"meta\":"
-     "{\"last\\u0055pdated\":\"\\u0032\"}}",
+    {"{\"resource\\u0054ype\":\"P\\u0061t\",\"i\\u0064\":\"x\\/"
+     "\\u00e9\",\"meta\":{\"last\\u0055pdated\":\"\\u0032\"}}",
      "Pat", "x/é", "2", NULL, NULL},
     {"{\"resourceType\":\"É\",\"id\":\"\xF0\x9F\x98\x80\"}", "É", "\xF0\x9F\x98\x80", NULL, NULL,
      NULL},
@@ -504,18 +486,19 @@ static const struct line_row good[] = {
     {"{" P ",\"id\":\"\"}", "Patient", "", NULL, NULL, NULL},
     /* the same names deeper are others */
     {"{\"contained\":[{\"resourceType\":\"Organization\",\"id\":\"no\",\"meta\":{\"lastUpdated\":"
-     "\"no\"}}],\"id\":\"yes\"," P ",\"entry\":[{\"id\":\"no2\"},[{\"id\":\"no3\"}]],\"x\":{"
-     "\"resourceType\":\"no\",\"id\":\"no\",\"meta\":{\"lastUpdated\":\"no\"}}}",
+     "\"no\"}}],\"id\":\"yes\"," P
+     ",\"entry\":[{\"id\":\"no2\"},[{\"id\":\"no3\"}]],\"x\":{\"resourceType\":\"no\",\"id\":"
+     "\"no\",\"meta\":{\"lastUpdated\":\"no\"}}}",
      "Patient", "yes", NULL, NULL, NULL},
     {"{" P ",\"x\":{\"fullUrl\":\"no\",\"resource\":{\"resourceType\":\"No\",\"id\":\"no\"}}}",
      "Patient", NULL, NULL, NULL, NULL},
     /* the last of equal keys counts */
-    {"{\"resourceType\":\"A\",\"id\":\"1\",\"id\":\"2\",\"resourceType\":\"B\",\"meta\":"
-     "{\"lastUpdated\":\"a\",\"lastUpdated\":\"b\"}}",
+    {"{\"resourceType\":\"A\",\"id\":\"1\",\"id\":\"2\",\"resourceType\":\"B\",\"meta\":{"
+     "\"lastUpdated\":\"a\",\"lastUpdated\":\"b\"}}",
      "B", "2", "b", NULL, NULL},
     /* a bare resource with a member `resource` */
-    {"{" P ",\"resource\":{\"resourceType\":\"No\",\"id\":\"no\",\"meta\":{\"lastUpdated\":\"no\"}}"
-     "}",
+    {"{" P
+     ",\"resource\":{\"resourceType\":\"No\",\"id\":\"no\",\"meta\":{\"lastUpdated\":\"no\"}}}",
      "Patient", NULL, NULL, NULL, NULL},
     {"{\"resource\":{\"resourceType\":\"No\",\"id\":\"no\"},\"fullUrl\":\"no\",\"id\":\"1\"," P "}",
      "Patient", "1", NULL, NULL, NULL},
@@ -528,15 +511,14 @@ static const struct line_row good[] = {
     {"{\"resource\":\t{" P "}\t,\"fullUrl\":\"x\"}\r", "Patient", NULL, NULL, "x", "{" P "}"},
     {"{\"resource\":{" P "}}", "Patient", NULL, NULL, NULL, "{" P "}"},
     {"{\"id\":\"no\",\"meta\":{\"lastUpdated\":\"no\"},\"search\":{\"mode\":\"match\"},"
-     "\"resource\":"
-     "{" P ",\"meta\":{\"lastUpdated\":\"yes\"}},\"response\":{\"id\":\"no\"},\"fullUrl\":\"\\u0078"
-     "\"}",
+     "\"resource\":{" P
+     ",\"meta\":{\"lastUpdated\":\"yes\"}},\"response\":{\"id\":\"no\"},\"fullUrl\":\"\\u0078\"}",
      "Patient", NULL, "yes", "x", "{" P ",\"meta\":{\"lastUpdated\":\"yes\"}}"},
     {"{\"resource\":{\"contained\":[{\"resourceType\":\"No\",\"id\":\"no\"}],\"resource\":{\"id\":"
      "\"no\",\"resourceType\":\"No\"},\"fullUrl\":\"no\"," P ",\"id\":\"1\"}}",
      "Patient", "1", NULL, NULL,
-     "{\"contained\":[{\"resourceType\":\"No\",\"id\":\"no\"}],\"resource\":{\"id\":"
-     "\"no\",\"resourceType\":\"No\"},\"fullUrl\":\"no\"," P ",\"id\":\"1\"}"},
+     "{\"contained\":[{\"resourceType\":\"No\",\"id\":\"no\"}],\"resource\":{\"id\":\"no\","
+     "\"resourceType\":\"No\"},\"fullUrl\":\"no\"," P ",\"id\":\"1\"}"},
     {"{\"resource\":{\"resource\\u0054ype\":\"\\u0041\"}}", "A", NULL, NULL, NULL,
      "{\"resource\\u0054ype\":\"\\u0041\"}"},
     {"{\"r\\u0065source\":{" P "}}", "Patient", NULL, NULL, NULL, "{" P "}"},
@@ -1332,7 +1314,6 @@ END_TEST
  * as to what is JSON. */
 START_TEST(test_random_damage)
 {
-    struct events e = {0};
     char line[1000];
     int round;
 
@@ -1347,9 +1328,8 @@ START_TEST(test_random_damage)
         for (i = roll(3) + 1; i > 0; i--)
             line[roll((uint32_t)len)] = "{}[]\",:\\ua0e- \xC3\x80\x00\v\fd8"[roll(21)];
         code = scan(line, len);
-        bcda__buf_init(&e.log, 100000);
-        rc = bcda__json_parse(line, len, 64, note, &e);
-        bcda__buf_free(&e.log);
+        start_log();
+        rc = bcda__json_parse(line, len, 64, note, &seen);
         if (rc == 0)
             ck_assert_msg(code == 0 || code == BCDA_ERR_LINE_TYPE, "%.*s", (int)len, line);
         else
@@ -1364,7 +1344,7 @@ SUITE("json")
 {
     suite_case("json");
     suite_timeout(300);
-    suite_checked(NULL, close_scanner);
+    suite_checked(NULL, clean_up);
     suite_loop(test_documents, 0, (int)(COUNT(documents) + COUNT(not_documents)));
     suite_test(test_document_first, test_document_nul, test_document_cut);
     suite_loop(test_document_depth, 0, 18);
