@@ -209,17 +209,13 @@ END_TEST
 
 START_TEST(kickoff_location)
 {
-    static const char *const bad[] = {"",
-                                      "/api/v1/jobs/42",
-                                      "jobs/42",
-                                      "//h/jobs/42",
-                                      "ftp://h/42",
-                                      "https://user@h/jobs/42",
-                                      "https://h/jobs/4 2",
-                                      "https://h/jobs/42#x",
-                                      "https://",
-                                      "https://h:0/api/v1/jobs/1",
-                                      "javascript:alert(1)"};
+    static const char *const bad[] = {
+        /* not absolute */
+        "", "/api/v1/jobs/42", "jobs/42", "//h/jobs/42",
+        /* no URL of a server */
+        "ftp://h/42", "https://user@h/jobs/42", "https://h/jobs/4 2", "https://h/jobs/42#x",
+        /* no host or port */
+        "https://", "https://h:0/api/v1/jobs/1", "javascript:alert(1)"};
     struct bcda__answer a = answer(202, NULL);
     size_t i;
 

@@ -374,27 +374,14 @@ START_TEST(test_is_cut)
     static const char *const cut[] = {
         "\xC2",     "\xDF", "\xE0",     "\xE0\xA0",     "\xE2\x82",     "\xED\x9F", "\xED",
         "\xEF\xBF", "\xF0", "\xF0\x90", "\xF0\x90\x80", "\xF4\x8F\xBF", "\xF4",     "\xF1\x80"};
-    static const char *const not_cut[] = {"",
-                                          "a",
-                                          "\xC2\x80",
-                                          "\xE2\x82\xAC",
-                                          "\xC0",
-                                          "\xC1",
-                                          "\xE0\x9F",
-                                          "\xED\xA0",
-                                          "\xF0\x8F",
-                                          "\xF4\x90",
-                                          "\xF5",
-                                          "\xFF",
-                                          "\x80",
-                                          "\xE2\x22",
-                                          "\xF0\x90\x22",
-                                          "\xC2\x22",
-                                          "\xFF\"}",
-                                          "\xE2\"}",
-                                          "\xF0\x90\x80\x80",
-                                          "\xF0\x90\x80\x22",
-                                          "\xE2\x82\xC2"};
+    static const char *const not_cut[] = {
+        /* whole */
+        "", "a", "\xC2\x80", "\xE2\x82\xAC",
+        /* no beginning of a character */
+        "\xC0", "\xC1", "\xE0\x9F", "\xED\xA0", "\xF0\x8F", "\xF4\x90", "\xF5", "\xFF", "\x80",
+        /* more follows, or nothing is missing */
+        "\xE2\x22", "\xF0\x90\x22", "\xC2\x22", "\xFF\"}", "\xE2\"}", "\xF0\x90\x80\x80",
+        "\xF0\x90\x80\x22", "\xE2\x82\xC2"};
     size_t i;
 
     for (i = 0; i < COUNT(cut); i++)
