@@ -404,7 +404,6 @@ static void check_file(const struct file *f, size_t line_max, int every_split)
                 r->split = split;
                 check_run(r, f, &data);
             }
-            drop(&r->log);
         }
         drop(&data);
     }
@@ -703,7 +702,6 @@ START_TEST(test_line_cut)
             ck_assert_int_eq(r->err.offset, (int64_t)f.plain.len);
             ck_assert_str_eq(r->err.file, "file.ndjson");
             ck_assert_ptr_null(strstr(r->err.text, "resourceType")); /* no patient data */
-            drop(&r->log);
             drop(&data);
             drop(&plain);
         }
@@ -763,7 +761,6 @@ START_TEST(test_tag)
                 ck_assert_uint_eq(r->log.len, f.want.len);
                 check_prefix(r, &f);
             }
-            drop(&r->log);
             if (how & GZIP)
                 free(good.at);
             cipher.at[at] ^= 0x10;
@@ -792,7 +789,6 @@ START_TEST(test_cipher_cut)
         run(r, &cipher);
         ck_assert_int_eq(r->rc, len < 28 ? BCDA_ERR_CIPHER_SHORT : BCDA_ERR_TAG);
         check_prefix(r, &f);
-        drop(&r->log);
     }
     drop(&cipher);
     drop_file(&f);
@@ -827,7 +823,6 @@ START_TEST(test_gzip_cut)
                 ck_assert_msg(r->rc == BCDA_ERR_GZIP_CUT, "%d at %zu of %zu", r->rc, len, whole);
                 check_prefix(r, &f);
             }
-            drop(&r->log);
         }
         drop(&inner);
     }
@@ -862,7 +857,6 @@ START_TEST(test_gzip_garbage)
         ck_assert_msg(r->rc == BCDA_ERR_GZIP, "%d: %d", n, r->rc);
         ck_assert_int_eq(r->err.code, BCDA_ERR_GZIP);
         check_prefix(r, &f);
-        drop(&r->log);
         drop(&data);
     }
     /* A plain file that is declared as gzip, and the reverse. */
@@ -875,13 +869,20 @@ START_TEST(test_gzip_garbage)
     run(r, &data);
     ck_assert(r->rc == 0 || r->rc == BCDA_ERR_LINE_CUT);
     ck_assert_ptr_null(r->log.len ? memmem(r->log.at, r->log.len, "Patient", 7) : NULL);
-    drop(&r->log);
     drop(&data);
     drop_file(&f);
 }
 END_TEST
 
 /* ---- details ---- */
+
+static struct bcda_batch *take_batch(struct bcda__decoder *d)
+{
+    struct bcda_batch *b;
+
+    ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+    return b;
+}
 
 static struct bcda__decoder *open_decoder(const struct bcda__decoder_options *o)
 {
@@ -914,7 +915,7 @@ START_TEST(test_provisional)
     ck_assert_uint_eq(put(d, data.at, data.len), data.len);
     ck_assert_int_eq(bcda__decoder_is_full(d), 0);
     ck_assert_int_eq(bcda__decoder_has_batch(d), 1);
-    ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+    b = take_batch(d);
     ck_assert_int_eq(bcda_batch_is_provisional(b), 1);
     bcda_batch_unref(b);
     bcda__decoder_free(d);
@@ -922,7 +923,7 @@ START_TEST(test_provisional)
     d = open_decoder(&r->o);
     put(d, data.at, data.len);
     ck_assert_int_eq(bcda__decoder_finish(d, NULL), 0);
-    ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+    b = take_batch(d);
     ck_assert_uint_eq(bcda_batch_count(b), 3);
     ck_assert_int_eq(bcda_batch_is_provisional(b), 0);
     bcda_batch_unref(b);
@@ -936,7 +937,7 @@ START_TEST(test_provisional)
         d = open_decoder(&r->o);
         put(d, data.at, data.len);
         ck_assert_int_eq(bcda__decoder_finish(d, NULL), BCDA_ERR_TAG);
-        ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+        b = take_batch(d);
         ck_assert_int_eq(bcda_batch_is_provisional(b), 1);
         bcda__decoder_give_back(d, b);
         ck_assert_int_eq(bcda__decoder_finish(d, NULL), BCDA_ERR_TAG);
@@ -953,7 +954,6 @@ START_TEST(test_refused_line)
     struct run *r = new_run(_i % 4, batch_sizes[_i / 4 % 5], 200);
     struct bcda__decoder *d = open_decoder(&r->o);
     struct file f = {0};
-    struct bcda_batch *b;
     struct bytes data;
     size_t at = 0, refuse_at;
     int tagged = _i % 4 & CRYPT, batches = 0, kept = 0;
@@ -988,8 +988,7 @@ START_TEST(test_refused_line)
         if (batches < 0) {
             ck_assert_int_eq(bcda__decoder_has_batch(d), 0);
         } else if (bcda__decoder_is_full(d) && at < refuse_at) { /* else refused as it is */
-            ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
-            bcda__decoder_give_back(d, b);
+            bcda__decoder_give_back(d, take_batch(d));
         }
     }
     ck_assert_int_eq(bcda__decoder_finish(d, &r->err), tagged && _i % 3 == 0 && !(_i % 4 & GZIP)
@@ -1027,7 +1026,6 @@ static const struct {
 static int decode_all(struct bcda__decoder *d, const struct bytes *data, size_t step,
                       struct bcda_error *e)
 {
-    struct bcda_batch *b;
     size_t at = 0, used;
     int rc = 0;
 
@@ -1036,13 +1034,11 @@ static int decode_all(struct bcda__decoder *d, const struct bytes *data, size_t 
                                  &used, e);
         at += used;
         if (bcda__decoder_is_full(d)) {
-            ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
-            bcda__decoder_give_back(d, b);
+            bcda__decoder_give_back(d, take_batch(d));
         }
     }
     while (!rc && (rc = bcda__decoder_finish(d, e)) == BCDA_ERR_AGAIN) {
-        ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
-        bcda__decoder_give_back(d, b);
+        bcda__decoder_give_back(d, take_batch(d));
         rc = 0;
     }
     return rc;
@@ -1062,7 +1058,7 @@ static void check_expectation(struct run *r, const struct bytes *data, int code)
     }
     ck_assert(!r->o.check_only || !bcda__decoder_has_batch(d));
     if (bcda__decoder_has_batch(d)) { /* what is left of a file that failed is not good */
-        ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+        b = take_batch(d);
         ck_assert_int_eq(b->provisional, code || b->bad_count);
         bcda_batch_unref(b);
     }
@@ -1129,14 +1125,14 @@ START_TEST(test_memory)
             at += i == 2 ? put(d, line + at, n) : put(d, small, n);
             if (!bcda__decoder_is_full(d) && !(i == 2 && at == len + 1))
                 continue;
-            ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+            b = take_batch(d);
             ck_assert_uint_lt(b->cap, 2 * len + 4096);
             large += b->cap > len;
             bcda__decoder_give_back(d, b);
         }
     ck_assert_int_eq(large, 1);
     ck_assert_int_eq(bcda__decoder_finish(d, NULL), 0);
-    ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+    b = take_batch(d);
     ck_assert_uint_le(b->cap, 4096);
     bcda__decoder_give_back(d, b);
     bcda__decoder_free(d);
@@ -1157,7 +1153,7 @@ START_TEST(test_reuse)
         put(d, P("1") "\n", strlen(P("1")) + 1);
         if (!bcda__decoder_is_full(d))
             continue;
-        ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+        b = take_batch(d);
         if (n == 5) { /* one is held: it is not recycled, and does not change */
             held = bcda_batch_ref(b);
             held_fill = b->fill;
@@ -1194,7 +1190,7 @@ START_TEST(test_invalid_line_error)
 
     put(d, text, strlen(text));
     ck_assert_int_eq(bcda__decoder_finish(d, NULL), 0);
-    ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
+    b = take_batch(d);
     ck_assert_uint_eq(bcda_batch_bad_line_count(b), 1);
     ck_assert_int_eq(bcda__bad_line_error(bcda_batch_bad_line(b, 0), "f.ndjson", &err),
                      BCDA_ERR_LINE_JSON);
@@ -1301,7 +1297,6 @@ static int check_sample(const char *path)
             r->o.depth_max = 9; /* the deepest of the samples (data/README.md) */
             r->step = i == 1 ? 16384 : PIECE_RANDOM;
             check_run(r, &f, &data);
-            drop(&r->log);
         }
         drop(&data);
     }

@@ -583,93 +583,61 @@ START_TEST(test_lines)
 }
 END_TEST
 
+#define INVALID(line, code, at) \
+    {                           \
+        line, code, at          \
+    }
+#define NOT_JSON(line, at) INVALID(line, BCDA_ERR_LINE_JSON, at)
+#define NOT_UTF8(line, at) INVALID(line, BCDA_ERR_LINE_UTF8, at)
+#define NO_TYPE(line)      INVALID(line, BCDA_ERR_LINE_TYPE, 0)
+
 /* `at`: where it went wrong; -1 = the end is missing; -2 = not asked */
 static const struct {
     const char *line;
     int code;
     long at;
 } bad[] = {
-    {"", BCDA_ERR_LINE_JSON, -1},
-    {" ", BCDA_ERR_LINE_JSON, -1},
-    {"{", BCDA_ERR_LINE_JSON, -1},
-    {"{" P, BCDA_ERR_LINE_JSON, -1},
-    {"{\"resourceType\":\"Pat", BCDA_ERR_LINE_JSON, -1},
-    {"{\"resourceType\":\"Pat\\", BCDA_ERR_LINE_JSON, -1},
-    {"{\"resourceType\":\"Pat\\u00", BCDA_ERR_LINE_JSON, -1},
-    {"{" P ",\"x\":tru", BCDA_ERR_LINE_JSON, -1},
-    {"{" P ",\"x\":1", BCDA_ERR_LINE_JSON, -1},
-    {"{" P ",\"x\":-", BCDA_ERR_LINE_JSON, -1},
-    {"{" P "}}", BCDA_ERR_LINE_JSON, -2},
-    {"{" P "}]", BCDA_ERR_LINE_JSON, -2},
-    {"{" P "]", BCDA_ERR_LINE_JSON, -2},
-    {"{" P "},", BCDA_ERR_LINE_JSON, -2},
-    {"{" P "}{" P "}", BCDA_ERR_LINE_JSON, -2}, /* two values */
-    {"{" P "} {" P "}", BCDA_ERR_LINE_JSON, -2},
-    {"{" P "} x", BCDA_ERR_LINE_JSON, -2},
-    {"{" P "}\"", BCDA_ERR_LINE_JSON, 26}, /* tokens without an end */
-    {"{" P "} \"{}", BCDA_ERR_LINE_JSON, 27},
-    {"{" P "}tru", BCDA_ERR_LINE_JSON, 26},
-    {"{" P "}\r-", BCDA_ERR_LINE_JSON, -2},
-    {"{" P "}\r\"", BCDA_ERR_LINE_JSON, 27},
-    {"[]\"", BCDA_ERR_LINE_JSON, 2},
-    {"{" P ",}", BCDA_ERR_LINE_JSON, -2},
-    {"{" P ",\"x\":01}", BCDA_ERR_LINE_JSON, -2},
-    {"{" P ",\"x\":NaN}", BCDA_ERR_LINE_JSON, -2},
-    {"{" P ",\"x\":\"a\tb\"}", BCDA_ERR_LINE_JSON, -2},
-    {"{" P ",\"x\":\"a\x01\"}", BCDA_ERR_LINE_JSON, -2},
-    {"{" P ",\"x\":\"\\q\"}", BCDA_ERR_LINE_JSON, -2},
-    {"{" P ",\"x\":\"\\u00g0\"}", BCDA_ERR_LINE_JSON, -2},
-    {"{" P "\v}", BCDA_ERR_LINE_JSON, 25}, /* white space to yajl, not to JSON */
-    {"{" P "\f}", BCDA_ERR_LINE_JSON, 25},
-    {"{" P "}\f", BCDA_ERR_LINE_JSON, 26},
-    {"\x1E{" P "}", BCDA_ERR_LINE_JSON, -2},
-    {"\xEF\xBB\xBF{" P "}", BCDA_ERR_LINE_JSON, -2},
-    {"<html>", BCDA_ERR_LINE_JSON, -2},
-    {"data: {" P "}", BCDA_ERR_LINE_JSON, -2},
+    NOT_JSON("", -1), NOT_JSON(" ", -1), NOT_JSON("{", -1), NOT_JSON("{" P, -1),
+    NOT_JSON("{\"resourceType\":\"Pat", -1), NOT_JSON("{\"resourceType\":\"Pat\\", -1),
+    NOT_JSON("{\"resourceType\":\"Pat\\u00", -1), NOT_JSON("{" P ",\"x\":tru", -1),
+    NOT_JSON("{" P ",\"x\":1", -1), NOT_JSON("{" P ",\"x\":-", -1), NOT_JSON("{" P "}}", -2),
+    NOT_JSON("{" P "}]", -2), NOT_JSON("{" P "]", -2), NOT_JSON("{" P "},", -2),
+    /* two values */
+    NOT_JSON("{" P "}{" P "}", -2), NOT_JSON("{" P "} {" P "}", -2), NOT_JSON("{" P "} x", -2),
+    /* tokens without an end */
+    NOT_JSON("{" P "}\"", 26), NOT_JSON("{" P "} \"{}", 27), NOT_JSON("{" P "}tru", 26),
+    NOT_JSON("{" P "}\r-", -2), NOT_JSON("{" P "}\r\"", 27), NOT_JSON("[]\"", 2),
+    NOT_JSON("{" P ",}", -2), NOT_JSON("{" P ",\"x\":01}", -2), NOT_JSON("{" P ",\"x\":NaN}", -2),
+    NOT_JSON("{" P ",\"x\":\"a\tb\"}", -2), NOT_JSON("{" P ",\"x\":\"a\x01\"}", -2),
+    NOT_JSON("{" P ",\"x\":\"\\q\"}", -2), NOT_JSON("{" P ",\"x\":\"\\u00g0\"}", -2),
+    /* white space to yajl, not to JSON */
+    NOT_JSON("{" P "\v}", 25), NOT_JSON("{" P "\f}", 25), NOT_JSON("{" P "}\f", 26),
+    NOT_JSON("\x1E{" P "}", -2), NOT_JSON("\xEF\xBB\xBF{" P "}", -2), NOT_JSON("<html>", -2),
+    NOT_JSON("data: {" P "}", -2),
     /* not UTF-8, wherever it stands */
-    {"{" P ",\"x\":\"\xC0\xAF\"}", BCDA_ERR_LINE_UTF8, 31},
-    {"{" P ",\"x\":\"\xED\xA0\x80\"}", BCDA_ERR_LINE_UTF8, 31},
-    {"{" P ",\"x\":\"\xF4\x90\x80\x80\"}", BCDA_ERR_LINE_UTF8, 31},
-    {"{" P ",\"\xFF\":1}", BCDA_ERR_LINE_UTF8, 27},
-    {"{" P "}\x80", BCDA_ERR_LINE_UTF8, 26},
-    {"not JSON \xFF", BCDA_ERR_LINE_UTF8, 9},
-    {"{" P ",\"x\":\"\xE2\x82", BCDA_ERR_LINE_UTF8, 31},
+    NOT_UTF8("{" P ",\"x\":\"\xC0\xAF\"}", 31), NOT_UTF8("{" P ",\"x\":\"\xED\xA0\x80\"}", 31),
+    NOT_UTF8("{" P ",\"x\":\"\xF4\x90\x80\x80\"}", 31), NOT_UTF8("{" P ",\"\xFF\":1}", 27),
+    NOT_UTF8("{" P "}\x80", 26), NOT_UTF8("not JSON \xFF", 9),
+    NOT_UTF8("{" P ",\"x\":\"\xE2\x82", 31),
     /* nor are halves of pairs that only escapes can write */
-    {"{" P ",\"x\":\"\\uD800\"}", BCDA_ERR_LINE_UTF8, 31},
-    {"{" P ",\"x\":\"\\udc00\"}", BCDA_ERR_LINE_UTF8, 31},
-    {"{" P ",\"x\":\"\\uD83Dx\\uDE00\"}", BCDA_ERR_LINE_UTF8, 31},
-    {"{" P ",\"x\":\"\\uD83D\\u0041\"}", BCDA_ERR_LINE_UTF8, 31},
-    {"{" P ",\"x\":\"\\uDE00\\uD83D\"}", BCDA_ERR_LINE_UTF8, 31},
-    {"{" P ",\"x\":\"\\n\\uD83D\\uDE00\\uDE00\"}", BCDA_ERR_LINE_UTF8, 45},
-    {"{" P ",\"x\":\"\\uD83D\\\\uDE00\"}", BCDA_ERR_LINE_UTF8, 31},
-    {"{\"\\uDBFF\":1," P "}", BCDA_ERR_LINE_UTF8, 2},
+    NOT_UTF8("{" P ",\"x\":\"\\uD800\"}", 31), NOT_UTF8("{" P ",\"x\":\"\\udc00\"}", 31),
+    NOT_UTF8("{" P ",\"x\":\"\\uD83Dx\\uDE00\"}", 31),
+    NOT_UTF8("{" P ",\"x\":\"\\uD83D\\u0041\"}", 31),
+    NOT_UTF8("{" P ",\"x\":\"\\uDE00\\uD83D\"}", 31),
+    NOT_UTF8("{" P ",\"x\":\"\\n\\uD83D\\uDE00\\uDE00\"}", 45),
+    NOT_UTF8("{" P ",\"x\":\"\\uD83D\\\\uDE00\"}", 31), NOT_UTF8("{\"\\uDBFF\":1," P "}", 2),
     /* JSON, but no resource */
-    {"{}", BCDA_ERR_LINE_TYPE, 0},
-    {"[]", BCDA_ERR_LINE_TYPE, 0},
-    {"[{" P "}]", BCDA_ERR_LINE_TYPE, 0},
-    {"[{\"resource\":{" P "}}]", BCDA_ERR_LINE_TYPE, 0},
-    {"12", BCDA_ERR_LINE_TYPE, 0},
-    {"-1.5 ", BCDA_ERR_LINE_TYPE, 0},
-    {"\"Patient\"", BCDA_ERR_LINE_TYPE, 0},
-    {"true", BCDA_ERR_LINE_TYPE, 0},
-    {"null\r", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"id\":\"1\"}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resourceType\":5}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resourceType\":\"\"}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resourceType\":null,\"x\":\"no\"}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resourceType\":[\"Patient\"]}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resourceType\":{\"resourceType\":\"Patient\"}}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"ResourceType\":\"Patient\"}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resourceType\\u0000\":\"Patient\"}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resource\":{}}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resource\":{\"id\":\"1\"},\"x\":{" P "}}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resource\":[{" P "}]}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resource\":\"Patient\"}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"x\":{\"resource\":{" P "}}}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resource\":{" P "},\"resource\":null}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resource\":{" P "},\"resource\":{}}", BCDA_ERR_LINE_TYPE, 0},
-    {"{\"resource\":{" P "},\"resource\":[]}", BCDA_ERR_LINE_TYPE, 0},
-};
+    NO_TYPE("{}"), NO_TYPE("[]"), NO_TYPE("[{" P "}]"), NO_TYPE("[{\"resource\":{" P "}}]"),
+    NO_TYPE("12"), NO_TYPE("-1.5 "), NO_TYPE("\"Patient\""), NO_TYPE("true"), NO_TYPE("null\r"),
+    NO_TYPE("{\"id\":\"1\"}"), NO_TYPE("{\"resourceType\":5}"), NO_TYPE("{\"resourceType\":\"\"}"),
+    NO_TYPE("{\"resourceType\":null,\"x\":\"no\"}"), NO_TYPE("{\"resourceType\":[\"Patient\"]}"),
+    NO_TYPE("{\"resourceType\":{\"resourceType\":\"Patient\"}}"),
+    NO_TYPE("{\"ResourceType\":\"Patient\"}"), NO_TYPE("{\"resourceType\\u0000\":\"Patient\"}"),
+    NO_TYPE("{\"resource\":{}}"), NO_TYPE("{\"resource\":{\"id\":\"1\"},\"x\":{" P "}}"),
+    NO_TYPE("{\"resource\":[{" P "}]}"), NO_TYPE("{\"resource\":\"Patient\"}"),
+    NO_TYPE("{\"x\":{\"resource\":{" P "}}}"), NO_TYPE("{\"resource\":{" P "},\"resource\":null}"),
+    NO_TYPE("{\"resource\":{" P "},\"resource\":{}}"),
+    NO_TYPE("{\"resource\":{" P "},\"resource\":[]}")};
 
 START_TEST(test_invalid_lines)
 {

@@ -86,86 +86,43 @@ static void check_case(const char *name, const char *text, size_t len, int want)
         ck_assert_msg(accepts_line(text, len, fields) == want, "line %s", name);
 }
 
-#define TEXT(text) text, sizeof(text) - 1
+#define CASE(want, text)             \
+    {                                \
+        want, text, sizeof(text) - 1 \
+    }
+#define YES(text) CASE(1, text)
+#define NO(text)  CASE(0, text)
 
 static const struct {
     int want;
     const char *text;
     size_t len;
 } cases[] = {
-    {1, TEXT("{}")},
-    {1, TEXT(" \t\r[] \t\r")},
-    {1, TEXT("\n[\n]\n")},
-    {1, TEXT("{\"a\":1,\"a\":2}")}, /* equal names */
-    {1, TEXT("{\"\":[\"\\u0000\"]}")},
-    {1, TEXT("[\"\x7F\"]")},
-    {1, TEXT("[\"\\uD83D\\uDE00\\uDBFF\\uDFFF\"]")},
-    {1, TEXT("[\"\\\\uD800\",\"\\ud7ff\\ue000\"]")},
-    {1, TEXT("[1e400,-0,123456789012345678901234567890]")},
-    {1, TEXT("null")},
-    {1, TEXT("-1.5E+3")},
-    {1, TEXT("\"\xF0\x9F\x98\x80\"")},
+    YES("{}"), YES(" \t\r[] \t\r"), YES("\n[\n]\n"),
+    /* equal names */ YES("{\"a\":1,\"a\":2}"), YES("{\"\":[\"\\u0000\"]}"), YES("[\"\x7F\"]"),
+    YES("[\"\\uD83D\\uDE00\\uDBFF\\uDFFF\"]"), YES("[\"\\\\uD800\",\"\\ud7ff\\ue000\"]"),
+    YES("[1e400,-0,123456789012345678901234567890]"), YES("null"), YES("-1.5E+3"),
+    YES("\"\xF0\x9F\x98\x80\""),
     /* white space that is none */
-    {0, TEXT("[\v]")},
-    {0, TEXT("[\f]")},
-    {0, TEXT("\f{}")},
-    {0, TEXT("{}\v")},
-    {0, TEXT("{}\f")},
-    {0, TEXT("[1,\v\f2]")},
-    {0, TEXT("{\"a\"\f:1}")},
-    {0, TEXT("[\"\v\"]")},
-    {0, TEXT("[\xC2\xA0]")},
-    {0, TEXT("[\xE2\x81\xA0]")},
-    {0, TEXT("[\x1C]")},
+    NO("[\v]"), NO("[\f]"), NO("\f{}"), NO("{}\v"), NO("{}\f"), NO("[1,\v\f2]"), NO("{\"a\"\f:1}"),
+    NO("[\"\v\"]"), NO("[\xC2\xA0]"), NO("[\xE2\x81\xA0]"), NO("[\x1C]"),
     /* half surrogate pairs */
-    {0, TEXT("[\"\\uD800\"]")},
-    {0, TEXT("[\"\\uDFFF\"]")},
-    {0, TEXT("[\"\\uDE00\\uD83D\"]")},
-    {0, TEXT("[\"\\uD83D\\u0041\"]")},
-    {0, TEXT("[\"\\uD83D\\n\"]")},
-    {0, TEXT("[\"\\uD83D\\\\uDE00\"]")},
-    {0, TEXT("[\"\\uD83D\",\"\\uDE00\"]")},
-    {0, TEXT("[\"\\uD83D\\uDE00\\uDE00\"]")},
-    {0, TEXT("[\"\\uD83D\\uD83D\\uDE00\"]")},
-    {0, TEXT("{\"\\uDBFF\":1}")},
-    {0, TEXT("\"\\ud800\"")},
+    NO("[\"\\uD800\"]"), NO("[\"\\uDFFF\"]"), NO("[\"\\uDE00\\uD83D\"]"),
+    NO("[\"\\uD83D\\u0041\"]"), NO("[\"\\uD83D\\n\"]"), NO("[\"\\uD83D\\\\uDE00\"]"),
+    NO("[\"\\uD83D\",\"\\uDE00\"]"), NO("[\"\\uD83D\\uDE00\\uDE00\"]"),
+    NO("[\"\\uD83D\\uD83D\\uDE00\"]"), NO("{\"\\uDBFF\":1}"), NO("\"\\ud800\""),
     /* not UTF-8 */
-    {0, TEXT("\xEF\xBB\xBF{}")},
-    {0, TEXT("[\"\xED\xA0\x80\"]")},
-    {0, TEXT("[\"\xC0\xAF\"]")},
-    {0, TEXT("[\"\xF4\x90\x80\x80\"]")},
-    {0, TEXT("[\"\xE2\x82\"]")},
-    {0, TEXT("[\xFF]")},
-    {0, TEXT("{}\x80")},
-    {0, TEXT("\xFF\xFE[\0]\0")},
-    {0, TEXT("[\0]\0")},
+    NO("\xEF\xBB\xBF{}"), NO("[\"\xED\xA0\x80\"]"), NO("[\"\xC0\xAF\"]"),
+    NO("[\"\xF4\x90\x80\x80\"]"), NO("[\"\xE2\x82\"]"), NO("[\xFF]"), NO("{}\x80"),
+    NO("\xFF\xFE[\0]\0"), NO("[\0]\0"),
     /* NUL */
-    {0, TEXT("{}\0")},
-    {0, TEXT("\0{}")},
-    {0, TEXT("[\"a\0b\"]")},
-    {0, TEXT("[1\0]")},
+    NO("{}\0"), NO("\0{}"), NO("[\"a\0b\"]"), NO("[1\0]"),
     /* behind the end */
-    {0, TEXT("{}{}")},
-    {0, TEXT("[]]")},
-    {0, TEXT("{} \"")},
-    {0, TEXT("{} tru")},
-    {0, TEXT("1 2")},
-    {0, TEXT("\"a\"\"b")},
-    {0, TEXT("{},")},
+    NO("{}{}"), NO("[]]"), NO("{} \""), NO("{} tru"), NO("1 2"), NO("\"a\"\"b"), NO("{},"),
     /* other */
-    {0, TEXT("")},
-    {0, TEXT(" ")},
-    {0, TEXT("[1,]")},
-    {0, TEXT("{\"a\":1,}")},
-    {0, TEXT("[\"\t\"]")},
-    {0, TEXT("[\"\\\"]")},
-    {0, TEXT("[\"\\u00\"]")},
-    {0, TEXT("[\"\\x41\"]")},
-    {0, TEXT("[01]")},
-    {0, TEXT("[1.]")},
-    {0, TEXT("[/**/1]")},
-    {0, TEXT("{\"a\":\"b\"")},
-};
+    NO(""), NO(" "), NO("[1,]"), NO("{\"a\":1,}"), NO("[\"\t\"]"), NO("[\"\\\"]"),
+    NO("[\"\\u00\"]"), NO("[\"\\x41\"]"), NO("[01]"), NO("[1.]"), NO("[/**/1]"),
+    NO("{\"a\":\"b\"")};
 
 START_TEST(known_cases)
 {

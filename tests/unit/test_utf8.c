@@ -57,82 +57,56 @@ struct row {
     long bad_at; /* -1 = none */
 };
 
+#define INVALID(text, at) \
+    {                     \
+        text, at          \
+    }
+#define VALID(text) INVALID(text, -1)
+
 static const struct row rows[] = {
-    {"", -1},
-    {"plain", -1},
-    {"\xCE\xBA\xE1\xBD\xB9\xCF\x83\xCE\xBC\xCE\xB5", -1}, /* 1: κόσμε */
-    {"\x01", -1},                                         /* 2.1: the first of each length */
-    {"\xC2\x80", -1},
-    {"\xE0\xA0\x80", -1},
-    {"\xF0\x90\x80\x80", -1},
-    {"\xF8\x88\x80\x80\x80", 0},
-    {"\xFC\x84\x80\x80\x80\x80", 0},
-    {"\x7F", -1}, /* 2.2: the last of each length */
-    {"\xDF\xBF", -1},
-    {"\xEF\xBF\xBF", -1},
-    {"\xF7\xBF\xBF\xBF", 0},
-    {"\xFB\xBF\xBF\xBF\xBF", 0},
-    {"\xFD\xBF\xBF\xBF\xBF\xBF", 0},
-    {"\xED\x9F\xBF", -1}, /* 2.3: around the surrogates and the end */
-    {"\xEE\x80\x80", -1},
-    {"\xEF\xBF\xBD", -1},
-    {"\xF4\x8F\xBF\xBF", -1},
-    {"\xF4\x90\x80\x80", 0},
-    {"\x80", 0}, /* 3.1: tails without a lead */
-    {"\xBF", 0},
-    {"\x80\xBF", 0},
-    {"a\x80\xBF\x80", 1},
-    {"\xC0 ", 0}, /* 3.2: leads without a tail */
-    {"\xC2 ", 0},
-    {"\xDF ", 0},
-    {"\xE0 ", 0},
-    {"\xEF ", 0},
-    {"\xF0 ", 0},
-    {"\xF4 ", 0},
-    {"\xF8 ", 0},
-    {"\xFC ", 0},
-    {"\xC2", 0}, /* 3.3: the last byte is missing */
-    {"\xE0\xA0", 0},
-    {"\xE2\x82", 0},
-    {"\xE2", 0},
-    {"\xF0\x90\x80", 0},
-    {"\xF0\x90", 0},
-    {"\xF0", 0},
-    {"\xF4\x8F\xBF", 0},
-    {"ab\xDF", 2},
-    {"\xC3\xA9\xEF\xBF", 2},
-    {"\xE2\x82\xE2\x82\xAC", 0}, /* 3.4 */
-    {"\xF0\x9F\x98\xC3\xA9", 0},
-    {"\xFE", 0}, /* 3.5: bytes that never stand */
-    {"\xFF", 0},
-    {"\xFE\xFE\xFF\xFF", 0},
-    {"\xC0\xAF", 0}, /* 4.1: overlong slash */
-    {"\xE0\x80\xAF", 0},
-    {"\xF0\x80\x80\xAF", 0},
-    {"\xF8\x80\x80\x80\xAF", 0},
-    {"\xFC\x80\x80\x80\x80\xAF", 0},
-    {"\xC1\xBF", 0}, /* 4.2: the longest overlong */
-    {"\xE0\x9F\xBF", 0},
-    {"\xF0\x8F\xBF\xBF", 0},
-    {"\xF8\x87\xBF\xBF\xBF", 0},
-    {"\xC0\x80", 0}, /* 4.3: overlong NUL */
-    {"\xE0\x80\x80", 0},
-    {"\xF0\x80\x80\x80", 0},
-    {"\xED\xA0\x80", 0}, /* 5.1: lone surrogates */
-    {"\xED\xAD\xBF", 0},
-    {"\xED\xAE\x80", 0},
-    {"\xED\xAF\xBF", 0},
-    {"\xED\xB0\x80", 0},
-    {"\xED\xBE\x80", 0},
-    {"\xED\xBF\xBF", 0},
-    {"\xED\xA0\x80\xED\xB0\x80", 0}, /* 5.2: pairs */
-    {"\xED\xAF\xBF\xED\xBF\xBF", 0},
-    {"\xEF\xBF\xBE", -1}, /* 5.3: noncharacters are characters to UTF-8 */
-    {"\xEF\xB7\x90", -1},
-    {"\xF0\x9F\xBF\xBE", -1},
-    {"\xEF\xBB\xBF", -1},
-    {"\xF5\x80\x80\x80", 0},
-};
+    VALID(""), VALID("plain"),
+    /* 1: κόσμε */
+    VALID("\xCE\xBA\xE1\xBD\xB9\xCF\x83\xCE\xBC\xCE\xB5"),
+    /* 2.1: the first of each length */
+    VALID("\x01"), VALID("\xC2\x80"), VALID("\xE0\xA0\x80"), VALID("\xF0\x90\x80\x80"),
+    INVALID("\xF8\x88\x80\x80\x80", 0), INVALID("\xFC\x84\x80\x80\x80\x80", 0),
+    /* 2.2: the last of each length */
+    VALID("\x7F"), VALID("\xDF\xBF"), VALID("\xEF\xBF\xBF"), INVALID("\xF7\xBF\xBF\xBF", 0),
+    INVALID("\xFB\xBF\xBF\xBF\xBF", 0), INVALID("\xFD\xBF\xBF\xBF\xBF\xBF", 0),
+    /* 2.3: around the surrogates and the end */
+    VALID("\xED\x9F\xBF"), VALID("\xEE\x80\x80"), VALID("\xEF\xBF\xBD"), VALID("\xF4\x8F\xBF\xBF"),
+    INVALID("\xF4\x90\x80\x80", 0),
+    /* 3.1: tails without a lead */
+    INVALID("\x80", 0), INVALID("\xBF", 0), INVALID("\x80\xBF", 0), INVALID("a\x80\xBF\x80", 1),
+    /* 3.2: leads without a tail */
+    INVALID("\xC0 ", 0), INVALID("\xC2 ", 0), INVALID("\xDF ", 0), INVALID("\xE0 ", 0),
+    INVALID("\xEF ", 0), INVALID("\xF0 ", 0), INVALID("\xF4 ", 0), INVALID("\xF8 ", 0),
+    INVALID("\xFC ", 0),
+    /* 3.3: the last byte is missing */
+    INVALID("\xC2", 0), INVALID("\xE0\xA0", 0), INVALID("\xE2\x82", 0), INVALID("\xE2", 0),
+    INVALID("\xF0\x90\x80", 0), INVALID("\xF0\x90", 0), INVALID("\xF0", 0),
+    INVALID("\xF4\x8F\xBF", 0), INVALID("ab\xDF", 2), INVALID("\xC3\xA9\xEF\xBF", 2),
+    /* 3.4 */
+    INVALID("\xE2\x82\xE2\x82\xAC", 0), INVALID("\xF0\x9F\x98\xC3\xA9", 0),
+    /* 3.5: bytes that never stand */
+    INVALID("\xFE", 0), INVALID("\xFF", 0), INVALID("\xFE\xFE\xFF\xFF", 0),
+    /* 4.1: overlong slash */
+    INVALID("\xC0\xAF", 0), INVALID("\xE0\x80\xAF", 0), INVALID("\xF0\x80\x80\xAF", 0),
+    INVALID("\xF8\x80\x80\x80\xAF", 0), INVALID("\xFC\x80\x80\x80\x80\xAF", 0),
+    /* 4.2: the longest overlong */
+    INVALID("\xC1\xBF", 0), INVALID("\xE0\x9F\xBF", 0), INVALID("\xF0\x8F\xBF\xBF", 0),
+    INVALID("\xF8\x87\xBF\xBF\xBF", 0),
+    /* 4.3: overlong NUL */
+    INVALID("\xC0\x80", 0), INVALID("\xE0\x80\x80", 0), INVALID("\xF0\x80\x80\x80", 0),
+    /* 5.1: lone surrogates */
+    INVALID("\xED\xA0\x80", 0), INVALID("\xED\xAD\xBF", 0), INVALID("\xED\xAE\x80", 0),
+    INVALID("\xED\xAF\xBF", 0), INVALID("\xED\xB0\x80", 0), INVALID("\xED\xBE\x80", 0),
+    INVALID("\xED\xBF\xBF", 0),
+    /* 5.2: pairs */
+    INVALID("\xED\xA0\x80\xED\xB0\x80", 0), INVALID("\xED\xAF\xBF\xED\xBF\xBF", 0),
+    /* 5.3: noncharacters are characters to UTF-8 */
+    VALID("\xEF\xBF\xBE"), VALID("\xEF\xB7\x90"), VALID("\xF0\x9F\xBF\xBE"), VALID("\xEF\xBB\xBF"),
+    INVALID("\xF5\x80\x80\x80", 0)};
 
 START_TEST(test_table)
 {
