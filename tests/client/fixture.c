@@ -165,7 +165,7 @@ static void on_log(int level, const char *component, const char *message, void *
     fixture_check_text(userdata, message);
 }
 
-/* ---- what the callbacks are told ---- */
+/* ---- what the callbacks receive ---- */
 
 static void check_call(struct run *r, bcda_job *job)
 {
@@ -667,8 +667,9 @@ void fixture_reply_patients(struct fixture *fx, const char *match, size_t first,
     buf_free(&b);
 }
 
-const struct scripted_entry fixture_files[2] = {{"Patient", "/data/a.ndjson", NULL, 0},
-                                                {"Patient", "/data/b.ndjson", NULL, 0}};
+const struct scripted_entry fixture_files[3] = {{"Patient", "/data/a.ndjson", NULL, 0},
+                                                {"Patient", "/data/b.ndjson", NULL, 0},
+                                                {"Patient", "/data/c.ndjson", NULL, 0}};
 
 void fixture_export_many(struct fixture *fx, size_t n, const char *key_hex)
 {
@@ -787,8 +788,9 @@ static int is_promised(const struct fixture *fx)
     return real_ms() < fx->timer_at;
 }
 
-/* Two steps in a row that make no progress, though the descriptor was readable, are a loop of the
- * host's that turns for nothing. One may be: what woke was done by the step before. */
+/* Two steps in a row that make no progress, though the descriptor was readable, would make
+ * an application's loop busy for nothing. One such step is allowed: the step before may have done
+ * what made it readable. */
 static void check_progress(struct fixture *fx, int promised, int64_t began, int did)
 {
     int64_t left = bcda__session_next_timer_ms(fx->session);
@@ -825,7 +827,7 @@ static int run_session(struct fixture *fx, int ms)
     return rc != BCDA_ERR_TIMEOUT;
 }
 
-/* Everything that waits at the pull queues. */
+/* Takes everything that bcda_job_next() has, for runs with BY_PULL. */
 static int pull(struct fixture *fx)
 {
     struct run *r;
@@ -1014,7 +1016,7 @@ void fixture_until_count(struct fixture *fx, struct run *r, size_t count)
         ck_assert_msg(fixture_step(fx), "stuck before %zu resources", count);
 }
 
-/* ---- by the table of client/entry.h ---- */
+/* ---- calls by the table of client/entry.h ---- */
 
 static int no_watch(bcda_session *s, int fd, int events, void *userdata)
 {
@@ -1358,6 +1360,12 @@ void fixture_check_result(const struct run *r, int code)
     ck_assert_int_eq(r->done, 1);
     ck_assert_msg(r->result == code, "%s (%s), not %s", bcda_error_name(r->result),
                   bcda_error_text(bcda_job_error(r->job)), bcda_error_name(code));
+}
+
+void fixture_check_came(const struct run *r, size_t count)
+{
+    fixture_check_result(r, 0);
+    ck_assert_uint_eq(r->count, count);
 }
 
 void fixture_check_patients(const struct run *r, size_t file, size_t first, size_t count)

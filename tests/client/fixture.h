@@ -157,8 +157,8 @@ void fixture_export(struct fixture *fx, int level, ...);
 /* Patients p<first>, p<first + 1> and so on, a line each. */
 void fixture_add_patients(struct buf *b, size_t first, size_t count);
 void fixture_reply_patients(struct fixture *fx, const char *match, size_t first, size_t count);
-/* Two entries: /data/a.ndjson and /data/b.ndjson, both of Patient and not encrypted. */
-extern const struct scripted_entry fixture_files[2];
+/* /data/a.ndjson, b.ndjson and c.ndjson, all of Patient and not encrypted. */
+extern const struct scripted_entry fixture_files[3];
 /* A job that is done at once with so many files, /data/0.ndjson and so on. */
 void fixture_export_many(struct fixture *fx, size_t n, const char *key_hex);
 
@@ -208,6 +208,7 @@ size_t fixture_check_file(struct run *r, const bcda_file *file, int whole);
 const bcda_error *fixture_check_failed(struct run *r, int code);
 /* The job is done with this code. */
 void fixture_check_result(const struct run *r, int code);
+void fixture_check_came(const struct run *r, size_t count); /* with 0 and so many resources */
 /* The resources of this file are those of fixture_add_patients(), each once and in order. */
 void fixture_check_patients(const struct run *r, size_t file, size_t first, size_t count);
 /* The text contains no secret and no patient data. */

@@ -1,10 +1,10 @@
-/* Waits for a job that does not end, by one of the three doors, and leaves marks for whoever traces
- * its system calls (test_idle.py): write() to no descriptor, which does nothing.
+/* Waits for a job that does not end, by one of the three ways to drive a session, and leaves marks
+ * for whoever traces its system calls (test_idle.py): write() to no descriptor, which does nothing.
  *
  * Usage: idle-wait run|step|loop hour|polls, with the environment of the examples
  * hour: once the server has asked for an hour's patience, prints "idle <pid>", marks "hour", waits
  *       until SIGUSR1 wakes the session, and marks "woken".
- * polls: marks "asking" or "idle" before each sleep, by whether a request is under way, "vain"
+ * polls: marks "asking" or "idle" before each sleep, by whether a request is in progress, "vain"
  * behind one that belongs to no request, and "end" once POLLS requests were made. Not for run,
  * which sleeps by itself. */
 #include <bcda/bcda.h>
@@ -48,7 +48,7 @@ static int64_t stat(int which)
     return n;
 }
 
-/* ---- the loop of the third door ---- */
+/* ---- the application's own loop ---- */
 
 static struct pollfd fds[FDS_MAX];
 static nfds_t count;
@@ -108,7 +108,7 @@ static int is_due(void)
 
 /* What is there by then. The set may change with every call, so one at a time. 1: something was; 0:
  * nothing; -1: a signal. */
-static int tell(int wait_ms)
+static int notify(int wait_ms)
 {
     int n = poll(fds, count, wait_ms);
     nfds_t i;
@@ -128,12 +128,12 @@ static int tell(int wait_ms)
 
 static int sleep_loop(void)
 {
-    return tell(due < 0 ? -1 : is_due() ? 0 : (int)(due - now_ms()));
+    return notify(due < 0 ? -1 : is_due() ? 0 : (int)(due - now_ms()));
 }
 
 static void drain_loop(void)
 {
-    while (tell(0) > 0)
+    while (notify(0) > 0)
         ;
 }
 
@@ -178,13 +178,13 @@ static void drain_run(void)
             die("run");
 }
 
-static const struct door {
+static const struct way {
     const char *name;
     int (*sleep)(void);  /* once, and a step; -1: a signal */
     void (*drain)(void); /* what follows it without another sleep */
-} doors[] = {{"run", sleep_run, drain_run},
-             {"step", sleep_step, drain_step},
-             {"loop", sleep_loop, drain_loop}};
+} ways[] = {{"run", sleep_run, drain_run},
+            {"step", sleep_step, drain_step},
+            {"loop", sleep_loop, drain_loop}};
 
 /* ---- the two spans ---- */
 
@@ -196,7 +196,7 @@ static void on_signal(int number)
     (void)bcda_session_wakeup(session);
 }
 
-static void wait_hour(const struct door *d)
+static void wait_hour(const struct way *d)
 {
     struct sigaction action = {0};
 
@@ -204,7 +204,7 @@ static void wait_hour(const struct door *d)
     if (sigaction(SIGUSR1, &action, NULL))
         die("sigaction");
     while (stat(BCDA_STAT_RETRIES) < 1)
-        if (d == doors ? bcda_session_run(session, 20) != BCDA_ERR_TIMEOUT : d->sleep() < 0)
+        if (d == ways ? bcda_session_run(session, 20) != BCDA_ERR_TIMEOUT : d->sleep() < 0)
             die("the way to the hour");
     d->drain();
     if (stat(BCDA_STAT_TRANSFERS) || result != BCDA_ERR_AGAIN)
@@ -219,9 +219,9 @@ static void wait_hour(const struct door *d)
     mark("woken");
 }
 
-/* A sleep belongs to a request that is under way before or after it, or was begun in between: a
+/* A sleep belongs to a request that is in progress before or after it, or was begun in between: a
  * fast server has answered before the next sleep. */
-static void wait_polls(const struct door *d)
+static void wait_polls(const struct way *d)
 {
     int64_t requests, open;
 
@@ -264,7 +264,7 @@ static int configure(bcda_config *c)
            bcda_config_set_int(c, BCDA_OPT_RETRY_AFTER_MAX_MS, HOUR_MS);
 }
 
-static void start(const struct door *d)
+static void start(const struct way *d)
 {
     bcda_config *config = NULL;
     bcda_export *what = NULL;
@@ -287,9 +287,9 @@ static void start(const struct door *d)
 
 int main(int argc, char **argv)
 {
-    const struct door *d;
+    const struct way *d;
 
-    for (d = doors; argc == 3 && d < doors + 3; d++) {
+    for (d = ways; argc == 3 && d < ways + 3; d++) {
         if (strcmp(d->name, argv[1]) != 0)
             continue;
         start(d);

@@ -9,9 +9,8 @@ static struct fixture fx;
 
 static void reply_busy(const char *match, unsigned times)
 {
-    struct scripted_answer *a = scripted_on(fx.server, match, times);
-
-    scripted_text(a, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+    scripted_text(scripted_on(fx.server, match, times),
+                  "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
 }
 
 static struct run *finish(void)
@@ -27,8 +26,7 @@ static void check_end(struct run *r, int failed)
         ck_assert_int_eq(bcda_error_http_status(fixture_check_failed(r, BCDA_ERR_SERVER)), 503);
         return;
     }
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
-    ck_assert_uint_eq(r->count, 3);
+    fixture_check_came(r, 3);
 }
 
 START_TEST(plain)

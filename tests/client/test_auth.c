@@ -25,8 +25,7 @@ static unsigned count_tokens(void)
 
 static void check_both(struct run *r)
 {
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
-    ck_assert_uint_eq(r->count, 6);
+    fixture_check_came(r, 6);
 }
 
 /* Two requests were sent with one token, and both are refused. The first 401 renews it. The second

@@ -237,7 +237,7 @@ START_TEST(spoilt_bytes)
 END_TEST
 
 /* Cut where something was delivered: the rest comes by Range. Without that the whole comes again
- * and is compared, and is cut again at the same place. */
+ * and is compared, and is cut once more at the same offset. */
 START_TEST(cut_bytes)
 {
     const char *era = _i / 2 ? "2019-12" : "2019-04";
@@ -340,7 +340,7 @@ static long file_size(void)
     return (long)st.st_size;
 }
 
-/* The first job is whole; afterwards its file is fetched again and again, each time spoilt. */
+/* The first job is complete; then its file is requested many times, each time with a fault. */
 static char *whole_first(const char *era, int tls)
 {
     struct sandbox_options o = {0};
@@ -400,7 +400,7 @@ static long roll(long below)
     return (long)((uint64_t)seed * (uint64_t)below >> 32);
 }
 
-/* The places that are tried: both ends, and between them by chance. */
+/* The offsets: both ends, and random ones between them. */
 static long place(int i, int count, long size)
 {
     if (i < 40)
@@ -410,121 +410,77 @@ static long place(int i, int count, long size)
 
 enum { PER_SESSION = 20, FLIPS = 280, CUTS = 100, SAMPLE = 40 };
 
-START_TEST(flip_encrypted)
-{
-    char *url = whole_first("2019-04", 0);
-    long size = file_size();
-    int i, runs = 0;
-
-    for (i = 0; i < FLIPS; i++) {
-        long at = place(i, FLIPS, size);
-        struct run *r;
-
-        if (!sample_takes((uint64_t)i, FLIPS, SAMPLE))
-            continue;
-        if (runs++ % PER_SESSION == 0) {
-            if (runs > 1)
-                fixture_end(&fx);
-            session_again();
-        }
-        r = fetch_again(url, "data-flip", at);
-        ck_assert_msg(r->result == BCDA_ERR_TAG, "byte %ld of %ld: %s", at, size,
-                      bcda_error_name(r->result));
-        (void)check_file_failed(r, BCDA_ERR_TAG);
-    }
-    free(url);
-    fixture_close(&fx);
-}
-END_TEST
-
 /* Time, level, system; and of the flags the lowest, which is flipped: this is text. */
 static int is_gzip_header_note(long at)
 {
     return at >= 3 && at <= 9;
 }
 
-START_TEST(flip_gzip)
+static void check_flip(struct run *r, int encrypted, long at, long size)
 {
-    char *url = whole_first("current", 0);
-    long size = file_size();
+    if (!encrypted && is_gzip_header_note(at)) {
+        fixture_check_export(r);
+        return;
+    }
+    ck_assert_msg(encrypted ? r->result == BCDA_ERR_TAG
+                            : r->result == BCDA_ERR_GZIP || r->result == BCDA_ERR_GZIP_CUT,
+                  "byte %ld of %ld: %s", at, size, bcda_error_name(r->result));
+    (void)check_file_failed(r, r->result);
+}
+
+static void check_cut(struct run *r, int encrypted, long at, long size)
+{
+    int code = !encrypted ? BCDA_ERR_GZIP_CUT : at < 28 ? BCDA_ERR_CIPHER_SHORT : BCDA_ERR_TAG;
+
+    ck_assert_msg(r->result == code, "cut at %ld of %ld: %s", at, size, bcda_error_name(r->result));
+    (void)check_file_failed(r, code);
+    (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
+}
+
+/* A sample of `count` offsets in a file, each with a fault once. */
+static void spoil_offsets(int encrypted, const char *fault, int count,
+                          void (*check)(struct run *r, int encrypted, long at, long size))
+{
+    char *url = whole_first(encrypted ? "2019-04" : "current", 0);
+    long size = file_size(), at;
     int i, runs = 0;
 
-    for (i = 0; i < FLIPS; i++) {
-        long at = place(i, FLIPS, size);
-        struct run *r;
-
-        if (!sample_takes((uint64_t)i, FLIPS, SAMPLE))
+    for (i = 0; i < count; i++) {
+        at = place(i, count, size);
+        if (!sample_takes((uint64_t)i, (uint64_t)count, SAMPLE))
             continue;
         if (runs++ % PER_SESSION == 0) {
             if (runs > 1)
                 fixture_end(&fx);
             session_again();
         }
-        r = fetch_again(url, "data-flip", at);
-        if (is_gzip_header_note(at)) {
-            fixture_check_export(r);
-            continue;
-        }
-        ck_assert_msg(r->result == BCDA_ERR_GZIP || r->result == BCDA_ERR_GZIP_CUT,
-                      "byte %ld of %ld: %s", at, size, bcda_error_name(r->result));
-        (void)check_file_failed(r, r->result);
+        check(fetch_again(url, fault, at), encrypted, at, size);
     }
     free(url);
     fixture_close(&fx);
+}
+
+START_TEST(flip_encrypted)
+{
+    spoil_offsets(1, "data-flip", FLIPS, check_flip);
+}
+END_TEST
+
+START_TEST(flip_gzip)
+{
+    spoil_offsets(0, "data-flip", FLIPS, check_flip);
 }
 END_TEST
 
 START_TEST(cut_gzip)
 {
-    char *url = whole_first("current", 0);
-    long size = file_size();
-    int i, runs = 0;
-
-    for (i = 0; i < CUTS; i++) {
-        long at = place(i, CUTS, size);
-        struct run *r;
-
-        if (!sample_takes((uint64_t)i, CUTS, SAMPLE))
-            continue;
-        if (runs++ % PER_SESSION == 0) {
-            if (runs > 1)
-                fixture_end(&fx);
-            session_again();
-        }
-        r = fetch_again(url, "data-short", at);
-        ck_assert_msg(r->result == BCDA_ERR_GZIP_CUT, "cut at %ld of %ld: %s", at, size,
-                      bcda_error_name(r->result));
-        (void)check_file_failed(r, BCDA_ERR_GZIP_CUT);
-        (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
-    }
-    free(url);
-    fixture_close(&fx);
+    spoil_offsets(0, "data-short", CUTS, check_cut);
 }
 END_TEST
 
 START_TEST(cut_encrypted)
 {
-    char *url = whole_first("2019-04", 0);
-    long size = file_size();
-    int i, runs = 0;
-
-    for (i = 0; i < CUTS; i++) {
-        long at = place(i, CUTS, size);
-        struct run *r;
-
-        if (!sample_takes((uint64_t)i, CUTS, SAMPLE))
-            continue;
-        if (runs++ % PER_SESSION == 0) {
-            if (runs > 1)
-                fixture_end(&fx);
-            session_again();
-        }
-        r = fetch_again(url, "data-short", at);
-        (void)check_file_failed(r, at < 28 ? BCDA_ERR_CIPHER_SHORT : BCDA_ERR_TAG);
-        (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
-    }
-    free(url);
-    fixture_close(&fx);
+    spoil_offsets(1, "data-short", CUTS, check_cut);
 }
 END_TEST
 
@@ -554,7 +510,7 @@ static struct run *with_bad_line(int i, int64_t max, enum delivery_way way)
     return fixture_run(&fx, way);
 }
 
-/* The first one fails the file, after what stood before it. */
+/* The first invalid line fails the file, after the lines before it were delivered. */
 START_TEST(bad_line)
 {
     int i = _i % (LINES * 3);
@@ -577,15 +533,15 @@ START_TEST(bad_line)
 }
 END_TEST
 
-/* Borne: all the others come, each in its place. */
-START_TEST(bad_line_borne)
+/* A tolerated invalid line: all other lines are delivered, in order. */
+START_TEST(bad_line_tolerated)
 {
     int i = _i % (LINES * 3);
     struct run *r = with_bad_line(i, _i % 2 ? -1 : 1, (enum delivery_way)(_i / (LINES * 3)));
     const bcda_file *f = fixture_file(r, EOB, 0);
     size_t k;
 
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    fixture_check_result(r, 0);
     ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_COMPLETE_BAD_LINES);
     ck_assert_int_eq(bcda_file_bad_lines(f), 1);
     ck_assert_int_eq(bcda_job_bad_lines(r->job), 1);
@@ -604,7 +560,7 @@ START_TEST(bad_line_borne)
 }
 END_TEST
 
-/* At the limit it is no bad line. */
+/* A line at the limit is valid. */
 START_TEST(line_at_limit)
 {
     struct run *r;
@@ -619,7 +575,7 @@ START_TEST(line_at_limit)
 }
 END_TEST
 
-/* Three files with a bad line each, against what is borne in a whole job. */
+/* Three files with an invalid line each, and the number that is tolerated in a whole job. */
 START_TEST(bad_lines_counted)
 {
     struct run *r;
@@ -690,8 +646,7 @@ START_TEST(line_cut)
 }
 END_TEST
 
-/* Of a spoilt line inside of an encrypted file that was altered too, the alteration is what is
- * said. */
+/* An invalid line in an encrypted file that was altered, too: the error reports the alteration. */
 START_TEST(altered_and_bad)
 {
     struct run *r;
@@ -705,7 +660,7 @@ START_TEST(altered_and_bad)
 }
 END_TEST
 
-/* One file is bad: the others come all the same, and the job says which it was. */
+/* One file fails: the other files are complete, and the job's error names the failed one. */
 START_TEST(others_come)
 {
     const bcda_error *e;
@@ -753,7 +708,7 @@ SUITE("bad_input")
     suite_test(cut_encrypted);
     suite_case("lines");
     suite_loop(bad_line, 0, LINES * 3 * 3);
-    suite_loop(bad_line_borne, 0, LINES * 3 * 3);
+    suite_loop(bad_line_tolerated, 0, LINES * 3 * 3);
     suite_loop(line_at_limit, 0, 6);
     suite_loop(bad_lines_counted, 0, 6);
     suite_loop(bad_line_stops, 0, 3);

@@ -30,12 +30,12 @@ static int say(struct run *r, enum where where, void *object)
     (void)object;
     if (where != s->where || s->calls++ < s->after)
         return BCDA_CONTINUE;
-    if (where != AT_STATE && where != AT_END) /* which go on to be told how it ended */
+    if (where != AT_STATE && where != AT_END) /* these also report how the job ended */
         ck_assert_int_eq(s->calls, s->after + 1);
     return s->answer;
 }
 
-static enum delivery_way door_for(enum where where)
+static enum delivery_way way_for(enum where where)
 {
     return where == AT_BATCH ? BY_BATCH : BY_RESOURCE;
 }
@@ -70,11 +70,11 @@ START_TEST(answers)
     s.answer = given[_i % 4];
     fixture_setup_everything(&fx);
     if (s.answer == BCDA_PAUSE && may_pause(s.where)) {
-        check_paused(fixture_start_hook(&fx, door_for(s.where), say, &s), &s);
+        check_paused(fixture_start_hook(&fx, way_for(s.where), say, &s), &s);
         fixture_close(&fx);
         return;
     }
-    r = fixture_run_hook(&fx, door_for(s.where), say, &s);
+    r = fixture_run_hook(&fx, way_for(s.where), say, &s);
     ck_assert_int_ge(s.calls, 1);
     e = fixture_check_failed(r, s.answer == BCDA_STOP ? BCDA_ERR_STOPPED : BCDA_ERR_CALLBACK);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), names[s.where]));
@@ -83,7 +83,7 @@ START_TEST(answers)
 }
 END_TEST
 
-/* The last state is told too late to stop anything. */
+/* The last state is reported too late to stop anything. */
 START_TEST(stop_at_the_end)
 {
     struct saying s = {0};
@@ -173,7 +173,7 @@ START_TEST(acts)
     fixture_setup_everything(&fx);
     if (a.where == AT_PROGRESS)
         fixture_fault(&fx, "progress:half");
-    r = fixture_start_hook(&fx, door_for(a.where), act, &a);
+    r = fixture_start_hook(&fx, way_for(a.where), act, &a);
     turn_until_done(r, &a);
     ck_assert_int_eq(a.acted, 1);
     if (a.act == UNREF || a.where == AT_DONE)
@@ -208,12 +208,10 @@ START_TEST(start_inside)
     second = NULL;
     fixture_setup_one_file(&fx);
     r = fixture_run_hook(&fx, BY_RESOURCE, start_next, &where);
-    ck_assert_int_eq(r->result, 0);
-    ck_assert_uint_eq(r->count, 50);
+    fixture_check_came(r, 50);
     ck_assert_ptr_nonnull(second);
     ck_assert_int_eq(second->done, 1);
-    ck_assert_int_eq(second->result, 0);
-    ck_assert_uint_eq(second->count, 50);
+    fixture_check_came(second, 50);
     fixture_close(&fx);
 }
 END_TEST
@@ -228,8 +226,8 @@ struct knock {
     int knocked;
 };
 
-/* What is allowed there may still be wrong for another reason: another door was chosen, the job has
- * data callbacks, or no URL yet. */
+/* What is allowed there may still be wrong for another reason: another way to drive the session was
+ * chosen, the job has data callbacks, or no URL yet. */
 static int is_allowed(int rc)
 {
     return rc != BCDA_ERR_REENTRANT && rc != BCDA_ERR_FORKED;
@@ -272,7 +270,7 @@ static void knock_in_provider(bcda_token_request *request, void *userdata)
     (void)knock(knocking, (enum where)IN_PROVIDER, NULL);
 }
 
-/* A session that asks the host for its tokens, in place of the one that is there. */
+/* Replaces the session by one that asks the application for its tokens. */
 static void with_provider(struct knock *k)
 {
     bcda_session_free(fx.session);
@@ -302,7 +300,7 @@ START_TEST(everything_from_everywhere)
     if (k.place == AT_PROGRESS)
         fixture_fault(&fx, "progress:half");
     r = knocking = fixture_start_hook(
-        &fx, k.place < OUTSIDE ? door_for((enum where)k.place) : BY_RESOURCE, knock, &k);
+        &fx, k.place < OUTSIDE ? way_for((enum where)k.place) : BY_RESOURCE, knock, &k);
     if (k.place == IN_REQUEST)
         start_knocking_request(&k);
     if (k.place == OUTSIDE) {
@@ -339,7 +337,7 @@ static void count_destroy(void *userdata)
 
 static void never(void)
 {
-    ck_abort_msg("a callback that nobody calls");
+    ck_abort_msg("a callback that is never called");
 }
 
 START_TEST(registrations)

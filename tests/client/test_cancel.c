@@ -10,12 +10,11 @@ static struct fixture fx;
 
 enum { ATTEMPTS = 3 };
 
-/* A job that runs for ever, behind what was said of the DELETE. */
+/* Adds a job that never ends, after the answers to the DELETE. */
 static void begin_running(void)
 {
-    struct scripted_answer *a = scripted_on(fx.server, "GET /api/v1/jobs/1", 0);
-
-    scripted_text(a, "HTTP/1.1 202 Accepted\r\nX-Progress: 10%\r\nContent-Length: 0\r\n\r\n");
+    scripted_text(scripted_on(fx.server, "GET /api/v1/jobs/1", 0),
+                  "HTTP/1.1 202 Accepted\r\nX-Progress: 10%\r\nContent-Length: 0\r\n\r\n");
     scripted_export(fx.server, NULL, 0);
     fixture_set(&fx, BCDA_OPT_CANCEL_AT_SERVER, 1);
     fixture_session(&fx);
@@ -55,15 +54,14 @@ START_TEST(server_is_busy)
 }
 END_TEST
 
-/* One that takes it at the second attempt is not asked again. */
+/* A server that takes the DELETE at the second attempt gets no third one. */
 START_TEST(second_attempt)
 {
-    struct scripted_answer *a;
     struct run *r;
 
     fixture_open_scripted(&fx, 0);
-    a = scripted_on(fx.server, "DELETE", 1);
-    scripted_text(a, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+    scripted_text(scripted_on(fx.server, "DELETE", 1),
+                  "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
     scripted_reply(fx.server, "DELETE", "202 Accepted", "", "", 0);
     begin_running();
     r = cancel_running();
@@ -74,7 +72,7 @@ START_TEST(second_attempt)
 }
 END_TEST
 
-/* No status is asked for once the DELETE is under way. */
+/* The job's status is not requested once the DELETE is in progress. */
 START_TEST(no_polling_meanwhile)
 {
     struct scripted_answer *a;
@@ -100,7 +98,7 @@ START_TEST(no_polling_meanwhile)
 }
 END_TEST
 
-/* Cancelled once more while the DELETE is under way: it is not sent again. */
+/* Cancelled once more while the DELETE is in progress: there is no second DELETE. */
 START_TEST(twice)
 {
     struct scripted_answer *a;
@@ -143,8 +141,6 @@ static int cancel_at(struct run *r, enum where where, void *object)
  * invalid lines; batches. */
 START_TEST(in_a_callback)
 {
-    static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
-                                              {"Patient", "/data/b.ndjson", NULL, 0}};
     struct buf body = {0};
     int i, calls = 0;
     struct run *r;
@@ -157,7 +153,7 @@ START_TEST(in_a_callback)
             fixture_add_patients(&body, (size_t)i, 1);
     }
     scripted_reply(fx.server, "/data/", "200 OK", "", body.p, body.len);
-    scripted_export(fx.server, e, 2);
+    scripted_export(fx.server, fixture_files, 2);
     fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     r = fixture_run_hook(&fx, _i == 2 ? BY_BATCH : BY_RESOURCE, cancel_at, &calls);
@@ -168,7 +164,7 @@ START_TEST(in_a_callback)
 }
 END_TEST
 
-/* ---- from outside, and what the server is told ---- */
+/* ---- from outside, and what the server is sent ---- */
 
 #define EOB "ExplanationOfBenefit"
 
@@ -200,7 +196,7 @@ START_TEST(cancel_outside)
 }
 END_TEST
 
-/* With BCDA_OPT_CANCEL_AT_SERVER: the server is told of a job that it works on, and of no other.
+/* With BCDA_OPT_CANCEL_AT_SERVER: a job that the server works on is deleted there, and no other.
  * From outside while it runs, from on_state when it begins to run, and when its files are ready. */
 static int cancel_in_state(struct run *r, enum where where, void *object)
 {
@@ -244,7 +240,7 @@ START_TEST(cancel_there)
 }
 END_TEST
 
-/* The server cannot be told: done comes all the same, and soon. */
+/* The server does not take the DELETE: on_done is called nevertheless, and soon. */
 START_TEST(cancel_there_fails)
 {
     struct run *r;
@@ -258,7 +254,7 @@ START_TEST(cancel_there_fails)
     fixture_drain(&fx);
     fixture_fault(&fx, "reset");
     ck_assert_ok(bcda_job_cancel(r->job));
-    if (_i) { /* freed while the server is being told */
+    if (_i) { /* freed while the DELETE is in progress */
         fixture_drain(&fx);
         fixture_close(&fx);
         return;

@@ -81,14 +81,14 @@ START_TEST(issue_counts)
 {
     static const struct scripted_entry files[] = {{"Patient", "/data/a.ndjson", NULL, 0},
                                                   {"OperationOutcome", "/data/e.ndjson", NULL, 1}};
-    static const enum delivery_way doors[] = {BY_PULL, BY_RESOURCE, BY_BATCH};
+    static const enum delivery_way ways[] = {BY_PULL, BY_RESOURCE, BY_BATCH};
     struct run *r;
 
     fixture_open_scripted(&fx, 0);
     fixture_reply_patients(&fx, "/data/a", 0, 3);
     scripted_reply(fx.server, "/data/e", "200 OK", "", issues, sizeof issues - 1);
     scripted_export(fx.server, files, 2);
-    r = fixture_run(&fx, doors[_i]);
+    r = fixture_run(&fx, ways[_i]);
     fixture_check_result(r, 0);
     fixture_check_patients(r, 0, 0, 3);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR), 2);
@@ -96,7 +96,7 @@ START_TEST(issue_counts)
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_FATAL), 1);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_INFORMATION), 1);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_UNKNOWN), 1);
-    ck_assert_uint_eq(r->issue_count, 6); /* by the handler, at every door */
+    ck_assert_uint_eq(r->issue_count, 6); /* by the handler, in every way */
     fixture_close(&fx);
 }
 END_TEST

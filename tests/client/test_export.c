@@ -1,5 +1,5 @@
-/* Whole exports in each era over TLS, through each door, and how the session behaves around them:
- * tokens, retries, waiting. */
+/* Whole exports in each era over TLS, in each way of delivery, and how the session behaves around
+ * them: tokens, retries, waiting. */
 #include "fixture.h"
 
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 static struct fixture fx;
 
-/* ---- each era, through each door ---- */
+/* ---- each era, in each way of delivery ---- */
 
 struct era_case {
     const char *era;
@@ -130,7 +130,7 @@ START_TEST(era)
 END_TEST
 
 /* The same with bcda_session_run() in place of the descriptor. */
-START_TEST(run_door)
+START_TEST(by_session_run)
 {
     const struct era_case *c = &cases[_i];
     struct run *r;
@@ -281,7 +281,7 @@ START_TEST(parallel)
 }
 END_TEST
 
-/* Several jobs at once share the token and the places for files. */
+/* Several jobs at once share the token and the slots for files. */
 START_TEST(several_jobs)
 {
     static const char *const types[] = {"Patient", "Coverage", EOB};
@@ -338,13 +338,12 @@ START_TEST(empty_manifest_race)
 }
 END_TEST
 
-/* One that stays empty is believed in the end. */
+/* A manifest that stays empty is accepted in the end. */
 START_TEST(empty_manifest)
 {
     struct run *r = spoiled("2019-04", "manifest-null-output-once*100");
 
-    ck_assert_int_eq(r->result, 0);
-    ck_assert_uint_eq(r->count, 0);
+    fixture_check_came(r, 0);
     ck_assert_uint_eq(bcda_job_file_count(r->job), 0);
     ck_assert_uint_ge(sandbox_count(fx.sandbox, "status"), 2);
     ck_assert_uint_le(sandbox_count(fx.sandbox, "status"), 5);
@@ -398,8 +397,7 @@ START_TEST(warnings_file)
 }
 END_TEST
 
-/* What the server reports comes to its handler, where there is one, also of a job that is pulled.
- */
+/* Issues go to their handler also where the job's batches are taken by bcda_job_next(). */
 START_TEST(error_file_pulled)
 {
     struct run *r;
@@ -480,7 +478,7 @@ START_TEST(pull_without_handlers)
 }
 END_TEST
 
-/* ---- going on later ---- */
+/* ---- resuming later ---- */
 
 static char *saved;
 
@@ -557,7 +555,7 @@ START_TEST(attach)
     r = fixture_start(&fx, BY_RESOURCE);
     fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
     url = strdup(bcda_job_url(r->job));
-    fixture_end(&fx); /* cancelled here, but not there */
+    fixture_end(&fx); /* cancelled here, but not at the server */
     fixture_config_version(&fx, 2);
     fixture_session(&fx);
     r = fixture_attach(&fx, BY_RESOURCE, url, NULL, NULL);
@@ -688,7 +686,7 @@ END_TEST
 
 /* ---- tokens ---- */
 
-/* Without expires_in, and over hours: one token is enough until it is refused. */
+/* A token without expires_in is used until it is refused. */
 START_TEST(token_without_end)
 {
     struct run *r;
@@ -705,7 +703,7 @@ START_TEST(token_without_end)
 }
 END_TEST
 
-/* With one, as a string or a number, it is renewed before its end. */
+/* A token with expires_in, a string or a number, is renewed before it expires. */
 START_TEST(token_renewed)
 {
     struct run *r;
@@ -781,8 +779,8 @@ static int expire_at_downloading(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* Five files meet the old token at once; one new one serves all. Where threads open keys, one after
- * the other, some of the files may begin when it is there. */
+/* Five files are refused with the old token at once; one new token serves all. Where threads open
+ * keys, one after the other, some of the files may begin with the new token. */
 START_TEST(one_renewal_for_all)
 {
     int encrypted = _i, staggered = encrypted && getenv("BCDA_TEST_DECODE_THREADS");
@@ -828,7 +826,7 @@ START_TEST(bearer_token)
 }
 END_TEST
 
-/* The host's own tokens. */
+/* Tokens from the application. */
 enum how { AT_ONCE, LATER, FAILS, EMPTY, SPACE, NEVER, SHORT };
 
 struct provider {
@@ -905,7 +903,7 @@ START_TEST(provider_later)
     fixture_finish(&fx);
     fixture_check_export(r);
     ck_assert_int_eq(p.calls, 1);
-    sandbox_expire_tokens(fx.sandbox); /* a 401 asks it again */
+    sandbox_expire_tokens(fx.sandbox); /* after a 401 the provider is called once more */
     r = fixture_start(&fx, BY_RESOURCE);
     fixture_idle(&fx);
     ck_assert_int_eq(p.calls, 2);
@@ -933,7 +931,7 @@ START_TEST(provider_fails)
 }
 END_TEST
 
-/* The session, or only the job, goes before the answer comes. */
+/* The session, or only the job, is freed before the application answers. */
 START_TEST(provider_outlives)
 {
     struct provider p = {0};
@@ -1059,7 +1057,7 @@ START_TEST(transport)
     fixture_config(&fx);
     if (_i == 0) { /* an authority that is not its */
         ck_assert_ok(bcda_config_set_ca_file(fx.config, NULL));
-    } else if (_i == 1) { /* nobody there */
+    } else if (_i == 1) { /* nothing listens there */
         ck_assert_ok(bcda_config_set_fhir_url(fx.config, "https://localhost:1/api/v1"));
     } else { /* no TLS there */
         ck_assert_int_eq(sandbox_start(&o, &other), 0);
@@ -1073,7 +1071,7 @@ START_TEST(transport)
 }
 END_TEST
 
-/* ---- waiting and trying again ---- */
+/* ---- waits and retries ---- */
 
 static int64_t running_at;
 
@@ -1207,7 +1205,7 @@ START_TEST(ending)
 }
 END_TEST
 
-/* The tries of a request end, and the last Retry-After is told. */
+/* The attempts of a request are limited, and the error has the last Retry-After. */
 START_TEST(too_many)
 {
     const bcda_error *e;
@@ -1236,7 +1234,7 @@ START_TEST(wrong_credentials)
                                                     "not the secret"));
     r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_int_eq(bcda_error_http_status(fixture_check_failed(r, BCDA_ERR_AUTH)), 401);
-    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 1); /* not tried again */
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 1); /* no retry */
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 0);
     fixture_close(&fx);
 }
@@ -1343,7 +1341,7 @@ SUITE("export")
 {
     suite_case("eras");
     suite_loop(era, 0, CASES * 3);
-    suite_loop(run_door, 0, CASES);
+    suite_loop(by_session_run, 0, CASES);
     suite_case("data");
     suite_loop(fields, 0, 4);
     suite_loop(parallel, 0, 9);

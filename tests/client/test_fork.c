@@ -467,7 +467,7 @@ static void drop_references(void)
     bcda_request_unref(request);
 }
 
-/* Of the first child of each place: it takes long. */
+/* For the first child of each callback only: the check takes long. */
 static int must_check_leaks(void)
 {
     enum drive by = child_place == IN_WATCH || child_place == IN_TIMER ? BY_LOOP : BY_RUN;
@@ -789,7 +789,7 @@ static int tick(int ms)
     return ms ? tick_run(ms) : tick_step(0);
 }
 
-static int is_under_way(void)
+static int is_in_progress(void)
 {
     return fixture_stat(&fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(fx.session);
 }
@@ -809,7 +809,7 @@ static int jump(void)
     return 1;
 }
 
-/* One turn; the clock moves where nothing is under way. 0: nothing comes. */
+/* One round; the clock moves where nothing is in progress. 0: nothing comes. */
 static int turn(void)
 {
     int quiet;
@@ -817,16 +817,16 @@ static int turn(void)
     for (quiet = 0; quiet < PATIENCE; quiet++) {
         if (tick(quiet ? TICK_MS : 0))
             return 1;
-        if (!is_under_way())
+        if (!is_in_progress())
             return jump();
     }
     return 0;
 }
 
-/* The same while workers are held, for which nobody is to wait. */
-static void turn_beside_held(void)
+/* The same while workers are held: it does not wait for them. */
+static void round_beside_held(void)
 {
-    if (!tick(TICK_MS) && !is_under_way())
+    if (!tick(TICK_MS) && !is_in_progress())
         (void)jump();
 }
 
@@ -987,7 +987,7 @@ static void check_records(void)
     char id[64];
 
     ck_assert_int_eq(run->done, 1);
-    ck_assert_msg(run->result == 0, "%s", bcda_error_text(bcda_job_error(run->job)));
+    fixture_check_result(run, 0);
     for (i = 0; i < run->count; i++) {
         ck_assert_uint_lt(run->got[i].file, FILES_MOST);
         snprintf(id, sizeof id, "f%zu-%zu", run->got[i].file, next[run->got[i].file]++);
@@ -1168,7 +1168,7 @@ START_TEST(while_decoding)
     set_gate(1);
     start(BY_RESOURCE);
     while (count_held() < o.threads)
-        turn_beside_held();
+        round_beside_held();
     ck_assert_int_eq(gate_held[AT_KEY], 1); /* of the only file that has one */
     if (fork_once(OUTSIDE))
         leave_child(BCDA_ERR_FORKED);
@@ -1176,7 +1176,7 @@ START_TEST(while_decoding)
     ck_assert_ok(
         bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &second));
     while (!forks[IN_REQUEST] || !forks[IN_LOG])
-        turn_beside_held();
+        round_beside_held();
     set_gate(0);
     UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
     bcda_request_unref(second);
@@ -1331,7 +1331,7 @@ START_TEST(while_freed)
 }
 END_TEST
 
-/* ---- how a child goes on ---- */
+/* ---- what a child does afterwards ---- */
 
 /* It ends as any program: what runs at exit finds nothing wrong, leaks included. */
 START_TEST(ends_by_exit)
@@ -1477,7 +1477,7 @@ static void move_callback(int release)
     __real_pthread_mutex_unlock(&gate_lock);
 }
 
-/* Nothing of the session is freed: nobody will come back from that callback. */
+/* Nothing of the session is freed: that callback does not return in the child. */
 static void leave_beside_thread(void)
 {
     int code = use_everything(), own = count_own();

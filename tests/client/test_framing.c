@@ -35,8 +35,7 @@ START_TEST(trailer)
     scripted_text(a, "\r\n");
     scripted_export(fx.server, fixture_files, 1);
     r = fixture_run(&fx, BY_RESOURCE);
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
-    ck_assert_uint_eq(r->count, 50);
+    fixture_check_came(r, 50);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 1);
     buf_free(&body);
     buf_free(&size);

@@ -1,4 +1,4 @@
-/* The third door: a loop of the host's, here one of poll() that the test owns. */
+/* bcda_session_set_loop(): the loop belongs to the application, here one of poll() in the test. */
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@ static struct fixture fx;
 
 /* ---- the loop ---- */
 
-enum { FDS_MAX = 64, PATIENCE = 1500 }; /* quiet turns of 20 ms: a minute half, and it is stuck */
+enum { FDS_MAX = 64, PATIENCE = 1500 }; /* quiet rounds of 20 ms before it is stuck */
 
 static struct {
     struct pollfd fds[FDS_MAX];
@@ -91,27 +91,27 @@ static void on_destroy(void *userdata)
     loop.destroyed++;
 }
 
-static int told(int rc)
+static int reported(int rc)
 {
     fx.inside = 0;
     return rc;
 }
 
-static int tell_fd(int fd, int events)
+static int report_fd(int fd, int events)
 {
     fx.inside = 1;
-    return told(bcda_session_on_fd(fx.session, fd, events));
+    return reported(bcda_session_on_fd(fx.session, fd, events));
 }
 
-static int tell_timer(void)
+static int report_timer(void)
 {
     loop.timer = -1; /* it fires once */
     fx.inside = 1;
-    return told(bcda_session_on_timer(fx.session));
+    return reported(bcda_session_on_timer(fx.session));
 }
 
-/* What is ready is told. The set may change with every call, so one at a time. */
-static int tell_ready(int wait_ms)
+/* Reports what is ready. The set may change with every call, so one at a time. */
+static int report_ready(int wait_ms)
 {
     short bad = POLLERR | POLLHUP | POLLNVAL;
     int i;
@@ -123,25 +123,25 @@ static int tell_ready(int wait_ms)
 
         if (!e)
             continue;
-        ck_assert_int_ge(tell_fd(loop.fds[i].fd, (e & (POLLIN | bad) ? BCDA_FD_READ : 0) |
-                                                     (e & (POLLOUT | bad) ? BCDA_FD_WRITE : 0)),
+        ck_assert_int_ge(report_fd(loop.fds[i].fd, (e & (POLLIN | bad) ? BCDA_FD_READ : 0) |
+                                                       (e & (POLLOUT | bad) ? BCDA_FD_WRITE : 0)),
                          0);
         return 1;
     }
     return 0;
 }
 
-/* One turn; the library's clock goes to its next timer where nothing is under way. */
+/* One round; the library's clock moves to its next timer where nothing is in progress. */
 static int turn(void)
 {
     int64_t left;
     int quiet;
 
     for (quiet = 0; quiet < PATIENCE; quiet++) {
-        if (tell_ready(quiet ? 20 : 0))
+        if (report_ready(quiet ? 20 : 0))
             return 1;
         if (loop.timer >= 0 && loop.timer <= quiet * 20) {
-            ck_assert_int_ge(tell_timer(), 0);
+            ck_assert_int_ge(report_timer(), 0);
             return 1;
         }
         if (fixture_stat(&fx, BCDA_STAT_TRANSFERS) == 0)
@@ -151,9 +151,9 @@ static int turn(void)
     left = bcda__session_next_timer_ms(fx.session);
     if (left < 0)
         return 0;
-    ck_assert_int_ge(loop.timer, 0); /* or the host would sleep for ever */
+    ck_assert_int_ge(loop.timer, 0); /* else the application would sleep for ever */
     fx.now += left;
-    ck_assert_int_eq(tell_timer(), 1); /* it was due: not told for nothing */
+    ck_assert_int_eq(report_timer(), 1); /* the timer was due */
     return 1;
 }
 
@@ -207,7 +207,7 @@ START_TEST(complete)
 }
 END_TEST
 
-/* More than may wait anywhere: transfers pause, and go on. */
+/* More data than the buffers hold: transfers pause and resume. */
 START_TEST(large_file)
 {
     struct run *r;
@@ -267,7 +267,7 @@ START_TEST(two_jobs)
 }
 END_TEST
 
-/* Freed in the middle: everything is forgotten, and done is told. */
+/* Freed in the middle: every watch is removed, and on_done is called. */
 START_TEST(freed)
 {
     struct run *r;
@@ -376,7 +376,7 @@ START_TEST(timer_refused)
     set_loop();
     loop.refuse_timer = 1;
     fixture_start(&fx, BY_RESOURCE);
-    ck_assert_int_eq(tell_timer(), BCDA_ERR_SYSTEM);
+    ck_assert_int_eq(report_timer(), BCDA_ERR_SYSTEM);
     end();
 }
 END_TEST
@@ -397,7 +397,7 @@ START_TEST(woken)
     ck_assert_int_eq(pthread_create(&t, NULL, wake, fx.session), 0);
     ck_assert_int_eq(poll(loop.fds, 1, 30000), 1);
     pthread_join(t, NULL);
-    ck_assert_int_eq(tell_fd(loop.fds[0].fd, BCDA_FD_READ), 1);
+    ck_assert_int_eq(report_fd(loop.fds[0].fd, BCDA_FD_READ), 1);
     ck_assert_int_eq(poll(loop.fds, 1, 0), 0);
     end();
 }

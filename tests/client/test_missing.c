@@ -208,7 +208,7 @@ START_TEST(types)
     ck_assert_uint_eq(bcda_job_missing_type_count(r->job), 0);
     ck_assert_ptr_null(bcda_job_missing_type(r->job, 0));
     fixture_finish(&fx);
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    fixture_check_result(r, 0);
     check_missing(r->job, row->missing);
     ck_assert_int_eq(bcda_job_verdict(r->job),
                      row->missing[0] ? BCDA_VERDICT_COMPLETE_ERRORS : BCDA_VERDICT_COMPLETE);
@@ -378,7 +378,7 @@ END_TEST
 /* ---- sums ---- */
 
 /* Lines of an error file are reports, not data: the job's sum is what a loop over the data gives.
- * On the pull door too, where their batches come with the others. */
+ * With bcda_job_next(), too, where their batches come with the others. */
 START_TEST(sums)
 {
     const bcda_file *error;

@@ -17,7 +17,7 @@ struct sharing {
     int open[2], begun[2], both; /* `both`: begun of the second while the first had more to begin */
 };
 
-enum { SHARED_FILES = 40, SHARED_PLACES = 4 };
+enum { SHARED_FILES = 40, SHARED_SLOTS = 4 };
 
 static int share(struct run *r, enum where where, void *object)
 {
@@ -28,7 +28,7 @@ static int share(struct run *r, enum where where, void *object)
     if (where == AT_BEGIN) {
         s->open[i]++;
         s->begun[i]++;
-        ck_assert_int_le(s->open[0] + s->open[1], SHARED_PLACES);
+        ck_assert_int_le(s->open[0] + s->open[1], SHARED_SLOTS);
         s->both += i && s->begun[0] < SHARED_FILES;
     } else if (where == AT_END) {
         s->open[i]--;
@@ -41,7 +41,7 @@ static struct run *attach_sharing(const struct run *done, struct sharing *s)
     return fixture_attach(&fx, BY_RESOURCE, bcda_job_url(done->job), share, s);
 }
 
-/* A job that comes later gets its part of the places, not only what an earlier one leaves over. */
+/* A job that comes later gets its share of the slots, not only those that an earlier job leaves. */
 START_TEST(fair_jobs)
 {
     struct sharing s = {0};
@@ -49,11 +49,11 @@ START_TEST(fair_jobs)
 
     fixture_open_sandbox(&fx, SANDBOX(.era = "2019-12", .files = SHARED_FILES,
                                       .patients = SHARED_FILES, .no_polls = 1));
-    fixture_set(&fx, BCDA_OPT_PARALLEL, SHARED_PLACES);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, SHARED_SLOTS);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
     done = fixture_run(&fx, BY_RESOURCE);
     s.first = attach_sharing(done, &s);
-    while (s.begun[0] < SHARED_PLACES)
+    while (s.begun[0] < SHARED_SLOTS)
         ck_assert(fixture_step(&fx));
     s.second = attach_sharing(done, &s);
     fixture_finish(&fx);
@@ -62,7 +62,7 @@ START_TEST(fair_jobs)
     ck_assert_int_eq(s.begun[0], SHARED_FILES);
     ck_assert_int_eq(s.begun[1], SHARED_FILES);
     ck_assert_uint_eq(s.first->count, s.second->count);
-    /* From when its manifest is here, about every second place is its. */
+    /* Once it has its manifest, it gets about every second slot. */
     ck_assert_int_ge(s.both, SHARED_FILES / 4);
     fixture_close(&fx);
 }
@@ -93,8 +93,8 @@ static void reply_gated(const char *path, unsigned gate, size_t first, size_t co
     buf_free(&body);
 }
 
-/* A job whose last file hangs gives the place of its other file to the job that waits. */
-START_TEST(free_place_is_offered)
+/* A job whose last file hangs leaves the slot of its other file to the job that waits. */
+START_TEST(free_slot_is_offered)
 {
     struct run *a, *b;
 
@@ -232,12 +232,11 @@ END_TEST
 /* A 429 for the file, and one for another request, which says nothing of files. */
 START_TEST(adapts_to_429)
 {
-    struct scripted_answer *busy;
     struct run *r;
 
     fixture_open_scripted(&fx, 1);
-    busy = scripted_on(fx.server, _i ? "/data/" : "$export", 1);
-    scripted_text(busy, "HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    scripted_text(scripted_on(fx.server, _i ? "/data/" : "$export", 1),
+                  "HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     fixture_reply_patients(&fx, "/data/", 0, 2);
     scripted_export(fx.server, fixture_files, 1);
     r = fixture_run(&fx, BY_RESOURCE);
@@ -282,7 +281,7 @@ START_TEST(limited)
     } else {
         ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_WAITS), 0);
     }
-    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0); /* waiting is no try */
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0); /* a wait is not an attempt */
     fixture_close(&fx);
 }
 END_TEST
@@ -291,7 +290,7 @@ SUITE("parallel")
 {
     suite_case("share");
     suite_test(fair_jobs);
-    suite_test(free_place_is_offered);
+    suite_test(free_slot_is_offered);
     suite_loop(paused_job_starves_nobody, 0, 4);
     suite_case("adapts");
     suite_loop(adapts, 0, 2);

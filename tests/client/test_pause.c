@@ -28,7 +28,7 @@ static int pause_resource(struct run *r, enum where where, void *object)
 
     if (where != AT_RESOURCE)
         return BCDA_CONTINUE;
-    if (p->number) { /* this one again */
+    if (p->number) { /* the same resource once more */
         ck_assert_int_eq(bcda_resource_line_number(object), p->number);
         ck_assert_str_eq(bcda_resource_id(object), p->kept);
         p->number = 0;

@@ -75,8 +75,7 @@ START_TEST(ten_times_a_second)
     }
     scripted_open_gate(fx.server, PIECES);
     fixture_finish(&fx);
-    ck_assert_int_eq(r->result, 0);
-    ck_assert_uint_eq(r->count, PIECES * PIECE_LINES);
+    fixture_check_came(r, PIECES * PIECE_LINES);
     i = (unsigned)r->progress;
     fixture_advance(&fx, 10 * EVERY_MS); /* on_done was the last */
     ck_assert_int_eq(r->progress, (int)i);
@@ -164,8 +163,7 @@ START_TEST(never_back)
         ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
     }
     r = fixture_run_hook(&fx, BY_BATCH, watch_counters, &k);
-    ck_assert_int_eq(r->result, 0);
-    ck_assert_uint_eq(r->count, LINES);
+    fixture_check_came(r, LINES);
     ck_assert_int_gt(k.delivered, LINES / 100);
     ck_assert_int_eq(bcda_job_bytes(r->job), (int64_t)body.len);
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_BYTES_DECODED), (int64_t)body.len);

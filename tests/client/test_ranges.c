@@ -1,5 +1,4 @@
-/* What a request for the rest of a file says: by which validator, and whether it is asked for at
- * all. */
+/* Requests for the rest of a file: which validator they have, and when there are none. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,8 +40,7 @@ static void finish(struct buf *body, const char *headers)
     scripted_export(fx.server, fixture_files, 1);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     r = fixture_run(&fx, BY_RESOURCE);
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
-    ck_assert_uint_eq(r->count, LINES);
+    fixture_check_came(r, LINES);
     buf_free(body);
 }
 
@@ -73,7 +71,7 @@ START_TEST(validator)
 }
 END_TEST
 
-/* A server that answers a range with the whole file is not asked for a range again. */
+/* A server that answers a range with the whole file gets no second request for a range. */
 START_TEST(ignored_range)
 {
     struct buf body = {0};
@@ -105,8 +103,8 @@ static void reply_part(const struct buf *body, size_t first)
     buf_free(&head);
 }
 
-/* One byte of the overlap is another one: the whole is asked for. If that is the same as before,
- * all is well; else nothing more is delivered. */
+/* One byte of the overlap differs: the whole file is requested. If it is the same as before, the
+ * file is complete; else nothing more is delivered. */
 START_TEST(overlap)
 {
     static const size_t at[] = {FIRST - 64, FIRST - 33, FIRST - 1};
@@ -132,7 +130,7 @@ START_TEST(overlap)
     if (_i % 2)
         (void)fixture_check_failed(r, BCDA_ERR_CHANGED);
     else
-        ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+        fixture_check_result(r, 0);
     if (_i % 2 == 0)
         ck_assert_uint_eq(r->count, 3000);
     for (n = 0; n < r->count; n++) {
@@ -188,8 +186,7 @@ START_TEST(past_the_end)
     scripted_export(fx.server, fixture_files, 1);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     r = fixture_run(&fx, BY_RESOURCE);
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
-    ck_assert_uint_eq(r->count, 3000);
+    fixture_check_came(r, 3000);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), _i / 2 ? 3 : 2);
     buf_free(&plain);
     buf_free(&body);

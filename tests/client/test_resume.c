@@ -1,6 +1,6 @@
 /* Transfers that break off, at any byte and as often as it likes: every resource comes once, byte
- * for byte, or the file fails and nothing comes after it did. BCDA_TEST_ROUNDS sets how many places
- * are tried. */
+ * for byte, or the file fails and nothing comes after it did. BCDA_TEST_ROUNDS sets how many
+ * offsets are tested. */
 #include "fixture.h"
 
 #include <stdio.h>
@@ -123,7 +123,7 @@ static const struct later_case laters[] = {
     {{"data-extra:10", NULL}, CHANGED, CHANGED, GZIP, LINE_UTF8, 3, 0, 0},
     {{"no-range", "data-extra:10", NULL}, CHANGED, CHANGED, GZIP, LINE_UTF8, 2, 0, 0},
     {{"data-short:5000", NULL}, CHANGED, CHANGED, TRUNCATED, TRUNCATED, 3, 0, 0},
-    /* eight tries in a row that bring not one byte */
+    /* eight attempts in a row without a new byte */
     {{"data-cut:64", NULL}, TRUNCATED, TRUNCATED, TRUNCATED, TRUNCATED, 9, 0, 0},
     {{"data-cut:65*20", NULL}, 0, 0, 0, TRUNCATED, 22, 0, 0},
     {{"data-cut:0", NULL}, TRUNCATED, TRUNCATED, TRUNCATED, TRUNCATED, 9, 0, 0},
@@ -170,7 +170,7 @@ static int64_t requests_of(const struct later_case *c)
 START_TEST(broken_later)
 {
     const struct later_case *c = &laters[_i % LATERS];
-    int form = _i / LATERS % 4, slow = _i >= LATERS * 4; /* the host takes its time */
+    int form = _i / LATERS % 4, slow = _i >= LATERS * 4; /* the application is slow */
     const int codes[] = {c->plain, c->encrypted, c->gzip, c->packed_anew};
     int code = codes[form];
     struct sandbox_options o = {0};
@@ -361,7 +361,7 @@ START_TEST(added_member)
             ck_assert_ok(bcda_job_resume(r->job));
     }
     fixture_finish(&fx);
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    fixture_check_result(r, 0);
     fixture_check_export(r);
     ck_assert_int_eq(stored_size_of(c.type) + MEMBER <= 2048, !buffered);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), (unsigned)c.requests);
@@ -373,7 +373,7 @@ END_TEST
 
 /* ---- lengths that contradict one another ---- */
 
-/* An answer of a script. Lengths and places are those of the stored file plus `from` and `to`; the
+/* An answer of a script. Lengths and offsets are those of the stored file plus `from` and `to`; the
  * whole file has EXTRA bytes more: a member, or a line. */
 enum how { NO_MORE, WHOLE, WHOLE_CUT, CHUNKED_CUT, PART, PART_CUT, UNSATISFIED };
 
@@ -384,7 +384,7 @@ struct reply {
     int64_t total;
 };
 
-/* In place of the length of the stored file: half of it, at the end of a line where it is plain. */
+/* Instead of the length of the stored file: half of it, at the end of a line where it is plain. */
 enum { HALF = -1000000 };
 
 struct contradiction {
@@ -420,7 +420,7 @@ static const struct contradiction contradictions[] = {
      4},
 };
 
-enum { CONTRADICTIONS = sizeof contradictions / sizeof *contradictions, EXTRA = 23, NEWS = 100 };
+enum { CONTRADICTIONS = sizeof contradictions / sizeof *contradictions, EXTRA = 23, EXCESS = 100 };
 
 static const char date[] = "Last-Modified: Wed, 01 Jul 2026 00:00:00 GMT\r\n";
 
@@ -456,7 +456,7 @@ static void add_reply(struct scripted_server *s, const struct contradiction *c,
         buf_printf(&head, "%zx\r\n", len);
     scripted_send(a, head.p, head.len);
     if (r->how == PART || r->how == PART_CUT)
-        scripted_send(a, body->p + from - 64, (cut ? from + NEWS : total) - from + 64);
+        scripted_send(a, body->p + from - 64, (cut ? from + EXCESS : total) - from + 64);
     else if (r->how != UNSATISFIED)
         scripted_send(a, body->p, cut ? from : len);
     scripted_finish(a, cut ? SCRIPTED_CUT : SCRIPTED_CLOSE);
@@ -490,7 +490,6 @@ static size_t make_body(int gzip, struct buf *body)
 
 START_TEST(contradicted)
 {
-    static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
     const struct contradiction *k = &contradictions[_i % CONTRADICTIONS];
     int verified = _i >= CONTRADICTIONS;
     struct buf body = {0};
@@ -501,7 +500,7 @@ START_TEST(contradicted)
     half = make_body(k->gzip, &body);
     for (i = 0; k->replies[i].how != NO_MORE; i++)
         add_reply(fx.server, k, &k->replies[i], &body, half);
-    scripted_export(fx.server, e, 1);
+    scripted_export(fx.server, fixture_files, 1);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
     if (verified) {
         fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
@@ -625,8 +624,9 @@ START_TEST(job_expires)
 }
 END_TEST
 
-/* Where the job is there, each file is tried as ever, and nobody asks again. An answer that says
- * nothing of the job is none: the next file has it asked again. */
+/* Where the job exists, each file has its usual attempts, and the status is requested once. An
+ * answer that says nothing about the job does not count: it is requested once more for the next
+ * file. */
 START_TEST(job_is_there)
 {
     struct gone g = {"data-404", _i ? "status-503:1*1" : NULL, 0, 0, BCDA_CONTINUE, 0};

@@ -167,7 +167,7 @@ static void *wake(void *arg)
     return NULL;
 }
 
-/* Before run, and while it waits: no wake-up is lost, and each is told once. */
+/* Before run, and while it waits: no wake-up is lost, and each is reported once. */
 START_TEST(wakeup_thread)
 {
     pthread_t thread;
@@ -385,7 +385,7 @@ START_TEST(descriptor)
 }
 END_TEST
 
-/* A job that waits for an hour wakes nobody before. */
+/* A job that waits for an hour does not wake the application before. */
 START_TEST(idle_hour)
 {
     struct sandbox_options options = {0};

@@ -1,5 +1,5 @@
-/* From the kick-off to the manifest: refusals, where the job is asked for, and which answers are
- * believed. */
+/* From the kick-off to the manifest: refusals, where the job's status is requested, and which
+ * answers are accepted. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +28,8 @@ static void reply_empty(unsigned times)
 
 /* ---- manifests ---- */
 
-/* A manifest without files that comes right after the kick-off is asked for again, a second later
- * and three times at most; what comes then is believed. */
+/* A manifest without files that comes right after the kick-off is requested again, a second later
+ * and three times at most; the last answer is accepted. */
 START_TEST(empty_manifest)
 {
     int64_t began;
@@ -51,7 +51,7 @@ START_TEST(empty_manifest)
 }
 END_TEST
 
-/* Of a job that was started earlier it is believed at once. */
+/* For a job that was started earlier an empty manifest is accepted at once. */
 START_TEST(empty_manifest_of_an_old_job)
 {
     struct run *r;
@@ -69,7 +69,7 @@ START_TEST(empty_manifest_of_an_old_job)
 }
 END_TEST
 
-/* A manifest that breaks off is asked for again, and read from its beginning. */
+/* A manifest that is cut is requested again, and read from its beginning. */
 START_TEST(cut_manifest)
 {
     struct buf m = {0}, head = {0};
@@ -86,7 +86,7 @@ START_TEST(cut_manifest)
     fixture_reply_patients(&fx, "/data/", 0, 3);
     scripted_export(fx.server, fixture_files, 1);
     r = fixture_run(&fx, BY_RESOURCE);
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    fixture_check_result(r, 0);
     ck_assert_uint_eq(count_polls(), 3);
     ck_assert_uint_eq(bcda_job_file_count(r->job), 1);
     ck_assert_uint_eq(r->count, 3);
@@ -130,7 +130,7 @@ START_TEST(manifest_limit)
 }
 END_TEST
 
-/* The same of another JSON answer: what passes the limit is refused, and not cut. */
+/* The same for another JSON answer: an answer over the limit is refused, and not cut. */
 START_TEST(answer_limit)
 {
     struct buf token = {0};
@@ -155,16 +155,15 @@ END_TEST
 
 /* ---- the kick-off ---- */
 
-/* An identical export is running: the kick-off is tried ever less often. */
+/* An identical export is running: the kick-off is retried with growing delays. */
 START_TEST(refusals)
 {
-    struct scripted_answer *a;
     int64_t began;
     struct run *r;
 
     fixture_open_scripted(&fx, 0);
-    a = scripted_on(fx.server, "$export", 5);
-    scripted_text(a, "HTTP/1.1 429 Busy\r\nContent-Length: 0\r\n\r\n");
+    scripted_text(scripted_on(fx.server, "$export", 5),
+                  "HTTP/1.1 429 Busy\r\nContent-Length: 0\r\n\r\n");
     fixture_reply_patients(&fx, "/data/", 0, 3);
     scripted_export(fx.server, fixture_files, 1);
     fixture_session(&fx);
@@ -177,7 +176,7 @@ START_TEST(refusals)
 }
 END_TEST
 
-/* The token would go along: a status URL of another origin is refused, and not asked for. */
+/* A status URL of another origin is refused, and not requested: the token would be sent there. */
 START_TEST(status_url_elsewhere)
 {
     struct scripted_server *other = scripted_start(0);

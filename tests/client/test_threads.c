@@ -29,11 +29,11 @@
 
 static struct fixture fx;
 
-static pthread_t host; /* the session's thread */
+static pthread_t session_thread;
 
 static int is_host(void)
 {
-    return pthread_equal(pthread_self(), host);
+    return pthread_equal(pthread_self(), session_thread);
 }
 
 /* ---- the allocator ---- */
@@ -372,7 +372,7 @@ static void serve(size_t files, size_t lines, size_t pad)
 
 static void prepare(int threads, size_t files, size_t lines, size_t pad)
 {
-    host = pthread_self();
+    session_thread = pthread_self();
     fixture_open_scripted(&fx, 0);
     serve(files, lines, pad);
     fixture_add_key(&fx);
@@ -394,7 +394,7 @@ static void check_all(const struct run *r, size_t files, size_t lines)
     char id[64];
 
     ck_assert_int_eq(r->done, 1);
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    fixture_check_result(r, 0);
     for (i = 0; i < r->count; i++) {
         snprintf(id, sizeof id, "f%zu-%zu", r->got[i].file, next[r->got[i].file]++);
         ck_assert_str_eq(r->got[i].id, id);
@@ -532,7 +532,7 @@ static int act(struct run *r, enum where where, void *object)
     }
 }
 
-/* Nothing is told while it is paused, and the workers come to rest. */
+/* No callback is called while the job is paused, and the workers come to rest. */
 static void check_pause(struct run *r)
 {
     size_t count;
@@ -560,8 +560,8 @@ static void check_end(struct run *r, const struct acting *a)
     ck_assert_int_eq(r->result, a->act == STOP ? BCDA_ERR_STOPPED : BCDA_ERR_CANCELLED);
 }
 
-/* A turn that does nothing behind the step, since the session may be gone then. */
-static void bare_turn(void)
+/* A round that does nothing after the step, which may have freed the session. */
+static void bare_round(void)
 {
     struct pollfd p = {-1, POLLIN, 0};
     int64_t left = bcda__session_next_timer_ms(fx.session);
@@ -587,7 +587,7 @@ START_TEST(acts)
     begin(2, FILES, LINES, 40);
     r = fixture_start_hook(&fx, way, act, &a);
     while (a.calls <= a.after)
-        bare_turn();
+        bare_round();
     if (a.act == FREE) { /* the step that freed it has also seen it end */
         ck_assert_int_eq(r->done, 1);
         fx.session = NULL;
@@ -608,7 +608,7 @@ static void until_held(enum gate gate)
 
     set_gate(gate, 1);
     for (i = 0; i < 100000 && !count_held(gate); i++)
-        bare_turn();
+        bare_round();
     ck_assert_int_ge(count_held(gate), 1);
 }
 
@@ -647,8 +647,8 @@ START_TEST(keys)
     set_gate(KEYS, 1);
     r = fixture_start(&fx, BY_RESOURCE);
     if (threads) {
-        while (r->count < 4 * LINES) /* what a turn waits for may be held for ever */
-            bare_turn();
+        while (r->count < 4 * LINES) /* fixture_step() could wait for a held worker */
+            bare_round();
         ck_assert_int_eq(count_held(KEYS), threads < 2 ? threads : 2);
         for (i = 0; i < FILES; i++)
             ck_assert_uint_eq(scripted_count(fx.server, paths[i]), i % 3 != 1);
@@ -662,7 +662,8 @@ START_TEST(keys)
 END_TEST
 
 /* A gzip file whose first answer breaks off inside a member behind the stored end. What asks for
- * the rest is told that the file ends before: where its first member does, or elsewhere. */
+ * the rest is answered with an earlier end of the file: where its first member does, or elsewhere.
+ */
 static void serve_past_the_end(int by_416, int elsewhere)
 {
     struct buf plain = {0}, body = {0}, head = {0};
@@ -713,7 +714,7 @@ START_TEST(end_named)
     int verified = _i / 4 % 2, threads = _i / 8;
     struct run *r;
 
-    host = pthread_self();
+    session_thread = pthread_self();
     fixture_open_scripted(&fx, 0);
     serve_past_the_end(_i % 2, _i & 2);
     fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
@@ -772,7 +773,7 @@ static void pass_window(void)
 
     fx.now += WINDOW_MS;
     for (i = 0; i < 20; i++)
-        bare_turn();
+        bare_round();
 }
 
 /* A file that comes slowly, but not too slowly, comes with one request, whoever reads; and so does
@@ -784,7 +785,7 @@ START_TEST(speed)
     struct run *r;
     size_t len, i;
 
-    host = pthread_self();
+    session_thread = pthread_self();
     fixture_open_scripted(&fx, 0);
     len = serve_parts();
     fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
@@ -794,11 +795,11 @@ START_TEST(speed)
     r = fixture_start_hook(&fx, BY_RESOURCE, paused ? pause_first : NULL, &was_paused);
     for (i = 1; i <= PARTS; i++) {
         while (bcda_job_bytes_received(r->job) < (int64_t)(len / PARTS * i))
-            bare_turn();
+            bare_round();
         ck_assert_uint_ge(len / PARTS, A_SECOND * WINDOW_MS / 1000);
         while (paused && !was_paused) { /* the lines do not wait for their batch to fill */
             fx.now += 1000;
-            bare_turn();
+            bare_round();
         }
         if (paused)
             break;
@@ -925,8 +926,9 @@ START_TEST(stages)
         ck_assert_int_eq(fixture_stat(&fx, i), 0);
     r = fixture_start_hook(&fx, BY_RESOURCE, spin_in_callback, &calls);
     while (bcda_job_state(r->job) < BCDA_JOB_DOWNLOADING)
-        bare_turn();
-    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_SLEEP_NS), 0); /* the host's, so far */
+        bare_round();
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_SLEEP_NS),
+                     0); /* so far the application's thread does the waiting */
     fx.inside = 1;
     ck_assert_ok(bcda_session_run(fx.session, 60000));
     fx.inside = 0;
@@ -946,7 +948,7 @@ START_TEST(stages)
 }
 END_TEST
 
-/* ---- news that come within a step ---- */
+/* ---- notifications within a step ---- */
 
 static int news_come_late;       /* a worker finishes once a step has looked at its descriptors */
 static bcda_session *woken_late; /* and then this is woken */
@@ -1022,7 +1024,7 @@ START_TEST(late_wake_up)
     set_gate(SLICES, 1);
     r = fixture_start(&fx, BY_RESOURCE);
     while (!bcda__session_is_decoding(fx.session))
-        bare_turn();
+        bare_round();
     wait_for_held(SLICES);
     news_come_late = 1;
     woken_late = fx.session;
@@ -1053,7 +1055,7 @@ START_TEST(many_jobs)
 }
 END_TEST
 
-/* What workers have to tell is no wake-up of the host's. */
+/* A notification of a worker is not a wake-up by the application. */
 START_TEST(run_is_not_interrupted)
 {
     struct run *r;
@@ -1061,7 +1063,7 @@ START_TEST(run_is_not_interrupted)
     begin(2, FILES, LINES, 40);
     r = fixture_start(&fx, BY_RESOURCE);
     while (bcda_job_state(r->job) < BCDA_JOB_DOWNLOADING)
-        bare_turn();
+        bare_round();
     fx.inside = 1;
     ck_assert_ok(bcda_session_run(fx.session, 60000));
     fx.inside = 0;

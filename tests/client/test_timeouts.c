@@ -40,8 +40,7 @@ START_TEST(stall)
 
     fixture_setup_one_file(&fx);
     fixture_fault(&fx, "stall");
-    fixture_fault(&fx,
-                  "no-range"); /* and nothing but the whole, which stalls again at the same place */
+    fixture_fault(&fx, "no-range"); /* the whole file is requested, and stalls at the same offset */
     fx.jump_open = 1;
     start = fx.now;
     r = fixture_run(&fx, BY_RESOURCE);

@@ -188,7 +188,7 @@ static struct run *run_into_timeouts(struct scripted_server *to, const char *hea
 
 static void check_came(const struct run *r)
 {
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    fixture_check_result(r, 0);
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)), BCDA_VERDICT_COMPLETE);
     ck_assert_uint_eq(r->count, 2);
     ck_assert_str_eq(r->got[0].id, "p0");
@@ -235,7 +235,7 @@ static void open_certified(struct scripted_options *o, const struct certificate_
 static void check_nothing_sent(void)
 {
     ck_assert_uint_eq(scripted_count(fx.server, NULL), 0);
-    ck_assert_uint_eq(scripted_connections(fx.server), 1); /* and it is not tried again */
+    ck_assert_uint_eq(scripted_connections(fx.server), 1); /* there is no retry */
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0);
 }
 
@@ -301,7 +301,7 @@ START_TEST(other_authority)
 }
 END_TEST
 
-/* What speaks no TLS at all: believed at once, and named for what it is. */
+/* A server that speaks no TLS: the error says so, and is final. */
 static const char *const greetings[] = {
     "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     "HTTP/1.0 301 Moved\r\nLocation: https://127.0.0.1/\r\n\r\n",
@@ -326,7 +326,7 @@ START_TEST(no_tls_there)
 }
 END_TEST
 
-/* A connection that ends in the middle of a handshake may be better the next time. */
+/* A connection that ends in the middle of a handshake is retried. */
 START_TEST(broken_handshake)
 {
     struct scripted_options o = {.greeting = _i ? "\x16\x03\x03" : ""};
@@ -342,8 +342,8 @@ START_TEST(broken_handshake)
 }
 END_TEST
 
-/* A fatal alert in place of the server's part of the handshake: what it means, and whether it is
- * believed. */
+/* A fatal alert instead of the server's part of the handshake: the error, and whether it is final.
+ */
 static const struct {
     char number;
     const char *hint;
@@ -373,7 +373,7 @@ START_TEST(alerted)
 }
 END_TEST
 
-/* A file that is not there is told when the session is made, by its name. */
+/* A missing file is reported by its name when the session is made. */
 START_TEST(missing_file)
 {
     static const char gone[] = "/nonexistent/file.pem";
@@ -555,12 +555,8 @@ static void check_starved(int usual, int is_retried)
 
 static void script_three_files(struct scripted_server *to, const void *arg)
 {
-    static const struct scripted_entry files[] = {{"Patient", "/data/a.ndjson", NULL, 0},
-                                                  {"Patient", "/data/b.ndjson", NULL, 0},
-                                                  {"Patient", "/data/c.ndjson", NULL, 0}};
-
     (void)arg;
-    scripted_export(to, files, LEN(files));
+    scripted_export(to, fixture_files, 3);
     scripted_reply(to, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
 }
 
@@ -608,7 +604,7 @@ static void use_proxy(const char *url)
     ck_assert_ok(bcda_config_set_proxy(fixture_config(&fx), url, PROXY_USER, PROXY_WORD));
 }
 
-/* Each head that the proxy saw is a CONNECT, with its own credentials and nobody else's. */
+/* Each head that the proxy saw is a CONNECT, with the credentials of the proxy and no others. */
 static unsigned check_proxy_saw(void)
 {
     unsigned i;
@@ -700,7 +696,7 @@ START_TEST(refusing_proxy)
 }
 END_TEST
 
-/* Out of order once, and well then. */
+/* The proxy fails for two requests, and works afterwards. */
 START_TEST(proxy_mends)
 {
     struct run *r;
@@ -717,7 +713,7 @@ START_TEST(proxy_mends)
 }
 END_TEST
 
-/* Nobody listens there, or its name has no address. */
+/* Nothing listens at the address of the proxy, or its name has no address. */
 START_TEST(no_proxy_there)
 {
     char url[64];
@@ -757,7 +753,7 @@ START_TEST(proxy_url_is_not_shown)
 }
 END_TEST
 
-/* It takes the CONNECT and says nothing, or opens the tunnel and nothing comes through. */
+/* The proxy does not answer the CONNECT, or opens the tunnel and no byte comes through. */
 START_TEST(silent_proxy)
 {
     struct scripted_answer *a;
@@ -777,7 +773,7 @@ START_TEST(silent_proxy)
 }
 END_TEST
 
-/* The environment names a proxy, or says that none is to be used: neither is heard. */
+/* The environment names a proxy, or excludes hosts from one: both are ignored. */
 START_TEST(environment)
 {
     static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY",
@@ -802,7 +798,7 @@ START_TEST(environment)
 }
 END_TEST
 
-/* Over http, which is only for this machine, no proxy is used. */
+/* Over http, which is allowed for this machine only, no proxy is used. */
 START_TEST(who_is_proxied)
 {
     struct run *r;
@@ -857,7 +853,7 @@ static void until_blocked(int count)
     fixture_until(&fx, atomic_load(&blocked) >= count);
 }
 
-/* `done` comes although the lookup has not come back, and will not. */
+/* on_done is called although the lookup does not return. */
 START_TEST(cancel_while_looking_up)
 {
     int threads = count_threads();
@@ -878,7 +874,7 @@ START_TEST(cancel_while_looking_up)
 }
 END_TEST
 
-/* The name is only released after bcda_session_free(): had that waited, nothing would go on. */
+/* The lookup is released after bcda_session_free(), which must not wait for it. */
 START_TEST(free_while_looking_up)
 {
     int threads = count_threads(), fds;
@@ -910,7 +906,7 @@ START_TEST(lookup_takes_too_long)
     fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
     r = begin();
     for (i = 1; i <= 3; i++) {
-        until_blocked(i); /* the earlier ones are still at it */
+        until_blocked(i); /* the earlier lookups still run */
         ck_assert_int_eq(r->done, 0);
         fixture_advance(&fx, 29000);
         ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 1);
@@ -940,8 +936,8 @@ END_TEST
 
 /* ---- handshakes ---- */
 
-/* Silence, or a byte now and then that leads nowhere: our own clock ends it, and the next try is
- * answered. */
+/* The server is silent, or sends a byte now and then: the client's timeout ends the handshake, and
+ * the next attempt succeeds. */
 START_TEST(stalled_handshake)
 {
     struct scripted_options o = {.tls = 1, .mute = _i == 0, .drip = _i == 1};
@@ -979,7 +975,7 @@ START_TEST(handshake_never_ends)
 }
 END_TEST
 
-/* Each connection after the first goes on with the TLS session of one before. */
+/* Each connection after the first resumes the TLS session of an earlier one. */
 START_TEST(resumed_sessions)
 {
     struct scripted_options o = {.tls = 1, .tls12 = _i};
@@ -1214,8 +1210,7 @@ START_TEST(two_documents)
 }
 END_TEST
 
-/* A token, or a manifest, with another one behind it: nobody knows which one was meant, so neither
- * is used. */
+/* A token, or a manifest, that is followed by another one: neither is used. */
 START_TEST(two_answers)
 {
     static const struct scripted_entry other[] = {{"Coverage", "/data/other.ndjson", NULL, 0}};
@@ -1239,7 +1234,7 @@ START_TEST(two_answers)
 }
 END_TEST
 
-/* What stands between here and the server writes pages for people. */
+/* A gateway before the server answers with HTML pages. */
 struct page {
     const char *match, *status;
     int code;
@@ -1345,7 +1340,7 @@ START_TEST(long_header_line)
 }
 END_TEST
 
-/* What would never end, and does not here: the server stays and the limit ends it. */
+/* A head without an end: the server keeps the connection open, and the limit ends it. */
 static const char *const endless[][2] = {
     {OK_HEAD LENGTH, "X-More: of the same\r\n"},
     {OK_HEAD LENGTH "X-Long: ", "and so on "},

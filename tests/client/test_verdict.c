@@ -29,14 +29,6 @@ static void verified(void)
     ck_assert_ok(bcda_config_set_spool_directory(fx.config, folder));
 }
 
-static void add_lines(struct buf *b)
-{
-    int i;
-
-    for (i = 0; i < LINES; i++)
-        buf_printf(b, "{\"resourceType\":\"Patient\",\"id\":\"p%d\",\"x\":\"%0100d\"}\n", i, i);
-}
-
 static void add_hex_sum(struct buf *to, const struct buf *data, int wrong)
 {
     unsigned char sum[32];
@@ -121,7 +113,7 @@ START_TEST(manifest_says)
     size_t i;
 
     fixture_open_scripted(&fx, 1);
-    add_lines(&plain);
+    fixture_add_patients(&plain, 0, LINES);
     reply_file(form, &plain, &key);
     reply_manifest(w, &plain, key);
     scripted_export(fx.server, NULL, 0);
@@ -136,7 +128,7 @@ START_TEST(manifest_says)
         ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "the manifest"));
         ck_assert_uint_eq(r->count, spool ? 0 : LINES);
     } else {
-        ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+        fixture_check_result(r, 0);
         ck_assert_uint_eq(r->count, LINES);
     }
     ck_assert_int_eq(bcda_file_resources_expected(bcda_job_file(r->job, 0)),
@@ -160,14 +152,13 @@ START_TEST(count_is_passed_over)
     char *key;
 
     fixture_open_scripted(&fx, 1);
-    add_lines(&plain);
+    fixture_add_patients(&plain, 0, LINES);
     reply_file(0, &plain, &key);
     reply_manifest(&w, &plain, NULL);
     scripted_export(fx.server, NULL, 0);
     fixture_set(&fx, BCDA_OPT_CHECK_COUNT, 0);
     r = fixture_run(&fx, BY_RESOURCE);
-    ck_assert_int_eq(r->result, 0);
-    ck_assert_uint_eq(r->count, LINES);
+    fixture_check_came(r, LINES);
     fixture_close(&fx);
     buf_free(&plain);
 }
@@ -192,7 +183,6 @@ static void reply_part(const struct buf *data, size_t from, size_t len, const ch
  * is asked for whole, and compared. */
 START_TEST(wrong_totals)
 {
-    static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
     const char *date = "1700000000000"; /* epoch milliseconds, as DPC has it */
     struct buf plain = {0}, cut = {0};
     struct scripted_answer *a;
@@ -200,7 +190,7 @@ START_TEST(wrong_totals)
     size_t at, part = 8192;
 
     fixture_open_scripted(&fx, 1);
-    add_lines(&plain);
+    fixture_add_patients(&plain, 0, LINES);
     at = plain.len / 2;
     a = scripted_on(fx.server, "/data/a", 1);
     buf_printf(&cut,
@@ -216,11 +206,10 @@ START_TEST(wrong_totals)
         reply_part(&plain, at - 64, 200, "1700000000001");
     scripted_reply(fx.server, "/data/a", "200 OK", "Last-Modified: 1700000000001\r\n", plain.p,
                    plain.len);
-    scripted_export(fx.server, e, 1);
+    scripted_export(fx.server, fixture_files, 1);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     r = fixture_run(&fx, BY_RESOURCE);
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
-    ck_assert_uint_eq(r->count, LINES);
+    fixture_check_came(r, LINES);
     ck_assert_int_eq(scripted_count(fx.server, "Range: bytes=") > 2, !_i);
     fixture_close(&fx);
     buf_free(&plain);
@@ -232,7 +221,6 @@ END_TEST
 
 START_TEST(always_cut)
 {
-    static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0}};
     struct buf plain = {0};
     struct scripted_answer *a;
     const bcda_error *error;
@@ -240,13 +228,13 @@ START_TEST(always_cut)
     char head[64];
 
     fixture_open_scripted(&fx, 1);
-    add_lines(&plain);
+    fixture_add_patients(&plain, 0, LINES);
     a = scripted_on(fx.server, "/data/a", 0);
     snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", plain.len);
     scripted_text(a, head);
     scripted_send(a, plain.p, plain.len / 2);
     scripted_finish(a, _i ? SCRIPTED_RESET : SCRIPTED_CUT);
-    scripted_export(fx.server, e, 1);
+    scripted_export(fx.server, fixture_files, 1);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     r = fixture_run(&fx, BY_RESOURCE);
     if (_i) /* a reset may lose what was sent before it, the head too */
@@ -263,8 +251,6 @@ END_TEST
 
 START_TEST(budget)
 {
-    static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
-                                              {"Patient", "/data/b.ndjson", NULL, 0}};
     static const char line[] = "{\"resourceType\":\"Patient\",\"id\":\"p0\"}\n";
     const bcda_error *error;
     struct scripted_answer *a;
@@ -277,7 +263,7 @@ START_TEST(budget)
         scripted_text(a, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
     }
     scripted_reply(fx.server, "/data/", "200 OK", "", line, sizeof line - 1);
-    scripted_export(fx.server, e, 2);
+    scripted_export(fx.server, fixture_files, 2);
     fixture_set(&fx, BCDA_OPT_JOB_RETRIES_MAX, _i ? 5 : 6);
     r = fixture_run(&fx, BY_RESOURCE);
     if (_i) {
@@ -298,9 +284,6 @@ END_TEST
  * others are still downloaded. */
 START_TEST(first_failed_file)
 {
-    static const struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
-                                              {"Patient", "/data/b.ndjson", NULL, 0},
-                                              {"Patient", "/data/c.ndjson", NULL, 0}};
     static const char *const statuses[] = {"403 Forbidden", "410 Gone"};
     static const int codes[] = {BCDA_ERR_FORBIDDEN, BCDA_ERR_GONE};
     const bcda_error *error;
@@ -310,7 +293,7 @@ START_TEST(first_failed_file)
     scripted_reply(fx.server, "/data/a", statuses[_i], "", "", 0);
     scripted_reply(fx.server, "/data/b", statuses[!_i], "", "", 0);
     fixture_reply_patients(&fx, "/data/c", 0, 3);
-    scripted_export(fx.server, e, 3);
+    scripted_export(fx.server, fixture_files, 3);
     fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
     r = fixture_run(&fx, BY_RESOURCE);
     error = fixture_check_failed(r, codes[_i]);
@@ -410,7 +393,7 @@ START_TEST(bad_line_of_altered_bytes)
 
     fixture_open_scripted(&fx, 1);
     buf_str(&plain, "no json\n");
-    add_lines(&plain);
+    fixture_add_patients(&plain, 0, LINES);
     if (encrypted)
         key = scripted_encrypt(&packed, plain.p, plain.len, "a.ndjson");
     else
@@ -467,7 +450,7 @@ START_TEST(bad_line_of_a_cut_file)
 
     fixture_open_scripted(&fx, 1);
     buf_str(&plain, "no json\n");
-    add_lines(&plain);
+    fixture_add_patients(&plain, 0, LINES);
     reply_first_half(_i, &plain, &key);
     e.key_hex = key;
     scripted_export(fx.server, &e, 1);
@@ -502,7 +485,7 @@ START_TEST(count_of_an_error_file)
     scripted_reply(fx.server, "/data/e", "200 OK", "", issue, sizeof issue - 1);
     scripted_export(fx.server, NULL, 0);
     r = fixture_run(&fx, BY_RESOURCE);
-    ck_assert_msg(r->result == 0, "%s", bcda_error_text(bcda_job_error(r->job)));
+    fixture_check_result(r, 0);
     ck_assert_uint_eq(r->issue_count, 1);
     ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)), BCDA_VERDICT_COMPLETE);
     ck_assert_int_eq(bcda_file_resources_expected(bcda_job_file(r->job, 0)), _i * 5);

@@ -173,7 +173,7 @@ START_TEST(nothing_of_it)
 }
 END_TEST
 
-/* Broken off, it goes on or begins anew, and is delivered once. */
+/* A broken transfer is resumed or restarted, and the file is delivered once. */
 START_TEST(broken)
 {
     static const struct spoilt cases[] = {
@@ -338,8 +338,8 @@ END_TEST
 
 START_TEST(bad_lines)
 {
-    static const int64_t borne[] = {0, 1, -1};
-    int64_t most = borne[_i / 3 % 3];
+    static const int64_t tolerated[] = {0, 1, -1};
+    int64_t most = tolerated[_i / 3 % 3];
     struct run *r;
 
     begin(_i / 9 ? "current" : "2019-04");

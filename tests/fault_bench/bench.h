@@ -52,7 +52,7 @@ void truth_of(struct truth *t, const char *text, size_t len);
 void truth_free(struct truth *t);
 void truth_start(uint8_t hash[32]);
 void truth_add(uint8_t hash[32], const char *line, size_t len); /* one line, without its LF */
-/* The text as the row's faults let it be sent: altered in place, its new length returned. */
+/* Alters the text as the row's faults do. Returns its new length. */
 size_t truth_alter(const struct row *row, enum form form, char *text, size_t len);
 
 /* ---- judge.c ---- */
@@ -60,7 +60,7 @@ size_t truth_alter(const struct row *row, enum form form, char *text, size_t len
 enum class {
     NOT_RUN,  /* and if that stays so, its process died: RED */
     COMPLETE, /* exactly the original */
-    AS_SENT,  /* exactly what was sent, which is not the original and cannot be told from one */
+    AS_SENT,  /* exactly what was sent, which differs from the original without a sign of it */
     PREFIX,   /* the first resources of the original, marked as provisional; a failure */
     ALTERED,  /* marked as provisional, the last of it not as in the original; a failure */
     NOTHING,  /* a failure */

@@ -159,7 +159,7 @@ void judge(const struct row *row, enum form form, enum mode mode, struct run *r,
     add_up(r, &d);
     load_truth(row, form, r, &made, &sent);
     if (r->done != 1)
-        cell_red(c, "its end was told %d times", r->done);
+        cell_red(c, "on_done was called %d times", r->done);
     else if (r->result == BCDA_OK)
         judge_success(row, form, file, &d, &made, &sent, c);
     else

@@ -23,7 +23,7 @@
         "429, " name ", file", {"data-429:0*2", "retry-after:" text}, 0, 0, 0           \
     }
 
-/* A place in the body: cut and reset there once. */
+/* An offset in the body: cut and reset there once. */
 #define BROKEN(name, place)                                              \
     {"body cut " name ", once", {"data-cut:" place "*1"}, 0, 0, 0},      \
     {                                                                    \

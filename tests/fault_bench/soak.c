@@ -68,7 +68,7 @@ static void hash_file(struct file *f, const char *path)
     end_hash(f);
 }
 
-/* ---- what the job tells ---- */
+/* ---- the job's callbacks ---- */
 
 static int on_batch(bcda_job *job, bcda_batch *batch, void *userdata)
 {
