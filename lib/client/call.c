@@ -9,8 +9,8 @@
 #include "base/transition.h"
 #include "client/context.h"
 #include "client/origin.h"
+#include "codec/coding.h"
 #include "codec/crypto.h"
-#include "codec/inflate.h"
 #include "protocol/retry.h"
 
 enum {
@@ -232,23 +232,25 @@ static void renew_token(struct bcda__call *c)
 /* ---- judging ---- */
 
 /* The body of an error may be gzip, or be called so and not be (bcda-api 6.1): the bytes decide. */
-static void inflate_body(struct bcda__call *c)
+static void decode_body(struct bcda__call *c)
 {
-    struct bcda__inflate *z;
+    const uint8_t *body = (const uint8_t *)c->body.data;
+    const struct bcda__coding *coding = bcda__coding_guess(body, c->body.len);
     struct bcda__buf plain;
     uint8_t out[4096];
     size_t used, made = 1, at = 0;
+    void *state;
 
-    if (c->body.len < 2 || memcmp(c->body.data, "\x1f\x8b", 2) != 0 || bcda__inflate_new(&z))
+    if (!coding || coding->open(&state))
         return;
     bcda__buf_init(&plain, ERROR_BODY_MAX);
-    while (made > 0 && !bcda__inflate_run(z, (const uint8_t *)c->body.data + at, c->body.len - at,
-                                          &used, out, sizeof out, &made)) {
+    while (made > 0 &&
+           !coding->run(state, body + at, c->body.len - at, &used, out, sizeof out, &made)) {
         at += used;
         if (bcda__buf_add(&plain, out, made))
             break;
     }
-    bcda__inflate_free(z);
+    coding->close(state);
     bcda__buf_free_secret(&c->body);
     c->body = plain;
 }
@@ -355,7 +357,7 @@ static void judge_response(struct bcda__call *c)
         return;
     }
     if (bcda__transfer_status(c->t) >= 400)
-        inflate_body(c);
+        decode_body(c);
     fill_answer(c, &a);
     bcda__err_clear(&c->err);
     verdict = c->spec.judge(&a, &c->err);

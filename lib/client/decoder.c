@@ -17,7 +17,7 @@ struct bcda_decoder {
     struct bcda__field_set *fields;
     char *name;
     struct bcda__secret key; /* unset = not encrypted */
-    int gzip;
+    const struct bcda__coding *coding;
     struct bcda__decoder *codec; /* made by the first write */
     struct bcda_error err;       /* of the last call; code 0 = none */
     int code;                    /* the failure that stays */
@@ -154,7 +154,7 @@ int bcda_decoder_set_gzip(bcda_decoder *d, int is_gzip)
     int rc = check_decoder_call(d, 1);
 
     if (!rc)
-        d->gzip = is_gzip != 0;
+        d->coding = is_gzip ? &bcda__coding_gzip : NULL;
     return rc;
 }
 
@@ -180,7 +180,7 @@ static int open_codec(bcda_decoder *d)
     if (d->codec)
         return 0;
     o.name = d->name;
-    o.gzip = d->gzip;
+    o.coding = d->coding;
     o.key = (const uint8_t *)d->key.data;
     o.line_max = (size_t)bcda__option(from, BCDA_OPT_LINE_MAX);
     o.depth_max = (int)bcda__option(from, BCDA_OPT_JSON_DEPTH_MAX);

@@ -39,7 +39,7 @@ struct bcda__download {
     struct bcda__secret key;     /* of the file; unset = plain */
     struct bcda__unwrap *unwrap; /* it is being opened */
     struct bcda__expected expected;
-    int gzip;
+    const struct bcda__coding *coding; /* of the stored file; NULL = identity */
 
     struct bcda__call *call;
     struct bcda__intake intake;
@@ -633,19 +633,13 @@ static void on_pipe_event(void *ctx)
 
 /* ---- events of the call ---- */
 
-static int is_gzip(const char *encoding)
-{
-    return bcda__text_equal_nocase(encoding, strlen(encoding), "gzip") ||
-           bcda__text_equal_nocase(encoding, strlen(encoding), "x-gzip");
-}
-
 static int make_download_pipe(struct bcda__download *d, struct bcda_error *err)
 {
     struct bcda__context *cx = d->set->cx;
     struct bcda__decoder_options o = {0};
 
     o.name = d->file->entry->name;
-    o.gzip = d->gzip;
+    o.coding = d->coding;
     o.trusted = d->replays;
     o.check_only = d->spool && !d->replays;
     o.expected = d->replays ? NULL : &d->expected; /* that was checked before */
@@ -661,10 +655,7 @@ static int make_download_pipe(struct bcda__download *d, struct bcda_error *err)
 static int make_first_pipe(struct bcda__download *d, const struct bcda__transfer *t,
                            struct bcda_error *err)
 {
-    const char *encoding = bcda__transfer_header(t, "Content-Encoding");
-
-    d->gzip = is_gzip(encoding);
-    if (encoding[0] && !d->gzip && !bcda__text_equal_nocase(encoding, strlen(encoding), "identity"))
+    if (bcda__coding_find(&d->coding, bcda__transfer_header(t, "Content-Encoding")))
         return bcda__err_set(err, BCDA_ERR_HTTP, "a Content-Encoding that nobody asked for");
     d->file->expected = bcda__transfer_content_length(t);
     return make_download_pipe(d, err);
@@ -879,7 +870,7 @@ static int open_call(struct bcda__download *d)
     /* One header that is exactly "gzip": in 2020 to 2024 nothing else was recognised
      * (bcda-api 6.1). An encrypted file does not shrink. */
     if (bcda__context_option(cx, BCDA_OPT_GZIP) && !d->file->entry->key)
-        spec.accept_encoding = "gzip";
+        spec.accept_encoding = bcda__coding_gzip.name;
     spec.with_token = d->set->files->manifest->requires_access_token;
     spec.judge = bcda__answer_file;
     spec.adapts = 1;

@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/secret.h"
-#include "codec/inflate.h"
 #include "codec/json.h"
 #include "codec/utf8.h"
 
@@ -14,7 +13,7 @@ enum { SCRATCH = 32 * 1024 }; /* between inflate and decrypt, where a file needs
 
 struct bcda__decoder {
     struct bcda__decoder_options o;
-    struct bcda__inflate *inflate;
+    void *coder; /* the state of o.coding; NULL = identity */
     struct bcda__gcm *gcm;
     struct bcda__sha256 *sum; /* of what is decoded, where its checksum is known */
     struct bcda__scanner *scanner;
@@ -63,13 +62,13 @@ int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_opt
     d->o.key = NULL;
     d->checks_only = o->check_only;
     d->counts = o->expected && o->expected->count >= 0;
-    if (o->gzip && (rc = bcda__inflate_new(&d->inflate)))
+    if (o->coding && (rc = o->coding->open(&d->coder)))
         goto fail;
     if (o->key && (rc = bcda__gcm_new(&d->gcm, o->key)))
         goto fail;
     if (o->expected && o->expected->checksum && (rc = bcda__sha256_new(&d->sum)))
         goto fail;
-    if (o->gzip && o->key && !(d->scratch = bcda__alloc(SCRATCH)))
+    if (o->coding && o->key && !(d->scratch = bcda__alloc(SCRATCH)))
         goto nomem;
     rc = bcda__scanner_new(&d->scanner, o->depth_max, o->fields);
     if (rc)
@@ -92,7 +91,8 @@ void bcda__decoder_free(struct bcda__decoder *d)
 {
     if (!d)
         return;
-    bcda__inflate_free(d->inflate);
+    if (d->coder)
+        d->o.coding->close(d->coder);
     bcda__gcm_free(d->gcm);
     bcda__sha256_free(d->sum);
     bcda__scanner_free(d->scanner);
@@ -288,7 +288,7 @@ static int through_both(struct bcda__decoder *d, const uint8_t *in, size_t len, 
 
     *used = 0;
     if (d->scratch_at == d->scratch_len) {
-        rc = bcda__inflate_run(d->inflate, in, len, used, d->scratch, SCRATCH, &d->scratch_len);
+        rc = d->o.coding->run(d->coder, in, len, used, d->scratch, SCRATCH, &d->scratch_len);
         d->scratch_at = 0;
         charge_lap(d, &d->spent.inflate);
         if (rc)
@@ -306,10 +306,10 @@ static int transform_bytes(struct bcda__decoder *d, const uint8_t *in, size_t le
 {
     int rc = 0;
 
-    if (d->inflate && d->gcm)
+    if (d->coder && d->gcm)
         return through_both(d, in, len, used, out, cap, made);
-    if (d->inflate) {
-        rc = bcda__inflate_run(d->inflate, in, len, used, out, cap, made);
+    if (d->coder) {
+        rc = d->o.coding->run(d->coder, in, len, used, out, cap, made);
         charge_lap(d, &d->spent.inflate);
     } else if (d->gcm) {
         rc = bcda__gcm_open(d->gcm, in, len, used, out, cap, made);
@@ -433,7 +433,7 @@ static int check_expected(struct bcda__decoder *d)
 
 static int check_end(struct bcda__decoder *d)
 {
-    int rc = d->inflate ? bcda__inflate_finish(d->inflate) : 0;
+    int rc = d->coder ? d->o.coding->finish(d->coder) : 0;
 
     if (!rc && d->gcm)
         rc = bcda__gcm_finish(d->gcm);
@@ -442,7 +442,7 @@ static int check_end(struct bcda__decoder *d)
 
 int bcda__decoder_end_at(struct bcda__decoder *d, int64_t at)
 {
-    return d->inflate && !d->gcm ? bcda__inflate_end_at(d->inflate, at) : BCDA_ERR_GZIP_CUT;
+    return d->coder && !d->gcm ? d->o.coding->end_at(d->coder, at) : BCDA_ERR_TRUNCATED;
 }
 
 int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err)
@@ -541,7 +541,7 @@ static void stop_reading_lines(struct bcda__decoder *d)
 int bcda__decoder_refuse_line(struct bcda__decoder *d, const struct bcda_error *err)
 {
     stop_reading_lines(d);
-    if (d->verified || (!d->gcm && !d->inflate && !d->sum))
+    if (d->verified || (!d->gcm && !d->coder && !d->sum))
         return err->code;
     bcda__err_copy(&d->refused, err);
     return 0;

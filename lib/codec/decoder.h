@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "codec/batch.h"
+#include "codec/coding.h"
 #include "codec/crypto.h"
 
 /* What a manifest says about a file, of its bytes without Content-Encoding and encryption. */
@@ -18,9 +19,9 @@ struct bcda__expected {
 };
 
 struct bcda__decoder_options {
-    const char *name;   /* of the file, for error texts; outlives the decoder */
-    int gzip;           /* the bytes are gzip */
-    const uint8_t *key; /* NULL = not encrypted; BCDA__GCM_KEY bytes, copied */
+    const char *name;                  /* of the file, for error texts; outlives the decoder */
+    const struct bcda__coding *coding; /* NULL = identity */
+    const uint8_t *key;                /* NULL = not encrypted; BCDA__GCM_KEY bytes, copied */
     size_t line_max;
     int depth_max;
     size_t batch_size;                     /* the bytes that a batch gathers before it is full */
@@ -50,8 +51,9 @@ int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, s
  * bcda__decoder_refuse_line(): failed. */
 int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err);
 
-/* The stored file ends `at` bytes from its start, before what has come: see bcda__inflate_end_at().
- * Only then comes bcda__decoder_finish(). 0, or BCDA_ERR_GZIP_CUT. */
+/* The stored file ends `at` bytes from its start, although more was received: see
+ * bcda__inflate_end_at(). bcda__decoder_finish() follows. 0; otherwise the file cannot end there.
+ */
 int bcda__decoder_end_at(struct bcda__decoder *d, int64_t at);
 
 /* 1 where bcda__decoder_take() would give a batch that is full. */

@@ -371,7 +371,7 @@ static int decoder_scenario(void)
     static const uint8_t sum[32] = {0};
     struct bcda__expected expected = {-1, -1, sum};
     struct bcda__decoder_options o = {.name = "f.ndjson",
-                                      .gzip = 1,
+                                      .coding = &bcda__coding_gzip,
                                       .key = key,
                                       .line_max = 20000,
                                       .depth_max = 64,

@@ -343,7 +343,7 @@ static struct run *new_run(int how, size_t batch_size, size_t line_max)
 
     drop(&r->log);
     memset(r, 0, sizeof *r);
-    r->o.gzip = how & GZIP;
+    r->o.coding = how & GZIP ? &bcda__coding_gzip : NULL;
     r->o.key = how & CRYPT ? key : NULL;
     r->o.line_max = line_max;
     r->o.depth_max = 6;
@@ -361,8 +361,8 @@ static void check_run(struct run *r, const struct file *f, const struct bytes *d
     ck_assert_msg(r->log.len - 1 == f->want.len &&
                       (f->want.len == 0 || memcmp(r->log.at, f->want.at, f->want.len) == 0),
                   "batch %zu, step %zu, split %zu, gzip %d, key %d\n%s\ninstead of%.*s",
-                  r->o.batch_size, r->step, r->split, r->o.gzip, r->o.key != NULL, r->log.at,
-                  (int)f->want.len, f->want.at);
+                  r->o.batch_size, r->step, r->split, r->o.coding != NULL, r->o.key != NULL,
+                  r->log.at, (int)f->want.len, f->want.at);
     ck_assert_int_eq(r->bytes, (int64_t)f->plain.len);
     ck_assert_int_eq(r->lines, f->lines);
     /* never more than a batch asks for or the longest line */
@@ -933,7 +933,7 @@ START_TEST(test_provisional)
         drop(&data);
         data = encrypt(&plain);
         data.at[data.len - 1] ^= 1;
-        r->o.gzip = 0;
+        r->o.coding = NULL;
         d = open_decoder(&r->o);
         put(d, data.at, data.len);
         ck_assert_int_eq(bcda__decoder_finish(d, NULL), BCDA_ERR_TAG);
