@@ -10,6 +10,7 @@
 #include "base/transition.h"
 #include "client/context.h"
 #include "client/deliver.h"
+#include "net/step.h"
 #include "protocol/kickoff.h"
 #include "protocol/retry.h"
 
@@ -17,7 +18,6 @@ enum {
     EMPTY_WINDOW_MS = 10000, /* how soon after the start an empty manifest is not believed yet */
     EMPTY_ASKS = 3,
     PROGRESS_MS = 100,
-    STARTS_MAX = 64,
     CANCEL_TRIES = 3, /* the application waits for its end */
 };
 
@@ -290,13 +290,14 @@ static void start_downloads(bcda_job *job)
 
     if (job->state != BCDA_JOB_DOWNLOADING || job->presence == BCDA__ASKING)
         return;
-    while (!job->ended && !job->downloads.is_paused && !job->cx->forked && begun < STARTS_MAX &&
-           job->owner->has_slot(job->owner->ctx, job) && (f = next_file(job))) {
+    while (!job->ended && !job->downloads.is_paused && !job->cx->forked &&
+           begun < BCDA__STEP_STARTS && job->owner->has_slot(job->owner->ctx, job) &&
+           (f = next_file(job))) {
         job->next_file++;
         bcda__download_start(&job->downloads, f);
         begun++;
     }
-    if (begun == STARTS_MAX) /* many that fail at once: a step stays short */
+    if (begun == BCDA__STEP_STARTS) /* many that fail at once: a step stays short */
         bcda__job_poke(job);
     if (!job->ended && job->files_ended == job->downloads.files->count)
         all_files_ended(job);

@@ -6,11 +6,11 @@
 #include "base/mem.h"
 #include "client/spool.h"
 #include "client/workers.h"
+#include "net/step.h"
 
 enum {
-    SLICE = 256 * 1024, /* bytes of the source; a slice also ends with a full batch */
-    FINISHED = 2,       /* batches that wait for the session; inline there is one at most */
-    SPARES = 2,         /* batches to be filled again */
+    FINISHED = 2, /* batches that wait for the session; inline there is one at most */
+    SPARES = 2,   /* batches to be filled again */
 };
 
 /* Why no slice can be run before something else happens. */
@@ -159,7 +159,7 @@ static enum halt run_piece(struct bcda__pipe *p)
 
     if (state == BCDA__SOURCE_FAILED || (!len && !p->slice.has_more))
         return halt_of_state(state);
-    left = p->slice.moved < SLICE ? SLICE - p->slice.moved : 1;
+    left = p->slice.moved < BCDA__SLICE_BYTES ? BCDA__SLICE_BYTES - p->slice.moved : 1;
     rc = bcda__decoder_write(p->decoder, data, len < left ? len : left, &used, &p->err);
     p->slice.has_more = !rc && bcda__decoder_is_full(p->decoder);
     failed = take_from_source(p, data, used) || rc;
@@ -173,7 +173,8 @@ static void run_slice(struct bcda__task *t)
     struct bcda__pipe *p = pipe_of_task(t);
 
     bcda__decoder_give_back(p->decoder, p->slice.spare);
-    while (!p->slice.halt && p->slice.moved < SLICE && !bcda__decoder_is_full(p->decoder))
+    while (!p->slice.halt && p->slice.moved < BCDA__SLICE_BYTES &&
+           !bcda__decoder_is_full(p->decoder))
         p->slice.halt = run_piece(p);
     if (p->slice.halt != HALT_FAILED && bcda__decoder_is_full(p->decoder))
         p->slice.no_memory = bcda__decoder_take(p->decoder, &p->slice.made) != 0;

@@ -13,11 +13,21 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/transition.h"
 #include "net/head.h"
 #include "net/ring.h"
 #include "net/sigpipe.h"
 
+/* What libcurl does with a transfer; see doc/design.md. How far the response is, `head` knows. */
+enum transfer_state {
+    RUNNING,
+    PAUSED,   /* the ring is full: libcurl holds a piece of the body back */
+    RESUMING, /* the ring has room again: in http->resuming */
+    FINISHED, /* `result` is set; bytes may be left in the ring */
+};
+
 struct bcda__transfer {
+    enum transfer_state state;
     struct bcda__http *http;
     struct bcda__transfer_events events;
     CURL *easy;
@@ -28,22 +38,18 @@ struct bcda__transfer {
     int proxied;
 
     struct bcda__ring ring;
-    int no_memory; /* for it */
+    int no_memory; /* for the ring */
     int64_t received;
-    int paused; /* libcurl holds a piece for us */
 
     CURLcode result;
-    int finished; /* `result` is there */
-    int by_curl;  /* and comes from libcurl */
-    int refused;  /* why a descriptor could not be watched: that, and not `result`, ended it */
-    int starved;  /* EMFILE or ENFILE: there were no descriptors left when it failed */
+    int by_curl; /* `result` comes from libcurl */
+    int refused; /* why a descriptor could not be watched, which then ended the transfer; 0 */
+    int starved; /* EMFILE or ENFILE: no descriptors were left when it failed; 0 */
 
-    /* events that are still to be reported */
-    int tell_head, tell_data;
+    int head_due, data_due; /* events that are still to be reported */
     int in_multi;
     int waiting; /* in http->waiting */
     struct bcda__transfer *prev, *next;
-    int resuming; /* in http->resuming */
     struct bcda__transfer *resume_next;
     struct bcda__transfer *all_prev, *all_next; /* in http->all */
 };
@@ -185,6 +191,40 @@ static void unqueue_notification(struct bcda__transfer *t)
     t->next->prev = t->prev;
 }
 
+static void leave_resuming(struct bcda__transfer *t)
+{
+    struct bcda__transfer **at = &t->http->resuming;
+
+    while (*at != t)
+        at = &(*at)->resume_next;
+    *at = t->resume_next;
+}
+
+static void join_resuming(struct bcda__transfer *t)
+{
+    struct bcda__transfer **last = &t->http->resuming;
+
+    while (*last)
+        last = &(*last)->resume_next;
+    *last = t;
+    t->resume_next = NULL;
+}
+
+/* The only place where the state changes. A transfer is in http->resuming while it is RESUMING. */
+static void change_transfer_state(struct bcda__transfer *t, enum transfer_state to)
+{
+    static const char *const names[] = {"RUNNING", "PAUSED", "RESUMING", "FINISHED"};
+
+    if (t->state == to)
+        return;
+    BCDA__TRANSITION("transfer", names[t->state], names[to]);
+    if (t->state == RESUMING)
+        leave_resuming(t);
+    t->state = to;
+    if (to == RESUMING)
+        join_resuming(t);
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *per_socket)
 {
     struct bcda__http *h = ctx;
@@ -289,7 +329,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *ctx)
     if (rc < 0)
         return 0;
     if (rc == 1) {
-        t->tell_head = 1;
+        t->head_due = 1;
         queue_notification(t);
     }
     return size * count;
@@ -301,7 +341,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
     size_t len = size * count;
 
     if (len > bcda__ring_room(&t->ring)) {
-        t->paused = 1;
+        change_transfer_state(t, PAUSED);
         queue_notification(t);
         return CURL_WRITEFUNC_PAUSE;
     }
@@ -310,7 +350,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
         return 0; /* ends the transfer */
     }
     t->received += (int64_t)len;
-    t->tell_data = 1;
+    t->data_due = 1;
     queue_notification(t);
     return len;
 }
@@ -411,10 +451,10 @@ static int find_starvation(void)
 
 static void give_up(struct bcda__transfer *t, CURLcode why)
 {
-    if (t->finished && t->result != CURLE_OK)
+    if (t->state == FINISHED && t->result != CURLE_OK)
         return;
     t->result = why;
-    t->finished = 1;
+    change_transfer_state(t, FINISHED);
     queue_notification(t);
 }
 
@@ -430,7 +470,7 @@ static void collect_finished(struct bcda__http *h, CURLMcode rc)
         if (m->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        if (t->finished)
+        if (t->state == FINISHED)
             continue;
         t->by_curl = 1;
         give_up(t, m->data.result);
@@ -442,7 +482,7 @@ static void collect_finished(struct bcda__http *h, CURLMcode rc)
     refused = h->unwatched;
     h->unwatched = 0;
     for (t = h->all; t; t = t->all_next) {
-        if (t->finished)
+        if (t->state == FINISHED)
             continue;
         t->refused = refused;
         give_up(t, CURLE_OUT_OF_MEMORY);
@@ -1054,18 +1094,6 @@ static void leave_all(struct bcda__transfer *t)
         t->all_next->all_prev = t->all_prev;
 }
 
-static void leave_resuming(struct bcda__transfer *t)
-{
-    struct bcda__transfer **at = &t->http->resuming;
-
-    if (!t->resuming)
-        return;
-    while (*at != t)
-        at = &(*at)->resume_next;
-    *at = t->resume_next;
-    t->resuming = 0;
-}
-
 static void free_easy(struct bcda__transfer *t)
 {
     struct bcda__sigpipe guard;
@@ -1083,7 +1111,8 @@ void bcda__transfer_free(struct bcda__transfer *t)
     if (!t)
         return;
     unqueue_notification(t);
-    leave_resuming(t);
+    if (t->state == RESUMING)
+        leave_resuming(t);
     leave_all(t);
     if (!t->http->forked)
         free_easy(t);
@@ -1095,21 +1124,15 @@ void bcda__transfer_free(struct bcda__transfer *t)
     bcda__free(t);
 }
 
-/* ---- going on after a pause ---- */
+/* ---- resuming after a pause ---- */
 
-/* A paused transfer goes on when its ring is as good as empty: what is read at once is large then,
- * and a sender that waits for us is woken seldom (doc/performance-notes.md). */
+/* A paused transfer is resumed when its ring is nearly empty: then much is read at once, and a
+ * sender that waits for us is woken seldom (doc/performance-notes.md). */
 static void resume_later(struct bcda__transfer *t)
 {
-    struct bcda__transfer **last = &t->http->resuming;
-
-    if (!t->paused || t->resuming || t->finished || t->ring.len > t->ring.cap / 8)
+    if (t->state != PAUSED || t->ring.len > t->ring.cap / 8)
         return;
-    while (*last)
-        last = &(*last)->resume_next;
-    *last = t;
-    t->resume_next = NULL;
-    t->resuming = 1;
+    change_transfer_state(t, RESUMING);
     t->http->hooks.news(t->http->hooks.ctx);
 }
 
@@ -1133,10 +1156,7 @@ void bcda__http_resume(struct bcda__http *h)
 
     if (!t || h->forked)
         return;
-    leave_resuming(t);
-    if (t->finished)
-        return;
-    t->paused = 0;
+    change_transfer_state(t, RUNNING);
     bcda__sigpipe_block(&guard);
     rc = curl_easy_pause(t->easy, CURLPAUSE_CONT); /* may call on_body at once */
     bcda__sigpipe_restore(&guard);
@@ -1162,17 +1182,17 @@ int bcda__http_dispatch(struct bcda__http *h)
     if (t == &h->waiting || h->forked)
         return 0;
     unqueue_notification(t);
-    if (t->tell_head) {
-        t->tell_head = 0;
-        if (t->tell_data || t->finished || t->paused)
+    if (t->head_due) {
+        t->head_due = 0;
+        if (t->data_due || t->state != RUNNING)
             queue_notification(t);
         t->events.head(t->events.ctx);
-    } else if (t->tell_data) {
-        t->tell_data = 0;
-        if (t->ring.len == 0 && t->finished)
+    } else if (t->data_due) {
+        t->data_due = 0;
+        if (t->ring.len == 0 && t->state == FINISHED)
             queue_notification(t);
         t->events.data(t->events.ctx);
-    } else if (t->finished && t->ring.len == 0) {
+    } else if (t->state == FINISHED && t->ring.len == 0) {
         tell_end(t);
     }
     return 1;
@@ -1218,7 +1238,7 @@ int bcda__transfer_is_connected(const struct bcda__transfer *t)
 
 int bcda__transfer_is_over(const struct bcda__transfer *t)
 {
-    return t->finished && t->ring.len == 0;
+    return t->state == FINISHED && t->ring.len == 0;
 }
 
 int64_t bcda__transfer_received(const struct bcda__transfer *t)
@@ -1228,7 +1248,7 @@ int64_t bcda__transfer_received(const struct bcda__transfer *t)
 
 int bcda__transfer_is_paused(const struct bcda__transfer *t)
 {
-    return t->paused;
+    return t->state == PAUSED || t->state == RESUMING;
 }
 
 size_t bcda__transfer_peek(const struct bcda__transfer *t, const uint8_t **data)
@@ -1241,18 +1261,18 @@ void bcda__transfer_take(struct bcda__transfer *t, size_t len)
 {
     bcda__ring_take(&t->ring, &t->http->pool, len);
     if (len && t->ring.len) {
-        t->tell_data = 1;
+        t->data_due = 1;
         queue_notification(t);
     }
     resume_later(t);
-    if (t->finished && t->ring.len == 0)
+    if (t->state == FINISHED && t->ring.len == 0)
         queue_notification(t);
 }
 
 void bcda__transfer_wake(struct bcda__transfer *t)
 {
-    if (t->ring.len == 0 && !t->finished)
+    if (t->ring.len == 0 && t->state != FINISHED)
         return;
-    t->tell_data = t->ring.len > 0;
+    t->data_due = t->ring.len > 0;
     queue_notification(t);
 }

@@ -6,12 +6,7 @@
 #include "base/mem.h"
 #include "net/channel.h"
 #include "net/loop.h"
-
-enum {
-    READY_MAX = 32,         /* descriptors that one step serves */
-    DISPATCH_MAX = 64,      /* events of transfers that one step delivers */
-    WORK_MAX = 1024 * 1024, /* bytes that one step moves, received and delivered, or little more */
-};
+#include "net/step.h"
 
 struct bcda__engine {
     struct bcda__loop *loop;
@@ -393,7 +388,7 @@ static int fire_timers(struct bcda__engine *e)
     struct bcda__timer *t;
     int fired = 0;
 
-    while (!e->forked && fired < DISPATCH_MAX && (t = due_timer(e, now))) {
+    while (!e->forked && fired < BCDA__STEP_EVENTS && (t = due_timer(e, now))) {
         bcda__timer_clear(t);
         t->fire(t->ctx);
         fired++;
@@ -535,10 +530,10 @@ static void drive_fd(struct bcda__engine *e, int fd, int events)
 
 static int drive_step(struct bcda__engine *e, int *woken)
 {
-    struct bcda__loop_ready ready[READY_MAX];
+    struct bcda__loop_ready ready[BCDA__STEP_DESCRIPTORS];
     int i, n, timer, did;
 
-    n = bcda__loop_take(e->loop, ready, READY_MAX, &timer, woken);
+    n = bcda__loop_take(e->loop, ready, BCDA__STEP_DESCRIPTORS, &timer, woken);
     if (n < 0)
         return n;
     if (timer)
@@ -558,8 +553,8 @@ static void begin_step(struct bcda__engine *e)
 
     e->stepping = 1;
     e->round++;
-    e->budget = DISPATCH_MAX;
-    e->work = WORK_MAX;
+    e->budget = BCDA__STEP_EVENTS;
+    e->work = BCDA__STEP_BYTES;
     turn_channels(e);
     for (c = e->channels; c; c = c->next)
         if (is_own(c))

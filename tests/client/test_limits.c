@@ -226,8 +226,8 @@ static void add_gzip_of_lines(struct buf *out, size_t len, size_t count)
     free(text);
 }
 
-/* A step moves 1 MiB (WORK_MAX of net/engine.c) and what it has begun by then: a slice of 256 KiB
- * (client/pipe.c), and a batch, which has 256 KiB by default. _i: without threads, with two. */
+/* A step moves 1 MiB (net/step.h) and what it has begun by then: a slice of 256 KiB
+ *, and a batch, which has 256 KiB by default. _i: without threads, with two. */
 START_TEST(few_bytes_inflate_to_many)
 {
     enum { KIB = 1024, LINES = 64 * KIB, MOST = (1024 + 256 + 256) * KIB };
