@@ -874,3 +874,21 @@ char *scripted_encrypt(struct buf *out, const void *data, size_t len, const char
     EVP_PKEY_free(key);
     return wrapped;
 }
+
+char *scripted_reply_file(struct scripted_server *s, const char *path, enum scripted_form form,
+                          const struct buf *plain)
+{
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    struct buf packed = {0};
+    const struct buf *body = form == SCRIPTED_PLAIN ? plain : &packed;
+    char *key = NULL;
+
+    if (form == SCRIPTED_ENCRYPTED)
+        key = scripted_encrypt(&packed, plain->p, plain->len, name);
+    else if (form == SCRIPTED_GZIP)
+        scripted_gzip(&packed, plain->p, plain->len);
+    scripted_reply(s, path, "200 OK", form == SCRIPTED_GZIP ? "Content-Encoding: gzip\r\n" : "",
+                   body->p, body->len);
+    buf_free(&packed);
+    return key;
+}

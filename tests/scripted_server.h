@@ -98,6 +98,11 @@ char *scripted_relayed(struct scripted_server *s, size_t *len);
 /* ---- content ---- */
 
 void scripted_gzip(struct buf *out, const void *data, size_t len);
+enum scripted_form { SCRIPTED_PLAIN, SCRIPTED_ENCRYPTED, SCRIPTED_GZIP };
+/* Answers with a file in this form. The wrapped key, to be freed; NULL where it is not encrypted.
+ * The label is the last part of `path`. */
+char *scripted_reply_file(struct scripted_server *s, const char *path, enum scripted_form form,
+                          const struct buf *plain);
 /* As BCDA encrypts (bcda-api 7.1), for the key of scripted_key_file(). The wrapped key, to be
  * freed. */
 char *scripted_encrypt(struct buf *out, const void *data, size_t len, const char *label);

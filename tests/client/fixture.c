@@ -575,6 +575,12 @@ void fixture_add_key(struct fixture *fx)
         bcda_config_add_private_key_file(fixture_config(fx), scripted_key_file(fx->server), NULL));
 }
 
+void fixture_set_verified(struct fixture *fx, const char *folder)
+{
+    fixture_set(fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
+    ck_assert_ok(bcda_config_set_spool_directory(fx->config, folder));
+}
+
 void fixture_session(struct fixture *fx)
 {
     const char *threads = getenv("BCDA_TEST_DECODE_THREADS");
@@ -667,6 +673,13 @@ void fixture_reply_patients(struct fixture *fx, const char *match, size_t first,
     buf_free(&b);
 }
 
+void fixture_reply_two_files(struct fixture *fx)
+{
+    fixture_reply_patients(fx, "/data/a", 0, 3);
+    fixture_reply_patients(fx, "/data/b", 3, 3);
+    scripted_export(fx->server, fixture_files, 2);
+}
+
 const struct scripted_entry fixture_files[3] = {{"Patient", "/data/a.ndjson", NULL, 0},
                                                 {"Patient", "/data/b.ndjson", NULL, 0},
                                                 {"Patient", "/data/c.ndjson", NULL, 0}};
@@ -687,6 +700,14 @@ void fixture_export_many(struct fixture *fx, size_t n, const char *key_hex)
     scripted_export(fx->server, e, n);
     free(paths);
     free(e);
+}
+
+void fixture_export_eob(struct fixture *fx, const char *era)
+{
+    int by_type = strcmp(era, "2018-12") == 0 || strcmp(era, "2019-04") == 0;
+
+    fixture_export(fx, by_type ? BCDA_LEVEL_RESOURCE : BCDA_LEVEL_PATIENT, "ExplanationOfBenefit",
+                   NULL);
 }
 
 struct run *fixture_run_new(struct fixture *fx, enum delivery_way way, hook_fn hook, void *arg)
@@ -965,6 +986,13 @@ int fixture_step(struct fixture *fx)
     return 1;
 }
 
+void fixture_bare_step(struct fixture *fx)
+{
+    fx->inside = 1;
+    ck_assert_int_ge(bcda_session_step(fx->session), 0);
+    fx->inside = 0;
+}
+
 void fixture_drain(struct fixture *fx)
 {
     int stay = fx->stay;
@@ -1123,16 +1151,21 @@ static void free_run(struct run *r)
     free(r);
 }
 
+void fixture_free_session(struct fixture *fx)
+{
+    fx->inside = 1;
+    bcda_session_free(fx->session);
+    fx->inside = 0;
+    fx->session = NULL;
+}
+
 void fixture_end(struct fixture *fx)
 {
     int64_t until = real_s() + HUNG_S;
     struct run *r;
     int n = 0;
 
-    fx->inside = 1;
-    bcda_session_free(fx->session);
-    fx->inside = 0;
-    fx->session = NULL;
+    fixture_free_session(fx);
     bcda_config_free(fx->config);
     fx->config = NULL;
     bcda_export_free(fx->x);

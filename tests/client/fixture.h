@@ -139,6 +139,7 @@ bcda_config *fixture_config_version(struct fixture *fx, int version);
 bcda_config *fixture_config_at(struct fixture *fx, const char *origin, const char *ca_file);
 void fixture_set(struct fixture *fx, int option, int64_t value); /* of fixture_config() */
 void fixture_add_key(struct fixture *fx); /* the scripted server's private key, to the config */
+void fixture_set_verified(struct fixture *fx, const char *folder); /* with its spool there */
 /* Makes the session and frees the config. Without a config: fixture_config(). Without an export:
  * one of level Patient. */
 void fixture_session(struct fixture *fx);
@@ -151,6 +152,8 @@ void fixture_setup_everything(struct fixture *fx);
 void fixture_fault(struct fixture *fx, const char *spec); /* of the sandbox */
 /* Replaces the export; the types end with NULL. */
 void fixture_export(struct fixture *fx, int level, ...);
+/* ExplanationOfBenefit, at the level that the server of this era has for it. */
+void fixture_export_eob(struct fixture *fx, const char *era);
 
 /* ---- what the scripted server answers ---- */
 
@@ -159,6 +162,8 @@ void fixture_add_patients(struct buf *b, size_t first, size_t count);
 void fixture_reply_patients(struct fixture *fx, const char *match, size_t first, size_t count);
 /* /data/a.ndjson, b.ndjson and c.ndjson, all of Patient and not encrypted. */
 extern const struct scripted_entry fixture_files[3];
+/* Two of them with 3 patients each, and the job that leads to them. */
+void fixture_reply_two_files(struct fixture *fx);
 /* A job that is done at once with so many files, /data/0.ndjson and so on. */
 void fixture_export_many(struct fixture *fx, size_t n, const char *key_hex);
 
@@ -193,6 +198,8 @@ void fixture_drain(struct fixture *fx);
 void fixture_advance(struct fixture *fx, int64_t ms);
 /* Calls the public function of that row of the table (client/entry.h) with valid arguments. */
 int fixture_call(struct fixture *fx, enum bcda__entry_point point, bcda_job *job);
+void fixture_bare_step(struct fixture *fx); /* bcda_session_step(), and nothing else */
+void fixture_free_session(struct fixture *fx);
 /* Frees the session, and checks that done and destroys ran once and that no descriptor is left. */
 void fixture_end(struct fixture *fx);
 void fixture_close(struct fixture *fx); /* also stops the server */

@@ -37,9 +37,7 @@ START_TEST(late_refusal)
     fixture_open_scripted(&fx, 0);
     reply_status("/data/a", 1, 0, "401 Unauthorized");
     reply_status("/data/b", 1, 1, "401 Unauthorized");
-    fixture_reply_patients(&fx, "/data/a", 0, 3);
-    fixture_reply_patients(&fx, "/data/b", 3, 3);
-    scripted_export(fx.server, fixture_files, 2);
+    fixture_reply_two_files(&fx);
     fixture_session(&fx);
     r = fixture_start(&fx, BY_RESOURCE);
     fixture_until(&fx, scripted_count(fx.server, "GET /data/b") == 1);
@@ -62,9 +60,7 @@ START_TEST(both_refused)
 
     fixture_open_scripted(&fx, 0);
     reply_status("/data/", 2, 1, "401 Unauthorized");
-    fixture_reply_patients(&fx, "/data/a", 0, 3);
-    fixture_reply_patients(&fx, "/data/b", 3, 3);
-    scripted_export(fx.server, fixture_files, 2);
+    fixture_reply_two_files(&fx);
     fixture_session(&fx);
     r = fixture_start(&fx, BY_RESOURCE);
     fixture_until(&fx, scripted_count(fx.server, "GET /data/") == 2);
@@ -86,9 +82,7 @@ START_TEST(refusal_costs_no_attempt)
     fixture_open_scripted(&fx, 0);
     reply_status("/data/a", 1, 0, "401 Unauthorized");
     reply_status("/data/a", (unsigned)busy, 0, "503 Busy");
-    fixture_reply_patients(&fx, "/data/a", 0, 3);
-    fixture_reply_patients(&fx, "/data/b", 3, 3);
-    scripted_export(fx.server, fixture_files, 2);
+    fixture_reply_two_files(&fx);
     fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
     r = fixture_run(&fx, BY_RESOURCE);
     check_both(r);

@@ -20,10 +20,7 @@ static void begin(const char *era, const char *spec)
     fixture_config(&fx);
     if (spec)
         fixture_fault(&fx, spec);
-    if (strcmp(era, "2019-04") == 0)
-        fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    else
-        fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    fixture_export_eob(&fx, era);
 }
 
 /* The job failed by its one file, and the errors of both say so. */
@@ -358,10 +355,7 @@ static char *whole_first(const char *era, int tls)
     fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
     fixture_set(&fx, BCDA_OPT_ATTEMPTS, 1);
     fixture_session(&fx);
-    if (strcmp(era, "2019-04") == 0)
-        fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    else
-        fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    fixture_export_eob(&fx, era);
     r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
     ck_assert_int_gt(bcda_file_bytes(fixture_file(r, EOB, 0)), 262144); /* more than one batch */
@@ -514,10 +508,9 @@ static struct run *with_bad_line(int i, int64_t max, enum delivery_way way)
 START_TEST(bad_line)
 {
     int i = _i % (LINES * 3);
-    const bcda_error *e;
     struct run *r = with_bad_line(i, 0, (enum delivery_way)(_i / (LINES * 3)));
+    const bcda_error *e = check_file_failed(r, lines[i % LINES].code);
 
-    e = check_file_failed(r, lines[i % LINES].code);
     ck_assert_int_eq(bcda_error_line(e), 2);
     ck_assert_int_eq(bcda_error_offset(e), line_offset(r, 2));
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "line 2"));

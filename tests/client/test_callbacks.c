@@ -140,7 +140,7 @@ static int act(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-static void turn_until_done(struct run *r, const struct acting *a)
+static void step_until_done(struct run *r, const struct acting *a)
 {
     bcda_session *s = fx.session;
     int rc = 1;
@@ -174,7 +174,7 @@ START_TEST(acts)
     if (a.where == AT_PROGRESS)
         fixture_fault(&fx, "progress:half");
     r = fixture_start_hook(&fx, way_for(a.where), act, &a);
-    turn_until_done(r, &a);
+    step_until_done(r, &a);
     ck_assert_int_eq(a.acted, 1);
     if (a.act == UNREF || a.where == AT_DONE)
         ck_assert_int_eq(r->result, 0);
@@ -311,7 +311,7 @@ START_TEST(everything_from_everywhere)
         fx.inside = 0;
     }
     if (k.place == FREED) {
-        turn_until_done(r, &freed);
+        step_until_done(r, &freed);
     } else {
         while (!r->done && fixture_step(&fx))
             ;
@@ -400,10 +400,7 @@ START_TEST(registrations_shared)
     ck_assert_int_eq(bcda_job_start(fx.session, NULL, handlers, NULL), BCDA_ERR_INVALID);
     bcda_handlers_free(handlers);
     ck_assert_int_eq(destroyed, 0);
-    fx.inside = 1;
-    bcda_session_free(fx.session);
-    fx.inside = 0;
-    fx.session = NULL;
+    fixture_free_session(&fx);
     ck_assert_int_eq(destroyed, 1);
     fixture_close(&fx);
 }

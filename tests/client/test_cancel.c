@@ -72,53 +72,53 @@ START_TEST(second_attempt)
 }
 END_TEST
 
-/* The job's status is not requested once the DELETE is in progress. */
-START_TEST(no_polling_meanwhile)
+/* The answer to the DELETE waits for the gate. */
+static struct run *cancel_slowly(unsigned times)
 {
     struct scripted_answer *a;
-    unsigned polls;
-    struct run *r;
 
     fixture_open_scripted(&fx, 0);
-    a = scripted_on(fx.server, "DELETE", 1);
+    a = scripted_on(fx.server, "DELETE", times);
     scripted_gate(a, 1);
     scripted_text(a, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
     begin_running();
-    r = cancel_running();
-    polls = scripted_count(fx.server, "GET /api/v1/jobs/1");
-    fixture_until(&fx, scripted_count(fx.server, "DELETE") == 1);
-    fixture_advance(&fx, 20000);
+    return cancel_running();
+}
+
+static void end_slowly(struct run *r)
+{
     ck_assert_int_eq(r->done, 0);
-    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1"), polls);
     scripted_open_gate(fx.server, 1);
     fixture_finish(&fx);
     (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
     ck_assert_uint_eq(scripted_count(fx.server, "DELETE"), 1);
     fixture_close(&fx);
 }
+
+/* The job's status is not requested once the DELETE is in progress. */
+START_TEST(no_polling_meanwhile)
+{
+    unsigned polls;
+    struct run *r = cancel_slowly(1);
+
+    polls = scripted_count(fx.server, "GET /api/v1/jobs/1");
+    fixture_until(&fx, scripted_count(fx.server, "DELETE") == 1);
+    fixture_advance(&fx, 20000);
+    ck_assert_int_eq(r->done, 0);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1"), polls);
+    end_slowly(r);
+}
 END_TEST
 
 /* Cancelled once more while the DELETE is in progress: there is no second DELETE. */
 START_TEST(twice)
 {
-    struct scripted_answer *a;
-    struct run *r;
+    struct run *r = cancel_slowly(0);
 
-    fixture_open_scripted(&fx, 0);
-    a = scripted_on(fx.server, "DELETE", 0);
-    scripted_gate(a, 1);
-    scripted_text(a, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
-    begin_running();
-    r = cancel_running();
     fixture_until(&fx, scripted_count(fx.server, "DELETE") == 1);
     ck_assert_ok(bcda_job_cancel(r->job));
     fixture_drain(&fx);
-    ck_assert_int_eq(r->done, 0);
-    scripted_open_gate(fx.server, 1);
-    fixture_finish(&fx);
-    (void)fixture_check_failed(r, BCDA_ERR_CANCELLED);
-    ck_assert_uint_eq(scripted_count(fx.server, "DELETE"), 1);
-    fixture_close(&fx);
+    end_slowly(r);
 }
 END_TEST
 

@@ -420,14 +420,14 @@ START_TEST(error_file_as_batches)
 {
     bcda_batch *batch;
     bcda_job *job;
-    size_t lines = 0, turns = 0;
+    size_t lines = 0, steps = 0;
     int rc;
 
     current(NULL, 1);
     fixture_fault(&fx, "error-file");
     ck_assert_ok(bcda_job_start(fx.session, fx.x, NULL, &job));
     while ((rc = bcda_job_next(job, &batch)) != BCDA_ERR_END) {
-        ck_assert_uint_lt(turns++, 100000);
+        ck_assert_uint_lt(steps++, 100000);
         if (rc == BCDA_ERR_AGAIN) {
             (void)fixture_step(&fx);
             continue;
@@ -450,13 +450,13 @@ START_TEST(pull_without_handlers)
 {
     bcda_batch *batch, *held = NULL;
     bcda_job *job;
-    size_t count = 0, turns = 0;
+    size_t count = 0, steps = 0;
     int rc;
 
     current(NULL, 1);
     ck_assert_ok(bcda_job_start(fx.session, fx.x, NULL, &job));
     while ((rc = bcda_job_next(job, &batch)) != BCDA_ERR_END) {
-        ck_assert_uint_lt(turns++, 100000);
+        ck_assert_uint_lt(steps++, 100000);
         if (rc == BCDA_ERR_AGAIN) {
             (void)fixture_step(&fx);
             continue;
@@ -870,11 +870,9 @@ static struct run *with_provider(struct provider *p, unsigned polls)
 
 START_TEST(provider_at_once)
 {
-    struct provider p = {0};
-    struct run *r;
+    struct provider p = {.how = _i ? SHORT : AT_ONCE};
+    struct run *r = with_provider(&p, 40);
 
-    p.how = _i ? SHORT : AT_ONCE;
-    r = with_provider(&p, 40);
     fixture_finish(&fx);
     fixture_check_export(r);
     if (_i)
@@ -890,11 +888,9 @@ END_TEST
 
 START_TEST(provider_later)
 {
-    struct provider p = {0};
-    struct run *r;
+    struct provider p = {.how = LATER};
+    struct run *r = with_provider(&p, 2);
 
-    p.how = LATER;
-    r = with_provider(&p, 2);
     fixture_idle(&fx);
     ck_assert_int_eq(p.calls, 1);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "total"), 0);
@@ -918,11 +914,9 @@ START_TEST(provider_fails)
 {
     static const enum how how[] = {FAILS, EMPTY, SPACE};
     static const int codes[] = {BCDA_ERR_AUTH, BCDA_ERR_TOKEN, BCDA_ERR_TOKEN};
-    struct provider p = {0};
-    struct run *r;
+    struct provider p = {.how = how[_i]};
+    struct run *r = with_provider(&p, 2);
 
-    p.how = how[_i];
-    r = with_provider(&p, 2);
     fixture_finish(&fx);
     (void)fixture_check_failed(r, codes[_i]);
     ck_assert_int_eq(p.calls, 1);
@@ -934,11 +928,9 @@ END_TEST
 /* The session, or only the job, is freed before the application answers. */
 START_TEST(provider_outlives)
 {
-    struct provider p = {0};
-    struct run *r;
+    struct provider p = {.how = NEVER};
+    struct run *r = with_provider(&p, 2);
 
-    p.how = NEVER;
-    r = with_provider(&p, 2);
     fixture_idle(&fx);
     ck_assert_ptr_nonnull(p.asked);
     if (_i >= 2) {

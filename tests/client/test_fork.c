@@ -810,7 +810,7 @@ static int jump(void)
 }
 
 /* One round; the clock moves where nothing is in progress. 0: nothing comes. */
-static int turn(void)
+static int next_round(void)
 {
     int quiet;
 
@@ -830,10 +830,10 @@ static void round_beside_held(void)
         (void)jump();
 }
 
-#define UNTIL(condition)                                                               \
-    do {                                                                               \
-        while (!(condition))                                                           \
-            ck_assert_msg(turn() || (condition), "stuck before this: %s", #condition); \
+#define UNTIL(condition)                                                                     \
+    do {                                                                                     \
+        while (!(condition))                                                                 \
+            ck_assert_msg(next_round() || (condition), "stuck before this: %s", #condition); \
     } while (0)
 
 /* ---- what is downloaded ---- */
@@ -865,24 +865,18 @@ static void script(struct scripted_server *to, const void *arg)
         "\"code\":\"processing\",\"diagnostics\":\"something\"}]}\n";
     size_t files = *(const size_t *)arg, i;
     struct scripted_entry e[FILES_MOST + 1] = {{0}};
-    char *key = NULL, name[FILES_MOST][32];
+    char *keys[FILES_MOST] = {NULL}, name[FILES_MOST][32];
 
     for (i = 0; i < files; i++) {
-        struct buf plain = {0}, packed = {0};
+        struct buf plain = {0};
 
         add_lines(&plain, i);
         snprintf(name[i], sizeof name[i], "%s.ndjson", paths[i]);
-        if (i == 1) /* the label is the file's name */
-            key = scripted_encrypt(&packed, plain.p, plain.len, "b.ndjson");
-        else if (i == 2)
-            scripted_gzip(&packed, plain.p, plain.len);
-        scripted_reply(to, paths[i], "200 OK", i == 2 ? "Content-Encoding: gzip\r\n" : "",
-                       i ? packed.p : plain.p, i ? packed.len : plain.len);
+        keys[i] = scripted_reply_file(to, name[i], (enum scripted_form)i, &plain);
         e[i].type = "Patient";
         e[i].path = name[i];
-        e[i].key_hex = i == 1 ? key : NULL;
+        e[i].key_hex = keys[i];
         buf_free(&plain);
-        buf_free(&packed);
     }
     scripted_reply(to, "/data/errors", "200 OK", "", issues, sizeof issues - 1);
     e[files].type = "OperationOutcome";
@@ -893,7 +887,8 @@ static void script(struct scripted_server *to, const void *arg)
                   "Content-Length: 0\r\n\r\n");
     scripted_reply(to, "/_version", "200 OK", "", "{\"version\":\"r1\"}", 16);
     scripted_export(to, e, files + 1);
-    free(key);
+    for (i = 0; i < files; i++)
+        free(keys[i]);
 }
 
 static void remove_folder(void)
@@ -907,8 +902,7 @@ static void verify_first(void)
     snprintf(folder, sizeof folder, "%s/bcda-fork-spool-XXXXXX", tempdir());
     ck_assert_ptr_nonnull(mkdtemp(folder));
     atexit(remove_folder);
-    fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-    ck_assert_ok(bcda_config_set_spool_directory(fx.config, folder));
+    fixture_set_verified(&fx, folder);
 }
 
 struct setting {
@@ -916,28 +910,11 @@ struct setting {
     size_t files;
 };
 
-static int64_t read_clock(void *ctx)
-{
-    return ((struct fixture *)ctx)->now;
-}
-
 static void make_config(const struct setting *o)
 {
-    char url[128];
-
-    snprintf(url, sizeof url, "%s/api/v1", server.origin);
-    ck_assert_ok(bcda_config_new(&fx.config));
-    fx.config->clock.now_ms = fx.config->clock.wall_ms = read_clock;
-    fx.config->clock.ctx = &fx;
-    ck_assert_ok(bcda_config_set_fhir_url(fx.config, url));
+    fixture_config_at(&fx, server.origin, o->tls ? server.ca_file : NULL);
     if (o->provider)
         ck_assert_ok(bcda_config_set_token_provider(fx.config, on_token, NULL, NULL));
-    else
-        ck_assert_ok(bcda_config_set_client_credentials(fx.config, "me", "a-secret"));
-    if (o->tls)
-        ck_assert_ok(bcda_config_set_ca_file(fx.config, server.ca_file));
-    else
-        fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
     ck_assert_ok(bcda_config_add_private_key_file(fx.config, server.key_file, NULL));
     ck_assert_ok(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, on_log, NULL, NULL));
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
@@ -961,8 +938,7 @@ static void open_session(const struct setting *o)
     no_wipe = o->no_wipe;
     file_count = o->files;
     server_process_start(&server, o->tls, script, &o->files);
-    memset(&fx, 0, sizeof fx);
-    fx.now = 1700000000000;
+    fixture_init(&fx);
     make_config(o);
     main_thread = session_thread = pthread_self();
     has_session = 1; /* other threads are its workers */
@@ -1019,6 +995,13 @@ static void close_session(void)
     if (folder[0])
         ck_assert_int_eq(rmdir(folder), 0);
     folder[0] = '\0';
+}
+
+static void finish_session(void)
+{
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    check_parent();
+    close_session();
 }
 
 /* ---- a fork in each callback ---- */
@@ -1101,9 +1084,7 @@ START_TEST(between_calls)
     UNTIL(has_come_to(_i / DRIVES));
     if (fork_once(OUTSIDE))
         leave_child(BCDA_ERR_FORKED);
-    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
-    check_parent();
-    close_session();
+    finish_session();
 }
 END_TEST
 
@@ -1135,7 +1116,7 @@ START_TEST(pulled)
     run = fixture_start(&fx, BY_PULL);
     run->drained = 1; /* this test takes them */
     while (!first) {
-        ck_assert(turn());
+        ck_assert(next_round());
         n += take_batches(&first);
     }
     if (fork_once(OUTSIDE)) {
@@ -1145,7 +1126,7 @@ START_TEST(pulled)
         leave_child(BCDA_ERR_FORKED);
     }
     while (!run->done) {
-        ck_assert(turn() || run->done);
+        ck_assert(next_round() || run->done);
         n += take_batches(&first);
     }
     bcda_batch_unref(first);
@@ -1196,9 +1177,7 @@ START_TEST(too_few_threads)
     start(BY_RESOURCE);
     forks_max[IN_LOG] = 100;
     armed = 1;
-    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
-    check_parent();
-    close_session();
+    finish_session();
 }
 END_TEST
 
@@ -1343,9 +1322,7 @@ START_TEST(ends_by_exit)
     open_session(&o);
     start(BY_RESOURCE);
     forks_max[AT_RESOURCE] = forks_max[AT_STATE] = forks_max[IN_LOG] = armed = 1;
-    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
-    check_parent();
-    close_session();
+    finish_session();
 }
 END_TEST
 
@@ -1432,7 +1409,7 @@ START_TEST(descriptors_close_on_exec)
     open_session(&o);
     start(BY_RESOURCE);
     while (!run->done) {
-        ck_assert(turn() || run->done);
+        ck_assert(next_round() || run->done);
         connections += check_descriptors();
     }
     ck_assert_int_gt(connections, 0);

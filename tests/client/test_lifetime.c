@@ -23,10 +23,7 @@ START_TEST(free_outside)
         fixture_until_count(&fx, r[0], 1);
     else if (when > 0)
         fixture_until_state(&fx, r[0], when);
-    fx.inside = 1;
-    bcda_session_free(fx.session);
-    fx.inside = 0;
-    fx.session = NULL;
+    fixture_free_session(&fx);
     for (i = 0; i < 2; i++) {
         (void)fixture_check_failed(r[i], BCDA_ERR_CANCELLED);
         ck_assert_ok(bcda_job_cancel(r[i]->job)); /* of a job without a session */

@@ -25,8 +25,8 @@ static struct {
     pthread_t thread;               /* the session's, from which alone it is called */
 } loop;
 
-/* Every function of the table, from each callback of the loop. For a job that has ended nothing is
- * to be done, and nobody looks at the door. */
+/* Every function of the table, from each callback of the loop. Functions of a job
+ * that has ended do nothing, and do not look where they are called. */
 static void call_back(void)
 {
     int d, rc;
@@ -132,7 +132,7 @@ static int report_ready(int wait_ms)
 }
 
 /* One round; the library's clock moves to its next timer where nothing is in progress. */
-static int turn(void)
+static int next_round(void)
 {
     int64_t left;
     int quiet;
@@ -163,7 +163,7 @@ static void run_all(void)
 
     for (r = fx.runs; r; r = r->next)
         while (!r->done)
-            ck_assert_msg(turn(), "nothing comes any more");
+            ck_assert_msg(next_round(), "nothing comes any more");
 }
 
 static void set_loop(void)
@@ -171,13 +171,18 @@ static void set_loop(void)
     ck_assert_ok(bcda_session_set_loop(fx.session, on_watch, on_timer, &loop, on_destroy));
 }
 
-static void begin(const char *era)
+static void begin_with(const struct sandbox_options *o)
 {
     memset(&loop, 0, sizeof loop);
     loop.timer = -1;
     loop.thread = pthread_self();
-    fixture_setup(&fx, SANDBOX(.era = era), 1);
+    fixture_setup(&fx, o, 1);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+}
+
+static void begin(const char *era)
+{
+    begin_with(SANDBOX(.era = era));
 }
 
 static void end(void)
@@ -212,11 +217,7 @@ START_TEST(large_file)
 {
     struct run *r;
 
-    memset(&loop, 0, sizeof loop);
-    loop.timer = -1;
-    loop.thread = pthread_self();
-    fixture_setup(&fx, SANDBOX(.era = "2019-12", .file_bytes = 12 * 1024 * 1024), 1);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    begin_with(SANDBOX(.era = "2019-12", .file_bytes = 12 * 1024 * 1024));
     set_loop();
     r = fixture_start(&fx, BY_BATCH);
     run_all();
@@ -235,7 +236,7 @@ START_TEST(pulled)
     set_loop();
     r = fixture_start(&fx, BY_PULL);
     while (!r->done) {
-        ck_assert(turn());
+        ck_assert(next_round());
         while (bcda_job_next(r->job, &b) == 0) {
             count += bcda_batch_count(b);
             bcda_batch_unref(b);
@@ -277,7 +278,7 @@ START_TEST(freed)
     set_loop();
     r = fixture_start(&fx, BY_RESOURCE);
     for (i = 0; i < _i * 5 && !r->done; i++)
-        (void)turn();
+        (void)next_round();
     end();
 }
 END_TEST
@@ -415,7 +416,7 @@ START_TEST(idle)
     ck_assert_int_eq(loop.timer, 0);
     run_all();
     fixture_check_export(r);
-    while (turn())
+    while (next_round())
         ;
     ck_assert_int_eq(loop.timer, -1);
     end();

@@ -310,9 +310,7 @@ static void check_inner_pause(enum delivery_way way, enum where at, unsigned eve
             size_t count = r->count, bad = r->bad_count;
 
             for (i = 0; i < 20; i++) {
-                fx.inside = 1;
-                ck_assert_int_ge(bcda_session_step(fx.session), 0);
-                fx.inside = 0;
+                fixture_bare_step(&fx);
             }
             ck_assert_uint_eq(r->count, count);
             ck_assert_uint_eq(r->bad_count, bad);

@@ -158,10 +158,8 @@ START_TEST(never_back)
     scripted_export(fx.server, fixture_files, 1);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
-    if (verified) {
-        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
-    }
+    if (verified)
+        fixture_set_verified(&fx, tempdir());
     r = fixture_run_hook(&fx, BY_BATCH, watch_counters, &k);
     fixture_check_came(r, LINES);
     ck_assert_int_gt(k.delivered, LINES / 100);

@@ -18,21 +18,13 @@ static struct fixture fx;
 
 enum { SMALL_BATCH = 4096, PER_SESSION = 20 };
 
-static void usual_export(const char *era)
-{
-    if (strcmp(era, "2019-04") == 0)
-        fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    else
-        fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
-}
-
 /* Something of the file is delivered soon, so that a break is one in the middle. */
 static void begin(const char *era)
 {
     fixture_open_sandbox(&fx, SANDBOX(.era = era));
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
     fixture_session(&fx);
-    usual_export(era);
+    fixture_export_eob(&fx, era);
 }
 
 static int64_t stored_size_of(const char *type)
@@ -184,7 +176,7 @@ START_TEST(broken_later)
     fixture_open_sandbox(&fx, &o);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
     fixture_session(&fx);
-    usual_export(o.era);
+    fixture_export_eob(&fx, o.era);
     snprintf(spec, sizeof spec, "data-cut:%d*1", FIRST_CUT);
     fixture_fault(&fx, spec);
     l.faults = c->faults;
@@ -343,10 +335,8 @@ START_TEST(added_member)
 
     fixture_open_sandbox(&fx, SANDBOX(.era = "current", .patients = PATIENTS));
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
-    if (verified) {
-        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
-    }
+    if (verified)
+        fixture_set_verified(&fx, tempdir());
     fixture_session(&fx);
     c.type = buffered ? EOB : "Patient";
     c.pauses = _i >= MEMBERS * 4;
@@ -502,10 +492,8 @@ START_TEST(contradicted)
         add_reply(fx.server, k, &k->replies[i], &body, half);
     scripted_export(fx.server, fixture_files, 1);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
-    if (verified) {
-        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
-    }
+    if (verified)
+        fixture_set_verified(&fx, tempdir());
     r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_msg(r->result == k->code, "%s", bcda_error_text(bcda_job_error(r->job)));
     if (!k->code)
@@ -578,7 +566,7 @@ static int note_gone(struct run *r, enum where where, void *object)
 static struct run *go_gone(const char *era, enum delivery_way way, struct gone *g)
 {
     fixture_setup(&fx, SANDBOX(.era = era, .files = FILES, .patients = FILES), 1);
-    usual_export(era);
+    fixture_export_eob(&fx, era);
     return fixture_start_hook(&fx, way, note_gone, g);
 }
 
@@ -710,7 +698,7 @@ static char *whole_first(const char *era, int64_t *wire)
     fixture_open_sandbox_http(&fx, SANDBOX(.era = era, .patients = 3, .claims = 12));
     fx.no_log = 1;
     session_again();
-    usual_export(era);
+    fixture_export_eob(&fx, era);
     r = fixture_run(&fx, BY_BATCH);
     fixture_check_export(r);
     *wire = bcda_file_bytes_received(fixture_file(r, EOB, 0));

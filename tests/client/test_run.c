@@ -45,10 +45,7 @@ START_TEST(run_is_bounded)
     start_another(NULL, 0, handlers); /* one ends and begins in every step, for ever */
     rc = bcda_session_run(fx.session, 30);
     ck_assert_int_eq(rc, BCDA_ERR_TIMEOUT);
-    fx.inside = 1;
-    bcda_session_free(fx.session);
-    fx.inside = 0;
-    fx.session = NULL;
+    fixture_free_session(&fx);
     bcda_handlers_free(handlers);
     fixture_close(&fx);
 }
@@ -73,9 +70,7 @@ START_TEST(step_is_bounded)
     while (!r->done) {
         usleep(2000);
         before = bcda_job_resources(r->job);
-        fx.inside = 1;
-        ck_assert_int_ge(bcda_session_step(fx.session), 0);
-        fx.inside = 0;
+        fixture_bare_step(&fx);
         if (bcda_job_resources(r->job) - before > most)
             most = bcda_job_resources(r->job) - before;
     }
@@ -452,9 +447,7 @@ START_TEST(refused_watch)
     struct run *r;
 
     fixture_open_scripted(&fx, _i % 2);
-    fixture_reply_patients(&fx, "/data/a", 0, 3);
-    fixture_reply_patients(&fx, "/data/b", 3, 3);
-    scripted_export(fx.server, fixture_files, 2);
+    fixture_reply_two_files(&fx);
     fixture_session(&fx);
     watches = 0;
     refuse_watch = 1 + _i / 2;

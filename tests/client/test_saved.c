@@ -17,9 +17,7 @@ START_TEST(failed_file)
     fixture_open_scripted(&fx, 0);
     a = scripted_on(fx.server, "/data/a", 1);
     scripted_text(a, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
-    fixture_reply_patients(&fx, "/data/a", 0, 3);
-    fixture_reply_patients(&fx, "/data/b", 3, 3);
-    scripted_export(fx.server, fixture_files, 2);
+    fixture_reply_two_files(&fx);
     r = fixture_run(&fx, BY_RESOURCE);
     (void)fixture_check_failed(r, BCDA_ERR_FORBIDDEN);
     ck_assert_uint_eq(r->count, 3);
@@ -109,9 +107,7 @@ static void check_save(int answer, int cancel, int code, int listed)
     char *later;
 
     fixture_open_scripted(&fx, 0);
-    fixture_reply_patients(&fx, "/data/a", 0, 3);
-    fixture_reply_patients(&fx, "/data/b", 3, 3);
-    scripted_export(fx.server, fixture_files, 2);
+    fixture_reply_two_files(&fx);
     fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
     r = fixture_run_hook(&fx, BY_RESOURCE, end_and_save, &s);
     fixture_check_result(r, code);

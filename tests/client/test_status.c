@@ -107,26 +107,32 @@ static void pad_to_limit(struct buf *b)
         buf_str(b, " ");
 }
 
-/* _i: below the length of the manifest, at it, above it. */
-START_TEST(manifest_limit)
+/* The limit is one byte below the length of the answer, at it, or one above it (`above`). */
+static void check_limit(int option, const char *match, struct buf *body, int above)
 {
-    struct buf m = {0};
     struct run *r;
 
-    fixture_open_scripted(&fx, 0);
-    scripted_manifest(fx.server, &m, fixture_files, 1);
-    pad_to_limit(&m);
-    scripted_reply(fx.server, "/jobs/1", "200 OK", "", m.p, m.len);
+    pad_to_limit(body);
+    scripted_reply(fx.server, match, "200 OK", "", body->p, body->len);
     fixture_reply_patients(&fx, "/data/", 0, 3);
-    scripted_export(fx.server, NULL, 0);
-    fixture_set(&fx, BCDA_OPT_MANIFEST_MAX, LIMIT - 1 + _i);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_set(&fx, option, LIMIT - 1 + above);
     r = fixture_run(&fx, BY_RESOURCE);
-    if (_i == 0)
+    if (above == 0)
         (void)fixture_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
     else
         ck_assert_int_eq(r->result, 0);
     fixture_close(&fx);
-    buf_free(&m);
+    buf_free(body);
+}
+
+START_TEST(manifest_limit)
+{
+    struct buf m = {0};
+
+    fixture_open_scripted(&fx, 0);
+    scripted_manifest(fx.server, &m, fixture_files, 1);
+    check_limit(BCDA_OPT_MANIFEST_MAX, "/jobs/1", &m, _i);
 }
 END_TEST
 
@@ -134,22 +140,10 @@ END_TEST
 START_TEST(answer_limit)
 {
     struct buf token = {0};
-    struct run *r;
 
     fixture_open_scripted(&fx, 0);
     buf_str(&token, "{\"access_token\":\"tok.en\",\"token_type\":\"bearer\"}");
-    pad_to_limit(&token);
-    scripted_reply(fx.server, "/auth/token", "200 OK", "", token.p, token.len);
-    fixture_reply_patients(&fx, "/data/", 0, 3);
-    scripted_export(fx.server, fixture_files, 1);
-    fixture_set(&fx, BCDA_OPT_ANSWER_MAX, LIMIT - 1 + _i);
-    r = fixture_run(&fx, BY_RESOURCE);
-    if (_i == 0)
-        (void)fixture_check_failed(r, BCDA_ERR_BODY_TOO_LARGE);
-    else
-        ck_assert_int_eq(r->result, 0);
-    fixture_close(&fx);
-    buf_free(&token);
+    check_limit(BCDA_OPT_ANSWER_MAX, "/auth/token", &token, _i);
 }
 END_TEST
 

@@ -340,7 +340,7 @@ static void add_lines(struct buf *b, size_t file, size_t lines, size_t pad)
                    i, (int)pad, i);
 }
 
-/* Every third file is plain, encrypted, gzip. */
+/* The files are plain, encrypted and gzip in turn. */
 static void serve(size_t files, size_t lines, size_t pad)
 {
     struct scripted_entry e[FILES] = {{0}};
@@ -348,22 +348,15 @@ static void serve(size_t files, size_t lines, size_t pad)
     size_t i;
 
     for (i = 0; i < files; i++) {
-        struct buf plain = {0}, packed = {0};
+        struct buf plain = {0};
 
         add_lines(&plain, i, lines, pad);
         snprintf(name[i], sizeof name[i], "%s.ndjson", paths[i]);
-        if (i % 3 == 1) /* the label is the file's name */
-            keys[i] = scripted_encrypt(&packed, plain.p, plain.len, strrchr(name[i], '/') + 1);
-        else if (i % 3 == 2)
-            scripted_gzip(&packed, plain.p, plain.len);
-        scripted_reply(fx.server, paths[i], "200 OK",
-                       i % 3 == 2 ? "Content-Encoding: gzip\r\n" : "", i % 3 ? packed.p : plain.p,
-                       i % 3 ? packed.len : plain.len);
+        keys[i] = scripted_reply_file(fx.server, name[i], (enum scripted_form)(i % 3), &plain);
         e[i].type = "Patient";
         e[i].path = name[i];
         e[i].key_hex = keys[i];
         buf_free(&plain);
-        buf_free(&packed);
     }
     scripted_export(fx.server, e, files);
     for (i = 0; i < files; i++)
@@ -570,9 +563,7 @@ static void bare_round(void)
     p.fd = bcda_session_fd(fx.session); /* none in a build on poll() */
     if ((p.fd < 0 || poll(&p, 1, busy ? 5 : 0) == 0) && !busy && left > 0)
         fx.now += left;
-    fx.inside = 1;
-    ck_assert_int_ge(bcda_session_step(fx.session), 0);
-    fx.inside = 0;
+    fixture_bare_step(&fx);
 }
 
 START_TEST(acts)
@@ -718,10 +709,8 @@ START_TEST(end_named)
     fixture_open_scripted(&fx, 0);
     serve_past_the_end(_i % 2, _i & 2);
     fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
-    if (verified) {
-        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
-    }
+    if (verified)
+        fixture_set_verified(&fx, tempdir());
     r = fixture_run(&fx, BY_RESOURCE);
     check_all(r, 1, LINES);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), _i & 2 ? 3 : 2);
@@ -913,10 +902,8 @@ START_TEST(stages)
     struct run *r;
 
     prepare(threads, 3, 40, 40);
-    if (verified) {
-        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
-    }
+    if (verified)
+        fixture_set_verified(&fx, tempdir());
     fixture_session(&fx);
     for (i = 0; i < STAGES; i++)
         atomic_store(&stage_calls[i], 0);

@@ -313,11 +313,9 @@ static const char *const greetings[] = {
 START_TEST(no_tls_there)
 {
     struct scripted_options o = {.greeting = greetings[_i % (int)LEN(greetings)]};
-    const bcda_error *e;
-    struct run *r;
+    struct run *r = go_plain(&o, _i >= (int)LEN(greetings));
+    const bcda_error *e = check_failed(r, BCDA_ERR_TLS, "does not speak TLS");
 
-    r = go_plain(&o, _i >= (int)LEN(greetings));
-    e = check_failed(r, BCDA_ERR_TLS, "does not speak TLS");
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "http"));
     ck_assert_int_eq(bcda_error_is_retryable(e), 0);
     ck_assert_uint_eq(scripted_connections(fx.server), 1);
@@ -330,11 +328,9 @@ END_TEST
 START_TEST(broken_handshake)
 {
     struct scripted_options o = {.greeting = _i ? "\x16\x03\x03" : ""};
-    const bcda_error *e;
-    struct run *r;
+    struct run *r = go_plain(&o, 0);
+    const bcda_error *e = check_failed(r, r->result, "");
 
-    r = go_plain(&o, 0);
-    e = check_failed(r, r->result, "");
     ck_assert(r->result == BCDA_ERR_TLS || r->result == BCDA_ERR_TRANSFER);
     ck_assert_int_eq(bcda_error_is_retryable(e), 1);
     ck_assert_uint_eq(scripted_connections(fx.server), 8);
@@ -362,11 +358,9 @@ START_TEST(alerted)
 {
     char record[] = {21, 3, 3, 0, 2, 2, alerts[_i].number};
     struct scripted_options o = {.greeting = record, .greeting_len = sizeof record};
-    const bcda_error *e;
-    struct run *r;
+    struct run *r = go_plain(&o, 0);
+    const bcda_error *e = check_failed(r, BCDA_ERR_TLS, alerts[_i].hint);
 
-    r = go_plain(&o, 0);
-    e = check_failed(r, BCDA_ERR_TLS, alerts[_i].hint);
     ck_assert_int_eq(bcda_error_is_retryable(e), !alerts[_i].is_final);
     ck_assert_uint_eq(scripted_connections(fx.server), alerts[_i].is_final ? 1 : 8);
     close_servers();
@@ -576,10 +570,8 @@ START_TEST(no_descriptors)
     authority_make(&a);
     if (certified)
         set_client_certificate(&a, &client);
-    if (verified) {
-        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
-    }
+    if (verified)
+        fixture_set_verified(&fx, tempdir());
     check_starved(CAME, !verified); /* a spool that cannot be made fails its file */
     authority_free(&a);
     bcda_config_free(fx.config);
@@ -659,7 +651,7 @@ END_TEST
 struct refusal {
     const char *answer;
     const char *hint;
-    unsigned tries;
+    unsigned attempts;
 };
 
 static const struct refusal refusals[] = {
@@ -687,10 +679,10 @@ START_TEST(refusing_proxy)
     r = go();
     e = check_failed(r, BCDA_ERR_PROXY, x->hint);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "proxy"));
-    ck_assert_int_eq(bcda_error_is_retryable(e), x->tries > 1);
+    ck_assert_int_eq(bcda_error_is_retryable(e), x->attempts > 1);
     ck_assert_str_eq(bcda_error_server_text(e), ""); /* it was not the server that spoke */
     ck_assert_int_eq(bcda_error_http_status(e), 0);
-    ck_assert_uint_eq(check_proxy_saw(), x->tries);
+    ck_assert_uint_eq(check_proxy_saw(), x->attempts);
     ck_assert_uint_eq(scripted_connections(fx.server), 0);
     close_servers();
 }
@@ -884,10 +876,7 @@ START_TEST(free_while_looking_up)
     r = begin();
     until_blocked(1);
     fds = fx.fds;
-    fx.inside = 1;
-    bcda_session_free(fx.session);
-    fx.inside = 0;
-    fx.session = NULL;
+    fixture_free_session(&fx);
     ck_assert_int_eq(r->done, 1);
     ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
     ck_assert_int_eq(atomic_load(&blocked), 1);
@@ -1239,7 +1228,7 @@ struct page {
     const char *match, *status;
     int code;
     const char *hint;
-    unsigned tries;
+    unsigned attempts;
 };
 
 static const struct page pages[] = {
@@ -1267,7 +1256,7 @@ START_TEST(html_page)
     e = check_failed(r, p->code, p->hint);
     ck_assert_str_eq(bcda_error_server_text(e), "");
     ck_assert_int_eq(bcda_error_http_status(e), (int)strtol(p->status, NULL, 10));
-    ck_assert_uint_eq(scripted_count(fx.server, p->match), p->tries);
+    ck_assert_uint_eq(scripted_count(fx.server, p->match), p->attempts);
     ck_assert_uint_eq(r->count, 0);
     close_servers();
 }

@@ -25,8 +25,7 @@ static void verified(void)
     snprintf(folder, sizeof folder, "%s/bcda-verdict-XXXXXX", tempdir());
     ck_assert_ptr_nonnull(mkdtemp(folder));
     atexit(remove_folder);
-    fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-    ck_assert_ok(bcda_config_set_spool_directory(fx.config, folder));
+    fixture_set_verified(&fx, folder);
 }
 
 static void add_hex_sum(struct buf *to, const struct buf *data, int wrong)
@@ -87,20 +86,6 @@ static const struct said saids[] = {
 
 enum { SAIDS = sizeof saids / sizeof *saids, FORMS = 3 };
 
-static void reply_file(int form, const struct buf *plain, char **key)
-{
-    struct buf packed = {0};
-
-    *key = NULL;
-    if (form == 1)
-        *key = scripted_encrypt(&packed, plain->p, plain->len, "a.ndjson");
-    else if (form == 2)
-        scripted_gzip(&packed, plain->p, plain->len);
-    scripted_reply(fx.server, "/data/a", "200 OK", form == 2 ? "Content-Encoding: gzip\r\n" : "",
-                   form ? packed.p : plain->p, form ? packed.len : plain->len);
-    buf_free(&packed);
-}
-
 /* Plain, encrypted, gzip; streaming, verified. What has failed was provisional, or never came. */
 START_TEST(manifest_says)
 {
@@ -114,7 +99,7 @@ START_TEST(manifest_says)
 
     fixture_open_scripted(&fx, 1);
     fixture_add_patients(&plain, 0, LINES);
-    reply_file(form, &plain, &key);
+    key = scripted_reply_file(fx.server, "/data/a.ndjson", (enum scripted_form)form, &plain);
     reply_manifest(w, &plain, key);
     scripted_export(fx.server, NULL, 0);
     fixture_add_key(&fx);
@@ -149,11 +134,10 @@ START_TEST(count_is_passed_over)
     static const struct said w = {UNSAID, 5, UNSAID, 0, ""};
     struct buf plain = {0};
     struct run *r;
-    char *key;
 
     fixture_open_scripted(&fx, 1);
     fixture_add_patients(&plain, 0, LINES);
-    reply_file(0, &plain, &key);
+    (void)scripted_reply_file(fx.server, "/data/a.ndjson", SCRIPTED_PLAIN, &plain);
     reply_manifest(&w, &plain, NULL);
     scripted_export(fx.server, NULL, 0);
     fixture_set(&fx, BCDA_OPT_CHECK_COUNT, 0);

@@ -41,12 +41,8 @@ static void begin(const char *era)
     o.era = era;
     make_folder();
     fixture_open_sandbox(&fx, &o);
-    fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-    ck_assert_ok(bcda_config_set_spool_directory(fx.config, folder));
-    if (strcmp(era, "2019-04") == 0 || strcmp(era, "2018-12") == 0)
-        fixture_export(&fx, BCDA_LEVEL_RESOURCE, EOB, NULL);
-    else
-        fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
+    fixture_set_verified(&fx, folder);
+    fixture_export_eob(&fx, era);
 }
 
 static void check_folder_empty(void)
@@ -322,10 +318,7 @@ START_TEST(ends_in_second)
     r = fixture_start_hook(&fx, _i % 2 ? BY_RESOURCE : BY_BATCH, act, &what);
     if (what == LEAVE) {
         fixture_until_count(&fx, r, 1);
-        fx.inside = 1;
-        bcda_session_free(fx.session);
-        fx.inside = 0;
-        fx.session = NULL;
+        fixture_free_session(&fx);
     }
     if (fx.session)
         fixture_finish(&fx);

@@ -114,7 +114,7 @@ static void serve(int cut)
                                  {"Patient", "/data/b.ndjson", NULL, 0},
                                  {"Patient", "/data/c.ndjson", NULL, 0},
                                  {"OperationOutcome", "/data/e.ndjson", NULL, 1}};
-    struct buf plain = {0}, packed = {0}, sealed = {0};
+    struct buf plain = {0};
     struct scripted_answer *a;
     char head[64], *key;
 
@@ -129,18 +129,13 @@ static void serve(int cut)
     scripted_reply(fx.server, "/data/a", "200 OK", "", plain.p, plain.len);
     plain.len = 0;
     add_lines(&plain, 0);
-    scripted_gzip(&packed, plain.p, plain.len);
-    scripted_reply(fx.server, "/data/b", "200 OK", "Content-Encoding: gzip\r\n", packed.p,
-                   packed.len);
-    key = scripted_encrypt(&sealed, plain.p, plain.len, "c.ndjson");
-    scripted_reply(fx.server, "/data/c", "200 OK", "", sealed.p, sealed.len);
+    (void)scripted_reply_file(fx.server, e[1].path, SCRIPTED_GZIP, &plain);
+    key = scripted_reply_file(fx.server, e[2].path, SCRIPTED_ENCRYPTED, &plain);
     scripted_reply(fx.server, "/data/e", "200 OK", "", issues, sizeof issues - 1);
     e[2].key_hex = key;
     scripted_export(fx.server, e, 4);
     free(key);
     buf_free(&plain);
-    buf_free(&packed);
-    buf_free(&sealed);
 }
 
 /* A part of the private key's text, which is base64. */
@@ -186,10 +181,8 @@ START_TEST(whole_export)
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     fixture_set(&fx, BCDA_OPT_BAD_LINES_MAX, -1);
     fixture_set(&fx, BCDA_OPT_DECODE_THREADS, threads);
-    if (verified) {
-        fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
-        ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
-    }
+    if (verified)
+        fixture_set_verified(&fx, tempdir());
     patterns[0] = "tok.en";
     patterns[1] = "a-secret";
     patterns[2] = "bWU6YS1zZWNyZXQ"; /* the same, with the client id, in base64 */
