@@ -166,16 +166,16 @@ static int run_session(bcda_session *s, int timeout_ms)
 }
 
 /* Enters a call that runs the session: by the application's own loop, or by run and step. */
-static int enter_by(bcda_session *s, enum bcda__entry_point point, int host)
+static int enter_by(bcda_session *s, enum bcda__entry_point point, int has_loop)
 {
     int rc = enter_api(s, point);
 
-    if (rc || bcda__engine_has_host(s->cx.engine) == host)
+    if (rc || bcda__engine_has_app_loop(s->cx.engine) == has_loop)
         return rc;
     s->cx.in_call = 0;
     return refuse_call(&s->cx, BCDA_ERR_STATE,
-                       host ? "this session has no loop of the application's"
-                            : "this session is run by the application's own loop");
+                       has_loop ? "this session has no loop of the application's"
+                                : "this session is run by the application's own loop");
 }
 
 int bcda_session_run(bcda_session *s, int timeout_ms)
@@ -203,7 +203,7 @@ int bcda_session_fd(bcda_session *s)
 {
     int rc = check_entry(s, BCDA__ENTRY_FD);
 
-    if (!rc && bcda__engine_has_host(s->cx.engine))
+    if (!rc && bcda__engine_has_app_loop(s->cx.engine))
         rc = refuse_call(&s->cx, BCDA_ERR_STATE,
                          "this session is run by the application's own loop");
     if (rc)

@@ -51,7 +51,7 @@ struct bcda__call {
     int64_t asked;     /* where it begins; 0 = at the start */
     char if_range[96]; /* for it */
     int moved;         /* this try has brought something new */
-    int vain; /* answers in a row that were of no use, and after which repeat_call() repeated */
+    int useless; /* answers in a row that were of no use, and after which repeat_call() repeated */
     int redirects;  /* followed since the first URL */
     int cut;        /* an error's body was longer than is read */
     int connected;  /* and so the watch is for slowness */
@@ -202,8 +202,8 @@ static void repeat_call(struct bcda__call *c)
         return;
     }
     c->cx->stat[BCDA_STAT_RETRIES]++;
-    if (!c->moved && c->vain++ > 0)
-        begin_attempt_later(c, c->vain - 1);
+    if (!c->moved && c->useless++ > 0)
+        begin_attempt_later(c, c->useless - 1);
     else
         bcda__timer_set(c->cx->engine, &c->retry, 0, begin_attempt, c);
 }
@@ -769,7 +769,7 @@ void bcda__call_took(struct bcda__call *c, int64_t bytes)
 
 void bcda__call_hand_over(struct bcda__call *c, void (*ready)(void *ctx), void *ctx)
 {
-    bcda__channel_lend(c->channel, c->t, ready, ctx);
+    bcda__channel_hand_over(c->channel, c->t, ready, ctx);
 }
 
 void bcda__call_watch(struct bcda__call *c)
@@ -792,7 +792,7 @@ void bcda__call_progress(struct bcda__call *c)
     if (c->moved)
         return;
     c->moved = 1;
-    c->attempt = c->vain = 0;
+    c->attempt = c->useless = 0;
     c->renewed = 0; /* that token worked: one that ends later is another's end */
 }
 

@@ -49,7 +49,8 @@ struct bcda__download {
     struct bcda__pipe_sums counted;
     int64_t furthest; /* of the stored bytes, over all attempts: only more than that is progress */
 
-    struct bcda__timer turn;  /* the next slice of a replay, and what a step leaves to the next */
+    struct bcda__timer
+        next_slice;           /* the next slice of a replay, and what a step leaves to the next */
     struct bcda__timer flush; /* a batch does not wait longer to be filled */
     struct bcda_batch *batch; /* on its way to the application */
     struct bcda__cursor cursor;
@@ -57,7 +58,7 @@ struct bcda__download {
 };
 
 static void continue_download(struct bcda__download *d);
-static void on_turn_timer(void *ctx);
+static void on_next_slice(void *ctx);
 static enum bcda__call_answer take_bytes(struct bcda__download *d);
 static int open_call(struct bcda__download *d);
 
@@ -181,7 +182,7 @@ static void free_download(struct bcda__download *d)
     drop_pipe(d);
     bcda__intake_free(&d->intake);
     bcda__spool_free(d->spool);
-    bcda__timer_clear(&d->turn);
+    bcda__timer_clear(&d->next_slice);
     bcda_batch_unref(d->batch);
     bcda__secret_free(&d->key);
     bcda__err_forget(&d->err);
@@ -473,7 +474,7 @@ static enum next step_replaying(struct bcda__download *d)
         if (!bcda__pipe_is_inline(d->pipe))
             return run_pipe(d);
         if (!d->set->is_paused)
-            bcda__timer_set(d->set->cx->engine, &d->turn, 0, on_turn_timer, d);
+            bcda__timer_set(d->set->cx->engine, &d->next_slice, 0, on_next_slice, d);
         return WAIT;
     case BCDA__PIPE_FAILED:
         return fail_of_pipe(d);
@@ -522,7 +523,7 @@ static enum next step_phase(struct bcda__download *d)
 static enum next take_finished(struct bcda__download *d)
 {
     if (!bcda__pipe_is_inline(d->pipe) && bcda__engine_is_spent(d->set->cx->engine)) {
-        bcda__timer_set(d->set->cx->engine, &d->turn, 0, on_turn_timer, d);
+        bcda__timer_set(d->set->cx->engine, &d->next_slice, 0, on_next_slice, d);
         return WAIT;
     }
     (void)take_batch(d);
@@ -586,7 +587,7 @@ static void want_more(struct bcda__download *d)
     if (d->pipe && bcda__pipe_is_inline(d->pipe) && d->intake.transfer &&
         !bcda__transfer_peek(d->intake.transfer, &data) &&
         bcda__pipe_state(d->pipe) == BCDA__PIPE_READY)
-        bcda__timer_set(d->set->cx->engine, &d->turn, 0, on_turn_timer, d);
+        bcda__timer_set(d->set->cx->engine, &d->next_slice, 0, on_next_slice, d);
 }
 
 /* Settles, and wants more bytes. */
@@ -605,7 +606,7 @@ static int can_read(const struct bcda__download *d)
     return !d->set->is_paused && !d->batch;
 }
 
-static void on_turn_timer(void *ctx)
+static void on_next_slice(void *ctx)
 {
     struct bcda__download *d = ctx;
 
@@ -730,7 +731,7 @@ static enum bcda__call_answer take_bytes(struct bcda__download *d)
     enum bcda__pipe_state state = BCDA__PIPE_READY;
     int ran = 0;
 
-    bcda__timer_clear(&d->turn);
+    bcda__timer_clear(&d->next_slice);
     bcda__pipe_wake(d->pipe);
     while (state == BCDA__PIPE_READY && can_read(d) &&
            !(ran && bcda__engine_is_spent(d->set->cx->engine))) {

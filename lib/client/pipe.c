@@ -204,7 +204,7 @@ static int end_slice(struct bcda__task *t)
         p->finished[p->finished_count++] = p->slice.made;
     more = can_run_slice(p);
     p->was_busy |= !more && p->halt == HALT_NONE;
-    return (p->slice.made || !more ? BCDA__TASK_NEWS : 0) | (more ? BCDA__TASK_MORE : 0);
+    return (p->slice.made || !more ? BCDA__TASK_REPORT : 0) | (more ? BCDA__TASK_MORE : 0);
 }
 
 static void notify_of_slice(struct bcda__task *t)

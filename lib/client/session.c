@@ -47,7 +47,7 @@ static int watch_timer(void *ctx, int64_t delay_ms)
 int bcda__session_set_loop(bcda_session *s, bcda_watch_fd_cb fd_cb, bcda_watch_timer_cb timer_cb,
                            void *userdata, bcda_destroy_cb destroy)
 {
-    struct bcda__host_loop host = {watch_fd, watch_timer, s};
+    struct bcda__app_loop loop = {watch_fd, watch_timer, s};
     int rc;
 
     s->loop = bcda__registration_new(NULL, userdata, NULL);
@@ -55,7 +55,7 @@ int bcda__session_set_loop(bcda_session *s, bcda_watch_fd_cb fd_cb, bcda_watch_t
         return BCDA_ERR_NOMEM;
     s->watch_fd = fd_cb;
     s->watch_timer = timer_cb;
-    rc = bcda__engine_set_host(s->cx.engine, &host);
+    rc = bcda__engine_set_app_loop(s->cx.engine, &loop);
     if (!rc && s->cx.forked)
         rc = BCDA_ERR_FORKED;
     if (rc) {

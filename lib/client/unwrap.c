@@ -39,7 +39,7 @@ static void run_unwrap(struct bcda__task *t)
 static int end_unwrap(struct bcda__task *t)
 {
     (void)t;
-    return BCDA__TASK_NEWS;
+    return BCDA__TASK_REPORT;
 }
 
 static void notify_unwrap(struct bcda__task *t)

@@ -11,10 +11,10 @@ struct bcda__workers {
     pthread_mutex_t lock;
     pthread_cond_t work; /* there is a task to run, or to stop for */
     pthread_cond_t rest; /* a held task has come to rest */
-    struct bcda__task queue, news;
-    int busy;       /* tasks that wait or run */
-    int news_count; /* tasks with a notification */
-    int poked;      /* the engine knows of them */
+    struct bcda__task queue, reports;
+    int busy;         /* tasks that wait or run */
+    int report_count; /* tasks with a notification */
+    int poked;        /* the engine knows of them */
     int stop;
     int forked;
     struct bcda__timer help;
@@ -56,26 +56,26 @@ static void dequeue_task(struct bcda__workers *w, struct bcda__task *t)
     w->busy--;
 }
 
-static void add_news(struct bcda__workers *w, struct bcda__task *t)
+static void add_report(struct bcda__workers *w, struct bcda__task *t)
 {
-    if (t->has_news)
+    if (t->has_report)
         return;
-    t->has_news = 1;
-    t->news_next = &w->news;
-    t->news_prev = w->news.news_prev;
-    t->news_prev->news_next = t;
-    w->news.news_prev = t;
-    w->news_count++;
+    t->has_report = 1;
+    t->report_next = &w->reports;
+    t->report_prev = w->reports.report_prev;
+    t->report_prev->report_next = t;
+    w->reports.report_prev = t;
+    w->report_count++;
 }
 
-static void drop_news(struct bcda__workers *w, struct bcda__task *t)
+static void drop_report(struct bcda__workers *w, struct bcda__task *t)
 {
-    if (!t->has_news)
+    if (!t->has_report)
         return;
-    t->has_news = 0;
-    t->news_prev->news_next = t->news_next;
-    t->news_next->news_prev = t->news_prev;
-    w->news_count--;
+    t->has_report = 0;
+    t->report_prev->report_next = t->report_next;
+    t->report_next->report_prev = t->report_prev;
+    w->report_count--;
 }
 
 /* One slice of a task of the queue. The lock is held before and after. */
@@ -93,8 +93,8 @@ static void perform_slice(struct bcda__workers *w, struct bcda__task *t)
     what = t->kind->end(t);
     atomic_store(&t->running, 0); /* last: a child that sees this sees all of the slice */
     w->busy--;
-    if (what & BCDA__TASK_NEWS)
-        add_news(w, t);
+    if (what & BCDA__TASK_REPORT)
+        add_report(w, t);
     if (t->held)
         pthread_cond_signal(&w->rest);
     else if (what & BCDA__TASK_MORE)
@@ -112,7 +112,7 @@ static void *worker_main(void *ctx)
             continue;
         }
         perform_slice(w, w->queue.next);
-        if (w->news_count && !w->poked) {
+        if (w->report_count && !w->poked) {
             w->poked = 1;
             bcda__engine_poke(w->engine);
         }
@@ -144,8 +144,8 @@ static void help_later(struct bcda__workers *w)
         bcda__timer_set(w->engine, &w->help, 0, help_workers, w);
 }
 
-/* A poke whose news are gone is taken back: a step that it brings about would find nothing to do.
- * The lock is held. */
+/* A poke whose reports are gone is taken back: a step that it brings about would find nothing to
+ * do. The lock is held. */
 static void clear_poke(struct bcda__workers *w)
 {
     if (w->poked)
@@ -153,35 +153,35 @@ static void clear_poke(struct bcda__workers *w)
     w->poked = 0;
 }
 
-/* Those that have news now; what comes meanwhile pokes again. The application may fork in here: the
- * child must not look at the lists any more. */
+/* Those that have reports now; what comes meanwhile pokes again. The application may fork in here:
+ * the child must not look at the lists any more. */
 static int notify_owners(void *ctx)
 {
     struct bcda__workers *w = ctx;
-    int n, told = 0;
+    int n, notified = 0;
 
     if (w->forked)
         return 0;
     bcda__workers_lock(w);
     clear_poke(w); /* it may have come since this step looked */
-    for (n = w->news_count; n > 0 && w->news_count > 0; n--) {
-        struct bcda__task *t = w->news.news_next;
+    for (n = w->report_count; n > 0 && w->report_count > 0; n--) {
+        struct bcda__task *t = w->reports.report_next;
 
-        drop_news(w, t);
+        drop_report(w, t);
         bcda__workers_unlock(w);
-        t->kind->tell(t); /* may end this task, and any other */
+        t->kind->notify(t); /* may end this task, and any other */
         if (w->forked)
             return 1;
-        told = 1;
+        notified = 1;
         bcda__workers_lock(w);
     }
-    if (w->news_count && !w->poked) {
+    if (w->report_count && !w->poked) {
         w->poked = 1;
         bcda__engine_poke(w->engine);
     }
     help_later(w);
     bcda__workers_unlock(w);
-    return told;
+    return notified;
 }
 
 static void help_workers(void *ctx)
@@ -236,8 +236,8 @@ int bcda__task_leave(struct bcda__workers *w, struct bcda__task *t)
         return atomic_load(&t->running);
     bcda__workers_lock(w);
     bcda__task_stop(w, t);
-    drop_news(w, t);
-    if (!w->news_count)
+    drop_report(w, t);
+    if (!w->report_count)
         clear_poke(w);
     bcda__workers_unlock(w);
     return 0;
@@ -248,7 +248,7 @@ int bcda__workers_are_busy(struct bcda__workers *w)
     int busy;
 
     bcda__workers_lock(w);
-    busy = w->busy || w->news_count;
+    busy = w->busy || w->report_count;
     bcda__workers_unlock(w);
     return busy;
 }
@@ -298,7 +298,7 @@ int bcda__workers_new(struct bcda__workers **out, struct bcda__engine *engine, i
         return BCDA_ERR_NOMEM;
     w->engine = engine;
     w->queue.prev = w->queue.next = &w->queue;
-    w->news.news_prev = w->news.news_next = &w->news;
+    w->reports.report_prev = w->reports.report_next = &w->reports;
     if (init_locks(w)) {
         bcda__free(w);
         return BCDA_ERR_SYSTEM;

@@ -18,27 +18,27 @@ struct bcda__task;
 
 /* What a task does. `begin` and `end` are called with the lock held, `run` between them without. */
 struct bcda__task_kind {
-    void (*begin)(struct bcda__task *t); /* notes what this slice works on */
-    void (*run)(struct bcda__task *t);   /* a slice, of bounded length */
-    int (*end)(struct bcda__task *t);    /* makes known what came of it: BCDA__TASK_* */
-    void (*tell)(struct bcda__task *t);  /* the notification, on the session's thread, in a step */
+    void (*begin)(struct bcda__task *t);  /* notes what this slice works on */
+    void (*run)(struct bcda__task *t);    /* a slice, of bounded length */
+    int (*end)(struct bcda__task *t);     /* makes known what came of it: BCDA__TASK_* */
+    void (*notify)(struct bcda__task *t); /* the notification, on the session's thread, in a step */
 };
 
 enum {
-    BCDA__TASK_MORE = 1, /* there is more to do */
-    BCDA__TASK_NEWS = 2, /* the session has something to look at */
+    BCDA__TASK_MORE = 1,   /* there is more to do */
+    BCDA__TASK_REPORT = 2, /* the session has something to look at */
 };
 
 /* Part of its owner; all zero but for `kind` at first. */
 struct bcda__task {
     const struct bcda__task_kind *kind;
-    struct bcda__task *prev, *next;           /* in the queue */
-    struct bcda__task *news_prev, *news_next; /* in the list of those with a notification */
+    struct bcda__task *prev, *next;               /* in the queue */
+    struct bcda__task *report_prev, *report_next; /* in the list of those with a notification */
     atomic_int running; /* atomic for the child after a fork, which must not take the lock */
     int queued;
     int held;   /* the session waits for it to come to rest */
     int shared; /* the session may help at any time */
-    int has_news;
+    int has_report;
 };
 
 /* Makes `count` threads, or as many as the system gives. NOMEM; SYSTEM: not one. */

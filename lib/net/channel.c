@@ -67,9 +67,9 @@ static void hook_curl_timer(void *ctx, int64_t delay_ms)
     c->curl_at = delay_ms < 0 ? INT64_MAX : real_now() + delay_ms;
 }
 
-static void hook_news(void *ctx)
+static void channel_notify(void *ctx)
 {
-    ((struct bcda__channel *)ctx)->news = 1;
+    ((struct bcda__channel *)ctx)->has_events = 1;
 }
 
 void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
@@ -81,7 +81,7 @@ void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
     c->watch_ctx = ctx;
     hooks->watch = channel_watch;
     hooks->curl_timer = hook_curl_timer;
-    hooks->news = hook_news;
+    hooks->notify = channel_notify;
     hooks->ctx = c;
 }
 
@@ -114,8 +114,8 @@ static void go_away(struct bcda__channel *c)
     (void)apply_all(c, 0);
 }
 
-void bcda__channel_lend(struct bcda__channel *c, struct bcda__transfer *t, void (*ready)(void *ctx),
-                        void *ctx)
+void bcda__channel_hand_over(struct bcda__channel *c, struct bcda__transfer *t,
+                             void (*ready)(void *ctx), void *ctx)
 {
     c->transfer = t;
     c->ready = ready;

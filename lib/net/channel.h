@@ -27,7 +27,7 @@ struct bcda__channel {
 
     int64_t spent;    /* ns in libcurl on the session's thread, before it was handed over */
     int64_t curl_at;  /* libcurl's timer, on the real clock; INT64_MAX = none */
-    int news;         /* a transfer has an event pending, or can be resumed */
+    int has_events;   /* a transfer has an event pending, or can be resumed */
     size_t resumable; /* transfers that could go on when the engine's step began */
     int (*watch)(void *ctx, int fd, int events);
     void *watch_ctx;
@@ -48,8 +48,8 @@ void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
 /* On the session's thread: `t` is its only transfer, and its head has come. The channel is away at
  * once. `ready` comes from a step, each time that there may be something to read after
  * bcda__channel_rest(); the channel is away again by then. */
-void bcda__channel_lend(struct bcda__channel *c, struct bcda__transfer *t, void (*ready)(void *ctx),
-                        void *ctx);
+void bcda__channel_hand_over(struct bcda__channel *c, struct bcda__transfer *t,
+                             void (*ready)(void *ctx), void *ctx);
 /* On the session's thread, while the reader does not use it: to be watched; to be taken back. */
 void bcda__channel_rest(struct bcda__channel *c);
 void bcda__channel_reclaim(struct bcda__channel *c);

@@ -179,7 +179,7 @@ static void queue_notification(struct bcda__transfer *t)
     t->prev = h->waiting.prev;
     t->prev->next = t;
     h->waiting.prev = t;
-    h->hooks.news(h->hooks.ctx);
+    h->hooks.notify(h->hooks.ctx);
 }
 
 static void unqueue_notification(struct bcda__transfer *t)
@@ -1133,7 +1133,7 @@ static void resume_later(struct bcda__transfer *t)
     if (t->state != PAUSED || t->ring.len > t->ring.cap / 8)
         return;
     change_transfer_state(t, RESUMING);
-    t->http->hooks.news(t->http->hooks.ctx);
+    t->http->hooks.notify(t->http->hooks.ctx);
 }
 
 size_t bcda__http_resumable(const struct bcda__http *h)
@@ -1198,7 +1198,7 @@ int bcda__http_dispatch(struct bcda__http *h)
     return 1;
 }
 
-int bcda__http_has_news(const struct bcda__http *h)
+int bcda__http_has_events(const struct bcda__http *h)
 {
     return h->waiting.next != &h->waiting;
 }

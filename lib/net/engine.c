@@ -10,9 +10,8 @@
 
 struct bcda__engine {
     struct bcda__loop *loop;
-    struct bcda__host_loop
-        host;     /* in its place; unset = none. Then the loop is there to be woken */
-    int *watched; /* by the host: descriptors */
+    struct bcda__app_loop app; /* replaces `loop`, which then serves wake-ups only; unset = none */
+    int *watched;              /* descriptors that the application's loop watches */
     int watched_count, watched_cap;
     int forked;
     struct bcda__http_options http_options;
@@ -30,11 +29,11 @@ struct bcda__engine {
     int64_t armed_at; /* what the loop's timer is set to, in real time; INT64_MAX = nothing */
     int due;          /* the loop knows that something is due */
     int timer_error;
-    int (*tell)(void *ctx); /* what other threads have done; NULL = there are none */
-    void *tell_ctx;
+    int (*notify)(void *ctx); /* what other threads have done; NULL = there are none */
+    void *notify_ctx;
 };
 
-/* ---- a loop of the host's ---- */
+/* ---- a loop of the application ---- */
 
 static int find_watched(const struct bcda__engine *e, int fd)
 {
@@ -63,7 +62,7 @@ static int note_watched(struct bcda__engine *e, int fd)
 
 /* libcurl may forget what it never had watched, and tell of what it has; the host is
  * asked to forget only what it knows. */
-static int watch_by_host(struct bcda__engine *e, int fd, int events)
+static int watch_by_app(struct bcda__engine *e, int fd, int events)
 {
     int i = find_watched(e, fd), known = i >= 0;
 
@@ -73,35 +72,35 @@ static int watch_by_host(struct bcda__engine *e, int fd, int events)
         e->watched[i] = e->watched[--e->watched_count];
     else if (!known && note_watched(e, fd))
         return BCDA_ERR_NOMEM;
-    if (!e->host.watch(e->host.ctx, fd, events))
+    if (!e->app.watch(e->app.ctx, fd, events))
         return 0;
     if (events && !known)
         e->watched_count--; /* the one that was noted just now */
     return BCDA_ERR_SYSTEM;
 }
 
-int bcda__engine_set_host(struct bcda__engine *e, const struct bcda__host_loop *host)
+int bcda__engine_set_app_loop(struct bcda__engine *e, const struct bcda__app_loop *loop)
 {
     int rc;
 
-    e->host = *host;
-    rc = watch_by_host(e, bcda__loop_wake_fd(e->loop), BCDA__LOOP_READ);
+    e->app = *loop;
+    rc = watch_by_app(e, bcda__loop_wake_fd(e->loop), BCDA__LOOP_READ);
     if (rc)
-        memset(&e->host, 0, sizeof e->host);
+        memset(&e->app, 0, sizeof e->app);
     return rc;
 }
 
-int bcda__engine_has_host(const struct bcda__engine *e)
+int bcda__engine_has_app_loop(const struct bcda__engine *e)
 {
-    return e->host.watch != NULL;
+    return e->app.watch != NULL;
 }
 
-static void leave_host(struct bcda__engine *e)
+static void leave_app_loop(struct bcda__engine *e)
 {
     while (!e->forked && e->watched_count)
-        (void)watch_by_host(e, e->watched[0], 0);
-    if (!e->forked && e->host.timer)
-        (void)e->host.timer(e->host.ctx, -1);
+        (void)watch_by_app(e, e->watched[0], 0);
+    if (!e->forked && e->app.timer)
+        (void)e->app.timer(e->app.ctx, -1);
     bcda__free(e->watched);
 }
 
@@ -113,7 +112,7 @@ static int engine_watch(void *ctx, int fd, int events)
 
     if (e->forked)
         return 0;
-    return e->host.watch ? watch_by_host(e, fd, events) : bcda__loop_watch(e->loop, fd, events);
+    return e->app.watch ? watch_by_app(e, fd, events) : bcda__loop_watch(e->loop, fd, events);
 }
 
 /* ---- channels ---- */
@@ -187,12 +186,12 @@ static int is_own(const struct bcda__channel *c)
     return c->state == BCDA__CHANNEL_OWN;
 }
 
-static int has_news(const struct bcda__engine *e)
+static int have_events(const struct bcda__engine *e)
 {
     const struct bcda__channel *c;
 
     for (c = e->channels; c; c = c->next)
-        if (is_own(c) && c->news)
+        if (is_own(c) && c->has_events)
             return 1;
     return 0;
 }
@@ -253,7 +252,7 @@ void bcda__engine_free(struct bcda__engine *e)
         return;
     free_channels(e);
     bcda__http_share_free(e->share, e->forked);
-    leave_host(e);
+    leave_app_loop(e);
     bcda__loop_free(e->loop);
     bcda__free(e);
 }
@@ -288,10 +287,10 @@ int bcda__engine_wakeup(struct bcda__engine *e)
     return bcda__loop_wakeup(e->loop);
 }
 
-void bcda__engine_listen(struct bcda__engine *e, int (*tell)(void *ctx), void *ctx)
+void bcda__engine_listen(struct bcda__engine *e, int (*notify)(void *ctx), void *ctx)
 {
-    e->tell = tell;
-    e->tell_ctx = ctx;
+    e->notify = notify;
+    e->notify_ctx = ctx;
 }
 
 void bcda__engine_poke(struct bcda__engine *e)
@@ -402,7 +401,7 @@ static int64_t next_delay(const struct bcda__engine *e)
     int64_t at = bcda__engine_next_timer(e), delay = INT64_MAX;
     const struct bcda__channel *c;
 
-    if (has_news(e))
+    if (have_events(e))
         return 0;
     if (at != INT64_MAX)
         delay = at - bcda__engine_now(e);
@@ -428,7 +427,8 @@ void bcda__engine_rearm(struct bcda__engine *e)
 {
     int64_t delay = next_delay(e);
     int64_t at = delay < 0 ? INT64_MAX : bcda__clock_now(&e->real) + delay;
-    int due = delay == 0 && !e->host.timer; /* a loop of the host's has only its timer for that */
+    int due =
+        delay == 0 && !e->app.timer; /* a loop of the application has only its timer for that */
 
     if (e->forked)
         return; /* the timer is the parent's as well */
@@ -436,7 +436,7 @@ void bcda__engine_rearm(struct bcda__engine *e)
     if (due || (at == e->armed_at && delay != 0))
         return; /* saves a system call a step */
     e->armed_at = at;
-    if (e->host.timer ? e->host.timer(e->host.ctx, delay) : bcda__loop_arm(e->loop, delay))
+    if (e->app.timer ? e->app.timer(e->app.ctx, delay) : bcda__loop_arm(e->loop, delay))
         e->timer_error = 1;
 }
 
@@ -471,7 +471,7 @@ static int dispatch_channel(struct bcda__engine *e, struct bcda__channel *c)
         did = 1;
     }
     if (is_own(c))
-        c->news = bcda__http_has_news(c->http);
+        c->has_events = bcda__http_has_events(c->http);
     return did;
 }
 
@@ -499,7 +499,7 @@ static int resume_transfers(struct bcda__engine *e)
             did = 1;
         }
         if (is_own(c))
-            c->news |= bcda__http_resumable(c->http) > 0;
+            c->has_events |= bcda__http_resumable(c->http) > 0;
     }
     return did;
 }
@@ -565,8 +565,8 @@ static void begin_step(struct bcda__engine *e)
 static int end_engine_step(struct bcda__engine *e, int did)
 {
     if (did >= 0) {
-        if (e->tell)
-            did |= e->tell(e->tell_ctx); /* first: it may wake transfers */
+        if (e->notify)
+            did |= e->notify(e->notify_ctx); /* first: it may wake transfers */
         did |= dispatch_transfers(e);
         did |= resume_transfers(e);
         did |= fire_timers(e);

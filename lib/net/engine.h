@@ -25,16 +25,16 @@ int bcda__engine_channel(struct bcda__engine *e, struct bcda__channel **out,
                          struct bcda_error *err);
 int64_t bcda__engine_spent_ns(struct bcda__engine *e); /* in libcurl, on the session's thread */
 
-/* A loop of the host's in place of ours. `watch` 0 forgets a descriptor; `timer` -1 takes it back.
- * A value other than 0 = it could not. */
-struct bcda__host_loop {
+/* An event loop of the application in place of ours. `watch` 0 forgets a descriptor; `timer` -1
+ * takes it back. A value other than 0 = it could not. */
+struct bcda__app_loop {
     int (*watch)(void *ctx, int fd, int events);
     int (*timer)(void *ctx, int64_t delay_ms);
     void *ctx;
 };
-/* Before anything is under way. 0, NOMEM, or SYSTEM: the host's loop refused. */
-int bcda__engine_set_host(struct bcda__engine *e, const struct bcda__host_loop *host);
-int bcda__engine_has_host(const struct bcda__engine *e);
+/* Before anything is under way. 0, NOMEM, or SYSTEM: the application's loop refused. */
+int bcda__engine_set_app_loop(struct bcda__engine *e, const struct bcda__app_loop *loop);
+int bcda__engine_has_app_loop(const struct bcda__engine *e);
 /* Reports of the application's loop: as bcda__engine_step(). */
 int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken);
 int bcda__engine_on_timer(struct bcda__engine *e);
@@ -49,7 +49,7 @@ int bcda__engine_wakeup(struct bcda__engine *e);
 /* Other threads have work for the session: `tell` runs in every step, and gives 1 where there was
  * any. bcda__engine_poke() comes from any thread and makes a step worth while, but is no wake-up:
  * bcda_session_run() goes on. */
-void bcda__engine_listen(struct bcda__engine *e, int (*tell)(void *ctx), void *ctx);
+void bcda__engine_listen(struct bcda__engine *e, int (*notify)(void *ctx), void *ctx);
 void bcda__engine_poke(struct bcda__engine *e);
 /* On the session's thread: what the pokes were for is seen to, or gone. */
 void bcda__engine_unpoke(struct bcda__engine *e);

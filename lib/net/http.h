@@ -32,7 +32,7 @@ struct bcda__http_options {
 struct bcda__http_hooks {
     int (*watch)(void *ctx, int fd, int events);
     void (*curl_timer)(void *ctx, int64_t delay_ms); /* -1 = none */
-    void (*news)(void *ctx);                         /* a transfer has an event pending */
+    void (*notify)(void *ctx);                       /* a transfer has an event pending */
     void *ctx;
 };
 
@@ -61,7 +61,7 @@ int64_t bcda__http_take_spent(struct bcda__http *h); /* ns inside libcurl since 
 /* Gives the next waiting event to its transfer; 0 where none waits. */
 int bcda__http_dispatch(struct bcda__http *h);
 /* 1 where there is more to dispatch. */
-int bcda__http_has_news(const struct bcda__http *h);
+int bcda__http_has_events(const struct bcda__http *h);
 /* How many transfers were paused and can go on; the first of them does, and is read. */
 size_t bcda__http_resumable(const struct bcda__http *h);
 void bcda__http_resume(struct bcda__http *h);

@@ -30,7 +30,7 @@ static int channel_number(const struct bcda__http *h)
 }
 
 int __wrap_bcda__http_dispatch(struct bcda__http *h);
-int __wrap_bcda__http_has_news(const struct bcda__http *h);
+int __wrap_bcda__http_has_events(const struct bcda__http *h);
 size_t __wrap_bcda__http_resumable(const struct bcda__http *h);
 void __wrap_bcda__http_resume(struct bcda__http *h);
 
@@ -45,7 +45,7 @@ int __wrap_bcda__http_dispatch(struct bcda__http *h)
     return 1;
 }
 
-int __wrap_bcda__http_has_news(const struct bcda__http *h)
+int __wrap_bcda__http_has_events(const struct bcda__http *h)
 {
     return can_dispatch && channel_number(h) >= 0;
 }
