@@ -8,8 +8,8 @@
 
 /* ---- what the transport asks for ---- */
 
-/* Tells whoever watches what is wanted of the descriptor at `i`, which is forgotten where that is
- * nothing. 0 or a code. */
+/* Watches the descriptor at `i` for what is wanted of it, and forgets it if that is nothing. 0
+ * or a code. */
 static int update_watch(struct bcda__channel *c, int i, int wanted)
 {
     int rc = 0;
@@ -58,8 +58,8 @@ static int64_t real_now(void)
     return bcda__clock_now(&real);
 }
 
-/* By the real time, since that is libcurl's: with a clock of a test it would be asked too early,
- * and would not ask again. */
+/* On the real clock, which libcurl uses: with a clock of a test libcurl would be driven too
+ * early, and would not ask again. */
 static void hook_curl_timer(void *ctx, int64_t delay_ms)
 {
     struct bcda__channel *c = ctx;
@@ -87,7 +87,7 @@ void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
 
 /* ---- handing over ---- */
 
-/* Behind a descriptor that is forgotten another takes its place. */
+/* update_watch() moves the last descriptor to the place of one that is forgotten. */
 static int apply_all(struct bcda__channel *c, int watched)
 {
     int i, rc = 0;
@@ -173,13 +173,13 @@ static void read_more(struct bcda__channel *c)
     for (i = c->fd_count - 1; i >= 0 && !bcda__transfer_peek(c->transfer, &data); i--) {
         bcda__http_drive(c->http, c->fds[i].fd, c->fds[i].wanted);
         if (i > c->fd_count)
-            i = c->fd_count; /* some were forgotten meanwhile */
+            i = c->fd_count; /* some were forgotten */
     }
     if (!bcda__transfer_peek(c->transfer, &data) && bcda__channel_is_due(c)) {
         c->curl_at = INT64_MAX;
         bcda__http_drive_timer(c->http);
     }
-    (void)bcda__http_take_spent(c->http); /* the reader counts its time itself */
+    (void)bcda__http_take_spent(c->http); /* the reader counts its own time */
 }
 
 size_t bcda__channel_read(struct bcda__channel *c, const uint8_t **data)

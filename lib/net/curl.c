@@ -18,7 +18,7 @@
 #include "net/ring.h"
 #include "net/sigpipe.h"
 
-/* What libcurl does with a transfer; see doc/design.md. How far the response is, `head` knows. */
+/* What libcurl does with a transfer (doc/design.md). `head` knows how far the response is. */
 enum transfer_state {
     RUNNING,
     PAUSED,   /* the ring is full: libcurl holds a piece of the body back */
@@ -60,8 +60,8 @@ struct bcda__http_share {
     pthread_mutex_t lock;
 };
 
-/* libcurl may close a connection without saying so, and its number may then be another's: the inode
- * tells them apart. */
+/* libcurl may close a connection without a callback, and its number may be used again: the inode
+ * shows whether it is the same. */
 struct connection {
     int fd;
     ino_t inode;
@@ -73,13 +73,13 @@ struct bcda__http {
     struct bcda__http_options o;
     struct bcda__http_hooks hooks;
     const struct bcda__log *log;
-    struct bcda__transfer waiting;   /* list head: transfers with pending events, in order */
-    struct bcda__transfer *resuming; /* paused ones that have room again, in order */
+    struct bcda__transfer waiting;   /* list head: transfers with pending events, oldest first */
+    struct bcda__transfer *resuming; /* in state RESUMING, oldest first */
     struct bcda__transfer *all;      /* every transfer that libcurl has */
     struct bcda__ring_pool pool;
     struct connection *sockets; /* open connections, which a child has to close */
     size_t socket_count, socket_cap;
-    char tls_library[64]; /* libcurl's, with its version */
+    char tls_library[64]; /* the TLS library of libcurl, with its version */
     int unwatched;        /* why a descriptor could not be watched; 0 = all are */
     int forked;
     int64_t spent_ns; /* in libcurl */
@@ -91,8 +91,7 @@ int bcda__http_global_init(struct bcda_error *err)
 {
     const curl_version_info_data *v;
 
-    /* The whole set of flags: a partial one could break another user in the process.
-     */
+    /* All flags: a part of them could break another user of libcurl in the process. */
     if (curl_global_init(CURL_GLOBAL_ALL))
         return bcda__err_set(err, BCDA_ERR_LIBRARY, "libcurl could not be initialised");
     v = curl_version_info(CURLVERSION_NOW);
@@ -239,9 +238,9 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *pe
     rc = h->hooks.watch(h->hooks.ctx, (int)fd, events);
     if (rc)
         h->unwatched = rc;
-    /* Else never -1: libcurl 7.88 then keeps a pointer to the transfer when that is freed. In a
-     * child, where the application forked in its watch_fd, nothing is freed, and libcurl must come
-     * back without touching more connections. */
+    /* -1 only in a child: with it, libcurl 7.88 keeps a pointer to the transfer beyond its end.
+     * In a child, where the application forked in its watch_fd, nothing is freed, and libcurl
+     * must return without using more connections. */
     return h->forked ? -1 : 0;
 }
 
@@ -280,8 +279,7 @@ static void close_connections(struct bcda__http *h)
     }
 }
 
-/* As libcurl does it, and not to be inherited by other programs: libcurl sees to that in none of
- * the versions that this was written with. */
+/* As libcurl does it, but closed on exec, which no version of libcurl up to 8.11 does. */
 static curl_socket_t open_connection(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
 {
 #ifdef SOCK_CLOEXEC
@@ -320,7 +318,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
     return 0;
 }
 
-/* Another number than that of the bytes ends the transfer with CURLE_WRITE_ERROR. */
+/* A result other than the number of bytes ends the transfer with CURLE_WRITE_ERROR. */
 static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 {
     struct bcda__transfer *t = ctx;
@@ -357,7 +355,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
 
 /* ---- a session's transport ---- */
 
-/* Asked once: libcurl writes its answer to one place, whichever thread asks. */
+/* Asked once: libcurl writes the result to one static buffer for all threads. */
 static void note_tls_library(struct bcda__http *h)
 {
     const char *name = curl_version_info(CURLVERSION_NOW)->ssl_version;
@@ -431,8 +429,8 @@ void bcda__http_free(struct bcda__http *h)
     bcda__free(h);
 }
 
-/* EMFILE or ENFILE where no descriptors are left, else 0. What failed for lack of one may have
- * given some back by now: a socket, and the two of a thread that looks a name up. */
+/* EMFILE or ENFILE if no descriptors are left, else 0. A failed connection may have closed some
+ * by now: its socket, and the two of a thread that resolves a name. So two pairs are tried. */
 static int find_starvation(void)
 {
     enum { PAIRS = 2 };
@@ -458,8 +456,8 @@ static void give_up(struct bcda__transfer *t, CURLcode why)
     queue_notification(t);
 }
 
-/* Notes the transfers that libcurl has finished with. Where `rc`, or a descriptor that could not be
- * watched, says that those left would not move again, they end here. */
+/* Notes the transfers that libcurl has finished. If `rc` is an error, or a descriptor could not
+ * be watched, all other transfers end here, since nothing would drive them any more. */
 static void collect_finished(struct bcda__http *h, CURLMcode rc)
 {
     struct bcda__transfer *t;
@@ -502,7 +500,7 @@ static void drive_socket(struct bcda__http *h, curl_socket_t fd, int mask)
     rc = curl_multi_socket_action(h->multi, fd, mask, &running);
     bcda__sigpipe_restore(&guard);
     h->spent_ns += bcda__clock_ns() - began;
-    if (!h->forked) /* by the application's watch_fd */
+    if (!h->forked) /* the application may fork in watch_fd */
         collect_finished(h, rc);
 }
 
@@ -589,7 +587,7 @@ static int code_of(CURLcode c)
     }
 }
 
-/* These have no body, whatever length they tell. */
+/* These statuses have no body, whatever Content-Length says. */
 static int has_body(int status)
 {
     return status != 204 && status != 304;
@@ -607,7 +605,7 @@ static int is_short(const struct bcda__transfer *t)
     return has_head(t) && has_body(t->head.status) && announced >= 0 && t->received < announced;
 }
 
-/* libcurl's own words (host names, certificate problems): they hold no secret. */
+/* libcurl's message (host names, certificate problems): it contains no secret. */
 static const char *words_of(struct bcda__transfer *t)
 {
     size_t len = strlen(t->error);
@@ -631,9 +629,8 @@ static int describe_short(const struct bcda__transfer *t, struct bcda_error *err
         (long long)t->received);
 }
 
-/* libcurl has limits of its own: of a line, which it reports as a lack of memory, and of all
- * headers.
- */
+/* libcurl has its own limits: for a line, which it reports as CURLE_OUT_OF_MEMORY, and for all
+ * headers. */
 static int is_head_too_large(const struct bcda__transfer *t)
 {
     curl_off_t answered = 0;
@@ -644,7 +641,7 @@ static int is_head_too_large(const struct bcda__transfer *t)
            bcda__text_starts_nocase(t->error, "Too large response headers");
 }
 
-/* A head that was refused. 0: it was not that. */
+/* The head was refused. 0: that was not the cause. */
 static int describe_head(const struct bcda__transfer *t, struct bcda_error *err)
 {
     if (is_head_too_large(t))
@@ -665,8 +662,8 @@ static int describe_head(const struct bcda__transfer *t, struct bcda_error *err)
     return 0;
 }
 
-/* libcurl did not take the proxy's URL, and quotes it, with the password that may be in it. Its
- * beginning is enough: a long one is cut. */
+/* libcurl refused the proxy's URL, and its message quotes it, perhaps with a password. The
+ * message may be cut, so the beginning of the URL is compared. */
 static int quotes_proxy_url(const struct bcda__transfer *t)
 {
     char start[17] = "";
@@ -677,8 +674,7 @@ static int quotes_proxy_url(const struct bcda__transfer *t)
     return strstr(t->error, start) != NULL;
 }
 
-/* The way to the server was not open yet, so it is the proxy that refused or broke. 0: it was not
- * that. */
+/* The connection to the server was not open yet, so the proxy failed. 0: that was not the cause. */
 static int describe_proxy(struct bcda__transfer *t, int code, struct bcda_error *err)
 {
     long status = 0;
@@ -709,19 +705,19 @@ static int describe_proxy(struct bcda__transfer *t, int code, struct bcda_error 
     return BCDA_ERR_PROXY;
 }
 
-/* What a TLS connection failed of. libcurl has few codes for that; what its TLS library says beyond
- * them is English, and each library's own. */
+/* Why a TLS connection failed. libcurl has few codes for that. The rest is in the message of its
+ * TLS library, in English and different in each. */
 enum tls_cause {
     TLS_UNKNOWN,
-    TLS_PLAIN,    /* what came is no TLS */
+    TLS_PLAIN,    /* the server's bytes are not TLS */
     TLS_OWN_FILE, /* the client certificate or its key cannot be used */
-    TLS_SETTING,  /* so it was asked for, and this libcurl cannot do it */
+    TLS_SETTING,  /* a setting that this libcurl does not support */
     TLS_VERSION,  /* no version in common */
-    TLS_REFUSED,  /* the server refused, and will again */
+    TLS_REFUSED,  /* the server refused, and will refuse again */
     TLS_ALERT     /* the server refused for a reason that may pass, or is not named */
 };
 
-/* The first row whose words occur counts. */
+/* The first row whose words occur in the message decides. */
 static const struct {
     const char *words;
     enum tls_cause cause;
@@ -733,7 +729,7 @@ static const struct {
     {"error reading X.509", TLS_OWN_FILE},                  /* GnuTLS */
     {"protocol version", TLS_VERSION},                      /* an alert, in OpenSSL and GnuTLS */
     {"unsupported protocol", TLS_VERSION},                  /* OpenSSL */
-    /* Alerts: the first of OpenSSL and GnuTLS, then of each. */
+    /* Alerts of OpenSSL and GnuTLS. */
     {"certificate", TLS_REFUSED},
     {"unknown ca", TLS_REFUSED},
     {"CA is unknown", TLS_REFUSED},
@@ -744,7 +740,7 @@ static const struct {
     {" alert", TLS_ALERT},
 };
 
-/* Since TLS 1.3 a fatal alert of the server's comes after the handshake, to whoever reads first. */
+/* With TLS 1.3 a fatal alert of the server may come after the handshake, as a read error. */
 static int is_alert(const char *words)
 {
     return bcda__text_contains_nocase(words, " alert");
@@ -791,7 +787,7 @@ static const char *tls_hint(enum tls_cause cause, int has_certificate)
     }
 }
 
-/* What a person has to see to: the certificates, the URL, and what the two sides can agree on. */
+/* Says what the user can change: certificates, URL, TLS versions. */
 static int describe_tls(struct bcda__transfer *t, struct bcda_error *err)
 {
     const char *words = words_of(t);
@@ -816,8 +812,8 @@ static int describe_distrust(struct bcda__transfer *t, struct bcda_error *err)
     return bcda__err_set(err, BCDA_ERR_TLS_VERIFY, "%s; %s", words_of(t), hint);
 }
 
-/* A handshake that failed of the server's certificate, though libcurl's code does not say so. 1 is
- * what OpenSSL has before it has looked at any. */
+/* The handshake failed because of the server's certificate, although libcurl's code does not say
+ * so. OpenSSL has 1 before it has looked at a certificate. */
 static int is_distrusted(const struct bcda__transfer *t)
 {
     long verified = 0;
@@ -829,7 +825,7 @@ static int is_distrusted(const struct bcda__transfer *t)
 }
 
 /* libcurl reports a lack of descriptors as a host that cannot be reached, a name without an
- * address, a CA file or a certificate that is no good. */
+ * address, or a bad CA file or certificate. */
 static int describe_starved(struct bcda__transfer *t, struct bcda_error *err)
 {
     const char *who = t->starved == ENFILE ? "the system" : "this process";
@@ -838,7 +834,7 @@ static int describe_starved(struct bcda__transfer *t, struct bcda_error *err)
                          "%s has no descriptors left (too many open files): %s", who, words_of(t));
 }
 
-/* Says what broke. */
+/* Describes the end of the transfer: 0 or a code. */
 static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
 {
     const char *words = words_of(t);
@@ -859,8 +855,8 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
         rc = describe_proxy(t, code, err);
     if (rc)
         return rc;
-    /* Whatever libcurl thinks of it: a known length says more than the way in which the connection
-     * went. */
+    /* Whatever libcurl's code is: a body shorter than announced says more than how the
+     * connection ended. */
     if (code == BCDA_ERR_TRUNCATED || ((!code || code == BCDA_ERR_TRANSFER) && is_short(t)))
         return describe_short(t, err);
     if (code == BCDA_ERR_TLS_VERIFY || is_distrusted(t))
@@ -911,8 +907,7 @@ static int set_transfer_headers(struct bcda__transfer *t, const struct bcda__tra
     return rc;
 }
 
-/* Each option that is refused makes the whole transfer refused: a weaker one is never used instead.
- */
+/* If libcurl refuses an option the transfer fails: a weaker setting is never used instead. */
 #define SET(option, value)                                    \
     do {                                                      \
         CURLcode set_rc = curl_easy_setopt(e, option, value); \
@@ -938,8 +933,8 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    /* One file of authorities and no folder: the folder costs 37 ms of CPU a connection
-     * against 2.6, and BCDA closes every connection. */
+    /* One CA file and no directory: the directory costs 37 ms of CPU per connection instead of
+     * 2.6, and BCDA closes every connection. */
     SET(CURLOPT_CAPATH, NULL);
     if (h->o.ca_file)
         SET(CURLOPT_CAINFO, h->o.ca_file);
@@ -947,8 +942,8 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
         SET(CURLOPT_SSLCERT, h->o.cert_file);
     if (h->o.key_file)
         SET(CURLOPT_SSLKEY, h->o.key_file);
-    /* Without any, OpenSSL would ask at the terminal, and wait there. GnuTLS takes a key that is
-     * not encrypted only without one. */
+    /* Without a passphrase OpenSSL would prompt at the terminal, and block. GnuTLS accepts an
+     * unencrypted key only if no passphrase is set. */
     if (h->o.key_passphrase && h->o.key_passphrase->data)
         SET(CURLOPT_KEYPASSWD, h->o.key_passphrase->data);
     else if (is_openssl(h))
@@ -956,16 +951,16 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
     return CURLE_OK;
 }
 
-/* http only goes to this very machine (a test), and what it carries must not pass a proxy in clear.
- */
+/* http is allowed for loopback only (tests), and must not pass a proxy in clear text. */
 static CURLcode set_proxy(CURL *e, struct bcda__transfer *t, const char *url)
 {
     const struct bcda__http *h = t->http;
 
     t->proxied = h->o.proxy && bcda__text_starts_nocase(url, "https:");
-    SET(CURLOPT_PROXY, t->proxied ? h->o.proxy : ""); /* "" = not from the environment either */
+    SET(CURLOPT_PROXY, t->proxied ? h->o.proxy : ""); /* "" = also none from the environment */
     SET(CURLOPT_NOPROXY, "");
-    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* the head is the server's alone */
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS,
+        1L); /* the head is that of the server, not of the proxy */
     if (h->o.proxy_user)
         SET(CURLOPT_PROXYUSERNAME, h->o.proxy_user);
     if (h->o.proxy_password && h->o.proxy_password->data)
@@ -979,15 +974,15 @@ static CURLcode set_behaviour(CURL *e, const struct bcda__http *h)
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
-    /* HTTP/2 of libcurl 7.88 opens a window of 32 MiB for each stream. What else holds for 1.x
-     * only: find_unclear_length() in head.c, and has_end() in client/call.c. */
+    /* HTTP/2 of libcurl 7.88 opens a window of 32 MiB for each stream. These rely on HTTP/1.x
+     * too: find_unclear_length() in head.c, and has_end() in client/call.c. */
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 #if LIBCURL_VERSION_NUM >= 0x075700
-    SET(CURLOPT_QUICK_EXIT, 1L); /* a name server that does not answer holds nobody up at the end */
+    SET(CURLOPT_QUICK_EXIT, 1L); /* do not wait for a pending name lookup at the end */
 #endif
     SET(CURLOPT_USERAGENT, h->o.user_agent);
-    /* Connecting, and everything slow, is timed by our own clock; libcurl's limit only has to be
-     * out of the way (0 would mean its default of 300 s). */
+    /* client/call.c times connecting and slow transfers. libcurl's limit is set out of the way
+     * (0 would mean its default of 300 s). */
     SET(CURLOPT_CONNECTTIMEOUT_MS, 24L * 3600 * 1000);
     return CURLE_OK;
 }
@@ -1116,7 +1111,7 @@ void bcda__transfer_free(struct bcda__transfer *t)
     leave_all(t);
     if (!t->http->forked)
         free_easy(t);
-    forget_headers(t); /* plain memory, in a child too */
+    forget_headers(t); /* in a child, too: it is plain memory */
     bcda__head_free(&t->head);
     bcda__ring_drop(&t->ring, &t->http->pool);
     if (!t->http->all)
@@ -1146,8 +1141,8 @@ size_t bcda__http_resumable(const struct bcda__http *h)
     return n;
 }
 
-/* One at a time, and read at once: by libcurl's own timer all would be read before the first is
- * looked at again, and be out of the cache. */
+/* Resumes one transfer and reads from it at once. With libcurl's own timer all would be read
+ * before the first is looked at again, and its bytes would have left the processor's cache. */
 void bcda__http_resume(struct bcda__http *h)
 {
     struct bcda__transfer *t = h->resuming;
@@ -1161,7 +1156,7 @@ void bcda__http_resume(struct bcda__http *h)
     rc = curl_easy_pause(t->easy, CURLPAUSE_CONT); /* may call on_body at once */
     bcda__sigpipe_restore(&guard);
     if (rc)
-        give_up(t, rc); /* a piece of the body may be gone: the transfer is worth nothing now */
+        give_up(t, rc); /* a piece of the body may be lost */
     drive_socket(h, CURL_SOCKET_TIMEOUT, 0);
 }
 

@@ -17,14 +17,14 @@ struct bcda__engine {
     struct bcda__http_options http_options;
     const struct bcda__log *log;
     struct bcda__http_share *share;
-    struct bcda__channel *channels; /* the one whose turn it is first; `common` is among them */
+    struct bcda__channel *channels; /* the next to be served is first; `common` is among them */
     struct bcda__channel *common;
     struct bcda__clock clock, real;
-    struct bcda__timer timers; /* list head, in no order: there are a few for each open transfer */
+    struct bcda__timer timers; /* list head, unordered: there are a few for each open transfer */
     int stepping;
     int budget;       /* events of transfers that this step may still deliver */
     int64_t work;     /* bytes that it may still move */
-    int late_wake;    /* a wake-up that came behind the look at the descriptors */
+    int late_wake;    /* a wake-up that came after the descriptors were read */
     unsigned round;   /* of steps */
     int64_t armed_at; /* what the loop's timer is set to, in real time; INT64_MAX = nothing */
     int due;          /* the loop knows that something is due */
@@ -60,8 +60,8 @@ static int note_watched(struct bcda__engine *e, int fd)
     return 0;
 }
 
-/* libcurl may forget what it never had watched, and tell of what it has; the host is
- * asked to forget only what it knows. */
+/* libcurl may unwatch a descriptor that it never watched. The application's loop is asked to
+ * forget only what it knows. */
 static int watch_by_app(struct bcda__engine *e, int fd, int events)
 {
     int i = find_watched(e, fd), known = i >= 0;
@@ -75,7 +75,7 @@ static int watch_by_app(struct bcda__engine *e, int fd, int events)
     if (!e->app.watch(e->app.ctx, fd, events))
         return 0;
     if (events && !known)
-        e->watched_count--; /* the one that was noted just now */
+        e->watched_count--; /* remove the entry that was just added */
     return BCDA_ERR_SYSTEM;
 }
 
@@ -137,7 +137,7 @@ static int add_channel(struct bcda__engine *e, struct bcda__channel **out, struc
     return 0;
 }
 
-/* What a worker of the parent's was at is in no known state here. */
+/* A channel that a worker of the parent used is in no known state here. */
 static void free_channels(struct bcda__engine *e)
 {
     struct bcda__channel *c;
@@ -167,7 +167,7 @@ int bcda__engine_channel(struct bcda__engine *e, struct bcda__channel **out, str
     return 0;
 }
 
-/* Those with more to do take turns. */
+/* Round robin: the first channel becomes the last. */
 static void turn_channels(struct bcda__engine *e)
 {
     struct bcda__channel *first = e->channels, *last = first;
@@ -262,7 +262,7 @@ void bcda__engine_set_forked(struct bcda__engine *e)
     struct bcda__channel *c;
 
     e->forked = 1;
-    e->budget = 0; /* so that what is on the stack comes to its end */
+    e->budget = 0; /* so that the functions on the stack return */
     for (c = e->channels; c; c = c->next)
         bcda__http_set_forked(c->http);
 }
@@ -305,7 +305,7 @@ void bcda__engine_unpoke(struct bcda__engine *e)
     if (e->stepping)
         e->late_wake = 1;
     else
-        (void)bcda__loop_wakeup(e->loop); /* not ours to take */
+        (void)bcda__loop_wakeup(e->loop); /* the wake-up is for a later step */
 }
 
 void bcda__engine_spend(struct bcda__engine *e, size_t bytes)
@@ -369,8 +369,8 @@ int64_t bcda__engine_next_timer(const struct bcda__engine *e)
     return at;
 }
 
-/* The earliest that is due. One that was set in this very step waits for the next, so that a step
- * ends. */
+/* The earliest timer that is due. One that was set in this step waits for the next, so that a
+ * step ends. */
 static struct bcda__timer *due_timer(const struct bcda__engine *e, int64_t now)
 {
     struct bcda__timer *t, *best = NULL;
@@ -431,7 +431,7 @@ void bcda__engine_rearm(struct bcda__engine *e)
         delay == 0 && !e->app.timer; /* a loop of the application has only its timer for that */
 
     if (e->forked)
-        return; /* the timer is the parent's as well */
+        return; /* the parent shares the timer */
     tell_due(e, due);
     if (due || (at == e->armed_at && delay != 0))
         return; /* saves a system call a step */

@@ -18,21 +18,21 @@ void bcda__engine_free(struct bcda__engine *e); /* its transfers and timers are 
 /* This is a child: what is under way unwinds without doing anything more. A step gives
  * BCDA_ERR_FORKED, and timers, descriptors and transfers are left alone. */
 void bcda__engine_set_forked(struct bcda__engine *e);
-/* The one of all transfers that need none to themselves. */
+/* The channel of all transfers that do not need their own. */
 struct bcda__channel *bcda__engine_common(struct bcda__engine *e);
-/* One for a single transfer; it is the engine's again when its `is_used` is 0. NOMEM, LIBRARY. */
+/* A channel for a single transfer. The engine reuses it when its `is_used` is 0. NOMEM, LIBRARY. */
 int bcda__engine_channel(struct bcda__engine *e, struct bcda__channel **out,
                          struct bcda_error *err);
 int64_t bcda__engine_spent_ns(struct bcda__engine *e); /* in libcurl, on the session's thread */
 
-/* An event loop of the application in place of ours. `watch` 0 forgets a descriptor; `timer` -1
- * takes it back. A value other than 0 = it could not. */
+/* An event loop of the application, which replaces the engine's. `watch` with 0 forgets a
+ * descriptor; `timer` with -1 disarms. A value other than 0 = failed. */
 struct bcda__app_loop {
     int (*watch)(void *ctx, int fd, int events);
     int (*timer)(void *ctx, int64_t delay_ms);
     void *ctx;
 };
-/* Before anything is under way. 0, NOMEM, or SYSTEM: the application's loop refused. */
+/* Before any transfer or timer. 0, NOMEM, or SYSTEM: the application's loop refused. */
 int bcda__engine_set_app_loop(struct bcda__engine *e, const struct bcda__app_loop *loop);
 int bcda__engine_has_app_loop(const struct bcda__engine *e);
 /* Reports of the application's loop: as bcda__engine_step(). */
@@ -46,16 +46,16 @@ int bcda__engine_wait(struct bcda__engine *e, int timeout_ms);
  * done, 0, BCDA_ERR_SYSTEM, or BCDA_ERR_FORKED. *woken = a wake-up was among it. */
 int bcda__engine_step(struct bcda__engine *e, int *woken);
 int bcda__engine_wakeup(struct bcda__engine *e);
-/* Other threads have work for the session: `tell` runs in every step, and gives 1 where there was
- * any. bcda__engine_poke() comes from any thread and makes a step worth while, but is no wake-up:
- * bcda_session_run() goes on. */
+/* Other threads report to the session: `notify` runs in every step, and returns 1 if there was a
+ * report. bcda__engine_poke() may be called from any thread, and causes a step; it is not a
+ * wake-up: bcda_session_run() continues. */
 void bcda__engine_listen(struct bcda__engine *e, int (*notify)(void *ctx), void *ctx);
 void bcda__engine_poke(struct bcda__engine *e);
-/* On the session's thread: what the pokes were for is seen to, or gone. */
+/* On the session's thread: the reports of earlier pokes have been handled, or are gone. */
 void bcda__engine_unpoke(struct bcda__engine *e);
 
-/* A step is bounded in the bytes that it moves. Who moves some says so, and stops where the step
- * has moved enough: events of transfers that are left are reported in the next. */
+/* A step moves a bounded number of bytes (net/step.h). The functions that move bytes report them
+ * here, and stop when the budget is spent; the remaining events are delivered in the next step. */
 void bcda__engine_spend(struct bcda__engine *e, size_t bytes);
 int bcda__engine_is_spent(const struct bcda__engine *e);
 /* To be called after transfers or timers were started outside of a step. */

@@ -31,8 +31,7 @@ static const char *next_value(const struct bcda__head *h, const char *name, cons
     return NULL;
 }
 
-/* libcurl would choose one way to read such a head, a proxy perhaps another one. NULL: it is clear.
- */
+/* A proxy may read such a head in another way than libcurl does. NULL: it is clear. */
 static const char *find_unclear_length(const struct bcda__head *h)
 {
     const char *coding = next_value(h, "Transfer-Encoding", NULL);

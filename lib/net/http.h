@@ -1,6 +1,6 @@
-/* One HTTP exchange; curl.c is the only includer of libcurl. What libcurl calls back
- * only writes down what happened; the events below run later, from bcda__engine_step(), so they may
- * start and free transfers as they like. */
+/* One HTTP exchange. curl.c is the only includer of libcurl. The callbacks of libcurl only note
+ * what happened. The events below run later, from bcda__engine_step(), so they may start and
+ * free transfers. */
 #ifndef BCDA_NET_HTTP_H
 #define BCDA_NET_HTTP_H
 
@@ -16,7 +16,7 @@ int bcda__http_global_init(
     struct bcda_error *err); /* checks version and features; BCDA_ERR_LIBRARY */
 void bcda__http_global_cleanup(void);
 
-/* What holds for all transfers of a session. Texts live as long as the owner, the config. */
+/* The options of all transfers of a session. The config owns the texts. */
 struct bcda__http_options {
     const char *ca_file; /* NULL = the system's */
     const char *cert_file, *key_file;
@@ -24,7 +24,7 @@ struct bcda__http_options {
     const char *proxy, *proxy_user;
     const struct bcda__secret *proxy_password;
     const char *user_agent;
-    int allow_http; /* http URLs reach the transport at all */
+    int allow_http; /* http URLs are allowed */
     size_t headers_max;
 };
 
@@ -37,42 +37,42 @@ struct bcda__http_hooks {
 };
 
 struct bcda__http;
-/* TLS sessions that several transports have in common, whichever threads drive them. */
+/* TLS sessions that several transports share, on any thread. */
 struct bcda__http_share;
 int bcda__http_share_new(struct bcda__http_share **out); /* BCDA_ERR_NOMEM, LIBRARY */
-/* Its transports are gone. In a forked child only plain memory is given back. */
+/* After its transports are freed. In a forked child only plain memory is freed. */
 void bcda__http_share_free(struct bcda__http_share *s, int forked);
 
-/* One thread at a time may use a transport and its transfers, no matter which. */
+/* One thread at a time may use a transport and its transfers; it may be any. */
 int bcda__http_new(struct bcda__http **out, const struct bcda__http_options *o,
                    struct bcda__http_share *share, const struct bcda__http_hooks *hooks,
                    const struct bcda__log *log, struct bcda_error *err);
 void bcda__http_free(struct bcda__http *h); /* its transfers are freed before */
-/* This is a child: from now on this and its transfers leave libcurl alone, which would speak on the
- * parent's connections, and report nothing. They only give plain memory back and close the child's
- * descriptors of the connections. What libcurl has allocated stays allocated. */
+/* This process is a child. From now on the transport and its transfers do not use libcurl, which
+ * would send on the parent's connections, and report nothing. They free plain memory, and close
+ * the child's descriptors of the connections. What libcurl has allocated is not freed. */
 void bcda__http_set_forked(struct bcda__http *h);
 
 void bcda__http_drive(struct bcda__http *h, int fd, int events); /* after bcda__loop_take() */
 void bcda__http_drive_timer(struct bcda__http *h);
-/* A descriptor could not be watched (a code): what waits for one ends. */
+/* A descriptor could not be watched (`code`): the transfers end. */
 void bcda__http_unwatched(struct bcda__http *h, int code);
-int64_t bcda__http_take_spent(struct bcda__http *h); /* ns inside libcurl since it was last asked */
-/* Gives the next waiting event to its transfer; 0 where none waits. */
+int64_t bcda__http_take_spent(struct bcda__http *h); /* ns inside libcurl since the last call */
+/* Delivers the next pending event to its transfer; 0: there was none. */
 int bcda__http_dispatch(struct bcda__http *h);
-/* 1 where there is more to dispatch. */
+/* 1 if an event is pending. */
 int bcda__http_has_events(const struct bcda__http *h);
-/* How many transfers were paused and can go on; the first of them does, and is read. */
+/* How many transfers can be resumed; and resumes the first of them. */
 size_t bcda__http_resumable(const struct bcda__http *h);
 void bcda__http_resume(struct bcda__http *h);
 
 struct bcda__transfer;
 struct bcda__transfer_events {
     void (*head)(void *ctx); /* status and headers are in; not for 1xx */
-    void (*data)(
-        void *ctx); /* bytes wait in the ring; comes again while they do and any were taken */
-    void (*end)(void *ctx, int code, const struct bcda_error *err); /* last; 0 or a transport error.
-                                                The ring is empty or no longer wanted by then */
+    void (*data)(void *ctx); /* bytes wait in the ring; repeated while they do and any were taken */
+    void (*end)(void *ctx, int code,
+                const struct bcda_error *err); /* the last event: 0 or a transport error; the ring
+                                                  is empty, or its bytes are no longer wanted */
     void *ctx;
 };
 
@@ -82,33 +82,35 @@ struct bcda__transfer_request {
     const char *const *headers; /* "Name: value" */
     size_t header_count;
     const struct bcda__secret *authorization; /* the value, "Bearer …" or "Basic …"; NULL = none */
-    size_t ring; /* how many body bytes may wait before reading pauses */
+    size_t ring; /* size of the ring for body bytes; reading pauses when it is full */
 };
 
-/* 0; NOMEM, LIBRARY, FORKED: then no event ever comes. */
+/* 0; NOMEM, LIBRARY, FORKED: then no event follows. */
 int bcda__transfer_start(struct bcda__transfer **out, struct bcda__http *h,
                          const struct bcda__transfer_request *r,
                          const struct bcda__transfer_events *events, struct bcda_error *err);
-/* At any time outside libcurl; no event comes after. NULL is fine. */
+/* At any time except from within libcurl's callbacks. No event follows. NULL is allowed. */
 void bcda__transfer_free(struct bcda__transfer *t);
 
 int bcda__transfer_status(const struct bcda__transfer *t);
 int bcda__transfer_http_major(const struct bcda__transfer *t); /* of the answer: 1 of HTTP/1.1 */
-/* The value of a header, the last where it stands more than once, without surrounding space; ""
- * where absent. */
+/* The value of a header without surrounding space, the last one if it occurs several times; ""
+ * if it is absent. */
 const char *bcda__transfer_header(const struct bcda__transfer *t, const char *name);
-int64_t bcda__transfer_content_length(const struct bcda__transfer *t); /* -1 = not said */
+int64_t bcda__transfer_content_length(const struct bcda__transfer *t); /* -1 = not announced */
 int bcda__transfer_is_chunked(const struct bcda__transfer *t);
-int bcda__transfer_is_connected(const struct bcda__transfer *t); /* TCP and TLS are through */
-int bcda__transfer_is_over(const struct bcda__transfer *t);      /* no more bytes will come */
+int bcda__transfer_is_connected(
+    const struct bcda__transfer *t); /* TCP and TLS connections are established */
+int bcda__transfer_is_over(
+    const struct bcda__transfer *t); /* no bytes are left, and none will come */
 int64_t bcda__transfer_received(const struct bcda__transfer *t); /* body bytes */
 int bcda__transfer_is_paused(const struct bcda__transfer *t);    /* the ring is full */
 
-/* The bytes that wait, as one run, and how many of them are done with. Taking makes room, and the
- * next data event comes if more wait. */
+/* The bytes that wait, as one run; and removes `len` of them. The next data event comes if more
+ * wait. */
 size_t bcda__transfer_peek(const struct bcda__transfer *t, const uint8_t **data);
 void bcda__transfer_take(struct bcda__transfer *t, size_t len);
-/* The data event comes again although nothing was taken: the consumer was paused and goes on. */
+/* Repeats the data event although nothing was taken: the consumer was paused and continues. */
 void bcda__transfer_wake(struct bcda__transfer *t);
 
 #endif

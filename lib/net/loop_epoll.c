@@ -77,7 +77,7 @@ int bcda__loop_watch(struct bcda__loop *l, int fd, int events)
     struct epoll_event e = {0};
 
     if (!events) {
-        epoll_ctl(l->epoll, EPOLL_CTL_DEL, fd, &e); /* gone already is as good */
+        epoll_ctl(l->epoll, EPOLL_CTL_DEL, fd, &e); /* a closed descriptor is not an error */
         return 0;
     }
     if (events & BCDA__LOOP_READ)
@@ -178,7 +178,7 @@ static int count_up(struct bcda__loop *l, uint64_t by)
 {
     int saved = errno; /* may run in a signal handler */
     ssize_t n = write(l->wake, &by, sizeof by);
-    int failed = n < 0 && errno != EAGAIN; /* full is as good as set */
+    int failed = n < 0 && errno != EAGAIN; /* if it is full it is readable */
 
     errno = saved;
     return failed ? BCDA_ERR_SYSTEM : 0;

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "bcda/error.h"
 
-/* What stands in the wake-up pipe. */
+/* The bytes in the wake-up pipe. */
 #define WAKE "w"
 #define POKE "p"
 
@@ -170,7 +170,7 @@ int bcda__loop_wait(struct bcda__loop *l, int timeout_ms)
     return errno == EINTR ? BCDA_ERR_INTERRUPTED : BCDA_ERR_SYSTEM;
 }
 
-/* 1 where a wake-up, and not only pokes, was there. */
+/* 1 if there was a wake-up, not only pokes. */
 static int drain_pipe(int fd)
 {
     char bytes[64];
@@ -223,7 +223,7 @@ static int write_wake_byte(struct bcda__loop *l, const char *byte)
 {
     int saved = errno; /* may run in a signal handler */
     ssize_t n = write(l->pipe[1], byte, 1);
-    int failed = n < 0 && errno != EAGAIN; /* full is as good as set */
+    int failed = n < 0 && errno != EAGAIN; /* if it is full it is readable */
 
     errno = saved;
     return failed ? BCDA_ERR_SYSTEM : 0;

@@ -1,6 +1,6 @@
-/* Body bytes that wait between the network and their consumer, as one run with a bound. What they
- * lie in belongs to a pool: a ring that is empty has no memory, and the next one to be filled gets
- * the piece that was emptied last, which still lies in the processor's cache. */
+/* Body bytes that wait between the network and their consumer, as one run with a bound. A pool
+ * owns the memory: an empty ring has none, and the next ring to be filled gets the piece that
+ * was emptied last, which is still in the processor's cache. */
 #ifndef BCDA_NET_RING_H
 #define BCDA_NET_RING_H
 
@@ -10,7 +10,7 @@
 struct bcda__piece {
     uint8_t *bytes; /* NULL = none */
     size_t cap;
-    size_t high; /* what was ever written: the rest was never touched */
+    size_t high; /* how much was ever written, and is to be wiped */
 };
 
 struct bcda__ring_pool {
@@ -24,11 +24,11 @@ struct bcda__ring {
 };
 
 size_t bcda__ring_room(const struct bcda__ring *r);
-/* Not more than there is room for. 0 or BCDA_ERR_NOMEM. */
+/* At most bcda__ring_room() bytes. 0 or BCDA_ERR_NOMEM. */
 int bcda__ring_put(struct bcda__ring *r, struct bcda__ring_pool *pool, const void *data,
                    size_t len);
 void bcda__ring_take(struct bcda__ring *r, struct bcda__ring_pool *pool, size_t len);
-/* All of it. */
+/* Drops all bytes. */
 void bcda__ring_drop(struct bcda__ring *r, struct bcda__ring_pool *pool);
 const uint8_t *bcda__ring_data(const struct bcda__ring *r);
 

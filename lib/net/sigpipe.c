@@ -18,7 +18,7 @@ void bcda__sigpipe_block(struct bcda__sigpipe *g)
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe, &g->old);
-    /* One that was not blocked could not wait; most hosts are spared this call. */
+    /* An unblocked SIGPIPE cannot be pending, so most applications are spared this call. */
     g->was_pending = sigismember(&g->old, SIGPIPE) == 1 && is_pending();
 }
 

@@ -1,5 +1,6 @@
-/* With NOSIGNAL libcurl does not shield the process from SIGPIPE: it is blocked while
- * libcurl works, and one that came meanwhile is eaten. Never around a host's callback. */
+/* With CURLOPT_NOSIGNAL libcurl does not protect the process from SIGPIPE. The signal is blocked
+ * while libcurl works, and one that was raised meanwhile is consumed. Never around a callback of
+ * the application. */
 #ifndef BCDA_NET_SIGPIPE_H
 #define BCDA_NET_SIGPIPE_H
 

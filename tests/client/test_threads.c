@@ -937,7 +937,7 @@ END_TEST
 
 /* ---- notifications within a step ---- */
 
-static int news_come_late;       /* a worker finishes once a step has looked at its descriptors */
+static int reports_come_late;    /* a worker finishes once a step has looked at its descriptors */
 static bcda_session *woken_late; /* and then this is woken */
 
 PROTOTYPES(int, bcda__loop_take, struct bcda__loop *l, struct bcda__loop_ready *out, int max,
@@ -948,8 +948,8 @@ int __wrap_bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, i
 {
     int n = __real_bcda__loop_take(l, out, max, timer, woken);
 
-    if (news_come_late && count_held(SLICES)) {
-        news_come_late = 0;
+    if (reports_come_late && count_held(SLICES)) {
+        reports_come_late = 0;
         set_gate(SLICES, 0);
         ck_assert_int_eq(bcda__loop_wait(l, 20000), 0); /* until it has poked the session */
         if (woken_late)
@@ -965,8 +965,9 @@ static int is_step_due(int timeout_ms)
     return bcda__engine_wait(fx.session->cx.engine, timeout_ms) == 0;
 }
 
-/* They are seen to in that very step, and the next is not called for nothing. */
-START_TEST(late_news)
+/* A report that comes while a step reads its descriptors is delivered in that step, and causes no
+ * further step. */
+START_TEST(late_report)
 {
     struct run *r;
     int late = 0;
@@ -983,7 +984,7 @@ START_TEST(late_news)
             wait_for_held(SLICES); /* else the session's thread might do it all, to help */
         is_late = !late && count_held(SLICES) && !is_step_due(100);
         if (is_late)
-            late = news_come_late = 1;
+            late = reports_come_late = 1;
         else
             ck_assert_int_eq(is_step_due(60000), 1);
         fx.inside = 1;
@@ -1000,7 +1001,7 @@ START_TEST(late_news)
 }
 END_TEST
 
-/* A wake-up that comes within a step is not lost where the step takes back what workers did. */
+/* A wake-up within a step is not lost when the step takes the pokes of workers back. */
 START_TEST(late_wake_up)
 {
     struct run *r;
@@ -1010,10 +1011,11 @@ START_TEST(late_wake_up)
     fixture_session(&fx);
     set_gate(SLICES, 1);
     r = fixture_start(&fx, BY_RESOURCE);
-    while (!bcda__session_is_decoding(fx.session))
-        bare_round();
-    wait_for_held(SLICES);
-    news_come_late = 1;
+    while (!count_held(SLICES))
+        if (is_step_due(10))
+            fixture_bare_step(&fx);
+    ck_assert_ok(bcda_job_resume(r->job)); /* so that a step is due while the worker is held */
+    reports_come_late = 1;
     woken_late = fx.session;
     fx.inside = 1;
     ck_assert_int_eq(bcda_session_run(fx.session, -1), BCDA_ERR_INTERRUPTED);
@@ -1077,7 +1079,7 @@ SUITE("threads")
     suite_loop(stages, 0, 6);
     suite_test(many_jobs);
     suite_test(run_is_not_interrupted);
-    suite_case("news");
-    suite_test(late_news);
+    suite_case("reports");
+    suite_test(late_report);
     suite_test(late_wake_up);
 }
