@@ -1,7 +1,7 @@
-/* Entry points: every public function that moves a session or a job. Arguments are checked here,
- * and entry.h says what may be called from where. Functions that only read or fill an object of
- * their own (config, export, handlers, file, batch, error) stand with that object.
- */
+/* Entry points: every public function that runs or changes a session or a job. They check
+ * arguments, and whether the function may be called here (entry.h). Functions that only read or
+ * fill an object of their own (config, export, handlers, file, batch, error) are in the file of
+ * that object. */
 #include <limits.h>
 #include <stdint.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static struct bcda__context *context_of(bcda_session *s)
     return s ? &s->cx : NULL;
 }
 
-/* Without a session there is nowhere to say why. */
+/* Without a session no error can be kept. */
 static int refuse_argument(struct bcda__context *cx, const char *why)
 {
     return cx ? refuse_call(cx, BCDA_ERR_INVALID, why) : BCDA_ERR_INVALID;
@@ -47,8 +47,8 @@ static int enter_api(bcda_session *s, enum bcda__entry_point point)
     return rc;
 }
 
-/* The outermost call returns `rc`: what callbacks asked for and had to wait happens now. Where a
- * callback has freed the session there is nothing left to do, which is 0, or BCDA_ERR_FORKED in a
+/* The end of the outermost call, which returns `rc`. Jobs that ended in callbacks are released
+ * now, and so is a session that a callback freed: then the result is 0, or BCDA_ERR_FORKED in a
  * child. */
 static int leave_api(bcda_session *s, int rc)
 {
@@ -101,7 +101,7 @@ static int is_idle(const bcda_session *s)
     return bcda__jobs_are_idle(&s->jobs) && !s->requests;
 }
 
-/* Of a step that gave `rc`. */
+/* The result of a step that returned `rc`. */
 static int finish_step(bcda_session *s, int rc, const char *why)
 {
     if (rc == BCDA_ERR_FORKED)
@@ -115,7 +115,7 @@ static int step_session(bcda_session *s, int *woken)
                        "the system refused a timer or a descriptor");
 }
 
-/* What is left of the caller's time, for poll(). */
+/* The time until the caller's deadline, for poll(). */
 static int time_left(int64_t until, int *over)
 {
     struct bcda__clock real = bcda__clock_system();
@@ -217,7 +217,7 @@ int bcda_session_wakeup(bcda_session *s)
 {
     if (!s)
         return BCDA_ERR_INVALID;
-    if (bcda__process_is_child(&s->cx.process)) /* the parent would wake up */
+    if (bcda__process_is_child(&s->cx.process)) /* it would wake the parent */
         return BCDA_ERR_FORKED;
     return bcda__engine_wakeup(s->cx.engine);
 }
@@ -270,7 +270,7 @@ const bcda_error *bcda_session_error(const bcda_session *s)
     return s && s->cx.err.code ? &s->cx.err : NULL;
 }
 
-/* The error of the last call is not part of what const guards. */
+/* `const` does not cover the error of the last call. */
 static bcda_session *with_error(const bcda_session *s)
 {
     return (bcda_session *)(uintptr_t)s;
@@ -285,7 +285,7 @@ int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
         return refuse_call(&with_error(s)->cx, BCDA_ERR_FORKED,
                            "this session belongs to the parent process");
     *out = s->cx.stat[stat];
-    if (stat == BCDA_STAT_TRANSPORT_NS) /* with that of the decode threads */
+    if (stat == BCDA_STAT_TRANSPORT_NS) /* the time of the decode threads included */
         *out += bcda__engine_spent_ns(s->cx.engine);
     return 0;
 }
@@ -337,7 +337,7 @@ int bcda_job_start(bcda_session *s, const bcda_export *x, const bcda_handlers *h
     return rc;
 }
 
-/* Adopts the URL as one that the server named, and insists on its origin. */
+/* The URL is checked as one that the server named, and must be of the FHIR URL's origin. */
 static int attach_job(bcda_session *s, const char *status_url, const bcda_export *x,
                       const bcda_handlers *h, struct bcda__state *saved, bcda_job **out)
 {
@@ -416,8 +416,8 @@ int bcda_job_save(const bcda_job *job, char **out)
     return 0;
 }
 
-/* For calls on a job: one that has ended has no session any more, and nothing is to be done for it.
- */
+/* For calls on a job. A job that has ended (*over = 1) has no session any more, and the call
+ * does nothing. */
 static int check_job(const bcda_job *job, enum bcda__entry_point point, int *over)
 {
     if (!job)
@@ -511,7 +511,7 @@ int bcda_request_start(bcda_session *s, int what, bcda_request_cb cb, void *user
         if (!r) {
             struct bcda_error err;
 
-            bcda__request_end(request, bcda__err_nomem(&err), &err); /* nobody listens yet */
+            bcda__request_end(request, bcda__err_nomem(&err), &err); /* there is no callback yet */
             return bcda__err_nomem(&s->cx.err);
         }
     }

@@ -9,12 +9,12 @@
 #include "protocol/token.h"
 
 struct bcda_token_request {
-    struct bcda__auth *auth; /* NULL once the session does not wait for it any more */
+    struct bcda__auth *auth; /* NULL once the session no longer waits for it */
 };
 
 static int set_bearer(struct bcda__auth *a, const char *token, size_t len)
 {
-    static const char scheme[] = "Bearer "; /* case and space matter (bcda-api 1) */
+    static const char scheme[] = "Bearer "; /* the server compares case and space (bcda-api 1) */
     struct bcda__secret h = {0};
 
     if (bcda__secret_set(&h, NULL, sizeof scheme - 1 + len))
@@ -259,7 +259,7 @@ int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t 
     if (!rc)
         a->cx->stat[BCDA_STAT_TOKENS]++;
     schedule_provider_answer(a);
-    return a->cx->forked ? BCDA_ERR_FORKED : rc; /* in the application's watch_timer */
+    return a->cx->forked ? BCDA_ERR_FORKED : rc; /* the application may fork in watch_timer */
 }
 
 void bcda_token_request_fail(bcda_token_request *r)

@@ -10,7 +10,7 @@
 struct bcda__call;
 struct bcda__context;
 
-/* Someone who waits for a token; part of its owner. */
+/* A call that waits for the token; part of its owner. */
 struct bcda__auth_wait {
     void (*ready)(void *ctx, int code, const struct bcda_error *err);
     void *ctx;
@@ -23,12 +23,12 @@ struct bcda__auth {
     struct bcda__context *cx;
     char *token_url;
     struct bcda__secret header; /* "Bearer …"; unset = none */
-    unsigned generation;        /* counts tokens, so that two 401 of one token renew it once */
+    unsigned generation;        /* the number of the token, so that two 401 renew it once */
     int64_t renew_at;
-    int fixed;                 /* a bearer token of the application's: cannot be renewed */
-    struct bcda__call *call;   /* under way */
-    bcda_token_request *asked; /* of the application's provider, under way */
-    struct bcda__timer timer;  /* hands an answer of the provider out */
+    int fixed;                 /* a bearer token of the application, which cannot be renewed */
+    struct bcda__call *call;   /* the token request; NULL = none */
+    bcda_token_request *asked; /* the request to the application's provider; NULL = none */
+    struct bcda__timer timer;  /* delivers the provider's answer */
     struct bcda_error answer;
     unsigned round;
     struct bcda__auth_wait waits; /* list head */
@@ -36,10 +36,10 @@ struct bcda__auth {
 
 int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx); /* NOMEM */
 void bcda__auth_free(struct bcda__auth *a);
-/* 1: the header is there, now. 0: `w` will be called. Else an error, `err` filled. */
+/* 1: `header` is set. 0: `w` will be called. Else an error, with `err` filled. */
 int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_error *err);
-void bcda__auth_leave(struct bcda__auth_wait *w); /* no longer waits */
-/* The server refused the token of this generation: 1 where a new one can be had, 0 where not. */
+void bcda__auth_leave(struct bcda__auth_wait *w); /* leaves the queue */
+/* The server refused the token of this generation. 1: a new one can be requested; 0: it cannot. */
 int bcda__auth_refused(struct bcda__auth *a, unsigned generation);
 
 #endif

@@ -14,19 +14,19 @@
 #include "protocol/retry.h"
 
 enum {
-    /* Body bytes that wait between the network and the decoder. Each time a full ring has been
-     * emptied the sender is woken, so files have a large one (doc/performance-notes.md). */
+    /* Size of the ring between network and decoder. The sender is woken each time that a full
+     * ring has been emptied, so files have a large one (doc/performance-notes.md). */
     RING = 64 * 1024,
     RING_FILE = 1024 * 1024,
     ERROR_BODY_MAX =
-        64 * 1024, /* what is read of an error's body: a 404 may be large (bcda-api 6.1) */
+        64 * 1024, /* how much of an error's body is read: a 404 may be large (bcda-api 6.1) */
 };
 
-/* What a call does; see doc/design.md. */
+/* The state of a call (doc/design.md). */
 enum call_state {
-    PENDING,   /* a timer runs, or a token is awaited: no transfer */
-    SENT,      /* there is a transfer, whose head has not come */
-    GATHERING, /* the body is gathered, to be judged */
+    PENDING,   /* waits for a timer or a token; there is no transfer */
+    SENT,      /* the transfer has no head yet */
+    GATHERING, /* the body is gathered, to be judged with the head */
     STREAMING, /* the body is for the owner */
     ENDED,     /* the end was reported */
 };
@@ -36,31 +36,31 @@ struct bcda__call {
     struct bcda__context *cx;
     struct bcda__call_spec spec;
     char *url;
-    char *target; /* where a redirect points; NULL = url. A new try begins at url again */
+    char *target; /* the target of a redirect; NULL = none. A new attempt begins at `url` */
     struct bcda__secret basic;
     struct bcda__auth_wait wait;
     struct bcda__transfer *t;
-    struct bcda__channel *channel; /* of `t` alone; NULL = it has the common one */
-    struct bcda__timer retry;      /* before the next try */
-    struct bcda__timer watch;      /* of connecting and of slowness */
-    int attempt;                   /* tries begun */
-    int renewed;                   /* a 401 has cost a token */
+    struct bcda__channel *channel; /* of `t` alone; NULL = the common one */
+    struct bcda__timer retry;      /* before the next attempt */
+    struct bcda__timer watch;      /* checks the connection, then the speed */
+    int attempt;                   /* number of attempts, this one included */
+    int renewed;                   /* the token was renewed after a 401 */
     unsigned generation;           /* of the token sent */
     int sends_token;
     int has_ranges;    /* the owner has set one, if of the whole */
-    int64_t asked;     /* where it begins; 0 = at the start */
+    int64_t asked;     /* the first byte requested; 0 = the whole */
     char if_range[96]; /* for it */
-    int moved;         /* this try has brought something new */
-    int useless; /* answers in a row that were of no use, and after which repeat_call() repeated */
-    int redirects;  /* followed since the first URL */
-    int cut;        /* an error's body was longer than is read */
-    int connected;  /* and so the watch is for slowness */
-    int64_t window; /* bytes received when the watch last looked */
-    int64_t taken;  /* body bytes of this try that the owner took */
-    int held;       /* the owner, not the server, was slow since then */
+    int has_new_bytes; /* this attempt has brought new bytes */
+    int useless;    /* responses in a row without use, after each of which the call was repeated */
+    int redirects;  /* redirects followed in this attempt */
+    int cut;        /* the body of an error was longer than ERROR_BODY_MAX */
+    int connected;  /* `watch` checks the speed */
+    int64_t window; /* bytes received at the last check of `watch` */
+    int64_t taken;  /* body bytes of this attempt that the owner took */
+    int owner_was_slow; /* the owner, not the server, was slow since the last check */
     struct bcda__buf body;
-    size_t body_max;       /* of a body that is gathered and is no error */
-    struct bcda_error err; /* why the last try failed */
+    size_t body_max;       /* limit of a gathered body, unless it is of an error */
+    struct bcda_error err; /* why the last attempt failed */
 };
 
 static void begin_attempt(void *ctx);
@@ -94,13 +94,13 @@ static enum bcda__call_answer report_event(struct bcda__call *c, enum bcda__call
     return c->spec.event(c->spec.ctx, event, &c->err);
 }
 
-/* Another thread reads it, or waits for something to read. */
+/* Another thread reads the transfer, or it rests for that thread. */
 static int is_handed_over(const struct bcda__call *c)
 {
     return c->channel && c->channel->state != BCDA__CHANNEL_OWN;
 }
 
-/* From now on the transfer is the session's thread's alone. 0: it is in no known state. */
+/* From now on only the session's thread uses the transfer. 0: the transfer is in no known state. */
 static int detach_transfer(struct bcda__call *c)
 {
     int lost = c->state == STREAMING && report_event(c, BCDA__CALL_DETACH) == BCDA__CALL_LOST;
@@ -147,7 +147,7 @@ static void fail_call(struct bcda__call *c)
     finish_call(c, BCDA__FAIL, NULL);
 }
 
-/* 1 where the job may not try anything again any more. */
+/* 1: the job has no retries left. */
 static int budget_is_spent(struct bcda__call *c)
 {
     int64_t most = bcda__context_option(c->cx, BCDA_OPT_JOB_RETRIES_MAX);
@@ -179,8 +179,8 @@ static void retry_call(struct bcda__call *c)
 {
     int most = bcda__retry_attempts(&c->err, (int)bcda__context_option(c->cx, BCDA_OPT_ATTEMPTS));
 
-    if (c->spec.tries_max && most > c->spec.tries_max)
-        most = c->spec.tries_max;
+    if (c->spec.attempts_max && most > c->spec.attempts_max)
+        most = c->spec.attempts_max;
     if (c->attempt >= most || budget_is_spent(c)) {
         fail_call(c);
         return;
@@ -191,8 +191,8 @@ static void retry_call(struct bcda__call *c)
     begin_attempt_later(c, c->attempt > 0 ? c->attempt : 1);
 }
 
-/* The same once more, but not for ever: then c->err says what is wrong. At once where this answer
- * brought something new, or is the first that did not; then with pauses. */
+/* The same request again, until no attempts are left: then c->err says what is wrong. At once if
+ * this response brought new bytes, or is the first that did not; otherwise with a delay. */
 static void repeat_call(struct bcda__call *c)
 {
     drop_transfer(c);
@@ -202,26 +202,26 @@ static void repeat_call(struct bcda__call *c)
         return;
     }
     c->cx->stat[BCDA_STAT_RETRIES]++;
-    if (!c->moved && c->useless++ > 0)
+    if (!c->has_new_bytes && c->useless++ > 0)
         begin_attempt_later(c, c->useless - 1);
     else
         bcda__timer_set(c->cx->engine, &c->retry, 0, begin_attempt, c);
 }
 
-/* The answer was of no use. */
+/* The response was of no use. */
 void bcda__call_repeat(struct bcda__call *c)
 {
     bcda__err_set(&c->err, BCDA_ERR_TRANSFER, "none of them was the part that was asked for");
     repeat_call(c);
 }
 
-/* 401: a new token once, and the same again at once. */
+/* 401: fetches a new token once, and repeats the request. */
 static void renew_token(struct bcda__call *c)
 {
     drop_transfer(c);
     if (c->sends_token && !c->renewed && bcda__auth_refused(c->cx->auth, c->generation)) {
         c->renewed = 1;
-        c->attempt--; /* it was not the request's fault */
+        c->attempt--; /* a refused token is no attempt of the request */
         c->cx->stat[BCDA_STAT_RETRIES]++;
         bcda__timer_set(c->cx->engine, &c->retry, 0, begin_attempt, c);
         return;
@@ -231,7 +231,8 @@ static void renew_token(struct bcda__call *c)
 
 /* ---- judging ---- */
 
-/* The body of an error may be gzip, or be called so and not be (bcda-api 6.1): the bytes decide. */
+/* The body of an error may be gzip, or be labelled so and not be (bcda-api 6.1): its first bytes
+ * decide. */
 static void decode_body(struct bcda__call *c)
 {
     const uint8_t *body = (const uint8_t *)c->body.data;
@@ -274,7 +275,7 @@ static void fill_answer(const struct bcda__call *c, struct bcda__answer *a)
 
 /* ---- redirects ---- */
 
-/* A token goes only to the origin it belongs to. */
+/* The token is sent to the FHIR URL's origin only. */
 static int is_own_origin(const struct bcda__context *cx, const char *url)
 {
     struct bcda__url u;
@@ -282,7 +283,7 @@ static int is_own_origin(const struct bcda__context *cx, const char *url)
     return !bcda__url_parse(url, &u) && bcda__url_same_origin(&u, &cx->fhir);
 }
 
-/* Only of a GET: a token request that is sent elsewhere is refused by its judge. */
+/* Only GETs are redirected: answer.c refuses a redirected token request. */
 static int is_redirect(const struct bcda__call *c)
 {
     int status = bcda__transfer_status(c->t);
@@ -291,7 +292,8 @@ static int is_redirect(const struct bcda__call *c)
            (status == 301 || status == 302 || status == 303 || status == 307 || status == 308);
 }
 
-/* Where it points: an absolute URL, or a path at the same origin. Other forms are refused. */
+/* The target of a redirect: an absolute URL, or a path at the same origin. Other forms are
+ * refused. */
 static int redirect_target(const struct bcda__call *c, const char *location, struct bcda__buf *out)
 {
     struct bcda__url u;
@@ -309,8 +311,8 @@ static int redirect_target(const struct bcda__call *c, const char *location, str
     return rc;
 }
 
-/* The token goes with it only within the FHIR URL's origin; http only where that is allowed at all.
- */
+/* The token is sent along only within the FHIR URL's origin; http is followed only where it is
+ * allowed. */
 static void follow_redirect(struct bcda__call *c)
 {
     struct bcda__buf url, usable;
@@ -341,7 +343,7 @@ static void follow_redirect(struct bcda__call *c)
     drop_transfer(c);
     bcda__free(c->target);
     c->target = copy;
-    c->attempt--; /* it is the same try */
+    c->attempt--; /* it is the same attempt */
     bcda__timer_set(c->cx->engine, &c->retry, 0, begin_attempt, c);
 }
 
@@ -440,7 +442,7 @@ static void gather_body(struct bcda__call *c, const uint8_t *data, size_t len)
                           "the answer is larger than %zu bytes (option \"answer_max\")", max);
         fail_call(c);
     } else if (c->cut) {
-        judge_response(c); /* enough of an error was read */
+        judge_response(c); /* enough of the error's body was read */
     } else {
         bcda__transfer_take(c->t, len);
     }
@@ -463,20 +465,20 @@ static void on_transfer_data(void *ctx)
     if (answer == BCDA__CALL_REPEAT)
         bcda__call_repeat(c);
     else if (answer == BCDA__CALL_GO && bcda__transfer_peek(c->t, &data) > 0)
-        c->held = 1;
+        c->owner_was_slow = 1;
 }
 
-/* In HTTP/1.x a body without length and not chunked ends with the connection, and a connection that
- * was cut looks the same: libcurl does not always miss TLS's own end. Only content that proves its
- * end may come so. From HTTP/2 on each body has an end of its own, which libcurl requires, and
- * needs no length. */
+/* In HTTP/1.x a body without length and not chunked ends with the connection, and a broken
+ * connection looks the same: libcurl does not always notice a missing TLS close. So only content
+ * that shows its own end may come in this form. From HTTP/2 on each body has an end that libcurl
+ * requires. */
 static int has_end(const struct bcda__call *c)
 {
     return c->spec.proves_end || bcda__transfer_http_major(c->t) > 1 ||
            bcda__transfer_content_length(c->t) >= 0 || bcda__transfer_is_chunked(c->t);
 }
 
-/* The body is over and sound. */
+/* The body ended as HTTP requires. */
 static void end_streamed(struct bcda__call *c)
 {
     switch (report_event(c, BCDA__CALL_OVER)) {
@@ -484,7 +486,7 @@ static void end_streamed(struct bcda__call *c)
         fail_call(c);
         break;
     case BCDA__CALL_REPEAT:
-        repeat_call(c); /* counts as a try only where it brought nothing */
+        repeat_call(c); /* counts as an attempt only if it brought no new byte */
         break;
     default:
         finish_streamed(c);
@@ -539,8 +541,8 @@ static void fail_too_slow(struct bcda__call *c, int code)
     on_broken_transfer(c);
 }
 
-/* How many bytes have come, as far as the speed is concerned. Bytes that wait here, or that the
- * owner did not take, are not the server's fault: *held. */
+/* The bytes received, for the check of the speed. *held: bytes wait here, or the owner did not
+ * take them, so the server is not to blame. */
 static int64_t count_received(struct bcda__call *c, int *held)
 {
     const uint8_t *waiting;
@@ -549,7 +551,7 @@ static int64_t count_received(struct bcda__call *c, int *held)
         *held = report_event(c, BCDA__CALL_MEASURE) == BCDA__CALL_BUSY;
         return c->taken;
     }
-    *held = c->held || bcda__transfer_peek(c->t, &waiting) > 0;
+    *held = c->owner_was_slow || bcda__transfer_peek(c->t, &waiting) > 0;
     return bcda__transfer_received(c->t);
 }
 
@@ -571,7 +573,7 @@ static void check_speed(void *ctx)
     }
     c->connected = 1;
     c->window = received;
-    c->held = 0;
+    c->owner_was_slow = 0;
     schedule_speed_check(c);
 }
 
@@ -589,7 +591,7 @@ enum { HEADERS = 5, HEADER_SIZE = 128 };
 static void write_header(char *line, const char *name, const char *value)
 {
     bcda__text_copy(line, HEADER_SIZE, name);
-    bcda__text_append(line, HEADER_SIZE, ":"); /* without a value: libcurl sends none */
+    bcda__text_append(line, HEADER_SIZE, ":"); /* libcurl then does not send the header */
     if (value) {
         bcda__text_append(line, HEADER_SIZE, " ");
         bcda__text_append(line, HEADER_SIZE, value);
@@ -638,7 +640,7 @@ static void send_request(struct bcda__call *c)
         return;
     if (wait > 0) {
         c->cx->stat[BCDA_STAT_WAITS]++;
-        c->attempt--; /* not yet */
+        c->attempt--; /* the attempt has not begun */
         bcda__timer_set(c->cx->engine, &c->retry, wait, begin_attempt, c);
         return;
     }
@@ -669,7 +671,7 @@ static void on_call_token(void *ctx, int code, const struct bcda_error *err)
 
     if (code) {
         bcda__err_copy(&c->err, err);
-        finish_call(c, BCDA__FAIL, NULL); /* says itself what it was about */
+        finish_call(c, BCDA__FAIL, NULL); /* the error has its own context */
         return;
     }
     send_request(c);
@@ -681,7 +683,7 @@ static void begin_attempt(void *ctx)
     int rc;
 
     c->attempt++;
-    c->cut = c->connected = c->held = c->moved = 0;
+    c->cut = c->connected = c->owner_was_slow = c->has_new_bytes = 0;
     c->window = c->taken = 0;
     bcda__buf_free_secret(&c->body);
     c->sends_token = c->spec.with_token && is_own_origin(c->cx, current_url(c));
@@ -777,7 +779,7 @@ void bcda__call_watch(struct bcda__call *c)
     if (!c->channel || c->channel->state != BCDA__CHANNEL_AWAY)
         return;
     if (!bcda__transfer_is_over(c->t))
-        bcda__channel_rest(c->channel); /* which ends the transfer where that cannot be done */
+        bcda__channel_rest(c->channel); /* on an error this ends the transfer */
     if (bcda__transfer_is_over(c->t))
         (void)detach_transfer(c);
 }
@@ -789,11 +791,11 @@ struct bcda__channel *bcda__call_channel(const struct bcda__call *c)
 
 void bcda__call_progress(struct bcda__call *c)
 {
-    if (c->moved)
+    if (c->has_new_bytes)
         return;
-    c->moved = 1;
+    c->has_new_bytes = 1;
     c->attempt = c->useless = 0;
-    c->renewed = 0; /* that token worked: one that ends later is another's end */
+    c->renewed = 0; /* this token was accepted: a later 401 may renew it */
 }
 
 struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c)

@@ -158,10 +158,10 @@ static int refuse_setting(bcda_config *c, int code, const char *what)
     return bcda__err_set(&c->err, code, "%s", what);
 }
 
-/* For an argument that is NULL; without a config there is nowhere to say so. */
+/* An argument is NULL. Without a config no error can be kept. */
 static int refuse_missing(const bcda_config *c, const char *what)
 {
-    /* The error of the last call is not part of what const guards. */
+    /* `const` does not cover the error of the last call. */
     return bcda__err_set(c ? &((bcda_config *)(uintptr_t)c)->err : NULL, BCDA_ERR_INVALID,
                          "%s is missing", what);
 }
@@ -547,7 +547,7 @@ const bcda_error *bcda_config_error(const bcda_config *c)
 
 /* ---- opening a file's key ---- */
 
-/* Which of two refusals says more: another label means that the key pair is right. */
+/* The more telling of two errors: with a wrong label the key pair is right. */
 static int choose_unwrap_error(int a, int b)
 {
     return a == BCDA_ERR_KEY_LABEL || b != BCDA_ERR_KEY_LABEL ? a : b;

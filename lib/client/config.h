@@ -1,4 +1,4 @@
-/* What the application has said about a server and an identity. */
+/* The configuration of a session: the server, the identity, the options. */
 #ifndef BCDA_CLIENT_CONFIG_H
 #define BCDA_CLIENT_CONFIG_H
 
@@ -38,14 +38,14 @@ struct bcda_config {
     struct bcda__registration *log;
     int log_level;
     struct bcda__options options;
-    struct bcda__clock clock; /* tests put theirs here, before the session is made */
+    struct bcda__clock clock; /* tests replace it before the session is made */
     struct bcda_error err;    /* of the last call; code 0 = none */
 };
 
 int bcda__config_copy(bcda_config **out, const bcda_config *from); /* NOMEM */
 /* A token as a header can hold it: visible ASCII without spaces, at least one character. */
 int bcda__config_is_token(const char *token);
-/* Opens a file's key with whichever private key fits; errors as bcda__rsa_unwrap(), and
+/* Decrypts a file's key with the private key that fits; errors as bcda__rsa_unwrap(), and
  * BCDA_ERR_KEY_MISSING. `name` is the label. `err` is filled. */
 int bcda__config_unwrap(const bcda_config *c, const char *hex, const char *name, uint8_t out[32],
                         struct bcda_error *err);

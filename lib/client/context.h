@@ -35,8 +35,9 @@ struct bcda__context {
     struct bcda_error err; /* of the last call; code 0 = none */
 
     struct bcda__limiter limiter;
-    int64_t parallel; /* files at once: halved on 429 and 503, one more after each file that
-                         succeeds, between 1 and BCDA_OPT_PARALLEL */
+    /* Files at once: halved on 429 and 503, one more after each file that succeeds; between 1
+     * and BCDA_OPT_PARALLEL. */
+    int64_t parallel;
     int64_t stat[BCDA__STATS];
 };
 

@@ -1,4 +1,4 @@
-/* The codec's public face: a file that is already here. */
+/* bcda_decoder: decodes a file that was downloaded before. */
 #include "codec/decoder.h"
 
 #include <string.h>
@@ -50,7 +50,7 @@ static void destroy_decoder(bcda_decoder *d)
     bcda_global_cleanup();
 }
 
-/* The config, where there is one, says why. */
+/* The config, if there is one, keeps the error. */
 static int refuse_new(bcda_config *config, int code, const char *why)
 {
     return bcda__err_set(config ? &config->err : NULL, code, "%s", why);
@@ -94,7 +94,7 @@ void bcda_decoder_free(bcda_decoder *d)
         destroy_decoder(d);
 }
 
-/* What every call but a getter needs; `early` = only before the first write. */
+/* The checks of every call but the getters; `early` = allowed only before the first write. */
 static int check_decoder_call(bcda_decoder *d, int early)
 {
     if (!d)
@@ -238,7 +238,7 @@ static int deliver_batch(bcda_decoder *d)
     return rc;
 }
 
-/* A free from inside a callback happens here, when the outermost call unwinds. */
+/* A free from inside a callback takes effect here, when the outermost call returns. */
 static int unwind_decoder(bcda_decoder *d, int rc)
 {
     if (rc)
@@ -270,7 +270,7 @@ static int give_good(bcda_decoder *d, int code)
     bcda__err_copy(&err, &d->err);
     rc = deliver_batch(d);
     if (rc)
-        return rc; /* the application, or a line, gave another reason */
+        return rc; /* the application, or an invalid line, is the reason */
     bcda__err_copy(&d->err, &err);
     return code;
 }

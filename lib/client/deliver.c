@@ -23,7 +23,7 @@ static void enter_data_callback(const struct bcda__delivery *d)
         d->enter(d->ctx);
 }
 
-/* The end of every callback: its own answer first, then what it did to the job meanwhile. */
+/* The end of every callback: its result, and whether it stopped the job meanwhile. */
 static int leave_data_callback(const struct bcda__delivery *d, int answer, int may_pause,
                                const char *name, struct bcda_error *err)
 {
@@ -163,7 +163,7 @@ int bcda__count_issues(const struct bcda_batch *b,
 
 /* ---- the walk ---- */
 
-/* One line: a bad one that stands before the row, or the row. */
+/* One line: an invalid line before the row, or the row. */
 static int give_next(const struct bcda__delivery *d, struct bcda_batch *b, struct bcda__cursor *c,
                      int *line_failed, struct bcda_error *err)
 {
@@ -172,7 +172,7 @@ static int give_next(const struct bcda__delivery *d, struct bcda_batch *b, struc
     if (c->bad < b->bad_count && b->bad[c->bad].before <= c->row)
         return give_bad_line(d, &b->bad[c->bad++], line_failed, err);
     rc = d->is_error ? give_outcome(d, b, c->row, err) : give_resource(d, b, c->row, err);
-    if (rc != BCDA__HELD) { /* a paused one comes again */
+    if (rc != BCDA__HELD) { /* a row that paused is delivered again */
         c->row++;
         if (rc == 0)
             d->count(d->ctx, BCDA__SUM_RESOURCES, 1);
@@ -231,7 +231,7 @@ int bcda__deliver(const struct bcda__delivery *d, struct bcda_batch *b, struct b
     if (!d->is_error && d->handlers->at[BCDA__ON_BATCH] && c->row < b->rows)
         rc = give_batch(d, b, c, err);
     while (!rc && (c->row < b->rows || c->bad < b->bad_count)) {
-        if (is_delivery_paused(d)) /* by a callback of just now */
+        if (is_delivery_paused(d)) /* the last callback may have paused the job */
             return BCDA__HELD;
         rc = give_next(d, b, c, line_failed, err);
     }

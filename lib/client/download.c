@@ -18,13 +18,13 @@
 
 enum { LABEL = 160 };
 
-/* What the download does; see doc/design.md. Each phase has a function of its own below. */
+/* The phase of a download (doc/design.md). Each has a function of its own below. */
 enum phase {
     OPENING_KEY, /* the file's key is unwrapped; nothing is requested yet */
     RECEIVING,   /* a call brings the bytes */
-    VERIFYING,   /* they are complete: the checks of the whole */
+    VERIFYING,   /* all bytes are here: the checks of the whole file */
     REPLAYING,   /* verified delivery: the spool is read for delivery */
-    CLOSING,     /* it has succeeded, or failed with `err`: what is decoded is delivered */
+    CLOSING,     /* the file succeeded, or failed with `err`: what is decoded is delivered */
 };
 
 struct bcda__download {
@@ -37,24 +37,24 @@ struct bcda__download {
     enum phase phase;
     struct bcda_error err;       /* why the file failed; code 0 = it has not */
     struct bcda__secret key;     /* of the file; unset = plain */
-    struct bcda__unwrap *unwrap; /* it is being opened */
+    struct bcda__unwrap *unwrap; /* the key is being unwrapped; NULL = it is not */
     struct bcda__expected expected;
     const struct bcda__coding *coding; /* of the stored file; NULL = identity */
 
     struct bcda__call *call;
     struct bcda__intake intake;
     struct bcda__spool *spool; /* verified delivery: NULL = streaming */
-    struct bcda__pipe *pipe;   /* made by the first head, and once more to read the spool */
-    int replays;               /* it reads the spool */
+    struct bcda__pipe *pipe;   /* made at the first head, and again to read the spool */
+    int replays;               /* the pipe reads the spool */
     struct bcda__pipe_sums counted;
-    int64_t furthest; /* of the stored bytes, over all attempts: only more than that is progress */
+    int64_t furthest; /* most stored bytes of any attempt: only more than that is progress */
 
     struct bcda__timer
         next_slice;           /* the next slice of a replay, and what a step leaves to the next */
-    struct bcda__timer flush; /* a batch does not wait longer to be filled */
-    struct bcda_batch *batch; /* on its way to the application */
+    struct bcda__timer flush; /* delivers a batch that is not full, after BCDA_OPT_BATCH_DELAY_MS */
+    struct bcda_batch *batch; /* being delivered, or waiting to be pulled */
     struct bcda__cursor cursor;
-    int delivered; /* the application has received something of the file */
+    int delivered; /* the application has received data of the file */
 };
 
 static void continue_download(struct bcda__download *d);
@@ -75,7 +75,7 @@ static void change_phase(struct bcda__download *d, enum phase to)
 
 /* ---- log lines ---- */
 
-/* Its number and type, as the manifest has them: no URL, and so no secret that one might hold. */
+/* The file's number and type in the manifest. Not its URL, which may contain a secret. */
 static void label_file(const char *job, const struct bcda_file *f, char out[LABEL])
 {
     const char *type = bcda__type_for_log(f->entry->type, "");
@@ -98,14 +98,14 @@ static void unlink_download(struct bcda__download *d)
 
 /* ---- sums ---- */
 
-/* What has gone by since `began` went for this. */
+/* Adds the time since `began` to a statistic. */
 static void add_time(struct bcda__download *d, int stat, int64_t began)
 {
     d->set->cx->stat[stat] += bcda__clock_ns() - began;
 }
 
-/* A worker that looks for bytes reads from the network; the session's thread has done that before,
- * and compares. */
+/* A worker's peek reads from the network. Inline, the engine has read before, and peek only
+ * compares. */
 static void count_time(struct bcda__download *d, const struct bcda__pipe_sums *now)
 {
     const struct bcda__pipe_sums *old = &d->counted;
@@ -126,7 +126,7 @@ static void count(struct bcda__download *d, enum bcda__sum sum, int64_t n)
         d->set->count(d->set->job, d->file, sum, n);
 }
 
-/* Bytes of the stored file that are new, and what was decoded of them. */
+/* New bytes of the stored file, and the bytes decoded from them. */
 static void add_bytes(struct bcda__download *d, int64_t received, int64_t decoded)
 {
     count(d, BCDA__SUM_RECEIVED, received);
@@ -138,7 +138,8 @@ static void add_bytes(struct bcda__download *d, int64_t received, int64_t decode
     }
 }
 
-/* Brings all sums up to date with the pipe. What is read of a spool was counted before. */
+/* Adds to all sums what the pipe has done since the last call. Bytes of a spool were counted
+ * when they were received. */
 static void update_sums(struct bcda__download *d)
 {
     struct bcda__pipe_sums now;
@@ -279,7 +280,7 @@ static void count_delivered(void *ctx, enum bcda__sum sum, int64_t n)
     count(ctx, sum, n);
 }
 
-/* `err` says why. */
+/* Fails the file with `err`. */
 static void fail_download(struct bcda__download *d)
 {
     stop_network(d);
@@ -288,8 +289,9 @@ static void fail_download(struct bcda__download *d)
     change_phase(d, CLOSING);
 }
 
-/* An invalid line that is not tolerated: nothing after it is delivered. What the transfer or the
- * checks of the whole have said before stays; what the latter may still say, the decoder knows. */
+/* An invalid line that is not tolerated: no later line is delivered. An error of the transfer or
+ * of the checks of the whole file that is set already stays. If those checks can still fail, the
+ * decoder reports that later. */
 static void refuse_line(struct bcda__download *d, const struct bcda_error *err)
 {
     int rc;
@@ -303,20 +305,20 @@ static void refuse_line(struct bcda__download *d, const struct bcda_error *err)
     fail_download(d);
 }
 
-/* Whether the application takes the batches of this file. What the server reports comes to its
- * handler, if there is one, also where the data is pulled. */
+/* Whether the batches of this file wait for bcda_job_next(). Error files go to on_server_issue,
+ * if it is set, in pulled jobs, too. */
 static int is_pulled(const struct bcda__download *d)
 {
     return d->set->is_pulled &&
            !(d->file->entry->is_error && d->set->handlers->at[BCDA__ON_SERVER_ISSUE]);
 }
 
-/* What a step of the download gives: it waits for an event; there may be more to do at once; or the
+/* The result of a step: the download waits for an event; there may be more to do at once; or the
  * download, perhaps with its job, is gone. */
 enum next { WAIT, AGAIN, GONE };
 
-/* Gives the batch to the application. AGAIN: given. WAIT: the job is paused, or its batches are
- * pulled. GONE: the job has ended, and this download with it. */
+/* Delivers the batch to the callbacks. AGAIN: delivered. WAIT: the job is paused, or its batches
+ * are pulled. GONE: the job has ended, and this download with it. */
 static enum next deliver_to_handlers(struct bcda__download *d)
 {
     struct bcda__downloads *set = d->set;
@@ -360,8 +362,7 @@ static enum next deliver_to_handlers(struct bcda__download *d)
     return AGAIN;
 }
 
-/* Takes a batch of the pipe, to be delivered. 0: there is no memory for it, which fails the file.
- */
+/* Takes a batch from the pipe, to be delivered. 0: memory was refused, which fails the file. */
 static int take_batch(struct bcda__download *d)
 {
     int rc = bcda__pipe_take(d->pipe, &d->batch);
@@ -409,8 +410,8 @@ static enum next step_receiving(struct bcda__download *d)
     return WAIT;
 }
 
-/* The file ends where the server has said, before what came, if it can. Else the whole of it is
- * requested. */
+/* The file ends where the server's range said, although more was received, if the content allows
+ * it. Otherwise the whole file is requested again. */
 static enum next accept_end(struct bcda__download *d)
 {
     int64_t at = d->intake.end_at;
@@ -433,7 +434,7 @@ static enum next accept_end(struct bcda__download *d)
 
 static enum next begin_replay(struct bcda__download *d);
 
-/* All checks of the whole file, once its bytes are here. */
+/* All checks of the whole file, after its last byte. */
 static enum next check_whole(struct bcda__download *d)
 {
     int rc = bcda__pipe_finish(d->pipe, &d->err);
@@ -464,7 +465,7 @@ static enum next step_verifying(struct bcda__download *d)
     }
 }
 
-/* Inline, one slice a turn. */
+/* Inline, one slice per step of the session. */
 static enum next step_replaying(struct bcda__download *d)
 {
     switch (bcda__pipe_state(d->pipe)) {
@@ -519,7 +520,8 @@ static enum next step_phase(struct bcda__download *d)
     }
 }
 
-/* Workers may finish batches faster than the application takes them: a step takes so many. */
+/* Workers may finish batches faster than the application takes them: the number per step is
+ * bounded. */
 static enum next take_finished(struct bcda__download *d)
 {
     if (!bcda__pipe_is_inline(d->pipe) && bcda__engine_is_spent(d->set->cx->engine)) {
@@ -577,8 +579,8 @@ static void watch_body(struct bcda__download *d)
         bcda__call_watch(d->call);
 }
 
-/* More bytes are wanted. Inline, the decoder may also have lines of its own behind a full batch,
- * which no event of the call brings where all bytes have been taken. */
+/* Asks for more bytes. Inline, the decoder may still hold lines behind a full batch. If all
+ * received bytes have been taken, no event of the call would continue with them. */
 static void want_more(struct bcda__download *d)
 {
     const uint8_t *data;
@@ -590,7 +592,7 @@ static void want_more(struct bcda__download *d)
         bcda__timer_set(d->set->cx->engine, &d->next_slice, 0, on_next_slice, d);
 }
 
-/* Settles, and wants more bytes. */
+/* Continues as far as possible, then asks for more bytes. */
 static void continue_download(struct bcda__download *d)
 {
     watch_body(d);
@@ -600,7 +602,7 @@ static void continue_download(struct bcda__download *d)
     want_more(d);
 }
 
-/* Inline there is nothing to gain from more bytes while a batch waits for the application. */
+/* Inline, bytes are not read while a batch waits for the application. */
 static int can_read(const struct bcda__download *d)
 {
     return !d->set->is_paused && !d->batch;
@@ -643,7 +645,7 @@ static int make_download_pipe(struct bcda__download *d, struct bcda_error *err)
     o.coding = d->coding;
     o.trusted = d->replays;
     o.check_only = d->spool && !d->replays;
-    o.expected = d->replays ? NULL : &d->expected; /* that was checked before */
+    o.expected = d->replays ? NULL : &d->expected; /* checked in the first pass */
     o.key = (const uint8_t *)d->key.data;
     o.line_max = (size_t)bcda__context_option(cx, BCDA_OPT_LINE_MAX);
     o.depth_max = (int)bcda__context_option(cx, BCDA_OPT_JSON_DEPTH_MAX);
@@ -662,7 +664,7 @@ static int make_first_pipe(struct bcda__download *d, const struct bcda__transfer
     return make_download_pipe(d, err);
 }
 
-/* The network is done with the file, and its bytes are verified. */
+/* The bytes are received and verified. */
 static enum next begin_replay(struct bcda__download *d)
 {
     drop_pipe(d);
@@ -676,8 +678,8 @@ static enum next begin_replay(struct bcda__download *d)
     return AGAIN;
 }
 
-/* Where the application has received nothing of what came before, that is discarded and need not be
- * compared. 0 or a code. */
+/* If the application has received nothing of the file, the bytes received before are discarded,
+ * and need not be compared. 0 or a code. */
 static int restart_if_possible(struct bcda__download *d, struct bcda_error *err)
 {
     int rc;
@@ -710,7 +712,7 @@ static int take_head(struct bcda__download *d, struct bcda_error *err)
     const struct bcda__transfer *t = bcda__call_transfer(d->call);
     int rc;
 
-    /* A page of something in between is no data, however its lines would be judged. */
+    /* An HTML page of a proxy is not data, however its lines would be judged. */
     if (!d->key.data &&
         bcda__text_starts_nocase(bcda__transfer_header(t, "Content-Type"), "text/html"))
         return bcda__err_set(err, BCDA_ERR_NOT_JSON, "an HTML page came in place of the file");
@@ -725,7 +727,7 @@ static int take_head(struct bcda__download *d, struct bcda_error *err)
     return rc;
 }
 
-/* Inline: slices until there are no bytes, or this step has moved enough. */
+/* Inline: runs slices until no bytes are left, or the step's budget is spent. */
 static enum bcda__call_answer take_bytes(struct bcda__download *d)
 {
     enum bcda__pipe_state state = BCDA__PIPE_READY;
@@ -748,9 +750,9 @@ static enum bcda__call_answer take_bytes(struct bcda__download *d)
     return state == BCDA__PIPE_REPEAT ? BCDA__CALL_REPEAT : BCDA__CALL_GO;
 }
 
-/* The body broke off. Where it cannot be resumed, and the application has received nothing of it,
- * it begins again, unless something is delivered meanwhile. Until then what came stays: should no
- * other attempt bring more, it is delivered. */
+/* The body broke off. If it cannot be resumed, and the application has received nothing, the
+ * file restarts at offset 0, unless something is delivered by then. Until the restart the
+ * decoded data is kept, and is delivered if no later attempt brings more. */
 static void note_broken_body(struct bcda__download *d)
 {
     d->intake.restart =
@@ -806,7 +808,7 @@ static enum bcda__call_answer on_call_event(void *ctx, enum bcda__call_event eve
     }
 }
 
-/* A server that always breaks off, perhaps at its time limit, and cannot be gone on with. */
+/* The server breaks off every time, perhaps at its time limit, and does not support ranges. */
 static void explain_cuts(struct bcda__download *d)
 {
     int code = d->err.code;
@@ -822,7 +824,7 @@ static void explain_cuts(struct bcda__download *d)
         (long long)d->furthest);
 }
 
-/* After an invalid line the end of the file did not come: the line is what is known. */
+/* If the transfer failed after an invalid line, the line stays the file's error. */
 static void on_call_end(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
                         const struct bcda_error *err)
 {
@@ -832,7 +834,7 @@ static void on_call_end(void *ctx, enum bcda__verdict verdict, const struct bcda
     if (verdict == BCDA__FAIL && !(d->pipe && bcda__pipe_refused_line(d->pipe, &d->err))) {
         bcda__err_copy(&d->err, err);
         explain_cuts(d);
-    } else if (!d->pipe) { /* a 200 without a body has no data, but a head */
+    } else if (!d->pipe) { /* even a 200 without a body has a head */
         bcda__err_set(&d->err, BCDA_ERR_HTTP, "the answer has no head");
     }
     stop_network(d);
@@ -842,8 +844,8 @@ static void on_call_end(void *ctx, enum bcda__verdict verdict, const struct bcda
 
 /* ---- the start ---- */
 
-/* Of error files the count is not to be relied on: whether it means files, issues or lines is open
- * (Bulk Data, output files). */
+/* The count of error files is not compared: whether it means files, issues or lines is open
+ * (Bulk Data Access, output files). */
 static void set_expected(struct bcda__download *d)
 {
     const struct bcda__entry *e = d->file->entry;
@@ -889,7 +891,7 @@ out:
     return rc;
 }
 
-/* Nothing is requested before the key is there: a file without it would come in vain. */
+/* The file is requested after its key: without the key it would be of no use. */
 static void request_file(struct bcda__download *d, int rc)
 {
     if (!rc)
@@ -914,7 +916,7 @@ static void on_unwrapped_key(void *ctx, int code, const struct bcda_error *err)
     request_file(d, code);
 }
 
-/* 0: it is there, or on_unwrapped_key() will come. */
+/* 0: there is a key or none is needed, or on_unwrapped_key() will be called. */
 static int open_key(struct bcda__download *d)
 {
     const struct bcda__entry *e = d->file->entry;
@@ -975,7 +977,7 @@ void bcda__download_start(struct bcda__downloads *set, struct bcda_file *file)
     set->first = d;
     set->open++;
     if (set->event(set->job, file, BCDA__DOWNLOAD_BEGINS, NULL))
-        return; /* the job has ended, and with it this */
+        return; /* the job has ended, and freed this download */
     rc = prepare_download(d);
     if (!d->unwrap)
         request_file(d, rc);

@@ -19,8 +19,8 @@ enum bcda__download_event {
     BCDA__DOWNLOAD_ABORTED,   /* the same, by bcda__downloads_abort() */
 };
 
-/* What the downloads of one job share. The job fills and changes it; downloads read it, except for
- * the list. */
+/* What the downloads of one job share. The job fills and changes it; downloads only read it,
+ * except for the list of downloads. */
 struct bcda__downloads {
     struct bcda__context *cx;
     bcda_job *job;     /* for the callbacks */

@@ -18,7 +18,7 @@ enum {
     EMPTY_WINDOW_MS = 10000, /* how soon after the start an empty manifest is not believed yet */
     EMPTY_ASKS = 3,
     PROGRESS_MS = 100,
-    CANCEL_TRIES = 3, /* the application waits for its end */
+    CANCEL_ATTEMPTS = 3, /* the application waits for its end */
 };
 
 static void poll_status(void *ctx);
@@ -650,7 +650,7 @@ static void ask_presence(bcda_job *job)
     struct bcda__call_spec spec;
 
     bcda__call_spec_init(&spec, "job status", "GET", job->url);
-    spec.tries_max = 1;
+    spec.attempts_max = 1;
     spec.judge = bcda__answer_status;
     spec.event = on_presence_event;
     spec.proves_end = 1;
@@ -748,7 +748,7 @@ static void cancel_there(bcda_job *job)
     job->call = NULL;
     bcda__timer_clear(&job->poll);
     bcda__call_spec_init(&spec, "cancel", "DELETE", job->url);
-    spec.tries_max = CANCEL_TRIES;
+    spec.attempts_max = CANCEL_ATTEMPTS;
     spec.judge = bcda__answer_cancel;
     spec.end = on_cancelled;
     if (request_of_job(job, &spec, "cancel"))
