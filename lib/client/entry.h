@@ -36,7 +36,7 @@ struct bcda__entry_row {
     int in_callback;      /* of a job, a request, a token provider or the log */
     int in_loop_callback; /* of bcda_session_set_loop() */
     int in_child;         /* of a fork() */
-    int while_freed;      /* bcda_session_free() was called inside a callback and is put off */
+    int while_freed;      /* bcda_session_free() was called in a callback, and waits for its end */
 };
 extern const struct bcda__entry_row bcda__entry_rows[BCDA__ENTRY_POINTS];
 

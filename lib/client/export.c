@@ -41,7 +41,7 @@ void bcda_export_free(bcda_export *x)
     bcda__free(x);
 }
 
-/* For every function that changes an export: the error of the call before is over. */
+/* The begin of every function that changes an export: clears the error of the call before. */
 static int begin_change(bcda_export *x)
 {
     if (!x)

@@ -1,4 +1,4 @@
-/* What a host asks for. */
+/* What an export requests: level, types, parameters, fields. */
 #ifndef BCDA_CLIENT_EXPORT_H
 #define BCDA_CLIENT_EXPORT_H
 

@@ -1,5 +1,5 @@
-/* The files of a job's manifest and what became of them. Counted as a whole, so that batches can
- * outlive their job. */
+/* The files of a job's manifest and their results. One reference count for all, so that batches
+ * can outlive their job. */
 #ifndef BCDA_CLIENT_FILE_H
 #define BCDA_CLIENT_FILE_H
 
@@ -10,10 +10,10 @@
 #include "bcda/handlers.h"
 #include "protocol/manifest.h"
 
-/* What is counted, of a file and of a job. */
+/* What is counted, for each file and for the job. */
 enum bcda__sum {
     BCDA__SUM_RECEIVED, /* bytes of stored files */
-    BCDA__SUM_BYTES,    /* bytes of NDJSON that came out of them */
+    BCDA__SUM_BYTES,    /* bytes of NDJSON, decoded */
     BCDA__SUM_RESOURCES,
     BCDA__SUM_BAD_LINES,
     BCDA__SUM_ISSUES, /* with the severity added */
@@ -41,8 +41,8 @@ int bcda__files_new(struct bcda__files **out,
 struct bcda__files *bcda__files_ref(struct bcda__files *f);
 void bcda__files_unref(void *files); /* fits a batch's owner_unref */
 
-/* A resource type that a server names, if it is 1 to 64 letters; else `otherwise`. Nothing else
- * that a server says may stand in a log line in its place. */
+/* A resource type from the server, if it is 1 to 64 letters; else `otherwise`. No other text of
+ * the server is written to the log in its place. */
 const char *bcda__type_for_log(const char *type, const char *otherwise);
 
 #endif

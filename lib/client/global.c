@@ -9,10 +9,10 @@
 #include "codec/crypto.h"
 #include "net/http.h"
 
-/* The only state of the process: how often the libraries below were asked for. */
+/* The only state of the process: the number of users of the libraries below. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint users;
-static int leave_gcrypt; /* BCDA_INIT_NO_GCRYPT was given: the application sets libgcrypt up */
+static int leave_gcrypt; /* BCDA_INIT_NO_GCRYPT: the application initialises libgcrypt */
 
 static int init_libraries(void)
 {
@@ -26,9 +26,9 @@ static int init_libraries(void)
     return rc;
 }
 
-/* Counts one more, or one less, if more than `least` are counted already. The first user and the
- * last take the lock; all others need none. A child of fork() is never the first or the last one
- * where its parent had a session: a thread that is not there in the child may hold the lock. */
+/* Adds `by` to the number of users, if there are more than `least`. Only the first user and the
+ * last take the lock. A child of fork() is never the first or the last if its parent had a
+ * session: a thread that does not exist in the child may hold the lock. */
 static int count_user(unsigned least, int by)
 {
     unsigned n = atomic_load(&users);
@@ -72,7 +72,7 @@ int bcda__global_crypto(struct bcda_error *err)
 {
     int rc;
 
-    if (atomic_load(&users)) /* it is set up */
+    if (atomic_load(&users)) /* libgcrypt is initialised */
         return bcda__crypto_init(1, err);
     pthread_mutex_lock(&lock);
     rc = bcda__crypto_init(leave_gcrypt, err);

@@ -1,10 +1,10 @@
-/* What belongs to the process. */
+/* The state of the process. */
 #ifndef BCDA_CLIENT_GLOBAL_H
 #define BCDA_CLIENT_GLOBAL_H
 
 #include "base/err.h"
 
-/* libgcrypt, ready for use, before a session or decoder has been made: a config reads keys. */
+/* Initialises libgcrypt before a session or decoder exists: a config reads keys. */
 int bcda__global_crypto(struct bcda_error *err);
 
 #endif

@@ -30,6 +30,6 @@ struct bcda_issue {
 
 void bcda__handlers_copy(struct bcda_handlers *to,
                          const struct bcda_handlers *from); /* NULL = none */
-void bcda__handlers_drop(struct bcda_handlers *h);          /* takes all references back */
+void bcda__handlers_drop(struct bcda_handlers *h);          /* releases all */
 
 #endif

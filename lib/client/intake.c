@@ -39,7 +39,7 @@ void bcda__intake_free(struct bcda__intake *r)
 {
     drop_comparison(r);
     bcda__mac_free(r->mac);
-    bcda__wipe(&r->tail, sizeof r->tail); /* of a plain file: patient data */
+    bcda__wipe(&r->tail, sizeof r->tail); /* patient data, if the file is plain */
     bcda__secret_free(&r->key);
     memset(r, 0, sizeof *r);
 }
@@ -83,7 +83,7 @@ void bcda__intake_begin(struct bcda__intake *r, struct bcda__call *call)
 
 /* ---- heads ---- */
 
-/* How many bytes there will be, as far as the server has said; -1 = it has not. */
+/* The length of the stored file that the server announced; -1 = none. */
 static int64_t expected_total(const struct bcda__intake *r)
 {
     return r->total >= 0 ? r->total : r->part_total;
@@ -95,8 +95,8 @@ static int refuse_changed_file(struct bcda_error *err, const char *what)
                          "the file changed while it was downloaded (%s): export again", what);
 }
 
-/* Only a strong validator may stand in If-Range (RFC 9110 13.1.5). The file's date is one as this
- * server uses it: a file never changes once it is published . */
+/* Only a strong validator is allowed in If-Range (RFC 9110 13.1.5). The file's date counts as
+ * one: BCDA never changes a file once it is published. */
 static const char *find_validator(const struct bcda__transfer *t)
 {
     const char *etag = bcda__transfer_header(t, "ETag");
@@ -130,7 +130,7 @@ static int same_encoding(const struct bcda__intake *r, const struct bcda__transf
     return bcda__text_equal_nocase(now, strlen(now), r->encoding);
 }
 
-/* The whole file once more: what came before is compared and passed over. */
+/* The whole file is sent again: the bytes received before are compared and skipped. */
 static int whole_head(struct bcda__intake *r, const struct bcda__transfer *t,
                       struct bcda_error *err)
 {
@@ -152,8 +152,8 @@ static int whole_head(struct bcda__intake *r, const struct bcda__transfer *t,
     return BCDA__CALL_GO;
 }
 
-/* Another length is another file, unless the server shows by the same validator that it is the one,
- * and the part ends within it: DPC's totals are wrong. */
+/* Another length means another file, unless the validator is the same and the part ends within
+ * the expected length: the totals of DPC are wrong. */
 static int is_other_length(const struct bcda__intake *r, const struct bcda__transfer *t,
                            int64_t last, int64_t total)
 {
@@ -178,7 +178,8 @@ static int part_head(struct bcda__intake *r, const struct bcda__transfer *t, str
         stop_ranges(r);
         return BCDA__CALL_REPEAT;
     }
-    /* It has none of the bytes behind the stored file that came: see bcda__inflate_end_at(). */
+    /* The part lacks the bytes behind the stored file that were received before: see
+     * bcda__inflate_end_at(). */
     if (total >= 0 && total < r->at) {
         r->end_at = total;
         return BCDA__CALL_COMPLETE;
@@ -241,8 +242,8 @@ void bcda__intake_refuse_end(struct bcda__intake *r)
 
 /* ---- bodies ---- */
 
-/* The overlap: other bytes mean that the server counts in another form of the file .
- */
+/* Compares the overlap. Different bytes mean that the server counts ranges in another form of
+ * the file. */
 static int compare_received(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *pass)
 {
     size_t left = r->tail.len - r->compared;
@@ -255,7 +256,9 @@ static int compare_received(struct bcda__intake *r, const uint8_t *data, size_t 
     r->compared += n;
     *pass = n;
     if (r->compared == r->tail.len) {
-        if (r->part_total < 0) /* only now: a server that counts other bytes names their number */
+        /* Only after the overlap agreed: a server that counts in another form announces that
+         * form's length. */
+        if (r->part_total < 0)
             r->part_total = r->named;
         r->phase = BCDA__TAKE;
     }
@@ -294,7 +297,8 @@ static int skip_known(struct bcda__intake *r, const uint8_t *data, size_t len, s
     return r->skipped == r->at ? end_of_skip(r, err) : BCDA__CALL_GO;
 }
 
-/* How many bytes, from the front, came before and are skipped. BCDA__CALL_GO, REPEAT; a code. */
+/* How many bytes, from the front, were received before and are skipped. BCDA__CALL_GO, REPEAT; a
+ * code. */
 static int skip_old_bytes(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *skipped,
                           struct bcda_error *err)
 {
@@ -308,7 +312,7 @@ static int skip_old_bytes(struct bcda__intake *r, const uint8_t *data, size_t le
 
 /* ---- the source ---- */
 
-/* One run of the body, but for what of it came before. */
+/* One run of the body without the bytes that were received before. */
 static enum bcda__source_state peek_body(struct bcda__source *s, const uint8_t **data, size_t *len,
                                          struct bcda_error *err)
 {
@@ -359,6 +363,6 @@ int bcda__intake_over(struct bcda__intake *r, struct bcda_error *err)
                       "it ends now before the %" PRId64 " bytes that came before", r->at);
     if (r->phase != BCDA__TAKE || r->at != r->had || r->at != r->named)
         return BCDA__CALL_REPEAT;
-    r->end_at = r->at; /* a part that reaches the end of the stored file brought nothing new */
+    r->end_at = r->at; /* a part up to the end of the stored file had no new byte */
     return BCDA__CALL_COMPLETE;
 }

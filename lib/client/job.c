@@ -15,10 +15,10 @@
 #include "protocol/retry.h"
 
 enum {
-    EMPTY_WINDOW_MS = 10000, /* how soon after the start an empty manifest is not believed yet */
+    EMPTY_WINDOW_MS = 10000, /* an empty manifest this soon after the start is asked for again */
     EMPTY_ASKS = 3,
     PROGRESS_MS = 100,
-    CANCEL_ATTEMPTS = 3, /* the application waits for its end */
+    CANCEL_ATTEMPTS = 3, /* few, since the application waits for the end */
 };
 
 static void poll_status(void *ctx);
@@ -29,7 +29,7 @@ static void ask_presence(bcda_job *job);
 static void job_log(const bcda_job *job, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A line about this job, which begins with its label. */
+/* Writes a log line that begins with the job's label. */
 static void job_log(const bcda_job *job, int level, const char *format, ...)
 {
     char text[400];
@@ -43,24 +43,25 @@ static void job_log(const bcda_job *job, int level, const char *format, ...)
 
 /* ---- callbacks ---- */
 
-/* A job that the server still works on, and that is ours. */
+/* The job is also to be cancelled at the server: it runs there, and was not taken over. */
 static int is_cancelled_there(const bcda_job *job)
 {
     return job->state == BCDA_JOB_RUNNING && !job->is_taken_over && !job->cx->closing &&
            bcda__context_option(job->cx, BCDA_OPT_CANCEL_AT_SERVER);
 }
 
-/* 0, or the job has been ended, or this is a child. Then the caller does nothing more. */
+/* 0 to continue. Otherwise the job has ended, or this is a child, and the caller does nothing
+ * more. */
 static int handle_callback_answer(bcda_job *job, int given, const char *name)
 {
     struct bcda_error err;
     int rc = bcda__callback_result(given, 0, name, &err);
 
     if (job->ended || job->cx->forked)
-        return 1; /* it is on its way out, or a parent's: the answer changes nothing */
+        return 1; /* the result of the callback changes nothing */
     if (!rc && job->downloads.is_cancelled && is_cancelled_there(job)) {
         bcda__job_poke(job);
-        return 1; /* as good as ended: only the server is to be informed */
+        return 1; /* the job ends once the server is informed */
     }
     if (!rc && (job->downloads.is_cancelled || job->cx->closing))
         rc = bcda__err_set(&err, BCDA_ERR_CANCELLED, "the job was cancelled");
@@ -114,7 +115,7 @@ static void report_progress(void *ctx)
     (void)handle_callback_answer(job, given, "on_progress");
 }
 
-/* Something moved: on_progress will follow. */
+/* Something has changed: on_progress will be called. */
 static void schedule_progress(bcda_job *job)
 {
     if (job->handlers.at[BCDA__ON_PROGRESS] && !job->progress.set && !job->ended)
@@ -178,7 +179,7 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     struct bcda__context *cx = job->cx;
 
     if (job->ended || (cx->forked && !cx->ending))
-        return; /* in a child a job stays as it was, and ends with the session */
+        return; /* in a child a job does not change, and ends with the session */
     job->ended = 1;
     job->result = code;
     if (code)
@@ -195,7 +196,7 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     job->owner->slots_changed(job->owner->ctx);
 }
 
-/* The same with an error that may be part of what the end frees. */
+/* The same, for an error in memory that the end frees. */
 static void fail_job(bcda_job *job, const struct bcda_error *err)
 {
     struct bcda_error copy;
@@ -237,8 +238,8 @@ static void all_files_ended(bcda_job *job)
         bcda__job_end(job, 0, NULL);
 }
 
-/* What a file is remembered by: its URL without the origin, which the server builds from how it was
- * asked (bcda-api 1). Names alone need not differ on other servers. */
+/* The key of a file in `done`: its URL without the origin, which depends on how the server was
+ * asked (bcda-api 1). File names alone need not be unique on other servers. */
 static const char *memory_of(const struct bcda_file *f)
 {
     struct bcda__url u;
@@ -261,8 +262,7 @@ static void skip_done(bcda_job *job)
     }
 }
 
-/* The next one to begin, at the cursor. Data files first: what the server has to report comes last.
- */
+/* The next file to download. Data files first, error files last. */
 static struct bcda_file *next_file(bcda_job *job)
 {
     size_t n = job->downloads.files->count;
@@ -282,7 +282,7 @@ int bcda__job_wants_slot(bcda_job *job)
            job->presence != BCDA__ASKING && next_file(job) != NULL;
 }
 
-/* Begins downloads as far as the limits allow. */
+/* Starts downloads up to the limits. */
 static void start_downloads(bcda_job *job)
 {
     struct bcda_file *f;
@@ -297,13 +297,13 @@ static void start_downloads(bcda_job *job)
         bcda__download_start(&job->downloads, f);
         begun++;
     }
-    if (begun == BCDA__STEP_STARTS) /* many that fail at once: a step stays short */
+    if (begun == BCDA__STEP_STARTS) /* many may fail at once: a step stays short */
         bcda__job_poke(job);
     if (!job->ended && job->files_ended == job->downloads.files->count)
         all_files_ended(job);
 }
 
-/* The server listed the file, and does not have it (any more). */
+/* The server listed the file, but does not have it. */
 static int is_missing(const struct bcda_file *file)
 {
     int code = bcda_error_code(file->error);
@@ -311,8 +311,8 @@ static int is_missing(const struct bcda_file *file)
     return code == BCDA_ERR_NOT_FOUND || code == BCDA_ERR_GONE;
 }
 
-/* The application saves from inside on_file, so the file is remembered before that runs; where it
- * then says that it could not keep the file, it is forgotten again. */
+/* The application may save the job in on_file, so the file is noted as done before. It is
+ * removed again if the application says that it could not keep the file. */
 static void file_concluded(bcda_job *job, const struct bcda_file *file)
 {
     const char *memory = memory_of(file);
@@ -335,8 +335,8 @@ static void file_concluded(bcda_job *job, const struct bcda_file *file)
     schedule_progress(job);
     if (failed && is_missing(file) && job->presence == BCDA__UNASKED)
         ask_presence(job);
-    /* The next file begins in the next step: from here each that ends at once would be one level
-     * deeper in the stack. */
+    /* The next file begins in the next step: if it began here, files that end at once would nest
+     * on the stack. */
     job->owner->slots_changed(job->owner->ctx);
 }
 
@@ -363,7 +363,7 @@ static int on_download_event(bcda_job *job, struct bcda_file *file, enum bcda__d
     case BCDA__DOWNLOAD_CONCLUDED:
         file_concluded(job, file);
         break;
-    case BCDA__DOWNLOAD_ABORTED: /* the job has ended: the answer changes nothing */
+    case BCDA__DOWNLOAD_ABORTED: /* the job has ended: the result changes nothing */
         job->files_ended++;
         (void)call_on_file(job, file, BCDA_FILE_END);
         break;
@@ -371,8 +371,8 @@ static int on_download_event(bcda_job *job, struct bcda_file *file, enum bcda__d
     return 0;
 }
 
-/* The only place where sums change. What error files hold are reports of the server, not data:
- * their resources count for the file alone. */
+/* The only place where sums change. Error files contain reports of the server, not data: their
+ * resources count for the file alone. */
 static void count_for_job(bcda_job *job, struct bcda_file *file, enum bcda__sum sum, int64_t n)
 {
     file->sum[sum] += n;
@@ -408,9 +408,9 @@ static int has_data_of_type(const struct bcda__manifest *m, const char *type)
     return 0;
 }
 
-/* Against what was asked for, also where the job is another's that was taken over: only of a job
- * that was attached to is nothing known but what its manifest says. Files that are organized by
- * another resource hold lines of any type. */
+/* Compares the manifest with the requested types, also of a job that was taken over. Of a job
+ * that was attached to, the manifest's `request` says which they are. Files that are organized
+ * by another resource contain lines of any type. */
 static int find_missing_types(bcda_job *job)
 {
     size_t i;
@@ -429,7 +429,7 @@ static int find_missing_types(bcda_job *job)
     return rc;
 }
 
-/* What the files do not show. */
+/* Warnings about what is missing from the data. */
 static void warn_of_missing(const bcda_job *job)
 {
     const struct bcda__manifest *m = job->downloads.files->manifest;
@@ -471,7 +471,7 @@ static void take_manifest(bcda_job *job)
         fail_job_nomem(job);
         return;
     }
-    if (is_too_early(job)) { /* a server of 2019 could say so of a job just begun (bcda-api 5.1) */
+    if (is_too_early(job)) { /* in 2019 the server could answer so for a new job */
         job->empties++;
         bcda__timer_set(job->cx->engine, &job->poll, 1000, poll_status, job);
         return;
@@ -577,7 +577,7 @@ static void on_status(void *ctx, enum bcda__verdict verdict, const struct bcda__
     bcda__call_free(call);
 }
 
-/* A request for the job's status URL. NOMEM. */
+/* Starts a request to the job's status URL. NOMEM. */
 static int request_of_job(bcda_job *job, struct bcda__call_spec *spec, const char *step)
 {
     spec->with_token = 1;
@@ -603,19 +603,20 @@ static void poll_status(void *ctx)
 
 /* ---- whether it is still there ---- */
 
-/* The server deletes a job with all its files. Where one file is missing the others may be missing
- * too, and each would cost all attempts of a 404; one request for the job's status shows it. */
+/* The server deletes a job together with its files. If one file is missing, the others may be
+ * missing too, and each would cost all attempts of a 404. One request for the job's status
+ * decides. */
 
 static enum bcda__call_answer on_presence_event(void *ctx, enum bcda__call_event event,
                                                 struct bcda_error *err)
 {
     (void)ctx;
     (void)err;
-    /* The job is there, and its manifest is known. */
+    /* The job exists, and its manifest is known. */
     return event == BCDA__CALL_HEAD ? BCDA__CALL_COMPLETE : BCDA__CALL_GO;
 }
 
-/* 404 to the status of a job whose manifest has come means that it expired meanwhile. */
+/* 404 for a job whose manifest was received means that the job expired meanwhile. */
 static void end_gone(bcda_job *job, const struct bcda_error *err)
 {
     struct bcda_error own;
@@ -636,7 +637,7 @@ static void on_presence(void *ctx, enum bcda__verdict verdict, const struct bcda
 
     (void)a;
     job->call = NULL;
-    job->presence = code ? BCDA__UNASKED : BCDA__THERE; /* another failure says nothing of it */
+    job->presence = code ? BCDA__UNASKED : BCDA__THERE; /* another failure does not decide */
     if (code == BCDA_ERR_NOT_FOUND || code == BCDA_ERR_GONE || code == BCDA_ERR_JOB_CANCELLED)
         end_gone(job, err);
     else
@@ -644,7 +645,7 @@ static void on_presence(void *ctx, enum bcda__verdict verdict, const struct bcda
     bcda__call_free(call);
 }
 
-/* No file begins before the answer. */
+/* No download starts before the answer. */
 static void ask_presence(bcda_job *job)
 {
     struct bcda__call_spec spec;
@@ -721,7 +722,7 @@ static void end_cancelled(bcda_job *job)
     bcda__job_end(job, BCDA_ERR_CANCELLED, &err);
 }
 
-/* Whatever the server says: the job may have ended there meanwhile (bcda-api 5.3). */
+/* On any answer: the job may have ended at the server meanwhile (bcda-api 5.3). */
 static void on_cancelled(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
                          const struct bcda_error *err)
 {

@@ -1,4 +1,4 @@
-/* One export as a state machine. */
+/* A job: one export, from kick-off to the last file (doc/design.md). */
 #ifndef BCDA_CLIENT_JOB_H
 #define BCDA_CLIENT_JOB_H
 
@@ -11,8 +11,8 @@
 
 /* What a job asks of the list of jobs that it is in, and reports to it. */
 struct bcda__job_owner {
-    int (*has_slot)(void *ctx, const bcda_job *job); /* for one more download of this job */
-    void (*slots_changed)(void *ctx);                /* jobs that wait for one are to look */
+    int (*has_slot)(void *ctx, const bcda_job *job); /* 1: this job may start one more download */
+    void (*slots_changed)(void *ctx);                /* jobs that wait for a slot are poked */
     void (*job_ended)(void *ctx, bcda_job *job);
     void *ctx;
 };
@@ -28,7 +28,7 @@ struct bcda_job {
     struct bcda__texts types;   /* requested; none = everything */
     int types_known;            /* 0: the manifest's `request` will say which */
     struct bcda__texts missing; /* requested types without a data file */
-    struct bcda__texts done; /* files that are complete, of an earlier run too: their URL's path */
+    struct bcda__texts done;    /* the URL paths of complete files, of an earlier run included */
 
     int state, result, ended;
     struct bcda_error err;
@@ -42,8 +42,8 @@ struct bcda_job {
     struct bcda__call *call; /* status or cancel */
     struct bcda__timer poll, deadline, progress, poke;
     int empties;       /* manifests without a file, of a job just started */
-    int is_taken_over; /* it is the identical job that was running */
-    int is_cancelling; /* the DELETE is under way */
+    int is_taken_over; /* the job is the identical one that was running */
+    int is_cancelling; /* the DELETE was sent */
     int64_t retries;   /* of all its requests */
     int64_t begun_ms;
     int64_t accepted_ms; /* when the server accepted it; of one that was attached, begun_ms */
@@ -59,17 +59,17 @@ struct bcda_job {
     enum { BCDA__UNASKED, BCDA__ASKING, BCDA__THERE } presence;
 };
 
-/* What bcda_job_start() and its kin share. `kickoff_url` or `status_url` is NULL. What a saved job
- * has (`saved`, or NULL) is taken out of it. The first step begins it. NOMEM. */
+/* Creates a job; the first step begins it. `kickoff_url` or `status_url` is NULL. The contents
+ * of a saved job (`saved`, or NULL) are moved out of it. NOMEM. */
 int bcda__job_create(bcda_job **out, struct bcda__context *cx, const struct bcda__job_owner *owner,
                      const char *kickoff_url, const char *status_url, const bcda_export *x,
                      const bcda_handlers *handlers, struct bcda__state *saved);
-/* The end, with everything that follows from it; once. `err` may be NULL for 0. */
+/* Ends the job with all that follows; once. `err` may be NULL for 0. */
 void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err);
-/* In the next step the job looks after cancel, pause, waiting batches and free slots. */
+/* In the next step the job handles cancel, pause, waiting batches and free slots. */
 void bcda__job_poke(bcda_job *job);
 int bcda__job_wants_slot(bcda_job *job);      /* a file waits to be downloaded */
 int bcda__job_has_batch(const bcda_job *job); /* for bcda_job_next() */
-int bcda__job_is_idle(const bcda_job *job);   /* paused, with nothing that could move */
+int bcda__job_is_idle(const bcda_job *job);   /* paused, and nothing can happen */
 
 #endif

@@ -55,7 +55,7 @@ static void unlink_job(struct bcda__jobs *jobs, bcda_job *job)
         jobs->last = job->prev;
 }
 
-/* Functions on the stack may still look at the job: its reference is released by the sweep. */
+/* Functions on the stack may still use the job: the sweep releases its reference. */
 static void on_job_end(void *ctx, bcda_job *job)
 {
     struct bcda__jobs *jobs = ctx;

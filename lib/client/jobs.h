@@ -16,6 +16,6 @@ void bcda__jobs_add(struct bcda__jobs *jobs, bcda_job *job); /* takes over its r
 void bcda__jobs_sweep(struct bcda__jobs *jobs);              /* releases those that have ended */
 void bcda__jobs_end(struct bcda__jobs *jobs, const struct bcda_error *err); /* all of them */
 int bcda__jobs_have_batch(const struct bcda__jobs *jobs); /* for bcda_job_next() */
-int bcda__jobs_are_idle(const struct bcda__jobs *jobs);   /* nothing could move */
+int bcda__jobs_are_idle(const struct bcda__jobs *jobs);   /* nothing can happen */
 
 #endif

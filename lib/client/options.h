@@ -1,4 +1,4 @@
-/* The one table of tunables: validation, names, defaults. */
+/* The table of options: names, ranges, defaults. */
 #ifndef BCDA_CLIENT_OPTIONS_H
 #define BCDA_CLIENT_OPTIONS_H
 
@@ -19,9 +19,9 @@ int bcda__options_set_int(struct bcda__options *o, int option, int64_t value);
 int bcda__options_set_str(struct bcda__options *o, int option, const char *value);
 int bcda__options_get_int(const struct bcda__options *o, int option, int64_t *out);
 int bcda__options_get_str(const struct bcda__options *o, int option, const char **out);
-/* What may be set, for error texts; 0, or -1 for an unknown option. */
+/* The range of an option, for error texts; 0, or -1 for an unknown option. */
 int bcda__options_limits(int option, int64_t *min, int64_t *max);
-/* For code that names the option itself and so cannot fail. */
+/* For an option that is known to exist. */
 int64_t bcda__option(const struct bcda__options *o, int option);
 
 #endif

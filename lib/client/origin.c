@@ -22,8 +22,8 @@ int bcda__origin_check(const bcda_config *c, const char *what, const char *url,
 
 /* ---- rewriting ---- */
 
-/* How much of the path of `u` the rule's path takes up: whole segments; SIZE_MAX = it does not fit.
- */
+/* The length of the rule's path within the path of `u`: whole segments; SIZE_MAX = it is no
+ * prefix. */
 static size_t prefix_len(const struct bcda__url *rule, const struct bcda__url *u)
 {
     size_t len = rule->path_len;
@@ -36,7 +36,7 @@ static size_t prefix_len(const struct bcda__url *rule, const struct bcda__url *u
     return u->path_len == len || u->path[len] == '/' ? len : SIZE_MAX;
 }
 
-/* The first rule that fits. `u` has been parsed from `url`. */
+/* Applies the first rule that fits. `u` was parsed from `url`. */
 static int rewrite_url(const bcda_config *c, const char *url, const struct bcda__url *u,
                        struct bcda__buf *out)
 {
@@ -65,7 +65,7 @@ static int report_url(int rc, const struct bcda__buf *url, struct bcda_error *er
     return bcda__err_set(err, rc, "%s", bcda_error_string(rc));
 }
 
-/* Parses, rewrites, and parses what came of it. */
+/* Parses, rewrites, and parses the result. */
 static int take_in(const struct bcda__context *cx, const char *url, struct bcda__buf *out,
                    struct bcda__url *u, struct bcda_error *err)
 {

@@ -13,7 +13,7 @@ enum {
     SPARES = 2,   /* batches to be filled again */
 };
 
-/* Why no slice can be run before something else happens. */
+/* Why no slice can be run now. */
 enum halt { HALT_NONE, HALT_EMPTY, HALT_OVER, HALT_REPEAT, HALT_FAILED };
 
 struct bcda__pipe {
@@ -32,8 +32,8 @@ struct bcda__pipe {
     int finished_count;
     struct bcda_batch *spare[SPARES];
     int spare_count;
-    int has_more;  /* the decoder has bytes of its own behind a full batch */
-    int no_memory; /* to take its full batch: the session tries again */
+    int has_more;  /* the decoder holds bytes behind a full batch */
+    int no_memory; /* taking a full batch failed: the session tries again */
     int was_busy;  /* see bcda__pipe_was_busy() */
     struct bcda__pipe_sums sums;
     struct bcda_error err; /* of HALT_FAILED */
@@ -118,7 +118,7 @@ static enum bcda__source_state peek_source(struct bcda__pipe *p, const uint8_t *
     return state;
 }
 
-/* The decoder has used these. 0 or a code. */
+/* The decoder has used these bytes: adds them to the spool. 0 or a code. */
 static int take_from_source(struct bcda__pipe *p, const uint8_t *data, size_t used)
 {
     int64_t since = bcda__clock_ns();
@@ -148,8 +148,9 @@ static enum halt halt_of_state(enum bcda__source_state state)
     return halts[state];
 }
 
-/* One run of the source's bytes. Each is done with before the next is read: it is still in the
- * cache then. What the decoder has of its own is decoded even where the source has nothing. */
+/* Decodes one run of the source's bytes. Each run is decoded before the next is read, while it
+ * is in the processor's cache. Bytes that the decoder holds are decoded even if the source has
+ * none. */
 static enum halt run_piece(struct bcda__pipe *p)
 {
     const uint8_t *data;
@@ -292,12 +293,12 @@ int bcda__pipe_is_inline(const struct bcda__pipe *p)
 
 /* ---- the source ---- */
 
-/* With the lock held, at rest. What ended is the source, not the decoder. */
+/* With the lock held, at rest. The end of a source does not end the decoder. */
 static void set_source(struct bcda__pipe *p, struct bcda__source *source)
 {
     p->source = source;
     p->was_busy = 0;
-    p->task.shared = source != NULL; /* the session has little else to do while workers read */
+    p->task.shared = source != NULL; /* the session may run slices, too, while workers read */
     if (p->halt != HALT_FAILED)
         p->halt = HALT_NONE;
     schedule_slice(p);
@@ -383,7 +384,7 @@ int bcda__pipe_error(const struct bcda__pipe *p, struct bcda_error *err)
 
 /* ---- batches ---- */
 
-/* At rest, and nothing that was finished before waits: what the decoder has is next. */
+/* The task is at rest, and no finished batch waits: the decoder's batch is the next one. */
 static int is_decoder_next(const struct bcda__pipe *p)
 {
     return is_pipe_at_rest(p) && p->finished_count == 0;
@@ -465,7 +466,7 @@ int bcda__pipe_refuse_line(struct bcda__pipe *p, const struct bcda_error *err)
     lock_pipe(p);
     if (p->workers)
         bcda__task_stop(p->workers, &p->task);
-    if (is_pipe_at_rest(p)) { /* always, but in a child */
+    if (is_pipe_at_rest(p)) { /* always, except in a child */
         drop_finished_batches(p);
         rc = bcda__decoder_refuse_line(p->decoder, err);
         p->no_memory = 0;

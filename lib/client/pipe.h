@@ -1,6 +1,6 @@
-/* The path of a file's bytes: taken from a source in slices of bounded size, decoded, and gathered
- * in batches. A slice is run by the session's step or, where the session has workers, by one of
- * them, through the same function. While a worker runs a slice it owns the pipe's decoder, its
+/* The path of a file's bytes: takes them from a source in slices of bounded size, decodes them,
+ * and gathers lines in batches. The session's step runs a slice or, if the session has workers,
+ * one of them, by the same function. While a worker runs a slice it owns the pipe's decoder, its
  * source and its spool. All functions are for the session's thread. */
 #ifndef BCDA_CLIENT_PIPE_H
 #define BCDA_CLIENT_PIPE_H
@@ -23,34 +23,34 @@ enum bcda__pipe_state {
     BCDA__PIPE_IDLE,   /* there is no source, and all bytes are decoded */
 };
 
-/* `workers` NULL: slices are run inline. What is used of a source is also added to `spool`; NULL:
- * to none. `notify` is called from a step after a worker has finished a batch, or has come to
- * another state than READY. BCDA_ERR_NOMEM, LIBRARY. */
+/* `workers` NULL: slices run inline. `spool` NULL: none; else the bytes that are taken from a
+ * source are also added to it. `notify` is called from a step after a worker has finished a
+ * batch, or when the state is no longer BUSY. BCDA_ERR_NOMEM, LIBRARY. */
 int bcda__pipe_new(struct bcda__pipe **out, struct bcda__workers *workers,
                    struct bcda__spool *spool, const struct bcda__decoder_options *o,
                    void (*notify)(void *ctx), void *ctx, struct bcda_error *err);
 void bcda__pipe_free(struct bcda__pipe *p); /* waits for one slice at most */
 int bcda__pipe_is_inline(const struct bcda__pipe *p);
 
-/* From now on bytes come from `source`, which the caller owns. */
+/* From now on the pipe takes bytes from `source`, which the caller owns. */
 void bcda__pipe_connect(struct bcda__pipe *p, struct bcda__source *source);
-/* Waits for one slice at most; then the source is the caller's alone. 1: this is a child of fork(),
- * and a worker of the parent's used the source, which is in no known state. */
+/* Waits for one slice at most; then the pipe no longer uses the source. 1: this is a child of
+ * fork(), and a worker of the parent used the source, which is in no known state. */
 int bcda__pipe_disconnect(struct bcda__pipe *p);
 
 enum bcda__pipe_state bcda__pipe_state(struct bcda__pipe *p);
-/* Runs one slice inline, and gives how many bytes of the source it moved; or has workers run as
- * many slices as can be run. */
+/* Runs one slice inline, and returns how many bytes of the source it took; or has workers run as
+ * many slices as possible. */
 size_t bcda__pipe_run(struct bcda__pipe *p);
 /* An empty source may have bytes again, or be over. */
 void bcda__pipe_wake(struct bcda__pipe *p);
-/* Whether workers, now or since the last call, stopped reading for another reason than an empty
- * source, or have not read yet: the server is not to be blamed for a slow transfer. */
+/* True if, since the last call, workers stopped reading for any reason other than an empty
+ * source, or have not read yet: then the server is not to blame for a slow transfer. */
 int bcda__pipe_was_busy(struct bcda__pipe *p);
 int bcda__pipe_error(const struct bcda__pipe *p, struct bcda_error *err); /* its code */
 
-/* 1: bcda__pipe_take() gives a finished batch or, with `partly`, one that has some lines; the
- * latter only where no slice is to come. */
+/* 1: bcda__pipe_take() returns a finished batch or, with `partly`, one that has some lines if no
+ * slice follows. */
 int bcda__pipe_has_batch(struct bcda__pipe *p, int partly);
 int bcda__pipe_take(struct bcda__pipe *p, struct bcda_batch **out); /* BCDA_ERR_END, NOMEM */
 void bcda__pipe_give_back(struct bcda__pipe *p, struct bcda_batch *b);
@@ -58,11 +58,11 @@ void bcda__pipe_give_back(struct bcda__pipe *p, struct bcda_batch *b);
 /* The decoder's functions, in any state but BUSY: see codec/decoder.h. */
 int bcda__pipe_finish(struct bcda__pipe *p, struct bcda_error *err);
 int bcda__pipe_end_at(struct bcda__pipe *p, int64_t at);
-/* Waits for one slice at most, and drops the batches that wait. */
+/* Waits for one slice at most, and drops the finished batches. */
 int bcda__pipe_refuse_line(struct bcda__pipe *p, const struct bcda_error *err);
 int bcda__pipe_refused_line(struct bcda__pipe *p, struct bcda_error *err);
 
-/* Sums since the pipe was made; nanoseconds by what they went for, whoever ran the slices. */
+/* Sums since the pipe was made. Times are in nanoseconds, of all threads. */
 struct bcda__pipe_sums {
     int64_t used;    /* bytes of sources that were decoded */
     int64_t skipped; /* bytes that sources skipped */

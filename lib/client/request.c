@@ -76,7 +76,7 @@ void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err)
     struct bcda__registration *cb = r->cb;
 
     if (cx->forked && !cx->ending)
-        return; /* in a child it stays as it was, and ends with the session */
+        return; /* in a child a request does not change, and ends with the session */
     bcda__call_free(r->call);
     r->call = NULL;
     r->result = code;
@@ -98,7 +98,7 @@ void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err)
     bcda__context_enter_callback(cx); /* `destroy` is one */
     bcda__registration_unref(cb);
     bcda__context_leave_callback(cx);
-    bcda_request_unref(r); /* the session's */
+    bcda_request_unref(r); /* the reference of the session */
 }
 
 static void on_request_end(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
@@ -109,7 +109,7 @@ static void on_request_end(void *ctx, enum bcda__verdict verdict, const struct b
     int rc;
 
     if (verdict != BCDA__OK) {
-        bcda__err_copy(&own, err); /* it belongs to the call, which the end frees */
+        bcda__err_copy(&own, err); /* the end frees the call that owns it */
         bcda__request_end(r, own.code, &own);
         return;
     }

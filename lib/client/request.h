@@ -1,4 +1,4 @@
-/* One-off requests. */
+/* Single requests: metadata and version. */
 #ifndef BCDA_CLIENT_REQUEST_H
 #define BCDA_CLIENT_REQUEST_H
 

@@ -63,7 +63,7 @@ int bcda__session_set_loop(bcda_session *s, bcda_watch_fd_cb fd_cb, bcda_watch_t
         s->loop = NULL;
         return rc;
     }
-    s->loop->destroy = destroy; /* only now: on failure the userdata is still the caller's */
+    s->loop->destroy = destroy; /* on failure the caller still owns the userdata */
     return 0;
 }
 
@@ -135,7 +135,7 @@ static void free_session(bcda_session *s)
     bcda__context_close(&s->cx);
     bcda__registration_unref(s->loop);
     bcda_config_free(s->cx.config);
-    if (!bcda__process_is_child(&s->cx.process)) /* libcurl still holds what is the parent's */
+    if (!bcda__process_is_child(&s->cx.process)) /* libcurl may hold resources of the parent */
         bcda_global_cleanup();
     bcda__process_free(&s->cx.process);
     bcda__free(s);
@@ -191,7 +191,7 @@ static void end_all(bcda_session *s)
 void bcda__session_destroy(bcda_session *s)
 {
     s->cx.closing = s->cx.ending = 1;
-    s->cx.in_call++; /* a free from the last callbacks finds it closing */
+    s->cx.in_call++; /* bcda_session_free() in the last callbacks then has no effect */
     end_all(s);
     bcda__auth_free(&s->auth);
     free_session(s);

@@ -9,7 +9,7 @@
 #include "base/err.h"
 
 enum bcda__source_state {
-    BCDA__SOURCE_BYTES,  /* there are some; none at all: more was read, which is skipped */
+    BCDA__SOURCE_BYTES,  /* *len bytes, or 0 if all that was read is skipped */
     BCDA__SOURCE_EMPTY,  /* none for now */
     BCDA__SOURCE_OVER,   /* no more will come */
     BCDA__SOURCE_REPEAT, /* this response is of no use: the request must be repeated */
@@ -19,7 +19,7 @@ enum bcda__source_state {
 /* The first member of every source. Both functions run on the thread that runs a slice of the pipe,
  * which owns the source meanwhile. */
 struct bcda__source {
-    /* The bytes that come next, as one run of bounded length. */
+    /* The next bytes, as one run of bounded length. */
     enum bcda__source_state (*peek)(struct bcda__source *s, const uint8_t **data, size_t *len,
                                     struct bcda_error *err);
     /* The first `len` bytes of that run have been used. */

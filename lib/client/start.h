@@ -26,8 +26,8 @@ struct bcda__start {
 
     struct bcda__call *call; /* kick-off, or the list of jobs */
     struct bcda__timer timer;
-    int refusals;        /* answers 429 */
-    int64_t retry_after; /* of the last of them */
+    int refusals;        /* number of answers 429 */
+    int64_t retry_after; /* of the last 429 */
 };
 
 void bcda__start_begin(struct bcda__start *st);

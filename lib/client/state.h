@@ -1,4 +1,4 @@
-/* A job on paper: what bcda_job_save() writes and bcda_job_restore() reads. */
+/* A saved job: what bcda_job_save() writes and bcda_job_restore() reads. */
 #ifndef BCDA_CLIENT_STATE_H
 #define BCDA_CLIENT_STATE_H
 
@@ -13,7 +13,7 @@ int bcda__state_write(struct bcda__buf *out, const char *url, const struct bcda_
 struct bcda__state {
     char *url;
     struct bcda__texts types;
-    int types_known; /* the text has `types`: older ones do not */
+    int types_known; /* the text has `types`; older texts do not */
     struct bcda__texts done;
 };
 /* BCDA_ERR_INVALID: not such a text; NOMEM. `*out` is zero before, and to be freed after success.

@@ -1,7 +1,6 @@
-/* A file's key, opened by a worker. RSA keeps a processor busy for 7 ms a key of 2048 bits and for
- * 37 of 4096 (measured with libgcrypt 1.10): an event loop is not to stand still so long, and two
- * files need not wait for each other. Without workers the session's thread does it at once, by
- * bcda__config_unwrap(). */
+/* Decrypts a file's key on a worker. RSA takes 7 ms for a key of 2048 bits, 37 for 4096
+ * (libgcrypt 1.10): too long for a step, and several files can use several cores. Without
+ * workers the session's thread does it by bcda__config_unwrap(). */
 #ifndef BCDA_CLIENT_UNWRAP_H
 #define BCDA_CLIENT_UNWRAP_H
 
@@ -10,12 +9,12 @@
 struct bcda__workers;
 struct bcda__unwrap;
 
-/* `wrapped`, `name` and `out`, 32 bytes, live as long as this. `done` comes once, in a step: 0, or
- * an error of bcda__config_unwrap(), with `err` filled. NOMEM: it never comes. */
+/* `wrapped`, `name` and `out` (32 bytes) live as long as this. `done` is called once, in a step,
+ * with 0 or an error of bcda__config_unwrap(), and `err` filled. NOMEM: it is never called. */
 int bcda__unwrap_new(struct bcda__unwrap **out_unwrap, struct bcda__workers *workers,
                      const bcda_config *config, const char *wrapped, const char *name, uint8_t *out,
                      void (*done)(void *ctx, int code, const struct bcda_error *err), void *ctx);
-void bcda__unwrap_free(struct bcda__unwrap *u); /* at any time: waits where a worker is at it */
+void bcda__unwrap_free(struct bcda__unwrap *u); /* at any time; waits for a worker that runs it */
 int64_t bcda__unwrap_spent(const struct bcda__unwrap *u); /* nanoseconds; once it is done */
 
 #endif

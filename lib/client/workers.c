@@ -9,12 +9,12 @@
 struct bcda__workers {
     struct bcda__engine *engine;
     pthread_mutex_t lock;
-    pthread_cond_t work; /* there is a task to run, or to stop for */
+    pthread_cond_t work; /* a task waits, or `stop` is set */
     pthread_cond_t rest; /* a held task has come to rest */
     struct bcda__task queue, reports;
     int busy;         /* tasks that wait or run */
     int report_count; /* tasks with a notification */
-    int poked;        /* the engine knows of them */
+    int poked;        /* the engine was poked for them */
     int stop;
     int forked;
     struct bcda__timer help;
@@ -22,7 +22,8 @@ struct bcda__workers {
     pthread_t threads[];
 };
 
-/* In a child a worker that is not there may hold it for ever; but then there is only one thread. */
+/* In a child no lock is taken: a worker that does not exist there may hold it, and there is only
+ * one thread. */
 void bcda__workers_lock(struct bcda__workers *w)
 {
     if (!w->forked)
@@ -78,7 +79,7 @@ static void drop_report(struct bcda__workers *w, struct bcda__task *t)
     w->report_count--;
 }
 
-/* One slice of a task of the queue. The lock is held before and after. */
+/* Runs one slice of a task of the queue. The lock is held before and after. */
 static void perform_slice(struct bcda__workers *w, struct bcda__task *t)
 {
     int what;
@@ -91,14 +92,14 @@ static void perform_slice(struct bcda__workers *w, struct bcda__task *t)
     t->kind->run(t);
     bcda__workers_lock(w);
     what = t->kind->end(t);
-    atomic_store(&t->running, 0); /* last: a child that sees this sees all of the slice */
+    atomic_store(&t->running, 0); /* last: a child that reads 0 sees the whole slice */
     w->busy--;
     if (what & BCDA__TASK_REPORT)
         add_report(w, t);
     if (t->held)
         pthread_cond_signal(&w->rest);
     else if (what & BCDA__TASK_MORE)
-        enqueue_task(w, t); /* behind the others: files take turns */
+        enqueue_task(w, t); /* at the end of the queue, for fairness */
 }
 
 static void *worker_main(void *ctx)
@@ -125,7 +126,7 @@ static void *worker_main(void *ctx)
 
 static void help_workers(void *ctx);
 
-/* One that waits, with no worker free for it, and that the session may do; NULL. */
+/* A queued task for which no worker is free, and that the session may run; NULL. */
 static struct bcda__task *find_task_to_help(struct bcda__workers *w)
 {
     struct bcda__task *t = w->queue.next;
@@ -144,8 +145,8 @@ static void help_later(struct bcda__workers *w)
         bcda__timer_set(w->engine, &w->help, 0, help_workers, w);
 }
 
-/* A poke whose reports are gone is taken back: a step that it brings about would find nothing to
- * do. The lock is held. */
+/* Takes a poke back whose reports are gone: the step that it causes would have nothing to do.
+ * The lock is held. */
 static void clear_poke(struct bcda__workers *w)
 {
     if (w->poked)
@@ -153,8 +154,8 @@ static void clear_poke(struct bcda__workers *w)
     w->poked = 0;
 }
 
-/* Those that have reports now; what comes meanwhile pokes again. The application may fork in here:
- * the child must not look at the lists any more. */
+/* Notifies the owners of the tasks that have reports now; later reports poke again. The
+ * application may fork in here: then the child must not use the lists any more. */
 static int notify_owners(void *ctx)
 {
     struct bcda__workers *w = ctx;
@@ -163,7 +164,7 @@ static int notify_owners(void *ctx)
     if (w->forked)
         return 0;
     bcda__workers_lock(w);
-    clear_poke(w); /* it may have come since this step looked */
+    clear_poke(w); /* a poke may have come since the step began */
     for (n = w->report_count; n > 0 && w->report_count > 0; n--) {
         struct bcda__task *t = w->reports.report_next;
 
@@ -255,7 +256,7 @@ int bcda__workers_are_busy(struct bcda__workers *w)
 
 /* ---- making and ending ---- */
 
-/* A signal is the application's, and goes to the application's threads. */
+/* All signals are blocked in the workers: the application's threads handle them. */
 static int start_threads(struct bcda__workers *w, int count)
 {
     sigset_t all, before;
@@ -308,7 +309,7 @@ int bcda__workers_new(struct bcda__workers **out, struct bcda__engine *engine, i
         return BCDA_ERR_SYSTEM;
     }
     bcda__engine_listen(engine, notify_owners, w);
-    *out = w; /* before the log, whose callback may fork */
+    *out = w; /* before the log callback, which may fork */
     if (w->count < count)
         bcda__log(log, BCDA_LOG_WARNING, "client", "the system gave %d of %d decode threads",
                   w->count, count);
@@ -328,7 +329,7 @@ void bcda__workers_free(struct bcda__workers *w)
         return;
     bcda__engine_listen(w->engine, NULL, NULL);
     bcda__timer_clear(&w->help);
-    if (!w->forked) { /* else there is nobody to join, and a condition somebody waits for */
+    if (!w->forked) { /* in a child there is no thread to join */
         bcda__workers_lock(w);
         w->stop = 1;
         pthread_cond_broadcast(&w->work);
