@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "bcda/error.h"
 #include "codec/key.h"
 #include "helper.h"
@@ -18,6 +19,17 @@ static void make_keys(void)
     run("openssl genrsa -traditional -out pkcs1 2048 2>err");
     run("openssl pkcs8 -topk8 -nocrypt -in pkcs1 -out pkcs8");
     run("openssl rsa -in pkcs1 -traditional -outform DER -out der 2>err");
+    run("cat > pem.py <<'END'\n"
+        "import base64, textwrap\n"
+        "def tlv(t, v):\n"
+        "    n = len(v)\n"
+        "    return bytes([t] + ([n] if n < 128 else [0x82, n >> 8, n & 255])) + v\n"
+        "def pem(name, body, label='PRIVATE KEY'):\n"
+        "    lines = textwrap.wrap(base64.b64encode(tlv(0x30, body)).decode(), 64)\n"
+        "    with open(name, 'w') as f:\n"
+        "        print('-----BEGIN ' + label + '-----', *lines, '-----END ' + label + '-----', "
+        "sep=chr(10), file=f)\n"
+        "END\n");
 }
 
 static void setup(void)
@@ -110,28 +122,29 @@ END_TEST
 
 START_TEST(test_text_around)
 {
+    static const char *const commands[] = {
+        "cat cert params pkcs1 | tee a > made",
+        "(echo 'Bag Attributes'; echo '    friendlyName: x'; cat pkcs8; cat cert) > made",
+        "sed 's/$/\r/' a > made",
+        "sed 's/$/\r/' pkcs8 > made",
+        "sed 's/^/  \t/; s/$/ \t /' pkcs8 > made",
+        "printf '\357\273\277' > made && cat pkcs8 >> made",
+        "(head -n 1 pkcs1; echo 'Comment: whatever'; echo; tail -n +2 pkcs1) > made",
+        ("(head -n 1 pkcs8; tail -n +2 pkcs8 | head -n -1 | tr -d '\n'; echo; tail -n 1 pkcs8) "
+         "> made"), /* one long line */
+        "(cat pkcs8; head -c 300000 /dev/zero | tr '\\0' x) > made",
+        "printf '%s' \"$(cat pkcs8)\" > made", /* no LF at the end */
+        /* the first key counts */
+        "(cat pkcs8; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256) > made",
+    };
+    size_t i;
+
     run("openssl req -x509 -new -key pkcs1 -subj /CN=test -out cert");
     run("openssl ecparam -name prime256v1 -out params");
-    run("cat cert params pkcs1 > a");
-    good(read_file("a", NULL));
-    run("(echo 'Bag Attributes'; echo '    friendlyName: x'; cat pkcs8; cat cert) > b");
-    good(read_file("b", NULL));
-    run("sed 's/$/\r/' a > c && sed 's/$/\r/' pkcs8 > d");
-    good(read_file("c", NULL));
-    good(read_file("d", NULL));
-    run("sed 's/^/  \t/; s/$/ \t /' pkcs8 > e && printf '\357\273\277' > f && cat pkcs8 >> f");
-    good(read_file("e", NULL));
-    good(read_file("f", NULL));
-    run("(head -n 1 pkcs1; echo 'Comment: whatever'; echo; tail -n +2 pkcs1) > g");
-    good(read_file("g", NULL));
-    run("(head -n 1 pkcs8; tail -n +2 pkcs8 | head -n -1 | tr -d '\n'; echo; tail -n 1 pkcs8) > h");
-    good(read_file("h", NULL)); /* one long line */
-    run("(cat pkcs8; head -c 300000 /dev/zero | tr '\\0' x) > i");
-    good(read_file("i", NULL));
-    run("printf '%%s' \"$(cat pkcs8)\" > j"); /* no LF at the end */
-    good(read_file("j", NULL));
-    run("(cat pkcs8; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256) > k");
-    good(read_file("k", NULL)); /* the first counts */
+    for (i = 0; i < COUNT(commands); i++) {
+        run("%s", commands[i]);
+        good(read_file("made", NULL));
+    }
 }
 END_TEST
 
@@ -265,20 +278,11 @@ END_TEST
 /* PKCS#8 of version 2, with attributes and the public key behind the private one. */
 START_TEST(test_pkcs8_v2)
 {
-    run("/usr/bin/python3 -c \"import base64, textwrap\n"
+    run("/usr/bin/python3 -c \"from pem import *\n"
         "der = open('der', 'rb').read()\n"
-        "def tlv(t, v):\n"
-        "    n = len(v)\n"
-        "    l = bytes([n]) if n < 128 else bytes([0x82, n >> 8, n & 255])\n"
-        "    return bytes([t]) + l + v\n"
         "alg = tlv(0x30, tlv(6, bytes.fromhex('2a864886f70d010101')) + b'\\x05\\x00')\n"
         "att = tlv(0xa0, tlv(0x30, tlv(6, bytes.fromhex('551d0f')) + tlv(0x31, "
         "tlv(3, b'\\x00\\x10'))))\n"
-        "def pem(name, body):\n"
-        "    t = base64.b64encode(tlv(0x30, body)).decode()\n"
-        "    s = '-----%%s PRIVATE KEY-----'\n"
-        "    open(name, 'w').write(chr(10).join([s %% 'BEGIN'] + textwrap.wrap(t, 64) + "
-        "[s %% 'END', '']))\n"
         "pem('v1', tlv(2, b'\\x00') + alg + tlv(4, der) + att)\n"
         "pem('v2', tlv(2, b'\\x01') + alg + tlv(4, der) + att + tlv(0x81, b'\\x00' + bytes(200)))\n"
         "pem('noatt', tlv(2, b'\\x01') + alg + tlv(4, der) + tlv(0x81, b'\\x00' + bytes(200)))\n"
@@ -344,6 +348,9 @@ END_TEST
 START_TEST(test_traditional)
 {
     static const char *const ciphers[] = {"aes128", "aes192", "aes256", "des3"};
+    static const char *const faults[] = {
+        "s/^DEK-Info.*/DEK-Info: AES-128-CBC,00/", "s/^DEK-Info.*/DEK-Info: AES-128-CBC/",
+        "/^DEK-Info/d", "s/^DEK-Info.*/DEK-Info: AES-128-CBC,zz112233445566778899aabbccddeeff/"};
     size_t i;
 
     for (i = 0; i < 4; i++) {
@@ -359,14 +366,10 @@ START_TEST(test_traditional)
     run("openssl rsa -in pkcs1 -camellia128 -traditional -passout pass:hunter22 -out enc 2>err");
     expect(read_file("enc", "hunter22"), BCDA_ERR_KEY_UNSUPPORTED, "CAMELLIA-128-CBC");
     run("openssl rsa -in pkcs1 -aes128 -traditional -passout pass:hunter22 -out enc 2>err");
-    run("sed 's/^DEK-Info.*/DEK-Info: AES-128-CBC,00/' enc > bad");
-    expect(read_file("bad", "hunter22"), BCDA_ERR_KEY_FORMAT, "DEK-Info");
-    run("sed 's/^DEK-Info.*/DEK-Info: AES-128-CBC/' enc > bad");
-    expect(read_file("bad", "hunter22"), BCDA_ERR_KEY_FORMAT, "DEK-Info");
-    run("grep -v ^DEK-Info enc > bad");
-    expect(read_file("bad", "hunter22"), BCDA_ERR_KEY_FORMAT, "DEK-Info");
-    run("sed 's/^DEK-Info.*/DEK-Info: AES-128-CBC,zz112233445566778899aabbccddeeff/' enc > bad");
-    expect(read_file("bad", "hunter22"), BCDA_ERR_KEY_FORMAT, "DEK-Info");
+    for (i = 0; i < COUNT(faults); i++) {
+        run("sed '%s' enc > bad", faults[i]);
+        expect(read_file("bad", "hunter22"), BCDA_ERR_KEY_FORMAT, "DEK-Info");
+    }
 }
 END_TEST
 
@@ -374,13 +377,9 @@ END_TEST
  * python, encrypted by openssl. */
 START_TEST(test_pbes2_parameters)
 {
-    run("/usr/bin/python3 -c \"import base64, hashlib, subprocess, textwrap\n"
+    run("/usr/bin/python3 -c \"import hashlib, subprocess; from pem import *\n"
         "der = subprocess.run(['openssl', 'pkcs8', '-topk8', '-nocrypt', '-in', 'pkcs1', "
         "'-outform', 'DER'], stdout=subprocess.PIPE, check=True).stdout\n"
-        "def tlv(t, v):\n"
-        "    n = len(v)\n"
-        "    l = bytes([n]) if n < 128 else bytes([0x82, n >> 8, n & 255])\n"
-        "    return bytes([t]) + l + v\n"
         "def seq(*v): return tlv(0x30, b''.join(v))\n"
         "def num(n): return tlv(2, n.to_bytes(n.bit_length() // 8 + 1, 'big'))\n"
         "def oid(h): return tlv(6, bytes.fromhex(h))\n"
@@ -390,34 +389,30 @@ START_TEST(test_pbes2_parameters)
         "key = hashlib.pbkdf2_hmac('sha1', b'pass', salt, 10, 16)\n"
         "body = subprocess.run(['openssl', 'enc', '-aes-128-cbc', '-K', key.hex(), '-iv', "
         "iv.hex()], input=der, stdout=subprocess.PIPE, check=True).stdout\n"
-        "def pem(name, *kdf, scheme=PBES2, how=PBKDF2, cipher=AES128, vec=tlv(4, iv), cut=0):\n"
-        "    b = seq(seq(scheme, seq(seq(how, seq(*kdf)), seq(cipher, vec))), "
-        "tlv(4, body[:len(body) - cut]))\n"
-        "    t = base64.b64encode(b).decode()\n"
-        "    s = '-----%%s ENCRYPTED PRIVATE KEY-----'\n"
-        "    open(name, 'w').write(chr(10).join([s %% 'BEGIN'] + textwrap.wrap(t, 64) + "
-        "[s %% 'END', '']))\n"
+        "def enc(name, *kdf, scheme=PBES2, how=PBKDF2, cipher=AES128, vec=tlv(4, iv), cut=0):\n"
+        "    pem(name, seq(scheme, seq(seq(how, seq(*kdf)), seq(cipher, vec))) + "
+        "tlv(4, body[:len(body) - cut]), 'ENCRYPTED PRIVATE KEY')\n"
         "S = tlv(4, salt)\n"
-        "pem('bare', S, num(10))\n"
-        "pem('length', S, num(10), num(16))\n"
-        "pem('both', S, num(10), num(16), seq(oid('2a864886f70d0207'), NULL))\n"
-        "pem('wronglength', S, num(10), num(32))\n"
-        "pem('sha224', S, num(10), seq(oid('2a864886f70d0208'), NULL))\n"
-        "pem('many', S, num(10000001))\n"
-        "pem('huge', S, num(1 << 40))\n"
-        "pem('zero', S, num(0))\n"
-        "pem('negative', S, tlv(2, b'\\x80'))\n"
-        "pem('nosalt', tlv(4, b''), num(10))\n"
-        "pem('othersalt', seq(PBES2), num(10))\n"
-        "pem('shortiv', S, num(10), vec=tlv(4, bytes(8)))\n"
-        "pem('noiv', S, num(10), vec=b'')\n"
-        "pem('notiv', S, num(10), vec=num(5))\n"
-        "pem('gcm', S, num(10), cipher=oid('608648016503040106'))\n"
-        "pem('scrypt', S, num(10), how=oid('2b06010401da47040b'))\n"
-        "pem('pbes1', S, num(10), scheme=oid('2a864886f70d010503'))\n"
-        "pem('cut', S, num(10), cut=1)\n"
-        "pem('cut16', S, num(10), cut=16)\n"
-        "pem('empty', S, num(10), cut=len(body))\n"
+        "enc('bare', S, num(10))\n"
+        "enc('length', S, num(10), num(16))\n"
+        "enc('both', S, num(10), num(16), seq(oid('2a864886f70d0207'), NULL))\n"
+        "enc('wronglength', S, num(10), num(32))\n"
+        "enc('sha224', S, num(10), seq(oid('2a864886f70d0208'), NULL))\n"
+        "enc('many', S, num(10000001))\n"
+        "enc('huge', S, num(1 << 40))\n"
+        "enc('zero', S, num(0))\n"
+        "enc('negative', S, tlv(2, b'\\x80'))\n"
+        "enc('nosalt', tlv(4, b''), num(10))\n"
+        "enc('othersalt', seq(PBES2), num(10))\n"
+        "enc('shortiv', S, num(10), vec=tlv(4, bytes(8)))\n"
+        "enc('noiv', S, num(10), vec=b'')\n"
+        "enc('notiv', S, num(10), vec=num(5))\n"
+        "enc('gcm', S, num(10), cipher=oid('608648016503040106'))\n"
+        "enc('scrypt', S, num(10), how=oid('2b06010401da47040b'))\n"
+        "enc('pbes1', S, num(10), scheme=oid('2a864886f70d010503'))\n"
+        "enc('cut', S, num(10), cut=1)\n"
+        "enc('cut16', S, num(10), cut=16)\n"
+        "enc('empty', S, num(10), cut=len(body))\n"
         "\"");
     good(read_file("bare", "pass"));
     good(read_file("length", "pass"));
@@ -590,25 +585,14 @@ END_TEST
 
 static size_t to_pem(const uint8_t *der, size_t len, const char *label, char *out)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     char *p = out + sprintf(out, "-----BEGIN %s-----\n", label);
     size_t i;
 
-    for (i = 0; i < len; i += 3) {
-        uint32_t b = (uint32_t)der[i] << 16;
-
-        if (i + 1 < len)
-            b |= (uint32_t)der[i + 1] << 8;
-        if (i + 2 < len)
-            b |= der[i + 2];
-        *p++ = digits[b >> 18];
-        *p++ = digits[b >> 12 & 63];
-        *p++ = i + 1 < len ? digits[b >> 6 & 63] : '=';
-        *p++ = i + 2 < len ? digits[b & 63] : '=';
-        if (i / 3 % 16 == 15)
-            *p++ = '\n';
+    for (i = 0; i < len; i += 48) { /* a line of 64 characters */
+        bcda__text_base64(der + i, len - i < 48 ? len - i : 48, p);
+        p = strcat(p, "\n") + strlen(p);
     }
-    return (size_t)(p + sprintf(p, "\n-----END %s-----\n", label) - out);
+    return (size_t)(p + sprintf(p, "-----END %s-----\n", label) - out);
 }
 
 static void mutate(uint8_t *der, size_t *len)
