@@ -171,33 +171,25 @@ START_TEST(test_sizes)
 }
 END_TEST
 
-/* The primes of an 8192-bit key: making one takes too long. */
+/* The primes of an 8192-bit key, in base64: making one takes too long. */
 static const char prime1[] =
-    "ea42313a97224f13c859632d3b0f2f705d2da9b28e72b3d336423a149adedf1ecc8ac8ff7e86ad20e32578e9"
-    "7eac7e8fca5fa8919ef09d765f3738def9a1d6a17b9128b71696da322ebf77789e05b89811fe767d65253090"
-    "8aa30a7c9746691f63a70f0c1f8f014582d477cc27232f673ccb7ed0fd92518b008e9e09df050577cfe2a52d"
-    "fe81622c0f66d90033b026dd45e8d72b8ee957192baacac4bb9ef8e345a8111b1d779302322011d7bb7f2d14"
-    "8d64ade9f5298f7f91905c060b18055398c3ea3639a31c189d691cf1c7d70c1e293f0377821bc1af3db51a6a"
-    "dd070882021f2e70cef61c138016603820196e133f3765e33d5d15913f2e3e82567e74e3cb40a48fe6c01570"
-    "39dd7deff7cf6c4d522e2f6785754dcd8256ae0194c758dbf4c72d2622b1954cfbb95318db1ca29394cac753"
-    "b6043a6dbd239db630bc286c5524e5dedf60551600400c39d71637b55bd9ede5af0d0b0350bb133d2946f89b"
-    "8f2e504126d887cbe8cdb133e03c026ccb6fbf035704ff575f7fe04703110e6eaa1a5714ca4a7890aebd1bdc"
-    "b45b0de7e2c62c9d1cb9b83b096231919197f4b17584da77038f509bd9d61c86750a80b81a48e150e95620ea"
-    "ec8f8529e9c0e250744867d3abf945503dfbc920bce3f5811e6629ffb239f889044248b329a0327fc1742dd8"
-    "dd88e0cdba20c7d6d2a4755773bc8a042b9b1e63ba85d762183ca481";
+    "6kIxOpciTxPIWWMtOw8vcF0tqbKOcrPTNkI6FJre3x7Misj/foatIOMleOl+rH6Pyl+okZ7wnXZfNzje+aHWoXuRKLcWl"
+    "toyLr93eJ4FuJgR/nZ9ZSUwkIqjCnyXRmkfY6cPDB+PAUWC1HfMJyMvZzzLftD9klGLAI6eCd8FBXfP4qUt/oFiLA9m2Q"
+    "AzsCbdRejXK47pVxkrqsrEu57440WoERsdd5MCMiAR17t/LRSNZK3p9SmPf5GQXAYLGAVTmMPqNjmjHBidaRzxx9cMHik"
+    "/A3eCG8GvPbUaat0HCIICHy5wzvYcE4AWYDggGW4TPzdl4z1dFZE/Lj6CVn5048tApI/mwBVwOd197/fPbE1SLi9nhXVN"
+    "zYJWrgGUx1jb9MctJiKxlUz7uVMY2xyik5TKx1O2BDptvSOdtjC8KGxVJOXe32BVFgBADDnXFje1W9nt5a8NCwNQuxM9K"
+    "Ub4m48uUEEm2IfL6M2xM+A8AmzLb78DVwT/V19/4EcDEQ5uqhpXFMpKeJCuvRvctFsN5+LGLJ0cubg7CWIxkZGX9LF1hN"
+    "p3A49Qm9nWHIZ1CoC4GkjhUOlWIOrsj4Up6cDiUHRIZ9Or+UVQPfvJILzj9YEeZin/sjn4iQRCSLMpoDJ/wXQt2N2I4M2"
+    "6IMfW0qR1V3O8igQrmx5juoXXYhg8pIE=";
 static const char prime2[] =
-    "d35f433957a4b683ff9dc3a6756ee2354f46e9ec1151a4b985d1f629cd9277b07e3c8dc6a310bb14f480ab52"
-    "5e1ebcd0c0da116280c6c9264fb308e860724d3ba30398a553893fb42fa48182b3221c7d84af2d712a19ba12"
-    "dd8aadef724e0729f855027e97f4ef875338214b1464d8764ea562d69bc9fd5bdc6f31405c473b07d255971e"
-    "f0df1fecd2798468aeb2282c38153c83b79f65d30cda3eb733f725cc1685a90fa69a868614fa68eda8b33f29"
-    "a29b48b3b9cc89142d32e9db57e6202b33dd307389e7e234d7ede14c070b47ff6ae558e11dc1629bab4f2f88"
-    "4232fbf71ac8dc24f3af42a601ad5b0895c4e5f912738479d5b1a4811b7f680960fade46cbdba3dd3f53e7a0"
-    "15e1f3035ce7dc16a84fd926aab0b0e00af32645a39311cbcbf5e2a78082f7f630c58b85e24e41f7e5d635f8"
-    "a5fc24dfc3fb54443a76cb91ab8db29dc7a9b47275dbd795eec70afb6835db06860bebe152c6ab55fa9e5e42"
-    "24f2cafaac6f006e07191763653476db9a188db4a2ce3bb6807265999f8d6af61a93c8efe5d4a13d469ece6e"
-    "0bf4af7c369ddc458d5a443607609492ae92a10abdac56a6acfa3a88e2344a0005c888ff5a40b3f6e3de130f"
-    "c75937dd45db3bf391aa58ed87467ab25cc1ed75885a4c20421cdf4e206224b1b784b32c6733a2c3dccb6d4b"
-    "3fbd58b572083e8dcd9987100ad105a8d18972ecdb7d6e5469c63df3";
+    "019DOVektoP/ncOmdW7iNU9G6ewRUaS5hdH2Kc2Sd7B+PI3GoxC7FPSAq1JeHrzQwNoRYoDGySZPswjoYHJNO6MDmKVTi"
+    "T+0L6SBgrMiHH2Ery1xKhm6Et2Kre9yTgcp+FUCfpf074dTOCFLFGTYdk6lYtabyf1b3G8xQFxHOwfSVZce8N8f7NJ5hG"
+    "iusigsOBU8g7efZdMM2j63M/clzBaFqQ+mmoaGFPpo7aizPymim0izucyJFC0y6dtX5iArM90wc4nn4jTX7eFMBwtH/2r"
+    "lWOEdwWKbq08viEIy+/cayNwk869CpgGtWwiVxOX5EnOEedWxpIEbf2gJYPreRsvbo90/U+egFeHzA1zn3BaoT9kmqrCw"
+    "4ArzJkWjkxHLy/Xip4CC9/YwxYuF4k5B9+XWNfil/CTfw/tURDp2y5GrjbKdx6m0cnXb15Xuxwr7aDXbBoYL6+FSxqtV+"
+    "p5eQiTyyvqsbwBuBxkXY2U0dtuaGI20os47toByZZmfjWr2GpPI7+XUoT1Gns5uC/SvfDad3EWNWkQ2B2CUkq6SoQq9rF"
+    "amrPo6iOI0SgAFyIj/WkCz9uPeEw/HWTfdRds785GqWO2HRnqyXMHtdYhaTCBCHN9OIGIksbeEsyxnM6LD3MttSz+9WLV"
+    "yCD6NzZmHEArRBajRiXLs231uVGnGPfM=";
 
 START_TEST(test_8192)
 {
@@ -207,9 +199,10 @@ START_TEST(test_8192)
     size_t len;
     char *text;
 
-    run("/usr/bin/python3 -c \"from cryptography.hazmat.primitives.asymmetric import rsa\n"
+    run("/usr/bin/python3 -c \"import base64\n"
+        "from cryptography.hazmat.primitives.asymmetric import rsa\n"
         "from cryptography.hazmat.primitives.serialization import *\n"
-        "p = int('%s', 16); q = int('%s', 16); e = 65537\n"
+        "p, q = (int.from_bytes(base64.b64decode(t), 'big') for t in ('%s', '%s')); e = 65537\n"
         "d = pow(e, -1, (p - 1) * (q - 1))\n"
         "k = rsa.RSAPrivateNumbers(p, q, d, d %% (p - 1), d %% (q - 1), pow(q, -1, p), "
         "rsa.RSAPublicNumbers(e, p * q)).private_key()\n"

@@ -245,7 +245,6 @@ START_TEST(long_lines)
     struct bcda__decoder_options o = options_of(64 * KIB, fields);
     double part, most = 0;
 
-    read_formula();
     for (i = 0; i < COUNT(kinds); i++)
         for (n = 0; n < COUNT(sizes); n++) {
             part = check_kind(&kinds[i], sizes[n], &o);
@@ -264,7 +263,6 @@ START_TEST(line_limit)
     struct bcda__decoder_options o = options_of(16 * KIB, fields);
     struct kind k = {"a string", START "\"x\":\"", "t", "\"}\n"};
 
-    read_formula();
     for (i = 0; i < COUNT(sizes); i++)
         for (over = -1; over <= 1; over++) {
             o.line_max = sizes[i] + (size_t)(over + 33);
@@ -290,7 +288,6 @@ START_TEST(short_lines)
     };
     size_t size, i;
 
-    read_formula();
     for (size = 4 * KIB; size <= 1 * MIB; size *= 4)
         for (i = 0; i < COUNT(lines); i++) {
             struct bcda__decoder_options o = options_of(size, (size_t)_i);
@@ -311,6 +308,7 @@ SUITE("memory")
 {
     suite_case("memory");
     suite_timeout(120);
+    suite_checked(read_formula, NULL);
     suite_loop(long_lines, 0, 3);
     suite_loop(line_limit, 0, 2);
     suite_loop(short_lines, 0, 2);
