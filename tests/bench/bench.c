@@ -6,7 +6,7 @@
 #include <time.h>
 #if __has_include(<valgrind/callgrind.h>)
 #include <valgrind/callgrind.h>
-#else /* then there is no valgrind either */
+#else /* valgrind is not installed */
 #define CALLGRIND_START_INSTRUMENTATION
 #endif
 
@@ -32,11 +32,11 @@ __attribute__((noinline)) void bench_mark(void)
 {
     static int began;
 
-    if (!began) { /* what comes before is start-up, and slow under instrumentation */
+    if (!began) { /* before this is start-up, which is slow with instrumentation */
         CALLGRIND_START_INSTRUMENTATION;
         began = 1;
     }
-    __asm__ volatile("" ::: "memory"); /* else the call would be dropped */
+    __asm__ volatile("" ::: "memory"); /* otherwise the compiler may remove the call */
 }
 
 const char *bench_need(const char *name)

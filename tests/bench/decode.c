@@ -1,5 +1,5 @@
-/* Decodes stored files from disk, so many threads at a time, a decoder a file, and prints what that
- * took:
+/* Decodes stored files from disk in THREADS threads, each file with a decoder of its own, and
+ * prints what that cost:
  *
  *     "<resources> <bytes> <wall seconds> <CPU seconds> <peak KiB>"
  *
@@ -16,7 +16,7 @@
 #include "bench.h"
 #include "peak.h"
 
-enum { RUN = 128 * 1024 }; /* read at once: what the network brings at most */
+enum { RUN = 128 * 1024 }; /* bytes per read: as many as one read from the network gives at most */
 
 struct work {
     bcda_config *config;

@@ -1,14 +1,13 @@
-/* How often a session wakes up that waits for a job that does not end. Prints
+/* How often a session wakes up while it waits for a job that does not end. Prints
  *
- *     "<polls> <wake-ups that belong to none> <seconds>"
+ *     "<polls> <wake-ups that belong to no poll> <seconds>"
  *
- * A wake-up belongs to a poll while a transfer is open before or after it, or where a request was
- * begun in it.
+ * A wake-up belongs to a poll if a transfer is open before or after it, or if a request begins in
+ * it.
  *
  * Usage: bench-idle STATUS_URL SECONDS real|own
- * real: the seconds are real ones. own: they are on a clock of the session's that goes to its next
- * timer whenever nothing is open, so that an hour takes seconds; sockets, and libcurl's own timer,
- * are real. */
+ * real: real seconds. own: seconds of a clock that moves to the session's next timer whenever no
+ * transfer is open, so that an hour takes seconds; sockets and libcurl's timer are real. */
 #include <bcda/bcda.h>
 #include <poll.h>
 #include <stdio.h>
@@ -24,7 +23,7 @@ struct watch {
 };
 
 static int own;
-static int64_t now_ms; /* on the clock that is ours */
+static int64_t now_ms; /* on the clock of "own" */
 
 static int64_t real_ms(void)
 {
@@ -52,7 +51,8 @@ static int readable(bcda_session *s, int64_t wait_ms)
     return poll(&p, 1, (int)wait_ms) > 0;
 }
 
-/* Sleeps until the session's descriptor is readable, as a host's loop would. 1: it is. */
+/* Sleeps until the session's descriptor is readable, as the loop of an application does. 1: it is.
+ */
 static int asleep(bcda_session *s, int64_t left_ms)
 {
     int64_t next = bcda__session_next_timer_ms(s);
@@ -67,7 +67,7 @@ static int asleep(bcda_session *s, int64_t left_ms)
     return 1;
 }
 
-/* One sleep, and all the steps that follow it without another. */
+/* One sleep, and all steps until the next one. */
 static void one_wake(bcda_session *s, struct watch *w, int64_t left_ms)
 {
     int64_t requests = stat(s, BCDA_STAT_REQUESTS);

@@ -1,5 +1,7 @@
-/* What a program costs that only initialises libcurl, libgcrypt and TLS: the floor that memory.sh
- * holds the consumer against. Prints its peak resident memory (VmHWM) in KiB. */
+/* The memory of a program that only initialises libcurl, libgcrypt and TLS, with which
+ * tests/bench/memory compares that of bench-consume. Prints the peak resident memory (VmHWM) in
+ * KiB.
+ */
 #include <curl/curl.h>
 #include <gcrypt.h>
 #include <openssl/ssl.h>

@@ -1,5 +1,5 @@
-/* The peak resident memory of this process so far, in KiB (VmHWM of proc(5)); -1 where it is not
- * said. */
+/* The peak resident memory of this process so far, in KiB (VmHWM of proc(5)); -1 if it is not
+ * known. */
 #ifndef BCDA_BENCH_PEAK_H
 #define BCDA_BENCH_PEAK_H
 

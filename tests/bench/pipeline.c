@@ -1,6 +1,6 @@
-/* Downloads the files of a finished job through the library, as a host would, counts their
- * resources by type, and prints what the time between the first file's beginning and the last one's
- * end was:
+/* Downloads the files of a finished job through the library, as an application does, counts their
+ * resources by type, and prints what was used from the beginning of the first file to the end of
+ * the last one:
  *
  *     "<resources> <bytes> <wall seconds> <CPU seconds> <peak KiB>"
  *
@@ -79,7 +79,8 @@ static int configure(bcda_config *c, int count, char **options)
 {
     int i, rc = 0;
 
-    for (i = 0; i < count && !rc; i++) /* first: an option that is not there is told without more */
+    /* First, because an option that is missing must be found without the settings. */
+    for (i = 0; i < count && !rc; i++)
         rc = set_option(c, options[i]);
     return rc || bcda_config_set_fhir_url(c, bench_need("BCDA_FHIR_URL")) ||
            bcda_config_set_client_credentials(c, bench_need("BCDA_CLIENT_ID"),

@@ -1,16 +1,16 @@
-/* What the pipeline is made of, each stage alone: the floor that the library is held against. It
+/* The stages of the pipeline, each alone: the lower bound that the library is compared with. It
  * uses libcurl, zlib, libgcrypt and yajl directly, and of lib/ only the strict UTF-8 check.
  *
  *     bench-stages curl  FORM PLAIN STORED URL        prints "curl <CPU seconds>"
- *     bench-stages rest  FORM PLAIN STORED URL        and so of all others, a line each
+ *     bench-stages rest  FORM PLAIN STORED URL        the same for all others, one per line
  *     bench-stages count FORM PLAIN STORED URL SMALL  calls bench_mark() around each, prints names
  *
- * FORM is plain, gzip or encrypted; PLAIN and STORED are the file's text and what the server has on
- * disk, URL is where it serves that, SMALL a smaller file of the same server: the difference is
- * free of what a connection costs. The token comes from BCDA_BENCH_TOKEN.
+ * FORM is plain, gzip or encrypted; PLAIN is the file's text, STORED the file as the server stores
+ * it, URL its address, SMALL the address of a smaller file of that server: the difference of the
+ * two does not include the cost of a connection. The token comes from BCDA_BENCH_TOKEN.
  *
- * Pieces are as large as in the library, parsers and buffers are used again, and what a stage reads
- * lies in the cache, as it does there behind the stage before. */
+ * Pieces are as large as in the library, parsers and buffers are reused, and what a stage reads is
+ * in the cache, as it is in the library after the previous stage. */
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <gcrypt.h>
@@ -27,8 +27,8 @@
 #include "codec/utf8.h"
 
 enum {
-    RUN = 64 * 1024,   /* what comes from the network at once */
-    TEXT = 256 * 1024, /* what a batch gathers */
+    RUN = 64 * 1024,   /* bytes per read from the network */
+    TEXT = 256 * 1024, /* bytes of a batch */
 };
 
 struct file {
@@ -37,8 +37,8 @@ struct file {
 };
 
 static int counting;
-static uint8_t *hot;  /* the piece at hand */
-static uint8_t *text; /* what a stage makes of it */
+static uint8_t *hot;  /* the current piece */
+static uint8_t *text; /* the output of a stage */
 static unsigned long used;
 
 static void die(const char *what)
@@ -76,7 +76,7 @@ static void open_gcm(void)
 {
     static const uint8_t key[32] = {1}, nonce[12] = {2};
 
-    /* Decrypting costs the same whatever the bytes are: the key need not be theirs. */
+    /* The cost of decryption does not depend on the bytes, so any key will do. */
     if (gcry_cipher_open(&cipher, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM, 0) ||
         gcry_cipher_setkey(cipher, key, sizeof key) ||
         gcry_cipher_setiv(cipher, nonce, sizeof nonce))
@@ -153,7 +153,7 @@ static int on_edge(void *ctx)
     return 1;
 }
 
-/* As the library has it: of numbers, booleans and null nothing is told. */
+/* As in the library: numbers, booleans and null are not reported. */
 static const yajl_callbacks callbacks = {
     .yajl_map_key = on_text,
     .yajl_string = on_text,
@@ -189,7 +189,7 @@ struct stage {
     const char *name;
     void (*open)(void);
     void (*run)(const uint8_t *at, size_t len);
-    int stored; /* works on what the server stores, in runs; else on text */
+    int stored; /* reads the stored file, in reads of RUN bytes; otherwise text */
     const char *form;
 };
 
@@ -201,7 +201,7 @@ static const struct stage stages[] = {
 
 enum { STAGES = sizeof stages / sizeof *stages };
 
-/* The next piece: of text it ends with a line. */
+/* The length of the next piece. A piece of text ends with a line. */
 static size_t piece(const struct stage *s, const struct file *f, size_t at)
 {
     size_t max = s->stored ? RUN : TEXT;
@@ -245,7 +245,7 @@ static double run_stage(const struct stage *s, const struct file *f)
     return spent;
 }
 
-/* ---- libcurl to nowhere ---- */
+/* ---- libcurl, without the data ---- */
 
 static size_t nowhere(char *data, size_t size, size_t count, void *ctx)
 {
@@ -302,13 +302,13 @@ static void start(char **argv)
 static void run_curl(char **argv)
 {
     if (counting) {
-        (void)fetch(argv[6], 0); /* the first of all sets TLS up */
+        (void)fetch(argv[6], 0); /* the first transfer initialises TLS */
         printf("small %.6f\n", fetch(argv[6], 1));
     }
     printf("curl %.6f\n", fetch(argv[5], counting));
 }
 
-/* All but libcurl. */
+/* All stages but libcurl. */
 static void run_rest(char **argv)
 {
     struct file plain = map(argv[3]), stored = map(argv[4]);

@@ -1,6 +1,6 @@
 /*
- * The fault bench: every fault of the sandbox against every form of a file and both ways of
- * delivery, each in a process of its own, and each judged by hashes of what the server made.
+ * The fault bench: every fault of the sandbox with every form of a file and both ways of delivery,
+ * each in a process of its own. The result is checked by hashes of what the server generated.
  */
 #ifndef BCDA_TESTS_FAULT_BENCH_H
 #define BCDA_TESTS_FAULT_BENCH_H
@@ -21,33 +21,33 @@ enum { CELLS = FORMS * MODES, SPECS_MAX = 5 };
 
 enum row_flag {
     SHORT = 1,      /* part of the short table */
-    WAITS = 2,      /* the client's clock runs while a transfer is open and silent */
-    GENERATED = 4,  /* the server has the fault in its own file: that file is the original */
-    ALTERS = 8,     /* bytes are altered, and only the end of the file can show it */
-    MUST_FAIL = 16, /* the file's own check is wrong: a success is RED, whatever came */
-    LACKS = 64,     /* not all of the export comes, and the job must say so */
-    NOISE = 32      /* what comes is chance: which fault of the line is met first does not count */
+    WAITS = 2,      /* the client's clock runs while a transfer is open and brings no bytes */
+    GENERATED = 4,  /* the file that the server generated has the fault, and is the original */
+    ALTERS = 8,     /* bytes are altered, which only the end of the file can show */
+    MUST_FAIL = 16, /* the check in the file is wrong: a success is RED, whatever was delivered */
+    LACKS = 64,     /* a part of the export is missing, and the job must report it */
+    NOISE = 32 /* the bytes are random: which error of the line is found first is not compared */
 };
 
 struct row {
     const char *name;
     const char *specs[SPECS_MAX]; /* for sandbox_set_fault(); NULL ends them */
     unsigned flags;
-    unsigned forms; /* where it can occur; 0: everywhere */
-    unsigned quiet; /* forms in which the file, as sent, has nothing that could show it */
+    unsigned forms; /* in which it can occur; 0: all */
+    unsigned quiet; /* forms in which nothing in the file, as sent, could show it */
 };
 
 extern const struct row rows[];
 extern const size_t row_count;
 
-/* ---- truth.c: what the server made, and what was delivered ---- */
+/* ---- truth.c: what the server generated, and what was delivered ---- */
 
 struct truth {
-    uint8_t (*after)[32]; /* the hash after so many lines: count + 1 of them */
+    uint8_t (*after)[32]; /* [n] is the hash after n lines; count + 1 of them */
     size_t count;
 };
 
-/* Of a text; a last line without LF counts. */
+/* The hashes of a text. A last line without LF is counted. */
 void truth_of(struct truth *t, const char *text, size_t len);
 void truth_free(struct truth *t);
 void truth_start(uint8_t hash[32]);
@@ -58,12 +58,12 @@ size_t truth_alter(const struct row *row, enum form form, char *text, size_t len
 /* ---- judge.c ---- */
 
 enum class {
-    NOT_RUN,  /* and if that stays so, its process died: RED */
+    NOT_RUN,  /* RED if it is still so when its process has ended */
     COMPLETE, /* exactly the original */
-    AS_SENT,  /* exactly what was sent, which differs from the original without a sign of it */
-    PREFIX,   /* the first resources of the original, marked as provisional; a failure */
-    ALTERED,  /* marked as provisional, the last of it not as in the original; a failure */
-    NOTHING,  /* a failure */
+    AS_SENT, /* exactly what was sent; it differs from the original, and nothing in it shows that */
+    PREFIX,  /* the first resources of the original, marked as provisional; a failure */
+    ALTERED, /* marked as provisional, the last of it not as in the original; a failure */
+    NOTHING, /* a failure */
     NOT_APPLICABLE,
     RED
 };
@@ -79,7 +79,7 @@ void cell_red(struct cell *c, const char *format, ...) __attribute__((format(pri
 
 /* ---- secrets.c ---- */
 
-/* Everything that was shown or logged. */
+/* All that was reported or logged. */
 struct shown {
     char *text;
     size_t len;
@@ -90,8 +90,8 @@ void shown_errors(struct shown *s, const struct run *r);
 void shown_free(struct shown *s);
 /* As a bcda_log_cb; the userdata is a struct shown. */
 void shown_log(int level, const char *component, const char *message, void *userdata);
-/* What of the sandbox's secrets and people stands in it; NULL: nothing. `list` may be NULL: there
- * all that was looked for is written, one a line, where it is text. */
+/* Returns which kind of secret or patient data of the sandbox `s` contains; NULL: none. All text
+ * that is searched for is written to `list`, one per line; `list` may be NULL. */
 const char *secrets_find(struct sandbox *sb, const struct shown *s, FILE *list);
 
 /* ---- cell.c ---- */
@@ -107,7 +107,7 @@ void cell_run(const struct row *row, enum form form, enum mode mode, const struc
 
 /* ---- soak.c ---- */
 
-/* Prints what it found; a failing assertion where it is not as it should be. */
+/* Prints its figures. An assertion fails if a file is not delivered completely and once. */
 void soak(const struct files *files, uint64_t seed);
 
 /* ---- table.c ---- */

@@ -1,4 +1,4 @@
-/* A client for which a body is whole wherever its connection ends. */
+/* A client for which a body is complete wherever its connection ends. */
 #include <stddef.h>
 
 #include "bcda/error.h"
@@ -7,7 +7,7 @@
 
 enum { MOST = 64 };
 
-/* What stands between a transfer and its owner. */
+/* Receives the events of a transfer in place of its owner. */
 static struct between {
     struct bcda__transfer *t;
     struct bcda__transfer_events to;
@@ -84,7 +84,7 @@ int __wrap_bcda__intake_over(struct bcda__intake *r, struct bcda_error *err)
     return BCDA__CALL_COMPLETE;
 }
 
-/* As if every body without a length had an end. */
+/* As if the end of every body without a length was marked. */
 int __wrap_bcda__transfer_is_chunked(const struct bcda__transfer *t)
 {
     (void)t;

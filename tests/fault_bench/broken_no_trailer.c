@@ -1,4 +1,5 @@
-/* A client that takes a gzip file for whole wherever it ends, and does not compare its checksum. */
+/* A client for which a gzip file is complete wherever it ends, and that does not compare its
+ * checksum. */
 #include "codec/gzip.h"
 #include "codec/inflate.h"
 

@@ -10,7 +10,7 @@
 static struct fixture fx;
 static struct shown shown;
 
-/* Small batches, so that a file is being delivered while it still comes. */
+/* Small batches, so that a file is delivered while it is received. */
 enum { BATCH = 4096, FILE_BYTES = 400000, GZIP_BYTES = 1500000 };
 
 static void open_client(enum form form, enum mode mode, const struct files *files)
@@ -19,7 +19,7 @@ static void open_client(enum form form, enum mode mode, const struct files *file
 
     fixture_open_sandbox(&fx, SANDBOX(.era = eras[form], .patients = 4, .claims = 2,
                                       .file_bytes = form == GZIP ? GZIP_BYTES : FILE_BYTES));
-    fx.no_log = 1; /* the log is ours */
+    fx.no_log = 1; /* shown_log() is set below */
     fixture_config(&fx);
     ck_assert_ok(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, shown_log, &shown, NULL));
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, BATCH);
@@ -43,7 +43,7 @@ static void append(int fd, const char *text, size_t len)
         ck_assert_int_eq(write(fd, text, len), (ssize_t)len);
 }
 
-/* Looks for secrets, and keeps what was shown and what was looked for. */
+/* Searches for secrets, and appends what was reported and what was searched for to the files. */
 static void check_shown(const struct files *files, struct cell *cell)
 {
     char *list = NULL;
@@ -55,7 +55,7 @@ static void check_shown(const struct files *files, struct cell *cell)
     found = secrets_find(fx.sandbox, &shown, f);
     fclose(f);
     if (found)
-        cell_red(cell, "%s was shown or logged", found);
+        cell_red(cell, "%s was reported or logged", found);
     if (shown.len == 0)
         cell_red(cell, "nothing was logged");
     append(files->secrets, list, len);

@@ -1,5 +1,5 @@
-/* What became of one export: the class of its cell. Anything that is not one of the good classes is
- * RED, and says why. */
+/* The result of one export: the class of its cell. A result that is in no other class is RED, with
+ * the reason. */
 #include "bench.h"
 
 #include <stdarg.h>
@@ -69,13 +69,14 @@ static void judge_success(const struct row *row, enum form form, const bcda_file
     else if ((row->quiet & ON(form)) && is_whole(d, sent))
         c->class = AS_SENT;
     else if (is_prefix(d, made))
-        cell_red(c, "a quiet partial: %zu of %zu resources and a success", d->count, made->count);
+        cell_red(c, "a silent partial result: %zu of %zu resources and a success", d->count,
+                 made->count);
     else
         cell_red(c, "altered bytes and a success");
 }
 
-/* Verified delivery shows nothing of a file that fails its check. A file that is sound as it came
- * and has a bad line is delivered up to there. */
+/* Verified delivery delivers nothing of a file that fails its check. A file that passes its check
+ * as received and has an invalid line is delivered up to that line. */
 static int may_deliver(const struct row *row, enum form form, enum mode mode, int code)
 {
     return mode == STREAMING || ((form == PLAIN || (row->flags & GENERATED)) && is_line_code(code));
@@ -97,10 +98,10 @@ static void judge_failure(const struct row *row, enum form form, enum mode mode,
     else if ((row->flags & ALTERS) && (form == GZIP || is_prefix(d, sent)))
         c->class = ALTERED;
     else
-        cell_red(c, "what was delivered is no part of the original");
+        cell_red(c, "the delivered data is not a part of the original");
 }
 
-/* The job's code is its file's; or the file is missing because the job is gone. */
+/* The job has the code of its file, or the file is missing because the job is gone. */
 static int codes_agree(int job, int file)
 {
     return job == file || (job == BCDA_ERR_GONE && file == BCDA_ERR_NOT_FOUND);
@@ -116,20 +117,22 @@ static void check_verdict(const struct run *r, const bcda_file *file, struct cel
                  r->files[bcda_file_index(file)].verdict);
     else if (file && bcda_file_error(file) &&
              !codes_agree(r->result, bcda_error_code(bcda_file_error(file))))
-        cell_red(c, "the job says %s, its file %s", bcda_error_name(r->result),
+        cell_red(c, "the code of the job is %s, the code of its file %s",
+                 bcda_error_name(r->result),
                  bcda_error_name(bcda_error_code(bcda_file_error(file))));
 }
 
-/* What the files do not show, and a script must not miss. */
+/* Missing types and deletions: the files do not show them, and the verdict of the job must. */
 static void check_lacks(const struct row *row, const struct run *r, struct cell *c)
 {
     int lacks = bcda_job_missing_type_count(r->job) || bcda_job_deleted_file_count(r->job);
 
     if (lacks != ((row->flags & LACKS) != 0))
-        cell_red(c, lacks ? "something is said to be missing that is not"
-                          : "nothing says that something did not come");
+        cell_red(c, lacks ? "the job reports a missing type or a deletion without cause"
+                          : "the job does not report a missing type or a deletion");
     else if (lacks && bcda_job_verdict(r->job) != BCDA_VERDICT_COMPLETE_ERRORS)
-        cell_red(c, "something did not come, and the job's verdict is %d",
+        cell_red(c,
+                 "a type is missing or a deletion was not delivered, and the job's verdict is %d",
                  bcda_job_verdict(r->job));
 }
 
@@ -169,7 +172,7 @@ void judge(const struct row *row, enum form form, enum mode mode, struct run *r,
     else
         check_lacks(row, r, c);
     if (sandbox_count(r->fixture->sandbox, "elsewhere"))
-        cell_red(c, "a token went to another origin");
+        cell_red(c, "a token was sent to another origin");
     truth_free(&made);
     truth_free(&sent);
 }

@@ -14,7 +14,7 @@
         name ", file", {spec "@data"}, 0, 0, 0                                                   \
     }
 
-/* 429 at each stage, twice. The client's clock stands at 22:13:20 of that day when it starts. */
+/* 429 at each stage, twice. The client's clock begins at 22:13:20 of that day. */
 #define LATER(name, text)                                                               \
     {"429, " name ", token", {"token-429:0*2", "retry-after:" text}, 0, 0, 0},          \
         {"429, " name ", kick-off", {"kickoff-429:0*2", "retry-after:" text}, 0, 0, 0}, \
@@ -23,11 +23,11 @@
         "429, " name ", file", {"data-429:0*2", "retry-after:" text}, 0, 0, 0           \
     }
 
-/* An offset in the body: cut and reset there once. */
-#define BROKEN(name, place)                                              \
-    {"body cut " name ", once", {"data-cut:" place "*1"}, 0, 0, 0},      \
-    {                                                                    \
-        "body reset " name ", once", {"data-reset:" place "*1"}, 0, 0, 0 \
+/* An offset in the body: cut once and reset once at it. */
+#define BROKEN(name, offset)                                              \
+    {"body cut " name ", once", {"data-cut:" offset "*1"}, 0, 0, 0},      \
+    {                                                                     \
+        "body reset " name ", once", {"data-reset:" offset "*1"}, 0, 0, 0 \
     }
 
 const struct row rows[] = {
@@ -101,7 +101,7 @@ const struct row rows[] = {
     {"manifest: another page", {"manifest-next-page"}, 0, 0, 0},
     {"manifest: names in upper case", {"upper-names"}, GENERATED, 0, 0},
 
-    /* ---- the answer with the file ---- */
+    /* ---- the response with the file ---- */
     {"file: 401 once", {"data-401-once"}, 0, 0, 0},
     {"file: 401 always", {"data-401-once*1000"}, 0, 0, 0},
     {"file: 401 in the middle", {"data-cut:50%*1", "data-401-once*1+1"}, 0, 0, 0},
@@ -118,7 +118,7 @@ const struct row rows[] = {
     {"file: the job has expired", {"job-expired+3"}, 0, 0, 0},
     {"file: the job expires in the middle", {"data-cut:50%*1", "job-expires-after:1"}, 0, 0, 0},
 
-    /* ---- bodies that break off ---- */
+    /* ---- bodies that end early ---- */
     BROKEN("before its first byte", "0"),
     BROKEN("behind 1 byte", "1"),
     BROKEN("inside the gzip header", "9"),
@@ -175,7 +175,7 @@ const struct row rows[] = {
     {"Content-Length 1 too short", {"length-less:1"}, 0, PE, 0},
     {"Content-Length 1,000 too short", {"length-less:1000"}, SHORT, PE, 0},
 
-    /* ---- going on ---- */
+    /* ---- resuming ---- */
     {"Range ignored", {"data-cut:50%*1", "range-ignored"}, 0, 0, 0},
     {"no Range at all", {"data-cut:50%*1", "no-range"}, 0, 0, 0},
     {"wrong Content-Range", {"data-cut:50%*1", "range-wrong"}, 0, 0, 0},
@@ -218,7 +218,7 @@ const struct row rows[] = {
     {"5,000 bytes of garbage behind it", {"data-extra:5000"}, 0, 0, 0},
     {"three more empty gzip members", {"extra-members:3"}, 0, G, 0},
 
-    /* ---- what the server itself made so ---- */
+    /* ---- files that the server generated with the fault ---- */
     {"key wrapped with another label", {"wrong-label"}, GENERATED, E, 0},
     {"key wrapped for another RSA key", {"wrong-key"}, GENERATED, E, 0},
     {"wrapped key is no hex", {"key-not-hex"}, GENERATED, E, 0},

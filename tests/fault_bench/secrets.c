@@ -1,4 +1,4 @@
-/* What must be shown nowhere: looked for in everything that was. */
+/* Secrets and patient data, which are searched for in all that was reported or logged. */
 #include "bench.h"
 
 #include <ctype.h>
@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHORTEST = 8 }; /* shorter names would be met by chance */
+enum { SHORTEST = 8 }; /* shorter names would be found by chance */
 
-/* ---- what was shown ---- */
+/* ---- what was reported ---- */
 
 void shown_add(struct shown *s, const char *what, const char *text)
 {
@@ -51,7 +51,7 @@ void shown_free(struct shown *s)
     memset(s, 0, sizeof *s);
 }
 
-/* ---- looking ---- */
+/* ---- search ---- */
 
 struct search {
     const struct shown *shown;
@@ -138,7 +138,7 @@ static void look_private_key(struct search *s, struct sandbox *sb)
     free(pem);
 }
 
-/* Medicare's numbers: 1S00E00AA00 and the like. */
+/* A Medicare number, such as 1S00E00AA00. */
 static int is_mbi(const char *p)
 {
     static const char shape[] = "9A*9A*9AA99";
@@ -173,7 +173,7 @@ static size_t length_of(const char *text, const char *end)
     return n;
 }
 
-/* (Not by strstr(), which a sanitizer lets measure the whole text each time.) */
+/* memmem(), because with a sanitizer each strstr() computes the length of the whole text. */
 static void look_after(struct search *s, const char *text, size_t len, const char *mark)
 {
     const char *end = text + len, *last = "";

@@ -1,5 +1,5 @@
-/* 200 files of 1 to 20 MB in one job, once as they are and once with a random fault in every third
- * answer: each file comes whole and once, by the hash of what the server made. */
+/* 200 files of 1 to 20 MB in one job, once without faults and once with a random fault in every
+ * third response: each file is delivered completely and once, by the hash of the original. */
 #include "bench.h"
 
 #include <openssl/evp.h>
@@ -124,7 +124,7 @@ static void open_server(uint64_t seed)
     o.file_bytes = LEAST;
     o.file_bytes_max = MOST;
     fixture_open_sandbox(&fx, &o);
-    fx.no_log = 1; /* the log is ours */
+    fx.no_log = 1; /* open_session() sets shown_log() */
 }
 
 static void open_session(void)
@@ -158,7 +158,7 @@ static bcda_job *start(const char *url)
     return job;
 }
 
-/* The server makes its files in real time, which the client's clock is not to run ahead of. */
+/* The server generates its files in real time. The client's clock must not run ahead of that. */
 static void wait_for_files(void)
 {
     double until = seconds() + READY_S;
@@ -167,7 +167,7 @@ static void wait_for_files(void)
     while (!sandbox_file_name(fx.sandbox, EOB, FILES - 1) && seconds() < until)
         nanosleep(&t, NULL);
     ck_assert_msg(sandbox_file_name(fx.sandbox, EOB, FILES - 1) != NULL,
-                  "the server does not get ready");
+                  "the server does not become ready");
 }
 
 struct figures {
@@ -181,7 +181,7 @@ static void drive(const bcda_job *job, struct figures *f)
     int64_t clock = fx.now;
 
     while (!done)
-        ck_assert_msg(fixture_step(&fx) || done, "stuck: the job runs, and nothing will happen");
+        ck_assert_msg(fixture_step(&fx) || done, "the job runs, and no event will come");
     ck_assert_msg(result == BCDA_OK, "%s", bcda_error_text(bcda_job_error(job)));
     f->seconds = seconds() - begun;
     f->waited = (double)(fx.now - clock) / 1000;
@@ -197,7 +197,7 @@ static int64_t check(const bcda_job *job)
     size_t i, k;
 
     ck_assert_msg(bcda_job_file_count(job) == FILES && bcda_job_files_ended(job) == FILES,
-                  "not every file came");
+                  "not all files were received");
     for (i = 0; i < FILES; i++)
         made[i].matched = 0;
     for (i = 0; i < FILES; i++) {
@@ -208,9 +208,10 @@ static int64_t check(const bcda_job *job)
                       "a file is not complete");
         for (k = 0; k < FILES && strcmp(names[k], name) != 0; k++)
             ;
-        ck_assert_msg(k < FILES && !made[k].matched++, "a file is not the server's, or came twice");
+        ck_assert_msg(k < FILES && !made[k].matched++,
+                      "a file is not one of the server, or was delivered twice");
         ck_assert_msg(got[i].bytes == made[k].bytes && memcmp(got[i].hash, made[k].hash, 32) == 0,
-                      "a file is not what the server made");
+                      "a file is not the one that the server generated");
         bytes += got[i].bytes;
     }
     return bytes;
@@ -230,7 +231,7 @@ static void remember_files(void)
         names[i] = sandbox_file_name(fx.sandbox, EOB, i);
         hash_file(&made[i], sandbox_plain_file(fx.sandbox, EOB, i));
         ck_assert_msg(made[i].bytes >= LEAST && made[i].bytes < MOST + LEAST,
-                      "a file has another size");
+                      "a file has a wrong size");
     }
 }
 
@@ -255,7 +256,7 @@ void soak(const struct files *files, uint64_t seed)
     open_session();
     job = start(NULL);
     while (bcda_job_state(job) != BCDA_JOB_RUNNING)
-        ck_assert_msg(fixture_step(&fx), "stuck before the job runs");
+        ck_assert_msg(fixture_step(&fx), "no event will come, and the job does not run");
     wait_for_files();
     remember_files();
     drive(job, &clean);

@@ -1,4 +1,4 @@
-/* Runs the rows, a process a cell, and prints the table. */
+/* Runs the rows, each cell in a process of its own, and prints the table. */
 #include "bench.h"
 
 #include <errno.h>
@@ -38,7 +38,7 @@ static int wanted(const struct row *row)
 
 /* ---- processes ---- */
 
-/* What the test library needs around an assertion. */
+/* The tests for the test library: an assertion must be in one. */
 static const struct row *the_row;
 static int the_cell;
 
@@ -55,7 +55,7 @@ START_TEST(whole_soak)
 }
 END_TEST
 
-/* In this process. NULL, or why it failed. */
+/* In this process. Returns NULL, or the reason of the failure, to be freed. */
 static char *run_test(const TTest *test)
 {
     Suite *suite = suite_create("faults");
@@ -109,7 +109,7 @@ struct work {
     struct cell *cell;
 };
 
-/* Waits for one of them to end. */
+/* Waits until one of the processes ends. */
 static void reap(struct work *work)
 {
     int status, i;
@@ -126,7 +126,7 @@ static void reap(struct work *work)
         else if (WEXITSTATUS(status))
             cell_red(work[i].cell, "ends with the status %d", WEXITSTATUS(status));
         else if (work[i].cell->class == NOT_RUN)
-            cell_red(work[i].cell, "says nothing");
+            cell_red(work[i].cell, "has no result");
     }
 }
 
@@ -235,7 +235,7 @@ static void print_head(void)
     printf("\n");
 }
 
-/* To be freed. (Outside of a test no assertion of the test library may be met.) */
+/* To be freed. Outside a test, the assertions of the test library cannot be used. */
 static char *read_file(const char *path)
 {
     FILE *f = fopen(path, "r");
@@ -250,7 +250,7 @@ static char *read_file(const char *path)
     return text;
 }
 
-/* 1 where the line does not stand in the file. */
+/* 1 if the file does not contain the line. */
 static int differs(const char *text, const char *line)
 {
     const char *at = text;
@@ -265,7 +265,7 @@ static int differs(const char *text, const char *line)
     return 1;
 }
 
-/* How many rows the file does not have. */
+/* Returns how many rows the file does not contain. */
 static int print_table(void)
 {
     char *text = NULL, *line;
@@ -288,7 +288,7 @@ static int print_table(void)
     return bad;
 }
 
-/* Says of every RED cell why. How many there are. */
+/* Prints the reason of each RED cell. Returns how many there are. */
 static int print_red(FILE *out)
 {
     size_t k;
@@ -344,7 +344,7 @@ static void prepare(void)
     if (options.secrets)
         files.secrets = open(options.secrets, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     o.tls = 1;
-    if (sandbox_start(&o, &sb)) { /* its keys are kept for all that follow */
+    if (sandbox_start(&o, &sb)) { /* all sandboxes that follow use its keys */
         fprintf(stderr, "fault-bench: sandbox: %s\n", sandbox_last_error());
         exit(2);
     }
@@ -394,7 +394,7 @@ static int run_table(void)
     int red, bad = 0;
 
     run_all();
-    if (options.broken) { /* this build must be caught */
+    if (options.broken) { /* this build must have a red cell */
         red = print_red(stdout);
         printf("%d of %zu cells are red\n", red, count_run());
         return red == 0;

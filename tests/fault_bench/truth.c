@@ -1,4 +1,4 @@
-/* Hashes after each line, chained: two texts with the same hash after n lines have the same n
+/* A hash after each line, chained: two texts with the same hash after n lines have the same n
  * lines. */
 #include "bench.h"
 
@@ -24,7 +24,7 @@ void truth_add(uint8_t hash[32], const char *line, size_t len)
     EVP_MD_CTX_free(ctx);
 }
 
-static void add_place(struct truth *t)
+static void add_room(struct truth *t)
 {
     t->after = realloc(t->after, (t->count + 1) * sizeof *t->after);
     ck_assert_ptr_nonnull(t->after);
@@ -33,14 +33,14 @@ static void add_place(struct truth *t)
 void truth_of(struct truth *t, const char *text, size_t len)
 {
     memset(t, 0, sizeof *t);
-    add_place(t);
+    add_room(t);
     truth_start(t->after[0]);
     while (len) {
         const char *end = memchr(text, '\n', len);
         size_t n = end ? (size_t)(end - text) : len, taken = end ? n + 1 : n;
 
         t->count++;
-        add_place(t);
+        add_room(t);
         memcpy(t->after[t->count], t->after[t->count - 1], 32);
         truth_add(t->after[t->count], text, n);
         text += taken;
@@ -54,8 +54,8 @@ void truth_free(struct truth *t)
     memset(t, 0, sizeof *t);
 }
 
-/* "N", "N%" or "-N" as the sandbox takes it, of the stored file. */
-static size_t place(const char *text, size_t size)
+/* "N", "N%" or "-N", as in a fault of the sandbox, as an offset in the stored file. */
+static size_t offset_of(const char *text, size_t size)
 {
     char *end;
     long long n = strtoll(text, &end, 10);
@@ -65,17 +65,18 @@ static size_t place(const char *text, size_t size)
     return n < 0 ? size - (size_t)-n : (size_t)n;
 }
 
-/* The stored byte lies behind the nonce, and AES in counter mode passes a flipped bit on. */
+/* The stored byte is after the nonce. A changed bit changes the same bit of the text, because GCM
+ * is a counter mode. */
 static void flip(const char *argument, enum form form, char *text, size_t len)
 {
     size_t head = form == ENCRYPTED ? 12 : 0, tail = form == ENCRYPTED ? 16 : 0;
-    size_t at = place(argument, head + len + tail);
+    size_t at = offset_of(argument, head + len + tail);
 
     if (form != GZIP && at >= head && at - head < len)
         text[at - head] ^= 1;
 }
 
-/* How long so many lines are. */
+/* The length of that many lines. */
 static size_t lines(const char *argument, const char *text, size_t len)
 {
     long n = strtol(argument, NULL, 10);
