@@ -12,7 +12,7 @@
 void bcda__buf_init(struct bcda__buf *b, size_t max)
 {
     memset(b, 0, sizeof *b);
-    b->max = max < SIZE_MAX / 2 ? max : SIZE_MAX / 2; /* so that no sum below wraps around */
+    b->max = max < SIZE_MAX / 2 ? max : SIZE_MAX / 2; /* no sum below can overflow */
 }
 
 int bcda__buf_reserve(struct bcda__buf *b, size_t extra)
@@ -22,20 +22,20 @@ int bcda__buf_reserve(struct bcda__buf *b, size_t extra)
 
     if (extra > b->max - b->len)
         return BCDA_ERR_BODY_TOO_LARGE;
-    want = b->len + extra + 1; /* and the NUL */
+    want = b->len + extra + 1; /* 1 for the NUL */
     if (want <= b->cap)
         return 0;
     cap = b->cap < 32 ? 64 : b->cap > SIZE_MAX / 2 ? want : b->cap * 2;
     cap = cap > b->max ? b->max + 1 : cap;
     cap = cap < want ? want : cap;
-    /* Not realloc: what moves could be secret, and the old copy must then be wiped. */
+    /* Not realloc(): the content may be secret, so the old block is wiped before it is freed. */
     grown = bcda__alloc(cap);
     if (!grown)
         return BCDA_ERR_NOMEM;
     if (b->len)
         memcpy(grown, b->data, b->len);
     if (b->data)
-        bcda__wipe(b->data, b->cap); /* with what a clear has left */
+        bcda__wipe(b->data, b->cap); /* bcda__buf_clear() leaves bytes beyond `len` */
     bcda__free(b->data);
     b->data = grown;
     b->cap = cap;

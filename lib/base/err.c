@@ -7,13 +7,13 @@
 #include "base/secret.h"
 #include "base/text.h"
 
-/* Attempts in a row that bring nothing new. */
+/* How many consecutive attempts without progress an error is given. */
 enum attempts {
-    ONCE = 1,    /* it is believed at once */
-    BRIEFLY = 4, /* it may hold for a moment only, but is meant as it is more often than not */
-    OFTEN = 0    /* as many as BCDA_OPT_ATTEMPTS says */
+    ONCE = 1,    /* the first failure is final */
+    BRIEFLY = 4, /* may be temporary, but seldom is */
+    OFTEN = 0    /* BCDA_OPT_ATTEMPTS */
 };
-/* Whether another attempt can succeed later, when the library has given up. */
+/* LATER: after the last attempt of the library, the application may succeed by trying later. */
 enum later { FINAL, LATER };
 
 struct code_row {
@@ -24,8 +24,8 @@ struct code_row {
     const char *text;
 };
 
-/* One row for each code of bcda/error.h. It decides what is retried, what
- * bcda_error_is_retryable() says, and what doc/guide/errors.md lists; tests compare them. */
+/* One row for each code of bcda/error.h. The table determines what is retried and what
+ * bcda_error_is_retryable() returns. Tests compare it with doc/guide/errors.md. */
 static const struct code_row codes[] = {
 #define ROW(name, attempts, later, text)                  \
     {                                                     \
@@ -35,7 +35,7 @@ static const struct code_row codes[] = {
     ROW(ERR_INVALID, ONCE, FINAL, "an argument is not allowed"),
     ROW(ERR_STATE, ONCE, FINAL, "the object is not in a state that allows this call"),
     ROW(ERR_REENTRANT, ONCE, FINAL, "this function may not be called from a callback"),
-    ROW(ERR_FORKED, ONCE, FINAL, "the session was made before a fork and belongs to the parent"),
+    ROW(ERR_FORKED, ONCE, FINAL, "the session was created before a fork and belongs to the parent"),
     ROW(ERR_OPTION_UNKNOWN, ONCE, FINAL, "there is no such option"),
     ROW(ERR_OPTION_TYPE, ONCE, FINAL, "the option has another type"),
     ROW(ERR_OPTION_RANGE, ONCE, FINAL, "the value is outside the option's limits"),
@@ -45,29 +45,29 @@ static const struct code_row codes[] = {
     ROW(ERR_INSECURE_URL, ONCE, FINAL, "an http URL is refused; use https"),
     ROW(ERR_AGAIN, ONCE, LATER, "nothing is ready yet"),
     ROW(ERR_END, ONCE, FINAL, "there is nothing more"),
-    ROW(ERR_TIMEOUT, ONCE, LATER, "the time given to the call is over"),
+    ROW(ERR_TIMEOUT, ONCE, LATER, "the timeout of the call has passed"),
     ROW(ERR_INTERRUPTED, ONCE, LATER, "a signal arrived"),
     ROW(ERR_NOMEM, ONCE, LATER, "out of memory"),
     ROW(ERR_IO, ONCE, FINAL, "a local file could not be read or written"),
     ROW(ERR_SYSTEM, OFTEN, LATER, "a system call was refused"),
-    ROW(ERR_LIBRARY, ONCE, FINAL, "a library that libbcda is built on failed or is too old"),
+    ROW(ERR_LIBRARY, ONCE, FINAL, "a library that libbcda uses failed or is too old"),
     ROW(ERR_KEY_FORMAT, ONCE, FINAL, "not a PEM private key that can be read"),
     ROW(ERR_KEY_PASSPHRASE, ONCE, FINAL, "the passphrase of the private key is missing or wrong"),
-    ROW(ERR_KEY_UNSUPPORTED, ONCE, FINAL, "a kind or size of private key that is not supported"),
+    ROW(ERR_KEY_UNSUPPORTED, ONCE, FINAL, "the type or size of the private key is not supported"),
     ROW(ERR_KEY_FIPS, ONCE, FINAL, "the old encrypted PEM form needs MD5, which FIPS mode forbids"),
     ROW(ERR_SPOOL, ONCE, FINAL, "the spool for verified delivery cannot be used"),
     ROW(ERR_SPOOL_FULL, ONCE, FINAL, "the disk of the spool for verified delivery is full"),
     ROW(ERR_RESOLVE, BRIEFLY, LATER, "the host name could not be resolved"),
-    ROW(ERR_CONNECT, OFTEN, LATER, "the connection could not be made"),
-    ROW(ERR_CONNECT_TIMEOUT, OFTEN, LATER, "the connection took too long to make"),
-    ROW(ERR_TLS, OFTEN, LATER, "TLS could not be agreed on"),
+    ROW(ERR_CONNECT, OFTEN, LATER, "the connection could not be established"),
+    ROW(ERR_CONNECT_TIMEOUT, OFTEN, LATER, "the connection was not established in time"),
+    ROW(ERR_TLS, OFTEN, LATER, "TLS could not be negotiated"),
     ROW(ERR_TLS_VERIFY, ONCE, FINAL, "the server's certificate was not accepted"),
     ROW(ERR_TRANSFER, OFTEN, LATER, "the connection broke"),
     ROW(ERR_STALLED, OFTEN, LATER, "the transfer was too slow for too long"),
     ROW(ERR_TRUNCATED, OFTEN, LATER, "the body ended before its announced end"),
     ROW(ERR_HTTP, OFTEN, LATER, "the answer is not HTTP that can be understood"),
-    ROW(ERR_HEADERS_TOO_LARGE, ONCE, FINAL, "the headers of an answer pass their limit"),
-    ROW(ERR_BODY_TOO_LARGE, ONCE, FINAL, "the body of an answer passes its limit"),
+    ROW(ERR_HEADERS_TOO_LARGE, ONCE, FINAL, "the headers of an answer exceed their limit"),
+    ROW(ERR_BODY_TOO_LARGE, ONCE, FINAL, "the body of an answer exceeds its limit"),
     ROW(ERR_PROXY, OFTEN, LATER, "the proxy could not be used"),
     ROW(ERR_STATUS, ONCE, FINAL, "an HTTP status that has no meaning here"),
     ROW(ERR_BAD_REQUEST, ONCE, FINAL, "the server refused the request as wrong"),
@@ -94,18 +94,18 @@ static const struct code_row codes[] = {
     ROW(ERR_CIPHER_SHORT, ONCE, FINAL, "the file is too short to be encrypted"),
     ROW(ERR_TAG, ONCE, FINAL, "the authentication tag does not match: the file was altered or cut"),
     ROW(ERR_GZIP, ONCE, FINAL, "the gzip data is damaged"),
-    ROW(ERR_GZIP_CUT, ONCE, FINAL, "the gzip data ends before its end"),
+    ROW(ERR_GZIP_CUT, ONCE, FINAL, "the gzip data is incomplete"),
     ROW(ERR_LINE_JSON, ONCE, FINAL, "a line is not JSON"),
     ROW(ERR_LINE_UTF8, ONCE, FINAL, "a line is not UTF-8"),
-    ROW(ERR_LINE_TOO_LONG, ONCE, FINAL, "a line passes its limit"),
+    ROW(ERR_LINE_TOO_LONG, ONCE, FINAL, "a line exceeds its limit"),
     ROW(ERR_LINE_DEPTH, ONCE, FINAL, "a line is nested deeper than its limit"),
     ROW(ERR_LINE_CUT, ONCE, FINAL, "the file ends inside a line"),
-    ROW(ERR_LINE_TYPE, ONCE, FINAL, "a line is no FHIR resource"),
+    ROW(ERR_LINE_TYPE, ONCE, FINAL, "a line is not a FHIR resource"),
     ROW(ERR_CHANGED, ONCE, FINAL, "the file changed while it was downloaded"),
     ROW(ERR_BAD_LINES, ONCE, FINAL, "more invalid lines than the limit"),
-    ROW(ERR_LENGTH, ONCE, FINAL, "the file has another length than its manifest says"),
-    ROW(ERR_CHECKSUM, ONCE, FINAL, "the file has another checksum than its manifest says"),
-    ROW(ERR_COUNT, ONCE, FINAL, "the file has another number of resources than its manifest says"),
+    ROW(ERR_LENGTH, ONCE, FINAL, "the length of the file is not that of the manifest"),
+    ROW(ERR_CHECKSUM, ONCE, FINAL, "the checksum of the file is not that of the manifest"),
+    ROW(ERR_COUNT, ONCE, FINAL, "the number of resources is not that of the manifest"),
     ROW(ERR_STOPPED, ONCE, FINAL, "a callback asked to stop"),
     ROW(ERR_CANCELLED, ONCE, FINAL, "the job was cancelled"),
     ROW(ERR_CALLBACK, ONCE, FINAL, "a callback returned a value that has no meaning"),
@@ -233,8 +233,8 @@ void bcda__err_copy(struct bcda_error *to, const struct bcda_error *from)
     to->retry_after = from->retry_after;
     to->line = from->line;
     to->offset = from->offset;
-    /* Not the whole arrays: behind a text on the stack lies what the stack held before, which may
-     * be patient data. */
+    /* Only the texts, not the whole arrays: in an error on the stack, the bytes after a text are
+     * uninitialized and may be old patient data. */
     memmove(to->text, from->text, strlen(from->text) + 1);
     memmove(to->file, from->file, strlen(from->file) + 1);
     memmove(to->server, from->server, strlen(from->server) + 1);
@@ -251,18 +251,19 @@ struct bcda_error *bcda__err_new(void)
     return e;
 }
 
-/* What bcda_error_ref() gives where there is no memory for a copy. Never changed. */
+/* Returned by bcda_error_ref() if there is no memory for a copy. Never modified. */
 static struct bcda_error no_memory = {
     .refs = 1,
     .code = BCDA_ERR_NOMEM,
     .retryable = 1,
     .retry_after = -1,
     .offset = -1,
-    .text = "out of memory, and so the error itself could not be kept"};
+    .text = "out of memory; the error itself could not be kept",
+};
 
 bcda_error *bcda_error_ref(const bcda_error *error)
 {
-    bcda_error *e = (bcda_error *)(uintptr_t)error; /* the count is not part of what const guards */
+    bcda_error *e = (bcda_error *)(uintptr_t)error; /* only `refs` is modified */
     bcda_error *copy;
 
     if (!e || e == &no_memory)

@@ -1,5 +1,5 @@
-/* Log lines for the host's callback. Silent unless one was set; never secrets, tokens, patient
- * data. */
+/* Log lines for the application's callback. Without a callback nothing is logged. A log line never
+ * contains secrets, tokens or patient data. */
 #ifndef BCDA_BASE_LOG_H
 #define BCDA_BASE_LOG_H
 
@@ -8,7 +8,7 @@
 struct bcda__log {
     bcda_log_cb cb;
     void *userdata;
-    int level; /* the most detailed that is wanted */
+    int level; /* more detailed levels are not logged */
 };
 
 void bcda__log(const struct bcda__log *log, int level, const char *component, const char *format,

@@ -1,13 +1,13 @@
-/* The only access to the allocator. Each function may give NULL; nobody else in lib/ calls
- * malloc, so a test can wrap these names at link time and refuse any allocation it likes. */
+/* The only access to the allocator. Each function may return NULL. No other file of lib/ calls
+ * malloc(), so a test that wraps these functions at link time can make any allocation fail. */
 #ifndef BCDA_BASE_MEM_H
 #define BCDA_BASE_MEM_H
 
 #include <stddef.h>
 
 void *bcda__alloc(size_t size);
-void *bcda__calloc(size_t count, size_t size); /* zeroed; NULL where count * size overflows */
+void *bcda__calloc(size_t count, size_t size); /* zeroed; NULL if count * size overflows */
 void *bcda__realloc(void *ptr, size_t size);
-void bcda__free(void *ptr); /* NULL is fine */
+void bcda__free(void *ptr); /* NULL is allowed */
 
 #endif

@@ -1,13 +1,14 @@
-/* The process that an object belongs to: the one that made it. A child of fork() has a copy of the
- * object, but what the object stands for (connections, descriptors, threads) is the parent's.
+/* Detects that the calling process is a child of the process that created an object. A child of
+ * fork() has a copy of the object, but the connections, descriptors and threads of the object
+ * belong to the parent.
  *
  * The check is made after every callback, so it must be cheap. getpid() is a system call in glibc
- * since 2.25, and wrong besides: process numbers come again, and in a new PID namespace a child may
- * have the number of its parent. Therefore the mark is a page that the kernel empties in a child
- * (MADV_WIPEONFORK): one load, true also of a child that was made by clone() past the C library,
- * and without an atfork handler, which would be state of the process. Where the kernel has no such
- * page, getpid() decides. A child of vfork() shares all memory with its parent and may call nothing
- * here. */
+ * since 2.25. It is also not reliable: process numbers are reused, and in a new PID namespace a
+ * child may have the number of its parent. Therefore the mark is a page that the kernel clears in a
+ * child (MADV_WIPEONFORK). Reading it costs one load. It also detects a child that was created by
+ * clone() without the C library. It needs no atfork handler, which would be global state. If the
+ * kernel does not support such a page, getpid() is used. A child of vfork() shares all memory with
+ * its parent and must not call these functions. */
 #ifndef BCDA_BASE_PROCESS_H
 #define BCDA_BASE_PROCESS_H
 
@@ -15,14 +16,15 @@
 #include <sys/types.h>
 
 struct bcda__process {
-    const volatile char *mark; /* 1, and 0 in a child; NULL = the system has no such page */
+    const volatile char *mark; /* 1; 0 in a child; NULL = MADV_WIPEONFORK is not supported */
     size_t mapped;
     pid_t pid;
 };
 
-void bcda__process_init(struct bcda__process *p); /* notes the calling process */
-/* 1: the calling process is a child of that one. From any thread and signal handler. */
+void bcda__process_init(struct bcda__process *p); /* stores the calling process */
+/* 1 = the calling process is a child of the stored one. Callable from any thread and from a signal
+ * handler. */
 int bcda__process_is_child(const struct bcda__process *p);
-void bcda__process_free(struct bcda__process *p); /* in a child, too */
+void bcda__process_free(struct bcda__process *p); /* also allowed in a child */
 
 #endif

@@ -14,8 +14,9 @@ void bcda__wipe(void *data, size_t len)
         explicit_bzero(data, len);
 }
 
-/* Whole pages of our own: mlock works by the page, and a page shared with other allocations would
- * be unlocked by whoever frees first. A refused lock (RLIMIT_MEMLOCK) is no error. */
+/* A secret has pages of its own: mlock() locks whole pages, and if two secrets shared a page, the
+ * first one that is freed would unlock the other. A refused lock (RLIMIT_MEMLOCK) is not an error.
+ */
 static char *map_pages(size_t len, size_t *mapped)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -26,7 +27,7 @@ static char *map_pages(size_t len, size_t *mapped)
     if (len > SIZE_MAX - page)
         return NULL;
     size = (len + page - 1) / page * page;
-    token = bcda__alloc(1); /* so that a test which refuses allocations reaches this one too */
+    token = bcda__alloc(1); /* lets tests that refuse allocations also refuse this one */
     if (!token)
         return NULL;
     bcda__free(token);

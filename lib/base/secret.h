@@ -1,5 +1,5 @@
-/* Bytes that must not leak: on pages of their own, locked against swap and left out of
- * core dumps where the system allows it, and wiped before they are given back. */
+/* Bytes that must not leak. They are on pages of their own, which are not swapped and not part of
+ * core dumps, where the system allows it. They are wiped before they are freed. */
 #ifndef BCDA_BASE_SECRET_H
 #define BCDA_BASE_SECRET_H
 
@@ -12,10 +12,10 @@ struct bcda__secret {
 };
 
 void bcda__wipe(void *data, size_t len); /* not removed by the optimiser */
-/* Puts a copy of `data` in `s`, in place of what it held; 0 or BCDA_ERR_NOMEM (then `s` is as it
- * was). `data` may be NULL: the bytes are then zero and for the caller to fill. */
+/* Replaces `s` by a copy of `data`. 0, or BCDA_ERR_NOMEM, and `s` is then unchanged. If `data` is
+ * NULL, the bytes are zero, and the caller fills them. */
 int bcda__secret_set(struct bcda__secret *s, const void *data, size_t len);
 int bcda__secret_copy(struct bcda__secret *to, const struct bcda__secret *from);
-void bcda__secret_free(struct bcda__secret *s); /* wipes; `s` is then unset */
+void bcda__secret_free(struct bcda__secret *s); /* wipes the bytes; `s` is then unset */
 
 #endif

@@ -1,4 +1,4 @@
-/* A list of texts that it owns. */
+/* A list of texts. The list owns its texts. */
 #ifndef BCDA_BASE_TEXTS_H
 #define BCDA_BASE_TEXTS_H
 
@@ -9,14 +9,14 @@ struct bcda__texts {
     size_t count;
 };
 
-int bcda__texts_add(struct bcda__texts *t, const char *text, size_t len); /* NOMEM */
+int bcda__texts_add(struct bcda__texts *t, const char *text, size_t len); /* 0, BCDA_ERR_NOMEM */
 int bcda__texts_has(const struct bcda__texts *t, const char *text);
-/* For many: sorts, and then finds by halves. Texts that are added later stand behind and are not
- * found. */
+/* For long lists: bcda__texts_find() is a binary search, and needs a sorted list. A text that is
+ * added after sorting is not found. */
 void bcda__texts_sort(struct bcda__texts *t);
 int bcda__texts_find(const struct bcda__texts *t, const char *text);
 void bcda__texts_drop_last(struct bcda__texts *t);
-/* Adds them all; on NOMEM some. */
+/* Adds all texts of `from`. 0, or BCDA_ERR_NOMEM: only some were added. */
 int bcda__texts_copy(struct bcda__texts *to, const struct bcda__texts *from);
 void bcda__texts_free(struct bcda__texts *t);
 

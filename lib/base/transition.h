@@ -1,10 +1,10 @@
-/* State machines note their transitions in a test build, where tests/house/transitions.py compares
- * them with the diagrams of doc/design.md. In any other build nothing is left of this. */
+/* In a test build, state machines record their transitions, and tests/house/transitions.py compares
+ * them with the diagrams of doc/design.md. In other builds the macro does nothing. */
 #ifndef BCDA_BASE_TRANSITION_H
 #define BCDA_BASE_TRANSITION_H
 
 #ifdef BCDA_NOTE_TRANSITIONS
-/* The test program's, if it has one. */
+/* Defined by some test programs; NULL in the others. */
 void bcda__note_transition(const char *machine, const char *from, const char *to)
     __attribute__((weak));
 #define BCDA__TRANSITION(machine, from, to) \

@@ -100,7 +100,7 @@ int bcda__url_is_loopback(const struct bcda__url *u)
         return strcmp(u->host, "::1") == 0;
     if (strcmp(u->host, "localhost") == 0)
         return 1;
-    /* 127.0.0.1.example.com and 127.0.0.999 are no addresses, but names that anybody may own */
+    /* 127.0.0.1.example.com and 127.0.0.999 are host names, not addresses. */
     return strncmp(u->host, "127.", 4) == 0 && inet_pton(AF_INET, u->host, &address) == 1;
 }
 
@@ -167,7 +167,8 @@ int bcda__url_add_unescaped(struct bcda__buf *to, const char *text, size_t len)
     return rc;
 }
 
-/* One more than there is room for shows that it was cut. */
+/* A precision for "%.*s". A longer text keeps `size` bytes, one more than fit, so that
+ * bcda__text_print() marks it as cut. */
 static int shown_len(size_t len, size_t size)
 {
     return (int)(len < size ? len : size);
@@ -184,5 +185,5 @@ void bcda__url_show(const char *text, char *out, size_t size)
     len = strcspn(text + scheme + at, "?#");
     bcda__text_print(out, size, "%.*s%.*s", shown_len(scheme, size), text, shown_len(len, size),
                      text + scheme + at);
-    out[strcspn(out, "?#")] = '\0'; /* of what stands before "://" in what is no URL */
+    out[strcspn(out, "?#")] = '\0'; /* `text` may not be a URL, and have these before "://" */
 }
