@@ -10,7 +10,7 @@ enum {
     MATRIX_COLUMNS = 2 * BCDA__COL_COUNT + 2,
     ROW_BYTES = MATRIX_COLUMNS * sizeof(uint64_t),
     FIRST_ROWS = 64,
-    KEEP_BYTES = 512 * 1024, /* what a batch that is filled again may keep */
+    KEEP_BYTES = 512 * 1024, /* an array larger than this is freed when the batch is cleared */
 };
 
 int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)
@@ -32,7 +32,7 @@ int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)
     return 0;
 }
 
-/* Patient data is not left in freed memory. */
+/* Wipes the bytes first: they may be patient data. */
 static void free_bytes(struct bcda_batch *b)
 {
     if (b->bytes)
@@ -57,7 +57,7 @@ int bcda__batch_reserve(struct bcda_batch *b, size_t cap)
 
     if (cap <= b->cap)
         return 0;
-    grown = bcda__alloc(cap); /* not realloc: what it leaves behind must be wiped */
+    grown = bcda__alloc(cap); /* not realloc(): the old block is wiped before it is freed */
     if (!grown)
         return BCDA_ERR_NOMEM;
     if (b->fill)
@@ -71,7 +71,7 @@ int bcda__batch_reserve(struct bcda_batch *b, size_t cap)
 static int more_rows(struct bcda_batch *b)
 {
     size_t cap = b->row_cap ? b->row_cap * 2 : FIRST_ROWS;
-    size_t most = b->size / ROW_BYTES + 1; /* a batch with so many is full */
+    size_t most = b->size / ROW_BYTES + 1; /* with this many rows the batch is full */
     uint64_t *m, **columns[MATRIX_COLUMNS];
     int i;
 
@@ -105,7 +105,7 @@ static const char *span_text(const char *line, const struct bcda__line_info *inf
     return s->copy ? info->side + s->at : line + s->at;
 }
 
-/* Puts a copy with a NUL in the text area. */
+/* Adds a copy of a text, with a NUL, to b->text. */
 static int add_batch_text(struct bcda_batch *b, const char *text, size_t len, uint64_t *at)
 {
     int rc;
@@ -122,7 +122,8 @@ static int add_column(struct bcda_batch *b, int column, const char *line,
     return add_batch_text(b, span_text(line, info, s), s->len, &b->at[column][b->rows]);
 }
 
-/* Lines of a file have one type, so it is written once. */
+/* Nearly all lines of a file have the same type. A row with the type of the previous row refers to
+ * the same text. */
 static int add_type(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
 {
     const char *text = span_text(line, info, &info->type);
@@ -153,12 +154,12 @@ static int reserve_values(struct bcda_batch *b, size_t count)
     return 0;
 }
 
-/* The values of a row stand together, and in it those of a field, in the order of the document: so
- * each is found by bisection. */
+/* Appends the values of a row, sorted by field. Values of one field keep the order of the document.
+ * So b->values is sorted by row and field, as find_values() needs. */
 static int add_values(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
 {
     size_t place[BCDA__FIELDS_MAX + 1];
-    size_t i, n = info->value_count, bytes = n; /* a NUL each */
+    size_t i, n = info->value_count, bytes = n; /* one NUL for each value */
     int rc = reserve_values(b, n);
 
     if (!n || rc)
@@ -208,7 +209,7 @@ int bcda__batch_add_row(struct bcda_batch *b, const struct bcda__line_info *info
         rc = add_column(b, BCDA__COL_FULL_URL, line, info, &info->full_url);
     if (!rc)
         rc = add_values(b, line, info);
-    if (rc) { /* as if it had not been tried */
+    if (rc) { /* a failed call does not change the batch */
         b->text.len = text_before;
         b->value_count = values_before;
         return rc;
@@ -264,7 +265,8 @@ static void free_fields(struct bcda_batch *b)
     b->fields = NULL;
 }
 
-/* Their values go with them: the index of a field is as long as there are rows. */
+/* Also removes the values of these rows. The indexes of fields have an element for each row, so
+ * they are freed, and built again on demand. */
 void bcda__batch_cut(struct bcda_batch *b, size_t rows)
 {
     if (rows >= b->rows)
@@ -298,12 +300,12 @@ bcda_batch *bcda_batch_ref(bcda_batch *batch)
     return batch;
 }
 
-/* ---- the way home ---- */
+/* ---- recycling ---- */
 
-static void home_unref(struct bcda__home *h)
+static void batch_pool_unref(struct bcda__batch_pool *p)
 {
-    if (h && atomic_fetch_sub(&h->refs, 1) == 1)
-        bcda__free(h);
+    if (p && atomic_fetch_sub(&p->refs, 1) == 1)
+        bcda__free(p);
 }
 
 static void free_batch(struct bcda_batch *b)
@@ -315,80 +317,81 @@ static void free_batch(struct bcda_batch *b)
     bcda__free(b->values);
     bcda__free(b->bad);
     free_bytes(b);
-    home_unref(b->home);
+    batch_pool_unref(b->pool);
     bcda__free(b);
 }
 
-int bcda__home_new(struct bcda__home **out, size_t cap)
+int bcda__batch_pool_new(struct bcda__batch_pool **out, size_t cap)
 {
-    struct bcda__home *h = bcda__calloc(1, sizeof *h);
+    struct bcda__batch_pool *p = bcda__calloc(1, sizeof *p);
 
-    if (!h)
+    if (!p)
         return BCDA_ERR_NOMEM;
-    atomic_init(&h->refs, 1);
-    atomic_init(&h->closed, 0);
-    atomic_init(&h->spare, NULL);
-    h->cap = cap;
-    *out = h;
+    atomic_init(&p->refs, 1);
+    atomic_init(&p->closed, 0);
+    atomic_init(&p->spare, NULL);
+    p->cap = cap;
+    *out = p;
     return 0;
 }
 
-struct bcda_batch *bcda__home_take(struct bcda__home *h)
+struct bcda_batch *bcda__batch_pool_take(struct bcda__batch_pool *p)
 {
-    return atomic_exchange(&h->spare, NULL);
+    return atomic_exchange(&p->spare, NULL);
 }
 
-static void empty_home(struct bcda__home *h)
+static void empty_batch_pool(struct bcda__batch_pool *p)
 {
-    struct bcda_batch *b = bcda__home_take(h);
+    struct bcda_batch *b = bcda__batch_pool_take(p);
 
     if (b)
         free_batch(b);
 }
 
-void bcda__home_close(struct bcda__home *h)
+void bcda__batch_pool_close(struct bcda__batch_pool *p)
 {
-    if (!h)
+    if (!p)
         return;
-    atomic_store(&h->closed, 1);
-    empty_home(h);
-    home_unref(h);
+    atomic_store(&p->closed, 1);
+    empty_batch_pool(p);
+    batch_pool_unref(p);
 }
 
-void bcda__batch_settle(struct bcda_batch *b, struct bcda__home *h)
+void bcda__batch_set_pool(struct bcda_batch *b, struct bcda__batch_pool *p)
 {
-    atomic_fetch_add(&h->refs, 1);
-    b->home = h;
+    atomic_fetch_add(&p->refs, 1);
+    b->pool = p;
 }
 
-/* From the moment that it stands there it is another's, and so is its reference to the home.
- * Whoever closes that meanwhile either finds it there, or is seen here. */
-static int go_home(struct bcda_batch *b)
+/* After the exchange, another thread may take or free `b`, and with `b` its reference to the pool.
+ * So this function holds a reference of its own. If another thread closes the pool in the meantime,
+ * it finds `b` in `spare`, or this function sees `closed`. */
+static int recycle_batch(struct bcda_batch *b)
 {
-    struct bcda__home *h = b->home;
+    struct bcda__batch_pool *p = b->pool;
     struct bcda_batch *before;
 
-    if (!h || atomic_load(&h->closed) || b->cap > h->cap)
+    if (!p || atomic_load(&p->closed) || b->cap > p->cap)
         return 0;
     bcda__batch_clear(b);
     atomic_store(&b->refs, 1);
-    atomic_fetch_add(&h->refs, 1);
-    before = atomic_exchange(&h->spare, b);
+    atomic_fetch_add(&p->refs, 1);
+    before = atomic_exchange(&p->spare, b);
     if (before)
         free_batch(before);
-    if (atomic_load(&h->closed))
-        empty_home(h);
-    home_unref(h);
+    if (atomic_load(&p->closed))
+        empty_batch_pool(p);
+    batch_pool_unref(p);
     return 1;
 }
 
 void bcda_batch_unref(bcda_batch *b)
 {
-    if (b && atomic_fetch_sub(&b->refs, 1) == 1 && !go_home(b))
+    if (b && atomic_fetch_sub(&b->refs, 1) == 1 && !recycle_batch(b))
         free_batch(b);
 }
 
-/* ---- the public face ---- */
+/* ---- the public functions ---- */
 
 size_t bcda_batch_count(const bcda_batch *b)
 {
@@ -574,7 +577,7 @@ const bcda_file *bcda_resource_file(const bcda_resource *r)
     return r ? r->batch->file : NULL;
 }
 
-/* The first value that is not before those of the field in the row. */
+/* A binary search for the first value of this row and field, or the next value if there is none. */
 static size_t find_values(const struct bcda_batch *b, size_t row, int field)
 {
     size_t low = 0, high = b->value_count;

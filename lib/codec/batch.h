@@ -1,5 +1,5 @@
-/* A run of decoded lines with its index: the memory that the decoder fills, the callbacks walk, and
- * a host may hold. */
+/* Decoded lines and an index over them. The decoder fills a batch, callbacks read it, and the
+ * application may keep it. */
 #ifndef BCDA_CODEC_BATCH_H
 #define BCDA_CODEC_BATCH_H
 
@@ -12,11 +12,11 @@
 #include "bcda/resource.h"
 #include "codec/json.h"
 
-/* The columns of the index; the first ones are numbered as the public BCDA_COLUMN_* less one. */
+/* The columns of the index. Each is the public BCDA_COLUMN_* minus one. */
 enum bcda__column {
-    BCDA__COL_JSON, /* into bytes */
+    BCDA__COL_JSON, /* this and the next: offsets in `bytes` */
     BCDA__COL_LINE,
-    BCDA__COL_TYPE, /* into text */
+    BCDA__COL_TYPE, /* this and the rest: offsets in `text` */
     BCDA__COL_ID,
     BCDA__COL_LAST_UPDATED,
     BCDA__COL_FULL_URL,
@@ -27,18 +27,18 @@ struct bcda_bad_line {
     int code;
     int64_t line_number;
     int64_t offset; /* in the decoded file */
-    int64_t length; /* of the line, as far as it was read */
-    size_t bad_at;  /* in the line */
-    size_t at;      /* in bytes; meaningless where !kept */
-    int kept;       /* 0 = over the line limit, and so not held */
-    size_t before;  /* the row that follows it */
+    int64_t length; /* of the part of the line that was read */
+    size_t bad_at;  /* offset of the fault in the line */
+    size_t at;      /* offset of the line in `bytes`, if `kept` */
+    int kept;       /* 0 = the line exceeds its limit and is not in `bytes` */
+    size_t before;  /* the row that follows the line */
     const bcda_batch *batch;
 };
 
 struct bcda__value {
     size_t row;
     int field;
-    uint64_t at, len; /* in text */
+    uint64_t at, len; /* in `text` */
 };
 
 struct bcda_resource {
@@ -50,27 +50,30 @@ struct bcda__field_index {
     uint64_t *first, *offsets, *lengths;
 };
 
-/* Where a batch goes when its host lets it go, on whatever thread that is, to be filled again: a
- * host that pulls would otherwise have new memory made, and wiped, for every batch. One place; what
- * comes when it is taken is freed. Counted: the batches that are out hold it. */
-struct bcda__home {
+/* Recycles batches. The last bcda_batch_unref(), on any thread, puts the batch in the pool, and the
+ * decoder takes it from there. Otherwise memory would be allocated, and wiped, for every batch that
+ * the application takes and releases itself. The pool holds one batch; a batch that was there
+ * before is freed. Each batch holds a reference to its pool. */
+struct bcda__batch_pool {
     atomic_int refs;
     atomic_int closed;
     _Atomic(struct bcda_batch *) spare;
-    size_t cap; /* a batch that has grown beyond this is not kept */
+    /* A batch with a larger `cap` is freed instead. */
+    size_t cap;
 };
 
 struct bcda_batch {
     atomic_int refs;
-    struct bcda__home *home; /* NULL = none */
-    /* Whom the lines belong to, held while the batch lives: the layers above fill it. */
+    struct bcda__batch_pool *pool; /* NULL = none */
+    /* The object that owns `file` and `name`. The layers above set these fields. The batch holds a
+     * reference to the owner, and releases it by `owner_unref`. */
     void *owner;
     void (*owner_unref)(void *owner);
     const bcda_file *file;
-    const char *name; /* of the file, for texts; lives as long as the owner, or is "" */
+    const char *name; /* of the file, for texts; "" = none */
 
-    size_t size; /* what it gathers: of lines, and of index */
-    char *bytes; /* the lines, with whatever stood between them */
+    size_t size; /* in bytes, of the lines and of the index: a larger batch is full */
+    char *bytes; /* the lines and all bytes between them */
     size_t cap, fill;
 
     size_t rows, row_cap;
@@ -78,35 +81,40 @@ struct bcda_batch {
     uint64_t *len[BCDA__COL_COUNT];
     uint64_t *line_number;
     uint64_t *offset;
-    uint64_t *matrix; /* the one allocation behind these columns */
+    uint64_t *matrix; /* the allocation that holds these columns */
     struct bcda__buf text;
 
     struct bcda__value *values;
     size_t value_count, value_cap;
     int field_count;
-    struct bcda__field_index *fields; /* made when asked for */
+    struct bcda__field_index *fields; /* built on demand */
 
     struct bcda_bad_line *bad;
     size_t bad_count, bad_cap;
 
     int provisional;
-    size_t consumed; /* rows that are delivered; the public face begins behind them */
+    size_t consumed; /* rows already delivered; the public functions skip them */
     struct bcda_resource cursor;
 };
 
-int bcda__home_new(struct bcda__home **out, size_t cap);
-void bcda__home_close(struct bcda__home *h);              /* nothing comes back any more */
-struct bcda_batch *bcda__home_take(struct bcda__home *h); /* NULL = none there */
-void bcda__batch_settle(struct bcda_batch *b, struct bcda__home *h);
+int bcda__batch_pool_new(struct bcda__batch_pool **out, size_t cap);
+/* Releases the caller's reference. Batches that are released later are freed. */
+void bcda__batch_pool_close(struct bcda__batch_pool *p);
+struct bcda_batch *bcda__batch_pool_take(struct bcda__batch_pool *p); /* NULL = empty */
+/* Sets the pool of a new batch, which is recycled from then on. */
+void bcda__batch_set_pool(struct bcda_batch *b, struct bcda__batch_pool *p);
 int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count);
-int bcda__batch_reserve(struct bcda_batch *b, size_t cap); /* of bytes; keeps them */
+/* Enlarges `bytes` to `cap` and keeps the content. */
+int bcda__batch_reserve(struct bcda_batch *b, size_t cap);
 int bcda__batch_add_row(struct bcda_batch *b, const struct bcda__line_info *info, size_t line_at,
                         size_t line_len, int64_t line_number, int64_t offset);
 int bcda__batch_add_bad(struct bcda_batch *b, const struct bcda_bad_line *bad);
-void bcda__batch_cut(struct bcda_batch *b, size_t rows);   /* drops the rows from there on */
-int bcda__batch_is_empty(const struct bcda_batch *b);      /* neither rows nor bad lines */
-size_t bcda__batch_index_size(const struct bcda_batch *b); /* bytes that the index takes */
-int bcda__batch_is_shared(const struct bcda_batch *b);     /* somebody else holds it too */
-void bcda__batch_clear(struct bcda_batch *b); /* for filling again; gives oversized memory back */
+void bcda__batch_cut(struct bcda_batch *b, size_t rows);   /* keeps the first `rows` rows */
+int bcda__batch_is_empty(const struct bcda_batch *b);      /* neither rows nor invalid lines */
+size_t bcda__batch_index_size(const struct bcda_batch *b); /* in bytes */
+int bcda__batch_is_shared(const struct bcda_batch *b);     /* there is more than one reference */
+/* Removes all lines, so that the batch can be filled again. Frees arrays that are unusually large.
+ */
+void bcda__batch_clear(struct bcda_batch *b);
 
 #endif

@@ -6,10 +6,10 @@
 #include "base/mem.h"
 #include "bcda/error.h"
 
-/* libgcrypt is shared with the rest of the process, so this file uses no secure memory (the pool is
- * the application's), no functions that abort (gcry_x*, gcry_md_hash_buffer) and sets no handlers.
- * Keys that libgcrypt copies to its own heap cannot be wiped from here; the copies of this file
- * are. */
+/* libgcrypt is shared with the rest of the process. So this file allocates no secure memory (its
+ * pool belongs to the application), calls no function that may abort (gcry_x*,
+ * gcry_md_hash_buffer), and sets no handlers. This file wipes its own copies of keys. It cannot
+ * wipe the copies that libgcrypt has on its heap. */
 
 #define GCRYPT_MIN "1.8.0"
 
@@ -40,9 +40,9 @@ int bcda__crypto_init(int leave_alone, struct bcda_error *err)
             return bcda__err_set(err, BCDA_ERR_LIBRARY,
                                  "libgcrypt is not initialised: the program that wants to do it "
                                  "itself has to do it first");
-        /* RSA takes some secure memory for itself. Where that cannot be locked, libgcrypt would
-         * write a warning to the host's stderr: nobody else has set libgcrypt up, so it is for us
-         * to keep it quiet. */
+        /* libgcrypt's RSA allocates secure memory. If that memory cannot be locked, libgcrypt would
+         * write a warning to the application's stderr. The application has not initialised
+         * libgcrypt, so this function disables the warning. */
         gcry_control(GCRYCTL_DISABLE_SECMEM_WARN);
         gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
     }
@@ -60,7 +60,7 @@ int bcda__crypto_fips(void)
 int bcda__crypto_random(void *out, size_t len)
 {
     if (!gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P))
-        return BCDA_ERR_LIBRARY; /* it would start itself up in the host's place */
+        return BCDA_ERR_LIBRARY; /* the call would initialise libgcrypt for the application */
     if (len)
         gcry_randomize(out, len, GCRY_STRONG_RANDOM);
     return 0;
@@ -94,7 +94,7 @@ void bcda__sha256_add(struct bcda__sha256 *h, const void *data, size_t len)
         gcry_md_write(h->md, data, len);
 }
 
-/* Reading ends a hash in libgcrypt, so a copy is read. */
+/* gcry_md_read() finishes a hash, so a copy is read. */
 int bcda__sha256_read(struct bcda__sha256 *h, uint8_t out[32])
 {
     gcry_md_hd_t copy;
@@ -166,8 +166,8 @@ struct bcda__mac {
 
 int bcda__mac_new(struct bcda__mac **out, const uint8_t key[32])
 {
-    static const uint8_t
-        iv[12]; /* the key is used for one file, and no tag is ever shown to anybody */
+    /* A fixed nonce is safe: a key is used for one file, and no tag leaves the process. */
+    static const uint8_t iv[12];
     struct bcda__mac *m = bcda__calloc(1, sizeof *m);
     gcry_error_t e;
 
@@ -211,7 +211,7 @@ void bcda__mac_free(struct bcda__mac *m)
 
 /* ---- AES-256-GCM ---- */
 
-/* No more text than this may stand under one nonce (NIST SP 800-38D 5.2.1.1). */
+/* The maximum length of a text with one nonce (NIST SP 800-38D 5.2.1.1). */
 #define GCM_TEXT_MAX ((UINT64_C(1) << 36) - 32)
 
 struct bcda__gcm {
@@ -219,9 +219,9 @@ struct bcda__gcm {
     uint64_t text_len;
     size_t nonce_len;
     size_t tail_len;
-    int rc; /* once something has failed */
+    int rc; /* the first error; later calls return it */
     uint8_t nonce[BCDA__GCM_NONCE];
-    uint8_t tail[BCDA__GCM_TAG]; /* the last bytes met: cipher text, or the tag */
+    uint8_t tail[BCDA__GCM_TAG]; /* the last bytes received: cipher text, or the tag */
 };
 
 int bcda__gcm_new(struct bcda__gcm **out, const uint8_t key[BCDA__GCM_KEY])
@@ -247,7 +247,7 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Gives how many bytes it took; the cipher begins with the last of them. */
+/* Returns the number of bytes that were taken. Sets the nonce when it is complete. */
 static size_t take_nonce(struct bcda__gcm *g, const uint8_t *in, size_t len)
 {
     size_t n = min_size(len, BCDA__GCM_NONCE - g->nonce_len);
@@ -261,7 +261,8 @@ static size_t take_nonce(struct bcda__gcm *g, const uint8_t *in, size_t len)
     return n;
 }
 
-/* libgcrypt keeps the unfinished block of counter and hash itself, so any `len` will do. */
+/* `len` need not be a multiple of the block size: libgcrypt keeps the state of an incomplete block.
+ */
 static void decrypt_chunk(struct bcda__gcm *g, const uint8_t *in, size_t len, uint8_t *out)
 {
     if (len == 0 || g->rc)
@@ -274,8 +275,7 @@ static void decrypt_chunk(struct bcda__gcm *g, const uint8_t *in, size_t len, ui
     g->rc = map_error(gcry_cipher_decrypt(g->cipher, out, len, in, len));
 }
 
-/* Text is made first of the tail, then straight from `in` to `out`; what is then left of `in` fills
- * the tail up again. */
+/* Decrypts first from the tail, then directly from `in`. The rest of `in` fills the tail again. */
 static void take_ciphertext(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t *used,
                             uint8_t *out, size_t cap, size_t *made)
 {
@@ -332,7 +332,7 @@ void bcda__gcm_free(struct bcda__gcm *g)
 {
     if (!g)
         return;
-    gcry_cipher_close(g->cipher); /* wipes the key schedule; NULL is fine */
+    gcry_cipher_close(g->cipher); /* wipes the key schedule; NULL is allowed */
     bcda__wipe(g, sizeof *g);
     bcda__free(g);
 }
@@ -346,7 +346,7 @@ struct rsa {
 
 static void rsa_free(struct rsa *k)
 {
-    gcry_mpi_release(k->n); /* each wipes itself; NULL is fine */
+    gcry_mpi_release(k->n); /* wipes the number; NULL is allowed */
     gcry_mpi_release(k->e);
     gcry_mpi_release(k->d);
     gcry_mpi_release(k->p);
@@ -354,7 +354,8 @@ static void rsa_free(struct rsa *k)
     gcry_mpi_release(k->u);
 }
 
-/* An even number, 0 or 1 has no place in a key, and would make libgcrypt divide by zero. */
+/* All numbers of an RSA key are odd and greater than 1. Others would make libgcrypt divide by zero.
+ */
 static int scan_odd(gcry_mpi_t *out, const uint8_t *at, size_t len)
 {
     gcry_error_t e = gcry_mpi_scan(out, GCRYMPI_FMT_USG, at, len, NULL);
@@ -366,7 +367,7 @@ static int scan_odd(gcry_mpi_t *out, const uint8_t *at, size_t len)
     return 0;
 }
 
-/* PKCS#1 mostly has p > q, libgcrypt wants p < q and the inverse that goes with it. */
+/* Keys in PKCS#1 usually have p > q. libgcrypt requires p < q, and the matching inverse `u`. */
 static int rsa_load(struct rsa *k, const struct bcda__rsa_parts *key)
 {
     int rc;
@@ -386,7 +387,7 @@ static int rsa_load(struct rsa *k, const struct bcda__rsa_parts *key)
     return 0;
 }
 
-/* Whether e * d = 1 modulo prime - 1. */
+/* 1 if e * d = 1 modulo prime - 1. */
 static int exponents_fit(const struct rsa *k, gcry_mpi_t prime)
 {
     gcry_mpi_t order = gcry_mpi_new(0);
@@ -406,16 +407,16 @@ static size_t mpi_len(gcry_mpi_t number)
     return (gcry_mpi_get_nbits(number) + 7) / 8;
 }
 
-/* For memory that libgcrypt owns, and would free without wiping it. */
+/* For memory that libgcrypt owns and frees without wiping. */
 static void wipe_const(const void *at, size_t len)
 {
     bcda__wipe((void *)(uintptr_t)at, len);
 }
 
-/* libgcrypt wipes an expression only if it is in secure memory. It lies in one piece, in the order
- * in which it was written; the bytes of its numbers alone are therefore a length that is safe to
- * wipe from the start of its first atom. The little that this leaves out is at the end, where n
- * stands, which is public. */
+/* libgcrypt wipes an S-expression only if it is in secure memory. An S-expression is one block of
+ * memory, in the order in which it was built, and its numbers are a part of it. So wiping as many
+ * bytes as the numbers have, from the start of the first atom, stays within the block. The bytes
+ * after that are a part of n, the last number, which is public. */
 static void wipe_sexp(gcry_sexp_t sexp, size_t numbers)
 {
     size_t len;
@@ -460,7 +461,7 @@ int bcda__rsa_check(const struct bcda__rsa_parts *key)
         goto out;
     rc = BCDA_ERR_KEY_FORMAT;
     if (!exponents_fit(&k, k.p) || !exponents_fit(&k, k.q))
-        goto out; /* gcry_pk_testkey looks only at n = p * q */
+        goto out; /* gcry_pk_testkey() only checks n = p * q */
     rc = rsa_sexp_new(&s, &k);
     if (rc)
         goto out;
@@ -497,8 +498,8 @@ static int mgf1_xor(gcry_md_hd_t md, const uint8_t *seed, size_t seed_len, uint8
     return 0;
 }
 
-/* Opens the padding `em` (RFC 8017 7.1.2 step 3) in place and says whether a message of `want`
- * bytes stands in it; what it was labelled with is not asked. */
+/* Decodes the padding `em` (RFC 8017 7.1.2 step 3) in place. *whole = it contains a message of
+ * `want` bytes. The label is not checked. */
 static int oaep_is_whole(uint8_t *em, size_t len, size_t want, int *whole)
 {
     uint8_t *seed = em + 1;
@@ -524,8 +525,8 @@ static int oaep_is_whole(uint8_t *em, size_t len, size_t want, int *whole)
     return 0;
 }
 
-/* Runs `data` through the key. The result is libgcrypt's memory, *plain; wipe it, then
- * release that. */
+/* Decrypts `data`. The result, `*at`, is a part of *plain, which libgcrypt allocated. The caller
+ * wipes the result and then releases *plain. */
 static gcry_error_t rsa_run(gcry_sexp_t *plain, gcry_sexp_t data, gcry_sexp_t secret,
                             const uint8_t **at, size_t *len)
 {
@@ -534,14 +535,15 @@ static gcry_error_t rsa_run(gcry_sexp_t *plain, gcry_sexp_t data, gcry_sexp_t se
     if (e)
         return e;
     *at = (const uint8_t *)gcry_sexp_nth_data(*plain, 1, len); /* (value …) */
-    if (!*at) {                                                /* zero is an empty atom */
+    if (!*at) {                                                /* the number 0 is an empty atom */
         *at = (const uint8_t *)"";
         *len = 0;
     }
     return 0;
 }
 
-/* libgcrypt has refused the padding: for another label (BCDA_ERR_KEY_LABEL), or altogether? */
+/* libgcrypt refused the padding. Returns BCDA_ERR_KEY_LABEL if only the label is wrong, else
+ * BCDA_ERR_KEY_UNWRAP. */
 static int why_refused(gcry_sexp_t secret, const uint8_t *wrapped, size_t n_len, size_t want)
 {
     gcry_sexp_t data = NULL;
@@ -561,7 +563,8 @@ static int why_refused(gcry_sexp_t secret, const uint8_t *wrapped, size_t n_len,
         rc = map_error(rsa_run(&plain, data, secret, &raw, &len));
     if (rc)
         goto out;
-    while (zeros < len && raw[zeros] == 0) /* it comes as a number: with a sign octet, or short */
+    /* The result is a number, which may have a sign octet, or lack leading zeros. */
+    while (zeros < len && raw[zeros] == 0)
         zeros++;
     rc = BCDA_ERR_KEY_UNWRAP;
     if (len - zeros > n_len)
@@ -584,7 +587,7 @@ out:
 static int oaep_data(gcry_sexp_t *out, const uint8_t *wrapped, size_t len, const void *label,
                      size_t label_len)
 {
-    if (label_len == 0) /* libgcrypt knows no empty label, but none is the same */
+    if (label_len == 0) /* libgcrypt does not accept an empty label; the default is empty */
         return map_error(gcry_sexp_build(
             out, NULL, "(enc-val(flags oaep)(hash-algo sha256)(rsa(a%b)))", (int)len, wrapped));
     return map_error(gcry_sexp_build(out, NULL,
@@ -630,9 +633,9 @@ int bcda__rsa_unwrap(const struct bcda__rsa_parts *key, const uint8_t *wrapped, 
     if (wrapped_len != key->n_len)
         return BCDA_ERR_KEY_VALUE;
     if (key->n_len < 2 * SHA256_LEN + 2 || out_len > key->n_len - 2 * SHA256_LEN - 2)
-        return BCDA_ERR_KEY_UNWRAP; /* such a key cannot hold so much */
+        return BCDA_ERR_KEY_UNWRAP; /* the key is too small for a message of this length */
     if (label_len > INT32_MAX || memcmp(wrapped, key->n, key->n_len) >= 0)
-        return BCDA_ERR_KEY_UNWRAP; /* not below n: nothing can be wrapped to that */
+        return BCDA_ERR_KEY_UNWRAP; /* a wrapped value is always less than n */
     rc = rsa_load(&k, key);
     if (!rc)
         rc = rsa_sexp_new(&s, &k);
@@ -693,22 +696,22 @@ int bcda__kdf_openssl_md5(const char *passphrase, const uint8_t salt[8], uint8_t
     if (bcda__crypto_fips())
         return BCDA_ERR_KEY_FIPS;
     e = gcry_md_open(&md, GCRY_MD_MD5, 0);
-    if (e) /* a libgcrypt can also be built without it */
+    if (e) /* libgcrypt may be built without MD5 */
         return gcry_err_code(e) == GPG_ERR_DIGEST_ALGO ? BCDA_ERR_KEY_FIPS : map_error(e);
     for (at = 0; at < out_len; at += n) {
         n = min_size(out_len - at, MD5_LEN);
         gcry_md_reset(md);
         if (at)
-            gcry_md_write(md, out + at - MD5_LEN, MD5_LEN); /* each block begins with the last */
+            gcry_md_write(md, out + at - MD5_LEN, MD5_LEN); /* the previous block */
         gcry_md_write(md, passphrase, strlen(passphrase));
         gcry_md_write(md, salt, 8);
         memcpy(out + at, gcry_md_read(md, GCRY_MD_MD5), n);
     }
-    gcry_md_close(md); /* wipes */
+    gcry_md_close(md); /* wipes its state */
     return 0;
 }
 
-/* The length without PKCS#7 padding, or 0 where that is wrong: a key is never empty. */
+/* The length without PKCS#7 padding. 0 = the padding is wrong; a key is never empty. */
 static size_t unpad_pkcs7(const uint8_t *data, size_t len, size_t block)
 {
     size_t pad = data[len - 1];

@@ -9,36 +9,36 @@
 #include "codec/json.h"
 #include "codec/utf8.h"
 
-enum { SCRATCH = 32 * 1024 }; /* between inflate and decrypt, where a file needs both */
+enum { SCRATCH = 32 * 1024 }; /* the buffer between inflate and decrypt, if a file needs both */
 
 struct bcda__decoder {
     struct bcda__decoder_options o;
     void *coder; /* the state of o.coding; NULL = identity */
     struct bcda__gcm *gcm;
-    struct bcda__sha256 *sum; /* of what is decoded, where its checksum is known */
+    struct bcda__sha256 *sum; /* of the decoded bytes; NULL = no checksum is expected */
     struct bcda__scanner *scanner;
     uint8_t *scratch;
     size_t scratch_at, scratch_len;
 
-    struct bcda_batch *cur;   /* being filled */
-    struct bcda_batch *spare; /* to fill next */
-    struct bcda__home *home;  /* and what hosts have let go */
-    size_t line_at;           /* in cur->bytes: where the line begins that has no end yet */
-    size_t seen;              /* up to where LF was looked for */
-    int64_t base;             /* offset in the decoded file of cur->bytes[0] */
+    struct bcda_batch *cur;        /* being filled */
+    struct bcda_batch *spare;      /* filled next; NULL = one from the pool, or a new one */
+    struct bcda__batch_pool *pool; /* recycles batches that the application has released */
+    size_t line_at;                /* start of the current line in cur->bytes */
+    size_t seen;                   /* bytes of cur->bytes that were searched for LF */
+    int64_t base;                  /* offset of cur->bytes[0] in the decoded file */
     int64_t lines;
-    int64_t content_lines; /* of them, those that are not blank */
-    int open_content;      /* the line at hand is not blank; only where lines are not read */
+    int64_t content_lines; /* lines that are not blank */
+    int open_content;      /* with checks_only: the current line is not blank */
     int64_t bytes;
-    int skipping;              /* inside a line over the limit */
-    int checks_only;           /* lines are not read: only the checks of the whole matter */
+    int skipping;              /* inside a line that exceeds its limit */
+    int checks_only;           /* lines are not read; only the checks of the whole file are made */
     struct bcda_error refused; /* of bcda__decoder_refuse_line(); code 0 = none */
-    int counts;                /* content_lines will be right */
+    int counts;                /* content_lines is compared with the expected count */
     int full;
     int verified;
-    int code; /* the first failure stays */
+    int code; /* the first error; later calls return it */
     struct bcda__spent spent;
-    int64_t lap; /* up to when `spent` accounts for the time of this call */
+    int64_t lap; /* the time until this point is already part of `spent` */
 };
 
 static int new_batch(struct bcda__decoder *d, struct bcda_batch **out)
@@ -46,7 +46,7 @@ static int new_batch(struct bcda__decoder *d, struct bcda_batch **out)
     int rc = bcda__batch_new(out, d->o.batch_size, bcda__field_set_count(d->o.fields));
 
     if (!rc)
-        bcda__batch_settle(*out, d->home);
+        bcda__batch_set_pool(*out, d->pool);
     return rc;
 }
 
@@ -73,7 +73,7 @@ int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_opt
     rc = bcda__scanner_new(&d->scanner, o->depth_max, o->fields);
     if (rc)
         goto fail;
-    rc = bcda__home_new(&d->home, o->batch_size);
+    rc = bcda__batch_pool_new(&d->pool, o->batch_size);
     if (!rc)
         rc = new_batch(d, &d->cur);
     if (rc)
@@ -101,7 +101,7 @@ void bcda__decoder_free(struct bcda__decoder *d)
     bcda__free(d->scratch);
     bcda_batch_unref(d->cur);
     bcda_batch_unref(d->spare);
-    bcda__home_close(d->home);
+    bcda__batch_pool_close(d->pool);
     bcda__free(d);
 }
 
@@ -130,7 +130,7 @@ static int is_blank(const char *line, size_t len)
     return len == 0;
 }
 
-/* One that is not over the limit. */
+/* Scans a line that does not exceed its limit. */
 static int scan_line(struct bcda__decoder *d, const char *line, size_t len, int last)
 {
     struct bcda__line_info info;
@@ -141,7 +141,7 @@ static int scan_line(struct bcda__decoder *d, const char *line, size_t len, int 
     if (!info.code)
         return bcda__batch_add_row(d->cur, &info, d->line_at, len, d->lines,
                                    d->base + (int64_t)d->line_at);
-    /* Cut inside a value, or inside a character. */
+    /* The file ends inside a value or inside a character of this line. */
     if (last && ((info.code == BCDA_ERR_LINE_JSON && info.bad_at == len) ||
                  (info.code == BCDA_ERR_LINE_UTF8 &&
                   bcda__utf8_is_cut(line + info.bad_at, len - info.bad_at))))
@@ -149,7 +149,7 @@ static int scan_line(struct bcda__decoder *d, const char *line, size_t len, int 
     return add_bad(d, info.code, len, info.bad_at, 1);
 }
 
-/* The line from line_at on, `len` bytes without its LF. `last` = no LF ended it. */
+/* Reads the line at line_at, which has `len` bytes without its LF. `last` = it has no LF. */
 static int read_line(struct bcda__decoder *d, size_t len, int last)
 {
     const char *line = d->cur->bytes + d->line_at;
@@ -167,7 +167,7 @@ static int read_line(struct bcda__decoder *d, size_t len, int last)
     return rc;
 }
 
-/* Lines that nobody reads are counted all the same, where their number is known beforehand. */
+/* Counts lines that are not read, for the comparison with the expected count. */
 static void count_lines(struct bcda__decoder *d, const char *at, const char *end)
 {
     while (at < end) {
@@ -184,7 +184,7 @@ static void count_lines(struct bcda__decoder *d, const char *at, const char *end
     }
 }
 
-/* Forgets what stands behind the last whole line. */
+/* Removes the bytes after the last complete line. */
 static void drop_tail(struct bcda__decoder *d)
 {
     d->base += (int64_t)(d->cur->fill - d->line_at);
@@ -217,19 +217,20 @@ static int read_lines(struct bcda__decoder *d)
             return rc;
         d->skipping = 0;
         d->line_at = d->seen = end + 1;
-        /* Many short lines: the index, not the bytes, is what fills the memory. */
+        /* With many short lines the index is larger than the lines. */
         d->full = bcda__batch_index_size(b) > d->o.batch_size;
     }
     return 0;
 }
 
-/* A line that has no end yet and is already too long is reported once and then skipped. */
+/* If the current line has no end yet and already exceeds its limit, reports it once and skips it.
+ */
 static int check_long(struct bcda__decoder *d)
 {
     int rc;
 
     if (d->seen < d->cur->fill)
-        return 0; /* whole lines wait there for the next batch */
+        return 0; /* the bytes after `seen` are for the next batch */
     if (!d->skipping && d->cur->fill - d->line_at > d->o.line_max) {
         d->lines++;
         d->content_lines++;
@@ -243,7 +244,7 @@ static int check_long(struct bcda__decoder *d)
     return 0;
 }
 
-/* Makes room for more bytes. Sets `full` where the batch should be taken first. */
+/* Makes room for more bytes. Sets `full` if the batch must be taken first. */
 static int make_room(struct bcda__decoder *d)
 {
     struct bcda_batch *b = d->cur;
@@ -255,7 +256,7 @@ static int make_room(struct bcda__decoder *d)
         d->full = 1;
         return 0;
     }
-    if (d->line_at > 0) { /* blank lines only, or what was skipped: move the rest to the front */
+    if (d->line_at > 0) { /* only blank or skipped lines before line_at: remove them */
         memmove(b->bytes, b->bytes + d->line_at, b->fill - d->line_at);
         b->fill -= d->line_at;
         d->base += (int64_t)d->line_at;
@@ -265,13 +266,13 @@ static int make_room(struct bcda__decoder *d)
     }
     cap = b->cap + b->cap / 2;
     if (cap > d->o.line_max + 2)
-        cap = d->o.line_max + 2; /* room to see that it is too long */
+        cap = d->o.line_max + 2; /* enough to detect a line that exceeds its limit */
     return bcda__batch_reserve(b, cap > b->cap ? cap : b->cap + 1);
 }
 
 /* ---- bytes ---- */
 
-/* What has gone by since the last lap went for this. */
+/* Adds the time since the last call to *spent. */
 static void charge_lap(struct bcda__decoder *d, int64_t *spent)
 {
     int64_t now = bcda__clock_ns();
@@ -321,7 +322,7 @@ static int transform_bytes(struct bcda__decoder *d, const uint8_t *in, size_t le
     return rc;
 }
 
-/* One turn: some bytes in, some lines out. *idle = nothing moved. */
+/* Decodes some bytes and reads their lines. *idle = no bytes were taken and none were decoded. */
 static int decode_step(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *used,
                        int *idle)
 {
@@ -340,13 +341,14 @@ static int decode_step(struct bcda__decoder *d, const uint8_t *in, size_t len, s
     b->fill += made;
     d->bytes += (int64_t)made;
     *idle = made == 0 && *used == 0 && d->scratch_at == d->scratch_len;
-    read = read_lines(d); /* what came before a damaged place is still good */
+    read = read_lines(d); /* also after an error: the bytes before the damage are valid */
     if (!rc)
         rc = read;
     return rc ? rc : check_long(d);
 }
 
-/* The end of the file is not there yet: the last line may have no LF. */
+/* The number of lines that are not blank, with the last line, which may have no LF and is then not
+ * in content_lines yet. */
 static int64_t count_to_end(const struct bcda__decoder *d)
 {
     size_t rest = d->cur->fill - d->line_at;
@@ -363,19 +365,20 @@ static void describe_failure(const struct bcda__decoder *d, int code, struct bcd
     if (code == BCDA_ERR_LINE_CUT)
         bcda__err_set(err, code,
                       "%s, line %" PRId64
-                      ": the file ends inside this line, though nothing was lost "
-                      "on the way; export again",
+                      ": the file ends inside this line, although the file was received "
+                      "completely; export again",
                       d->o.name, d->lines);
     else if (code == BCDA_ERR_LENGTH)
-        bcda__err_set(err, code, "%s: the manifest says %" PRId64 " bytes, and %" PRId64 " came%s",
+        bcda__err_set(err, code,
+                      "%s: the manifest says %" PRId64 " bytes, and the file has %" PRId64 "%s",
                       d->o.name, d->o.expected->length, d->bytes, again);
     else if (code == BCDA_ERR_COUNT)
         bcda__err_set(err, code,
-                      "%s: the manifest says %" PRId64 " resources, and %" PRId64
-                      " lines came%s (option \"check_count\" 0 accepts that)",
+                      "%s: the manifest says %" PRId64 " resources, and the file has %" PRId64
+                      " lines%s (option \"check_count\" 0 accepts that)",
                       d->o.name, d->o.expected->count, count_to_end(d), again);
     else if (code == BCDA_ERR_CHECKSUM)
-        bcda__err_set(err, code, "%s: the manifest has another SHA-256 than what came%s", d->o.name,
+        bcda__err_set(err, code, "%s: the manifest has another SHA-256 than the file%s", d->o.name,
                       again);
     else
         bcda__err_set(err, code, "%s: %s", d->o.name, bcda_error_string(code));
@@ -412,7 +415,8 @@ int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, s
     return 0;
 }
 
-/* What the manifest says of the file, the surest last: a wrong length explains more. */
+/* Compares the file with its manifest. The length comes first, because a wrong length also explains
+ * a wrong count and a wrong checksum. */
 static int check_expected(struct bcda__decoder *d)
 {
     const struct bcda__expected *e = d->o.expected;
@@ -451,7 +455,7 @@ int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err)
     int rc = d->code;
 
     if (!rc && !d->verified) {
-        rc = bcda__decoder_write(d, "", 0, &used, err); /* what still waits inside */
+        rc = bcda__decoder_write(d, "", 0, &used, err); /* output that the codecs still hold */
         if (rc)
             return rc;
         if (d->full)
@@ -490,7 +494,7 @@ int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out)
     if (!bcda__decoder_has_batch(d))
         return BCDA_ERR_END;
     if (!next)
-        next = bcda__home_take(d->home);
+        next = bcda__batch_pool_take(d->pool);
     if (!next)
         rc = new_batch(d, &next);
     if (rc)
@@ -501,7 +505,7 @@ int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out)
         return rc;
     memcpy(next->bytes, d->cur->bytes + d->line_at, tail);
     next->fill = tail;
-    /* What a file fails for is not always behind its last byte. */
+    /* A file may also fail after it is verified, by an invalid line in this batch. */
     d->cur->provisional = (!d->verified && !d->o.trusted) || d->code || d->cur->bad_count > 0;
     *out = d->cur;
     d->cur = next;
@@ -518,14 +522,14 @@ void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b)
     if (!b)
         return;
     if (d->spare || bcda__batch_is_shared(b) || b->cap > d->o.batch_size) {
-        bcda_batch_unref(b); /* held by the host, or grown by a long line */
+        bcda_batch_unref(b); /* kept by the application, or enlarged by a long line */
         return;
     }
     bcda__batch_clear(b);
     d->spare = b;
 }
 
-/* The checks of the whole go on. */
+/* The checks of the whole file, except the count, are still made. */
 static void stop_reading_lines(struct bcda__decoder *d)
 {
     d->checks_only = 1;

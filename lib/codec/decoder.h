@@ -1,5 +1,6 @@
-/* The codec joined: bytes of a file in, batches of lines out. No I/O and no
- * host callback: it runs the same inline, on a worker, and from a file on disk. */
+/* The whole codec: takes the bytes of a file and returns batches of lines. It makes no I/O and
+ * calls no callback of the application, so the session's thread, a worker and bcda_decoder use it
+ * in the same way. */
 #ifndef BCDA_CODEC_DECODER_H
 #define BCDA_CODEC_DECODER_H
 
@@ -11,27 +12,30 @@
 #include "codec/coding.h"
 #include "codec/crypto.h"
 
-/* What a manifest says about a file, of its bytes without Content-Encoding and encryption. */
+/* What the manifest says about the decoded file, without Content-Encoding and encryption. */
 struct bcda__expected {
-    int64_t length;          /* bytes; -1 = not said */
-    int64_t count;           /* lines that are not blank; -1 = not said */
-    const uint8_t *checksum; /* SHA-256; NULL = not said */
+    int64_t length;          /* in bytes; -1 = unknown */
+    int64_t count;           /* lines that are not blank; -1 = unknown */
+    const uint8_t *checksum; /* SHA-256; NULL = unknown */
 };
 
 struct bcda__decoder_options {
-    const char *name;                  /* of the file, for error texts; outlives the decoder */
+    /* `name`, `fields` and `expected` must outlive the decoder. */
+    const char *name;                  /* of the file, for error texts */
     const struct bcda__coding *coding; /* NULL = identity */
-    const uint8_t *key;                /* NULL = not encrypted; BCDA__GCM_KEY bytes, copied */
+    const uint8_t *key;                /* BCDA__GCM_KEY bytes, copied; NULL = not encrypted */
     size_t line_max;
     int depth_max;
-    size_t batch_size;                     /* the bytes that a batch gathers before it is full */
-    const struct bcda__field_set *fields;  /* may be NULL; outlives the decoder */
-    const struct bcda__expected *expected; /* NULL = nothing is; else it outlives the decoder */
-    int check_only; /* lines are not read: there is never a batch, only the checks of the whole */
-    int trusted;    /* verified before: what is delivered is not provisional */
+    size_t batch_size;                     /* a batch with this many bytes is full */
+    const struct bcda__field_set *fields;  /* NULL = none */
+    const struct bcda__expected *expected; /* NULL = nothing is known */
+    /* Lines are not read and there are no batches. Only the checks of the whole file are made. */
+    int check_only;
+    /* The file was verified before, so its batches are not provisional. */
+    int trusted;
 };
 
-/* Nanoseconds, by what they went for. */
+/* Time spent in each stage, in nanoseconds. */
 struct bcda__spent {
     int64_t inflate, decrypt, parse;
 };
@@ -40,47 +44,49 @@ struct bcda__decoder;
 int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_options *o,
                       struct bcda_error *err);
 
-/* Takes bytes as they come: *used of them. Stops early (used < len) only when the batch is full and
- * must be taken first. 0; BCDA_ERR_GZIP, NOMEM, LIBRARY: the file is lost, `err` filled. */
+/* Takes *used bytes of `data`. If *used is less than `len`, the batch is full and must be taken
+ * first. 0; BCDA_ERR_GZIP, TAG, NOMEM, LIBRARY: the file has failed and `err` is filled. */
 int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
                         struct bcda_error *err);
 
-/* The file is over. First every check of the whole (gzip end, tag), then the last line if no LF
- * ended it. BCDA_ERR_AGAIN: a batch must be taken first. 0: complete, batches taken from now on are
- * verified. BCDA_ERR_GZIP_CUT, CIPHER_SHORT, TAG, LENGTH, CHECKSUM, COUNT, LINE_CUT, or that of
- * bcda__decoder_refuse_line(): failed. */
+/* Ends the file. Makes all checks of the whole file (end of gzip, tag, manifest), and then reads
+ * the last line if it has no LF. 0: the file is complete, and batches taken after this are
+ * verified. BCDA_ERR_AGAIN: a batch must be taken first. The file has failed: BCDA_ERR_GZIP_CUT,
+ * CIPHER_SHORT, TAG, LENGTH, CHECKSUM, COUNT, LINE_CUT, or the code given to
+ * bcda__decoder_refuse_line(). */
 int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err);
 
-/* The stored file ends `at` bytes from its start, although more was received: see
- * bcda__inflate_end_at(). bcda__decoder_finish() follows. 0; otherwise the file cannot end there.
- */
+/* Sets the end of the stored file to `at` bytes from its start, although more was received: see
+ * bcda__inflate_end_at(). The caller calls bcda__decoder_finish() next. An error: the file cannot
+ * end there. */
 int bcda__decoder_end_at(struct bcda__decoder *d, int64_t at);
 
-/* 1 where bcda__decoder_take() would give a batch that is full. */
+/* 1 = the batch is full and must be taken. */
 int bcda__decoder_is_full(const struct bcda__decoder *d);
-/* 1 where it would give any. */
+/* 1 = there is a batch to take, full or not. */
 int bcda__decoder_has_batch(const struct bcda__decoder *d);
-/* The caller owns the batch. BCDA_ERR_END where there is none, NOMEM. */
+/* The caller owns the batch. BCDA_ERR_END if there is none; NOMEM. */
 int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out);
-/* Gives a batch back; its memory is used again unless the host holds it. */
+/* Gives back a batch. It is filled again, unless the application keeps a reference to it. */
 void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b);
 
-/* The file fails on an invalid line that is not tolerated: `err`. No more lines are read. Where the
- * end of the file can still show that the bytes were altered (gzip, tag, checksum), which would be
- * the better diagnosis: 0, and bcda__decoder_finish() gives what it finds, or else `err`. Otherwise
- * the code of `err`: the file has failed. */
+/* The file fails because of an invalid line that is not tolerated; `err` describes the line. No
+ * more lines are read. 0: the end of the file can still show that the bytes were altered (gzip,
+ * tag, checksum), which is the better diagnosis; bcda__decoder_finish() returns that error, or
+ * otherwise `err`. Else the code of `err`: the file has failed. */
 int bcda__decoder_refuse_line(struct bcda__decoder *d, const struct bcda_error *err);
-/* The line whose file was refused, while its end is still to be checked: its code, `err` filled; or
- * 0. */
+/* Fills `err` with the error given to bcda__decoder_refuse_line(), and returns its code. 0 = none.
+ */
 int bcda__decoder_refused_line(const struct bcda__decoder *d, struct bcda_error *err);
 
-/* Adds to *sum what was spent since this was last asked. */
+/* Adds the time since the last call to *sum. */
 void bcda__decoder_take_spent(struct bcda__decoder *d, struct bcda__spent *sum);
 int64_t bcda__decoder_bytes(const struct bcda__decoder *d); /* decoded so far */
-int64_t bcda__decoder_lines(const struct bcda__decoder *d); /* met so far, blank ones too */
+int64_t bcda__decoder_lines(const struct bcda__decoder *d); /* read so far, with blank lines */
 void bcda__decoder_free(struct bcda__decoder *d);
 
-/* Fills `err` for a bad line: name, number, offset, cause; never the line. Gives bad->code. */
+/* Fills `err` for an invalid line: name, number, offset and cause, but never the content. Returns
+ * bad->code. */
 int bcda__bad_line_error(const struct bcda_bad_line *bad, const char *name, struct bcda_error *err);
 
 #endif

@@ -6,7 +6,7 @@ enum { DOCUMENT_DEPTH_MAX = 64 };
 
 /* ---- steps ---- */
 
-/* Where the step after the one at `at` begins. */
+/* Returns the start of the step that follows the step at `at`. */
 static size_t next_step(const char *path, size_t at)
 {
     size_t end = at + 1;
@@ -46,7 +46,7 @@ void bcda__document_init(struct bcda__document *d, const struct bcda__document_p
         find_steps(d, i);
 }
 
-/* "type", "value*", "output|error". */
+/* `step` is of the form "type", "value*" or "output|error". */
 static int step_has_name(const char *step, const char *end, const char *name, size_t len)
 {
     while (step < end) {
@@ -61,8 +61,8 @@ static int step_has_name(const char *step, const char *end, const char *name, si
     return 0;
 }
 
-/* Whether the path's step to this depth is the member `name` or, where that is NULL, the element.
- */
+/* 1 if the step of path `i` at this depth is the member `name` or, if `name` is NULL, includes the
+ * array element number `element`. */
 static int step_agrees(const struct bcda__document *d, int i, int depth, const char *name,
                        size_t len, int64_t element)
 {
@@ -74,7 +74,7 @@ static int step_agrees(const struct bcda__document *d, int i, int depth, const c
     return *step != '[' && step_has_name(step + (*step == '.'), end, name, len);
 }
 
-/* The paths that agree with what stands one deeper. */
+/* Returns the paths that match down to this depth, one bit each. */
 static uint32_t descend(const struct bcda__document *d, int depth, const char *name, size_t len,
                         int64_t element)
 {

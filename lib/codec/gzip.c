@@ -9,7 +9,7 @@ enum { HAS_SUM = 0x02, HAS_EXTRA = 0x04, HAS_NAME = 0x08, HAS_COMMENT = 0x10, UN
 
 enum { FIXED, EXTRA_LENGTH, EXTRA, NAME, COMMENT, SUM, END };
 
-/* Whether this member has the step at all. */
+/* 1 if the header has this step. */
 static int has_step(const struct bcda__gzip_head *h, int step)
 {
     switch (step) {
@@ -28,8 +28,9 @@ static int has_step(const struct bcda__gzip_head *h, int step)
     }
 }
 
-/* Magic number, method and flags; time, level and system say nothing about the text. Two bytes are
- * judged at once, as zlib does: one alone is a file that was cut. */
+/* Checks the magic number, the method and the flags. Time, level and system are ignored. Two bytes
+ * are checked together, as zlib does, so a file that ends after the first of them is truncated, not
+ * damaged. */
 static int take_fixed(struct bcda__gzip_head *h, uint8_t c)
 {
     uint8_t before = h->last;
@@ -43,7 +44,7 @@ static int take_fixed(struct bcda__gzip_head *h, uint8_t c)
     return before == DEFLATE && !(c & UNKNOWN) ? 0 : BCDA_ERR_GZIP;
 }
 
-/* One byte; *over = the step has ended with it. */
+/* Takes one byte of the header. *over = it is the last byte of the step. */
 static int take_head_byte(struct bcda__gzip_head *h, uint8_t c, int *over)
 {
     h->count++;

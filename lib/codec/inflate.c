@@ -8,26 +8,27 @@
 #include "codec/inflate_raw.h"
 
 enum state {
-    BEFORE, /* not a byte has come */
+    BEFORE, /* no byte was received */
     HEADER,
     BODY,
     TRAILER,
-    BETWEEN, /* a member has ended; another may follow, or padding */
+    BETWEEN, /* after a member; another member or padding may follow */
     PADDING  /* only zero bytes may follow */
 };
 
 struct bcda__inflate {
     struct bcda__raw *raw;
     enum state state;
-    struct bcda__gzip_head head; /* of the member at hand, and what its trailer is held against */
+    /* Of the current member. `crc` and `size` are compared with its trailer. */
+    struct bcda__gzip_head head;
     uint32_t crc;
     uint32_t size;
     uint8_t trailer[BCDA__GZIP_TRAILER];
     size_t trailer_len;
-    int rc;           /* once something has failed */
-    int64_t taken;    /* of the input */
-    int64_t verified; /* where the last whole member ended; -1 = none has */
-    int64_t made;     /* since then */
+    int rc;           /* the first error; later calls return it */
+    int64_t taken;    /* bytes of input */
+    int64_t verified; /* offset in the input of the end of the last complete member; -1 = none */
+    int64_t made;     /* bytes of output after that offset */
 };
 
 int bcda__inflate_new(struct bcda__inflate **out)
@@ -65,7 +66,7 @@ static int run_body(struct bcda__inflate *z, const uint8_t *in, size_t len, size
 
     if (*made)
         z->crc = bcda__raw_crc(z->crc, out, *made);
-    z->size += (uint32_t)*made; /* modulo 2^32, as the trailer has it */
+    z->size += (uint32_t)*made; /* modulo 2^32, as in the trailer */
     if (rc || !ended)
         return rc;
     z->trailer_len = bcda__raw_rest(z->raw, z->trailer);
@@ -88,7 +89,7 @@ static int run_trailer(struct bcda__inflate *z, const uint8_t *in, size_t len, s
     return bcda__gzip_check(z->trailer, z->trailer_len, z->crc, z->size);
 }
 
-/* Sees by its first byte whether what follows a member is padding or another member. */
+/* The first byte after a member shows whether padding or another member follows. */
 static int run_between(struct bcda__inflate *z, const uint8_t *in, size_t len)
 {
     if (len == 0)
@@ -100,7 +101,7 @@ static int run_between(struct bcda__inflate *z, const uint8_t *in, size_t len)
     }
     memset(&z->head, 0, sizeof z->head);
     z->crc = z->size = 0;
-    z->state = HEADER; /* if it is not the magic number, that is seen there */
+    z->state = HEADER; /* which refuses anything but a gzip header */
     return bcda__raw_reset(z->raw);
 }
 

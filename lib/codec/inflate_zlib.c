@@ -8,13 +8,14 @@
 #include "base/secret.h"
 #include "bcda/error.h"
 
-enum { RAW = -15 }; /* the largest window, and no wrapping */
+enum { RAW = -15 }; /* inflateInit2(): the largest window, without header and trailer */
 
 struct bcda__raw {
     z_stream zlib;
 };
 
-/* zlib's window holds patient data, so blocks know their size and are wiped when they go. */
+/* zlib's window contains patient data. Each block stores its size, so that it can be wiped before
+ * it is freed. */
 union block_head {
     size_t size;
     max_align_t align;
@@ -28,7 +29,7 @@ static voidpf zlib_alloc(voidpf ctx, uInt count, uInt size)
     (void)ctx;
     if (size && (bytes / size != count || bytes > SIZE_MAX - sizeof *head))
         return Z_NULL;
-    /* Zeroed, since zlib may read window bytes before they are written. */
+    /* Zeroed, because zlib may read bytes of the window before it has written them. */
     head = bcda__calloc(1, sizeof *head + bytes);
     if (!head)
         return Z_NULL;
@@ -76,7 +77,7 @@ static uInt to_uint(size_t len)
 int bcda__raw_run(struct bcda__raw *r, const uint8_t *in, size_t len, size_t *used, uint8_t *out,
                   size_t cap, size_t *made, int *ended)
 {
-    uint8_t none = 0; /* zlib refuses NULL even where it has no bytes to touch */
+    uint8_t none = 0; /* zlib does not accept NULL, even for a length of 0 */
     uInt in_len = to_uint(len);
     uInt out_len = to_uint(cap);
     int zrc;
@@ -91,7 +92,7 @@ int bcda__raw_run(struct bcda__raw *r, const uint8_t *in, size_t len, size_t *us
     *ended = zrc == Z_STREAM_END;
     switch (zrc) {
     case Z_OK:
-    case Z_BUF_ERROR: /* no progress was possible: no error */
+    case Z_BUF_ERROR: /* no progress was possible; not an error */
     case Z_STREAM_END:
         return 0;
     case Z_MEM_ERROR:
@@ -105,7 +106,7 @@ size_t bcda__raw_rest(const struct bcda__raw *r, uint8_t rest[BCDA__RAW_REST])
 {
     (void)r;
     (void)rest;
-    return 0; /* zlib takes no byte that it does not need */
+    return 0; /* zlib takes no byte beyond the end */
 }
 
 void bcda__raw_free(struct bcda__raw *r)

@@ -14,22 +14,25 @@
 
 /* ---- the arena that yajl allocates from ---- */
 
-/* Before every block; its size keeps what follows aligned for anything. */
+/* The header of every block. Its size is a multiple of 16, so the memory after it is aligned for
+ * any type. */
 struct block {
-    struct block *prev, *next; /* of the large ones */
+    struct block *prev, *next; /* the list of large blocks */
     size_t size;
-    size_t large;
+    size_t large; /* 0 = part of arena.first; else the allocated size */
 };
 
 enum {
-    ARENA_FIRST = 16 * 1024, /* a parser with its first buffers fits */
+    ARENA_FIRST = 16 * 1024, /* enough for a parser and its first buffers */
     DOCUMENT_BUDGET = 4 * 1024 * 1024,
-    GATHER = 4 * 1024, /* bytes of a document that yajl gets at once, or more */
-    /* Of a line without fields: the longest member that is not over its limit, twice, for yajl
-     * doubles its buffer. Its stack takes a byte for each level. */
+    GATHER = 4 * 1024, /* the minimum length of the pieces of a document that yajl gets */
+    /* For a line without fields: enough for the longest member within its limit, and for the copies
+     * that yajl makes of it, because yajl doubles its buffers. yajl's stack has a byte for each
+     * level. */
     LINE_BUDGET = 32 * 1024,
     LEVEL_BUDGET = 4,
-    SIDE_SMALL = 4 * 1024, /* unescaped texts of a line: beyond it, room for any of them */
+    /* A side buffer that grows beyond this gets the length of the line, which is always enough. */
+    SIDE_SMALL = 4 * 1024,
 };
 
 struct arena {
@@ -37,9 +40,9 @@ struct arena {
     size_t used;
     struct block large; /* list head */
     size_t live;        /* bytes in large blocks */
-    size_t budget;   /* a document's strings: what one may cost; SIZE_MAX = the caller bounds it */
-    jmp_buf *escape; /* where a refused allocation goes */
-    int code;        /* why */
+    size_t budget;      /* the maximum of `live`; SIZE_MAX = the input is bounded by the caller */
+    jmp_buf *escape;    /* the target of arena_fail() */
+    int code;           /* set by arena_fail() */
 };
 
 static void *arena_fail(struct arena *a, int code)
@@ -87,11 +90,11 @@ static void field_arena_free(void *ctx, void *ptr)
         return;
     b = (struct block *)ptr - 1;
     if (!b->large)
-        return; /* goes with the whole arena */
+        return; /* freed with the arena */
     b->prev->next = b->next;
     b->next->prev = b->prev;
     a->live -= b->large;
-    bcda__wipe(b + 1, b->size); /* unescaped pieces of patient data */
+    bcda__wipe(b + 1, b->size); /* may contain patient data */
     bcda__free(b);
 }
 
@@ -122,7 +125,7 @@ static int arena_init(struct arena *a, size_t budget)
     return 0;
 }
 
-/* Everything that yajl took is forgotten at once; no handle of it may be used after. */
+/* Frees everything that yajl has allocated, including its handle. */
 static void arena_reset(struct arena *a)
 {
     while (a->large.next && a->large.next != &a->large)
@@ -145,10 +148,10 @@ static yajl_alloc_funcs arena_funcs(struct arena *a)
     return f;
 }
 
-/* ---- what yajl accepts and JSON forbids ---- */
+/* ---- checks that yajl does not make ---- */
 
-/* The first vertical tab or form feed: white space to yajl, and nowhere allowed in JSON. Gives its
- * place, or `len`. */
+/* Returns the offset of the first vertical tab or form feed, or `len`. yajl accepts both as white
+ * space. JSON does not allow them anywhere. */
 static size_t find_wrong_space(const char *text, size_t len)
 {
     const char *tab = memchr(text, '\v', len), *feed;
@@ -158,7 +161,7 @@ static size_t find_wrong_space(const char *text, size_t len)
     return feed ? (size_t)(feed - text) : len;
 }
 
-/* Which half of a surrogate pair is escaped here: 'h', 'l', or 0. */
+/* 'h' if `text` begins with an escaped high surrogate, 'l' for a low one, else 0. */
 static int surrogate_half(const char *text, size_t len)
 {
     uint8_t unit[2];
@@ -170,8 +173,8 @@ static int surrogate_half(const char *text, size_t len)
     return unit[0] & 4 ? 'l' : 'h';
 }
 
-/* Half of a surrogate pair without the other half: it has no UTF-8 form, and yajl makes one up.
- * Gives its place, or `len`. */
+/* Returns the offset of the first escaped surrogate that is not part of a pair, or `len`. It has no
+ * UTF-8 form, but yajl accepts it, and replaces it by some other text. */
 static size_t find_lone_surrogate(const char *text, size_t len)
 {
     size_t i = 0;
@@ -193,8 +196,8 @@ static size_t find_lone_surrogate(const char *text, size_t len)
 
 /* ---- documents ---- */
 
-/* yajl lexes a token that is not whole again with each piece that it gets. So what comes is kept
- * until it is a few KiB, and then yajl gets the whole tokens in it. */
+/* yajl lexes an incomplete token again from its start with each piece of input. To avoid this, the
+ * input is collected until it has a few KiB, and yajl then gets the complete tokens of it. */
 struct bcda__json {
     struct arena arena;
     yajl_alloc_funcs funcs;
@@ -203,14 +206,14 @@ struct bcda__json {
     void *ctx;
     int depth;
     int max_depth;
-    int ended;      /* the top value is whole */
-    int first_only; /* what follows it is ignored */
-    int code;       /* the first failure; it stays */
+    int ended;      /* the top value is complete */
+    int first_only; /* bytes after the top value are ignored */
+    int code;       /* the first error; later calls return it */
 
-    struct bcda__buf kept; /* may hold secrets */
-    size_t seen;           /* up to where `kept` was looked through for tokens */
-    size_t whole;          /* where the last whole token ends in it */
-    int quoted, escaped;   /* at `seen`: inside a string, behind a backslash */
+    struct bcda__buf kept; /* input that yajl has not got yet; may contain secrets */
+    size_t seen;           /* bytes of `kept` that were searched for tokens */
+    size_t whole;          /* the end of the last complete token in `kept` */
+    int quoted, escaped;   /* at `seen`: inside a string; after a backslash */
 };
 
 static int emit_event(struct bcda__json *j, enum bcda__json_event event, const void *text,
@@ -295,7 +298,8 @@ static const yajl_callbacks document_callbacks = {
     on_object, json_on_key, on_object_end, on_array, on_array_end,
 };
 
-/* The only frames below this one when yajl asks for memory are yajl's, so longjmp is safe here. */
+/* When yajl allocates memory, all stack frames between this function and the allocation are yajl's.
+ * So longjmp() skips no cleanup. */
 static int guarded_start(struct bcda__json *j)
 {
     jmp_buf escape;
@@ -304,7 +308,7 @@ static int guarded_start(struct bcda__json *j)
     if (setjmp(escape))
         return j->arena.code;
     j->yajl = yajl_alloc(&document_callbacks, &j->funcs, j);
-    /* What follows is looked at by ourselves: yajl lets the beginning of a token pass there. */
+    /* check_rest() checks the bytes after the top value. yajl would accept the start of a token. */
     yajl_config(j->yajl, yajl_allow_trailing_garbage, 1);
     return 0;
 }
@@ -323,7 +327,7 @@ static int guarded_parse(struct bcda__json *j, const void *data, size_t len, int
     return status == yajl_status_ok ? 0 : BCDA_ERR_NOT_JSON;
 }
 
-/* Behind the top value. */
+/* Checks the bytes after the top value. */
 static int check_rest(const struct bcda__json *j, const char *rest, size_t len)
 {
     size_t i;
@@ -336,7 +340,7 @@ static int check_rest(const struct bcda__json *j, const char *rest, size_t len)
     return 0;
 }
 
-/* One byte inside a string that has `size` bytes before it, its first quote included. */
+/* Takes one byte of a string, after `size` bytes, which include the opening quote. */
 static int pass_quoted(struct bcda__json *j, char c, size_t size)
 {
     if (c == '"' && !j->escaped) {
@@ -348,8 +352,8 @@ static int pass_quoted(struct bcda__json *j, char c, size_t size)
     return size > BCDA__JSON_STRING_MAX ? BCDA_ERR_BODY_TOO_LARGE : 0;
 }
 
-/* Looks for the end of the last whole token. Gives a code where the one that follows it is over its
- * limit. */
+/* Finds the end of the last complete token. Returns an error code if the incomplete token after it
+ * exceeds its limit. */
 static int find_tokens(struct bcda__json *j)
 {
     int rc = 0;
@@ -380,7 +384,7 @@ static void drop_kept(struct bcda__json *j, size_t len)
     j->whole = 0;
 }
 
-/* Gives yajl the whole tokens of what is kept; with `last` all of it. */
+/* Passes the complete tokens of `kept` to yajl, or all of `kept` if `last` is set. */
 static int read_kept(struct bcda__json *j, int last)
 {
     const char *text = j->kept.data;
@@ -464,7 +468,7 @@ void bcda__json_free(struct bcda__json *j)
 {
     if (!j)
         return;
-    arena_destroy(&j->arena); /* and with it the handle */
+    arena_destroy(&j->arena); /* frees yajl's handle, too */
     bcda__buf_free_secret(&j->kept);
     bcda__free(j);
 }
@@ -511,17 +515,17 @@ int bcda__json_add_string(struct bcda__buf *to, const char *text)
     return rc ? rc : bcda__buf_adds(to, "\"");
 }
 
-/* ---- the fields a host asks for ---- */
+/* ---- the fields that the application requests ---- */
 
 struct field {
-    char *path; /* components, each ended by NUL */
+    char *path; /* the components, each with a NUL */
     int count;
     const char *component[BCDA__FIELD_DEPTH_MAX];
 };
 
 struct bcda__field_set {
     int count;
-    uint64_t longer[BCDA__FIELD_DEPTH_MAX + 1]; /* [n] = those with more than n components */
+    uint64_t longer[BCDA__FIELD_DEPTH_MAX + 1]; /* [n] = the fields with more than n components */
     struct field fields[BCDA__FIELDS_MAX];
 };
 
@@ -531,7 +535,7 @@ int bcda__field_set_new(struct bcda__field_set **out)
     return *out ? 0 : BCDA_ERR_NOMEM;
 }
 
-/* Cuts "a.b.c" at its dots; no component may be empty. */
+/* Splits "a.b.c" at its dots. No component may be empty. */
 static int split_path(struct field *f, const char *path)
 {
     size_t len = strlen(path), i;
@@ -634,20 +638,20 @@ void bcda__field_set_free(struct bcda__field_set *set)
 
 /* ---- one line ---- */
 
-/* What the object that is being read is, as far as it matters. */
+/* The object that is being read. WITHIN is the value of the top object's member `resource`. */
 enum place { ELSEWHERE, TOP, TOP_META, WITHIN, WITHIN_META };
-/* What the next value is; from TYPE on, a string. */
+/* The meaning of the next value. From TYPE on, the value is wanted if it is a string. */
 enum wanted { NOTHING, META, RESOURCE, TYPE, ID, LAST_UPDATED, FULL_URL };
 
-/* How far into the paths of the fields the reading is, a frame for each open object or array. */
+/* The state of matching the paths of the fields. There is a frame for each open object or array. */
 struct frame {
-    uint64_t keys;   /* fields for which a key here may be the next component */
-    uint64_t values; /* fields for which the value that comes is (part of) one */
-    int level;       /* components behind us */
+    uint64_t keys;   /* fields whose next component may be a key of this object */
+    uint64_t values; /* fields whose path, so far, leads to the next value */
+    int level;       /* the number of components matched before this object or array */
     int is_array;
 };
 
-/* What was found in the line as a resource, and in what its `resource` member holds. */
+/* The members of a resource that were found. */
 struct found {
     struct bcda__span type, id, last_updated;
 };
@@ -658,27 +662,27 @@ struct bcda__scanner {
     yajl_callbacks callbacks;
     yajl_handle yajl;
     int max_depth;
-    const struct bcda__field_set *fields; /* NULL = none wanted */
+    const struct bcda__field_set *fields; /* NULL = none are requested */
 
-    /* of the line at hand */
+    /* The state of the current line: */
     const char *line;
     size_t len;
     int depth;
     int code;   /* BCDA_ERR_LINE_* or NOMEM */
-    int over;   /* yajl has all of it */
-    size_t end; /* behind the top object or array */
+    int over;   /* yajl has read the whole line */
+    size_t end; /* the offset after the top object or array; 0 = none has ended */
     enum place place;
     enum wanted wanted;
-    unsigned char *places; /* of the objects around, by depth */
-    struct frame *frames;  /* only with fields */
-    struct found found[2]; /* of the top, of `resource` */
+    unsigned char *places; /* `place` of the enclosing objects, by depth */
+    struct frame *frames;  /* used only with fields */
+    struct found found[2]; /* [0] in the top object, [1] in the value of `resource` */
     struct bcda__span resource, full_url;
-    int within;         /* inside `resource` */
-    int idle;           /* the depth around the value of which nothing is wanted */
-    uint32_t resources; /* `resource` members met: the last one counts */
+    int within;         /* inside the value of `resource` */
+    int idle;           /* the depth of the object around a value that is skipped */
+    uint32_t resources; /* the number of `resource` members so far; the last one is used */
 
     struct bcda__field_value *values;
-    uint32_t *value_of; /* the `resource` that a value stands in; 0 = none */
+    uint32_t *value_of; /* for each value: the number of its `resource` member; 0 = none */
     size_t value_count, value_cap;
     char *side;
     size_t side_len, side_cap;
@@ -708,7 +712,7 @@ static void free_values(struct bcda__scanner *s)
     s->value_cap = 0;
 }
 
-/* Room for so many bytes more. All texts of a line together are shorter than the line. */
+/* Makes room for `extra` more bytes. All texts of a line together are shorter than the line. */
 static int reserve_side(struct bcda__scanner *s, size_t extra)
 {
     size_t want = s->side_len + extra, cap = want < SIDE_SMALL ? 2 * want : s->len;
@@ -728,7 +732,7 @@ static int reserve_side(struct bcda__scanner *s, size_t extra)
     return 1;
 }
 
-/* Where a text stands: in the line, or, unescaped, in the side buffer. */
+/* Sets *out to a text that is in the line, or copies an unescaped text to the side buffer. */
 static int take_span(struct bcda__scanner *s, const void *text, size_t len, struct bcda__span *out)
 {
     uintptr_t at = (uintptr_t)text, line = (uintptr_t)s->line;
@@ -772,8 +776,8 @@ static int add_value(struct bcda__scanner *s, int field, const struct bcda__span
     return 1;
 }
 
-/* The field of which a scalar here is a value, as a bit: it ends the path that has no component
- * left. Paths differ, so there is one at most. */
+/* Returns the field, as a bit, of which a scalar at this place is a value: the field whose path has
+ * no more components. All paths are different, so there is at most one. */
 static uint64_t field_hit(const struct bcda__scanner *s)
 {
     const struct frame *f = &s->frames[s->depth];
@@ -797,7 +801,7 @@ static void field_open(struct bcda__scanner *s, int is_array)
         child->values = f->values;
         child->level = f->level;
     } else if (s->depth == 0 || (s->place == TOP && s->wanted == RESOURCE)) {
-        child->keys = s->fields->longer[0]; /* the paths begin here */
+        child->keys = s->fields->longer[0]; /* paths start at a resource */
     } else if (f->level + 1 < BCDA__FIELD_DEPTH_MAX) {
         child->keys = f->values & s->fields->longer[f->level + 1];
         child->level = f->level + 1;
@@ -825,11 +829,12 @@ static int is_text(const unsigned char *text, size_t len, const char *want, size
     return len == want_len && memcmp(text, want, want_len) == 0;
 }
 
-/* Most of a claim stands deep inside, where nothing is looked for, and calls for each value there
- * cost more than all else of ours. yajl looks its callbacks up for each value, so they change on
- * the way: without fields it reports a text only where that is wanted, and inside a value of which
- * nothing is wanted only the depth is kept. The whole set does for every place as well: should a
- * yajl keep what it was given at first, nothing but time is lost. */
+/* Most of a claim is in nested objects of which nothing is wanted. Callbacks for the values there
+ * would take more time than the rest of this file. yajl reads the table of callbacks for each
+ * value, so the table is changed during parsing: without fields, the string callback is set only
+ * for a wanted string, and inside a value that is skipped only the depth is counted. The full set
+ * of callbacks is correct everywhere. A yajl that copied the table at the start would only be
+ * slower. */
 static int line_string(void *ctx, const unsigned char *text, size_t len);
 
 static void add_wanted(struct bcda__scanner *s, enum wanted wanted)
@@ -866,7 +871,7 @@ static int line_key(void *ctx, const unsigned char *text, size_t len)
             return scan_fail(s, BCDA_ERR_LINE_TOO_LONG);
         add_wanted(s, key_of(s->place, text, len));
     }
-    if (s->wanted == RESOURCE) { /* whatever it is, it takes the place of one before */
+    if (s->wanted == RESOURCE) { /* replaces an earlier `resource`, whatever its value is */
         s->resources++;
         memset(&s->resource, 0, sizeof s->resource);
         memset(&s->found[1], 0, sizeof s->found[1]);
@@ -902,7 +907,7 @@ static int line_string(void *ctx, const unsigned char *text, size_t len)
     return 1;
 }
 
-/* Only called where fields are wanted. */
+/* Called only if there are fields. */
 static int line_number(void *ctx, const char *text, size_t len)
 {
     struct bcda__scanner *s = ctx;
@@ -976,7 +981,7 @@ static void call_idle(struct bcda__scanner *s)
     s->callbacks.yajl_end_map = s->callbacks.yajl_end_array = idle_close;
 }
 
-/* A value of which parts may be wanted, or of which nothing is. */
+/* Enters an object or array. It is skipped if nothing of it is wanted. */
 static int open_value(struct bcda__scanner *s, enum place place)
 {
     s->places[s->depth] = (unsigned char)s->place;
@@ -999,7 +1004,7 @@ static int line_object(void *ctx)
         field_open(s, 0);
     if (place == WITHIN) {
         s->within = 1;
-        /* behind the brace: yajl counts the bytes of this call as it lexes them */
+        /* The bytes consumed include the opening brace. */
         s->resource.at = yajl_get_bytes_consumed(s->yajl) - 1;
     }
     return open_value(s, place);
@@ -1040,7 +1045,7 @@ static void call_all(struct bcda__scanner *s)
     s->callbacks.yajl_end_map = line_object_end;
     s->callbacks.yajl_start_array = line_array;
     s->callbacks.yajl_end_array = line_array_end;
-    if (s->fields) { /* what nobody asks for yajl need not report */
+    if (s->fields) { /* otherwise yajl skips numbers and booleans */
         s->callbacks.yajl_number = line_number;
         s->callbacks.yajl_boolean = line_boolean;
     }
@@ -1055,7 +1060,7 @@ int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
         return BCDA_ERR_NOMEM;
     s->max_depth = max_depth;
     s->fields = bcda__field_set_count(fields) ? fields : NULL;
-    /* A field's value may be as long as the line, which is bounded already. */
+    /* With fields, a value may be as long as the line, and the line has a limit of its own. */
     if (arena_init(&s->arena,
                    s->fields ? SIZE_MAX : LINE_BUDGET + LEVEL_BUDGET * (size_t)max_depth))
         goto fail;
@@ -1108,8 +1113,8 @@ static void begin_line(struct bcda__scanner *s, const char *line, size_t len)
         memset(&s->frames[0], 0, sizeof s->frames[0]);
 }
 
-/* yajl wanted more memory than a line may cost: for a member that is over its limit, or to keep a
- * token that the end of the line cuts. */
+/* yajl exceeded the budget of a line: either by a member that exceeds its limit, or by a token that
+ * is incomplete at the end of the line. */
 static void judge_budget(struct bcda__scanner *s, size_t *consumed)
 {
     *consumed = s->over ? s->len : yajl_get_bytes_consumed(s->yajl);
@@ -1130,12 +1135,12 @@ static void guarded_line(struct bcda__scanner *s, size_t *consumed)
     call_all(s);
     s->yajl = yajl_alloc(&s->callbacks, &s->funcs, s);
     add_wanted(s, NOTHING);
-    yajl_config(s->yajl, yajl_dont_validate_strings, 1); /* done, and more strictly */
+    yajl_config(s->yajl, yajl_dont_validate_strings, 1); /* bcda__utf8_scan() is stricter */
     if (yajl_parse(s->yajl, (const unsigned char *)s->line, s->len) != yajl_status_ok) {
         s->code = s->code ? s->code : BCDA_ERR_LINE_JSON;
         *consumed = yajl_get_bytes_consumed(s->yajl);
         if (*consumed == s->len)
-            --*consumed; /* it went wrong at the last byte, not for want of more */
+            --*consumed; /* the last byte is wrong; the line is not incomplete */
         return;
     }
     s->over = 1;
@@ -1145,7 +1150,8 @@ static void guarded_line(struct bcda__scanner *s, size_t *consumed)
     }
 }
 
-/* Behind a scalar, yajl accepts the beginning of a string. Gives where that stands, or `len`. */
+/* After a scalar, yajl accepts the start of a string. Returns the offset of that string, or `len`.
+ */
 static size_t find_second_string(const char *line, size_t len)
 {
     const char *p;
@@ -1153,7 +1159,7 @@ static size_t find_second_string(const char *line, size_t len)
 
     while (i < len && memchr(" \t\r", line[i], 3))
         i++;
-    if (i < len && line[i] == '"') { /* a scalar that is one, and that has an end */
+    if (i < len && line[i] == '"') { /* the scalar is a string, which yajl has checked */
         for (i++; line[i] != '"'; i++)
             i += line[i] == '\\';
         i++;
@@ -1162,8 +1168,8 @@ static size_t find_second_string(const char *line, size_t len)
     return p ? (size_t)(p - line) : len;
 }
 
-/* What yajl accepts in a line that is otherwise sound: a token without an end behind the value, two
- * control characters as white space, and halves of surrogate pairs. */
+/* Finds errors that yajl accepts: an incomplete token after the value, two control characters as
+ * white space, and single surrogates. */
 static void check_laxity(struct bcda__scanner *s, int special, size_t *bad_at)
 {
     size_t at = special ? find_wrong_space(s->line, s->len) : s->len;
@@ -1185,7 +1191,7 @@ static void check_laxity(struct bcda__scanner *s, int special, size_t *bad_at)
     }
 }
 
-/* Keeps the values of the resource that the line turned out to be. */
+/* Keeps only the values of the resource that was chosen. */
 static void choose_values(struct bcda__scanner *s, uint32_t resource)
 {
     size_t i, n = 0;
@@ -1198,7 +1204,7 @@ static void choose_values(struct bcda__scanner *s, uint32_t resource)
 
 static void judge_line(struct bcda__scanner *s, struct bcda__line_info *info)
 {
-    /* An envelope has `resource` and no resourceType, in any era, for any type (bcda-api 6.5). */
+    /* An envelope always has `resource` and no resourceType (bcda-api 6.5). */
     int within = !s->found[0].type.len && s->resource.len;
     const struct found *found = &s->found[within];
 

@@ -13,7 +13,7 @@ enum {
     BITS_MIN = 2048,
     BITS_MAX = 8192,
     DER_MAX = 65536,           /* an 8192-bit key has under 5 KiB */
-    ITERATIONS_MAX = 10000000, /* some ten seconds; OpenSSL writes 2048 */
+    ITERATIONS_MAX = 10000000, /* about ten seconds; OpenSSL uses 2048 */
     OID_MAX = 128,
     DERIVED_MAX = 32
 };
@@ -30,7 +30,7 @@ struct span {
     size_t len;
 };
 
-/* What one reading needs all along. */
+/* The context of reading one key. */
 struct reader {
     const char *name;
     const char *passphrase; /* or NULL */
@@ -54,7 +54,7 @@ static int fail_passphrase(const struct reader *r)
                          "%s: the passphrase is wrong, or the key is damaged", r->name);
 }
 
-/* For what came from below without a text. */
+/* Sets the error text for a code that was returned without one. */
 static int fail_with(const struct reader *r, int rc)
 {
     switch (rc) {
@@ -83,7 +83,7 @@ struct lines {
     const char *at, *end;
 };
 
-/* The next line, without its end and the blanks around it; 0 at the end of the text. */
+/* Reads the next line, without its end and surrounding blanks. 0 = the end of the text. */
 static int next_line(struct lines *l, struct span *line)
 {
     const char *from = l->at;
@@ -130,7 +130,7 @@ static struct span span_skip(struct span s, size_t n)
     return rest;
 }
 
-/* Whether `line` is "-----BEGIN x-----" or "-----END x-----"; x is *label. */
+/* 1 if `line` is `word`, a label and "-----". `word` is "-----BEGIN " or "-----END ". */
 static int is_boundary(struct span line, const char *word, struct span *label)
 {
     if (!span_starts(line, word) || !span_ends(line, "-----") || line.len < strlen(word) + 5)
@@ -140,7 +140,7 @@ static int is_boundary(struct span line, const char *word, struct span *label)
     return 1;
 }
 
-/* The file holds no private key; says what it holds instead. */
+/* Sets the error for a file without a private key, and describes what the file contains. */
 static int explain_no_key(const struct reader *r, struct span pem, int public_key, int certificate)
 {
     if (public_key || certificate)
@@ -159,7 +159,7 @@ static int explain_no_key(const struct reader *r, struct span pem, int public_ke
                           "`-----BEGIN RSA PRIVATE KEY-----` is needed");
 }
 
-/* Goes to the line behind the first "BEGIN … PRIVATE KEY". */
+/* Moves to the line after the first "BEGIN … PRIVATE KEY". */
 static int find_begin(const struct reader *r, struct span pem, struct lines *l, struct span *label)
 {
     struct span line;
@@ -183,12 +183,12 @@ static int find_begin(const struct reader *r, struct span pem, struct lines *l, 
 
 struct pem_key {
     struct span label;
-    struct span proc_type; /* the two headers of RFC 1421 that matter, or .at is NULL */
+    struct span proc_type; /* this and the next: headers of RFC 1421; .at = NULL: none */
     struct span dek_info;
     struct bcda__secret der;
 };
 
-/* "Name: value" lines stand before a blank line; a line of base64 has no colon. */
+/* 1 if the line is a "Name: value" header. Headers precede a blank line. Base64 has no colon. */
 static int take_header(struct span line, struct pem_key *k)
 {
     const uint8_t *colon = line.len ? memchr(line.at, ':', line.len) : NULL;
@@ -219,7 +219,7 @@ static int base64_value(int c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* A decoder that goes from line to line. */
+/* The state of decoding base64 over several lines. */
 struct base64 {
     uint32_t bits;
     unsigned count; /* characters of the group of four, padding included */
@@ -239,18 +239,19 @@ static int base64_add(struct base64 *b, int c)
     if (++b->count < 4)
         return 0;
     if (b->bits & ((1u << 8 * b->padding) - 1))
-        return -1; /* bits that fall away are zero in what an encoder writes */
+        return -1; /* an encoder sets unused bits to zero */
     b->out[b->len++] = (uint8_t)(b->bits >> 16);
     if (b->padding < 2)
         b->out[b->len++] = (uint8_t)(b->bits >> 8);
     if (b->padding < 1)
         b->out[b->len++] = (uint8_t)b->bits;
-    b->count = b->padding ? 5 : 0; /* nothing goes behind padding */
+    b->count = b->padding ? 5 : 0; /* 5 = no character may follow padding */
     b->bits = 0;
     return 0;
 }
 
-/* Decodes the lines up to "-----END label-----" into k->der, which is large enough. */
+/* Decodes the lines before "-----END label-----" into k->der, which read_pem() made large enough.
+ */
 static int read_pem_body(const struct reader *r, struct lines *l, struct pem_key *k)
 {
     struct base64 b = {.out = (uint8_t *)k->der.data};
@@ -286,7 +287,7 @@ static int read_pem(const struct reader *r, struct span pem, struct pem_key *k)
     if (rc)
         return rc;
     left = (size_t)(l.end - l.at);
-    if (left > DER_MAX * 2) /* whatever else stands behind it */
+    if (left > DER_MAX * 2) /* the file may contain more than the key */
         l.end = l.at + DER_MAX * 2;
     rc = bcda__secret_set(&k->der, NULL, (size_t)(l.end - l.at) / 4 * 3 + 3);
     return rc ? bcda__err_nomem(r->err) : read_pem_body(r, &l, k);
@@ -299,7 +300,7 @@ static void node_free(asn1_node *node)
     asn1_delete_structure2(node, ASN1_DELETE_FLAG_ZEROIZE);
 }
 
-/* 0, BCDA_ERR_NOMEM or BCDA_ERR_KEY_FORMAT, without a text. */
+/* Returns 0, BCDA_ERR_NOMEM or BCDA_ERR_KEY_FORMAT, and sets no error text. */
 static int decode_asn1(const struct reader *r, const char *type, struct span der, asn1_node *out)
 {
     int len = (int)der.len;
@@ -317,7 +318,7 @@ static int decode_asn1(const struct reader *r, const char *type, struct span der
                                                                 : BCDA_ERR_KEY_FORMAT;
 }
 
-/* The whole field, tag included, where it lies in `der`. -1 where it is absent. */
+/* Finds a field in `der`, including its tag. -1 = absent. */
 static int read_field_whole(asn1_node node, struct span der, const char *path, struct span *out)
 {
     int start, end; /* of the last byte */
@@ -331,7 +332,7 @@ static int read_field_whole(asn1_node node, struct span der, const char *path, s
     return 0;
 }
 
-/* Takes tag and length off; -1 where the tag is another. */
+/* Removes tag and length. -1 = the tag is not `want`, or the length is wrong. */
 static int unwrap_tag(struct span *s, unsigned long want)
 {
     unsigned char class;
@@ -364,7 +365,7 @@ static int read_field_oid(asn1_node node, const char *path, char oid[OID_MAX])
     return asn1_read_value(node, path, oid, &len) == ASN1_SUCCESS ? 0 : -1;
 }
 
-/* A positive INTEGER, without its sign octet. */
+/* Finds a positive INTEGER, without its sign octet. */
 static int field_number(asn1_node node, struct span der, const char *path, struct span *out)
 {
     if (read_field(node, der, path, ASN1_TAG_INTEGER, out) || out->len == 0 || out->at[0] & 0x80)
@@ -406,8 +407,8 @@ static int is_multi_prime(asn1_node node, struct span der)
            s.at[0] == 1;
 }
 
-/* key->parts from key->der, into which they point. No text: whether this is damage or a wrong
- * passphrase is for the caller to know. */
+/* Sets key->parts, which point into key->der. Sets no error text, because only the caller can
+ * distinguish a damaged key from a wrong passphrase. */
 static int find_parts(const struct reader *r, struct bcda__key *key, int *multi_prime)
 {
     static const char *const paths[] = {"modulus", "publicExponent", "privateExponent", "prime1",
@@ -435,7 +436,7 @@ static int find_parts(const struct reader *r, struct bcda__key *key, int *multi_
     return 0;
 }
 
-/* `decrypted`: what cannot be read came out of a decryption, so the passphrase may be to blame. */
+/* `decrypted`: `der` was decrypted, so if it cannot be read, the passphrase may be wrong. */
 static int read_rsa(const struct reader *r, struct span der, int decrypted, struct bcda__key *key)
 {
     int multi_prime = 0;
@@ -490,7 +491,7 @@ static int read_pkcs8(const struct reader *r, struct span der, int decrypted, st
     if (!rc && read_field(node, der, "privateKey", ASN1_TAG_OCTET_STRING, &inner))
         rc = fail_format(r, "there is no key in the PKCS#8 structure; it is damaged");
     node_free(&node);
-    /* The passphrase was right if the structure around the key made sense. */
+    /* The outer structure is valid, so the passphrase was right: `decrypted` is 0. */
     return rc ? rc : read_rsa(r, inner, 0, key);
 }
 
@@ -501,7 +502,7 @@ struct name_row {
     int value;
 };
 
-/* The value that goes with `name`, or 0. */
+/* Returns the value of the row with this name, or 0. */
 static int look_up(const struct name_row *rows, size_t count, const char *name, size_t len)
 {
     size_t i;
@@ -554,7 +555,7 @@ struct pbes2 {
     enum bcda__cipher cipher;
     enum bcda__prf prf;
     uint32_t iterations;
-    uint32_t key_len; /* 0 where it is not stated */
+    uint32_t key_len; /* 0 = not given */
     struct span salt;
     struct span iv;
 };
@@ -635,7 +636,7 @@ static int read_pbes2(const struct reader *r, struct span der, struct pbes2 *p)
     return rc ? rc : check_pbes2(r, p);
 }
 
-/* What the outer structure says, and where the cipher text lies. */
+/* Reads the parameters in the outer structure, and finds the cipher text. */
 static int read_envelope(const struct reader *r, struct span der, struct pbes2 *p,
                          struct span *data)
 {
@@ -676,7 +677,7 @@ static int read_encrypted_pkcs8(const struct reader *r, struct bcda__secret *der
         return rc;
     rc = bcda__kdf_pbkdf2(p.prf, r->passphrase, p.salt.at, p.salt.len, p.iterations, derived,
                           bcda__cipher_key_len(p.cipher));
-    if (!rc) /* in place, over the cipher text */
+    if (!rc) /* decrypts in place */
         rc =
             bcda__cipher_cbc_open(p.cipher, derived, p.iv.at,
                                   (uint8_t *)der->data + (data.at - whole.at), data.len, &data.len);
@@ -684,7 +685,8 @@ static int read_encrypted_pkcs8(const struct reader *r, struct bcda__secret *der
     return rc ? fail_with(r, rc) : read_pkcs8(r, data, 1, key);
 }
 
-/* "DEK-Info: AES-256-CBC,0123…": the cipher and its vector, whose start is also the salt. */
+/* "DEK-Info: AES-256-CBC,0123…": the cipher and its initialisation vector. The first 8 bytes of the
+ * vector are also the salt. */
 static int read_dek_info(const struct reader *r, struct span info, enum bcda__cipher *cipher,
                          uint8_t iv[16])
 {
@@ -708,7 +710,7 @@ static int read_dek_info(const struct reader *r, struct span info, enum bcda__ci
     return 0;
 }
 
-/* The old encryption of OpenSSL: of the DER itself, which headers of the PEM block show. */
+/* OpenSSL's traditional form: the DER is encrypted, and headers of the PEM block describe how. */
 static int read_encrypted_pkcs1(const struct reader *r, struct pem_key *k, struct bcda__key *key)
 {
     enum bcda__cipher cipher = BCDA__CIPHER_AES256_CBC;

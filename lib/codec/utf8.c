@@ -3,8 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Claims are nearly all ASCII, so 64 bytes at a time are tested at once. The compiler turns these
- * vectors into whatever the machine has. */
+/* Claims are nearly all ASCII, so 64 bytes are tested at a time. The compiler maps these vectors to
+ * the vector instructions of the machine. */
 typedef signed char vec __attribute__((vector_size(16)));
 
 enum { BLOCK = 4 * sizeof(vec) };
@@ -35,8 +35,8 @@ static inline int is_special(unsigned char c)
     return c < 0x20 || c == '\\';
 }
 
-/* How many bytes from `p` on are ASCII. Sets *special where a special one is met; NULL, which is
- * known when this is compiled into its caller, asks for nothing of that. */
+/* Returns the number of ASCII bytes at the start of `p`. Sets *special if one of them is special.
+ * The function is always inlined, so that with `special` NULL the compiler removes this test. */
 static inline __attribute__((always_inline)) size_t skip_ascii(const unsigned char *p, size_t len,
                                                                int *special)
 {
@@ -50,7 +50,7 @@ static inline __attribute__((always_inline)) size_t skip_ascii(const unsigned ch
 
         if (fold_vector(a | b | c | d) & UINT64_C(0x8080808080808080))
             break;
-        if (special) /* no byte is negative here */
+        if (special) /* all bytes are ASCII, so the signed comparison is correct */
             met |= (a < space) | (b < space) | (c < space) | (d < space) | (a == backslash) |
                    (b == backslash) | (c == backslash) | (d == backslash);
     }
@@ -67,8 +67,8 @@ static int is_tail(unsigned char c)
     return (c & 0xC0) == 0x80;
 }
 
-/* The length of the character at `p`, or 0 where there is none (table 3-7 of the Unicode standard).
- */
+/* Returns the length of the character at `p`, or 0 if it is invalid (table 3-7 of the Unicode
+ * standard). */
 static size_t multibyte_len(const unsigned char *p, size_t len)
 {
     unsigned char low = 0x80, high = 0xBF;
@@ -123,7 +123,7 @@ size_t bcda__utf8_scan(const char *text, size_t len, int *special)
 
 int bcda__utf8_is_cut(const char *text, size_t len)
 {
-    /* Whatever the lead, one of these two is a tail that may follow it. */
+    /* After any first byte of a character, 0x80 or 0xBF is valid. */
     unsigned char low[4] = {0x80, 0x80, 0x80, 0x80}, high[4] = {0xBF, 0xBF, 0xBF, 0xBF};
 
     if (len == 0 || len > 3)

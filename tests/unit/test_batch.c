@@ -501,44 +501,44 @@ END_TEST
  * second one. */
 START_TEST(test_recycling)
 {
-    struct bcda__home *h;
+    struct bcda__batch_pool *pool;
     struct bcda_batch *a, *b;
 
-    ck_assert_int_eq(bcda__home_new(&h, 1000), 0);
-    ck_assert_ptr_null(bcda__home_take(h));
+    ck_assert_int_eq(bcda__batch_pool_new(&pool, 1000), 0);
+    ck_assert_ptr_null(bcda__batch_pool_take(pool));
     ck_assert_int_eq(bcda__batch_new(&a, 1000, bcda__field_set_count(fields)), 0);
     ck_assert_int_eq(bcda__batch_new(&b, 1000, bcda__field_set_count(fields)), 0);
-    bcda__batch_settle(a, h);
-    bcda__batch_settle(b, h);
+    bcda__batch_set_pool(a, pool);
+    bcda__batch_set_pool(b, pool);
     a->owner = &dropped;
     a->owner_unref = drop_owner;
     dropped = 0;
     put(a, lines[0], 1);
     bcda_batch_ref(a);
     bcda_batch_unref(a);
-    ck_assert_ptr_null(bcda__home_take(h)); /* still held */
+    ck_assert_ptr_null(bcda__batch_pool_take(pool)); /* still held */
     bcda_batch_unref(a);
     ck_assert_int_eq(dropped, 1);
-    ck_assert_ptr_eq(bcda__home_take(h), a);
-    ck_assert_ptr_null(bcda__home_take(h));
+    ck_assert_ptr_eq(bcda__batch_pool_take(pool), a);
+    ck_assert_ptr_null(bcda__batch_pool_take(pool));
     ck_assert_int_eq(bcda__batch_is_empty(a), 1);
     ck_assert_int_eq(bcda__batch_is_shared(a), 0);
     put(a, lines[1], 1);
     check_column(a, BCDA_COLUMN_ID, "p2");
     bcda_batch_unref(a);
     bcda_batch_unref(b);
-    ck_assert_ptr_eq(bcda__home_take(h), b); /* the last one stays */
+    ck_assert_ptr_eq(bcda__batch_pool_take(pool), b); /* the last one stays */
     ck_assert_int_eq(bcda__batch_reserve(b, 1001), 0);
     bcda_batch_unref(b);
-    ck_assert_ptr_null(bcda__home_take(h));
+    ck_assert_ptr_null(bcda__batch_pool_take(pool));
     ck_assert_int_eq(bcda__batch_new(&a, 1000, 0), 0);
     ck_assert_int_eq(bcda__batch_new(&b, 1000, 0), 0);
-    bcda__batch_settle(a, h);
-    bcda__batch_settle(b, h);
+    bcda__batch_set_pool(a, pool);
+    bcda__batch_set_pool(b, pool);
     bcda_batch_unref(a);
-    bcda__home_close(h); /* with one there, and one out */
+    bcda__batch_pool_close(pool); /* with one there, and one out */
     bcda_batch_unref(b);
-    bcda__home_close(NULL);
+    bcda__batch_pool_close(NULL);
 }
 END_TEST
 
@@ -554,20 +554,20 @@ START_TEST(test_recycling_threads)
     int round, i;
 
     for (round = 0; round < 200; round++) {
-        struct bcda__home *h;
+        struct bcda__batch_pool *pool;
         pthread_t thread[3];
 
-        ck_assert_int_eq(bcda__home_new(&h, 1000), 0);
+        ck_assert_int_eq(bcda__batch_pool_new(&pool, 1000), 0);
         for (i = 0; i < 3; i++) {
             struct bcda_batch *b;
 
             ck_assert_int_eq(bcda__batch_new(&b, 1000, 0), 0);
-            bcda__batch_settle(b, h);
+            bcda__batch_set_pool(b, pool);
             ck_assert_int_eq(pthread_create(&thread[i], NULL, let_go, b), 0);
         }
         if (round % 2)
-            bcda_batch_unref(bcda__home_take(h));
-        bcda__home_close(h);
+            bcda_batch_unref(bcda__batch_pool_take(pool));
+        bcda__batch_pool_close(pool);
         for (i = 0; i < 3; i++)
             ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
     }
