@@ -8,7 +8,7 @@
 #include "protocol/outcome.h"
 #include "protocol/token.h"
 
-/* What a status means to a kind of request. Without a code nothing went wrong. */
+/* The meaning of a status for a kind of request. `code` 0 = not an error. */
 struct rule {
     int status;
     enum bcda__verdict verdict;
@@ -16,7 +16,7 @@ struct rule {
     const char *text;
 };
 
-/* What holds for every request that has no rule of its own (bcda-api 8.2). */
+/* For every request that has no rule of its own for the status (bcda-api 8.2). */
 static const struct rule common_rules[] = {
     {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST,
      "the server refused the request as wrong (400): its own words may say why"},
@@ -32,7 +32,8 @@ static const struct rule common_rules[] = {
      "it has expired (410): the server keeps a job for a day; start a new one"},
     {408, BCDA__RETRY, BCDA_ERR_SERVER,
      "the server waited too long for the request (408): try again later"},
-    {425, BCDA__RETRY, BCDA_ERR_SERVER, "the server wants the request again, a little later (425)"},
+    {425, BCDA__RETRY, BCDA_ERR_SERVER,
+     "the server asks for the request to be repeated a little later (425)"},
     {429, BCDA__RETRY, BCDA_ERR_TOO_MANY,
      "too many requests (429): wait, and run fewer things at once"},
     {0},
@@ -72,7 +73,7 @@ static const struct rule kickoff_rules[] = {
      "there is nothing to export (404): either the FHIR URL or the group is wrong, or there is no "
      "attribution data yet, which is usual from January to mid-February, when the group runout "
      "still works"},
-    /* What is done about it is the job's to say (BCDA_OPT_DUPLICATE_JOB). */
+    /* The job decides what to do (BCDA_OPT_DUPLICATE_JOB). */
     {429, BCDA__WAIT, BCDA_ERR_TOO_MANY,
      "an identical export is already running, or there were too many requests (429): wait for that "
      "job, take it over (option \"duplicate_job\") or cancel it"},
@@ -92,7 +93,7 @@ static const struct rule status_rules[] = {
     {410, BCDA__FAIL, BCDA_ERR_GONE,
      "the job has expired (410): the server keeps its files for a day; start a new one"},
     {500, BCDA__RETRY, BCDA_ERR_JOB_FAILED,
-     "the server says that the job failed (500), and stays with it: start a new one"},
+     "the server reports repeatedly that the job failed (500): start a new one"},
     {0},
 };
 
@@ -132,7 +133,7 @@ static const struct rule *find_rule(const struct rule *rules, int status)
     return NULL;
 }
 
-/* Fills `err`, and with the server's words where a body is at hand. */
+/* Adds the status to `err`, and the server's words if the body is held. */
 static void note_status(const struct bcda__answer *a, struct bcda_error *err)
 {
     err->http_status = a->status;
@@ -140,7 +141,7 @@ static void note_status(const struct bcda__answer *a, struct bcda_error *err)
         bcda__outcome_describe(err, a->body, a->body_len);
 }
 
-/* Only the target's origin is shown: paths and queries can hold what is nobody's business. */
+/* Shows only the origin of the target: its path and query may contain secrets. */
 static void refuse_redirect(const struct bcda__answer *a, struct bcda_error *err)
 {
     struct bcda__url url;
@@ -160,11 +161,11 @@ static void refuse_redirect(const struct bcda__answer *a, struct bcda_error *err
 
 static int is_server_fault(int status)
 {
-    /* 501 and 505 say that it will never do this. */
+    /* 501 and 505 are permanent. */
     return status >= 500 && status <= 599 && status != 501 && status != 505;
 }
 
-/* Statuses that stand in no table. */
+/* For a status that is in no table. */
 static enum bcda__verdict judge_other(const struct bcda__answer *a, int expected,
                                       struct bcda_error *err)
 {
@@ -185,26 +186,24 @@ static enum bcda__verdict judge_other(const struct bcda__answer *a, int expected
     return BCDA__FAIL;
 }
 
-/* The server itself says that it passes, whatever status it chose: the request failed, and not what
- * it was about (FHIR Bulk Data, status request). */
+/* 1 if the OperationOutcome says that the error is temporary, whatever the status is: the request
+ * failed, but the job has not (FHIR Bulk Data, status request). */
 static int is_transient(const struct bcda__answer *a)
 {
     return a->status >= 400 && a->status != 401 && a->status != 429 && a->body &&
            bcda__outcome_is_transient(a->body, a->body_len);
 }
 
-/* Nothing was sent that could have been refused. */
+/* The text for a 401 to a request that was sent without a token. */
 static const char *why_no_token(const struct bcda__answer *a, const struct rule *rules)
 {
     if (a->sent == BCDA__SENT_ELSEWHERE)
-        return "the server wants a token (401), and none was sent: this address is of another "
-               "origin "
-               "than the FHIR URL, and the token goes to no other";
+        return "the server requires a token (401), and none was sent: this address is of another "
+               "origin than the FHIR URL, and the token is sent to no other";
     if (rules == file_rules)
-        return "the server wants a token (401), and none was sent: the manifest says that its "
-               "files "
-               "need none";
-    return "the server wants a token (401), and this request is made without a token";
+        return "the server requires a token (401), and none was sent: the manifest says that its "
+               "files need none";
+    return "the server requires a token (401), and this request is made without a token";
 }
 
 static enum bcda__verdict judge_by_rules(const struct bcda__answer *a, const struct rule *rules,
@@ -214,9 +213,7 @@ static enum bcda__verdict judge_by_rules(const struct bcda__answer *a, const str
 
     if (is_transient(a)) {
         bcda__err_set(err, BCDA_ERR_SERVER,
-                      "the server cannot answer this just now, and says that it will pass (%d): "
-                      "try again later",
-                      a->status);
+                      "the server reports a temporary error (%d): try again later", a->status);
         note_status(a, err);
         return BCDA__RETRY;
     }
@@ -232,8 +229,8 @@ static enum bcda__verdict judge_by_rules(const struct bcda__answer *a, const str
     return rule->verdict;
 }
 
-/* Changes the text, and for a wrong client the code: servers differ in the status for that. The
- * server's words are kept already. */
+/* Replaces the text of `err`. For a wrong client also replaces the code, because servers use
+ * different statuses for it. The server's words, which `err` already has, are kept. */
 static void explain_oauth(const struct bcda__answer *a, const char *code, struct bcda_error *err)
 {
     char words[sizeof err->server];

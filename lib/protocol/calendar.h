@@ -1,8 +1,8 @@
-/* The one fact of the calendar that two files of this layer need. */
+/* Calendar arithmetic that two files of this layer use. */
 #ifndef BCDA_PROTOCOL_CALENDAR_H
 #define BCDA_PROTOCOL_CALENDAR_H
 
-/* `month` from 1 to 12, Gregorian. */
+/* Gregorian calendar; `month` is 1 to 12. */
 static inline int bcda__days_in_month(int year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};

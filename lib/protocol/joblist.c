@@ -19,15 +19,15 @@ static const struct bcda__document_path joblist_paths[] = {
 struct search {
     const char *wanted; /* path and query of the kick-off URL */
     char id[BCDA__JOB_ID_MAX + 1];
-    int runs, is_same; /* of the current entry */
+    int runs, is_same; /* the current entry: is running; has the wanted request */
     int found;
     char *out;
 };
 
 /* ---- the same URL ---- */
 
-/* The next character of a URL as a number, where %41 and A are one; but %26 is not &, which would
- * be another query. */
+/* Returns the next character of a URL. An escaped character is equal to the plain one, such as %41
+ * and A, except for characters with a syntactic meaning: %26 differs from &. */
 static int next_char(const char **at)
 {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
@@ -56,7 +56,7 @@ static int is_same_request(const char *a, const char *b)
     return 1;
 }
 
-/* "GET https://host/path?query", as the server was asked. */
+/* 1 if `text` is "GET https://host/path?query" with the wanted path and query. */
 static int is_wanted(const struct search *s, const char *text, size_t len)
 {
     char url[URL_MAX];
@@ -71,7 +71,8 @@ static int is_wanted(const struct search *s, const char *text, size_t len)
 
 /* ---- tasks ---- */
 
-/* It becomes part of a URL: only what no URL could be made to mean something else by. */
+/* Stores the id of a job. It becomes part of a URL, so only characters without a meaning in URLs
+ * are accepted. */
 static void take_id(struct search *s, const char *text, size_t len)
 {
     size_t i;
@@ -128,7 +129,7 @@ int bcda__joblist_twin(const char *body, size_t len, const char *kickoff_url,
         return 0;
     s.wanted = u.path;
     s.out = id;
-    /* Without jobs the answer is an outcome with a Bundle behind it (bcda-api 5.4). */
+    /* If there are no jobs, the body is an outcome followed by a Bundle (bcda-api 5.4). */
     rc = bcda__document_parse_first(body, len, joblist_paths,
                                     sizeof joblist_paths / sizeof joblist_paths[0],
                                     joblist_on_value, &s);

@@ -8,11 +8,12 @@
 
 enum { BCDA__JOB_ID_MAX = 64 };
 
-/* The twin of an export: the first Task that is accepted or in-progress and whose request is this
- * kick-off URL: the same path and query, whatever scheme and host the server gives itself, and with
- * %-escapes of plain characters read as those. 1: found, `id` is filled. 0: there is none.
- * Negative: BCDA_ERR_NOT_JSON, NOMEM. A task that overlaps but asks for something else is no twin:
- * its files would not be what was asked for. */
+/* Finds the running job of an identical export: the first Task that is accepted or in-progress and
+ * whose request has the path and query of this kick-off URL. Scheme and host are not compared,
+ * because the server may use other names for itself. An escaped plain character is equal to the
+ * plain one. A Task with another request is not identical, even if it overlaps: its files would not
+ * be those that were requested. 1 = found, and `id` is filled. 0 = none. Negative:
+ * BCDA_ERR_NOT_JSON, NOMEM. */
 int bcda__joblist_twin(const char *body, size_t len, const char *kickoff_url,
                        char id[BCDA__JOB_ID_MAX + 1]);
 

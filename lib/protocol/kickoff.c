@@ -29,7 +29,7 @@ static int check_level(const struct bcda__kickoff *k, struct bcda_error *err)
         if (!k->group || !k->group[0])
             return bcda__err_set(err, BCDA_ERR_CONFIG,
                                  "an export at group level needs a group, such as all");
-        /* They survive escaping, and would leave the group's place in the path. */
+        /* Escaping does not change these, and they would remove /Group from the path. */
         if (is_dots(k->group))
             return bcda__err_set(err, BCDA_ERR_CONFIG, "the group cannot be . or ..");
         return 0;
@@ -37,7 +37,7 @@ static int check_level(const struct bcda__kickoff *k, struct bcda_error *err)
     case BCDA__LEVEL_SYSTEM:
         return 0;
     }
-    return bcda__err_set(err, BCDA_ERR_CONFIG, "the export's level is none that is known");
+    return bcda__err_set(err, BCDA_ERR_CONFIG, "the export's level is unknown");
 }
 
 static int check_kickoff(const struct bcda__kickoff *k, struct bcda_error *err)
@@ -60,7 +60,7 @@ static int check_kickoff(const struct bcda__kickoff *k, struct bcda_error *err)
 
 /* ---- the URL ---- */
 
-/* The `$` must stand there as such: %24export is a 404 (bcda-api 1). */
+/* The `$` must not be escaped: the server answers %24export with 404 (bcda-api 1). */
 static int add_path(struct bcda__buf *out, const struct bcda__kickoff *k)
 {
     int rc = 0;
@@ -83,7 +83,7 @@ static int add_path(struct bcda__buf *out, const struct bcda__kickoff *k)
     return rc;
 }
 
-/* "?name=" or "&name=". */
+/* Adds "?name=" or "&name=". */
 static int add_name(struct bcda__buf *out, char *separator, const char *name)
 {
     int rc = bcda__buf_add(out, separator, 1);
@@ -94,7 +94,8 @@ static int add_name(struct bcda__buf *out, char *separator, const char *name)
     return rc ? rc : bcda__buf_adds(out, "=");
 }
 
-/* A raw '+' would be read as a space (bcda-api 4.3); a ':' may stay. */
+/* '+' is escaped, because the server decodes it as a space (bcda-api 4.3). ':' need not be escaped.
+ */
 static int add_parameter(struct bcda__buf *out, char *separator, const char *name,
                          const char *value)
 {
@@ -103,9 +104,9 @@ static int add_parameter(struct bcda__buf *out, char *separator, const char *nam
     return rc ? rc : bcda__url_add_escaped(out, value, ":");
 }
 
-/* One list: a second _type is ignored by the server. Sent at every level: on a server that knows
- * Patient/$export as the patient level, the path alone would export every type, and a server that
- * has an endpoint for each type ignores the parameter. */
+/* Adds one comma list, because the server ignores a second _type. The list is also sent at resource
+ * level: a server for which Patient/$export is the patient level would otherwise export every type.
+ * A server that has an endpoint for each type ignores the parameter. */
 static int add_types(struct bcda__buf *out, char *separator, const struct bcda__kickoff *k)
 {
     size_t i;
@@ -156,7 +157,7 @@ int bcda__kickoff_url(struct bcda__buf *out, const struct bcda__kickoff *k, stru
                          out->max);
 }
 
-/* ---- what a URL asks for ---- */
+/* ---- the types of a kick-off URL ---- */
 
 static int has_type(const struct bcda__texts *types, const char *name, size_t len)
 {
@@ -168,8 +169,8 @@ static int has_type(const struct bcda__texts *types, const char *name, size_t le
     return 0;
 }
 
-/* A name that is none is left out: it could match no file, and would stand in log lines. FHIR has
- * some 150 types, so that what is beyond the limit is a server's nonsense, and costs no time. */
+/* Ignores invalid names: no file can have such a type, and the name would appear in log lines. FHIR
+ * has about 150 types, so a longer list than TYPES_MAX is not valid, and its rest is ignored. */
 static int add_type_name(struct bcda__texts *out, const char *name, size_t len)
 {
     if (len > TYPE_LEN_MAX || !bcda__text_is_alpha(name, len) || out->count >= TYPES_MAX ||
@@ -192,7 +193,7 @@ int bcda__types_add_list(struct bcda__texts *out, const char *list)
     }
 }
 
-/* ExplanationOfBenefit, of /ExplanationOfBenefit/$export. */
+/* Adds the type in a path at resource level, such as /ExplanationOfBenefit/$export. */
 static int add_type_of_path(struct bcda__texts *out, const struct bcda__url *u,
                             const char *fhir_url)
 {
@@ -218,7 +219,7 @@ static int add_type_of_path(struct bcda__texts *out, const struct bcda__url *u,
     return add_type_name(out, type, len);
 }
 
-/* One "name=value" of a query. */
+/* `text` is one "name=value" of a query. */
 static int add_types_of_parameter(struct bcda__texts *out, const char *text, size_t len)
 {
     static const char name[] = "_type=";

@@ -10,7 +10,8 @@ void bcda__limiter_init(struct bcda__limiter *l, int64_t size, int64_t per_secon
     l->at_ms = now_ms;
 }
 
-/* A request a second is a thousandth of one a millisecond, so the units fit each other. */
+/* One request per second is one thousandth of a request per millisecond. So milliseconds times
+ * `per_second` are thousandths of requests, the unit of `level`. */
 static void refill_tokens(struct bcda__limiter *l, int64_t now_ms)
 {
     int64_t room = l->size * ONE - l->level;

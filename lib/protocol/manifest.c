@@ -14,7 +14,7 @@ enum {
     CHUNK_MAX = 64 * 1024,
 };
 
-/* ---- texts: chunks that are freed together ---- */
+/* ---- texts, in chunks that are freed together ---- */
 
 struct bcda__manifest_arena {
     struct bcda__manifest_arena *next;
@@ -35,8 +35,8 @@ static struct bcda__manifest_arena *new_chunk(size_t size)
     return chunk;
 }
 
-/* Makes a chunk with room for `need` bytes. A text that is larger than a chunk gets one of its own,
- * behind the first, whose room stays in use. */
+/* Adds a chunk with room for `need` bytes. A text that is larger than a chunk gets a chunk of its
+ * own. It is put after the first chunk, so that the free room of the first chunk is still used. */
 static struct bcda__manifest_arena *add_chunk(struct bcda__manifest_arena **arena, size_t need)
 {
     size_t size = *arena ? (*arena)->size * 2 : CHUNK_FIRST;
@@ -57,7 +57,7 @@ static struct bcda__manifest_arena *add_chunk(struct bcda__manifest_arena **aren
     return chunk;
 }
 
-/* A copy with a NUL; NULL where memory is refused. */
+/* Adds a copy with a NUL. NULL = out of memory. */
 static const char *arena_put(struct bcda__manifest_arena **arena, const char *text, size_t len)
 {
     struct bcda__manifest_arena *chunk = *arena;
@@ -91,7 +91,7 @@ static void manifest_arena_free(struct bcda__manifest_arena *chunk)
     }
 }
 
-/* Room for one more in an array that doubles; NULL where memory is refused. */
+/* Makes room for one more element, by doubling the array. NULL = out of memory. */
 static void *array_room(void *array, size_t count, size_t *cap, size_t size)
 {
     size_t wanted = *cap ? *cap * 2 : 16;
@@ -123,10 +123,10 @@ enum kind { /* of a JSON value */
 struct member {
     const char *name;
     unsigned kinds;
-    const char *problem; /* with another kind */
+    const char *problem; /* the text for a value of another kind */
 };
 
-/* What a value of the document is. */
+/* The values of the document that are read. */
 enum manifest_value {
     TRANSACTION_TIME, /* members of the top object */
     REQUEST,
@@ -152,7 +152,7 @@ enum manifest_value {
     ITEM, /* of output, error, outcome or deleted */
     EXTENSION,
     EXTENSION_URL,
-    EXTENSION_VALUE, /* valueString, valueDecimal and the like: there is one */
+    EXTENSION_VALUE, /* valueString, valueDecimal and so on; an extension has one */
     KEYMAP_KEY,
     KEYS_KEY,
     LINK,
@@ -166,7 +166,7 @@ static const struct bcda__document_path manifest_paths[] = {
     {"requiresAccessToken", REQUIRES_ACCESS_TOKEN},
     {"output", OUTPUT},
     {"error", ERRORS},
-    {"outcome", OUTCOME}, /* STU 4, for error */
+    {"outcome", OUTCOME}, /* replaces `error` in STU 4 */
     {"deleted", DELETED},
     {"link", LINK_LIST},
     {"outputOrganizedBy", ORGANIZED_BY},
@@ -206,13 +206,13 @@ static const struct member members[] = {
     [ITEM_URL] = {"url", KIND_STRING, "is not a string"},
     [ITEM_KEY] = {"encryptedKey", KIND_STRING | KIND_NULL, "is not a string"},
     [ITEM_COUNT] = {"count", KIND_NUMBER | KIND_NULL, "is not a number"},
-    /* An array of FHIR Extensions at AB2D and DPC, an object in Bulk Data 1 and 2, where nothing in
-     * it is used here. */
+    /* At AB2D and DPC an array of FHIR Extensions. In Bulk Data 1 and 2 an object, of which nothing
+     * is used. */
     [ITEM_EXTENSION] = {"extension", KIND_ARRAY | KIND_OBJECT | KIND_NULL, "is not an array"},
     [ITEM_CONTINUES] = {"continuesInFile", KIND_STRING | KIND_NULL, "is not a string"},
 };
 
-/* What an extension says, by the last segment of its URL at one of those two servers. */
+/* The extensions that are used. */
 enum extension { EXTENSION_OTHER, EXTENSION_CHECKSUM, EXTENSION_LENGTH };
 
 static const struct extension_url {
@@ -225,42 +225,42 @@ static const struct extension_url {
     {"https://dpc.cms.gov/file_length", EXTENSION_LENGTH},
 };
 
-/* An item of `output` or `error`, before duplicates are dropped and keys found. */
+/* An item of `output` or `error`, before duplicates are removed and keys are found. */
 struct item {
     struct bcda__entry entry;
     size_t name_len;
-    const char *continues; /* the URL of the file in which its last resource goes on; NULL = none */
-    int list;              /* and index: where it stands */
+    const char *continues; /* continuesInFile: the URL of another file; NULL = none */
+    int list;              /* this and the next: its place in the document, for error texts */
     size_t index;
     int in_error;
     int dropped;
 };
 
-/* A line of `KeyMap` or `keys`. Its texts stand in `key_texts`, so that they go where only
- * `encryptedKey` was needed. */
+/* An element of `KeyMap` or `keys`. Its texts are in `key_texts`, which is freed early if all keys
+ * come from `encryptedKey`. */
 struct file_key {
     const char *name;
     const char *value;
-    int from; /* KEYMAP or KEYS, and in this order they rule */
+    int from; /* KEYMAP or KEYS; for the same name, KEYMAP has precedence */
 };
 
 struct bcda__manifest_parser {
     struct bcda__json *json;
     struct bcda__document document;
     size_t max_entries;
-    int code; /* the first failure; it stays */
+    int code; /* the first error; later calls return it */
     struct bcda_error failure;
-    int first_byte; /* of the body, spaces aside; 0 = none yet */
-    /* where the reading is */
-    int list;           /* OUTPUT, ERRORS, OUTCOME or DELETED, while in one */
-    size_t index;       /* in that list, or in `keys` */
-    unsigned top_seen;  /* bits by manifest_value */
-    unsigned item_seen; /* likewise */
+    int first_byte; /* the first byte of the body that is not white space; 0 = none yet */
+    /* The current place in the document: */
+    int list;     /* the last list: OUTPUT, ERRORS, OUTCOME, DELETED, KEYMAP, KEYS, LINK_LIST */
+    size_t index; /* in that list */
+    unsigned top_seen;  /* members of the top object that were read, as bits by manifest_value */
+    unsigned item_seen; /* members of the current item that were read, as such bits */
     struct item item;
-    enum extension extension;  /* which one is being read */
-    char extension_value[128]; /* as text; "" = none, or longer than any that is known */
-    const char *key_name;      /* of the KeyMap value that comes next */
-    /* what was read */
+    enum extension extension;  /* the current extension */
+    char extension_value[128]; /* "" = none, or longer than any valid value */
+    const char *key_name;      /* the name of the next KeyMap value */
+    /* What was read: */
     const char *transaction_time;
     const char *request;
     const char *organized_by;
@@ -273,10 +273,10 @@ struct bcda__manifest_parser {
     struct bcda__manifest_arena *key_texts;
     struct file_key *keys;
     size_t key_count, key_cap;
-    int keys_used; /* an entry points into key_texts */
+    int keys_used; /* `key` of an entry points into key_texts */
 };
 
-/* ---- failures: which member is wrong, never what it says ---- */
+/* ---- failures: the texts name the member, and never show its value ---- */
 
 static int refuse_top(struct bcda__manifest_parser *p, enum manifest_value m, const char *problem)
 {
@@ -351,8 +351,8 @@ static int ends_with(const char *text, size_t len, const char *end)
     return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
 }
 
-/* Digits, or -1 for what is no such number: neither a job's number nor a count is needed for
- * anything but to be told. */
+/* Returns -1 if the text is not a number. A wrong number is no reason to refuse the manifest: the
+ * value is then unknown. */
 static int64_t number_or_none(const char *text, size_t len)
 {
     int64_t value;
@@ -362,7 +362,8 @@ static int64_t number_or_none(const char *text, size_t len)
 
 /* ---- the top object ---- */
 
-/* Two members of one name: whoever checked this body before may have believed the other one. */
+/* A second member with the same name is refused, because another program that reads the same body
+ * may use the other one. */
 static int on_member_key(struct bcda__manifest_parser *p, enum manifest_value what)
 {
     unsigned *seen = what < TOP_MEMBERS ? &p->top_seen : &p->item_seen;
@@ -388,7 +389,7 @@ static int on_top_value(struct bcda__manifest_parser *p, enum manifest_value wha
 {
     if (!(members[what].kinds & kind_of(event)))
         return refuse_top(p, what, members[what].problem);
-    if (event == BCDA__JSON_NULL) /* as if it were not there */
+    if (event == BCDA__JSON_NULL) /* the same as an absent member */
         return 0;
     switch (what) {
     case TRANSACTION_TIME:
@@ -428,7 +429,7 @@ static int on_item(struct bcda__manifest_parser *p, enum bcda__json_event event)
     return 0;
 }
 
-/* Most files of a job have the type of the one before. */
+/* Most files of a job have the same type as the previous file, and share its text. */
 static int keep_type(struct bcda__manifest_parser *p, const char *text, size_t len)
 {
     const char *last = p->item_count ? p->items[p->item_count - 1].entry.type : "";
@@ -442,8 +443,8 @@ static int keep_type(struct bcda__manifest_parser *p, const char *text, size_t l
     return p->item.entry.type ? 0 : BCDA_ERR_NOMEM;
 }
 
-/* The name is the label of the wrapped key and may become a local file's name (bcda-api 6.3, 7.1).
- */
+/* The name is the label of the wrapped key, and the application may use it for a local file
+ * (bcda-api 6.3, 7.1). */
 static int keep_name(struct bcda__manifest_parser *p, const struct bcda__url *url)
 {
     const char *name;
@@ -567,8 +568,8 @@ static void on_extension_value(struct bcda__manifest_parser *p, enum manifest_va
         bcda__document_copy(p->extension_value, sizeof p->extension_value, text, len);
 }
 
-/* "sha256:" and 64 hex digits. A sum of another kind is not looked at; one of this kind that cannot
- * be read would leave the file unchecked without a word. */
+/* "sha256:" and 64 hexadecimal digits. Checksums of other types are ignored. A wrong SHA-256 is
+ * refused, because the file would otherwise be accepted without the check. */
 static int keep_checksum(struct bcda__manifest_parser *p)
 {
     static const char prefix[] = "sha256:";
@@ -597,7 +598,8 @@ static int on_extension_end(struct bcda__manifest_parser *p)
 
 /* ---- link ---- */
 
-/* The files of further pages would be missing, and nothing would show it. */
+/* Refuses a manifest with several pages: the files of the other pages would be missing without an
+ * error. */
 static int on_link_relation(struct bcda__manifest_parser *p, enum bcda__json_event event,
                             const char *text, size_t len)
 {
@@ -618,7 +620,8 @@ static int add_file_key(struct bcda__manifest_parser *p, const char *name, const
     trim_spaces(&value, &len);
     if (has_nul(value, len))
         return refuse_top(p, (enum manifest_value)p->list, "holds a NUL");
-    /* Twice the entries: the map may also name files that are not listed (bcda-api 5.2). */
+    /* Twice as many as entries, because the map may also have files that are not listed (bcda-api
+     * 5.2). */
     if (p->key_count / 2 >= p->max_entries)
         return refuse_size(p, "file keys", p->key_count);
     grown = array_room(p->keys, p->key_count, &p->key_cap, sizeof *grown);
@@ -651,7 +654,7 @@ static int on_key_map_value(struct bcda__manifest_parser *p, enum bcda__json_eve
     return add_file_key(p, p->key_name, text, len);
 }
 
-/* "<hex>|<file>", only in late 2018 (bcda-api 5.2). */
+/* `text` is "<hex>|<file>". The server sent this only in late 2018 (bcda-api 5.2). */
 static int on_key_array_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
                               const char *text, size_t len)
 {
@@ -779,13 +782,13 @@ static int not_json(const struct bcda__manifest_parser *p, struct bcda_error *er
                              "and the server may have sent it");
     if (bcda__json_has_ended(p->json))
         return bcda__err_set(err, BCDA_ERR_NOT_JSON,
-                             "something stands behind the end of the manifest: which files were "
+                             "there is more text behind the end of the manifest: which files are "
                              "meant cannot be known");
     return bcda__err_set(err, BCDA_ERR_NOT_JSON,
                          "the manifest is not JSON, is nested too deep, or ends before its end");
 }
 
-/* Keeps the failure, and gives it. */
+/* Stores the error, and returns it. */
 static int fail_manifest(struct bcda__manifest_parser *p, int code, struct bcda_error *err)
 {
     p->code = code;
@@ -832,7 +835,7 @@ static int compare_keys(const void *a, const void *b)
     return order ? order : x->from - y->from;
 }
 
-/* Sorts by name and leaves one of each, that of KeyMap before that of keys. */
+/* Sorts by name and keeps one key for each name. KeyMap has precedence over keys. */
 static int sort_keys(struct bcda__manifest_parser *p)
 {
     size_t kept = 0;
@@ -857,7 +860,7 @@ static int compare_name(const void *name, const void *key)
     return strcmp(name, ((const struct file_key *)key)->name);
 }
 
-/* The hex of the text NO_ENCRYPTION (bcda-api 7.5). */
+/* The number is the text NO_ENCRYPTION in hexadecimal (bcda-api 7.5). */
 static int is_no_key(const char *value)
 {
     return !value[0] || bcda__text_equal_nocase(value, strlen(value), "4e4f5f454e4352595054494f4e");
@@ -880,7 +883,7 @@ static void find_key(struct bcda__manifest_parser *p, struct bcda__entry *e)
 
 /* ---- the end: duplicates, continuations ---- */
 
-/* By URL; of one URL first what stands in error, then as in the document. */
+/* Orders by URL. For the same URL, items of `error` come first, then the order of the document. */
 static int compare_items(const void *a, const void *b)
 {
     const struct item *x = *(const struct item *const *)a;
@@ -894,7 +897,8 @@ static int compare_items(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* A URL that is listed twice is fetched once, as error if it is one (bcda-api 5.2). */
+/* A URL that is listed more than once is downloaded once, as an error file if one of the items is
+ * in `error` (bcda-api 5.2). */
 static void drop_duplicates(struct bcda__manifest_parser *p, struct item **sorted)
 {
     struct item *first = NULL;
@@ -916,7 +920,8 @@ static int compare_url(const void *url, const void *item)
     return strcmp(url, (*(const struct item *const *)item)->entry.url);
 }
 
-/* A file that goes on in one that is not listed is not whole. */
+/* If a file continues in another file, that file must be listed. Otherwise data would be missing.
+ */
 static int check_continuations(struct bcda__manifest_parser *p, struct item **sorted)
 {
     size_t i;
@@ -934,7 +939,7 @@ static int check_continuations(struct bcda__manifest_parser *p, struct item **so
     return 0;
 }
 
-/* What needs the items by URL. */
+/* Does the work that needs the items sorted by URL. */
 static int sort_items(struct bcda__manifest_parser *p)
 {
     struct item **sorted;
@@ -965,7 +970,7 @@ static void take_items(struct bcda__manifest_parser *p, struct bcda__manifest *m
         struct item *item = &p->items[i];
         struct bcda__entry *e = &m->entries[m->count];
 
-        /* The marker is internal to the server (bcda-api 6.3). */
+        /* blank.ndjson is internal to the server (bcda-api 6.3). */
         if (item->dropped || item->in_error != in_error ||
             strcmp(item->entry.name, "blank.ndjson") == 0)
             continue;
@@ -1007,7 +1012,7 @@ static int build_manifest(struct bcda__manifest_parser *p, struct bcda__manifest
     return 0;
 }
 
-/* A Bundle, an OperationOutcome or another service's answer has none of these. */
+/* Refuses other JSON, such as a Bundle, an OperationOutcome or the answer of another service. */
 static int check_members(struct bcda__manifest_parser *p)
 {
     static const unsigned any = 1u << OUTPUT | 1u << ERRORS | 1u << TRANSACTION_TIME;
@@ -1036,11 +1041,11 @@ int bcda__manifest_parser_finish(struct bcda__manifest_parser *p, struct bcda__m
         rc = build_manifest(p, out);
     if (rc)
         return fail_manifest(p, rc, err);
-    p->code = BCDA_ERR_STATE; /* the texts have gone */
+    p->code = BCDA_ERR_STATE; /* the manifest now owns the texts */
     return 0;
 }
 
-/* ---- the manifest's life ---- */
+/* ---- references to the manifest ---- */
 
 struct bcda__manifest *bcda__manifest_ref(struct bcda__manifest *m)
 {

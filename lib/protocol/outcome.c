@@ -30,7 +30,7 @@ static const struct bcda__document_path outcome_paths[] = {
     {"issue[].details.coding[0].code", CODING_CODE},
 };
 
-/* Which text wins (bcda-api 8.1): the lowest. */
+/* The texts of an issue in order of preference (bcda-api 8.1). */
 enum rank {
     RANK_DIAGNOSTICS,
     RANK_DETAILS_TEXT,
@@ -42,12 +42,12 @@ enum rank {
 struct reader {
     bcda__issue_cb each; /* NULL in the first pass */
     void *ctx;
-    int is_outcome; /* resourceType: 1 right, -1 wrong, 0 none */
+    int is_outcome; /* 1 = resourceType is OperationOutcome; -1 = it is not; 0 = none */
     enum rank rank;
     struct bcda__issue issue;
 };
 
-/* The text, on one line, at most size - 1 bytes. */
+/* Copies a text as one line of at most size - 1 bytes. */
 static void put_text(char *to, size_t size, const char *text, size_t len)
 {
     size_t i;
@@ -157,8 +157,8 @@ static int read_outcome(const char *body, size_t len, struct reader *r)
                                       outcome_on_value, r);
 }
 
-/* Two passes: for five years the server wrote `issue` before `resourceType` (bcda-api 0.2), and the
- * issues of another resource, or of half a document, are not to be reported. */
+/* Makes two passes. The issues of another resource, or of an incomplete document, must not be
+ * reported, and for five years the server wrote `issue` before `resourceType` (bcda-api 0.2). */
 int bcda__outcome_each(const char *body, size_t len, bcda__issue_cb each, void *ctx)
 {
     struct reader check = {0};
@@ -172,7 +172,7 @@ int bcda__outcome_each(const char *body, size_t len, bcda__issue_cb each, void *
     return read_outcome(body, len, &r);
 }
 
-/* ---- what is made of it ---- */
+/* ---- the uses of an outcome ---- */
 
 static int note_transient(void *ctx, const struct bcda__issue *issue)
 {
@@ -199,7 +199,8 @@ static int keep_first_text(void *ctx, const struct bcda__issue *issue)
     return 0;
 }
 
-/* UTF-8 without controls (those of C1, U+0080 to U+009F, too: terminals obey them). */
+/* 1 if the text is UTF-8 without control characters. C1 controls (U+0080 to U+009F) are refused,
+ * too, because terminals interpret them. */
 static int is_printable(const char *text, size_t len)
 {
     const unsigned char *p = (const unsigned char *)text;
@@ -210,13 +211,13 @@ static int is_printable(const char *text, size_t len)
     for (i = 0; i < len; i++) {
         if ((p[i] < 0x20 && p[i] != '\t') || p[i] == 0x7F)
             return 0;
-        if (p[i] == 0xC2 && p[i + 1] < 0xA0) /* what was checked has a byte there */
+        if (p[i] == 0xC2 && p[i + 1] < 0xA0) /* in valid UTF-8 a byte follows 0xC2 */
             return 0;
     }
     return 1;
 }
 
-/* The first line of a text such as "404 page not found\n" (bcda-api 1, 3.3). */
+/* Uses the first line of a text such as "404 page not found\n" (bcda-api 1, 3.3). */
 static void describe_plain(struct bcda_error *err, const char *body, size_t len)
 {
     char line[sizeof err->server];

@@ -1,4 +1,4 @@
-/* OperationOutcome, in every shape the server has used (bcda-api 8.1, 6.6). */
+/* OperationOutcome, in all forms that the server has used (bcda-api 8.1, 6.6). */
 #ifndef BCDA_PROTOCOL_OUTCOME_H
 #define BCDA_PROTOCOL_OUTCOME_H
 
@@ -15,27 +15,28 @@ enum bcda__severity { /* the public BCDA_SEVERITY_* */
 };
 
 struct bcda__issue {
-    enum bcda__severity severity; /* any case; absent or strange = unknown */
+    enum bcda__severity severity; /* case is ignored; absent or another word = UNKNOWN */
     char code[64];                /* "" = none */
-    char text[640]; /* first non-empty of diagnostics, details.text, coding[0].display,
-                       coding[0].code */
+    /* The first of these that is not empty: diagnostics, details.text, coding[0].display and
+     * coding[0].code of `details`. */
+    char text[640];
 };
 
-/* Calls `each` for every issue of an OperationOutcome document (which may have none, or no `issue`
- * at all, and may be followed by a second document). `each` gives 0 to go on. 0; BCDA_ERR_NOT_JSON;
- * BCDA_ERR_LINE_TYPE (JSON of another resourceType, or of none); BCDA_ERR_BODY_TOO_LARGE (a string
- * beyond json.c's limit); NOMEM; what `each` gave. No issue is reported of a document that is not
- * whole. */
+/* Calls `each` for every issue of an OperationOutcome document. The document may have no issues,
+ * and another document may follow it. `each` returns 0, or a code that ends the loop. 0;
+ * BCDA_ERR_NOT_JSON; BCDA_ERR_LINE_TYPE: JSON with another resourceType or with none;
+ * BCDA_ERR_BODY_TOO_LARGE: a string exceeds the limit of json.h; NOMEM; the code of `each`. If the
+ * document is incomplete, no issue is reported. */
 typedef int (*bcda__issue_cb)(void *ctx, const struct bcda__issue *issue);
 int bcda__outcome_each(const char *body, size_t len, bcda__issue_cb each, void *ctx);
 
-/* 1 where some issue's code is "transient": the request failed, not the job (FHIR Bulk Data,
- * status). */
+/* 1 if an issue has the code "transient": the request failed, but the job has not (FHIR Bulk Data,
+ * status request). */
 int bcda__outcome_is_transient(const char *body, size_t len);
 
-/* Puts the server's words of an error answer in `err->server`: the text of the first issue that
- * has one, or, for a body that is no OperationOutcome, its first line (never HTML: markup says
- * nothing), or nothing; then `err->server` stays as it was. */
+/* Sets `err->server` to the server's words in the body of an error: the text of the first issue
+ * that has one, or the first line if the body is not an OperationOutcome. If there are none, or the
+ * body is HTML, `err->server` is not changed. */
 void bcda__outcome_describe(struct bcda_error *err, const char *body, size_t len);
 
 #endif

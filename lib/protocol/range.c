@@ -4,7 +4,7 @@
 
 #include "base/text.h"
 
-/* Takes the digits at *at. */
+/* Reads the digits at *at, and moves *at after them. */
 static int read_number(const char **at, int64_t *out)
 {
     const char *from = *at;

@@ -29,7 +29,7 @@ static int take_number(struct cursor *c, size_t digits, int *out)
     return 0;
 }
 
-/* asctime fills a day of one digit with a space. */
+/* asctime() pads a day of one digit with a space. */
 static int take_padded_day(struct cursor *c, int *out)
 {
     if (c->at < c->end && *c->at == ' ') {
@@ -39,7 +39,8 @@ static int take_padded_day(struct cursor *c, int *out)
     return take_number(c, 2, out);
 }
 
-/* One of `count` names, cut to `len` characters where that is not 0; its index. */
+/* Takes one of `count` names, or, if `len` is not 0, its first `len` characters. Returns the index
+ * of the name, or -1. */
 static int take_name(struct cursor *c, const char *const *names, int count, size_t len)
 {
     int i;
@@ -120,10 +121,10 @@ static int date_matches(const char *pattern, struct cursor c, struct date *d)
     return c.at == c.end;
 }
 
-/* A year of two digits is the nearest to now: none is more than 50 years ahead (RFC 9110). */
+/* The year nearest to now with these two last digits, at most 50 years in the future (RFC 9110). */
 static int full_year(int two_digits, int64_t wall_ms)
 {
-    int64_t now = 1970 + wall_ms / 86400000 * 400 / 146097; /* a day off is no matter here */
+    int64_t now = 1970 + wall_ms / 86400000 * 400 / 146097; /* an error of a day has no effect */
     int64_t year = now / 100 * 100 + two_digits;
 
     if (year > now + 50)
@@ -140,7 +141,8 @@ static int date_in_range(const struct date *d)
            d->second <= 60;
 }
 
-/* Days from 1970-01-01: years begin in March here, so that the leap day is the last of its year. */
+/* Days since 1970-01-01. Years begin in March here, so that the leap day is the last day of a year.
+ */
 static int64_t days_from_civil(int year, int month, int day)
 {
     int64_t y = month <= 2 ? year - 1 : year;
@@ -152,7 +154,8 @@ static int64_t days_from_civil(int year, int month, int day)
     return era * 146097 + day_of_era - 719468;
 }
 
-/* Unix time in milliseconds; -1 where it is no date. (Dates before 1970 are long past, as is 0.) */
+/* Returns Unix time in milliseconds; -1 = not a date. A date before 1970 is 0, because both are in
+ * the past. */
 static int64_t parse_date(struct cursor c, int64_t wall_ms)
 {
     struct date d = {0};
@@ -187,7 +190,7 @@ static int all_digits(const struct cursor *c)
     return c->at < c->end;
 }
 
-/* However many digits there are. */
+/* Accepts any number of digits. The maximum is INT64_MAX. */
 static int64_t digits_to_int64(const struct cursor *c)
 {
     int64_t value = 0;
@@ -206,7 +209,7 @@ static int64_t seconds_to_ms(int64_t seconds)
     return seconds > INT64_MAX / 1000 ? INT64_MAX : seconds * 1000;
 }
 
-/* Milliseconds since 1970: whether a server that sends times means such a one. */
+/* 1 if `time_ms`, as milliseconds since 1970, is near enough to now to be a point in time. */
 static int is_near(int64_t time_ms, int64_t wall_ms)
 {
     const int64_t day = INT64_C(24) * 3600 * 1000;
@@ -216,7 +219,7 @@ static int is_near(int64_t time_ms, int64_t wall_ms)
            !__builtin_sub_overflow(time_ms, wall_ms, &ahead) && ahead >= -day && ahead <= 366 * day;
 }
 
-/* From now until a time. */
+/* The time from now to `time_ms`. 0 if it is in the past. */
 static int64_t ms_until(int64_t time_ms, int64_t wall_ms)
 {
     int64_t wait;
@@ -246,7 +249,7 @@ int64_t bcda__retry_after(const char *value, int64_t wall_ms)
     return date < 0 ? -1 : ms_until(date, wall_ms);
 }
 
-/* ---- what is retried ---- */
+/* ---- the number of attempts ---- */
 
 int bcda__retry_attempts(const struct bcda_error *e, int most)
 {
@@ -257,8 +260,8 @@ int bcda__retry_attempts(const struct bcda_error *e, int most)
 
 /* ---- waits ---- */
 
-/* What the server asked for, as far as it will be believed; 0 where it asked for nothing. The
- * server's own default for a 429 is 0, which says nothing (bcda-api 4.6). */
+/* The wait that the server requested, at most `clamp_ms`. 0 = none. The server also sends 0 with a
+ * 429 by default, without a meaning (bcda-api 4.6). */
 static int64_t clamp_retry_after(int64_t asked_ms, int64_t clamp_ms)
 {
     if (asked_ms <= 0)
@@ -274,7 +277,7 @@ int64_t bcda__retry_delay(int attempt, int64_t asked_ms, int64_t max_ms, int64_t
     int64_t half, delay;
 
     if (max_ms > INT32_MAX)
-        max_ms = INT32_MAX; /* 24 days: so that the product below fits */
+        max_ms = INT32_MAX; /* 24 days; the product below must not overflow */
     while (attempt-- > 1 && top < max_ms)
         top *= 2;
     if (top > max_ms)

@@ -5,8 +5,8 @@
 #include "base/text.h"
 #include "codec/document.h"
 
-/* Longer than any credential lives: what is beyond must be another unit or a slip, and so counts as
- * not said. It also keeps milliseconds far from overflow. */
+/* Longer than any credential is valid. A larger value is in another unit or an error, and is
+ * treated as unknown. The limit also prevents an overflow of milliseconds. */
 static const int64_t LIFETIME_MAX_S = INT64_C(100) * 366 * 86400;
 
 int bcda__token_basic(struct bcda__secret *out, const char *id, const char *secret)
@@ -58,8 +58,8 @@ static const struct bcda__document_path token_paths[] = {
 struct reader {
     struct bcda__token token;
     int seen[MEMBERS];
-    enum member member;  /* the one with a problem */
-    const char *problem; /* what is wrong with it; never a value: it can be the token */
+    enum member member;  /* the member that is wrong */
+    const char *problem; /* what is wrong; never the value, which may be the token */
 };
 
 static int refuse_token(struct reader *r, enum member member, const char *problem)
@@ -78,15 +78,15 @@ static int on_access_token(struct reader *r, enum bcda__json_event event, const 
         return refuse_token(r, ACCESS_TOKEN, "is not a string");
     if (len == 0)
         return refuse_token(r, ACCESS_TOKEN, "is empty");
-    /* It goes into a header: a CR or LF would end that header. */
+    /* The token is sent in a header, which a CR or LF would end. */
     for (i = 0; i < len; i++)
         if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7F)
             return refuse_token(r, ACCESS_TOKEN, "holds characters that no token has");
     return bcda__secret_set(&r->token.bearer, text, len);
 }
 
-/* Seconds, as a string or as a number (bcda-api 3.2); a fraction is cut. What cannot be understood
- * is no reason to give up a good token: without a lifetime a 401 shows when to renew. */
+/* Seconds, as a string or as a number (bcda-api 3.2). A fraction is cut. A wrong value is no reason
+ * to refuse the token: its lifetime is then unknown, and it is renewed after a 401. */
 static void on_expires_in(struct reader *r, enum bcda__json_event event, const char *text,
                           size_t len)
 {
@@ -123,7 +123,7 @@ static int token_on_value(void *ctx, int what, enum bcda__json_event event, cons
 
     if (event == BCDA__JSON_OBJECT_END || event == BCDA__JSON_ARRAY_END)
         return 0;
-    if (event == BCDA__JSON_KEY) /* two readers of one body must not come to two tokens */
+    if (event == BCDA__JSON_KEY) /* another reader of the body may use the other member */
         return r->seen[what]++ ? refuse_token(r, (enum member)what, "is there twice") : 0;
     switch ((enum member)what) {
     case ACCESS_TOKEN:
@@ -179,7 +179,7 @@ void bcda__token_free(struct bcda__token *t)
     t->lifetime_ms = -1;
 }
 
-/* ---- the answer of a refusal ---- */
+/* ---- OAuth errors ---- */
 
 static const char *const oauth_codes[] = {"invalid_request",        "invalid_client",
                                           "invalid_grant",          "unauthorized_client",
