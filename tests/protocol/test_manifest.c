@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/buf.h"
 #include "helper.h"
@@ -685,13 +684,10 @@ START_TEST(at_the_limit)
     struct bcda__manifest *m;
     char key[32];
     size_t i;
-    clock_t began;
 
+    /* Quadratic time would run into the time limit of the suite. */
     add_many(&b, 200000, 1);
-    began = clock();
     ck_assert_int_eq(parse_cut(b.data, b.len, 16384, 200000, &m), 0);
-    /* Generous for a sanitizer on a slow machine, far too little for anything quadratic. */
-    ck_assert_int_lt((clock() - began) / CLOCKS_PER_SEC, 20);
     ck_assert_uint_eq(m->count, 200000);
     ck_assert_uint_eq(m->output_count, 200000);
     for (i = 0; i < m->count; i++) {
