@@ -1,7 +1,7 @@
-/* Entry points: every public function that runs or changes a session or a job. They check
- * arguments, and whether the function may be called here (entry.h). Functions that only read or
- * fill an object of their own (config, export, handlers, file, batch, error) are in the file of
- * that object. */
+/* The entry points: all public functions that run or change a session or a job. They check their
+ * arguments, and whether they may be called here (entry.h). Functions that only read, or that fill
+ * an object of their own (config, export, handlers, file, batch, error), are in the file of that
+ * object. */
 #include <limits.h>
 #include <stdint.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 
 enum { KICKOFF_URL_MAX = 256 * 1024, STATUS_URL_MAX = 64 * 1024 };
 
-/* ---- the guard ---- */
+/* ---- checks at every entry point ---- */
 
 static int refuse_call(struct bcda__context *cx, int code, const char *why)
 {
@@ -27,7 +27,7 @@ static struct bcda__context *context_of(bcda_session *s)
     return s ? &s->cx : NULL;
 }
 
-/* Without a session no error can be kept. */
+/* Without a session there is no place to store the error. */
 static int refuse_argument(struct bcda__context *cx, const char *why)
 {
     return cx ? refuse_call(cx, BCDA_ERR_INVALID, why) : BCDA_ERR_INVALID;
@@ -47,9 +47,9 @@ static int enter_api(bcda_session *s, enum bcda__entry_point point)
     return rc;
 }
 
-/* The end of the outermost call, which returns `rc`. Jobs that ended in callbacks are released
- * now, and so is a session that a callback freed: then the result is 0, or BCDA_ERR_FORKED in a
- * child. */
+/* Ends the outermost call, and returns its result `rc`. Jobs that ended in callbacks are released
+ * now. A session that a callback freed is destroyed now; the result is then 0, or BCDA_ERR_FORKED
+ * in a child. */
 static int leave_api(bcda_session *s, int rc)
 {
     s->cx.in_call = 0;
@@ -66,8 +66,8 @@ static int refuse_child(struct bcda__context *cx)
     return refuse_call(cx, BCDA_ERR_FORKED, bcda_error_string(BCDA_ERR_FORKED));
 }
 
-/* The end of a call that is not the outermost of a step, but which may have asked the application's
- * loop for a timer: that callback may have forked. */
+/* Ends a call that may have asked the application's loop for a timer outside a step. The callback
+ * of the loop may have forked: then the call fails in the child. */
 static int succeed_or_refuse_child(struct bcda__context *cx)
 {
     return cx->forked ? refuse_child(cx) : 0;
@@ -101,7 +101,7 @@ static int is_idle(const bcda_session *s)
     return bcda__jobs_are_idle(&s->jobs) && !s->requests;
 }
 
-/* The result of a step that returned `rc`. */
+/* Turns the engine's result of a step into the function's result. */
 static int finish_step(bcda_session *s, int rc, const char *why)
 {
     if (rc == BCDA_ERR_FORKED)
@@ -115,7 +115,7 @@ static int step_session(bcda_session *s, int *woken)
                        "the system refused a timer or a descriptor");
 }
 
-/* The time until the caller's deadline, for poll(). */
+/* Returns the time until the caller's deadline, for poll(). */
 static int time_left(int64_t until, int *over)
 {
     struct bcda__clock real = bcda__clock_system();
@@ -165,7 +165,8 @@ static int run_session(bcda_session *s, int timeout_ms)
     }
 }
 
-/* Enters a call that runs the session: by the application's own loop, or by run and step. */
+/* Enters a function that runs the session. With `has_loop` it belongs to the application's own
+ * loop, otherwise it is run or step; each is refused for a session of the other kind. */
 static int enter_by(bcda_session *s, enum bcda__entry_point point, int has_loop)
 {
     int rc = enter_api(s, point);
@@ -217,12 +218,12 @@ int bcda_session_wakeup(bcda_session *s)
 {
     if (!s)
         return BCDA_ERR_INVALID;
-    if (bcda__process_is_child(&s->cx.process)) /* it would wake the parent */
+    if (bcda__process_is_child(&s->cx.process)) /* a wake-up here would wake the parent */
         return BCDA_ERR_FORKED;
     return bcda__engine_wakeup(s->cx.engine);
 }
 
-/* ---- the application's loop ---- */
+/* ---- the application's event loop ---- */
 
 int bcda_session_set_loop(bcda_session *s, bcda_watch_fd_cb watch_fd,
                           bcda_watch_timer_cb watch_timer, void *userdata, bcda_destroy_cb destroy)
@@ -270,7 +271,7 @@ const bcda_error *bcda_session_error(const bcda_session *s)
     return s && s->cx.err.code ? &s->cx.err : NULL;
 }
 
-/* `const` does not cover the error of the last call. */
+/* `const` does not apply to the stored error of the last call. */
 static bcda_session *with_error(const bcda_session *s)
 {
     return (bcda_session *)(uintptr_t)s;
@@ -285,7 +286,8 @@ int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
         return refuse_call(&with_error(s)->cx, BCDA_ERR_FORKED,
                            "this session belongs to the parent process");
     *out = s->cx.stat[stat];
-    if (stat == BCDA_STAT_TRANSPORT_NS) /* the time of the decode threads included */
+    /* stat[] includes the time of the decode threads; the engine has the rest. */
+    if (stat == BCDA_STAT_TRANSPORT_NS)
         *out += bcda__engine_spent_ns(s->cx.engine);
     return 0;
 }
@@ -337,7 +339,7 @@ int bcda_job_start(bcda_session *s, const bcda_export *x, const bcda_handlers *h
     return rc;
 }
 
-/* The URL is checked as one that the server named, and must be of the FHIR URL's origin. */
+/* The status URL is checked like one that the server named, and must have the FHIR URL's origin. */
 static int attach_job(bcda_session *s, const char *status_url, const bcda_export *x,
                       const bcda_handlers *h, struct bcda__state *saved, bcda_job **out)
 {
@@ -416,8 +418,8 @@ int bcda_job_save(const bcda_job *job, char **out)
     return 0;
 }
 
-/* For calls on a job. A job that has ended (*over = 1) has no session any more, and the call
- * does nothing. */
+/* Checks a call on a job. A job that has ended no longer has a session: *over is then 1, and the
+ * call does nothing. */
 static int check_job(const bcda_job *job, enum bcda__entry_point point, int *over)
 {
     if (!job)
@@ -444,7 +446,7 @@ int bcda_job_pause(bcda_job *job)
     if (rc || over)
         return rc;
     job->downloads.is_paused = 1;
-    job->owner->slots_changed(job->owner->ctx); /* its slots are free for other jobs */
+    job->owner->slots_changed(job->owner->ctx); /* other jobs may use the slots of this one */
     return succeed_or_refuse_child(job->cx);
 }
 
@@ -487,7 +489,7 @@ int bcda_job_next(bcda_job *job, bcda_batch **out)
     return rc;
 }
 
-/* ---- one-off requests ---- */
+/* ---- single requests ---- */
 
 int bcda_request_start(bcda_session *s, int what, bcda_request_cb cb, void *userdata,
                        bcda_destroy_cb destroy, bcda_request **out)
@@ -511,7 +513,8 @@ int bcda_request_start(bcda_session *s, int what, bcda_request_cb cb, void *user
         if (!r) {
             struct bcda_error err;
 
-            bcda__request_end(request, bcda__err_nomem(&err), &err); /* there is no callback yet */
+            /* `cb` is not set yet, so no callback is called. */
+            bcda__request_end(request, bcda__err_nomem(&err), &err);
             return bcda__err_nomem(&s->cx.err);
         }
     }

@@ -9,12 +9,13 @@
 #include "protocol/token.h"
 
 struct bcda_token_request {
-    struct bcda__auth *auth; /* NULL once the session no longer waits for it */
+    struct bcda__auth *auth; /* NULL if the session no longer waits for this request */
 };
 
 static int set_bearer(struct bcda__auth *a, const char *token, size_t len)
 {
-    static const char scheme[] = "Bearer "; /* the server compares case and space (bcda-api 1) */
+    /* The server checks upper case and the one space (bcda-api 1). */
+    static const char scheme[] = "Bearer ";
     struct bcda__secret h = {0};
 
     if (bcda__secret_set(&h, NULL, sizeof scheme - 1 + len))
@@ -27,7 +28,7 @@ static int set_bearer(struct bcda__auth *a, const char *token, size_t len)
     return 0;
 }
 
-/* "/auth/token" at the origin of the FHIR URL, as BCDA has it (bcda-api 3). */
+/* The default is BCDA's: "/auth/token" at the origin of the FHIR URL (bcda-api 3). */
 static int choose_token_url(struct bcda__auth *a)
 {
     struct bcda__buf url;
@@ -66,7 +67,7 @@ void bcda__auth_free(struct bcda__auth *a)
     bcda__call_free(a->call);
     a->call = NULL;
     if (a->asked)
-        a->asked->auth = NULL; /* the application will still answer it */
+        a->asked->auth = NULL; /* the application will still answer this request */
     a->asked = NULL;
     bcda__timer_clear(&a->timer);
     bcda__secret_free(&a->header);
@@ -83,8 +84,8 @@ void bcda__auth_leave(struct bcda__auth_wait *w)
     w->next->prev = w->prev;
 }
 
-/* Notifies all that wait now. One that asks again from within its notification waits for the next
- * round. */
+/* Notifies all calls that wait now. A call that queues again during its notification waits for the
+ * next round. */
 static void notify_waiting(struct bcda__auth *a, int code, const struct bcda_error *err)
 {
     struct bcda__auth_wait *w;
@@ -125,7 +126,7 @@ static void on_token_response(void *ctx, enum bcda__verdict verdict,
         notify_waiting(a, err->code, err);
     } else {
         rc = bcda__token_parse(&token, answer->body, answer->body_len, &own);
-        if (rc) /* some servers refuse with 200 */
+        if (rc) /* some servers send a refusal with status 200 */
             (void)bcda__token_describe(&own, answer->body, answer->body_len);
         if (rc)
             notify_waiting(a, rc, &own);
@@ -178,7 +179,7 @@ int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_
     if (a->header.data && bcda__engine_now(a->cx->engine) < a->renew_at)
         return 1;
     w->waiting = 1;
-    w->round = a->round; /* the queue is in order: those of this round come last */
+    w->round = a->round; /* the queue is sorted: entries of this round are last */
     w->next = &a->waits;
     w->prev = a->waits.prev;
     w->prev->next = w;
@@ -214,7 +215,7 @@ static void deliver_provider_answer(void *ctx)
         notify_waiting(a, 0, NULL);
 }
 
-/* The request is used up. Returns the one who waits for it, or NULL. */
+/* Frees the provider's request. Returns the object that waits for the answer, or NULL. */
 static struct bcda__auth *take_request(bcda_token_request *r)
 {
     struct bcda__auth *a = r->auth;
@@ -241,7 +242,7 @@ int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t 
         return BCDA_ERR_INVALID;
     a = take_request(r);
     if (a && a->cx->forked)
-        return BCDA_ERR_FORKED; /* the parent answers its own */
+        return BCDA_ERR_FORKED; /* the parent process has its own copy of the request */
     if (!token || !bcda__config_is_token(token))
         rc = BCDA_ERR_INVALID;
     if (!a)
@@ -259,7 +260,8 @@ int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t 
     if (!rc)
         a->cx->stat[BCDA_STAT_TOKENS]++;
     schedule_provider_answer(a);
-    return a->cx->forked ? BCDA_ERR_FORKED : rc; /* the application may fork in watch_timer */
+    /* The application may have forked in watch_timer. */
+    return a->cx->forked ? BCDA_ERR_FORKED : rc;
 }
 
 void bcda_token_request_fail(bcda_token_request *r)

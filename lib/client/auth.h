@@ -1,5 +1,6 @@
-/* The session's token: fetched once, shared by all requests, renewed before its end and once after
- * a 401. Calls that need it wait in a queue. */
+/* The session's token. It is fetched once and shared by all requests. It is renewed shortly before
+ * it expires, and once after a 401. Calls that need the token while it is being fetched wait in a
+ * queue. */
 #ifndef BCDA_CLIENT_AUTH_H
 #define BCDA_CLIENT_AUTH_H
 
@@ -10,7 +11,7 @@
 struct bcda__call;
 struct bcda__context;
 
-/* A call that waits for the token; part of its owner. */
+/* A call's place in the queue for the token. It is a member of the object that waits. */
 struct bcda__auth_wait {
     void (*ready)(void *ctx, int code, const struct bcda_error *err);
     void *ctx;
@@ -22,24 +23,27 @@ struct bcda__auth_wait {
 struct bcda__auth {
     struct bcda__context *cx;
     char *token_url;
-    struct bcda__secret header; /* "Bearer …"; unset = none */
-    unsigned generation;        /* the number of the token, so that two 401 renew it once */
+    struct bcda__secret header; /* value of the header, "Bearer …"; unset = there is no token */
+    /* Counts the tokens, so that two 401 for the same token cause one renewal. */
+    unsigned generation;
     int64_t renew_at;
-    int fixed;                 /* a bearer token of the application, which cannot be renewed */
+    int fixed; /* 1 if the application has set a bearer token, which cannot be renewed */
     struct bcda__call *call;   /* the token request; NULL = none */
-    bcda_token_request *asked; /* the request to the application's provider; NULL = none */
-    struct bcda__timer timer;  /* delivers the provider's answer */
+    bcda_token_request *asked; /* the request to the application's token provider; NULL = none */
+    struct bcda__timer timer;  /* delivers `answer` to the waiting calls in the next step */
     struct bcda_error answer;
     unsigned round;
-    struct bcda__auth_wait waits; /* list head */
+    struct bcda__auth_wait waits; /* list head of the queue */
 };
 
-int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx); /* NOMEM */
+int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx); /* 0 or BCDA_ERR_NOMEM */
 void bcda__auth_free(struct bcda__auth *a);
-/* 1: `header` is set. 0: `w` will be called. Else an error, with `err` filled. */
+/* Returns 1 if the token is in `header`; 0 if it must be waited for, and w->ready will be called;
+ * or an error, with `err` filled. */
 int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_error *err);
-void bcda__auth_leave(struct bcda__auth_wait *w); /* leaves the queue */
-/* The server refused the token of this generation. 1: a new one can be requested; 0: it cannot. */
+void bcda__auth_leave(struct bcda__auth_wait *w); /* does nothing if `w` is not in the queue */
+/* To be called when the server refused the token with this number. Returns 1 if a new token can be
+ * requested, else 0. */
 int bcda__auth_refused(struct bcda__auth *a, unsigned generation);
 
 #endif

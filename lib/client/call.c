@@ -14,21 +14,22 @@
 #include "protocol/retry.h"
 
 enum {
-    /* Size of the ring between network and decoder. The sender is woken each time that a full
-     * ring has been emptied, so files have a large one (doc/performance-notes.md). */
+    /* Size of the ring between network and decoder. The sender has to wait each time the ring is
+     * full until it has been emptied, so files get a large ring (doc/performance-notes.md). */
     RING = 64 * 1024,
     RING_FILE = 1024 * 1024,
-    ERROR_BODY_MAX =
-        64 * 1024, /* how much of an error's body is read: a 404 may be large (bcda-api 6.1) */
+    /* How much of the body of an error response is read: the body of a 404 may be large (bcda-api
+     * 6.1). */
+    ERROR_BODY_MAX = 64 * 1024,
 };
 
 /* The state of a call (doc/design.md). */
 enum call_state {
-    PENDING,   /* waits for a timer or a token; there is no transfer */
-    SENT,      /* the transfer has no head yet */
-    GATHERING, /* the body is gathered, to be judged with the head */
-    STREAMING, /* the body is for the owner */
-    ENDED,     /* the end was reported */
+    PENDING,   /* waits for a timer or a token, and has no transfer */
+    SENT,      /* the request was sent, and the head of the response has not arrived */
+    GATHERING, /* the body is collected in memory, to be judged with the head */
+    STREAMING, /* the owner reads the body */
+    ENDED,     /* the end of the call was reported */
 };
 
 struct bcda__call {
@@ -36,30 +37,31 @@ struct bcda__call {
     struct bcda__context *cx;
     struct bcda__call_spec spec;
     char *url;
-    char *target; /* the target of a redirect; NULL = none. A new attempt begins at `url` */
+    char *target; /* URL that a redirect led to; NULL = none. A new attempt starts at `url` again */
     struct bcda__secret basic;
     struct bcda__auth_wait wait;
     struct bcda__transfer *t;
-    struct bcda__channel *channel; /* of `t` alone; NULL = the common one */
-    struct bcda__timer retry;      /* before the next attempt */
-    struct bcda__timer watch;      /* checks the connection, then the speed */
-    int attempt;                   /* number of attempts, this one included */
-    int renewed;                   /* the token was renewed after a 401 */
-    unsigned generation;           /* of the token sent */
+    struct bcda__channel *channel; /* channel that only `t` uses; NULL = the common one */
+    struct bcda__timer retry;      /* runs until the next attempt */
+    struct bcda__timer watch; /* triggers the check of the connection, then those of the speed */
+    int attempt;              /* number of attempts so far, this one included */
+    int renewed;              /* the token was renewed after a 401 */
+    unsigned generation;      /* number of the token that was sent (struct bcda__auth) */
     int sends_token;
-    int has_ranges;    /* the owner has set one, if of the whole */
-    int64_t asked;     /* the first byte requested; 0 = the whole */
-    char if_range[96]; /* for it */
-    int has_new_bytes; /* this attempt has brought new bytes */
-    int useless;    /* responses in a row without use, after each of which the call was repeated */
-    int redirects;  /* redirects followed in this attempt */
-    int cut;        /* the body of an error was longer than ERROR_BODY_MAX */
-    int connected;  /* `watch` checks the speed */
-    int64_t window; /* bytes received at the last check of `watch` */
-    int64_t taken;  /* body bytes of this attempt that the owner took */
-    int owner_was_slow; /* the owner, not the server, was slow since the last check */
+    int has_ranges;    /* the owner has called bcda__call_set_range() */
+    int64_t asked;     /* offset of the first byte requested; 0 = the whole file */
+    char if_range[96]; /* value of If-Range for this range */
+    int has_new_bytes; /* this attempt has received new bytes */
+    int useless;       /* useless responses in a row; the call was repeated after each */
+    int redirects;     /* redirects followed in this attempt */
+    int cut;           /* the body of an error response was longer than ERROR_BODY_MAX */
+    int connected;     /* the connection was made; `watch` now checks the speed */
+    int64_t window;    /* bytes received at the last check of `watch` */
+    int64_t taken;     /* body bytes of this attempt that the owner took */
+    /* The owner, not the server, was slow since the last check of the speed. */
+    int owner_was_slow;
     struct bcda__buf body;
-    size_t body_max;       /* limit of a gathered body, unless it is of an error */
+    size_t body_max;       /* limit of a collected body, except that of an error response */
     struct bcda_error err; /* why the last attempt failed */
 };
 
@@ -77,7 +79,7 @@ static void forget_target(struct bcda__call *c)
     c->redirects = 0;
 }
 
-/* ---- the end of a try ---- */
+/* ---- the end of an attempt ---- */
 
 /* The only place where the state changes. */
 static void change_call_state(struct bcda__call *c, enum call_state to)
@@ -94,13 +96,15 @@ static enum bcda__call_answer report_event(struct bcda__call *c, enum bcda__call
     return c->spec.event(c->spec.ctx, event, &c->err);
 }
 
-/* Another thread reads the transfer, or it rests for that thread. */
+/* Whether the transfer is handed over: another thread reads it, or will read it when it has
+ * bytes. */
 static int is_handed_over(const struct bcda__call *c)
 {
     return c->channel && c->channel->state != BCDA__CHANNEL_OWN;
 }
 
-/* From now on only the session's thread uses the transfer. 0: the transfer is in no known state. */
+/* Makes the session's thread the only user of the transfer. Returns 0 if the transfer cannot be
+ * used any more, because a worker was using it when the process was forked. */
 static int detach_transfer(struct bcda__call *c)
 {
     int lost = c->state == STREAMING && report_event(c, BCDA__CALL_DETACH) == BCDA__CALL_LOST;
@@ -134,7 +138,7 @@ static void finish_call(struct bcda__call *c, enum bcda__verdict verdict,
     if (c->t)
         (void)detach_transfer(c);
     change_call_state(c, ENDED);
-    c->spec.end(c->spec.ctx, verdict, answer, &c->err); /* may free the call */
+    c->spec.end(c->spec.ctx, verdict, answer, &c->err); /* this may free the call */
 }
 
 static void fail_call(struct bcda__call *c)
@@ -147,7 +151,7 @@ static void fail_call(struct bcda__call *c)
     finish_call(c, BCDA__FAIL, NULL);
 }
 
-/* 1: the job has no retries left. */
+/* Counts a retry of the job. Returns 1 if the job has no retries left. */
 static int budget_is_spent(struct bcda__call *c)
 {
     int64_t most = bcda__context_option(c->cx, BCDA_OPT_JOB_RETRIES_MAX);
@@ -166,7 +170,7 @@ static void begin_attempt_later(struct bcda__call *c, int attempt)
     uint32_t random = 0;
     int64_t delay;
 
-    (void)bcda__crypto_random(&random, sizeof random); /* without it, no jitter */
+    (void)bcda__crypto_random(&random, sizeof random); /* if this fails, there is no jitter */
     delay = bcda__retry_delay(attempt, c->err.retry_after,
                               bcda__context_option(c->cx, BCDA_OPT_RETRY_MAX_MS),
                               bcda__context_option(c->cx, BCDA_OPT_RETRY_AFTER_MAX_MS), random);
@@ -191,8 +195,9 @@ static void retry_call(struct bcda__call *c)
     begin_attempt_later(c, c->attempt > 0 ? c->attempt : 1);
 }
 
-/* The same request again, until no attempts are left: then c->err says what is wrong. At once if
- * this response brought new bytes, or is the first that did not; otherwise with a delay. */
+/* Sends the same request again, unless no attempts are left: then the call fails, and c->err says
+ * what is missing. The repetition is immediate if this response brought new bytes, or is the first
+ * that did not; otherwise there is a delay. */
 static void repeat_call(struct bcda__call *c)
 {
     drop_transfer(c);
@@ -208,20 +213,19 @@ static void repeat_call(struct bcda__call *c)
         bcda__timer_set(c->cx->engine, &c->retry, 0, begin_attempt, c);
 }
 
-/* The response was of no use. */
 void bcda__call_repeat(struct bcda__call *c)
 {
     bcda__err_set(&c->err, BCDA_ERR_TRANSFER, "none of them was the part that was asked for");
     repeat_call(c);
 }
 
-/* 401: fetches a new token once, and repeats the request. */
+/* After a 401: fetches a new token once, and repeats the request. */
 static void renew_token(struct bcda__call *c)
 {
     drop_transfer(c);
     if (c->sends_token && !c->renewed && bcda__auth_refused(c->cx->auth, c->generation)) {
         c->renewed = 1;
-        c->attempt--; /* a refused token is no attempt of the request */
+        c->attempt--; /* an attempt with a refused token does not count */
         c->cx->stat[BCDA_STAT_RETRIES]++;
         bcda__timer_set(c->cx->engine, &c->retry, 0, begin_attempt, c);
         return;
@@ -229,10 +233,10 @@ static void renew_token(struct bcda__call *c)
     fail_call(c);
 }
 
-/* ---- judging ---- */
+/* ---- reading the response ---- */
 
-/* The body of an error may be gzip, or be labelled so and not be (bcda-api 6.1): its first bytes
- * decide. */
+/* The body of an error response may be gzip, or be labelled gzip without being so (bcda-api 6.1).
+ * Its first bytes decide. */
 static void decode_body(struct bcda__call *c)
 {
     const uint8_t *body = (const uint8_t *)c->body.data;
@@ -283,7 +287,7 @@ static int is_own_origin(const struct bcda__context *cx, const char *url)
     return !bcda__url_parse(url, &u) && bcda__url_same_origin(&u, &cx->fhir);
 }
 
-/* Only GETs are redirected: answer.c refuses a redirected token request. */
+/* Only the redirect of a GET is followed. For the token request answer.c refuses it. */
 static int is_redirect(const struct bcda__call *c)
 {
     int status = bcda__transfer_status(c->t);
@@ -292,8 +296,8 @@ static int is_redirect(const struct bcda__call *c)
            (status == 301 || status == 302 || status == 303 || status == 307 || status == 308);
 }
 
-/* The target of a redirect: an absolute URL, or a path at the same origin. Other forms are
- * refused. */
+/* Writes the URL that a redirect leads to. `location` must be an absolute URL, or a path at the
+ * same origin; other forms are refused. */
 static int redirect_target(const struct bcda__call *c, const char *location, struct bcda__buf *out)
 {
     struct bcda__url u;
@@ -311,8 +315,8 @@ static int redirect_target(const struct bcda__call *c, const char *location, str
     return rc;
 }
 
-/* The token is sent along only within the FHIR URL's origin; http is followed only where it is
- * allowed. */
+/* The new request carries the token only if the target has the FHIR URL's origin. An http URL is
+ * followed only where http is allowed. */
 static void follow_redirect(struct bcda__call *c)
 {
     struct bcda__buf url, usable;
@@ -343,7 +347,7 @@ static void follow_redirect(struct bcda__call *c)
     drop_transfer(c);
     bcda__free(c->target);
     c->target = copy;
-    c->attempt--; /* it is the same attempt */
+    c->attempt--; /* a redirect is part of the same attempt */
     bcda__timer_set(c->cx->engine, &c->retry, 0, begin_attempt, c);
 }
 
@@ -442,7 +446,7 @@ static void gather_body(struct bcda__call *c, const uint8_t *data, size_t len)
                           "the answer is larger than %zu bytes (option \"answer_max\")", max);
         fail_call(c);
     } else if (c->cut) {
-        judge_response(c); /* enough of the error's body was read */
+        judge_response(c); /* enough of the error response's body was read */
     } else {
         bcda__transfer_take(c->t, len);
     }
@@ -468,17 +472,17 @@ static void on_transfer_data(void *ctx)
         c->owner_was_slow = 1;
 }
 
-/* In HTTP/1.x a body without length and not chunked ends with the connection, and a broken
- * connection looks the same: libcurl does not always notice a missing TLS close. So only content
- * that shows its own end may come in this form. From HTTP/2 on each body has an end that libcurl
- * requires. */
+/* Whether the end of the body can be told from a broken connection. In HTTP/1.x a body that has no
+ * length and is not chunked ends when the connection is closed. A broken connection looks the
+ * same, because libcurl does not always notice that the TLS close is missing. So such a body is
+ * accepted only if the content shows its own end. From HTTP/2 on, each body has an end that
+ * libcurl checks. */
 static int has_end(const struct bcda__call *c)
 {
     return c->spec.proves_end || bcda__transfer_http_major(c->t) > 1 ||
            bcda__transfer_content_length(c->t) >= 0 || bcda__transfer_is_chunked(c->t);
 }
 
-/* The body ended as HTTP requires. */
 static void end_streamed(struct bcda__call *c)
 {
     switch (report_event(c, BCDA__CALL_OVER)) {
@@ -486,7 +490,7 @@ static void end_streamed(struct bcda__call *c)
         fail_call(c);
         break;
     case BCDA__CALL_REPEAT:
-        repeat_call(c); /* counts as an attempt only if it brought no new byte */
+        repeat_call(c); /* this counts as an attempt only if no new byte came */
         break;
     default:
         finish_streamed(c);
@@ -520,7 +524,7 @@ static void on_transfer_end(void *ctx, int code, const struct bcda_error *err)
         judge_response(c);
 }
 
-/* ---- too slow ---- */
+/* ---- transfers that are too slow ---- */
 
 static void schedule_speed_check(struct bcda__call *c);
 
@@ -541,8 +545,8 @@ static void fail_too_slow(struct bcda__call *c, int code)
     on_broken_transfer(c);
 }
 
-/* The bytes received, for the check of the speed. *held: bytes wait here, or the owner did not
- * take them, so the server is not to blame. */
+/* Returns how many bytes were received, for the check of the speed. Sets *held if the server is not
+ * to blame for a low speed: bytes wait here, or the owner was too slow to take them. */
 static int64_t count_received(struct bcda__call *c, int *held)
 {
     const uint8_t *waiting;
@@ -584,14 +588,15 @@ static void schedule_speed_check(struct bcda__call *c)
     bcda__timer_set(c->cx->engine, &c->watch, bcda__context_option(c->cx, option), check_speed, c);
 }
 
-/* ---- a try ---- */
+/* ---- an attempt ---- */
 
 enum { HEADERS = 5, HEADER_SIZE = 128 };
 
 static void write_header(char *line, const char *name, const char *value)
 {
     bcda__text_copy(line, HEADER_SIZE, name);
-    bcda__text_append(line, HEADER_SIZE, ":"); /* libcurl then does not send the header */
+    /* A name without a value makes libcurl leave the header out. */
+    bcda__text_append(line, HEADER_SIZE, ":");
     if (value) {
         bcda__text_append(line, HEADER_SIZE, " ");
         bcda__text_append(line, HEADER_SIZE, value);
@@ -640,7 +645,7 @@ static void send_request(struct bcda__call *c)
         return;
     if (wait > 0) {
         c->cx->stat[BCDA_STAT_WAITS]++;
-        c->attempt--; /* the attempt has not begun */
+        c->attempt--; /* the attempt has not begun, so it does not count */
         bcda__timer_set(c->cx->engine, &c->retry, wait, begin_attempt, c);
         return;
     }
@@ -671,7 +676,7 @@ static void on_call_token(void *ctx, int code, const struct bcda_error *err)
 
     if (code) {
         bcda__err_copy(&c->err, err);
-        finish_call(c, BCDA__FAIL, NULL); /* the error has its own context */
+        finish_call(c, BCDA__FAIL, NULL); /* the error text already says which request failed */
         return;
     }
     send_request(c);
@@ -707,7 +712,7 @@ void bcda__call_spec_init(struct bcda__call_spec *spec, const char *what, const 
     spec->what = what;
     spec->method = method;
     spec->url = url;
-    spec->accept = "application/fhir+json"; /* exactly, and nothing else (bcda-api 4.1) */
+    spec->accept = "application/fhir+json"; /* exactly this value, nothing else (bcda-api 4.1) */
     spec->judge = bcda__answer_plain;
 }
 
@@ -779,7 +784,7 @@ void bcda__call_watch(struct bcda__call *c)
     if (!c->channel || c->channel->state != BCDA__CHANNEL_AWAY)
         return;
     if (!bcda__transfer_is_over(c->t))
-        bcda__channel_rest(c->channel); /* on an error this ends the transfer */
+        bcda__channel_rest(c->channel); /* if the watching fails, the transfer ends */
     if (bcda__transfer_is_over(c->t))
         (void)detach_transfer(c);
 }
@@ -795,7 +800,7 @@ void bcda__call_progress(struct bcda__call *c)
         return;
     c->has_new_bytes = 1;
     c->attempt = c->useless = 0;
-    c->renewed = 0; /* this token was accepted: a later 401 may renew it */
+    c->renewed = 0; /* this token was accepted, so a later 401 may renew it */
 }
 
 struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c)

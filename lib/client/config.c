@@ -158,10 +158,10 @@ static int refuse_setting(bcda_config *c, int code, const char *what)
     return bcda__err_set(&c->err, code, "%s", what);
 }
 
-/* An argument is NULL. Without a config no error can be kept. */
+/* An argument is NULL. If that argument is the config itself, the error cannot be stored. */
 static int refuse_missing(const bcda_config *c, const char *what)
 {
-    /* `const` does not cover the error of the last call. */
+    /* `const` does not apply to the stored error of the last call. */
     return bcda__err_set(c ? &((bcda_config *)(uintptr_t)c)->err : NULL, BCDA_ERR_INVALID,
                          "%s is missing", what);
 }
@@ -360,7 +360,7 @@ static int config_file_error(bcda_config *c, const char *path, int error)
     return bcda__err_set(&c->err, BCDA_ERR_IO, "%s: %s", path, text);
 }
 
-/* The whole file, in memory that will be wiped. */
+/* Reads the whole file into memory that will be wiped. */
 static int read_file(bcda_config *c, const char *path, struct bcda__secret *out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -481,7 +481,8 @@ struct bcda__log bcda__config_log(const bcda_config *c)
 
 static int option_error(const bcda_config *config, int option, int code)
 {
-    struct bcda_error *err = &((bcda_config *)(uintptr_t)config)->err; /* as in refuse_missing() */
+    /* Cast as in refuse_missing(). */
+    struct bcda_error *err = &((bcda_config *)(uintptr_t)config)->err;
     const char *name = bcda_option_name(option);
     int64_t min = 0, max = 0;
 
@@ -545,9 +546,9 @@ const bcda_error *bcda_config_error(const bcda_config *c)
     return c && c->err.code ? &c->err : NULL;
 }
 
-/* ---- opening a file's key ---- */
+/* ---- decrypting a file's key ---- */
 
-/* The more telling of two errors: with a wrong label the key pair is right. */
+/* Returns the more useful of two errors. A wrong label means that the key pair is the right one. */
 static int choose_unwrap_error(int a, int b)
 {
     return a == BCDA_ERR_KEY_LABEL || b != BCDA_ERR_KEY_LABEL ? a : b;
@@ -556,7 +557,7 @@ static int choose_unwrap_error(int a, int b)
 int bcda__config_unwrap(const bcda_config *c, const char *hex, const char *name, uint8_t out[32],
                         struct bcda_error *err)
 {
-    uint8_t wrapped[1024]; /* RSA of 8192 bits */
+    uint8_t wrapped[1024]; /* enough for RSA with 8192 bits */
     size_t len, i;
     int rc = BCDA_ERR_KEY_VALUE, one;
 

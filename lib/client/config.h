@@ -1,4 +1,4 @@
-/* The configuration of a session: the server, the identity, the options. */
+/* The configuration of a session: server, identity, options. */
 #ifndef BCDA_CLIENT_CONFIG_H
 #define BCDA_CLIENT_CONFIG_H
 
@@ -14,7 +14,7 @@
 #include "client/registration.h"
 #include "codec/key.h"
 
-/* A private key, shared by the copies of a config. */
+/* A private key. The copies of a config share it. */
 struct bcda__shared_key {
     atomic_int refs;
     struct bcda__key *key;
@@ -22,8 +22,8 @@ struct bcda__shared_key {
 
 struct bcda_config {
     char *fhir_url, *token_url;
-    struct bcda__texts rewrites; /* from, to, from, to … */
-    struct bcda__texts origins;  /* that a server may name; none = any */
+    struct bcda__texts rewrites; /* pairs: from, to, from, to … */
+    struct bcda__texts origins;  /* origins that the server may name in URLs; empty = any */
     char *client_id;
     struct bcda__secret client_secret;
     struct bcda__secret bearer;
@@ -38,15 +38,17 @@ struct bcda_config {
     struct bcda__registration *log;
     int log_level;
     struct bcda__options options;
-    struct bcda__clock clock; /* tests replace it before the session is made */
-    struct bcda_error err;    /* of the last call; code 0 = none */
+    struct bcda__clock clock; /* tests replace the clock before they create the session */
+    struct bcda_error err;    /* error of the last call; code 0 = none */
 };
 
-int bcda__config_copy(bcda_config **out, const bcda_config *from); /* NOMEM */
-/* A token as a header can hold it: visible ASCII without spaces, at least one character. */
+int bcda__config_copy(bcda_config **out, const bcda_config *from); /* 0 or BCDA_ERR_NOMEM */
+/* Whether a token can be sent in a header: it has at least one character, and all characters are
+ * visible ASCII (no space). */
 int bcda__config_is_token(const char *token);
-/* Decrypts a file's key with the private key that fits; errors as bcda__rsa_unwrap(), and
- * BCDA_ERR_KEY_MISSING. `name` is the label. `err` is filled. */
+/* Decrypts the key of a file, given as `hex`, with the private key that fits. `name` is the label
+ * of the encryption. Returns the errors of bcda__rsa_unwrap(), or BCDA_ERR_KEY_MISSING, and fills
+ * `err`. */
 int bcda__config_unwrap(const bcda_config *c, const char *hex, const char *name, uint8_t out[32],
                         struct bcda_error *err);
 struct bcda__log bcda__config_log(const bcda_config *c);

@@ -51,14 +51,14 @@ static void set_log(struct bcda__context *cx)
 
 /* ---- decode threads ---- */
 
-/* Where the system gives no thread at all, files are decoded inline. */
+/* If the system cannot create any thread, files are decoded inline. */
 struct bcda__workers *bcda__context_workers(struct bcda__context *cx)
 {
     int count = (int)bcda__context_option(cx, BCDA_OPT_DECODE_THREADS);
 
     if (!count || cx->workers || !bcda__workers_new(&cx->workers, cx->engine, count, &cx->log))
         return cx->workers;
-    if (!cx->warned_no_threads) /* each file asks again, and may get some */
+    if (!cx->warned_no_threads) /* this is repeated for each file, and may succeed later */
         bcda__log(&cx->log, BCDA_LOG_WARNING, "client",
                   "no decode thread could be made: files are decoded without, until one can");
     cx->warned_no_threads = 1;
@@ -84,7 +84,7 @@ int bcda__context_is_forked(struct bcda__context *cx)
     return cx->forked;
 }
 
-/* ---- its life ---- */
+/* ---- opening and closing ---- */
 
 static int open_engine(struct bcda__context *cx, struct bcda_error *err)
 {
@@ -126,7 +126,7 @@ int bcda__context_open(struct bcda__context *cx, const bcda_config *config, stru
     return 0;
 }
 
-/* The application's loop is still called while the engine is freed, and may fork. */
+/* While the engine is freed, the application's loop is still called, and may fork. */
 void bcda__context_close(struct bcda__context *cx)
 {
     struct bcda__workers *workers = cx->workers;

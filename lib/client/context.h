@@ -1,6 +1,6 @@
 /* What the objects of a session share: configuration, log, engine, workers, statistics, and whether
- * a callback of the application is running. Calls, jobs, downloads and requests hold a pointer to
- * it; the session owns it. */
+ * a callback of the application is running. Calls, jobs, downloads and requests have a pointer to
+ * the context; the session owns it. */
 #ifndef BCDA_CLIENT_CONTEXT_H
 #define BCDA_CLIENT_CONTEXT_H
 
@@ -19,50 +19,58 @@ struct bcda__workers;
 struct bcda__context {
     bcda_config *config; /* the session's own copy */
     struct bcda__log log;
-    struct bcda__url fhir; /* points into config->fhir_url */
+    struct bcda__url fhir; /* parsed; points into config->fhir_url */
     struct bcda__engine *engine;
     struct bcda__auth *auth;
-    struct bcda__workers *workers; /* NULL: not wanted, not needed yet, or refused by the system */
+    /* NULL: not wanted, not needed yet, or no thread could be created. */
+    struct bcda__workers *workers;
     int warned_no_threads;
 
-    struct bcda__process process; /* the one that made the session */
-    int forked; /* this process is a child: no callback, no network, and no job continues or ends */
+    struct bcda__process process; /* the process that created the session */
+    /* This process is a child. There is no callback and no network, and no job continues or
+     * ends. */
+    int forked;
     int in_callback;
-    int in_loop_callback;  /* of the application's loop, from which nothing may be called */
-    int in_call;           /* inside run or step */
-    int closing;           /* freed by the application; done when the outermost call returns */
-    int ending;            /* being freed now */
-    struct bcda_error err; /* of the last call; code 0 = none */
+    /* A callback of the application's loop is running; it may not call any function of the
+     * session. */
+    int in_loop_callback;
+    int in_call; /* inside a function that runs the session, such as run or step */
+    /* The application has freed the session; this takes effect when the outermost call returns. */
+    int closing;
+    int ending;            /* the session is being freed now */
+    struct bcda_error err; /* error of the last call; code 0 = none */
 
     struct bcda__limiter limiter;
-    /* Files at once: halved on 429 and 503, one more after each file that succeeds; between 1
-     * and BCDA_OPT_PARALLEL. */
+    /* How many files may be downloaded at once. A 429 or 503 halves the number, and each file that
+     * succeeds adds one. It stays between 1 and BCDA_OPT_PARALLEL. */
     int64_t parallel;
     int64_t stat[BCDA__STATS];
 };
 
-/* Copies the configuration and opens the engine. `err` is filled; after an error
- * bcda__context_close() is still to be called. */
+/* Copies the configuration and creates the engine. After an error, `err` is filled, and
+ * bcda__context_close() must still be called. */
 int bcda__context_open(struct bcda__context *cx, const bcda_config *config, struct bcda_error *err);
 void bcda__context_close(struct bcda__context *cx);
 
 int64_t bcda__context_option(const struct bcda__context *cx, int option);
 
-/* Around every callback of the application (tests/house/callbacks.py), those of its log, its token
- * provider and `destroy` included. Leaving checks whether the callback has forked and this is the
- * child: then `forked` is set, and the caller must test it before it continues. */
+/* To be called before and after every callback of the application (tests/house/callbacks.py checks
+ * that), including those of the log, of the token provider, and `destroy`. leave() checks whether
+ * the callback has forked and this process is the child. In that case it sets `forked`, which the
+ * caller must test before it continues. */
 void bcda__context_enter_callback(struct bcda__context *cx);
 void bcda__context_leave_callback(struct bcda__context *cx);
 
-/* 1: this is a child of the process that made the session. The calls on the stack return; from now
- * on there is no callback, no log line, no network and no lock, and nothing that both processes
- * share is changed. */
+/* Returns 1 if this process is a child of the one that created the session. Functions that are
+ * running must then return. From now on there is no callback, no log line, no network and no lock,
+ * and nothing that both processes share is changed. */
 int bcda__context_is_forked(struct bcda__context *cx);
 
-/* The outcome of a data file's request: 1 it succeeded, 0 the server asked for less load. */
+/* Adapts the number of parallel downloads to the outcome of a file's request. `succeeded` is 0 if
+ * the server asked for less load. */
 void bcda__context_adapt(struct bcda__context *cx, int succeeded);
 
-/* The decode threads, created by the first call; NULL where files are decoded inline. */
+/* Returns the decode threads, which the first call creates, or NULL if files are decoded inline. */
 struct bcda__workers *bcda__context_workers(struct bcda__context *cx);
 
 #endif

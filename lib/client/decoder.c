@@ -1,4 +1,4 @@
-/* bcda_decoder: decodes a file that was downloaded before. */
+/* bcda_decoder: decodes a file that the application downloaded earlier. */
 #include "codec/decoder.h"
 
 #include <string.h>
@@ -18,9 +18,9 @@ struct bcda_decoder {
     char *name;
     struct bcda__secret key; /* unset = not encrypted */
     const struct bcda__coding *coding;
-    struct bcda__decoder *codec; /* made by the first write */
-    struct bcda_error err;       /* of the last call; code 0 = none */
-    int code;                    /* the failure that stays */
+    struct bcda__decoder *codec; /* created by the first write */
+    struct bcda_error err;       /* error of the last call; code 0 = none */
+    int code;                    /* the first failure, which all later calls return */
     int finished;
     int in_callback, closing;
     int64_t sum[BCDA__SUMS];
@@ -50,7 +50,7 @@ static void destroy_decoder(bcda_decoder *d)
     bcda_global_cleanup();
 }
 
-/* The config, if there is one, keeps the error. */
+/* Stores the error in the config, if there is one. */
 static int refuse_new(bcda_config *config, int code, const char *why)
 {
     return bcda__err_set(config ? &config->err : NULL, code, "%s", why);
@@ -94,7 +94,8 @@ void bcda_decoder_free(bcda_decoder *d)
         destroy_decoder(d);
 }
 
-/* The checks of every call but the getters; `early` = allowed only before the first write. */
+/* The checks of every function except the getters. `early` means that the function is allowed only
+ * before the first write. */
 static int check_decoder_call(bcda_decoder *d, int early)
 {
     if (!d)
@@ -233,12 +234,12 @@ static int deliver_batch(bcda_decoder *d)
     rc = bcda__deliver(&to, batch, &cursor, &line_failed, &d->err);
     if (line_failed)
         rc = bcda__decoder_refuse_line(d->codec, &d->err);
-    batch->name = ""; /* the application may keep the batch longer than this decoder lives */
+    batch->name = ""; /* the application may keep the batch after the decoder is freed */
     bcda__decoder_give_back(d->codec, batch);
     return rc;
 }
 
-/* A free from inside a callback takes effect here, when the outermost call returns. */
+/* If a callback freed the decoder, that takes effect here, when the outermost call returns. */
 static int unwind_decoder(bcda_decoder *d, int rc)
 {
     if (rc)
@@ -254,14 +255,15 @@ static int begin_decoder(bcda_decoder *d)
 
     if (rc)
         return rc;
-    if (d->code) /* the first failure stays */
+    if (d->code) /* the first failure is permanent */
         return bcda__err_set(&d->err, d->code, "%s: %s", d->name, bcda_error_string(d->code));
     if (d->finished)
         return bcda__err_set(&d->err, BCDA_ERR_STATE, "the file is finished");
     return open_codec(d);
 }
 
-/* The file has failed, but the valid lines before the failure are still delivered. */
+/* The file has failed, but the valid lines before the failure are still delivered. Returns the code
+ * of the failure, or of the delivery if that failed. */
 static int give_good(bcda_decoder *d, int code)
 {
     struct bcda_error err;
@@ -270,7 +272,7 @@ static int give_good(bcda_decoder *d, int code)
     bcda__err_copy(&err, &d->err);
     rc = deliver_batch(d);
     if (rc)
-        return rc; /* the application, or an invalid line, is the reason */
+        return rc; /* the application or an invalid line is the first cause */
     bcda__err_copy(&d->err, &err);
     return code;
 }

@@ -23,7 +23,8 @@ static void enter_data_callback(const struct bcda__delivery *d)
         d->enter(d->ctx);
 }
 
-/* The end of every callback: its result, and whether it stopped the job meanwhile. */
+/* Ends every callback: interprets its result, and checks whether the job was cancelled
+ * meanwhile. */
 static int leave_data_callback(const struct bcda__delivery *d, int answer, int may_pause,
                                const char *name, struct bcda_error *err)
 {
@@ -112,8 +113,7 @@ static int give_issue(void *ctx, const struct bcda__issue *issue)
     return w->rc;
 }
 
-/* A line that is no OperationOutcome is skipped: the server's own error file says nothing
- * then. */
+/* A line that is not an OperationOutcome is skipped: it contains no report of the server. */
 static int give_outcome(const struct bcda__delivery *d, struct bcda_batch *b, size_t row,
                         struct bcda_error *err)
 {
@@ -161,9 +161,9 @@ int bcda__count_issues(const struct bcda_batch *b,
     return 0;
 }
 
-/* ---- the walk ---- */
+/* ---- the loop over a batch ---- */
 
-/* One line: an invalid line before the row, or the row. */
+/* Delivers one line: an invalid line that precedes the row, or the row. */
 static int give_next(const struct bcda__delivery *d, struct bcda_batch *b, struct bcda__cursor *c,
                      int *line_failed, struct bcda_error *err)
 {
@@ -172,7 +172,7 @@ static int give_next(const struct bcda__delivery *d, struct bcda_batch *b, struc
     if (c->bad < b->bad_count && b->bad[c->bad].before <= c->row)
         return give_bad_line(d, &b->bad[c->bad++], line_failed, err);
     rc = d->is_error ? give_outcome(d, b, c->row, err) : give_resource(d, b, c->row, err);
-    if (rc != BCDA__HELD) { /* a row that paused is delivered again */
+    if (rc != BCDA__HELD) { /* the row whose callback paused the job is delivered again */
         c->row++;
         if (rc == 0)
             d->count(d->ctx, BCDA__SUM_RESOURCES, 1);
@@ -208,8 +208,8 @@ static int give_batch(const struct bcda__delivery *d, struct bcda_batch *b, stru
     enter_data_callback(d);
     answer = ((bcda_batch_cb)r->cb)(d->job, b, r->userdata);
     rc = leave_data_callback(d, answer, 1, "on_batch", err);
-    now = rc == 0 ? b->rows
-                  : b->consumed; /* a batch that the application keeps is not touched any more */
+    /* A batch that the application keeps must not be used any more. */
+    now = rc == 0 ? b->rows : b->consumed;
     d->count(d->ctx, BCDA__SUM_RESOURCES, (int64_t)(now - before));
     c->row = now;
     return rc;

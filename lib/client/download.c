@@ -18,41 +18,46 @@
 
 enum { LABEL = 160 };
 
-/* The phase of a download (doc/design.md). Each has a function of its own below. */
+/* The phase of a download (doc/design.md). Most phases have a function of their own below. */
 enum phase {
-    OPENING_KEY, /* the file's key is unwrapped; nothing is requested yet */
-    RECEIVING,   /* a call brings the bytes */
-    VERIFYING,   /* all bytes are here: the checks of the whole file */
-    REPLAYING,   /* verified delivery: the spool is read for delivery */
-    CLOSING,     /* the file succeeded, or failed with `err`: what is decoded is delivered */
+    OPENING_KEY, /* the file's key is being decrypted; nothing is requested yet */
+    RECEIVING,   /* a call receives the bytes */
+    VERIFYING,   /* all bytes have arrived: the whole file is checked */
+    REPLAYING,   /* verified delivery: the file is read from the spool and delivered */
+    /* The file succeeded, or failed with `err`. Data that is already decoded is delivered. */
+    CLOSING,
 };
 
 struct bcda__download {
-    struct bcda__downloads *set; /* that it is in */
+    struct bcda__downloads *set; /* the set that contains this download */
     struct bcda_file *file;
     char label[LABEL]; /* "job 42, file 3 (Patient)", for log lines */
     struct bcda__download *prev, *next;
-    int is_to_advance; /* by bcda__downloads_advance() */
+    int is_to_advance; /* bcda__downloads_advance() has still to continue it */
 
     enum phase phase;
     struct bcda_error err;       /* why the file failed; code 0 = it has not */
-    struct bcda__secret key;     /* of the file; unset = plain */
-    struct bcda__unwrap *unwrap; /* the key is being unwrapped; NULL = it is not */
+    struct bcda__secret key;     /* key of the file; unset = the file is not encrypted */
+    struct bcda__unwrap *unwrap; /* the decryption of the key; NULL = it is not under way */
     struct bcda__expected expected;
-    const struct bcda__coding *coding; /* of the stored file; NULL = identity */
+    const struct bcda__coding *coding; /* compression of the stored file; NULL = none */
 
     struct bcda__call *call;
     struct bcda__intake intake;
-    struct bcda__spool *spool; /* verified delivery: NULL = streaming */
-    struct bcda__pipe *pipe;   /* made at the first head, and again to read the spool */
-    int replays;               /* the pipe reads the spool */
+    struct bcda__spool *spool; /* for verified delivery; NULL = streaming delivery */
+    /* Created at the head of the first response, and once more to read the spool. */
+    struct bcda__pipe *pipe;
+    int replays; /* the pipe reads the spool */
     struct bcda__pipe_sums counted;
-    int64_t furthest; /* most stored bytes of any attempt: only more than that is progress */
+    /* The most stored bytes that any attempt has received. Only more bytes than that are
+     * progress. */
+    int64_t furthest;
 
-    struct bcda__timer
-        next_slice;           /* the next slice of a replay, and what a step leaves to the next */
-    struct bcda__timer flush; /* delivers a batch that is not full, after BCDA_OPT_BATCH_DELAY_MS */
-    struct bcda_batch *batch; /* being delivered, or waiting to be pulled */
+    /* Runs the next slice of a replay, and work that a step leaves to the next step. */
+    struct bcda__timer next_slice;
+    /* Delivers a batch that is not full, after BCDA_OPT_BATCH_DELAY_MS. */
+    struct bcda__timer flush;
+    struct bcda_batch *batch; /* a batch that is being delivered, or waits to be pulled */
     struct bcda__cursor cursor;
     int delivered; /* the application has received data of the file */
 };
@@ -75,7 +80,8 @@ static void change_phase(struct bcda__download *d, enum phase to)
 
 /* ---- log lines ---- */
 
-/* The file's number and type in the manifest. Not its URL, which may contain a secret. */
+/* Names a file by its number and type in the manifest. The URL is not used, because it may contain
+ * a secret. */
 static void label_file(const char *job, const struct bcda_file *f, char out[LABEL])
 {
     const char *type = bcda__type_for_log(f->entry->type, "");
@@ -83,7 +89,7 @@ static void label_file(const char *job, const struct bcda_file *f, char out[LABE
     snprintf(out, LABEL, type[0] ? "%s, file %zu (%s)" : "%s, file %zu%s", job, f->index, type);
 }
 
-/* ---- the end ---- */
+/* ---- leaving the list ---- */
 
 static void unlink_download(struct bcda__download *d)
 {
@@ -104,8 +110,8 @@ static void add_time(struct bcda__download *d, int stat, int64_t began)
     d->set->cx->stat[stat] += bcda__clock_ns() - began;
 }
 
-/* A worker's peek reads from the network. Inline, the engine has read before, and peek only
- * compares. */
+/* With workers, the time of peek() is spent reading from the network. Inline, the engine has
+ * already read the bytes, and peek() only compares hashes. */
 static void count_time(struct bcda__download *d, const struct bcda__pipe_sums *now)
 {
     const struct bcda__pipe_sums *old = &d->counted;
@@ -126,7 +132,8 @@ static void count(struct bcda__download *d, enum bcda__sum sum, int64_t n)
         d->set->count(d->set->job, d->file, sum, n);
 }
 
-/* New bytes of the stored file, and the bytes decoded from them. */
+/* Counts new bytes of the stored file, and the bytes decoded from them. More bytes than ever before
+ * are progress. */
 static void add_bytes(struct bcda__download *d, int64_t received, int64_t decoded)
 {
     count(d, BCDA__SUM_RECEIVED, received);
@@ -138,8 +145,8 @@ static void add_bytes(struct bcda__download *d, int64_t received, int64_t decode
     }
 }
 
-/* Adds to all sums what the pipe has done since the last call. Bytes of a spool were counted
- * when they were received. */
+/* Adds to all sums what the pipe has done since the last call. Bytes from a spool are not counted,
+ * because they were counted when they were received. */
 static void update_sums(struct bcda__download *d)
 {
     struct bcda__pipe_sums now;
@@ -202,7 +209,7 @@ static void set_verdict(struct bcda__download *d)
     if (!d->err.file[0])
         bcda__text_show(d->err.file, sizeof d->err.file, f->entry->name);
     f->verdict = BCDA_VERDICT_FAILED;
-    f->error = bcda_error_ref(&d->err); /* a copy */
+    f->error = bcda_error_ref(&d->err); /* this is a copy of d->err */
 }
 
 static void log_verdict(const struct bcda__downloads *set, const struct bcda_file *f)
@@ -222,7 +229,8 @@ static void log_verdict(const struct bcda__downloads *set, const struct bcda_fil
         bcda__log(log, BCDA_LOG_INFO, "client", "%s: complete", label);
 }
 
-/* Sets and reports the verdict, and frees the download. The job may have ended when it returns. */
+/* Sets and reports the verdict, and frees the download. When this returns, the job may have
+ * ended. */
 static void conclude_download(struct bcda__download *d)
 {
     struct bcda__downloads *set = d->set;
@@ -280,7 +288,7 @@ static void count_delivered(void *ctx, enum bcda__sum sum, int64_t n)
     count(ctx, sum, n);
 }
 
-/* Fails the file with `err`. */
+/* Ends the download because of the error in d->err. */
 static void fail_download(struct bcda__download *d)
 {
     stop_network(d);
@@ -289,9 +297,9 @@ static void fail_download(struct bcda__download *d)
     change_phase(d, CLOSING);
 }
 
-/* An invalid line that is not tolerated: no later line is delivered. An error of the transfer or
- * of the checks of the whole file that is set already stays. If those checks can still fail, the
- * decoder reports that later. */
+/* Handles an invalid line that is not tolerated. No later line is delivered. If d->err already has
+ * an error of the transfer or of the checks of the whole file, it stays. If those checks can still
+ * fail, the decoder will report the line later. */
 static void refuse_line(struct bcda__download *d, const struct bcda_error *err)
 {
     int rc;
@@ -305,20 +313,20 @@ static void refuse_line(struct bcda__download *d, const struct bcda_error *err)
     fail_download(d);
 }
 
-/* Whether the batches of this file wait for bcda_job_next(). Error files go to on_server_issue,
- * if it is set, in pulled jobs, too. */
+/* Whether the batches of this file wait for bcda_job_next(). If on_server_issue is set, the issues
+ * of error files go there, even in a pulled job. */
 static int is_pulled(const struct bcda__download *d)
 {
     return d->set->is_pulled &&
            !(d->file->entry->is_error && d->set->handlers->at[BCDA__ON_SERVER_ISSUE]);
 }
 
-/* The result of a step: the download waits for an event; there may be more to do at once; or the
- * download, perhaps with its job, is gone. */
+/* What to do after one step of a download: wait for an event; take another step at once; or
+ * nothing, because the download, and perhaps its job, is gone. */
 enum next { WAIT, AGAIN, GONE };
 
-/* Delivers the batch to the callbacks. AGAIN: delivered. WAIT: the job is paused, or its batches
- * are pulled. GONE: the job has ended, and this download with it. */
+/* Delivers the batch to the callbacks. Returns AGAIN if it was delivered; WAIT if the job is paused
+ * or its batches are pulled; GONE if the job has ended, and this download with it. */
 static enum next deliver_to_handlers(struct bcda__download *d)
 {
     struct bcda__downloads *set = d->set;
@@ -362,7 +370,8 @@ static enum next deliver_to_handlers(struct bcda__download *d)
     return AGAIN;
 }
 
-/* Takes a batch from the pipe, to be delivered. 0: memory was refused, which fails the file. */
+/* Takes a batch from the pipe, to be delivered. Returns 0 if there was no memory, which fails the
+ * file. */
 static int take_batch(struct bcda__download *d)
 {
     int rc = bcda__pipe_take(d->pipe, &d->batch);
@@ -398,7 +407,7 @@ static enum next run_pipe(struct bcda__download *d)
     return bcda__pipe_is_inline(d->pipe) ? AGAIN : WAIT;
 }
 
-/* Inline, the call reports when there are bytes. */
+/* With workers, runs the pipe. Inline, no slice is run here: the call's event BYTES does that. */
 static enum next step_receiving(struct bcda__download *d)
 {
     enum bcda__pipe_state state = d->pipe ? bcda__pipe_state(d->pipe) : BCDA__PIPE_IDLE;
@@ -410,8 +419,8 @@ static enum next step_receiving(struct bcda__download *d)
     return WAIT;
 }
 
-/* The file ends where the server's range said, although more was received, if the content allows
- * it. Otherwise the whole file is requested again. */
+/* The server's answer to a range says that the file ends earlier than the bytes received so far. If
+ * the content allows that, it is accepted; otherwise the whole file is requested again. */
 static enum next accept_end(struct bcda__download *d)
 {
     int64_t at = d->intake.end_at;
@@ -434,7 +443,7 @@ static enum next accept_end(struct bcda__download *d)
 
 static enum next begin_replay(struct bcda__download *d);
 
-/* All checks of the whole file, after its last byte. */
+/* Makes all checks of the whole file, after its last byte. */
 static enum next check_whole(struct bcda__download *d)
 {
     int rc = bcda__pipe_finish(d->pipe, &d->err);
@@ -465,7 +474,7 @@ static enum next step_verifying(struct bcda__download *d)
     }
 }
 
-/* Inline, one slice per step of the session. */
+/* Inline, one slice is run in each step of the session. */
 static enum next step_replaying(struct bcda__download *d)
 {
     switch (bcda__pipe_state(d->pipe)) {
@@ -520,8 +529,8 @@ static enum next step_phase(struct bcda__download *d)
     }
 }
 
-/* Workers may finish batches faster than the application takes them: the number per step is
- * bounded. */
+/* Takes a finished batch. Workers may finish batches faster than the application takes them, so the
+ * number per step is limited. */
 static enum next take_finished(struct bcda__download *d)
 {
     if (!bcda__pipe_is_inline(d->pipe) && bcda__engine_is_spent(d->set->cx->engine)) {
@@ -532,7 +541,8 @@ static enum next take_finished(struct bcda__download *d)
     return AGAIN;
 }
 
-/* Does what can be done without another event. 0: the download is gone, or this is a child. */
+/* Does all that can be done without another event. Returns 0 if the download is gone, or if this is
+ * a child. */
 static int settle_download(struct bcda__download *d)
 {
     enum next next = AGAIN;
@@ -567,7 +577,8 @@ static void flush_later(struct bcda__download *d)
                         flush_partial_batch, d);
 }
 
-/* Workers read on while a batch waits for the application. A paused job reads nothing. */
+/* Makes the session watch the transfer if the workers have nothing to read. Workers continue to
+ * read while a batch waits for the application. A paused job reads nothing. */
 static void watch_body(struct bcda__download *d)
 {
     enum bcda__pipe_state state;
@@ -579,8 +590,9 @@ static void watch_body(struct bcda__download *d)
         bcda__call_watch(d->call);
 }
 
-/* Asks for more bytes. Inline, the decoder may still hold lines behind a full batch. If all
- * received bytes have been taken, no event of the call would continue with them. */
+/* Asks for more bytes. Inline, the decoder may still hold lines that did not fit into a full batch.
+ * If all received bytes have been taken, no event of the call will follow; so a timer runs the
+ * pipe. */
 static void want_more(struct bcda__download *d)
 {
     const uint8_t *data;
@@ -645,7 +657,7 @@ static int make_download_pipe(struct bcda__download *d, struct bcda_error *err)
     o.coding = d->coding;
     o.trusted = d->replays;
     o.check_only = d->spool && !d->replays;
-    o.expected = d->replays ? NULL : &d->expected; /* checked in the first pass */
+    o.expected = d->replays ? NULL : &d->expected; /* checked when it was received */
     o.key = (const uint8_t *)d->key.data;
     o.line_max = (size_t)bcda__context_option(cx, BCDA_OPT_LINE_MAX);
     o.depth_max = (int)bcda__context_option(cx, BCDA_OPT_JSON_DEPTH_MAX);
@@ -664,7 +676,7 @@ static int make_first_pipe(struct bcda__download *d, const struct bcda__transfer
     return make_download_pipe(d, err);
 }
 
-/* The bytes are received and verified. */
+/* Verified delivery: all bytes are received and verified, and delivery from the spool begins. */
 static enum next begin_replay(struct bcda__download *d)
 {
     drop_pipe(d);
@@ -678,8 +690,8 @@ static enum next begin_replay(struct bcda__download *d)
     return AGAIN;
 }
 
-/* If the application has received nothing of the file, the bytes received before are discarded,
- * and need not be compared. 0 or a code. */
+/* If the application has received nothing of the file, discards the bytes received so far, so that
+ * they need not be compared with those that follow. Returns 0 or an error code. */
 static int restart_if_possible(struct bcda__download *d, struct bcda_error *err)
 {
     int rc;
@@ -712,7 +724,7 @@ static int take_head(struct bcda__download *d, struct bcda_error *err)
     const struct bcda__transfer *t = bcda__call_transfer(d->call);
     int rc;
 
-    /* An HTML page of a proxy is not data, however its lines would be judged. */
+    /* An HTML page, such as a proxy sends, is never data, whatever its lines look like. */
     if (!d->key.data &&
         bcda__text_starts_nocase(bcda__transfer_header(t, "Content-Type"), "text/html"))
         return bcda__err_set(err, BCDA_ERR_NOT_JSON, "an HTML page came in place of the file");
@@ -727,7 +739,7 @@ static int take_head(struct bcda__download *d, struct bcda_error *err)
     return rc;
 }
 
-/* Inline: runs slices until no bytes are left, or the step's budget is spent. */
+/* Inline only: runs slices until no bytes are left, or the step's budget is spent. */
 static enum bcda__call_answer take_bytes(struct bcda__download *d)
 {
     enum bcda__pipe_state state = BCDA__PIPE_READY;
@@ -750,9 +762,9 @@ static enum bcda__call_answer take_bytes(struct bcda__download *d)
     return state == BCDA__PIPE_REPEAT ? BCDA__CALL_REPEAT : BCDA__CALL_GO;
 }
 
-/* The body broke off. If it cannot be resumed, and the application has received nothing, the
- * file restarts at offset 0, unless something is delivered by then. Until the restart the
- * decoded data is kept, and is delivered if no later attempt brings more. */
+/* The body was cut short. If the server does not support ranges, and the application has received
+ * nothing, the file will restart at offset 0, unless something is delivered before that. Until the
+ * restart the decoded data is kept; it is delivered if no later attempt brings more. */
 static void note_broken_body(struct bcda__download *d)
 {
     d->intake.restart =
@@ -808,7 +820,8 @@ static enum bcda__call_answer on_call_event(void *ctx, enum bcda__call_event eve
     }
 }
 
-/* The server breaks off every time, perhaps at its time limit, and does not support ranges. */
+/* Explains the error of a file that the server cuts short every time, perhaps because of a time
+ * limit, and that cannot be resumed with ranges. */
 static void explain_cuts(struct bcda__download *d)
 {
     int code = d->err.code;
@@ -824,7 +837,8 @@ static void explain_cuts(struct bcda__download *d)
         (long long)d->furthest);
 }
 
-/* If the transfer failed after an invalid line, the line stays the file's error. */
+/* If the transfer failed after an invalid line that is not tolerated, the error of the file is that
+ * of the line. */
 static void on_call_end(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
                         const struct bcda_error *err)
 {
@@ -834,7 +848,7 @@ static void on_call_end(void *ctx, enum bcda__verdict verdict, const struct bcda
     if (verdict == BCDA__FAIL && !(d->pipe && bcda__pipe_refused_line(d->pipe, &d->err))) {
         bcda__err_copy(&d->err, err);
         explain_cuts(d);
-    } else if (!d->pipe) { /* even a 200 without a body has a head */
+    } else if (!d->pipe) { /* not expected: even a 200 without a body has a head */
         bcda__err_set(&d->err, BCDA_ERR_HTTP, "the answer has no head");
     }
     stop_network(d);
@@ -844,8 +858,8 @@ static void on_call_end(void *ctx, enum bcda__verdict verdict, const struct bcda
 
 /* ---- the start ---- */
 
-/* The count of error files is not compared: whether it means files, issues or lines is open
- * (Bulk Data Access, output files). */
+/* The `count` of an error file is not compared with its lines: the specification (Bulk Data Access,
+ * output files) leaves open whether it means files, issues or lines. */
 static void set_expected(struct bcda__download *d)
 {
     const struct bcda__entry *e = d->file->entry;
@@ -870,8 +884,8 @@ static int open_call(struct bcda__download *d)
     bcda__call_spec_init(&spec, "file", "GET", url.data);
     bcda__text_copy(spec.about, sizeof spec.about, d->label);
     spec.accept = "application/fhir+ndjson";
-    /* One header that is exactly "gzip": in 2020 to 2024 nothing else was recognised
-     * (bcda-api 6.1). An encrypted file does not shrink. */
+    /* The value must be exactly "gzip": from 2020 to 2024 the server recognised nothing else
+     * (bcda-api 6.1). Compressing an encrypted file would not make it smaller. */
     if (bcda__context_option(cx, BCDA_OPT_GZIP) && !d->file->entry->key)
         spec.accept_encoding = bcda__coding_gzip.name;
     spec.with_token = d->set->files->manifest->requires_access_token;
@@ -891,7 +905,8 @@ out:
     return rc;
 }
 
-/* The file is requested after its key: without the key it would be of no use. */
+/* Requests the file, once its key is decrypted: without the key the file would be useless. `rc` is
+ * an error before this. */
 static void request_file(struct bcda__download *d, int rc)
 {
     if (!rc)
@@ -916,7 +931,8 @@ static void on_unwrapped_key(void *ctx, int code, const struct bcda_error *err)
     request_file(d, code);
 }
 
-/* 0: there is a key or none is needed, or on_unwrapped_key() will be called. */
+/* Decrypts the file's key. Returns 0 if the key is ready, if none is needed, or if
+ * on_unwrapped_key() will be called; else an error code. */
 static int open_key(struct bcda__download *d)
 {
     const struct bcda__entry *e = d->file->entry;
@@ -983,9 +999,9 @@ void bcda__download_start(struct bcda__downloads *set, struct bcda_file *file)
         request_file(d, rc);
 }
 
-/* ---- all of a job ---- */
+/* ---- all downloads of a job ---- */
 
-/* The list may change with every step. */
+/* Each download is marked first, because the list may change whenever one continues. */
 void bcda__downloads_advance(struct bcda__downloads *set)
 {
     struct bcda__download *d;

@@ -1,5 +1,5 @@
-/* The downloads of a job. Each requests one file, decodes and delivers it, and gives it a verdict.
- */
+/* The downloads of a job. Each download requests one file, decodes and delivers it, and sets its
+ * verdict. */
 #ifndef BCDA_CLIENT_DOWNLOAD_H
 #define BCDA_CLIENT_DOWNLOAD_H
 
@@ -12,42 +12,43 @@ struct bcda__download;
 
 /* What a download reports to its job. */
 enum bcda__download_event {
-    BCDA__DOWNLOAD_BEGINS,    /* on_file is due. Returns 1 if the job has ended */
+    BCDA__DOWNLOAD_BEGINS,    /* on_file is to be called; the job returns 1 if it has ended */
     BCDA__DOWNLOAD_PAUSES,    /* a callback asked for a pause of the job */
-    BCDA__DOWNLOAD_ENDS_JOB,  /* a callback, or a lack of memory, ends the job with `err` */
-    BCDA__DOWNLOAD_CONCLUDED, /* the file has its verdict, and the download is gone */
-    BCDA__DOWNLOAD_ABORTED,   /* the same, by bcda__downloads_abort() */
+    BCDA__DOWNLOAD_ENDS_JOB,  /* a callback or a lack of memory ends the job; `err` says why */
+    BCDA__DOWNLOAD_CONCLUDED, /* the file has its verdict, and the download is freed */
+    BCDA__DOWNLOAD_ABORTED,   /* as CONCLUDED, but caused by bcda__downloads_abort() */
 };
 
-/* What the downloads of one job share. The job fills and changes it; downloads only read it,
- * except for the list of downloads. */
+/* What the downloads of one job share. The job fills and changes this; downloads only read it,
+ * except that they add themselves to the list and remove themselves. */
 struct bcda__downloads {
     struct bcda__context *cx;
-    bcda_job *job;     /* for the callbacks */
+    bcda_job *job;     /* passed to the callbacks */
     const char *label; /* for log lines: "job 42" */
     const struct bcda_handlers *handlers;
     const struct bcda__field_set *fields;
-    struct bcda__files *files; /* of the manifest; NULL before it is here */
-    int is_pulled;             /* no data callback: batches wait for bcda_job_next() */
-    int is_paused;             /* by the application */
-    int is_cancelled;          /* by the application */
-    const int64_t *bad_lines;  /* of the job so far */
-    int64_t *retries;          /* as in a call's spec */
+    struct bcda__files *files; /* files of the manifest; NULL until it has been received */
+    int is_pulled;             /* there is no data callback: batches wait for bcda_job_next() */
+    int is_paused;             /* the application has paused the job */
+    int is_cancelled;          /* the application has cancelled the job */
+    const int64_t *bad_lines;  /* number of the job's invalid lines so far */
+    int64_t *retries;          /* counter of retries (struct bcda__call_spec) */
     void (*count)(bcda_job *job, struct bcda_file *file, enum bcda__sum sum, int64_t n);
     int (*event)(bcda_job *job, struct bcda_file *file, enum bcda__download_event event,
                  const struct bcda_error *err);
 
     struct bcda__download *first;
-    int64_t open; /* how many are in the list */
+    int64_t open; /* number of downloads in the list */
 };
 
-/* The job may have ended when it returns. */
+/* Starts a download. When this returns, the job may have ended. */
 void bcda__download_start(struct bcda__downloads *set, struct bcda_file *file);
-/* Each continues after a pause or a pulled batch. The job may have ended when it returns. */
+/* Continues each download after a pause, or after a batch was taken by bcda_job_next(). When this
+ * returns, the job may have ended. */
 void bcda__downloads_advance(struct bcda__downloads *set);
-/* Each ends: verdict failed with `err`. For the end of the job only. */
+/* Ends each download with the verdict "failed" and `err`. To be called only when the job ends. */
 void bcda__downloads_abort(struct bcda__downloads *set, const struct bcda_error *err);
-/* Batches for bcda_job_next(). */
+/* These two find batches for bcda_job_next(). */
 int bcda__downloads_have_batch(const struct bcda__downloads *set);
 struct bcda_batch *bcda__downloads_take_batch(struct bcda__downloads *set); /* NULL = none */
 

@@ -1,10 +1,11 @@
-/* What may be called from where, as one table. api.c checks it before anything else; a test calls
- * each function from each place, and compares the results with the table; a house check compares
- * what the public headers say of callbacks (tests/house/docs.py).
+/* A table of which function may be called from where. api.c checks it before anything else. A test
+ * calls each function from each place, and compares the results with the table. A house check
+ * compares the table with what the public headers say about callbacks (tests/house/docs.py).
  *
- * Functions that only read, or fill an object of their own (config, export, handlers, file, batch,
- * error, the getters, ref and unref), and bcda_session_wakeup(), bcda_session_stat() and
- * bcda_job_save(), may be called anywhere; these three give BCDA_ERR_FORKED in a child. */
+ * The other functions may be called anywhere. These are the functions that only read, or that fill
+ * an object of their own (config, export, handlers, file, batch, error, the getters, ref and
+ * unref), and bcda_session_wakeup(), bcda_session_stat() and bcda_job_save(). The last three
+ * return BCDA_ERR_FORKED in a child. */
 #ifndef BCDA_CLIENT_ENTRY_H
 #define BCDA_CLIENT_ENTRY_H
 
@@ -30,17 +31,21 @@ enum bcda__entry_point {
     BCDA__ENTRY_POINTS
 };
 
-/* Each is 0 (allowed; the effect comes in the next step) or the error code returned there. */
+/* Each value is the error code that the function returns there, or 0 if it is allowed; the effect
+ * then comes in the next step. */
 struct bcda__entry_row {
     const char *function;
-    int in_callback;      /* of a job, a request, a token provider or the log */
-    int in_loop_callback; /* of bcda_session_set_loop() */
-    int in_child;         /* of a fork() */
-    int while_freed;      /* bcda_session_free() was called in a callback, and waits for its end */
+    int in_callback;      /* in a callback of a job, a request, a token provider or the log */
+    int in_loop_callback; /* in a callback given to bcda_session_set_loop() */
+    int in_child;         /* in a child of fork() */
+    /* After bcda_session_free() in a callback; the session is freed when the outermost call
+     * returns. */
+    int while_freed;
 };
 extern const struct bcda__entry_row bcda__entry_rows[BCDA__ENTRY_POINTS];
 
-/* 0, or the table's code for the place of the caller, with the reason in bcda_session_error(). */
+/* Returns 0, or the table's error code for the place that this is called from. bcda_session_error()
+ * then says why. */
 int bcda__entry_check(struct bcda__context *cx, enum bcda__entry_point point);
 
 #endif

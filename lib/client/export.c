@@ -41,7 +41,7 @@ void bcda_export_free(bcda_export *x)
     bcda__free(x);
 }
 
-/* The begin of every function that changes an export: clears the error of the call before. */
+/* The start of every function that changes an export: clears the error of the previous call. */
 static int begin_change(bcda_export *x)
 {
     if (!x)

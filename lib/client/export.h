@@ -14,17 +14,19 @@ struct bcda_export {
     char *since;
     struct bcda__texts types, type_filters, names, values;
     struct bcda__field_set *fields;
-    struct bcda_error err; /* of the last call; code 0 = none */
+    struct bcda_error err; /* error of the last call; code 0 = none */
 };
 
-/* Why a field was refused. */
+/* Error text for a field that was refused. */
 #define BCDA__FIELD_RULE                                                    \
     "a field is a path of 1 to 16 member names with dots between, such as " \
     "patient.reference, and there are at most 64 of them"
 
-/* Adds the types that it asks for, by bcda_export_add_type() or as a parameter `_type`. NOMEM. */
+/* Adds to `out` the resource types that the export requests, by bcda_export_add_type() or as a
+ * parameter `_type`. Returns 0 or BCDA_ERR_NOMEM. */
 int bcda__export_types(const bcda_export *x, struct bcda__texts *out);
-/* Its kick-off URL: CONFIG, INVALID (too long for `out`), NOMEM. */
+/* Writes the export's kick-off URL. Returns 0, BCDA_ERR_CONFIG, BCDA_ERR_INVALID (too long for
+ * `out`) or BCDA_ERR_NOMEM. */
 int bcda__export_url(const bcda_export *x, const char *fhir_url, struct bcda__buf *out,
                      struct bcda_error *err);
 

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-enum { TYPE_MAX = 64 }; /* letters of a resource type */
+enum { TYPE_MAX = 64 }; /* most letters of a resource type */
 
 int bcda__files_new(struct bcda__files **out, struct bcda__manifest *manifest)
 {

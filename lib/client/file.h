@@ -1,5 +1,5 @@
-/* The files of a job's manifest and their results. One reference count for all, so that batches
- * can outlive their job. */
+/* The files of a job's manifest and their results. All files share one reference count, so that a
+ * batch can outlive its job. */
 #ifndef BCDA_CLIENT_FILE_H
 #define BCDA_CLIENT_FILE_H
 
@@ -12,11 +12,11 @@
 
 /* What is counted, for each file and for the job. */
 enum bcda__sum {
-    BCDA__SUM_RECEIVED, /* bytes of stored files */
-    BCDA__SUM_BYTES,    /* bytes of NDJSON, decoded */
+    BCDA__SUM_RECEIVED, /* bytes received of stored files */
+    BCDA__SUM_BYTES,    /* bytes of decoded NDJSON */
     BCDA__SUM_RESOURCES,
     BCDA__SUM_BAD_LINES,
-    BCDA__SUM_ISSUES, /* with the severity added */
+    BCDA__SUM_ISSUES, /* one sum for each severity: BCDA__SUM_ISSUES + severity */
     BCDA__SUMS = BCDA__SUM_ISSUES + BCDA_SEVERITY_FATAL + 1
 };
 
@@ -24,7 +24,7 @@ struct bcda_file {
     const struct bcda__entry *entry;
     size_t index;
     int64_t sum[BCDA__SUMS];
-    int64_t expected; /* Content-Length of the first response; -1 */
+    int64_t expected; /* Content-Length of the first response; -1 = absent */
     int verdict;
     struct bcda_error *error; /* NULL = none */
 };
@@ -36,13 +36,13 @@ struct bcda__files {
     struct bcda_file at[];
 };
 
-int bcda__files_new(struct bcda__files **out,
-                    struct bcda__manifest *manifest); /* NOMEM; refs manifest */
+/* Adds a reference to `manifest`. Returns 0 or BCDA_ERR_NOMEM. */
+int bcda__files_new(struct bcda__files **out, struct bcda__manifest *manifest);
 struct bcda__files *bcda__files_ref(struct bcda__files *f);
-void bcda__files_unref(void *files); /* fits a batch's owner_unref */
+void bcda__files_unref(void *files); /* has the type of a batch's owner_unref */
 
-/* A resource type from the server, if it is 1 to 64 letters; else `otherwise`. No other text of
- * the server is written to the log in its place. */
+/* Returns a resource type that the server named if it is 1 to 64 letters, else `otherwise`, so that
+ * no other text of the server gets into the log. */
 const char *bcda__type_for_log(const char *type, const char *otherwise);
 
 #endif

@@ -9,10 +9,10 @@
 #include "codec/crypto.h"
 #include "net/http.h"
 
-/* The only state of the process: the number of users of the libraries below. */
+/* The number of users of libcurl and libgcrypt. This is the only global state of the library. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint users;
-static int leave_gcrypt; /* BCDA_INIT_NO_GCRYPT: the application initialises libgcrypt */
+static int leave_gcrypt; /* BCDA_INIT_NO_GCRYPT was given: the application initialises libgcrypt */
 
 static int init_libraries(void)
 {
@@ -26,9 +26,9 @@ static int init_libraries(void)
     return rc;
 }
 
-/* Adds `by` to the number of users, if there are more than `least`. Only the first user and the
- * last take the lock. A child of fork() is never the first or the last if its parent had a
- * session: a thread that does not exist in the child may hold the lock. */
+/* Adds `by` to the number of users if it is greater than `least`; returns 1 if it was. Only the
+ * first user and the last take the lock. A child of fork() whose parent had a session is never the
+ * first or the last, so it does not wait for a lock that a thread of the parent held. */
 static int count_user(unsigned least, int by)
 {
     unsigned n = atomic_load(&users);
@@ -72,7 +72,7 @@ int bcda__global_crypto(struct bcda_error *err)
 {
     int rc;
 
-    if (atomic_load(&users)) /* libgcrypt is initialised */
+    if (atomic_load(&users)) /* libgcrypt is already initialised */
         return bcda__crypto_init(1, err);
     pthread_mutex_lock(&lock);
     rc = bcda__crypto_init(leave_gcrypt, err);

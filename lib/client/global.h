@@ -1,10 +1,10 @@
-/* The state of the process. */
+/* Initialisation that all sessions of the process share. */
 #ifndef BCDA_CLIENT_GLOBAL_H
 #define BCDA_CLIENT_GLOBAL_H
 
 #include "base/err.h"
 
-/* Initialises libgcrypt before a session or decoder exists: a config reads keys. */
+/* Initialises libgcrypt for a config that reads a key before a session or decoder exists. */
 int bcda__global_crypto(struct bcda_error *err);
 
 #endif

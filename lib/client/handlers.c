@@ -42,7 +42,7 @@ void bcda__handlers_drop(struct bcda_handlers *h)
     for (i = 0; i < BCDA__HANDLERS; i++) {
         struct bcda__registration *r = h->at[i];
 
-        h->at[i] = NULL; /* before its destroy can run */
+        h->at[i] = NULL; /* cleared before the callback's `destroy` can run */
         bcda__registration_unref(r);
     }
 }

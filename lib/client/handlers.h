@@ -1,4 +1,4 @@
-/* The registrations of a job or decoder. */
+/* The callbacks of a job or decoder. */
 #ifndef BCDA_CLIENT_HANDLERS_H
 #define BCDA_CLIENT_HANDLERS_H
 
@@ -30,6 +30,6 @@ struct bcda_issue {
 
 void bcda__handlers_copy(struct bcda_handlers *to,
                          const struct bcda_handlers *from); /* NULL = none */
-void bcda__handlers_drop(struct bcda_handlers *h);          /* releases all */
+void bcda__handlers_drop(struct bcda_handlers *h);          /* releases all registrations */
 
 #endif

@@ -39,7 +39,7 @@ void bcda__intake_free(struct bcda__intake *r)
 {
     drop_comparison(r);
     bcda__mac_free(r->mac);
-    bcda__wipe(&r->tail, sizeof r->tail); /* patient data, if the file is plain */
+    bcda__wipe(&r->tail, sizeof r->tail); /* this is patient data if the file is not encrypted */
     bcda__secret_free(&r->key);
     memset(r, 0, sizeof *r);
 }
@@ -81,9 +81,9 @@ void bcda__intake_begin(struct bcda__intake *r, struct bcda__call *call)
     bcda__call_set_range(call, r->asked, r->validator);
 }
 
-/* ---- heads ---- */
+/* ---- heads of responses ---- */
 
-/* The length of the stored file that the server announced; -1 = none. */
+/* Returns the length of the stored file that the server announced, or -1. */
 static int64_t expected_total(const struct bcda__intake *r)
 {
     return r->total >= 0 ? r->total : r->part_total;
@@ -95,8 +95,8 @@ static int refuse_changed_file(struct bcda_error *err, const char *what)
                          "the file changed while it was downloaded (%s): export again", what);
 }
 
-/* Only a strong validator is allowed in If-Range (RFC 9110 13.1.5). The file's date counts as
- * one: BCDA never changes a file once it is published. */
+/* Only a strong validator is allowed in If-Range (RFC 9110 13.1.5). Last-Modified counts as one
+ * here, because BCDA never changes a published file. */
 static const char *find_validator(const struct bcda__transfer *t)
 {
     const char *etag = bcda__transfer_header(t, "ETag");
@@ -130,7 +130,8 @@ static int same_encoding(const struct bcda__intake *r, const struct bcda__transf
     return bcda__text_equal_nocase(now, strlen(now), r->encoding);
 }
 
-/* The whole file is sent again: the bytes received before are compared and skipped. */
+/* The server sends the whole file again. The bytes received before are compared by their hash, and
+ * skipped. */
 static int whole_head(struct bcda__intake *r, const struct bcda__transfer *t,
                       struct bcda_error *err)
 {
@@ -138,7 +139,7 @@ static int whole_head(struct bcda__intake *r, const struct bcda__transfer *t,
     int rc;
 
     if (r->asked)
-        stop_ranges(r); /* the server ignored the range */
+        stop_ranges(r); /* the server ignored the requested range */
     if (!same_encoding(r, t))
         return refuse_changed_file(err, "it comes in another encoding");
     if (r->total >= 0 && length >= 0 && length != r->total)
@@ -152,8 +153,9 @@ static int whole_head(struct bcda__intake *r, const struct bcda__transfer *t,
     return BCDA__CALL_GO;
 }
 
-/* Another length means another file, unless the validator is the same and the part ends within
- * the expected length: the totals of DPC are wrong. */
+/* Whether the part belongs to a file of another length, which means that the file has changed. A
+ * different total is tolerated if the validator is the same and the part ends within the expected
+ * length, because the totals that DPC sends are wrong. */
 static int is_other_length(const struct bcda__intake *r, const struct bcda__transfer *t,
                            int64_t last, int64_t total)
 {
@@ -178,8 +180,8 @@ static int part_head(struct bcda__intake *r, const struct bcda__transfer *t, str
         stop_ranges(r);
         return BCDA__CALL_REPEAT;
     }
-    /* The part lacks the bytes behind the stored file that were received before: see
-     * bcda__inflate_end_at(). */
+    /* More was received than the stored file has: the server added bytes to the whole file, which
+     * are not in the part. See bcda__inflate_end_at(). */
     if (total >= 0 && total < r->at) {
         r->end_at = total;
         return BCDA__CALL_COMPLETE;
@@ -189,7 +191,7 @@ static int part_head(struct bcda__intake *r, const struct bcda__transfer *t, str
     return BCDA__CALL_GO;
 }
 
-/* The server names the length of the stored file instead of a part of it. */
+/* Status 416: the server names the length of the stored file, and sends no part. */
 static int unsatisfied_head(struct bcda__intake *r, const struct bcda__transfer *t)
 {
     int64_t end = bcda__unsatisfied_range(bcda__transfer_header(t, "Content-Range"));
@@ -240,9 +242,9 @@ void bcda__intake_refuse_end(struct bcda__intake *r)
     r->ranges = BCDA__RANGES_NEVER;
 }
 
-/* ---- bodies ---- */
+/* ---- bytes received before ---- */
 
-/* Compares the overlap. Different bytes mean that the server counts ranges in another form of
+/* Compares the overlap. If the bytes differ, the server's ranges count the bytes of another form of
  * the file. */
 static int compare_received(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *pass)
 {
@@ -256,8 +258,8 @@ static int compare_received(struct bcda__intake *r, const uint8_t *data, size_t 
     r->compared += n;
     *pass = n;
     if (r->compared == r->tail.len) {
-        /* Only after the overlap agreed: a server that counts in another form announces that
-         * form's length. */
+        /* This length is kept only after the overlap has agreed. A server that counts bytes of
+         * another form of the file announces the length of that form. */
         if (r->part_total < 0)
             r->part_total = r->named;
         r->phase = BCDA__TAKE;
@@ -297,8 +299,8 @@ static int skip_known(struct bcda__intake *r, const uint8_t *data, size_t len, s
     return r->skipped == r->at ? end_of_skip(r, err) : BCDA__CALL_GO;
 }
 
-/* How many bytes, from the front, were received before and are skipped. BCDA__CALL_GO, REPEAT; a
- * code. */
+/* Skips the bytes at the start of `data` that were received before, and sets *skipped to their
+ * number. Returns BCDA__CALL_GO, BCDA__CALL_REPEAT or an error code. */
 static int skip_old_bytes(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *skipped,
                           struct bcda_error *err)
 {
@@ -312,7 +314,7 @@ static int skip_old_bytes(struct bcda__intake *r, const uint8_t *data, size_t le
 
 /* ---- the source ---- */
 
-/* One run of the body without the bytes that were received before. */
+/* Gives one run of the body, without the bytes that were received before. */
 static enum bcda__source_state peek_body(struct bcda__source *s, const uint8_t **data, size_t *len,
                                          struct bcda_error *err)
 {
@@ -363,6 +365,7 @@ int bcda__intake_over(struct bcda__intake *r, struct bcda_error *err)
                       "it ends now before the %" PRId64 " bytes that came before", r->at);
     if (r->phase != BCDA__TAKE || r->at != r->had || r->at != r->named)
         return BCDA__CALL_REPEAT;
-    r->end_at = r->at; /* a part up to the end of the stored file had no new byte */
+    /* The part went up to the end of the stored file, and had no new byte. */
+    r->end_at = r->at;
     return BCDA__CALL_COMPLETE;
 }

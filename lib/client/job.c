@@ -15,10 +15,10 @@
 #include "protocol/retry.h"
 
 enum {
-    EMPTY_WINDOW_MS = 10000, /* an empty manifest this soon after the start is asked for again */
+    EMPTY_WINDOW_MS = 10000, /* an empty manifest so soon after the start is requested again */
     EMPTY_ASKS = 3,
     PROGRESS_MS = 100,
-    CANCEL_ATTEMPTS = 3, /* few, since the application waits for the end */
+    CANCEL_ATTEMPTS = 3, /* few attempts, because the application waits for the end */
 };
 
 static void poll_status(void *ctx);
@@ -43,22 +43,23 @@ static void job_log(const bcda_job *job, int level, const char *format, ...)
 
 /* ---- callbacks ---- */
 
-/* The job is also to be cancelled at the server: it runs there, and was not taken over. */
+/* Whether the job is also to be cancelled at the server: it is running there, and was not taken
+ * over. */
 static int is_cancelled_there(const bcda_job *job)
 {
     return job->state == BCDA_JOB_RUNNING && !job->is_taken_over && !job->cx->closing &&
            bcda__context_option(job->cx, BCDA_OPT_CANCEL_AT_SERVER);
 }
 
-/* 0 to continue. Otherwise the job has ended, or this is a child, and the caller does nothing
- * more. */
+/* Returns 0 to continue. Otherwise the job has ended, or this is a child, and the caller must do
+ * nothing more. */
 static int handle_callback_answer(bcda_job *job, int given, const char *name)
 {
     struct bcda_error err;
     int rc = bcda__callback_result(given, 0, name, &err);
 
     if (job->ended || job->cx->forked)
-        return 1; /* the result of the callback changes nothing */
+        return 1; /* the result of the callback is ignored */
     if (!rc && job->downloads.is_cancelled && is_cancelled_there(job)) {
         bcda__job_poke(job);
         return 1; /* the job ends once the server is informed */
@@ -115,7 +116,7 @@ static void report_progress(void *ctx)
     (void)handle_callback_answer(job, given, "on_progress");
 }
 
-/* Something has changed: on_progress will be called. */
+/* To be called when something has changed: on_progress will be called. */
 static void schedule_progress(bcda_job *job)
 {
     if (job->handlers.at[BCDA__ON_PROGRESS] && !job->progress.set && !job->ended)
@@ -179,7 +180,7 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     struct bcda__context *cx = job->cx;
 
     if (job->ended || (cx->forked && !cx->ending))
-        return; /* in a child a job does not change, and ends with the session */
+        return; /* in a child a job does not change; it ends with the session */
     job->ended = 1;
     job->result = code;
     if (code)
@@ -190,13 +191,13 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     call_on_done(job);
     job->owner->job_ended(job->owner->ctx, job);
     job->cx = NULL;
-    bcda__context_enter_callback(cx); /* each `destroy` is one */
+    bcda__context_enter_callback(cx); /* each `destroy` is a callback too */
     bcda__handlers_drop(&job->handlers);
     bcda__context_leave_callback(cx);
     job->owner->slots_changed(job->owner->ctx);
 }
 
-/* The same, for an error in memory that the end frees. */
+/* Ends the job with `err`, which may be in memory that ending the job frees. */
 static void fail_job(bcda_job *job, const struct bcda_error *err)
 {
     struct bcda_error copy;
@@ -238,8 +239,9 @@ static void all_files_ended(bcda_job *job)
         bcda__job_end(job, 0, NULL);
 }
 
-/* The key of a file in `done`: its URL without the origin, which depends on how the server was
- * asked (bcda-api 1). File names alone need not be unique on other servers. */
+/* Returns the name of a file in `done`: its URL without the origin, since the origin depends on the
+ * URL that the request was sent to (bcda-api 1). File names alone need not be unique on other
+ * servers. */
 static const char *memory_of(const struct bcda_file *f)
 {
     struct bcda__url u;
@@ -262,7 +264,7 @@ static void skip_done(bcda_job *job)
     }
 }
 
-/* The next file to download. Data files first, error files last. */
+/* Returns the next file to download: data files first, then error files. */
 static struct bcda_file *next_file(bcda_job *job)
 {
     size_t n = job->downloads.files->count;
@@ -282,7 +284,7 @@ int bcda__job_wants_slot(bcda_job *job)
            job->presence != BCDA__ASKING && next_file(job) != NULL;
 }
 
-/* Starts downloads up to the limits. */
+/* Starts downloads until a limit is reached. */
 static void start_downloads(bcda_job *job)
 {
     struct bcda_file *f;
@@ -297,13 +299,15 @@ static void start_downloads(bcda_job *job)
         bcda__download_start(&job->downloads, f);
         begun++;
     }
-    if (begun == BCDA__STEP_STARTS) /* many may fail at once: a step stays short */
+    /* Many downloads may fail at once; the rest waits for the next step, which keeps steps
+     * short. */
+    if (begun == BCDA__STEP_STARTS)
         bcda__job_poke(job);
     if (!job->ended && job->files_ended == job->downloads.files->count)
         all_files_ended(job);
 }
 
-/* The server listed the file, but does not have it. */
+/* Whether the server listed the file in the manifest but does not have it. */
 static int is_missing(const struct bcda_file *file)
 {
     int code = bcda_error_code(file->error);
@@ -311,8 +315,9 @@ static int is_missing(const struct bcda_file *file)
     return code == BCDA_ERR_NOT_FOUND || code == BCDA_ERR_GONE;
 }
 
-/* The application may save the job in on_file, so the file is noted as done before. It is
- * removed again if the application says that it could not keep the file. */
+/* Handles the end of a file. The application may save the job in on_file, so the file is added to
+ * `done` before that. It is removed again if the application says that it could not keep the
+ * file. */
 static void file_concluded(bcda_job *job, const struct bcda_file *file)
 {
     const char *memory = memory_of(file);
@@ -335,8 +340,8 @@ static void file_concluded(bcda_job *job, const struct bcda_file *file)
     schedule_progress(job);
     if (failed && is_missing(file) && job->presence == BCDA__UNASKED)
         ask_presence(job);
-    /* The next file begins in the next step: if it began here, files that end at once would nest
-     * on the stack. */
+    /* The next file begins in the next step. If it began here, files that end at once would call
+     * each other recursively. */
     job->owner->slots_changed(job->owner->ctx);
 }
 
@@ -363,7 +368,7 @@ static int on_download_event(bcda_job *job, struct bcda_file *file, enum bcda__d
     case BCDA__DOWNLOAD_CONCLUDED:
         file_concluded(job, file);
         break;
-    case BCDA__DOWNLOAD_ABORTED: /* the job has ended: the result changes nothing */
+    case BCDA__DOWNLOAD_ABORTED: /* the job has ended: the result of on_file is ignored */
         job->files_ended++;
         (void)call_on_file(job, file, BCDA_FILE_END);
         break;
@@ -371,8 +376,8 @@ static int on_download_event(bcda_job *job, struct bcda_file *file, enum bcda__d
     return 0;
 }
 
-/* The only place where sums change. Error files contain reports of the server, not data: their
- * resources count for the file alone. */
+/* The only place where sums change. Error files contain reports of the server, not data, so their
+ * resources are counted for the file but not for the job. */
 static void count_for_job(bcda_job *job, struct bcda_file *file, enum bcda__sum sum, int64_t n)
 {
     file->sum[sum] += n;
@@ -408,9 +413,9 @@ static int has_data_of_type(const struct bcda__manifest *m, const char *type)
     return 0;
 }
 
-/* Compares the manifest with the requested types, also of a job that was taken over. Of a job
- * that was attached to, the manifest's `request` says which they are. Files that are organized
- * by another resource contain lines of any type. */
+/* Compares the manifest with the requested types, also for a job that was taken over. For a job
+ * that was attached to, the manifest's `request` says which types were requested. Files that are
+ * organized by another resource can contain lines of any type, so they are not compared. */
 static int find_missing_types(bcda_job *job)
 {
     size_t i;
@@ -429,7 +434,7 @@ static int find_missing_types(bcda_job *job)
     return rc;
 }
 
-/* Warnings about what is missing from the data. */
+/* Logs warnings about what is missing from the data. */
 static void warn_of_missing(const bcda_job *job)
 {
     const struct bcda__manifest *m = job->downloads.files->manifest;
@@ -471,7 +476,7 @@ static void take_manifest(bcda_job *job)
         fail_job_nomem(job);
         return;
     }
-    if (is_too_early(job)) { /* in 2019 the server could answer so for a new job */
+    if (is_too_early(job)) { /* in 2019 the server could do this for a new job */
         job->empties++;
         bcda__timer_set(job->cx->engine, &job->poll, 1000, poll_status, job);
         return;
@@ -539,7 +544,7 @@ static enum bcda__call_answer on_status_event(void *ctx, enum bcda__call_event e
     case BCDA__CALL_BYTES:
         return read_manifest(ctx);
     case BCDA__CALL_BROKEN:
-        return BCDA__CALL_REPEAT; /* the manifest is read from its start */
+        return BCDA__CALL_REPEAT; /* the manifest is read again from its start */
     default:
         return BCDA__CALL_GO;
     }
@@ -577,7 +582,7 @@ static void on_status(void *ctx, enum bcda__verdict verdict, const struct bcda__
     bcda__call_free(call);
 }
 
-/* Starts a request to the job's status URL. NOMEM. */
+/* Sends a request to the job's status URL. Returns 0 or BCDA_ERR_NOMEM. */
 static int request_of_job(bcda_job *job, struct bcda__call_spec *spec, const char *step)
 {
     spec->with_token = 1;
@@ -601,22 +606,24 @@ static void poll_status(void *ctx)
         fail_job_nomem(job);
 }
 
-/* ---- whether it is still there ---- */
+/* ---- whether the server still has the job ---- */
 
 /* The server deletes a job together with its files. If one file is missing, the others may be
- * missing too, and each would cost all attempts of a 404. One request for the job's status
- * decides. */
+ * missing too, and each would cost all the attempts that a 404 gets. So one request for the job's
+ * status decides. */
 
 static enum bcda__call_answer on_presence_event(void *ctx, enum bcda__call_event event,
                                                 struct bcda_error *err)
 {
     (void)ctx;
     (void)err;
-    /* The job exists, and its manifest is known. */
+    /* The head shows that the job exists. The body is not needed, because the manifest is already
+     * known. */
     return event == BCDA__CALL_HEAD ? BCDA__CALL_COMPLETE : BCDA__CALL_GO;
 }
 
-/* 404 for a job whose manifest was received means that the job expired meanwhile. */
+/* Ends a job that the server no longer has. A 404 for a job whose manifest was received means that
+ * it has expired meanwhile. */
 static void end_gone(bcda_job *job, const struct bcda_error *err)
 {
     struct bcda_error own;
@@ -637,7 +644,7 @@ static void on_presence(void *ctx, enum bcda__verdict verdict, const struct bcda
 
     (void)a;
     job->call = NULL;
-    job->presence = code ? BCDA__UNASKED : BCDA__THERE; /* another failure does not decide */
+    job->presence = code ? BCDA__UNASKED : BCDA__THERE; /* another failure proves nothing */
     if (code == BCDA_ERR_NOT_FOUND || code == BCDA_ERR_GONE || code == BCDA_ERR_JOB_CANCELLED)
         end_gone(job, err);
     else
@@ -645,7 +652,7 @@ static void on_presence(void *ctx, enum bcda__verdict verdict, const struct bcda
     bcda__call_free(call);
 }
 
-/* No download starts before the answer. */
+/* Asks whether the server still has the job. No download starts before the answer. */
 static void ask_presence(bcda_job *job)
 {
     struct bcda__call_spec spec;
@@ -662,7 +669,7 @@ static void ask_presence(bcda_job *job)
         job->presence = BCDA__ASKING;
 }
 
-/* ---- where it is ---- */
+/* ---- the status URL ---- */
 
 static int set_status_url(bcda_job *job, const char *url)
 {
@@ -675,7 +682,7 @@ static int set_status_url(bcda_job *job, const char *url)
         return BCDA_ERR_NOMEM;
     if (!bcda__url_parse(job->url, &u)) {
         bcda__url_last_segment(&u, &job->id, &len);
-        if (job->id[len]) /* a query follows: the id would not end there */
+        if (job->id[len]) /* a query follows, and the id would include it */
             job->id = "";
     }
     snprintf(job->label, sizeof job->label, job->id[0] ? "job %.60s" : "job%s", job->id);
@@ -722,7 +729,8 @@ static void end_cancelled(bcda_job *job)
     bcda__job_end(job, BCDA_ERR_CANCELLED, &err);
 }
 
-/* On any answer: the job may have ended at the server meanwhile (bcda-api 5.3). */
+/* Ends the job, whatever the answer was: the job may have ended at the server meanwhile
+ * (bcda-api 5.3). */
 static void on_cancelled(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
                          const struct bcda_error *err)
 {
@@ -793,7 +801,7 @@ int bcda__job_is_idle(const bcda_job *job)
            !job->call;
 }
 
-/* ---- making ---- */
+/* ---- creation ---- */
 
 static int copy_request(bcda_job *job, const char *kickoff_url, const char *status_url,
                         const bcda_export *x)

@@ -2,8 +2,8 @@
 
 #include "client/context.h"
 
-/* Fair share: a job yields if another one that waits for a slot has fewer open downloads. The job
- * with the fewest never yields, and each job is poked when a slot becomes free. */
+/* Fair share: a job yields if another job that waits for a slot has fewer open downloads. The job
+ * with the fewest open downloads never yields, and all jobs are poked when a slot becomes free. */
 static int must_yield(const struct bcda__jobs *jobs, const bcda_job *job)
 {
     bcda_job *other;
@@ -15,7 +15,8 @@ static int must_yield(const struct bcda__jobs *jobs, const bcda_job *job)
     return 0;
 }
 
-/* Open downloads that may hold this job back: its own, and those of jobs that are not paused. */
+/* Returns the number of open downloads that count against this job's limit: its own, and those of
+ * all jobs that are not paused. */
 static int64_t slots_taken(const struct bcda__jobs *jobs, const bcda_job *job)
 {
     const bcda_job *other;
@@ -55,7 +56,8 @@ static void unlink_job(struct bcda__jobs *jobs, bcda_job *job)
         jobs->last = job->prev;
 }
 
-/* Functions on the stack may still use the job: the sweep releases its reference. */
+/* The job's reference is released later by bcda__jobs_sweep(), because functions that are running
+ * may still use the job. */
 static void on_job_end(void *ctx, bcda_job *job)
 {
     struct bcda__jobs *jobs = ctx;

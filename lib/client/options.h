@@ -8,20 +8,21 @@
 enum { BCDA__OPTIONS_MAX = 32 };
 
 struct bcda__options {
-    int64_t number[BCDA__OPTIONS_MAX]; /* by row of the table */
-    char *text[BCDA__OPTIONS_MAX];     /* NULL = the default */
+    int64_t number[BCDA__OPTIONS_MAX]; /* index: row of the table */
+    char *text[BCDA__OPTIONS_MAX];     /* index: row of the table; NULL = the default */
 };
 
 void bcda__options_init(struct bcda__options *o);
-int bcda__options_copy(struct bcda__options *to, const struct bcda__options *from); /* NOMEM */
+/* Returns 0 or BCDA_ERR_NOMEM. */
+int bcda__options_copy(struct bcda__options *to, const struct bcda__options *from);
 void bcda__options_free(struct bcda__options *o);
 int bcda__options_set_int(struct bcda__options *o, int option, int64_t value);
 int bcda__options_set_str(struct bcda__options *o, int option, const char *value);
 int bcda__options_get_int(const struct bcda__options *o, int option, int64_t *out);
 int bcda__options_get_str(const struct bcda__options *o, int option, const char **out);
-/* The range of an option, for error texts; 0, or -1 for an unknown option. */
+/* Gives the range of an option, for error texts. Returns 0, or -1 if the option is unknown. */
 int bcda__options_limits(int option, int64_t *min, int64_t *max);
-/* For an option that is known to exist. */
+/* Returns the value of an option that is known to exist. */
 int64_t bcda__option(const struct bcda__options *o, int option);
 
 #endif

@@ -22,8 +22,8 @@ int bcda__origin_check(const bcda_config *c, const char *what, const char *url,
 
 /* ---- rewriting ---- */
 
-/* The length of the rule's path within the path of `u`: whole segments; SIZE_MAX = it is no
- * prefix. */
+/* Returns how many bytes of the path of `u` the rule's path covers, or SIZE_MAX if the rule does
+ * not apply. Only whole segments count. */
 static size_t prefix_len(const struct bcda__url *rule, const struct bcda__url *u)
 {
     size_t len = rule->path_len;
@@ -36,7 +36,7 @@ static size_t prefix_len(const struct bcda__url *rule, const struct bcda__url *u
     return u->path_len == len || u->path[len] == '/' ? len : SIZE_MAX;
 }
 
-/* Applies the first rule that fits. `u` was parsed from `url`. */
+/* Applies the first rewrite rule that fits. `u` was parsed from `url`. */
 static int rewrite_url(const bcda_config *c, const char *url, const struct bcda__url *u,
                        struct bcda__buf *out)
 {
@@ -54,7 +54,7 @@ static int rewrite_url(const bcda_config *c, const char *url, const struct bcda_
     return rc ? rc : bcda__buf_adds(out, u->path + taken);
 }
 
-/* Building a URL failed. */
+/* Fills `err` after building a URL has failed. */
 static int report_url(int rc, const struct bcda__buf *url, struct bcda_error *err)
 {
     if (rc == BCDA_ERR_NOMEM)
@@ -65,7 +65,7 @@ static int report_url(int rc, const struct bcda__buf *url, struct bcda_error *er
     return bcda__err_set(err, rc, "%s", bcda_error_string(rc));
 }
 
-/* Parses, rewrites, and parses the result. */
+/* Parses a URL, rewrites it, and parses the result. */
 static int take_in(const struct bcda__context *cx, const char *url, struct bcda__buf *out,
                    struct bcda__url *u, struct bcda_error *err)
 {
@@ -117,7 +117,7 @@ static int check_named(const struct bcda__context *cx, const char *what, const c
     return rc;
 }
 
-/* ---- what a server names ---- */
+/* ---- URLs that the server names ---- */
 
 int bcda__origin_adopt(const struct bcda__context *cx, const char *url, struct bcda__buf *out,
                        int *same, struct bcda_error *err)
@@ -142,7 +142,7 @@ int bcda__origin_adopt(const struct bcda__context *cx, const char *url, struct b
         rc = report_url(rc, &adopted, err);
     else
         rc = check_named(cx, "a URL that the server names", adopted.data, &u, err);
-    bcda__buf_free(out); /* `u` points into it until here */
+    bcda__buf_free(out); /* `u` points into `out`, so this is freed last */
     *out = adopted;
     return rc;
 }

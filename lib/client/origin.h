@@ -1,5 +1,6 @@
-/* Which URLs may be requested: https, or http at a loopback address if that was allowed; and of
- * those that a server names, only the origins of the application's allow-list, if there is one. */
+/* Decides which URLs may be requested: https, and http at a loopback address if that was allowed.
+ * If the application has set allowed origins, a URL that the server names must have one of them, or
+ * the FHIR URL's origin. */
 #ifndef BCDA_CLIENT_ORIGIN_H
 #define BCDA_CLIENT_ORIGIN_H
 
@@ -9,19 +10,20 @@
 
 struct bcda__context;
 
-/* Checks a URL of the application. BCDA_ERR_URL, INSECURE_URL; `err` is filled, and begins with
- * `what`. */
+/* Checks a URL that the application has set. Returns 0, BCDA_ERR_URL or BCDA_ERR_INSECURE_URL;
+ * `err` is filled, and begins with `what`. */
 int bcda__origin_check(const bcda_config *c, const char *what, const char *url,
                        struct bcda_error *err);
 
-/* Checks a URL that the server named. *out is the URL to use: rewritten by the application's
- * rules; an http URL of the FHIR URL's host gets the FHIR URL's scheme and port (a server behind
- * a TLS proxy names itself so, bcda-api 1). *same: it is of the FHIR URL's origin, and may get
- * the token. BCDA_ERR_URL, INSECURE_URL, ORIGIN, NOMEM; `err` is filled. */
+/* Checks a URL that the server named, and writes the URL to use to `out`. The application's rewrite
+ * rules are applied. An http URL with the FHIR URL's host gets the FHIR URL's scheme and port,
+ * because a server behind a TLS proxy names itself with http (bcda-api 1). *same is 1 if the result
+ * has the FHIR URL's origin, and so may get the token. Returns 0, BCDA_ERR_URL,
+ * BCDA_ERR_INSECURE_URL, BCDA_ERR_ORIGIN or BCDA_ERR_NOMEM, with `err` filled. */
 int bcda__origin_adopt(const struct bcda__context *cx, const char *url, struct bcda__buf *out,
                        int *same, struct bcda_error *err);
 
-/* The same for a redirect, whose scheme is not changed. */
+/* Does the same for the URL of a redirect, but does not change its scheme. */
 int bcda__origin_redirect(const struct bcda__context *cx, const char *url, struct bcda__buf *out,
                           struct bcda_error *err);
 

@@ -9,15 +9,15 @@
 #include "net/step.h"
 
 enum {
-    FINISHED = 2, /* batches that wait for the session; inline there is one at most */
-    SPARES = 2,   /* batches to be filled again */
+    FINISHED = 2, /* most finished batches that wait for the session; 1 inline */
+    SPARES = 2,   /* most empty batches that are kept to be filled again */
 };
 
-/* Why no slice can be run now. */
+/* Why no slice can run now. */
 enum halt { HALT_NONE, HALT_EMPTY, HALT_OVER, HALT_REPEAT, HALT_FAILED };
 
 struct bcda__pipe {
-    struct bcda__task task; /* first: a task of this kind is a pipe */
+    struct bcda__task task; /* must be first: a pointer to it is cast to the pipe */
     struct bcda__workers *workers;
     struct bcda__decoder *decoder;
     struct bcda__spool *spool;
@@ -26,19 +26,19 @@ struct bcda__pipe {
     void (*notify)(void *ctx);
     void *ctx;
 
-    /* Under the lock of the workers: */
+    /* These are protected by the workers' lock: */
     enum halt halt;
-    struct bcda_batch *finished[FINISHED]; /* the oldest first */
+    struct bcda_batch *finished[FINISHED]; /* oldest first */
     int finished_count;
     struct bcda_batch *spare[SPARES];
     int spare_count;
-    int has_more;  /* the decoder holds bytes behind a full batch */
-    int no_memory; /* taking a full batch failed: the session tries again */
-    int was_busy;  /* see bcda__pipe_was_busy() */
+    int has_more;  /* the decoder still has bytes after a full batch */
+    int no_memory; /* there was no memory to take a full batch: the session retries */
+    int was_busy;  /* workers stopped reading for a reason other than an empty source */
     struct bcda__pipe_sums sums;
-    struct bcda_error err; /* of HALT_FAILED */
+    struct bcda_error err; /* the error, if `halt` is HALT_FAILED */
 
-    struct { /* of the slice that is run */
+    struct { /* the slice that is running */
         enum halt halt;
         size_t moved, used;
         int64_t skipped;
@@ -118,7 +118,8 @@ static enum bcda__source_state peek_source(struct bcda__pipe *p, const uint8_t *
     return state;
 }
 
-/* The decoder has used these bytes: adds them to the spool. 0 or a code. */
+/* Removes bytes from the source after the decoder has used them, and adds them to the spool.
+ * Returns 0 or an error code. */
 static int take_from_source(struct bcda__pipe *p, const uint8_t *data, size_t used)
 {
     int64_t since = bcda__clock_ns();
@@ -148,9 +149,9 @@ static enum halt halt_of_state(enum bcda__source_state state)
     return halts[state];
 }
 
-/* Decodes one run of the source's bytes. Each run is decoded before the next is read, while it
- * is in the processor's cache. Bytes that the decoder holds are decoded even if the source has
- * none. */
+/* Decodes one run of the source's bytes. Each run is decoded before the next is read, while it is
+ * still in the processor's cache. Bytes that the decoder still holds are decoded even if the source
+ * has none. */
 static enum halt run_piece(struct bcda__pipe *p)
 {
     const uint8_t *data;
@@ -212,13 +213,13 @@ static void notify_of_slice(struct bcda__task *t)
 {
     struct bcda__pipe *p = pipe_of_task(t);
 
-    p->notify(p->ctx); /* the pipe may be gone now */
+    p->notify(p->ctx); /* the callback may have freed the pipe */
 }
 
 static const struct bcda__task_kind slice_kind = {begin_slice, run_slice, end_slice,
                                                   notify_of_slice};
 
-/* With the lock held. */
+/* To be called with the lock held. */
 static void schedule_slice(struct bcda__pipe *p)
 {
     if (p->workers && can_run_slice(p))
@@ -293,12 +294,14 @@ int bcda__pipe_is_inline(const struct bcda__pipe *p)
 
 /* ---- the source ---- */
 
-/* With the lock held, at rest. The end of a source does not end the decoder. */
+/* To be called with the lock held and the task at rest. The end of a source does not end the
+ * decoder. */
 static void set_source(struct bcda__pipe *p, struct bcda__source *source)
 {
     p->source = source;
     p->was_busy = 0;
-    p->task.shared = source != NULL; /* the session may run slices, too, while workers read */
+    /* While there is a source, the session's thread may run slices too. */
+    p->task.shared = source != NULL;
     if (p->halt != HALT_FAILED)
         p->halt = HALT_NONE;
     schedule_slice(p);
@@ -320,7 +323,7 @@ int bcda__pipe_disconnect(struct bcda__pipe *p)
     lock_pipe(p);
     if (p->workers) {
         bcda__task_stop(p->workers, &p->task);
-        lost = bcda__task_is_running(&p->task); /* in a child only */
+        lost = bcda__task_is_running(&p->task); /* true in a child only */
     }
     set_source(p, NULL);
     unlock_pipe(p);
@@ -384,7 +387,8 @@ int bcda__pipe_error(const struct bcda__pipe *p, struct bcda_error *err)
 
 /* ---- batches ---- */
 
-/* The task is at rest, and no finished batch waits: the decoder's batch is the next one. */
+/* Whether the next batch is the one in the decoder: the task is at rest, and no finished batch
+ * waits. */
 static int is_decoder_next(const struct bcda__pipe *p)
 {
     return is_pipe_at_rest(p) && p->finished_count == 0;
@@ -434,7 +438,8 @@ int bcda__pipe_take(struct bcda__pipe *p, struct bcda_batch **out)
 void bcda__pipe_give_back(struct bcda__pipe *p, struct bcda_batch *b)
 {
     if (bcda__batch_is_shared(b) || b->cap > p->batch_size) {
-        bcda_batch_unref(b); /* held by the application, or grown by a long line */
+        /* This batch is not reused: the application keeps it, or a long line has made it larger. */
+        bcda_batch_unref(b);
         return;
     }
     bcda__batch_clear(b);
@@ -466,7 +471,7 @@ int bcda__pipe_refuse_line(struct bcda__pipe *p, const struct bcda_error *err)
     lock_pipe(p);
     if (p->workers)
         bcda__task_stop(p->workers, &p->task);
-    if (is_pipe_at_rest(p)) { /* always, except in a child */
+    if (is_pipe_at_rest(p)) { /* always true, except in a child */
         drop_finished_batches(p);
         rc = bcda__decoder_refuse_line(p->decoder, err);
         p->no_memory = 0;
@@ -487,7 +492,8 @@ int bcda__pipe_refused_line(struct bcda__pipe *p, struct bcda_error *err)
 void bcda__pipe_get_sums(struct bcda__pipe *p, struct bcda__pipe_sums *out)
 {
     lock_pipe(p);
-    if (is_pipe_at_rest(p)) { /* bcda__pipe_finish() decodes as well */
+    /* bcda__pipe_finish() also decodes, outside of any slice. Its sums are added here. */
+    if (is_pipe_at_rest(p)) {
         p->sums.decoded = bcda__decoder_bytes(p->decoder);
         bcda__decoder_take_spent(p->decoder, &p->sums.decoder);
     }

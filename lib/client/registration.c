@@ -44,7 +44,7 @@ int bcda__registration_set(struct bcda__registration **slot, void (*cb)(void), v
             return BCDA_ERR_NOMEM;
     }
     old = *slot;
-    *slot = fresh; /* before the old one's destroy runs */
+    *slot = fresh; /* replaced before the old callback's `destroy` runs */
     bcda__registration_unref(old);
     return 0;
 }

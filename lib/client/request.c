@@ -7,16 +7,16 @@
 #include "client/context.h"
 #include "codec/document.h"
 
-/* ---- what the answers say ---- */
+/* ---- reading the responses ---- */
 
 enum request_value { SOFTWARE, FHIR_VERSION, OAUTH_NAME, OAUTH_URL };
 
 static const struct bcda__document_path version_paths[] = {{"version", SOFTWARE}};
 
 static const struct bcda__document_path metadata_paths[] = {
+    /* From the oauth-uris extension of SMART: {"url":"token","valueUri":...}. */
     {"software.version", SOFTWARE},
     {"fhirVersion", FHIR_VERSION},
-    /* The oauth-uris extension of SMART: {"url":"token","valueUri":...}. */
     {"rest[].security.extension[].extension[].url", OAUTH_NAME},
     {"rest[].security.extension[].extension[].valueUri", OAUTH_URL},
 };
@@ -26,7 +26,7 @@ struct reading {
     int is_token; /* the current extension is the one named "token" */
 };
 
-/* The first text of several. */
+/* Keeps the first of several values. */
 static void keep_text(char *to, size_t size, const char *text, size_t len)
 {
     if (to[0])
@@ -68,7 +68,7 @@ static int read_request_body(bcda_request *r, struct bcda_error *err)
     return rc;
 }
 
-/* ---- its life ---- */
+/* ---- start and end ---- */
 
 void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err)
 {
@@ -76,7 +76,7 @@ void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err)
     struct bcda__registration *cb = r->cb;
 
     if (cx->forked && !cx->ending)
-        return; /* in a child a request does not change, and ends with the session */
+        return; /* in a child a request does not change; it ends with the session */
     bcda__call_free(r->call);
     r->call = NULL;
     r->result = code;
@@ -95,10 +95,10 @@ void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err)
     }
     r->cx = NULL;
     r->cb = NULL;
-    bcda__context_enter_callback(cx); /* `destroy` is one */
+    bcda__context_enter_callback(cx); /* `destroy` is a callback too */
     bcda__registration_unref(cb);
     bcda__context_leave_callback(cx);
-    bcda_request_unref(r); /* the reference of the session */
+    bcda_request_unref(r); /* releases the session's reference */
 }
 
 static void on_request_end(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
@@ -109,7 +109,7 @@ static void on_request_end(void *ctx, enum bcda__verdict verdict, const struct b
     int rc;
 
     if (verdict != BCDA__OK) {
-        bcda__err_copy(&own, err); /* the end frees the call that owns it */
+        bcda__err_copy(&own, err); /* ending the request frees the call that owns `err` */
         bcda__request_end(r, own.code, &own);
         return;
     }

@@ -9,7 +9,7 @@
 #include "client/origin.h"
 #include "client/workers.h"
 
-/* ---- the application's loop ---- */
+/* ---- the application's event loop ---- */
 
 static void enter_loop_callback(bcda_session *s)
 {
@@ -63,7 +63,7 @@ int bcda__session_set_loop(bcda_session *s, bcda_watch_fd_cb fd_cb, bcda_watch_t
         s->loop = NULL;
         return rc;
     }
-    s->loop->destroy = destroy; /* on failure the caller still owns the userdata */
+    s->loop->destroy = destroy; /* set last: after a failure the caller still owns the userdata */
     return 0;
 }
 
@@ -82,7 +82,7 @@ int64_t bcda__session_next_timer_ms(const bcda_session *s)
     return at == INT64_MAX ? -1 : left < 0 ? 0 : left;
 }
 
-/* ---- making ---- */
+/* ---- creation ---- */
 
 static int check_config(bcda_config *c)
 {
@@ -129,13 +129,14 @@ static int check_files(bcda_config *c)
     return rc ? rc : check_file(c, c->key_file);
 }
 
-/* The application's loop is still called while the engine is freed, and may fork. */
+/* While the engine is freed, the application's loop is still called, and may fork. */
 static void free_session(bcda_session *s)
 {
     bcda__context_close(&s->cx);
     bcda__registration_unref(s->loop);
     bcda_config_free(s->cx.config);
-    if (!bcda__process_is_child(&s->cx.process)) /* libcurl may hold resources of the parent */
+    /* In a child, libcurl may hold resources of the parent. */
+    if (!bcda__process_is_child(&s->cx.process))
         bcda_global_cleanup();
     bcda__process_free(&s->cx.process);
     bcda__free(s);
@@ -191,7 +192,7 @@ static void end_all(bcda_session *s)
 void bcda__session_destroy(bcda_session *s)
 {
     s->cx.closing = s->cx.ending = 1;
-    s->cx.in_call++; /* bcda_session_free() in the last callbacks then has no effect */
+    s->cx.in_call++; /* makes bcda_session_free() in the last callbacks have no effect */
     end_all(s);
     bcda__auth_free(&s->auth);
     free_session(s);

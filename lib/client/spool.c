@@ -15,13 +15,13 @@
 enum { PIECE = 16 * 1024 };
 
 struct bcda__spool {
-    struct bcda__source source; /* first: a source of this kind is a spool */
+    struct bcda__source source; /* must be first: a pointer to it is cast to the spool */
     int fd;
     struct bcda__secret key;
     struct bcda__ctr *seal; /* encrypts what is written */
     struct bcda__ctr *open; /* decrypts what is read */
     uint8_t piece[PIECE];
-    size_t at, len; /* in `piece`: read, and not yet taken */
+    size_t at, len; /* bytes in `piece` that were read and not yet taken */
 };
 
 static int code_of_errno(int number)
@@ -41,7 +41,8 @@ static int spool_error(struct bcda_error *err, const char *what)
     return bcda__err_set(err, code, "the spool for verified delivery: %s: %s", what, text);
 }
 
-/* A file without a name; if the file system does not support that, one that is unlinked at once. */
+/* Creates a file without a name. If the file system does not support that, the file is unlinked at
+ * once. */
 static int open_unlinked(const char *directory)
 {
     char path[4096];
@@ -137,7 +138,7 @@ int bcda__spool_reset(struct bcda__spool *s, struct bcda_error *err)
 
     if (lseek(s->fd, 0, SEEK_SET) < 0 || ftruncate(s->fd, 0))
         return spool_error(err, "beginning anew");
-    rc = new_key(s); /* one key must never encrypt two texts */
+    rc = new_key(s); /* a key must never encrypt two different texts */
     return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
 }
 
@@ -150,7 +151,7 @@ static int read_piece(struct bcda__spool *s, struct bcda_error *err)
 {
     ssize_t n;
 
-    if (s->seal) { /* the first read: nothing is added any more */
+    if (s->seal) { /* the first read: nothing can be added after this */
         bcda__ctr_free(s->seal);
         s->seal = NULL;
         if (lseek(s->fd, 0, SEEK_SET) < 0)

@@ -24,7 +24,7 @@ static void fail_start_nomem(struct bcda__start *st)
     fail_start(st, &err);
 }
 
-/* A request of the start, with the headers of an export (bcda-api 5.4). */
+/* Sends a request with the headers of an export (bcda-api 5.4). */
 static void request_start(struct bcda__start *st, struct bcda__call_spec *spec, const char *step)
 {
     spec->prefer = "respond-async";
@@ -40,14 +40,15 @@ static void request_start(struct bcda__start *st, struct bcda__call_spec *spec, 
 
 static void send_kickoff(void *ctx);
 
-/* With growing delays. A Retry-After of the server is honoured. */
+/* Sends the kick-off again after a delay, which grows each time. A Retry-After of the server is
+ * obeyed. */
 static void kick_off_later(struct bcda__start *st)
 {
     struct bcda__context *cx = st->cx;
     uint32_t random = 0;
     int64_t delay;
 
-    (void)bcda__crypto_random(&random, sizeof random); /* without it, no jitter */
+    (void)bcda__crypto_random(&random, sizeof random); /* if this fails, there is no jitter */
     delay = bcda__retry_delay(++st->refusals, st->retry_after,
                               bcda__context_option(cx, BCDA_OPT_RETRY_MAX_MS),
                               bcda__context_option(cx, BCDA_OPT_RETRY_AFTER_MAX_MS), random);
@@ -59,7 +60,7 @@ static void kick_off_later(struct bcda__start *st)
     bcda__timer_set(cx->engine, &st->timer, delay, send_kickoff, st);
 }
 
-/* A URL below the FHIR URL. */
+/* Writes a URL below the FHIR URL. */
 static int make_url(const struct bcda__start *st, const char *path, const char *last,
                     struct bcda__buf *out)
 {
@@ -104,7 +105,7 @@ static void on_joblist(void *ctx, enum bcda__verdict verdict, const struct bcda_
         take_over(st, id);
     else if (verdict == BCDA__FAIL && (err->code == BCDA_ERR_AUTH || err->code == BCDA_ERR_NOMEM))
         fail_start(st, err);
-    else /* no list, or no identical export in it */
+    else /* there is no list, or it has no identical export */
         kick_off_later(st);
     bcda__call_free(call);
 }
@@ -125,7 +126,7 @@ static void request_job_list(struct bcda__start *st)
     bcda__buf_free(&url);
 }
 
-/* See BCDA_OPT_DUPLICATE_JOB. */
+/* Does what BCDA_OPT_DUPLICATE_JOB says. */
 static void on_identical_export(struct bcda__start *st, const struct bcda_error *err)
 {
     int64_t what = bcda__context_option(st->cx, BCDA_OPT_DUPLICATE_JOB);
@@ -145,7 +146,7 @@ static void on_identical_export(struct bcda__start *st, const struct bcda_error 
 
 /* ---- kick-off ---- */
 
-/* The status URL is checked before a token is sent there. */
+/* Checks the status URL before a token is sent to it. */
 static void take_kickoff_answer(struct bcda__start *st, const char *location)
 {
     struct bcda__start_result result = {0};

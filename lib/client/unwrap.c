@@ -5,9 +5,9 @@
 #include "client/workers.h"
 
 struct bcda__unwrap {
-    struct bcda__task task; /* first: a task of this kind is one of these */
+    struct bcda__task task; /* must be first: a pointer to it is cast to this struct */
     struct bcda__workers *workers;
-    const bcda_config *config; /* not changed by anyone */
+    const bcda_config *config; /* nothing changes it meanwhile */
     const char *wrapped, *name;
     uint8_t *out;
     void (*done)(void *ctx, int code, const struct bcda_error *err);
@@ -46,7 +46,7 @@ static void notify_unwrap(struct bcda__task *t)
 {
     struct bcda__unwrap *u = unwrap_of(t);
 
-    u->done(u->ctx, u->code, &u->err); /* `u` may be freed now */
+    u->done(u->ctx, u->code, &u->err); /* the callback may have freed `u` */
 }
 
 static const struct bcda__task_kind unwrapping = {begin_unwrap, run_unwrap, end_unwrap,
@@ -76,8 +76,8 @@ int bcda__unwrap_new(struct bcda__unwrap **out_unwrap, struct bcda__workers *wor
     return 0;
 }
 
-/* In a child it may have been running on a thread that does not exist there: then it is not
- * freed. */
+/* In a child, the task may have been running on a thread of the parent, which does not exist here.
+ * Then it is not freed. */
 void bcda__unwrap_free(struct bcda__unwrap *u)
 {
     if (!u || bcda__task_leave(u->workers, &u->task))

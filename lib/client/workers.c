@@ -9,12 +9,12 @@
 struct bcda__workers {
     struct bcda__engine *engine;
     pthread_mutex_t lock;
-    pthread_cond_t work; /* a task waits, or `stop` is set */
-    pthread_cond_t rest; /* a held task has come to rest */
+    pthread_cond_t work; /* signals that a task waits, or that `stop` is set */
+    pthread_cond_t rest; /* signals that a held task is at rest */
     struct bcda__task queue, reports;
-    int busy;         /* tasks that wait or run */
-    int report_count; /* tasks with a notification */
-    int poked;        /* the engine was poked for them */
+    int busy;         /* number of tasks that wait or run */
+    int report_count; /* number of tasks with a report */
+    int poked;        /* the engine was poked for these reports */
     int stop;
     int forked;
     struct bcda__timer help;
@@ -22,8 +22,8 @@ struct bcda__workers {
     pthread_t threads[];
 };
 
-/* In a child no lock is taken: a worker that does not exist there may hold it, and there is only
- * one thread. */
+/* In a child no lock is taken. A worker, which does not exist in the child, may have held it; and
+ * the child has only one thread. */
 void bcda__workers_lock(struct bcda__workers *w)
 {
     if (!w->forked)
@@ -36,7 +36,7 @@ void bcda__workers_unlock(struct bcda__workers *w)
         pthread_mutex_unlock(&w->lock);
 }
 
-/* ---- the queue and the notifications; all with the lock held ---- */
+/* ---- the queue and the reports; all with the lock held ---- */
 
 static void enqueue_task(struct bcda__workers *w, struct bcda__task *t)
 {
@@ -79,7 +79,7 @@ static void drop_report(struct bcda__workers *w, struct bcda__task *t)
     w->report_count--;
 }
 
-/* Runs one slice of a task of the queue. The lock is held before and after. */
+/* Runs one slice of a task in the queue. The lock is held before and after. */
 static void perform_slice(struct bcda__workers *w, struct bcda__task *t)
 {
     int what;
@@ -92,7 +92,8 @@ static void perform_slice(struct bcda__workers *w, struct bcda__task *t)
     t->kind->run(t);
     bcda__workers_lock(w);
     what = t->kind->end(t);
-    atomic_store(&t->running, 0); /* last: a child that reads 0 sees the whole slice */
+    /* Set last: a child that reads 0 sees the result of the whole slice. */
+    atomic_store(&t->running, 0);
     w->busy--;
     if (what & BCDA__TASK_REPORT)
         add_report(w, t);
@@ -126,7 +127,8 @@ static void *worker_main(void *ctx)
 
 static void help_workers(void *ctx);
 
-/* A queued task for which no worker is free, and that the session may run; NULL. */
+/* Returns a queued task for which no worker is free, and that the session's thread may run; or
+ * NULL. */
 static struct bcda__task *find_task_to_help(struct bcda__workers *w)
 {
     struct bcda__task *t = w->queue.next;
@@ -138,15 +140,15 @@ static struct bcda__task *find_task_to_help(struct bcda__workers *w)
     return t == &w->queue ? NULL : t;
 }
 
-/* The lock is held. */
+/* To be called with the lock held. */
 static void help_later(struct bcda__workers *w)
 {
     if (!w->help.set && find_task_to_help(w))
         bcda__timer_set(w->engine, &w->help, 0, help_workers, w);
 }
 
-/* Takes a poke back whose reports are gone: the step that it causes would have nothing to do.
- * The lock is held. */
+/* Takes a poke back after its reports have been handled or dropped: the step that it causes would
+ * have nothing to do. To be called with the lock held. */
 static void clear_poke(struct bcda__workers *w)
 {
     if (w->poked)
@@ -154,8 +156,8 @@ static void clear_poke(struct bcda__workers *w)
     w->poked = 0;
 }
 
-/* Notifies the owners of the tasks that have reports now; later reports poke again. The
- * application may fork in here: then the child must not use the lists any more. */
+/* Notifies the owners of the tasks that have reports now; later reports cause another poke. The
+ * application may fork in a notification; the child must not use the lists after that. */
 static int notify_owners(void *ctx)
 {
     struct bcda__workers *w = ctx;
@@ -164,13 +166,13 @@ static int notify_owners(void *ctx)
     if (w->forked)
         return 0;
     bcda__workers_lock(w);
-    clear_poke(w); /* a poke may have come since the step began */
+    clear_poke(w); /* there may have been a poke since the step began */
     for (n = w->report_count; n > 0 && w->report_count > 0; n--) {
         struct bcda__task *t = w->reports.report_next;
 
         drop_report(w, t);
         bcda__workers_unlock(w);
-        t->kind->notify(t); /* may end this task, and any other */
+        t->kind->notify(t); /* this may end this task, and any other */
         if (w->forked)
             return 1;
         notified = 1;
@@ -254,9 +256,9 @@ int bcda__workers_are_busy(struct bcda__workers *w)
     return busy;
 }
 
-/* ---- making and ending ---- */
+/* ---- creation and end ---- */
 
-/* All signals are blocked in the workers: the application's threads handle them. */
+/* All signals are blocked in the workers, so that the application's threads handle them. */
 static int start_threads(struct bcda__workers *w, int count)
 {
     sigset_t all, before;
@@ -309,7 +311,7 @@ int bcda__workers_new(struct bcda__workers **out, struct bcda__engine *engine, i
         return BCDA_ERR_SYSTEM;
     }
     bcda__engine_listen(engine, notify_owners, w);
-    *out = w; /* before the log callback, which may fork */
+    *out = w; /* set before the log callback, which may fork */
     if (w->count < count)
         bcda__log(log, BCDA_LOG_WARNING, "client", "the system gave %d of %d decode threads",
                   w->count, count);

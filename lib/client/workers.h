@@ -1,10 +1,11 @@
-/* The threads of BCDA_OPT_DECODE_THREADS, and what they do: slices of tasks, a file's decoder being
- * one task and the opening of its key another. One mutex guards everything that threads share, and
- * is held only to look and to write down, never while a slice runs. A session that asks for no
- * threads has no such thing.
+/* The threads of BCDA_OPT_DECODE_THREADS. They run slices of tasks; a task is the decoding of a
+ * file, or the decryption of a file's key. One mutex protects everything that threads share. It is
+ * held only for short looks and changes, never while a slice runs. A session without threads has no
+ * such object.
  *
- * A task is at rest, waits in the queue, or runs; at most one thread runs it. At rest it belongs to
- * the session's thread, which alone schedules it, and so needs no lock to work on it then. */
+ * A task is at rest, waits in the queue, or runs; at most one thread runs it. Only the session's
+ * thread schedules a task. So a task at rest belongs to that thread, which needs no lock to work
+ * on it. */
 #ifndef BCDA_CLIENT_WORKERS_H
 #define BCDA_CLIENT_WORKERS_H
 
@@ -16,54 +17,62 @@
 struct bcda__workers;
 struct bcda__task;
 
-/* What a task does. `begin` and `end` are called with the lock held, `run` between them without. */
+/* The functions of a kind of task. `begin` and `end` are called with the lock held, and `run`
+ * between them without it. */
 struct bcda__task_kind {
-    void (*begin)(struct bcda__task *t); /* notes what this slice works on */
+    void (*begin)(struct bcda__task *t); /* notes what this slice will work on */
     void (*run)(struct bcda__task *t);   /* runs a slice of bounded length, without the lock */
-    int (*end)(struct bcda__task *t);    /* publishes the result: BCDA__TASK_* bits */
-    void (*notify)(
-        struct bcda__task *t); /* reports to the owner, on the session's thread, in a step */
+    /* Publishes the result of the slice. Returns BCDA__TASK_* bits. */
+    int (*end)(struct bcda__task *t);
+    /* Reports to the owner. Called on the session's thread, in a step. */
+    void (*notify)(struct bcda__task *t);
 };
 
 enum {
-    BCDA__TASK_MORE = 1,   /* there is more to do */
-    BCDA__TASK_REPORT = 2, /* the session is to be notified */
+    BCDA__TASK_MORE = 1,   /* the task has more to do */
+    BCDA__TASK_REPORT = 2, /* there is a report for the task's owner */
 };
 
-/* Part of its owner; all zero but for `kind` at first. */
+/* A member of its owner. At first everything except `kind` is zero. */
 struct bcda__task {
     const struct bcda__task_kind *kind;
-    struct bcda__task *prev, *next;               /* in the queue */
-    struct bcda__task *report_prev, *report_next; /* in the list of tasks with a report */
-    atomic_int running; /* atomic for the child after a fork, which must not take the lock */
+    struct bcda__task *prev, *next; /* neighbours in the queue */
+    /* Neighbours in the list of tasks with a report. */
+    struct bcda__task *report_prev, *report_next;
+    /* Atomic, because a child of fork() reads it and must not take the lock. */
+    atomic_int running;
     int queued;
-    int held;   /* the session waits for it to come to rest */
-    int shared; /* the session may help at any time */
+    int held;   /* the session waits until the task is at rest */
+    int shared; /* the session's thread may run slices of the task too */
     int has_report;
 };
 
-/* Creates `count` threads, or as many as the system allows. NOMEM; SYSTEM: none. */
+/* Creates `count` threads, or as many as the system allows. Returns 0, BCDA_ERR_NOMEM, or
+ * BCDA_ERR_SYSTEM if it allows none. */
 int bcda__workers_new(struct bcda__workers **out, struct bcda__engine *engine, int count,
                       const struct bcda__log *log);
-void bcda__workers_free(struct bcda__workers *w); /* after its tasks have left; joins the threads */
-/* This is a child: the threads do not exist here, and the lists and the lock may be in any
- * state. From now on nothing is locked, queued, run or reported; bcda__task_leave() and
+/* To be called after bcda__task_leave() for all tasks. Joins the threads. */
+void bcda__workers_free(struct bcda__workers *w);
+/* To be called in a child process. The threads do not exist here, and the lists and the lock may be
+ * in any state. From now on nothing is locked, queued, run or reported; bcda__task_leave() and
  * bcda__workers_free() may still be called. */
 void bcda__workers_set_forked(struct bcda__workers *w);
-/* 1 while a task waits, runs or has a report: there will be an event without the network. */
+/* Returns 1 while a task waits, runs or has a report: then there will be an event even without the
+ * network. */
 int bcda__workers_are_busy(struct bcda__workers *w);
 
 void bcda__workers_lock(struct bcda__workers *w);
 void bcda__workers_unlock(struct bcda__workers *w);
 
-/* With the lock held, on the session's thread: */
+/* These four are called with the lock held, on the session's thread: */
 void bcda__task_schedule(struct bcda__workers *w, struct bcda__task *t);
 int bcda__task_is_at_rest(const struct bcda__task *t);
 int bcda__task_is_running(const struct bcda__task *t);
-/* Brings a task to rest: it leaves the queue, and a running slice is waited for. */
+/* Brings a task to rest: removes it from the queue, or waits for the slice that is running. */
 void bcda__task_stop(struct bcda__workers *w, struct bcda__task *t);
-/* Without the lock: brings a task to rest, and forgets it. 0; in a child 1 if it ran when the
- * process was forked: its objects are in no known state, and must not be used. */
+/* To be called without the lock: brings a task to rest, and forgets it. Returns 0. In a child it
+ * returns 1 if the task was running when the process was forked: the state of its objects is then
+ * unknown, and they must not be used. */
 int bcda__task_leave(struct bcda__workers *w, struct bcda__task *t);
 
 #endif

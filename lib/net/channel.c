@@ -6,10 +6,10 @@
 #include "base/transition.h"
 #include "bcda/error.h"
 
-/* ---- what the transport asks for ---- */
+/* ---- hooks for the transport ---- */
 
-/* Watches the descriptor at `i` for what is wanted of it, and forgets it if that is nothing. 0
- * or a code. */
+/* Has the descriptor at `i` watched for the events in `wanted`; 0 stops the watching. An entry that
+ * libcurl no longer needs is removed. Returns 0 or an error code. */
 static int update_watch(struct bcda__channel *c, int i, int wanted)
 {
     int rc = 0;
@@ -58,8 +58,8 @@ static int64_t real_now(void)
     return bcda__clock_now(&real);
 }
 
-/* On the real clock, which libcurl uses: with a clock of a test libcurl would be driven too
- * early, and would not ask again. */
+/* libcurl uses the real clock, so its timer is kept on that clock too. With the clock of a test,
+ * libcurl would be driven too early, and would not ask for the timer again. */
 static void hook_curl_timer(void *ctx, int64_t delay_ms)
 {
     struct bcda__channel *c = ctx;
@@ -87,7 +87,8 @@ void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
 
 /* ---- handing over ---- */
 
-/* update_watch() moves the last descriptor to the place of one that is forgotten. */
+/* Runs backwards, because update_watch() moves the last descriptor to the place of a removed
+ * one. */
 static int apply_all(struct bcda__channel *c, int watched)
 {
     int i, rc = 0;
@@ -162,7 +163,8 @@ int bcda__channel_has_fd(const struct bcda__channel *c, int fd)
     return find_channel_fd(c, fd) < c->fd_count;
 }
 
-/* Reads once, from wherever there may be something. */
+/* Reads until some bytes are there: from a transfer that was paused, then from each descriptor,
+ * then by libcurl's timer. */
 static void read_more(struct bcda__channel *c)
 {
     const uint8_t *data;
@@ -173,13 +175,13 @@ static void read_more(struct bcda__channel *c)
     for (i = c->fd_count - 1; i >= 0 && !bcda__transfer_peek(c->transfer, &data); i--) {
         bcda__http_drive(c->http, c->fds[i].fd, c->fds[i].wanted);
         if (i > c->fd_count)
-            i = c->fd_count; /* some were forgotten */
+            i = c->fd_count; /* libcurl has dropped some descriptors */
     }
     if (!bcda__transfer_peek(c->transfer, &data) && bcda__channel_is_due(c)) {
         c->curl_at = INT64_MAX;
         bcda__http_drive_timer(c->http);
     }
-    (void)bcda__http_take_spent(c->http); /* the reader counts its own time */
+    (void)bcda__http_take_spent(c->http); /* dropped: the reader measures its own time */
 }
 
 size_t bcda__channel_read(struct bcda__channel *c, const uint8_t **data)

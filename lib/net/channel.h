@@ -1,9 +1,10 @@
-/* One of an engine's transports, and who drives it. Most transfers of a session have one in common,
- * which its engine drives. A file whose decoder runs on a worker has one to itself: it is driven by
- * the engine like the other, until its body begins and it is handed over to the worker. From then
- * on the worker reads, so that the bytes stay with the processor that decodes them; where nothing
- * is there to be read it comes back to the engine to have its descriptors watched, which nobody
- * else does, and is handed over again when one is ready. */
+/* A channel: one of an engine's transports, with a note of who drives it. Most transfers of a
+ * session share one channel, which the engine drives. A file whose decoder runs on a worker has a
+ * channel to itself. The engine drives this channel too, until the body begins; then it is handed
+ * over to the worker. From then on the worker reads from it, so that the bytes stay in the cache of
+ * the processor that decodes them. When nothing can be read, the worker returns the channel to the
+ * engine, because only the engine watches descriptors. As soon as a descriptor is ready, the
+ * channel is handed over again. */
 #ifndef BCDA_NET_CHANNEL_H
 #define BCDA_NET_CHANNEL_H
 
@@ -11,24 +12,31 @@
 
 enum bcda__channel_state {
     BCDA__CHANNEL_OWN,     /* the engine drives it */
-    BCDA__CHANNEL_RESTING, /* handed over: the engine watches it, and drives nothing */
+    BCDA__CHANNEL_RESTING, /* handed over: the engine watches its descriptors only */
     BCDA__CHANNEL_AWAY,    /* handed over: only the reader may use it */
 };
 
-enum { BCDA__CHANNEL_FDS = 8 }; /* a transfer has one, and a few more while it connects */
+enum {
+    /* Limit of descriptors: a transfer has one, and a few more while it connects. */
+    BCDA__CHANNEL_FDS = 8
+};
 
 struct bcda__channel {
     struct bcda__channel *next; /* in the engine's list */
     struct bcda__http *http;
-    /* Serves many transfers: descriptors are not noted here, and it is never handed over. */
+    /* This channel serves many transfers. Its descriptors are not noted in `fds`, and it is never
+     * handed over. */
     int is_common;
-    int is_used; /* not to be given to another transfer */
+    int is_used; /* it has a transfer, and must not be given to another */
     enum bcda__channel_state state;
-    int is_lost; /* this is a child, and the reader used it when the process was forked */
+    /* This process is a child, and the reader was using the channel when fork() was called. */
+    int is_lost;
 
-    int64_t spent;    /* ns in libcurl on the session's thread, before it was handed over */
-    int64_t curl_at;  /* libcurl's timer, on the real clock; INT64_MAX = none */
-    int has_events;   /* a transfer has an event pending, or can be resumed */
+    /* Nanoseconds in libcurl on the session's thread, up to the last hand-over. */
+    int64_t spent;
+    /* When libcurl's timer is due, on the real clock; INT64_MAX if it is not set. */
+    int64_t curl_at;
+    int has_events;   /* a transfer has a pending event, or can be resumed */
     size_t resumable; /* transfers that could be resumed when the step began */
     int (*watch)(void *ctx, int fd, int events);
     void *watch_ctx;
@@ -37,33 +45,36 @@ struct bcda__channel {
     } fds[BCDA__CHANNEL_FDS];
     int fd_count;
 
-    struct bcda__transfer *transfer; /* that is handed over */
+    struct bcda__transfer *transfer; /* the transfer that is handed over */
     void (*ready)(void *ctx);
     void *ctx;
 };
 
-/* Fills the hooks for it. */
+/* Initialises `c`, and fills `hooks` for the transport that it will have. The channel calls `watch`
+ * with `ctx` to have a descriptor watched. */
 void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
                         int (*watch)(void *ctx, int fd, int events), void *ctx);
 
-/* Hands the channel over to a reader, on the session's thread: `t` is its only transfer, and the
- * head of the response is complete. The state is AWAY at once. `ready` is called from a step
- * each time that there may be something to read after bcda__channel_rest(); the state is AWAY
- * again by then. */
+/* Hands the channel over to a reader. To be called on the session's thread, when `t` is the
+ * channel's only transfer and the head of the response is complete. The state becomes AWAY at once.
+ * After each bcda__channel_rest(), a step calls `ready` when there may be something to read; the
+ * state is then AWAY again. */
 void bcda__channel_hand_over(struct bcda__channel *c, struct bcda__transfer *t,
                              void (*ready)(void *ctx), void *ctx);
-/* On the session's thread, while the reader does not use the channel: the engine watches it; or
- * it belongs to the engine again. */
+/* The next two functions are called on the session's thread, while the reader does not use the
+ * channel. After rest() the engine watches the channel; after reclaim() it belongs to the engine
+ * again. */
 void bcda__channel_rest(struct bcda__channel *c);
 void bcda__channel_reclaim(struct bcda__channel *c);
 
-/* For the reader, on any thread: the bytes that wait in the ring, or are read from the network.
- * 0: none for now or, if bcda__transfer_is_over(), no more at all. */
+/* For the reader, on any thread. Returns how many bytes are at *data: those that wait in the ring
+ * or, if there are none, those that can be read from the network now. Returns 0 if no bytes have
+ * arrived yet, or if no more will come; in the second case bcda__transfer_is_over() returns 1. */
 size_t bcda__channel_read(struct bcda__channel *c, const uint8_t **data);
 
-/* For the engine. */
+/* These three are for the engine. */
 int bcda__channel_has_fd(const struct bcda__channel *c, int fd);
-int bcda__channel_is_due(const struct bcda__channel *c); /* libcurl's timer */
-void bcda__channel_wake(struct bcda__channel *c);        /* a resting channel is ready */
+int bcda__channel_is_due(const struct bcda__channel *c); /* whether libcurl's timer is due */
+void bcda__channel_wake(struct bcda__channel *c);        /* hands a resting channel to its reader */
 
 #endif

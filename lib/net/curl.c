@@ -18,11 +18,12 @@
 #include "net/ring.h"
 #include "net/sigpipe.h"
 
-/* What libcurl does with a transfer (doc/design.md). `head` knows how far the response is. */
+/* What libcurl does with a transfer (doc/design.md). How much of the response's head has arrived is
+ * in `head`. */
 enum transfer_state {
     RUNNING,
-    PAUSED,   /* the ring is full: libcurl holds a piece of the body back */
-    RESUMING, /* the ring has room again: in http->resuming */
+    PAUSED,   /* the ring is full; libcurl holds back a piece of the body */
+    RESUMING, /* the ring has room again; the transfer is in http->resuming */
     FINISHED, /* `result` is set; bytes may be left in the ring */
 };
 
@@ -38,30 +39,33 @@ struct bcda__transfer {
     int proxied;
 
     struct bcda__ring ring;
-    int no_memory; /* for the ring */
+    int no_memory; /* there was no memory for the ring */
     int64_t received;
 
     CURLcode result;
-    int by_curl; /* `result` comes from libcurl */
-    int refused; /* why a descriptor could not be watched, which then ended the transfer; 0 */
-    int starved; /* EMFILE or ENFILE: no descriptors were left when it failed; 0 */
+    int by_curl; /* libcurl itself ended the transfer with `result`; otherwise this file did */
+    /* Why a descriptor could not be watched, if that ended the transfer; else 0. */
+    int refused;
+    /* EMFILE or ENFILE if no descriptors were left when the connection failed; else 0. */
+    int starved;
 
     int head_due, data_due; /* events that are still to be reported */
     int in_multi;
-    int waiting; /* in http->waiting */
+    int waiting; /* this transfer is in http->waiting */
     struct bcda__transfer *prev, *next;
     struct bcda__transfer *resume_next;
-    struct bcda__transfer *all_prev, *all_next; /* in http->all */
+    struct bcda__transfer *all_prev, *all_next; /* neighbours in http->all */
 };
 
-/* TLS sessions: every connection is closed, so resuming is what is left. */
+/* The TLS sessions. BCDA closes every connection, so resuming a TLS session is the only way to save
+ * part of the next handshake. */
 struct bcda__http_share {
     CURLSH *curl;
     pthread_mutex_t lock;
 };
 
-/* libcurl may close a connection without a callback, and its number may be used again: the inode
- * shows whether it is the same. */
+/* An open connection. libcurl may close it without a callback, and the system may then reuse its
+ * number. The inode shows whether the descriptor is still the same socket. */
 struct connection {
     int fd;
     ino_t inode;
@@ -75,23 +79,23 @@ struct bcda__http {
     const struct bcda__log *log;
     struct bcda__transfer waiting;   /* list head: transfers with pending events, oldest first */
     struct bcda__transfer *resuming; /* in state RESUMING, oldest first */
-    struct bcda__transfer *all;      /* every transfer that libcurl has */
+    struct bcda__transfer *all;      /* every transfer that was added to libcurl */
     struct bcda__ring_pool pool;
-    struct connection *sockets; /* open connections, which a child has to close */
+    struct connection *sockets; /* open connections, which a child must close */
     size_t socket_count, socket_cap;
     char tls_library[64]; /* the TLS library of libcurl, with its version */
-    int unwatched;        /* why a descriptor could not be watched; 0 = all are */
+    int unwatched;        /* why a descriptor could not be watched; 0 = none failed */
     int forked;
-    int64_t spent_ns; /* in libcurl */
+    int64_t spent_ns; /* time in libcurl */
 };
 
-/* ---- the process ---- */
+/* ---- initialisation of the process ---- */
 
 int bcda__http_global_init(struct bcda_error *err)
 {
     const curl_version_info_data *v;
 
-    /* All flags: a part of them could break another user of libcurl in the process. */
+    /* All flags, because other users of libcurl in this process may rely on any of them. */
     if (curl_global_init(CURL_GLOBAL_ALL))
         return bcda__err_set(err, BCDA_ERR_LIBRARY, "libcurl could not be initialised");
     v = curl_version_info(CURLVERSION_NOW);
@@ -209,7 +213,8 @@ static void join_resuming(struct bcda__transfer *t)
     t->resume_next = NULL;
 }
 
-/* The only place where the state changes. A transfer is in http->resuming while it is RESUMING. */
+/* The only place where the state changes. This function also keeps http->resuming, the list of the
+ * transfers that are RESUMING. */
 static void change_transfer_state(struct bcda__transfer *t, enum transfer_state to)
 {
     static const char *const names[] = {"RUNNING", "PAUSED", "RESUMING", "FINISHED"};
@@ -238,13 +243,13 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *pe
     rc = h->hooks.watch(h->hooks.ctx, (int)fd, events);
     if (rc)
         h->unwatched = rc;
-    /* -1 only in a child: with it, libcurl 7.88 keeps a pointer to the transfer beyond its end.
-     * In a child, where the application forked in its watch_fd, nothing is freed, and libcurl
-     * must return without using more connections. */
+    /* After -1, libcurl 7.88 keeps a pointer to the transfer beyond the transfer's end. So -1 is
+     * returned only in a child, when the application forked in its watch_fd: nothing is freed
+     * there, and libcurl must return without using more connections. */
     return h->forked ? -1 : 0;
 }
 
-/* 0 where it is no socket, or not open. */
+/* Returns 0 if `fd` is not a socket, or is not open. */
 static ino_t inode_of_socket(int fd)
 {
     struct stat st;
@@ -259,8 +264,10 @@ static void note_socket(struct bcda__http *h, int fd)
 
     if (h->socket_count == h->socket_cap) {
         grown = bcda__realloc(h->sockets, cap * sizeof *grown);
+        /* A socket that is not in the list stays open in a child of fork() until the child
+         * exits. */
         if (!grown)
-            return; /* a child of fork() will keep it until its end */
+            return;
         h->sockets = grown;
         h->socket_cap = cap;
     }
@@ -268,7 +275,7 @@ static void note_socket(struct bcda__http *h, int fd)
     h->sockets[h->socket_count++].inode = inode_of_socket(fd);
 }
 
-/* In a child: the parent has descriptors of its own for them. */
+/* Closes a child's descriptors of the connections. The parent's own descriptors stay open. */
 static void close_connections(struct bcda__http *h)
 {
     for (; h->socket_count > 0; h->socket_count--) {
@@ -279,7 +286,8 @@ static void close_connections(struct bcda__http *h)
     }
 }
 
-/* As libcurl does it, but closed on exec, which no version of libcurl up to 8.11 does. */
+/* Opens a socket as libcurl does, but sets close-on-exec, which no version of libcurl up to 8.11
+ * does. */
 static curl_socket_t open_connection(void *ctx, curlsocktype purpose, struct curl_sockaddr *a)
 {
 #ifdef SOCK_CLOEXEC
@@ -318,7 +326,8 @@ static int on_timer(CURLM *multi, long timeout_ms, void *ctx)
     return 0;
 }
 
-/* A result other than the number of bytes ends the transfer with CURLE_WRITE_ERROR. */
+/* If this returns anything but the number of bytes, libcurl ends the transfer with
+ * CURLE_WRITE_ERROR. */
 static size_t on_header(char *data, size_t size, size_t count, void *ctx)
 {
     struct bcda__transfer *t = ctx;
@@ -345,7 +354,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
     }
     if (len && bcda__ring_put(&t->ring, &t->http->pool, data, len)) {
         t->no_memory = 1;
-        return 0; /* ends the transfer */
+        return 0; /* libcurl then ends the transfer */
     }
     t->received += (int64_t)len;
     t->data_due = 1;
@@ -355,7 +364,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
 
 /* ---- a session's transport ---- */
 
-/* Asked once: libcurl writes the result to one static buffer for all threads. */
+/* Called once, because libcurl writes the result to one static buffer for all threads. */
 static void note_tls_library(struct bcda__http *h)
 {
     const char *name = curl_version_info(CURLVERSION_NOW)->ssl_version;
@@ -429,8 +438,9 @@ void bcda__http_free(struct bcda__http *h)
     bcda__free(h);
 }
 
-/* EMFILE or ENFILE if no descriptors are left, else 0. A failed connection may have closed some
- * by now: its socket, and the two of a thread that resolves a name. So two pairs are tried. */
+/* Returns EMFILE or ENFILE if no descriptors are left, else 0. A failed connection may already have
+ * closed up to three descriptors: its socket, and two of a thread that resolves a name. So two
+ * pairs (four descriptors) are tried. */
 static int find_starvation(void)
 {
     enum { PAIRS = 2 };
@@ -456,8 +466,8 @@ static void give_up(struct bcda__transfer *t, CURLcode why)
     queue_notification(t);
 }
 
-/* Notes the transfers that libcurl has finished. If `rc` is an error, or a descriptor could not
- * be watched, all other transfers end here, since nothing would drive them any more. */
+/* Notes the transfers that libcurl has finished. If `rc` is an error, or a descriptor could not be
+ * watched, nothing would drive the other transfers any more: all of them end here. */
 static void collect_finished(struct bcda__http *h, CURLMcode rc)
 {
     struct bcda__transfer *t;
@@ -500,7 +510,7 @@ static void drive_socket(struct bcda__http *h, curl_socket_t fd, int mask)
     rc = curl_multi_socket_action(h->multi, fd, mask, &running);
     bcda__sigpipe_restore(&guard);
     h->spent_ns += bcda__clock_ns() - began;
-    if (!h->forked) /* the application may fork in watch_fd */
+    if (!h->forked) /* the application may have forked in watch_fd */
         collect_finished(h, rc);
 }
 
@@ -587,7 +597,7 @@ static int code_of(CURLcode c)
     }
 }
 
-/* These statuses have no body, whatever Content-Length says. */
+/* Responses with status 204 and 304 have no body, whatever their Content-Length says. */
 static int has_body(int status)
 {
     return status != 204 && status != 304;
@@ -605,7 +615,8 @@ static int is_short(const struct bcda__transfer *t)
     return has_head(t) && has_body(t->head.status) && announced >= 0 && t->received < announced;
 }
 
-/* libcurl's message (host names, certificate problems): it contains no secret. */
+/* Returns libcurl's message, which may name hosts or certificate problems, but contains no
+ * secret. */
 static const char *words_of(struct bcda__transfer *t)
 {
     size_t len = strlen(t->error);
@@ -629,8 +640,8 @@ static int describe_short(const struct bcda__transfer *t, struct bcda_error *err
         (long long)t->received);
 }
 
-/* libcurl has its own limits: for a line, which it reports as CURLE_OUT_OF_MEMORY, and for all
- * headers. */
+/* Whether the headers exceed our limit or one of libcurl's. libcurl limits each line, which it
+ * reports as CURLE_OUT_OF_MEMORY, and all headers together. */
 static int is_head_too_large(const struct bcda__transfer *t)
 {
     curl_off_t answered = 0;
@@ -641,7 +652,7 @@ static int is_head_too_large(const struct bcda__transfer *t)
            bcda__text_starts_nocase(t->error, "Too large response headers");
 }
 
-/* The head was refused. 0: that was not the cause. */
+/* Describes why the head was refused. Returns 0 if that is not why the transfer ended. */
 static int describe_head(const struct bcda__transfer *t, struct bcda_error *err)
 {
     if (is_head_too_large(t))
@@ -662,8 +673,8 @@ static int describe_head(const struct bcda__transfer *t, struct bcda_error *err)
     return 0;
 }
 
-/* libcurl refused the proxy's URL, and its message quotes it, perhaps with a password. The
- * message may be cut, so the beginning of the URL is compared. */
+/* Whether libcurl refused the proxy's URL with a message that quotes it, perhaps with a password.
+ * The message may be cut, so only the beginning of the URL is compared. */
 static int quotes_proxy_url(const struct bcda__transfer *t)
 {
     char start[17] = "";
@@ -674,7 +685,8 @@ static int quotes_proxy_url(const struct bcda__transfer *t)
     return strstr(t->error, start) != NULL;
 }
 
-/* The connection to the server was not open yet, so the proxy failed. 0: that was not the cause. */
+/* Describes a failure of the proxy, which is the cause if the connection to the server was not yet
+ * open. Returns 0 if that is not why the transfer ended. */
 static int describe_proxy(struct bcda__transfer *t, int code, struct bcda_error *err)
 {
     long status = 0;
@@ -705,31 +717,31 @@ static int describe_proxy(struct bcda__transfer *t, int code, struct bcda_error 
     return BCDA_ERR_PROXY;
 }
 
-/* Why a TLS connection failed. libcurl has few codes for that. The rest is in the message of its
- * TLS library, in English and different in each. */
+/* Why a TLS connection failed. libcurl has few codes for that; the details are in the message of
+ * its TLS library, which is in English and differs between libraries. */
 enum tls_cause {
     TLS_UNKNOWN,
     TLS_PLAIN,    /* the server's bytes are not TLS */
     TLS_OWN_FILE, /* the client certificate or its key cannot be used */
     TLS_SETTING,  /* a setting that this libcurl does not support */
-    TLS_VERSION,  /* no version in common */
-    TLS_REFUSED,  /* the server refused, and will refuse again */
-    TLS_ALERT     /* the server refused for a reason that may pass, or is not named */
+    TLS_VERSION,  /* both sides have no TLS version in common */
+    TLS_REFUSED,  /* the server refused, and would refuse again */
+    TLS_ALERT     /* the server refused, for a reason that may pass or that it does not name */
 };
 
-/* The first row whose words occur in the message decides. */
+/* The first row whose words occur in the message gives the cause. */
 static const struct {
     const char *words;
     enum tls_cause cause;
 } tls_words[] = {
-    {"wrong version number", TLS_PLAIN},                    /* OpenSSL, of the first record */
+    {"wrong version number", TLS_PLAIN},                    /* OpenSSL, about the first record */
     {"unexpected TLS packet", TLS_PLAIN},                   /* GnuTLS */
     {"illegal or unsupported version", TLS_PLAIN},          /* GnuTLS */
     {"exceeded the maximum permissible length", TLS_PLAIN}, /* NSS */
     {"error reading X.509", TLS_OWN_FILE},                  /* GnuTLS */
-    {"protocol version", TLS_VERSION},                      /* an alert, in OpenSSL and GnuTLS */
+    {"protocol version", TLS_VERSION},                      /* OpenSSL and GnuTLS, an alert */
     {"unsupported protocol", TLS_VERSION},                  /* OpenSSL */
-    /* Alerts of OpenSSL and GnuTLS. */
+    /* The rest are alerts, in the words of OpenSSL and GnuTLS. */
     {"certificate", TLS_REFUSED},
     {"unknown ca", TLS_REFUSED},
     {"CA is unknown", TLS_REFUSED},
@@ -740,7 +752,7 @@ static const struct {
     {" alert", TLS_ALERT},
 };
 
-/* With TLS 1.3 a fatal alert of the server may come after the handshake, as a read error. */
+/* With TLS 1.3, a fatal alert of the server may arrive after the handshake, as a read error. */
 static int is_alert(const char *words)
 {
     return bcda__text_contains_nocase(words, " alert");
@@ -787,7 +799,7 @@ static const char *tls_hint(enum tls_cause cause, int has_certificate)
     }
 }
 
-/* Says what the user can change: certificates, URL, TLS versions. */
+/* The error text names what the user can change: certificates, URL, TLS versions. */
 static int describe_tls(struct bcda__transfer *t, struct bcda_error *err)
 {
     const char *words = words_of(t);
@@ -812,8 +824,8 @@ static int describe_distrust(struct bcda__transfer *t, struct bcda_error *err)
     return bcda__err_set(err, BCDA_ERR_TLS_VERIFY, "%s; %s", words_of(t), hint);
 }
 
-/* The handshake failed because of the server's certificate, although libcurl's code does not say
- * so. OpenSSL has 1 before it has looked at a certificate. */
+/* Whether the handshake failed because of the server's certificate although libcurl's code does not
+ * say so. With OpenSSL the verify result is 1 until a certificate has been looked at. */
 static int is_distrusted(const struct bcda__transfer *t)
 {
     long verified = 0;
@@ -824,8 +836,8 @@ static int is_distrusted(const struct bcda__transfer *t)
     return verified != 0 && verified != 1;
 }
 
-/* libcurl reports a lack of descriptors as a host that cannot be reached, a name without an
- * address, or a bad CA file or certificate. */
+/* A lack of descriptors needs its own text: libcurl reports it as a host that cannot be reached, a
+ * name without an address, or a bad CA file or certificate. */
 static int describe_starved(struct bcda__transfer *t, struct bcda_error *err)
 {
     const char *who = t->starved == ENFILE ? "the system" : "this process";
@@ -834,7 +846,7 @@ static int describe_starved(struct bcda__transfer *t, struct bcda_error *err)
                          "%s has no descriptors left (too many open files): %s", who, words_of(t));
 }
 
-/* Describes the end of the transfer: 0 or a code. */
+/* Describes how the transfer ended. Returns 0 or an error code. */
 static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
 {
     const char *words = words_of(t);
@@ -855,8 +867,7 @@ static int describe_end(struct bcda__transfer *t, struct bcda_error *err)
         rc = describe_proxy(t, code, err);
     if (rc)
         return rc;
-    /* Whatever libcurl's code is: a body shorter than announced says more than how the
-     * connection ended. */
+    /* That the body is shorter than announced says more than libcurl's code does. */
     if (code == BCDA_ERR_TRUNCATED || ((!code || code == BCDA_ERR_TRANSFER) && is_short(t)))
         return describe_short(t, err);
     if (code == BCDA_ERR_TLS_VERIFY || is_distrusted(t))
@@ -872,7 +883,7 @@ static void forget_headers(struct bcda__transfer *t)
 
     for (s = t->headers; s; s = s->next)
         if (s->data)
-            bcda__wipe(s->data, strlen(s->data)); /* Authorization is among them */
+            bcda__wipe(s->data, strlen(s->data)); /* the Authorization header is one of them */
     curl_slist_free_all(t->headers);
     t->headers = NULL;
 }
@@ -907,7 +918,7 @@ static int set_transfer_headers(struct bcda__transfer *t, const struct bcda__tra
     return rc;
 }
 
-/* If libcurl refuses an option the transfer fails: a weaker setting is never used instead. */
+/* If libcurl refuses an option, the transfer fails: it never runs with a weaker setting. */
 #define SET(option, value)                                    \
     do {                                                      \
         CURLcode set_rc = curl_easy_setopt(e, option, value); \
@@ -933,8 +944,8 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    /* One CA file and no directory: the directory costs 37 ms of CPU per connection instead of
-     * 2.6, and BCDA closes every connection. */
+    /* Only a CA file is used, no directory: with a directory each connection costs 37 ms of CPU
+     * instead of 2.6, and BCDA closes every connection. */
     SET(CURLOPT_CAPATH, NULL);
     if (h->o.ca_file)
         SET(CURLOPT_CAINFO, h->o.ca_file);
@@ -942,7 +953,7 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
         SET(CURLOPT_SSLCERT, h->o.cert_file);
     if (h->o.key_file)
         SET(CURLOPT_SSLKEY, h->o.key_file);
-    /* Without a passphrase OpenSSL would prompt at the terminal, and block. GnuTLS accepts an
+    /* If no passphrase is set, OpenSSL prompts at the terminal and blocks. GnuTLS accepts an
      * unencrypted key only if no passphrase is set. */
     if (h->o.key_passphrase && h->o.key_passphrase->data)
         SET(CURLOPT_KEYPASSWD, h->o.key_passphrase->data);
@@ -951,16 +962,17 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
     return CURLE_OK;
 }
 
-/* http is allowed for loopback only (tests), and must not pass a proxy in clear text. */
+/* Plain http is allowed for loopback only (tests). It must not go through a proxy in clear text. */
 static CURLcode set_proxy(CURL *e, struct bcda__transfer *t, const char *url)
 {
     const struct bcda__http *h = t->http;
 
     t->proxied = h->o.proxy && bcda__text_starts_nocase(url, "https:");
-    SET(CURLOPT_PROXY, t->proxied ? h->o.proxy : ""); /* "" = also none from the environment */
+    /* "" = no proxy, not even one that the environment names. */
+    SET(CURLOPT_PROXY, t->proxied ? h->o.proxy : "");
     SET(CURLOPT_NOPROXY, "");
-    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS,
-        1L); /* the head is that of the server, not of the proxy */
+    /* The head that is reported is the server's, not the proxy's. */
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     if (h->o.proxy_user)
         SET(CURLOPT_PROXYUSERNAME, h->o.proxy_user);
     if (h->o.proxy_password && h->o.proxy_password->data)
@@ -974,15 +986,16 @@ static CURLcode set_behaviour(CURL *e, const struct bcda__http *h)
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
-    /* HTTP/2 of libcurl 7.88 opens a window of 32 MiB for each stream. These rely on HTTP/1.x
-     * too: find_unclear_length() in head.c, and has_end() in client/call.c. */
+    /* HTTP/1.1, because with HTTP/2 libcurl 7.88 opens a window of 32 MiB for each stream. Two
+     * functions rely on HTTP/1.x too: find_unclear_length() in head.c and has_end() in
+     * client/call.c. */
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 #if LIBCURL_VERSION_NUM >= 0x075700
-    SET(CURLOPT_QUICK_EXIT, 1L); /* do not wait for a pending name lookup at the end */
+    SET(CURLOPT_QUICK_EXIT, 1L); /* at the end, do not wait for a pending name lookup */
 #endif
     SET(CURLOPT_USERAGENT, h->o.user_agent);
-    /* client/call.c times connecting and slow transfers. libcurl's limit is set out of the way
-     * (0 would mean its default of 300 s). */
+    /* client/call.c limits the time for connecting and ends slow transfers. libcurl's own limit is
+     * made too long to matter (0 would mean its default of 300 s). */
     SET(CURLOPT_CONNECTTIMEOUT_MS, 24L * 3600 * 1000);
     return CURLE_OK;
 }
@@ -1008,7 +1021,7 @@ static CURLcode set_method(CURL *e, const struct bcda__transfer_request *r)
     SET(CURLOPT_URL, r->url);
     if (strcmp(r->method, "POST") == 0) {
         SET(CURLOPT_POST, 1L);
-        SET(CURLOPT_POSTFIELDS, ""); /* gives "Content-Length: 0" (bcda-api 3.1) */
+        SET(CURLOPT_POSTFIELDS, ""); /* sends "Content-Length: 0" (bcda-api 3.1) */
         SET(CURLOPT_POSTFIELDSIZE, 0L);
     } else if (strcmp(r->method, "GET") != 0) {
         SET(CURLOPT_CUSTOMREQUEST, r->method);
@@ -1096,7 +1109,7 @@ static void free_easy(struct bcda__transfer *t)
     bcda__sigpipe_block(&guard);
     if (t->in_multi)
         curl_multi_remove_handle(t->http->multi, t->easy);
-    if (!t->http->forked) /* by the application's watch_fd */
+    if (!t->http->forked) /* the application may have forked in watch_fd just now */
         curl_easy_cleanup(t->easy);
     bcda__sigpipe_restore(&guard);
 }
@@ -1111,18 +1124,18 @@ void bcda__transfer_free(struct bcda__transfer *t)
     leave_all(t);
     if (!t->http->forked)
         free_easy(t);
-    forget_headers(t); /* in a child, too: it is plain memory */
+    forget_headers(t); /* also in a child: this is plain memory */
     bcda__head_free(&t->head);
     bcda__ring_drop(&t->ring, &t->http->pool);
     if (!t->http->all)
-        bcda__ring_pool_trim(&t->http->pool); /* an idle session keeps nothing */
+        bcda__ring_pool_trim(&t->http->pool); /* an idle session keeps no memory for rings */
     bcda__free(t);
 }
 
 /* ---- resuming after a pause ---- */
 
-/* A paused transfer is resumed when its ring is nearly empty: then much is read at once, and a
- * sender that waits for us is woken seldom (doc/performance-notes.md). */
+/* A paused transfer is resumed when its ring is nearly empty. Then much is read at once, and a
+ * sender that waits for this client is woken seldom (doc/performance-notes.md). */
 static void resume_later(struct bcda__transfer *t)
 {
     if (t->state != PAUSED || t->ring.len > t->ring.cap / 8)
@@ -1141,8 +1154,9 @@ size_t bcda__http_resumable(const struct bcda__http *h)
     return n;
 }
 
-/* Resumes one transfer and reads from it at once. With libcurl's own timer all would be read
- * before the first is looked at again, and its bytes would have left the processor's cache. */
+/* Resumes one transfer and reads from it at once. If libcurl's timer did this, libcurl would read
+ * from all resumed transfers before any of them is processed, and the first bytes would have left
+ * the processor's cache by then. */
 void bcda__http_resume(struct bcda__http *h)
 {
     struct bcda__transfer *t = h->resuming;
@@ -1153,21 +1167,21 @@ void bcda__http_resume(struct bcda__http *h)
         return;
     change_transfer_state(t, RUNNING);
     bcda__sigpipe_block(&guard);
-    rc = curl_easy_pause(t->easy, CURLPAUSE_CONT); /* may call on_body at once */
+    rc = curl_easy_pause(t->easy, CURLPAUSE_CONT); /* this may call on_body at once */
     bcda__sigpipe_restore(&guard);
     if (rc)
-        give_up(t, rc); /* a piece of the body may be lost */
+        give_up(t, rc); /* libcurl may have lost the piece that it held back */
     drive_socket(h, CURL_SOCKET_TIMEOUT, 0);
 }
 
-/* ---- telling, outside libcurl ---- */
+/* ---- events, delivered outside of libcurl ---- */
 
 static void tell_end(struct bcda__transfer *t)
 {
     struct bcda_error err;
     int code = describe_end(t, &err);
 
-    t->events.end(t->events.ctx, code, &err); /* `t` may be gone now */
+    t->events.end(t->events.ctx, code, &err); /* the callback may have freed `t` */
 }
 
 int bcda__http_dispatch(struct bcda__http *h)

@@ -10,30 +10,35 @@
 
 struct bcda__engine {
     struct bcda__loop *loop;
-    struct bcda__app_loop app; /* replaces `loop`, which then serves wake-ups only; unset = none */
-    int *watched;              /* descriptors that the application's loop watches */
+    /* Replaces `loop`, which then serves wake-ups only; all 0 if the application has no loop. */
+    struct bcda__app_loop app;
+    int *watched; /* the descriptors that the application's loop watches */
     int watched_count, watched_cap;
     int forked;
     struct bcda__http_options http_options;
     const struct bcda__log *log;
     struct bcda__http_share *share;
-    struct bcda__channel *channels; /* the next to be served is first; `common` is among them */
+    /* All channels, `common` included; the first one is served next. */
+    struct bcda__channel *channels;
     struct bcda__channel *common;
     struct bcda__clock clock, real;
-    struct bcda__timer timers; /* list head, unordered: there are a few for each open transfer */
+    /* List head. The list is short (a few timers for each open transfer), so it is not sorted. */
+    struct bcda__timer timers;
     int stepping;
-    int budget;       /* events of transfers that this step may still deliver */
-    int64_t work;     /* bytes that it may still move */
-    int late_wake;    /* a wake-up that came after the descriptors were read */
-    unsigned round;   /* of steps */
-    int64_t armed_at; /* what the loop's timer is set to, in real time; INT64_MAX = nothing */
-    int due;          /* the loop knows that something is due */
+    int budget;     /* number of transfer events that this step may still deliver */
+    int64_t work;   /* number of bytes that this step may still move */
+    int late_wake;  /* there was a wake-up after the descriptors were read */
+    unsigned round; /* number of the current step */
+    /* When the loop's timer fires, in real time; INT64_MAX if it is not set. */
+    int64_t armed_at;
+    int due; /* bcda__loop_due() was called with 1 */
     int timer_error;
-    int (*notify)(void *ctx); /* what other threads have done; NULL = there are none */
+    /* Handles what other threads have reported; NULL if there are no such threads. */
+    int (*notify)(void *ctx);
     void *notify_ctx;
 };
 
-/* ---- a loop of the application ---- */
+/* ---- an event loop of the application ---- */
 
 static int find_watched(const struct bcda__engine *e, int fd)
 {
@@ -60,8 +65,8 @@ static int note_watched(struct bcda__engine *e, int fd)
     return 0;
 }
 
-/* libcurl may unwatch a descriptor that it never watched. The application's loop is asked to
- * forget only what it knows. */
+/* libcurl may stop watching a descriptor that it never watched. The application's loop hears only
+ * of descriptors that it watches. */
 static int watch_by_app(struct bcda__engine *e, int fd, int events)
 {
     int i = find_watched(e, fd), known = i >= 0;
@@ -104,7 +109,7 @@ static void leave_app_loop(struct bcda__engine *e)
     bcda__free(e->watched);
 }
 
-/* ---- what the transport asks for ---- */
+/* ---- watching descriptors ---- */
 
 static int engine_watch(void *ctx, int fd, int events)
 {
@@ -137,7 +142,7 @@ static int add_channel(struct bcda__engine *e, struct bcda__channel **out, struc
     return 0;
 }
 
-/* A channel that a worker of the parent used is in no known state here. */
+/* A channel that a worker of the parent was using is not freed: its state here is unknown. */
 static void free_channels(struct bcda__engine *e)
 {
     struct bcda__channel *c;
@@ -262,7 +267,7 @@ void bcda__engine_set_forked(struct bcda__engine *e)
     struct bcda__channel *c;
 
     e->forked = 1;
-    e->budget = 0; /* so that the functions on the stack return */
+    e->budget = 0; /* makes functions that are running return */
     for (c = e->channels; c; c = c->next)
         bcda__http_set_forked(c->http);
 }
@@ -304,8 +309,9 @@ void bcda__engine_unpoke(struct bcda__engine *e)
         return;
     if (e->stepping)
         e->late_wake = 1;
+    /* There was a wake-up too: it is repeated for the next step. */
     else
-        (void)bcda__loop_wakeup(e->loop); /* the wake-up is for a later step */
+        (void)bcda__loop_wakeup(e->loop);
 }
 
 void bcda__engine_spend(struct bcda__engine *e, size_t bytes)
@@ -369,8 +375,8 @@ int64_t bcda__engine_next_timer(const struct bcda__engine *e)
     return at;
 }
 
-/* The earliest timer that is due. One that was set in this step waits for the next, so that a
- * step ends. */
+/* Returns the earliest timer that is due. A timer that was set in this step waits for the next one;
+ * otherwise a step might never end. */
 static struct bcda__timer *due_timer(const struct bcda__engine *e, int64_t now)
 {
     struct bcda__timer *t, *best = NULL;
@@ -395,7 +401,7 @@ static int fire_timers(struct bcda__engine *e)
     return fired > 0;
 }
 
-/* How long until something is due; -1 = nothing is. */
+/* Milliseconds until something is due; 0 if something is due now, -1 if nothing will be. */
 static int64_t next_delay(const struct bcda__engine *e)
 {
     int64_t at = bcda__engine_next_timer(e), delay = INT64_MAX;
@@ -427,14 +433,14 @@ void bcda__engine_rearm(struct bcda__engine *e)
 {
     int64_t delay = next_delay(e);
     int64_t at = delay < 0 ? INT64_MAX : bcda__clock_now(&e->real) + delay;
-    int due =
-        delay == 0 && !e->app.timer; /* a loop of the application has only its timer for that */
+    /* The application's loop has no "due" state; it gets a timer of 0 ms instead. */
+    int due = delay == 0 && !e->app.timer;
 
     if (e->forked)
-        return; /* the parent shares the timer */
+        return; /* the child and the parent share the loop's timer */
     tell_due(e, due);
     if (due || (at == e->armed_at && delay != 0))
-        return; /* saves a system call a step */
+        return; /* the timer is already set to this: saves one system call per step */
     e->armed_at = at;
     if (e->app.timer ? e->app.timer(e->app.ctx, delay) : bcda__loop_arm(e->loop, delay))
         e->timer_error = 1;
@@ -455,13 +461,13 @@ static int drive_timers(struct bcda__engine *e)
             c->curl_at = INT64_MAX;
             bcda__http_drive_timer(c->http);
         } else {
-            bcda__channel_wake(c); /* the reader drives the timer */
+            bcda__channel_wake(c); /* the reader will drive libcurl's timer */
         }
     }
     return did;
 }
 
-/* What is left of it waits for the next step. */
+/* Delivers events until the step's budget is spent; the rest waits for the next step. */
 static int dispatch_channel(struct bcda__engine *e, struct bcda__channel *c)
 {
     int did = 0;
@@ -485,8 +491,9 @@ static int dispatch_transfers(struct bcda__engine *e)
     return did;
 }
 
-/* Those that could go on when the step began, so that it ends. What was read is looked at before
- * more is. */
+/* Resumes the transfers that were resumable when the step began. Those that become resumable during
+ * the step wait, so that it ends. The bytes of each transfer are delivered before the next transfer
+ * reads more. */
 static int resume_transfers(struct bcda__engine *e)
 {
     struct bcda__channel *c;
@@ -504,8 +511,8 @@ static int resume_transfers(struct bcda__engine *e)
     return did;
 }
 
-/* Whose descriptor it is. The common one does not note its own; one that is away has none watched.
- */
+/* Returns the channel that a descriptor belongs to. The common channel does not note its
+ * descriptors, and a channel in state AWAY has none watched. */
 static struct bcda__channel *channel_of(const struct bcda__engine *e, int fd)
 {
     struct bcda__channel *c;
@@ -522,7 +529,7 @@ static void drive_fd(struct bcda__engine *e, int fd, int events)
 
     if (is_own(c)) {
         bcda__http_drive(c->http, fd, events);
-        (void)dispatch_channel(e, c); /* while the bytes are in the cache */
+        (void)dispatch_channel(e, c); /* now, while the bytes are still in the processor's cache */
     } else {
         bcda__channel_wake(c);
     }
@@ -536,9 +543,11 @@ static int drive_step(struct bcda__engine *e, int *woken)
     n = bcda__loop_take(e->loop, ready, BCDA__STEP_DESCRIPTORS, &timer, woken);
     if (n < 0)
         return n;
+    /* It has fired, so it is no longer set. */
     if (timer)
-        e->armed_at = INT64_MAX;                    /* it has fired and is not set any more */
-    did = dispatch_transfers(e) || n > 0 || *woken; /* first what was read before */
+        e->armed_at = INT64_MAX;
+    /* What was read before this step is delivered first. */
+    did = dispatch_transfers(e) || n > 0 || *woken;
     for (i = 0; i < n && e->budget > 0; i++) {
         const struct bcda__loop_ready *r = &ready[(e->round + (unsigned)i) % (unsigned)n];
 
@@ -561,12 +570,12 @@ static void begin_step(struct bcda__engine *e)
             c->resumable = bcda__http_resumable(c->http);
 }
 
-/* What the descriptors and timers have brought goes to whom it is for. */
+/* Delivers what the descriptors and timers have brought, and ends the step. */
 static int end_engine_step(struct bcda__engine *e, int did)
 {
     if (did >= 0) {
         if (e->notify)
-            did |= e->notify(e->notify_ctx); /* first: it may wake transfers */
+            did |= e->notify(e->notify_ctx); /* runs first, because it may wake transfers */
         did |= dispatch_transfers(e);
         did |= resume_transfers(e);
         did |= fire_timers(e);
@@ -595,7 +604,7 @@ int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken)
 
     *woken = 0;
     if (find_watched(e, fd) < 0)
-        return 0; /* a late report: it is forgotten already */
+        return 0; /* a late report: the descriptor is no longer watched */
     begin_step(e);
     did = fd != bcda__loop_wake_fd(e->loop);
     if (did)
@@ -608,6 +617,6 @@ int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken)
 int bcda__engine_on_timer(struct bcda__engine *e)
 {
     begin_step(e);
-    e->armed_at = INT64_MAX; /* it has fired and is not set any more */
+    e->armed_at = INT64_MAX; /* it has fired, so it is no longer set */
     return end_engine_step(e, drive_timers(e));
 }

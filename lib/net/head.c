@@ -13,10 +13,11 @@ void bcda__head_init(struct bcda__head *h, size_t max)
 
 void bcda__head_free(struct bcda__head *h)
 {
-    bcda__buf_free_secret(&h->lines); /* URLs in it may hold signatures */
+    bcda__buf_free_secret(&h->lines); /* they may contain URLs with signatures */
 }
 
-/* The value of the next header of this name; of the first one if `after` is NULL. NULL: none. */
+/* Returns the value of the next header called `name` after the value `after`, or of the first one
+ * if `after` is NULL. Returns NULL if there is none. */
 static const char *next_value(const struct bcda__head *h, const char *name, const char *after)
 {
     const char *p = after ? after + strlen(after) + 1 : h->lines.data;
@@ -31,7 +32,8 @@ static const char *next_value(const struct bcda__head *h, const char *name, cons
     return NULL;
 }
 
-/* A proxy may read such a head in another way than libcurl does. NULL: it is clear. */
+/* Returns what makes the length of the body unclear: a proxy might read such a head differently
+ * than libcurl does. Returns NULL if the length is clear. */
 static const char *find_unclear_length(const struct bcda__head *h)
 {
     const char *coding = next_value(h, "Transfer-Encoding", NULL);
@@ -59,8 +61,8 @@ static int refuse_head(struct bcda__head *h, int code, const char *cause)
     return code;
 }
 
-/* "HTTP/1.1 200 OK", or "HTTP/2 200", begins a head. The headers of an interim response before it
- * are dropped. */
+/* A status line ("HTTP/1.1 200 OK" or "HTTP/2 200") begins a new head. The headers of an interim
+ * response before it are dropped. */
 static void begin_response(struct bcda__head *h, const char *line, size_t len)
 {
     const char *space = memchr(line, ' ', len);
@@ -96,7 +98,8 @@ static int add_header_line(struct bcda__head *h, const char *line, size_t len)
     if (!rc)
         rc = bcda__buf_add(&h->lines, "", 1);
     if (rc == BCDA_ERR_BODY_TOO_LARGE)
-        rc = BCDA_ERR_HEADERS_TOO_LARGE; /* the NUL bytes count there */
+        rc = BCDA_ERR_HEADERS_TOO_LARGE; /* the buffer also counts the NUL bytes, so it may be full
+                                            first */
     return rc ? refuse_head(h, rc, NULL) : 0;
 }
 

@@ -1,5 +1,5 @@
-/* The platform part of the engine: descriptors, one timer, a wake-up. Built as loop_epoll.c
- * (everything behind one descriptor) or loop_poll.c. */
+/* The platform part of the engine: it watches descriptors, one timer and a wake-up. Built from
+ * loop_epoll.c, where one descriptor stands for all of these, or from loop_poll.c. */
 #ifndef BCDA_NET_LOOP_H
 #define BCDA_NET_LOOP_H
 
@@ -11,34 +11,40 @@ enum { BCDA__LOOP_READ = 1, BCDA__LOOP_WRITE = 2 };
 
 struct bcda__loop_ready {
     int fd;
-    int events; /* BCDA__LOOP_READ | BCDA__LOOP_WRITE; both on an error of the descriptor */
+    int events; /* BCDA__LOOP_READ | BCDA__LOOP_WRITE; both if the descriptor has an error */
 };
 
-int bcda__loop_new(struct bcda__loop **out); /* NOMEM, SYSTEM */
-/* Closes its own descriptors and frees; safe in a forked child, where it must not touch what the
- * parent registered. */
+int bcda__loop_new(struct bcda__loop **out); /* 0, BCDA_ERR_NOMEM, BCDA_ERR_SYSTEM */
+/* Closes the loop's own descriptors and frees it. Safe in a forked child: what the parent
+ * registered is left alone. */
 void bcda__loop_free(struct bcda__loop *l);
-int bcda__loop_fd(const struct bcda__loop *l); /* or BCDA_ERR_UNSUPPORTED */
-/* `events` 0 forgets the descriptor; an unknown or closed one is ignored. */
+int bcda__loop_fd(const struct bcda__loop *l); /* a descriptor, or BCDA_ERR_UNSUPPORTED */
+/* Watches a descriptor for `events`; 0 stops watching it, which does nothing if the descriptor is
+ * unknown or closed. */
 int bcda__loop_watch(struct bcda__loop *l, int fd, int events);
-/* The timer fires once, so many milliseconds from now, at least 1; -1 = never. */
+/* Sets the timer to fire once after `delay_ms`, which is at least 1, or never if it is -1. */
 int bcda__loop_arm(struct bcda__loop *l, int64_t delay_ms);
-/* 1: the loop is ready until this is called with 0. Cheaper than a timer that fires at once,
- * which costs a virtual machine two exits. The timer is not changed. 0, or SYSTEM. */
+/* With 1, the loop is ready until a call with 0; the timer is not changed. This is cheaper than a
+ * timer that fires at once, which costs two exits from a virtual machine. Returns 0 or
+ * BCDA_ERR_SYSTEM. */
 int bcda__loop_due(struct bcda__loop *l, int due);
-/* Blocks until something is ready: 0; BCDA_ERR_TIMEOUT; BCDA_ERR_INTERRUPTED (EINTR); SYSTEM. */
+/* Blocks until something is ready. Returns 0, BCDA_ERR_TIMEOUT, BCDA_ERR_INTERRUPTED (EINTR) or
+ * BCDA_ERR_SYSTEM. */
 int bcda__loop_wait(struct bcda__loop *l, int timeout_ms);
-/* What is ready now, without waiting; at most `max`. A timer that has fired and a wake-up are
- * reported in *timer and *woken, and reset. The count, or BCDA_ERR_SYSTEM. */
+/* Writes at most `max` descriptors that are ready now, without waiting. Sets *timer if the timer
+ * has fired, and *woken if there was a wake-up, and resets both. Returns the number of descriptors,
+ * or BCDA_ERR_SYSTEM. */
 int bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, int max, int *timer,
                     int *woken);
-/* The wake-up alone, for an application's loop that watches it (net/engine.h): a descriptor that
- * becomes readable; and 1 if it was used, which resets it. */
+/* The wake-up alone, for an application's loop that watches it (net/engine.h). wake_fd() returns
+ * the descriptor that becomes readable; take_wake() resets it, and returns 1 if there was a
+ * wake-up. */
 int bcda__loop_wake_fd(const struct bcda__loop *l);
 int bcda__loop_take_wake(struct bcda__loop *l);
-/* From any thread, and from a signal handler. */
+/* May be called from any thread, and from a signal handler. */
 int bcda__loop_wakeup(struct bcda__loop *l);
-/* The same, but not reported in *woken: a worker has a report. From any thread. */
+/* Makes the loop ready because a worker has a report; *woken stays 0. May be called from any
+ * thread. */
 void bcda__loop_poke(struct bcda__loop *l);
 
 #endif

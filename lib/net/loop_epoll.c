@@ -16,7 +16,7 @@ struct bcda__loop {
     int epoll, timer, wake, due;
 };
 
-/* What `wake` counts up: wake-ups in the low half, pokes in the high one. */
+/* What is added to the counter `wake`: wake-ups count in its low half, pokes in its high half. */
 #define WAKE UINT64_C(1)
 #define POKE (UINT64_C(1) << 32)
 
@@ -77,7 +77,8 @@ int bcda__loop_watch(struct bcda__loop *l, int fd, int events)
     struct epoll_event e = {0};
 
     if (!events) {
-        epoll_ctl(l->epoll, EPOLL_CTL_DEL, fd, &e); /* a closed descriptor is not an error */
+        epoll_ctl(l->epoll, EPOLL_CTL_DEL, fd,
+                  &e); /* fails if the descriptor is closed, which is no error */
         return 0;
     }
     if (events & BCDA__LOOP_READ)
@@ -178,7 +179,7 @@ static int count_up(struct bcda__loop *l, uint64_t by)
 {
     int saved = errno; /* may run in a signal handler */
     ssize_t n = write(l->wake, &by, sizeof by);
-    int failed = n < 0 && errno != EAGAIN; /* if it is full it is readable */
+    int failed = n < 0 && errno != EAGAIN; /* a full counter is readable already */
 
     errno = saved;
     return failed ? BCDA_ERR_SYSTEM : 0;

@@ -10,11 +10,11 @@
 #include "base/mem.h"
 #include "bcda/error.h"
 
-/* The bytes in the wake-up pipe. */
+/* The bytes that are written to the wake-up pipe. */
 #define WAKE "w"
 #define POKE "p"
 
-/* fds[0] is the wake-up pipe. The timer is a moment of the monotonic clock. */
+/* fds[0] is the wake-up pipe. `fire_ms` is a time on the monotonic clock. */
 struct bcda__loop {
     struct pollfd *fds;
     int count, cap;
@@ -137,7 +137,8 @@ int bcda__loop_due(struct bcda__loop *l, int due)
     return 0;
 }
 
-/* How long poll() may sleep: the shorter of what the caller and the timer allow. */
+/* Returns how long poll() may sleep: the shorter of the caller's timeout and the time left until
+ * the timer fires. */
 static int sleep_ms(const struct bcda__loop *l, int timeout_ms)
 {
     int64_t left;
@@ -170,7 +171,7 @@ int bcda__loop_wait(struct bcda__loop *l, int timeout_ms)
     return errno == EINTR ? BCDA_ERR_INTERRUPTED : BCDA_ERR_SYSTEM;
 }
 
-/* 1 if there was a wake-up, not only pokes. */
+/* Returns 1 if there was a wake-up, and 0 if there were only pokes. */
 static int drain_pipe(int fd)
 {
     char bytes[64];
@@ -223,7 +224,7 @@ static int write_wake_byte(struct bcda__loop *l, const char *byte)
 {
     int saved = errno; /* may run in a signal handler */
     ssize_t n = write(l->pipe[1], byte, 1);
-    int failed = n < 0 && errno != EAGAIN; /* if it is full it is readable */
+    int failed = n < 0 && errno != EAGAIN; /* a full pipe is readable already */
 
     errno = saved;
     return failed ? BCDA_ERR_SYSTEM : 0;

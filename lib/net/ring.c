@@ -6,7 +6,7 @@
 #include "base/secret.h"
 #include "bcda/error.h"
 
-/* It contained patient data, or a token. */
+/* Wipes the memory, which contained patient data or a token. */
 static void free_piece(struct bcda__piece *p)
 {
     if (p->bytes)
@@ -30,7 +30,7 @@ static int take_pooled_piece(struct bcda__ring *r, struct bcda__ring_pool *pool)
     return 0;
 }
 
-/* Keeps the larger of two pieces; of two equal ones, the one that was used last. */
+/* Keeps the larger of the two pieces as the spare one; if both are equal, the one used last. */
 static void give_back(struct bcda__ring *r, struct bcda__ring_pool *pool)
 {
     struct bcda__piece *less = r->piece.cap >= pool->spare.cap ? &pool->spare : &r->piece;

@@ -18,7 +18,8 @@ void bcda__sigpipe_block(struct bcda__sigpipe *g)
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe, &g->old);
-    /* An unblocked SIGPIPE cannot be pending, so most applications are spared this call. */
+    /* A SIGPIPE that is not blocked cannot be pending. Most applications do not block it, so the
+     * call of is_pending() is seldom needed. */
     g->was_pending = sigismember(&g->old, SIGPIPE) == 1 && is_pending();
 }
 

@@ -1,6 +1,6 @@
-/* With CURLOPT_NOSIGNAL libcurl does not protect the process from SIGPIPE. The signal is blocked
- * while libcurl works, and one that was raised meanwhile is consumed. Never around a callback of
- * the application. */
+/* With CURLOPT_NOSIGNAL, libcurl does not protect the process from SIGPIPE. So the signal is
+ * blocked while libcurl works, and a SIGPIPE that was raised meanwhile is consumed. It is never
+ * blocked during a callback of the application. */
 #ifndef BCDA_NET_SIGPIPE_H
 #define BCDA_NET_SIGPIPE_H
 
