@@ -13,14 +13,14 @@ extern "C" {
 #endif
 
 /*
- * A batch is a run of lines of one file, in order, with an index over them: one foreign call
- * transfers hundreds of resources. on_batch gets a batch that is borrowed until the callback
- * returns; bcda_batch_ref() keeps it. bcda_job_next() returns a batch that the caller owns;
- * bcda_batch_unref() releases it.
+ * A batch is a sequence of consecutive lines of one file, with an index of them. With batches, a
+ * binding to another language needs only one foreign call for hundreds of resources. A batch that
+ * on_batch gets is borrowed until the callback returns; bcda_batch_ref() keeps it longer. A batch
+ * that bcda_job_next() returns is owned by the caller; bcda_batch_unref() releases it.
  *
- * A batch that is held keeps its memory, and the library allocates another, so hold only the
- * batches that you need. Batches may outlive their job and session, and may be read and released on
- * any thread.
+ * While you hold a batch, its memory stays in use, and the library allocates another batch. So hold
+ * only the batches that you need. Batches may outlive their job and session, and may be read and
+ * released on any thread.
  *
  * All of these: from callbacks: yes. Thread: any, one at a time for one batch. Since 0.1.
  */
@@ -28,17 +28,18 @@ extern "C" {
 BCDA_API bcda_batch *bcda_batch_ref(bcda_batch *batch);
 BCDA_API void bcda_batch_unref(bcda_batch *batch);
 
-/* How many resources. Can be 0 in a batch that has only invalid lines. */
+/* The number of resources. It can be 0 in a batch that has only invalid lines. */
 BCDA_API size_t bcda_batch_count(const bcda_batch *batch);
 
-/* The file they came from; NULL from a bcda_decoder. Lives as long as the batch. */
+/* The file that the resources came from; NULL in a batch of a bcda_decoder. The pointer is valid as
+ * long as the batch. */
 BCDA_API const bcda_file *bcda_batch_file(const bcda_batch *batch);
 
-/* As bcda_resource_is_provisional(), for all of them. */
+/* The same as bcda_resource_is_provisional(), for all resources of the batch. */
 BCDA_API int bcda_batch_is_provisional(const bcda_batch *batch);
 
-/* The i-th resource, i < bcda_batch_count(); NULL otherwise. Valid until the next call on this
- * batch. */
+/* The i-th resource, from 0; NULL if `i` is not below bcda_batch_count(). The pointer is valid
+ * until the next call on this batch. */
 BCDA_API const bcda_resource *bcda_batch_resource(bcda_batch *batch, size_t i);
 
 /* The columns of a batch. */
@@ -52,9 +53,9 @@ BCDA_API const bcda_resource *bcda_batch_resource(bcda_batch *batch, size_t i);
 /*
  * One column as three pointers: value i begins at (*base) + (*offsets)[i] and is (*lengths)[i]
  * bytes long. In the columns 3 to 6 a NUL follows each value. Offsets never decrease, and no value
- * ends after the last one: its end is the size of (*base), for languages that need one. Equal
- * values may share their bytes. All pointers live as long as the batch. 0, or BCDA_ERR_INVALID (no
- * such column, or an argument is NULL).
+ * ends after the last value ends. So the end of the last value is the size of (*base), for
+ * languages that need a size. Equal values may share their bytes. All pointers are valid as long as
+ * the batch. Returns 0, or BCDA_ERR_INVALID (no such column, or an argument is NULL).
  */
 BCDA_API int bcda_batch_column(const bcda_batch *batch, int column, const char **base,
                                const uint64_t **offsets, const uint64_t **lengths);
@@ -62,27 +63,30 @@ BCDA_API int bcda_batch_column(const bcda_batch *batch, int column, const char *
 /*
  * A field (bcda_export_add_field()) as a column: the values of resource i are those from
  * (*first)[i] up to, but not including, (*first)[i + 1]. Value k begins at (*base) + (*offsets)[k],
- * is (*lengths)[k] bytes long, and is followed by a NUL; offsets never decrease. 0;
- * BCDA_ERR_INVALID (no such field); BCDA_ERR_NOMEM (the first call allocates the index).
+ * is (*lengths)[k] bytes long, and is followed by a NUL; offsets never decrease. Returns 0,
+ * BCDA_ERR_INVALID (no such field), or BCDA_ERR_NOMEM (the first call allocates the index).
  */
 BCDA_API int bcda_batch_field_column(bcda_batch *batch, int index, const char **base,
                                      const uint64_t **first, const uint64_t **offsets,
                                      const uint64_t **lengths);
 
-/* The line numbers, from 1, and the offsets of the lines in the decoded file. */
+/* For each resource, the number of its line, from 1, and the offset of its line in the decoded
+ * file. */
 BCDA_API const uint64_t *bcda_batch_line_numbers(const bcda_batch *batch);
 BCDA_API const uint64_t *bcda_batch_file_offsets(const bcda_batch *batch);
 
-/* The invalid lines of the batch (bcda/handlers.h), for jobs that are pulled; NULL for i >= count.
- * They live as long as the batch. */
+/* The invalid lines of the batch (bcda/handlers.h), for jobs that are read with bcda_job_next().
+ * bcda_batch_bad_line() returns NULL if `i` is not below the count. The pointers are valid as long
+ * as the batch. */
 BCDA_API size_t bcda_batch_bad_line_count(const bcda_batch *batch);
 BCDA_API const bcda_bad_line *bcda_batch_bad_line(const bcda_batch *batch, size_t i);
 
 /*
- * In on_batch, before BCDA_PAUSE: the first `count` resources are finished. After bcda_job_resume()
- * the batch is delivered again with the other resources only: bcda_batch_count() and the columns
- * then leave out the first `count`. Without this call a paused batch is delivered again as a whole.
- * 0, or BCDA_ERR_INVALID (`count` is larger than bcda_batch_count()).
+ * Called in on_batch before it returns BCDA_PAUSE: tells the library that the first `count`
+ * resources need not be delivered again. After bcda_job_resume() the batch is delivered again with
+ * the other resources only: bcda_batch_count() and the columns then leave out the first `count`.
+ * Without this call a paused batch is delivered again as a whole. Returns 0, or BCDA_ERR_INVALID
+ * (`count` is larger than bcda_batch_count()).
  */
 BCDA_API int bcda_batch_set_consumed(bcda_batch *batch, size_t count);
 

@@ -13,56 +13,57 @@ extern "C" {
 #endif
 
 /* Where an export starts (FHIR Bulk Data Access, "Kick-off Request"; bcda-api 2). */
-#define BCDA_LEVEL_RESOURCE 1 /* /<the one type>/$export; BCDA until 2019-12 */
+#define BCDA_LEVEL_RESOURCE 1 /* /<type>/$export, for one type; at BCDA until 2019-12 */
 #define BCDA_LEVEL_PATIENT  2 /* /Patient/$export */
 #define BCDA_LEVEL_GROUP    3 /* /Group/<id>/$export; BCDA has the groups "all" and "runout" */
 #define BCDA_LEVEL_SYSTEM   4 /* /$export; not at BCDA */
 
 /*
- * A bcda_export is filled, given to bcda_job_start(), which copies it, and then freed or reused.
- * Strings are copied. All functions here: from callbacks: yes. Thread: any. Since 0.1. Each gives
- * BCDA_ERR_INVALID for a NULL argument and BCDA_ERR_NOMEM. bcda_export_error() says more.
+ * The application fills a bcda_export, gives it to bcda_job_start(), which copies it, and then
+ * frees or reuses it. Strings are copied. All functions here: from callbacks: yes. Thread: any.
+ * Since 0.1. Besides the codes that its comment names, each function can return BCDA_ERR_INVALID
+ * (an argument is NULL) and BCDA_ERR_NOMEM. bcda_export_error() says more.
  */
 
-/* BCDA_ERR_INVALID: no such level. */
+/* Creates an export. BCDA_ERR_INVALID: `level` is not a BCDA_LEVEL_*. */
 BCDA_API int bcda_export_new(bcda_export **out, int level);
 BCDA_API void bcda_export_free(bcda_export *export_);
 
-/* The group, such as "all". Only for BCDA_LEVEL_GROUP (BCDA_ERR_STATE otherwise).
- * BCDA_ERR_INVALID: empty. */
+/* Sets the group, such as "all". BCDA_ERR_STATE: the level is not BCDA_LEVEL_GROUP.
+ * BCDA_ERR_INVALID: `group_id` is empty. */
 BCDA_API int bcda_export_set_group(bcda_export *export_, const char *group_id);
 
-/* One more type in `_type`; at BCDA_LEVEL_RESOURCE the one in the path, which is sent as `_type`
- * too. BCDA_ERR_INVALID: not 1 to 64 letters, or already added: BCDA refuses a repeated type. No
- * type = all types. */
+/* Adds a type to the parameter `_type`. At BCDA_LEVEL_RESOURCE it is the one type, and is also put
+ * in the path. If no type is added, all types are exported. BCDA_ERR_INVALID: the type is not 1 to
+ * 64 letters, or was already added (BCDA refuses a repeated type). */
 BCDA_API int bcda_export_add_type(bcda_export *export_, const char *type);
 
 /*
- * Only resources that changed since this FHIR instant, such as the bcda_job_transaction_time() of
- * the previous job, passed unchanged. A time zone is required. NULL = everything. BCDA_ERR_INVALID:
- * not an instant.
+ * Exports only resources that changed since this FHIR instant. Usually that is the
+ * bcda_job_transaction_time() of the previous job, unchanged. A time zone is required. NULL = all
+ * resources. BCDA_ERR_INVALID: the text is not an instant.
  */
 BCDA_API int bcda_export_set_since(bcda_export *export_, const char *instant);
 
-/* One `_typeFilter`, unescaped, such as "ExplanationOfBenefit?service-date=ge2024" (BCDA v3 takes
- * one). BCDA_ERR_INVALID: empty. */
+/* Adds a `_typeFilter`, unescaped, such as "ExplanationOfBenefit?service-date=ge2024". BCDA v3
+ * accepts only one. BCDA_ERR_INVALID: `filter` is empty. */
 BCDA_API int bcda_export_add_type_filter(bcda_export *export_, const char *filter);
 
-/* Any other query parameter, name and value unescaped. A second call with the same name replaces
- * the value. BCDA_ERR_INVALID: an empty name. */
+/* Sets any other query parameter; name and value are unescaped. A second call with the same name
+ * replaces the value. BCDA_ERR_INVALID: `name` is empty. */
 BCDA_API int bcda_export_set_parameter(bcda_export *export_, const char *name, const char *value);
 
 /*
- * A field to extract from every resource while its line is parsed, such as "patient.reference" or
- * "identifier.value" (member names separated by dots; each element of an array is visited).
- * *out_index is the index for bcda_resource_field(); a path that was already added has its first
- * index. At most 64 fields. BCDA_ERR_INVALID: an empty part, more than 16 parts, or too many
- * fields.
+ * Adds a field that is extracted from every resource while its line is parsed. `path` is the names
+ * of nested members, separated by dots, such as "patient.reference" or "identifier.value"; each
+ * element of an array is visited. *out_index becomes the index for bcda_resource_field(). A path
+ * that was already added keeps its index. BCDA_ERR_INVALID: the path has an empty part or more than
+ * 16 parts, or there are already 64 fields.
  */
 BCDA_API int bcda_export_add_field(bcda_export *export_, const char *path, int *out_index);
 
 /* Why the last call on this export failed; NULL if it did not fail. Valid until the next call on
- * it. */
+ * the export. */
 BCDA_API const bcda_error *bcda_export_error(const bcda_export *export_);
 
 #ifdef __cplusplus

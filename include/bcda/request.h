@@ -16,21 +16,23 @@ extern "C" {
     1                          /* the FHIR CapabilityStatement: GET <FHIR URL>/metadata, no token */
 #define BCDA_REQUEST_VERSION 2 /* the server software: GET <origin>/_version, no token */
 
-/* The request has ended, exactly once. `result` is BCDA_OK or as bcda_request_error(). */
+/* Called exactly once, when the request has ended. `result` is BCDA_OK, or the code of
+ * bcda_request_error(). */
 typedef void (*bcda_request_cb)(bcda_request *request, int result, void *userdata);
 
 /*
- * Starts one request; run or step receives the answer. `out` may be NULL; otherwise the caller owns
- * one reference. `cb` may be NULL. BCDA_ERR_INVALID (no such request; the session is NULL),
- * BCDA_ERR_STATE, BCDA_ERR_FORKED, BCDA_ERR_NOMEM: then cb and destroy never run. Results of the
- * request: the transport and server codes (-100 to -299), BCDA_ERR_NOT_JSON, BCDA_ERR_CANCELLED
- * (the session was freed). From callbacks: queued. Thread: owner. Since 0.1.
+ * Starts one request, which run or step then carries out. `out` may be NULL; otherwise the caller
+ * owns one reference of *out. `cb` may be NULL. Errors: BCDA_ERR_INVALID (no such request; the
+ * session is NULL), BCDA_ERR_STATE, BCDA_ERR_FORKED, BCDA_ERR_NOMEM; after an error `cb` and
+ * `destroy` never run. Results of the request (bcda_request_result()): BCDA_OK, the transport and
+ * server codes (-100 to -299), BCDA_ERR_NOT_JSON, BCDA_ERR_CANCELLED (the session was freed). From
+ * callbacks: queued. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_request_start(bcda_session *session, int what, bcda_request_cb cb, void *userdata,
                                 bcda_destroy_cb destroy, bcda_request **out);
 
-/* Keep a request past its end. The last unref of one that still runs does not end it. From
- * callbacks: yes. Thread: owner. Since 0.1. */
+/* A reference keeps the request valid after its end. Releasing the last reference does not end a
+ * request that still runs. From callbacks: yes. Thread: owner. Since 0.1. */
 BCDA_API bcda_request *bcda_request_ref(bcda_request *request);
 BCDA_API void bcda_request_unref(bcda_request *request);
 
@@ -39,13 +41,15 @@ BCDA_API void bcda_request_unref(bcda_request *request);
 BCDA_API int bcda_request_result(
     const bcda_request *request); /* BCDA_ERR_AGAIN until it has ended */
 BCDA_API const bcda_error *bcda_request_error(const bcda_request *request); /* NULL = none */
-/* The body of the answer, unchanged; "" before the end. *len may be NULL. NUL-terminated. */
+/* The body of the answer, unchanged and NUL-terminated; "" before the end of the request. `len` may
+ * be NULL. */
 BCDA_API const char *bcda_request_body(const bcda_request *request, size_t *len);
-/* VERSION: `version`. METADATA: software.version. "" = not given. */
+/* For BCDA_REQUEST_VERSION: `version` in the answer. For BCDA_REQUEST_METADATA: software.version.
+ * "" = not given. */
 BCDA_API const char *bcda_request_software_version(const bcda_request *request);
-/* METADATA: fhirVersion, such as "3.0.1" or "4.0.1". "" = not given. */
+/* For BCDA_REQUEST_METADATA: fhirVersion, such as "3.0.1" or "4.0.1". "" = not given. */
 BCDA_API const char *bcda_request_fhir_version(const bcda_request *request);
-/* METADATA: the token URL of the SMART oauth-uris extension; "" = not given. */
+/* For BCDA_REQUEST_METADATA: the token URL of the SMART oauth-uris extension; "" = not given. */
 BCDA_API const char *bcda_request_token_url(const bcda_request *request);
 
 #ifdef __cplusplus

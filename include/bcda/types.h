@@ -22,17 +22,18 @@ extern "C" {
 /*
  * Rules that apply to all functions. The comments of the functions do not repeat them.
  *
- * - Functions that can fail return int: 0 (BCDA_OK) or a negative BCDA_ERR_*. Positive values only
- * where the comment says so. Callers must accept codes that they do not know.
+ * - Functions that can fail return int: 0 (BCDA_OK) or a negative BCDA_ERR_*. They return positive
+ *   values only where the comment says so. Callers must accept codes that they do not know.
  * - Constructors put the new object in *out as the last thing they do; on failure *out is
- * untouched.
+ *   untouched.
  * - `_free` and `_unref` accept NULL. `_ref` returns its argument.
- * - Getters return borrowed pointers; each says how long they live. Strings are UTF-8, end with
- * NUL, and are never NULL unless the comment says so. What the library copies, it copies before
- * returning.
+ * - Getters return borrowed pointers; the comments say how long they are valid. Strings are UTF-8,
+ *   end with NUL, and are never NULL unless the comment says so. Arguments that the library copies
+ *   are copied before the call returns.
  * - A session and everything that was started on it belong to one thread at a time (the "owner").
- * They may move between threads if the caller synchronises the move. Different sessions are
- * independent. "any" means any thread, where no other thread uses the same object at that moment.
+ *   They may move between threads if the caller synchronises the move. Different sessions are
+ *   independent. "Thread: any" means any thread, if no other thread uses the same object at that
+ *   moment.
  * - A function that starts, sets or cancels runs no callback. Callbacks run only inside
  *   bcda_session_run(), bcda_session_step() and bcda_session_free().
  * - Times are milliseconds unless the name says otherwise; sizes are bytes; booleans are int.
@@ -54,11 +55,11 @@ typedef struct bcda_file bcda_file;
 typedef struct bcda_resource bcda_resource;
 /* Many resources of one file (bcda/batch.h). */
 typedef struct bcda_batch bcda_batch;
-/* The codec alone (bcda/decoder.h). */
+/* Decodes a file without a session (bcda/decoder.h). */
 typedef struct bcda_decoder bcda_decoder;
-/* What went wrong (bcda/error.h). */
+/* A description of one failure (bcda/error.h). */
 typedef struct bcda_error bcda_error;
-/* A request beside the jobs: metadata, version (bcda/request.h). */
+/* A request that belongs to no job: metadata or version (bcda/request.h). */
 typedef struct bcda_request bcda_request;
 /* A request for a token, which the application answers (bcda/config.h). */
 typedef struct bcda_token_request bcda_token_request;
@@ -78,8 +79,8 @@ typedef struct bcda_issue bcda_issue;
 
 /* Releases the userdata of a registration. Runs exactly once, after the last callback that could
  * use it: when the last config, session or job that holds the registration is freed. Must not call
- * the library. Never runs for a registration that failed: the caller still owns the userdata then.
- * */
+ * the library. Never runs for a registration that failed; the caller then still owns the
+ * userdata. */
 typedef void (*bcda_destroy_cb)(void *userdata);
 
 #ifdef __cplusplus

@@ -12,7 +12,7 @@
 void bcda__buf_init(struct bcda__buf *b, size_t max)
 {
     memset(b, 0, sizeof *b);
-    b->max = max < SIZE_MAX / 2 ? max : SIZE_MAX / 2; /* no sum below can overflow */
+    b->max = max < SIZE_MAX / 2 ? max : SIZE_MAX / 2; /* so no sum in this file can overflow */
 }
 
 int bcda__buf_reserve(struct bcda__buf *b, size_t extra)

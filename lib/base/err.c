@@ -7,13 +7,14 @@
 #include "base/secret.h"
 #include "base/text.h"
 
-/* How many consecutive attempts without progress an error is given. */
+/* How many consecutive attempts without progress a request may make if it fails with a code. */
 enum attempts {
-    ONCE = 1,    /* the first failure is final */
-    BRIEFLY = 4, /* may be temporary, but seldom is */
-    OFTEN = 0    /* BCDA_OPT_ATTEMPTS */
+    ONCE = 1,    /* no retry */
+    BRIEFLY = 4, /* for errors that are seldom temporary */
+    OFTEN = 0    /* as many as BCDA_OPT_ATTEMPTS */
 };
-/* LATER: after the last attempt of the library, the application may succeed by trying later. */
+/* LATER: if all attempts of the library failed, a later attempt of the application may still
+ * succeed. */
 enum later { FINAL, LATER };
 
 struct code_row {
@@ -24,7 +25,7 @@ struct code_row {
     const char *text;
 };
 
-/* One row for each code of bcda/error.h. The table determines what is retried and what
+/* One row for each code of bcda/error.h. The table determines which errors are retried, and what
  * bcda_error_is_retryable() returns. Tests compare it with doc/guide/errors.md. */
 static const struct code_row codes[] = {
 #define ROW(name, attempts, later, text)                  \
@@ -233,8 +234,8 @@ void bcda__err_copy(struct bcda_error *to, const struct bcda_error *from)
     to->retry_after = from->retry_after;
     to->line = from->line;
     to->offset = from->offset;
-    /* Only the texts, not the whole arrays: in an error on the stack, the bytes after a text are
-     * uninitialized and may be old patient data. */
+    /* Copy only the texts, not the whole arrays: in an error on the stack, the bytes after a text
+     * are uninitialized and may contain old patient data. */
     memmove(to->text, from->text, strlen(from->text) + 1);
     memmove(to->file, from->file, strlen(from->file) + 1);
     memmove(to->server, from->server, strlen(from->server) + 1);

@@ -1,4 +1,4 @@
-/* An error is a value that is filled in place and copied, so reporting an error needs no
+/* A description of an error. The caller provides the structure, so reporting an error needs no
  * allocation. `text` is one line without secrets, tokens, patient data, bodies or query strings.
  * The server's own text is kept separately, in `server`. */
 #ifndef BCDA_BASE_ERR_H
@@ -11,11 +11,11 @@
 #include "bcda/error.h"
 
 struct bcda_error {
-    atomic_int refs; /* 0 = part of another object */
+    atomic_int refs; /* 0 = the error is a member of another object */
     int code;
     int retryable;
     int http_status;     /* 0 = none */
-    int64_t retry_after; /* milliseconds; -1 = the server sent none */
+    int64_t retry_after; /* milliseconds; -1 = the server sent no Retry-After */
     int64_t line;        /* from 1; 0 = none */
     int64_t offset;      /* bytes from the start of the decoded file; -1 = none */
     char text[480];
@@ -24,31 +24,32 @@ struct bcda_error {
 };
 
 void bcda__err_clear(struct bcda_error *e);
-/* Replaces `e` by a new error with this code, its default retryability and this text. Returns
- * `code`, for `return bcda__err_set(…)`. `e` may be NULL. */
+/* Fills `e` with this code, its default retryability and this text, and clears all other fields.
+ * `e` may be NULL. Returns `code`, so a caller can write `return bcda__err_set(…)`. */
 int bcda__err_set(struct bcda_error *e, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int bcda__err_nomem(struct bcda_error *e);
-/* Puts "context: " before the text. Called once for an error, by the layer that has the context. */
+/* Puts the formatted context and ": " before the text. Call it once for an error, in the layer that
+ * knows the context. */
 void bcda__err_context(struct bcda_error *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void bcda__err_where(struct bcda_error *e, const char *file, int64_t line, int64_t offset);
 /* Copies the server's own text to `server`. Control characters become spaces; a text that is too
  * long is cut. */
 void bcda__err_server(struct bcda_error *e, const char *text, size_t len);
-/* Wipes `server`, which may name a person. Called before the object that holds `e` is freed. */
+/* Wipes `server`, which may name a person. Call it before the object that contains `e` is freed. */
 void bcda__err_forget(struct bcda_error *e);
 /* Copies all fields but `refs`. */
 void bcda__err_copy(struct bcda_error *to, const struct bcda_error *from);
 
-/* A separate object with `refs` 1. NULL = out of memory. */
+/* Allocates an error with `refs` 1. Returns NULL if there is no memory. */
 struct bcda_error *bcda__err_new(void);
 
 /* ---- the table of codes ---- */
 
-int bcda__err_default_retryable(int code); /* 1 = a later attempt may succeed */
-/* The number of consecutive attempts without progress for this code, at most `most`
- * (BCDA_OPT_ATTEMPTS). 1 = no retry. */
+int bcda__err_default_retryable(int code); /* 1 if a later attempt may succeed */
+/* Returns how many consecutive attempts without progress a request may make that fails with this
+ * code. The result is at most `most`, which is BCDA_OPT_ATTEMPTS; 1 means no retry. */
 int bcda__err_attempts(int code, int most);
 
 #endif

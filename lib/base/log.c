@@ -7,7 +7,7 @@
 void bcda__log(const struct bcda__log *log, int level, const char *component, const char *format,
                ...)
 {
-    char line[1024]; /* room for an error text and its context */
+    char line[1024]; /* long enough for an error text with its context */
     va_list args;
 
     if (!log || !log->cb || level > log->level)

@@ -1,5 +1,5 @@
-/* Log lines for the application's callback. Without a callback nothing is logged. A log line never
- * contains secrets, tokens or patient data. */
+/* Passes log lines to the application's callback. Without a callback nothing is logged. A log line
+ * never contains secrets, tokens or patient data. */
 #ifndef BCDA_BASE_LOG_H
 #define BCDA_BASE_LOG_H
 

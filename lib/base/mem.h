@@ -1,5 +1,5 @@
-/* The only access to the allocator. Each function may return NULL. No other file of lib/ calls
- * malloc(), so a test that wraps these functions at link time can make any allocation fail. */
+/* The memory allocator. Each function that allocates may return NULL. No other file of lib/ calls
+ * malloc(). So a test that replaces these functions at link time can make any allocation fail. */
 #ifndef BCDA_BASE_MEM_H
 #define BCDA_BASE_MEM_H
 

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #ifdef MADV_WIPEONFORK
-/* Some emulators accept any advice and do nothing. So the page is used only if advice that does
- * not exist (-1) is refused. */
+/* Some emulators accept any advice and ignore it. So madvise() is first called with -1, which is no
+ * valid advice. If that succeeds, MADV_WIPEONFORK cannot be trusted. */
 static int wipes_on_fork(void *page, size_t size)
 {
     return madvise(page, size, -1) != 0 && madvise(page, size, MADV_WIPEONFORK) == 0;

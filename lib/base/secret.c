@@ -14,9 +14,8 @@ void bcda__wipe(void *data, size_t len)
         explicit_bzero(data, len);
 }
 
-/* A secret has pages of its own: mlock() locks whole pages, and if two secrets shared a page, the
- * first one that is freed would unlock the other. A refused lock (RLIMIT_MEMLOCK) is not an error.
- */
+/* Each secret has its own pages. mlock() locks whole pages, so if two secrets shared a page,
+ * freeing one would unlock the other. It is not an error if mlock() fails (RLIMIT_MEMLOCK). */
 static char *map_pages(size_t len, size_t *mapped)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -27,7 +26,7 @@ static char *map_pages(size_t len, size_t *mapped)
     if (len > SIZE_MAX - page)
         return NULL;
     size = (len + page - 1) / page * page;
-    token = bcda__alloc(1); /* lets tests that refuse allocations also refuse this one */
+    token = bcda__alloc(1); /* so that tests that make allocations fail can make this one fail */
     if (!token)
         return NULL;
     bcda__free(token);

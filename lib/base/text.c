@@ -53,7 +53,7 @@ void bcda__text_append(char *to, size_t size, const char *from)
         bcda__text_cut_utf8(to);
 }
 
-/* Ends `text`, which was cut to fit `size`, with "...". */
+/* Replaces the end of `text`, which was cut to fit `size`, with "...". */
 static void mark_cut(char *text, size_t size)
 {
     static const char mark[] = "...";

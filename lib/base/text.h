@@ -6,36 +6,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-char *bcda__strdup(const char *text); /* NULL = out of memory, or `text` is NULL */
+char *bcda__strdup(const char *text); /* NULL if out of memory, or if `text` is NULL */
 char *bcda__strndup(const char *text, size_t len);
-/* Replaces the allocated string in *slot by a copy of `text`; NULL = none. 0, or BCDA_ERR_NOMEM,
- * and *slot is then unchanged. */
+/* Replaces the allocated string in *slot with a copy of `text`, or with NULL if `text` is NULL.
+ * Returns 0, or BCDA_ERR_NOMEM, which leaves *slot unchanged. */
 int bcda__text_replace(char **slot, const char *text);
 
-/* Copy and append. A text that does not fit is cut after a whole UTF-8 character. */
+/* Copy `from` to `to`, or append it to `to`. A text that does not fit in `size` bytes is cut after
+ * a whole UTF-8 character. */
 void bcda__text_copy(char *to, size_t size, const char *from);
 void bcda__text_append(char *to, size_t size, const char *from);
-/* For texts that people read: one line, which ends with "..." if it was cut. `show` copies; `print`
- * and `format` are like snprintf() and vsnprintf(). */
+/* Write a text for people to read: one line, which ends with "..." if it was cut. bcda__text_show()
+ * copies `from`; bcda__text_format() and bcda__text_print() format like vsnprintf() and
+ * snprintf(). */
 void bcda__text_show(char *to, size_t size, const char *from);
 void bcda__text_format(char *to, size_t size, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
 void bcda__text_print(char *to, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void bcda__text_cut_utf8(char *text); /* removes an incomplete character at the end */
-void bcda__text_one_line(char *text); /* control characters become spaces */
+void bcda__text_cut_utf8(char *text); /* removes an incomplete UTF-8 character at the end */
+void bcda__text_one_line(char *text); /* replaces control characters with spaces */
 
-/* These compare ASCII only and do not depend on the locale. */
+/* These functions treat only ASCII letters as letters, and do not depend on the locale. */
 int bcda__text_equal_nocase(const char *a, size_t a_len, const char *b);
 int bcda__text_starts_nocase(const char *text, const char *prefix);
 int bcda__text_contains_nocase(const char *text, const char *word);
 int bcda__text_is_alpha(const char *text, size_t len);
 
-/* 1 to 18 decimal digits, without a sign and without spaces. 0 or -1. */
+/* Parses 1 to 18 decimal digits, without a sign and without spaces. Returns 0, or -1 if the text is
+ * anything else. */
 int bcda__text_to_int64(const char *text, size_t len, int64_t *out);
 
-/* Decodes hexadecimal digits of either case. 0, or -1: a character is not a hexadecimal digit,
- * `len` is odd, or `size` is too small. */
+/* Decodes hexadecimal digits of either case. Returns 0, or -1 if a character is not a hexadecimal
+ * digit, `len` is odd, or `size` is too small. */
 int bcda__text_hex_decode(const char *hex, size_t len, uint8_t *out, size_t size, size_t *out_len);
 
 size_t bcda__text_base64_size(size_t len); /* including the NUL */

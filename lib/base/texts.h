@@ -11,12 +11,12 @@ struct bcda__texts {
 
 int bcda__texts_add(struct bcda__texts *t, const char *text, size_t len); /* 0, BCDA_ERR_NOMEM */
 int bcda__texts_has(const struct bcda__texts *t, const char *text);
-/* For long lists: bcda__texts_find() is a binary search, and needs a sorted list. A text that is
- * added after sorting is not found. */
+/* For long lists. bcda__texts_find() is a binary search, so the list must be sorted first, and
+ * sorted again after a text is added. */
 void bcda__texts_sort(struct bcda__texts *t);
 int bcda__texts_find(const struct bcda__texts *t, const char *text);
 void bcda__texts_drop_last(struct bcda__texts *t);
-/* Adds all texts of `from`. 0, or BCDA_ERR_NOMEM: only some were added. */
+/* Adds copies of all texts of `from`. Returns 0, or BCDA_ERR_NOMEM if only some were added. */
 int bcda__texts_copy(struct bcda__texts *to, const struct bcda__texts *from);
 void bcda__texts_free(struct bcda__texts *t);
 

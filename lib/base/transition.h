@@ -1,10 +1,11 @@
-/* In a test build, state machines record their transitions, and tests/house/transitions.py compares
- * them with the diagrams of doc/design.md. In other builds the macro does nothing. */
+/* A macro that records the transitions of state machines in a test build.
+ * tests/house/transitions.py compares them with the diagrams of doc/design.md. In other builds the
+ * macro does nothing. */
 #ifndef BCDA_BASE_TRANSITION_H
 #define BCDA_BASE_TRANSITION_H
 
 #ifdef BCDA_NOTE_TRANSITIONS
-/* Defined by some test programs; NULL in the others. */
+/* Some test programs define this function; in the others its address is NULL. */
 void bcda__note_transition(const char *machine, const char *from, const char *to)
     __attribute__((weak));
 #define BCDA__TRANSITION(machine, from, to) \

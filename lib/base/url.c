@@ -167,8 +167,8 @@ int bcda__url_add_unescaped(struct bcda__buf *to, const char *text, size_t len)
     return rc;
 }
 
-/* A precision for "%.*s". A longer text keeps `size` bytes, one more than fit, so that
- * bcda__text_print() marks it as cut. */
+/* Returns the precision for "%.*s" of a text of `len` bytes. A text that is too long for the buffer
+ * gets `size`, one byte more than fits, so that bcda__text_print() marks it as cut. */
 static int shown_len(size_t len, size_t size)
 {
     return (int)(len < size ? len : size);
@@ -185,5 +185,5 @@ void bcda__url_show(const char *text, char *out, size_t size)
     len = strcspn(text + scheme + at, "?#");
     bcda__text_print(out, size, "%.*s%.*s", shown_len(scheme, size), text, shown_len(len, size),
                      text + scheme + at);
-    out[strcspn(out, "?#")] = '\0'; /* `text` may not be a URL, and have these before "://" */
+    out[strcspn(out, "?#")] = '\0'; /* if `text` is not a URL, these may precede "://" */
 }

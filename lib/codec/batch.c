@@ -10,7 +10,7 @@ enum {
     MATRIX_COLUMNS = 2 * BCDA__COL_COUNT + 2,
     ROW_BYTES = MATRIX_COLUMNS * sizeof(uint64_t),
     FIRST_ROWS = 64,
-    KEEP_BYTES = 512 * 1024, /* an array larger than this is freed when the batch is cleared */
+    KEEP_BYTES = 512 * 1024, /* clearing a batch frees larger arrays */
 };
 
 int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)
@@ -32,7 +32,7 @@ int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)
     return 0;
 }
 
-/* Wipes the bytes first: they may be patient data. */
+/* Frees the lines, and wipes them first, because they may be patient data. */
 static void free_bytes(struct bcda_batch *b)
 {
     if (b->bytes)
@@ -57,7 +57,7 @@ int bcda__batch_reserve(struct bcda_batch *b, size_t cap)
 
     if (cap <= b->cap)
         return 0;
-    grown = bcda__alloc(cap); /* not realloc(): the old block is wiped before it is freed */
+    grown = bcda__alloc(cap); /* not realloc(): free_bytes() must wipe the old block */
     if (!grown)
         return BCDA_ERR_NOMEM;
     if (b->fill)
@@ -122,8 +122,8 @@ static int add_column(struct bcda_batch *b, int column, const char *line,
     return add_batch_text(b, span_text(line, info, s), s->len, &b->at[column][b->rows]);
 }
 
-/* Nearly all lines of a file have the same type. A row with the type of the previous row refers to
- * the same text. */
+/* Nearly all lines of a file have the same type. So a row with the type of the previous row shares
+ * the text of that row. */
 static int add_type(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
 {
     const char *text = span_text(line, info, &info->type);
@@ -265,8 +265,8 @@ static void free_fields(struct bcda_batch *b)
     b->fields = NULL;
 }
 
-/* Also removes the values of these rows. The indexes of fields have an element for each row, so
- * they are freed, and built again on demand. */
+/* Also removes the values of the rows that are removed. The field indexes have an element for each
+ * row, so they are freed; they are built again when they are needed. */
 void bcda__batch_cut(struct bcda_batch *b, size_t rows)
 {
     if (rows >= b->rows)
@@ -300,7 +300,7 @@ bcda_batch *bcda_batch_ref(bcda_batch *batch)
     return batch;
 }
 
-/* ---- recycling ---- */
+/* ---- the pool of batches ---- */
 
 static void batch_pool_unref(struct bcda__batch_pool *p)
 {
@@ -363,9 +363,10 @@ void bcda__batch_set_pool(struct bcda_batch *b, struct bcda__batch_pool *p)
     b->pool = p;
 }
 
-/* After the exchange, another thread may take or free `b`, and with `b` its reference to the pool.
- * So this function holds a reference of its own. If another thread closes the pool in the meantime,
- * it finds `b` in `spare`, or this function sees `closed`. */
+/* Puts a batch in its pool. Returns 0 if the batch must be freed instead. After the exchange,
+ * another thread may take or free `b`, and with it the reference of `b` to the pool. So this
+ * function holds its own reference. If another thread closes the pool at the same time, either that
+ * thread finds `b` in `spare`, or this function finds `closed` set and frees `b`. */
 static int recycle_batch(struct bcda_batch *b)
 {
     struct bcda__batch_pool *p = b->pool;
@@ -577,7 +578,8 @@ const bcda_file *bcda_resource_file(const bcda_resource *r)
     return r ? r->batch->file : NULL;
 }
 
-/* A binary search for the first value of this row and field, or the next value if there is none. */
+/* Returns the index of the first value of this row and field, or, if there is none, the index of
+ * the value that would follow. Uses a binary search. */
 static size_t find_values(const struct bcda_batch *b, size_t row, int field)
 {
     size_t low = 0, high = b->value_count;

@@ -1,4 +1,4 @@
-/* Decoded lines and an index over them. The decoder fills a batch, callbacks read it, and the
+/* A batch: decoded lines and an index of them. The decoder fills it, callbacks read it, and the
  * application may keep it. */
 #ifndef BCDA_CODEC_BATCH_H
 #define BCDA_CODEC_BATCH_H
@@ -14,9 +14,9 @@
 
 /* The columns of the index. Each is the public BCDA_COLUMN_* minus one. */
 enum bcda__column {
-    BCDA__COL_JSON, /* this and the next: offsets in `bytes` */
+    BCDA__COL_JSON, /* `at` is an offset in `bytes` for this column and the next */
     BCDA__COL_LINE,
-    BCDA__COL_TYPE, /* this and the rest: offsets in `text` */
+    BCDA__COL_TYPE, /* `at` is an offset in `text` for this column and all others */
     BCDA__COL_ID,
     BCDA__COL_LAST_UPDATED,
     BCDA__COL_FULL_URL,
@@ -29,9 +29,9 @@ struct bcda_bad_line {
     int64_t offset; /* in the decoded file */
     int64_t length; /* of the part of the line that was read */
     size_t bad_at;  /* offset of the fault in the line */
-    size_t at;      /* offset of the line in `bytes`, if `kept` */
+    size_t at;      /* offset of the line in `bytes`; valid if `kept` is 1 */
     int kept;       /* 0 = the line exceeds its limit and is not in `bytes` */
-    size_t before;  /* the row that follows the line */
+    size_t before;  /* the index of the first row that follows this line */
     const bcda_batch *batch;
 };
 
@@ -50,15 +50,16 @@ struct bcda__field_index {
     uint64_t *first, *offsets, *lengths;
 };
 
-/* Recycles batches. The last bcda_batch_unref(), on any thread, puts the batch in the pool, and the
- * decoder takes it from there. Otherwise memory would be allocated, and wiped, for every batch that
- * the application takes and releases itself. The pool holds one batch; a batch that was there
- * before is freed. Each batch holds a reference to its pool. */
+/* A pool that recycles batches. The last bcda_batch_unref() of a batch, on any thread, puts it in
+ * the pool, and the decoder takes it from there. Without the pool, memory would be allocated and
+ * wiped for every batch that the application keeps and releases itself. The pool holds one batch;
+ * when another batch is put in it, the first one is freed. Each batch holds a reference to its
+ * pool. */
 struct bcda__batch_pool {
     atomic_int refs;
     atomic_int closed;
     _Atomic(struct bcda_batch *) spare;
-    /* A batch with a larger `cap` is freed instead. */
+    /* A batch whose `cap` is larger than this is freed instead of recycled. */
     size_t cap;
 };
 
@@ -70,10 +71,10 @@ struct bcda_batch {
     void *owner;
     void (*owner_unref)(void *owner);
     const bcda_file *file;
-    const char *name; /* of the file, for texts; "" = none */
+    const char *name; /* the file's name, for error texts; "" = none */
 
-    size_t size; /* in bytes, of the lines and of the index: a larger batch is full */
-    char *bytes; /* the lines and all bytes between them */
+    size_t size; /* the batch is full if its lines or its index exceed this many bytes */
+    char *bytes; /* the lines, with all bytes between them */
     size_t cap, fill;
 
     size_t rows, row_cap;
@@ -81,13 +82,13 @@ struct bcda_batch {
     uint64_t *len[BCDA__COL_COUNT];
     uint64_t *line_number;
     uint64_t *offset;
-    uint64_t *matrix; /* the allocation that holds these columns */
+    uint64_t *matrix; /* the memory block of the arrays above */
     struct bcda__buf text;
 
     struct bcda__value *values;
     size_t value_count, value_cap;
     int field_count;
-    struct bcda__field_index *fields; /* built on demand */
+    struct bcda__field_index *fields; /* one index for each field; built when needed */
 
     struct bcda_bad_line *bad;
     size_t bad_count, bad_cap;
@@ -98,10 +99,10 @@ struct bcda_batch {
 };
 
 int bcda__batch_pool_new(struct bcda__batch_pool **out, size_t cap);
-/* Releases the caller's reference. Batches that are released later are freed. */
+/* Releases the caller's reference. Batches that are released later are freed, not recycled. */
 void bcda__batch_pool_close(struct bcda__batch_pool *p);
-struct bcda_batch *bcda__batch_pool_take(struct bcda__batch_pool *p); /* NULL = empty */
-/* Sets the pool of a new batch, which is recycled from then on. */
+struct bcda_batch *bcda__batch_pool_take(struct bcda__batch_pool *p); /* NULL: pool is empty */
+/* Sets the pool into which the last bcda_batch_unref() puts `b`. */
 void bcda__batch_set_pool(struct bcda_batch *b, struct bcda__batch_pool *p);
 int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count);
 /* Enlarges `bytes` to `cap` and keeps the content. */
@@ -110,9 +111,9 @@ int bcda__batch_add_row(struct bcda_batch *b, const struct bcda__line_info *info
                         size_t line_len, int64_t line_number, int64_t offset);
 int bcda__batch_add_bad(struct bcda_batch *b, const struct bcda_bad_line *bad);
 void bcda__batch_cut(struct bcda_batch *b, size_t rows);   /* keeps the first `rows` rows */
-int bcda__batch_is_empty(const struct bcda_batch *b);      /* neither rows nor invalid lines */
+int bcda__batch_is_empty(const struct bcda_batch *b);      /* 1 = no rows, no invalid lines */
 size_t bcda__batch_index_size(const struct bcda_batch *b); /* in bytes */
-int bcda__batch_is_shared(const struct bcda_batch *b);     /* there is more than one reference */
+int bcda__batch_is_shared(const struct bcda_batch *b);     /* 1 = more than one reference */
 /* Removes all lines, so that the batch can be filled again. Frees arrays that are unusually large.
  */
 void bcda__batch_clear(struct bcda_batch *b);

@@ -60,7 +60,7 @@ int bcda__crypto_fips(void)
 int bcda__crypto_random(void *out, size_t len)
 {
     if (!gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P))
-        return BCDA_ERR_LIBRARY; /* the call would initialise libgcrypt for the application */
+        return BCDA_ERR_LIBRARY; /* initialising libgcrypt is left to the application */
     if (len)
         gcry_randomize(out, len, GCRY_STRONG_RANDOM);
     return 0;
@@ -94,7 +94,7 @@ void bcda__sha256_add(struct bcda__sha256 *h, const void *data, size_t len)
         gcry_md_write(h->md, data, len);
 }
 
-/* gcry_md_read() finishes a hash, so a copy is read. */
+/* gcry_md_read() finishes the hash, so it is called on a copy. */
 int bcda__sha256_read(struct bcda__sha256 *h, uint8_t out[32])
 {
     gcry_md_hd_t copy;
@@ -166,7 +166,8 @@ struct bcda__mac {
 
 int bcda__mac_new(struct bcda__mac **out, const uint8_t key[32])
 {
-    /* A fixed nonce is safe: a key is used for one file, and no tag leaves the process. */
+    /* A fixed nonce is safe, because each key is used for one file only, and no tag leaves the
+     * process. */
     static const uint8_t iv[12];
     struct bcda__mac *m = bcda__calloc(1, sizeof *m);
     gcry_error_t e;
@@ -211,7 +212,7 @@ void bcda__mac_free(struct bcda__mac *m)
 
 /* ---- AES-256-GCM ---- */
 
-/* The maximum length of a text with one nonce (NIST SP 800-38D 5.2.1.1). */
+/* The maximum length of a text that is encrypted with one nonce (NIST SP 800-38D 5.2.1.1). */
 #define GCM_TEXT_MAX ((UINT64_C(1) << 36) - 32)
 
 struct bcda__gcm {
@@ -221,7 +222,7 @@ struct bcda__gcm {
     size_t tail_len;
     int rc; /* the first error; later calls return it */
     uint8_t nonce[BCDA__GCM_NONCE];
-    uint8_t tail[BCDA__GCM_TAG]; /* the last bytes received: cipher text, or the tag */
+    uint8_t tail[BCDA__GCM_TAG]; /* the last bytes received, which may be the tag */
 };
 
 int bcda__gcm_new(struct bcda__gcm **out, const uint8_t key[BCDA__GCM_KEY])
@@ -247,7 +248,8 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Returns the number of bytes that were taken. Sets the nonce when it is complete. */
+/* Reads the nonce from the start of the input. Returns the number of bytes that were taken. When
+ * the nonce is complete, passes it to libgcrypt. */
 static size_t take_nonce(struct bcda__gcm *g, const uint8_t *in, size_t len)
 {
     size_t n = min_size(len, BCDA__GCM_NONCE - g->nonce_len);
@@ -275,7 +277,8 @@ static void decrypt_chunk(struct bcda__gcm *g, const uint8_t *in, size_t len, ui
     g->rc = map_error(gcry_cipher_decrypt(g->cipher, out, len, in, len));
 }
 
-/* Decrypts first from the tail, then directly from `in`. The rest of `in` fills the tail again. */
+/* Decrypts the bytes of the tail first, and then bytes of `in`. The last bytes of `in` become the
+ * new tail. */
 static void take_ciphertext(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t *used,
                             uint8_t *out, size_t cap, size_t *made)
 {
@@ -354,8 +357,8 @@ static void rsa_free(struct rsa *k)
     gcry_mpi_release(k->u);
 }
 
-/* All numbers of an RSA key are odd and greater than 1. Others would make libgcrypt divide by zero.
- */
+/* Converts a number of an RSA key. All these numbers are odd and greater than 1. With others
+ * libgcrypt would divide by zero. */
 static int scan_odd(gcry_mpi_t *out, const uint8_t *at, size_t len)
 {
     gcry_error_t e = gcry_mpi_scan(out, GCRYMPI_FMT_USG, at, len, NULL);
@@ -367,7 +370,8 @@ static int scan_odd(gcry_mpi_t *out, const uint8_t *at, size_t len)
     return 0;
 }
 
-/* Keys in PKCS#1 usually have p > q. libgcrypt requires p < q, and the matching inverse `u`. */
+/* Converts a key. In PKCS#1, usually p > q. libgcrypt requires p < q and u = p^-1 mod q, so p and q
+ * may be swapped, and u is computed. */
 static int rsa_load(struct rsa *k, const struct bcda__rsa_parts *key)
 {
     int rc;
@@ -407,16 +411,17 @@ static size_t mpi_len(gcry_mpi_t number)
     return (gcry_mpi_get_nbits(number) + 7) / 8;
 }
 
-/* For memory that libgcrypt owns and frees without wiping. */
+/* Wipes memory that libgcrypt owns and would free without wiping. */
 static void wipe_const(const void *at, size_t len)
 {
     bcda__wipe((void *)(uintptr_t)at, len);
 }
 
-/* libgcrypt wipes an S-expression only if it is in secure memory. An S-expression is one block of
- * memory, in the order in which it was built, and its numbers are a part of it. So wiping as many
- * bytes as the numbers have, from the start of the first atom, stays within the block. The bytes
- * after that are a part of n, the last number, which is public. */
+/* Wipes an S-expression of a private key, because libgcrypt does so only in secure memory. An
+ * S-expression is one block of memory that contains its atoms, including the numbers, in the order
+ * in which it was built. So wiping as many bytes as all numbers have together, from the start of
+ * the first atom, stays within the block. The bytes that remain belong to n, the last number, which
+ * is public. */
 static void wipe_sexp(gcry_sexp_t sexp, size_t numbers)
 {
     size_t len;
@@ -428,7 +433,7 @@ static void wipe_sexp(gcry_sexp_t sexp, size_t numbers)
 
 struct rsa_sexp {
     gcry_sexp_t sexp;
-    size_t numbers; /* bytes */
+    size_t numbers; /* the total length of the numbers, in bytes */
 };
 
 static int rsa_sexp_new(struct rsa_sexp *out, const struct rsa *k)
@@ -498,8 +503,8 @@ static int mgf1_xor(gcry_md_hd_t md, const uint8_t *seed, size_t seed_len, uint8
     return 0;
 }
 
-/* Decodes the padding `em` (RFC 8017 7.1.2 step 3) in place. *whole = it contains a message of
- * `want` bytes. The label is not checked. */
+/* Decodes the padded message `em` in place (RFC 8017 7.1.2 step 3), without checking the label.
+ * Sets *whole to 1 if it contains a message of `want` bytes. */
 static int oaep_is_whole(uint8_t *em, size_t len, size_t want, int *whole)
 {
     uint8_t *seed = em + 1;
@@ -525,8 +530,8 @@ static int oaep_is_whole(uint8_t *em, size_t len, size_t want, int *whole)
     return 0;
 }
 
-/* Decrypts `data`. The result, `*at`, is a part of *plain, which libgcrypt allocated. The caller
- * wipes the result and then releases *plain. */
+/* Decrypts `data` with the key `secret`. *at points to the result, which is a part of *plain.
+ * libgcrypt allocated *plain; the caller wipes the result and then releases *plain. */
 static gcry_error_t rsa_run(gcry_sexp_t *plain, gcry_sexp_t data, gcry_sexp_t secret,
                             const uint8_t **at, size_t *len)
 {
@@ -534,7 +539,7 @@ static gcry_error_t rsa_run(gcry_sexp_t *plain, gcry_sexp_t data, gcry_sexp_t se
 
     if (e)
         return e;
-    *at = (const uint8_t *)gcry_sexp_nth_data(*plain, 1, len); /* (value …) */
+    *at = (const uint8_t *)gcry_sexp_nth_data(*plain, 1, len); /* *plain is (value …) */
     if (!*at) {                                                /* the number 0 is an empty atom */
         *at = (const uint8_t *)"";
         *len = 0;
@@ -542,8 +547,8 @@ static gcry_error_t rsa_run(gcry_sexp_t *plain, gcry_sexp_t data, gcry_sexp_t se
     return 0;
 }
 
-/* libgcrypt refused the padding. Returns BCDA_ERR_KEY_LABEL if only the label is wrong, else
- * BCDA_ERR_KEY_UNWRAP. */
+/* Finds out why libgcrypt refused the padding. Returns BCDA_ERR_KEY_LABEL if only the label is
+ * wrong, else BCDA_ERR_KEY_UNWRAP, or another error. */
 static int why_refused(gcry_sexp_t secret, const uint8_t *wrapped, size_t n_len, size_t want)
 {
     gcry_sexp_t data = NULL;
@@ -563,7 +568,8 @@ static int why_refused(gcry_sexp_t secret, const uint8_t *wrapped, size_t n_len,
         rc = map_error(rsa_run(&plain, data, secret, &raw, &len));
     if (rc)
         goto out;
-    /* The result is a number, which may have a sign octet, or lack leading zeros. */
+    /* The result is written as a number, so it may have a sign octet, or lack leading zeros of
+     * `em`. */
     while (zeros < len && raw[zeros] == 0)
         zeros++;
     rc = BCDA_ERR_KEY_UNWRAP;
@@ -711,7 +717,8 @@ int bcda__kdf_openssl_md5(const char *passphrase, const uint8_t salt[8], uint8_t
     return 0;
 }
 
-/* The length without PKCS#7 padding. 0 = the padding is wrong; a key is never empty. */
+/* Returns the length without PKCS#7 padding, or 0 if the padding is wrong. 0 is never a valid
+ * length, because a key is not empty. */
 static size_t unpad_pkcs7(const uint8_t *data, size_t len, size_t block)
 {
     size_t pad = data[len - 1];

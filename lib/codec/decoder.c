@@ -9,36 +9,37 @@
 #include "codec/json.h"
 #include "codec/utf8.h"
 
-enum { SCRATCH = 32 * 1024 }; /* the buffer between inflate and decrypt, if a file needs both */
+/* The size of the buffer for bytes that are decompressed, but not decrypted yet. */
+enum { SCRATCH = 32 * 1024 };
 
 struct bcda__decoder {
     struct bcda__decoder_options o;
-    void *coder; /* the state of o.coding; NULL = identity */
+    void *coder; /* the decompression state of o.coding; NULL = identity */
     struct bcda__gcm *gcm;
-    struct bcda__sha256 *sum; /* of the decoded bytes; NULL = no checksum is expected */
+    struct bcda__sha256 *sum; /* the hash of the decoded bytes; NULL = no checksum is expected */
     struct bcda__scanner *scanner;
     uint8_t *scratch;
     size_t scratch_at, scratch_len;
 
-    struct bcda_batch *cur;        /* being filled */
-    struct bcda_batch *spare;      /* filled next; NULL = one from the pool, or a new one */
+    struct bcda_batch *cur;        /* the batch that is being filled */
+    struct bcda_batch *spare;      /* filled next; NULL = take one from the pool or allocate it */
     struct bcda__batch_pool *pool; /* recycles batches that the application has released */
     size_t line_at;                /* start of the current line in cur->bytes */
     size_t seen;                   /* bytes of cur->bytes that were searched for LF */
     int64_t base;                  /* offset of cur->bytes[0] in the decoded file */
     int64_t lines;
     int64_t content_lines; /* lines that are not blank */
-    int open_content;      /* with checks_only: the current line is not blank */
+    int open_content;      /* used with checks_only: 1 = the current line is not blank */
     int64_t bytes;
     int skipping;              /* inside a line that exceeds its limit */
-    int checks_only;           /* lines are not read; only the checks of the whole file are made */
-    struct bcda_error refused; /* of bcda__decoder_refuse_line(); code 0 = none */
-    int counts;                /* content_lines is compared with the expected count */
+    int checks_only;           /* 1 = lines are not read; the whole file is only checked */
+    struct bcda_error refused; /* set by bcda__decoder_refuse_line(); code 0 = none */
+    int counts;                /* 1 = content_lines is compared with the expected count */
     int full;
     int verified;
     int code; /* the first error; later calls return it */
     struct bcda__spent spent;
-    int64_t lap; /* the time until this point is already part of `spent` */
+    int64_t lap; /* the time up to which `spent` has been counted */
 };
 
 static int new_batch(struct bcda__decoder *d, struct bcda_batch **out)
@@ -141,7 +142,7 @@ static int scan_line(struct bcda__decoder *d, const char *line, size_t len, int 
     if (!info.code)
         return bcda__batch_add_row(d->cur, &info, d->line_at, len, d->lines,
                                    d->base + (int64_t)d->line_at);
-    /* The file ends inside a value or inside a character of this line. */
+    /* This is the last line, and the file ends inside a JSON value or a character. */
     if (last && ((info.code == BCDA_ERR_LINE_JSON && info.bad_at == len) ||
                  (info.code == BCDA_ERR_LINE_UTF8 &&
                   bcda__utf8_is_cut(line + info.bad_at, len - info.bad_at))))
@@ -149,7 +150,8 @@ static int scan_line(struct bcda__decoder *d, const char *line, size_t len, int 
     return add_bad(d, info.code, len, info.bad_at, 1);
 }
 
-/* Reads the line at line_at, which has `len` bytes without its LF. `last` = it has no LF. */
+/* Reads the line at line_at, which has `len` bytes without its LF. `last` = it is the last line of
+ * the file and has no LF. */
 static int read_line(struct bcda__decoder *d, size_t len, int last)
 {
     const char *line = d->cur->bytes + d->line_at;
@@ -217,7 +219,7 @@ static int read_lines(struct bcda__decoder *d)
             return rc;
         d->skipping = 0;
         d->line_at = d->seen = end + 1;
-        /* With many short lines the index is larger than the lines. */
+        /* Check the index too: with many short lines it is larger than the lines. */
         d->full = bcda__batch_index_size(b) > d->o.batch_size;
     }
     return 0;
@@ -230,7 +232,7 @@ static int check_long(struct bcda__decoder *d)
     int rc;
 
     if (d->seen < d->cur->fill)
-        return 0; /* the bytes after `seen` are for the next batch */
+        return 0; /* the batch is full; the bytes after `seen` belong in the next one */
     if (!d->skipping && d->cur->fill - d->line_at > d->o.line_max) {
         d->lines++;
         d->content_lines++;
@@ -256,7 +258,7 @@ static int make_room(struct bcda__decoder *d)
         d->full = 1;
         return 0;
     }
-    if (d->line_at > 0) { /* only blank or skipped lines before line_at: remove them */
+    if (d->line_at > 0) { /* all lines before line_at are blank or skipped: remove them */
         memmove(b->bytes, b->bytes + d->line_at, b->fill - d->line_at);
         b->fill -= d->line_at;
         d->base += (int64_t)d->line_at;
@@ -322,7 +324,8 @@ static int transform_bytes(struct bcda__decoder *d, const uint8_t *in, size_t le
     return rc;
 }
 
-/* Decodes some bytes and reads their lines. *idle = no bytes were taken and none were decoded. */
+/* Decodes some bytes and reads the lines in them. Sets *idle to 1 if no bytes were taken and none
+ * were decoded. */
 static int decode_step(struct bcda__decoder *d, const uint8_t *in, size_t len, size_t *used,
                        int *idle)
 {
@@ -341,14 +344,14 @@ static int decode_step(struct bcda__decoder *d, const uint8_t *in, size_t len, s
     b->fill += made;
     d->bytes += (int64_t)made;
     *idle = made == 0 && *used == 0 && d->scratch_at == d->scratch_len;
-    read = read_lines(d); /* also after an error: the bytes before the damage are valid */
+    read = read_lines(d); /* even after an error, because the bytes before the damage are valid */
     if (!rc)
         rc = read;
     return rc ? rc : check_long(d);
 }
 
-/* The number of lines that are not blank, with the last line, which may have no LF and is then not
- * in content_lines yet. */
+/* Returns the number of lines that are not blank. If the last line has no LF, it is not counted in
+ * content_lines, so it is added here. */
 static int64_t count_to_end(const struct bcda__decoder *d)
 {
     size_t rest = d->cur->fill - d->line_at;
@@ -415,8 +418,8 @@ int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, s
     return 0;
 }
 
-/* Compares the file with its manifest. The length comes first, because a wrong length also explains
- * a wrong count and a wrong checksum. */
+/* Compares the file with the manifest. The length is checked first, because a wrong length also
+ * explains a wrong count and a wrong checksum. */
 static int check_expected(struct bcda__decoder *d)
 {
     const struct bcda__expected *e = d->o.expected;
@@ -455,7 +458,7 @@ int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err)
     int rc = d->code;
 
     if (!rc && !d->verified) {
-        rc = bcda__decoder_write(d, "", 0, &used, err); /* output that the codecs still hold */
+        rc = bcda__decoder_write(d, "", 0, &used, err); /* may still give output */
         if (rc)
             return rc;
         if (d->full)
@@ -505,7 +508,8 @@ int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out)
         return rc;
     memcpy(next->bytes, d->cur->bytes + d->line_at, tail);
     next->fill = tail;
-    /* A file may also fail after it is verified, by an invalid line in this batch. */
+    /* A batch with invalid lines is provisional even in a verified file, because such a line may
+     * still make the file fail. */
     d->cur->provisional = (!d->verified && !d->o.trusted) || d->code || d->cur->bad_count > 0;
     *out = d->cur;
     d->cur = next;
@@ -522,14 +526,14 @@ void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b)
     if (!b)
         return;
     if (d->spare || bcda__batch_is_shared(b) || b->cap > d->o.batch_size) {
-        bcda_batch_unref(b); /* kept by the application, or enlarged by a long line */
+        bcda_batch_unref(b); /* not needed, in use, or enlarged for a long line */
         return;
     }
     bcda__batch_clear(b);
     d->spare = b;
 }
 
-/* The checks of the whole file, except the count, are still made. */
+/* Stops reading lines. The checks of the whole file are still made, except that of the count. */
 static void stop_reading_lines(struct bcda__decoder *d)
 {
     d->checks_only = 1;

@@ -46,7 +46,8 @@ void bcda__document_init(struct bcda__document *d, const struct bcda__document_p
         find_steps(d, i);
 }
 
-/* `step` is of the form "type", "value*" or "output|error". */
+/* 1 if a step such as "type", "value*" or "output|error" matches the member `name`. The step is the
+ * text from `step` to `end`. */
 static int step_has_name(const char *step, const char *end, const char *name, size_t len)
 {
     while (step < end) {
@@ -61,8 +62,8 @@ static int step_has_name(const char *step, const char *end, const char *name, si
     return 0;
 }
 
-/* 1 if the step of path `i` at this depth is the member `name` or, if `name` is NULL, includes the
- * array element number `element`. */
+/* 1 if the step of path `i` at this depth matches the member `name`, or, if `name` is NULL, the
+ * array element with the index `element`. */
 static int step_agrees(const struct bcda__document *d, int i, int depth, const char *name,
                        size_t len, int64_t element)
 {
@@ -74,7 +75,7 @@ static int step_agrees(const struct bcda__document *d, int i, int depth, const c
     return *step != '[' && step_has_name(step + (*step == '.'), end, name, len);
 }
 
-/* Returns the paths that match down to this depth, one bit each. */
+/* Returns the set of paths, one bit each, whose steps down to this depth all match. */
 static uint32_t descend(const struct bcda__document *d, int depth, const char *name, size_t len,
                         int64_t element)
 {

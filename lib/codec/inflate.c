@@ -8,25 +8,25 @@
 #include "codec/inflate_raw.h"
 
 enum state {
-    BEFORE, /* no byte was received */
+    BEFORE, /* no byte was received yet */
     HEADER,
     BODY,
     TRAILER,
-    BETWEEN, /* after a member; another member or padding may follow */
+    BETWEEN, /* a member is complete; another member or padding may follow */
     PADDING  /* only zero bytes may follow */
 };
 
 struct bcda__inflate {
     struct bcda__raw *raw;
     enum state state;
-    /* Of the current member. `crc` and `size` are compared with its trailer. */
+    /* The state of the current member. `crc` and `size` are compared with its trailer. */
     struct bcda__gzip_head head;
     uint32_t crc;
     uint32_t size;
     uint8_t trailer[BCDA__GZIP_TRAILER];
     size_t trailer_len;
     int rc;           /* the first error; later calls return it */
-    int64_t taken;    /* bytes of input */
+    int64_t taken;    /* bytes of input so far */
     int64_t verified; /* offset in the input of the end of the last complete member; -1 = none */
     int64_t made;     /* bytes of output after that offset */
 };
@@ -80,7 +80,7 @@ static int run_trailer(struct bcda__inflate *z, const uint8_t *in, size_t len, s
     size_t n = len < missing ? len : missing;
 
     if (n)
-        /* NOLINTNEXTLINE(clang-analyzer-core.*): `in` is NULL only where len is 0. */
+        /* NOLINTNEXTLINE(clang-analyzer-core.*): `in` is NULL only if len is 0. */
         memcpy(z->trailer + z->trailer_len, in, n);
     z->trailer_len += n;
     *used = n;
@@ -89,19 +89,19 @@ static int run_trailer(struct bcda__inflate *z, const uint8_t *in, size_t len, s
     return bcda__gzip_check(z->trailer, z->trailer_len, z->crc, z->size);
 }
 
-/* The first byte after a member shows whether padding or another member follows. */
+/* Decides by the first byte after a member whether padding or another member follows. */
 static int run_between(struct bcda__inflate *z, const uint8_t *in, size_t len)
 {
     if (len == 0)
         return 0;
-    /* NOLINTNEXTLINE(clang-analyzer-core.*): as above */
+    /* NOLINTNEXTLINE(clang-analyzer-core.*): `in` is NULL only if len is 0. */
     if (*in == 0) {
         z->state = PADDING;
         return 0;
     }
     memset(&z->head, 0, sizeof z->head);
     z->crc = z->size = 0;
-    z->state = HEADER; /* which refuses anything but a gzip header */
+    z->state = HEADER; /* run_header() refuses anything but a gzip header */
     return bcda__raw_reset(z->raw);
 }
 

@@ -8,11 +8,12 @@
 #include "base/secret.h"
 #include "bcda/error.h"
 
-enum { PIECE = 1 << 30 }; /* ISA-L has lengths of 32 bits, some of them signed */
+/* The maximum length for one call: ISA-L's lengths have 32 bits, and some are signed. */
+enum { PIECE = 1 << 30 };
 
 struct bcda__raw {
     struct inflate_state isal;
-    int failed; /* output in tmp_out_buffer is returned before the error */
+    int failed; /* ISA-L failed; the text in tmp_out_buffer is returned before the error */
 };
 
 int bcda__raw_new(struct bcda__raw **out)
@@ -38,8 +39,9 @@ static uint32_t to_piece(size_t len)
     return len < PIECE ? (uint32_t)len : PIECE;
 }
 
-/* ISA-L may decode more text than fits in `out`, and discards that text on an error. zlib returns
- * it. This function returns it too, so that a file has the same lines in both builds. */
+/* Returns text after an error. ISA-L may decode more text than fits in `out`, and discards the rest
+ * if it then finds an error. zlib returns that text. This function returns it too, so that a
+ * damaged file has the same lines in both builds. */
 static int give_rest(struct inflate_state *s, uint8_t *out, size_t cap, size_t *made)
 {
     size_t len = (size_t)(s->tmp_out_valid - s->tmp_out_processed);
@@ -69,7 +71,8 @@ int bcda__raw_run(struct bcda__raw *r, const uint8_t *in, size_t len, size_t *us
         s->next_out = to;
         s->avail_out = to_piece(cap);
         r->failed = isal_inflate(s) != ISAL_DECOMP_OK;
-        /* Not avail_in and avail_out: they are wrong after an invalid distance (ISA-L 2.30). */
+        /* Do not use avail_in and avail_out: they are wrong after an invalid distance (ISA-L
+         * 2.30). */
         *used = (size_t)(s->next_in - from);
         *made = (size_t)(s->next_out - to);
     }
@@ -79,8 +82,8 @@ int bcda__raw_run(struct bcda__raw *r, const uint8_t *in, size_t len, size_t *us
     return 0;
 }
 
-/* ISA-L reads up to eight bytes at once, and keeps unused bits in read_in. The low bits are the
- * rest of the last byte of the stream. Whole bytes follow. */
+/* ISA-L reads up to eight bytes at once, and keeps unused bits in read_in. The lowest of these bits
+ * are the rest of the last byte of the stream; whole bytes follow. */
 size_t bcda__raw_rest(const struct bcda__raw *r, uint8_t rest[BCDA__RAW_REST])
 {
     int32_t bits = r->isal.read_in_length;

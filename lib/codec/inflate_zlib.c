@@ -8,14 +8,14 @@
 #include "base/secret.h"
 #include "bcda/error.h"
 
-enum { RAW = -15 }; /* inflateInit2(): the largest window, without header and trailer */
+enum { RAW = -15 }; /* for inflateInit2(): the largest window, and no header and trailer */
 
 struct bcda__raw {
     z_stream zlib;
 };
 
-/* zlib's window contains patient data. Each block stores its size, so that it can be wiped before
- * it is freed. */
+/* The memory that zlib allocates may contain patient data. Each block stores its size, so that it
+ * can be wiped before it is freed. */
 union block_head {
     size_t size;
     max_align_t align;
@@ -106,7 +106,7 @@ size_t bcda__raw_rest(const struct bcda__raw *r, uint8_t rest[BCDA__RAW_REST])
 {
     (void)r;
     (void)rest;
-    return 0; /* zlib takes no byte beyond the end */
+    return 0; /* zlib takes no bytes beyond the end of the stream */
 }
 
 void bcda__raw_free(struct bcda__raw *r)

@@ -17,21 +17,22 @@
 /* The header of every block. Its size is a multiple of 16, so the memory after it is aligned for
  * any type. */
 struct block {
-    struct block *prev, *next; /* the list of large blocks */
+    struct block *prev, *next; /* links in the list of large blocks */
     size_t size;
-    size_t large; /* 0 = part of arena.first; else the allocated size */
+    size_t large; /* 0 = the block is in arena.first; else its allocated size */
 };
 
 enum {
     ARENA_FIRST = 16 * 1024, /* enough for a parser and its first buffers */
     DOCUMENT_BUDGET = 4 * 1024 * 1024,
-    GATHER = 4 * 1024, /* the minimum length of the pieces of a document that yajl gets */
-    /* For a line without fields: enough for the longest member within its limit, and for the copies
-     * that yajl makes of it, because yajl doubles its buffers. yajl's stack has a byte for each
-     * level. */
+    GATHER = 4 * 1024, /* a document is passed to yajl in pieces of at least this length */
+    /* The budget for a line if no fields are requested. It is enough for the longest member that is
+     * allowed, and for the copies that yajl makes of it when it doubles its buffers. LEVEL_BUDGET
+     * is for yajl's stack, which has a byte for each level. */
     LINE_BUDGET = 32 * 1024,
     LEVEL_BUDGET = 4,
-    /* A side buffer that grows beyond this gets the length of the line, which is always enough. */
+    /* If the side buffer must be larger than this, it gets the length of the line, which is always
+     * enough. */
     SIDE_SMALL = 4 * 1024,
 };
 
@@ -39,8 +40,8 @@ struct arena {
     char *first;
     size_t used;
     struct block large; /* list head */
-    size_t live;        /* bytes in large blocks */
-    size_t budget;      /* the maximum of `live`; SIZE_MAX = the input is bounded by the caller */
+    size_t live;        /* the total size of the large blocks */
+    size_t budget;      /* the maximum of `live`; SIZE_MAX = the caller limits the input */
     jmp_buf *escape;    /* the target of arena_fail() */
     int code;           /* set by arena_fail() */
 };
@@ -173,8 +174,8 @@ static int surrogate_half(const char *text, size_t len)
     return unit[0] & 4 ? 'l' : 'h';
 }
 
-/* Returns the offset of the first escaped surrogate that is not part of a pair, or `len`. It has no
- * UTF-8 form, but yajl accepts it, and replaces it by some other text. */
+/* Returns the offset of the first escaped surrogate that is not part of a pair, or `len`. Such a
+ * surrogate cannot be written in UTF-8. yajl accepts it and replaces it with other text. */
 static size_t find_lone_surrogate(const char *text, size_t len)
 {
     size_t i = 0;
@@ -196,8 +197,9 @@ static size_t find_lone_surrogate(const char *text, size_t len)
 
 /* ---- documents ---- */
 
-/* yajl lexes an incomplete token again from its start with each piece of input. To avoid this, the
- * input is collected until it has a few KiB, and yajl then gets the complete tokens of it. */
+/* A document is parsed in pieces. With each piece, yajl would read an incomplete token again from
+ * its start. To avoid this, the input is collected until there are a few KiB, and only complete
+ * tokens are then passed to yajl. */
 struct bcda__json {
     struct arena arena;
     yajl_alloc_funcs funcs;
@@ -210,10 +212,10 @@ struct bcda__json {
     int first_only; /* bytes after the top value are ignored */
     int code;       /* the first error; later calls return it */
 
-    struct bcda__buf kept; /* input that yajl has not got yet; may contain secrets */
+    struct bcda__buf kept; /* input that was not passed to yajl yet; may contain secrets */
     size_t seen;           /* bytes of `kept` that were searched for tokens */
     size_t whole;          /* the end of the last complete token in `kept` */
-    int quoted, escaped;   /* at `seen`: inside a string; after a backslash */
+    int quoted, escaped;   /* the state at `seen`: inside a string; after a backslash */
 };
 
 static int emit_event(struct bcda__json *j, enum bcda__json_event event, const void *text,
@@ -298,8 +300,8 @@ static const yajl_callbacks document_callbacks = {
     on_object, json_on_key, on_object_end, on_array, on_array_end,
 };
 
-/* When yajl allocates memory, all stack frames between this function and the allocation are yajl's.
- * So longjmp() skips no cleanup. */
+/* When an allocation fails, arena_fail() jumps back to this function. All stack frames between it
+ * and the allocation are yajl's, so longjmp() skips no cleanup of this library. */
 static int guarded_start(struct bcda__json *j)
 {
     jmp_buf escape;
@@ -308,7 +310,8 @@ static int guarded_start(struct bcda__json *j)
     if (setjmp(escape))
         return j->arena.code;
     j->yajl = yajl_alloc(&document_callbacks, &j->funcs, j);
-    /* check_rest() checks the bytes after the top value. yajl would accept the start of a token. */
+    /* The bytes after the top value are left to check_rest(), because yajl would accept the start
+     * of a token there. */
     yajl_config(j->yajl, yajl_allow_trailing_garbage, 1);
     return 0;
 }
@@ -340,7 +343,8 @@ static int check_rest(const struct bcda__json *j, const char *rest, size_t len)
     return 0;
 }
 
-/* Takes one byte of a string, after `size` bytes, which include the opening quote. */
+/* Takes one byte of a string. `size` is the number of bytes of the string before it, including the
+ * opening quote. */
 static int pass_quoted(struct bcda__json *j, char c, size_t size)
 {
     if (c == '"' && !j->escaped) {
@@ -518,14 +522,15 @@ int bcda__json_add_string(struct bcda__buf *to, const char *text)
 /* ---- the fields that the application requests ---- */
 
 struct field {
-    char *path; /* the components, each with a NUL */
+    char *path; /* the components, each terminated by a NUL */
     int count;
     const char *component[BCDA__FIELD_DEPTH_MAX];
 };
 
 struct bcda__field_set {
     int count;
-    uint64_t longer[BCDA__FIELD_DEPTH_MAX + 1]; /* [n] = the fields with more than n components */
+    /* longer[n] = the set of fields with more than n components, one bit each. */
+    uint64_t longer[BCDA__FIELD_DEPTH_MAX + 1];
     struct field fields[BCDA__FIELDS_MAX];
 };
 
@@ -638,20 +643,22 @@ void bcda__field_set_free(struct bcda__field_set *set)
 
 /* ---- one line ---- */
 
-/* The object that is being read. WITHIN is the value of the top object's member `resource`. */
+/* The object that is being read: TOP is the top object, WITHIN the value of its member `resource`,
+ * and TOP_META and WITHIN_META the values of their members `meta`. */
 enum place { ELSEWHERE, TOP, TOP_META, WITHIN, WITHIN_META };
 /* The meaning of the next value. From TYPE on, the value is wanted if it is a string. */
 enum wanted { NOTHING, META, RESOURCE, TYPE, ID, LAST_UPDATED, FULL_URL };
 
-/* The state of matching the paths of the fields. There is a frame for each open object or array. */
+/* The state of matching the paths of the fields: one frame for each open object or array. `keys`
+ * and `values` are sets of fields, one bit each. */
 struct frame {
-    uint64_t keys;   /* fields whose next component may be a key of this object */
-    uint64_t values; /* fields whose path, so far, leads to the next value */
+    uint64_t keys;   /* the fields that may match a key of this object */
+    uint64_t values; /* the fields whose components match down to the next value */
     int level;       /* the number of components matched before this object or array */
     int is_array;
 };
 
-/* The members of a resource that were found. */
+/* The members that were found in a resource. */
 struct found {
     struct bcda__span type, id, last_updated;
 };
@@ -668,21 +675,21 @@ struct bcda__scanner {
     const char *line;
     size_t len;
     int depth;
-    int code;   /* BCDA_ERR_LINE_* or NOMEM */
-    int over;   /* yajl has read the whole line */
-    size_t end; /* the offset after the top object or array; 0 = none has ended */
+    int code;   /* 0, BCDA_ERR_LINE_* or BCDA_ERR_NOMEM */
+    int over;   /* 1 = yajl has read the whole line */
+    size_t end; /* the offset after the top object or array; 0 = not ended, or none */
     enum place place;
     enum wanted wanted;
-    unsigned char *places; /* `place` of the enclosing objects, by depth */
+    unsigned char *places; /* for each depth: `place` of the enclosing object */
     struct frame *frames;  /* used only with fields */
-    struct found found[2]; /* [0] in the top object, [1] in the value of `resource` */
+    struct found found[2]; /* [0] = in the top object, [1] = in the value of `resource` */
     struct bcda__span resource, full_url;
-    int within;         /* inside the value of `resource` */
-    int idle;           /* the depth of the object around a value that is skipped */
-    uint32_t resources; /* the number of `resource` members so far; the last one is used */
+    int within;         /* 1 = inside the value of `resource` */
+    int idle;           /* while a value is skipped: the depth of the object that contains it */
+    uint32_t resources; /* the number of members `resource` so far; only the last one is used */
 
     struct bcda__field_value *values;
-    uint32_t *value_of; /* for each value: the number of its `resource` member; 0 = none */
+    uint32_t *value_of; /* for each value: which `resource` it is in, from 1; 0 = none */
     size_t value_count, value_cap;
     char *side;
     size_t side_len, side_cap;
@@ -712,7 +719,8 @@ static void free_values(struct bcda__scanner *s)
     s->value_cap = 0;
 }
 
-/* Makes room for `extra` more bytes. All texts of a line together are shorter than the line. */
+/* Makes room for `extra` more bytes in the side buffer. All texts of a line together are shorter
+ * than the line, so the length of the line is always enough. */
 static int reserve_side(struct bcda__scanner *s, size_t extra)
 {
     size_t want = s->side_len + extra, cap = want < SIDE_SMALL ? 2 * want : s->len;
@@ -732,7 +740,8 @@ static int reserve_side(struct bcda__scanner *s, size_t extra)
     return 1;
 }
 
-/* Sets *out to a text that is in the line, or copies an unescaped text to the side buffer. */
+/* Sets *out to a text of yajl. If the text is not in the line, because yajl has unescaped it, it is
+ * first copied to the side buffer. */
 static int take_span(struct bcda__scanner *s, const void *text, size_t len, struct bcda__span *out)
 {
     uintptr_t at = (uintptr_t)text, line = (uintptr_t)s->line;
@@ -776,8 +785,8 @@ static int add_value(struct bcda__scanner *s, int field, const struct bcda__span
     return 1;
 }
 
-/* Returns the field, as a bit, of which a scalar at this place is a value: the field whose path has
- * no more components. All paths are different, so there is at most one. */
+/* Returns the field, as a bit, to which a scalar at this place belongs: the field whose path ends
+ * here. All paths are different, so there is at most one. Returns 0 if there is none. */
 static uint64_t field_hit(const struct bcda__scanner *s)
 {
     const struct frame *f = &s->frames[s->depth];
@@ -829,12 +838,12 @@ static int is_text(const unsigned char *text, size_t len, const char *want, size
     return len == want_len && memcmp(text, want, want_len) == 0;
 }
 
-/* Most of a claim is in nested objects of which nothing is wanted. Callbacks for the values there
- * would take more time than the rest of this file. yajl reads the table of callbacks for each
- * value, so the table is changed during parsing: without fields, the string callback is set only
- * for a wanted string, and inside a value that is skipped only the depth is counted. The full set
- * of callbacks is correct everywhere. A yajl that copied the table at the start would only be
- * slower. */
+/* Most bytes of a claim are in nested objects that contain no wanted value. Calling callbacks for
+ * the values there would take more time than all other code of this file. yajl reads the table of
+ * callbacks again for each value, so this file changes the table during parsing. If no fields are
+ * requested, the string callback is set only when a string is wanted, and inside a value that is
+ * skipped only the depth is counted. This is only an optimisation: if yajl copied the table at the
+ * start, all callbacks would be called, and the result would be the same. */
 static int line_string(void *ctx, const unsigned char *text, size_t len);
 
 static void add_wanted(struct bcda__scanner *s, enum wanted wanted)
@@ -871,7 +880,7 @@ static int line_key(void *ctx, const unsigned char *text, size_t len)
             return scan_fail(s, BCDA_ERR_LINE_TOO_LONG);
         add_wanted(s, key_of(s->place, text, len));
     }
-    if (s->wanted == RESOURCE) { /* replaces an earlier `resource`, whatever its value is */
+    if (s->wanted == RESOURCE) { /* replaces an earlier `resource`, whatever this one's value is */
         s->resources++;
         memset(&s->resource, 0, sizeof s->resource);
         memset(&s->found[1], 0, sizeof s->found[1]);
@@ -907,7 +916,8 @@ static int line_string(void *ctx, const unsigned char *text, size_t len)
     return 1;
 }
 
-/* Called only if there are fields. */
+/* Receives a number, or a boolean from line_boolean(). It is a callback only if fields are
+ * requested. */
 static int line_number(void *ctx, const char *text, size_t len)
 {
     struct bcda__scanner *s = ctx;
@@ -1045,7 +1055,7 @@ static void call_all(struct bcda__scanner *s)
     s->callbacks.yajl_end_map = line_object_end;
     s->callbacks.yajl_start_array = line_array;
     s->callbacks.yajl_end_array = line_array_end;
-    if (s->fields) { /* otherwise yajl skips numbers and booleans */
+    if (s->fields) { /* without fields, yajl need not report numbers and booleans */
         s->callbacks.yajl_number = line_number;
         s->callbacks.yajl_boolean = line_boolean;
     }
@@ -1060,7 +1070,8 @@ int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
         return BCDA_ERR_NOMEM;
     s->max_depth = max_depth;
     s->fields = bcda__field_set_count(fields) ? fields : NULL;
-    /* With fields, a value may be as long as the line, and the line has a limit of its own. */
+    /* With fields, a value may be as long as the line. No budget is needed then, because the length
+     * of the line is limited. */
     if (arena_init(&s->arena,
                    s->fields ? SIZE_MAX : LINE_BUDGET + LEVEL_BUDGET * (size_t)max_depth))
         goto fail;
@@ -1113,8 +1124,8 @@ static void begin_line(struct bcda__scanner *s, const char *line, size_t len)
         memset(&s->frames[0], 0, sizeof s->frames[0]);
 }
 
-/* yajl exceeded the budget of a line: either by a member that exceeds its limit, or by a token that
- * is incomplete at the end of the line. */
+/* Chooses the error code after yajl has exceeded the budget of a line. The cause is either a member
+ * that exceeds its limit, or a token that is incomplete at the end of the line. */
 static void judge_budget(struct bcda__scanner *s, size_t *consumed)
 {
     *consumed = s->over ? s->len : yajl_get_bytes_consumed(s->yajl);
@@ -1140,7 +1151,7 @@ static void guarded_line(struct bcda__scanner *s, size_t *consumed)
         s->code = s->code ? s->code : BCDA_ERR_LINE_JSON;
         *consumed = yajl_get_bytes_consumed(s->yajl);
         if (*consumed == s->len)
-            --*consumed; /* the last byte is wrong; the line is not incomplete */
+            --*consumed; /* the last byte is wrong; `len` would mean an incomplete line */
         return;
     }
     s->over = 1;
@@ -1150,8 +1161,8 @@ static void guarded_line(struct bcda__scanner *s, size_t *consumed)
     }
 }
 
-/* After a scalar, yajl accepts the start of a string. Returns the offset of that string, or `len`.
- */
+/* Returns the offset of a string that begins after a scalar, or `len` if there is none. yajl
+ * accepts the start of such a string. */
 static size_t find_second_string(const char *line, size_t len)
 {
     const char *p;
@@ -1168,8 +1179,8 @@ static size_t find_second_string(const char *line, size_t len)
     return p ? (size_t)(p - line) : len;
 }
 
-/* Finds errors that yajl accepts: an incomplete token after the value, two control characters as
- * white space, and single surrogates. */
+/* Finds errors that yajl accepts: an incomplete token after the value, vertical tabs and form feeds
+ * as white space, and surrogates that are not in a pair. */
 static void check_laxity(struct bcda__scanner *s, int special, size_t *bad_at)
 {
     size_t at = special ? find_wrong_space(s->line, s->len) : s->len;
@@ -1191,7 +1202,7 @@ static void check_laxity(struct bcda__scanner *s, int special, size_t *bad_at)
     }
 }
 
-/* Keeps only the values of the resource that was chosen. */
+/* Keeps only the field values of the chosen resource. */
 static void choose_values(struct bcda__scanner *s, uint32_t resource)
 {
     size_t i, n = 0;

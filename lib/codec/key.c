@@ -30,10 +30,10 @@ struct span {
     size_t len;
 };
 
-/* The context of reading one key. */
+/* The state of reading one key. */
 struct reader {
     const char *name;
-    const char *passphrase; /* or NULL */
+    const char *passphrase; /* NULL = none */
     struct bcda_error *err;
     asn1_node grammar;
 };
@@ -54,7 +54,7 @@ static int fail_passphrase(const struct reader *r)
                          "%s: the passphrase is wrong, or the key is damaged", r->name);
 }
 
-/* Sets the error text for a code that was returned without one. */
+/* Sets the error for a code that a function returned without setting an error. */
 static int fail_with(const struct reader *r, int rc)
 {
     switch (rc) {
@@ -83,7 +83,8 @@ struct lines {
     const char *at, *end;
 };
 
-/* Reads the next line, without its end and surrounding blanks. 0 = the end of the text. */
+/* Reads the next line, without its line end and surrounding blanks. Returns 0 at the end of the
+ * text. */
 static int next_line(struct lines *l, struct span *line)
 {
     const char *from = l->at;
@@ -130,7 +131,7 @@ static struct span span_skip(struct span s, size_t n)
     return rest;
 }
 
-/* 1 if `line` is `word`, a label and "-----". `word` is "-----BEGIN " or "-----END ". */
+/* 1 if `line` consists of `word` ("-----BEGIN " or "-----END "), a label, and "-----". */
 static int is_boundary(struct span line, const char *word, struct span *label)
 {
     if (!span_starts(line, word) || !span_ends(line, "-----") || line.len < strlen(word) + 5)
@@ -159,7 +160,7 @@ static int explain_no_key(const struct reader *r, struct span pem, int public_ke
                           "`-----BEGIN RSA PRIVATE KEY-----` is needed");
 }
 
-/* Moves to the line after the first "BEGIN … PRIVATE KEY". */
+/* Moves to the line after the first line "-----BEGIN … PRIVATE KEY-----". */
 static int find_begin(const struct reader *r, struct span pem, struct lines *l, struct span *label)
 {
     struct span line;
@@ -183,12 +184,13 @@ static int find_begin(const struct reader *r, struct span pem, struct lines *l, 
 
 struct pem_key {
     struct span label;
-    struct span proc_type; /* this and the next: headers of RFC 1421; .at = NULL: none */
+    struct span proc_type; /* this and dek_info: headers of RFC 1421; .at = NULL: none */
     struct span dek_info;
     struct bcda__secret der;
 };
 
-/* 1 if the line is a "Name: value" header. Headers precede a blank line. Base64 has no colon. */
+/* Stores the value of a "Name: value" header of the PEM block. Returns 0 if the line is no header,
+ * that is, has no colon. base64 text has no colon. */
 static int take_header(struct span line, struct pem_key *k)
 {
     const uint8_t *colon = line.len ? memchr(line.at, ':', line.len) : NULL;
@@ -222,7 +224,7 @@ static int base64_value(int c)
 /* The state of decoding base64 over several lines. */
 struct base64 {
     uint32_t bits;
-    unsigned count; /* characters of the group of four, padding included */
+    unsigned count; /* characters of the current group of four, including padding */
     unsigned padding;
     uint8_t *out;
     size_t len;
@@ -245,12 +247,13 @@ static int base64_add(struct base64 *b, int c)
         b->out[b->len++] = (uint8_t)(b->bits >> 8);
     if (b->padding < 1)
         b->out[b->len++] = (uint8_t)b->bits;
-    b->count = b->padding ? 5 : 0; /* 5 = no character may follow padding */
+    b->count = b->padding ? 5 : 0; /* 5 = padding was read; no character may follow */
     b->bits = 0;
     return 0;
 }
 
-/* Decodes the lines before "-----END label-----" into k->der, which read_pem() made large enough.
+/* Decodes the lines up to "-----END label-----" into k->der, which read_pem() has made large
+ * enough.
  */
 static int read_pem_body(const struct reader *r, struct lines *l, struct pem_key *k)
 {
@@ -287,7 +290,7 @@ static int read_pem(const struct reader *r, struct span pem, struct pem_key *k)
     if (rc)
         return rc;
     left = (size_t)(l.end - l.at);
-    if (left > DER_MAX * 2) /* the file may contain more than the key */
+    if (left > DER_MAX * 2) /* the file may contain more than this key */
         l.end = l.at + DER_MAX * 2;
     rc = bcda__secret_set(&k->der, NULL, (size_t)(l.end - l.at) / 4 * 3 + 3);
     return rc ? bcda__err_nomem(r->err) : read_pem_body(r, &l, k);
@@ -318,10 +321,10 @@ static int decode_asn1(const struct reader *r, const char *type, struct span der
                                                                 : BCDA_ERR_KEY_FORMAT;
 }
 
-/* Finds a field in `der`, including its tag. -1 = absent. */
+/* Finds a field in `der`, with its tag and length. Returns -1 if it is absent. */
 static int read_field_whole(asn1_node node, struct span der, const char *path, struct span *out)
 {
-    int start, end; /* of the last byte */
+    int start, end; /* `end` is the offset of the last byte */
 
     if (asn1_der_decoding_startEnd(node, der.at, (int)der.len, path, &start, &end) !=
             ASN1_SUCCESS ||
@@ -332,7 +335,8 @@ static int read_field_whole(asn1_node node, struct span der, const char *path, s
     return 0;
 }
 
-/* Removes tag and length. -1 = the tag is not `want`, or the length is wrong. */
+/* Removes the tag and the length from a field. Returns -1 if the tag is not `want`, or if the
+ * length is wrong. */
 static int unwrap_tag(struct span *s, unsigned long want)
 {
     unsigned char class;
@@ -365,7 +369,7 @@ static int read_field_oid(asn1_node node, const char *path, char oid[OID_MAX])
     return asn1_read_value(node, path, oid, &len) == ASN1_SUCCESS ? 0 : -1;
 }
 
-/* Finds a positive INTEGER, without its sign octet. */
+/* Finds the value of a positive INTEGER, without its sign octet. */
 static int field_number(asn1_node node, struct span der, const char *path, struct span *out)
 {
     if (read_field(node, der, path, ASN1_TAG_INTEGER, out) || out->len == 0 || out->at[0] & 0x80)
@@ -436,7 +440,8 @@ static int find_parts(const struct reader *r, struct bcda__key *key, int *multi_
     return 0;
 }
 
-/* `decrypted`: `der` was decrypted, so if it cannot be read, the passphrase may be wrong. */
+/* Reads an RSAPrivateKey. `decrypted` = `der` was decrypted, so if it cannot be read, the
+ * passphrase may be wrong. */
 static int read_rsa(const struct reader *r, struct span der, int decrypted, struct bcda__key *key)
 {
     int multi_prime = 0;
@@ -491,7 +496,8 @@ static int read_pkcs8(const struct reader *r, struct span der, int decrypted, st
     if (!rc && read_field(node, der, "privateKey", ASN1_TAG_OCTET_STRING, &inner))
         rc = fail_format(r, "there is no key in the PKCS#8 structure; it is damaged");
     node_free(&node);
-    /* The outer structure is valid, so the passphrase was right: `decrypted` is 0. */
+    /* The outer structure is valid, so the passphrase was right. Therefore `decrypted` is 0
+     * here. */
     return rc ? rc : read_rsa(r, inner, 0, key);
 }
 
@@ -636,7 +642,7 @@ static int read_pbes2(const struct reader *r, struct span der, struct pbes2 *p)
     return rc ? rc : check_pbes2(r, p);
 }
 
-/* Reads the parameters in the outer structure, and finds the cipher text. */
+/* Reads the encryption parameters of an EncryptedPrivateKeyInfo, and finds the cipher text. */
 static int read_envelope(const struct reader *r, struct span der, struct pbes2 *p,
                          struct span *data)
 {
@@ -677,7 +683,7 @@ static int read_encrypted_pkcs8(const struct reader *r, struct bcda__secret *der
         return rc;
     rc = bcda__kdf_pbkdf2(p.prf, r->passphrase, p.salt.at, p.salt.len, p.iterations, derived,
                           bcda__cipher_key_len(p.cipher));
-    if (!rc) /* decrypts in place */
+    if (!rc) /* this decrypts in place */
         rc =
             bcda__cipher_cbc_open(p.cipher, derived, p.iv.at,
                                   (uint8_t *)der->data + (data.at - whole.at), data.len, &data.len);
@@ -685,8 +691,8 @@ static int read_encrypted_pkcs8(const struct reader *r, struct bcda__secret *der
     return rc ? fail_with(r, rc) : read_pkcs8(r, data, 1, key);
 }
 
-/* "DEK-Info: AES-256-CBC,0123…": the cipher and its initialisation vector. The first 8 bytes of the
- * vector are also the salt. */
+/* Reads the cipher and the initialisation vector in a header such as "DEK-Info: AES-256-CBC,0123…".
+ * The first 8 bytes of the vector are also the salt. */
 static int read_dek_info(const struct reader *r, struct span info, enum bcda__cipher *cipher,
                          uint8_t iv[16])
 {
@@ -710,7 +716,8 @@ static int read_dek_info(const struct reader *r, struct span info, enum bcda__ci
     return 0;
 }
 
-/* OpenSSL's traditional form: the DER is encrypted, and headers of the PEM block describe how. */
+/* Reads OpenSSL's traditional form of an encrypted key: the DER is encrypted, and headers of the
+ * PEM block name the cipher. */
 static int read_encrypted_pkcs1(const struct reader *r, struct pem_key *k, struct bcda__key *key)
 {
     enum bcda__cipher cipher = BCDA__CIPHER_AES256_CBC;

@@ -35,8 +35,9 @@ static inline int is_special(unsigned char c)
     return c < 0x20 || c == '\\';
 }
 
-/* Returns the number of ASCII bytes at the start of `p`. Sets *special if one of them is special.
- * The function is always inlined, so that with `special` NULL the compiler removes this test. */
+/* Returns the number of ASCII bytes at the start of `p`. Sets *special to 1 if is_special() is true
+ * for one of them. The function is always inlined, so that the compiler removes this test where
+ * `special` is NULL. */
 static inline __attribute__((always_inline)) size_t skip_ascii(const unsigned char *p, size_t len,
                                                                int *special)
 {
@@ -67,8 +68,8 @@ static int is_tail(unsigned char c)
     return (c & 0xC0) == 0x80;
 }
 
-/* Returns the length of the character at `p`, or 0 if it is invalid (table 3-7 of the Unicode
- * standard). */
+/* Returns the length of the multibyte character at `p`, or 0 if it is invalid (table 3-7 of the
+ * Unicode standard). */
 static size_t multibyte_len(const unsigned char *p, size_t len)
 {
     unsigned char low = 0x80, high = 0xBF;
@@ -123,7 +124,8 @@ size_t bcda__utf8_scan(const char *text, size_t len, int *special)
 
 int bcda__utf8_is_cut(const char *text, size_t len)
 {
-    /* After any first byte of a character, 0x80 or 0xBF is valid. */
+    /* Complete the text with 0x80 bytes, and with 0xBF bytes: after any start of a valid character,
+     * at least one of them is valid. */
     unsigned char low[4] = {0x80, 0x80, 0x80, 0x80}, high[4] = {0xBF, 0xBF, 0xBF, 0xBF};
 
     if (len == 0 || len > 3)

@@ -7,10 +7,10 @@
 
 /* Returns the offset of the first byte that is not UTF-8, or `len` if there is none. */
 size_t bcda__utf8_check(const char *text, size_t len);
-/* The same, in one pass with *special: 1 if there is a byte below 0x20 or a backslash before that
- * offset, else 0. */
+/* Returns the same offset, and in the same pass sets *special to 1 if there is a byte below 0x20 or
+ * a backslash before that offset, else to 0. */
 size_t bcda__utf8_scan(const char *text, size_t len, int *special);
-/* 1 if `text` is the start of a character whose last bytes are missing. */
+/* Returns 1 if `text` is the start of a valid character whose last bytes are missing. */
 int bcda__utf8_is_cut(const char *text, size_t len);
 
 #endif

@@ -8,7 +8,7 @@
 #include "protocol/outcome.h"
 #include "protocol/token.h"
 
-/* The meaning of a status for a kind of request. `code` 0 = not an error. */
+/* What a status means in the answer to one kind of request. `code` 0 = not an error. */
 struct rule {
     int status;
     enum bcda__verdict verdict;
@@ -16,7 +16,8 @@ struct rule {
     const char *text;
 };
 
-/* For every request that has no rule of its own for the status (bcda-api 8.2). */
+/* These rules apply if the table of the request's kind has no rule for the status (bcda-api
+ * 8.2). */
 static const struct rule common_rules[] = {
     {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST,
      "the server refused the request as wrong (400): its own words may say why"},
@@ -39,7 +40,7 @@ static const struct rule common_rules[] = {
     {0},
 };
 
-/* bcda-api 3.3 */
+/* Answers to token requests (bcda-api 3.3). */
 static const struct rule token_rules[] = {
     {200, BCDA__OK, 0, NULL},
     {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST,
@@ -60,7 +61,7 @@ static const struct rule token_rules[] = {
     {0},
 };
 
-/* bcda-api 4.3, 4.5, 4.6 */
+/* Answers to a kick-off (bcda-api 4.3, 4.5, 4.6). */
 static const struct rule kickoff_rules[] = {
     {202, BCDA__OK, 0, NULL},
     {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST,
@@ -73,14 +74,14 @@ static const struct rule kickoff_rules[] = {
      "there is nothing to export (404): either the FHIR URL or the group is wrong, or there is no "
      "attribution data yet, which is usual from January to mid-February, when the group runout "
      "still works"},
-    /* The job decides what to do (BCDA_OPT_DUPLICATE_JOB). */
+    /* What follows depends on BCDA_OPT_DUPLICATE_JOB, and is decided by the caller. */
     {429, BCDA__WAIT, BCDA_ERR_TOO_MANY,
      "an identical export is already running, or there were too many requests (429): wait for that "
      "job, take it over (option \"duplicate_job\") or cancel it"},
     {0},
 };
 
-/* bcda-api 5.1 */
+/* Answers to a status request (bcda-api 5.1). */
 static const struct rule status_rules[] = {
     {200, BCDA__OK, 0, NULL},
     {202, BCDA__WAIT, 0, NULL},
@@ -97,7 +98,7 @@ static const struct rule status_rules[] = {
     {0},
 };
 
-/* bcda-api 6.1 */
+/* Answers to the request for a file (bcda-api 6.1). */
 static const struct rule file_rules[] = {
     {200, BCDA__OK, 0, NULL},
     {404, BCDA__RETRY, BCDA_ERR_NOT_FOUND,
@@ -113,7 +114,7 @@ static const struct rule plain_rules[] = {
     {0},
 };
 
-/* bcda-api 5.3 */
+/* Answers to a cancellation (bcda-api 5.3). */
 static const struct rule cancel_rules[] = {
     {202, BCDA__OK, 0, NULL},
     {200, BCDA__OK, 0, NULL},
@@ -133,7 +134,7 @@ static const struct rule *find_rule(const struct rule *rules, int status)
     return NULL;
 }
 
-/* Adds the status to `err`, and the server's words if the body is held. */
+/* Adds the status to `err`, and the server's own text if the body was received. */
 static void note_status(const struct bcda__answer *a, struct bcda_error *err)
 {
     err->http_status = a->status;
@@ -141,7 +142,8 @@ static void note_status(const struct bcda__answer *a, struct bcda_error *err)
         bcda__outcome_describe(err, a->body, a->body_len);
 }
 
-/* Shows only the origin of the target: its path and query may contain secrets. */
+/* Sets the error for a redirect that is not followed. The text shows only the origin of the target,
+ * because the path and query may contain secrets. */
 static void refuse_redirect(const struct bcda__answer *a, struct bcda_error *err)
 {
     struct bcda__url url;
@@ -161,11 +163,11 @@ static void refuse_redirect(const struct bcda__answer *a, struct bcda_error *err
 
 static int is_server_fault(int status)
 {
-    /* 501 and 505 are permanent. */
+    /* 501 and 505 are permanent errors. */
     return status >= 500 && status <= 599 && status != 501 && status != 505;
 }
 
-/* For a status that is in no table. */
+/* Judges a status that is in no table. */
 static enum bcda__verdict judge_other(const struct bcda__answer *a, int expected,
                                       struct bcda_error *err)
 {
@@ -186,15 +188,16 @@ static enum bcda__verdict judge_other(const struct bcda__answer *a, int expected
     return BCDA__FAIL;
 }
 
-/* 1 if the OperationOutcome says that the error is temporary, whatever the status is: the request
- * failed, but the job has not (FHIR Bulk Data, status request). */
+/* 1 if the OperationOutcome in the body says that the error is temporary: only the request has
+ * failed, not the job (FHIR Bulk Data, status request). This applies to any error status except 401
+ * and 429. */
 static int is_transient(const struct bcda__answer *a)
 {
     return a->status >= 400 && a->status != 401 && a->status != 429 && a->body &&
            bcda__outcome_is_transient(a->body, a->body_len);
 }
 
-/* The text for a 401 to a request that was sent without a token. */
+/* Returns the error text for a 401 if the request was sent without a token. */
 static const char *why_no_token(const struct bcda__answer *a, const struct rule *rules)
 {
     if (a->sent == BCDA__SENT_ELSEWHERE)
@@ -220,7 +223,7 @@ static enum bcda__verdict judge_by_rules(const struct bcda__answer *a, const str
     if (!rule)
         rule = find_rule(common_rules, a->status);
     if (!rule)
-        return judge_other(a, rules[0].status, err); /* the first rule is that of success */
+        return judge_other(a, rules[0].status, err); /* the first rule is for success */
     if (!rule->code)
         return rule->verdict;
     bcda__err_set(err, rule->code, "%s",
@@ -229,8 +232,9 @@ static enum bcda__verdict judge_by_rules(const struct bcda__answer *a, const str
     return rule->verdict;
 }
 
-/* Replaces the text of `err`. For a wrong client also replaces the code, because servers use
- * different statuses for it. The server's words, which `err` already has, are kept. */
+/* Sets `err` for a token request that was refused with the OAuth error `code`. If the client id or
+ * secret is wrong, the error is BCDA_ERR_AUTH with any status, because servers use different ones.
+ * The server's own text, which `err` already has, is kept. */
 static void explain_oauth(const struct bcda__answer *a, const char *code, struct bcda_error *err)
 {
     char words[sizeof err->server];
@@ -333,7 +337,7 @@ int bcda__progress_percent(const char *x_progress)
         }
         for (; is_digit(*p); p++)
             value = value > 100 ? value : value * 10 + (*p - '0');
-        if (*p == '.' && is_digit(p[1])) /* a fraction is cut */
+        if (*p == '.' && is_digit(p[1])) /* ignore a fraction */
             for (p++; is_digit(*p);)
                 p++;
         while (*p == ' ')

@@ -1,8 +1,8 @@
-/* Calendar arithmetic that two files of this layer use. */
+/* Calendar arithmetic for kickoff.c and retry.c. */
 #ifndef BCDA_PROTOCOL_CALENDAR_H
 #define BCDA_PROTOCOL_CALENDAR_H
 
-/* Gregorian calendar; `month` is 1 to 12. */
+/* Returns the number of days of a month in the Gregorian calendar; `month` is 1 to 12. */
 static inline int bcda__days_in_month(int year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};

@@ -17,17 +17,18 @@ static const struct bcda__document_path joblist_paths[] = {
 };
 
 struct search {
-    const char *wanted; /* path and query of the kick-off URL */
+    const char *wanted; /* the path and query of the kick-off URL */
     char id[BCDA__JOB_ID_MAX + 1];
-    int runs, is_same; /* the current entry: is running; has the wanted request */
+    int runs, is_same; /* of the current entry: the job is running; it has the wanted request */
     int found;
     char *out;
 };
 
-/* ---- the same URL ---- */
+/* ---- comparing URLs ---- */
 
-/* Returns the next character of a URL. An escaped character is equal to the plain one, such as %41
- * and A, except for characters with a syntactic meaning: %26 differs from &. */
+/* Returns the next character of a URL, for comparisons. An escaped character is equal to the plain
+ * one: %41 and A give the same result. Characters with a syntactic meaning are an exception: %26
+ * and & give different results. */
 static int next_char(const char **at)
 {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
@@ -71,8 +72,8 @@ static int is_wanted(const struct search *s, const char *text, size_t len)
 
 /* ---- tasks ---- */
 
-/* Stores the id of a job. It becomes part of a URL, so only characters without a meaning in URLs
- * are accepted. */
+/* Stores the id of a job. The id becomes part of a URL, so it is ignored if it has characters with
+ * a special meaning in URLs. */
 static void take_id(struct search *s, const char *text, size_t len)
 {
     size_t i;
@@ -129,7 +130,7 @@ int bcda__joblist_twin(const char *body, size_t len, const char *kickoff_url,
         return 0;
     s.wanted = u.path;
     s.out = id;
-    /* If there are no jobs, the body is an outcome followed by a Bundle (bcda-api 5.4). */
+    /* If there are no jobs, the body is an OperationOutcome followed by a Bundle (bcda-api 5.4). */
     rc = bcda__document_parse_first(body, len, joblist_paths,
                                     sizeof joblist_paths / sizeof joblist_paths[0],
                                     joblist_on_value, &s);

@@ -29,7 +29,7 @@ static int check_level(const struct bcda__kickoff *k, struct bcda_error *err)
         if (!k->group || !k->group[0])
             return bcda__err_set(err, BCDA_ERR_CONFIG,
                                  "an export at group level needs a group, such as all");
-        /* Escaping does not change these, and they would remove /Group from the path. */
+        /* Escaping does not change "." and "..", and ".." would remove /Group from the path. */
         if (is_dots(k->group))
             return bcda__err_set(err, BCDA_ERR_CONFIG, "the group cannot be . or ..");
         return 0;
@@ -104,9 +104,9 @@ static int add_parameter(struct bcda__buf *out, char *separator, const char *nam
     return rc ? rc : bcda__url_add_escaped(out, value, ":");
 }
 
-/* Adds one comma list, because the server ignores a second _type. The list is also sent at resource
- * level: a server for which Patient/$export is the patient level would otherwise export every type.
- * A server that has an endpoint for each type ignores the parameter. */
+/* Adds the types as one list with commas, because the server ignores a second _type. The list is
+ * also sent at resource level. Some servers take /Patient/$export for the patient level, and would
+ * export every type without the list. Servers that have a resource level ignore the list there. */
 static int add_types(struct bcda__buf *out, char *separator, const struct bcda__kickoff *k)
 {
     size_t i;
@@ -169,8 +169,8 @@ static int has_type(const struct bcda__texts *types, const char *name, size_t le
     return 0;
 }
 
-/* Ignores invalid names: no file can have such a type, and the name would appear in log lines. FHIR
- * has about 150 types, so a longer list than TYPES_MAX is not valid, and its rest is ignored. */
+/* Adds a type. Invalid names are ignored: no file can have such a type, and the name would appear
+ * in log lines. FHIR has about 150 types, so types beyond TYPES_MAX are ignored too. */
 static int add_type_name(struct bcda__texts *out, const char *name, size_t len)
 {
     if (len > TYPE_LEN_MAX || !bcda__text_is_alpha(name, len) || out->count >= TYPES_MAX ||
@@ -193,7 +193,7 @@ int bcda__types_add_list(struct bcda__texts *out, const char *list)
     }
 }
 
-/* Adds the type in a path at resource level, such as /ExplanationOfBenefit/$export. */
+/* Adds the type that a path at resource level contains, such as /ExplanationOfBenefit/$export. */
 static int add_type_of_path(struct bcda__texts *out, const struct bcda__url *u,
                             const char *fhir_url)
 {
@@ -219,7 +219,7 @@ static int add_type_of_path(struct bcda__texts *out, const struct bcda__url *u,
     return add_type_name(out, type, len);
 }
 
-/* `text` is one "name=value" of a query. */
+/* Adds the types in one "name=value" of a query, if the name is _type. */
 static int add_types_of_parameter(struct bcda__texts *out, const char *text, size_t len)
 {
     static const char name[] = "_type=";
@@ -281,7 +281,8 @@ static int check_day(const char *p) /* YYYY-MM-DD */
                                                                                             : -1;
 }
 
-static int check_zone(const char *p) /* Z or ±hh:mm, to 14:00 (FHIR's regular expression) */
+/* Checks a zone: Z or ±hh:mm, at most 14:00, as in FHIR's regular expression. */
+static int check_zone(const char *p)
 {
     size_t len = strlen(p);
 

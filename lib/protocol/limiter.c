@@ -10,8 +10,9 @@ void bcda__limiter_init(struct bcda__limiter *l, int64_t size, int64_t per_secon
     l->at_ms = now_ms;
 }
 
-/* One request per second is one thousandth of a request per millisecond. So milliseconds times
- * `per_second` are thousandths of requests, the unit of `level`. */
+/* Adds the tokens for the time since the last call. One request per second is one thousandth of a
+ * request per millisecond. So milliseconds times `per_second` gives thousandths of requests, the
+ * unit of `level`. */
 static void refill_tokens(struct bcda__limiter *l, int64_t now_ms)
 {
     int64_t room = l->size * ONE - l->level;

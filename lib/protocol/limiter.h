@@ -1,20 +1,20 @@
-/* A token bucket that limits the rate of requests. It is full at the start. BCDA's gateway allows
- * 3,000 requests in 5 minutes for each address (bcda-api 4.6). */
+/* A token bucket that limits the rate of requests. The bucket is full at the start. BCDA's gateway
+ * allows 3,000 requests in 5 minutes for each address (bcda-api 4.6). */
 #ifndef BCDA_PROTOCOL_LIMITER_H
 #define BCDA_PROTOCOL_LIMITER_H
 
 #include <stdint.h>
 
 struct bcda__limiter {
-    int64_t size;       /* in requests */
+    int64_t size;       /* the size of the bucket, in requests */
     int64_t per_second; /* requests that are added per second */
-    int64_t level;      /* in thousandths of a request, at the time `at_ms` */
+    int64_t level;      /* the level at the time `at_ms`, in thousandths of a request */
     int64_t at_ms;
 };
 
 void bcda__limiter_init(struct bcda__limiter *l, int64_t size, int64_t per_second, int64_t now_ms);
-/* 0: one request was taken. Otherwise none was taken, and the result is the time to wait, in
- * milliseconds. */
+/* Takes one request from the bucket and returns 0. If the bucket does not have one, takes nothing
+ * and returns how many milliseconds to wait. */
 int64_t bcda__limiter_take(struct bcda__limiter *l, int64_t now_ms);
 
 #endif

@@ -14,7 +14,7 @@ enum {
     CHUNK_MAX = 64 * 1024,
 };
 
-/* ---- texts, in chunks that are freed together ---- */
+/* ---- the arena: memory for texts, in chunks that are freed together ---- */
 
 struct bcda__manifest_arena {
     struct bcda__manifest_arena *next;
@@ -35,8 +35,8 @@ static struct bcda__manifest_arena *new_chunk(size_t size)
     return chunk;
 }
 
-/* Adds a chunk with room for `need` bytes. A text that is larger than a chunk gets a chunk of its
- * own. It is put after the first chunk, so that the free room of the first chunk is still used. */
+/* Adds a chunk with room for `need` bytes. A text that is larger than a chunk gets its own chunk,
+ * which is put after the first chunk, so that the free room of the first chunk is still used. */
 static struct bcda__manifest_arena *add_chunk(struct bcda__manifest_arena **arena, size_t need)
 {
     size_t size = *arena ? (*arena)->size * 2 : CHUNK_FIRST;
@@ -57,7 +57,7 @@ static struct bcda__manifest_arena *add_chunk(struct bcda__manifest_arena **aren
     return chunk;
 }
 
-/* Adds a copy with a NUL. NULL = out of memory. */
+/* Adds a copy of a text with a NUL. Returns NULL if there is no memory. */
 static const char *arena_put(struct bcda__manifest_arena **arena, const char *text, size_t len)
 {
     struct bcda__manifest_arena *chunk = *arena;
@@ -91,7 +91,8 @@ static void manifest_arena_free(struct bcda__manifest_arena *chunk)
     }
 }
 
-/* Makes room for one more element, by doubling the array. NULL = out of memory. */
+/* Makes room for one more element; if the array is full, doubles it. Returns the array, or NULL if
+ * there is no memory. */
 static void *array_room(void *array, size_t count, size_t *cap, size_t size)
 {
     size_t wanted = *cap ? *cap * 2 : 16;
@@ -123,12 +124,12 @@ enum kind { /* of a JSON value */
 struct member {
     const char *name;
     unsigned kinds;
-    const char *problem; /* the text for a value of another kind */
+    const char *problem; /* the error text for a value of another kind */
 };
 
-/* The values of the document that are read. */
+/* The wanted values of the document. */
 enum manifest_value {
-    TRANSACTION_TIME, /* members of the top object */
+    TRANSACTION_TIME, /* from here to JOB_ID: members of the top object */
     REQUEST,
     REQUIRES_ACCESS_TOKEN,
     OUTPUT,
@@ -141,7 +142,7 @@ enum manifest_value {
     KEYS,
     JOB_ID,
     TOP_MEMBERS,
-    ITEM_TYPE = TOP_MEMBERS, /* members of an item */
+    ITEM_TYPE = TOP_MEMBERS, /* from here to ITEM_CONTINUES: members of an item */
     ITEM_URL,
     ITEM_KEY,
     ITEM_COUNT,
@@ -152,7 +153,7 @@ enum manifest_value {
     ITEM, /* of output, error, outcome or deleted */
     EXTENSION,
     EXTENSION_URL,
-    EXTENSION_VALUE, /* valueString, valueDecimal and so on; an extension has one */
+    EXTENSION_VALUE, /* valueString, valueDecimal or another; an extension has one of them */
     KEYMAP_KEY,
     KEYS_KEY,
     LINK,
@@ -166,7 +167,7 @@ static const struct bcda__document_path manifest_paths[] = {
     {"requiresAccessToken", REQUIRES_ACCESS_TOKEN},
     {"output", OUTPUT},
     {"error", ERRORS},
-    {"outcome", OUTCOME}, /* replaces `error` in STU 4 */
+    {"outcome", OUTCOME}, /* replaces `error` in Bulk Data STU 4 */
     {"deleted", DELETED},
     {"link", LINK_LIST},
     {"outputOrganizedBy", ORGANIZED_BY},
@@ -206,8 +207,8 @@ static const struct member members[] = {
     [ITEM_URL] = {"url", KIND_STRING, "is not a string"},
     [ITEM_KEY] = {"encryptedKey", KIND_STRING | KIND_NULL, "is not a string"},
     [ITEM_COUNT] = {"count", KIND_NUMBER | KIND_NULL, "is not a number"},
-    /* At AB2D and DPC an array of FHIR Extensions. In Bulk Data 1 and 2 an object, of which nothing
-     * is used. */
+    /* AB2D and DPC send an array of FHIR Extensions. In Bulk Data 1 and 2 the member is an object,
+     * which is ignored. */
     [ITEM_EXTENSION] = {"extension", KIND_ARRAY | KIND_OBJECT | KIND_NULL, "is not an array"},
     [ITEM_CONTINUES] = {"continuesInFile", KIND_STRING | KIND_NULL, "is not a string"},
 };
@@ -225,23 +226,24 @@ static const struct extension_url {
     {"https://dpc.cms.gov/file_length", EXTENSION_LENGTH},
 };
 
-/* An item of `output` or `error`, before duplicates are removed and keys are found. */
+/* An item of `output`, `error` or `outcome`, as it was read. Duplicates are removed and keys are
+ * assigned later. */
 struct item {
     struct bcda__entry entry;
     size_t name_len;
     const char *continues; /* continuesInFile: the URL of another file; NULL = none */
-    int list;              /* this and the next: its place in the document, for error texts */
+    int list;              /* this and `index`: the place in the document, for error texts */
     size_t index;
     int in_error;
     int dropped;
 };
 
-/* An element of `KeyMap` or `keys`. Its texts are in `key_texts`, which is freed early if all keys
- * come from `encryptedKey`. */
+/* An element of `KeyMap` or `keys`. The texts are in `key_texts`, which is freed with the parser if
+ * no entry uses them. */
 struct file_key {
     const char *name;
     const char *value;
-    int from; /* KEYMAP or KEYS; for the same name, KEYMAP has precedence */
+    int from; /* KEYMAP or KEYS; if both have the same name, KEYMAP has precedence */
 };
 
 struct bcda__manifest_parser {
@@ -250,15 +252,15 @@ struct bcda__manifest_parser {
     size_t max_entries;
     int code; /* the first error; later calls return it */
     struct bcda_error failure;
-    int first_byte; /* the first byte of the body that is not white space; 0 = none yet */
+    int first_byte; /* the first byte of the body that is not white space; 0 = none so far */
     /* The current place in the document: */
-    int list;     /* the last list: OUTPUT, ERRORS, OUTCOME, DELETED, KEYMAP, KEYS, LINK_LIST */
-    size_t index; /* in that list */
-    unsigned top_seen;  /* members of the top object that were read, as bits by manifest_value */
-    unsigned item_seen; /* members of the current item that were read, as such bits */
+    int list;          /* which list: OUTPUT, ERRORS, OUTCOME, DELETED, KEYMAP, KEYS or LINK_LIST */
+    size_t index;      /* the index of the current element of that list */
+    unsigned top_seen; /* which members of the top object were read: one bit for each */
+    unsigned item_seen; /* the same for the members of the current item */
     struct item item;
-    enum extension extension;  /* the current extension */
-    char extension_value[128]; /* "" = none, or longer than any valid value */
+    enum extension extension;  /* the kind of the current extension */
+    char extension_value[128]; /* "" = no value so far, or one that is too long to be valid */
     const char *key_name;      /* the name of the next KeyMap value */
     /* What was read: */
     const char *transaction_time;
@@ -273,10 +275,10 @@ struct bcda__manifest_parser {
     struct bcda__manifest_arena *key_texts;
     struct file_key *keys;
     size_t key_count, key_cap;
-    int keys_used; /* `key` of an entry points into key_texts */
+    int keys_used; /* 1 = the `key` of some entry points into key_texts */
 };
 
-/* ---- failures: the texts name the member, and never show its value ---- */
+/* ---- errors: their texts name the member, but never show its value ---- */
 
 static int refuse_top(struct bcda__manifest_parser *p, enum manifest_value m, const char *problem)
 {
@@ -328,7 +330,8 @@ static unsigned kind_of(enum bcda__json_event event)
     }
 }
 
-/* File names were padded with spaces to 127 characters in 2018 (bcda-api 5.2). */
+/* Removes white space at both ends: in 2018 the server padded file names with spaces to 127
+ * characters (bcda-api 5.2). */
 static void trim_spaces(const char **text, size_t *len)
 {
     while (*len && strchr(" \t\r\n", **text) && **text) {
@@ -351,8 +354,8 @@ static int ends_with(const char *text, size_t len, const char *end)
     return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
 }
 
-/* Returns -1 if the text is not a number. A wrong number is no reason to refuse the manifest: the
- * value is then unknown. */
+/* Returns -1, "unknown", if the text is not a number of at most 18 digits. That is no reason to
+ * refuse the manifest. */
 static int64_t number_or_none(const char *text, size_t len)
 {
     int64_t value;
@@ -362,8 +365,8 @@ static int64_t number_or_none(const char *text, size_t len)
 
 /* ---- the top object ---- */
 
-/* A second member with the same name is refused, because another program that reads the same body
- * may use the other one. */
+/* Refuses a second member with the same name, because another program that reads the same body
+ * might use the other one. */
 static int on_member_key(struct bcda__manifest_parser *p, enum manifest_value what)
 {
     unsigned *seen = what < TOP_MEMBERS ? &p->top_seen : &p->item_seen;
@@ -389,7 +392,7 @@ static int on_top_value(struct bcda__manifest_parser *p, enum manifest_value wha
 {
     if (!(members[what].kinds & kind_of(event)))
         return refuse_top(p, what, members[what].problem);
-    if (event == BCDA__JSON_NULL) /* the same as an absent member */
+    if (event == BCDA__JSON_NULL) /* null means the same as an absent member */
         return 0;
     switch (what) {
     case TRANSACTION_TIME:
@@ -429,7 +432,8 @@ static int on_item(struct bcda__manifest_parser *p, enum bcda__json_event event)
     return 0;
 }
 
-/* Most files of a job have the same type as the previous file, and share its text. */
+/* Stores the type of a file. Most files have the same type as the previous file; they share one
+ * copy of the text. */
 static int keep_type(struct bcda__manifest_parser *p, const char *text, size_t len)
 {
     const char *last = p->item_count ? p->items[p->item_count - 1].entry.type : "";
@@ -443,8 +447,8 @@ static int keep_type(struct bcda__manifest_parser *p, const char *text, size_t l
     return p->item.entry.type ? 0 : BCDA_ERR_NOMEM;
 }
 
-/* The name is the label of the wrapped key, and the application may use it for a local file
- * (bcda-api 6.3, 7.1). */
+/* Stores the file name. A name that is empty, "." or ".." is refused: the name is the label of the
+ * wrapped key, and the application may use it for a local file (bcda-api 6.3, 7.1). */
 static int keep_name(struct bcda__manifest_parser *p, const struct bcda__url *url)
 {
     const char *name;
@@ -568,8 +572,9 @@ static void on_extension_value(struct bcda__manifest_parser *p, enum manifest_va
         bcda__document_copy(p->extension_value, sizeof p->extension_value, text, len);
 }
 
-/* "sha256:" and 64 hexadecimal digits. Checksums of other types are ignored. A wrong SHA-256 is
- * refused, because the file would otherwise be accepted without the check. */
+/* Stores a checksum, which is written as "sha256:" and 64 hexadecimal digits. Checksums of other
+ * types are ignored. A malformed SHA-256 is refused, because otherwise the file would be accepted
+ * without the check. */
 static int keep_checksum(struct bcda__manifest_parser *p)
 {
     static const char prefix[] = "sha256:";
@@ -598,8 +603,8 @@ static int on_extension_end(struct bcda__manifest_parser *p)
 
 /* ---- link ---- */
 
-/* Refuses a manifest with several pages: the files of the other pages would be missing without an
- * error. */
+/* Refuses a manifest with several pages, because otherwise the files of the other pages would be
+ * missing without an error. */
 static int on_link_relation(struct bcda__manifest_parser *p, enum bcda__json_event event,
                             const char *text, size_t len)
 {
@@ -620,8 +625,8 @@ static int add_file_key(struct bcda__manifest_parser *p, const char *name, const
     trim_spaces(&value, &len);
     if (has_nul(value, len))
         return refuse_top(p, (enum manifest_value)p->list, "holds a NUL");
-    /* Twice as many as entries, because the map may also have files that are not listed (bcda-api
-     * 5.2). */
+    /* Twice as many keys as entries are allowed, because KeyMap may also name files that are not
+     * listed (bcda-api 5.2). */
     if (p->key_count / 2 >= p->max_entries)
         return refuse_size(p, "file keys", p->key_count);
     grown = array_room(p->keys, p->key_count, &p->key_cap, sizeof *grown);
@@ -654,7 +659,8 @@ static int on_key_map_value(struct bcda__manifest_parser *p, enum bcda__json_eve
     return add_file_key(p, p->key_name, text, len);
 }
 
-/* `text` is "<hex>|<file>". The server sent this only in late 2018 (bcda-api 5.2). */
+/* Reads an element of `keys`, "<hex>|<file>". The server sent `keys` only in late 2018 (bcda-api
+ * 5.2). */
 static int on_key_array_value(struct bcda__manifest_parser *p, enum bcda__json_event event,
                               const char *text, size_t len)
 {
@@ -788,7 +794,7 @@ static int not_json(const struct bcda__manifest_parser *p, struct bcda_error *er
                          "the manifest is not JSON, is nested too deep, or ends before its end");
 }
 
-/* Stores the error, and returns it. */
+/* Stores the code for later calls, fills `err`, and returns the code. */
 static int fail_manifest(struct bcda__manifest_parser *p, int code, struct bcda_error *err)
 {
     p->code = code;
@@ -824,7 +830,7 @@ int bcda__manifest_parser_write(struct bcda__manifest_parser *p, const void *dat
     return rc ? fail_manifest(p, rc, err) : 0;
 }
 
-/* ---- the end: keys ---- */
+/* ---- finishing the manifest: keys ---- */
 
 static int compare_keys(const void *a, const void *b)
 {
@@ -835,7 +841,7 @@ static int compare_keys(const void *a, const void *b)
     return order ? order : x->from - y->from;
 }
 
-/* Sorts by name and keeps one key for each name. KeyMap has precedence over keys. */
+/* Sorts the keys by name and keeps one key for each name. `KeyMap` has precedence over `keys`. */
 static int sort_keys(struct bcda__manifest_parser *p)
 {
     size_t kept = 0;
@@ -860,7 +866,8 @@ static int compare_name(const void *name, const void *key)
     return strcmp(name, ((const struct file_key *)key)->name);
 }
 
-/* The number is the text NO_ENCRYPTION in hexadecimal (bcda-api 7.5). */
+/* 1 if the value means that the file is not encrypted: it is empty, or the text NO_ENCRYPTION in
+ * hexadecimal (bcda-api 7.5). */
 static int is_no_key(const char *value)
 {
     return !value[0] || bcda__text_equal_nocase(value, strlen(value), "4e4f5f454e4352595054494f4e");
@@ -881,9 +888,10 @@ static void find_key(struct bcda__manifest_parser *p, struct bcda__entry *e)
         e->key = NULL;
 }
 
-/* ---- the end: duplicates, continuations ---- */
+/* ---- finishing the manifest: duplicates and continuations ---- */
 
-/* Orders by URL. For the same URL, items of `error` come first, then the order of the document. */
+/* Orders items by URL. Items with the same URL are ordered as in the document, but those of `error`
+ * come first. */
 static int compare_items(const void *a, const void *b)
 {
     const struct item *x = *(const struct item *const *)a;
@@ -897,8 +905,8 @@ static int compare_items(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* A URL that is listed more than once is downloaded once, as an error file if one of the items is
- * in `error` (bcda-api 5.2). */
+/* Keeps one item of each URL, so that a URL that is listed twice is downloaded once. If one of the
+ * items is in `error`, that one is kept (bcda-api 5.2). */
 static void drop_duplicates(struct bcda__manifest_parser *p, struct item **sorted)
 {
     struct item *first = NULL;
@@ -920,8 +928,8 @@ static int compare_url(const void *url, const void *item)
     return strcmp(url, (*(const struct item *const *)item)->entry.url);
 }
 
-/* If a file continues in another file, that file must be listed. Otherwise data would be missing.
- */
+/* Checks that every file in which another file continues is listed. Otherwise data would be
+ * missing. */
 static int check_continuations(struct bcda__manifest_parser *p, struct item **sorted)
 {
     size_t i;
@@ -939,7 +947,7 @@ static int check_continuations(struct bcda__manifest_parser *p, struct item **so
     return 0;
 }
 
-/* Does the work that needs the items sorted by URL. */
+/* Removes duplicates and checks continuations. Both need the items sorted by URL. */
 static int sort_items(struct bcda__manifest_parser *p)
 {
     struct item **sorted;
@@ -960,7 +968,7 @@ static int sort_items(struct bcda__manifest_parser *p)
     return rc;
 }
 
-/* ---- the end: the manifest ---- */
+/* ---- finishing the manifest: the result ---- */
 
 static void take_items(struct bcda__manifest_parser *p, struct bcda__manifest *m, int in_error)
 {
@@ -970,7 +978,7 @@ static void take_items(struct bcda__manifest_parser *p, struct bcda__manifest *m
         struct item *item = &p->items[i];
         struct bcda__entry *e = &m->entries[m->count];
 
-        /* blank.ndjson is internal to the server (bcda-api 6.3). */
+        /* blank.ndjson is a file for the server's internal use (bcda-api 6.3). */
         if (item->dropped || item->in_error != in_error ||
             strcmp(item->entry.name, "blank.ndjson") == 0)
             continue;
@@ -1012,7 +1020,8 @@ static int build_manifest(struct bcda__manifest_parser *p, struct bcda__manifest
     return 0;
 }
 
-/* Refuses other JSON, such as a Bundle, an OperationOutcome or the answer of another service. */
+/* Refuses JSON that is not a manifest, such as a Bundle, an OperationOutcome or the answer of
+ * another service. */
 static int check_members(struct bcda__manifest_parser *p)
 {
     static const unsigned any = 1u << OUTPUT | 1u << ERRORS | 1u << TRANSACTION_TIME;

@@ -1,5 +1,5 @@
-/* The manifest of a completed job (bcda-api 5.2). The parser takes the body in pieces; memory
- * depends on the number of entries. */
+/* The manifest of a completed job (bcda-api 5.2). The parser takes the body in pieces. The memory
+ * it needs is proportional to the number of entries. */
 #ifndef BCDA_PROTOCOL_MANIFEST_H
 #define BCDA_PROTOCOL_MANIFEST_H
 
@@ -13,10 +13,10 @@ struct bcda__entry {
     const char *type; /* "" = none */
     const char *url;  /* an absolute URL */
     const char *name; /* the last segment of the URL, not decoded; the label of the wrapped key */
-    const char *key;  /* the wrapped key in hexadecimal, trimmed; NULL = the file is plain */
-    int is_error;     /* it is in `error`, or its name ends in "-error.ndjson" (bcda-api 6.6) */
+    const char *key;  /* the trimmed wrapped key in hexadecimal; NULL = not encrypted */
+    int is_error;     /* 1 = is in `error`, or the name ends in "-error.ndjson" (bcda-api 6.6) */
     int64_t count;    /* Bulk Data `count`, the number of resources; -1 = unknown */
-    /* Extensions of AB2D and DPC, about the file without its Content-Encoding: */
+    /* From extensions of AB2D and DPC. They describe the file without Content-Encoding: */
     int64_t length;          /* file_length; -1 = unknown */
     const uint8_t *checksum; /* the 32 bytes of SHA-256; NULL = unknown */
 };
@@ -25,16 +25,16 @@ struct bcda__manifest {
     atomic_int refs;
     const char *transaction_time; /* exactly as sent; "" = none */
     const char *request;          /* "" = none */
-    /* outputOrganizedBy: a file has lines of several types. "" = none. */
+    /* outputOrganizedBy. If it is set, a file may have lines of several types. "" = none. */
     const char *organized_by;
-    int64_t job_id;            /* a number, which may be sent as a string; -1 = unknown */
-    int requires_access_token; /* 1 if absent, because BCDA always needs the token */
-    /* In the order of the document, `output` before `error`. A URL that is in both has one entry,
-     * as an error (bcda-api 5.2). */
+    int64_t job_id;            /* JobID, which may be sent as a number or a string; -1 = unknown */
+    int requires_access_token; /* 1 if absent, because BCDA always requires the token */
+    /* The entries in the order of the document, but `output` before `error`. A URL that is in both
+     * has one entry, which is an error file (bcda-api 5.2). */
     struct bcda__entry *entries;
     size_t count;
     size_t output_count;  /* the number of entries with is_error 0 */
-    size_t deleted_count; /* items of `deleted`, which are checked like the others but not kept */
+    size_t deleted_count; /* the number of items of `deleted`; they are checked, but not kept */
     /* Private to manifest.c: the texts. */
     struct bcda__manifest_arena *arena;
 };
@@ -42,20 +42,23 @@ struct bcda__manifest {
 struct bcda__manifest_parser;
 /* `max_entries` = BCDA_OPT_MANIFEST_ENTRIES_MAX. */
 int bcda__manifest_parser_new(struct bcda__manifest_parser **out, size_t max_entries);
-/* 0; BCDA_ERR_NOT_JSON; BCDA_ERR_MANIFEST; BCDA_ERR_BODY_TOO_LARGE (more than `max_entries`);
- * NOMEM. On an error `err` is filled. */
+/* Parses the next bytes of the body. Returns 0, BCDA_ERR_NOT_JSON, BCDA_ERR_MANIFEST,
+ * BCDA_ERR_BODY_TOO_LARGE (such as more than `max_entries` entries) or NOMEM. After an error `err`
+ * is filled. */
 int bcda__manifest_parser_write(struct bcda__manifest_parser *p, const void *data, size_t len,
                                 struct bcda_error *err);
-/* Ends the body. The caller owns one reference to *out, and must then free the parser.
+/* Ends the body and returns the manifest in *out, of which the caller owns one reference. The
+ * caller must then free the parser. Errors are those of bcda__manifest_parser_write().
  *
- * BCDA_ERR_MANIFEST: a known member is there twice or has another type (null is the same as
- * absent); an item has no valid URL and file name; a file has two keys; a checksum is wrong or
- * there twice; there are further pages; a file continues in a file that is not listed.
+ * BCDA_ERR_MANIFEST: a known member occurs twice or has a wrong type (null is treated as absent);
+ * an item has no valid URL and file name; a file has two keys; a checksum is malformed or occurs
+ * twice; the manifest has further pages; a file continues in a file that is not listed.
  *
- * The key of a file is `encryptedKey` of its item, or else the value of `KeyMap` with the file's
- * name, or else that of the array `keys` ("hex|name"). Names and values are trimmed, because the
- * server padded names to 127 characters in 2018; they are otherwise compared exactly. No key, ""
- * and the text "NO_ENCRYPTION" in hexadecimal mean that the file is plain.
+ * The wrapped key of a file is the `encryptedKey` of its item; if there is none, the value in
+ * `KeyMap` with the file's name; if there is none, the element of the array `keys` ("hex|name")
+ * with that name. White space around names and values is removed, because the server padded names
+ * to 127 characters in 2018; otherwise names must match exactly. If there is no key, or the key is
+ * "" or the text "NO_ENCRYPTION" in hexadecimal, the file is not encrypted.
  *
  * The entry "blank.ndjson" is left out (bcda-api 6.3). */
 int bcda__manifest_parser_finish(struct bcda__manifest_parser *p, struct bcda__manifest **out,

@@ -40,14 +40,14 @@ enum rank {
 };
 
 struct reader {
-    bcda__issue_cb each; /* NULL in the first pass */
+    bcda__issue_cb each; /* NULL in the first pass, which reports nothing */
     void *ctx;
-    int is_outcome; /* 1 = resourceType is OperationOutcome; -1 = it is not; 0 = none */
+    int is_outcome; /* 1 = resourceType is OperationOutcome; -1 = it is not; 0 = not read yet */
     enum rank rank;
     struct bcda__issue issue;
 };
 
-/* Copies a text as one line of at most size - 1 bytes. */
+/* Copies a text as one line. It is cut to size - 1 bytes. */
 static void put_text(char *to, size_t size, const char *text, size_t len)
 {
     size_t i;
@@ -157,8 +157,9 @@ static int read_outcome(const char *body, size_t len, struct reader *r)
                                       outcome_on_value, r);
 }
 
-/* Makes two passes. The issues of another resource, or of an incomplete document, must not be
- * reported, and for five years the server wrote `issue` before `resourceType` (bcda-api 0.2). */
+/* Reads the document twice. Issues may be reported only after the whole document was found to be
+ * complete and an OperationOutcome. In one pass that would be too late, because for five years the
+ * server wrote `issue` before `resourceType` (bcda-api 0.2). */
 int bcda__outcome_each(const char *body, size_t len, bcda__issue_cb each, void *ctx)
 {
     struct reader check = {0};
@@ -217,7 +218,8 @@ static int is_printable(const char *text, size_t len)
     return 1;
 }
 
-/* Uses the first line of a text such as "404 page not found\n" (bcda-api 1, 3.3). */
+/* Sets the server's own text to the first line of a plain text body, such as "404 page not found\n"
+ * (bcda-api 1, 3.3). */
 static void describe_plain(struct bcda_error *err, const char *body, size_t len)
 {
     char line[sizeof err->server];

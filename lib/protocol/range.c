@@ -4,7 +4,7 @@
 
 #include "base/text.h"
 
-/* Reads the digits at *at, and moves *at after them. */
+/* Reads the number at *at, and moves *at past it. */
 static int read_number(const char **at, int64_t *out)
 {
     const char *from = *at;

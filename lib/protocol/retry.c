@@ -6,7 +6,7 @@
 #include "bcda/error.h"
 #include "protocol/calendar.h"
 
-/* ---- HTTP dates (RFC 9110 5.6.7), without locale and without the C library's calendar ---- */
+/* ---- HTTP dates (RFC 9110 5.6.7); the C library's functions would depend on the locale ---- */
 
 struct date {
     int year, month, day; /* month and day from 1 */
@@ -29,7 +29,7 @@ static int take_number(struct cursor *c, size_t digits, int *out)
     return 0;
 }
 
-/* asctime() pads a day of one digit with a space. */
+/* Takes the day of a date in the form of asctime(), which pads a day of one digit with a space. */
 static int take_padded_day(struct cursor *c, int *out)
 {
     if (c->at < c->end && *c->at == ' ') {
@@ -39,8 +39,8 @@ static int take_padded_day(struct cursor *c, int *out)
     return take_number(c, 2, out);
 }
 
-/* Takes one of `count` names, or, if `len` is not 0, its first `len` characters. Returns the index
- * of the name, or -1. */
+/* Takes one of `count` names, or, if `len` is not 0, the first `len` characters of one. Returns the
+ * index of the name, or -1 if none matches. */
 static int take_name(struct cursor *c, const char *const *names, int count, size_t len)
 {
     int i;
@@ -121,7 +121,8 @@ static int date_matches(const char *pattern, struct cursor c, struct date *d)
     return c.at == c.end;
 }
 
-/* The year nearest to now with these two last digits, at most 50 years in the future (RFC 9110). */
+/* Returns the year with these last two digits that is nearest to now and at most 50 years in the
+ * future (RFC 9110). */
 static int full_year(int two_digits, int64_t wall_ms)
 {
     int64_t now = 1970 + wall_ms / 86400000 * 400 / 146097; /* an error of a day has no effect */
@@ -141,8 +142,8 @@ static int date_in_range(const struct date *d)
            d->second <= 60;
 }
 
-/* Days since 1970-01-01. Years begin in March here, so that the leap day is the last day of a year.
- */
+/* Returns the days since 1970-01-01. The calculation uses years that begin in March, so that the
+ * leap day is the last day of a year. */
 static int64_t days_from_civil(int year, int month, int day)
 {
     int64_t y = month <= 2 ? year - 1 : year;
@@ -154,8 +155,8 @@ static int64_t days_from_civil(int year, int month, int day)
     return era * 146097 + day_of_era - 719468;
 }
 
-/* Returns Unix time in milliseconds; -1 = not a date. A date before 1970 is 0, because both are in
- * the past. */
+/* Returns Unix time in milliseconds, or -1 if the text is not a date. For a date before 1970 it
+ * returns 0, which is just as much in the past. */
 static int64_t parse_date(struct cursor c, int64_t wall_ms)
 {
     struct date d = {0};
@@ -190,7 +191,7 @@ static int all_digits(const struct cursor *c)
     return c->at < c->end;
 }
 
-/* Accepts any number of digits. The maximum is INT64_MAX. */
+/* Converts any number of digits. A number that is too large becomes INT64_MAX. */
 static int64_t digits_to_int64(const struct cursor *c)
 {
     int64_t value = 0;
@@ -209,7 +210,8 @@ static int64_t seconds_to_ms(int64_t seconds)
     return seconds > INT64_MAX / 1000 ? INT64_MAX : seconds * 1000;
 }
 
-/* 1 if `time_ms`, as milliseconds since 1970, is near enough to now to be a point in time. */
+/* 1 if `time_ms`, read as milliseconds since 1970, is so near to now that a server may mean that
+ * point in time. */
 static int is_near(int64_t time_ms, int64_t wall_ms)
 {
     const int64_t day = INT64_C(24) * 3600 * 1000;
@@ -219,7 +221,7 @@ static int is_near(int64_t time_ms, int64_t wall_ms)
            !__builtin_sub_overflow(time_ms, wall_ms, &ahead) && ahead >= -day && ahead <= 366 * day;
 }
 
-/* The time from now to `time_ms`. 0 if it is in the past. */
+/* Returns the milliseconds from now to `time_ms`, or 0 if that time is in the past. */
 static int64_t ms_until(int64_t time_ms, int64_t wall_ms)
 {
     int64_t wait;
@@ -260,8 +262,8 @@ int bcda__retry_attempts(const struct bcda_error *e, int most)
 
 /* ---- waits ---- */
 
-/* The wait that the server requested, at most `clamp_ms`. 0 = none. The server also sends 0 with a
- * 429 by default, without a meaning (bcda-api 4.6). */
+/* Returns the wait that the server requested, but at most `clamp_ms`, or 0 if there is none. BCDA
+ * sends Retry-After 0 with a 429 by default; it means nothing (bcda-api 4.6). */
 static int64_t clamp_retry_after(int64_t asked_ms, int64_t clamp_ms)
 {
     if (asked_ms <= 0)

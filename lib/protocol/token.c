@@ -5,8 +5,9 @@
 #include "base/text.h"
 #include "codec/document.h"
 
-/* Longer than any credential is valid. A larger value is in another unit or an error, and is
- * treated as unknown. The limit also prevents an overflow of milliseconds. */
+/* The maximum lifetime of a token. No token is valid for so long. A larger value is an error or has
+ * another unit, so the lifetime is then unknown. The limit also prevents an overflow of
+ * milliseconds. */
 static const int64_t LIFETIME_MAX_S = INT64_C(100) * 366 * 86400;
 
 int bcda__token_basic(struct bcda__secret *out, const char *id, const char *secret)
@@ -38,7 +39,7 @@ out:
     return rc;
 }
 
-/* ---- the answer ---- */
+/* ---- the answer to a token request ---- */
 
 enum member {
     ACCESS_TOKEN,
@@ -58,8 +59,8 @@ static const struct bcda__document_path token_paths[] = {
 struct reader {
     struct bcda__token token;
     int seen[MEMBERS];
-    enum member member;  /* the member that is wrong */
-    const char *problem; /* what is wrong; never the value, which may be the token */
+    enum member member;  /* which member is wrong */
+    const char *problem; /* what is wrong with it, without its value, which may be the token */
 };
 
 static int refuse_token(struct reader *r, enum member member, const char *problem)
@@ -78,15 +79,16 @@ static int on_access_token(struct reader *r, enum bcda__json_event event, const 
         return refuse_token(r, ACCESS_TOKEN, "is not a string");
     if (len == 0)
         return refuse_token(r, ACCESS_TOKEN, "is empty");
-    /* The token is sent in a header, which a CR or LF would end. */
+    /* The token is sent in a header, so it must not contain a CR or LF, for example. */
     for (i = 0; i < len; i++)
         if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7F)
             return refuse_token(r, ACCESS_TOKEN, "holds characters that no token has");
     return bcda__secret_set(&r->token.bearer, text, len);
 }
 
-/* Seconds, as a string or as a number (bcda-api 3.2). A fraction is cut. A wrong value is no reason
- * to refuse the token: its lifetime is then unknown, and it is renewed after a 401. */
+/* Reads expires_in: seconds, as a string or a number (bcda-api 3.2). A fraction is ignored. A wrong
+ * value is no reason to refuse the token. The token's lifetime is then unknown, and the token is
+ * renewed after a 401. */
 static void on_expires_in(struct reader *r, enum bcda__json_event event, const char *text,
                           size_t len)
 {
@@ -123,7 +125,7 @@ static int token_on_value(void *ctx, int what, enum bcda__json_event event, cons
 
     if (event == BCDA__JSON_OBJECT_END || event == BCDA__JSON_ARRAY_END)
         return 0;
-    if (event == BCDA__JSON_KEY) /* another reader of the body may use the other member */
+    if (event == BCDA__JSON_KEY) /* refuse a second member: another program might use that one */
         return r->seen[what]++ ? refuse_token(r, (enum member)what, "is there twice") : 0;
     switch ((enum member)what) {
     case ACCESS_TOKEN:

@@ -162,7 +162,8 @@ static int args_add(const char **list, size_t *count, size_t max, const char *te
     return 0;
 }
 
-/* Where the text of an option is stored; NULL for options that are not plain text. */
+/* Returns where the value of an option is stored, or NULL if the option has no value or is not
+ * stored as it is. */
 static const char **args_text_of(struct args *a, int id)
 {
     switch (id) {
@@ -199,7 +200,7 @@ static const char **args_text_of(struct args *a, int id)
     }
 }
 
-/* Where an option without a text is stored; NULL for other options. */
+/* Returns where an option without a value is stored, or NULL for other options. */
 static int *args_flag_of(struct args *a, int id)
 {
     switch (id) {
@@ -244,7 +245,7 @@ static int args_set_option(struct args *a, int id, const char *text)
     case OPT_LEVEL:
         return parse_level(a, text);
     default:
-        return -1; /* getopt_long() has complained */
+        return -1; /* getopt_long() has already printed the error */
     }
 }
 
@@ -277,9 +278,10 @@ static const char *find_contradiction(const struct args *a)
     return NULL;
 }
 
-/* Until December 2019 the server of the first version had one endpoint per type, and ignored --type
- * at the patient level: it sent patients for every type. Only the URL of this server ends in /v1;
- * the first request shows whether the server is that old (run.c). */
+/* Chooses the level if --level is not given. Until December 2019, BCDA v1 had one endpoint per
+ * type. It ignored --type at the patient level, and sent patients for every type. A URL that ends
+ * in /v1 may be such a server, so the level is then LEVEL_TRY: the first request shows whether the
+ * server is that old (run.c). */
 static void choose_level(struct args *a)
 {
     size_t len, i;

@@ -10,17 +10,18 @@
  *   new-ID                a staging folder: files that replace others when all are complete
  *   install-ID            a staging folder with all its files
  *
- * Because of the lock, the names of the files that a killed run left show what to do with them.
- * N.tmp is removed. new-ID is removed too, unless it can be resumed: with --resume it has a file
- * "state" with the name of the state, and it is kept as long as that state names the folder. A mark
- * with a single name is a file that was never committed, and is removed. A mark that shares its
- * file with a data file is kept for the run that resumes its job.
+ * Because of the lock, no other run uses files that a killed run left, so their names show what to
+ * do with them. N.tmp is removed. new-ID is removed too, unless it can be resumed: with --resume it
+ * contains a file "state" with the path of the --resume file, and new-ID is kept as long as that
+ * file names it. A mark whose file has no other name belongs to a file that was never committed,
+ * and is removed. A mark that is a second name of a data file is kept for the run that resumes the
+ * job.
  *
- * Files are replaced in steps that each can be repeated after a kill:
- *   1. the names to remove are written to new-ID/old, and new-ID becomes install-ID. A kill before
- *      this step leaves the old files; after this step the new files will replace them.
- *   2. each name in install-ID/old is removed from the directory, then the list itself is removed.
- *      Without the list no name is removed, because a new file may have the name by then.
+ * Files are replaced in three steps. Each step can be repeated after a kill:
+ *   1. the names to remove are written to new-ID/old, and new-ID is renamed to install-ID. After a
+ *      kill before the renaming, the old files stay; after it, the new files will replace them.
+ *   2. each name in install-ID/old is removed from the directory, and then the list itself. If the
+ *      list does not exist, no name is removed, because new files may already have these names.
  *   3. each file in install-ID moves to the directory, under its name or, if the name is taken, the
  *      next free one. install-ID is removed when it is empty.
  * Every run in the directory begins with steps 2 and 3 for the install-ID that it finds.
@@ -44,7 +45,7 @@
 #define LOCK_NAME "lock"
 #define OLD_NAME  "old"
 #define STATE_OF  "state"
-#define STATE_TOP 65536 /* bytes read from the beginning of a state */
+#define STATE_TOP 65536 /* how many bytes at the start of a state are read */
 #define NEW       "new-"
 #define INSTALL   "install-"
 #define OLD_MAX   ((off_t)64 * 1024 * 1024)
@@ -67,7 +68,7 @@ static int name_ends_with(const char *text, const char *end)
     return n >= strlen(end) && strcmp(text + n - strlen(end), end) == 0;
 }
 
-/* The names in it, from the start; NULL and errno. */
+/* Opens a folder to list its names. Returns NULL and sets errno on failure. */
 static DIR *read_names(int folder)
 {
     int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -124,7 +125,7 @@ int rename_new(int from_dir, const char *from, int to_dir, const char *to)
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
         return -1;
-    /* The file system cannot do this atomically. The lock excludes other runs. */
+    /* The file system cannot do this in one step. The lock keeps other runs from interfering. */
     if (faccessat(to_dir, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
         errno = EEXIST;
         return -1;
@@ -161,7 +162,8 @@ static int open_work(struct folder *f)
     return (st.st_mode & 07777) != 0700 && fchmod(f->work, 0700) ? folder_failed(f, WORK_NAME) : 0;
 }
 
-/* 1: a program that has just ended removed the lock file; retry. */
+/* Opens and locks the lock file. Returns 1 if another program removed that file at the same time
+ * because it has just ended; the caller then retries. */
 static int take_lock(struct folder *f)
 {
     int rc = open_work(f);
@@ -171,7 +173,8 @@ static int take_lock(struct folder *f)
     f->lock = openat(f->work, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (f->lock < 0)
         return errno == ENOENT ? 1 : folder_failed(f, WORK_NAME "/" LOCK_NAME);
-    /* On a file system without locks this cannot be detected. */
+    /* Any other error is ignored: on a file system without locks, other programs cannot be
+     * detected. */
     if (flock(f->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
         complain("%s: another bcda-export is at work there", f->path);
         return -1;
@@ -190,7 +193,7 @@ static void close_work(struct folder *f)
 
 /* ---- staging ---- */
 
-/* Removes a folder of files. */
+/* Removes a staging folder and its files. */
 static void remove_staged_folder(int parent, const char *name)
 {
     int fd = open_folder(parent, name);
@@ -198,7 +201,7 @@ static void remove_staged_folder(int parent, const char *name)
     struct dirent *entry;
 
     while (names && (entry = readdir(names)))
-        unlinkat(fd, entry->d_name, 0); /* "." and ".." are refused */
+        unlinkat(fd, entry->d_name, 0); /* unlinkat() refuses "." and ".." */
     if (names)
         closedir(names);
     if (fd >= 0)
@@ -246,7 +249,7 @@ int folder_stage(struct folder *f, const char *state)
     return note_state(fd, state) || fsync(fd) || fsync(f->work) ? folder_failed(f, name) : 0;
 }
 
-/* The first bytes of a file, as text; -1 and errno. */
+/* Reads the first bytes of a file, as text. Returns 0, or -1 and errno. */
 static int read_top(int dir, const char *name, char *to, size_t size)
 {
     int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
@@ -264,7 +267,7 @@ static int read_top(int dir, const char *name, char *to, size_t size)
     return got < 0 ? -1 : 0;
 }
 
-/* The folder of a file exists, and the file does not. */
+/* 1 if the file does not exist, but its folder does. */
 static int is_removed(char *path)
 {
     char *slash = strrchr(path, '/');
@@ -275,7 +278,7 @@ static int is_removed(char *path)
     return access(path, F_OK) == 0;
 }
 
-/* Whether a state names this staging folder. True if that cannot be determined. */
+/* 1 if a state names this staging folder, or if that cannot be determined. */
 static int is_resumable(const struct folder *f, const char *name)
 {
     char wanted[NAME_SIZE];
@@ -286,7 +289,7 @@ static int is_resumable(const struct folder *f, const char *name)
 
     snprintf(where, sizeof where, "%.100s/" STATE_OF, name);
     if (read_top(f->work, where, path, sizeof path) || *path != '/')
-        return 0; /* not recorded: no state names it */
+        return 0; /* no state was recorded, so none names the folder */
     top = malloc(STATE_TOP);
     if (!top)
         return 1;
@@ -374,7 +377,7 @@ static int write_old(const struct folder *f, const struct ranges *old)
     return fclose(out) ? -1 : rc;
 }
 
-/* Step 2. */
+/* Does step 2 of replacing files. */
 static int remove_old(const struct folder *f, int set)
 {
     int fd = openat(set, OLD_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -420,7 +423,7 @@ static int move_file(const struct folder *f, int set, const char *name)
     }
 }
 
-/* Step 3. */
+/* Does step 3 of replacing files. */
 static int move_files(const struct folder *f, int set)
 {
     DIR *names = read_names(set);
@@ -505,7 +508,8 @@ static void remove_unfinished(const struct folder *f, const char *stage)
         closedir(names);
 }
 
-/* Only after the temporary files: they are names of the same files. */
+/* Removes marks of files that have no other name. Temporary files must be removed first, because
+ * they may be other names of the same files. */
 static void remove_single_marks(const struct folder *f)
 {
     DIR *names = read_names(f->work);
@@ -562,7 +566,7 @@ void folder_close(struct folder *f, const char *stage)
     use_set(f, f->dir, "");
     folder_tidy(f, stage);
     unlinkat(f->work, LOCK_NAME, 0);
-    close_work(f); /* first: on NFS an open file keeps a name in the folder */
-    unlinkat(f->dir, WORK_NAME, AT_REMOVEDIR); /* fails if something is kept in it */
+    close_work(f); /* before the next line: on NFS an open file keeps a name in the folder */
+    unlinkat(f->dir, WORK_NAME, AT_REMOVEDIR); /* fails if files are kept in it */
     close(f->dir);
 }

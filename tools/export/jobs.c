@@ -1,4 +1,4 @@
-/* The callbacks of the jobs of bcda-export. */
+/* The callbacks of the jobs. */
 #include "jobs.h"
 
 #include <inttypes.h>
@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILES_LOOKED_AT 2000 /* by the progress bar, in one file after the other */
+#define FILES_LOOKED_AT 2000 /* the progress bar adds up at most this many files */
 
-/* Saves the state of a job, after its data was stored safely. */
+/* Saves the state of a job. Called after the data that the state lists was stored safely. */
 static void save_job(struct task *t)
 {
     char *text;
@@ -56,7 +56,8 @@ static struct slot *task_slot_of(struct task *t, const bcda_file *file)
     return &t->slots[i];
 }
 
-/* The name under which a file's resources are kept; NULL if the manifest's type cannot be one. */
+/* Returns the type in the name of the output file of a manifest's file, or NULL if the manifest's
+ * type cannot be part of a file name. */
 static const char *type_of(const bcda_file *file)
 {
     if (bcda_file_is_error(file))
@@ -125,7 +126,7 @@ static int task_begin_file(struct task *t, const bcda_file *file, struct slot *s
 
     slot->issues = 0;
     if (!type || (bcda_file_is_error(file) && output_is_stream(o)))
-        return BCDA_CONTINUE; /* its end is reported */
+        return BCDA_CONTINUE; /* nothing is written; task_end_file() reports the file */
     if (t->restored && !output_is_stream(o))
         output_undo(o, type, t->tag, bcda_file_index(file));
     slot->file = output_begin(o, type, t->tag, bcda_file_index(file));
@@ -154,7 +155,8 @@ static void count_file(struct task *t, const bcda_file *file, const struct slot 
     t->tallies[i].resources += slot->file ? output_lines(slot->file) : bcda_file_resources(file);
 }
 
-/* Only for complete files: the lines of another file may have been altered. */
+/* Prints the first invalid lines of a complete file. Those of a failed file are not printed,
+ * because its lines may have been altered. */
 static void show_lines(struct run *r, const bcda_file *file, const struct held *held)
 {
     char name[128];
@@ -175,8 +177,8 @@ static void show_lines(struct run *r, const bcda_file *file, const struct held *
     }
 }
 
-/* A file that is complete for the library, but not usable here. The saved state will list it as
- * complete, so the refusal is recorded there too. */
+/* 1 if a file is complete for the library, but cannot be used. The library will list the file as
+ * complete in its saved text, so the refusal is counted in the state too. */
 static int is_refused(struct task *t, const bcda_file *file)
 {
     char name[128];
@@ -208,7 +210,7 @@ static void report_failed(struct task *t, const bcda_file *file, const struct sl
                  output_lines(slot->file));
 }
 
-/* The file and its invalid lines are stored before the state lists the file. */
+/* Stores a complete file and its invalid lines, and then saves a state that lists the file. */
 static int task_keep_file(struct task *t, const bcda_file *file, struct slot *slot)
 {
     struct run *r = t->run;
@@ -302,7 +304,8 @@ static int task_on_issue(bcda_job *job, const bcda_issue *issue, void *userdata)
     return output_line(slot->file, json, len) ? give_up_run(t->run) : BCDA_CONTINUE;
 }
 
-/* All files count equally, because their sizes are not known before they are requested. */
+/* Adds the downloaded part of each open file to p->share. All files count equally, because the size
+ * of a file is not known before it is requested. */
 static void add_files(struct progress *p, const struct task *t)
 {
     size_t i;
@@ -357,8 +360,8 @@ static void look_at_skipped(struct task *t)
     }
 }
 
-/* The job has ended at the server or no longer exists there. A missing file is different: the job
- * may continue and have the other files. */
+/* 1 if the job has ended at the server or no longer exists there. This does not include a missing
+ * file: the job may still have its other files. */
 static int is_gone(const bcda_job *job, int result)
 {
     if (!*bcda_job_url(job) || *bcda_error_file(bcda_job_error(job)))
@@ -367,7 +370,8 @@ static int is_gone(const bcda_job *job, int result)
            result == BCDA_ERR_GONE || result == BCDA_ERR_NOT_FOUND;
 }
 
-/* One endpoint per type: which of them the server has is not known before. */
+/* 1 if the server has no endpoint for the type of this job, and the user did not ask for this
+ * type. */
 static int is_absent(const struct task *t, int result)
 {
     return t->run->level == BCDA_LEVEL_RESOURCE && t->run->all_types &&
@@ -381,11 +385,11 @@ static void end_failed(struct task *t)
     if (t->result == BCDA_ERR_CANCELLED || t->result == BCDA_ERR_STOPPED)
         return;
     if (is_absent(t, t->result)) {
-        t->absent = 1; /* run.c: unless all are */
+        t->absent = 1; /* no error, unless all types are absent: run.c */
         return;
     }
     if (!*bcda_error_file(error) ||
-        !t->failed_files) /* otherwise reported at the end of the file */
+        !t->failed_files) /* otherwise report_failed() has reported it */
         complain_error(t->type ? t->type : "", error);
     t->gone = is_gone(t->job, t->result);
     if (t->gone && t->restored && !t->run->cancelled && !t->run->broken && run_restart(t))
@@ -399,10 +403,10 @@ static void task_on_done(bcda_job *job, int result, void *userdata)
 
     t->job = job;
     if (t->run->trial == t && result == BCDA_ERR_NOT_FOUND && run_trial_refused(t->run) == 0)
-        return; /* this task is restarted */
+        return; /* the task was restarted */
     t->ended = 1;
     t->result = result;
-    for (i = 0; i < t->slot_count; i++) /* files whose end was not reported, if any */
+    for (i = 0; i < t->slot_count; i++) /* in case the end of a file was not reported */
         close_slot(&t->slots[i]);
     look_at_skipped(t);
     if (result != BCDA_OK)

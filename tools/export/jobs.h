@@ -1,14 +1,15 @@
-/* The jobs of one run: jobs.c has their callbacks, run.c starts them, summary.c prints. */
+/* The jobs of one run. jobs.c has their callbacks, run.c starts them, and summary.c prints the
+ * results. */
 #ifndef BCDA_EXPORT_JOBS_H
 #define BCDA_EXPORT_JOBS_H
 
 #include "export.h"
 
-/* A file that is being downloaded, or has been. */
+/* One file of a job's manifest. */
 struct slot {
-    struct output_file *file; /* NULL before its begin and after its end */
-    struct held *held;        /* its invalid lines; likewise */
-    int64_t issues;           /* of severity error or fatal */
+    struct output_file *file; /* NULL before the file begins and after it ends */
+    struct held *held;        /* the invalid lines; NULL as above, or if there are none */
+    int64_t issues;           /* issues of severity error or fatal */
 };
 
 struct tally {
@@ -21,15 +22,15 @@ struct tally {
 struct task {
     struct run *run;
     bcda_job *job;
-    const char *type;  /* NULL: all requested types */
-    struct kept *kept; /* its part of the state */
+    const char *type;  /* NULL = all requested types */
+    struct kept *kept; /* the part of the state that belongs to this job */
     struct slot *slots;
     size_t slot_count;
     uint64_t tag;
     int restored;
-    int state;  /* the last BCDA_JOB_* before its end */
+    int state;  /* the last BCDA_JOB_* before the job ended */
     int absent; /* the server does not export this type, and it was not requested by name */
-    int gone;   /* the job has ended or no longer exists at the server: it cannot be resumed */
+    int gone;   /* cannot be resumed: the job has failed, or is no longer at the server */
     int ended;
     int result;
     struct tally tallies[TYPES_MAX];
@@ -41,10 +42,11 @@ struct task {
 struct run {
     const struct args *args;
     bcda_session *session;
-    int level; /* BCDA_LEVEL_* of its jobs */
-    /* The job that shows whether the server has the resource level; NULL: this is known. */
+    int level; /* the BCDA_LEVEL_* of the jobs */
+    /* The job that will show whether the server has the resource level; NULL = that is already
+     * known. */
     struct task *trial;
-    int all_types; /* no type was named */
+    int all_types; /* the command line names no type */
     struct output *output;
     struct quarantine *quarantine;
     struct state *state;
@@ -55,33 +57,36 @@ struct run {
     int64_t bytes_received;
     int lines_shown; /* invalid lines that were printed */
     int cancelled;
-    int broken; /* this machine failed: nothing more is saved */
+    int broken; /* an error on this machine: no state is saved any more */
     int64_t started;
     int64_t downloading;
 };
 
-/* The trial's job was accepted, and the other jobs follow; or its endpoint does not exist, and one
- * job at the patient level replaces it. Non-zero: that failed. */
+/* Called when the trial has shown which level the server has. If the server accepted the job,
+ * run_trial_accepted() starts the other jobs. If the endpoint does not exist, run_trial_refused()
+ * starts one job at the patient level instead of all. Both return 0, or another value if that
+ * failed. */
 int run_trial_accepted(struct run *r);
 int run_trial_refused(struct run *r);
-/* The job cannot be resumed: its files will be replaced, and it is removed from the state. */
+/* Removes a job that cannot be resumed from the state. The files of the job will be replaced.
+ * Returns 0 or -1. */
 int run_retire(struct task *t);
-/* Starts a new job in place of one that no longer exists. */
+/* Starts a new job in place of one that no longer exists. Returns 0 if that succeeded. */
 int run_restart(struct task *t);
 
-/* The tag in the marks of its files, made from its URL, which a restored job knows from its start.
- * */
+/* Returns the tag that marks the files of this job (output.c). It is made from the URL of the job,
+ * so that it is the same when the job is restored. */
 uint64_t task_tag(const bcda_job *job);
-/* The callbacks of a job; NULL if there is no memory. */
+/* Returns the callbacks of a job, or NULL if there is no memory. */
 bcda_handlers *task_handlers(struct task *t);
 
-/* summary.c */
+/* summary.c: sums over the jobs, and the output at the end of a run. */
 struct remarks run_remarks(const struct run *r);
-size_t run_data_files(const struct run *r); /* of the manifests */
+size_t run_data_files(const struct run *r); /* data files in all manifests */
 size_t run_missing_types(const struct run *r);
 size_t run_deletions(const struct run *r);
 void summary_print(const struct run *r);
-/* Prints the causes of exit status 3. */
+/* Prints why the exit status is 3. */
 void summary_remarks(const struct run *r);
 void summary_statistics(const struct run *r);
 

@@ -62,7 +62,7 @@ static int run_export(bcda_session *session, const struct args *a, struct state 
         catch_signals(NULL);
         status = run_finish(run, got_signal);
     }
-    /* The callbacks of jobs that still run use `run`: the session is freed first. */
+    /* Free the session first: freeing it calls callbacks, which use `run`. */
     bcda_session_free(session);
     run_free(run);
     return status;
@@ -103,8 +103,9 @@ static int export_all(bcda_session *session, const struct args *a)
     return status;
 }
 
-/* If a standard descriptor is not open, a file or a socket would get its number, and messages would
- * be written to it. Each is opened in a mode in which its use is an error. */
+/* Opens /dev/null for each standard descriptor that is not open. Otherwise a file or a socket would
+ * get its number, and messages would be written to it. The mode is the wrong one, so that using the
+ * descriptor is an error. */
 static int open_standard_files(void)
 {
     int fd;
@@ -116,7 +117,7 @@ static int open_standard_files(void)
     return 0;
 }
 
-/* Before anything is opened or sent. */
+/* Checks the options of the export request, before anything is opened or sent. */
 static int check_request(const struct args *a)
 {
     bcda_export *e = request_new(a, a->level == LEVEL_TRY ? BCDA_LEVEL_RESOURCE : a->level, NULL);

@@ -10,8 +10,8 @@ static void print_line(const char *label, const char *text)
     printf("%-18s %s\n", label, *text ? clean(show, sizeof show, text) : "(not given)");
 }
 
-/* NULL if it failed. An `optional` request may fail without a message: only BCDA has some of them.
- * */
+/* Makes a request. Returns NULL if it failed. No message is printed for an `optional` request,
+ * because only BCDA answers it. */
 static bcda_request *fetch_metadata(bcda_session *session, int what, int optional)
 {
     bcda_request *request = NULL;

@@ -1,5 +1,5 @@
 /*
- * The output of the resources: files in a directory, or standard output.
+ * Writes the resources to files in a directory, or to standard output.
  *
  * A file has no name while it is written (O_TMPFILE), or a temporary name in the work folder if the
  * file system does not support that. It gets its final name by link(), which never replaces a file,
@@ -47,10 +47,10 @@ struct number {
 };
 
 struct output {
-    struct folder *folder; /* NULL: standard output */
+    struct folder *folder; /* NULL = standard output */
     int marks;
-    int named;          /* files have temporary names: there is no O_TMPFILE */
-    unsigned temporary; /* how many temporary names were used */
+    int named;          /* files have temporary names, because there is no O_TMPFILE */
+    unsigned temporary; /* the number of temporary names that were used */
     struct number *numbers;
     size_t number_count;
 };
@@ -60,7 +60,7 @@ struct output_file {
     int fd;
     char type[TYPE_SIZE];
     char temporary[32];   /* in the work folder; "" = none */
-    char mark[NAME_SIZE]; /* the name that it has, or will have */
+    char mark[NAME_SIZE]; /* the name of the mark, whether it exists yet or not */
     int is_marked;
     int keep_mark;
     int64_t lines;
@@ -74,7 +74,7 @@ static int output_failed(const char *what)
     return -1;
 }
 
-/* Gives a name to a file that may have none. */
+/* Gives an open file a name. The file may have no name before. */
 static int link_fd(int fd, int dir, const char *name)
 {
     char path[40];
@@ -88,7 +88,7 @@ static int open_unnamed(const struct output *o)
     return openat(o->folder->work, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 }
 
-/* Two features are needed: files without a name, and /proc to name them. */
+/* 1 if the work folder supports files without a name, and /proc can be used to give them one. */
 static int has_unnamed_files(const struct output *o)
 {
     int fd = open_unnamed(o);
@@ -145,7 +145,7 @@ static void mark_name(char to[NAME_SIZE], const char *type, uint64_t tag, size_t
     snprintf(to, NAME_SIZE, "%s-%016" PRIx64 "-%06zu.part", type, tag, index);
 }
 
-/* The number of the data file that has the same inode as this mark, or 0. */
+/* Returns the number of the data file that is the same file as this mark, or 0 if there is none. */
 static unsigned find_marked(const struct output *o, const char *type, const char *mark, int *dir)
 {
     struct stat st;
@@ -157,7 +157,7 @@ static unsigned find_marked(const struct output *o, const char *type, const char
     number = folder_twin(*dir, type, st.st_ino);
     if (number || o->folder->set == o->folder->dir)
         return number;
-    *dir = o->folder->dir; /* committed before the staging folder existed */
+    *dir = o->folder->dir; /* the file may have been committed before the staging folder existed */
     return folder_twin(*dir, type, st.st_ino);
 }
 
@@ -173,7 +173,7 @@ void output_undo(struct output *o, const char *type, uint64_t tag, size_t index)
     if (number) {
         name_make(name, type, number);
         unlinkat(dir, name, 0);
-        fsync(dir); /* before the mark is removed: a power cut must not restore the name alone */
+        fsync(dir); /* now, so that a power cut cannot bring back the name without the mark */
     }
     unlinkat(o->folder->work, mark, 0);
 }
@@ -186,7 +186,7 @@ void output_forget(struct output *o, const char *type, uint64_t tag, size_t inde
     unlinkat(o->folder->work, mark, 0);
 }
 
-/* Whether it is a mark of the job with this tag; its type. */
+/* 1 if `name` is a mark of the job with this tag; sets `type`. */
 static int is_mark_of(const char *name, uint64_t tag, char type[TYPE_SIZE])
 {
     char middle[TAG_LEN + 1];
@@ -312,8 +312,8 @@ static int output_flush(struct output_file *f)
     return output_write_all(f, f->buffer, n);
 }
 
-/* Only whole lines are written, because several files share standard output.
- */
+/* Adds a line to the buffer. Only whole lines are written, because several files may share standard
+ * output. */
 int output_line(struct output_file *f, const char *json, size_t len)
 {
     if (len + 1 > sizeof f->buffer - f->used && output_flush(f))
@@ -339,7 +339,7 @@ int output_sync(struct output_file *f)
     return f->output->folder && fsync(f->fd) ? output_failed(f->output->folder->path) : 0;
 }
 
-/* ---- the name ---- */
+/* ---- giving a file its name ---- */
 
 static struct number *number_of(struct output *o, const char *type)
 {
@@ -359,7 +359,7 @@ static struct number *number_of(struct output *o, const char *type)
     return more;
 }
 
-/* Gives the file another name. */
+/* Gives the file a name in addition to those that it has. */
 static int output_add_name(const struct output_file *f, int dir, const char *name)
 {
     int work = f->output->folder->work;
@@ -379,7 +379,7 @@ static int set_mark(struct output_file *f)
 
     if (!f->output->marks)
         return 0;
-    unlinkat(work, f->mark, 0); /* a mark of another state with the same job */
+    unlinkat(work, f->mark, 0); /* there may be a mark from another state of the same job */
     rc = output_add_name(f, work, f->mark);
     if (rc)
         return *f->temporary && has_no_links() ? 0 : -1;
@@ -423,7 +423,8 @@ static int output_give_names(struct output_file *f, struct ranges *files)
                       folder->set != folder->dir);
 }
 
-/* After a failure the names that a power cut would leave are not known: the mark stays. */
+/* After a failure the mark stays, because it is not known which names would exist after a power
+ * cut. */
 int output_commit(struct output_file *f, struct ranges *files)
 {
     int rc = f->output->folder ? output_give_names(f, files) : 0;

@@ -11,7 +11,8 @@ static int other_export(const struct state *s, const char *what)
     return -1;
 }
 
-/* The jobs of a state can only be resumed by a command for the same export. */
+/* Checks that the command line is for the same export as the state. Otherwise the jobs of the state
+ * cannot be resumed. */
 static int check_same(const struct state *s, const struct args *a, const char *out,
                       const char *asks)
 {
@@ -27,7 +28,8 @@ static int check_same(const struct state *s, const struct args *a, const char *o
     return 0;
 }
 
-/* The staged files of an unfinished export are missing: its other files will be replaced. */
+/* Gives up the jobs of an unfinished export whose staging folder is missing. The other files of
+ * these jobs will be replaced. */
 static int give_up_jobs(struct state *s)
 {
     struct kept *k;
@@ -45,8 +47,9 @@ static int give_up_jobs(struct state *s)
     return 0;
 }
 
-/* The staging folder must have exactly the files of the state. A kill can leave more files: one
- * that was not recorded yet, or those of a job that the state no longer has. */
+/* Uses the staging folder of the state, and removes files that the state does not list. A kill can
+ * leave such files: a file that was not recorded yet, or files of a job that was removed from the
+ * state. */
 static int resume_stage(struct state *s, struct folder *f)
 {
     struct ranges staged = {0};
@@ -69,7 +72,8 @@ static int resume_stage(struct state *s, struct folder *f)
     return rc;
 }
 
-/* The staging folder of the state, or a new one if this export replaces files. */
+/* Uses the staging folder of the state, or, if there is none and this export replaces files,
+ * creates one. */
 static int open_stage(struct state *s, struct folder *f)
 {
     if ((*s->stage && resume_stage(s, f)) || folder_tidy(f, s->stage))
@@ -86,17 +90,18 @@ int prepare_complete(struct state *s, struct folder *f)
 {
     if (f && *f->stage) {
         if (folder_install(f, s->replace ? NULL : &s->old))
-            return EXIT_FAILED; /* the next run in the folder does the rest */
+            return EXIT_FAILED; /* the next run in the directory does the rest */
     }
     state_remove(s);
     return s->complete;
 }
 
-/* All files were complete, but the previous run did not finish. */
+/* Finishes an export of the previous run. All files were complete, but the last steps were not
+ * done. */
 static int finish_earlier(struct state *s, struct folder *f)
 {
-    /* If the staging folder does not exist, folder_open() has moved its files: no run removes a
-     * staging folder that a state names. */
+    /* If the staging folder does not exist, folder_open() has moved its files. It cannot have been
+     * removed, because no run removes a staging folder that a state names. */
     if (*s->stage && folder_use_stage(f, s->stage) < 0)
         return EXIT_FAILED;
     say("the export of the previous run is complete");
@@ -110,7 +115,7 @@ static void forget_counts(struct state *s)
     for (i = 0; i < s->count; i++)
         if (s->jobs[i].saved)
             return;
-    s->count = 0; /* the levels of the server are determined again */
+    s->count = 0; /* no job to resume: determine the level again */
 }
 
 static int prepare_export(const struct args *a, struct state *s, struct folder *f, int *status)

@@ -1,14 +1,15 @@
 /*
- * The quarantine keeps invalid lines, so that their cause can be found: one JSON object per line,
- * with the bytes in base64, so that no byte is lost. It is patient data.
+ * The quarantine is a file that keeps invalid lines, so that their cause can be found. It has one
+ * JSON object per line, with the bytes of the invalid line in base64, so that none is lost. These
+ * bytes are patient data.
  *
  * A line is added only when its file is complete, because a file that failed may have been altered
- * in transit. Until then the lines of a file wait in a file without a name, which disappears when
- * the program ends.
+ * in transit. Until then the lines are held in a file without a name, which disappears when the
+ * program ends.
  *
- * The quarantine is created with the first invalid line and only appended to. A file of another
- * user, a file with a second name, and a symbolic link are refused: other users could read the
- * lines through them.
+ * The quarantine is created when the first line is added, and is only appended to. It must not be a
+ * file of another user, a file with a second name, or a symbolic link, because other users could
+ * then read the lines.
  */
 #include "export.h"
 
@@ -26,12 +27,12 @@
 #define BUFFER_SIZE 65536
 
 struct quarantine {
-    int dir;          /* the folder of a relative `path` */
-    int hold_dir;     /* where lines wait; -1: beside `path` */
-    const char *path; /* NULL: nothing is kept */
-    int fd;           /* -1: nothing was added */
-    int to;           /* the descriptor that the buffer is written to */
-    int failed;       /* errno of the entry that is being written */
+    int dir;          /* the folder in which a relative `path` begins */
+    int hold_dir;     /* the folder for held lines; -1 = that of `path` */
+    const char *path; /* NULL = nothing is kept */
+    int fd;           /* -1 = nothing was added */
+    int to;           /* the descriptor to which the buffer is written */
+    int failed;       /* the errno of a failed write of the current entry; 0 = none */
     size_t used;
     char buffer[BUFFER_SIZE];
 };
@@ -98,7 +99,7 @@ static void quarantine_put(struct quarantine *q, char c)
 static void quarantine_put_format(struct quarantine *q, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* For texts of this program; at most 255 bytes. */
+/* Writes a text of at most 255 bytes. */
 static void quarantine_put_format(struct quarantine *q, const char *format, ...)
 {
     char text[256];
@@ -112,7 +113,8 @@ static void quarantine_put_format(struct quarantine *q, const char *format, ...)
         quarantine_put(q, *p);
 }
 
-/* A name from the server. Bytes that are not ASCII are not valid in a URL, and become '?'. */
+/* Writes a file name from the server into a JSON string. Bytes that are not ASCII are not valid in
+ * a URL, and become '?'. */
 static void quarantine_put_name(struct quarantine *q, const char *text)
 {
     for (; *text; text++) {
@@ -169,7 +171,7 @@ static void quarantine_put_line(struct quarantine *q, const bcda_bad_line *line)
 
 /* ---- the file ---- */
 
-/* NULL: it may be used. */
+/* Returns why the file must not be used, or NULL if it may be used. */
 static const char *find_objection(int fd, struct stat *st)
 {
     if (fstat(fd, st))
@@ -185,7 +187,7 @@ static const char *find_objection(int fd, struct stat *st)
     return NULL;
 }
 
-/* Its last line may be cut after a system crash: then the new line begins after it. */
+/* Ends the last line of the quarantine, which may be incomplete after a system crash. */
 static int end_last_line(const struct quarantine *q, const struct stat *st)
 {
     char last;
@@ -217,9 +219,9 @@ static int quarantine_open(struct quarantine *q)
     return 0;
 }
 
-/* ---- lines that wait ---- */
+/* ---- held lines ---- */
 
-/* A file without a name in the folder of `path`. */
+/* Opens a file without a name in the folder of `path`. */
 static int open_beside(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -244,7 +246,7 @@ static int open_beside(const char *path)
 
 static int open_held(const struct quarantine *q)
 {
-    static const char name[] = "bad-lines.tmp"; /* removed like the others after a kill */
+    static const char name[] = "bad-lines.tmp"; /* folder_tidy() removes it after a kill */
     int fd;
 
     if (q->hold_dir < 0)
@@ -294,7 +296,7 @@ void quarantine_drop(struct held *held)
     free(held);
 }
 
-/* ---- lines that are kept ---- */
+/* ---- adding held lines to the quarantine ---- */
 
 static int quarantine_copy_held(struct quarantine *q, int from)
 {
@@ -315,7 +317,7 @@ static int quarantine_copy_held(struct quarantine *q, int from)
     return n < 0 || fsync(q->fd) ? -1 : 0;
 }
 
-/* All of them, or none. */
+/* Appends all held lines, or, after an error, none. */
 static int quarantine_append(struct quarantine *q, int from)
 {
     struct stat st;
@@ -341,7 +343,7 @@ int quarantine_commit(struct quarantine *q, const struct held *held)
         return 0;
     if (q->fd < 0 && quarantine_open(q))
         return -1;
-    /* Another program may write to it, for another folder. */
+    /* Another bcda-export, with another --out, may write to the same quarantine. */
     while (flock(q->fd, LOCK_EX) && errno == EINTR)
         ;
     rc = quarantine_append(q, held->fd);

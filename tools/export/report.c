@@ -17,7 +17,7 @@
 
 static int terminal;
 static int silent;
-static int is_utf8; /* the character set of the terminal */
+static int is_utf8; /* 1 = the character set of the terminal is UTF-8 */
 static int bar_shown;
 static int64_t last_progress;
 
@@ -69,9 +69,10 @@ void complain(const char *format, ...)
     fputc('\n', stderr);
 }
 
-/* ---- text for a terminal ---- */
+/* ---- making text safe for a terminal ---- */
 
-/* The bytes of the UTF-8 sequence at `text`, 0 where it is not valid, and its code point. */
+/* Returns the length of the UTF-8 sequence at `text`, or 0 if it is not valid. Sets *code to the
+ * code point. */
 static size_t utf8_sequence(const unsigned char *text, uint32_t *code)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -87,13 +88,13 @@ static size_t utf8_sequence(const unsigned char *text, uint32_t *code)
     *code = *text & (0x7fU >> n);
     for (i = 1; i < n; i++) {
         if ((text[i] & 0xc0) != 0x80)
-            return 0; /* the end of the text, too */
+            return 0; /* or at the end of the text */
         *code = *code << 6 | (text[i] & 0x3f);
     }
     return *code < least[n] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : n;
 }
 
-/* Control characters, and characters that reorder a line. */
+/* 0 for control characters, and for characters that change the direction or order of text. */
 static int is_harmless(uint32_t code)
 {
     return code >= 0x20 && (code < 0x7f || code >= 0xa0) && code != 0x61c &&
@@ -112,7 +113,7 @@ const char *clean(char *to, size_t size, const char *text)
         int fine = len && is_harmless(code) && (len == 1 || is_utf8);
 
         if (fine && n + len >= size)
-            break; /* never half a sequence */
+            break; /* never copy a part of a sequence */
         if (fine)
             memcpy(to + n, p, len);
         else
@@ -124,7 +125,7 @@ const char *clean(char *to, size_t size, const char *text)
     return to;
 }
 
-/* Texts that only repeat the HTTP status. */
+/* 1 if the server's text only repeats the HTTP status, or is empty. */
 static int is_noise(const char *said)
 {
     static const char *const noise[] = {"Request Error", "Formatting Error", "Internal Error",
@@ -175,7 +176,7 @@ static int terminal_columns(void)
     return w.ws_col;
 }
 
-/* At most `max` bytes of `line`, and no half sequence. */
+/* Returns the length of `line`, cut to at most `max` bytes, but not inside a UTF-8 sequence. */
 static size_t cut_to_width(const char *line, size_t max)
 {
     size_t n = strnlen(line, max + 1);

@@ -1,4 +1,4 @@
-/* The export request of a job. */
+/* Creates the export request of a job. */
 #include "export.h"
 
 #include <stdio.h>
@@ -31,7 +31,7 @@ static int request_add_types(bcda_export *e, const struct args *a, const char *o
     return 0;
 }
 
-/* The option for this parameter; NULL: none. */
+/* Returns the option that must be used for this parameter, or NULL if there is none. */
 static const char *option_for(const char *name)
 {
     static const char *const options[][2] = {
@@ -117,6 +117,6 @@ char *request_text(const struct args *a)
     }
     for (i = 0; text[i]; i++)
         if ((unsigned char)text[i] < 0x20)
-            text[i] = ' '; /* the text is one line of the state */
+            text[i] = ' '; /* the text must be one line of the state */
     return text;
 }

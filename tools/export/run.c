@@ -1,4 +1,4 @@
-/* One run of bcda-export: starts its jobs, and determines the exit status. */
+/* One run of bcda-export: starts the jobs, and determines the exit status. */
 #include "jobs.h"
 
 #include <stdlib.h>
@@ -39,7 +39,7 @@ static int start_task(struct task *t, int *status)
     return rc;
 }
 
-/* One task for each type at the resource level, otherwise one for all types. */
+/* Makes one task for each type at the resource level, otherwise one task for all types. */
 static int make_tasks(struct run *r, const struct args *a)
 {
     static const char *const all[] = {"ExplanationOfBenefit", "Patient", "Coverage"};
@@ -57,7 +57,8 @@ static int make_tasks(struct run *r, const struct args *a)
         r->tasks[i].run = r;
         r->tasks[i].kept = &r->state->jobs[i];
         r->tasks[i].type = r->level == BCDA_LEVEL_RESOURCE ? types[i] : NULL;
-        /* Every version exports patients, so they would not show the version. */
+        /* The trial must not request patients: every version exports them, so that would not show
+         * the version. */
         if (a->level == LEVEL_TRY && !r->trial && strcmp(types[i], "Patient") != 0)
             r->trial = &r->tasks[i];
     }
@@ -82,7 +83,7 @@ struct run *run_new(const struct args *a, struct output *output, struct state *s
     return r;
 }
 
-/* All tasks but one. */
+/* Starts all tasks except `but`. */
 static int start_tasks(struct run *r, const struct task *but, int *status)
 {
     size_t i;
@@ -108,7 +109,7 @@ int run_start(struct run *r, bcda_session *session, int *status)
     struct state *s = r->state;
 
     r->session = session;
-    /* The state of an earlier run has the level that it found. */
+    /* The number of jobs in the state shows which level an earlier run found. */
     if (s->count)
         r->trial = NULL;
     if (r->args->level == LEVEL_TRY && s->count == 1 && r->task_count > 1)
@@ -164,9 +165,10 @@ static void remove_staged(const struct folder *f, const struct range *range)
     }
 }
 
-/* Staged files are not visible to anyone and are removed at once; if a kill prevents that, the next
- * run removes them, because no job lists them. The files in the directory stay until a complete
- * export replaces them: the server may have no other data for weeks. */
+/* The job's files in the staging folder are not visible to users, and are removed at once. If a
+ * kill prevents that, the next run removes them, because no job of the state lists them. The job's
+ * files in the directory stay until a complete export replaces them, because they may be the only
+ * data for weeks. */
 int run_retire(struct task *t)
 {
     struct folder *f = output_folder(t->run->output);
@@ -237,8 +239,9 @@ static int has_failed(const struct run *r)
     return (size_t)absent == r->task_count;
 }
 
-/* A type that the server does not export is not a failure if all types are requested: an old server
- * has fewer. */
+/* Reports the types that the server does not export. If no type was requested by name, such a type
+ * is not a failure, because an old server has fewer types. Only if the server exports none of the
+ * types is it an error. */
 static void report_absent(const struct run *r)
 {
     size_t absent = 0;
@@ -256,8 +259,8 @@ static void report_absent(const struct run *r)
     }
 }
 
-/* Jobs that cannot be resumed must not be retried forever: the next run starts new ones. Returns
- * their number. */
+/* Removes jobs that cannot be resumed from the state, so that the next run starts new ones instead
+ * of retrying them forever. Returns the number of these jobs. */
 static size_t retire_gone(struct run *r)
 {
     size_t gone = 0;
@@ -281,7 +284,7 @@ static int is_cancelled_at_server(const struct run *r, const struct task *t)
            t->result == BCDA_ERR_CANCELLED && !bcda_job_is_taken_over(t->job);
 }
 
-/* Reports the jobs that remain at the server. Returns how many can be resumed. */
+/* Reports the jobs that still exist at the server. Returns how many of them can be resumed. */
 static size_t report_jobs(struct run *r, int interrupted)
 {
     size_t alive = 0;
@@ -321,7 +324,7 @@ static size_t files_here(const struct run *r)
     return n;
 }
 
-/* Prints exactly one piece of advice. */
+/* Prints what the user can do next. */
 static void print_advice(struct run *r, int interrupted)
 {
     size_t alive = report_jobs(r, interrupted);
@@ -355,7 +358,8 @@ static int end_failure(struct run *r, int signal)
     return signal ? EXIT_SIGNAL + signal : EXIT_FAILED;
 }
 
-/* An incomplete export must not replace the existing files. */
+/* Ends a run with --replace whose export lacks data. Such an export must not replace the existing
+ * files. */
 static int refuse_replacing(struct run *r)
 {
     size_t i;

@@ -1,4 +1,4 @@
-/* Makes the configuration of the library from the command line. */
+/* Creates the configuration of the library from the command line. */
 #include "export.h"
 
 #include <errno.h>
@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #define SECRET_MAX  65536
-#define OPTIONS_MAX 200 /* no option has a number as high */
+#define OPTIONS_MAX 200 /* higher than the number of any option */
 
 /* ---- errors ---- */
 
-/* Usage errors of the library are usage errors of the program. */
+/* Returns the exit status for an error of the library. Usage errors of the library count as usage
+ * errors of the program. */
 static int status_of(int rc)
 {
     return rc > BCDA_ERR_NOMEM ? EXIT_USAGE : EXIT_FAILED;
@@ -32,7 +33,8 @@ static int settings_check(bcda_config *config, const char *what, int rc, int *st
     return -1;
 }
 
-/* The option that sets a value which the library checks in bcda_session_new(). */
+/* Prints the error with the name of the option that set the value which bcda_session_new()
+ * refused. */
 int settings_refused(const struct args *a, const bcda_config *config, int rc)
 {
     const char *option = "";
@@ -50,7 +52,7 @@ int settings_refused(const struct args *a, const bcda_config *config, int rc)
 
 /* ---- secrets ---- */
 
-/* The first line of a file, in `to`. */
+/* Reads the first line of a file into `to`. */
 static int settings_read_secret(const char *path, char *to)
 {
     size_t n = 0;
@@ -114,7 +116,7 @@ out:
 
 /* ---- --set ---- */
 
-/* The options whose values have names. */
+/* The library options whose values have names in --set. */
 static const struct choice {
     int option;
     struct {
@@ -144,7 +146,7 @@ static const struct choice *choice_of(int option)
     return NULL;
 }
 
-/* 0 if this is one of its names. */
+/* Sets *value to the value with this name. Returns -1 if there is none. */
 static int setting_choose(const struct choice *c, const char *name, long long *value)
 {
     size_t i;
@@ -254,15 +256,17 @@ static int set_tunables(bcda_config *config, const struct args *a, int *status)
 
 /* ---- the configuration ---- */
 
-/* --metadata needs no token; if the server requires one, the request fails. */
+/* The token provider for --metadata, which needs no token. If the server requires one, the request
+ * fails. */
 static void no_token(bcda_token_request *request, void *userdata)
 {
     (void)userdata;
     bcda_token_request_fail(request);
 }
 
-/* Log lines with information that is not reported otherwise: retries and waits, which explain a
- * delay, and requests that could not be met. A log line contains no secret and no patient data. */
+/* Shows the log lines of the library that have information which is not reported otherwise: retries
+ * and waits, which explain a delay, and settings that had no effect. A log line contains no secret
+ * and no patient data. */
 static void settings_on_log(int level, const char *component, const char *message, void *userdata)
 {
     static const char *const shown[] = {"again in", "not cancelled at the server", "decode threads",

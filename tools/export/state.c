@@ -1,7 +1,8 @@
 /*
- * The file of --resume is read at the start and replaced as a whole at each step. It is locked
- * during the run, and each new file is locked before it replaces the old one: two programs that
- * resumed the same jobs in the same folder would remove each other's files.
+ * The file of --resume is read at the start, and replaced as a whole whenever the state changes. It
+ * is locked during the run, and each new file is locked before it replaces the old one. Without the
+ * lock, two programs could resume the same jobs in the same directory, and would remove each
+ * other's files.
  *
  * It is text. A line that begins with # belongs to this program. Any other line is a job: the text
  * of bcda_job_save(), or "-" for a job that the server has not accepted. "remarks" and "file" lines
@@ -30,7 +31,7 @@
 
 #define STATE_MAX ((off_t)256 * 1024 * 1024)
 
-/* Whether `fd` is still the file at `path`. */
+/* 1 if `fd` is still the file at `path`. */
 static int is_current(int fd, const char *path)
 {
     struct stat one;
@@ -59,7 +60,7 @@ static int open_locked(const char *path)
         }
         if (is_current(fd, path))
             return fd;
-        close(fd); /* replaced or removed between the two calls */
+        close(fd); /* the file was replaced or removed between open() and flock() */
     }
 }
 
@@ -97,11 +98,11 @@ static int add_range(struct ranges *to, const char *text, int has_place)
     int n = sscanf(text, "%64s %u %u %d", type, &first, &last, &staged);
 
     if (n != 3 + has_place || !name_type_is_fine(type) || first > last)
-        return 0; /* of another version */
+        return 0; /* the line may be from another version: ignore it */
     return ranges_add(to, type, first, last, staged != 0);
 }
 
-/* The rest of a line that begins with this word; NULL for other lines. */
+/* Returns the rest of a line that begins with this word, or NULL for other lines. */
 static const char *text_after(const char *line, const char *word)
 {
     size_t n = strlen(word);
@@ -250,8 +251,8 @@ void sync_folder(const char *path)
     free(folder);
 }
 
-/* Creates a file beside `path`, and writes, syncs and locks it; its descriptor, or -1. A killed run
- * may have left a file with this name. */
+/* Creates the file `part`, and writes, syncs and locks it. If a killed run has left a file with
+ * this name, it is removed first. Returns the descriptor, or -1. */
 static int make_part(const char *part, const struct state *s)
 {
     int fd = unlink(part) == 0 || errno == ENOENT

@@ -1,4 +1,4 @@
-/* What bcda-export prints at the end of a run. */
+/* Prints the results at the end of a run. */
 #include "jobs.h"
 
 #include <inttypes.h>
@@ -64,7 +64,7 @@ static void add_tally(struct tally *sums, size_t *count, const struct tally *one
     while (i < *count && strcmp(sums[i].type, one->type) != 0)
         i++;
     if (i == TYPES_MAX)
-        i--; /* the last line is for all other types */
+        i--; /* the last entry is for all other types */
     if (i == *count) {
         sums[i] = *one;
         ++*count;
@@ -74,7 +74,8 @@ static void add_tally(struct tally *sums, size_t *count, const struct tally *one
     sums[i].resources += one->resources;
 }
 
-/* One line per type, over all jobs. Returns the number of resources, without OperationOutcomes. */
+/* Prints one line per type, with the sums over all jobs. Returns the number of resources, not
+ * counting OperationOutcomes. */
 static int64_t print_tallies(const struct run *r)
 {
     struct tally sums[TYPES_MAX];
