@@ -1,4 +1,4 @@
-/* What several test programs need. */
+/* Helpers that several test programs use. */
 #ifndef BCDA_TESTS_HELPER_H
 #define BCDA_TESTS_HELPER_H
 
@@ -8,7 +8,7 @@
 
 static uint32_t seed = 1;
 
-/* A number below `below`; the sequence follows from the seed. */
+/* Returns the next pseudo-random number, which is below `below`. The seed fixes the sequence. */
 static inline uint32_t roll(uint32_t below)
 {
     seed = seed * 1664525u + 1013904223u;

@@ -1,15 +1,16 @@
-/* Samples of a sweep: a long loop over equal cases, such as each byte to cut a file at. A default
- * run takes some of them, chosen by a seed, and always the first and the last. The environment:
+/* Sampling of long loops over similar cases, such as cutting a file at each of its bytes. By
+ * default, a test runs only some of the cases: the first, the last, and others that are chosen by a
+ * seed. Environment variables:
  *
- * BCDA_TEST_SEED=N: the seed of the samples and of random cases. Without it a program chooses one,
- * and prints it as a TAP comment.
+ * BCDA_TEST_SEED=N: the seed for the choice and for random cases. If it is not set, the program
+ * chooses a seed and prints it as a TAP comment.
  *
- * BCDA_TEST_ROUNDS=N: how many random cases to run.
+ * BCDA_TEST_ROUNDS=N: the number of random cases to run.
  *
- * BCDA_TEST_EXHAUSTIVE=1: every case, and the larger number of random ones; the seed is 1 unless
- * BCDA_TEST_SEED is set. sh tests/run --rest sets it.
+ * BCDA_TEST_EXHAUSTIVE=1: run every case, and the larger number of random cases. The seed is then 1
+ * unless BCDA_TEST_SEED is set. `sh tests/run --rest` sets this variable.
  *
- * tests/client/sample.py is the same for the tests in Python. */
+ * tests/client/sample.py does the same for the tests in Python. */
 #ifndef BCDA_TESTS_SAMPLE_H
 #define BCDA_TESTS_SAMPLE_H
 
@@ -35,7 +36,8 @@ static inline uint64_t sample_seed(void)
     return value ? strtoull(value, NULL, 10) : 1;
 }
 
-/* How many random cases to run. */
+/* Returns the number of random cases to run: BCDA_TEST_ROUNDS if that is set, else `exhaustive` or
+ * `sampled`, depending on BCDA_TEST_EXHAUSTIVE. */
 static inline uint64_t sample_rounds(uint64_t sampled, uint64_t exhaustive)
 {
     const char *value = getenv("BCDA_TEST_ROUNDS");
@@ -45,7 +47,7 @@ static inline uint64_t sample_rounds(uint64_t sampled, uint64_t exhaustive)
     return sample_is_exhaustive() ? exhaustive : sampled;
 }
 
-/* Before main(), and so before the tests fork: all of them have the same seed. */
+/* Runs before main(), and so before the tests fork: all tests of a program share one seed. */
 __attribute__((constructor)) static void sample_choose_seed(void)
 {
     struct timespec t;
@@ -59,7 +61,7 @@ __attribute__((constructor)) static void sample_choose_seed(void)
     dprintf(STDOUT_FILENO, "# BCDA_TEST_SEED=%s\n", text);
 }
 
-/* Is case `index` of `count` one of about `wanted` to run? */
+/* Returns 1 if the case `index` of `count` is to be run. About `wanted` of the cases are. */
 static inline int sample_takes(uint64_t index, uint64_t count, uint64_t wanted)
 {
     uint64_t x;

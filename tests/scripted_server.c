@@ -24,7 +24,7 @@ struct act {
     enum { ACT_SEND, ACT_PAUSE, ACT_GATE } what;
     char *data;
     size_t len;
-    unsigned number; /* milliseconds, or the gate */
+    unsigned number; /* ACT_PAUSE: milliseconds; ACT_GATE: the gate */
 };
 
 struct scripted_answer {
@@ -39,8 +39,8 @@ struct scripted_answer {
 struct peer {
     struct scripted_server *s;
     int fd;
-    unsigned number; /* of its connection, from 0 */
-    SSL *ssl;        /* NULL in clear */
+    unsigned number; /* the connection's number, counted from 0 */
+    SSL *ssl;        /* NULL without TLS */
     pthread_t thread;
     struct peer *next;
 };
@@ -54,7 +54,7 @@ struct scripted_server {
     SSL_CTX *ctx;
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t news; /* a gate was opened, or it is over */
+    pthread_cond_t news; /* signalled when a gate is opened and when the server is stopped */
     int stopping;
     int open[GATES];
     struct scripted_answer *answers;
@@ -62,7 +62,7 @@ struct scripted_server {
     char **requests;
     unsigned count, connections, resumed;
     struct buf relayed;
-    struct scripted_server *next; /* those of this process */
+    struct scripted_server *next; /* the next running server of this process */
 };
 
 static void *get(void *p)
@@ -72,7 +72,7 @@ static void *get(void *p)
     return p;
 }
 
-/* ---- bytes ---- */
+/* ---- reading and writing ---- */
 
 static ssize_t peer_read(struct peer *p, void *out, size_t len)
 {
@@ -101,7 +101,8 @@ static int has_left(const struct peer *p)
     return poll(&f, 1, 0) > 0 && (f.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
-/* The head of the next request, to be freed; NULL where none comes. */
+/* Returns the head of the next request, which the caller frees, or NULL if the client sends none.
+ */
 static char *read_head(struct peer *p)
 {
     struct buf head = {0};
@@ -117,7 +118,7 @@ static char *read_head(struct peer *p)
     return NULL;
 }
 
-/* ---- playing ---- */
+/* ---- following the script ---- */
 
 static struct scripted_answer *note(struct scripted_server *s, const char *head)
 {
@@ -147,7 +148,8 @@ static struct timespec in_ms(unsigned ms)
     return t;
 }
 
-/* Until the gate is open, or so many milliseconds have passed (gate < 0). -1: it is over. */
+/* Waits until the gate is open or, if gate < 0, for `ms` milliseconds. Returns -1 if the server is
+ * being stopped, or if the client disconnected before the gate was opened. */
 static int wait_for(struct peer *p, int gate, unsigned ms)
 {
     struct scripted_server *s = p->s;
@@ -183,7 +185,8 @@ static int play(struct peer *p, const struct scripted_answer *a)
     return rc;
 }
 
-/* Says how it ends; then the client has the last word, so that nothing unread makes a RST. */
+/* Ends the connection in this way. Except for SCRIPTED_RESET, it then reads until the client closes
+ * the connection, since a close() with unread data would send a RST. */
 static void end(struct peer *p, enum scripted_end how)
 {
     struct linger now = {1, 0};
@@ -203,7 +206,8 @@ static void end(struct peer *p, enum scripted_end how)
 
 /* ---- a proxy ---- */
 
-/* "CONNECT 127.0.0.1:PORT" or "CONNECT [::1]:PORT": a connection there; -1 for all else. */
+/* Connects to the target of "CONNECT 127.0.0.1:PORT" or "CONNECT [::1]:PORT". Returns the socket,
+ * or -1 on failure and for any other request. */
 static int connect_to(const char *head)
 {
     struct sockaddr_in four = {.sin_family = AF_INET};
@@ -229,7 +233,8 @@ static int connect_to(const char *head)
     return fd;
 }
 
-/* One piece from here to there; 0 at the end. What a client sends is kept. */
+/* Passes one piece of data from one socket to the other, and records it if the client sent it.
+ * Returns 0 once either side has closed. */
 static int pass_on(struct peer *p, int from, int to)
 {
     char c[16384];
@@ -249,7 +254,8 @@ static int pass_on(struct peer *p, int from, int to)
     return n > 0;
 }
 
-/* Until one of the two sides ends, or scripted_stop() shuts the client's. */
+/* Relays until the client or the target closes, or until scripted_stop() shuts down the client's
+ * connection. */
 static void relay(struct peer *p, const char *head)
 {
     static const char yes[] = "HTTP/1.1 200 Connected\r\n\r\n";
@@ -291,8 +297,9 @@ static enum scripted_end answer(struct peer *p)
     return how;
 }
 
-/* No byte, or the head of a TLS record and then its bytes one by one: zeros are no ServerHello, but
- * that would only show at the record's end. Until the client leaves. */
+/* Keeps the client waiting until it disconnects. A `mute` connection receives nothing. A `drip`
+ * connection receives the header of a TLS record and then zeros, one by one: they are no
+ * ServerHello, but the client could see that only at the end of the record. */
 static void never_shake_hands(struct peer *p)
 {
     static const char record[] = {22, 3, 3, 0x40, 0};
@@ -341,7 +348,7 @@ static void *serve(void *ctx)
             how = answer(p);
         end(p, how);
     } else {
-        end(p, SCRIPTED_CUT); /* its alert is on the way: a RST could overtake it */
+        end(p, SCRIPTED_CUT); /* a RST could overtake the TLS alert that was just sent */
     }
     SSL_free(p->ssl);
     pthread_mutex_lock(&p->s->lock);
@@ -351,7 +358,7 @@ static void *serve(void *ctx)
     return NULL;
 }
 
-/* Lets go of the threads that are through. With the lock. */
+/* Joins the threads that have finished, and frees their peers. The caller holds the lock. */
 static void reap(struct scripted_server *s)
 {
     struct peer **at = &s->peers, *p;
@@ -362,7 +369,7 @@ static void reap(struct scripted_server *s)
             continue;
         }
         *at = p->next;
-        pthread_join(p->thread, NULL); /* it is behind its last lock */
+        pthread_join(p->thread, NULL); /* cannot deadlock: the thread takes the lock no more */
         free(p);
     }
 }
@@ -399,12 +406,12 @@ static void *accept_all(void *ctx)
 
 /* ---- start and stop ---- */
 
-/* One throw-away CA for all servers of a process. */
+/* All servers of a process share one temporary CA, certificate and key. */
 static pthread_mutex_t made_lock = PTHREAD_MUTEX_INITIALIZER;
 static char *ca_pem, *cert_pem, *key_pem;
 static struct scripted_server *running;
 
-/* A test that fails leaves by exit(): no files are to stay. */
+/* Called by exit(), which a failed test uses, so that no files are left behind. */
 static void remove_files(void)
 {
     const struct scripted_server *s;
@@ -545,7 +552,9 @@ struct scripted_server *scripted_start_with(const struct scripted_options *o)
         scripted_stop(s);
         return NULL;
     }
-    sigemptyset(&quiet); /* inherited by all threads: a client that leaves is no reason to die */
+    /* All threads of the server inherit the mask: SIGPIPE, which a write to a closed connection
+     * causes, must not end the process. */
+    sigemptyset(&quiet);
     sigaddset(&quiet, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &quiet, &old);
     if (pthread_create(&s->thread, NULL, accept_all, s))
@@ -771,7 +780,7 @@ void scripted_export(struct scripted_server *s, const struct scripted_entry *ent
     buf_free(&text);
 }
 
-/* ---- what was played ---- */
+/* ---- what the server received ---- */
 
 unsigned scripted_count(struct scripted_server *s, const char *text)
 {

@@ -1,11 +1,12 @@
 /*
- * A server that plays a script, for what a real HTTP server cannot be made to do: exact bytes,
- * pauses, and every way for a connection to end. It listens on 127.0.0.1 or ::1, over TLS with a
- * throw-away CA or in clear, and keeps what it was sent. In clear it also serves as a proxy that
- * only takes notes, or one that really relays.
+ * A server that follows a script. It does what a real HTTP server cannot be made to do: it sends
+ * exact bytes, pauses, and ends a connection in every possible way. It listens on 127.0.0.1 or ::1,
+ * with or without TLS, and records the requests that it receives. The TLS certificate is issued by
+ * a temporary CA. Without TLS, the server can also act as a proxy, which either only records the
+ * requests or, with the option `relay`, really relays.
  *
- * Answers are added before the client is let loose; all other functions may be called at any time,
- * from any thread.
+ * A test adds the answers before it starts the client. All other functions may be called at any
+ * time, from any thread.
  */
 #ifndef BCDA_TESTS_SCRIPTED_H
 #define BCDA_TESTS_SCRIPTED_H
@@ -23,51 +24,62 @@ struct scripted_answer;
 
 struct scripted_options {
     int tls;
-    int tls12;                     /* nothing newer than TLS 1.2 */
-    int ipv6;                      /* on ::1 */
-    const char *certificate, *key; /* PEM, in place of those by the throw-away CA */
-    const char *client_ca;         /* PEM: only clients with a certificate of this authority */
-    int relay; /* a CONNECT to this machine that no answer takes is relayed; others get 403 */
-    const char *greeting; /* each connection gets this, whatever it sends, and its end */
-    size_t greeting_len;  /* 0: it is a text */
-    unsigned mute;        /* so many connections, the first ones, never get a byte */
-    unsigned drip;        /* as many after those get a TLS record that never ends, byte by byte */
+    int tls12; /* allow no version newer than TLS 1.2 */
+    int ipv6;  /* listen on ::1 rather than on 127.0.0.1 */
+    /* PEM texts to use in place of the certificate and the key that the temporary CA issued */
+    const char *certificate, *key;
+    const char *client_ca; /* PEM; clients must show a certificate issued by this CA */
+    /* Relay each CONNECT to this machine that no answer matches; refuse other targets with 403. */
+    int relay;
+    /* Bytes to send on every connection after the client's first bytes, whatever those are. The
+     * connection is then closed. */
+    const char *greeting;
+    size_t greeting_len; /* 0: `greeting` ends with NUL */
+    unsigned mute;       /* the first `mute` connections are accepted and never receive a byte */
+    unsigned drip; /* the next `drip` connections receive an endless TLS record, byte by byte */
 };
 
-/* NULL on failure. The options are not kept. */
+/* Both return NULL on failure. The options are not kept. */
 struct scripted_server *scripted_start(int tls);
 struct scripted_server *scripted_start_with(const struct scripted_options *o);
-/* Breaks off every connection. NULL is allowed. */
+/* Shuts down every connection and frees the server. `s` may be NULL. */
 void scripted_stop(struct scripted_server *s);
 
-/* These live until scripted_stop(). */
-const char *scripted_origin(const struct scripted_server *s); /* https://127.0.0.1:PORT, or [::1] */
-const char *scripted_ca_file(const struct scripted_server *s); /* NULL in clear */
-const char *scripted_key_file(
-    const struct scripted_server *s); /* the private key for scripted_encrypt */
+/* The strings that these functions return are valid until scripted_stop(). */
+
+/* Returns https://127.0.0.1:PORT, with http without TLS and with [::1] for the option `ipv6`. */
+const char *scripted_origin(const struct scripted_server *s);
+/* Returns NULL without TLS. */
+const char *scripted_ca_file(const struct scripted_server *s);
+/* Returns the path of the private key that opens what scripted_encrypt() encrypts. */
+const char *scripted_key_file(const struct scripted_server *s);
 
 /* ---- the script ---- */
 
-/* An answer, still empty, to the requests whose first line contains `match`: the first `times` of
- * them that no answer added before takes; 0 = any number. What nothing takes gets a 404. */
+/* Adds an empty answer to requests whose first line contains `match`. Answers are tried in the
+ * order in which they were added, and this one is used at most `times` times (0 = no limit). A
+ * request that no answer matches gets a 404. */
 struct scripted_answer *scripted_on(struct scripted_server *s, const char *match, unsigned times);
 void scripted_send(struct scripted_answer *a, const void *data, size_t len);
 void scripted_text(struct scripted_answer *a, const char *text);
 void scripted_pause(struct scripted_answer *a, unsigned ms);
-/* Nothing more before scripted_open_gate(); a client that leaves ends it too. */
+/* Sends nothing more until scripted_open_gate(). If the client disconnects first, the answer
+ * ends. */
 void scripted_gate(struct scripted_answer *a, unsigned gate);
 void scripted_open_gate(struct scripted_server *s, unsigned gate);
 
+/* What happens to the connection after the answer. */
 enum scripted_end {
-    SCRIPTED_CLOSE, /* as one should: close_notify, then FIN */
+    SCRIPTED_CLOSE, /* an orderly end: close_notify, then FIN (the default) */
     SCRIPTED_CUT,   /* FIN without close_notify */
     SCRIPTED_RESET, /* RST */
-    SCRIPTED_KEEP,  /* the next request may come on this connection */
-    SCRIPTED_STAY   /* open and silent, until the client leaves */
+    SCRIPTED_KEEP,  /* the connection is kept for the next request */
+    SCRIPTED_STAY   /* the connection stays open and silent until the client closes it */
 };
-void scripted_finish(struct scripted_answer *a, enum scripted_end how); /* default: CLOSE */
+void scripted_finish(struct scripted_answer *a, enum scripted_end how);
 
-/* A whole answer: "200 OK", header lines that each end with CR LF, Content-Length, the body. */
+/* Adds a complete answer. `status` is, for example, "200 OK"; each line of `headers` ends with CR
+ * LF. Content-Length is added. */
 struct scripted_answer *scripted_reply(struct scripted_server *s, const char *match,
                                        const char *status, const char *headers, const void *body,
                                        size_t len);
@@ -77,34 +89,36 @@ struct scripted_entry {
     const char *key_hex; /* NULL = not encrypted */
     int is_error;
 };
-/* The manifest of these files, as JSON. */
+/* Appends the job manifest of these files, as JSON, to `out`. */
 void scripted_manifest(struct scripted_server *s, struct buf *out,
                        const struct scripted_entry *entries, size_t count);
-/* What leads to the files of an export: token, kick-off, and a job that is done at once. */
+/* Adds the answers that lead to the files of an export: the token, the kick-off, and the status of
+ * a job that is complete at once. */
 void scripted_export(struct scripted_server *s, const struct scripted_entry *entries, size_t count);
 
-/* ---- what was played ---- */
+/* ---- what the server received ---- */
 
-/* How many requests had this text in their head; NULL = all. */
+/* Returns how many requests had this text in the head; NULL counts all requests. */
 unsigned scripted_count(struct scripted_server *s, const char *text);
-/* The head of the i-th request, as it came, to be freed; NULL past the last. */
+/* Returns the head of the i-th request as it was received, or NULL if there were not so many. The
+ * caller frees it. */
 char *scripted_request(struct scripted_server *s, unsigned i);
 unsigned scripted_connections(struct scripted_server *s);
-unsigned scripted_resumed(
-    struct scripted_server *s); /* of them, those that resumed a TLS session */
-/* What clients sent through the relay, in order, to be freed. */
+/* Returns how many connections resumed a TLS session. */
+unsigned scripted_resumed(struct scripted_server *s);
+/* Returns the bytes that clients sent through the relay, in order. The caller frees them. */
 char *scripted_relayed(struct scripted_server *s, size_t *len);
 
 /* ---- content ---- */
 
 void scripted_gzip(struct buf *out, const void *data, size_t len);
 enum scripted_form { SCRIPTED_PLAIN, SCRIPTED_ENCRYPTED, SCRIPTED_GZIP };
-/* Answers with a file in this form. The wrapped key, to be freed; NULL where it is not encrypted.
- * The label is the last part of `path`. */
+/* Adds an answer with a file in this form. Returns the wrapped key, which the caller frees, or NULL
+ * if the file is not encrypted. The label for the key is the last part of `path`. */
 char *scripted_reply_file(struct scripted_server *s, const char *path, enum scripted_form form,
                           const struct buf *plain);
-/* As BCDA encrypts (bcda-api 7.1), for the key of scripted_key_file(). The wrapped key, to be
- * freed. */
+/* Appends the data to `out`, encrypted as BCDA does it (bcda-api 7.1) for the key of
+ * scripted_key_file(). Returns the wrapped key, which the caller frees. */
 char *scripted_encrypt(struct buf *out, const void *data, size_t len, const char *label);
 
 #ifdef __cplusplus

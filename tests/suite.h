@@ -8,8 +8,8 @@
  *         suite_loop(sizes, 0, 4);
  *     }
  *
- * main() is in suite.c: it runs the suite, reports on stdout as TAP, and returns 0 if all tests
- * passed. The block of SUITE() runs once, before any test does.
+ * main() is in suite.c: it runs the suite, reports on stdout in TAP, and returns 0 if all tests
+ * passed. The block after SUITE() runs once, before the tests.
  */
 #ifndef BCDA_TESTS_SUITE_H
 #define BCDA_TESTS_SUITE_H
@@ -23,25 +23,28 @@
 extern const char suite_name[];
 void suite_add_cases(void);
 
-/* What follows belongs to this case, until the next one. CK_RUN_CASE selects a case by its name. */
+/* Starts a case: all calls up to the next suite_case() apply to it. The environment variable
+ * CK_RUN_CASE selects a case by its name. */
 void suite_case(const char *name);
-/* Seconds for each test of the case, by default 60; CK_TIMEOUT_MULTIPLIER multiplies them. */
+/* Sets the time limit of each test of the case, in seconds; the default is 60. The environment
+ * variable CK_TIMEOUT_MULTIPLIER multiplies the limit. */
 void suite_timeout(double seconds);
-/* Around each test, in its process. */
+/* Runs the functions before and after each test, in the process of the test. */
 void suite_checked(void (*setup)(void), void (*teardown)(void));
-/* Around the whole case, in the process of main(). */
+/* Runs the functions before and after the whole case, in the process of main(). */
 void suite_unchecked(void (*setup)(void), void (*teardown)(void));
-/* Each of them once. */
+/* Adds tests that run once each. */
 #define suite_test(...) suite_add((const TTest *const[]){__VA_ARGS__, NULL})
 void suite_add(const TTest *const *tests);
-void suite_loop(const TTest *test, int first, int end); /* `_i` is first to end - 1 */
+/* Adds a test that runs once with each `_i` from `first` to `end` - 1. */
+void suite_loop(const TTest *test, int first, int end);
 
-/* Optional functions of a test program. */
+/* A test program may define these two functions. */
 
-/* Called before the tests run. main() returns 1 unless it returns 0. */
+/* Called before the tests run. If the result is not 0, main() returns 1 and no test runs. */
 int suite_prepare(void);
-/* Called in place of the tests if there are arguments: the test program run by one of its tests.
- * Its result is the exit status. */
+/* Called in place of the tests if the program has arguments, which is how one of its tests runs it.
+ * The result is the exit status. */
 int suite_run_alone(int argc, char **argv);
 
 #endif

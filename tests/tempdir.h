@@ -1,4 +1,4 @@
-/* Where a test may put files of its own. */
+/* The folder for the temporary files of tests. */
 #ifndef BCDA_TESTS_TEMPDIR_H
 #define BCDA_TESTS_TEMPDIR_H
 

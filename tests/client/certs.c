@@ -52,7 +52,8 @@ static void extend(X509 *cert, X509 *issuer, int nid, const char *value)
     X509_EXTENSION_free(x);
 }
 
-/* Good from two days ago, until then. */
+/* Returns an unsigned certificate that is valid from two days ago until `until` seconds from now.
+ */
 static X509 *new_cert(EVP_PKEY *key, const char *name, long until)
 {
     X509 *x = X509_new();
@@ -75,7 +76,7 @@ static char *text_of(BIO *bio)
     char *p, *copy;
     long n = BIO_get_mem_data(bio, &p);
 
-    copy = malloc((size_t)n + 1); /* it has no NUL, which strndup() may look for */
+    copy = malloc((size_t)n + 1); /* not strndup(), which may look for a NUL: the data has none */
     ck_assert_ptr_nonnull(copy);
     memcpy(copy, p, (size_t)n);
     copy[n] = '\0';

@@ -1,6 +1,6 @@
-/* Put before a build by way of -include: curl.c as it is built where libcurl is the oldest that
- * will do. The headers at hand are newer, so this shows that the older ways work, not that nothing
- * newer is used: that is what tests/house/curl.py looks for. */
+/* Included with -include, so that curl.c is built as with the oldest libcurl that is supported. The
+ * installed headers are newer. A test with this build therefore shows that the code for the old
+ * version works; tests/house/curl.py checks that this code uses nothing newer. */
 #define CURL_DISABLE_DEPRECATION
 #include <curl/curl.h>
 #undef LIBCURL_VERSION_NUM

@@ -1,4 +1,4 @@
-"""A FHIR Bulk Data server that does what a test wants, and runs of bcda-export against it."""
+"""A FHIR Bulk Data server whose behaviour a test controls, and runs of bcda-export against it."""
 import http.client
 import http.server
 import json
@@ -12,10 +12,11 @@ import time
 
 import programs
 
-# Hundreds of runs that sync: in memory, where there is such a file system.
+# Hundreds of runs call fsync(), so their files are kept in memory if there is such a file system.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
 
-# Connections are accepted in turn: when this is answered, all that came before it are at work.
+# Connections are accepted in order. When a request for this path is answered, the server has begun
+# to handle all earlier ones.
 SETTLE = "/settle"
 
 
@@ -116,11 +117,11 @@ class Quiet(http.server.ThreadingHTTPServer):
             self.count(-1)
 
     def handle_error(self, *_):
-        """A client that was killed."""
+        """Ignores the error: the client was killed."""
 
 
 class Server:
-    """Its files say which job they are of."""
+    """A running server. The id of each resource in its files names the job."""
 
     def __init__(self, report, types=("Patient", "Patient", "Coverage")):
         self.report = report
@@ -161,7 +162,8 @@ class Server:
                 *programs.FAST, *options]
 
     def settled_requests(self):
-        """How many came until now, those included that a killed client left unread."""
+        """Returns how many requests have come so far, including those of clients that were killed
+        before the answer."""
         client = http.client.HTTPConnection(*self.http.server_address, timeout=programs.LIMIT)
         client.request("GET", SETTLE)
         client.getresponse().read()
@@ -178,7 +180,8 @@ class Server:
         return done
 
     def start_and_end(self, *options, sign=signal.SIGKILL, files=1):
-        """A run that is ended when so many files are complete, while another is awaited."""
+        """Starts a run and ends it by a signal once `files` files are complete, while the last file
+        is still awaited. Returns the exit status and what the run printed."""
         self.held = {len(self.types) - 1}
         process = subprocess.Popen(self.command("--resume", self.state, *options),
                                    stderr=subprocess.PIPE)

@@ -15,7 +15,7 @@
 
 enum { WAIT_MS = 5, QUIET = 6, HUNG_S = 120, READY_S = 60 };
 
-/* ---- small things ---- */
+/* ---- helpers ---- */
 
 static char *copy(const char *text, size_t len)
 {
@@ -97,7 +97,7 @@ static void check_absent(const char *text, const char *what, const char *secret)
     ck_assert_msg(!*secret || !strstr(text, secret), "%s stands in: %s", what, text);
 }
 
-/* A patient id is a run of 13 digits or more, in every era of the sandbox and of the real server.
+/* In every era of the sandbox and of the real server, a patient id has 13 or more digits in a row.
  */
 static void check_no_patient(const char *text)
 {
@@ -235,7 +235,7 @@ static void check_open(struct run *r, const bcda_file *file)
     struct got_file *f = file_of(r, file);
 
     ck_assert_int_eq(f->begins, 1);
-    if (r->way != BY_PULL) /* what was taken last is verified by its end */
+    if (r->way != BY_PULL) /* bcda_job_next() may return batches after the end of their file */
         ck_assert_int_eq(f->ends, 0);
 }
 
@@ -387,8 +387,8 @@ static void on_done(bcda_job *job, int result, void *userdata)
     r->result = result;
 }
 
-/* Each registration has a userdata of its own, so that each destroy can be counted: the run stands
- * in the first member. */
+/* The userdata of one handler. Each handler has its own, so that the calls of each destroy function
+ * can be counted. */
 struct tag {
     struct run *r;
     enum where where;
@@ -450,12 +450,12 @@ bcda_handlers *fixture_handlers(struct run *r)
     return handlers;
 }
 
-/* ---- making ---- */
+/* ---- opening ---- */
 
 static struct sandbox *running_sandbox;
 static struct scripted_server *running_server;
 
-/* A test that fails leaves by exit(): no files may stay. */
+/* Called by exit(), which a failed test uses, so that the servers leave no files behind. */
 static void stop_at_exit(void)
 {
     sandbox_stop(running_sandbox);
@@ -587,10 +587,11 @@ void fixture_session(struct fixture *fx)
     int rc;
 
     (void)fixture_config(fx);
-    rc = bcda_global_init(0); /* what libraries open once is not the session's */
+    /* Descriptors that libraries open once must not count as descriptors of the session. */
+    rc = bcda_global_init(0);
     ck_assert_int_eq(rc, 0);
     fx->fds = fixture_count_fds();
-    if (threads) /* a suite runs once more, with files decoded by workers */
+    if (threads) /* set for a second run of the suite, in which workers decode the files */
         ck_assert_ok(bcda_config_set_int(fx->config, BCDA_OPT_DECODE_THREADS, atoi(threads)));
     rc = bcda_session_new(&fx->session, fx->config);
     ck_assert_msg(rc == 0, "%s", bcda_error_text(bcda_config_error(fx->config)));
@@ -730,7 +731,7 @@ static void started(struct run *r, int rc, bcda_handlers *handlers)
     ck_assert_msg(rc == 0, "%s", bcda_error_text(bcda_session_error(r->fixture->session)));
     ck_assert_ptr_nonnull(r->job);
     ck_assert_int_eq(bcda_job_result(r->job), BCDA_ERR_AGAIN);
-    ck_assert_uint_eq(r->state_count, 0); /* nothing is called out of a start */
+    ck_assert_uint_eq(r->state_count, 0); /* starting a job calls no callback */
     bcda_handlers_free(handlers);
 }
 
@@ -786,7 +787,7 @@ struct run *fixture_restore(struct fixture *fx, enum delivery_way way, const cha
     return r;
 }
 
-/* ---- turning ---- */
+/* ---- stepping ---- */
 
 int64_t fixture_stat(struct fixture *fx, int stat)
 {
@@ -796,8 +797,9 @@ int64_t fixture_stat(struct fixture *fx, int stat)
     return n;
 }
 
-/* Whether the descriptor says that a step would make progress. The system's timer runs by the real
- * time and may be over before the test's clock is there: then it says nothing. */
+/* Returns 1 if the session's descriptor is readable, which promises that a step makes progress. The
+ * timer behind the descriptor runs in real time. It may expire before the test's clock has reached
+ * that time; from then on, a readable descriptor promises nothing. */
 static int is_promised(const struct fixture *fx)
 {
     struct pollfd p = {0};
@@ -809,9 +811,9 @@ static int is_promised(const struct fixture *fx)
     return real_ms() < fx->timer_at;
 }
 
-/* Two steps in a row that make no progress, though the descriptor was readable, would make
- * an application's loop busy for nothing. One such step is allowed: the step before may have done
- * what made it readable. */
+/* Fails if two steps in a row did nothing although the descriptor was readable: an application's
+ * loop would be busy for nothing. One such step is allowed, because the step before it may already
+ * have handled what made the descriptor readable. */
 static void check_progress(struct fixture *fx, int promised, int64_t began, int did)
 {
     int64_t left = bcda__session_next_timer_ms(fx->session);
@@ -835,7 +837,7 @@ static int step_session(struct fixture *fx)
     return rc;
 }
 
-/* bcda_session_run(): 1 where it cannot be said that nothing was done. */
+/* Calls bcda_session_run(). Returns 0 if that timed out, and 1 if it may have done something. */
 static int run_session(struct fixture *fx, int ms)
 {
     int rc;
@@ -864,7 +866,8 @@ static int pull(struct fixture *fx)
             for (i = 0; i < bcda_batch_bad_line_count(batch); i++)
                 record_bad(r, bcda_batch_bad_line(batch, i));
             ck_assert_ptr_null(bcda_batch_bad_line(batch, i));
-            ck_assert_int_eq(bcda_file_is_error(bcda_batch_file(batch)), 0); /* have a handler */
+            /* These runs have a handler for issues, so error files do not come as batches. */
+            ck_assert_int_eq(bcda_file_is_error(bcda_batch_file(batch)), 0);
             record_batch(r, batch);
             bcda_batch_unref(batch);
         }
@@ -876,7 +879,7 @@ static int pull(struct fixture *fx)
     return any;
 }
 
-/* Waits a while for bytes: 1 where something is ready. */
+/* Waits up to `ms` for bytes. Returns 1 if something is ready. */
 static int wait_for(struct fixture *fx, int ms)
 {
     struct pollfd p = {0};
@@ -889,7 +892,8 @@ static int wait_for(struct fixture *fx, int ms)
     return poll(&p, 1, ms) > 0;
 }
 
-/* The sandbox makes its files in real time: the clock does not run ahead of it. */
+/* Waits until the sandbox has generated its files if a job needs them. The sandbox works in real
+ * time, and the test's clock must not run ahead of it. */
 static void wait_for_files(struct fixture *fx)
 {
     static const char *const types[] = {"Patient", "Coverage", "ExplanationOfBenefit", "Claim",
@@ -929,7 +933,7 @@ static int all_paused(const struct fixture *fx)
     return fx->session->requests == NULL;
 }
 
-/* 1: the clock has moved to a timer. */
+/* Moves the clock to the next timer. Returns 1 if it has moved. */
 static int jump(struct fixture *fx)
 {
     int64_t left = bcda__session_next_timer_ms(fx->session);
@@ -942,7 +946,8 @@ static int jump(struct fixture *fx)
     return 1;
 }
 
-/* Waits for bytes or a worker: 1 when something came, 0 when nothing did for a moment. */
+/* Waits briefly for bytes and, as long as they are busy, for the workers that decode. Returns 1 if
+ * something came. */
 static int wait_a_moment(struct fixture *fx)
 {
     int quiet = 0;
@@ -950,7 +955,7 @@ static int wait_a_moment(struct fixture *fx)
     while (fixture_stat(fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(fx->session)) {
         if (wait_for(fx, WAIT_MS)) {
             if (!fx->use_run)
-                (void)step_session(fx); /* in a build on poll() the waiting has stepped already */
+                (void)step_session(fx); /* in a build on poll(), wait_for() has already stepped */
             (void)pull(fx);
             return 1;
         }
@@ -976,7 +981,7 @@ int fixture_step(struct fixture *fx)
     if (fixture_stat(fx, BCDA_STAT_TRANSFERS) > 0) {
         if (fx->jump_open && jump(fx))
             return 1;
-        return !fx->stay && !all_paused(fx); /* bytes will come */
+        return !fx->stay && !all_paused(fx); /* 1: bytes will still arrive */
     }
     fx->quiet_since = 0;
     if (!jump(fx))
@@ -1044,7 +1049,7 @@ void fixture_until_count(struct fixture *fx, struct run *r, size_t count)
         ck_assert_msg(fixture_step(fx), "stuck before %zu resources", count);
 }
 
-/* ---- calls by the table of client/entry.h ---- */
+/* ---- calls of the functions in the table of client/entry.h ---- */
 
 static int no_watch(bcda_session *s, int fd, int events, void *userdata)
 {
@@ -1178,7 +1183,7 @@ void fixture_end(struct fixture *fx)
         check_run(r);
         free_run(r);
     }
-    /* The sandbox's side of a connection closes a little later. */
+    /* The sandbox closes its end of a connection a little later. */
     while (fx->fds && (n = fixture_count_fds()) > fx->fds && real_s() < until)
         sleep_ms(2);
     if (fx->fds) {
@@ -1225,7 +1230,8 @@ const char *fixture_unwrap(const char *line, size_t len, size_t *out_len)
     return at;
 }
 
-/* The text of a member of the outermost object, or of `meta`, found by counting braces. */
+/* Returns the value of a string member of the object at this depth (1 = the outermost), or "".
+ * Finds it by counting braces, not with the library's code. */
 static char *member(const char *json, size_t len, const char *name, int depth_wanted)
 {
     size_t i, start, n = strlen(name);
@@ -1315,7 +1321,7 @@ size_t fixture_check_file(struct run *r, const bcda_file *file, int whole)
     return seen;
 }
 
-/* What a job has counted is the sum of what its files have. */
+/* Checks that each counter of the job is the sum of the counters of its files. */
 static void check_sums(const bcda_job *job)
 {
     int64_t received = 0, bytes = 0, resources = 0, bad_lines = 0;
@@ -1415,7 +1421,7 @@ void fixture_check_patients(const struct run *r, size_t file, size_t first, size
     ck_assert_uint_eq(seen, count);
 }
 
-/* The keys of a sandbox are kept for all that follow. */
+/* Starts a sandbox once before the tests: it generates the keys, which all later sandboxes use. */
 int suite_prepare(void)
 {
     struct sandbox_options o = {.tls = 1};

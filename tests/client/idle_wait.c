@@ -1,12 +1,13 @@
-/* Waits for a job that does not end, by one of the three ways to drive a session, and leaves marks
- * for whoever traces its system calls (test_idle.py): write() to no descriptor, which does nothing.
+/* Waits for a job that does not end, in one of the three ways to drive a session. test_idle.py
+ * traces the system calls of this program. For the trace, the program writes marks: write() to
+ * descriptor -1, which fails and has no other effect.
  *
  * Usage: idle-wait run|step|loop hour|polls, with the environment of the examples
- * hour: once the server has asked for an hour's patience, prints "idle <pid>", marks "hour", waits
- *       until SIGUSR1 wakes the session, and marks "woken".
- * polls: marks "asking" or "idle" before each sleep, by whether a request is in progress, "vain"
- * behind one that belongs to no request, and "end" once POLLS requests were made. Not for run,
- * which sleeps by itself. */
+ * hour: waits until the server has asked for a delay of an hour, prints "idle <pid>", marks "hour",
+ *       waits until SIGUSR1 wakes the session, and marks "woken".
+ * polls: before each sleep, marks "asking" if a request is in progress, else "idle". After a sleep
+ *        that belongs to no request, marks "vain". After POLLS requests, marks "end". Cannot be
+ *        combined with `run`, which sleeps by itself. */
 #include <bcda/bcda.h>
 #include <errno.h>
 #include <poll.h>
@@ -52,7 +53,7 @@ static int64_t stat(int which)
 
 static struct pollfd fds[FDS_MAX];
 static nfds_t count;
-static int64_t due = -1; /* when the timer is over; -1 = there is none */
+static int64_t due = -1; /* when the timer expires; -1 = no timer is set */
 
 static int64_t now_ms(void)
 {
@@ -106,8 +107,8 @@ static int is_due(void)
     return due >= 0 && due <= now_ms();
 }
 
-/* What is there by then. The set may change with every call, so one at a time. 1: something was; 0:
- * nothing; -1: a signal. */
+/* Waits up to `wait_ms` and reports one event to the session: only one, because each call may
+ * change the set of descriptors. Returns 1 if there was an event, 0 if not, -1 after a signal. */
 static int notify(int wait_ms)
 {
     int n = poll(fds, count, wait_ms);
@@ -137,7 +138,7 @@ static void drain_loop(void)
         ;
 }
 
-/* ---- the other two ---- */
+/* ---- the ways "step" and "run" ---- */
 
 static int tell_step(int wait_ms)
 {
@@ -168,7 +169,8 @@ static int sleep_run(void)
     return rc == BCDA_ERR_INTERRUPTED ? -1 : 0;
 }
 
-/* It does not say whether there is more; a request leaves far less to do than this. */
+/* bcda_session_run() does not report whether more is to be done. A request needs far fewer calls
+ * than these 20. */
 static void drain_run(void)
 {
     int i;
@@ -180,13 +182,13 @@ static void drain_run(void)
 
 static const struct way {
     const char *name;
-    int (*sleep)(void);  /* once, and a step; -1: a signal */
-    void (*drain)(void); /* what follows it without another sleep */
+    int (*sleep)(void);  /* sleeps once and takes a step; -1 after a signal */
+    void (*drain)(void); /* takes the steps that can follow without another sleep */
 } ways[] = {{"run", sleep_run, drain_run},
             {"step", sleep_step, drain_step},
             {"loop", sleep_loop, drain_loop}};
 
-/* ---- the two spans ---- */
+/* ---- the two waits: "hour" and "polls" ---- */
 
 static volatile sig_atomic_t signalled;
 
@@ -219,8 +221,8 @@ static void wait_hour(const struct way *d)
     mark("woken");
 }
 
-/* A sleep belongs to a request that is in progress before or after it, or was begun in between: a
- * fast server has answered before the next sleep. */
+/* A sleep belongs to a request if the request is in progress before or after the sleep. It also
+ * belongs to one that was started in between: a fast server answers before the next sleep. */
 static void wait_polls(const struct way *d)
 {
     int64_t requests, open;
@@ -276,7 +278,7 @@ static void start(const struct way *d)
         bcda_session_set_loop(session, watch_fd, watch_timer, NULL, NULL))
         die("the loop");
     if (strcmp(d->name, "step") == 0 && bcda_session_fd(session) == BCDA_ERR_UNSUPPORTED)
-        exit(3); /* a build on poll() */
+        exit(3); /* in a build on poll(), a session has no descriptor */
     if (bcda_export_new(&what, BCDA_LEVEL_PATIENT) || bcda_handlers_new(&who) ||
         bcda_handlers_on_done(who, on_done, NULL, NULL) || bcda_job_start(session, what, who, NULL))
         die("the job");

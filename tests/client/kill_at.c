@@ -1,9 +1,11 @@
 /*
- * bcda-export that dies: linked with its sources, it stands before each system call that changes a
- * file or a folder, and kills the program before the n-th of them (BCDA_TEST_KILL_AT). What the
- * program finds after that is what a power-off of the program, though not of the machine, leaves.
+ * Linked with the sources of bcda-export, this file intercepts each system call that changes a file
+ * or a folder. It kills the program just before the n-th of these calls, with n from
+ * BCDA_TEST_KILL_AT. The next run then finds on disk what a killed program leaves. The machine
+ * itself does not crash, so nothing that was written is lost.
  *
- * BCDA_TEST_NO_TMPFILE and BCDA_TEST_NO_LINKS play file systems that lack these.
+ * BCDA_TEST_NO_TMPFILE and BCDA_TEST_NO_LINKS simulate file systems without O_TMPFILE and without
+ * hard links.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -73,7 +75,7 @@ int __wrap_unlink(const char *name)
 int __wrap_renameat2(int from, const char *old, int to, const char *name, unsigned flags)
 {
     step();
-    if (getenv("BCDA_TEST_NO_LINKS")) { /* as a file system that is as poor in other things too */
+    if (getenv("BCDA_TEST_NO_LINKS")) { /* such file systems may also lack its flags */
         errno = EINVAL;
         return -1;
     }
@@ -110,7 +112,7 @@ ssize_t __wrap_write(int fd, const void *data, size_t len)
     return __real_write(fd, data, len);
 }
 
-/* Large files have names of their own, as meson asks for them. */
+/* meson builds with large file support, in which these functions have names that end with 64. */
 int __wrap_ftruncate64(int fd, off_t size)
 {
     step();

@@ -1,6 +1,6 @@
 /*
- * Prints what one export brings, for real_data.py: type, id, line number, offset and length of each
- * resource, one a line; then the issues.
+ * Prints what one export delivers, for real_data.py: a line for each resource, with the type, id,
+ * line number, offset and length, and a line for each issue.
  *
  *   list-resources FHIR_URL CA SECRET_FILE CLIENT_ID KEY LEVEL [TYPE]...
  */

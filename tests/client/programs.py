@@ -1,4 +1,4 @@
-"""What the tests of the programs share: starting a sandbox and running bcda-export against it."""
+"""What the tests of the programs share: how to start a sandbox and run bcda-export against it."""
 import os
 import shlex
 import shutil
@@ -8,16 +8,16 @@ import tempfile
 import time
 
 EXPORT, SANDBOX = (os.path.abspath(path) for path in sys.argv[1:3])
-LIMIT = 300  # seconds, against what hangs
-# Retries and polls without waits that matter to nobody here.
+LIMIT = 300  # seconds until a program counts as hung
+# Options for short waits before retries and polls: no test depends on how long these waits are.
 FAST = ["--set", "retry_max_ms=1", "--set", "poll_max_ms=10"]
 
 
 class Sandbox:
-    """bcda-sandbox in a process of its own; `env` has what --print-env says."""
+    """bcda-sandbox in a process of its own. `env` has the variables that --print-env prints."""
 
     def __init__(self, *options, tls=True, data=None):
-        """`data`: names and contents of the files to serve."""
+        """`data` maps the names of the files to serve to their contents."""
         self.state = tempfile.mkdtemp(prefix="bcda-test-")
         command = [SANDBOX, "--print-env", "--state-dir", os.path.join(self.state, "s")]
         os.mkdir(os.path.join(self.state, "s"))
@@ -65,7 +65,7 @@ def export(sandbox, *options, **more):
 
 
 class Report:
-    """Counts checks, and says what was wrong."""
+    """Counts the checks, and prints those that fail."""
 
     def __init__(self):
         self.done = self.wrong = 0
@@ -79,7 +79,7 @@ class Report:
 
     @staticmethod
     def run(tests, names):
-        """All tests, or those that are named; how long each took."""
+        """Runs all tests, or those in `names`, and prints how long each of them took."""
         for test in tests:
             if not names or test.__name__ in names:
                 began = time.monotonic()

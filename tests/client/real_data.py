@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Real records of CMS's sandboxes, each set in its era, through bcda-export and the library.
+"""Exports real records of CMS's sandboxes with bcda-export and with the library, each set in its
+era.
 
-real_data.py BCDA_EXPORT BCDA_SANDBOX LIST_RESOURCES. The data is that of $BCDA_SHARED/data; without
-it this is skipped (77), but in CI a failure.
+real_data.py BCDA_EXPORT BCDA_SANDBOX LIST_RESOURCES. The data is in $BCDA_SHARED/data. If it
+is missing, the test is skipped (77); in CI, it fails.
 """
 import glob
 import json
@@ -32,7 +33,7 @@ SETS = [
     ("v3-r4", "2019-04", 1, "resource", True),
 ]
 
-# data folder, error file, its name there, era, version, level
+# data folder, error file, its name in the sandbox's folder, era, version of the API, level
 ERRORS = [
     ("era-a-envelope", "era-a-error.ndjson", "era-a-error.ndjson", "2019-04", 1, "resource"),
     ("v1-bare", "v1-2021-error.ndjson", "v1-2021-error.ndjson", "2021", 1, "patient"),
@@ -45,7 +46,7 @@ report = programs.Report()
 
 
 def unwrap(line):
-    """The bytes of `resource` in an envelope, found by reading it, not by printing it anew."""
+    """Returns the bytes of `resource` in an envelope, cut out of the line as they are."""
     text = line.decode("utf-8")
     if not text.startswith('{"fullUrl"'):
         return line
@@ -85,7 +86,7 @@ def check_files(name, out, data):
 
 
 def check_list(name, sandbox, level, data):
-    """Types, ids, numbers and offsets as the library gives them."""
+    """Checks the types, ids, line numbers, offsets and lengths that the library reports."""
     want, have = [], []
     for type_, path in data.items():
         offset = 0
@@ -120,7 +121,7 @@ def one_set(root, folder, era, version, level, encrypted):
     name = f"{folder} in {era}"
     data = files(os.path.join(root, folder))
     if era == "2018-12":
-        data.pop("Coverage")  # that endpoint came a month later
+        data.pop("Coverage")  # Coverage/$export was added a month later
     report.check(data, name, "no data")
     with programs.Sandbox("--era", era, "--api-version", str(version), "--data",
                           os.path.join(root, folder), "--polls", "1", "--allow-duplicates") as s:

@@ -1,13 +1,15 @@
 /*
- * Prints how one export ends for an application: the names of bcda_job_result() and of
- * bcda_job_verdict(). For test_results.py.
+ * Runs one export for test_results.py and prints how it ended: the names of the values of
+ * bcda_job_result() and bcda_job_verdict().
  *
  *   results-of LEVEL [--group G] [--type T]... [--parameter N=V]... [--set N=V]... [--spool DIR]
  *              [--do ACTION]
  *
- * The server and the identity are those of the environment, as bcda-sandbox --print-env names them.
- * ACTION: stop or nonsense (what the callback of a file returns), cancel-STATE (bcda_job_cancel()
- * in that state: 1 starting, 2 running, 3 downloading).
+ * The server and the credentials come from the environment variables that bcda-sandbox --print-env
+ * prints. ACTION is one of:
+ *   stop: the file callback returns BCDA_STOP.
+ *   nonsense: the file callback returns a value that is not defined.
+ *   cancel-STATE: bcda_job_cancel() is called in this state (1 starting, 2 running, 3 downloading).
  */
 #include <bcda/bcda.h>
 #include <stdio.h>

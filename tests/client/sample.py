@@ -1,5 +1,5 @@
-"""Samples of a sweep, as tests/sample.h does it for the tests in C: BCDA_TEST_SEED and
-BCDA_TEST_EXHAUSTIVE of the environment."""
+"""Sampling of long loops over similar cases, as tests/sample.h does it for the tests in C. The
+environment variables BCDA_TEST_SEED and BCDA_TEST_EXHAUSTIVE have the same effect."""
 import os
 import random
 import sys
@@ -13,5 +13,5 @@ _random = random.Random(SEED)
 
 
 def gap(one_in):
-    """How far the next case of a sweep is, where about one in `one_in` is to run."""
+    """Returns the distance to the next case to run, if about one case in `one_in` is to run."""
     return 1 if EXHAUSTIVE else _random.randint(1, 2 * one_in - 1)

@@ -24,7 +24,7 @@ static void exchange(int fd, void *data, size_t len, int send_it)
         memset(at, 0, len);
 }
 
-/* Answers until the other side is closed. */
+/* Answers the calls of server_process_count() until the test closes its end of the socket. */
 static void answer_counts(struct scripted_server *s, int fd)
 {
     char text[TEXT];

@@ -1,6 +1,6 @@
-/* A scripted server in a process of its own, for tests that fork: the threads of a server in this
- * one could hold a lock of the allocator's at that moment, and its descriptors would be a child's
- * as well. */
+/* A scripted server in a process of its own, for tests that fork. If the server ran in the process
+ * of the test, its threads could hold a lock of the allocator during fork(), and the child would
+ * inherit its descriptors. */
 #ifndef BCDA_TESTS_SERVER_PROCESS_H
 #define BCDA_TESTS_SERVER_PROCESS_H
 
@@ -10,15 +10,15 @@
 
 struct server_process {
     pid_t pid;
-    int fd;                                       /* a socket to it; it ends when that is closed */
+    int fd; /* a socket to the process, which ends when the socket is closed */
     char origin[64], ca_file[256], key_file[256]; /* "" = none */
 };
 
-/* `script` adds the answers, in that process. */
+/* Starts the server. `script` is called in the new process and adds the answers. */
 void server_process_start(struct server_process *p, int tls,
                           void (*script)(struct scripted_server *s, const void *arg),
                           const void *arg);
-/* How many requests had this text in their head. */
+/* Returns how many requests had this text in the head. */
 unsigned server_process_count(const struct server_process *p, const char *text);
 void server_process_stop(struct server_process *p);
 

@@ -1,5 +1,6 @@
-/* A refused call says why: every entry point that can refuse an argument, or the state that it is
- * called in, is called so, and the error of its object is that call's and no earlier one's. */
+/* Every refused call reports why. Some entry points can refuse an argument, or the state in which
+ * they are called. Each of them is called with a cause to refuse. The error of its object must then
+ * describe this call, not an earlier one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ static struct fixture fx;
 static bcda_export *x;
 static bcda_handlers *both; /* on_resource and on_batch, which exclude each other */
 static bcda_decoder *decoder;
-static bcda_job *pulled, *pushed; /* with a session, not ended */
+static bcda_job *pulled, *pushed; /* jobs that run: without and with a data callback */
 static int64_t number;
 static const char *text;
 static char *saved;
@@ -104,10 +105,10 @@ static void close_all(void)
 #define S fx.session
 
 struct row {
-    const char *name; /* of the function */
+    const char *name; /* name of the function */
     int (*call)(void);
     int code;
-    const char *word; /* of the text */
+    const char *word; /* part of the expected error text */
 };
 
 #define CALL(name, expression) \
@@ -168,7 +169,8 @@ static int start_level(int level)
 CALL(start_group, start_level(BCDA_LEVEL_GROUP))
 CALL(start_resource, start_level(BCDA_LEVEL_RESOURCE))
 
-/* What has no argument to refuse is called from a callback of the application's loop. */
+/* Makes a call as if from a callback of the application's loop, which is refused. Used for
+ * functions that have no argument to refuse. */
 static int from_loop(int (*call)(void))
 {
     int rc;
@@ -229,7 +231,7 @@ static const struct row session_rows[] = {
 
 enum { SESSION_ROWS = sizeof session_rows / sizeof *session_rows };
 
-/* An older error stands in the object; the call's own must take its place. */
+/* Puts an older error into the object before the call. The error of the call must replace it. */
 static void check_row(const struct row *row, struct bcda_error *slot,
                       const bcda_error *(*error)(void))
 {
@@ -263,7 +265,7 @@ START_TEST(sessions)
 }
 END_TEST
 
-/* The table has every function that moves a session or a job. */
+/* The rows above include every function of the table in client/entry.h. */
 START_TEST(all_of_them)
 {
     size_t i, k, found;
@@ -276,7 +278,8 @@ START_TEST(all_of_them)
 }
 END_TEST
 
-/* A call that succeeds has no error; nor has one that only says that there is nothing yet. */
+/* A call that succeeds leaves no error in the session. Neither does bcda_job_next() when it has no
+ * batch yet. */
 START_TEST(no_error)
 {
     bcda_batch *batch;
@@ -541,7 +544,8 @@ static const struct row decoder_rows[] = {
     {"bcda_decoder_write", write_finished, BCDA_ERR_STATE, "finished"},
 };
 
-/* The decoder's error stands in no header of the tests: an earlier call makes the older one. */
+/* As check_row(), except that the tests cannot write an older error into a decoder: no header shows
+ * its members. The call of the row before leaves the older error. */
 START_TEST(decoders)
 {
     const bcda_error *e;

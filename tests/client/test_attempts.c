@@ -1,5 +1,5 @@
-/* What is one of a request's attempts, and what is not: a redirect that is followed and a wait for
- * the limiter cost none. (A 401: test_auth.c.) */
+/* What counts as an attempt of a request. A redirect that is followed does not count, and neither
+ * does a wait for the rate limiter. (For a 401, see test_auth.c.) */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ static struct run *finish(void)
     return fixture_run(&fx, BY_RESOURCE);
 }
 
-/* _i: one failure fewer than there are attempts, and as many. */
+/* The server fails 2 times (_i = 0) or 3 times (_i = 1), and 3 attempts are allowed. */
 static void check_end(struct run *r, int failed)
 {
     if (failed) {
@@ -66,7 +66,7 @@ START_TEST(limited)
     fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
     fixture_set(&fx, BCDA_OPT_REQUESTS_BURST, 1);
     fixture_set(&fx, BCDA_OPT_REQUESTS_PER_SECOND, 1);
-    fixture_set(&fx, BCDA_OPT_RETRY_MAX_MS, 100); /* sooner than the limiter */
+    fixture_set(&fx, BCDA_OPT_RETRY_MAX_MS, 100); /* retry sooner than the rate limiter allows */
     check_end(finish(), _i);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 3);
     ck_assert_int_ge(fixture_stat(&fx, BCDA_STAT_WAITS), 3);

@@ -1,5 +1,5 @@
-/* Tokens: where they go, and where one is refused (401), who renews it, how often, and what that
- * costs the request. */
+/* Access tokens: which requests carry one, and what happens when one is refused (401): which
+ * request renews it, how often, and how many attempts that costs. */
 #include <stdio.h>
 #include <string.h>
 
@@ -28,8 +28,9 @@ static void check_both(struct run *r)
     fixture_check_came(r, 6);
 }
 
-/* Two requests were sent with one token, and both are refused. The first 401 renews it. The second
- * comes when the new token is there: it was not that one that was refused. */
+/* Two requests carry the same token, and both are refused. The first 401 leads to a new token. When
+ * the second 401 arrives, the new token is already there. That 401 refused the old token, so the
+ * new one is kept. */
 START_TEST(late_refusal)
 {
     struct run *r;
@@ -53,7 +54,7 @@ START_TEST(late_refusal)
 }
 END_TEST
 
-/* Both are refused before there is a new token: they wait for the same one. */
+/* Two requests are refused before there is a new token: both wait for the same one. */
 START_TEST(both_refused)
 {
     struct run *r;
@@ -73,11 +74,12 @@ START_TEST(both_refused)
 }
 END_TEST
 
-/* A 401 that renews the token is not one of the request's attempts: as many are left as before. */
+/* A 401 that leads to a new token does not count as an attempt: the request has as many attempts
+ * left as before. */
 START_TEST(refusal_costs_no_attempt)
 {
     struct run *r;
-    int busy = 2 - _i; /* of the three attempts that are allowed, none or one is left over */
+    int busy = 2 - _i; /* failures: 3 attempts are allowed, so 0 or 1 of them is never needed */
 
     fixture_open_scripted(&fx, 0);
     reply_status("/data/a", 1, 0, "401 Unauthorized");
@@ -91,7 +93,7 @@ START_TEST(refusal_costs_no_attempt)
 }
 END_TEST
 
-/* The new token is refused as well: that is the answer. */
+/* The new token is refused as well: the request fails with that 401. */
 START_TEST(refused_twice)
 {
     struct run *r;
@@ -108,10 +110,10 @@ START_TEST(refused_twice)
 }
 END_TEST
 
-/* ---- where it goes ---- */
+/* ---- which requests carry a token ---- */
 
-/* A manifest that says that its files need no token: it is not sent to them. One that says nothing
- * means that they do. */
+/* If the manifest states that its files need no token, their requests carry none. If it does not
+ * say, they carry one. */
 START_TEST(files_without_token)
 {
     static const char *const says[] = {"true", "false", "null"};
@@ -137,7 +139,8 @@ END_TEST
 
 /* ---- the token request is refused ---- */
 
-/* What an OAuth server of another kind says comes through, with either status. */
+/* The application sees the error that an OAuth server other than BCDA's reports in the body, with
+ * the status 400 as well as 200. */
 START_TEST(token_refused)
 {
     static const char *const bodies[] = {

@@ -1,5 +1,6 @@
-/* Everything that can be wrong with what comes: each has a code of its own, names file and line,
- * and what was good before it was delivered and marked as provisional. */
+/* Everything that can be wrong with the data that the server sends. Each fault has its own error
+ * code, and the error names the file and the line. The valid lines before the fault are delivered
+ * and marked as provisional. */
 #include "fixture.h"
 
 #include <stdio.h>
@@ -13,7 +14,8 @@ static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
-/* A session in an era, and its usual export; options of the config are the caller's to set. */
+/* Opens a sandbox of this era with this fault, and makes a config and the usual export of the era.
+ * The test may then set options of the config before it starts the session. */
 static void begin(const char *era, const char *spec)
 {
     fixture_open_sandbox(&fx, SANDBOX(.era = era));
@@ -23,7 +25,7 @@ static void begin(const char *era, const char *spec)
     fixture_export_eob(&fx, era);
 }
 
-/* The job failed by its one file, and the errors of both say so. */
+/* Checks that the job failed because its only file did, and that both have the same error. */
 static const bcda_error *check_file_failed(struct run *r, int code)
 {
     const bcda_error *e = fixture_check_failed(r, code);
@@ -41,7 +43,7 @@ static const bcda_error *check_file_failed(struct run *r, int code)
     return e;
 }
 
-/* Where the n-th line of a plain file begins. */
+/* Returns the offset at which the n-th line of the decoded file begins. */
 static int64_t line_offset(struct run *r, int64_t n)
 {
     size_t len, at = 0;
@@ -53,7 +55,7 @@ static int64_t line_offset(struct run *r, int64_t n)
     return (int64_t)at;
 }
 
-/* ---- answers that are not what they should be ---- */
+/* ---- invalid answers ---- */
 
 struct answer_case {
     const char *fault;
@@ -92,7 +94,7 @@ START_TEST(wrong_secret)
 }
 END_TEST
 
-/* The limits of answers: at, and below. */
+/* A manifest at the limit is accepted; manifests above a limit are refused. */
 START_TEST(answer_limits)
 {
     struct run *r;
@@ -126,7 +128,7 @@ static const struct key_case keys[] = {
     {"key-not-hex", BCDA_ERR_KEY_VALUE},
 };
 
-/* Before a byte is asked for. */
+/* An invalid key fails the file before it is requested. */
 START_TEST(key)
 {
     struct run *r;
@@ -157,7 +159,7 @@ START_TEST(key_missing)
 }
 END_TEST
 
-/* Encrypted, and the manifest does not say so: noise, where a line should be. */
+/* The file is encrypted, but the manifest names no key: random bytes come in place of a line. */
 START_TEST(key_not_named)
 {
     struct run *r;
@@ -201,7 +203,7 @@ static const struct bytes_case bytes[] = {
     {"2019-12", "data-html", BCDA_ERR_NOT_JSON},
     {"2021", "chunked-no-end", BCDA_ERR_TRUNCATED},
     {"2021", "data-cut:1000", BCDA_ERR_TRUNCATED},
-    {"2021", "data-extra:7", BCDA_ERR_LINE_UTF8}, /* behind the text, inside the compression */
+    {"2021", "data-extra:7", BCDA_ERR_LINE_UTF8}, /* added after the text, then compressed */
     {"current", "data-empty", BCDA_ERR_GZIP_CUT},
     {"current", "data-short:1", BCDA_ERR_GZIP_CUT},
     {"current", "data-short:9", BCDA_ERR_GZIP_CUT},
@@ -226,15 +228,16 @@ START_TEST(spoilt_bytes)
         strcmp(c->fault, "chunked-no-end") != 0)
         ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "1 of "));
     if (strcmp(c->fault, "data-html") != 0)
-        (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0); /* what came was right */
+        (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0); /* what was delivered is valid */
     if (strstr(c->fault, "00000"))
         ck_assert_uint_gt(r->count, 0);
     fixture_close(&fx);
 }
 END_TEST
 
-/* Cut where something was delivered: the rest comes by Range. Without that the whole comes again
- * and is compared, and is cut once more at the same offset. */
+/* The file is cut after some of it was delivered. If the server supports Range, the rest is
+ * requested. If it does not (_i is odd), the whole file is requested again and compared with what
+ * was received; it is cut at the same offset each time. */
 START_TEST(cut_bytes)
 {
     const char *era = _i / 2 ? "2019-12" : "2019-04";
@@ -248,7 +251,7 @@ START_TEST(cut_bytes)
         (void)check_file_failed(r, BCDA_ERR_TRUNCATED);
         (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
         ck_assert_uint_gt(r->count, 0);
-        ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 9); /* 8 of them brought nothing new */
+        ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 9); /* the last 8 bring nothing new */
         ck_assert_int_eq(bcda_file_bytes_received(fixture_file(r, EOB, 0)), 300000);
     } else {
         fixture_check_export(r);
@@ -259,8 +262,8 @@ START_TEST(cut_bytes)
 }
 END_TEST
 
-/* Cut each time, before a batch is full, and it must begin anew each time: what was good comes at
- * the end, and not more than once. */
+/* The file is cut before a batch is full, and each attempt must start from offset 0. The valid
+ * resources are delivered when the last attempt has failed, and only once. */
 START_TEST(cut_small_whole)
 {
     struct run *r;
@@ -277,8 +280,9 @@ START_TEST(cut_small_whole)
 }
 END_TEST
 
-/* The first answer announced more bytes than the file has. A part says that there are no more, but
- * nothing in the file shows that; and the whole of it comes with its true length. */
+/* The first answer announces more bytes than the file has. A request for the rest is answered that
+ * there are no more bytes, but nothing in the received data proves this. The whole file is then
+ * requested again, and comes with its true length: the file has changed. */
 START_TEST(length_told_once)
 {
     const char *era = _i % 2 ? "2019-12" : "2019-04";
@@ -296,7 +300,8 @@ START_TEST(length_told_once)
 }
 END_TEST
 
-/* Cut each time, and long before a batch is full: each time a little more comes. */
+/* Every answer is cut long before a batch is full, but each one brings a little more, until the
+ * file is complete. */
 START_TEST(cut_small)
 {
     struct run *r;
@@ -309,7 +314,7 @@ START_TEST(cut_small)
 }
 END_TEST
 
-/* An encrypted file without a byte is one of no resources, and complete. */
+/* An encrypted file without content (28 bytes of nonce and tag) is complete, with no resources. */
 START_TEST(encrypted_empty)
 {
     const bcda_file *f;
@@ -327,7 +332,7 @@ START_TEST(encrypted_empty)
 }
 END_TEST
 
-/* ---- one bit, anywhere ---- */
+/* ---- one flipped bit or a cut, at any offset ---- */
 
 static long file_size(void)
 {
@@ -337,7 +342,8 @@ static long file_size(void)
     return (long)st.st_size;
 }
 
-/* The first job is complete; then its file is requested many times, each time with a fault. */
+/* Completes a job without a fault and returns its status URL. With this URL, a test requests the
+ * file of the job many times, each time with a fault. */
 static char *whole_first(const char *era, int tls)
 {
     struct sandbox_options o = {0};
@@ -394,7 +400,7 @@ static long roll(long below)
     return (long)((uint64_t)seed * (uint64_t)below >> 32);
 }
 
-/* The offsets: both ends, and random ones between them. */
+/* Returns the i-th of `count` offsets: 40 at each end of the file, and random ones in between. */
 static long place(int i, int count, long size)
 {
     if (i < 40)
@@ -404,7 +410,8 @@ static long place(int i, int count, long size)
 
 enum { PER_SESSION = 20, FLIPS = 280, CUTS = 100, SAMPLE = 40 };
 
-/* Time, level, system; and of the flags the lowest, which is flipped: this is text. */
+/* Returns 1 for bytes of a gzip header whose lowest bit does not affect decoding: time, level and
+ * system (4 to 9), and the flags (3), whose lowest bit only states that the data is text. */
 static int is_gzip_header_note(long at)
 {
     return at >= 3 && at <= 9;
@@ -431,7 +438,7 @@ static void check_cut(struct run *r, int encrypted, long at, long size)
     (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
 }
 
-/* A sample of `count` offsets in a file, each with a fault once. */
+/* Requests the file once for each offset in a sample of `count` offsets, with the fault there. */
 static void spoil_offsets(int encrypted, const char *fault, int count,
                           void (*check)(struct run *r, int encrypted, long at, long size))
 {
@@ -568,7 +575,7 @@ START_TEST(line_at_limit)
 }
 END_TEST
 
-/* Three files with an invalid line each, and the number that is tolerated in a whole job. */
+/* Three files have an invalid line each; the number of tolerated lines applies to the whole job. */
 START_TEST(bad_lines_counted)
 {
     struct run *r;
@@ -639,7 +646,8 @@ START_TEST(line_cut)
 }
 END_TEST
 
-/* An invalid line in an encrypted file that was altered, too: the error reports the alteration. */
+/* A file with an invalid line has also been altered or cut. The error reports the alteration, not
+ * the line. */
 START_TEST(altered_and_bad)
 {
     struct run *r;

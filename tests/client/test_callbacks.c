@@ -1,5 +1,5 @@
-/* What callbacks may answer and call: each answer of each callback, each entry point from each
- * callback, and how long the userdata of a registration is kept. */
+/* What callbacks may return and call: each result of each callback, each entry point from each
+ * callback, and how long the userdata of a handler is kept. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 static struct fixture fx;
 
-/* ---- answers ---- */
+/* ---- results of callbacks ---- */
 
 static const char *const names[AT_COUNT] = {"on_state",        "on_file",     "on_file",
                                             "on_resource",     "on_batch",    "on_bad_line",
@@ -19,7 +19,7 @@ static const char *const names[AT_COUNT] = {"on_state",        "on_file",     "o
 
 struct saying {
     enum where where;
-    int answer, after; /* from the after-th call on */
+    int answer, after; /* returns `answer` after the first `after` calls */
     int calls;
 };
 
@@ -30,7 +30,7 @@ static int say(struct run *r, enum where where, void *object)
     (void)object;
     if (where != s->where || s->calls++ < s->after)
         return BCDA_CONTINUE;
-    if (where != AT_STATE && where != AT_END) /* these also report how the job ended */
+    if (where != AT_STATE && where != AT_END) /* these two are called again when the job ends */
         ck_assert_int_eq(s->calls, s->after + 1);
     return s->answer;
 }
@@ -45,7 +45,7 @@ static int may_pause(enum where where)
     return where == AT_RESOURCE || where == AT_BATCH;
 }
 
-/* The pause is an answer here: it is called once, and nothing ends. */
+/* Checks that the job has paused: the callback was called only once, and the job has not ended. */
 static void check_paused(struct run *r, const struct saying *s)
 {
     fixture_idle(&fx);
@@ -83,7 +83,7 @@ START_TEST(answers)
 }
 END_TEST
 
-/* The last state is reported too late to stop anything. */
+/* BCDA_STOP has no effect when the last state is reported: the job has already ended. */
 START_TEST(stop_at_the_end)
 {
     struct saying s = {0};
@@ -118,7 +118,7 @@ static int act(struct run *r, enum where where, void *object)
     if (where != a->where || a->acted)
         return BCDA_CONTINUE;
     a->acted = 1;
-    /* What may not be called in here, and what may. */
+    /* The first three calls are not allowed in a callback; the others are. */
     ck_assert_int_eq(bcda_session_run(fx.session, 0), BCDA_ERR_REENTRANT);
     ck_assert_int_eq(bcda_session_step(fx.session), BCDA_ERR_REENTRANT);
     ck_assert_int_eq(bcda_job_next(r->job, &batch), BCDA_ERR_REENTRANT);
@@ -147,7 +147,7 @@ static void step_until_done(struct run *r, const struct acting *a)
 
     while (!r->done) {
         if (a->act == FREE || a->act == CANCEL_AND_FREE) {
-            /* The session may go within any step: nothing else of it is touched. */
+            /* Any step may free the session, so nothing but the step may use it. */
             fx.inside = 1;
             fx.now += a->acted ? 0 : 200;
             rc = bcda_session_step(s);
@@ -199,7 +199,7 @@ static int start_next(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* A new job out of a callback: nothing of it runs in there. */
+/* A callback starts another job. No callback of the new job runs inside that callback. */
 START_TEST(start_inside)
 {
     enum where where = _i == 0 ? AT_DONE : _i == 1 ? AT_STATE : AT_RESOURCE;
@@ -226,8 +226,8 @@ struct knock {
     int knocked;
 };
 
-/* What is allowed there may still be wrong for another reason: another way to drive the session was
- * chosen, the job has data callbacks, or no URL yet. */
+/* Returns 1 if the call was allowed in this place. It may still have failed for another reason: the
+ * session is driven in another way, the job has data callbacks, or the job has no URL yet. */
 static int is_allowed(int rc)
 {
     return rc != BCDA_ERR_REENTRANT && rc != BCDA_ERR_FORKED;
@@ -253,7 +253,7 @@ static int knock(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-static struct run *knocking; /* for the callbacks that belong to no job */
+static struct run *knocking; /* the run to use in callbacks that belong to no job */
 
 static void knock_in_request(bcda_request *request, int result, void *userdata)
 {
@@ -270,7 +270,7 @@ static void knock_in_provider(bcda_token_request *request, void *userdata)
     (void)knock(knocking, (enum where)IN_PROVIDER, NULL);
 }
 
-/* Replaces the session by one that asks the application for its tokens. */
+/* Replaces the session by one that asks the application for tokens. */
 static void with_provider(struct knock *k)
 {
     bcda_session_free(fx.session);
@@ -357,7 +357,7 @@ START_TEST(registrations)
                                            count_destroy),
                      0);
     ck_assert_int_eq(destroyed, 1);
-    ck_assert_ok(bcda_handlers_on_done(handlers, NULL, NULL, NULL)); /* taken back */
+    ck_assert_ok(bcda_handlers_on_done(handlers, NULL, NULL, NULL)); /* removed */
     ck_assert_int_eq(destroyed, 2);
     ck_assert_ok(bcda_handlers_on_state(handlers, (bcda_state_cb)never, &destroyed, count_destroy));
     bcda_handlers_free(handlers);
@@ -371,14 +371,14 @@ START_TEST(registrations)
     ck_assert_int_eq(destroyed, 3);
     ck_assert_ok(bcda_config_set_token_provider(c, (bcda_token_provider_cb)never, &destroyed,
                                                 count_destroy));
-    ck_assert_ok(bcda_config_set_bearer_token(c, "x")); /* in its place */
+    ck_assert_ok(bcda_config_set_bearer_token(c, "x")); /* replaces the token provider */
     ck_assert_int_eq(destroyed, 4);
     bcda_config_free(c);
     ck_assert_int_eq(destroyed, 4);
 }
 END_TEST
 
-/* Handlers that serve two jobs: once, when the last of all goes. */
+/* Two jobs share their handlers. The destroy function is called once, when no user is left. */
 static void count_done(bcda_job *job, int result, void *userdata)
 {
     (void)job;

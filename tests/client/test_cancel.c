@@ -1,5 +1,5 @@
-/* Cancelling a job: at the server, which may not answer as it should (the application waits for the
- * end, so it comes soon), and from inside callbacks. */
+/* Cancelling a job at the server and inside callbacks. Even if the server does not answer as it
+ * should, the job must end soon, since the application waits for that. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@ static struct fixture fx;
 
 enum { ATTEMPTS = 3 };
 
-/* Adds a job that never ends, after the answers to the DELETE. */
+/* Adds a job that never ends and makes the session. The answers to the DELETE are added before. */
 static void begin_running(void)
 {
     scripted_text(scripted_on(fx.server, "GET /api/v1/jobs/1", 0),
@@ -30,7 +30,7 @@ static struct run *cancel_running(void)
     return r;
 }
 
-/* A server that does not take the DELETE is asked three times, within seconds. */
+/* If the server does not accept the DELETE, it is sent three times, within seconds. */
 START_TEST(server_is_busy)
 {
     struct scripted_answer *a;
@@ -54,7 +54,7 @@ START_TEST(server_is_busy)
 }
 END_TEST
 
-/* A server that takes the DELETE at the second attempt gets no third one. */
+/* If the server accepts the second DELETE, no third one is sent. */
 START_TEST(second_attempt)
 {
     struct run *r;
@@ -72,7 +72,7 @@ START_TEST(second_attempt)
 }
 END_TEST
 
-/* The answer to the DELETE waits for the gate. */
+/* Cancels a running job. The server answers the DELETE only when the gate is opened. */
 static struct run *cancel_slowly(unsigned times)
 {
     struct scripted_answer *a;
@@ -110,7 +110,7 @@ START_TEST(no_polling_meanwhile)
 }
 END_TEST
 
-/* Cancelled once more while the DELETE is in progress: there is no second DELETE. */
+/* The job is cancelled again while the DELETE is in progress: no second DELETE is sent. */
 START_TEST(twice)
 {
     struct run *r = cancel_slowly(0);
@@ -122,7 +122,7 @@ START_TEST(twice)
 }
 END_TEST
 
-/* ---- from inside ---- */
+/* ---- inside callbacks ---- */
 
 static int cancel_at(struct run *r, enum where where, void *object)
 {
@@ -137,8 +137,8 @@ static int cancel_at(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* Cancelled in a data callback: no data comes after it, of this file or another. _i: resources;
- * invalid lines; batches. */
+/* After a job is cancelled in a data callback, no more data is delivered, neither of this file nor
+ * of another. The callback is on_resource (_i = 0), on_bad_line (1) or on_batch (2). */
 START_TEST(in_a_callback)
 {
     struct buf body = {0};
@@ -164,11 +164,12 @@ START_TEST(in_a_callback)
 }
 END_TEST
 
-/* ---- from outside, and what the server is sent ---- */
+/* ---- outside of callbacks, and what is sent to the server ---- */
 
 #define EOB "ExplanationOfBenefit"
 
-/* From outside: before the first step, in each state, and in the middle of the data. */
+/* The job is cancelled outside of callbacks: before the first step, in each state, and in the
+ * middle of the data. */
 START_TEST(cancel_outside)
 {
     int when = _i / 3;
@@ -196,8 +197,6 @@ START_TEST(cancel_outside)
 }
 END_TEST
 
-/* With BCDA_OPT_CANCEL_AT_SERVER: a job that the server works on is deleted there, and no other.
- * From outside while it runs, from on_state when it begins to run, and when its files are ready. */
 static int cancel_in_state(struct run *r, enum where where, void *object)
 {
     (void)object;
@@ -206,6 +205,9 @@ static int cancel_in_state(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
+/* With BCDA_OPT_CANCEL_AT_SERVER, a cancelled job is deleted at the server only if the server still
+ * works on it. _i: the job is cancelled outside of callbacks while it runs (0), in on_state when it
+ * begins to run (1), or in on_state when its files are ready (2). With 3, the option is not set. */
 START_TEST(cancel_there)
 {
     int state = _i == 2 ? BCDA_JOB_DOWNLOADING : BCDA_JOB_RUNNING;
@@ -221,7 +223,7 @@ START_TEST(cancel_there)
         fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
         fixture_drain(&fx);
         ck_assert_ok(bcda_job_cancel(r->job));
-        ck_assert_ok(bcda_job_cancel(r->job)); /* twice is once */
+        ck_assert_ok(bcda_job_cancel(r->job)); /* the second call has no effect */
     } else {
         r = fixture_start_hook(&fx, BY_RESOURCE, cancel_in_state, &state);
     }
@@ -240,7 +242,7 @@ START_TEST(cancel_there)
 }
 END_TEST
 
-/* The server does not take the DELETE: on_done is called nevertheless, and soon. */
+/* If the server does not accept the DELETE, on_done is still called, and soon. */
 START_TEST(cancel_there_fails)
 {
     struct run *r;
@@ -254,7 +256,7 @@ START_TEST(cancel_there_fails)
     fixture_drain(&fx);
     fixture_fault(&fx, "reset");
     ck_assert_ok(bcda_job_cancel(r->job));
-    if (_i) { /* freed while the DELETE is in progress */
+    if (_i) { /* the session is freed while the DELETE is in progress */
         fixture_drain(&fx);
         fixture_close(&fx);
         return;

@@ -1,4 +1,5 @@
-/* What reaches the callbacks and the batches of a job, and what the application may keep of it. */
+/* What is delivered to the callbacks and in the batches of a job, and what the application may
+ * keep. */
 #include <stdio.h>
 #include <string.h>
 
@@ -96,7 +97,7 @@ START_TEST(issue_counts)
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_FATAL), 1);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_INFORMATION), 1);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_UNKNOWN), 1);
-    ck_assert_uint_eq(r->issue_count, 6); /* by the handler, in every way */
+    ck_assert_uint_eq(r->issue_count, 6); /* the handler gets them in every way of delivery */
     fixture_close(&fx);
 }
 END_TEST

@@ -1,5 +1,5 @@
-/* An identical export is already running, and the server answers 429 (bcda-api 4.6): waited out,
- * refused, or taken over. */
+/* An identical export is already running, and the server answers 429 (bcda-api 4.6). Depending on
+ * the option, the new job waits for the running one, fails, or takes it over. */
 #include "fixture.h"
 
 #include <stdio.h>
@@ -17,7 +17,8 @@ static void begin(const char *era, int64_t what)
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
 }
 
-/* The sandbox keeps the files of its newest job for comparing: an older one's are counted. */
+/* Checks an older job by counting its resources. They cannot be compared, because the sandbox keeps
+ * only the files of its newest job. */
 static void check_ended_well(const struct run *r)
 {
     ck_assert_int_eq(r->done, 1);
@@ -32,7 +33,8 @@ static struct run *start_first(void)
     return r;
 }
 
-/* The server of 2019-12 has no list of jobs to look in. */
+/* The server of 2019-12 has no list of jobs, so the job waits even with BCDA_DUPLICATE_TAKE_OVER.
+ */
 static const struct {
     const char *era;
     int64_t what;
@@ -98,7 +100,8 @@ START_TEST(taken_over)
 }
 END_TEST
 
-/* It overlaps, and so the server refuses; but its files are not what was asked for. */
+/* The running export overlaps with the new one, so the server refuses the new one. The running one
+ * exports other types, so it is not taken over. */
 START_TEST(no_twin)
 {
     struct run *first, *second;
@@ -138,7 +141,7 @@ START_TEST(waits_for_ever)
 }
 END_TEST
 
-/* Cancelled while it waits, or looks for its twin. */
+/* The job is cancelled while it waits (_i = 0) or looks for an identical export (_i = 1). */
 START_TEST(cancelled)
 {
     struct run *first, *second;
@@ -158,7 +161,8 @@ START_TEST(cancelled)
 }
 END_TEST
 
-/* A job that was taken over is another's: it is not cancelled at the server. */
+/* A job that was taken over belongs to someone else: cancelling it does not delete it at the
+ * server. */
 START_TEST(taken_over_and_cancelled)
 {
     struct run *first, *second;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Every short example, as a reader would run it: against a sandbox over TLS, in today's form.
+"""Runs every short example as a reader would: against a sandbox of the current era, over TLS.
 
-test_examples.py BCDA_EXPORT BCDA_SANDBOX EXAMPLE... In CI all loops must be there.
+test_examples.py BCDA_EXPORT BCDA_SANDBOX EXAMPLE... In CI, all LOOPS must have been built.
 """
 import glob
 import os
@@ -31,21 +31,21 @@ with programs.Sandbox("--era", "current", "--patients", "20", "--claims", "5",
             report.check(got.returncode == 0 and f"complete: {count} resources" in got.stdout,
                          name, types, got)
             report.check(got.stderr == "", name, got.stderr)
-        # no job can be started: said once, with a status of its own
+        # if no job can be started, the example prints an error and exits with 1
         got = run(found[name], sandbox, BCDA_TYPES="No-Type")
         report.check(got.returncode == 1 and "complete" not in got.stdout and got.stderr, name, got)
     for name, says in (("minimal", r"\b\d+ resources"), ("pull", r"(?m)^Coverage\t")):
         got = run(found[name], sandbox, BCDA_TYPES="Patient")
         report.check(got.returncode == 0 and re.search(says, got.stdout), name, got)
 
-# A server that refuses: each loop ends, and says why.
+# If the job fails, each loop ends, and the example prints the cause.
 with programs.Sandbox("--era", "current", "--fault", "kickoff-no-location",
                       "--allow-duplicates") as sandbox:
     for name in sorted(LOOPS & set(found)):
         got = run(found[name], sandbox, BCDA_TYPES="Patient")
         report.check(got.returncode == 1 and "Content-Location" in got.stderr, name, got)
 
-# Short enough to be read at a sitting.
+# Each source is short enough to be read in one go.
 folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")
 sources = glob.glob(os.path.join(folder, "loops", "*.c")) + [os.path.join(folder, "poll-loop.c")]
 report.check(len(sources) >= len(LOOPS), "no sources", sources)

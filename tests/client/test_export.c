@@ -1,5 +1,5 @@
-/* Whole exports in each era over TLS, in each way of delivery, and how the session behaves around
- * them: tokens, retries, waiting. */
+/* Whole exports over TLS, in each era and in each way of delivery. Also what a session does besides
+ * downloading: tokens, retries and waits. */
 #include "fixture.h"
 
 #include <stdio.h>
@@ -19,7 +19,7 @@ struct era_case {
     const char *era;
     int version, level;
     const char *types[6];
-    const char *encrypt; /* the parameter, or NULL */
+    const char *encrypt; /* value of the parameter "encrypt", or NULL to omit it */
     int encrypted, gzip;
     size_t data_files;
 };
@@ -65,7 +65,7 @@ static void check_case(const struct era_case *c, struct run *r)
 
     fixture_check_export(r);
     ck_assert_uint_gt(r->count, 9);
-    ck_assert_uint_eq(r->state_count, 4); /* each once; the order was checked */
+    ck_assert_uint_eq(r->state_count, 4); /* each state once; the order is already checked */
     for (i = 0; i < bcda_job_file_count(r->job); i++) {
         const bcda_file *f = bcda_job_file(r->job, i);
 
@@ -84,7 +84,7 @@ static void check_case(const struct era_case *c, struct run *r)
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "token"), 1);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 1);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), bcda_job_file_count(r->job));
-    ck_assert_uint_eq(sandbox_count(fx.sandbox, "202"), 3); /* the kick-off's, and two polls */
+    ck_assert_uint_eq(sandbox_count(fx.sandbox, "202"), 3); /* the kick-off and two polls */
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "401"), 0);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "other"), 0);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "elsewhere"), 0);
@@ -129,7 +129,7 @@ START_TEST(era)
 }
 END_TEST
 
-/* The same with bcda_session_run() in place of the descriptor. */
+/* The same cases, driven by bcda_session_run() in place of the descriptor. */
 START_TEST(by_session_run)
 {
     const struct era_case *c = &cases[_i];
@@ -145,7 +145,8 @@ START_TEST(by_session_run)
 }
 END_TEST
 
-/* A sandbox of today with a session, and everything of Patient level asked for. */
+/* Opens a sandbox, by default of the current era, and makes a session. The export is one of all
+ * types at the Patient level or, in the two oldest eras, one of ExplanationOfBenefit. */
 static void current(const struct sandbox_options *o, int version)
 {
     struct sandbox_options all = {0};
@@ -160,7 +161,7 @@ static void current(const struct sandbox_options *o, int version)
         fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
 }
 
-/* One job with one fault of the sandbox, in an era. */
+/* Runs one job in this era, with one fault of the sandbox. */
 static struct run *spoiled(const char *name, const char *spec)
 {
     current(SANDBOX(.era = name), 1);
@@ -169,7 +170,7 @@ static struct run *spoiled(const char *name, const char *spec)
     return fixture_run(&fx, BY_RESOURCE);
 }
 
-/* ---- what a job brings ---- */
+/* ---- what a job delivers ---- */
 
 static int field_index[3];
 
@@ -281,7 +282,7 @@ START_TEST(parallel)
 }
 END_TEST
 
-/* Several jobs at once share the token and the slots for files. */
+/* Several jobs that run at once share the token and the slots for files. */
 START_TEST(several_jobs)
 {
     static const char *const types[] = {"Patient", "Coverage", EOB};
@@ -327,7 +328,8 @@ START_TEST(zero_resources)
 }
 END_TEST
 
-/* A job just begun could look as if it had ended without a file (bcda-api 5.1). */
+/* The server may report a job that has just started as complete and without files (bcda-api 5.1).
+ * The library then polls again. */
 START_TEST(empty_manifest_race)
 {
     struct run *r = spoiled(_i ? "2019-04" : "2019-12", "manifest-null-output-once");
@@ -373,7 +375,7 @@ START_TEST(error_file)
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR), 3);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_WARNING), 0);
     ck_assert_int_eq(bcda_job_issue_count(r->job, 99), 0);
-    i = bcda_job_file_count(r->job) - 1; /* error files stand behind the data */
+    i = bcda_job_file_count(r->job) - 1; /* error files follow the data files */
     ck_assert_int_eq(bcda_file_is_error(bcda_job_file(r->job, i)), 1);
     ck_assert_int_eq(bcda_file_is_encrypted(bcda_job_file(r->job, i)), _i == 0);
     ck_assert_int_eq(r->files[i].ends, 1);
@@ -385,7 +387,7 @@ START_TEST(warnings_file)
 {
     struct run *r;
 
-    current(NULL, 3); /* v3 writes one by itself */
+    current(NULL, 3); /* API version 3 adds a file of warnings without being told to */
     r = fixture_run(&fx, BY_BATCH);
     fixture_check_export(r);
     ck_assert_uint_eq(r->issue_count, 1);
@@ -397,7 +399,7 @@ START_TEST(warnings_file)
 }
 END_TEST
 
-/* Issues go to their handler also where the job's batches are taken by bcda_job_next(). */
+/* Issues go to their handler even if bcda_job_next() takes the batches of the job. */
 START_TEST(error_file_pulled)
 {
     struct run *r;
@@ -415,7 +417,7 @@ START_TEST(error_file_pulled)
 }
 END_TEST
 
-/* Without the handler error files come as batches too. */
+/* Without a handler for issues, the lines of error files come in batches, too. */
 START_TEST(error_file_as_batches)
 {
     bcda_batch *batch;
@@ -445,7 +447,7 @@ START_TEST(error_file_as_batches)
 }
 END_TEST
 
-/* A job to pull needs no handlers at all. */
+/* A job whose batches are taken by bcda_job_next() needs no handlers at all. */
 START_TEST(pull_without_handlers)
 {
     bcda_batch *batch, *held = NULL;
@@ -532,7 +534,7 @@ START_TEST(save_and_restore)
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "kickoff"), 0);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 3);
     ck_assert_int_eq(r->states[0], BCDA_JOB_RUNNING);
-    ck_assert_ok(bcda_job_save(r->job, &again)); /* now all of them are in it */
+    ck_assert_ok(bcda_job_save(r->job, &again)); /* this state lists all files as done */
     fixture_end(&fx);
     bcda_free(saved);
 
@@ -555,7 +557,7 @@ START_TEST(attach)
     r = fixture_start(&fx, BY_RESOURCE);
     fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
     url = strdup(bcda_job_url(r->job));
-    fixture_end(&fx); /* cancelled here, but not at the server */
+    fixture_end(&fx); /* cancels the job in the library, but not at the server */
     fixture_config_version(&fx, 2);
     fixture_session(&fx);
     r = fixture_attach(&fx, BY_RESOURCE, url, NULL, NULL);
@@ -721,12 +723,12 @@ START_TEST(token_renewed)
         ck_assert_int_eq(fixture_step(&fx), 1);
         if (fixture_stat(&fx, BCDA_STAT_TOKENS) > tokens)
             fetched = fx.now;
-        if (sandbox_count(fx.sandbox, "status") > asked) /* never with one that is over */
+        if (sandbox_count(fx.sandbox, "status") > asked) /* no request has an expired token */
             ck_assert_int_lt(fx.now - fetched, 100000);
     }
     fixture_check_export(r);
     renewals = (int64_t)sandbox_count(fx.sandbox, "token") - 1;
-    /* At the first request from 90 s on; requests are at most 30 s apart. */
+    /* A token is renewed at the first request after 90 s. Requests are at most 30 s apart. */
     ck_assert_int_ge(renewals, (fx.now - start) / 120000);
     ck_assert_int_le(renewals, (fx.now - start) / 90000);
     ck_assert_int_gt(renewals, 9);
@@ -779,8 +781,9 @@ static int expire_at_downloading(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* Five files are refused with the old token at once; one new token serves all. Where threads open
- * keys, one after the other, some of the files may begin with the new token. */
+/* Five files are requested at once with an expired token and refused; one new token serves them
+ * all. If threads decrypt the keys, they do so one after the other, and some of the files may be
+ * requested with the new token only. */
 START_TEST(one_renewal_for_all)
 {
     int encrypted = _i, staggered = encrypted && getenv("BCDA_TEST_DECODE_THREADS");
@@ -826,7 +829,7 @@ START_TEST(bearer_token)
 }
 END_TEST
 
-/* Tokens from the application. */
+/* How the application answers when it is asked for a token. */
 enum how { AT_ONCE, LATER, FAILS, EMPTY, SPACE, NEVER, SHORT };
 
 struct provider {
@@ -1047,11 +1050,11 @@ START_TEST(transport)
 
     fixture_open_sandbox(&fx, NULL);
     fixture_config(&fx);
-    if (_i == 0) { /* an authority that is not its */
+    if (_i == 0) { /* the system's CAs, which did not issue the server's certificate */
         ck_assert_ok(bcda_config_set_ca_file(fx.config, NULL));
-    } else if (_i == 1) { /* nothing listens there */
+    } else if (_i == 1) { /* a port on which nothing listens */
         ck_assert_ok(bcda_config_set_fhir_url(fx.config, "https://localhost:1/api/v1"));
-    } else { /* no TLS there */
+    } else { /* a server without TLS */
         ck_assert_int_eq(sandbox_start(&o, &other), 0);
         snprintf(url, sizeof url, "https://localhost:%d/api/v1", port_of(sandbox_origin(other)));
         ck_assert_ok(bcda_config_set_fhir_url(fx.config, url));
@@ -1077,7 +1080,7 @@ static int note_running(struct run *r, enum where where, void *object)
 
 struct wait_case {
     const char *fault;
-    int64_t at_least, at_most; /* until the job is accepted, beyond that of a job without fault */
+    int64_t at_least, at_most; /* limits of the time that the job waits, in ms */
     const char *counted;
     unsigned count;
 };
@@ -1113,7 +1116,7 @@ END_TEST
 
 static const struct wait_case polls[] = {
     {NULL, 1000, 10000, "status", 3},
-    {"status-429:77", 77000, 99000, "status", 4}, /* an eighth of 78 s, and of that more */
+    {"status-429:77", 77000, 99000, "status", 4}, /* 1 + 77 s, then twice 1/8 of the time so far */
     {"status-503:33", 33000, 45000, "status", 4},
     {"status-500-once", 1500, 11000, "status", 4},
 };
@@ -1135,7 +1138,7 @@ START_TEST(waits_while_running)
 }
 END_TEST
 
-/* What ends a job, and as what. */
+/* Faults that end a job, and the error with which it ends. */
 struct end_case {
     const char *era, *fault;
     int code, status;
@@ -1197,7 +1200,7 @@ START_TEST(ending)
 }
 END_TEST
 
-/* The attempts of a request are limited, and the error has the last Retry-After. */
+/* The number of attempts is limited, and the error reports the last Retry-After. */
 START_TEST(too_many)
 {
     const bcda_error *e;
@@ -1232,7 +1235,7 @@ START_TEST(wrong_credentials)
 }
 END_TEST
 
-/* ---- what is asked for ---- */
+/* ---- what is requested ---- */
 
 START_TEST(server_refuses)
 {
@@ -1294,7 +1297,7 @@ START_TEST(not_started)
 }
 END_TEST
 
-/* The progress in its forms. */
+/* The forms in which the server reports progress. */
 static char progress_seen[128];
 static int percent_seen;
 

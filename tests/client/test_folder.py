@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What bcda-export leaves in its folder: after success, after failure, and after a kill at any moment.
+"""What bcda-export leaves in its output folder after success, after failure, and after a kill at
+any moment.
 
 test_folder.py BCDA_EXPORT BCDA_SANDBOX EXPORT_KILLED [TEST]...
 
@@ -31,29 +32,29 @@ def listing(folder):
 
 
 def tree(folder):
-    """All files below it, hidden ones too."""
+    """Returns all files below the folder, including hidden ones."""
     return sorted(os.path.relpath(os.path.join(at, name), folder)
                   for at, _, names in os.walk(folder) for name in names)
 
 
 def lines(folder):
-    """What its data files hold, in any order."""
+    """Returns the lines of all data files in the folder, sorted."""
     return sorted(line for path in glob.glob(os.path.join(folder, "*-[0-9]*.ndjson"))
                   for line in read(path).split(b"\n")[:-1])
 
 
 def check_clean(s, job, *what):
-    """All files of this job, nothing else, and no trace of how they came."""
+    """Checks that the folder has just the files of this job, and that no state is left."""
     check(lines(s.out) == s.lines(job), *what, "other resources", lines(s.out))
     check(listing(s.out) == ["Coverage-0001.ndjson", "Patient-0001.ndjson", "Patient-0002.ndjson"],
           *what, listing(s.out))
     check(not os.path.exists(s.state), *what, "the state is left")
 
 
-# ---- the same command once more ----
+# ---- a second export into the same folder ----
 
 def again():
-    """A folder with an earlier export is refused before anything is sent; --add and --replace."""
+    """Without --add or --replace, a folder with an earlier export is refused before any request."""
     with Server(report) as s:
         s.run(code=0)
         check_clean(s, 1)
@@ -85,7 +86,7 @@ def replace_fails():
         s.run("--replace", code=1)
         check_clean(s, 1, "refused")
         s.refuse = False
-        # what lacks a type, or everything, is complete, but does not take the place of what does not
+        # an export that lacks a requested type or has no file at all does not replace the old one
         for types, more in ((("Patient", "Patient"), []),
                             (("Patient", "Patient"), ["--resume", s.state]), ((), [])):
             s.types = types
@@ -98,18 +99,19 @@ def replace_fails():
 
 
 def replace_resumed():
-    """With --resume what a run got waits, out of sight, for the next one."""
+    """With --replace and --resume, the files of an interrupted run stay in the hidden work folder
+    until the next run has the rest."""
     with Server(report) as s:
         s.run(code=0)
         s.start_and_end("--replace", files=2)
         check(lines(s.out) == s.lines(1), "before all is here", listing(s.out))
         check(len(glob.glob(os.path.join(s.out, WORK, "new-*", "*.ndjson"))) == 2, tree(s.out))
-        s.run("--resume", s.state, code=2)  # the same export, but another wish
+        s.run("--resume", s.state, code=2)  # the same export, but without --replace
         before = s.requests.count("/data/2/0.ndjson")
         s.run("--replace", "--resume", s.state, code=0)
         check(s.requests.count("/data/2/0.ndjson") == before, "fetched again")
         check_clean(s, 2)
-        # the staged files are gone: they are not taken for complete
+        # files that were deleted from the work folder do not count as complete
         s.start_and_end("--replace", files=2)
         shutil.rmtree(os.path.join(s.out, WORK))
         s.run("--replace", "--resume", s.state, code=0)
@@ -117,7 +119,7 @@ def replace_resumed():
 
 
 def remarks_resumed():
-    """What makes the status 3 is there after a resume too."""
+    """A cause of exit status 3 is also reported by the run that resumes."""
     for more, types, words in (({}, ["Patient", "Coverage", "Claim"], b"Claim: was requested"),
                                ({"deleted": [{"type": "Bundle", "url": "http://localhost/gone"}]}, [],
                                 b"1 file of deletions was not exported")):
@@ -131,7 +133,7 @@ def remarks_resumed():
 
 
 def other_wishes():
-    """A state is resumed only by a command that asks for the same, and for the same folder."""
+    """A state is resumed only by a command that asks for the same export in the same folder."""
     with Server(report) as s:
         s.start_and_end("--type", "Patient", "--type", "Coverage", files=1)
         sent = s.settled_requests()
@@ -147,7 +149,7 @@ def other_wishes():
 
 
 def at_work():
-    """Only one program is at work in a folder."""
+    """Only one program at a time may work in a folder."""
     with Server(report) as s:
         write(os.path.join(s.out, WORK, "lock"))
         with open(os.path.join(s.out, WORK, "lock"), "wb") as lock:
@@ -164,7 +166,7 @@ def at_work():
 
 
 def stale():
-    """What killed runs left is removed by the next run in the folder, whatever that does."""
+    """The next run in the folder removes what killed runs have left, even if it is refused."""
     with Server(report) as s:
         work = os.path.join(s.out, WORK)
 
@@ -182,9 +184,9 @@ def stale():
         s.run("--resume", s.state, code=0)
         check_clean(s, 1)
         litter()
-        s.run(code=2)  # refused, but tidy
+        s.run(code=2)  # refused, but the leftovers are removed
         check(not glob.glob(work + "/new-*"), tree(s.out))
-        # a mark of another job's state, whose file is there, is not for this run to remove
+        # a mark may belong to the state of another job: as long as its file exists, it must stay
         name = os.path.join(s.out, "Patient-0001.ndjson")
         mark = os.path.join(work, "Patient-0123456789abcdef-000001.part")
         os.makedirs(work, exist_ok=True)
@@ -196,7 +198,7 @@ def stale():
         check(not os.path.exists(mark), "the data would outlive its file", tree(s.out))
 
 
-# ---- jobs that are no more ----
+# ---- jobs that no longer exist ----
 
 DEAD = {"unknown": (404, b"{}"), "expired": (410, b"{}"), "failed": (500, b"{}"),
         "cancelled": (404, b'{"resourceType":"OperationOutcome","issue":[{"severity":"error",'
@@ -204,7 +206,8 @@ DEAD = {"unknown": (404, b"{}"), "expired": (410, b"{}"), "failed": (500, b"{}")
 
 
 def dead_job():
-    """A nightly run whose job is no more starts a new one, and nothing is there twice."""
+    """If the job to resume no longer exists, the run starts a new one. No resource is there
+    twice."""
     for name, answer in DEAD.items():
         for more in ([], ["--replace"], ["--add"]):
             with Server(report) as s:
@@ -222,7 +225,8 @@ def dead_job():
 
 
 def dead_job_and_no_other():
-    """The new export is refused, for weeks perhaps: what is there stays, and is replaced later."""
+    """The job no longer exists, and new exports are refused, perhaps for weeks. The files in the
+    folder stay, and are replaced once an export succeeds."""
     with Server(report) as s:
         s.start_and_end(files=2)
         there = lines(s.out)
@@ -232,7 +236,7 @@ def dead_job_and_no_other():
             s.run("--resume", s.state, code=1)
             check(len(there) == 6 and lines(s.out) == there, listing(s.out))
         s.refuse = False
-        # the next one is interrupted in its turn: still nothing twice
+        # the new job is interrupted, too: still no resource is there twice
         s.start_and_end(files=2)
         check(lines(s.out) == there, listing(s.out))
         s.run("--resume", s.state, code=0)
@@ -240,7 +244,7 @@ def dead_job_and_no_other():
 
 
 def tag_of(url):
-    """What the marks of a job are made of."""
+    """Returns the tag in the names of a job's marks: the FNV-1a hash of the job's URL."""
     h = 0xcbf29ce484222325
     for c in url.encode():
         h = (h ^ c) * 0x100000001b3 % 2**64
@@ -248,14 +252,14 @@ def tag_of(url):
 
 
 def dead_job_of_several():
-    """One job of two is dead; the other had committed a file that the state does not have."""
+    """One of two jobs no longer exists. The other has committed a file that is not in the state."""
     with Server(report) as s:
         more = ["--level", "resource", "--type", "Patient", "--type", "Coverage", "--resume", s.state]
         s.lost = {2}
         s.run(*more, code=1)
         check(s.jobs == 2 and len(lines(s.out)) == 12, listing(s.out))
         s.dead[1] = DEAD["expired"]
-        s.refuse = True  # so that the next run begins with files to replace
+        s.refuse = True  # the run after this one then begins with files that it must replace
         s.run(*more, code=1)
         s.refuse, s.lost = False, set()
         write(os.path.join(s.out, "Coverage-0001.ndjson"), s.content(2, 2))
@@ -268,7 +272,7 @@ def dead_job_of_several():
 
 
 def dead_jobs_of_all_types():
-    """Every job is dead, and none of the types is there any more: that is no success."""
+    """No job exists any more, and the server no longer exports any of the types: the run fails."""
     with Server(report) as s:
         s.url = s.origin + "/api/v1"
         s.lost = {2}
@@ -281,12 +285,12 @@ def dead_jobs_of_all_types():
         done = s.run("--resume", s.state, code=1)
         check(done.stderr.count(b"nothing to export") == 3 and there == lines(s.out), done.stderr)
         s.refuse, s.lost = False, set()
-        s.run("--resume", s.state, code=3)  # there are no claims
+        s.run("--resume", s.state, code=3)  # status 3, because the server has no claims
         check(lines(s.out) == sorted(s.lines(4) + s.lines(5) + s.lines(6)), s.jobs, listing(s.out))
 
 
 def dies_under_way():
-    """A job that ends badly in its first run: the next run starts a new one."""
+    """If a job fails in its first run, the next run starts a new one."""
     for name, answer in DEAD.items():
         with Server(report) as s:
             s.dead[1] = answer
@@ -298,7 +302,7 @@ def dies_under_way():
 
 
 def lost_file():
-    """One file that is not there does not end its job."""
+    """If the server lacks a file, the run fails, but its job can still be resumed."""
     with Server(report) as s:
         s.lost = {1}
         for _ in range(2):
@@ -311,7 +315,7 @@ def lost_file():
 
 
 def useless_file():
-    """A file that is complete and of no use would be so for ever: the next run exports anew."""
+    """A complete file that is of no use will never be better, so the next run starts a new job."""
     with Server(report, ("Patient", "no type")) as s:
         done = s.run("--resume", s.state, code=1)
         check(b"the next run starts a new one" in done.stderr, done.stderr)
@@ -321,7 +325,7 @@ def useless_file():
 
 
 def interrupted():
-    """The exit status of a signal, and what becomes of the job."""
+    """The exit status after a signal, and what happens to the job."""
     for sign in (signal.SIGINT, signal.SIGTERM):
         with Server(report) as s:
             status, said = s.start_and_end(sign=sign, files=2)
@@ -355,7 +359,7 @@ class WithInvalidLine(Server):
 
 
 def invalid_lines():
-    """Those of a file that failed are neither kept nor printed: it may have been altered."""
+    """Invalid lines of a failed file are neither kept nor printed: it may have been altered."""
     with WithInvalidLine(report) as s:
         done = s.run(code=3)
         kept = [json.loads(line)["file"] for line in read(os.path.join(s.out, BAD)).splitlines()]
@@ -372,7 +376,8 @@ def invalid_lines():
 
 
 def altered():
-    """A flipped bit that breaks the JSON of an encrypted file, and fails its tag."""
+    """A flipped bit breaks the JSON of an encrypted file and its authentication tag: only the
+    alteration is reported."""
     with programs.Sandbox("--era", "2019-04", "--polls", "0", "--fault", "data-flip:12",
                           tls=False) as s:
         out = os.path.join(s.state, "out")
@@ -392,8 +397,8 @@ POOR = {"BCDA_TEST_NO_TMPFILE": "1"}
 
 
 def each_step(make, after, **env):
-    """Runs make(server) killed at its first step, at more of them, and at its last; after() looks each
-    time. Returns how many steps there were."""
+    """Runs the command of make(server) many times, each time killed at another step: the first, a
+    sample, and the last. Calls after() each time. Returns the number of steps."""
     def ends_at(step):
         with WithInvalidLine(report, ("Patient", "Coverage")) as s:
             command = make(s)
@@ -423,7 +428,7 @@ def kept_lines(s):
 
 
 def kill_and_resume():
-    """Whenever a run is killed, the next one ends with each resource once."""
+    """At whichever step a run is killed, the next run ends with each resource exactly once."""
     def make(s):
         return s.command("--resume", s.state)
 
@@ -434,7 +439,7 @@ def kill_and_resume():
         visible = lines(s.out)
         check(len(visible) in (0, 3, 6) and len(set(visible)) == len(visible), *name)
         done = subprocess.run(command, capture_output=True, timeout=programs.LIMIT)
-        if done.returncode == 2:  # killed after the very last step, or not at all
+        if done.returncode == 2:  # the first run was killed after its last step, or not at all
             check(not os.path.exists(s.state), *name)
         else:
             check(done.returncode == 3, *name, done.returncode, done.stderr)
@@ -450,8 +455,8 @@ def kill_and_resume():
 
 
 def kill_and_replace():
-    """Whenever a run with --replace is killed, the next run in the folder finds the old files, or
-    sees to it that the new ones are there."""
+    """At whichever step a run with --replace is killed, the next run in the folder finds the old
+    files, or completes the replacement."""
     def after(s, command, done):
         name = (done.stderr, tree(s.out))
         jobs = s.jobs
@@ -479,7 +484,8 @@ def kill_and_replace():
 
 
 def kill_and_restart():
-    """Whenever a run is killed that leaves a dead job for a new one, the next run ends it."""
+    """A run that starts a new job, because the old one no longer exists, is killed at any step. The
+    next run completes the export."""
     def make(s, *more):
         s.start_and_end(*more)
         s.dead[1] = DEAD["expired"]
@@ -502,7 +508,7 @@ def kill_and_restart():
 
 
 def poor_file_system():
-    """Without hard links, and without renames that replace nothing."""
+    """A file system without hard links, and without renames that refuse to replace a file."""
     env = dict(os.environ, BCDA_TEST_NO_TMPFILE="1", BCDA_TEST_NO_LINKS="1")
     with Server(report) as s:
         for job, more in enumerate(([], ["--replace"], ["--replace", "--resume", s.state]), 1):

@@ -1,9 +1,10 @@
-/* fork(): what a child may do with its parent's session, and that neither disturbs the other.
+/* fork(): what a child may do with the session of its parent. Neither may disturb the other.
  *
- * A child is forked in each callback while files are downloaded. It frees the session there, or
- * returns without freeing it, or ends at once. Parent and child must both end, the parent with each
- * record exactly once. What the child must not do is counted: the functions of the system and of
- * libcurl that would change what it shares with its parent are wrapped (see meson.build). */
+ * A child is forked in each callback while files are downloaded. In the callback, the child frees
+ * the session, returns without freeing it, or exits at once. Parent and child must both end, and
+ * the parent must receive each record exactly once. Some functions of the system and of libcurl
+ * would change what the child shares with its parent. They are wrapped (see meson.build), and the
+ * test fails if the child calls one. */
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <dirent.h>
@@ -35,7 +36,7 @@ static struct fixture fx;
 /* ---- what a child must not call ---- */
 
 static int in_child;
-static const char *forbidden; /* the first that it called */
+static const char *forbidden; /* the first forbidden function that the child called */
 
 void __sanitizer_print_stack_trace(void) __attribute__((weak));
 
@@ -94,7 +95,8 @@ void __wrap_curl_global_cleanup(void)
     __real_curl_global_cleanup();
 }
 
-/* What check notes of each assertion goes to a file that both processes have open. */
+/* For each assertion, the test framework "check" writes to a file that parent and child share. In
+ * the child, nothing is written. */
 void __real__mark_point(const char *file, int line);
 void __wrap__mark_point(const char *file, int line);
 
@@ -104,7 +106,7 @@ void __wrap__mark_point(const char *file, int line)
         __real__mark_point(file, line);
 }
 
-/* ---- systems that cannot wipe a page on fork ---- */
+/* ---- systems without MADV_WIPEONFORK ---- */
 
 static int no_wipe;
 
@@ -120,16 +122,16 @@ int __wrap_madvise(void *at, size_t len, int advice)
     return __real_madvise(at, len, advice);
 }
 
-/* ---- where the workers are ---- */
+/* ---- the position of the workers ---- */
 
-static pthread_t main_thread, session_thread; /* mostly the same */
+static pthread_t main_thread, session_thread; /* the same thread in most tests */
 static int has_session;
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
-static int gate_closed, gate_held[2]; /* workers wait at it, in the middle of a slice */
-static int slices;                    /* that workers are in, or on their way to the first */
-static int ending;                    /* workers that wait for their lock behind one */
-static int locks;                     /* taken by the child */
+static int gate_closed, gate_held[2]; /* workers that wait at the gate, in the middle of a slice */
+static int slices; /* slices in progress, including a new worker that has not begun its first */
+static int ending; /* workers that have done a slice and wait for their lock */
+static int locks;  /* locks that the child has taken */
 
 int __real_pthread_mutex_lock(pthread_mutex_t *m);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *m);
@@ -155,7 +157,8 @@ static void count_slices(int running, int at_end)
     __real_pthread_mutex_unlock(&gate_lock);
 }
 
-/* The workers' own lock is the first that each of them takes. It is free while a slice runs. */
+/* Returns 1 if `m` is the workers' lock, which is the first lock that each worker takes. A worker
+ * does not hold it while it works on a slice. */
 static int is_workers_lock(const pthread_mutex_t *m)
 {
     static _Thread_local const pthread_mutex_t *own;
@@ -216,7 +219,7 @@ static void set_gate(int closed)
     __real_pthread_mutex_unlock(&gate_lock);
 }
 
-/* With the lock held. */
+/* Returns the number of workers that are held at the gate. The caller holds gate_lock. */
 static int all_held(void)
 {
     return gate_closed ? gate_held[AT_KEY] + gate_held[AT_LINES] : 0;
@@ -232,8 +235,8 @@ static int count_held(void)
     return n;
 }
 
-/* With the workers' lock held, so that no slice begins: until none runs but those that are held. 1
- * where no worker waits to end one. */
+/* Waits until every slice in progress is held at the gate. The caller holds the workers' lock, so
+ * that no slice can begin. Returns 1 if no worker waits for that lock to end a slice. */
 static int await_slices(void)
 {
     int rest;
@@ -254,8 +257,9 @@ static void await_ends(void)
     __real_pthread_mutex_unlock(&gate_lock);
 }
 
-/* Takes the workers' lock while they are held, or do nothing. A sanitizer's allocator has locks
- * that a worker must not hold at a fork: the C library's own allocator sees to that by itself. */
+/* Takes the workers' lock at a moment when every worker is idle or held at the gate. A sanitizer's
+ * allocator has locks, which no worker may hold during fork(). The allocator of the C library takes
+ * care of this itself. */
 static void lock_at_rest(struct bcda__workers *workers)
 {
     bcda__workers_lock(workers);
@@ -289,9 +293,9 @@ int __wrap_bcda__config_unwrap(const bcda_config *c, const char *hex, const char
     return __real_bcda__config_unwrap(c, hex, name, out, err);
 }
 
-/* ---- threads that the system does not give ---- */
+/* ---- systems that refuse to create threads ---- */
 
-static int threads_left = -1; /* that the session can make; -1 = all that it wants */
+static int threads_left = -1; /* number of threads that the session can still create; -1 = any */
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
                           void *arg);
@@ -309,7 +313,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
         threads_left--;
     if (!has_session || in_child)
         return __real_pthread_create(thread, attr, start, arg);
-    count_slices(1, 0); /* its way to the workers' lock, on which it may allocate */
+    count_slices(1, 0); /* until the thread takes the workers' lock, it may allocate memory */
     rc = __real_pthread_create(thread, attr, start, arg);
     if (rc)
         count_slices(-1, 0);
@@ -321,15 +325,15 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 const char *__lsan_default_suppressions(void);
 
-/* A child leaves the memory of its parent's libcurl alone. */
+/* In the child, the memory of the parent's libcurl is not freed, and is not reported as a leak. */
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libcurl\nleak:libssl\nleak:libcrypto\n";
 }
 
-/* ---- a child, and how it ends ---- */
+/* ---- the child and its end ---- */
 
-/* Where it is forked: the callbacks of a job by `enum where`, and the others. */
+/* The places in which a child is forked: the callbacks in `enum where`, and these. */
 enum {
     IN_PROVIDER = AT_COUNT,
     IN_REQUEST,
@@ -359,7 +363,7 @@ static const char *const place_names[PLACES] = {"on_state",
                                                 "no callback"};
 
 enum action { FREE, RETURN, END, ACTIONS };
-enum drive { BY_RUN, BY_STEP, BY_LOOP, DRIVES }; /* how the session is moved */
+enum drive { BY_RUN, BY_STEP, BY_LOOP, DRIVES }; /* how the session is driven */
 
 static struct {
     struct pollfd fds[64];
@@ -376,19 +380,21 @@ static enum drive drive;
 static int armed, forks[PLACES], forks_max[PLACES];
 static int child_place, child_freed, child_called, child_held;
 
+/* Exit status of a child that has found a fault. */
 enum {
-    BAD_RESULT = 10, /* the call that the callback came from did not give BCDA_ERR_FORKED */
+    BAD_RESULT = 10, /* the call that led to the callback did not return BCDA_ERR_FORKED */
     CALLED,          /* a callback ran in the child */
-    FORBIDDEN,       /* it used what is the parent's */
-    ANSWERED,        /* an entry point did not give BCDA_ERR_FORKED */
-    DESCRIPTORS,     /* some of the session's are still open */
+    FORBIDDEN,       /* the child called a function that would affect its parent */
+    ANSWERED,        /* an entry point did not return BCDA_ERR_FORKED */
+    DESCRIPTORS,     /* descriptors of the session are still open */
     LEAKS,
-    NOT_RELEASED, /* the userdata of the application's loop */
+    NOT_RELEASED, /* the userdata of the application's loop was not destroyed */
     GRANDCHILD,
     NEW_SESSION
 };
 
-/* What a child does besides. */
+/* What else the child does: it forks a grandchild, ends by exit(), waits until `go` is closed, or
+ * calls `then`. */
 static int with_grandchild, by_exit, go[2] = {-1, -1};
 static int (*then)(void);
 
@@ -407,7 +413,8 @@ static int is_connection(int fd)
            ntohs(a.sin_port) == port_of_server();
 }
 
-/* A descriptor of the session: a connection, what its loop is made of, or a spool. */
+/* Returns 1 if the descriptor belongs to the session: a connection, a part of the event loop, or a
+ * spool file. */
 static int is_own(int fd)
 {
     static const char *const kinds[] = {"anon_inode:[eventpoll]", "anon_inode:[eventfd]",
@@ -467,7 +474,7 @@ static void drop_references(void)
     bcda_request_unref(request);
 }
 
-/* For the first child of each callback only: the check takes long. */
+/* Returns 1 for the first child of each callback only, because the check takes long. */
 static int must_check_leaks(void)
 {
     enum drive by = child_place == IN_WATCH || child_place == IN_TIMER ? BY_LOOP : BY_RUN;
@@ -476,7 +483,8 @@ static int must_check_leaks(void)
            !child_held;
 }
 
-/* What a worker was at in the moment of the fork is left alone: one connection at most. */
+/* Returns the exit status. Whatever a worker was using during the fork cannot be freed in the
+ * child: each worker that was held may leave one descriptor open. */
 static int check_end(void)
 {
     if (child_called)
@@ -514,13 +522,13 @@ static int await_grandchild(pid_t pid)
     return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : GRANDCHILD;
 }
 
-/* The outermost call came back in the child with `rc`. */
+/* Ends the child, in which the outermost call has returned `rc`. */
 static void leave_child(int rc)
 {
     pid_t grandchild = with_grandchild ? fork() : 0;
     int code;
 
-    if (go[0] >= 0) { /* until the parent is through, and closes it */
+    if (go[0] >= 0) { /* wait until the parent has finished and closes the pipe */
         close(go[1]);
         (void)__real_read(go[0], &code, 1);
     }
@@ -544,13 +552,13 @@ static void show_stack(int sign)
         __sanitizer_print_stack_trace();
 }
 
-/* 0: the child has not ended by then. */
+/* Waits up to `ms` for the end of the child. Returns 0 if the child has not ended by then. */
 static int has_ended(int end, int ms)
 {
     struct pollfd p = {0};
     int n;
 
-    p.fd = end; /* nothing is written: the other end closes when the child is gone */
+    p.fd = end; /* nothing is ever written: the pipe becomes readable when the child ends */
     p.events = POLLIN;
     do
         n = poll(&p, 1, ms);
@@ -558,7 +566,8 @@ static int has_ended(int end, int ms)
     return n;
 }
 
-/* The child ends in bounded time, or says where it is and is ended. */
+/* Waits for the child. A child that does not end in time prints its stack and is killed, and the
+ * test fails. */
 static void await_child(pid_t child, int end, int place)
 {
     int status = 0, in_time = has_ended(end, 60000);
@@ -576,10 +585,11 @@ static void await_child(pid_t child, int end, int place)
                   (unsigned)status);
 }
 
-static pid_t lingering; /* a child that is not waited for yet */
+static pid_t lingering; /* a child for which the test waits later */
 static int lingering_end;
 
-/* 1 in the child. */
+/* Forks a child in this place. Returns 1 in the child. The parent returns 0 after the child has
+ * ended, or at once if the child waits for `go`. */
 static int fork_once(int place)
 {
     int ends[2];
@@ -591,7 +601,7 @@ static int fork_once(int place)
     ck_assert_int_eq(pipe(ends), 0);
     fflush(NULL);
     if (workers)
-        lock_at_rest(workers); /* in the child it stays so */
+        lock_at_rest(workers); /* in the child, the lock stays locked */
     child_held = count_held();
     pid = fork();
     ck_assert_int_ge(pid, 0);
@@ -612,13 +622,14 @@ static int fork_once(int place)
     return 0;
 }
 
-/* The others may not call the library. */
+/* Returns 1 if the callback in this place may call the library. */
 static int may_call(int place)
 {
     return place != IN_LOG && place != IN_DESTROY && place != IN_WATCH && place != IN_TIMER;
 }
 
-/* Whether the callback has just become a child's. */
+/* Called in each callback; may fork a child there. Returns 1 if the callback now continues in a new
+ * child. */
 static int fork_in(int place)
 {
     if (in_child) {
@@ -638,7 +649,7 @@ static int fork_in(int place)
     return 1;
 }
 
-/* Whatever the callback answers in the child is not heeded. */
+/* In the child, the result of a callback has no effect, whatever it is. */
 static int on_callback(struct run *r, enum where where, void *object)
 {
     (void)r;
@@ -678,7 +689,7 @@ static void on_request(bcda_request *r, int result, void *userdata)
     (void)fork_in(IN_REQUEST);
 }
 
-/* ---- a loop of the application's ---- */
+/* ---- the application's event loop ---- */
 
 static void on_loop_destroyed(void *userdata)
 {
@@ -718,11 +729,12 @@ static int on_timer(bcda_session *s, int64_t delay_ms, void *userdata)
     return 0;
 }
 
-/* ---- how a session is moved ---- */
+/* ---- driving the session ---- */
 
-enum { TICK_MS = 20, PATIENCE = 1500 }; /* quiet ticks: half a minute, and it is stuck */
+enum { TICK_MS = 20, PATIENCE = 1500 }; /* the test fails after 1500 quiet ticks, or 30 s */
 
-/* What the outermost call gave. 1: something was done. */
+/* Handles the result of the outermost call; in the child, this does not return. Returns 1 if the
+ * call did something. */
 static int came_back(int rc)
 {
     fx.inside = 0;
@@ -794,7 +806,7 @@ static int is_in_progress(void)
     return fixture_stat(&fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(fx.session);
 }
 
-/* The clock goes to the next timer. 0: there is none. */
+/* Moves the clock to the next timer. Returns 0 if there is none. */
 static int jump(void)
 {
     int64_t left = bcda__session_next_timer_ms(fx.session);
@@ -809,7 +821,8 @@ static int jump(void)
     return 1;
 }
 
-/* One round; the clock moves where nothing is in progress. 0: nothing comes. */
+/* Ticks until something was done. If nothing is in progress, moves the clock to the next timer.
+ * Returns 0 if nothing will happen. */
 static int next_round(void)
 {
     int quiet;
@@ -823,7 +836,8 @@ static int next_round(void)
     return 0;
 }
 
-/* The same while workers are held: it does not wait for them. */
+/* Ticks once. For use while workers are held at the gate, since next_round() would wait for them.
+ */
 static void round_beside_held(void)
 {
     if (!tick(TICK_MS) && !is_in_progress())
@@ -844,7 +858,7 @@ static const char *const paths[FILES_MOST] = {"/data/a", "/data/b", "/data/c"};
 static size_t file_count;
 static char folder[4096];
 
-/* A line in the middle is invalid. */
+/* Appends the lines of a file; one in the middle is invalid. */
 static void add_lines(struct buf *b, size_t file)
 {
     size_t i;
@@ -857,7 +871,8 @@ static void add_lines(struct buf *b, size_t file)
     }
 }
 
-/* The first file is plain, the second encrypted, the third gzip; then there is an error file. */
+/* Adds the answers: the first file is plain, the second encrypted, the third compressed with gzip;
+ * an error file follows. */
 static void script(struct scripted_server *to, const void *arg)
 {
     static const char issues[] =
@@ -941,7 +956,7 @@ static void open_session(const struct setting *o)
     fixture_init(&fx);
     make_config(o);
     main_thread = session_thread = pthread_self();
-    has_session = 1; /* other threads are its workers */
+    has_session = 1; /* from now on, any other thread is a worker of the session */
     fixture_session(&fx);
     loop.timer = -1;
     if (drive == BY_LOOP)
@@ -956,7 +971,7 @@ static void start(enum delivery_way way)
         bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &request));
 }
 
-/* Everything came once. */
+/* Checks that each resource, invalid line and issue came exactly once. */
 static void check_records(void)
 {
     size_t next[FILES_MOST] = {0}, i;
@@ -975,7 +990,7 @@ static void check_records(void)
     ck_assert_uint_eq(run->issue_count, 1);
 }
 
-/* And each file by one request: no connection was lost. */
+/* Also checks that each file was requested once: no connection of the parent was lost. */
 static void check_parent(void)
 {
     size_t i;
@@ -1071,8 +1086,8 @@ static int has_come_to(int when)
     return when == 0 || run->done;
 }
 
-/* _i / DRIVES: before the first call, while the server works, in the middle of the data, at the
- * end. The child forks once more. */
+/* The fork is before the first call (_i / DRIVES = 0), while the server works (1), in the middle of
+ * the data (2), or after the end (3). The child forks a grandchild. */
 START_TEST(between_calls)
 {
     static const struct setting o = {.tls = 1, .files = 3, .verified = 1};
@@ -1103,7 +1118,7 @@ static int take_batches(bcda_batch **first)
     return (int)n;
 }
 
-/* A batch that was taken before is the child's as well. */
+/* A batch that was taken before the fork can still be used in the child. */
 START_TEST(pulled)
 {
     static const struct setting o = {.files = 3};
@@ -1114,7 +1129,7 @@ START_TEST(pulled)
     drive = (enum drive)_i;
     open_session(&o);
     run = fixture_start(&fx, BY_PULL);
-    run->drained = 1; /* this test takes them */
+    run->drained = 1; /* this test takes the batches itself */
     while (!first) {
         ck_assert(next_round());
         n += take_batches(&first);
@@ -1136,7 +1151,7 @@ START_TEST(pulled)
 }
 END_TEST
 
-/* ---- a fork while workers are in a slice, or open a key ---- */
+/* ---- a fork while workers decode a slice or decrypt a key ---- */
 
 START_TEST(while_decoding)
 {
@@ -1150,10 +1165,10 @@ START_TEST(while_decoding)
     start(BY_RESOURCE);
     while (count_held() < o.threads)
         round_beside_held();
-    ck_assert_int_eq(gate_held[AT_KEY], 1); /* of the only file that has one */
+    ck_assert_int_eq(gate_held[AT_KEY], 1); /* only one of the files is encrypted */
     if (fork_once(OUTSIDE))
         leave_child(BCDA_ERR_FORKED);
-    forks_max[IN_REQUEST] = forks_max[IN_LOG] = armed = 1; /* callbacks without the workers */
+    forks_max[IN_REQUEST] = forks_max[IN_LOG] = armed = 1; /* these run while workers are held */
     ck_assert_ok(
         bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &second));
     while (!forks[IN_REQUEST] || !forks[IN_LOG])
@@ -1166,7 +1181,8 @@ START_TEST(while_decoding)
 }
 END_TEST
 
-/* The log says so as soon as that is known. */
+/* If the session can create fewer threads than the option asks for, it logs this as soon as it
+ * notices. */
 START_TEST(too_few_threads)
 {
     static const struct setting o = {.files = 3, .threads = 2};
@@ -1181,7 +1197,7 @@ START_TEST(too_few_threads)
 }
 END_TEST
 
-/* ---- callbacks that are not a job's ---- */
+/* ---- callbacks that do not belong to a job ---- */
 
 static int no_progress(bcda_job *job, void *userdata)
 {
@@ -1193,7 +1209,7 @@ static int no_progress(bcda_job *job, void *userdata)
 static void on_destroy(void *userdata)
 {
     (void)userdata;
-    if (!in_child) /* what the child has a copy of is released there as well */
+    if (!in_child) /* in the child, this runs because the child's copies are destroyed, too */
         (void)fork_in(IN_DESTROY);
 }
 
@@ -1221,7 +1237,8 @@ START_TEST(in_destroy)
 }
 END_TEST
 
-/* The application's loop is also called outside of bcda_session_on_fd() and _on_timer(). */
+/* Makes one of the other calls that call back into the application's loop, in addition to
+ * bcda_session_on_fd() and bcda_session_on_timer(). */
 static int call_timer(int which)
 {
     switch (which) {
@@ -1249,7 +1266,7 @@ START_TEST(in_calls_from_outside)
     armed = 1;
     open_session(&o);
     run = fixture_run_new(&fx, BY_PULL, NULL, NULL);
-    run->done = 1; /* nothing is reported */
+    run->done = 1; /* the job has no handlers that could report its end */
     for (which = 0; which < 5; which++) {
         forks_max[IN_TIMER] = which + 1;
         fx.inside = 1;
@@ -1312,7 +1329,8 @@ END_TEST
 
 /* ---- what a child does afterwards ---- */
 
-/* It ends as any program: what runs at exit finds nothing wrong, leaks included. */
+/* The child ends by exit(). The functions that run at exit, such as the check for leaks, find no
+ * fault. */
 START_TEST(ends_by_exit)
 {
     static const struct setting o = {.tls = 1, .files = 3};
@@ -1326,7 +1344,7 @@ START_TEST(ends_by_exit)
 }
 END_TEST
 
-/* It keeps the session until its parent is through. */
+/* The child keeps the session until its parent has finished. */
 START_TEST(beside_its_parent)
 {
     static const struct setting o = {.tls = 1, .files = 3, .provider = 1};
@@ -1346,7 +1364,7 @@ START_TEST(beside_its_parent)
 }
 END_TEST
 
-/* A new session in the child, at the same server. */
+/* Makes a new session in the child and downloads from the same server. */
 static int run_new_session(void)
 {
     static const struct setting o = {.tls = 1, .files = 3};
@@ -1355,7 +1373,7 @@ static int run_new_session(void)
     make_config(&o);
     if (bcda_session_new(&fx.session, fx.config))
         return NEW_SESSION;
-    if (locks) /* which a thread of the parent's may have held */
+    if (locks) /* a thread of the parent may have held such a lock during the fork */
         return FORBIDDEN;
     bcda_config_free(fx.config);
     fx.config = NULL;
@@ -1386,7 +1404,8 @@ START_TEST(makes_a_new_session)
 }
 END_TEST
 
-/* Other programs that the application starts inherit nothing. How many connections there are. */
+/* Checks that programs which the application starts inherit no descriptor of the session. Returns
+ * the number of connections. */
 static int check_descriptors(void)
 {
     int fd, n = 0;
@@ -1419,7 +1438,7 @@ START_TEST(descriptors_close_on_exec)
 }
 END_TEST
 
-/* ---- a fork by another thread, while the session's is in a callback ---- */
+/* ---- a fork by another thread, while the session's thread is in a callback ---- */
 
 static int in_callback, may_return;
 
@@ -1454,7 +1473,8 @@ static void move_callback(int release)
     __real_pthread_mutex_unlock(&gate_lock);
 }
 
-/* Nothing of the session is freed: that callback does not return in the child. */
+/* Ends the child. bcda_session_free() frees nothing here, because the callback of the other thread
+ * never returns in the child. */
 static void leave_beside_thread(void)
 {
     int code = use_everything(), own = count_own();

@@ -1,5 +1,5 @@
-/* Where a head and a body end: bodies without a length, blanks behind header values, connections
- * that are reset. */
+/* How the end of a header or a body is recognized: bodies without a length, blanks after header
+ * values, and connections that are reset. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 static struct fixture fx;
 
-/* Fields behind a chunked body (trailers) are no headers: they change nothing. */
+/* Fields after a chunked body (trailers) are not headers: they have no effect. */
 static const char *const trailers[] = {
     "",
     "X-Checked: yes\r\n",
@@ -43,9 +43,9 @@ START_TEST(trailer)
 }
 END_TEST
 
-/* ---- the end of a body that names none ---- */
+/* ---- bodies without a length ---- */
 
-/* An answer that says nothing of where it ends. */
+/* Adds an answer with neither a length nor chunks: only the end of the connection ends it. */
 static void endless(const char *match, const char *headers, const struct buf *body,
                     enum scripted_end how)
 {
@@ -110,7 +110,7 @@ START_TEST(endless_encrypted)
     fixture_add_patients(&plain, 0, 3);
     key = scripted_encrypt(&body, plain.p, plain.len, "a.ndjson");
     check_endless("", &body, key, ends[_i], 0);
-    body.len -= 9; /* the tag proves the end */
+    body.len -= 9; /* the cut is noticed, since the authentication tag is incomplete */
     check_endless("", &body, key, ends[_i], BCDA_ERR_TAG);
     free(key);
     buf_free(&plain);
@@ -166,8 +166,8 @@ START_TEST(blanks_behind_headers)
 }
 END_TEST
 
-/* A connection that is reset in the middle is never a whole file, whatever was said of its length;
- * and TLS sessions are resumed, since each connection is closed after its answer. */
+/* If the connection is reset in the middle of a file, the file is never complete, not even when its
+ * length is unknown. The retries resume TLS sessions, since every answer ends its connection. */
 START_TEST(reset_and_resumed)
 {
     struct scripted_answer *a;

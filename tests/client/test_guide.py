@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The commands of doc/guide/sandbox.md, run in one shell as a reader would: each block prints what the page says.
+"""Runs the commands of doc/guide/sandbox.md in one shell, as a reader would. Each block must print
+what the page says.
 
 test_guide.py BCDA_EXPORT BCDA_SANDBOX LIBBCDA INCLUDE
 """
@@ -19,7 +20,7 @@ report = programs.Report()
 
 
 def blocks(page):
-    """[commands, what they print] in the order of the page."""
+    """Returns [commands, expected output] for each block, in the order of the page."""
     found = []
     for kind, text in re.findall(r"^```(sh|text)\n(.*?)^```$", page, flags=re.M | re.S):
         if kind == "sh":
@@ -30,7 +31,8 @@ def blocks(page):
 
 
 def install(folder):
-    """What an installation would give: programs on the path, bcda.pc, and the source tree's folders."""
+    """Makes the folder look like an installation: programs on the path, bcda.pc, and the folders of
+    the source tree. Returns the environment for it."""
     os.mkdir(os.path.join(folder, "bin"))
     for program in (programs.EXPORT, programs.SANDBOX):
         os.symlink(program, os.path.join(folder, "bin", os.path.basename(program)))
@@ -46,7 +48,7 @@ def install(folder):
 
 
 def run(script, folder):
-    """What the shell prints; what it left running ends."""
+    """Returns what the shell prints on stdout and stderr. Ends programs that it left running."""
     shell = subprocess.Popen(["sh", "-eu"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True, cwd=folder, env=install(folder),
                              start_new_session=True)
@@ -70,7 +72,7 @@ report.check(len(got) == len(BLOCKS) + 1, "not all blocks ran", printed, complai
 for (commands, expected), lines in zip(BLOCKS, got):
     report.check(not expected or lines == expected, commands, "printed", lines, "not", expected, complaints)
 
-# What the page names is there.
+# The faults and eras that the page names must exist.
 known = subprocess.run([programs.SANDBOX, "--fault", "help"], capture_output=True, text=True, check=False).stdout
 known = set(re.findall(r"^  ([\w-]+)", known, flags=re.M))
 faults = re.findall(r"`([\w-]+)", PAGE.split("| to test |")[1].split("\n\n")[0])

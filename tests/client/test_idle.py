@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How often a session wakes up that waits, counted by strace from outside.
+"""How often a waiting session wakes up, counted from outside with strace.
 
 test_idle.py BCDA_EXPORT BCDA_SANDBOX IDLE_WAIT
 
-idle-wait marks its spans in the trace. Time decides nothing: a span ends by a signal or by a
-request, and what counts is how often a call returned that waits.
+idle-wait writes marks, which divide the trace into spans. No result depends on time: a span ends
+with a signal or a request, and the test counts the calls that waited and returned in the span.
 """
 import os
 import re
@@ -18,11 +18,11 @@ import time
 import programs
 
 IDLE_WAIT = sys.argv[3]
-SPAN = 3  # real seconds of the hour: longer than any short timer, and not so long as to bore
+SPAN = 3  # how much of the hour is really waited, in seconds: longer than any short timer
 report = programs.Report()
 check = report.check
 
-# A call that waits, by name, and what its arguments end with where it does not.
+# System calls that wait. The pattern matches the end of the arguments of a call that does not.
 WAITS = {"poll": r", 0$", "epoll_wait": r", 0$", "epoll_pwait": r", 0, NULL, \d+$",
          "ppoll": r"tv_nsec=0\}, NULL, \d+$", "epoll_pwait2": r"tv_nsec=0\}, NULL, \d+$",
          "select": r"tv_usec=0\}$", "pselect6": r"tv_nsec=0\}, NULL$",
@@ -30,7 +30,7 @@ WAITS = {"poll": r", 0$", "epoll_wait": r", 0$", "epoll_pwait": r", 0, NULL, \d+
 
 
 def calls(path):
-    """(name, arguments) of each system call of any thread, in the order in which they returned."""
+    """Returns (name, arguments) of each system call of any thread, in the order of their return."""
     begun, found = {}, []
     with open(path, encoding="ascii", errors="replace") as trace:
         for line in trace:
@@ -54,7 +54,7 @@ def waits(name, arguments):
 
 
 def spans(path):
-    """(mark, calls that waited and returned before the next mark), and so on."""
+    """Returns (mark, calls that waited and returned before the next mark) for each mark."""
     found = []
     for name, arguments in calls(path):
         mark = re.match(r'-1, "(\w+)"', arguments) if name == "write" else None
@@ -66,14 +66,14 @@ def spans(path):
 
 
 def environment(sandbox):
-    """LeakSanitizer cannot work under a tracer."""
+    """Returns the environment for idle-wait. It turns off LeakSanitizer, which cannot be traced."""
     env = dict(os.environ, **sandbox.env)
     env["ASAN_OPTIONS"] = ":".join(filter(None, [env.get("ASAN_OPTIONS"), "detect_leaks=0"]))
     return env
 
 
 def tracing():
-    """strace is there and may trace; else every count below would be worth nothing."""
+    """Checks that strace is installed and may trace. Otherwise, the counts would mean nothing."""
     if not shutil.which("strace"):
         return check(False, "strace is not installed: sh tests/install tests")
     got = subprocess.run(["strace", "-f", "-o", os.devnull, "true"], capture_output=True, text=True,
@@ -91,12 +91,13 @@ def begin(sandbox, trace, *arguments):
 
 
 def is_absent(door, process):
-    """A build on poll() has no descriptor for the second door."""
+    """Returns True for "step" in a build on poll(), in which a session has no descriptor."""
     return door == "step" and process.returncode == 3
 
 
 def hour(door, folder):
-    """Not one wake-up until the signal, though the server goes away and its connection with it."""
+    """The session does not wake up before the signal, even though the server ends and closes the
+    connection."""
     trace = os.path.join(folder, f"{door}-hour")
     with programs.Sandbox("--era", "current", "--fault", "status-503:3600") as sandbox:
         process = begin(sandbox, trace, door, "hour")
@@ -116,7 +117,7 @@ def hour(door, folder):
 
 
 def polls(door, folder):
-    """Each sleep without a request under way ends once, and a request is what ends it."""
+    """A sleep without a request in progress ends only once, and ends to make a request."""
     trace = os.path.join(folder, f"{door}-polls")
     with programs.Sandbox("--era", "current", "--polls", "100000") as sandbox:
         process = begin(sandbox, trace, door, "polls")

@@ -1,5 +1,5 @@
-/* What outlives what: sessions that are freed while jobs run, jobs without a reference, and files,
- * batches and errors that are kept. */
+/* Which objects outlive others: sessions that are freed while jobs run, jobs to which the
+ * application has no reference, and files, batches and errors that it keeps. */
 #include <string.h>
 
 #include "fixture.h"
@@ -26,14 +26,14 @@ START_TEST(free_outside)
     fixture_free_session(&fx);
     for (i = 0; i < 2; i++) {
         (void)fixture_check_failed(r[i], BCDA_ERR_CANCELLED);
-        ck_assert_ok(bcda_job_cancel(r[i]->job)); /* of a job without a session */
+        ck_assert_ok(bcda_job_cancel(r[i]->job)); /* calls for a job without a session succeed */
         ck_assert_ok(bcda_job_resume(r[i]->job));
     }
     fixture_close(&fx);
 }
 END_TEST
 
-/* A job without a reference of the application continues. */
+/* A job continues after the application has released its only reference. */
 START_TEST(unref_at_once)
 {
     struct run *r;
@@ -49,7 +49,7 @@ START_TEST(unref_at_once)
 }
 END_TEST
 
-/* Files, batches and errors outlive all. */
+/* Files, batches and errors outlive the session and the job. */
 START_TEST(outlive)
 {
     const bcda_file *f;
@@ -96,8 +96,8 @@ START_TEST(outlive)
 }
 END_TEST
 
-/* Descriptors and memory stay level over many jobs; the fixture counts at the end of each session.
- */
+/* Many jobs leak neither descriptors nor memory. The fixture counts the descriptors at the end of
+ * each session. */
 START_TEST(no_leak)
 {
     struct sandbox_options options = {0};

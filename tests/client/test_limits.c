@@ -1,5 +1,5 @@
-/* Many of something: invalid lines, values of a field, files that fail at once, bytes that a few
- * received ones inflate to. What one step or one batch has of them is bounded. */
+/* Large numbers: of invalid lines, of values of a field, of files that fail at once, and of bytes
+ * that a small gzip body expands to. One step or one batch handles only a limited number. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,7 +92,7 @@ static void pull_tiny(bcda_job *job)
     }
 }
 
-/* _i: pulled, or by callbacks. */
+/* _i: invalid lines are taken by bcda_job_next() (0) or delivered to a callback (1). */
 START_TEST(many_bad_lines)
 {
     bcda_handlers *handlers;
@@ -156,11 +156,11 @@ START_TEST(many_fail_at_once)
 }
 END_TEST
 
-/* ---- a few bytes that inflate to many ---- */
+/* ---- a small body that expands to many bytes ---- */
 
-/* What a callback, or the test itself where it pulls, has received: lines that are all equal. */
+/* Counts the lines received by a callback or by bcda_job_next(). All lines are equal. */
 struct received {
-    size_t line; /* their length, with LF */
+    size_t line; /* length of each line, with LF */
     size_t lines;
 };
 
@@ -187,7 +187,7 @@ static void pull_lines(bcda_job *job, struct received *r)
     }
 }
 
-/* `on_batch` NULL: the batches are pulled. */
+/* Starts a job that delivers to `on_batch`. If that is NULL, bcda_job_next() takes the batches. */
 static bcda_job *start_counting(bcda_batch_cb on_batch, struct received *r)
 {
     bcda_handlers *handlers;
@@ -209,7 +209,7 @@ static void check_counted(bcda_job *job, const struct received *r, size_t lines)
     ck_assert_int_eq(bcda_file_bytes(bcda_job_file(job, 0)), (int64_t)(lines * r->line));
 }
 
-/* `count` lines of `len` bytes, as gzip. */
+/* Appends `count` lines of `len` bytes, compressed with gzip. */
 static void add_gzip_of_lines(struct buf *out, size_t len, size_t count)
 {
     static const char begin[] = "{\"resourceType\":\"Patient\"", end[] = "}\n";
@@ -226,8 +226,8 @@ static void add_gzip_of_lines(struct buf *out, size_t len, size_t count)
     free(text);
 }
 
-/* A step moves 1 MiB (net/step.h) and what it has begun by then: a slice of 256 KiB
- *, and a batch, which has 256 KiB by default. _i: without threads, with two. */
+/* A step handles 1 MiB (net/step.h). It also finishes what it has begun by then: a slice of 256 KiB
+ * and a batch, by default of 256 KiB. _i: without threads (0) or with two (1). */
 START_TEST(few_bytes_inflate_to_many)
 {
     enum { KIB = 1024, LINES = 64 * KIB, MOST = (1024 + 256 + 256) * KIB };
@@ -238,7 +238,7 @@ START_TEST(few_bytes_inflate_to_many)
 
     fixture_open_scripted(&fx, 0);
     add_gzip_of_lines(&body, KIB, LINES);
-    ck_assert_uint_lt(body.len, 512 * KIB); /* a receive buffer holds them all at once */
+    ck_assert_uint_lt(body.len, 512 * KIB); /* the whole body fits into one receive buffer */
     scripted_reply(fx.server, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
     scripted_export(fx.server, fixture_files, 1);
     fixture_config(&fx);
@@ -260,7 +260,8 @@ END_TEST
 
 enum { SMALL_LINE = 27, SMALL_LINES = 60000, BATCH = 2 * 1024 * 1024 };
 
-/* All of the file but the end of its trailer; the rest once the gate is open. */
+/* Sends the file except the last 4 bytes of the gzip trailer. They follow when the gate is opened.
+ */
 static void reply_in_two_parts(void)
 {
     struct scripted_answer *a = scripted_on(fx.server, "/data/", 1);
@@ -298,9 +299,9 @@ static void receive(bcda_job *job, enum taking way, struct received *r)
         ck_assert_int_eq(bcda_job_resume(job), 0);
 }
 
-/* All lines fit into one batch, but their index does not: when the last byte that the server sends
- * has been used, and the step with it, the decoder has lines for another batch. They are delivered
- * although the server sends nothing more. _i: enum taking; from 3 on with threads. */
+/* The bytes of all lines fit into one batch, but the index of the lines does not. When the decoder
+ * has used the last byte that the server sends, it still has lines for another batch. They must be
+ * delivered although the server sends nothing more. _i: enum taking; from 3 on, with threads. */
 START_TEST(decoder_has_the_rest)
 {
     static const bcda_batch_cb on_batch[] = {count_lines, NULL, pause_and_count};

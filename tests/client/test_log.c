@@ -1,4 +1,4 @@
-/* Log lines say what they are about: the job by its number, a file by its index and type. */
+/* Log lines name the job by its number, and a file by its index and type. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static void on_log(int level, const char *component, const char *message, void *
     buf_printf(&lines, "%d %s: %s\n", level, component, message);
 }
 
-/* A line that begins so, and has this in its rest. */
+/* Returns 1 if a log line begins with `begin` and has `rest` somewhere after that. */
 static int has_line(const char *begin, const char *rest)
 {
     const char *p = lines.p, *end;
@@ -49,7 +49,8 @@ static struct run *run(const char *const *faults, int option, int64_t value)
     return fixture_start(&fx, BY_RESOURCE);
 }
 
-/* "2 client: job 42, file 1 (Patient): " */
+/* Returns the expected beginning of a line, such as "2 client: job 42, file 1 (Patient): ". `file`
+ * may be NULL. */
 static const char *label(int level, const struct run *r, const bcda_file *file)
 {
     static char text[200];
@@ -132,7 +133,7 @@ START_TEST(taken_over)
 }
 END_TEST
 
-/* What a server writes where a type belongs stands in no line. */
+/* If the server sends something else in place of a type name, no log line contains that text. */
 START_TEST(odd_types)
 {
     static const char form[] =

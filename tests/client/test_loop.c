@@ -1,4 +1,4 @@
-/* bcda_session_set_loop(): the loop belongs to the application, here one of poll() in the test. */
+/* bcda_session_set_loop(): the application has its own event loop. In this test, it uses poll(). */
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,20 +13,20 @@ static struct fixture fx;
 
 /* ---- the loop ---- */
 
-enum { FDS_MAX = 64, PATIENCE = 1500 }; /* quiet rounds of 20 ms before it is stuck */
+enum { FDS_MAX = 64, PATIENCE = 1500 }; /* after so many quiet rounds of 20 ms, the test fails */
 
 static struct {
     struct pollfd fds[FDS_MAX];
     int count;
-    int64_t timer; /* what was asked for last */
+    int64_t timer; /* delay of the timer that the library asked for last; -1 = no timer */
     int timers, watches, destroyed;
-    int refuse_watch, refuse_timer; /* the n-th from now; 0 = none */
-    int call_back, calls;           /* call the library, which is not allowed */
-    pthread_t thread;               /* the session's, from which alone it is called */
+    int refuse_watch, refuse_timer; /* refuse the n-th call from now on; 0 = none */
+    int call_back, calls;           /* the loop's callbacks call the library, which is refused */
+    pthread_t thread;               /* the session's thread, in which all callbacks must run */
 } loop;
 
-/* Every function of the table, from each callback of the loop. Functions of a job
- * that has ended do nothing, and do not look where they are called. */
+/* Calls every function of the table in client/entry.h from a callback of the loop. Functions of a
+ * job that has ended are left out: they do nothing, and so do not check where they are called. */
 static void call_back(void)
 {
     int d, rc;
@@ -58,7 +58,7 @@ static int on_watch(bcda_session *s, int fd, int events, void *userdata)
     call_back();
     for (i = 0; i < loop.count && loop.fds[i].fd != fd; i++)
         ;
-    ck_assert(events || i < loop.count); /* only what is watched is to be forgotten */
+    ck_assert(events || i < loop.count); /* only a descriptor that is watched may be removed */
     if (!events) {
         loop.fds[i] = loop.fds[--loop.count];
         return 0;
@@ -105,12 +105,13 @@ static int report_fd(int fd, int events)
 
 static int report_timer(void)
 {
-    loop.timer = -1; /* it fires once */
+    loop.timer = -1; /* a timer fires only once */
     fx.inside = 1;
     return reported(bcda_session_on_timer(fx.session));
 }
 
-/* Reports what is ready. The set may change with every call, so one at a time. */
+/* Reports one descriptor that is ready: only one, because each call may change the set. Returns 0
+ * if none is ready. */
 static int report_ready(int wait_ms)
 {
     short bad = POLLERR | POLLHUP | POLLNVAL;
@@ -131,7 +132,8 @@ static int report_ready(int wait_ms)
     return 0;
 }
 
-/* One round; the library's clock moves to its next timer where nothing is in progress. */
+/* Reports a descriptor or a timer. If nothing is in progress, moves the library's clock to the next
+ * timer. Returns 0 if there is nothing to wait for. */
 static int next_round(void)
 {
     int64_t left;
@@ -151,7 +153,7 @@ static int next_round(void)
     left = bcda__session_next_timer_ms(fx.session);
     if (left < 0)
         return 0;
-    ck_assert_int_ge(loop.timer, 0); /* else the application would sleep for ever */
+    ck_assert_int_ge(loop.timer, 0); /* without a timer, the application would sleep for ever */
     fx.now += left;
     ck_assert_int_eq(report_timer(), 1); /* the timer was due */
     return 1;
@@ -203,7 +205,7 @@ START_TEST(complete)
 
     begin(eras[_i / 2]);
     set_loop();
-    ck_assert_int_eq(loop.count, 1); /* the wake-up */
+    ck_assert_int_eq(loop.count, 1); /* the descriptor for wake-ups */
     r = fixture_start(&fx, _i % 2 ? BY_BATCH : BY_RESOURCE);
     run_all();
     fixture_check_export(r);
@@ -268,7 +270,7 @@ START_TEST(two_jobs)
 }
 END_TEST
 
-/* Freed in the middle: every watch is removed, and on_done is called. */
+/* The session is freed in the middle of a job: every watch is removed, and on_done is called. */
 START_TEST(freed)
 {
     struct run *r;
@@ -305,7 +307,8 @@ START_TEST(doors_exclude_each_other)
     ck_assert_int_eq(bcda_session_step(fx.session), BCDA_ERR_STATE);
     ck_assert_int_eq(bcda_session_fd(fx.session), BCDA_ERR_STATE);
     ck_assert_int_eq(bcda_session_on_fd(fx.session, 0, 4), BCDA_ERR_INVALID);
-    ck_assert_int_eq(bcda_session_on_fd(fx.session, 0, BCDA_FD_READ), 0); /* unknown, or late */
+    /* A descriptor that is not watched is ignored: the report may be late. */
+    ck_assert_int_eq(bcda_session_on_fd(fx.session, 0, BCDA_FD_READ), 0);
     ck_assert_int_eq(bcda_session_on_timer(fx.session), 0);
     r = fixture_start(&fx, BY_RESOURCE);
     run_all();
@@ -326,7 +329,7 @@ START_TEST(too_late)
 }
 END_TEST
 
-/* The library says no, and nothing else happens. */
+/* Calls from the loop's callbacks are refused, and the job is not affected. */
 START_TEST(calls_from_the_loop)
 {
     struct run *r;
@@ -343,7 +346,8 @@ START_TEST(calls_from_the_loop)
 }
 END_TEST
 
-/* The first descriptor of all is refused, or one of a connection. */
+/* The application refuses to watch a descriptor: the first one of the session (_i = 0), or a later
+ * one, which belongs to a connection. */
 START_TEST(watch_refused)
 {
     struct run *r;
@@ -362,7 +366,7 @@ START_TEST(watch_refused)
     loop.refuse_watch = _i;
     r = fixture_start(&fx, BY_RESOURCE);
     run_all();
-    if (loop.refuse_watch) /* there were not so many */
+    if (loop.refuse_watch) /* the job did not watch as many descriptors */
         ck_assert_int_eq(r->result, 0);
     else
         ck_assert_ptr_nonnull(strstr(bcda_error_text(fixture_check_failed(r, BCDA_ERR_SYSTEM)),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What bcda-export is asked for, and what it says: the words are those of its command line.
+"""What bcda-export can be asked for, and its messages, which use the words of the command line.
 
 test_messages.py BCDA_EXPORT BCDA_SANDBOX [TEST]...
 """
@@ -19,7 +19,7 @@ from fhir_server import Server, read, wait_for
 report = programs.Report()
 check = report.check
 EOB = "ExplanationOfBenefit"
-# What only a programmer in C knows.
+# Names that only a C programmer knows.
 FOREIGN = re.compile(rb"bcda_[a-z_]+\(|BCDA_(OPT|ERR|LEVEL|DELIVERY|DUPLICATE)")
 
 
@@ -82,10 +82,10 @@ def helps():
     check_words(done.stdout, "--help")
 
 
-# ---- what is asked for ----
+# ---- requests ----
 
 def named_values():
-    """Options that have names for their values take them, and the number as before."""
+    """Options whose values have names accept the names as well as the numbers."""
     with Server(report) as s:
         for setting in ("duplicate_job=take_over", "duplicate_job=2", "delivery=verified",
                         "delivery=1", "gzip=off", "cancel_at_server=on", "check_count=off"):
@@ -103,7 +103,8 @@ def filters():
 
 
 def one_type():
-    """Patient/$export is the patient level today: the one type of the resource level is sent too."""
+    """In the current era, Patient/$export means the patient level. With --level resource, the one
+    type must therefore be sent as a parameter."""
     with programs.Sandbox("--era", "current", "--polls", "0", tls=False) as s:
         out = os.path.join(s.state, "out")
         done = programs.export(s, "--level", "resource", "--type", "Patient", "--out", out)
@@ -111,10 +112,10 @@ def one_type():
         check(os.listdir(out) == ["Patient-0001.ndjson"], os.listdir(out))
 
 
-# ---- what is said ----
+# ---- messages ----
 
 def not_found():
-    """A 404 to the kick-off is an error with the server's words and a hint."""
+    """If the kick-off is answered with 404, the error has the server's words and a hint."""
     with programs.Sandbox("--era", "current", "--polls", "0", "--fault", "kickoff-404",
                           tls=False) as s:
         out = os.path.join(s.state, "out")
@@ -142,7 +143,7 @@ def taken_over():
 
 
 def noise():
-    """A code that says nothing is not printed as the server's words."""
+    """An error code without meaning is not printed as the server's words."""
     with programs.Sandbox("--era", "2019-12", "--polls", "0", tls=False) as s:
         done = programs.export(s, "--group", "x", "--out", "-")
         check(done.returncode == 1 and b"400" in done.stderr, done.returncode, done.stderr)
@@ -153,7 +154,7 @@ def noise():
 
 
 def damaged():
-    """The cause alone, and not what it made of the lines before it."""
+    """Only the cause is reported, not the invalid lines that it led to."""
     for offset in (100, 400, 1000):
         with programs.Sandbox("--era", "current", "--polls", "0", "--fault", f"data-flip:{offset}",
                               tls=False) as s:
@@ -164,7 +165,7 @@ def damaged():
 
 
 def other_servers():
-    """--metadata of a server that has no /_version."""
+    """--metadata works with a server that has no /_version."""
     with Server(report) as s:
         done = s.run("--metadata", code=0)
         check(done.stderr == b"" and b"4.0.1" in done.stdout and b"(not given)" in done.stdout,
@@ -172,7 +173,7 @@ def other_servers():
 
 
 def early_interrupt():
-    """Before the server has answered the kick-off."""
+    """The signal comes before the server has answered the kick-off."""
     for sign in (signal.SIGINT, signal.SIGTERM):
         with Server(report) as s:
             s.slow_start = True
@@ -185,7 +186,7 @@ def early_interrupt():
 
 
 def retries():
-    """A line about a retry says what is tried again."""
+    """A line about a retry names what is retried."""
     with Server(report) as s:
         s.lost = {1}
         done = s.run(code=1)
@@ -194,10 +195,10 @@ def retries():
         check_words(done.stderr)
 
 
-# ---- a hostile or narrow terminal, and none at all ----
+# ---- terminals: narrow ones, hostile texts on them, and closed descriptors ----
 
 def on_a_terminal(s, locale):
-    """What a terminal of 60 columns gets to see of a job that runs."""
+    """Returns what bcda-export prints on a terminal of 60 columns while a job runs."""
     ours, its = os.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
     process = subprocess.Popen(s.command(), stderr=its, env=dict(os.environ, LC_ALL=locale))
@@ -212,7 +213,7 @@ def on_a_terminal(s, locale):
 
 
 def terminal():
-    """Control characters, in any coding, do not reach it."""
+    """Control characters, in any encoding, do not reach the terminal."""
     with Server(report) as s:
         s.running = True
         for progress in (b"\x9b31mred", b"\xc2\x9b31mred", b"caf\xc3\xa9 \xe2\x80\xaexcod",
@@ -225,14 +226,15 @@ def terminal():
                 if locale == "C":
                     check(all(0x20 <= c < 0x7f for c in shown), progress, seen)
                 else:
-                    check("waiting" in shown.decode(), progress, seen)  # valid UTF-8
+                    # decode() fails if the bytes are not valid UTF-8
+                    check("waiting" in shown.decode(), progress, seen)
                     check(all(c >= " " and not "\x7f" <= c <= "\x9f" and c not in "\u202e\u2028"
                               for c in shown.decode()), progress, seen)
         check("caf\u00e9" not in on_a_terminal(s, "C").decode("latin-1"), "not of its character set")
 
 
 def closed_descriptors():
-    """A file or a socket does not get the number of a standard one."""
+    """If standard descriptors are closed, no file or socket gets the number of one of them."""
     def close(*numbers):
         def run():
             for number in numbers:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bcda-export as people call it: what it leaves, what it ends with, and what it says.
+"""bcda-export as people use it: the files that it writes, its exit status, and what it prints.
 
 test_program.py BCDA_EXPORT BCDA_SANDBOX ...
 """
@@ -33,12 +33,12 @@ def read(path):
 
 
 def listing(folder):
-    """Everything in it, hidden names too; nothing where it does not exist."""
+    """Returns all names in the folder, including hidden ones; none if it does not exist."""
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
 def plain(sandbox):
-    """The bare resources that the sandbox made for its files, in any order."""
+    """Returns the bare resources that the sandbox generated for its files, sorted."""
     found = []
     for path in glob.glob(os.path.join(sandbox.state, "s", "**", "*.plain"), recursive=True):
         for line in read(path).split(b"\n")[:-1]:
@@ -90,7 +90,7 @@ def complete():
             lines = done.stderr.decode().splitlines()
             check(lines and re.search(r"\b50\b", done.stderr.decode()), "no counts", lines)
 
-            # beside it: what is there stays as it is
+            # with --add: the file that is already there stays as it is
             before = read(os.path.join(out, EOB + "-0001.ndjson"))
             inode = os.stat(os.path.join(out, EOB + "-0001.ndjson")).st_ino
             done = programs.export(s, "--level", level, "--type", EOB, "--out", out, "--quiet", "--add")
@@ -127,7 +127,7 @@ def usage():
         check(done.returncode == 0 and done.stdout, option, done.returncode)
 
 
-# What the server breaks, and what bcda-export ends with.
+# Era, fault of the server, and exit status of bcda-export.
 FAILURES = [
     ("2019-04", "data-flip:-1", 1), ("2019-04", "data-short:100000", 1),
     ("2019-04", "wrong-key", 1), ("2019-04", "wrong-label", 1), ("2019-04", "job-failed", 1),
@@ -180,17 +180,18 @@ def metadata():
               done.stdout, done.stderr)
 
 
-# ---- lines that are no resources ----
+# ---- invalid lines ----
 
 BAD = "bad-lines.jsonl"
-# What the sandbox makes of its files: fault, the code, and whether the bytes are kept.
+# A fault that makes a line invalid, the error code, and whether the bytes of the line are kept.
 BAD_LINES = [("bad-json", "BCDA_ERR_LINE_JSON", True), ("bad-utf8", "BCDA_ERR_LINE_UTF8", True),
              ("deep-line:100", "BCDA_ERR_LINE_DEPTH", True),
              ("long-line:300000", "BCDA_ERR_LINE_TOO_LONG", False)]
 
 
 def check_entries(sandbox, path, code, kept):
-    """Each entry says where in which file its very bytes stand; returns how many there are."""
+    """Checks that each entry names the file and the place where its bytes are in that file. Returns
+    the number of entries."""
     plain_files = {os.path.basename(p)[:-len(".plain")]: read(p) for p in
                    glob.glob(os.path.join(sandbox.state, "s", "**", "*.plain"), recursive=True)}
     text = read(path)
@@ -229,7 +230,8 @@ def quarantine():
 
 
 def quarantine_elsewhere():
-    """--quarantine, standard output, invalid lines that are not tolerated, and what is there."""
+    """Invalid lines with --quarantine, with standard output, if they are not tolerated, and if the
+    file for them already exists."""
     with programs.Sandbox("--era", "current", "--polls", "0", "--keep-plain", "--fault",
                           "bad-json") as s:
         def run(*options, code):
@@ -241,12 +243,12 @@ def quarantine_elsewhere():
 
         out, aside = os.path.join(s.state, "out"), os.path.join(s.state, "aside")
         entry = ("BCDA_ERR_LINE_JSON", True)
-        # invalid lines are not tolerated: neither the file nor its line is kept
+        # invalid lines are not tolerated: neither the data file nor the invalid line is kept
         run("--out", out, "--set", "bad_lines_max=0", code=1)
         check(listing(out) == [], listing(out))
         run("--out", out, code=3)
         check(check_entries(s, os.path.join(out, BAD), *entry) == 1, "entries")
-        # appended to, behind a line that a crash has cut
+        # new lines are added after one that a crash has cut short
         with open(os.path.join(out, BAD), "ab") as f:
             f.write(b'{"file":"cut')
         os.chmod(os.path.join(out, BAD), 0o644)
@@ -254,7 +256,7 @@ def quarantine_elsewhere():
         lines = read(os.path.join(out, BAD)).split(b"\n")
         check(len(lines) == 4 and lines[1] == b'{"file":"cut', lines)
         check_modes(out)
-        # another place, and standard output
+        # to another file, and with standard output
         run("--out", "-", code=3)
         run("--out", "-", "--quarantine", aside, code=3)
         check(check_entries(s, aside, *entry) == 1, "entries")
@@ -262,7 +264,7 @@ def quarantine_elsewhere():
         check(check_entries(s, aside, *entry) == 2, "entries")
         check(read(os.path.join(out, BAD)).count(b"\n") == 3, "both were written")
         run("--out", out, "--quarantine", "-", code=2)
-        # links, folders, pipes and full disks: nothing is written, and nothing is kept
+        # the name is a link, folder, pipe or full disk: nothing is written, no data is kept
         target = os.path.join(s.state, "target")
         for make in (lambda: os.symlink(target, aside), lambda: os.mkdir(aside),
                      lambda: os.mkfifo(aside), lambda: os.link(os.path.join(out, BAD), aside),
@@ -275,7 +277,7 @@ def quarantine_elsewhere():
             check(b"aside" in done.stderr, done.stderr)
             check(listing(clean) == [] and not os.path.exists(target), listing(clean))
             check(read(os.path.join(out, BAD)) == before, "written through another name")
-        # the same where the folder has a link of that name
+        # the same if the output folder has a link with the default name
         linked = os.path.join(s.state, "linked")
         os.mkdir(linked)
         os.symlink(target, os.path.join(linked, BAD))
@@ -284,7 +286,7 @@ def quarantine_elsewhere():
 
 
 def quarantine_full():
-    """No room for the line: that is an error, and the file is not kept either."""
+    """If there is no room to keep an invalid line, the run fails and keeps no data file either."""
     def small():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -298,7 +300,8 @@ def quarantine_full():
 
 
 def quarantine_resumed():
-    """The first run ends in the middle; what it had put aside stays, and the rest comes to it."""
+    """The first run is interrupted. The invalid lines that it kept stay, and the next run adds the
+    rest."""
     with programs.Sandbox("--era", "current", "--polls", "0", "--files", "4", "--keep-plain",
                           "--patients", "8", "--fault", "bad-json", "--fault",
                           "slow:100000") as s:
@@ -324,14 +327,14 @@ def quarantine_resumed():
         check_modes(out)
 
 
-# ---- a server that means harm ----
+# ---- a hostile server ----
 
 HOSTILE = ["../../escaped", "/tmp/escaped", "..", ".", "", "a/b", "Patient\u0000x", "Pat ient",
            "-rf", "P" * 300, "Patient\n"]
 
 
 def hostile():
-    """Types and file names that would leave the folder."""
+    """Types and file names that would lead out of the output folder."""
     for kind in HOSTILE:
         with Server(report, ("Patient",)) as s:
             s.more = {"output": [{"type": kind, "url": s.origin + "/data/1/0..%2f..%2fescaped"}]}
@@ -349,10 +352,10 @@ def hostile():
             check(b"a-token" not in done.stderr, kind, "the token is said")
 
 
-# ---- cut off in the middle ----
+# ---- interrupted runs ----
 
 def resume(sign, era, level):
-    """Killed while some files are complete and others not; then gone on with, once or more."""
+    """Ends a run when some files are complete and others are not, then resumes it once or more."""
     name = f"{sign.name} in {era}"
     with programs.Sandbox("--era", era, "--polls", "1", "--files", "6", "--keep-plain",
                           "--patients", "12", "--fault", "slow:150000") as s:
@@ -388,7 +391,8 @@ def resume(sign, era, level):
 
 
 def state_lost():
-    """The folder of the state goes away before a file is complete: the file is not doubled later."""
+    """The folder of the state disappears before a file is complete. Later, the file is not there
+    twice."""
     with programs.Sandbox("--era", "2019-04", "--polls", "1", "--keep-plain") as sandbox:
         out = os.path.join(sandbox.state, "out")
         folder, aside = os.path.join(sandbox.state, "states"), os.path.join(sandbox.state, "aside")
@@ -416,7 +420,7 @@ def state_lost():
 
 
 def on_a_terminal(sandbox, out, *more):
-    """Exit status and what a terminal of 100 columns gets to see."""
+    """Returns the exit status and what bcda-export prints on a terminal of 100 columns."""
     ours, its = os.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     process = subprocess.Popen([programs.EXPORT, *sandbox.arguments(), "--level", "resource", "--type",
@@ -436,7 +440,7 @@ def on_a_terminal(sandbox, out, *more):
 
 
 def terminal():
-    """A bar that is drawn over itself, and goes before the lines at the end."""
+    """The progress bar is redrawn in place, and is removed before the final lines are printed."""
     with programs.Sandbox("--era", "2019-04", "--polls", "1", "--fault", "slow:200000") as s:
         status, seen = on_a_terminal(s, os.path.join(s.state, "out"))
         check(status == 0, status, seen)
@@ -452,7 +456,7 @@ def terminal():
 
 
 def interrupted_without_state():
-    """Ctrl-C leaves no half file."""
+    """Ctrl-C leaves no incomplete file."""
     with programs.Sandbox("--era", "2019-04", "--polls", "1", "--fault", "slow:50000") as s:
         out = os.path.join(s.state, "out")
         process = subprocess.Popen([programs.EXPORT, *s.arguments(), *programs.FAST, "--level", "resource", "--type",

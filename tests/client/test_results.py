@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""The table of doc/guide/results.md, each row played at each level that it names.
+"""Checks the table of doc/guide/results.md: each row is tried at each level that it names.
 
-test_results.py BCDA_EXPORT BCDA_SANDBOX RESULTS_OF RESULTS_MD [WORD]...   (only rows with a WORD)
+test_results.py BCDA_EXPORT BCDA_SANDBOX RESULTS_OF RESULTS_MD [WORD]...
+
+With WORDs, only the rows that contain all of them are checked.
 """
 import concurrent.futures
 import contextlib
@@ -22,7 +24,7 @@ TYPES = ("Patient", "Coverage")
 
 
 def rows():
-    """situation, levels, exit status, result, verdict of each row."""
+    """Yields the situation, levels, exit status, result and verdict of each row."""
     with open(DOCUMENT, encoding="utf-8") as f:
         text = f.read().split("<!-- table: test_results.py -->")[1].split("<!-- end -->")[0]
     for line in text.strip().splitlines()[2:]:
@@ -49,7 +51,8 @@ NEITHER = {"Claim.ndjson": lines("Claim", 1)}
 
 
 class Play:
-    """A sandbox with these data files and options; how bcda-export and an application end there."""
+    """A situation: a sandbox with these data files and options, in which bcda-export and an
+    application run."""
 
     def __init__(self, data=None, *options, era="current", types=TYPES, out=(), both=(), library=(),
                  url=None, limit=None, wait=b"", sign=signal.SIGINT, prepare=None, secret=None):
@@ -60,7 +63,7 @@ class Play:
 
     @contextlib.contextmanager
     def sandbox(self):
-        # One play leaves a job that runs behind for the next.
+        # start_another() leaves a running job, of which the next export must be a duplicate.
         duplicates = [] if self.prepare == start_another else ["--allow-duplicates"]
         with programs.Sandbox("--era", self.era, "--polls", "0", *self.all_levels(), *duplicates,
                               *[word for fault in self.options for word in
@@ -85,7 +88,7 @@ class Play:
         return {"preexec_fn": self.small_files} if self.limit is not None else {}
 
     def program(self, s, level):
-        """The exit status of bcda-export, and what it said."""
+        """Runs bcda-export. Returns its exit status and what it printed."""
         group = ["--group", "all"] if level == "group" and "--group" not in self.both else []
         types = [word for kind in self.types for word in ("--type", kind)]
         command = [programs.EXPORT, *s.arguments(), *programs.FAST, "--out",
@@ -107,7 +110,8 @@ class Play:
         return process.wait(programs.LIMIT), said
 
     def application(self, s, level):
-        """Result and verdict; at resource level those of the last type, in which something lacks."""
+        """Runs an application. Returns its result and verdict. At the resource level, it exports
+        only the last type, which is the one with the fault."""
         group = ["--group", "all"] if level == "group" and "--group" not in self.both else []
         types = self.types[-1:] if level == "resource" else self.types
         if level == "resource" and not types:
@@ -131,18 +135,18 @@ def closed_port(_):
 
 
 def start_another(play, s, level):
-    """An export of the first type, which nobody asks for again: its job is not over."""
+    """Starts an export of the first type and kills the program. The job stays unfinished."""
     group = ["--group", "all"] if level == "group" else []
     process = subprocess.Popen(
         [programs.EXPORT, *s.arguments(), "--level", level, *group, "--type", play.types[0], "--out",
          os.path.join(s.state, "other")], stderr=subprocess.PIPE)
-    process.stderr.readline()  # accepted
+    process.stderr.readline()  # the job was accepted
     process.kill()
     process.communicate()
 
 
 def leave_files(_play, s, level):
-    """Of an earlier export."""
+    """Creates the files of an earlier export."""
     os.mkdir(out_of(s, level))
     with open(os.path.join(out_of(s, level), "Patient-0001.ndjson"), "w", encoding="ascii") as f:
         f.write(lines("Patient", 1))
@@ -213,7 +217,7 @@ for name in ("information", "warning", "error", "fatal"):
 
 
 def play(situation, levels, status, result, verdict):
-    """Checks one row; its levels share a sandbox."""
+    """Checks one row of the table. Its levels use the same sandbox."""
     how = PLAYS[situation]
     with how.sandbox() as s:
         for level in levels:
@@ -236,7 +240,7 @@ def main():
         check(False, situation, "is not in both the table and the test")
     wanted = [row for row in table if row[0] in PLAYS
               and all(word in row[0] for word in sys.argv[5:])]
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:  # much of it is waiting
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:  # most of the time is spent waiting
         for done in [pool.submit(play, *row) for row in wanted]:
             done.result()
     report.finish()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The sandbox answers as the real server did in each era, byte for byte: what is written here comes
-from what is known of that server, not from the sandbox. It speaks plain sockets, so that nothing is
-mended on the way, and decrypts with python3-cryptography.
+"""The sandbox must answer as the real server did in each era, byte for byte. The expected answers
+here come from what is known of that server, not from the sandbox. The test uses plain sockets, so
+that no HTTP library corrects an answer, and decrypts with python3-cryptography.
 
 test_sandbox.py BCDA_EXPORT BCDA_SANDBOX ...
 """
@@ -68,7 +68,7 @@ class Server(programs.Sandbox):
         self.token = None
 
     def raw(self, text, port=None):
-        """Everything that comes until the server closes; it does so by itself."""
+        """Returns everything that the server sends until it closes the connection by itself."""
         plain = socket.create_connection(("127.0.0.1", port or int(self.host.split(":")[1])), 60)
         if self.tls and not port:
             context = ssl.create_default_context(cafile=self.env["BCDA_CA_FILE"])
@@ -92,7 +92,7 @@ class Server(programs.Sandbox):
         return Answer(self.raw(f"{method} {target} HTTP/1.1\r\nHost: {self.host}\r\n{lines}\r\n", port))
 
     def get(self, target, **headers):
-        """With a token."""
+        """Sends a GET request with a token."""
         if not self.token:
             self.token = json.loads(self.fetch_token().body)["access_token"]
         return self.ask("GET", target, {"Authorization": "Bearer " + self.token, **headers})
@@ -108,7 +108,7 @@ class Server(programs.Sandbox):
         return self.get(target, **WANTED)
 
     def finish(self, location):
-        """The manifest's answer."""
+        """Polls until the job has ended. Returns the last answer, normally the manifest."""
         for _ in range(600):
             a = self.get(location[len(self.origin):])
             if a.status != 202:
@@ -118,7 +118,8 @@ class Server(programs.Sandbox):
 
 
 def check(s, what, a, status, body=None, **headers):
-    """The whole head, and the body as text or pattern. A header of None is one not looked at."""
+    """Checks the whole head, and compares the body with a text or a pattern. A header whose value
+    is None is not checked."""
     want = {"Connection": "close"}
     if s.tls:
         want["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains; preload"
@@ -145,7 +146,7 @@ def check(s, what, a, status, body=None, **headers):
 
 
 def check_json(s, what, a, status, body, kind="application/json", **headers):
-    """By Go's rule: a length up to 2048 bytes, chunked above."""
+    """Checks Go's rule: a body of up to 2048 bytes has a length, a longer one is chunked."""
     report.check(a.is_chunked == (len(a.body) > 2048), s.era, what, len(a.body), a.headers)
     check(s, what, a, status, body, Content_Type=kind, **headers)
 
@@ -155,7 +156,7 @@ def check_text(s, what, a, status, text):
 
 
 def outcome(era, api, old, new, text, era_b="exception", current="exception", said=True):
-    """An OperationOutcome. `old` = the display of era A, `new` = the code of era B."""
+    """Returns an OperationOutcome. `old` is the display text in era A, `new` the code in era B."""
     if era in ERA_A:
         more = f',"diagnostics":"{text}"' if old == "Formatting Error" else ""
         code = "Structural Issue" if old == "Formatting Error" else "Exception"
@@ -215,7 +216,7 @@ def transport(s):
                   with_token["Authorization"] + " ", with_token["Authorization"].replace("B", "b")):
         a = s.ask("GET", s.path + "/jobs/1", {"Authorization": value})
         if value.endswith(" "):
-            continue  # HTTP itself takes that space away
+            continue  # HTTP itself removes a space at the end
         check_outcome(s, value, a, 401, bad_token(s.era))
     check_outcome(s, "no token", s.ask("GET", s.path + "/jobs/1"), 401, bad_token(s.era))
     unknown = s.ask("GET", s.path + "/jobs/1", {"Authorization": "Bearer nonsense"})
@@ -243,7 +244,7 @@ def token(s):
     names = ["aco", "exp", "iat", "id"] if s.era < "2019-12" else \
         ["cid", "dat", "exp", "iat", "iss", "jti", "sys", "use"]
     report.check(sorted(claims) == names, s.era, claims)
-    # an overflow made it 4.5 years in spring 2019
+    # in spring 2019, an overflow made the lifetime 4.5 years
     report.check(claims["exp"] - claims["iat"] == (143342396 if s.era < "2019-12" else 1200), s.era, claims)
     check_text(s, "wrong secret", s.fetch_token(secret="0" * 80), 401, "Unauthorized\n")
     check_text(s, "no Basic", s.ask("POST", "/auth/token", {"Content-Length": "0"}), 400,
@@ -251,10 +252,10 @@ def token(s):
     check(s, "token by GET", s.fetch_token(method="GET"), 405, "")
 
 
-# ---- 4: starting ----
+# ---- 4: kick-off ----
 
 def levels(era):
-    """Two levels that work, one of them by type."""
+    """Returns two kick-off targets that work in this era."""
     return ("/Patient/$export", "/ExplanationOfBenefit/$export") if era < "2019-12" else \
         ("/Patient/$export?_type=Patient", "/Group/all/$export?_type=Coverage")
 
@@ -294,7 +295,7 @@ def endpoints(s):
     there = {"Patient": 1, EOB: s.era < "2019-12", "Coverage": s.era == "2019-04",
              "Group/all": s.era >= "2019-12"}
     for level, is_there in there.items():
-        a = s.ask("GET", f"{s.path}/{level}/$export", WANTED)  # without a token: no job
+        a = s.ask("GET", f"{s.path}/{level}/$export", WANTED)  # no token, so no job is started
         report.check(a.status == (401 if is_there else 404), s.era, level, a.status)
     for version in (2, 3):
         a = s.ask("GET", f"/api/v{version}/Patient/$export", WANTED)
@@ -398,7 +399,7 @@ def ranges(s, target, whole, head):
 
 
 def plain_file(s, target, encrypted):
-    """Without gzip: era A, and 2021 where it is not asked for."""
+    """A file without gzip: in era A, and in 2021 if gzip is not requested."""
     a = s.get(target)
     kind = "application/octet-stream" if encrypted else TEXT
     head = {"Content_Type": "application/fhir+ndjson" if s.era in ERA_B else kind,
@@ -454,15 +455,16 @@ def gzip_stored(s, target):
 
 
 def first_files(s):
-    """The targets of the files of a new job."""
+    """Starts a job. Returns the target of its status, and the targets of its files."""
     location = s.start(s.path + "/Patient/$export").headers["Content-Location"]
     a = s.finish(location)
     return location[len(s.origin):], [f["url"][len(s.origin):] for f in json.loads(a.body)["output"]]
 
 
 def length_of_small_files(folder):
-    """Go's rule for files too: with the member that is added, up to 2048 bytes have a length, which is
-    not that of the stored file. Files of text that does not shrink lie on both sides of the limit."""
+    """Go's rule applies to files, too. If a file, with the empty gzip member at its end, has up to
+    2048 bytes, it has a Content-Length, which is not the length of the stored file. The files here
+    contain random text, which hardly shrinks, and have sizes on both sides of the limit."""
     noise = base64.b64encode(b"".join(hashlib.sha512(bytes([i])).digest() for i in range(64))).decode()
     for i in range(60):
         with open(os.path.join(folder, f"Patient.{i:02}.ndjson"), "w", encoding="ascii") as f:
@@ -487,7 +489,7 @@ def length_of_small_files(folder):
 
 
 def buffered(era):
-    """A proxy that buffers announces the length of any file; the part of it names that of the stored."""
+    """A proxy that buffers announces the length of every file, with and without gzip."""
     with Server(era, "--polls", "1", "--patients", "100", "--fault", "buffered") as s:
         target = first_files(s)[1][0]
         a = s.get(target, **{"Accept-Encoding": "gzip"})
@@ -498,7 +500,7 @@ def buffered(era):
 
 
 def expires(era):
-    """The job is gone after its first two files."""
+    """The job expires after its first two files were requested."""
     with Server(era, "--polls", "1", "--fault", "job-expires-after:2") as s:
         status, targets = first_files(s)
         report.check(len(targets) == 3, era, targets)
@@ -512,7 +514,8 @@ def missing_files(s, target):
     if s.era == "current":
         check_outcome(s, "no such file", s.get(folder + other), 404,
                       outcome(s.era, 1, "", "", "Job not found", current="not-found"))
-    elif s.era == "2018-12":  # the name is compared with the organization; without one it crashed
+    elif s.era == "2018-12":
+        # the server compared the name with the organization, and crashed on a name without a UUID
         check_outcome(s, "another organization's file", s.get(folder + other), 401, bad_token(s.era))
         report.check(s.get(folder + "/x.ndjson").status == 0, s.era, "a name without a UUID")
     else:
@@ -568,7 +571,7 @@ def jobs_gone(s):
 
 
 def faults(era):
-    """What becomes of a job that fails, or that is over a day old."""
+    """The answers for a job that has failed, and for one that is more than a day old."""
     with Server(era, "--polls", "1", "--fault", "job-failed") as s:
         location = s.start(s.path + levels(era)[0]).headers["Content-Location"]
         text = "Service encountered numerous errors. Job failed to complete."
@@ -604,8 +607,8 @@ def faults(era):
 
 
 def like_jobs(era):
-    """A second job while one runs: never refused at first, then its types left out without a word,
-    then refused where one type is the same."""
+    """A second job is started while one runs. In the oldest eras, it is accepted. Later, the types
+    of the first job are silently left out. Later still, it is refused if it shares a type."""
     with Server(era, "--polls", "2") as s:
         kick = s.path + levels(era)[0].split("?")[0]
         first = s.start(kick + "?_type=Patient")
@@ -624,7 +627,7 @@ def like_jobs(era):
         report.check(s.start(kick + "?_type=Patient").status == 202, era, "after its end")
 
 
-# ---- the modern endpoints ----
+# ---- endpoints of later eras ----
 
 def modern(s):
     if s.era in ERAS[:4]:

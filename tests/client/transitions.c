@@ -1,5 +1,6 @@
-/* What bcda__note_transition() of a test build does: each transition that the library's state
- * machines take goes once into the file that BCDA_TRANSITIONS names. */
+/* bcda__note_transition() for test builds. It appends each transition that the library's state
+ * machines take to the file that the environment variable BCDA_TRANSITIONS names: each transition
+ * once, as far as possible. */
 #include "base/transition.h"
 
 #ifdef BCDA_NOTE_TRANSITIONS
@@ -28,8 +29,8 @@ static int is_new(const char *line)
     return 1;
 }
 
-/* By writev(), as tests wrap write(), and without a lock, which a child of fork() must not take.
- * One call, so that lines of several processes do not mix. */
+/* Uses writev(), because tests replace write(), and one call, so that the lines of several
+ * processes do not mix. Takes no lock, which a child of fork() must not do. */
 static void append(const char *path, char *line)
 {
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -49,7 +50,9 @@ void bcda__note_transition(const char *machine, const char *from, const char *to
     if (!path)
         return;
     snprintf(line, sizeof line, "%s %s %s\n", machine, from, to);
-    if (atomic_flag_test_and_set(&busy)) { /* by another thread, perhaps of a parent */
+    /* The flag may be held by another thread, even by one that existed only in the parent process:
+     * do not wait for it. The line may then be in the file twice. */
+    if (atomic_flag_test_and_set(&busy)) {
         append(path, line);
         return;
     }
