@@ -32,7 +32,7 @@ __attribute__((noinline)) void bench_mark(void)
 {
     static int began;
 
-    if (!began) { /* before this is start-up, which is slow with instrumentation */
+    if (!began) { /* start-up is not counted: instrumentation would slow it down */
         CALLGRIND_START_INSTRUMENTATION;
         began = 1;
     }

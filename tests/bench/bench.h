@@ -1,10 +1,10 @@
-/* What the programs of the benchmarks share. */
+/* Functions that the benchmark programs share. */
 #ifndef BCDA_BENCH_H
 #define BCDA_BENCH_H
 
 #include <stdint.h>
 
-double bench_cpu(void);  /* seconds of this process, all of its threads, in user and kernel */
+double bench_cpu(void);  /* CPU seconds of this process: all threads, user and kernel */
 double bench_wall(void); /* seconds on the monotonic clock */
 
 /* Marks the end of one measurement and the beginning of the next. `callgrind --instr-atstart=no
@@ -12,10 +12,12 @@ double bench_wall(void); /* seconds on the monotonic clock */
  * instructions were executed since the previous one. */
 void bench_mark(void);
 
-/* A setting that `bcda-sandbox --print-env` or the script wrote. Exits with 2 if it is not set. */
+/* Returns the value of an environment variable that `bcda-sandbox --print-env` or the script has
+ * set. Exits with status 2 if it is not set. */
 const char *bench_need(const char *name);
 
-/* The first line of the file that the setting names, such as a secret, in static memory. */
+/* Returns the first line of the file that an environment variable names, such as a secret. The line
+ * is in static memory. */
 const char *bench_line_of(const char *name);
 
 #endif

@@ -40,7 +40,7 @@ static long long now_ms(void)
     return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* The time begins with the manifest: before, only the server works. */
+/* The measured time begins when the manifest has arrived: before that, only the server works. */
 static int on_state(bcda_job *job, int state, void *userdata)
 {
     (void)job;
@@ -80,7 +80,7 @@ static int configure(bcda_config *c)
            bcda_config_set_client_credentials(c, need("BCDA_CLIENT_ID"), secret) ||
            bcda_config_add_private_key_file(c, need("BCDA_PRIVATE_KEY"), NULL) ||
            bcda_config_set_ca_file(c, need("BCDA_CA_FILE")) ||
-           bcda_config_set_int(c, BCDA_OPT_POLL_MAX_MS, 500); /* a benchmark does not wait */
+           bcda_config_set_int(c, BCDA_OPT_POLL_MAX_MS, 500); /* so that polling adds little time */
 }
 
 int main(int argc, char **argv)

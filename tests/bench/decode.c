@@ -16,7 +16,7 @@
 #include "bench.h"
 #include "peak.h"
 
-enum { RUN = 128 * 1024 }; /* bytes per read: as many as one read from the network gives at most */
+enum { RUN = 128 * 1024 }; /* bytes per read: the most that one read from the network gives */
 
 struct work {
     bcda_config *config;

@@ -1,4 +1,4 @@
-/* How often a session wakes up while it waits for a job that does not end. Prints
+/* Counts how often a session wakes up while it waits for a job that does not end. Prints
  *
  *     "<polls> <wake-ups that belong to no poll> <seconds>"
  *
@@ -23,7 +23,7 @@ struct watch {
 };
 
 static int own;
-static int64_t now_ms; /* on the clock of "own" */
+static int64_t now_ms; /* the time on the clock of "own" */
 
 static int64_t real_ms(void)
 {
@@ -51,8 +51,8 @@ static int readable(bcda_session *s, int64_t wait_ms)
     return poll(&p, 1, (int)wait_ms) > 0;
 }
 
-/* Sleeps until the session's descriptor is readable, as the loop of an application does. 1: it is.
- */
+/* Sleeps until the session's descriptor is readable, as an application's event loop does. Returns 1
+ * if a step is due. */
 static int asleep(bcda_session *s, int64_t left_ms)
 {
     int64_t next = bcda__session_next_timer_ms(s);
@@ -67,7 +67,7 @@ static int asleep(bcda_session *s, int64_t left_ms)
     return 1;
 }
 
-/* One sleep, and all steps until the next one. */
+/* One sleep, and all steps until the next sleep. */
 static void one_wake(bcda_session *s, struct watch *w, int64_t left_ms)
 {
     int64_t requests = stat(s, BCDA_STAT_REQUESTS);

@@ -1,7 +1,5 @@
-/* The memory of a program that only initialises libcurl, libgcrypt and TLS, with which
- * tests/bench/memory compares that of bench-consume. Prints the peak resident memory (VmHWM) in
- * KiB.
- */
+/* A program that only initialises libcurl, libgcrypt and TLS. Prints its peak resident memory
+ * (VmHWM) in KiB, with which tests/bench/memory compares the memory of bench-consume. */
 #include <curl/curl.h>
 #include <gcrypt.h>
 #include <openssl/ssl.h>

@@ -79,7 +79,8 @@ static int configure(bcda_config *c, int count, char **options)
 {
     int i, rc = 0;
 
-    /* First, because an option that is missing must be found without the settings. */
+    /* Options come first: a build that lacks one must exit with 3 even where the other settings are
+     * missing. */
     for (i = 0; i < count && !rc; i++)
         rc = set_option(c, options[i]);
     return rc || bcda_config_set_fhir_url(c, bench_need("BCDA_FHIR_URL")) ||

@@ -1,8 +1,8 @@
-/* The stages of the pipeline, each alone: the lower bound that the library is compared with. It
- * uses libcurl, zlib, libgcrypt and yajl directly, and of lib/ only the strict UTF-8 check.
+/* Measures each stage of the pipeline alone, as the lower bound that the library is compared with.
+ * Uses libcurl, zlib, libgcrypt and yajl directly, and of lib/ only the strict UTF-8 check.
  *
  *     bench-stages curl  FORM PLAIN STORED URL        prints "curl <CPU seconds>"
- *     bench-stages rest  FORM PLAIN STORED URL        the same for all others, one per line
+ *     bench-stages rest  FORM PLAIN STORED URL        the same for all other stages, one per line
  *     bench-stages count FORM PLAIN STORED URL SMALL  calls bench_mark() around each, prints names
  *
  * FORM is plain, gzip or encrypted; PLAIN is the file's text, STORED the file as the server stores
@@ -189,7 +189,7 @@ struct stage {
     const char *name;
     void (*open)(void);
     void (*run)(const uint8_t *at, size_t len);
-    int stored; /* reads the stored file, in reads of RUN bytes; otherwise text */
+    int stored; /* works on RUN-byte pieces of the stored file; otherwise on text */
     const char *form;
 };
 
@@ -201,7 +201,7 @@ static const struct stage stages[] = {
 
 enum { STAGES = sizeof stages / sizeof *stages };
 
-/* The length of the next piece. A piece of text ends with a line. */
+/* Returns the length of the next piece. A piece of text ends at the end of a line. */
 static size_t piece(const struct stage *s, const struct file *f, size_t at)
 {
     size_t max = s->stored ? RUN : TEXT;
@@ -245,7 +245,7 @@ static double run_stage(const struct stage *s, const struct file *f)
     return spent;
 }
 
-/* ---- libcurl, without the data ---- */
+/* ---- libcurl, with the data discarded ---- */
 
 static size_t nowhere(char *data, size_t size, size_t count, void *ctx)
 {
@@ -308,7 +308,7 @@ static void run_curl(char **argv)
     printf("curl %.6f\n", fetch(argv[5], counting));
 }
 
-/* All stages but libcurl. */
+/* Runs all stages but libcurl. */
 static void run_rest(char **argv)
 {
     struct file plain = map(argv[3]), stored = map(argv[4]);

@@ -1,6 +1,5 @@
-/* What is not in the data and what is not data: requested types without a file, deletions, pages of
- * a manifest, error files. The job reports it by its getters, its verdict and a warning in the log.
- */
+/* Manifests without a data file of a requested type, or with deletions, a next page or error files,
+ * and how the job reports this: by its getters, its verdict and a warning in the log. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +7,8 @@
 #include "fixture.h"
 
 static struct fixture fx;
-static struct fixture fx; /* with the sandbox; `c` is with a scripted server */
-static struct buf lines;  /* of the log */
+static struct fixture fx;
+static struct buf lines; /* log lines so far */
 
 #define EOB "ExplanationOfBenefit"
 
@@ -40,20 +39,20 @@ enum { MOST = 4 };
 struct row {
     enum how how;
     int level;
-    const char *types[MOST];   /* of the export that the call gets */
-    const char *parameter;     /* its `_type`, set as any parameter */
-    const char *filter;        /* its `_typeFilter` */
-    const char *saved;         /* `types` of the saved text */
-    const char *request;       /* of the manifest, below the FHIR URL; NULL = none */
-    const char *members;       /* more of the manifest */
-    const char *files[MOST];   /* types of its data files */
-    const char *missing[MOST]; /* in this order */
+    const char *types[MOST]; /* types of the export that is passed to the call */
+    const char *parameter;   /* value of `_type`, set by bcda_export_set_parameter() */
+    const char *filter;      /* value of `_typeFilter`; NULL = none */
+    const char *saved;       /* elements of "types" in the saved job state */
+    const char *request;     /* path in the manifest's "request", below the FHIR URL; NULL = none */
+    const char *members;     /* further members of the manifest; NULL = none */
+    const char *files[MOST]; /* types of the manifest's data files */
+    const char *missing[MOST]; /* types reported as missing, in this order */
 };
 
 #define PATIENT .level = BCDA_LEVEL_PATIENT
 
 static const struct row rows[] = {
-    /* whatever the level */
+    /* a requested type without a data file is missing, at every level */
     {START, PATIENT, .types = {"Patient", EOB}, .files = {EOB, "Patient"}},
     {START, PATIENT, .types = {"Patient", EOB}, .files = {EOB, EOB}, .missing = {"Patient"}},
     {START, PATIENT, .types = {"Patient", EOB, "Coverage"}, .files = {"Coverage"},
@@ -63,30 +62,33 @@ static const struct row rows[] = {
     {START, BCDA_LEVEL_SYSTEM, .types = {EOB}, .files = {EOB}},
     {START, BCDA_LEVEL_RESOURCE, .types = {EOB}, .files = {"Patient"}, .missing = {EOB}},
     {START, BCDA_LEVEL_RESOURCE, .types = {"Patient"}, .files = {"Patient", EOB}},
-    /* a file whose type is not said counts for none, nor does another case */
+    /* a file with an empty type, or with the type in another case, matches no requested type */
     {START, PATIENT, .types = {"Patient"}, .files = {""}, .missing = {"Patient"}},
     {START, PATIENT, .types = {"Patient"}, .files = {"patient"}, .missing = {"Patient"}},
-    /* everything was asked for: nothing can be missing, whatever the server says of the request */
+    /* an export without types requests everything: nothing can be missing, whatever types the
+     * manifest's "request" names */
     {START, PATIENT, .files = {"Patient"}, .request = "/Patient/$export?_type=Patient,Coverage"},
     {START, PATIENT, .files = {NULL}},
-    /* a filter restricts a type, and requests none */
+    /* a filter restricts a type, but does not request it */
     {START, PATIENT, .filter = "Coverage?status=active", .files = {"Patient"}},
     {START, PATIENT, .types = {"Patient"}, .filter = "Coverage?status=active",
      .files = {"Patient"}},
     {START, PATIENT, .types = {"Coverage"}, .filter = "Coverage?status=active", .files = {NULL},
      .missing = {"Coverage"}},
-    /* `_type` as any parameter */
+    /* `_type` that is set as a parameter adds to the requested types */
     {START, PATIENT, .parameter = "Patient,Coverage", .files = {"Patient"},
      .missing = {"Coverage"}},
     {START, PATIENT, .types = {"Patient"}, .parameter = "Coverage,Patient", .files = {NULL},
      .missing = {"Patient", "Coverage"}},
-    /* what was asked for counts, not what the server made of it */
+    /* the types that the export requests count, not those in the manifest's "request" */
     {START, PATIENT, .types = {"Patient", EOB}, .request = "/Patient/$export?_type=Patient",
      .files = {"Patient"}, .missing = {EOB}},
-    /* where files are organized by another resource, their types say nothing */
+    /* the types of files that are organized by another resource say nothing about the requested
+     * types */
     {START, PATIENT, .types = {"Patient", EOB}, .members = "\"outputOrganizedBy\":\"Patient\",",
      .files = {""}},
-    /* a job of before: by the export that is given, else by its own request */
+    /* an attached job: the types of the given export count; without any, those of the manifest's
+     * "request" */
     {ATTACH, PATIENT, .types = {"Patient", "Coverage"}, .request = "/Patient/$export?_type=Patient",
      .files = {"Patient"}, .missing = {"Coverage"}},
     {ATTACH, PATIENT, .request = "/Patient/$export?_type=Patient,Coverage", .files = {"Patient"},
@@ -98,7 +100,7 @@ static const struct row rows[] = {
     {ATTACH, PATIENT, .files = {"Patient"}},
     {ATTACH, .level = 0, .request = "/$export?_type=Coverage", .files = {NULL},
      .missing = {"Coverage"}},
-    /* and by the saved text, if that has them */
+    /* a restored job: the types in the saved state come first, if it has that member */
     {RESTORE, PATIENT, .saved = "\"Patient\",\"Coverage\"", .request = "/$export?_type=Patient",
      .files = {"Patient"}, .missing = {"Coverage"}},
     {RESTORE, PATIENT, .saved = "\"Coverage\"", .types = {"Patient"}, .files = {NULL},
@@ -125,7 +127,7 @@ static void reply(const struct row *row)
     for (i = 0; i < MOST && row->files[i]; i++)
         buf_printf(&m, "%s{\"type\":\"%s\",\"url\":\"%s/data/%zu.ndjson\"}", i ? "," : "",
                    row->files[i], scripted_origin(fx.server), i);
-    /* an error file is no data file, whatever its type is called */
+    /* an error file does not count as a data file, even if it has the type that is missing */
     buf_printf(&m, "],\"error\":[{\"type\":\"%s\",\"url\":\"%s/data/e.ndjson\"}]}",
                row->missing[0] ? row->missing[0] : "OperationOutcome", scripted_origin(fx.server));
     scripted_reply(fx.server, "/jobs/1", "200 OK", "", m.p, m.len);
@@ -213,7 +215,7 @@ START_TEST(types)
     ck_assert_int_eq(bcda_job_verdict(r->job),
                      row->missing[0] ? BCDA_VERDICT_COMPLETE_ERRORS : BCDA_VERDICT_COMPLETE);
     ck_assert_int_eq(has_line("organized by Patient"), row->members != NULL);
-    /* What is saved now says the same to whoever restores it. */
+    /* A job restored from the state that is saved now reports the same missing types. */
     ck_assert_ok(bcda_job_save(r->job, &saved));
     r = fixture_restore(&fx, BY_RESOURCE, saved);
     bcda_free(saved);
@@ -223,8 +225,8 @@ START_TEST(types)
 }
 END_TEST
 
-/* Saved before the manifest: of a job that was started the types are known, of one that was
- * attached to they are not. */
+/* State that is saved before the manifest arrives lists the requested types of a job that was
+ * started here. It lists none for a job that was attached to, whose types are unknown. */
 START_TEST(saved_early)
 {
     static const struct row row = {START, PATIENT, .types = {"Patient", EOB}};
@@ -262,8 +264,8 @@ static void open_sandbox(const char *era, const char *fault, int duplicate)
     fixture_session(&fx);
 }
 
-/* The server narrows the second job in silence. Where all its types are running already, it refuses
- * the job, which waits. */
+/* The server silently leaves out of the second job the types that a running job covers. It refuses
+ * the third job, whose types are all running already; that job waits. */
 START_TEST(narrowed)
 {
     static const char *const eras[] = {"2019-12", "2021-01"};
@@ -292,7 +294,8 @@ START_TEST(narrowed)
 }
 END_TEST
 
-/* The types are those that this job asked for, whoever started the one that it went on with. */
+/* A job that takes over another one goes by the types of its own export, whoever started the
+ * other. */
 START_TEST(taken_over)
 {
     struct run *first, *second;
@@ -337,7 +340,8 @@ START_TEST(deleted)
 }
 END_TEST
 
-/* A manifest of deletions alone is not the empty one of a job that has just begun. */
+/* A manifest that lists only deletions is accepted at once. Only an empty manifest is requested
+ * again, since its job may have just begun. */
 START_TEST(deleted_alone)
 {
     static const char body[] = "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"output\":[],"
@@ -375,10 +379,10 @@ START_TEST(next_page)
 }
 END_TEST
 
-/* ---- sums ---- */
+/* ---- resource counts and error files ---- */
 
-/* Lines of an error file are reports, not data: the job's sum is what a loop over the data gives.
- * With bcda_job_next(), too, where their batches come with the others. */
+/* The lines of an error file are reports, not data: they do not count as resources of the job. This
+ * holds for bcda_job_next(), too, which returns their batches among the others. */
 START_TEST(sums)
 {
     const bcda_file *error;

@@ -1,5 +1,5 @@
-/* What a server names: rewritten as the application says, and only where the application allows it.
- */
+/* URLs that a server names: rewritten by the application's rules, and requested only where the
+ * application allows it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "fixture.h"
 
 static struct fixture fx;
-static struct scripted_server *other; /* another host, by its port */
+static struct scripted_server *other; /* counts as another host: its port differs */
 
 static void stop_other(void)
 {
@@ -30,7 +30,8 @@ static void reply_line(struct scripted_server *s, const char *match)
     scripted_reply(s, match, "200 OK", "", line, sizeof line - 1);
 }
 
-/* Token, kick-off and status; the server calls itself `self`, and its file stands at `file`. */
+/* Scripts the answers to the token, kick-off and status requests. `self` is the origin in the
+ * status URL, `file` the URL of the only data file. */
 static void reply_export(const char *self, const char *file)
 {
     static const char token[] = "{\"access_token\":\"tok.en\",\"token_type\":\"bearer\"}";
@@ -67,12 +68,13 @@ static void check_one(const struct run *r)
 
 /* ---- rewriting ---- */
 
-/* The server behind a proxy: it knows itself by an inner name, and a path of its own. */
+/* A server behind a proxy: its URLs have an internal host name and, in the last row, a path prefix
+ * of its own. */
 START_TEST(rewritten)
 {
     static const struct {
         const char *self, *file, *from;
-        const char *to; /* behind the true origin */
+        const char *to; /* appended to the server's real origin */
     } rows[] = {
         {"https://bcda.internal:8443", "https://bcda.internal:8443/data/a.ndjson",
          "https://bcda.internal:8443", ""},
@@ -100,7 +102,8 @@ START_TEST(rewritten)
 }
 END_TEST
 
-/* A prefix ends where a segment ends, and of several rules the first one counts. */
+/* Rules that match no URL: a prefix must end where a path segment ends, and the case of a path
+ * counts. */
 START_TEST(rules_that_do_not_fit)
 {
     char file[128], to[128];
@@ -123,7 +126,7 @@ START_TEST(rules_that_do_not_fit)
 }
 END_TEST
 
-/* A rewrite to another host takes no token there. */
+/* A URL that is rewritten to another host is requested without the token. */
 START_TEST(rewritten_to_another_host)
 {
     char file[128], from[128];
@@ -145,7 +148,7 @@ START_TEST(rewritten_to_another_host)
 }
 END_TEST
 
-/* A redirect is a URL that the server names, too. */
+/* The target of a redirect is rewritten, too. */
 START_TEST(rewritten_redirect)
 {
     char file[128];
@@ -194,7 +197,7 @@ START_TEST(bad_rules)
     ck_assert_int_eq(bcda_config_add_allowed_origin(config, NULL), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_config_add_allowed_origin(NULL, "https://a"), BCDA_ERR_INVALID);
     ck_assert_ok(bcda_config_add_allowed_origin(config, "https://a:8443/"));
-    /* to http: refused with the rest of the config */
+    /* a rewrite to http is refused only when the session is made */
     ck_assert_ok(bcda_config_set_fhir_url(config, "https://a/api"));
     ck_assert_ok(bcda_config_set_bearer_token(config, "tok.en"));
     ck_assert_ok(bcda_config_add_url_rewrite(config, "https://a", "http://b"));
@@ -203,9 +206,10 @@ START_TEST(bad_rules)
 }
 END_TEST
 
-/* ---- the allow-list ---- */
+/* ---- allowed origins ---- */
 
-/* _i: nothing said; the other host allowed; only a third one; a redirect to the other one. */
+/* _i: 0 = no origin is listed as allowed, 1 = the other host and a third one are, 2 = only the
+ * third one is, 3 = as 2, with a redirect to the other host. */
 START_TEST(allowed)
 {
     struct run *r;
@@ -240,7 +244,7 @@ END_TEST
 
 /* ---- http ---- */
 
-/* http is only for this machine, whatever the option says. */
+/* http URLs of other machines are refused even with BCDA_OPT_ALLOW_HTTP_LOOPBACK. */
 START_TEST(http_elsewhere)
 {
     static const char *const urls[] = {"http://192.0.2.1/api/v1", "http://localhost.example/api/v1",
@@ -257,8 +261,8 @@ START_TEST(http_elsewhere)
 }
 END_TEST
 
-/* A server over https that names http URLs of its own is asked over https. Of another host they
- * stay what they are, and are refused. */
+/* http URLs that an https server names on its own host are requested over https. http URLs of
+ * another host stay as they are, and are refused. */
 START_TEST(http_named)
 {
     char file[128];

@@ -1,5 +1,5 @@
-/* How much comes at once: the files of jobs that share a session, adaptive parallelism, and the
- * limit of requests. */
+/* How many transfers run at once: the files of jobs that share a session, adaptive parallelism, and
+ * the limit of requests per second. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,8 @@ static struct fixture fx;
 
 struct sharing {
     struct run *first, *second;
-    int open[2], begun[2], both; /* `both`: begun of the second while the first had more to begin */
+    /* `both`: files that the second job began while the first still had files to begin */
+    int open[2], begun[2], both;
 };
 
 enum { SHARED_FILES = 40, SHARED_SLOTS = 4 };
@@ -41,7 +42,8 @@ static struct run *attach_sharing(const struct run *done, struct sharing *s)
     return fixture_attach(&fx, BY_RESOURCE, bcda_job_url(done->job), share, s);
 }
 
-/* A job that comes later gets its share of the slots, not only those that an earlier job leaves. */
+/* A job that starts later gets its share of the download slots, not only those that an earlier job
+ * leaves free. */
 START_TEST(fair_jobs)
 {
     struct sharing s = {0};
@@ -62,7 +64,7 @@ START_TEST(fair_jobs)
     ck_assert_int_eq(s.begun[0], SHARED_FILES);
     ck_assert_int_eq(s.begun[1], SHARED_FILES);
     ck_assert_uint_eq(s.first->count, s.second->count);
-    /* Once it has its manifest, it gets about every second slot. */
+    /* Once the second job has its manifest, it gets about every second slot. */
     ck_assert_int_ge(s.both, SHARED_FILES / 4);
     fixture_close(&fx);
 }
@@ -93,7 +95,8 @@ static void reply_gated(const char *path, unsigned gate, size_t first, size_t co
     buf_free(&body);
 }
 
-/* A job whose last file hangs leaves the slot of its other file to the job that waits. */
+/* When one of a job's two files is complete and the other hangs, the free slot goes to the job that
+ * waits. */
 START_TEST(free_slot_is_offered)
 {
     struct run *a, *b;
@@ -129,7 +132,9 @@ START_TEST(free_slot_is_offered)
 END_TEST
 
 struct pausing {
-    int by_call, on; /* `on`: it pauses */
+    /* `by_call`: the job pauses by bcda_job_pause(), otherwise by BCDA_PAUSE; `on`: it still pauses
+     */
+    int by_call, on;
 };
 
 static int pause_at_once(struct run *r, enum where where, void *object)
@@ -146,7 +151,7 @@ static int pause_at_once(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* _i: PARALLEL 1 and 2, by BCDA_PAUSE and by bcda_job_pause(). */
+/* _i % 2: PARALLEL is 1 or 2. _i / 2: the job pauses by BCDA_PAUSE or by bcda_job_pause(). */
 START_TEST(paused_job_starves_nobody)
 {
     struct pausing p = {_i >= 2, 1};
@@ -229,7 +234,8 @@ START_TEST(adapts)
 }
 END_TEST
 
-/* A 429 for the file, and one for another request, which says nothing of files. */
+/* A 429 for a file halves the parallelism. A 429 for another request (_i is 0) leaves it as it
+ * is. */
 START_TEST(adapts_to_429)
 {
     struct run *r;
@@ -242,13 +248,13 @@ START_TEST(adapts_to_429)
     r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_result(r, 0);
     fixture_check_patients(r, 0, 0, 2);
-    ck_assert_int_eq(fx.session->cx.parallel,
-                     _i ? 3 : 5); /* 5, half of it, and the file went well */
+    /* 5 is halved to 2, and the file that succeeds then adds 1. */
+    ck_assert_int_eq(fx.session->cx.parallel, _i ? 3 : 5);
     fixture_close(&fx);
 }
 END_TEST
 
-/* ---- the limit of requests ---- */
+/* ---- the limit of requests per second ---- */
 
 START_TEST(limited)
 {
@@ -281,7 +287,7 @@ START_TEST(limited)
     } else {
         ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_WAITS), 0);
     }
-    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0); /* a wait is not an attempt */
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 0); /* waiting is no retry */
     fixture_close(&fx);
 }
 END_TEST

@@ -1,5 +1,5 @@
-/* Pauses: from a callback by its answer or by bcda_job_pause(), and from outside; nothing is
- * delivered meanwhile, and nothing is lost or comes twice. */
+/* Pauses by the return value of a callback, by bcda_job_pause() in a callback, and from outside.
+ * While a job is paused, nothing is delivered. Afterwards nothing is lost or delivered twice. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,15 +9,15 @@ static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
-/* ---- by the answer of a callback ---- */
+/* ---- by the return value of a callback ---- */
 
 struct pausing {
-    int every; /* pauses before each n-th resource or batch */
+    int every; /* the callback pauses at each n-th resource */
     int calls, pauses;
-    int64_t number; /* the line that was refused */
+    int64_t number; /* line with which delivery must go on after the pause; 0 = none */
     const char *id;
     char kept[80];
-    int consumed; /* of a batch: how many are said to be done with before; -1 = not said */
+    int consumed; /* resources of each batch to report as consumed; -1 = do not report */
     size_t left;
     int resume_inside;
 };
@@ -28,7 +28,7 @@ static int pause_resource(struct run *r, enum where where, void *object)
 
     if (where != AT_RESOURCE)
         return BCDA_CONTINUE;
-    if (p->number) { /* the same resource once more */
+    if (p->number) { /* the refused resource must be delivered again */
         ck_assert_int_eq(bcda_resource_line_number(object), p->number);
         ck_assert_str_eq(bcda_resource_id(object), p->kept);
         p->number = 0;
@@ -58,7 +58,7 @@ static void resume_until_done(struct run *r, struct pausing *p)
         seen = p->pauses;
         if (rounds % 8 == 0)
             fixture_advance(&fx, 10000);
-        ck_assert_uint_eq(r->count, before); /* nothing while it is paused */
+        ck_assert_uint_eq(r->count, before); /* nothing is delivered while the job is paused */
         ck_assert_int_eq(p->pauses, seen);
         ck_assert_ok(bcda_job_resume(r->job));
         ck_assert_uint_eq(r->count, before);
@@ -119,7 +119,7 @@ START_TEST(pause_batches)
     fixture_setup_one_file(&fx);
     p.consumed = _i == 0 ? -1 : _i == 1 ? 0 : 3;
     if (_i == 1)
-        p.consumed = -1; /* said, as 0 of them, is the same as not said */
+        p.consumed = -1; /* reporting 0 consumed is the same as not reporting */
     r = fixture_start_hook(&fx, BY_BATCH, pause_batch, &p);
     resume_until_done(r, &p);
     ck_assert_int_eq(r->result, 0);
@@ -132,7 +132,7 @@ START_TEST(pause_batches)
 }
 END_TEST
 
-/* All of a batch is said to be consumed, and then a pause. */
+/* Reports the whole batch as consumed, and pauses. */
 static int consume_all(struct run *r, enum where where, void *object)
 {
     struct pausing *p = r->arg;
@@ -162,7 +162,7 @@ END_TEST
 
 /* ---- from outside ---- */
 
-/* From outside, in each state. */
+/* Pauses a job right after its start, or in the state _i / 3. */
 START_TEST(pause_outside)
 {
     enum delivery_way way = (enum delivery_way)(_i % 3);
@@ -181,12 +181,12 @@ START_TEST(pause_outside)
     ck_assert_int_eq(r->done, 0);
     ck_assert_int_eq(bcda_job_state(r->job), BCDA_JOB_DOWNLOADING);
     fx.inside = 1;
-    ck_assert_ok(bcda_session_run(fx.session, -1)); /* all that is left is paused */
+    ck_assert_ok(bcda_session_run(fx.session, -1)); /* returns: the only job is paused */
     fx.inside = 0;
     ck_assert_ok(bcda_job_resume(r->job));
     fixture_finish(&fx);
     fixture_check_export(r);
-    ck_assert_ok(bcda_job_pause(r->job)); /* too late for anything */
+    ck_assert_ok(bcda_job_pause(r->job)); /* has no effect: the job has ended */
     ck_assert_ok(bcda_job_resume(r->job));
     fixture_close(&fx);
 }
@@ -202,8 +202,8 @@ static int pause_first(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* For long, with a file that is larger than everything that may wait in between: the server is
- * not found too slow, the ring is full, and what is received stays where it is. */
+/* A long pause in a file that is larger than all buffers together: the server is not treated as too
+ * slow, and once the buffers are full no further bytes are received. */
 START_TEST(pause_long)
 {
     int64_t received;
@@ -248,7 +248,7 @@ START_TEST(flush_during_pause)
     fixture_session(&fx);
     r = fixture_start(&fx, _i ? BY_BATCH : BY_RESOURCE);
     fixture_until(&fx, bcda_job_bytes_received(r->job) == (int64_t)body.len);
-    ck_assert_uint_eq(r->count, 0); /* they wait for more */
+    ck_assert_uint_eq(r->count, 0); /* the two lines wait for their batch to fill */
     ck_assert_ok(bcda_job_pause(r->job));
     fixture_advance(&fx, 5000);
     ck_assert_uint_eq(r->count, 0);
@@ -318,7 +318,7 @@ static void check_inner_pause(enum delivery_way way, enum where at, unsigned eve
             pauses++;
             ck_assert_ok(bcda_job_resume(r->job));
         }
-        /* A job that is paused with its last line is done all the same. */
+        /* A job that pauses at its last line still ends. */
         ck_assert(r->done || fixture_step(&fx));
     }
     fixture_check_result(r, 0);
@@ -346,7 +346,7 @@ END_TEST
 START_TEST(pause_in_bad_line)
 {
     check_inner_pause(BY_RESOURCE, AT_BAD_LINE, 3, 20);
-    check_inner_pause(BY_BATCH, AT_BAD_LINE, 3, 19); /* behind the last one nothing is left */
+    check_inner_pause(BY_BATCH, AT_BAD_LINE, 3, 19); /* nothing follows the last bad line */
 }
 END_TEST
 

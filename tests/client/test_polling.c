@@ -1,12 +1,12 @@
-/* When the status of a job is asked for: how long after the last answer, and when the server says
- * so. */
+/* When the status of a job is requested: how long after the last answer, or at the time that the
+ * server names. */
 #include <stdio.h>
 
 #include "fixture.h"
 
 static struct fixture fx;
 
-/* The first poll, too, comes no later than BCDA_OPT_POLL_MAX_MS: a second, if that is longer. */
+/* The first poll comes after a second, or after BCDA_OPT_POLL_MAX_MS if that is shorter. */
 static const struct {
     int64_t most, first;
 } first_polls[] = {{30000, 1000}, {20, 20}};
@@ -30,8 +30,8 @@ START_TEST(first_poll)
 }
 END_TEST
 
-/* Polls keep to the time since the server accepted the job: an eighth of it, 1 s at least, and
- * BCDA_OPT_POLL_MAX_MS at most. */
+/* The time between two polls is an eighth of the time since the server accepted the job, but at
+ * least 1 s and at most BCDA_OPT_POLL_MAX_MS. */
 START_TEST(polls_follow_time)
 {
     struct sandbox_options options = {0};
@@ -45,7 +45,8 @@ START_TEST(polls_follow_time)
     fixture_set(&fx, BCDA_OPT_POLL_MAX_MS, MOST);
     fixture_session(&fx);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, "Patient", NULL);
-    fixture_fault(&fx, "kickoff-429:100*1"); /* what goes by before that does not count */
+    /* The time before the job is accepted does not count. */
+    fixture_fault(&fx, "kickoff-429:100*1");
     r = fixture_start(&fx, BY_RESOURCE);
     fixture_until_state(&fx, r, BCDA_JOB_RUNNING);
     accepted = last = fx.now;
@@ -66,7 +67,7 @@ START_TEST(polls_follow_time)
 }
 END_TEST
 
-/* Retry-After as a time: in seconds and in milliseconds since 1970. */
+/* Retry-After names a point in time, in seconds (_i is 0) or in milliseconds since 1970. */
 START_TEST(retry_at_a_time)
 {
     int64_t until;

@@ -1,5 +1,5 @@
-/* What a job reports while it runs: how often on_progress is called, and counters that never go
- * back while a file is not restarted. */
+/* What a job reports while it runs: how often on_progress is called, and counters that never
+ * decrease unless a file is restarted. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,8 @@ static struct fixture fx;
 
 enum { PIECES = 12, PIECE_LINES = 50, EVERY_MS = 100 };
 
-/* The file, of which each piece waits for the gate of its number. */
+/* Serves the file in PIECES pieces of the same length. Piece n, counted from 1, is sent once gate n
+ * is open. Returns the length of a piece. */
 static size_t reply_pieces(void)
 {
     struct scripted_answer *a = scripted_on(fx.server, "/data/", 0);
@@ -21,7 +22,8 @@ static size_t reply_pieces(void)
     char head[64];
     size_t len, i;
 
-    fixture_add_patients(&body, 1000, PIECES * PIECE_LINES); /* lines of one length */
+    /* From number 1000 on, all lines have the same length. */
+    fixture_add_patients(&body, 1000, PIECES * PIECE_LINES);
     len = body.len / PIECES;
     ck_assert_uint_eq(len * PIECES, body.len);
     snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", body.len);
@@ -43,7 +45,7 @@ static void take_piece(const struct run *r, unsigned number, size_t len)
     fixture_drain(&fx);
 }
 
-/* Ten times a second at most, and not at all where nothing has moved. */
+/* on_progress is called at most ten times a second, and not at all while no counter moves. */
 START_TEST(ten_times_a_second)
 {
     struct run *r;
@@ -59,7 +61,7 @@ START_TEST(ten_times_a_second)
     fixture_drain(&fx);
     ck_assert_int_eq(r->progress, 0);
 
-    for (i = 1; i <= 5; i++) /* all of them within one tenth of a second */
+    for (i = 1; i <= 5; i++) /* five pieces within one tenth of a second */
         take_piece(r, i, len);
     fixture_advance(&fx, EVERY_MS / 2);
     ck_assert_int_eq(r->progress, 0);
@@ -68,7 +70,7 @@ START_TEST(ten_times_a_second)
     fixture_advance(&fx, 5 * EVERY_MS);
     ck_assert_int_eq(r->progress, 1);
 
-    for (; i < PIECES; i++) { /* one in each tenth of a second */
+    for (; i < PIECES; i++) { /* one piece in each tenth of a second */
         take_piece(r, i, len);
         fixture_advance(&fx, EVERY_MS);
         ck_assert_int_eq(r->progress, (int)i - 4);
@@ -77,13 +79,13 @@ START_TEST(ten_times_a_second)
     fixture_finish(&fx);
     fixture_check_came(r, PIECES * PIECE_LINES);
     i = (unsigned)r->progress;
-    fixture_advance(&fx, 10 * EVERY_MS); /* on_done was the last */
+    fixture_advance(&fx, 10 * EVERY_MS); /* on_progress is not called after on_done */
     ck_assert_int_eq(r->progress, (int)i);
     fixture_close(&fx);
 }
 END_TEST
 
-/* What comes all the time does not put the report off. */
+/* Data that keeps arriving does not postpone the call of on_progress. */
 START_TEST(steady_flow)
 {
     struct run *r;
@@ -107,7 +109,7 @@ START_TEST(steady_flow)
 }
 END_TEST
 
-/* ---- never back ---- */
+/* ---- counters never decrease ---- */
 
 enum { LINES = 20000 };
 
@@ -143,8 +145,8 @@ static int watch_counters(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* _i: streaming and verified, without and with decode threads. Verified delivery decodes a file
- * twice, and counts it once. */
+/* _i % 2: verified delivery. _i / 2: decode threads. Verified delivery decodes a file twice, but
+ * counts it once. */
 START_TEST(never_back)
 {
     int verified = _i % 2, threads = _i / 2 * 2;
@@ -172,7 +174,7 @@ END_TEST
 
 SUITE("progress")
 {
-    unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own */
+    unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own number of threads */
     suite_case("rate");
     suite_test(ten_times_a_second);
     suite_test(steady_flow);

@@ -1,4 +1,5 @@
-/* Requests for the rest of a file: which validator they have, and when there are none. */
+/* Range requests for the rest of a file: which validator they carry, and when no range is
+ * requested. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@ static struct fixture fx;
 
 enum { LINES = 400 };
 
-/* The first `part` bytes of a whole answer. */
+/* Scripts a full response that is cut after `part` bytes of the body. */
 static void reply_cut(const struct buf *body, const char *headers, size_t part)
 {
     struct scripted_answer *a = scripted_on(fx.server, "/data/", 1);
@@ -45,10 +46,11 @@ static void finish(struct buf *body, const char *headers)
 }
 
 struct validators {
-    const char *headers, *if_range; /* NULL = none is sent */
+    const char *headers,
+        *if_range; /* `if_range`: header that the range request must have; NULL = none */
 };
 
-/* A weak ETag says nothing about bytes: it is not sent. */
+/* A weak ETag does not promise identical bytes, so If-Range never carries one. */
 START_TEST(validator)
 {
     static const struct validators cases[] = {
@@ -85,9 +87,9 @@ START_TEST(ignored_range)
 }
 END_TEST
 
-/* ---- 416, and what the overlap shows ---- */
+/* ---- bytes of the overlap that differ, and 416 ---- */
 
-enum { FIRST = 60000 }; /* bytes of the first answer, which is cut */
+enum { FIRST = 60000 }; /* length at which the first response is cut */
 
 static void reply_part(const struct buf *body, size_t first)
 {
@@ -103,8 +105,8 @@ static void reply_part(const struct buf *body, size_t first)
     buf_free(&head);
 }
 
-/* One byte of the overlap differs: the whole file is requested. If it is the same as before, the
- * file is complete; else nothing more is delivered. */
+/* One byte of the overlap differs, so the whole file is requested. If the whole repeats the bytes
+ * received before, the file is complete; otherwise nothing more is delivered. */
 START_TEST(overlap)
 {
     static const size_t at[] = {FIRST - 64, FIRST - 33, FIRST - 1};
@@ -142,8 +144,9 @@ START_TEST(overlap)
 }
 END_TEST
 
-/* What came is already more than the stored file: 416, or a total that says so, is the end where a
- * member was verified there, and otherwise the whole is asked for. */
+/* The bytes received already exceed the length of the stored file that a 416 or a Content-Range
+ * names. If a verified gzip member ends at that length, the file is complete. Otherwise the whole
+ * file is requested. */
 START_TEST(past_the_end)
 {
     struct buf plain = {0}, body = {0}, range = {0};
@@ -156,7 +159,7 @@ START_TEST(past_the_end)
         buf_printf(&plain, "{\"resourceType\":\"Patient\",\"id\":\"p%zu\"}\n", i);
     scripted_gzip(&body, plain.p, plain.len);
     stored = body.len;
-    /* an empty member with a name of 100 letters, cut within it */
+    /* an empty gzip member with a file name of 100 letters; the response is cut within that name */
     buf_add(&body, "\x1f\x8b\x08\x08\0\0\0\0\0\xff", 10);
     for (i = 0; i < 100; i++)
         buf_add(&body, "n", 1);
@@ -180,7 +183,7 @@ START_TEST(past_the_end)
                    stored + cut - 64, stored - 1, _i / 2 ? stored + 1 : stored);
     buf_printf(&range, "Content-Length: 0\r\nConnection: close\r\n\r\n");
     scripted_send(x, range.p, range.len);
-    /* once more the whole, with the member that it ends with here */
+    /* the second full response: the whole body again, now with the final empty gzip member */
     buf_add(&body, "\0\x03\0\0\0\0\0\0\0\0\0", 11);
     scripted_reply(fx.server, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
     scripted_export(fx.server, fixture_files, 1);

@@ -1,12 +1,12 @@
-/* Redirects: which are followed, how many, and where the token goes along. */
+/* Redirects: which of them are followed, how many, and which requests carry the token. */
 #include "fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct fixture fx;         /* at the FHIR server */
-static struct scripted_server *b; /* another one */
+static struct fixture fx;         /* a session with the FHIR server */
+static struct scripted_server *b; /* another server */
 
 static void stop_at_exit(void)
 {
@@ -57,7 +57,8 @@ static void check_came(const struct run *r)
     ck_assert_str_eq(r->got[1].id, "p1");
 }
 
-/* Each request whose head contains `text` has a token, or none has; how many there are. */
+/* Checks that all requests whose head contains `text` have a token, or that none has one if
+ * `wanted` is 0. Returns the number of these requests. */
 static unsigned with_token(struct scripted_server *s, const char *text, int wanted)
 {
     unsigned i, n = 0;
@@ -77,7 +78,7 @@ static unsigned with_token(struct scripted_server *s, const char *text, int want
 static const char *const statuses[] = {"301 Moved", "302 Found", "303 See Other",
                                        "307 Temporary Redirect", "308 Permanent Redirect"};
 
-/* Within the origin, by URL or by path: with the token. */
+/* A redirect within the origin, given as a full URL or as a path: the token is sent. */
 START_TEST(own_origin)
 {
     struct run *r;
@@ -109,7 +110,8 @@ START_TEST(other_origin)
 }
 END_TEST
 
-/* Who wants a token there gets none, and the error does not say that one was refused. */
+/* A server on another origin that demands a token gets none. The error does not claim that a token
+ * was refused. */
 START_TEST(other_origin_wants_token)
 {
     const bcda_error *e;
@@ -128,7 +130,8 @@ START_TEST(other_origin_wants_token)
 }
 END_TEST
 
-/* There and back: it is the origin that counts, and a path is one of where it stands. */
+/* A chain of redirects to another origin and back. The origin of each request decides whether the
+ * token is sent, and a Location that is only a path belongs to the server that sent it. */
 START_TEST(there_and_back)
 {
     struct run *r;
@@ -147,7 +150,7 @@ START_TEST(there_and_back)
 }
 END_TEST
 
-/* As many as the option says, and not one more. */
+/* As many redirects are followed as BCDA_OPT_REDIRECTS_MAX says, and not one more. */
 START_TEST(chain)
 {
     int most = _i / 2 == 0 ? 5 : _i / 2 == 1 ? 0 : 1, n = most + _i % 2, i;
@@ -198,14 +201,14 @@ START_TEST(refused)
     redirect(fx.server, "/data/", "302 Found", "", cases[_i].location);
     r = go();
     (void)fixture_check_failed(r, cases[_i].code);
-    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"),
-                      1); /* nothing is mended by repeating */
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 1); /* a repetition would not help */
     ck_assert_uint_eq(r->count, 0);
     close_servers();
 }
 END_TEST
 
-/* http, of this machine, is refused; where the option allows it, the token does not go along. */
+/* A redirect from https to http on this machine is refused, unless BCDA_OPT_ALLOW_HTTP_LOOPBACK
+ * allows it. Even then no token is sent there. */
 START_TEST(clear_loopback)
 {
     struct run *r;
@@ -245,7 +248,7 @@ START_TEST(again_from_the_start)
 }
 END_TEST
 
-/* The secret goes to the token URL and nowhere else. */
+/* A redirect of the token request is not followed: the client secret goes to the token URL only. */
 START_TEST(token_request)
 {
     struct run *r;

@@ -1,5 +1,5 @@
-/* Transfers that break off, at any byte and as often as it likes: every resource comes once, byte
- * for byte, or the file fails and nothing comes after it did. BCDA_TEST_ROUNDS sets how many
+/* Transfers that are cut at any byte, once or many times: every resource is delivered once, byte
+ * for byte, or the file fails and nothing is delivered after that. BCDA_TEST_ROUNDS sets how many
  * offsets are tested. */
 #include "fixture.h"
 
@@ -18,7 +18,8 @@ static struct fixture fx;
 
 enum { SMALL_BATCH = 4096, PER_SESSION = 20 };
 
-/* Something of the file is delivered soon, so that a break is one in the middle. */
+/* Opens a session with small batches. Delivery then starts early, so that a cut comes in the middle
+ * of it. */
 static void begin(const char *era)
 {
     fixture_open_sandbox(&fx, SANDBOX(.era = era));
@@ -40,11 +41,11 @@ static int64_t stored_size(void)
     return stored_size_of(EOB);
 }
 
-/* ---- faults that come when something was delivered ---- */
+/* ---- faults that are set after the first delivery ---- */
 
 struct later {
     const char *const *faults;
-    int set, every; /* pauses before each n-th resource; 0 = never */
+    int set, every; /* `every`: pauses at each n-th resource or batch; 0 = never */
     int calls, pauses;
 };
 
@@ -66,20 +67,22 @@ static int set_later(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* The first answer is cut here. The faults of a case are set once something of it was delivered. */
+/* FIRST_CUT: where the first response is cut. The faults of a case are set once a part of that
+ * response was delivered. */
 enum { FIRST_CUT = 50000, BY_PART = -1 };
 
 struct later_case {
     const char *faults[4];
-    /* Codes, by the form of the file. The last one counts other bytes in its parts than in the
-     * whole: each part is refused, and what is inside is spoilt where the stored file is. */
+    /* Expected results by the form of the file. With `packed_anew` the server compresses the stored
+     * file for each response: a range counts other bytes than the whole response, so each part is
+     * refused. Faults in the stored file are then inside the gzip stream. */
     int plain, encrypted, gzip, packed_anew;
-    int data; /* requests of the file where it is plain */
-    int part; /* BY_PART: each after the first brings so many bytes, and the overlap is old */
-    int lost; /* requests that the server broke off before it counted them */
+    int data; /* requests for the file when it is plain, or BY_PART */
+    int part; /* BY_PART: bytes in each response after the first, with the overlap */
+    int lost; /* requests that the server dropped before it counted them */
 };
 
-/* Short, so that a case is a line. */
+/* Short names, so that a case fits on a line. */
 enum {
     CHANGED = BCDA_ERR_CHANGED,
     TRUNCATED = BCDA_ERR_TRUNCATED,
@@ -100,22 +103,22 @@ static const struct later_case laters[] = {
     {{"no-range*1", "data-cut:200000*1", NULL}, 0, 0, 0, 0, 3, 0, 0},
     {{"range-max:4096", NULL}, 0, 0, 0, 0, BY_PART, 4096, 0},
     {{"range-max:4096", "data-cut:3000", NULL}, 0, 0, 0, TRUNCATED, BY_PART, 3000, 0},
-    /* the eighth attempt brings a part; where that is refused, there is no ninth */
+    /* the eighth attempt brings a part; if that part is refused, there is no ninth attempt */
     {{"data-503-once*7", NULL}, 0, 0, 0, TRANSFER, 9, 0, 0},
     {{"data-401-once", NULL}, 0, 0, 0, 0, 3, 0, 0},
     {{"reset*7", NULL}, 0, 0, 0, TRANSFER, 2, 0, 7},
     {{"data-404-once", NULL}, 0, 0, 0, 0, 3, 0, 0},
-    /* another date, and so no range, but what came before is the same */
+    /* another Last-Modified: the whole file is sent, and repeats the bytes received before */
     {{"changed", NULL}, 0, 0, 0, 0, 2, 0, 0},
     {{"changed", "data-cut:150000*1", NULL}, 0, 0, 0, 0, 3, 0, 0},
-    /* other bytes, with and without another date */
+    /* the whole file is sent with other bytes, with and without another Last-Modified */
     {{"changed", "data-flip:50", NULL}, CHANGED, CHANGED, CHANGED, CHANGED, 2, 0, 0},
     {{"no-range", "data-flip:0", NULL}, CHANGED, CHANGED, CHANGED, CHANGED, 2, 0, 0},
-    /* another length */
+    /* the file has another length */
     {{"data-extra:10", NULL}, CHANGED, CHANGED, GZIP, LINE_UTF8, 3, 0, 0},
     {{"no-range", "data-extra:10", NULL}, CHANGED, CHANGED, GZIP, LINE_UTF8, 2, 0, 0},
     {{"data-short:5000", NULL}, CHANGED, CHANGED, TRUNCATED, TRUNCATED, 3, 0, 0},
-    /* eight attempts in a row without a new byte */
+    /* eight attempts in a row without a new byte fail the file; 64 bytes are the overlap */
     {{"data-cut:64", NULL}, TRUNCATED, TRUNCATED, TRUNCATED, TRUNCATED, 9, 0, 0},
     {{"data-cut:65*20", NULL}, 0, 0, 0, TRUNCATED, 22, 0, 0},
     {{"data-cut:0", NULL}, TRUNCATED, TRUNCATED, TRUNCATED, TRUNCATED, 9, 0, 0},
@@ -136,7 +139,7 @@ static void check_provisional(const struct run *r)
         ck_assert_int_eq(r->got[i].provisional, 1);
 }
 
-/* Plain and encrypted: no line that ends behind the cut was delivered. */
+/* For plain and encrypted files: checks that no line was delivered that ends after FIRST_CUT. */
 static void check_nothing_more(struct run *r)
 {
     size_t len;
@@ -151,7 +154,7 @@ static void check_nothing_more(struct run *r)
 
 static const char *const eras[] = {"2019-12", "2019-04", "current", "2021"};
 
-/* How many requests of the plain file the server has counted at the end. */
+/* Returns how many requests for the plain file the server must have counted at the end. */
 static int64_t requests_of(const struct later_case *c)
 {
     int64_t left = stored_size() - FIRST_CUT, brings = c->part - 64;
@@ -162,7 +165,7 @@ static int64_t requests_of(const struct later_case *c)
 START_TEST(broken_later)
 {
     const struct later_case *c = &laters[_i % LATERS];
-    int form = _i / LATERS % 4, slow = _i >= LATERS * 4; /* the application is slow */
+    int form = _i / LATERS % 4, slow = _i >= LATERS * 4; /* `slow`: the application pauses often */
     const int codes[] = {c->plain, c->encrypted, c->gzip, c->packed_anew};
     int code = codes[form];
     struct sandbox_options o = {0};
@@ -172,7 +175,7 @@ START_TEST(broken_later)
     char spec[64];
 
     o.era = eras[form];
-    o.file_bytes = form >= 2 ? 1500000 : 0; /* so that half of it is more than a batch */
+    o.file_bytes = form >= 2 ? 1500000 : 0; /* large enough for half of it to fill a batch */
     fixture_open_sandbox(&fx, &o);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, SMALL_BATCH);
     fixture_session(&fx);
@@ -214,7 +217,7 @@ START_TEST(broken_later)
 }
 END_TEST
 
-/* A transfer that stalls is broken off, and gone on with. */
+/* A transfer that stalls is aborted, and resumed by a second request. */
 START_TEST(stalled)
 {
     int64_t start;
@@ -232,8 +235,9 @@ START_TEST(stalled)
 }
 END_TEST
 
-/* The tokens of the file's first and of its second request both end while it is on its way. Two are
- * refused then, with data between them: each costs a renewal, and none the file. */
+/* Lets the tokens expire when the file begins, and again at its first resource. Two requests are
+ * refused then, with data between them. Each refusal costs a new token, and neither fails the
+ * file. */
 static int end_tokens(struct run *r, enum where where, void *object)
 {
     int *ended = r->arg;
@@ -260,8 +264,8 @@ START_TEST(tokens_end_twice)
 }
 END_TEST
 
-/* Before a first batch was full. What is no longer than the overlap is not worth a range. Seven
- * attempts that bring nothing new are not too many. */
+/* Cuts before the first batch is full. If no more than the overlap was received, no range is
+ * requested. Seven attempts that bring nothing new do not fail the file. */
 START_TEST(cut_early)
 {
     static const char *const cuts[] = {"data-cut:0*7", "data-cut:1*7", "data-cut:40*7",
@@ -272,36 +276,36 @@ START_TEST(cut_early)
     fixture_fault(&fx, cuts[_i % 4]);
     r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
-    if (_i < 8) /* the others are sent in another form than they are stored */
+    if (_i < 8) /* the other forms are sent in other bytes than are stored */
         ck_assert_int_eq(bcda_job_bytes_received(r->job), stored_size());
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
     if (_i % 4 < 3)
         ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), 0);
     else
         ck_assert_uint_gt(sandbox_count(fx.sandbox, "range"), 0);
-    /* The parts of a file that is packed anew are of another one: it is asked for whole once more.
-     */
+    /* A part of a file that is compressed anew does not fit the first response: the whole file is
+     * requested once more. */
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), _i == 15 ? 9 : 8);
     fixture_close(&fx);
 }
 END_TEST
 
-/* ---- a member more in the whole file than in its parts ---- */
+/* ---- a gzip member that the whole file has and its parts lack ---- */
 
-/* Today's server adds an empty member of 23 bytes to a whole file, and to none of its parts. Where
- * the file is small, or a proxy buffers it, the first answer announces the length of both, and each
- * part names the length of the file alone. */
+/* Today's server appends an empty gzip member of 23 bytes to a whole file, but not to a part. If
+ * the file is small, or a proxy buffers it, the Content-Length of the first response includes this
+ * member, while each part names the length of the file without it. */
 enum { MEMBER = 23, PATIENTS = 20 };
 
 struct member_case {
     const char *type;
-    int part;     /* where it is cut: so many hundredths of the stored file, and */
-    int64_t more; /* so many bytes behind that */
-    int requests; /* of the file */
+    int part;     /* percentage of the stored file at which the first response is cut */
+    int64_t more; /* bytes added to that offset */
+    int requests; /* expected requests for the file */
     int pauses;
 };
 
-/* What comes in the first answer, once the file is there. */
+/* Sets where the first response is cut, once the file exists; pauses at every fourth resource. */
 static int cut_small(struct run *r, enum where where, void *object)
 {
     struct member_case *c = r->arg;
@@ -316,8 +320,8 @@ static int cut_small(struct run *r, enum where where, void *object)
     return where == AT_RESOURCE && c->pauses && c->pauses++ % 4 == 0 ? BCDA_PAUSE : BCDA_CONTINUE;
 }
 
-/* Without pauses, a part that brings the rest is followed by one that shows that it was the rest.
- */
+/* A part that brings the rest of the file is followed by one more request, which shows that it was
+ * the rest. */
 static const struct member_case members[] = {
     {NULL, 0, 0, 2, 0},   {NULL, 50, 0, 3, 0},   {NULL, 100, -1, 3, 0},
     {NULL, 100, 0, 2, 0}, {NULL, 100, 10, 2, 0}, {NULL, 100, 22, 2, 0},
@@ -325,7 +329,8 @@ static const struct member_case members[] = {
 
 enum { MEMBERS = sizeof members / sizeof *members };
 
-/* Streaming and verified, and with an application that pauses. */
+/* Each cut with and without a proxy that buffers, in streaming and verified delivery, and once more
+ * with an application that pauses. */
 START_TEST(added_member)
 {
     struct member_case c = members[_i % MEMBERS];
@@ -363,44 +368,46 @@ END_TEST
 
 /* ---- lengths that contradict one another ---- */
 
-/* An answer of a script. Lengths and offsets are those of the stored file plus `from` and `to`; the
- * whole file has EXTRA bytes more: a member, or a line. */
+/* A scripted response. `len`, `from` and `total` are relative to the length of the stored file. The
+ * whole file has EXTRA bytes more: a gzip member or a line. */
 enum how { NO_MORE, WHOLE, WHOLE_CUT, CHUNKED_CUT, PART, PART_CUT, UNSATISFIED };
 
 struct reply {
     enum how how;
-    int64_t len;  /* WHOLE and its kin: what Content-Length says */
-    int64_t from; /* of a part, or where the body is cut */
+    int64_t len;  /* WHOLE, WHOLE_CUT and CHUNKED_CUT: the length that is announced */
+    int64_t from; /* where the new bytes of a part start, or where a whole body is cut */
     int64_t total;
 };
 
-/* Instead of the length of the stored file: half of it, at the end of a line where it is plain. */
+/* HALF stands for half the stored file in place of a relative length. In a plain file, a line ends
+ * there. */
 enum { HALF = -1000000 };
 
 struct contradiction {
     int gzip;
     struct reply replies[5];
-    int code;     /* of the job */
-    int requests; /* of the file */
+    int code;     /* expected result of the job */
+    int requests; /* expected requests for the file */
 };
 
 static const struct contradiction contradictions[] = {
-    /* plain: nothing shows that the part is the end, so the whole decides */
+    /* plain: nothing shows that the part ends the file, so the whole file is requested and
+     * decides */
     {0, {{WHOLE_CUT, 23, HALF, 0}, {PART, 0, HALF, 0}, {PART, 0, 0, 0}, {WHOLE, 23, 0, 0}}, 0, 4},
     {0, {{WHOLE_CUT, 23, 0, 0}, {PART, 0, 0, 0}, {WHOLE, 23, 0, 0}}, 0, 3},
     {0, {{WHOLE_CUT, 23, 0, 0}, {PART, 0, 0, 0}, {WHOLE, 0, 0, 0}}, BCDA_ERR_CHANGED, 3},
     {0, {{WHOLE_CUT, 23, HALF, 0}, {UNSATISFIED, 0, 0, HALF}, {WHOLE, 23, 0, 0}}, 0, 3},
     {0, {{WHOLE_CUT, 23, 0, 0}, {UNSATISFIED, 0, 0, 0}, {WHOLE, 23, 0, 0}}, 0, 3},
-    /* gzip: its trailer shows it */
+    /* gzip: the trailer shows that the bytes already received are complete */
     {1, {{WHOLE_CUT, 23, HALF, 0}, {PART, 0, HALF, 0}, {PART, 0, 0, 0}}, 0, 3},
     {1, {{WHOLE_CUT, 23, 0, 0}, {UNSATISFIED, 0, 0, 0}}, 0, 2},
     {1, {{WHOLE_CUT, 23, 7, 0}, {UNSATISFIED, 0, 0, 0}}, 0, 2},
-    /* and shows that it is not */
+    /* gzip: no trailer ends at the length that the server names, so the whole file is requested */
     {1, {{WHOLE_CUT, 23, 0, 0}, {PART, 0, 0, -10}, {WHOLE, 23, 0, 0}}, 0, 3},
     {1, {{WHOLE_CUT, 23, -10, 0}, {PART, 0, -10, -10}, {WHOLE, 23, 0, 0}}, 0, 3},
     {1, {{WHOLE_CUT, 23, 0, 0}, {UNSATISFIED, 0, 0, -10}, {WHOLE, 23, 0, 0}}, 0, 3},
     {1, {{WHOLE_CUT, 23, 7, 0}, {PART, 0, 7, 1}, {WHOLE, 23, 0, 0}}, 0, 3},
-    /* the length of a part is not that of a whole answer */
+    /* the total that a part names is not taken for the length of a whole response */
     {1,
      {{CHUNKED_CUT, 23, HALF, 0},
       {PART_CUT, 0, HALF, 0},
@@ -453,7 +460,8 @@ static void add_reply(struct scripted_server *s, const struct contradiction *c,
     buf_free(&head);
 }
 
-/* Lines, the last of which has EXTRA bytes; where it is gzip, an empty member has as many. */
+/* Makes a file of lines, whose last line has EXTRA bytes; with `gzip`, an empty member of EXTRA
+ * bytes takes the place of that line. Returns the offset that HALF stands for. */
 static size_t make_body(int gzip, struct buf *body)
 {
     static const char member[EXTRA + 1] =
@@ -504,8 +512,8 @@ START_TEST(contradicted)
 }
 END_TEST
 
-/* Eight answers in a row that bring nothing: the first repeat comes at once, each later one after a
- * pause that grows. */
+/* Eight responses in a row bring nothing new. The first repeat comes at once, each later one after
+ * a delay that grows. */
 START_TEST(pauses_after_nothing)
 {
     static const char *const faults[] = {"range-max:64", NULL};
@@ -522,25 +530,26 @@ START_TEST(pauses_after_nothing)
     fixture_finish(&fx);
     (void)fixture_check_failed(r, BCDA_ERR_TRUNCATED);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), 8);
-    /* half of, and at most, 1 s for the cut, and 1 + 2 + 4 + 8 + 16 + 32 s */
+    /* delays of 1 s for the cut, then of 1 + 2 + 4 + 8 + 16 + 32 s; each is at least half as
+     * long */
     ck_assert_int_ge(fx.now - start, 32000);
     ck_assert_int_le(fx.now - start, 64000);
     fixture_close(&fx);
 }
 END_TEST
 
-/* ---- a job that is gone while its files are downloaded ---- */
+/* ---- a job that expires while its files are downloaded ---- */
 
 enum { FILES = 18, SERVED = 5, FILE_ATTEMPTS = 4 };
 
-/* What happens once the first file begins, and once the first has failed. */
+/* What is done when the first file begins, and when the first file has failed. */
 struct gone {
-    const char *begun;  /* a fault */
-    const char *failed; /* a fault */
+    const char *begun;  /* fault to set when a file begins; NULL = none */
+    const char *failed; /* fault to set when a file has failed; NULL = none */
     int set;
-    unsigned status; /* requests when files began */
-    int answer;      /* of the first failed file's end */
-    int cancel;      /* then */
+    unsigned status; /* status requests counted when the first file began */
+    int answer;      /* returned at the end of the first file that failed */
+    int cancel;      /* whether to cancel the job when that file ends */
 };
 
 static int note_gone(struct run *r, enum where where, void *object)
@@ -585,8 +594,8 @@ static const struct {
     int status;
 } gone_eras[] = {{"current", 404}, {"2021", 410}, {"2019-04", 410}};
 
-/* The first file that stays 404 has the job's status asked once. The job ends with what that says,
- * and files that had not begun never do. */
+/* When the first file stays 404, the job's status is requested once. The job ends with what that
+ * answer says, and files that had not begun never begin. */
 START_TEST(job_expires)
 {
     struct gone g = {"job-expires-after:5", NULL, 0, 0, BCDA_CONTINUE, 0};
@@ -612,9 +621,9 @@ START_TEST(job_expires)
 }
 END_TEST
 
-/* Where the job exists, each file has its usual attempts, and the status is requested once. An
- * answer that says nothing about the job does not count: it is requested once more for the next
- * file. */
+/* If the job still exists, each file has its usual attempts, and the status is requested only once.
+ * An answer that says nothing about the job does not count: the status is requested again for the
+ * next file. */
 START_TEST(job_is_there)
 {
     struct gone g = {"data-404", _i ? "status-503:1*1" : NULL, 0, 0, BCDA_CONTINUE, 0};
@@ -631,7 +640,7 @@ START_TEST(job_is_there)
 }
 END_TEST
 
-/* The only file is missing: whether the job is, is asked all the same. */
+/* The job's status is requested even if the missing file is the only one. */
 START_TEST(only_file)
 {
     struct run *r;
@@ -648,7 +657,8 @@ START_TEST(only_file)
 }
 END_TEST
 
-/* The application ends the job meanwhile, or where it would begin. */
+/* The application ends the job just before the status would be requested, or during that
+ * request. */
 START_TEST(ended_while_asked)
 {
     struct gone g = {"data-404", NULL, 0, 0, _i == 0 ? BCDA_STOP : BCDA_CONTINUE, _i == 1};
@@ -658,7 +668,7 @@ START_TEST(ended_while_asked)
         ck_assert_int_eq(fixture_step(&fx), 1);
     if (_i == 2)
         ck_assert_ok(bcda_job_cancel(r->job));
-    if (_i == 3) { /* which checks that it ends */
+    if (_i == 3) { /* fixture_close() checks that the job ends */
         fixture_close(&fx);
         return;
     }
@@ -669,7 +679,7 @@ START_TEST(ended_while_asked)
 }
 END_TEST
 
-/* ---- anywhere ---- */
+/* ---- cuts at any offset ---- */
 
 static uint32_t seed;
 
@@ -707,8 +717,9 @@ static char *whole_first(const char *era, int64_t *wire)
     return url;
 }
 
-/* The first places are the last bytes of the file, one by one: 40, or a quarter of the places where
- * these are few; then by chance, once or often. */
+/* The first cuts are at the last bytes of the file, one byte earlier each time: 40 cuts, or a
+ * quarter of all cuts where these are few. The others are at random offsets, in one response or in
+ * several. */
 static void set_cuts(int i, int cuts, int64_t wire)
 {
     int last = cuts < 160 && !sample_is_exhaustive() ? cuts / 4 : 40;

@@ -1,5 +1,6 @@
-/* bcda_session_run() and bcda_session_step(): bounded, woken by a thread or a signal, and idle
- * while there is nothing to do. Linked with -Wl,--wrap=bcda__loop_watch. */
+/* bcda_session_run() and bcda_session_step(): how long they run, how a thread or a signal wakes
+ * them, and that they stay idle while there is nothing to do. Linked with
+ * -Wl,--wrap=bcda__loop_watch. */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,9 +16,9 @@ static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
-/* ---- how long ---- */
+/* ---- how long a run or a step takes ---- */
 
-/* The given time of a run is kept to, whatever there is to do. */
+/* Starts and cancels another job whenever one is done. A run keeps to its time limit even so. */
 static void start_another(bcda_job *job, int result, void *userdata)
 {
     bcda_handlers *handlers = userdata;
@@ -42,7 +43,7 @@ START_TEST(run_is_bounded)
     ck_assert_ok(bcda_handlers_new(&handlers));
     ck_assert_ok(bcda_handlers_on_done(handlers, start_another, handlers, NULL));
     ck_assert_ok(bcda_job_start(fx.session, fx.x, handlers, NULL));
-    start_another(NULL, 0, handlers); /* one ends and begins in every step, for ever */
+    start_another(NULL, 0, handlers); /* from now on each step ends a job and begins another */
     rc = bcda_session_run(fx.session, 30);
     ck_assert_int_eq(rc, BCDA_ERR_TIMEOUT);
     fixture_free_session(&fx);
@@ -51,13 +52,13 @@ START_TEST(run_is_bounded)
 }
 END_TEST
 
-/* A step is bounded, too, however much is there: the server is always given time to be far ahead.
- */
+/* A step handles a limited number of bytes, however many wait: a sleep before each step lets the
+ * server get far ahead. */
 START_TEST(step_is_bounded)
 {
     enum { FILE_BYTES = 24 * 1024 * 1024, STEP_BYTES = 2 * 1024 * 1024 };
     int64_t before, most = 0;
-    int many = _i / 2; /* files, and gzip, of which much comes out */
+    int many = _i / 2; /* several files, compressed so that few bytes give much data */
     struct run *r;
 
     fixture_setup(&fx,
@@ -103,7 +104,7 @@ START_TEST(run_ends_on_a_steady_flow)
     fixture_reply_patients(&fx, "/data/", 0, 50000); /* some 10 s of work */
     scripted_export(fx.server, fixture_files, 1);
     config = fixture_config(&fx);
-    config->clock = bcda__clock_system(); /* nothing is waited for */
+    config->clock = bcda__clock_system(); /* runs on during callbacks */
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     fixture_session(&fx);
     r = fixture_start_hook(&fx, BY_RESOURCE, work_slowly, NULL);
@@ -122,10 +123,10 @@ START_TEST(run_ends_on_a_steady_flow)
 }
 END_TEST
 
-/* ---- woken ---- */
+/* ---- wake-ups and signals ---- */
 
-/* Which is why a wake-up is heeded while data flows: each step brings some resources, and run is
- * left after the step at hand. */
+/* Wakes the session at the first resource. A wake-up is noticed while data flows: the run returns
+ * after the current step. */
 static int wake_once(struct run *r, enum where where, void *object)
 {
     (void)object;
@@ -162,7 +163,8 @@ static void *wake(void *arg)
     return NULL;
 }
 
-/* Before run, and while it waits: no wake-up is lost, and each is reported once. */
+/* Wake-ups from another thread, before a run and during it: none is lost, and each is reported
+ * once. */
 START_TEST(wakeup_thread)
 {
     pthread_t thread;
@@ -173,7 +175,7 @@ START_TEST(wakeup_thread)
     (void)fixture_start(&fx, BY_RESOURCE);
     while (sandbox_count(fx.sandbox, "kickoff") < 1 || fixture_stat(&fx, BCDA_STAT_TRANSFERS))
         (void)fixture_step(&fx);
-    fixture_drain(&fx); /* now it waits for ten minutes */
+    fixture_drain(&fx); /* now the job waits for ten minutes */
     for (i = 0; i < 20; i++) {
         ck_assert_int_eq(pthread_create(&thread, NULL, wake, fx.session), 0);
         if (i % 2)
@@ -207,7 +209,7 @@ static void *send_signals(void *arg)
     return NULL;
 }
 
-/* A signal ends a run, with a wake-up in its handler or without. */
+/* A signal ends a run, whether or not its handler calls bcda_session_wakeup(). */
 START_TEST(signal_interrupts)
 {
     struct sigaction action;
@@ -225,12 +227,12 @@ START_TEST(signal_interrupts)
     ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
     to_wake = _i ? fx.session : NULL;
     was_interrupted = 0;
-    if (_i) { /* with a wake-up nothing is lost: one signal is enough, before or in poll() */
+    if (_i) { /* with a wake-up in the handler one signal is enough, before or during poll() */
         ck_assert_int_eq(raise(SIGUSR1), 0);
         rc = bcda_session_run(fx.session, -1);
     } else {
         ck_assert_int_eq(pthread_create(&thread, NULL, send_signals, &self), 0);
-        do /* one that comes before poll() is not seen: the next one is */
+        do /* a signal before poll() goes unnoticed, but one during poll() does not */
             rc = bcda_session_run(fx.session, 20);
         while (rc == BCDA_ERR_TIMEOUT);
         was_interrupted = 1;
@@ -261,7 +263,7 @@ static int count_one(bcda_job *job, const bcda_resource *resource, void *userdat
     return BCDA_CONTINUE;
 }
 
-/* On the real clock, so with a first poll after a second. */
+/* Runs one export, on the real clock: the first poll comes after a second. */
 static void *work(void *arg)
 {
     struct worker *w = arg;
@@ -318,7 +320,7 @@ START_TEST(two_threads)
 }
 END_TEST
 
-/* ---- the descriptor, and doing nothing ---- */
+/* ---- the session's descriptor, and idle sessions ---- */
 
 static int is_readable(int fd)
 {
@@ -329,8 +331,8 @@ static int is_readable(int fd)
     return poll(&p, 1, 0) > 0;
 }
 
-/* The descriptor never changes; it is readable exactly when a step does something. On the real
- * clock, so that a timer of the system does not run ahead of ours. */
+/* The descriptor never changes, and is readable exactly when a step has something to do. The test
+ * uses the real clock: the system's timer could expire before a simulated clock gets there. */
 START_TEST(descriptor)
 {
     struct sandbox_options options = {0};
@@ -341,7 +343,7 @@ START_TEST(descriptor)
 
     options.era = _i % 2 ? "current" : "2019-04";
     options.no_polls = 1;
-    if (_i / 2) { /* more than a step may move */
+    if (_i / 2) { /* more data than one step may handle */
         options.files = _i % 2 ? 3 : 1;
         options.file_bytes = 24 * 1024 * 1024;
     }
@@ -352,7 +354,7 @@ START_TEST(descriptor)
     fixture_export(&fx, _i % 2 ? BCDA_LEVEL_PATIENT : BCDA_LEVEL_RESOURCE, EOB, NULL);
     fd = bcda_session_fd(fx.session);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(is_readable(fd), 0); /* nothing is to be done yet */
+    ck_assert_int_eq(is_readable(fd), 0); /* there is nothing to do yet */
     r = fixture_start(&fx, BY_RESOURCE);
     ck_assert_int_eq(is_readable(fd), 1);
     while (!r->done) {
@@ -361,7 +363,7 @@ START_TEST(descriptor)
 
         p.fd = fd;
         p.events = POLLIN;
-        ck_assert_int_eq(poll(&p, 1, 60000), 1); /* never waits for what does not come */
+        ck_assert_int_eq(poll(&p, 1, 60000), 1); /* poll() never times out */
         readable++;
         fx.inside = 1;
         rc = bcda_session_step(fx.session);
@@ -371,7 +373,7 @@ START_TEST(descriptor)
     }
     fixture_check_export(r);
     ck_assert_uint_lt(readable, _i / 2 ? 20000 : 2000);
-    while (is_readable(fd) && readable++ < 20000) /* a connection that ends */
+    while (is_readable(fd) && readable++ < 20000) /* steps that close connections */
         ck_assert_int_eq(bcda_session_step(fx.session), 1);
     ck_assert_int_eq(is_readable(fd), 0);
     ck_assert_int_eq(bcda_session_step(fx.session), 0);
@@ -380,7 +382,7 @@ START_TEST(descriptor)
 }
 END_TEST
 
-/* A job that waits for an hour does not wake the application before. */
+/* A job that waits for an hour does not wake the application earlier. */
 START_TEST(idle_hour)
 {
     struct sandbox_options options = {0};
@@ -395,7 +397,7 @@ START_TEST(idle_hour)
     r = fixture_start(&fx, BY_RESOURCE);
     while (sandbox_count(fx.sandbox, "status") < 1 || fixture_stat(&fx, BCDA_STAT_TRANSFERS))
         ck_assert_int_eq(fixture_step(&fx), 1);
-    fixture_advance(&fx, 200); /* on_progress, which comes at most so late */
+    fixture_advance(&fx, 200); /* time for the last on_progress to be called */
     ck_assert_int_eq(bcda__session_next_timer_ms(fx.session), 3600000 - 200);
     worked = fx.worked;
     fixture_advance(&fx, 3600000 - 201);
@@ -429,7 +431,7 @@ END_TEST
 
 /* ---- the system refuses to watch a descriptor ---- */
 
-static atomic_int watches; /* two sessions count on threads of their own */
+static atomic_int watches; /* atomic: two_threads runs a session in each thread */
 static int refuse_watch;
 
 int __real_bcda__loop_watch(struct bcda__loop *l, int fd, int events);
@@ -452,10 +454,11 @@ START_TEST(refused_watch)
     watches = 0;
     refuse_watch = 1 + _i / 2;
     r = fixture_run(&fx, BY_RESOURCE);
-    ck_assert(refuse_watch > 4 || watches >= refuse_watch); /* four requests, at least */
+    /* An export makes at least four requests. */
+    ck_assert(refuse_watch > 4 || watches >= refuse_watch);
     if (watches >= refuse_watch) {
         (void)fixture_check_failed(r, BCDA_ERR_SYSTEM);
-    } else { /* there were not so many */
+    } else { /* fewer descriptors were watched */
         ck_assert_int_eq(r->result, 0);
         fixture_check_patients(r, 0, 0, 3);
         fixture_check_patients(r, 1, 3, 3);

@@ -1,4 +1,4 @@
-/* What is saved of a job, and what a saved text or a URL may bring about. */
+/* Saved jobs: which files the saved text lists as done, and which texts and URLs are refused. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,8 @@
 
 static struct fixture fx;
 
-/* A file that failed is not done: a later run of the saved job fetches it, and no other. */
+/* A file that failed is not saved as done: a later run of the saved job fetches that file, and no
+ * other. */
 START_TEST(failed_file)
 {
     struct scripted_answer *a;
@@ -35,7 +36,7 @@ START_TEST(failed_file)
 }
 END_TEST
 
-/* Texts of another version, or of something else, are refused, and no job is made. */
+/* A saved text of another version, or a text that is no saved job, is refused and makes no job. */
 START_TEST(other_texts)
 {
     static const char *const texts[][2] = {
@@ -60,7 +61,8 @@ START_TEST(other_texts)
 }
 END_TEST
 
-/* The token would go to another origin: neither a URL nor a saved text may bring that about. */
+/* A job URL of another origin is refused, given as a URL or in a saved text: the token would be
+ * sent there. */
 START_TEST(other_origin)
 {
     static const char *const urls[] = {"http://127.0.0.1:1/api/v1/jobs/1",
@@ -184,7 +186,7 @@ static int save_at_first_end(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* Two files that differ only before, or behind, what looks like their name. */
+/* Two files whose URLs differ only before or after what looks like the file name. */
 START_TEST(save_knows_files_by_path)
 {
     static const struct scripted_entry files[][2] = {

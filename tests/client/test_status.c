@@ -1,5 +1,5 @@
-/* From the kick-off to the manifest: refusals, where the job's status is requested, and which
- * answers are accepted. */
+/* From the kick-off to the manifest: when an export is refused, at which URL the job's status is
+ * requested, and which answers are accepted. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +28,8 @@ static void reply_empty(unsigned times)
 
 /* ---- manifests ---- */
 
-/* A manifest without files that comes right after the kick-off is requested again, a second later
- * and three times at most; the last answer is accepted. */
+/* A manifest without files right after the kick-off is requested again after a second, at most
+ * three times. The last answer is accepted. */
 START_TEST(empty_manifest)
 {
     int64_t began;
@@ -69,7 +69,7 @@ START_TEST(empty_manifest_of_an_old_job)
 }
 END_TEST
 
-/* A manifest that is cut is requested again, and read from its beginning. */
+/* A manifest that is cut short is requested again, and read from its beginning. */
 START_TEST(cut_manifest)
 {
     struct buf m = {0}, head = {0};
@@ -107,7 +107,8 @@ static void pad_to_limit(struct buf *b)
         buf_str(b, " ");
 }
 
-/* The limit is one byte below the length of the answer, at it, or one above it (`above`). */
+/* Sets the limit to LIMIT - 1 + `above` bytes for an answer of LIMIT bytes: one byte too few (0),
+ * exactly enough (1), or one byte more (2). */
 static void check_limit(int option, const char *match, struct buf *body, int above)
 {
     struct run *r;
@@ -136,7 +137,7 @@ START_TEST(manifest_limit)
 }
 END_TEST
 
-/* The same for another JSON answer: an answer over the limit is refused, and not cut. */
+/* The limit of another JSON answer: an answer over it is refused, not truncated. */
 START_TEST(answer_limit)
 {
     struct buf token = {0};

@@ -1,9 +1,9 @@
 /* Files decoded by workers: how many threads there are and when, and what cancelling, freeing,
- * stopping and pausing do while they work. That what comes is the same is shown by the
- * other suites, which run once more with BCDA_TEST_DECODE_THREADS. Linked with wraps of the
- * allocator, which counts and refuses, of pthread_create, of bcda__decoder_write and
- * bcda__config_unwrap, before which a worker can be held, and of what each stage does, which can be
- * made to take longer. */
+ * stopping and pausing do while they work. The other suites, which also run with
+ * BCDA_TEST_DECODE_THREADS, show that the same data is delivered. Linked with wraps of the
+ * allocator, to count and refuse allocations; of pthread_create; of bcda__decoder_write and
+ * bcda__config_unwrap, to hold a worker before them; and of a function of each stage, to slow it
+ * down. */
 #include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
@@ -40,7 +40,7 @@ static int is_host(void)
 
 static atomic_llong live_bytes, live_blocks, most_bytes;
 static atomic_int worker_calls, refused;
-static int refuse_at; /* of the workers' allocations, from 1; 0 = never */
+static int refuse_at; /* number of the worker allocation to refuse, from 1; 0 = none */
 
 void *__real_bcda__alloc(size_t size);
 void *__real_bcda__calloc(size_t count, size_t size);
@@ -112,7 +112,7 @@ void __wrap_bcda__free(void *ptr)
 
 /* ---- threads ---- */
 
-static int threads_left = -1; /* that the session's thread may make; -1 = all it wants */
+static int threads_left = -1; /* how many the session's thread may create; -1 = no limit */
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
                           void *arg);
@@ -129,11 +129,11 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
     return __real_pthread_create(thread, attr, start, arg);
 }
 
-/* ---- time ---- */
+/* ---- the time that each stage takes ---- */
 
 enum stage { HASH, INFLATE, DECRYPT, PARSE, SPOOL, STAGES };
 
-static int64_t stage_ns; /* what each call takes longer */
+static int64_t stage_ns; /* added to the time of each call */
 static atomic_int stage_calls[STAGES], hashed_by_host;
 
 static int64_t now_ns(void)
@@ -202,18 +202,18 @@ int __wrap_bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t 
     return __real_bcda__scanner_line(s, line, len, info);
 }
 
-/* Of the spool, written and read. */
+/* Called for what is written to the spool, and for what is read from it. */
 int __wrap_bcda__ctr_apply(struct bcda__ctr *c, const uint8_t *in, uint8_t *out, size_t len)
 {
     take_longer(SPOOL);
     return __real_bcda__ctr_apply(c, in, out, len);
 }
 
-/* ---- the gate ---- */
+/* ---- gates that hold workers ---- */
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
-static int closed[2], held[2]; /* workers that wait at it */
+static int closed[2], held[2]; /* by gate: is it closed, and how many workers wait */
 static atomic_int unwraps_by_host;
 
 enum gate { SLICES, KEYS };
@@ -291,9 +291,9 @@ static void *open_soon(void *ctx)
     return NULL;
 }
 
-/* ---- threads of ours ---- */
+/* ---- the decode threads ---- */
 
-/* Their number; each has all signals blocked that can be. */
+/* Returns the number of decode threads. Checks that each blocks all signals that can be blocked. */
 static int count_threads(void)
 {
     const unsigned long long needed =
@@ -380,7 +380,7 @@ static void begin(int threads, size_t files, size_t lines, size_t pad)
     fixture_session(&fx);
 }
 
-/* Each file's lines came once and in order. */
+/* Checks that each file's lines were delivered once and in order. */
 static void check_all(const struct run *r, size_t files, size_t lines)
 {
     size_t next[FILES] = {0}, i;
@@ -396,7 +396,7 @@ static void check_all(const struct run *r, size_t files, size_t lines)
         ck_assert_uint_eq(next[i], lines);
 }
 
-/* ---- how many ---- */
+/* ---- the number of threads ---- */
 
 static int see_threads(struct run *r, enum where where, void *object)
 {
@@ -407,7 +407,7 @@ static int see_threads(struct run *r, enum where where, void *object)
         return BCDA_CONTINUE;
     now = count_threads();
     if (where == AT_STATE && bcda_job_state(r->job) <= BCDA_JOB_DOWNLOADING)
-        ck_assert_int_eq(now, 0); /* none before a file needs it */
+        ck_assert_int_eq(now, 0); /* no thread before a file needs one */
     if (now > *seen)
         *seen = now;
     return BCDA_CONTINUE;
@@ -424,7 +424,7 @@ START_TEST(counts)
     r = fixture_run_hook(&fx, BY_RESOURCE, see_threads, &seen);
     check_all(r, 3, 40);
     ck_assert_int_eq(seen, wanted[_i]);
-    ck_assert_int_eq(count_threads(), wanted[_i]); /* until the session goes */
+    ck_assert_int_eq(count_threads(), wanted[_i]); /* they stay until the session is freed */
     ck_assert_int_eq(fx.session->cx.workers != NULL, wanted[_i] > 0);
     fixture_close(&fx);
     ck_assert_int_eq(count_threads(), 0);
@@ -440,8 +440,8 @@ static void count_warnings(int level, const char *component, const char *message
     warnings += level == BCDA_LOG_WARNING && strstr(message, "thread");
 }
 
-/* _i: so many of the two threads that are wanted can be made. Files come all the same, and it is
- * said once. */
+/* Only _i of the two decode threads can be created. The files are delivered all the same, and one
+ * warning is logged. */
 START_TEST(too_few)
 {
     struct run *r;
@@ -460,7 +460,7 @@ START_TEST(too_few)
 }
 END_TEST
 
-/* None can be made for the first files, and all for what comes later. */
+/* During the first job no thread can be created. During the second job both can. */
 START_TEST(some_later)
 {
     struct run *r;
@@ -478,7 +478,7 @@ START_TEST(some_later)
 }
 END_TEST
 
-/* With a worker for each file the session's thread reads nothing of it. */
+/* If there is a worker for each file, the session's thread decodes none of them. */
 START_TEST(readers)
 {
     struct run *r;
@@ -492,7 +492,7 @@ START_TEST(readers)
 }
 END_TEST
 
-/* ---- at every point ---- */
+/* ---- actions at different points of the delivery ---- */
 
 enum act { CANCEL, FREE, STOP, PAUSE, PAUSE_JOB, ACTS };
 
@@ -525,7 +525,8 @@ static int act(struct run *r, enum where where, void *object)
     }
 }
 
-/* No callback is called while the job is paused, and the workers come to rest. */
+/* Checks that the workers finish and that no callback is called while the job is paused. Then
+ * resumes the job. */
 static void check_pause(struct run *r)
 {
     size_t count;
@@ -553,14 +554,14 @@ static void check_end(struct run *r, const struct acting *a)
     ck_assert_int_eq(r->result, a->act == STOP ? BCDA_ERR_STOPPED : BCDA_ERR_CANCELLED);
 }
 
-/* A round that does nothing after the step, which may have freed the session. */
+/* One round of the event loop. Nothing follows the step, which may have freed the session. */
 static void bare_round(void)
 {
     struct pollfd p = {-1, POLLIN, 0};
     int64_t left = bcda__session_next_timer_ms(fx.session);
     int busy = fixture_stat(&fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(fx.session);
 
-    p.fd = bcda_session_fd(fx.session); /* none in a build on poll() */
+    p.fd = bcda_session_fd(fx.session); /* -1 in a build on poll() */
     if ((p.fd < 0 || poll(&p, 1, busy ? 5 : 0) == 0) && !busy && left > 0)
         fx.now += left;
     fixture_bare_step(&fx);
@@ -579,7 +580,7 @@ START_TEST(acts)
     r = fixture_start_hook(&fx, way, act, &a);
     while (a.calls <= a.after)
         bare_round();
-    if (a.act == FREE) { /* the step that freed it has also seen it end */
+    if (a.act == FREE) { /* the step that freed the session has ended the job */
         ck_assert_int_eq(r->done, 1);
         fx.session = NULL;
         ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
@@ -590,9 +591,9 @@ START_TEST(acts)
 }
 END_TEST
 
-/* ---- while a worker is in the middle of a slice ---- */
+/* ---- while a worker is held ---- */
 
-/* A worker has begun a slice, or with a key, and does not get on with it. */
+/* Steps until a worker is held at the gate, just before it decodes a slice or opens a key. */
 static void until_held(enum gate gate)
 {
     int i;
@@ -619,14 +620,14 @@ START_TEST(end_while_held)
         fixture_finish(&fx);
         ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
     }
-    fixture_close(&fx); /* waits for the slice, and joins */
+    fixture_close(&fx); /* waits for the slice, and joins the workers */
     ck_assert_int_eq(pthread_join(opener, NULL), 0);
     ck_assert_int_eq(count_threads(), 0);
 }
 END_TEST
 
-/* While keys are being opened other files come, and nothing is asked for that they are needed for.
- */
+/* While keys are being opened, the other files are delivered, and the files that need these keys
+ * are not requested. */
 START_TEST(keys)
 {
     int threads = _i;
@@ -652,9 +653,9 @@ START_TEST(keys)
 }
 END_TEST
 
-/* A gzip file whose first answer breaks off inside a member behind the stored end. What asks for
- * the rest is answered with an earlier end of the file: where its first member does, or elsewhere.
- */
+/* Serves a gzip file whose first response is cut inside a second member. The request for the rest
+ * is answered with an earlier end of the file: the end of the first member or, with `elsewhere`,
+ * another offset. */
 static void serve_past_the_end(int by_416, int elsewhere)
 {
     struct buf plain = {0}, body = {0}, head = {0};
@@ -667,7 +668,7 @@ static void serve_past_the_end(int by_416, int elsewhere)
     stored = body.len;
     buf_add(&body, "\x1f\x8b\x08\x08\0\0\0\0\0\xff", 10);
     for (i = 0; i < 100; i++)
-        buf_add(&body, "n", 1); /* its name */
+        buf_add(&body, "n", 1); /* file name of the second member */
     x = scripted_on(fx.server, paths[0], 1);
     buf_printf(&head,
                "HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Encoding: gzip\r\n"
@@ -688,7 +689,8 @@ static void serve_past_the_end(int by_416, int elsewhere)
                    stored + cut - 64, stored - 1, stored + (size_t)elsewhere);
     buf_printf(&head, "Content-Length: 0\r\nConnection: close\r\n\r\n");
     scripted_send(x, head.p, head.len);
-    buf_add(&body, "\0\x03\0\0\0\0\0\0\0\0\0", 11); /* the whole: it ends with that member */
+    /* The second full response has that member complete. */
+    buf_add(&body, "\0\x03\0\0\0\0\0\0\0\0\0", 11);
     scripted_reply(fx.server, paths[0], "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
     e.type = "Patient";
     e.path = paths[0];
@@ -698,8 +700,9 @@ static void serve_past_the_end(int by_416, int elsewhere)
     buf_free(&head);
 }
 
-/* A range names the end of the file before what came, inline and with workers, streaming and
- * verified: what came after that end is not part of the replay either. */
+/* The answer to a range names an end of the file that lies before the last byte received; inline
+ * and with workers, streaming and verified. Bytes received after that end are not replayed
+ * either. */
 START_TEST(end_named)
 {
     int verified = _i / 4 % 2, threads = _i / 8;
@@ -718,7 +721,7 @@ START_TEST(end_named)
 }
 END_TEST
 
-/* ---- how fast it comes ---- */
+/* ---- slow files ---- */
 
 static int pause_first(struct run *r, enum where where, void *object)
 {
@@ -730,7 +733,8 @@ static int pause_first(struct run *r, enum where where, void *object)
 
 enum { PARTS = 4, WINDOW_MS = 60000, A_SECOND = 16 };
 
-/* One plain file in parts, each behind a gate; its length. */
+/* Serves one plain file in PARTS parts, of which each but the first waits for a gate. Returns the
+ * length of the file. */
 static size_t serve_parts(void)
 {
     struct scripted_entry e = {"Patient", paths[0], NULL, 0};
@@ -755,7 +759,7 @@ static size_t serve_parts(void)
     return len;
 }
 
-/* The watch for slowness looks, and what it sees has its effect. */
+/* Moves the clock past a check for low speed, and lets that check take effect. */
 static void pass_window(void)
 {
     int i;
@@ -765,9 +769,8 @@ static void pass_window(void)
         bare_round();
 }
 
-/* A file that comes slowly, but not too slowly, comes with one request, whoever reads; and so does
- * one that workers would read if its job were not paused, for longer than a server may be silent.
- */
+/* A file that arrives slowly, but not too slowly, takes one request, whichever thread reads it. The
+ * same holds for a file with workers whose job is paused for longer than a server may be silent. */
 START_TEST(speed)
 {
     int paused = _i >= 3, threads = paused ? _i - 2 : _i, was_paused = 0;
@@ -786,7 +789,7 @@ START_TEST(speed)
         while (bcda_job_bytes_received(r->job) < (int64_t)(len / PARTS * i))
             bare_round();
         ck_assert_uint_ge(len / PARTS, A_SECOND * WINDOW_MS / 1000);
-        while (paused && !was_paused) { /* the lines do not wait for their batch to fill */
+        while (paused && !was_paused) { /* let time pass until the unfilled batch is delivered */
             fx.now += 1000;
             bare_round();
         }
@@ -810,8 +813,9 @@ END_TEST
 
 /* ---- memory ---- */
 
-/* What doc/guide/memory-and-limits.md says of a download, with lines of 1 KB and batches of 256
- * KiB: 1,280 KiB of bytes and four batches, whose bytes and index are less than 512 KiB. */
+/* The limit that doc/guide/memory-and-limits.md gives for a download, with lines of 1 KB and
+ * batches of 256 KiB: 1,280 KiB of bytes and four batches, each of less than 512 KiB with its
+ * index. */
 START_TEST(memory)
 {
     enum { BIG = 4000, EACH = (1280 + 4 * 512) * 1024, SESSION = 1024 * 1024 };
@@ -831,8 +835,9 @@ START_TEST(memory)
 }
 END_TEST
 
-/* Each allocation that a worker makes is refused once. Which one is the N-th depends on how the
- * threads meet, so a run cannot be replayed exactly; what must hold does not. */
+/* Refuses each of a worker's first 40 allocations, one in each round. Which allocation is the n-th
+ * depends on the timing of the threads, so a run cannot be repeated exactly. The checks hold for
+ * any timing. */
 START_TEST(no_memory)
 {
     long long blocks;
@@ -893,8 +898,8 @@ static int64_t check_stages(int verified)
     return sum;
 }
 
-/* Each stage has at least the time that was spent in it on purpose. Inline, where one thread does
- * all, none is counted twice. */
+/* The statistic of each stage is at least the time that the wraps added to that stage. Without
+ * decode threads, no time is counted twice. */
 START_TEST(stages)
 {
     int calls = 0, threads = _i % 3, verified = _i / 3, i;
@@ -914,8 +919,8 @@ START_TEST(stages)
     r = fixture_start_hook(&fx, BY_RESOURCE, spin_in_callback, &calls);
     while (bcda_job_state(r->job) < BCDA_JOB_DOWNLOADING)
         bare_round();
-    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_SLEEP_NS),
-                     0); /* so far the application's thread does the waiting */
+    /* So far all waiting was done by bare_round(), not by the library. */
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_SLEEP_NS), 0);
     fx.inside = 1;
     ck_assert_ok(bcda_session_run(fx.session, 60000));
     fx.inside = 0;
@@ -937,8 +942,8 @@ END_TEST
 
 /* ---- notifications within a step ---- */
 
-static int reports_come_late;    /* a worker finishes once a step has looked at its descriptors */
-static bcda_session *woken_late; /* and then this is woken */
+static int reports_come_late;    /* let a worker finish after a step has read its descriptors */
+static bcda_session *woken_late; /* session to wake up at that point */
 
 PROTOTYPES(int, bcda__loop_take, struct bcda__loop *l, struct bcda__loop_ready *out, int max,
            int *timer, int *woken);
@@ -951,7 +956,7 @@ int __wrap_bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, i
     if (reports_come_late && count_held(SLICES)) {
         reports_come_late = 0;
         set_gate(SLICES, 0);
-        ck_assert_int_eq(bcda__loop_wait(l, 20000), 0); /* until it has poked the session */
+        ck_assert_int_eq(bcda__loop_wait(l, 20000), 0); /* until the worker reports */
         if (woken_late)
             ck_assert_ok(bcda_session_wakeup(woken_late));
         woken_late = NULL;
@@ -959,14 +964,15 @@ int __wrap_bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, i
     return n;
 }
 
-/* Whether a step would make progress, in every build: one on poll() has no descriptor to ask. */
+/* Returns whether a step would make progress. This works in every build: a build on poll() has no
+ * session descriptor. */
 static int is_step_due(int timeout_ms)
 {
     return bcda__engine_wait(fx.session->cx.engine, timeout_ms) == 0;
 }
 
-/* A report that comes while a step reads its descriptors is delivered in that step, and causes no
- * further step. */
+/* A notification by a worker that arrives while a step reads its descriptors is handled in that
+ * step, and causes no further step. */
 START_TEST(late_report)
 {
     struct run *r;
@@ -981,7 +987,7 @@ START_TEST(late_report)
         int is_late;
 
         if (!late && bcda__session_is_decoding(fx.session))
-            wait_for_held(SLICES); /* else the session's thread might do it all, to help */
+            wait_for_held(SLICES); /* else the session's thread might decode all of it */
         is_late = !late && count_held(SLICES) && !is_step_due(100);
         if (is_late)
             late = reports_come_late = 1;
@@ -1001,7 +1007,8 @@ START_TEST(late_report)
 }
 END_TEST
 
-/* A wake-up within a step is not lost when the step takes the pokes of workers back. */
+/* A wake-up that arrives during a step is not lost when the step clears the notifications of
+ * workers. */
 START_TEST(late_wake_up)
 {
     struct run *r;
@@ -1026,7 +1033,7 @@ START_TEST(late_wake_up)
 }
 END_TEST
 
-/* ---- many ---- */
+/* ---- several jobs and long runs ---- */
 
 START_TEST(many_jobs)
 {
@@ -1044,7 +1051,7 @@ START_TEST(many_jobs)
 }
 END_TEST
 
-/* A notification of a worker is not a wake-up by the application. */
+/* A notification by a worker does not interrupt a run, as a wake-up by the application would. */
 START_TEST(run_is_not_interrupted)
 {
     struct run *r;
@@ -1063,7 +1070,7 @@ END_TEST
 
 SUITE("threads")
 {
-    unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own */
+    unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own number of threads */
     suite_case("threads");
     suite_loop(counts, 0, 4);
     suite_loop(too_few, 0, 2);

@@ -1,4 +1,4 @@
-/* What ends because it takes too long: a job, a file that stalls, a connection. */
+/* Timeouts: of a job, of a file that stalls, and of a connection attempt. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ START_TEST(job_timeout)
 }
 END_TEST
 
-/* A server that stops in the middle of a file. */
+/* The server stops sending in the middle of a file. */
 START_TEST(stall)
 {
     int64_t start;
@@ -51,7 +51,7 @@ START_TEST(stall)
 }
 END_TEST
 
-/* What stalled is gone on with, each time half of what was left. */
+/* A transfer that stalls is resumed with a range. */
 START_TEST(stall_resumed)
 {
     int64_t start;
@@ -69,7 +69,8 @@ START_TEST(stall_resumed)
 }
 END_TEST
 
-/* A socket that connects, by the kernel's grace, and never answers. */
+/* Makes a listening socket on which nothing is accepted: the kernel completes connections, but
+ * nobody answers. Writes the URL of the socket to `url`. */
 static int listen_deaf(char *url, size_t size)
 {
     struct sockaddr_in a = {0};
@@ -86,7 +87,7 @@ static int listen_deaf(char *url, size_t size)
     return fd;
 }
 
-/* Nobody accepts: the port is there, but the handshake never comes. */
+/* The TCP connection succeeds, but the TLS handshake is never answered. */
 START_TEST(connect_timeout)
 {
     struct sandbox_options options = {0};

@@ -1,5 +1,5 @@
-/* What lies between the client and the server: addresses, certificates, proxies, name servers, and
- * answers that break the rules of HTTP. Whole exports against a scripted server. */
+/* Whole exports against a scripted server, to test what lies between the client and the server:
+ * addresses, certificates, proxies, name servers, and answers that break the rules of HTTP. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@ enum { LOOK_TIMES = 60000 };
 #define PASSPHRASE "open-sesame"
 #define PROXY_USER "prue"
 #define PROXY_WORD "let-me-out"
-#define PROXY_BOTH "cHJ1ZTpsZXQtbWUtb3V0" /* of the two, as Basic has them */
+#define PROXY_BOTH "cHJ1ZTpsZXQtbWUtb3V0" /* user and password, encoded for Basic */
 #define LINE_0     "{\"resourceType\":\"Patient\",\"id\":\"p0\"}\n"
 #define LINE_1     "{\"resourceType\":\"Patient\",\"id\":\"p1\"}\n"
 #define LINES      LINE_0 LINE_1
@@ -39,8 +39,9 @@ static struct scripted_server *proxy; /* between the client and the FHIR server 
 
 /* ---- a name server that does not answer ---- */
 
-/* libcurl looks names up through its PLT, and finds this one. A name that ends in
- * "blocked.invalid" has no answer until the test says so; other names under "invalid" have none. */
+/* libcurl calls getaddrinfo() through its PLT, and so calls the one below. The lookup of a name
+ * that ends in "blocked.invalid" blocks until the test releases it. Other names under "invalid" do
+ * not exist. */
 static pthread_mutex_t name_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t name_news = PTHREAD_COND_INITIALIZER;
 static int released;
@@ -90,7 +91,8 @@ static int count_threads(void)
     return n;
 }
 
-/* The threads that libcurl has left to themselves come to their end. */
+/* Releases the blocked lookups, and waits for libcurl's abandoned lookup threads: until no more
+ * than `threads` threads are left. */
 static void release_names(int threads)
 {
     struct timespec moment = {0, 1000000};
@@ -106,7 +108,7 @@ static void release_names(int threads)
     }
 }
 
-/* ---- a session at a scripted server ---- */
+/* ---- a session with a scripted server ---- */
 
 static void stop_proxy(void)
 {
@@ -144,7 +146,8 @@ static struct run *begin(void)
     return fixture_start(&fx, BY_RESOURCE);
 }
 
-/* A whole export. What the test has put into the script comes before this. */
+/* Runs a whole export. Answers that the test has already scripted take precedence over those set
+ * here. */
 static struct run *go(void)
 {
     scripted_export(fx.server, fixture_files, 1);
@@ -152,7 +155,7 @@ static struct run *go(void)
     return fixture_run(&fx, BY_RESOURCE);
 }
 
-/* An export from a server that speaks no TLS, or breaks it. */
+/* Runs an export from a server that does not speak TLS, or violates it. */
 static struct run *go_plain(const struct scripted_options *o, int by_proxy)
 {
     char origin[64];
@@ -167,8 +170,8 @@ static struct run *go_plain(const struct scripted_options *o, int by_proxy)
     return fixture_run(&fx, BY_RESOURCE);
 }
 
-/* Each of two attempts runs into the time limit. `head` is a text of its request to `to`; NULL
- * counts connections. */
+/* Lets each of two attempts run into the connect timeout. An attempt has begun when `to` has a
+ * request that contains `head` or, if `head` is NULL, a connection. */
 static struct run *run_into_timeouts(struct scripted_server *to, const char *head)
 {
     struct run *r;
@@ -195,7 +198,7 @@ static void check_came(const struct run *r)
     ck_assert_str_eq(r->got[1].id, "p1");
 }
 
-/* The job failed so, and its words have `hint` in them. */
+/* Checks that the job failed with `code`, and that its error text contains `hint`. */
 static const bcda_error *check_failed(struct run *r, int code, const char *hint)
 {
     const bcda_error *e = fixture_check_failed(r, code);
@@ -214,7 +217,8 @@ static void close_servers(void)
 
 /* ---- addresses and certificates ---- */
 
-/* A server with a certificate of an authority of its own; *ca is that authority's file. */
+/* Opens a server whose certificate is signed by a new authority. Sets *ca to the file with that
+ * authority's certificate. */
 static void open_certified(struct scripted_options *o, const struct certificate_options *c,
                            const char **ca)
 {
@@ -241,7 +245,7 @@ static void check_nothing_sent(void)
 
 struct named {
     int ipv6;
-    const char *names; /* of the certificate */
+    const char *names; /* names in the certificate */
     int has_ended, code;
 };
 
@@ -280,7 +284,8 @@ START_TEST(server_certificate)
 }
 END_TEST
 
-/* An authority that has nothing to do with the server; a file that holds none; the system's. */
+/* _i: the CA file holds another authority (0) or no certificate (1), or the system's authorities
+ * are used (2). */
 START_TEST(other_authority)
 {
     struct authority a;
@@ -301,7 +306,7 @@ START_TEST(other_authority)
 }
 END_TEST
 
-/* A server that speaks no TLS: the error says so, and is final. */
+/* What servers without TLS send first. The error says that TLS is missing, and is final. */
 static const char *const greetings[] = {
     "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     "HTTP/1.0 301 Moved\r\nLocation: https://127.0.0.1/\r\n\r\n",
@@ -338,8 +343,8 @@ START_TEST(broken_handshake)
 }
 END_TEST
 
-/* A fatal alert instead of the server's part of the handshake: the error, and whether it is final.
- */
+/* Fatal alerts that the server sends in place of a handshake: a hint in the error text, and whether
+ * the error is final. */
 static const struct {
     char number;
     const char *hint;
@@ -367,7 +372,7 @@ START_TEST(alerted)
 }
 END_TEST
 
-/* A missing file is reported by its name when the session is made. */
+/* A file that does not exist is reported by name when the session is made. */
 START_TEST(missing_file)
 {
     static const char gone[] = "/nonexistent/file.pem";
@@ -391,23 +396,23 @@ START_TEST(missing_file)
 }
 END_TEST
 
-/* ---- a certificate of the client's ---- */
+/* ---- client certificates ---- */
 
 struct client_case {
     int has_one, is_of_another;
-    const char *key_has, *given; /* passphrases */
+    const char *key_has, *given; /* passphrases: of the key, and as configured */
     int code;
     const char *hint;
 };
 
 static const struct client_case clients[] = {
     {1, 0, NULL, NULL, 0, ""},
-    {1, 0, NULL, PASSPHRASE, 0, ""}, /* one that is not needed */
+    {1, 0, NULL, PASSPHRASE, 0, ""}, /* a passphrase that is not needed */
     {1, 0, PASSPHRASE, PASSPHRASE, 0, ""},
     {0, 0, NULL, NULL, BCDA_ERR_TLS, "client certificate"},
     {1, 1, NULL, NULL, BCDA_ERR_TLS, "client certificate"},
     {1, 0, PASSPHRASE, PASSPHRASE "!", BCDA_ERR_TLS, "passphrase"},
-    {1, 0, PASSPHRASE, NULL, BCDA_ERR_TLS, "passphrase"}, /* and no prompt at the terminal */
+    {1, 0, PASSPHRASE, NULL, BCDA_ERR_TLS, "passphrase"}, /* without a prompt at the terminal */
 };
 
 static void set_client_certificate(const struct authority *a, const struct client_case *x)
@@ -453,7 +458,7 @@ END_TEST
 
 /* ---- no descriptors left ---- */
 
-/* From now on the process gets no more than so many descriptors beside those that it has. */
+/* From now on the process can open at most `spare` more descriptors. */
 static void leave_descriptors(rlim_t spare)
 {
     struct rlimit limit;
@@ -465,9 +470,9 @@ static void leave_descriptors(rlim_t spare)
     while ((e = readdir(d)))
         highest = atoi(e->d_name) > highest ? atoi(e->d_name) : highest;
     while ((fd = dup(dirfd(d))) >= 0 && fd < highest)
-        ; /* no holes below it */
+        ; /* fills all free numbers below `highest` */
     close(fd);
-    closedir(d); /* which is one */
+    closedir(d); /* frees a number again, which is filled next */
     ck_assert_int_ge(fcntl(0, F_DUPFD, 0), 0);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     limit.rlim_cur = (rlim_t)highest + 1 + spare;
@@ -489,7 +494,8 @@ static void raise_descriptors(int level, const char *component, const char *mess
 
 enum { CAME = 10, NO_SUCH_NAME, OUT_OF_DESCRIPTORS, ANOTHER_ERROR, SPARE_MAX = 16 };
 
-/* In a process of its own, since the server needs descriptors as well. */
+/* Runs an export with few descriptors; with `mends`, the limit is lifted at the first retry. Must
+ * run in a child process, since the server needs descriptors as well. */
 static int starve(rlim_t spare, int mends)
 {
     const bcda_error *e;
@@ -528,8 +534,8 @@ static int starve_child(rlim_t spare, int mends)
     return WEXITSTATUS(status);
 }
 
-/* With few descriptors that is the error, with more the result is `usual`. Where it is retried, and
- * there are more from then on, the lack makes no difference. */
+/* With too few descriptors the result is OUT_OF_DESCRIPTORS, with enough it is `usual`. If the
+ * error is retried, and enough descriptors are free by then, the result is `usual` as well. */
 static void check_starved(int usual, int is_retried)
 {
     int spare, how, starved = 0;
@@ -554,8 +560,8 @@ static void script_three_files(struct scripted_server *to, const void *arg)
     scripted_reply(to, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
 }
 
-/* Whatever could not be opened, a socket, the CA file, the client's certificate, the spool: the
- * error says what is lacking, and it is retried. */
+/* Whatever cannot be opened (a socket, the CA file, the client certificate, the spool): the error
+ * says that descriptors are lacking, and is retryable. */
 START_TEST(no_descriptors)
 {
     int threads = _i & 1 ? 2 : 0, certified = _i == 2, verified = _i >= 3;
@@ -579,7 +585,7 @@ START_TEST(no_descriptors)
 }
 END_TEST
 
-/* A thread that looks a name up needs two. */
+/* A thread that looks up a name needs two descriptors. */
 START_TEST(no_descriptors_for_a_name)
 {
     open_fixture(NULL);
@@ -596,7 +602,8 @@ static void use_proxy(const char *url)
     ck_assert_ok(bcda_config_set_proxy(fixture_config(&fx), url, PROXY_USER, PROXY_WORD));
 }
 
-/* Each head that the proxy saw is a CONNECT, with the credentials of the proxy and no others. */
+/* Checks that each request to the proxy is a CONNECT, with the proxy's credentials and no others.
+ * Returns the number of requests. */
 static unsigned check_proxy_saw(void)
 {
     unsigned i;
@@ -618,7 +625,7 @@ static void check_absent(const char *bytes, size_t len, const char *text)
     ck_assert_msg(!memmem(bytes, len, text, strlen(text)), "%s passed the proxy", text);
 }
 
-/* A real relay: only CONNECT and cipher text pass it. */
+/* The proxy relays to the server. Only CONNECT requests and ciphertext pass through it. */
 START_TEST(through_a_proxy)
 {
     struct scripted_options o = {.tls = 1, .ipv6 = _i};
@@ -662,7 +669,7 @@ static const struct refusal refusals[] = {
     {"HTTP/1.0 403 No\r\n\r\n<html>until the end</html>", "403", 1},
     {"HTTP/1.1 302 Else\r\nLocation: https://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n", "302", 1},
     {"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n", "503", 8},
-    {"", "", 8}, /* it just closes */
+    {"", "", 8}, /* the proxy closes the connection */
     {"SSH-2.0-nonsense\r\n\r\n", "", 8},
 };
 
@@ -680,7 +687,7 @@ START_TEST(refusing_proxy)
     e = check_failed(r, BCDA_ERR_PROXY, x->hint);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "proxy"));
     ck_assert_int_eq(bcda_error_is_retryable(e), x->attempts > 1);
-    ck_assert_str_eq(bcda_error_server_text(e), ""); /* it was not the server that spoke */
+    ck_assert_str_eq(bcda_error_server_text(e), ""); /* the answer was not the server's */
     ck_assert_int_eq(bcda_error_http_status(e), 0);
     ck_assert_uint_eq(check_proxy_saw(), x->attempts);
     ck_assert_uint_eq(scripted_connections(fx.server), 0);
@@ -724,7 +731,8 @@ START_TEST(no_proxy_there)
 }
 END_TEST
 
-/* A URL that is none, or of a scheme that is unknown, may hold a password, which no text shows. */
+/* A proxy URL that is malformed, or has an unknown scheme, may contain a password. No text shows
+ * that password. */
 START_TEST(proxy_url_is_not_shown)
 {
     static const char *const urls[] = {"http://me:secretpw@[proxy:3128",
@@ -745,7 +753,7 @@ START_TEST(proxy_url_is_not_shown)
 }
 END_TEST
 
-/* The proxy does not answer the CONNECT, or opens the tunnel and no byte comes through. */
+/* The proxy does not answer the CONNECT, or it opens the tunnel but lets no byte through. */
 START_TEST(silent_proxy)
 {
     struct scripted_answer *a;
@@ -765,7 +773,8 @@ START_TEST(silent_proxy)
 }
 END_TEST
 
-/* The environment names a proxy, or excludes hosts from one: both are ignored. */
+/* Proxy variables in the environment are ignored, both those that name a proxy and those that
+ * exclude hosts. */
 START_TEST(environment)
 {
     static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY",
@@ -790,7 +799,7 @@ START_TEST(environment)
 }
 END_TEST
 
-/* Over http, which is allowed for this machine only, no proxy is used. */
+/* No proxy is used for http, which is allowed for this machine only. */
 START_TEST(who_is_proxied)
 {
     struct run *r;
@@ -807,7 +816,7 @@ START_TEST(who_is_proxied)
     ck_assert_ok(
         bcda_config_set_proxy(fx.config, scripted_origin(proxy), "someone", "proxy-secret"));
     r = fixture_run(&fx, BY_RESOURCE);
-    if (_i == 0) { /* http, to this very machine: the proxy hears nothing */
+    if (_i == 0) { /* http to this machine: the proxy is not contacted */
         fixture_check_result(r, 0);
         fixture_check_patients(r, 0, 0, 3);
         ck_assert_uint_eq(scripted_connections(proxy), 0);
@@ -825,10 +834,10 @@ START_TEST(who_is_proxied)
 }
 END_TEST
 
-/* ---- names ---- */
+/* ---- name lookups ---- */
 
-/* A name of the server'fx.server, or of its proxy; it is the token that is asked for, or the job.
- */
+/* Configures a server, or a proxy, whose name lookup blocks. The first request is for a token or,
+ * with `has_token`, for the job. */
 static void begin_blocked(int through_proxy, int has_token)
 {
     open_fixture(NULL);
@@ -859,14 +868,14 @@ START_TEST(cancel_while_looking_up)
         ck_assert(fixture_step(&fx));
     ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
     ck_assert_int_eq(atomic_load(&blocked), 1);
-    if (_i & 2) /* the request for a token is the session'fx.server, and another job could use it */
+    if (_i & 2) /* a token request goes on, since another job may need the token */
         ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 0);
     release_names(threads);
     fixture_end(&fx);
 }
 END_TEST
 
-/* The lookup is released after bcda_session_free(), which must not wait for it. */
+/* bcda_session_free() must not wait for the lookup, which is released only afterwards. */
 START_TEST(free_while_looking_up)
 {
     int threads = count_threads(), fds;
@@ -925,8 +934,8 @@ END_TEST
 
 /* ---- handshakes ---- */
 
-/* The server is silent, or sends a byte now and then: the client's timeout ends the handshake, and
- * the next attempt succeeds. */
+/* In the handshake the server is silent, or sends a byte now and then. The client's timeout ends
+ * this handshake, and the next attempt succeeds. */
 START_TEST(stalled_handshake)
 {
     struct scripted_options o = {.tls = 1, .mute = _i == 0, .drip = _i == 1};
@@ -979,7 +988,7 @@ START_TEST(resumed_sessions)
 }
 END_TEST
 
-/* ---- answers that break the rules, for the file ---- */
+/* ---- responses with the file that violate HTTP ---- */
 
 #define OK_HEAD "HTTP/1.1 200 OK\r\nConnection: close\r\n"
 #define LENGTH  "Content-Length: 74\r\n"
@@ -989,10 +998,10 @@ END_TEST
 
 struct fault {
     const char *answer;
-    unsigned times; /* then all is well; FOREVER */
+    unsigned times; /* how often it is sent before a good answer; FOREVER */
     int code;
-    unsigned requests; /* for the file, in all */
-    size_t count;      /* resources that came: where it fails, at most */
+    unsigned requests; /* all requests for the file */
+    size_t count;      /* resources delivered; on an error, at most so many */
 };
 
 static const struct fault faults[] = {
@@ -1006,7 +1015,7 @@ static const struct fault faults[] = {
     {OK_HEAD, 1, 0, 2, 2},
     {OK_HEAD, FOREVER, BCDA_ERR_TRANSFER, 8, 0},
     {OK_HEAD CHUNKED, FOREVER, BCDA_ERR_TRUNCATED, 8, 0},
-    /* no status line */
+    /* no valid status line */
     {"nonsense\r\n\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
     {LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
     {"HTTP/1.1 abc OK\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
@@ -1018,7 +1027,7 @@ static const struct fault faults[] = {
     {"HTTP/7.1 200 OK\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
     {"ICY 200 OK\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_HTTP, 8, 0},
     {"nonsense\r\n\r\n" LINES, 1, 0, 2, 2},
-    /* an older server, and what comes before the answer */
+    /* older servers, and interim responses before the final one */
     {"HTTP/1.0 200 OK\r\n" LENGTH "\r\n" LINES, FOREVER, 0, 1, 2},
     {"HTTP/1.1 200\r\n" LENGTH "\r\n" LINES, FOREVER, 0, 1, 2},
     {"HTTP/1.0 200 OK\r\n\r\n" LINES, FOREVER, BCDA_ERR_TRUNCATED, 9, 2},
@@ -1027,7 +1036,7 @@ static const struct fault faults[] = {
      "HTTP/1.1 102 Wait\r\n" CHUNKED "\r\n" OK_HEAD LENGTH "\r\n" LINES,
      FOREVER, 0, 1, 2},
     {"HTTP/1.1 103 Early\r\n\r\n", FOREVER, BCDA_ERR_TRANSFER, 8, 0},
-    /* the length: too long, too short, several, none that is a number */
+    /* Content-Length: too large, too small, given twice, or no number */
     {OK_HEAD "Content-Length: 75\r\n\r\n" LINES, 2, 0, 3, 2},
     {OK_HEAD "Content-Length: 75\r\n\r\n" LINES, FOREVER, BCDA_ERR_TRUNCATED, 9, 2},
     {OK_HEAD "Content-Length: 99999999999\r\n\r\n" LINES, FOREVER, BCDA_ERR_TRUNCATED, 9, 2},
@@ -1071,7 +1080,7 @@ static const struct fault faults[] = {
     {OK_HEAD CHUNKED "\r\n-25\r\n" LINES, FOREVER, BCDA_ERR_TRANSFER, 8, 0},
     {OK_HEAD CHUNKED "\r\nxyz\r\n" LINES, FOREVER, BCDA_ERR_TRANSFER, 8, 0},
     {OK_HEAD CHUNKED "\r\n25\r\n" LINES "0\r\n\r\n", FOREVER, BCDA_ERR_TRANSFER, 9, 1},
-    /* statuses that have no body */
+    /* statuses that never have a body */
     {"HTTP/1.1 204 None\r\nConnection: close\r\n\r\n" LINES, FOREVER, BCDA_ERR_STATUS, 1, 0},
     {"HTTP/1.1 204 None\r\nConnection: close\r\n" LENGTH "\r\n" LINES, FOREVER, BCDA_ERR_STATUS, 1,
      0},
@@ -1107,9 +1116,9 @@ START_TEST(faulty_file)
 }
 END_TEST
 
-/* A body that only the end of the connection ends may have been cut in HTTP/1.x, which is all that
- * this library asks for. From HTTP/2 on a body has an end of its own. */
-static int http_major; /* 0: the real one */
+/* In HTTP/1.x, the only version that this library requests, a body that just ends with the
+ * connection may have been cut. From HTTP/2 on, the protocol marks the end of each body. */
+static int http_major; /* version to report; 0 = the real one */
 int __real_bcda__transfer_http_major(const struct bcda__transfer *t);
 int __wrap_bcda__transfer_http_major(const struct bcda__transfer *t);
 
@@ -1139,16 +1148,15 @@ START_TEST(body_without_framing)
 }
 END_TEST
 
-/* ---- the same rules for what is JSON ---- */
+/* ---- the same rules for JSON answers ---- */
 
 struct json_fault {
     const char *match, *answer;
     int code;
 };
 
-#define TOKEN                                                                                     \
-    "{\"access_token\":\"tok.en\",\"token_type\":\"bearer\",\"expires_in\":\"1200\"}" /* 67 bytes \
-                                                                                       */
+/* 67 bytes */
+#define TOKEN "{\"access_token\":\"tok.en\",\"token_type\":\"bearer\",\"expires_in\":\"1200\"}"
 
 static const struct json_fault json_faults[] = {
     {"/auth/token", OK_HEAD "Content-Length: 67x\r\n\r\n" TOKEN, BCDA_ERR_HTTP},
@@ -1176,8 +1184,8 @@ START_TEST(faulty_json)
 }
 END_TEST
 
-/* An expired job of today answers two documents in one body (bcda-api 5.1): the first one counts.
- */
+/* For an expired job, today's server sends two documents in one body (bcda-api 5.1). The first one
+ * counts. */
 START_TEST(two_documents)
 {
     static const char body[] =
@@ -1199,7 +1207,8 @@ START_TEST(two_documents)
 }
 END_TEST
 
-/* A token, or a manifest, that is followed by another one: neither is used. */
+/* A token answer or a manifest that is followed by another one in the same body: neither is
+ * used. */
 START_TEST(two_answers)
 {
     static const struct scripted_entry other[] = {{"Coverage", "/data/other.ndjson", NULL, 0}};
@@ -1223,7 +1232,7 @@ START_TEST(two_answers)
 }
 END_TEST
 
-/* A gateway before the server answers with HTML pages. */
+/* A gateway in front of the server answers with an HTML page. */
 struct page {
     const char *match, *status;
     int code;
@@ -1266,7 +1275,7 @@ END_TEST
 
 enum { HEADERS_MAX = 4096 };
 
-/* A head of so many bytes: of one long line, or of many. */
+/* Adds a response head of `size` bytes, filled up with header lines of at most `line` bytes. */
 static void add_head(struct buf *b, size_t size, size_t line)
 {
     size_t left;
@@ -1275,7 +1284,7 @@ static void add_head(struct buf *b, size_t size, size_t line)
     while (b->len < size - 2) {
         left = size - 2 - b->len;
         if (left > line)
-            left = left - line < 6 ? line - 6 : line; /* "x: \r\n" at least is left */
+            left = left - line < 6 ? line - 6 : line; /* leaves room for a last line "x: \r\n" */
         buf_str(b, "x: ");
         buf_fill(b, 'y', left - 5);
         buf_str(b, "\r\n");
@@ -1284,7 +1293,8 @@ static void add_head(struct buf *b, size_t size, size_t line)
     ck_assert_uint_eq(b->len, size);
 }
 
-/* One byte below the limit, at it, and one above; all in one line, or in lines of 50 bytes. */
+/* Heads of one byte less than the limit, of exactly the limit and of one byte more; filled up by
+ * one long line, or by lines of 50 bytes. */
 START_TEST(headers_max)
 {
     int more = _i / 2 - 1;
@@ -1307,7 +1317,7 @@ START_TEST(headers_max)
 }
 END_TEST
 
-/* libcurl takes no line over 100 KiB, whatever the option says. */
+/* libcurl accepts no header line over 100 KiB, whatever BCDA_OPT_HEADERS_MAX says. */
 START_TEST(long_header_line)
 {
     struct buf b = {0};
@@ -1329,7 +1339,8 @@ START_TEST(long_header_line)
 }
 END_TEST
 
-/* A head without an end: the server keeps the connection open, and the limit ends it. */
+/* Heads that never end. The server keeps the connection open, and the limit on headers ends the
+ * transfer. */
 static const char *const endless[][2] = {
     {OK_HEAD LENGTH, "X-More: of the same\r\n"},
     {OK_HEAD LENGTH "X-Long: ", "and so on "},
@@ -1359,8 +1370,6 @@ START_TEST(endless_head)
     close_servers();
 }
 END_TEST
-
-/* ---- all of it ---- */
 
 SUITE("transport")
 {

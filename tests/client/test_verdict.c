@@ -1,5 +1,6 @@
-/* What ends a file or a job, and as what: what a manifest says of its files (Bulk Data `count`; the
- * checksums and lengths of AB2D and DPC), servers that give parts only, the job's budget. */
+/* How files and jobs end: files that differ from what the manifest says of them (Bulk Data `count`;
+ * the checksums and lengths of AB2D and DPC), servers that send parts only, and the job's budget of
+ * retries. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,8 @@ static void add_hex_sum(struct buf *to, const struct buf *data, int wrong)
         buf_printf(to, "%02x", sum[i]);
 }
 
-/* What the manifest says, by what is added to the truth. */
+/* What the manifest says of the file, as differences from the true values; UNSAID = the value is
+ * left out. */
 struct said {
     int length, count, sum, code;
     const char *server;
@@ -86,7 +88,8 @@ static const struct said saids[] = {
 
 enum { SAIDS = sizeof saids / sizeof *saids, FORMS = 3 };
 
-/* Plain, encrypted, gzip; streaming, verified. What has failed was provisional, or never came. */
+/* Each form of a file, in streaming and verified delivery. The resources of a file that fails are
+ * marked as provisional, or are never delivered. */
 START_TEST(manifest_says)
 {
     const struct said *w = &saids[_i % SAIDS];
@@ -128,7 +131,7 @@ START_TEST(manifest_says)
 }
 END_TEST
 
-/* A server whose counts are wrong can still be used. */
+/* With BCDA_OPT_CHECK_COUNT off, a server that sends wrong counts can be used. */
 START_TEST(count_is_passed_over)
 {
     static const struct said w = {UNSAID, 5, UNSAID, 0, ""};
@@ -148,7 +151,7 @@ START_TEST(count_is_passed_over)
 }
 END_TEST
 
-/* ---- DPC: at most a part of any open range, and wrong totals ---- */
+/* ---- DPC: ranges answered in parts, and wrong totals ---- */
 
 static void reply_part(const struct buf *data, size_t from, size_t len, const char *modified)
 {
@@ -163,11 +166,12 @@ static void reply_part(const struct buf *data, size_t from, size_t len, const ch
     scripted_send(a, data->p + from, len);
 }
 
-/* Cut in the middle, then in parts. With another validator a wrong total is another file: then it
- * is asked for whole, and compared. */
+/* The first response is cut in the middle. The rest comes in parts that name a wrong total. If the
+ * validator differs as well, the file may have changed: the whole file is requested and
+ * compared. */
 START_TEST(wrong_totals)
 {
-    const char *date = "1700000000000"; /* epoch milliseconds, as DPC has it */
+    const char *date = "1700000000000"; /* milliseconds since 1970, as DPC sends it */
     struct buf plain = {0}, cut = {0};
     struct scripted_answer *a;
     struct run *r;
@@ -221,7 +225,7 @@ START_TEST(always_cut)
     scripted_export(fx.server, fixture_files, 1);
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
     r = fixture_run(&fx, BY_RESOURCE);
-    if (_i) /* a reset may lose what was sent before it, the head too */
+    if (_i) /* a reset may discard what was sent before it, even the head */
         ck_assert(r->result == BCDA_ERR_TRUNCATED || r->result == BCDA_ERR_TRANSFER);
     error = fixture_check_failed(r, _i ? r->result : BCDA_ERR_TRUNCATED);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(error), "breaks this file off each time"));
@@ -231,7 +235,7 @@ START_TEST(always_cut)
 }
 END_TEST
 
-/* ---- the budget of a job ---- */
+/* ---- a job's budget of retries ---- */
 
 START_TEST(budget)
 {
@@ -242,7 +246,7 @@ START_TEST(budget)
     int i;
 
     fixture_open_scripted(&fx, 1);
-    for (i = 0; i < 2; i++) { /* three times for each file: six retries */
+    for (i = 0; i < 2; i++) { /* three errors for each file: six retries */
         a = scripted_on(fx.server, i ? "/data/b" : "/data/a", 3);
         scripted_text(a, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
     }
@@ -290,7 +294,7 @@ START_TEST(first_failed_file)
 }
 END_TEST
 
-/* What the server reports of its own errors comes last, wherever it stands in the manifest. */
+/* Error files are downloaded last, wherever they stand in the manifest. */
 static int note_order(struct run *r, enum where where, void *object)
 {
     if (where == AT_BEGIN)
@@ -321,7 +325,7 @@ END_TEST
 /* ---- the job's verdict ---- */
 
 struct judged {
-    const char *line, *severity; /* of the data, and of an issue; NULL = there is none */
+    const char *line, *severity; /* extra line of the data, severity of an issue; NULL = none */
     int verdict;
 };
 
@@ -363,10 +367,11 @@ START_TEST(job_verdict)
 }
 END_TEST
 
-/* ---- an invalid line, and what the end of the file says ---- */
+/* ---- an invalid line, and a wrong tag or trailer ---- */
 
-/* Altered bytes may make a line invalid before the tag or the trailer shows that they were altered:
- * that is the better reason. _i: encrypted and gzip; streaming and verified. */
+/* Altered bytes may make a line invalid before the tag or the trailer shows the alteration. The tag
+ * or the trailer is then reported, since it shows the real cause. _i % 2: encrypted or gzip; _i /
+ * 2: verified delivery. */
 START_TEST(bad_line_of_altered_bytes)
 {
     struct scripted_entry e = {"Patient", "/data/a.ndjson", NULL, 0};
@@ -382,7 +387,7 @@ START_TEST(bad_line_of_altered_bytes)
         key = scripted_encrypt(&packed, plain.p, plain.len, "a.ndjson");
     else
         scripted_gzip(&packed, plain.p, plain.len);
-    packed.p[packed.len - 6] ^= 1; /* of the tag; of the checksum */
+    packed.p[packed.len - 6] ^= 1; /* in the tag, or in the gzip checksum */
     scripted_reply(fx.server, "/data/a", "200 OK", encrypted ? "" : "Content-Encoding: gzip\r\n",
                    packed.p, packed.len);
     e.key_hex = key;
@@ -421,9 +426,9 @@ static void reply_first_half(int form, const struct buf *plain, char **key)
     buf_free(&packed);
 }
 
-/* An invalid line fails the file, and what follows is read for the tag or the trailer. Where the
- * transfer then fails for good, there is no whole file to check: the invalid line is reported, and
- * not that the tag or the trailer of a part is wrong. */
+/* An invalid line fails the file, but the rest is read to check the tag or the trailer. If the
+ * transfer then fails for good, there is no whole file to check. The invalid line is reported, not
+ * a wrong tag or trailer of a part. */
 START_TEST(bad_line_of_a_cut_file)
 {
     struct scripted_entry e = {"Patient", "/data/a.ndjson", NULL, 0};
@@ -443,7 +448,7 @@ START_TEST(bad_line_of_a_cut_file)
     r = fixture_run(&fx, BY_RESOURCE);
     error = fixture_check_failed(r, BCDA_ERR_LINE_JSON);
     ck_assert_str_eq(bcda_error_file(error), "a.ndjson");
-    ck_assert_uint_gt(scripted_count(fx.server, "/data/a"), 1); /* it was read to its end */
+    ck_assert_uint_gt(scripted_count(fx.server, "/data/a"), 1); /* the rest was requested */
     ck_assert_uint_eq(r->count, 0);
     fixture_close(&fx);
     buf_free(&plain);
@@ -451,7 +456,7 @@ START_TEST(bad_line_of_a_cut_file)
 }
 END_TEST
 
-/* What `count` means for a file of the server's messages is open: files, issues or lines. */
+/* `count` of an error file is not checked: it may mean files, issues or lines. */
 START_TEST(count_of_an_error_file)
 {
     static const char issue[] = "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":"

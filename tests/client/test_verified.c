@@ -1,5 +1,5 @@
-/* Verified delivery: nothing of a file is seen before all of it was checked, and what waits for
- * that has no name on disk and cannot be read there. */
+/* Verified delivery: nothing of a file is delivered before the whole file was checked. Until then
+ * the file waits on disk, where it has no name and cannot be read. */
 #include "fixture.h"
 
 #include <dirent.h>
@@ -56,7 +56,8 @@ static void check_folder_empty(void)
     closedir(d);
 }
 
-/* Looks into every open file of that folder; how many there are. */
+/* Checks that no open file in the spool folder shows its contents. Returns how many of these files
+ * are not empty. */
 static int check_spools(void)
 {
     char link[64], path[PATH_MAX];
@@ -147,8 +148,9 @@ static const struct spoilt spoilt[] = {
     {"2019-04", {"data-404", NULL}, BCDA_ERR_NOT_FOUND},
 };
 
-/* What fails its check was never seen. Each of the at most 5 files fails after a bounded number of
- * attempts: 8 in a row without a new byte, and one more whole file where a range was of no use. */
+/* Nothing is delivered of a file that fails its check. Each of the at most 5 files fails after a
+ * limited number of attempts: 8 in a row without a new byte, and one more for the whole file where
+ * a range did not help. */
 START_TEST(nothing_of_it)
 {
     const struct spoilt *c = &spoilt[_i / 3];
@@ -196,7 +198,7 @@ START_TEST(broken)
 }
 END_TEST
 
-/* ---- the directory ---- */
+/* ---- the spool directory ---- */
 
 START_TEST(needs_directory)
 {
@@ -236,8 +238,8 @@ static int limit_files(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* A limit on file sizes stands for a full disk: it comes by the same way. (Not a small one: what
- * check writes of its own is limited too.) */
+/* A limit on file sizes stands for a full disk: both make a write fail. The limits are not small,
+ * since they also apply to what the test library check writes. */
 START_TEST(full_disk)
 {
     static const rlim_t most[] = {200000, 262144, 300001};
@@ -254,7 +256,7 @@ START_TEST(full_disk)
 }
 END_TEST
 
-/* ---- the second pass ---- */
+/* ---- the second pass, which delivers the checked file ---- */
 
 static int pause_often(struct run *r, enum where where, void *object)
 {
@@ -299,7 +301,7 @@ static int act(struct run *r, enum where where, void *object)
         return BCDA_CONTINUE;
     if (what == CANCEL || what == PAUSE_AND_CANCEL)
         ck_assert_ok(bcda_job_cancel(r->job));
-    if (what == LEAVE) /* so that the job is not through before */
+    if (what == LEAVE) /* or the job might end before the session is freed */
         ck_assert_ok(bcda_job_pause(r->job));
     return what == PAUSE_AND_CANCEL ? BCDA_PAUSE
            : what == STOP           ? BCDA_STOP

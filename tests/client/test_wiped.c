@@ -1,7 +1,7 @@
-/* What was secret is wiped before its memory is freed: tokens, the client secret, private keys, and
+/* Secrets are wiped before their memory is freed: tokens, the client secret, private keys, and
  * patient data in every form of a file and both ways of delivery. Linked with wraps of the
- * allocator: new blocks are zero to their end, so that what a freed one holds was written by the
- * library. */
+ * allocator. They clear new blocks to their end, so that whatever a freed block holds was written
+ * by the library. */
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 static struct fixture fx;
 
-/* In every value of a line that a callback can ask for. */
+/* This text is in every value of a line that a callback can ask for. */
 #define MARK "zebra"
 
 static const char *patterns[8];
@@ -61,7 +61,7 @@ void *__wrap_bcda__calloc(size_t count, size_t size)
     return cleared(__real_bcda__calloc(count, size));
 }
 
-/* Each moves the block, and leaves the old one behind. */
+/* Always moves the block, so that the old block is freed and checked. */
 void *__wrap_bcda__realloc(void *ptr, size_t size)
 {
     size_t old = ptr ? malloc_usable_size(ptr) : 0;
@@ -82,7 +82,7 @@ void __wrap_bcda__free(void *ptr)
     __real_bcda__free(ptr);
 }
 
-/* ---- an export that meets everything ---- */
+/* ---- an export with every kind of file ---- */
 
 enum { LINES = 300 };
 
@@ -110,8 +110,8 @@ static const char issues[] =
 
 enum { GATE = 1 };
 
-/* The first attempt gets half of the body: then the connection is cut, or the answer waits for the
- * gate. Gives the size of that half. */
+/* Answers the first request with half of the body. Then the connection is cut or, without `cut`,
+ * the answer waits for the gate. Returns the size of that half. */
 static int64_t serve_half(const char *match, const char *headers, const struct buf *body, int cut)
 {
     struct scripted_answer *a = scripted_on(fx.server, match, 1);
@@ -128,8 +128,8 @@ static int64_t serve_half(const char *match, const char *headers, const struct b
     return (int64_t)(body->len / 2);
 }
 
-/* With `hold`: two files stop in the middle, and held[] is how many bytes of each file come until
- * then. Otherwise a transfer is cut. */
+/* With `hold`, two files stop in the middle, and held[] is set to the bytes of each file that come
+ * until then. Without `hold`, one transfer is cut. */
 static void serve(int hold, int64_t held[3])
 {
     struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
@@ -164,7 +164,7 @@ static void serve(int hold, int64_t held[3])
     buf_free(&sealed);
 }
 
-/* A part of the private key's text, which is base64. */
+/* Copies a part of the private key's text, which is base64. */
 static void know_key(char *part, size_t size)
 {
     size_t len;
@@ -185,7 +185,7 @@ static int read_fields(struct run *r, enum where where, void *object)
     const uint64_t *first, *offsets, *lengths;
 
     (void)r;
-    if (where == AT_BATCH) /* makes the index of a field */
+    if (where == AT_BATCH) /* builds the index of a field */
         ck_assert_ok(bcda_batch_field_column(object, 1, &base, &first, &offsets, &lengths));
     return BCDA_CONTINUE;
 }
@@ -200,9 +200,9 @@ static int has_come(struct run *r, const int64_t held[3])
     return r->count > 0;
 }
 
-/* _i: how it is delivered, with and without threads, with a transfer that was cut; by resource, by
- * batch and pulled; ended well, or cancelled in the middle. One step may deliver all files and end
- * the job, so two files stay incomplete until the job was cancelled. */
+/* _i & 1: verified delivery; _i & 2: with decode threads; _i & 4: cancelled in the middle, and
+ * otherwise with a transfer that is cut; _i / 8: by resource, by batch or pulled. A single step may
+ * deliver all files and end the job, so two files stay incomplete until the job is cancelled. */
 START_TEST(whole_export)
 {
     int verified = _i & 1, threads = _i & 2, cancel = _i & 4;
@@ -225,7 +225,7 @@ START_TEST(whole_export)
     }
     patterns[0] = "tok.en";
     patterns[1] = "a-secret";
-    patterns[2] = "bWU6YS1zZWNyZXQ"; /* the same, with the client id, in base64 */
+    patterns[2] = "bWU6YS1zZWNyZXQ"; /* the client id and that secret, in base64 */
     patterns[3] = part;
     patterns[4] = MARK;
     fixture_session(&fx);
@@ -249,7 +249,8 @@ START_TEST(whole_export)
 }
 END_TEST
 
-/* A copy of an error has its texts, and nothing of what lay behind them. */
+/* A copy of an error has the error's texts, and nothing of the old bytes after the end of each
+ * text. */
 START_TEST(error_copies)
 {
     struct bcda_error *copy = bcda__err_new(), from;
@@ -273,7 +274,7 @@ END_TEST
 
 SUITE("wiped")
 {
-    unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own */
+    unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own number of threads */
     suite_case("wiped");
     suite_loop(whole_export, 0, 24);
     suite_test(error_copies);

@@ -1,7 +1,6 @@
-/*
- * The fault bench: every fault of the sandbox with every form of a file and both ways of delivery,
- * each in a process of its own. The result is checked by hashes of what the server generated.
- */
+/* The fault bench runs every fault of the sandbox with every form of a file and both delivery
+ * modes, each combination in a process of its own. The delivered data is compared, by hashes, with
+ * what the server generated. */
 #ifndef BCDA_TESTS_FAULT_BENCH_H
 #define BCDA_TESTS_FAULT_BENCH_H
 
@@ -21,20 +20,20 @@ enum { CELLS = FORMS * MODES, SPECS_MAX = 5 };
 
 enum row_flag {
     SHORT = 1,      /* part of the short table */
-    WAITS = 2,      /* the client's clock runs while a transfer is open and brings no bytes */
-    GENERATED = 4,  /* the file that the server generated has the fault, and is the original */
-    ALTERS = 8,     /* bytes are altered, which only the end of the file can show */
-    MUST_FAIL = 16, /* the check in the file is wrong: a success is RED, whatever was delivered */
+    WAITS = 2,      /* the client's clock advances while an open transfer brings no bytes */
+    GENERATED = 4,  /* the server generates the file with the fault: that is the original */
+    ALTERS = 8,     /* bytes are altered; only the end of the file can show that */
+    MUST_FAIL = 16, /* the file's tag or trailer is wrong, so any success is RED */
     LACKS = 64,     /* a part of the export is missing, and the job must report it */
-    NOISE = 32 /* the bytes are random: which error of the line is found first is not compared */
+    NOISE = 32      /* the bytes are random: which error a line shows first is not compared */
 };
 
 struct row {
     const char *name;
-    const char *specs[SPECS_MAX]; /* for sandbox_set_fault(); NULL ends them */
+    const char *specs[SPECS_MAX]; /* for sandbox_set_fault(); NULL ends the list */
     unsigned flags;
-    unsigned forms; /* in which it can occur; 0: all */
-    unsigned quiet; /* forms in which nothing in the file, as sent, could show it */
+    unsigned forms; /* forms in which the fault can occur; 0: all */
+    unsigned quiet; /* forms in which nothing in the file as sent can show the fault */
 };
 
 extern const struct row rows[];
@@ -43,11 +42,11 @@ extern const size_t row_count;
 /* ---- truth.c: what the server generated, and what was delivered ---- */
 
 struct truth {
-    uint8_t (*after)[32]; /* [n] is the hash after n lines; count + 1 of them */
+    uint8_t (*after)[32]; /* after[n] is the hash after n lines; n = 0 to count */
     size_t count;
 };
 
-/* The hashes of a text. A last line without LF is counted. */
+/* Computes the hashes of a text. A last line without LF counts. */
 void truth_of(struct truth *t, const char *text, size_t len);
 void truth_free(struct truth *t);
 void truth_start(uint8_t hash[32]);
@@ -58,12 +57,12 @@ size_t truth_alter(const struct row *row, enum form form, char *text, size_t len
 /* ---- judge.c ---- */
 
 enum class {
-    NOT_RUN,  /* RED if it is still so when its process has ended */
+    NOT_RUN,  /* becomes RED if the process ends without a result */
     COMPLETE, /* exactly the original */
-    AS_SENT, /* exactly what was sent; it differs from the original, and nothing in it shows that */
-    PREFIX,  /* the first resources of the original, marked as provisional; a failure */
-    ALTERED, /* marked as provisional, the last of it not as in the original; a failure */
-    NOTHING, /* a failure */
+    AS_SENT,  /* exactly what was sent: not the original, but nothing in it shows that */
+    PREFIX,   /* failed; the first resources of the original were delivered, as provisional */
+    ALTERED,  /* failed; delivered as provisional, the last part not as in the original */
+    NOTHING,  /* failed; nothing was delivered */
     NOT_APPLICABLE,
     RED
 };
@@ -71,7 +70,7 @@ enum class {
 struct cell {
     enum class class;
     int code;
-    char why[300]; /* of RED */
+    char why[300]; /* the reason, if RED */
 };
 
 void judge(const struct row *row, enum form form, enum mode mode, struct run *r, struct cell *cell);
@@ -79,7 +78,7 @@ void cell_red(struct cell *c, const char *format, ...) __attribute__((format(pri
 
 /* ---- secrets.c ---- */
 
-/* All that was reported or logged. */
+/* All text that the client reported or logged. */
 struct shown {
     char *text;
     size_t len;
@@ -88,10 +87,10 @@ struct shown {
 void shown_add(struct shown *s, const char *what, const char *text);
 void shown_errors(struct shown *s, const struct run *r);
 void shown_free(struct shown *s);
-/* As a bcda_log_cb; the userdata is a struct shown. */
+/* A bcda_log_cb. The userdata is a struct shown. */
 void shown_log(int level, const char *component, const char *message, void *userdata);
-/* Returns which kind of secret or patient data of the sandbox `s` contains; NULL: none. All text
- * that is searched for is written to `list`, one per line; `list` may be NULL. */
+/* Returns the kind of secret or patient data of the sandbox that `s` contains, or NULL if there is
+ * none. Writes all text that is searched for to `list`, one per line; `list` may be NULL. */
 const char *secrets_find(struct sandbox *sb, const struct shown *s, FILE *list);
 
 /* ---- cell.c ---- */
@@ -101,13 +100,14 @@ struct files {
     const char *folder;
 };
 
-/* In this process. */
+/* Runs the export of one cell in this process. */
 void cell_run(const struct row *row, enum form form, enum mode mode, const struct files *files,
               struct cell *cell);
 
 /* ---- soak.c ---- */
 
-/* Prints its figures. An assertion fails if a file is not delivered completely and once. */
+/* Runs the soak test and prints its figures. An assertion fails unless each file is delivered
+ * completely and once. */
 void soak(const struct files *files, uint64_t seed);
 
 /* ---- table.c ---- */

@@ -1,4 +1,4 @@
-/* A client that logs what it sends. */
+/* A broken client: each log line shows the last authorization that was sent. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* A client for which a body is complete wherever its connection ends. */
+/* A broken client: it takes a body as complete wherever the connection ends. */
 #include <stddef.h>
 
 #include "bcda/error.h"
@@ -84,7 +84,7 @@ int __wrap_bcda__intake_over(struct bcda__intake *r, struct bcda_error *err)
     return BCDA__CALL_COMPLETE;
 }
 
-/* As if the end of every body without a length was marked. */
+/* Pretends that every body is chunked, so that its end is marked. */
 int __wrap_bcda__transfer_is_chunked(const struct bcda__transfer *t)
 {
     (void)t;

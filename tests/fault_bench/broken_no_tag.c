@@ -1,4 +1,4 @@
-/* A client that does not check the authentication tag. */
+/* A broken client: it does not check the authentication tag. */
 #include "codec/crypto.h"
 
 int __wrap_bcda__gcm_finish(struct bcda__gcm *g);

@@ -1,4 +1,4 @@
-/* A client for which a gzip file is complete wherever it ends, and that does not compare its
+/* A broken client: it takes a gzip file as complete wherever it ends, and does not compare its
  * checksum. */
 #include "codec/gzip.h"
 #include "codec/inflate.h"

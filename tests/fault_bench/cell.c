@@ -1,4 +1,4 @@
-/* One export under one fault. */
+/* Runs one cell: an export with the faults of one row. */
 #include "bench.h"
 
 #include <stdlib.h>
@@ -43,7 +43,8 @@ static void append(int fd, const char *text, size_t len)
         ck_assert_int_eq(write(fd, text, len), (ssize_t)len);
 }
 
-/* Searches for secrets, and appends what was reported and what was searched for to the files. */
+/* Searches all that was reported for secrets. Appends what was reported, and what was searched for,
+ * to the files. */
 static void check_shown(const struct files *files, struct cell *cell)
 {
     char *list = NULL;

@@ -1,5 +1,5 @@
-/* The result of one export: the class of its cell. A result that is in no other class is RED, with
- * the reason. */
+/* Puts the result of one export into a class. A result that fits no other class is RED, with the
+ * reason. */
 #include "bench.h"
 
 #include <stdarg.h>
@@ -101,7 +101,8 @@ static void judge_failure(const struct row *row, enum form form, enum mode mode,
         cell_red(c, "the delivered data is not a part of the original");
 }
 
-/* The job has the code of its file, or the file is missing because the job is gone. */
+/* Returns whether the job has the code of its file. A job that is gone agrees with a file that is
+ * missing. */
 static int codes_agree(int job, int file)
 {
     return job == file || (job == BCDA_ERR_GONE && file == BCDA_ERR_NOT_FOUND);
@@ -122,7 +123,7 @@ static void check_verdict(const struct run *r, const bcda_file *file, struct cel
                  bcda_error_name(bcda_error_code(bcda_file_error(file))));
 }
 
-/* Missing types and deletions: the files do not show them, and the verdict of the job must. */
+/* Missing types and deletions do not show in the files, so the job's verdict must show them. */
 static void check_lacks(const struct row *row, const struct run *r, struct cell *c)
 {
     int lacks = bcda_job_missing_type_count(r->job) || bcda_job_deleted_file_count(r->job);

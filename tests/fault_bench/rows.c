@@ -1,4 +1,4 @@
-/* Every fault of the table. */
+/* The rows of the table: every fault. */
 #include "bench.h"
 
 #define P  ON(PLAIN)
@@ -6,7 +6,7 @@
 #define G  ON(GZIP)
 #define PE (P | E)
 
-/* A fault of any request, at each stage. */
+/* A fault that any request can have: one row for each stage. */
 #define STAGES(name, spec)                                                                       \
     {name ", token", {spec "@token"}, 0, 0, 0}, {name ", kick-off", {spec "@kickoff"}, 0, 0, 0}, \
         {name ", status", {spec "@status"}, 0, 0, 0},                                            \
@@ -14,7 +14,8 @@
         name ", file", {spec "@data"}, 0, 0, 0                                                   \
     }
 
-/* 429 at each stage, twice. The client's clock begins at 22:13:20 of that day. */
+/* 429 twice, in one row for each stage. The client's clock begins at 22:13:20 on 14 November
+ * 2023. */
 #define LATER(name, text)                                                               \
     {"429, " name ", token", {"token-429:0*2", "retry-after:" text}, 0, 0, 0},          \
         {"429, " name ", kick-off", {"kickoff-429:0*2", "retry-after:" text}, 0, 0, 0}, \
@@ -23,7 +24,7 @@
         "429, " name ", file", {"data-429:0*2", "retry-after:" text}, 0, 0, 0           \
     }
 
-/* An offset in the body: cut once and reset once at it. */
+/* A body that is cut once at an offset, and one that is reset once at that offset. */
 #define BROKEN(name, offset)                                              \
     {"body cut " name ", once", {"data-cut:" offset "*1"}, 0, 0, 0},      \
     {                                                                     \
@@ -195,7 +196,7 @@ const struct row rows[] = {
     {"another file: longer", {"data-cut:50%*1", "changed+1", "data-extra:10+1"}, 0, 0, 0},
     {"another file: shorter", {"data-cut:50%*1", "changed+1", "data-short:60%+1"}, 0, 0, 0},
 
-    /* ---- bytes ---- */
+    /* ---- bytes altered, missing or added ---- */
     {"a bit flipped in the first byte", {"data-flip:0"}, ALTERS, 0, P},
     {"a bit flipped in the first block", {"data-flip:20"}, ALTERS, 0, P},
     {"a bit flipped in the middle", {"data-flip:50%"}, SHORT | ALTERS, 0, P},

@@ -1,4 +1,4 @@
-/* Secrets and patient data, which are searched for in all that was reported or logged. */
+/* Searches all that was reported or logged for secrets and patient data. */
 #include "bench.h"
 
 #include <ctype.h>
@@ -121,7 +121,7 @@ static void look_file_key(struct search *s, struct sandbox *sb, const char *type
     look_base64(s, "a file's key", key, sizeof key);
 }
 
-/* Every line of base64 of the private key. */
+/* Searches for every base64 line of the private key. */
 static void look_private_key(struct search *s, struct sandbox *sb)
 {
     size_t len, n;
@@ -138,7 +138,7 @@ static void look_private_key(struct search *s, struct sandbox *sb)
     free(pem);
 }
 
-/* A Medicare number, such as 1S00E00AA00. */
+/* Returns whether the text begins with a Medicare number, such as 1S00E00AA00. */
 static int is_mbi(const char *p)
 {
     static const char shape[] = "9A*9A*9AA99";
@@ -154,7 +154,7 @@ static int is_mbi(const char *p)
     return 1;
 }
 
-/* Words without a digit are no identifiers. */
+/* Short words, and words without a digit, are no identifiers. */
 static int is_identifier(const char *text, size_t len)
 {
     size_t i;
@@ -173,7 +173,8 @@ static size_t length_of(const char *text, const char *end)
     return n;
 }
 
-/* memmem(), because with a sanitizer each strstr() computes the length of the whole text. */
+/* Searches for each identifier that follows `mark` in the text. Uses memmem(), because with a
+ * sanitizer each strstr() computes the length of the whole text. */
 static void look_after(struct search *s, const char *text, size_t len, const char *mark)
 {
     const char *end = text + len, *last = "";
@@ -189,7 +190,7 @@ static void look_after(struct search *s, const char *text, size_t len, const cha
     }
 }
 
-/* People, claims and identifiers of a file. */
+/* Searches for the people, claims and identifiers of a file. */
 static void look_people(struct search *s, const char *path)
 {
     static const char *const marks[] = {"\"Patient/", "\"id\":\"", "\"value\":\"", "beneficiary "};

@@ -1,5 +1,6 @@
-/* 200 files of 1 to 20 MB in one job, once without faults and once with a random fault in every
- * third response: each file is delivered completely and once, by the hash of the original. */
+/* The soak test: 200 files of 1 to 20 MB in one job, once without faults and once with a random
+ * fault in every third response. Each file must be delivered completely and once, as the hash of
+ * the original shows. */
 #include "bench.h"
 
 #include <openssl/evp.h>
@@ -14,7 +15,7 @@ enum { FILES = 200, LEAST = 1000000, MOST = 20000000, EVERY = 3, READY_S = 300 }
 
 struct file {
     EVP_MD_CTX *ctx;
-    uint8_t hash[32]; /* of what was delivered */
+    uint8_t hash[32]; /* SHA-256 of the file's bytes */
     int64_t bytes;
     int begins, ends, verdict, matched;
 };
@@ -134,7 +135,7 @@ static void open_session(void)
     fixture_session(&fx);
 }
 
-/* `url` NULL: a new job. */
+/* Attaches to the job at `url`, or starts a new job if `url` is NULL. */
 static bcda_job *start(const char *url)
 {
     bcda_handlers *handlers = NULL;
@@ -171,7 +172,7 @@ static void wait_for_files(void)
 }
 
 struct figures {
-    double seconds, waited; /* on the clocks of this machine and of the client */
+    double seconds, waited; /* real time, and time on the client's clock */
     int64_t wire, requests, retries;
 };
 

@@ -38,7 +38,7 @@ static int wanted(const struct row *row)
 
 /* ---- processes ---- */
 
-/* The tests for the test library: an assertion must be in one. */
+/* The test library allows assertions only inside its tests, so a cell and the soak are tests. */
 static const struct row *the_row;
 static int the_cell;
 
@@ -55,7 +55,8 @@ START_TEST(whole_soak)
 }
 END_TEST
 
-/* In this process. Returns NULL, or the reason of the failure, to be freed. */
+/* Runs a test in this process. Returns NULL, or the reason of its failure, which the caller
+ * frees. */
 static char *run_test(const TTest *test)
 {
     Suite *suite = suite_create("faults");
@@ -201,7 +202,7 @@ static void print_cell(FILE *out, const struct row *row, const struct cell *c)
         fprintf(out, " %s, %s |", code_of(row, c->code), endings[c->class]);
 }
 
-/* A line of the table, to be freed. */
+/* Returns the table line of a row, which the caller frees. */
 static char *line_of(const struct row *row)
 {
     const struct cell *c = &cells[(size_t)(row - rows) * CELLS];
@@ -235,7 +236,8 @@ static void print_head(void)
     printf("\n");
 }
 
-/* To be freed. Outside a test, the assertions of the test library cannot be used. */
+/* Returns the text of a file, which the caller frees. Does not use assertions, which the test
+ * library allows only inside its tests. */
 static char *read_file(const char *path)
 {
     FILE *f = fopen(path, "r");
@@ -250,7 +252,7 @@ static char *read_file(const char *path)
     return text;
 }
 
-/* 1 if the file does not contain the line. */
+/* Returns 1 if the text does not contain the line. */
 static int differs(const char *text, const char *line)
 {
     const char *at = text;
@@ -265,7 +267,7 @@ static int differs(const char *text, const char *line)
     return 1;
 }
 
-/* Returns how many rows the file does not contain. */
+/* Returns how many rows the file of --compare does not contain. */
 static int print_table(void)
 {
     char *text = NULL, *line;
@@ -344,7 +346,7 @@ static void prepare(void)
     if (options.secrets)
         files.secrets = open(options.secrets, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     o.tls = 1;
-    if (sandbox_start(&o, &sb)) { /* all sandboxes that follow use its keys */
+    if (sandbox_start(&o, &sb)) { /* makes the keys that all later sandboxes use */
         fprintf(stderr, "fault-bench: sandbox: %s\n", sandbox_last_error());
         exit(2);
     }
@@ -394,7 +396,7 @@ static int run_table(void)
     int red, bad = 0;
 
     run_all();
-    if (options.broken) { /* this build must have a red cell */
+    if (options.broken) { /* a build with a broken client must have a red cell */
         red = print_red(stdout);
         printf("%d of %zu cells are red\n", red, count_run());
         return red == 0;

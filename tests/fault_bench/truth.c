@@ -1,5 +1,5 @@
-/* A hash after each line, chained: two texts with the same hash after n lines have the same n
- * lines. */
+/* A chain of hashes, one after each line: two texts with the same hash after n lines have the same
+ * first n lines. */
 #include "bench.h"
 
 #include <openssl/evp.h>
@@ -54,7 +54,7 @@ void truth_free(struct truth *t)
     memset(t, 0, sizeof *t);
 }
 
-/* "N", "N%" or "-N", as in a fault of the sandbox, as an offset in the stored file. */
+/* Returns the offset in the stored file for "N", "N%" or "-N", as in a fault of the sandbox. */
 static size_t offset_of(const char *text, size_t size)
 {
     char *end;
@@ -65,8 +65,9 @@ static size_t offset_of(const char *text, size_t size)
     return n < 0 ? size - (size_t)-n : (size_t)n;
 }
 
-/* The stored byte is after the nonce. A changed bit changes the same bit of the text, because GCM
- * is a counter mode. */
+/* Flips the bit of the text that the fault flips in the stored file. In an encrypted file the text
+ * follows the nonce, and flipping a stored bit flips the same bit of the text, because GCM is a
+ * counter mode. */
 static void flip(const char *argument, enum form form, char *text, size_t len)
 {
     size_t head = form == ENCRYPTED ? 12 : 0, tail = form == ENCRYPTED ? 16 : 0;
@@ -76,7 +77,7 @@ static void flip(const char *argument, enum form form, char *text, size_t len)
         text[at - head] ^= 1;
 }
 
-/* The length of that many lines. */
+/* Returns the length of the first N lines, N being the argument. */
 static size_t lines(const char *argument, const char *text, size_t len)
 {
     long n = strtol(argument, NULL, 10);

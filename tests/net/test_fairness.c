@@ -1,6 +1,6 @@
-/* How the engine shares its steps: a step moves a bounded amount, and the channel that used it
- * up is served last in the next one. What the engine calls is replaced by -Wl,--wrap: there is no
- * network. */
+/* How the engine divides its steps: a step moves a limited number of bytes, and the channel that
+ * used them up is served last in the next step. The functions that the engine calls are replaced by
+ * -Wl,--wrap: there is no network. */
 #include <string.h>
 
 #include "net/engine.h"
@@ -26,7 +26,7 @@ static int channel_number(const struct bcda__http *h)
     for (i = 0; i < CHANNELS; i++)
         if (channels[i]->http == h)
             return i;
-    return -1; /* the shared one, which is idle here */
+    return -1; /* the shared channel, which is idle here */
 }
 
 int __wrap_bcda__http_dispatch(struct bcda__http *h);
@@ -120,7 +120,7 @@ static void run_steps(int steps)
     }
 }
 
-/* Each has at least half of an equal share. */
+/* Checks that each of the `n` has at least half of an equal share. */
 static void check_shares(const unsigned *counts, unsigned n, unsigned total)
 {
     unsigned i, sum = 0;
@@ -132,7 +132,7 @@ static void check_shares(const unsigned *counts, unsigned n, unsigned total)
         ck_assert_msg(counts[i] >= total / n / 2, "number %u got %u of %u", i, counts[i], total);
 }
 
-/* Each piece is as much as a step may move, so a step serves one. */
+/* Each piece is as many bytes as a step may move, so a step serves one channel. */
 START_TEST(channels_share_steps)
 {
     open_engine();
@@ -166,7 +166,7 @@ START_TEST(descriptors_share_steps)
 }
 END_TEST
 
-/* A step is bounded in events too, where these move next to nothing. */
+/* A step handles a limited number of events, even if they move hardly any bytes. */
 START_TEST(step_is_bounded)
 {
     enum { EVENTS = 64 };
@@ -199,7 +199,7 @@ static void set_once_more(void *ctx)
     bcda__timer_set(engine, ctx, 0, set_once_more, ctx);
 }
 
-/* The earliest first, whatever order they were set in. */
+/* The earliest timer fires first, whatever order the timers were set in. */
 START_TEST(earliest_timer_first)
 {
     int i;
@@ -216,7 +216,8 @@ START_TEST(earliest_timer_first)
 }
 END_TEST
 
-/* A timer that sets itself once more, due at once, fires in the next step: a step ends. */
+/* A timer that sets itself again, due at once, fires in the next step. Otherwise a step might never
+ * end. */
 START_TEST(timer_fires_once_a_step)
 {
     open_engine();

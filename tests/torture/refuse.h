@@ -1,8 +1,9 @@
-/* The allocator of the torture programs. It counts, refuses the calls that a test names, and looks
- * at every block that is given back: the mark of secret content may not be left in it.
+/* The allocator of the torture programs. It counts allocations, refuses those that a test chooses,
+ * and checks every block that is freed: MARK, which stands for secret content, must not be left in
+ * it.
  *
- * The linker sends the library's calls here: -Wl,--wrap=bcda__alloc and so on, as tests/meson.build
- * has it. No LTO: the linker must see the calls. */
+ * The linker redirects the library's calls to this file: -Wl,--wrap=bcda__alloc and so on, see
+ * tests/meson.build. The build must not use LTO, since the linker must see the calls. */
 #ifndef BCDA_TESTS_REFUSE_H
 #define BCDA_TESTS_REFUSE_H
 
@@ -17,10 +18,10 @@
 
 #define MARK "SECRETSECRET"
 
-static atomic_long calls, live, refused; /* decode threads allocate as well */
-static long refuse_at;                   /* from 1; 0 = never */
-static int refuse_all;                   /* from there on */
-static long chosen;                      /* refuse_at, also once that is cleared */
+static atomic_long calls, live, refused; /* atomic: decode threads allocate, too */
+static long refuse_at;                   /* number of the call to refuse, from 1; 0 = none */
+static int refuse_all;                   /* refuse all later calls as well */
+static long chosen;                      /* refuse_at, kept when that is cleared */
 
 void *__real_bcda__alloc(size_t size);
 void *__real_bcda__calloc(size_t count, size_t size);
@@ -43,7 +44,8 @@ static int refuse(void)
     return no;
 }
 
-/* What malloc gives beyond the size is cleared, so that nothing of our own shows up in it. */
+/* Counts the block. Overwrites what malloc gives beyond `size`, so that no old content of ours is
+ * found there. */
 static void *made(void *ptr, size_t size, int fill)
 {
     if (!ptr)
@@ -80,7 +82,7 @@ void *__wrap_bcda__realloc(void *ptr, size_t size)
     if (refuse())
         return NULL;
     if (ptr)
-        look(ptr, malloc_usable_size(ptr)); /* it may move and leave its content behind */
+        look(ptr, malloc_usable_size(ptr)); /* the block may move and leave its content behind */
     grown = __real_bcda__realloc(ptr, size);
     if (grown && !ptr)
         live++;
@@ -109,7 +111,7 @@ static void refuse_from(long at, int all)
     refuse_all = all;
 }
 
-/* Which calls are refused, for a message. */
+/* Returns which calls are refused, as text for a message. */
 static const char *refusal(void)
 {
     static char text[40];

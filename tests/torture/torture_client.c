@@ -1,11 +1,11 @@
-/* Every allocation of a whole export refused, one after the other, from the config to
- * the last free: against a scripted server, in each form of delivery, over encrypted and gzip
- * files.
+/* Refuses every allocation of a whole export in turn, from the config to the last free: with a
+ * scripted server, each way of delivery, and encrypted and gzip files.
  *
- * For every N once only the N-th is refused and once all from the N-th on, until a run had nothing
- * left to refuse. Each run must end in success, with everything delivered, or in NOMEM; report its
- * end once, the beginning and end of each file once, release each userdata once, and leave no block
- * and no descriptor. Nothing waits for time: what hangs is seen by that nothing comes any more. */
+ * For every N one run refuses only the N-th allocation, and one run all from the N-th on, until a
+ * run has nothing left to refuse. Each run must end in success, with everything delivered, or in
+ * NOMEM. It must report its end once, and the beginning and end of each file once. It must release
+ * each userdata once, and leave no block and no descriptor. No run waits for real time to pass: a
+ * run hangs if no event arrives any more. */
 #include <curl/curl.h>
 #include <dirent.h>
 #include <poll.h>
@@ -28,7 +28,8 @@ CURL *__real_curl_easy_init(void);
 CURLM *__wrap_curl_multi_init(void);
 CURL *__wrap_curl_easy_init(void);
 
-/* The memory of libcurl is not counted; that it returns no handle must be handled. */
+/* libcurl's own allocations are not counted. But these two calls are, since the library must handle
+ * it if they return NULL. */
 CURLM *__wrap_curl_multi_init(void)
 {
     return refuse() ? NULL : __real_curl_multi_init();
@@ -70,7 +71,7 @@ static const char outcome[] =
     "\"details\":{\"text\":\"one\"}},{\"severity\":\"error\",\"code\":\"y\"},"
     "{\"severity\":\"error\",\"code\":\"z\"}]}\n";
 
-/* Two files of LINES lines and one of ISSUES errors. */
+/* Starts a server with two files of LINES lines and one error file of ISSUES issues. */
 static void start_server(int encrypted)
 {
     struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
@@ -138,7 +139,7 @@ static void on_destroy(void *userdata)
     destroyed++;
 }
 
-/* A registration that failed is still the caller's. */
+/* Counts a registration that succeeded. After one that failed, the caller keeps the userdata. */
 static int kept(int rc)
 {
     registered += !ok(rc);
@@ -287,7 +288,7 @@ static int fill_export(bcda_export *x)
     if (!rc)
         rc = ok(bcda_export_add_type_filter(x, "Patient?x=y"));
     if (!rc)
-        rc = ok(bcda_export_set_parameter(x, "_type", "Coverage")); /* has no file */
+        rc = ok(bcda_export_set_parameter(x, "_type", "Coverage")); /* this type has no file */
     rc = rc ? rc : ok(bcda_export_add_field(x, "x", &index));
     return rc;
 }
@@ -384,7 +385,7 @@ static int whole_export(void)
     return rc;
 }
 
-/* ---- the loop ---- */
+/* ---- the loop over all allocations ---- */
 
 static int count_fds(void)
 {
@@ -398,8 +399,9 @@ static int count_fds(void)
     return n;
 }
 
-/* The server's ends of connections open and close a little later than the client's, so one look
- * that finds none left over decides: a second one may see an end that was accepted meanwhile. */
+/* Checks that no descriptors are left over. The server's ends of connections open and close a
+ * little later than the client's, so a single count that finds none left over is enough: a later
+ * count may include an end that was accepted meanwhile. */
 static void check_fds(int before)
 {
     struct timespec t = {0, 200000};
@@ -466,7 +468,7 @@ static void torture_export(int encrypted)
     stop_at_exit();
 }
 
-/* _i: each form of delivery over encrypted and over gzip files. */
+/* _i % DELIVERIES: the way of delivery; _i / DELIVERIES: gzip or encrypted files. */
 START_TEST(test_export)
 {
     delivery = (enum delivery)(_i % DELIVERIES);
@@ -474,8 +476,8 @@ START_TEST(test_export)
 }
 END_TEST
 
-/* What is the N-th depends on how the threads meet: each run is another. _i: over gzip files, over
- * encrypted ones. */
+/* Which allocation is the N-th depends on the timing of the threads, so no two runs are the same.
+ * _i: gzip files (0) or encrypted files (1). */
 START_TEST(test_threads)
 {
     threads = 2;
@@ -492,7 +494,7 @@ START_TEST(test_restore)
 }
 END_TEST
 
-/* The kick-off is refused, and the list of jobs has an identical one. */
+/* Scripts a kick-off that is refused, and a list of jobs that has an identical one. */
 static void list_identical_job(void)
 {
     struct bcda__buf url;
@@ -529,13 +531,13 @@ START_TEST(test_take_over)
 }
 END_TEST
 
-/* ---- what needs no server ---- */
+/* ---- construction, which needs no requests ---- */
 
 static int set_everything(bcda_config *c)
 {
     int rc, i;
 
-    for (i = 0, rc = 0; !rc && i < 2; i++) { /* the second time replaces */
+    for (i = 0, rc = 0; !rc && i < 2; i++) { /* the second round replaces the values */
         rc = ok(bcda_config_set_fhir_url(c, "https://localhost/api/v1"));
         rc = rc ? rc : ok(bcda_config_set_token_url(c, "https://localhost/token"));
         rc = rc ? rc : ok(bcda_config_set_client_credentials(c, "me", "a-secret"));

@@ -1,9 +1,10 @@
-/* Every allocation of the base and codec layers refused, one after the other, and
- * every block looked at when it is given back: nothing of a file or key may be left in it.
+/* Refuses every allocation of the base and codec layers in turn, and checks every block that is
+ * freed: nothing of a file or key may be left in it.
  *
- * For each scenario the allocations of an undisturbed run are counted; then for every N once only
- * the N-th is refused and once all from the N-th on. Each run must end in success or NOMEM, with no
- * block left. That yajl, which checks nothing, is left in time shows in not crashing. */
+ * For each scenario the allocations of an undisturbed run are counted. Then for every N one run
+ * refuses only the N-th allocation, and one run all from the N-th on. Each run must end in success
+ * or NOMEM, with no block left. yajl does not check for failed allocations: if the library called
+ * it again after a refusal, the run would crash. */
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <stdint.h>
@@ -25,7 +26,7 @@
 #include "refuse.h"
 #include "suite.h"
 
-/* ---- the loop ---- */
+/* ---- the loop over all allocations ---- */
 
 typedef int (*scenario_fn)(void);
 
@@ -54,7 +55,7 @@ static void torture(scenario_fn fn)
             ck_assert_int_ge(refused, 1);
             ck_assert_msg(rc == 0 || rc == BCDA_ERR_NOMEM, "%d, %s of %ld", rc, refusal(), total);
         }
-    ck_assert_int_eq(attempt(fn, 0, 0), 0); /* and nothing has changed */
+    ck_assert_int_eq(attempt(fn, 0, 0), 0); /* an undisturbed run still succeeds */
     ck_assert_int_eq(calls, total);
 }
 
@@ -75,10 +76,10 @@ static int base_scenario(void)
 
         rc = bcda__buf_adds(&buf, MARK);
         rc = rc ? rc : bcda__buf_addf(&buf, "%d %s", i, MARK);
-        if (rc) /* a failed add leaves the rest as it was */
+        if (rc) /* a failed add leaves the buffer as it was */
             ck_assert(buf.len == before || buf.len == before + sizeof MARK - 1);
         if (i == 100)
-            bcda__buf_clear(&buf); /* what it leaves is still there when the buffer grows */
+            bcda__buf_clear(&buf); /* the old bytes are still there when the buffer grows */
     }
     bcda__buf_clear(&buf);
     rc = rc ? rc : bcda__url_parse("https://h:8443/x", &url);
@@ -94,7 +95,7 @@ static int base_scenario(void)
     if (!rc) {
         rc = bcda__secret_set(&a, MARK MARK, sizeof MARK);
         if (rc)
-            ck_assert_str_eq(a.data, MARK); /* as it was */
+            ck_assert_str_eq(a.data, MARK); /* unchanged */
     }
     bcda__secret_free(&a);
     bcda__secret_free(&b);
@@ -146,7 +147,8 @@ static void make_document(void)
     document_len = (size_t)(p - document);
 }
 
-/* In pieces, so that yajl gathers what it is given; with escapes, so that it decodes. */
+/* Writes the document in pieces, so that yajl must collect its input. The document has escapes, so
+ * that yajl must decode text. */
 static int document_scenario(void)
 {
     struct bcda__json *j;
@@ -206,7 +208,7 @@ static int line_scenario(void)
             ck_assert_int_eq(info.code, 0);
             ck_assert_uint_eq(info.value_count, 300 * 4 + 1);
             ck_assert_uint_eq(info.id.len, 2 * sizeof MARK - 1);
-        } else { /* a scanner lives on after a refusal */
+        } else { /* a scanner can be used again after a refusal */
             int before = refuse_all;
 
             if (!before)
@@ -227,7 +229,7 @@ END_TEST
 
 /* ---- batches ---- */
 
-/* Each refused step is repeated, and the batch must be as if no allocation had failed. */
+/* Repeats each refused step. The batch must then be as if no allocation had failed. */
 static int batch_scenario(void)
 {
     struct bcda__field_set *fields = NULL;
@@ -394,7 +396,7 @@ static int decoder_scenario(void)
         at += used;
         if (rc) {
             ck_assert_int_eq(err.code, rc);
-            ck_assert_int_eq(bcda__decoder_finish(d, &err), rc); /* it stays lost */
+            ck_assert_int_eq(bcda__decoder_finish(d, &err), rc); /* failed for good */
         } else if (bcda__decoder_is_full(d)) {
             rc = take_all(d, &t);
         }
