@@ -38,11 +38,11 @@ static int on_file(bcda_job *job, const bcda_file *file, int event, void *userda
     (void)userdata;
     if (event == BCDA_FILE_BEGIN)
         return BCDA_CONTINUE;
-    if (bcda_file_verdict(file) == BCDA_VERDICT_FAILED) /* undo its resources */
+    if (bcda_file_verdict(file) == BCDA_VERDICT_FAILED) /* undo the file's resources here */
         fprintf(stderr, "%s\n", bcda_error_text(bcda_file_error(file)));
-    else if (bcda_file_is_error(file)) /* problems that the server reports: common */
+    else if (bcda_file_is_error(file)) /* problems that the server reports; such files are common */
         printf("%" PRId64 " problems reported\n", bcda_file_resources(file));
-    else /* commit */
+    else /* commit the file's resources here */
         printf("%s: %" PRId64 " resources\n", bcda_file_type(file), bcda_file_resources(file));
     return BCDA_CONTINUE;
 }
@@ -117,7 +117,7 @@ int main(void)
     if (bcda_job_start(session, what, who, NULL) == BCDA_OK)
         do
             rc = bcda_session_run(session, -1);
-        while (rc == BCDA_ERR_INTERRUPTED); /* a signal: nothing to do here */
+        while (rc == BCDA_ERR_INTERRUPTED); /* a signal: continue */
     if (bcda_session_error(session) && (rc || result == BCDA_ERR_STATE))
         fprintf(stderr, "%s\n", bcda_error_text(bcda_session_error(session)));
     if (result == BCDA_OK)

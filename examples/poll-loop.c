@@ -78,7 +78,8 @@ static bcda_job *start(bcda_session *session, int64_t *count, int *result)
     return job;
 }
 
-/* Returns when the job has ended: *result is then no longer BCDA_ERR_AGAIN. */
+/* Runs until on_done sets *result to something other than BCDA_ERR_AGAIN: the job has then ended.
+ * Returns 0, or -1 for an error of the loop itself. */
 static int loop(bcda_session *session, bcda_job *job, int timer, const int64_t *count,
                 const int *result)
 {
@@ -86,7 +87,8 @@ static int loop(bcda_session *session, bcda_job *job, int timer, const int64_t *
                            {.fd = timer, .events = POLLIN},
                            {.fd = STDIN_FILENO, .events = POLLIN}};
 
-    if (fds[0].fd < 0) { /* a build on poll(): use bcda_session_run() there */
+    if (fds[0].fd <
+        0) { /* the library was built on poll(): such a build needs bcda_session_run() */
         fprintf(stderr, "%s\n", bcda_error_text(bcda_session_error(session)));
         return -1;
     }
@@ -100,7 +102,7 @@ static int loop(bcda_session *session, bcda_job *job, int timer, const int64_t *
             perror("poll");
             return -1;
         }
-        /* The library's descriptor is readable exactly when a step would do something. */
+        /* The library's descriptor is readable exactly when there is work for a step. */
         if (fds[0].revents && bcda_session_step(session) < 0) {
             fprintf(stderr, "%s\n", bcda_error_text(bcda_session_error(session)));
             return -1;

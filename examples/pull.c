@@ -1,7 +1,8 @@
 /*
- * The pull API: there are no data callbacks. The program takes batches when it needs them, and data
- * that it does not take is not downloaded. Prints "type, id, last update" of each resource.
- * Settings come from the environment, as in minimal.c.
+ * The pull API: there are no data callbacks. The program takes batches when it needs them, and the
+ * library does not download data that the program does not take. This example prints the type, the
+ * id and the time of the last update of each resource. Settings come from the environment, as in
+ * minimal.c.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -38,7 +39,7 @@ static void print(bcda_batch *batch)
     const bcda_file *file = bcda_batch_file(batch);
     size_t i;
 
-    if (bcda_file_is_error(file)) /* issues of the server may name people: not printed */
+    if (bcda_file_is_error(file)) /* not printed: the server's error texts may name people */
         return;
     for (i = 0; i < bcda_batch_count(batch); i++) {
         const bcda_resource *r = bcda_batch_resource(batch, i);
@@ -66,7 +67,8 @@ int main(void)
         bcda_job_start(session, what, NULL, &job);
     bcda_export_free(what);
     while (job && rc == BCDA_ERR_AGAIN) {
-        /* Blocks until there is a batch, or the end. With an event loop: poll and step. */
+        /* Blocks until there is a batch or the job has ended. A program with an event loop calls
+         * poll() and bcda_session_step() instead. */
         rc = bcda_session_run(session, -1);
         if (rc < 0 && rc != BCDA_ERR_INTERRUPTED)
             break;

@@ -7,7 +7,6 @@
 #include "fixture.h"
 
 static struct fixture fx;
-static struct fixture fx;
 static struct buf lines; /* log lines so far */
 
 #define EOB "ExplanationOfBenefit"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Calls that lib/ does not make, because they are unsafe, write where nobody asked, or change the
-process that the library lives in."""
+"""lib/ makes none of these calls: they are unsafe, print text that nobody asked for, or change the
+process of the application."""
 import os
 import re
 
@@ -28,10 +28,9 @@ PROCESS = re.compile(r"(?<![\w.>])(getpid)\s*\(")
 PROCESS_HOME = {os.path.join("base", "process.c")}
 MEMORY = "malloc calloc realloc reallocarray free strdup strndup asprintf vasprintf getline".split()
 MEMORY_HOME = {os.path.join("base", "mem.c")}
-# malloc_usable_size and the like would bind the library to one allocator.
 NAMED = re.compile(r"(?<![\w.>])(%s)\s*\(" % "|".join(ANYWHERE))
 ALLOCATES = re.compile(r"(?<![\w.>])(%s)\s*\(" % "|".join(MEMORY))
-# As a value too: a pointer to malloc is no better.
+# A function used as a value, such as a pointer to malloc().
 AS_VALUE = re.compile(r"[=(,]\s*&?(%s)\s*[,;)]" % "|".join(MEMORY))
 SIDE_EFFECT = re.compile(r"\bassert\s*\((?:[^;]*?)(\+\+|--|(?<![=!<>])=(?!=))[^;]*;")
 STREAM = re.compile(r"\b(stdout|stderr)\b")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The declarations that the bindings read are what the headers say (bindings/generate)."""
+"""The declarations that the bindings read match the headers (bindings/generate --check)."""
 import os
 import subprocess
 import sys

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Every callback of the application's is called between an enter and a leave: there a session notices
-that the callback has forked, and that it goes on in the child."""
+"""Every call of a callback of the application stands between an enter and a leave function. By
+these a session notices that the callback has forked and now runs in the child."""
 import os
 import re
 
 from house import ROOT, code, files, finish, problem, read
 
 CALL = re.compile(r"\(\(bcda_\w+_cb\)|(?<=[.>])(?:cb|watch_fd|watch_timer|destroy)\(")
-# Every destroy callback; who goes on after one has both around it.
+# This file calls all destroy callbacks. Its callers have enter and leave if they continue after it.
 ELSEWHERE = "registration.c"
 
-lib = os.path.join(ROOT, "lib", "client")  # the layers below call nobody but this one
+lib = os.path.join(ROOT, "lib", "client")  # the layers below call no callback of the application
 count = 0
 for path in files(os.path.join("lib", "client"), ".c"):
     if os.path.basename(path) == ELSEWHERE:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""A check that has never failed proves nothing: each is run on a copy of the tree with a fault in
-it, and must find it. (That each finds nothing in the tree as it is, is a test of its own.)"""
+"""Tests the house checks, since a check that has never failed proves nothing: each check runs on
+copies of the tree with a fault, and must find the fault. (Other tests run the checks on the tree
+itself, where they must find nothing.)"""
 import os
 import re
 import shutil
@@ -105,7 +106,8 @@ FAULTS = [
 ]
 
 
-# symbols.py on a library: what to add to its code, its soname, and what is to be found ("ok": nothing).
+# Libraries for symbols.py: code to add to the library, its soname, and the text that symbols.py
+# must print.
 TOYS = [
     ("", "libbcda.so.0", "symbols: ok"),
     ("", "libbcda.so.0.1", "its soname"),
@@ -118,7 +120,7 @@ TOYS = [
 
 
 def toy(root, number, extra, soname):
-    """A library of empty functions, without the first one where `extra` is None."""
+    """Builds a library of empty functions; it lacks the first function if `extra` is None."""
     with open(os.path.join(root, "lib", "libbcda.map"), encoding="utf-8") as f:
         names = re.findall(r"^\s*(bcda_\w+);", f.read(), flags=re.M)
     source = os.path.join(root, f"toy{number}.c")
@@ -132,7 +134,8 @@ def toy(root, number, extra, soname):
     return library
 
 
-# mutants.py on a tree of two functions: the entries of a list, the status, and what is to be found.
+# Lists for mutants.py, run on a tree of two functions: the entries, the exit status, and the text
+# that mutants.py must print.
 def entry(name, replacement, line="return n * 2;", more="", test="test_toy"):
     return f"[{name}]\nfile: lib/toy.c\n{more}line: {line}\nwith: {replacement}\ntest: {test}\n"
 
@@ -168,7 +171,7 @@ TOY_TREE = {
 
 
 def mutate(folder, entries):
-    """What mutants.py says of the toy tree with these entries; its status."""
+    """Runs mutants.py on the toy tree with these entries; returns its output and exit status."""
     for name, text in {**TOY_TREE, "list": entries}.items():
         path = os.path.join(folder, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)

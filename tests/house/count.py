@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Counts the results of meson test: count.py [--failed N] FOLDER...
 
-Each FOLDER is the meson-logs of a build. Tests within a TAP program count singly. A program that
-fails although all of its tests passed (a leak found at its end, a crash) is one failure more. With
-CI=true a skipped test is a failure. The last line is "N passed, M failed[, K skipped]".
+Each FOLDER is the folder meson-logs of a build. Each test of a TAP program counts as one. A program
+that fails although all of its tests passed (a leak found at its end, a crash) counts as one more
+failure. With CI=true a skipped test is a failure. The last line is "N passed, M failed[, K
+skipped]".
 """
 import argparse
 import json
@@ -16,13 +17,13 @@ GOOD = {"OK", "EXPECTEDFAIL"}
 
 
 def subtests(folder):
-    """{program: [passed, failed, skipped]} of the TAP programs."""
+    """Returns {program: [passed, failed, skipped]} for the TAP programs."""
     counts = {}
     path = os.path.join(folder, "testlog.junit.xml")
     if not os.path.exists(path):
         return counts
     with open(path, encoding="utf-8", errors="replace") as log:
-        text = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f]", "?", log.read())  # from the tests' output
+        text = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f]", "?", log.read())  # control characters
     for suite in ET.fromstring(text.encode("utf-8")).iter("testsuite"):
         for case in suite.iter("testcase"):
             count = counts.setdefault(suite.get("name"), [0, 0, 0])
@@ -36,8 +37,8 @@ def subtests(folder):
 
 
 def inside_of(counts, name):
-    """What the JUnit log has of a program: it is "bcda.unit base" or "bcda.bcda:unit / unit base"
-    there, by the version of meson."""
+    """Returns the counts of a program from the JUnit log, where its name is "bcda.unit base" or
+    "bcda.bcda:unit / unit base", depending on the version of meson."""
     short = name.split(" / ", 1)[-1]
     for key in ("bcda." + name, "bcda." + short):
         if key in counts:

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Of libcurl only what the oldest that will do has, or what stands behind LIBCURL_VERSION_NUM. The
-versions are those of libcurl-symbols(3), which is not there on every machine: a symbol that is in no
-list here must be looked up and put into one."""
+"""lib/net/curl.c uses only symbols that the oldest supported libcurl has, except where an #if
+checks LIBCURL_VERSION_NUM. The versions below come from libcurl-symbols(3), which is not on every
+machine: a symbol that is in neither list must be looked up there and added."""
 import os
 import re
 
 from house import ROOT, code, finish, problem, read
 
 LEAST = (7, 76)
-# Since 7.61 at the latest.
+# Symbols that libcurl has since 7.61 or earlier.
 OLD = set("""
     CURLE_BAD_CONTENT_ENCODING CURLE_COULDNT_CONNECT CURLE_COULDNT_RESOLVE_HOST
     CURLE_COULDNT_RESOLVE_PROXY CURLE_GOT_NOTHING CURLE_INTERFACE_FAILED CURLE_OK
@@ -47,7 +47,7 @@ NEWER = {
 }
 
 path = os.path.join(ROOT, "lib", "net", "curl.c")
-conditions = []  # what the version is at least, by level of #if; None where that is not known
+conditions = []  # for each level of #if: the least version of libcurl; None if unknown
 seen = set()
 for number, line in enumerate(code(read(path)).split("\n"), 1):
     directive = re.match(r"\s*#\s*(if\w*|else|elif|endif)\b(.*)", line)

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Every public function has a comment, in its own group of lines or as the group's. It says, or one
-before it says for all or for the getters of the header, whether callbacks may call the function, from
-which thread, since when it is there, and, where it can fail, with which codes. What it says of callbacks
-is what lib/client/entry.c has. Sections of the server notes that the code cites are there."""
+"""Every public function has a comment, of its own or of its group of declarations. That comment, or
+an earlier one for all functions or all getters of the header, says whether callbacks may call the
+function, which threads may call it, since which version it exists, and, if it can fail, the codes.
+What it says about callbacks matches lib/client/entry.c. Each section of the server notes that the
+code cites exists."""
 import os
 import re
 
 from house import HEADERS, ROOT, files, finish, functions, headers, problem, read
 
-# What callbacks may not call, or what is queued there, has a row (lib/client/entry.c), but for what has
-# no session to ask, and for freeing one, which is put off by itself.
+# lib/client/entry.c has a row for each function that callbacks may not call or that is queued when
+# they do. These two have none: the first has no session to ask, and the second postpones itself.
 ROWLESS = {"bcda_global_cleanup", "bcda_session_free"}
 entry = dict(re.findall(r'\{"(bcda_\w+)",\s*(?:/\*.*?\*/)?\s*(YES|NO)\b',
                        read(os.path.join(ROOT, "lib", "client", "entry.c"))))
@@ -39,7 +40,7 @@ for path in headers():
     comments = [(text.count("\n", 0, m.start()) + 1, re.sub(r"\s*\n\s*\*?\s*", " ", m.group(0)))
                 for m in re.finditer(r"/\*.*?\*/", text, re.S)]
     for line, name, result in by_header[path]:
-        # Up over the declarations of the same group, to a comment; a blank line ends the group.
+        # Go up over the declarations of the same group to its comment; a blank line ends the group.
         top = line - 1
         while top > 0 and lines[top - 1].strip():
             top -= 1
@@ -47,7 +48,7 @@ for path in headers():
         while end < len(lines) and ";" not in lines[end - 1]:
             end += 1
         own = " ".join(c for at, c in comments if top < at <= end)
-        # What _ref and _unref do stands in bcda/types.h.
+        # bcda/types.h documents all _ref and _unref functions.
         if not own and not name.endswith(("_ref", "_unref")):
             problem(path, line, f"{name} has no comment")
         general = " ".join(c for at, c in comments if at <= top and re.search(
@@ -57,7 +58,7 @@ for path in headers():
             if not re.search(words, own) and not re.search(words, general):
                 problem(path, line, f"{name}: nothing says \"{words}\"")
         check_callbacks(path, line, name, own if "rom callbacks:" in own else general)
-        # A getter's int is no code, and its comment says what it is.
+        # The int that a getter returns is not an error code; the getter's comment describes it.
         if result == "int" and not re.search("_is_|_version_number$", name) and not re.search(r"BCDA_ERR|with its errors|[Ee]rrors as above", own + general) \
                 and not re.search(r"/\* (Getters|Counts)|Getters accept|Every getter", own + " ".join(
                     c for at, c in comments if at <= top)):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The public headers: each compiles alone in every dialect, includes only <stddef.h>, <stdint.h>
-and its sisters, and uses only types that an ABI can keep for years."""
+"""Checks the public headers: each compiles alone in every dialect, includes only <stddef.h>,
+<stdint.h> and other public headers, and uses only types that keep the ABI stable for years."""
 import os
 import re
 import shutil
@@ -43,7 +43,7 @@ def compile_alone(folder):
 
 
 def compile_examples(folder):
-    """Whole programs in the prose must compile as they stand there."""
+    """The whole programs in README.md and doc/ must compile unchanged."""
     found = 0
     for path in [os.path.join(ROOT, "README.md"), *files("doc", ".md")]:
         for block in re.findall(r"^```c\n(.*?)^```", read(path), flags=re.M | re.S):
@@ -60,7 +60,7 @@ def compile_examples(folder):
 
 
 def type_is_fine(text):
-    """One parameter or result, with or without a name."""
+    """True if the type of a parameter (with or without its name) or of a result is allowed."""
     words = re.findall(r"\w+", text)
     if "(" in text or "[" in text or "..." in text or not words:
         return False
@@ -70,7 +70,7 @@ def type_is_fine(text):
     if own and own[0].endswith("_cb"):
         return "*" not in text
     if own and "*" not in text:
-        return False  # an object by value
+        return False  # an object passed by value
     base = [w for w in words if w in WORDS and w != "const"] or own[:1]
     rest = [w for w in words if w not in base and w != "const"]
     if not base or len(base) > 1 or len(rest) > 1:

@@ -1,4 +1,4 @@
-"""What the house checks share: the tree, C without comments, the public functions."""
+"""Shared by the house checks: the files of the tree, C without comments, the public functions."""
 import os
 import re
 import sys
@@ -16,7 +16,7 @@ def problem(path, line, text):
 
 
 def finish(what):
-    """Prints what was found; the exit status of the check."""
+    """Prints the problems and ends the check with its exit status."""
     for text in problems:
         print(text)
     print(f"{what}: " + (f"{len(problems)} problems" if problems else "ok"))
@@ -40,7 +40,7 @@ TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*
 
 
 def code(text, keep_strings=False):
-    """C with comments (and strings) blanked; lines stay where they are."""
+    """Returns C code with comments (and strings) replaced by blanks; line numbers stay the same."""
     def blank(match):
         t = match.group(0)
         if t[0] in "\"'":
@@ -56,7 +56,8 @@ def headers():
 
 
 def declarations(text):
-    """(line, text) of each declaration of a header: no comments, directives or extern "C"."""
+    """Yields (line, text) of each declaration in a header, without comments, directives and extern
+    "C"."""
     text = code(text, keep_strings=True)
     text = re.sub(r"^[ \t]*#(?:\\\n|[^\n])*", lambda m: re.sub(r"[^\n]", " ", m.group(0)), text,
                   flags=re.M)
@@ -76,7 +77,7 @@ FUNCTION = re.compile(r"^BCDA_API (.*?)(\bbcda_\w+)\((.*)\)$")
 
 
 def functions():
-    """(header, line, return type, name, parameters) of each public function."""
+    """Yields (header, line, return type, name, parameters) of each public function."""
     for path in headers():
         for line, text in declarations(read(path)):
             match = FUNCTION.match(text)

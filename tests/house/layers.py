@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A file of lib/<layer>/ includes only its own layer and those below; no two modules of it include each
-other, directly or through others, but call and auth; and each foreign library has exactly one includer
-(doc/design.md)."""
+"""The rules for #include in lib/ (doc/design.md): a file of lib/<layer>/ includes only headers of
+its own layer and of those below; no two modules include each other, directly or through others,
+except call and auth; and only one file includes the headers of each foreign library."""
 import os
 import re
 
@@ -11,9 +11,9 @@ LAYERS = ["base", "codec", "protocol", "net", "client"]
 ONE_INCLUDER = {"curl/": "net/curl.c", "yajl/": "codec/json.c", "gcrypt.h": "codec/crypto.c",
                 "zlib.h": "codec/inflate_zlib.c", "isa-l": "codec/inflate_isal.c",
                 "libtasn1.h": "codec/key.c"}
-# A call needs the token, and the token is fetched by a call.
+# A call needs a token, and a call fetches the token.
 CIRCLES = {("client/auth", "client/call")}
-# The system's headers that need a place of their own.
+# System headers that only the named files may include.
 PLATFORM = {"sys/epoll.h": {"net/loop_epoll.c"}, "sys/timerfd.h": {"net/loop_epoll.c"},
             "sys/eventfd.h": {"net/loop_epoll.c"}}
 
@@ -56,7 +56,7 @@ for path in files("lib", ".c", ".h"):
 
 
 def reach(module):
-    """All modules that this one includes, directly or through others."""
+    """Returns all modules that this one includes, directly or through others."""
     found, todo = set(), [module]
     while todo:
         for target in uses.get(todo.pop(), ()):

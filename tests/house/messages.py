@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """messages.py [ROOT] [--list]
 
-Every text that can reach a user of the command line, Python or Ruby: the string literals of the
-library, of bcda-export and of the bindings. None names a C function or constant, which those users
-do not have (an option is named as bcda_option_by_name() takes it, such as option "parallel"), and
-none uses a word that the project's messages avoid. --list prints the texts."""
+Checks every text that can reach a user of the command line, Python or Ruby: the string literals of
+the library, of bcda-export and of the bindings. No text names a C function or constant, because
+those users do not have them (an option has its name for bcda_option_by_name(), such as option
+"parallel"), and none has a word that the project's messages avoid. --list prints the texts."""
 import ast
 import os
 import re
@@ -16,7 +16,7 @@ if LIST:
 
 from house import ROOT, files, finish, problem, read  # noqa: E402 (it reads the arguments)
 
-# A word, and what is said in its place.
+# Words to avoid, each with its replacement.
 AVOIDED = {
     r"\blike (job|export)\b": "an identical export",
     r"\bbad lines?\b": "invalid line",
@@ -28,9 +28,9 @@ AVOIDED = {
     r"\b(told|tell|tells) (you|the)\b": "report",
     r"\bdoubles\b": "duplicates",
 }
-# The name that bcda_error_name() gives for a code of a later version.
+# bcda_error_name() returns this name for the code of a later version.
 NAMES = {"BCDA_ERR_UNKNOWN"}
-# A line of bcda-export's state file: its form stays.
+# A line of bcda-export's state file, whose format must not change.
 FORMS = {"# bcda-export: % bad lines, % issues, % refused"}
 CALL = re.compile(r"\w\(\)")
 OPTION = re.compile(r'\boptions? "(\w+)"')
@@ -43,9 +43,9 @@ OPTIONS = set(re.findall(r'\{BCDA_OPT_\w+, "(\w+)"',
 FUNCTIONS = set(re.findall(r"\b(bcda_\w+)\(", cdef))
 
 TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
-# Between two literals of one text: white space, and the macros of <inttypes.h>.
+# What may stand between two literals of one text: white space and macros of <inttypes.h>.
 GLUE = re.compile(r"\s*(?:PRI\w+\s*)?")
-# A directive such as #include; #define may hold a text.
+# A directive such as #include, but not #define, which may contain a text.
 DIRECTIVE = re.compile(r"^[ \t]*#[ \t]*(?!define)(?:\\\n|[^\n])*", re.M)
 
 
@@ -55,7 +55,7 @@ def unescape(text):
 
 
 def c_texts(path):
-    """(line, text) of each literal, those of one text joined."""
+    """Yields (line, text) of each text; adjacent literals are joined."""
     text = DIRECTIVE.sub(lambda m: re.sub(r"[^\n]", " ", m.group(0)), read(path))
     text = text.replace("\\\n", " \n")
     start = end = None
@@ -98,7 +98,8 @@ def ruby_texts(path):
 
 
 def check(path, line, text, is_c):
-    """Only what has a space is for people; a name alone is a table's."""
+    """Checks one text. A text without a space is not a message but, for example, a name in a
+    table."""
     if " " not in text.strip() or not re.search(r"[a-z]{2}", text) or text in FORMS:
         return 0
     if LIST:

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Runs the faults of mutants.list: each is put into a copy of the tree, and the suite that the list
-names must then fail. The head of mutants.list says how an entry is written.
+"""Runs the faults of mutants.list: puts each fault into a copy of the tree; the suite that the list
+names must then fail. The head of mutants.list describes the format of an entry.
 
-The tree is copied to a scratch folder once for each job and built there; the suites must pass before
-the first fault. A fault that no suite notices has survived. An entry whose line is not in its file
-exactly once, a fault that does not compile, and a suite that fails without a fault are errors of the
-list. Survivors and errors are repeated at the end; the last line is "N passed, M failed".
+Each parallel job has its own copy of the tree and builds it; all suites must pass there before the
+first fault. If the suite does not notice a fault, the fault has survived. Errors of the list are:
+an entry whose line does not occur in its file exactly once, a fault that does not compile, and a
+suite that fails without a fault. Survivors and errors are repeated at the end; the last line is "N
+passed, M failed".
 """
 import argparse
 import fnmatch
@@ -24,7 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 KEYS = {"file", "in", "line", "with", "test", "env", "flags"}
 FLAGS = {"asan", "hang"}
-FACTOR = 10  # a suite gets so many times the time that it needs without a fault
+FACTOR = 10  # time limit of a suite, as a multiple of the time that it takes without a fault
 BUILDS = {
     "plain": ["-Dbuildtype=plain", "-Doptimization=1", "-Dvariants=true"],
     "asan": ["-Dbuildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false",
@@ -38,7 +39,7 @@ SANITIZERS = {
 
 
 class ListError(Exception):
-    """An entry of the list is wrong, or does not fit the tree."""
+    """An entry of the list is wrong or does not match the tree."""
 
 
 class Mutant:
@@ -71,12 +72,13 @@ class Mutant:
         return "asan" if "asan" in self.flags() else "plain"
 
     def suite(self):
-        """What is run: the build, the program, the test case or "", the environment."""
+        """Returns what to run: the build, the program, the test case or "", the environment."""
         program, _, case = self["test"].partition(" ")
         return self.build(), program, case.strip(), self["env"]
 
     def body(self, lines):
-        """The lines that the entry is about: of the file, or of one function."""
+        """Returns the indexes of the lines that the entry refers to: of the file or of one
+        function."""
         if not self["in"]:
             return range(len(lines))
         head = re.compile(r"^[^\s#/].*\b%s\(" % re.escape(self["in"]))
@@ -88,7 +90,7 @@ class Mutant:
         return range(begins[0], end)
 
     def apply(self, text):
-        """The text with the fault in it."""
+        """Returns the text with the fault in it."""
         lines = text.split("\n")
         found = [i for i in self.body(lines) if lines[i].strip() == self["line"]]
         if len(found) != 1:
@@ -138,7 +140,7 @@ def choose(mutants, patterns):
 
 
 def check_fit(mutants, root):
-    """Each error of an entry that shows without a build."""
+    """Returns the errors of all entries that can be found without a build."""
     errors = []
     for m in mutants:
         try:
@@ -156,7 +158,7 @@ def check_fit(mutants, root):
 # ---- builds and suites ----
 
 def stop(process):
-    """The program first: check ends the test that it has forked."""
+    """Ends a suite. SIGTERM goes first, so that the program can end the test that it has forked."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, how)
@@ -170,7 +172,7 @@ def stop(process):
 
 
 class Tree:
-    """A copy of the sources with a build of its own for each kind."""
+    """A copy of the sources, with a separate build for each kind of build."""
 
     def __init__(self, folder, source):
         self.folder = folder
@@ -179,7 +181,7 @@ class Tree:
                         ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
 
     def build(self, kind, programs):
-        """"" or what the compiler says."""
+        """Builds the programs. Returns "", or the compiler's message on failure."""
         build = os.path.join(self.folder, kind)
         targets = [os.path.join("tests", p) for p in sorted(programs)]
         if not os.path.exists(os.path.join(build, "build.ninja")):
@@ -193,7 +195,8 @@ class Tree:
         return done.stdout + done.stderr if done.returncode else ""
 
     def run(self, suite, limit):
-        """How it ended: "passed", "failed" or "hung"; the first failure; seconds."""
+        """Runs a suite. Returns "passed", "failed" or "hung", then the first failure, and the
+        seconds."""
         kind, program, case, env = suite
         scratch = os.path.join(self.folder, "tmp")
         os.makedirs(scratch, exist_ok=True)
@@ -229,7 +232,8 @@ class Tree:
 
 
 def read_tap(lines):
-    """What the tests say, up to the first that failed for another reason than its time."""
+    """Reads the results of the tests, up to the first that failed for a reason other than its time
+    limit."""
     hung, count = "", 0
     for line in lines:
         count += line.startswith("ok ")
@@ -247,11 +251,11 @@ class Run:
     def __init__(self, mutants, jobs, least):
         self.mutants = mutants
         self.jobs = jobs
-        self.least = least  # seconds that a suite gets in any case
+        self.least = least  # least time limit of a suite, in seconds
         self.lock = threading.Lock()
         self.passed = 0
-        self.bad = []  # survivors and errors, as they are repeated at the end
-        self.times = {}  # of each suite without a fault
+        self.bad = []  # survivors and errors, to be repeated at the end
+        self.times = {}  # seconds of each suite without a fault
 
     def say(self, text):
         with self.lock:
@@ -271,7 +275,8 @@ class Run:
         return {m.suite()[1] for m in self.mutants if m.build() == kind}
 
     def check_unchanged(self, tree, suites):
-        """The suites without a fault: they must pass, or they prove nothing."""
+        """Runs the suites without a fault. They must pass; otherwise a failure would prove
+        nothing."""
         while True:
             try:
                 suite = suites.get_nowait()
@@ -328,7 +333,7 @@ class Run:
             thread.join()
 
     def prepare(self, folder, root):
-        """A built tree for each job."""
+        """Makes and builds a tree for each job."""
         trees = []
 
         def make(number):
@@ -357,7 +362,8 @@ class Run:
             if not self.bad:
                 self.say(f"{len(self.times)} suites pass without a fault, "
                          f"{time.monotonic() - began:.0f} s")
-                # The slowest first, so that no job is left alone with them at the end.
+                # The slowest suites first: otherwise one job could still run them when all others
+                # have ended.
                 self.in_parallel(trees, self.work,
                                  sorted(self.mutants, key=lambda m: -self.times[m.suite()]))
         self.say(f"{time.monotonic() - began:.0f} seconds")

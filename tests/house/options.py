@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The comment of each option in include/bcda/config.h ends with its default and its allowed values, and
-they are those of the table in lib/client/options.c."""
+"""The comment of each option in include/bcda/config.h ends with the default and the allowed values
+of the option, and these match the table in lib/client/options.c."""
 import os
 import re
 
@@ -19,14 +19,14 @@ def number(text):
 
 
 def documented(text):
-    """Name and comment of each option, in the order of the header."""
+    """Yields the name and the comment of each option, in the order of the header."""
     for match in re.finditer(r"/\*((?:(?!\*/).)*)\*/\n#define (BCDA_OPT_\w+) +\d+$", text,
                              flags=re.S | re.M):
         yield match.group(2), re.sub(r"\s*\n \*\s*|\s+", " ", match.group(1)).strip()
 
 
 def constants(header, table):
-    """What the rows of the table are made of: macros of both files, by value."""
+    """Returns the values of the macros of both files that the table uses."""
     known = {"INT64_MAX": (1 << 63) - 1}
     for name, value in re.findall(r"^#define (\w+) +(-?\d+)\b", header, flags=re.M):
         known[name] = int(value)

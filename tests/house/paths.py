@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""No paths of a developer's machine, no package hosts, and nothing secret in the tree."""
+"""The tree has no paths of a developer's machine, no package hosts, and no secrets."""
 import os
 import re
 import shutil
@@ -16,12 +16,12 @@ PATTERNS = [(re.compile(p), why) for p, why in (
     (r"\b(?:deb|security)\.debia[n]\.org|archive\.ubunt[u]|proxy\.golan[g]", "a mirror's host"),
     (r"-----BEGI[N] (?:RSA |EC |ENCRYPTED )?PRIVATE KEY", "a private key"),
 )]
-# Test keys are made at run time; those that are fixed inputs of a test stand here.
+# Tests make their keys at run time. These files may have a key as a fixed input.
 ALLOWED = {"a private key": re.compile(r"^(tests|lib/codec/key\.c|doc)")}
 
 
 def names():
-    if shutil.which("git"):  # a bare machine has none
+    if shutil.which("git"):  # git may not be installed
         git = subprocess.run(["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard"],
                              text=True, capture_output=True)
         if git.returncode == 0 and git.stdout:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A static function's name stands in one file only: a backtrace or a search then names one place."""
+"""No two files have a static function of the same name, so that a name in a backtrace or a search
+identifies one place."""
 import re
 
 from house import code, files, finish, problem, read

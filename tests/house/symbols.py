@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """symbols.py ROOT LIBRARY [BUILD_INCLUDE CC [release]]
 
-lib/libbcda.map lists exactly the functions that the headers declare; the library exports exactly
-those, has the right soname, and (release) needs nothing that ends the process or prints; and a
-program that names every function links.
+Checks that lib/libbcda.map lists exactly the functions that the headers declare; that the library
+exports exactly those and has the right soname; with "release", that the library imports no function
+that ends the process or prints; and that a program that names every function links.
 """
 import os
 import re
@@ -48,7 +48,7 @@ def check_library(library, release):
     for line in run("nm", "-D", "--defined-only", "--format=posix", library).splitlines():
         name, kind = line.split()[:2]
         name = name.split("@")[0]
-        if kind == "A":  # the version node
+        if kind == "A":  # the symbol of the version node
             continue
         exported.add(name)
         if kind != "T":

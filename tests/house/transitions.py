@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""transitions.py DESIGN NOTED: compares the state diagrams of doc/design.md with the transitions that
-the suites were seen to take (tests/client/transitions.c). One that is not drawn is a failure; those
-that are drawn and that no suite took are listed. The last line is "N passed, M failed".
+"""transitions.py DESIGN NOTED: compares the state diagrams of doc/design.md with the transitions
+that the suites made (recorded by tests/client/transitions.c). A transition that is in no diagram is
+a failure. Transitions that no suite made are listed. The last line is "N passed, M failed".
 
 A diagram is a mermaid block; its comment "%% NAME (FILE)" names the state machine."""
 import re

@@ -1,4 +1,4 @@
-/* What each status means to each request (bcda-api 3.3, 4, 5.1, 6.1, 8.2). */
+/* What each HTTP status means for each kind of request (bcda-api 3.3, 4, 5.1, 6.1, 8.2). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,14 +34,14 @@ static enum bcda__verdict ask(judge_fn judge, int status, const char *body)
     struct bcda__answer a = answer(status, body);
 
     bcda__err_clear(&err);
-    err.code = 12345; /* stays where nothing went wrong */
+    err.code = 12345; /* remains if there is no error */
     return judge(&a, &err);
 }
 
 struct row {
     int status;
     enum bcda__verdict verdict;
-    int code; /* 12345 = err is left alone */
+    int code; /* 12345: `err` is not changed */
     const char *word;
 };
 
@@ -63,8 +63,8 @@ static void check_rows(judge_fn judge, const struct row *rows, size_t count)
     }
 }
 
-/* The error of an OAuth server (RFC 6749, 5.2): only codes of that document stand in the text,
- * everything else is the server's text. */
+/* Errors of an OAuth server (RFC 6749, 5.2): the error's text names a code only if the RFC defines
+ * it. Everything else is kept as the server's text. */
 START_TEST(oauth_errors)
 {
     static const struct {
@@ -89,14 +89,14 @@ START_TEST(oauth_errors)
          BCDA_ERR_FORBIDDEN, "denies access (403)", "access_denied: not here"},
         {503, "{\"error\":\"temporarily_unavailable\"}", BCDA_ERR_SERVER, "out of order (503)",
          "temporarily_unavailable"},
-        /* a code of another document is not repeated, and changes nothing */
+        /* a code that the RFC does not define is not repeated and has no effect */
         {400, "{\"error\":\"Missing grant_type\"}", BCDA_ERR_BAD_REQUEST, "the server's own words",
          "Missing grant_type"},
         {400, "{\"error_description\":\"Missing\\u000agrant_type\"}", BCDA_ERR_BAD_REQUEST,
          "the server's own words", "Missing grant_type"},
         {400, "{\"error\":5,\"x\":{\"error\":\"invalid_client\"}}", BCDA_ERR_BAD_REQUEST,
          "client id and secret", "{\"error\":5,\"x\":{\"error\":\"invalid_client\"}}"},
-        /* BCDA's own */
+        /* answers of BCDA's own token server */
         {400, "Bad Request\n", BCDA_ERR_BAD_REQUEST, "client id and secret", "Bad Request"},
         {401, "Unauthorized\n", BCDA_ERR_AUTH, "90 days", "Unauthorized"},
         {400, "[\"error\"]", BCDA_ERR_BAD_REQUEST, "client id and secret", "[\"error\"]"},
@@ -120,13 +120,13 @@ START_TEST(oauth_errors)
     (void)ask(bcda__answer_token, 400, big);
     ck_assert_uint_eq(strlen(err.server), sizeof err.server - 1);
     ck_assert_int_eq(strncmp(err.server, "invalid_request: 000", 20), 0);
-    /* Other requests know no such answer. */
+    /* The answer to another request is not read in this way. */
     (void)ask(bcda__answer_kickoff, 401, rows[4].body);
     ck_assert_ptr_nonnull(strstr(err.text, "refused the token"));
 }
 END_TEST
 
-/* A 401 to a request without a token does not refuse a token. */
+/* A 401 answer refuses a token only if the request had one. */
 START_TEST(no_token)
 {
     static const struct {
@@ -212,7 +212,7 @@ START_TEST(kickoff_location)
     static const char *const bad[] = {
         /* not absolute */
         "", "/api/v1/jobs/42", "jobs/42", "//h/jobs/42",
-        /* no URL of a server */
+        /* URLs that cannot be a server's */
         "ftp://h/42", "https://user@h/jobs/42", "https://h/jobs/4 2", "https://h/jobs/42#x",
         /* no host or port */
         "https://", "https://h:0/api/v1/jobs/1", "javascript:alert(1)"};
@@ -227,7 +227,8 @@ START_TEST(kickoff_location)
         ck_assert_int_eq(err.http_status, 202);
         ck_assert(i == 0 || !strstr(err.text, bad[i]));
     }
-    a.content_location = "http://proxied.example:3000/api/v1/jobs/7"; /* the caller judges */
+    a.content_location =
+        "http://proxied.example:3000/api/v1/jobs/7"; /* the caller decides about the origin */
     ck_assert_int_eq(bcda__answer_kickoff(&a, &err), BCDA__OK);
 }
 END_TEST
@@ -262,7 +263,7 @@ END_TEST
 
 START_TEST(status_words)
 {
-    /* the Failed of era A, and of C */
+    /* a failed job in era A, and in era C */
     ck_assert_int_eq(ask(bcda__answer_status, 500, "{\"resourceType\":\"OperationOutcome\"}"),
                      BCDA__RETRY);
     ck_assert_int_eq(err.code, BCDA_ERR_JOB_FAILED);
@@ -282,7 +283,7 @@ START_TEST(status_words)
     ck_assert_int_eq(ask(bcda__answer_status, 404, OUTCOME("not-found", "CANCELED")), BCDA__FAIL);
     ck_assert_int_eq(err.code, BCDA_ERR_JOB_CANCELLED);
 
-    /* two documents in one body: the first counts */
+    /* of two documents in one body, the first counts */
     ck_assert_int_eq(ask(bcda__answer_status, 404,
                          OUTCOME("not-found", "Job not found") OUTCOME("gone", "was cancelled")),
                      BCDA__FAIL);
@@ -329,7 +330,7 @@ START_TEST(file)
 {
     static const struct row rows[] = {
         {200, BCDA__OK, 12345, NULL},
-        {206, BCDA__FAIL, BCDA_ERR_STATUS, "206"}, /* nobody asked for a part here */
+        {206, BCDA__FAIL, BCDA_ERR_STATUS, "206"}, /* this request asked for no range */
         {304, BCDA__FAIL, BCDA_ERR_STATUS, "304"},
         {301, BCDA__FAIL, BCDA_ERR_REDIRECT, "301"},
         {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST, "400"},
@@ -364,7 +365,7 @@ START_TEST(plain)
 }
 END_TEST
 
-/* The error's text has nothing of the server's text, which is kept beside it. */
+/* The server's text is kept in the error, but apart from the error's own text. */
 START_TEST(server_words)
 {
     static const struct {
@@ -395,7 +396,7 @@ END_TEST
 
 #define SINCE "Invalid date format supplied in _since parameter. "
 
-/* The texts of bcda-api 4.3, in the shape of their era. */
+/* The error texts of bcda-api 4.3, in the shapes of all eras. */
 START_TEST(validation_errors)
 {
     static const char *const texts[] = {
@@ -415,7 +416,8 @@ START_TEST(validation_errors)
         "Invalid group ID",
     };
     static const char *const forms[] = {
-        /* era A, and then the years of details, and of diagnostics */
+        /* era A; then bodies with the text in `details`, in `diagnostics`, and in `details` again
+         */
         "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
         "\"Structural Issue\",\"details\":{\"coding\":[{\"display\":\"Request "
         "Error\"}],\"text\":\"Request Error\"},\"diagnostics\":\"%s\"}]}",
@@ -493,7 +495,7 @@ START_TEST(cancel)
 }
 END_TEST
 
-/* A 5xx is retried unless its meaning is that a retry cannot help. */
+/* A 5xx is retried, except those that mean that a retry cannot help. */
 START_TEST(server_failures)
 {
     static const int lasting[] = {501, 505};
@@ -501,7 +503,8 @@ START_TEST(server_failures)
     int number;
 
     for (j = 0; j < COUNT(judges); j++)
-        for (number = 502; number < 600; number++) { /* to a status request 500 is a failed job */
+        for (number = 502; number < 600;
+             number++) { /* 500 is left out: for a status request it is a failed job */
             enum bcda__verdict want = BCDA__RETRY;
 
             for (i = 0; i < COUNT(lasting); i++)
@@ -514,7 +517,8 @@ START_TEST(server_failures)
 }
 END_TEST
 
-/* Every number a server can send, to every judge: a verdict, and a text that fits the rules. */
+/* For every status number and every kind of request there is a verdict, and an error text that
+ * follows the rules. */
 START_TEST(every_status)
 {
     size_t j;

@@ -1,4 +1,4 @@
-/* GET /jobs (bcda-api 5.4): which of the jobs runs an identical export. */
+/* The answer to GET /jobs (bcda-api 5.4): finds the running job with an identical export. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@
 #define BUNDLE(tasks) \
     "{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"total\":1,\"entry\":[" tasks "]}"
 
-/* as keys stood from 2021-02 to 2026-07 */
+/* a Task with its keys in the order of 2021-02 to 2026-07 */
 #define TASK_2021(id, status, request)                                                        \
     "{\"resource\":{\"executionPeriod\":{\"end\":\"x\"},\"identifier\":[{\"system\":\"s\","   \
     "\"use\":\"official\",\"value\":\"" id "\"}],\"input\":[{\"type\":{\"text\":\"BULK FHIR " \
@@ -40,7 +40,7 @@ static const struct {
     {BUNDLE(TASK("1", "completed", SAME) "," TASK("2", "accepted", SAME) "," TASK("3", "accepted",
                                                                                   SAME)),
      1, "2"},
-    /* other hosts, schemes and escapes of the same request */
+    /* the same request with another host, scheme or escapes */
     {BUNDLE(
          TASK("5", "accepted",
               "GET http://10.0.0.7/api/v2/Group/all/$export?_type=Patient,Coverage&_since=a%2bb")),
@@ -70,7 +70,7 @@ static const struct {
     {BUNDLE(TASK("5", "accepted", "GET https://h/a\\u0000b")), 0, NULL},
     {BUNDLE(TASK("5", "accepted", "GET")), 0, NULL},
     {BUNDLE(TASK("5", "accepted", "")), 0, NULL},
-    /* an id that would make another URL */
+    /* ids that would change the job's URL */
     {BUNDLE(TASK("../jobs", "accepted", SAME)), 0, NULL},
     {BUNDLE(TASK("1?x", "accepted", SAME)), 0, NULL},
     {BUNDLE(TASK("1%2f", "accepted", SAME)), 0, NULL},
@@ -81,10 +81,10 @@ static const struct {
     {BUNDLE(TASK("01234567890123456789012345678901234567890123456789012345678901234", "accepted",
                  SAME)),
      0, NULL},
-    /* nothing of one task goes over to the next */
+    /* nothing of one task is taken for the next */
     {BUNDLE(TASK("8", "accepted", "GET https://h/other") "," TASK("9", "completed", SAME)), 0,
      NULL},
-    /* members of these names elsewhere */
+    /* members of the same names elsewhere do not count */
     {"{\"status\":\"accepted\",\"value\":\"4\",\"valueString\":\"" SAME "\"}", 0, NULL},
     {"{\"x\":[{\"resource\":{\"status\":\"accepted\",\"identifier\":[{\"value\":\"4\"}],\"input\":"
      "[{\"valueString\":\"" SAME "\"}]}}]}",
@@ -95,7 +95,7 @@ static const struct {
     {"", BCDA_ERR_NOT_JSON, NULL},
     {"<html>", BCDA_ERR_NOT_JSON, NULL},
     {"{\"entry\":[", BCDA_ERR_NOT_JSON, NULL},
-    /* no jobs: an outcome and, behind it, a Bundle */
+    /* without jobs the server sends an OperationOutcome, followed by a Bundle */
     {"{\"resourceType\":\"OperationOutcome\",\"issue\":[]}" BUNDLE(TASK("42", "accepted", SAME)), 0,
      NULL},
 };
@@ -103,7 +103,7 @@ static const struct {
 START_TEST(identical_exports)
 {
     char id[BCDA__JOB_ID_MAX + 1] = "untouched";
-    /* of its own size, so that reading beyond it is caught */
+    /* a copy of exact size, so that a sanitizer detects a read beyond it */
     size_t len = strlen(rows[_i].body);
     char *body = malloc(len + 1);
     int rc;

@@ -1,4 +1,4 @@
-/* bcda-api 4: the URL that starts an export. */
+/* The URL that starts an export (bcda-api 4). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,7 +58,8 @@ START_TEST(levels)
 }
 END_TEST
 
-/* Patient/$export is also the patient level, which exports every type unless `_type` limits it. */
+/* At resource level the URL for Patient has `_type`: Patient/$export without it would be the
+ * patient level, which exports every type. */
 START_TEST(resource_level_names_its_type)
 {
     static const char *const patient[] = {"Patient"};
@@ -186,7 +187,7 @@ START_TEST(refusals)
 }
 END_TEST
 
-/* Each size of buffer up to the URL's own: an error, never half a URL. */
+/* A buffer that is too small for the URL gives an error, never a part of the URL. */
 START_TEST(too_long)
 {
     static const char *const types[] = {"Patient", "Coverage"};
@@ -229,7 +230,7 @@ static void check_types(const char *request, const char *want)
     bcda__texts_free(&types);
 }
 
-/* What a manifest's `request` asks for. */
+/* The types that the URL in a manifest's `request` asks for. */
 START_TEST(requested_types)
 {
     static const struct {
@@ -254,12 +255,12 @@ START_TEST(requested_types)
         {BASE "/$export?x_type=Patient", ""},
         {BASE "/$export?_types=Patient", ""},
         {BASE "/$export?_typeFilter=Patient%3Factive%3Dtrue", ""},
-        /* no name of a type: it must reach no log and no saved text */
+        /* not the name of a type: such a text must not get into a log or a saved job */
         {BASE "/$export?_type=%zz%0", ""},
         {BASE "/$export?_type=%FF%FE,Patient", "Patient"},
         {BASE "/$export?_type=Patient+,%22Coverage%22,Claim", "Claim"},
         {BASE "/$export?_type=a%00b", ""},
-        /* at resource level, at whatever origin the server believes to be */
+        /* a type in the path, whatever origin the URL has */
         {BASE "/ExplanationOfBenefit/$export", "ExplanationOfBenefit"},
         {"http://10.1.2.3:8080/api/v2/Coverage/$export?_type=Patient", "Coverage Patient"},
         {BASE "/ExplanationOfBenefit/export", ""},
@@ -308,10 +309,10 @@ START_TEST(instants)
         "2020-02-00T08:00:00Z", "2020-02-30T08:00:00Z", "2021-02-29T08:00:00Z",
         "1900-02-29T08:00:00Z", "2020-04-31T08:00:00Z", "2020-01-32T08:00:00Z",
         "2020-02-13T24:00:00Z", "2020-02-13T08:60:00Z", "2020-02-13T08:00:61Z",
-        /* offsets */
+        /* invalid offsets */
         "2020-02-13T08:00:00+0500", "2020-02-13T08:00:00+05", "2020-02-13T08:00:00+15:00",
         "2020-02-13T08:00:00+14:01", "2020-02-13T08:00:00+05:60", "2020-02-13T08:00:00 05:00",
-        /* what stands before or behind it, digits that are none */
+        /* other characters before or after, or in place of digits */
         "2020-02-13T08:00:00ZZ", "2020-02-13T08:00:00Z ", " 2020-02-13T08:00:00Z",
         "+2020-02-13T08:00:00Z", "20200213T080000Z", "2020-2-13T08:00:00Z", "202x-02-13T08:00:00Z",
         "x020-02-13T08:00:00Z", "2020-02-13T08:00:00%2B05:00", "2020-02-13T-1:00:00Z",
@@ -325,7 +326,7 @@ START_TEST(instants)
     for (i = 0; i < COUNT(bad); i++)
         ck_assert_msg(bcda__instant_check(bad[i]) == -1, "%s", bad[i]);
     for (i = 0; i < sizeof whole - 1; i++) {
-        char *exact = malloc(i + 1); /* so that a read beyond is seen */
+        char *exact = malloc(i + 1); /* so that a sanitizer detects a read beyond it */
 
         snprintf(part, sizeof part, "%.*s", (int)i, whole);
         memcpy(exact, part, i + 1);

@@ -1,4 +1,4 @@
-/* The bucket of requests: its burst, its rate, and clocks of every kind. */
+/* The limiter of requests (a token bucket): the burst, the rate, and clocks of every kind. */
 
 #include "protocol/limiter.h"
 #include "suite.h"
@@ -12,17 +12,17 @@ START_TEST(burst_then_rate)
     for (i = 0; i < 3; i++)
         ck_assert_int_eq(bcda__limiter_take(&l, now), 0);
     ck_assert_int_eq(bcda__limiter_take(&l, now), 1000);
-    ck_assert_int_eq(bcda__limiter_take(&l, now), 1000); /* asking takes nothing */
+    ck_assert_int_eq(bcda__limiter_take(&l, now), 1000); /* a refused request takes nothing */
     ck_assert_int_eq(bcda__limiter_take(&l, now + 1), 999);
     ck_assert_int_eq(bcda__limiter_take(&l, now + 999), 1);
     ck_assert_int_eq(bcda__limiter_take(&l, now + 1000), 0);
     ck_assert_int_eq(bcda__limiter_take(&l, now + 1000), 1000);
     ck_assert_int_eq(bcda__limiter_take(&l, now + 2500), 0);
-    ck_assert_int_eq(bcda__limiter_take(&l, now + 2500), 500); /* the half is kept */
+    ck_assert_int_eq(bcda__limiter_take(&l, now + 2500), 500); /* half a request was left */
 }
 END_TEST
 
-/* After any pause the burst is the size of the bucket, and no more. */
+/* After a pause of any length, the burst is no more than the size of the bucket. */
 START_TEST(burst_after_a_pause)
 {
     static const int64_t gaps[] = {3000, 3001, 86400000, INT64_MAX / 2};
@@ -38,8 +38,8 @@ START_TEST(burst_after_a_pause)
 }
 END_TEST
 
-/* A request that has waited as long as the limiter asked is sent at once, and the rate holds over
- * time. */
+/* A request that has waited as long as the limiter asked may then be sent, and over time the rate
+ * is kept. */
 START_TEST(over_time)
 {
     static const int64_t rates[] = {1, 3, 7, 10, 999, 1000, 1001, 1000000};
@@ -58,7 +58,7 @@ START_TEST(over_time)
         ck_assert_int_le(sent, 5 + now * rate / 1000);
     }
     most = 5 + now * rate / 1000;
-    ck_assert_int_ge(sent, rate <= 1000 ? most - 5 : 1); /* and hardly fewer */
+    ck_assert_int_ge(sent, rate <= 1000 ? most - 5 : 1); /* hardly fewer than the rate allows */
 }
 END_TEST
 
@@ -68,7 +68,8 @@ START_TEST(clock_back)
 
     bcda__limiter_init(&l, 1, 1, 5000);
     ck_assert_int_eq(bcda__limiter_take(&l, 5000), 0);
-    ck_assert_int_eq(bcda__limiter_take(&l, 4000), 1000); /* neither gained nor lost */
+    ck_assert_int_eq(bcda__limiter_take(&l, 4000),
+                     1000); /* a clock that goes back neither adds nor removes requests */
     ck_assert_int_eq(bcda__limiter_take(&l, 5999), 1);
     ck_assert_int_eq(bcda__limiter_take(&l, 6000), 0);
 }

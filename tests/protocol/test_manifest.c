@@ -1,4 +1,5 @@
-/* bcda-api 5.2: every body that a finished job has had, whole and in pieces, and hostile ones. */
+/* Manifests (bcda-api 5.2): all shapes that the server has sent, whole and in pieces, and hostile
+ * ones. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,8 @@
 
 static struct bcda_error err;
 
-/* The text with quotation marks for ', and H for ~. It lives until the next call. */
+/* Returns the three texts joined, with " in place of ' and with H in place of ~. The result lives
+ * until the next call. */
 static const char *json(const char *before, const char *text, const char *after)
 {
     const char *parts[] = {before, text, after}, *c;
@@ -39,8 +41,8 @@ static const char *json(const char *before, const char *text, const char *after)
     return out;
 }
 
-/* Piece sizes: 0 = all at once, -1 = at random, else so many bytes. Each piece is an allocation of
- * its own, so that whoever reads beyond it, or keeps a pointer into it, is caught. */
+/* Parses the body in pieces of `piece` bytes (0: all at once, -1: random sizes). Each piece is an
+ * allocation of its own, so that a sanitizer detects a read beyond it, or a pointer kept to it. */
 static int parse_cut(const char *body, size_t len, int piece, size_t max,
                      struct bcda__manifest **out)
 {
@@ -69,7 +71,7 @@ static int parse_cut(const char *body, size_t len, int piece, size_t max,
     return rc;
 }
 
-/* In one piece, after json(). */
+/* Parses the body, converted by json(), in one piece. */
 static int parse(const char *body, struct bcda__manifest **out)
 {
     const char *text = json("", body, "");
@@ -77,8 +79,9 @@ static int parse(const char *body, struct bcda__manifest **out)
     return parse_cut(text, strlen(text), 0, 1000, out);
 }
 
-/* In pieces of every kind: BCDA_ERR_MANIFEST with these words, and no value in the text; or, where
- * `problem` is NULL, a manifest that `check` is called with, if there is one. */
+/* Parses the body in pieces of several sizes. The result must be BCDA_ERR_MANIFEST with `problem`
+ * in the text, and without any URL. If `problem` is NULL, it must be a manifest, which is given to
+ * `check` (which may be NULL). */
 static void try_all(const char *body, size_t max, const char *problem,
                     void (*check)(const struct bcda__manifest *m, const void *row), const void *row)
 {
@@ -103,20 +106,20 @@ static void try_all(const char *body, size_t max, const char *problem,
 
 struct shape {
     const char *body;
-    /* transactionTime|request|JobID|requiresAccessToken|files in output, and for each file
-     * type|url|name|key|is_error|count; "-" is no key. */
+    /* transactionTime|request|JobID|requiresAccessToken|number of files in output, then for each
+     * file type|url|name|key|is_error|count; the key "-" means that there is none. */
     const char *want;
 };
 
 static const struct shape shapes[] = {
-    /* the example of era A */
+    /* the documented example of era A */
     {"{'transactionTime':'2019-04-26T15:02:11.38342Z','request':'https://sandbox.bcda.cms.gov/api/"
      "v1/Patient/$export','requiresAccessToken':true,'output':[{'type':'Patient','url':'~" UUID1
      ".ndjson','encryptedKey':'4fd0aa'}],'error':[],'KeyMap':{'" UUID1
      ".ndjson':'4fd0aa'},'JobID':42}",
      "2019-04-26T15:02:11.38342Z|https://sandbox.bcda.cms.gov/api/v1/Patient/$export|42|1|1 "
      "Patient|~" UUID1 ".ndjson|" UUID1 ".ndjson|4fd0aa|0|-1"},
-    /* only KeyMap, behind output; an error file with a key of its own */
+    /* keys only in KeyMap, which follows output; an error file with a key of its own */
     {"{'transactionTime':'2019-01-02T00:00:00Z','request':'','requiresAccessToken':true,'output':[{"
      "'type':'Patient','url':'~" UUID2
      ".ndjson'}],'error':[{'type':'OperationOutcome','url':'~" UUID2
@@ -130,15 +133,15 @@ static const struct shape shapes[] = {
      ".ndjson" SPACES "':' aa01 '},'keys':['aa01|" UUID1 ".ndjson" SPACES "']}",
      "2018-11-20T10:00:00Z|r|-1|1|1 ExplanationOfBenefit|~" UUID1 ".ndjson|" UUID1
      ".ndjson|aa01|0|-1"},
-    /* only `keys` */
+    /* keys only in the array `keys` */
     {"{'output':[{'type':'Patient','url':'~a.ndjson'},{'type':'Patient','url':'~b.ndjson'}],'keys':"
      "['bb|b.ndjson','aa|a.ndjson']}",
      "||-1|1|2 Patient|~a.ndjson|a.ndjson|aa|0|-1 Patient|~b.ndjson|b.ndjson|bb|0|-1"},
-    /* should the two not agree, KeyMap has it, wherever it stands */
+    /* if KeyMap and `keys` differ, KeyMap counts, in any order */
     {"{'keys':['01|a.ndjson','02|b.ndjson'],'output':[{'url':'~a.ndjson'},{'url':'~b.ndjson'}],'"
      "KeyMap':{'a.ndjson':'aa'}}",
      "||-1|1|2 |~a.ndjson|a.ndjson|aa|0|-1 |~b.ndjson|b.ndjson|02|0|-1"},
-    /* a plain job of 2018 */
+    /* an unencrypted job of 2018 */
     {"{'transactionTime':'t','output':[{'type':'Patient','url':'~a.ndjson'}],'error':[],'KeyMap':{}"
      ",'keys':null}",
      "t||-1|1|1 Patient|~a.ndjson|a.ndjson|-|0|-1"},
@@ -148,17 +151,18 @@ static const struct shape shapes[] = {
      "'},{'type':'Patient','url':'~b.ndjson'}],'error':[],'KeyMap':{'a.ndjson':'" NO_ENCRYPTION
      "','b.ndjson':'4E4F5F454E4352595054494F4E'}}",
      "t||-1|1|2 Patient|~a.ndjson|a.ndjson|-|0|-1 Patient|~b.ndjson|b.ndjson|-|0|-1"},
-    /* an empty encryptedKey gives way to the map; an empty value is none */
+    /* with an empty encryptedKey the value in KeyMap counts; if that is empty, too, there is no key
+     */
     {"{'KeyMap':{'a.ndjson':'aa','b.ndjson':'','c.ndjson':null},'output':[{'url':'~a.ndjson','"
      "encryptedKey':''},{'url':'~b.ndjson','encryptedKey':null},{'url':'~c.ndjson'}]}",
      "||-1|1|3 |~a.ndjson|a.ndjson|aa|0|-1 |~b.ndjson|b.ndjson|-|0|-1 |~c.ndjson|c.ndjson|-|0|-1"},
-    /* the race of era A */
+    /* `output` is null, as a race in the server of era A caused it */
     {"{'transactionTime':'t','request':'r','requiresAccessToken':true,'output':null,'error':[],'"
      "KeyMap':{},'JobID':1}",
      "t|r|1|1|0"},
     {"{'transactionTime':'0001-01-01T00:00:00Z','output':[],'error':null,'JobID':1}",
      "0001-01-01T00:00:00Z||1|1|0"},
-    /* era C; & written as Go writes it */
+    /* era C; the & is escaped as Go escapes it */
     {"{'transactionTime':'2026-08-21T01:02:03.123456789Z','request':'https://h/api/v2/Patient/"
      "$export?_type=Patient\\u0026_since=2020-01-01T00:00:00%2B05:00','requiresAccessToken':true,'"
      "output':[{'type':'Patient','url':'https://h/data/9/"
@@ -170,8 +174,8 @@ static const struct shape shapes[] = {
      "Patient|https://h/data/9/p.ndjson|p.ndjson|-|0|-1 "
      "OperationOutcome|https://h/data/9/warnings-and-info.ndjson|warnings-and-info.ndjson|-|1|-1 "
      "OperationOutcome|https://h/data/9/p-error.ndjson|p-error.ndjson|-|1|-1"},
-    /* other servers of the Bulk Data specification: `error` first, counts, extensions, an open one,
-     * http behind a proxy, a query, a job number as string */
+    /* other Bulk Data servers: `error` comes first; counts; extensions; no token required; http
+     * behind a proxy; a URL with a query; a job number that is a string */
     {"{'extension':{'url':'https://x/y','output':[{'url':1}]},'error':[{'url':'http://h:3000/"
      "e.ndjson'}],'deleted':[{'type':'Bundle','url':'http://h:3000/"
      "d'}],'output':[{'extension':[{'url':'https://x/"
@@ -182,18 +186,19 @@ static const struct shape shapes[] = {
      "JobID':'77','link':[]}",
      "||77|0|2 Patient|http://h:3000/f/p%20x.ndjson?sig=a/b|p%20x.ndjson|-|0|1234 "
      "Patient|http://h:3000/q|q|-|0|-1 |http://h:3000/e.ndjson|e.ndjson|-|1|-1"},
-    /* 2019-02-27 .. 04-03: the error file also in output, where its key may stand */
+    /* 2019-02-27 to 04-03: the error file is also in output, where its key may be */
     {"{'output':[{'type':'Patient','url':'~e-error.ndjson','encryptedKey':'ee'},{'type':'Patient','"
      "url':'~a.ndjson','encryptedKey':'aa'}],'error':[{'type':'OperationOutcome','url':'~e-error."
      "ndjson','encryptedKey':''}],'transactionTime':'t'}",
      "t||-1|1|1 Patient|~a.ndjson|a.ndjson|aa|0|-1 "
      "OperationOutcome|~e-error.ndjson|e-error.ndjson|ee|1|-1"},
-    /* 2024-02-23 .. 03-04: an error file only in output; the same file twice; the marker */
+    /* 2024-02-23 to 03-04: an error file only in output; the same file twice; the internal marker
+     * blank.ndjson */
     {"{'output':[{'type':'Patient','url':'~x-error.ndjson'},{'type':'Patient','url':'~a.ndjson'},{'"
      "type':'Patient','url':'~blank.ndjson'},{'type':'Coverage','url':'~a.ndjson','encryptedKey':'"
      "aa'}],'error':[{'url':'~blank.ndjson'}]}",
      "||-1|1|1 Patient|~x-error.ndjson|x-error.ndjson|-|1|-1 Patient|~a.ndjson|a.ndjson|aa|0|-1"},
-    /* little is enough; nulls are as if not there */
+    /* few members are enough; members that are null are ignored */
     {" \n{'transactionTime':'t','request':null,'requiresAccessToken':null,'JobID':null,'KeyMap':"
      "null}",
      "t||-1|1|0"},
@@ -241,7 +246,7 @@ START_TEST(each_shape)
 }
 END_TEST
 
-/* Each error names the member, and none shows its value. */
+/* Each error names the member that is wrong, and does not show the member's value. */
 START_TEST(refused)
 {
     static const struct {
@@ -350,7 +355,8 @@ static void check_deleted(const struct bcda__manifest *m, const void *row)
     ck_assert_uint_eq(m->output_count, 1);
 }
 
-/* `deleted`: counted, checked as the other lists, and within the limit of entries. */
+/* The files in `deleted` are counted, are checked as those of the other lists, and count towards
+ * the limit of entries. */
 START_TEST(deleted)
 {
     static const struct deleted_row rows[] = {
@@ -358,7 +364,7 @@ START_TEST(deleted)
         {"null", 0, NULL},
         {"[{'type':'Bundle','url':'~d1'}]", 1, NULL},
         {"[{'url':'~d1'},{'count':3,'url':'~d2'}]", 2, NULL},
-        {"[{'url':'~a'}]", 1, NULL}, /* also in output */
+        {"[{'url':'~a'}]", 1, NULL}, /* a file that is also in output */
         {"{}", 0, "deleted is not an array"},
         {"'x'", 0, "deleted is not an array"},
         {"[null]", 0, "deleted[0] is not an object"},
@@ -381,9 +387,10 @@ START_TEST(deleted)
 }
 END_TEST
 
-/* Members that name data elsewhere. Pages of a manifest (STU 3, only where a client asks for
- * them by allowPartialManifests) are not followed, and a file that is continued in one that is not
- * listed would lose lines: both must fail, since part of the data would pass for all of it. */
+/* Members that name more data. The library does not follow the pages of a manifest (STU 3 sends
+ * them only to a client that asks with allowPartialManifests), and a file that is continued in an
+ * unlisted file would lose lines. Both must fail: otherwise part of the data would be taken for all
+ * of it. */
 START_TEST(elsewhere)
 {
     static const struct {
@@ -431,7 +438,7 @@ START_TEST(elsewhere)
 }
 END_TEST
 
-/* `outcome` is what STU 4 calls `error`. */
+/* STU 4 renames `error` to `outcome`. */
 START_TEST(outcomes)
 {
     static const char body[] = "{'outcome':[{'url':'~o'},{'url':'~a'}],'output':[{'type':'Patient',"
@@ -476,7 +483,8 @@ static void check_extension(const struct bcda__manifest *m, const void *row)
     ck_assert_ptr_null(m->entries[1].checksum);
 }
 
-/* What AB2D and DPC publish of a file, in any order and among other things. */
+/* The extensions in which AB2D and DPC state the checksum and length of a file, in any order and
+ * among others. */
 START_TEST(extensions)
 {
     static const struct extension_row rows[] = {
@@ -559,7 +567,7 @@ START_TEST(not_json)
         {"{\"output\":[]}{\"output\":[]}", "behind the end"},
         {"{\"output\":[]} \n{\"output\":", "behind the end"},
         {"{\"output\":[]}<html>", "behind the end"},
-        {"\xEF\xBB\xBF{\"output\":[]}", NULL}, /* a BOM may pass or not */
+        {"\xEF\xBB\xBF{\"output\":[]}", NULL}, /* a byte order mark may be accepted or refused */
     };
     struct bcda__manifest *m;
     char deep[5000];
@@ -582,7 +590,8 @@ START_TEST(not_json)
 }
 END_TEST
 
-/* Cut at every byte: never a manifest, for a part of a list of files is a loss of data. */
+/* A manifest that is cut at any byte is refused, because files missing from the list would be a
+ * loss of data. */
 START_TEST(truncated)
 {
     struct bcda__manifest *m;
@@ -660,7 +669,7 @@ START_TEST(mutated)
 }
 END_TEST
 
-/* ---- many ---- */
+/* ---- manifests with very many files ---- */
 
 static void add_many(struct bcda__buf *b, size_t count, int with_keys)
 {
@@ -706,7 +715,7 @@ START_TEST(at_the_limit)
 }
 END_TEST
 
-/* The same URL 200,000 times, and error before output. */
+/* 200,000 entries that repeat three URLs, with error before output. */
 START_TEST(many_duplicates)
 {
     struct bcda__buf b;
@@ -732,7 +741,7 @@ START_TEST(many_duplicates)
 }
 END_TEST
 
-/* A map without files must not cost memory without end either. */
+/* The number of keys is limited, too, so that a large KeyMap cannot exhaust memory. */
 START_TEST(too_many_keys)
 {
     static const char before[] = "{'output':[{'url':'~a'}],'KeyMap':{'a':'1'";
@@ -748,7 +757,7 @@ START_TEST(too_many_keys)
 }
 END_TEST
 
-/* Texts of every size around the chunks of the arena. */
+/* Texts of many sizes around the size of the arena's chunks. */
 START_TEST(text_sizes)
 {
     struct bcda__manifest *m;
@@ -793,7 +802,8 @@ START_TEST(lives)
     ck_assert_uint_eq(m->count, 0);
     bcda__manifest_unref(m);
 
-    /* a failure stays; it shows once a few KiB were gathered */
+    /* A failure is permanent. It may be reported late, because the parser first gathers a few KiB.
+     */
     ck_assert_int_eq(bcda__manifest_parser_new(&p, 5), 0);
     ck_assert_int_eq(bcda__manifest_parser_write(p, "{\"output\":5,", 12, NULL), 0);
     memset(space, ' ', sizeof space);

@@ -1,4 +1,5 @@
-/* bcda-api 8.1 and 6.6: every shape of OperationOutcome, and what is no such thing. */
+/* All shapes of OperationOutcome that the server has sent (bcda-api 8.1 and 6.6), and bodies that
+ * are not one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@ struct seen {
     int count;
     struct bcda__issue last;
     struct bcda__issue first;
-    int stop_after; /* 0 = never */
+    int stop_after; /* number of the issue to stop at; 0 = never */
 };
 
 static int collect(void *ctx, const struct bcda__issue *issue)
@@ -38,16 +39,16 @@ static const struct shape {
     const char *code;
     const char *text;
 } shapes[] = {
-    /* to 2020-04-01 */
+    /* until 2020-04-01 */
     {OO "{\"severity\":\"Error\",\"code\":\"Exception\",\"details\":{\"coding\":[{\"display\":"
         "\"Invalid Token\"}],\"text\":\"Invalid Token\"}}]}",
      BCDA__SEVERITY_ERROR, "Exception", "Invalid Token"},
-    /* era A, the header errors: diagnostics behind details */
+    /* era A, header errors: `diagnostics` follows `details` */
     {OO "{\"severity\":\"Error\",\"code\":\"Structural "
         "Issue\",\"details\":{\"coding\":[{\"display\":\"Request Error\"}],\"text\":\"Request "
         "Error\"},\"diagnostics\":\"Prefer header is required\"}]}",
      BCDA__SEVERITY_ERROR, "Structural Issue", "Prefer header is required"},
-    /* 2020-04 to 06 */
+    /* 2020-04 to 2020-06 */
     {OO "{\"severity\":\"Error\",\"code\":\"Exception\",\"details\":{\"coding\":[{\"system\":"
         "\"http://hl7.org/fhir/ValueSet/operation-outcome\",\"code\":\"Token "
         "Error\",\"display\":\"Shown Token\"}]}}]}",
@@ -56,7 +57,7 @@ static const struct shape {
     {OO "{\"severity\":\"error\",\"code\":\"exception\",\"details\":{\"coding\":[{\"system\":"
         "\"http://hl7.org/fhir/ValueSet/operation-outcome\",\"code\":\"Invalid Token\"}]}}]}",
      BCDA__SEVERITY_ERROR, "exception", "Invalid Token"},
-    /* 2021-02 to 2024-03: alphabetical */
+    /* 2021-02 to 2024-03: keys in alphabetical order */
     {"{\"issue\":[{\"code\":\"exception\",\"details\":{\"coding\":[{\"code\":\"Invalid "
      "Token\",\"system\":\"http://hl7.org/fhir/ValueSet/"
      "operation-outcome\"}]},\"severity\":\"error\"}],\"resourceType\":\"OperationOutcome\"}",
@@ -80,7 +81,7 @@ static const struct shape {
      BCDA__SEVERITY_ERROR, "not-found", "Job not found"},
     {OO "{\"severity\":\"error\",\"code\":\"forbidden\",\"details\":{}}]}", BCDA__SEVERITY_ERROR,
      "forbidden", ""},
-    /* lines of error files (6.6): A, B, C, v3 */
+    /* lines of error files (6.6) in eras A, B, C and in v3 */
     {OO "{\"severity\":\"Error\",\"code\":\"Exception\",\"details\":{\"coding\":[{\"display\":"
         "\"Error retrieving Patient for beneficiary 1 in ACO a\"}],\"text\":\"Error retrieving "
         "Patient for beneficiary 1 in ACO a\"}}]}",
@@ -101,7 +102,7 @@ static const struct shape {
     {OO "{\"severity\":\"success\"}]}", BCDA__SEVERITY_UNKNOWN, "", ""},
     {OO "{\"severity\":3,\"code\":4,\"diagnostics\":[\"no\"],\"details\":\"no\"}]}",
      BCDA__SEVERITY_UNKNOWN, "", ""},
-    /* an empty one gives way to the next */
+    /* if one text is empty, the next counts: diagnostics, details.text, display, code */
     {OO "{\"diagnostics\":\" \\n "
         "\",\"details\":{\"text\":\"\",\"coding\":[{\"code\":\"c\",\"display\":\"\"}]}}]}",
      BCDA__SEVERITY_UNKNOWN, "", "c"},
@@ -113,14 +114,14 @@ static const struct shape {
      BCDA__SEVERITY_UNKNOWN, "", "2"},
     {OO "{\"details\":{\"coding\":[{\"display\":\"3\",\"code\":\"4\"}]}}]}", BCDA__SEVERITY_UNKNOWN,
      "", "3"},
-    /* only coding[0] */
+    /* of `coding`, only the first element counts */
     {OO "{\"details\":{\"coding\":[{\"code\":\"a\"},{\"display\":\"b\"}]}}]}",
      BCDA__SEVERITY_UNKNOWN, "", "a"},
     {OO "{\"details\":{\"coding\":[[],{\"display\":\"b\"}]}}]}", BCDA__SEVERITY_UNKNOWN, "", ""},
-    /* one line */
+    /* the text becomes one line */
     {OO "{\"diagnostics\":\"  a\\r\\nb\\tc\\u0000d\\u001b[31m \"}]}", BCDA__SEVERITY_UNKNOWN, "",
      "a  b c d [31m"},
-    /* two documents in one body */
+    /* of two documents in one body, the first counts */
     {OO "{\"severity\":\"error\",\"code\":\"not-found\",\"diagnostics\":\"Job not "
         "found\"}]}{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\","
         "\"code\":\"gone\",\"diagnostics\":\"second\"}]}",
@@ -199,7 +200,7 @@ START_TEST(many_issues)
     ck_assert_int_eq(seen.count, 3);
     ck_assert_str_eq(seen.first.text, "1");
     ck_assert_str_eq(seen.last.text, "3");
-    ck_assert_str_eq(seen.last.code, ""); /* nothing of the issue before */
+    ck_assert_str_eq(seen.last.code, ""); /* nothing of the previous issue is left */
     ck_assert_int_eq(seen.last.severity, BCDA__SEVERITY_UNKNOWN);
     memset(&seen, 0, sizeof seen);
     seen.stop_after = 2;
@@ -239,7 +240,7 @@ START_TEST(other_bodies)
     } rows[] = {
         {"", BCDA_ERR_NOT_JSON},
         {"page not found 404\n", BCDA_ERR_NOT_JSON},
-        {"404 page not found\n", BCDA_ERR_LINE_TYPE}, /* a number, and what follows it */
+        {"404 page not found\n", BCDA_ERR_LINE_TYPE}, /* JSON: the number 404 */
         {"<html></html>", BCDA_ERR_NOT_JSON},
         {OO "{\"diagnostics\":\"x\"}]", BCDA_ERR_NOT_JSON},
         {"{\"resourceType\":\"Bundle\",\"issue\":[{\"diagnostics\":\"x\"}]}", BCDA_ERR_LINE_TYPE},
@@ -307,7 +308,8 @@ START_TEST(described)
 }
 END_TEST
 
-/* The caps, at every length around them and with characters of two bytes across the edge. */
+/* The limits of the server's text, at every length around them, also with a character of two bytes
+ * at the limit. */
 START_TEST(capped)
 {
     char body[5000];
@@ -330,7 +332,7 @@ START_TEST(capped)
         bcda__err_clear(&err);
         bcda__outcome_describe(&err, words, strlen(words));
         ck_assert_uint_eq(strlen(err.server), i < 640 ? i : 639);
-        words[i] = 'y'; /* now the edge cuts a character */
+        words[i] = 'y'; /* now the limit falls inside a character */
         words[i + 1] = '\0';
         bcda__err_clear(&err);
         bcda__outcome_describe(&err, words + 1, strlen(words + 1));
@@ -339,7 +341,7 @@ START_TEST(capped)
 }
 END_TEST
 
-/* Text with control characters, of C0 or of C1, is not shown. */
+/* A text with control characters (C0 or C1) is not kept. */
 START_TEST(control_characters)
 {
     static const char *const texts[] = {"a\001b", "a\033[2Jb", "a\177b", "a\302\200b",
@@ -352,7 +354,7 @@ START_TEST(control_characters)
         bcda__outcome_describe(&err, texts[i], strlen(texts[i]));
         ck_assert_msg(err.server[0] == '\0', "text %zu", i);
     }
-    bcda__outcome_describe(&err, "a\tb\302\240c", 6); /* a tab and a hard space may stay */
+    bcda__outcome_describe(&err, "a\tb\302\240c", 6); /* a tab and a no-break space are allowed */
     ck_assert_str_ne(err.server, "");
 }
 END_TEST

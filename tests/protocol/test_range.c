@@ -1,4 +1,4 @@
-/* Content-Range in its forms, and the last bytes of what came. */
+/* All forms of Content-Range, and the buffer of the last bytes received. */
 #include <string.h>
 
 #include "helper.h"
@@ -7,7 +7,7 @@
 
 struct range_case {
     const char *value;
-    int64_t first, last, total; /* first -1: refused */
+    int64_t first, last, total; /* `first` -1: refused */
 };
 
 static const struct range_case ranges[] = {
@@ -19,7 +19,7 @@ static const struct range_case ranges[] = {
      99999999999999998, 99999999999999999},
     {"bytes 007-8/0009", 7, 8, 9},
     {"bytes 199-100/1000", -1, 0, 0}, /* backwards */
-    {"bytes 100-199/199", -1, 0, 0},  /* beyond its own end */
+    {"bytes 100-199/199", -1, 0, 0},  /* beyond the total */
     {"bytes 100-199/0", -1, 0, 0},
     {"bytes 9223372036854775808-9223372036854775809/*", -1, 0, 0},
     {"bytes 0-1/99999999999999999999", -1, 0, 0},
@@ -34,7 +34,7 @@ static const struct range_case ranges[] = {
     {"bytes -1-2/3", -1, 0, 0},
     {"bytes  1-2/3", -1, 0, 0},
     {"bytes=1-2/3", -1, 0, 0},
-    {"bytes */1000", -1, 0, 0}, /* that is of a 416 */
+    {"bytes */1000", -1, 0, 0}, /* the form of a 416 answer */
     {"bytes", -1, 0, 0},
     {"bytes ", -1, 0, 0},
     {"lines 1-2/3", -1, 0, 0},
@@ -83,7 +83,7 @@ START_TEST(unsatisfied)
 }
 END_TEST
 
-/* However the bytes are cut, the tail is what stood last. */
+/* Whatever the sizes of the pieces, the tail holds the last bytes. */
 START_TEST(tail)
 {
     uint8_t all[4000];

@@ -1,4 +1,4 @@
-/* Retry-After in all its forms, and the waits that follow from it. */
+/* All forms of Retry-After, and the delays before retries and polls. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +9,8 @@
 #include "protocol/retry.h"
 #include "suite.h"
 
-#define T94 INT64_C(784111777000) /* Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110 */
+/* The example date of RFC 9110: Sun, 06 Nov 1994 08:49:37 GMT. */
+#define T94 INT64_C(784111777000)
 
 static void expect(const char *value, int64_t wall, int64_t wait)
 {
@@ -40,7 +41,7 @@ START_TEST(dates)
     expect("Sun Nov  6 08:49:37 1994", T94 - 30000, 30000);
     expect(" Sun, 06 Nov 1994 08:49:37 GMT\t", T94 - 1, 1);
     expect("Sun, 06 Nov 1994 08:49:37 GMT", T94, 0);
-    expect("Sun, 06 Nov 1994 08:49:37 GMT", T94 + 5000, 0); /* past */
+    expect("Sun, 06 Nov 1994 08:49:37 GMT", T94 + 5000, 0); /* a date in the past */
     expect("Thu, 01 Jan 1970 00:00:01 GMT", 0, 1000);
     expect("Mon, 01 Jan 0001 00:00:00 GMT", T94, 0);
     expect("Tue, 29 Feb 2000 00:00:00 GMT", INT64_C(951782400000) - 1000, 1000);
@@ -52,7 +53,7 @@ START_TEST(dates)
 }
 END_TEST
 
-/* A number that is a time, as some servers send it: 2026-11-30 02:30:42 UTC. */
+/* A time in seconds since 1970, as some servers send it: 2026-11-30 02:30:42 UTC. */
 #define EPOCH INT64_C(1795994242)
 #define DAY   (INT64_C(24) * 3600 * 1000)
 
@@ -72,8 +73,9 @@ START_TEST(epochs)
     expect("1795994242000", now - 120000, 120000);
     expect("1795994242123", now - 120000, 120123);
     expect(" 1795994242 ", now, 0);
-    expect("1795994242", now + 1, 0); /* a moment ago */
-    /* a day behind, and 366 days ahead; what is farther is a delay, however absurd */
+    expect("1795994242", now + 1, 0); /* this time was a moment ago */
+    /* A number is a time if it is at most a day ago and at most 366 days ahead. Any other number is
+     * a delay, however absurd. */
     expect_number(EPOCH, now + DAY, 0);
     expect_number(EPOCH, now + DAY + 1, EPOCH * 1000);
     expect_number(EPOCH, now - 366 * DAY, 366 * DAY);
@@ -82,7 +84,7 @@ START_TEST(epochs)
     expect_number(EPOCH * 1000, now + DAY + 1, EPOCH * 1000 * 1000);
     expect_number(EPOCH * 1000, now - 366 * DAY, 366 * DAY);
     expect_number(EPOCH * 1000, now - 366 * DAY - 1, EPOCH * 1000 * 1000);
-    /* the delays that servers ask for are none, whatever the time */
+    /* a number below 1,000,000,000 is always a delay, whatever the clock says */
     expect_number(999999999, least, INT64_C(999999999) * 1000);
     expect_number(1000000000, least, 0);
     expect_number(300, 300000, 300000);
@@ -103,16 +105,16 @@ START_TEST(two_digit_years)
     expect("Sunday, 06-Nov-94 08:49:37 GMT", y2026, 0); /* 1994, not 2094 */
     expect("Thursday, 01-Jan-76 00:00:00 GMT", y2026, INT64_C(50) * 365 * 86400000 + 12 * 86400000);
     expect("Thursday, 01-Jan-77 00:00:00 GMT", y2026, 0);
-    expect("Friday, 01-Jan-00 00:00:00 GMT", y2099, INT64_C(365) * 86400000); /* 2100 */
+    expect("Friday, 01-Jan-00 00:00:00 GMT", y2099, INT64_C(365) * 86400000); /* the year 2100 */
 }
 END_TEST
 
 START_TEST(nonsense)
 {
     static const char *const values[] = {
-        /* no number of seconds */
+        /* not a number of seconds */
         "", " ", "soon", "-1", "+5", "1.5", "5 s", "5, 6", "0x10", "1e3",
-        /* parts of dates, and dates in other forms; the first is the Expires of the server */
+        /* parts of dates, and dates in other forms; the first of these is the server's Expires */
         "Sun", "Sun,", "GMT", "2026-11-24 00:03:34.258995 +0000 UTC", "1994-11-06T08:49:37Z",
         "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 GMT+1",
         "Sun, 06 Nov 1994 08:49:37 +0100", "Sun, 6 Nov 1994 08:49:37 GMT",
@@ -138,7 +140,7 @@ START_TEST(nonsense)
 }
 END_TEST
 
-/* Every day of 60 years against the C library's calendar. */
+/* Every day of 60 years, compared with the calendar of the C library. */
 START_TEST(calendar)
 {
     char text[64];
@@ -191,12 +193,15 @@ END_TEST
 START_TEST(what_the_server_asks)
 {
     ck_assert_int_eq(bcda__retry_delay(1, 5000, 30000, 60000, 0), 5000);
-    ck_assert_int_eq(bcda__retry_delay(1, 300000, 30000, 600000, 0), 300000); /* above own most */
+    ck_assert_int_eq(bcda__retry_delay(1, 300000, 30000, 600000, 0),
+                     300000); /* exceeds the library's own maximum */
     ck_assert_int_eq(bcda__retry_delay(1, 300000, 30000, 60000, 0), 60000);
     ck_assert_int_eq(bcda__retry_delay(1, INT64_MAX, 30000, 60000, 0), 60000);
     ck_assert_int_eq(bcda__retry_delay(1, INT64_C(1700000000000000), 30000, 60000, 0), 60000);
-    ck_assert_int_eq(bcda__retry_delay(1, 0, 30000, 60000, 0), 500);   /* says nothing */
-    ck_assert_int_eq(bcda__retry_delay(1, 100, 30000, 60000, 0), 500); /* the least */
+    ck_assert_int_eq(bcda__retry_delay(1, 0, 30000, 60000, 0),
+                     500); /* a Retry-After of 0 has no effect */
+    ck_assert_int_eq(bcda__retry_delay(1, 100, 30000, 60000, 0),
+                     500); /* a shorter one has none, either */
     ck_assert_int_eq(bcda__retry_delay(5, 1000, 30000, 60000, UINT32_MAX), 16000);
 }
 END_TEST
@@ -219,7 +224,7 @@ START_TEST(poll_delays)
     ck_assert_int_eq(bcda__poll_delay(0, 30000, 10000, 60000), 30000);
     ck_assert_int_eq(bcda__poll_delay(0, INT64_MAX, 10000, 60000), 60000);
     ck_assert_int_eq(bcda__poll_delay(0, 0, 10000, 60000), 1000);
-    /* wherever a job ends, that is noticed within a second or an eighth of its time */
+    /* The end of a job is noticed within a second, or within an eighth of the job's duration. */
     for (now = 0; now < 3600000; now += bcda__poll_delay(now, -1, 600000, 60000)) {
         ck_assert_int_le(now - last, last / 8 > 1000 ? last / 8 : 1000);
         last = now;
@@ -227,7 +232,8 @@ START_TEST(poll_delays)
 }
 END_TEST
 
-/* The whole table: what is retried is repeated here, and nothing else is retried. */
+/* The number of attempts for every code. The test repeats the list of codes that are retried, and
+ * checks that no other code is retried. */
 START_TEST(what_is_retried)
 {
     static const int often[] = {
@@ -252,8 +258,9 @@ START_TEST(what_is_retried)
 }
 END_TEST
 
-/* What may help later is retried by the library too, but for codes of a call to it (and a lack of
- * memory, which a pause does not end); what is believed at last is retried briefly at most. */
+/* The library retries each code with which a later attempt may succeed, except those that concern a
+ * single call of the library and BCDA_ERR_NOMEM (a pause does not end a lack of memory). Each other
+ * code gets at most 4 attempts. */
 START_TEST(later_and_attempts_agree)
 {
     int code, attempts;
@@ -268,7 +275,7 @@ START_TEST(later_and_attempts_agree)
 }
 END_TEST
 
-/* A failure that knows that it will come again is believed; other errors are as the table says. */
+/* An error whose `retryable` was set to 0 is not retried. Other errors follow the table. */
 START_TEST(attempts_of_an_error)
 {
     struct bcda_error e;
@@ -286,7 +293,7 @@ START_TEST(attempts_of_an_error)
 }
 END_TEST
 
-/* ---- doc/guide/errors.md ---- */
+/* ---- the tables in doc/guide/errors.md ---- */
 
 static FILE *open_guide(void)
 {
@@ -307,7 +314,9 @@ static int code_by_name(const char *name)
     return 0;
 }
 
-/* The row of each code has its attempts, and whether a later attempt may help. */
+/* The guide has a row for each code, with the number of attempts and whether a later attempt may
+ * help.
+ */
 START_TEST(rows_of_the_guide)
 {
     char line[2048], name[64], later[8];
@@ -331,7 +340,9 @@ START_TEST(rows_of_the_guide)
 }
 END_TEST
 
-/* The table of what is retried, which ends with the codes and the attempts, has each of them. */
+/* The guide's summary of what is retried has each code that is retried, with the number of
+ * attempts.
+ */
 START_TEST(summary_of_the_guide)
 {
     int told[1000] = {0}, attempts, code;

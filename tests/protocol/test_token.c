@@ -1,4 +1,4 @@
-/* bcda-api 3: what the token request carries, and every body that has answered it. */
+/* The token request's header, and all shapes of its answer (bcda-api 3). */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +26,8 @@ static void check_good(const char *body, const char *bearer, int64_t lifetime_ms
     ck_assert_ptr_null(t.bearer.data);
 }
 
-/* No value of the body may show, so each of these bodies has SECRET wherever a value can be. */
+/* Checks that a bad body is refused and that the error shows no value of the body. For that, each
+ * of these bodies has SECRET in place of the values. */
 static void check_bad(const char *body, int code)
 {
     struct bcda__token t;
@@ -44,7 +45,7 @@ START_TEST(basic)
     static const struct {
         const char *id, *secret, *header;
     } rows[] = {
-        {"Aladdin", "open sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}, /* RFC 7617 */
+        {"Aladdin", "open sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}, /* as in RFC 7617 */
         {"test", "123\xC2\xA3", "Basic dGVzdDoxMjPCow=="},
         {"a", "b", "Basic YTpi"},
         {"", "", "Basic Og=="},
@@ -88,9 +89,9 @@ START_TEST(lifetimes)
         {"3153600000", INT64_C(3153600000000)},
     };
     static const char *const unusable_values[] = {
-        /* no positive number of seconds */
+        /* less than one second */
         "0", "0.5", "-1200",
-        /* no decimal number */
+        /* not a decimal number */
         "1e3", "1.5e3", "\"\"", "\".5\"", "\" 1200\"", "\"1200s\"", "\"soon\"", "\"12\\u00000\"",
         "true", "[1200]", "{\"access_token\":\"not this one\"}",
         /* too large */
@@ -161,7 +162,7 @@ START_TEST(not_json)
     check_bad("{\"access_token\":\"SECRET", BCDA_ERR_NOT_JSON);
     check_bad("{\"access_token\":\"SECRET\xFF\"}", BCDA_ERR_NOT_JSON);
     check_bad("{access_token:\"SECRET\"}", BCDA_ERR_NOT_JSON);
-    /* of two, which one was meant? */
+    /* two documents: it is not clear which one is meant */
     check_bad("{\"access_token\":\"SECRET\"}{\"access_token\":\"SECRET\"}", BCDA_ERR_NOT_JSON);
     check_bad("{\"access_token\":\"SECRET\"}\n{\"access_token\":", BCDA_ERR_NOT_JSON);
     check_bad("{\"access_token\":\"SECRET\"} SECRET", BCDA_ERR_NOT_JSON);
@@ -187,8 +188,8 @@ START_TEST(earlier_token)
 }
 END_TEST
 
-/* Pages that stay locked would hold a token that was not wiped. (Sanitizers disable mlock(), so
- * this shows nothing with them.) */
+/* Returns how many KiB of this process are locked. Pages that stay locked would hold a token that
+ * was not wiped. Sanitizers disable mlock(), so with them this shows nothing. */
 static long locked_kb(void)
 {
     FILE *f = fopen("/proc/self/status", "r");
@@ -227,13 +228,13 @@ START_TEST(renewal)
     static const struct {
         int64_t now, lifetime, at;
     } rows[] = {
-        {5000, 1200000, 5000 + 1200000 - 60000}, /* 20 minutes: the most is 60 s */
-        {0, 600000, 540000},                     /* a tenth */
+        {5000, 1200000, 5000 + 1200000 - 60000}, /* at most 60 s before the end */
+        {0, 600000, 540000},                     /* a tenth of the lifetime before */
         {0, 300000, 270000},
         {0, 10000, 9000},
-        {0, 5000, 4000}, /* the least is 1 s */
+        {0, 5000, 4000}, /* at least 1 s before */
         {0, 2000, 1000},
-        {0, 1500, 750}, /* never more than half */
+        {0, 1500, 750}, /* but never more than half of the lifetime */
         {0, 1000, 500},
         {0, 1, 1},
         {0, -1, INT64_MAX},
@@ -249,7 +250,8 @@ START_TEST(renewal)
 }
 END_TEST
 
-/* Every byte of a body altered in turn: no crash, and never a token that could split a header. */
+/* Each byte of a body is changed in turn: the parser does not crash, and gives no token that could
+ * split a header. */
 START_TEST(mutated)
 {
     static const char body[] =

@@ -1,4 +1,4 @@
-/* A directory with files that commands of the shell make and read. */
+/* A temporary directory, and functions that run shell commands and read files in it. */
 #ifndef BCDA_TESTS_SHELL_H
 #define BCDA_TESTS_SHELL_H
 
@@ -11,7 +11,8 @@
 
 static char dir[256];
 
-/* A command of the shell, in the directory. A tool that is missing fails the test. */
+/* Runs a shell command in the directory. The test fails if the command fails, so also if a tool is
+ * not installed. */
 __attribute__((format(printf, 1, 2))) static void run(const char *format, ...)
 {
     char command[6000];
@@ -25,7 +26,8 @@ __attribute__((format(printf, 1, 2))) static void run(const char *format, ...)
     ck_assert_msg(system(command) == 0, "failed: %s", command);
 }
 
-/* These two run in the process of main(), so that a test that fails leaves no files. */
+/* make_dir() and remove_dir() run in the process of main(), not in that of a test, so that the
+ * directory is removed even if a test fails. */
 static void make_dir(void)
 {
     snprintf(dir, sizeof dir, "%s/bcda-test-XXXXXX", tempdir());
@@ -37,7 +39,7 @@ static void remove_dir(void)
     run("rm -rf %s", dir);
 }
 
-/* The bytes of a file, with a NUL behind them. */
+/* Returns the bytes of a file, followed by a NUL. The caller frees them. */
 static void *slurp(const char *name, size_t *len)
 {
     char path[300], *data;

@@ -67,10 +67,10 @@ START_TEST(test_buf_limits)
     for (i = 0; i < COUNT(limits); i++) {
         bcda__buf_init(&b, limits[i]);
         ck_assert_ptr_null(b.data);
-        /* above, at once */
+        /* one call that exceeds the limit */
         ck_assert_int_eq(bcda__buf_add(&b, block, limits[i] + 1), BCDA_ERR_BODY_TOO_LARGE);
         ck_assert_uint_eq(b.len, 0);
-        /* below, then at, byte by byte, then above */
+        /* one byte at a time up to the limit, then beyond it */
         for (n = 0; n < limits[i]; n++) {
             ck_assert_int_eq(bcda__buf_add(&b, block, 1), 0);
             ck_assert_uint_eq(b.len, n + 1);
@@ -80,14 +80,14 @@ START_TEST(test_buf_limits)
         ck_assert_int_eq(bcda__buf_adds(&b, "x"), BCDA_ERR_BODY_TOO_LARGE);
         ck_assert_int_eq(bcda__buf_addf(&b, "%d", 7), BCDA_ERR_BODY_TOO_LARGE);
         ck_assert_uint_eq(b.len, limits[i]);
-        ck_assert_int_eq(bcda__buf_add(&b, NULL, 0), 0); /* nothing always fits */
+        ck_assert_int_eq(bcda__buf_add(&b, NULL, 0), 0); /* no bytes always fit */
         ck_assert_int_eq(bcda__buf_adds(&b, ""), 0);
         ck_assert_int_eq(bcda__buf_addf(&b, "%s", ""), 0);
         ck_assert_ptr_nonnull(b.data);
         ck_assert_uint_eq(strlen(b.data), limits[i]);
         ck_assert_int_eq(memcmp(b.data, block, limits[i]), 0);
         bcda__buf_free(&b);
-        /* the limit stays after a free, and is met at once as well */
+        /* the limit still holds after a free; here one call reaches it */
         ck_assert_int_eq(bcda__buf_add(&b, block, limits[i]), 0);
         ck_assert_int_eq(bcda__buf_add(&b, block, 1), BCDA_ERR_BODY_TOO_LARGE);
         bcda__buf_free_secret(&b);
@@ -172,18 +172,19 @@ START_TEST(test_secret)
     size_t page = (size_t)sysconf(_SC_PAGESIZE), sizes[] = {0, 1, 100, 0, 0, 0, 0}, i;
     char *bytes;
 
-    sizes[3] = page - 1; /* with the NUL: one page exactly */
+    sizes[3] = page - 1; /* exactly one page together with the NUL */
     sizes[4] = page;
     sizes[5] = page + 1;
     sizes[6] = 10 * page;
     bytes = malloc(11 * page);
     memset(bytes, 'k', 11 * page);
     for (i = 0; i < COUNT(sizes); i++) {
-        ck_assert_int_eq(bcda__secret_set(&s, bytes, sizes[i]), 0); /* in place of the one before */
+        ck_assert_int_eq(bcda__secret_set(&s, bytes, sizes[i]),
+                         0); /* replaces the previous value */
         ck_assert_uint_eq(s.len, sizes[i]);
         ck_assert_uint_eq(strlen(s.data), sizes[i]);
         ck_assert_uint_ge(s.mapped, sizes[i] + 1);
-        ck_assert_uint_eq((uintptr_t)s.data % page, 0); /* pages of its own */
+        ck_assert_uint_eq((uintptr_t)s.data % page, 0); /* a secret has pages of its own */
         ck_assert_uint_eq(s.mapped % page, 0);
         ck_assert_int_eq(bcda__secret_copy(&t, &s), 0);
         ck_assert_ptr_ne(t.data, s.data);
@@ -191,7 +192,7 @@ START_TEST(test_secret)
         ck_assert_int_eq(memcmp(t.data, s.data, s.len + 1), 0);
     }
     ck_assert_int_eq(bcda__secret_set(&s, "ab", 2), 0);
-    ck_assert_int_eq(bcda__secret_set(&s, NULL, 50), 0); /* "ab" is not left in it */
+    ck_assert_int_eq(bcda__secret_set(&s, NULL, 50), 0); /* sets 50 zeros: "ab" is gone */
     for (i = 0; i <= 50; i++)
         ck_assert_int_eq(s.data[i], 0);
     ck_assert_int_eq(bcda__secret_set(&s, "self", 4), 0);
@@ -199,13 +200,13 @@ START_TEST(test_secret)
     ck_assert_str_eq(s.data, "elf");
     ck_assert_int_eq(bcda__secret_copy(&s, &s), 0);
     ck_assert_str_eq(s.data, "elf");
-    /* A length that cannot be allocated leaves the old value. */
+    /* The old value remains if the new length cannot be allocated. */
     ck_assert_int_eq(bcda__secret_set(&s, NULL, SIZE_MAX), BCDA_ERR_NOMEM);
     ck_assert_int_eq(bcda__secret_set(&s, NULL, SIZE_MAX - 1), BCDA_ERR_NOMEM);
     ck_assert_int_eq(bcda__secret_set(&s, NULL, SIZE_MAX / 4), BCDA_ERR_NOMEM);
     ck_assert_str_eq(s.data, "elf");
     bcda__secret_free(&t);
-    ck_assert_int_eq(bcda__secret_copy(&s, &t), 0); /* a copy of nothing is nothing */
+    ck_assert_int_eq(bcda__secret_copy(&s, &t), 0); /* the copy of an empty secret is empty */
     ck_assert_ptr_null(s.data);
     ck_assert_uint_eq(s.len + s.mapped, 0);
     bcda__secret_free(&s);
@@ -213,7 +214,8 @@ START_TEST(test_secret)
 }
 END_TEST
 
-/* The flags of the mapping at `at`, as Linux reports them; "" where it does not. */
+/* Writes to `out` the flags of the mapping at `at`, as Linux reports them, or "" on other systems.
+ */
 static void read_flags(const void *at, char *out, size_t size)
 {
     FILE *f = fopen("/proc/self/smaps", "r");
@@ -242,7 +244,7 @@ START_TEST(test_secret_pages)
     can_lock = probe != MAP_FAILED && mlock(probe, 4096) == 0;
     if (can_lock) {
         read_flags(probe, flags, sizeof flags);
-        can_lock = strstr(flags, " lo") != NULL; /* sanitizers make mlock do nothing */
+        can_lock = strstr(flags, " lo") != NULL; /* with a sanitizer mlock() does nothing */
     }
     munmap(probe, 4096);
     ck_assert_int_eq(bcda__secret_set(&s, "hunter2", 7), 0);
@@ -259,8 +261,8 @@ END_TEST
 
 static struct bcda_error e;
 
-/* Each `#define BCDA_ERR_X (-n)` of the header must have its name, and a description of one line.
- */
+/* For each `#define BCDA_ERR_X (-n)` in the header, the library must know the name and a one-line
+ * description. */
 START_TEST(test_error_codes)
 {
     FILE *f = fopen(SOURCE_ROOT "/include/bcda/error.h", "r");
@@ -284,7 +286,7 @@ START_TEST(test_error_codes)
     }
     fclose(f);
     ck_assert_int_ge(count, 70);
-    /* And no row of err.c is without its line in the header. */
+    /* The library knows no code that the header does not define. */
     for (code = -1; code > -1000; code--) {
         int known = 0;
 
@@ -321,7 +323,7 @@ START_TEST(test_error_text)
     memset(&e, 0x55, sizeof e);
     ck_assert_int_eq(bcda__err_set(&e, BCDA_ERR_SERVER, "a%s\tc \x7F\x01\n", "\r\nb"),
                      BCDA_ERR_SERVER);
-    ck_assert_str_eq(e.text, "a  b c"); /* one line, nothing behind it */
+    ck_assert_str_eq(e.text, "a  b c"); /* one line, without blanks at its end */
     ck_assert_int_eq(e.code, BCDA_ERR_SERVER);
     ck_assert_int_eq(e.retryable, 1);
     ck_assert_int_eq(e.http_status, 0);
@@ -341,7 +343,7 @@ START_TEST(test_error_text)
     ck_assert_int_eq(e.offset, 99);
     bcda__err_where(&e, NULL, 8, 100);
     ck_assert_str_eq(e.file, "a file.ndjson");
-    /* A new error has nothing of the old one. */
+    /* A new error keeps nothing of the previous one. */
     ck_assert_int_eq(bcda__err_set(&e, BCDA_ERR_AUTH, "x"), BCDA_ERR_AUTH);
     ck_assert_int_eq(e.line, 0);
     ck_assert_str_eq(e.file, "");
@@ -356,7 +358,8 @@ START_TEST(test_error_text)
 }
 END_TEST
 
-/* `text` ends with a whole character: what was cut was cut before one. */
+/* Checks that `text` fills its room of `size` bytes as far as whole characters can, and was not cut
+ * inside a character. */
 static void check_whole(const char *text, size_t size)
 {
     size_t len = strlen(text), at = 0;
@@ -372,7 +375,7 @@ static void check_whole(const char *text, size_t size)
     }
 }
 
-/* Texts of every character length that pass the room by 0 to 3 bytes. */
+/* Checks a text that was cut: it also ends with "...". */
 static void check_cut(const char *text, size_t size)
 {
     check_whole(text, size);
@@ -402,7 +405,7 @@ START_TEST(test_error_cut)
     check_cut(e.file, sizeof e.file);
     bcda__err_server(&e, text, strlen(text));
     check_whole(e.server, sizeof e.server);
-    /* Handed over cut already. */
+    /* The text given ends inside a character. */
     bcda__err_server(&e, "ab\xE2\x80\xA6", 4);
     ck_assert_str_eq(e.server, "ab");
     bcda__err_server(&e, "ab\xE2\x80\xA6", 5);
@@ -480,7 +483,7 @@ START_TEST(test_text_copy)
         {2, "é", ""},
         {3, "…", ""},
         {4, "…", "…"},
-        {4, "\xF0\x9F\x98", "\xF0\x9F\x98"}, /* not whole in the source either */
+        {4, "\xF0\x9F\x98", "\xF0\x9F\x98"}, /* the source ends inside a character */
         {4, "\xF0\x9F\x98\x80", ""},
         {5, "\xF0\x9F\x98\x80x", "\xF0\x9F\x98\x80"},
         {6, "a\xF0\x9F\x98\x80x", "a\xF0\x9F\x98\x80"},
@@ -522,7 +525,8 @@ START_TEST(test_text_case)
     ck_assert_int_eq(bcda__text_equal_nocase("", 0, ""), 1);
     ck_assert_int_eq(bcda__text_equal_nocase("", 0, "a"), 0);
     ck_assert_int_eq(bcda__text_equal_nocase("a\0b", 3, "a"), 0);
-    ck_assert_int_eq(bcda__text_equal_nocase("[", 1, "{"), 0); /* one bit apart, and no letters */
+    ck_assert_int_eq(bcda__text_equal_nocase("[", 1, "{"),
+                     0); /* they differ in the same bit as "a" and "A", but are no letters */
     ck_assert_int_eq(bcda__text_equal_nocase("\xC9", 1, "\xE9"), 0); /* ASCII only */
     ck_assert_int_eq(bcda__text_starts_nocase("HTTPS://x", "https://"), 1);
     ck_assert_int_eq(bcda__text_starts_nocase("HTTP", "https"), 0);
@@ -565,7 +569,7 @@ START_TEST(test_text_int64)
 }
 END_TEST
 
-/* RFC 4648 section 10, and all bytes there and back by another reader. */
+/* The examples of RFC 4648, section 10; then all bytes, encoded and decoded again by other code. */
 START_TEST(test_text_base64)
 {
     static const char *rows[][2] = {
@@ -624,7 +628,7 @@ START_TEST(test_text_hex)
     char hex[600] = "";
     size_t len, i;
 
-    /* RFC 4648 section 10 */
+    /* an example of RFC 4648, section 10 */
     ck_assert_int_eq(bcda__text_hex_decode("666F6f626172", 12, out, 6, &len), 0);
     ck_assert_uint_eq(len, 6);
     ck_assert_int_eq(memcmp(out, "foobar", 6), 0);
@@ -665,7 +669,7 @@ START_TEST(test_url_accept)
         const char *host;
         int port;
         const char *path;
-        const char *query; /* NULL = none */
+        const char *query; /* NULL: the URL has none */
     } rows[] = {
         {"https://a.b", 1, "a.b", 443, "", NULL},
         {"http://a.b", 0, "a.b", 80, "", NULL},
@@ -703,7 +707,7 @@ START_TEST(test_url_accept)
             ck_assert_uint_eq(u.query_len, strlen(rows[i].query));
             ck_assert_str_eq(u.query, rows[i].query);
         }
-        /* points into what was parsed */
+        /* the path points into the text that was parsed */
         ck_assert(u.path >= rows[i].text && u.path <= rows[i].text + strlen(rows[i].text));
     }
 }
@@ -715,7 +719,7 @@ START_TEST(test_url_refuse)
         /* no scheme, or no host */
         "", "h", "/path", "//h/path", "ftp://h/", "https:/h", "https:h", "https//h", "https://",
         "https:///v1/fhir/Patient", "https://?x", "https://:443/",
-        /* characters that no URL has, fragments */
+        /* characters that are not allowed in a URL, and fragments */
         " https://h/", "https://h/ ", "https://h/a b", "https://h /", "https://h/a\tb",
         "https://h/\n", "https://h/\x7F", "https://h/\xC3\xA9", "https://h\xC3\xA9/", "https://h/#",
         "https://h/a#b", "https://h#b",
@@ -724,11 +728,11 @@ START_TEST(test_url_refuse)
         /* backslashes and other characters */
         "https://h\\@evil/", "https://h/a\\b", "https://h/\"", "https://h/<a>", "https://h/a^b",
         "https://h/a`b", "https://h/{a}", "https://h/a|b",
-        /* ports, one of them 443 and 2^32 */
+        /* ports; the last is 2^32 + 443 */
         "https://h:/", "https://h:", "https://h:0/", "https://h:65536/", "https://h:-1/",
         "https://h:+1/", "https://h:1x/", "https://h:443:443/", "https://h:99999999999999999999/",
         "https://h:4294967739/",
-        /* hosts */
+        /* invalid hosts */
         "https://h%2e/", "https://h,i/", "https://h;i/", "https://h&i/", "https://*.h/",
         "https://::1/", "https://[::1/", "https://[::1]x/", "https://[]/", "https://[::1%25eth0]/",
         "https://[v1.x]/", "https://[h]/", "https://[::1]443/", "https://[:::]/",
@@ -804,10 +808,10 @@ START_TEST(test_url_loopback)
                                            "http://127.0.0.1/",    "http://127.255.255.255/",
                                            "http://127.1.2.3:99/", "http://[::1]/"};
     static const char *const others[] = {
-        /* addresses with more or less, which are names */
+        /* names that look like a loopback address with parts added or missing */
         "http://127.0.0.1.example.com/", "http://127.0.0.1.5/", "http://127.0.0/", "http://127.1/",
         "http://127.0.0.1./", "http://127..0.1/", "http://127.../",
-        /* no address, so a name of an unknown host */
+        /* not addresses, so these are names of unknown hosts */
         "http://127.0.0.999/", "http://127.0.0.0001/",
         /* other addresses and names */
         "http://128.0.0.1/", "http://1270.0.0.1/", "http://localhost.example.com/",
@@ -922,7 +926,7 @@ START_TEST(test_url_show)
     ck_assert_uint_eq(strlen(out), sizeof out - 1);
     ck_assert_str_eq(out + sizeof out - 6, "aa...");
     ck_assert_ptr_null(strchr(out, '?'));
-    /* What fits is not marked, whatever is left out behind it. */
+    /* A text that fits has no "..." although the query is left out. */
     strcpy(long_url + sizeof out - 1, "?token=SECRET");
     bcda__url_show(long_url, out, sizeof out);
     ck_assert_uint_eq(strlen(out), sizeof out - 1);
@@ -931,7 +935,7 @@ START_TEST(test_url_show)
     bcda__url_show(long_url, out, sizeof out);
     ck_assert_str_eq(out + sizeof out - 6, "aa...");
     memset(long_url + 10, 'a', sizeof long_url - 10);
-    /* User information that is longer than the room. */
+    /* User information that is longer than the output buffer. */
     strcpy(long_url + 100, "SECRET@h/a");
     memcpy(long_url, "https://SECRET:aaaa", 19);
     bcda__url_show(long_url, out, sizeof out);
@@ -962,7 +966,7 @@ START_TEST(test_clock)
     b = bcda__clock_now(&c);
     ck_assert_int_ge(b - a, 2);
     ck_assert_int_lt(b - a, 60000);
-    ck_assert_int_gt(bcda__clock_wall(&c), INT64_C(1700000000000)); /* milliseconds, since 1970 */
+    ck_assert_int_gt(bcda__clock_wall(&c), INT64_C(1700000000000)); /* in milliseconds since 1970 */
     ck_assert_int_lt(bcda__clock_wall(&c), INT64_C(7000000000000));
     ck_assert_int_eq(bcda__clock_now(&fake), 21);
     ck_assert_int_eq(bcda__clock_wall(&fake), 42);
@@ -993,7 +997,8 @@ START_TEST(test_log)
     memset(big, 'x', sizeof big);
     strcpy(big + sizeof big - 5, "…");
     bcda__log(&log, BCDA_LOG_ERROR, "n", "%s", big);
-    ck_assert_uint_eq(strlen(logged), 4 + strlen(big)); /* an error's text has room */
+    ck_assert_uint_eq(strlen(logged),
+                      4 + strlen(big)); /* a log message has room for the text of an error */
     bcda__log(&log, BCDA_LOG_ERROR, "n", "%s%s", big, big);
     ck_assert_uint_eq(strlen(logged), 4 + 1023);
     ck_assert_str_eq(logged + 4 + 1020, "...");
@@ -1006,7 +1011,8 @@ END_TEST
 
 /* ---- process ---- */
 
-/* The exit status of a child that asks whether it is one: 1 = a child. */
+/* Returns the exit status of a child process: 1 if bcda__process_is_child() told the child that it
+ * is one. */
 static int status_of(pid_t child)
 {
     int status = -1;
@@ -1017,7 +1023,9 @@ static int status_of(pid_t child)
     return WEXITSTATUS(status);
 }
 
-/* Also in a child of the child, forked after its parent has freed its copy, or not. */
+/* Runs in a child process: returns true if this process is recognised as a child, and so is a child
+ * that it forks. With `free_it` it frees its copy of *p before the fork; the second child then asks
+ * nothing. */
 static int look_twice(struct bcda__process *p, int free_it)
 {
     int is_child = bcda__process_is_child(p);
@@ -1055,7 +1063,7 @@ START_TEST(test_process)
 END_TEST
 
 #ifdef __linux__
-/* A child that the C library does not know of. */
+/* A child made by a system call, so that the C library does not run its fork handlers. */
 START_TEST(test_process_clone)
 {
     struct bcda__process p;

@@ -1,4 +1,4 @@
-/* The public face of a batch, and the filling behind it. */
+/* The public functions of a batch, and the internal ones that fill it. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,7 +32,8 @@ static void teardown(void)
     bcda__field_set_free(fields);
 }
 
-/* Puts a line in the batch as the decoder does: number n, offset 1000 + where it stands. */
+/* Puts a line in the batch as the decoder does, with this line number and with an offset of 1000
+ * plus its position in the batch. */
 static void put(struct bcda_batch *b, const char *line, int64_t number)
 {
     struct bcda__line_info info;
@@ -78,7 +79,7 @@ static struct bcda_batch *five(void)
     return b;
 }
 
-/* A column as text: "a|b|c". */
+/* Compares the values of a column, joined as "a|b|c". */
 static void check_column(const bcda_batch *b, int column, const char *want)
 {
     const char *base;
@@ -108,7 +109,8 @@ START_TEST(test_columns)
     check_column(b, BCDA_COLUMN_TYPE, "Patient|Patient|Coverage|Coverage|Patient");
     check_column(b, BCDA_COLUMN_LAST_UPDATED, "|2020|||");
     check_column(b, BCDA_COLUMN_FULL_URL, "||u/3||");
-    check_column(b, BCDA_COLUMN_ID, "p1|p2|c3||p"); /* %s ends at the NUL, the value does not: */
+    check_column(b, BCDA_COLUMN_ID,
+                 "p1|p2|c3||p"); /* %s ends at the NUL in the last value, which is longer: */
     ck_assert_int_eq(bcda_batch_column(b, BCDA_COLUMN_ID, &base, &offsets, &lengths), 0);
     ck_assert_uint_eq(lengths[4], 3);
     ck_assert_int_eq(memcmp(base + offsets[4], "p\0x", 4), 0);
@@ -186,7 +188,7 @@ START_TEST(test_rows)
 }
 END_TEST
 
-/* The columns are views of the very memory that the rows show, so neither costs a copy. */
+/* Columns and rows point to the same memory, so neither costs a copy. */
 START_TEST(test_same_memory)
 {
     struct bcda_batch *b = five();
@@ -216,7 +218,7 @@ START_TEST(test_same_memory)
 }
 END_TEST
 
-/* A field has the same values in its column and in the rows. */
+/* Checks that each field has the same values in its column and in the rows. */
 static void compare_fields(struct bcda_batch *b)
 {
     const char *base, *text;
@@ -290,7 +292,7 @@ START_TEST(test_consumed)
     const bcda_resource *r;
     size_t len;
 
-    compare_fields(b); /* the index is made before */
+    compare_fields(b); /* this makes the index before rows are consumed */
     ck_assert_int_eq(bcda_batch_set_consumed(b, 6), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_batch_set_consumed(b, 0), 0);
     ck_assert_uint_eq(bcda_batch_count(b), 5);
@@ -307,7 +309,7 @@ START_TEST(test_consumed)
     ck_assert_uint_eq(len, strlen(lines[2]));
     compare_fields(b);
     ck_assert_int_eq(bcda_batch_set_consumed(b, 4), BCDA_ERR_INVALID);
-    ck_assert_int_eq(bcda_batch_set_consumed(b, 1), 0); /* from where it stands */
+    ck_assert_int_eq(bcda_batch_set_consumed(b, 1), 0); /* counts from the rows consumed so far */
     check_column(b, BCDA_COLUMN_TYPE, "Coverage|Patient");
     compare_fields(b);
     ck_assert_ptr_null(bcda_batch_resource(b, 2));
@@ -320,8 +322,8 @@ START_TEST(test_consumed)
 }
 END_TEST
 
-/* Rows after an invalid line that ends the file are removed before the application gets the batch.
- */
+/* If an invalid line makes the file fail, the rows after it are removed before the application gets
+ * the batch. */
 START_TEST(test_cut)
 {
     const char *base;
@@ -337,7 +339,7 @@ START_TEST(test_cut)
     ck_assert_uint_eq(first[1], 2);
     compare_fields(b);
     check_column(b, BCDA_COLUMN_TYPE, "Patient");
-    put(b, lines[2], 1); /* filling goes on */
+    put(b, lines[2], 1); /* lines can still be added */
     check_column(b, BCDA_COLUMN_TYPE, "Patient|Coverage");
     bcda__batch_cut(b, 0);
     ck_assert_int_eq(bcda_batch_field_column(b, 0, &base, &first, &offsets, &lengths), 0);
@@ -364,7 +366,7 @@ START_TEST(test_empty)
                      _i ? 0 : BCDA_ERR_INVALID);
     if (_i)
         ck_assert_uint_eq(first[0], 0);
-    put(b, "{", 3); /* invalid lines only */
+    put(b, "{", 3); /* now the batch has an invalid line and no rows */
     ck_assert_int_eq(bcda__batch_is_empty(b), 0);
     ck_assert_uint_eq(bcda_batch_count(b), 0);
     ck_assert_uint_eq(bcda_batch_bad_line_count(b), 1);
@@ -387,18 +389,18 @@ START_TEST(test_invalid_lines)
 
         ck_assert_int_eq(bad->code, BCDA_ERR_LINE_TYPE);
         ck_assert_int_eq(bad->line_number, i / 2 * 3 + 1 + i % 2);
-        ck_assert_uint_eq(bad->before, (size_t)i / 2 + 1); /* the row that it precedes */
+        ck_assert_uint_eq(bad->before, (size_t)i / 2 + 1); /* index of the row that follows it */
         ck_assert_ptr_eq(bad->batch, b);
         ck_assert_int_eq(memcmp(b->bytes + bad->at, "{}\n", 3), 0);
     }
     ck_assert_ptr_null(bcda_batch_bad_line(b, 66));
-    bcda_batch_set_consumed(b, 10); /* does not touch them */
+    bcda_batch_set_consumed(b, 10); /* invalid lines are not affected */
     ck_assert_uint_eq(bcda_batch_bad_line_count(b), 66);
     bcda_batch_unref(b);
 }
 END_TEST
 
-/* No value ends behind the last one of its column. */
+/* Checks that each column's offsets ascend, so that no value ends after the last one. */
 static void check_ascending(struct bcda_batch *b)
 {
     const char *base;
@@ -418,7 +420,7 @@ static void check_ascending(struct bcda_batch *b)
         ck_assert_uint_ge(offsets[i], offsets[i - 1] + lengths[i - 1]);
 }
 
-/* More rows and values than any first room; types that change. */
+/* More rows and values than a new batch has room for, and types that change from row to row. */
 START_TEST(test_many)
 {
     struct bcda_batch *b;
@@ -454,9 +456,9 @@ START_TEST(test_many)
     compare_fields(b);
     bcda__batch_clear(b);
     ck_assert_int_eq(bcda__batch_is_empty(b), 1);
-    put(b, lines[2], 1); /* as good as new */
+    put(b, lines[2], 1); /* a cleared batch works like a new one */
     put(b, lines[0], 2);
-    put(b, "{\"resourceType\":\"Pat\"}", 3); /* beginnings of each other */
+    put(b, "{\"resourceType\":\"Pat\"}", 3); /* types that begin alike */
     put(b, "{\"resourceType\":\"Patients\"}", 4);
     put(b, "{\"resourceType\":\"Patients\"}", 5);
     check_column(b, BCDA_COLUMN_TYPE, "Coverage|Patient|Pat|Patients|Patients");
@@ -485,7 +487,7 @@ START_TEST(test_refs)
     bcda_batch_unref(b);
     ck_assert_int_eq(bcda__batch_is_shared(b), 0);
     ck_assert_int_eq(dropped, 0);
-    bcda__batch_clear(b); /* whom the lines belonged to is let go with them */
+    bcda__batch_clear(b); /* drops the reference to the owner of the lines, too */
     ck_assert_int_eq(dropped, 1);
     ck_assert_ptr_null(b->owner);
     b->owner = &dropped;
@@ -497,8 +499,8 @@ START_TEST(test_refs)
 }
 END_TEST
 
-/* A batch that the application releases is recycled, empty. One that has grown is not, nor is a
- * second one. */
+/* A batch that the application releases is emptied and goes to the pool. A batch that has grown
+ * does not, and the pool keeps only one batch. */
 START_TEST(test_recycling)
 {
     struct bcda__batch_pool *pool;
@@ -516,7 +518,7 @@ START_TEST(test_recycling)
     put(a, lines[0], 1);
     bcda_batch_ref(a);
     bcda_batch_unref(a);
-    ck_assert_ptr_null(bcda__batch_pool_take(pool)); /* still held */
+    ck_assert_ptr_null(bcda__batch_pool_take(pool)); /* one reference is left */
     bcda_batch_unref(a);
     ck_assert_int_eq(dropped, 1);
     ck_assert_ptr_eq(bcda__batch_pool_take(pool), a);
@@ -527,7 +529,7 @@ START_TEST(test_recycling)
     check_column(a, BCDA_COLUMN_ID, "p2");
     bcda_batch_unref(a);
     bcda_batch_unref(b);
-    ck_assert_ptr_eq(bcda__batch_pool_take(pool), b); /* the last one stays */
+    ck_assert_ptr_eq(bcda__batch_pool_take(pool), b); /* the pool keeps the last one */
     ck_assert_int_eq(bcda__batch_reserve(b, 1001), 0);
     bcda_batch_unref(b);
     ck_assert_ptr_null(bcda__batch_pool_take(pool));
@@ -536,7 +538,7 @@ START_TEST(test_recycling)
     bcda__batch_set_pool(a, pool);
     bcda__batch_set_pool(b, pool);
     bcda_batch_unref(a);
-    bcda__batch_pool_close(pool); /* with one there, and one out */
+    bcda__batch_pool_close(pool); /* one batch is in the pool, the other in use */
     bcda_batch_unref(b);
     bcda__batch_pool_close(NULL);
 }

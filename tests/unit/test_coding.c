@@ -8,7 +8,7 @@
 #include "suite.h"
 
 static const struct {
-    const char *value; /* of a Content-Encoding */
+    const char *value; /* value of a Content-Encoding header */
     const struct bcda__coding *coding;
     int rc;
 } names[] = {
@@ -38,7 +38,9 @@ static const struct {
 
 START_TEST(found_by_name)
 {
-    const struct bcda__coding *c = names[_i].coding ? NULL : &bcda__coding_gzip; /* is replaced */
+    const struct bcda__coding *c =
+        names[_i].coding ? NULL
+                         : &bcda__coding_gzip; /* a value that bcda__coding_find() must replace */
 
     ck_assert_int_eq(bcda__coding_find(&c, names[_i].value), names[_i].rc);
     ck_assert_ptr_eq(c, names[_i].coding);
@@ -54,7 +56,7 @@ START_TEST(guessed_by_bytes)
     } starts[] = {
         {"\x1f\x8b", 2, &bcda__coding_gzip},
         {"\x1f\x8b\x08\x00\x00", 5, &bcda__coding_gzip},
-        {"\x1f\x8b{}", 4, &bcda__coding_gzip}, /* two bytes are all that is compared */
+        {"\x1f\x8b{}", 4, &bcda__coding_gzip}, /* only the first two bytes are compared */
         {"\x1f\x8b", 1, NULL},
         {"\x1f\x8b", 0, NULL},
         {"\x1f\x8c", 2, NULL},
@@ -74,7 +76,7 @@ START_TEST(guessed_by_bytes)
 }
 END_TEST
 
-/* gzip of "hello\n", and the functions of its row. */
+/* The functions in the table's row for gzip, with "hello\n" as the text. */
 START_TEST(functions)
 {
     static const uint8_t packed[] = {0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02,
@@ -90,7 +92,7 @@ START_TEST(functions)
     ck_assert_str_eq(c->old_name, "x-gzip");
     ck_assert_int_eq(memcmp(c->first_byte, packed, 2), 0);
     ck_assert_int_eq(c->open(&state), 0);
-    ck_assert_int_eq(c->finish(state), BCDA_ERR_GZIP_CUT); /* nothing came */
+    ck_assert_int_eq(c->finish(state), BCDA_ERR_GZIP_CUT); /* no bytes were given */
     c->close(state);
     ck_assert_int_eq(c->open(&state), 0);
     ck_assert_int_eq(c->run(state, packed, sizeof packed, &used, out, sizeof out, &made), 0);

@@ -13,7 +13,7 @@
 #include "shell.h"
 #include "suite.h"
 
-/* The numbers of bcda-api 7.4. */
+/* The test vectors of bcda-api 7.4. */
 static const char file_hex[] = "000102030405060708090a0b3c20a47eb68ab769ee24c3f2c18c5a57a186e640991"
                                "e31081a1aef7c5bedca7fbcab9120b11a7c1784252b";
 static const char file_text[] = "{\"resourceType\":\"Patient\"}\n";
@@ -59,7 +59,7 @@ static void hex(const void *data, size_t len, char *out)
         sprintf(out + 2 * i, "%02x", ((const uint8_t *)data)[i]);
 }
 
-/* ---- The library, hashes ---- */
+/* ---- initialisation of libgcrypt, hashes ---- */
 
 START_TEST(test_init_twice)
 {
@@ -77,7 +77,8 @@ START_TEST(test_init_twice)
 }
 END_TEST
 
-/* Without setup(): nobody has initialised libgcrypt here. */
+/* Runs without setup(), so that libgcrypt is not yet initialised. bcda__crypto_init(1, ...) leaves
+ * the initialisation to the application. */
 START_TEST(test_left_alone)
 {
     struct bcda_error err;
@@ -124,7 +125,8 @@ struct text {
 
 static struct text plain;
 
-/* One call: as much as goes, with buffers of exactly the size they claim. */
+/* Makes one call with as many bytes as possible. The buffers have exactly the stated sizes, so that
+ * a sanitizer detects an access beyond them. */
 static int open_some(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t cap, size_t *used,
                      size_t *made)
 {
@@ -145,8 +147,8 @@ static int open_some(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t 
     return rc;
 }
 
-/* A whole file in pieces of at most `in_max` (0: random sizes) and outputs of at most `cap`. The
- * text lies in `plain` even where the verdict is bad. */
+/* Decrypts a whole file with inputs of at most `in_max` bytes and outputs of at most `cap` bytes
+ * (0: random sizes). Returns the result; `plain` has the text even if that is an error. */
 static int decrypt(const uint8_t *file, size_t len, size_t in_max, size_t cap)
 {
     struct bcda__gcm *g;
@@ -162,7 +164,7 @@ static int decrypt(const uint8_t *file, size_t len, size_t in_max, size_t cap)
         piece = piece < len - at ? piece : len - at;
         rc = open_some(g, file + at, piece, room, &used, &made);
         at += used;
-        /* Nothing is held back but what may be the tag. */
+        /* Only the last 16 bytes, which may be the tag, are held back. */
         if (made < room && at >= 28)
             ck_assert_uint_eq(plain.len, at - 28);
     }
@@ -198,7 +200,7 @@ START_TEST(test_gcm_numbers)
 }
 END_TEST
 
-/* Every way to cut the small file in two, and in three. */
+/* The small file in two pieces and in three, cut at every place. */
 START_TEST(test_gcm_splits)
 {
     uint8_t file[64];
@@ -236,7 +238,7 @@ START_TEST(test_gcm_flips)
             file[i] ^= (uint8_t)(1 << bit);
         }
     }
-    file[len] = 0; /* one byte more */
+    file[len] = 0; /* one byte too many */
     ck_assert_int_eq(decrypt(file, len + 1, len + 1, 64), BCDA_ERR_TAG);
     key[31] ^= 1;
     ck_assert_int_eq(decrypt(file, len, len, 64), BCDA_ERR_TAG);
@@ -262,7 +264,7 @@ START_TEST(test_gcm_cuts)
 }
 END_TEST
 
-/* Files that another implementation made. */
+/* Files that another implementation has encrypted. */
 START_TEST(test_gcm_others)
 {
     static const size_t sizes[] = {0,  1,  2,   15,  16,  17,   31,   32,    33,
@@ -304,7 +306,7 @@ START_TEST(test_gcm_others)
 }
 END_TEST
 
-/* An error stays, and no text comes after it. */
+/* After an error each call returns that error, and no text. */
 START_TEST(test_gcm_after_the_end)
 {
     struct bcda__gcm *g;
@@ -407,7 +409,7 @@ START_TEST(test_oaep_wrong_key)
     size_t len;
     int round;
 
-    for (round = 0; round < 10; round++) { /* some are above the other modulus */
+    for (round = 0; round < 10; round++) { /* some ciphertexts exceed the modulus of `ours` */
         uint8_t *wrapped = wrap("theirs", key, 32, label, &len);
 
         ck_assert_int_eq(unwrap(theirs, wrapped, len, label, out, 32), 0);
@@ -422,7 +424,7 @@ END_TEST
 START_TEST(test_oaep_lengths)
 {
     struct bcda__key *k = make_key(2048, "key");
-    uint8_t data[190] = {7}; /* the most that fits */
+    uint8_t data[190] = {7}; /* the longest text that fits */
     uint8_t out[400];
     static const size_t lens[] = {0, 1, 16, 31, 33, 190};
     size_t len, i;
@@ -433,7 +435,7 @@ START_TEST(test_oaep_lengths)
         ck_assert_int_eq(unwrap(k, wrapped, len, label, out, lens[i]), 0);
         ck_assert_int_eq(memcmp(out, data, lens[i]), 0);
         ck_assert_int_eq(unwrap(k, wrapped, len, label, out, 32), BCDA_ERR_KEY_UNWRAP);
-        /* Neither the label nor the length is right. */
+        /* Another label: a wrong length is reported first. */
         ck_assert_int_eq(unwrap(k, wrapped, len, "x", out, 32), BCDA_ERR_KEY_UNWRAP);
         ck_assert_int_eq(unwrap(k, wrapped, len, "x", out, lens[i]), BCDA_ERR_KEY_LABEL);
         ck_assert_int_eq(unwrap(k, wrapped, len, label, out, 191), BCDA_ERR_KEY_UNWRAP);
@@ -464,7 +466,7 @@ START_TEST(test_oaep_flips)
 }
 END_TEST
 
-/* Numbers at the edges: 0, 1, n - 1, n, n + 1, and the greatest. */
+/* Ciphertexts at the edges: 0, 1, n - 1, n, n + 1, and the greatest number. */
 START_TEST(test_oaep_edges)
 {
     struct bcda__key *k = make_key(2048, "key");
@@ -478,13 +480,14 @@ START_TEST(test_oaep_edges)
     edge[255] = 1;
     ck_assert_int_eq(unwrap(k, edge, 256, label, out, 32), BCDA_ERR_KEY_UNWRAP);
     for (add = -1; add <= 1; add++) {
-        memcpy(edge, k->parts.n, 256); /* it is odd: no carry below, and mostly none above */
+        memcpy(edge, k->parts.n,
+               256); /* n is odd: n - 1 borrows nothing, and n + 1 rarely carries */
         edge[255] = (uint8_t)(edge[255] + add);
         ck_assert_int_eq(unwrap(k, edge, 256, label, out, 32), BCDA_ERR_KEY_UNWRAP);
     }
     memset(edge, 0xFF, 256);
     ck_assert_int_eq(unwrap(k, edge, 256, label, out, 32), BCDA_ERR_KEY_UNWRAP);
-    /* c + n would open as c does, but is no number that encryption gives. */
+    /* c + n would decrypt as c does, but no encryption gives a number that large. */
     run("/usr/bin/python3 -c \"from cryptography.hazmat.primitives import hashes, serialization\n"
         "from cryptography.hazmat.primitives.asymmetric import padding\n"
         "pub = serialization.load_pem_public_key(open('key.pub', 'rb').read())\n"
@@ -505,8 +508,8 @@ START_TEST(test_oaep_edges)
 }
 END_TEST
 
-/* Blocks that libgcrypt refuses and that must not be reported as another label either: each differs
- * from a right one, made with another label, in one place. */
+/* Damaged blocks, each different from a correct block in one place. libgcrypt refuses them. With
+ * the label "other", the library must not report them as BCDA_ERR_KEY_LABEL. */
 START_TEST(test_oaep_damaged_blocks)
 {
     static const char *const change[] = {
@@ -541,7 +544,7 @@ START_TEST(test_oaep_damaged_blocks)
             ck_assert_int_eq(memcmp(out, key, 32), 0);
             ck_assert_int_eq(unwrap(k, wrapped, len, "other", out, 32), BCDA_ERR_KEY_LABEL);
         } else {
-            /* (libgcrypt does not check the bytes that should be zeros.) */
+            /* libgcrypt does not check the bytes that should be zeros: "db[32] = 5" may pass. */
             ck_assert_msg(strcmp(change[i], "db[32] = 5") == 0 ||
                               unwrap(k, wrapped, len, "label", out, 32) == BCDA_ERR_KEY_UNWRAP,
                           "%s", change[i]);
@@ -554,7 +557,7 @@ START_TEST(test_oaep_damaged_blocks)
 }
 END_TEST
 
-/* libgcrypt would complain on stderr where memory may not be locked. */
+/* Where memory cannot be locked, libgcrypt would print a warning to stderr. */
 START_TEST(test_no_output)
 {
     struct bcda__key *k = make_key(2048, "key");
@@ -588,7 +591,7 @@ START_TEST(test_no_output)
 }
 END_TEST
 
-/* Parts that do not belong together, and parts that libgcrypt would divide by zero with. */
+/* Numbers that do not form a key, and numbers with which libgcrypt would divide by zero. */
 START_TEST(test_rsa_check)
 {
     struct bcda__key *k = make_key(2048, "key");
@@ -600,7 +603,7 @@ START_TEST(test_rsa_check)
     size_t i, part;
 
     ck_assert_int_eq(bcda__rsa_check(&k->parts), 0);
-    bad = k->parts; /* p and q the other way round are the same key */
+    bad = k->parts; /* the same key with p and q exchanged */
     bad.p = k->parts.q, bad.p_len = k->parts.q_len;
     bad.q = k->parts.p, bad.q_len = k->parts.p_len;
     ck_assert_int_eq(bcda__rsa_check(&bad), 0);
@@ -622,7 +625,7 @@ START_TEST(test_rsa_check)
 }
 END_TEST
 
-/* ---- What encrypted keys need ---- */
+/* ---- PBKDF2 and CBC, for encrypted keys ---- */
 
 START_TEST(test_pbkdf2)
 {
@@ -673,7 +676,7 @@ START_TEST(test_cbc_padding)
             key_hex);
         data = slurp("c", &len);
         ck_assert_int_eq(open_cbc(data, len, &text_len), n ? 0 : BCDA_ERR_KEY_PASSPHRASE);
-        ck_assert(!n || text_len == n); /* an empty key is none */
+        ck_assert(!n || text_len == n); /* an empty text is refused, because it cannot be a key */
         ck_assert_int_eq(open_cbc(data, len - 1, &text_len), BCDA_ERR_KEY_PASSPHRASE);
         ck_assert_int_eq(open_cbc(data, 0, &text_len), BCDA_ERR_KEY_PASSPHRASE);
         free(data);

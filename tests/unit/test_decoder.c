@@ -1,5 +1,6 @@
-/* Files through the decoder: however they are wrapped and cut, the same rows and invalid
- * lines must come out. A file is made together with the log of what is to come out of it. */
+/* Files through the decoder: whether they are compressed or encrypted, and however they are cut
+ * into pieces, the rows and invalid lines must be the same. Each file is made together with a log
+ * of the rows and invalid lines to expect. */
 #include <dirent.h>
 #include <openssl/evp.h>
 #include <stdint.h>
@@ -40,7 +41,8 @@ static void drop(struct bytes *b)
     memset(b, 0, sizeof *b);
 }
 
-enum { GZIP = 1, CRYPT = 2, WRAPPINGS = 4 }; /* bits */
+/* GZIP and CRYPT are bits: whether a file is compressed, encrypted or both. */
+enum { GZIP = 1, CRYPT = 2, WRAPPINGS = 4 };
 
 static const uint8_t key[32] = "0123456789abcdefghijklmnopqrstu";
 
@@ -63,7 +65,7 @@ static void gzip_member(struct bytes *to, const uint8_t *data, size_t len)
     deflateEnd(&z);
 }
 
-/* As the server writes: the members of its writes, and an empty one at the end. */
+/* Compresses as the server does: a gzip member for each write, and an empty one at the end. */
 static struct bytes gzip(const struct bytes *plain)
 {
     struct bytes out = {0};
@@ -75,7 +77,7 @@ static struct bytes gzip(const struct bytes *plain)
     return out;
 }
 
-/* By another library than the one under test. */
+/* Encrypts with another library than the one under test. */
 static struct bytes encrypt(const struct bytes *plain)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
@@ -112,7 +114,7 @@ static struct bytes wrap(const struct bytes *plain, int how)
     return b;
 }
 
-/* ---- what comes out ---- */
+/* ---- the log of rows and invalid lines ---- */
 
 static void note_row(struct bytes *log, int64_t number, int64_t offset, const char *type,
                      const char *id, const char *json, size_t json_len, const char *line,
@@ -128,7 +130,8 @@ static void note_row(struct bytes *log, int64_t number, int64_t offset, const ch
     add(log, line, line_len);
 }
 
-/* The length of a line over the limit is not noted, since it depends on the pieces. */
+/* Adds an invalid line to the log. Of a line over the limit it adds no text, since the part of the
+ * line that the decoder has depends on the pieces. */
 static void note_bad(struct bytes *log, int code, int64_t number, int64_t offset, const char *line,
                      size_t len)
 {
@@ -143,7 +146,7 @@ static void note_bad(struct bytes *log, int code, int64_t number, int64_t offset
 
 struct file {
     struct bytes plain;
-    struct bytes want; /* the log */
+    struct bytes want; /* the log to expect */
     int64_t lines;
 };
 
@@ -166,7 +169,7 @@ static void add_text(struct file *f, const char *line, int code, const char *typ
     add_line(f, line, strlen(line), code, type, id);
 }
 
-/* Removes the last LF, and nothing else. */
+/* Removes the last LF. The log stays as it is. */
 static void cut_lf(struct file *f)
 {
     f->plain.len--;
@@ -178,22 +181,22 @@ static void drop_file(struct file *f)
     drop(&f->want);
 }
 
-/* ---- a run ---- */
+/* ---- one run of the decoder ---- */
 
 enum { PIECE_RANDOM = 0 };
 
 struct run {
     struct bcda__decoder_options o;
-    size_t step;  /* PIECE_RANDOM, or so many bytes at a time */
-    size_t split; /* and a cut here; 0 = none */
+    size_t step;  /* size of the pieces, or PIECE_RANDOM */
+    size_t split; /* offset of one more cut; 0 = none */
     int hold;     /* every batch is held until the end */
-    int eager;    /* batches are taken though they are not full */
+    int eager;    /* batches are taken even if they are not full */
     /* results: */
     struct bytes log;
     struct bcda_error err;
     int rc;
     int64_t bytes, lines;
-    size_t largest; /* batch */
+    size_t largest; /* size of the largest batch */
     int batches;
     struct bcda_batch *held[20000];
     char *held_bytes[20000];
@@ -239,7 +242,7 @@ static void take(struct run *r, struct bcda__decoder *d, int provisional)
 
     ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
     ck_assert_int_eq(bcda__decoder_is_full(d), 0);
-    /* a file can fail for its invalid lines, too */
+    /* a batch with invalid lines is provisional too, because the file may fail for them */
     ck_assert_int_eq(bcda_batch_is_provisional(b), provisional || b->bad_count > 0);
     ck_assert_int_eq(bcda__batch_is_shared(b), 0);
     note_batch(r, b);
@@ -251,7 +254,7 @@ static void take(struct run *r, struct bcda__decoder *d, int provisional)
         r->held_bytes[r->held_count] = malloc(b->cap + 1);
         memcpy(r->held_bytes[r->held_count++], b->bytes, b->fill);
     }
-    if (roll(4)) /* or the application keeps it */
+    if (roll(4)) /* otherwise the application releases the batch */
         bcda__decoder_give_back(d, b);
     else
         bcda_batch_unref(b);
@@ -264,7 +267,7 @@ static void check_held(struct run *r)
     for (i = 0; i < r->held_count; i++) {
         struct bcda_batch *b = r->held[i];
 
-        ck_assert_int_eq(bcda__batch_is_shared(b), 0); /* there is no other reference */
+        ck_assert_int_eq(bcda__batch_is_shared(b), 0); /* the test has the only reference */
         ck_assert_int_eq(memcmp(b->bytes, r->held_bytes[i], b->fill), 0);
         ck_assert(b->rows + b->bad_count > 0);
         bcda_batch_unref(b);
@@ -285,7 +288,7 @@ static int write_piece(struct run *r, struct bcda__decoder *d, const uint8_t *da
         rc = bcda__decoder_write(d, piece + at, len - at, &used, &r->err);
         ck_assert_uint_le(used, len - at);
         at += used;
-        if (!rc && at < len) /* the one reason to stop early */
+        if (!rc && at < len) /* a full batch is the only reason to stop early */
             ck_assert_int_eq(bcda__decoder_is_full(d), 1);
         if (bcda__decoder_is_full(d) || (r->eager && bcda__decoder_has_batch(d)))
             take(r, d, 1);
@@ -328,7 +331,7 @@ static void run(struct run *r, const struct bytes *data)
         finish(r, d);
     r->bytes = bcda__decoder_bytes(d);
     r->lines = bcda__decoder_lines(d);
-    while (bcda__decoder_has_batch(d)) /* also of a file that failed: what was whole may be had */
+    while (bcda__decoder_has_batch(d)) /* a file that failed still gives its whole lines */
         take(r, d, r->rc != 0);
     ck_assert_int_eq(bcda__decoder_take(d, &none), BCDA_ERR_END);
     bcda__decoder_free(d);
@@ -365,14 +368,15 @@ static void check_run(struct run *r, const struct file *f, const struct bytes *d
                   r->log.at, (int)f->want.len, f->want.at);
     ck_assert_int_eq(r->bytes, (int64_t)f->plain.len);
     ck_assert_int_eq(r->lines, f->lines);
-    /* never more than a batch asks for or the longest line */
+    /* no batch is larger than the greater of the batch size and the longest line */
     ck_assert_uint_le(r->largest,
                       r->o.batch_size > r->o.line_max + 2 ? r->o.batch_size : r->o.line_max + 2);
 }
 
 static const size_t batch_sizes[] = {1, 7, 64, 300, 8192};
 
-/* Every wrapping, every size of batch, every way to cut. */
+/* Checks the file with and without compression and encryption, with every batch size, and in pieces
+ * of many sizes. */
 static void check_file(const struct file *f, size_t line_max, int every_split)
 {
     size_t i, split;
@@ -463,9 +467,9 @@ START_TEST(test_empty)
 {
     struct file f = {0};
 
-    check_file(&f, 1000, 1); /* of no bytes */
+    check_file(&f, 1000, 1); /* an empty file */
     add_text(&f, "", 0, NULL, NULL);
-    check_file(&f, 1000, 1); /* of one LF */
+    check_file(&f, 1000, 1); /* a file of one LF */
     add_text(&f, "", 0, NULL, NULL);
     add_text(&f, "\r", 0, NULL, NULL);
     cut_lf(&f);
@@ -474,7 +478,7 @@ START_TEST(test_empty)
 }
 END_TEST
 
-/* A resource of `len` bytes. */
+/* Writes a resource of `len` bytes. */
 static void make_line(char *line, size_t len)
 {
     static const char head[] = "{\"resourceType\":\"Patient\",\"id\":\"x\",\"pad\":\"";
@@ -501,9 +505,9 @@ START_TEST(test_line_limit)
         if (i % 4 == 2)
             add_text(&f, "", 0, NULL, NULL);
     }
-    if (_i == 0) { /* the longest is also the last, and is not ended */
+    if (_i == 0) { /* the longest line is also the last, and has no LF */
         cut_lf(&f);
-    } else { /* or it is no JSON: blanks and NUL bytes are too long as well */
+    } else { /* more lines follow: blanks and NUL bytes over the limit are too long as well */
         memset(line, ' ', LIMIT + 1);
         add_line(&f, line, LIMIT + 1, BCDA_ERR_LINE_TOO_LONG, NULL, NULL);
         memset(line, '\0', LIMIT + 1);
@@ -520,7 +524,7 @@ START_TEST(test_line_limit)
 }
 END_TEST
 
-/* At the limit, alone, with and without LF, at every split. */
+/* A file of one line with a length around the limit, with and without LF, cut at every place. */
 START_TEST(test_line_limit_alone)
 {
     enum { LIMIT = 70 };
@@ -540,8 +544,8 @@ START_TEST(test_line_limit_alone)
 }
 END_TEST
 
-/* Each kind of invalid line, between valid ones: its code, number and offset; no other line is
- * lost. */
+/* Each kind of invalid line, between valid ones: it has the right code, number and offset, and no
+ * other line is lost. */
 START_TEST(test_invalid_lines)
 {
     static const struct {
@@ -582,7 +586,8 @@ START_TEST(test_invalid_lines)
 }
 END_TEST
 
-/* A last line that is whole but invalid is an invalid line; the file is not cut. */
+/* If the last line has no LF and is invalid but not cut short, it counts as an invalid line, and
+ * not as a sign that the file was cut. */
 START_TEST(test_invalid_last_line)
 {
     static const struct {
@@ -611,7 +616,7 @@ START_TEST(test_invalid_last_line)
 }
 END_TEST
 
-/* Many lines of many lengths: they span batches and make them grow. */
+/* Lines of many lengths, which span batches and make them grow. */
 START_TEST(test_many)
 {
     struct file f = {0};
@@ -641,8 +646,8 @@ START_TEST(test_many)
 }
 END_TEST
 
-/* Lines so short that their index is larger than they are: a batch is then full by its index, with
- * whole lines waiting behind it, and the next one begins with those. */
+/* Lines so short that the index needs more room than the text. The index then fills a batch while
+ * whole lines are still waiting, and the next batch begins with those lines. */
 START_TEST(test_tiny)
 {
     static const char tiny[] = "{\"resourceType\":\"P\"}";
@@ -670,9 +675,9 @@ START_TEST(test_tiny)
 }
 END_TEST
 
-/* ---- files that are not ---- */
+/* ---- files that are cut or damaged ---- */
 
-/* Cut at each byte inside its last line: always an error, and every whole row. */
+/* A file that is cut at any byte of its last line gives an error, and all rows before that line. */
 START_TEST(test_line_cut)
 {
     static const char last[] =
@@ -722,7 +727,7 @@ static void make_hundred(struct file *f)
     }
 }
 
-/* The rows of a file that fails are a beginning of those of the whole one. */
+/* Checks that the rows of a file that fails are the first rows of the undamaged file. */
 static void check_prefix(const struct run *r, const struct file *f)
 {
     ck_assert_uint_le(r->log.len, f->want.len);
@@ -757,7 +762,7 @@ START_TEST(test_tag)
             ck_assert_int_eq(r->rc, BCDA_ERR_TAG);
             ck_assert_int_eq(r->err.code, BCDA_ERR_TAG);
             ck_assert_str_eq(r->err.file, "file.ndjson");
-            if (n < 16) { /* all of the text is right, and was given as provisional (see take()) */
+            if (n < 16) { /* the text is undamaged; take() checked that its rows are provisional */
                 ck_assert_uint_eq(r->log.len, f.want.len);
                 check_prefix(r, &f);
             }
@@ -771,7 +776,8 @@ START_TEST(test_tag)
 }
 END_TEST
 
-/* Cut anywhere, an encrypted file is refused; under 28 bytes it is too short to be one. */
+/* An encrypted file that is cut anywhere is refused. With fewer than 28 bytes it is too short to be
+ * an encrypted file. */
 START_TEST(test_cipher_cut)
 {
     struct file f = {0};
@@ -843,11 +849,11 @@ START_TEST(test_gzip_garbage)
         r = new_run(GZIP, 64, 1000);
         r->step = PIECE_RANDOM;
         data = gzip(&f.plain);
-        if (n == 0) /* not gzip at all */
+        if (n == 0) /* the file is not gzip */
             data.at[0] = '{';
-        else if (n == 1) /* a wrong checksum, of the last member but one */
+        else if (n == 1) /* the last member but one has a wrong checksum */
             data.at[data.len - 20 - 8] ^= 1;
-        else if (n == 2) /* bytes behind it */
+        else if (n == 2) /* other bytes follow the last member */
             add(&data, "garbage", 7);
         else if (n == 3)
             add(&data, "\x1f\x8c\x08", 3);
@@ -859,7 +865,7 @@ START_TEST(test_gzip_garbage)
         check_prefix(r, &f);
         drop(&data);
     }
-    /* A plain file that is declared as gzip, and the reverse. */
+    /* a plain file that is declared as gzip, and the reverse */
     r = new_run(GZIP, 64, 1000);
     run(r, &f.plain);
     ck_assert_int_eq(r->rc, BCDA_ERR_GZIP);
@@ -900,7 +906,8 @@ static size_t put(struct bcda__decoder *d, const void *data, size_t len)
     return used;
 }
 
-/* Rows are provisional until finish has succeeded, also those that were gathered before. */
+/* Rows are provisional until bcda__decoder_finish() has succeeded. A batch taken after that is not
+ * provisional, even if it was filled before. */
 START_TEST(test_provisional)
 {
     struct run *r = new_run(_i, 10000, 1000);
@@ -929,7 +936,7 @@ START_TEST(test_provisional)
     bcda_batch_unref(b);
     bcda__decoder_free(d);
 
-    if (_i & CRYPT) { /* and stay so where the tag is wrong */
+    if (_i & CRYPT) { /* they stay provisional if the tag is wrong */
         drop(&data);
         data = encrypt(&plain);
         data.at[data.len - 1] ^= 1;
@@ -948,7 +955,8 @@ START_TEST(test_provisional)
 }
 END_TEST
 
-/* A file that fails on a line gives no more lines. Its end may show a better reason. */
+/* A file that fails because of a line gives no more lines. The decoder still reads the file to its
+ * end, which may show a better reason: a wrong tag. */
 START_TEST(test_refused_line)
 {
     struct run *r = new_run(_i % 4, batch_sizes[_i / 4 % 5], 200);
@@ -961,7 +969,7 @@ START_TEST(test_refused_line)
     char *line = malloc(3000);
 
     make_hundred(&f);
-    make_line(line, 3000); /* too long: refused while it is skipped, for some */
+    make_line(line, 3000); /* too long; some runs refuse a line while the decoder skips this one */
     add_line(&f, line, 3000, BCDA_ERR_LINE_TOO_LONG, NULL, NULL);
     make_hundred(&f);
     if (_i % 2)
@@ -987,7 +995,8 @@ START_TEST(test_refused_line)
         at += put(d, data.at + at, n);
         if (batches < 0) {
             ck_assert_int_eq(bcda__decoder_has_batch(d), 0);
-        } else if (bcda__decoder_is_full(d) && at < refuse_at) { /* else refused as it is */
+        } else if (bcda__decoder_is_full(d) &&
+                   at < refuse_at) { /* otherwise the full batch stays when the line is refused */
             bcda__decoder_give_back(d, take_batch(d));
         }
     }
@@ -1007,7 +1016,8 @@ END_TEST
 /* ---- what the manifest states ---- */
 
 static const struct {
-    int length, count, sum, code; /* what is added to the truth; UNSAID = the manifest is silent */
+    int length, count, sum,
+        code; /* differences from the true values; UNSAID: not in the manifest */
 } expectations[] = {
 #define UNSAID 9
     {0, 0, 0, 0},
@@ -1022,7 +1032,7 @@ static const struct {
     {UNSAID, UNSAID, 1, BCDA_ERR_CHECKSUM},
 };
 
-/* Everything through one decoder. Returns the result of its finish. */
+/* Decodes all data with one decoder. Returns the result of bcda__decoder_finish(). */
 static int decode_all(struct bcda__decoder *d, const struct bytes *data, size_t step,
                       struct bcda_error *e)
 {
@@ -1057,7 +1067,8 @@ static void check_expectation(struct run *r, const struct bytes *data, int code)
         ck_assert_msg(strstr(r->err.text, "file.ndjson: the manifest") != NULL, "%s", r->err.text);
     }
     ck_assert(!r->o.check_only || !bcda__decoder_has_batch(d));
-    if (bcda__decoder_has_batch(d)) { /* what is left of a file that failed is not good */
+    if (bcda__decoder_has_batch(
+            d)) { /* the rows that are left are provisional if the file failed */
         b = take_batch(d);
         ck_assert_int_eq(b->provisional, code || b->bad_count);
         bcda_batch_unref(b);
@@ -1065,7 +1076,8 @@ static void check_expectation(struct run *r, const struct bytes *data, int code)
     bcda__decoder_free(d);
 }
 
-/* Whatever its wrapping, whether lines are read or only checked, and in pieces of any size. */
+/* The manifest's statements are checked with and without compression and encryption, whether lines
+ * are delivered or only checked, and in pieces of any size. */
 START_TEST(test_expected)
 {
     static const struct {
@@ -1097,7 +1109,7 @@ START_TEST(test_expected)
         e.count = count == UNSAID ? -1 : files[which].count + count;
         e.checksum = expectations[i].sum == UNSAID ? NULL : sum;
         if (which == 2 && count == -1)
-            e.count = 7; /* -1 less than one would be no count */
+            e.count = 7; /* the true count 1 and the row's -1 would give 0 */
         check_expectation(r, &data, expectations[i].code);
     }
     drop(&data);
@@ -1105,7 +1117,7 @@ START_TEST(test_expected)
 }
 END_TEST
 
-/* What one long line needed is given back with it. */
+/* The memory that one long line needs is released with the batch of that line. */
 START_TEST(test_memory)
 {
     struct run *r = new_run(0, 4096, 1 << 20);
@@ -1154,7 +1166,7 @@ START_TEST(test_reuse)
         if (!bcda__decoder_is_full(d))
             continue;
         b = take_batch(d);
-        if (n == 5) { /* one is held: it is not recycled, and does not change */
+        if (n == 5) { /* one batch is held: it is not recycled and does not change */
             held = bcda_batch_ref(b);
             held_fill = b->fill;
             memcpy(copy, b->bytes, b->fill);
@@ -1173,13 +1185,14 @@ START_TEST(test_reuse)
     ck_assert_uint_eq(different, 2);
     ck_assert_int_eq(memcmp(held->bytes, copy, held_fill), 0);
     bcda__decoder_free(d);
-    ck_assert_int_eq(memcmp(held->bytes, copy, held_fill), 0); /* outlives its decoder */
+    ck_assert_int_eq(memcmp(held->bytes, copy, held_fill), 0); /* a batch outlives its decoder */
     ck_assert_str_eq(bcda_resource_id(bcda_batch_resource(held, 0)), "1");
     bcda_batch_unref(held);
 }
 END_TEST
 
-/* An error names file, line and cause, and nothing of the line. */
+/* The error of an invalid line names the file, the line number and the cause, but has no text of
+ * the line. */
 START_TEST(test_invalid_line_error)
 {
     struct run *r = new_run(0, 1000, 1000);
@@ -1205,7 +1218,7 @@ START_TEST(test_invalid_line_error)
 }
 END_TEST
 
-/* ---- the shared samples, where BCDA_SHARED names them ---- */
+/* ---- the shared samples, in the directory that BCDA_SHARED names ---- */
 
 static int read_whole(const char *path, struct bytes *to)
 {
@@ -1221,7 +1234,7 @@ static int read_whole(const char *path, struct bytes *to)
     return 0;
 }
 
-/* The top member of a document, by the events parser instead of the scanner. */
+/* A member at the top level of a document, found with the event parser instead of the scanner. */
 struct member {
     const char *key;
     int right, found;
@@ -1252,7 +1265,8 @@ static const char *member_of(struct member *m, const char *json, size_t len, con
     return m->value;
 }
 
-/* Envelopes of the samples: `resource` is their last member and no space is about it. */
+/* Makes the log to expect of a sample. In the samples' envelopes, `resource` is the last member,
+ * and has no space around it. */
 static void expect_sample(struct file *f)
 {
     static const char before[] = ",\"resource\":";
@@ -1294,7 +1308,7 @@ static int check_sample(const char *path)
         for (i = 0; i < COUNT(sizes); i++) {
             struct run *r = new_run(how, sizes[i], 64 << 20);
 
-            r->o.depth_max = 9; /* the deepest of the samples (data/README.md) */
+            r->o.depth_max = 9; /* depth of the deepest sample (data/README.md) */
             r->step = i == 1 ? 16384 : PIECE_RANDOM;
             check_run(r, &f, &data);
         }
@@ -1362,6 +1376,6 @@ SUITE("decoder")
     suite_loop(test_refused_line, 0, 60);
     suite_loop(test_expected, 0, 96);
     suite_test(test_memory, test_reuse, test_invalid_line_error);
-    if (getenv("BCDA_SHARED")) /* they are not in this tree */
+    if (getenv("BCDA_SHARED")) /* the samples are not in this tree */
         suite_test(test_samples);
 }

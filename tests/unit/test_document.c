@@ -1,4 +1,4 @@
-/* JSON documents read by paths. */
+/* Values of a JSON document, found by paths. */
 #include "codec/document.h"
 
 #include <stdio.h>
@@ -10,9 +10,9 @@
 
 /* What the callback received. */
 struct seen {
-    char text[2000]; /* of each event `what`, a character, and the value */
+    char text[2000]; /* for each event: the path's letter, then the value */
     int events;
-    int stop_at; /* the event that gets BCDA_ERR_MANIFEST, from 1; 0 = none */
+    int stop_at; /* number of the event that returns BCDA_ERR_MANIFEST, from 1; 0 = none */
 };
 
 static void add_text(struct seen *s, const char *before, const char *text, size_t len,
@@ -45,14 +45,15 @@ static int note(void *ctx, int what, enum bcda__json_event event, const char *te
     return ++s->events == s->stop_at ? BCDA_ERR_MANIFEST : 0;
 }
 
-/* `paths` are called A, B and so on. `want` has for each event such a letter and the value. */
+/* The paths of a row are called A, B and so on. `want` has the path's letter and the value of each
+ * event. */
 struct row {
     const char *paths[4];
     const char *json, *want;
 };
 
 static const struct row rows[] = {
-    /* members; the KEY, the value, and the END of what has one */
+    /* members: an event for the key and one for the value; objects and arrays also have an end */
     {{"a"}, "{\"a\":\"x\"}", "Aa: A'x'"},
     {{"a"}, "{\"a\":12.50}", "Aa: A12.50"},
     {{"a", "b", "c"}, "{\"a\":true,\"b\":false,\"c\":null}", "Aa: Atrue Bb: Bfalse Cc: Cnull"},
@@ -68,14 +69,14 @@ static const struct row rows[] = {
     {{"a"}, "[]", ""},
     {{"a"}, "\"a\"", ""},
     {{"a"}, "[\"a\",{\"a\":1}]", ""},
-    /* a member of that name elsewhere */
+    /* members of the same name elsewhere do not match */
     {{"a"}, "{\"b\":{\"a\":1},\"c\":[{\"a\":2}],\"d\":[\"a\"]}", ""},
     {{"a.b"}, "{\"b\":1,\"x\":{\"b\":2},\"a\":{\"x\":{\"b\":3},\"y\":[{\"b\":4}]}}", ""},
     {{"a.b"}, "{\"a\":{\"a\":{\"b\":1}},\"b\":{\"b\":2}}", ""},
     {{"a.b"}, "{\"a\":[{\"b\":1}]}", ""},
     {{"a.b"}, "{\"a\":1,\"c\":{\"b\":2}}", ""},
     {{"a.a"}, "{\"a\":{\"a\":{\"a\":1}}}", "Aa: A{ A}"},
-    /* each element, and the first */
+    /* "[]" is each element of an array, "[0]" the first */
     {{"[]"}, "[1,\"x\",null]", "A1 A'x' Anull"},
     {{"[0]"}, "[1,2,3]", "A1"},
     {{"[0]"}, "[]", ""},
@@ -98,11 +99,11 @@ static const struct row rows[] = {
     {{"[][0]"}, "[[1,2],[3,4]]", "A1 A3"},
     {{"[0][0]", "[]"}, "[[1,2],[3]]", "B[ A1 B] B[ B]"},
     {{"a[][].b"}, "{\"a\":[[{\"b\":1}],{\"b\":2},[[{\"b\":3}],{\"b\":4}]]}", "Ab: A1 Ab: A4"},
-    /* either name */
+    /* "a|b" is either name */
     {{"a|b"}, "{\"b\":1,\"c\":2,\"a\":3,\"a|b\":4}", "Ab: A1 Aa: A3"},
     {{"a|bc|d"}, "{\"b\":1,\"bc\":2,\"c\":3,\"d\":4,\"\":5}", "Abc: A2 Ad: A4"},
     {{"a|b.c|d[]"}, "{\"a\":{\"d\":[1]},\"b\":{\"c\":[2],\"x\":[3]},\"c\":[4]}", "A1 A2"},
-    /* the beginning of a name, and each name */
+    /* "value*" is each name that begins so, "*" each name */
     {{"value*"},
      "{\"value\":1,\"valueInt\":2,\"valu\":3,\"Value\":4,\"xvalue\":5}",
      "Avalue: A1 AvalueInt: A2"},
@@ -113,22 +114,22 @@ static const struct row rows[] = {
     {{"*.b"},
      "{\"a\":{\"b\":1},\"b\":2,\"c\":{\"b\":3,\"d\":4},\"e\":[{\"b\":5}]}",
      "Ab: A1 Ab: A3"},
-    /* the top value */
+    /* the empty path means the top value */
     {{""}, "{\"a\":{}}", "A{ A}"},
     {{""}, "[[]]", "A[ A]"},
     {{""}, "5", "A5"},
     {{""}, "\"x\"", "A'x'"},
     {{"", "a"}, "{\"a\":1}", "A{ Ba: B1 A}"},
-    /* several paths on one value, in their order */
+    /* several paths match one value: the events come in the order of the paths */
     {{"a", "a"}, "{\"a\":1}", "Aa: Ba: A1 B1"},
     {{"*", "a|b", "a*", "x"}, "{\"a\":[]}", "Aa: Ba: Ca: A[ B[ C[ A] B] C]"},
     {{"a[]", "a[0]"}, "{\"a\":[1,2]}", "A1 B1 A2"},
     {{"a.b", "a.c"}, "{\"a\":{\"c\":1,\"b\":2}}", "Bc: B1 Ab: A2"},
-    /* what is there twice is reported twice */
+    /* a member that occurs twice is reported twice */
     {{"a"}, "{\"a\":1,\"b\":2,\"a\":3}", "Aa: A1 Aa: A3"},
     {{"a.b"}, "{\"a\":{\"b\":1},\"a\":{\"b\":2,\"b\":3}}", "Ab: A1 Ab: A2 Ab: A3"},
     {{"a[0]"}, "{\"a\":[1,2],\"a\":[3]}", "A1 A3"},
-    /* as deep as a path may be, and deeper */
+    /* paths of the greatest depth, and values below that depth */
     {{"a.a.a.a.a.a.a.a"},
      "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}}}}}}",
      "Aa: A{ A}"},
@@ -147,7 +148,7 @@ static int fill_paths(const struct row *r, struct bcda__document_path *paths)
     return n;
 }
 
-/* In one piece, byte by byte, and with something behind it. */
+/* Each document in one piece, byte by byte, and with other bytes after its end. */
 START_TEST(each_path)
 {
     struct bcda__document_path paths[4];
@@ -195,7 +196,7 @@ START_TEST(stopped)
 }
 END_TEST
 
-/* What is no document, and the limit of depth: 64 objects and arrays. */
+/* Texts that are not JSON, and the limit of depth: 64 nested objects and arrays. */
 START_TEST(refused)
 {
     static const char *const texts[] = {"", "{\"a\":1", "{\"a\":1}x", "{a:1}", "[1,]"};
@@ -222,7 +223,7 @@ START_TEST(refused)
 }
 END_TEST
 
-/* As many paths as are allowed. */
+/* The greatest number of paths that is allowed. */
 START_TEST(many_paths)
 {
     struct bcda__document_path paths[BCDA__DOCUMENT_PATHS_MAX];
@@ -257,7 +258,7 @@ START_TEST(words)
     ck_assert_int_eq(bcda__document_is("x", 0, ""), 1);
     bcda__document_copy(to, sizeof to, "abcd", 3);
     ck_assert_str_eq(to, "abc");
-    bcda__document_copy(to, sizeof to, "abcd", 4); /* does not fit */
+    bcda__document_copy(to, sizeof to, "abcd", 4); /* a text that does not fit gives an empty one */
     ck_assert_str_eq(to, "");
     bcda__document_copy(to, sizeof to, "xy", 1);
     ck_assert_str_eq(to, "x");

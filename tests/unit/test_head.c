@@ -1,4 +1,4 @@
-/* The head of a response, line by line. */
+/* The head of an HTTP response, given line by line. */
 #include "net/head.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ static void tear_down(void)
     bcda__head_free(&head);
 }
 
-/* The result of the last of the lines, which are separated by '|'; each gets CR LF. */
+/* Gives the lines, which are separated by '|', each with CR LF. Returns the result of the last. */
 static int give(const char *lines)
 {
     char line[8192];
@@ -48,9 +48,9 @@ START_TEST(values)
     ck_assert_int_eq(head.status, 206);
     ck_assert_int_eq(head.version, 1);
     ck_assert_str_eq(bcda__head_value(&head, "etag"), "\"a\"");
-    ck_assert_str_eq(bcda__head_value(&head, "X"), "2"); /* the last one */
+    ck_assert_str_eq(bcda__head_value(&head, "X"), "2"); /* of equal headers, the last counts */
     ck_assert_str_eq(bcda__head_value(&head, "Empty"), "");
-    ck_assert_str_eq(bcda__head_value(&head, "E"), ""); /* no prefix of a name */
+    ck_assert_str_eq(bcda__head_value(&head, "E"), ""); /* a prefix of a name does not match */
     ck_assert_int_eq(bcda__head_content_length(&head), 7);
     ck_assert_int_eq(bcda__head_is_chunked(&head), 0);
 }
@@ -82,11 +82,12 @@ START_TEST(trailers)
     ck_assert_int_eq(give("HTTP/1.1 200 OK|Transfer-Encoding: Chunked|"), 1);
     ck_assert_int_eq(bcda__head_is_chunked(&head), 1);
     ck_assert_int_eq(give("Content-Length: 5"), 0);
-    ck_assert_int_eq(bcda__head_content_length(&head), -1); /* a trailer is no header */
+    ck_assert_int_eq(bcda__head_content_length(&head),
+                     -1); /* a trailer field does not count as a header */
 }
 END_TEST
 
-/* Status lines that have no number: the status stays 0, and the head is never complete. */
+/* Status lines without a valid number: the status stays 0, and the head is never complete. */
 START_TEST(no_status)
 {
     static const char *const lines[] = {"HTTP/1.1|", "HTTP/1.1 |", "HTTP/1.1 2|", "HTTP/1.1 abc|",
@@ -100,7 +101,7 @@ END_TEST
 
 static const struct {
     const char *headers;
-    const char *cause; /* NULL: fine */
+    const char *cause; /* why the head is refused; NULL: accepted */
 } framings[] = {
     {"Content-Length: 0", NULL},
     {"Content-Length: 922337203685477579", NULL},
@@ -132,11 +133,11 @@ START_TEST(framing)
     ck_assert_int_eq(give(""), BCDA_ERR_HTTP);
     ck_assert_str_eq(head.cause, framings[_i].cause);
     ck_assert_int_eq(head.state, BCDA__HEAD_REFUSED);
-    ck_assert_int_eq(give("X: 1"), BCDA_ERR_HTTP); /* it stays refused */
+    ck_assert_int_eq(give("X: 1"), BCDA_ERR_HTTP); /* all later lines are refused, too */
 }
 END_TEST
 
-/* The limit counts every byte that is no body. */
+/* The limit counts every byte that is not part of a body. */
 START_TEST(limit)
 {
     size_t max = strlen("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: 1\r\n\r\nT: 1\r\n");

@@ -8,7 +8,7 @@
 #include "helper.h"
 #include "suite.h"
 
-/* The empty member that the server puts behind every file (bcda-api 6.1). */
+/* The empty gzip member with which the server ends every file (bcda-api 6.1). */
 static const uint8_t empty_member[23] = {0x1f, 0x8b, 0x08, 0, 0, 0, 0, 0, 0, 0xff, 0x01, 0,
                                          0,    0xff, 0xff, 0, 0, 0, 0, 0, 0, 0,    0};
 
@@ -19,7 +19,7 @@ struct bytes {
 
 static struct bytes packed, text, got;
 
-/* Adds a member with `len` bytes of text that compresses somewhat. */
+/* Adds a gzip member whose text has `len` bytes, partly random, so that it compresses a little. */
 static void add_member(size_t len, int level)
 {
     z_stream z = {0};
@@ -49,8 +49,8 @@ static void start(void)
     packed.len = text.len = got.len = 0;
 }
 
-/* Feeds `len` bytes in pieces of at most `in_max` and takes them in pieces of at most `cap`; 0 for
- * either means random sizes. */
+/* Inflates `len` bytes, given in pieces of at most `in_max` bytes, with outputs of at most `cap`
+ * bytes; 0 for either means random sizes. */
 static int unpack(const uint8_t *in, size_t len, size_t in_max, size_t cap)
 {
     struct bcda__inflate *z;
@@ -66,7 +66,7 @@ static int unpack(const uint8_t *in, size_t len, size_t in_max, size_t cap)
             uint8_t *exact;
 
             room = cap ? cap : 1 + roll(300);
-            exact = malloc(room); /* so that ASan sees a byte too much */
+            exact = malloc(room); /* exact, so that ASan detects a byte too many */
             rc = bcda__inflate_run(z, piece ? in + at : NULL, piece, &used, exact, room, &made);
             ck_assert_uint_le(used, piece);
             ck_assert_uint_le(made, room);
@@ -114,7 +114,7 @@ START_TEST(test_members)
         expect_text(unpack(packed.at, packed.len, packed.len, 1));
         expect_text(unpack(packed.at, packed.len, 1, 1));
         expect_text(unpack(packed.at, packed.len, 0, 0));
-        add_member(60000 + roll(1000), level); /* more than the window */
+        add_member(60000 + roll(1000), level); /* longer than the window of deflate */
         expect_text(unpack(packed.at, packed.len, packed.len, sizeof got.at));
         expect_text(unpack(packed.at, packed.len, 0, 0));
     }
@@ -129,7 +129,8 @@ START_TEST(test_empty_members)
     add_member(1000, 9);
     add_raw(empty_member, sizeof empty_member);
     expect_text(unpack(packed.at, packed.len, 1, 1));
-    expect_text(unpack(packed.at, packed.len, packed.len, 1000)); /* full to the last byte */
+    expect_text(
+        unpack(packed.at, packed.len, packed.len, 1000)); /* the last output is exactly full */
     add_raw(empty_member, sizeof empty_member);
     add_member(0, 9);
     expect_text(unpack(packed.at, packed.len, 0, 0));
@@ -168,7 +169,7 @@ START_TEST(test_every_header_field)
 }
 END_TEST
 
-/* Cut anywhere but between two members, a file is cut. */
+/* A file that ends anywhere but after a member is reported as cut. */
 START_TEST(test_every_cut)
 {
     size_t ends[3], cut, i;
@@ -213,8 +214,8 @@ START_TEST(test_trailer_flips)
 }
 END_TEST
 
-/* A flip in the middle is never passed over in silence, unless the text is the same all the same
- * (such as the time in the header). */
+/* A flipped bit anywhere gives an error, unless the text stays the same (as with a bit of the time
+ * in the header). */
 START_TEST(test_any_flip)
 {
     size_t i;
@@ -251,7 +252,7 @@ START_TEST(test_behind_the_last)
     expect_text(unpack(packed.at, packed.len, packed.len, 1000));
     expect_text(unpack(packed.at, packed.len, 1, 1));
     expect_text(unpack(packed.at, whole + 1, 1, 1));
-    packed.at[packed.len - 1] = 1; /* zeros, then something */
+    packed.at[packed.len - 1] = 1; /* zeros, then another byte */
     ck_assert_int_eq(unpack(packed.at, packed.len, 0, 0), BCDA_ERR_GZIP);
     packed.at[packed.len - 1] = 0;
     add_raw(empty_member, sizeof empty_member); /* zeros, then a member */
@@ -336,7 +337,7 @@ START_TEST(test_samples)
     text.len = read_shared(dir, "test_no_encoding.ndjson", text.at, sizeof text.at);
     text.at[text.len++] = '\n';
     expect_text(unpack(packed.at, packed.len, 0, 0));
-    /* A header whose compression method is 0. */
+    /* a gzip header whose compression method is 0 */
     packed.len = read_shared(dir, "corrupt_gz_file.ndjson", packed.at, sizeof packed.at);
     ck_assert_int_eq(unpack(packed.at, packed.len, 1, 1), BCDA_ERR_GZIP);
     packed.len = read_shared(dir, "test_no_encoding.ndjson", packed.at, sizeof packed.at);
@@ -351,6 +352,6 @@ SUITE("inflate")
     suite_loop(test_members, 1, 6);
     suite_test(test_empty_members, test_every_header_field, test_every_cut, test_trailer_flips,
                test_any_flip, test_behind_the_last, test_not_gzip, test_no_room);
-    if (getenv("BCDA_SHARED")) /* they are not in this tree */
+    if (getenv("BCDA_SHARED")) /* the samples are not in this tree */
         suite_test(test_samples);
 }

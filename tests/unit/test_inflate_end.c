@@ -1,5 +1,5 @@
-/* A gzip file may be taken to end before the bytes that have come: after a member, while the next
- * member has produced no text. */
+/* bcda__inflate_end_at() declares that a file ends before the last byte given to the inflater. That
+ * is possible after a member, as long as no text of a later member was delivered. */
 #include <string.h>
 #include <zlib.h>
 
@@ -26,7 +26,7 @@ static size_t add_member(const char *text)
     return packed_len - begin;
 }
 
-/* Inflates the first `len` bytes; whether the file may end at `at`. */
+/* Inflates the first `len` bytes. Returns whether the file may end at offset `at`. */
 static int can_end(size_t len, size_t at)
 {
     struct bcda__inflate *z;
@@ -53,19 +53,20 @@ START_TEST(behind_a_member)
     ck_assert_int_eq(can_end(first, first), 1);
     ck_assert_int_eq(can_end(first, first - 1), 0);
     ck_assert_int_eq(can_end(first - 1, first - 1), 0);
-    ck_assert_int_eq(can_end(first + 5, first), 1); /* within the header of an empty one */
+    ck_assert_int_eq(can_end(first + 5, first), 1); /* within the header of the empty member */
     ck_assert_int_eq(can_end(first + second - 1, first), 1);
     ck_assert_int_eq(can_end(first + second, first + second), 1);
 }
 END_TEST
 
-/* Text of a second member would be lost, or was already delivered. */
+/* The file cannot end at the first member once text of the second was delivered. */
 START_TEST(not_before_text)
 {
     size_t first = add_member("the first member"), second = add_member("the second");
 
     ck_assert_int_eq(can_end(first + 5, first), 1);
-    ck_assert_int_eq(can_end(first + second - 8, first), 0); /* all but its trailer */
+    ck_assert_int_eq(can_end(first + second - 8, first),
+                     0); /* all of the second member but its trailer */
     ck_assert_int_eq(can_end(first + second, first), 0);
     ck_assert_int_eq(can_end(first + second, first + second), 1);
 }

@@ -1,6 +1,6 @@
-/* The inflater of this build against zlib's own reading of gzip, on files made at random: the same
- * verdict and the same text up to it, whatever the sizes of the pieces. BCDA_TEST_ROUNDS sets how
- * many files, BCDA_TEST_SEED the first seed; a failure names the file's seed. */
+/* Compares the inflater of this build with zlib's own gzip reader on random files: both must give
+ * the same result and the same text, whatever the sizes of the pieces. BCDA_TEST_ROUNDS sets the
+ * number of files, BCDA_TEST_SEED the first seed. A failure names the file's seed. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 enum { SIZE = 1 << 20, PART = 150000 };
 
-enum { TOO_LONG = 1 }; /* damaged, a file may hold more than there is room for: not looked at */
+enum { TOO_LONG = 1 }; /* the text of a damaged file exceeds SIZE: the test skips such a file */
 
 #ifdef WITH_ISAL
 enum { ISAL = 1 };
@@ -27,11 +27,11 @@ struct bytes {
     size_t len;
 };
 
-static struct bytes text;  /* of the member at hand */
-static struct bytes whole; /* of all members, before anything was damaged */
+static struct bytes text;  /* of the current member */
+static struct bytes whole; /* text of all members, before any damage */
 static struct bytes packed, want, got;
 static uint64_t seed, file_seed;
-static enum harm { NONE, CUT, HURT } harm; /* done to the file at hand */
+static enum harm { NONE, CUT, HURT } harm; /* damage to the current file */
 
 static uint32_t roll(uint32_t below)
 {
@@ -39,7 +39,7 @@ static uint32_t roll(uint32_t below)
     return (uint32_t)(seed >> 33) % below;
 }
 
-/* ---- files ---- */
+/* ---- making random files ---- */
 
 static void fill_text(size_t len)
 {
@@ -47,7 +47,7 @@ static void fill_text(size_t len)
     uint32_t kind = roll(5), i;
 
     for (i = 0; i < len; i++) {
-        uint8_t c = 0; /* kind 0: runs, matches as long as they can be */
+        uint8_t c = 0; /* kind 0: runs of one byte, with the longest possible matches */
 
         if (kind == 1)
             c = (uint8_t)roll(256);
@@ -55,7 +55,7 @@ static void fill_text(size_t len)
             c = (uint8_t)(roll(4) ? 'a' + roll(3) : roll(256));
         else if (kind == 3)
             c = (uint8_t)(line[i % (sizeof line - 1)] + (roll(9) == 0));
-        else if (kind == 4) /* the same bytes, far behind */
+        else if (kind == 4) /* matches at a great distance */
             c = i < 30000 ? (uint8_t)roll(256) : text.at[i - 29000];
         text.at[i] = c;
     }
@@ -91,7 +91,7 @@ static void set_header(z_stream *z, gz_header *head)
     ck_assert_int_eq(deflateSetHeader(z, head), Z_OK);
 }
 
-/* A member of any level, strategy, window and way of ending blocks. */
+/* Adds a member with a random level, strategy and window size; its blocks end in various ways. */
 static void add_member(void)
 {
     static const int flushes[] = {Z_NO_FLUSH, Z_PARTIAL_FLUSH, Z_SYNC_FLUSH, Z_FULL_FLUSH, Z_BLOCK};
@@ -131,7 +131,7 @@ static void add_bytes(size_t len, int value)
         packed.at[packed.len++] = (uint8_t)(value < 0 ? (int)roll(256) : value);
 }
 
-/* What lines, disks and other programs do to files. */
+/* Damages the file as networks, disks and other programs do. */
 static enum harm damage(void)
 {
     size_t at = packed.len ? roll((uint32_t)packed.len) : 0;
@@ -145,19 +145,19 @@ static enum harm damage(void)
     case 2:
         add_bytes(1 + roll(30), roll(2) ? 0 : -1);
         return HURT;
-    case 3: /* bytes lost */
+    case 3: /* some bytes are lost */
         n = 1 + roll(9);
         if (at + n < packed.len) {
             memmove(packed.at + at, packed.at + at + n, packed.len - at - n);
             packed.len -= n;
         }
         return HURT;
-    case 4: /* bytes overwritten */
+    case 4: /* some bytes are overwritten */
         for (n = roll(20); n && at < packed.len; n--)
             packed.at[at++] = (uint8_t)roll(256);
         return HURT;
     case 5:
-    case 6: /* a bit flipped, anywhere or where the first headers are */
+    case 6: /* a bit is flipped, anywhere or near the first header */
         at = packed.len > 40 && roll(2) ? roll(40) : at;
         if (packed.len)
             packed.at[at] ^= (uint8_t)(1 << roll(8));
@@ -218,7 +218,8 @@ static int zlib_says(void)
 
 /* ---- the result of this build ---- */
 
-/* Pieces of at most `in_max` bytes in, and at most `cap` out; 0 for either means random sizes. */
+/* Inflates the file with inputs of at most `in_max` bytes and outputs of at most `cap` bytes; 0 for
+ * either means random sizes. */
 static int we_say(size_t in_max, size_t cap)
 {
     struct bcda__inflate *z;
@@ -228,7 +229,7 @@ static int we_say(size_t in_max, size_t cap)
     got.len = 0;
     ck_assert_int_eq(bcda__inflate_new(&z), 0);
     do {
-        uint8_t *in, *out; /* as large as they need be, so that a byte too much shows */
+        uint8_t *in, *out; /* of exact size, so that a sanitizer detects an access beyond */
 
         len = in_max ? in_max : roll(roll(2) ? 20 : 70000);
         len = len < packed.len - at ? len : packed.len - at;
@@ -254,12 +255,15 @@ static int we_say(size_t in_max, size_t cap)
     return rc;
 }
 
-/* Of a file that is whole everything is the same, and the verdict also of one that was cut. ISA-L
- * decodes up to three symbols at once, so that one or two bytes of text before a cut may be
- * missing; and where bytes were changed it may see that sooner or later than zlib, or come to the
- * end first. It does not mind a code that leaves bits over, where zlib does; then the checksums say
- * whether the text is right. That a wrong text fails, and that what text both gave is the same,
- * holds always. */
+/*
+ * Compares the results. Always: a wrong text gives an error, and the text that both give is the
+ * same. A whole file gives the same result and the same text, and a cut file the same result.
+ *
+ * ISA-L may differ as follows. It decodes up to three symbols at once, so one or two bytes of text
+ * before a cut may be missing. It may detect changed bytes sooner or later than zlib, or reach the
+ * end first. It accepts an incomplete Huffman code, which zlib refuses; the checksums then tell
+ * whether the text is right.
+ */
 static void compare(int verdict, size_t in_max, size_t cap)
 {
     int rc = we_say(in_max, cap);

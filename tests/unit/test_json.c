@@ -1,4 +1,4 @@
-/* JSON documents by events, and NDJSON lines by one pass. */
+/* JSON documents, which are parsed into events, and NDJSON lines, which the scanner reads. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +14,11 @@
 
 struct events {
     struct bcda__buf log;
-    int stop_at; /* the event to stop at, from 1; 0 = none */
+    int stop_at; /* number of the event to stop at, from 1; 0 = none */
     int count;
 };
 
-static struct events seen; /* of the last document */
+static struct events seen; /* events of the last document */
 
 static void start_log(void)
 {
@@ -42,7 +42,8 @@ static int note(void *ctx, enum bcda__json_event event, int depth, const char *t
     return ++e->count == e->stop_at ? BCDA_ERR_STOPPED : 0;
 }
 
-/* Gives the document in pieces of `step` bytes (0 = random ones), each in a block of its own. */
+/* Parses the document in pieces of `step` bytes (0 = random sizes). Each piece is a block of its
+ * own, so that a sanitizer detects a read beyond it. */
 static int parse_pieces(const char *text, size_t len, int depth, size_t step)
 {
     struct bcda__json *j;
@@ -60,7 +61,7 @@ static int parse_pieces(const char *text, size_t len, int depth, size_t step)
         memcpy(piece, text + at, n);
         rc = bcda__json_write(j, piece, n);
         free(piece);
-        if (rc) /* the error stays */
+        if (rc) /* later calls return the same error */
             ck_assert_int_eq(bcda__json_write(j, "1", 1), rc);
     }
     if (!rc)
@@ -72,7 +73,8 @@ static int parse_pieces(const char *text, size_t len, int depth, size_t step)
     return rc;
 }
 
-/* The same result whatever the pieces. Of a bad document only the code is compared. */
+/* Checks that the result is the same for all sizes of pieces. Of an invalid document it compares
+ * only the code. */
 static void check_document(const char *text, size_t len, int depth, int want_rc, const char *want)
 {
     size_t step;
@@ -123,7 +125,7 @@ static const struct document documents[] = {
     {"true", "true0"},
     {"false", "false0"},
     {"null", "null0"},
-    /* behind the top value there is white space and nothing else */
+    /* only white space may follow the top value */
     {"{}\r\n \t\n", "{0 }0"},
 };
 
@@ -153,7 +155,7 @@ START_TEST(test_documents)
 }
 END_TEST
 
-/* An error's body: the first of the documents counts, whatever stands behind it. */
+/* For the body of an error, the first document counts, whatever bytes follow it. */
 START_TEST(test_document_first)
 {
     static const char *const behind[] = {
@@ -192,7 +194,8 @@ START_TEST(test_document_nul)
 }
 END_TEST
 
-/* Whatever byte a body is cut at, it is no document; a body that goes on is. */
+/* A body that is cut at any byte is not a document. A whole body is one even if more bytes follow.
+ */
 START_TEST(test_document_cut)
 {
     static const char *bodies[] = {
@@ -249,12 +252,13 @@ START_TEST(test_document_stop)
             seen.stop_at = stop;
             ck_assert_int_eq(parse_pieces(text, strlen(text), 64, step == 3 ? 1000 : step),
                              BCDA_ERR_STOPPED);
-            ck_assert_int_eq(seen.count, stop); /* and not one event more */
+            ck_assert_int_eq(seen.count, stop); /* no event follows */
         }
 }
 END_TEST
 
-/* The limit of a long string holds whether or not it comes whole or has escapes. */
+/* The limit for a long string holds whether it comes in one piece or in several, with or without
+ * escapes. */
 START_TEST(test_document_budget)
 {
     size_t len = 9 * 1024 * 1024;
@@ -263,7 +267,7 @@ START_TEST(test_document_budget)
     memset(text, 'x', len);
     memcpy(text, "[\"", 2);
     ck_assert_int_eq(parse_pieces(text, len, 64, 64 * 1024), BCDA_ERR_BODY_TOO_LARGE);
-    text[2] = '\\'; /* an escape: yajl copies it */
+    text[2] = '\\'; /* an escape makes yajl copy the string */
     text[3] = 'n';
     memcpy(text + len - 2, "\"]", 2);
     ck_assert_int_eq(parse_pieces(text, len, 64, len), BCDA_ERR_BODY_TOO_LARGE);
@@ -271,7 +275,7 @@ START_TEST(test_document_budget)
     memcpy(text + len - 2, "\"]", 2);
     ck_assert_int_eq(parse_pieces(text, len, 64, 16 * 1024), 0);
     ck_assert_uint_eq(seen.log.len, 3 + 3 + (len - 4) - 1 + 3);
-    /* Memory that yajl returns when it grows counts no more. */
+    /* Memory that yajl frees when a buffer grows no longer counts. */
     len = 1500 * 1024;
     memset(text + 2, 'x', len);
     memcpy(text + 1020 * 1024, "\",\"\\n", 5);
@@ -291,7 +295,7 @@ START_TEST(test_document_budget)
 }
 END_TEST
 
-/* A string or a number, after `before`, of `size` bytes that repeat `unit`. */
+/* Makes a text of `before`, a string or number of `size` bytes that repeat `unit`, and `after`. */
 static char *long_token(const char *before, const char *unit, size_t size, const char *after,
                         size_t *len)
 {
@@ -306,7 +310,7 @@ static char *long_token(const char *before, const char *unit, size_t size, const
     return text;
 }
 
-/* The same at any cut, and whether or not the text has escapes. */
+/* The limits of single tokens are the same for pieces of any size, with or without escapes. */
 START_TEST(test_document_limits)
 {
     static const struct {
@@ -339,7 +343,7 @@ START_TEST(test_document_limits)
 }
 END_TEST
 
-/* Behind the first document nothing has a limit. */
+/* No limit applies to bytes after the first document. */
 START_TEST(test_document_first_limits)
 {
     static const char *const units[] = {"x", "\"", "\\", "7"};
@@ -350,7 +354,7 @@ START_TEST(test_document_first_limits)
 
         start_log();
         ck_assert_int_eq(bcda__json_parse_first(text, len, 64, note, &seen), 0);
-        text[8] = '7'; /* no string */
+        text[8] = '7'; /* no longer a string */
         start_log();
         ck_assert_int_eq(bcda__json_parse_first(text, len, 64, note, &seen), 0);
         free(text);
@@ -378,7 +382,7 @@ START_TEST(test_add_string)
         ck_assert_int_eq(bcda__json_add_string(&b, rows[i][0]), 0);
         ck_assert_str_eq(b.data, rows[i][1]);
     }
-    for (c = 1; c < 128; c++) /* there and back */
+    for (c = 1; c < 128; c++) /* written and parsed again */
         all[c - 1] = (char)c;
     all[127] = '\0';
     bcda__buf_clear(&b);
@@ -398,9 +402,9 @@ END_TEST
 /* ---- lines ---- */
 
 static struct bcda__scanner *scanner;
-static struct bcda__field_set *fields; /* that it looks for; NULL = none */
+static struct bcda__field_set *fields; /* that the scanner looks for; NULL = none */
 static struct bcda__line_info info;
-static char *line_copy; /* on the heap and exact, so that reads behind its end are seen */
+static char *line_copy; /* of exact size, so that a sanitizer detects a read beyond it */
 
 static void open_scanner(int depth, struct bcda__field_set *set)
 {
@@ -432,7 +436,7 @@ static int scan(const char *line, size_t len)
     memcpy(line_copy, line, len);
     memset(&info, 0x77, sizeof info);
     ck_assert_int_eq(bcda__scanner_line(scanner, line_copy, len, &info), 0);
-    ck_assert_uint_le(info.side_len, len * BCDA__FIELDS_MAX); /* of this line alone */
+    ck_assert_uint_le(info.side_len, len * BCDA__FIELDS_MAX); /* nothing of earlier lines is left */
     return info.code;
 }
 
@@ -448,7 +452,7 @@ static void check_span(const struct bcda__span *span, const char *want, const ch
 
 struct line_row {
     const char *line;
-    const char *type, *id, *updated, *full_url; /* NULL as "" */
+    const char *type, *id, *updated, *full_url; /* NULL stands for "" */
     const char *resource;                       /* NULL = the whole line */
 };
 
@@ -471,7 +475,7 @@ static const struct line_row good[] = {
      "Pat", "x/é", "2", NULL, NULL},
     {"{\"resourceType\":\"É\",\"id\":\"\xF0\x9F\x98\x80\"}", "É", "\xF0\x9F\x98\x80", NULL, NULL,
      NULL},
-    /* the wrong kinds of values are as if they were not there */
+    /* values of a wrong kind are ignored */
     {"{" P ",\"id\":5}", "Patient", NULL, NULL, NULL, NULL},
     {"{" P ",\"id\":null,\"x\":\"no\"}", "Patient", NULL, NULL, NULL, NULL},
     {"{" P ",\"id\":true,\"meta\":\"no\"}", "Patient", NULL, NULL, NULL, NULL},
@@ -484,7 +488,7 @@ static const struct line_row good[] = {
     {"{" P ",\"meta\":{\"lastUpdated\":null},\"x\":[\"no\",{\"id\":\"no\"}]}", "Patient", NULL,
      NULL, NULL, NULL},
     {"{" P ",\"id\":\"\"}", "Patient", "", NULL, NULL, NULL},
-    /* the same names deeper are others */
+    /* members of the same names at a deeper level do not count */
     {"{\"contained\":[{\"resourceType\":\"Organization\",\"id\":\"no\",\"meta\":{\"lastUpdated\":"
      "\"no\"}}],\"id\":\"yes\"," P
      ",\"entry\":[{\"id\":\"no2\"},[{\"id\":\"no3\"}]],\"x\":{\"resourceType\":\"no\",\"id\":"
@@ -496,7 +500,7 @@ static const struct line_row good[] = {
     {"{\"resourceType\":\"A\",\"id\":\"1\",\"id\":\"2\",\"resourceType\":\"B\",\"meta\":{"
      "\"lastUpdated\":\"a\",\"lastUpdated\":\"b\"}}",
      "B", "2", "b", NULL, NULL},
-    /* a bare resource with a member `resource` */
+    /* a bare resource with a member `resource`: this is not an envelope */
     {"{" P
      ",\"resource\":{\"resourceType\":\"No\",\"id\":\"no\",\"meta\":{\"lastUpdated\":\"no\"}}}",
      "Patient", NULL, NULL, NULL, NULL},
@@ -526,11 +530,11 @@ static const struct line_row good[] = {
      "{" P ",\"x\":\"}{\"}"},
     {"{\"resourceType\":null,\"resource\":{" P "}}", "Patient", NULL, NULL, NULL, "{" P "}"},
     {"{\"resourceType\":\"\",\"resource\":{" P "}}", "Patient", NULL, NULL, NULL, "{" P "}"},
-    /* equal keys: nothing of the first resource is left */
+    /* equal keys: nothing of the first resource remains */
     {"{\"resource\":{\"resourceType\":\"A\",\"id\":\"1\",\"meta\":{\"lastUpdated\":\"x\"}},"
      "\"resource\":{\"resourceType\":\"B\"}}",
      "B", NULL, NULL, NULL, "{\"resourceType\":\"B\"}"},
-    /* pairs, whole characters, NUL */
+    /* surrogate pairs, and texts that only look like halves of a pair */
     {"{" P ",\"id\":\"\\uD83D\\uDE00\\uDBFF\\uDFFF\",\"x\":\"\\\\uD800\\\\\",\"y\":\"\\ue000\"}",
      "Patient", "\xF0\x9F\x98\x80\xF4\x8F\xBF\xBF", NULL, NULL, NULL},
 };
@@ -562,7 +566,7 @@ static struct bcda__field_set *new_fields(const char *const *paths, size_t count
     return set;
 }
 
-/* With and without fields, which change what yajl reports. */
+/* Lines with and without fields to look for, since fields change what yajl reports. */
 START_TEST(test_lines)
 {
     static const char *const paths[] = {"id", "meta.lastUpdated", "x", "resource.id",
@@ -572,7 +576,7 @@ START_TEST(test_lines)
     open_scanner(64, _i ? new_fields(paths, COUNT(paths)) : NULL);
     for (i = 0; i < COUNT(good); i++)
         check_good(&good[i]);
-    for (i = 0; i < 3000; i++) { /* nothing of one line shows in the next */
+    for (i = 0; i < 3000; i++) { /* nothing of one line appears in the result of the next */
         k = roll(COUNT(good) + 2);
         if (k < COUNT(good))
             check_good(&good[k]);
@@ -591,7 +595,7 @@ END_TEST
 #define NOT_UTF8(line, at) INVALID(line, BCDA_ERR_LINE_UTF8, at)
 #define NO_TYPE(line)      INVALID(line, BCDA_ERR_LINE_TYPE, 0)
 
-/* `at`: where it went wrong; -1 = the end is missing; -2 = not asked */
+/* `at` is the offset of the error; -1: the end is missing; -2: not checked */
 static const struct {
     const char *line;
     int code;
@@ -610,16 +614,16 @@ static const struct {
     NOT_JSON("{" P ",}", -2), NOT_JSON("{" P ",\"x\":01}", -2), NOT_JSON("{" P ",\"x\":NaN}", -2),
     NOT_JSON("{" P ",\"x\":\"a\tb\"}", -2), NOT_JSON("{" P ",\"x\":\"a\x01\"}", -2),
     NOT_JSON("{" P ",\"x\":\"\\q\"}", -2), NOT_JSON("{" P ",\"x\":\"\\u00g0\"}", -2),
-    /* white space to yajl, not to JSON */
+    /* white space for yajl, but not in JSON */
     NOT_JSON("{" P "\v}", 25), NOT_JSON("{" P "\f}", 25), NOT_JSON("{" P "}\f", 26),
     NOT_JSON("\x1E{" P "}", -2), NOT_JSON("\xEF\xBB\xBF{" P "}", -2), NOT_JSON("<html>", -2),
     NOT_JSON("data: {" P "}", -2),
-    /* not UTF-8, wherever it stands */
+    /* invalid UTF-8 anywhere in the line */
     NOT_UTF8("{" P ",\"x\":\"\xC0\xAF\"}", 31), NOT_UTF8("{" P ",\"x\":\"\xED\xA0\x80\"}", 31),
     NOT_UTF8("{" P ",\"x\":\"\xF4\x90\x80\x80\"}", 31), NOT_UTF8("{" P ",\"\xFF\":1}", 27),
     NOT_UTF8("{" P "}\x80", 26), NOT_UTF8("not JSON \xFF", 9),
     NOT_UTF8("{" P ",\"x\":\"\xE2\x82", 31),
-    /* nor are halves of pairs that only escapes can write */
+    /* halves of surrogate pairs, written as escapes, are invalid UTF-8, too */
     NOT_UTF8("{" P ",\"x\":\"\\uD800\"}", 31), NOT_UTF8("{" P ",\"x\":\"\\udc00\"}", 31),
     NOT_UTF8("{" P ",\"x\":\"\\uD83Dx\\uDE00\"}", 31),
     NOT_UTF8("{" P ",\"x\":\"\\uD83D\\u0041\"}", 31),
@@ -664,7 +668,7 @@ START_TEST(test_invalid_lines)
 }
 END_TEST
 
-/* Cut at each byte: always "the end is missing", be it in a character or not. */
+/* A line cut at any byte, even inside a character, gives "the end is missing". */
 START_TEST(test_cut_lines)
 {
     size_t i, len;
@@ -715,7 +719,7 @@ START_TEST(test_line_depth)
 }
 END_TEST
 
-/* Far deeper than any limit that is set, and far longer than any buffer. */
+/* Lines that are far deeper than any limit and far longer than any buffer. */
 START_TEST(test_line_large)
 {
     static const char *const paths[] = {"x"};
@@ -726,7 +730,7 @@ START_TEST(test_line_large)
     open_scanner(64, new_fields(paths, 1));
     memset(line, '[', len);
     ck_assert_int_eq(scan(line, len), BCDA_ERR_LINE_DEPTH);
-    for (i = 0; i < 3; i++) { /* one string: plain, with an escape, of escapes */
+    for (i = 0; i < 3; i++) { /* a string without escapes, with one escape, with only escapes */
         at = (size_t)sprintf(line, "{" P ",\"x\":\"");
         while (at < len) {
             memcpy(line + at, i == 2 || (i == 1 && at < 100) ? "\\u0041" : "aaaaaa", 6);
@@ -738,7 +742,7 @@ START_TEST(test_line_large)
         ck_assert_int_eq(info.values[0].span.copy, i > 0);
         ck_assert_uint_ge(info.values[0].span.len, i == 2 ? len / 6 - 10 : len - 200);
         if (i % 2)
-            bcda__scanner_trim(scanner); /* what the line took is not needed for the next */
+            bcda__scanner_trim(scanner); /* frees the memory that the long line needed */
         check_good(&good[1]);
     }
     close_scanner();
@@ -752,7 +756,7 @@ START_TEST(test_line_large)
 }
 END_TEST
 
-/* `count` times `unit` between the two. */
+/* Writes `before`, `unit` `count` times, and `after`. Returns the length. */
 static size_t make_long(char *line, const char *before, const char *unit, size_t count,
                         const char *after)
 {
@@ -763,13 +767,13 @@ static size_t make_long(char *line, const char *before, const char *unit, size_t
     return at + (size_t)sprintf(line + at, "%s", after);
 }
 
-/* What is taken out of each line has a limit, and so have the names beside it: of the bytes that it
- * is, not of those that it is written in. */
+/* The values taken out of a line are limited in length, and so are the names beside them. What
+ * counts is the length of the decoded text, not that of its escapes. */
 static const struct {
     const char *before, *unit;
-    size_t bytes; /* that a unit is */
+    size_t bytes; /* decoded length of a unit */
     const char *after;
-    size_t rest; /* bytes of the member that are not units */
+    size_t rest; /* bytes of the member besides the units */
 } limited[] = {
     {"{\"resourceType\":\"", "x", 1, "\"}", 0},
     {"{\"resourceType\":\"", "\\u0041", 1, "\"}", 0},
@@ -807,12 +811,12 @@ START_TEST(test_member_limit)
                       info.code, count, limited[row].before);
         ck_assert_uint_le(info.bad_at, len);
         ck_assert(fits || info.bad_at >= count);
-        check_good(&good[1]); /* the next is not touched */
+        check_good(&good[1]); /* the next line is not affected */
     }
 }
 END_TEST
 
-/* All else may be as long as the line. */
+/* All other members may be as long as the line. */
 START_TEST(test_members_without_limit)
 {
     static const char *const paths[] = {"x"};
@@ -842,7 +846,7 @@ START_TEST(test_members_without_limit)
 }
 END_TEST
 
-/* A line that is cut inside a long token: only its end is missing, whatever the token. */
+/* If a line is cut inside a long token of any kind, the error is that the line's end is missing. */
 START_TEST(test_long_cut_lines)
 {
     static const char *const paths[] = {"x"};
@@ -875,7 +879,7 @@ END_TEST
 
 /* ---- fields ---- */
 
-/* One path has one index, however often it is asked for. */
+/* A path has one index, however often it is added. */
 START_TEST(test_field_twice)
 {
     struct bcda__field_set *set;
@@ -891,7 +895,8 @@ START_TEST(test_field_twice)
         ck_assert_int_eq(index, i);
         ck_assert_int_eq(bcda__field_set_count(set), i + 1);
     }
-    ck_assert_int_eq(bcda__field_set_add(set, "a0.b3", &index), 0); /* also when it is full */
+    ck_assert_int_eq(bcda__field_set_add(set, "a0.b3", &index),
+                     0); /* works even if the set is full */
     ck_assert_int_eq(index, 3);
     ck_assert_int_eq(bcda__field_set_add(set, "a0", &index), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda__field_set_add(set, "a0.b3.c", &index), BCDA_ERR_INVALID);
@@ -936,7 +941,7 @@ START_TEST(test_field_set)
 }
 END_TEST
 
-/* The values of a line as "0:a 3:b", in the order of the document. */
+/* Compares the values of a line, as "0:a 3:b", in the order of the document. */
 static void check_values(const char *line, const char *want)
 {
     struct bcda__buf b;
@@ -996,9 +1001,9 @@ START_TEST(test_fields)
         {"{\"meta\":{\"lastUpdated\":\"T\"}," P "}", "6:T 5:Patient"},
         {"{\"a\":1,\"a\":2," P "}", "3:1 3:2 5:Patient"},
         {"{\"a\":{\"b\":1},\"id\":\"2\",\"a\":{\"c\":3}," P "}", "1:1 0:2 8:3 5:Patient"},
-        /* after a value that matched, what is no member of it does not */
+        /* after a value has matched, a later member that is not inside it does not match */
         {"{\"a\":[\"x\"],\"y\":[\"no\"],\"b\":[{\"c\":\"z\"}]," P "}", "3:x 9:z 5:Patient"},
-        /* envelopes: the paths begin in the resource */
+        /* in an envelope the paths begin at the resource */
         {"{\"fullUrl\":\"x\",\"id\":\"no\",\"a\":{\"b\":\"no\"},\"resource\":{\"id\":\"1\",\"a\":{"
          "\"b\":\"x\"}," P "},\"b\":{\"c\":\"no\"}}",
          "0:1 1:x 5:Patient"},
@@ -1006,7 +1011,7 @@ START_TEST(test_fields)
         {"{\"resource\":{" P "},\"a\":\"no\"}", "5:Patient"},
         {"{\"resource\":{\"id\":\"no\",\"resourceType\":\"No\"},\"resource\":{" P "}}",
          "5:Patient"},
-        /* a bare resource whose member `resource` is another */
+        /* a bare resource with a member `resource`, which is not an envelope */
         {"{\"resource\":{\"id\":\"no\",\"resourceType\":\"No\"},\"id\":\"1\"," P "}",
          "0:1 5:Patient"},
         {"{" P ",\"a\":1,\"resource\":{\"a\":\"no\"}}", "5:Patient 3:1"},
@@ -1014,7 +1019,7 @@ START_TEST(test_fields)
     struct bcda__field_set *set = new_fields(paths, COUNT(paths)), *copy;
     size_t i;
 
-    if (_i) { /* a copy finds the same */
+    if (_i) { /* a copy of the set finds the same values */
         ck_assert_int_eq(bcda__field_set_copy(&copy, set), 0);
         bcda__field_set_free(set);
         set = copy;
@@ -1031,7 +1036,7 @@ static void put(char *line, size_t *at, const char *text)
     *at += strlen(text);
 }
 
-/* Paths of the greatest length, and values below them, which no path reaches. */
+/* Paths of the greatest depth, and values below that depth, which no path reaches. */
 START_TEST(test_fields_deep)
 {
     char path[100] = "", line[1000], want[100] = "";
@@ -1062,7 +1067,7 @@ START_TEST(test_fields_deep)
 }
 END_TEST
 
-/* All 64, more values than any first buffer holds, and texts that all had escapes. */
+/* All 64 fields, more values than a new buffer holds, and only texts with escapes. */
 START_TEST(test_fields_many)
 {
     struct bcda__buf line, want;
@@ -1094,7 +1099,7 @@ START_TEST(test_fields_many)
 }
 END_TEST
 
-/* As many values as one line may have, and one more. */
+/* The greatest number of values in a line, and one more. */
 START_TEST(test_fields_limit)
 {
     static const char *const paths[] = {"a", "b"};
@@ -1112,18 +1117,18 @@ START_TEST(test_fields_limit)
         ck_assert_int_eq(scan(line.data, line.len), over ? BCDA_ERR_LINE_TOO_LONG : 0);
         ck_assert_uint_eq(info.value_count, over ? 0 : BCDA__VALUES_MAX);
         bcda__buf_free(&line);
-        check_values("{" P ",\"a\":5}", "0:5"); /* the next is not touched */
+        check_values("{" P ",\"a\":5}", "0:5"); /* the next line is not affected */
     }
 }
 END_TEST
 
-/* Random lines, made together with what is to be found in them. */
+/* Random lines, made together with the values to find in them. */
 
 struct maker {
     struct bcda__buf line;
-    struct bcda__buf want; /* values of the fields below */
-    char path[400];        /* of the value that is being written, without arrays */
-    int counting;          /* inside the resource */
+    struct bcda__buf want; /* values of the fields maker_paths, as found */
+    char path[400];        /* path of the value that is being written, without arrays */
+    int counting;          /* true inside the resource */
 };
 
 static const char *const maker_paths[] = {"id",    "a",       "b",    "a.a",
@@ -1206,7 +1211,7 @@ static void make_value(struct maker *m, int depth)
     }
 }
 
-/* Members in random order, one of them resourceType. */
+/* Writes a resource with members in random order, one of them resourceType. */
 static void make_resource(struct maker *m)
 {
     uint32_t members = 1 + roll(6), at = roll(members), i;
@@ -1278,8 +1283,8 @@ START_TEST(test_random_lines)
 }
 END_TEST
 
-/* A sound line with bytes changed: no crash, and a verdict that agrees with the documents' parser
- * as to what is JSON. */
+/* A valid line with some bytes changed: the scanner does not crash, and agrees with the document
+ * parser on whether the line is JSON. */
 START_TEST(test_random_damage)
 {
     char line[1000];

@@ -1,7 +1,7 @@
-/* Documents and lines are read in two ways, and both accept the same JSON: that of RFC 8259,
- * without a byte order mark and without half surrogate pairs. The cases below always run; those of
- * JSONTestSuite (https://github.com/nst/JSONTestSuite) run where BCDA_SHARED names a directory that
- * has them in data/json-suite. */
+/* The document parser and the line scanner accept the same JSON: that of RFC 8259, without a byte
+ * order mark and without half surrogate pairs. The cases below always run. Those of JSONTestSuite
+ * (https://github.com/nst/JSONTestSuite) run if BCDA_SHARED names a directory that has them in
+ * data/json-suite. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -49,7 +49,7 @@ static int accepts_pieces(const char *text, size_t len, size_t step)
     return rc == 0;
 }
 
-/* JSON, be it a resource or not. */
+/* True if the scanner accepts the text as JSON, whether or not it is a resource. */
 static int accepts_line(const char *text, size_t len, int fields)
 {
     struct bcda__field_set *set = NULL;
@@ -68,7 +68,7 @@ static int accepts_line(const char *text, size_t len, int fields)
     return info.code == 0 || info.code == BCDA_ERR_LINE_TYPE;
 }
 
-/* A line feed ends a line, and so can stand in a document only. */
+/* True if the text has no line feed. A text with one can be a document, but not a line. */
 static int is_one_line(const char *text, size_t len)
 {
     return !memchr(text, '\n', len);
@@ -103,7 +103,7 @@ static const struct {
     YES("[\"\\uD83D\\uDE00\\uDBFF\\uDFFF\"]"), YES("[\"\\\\uD800\",\"\\ud7ff\\ue000\"]"),
     YES("[1e400,-0,123456789012345678901234567890]"), YES("null"), YES("-1.5E+3"),
     YES("\"\xF0\x9F\x98\x80\""),
-    /* white space that is none */
+    /* characters that are not white space in JSON */
     NO("[\v]"), NO("[\f]"), NO("\f{}"), NO("{}\v"), NO("{}\f"), NO("[1,\v\f2]"), NO("{\"a\"\f:1}"),
     NO("[\"\v\"]"), NO("[\xC2\xA0]"), NO("[\xE2\x81\xA0]"), NO("[\x1C]"),
     /* half surrogate pairs */
@@ -117,7 +117,7 @@ static const struct {
     NO("\xFF\xFE[\0]\0"), NO("[\0]\0"),
     /* NUL */
     NO("{}\0"), NO("\0{}"), NO("[\"a\0b\"]"), NO("[1\0]"),
-    /* behind the end */
+    /* more text after the end */
     NO("{}{}"), NO("[]]"), NO("{} \""), NO("{} tru"), NO("1 2"), NO("\"a\"\"b"), NO("{},"),
     /* other */
     NO(""), NO(" "), NO("[1,]"), NO("{\"a\":1,}"), NO("[\"\t\"]"), NO("[\"\\\"]"),
@@ -143,8 +143,9 @@ START_TEST(depth)
 }
 END_TEST
 
-/* y: accepted, n: refused. i: RFC 8259 leaves it open; here numbers of any size are accepted, and
- * what has no UTF-8 form or is nested too deep is refused. */
+/* True if the case of this file name must be accepted. Names of valid texts begin with y, those of
+ * invalid texts with n. RFC 8259 leaves the cases with i open: here numbers of any size are
+ * accepted, while texts that are not UTF-8 or are nested too deep are refused. */
 static int is_wanted(const char *name)
 {
     return name[0] == 'y' || strncmp(name, "i_number", 8) == 0;
@@ -183,7 +184,7 @@ START_TEST(json_test_suite)
         d = opendir(dir);
     }
     if (!d)
-        return; /* not there: the cases above are what is tested */
+        return; /* without the suite, only the cases above are tested */
     while ((entry = readdir(d)))
         if (strlen(entry->d_name) > 2 && entry->d_name[1] == '_') {
             in_one_line += check_file(dir, entry->d_name);

@@ -12,7 +12,8 @@
 #include "suite.h"
 
 static struct bcda_error err;
-/* One 2048-bit key for all tests, in some of its forms; only ever read. */
+/* Makes one 2048-bit key for all tests, in several file formats. The tests only read these files.
+ */
 static void make_keys(void)
 {
     make_dir();
@@ -37,7 +38,8 @@ static void setup(void)
     ck_assert_int_eq(bcda__crypto_init(0, NULL), 0);
 }
 
-/* From a buffer of exactly this size. Gives the code; *bits and the parts are checked by the way.
+/* Reads a key from a buffer of exactly this size. Checks the key or the error, and returns the
+ * code.
  */
 static int read_text(const char *text, size_t len, const char *passphrase)
 {
@@ -87,7 +89,7 @@ static void good(int rc)
     expect(rc, 0, NULL);
 }
 
-/* ---- Plain ---- */
+/* ---- keys that are not encrypted ---- */
 
 START_TEST(test_plain)
 {
@@ -131,7 +133,7 @@ START_TEST(test_text_around)
         "printf '\357\273\277' > made && cat pkcs8 >> made",
         "(head -n 1 pkcs1; echo 'Comment: whatever'; echo; tail -n +2 pkcs1) > made",
         ("(head -n 1 pkcs8; tail -n +2 pkcs8 | head -n -1 | tr -d '\n'; echo; tail -n 1 pkcs8) "
-         "> made"), /* one long line */
+         "> made"), /* the base64 in one long line */
         "(cat pkcs8; head -c 300000 /dev/zero | tr '\\0' x) > made",
         "printf '%s' \"$(cat pkcs8)\" > made", /* no LF at the end */
         /* the first key counts */
@@ -228,7 +230,7 @@ START_TEST(test_8192)
 }
 END_TEST
 
-/* A structure that openssl builds from a description. */
+/* Lets openssl build a DER structure from a description, and writes it as PEM. */
 static void generate(const char *conf, const char *label, const char *name)
 {
     run("printf '%%b' '%s' > conf && openssl asn1parse -genconf conf -noout -out gen && "
@@ -239,7 +241,7 @@ static void generate(const char *conf, const char *label, const char *name)
 START_TEST(test_made_up)
 {
     char conf[5000];
-    char n[2052] = "1"; /* 8193 bits, with the sign octet implied */
+    char n[2052] = "1"; /* a number of 8193 bits, in hex */
 
     memset(n + 1, '0', 2048);
     snprintf(conf, sizeof conf,
@@ -268,7 +270,7 @@ START_TEST(test_made_up)
 }
 END_TEST
 
-/* PKCS#8 of version 2, with attributes and the public key behind the private one. */
+/* PKCS#8 of version 2, with attributes and with the public key after the private one. */
 START_TEST(test_pkcs8_v2)
 {
     run("/usr/bin/python3 -c \"from pem import *\n"
@@ -292,7 +294,7 @@ START_TEST(test_pkcs8_v2)
 }
 END_TEST
 
-/* ---- Encrypted ---- */
+/* ---- encrypted keys ---- */
 
 START_TEST(test_pbes2)
 {
@@ -320,7 +322,7 @@ START_TEST(test_pbes2)
 }
 END_TEST
 
-/* One wrong passphrase in 256 gives a right padding, and bytes that are not DER. */
+/* Wrong passphrases: about one in 256 gives valid padding, but then the bytes are not DER. */
 START_TEST(test_many_wrong)
 {
     char guess[32];
@@ -366,8 +368,8 @@ START_TEST(test_traditional)
 }
 END_TEST
 
-/* A key length that is stated, a missing pseudo-random function, and much that is wrong: written by
- * python, encrypted by openssl. */
+/* Parameters of PBES2: a stated key length, no pseudo-random function, and many invalid ones.
+ * Python writes the structures; openssl encrypts the key. */
 START_TEST(test_pbes2_parameters)
 {
     run("/usr/bin/python3 -c \"import hashlib, subprocess; from pem import *\n"
@@ -430,7 +432,8 @@ START_TEST(test_pbes2_parameters)
 }
 END_TEST
 
-/* libgcrypt decides about FIPS when it starts up, so this is done by another run of the program. */
+/* Reads a key in FIPS mode. libgcrypt chooses that mode when it is initialised, so this function
+ * runs in a second process of this program (see test_fips). */
 static int fips_read(const char *where, const char *name, const char *passphrase)
 {
     struct bcda__key *k;
@@ -487,7 +490,7 @@ START_TEST(test_fips)
 }
 END_TEST
 
-/* ---- Not a key for us ---- */
+/* ---- files that are not an RSA private key ---- */
 
 START_TEST(test_other_things)
 {
@@ -523,7 +526,7 @@ START_TEST(test_other_things)
     expect(read_file("scrypt", "abcd"), BCDA_ERR_KEY_UNSUPPORTED, "openssl pkcs8 -topk8");
     expect(read_text("", 0, NULL), BCDA_ERR_KEY_FORMAT, "is empty");
     expect(read_text("hello\n", 6, NULL), BCDA_ERR_KEY_FORMAT, "no PEM private key");
-    /* The label does not fit the contents. */
+    /* PEM labels that do not match the content */
     run("sed 's/RSA PRIVATE/PRIVATE/' pkcs1 > mixed1 && sed 's/ PRIVATE/ RSA PRIVATE/' pkcs8 > "
         "mixed2 && sed 's/ PRIVATE/ ENCRYPTED PRIVATE/' pkcs8 > mixed3");
     expect(read_file("mixed1", NULL), BCDA_ERR_KEY_FORMAT, NULL);
@@ -532,7 +535,7 @@ START_TEST(test_other_things)
 }
 END_TEST
 
-/* ---- Damage ---- */
+/* ---- damaged keys ---- */
 
 START_TEST(test_pem_damage)
 {
@@ -581,7 +584,7 @@ static size_t to_pem(const uint8_t *der, size_t len, const char *label, char *ou
     char *p = out + sprintf(out, "-----BEGIN %s-----\n", label);
     size_t i;
 
-    for (i = 0; i < len; i += 48) { /* a line of 64 characters */
+    for (i = 0; i < len; i += 48) { /* 48 bytes are a line of 64 characters */
         bcda__text_base64(der + i, len - i < 48 ? len - i : 48, p);
         p = strcat(p, "\n") + strlen(p);
     }
@@ -594,7 +597,8 @@ static void mutate(uint8_t *der, size_t *len)
     size_t at, n;
 
     while (times--) {
-        at = roll(2) ? roll((uint32_t)*len) : roll(60) % *len; /* most structure is in front */
+        at = roll(2) ? roll((uint32_t)*len)
+                     : roll(60) % *len; /* most of the structure is at the start */
         switch (roll(4)) {
         case 0:
             der[at] ^= (uint8_t)(1 << roll(8));
@@ -602,20 +606,21 @@ static void mutate(uint8_t *der, size_t *len)
         case 1:
             der[at] = (uint8_t)roll(256);
             break;
-        case 2: /* take some out */
+        case 2: /* remove some bytes */
             n = 1 + roll(20);
             if (at + n < *len) {
                 memmove(der + at, der + at + n, *len - at - n);
                 *len -= n;
             }
             break;
-        default: /* the greatest and smallest lengths */
+        default: /* bytes that mean the greatest and smallest lengths */
             der[at] = (uint8_t)(roll(2) ? 0xFF : roll(2) ? 0x84 : 0);
         }
     }
 }
 
-/* No crash; and no damaged key is taken, but where the damage is in what is not used. */
+/* Damaged keys: the library does not crash, and accepts a key only if the damage is in a part that
+ * it does not use. */
 START_TEST(test_mutations)
 {
     static const char *const labels[] = {"RSA PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"};
@@ -647,7 +652,7 @@ START_TEST(test_mutations)
 }
 END_TEST
 
-/* A byte of n, e, d, p or q changed: never a key. */
+/* A key with one bit of n, e, d, p or q changed is always refused. */
 START_TEST(test_parts_flipped)
 {
     struct bcda__key *k;

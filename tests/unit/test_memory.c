@@ -1,5 +1,5 @@
-/* What the decoder of a file allocates at most, beside the formula of the guide. The linker sends
- * the calls of the library's allocator through the functions below, which count the bytes. */
+/* Compares the most memory that a file's decoder allocates with the formula in the guide. The
+ * linker replaces the library's allocator with the functions below, which count the bytes. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -55,7 +55,7 @@ void __wrap_bcda__free(void *ptr)
     free((union head *)ptr - 1);
 }
 
-/* Both blocks exist while one is copied. */
+/* Counts the old and the new block, since both exist during the copy. */
 void *__wrap_bcda__realloc(void *ptr, size_t size)
 {
     void *grown = __wrap_bcda__alloc(size);
@@ -67,13 +67,13 @@ void *__wrap_bcda__realloc(void *ptr, size_t size)
     return grown;
 }
 
-/* ---- the formula ---- */
+/* ---- the formula of the guide ---- */
 
 static struct {
     double batch, line, line_fields, fields;
 } formula;
 
-/* The numbers of the guide. */
+/* Reads the factors of the formula from the guide. */
 static void read_formula(void)
 {
     FILE *guide = fopen(SOURCE_ROOT "/doc/guide/memory-and-limits.md", "r");
@@ -104,7 +104,8 @@ static void add_many(struct bcda__buf *to, const char *unit, size_t size)
 
 #define START "{\"resourceType\":\"Patient\","
 
-/* Each adds a line of about `size` bytes, with its LF. */
+/* A kind of line: `before`, about `size` bytes of repeated `unit`, and `after`, which has the LF.
+ */
 struct kind {
     const char *name, *before, *unit, *after;
 };
@@ -153,7 +154,7 @@ static void drain(struct bcda__decoder *d)
     bcda__decoder_give_back(d, b);
 }
 
-/* The peak while a file is decoded. */
+/* Decodes a file and returns the peak of allocated bytes. */
 static size_t decode(const char *text, size_t len, const struct bcda__decoder_options *o)
 {
     struct bcda__decoder *d;
@@ -209,7 +210,8 @@ static struct bcda__decoder_options options_of(size_t batch_size, size_t fields)
                                           .fields = set};
 }
 
-/* A short line, twice a long one, and a short one. Gives the part of the formula that was used. */
+/* Decodes a short line, the same long line twice, and a short one. Returns the memory used, as a
+ * fraction of what the formula allows. */
 static double check_kind(const struct kind *k, size_t size, const struct bcda__decoder_options *o)
 {
     struct bcda__buf file;
@@ -235,10 +237,10 @@ static double check_kind(const struct kind *k, size_t size, const struct bcda__d
     return (double)used / most;
 }
 
-/* Around powers of two, and around the steps in which a batch grows, buffers are at their worst. */
+/* Buffers waste most near powers of two, and near the steps in which a batch grows. */
 static const size_t sizes[] = {100 * KIB, 1 * MIB + 100, 2 * MIB - 4000, 3 * MIB + 200 * KIB};
 
-/* With lines that are far longer than a batch; without fields, with one, with some. */
+/* Lines that are far longer than a batch, with no field, one field, and several. */
 START_TEST(long_lines)
 {
     size_t fields = _i < 2 ? (size_t)_i : COUNT(paths), i, n;
@@ -250,12 +252,13 @@ START_TEST(long_lines)
             part = check_kind(&kinds[i], sizes[n], &o);
             most = part > most ? part : most;
         }
-    ck_assert_msg(most > 0.75, "%.2f", most); /* the formula is no more than is needed */
+    ck_assert_msg(most > 0.75, "%.2f",
+                  most); /* the formula does not allow far more than is needed */
     bcda__field_set_free((struct bcda__field_set *)(uintptr_t)o.fields);
 }
 END_TEST
 
-/* A line that is as long as is allowed, and one that is not. */
+/* Lines around the limit of length, and one far above it. */
 START_TEST(line_limit)
 {
     size_t fields = (size_t)_i, i;
@@ -274,7 +277,7 @@ START_TEST(line_limit)
 }
 END_TEST
 
-/* Lines so short that the index is what fills a batch. */
+/* Lines so short that the index fills a batch before the text does. */
 START_TEST(short_lines)
 {
     static const char *const lines[] = {

@@ -1,4 +1,4 @@
-/* The bytes between the network and their consumer. */
+/* The ring buffer that holds bytes between the network and their consumer. */
 #include "net/ring.h"
 #include "suite.h"
 
@@ -26,7 +26,7 @@ START_TEST(one_run)
     ck_assert_uint_eq(bcda__ring_room(&r), 2);
     check_data(&r, "abcdef");
     bcda__ring_take(&r, &pool, 3);
-    put(&r, "ghijk"); /* only fits where the rest moves to the front */
+    put(&r, "ghijk"); /* fits only if the remaining bytes move to the front */
     check_data(&r, "defghijk");
     ck_assert_uint_eq(bcda__ring_room(&r), 0);
     bcda__ring_drop(&r, &pool);
@@ -53,13 +53,13 @@ START_TEST(memory_is_pooled)
     check_data(&b, "of b");
     bcda__ring_drop(&a, &pool);
     bcda__ring_drop(&b, &pool);
-    ck_assert_ptr_nonnull(pool.spare.bytes); /* one is kept, */
+    ck_assert_ptr_nonnull(pool.spare.bytes); /* the pool keeps one piece of memory */
     bcda__ring_pool_trim(&pool);
-    ck_assert_ptr_null(pool.spare.bytes); /* until nobody needs it */
+    ck_assert_ptr_null(pool.spare.bytes); /* trimming the pool frees that piece */
 }
 END_TEST
 
-/* A piece is never smaller than its ring. */
+/* A ring never gets a piece of memory that is smaller than the ring. */
 START_TEST(sizes)
 {
     struct bcda__ring small = {.cap = 16}, large = {.cap = 1024};
@@ -73,10 +73,10 @@ START_TEST(sizes)
     ck_assert_uint_eq(bcda__ring_room(&large), 0);
     bcda__ring_drop(&large, &pool);
     ck_assert_uint_eq(pool.spare.cap, 1024);
-    put(&small, "z"); /* in the large piece, but with its own bound */
+    put(&small, "z"); /* `small` now has the large piece, but keeps its own limit */
     ck_assert_uint_eq(bcda__ring_room(&small), 15);
     ck_assert_uint_eq(small.piece.cap, 1024);
-    ck_assert_uint_eq(small.piece.high, 1024); /* the y are wiped with it */
+    ck_assert_uint_eq(small.piece.high, 1024); /* the old y will be wiped, too */
     bcda__ring_drop(&small, &pool);
     bcda__ring_pool_trim(&pool);
 }

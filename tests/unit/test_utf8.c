@@ -1,5 +1,5 @@
-/* UTF-8 against tables (Markus Kuhn's stress cases) and against a slow reader that works by code
- * points instead of bytes. */
+/* The UTF-8 check, compared with tables (Markus Kuhn's stress test) and with a slow check that
+ * works on code points instead of bytes. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +8,8 @@
 #include "helper.h"
 #include "suite.h"
 
-/* The offset of the first byte that begins no character: decodes, then asks whether the code point
- * exists and whether it was written as short as can be. */
+/* Returns the offset of the first byte that does not begin a valid character. It decodes each
+ * character, then checks that the code point exists and is written in the shortest form. */
 static size_t slow_check(const unsigned char *p, size_t len)
 {
     size_t at = 0;
@@ -40,7 +40,7 @@ static size_t slow_check(const unsigned char *p, size_t len)
     return len;
 }
 
-/* On the heap, so that a read behind the end is seen. */
+/* Checks a copy on the heap, of exact size, so that a sanitizer detects a read beyond its end. */
 static size_t check_exact(const void *text, size_t len)
 {
     char *copy = malloc(len + (len == 0));
@@ -54,7 +54,7 @@ static size_t check_exact(const void *text, size_t len)
 
 struct row {
     const char *text;
-    long bad_at; /* -1 = none */
+    long bad_at; /* offset of the invalid character; -1 = all is valid */
 };
 
 #define INVALID(text, at) \
@@ -65,20 +65,20 @@ struct row {
 
 static const struct row rows[] = {
     VALID(""), VALID("plain"),
-    /* 1: κόσμε */
+    /* The numbers are those of the stress test. 1: κόσμε */
     VALID("\xCE\xBA\xE1\xBD\xB9\xCF\x83\xCE\xBC\xCE\xB5"),
-    /* 2.1: the first of each length */
+    /* 2.1: the first character of each length */
     VALID("\x01"), VALID("\xC2\x80"), VALID("\xE0\xA0\x80"), VALID("\xF0\x90\x80\x80"),
     INVALID("\xF8\x88\x80\x80\x80", 0), INVALID("\xFC\x84\x80\x80\x80\x80", 0),
-    /* 2.2: the last of each length */
+    /* 2.2: the last character of each length */
     VALID("\x7F"), VALID("\xDF\xBF"), VALID("\xEF\xBF\xBF"), INVALID("\xF7\xBF\xBF\xBF", 0),
     INVALID("\xFB\xBF\xBF\xBF\xBF", 0), INVALID("\xFD\xBF\xBF\xBF\xBF\xBF", 0),
-    /* 2.3: around the surrogates and the end */
+    /* 2.3: characters next to the surrogates, and around the last code point */
     VALID("\xED\x9F\xBF"), VALID("\xEE\x80\x80"), VALID("\xEF\xBF\xBD"), VALID("\xF4\x8F\xBF\xBF"),
     INVALID("\xF4\x90\x80\x80", 0),
-    /* 3.1: tails without a lead */
+    /* 3.1: continuation bytes without a first byte */
     INVALID("\x80", 0), INVALID("\xBF", 0), INVALID("\x80\xBF", 0), INVALID("a\x80\xBF\x80", 1),
-    /* 3.2: leads without a tail */
+    /* 3.2: first bytes without a continuation byte */
     INVALID("\xC0 ", 0), INVALID("\xC2 ", 0), INVALID("\xDF ", 0), INVALID("\xE0 ", 0),
     INVALID("\xEF ", 0), INVALID("\xF0 ", 0), INVALID("\xF4 ", 0), INVALID("\xF8 ", 0),
     INVALID("\xFC ", 0),
@@ -86,14 +86,14 @@ static const struct row rows[] = {
     INVALID("\xC2", 0), INVALID("\xE0\xA0", 0), INVALID("\xE2\x82", 0), INVALID("\xE2", 0),
     INVALID("\xF0\x90\x80", 0), INVALID("\xF0\x90", 0), INVALID("\xF0", 0),
     INVALID("\xF4\x8F\xBF", 0), INVALID("ab\xDF", 2), INVALID("\xC3\xA9\xEF\xBF", 2),
-    /* 3.4 */
+    /* 3.4: several incomplete characters in a row */
     INVALID("\xE2\x82\xE2\x82\xAC", 0), INVALID("\xF0\x9F\x98\xC3\xA9", 0),
-    /* 3.5: bytes that never stand */
+    /* 3.5: bytes that never occur */
     INVALID("\xFE", 0), INVALID("\xFF", 0), INVALID("\xFE\xFE\xFF\xFF", 0),
     /* 4.1: overlong slash */
     INVALID("\xC0\xAF", 0), INVALID("\xE0\x80\xAF", 0), INVALID("\xF0\x80\x80\xAF", 0),
     INVALID("\xF8\x80\x80\x80\xAF", 0), INVALID("\xFC\x80\x80\x80\x80\xAF", 0),
-    /* 4.2: the longest overlong */
+    /* 4.2: the greatest overlong character of each length */
     INVALID("\xC1\xBF", 0), INVALID("\xE0\x9F\xBF", 0), INVALID("\xF0\x8F\xBF\xBF", 0),
     INVALID("\xF8\x87\xBF\xBF\xBF", 0),
     /* 4.3: overlong NUL */
@@ -102,9 +102,9 @@ static const struct row rows[] = {
     INVALID("\xED\xA0\x80", 0), INVALID("\xED\xAD\xBF", 0), INVALID("\xED\xAE\x80", 0),
     INVALID("\xED\xAF\xBF", 0), INVALID("\xED\xB0\x80", 0), INVALID("\xED\xBE\x80", 0),
     INVALID("\xED\xBF\xBF", 0),
-    /* 5.2: pairs */
+    /* 5.2: surrogate pairs */
     INVALID("\xED\xA0\x80\xED\xB0\x80", 0), INVALID("\xED\xAF\xBF\xED\xBF\xBF", 0),
-    /* 5.3: noncharacters are characters to UTF-8 */
+    /* 5.3: noncharacters, which are valid UTF-8 */
     VALID("\xEF\xBF\xBE"), VALID("\xEF\xB7\x90"), VALID("\xF0\x9F\xBF\xBE"), VALID("\xEF\xBB\xBF"),
     INVALID("\xF5\x80\x80\x80", 0)};
 
@@ -124,7 +124,9 @@ START_TEST(test_table)
 }
 END_TEST
 
-/* Each row at each alignment, behind runs of ASCII or of other characters, with more behind it. */
+/* Each row at each alignment, after runs of ASCII or of other characters, and followed by more
+ * text.
+ */
 START_TEST(test_positions)
 {
     static const char *fillers[] = {"x", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
@@ -153,7 +155,7 @@ START_TEST(test_positions)
 }
 END_TEST
 
-/* Behind up to 99 bytes of ASCII: no byte after the end is read. */
+/* Each row after up to 99 bytes of ASCII, at the end of the text: no byte after the end is read. */
 START_TEST(test_ends)
 {
     size_t len, i;
@@ -230,7 +232,7 @@ START_TEST(test_four)
 }
 END_TEST
 
-/* Every code point there is, one by one and all in one text. */
+/* Every code point, one by one and all in one text. */
 START_TEST(test_all_code_points)
 {
     unsigned char *all = malloc(4500000), *p = all;
@@ -259,7 +261,7 @@ START_TEST(test_all_code_points)
 }
 END_TEST
 
-/* Good text with a few bytes changed, cut and moved: what files look like when they break. */
+/* Valid text with a few bytes changed, cut and moved, as in damaged files. */
 START_TEST(test_random)
 {
     static const char *pieces[] = {"a",
@@ -298,7 +300,7 @@ START_TEST(test_random)
 }
 END_TEST
 
-/* What a slow look at each byte finds special before the offset of the result. */
+/* True if one of the first `len` bytes is special: a control character or a backslash. */
 static int slow_special(const unsigned char *p, size_t len)
 {
     size_t i;
@@ -311,7 +313,7 @@ static int slow_special(const unsigned char *p, size_t len)
 
 static void expect_scan(const char *text, size_t len)
 {
-    char *exact = malloc(len ? len : 1); /* so that a sanitizer sees a byte too far */
+    char *exact = malloc(len ? len : 1); /* so that a sanitizer detects a read beyond it */
     size_t good;
     int special = 2;
 
@@ -323,7 +325,8 @@ static void expect_scan(const char *text, size_t len)
     free(exact);
 }
 
-/* Every byte at every offset of blocks that are whole, begun, or broken by another character. */
+/* Every byte value at every offset, in texts of many lengths: of ASCII only, and with another
+ * character in the middle. */
 START_TEST(test_special)
 {
     char text[160];
@@ -342,18 +345,18 @@ START_TEST(test_special)
 }
 END_TEST
 
-/* Whether more bytes could make the end of a cut text valid. */
+/* bcda__utf8_is_cut(): whether more bytes could make the end of a text valid. */
 START_TEST(test_is_cut)
 {
     static const char *const cut[] = {
         "\xC2",     "\xDF", "\xE0",     "\xE0\xA0",     "\xE2\x82",     "\xED\x9F", "\xED",
         "\xEF\xBF", "\xF0", "\xF0\x90", "\xF0\x90\x80", "\xF4\x8F\xBF", "\xF4",     "\xF1\x80"};
     static const char *const not_cut[] = {
-        /* whole */
+        /* whole characters */
         "", "a", "\xC2\x80", "\xE2\x82\xAC",
-        /* no beginning of a character */
+        /* bytes that do not begin a character */
         "\xC0", "\xC1", "\xE0\x9F", "\xED\xA0", "\xF0\x8F", "\xF4\x90", "\xF5", "\xFF", "\x80",
-        /* more follows, or nothing is missing */
+        /* another byte follows, or nothing is missing */
         "\xE2\x22", "\xF0\x90\x22", "\xC2\x22", "\xFF\"}", "\xE2\"}", "\xF0\x90\x80\x80",
         "\xF0\x90\x80\x22", "\xE2\x82\xC2"};
     size_t i;

@@ -1,6 +1,6 @@
-/* How much work a call does, counted and not timed. lib/codec/batch.c is compiled into this test so
- * that each of its basic blocks calls __sanitizer_cov_trace_pc(), and the linker sends each call of
- * yajl_parse() through a wrapper. */
+/* How much work a call does, counted instead of timed. In this test each basic block of
+ * lib/codec/batch.c calls __sanitizer_cov_trace_pc(), and the linker sends each call of
+ * yajl_parse() and memmove() through a wrapper. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "helper.h"
 #include "suite.h"
 
-static size_t blocks; /* basic blocks of batch.c that were run */
+static size_t blocks; /* number of basic blocks of batch.c that were run */
 
 void __sanitizer_cov_trace_pc(void);
 
@@ -27,7 +27,7 @@ void __sanitizer_cov_trace_pc(void)
 
 /* ---- values of a field ---- */
 
-/* Puts the line in a batch of its own. */
+/* Returns a new batch in which each of `rows` rows is this line. */
 static struct bcda_batch *batch_of(const struct bcda__field_set *fields,
                                    const struct bcda__buf *line, size_t rows)
 {
@@ -48,7 +48,7 @@ static struct bcda_batch *batch_of(const struct bcda__field_set *fields,
     return b;
 }
 
-enum { EACH_MAX = 250 }; /* blocks of one access; a binary search takes about 100 */
+enum { EACH_MAX = 250 }; /* most blocks of one access; a binary search runs about 100 */
 
 /* Asks for every value of every field, one by one: the k-th value of field f is "f.k". */
 static void check_work(struct bcda_batch *b, size_t row, size_t fields, size_t each)
@@ -63,18 +63,19 @@ static void check_work(struct bcda_batch *b, size_t row, size_t fields, size_t e
         ck_assert_uint_eq(bcda_resource_field_count(r, (int)f), each);
         ck_assert_uint_le(blocks, EACH_MAX);
         blocks = 0;
-        for (k = 0; k < each; k++) { /* an assertion for each would take most of the time */
+        for (k = 0; k < each; k++) { /* no ck_assert() here: it would take most of the time */
             snprintf(want, sizeof want, "%zu.%zu", f, k);
             if (bcda_resource_field(r, (int)f, k, &text, &len) || strcmp(text, want) != 0)
                 ck_abort_msg("value %s", want);
         }
         ck_assert_int_eq(bcda_resource_field(r, (int)f, each, &text, &len), BCDA_ERR_INVALID);
-        ck_assert_uint_gt(blocks, 0); /* they are counted */
+        ck_assert_uint_gt(blocks, 0); /* the count works */
         ck_assert_uint_le(blocks, EACH_MAX * (each + 1));
     }
 }
 
-/* `count` values in all, one of each field, then the next of each. */
+/* Checks a line with `count` values: the first of each field, then the second of each, and so on.
+ */
 static void check_line(size_t fields, size_t count, size_t rows)
 {
     struct bcda__field_set *set;
@@ -121,7 +122,7 @@ START_TEST(field_values_of_many_rows)
 }
 END_TEST
 
-/* Of many invalid lines, each is found at once. */
+/* Any of many invalid lines is found without a search. */
 START_TEST(invalid_lines)
 {
     struct bcda_bad_line bad = {0};
@@ -146,12 +147,12 @@ END_TEST
 /* ---- a document in pieces ---- */
 
 static size_t calls, given, lexed, moved;
-static size_t open_token; /* bytes that yajl got since it last reported anything */
+static size_t open_token; /* bytes given to yajl since its last event */
 
 yajl_status __real_yajl_parse(yajl_handle h, const unsigned char *text, size_t len);
 yajl_status __wrap_yajl_parse(yajl_handle h, const unsigned char *text, size_t len);
 
-/* A token that was not whole is read once more from its start. */
+/* Counts the bytes that yajl lexes: it reads an incomplete token again from its start. */
 yajl_status __wrap_yajl_parse(yajl_handle h, const unsigned char *text, size_t len)
 {
     calls++;
@@ -219,7 +220,7 @@ START_TEST(long_string_in_pieces)
 }
 END_TEST
 
-/* Long and short ones, so that the pieces end anywhere in them. */
+/* Strings of many lengths, so that pieces end anywhere in them. */
 START_TEST(strings_in_pieces)
 {
     struct bcda__buf text;

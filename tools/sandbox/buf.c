@@ -149,7 +149,8 @@ static void add_amount(struct buf *b, int cents)
         buf_printf(b, ".%02d", cents % 100);
 }
 
-/* A macro, not a function: a va_list passed on by value may not be read again by the caller. */
+/* A macro, because a function would have to be given `ap`: after such a call the caller may no
+ * longer read from its va_list. */
 #define CONVERT(b, c, ap)                                      \
     switch (c) {                                               \
     case 's':                                                  \

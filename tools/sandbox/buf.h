@@ -1,5 +1,5 @@
-/* A growing buffer and a JSON writer that writes as Go's encoder does. Out of memory ends the
- * process. */
+/* A growing buffer, and a JSON writer whose output is the same as that of Go's encoder. All
+ * functions end the process if there is no memory. */
 #ifndef SANDBOX_BUF_H
 #define SANDBOX_BUF_H
 
@@ -22,17 +22,18 @@ void buf_add(struct buf *b, const void *data, size_t n);
 void buf_str(struct buf *b, const char *s);
 void buf_fill(struct buf *b, char c, size_t n);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Appends a copy of the content. */
+/* Appends the buffer's content to itself, so that the buffer then holds it twice. */
 void buf_twice(struct buf *b);
 void buf_free(struct buf *b);
 
-/* The inside of a JSON string: quotes, backslash, controls, and & < > as \u0026 \u003c \u003e. */
+/* Appends the text as the inside of a JSON string: quotes, backslashes and controls are escaped,
+ * and & < > become \u0026 \u003c \u003e. */
 void buf_json_text(struct buf *b, const char *s);
 
 /*
- * JSON by format. In the format, ' means ". Conversions: %s text to be escaped, %r raw text, %d
- * int, %u unsigned, %L unsigned long long, %m an amount in cents (int) as Go writes a float64, %b
- * true or false, %% itself.
+ * Appends JSON by a format, in which ' stands for ". Conversions: %s text to be escaped, %r raw
+ * text, %d int, %u unsigned, %L unsigned long long, %m an amount in cents (int) as Go writes a
+ * float64, %b true or false, %% a percent sign.
  */
 void json_fmt(struct buf *b, const char *format, ...);
 

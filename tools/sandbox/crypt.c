@@ -1,4 +1,4 @@
-/* Encryption of era A (7.1), done with libcrypto. */
+/* The file encryption of era A (7.1), done with libcrypto. */
 #include "internal.h"
 
 #include <openssl/rand.h>

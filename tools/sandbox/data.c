@@ -1,4 +1,4 @@
-/* GET /data/{job}/{file}: ranges, gzip and the faults of bodies (6.1). */
+/* GET /data/{job}/{file}, with ranges, gzip and the faults of bodies (6.1). */
 #include "internal.h"
 
 #include <errno.h>
@@ -16,16 +16,16 @@
 
 #define BLOCK      (64 * 1024)
 #define MAX_RANGES 32
-/* net/http announces the length of a body written without one if all of it fits in its buffer of
- * this size. */
+/* Size of the buffer of Go's net/http. If a handler does not set a length and its whole body fits
+ * in the buffer, net/http sets Content-Length. */
 #define GO_BUFFER 2048
 
-/* The output of Go's gzip writer when it is closed without a byte written. */
+/* The output of a Go gzip writer that is closed before any byte was written to it. */
 static const char empty_member[23] = "\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\0\0\xff\xff\0\0\0\0\0\0\0\0";
 
-/* Part of a body: memory, or a stretch of the content. */
+/* A part of a body: bytes in memory, or a section of the content. */
 struct span {
-    char *mem; /* owned */
+    char *mem; /* owned; NULL: the section of the content that begins at `at` */
     uint64_t at, len;
 };
 
@@ -33,15 +33,15 @@ enum transform { SEND_AS_IS, SEND_INFLATED, SEND_DEFLATED };
 
 struct body {
     struct sandbox *sb;
-    int client; /* its socket, to detect its close */
-    /* the content: the stored file with its faults */
+    int client; /* the connection's socket, which shows when the client closes it */
+    /* the content: the stored file with the changes that faults make */
     int fd;
     uint64_t file_size, size;
     uint64_t flip;
-    const char *plain; /* path of its plain text, for faults that count lines */
+    const char *plain; /* path of the content as plain text, for faults that count lines */
     bool encrypted;
-    char *tail; /* bytes after the file's, or in its place */
-    /* what of it is sent */
+    char *tail; /* bytes sent after those of the file, or in place of the file */
+    /* the parts of the content that are sent */
     struct span *span;
     size_t spans, current;
     uint64_t span_done;
@@ -49,9 +49,9 @@ struct body {
     z_stream zip;
     bool zip_open, zip_ended, source_ended;
     unsigned char in[BLOCK];
-    struct buf ahead; /* read before the head was sent, to learn the length */
+    struct buf ahead; /* bytes read before the headers were sent, to find out the length */
     size_t ahead_sent;
-    /* how */
+    /* how the body is sent */
     uint64_t sent, cut_at, stall_at, rate;
     bool no_end, reset;
 };
@@ -80,7 +80,8 @@ static void add_span(struct body *b, char *mem, uint64_t at, uint64_t len)
     b->span[b->spans++] = (struct span){mem, at, len};
 }
 
-/* Reads of the content; short only at its end. -1: the file could not be read. */
+/* Reads up to n bytes of the content from offset `at`. Returns their number, or -1 if the file
+ * could not be read. */
 static ssize_t read_content(struct body *b, uint64_t at, char *out, size_t n)
 {
     ssize_t got;
@@ -100,7 +101,7 @@ static ssize_t read_content(struct body *b, uint64_t at, char *out, size_t n)
     return got;
 }
 
-/* The next bytes of the spans; 0 at the end. */
+/* Reads the next bytes of the spans. Returns their number, 0 at the end, or -1 on failure. */
 static ssize_t read_source(struct body *b, char *out, size_t max)
 {
     while (b->current < b->spans) {
@@ -159,12 +160,14 @@ static ssize_t read_zipped(struct body *b, char *out, size_t max)
             b->zip_ended = true;
         else if (rc != Z_OK &&
                  (rc != Z_BUF_ERROR || (b->source_ended && b->transform == SEND_INFLATED)))
-            return -1; /* a damaged stored file: the connection breaks, as at the real server */
+            return -1; /* the stored file is damaged: the connection closes, as at the real server
+                        */
     }
     return (ssize_t)(max - b->zip.avail_out);
 }
 
-/* The next bytes of the body; 0 at its end, -1 where it cannot be made. */
+/* Reads the next bytes of the body. Returns their number, 0 at the end of the body, or -1 on
+ * failure. */
 static ssize_t read_body(struct body *b, char *out, size_t max)
 {
     size_t left = b->ahead.len - b->ahead_sent;
@@ -178,8 +181,8 @@ static ssize_t read_body(struct body *b, char *out, size_t max)
     return (ssize_t)max;
 }
 
-/* The length of a body that the handler writes without announcing one: known where it is at most
- * `most`, else MHD_SIZE_UNKNOWN. */
+/* Reads the body ahead, up to `most` bytes. Returns its length, or MHD_SIZE_UNKNOWN if it is longer
+ * than that. */
 static uint64_t measure(struct body *b, uint64_t most)
 {
     struct buf ahead = {0};
@@ -208,8 +211,8 @@ static void stall(struct body *b)
         ;
 }
 
-/* The next close sends RST. It waits until the other side has received everything that was sent;
- * otherwise the number of lost bytes would be random. */
+/* Makes the coming close of the connection send RST. First waits until the client has received all
+ * that was sent; otherwise the number of lost bytes would be random. */
 static void reset(struct body *b)
 {
     struct linger now = {.l_onoff = 1};
@@ -221,7 +224,7 @@ static void reset(struct body *b)
     setsockopt(b->client, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
-/* How many bytes may be sent now; 0: the body breaks off here. */
+/* Returns how many bytes may be sent now; 0 if the body is to be cut short here. */
 static size_t allowance(struct body *b, size_t max)
 {
     if (b->sent >= b->stall_at) {
@@ -264,7 +267,7 @@ static ssize_t body_read(void *cls, uint64_t pos, char *out, size_t max)
     return n;
 }
 
-/* ---- ranges, as net/http does them ---- */
+/* ---- ranges, by the rules of Go's net/http ---- */
 
 struct range {
     uint64_t start, len;
@@ -293,7 +296,8 @@ static void trim(const char **s, size_t *n)
         (*n)--;
 }
 
-/* 1: *out is set, 0: beyond the end, -1: malformed */
+/* Parses one range. Returns 1 if *out is set, 0 if the range lies beyond the end, or -1 if it is
+ * malformed. */
 static int parse_one(const char *s, size_t n, uint64_t size, struct range *out)
 {
     const char *dash = memchr(s, '-', n);
@@ -377,7 +381,7 @@ static uint64_t add_parts(struct body *b, const struct range *r, size_t n, const
     return total;
 }
 
-/* Sets the spans and headers of a 206. Returns the length of the body. */
+/* Sets the spans and headers of a 206 answer. Returns the length of its body. */
 static uint64_t use_ranges(struct request *rq, struct body *b, const struct range *r, size_t n,
                            const char *type)
 {
@@ -403,7 +407,7 @@ static uint64_t use_ranges(struct request *rq, struct body *b, const struct rang
 
 struct file_view {
     char *path;
-    char *plain; /* path of its plain text, or NULL */
+    char *plain; /* path of the file as plain text, or NULL */
     char *type;
     bool encrypted, gzipped;
     uint8_t key[32];
@@ -425,7 +429,7 @@ static enum MHD_Result see_encoding(void *cls, enum MHD_ValueKind kind, const ch
     if (a->rule == GZIP_EXACT)
         a->gzip = a->gzip || strcmp(value, "gzip") == 0;
     else
-        a->gzip = a->gzip || strstr(value, "gzip") != NULL; /* even gzip;q=0 and x-gzip */
+        a->gzip = a->gzip || strstr(value, "gzip") != NULL; /* true even for gzip;q=0 and x-gzip */
     return MHD_YES;
 }
 
@@ -438,7 +442,7 @@ static bool accepts_gzip(struct request *rq)
     return a.gzip;
 }
 
-/* No such file. In 2021 every answer of the file server was compressed (6.1). */
+/* Answers that there is no such file. In 2021 the file server compressed every answer (6.1). */
 static enum MHD_Result reply_missing(struct request *rq)
 {
     static const char text[] = "404 page not found\n";
@@ -478,14 +482,16 @@ static bool open_content(struct request *rq, struct body *b, const struct file_v
     return true;
 }
 
-/* Neither text nor the padding that may follow a gzip member, and the same in every run. */
+/* Fills with bytes that are neither text nor the zeros that may follow a gzip member. They are the
+ * same in every run. */
 static void fill_garbage(char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         p[i] = (char)(0xff - i % 7);
 }
 
-/* Where the n-th line ends in the stored file, which is not gzip. */
+/* Returns the offset at which the n-th line ends in the stored file, which must not be gzip, or
+ * UINT64_MAX if there is no plain text to count lines in. */
 static uint64_t end_of_line(const struct body *b, long long n)
 {
     FILE *f = b->plain ? fopen(b->plain, "r") : NULL;
@@ -502,7 +508,8 @@ static uint64_t end_of_line(const struct body *b, long long n)
     return at;
 }
 
-/* Faults that change the stored file. Returns true if the content no longer ends as it should. */
+/* Applies the faults that change the content. Returns true if the content was cut short or
+ * replaced, so that its end is no longer that of the stored file. */
 static bool spoil_content(struct request *rq, struct body *b, const struct file_view *v)
 {
     struct sandbox *sb = rq->sb;
@@ -541,8 +548,8 @@ static bool spoil_content(struct request *rq, struct body *b, const struct file_
     return cut;
 }
 
-/* Faults of sending a body of this size, which is that of the content where it is not known. True
- * if there is any. */
+/* Applies the faults of sending a body of this size (of the content's size if the body's is not
+ * known). Returns true if there is such a fault. */
 static bool spoil_sending(struct request *rq, struct body *b, const char *type, uint64_t size)
 {
     long long n = 0;
@@ -581,7 +588,8 @@ static bool not_modified(struct request *rq, time_t modified)
     return since && time_parse_http(since, &t) && modified <= t;
 }
 
-/* The Range header, unless If-Range names another time than Last-Modified. */
+/* Returns the Range header, or NULL if there is none or If-Range names another time than
+ * Last-Modified. */
 static const char *wanted_range(struct request *rq, time_t modified)
 {
     const char *range = request_header(rq, "Range"), *condition = request_header(rq, "If-Range");
@@ -606,7 +614,7 @@ static enum MHD_Result bad_range(struct request *rq, struct body *b, bool overla
     return reply_text(rq, 416, overlap ? "invalid range" : "invalid range: failed to overlap");
 }
 
-/* What Content-Length says. */
+/* Returns the value for Content-Length: `length`, unless a fault falsifies it. */
 static uint64_t announced(struct request *rq, const char *type, uint64_t length)
 {
     long long n = 0;
@@ -618,7 +626,7 @@ static uint64_t announced(struct request *rq, const char *type, uint64_t length)
     return length;
 }
 
-/* A clean file without TLS, by the kernel. */
+/* Lets the kernel send the file (sendfile): for a body without faults, and without TLS. */
 static enum MHD_Result send_quickly(struct request *rq, struct body *b, unsigned status,
                                     uint64_t length)
 {
@@ -678,9 +686,9 @@ static enum MHD_Result send_whole(struct request *rq, struct body *b, bool membe
 struct plan {
     const char *type; /* Content-Type */
     bool gzip;        /* Content-Encoding */
-    bool member;      /* the empty gzip member follows */
-    bool ranges;      /* Range is looked at */
-    const char *file; /* its resource type */
+    bool member;      /* an empty gzip member follows the file */
+    bool ranges;      /* a Range header is obeyed */
+    const char *file; /* resource type of the file */
     time_t modified;
 };
 
@@ -727,7 +735,7 @@ static enum MHD_Result serve(struct request *rq, struct body *b, const struct pl
     for (size_t i = 0; i < n; i++)
         sum += r[i].len;
     if (rc == RANGES_NONE ||
-        sum > b->size) /* more requested than there is: Go treats it as an attack */
+        sum > b->size) /* the ranges add up to more than the file: Go takes that for an attack */
         return send_whole(rq, b, p->member, p->file);
     length = use_ranges(rq, b, r, n, p->type);
     return send_body(rq, b, 206, b->transform == SEND_AS_IS ? length : MHD_SIZE_UNKNOWN, p->file);
@@ -792,7 +800,8 @@ static bool data_faults(struct request *rq, const char *type, enum MHD_Result *r
     return false;
 }
 
-/* Copies what is needed of a file of a finished job. */
+/* Copies to *v what is needed to send a file of a finished job. Returns false if the job has no
+ * such file. */
 static bool find_file(struct sandbox *sb, const struct job *job, const char *name,
                       struct file_view *v)
 {
@@ -814,8 +823,8 @@ static bool find_file(struct sandbox *sb, const struct job *job, const char *nam
     return f != NULL;
 }
 
-/* For an archived job the newest server writes a 404 outcome and continues; earlier servers had
- * only removed the file. */
+/* Answers for a file of an archived job. The newest server writes a 404 outcome, fails to stop
+ * there, and appends the text of a missing file. On earlier servers the file was simply gone. */
 static enum MHD_Result expired_file(struct request *rq)
 {
     struct buf b = {0};
@@ -856,8 +865,8 @@ static enum MHD_Result known_job(struct request *rq, struct job *job, const char
     return result;
 }
 
-/* Before 2019-02-27 only the name identified the owner of a file: its UUID was compared with the
- * token's organization, and a name without one crashed the handler (5.1). */
+/* Before 2019-02-27 only the name of a file identified its owner: the server compared the UUID in
+ * the name with the token's organization. A name without a UUID crashed the handler (5.1). */
 static bool name_check_2018(struct request *rq, const char *name, enum MHD_Result *result)
 {
     static const char hex[] = "0123456789abcdefABCDEF-";

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* All eras have /auth/token, which the real server has only since March 2019. Before, tokens were
- * printed in the documentation; sandbox_bearer_token() is such a token. */
+/* All eras have /auth/token here, although the real server has had it only since March 2019. Before
+ * that, tokens were printed in the documentation; sandbox_bearer_token() is such a token. */
 static const struct era eras[] = {
     {.name = "2018-12",
      .id = ERA_2018_12,
@@ -35,7 +35,7 @@ static const struct era eras[] = {
      .auth_provider = "ssas"},
     {.name = "2021-01",
      .id = ERA_2021,
-     .versions = 1, /* jobs of v2 since 2021-05-26 */
+     .versions = 1, /* there were no jobs of v2 before 2021-05-26 */
      .duplicate = DUPLICATE_ALL_TYPES,
      .gzip = GZIP_EXACT,
      .type_parameter = true,
@@ -92,6 +92,6 @@ const char *const *era_types(const struct era *era, int version)
     static const char *const five[] = {"Patient", "ExplanationOfBenefit", "Coverage",
                                        "Claim",   "ClaimResponse",        NULL};
 
-    /* Partially adjudicated claims are in v2 only (6.7). */
+    /* Only v2 has partially adjudicated claims (6.7). */
     return era->modern && version == 2 ? five : three;
 }

@@ -1,11 +1,12 @@
-/* GET .../$export: checks in the order of the era, then a new job (4). */
+/* GET .../$export: checks the request in the order of the era, then starts a new job (4). */
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* True if some item of a comma list, without its parameters, is the word (in any case). */
+/* True if an item of a comma-separated list is the word, in any case. Parameters of an item (after
+ * ";") do not count. */
 static bool list_has(const char *list, const char *word)
 {
     size_t n = strlen(word);
@@ -24,7 +25,7 @@ static bool list_has(const char *list, const char *word)
 
 static bool header_is(struct request *rq, const char *value, const char *word)
 {
-    /* Lists, parameters and any case only since 2026-08-18 (4.3). */
+    /* Lists, parameters and any case are accepted only since 2026-08-18 (4.3). */
     return rq->sb->era->id == ERA_CURRENT ? list_has(value, word) : strcmp(value, word) == 0;
 }
 
@@ -70,7 +71,7 @@ static bool type_supported(struct request *rq, int version, const char *type)
     return sources_have_type(rq->sb, type);
 }
 
-/* 400 with a message that only some eras pass on (4.3). */
+/* Answers 400 and frees the message, which only some eras send to the client (4.3). */
 static bool refuse(struct request *rq, enum MHD_Result *result, char *message)
 {
     *result = reply_outcome(rq, 400, O_REQUEST, message);
@@ -82,7 +83,7 @@ static bool parse_types(struct request *rq, struct job *job, const char *list,
                         enum MHD_Result *result)
 {
     bool current = rq->sb->era->id == ERA_CURRENT;
-    bool bare = rq->sb->era->id == ERA_2021 && !rq->sb->era->manages_jobs; /* to early 2021 */
+    bool bare = rq->sb->era->id == ERA_2021 && !rq->sb->era->manages_jobs; /* until early 2021 */
 
     do {
         size_t n = strcspn(list, ",");
@@ -143,7 +144,7 @@ static bool check_format(struct request *rq, enum MHD_Result *result)
                           "application/ndjson]"));
 }
 
-/* A second ? in the URL makes a parameter name that begins with one. */
+/* Checks the names of the parameters. A name begins with "?" if the URL has a second "?". */
 static bool check_names(struct request *rq, enum MHD_Result *result)
 {
     const char *s = rq->query ? rq->query : "";
@@ -168,7 +169,7 @@ static bool known_filter(const char *name, size_t n)
            (n == 7 && strncmp(name, "outcome", n) == 0);
 }
 
-/* v3 only (4.4): names are checked, values are not. */
+/* Checks _typeFilter, which only v3 has (4.4): the names in it are checked, the values are not. */
 static bool check_type_filter(struct request *rq, struct job *job, enum MHD_Result *result)
 {
     static const char head[] = "ExplanationOfBenefit?";
@@ -227,7 +228,8 @@ static bool group_check(struct request *rq, const char *group, enum MHD_Result *
     return false;
 }
 
-/* An endpoint of one type: "Patient" is that of all types, where there is a `_type`. */
+/* True if the endpoint exports one type. Where `_type` exists, "Patient" and "Group" are the levels
+ * of an export of all types. */
 static bool is_of_one_type(struct sandbox *sb, const char *level)
 {
     return !type_parameter(sb) ||
@@ -261,7 +263,7 @@ static bool is_duplicate(const struct era *era, const struct job *job, const str
         return false;
     if (era->duplicate == DUPLICATE_OVERLAP)
         return overlaps(job, old);
-    /* At 35f8adcb an existing comma list is compared as one string (4.6). */
+    /* At 35f8adcb the server compares a comma list of an existing job as one string (4.6). */
     return strcmp(job->target, old->target) == 0 || job->all_types || old->all_types ||
            (old->type_count == 1 && overlaps(job, old));
 }
@@ -274,8 +276,8 @@ static bool type_is_running(const struct sandbox *sb, const char *type)
     return false;
 }
 
-/* 2019-12 to 2021-04: types that are already being exported are left out silently; only if no type
- * remains, the answer is 429 (4.6). */
+/* From 2019-12 to 2021-04, types that are already being exported are silently removed from the
+ * request. Returns true if no type remains; only then is the answer 429 (4.6). */
 static bool leave_out_running(struct sandbox *sb, struct job *job)
 {
     size_t kept = 0;
@@ -290,13 +292,13 @@ static bool leave_out_running(struct sandbox *sb, struct job *job)
     return kept == 0;
 }
 
-/* With the lock held. */
+/* True if the job must be refused with 429. The caller holds the lock. */
 static bool must_wait(struct sandbox *sb, struct job *job, const char *group)
 {
     if (sb->options.allow_duplicates || sb->era->duplicate == DUPLICATE_ALLOWED)
         return false;
     if (sb->era->duplicate == DUPLICATE_ALL_TYPES)
-        return !group && leave_out_running(sb, job); /* Group/all escaped by a pattern bug */
+        return !group && leave_out_running(sb, job); /* a bug in a URL pattern exempted Group/all */
     for (const struct job *old = sb->jobs; old; old = old->next)
         if (is_duplicate(sb->era, job, old))
             return true;
@@ -371,7 +373,7 @@ static enum MHD_Result accepted(struct request *rq, const struct job *job)
     return reply_empty(rq, 202);
 }
 
-/* Registers and launches the job, or answers 429. Takes over the job. */
+/* Registers and launches the job, or answers 429. The job is no longer the caller's. */
 static enum MHD_Result submit(struct request *rq, struct job *job, const char *group)
 {
     struct sandbox *sb = rq->sb;
@@ -381,7 +383,7 @@ static enum MHD_Result submit(struct request *rq, struct job *job, const char *g
     wait = must_wait(sb, job, group);
     if (!wait) {
         job->id = sb->next_job;
-        sb->next_job += 1 + job->id % 3; /* database numbers have gaps */
+        sb->next_job += 1 + job->id % 3; /* job numbers of a real database have gaps */
         job->next = sb->jobs;
         sb->jobs = job;
     }
@@ -406,7 +408,8 @@ enum MHD_Result export_start(struct request *rq, int version, const char *level,
     if (!token_check(rq, true, &result) || !start_faults(rq, &result))
         return result;
     job = job_new(rq, version);
-    /* Parameters before headers since they are middleware; the reverse before (2.2). */
+    /* The newest server checks the parameters before the headers, because the parameter checks are
+     * middleware. Earlier servers checked the headers first (2.2). */
     if ((current || headers_check(rq, &result)) && group_check(rq, group, &result) &&
         parameters_check(rq, job, &result) && (!current || headers_check(rq, &result))) {
         fill_types(rq->sb, job, level);

@@ -1,4 +1,4 @@
-/* Faults by name: one table drives parsing and the help text. */
+/* Faults by name: one table serves both the parser and the help text. */
 #include "internal.h"
 
 #include <ctype.h>
@@ -11,8 +11,8 @@ enum argument { ARG_NONE, ARG_NUMBER, ARG_TEXT };
 struct fault_kind {
     const char *name;
     enum argument argument;
-    const char *shown; /* the argument in the help text */
-    long count;        /* how often by default, -1: always */
+    const char *shown; /* how the help text shows the argument */
+    long count;        /* default number of occurrences, -1: unlimited */
     const char *what;
 };
 
@@ -156,7 +156,7 @@ static int find_kind(const char *name, size_t n)
     return -1;
 }
 
-/* [*COUNT][+SKIP][@TYPE]; returns false for anything else. */
+/* Parses [*COUNT][+SKIP][@TYPE]. Returns false for anything else. */
 static bool parse_suffix(const char *s, struct fault *f)
 {
     char *end;

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The fraction without trailing zeros, as the layouts ".999999999" of Go do; the server stores
- * microseconds. */
+/* Writes the fraction of a second in microseconds, which is what the server stores, without
+ * trailing zeros, as Go's layout ".999999999" does. */
 static void fraction(long nanoseconds, char out[16])
 {
     size_t n;
@@ -42,7 +42,7 @@ void time_go(struct timespec t, char out[64])
 static const char days[] = "SunMonTueWedThuFriSat";
 static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-/* Not strftime: names must not follow the locale of the process. */
+/* Does not use strftime(): the names of days and months must not depend on the locale. */
 void time_http(time_t t, char out[48])
 {
     struct tm tm;

@@ -34,28 +34,28 @@ enum gzip_rule { GZIP_NEVER, GZIP_EXACT, GZIP_STORED };
 struct era {
     const char *name;
     enum era_id id;
-    int versions;                  /* /api/v1 to /api/vN exist */
+    int versions;                  /* N: /api/v1 to /api/vN exist */
     enum encrypt_rule encrypt;     /* 7.5 */
     enum duplicate_rule duplicate; /* 4.6 */
     enum gzip_rule gzip;           /* 6.1 */
     bool type_endpoints;           /* /ExplanationOfBenefit/$export and its like */
-    bool coverage_endpoint;        /* 2019-01-23 */
+    bool coverage_endpoint;        /* /Coverage/$export, since 2019-01-23 */
     bool type_parameter;           /* _type on Patient and Group */
-    bool modern;                   /* B and C: _since */
-    bool manages_jobs;             /* DELETE, /jobs, attribution_status: from 2021 on */
-    bool envelope;                 /* lines are {"fullUrl","resource"} */
-    bool keys_2018;                /* array keys, padded names, one file, no JobID */
-    bool key_map;                  /* KeyMap and encryptedKey in the manifest */
-    bool progress_percent;         /* X-Progress with a percentage */
-    bool nocache;                  /* no-cache and nosniff over TLS, 2020-03-16 */
-    const char *data_type;         /* Content-Type of files; NULL: guessed from their bytes */
-    const char *error_type;        /* Content-Type of an OperationOutcome */
+    bool modern;                   /* eras B and C, which have _since */
+    bool manages_jobs;             /* from 2021 on: DELETE, /jobs and attribution_status */
+    bool envelope;                 /* each line is {"fullUrl":..., "resource":...} */
+    bool keys_2018;         /* manifest: keys in an array, padded names, one file, no JobID */
+    bool key_map;           /* KeyMap and encryptedKey in the manifest */
+    bool progress_percent;  /* X-Progress with a percentage */
+    bool nocache;           /* no-cache and nosniff over TLS, since 2020-03-16 */
+    const char *data_type;  /* Content-Type of data files; NULL: guessed from the content */
+    const char *error_type; /* Content-Type of an OperationOutcome */
     const char *auth_provider;
 };
 
 const struct era *era_find(const char *name);
 const char *era_names(void);
-/* The types that a version exports by default; NULL-terminated. */
+/* The types that an API version exports by default; NULL-terminated. */
 const char *const *era_types(const struct era *era, int version);
 
 /* ---- faults.c ---- */
@@ -153,9 +153,9 @@ struct fault {
     char *text;     /* the argument as text, or NULL */
     long long num;  /* the argument as a number */
     bool percent;   /* num is a percentage of the size */
-    long skip;      /* so many opportunities pass before */
-    long remaining; /* -1: always */
-    char *type;     /* only for files of this type, or NULL */
+    long skip;      /* opportunities left at which the fault does not yet occur */
+    long remaining; /* occurrences left; -1: unlimited */
+    char *type;     /* the only resource type or stage that has the fault; NULL: all */
 };
 
 struct request;
@@ -167,26 +167,29 @@ struct fault_list {
 
 int fault_add(struct sandbox *sb, const char *spec);
 void faults_clear(struct fault_list *list);
-/* True if the fault is on; uses up one of its count. num may be NULL, type is that of the file, for
- * a fault of any request its stage ("token", "kickoff", "status", "data"), or NULL. */
+/* Returns true if the fault occurs now, which uses up one of its occurrences. *num, if num is not
+ * NULL, becomes the fault's number. `type` is the file's resource type; for a fault of any request
+ * it is the request's stage ("token", "kickoff", "status", "data"); it may be NULL. */
 bool fault_take(struct sandbox *sb, enum fault_id id, const char *type, long long *num);
-/* The same for an offset in something of this size: N, N% of it, or negative, from its end. */
+/* As fault_take(), for a fault whose argument is an offset in `size` bytes: N, N% of the size, or a
+ * negative number, which counts from the end. */
 bool fault_take_offset(struct sandbox *sb, enum fault_id id, const char *type, uint64_t size,
                        uint64_t *offset);
-/* The same for faults whose argument is a text; the caller frees the copy. NULL when off. */
+/* As fault_take(), for a fault whose argument is a text. Returns a copy, which the caller frees, or
+ * NULL if the fault does not occur. */
 char *fault_take_text(struct sandbox *sb, enum fault_id id, const char *type);
 
 /* ---- random.c: transient faults by a seed ---- */
 
 enum random_fault {
     R_NONE,
-    R_RESET, /* no answer at all */
+    R_RESET, /* the connection is closed without an answer */
     R_401,
     R_404,
     R_429,
     R_500,
     R_503,
-    /* of bodies; the place is a fraction of the body */
+    /* faults of a body; `place` says at which fraction of the body */
     R_CUT,
     R_BODY_RESET,
     R_NO_END
@@ -194,26 +197,27 @@ enum random_fault {
 
 struct randomness {
     uint64_t seed;
-    unsigned every;          /* 0: off */
-    unsigned count;          /* of requests since it was switched on */
+    unsigned every;          /* one fault in so many answers; 0: off */
+    unsigned count;          /* requests since random faults were switched on */
     unsigned owed;           /* faults that are due */
-    unsigned char row[1024]; /* faults in a row, by a hash of the address */
+    unsigned char row[1024]; /* consecutive faults of one address, indexed by a hash of it */
 };
 
 void random_set(struct sandbox *sb, uint64_t seed, unsigned every);
-/* The fault of the answer to this request; *place is up to 2^32. */
+/* Returns the random fault for the answer to this request, or R_NONE. *place becomes the place in
+ * the body, in units of 1/2^32 of its length. */
 enum random_fault random_next(struct request *rq, const char *stage, uint32_t *place);
 
-/* ---- jobs ---- */
+/* ---- jobs, tokens, the sandbox object ---- */
 
 struct data_file {
-    char *name; /* last segment of its URL */
+    char *name; /* last segment of the file's URL */
     char *type;
     bool is_error;
-    bool is_deleted;  /* listed in `deleted` */
-    char *path;       /* as stored */
-    char *plain_path; /* plain NDJSON, or NULL */
-    char *key_hex;    /* what KeyMap says; NULL: no entry at all */
+    bool is_deleted;  /* listed in the manifest's `deleted` */
+    char *path;       /* of the stored file, which may be encrypted or gzipped */
+    char *plain_path; /* of the same content as plain NDJSON, or NULL */
+    char *key_hex;    /* the file's value in KeyMap; NULL: no entry at all */
     bool encrypted;
     bool gzipped;
     uint8_t key[32];
@@ -231,27 +235,27 @@ struct job {
     bool warn_system_type;
     char *types[MAX_TYPES];
     size_t type_count;
-    char *target; /* request target as sent */
+    char *target; /* request target of the kick-off, as sent */
     char *origin; /* scheme://host of the kick-off */
     struct timespec created;
-    /* below: under sb->lock */
+    /* sb->lock protects all members below */
     enum job_state state;
-    bool completed; /* a status request has said 200 */
+    bool completed; /* a status request was answered with 200 */
     struct timespec updated;
-    unsigned polled;
-    unsigned served; /* answers with a file */
+    unsigned polled; /* status requests so far */
+    unsigned served; /* answers with a file that were begun */
     unsigned units_done, units;
     struct data_file *files; /* in the order of the manifest */
     pthread_t worker;
     bool worker_started;
-    struct job *next; /* newest first */
+    struct job *next; /* the list begins with the newest job */
 };
 
 struct token {
     char *text;
     time_t expires;
     bool revoked;
-    long long uses; /* remaining requests, -1: any number */
+    long long uses; /* requests left that the token is valid for; -1: any number */
     struct token *next;
 };
 
@@ -279,7 +283,7 @@ enum counter {
 };
 
 struct sandbox {
-    struct sandbox_options options; /* strings in it are copies */
+    struct sandbox_options options; /* its strings are copies */
     const struct era *era;
     char *state_dir, *payload_dir;
     bool made_state_dir;
@@ -295,8 +299,8 @@ struct sandbox {
     pthread_mutex_t synth_lock;
     _Atomic unsigned counts[C_COUNT];
 
-    pthread_mutex_t lock; /* everything below */
-    pthread_cond_t wake;  /* broadcast when stopping */
+    pthread_mutex_t lock; /* protects all members below */
+    pthread_cond_t wake;  /* broadcast when the sandbox stops */
     bool stopping;
     struct fault_list faults;
     struct randomness random;
@@ -307,7 +311,7 @@ struct sandbox {
 
 void sandbox_set_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool sandbox_stopping(struct sandbox *sb);
-/* Sleeps; returns false at once when the sandbox stops. */
+/* Sleeps for the time given and returns true, or returns false as soon as the sandbox stops. */
 bool sandbox_sleep(struct sandbox *sb, unsigned milliseconds);
 
 /* ---- request.c: one HTTP exchange ---- */
@@ -320,43 +324,45 @@ struct header {
 struct request {
     struct sandbox *sb;
     struct MHD_Connection *connection;
-    char *target;      /* as sent, escapes kept */
-    char *path;        /* the part before ? */
-    const char *query; /* the part after ?, or NULL */
+    char *target;      /* request target as sent, escapes kept */
+    char *path;        /* the part of the target before ? */
+    const char *query; /* the part of the target after ?, or NULL */
     const char *method;
-    int api; /* 1 to 3; which shape an error has */
+    int api; /* API version, 1 to 3: it decides the shape of an error body */
     bool started;
-    bool token_used;   /* a check has already counted it */
+    bool token_used;   /* an earlier check of this request has already counted its token as used */
     const char *stage; /* "token", "kickoff", "status", "data", or "other" */
     enum random_fault random;
     uint32_t random_place;
-    long long padding; /* bytes of headers more */
+    long long padding; /* bytes of additional headers */
     struct header out[12];
     size_t out_count;
 };
 
 struct request *request_new(struct sandbox *sb, const char *target);
 void request_free(struct request *rq);
-/* First value of a request header, or NULL. */
+/* Returns the first value of a request header, or NULL. */
 const char *request_header(struct request *rq, const char *name);
 bool request_is(struct request *rq, const char *method);
-/* scheme://host as the server sees itself; the caller frees it. */
+/* Returns scheme://host as the server sees itself; the caller frees the string. */
 char *request_origin(struct request *rq);
-/* First value of a query parameter, decoded; NULL if absent. The caller frees it. *count is how
- * many there are. */
+/* Returns the first value of a query parameter, decoded, or NULL if the parameter is absent. The
+ * caller frees the string. *count, if count is not NULL, becomes the number of its occurrences. */
 char *request_parameter(struct request *rq, const char *name, unsigned *count);
 
-/* Sets (replaces) a header of the answer. */
+/* Sets a header of the answer; replaces an earlier value. */
 void reply_header(struct request *rq, const char *name, const char *value);
 enum MHD_Result reply_empty(struct request *rq, unsigned status);
-/* By Go's rule: a length up to 2048 bytes, chunked above. type may be NULL. Frees the buffer. */
+/* Answers with this body and frees the buffer. As in Go, a body of up to 2048 bytes has a
+ * Content-Length and a longer one is chunked. `type` is the Content-Type, or NULL. */
 enum MHD_Result reply_buf(struct request *rq, unsigned status, const char *type, struct buf *body);
 enum MHD_Result reply_string(struct request *rq, unsigned status, const char *type,
                              const char *body);
-/* http.Error: text/plain with nosniff, the text and a newline. */
+/* Answers as Go's http.Error does: text/plain with nosniff; the body is the text and a newline. */
 enum MHD_Result reply_text(struct request *rq, unsigned status, const char *text);
 enum MHD_Result reply_html(struct request *rq, unsigned status);
-/* A status without a body and with Retry-After: so many seconds, or what the fault says. */
+/* Answers with Retry-After: `seconds`, or the value of the fault "retry-after". The body is `text`,
+ * or empty if `text` is NULL. */
 enum MHD_Result reply_later(struct request *rq, unsigned status, long long seconds,
                             const char *text);
 enum MHD_Result reply_not_found(struct request *rq);
@@ -380,14 +386,15 @@ void outcome_write(struct buf *b, const struct era *era, int api, unsigned statu
                    enum outcome_kind kind, const char *message);
 enum MHD_Result reply_outcome(struct request *rq, unsigned status, enum outcome_kind kind,
                               const char *message);
-/* One line of an error file. */
+/* Appends one line of an error file, without its LF. */
 void outcome_error_line(struct buf *b, const struct era *era, const char *type, unsigned number);
 
 /* ---- token.c ---- */
 
 char *token_issue(struct sandbox *sb, long seconds);
 enum MHD_Result token_endpoint(struct request *rq);
-/* True: continue. False: *result is the answer that was given. */
+/* Returns true if the request may continue. Otherwise it has been answered, and *result is what the
+ * handler returns. */
 bool token_check(struct request *rq, bool required, enum MHD_Result *result);
 void tokens_free(struct sandbox *sb);
 
@@ -401,9 +408,10 @@ enum MHD_Result job_status(struct request *rq, const char *id);
 enum MHD_Result job_delete(struct request *rq, const char *id);
 enum MHD_Result jobs_list(struct request *rq);
 void job_free(struct job *job);
-/* The job is archived, by fault. */
+/* True if a fault makes the job count as archived. */
 bool job_expired(struct job *job);
-/* https://localhost:1 <-> https://127.0.0.1:1: the same server under another origin; to be freed */
+/* Returns the same server's other origin: 127.0.0.1 for localhost, and the reverse. The caller
+ * frees the string. */
 char *other_origin(const char *origin);
 void manifest_write(struct buf *b, struct job *job, const char *origin, bool null_output);
 
@@ -415,32 +423,32 @@ int sources_load(struct sandbox *sb, const char *dir);
 void sources_free(struct sandbox *sb);
 bool sources_have_type(struct sandbox *sb, const char *type);
 
-/* ---- sink.c: plain bytes to a stored file ---- */
+/* ---- sink.c: writes plain bytes to a stored file ---- */
 
 struct sink;
 struct sink *sink_open(struct sandbox *sb, const char *path, const char *plain_path,
                        const uint8_t *key, bool gzip);
 int sink_write(struct sink *sink, const void *data, size_t n);
 uint64_t sink_bytes(const struct sink *sink);
-/* Always frees. */
+/* Frees the sink even if it returns -1. */
 int sink_close(struct sink *sink);
 
-/* ---- lines.c: faults inside the lines ---- */
+/* ---- lines.c: faults inside the lines of a file ---- */
 
 struct lines {
     struct sink *sink;
     const char *type;
     bool envelope;
     bool bad_utf8, bad_json, two, cut_line;
-    long long long_line, deep_line; /* 0: off */
-    unsigned long long number;      /* of the line written last */
-    struct buf held;                /* the last line, kept back for cut_line */
+    long long long_line, deep_line; /* length and depth of line 2; 0: unchanged */
+    unsigned long long number;      /* number of the line written last */
+    struct buf held;                /* the newest line, kept back for cut_line */
 };
 
 void lines_begin(struct lines *l, struct sandbox *sb, struct sink *sink, const char *type,
                  bool envelope);
 bool lines_faulty(const struct lines *l);
-/* line without its LF */
+/* Takes a line without its LF. */
 int lines_put(struct lines *l, const char *line, size_t n);
 int lines_end(struct lines *l);
 
@@ -449,9 +457,9 @@ int lines_end(struct lines *l);
 struct synth;
 struct synth *synth_new(uint64_t seed, int version, bool envelope, const char *patient_prefix);
 void synth_free(struct synth *s);
-/* Points *line at the bytes of one ExplanationOfBenefit line in b (no LF). */
+/* Replaces the content of b with one ExplanationOfBenefit line, without its LF. */
 void synth_eob(const struct synth *s, struct buf *b, unsigned patient, unsigned long long claim);
-/* Any other type; false if there is no such line. */
+/* The same for any other type. Returns false if this patient has no line of this number. */
 bool synth_other(const struct synth *s, struct buf *b, const char *type, unsigned patient,
                  unsigned number);
 
@@ -475,9 +483,9 @@ enum MHD_Result route(struct request *rq);
 void crypt_random(void *p, size_t n);
 void crypt_uuid(char out[37]);
 void crypt_hex(struct buf *b, const void *data, size_t n);
-/* RSA-OAEP as hex, lower case; NULL on failure. */
+/* Returns the AES key encrypted with RSA-OAEP, as lower-case hex, or NULL on failure. */
 char *crypt_wrap(EVP_PKEY *key, const uint8_t aes[32], const char *label);
-/* The 28 bytes of an encrypted empty file. */
+/* Makes the 28 bytes of an encrypted empty file. */
 int crypt_empty(const uint8_t aes[32], uint8_t out[28]);
 EVP_PKEY *pki_client_key(void);
 EVP_PKEY *pki_other_key(void);
@@ -492,7 +500,7 @@ void time_rfc3339(struct timespec t, char out[48]);
 void time_go(struct timespec t, char out[64]);
 void time_http(time_t t, char out[48]);
 bool time_parse_http(const char *s, time_t *out);
-/* RFC 3339 with a zone; as strict as Go. */
+/* Parses an RFC 3339 time with a zone; as strict as Go. */
 bool time_parse_rfc3339(const char *s, time_t *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* Status, manifest, cancellation and list of jobs (5). */
+/* Status, manifest and cancellation of a job, and the list of jobs (5). */
 #include "internal.h"
 
 #include <errno.h>
@@ -18,7 +18,8 @@ struct job *job_find(struct sandbox *sb, unsigned long long id)
     return job;
 }
 
-/* With the lock held: Pending or In Progress as far as a client can know. */
+/* True if the job is Pending or In Progress as far as a client can know. The caller holds the lock.
+ */
 bool job_running(const struct job *job)
 {
     return job->state == JOB_RUNNING || (job->state == JOB_READY && !job->completed);
@@ -53,7 +54,8 @@ static bool parse_id(const char *s, unsigned long long *id)
     return errno == 0;
 }
 
-/* The ownership check. NULL: *result is the answer given. */
+/* Returns the job of this number. Returns NULL if there is none; the request has then been
+ * answered, and *result is what the handler returns. */
 static struct job *find_or_refuse(struct request *rq, const char *text, enum MHD_Result *result)
 {
     enum era_id era = rq->sb->era->id;
@@ -103,7 +105,8 @@ static bool status_faults(struct request *rq, enum MHD_Result *result)
 
 static void set_expires(struct request *rq, const struct job *job)
 {
-    /* Creation + 24 h until 2019-07-17, then last update + 24 h; absent before 2019-01-28. */
+    /* Expires was the creation + 24 h until 2019-07-17 and is the last update + 24 h since then. It
+     * was absent before 2019-01-28. */
     struct timespec t = rq->sb->era->id <= ERA_2019_04 ? job->created : job->updated;
     char text[64];
 
@@ -139,7 +142,8 @@ static enum MHD_Result expired(struct request *rq, const struct job *job)
         set_expires(rq, job);
         return reply_outcome(rq, 410, O_DELETED, NULL);
     }
-    /* A check answers 404 and forgets to stop; the next handler's body is appended (5.1). */
+    /* A check of the real server answers 404 but does not stop, so that the body of the next
+     * handler is appended (5.1). */
     outcome_write(&b, rq->sb->era, rq->api, 404, O_NOT_FOUND, "Job not found");
     outcome_write(&b, rq->sb->era, rq->api, 410, O_DELETED, NULL);
     return reply_buf(rq, 404, rq->sb->era->error_type, &b);
@@ -174,7 +178,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp((*(struct data_file *const *)a)->name, (*(struct data_file *const *)b)->name);
 }
 
-/* Go writes a map with its keys sorted. */
+/* Writes KeyMap with sorted keys, as Go writes a map. */
 static void write_key_map(struct buf *b, const struct job *job)
 {
     const struct data_file **list = NULL;
@@ -190,7 +194,7 @@ static void write_key_map(struct buf *b, const struct job *job)
     buf_str(b, ",\"KeyMap\":{");
     for (size_t i = 0; i < n; i++) {
         json_fmt(b, "%r'%s", i ? "," : "", list[i]->name);
-        /* A fixed-width database column: names padded to 127 (5.2). */
+        /* Names are padded to 127 characters: the real database column has a fixed width (5.2). */
         if (job->sb->era->keys_2018 && strlen(list[i]->name) < 127)
             buf_fill(b, ' ', 127 - strlen(list[i]->name));
         json_fmt(b, "':'%s'", list[i]->key_hex);
@@ -234,7 +238,7 @@ static unsigned write_items(struct buf *b, const struct job *job, const char *or
     return n;
 }
 
-/* Members that BCDA does not have, but other Bulk Data servers may. */
+/* Writes the members of a manifest that other Bulk Data servers may send but BCDA does not. */
 static void write_extra(struct buf *b, struct job *job, const char *origin)
 {
     size_t before = b->len;
@@ -346,7 +350,8 @@ enum MHD_Result job_status(struct request *rq, const char *id)
     if (!job || !status_faults(rq, &result))
         return result;
     if (fault_take(sb, F_MANIFEST_NULL_OUTPUT_ONCE, NULL, NULL))
-        return complete(rq, job, true); /* reads only what never changes in a job */
+        return complete(rq, job,
+                        true); /* safe without the lock: reads only what never changes in a job */
     if (job_expired(job))
         return expired(rq, job);
     v = look(job);
@@ -400,7 +405,7 @@ static const char *state_name(const struct job *job)
 static const char *task_status(const struct era *era, const char *state)
 {
     if (strcmp(state, "Pending") == 0)
-        return era->id == ERA_CURRENT ? "accepted" : "in-progress"; /* 2022-06-22 */
+        return era->id == ERA_CURRENT ? "accepted" : "in-progress"; /* since 2022-06-22 */
     if (strcmp(state, "In Progress") == 0)
         return "in-progress";
     if (strcmp(state, "Completed") == 0)
@@ -503,7 +508,8 @@ enum MHD_Result jobs_list(struct request *rq)
     }
     n = write_tasks(&tasks, rq, filter);
     free(filter);
-    /* Without a job: an outcome and, a return being forgotten, the Bundle after it (5.4). */
+    /* Without a job the real server writes an outcome, and then the Bundle too, because its code
+     * lacks a return (5.4). */
     if (n == 0)
         outcome_write(&b, era, rq->api, 404, O_NOT_FOUND, "No jobs found");
     if (era->id == ERA_CURRENT)

@@ -21,7 +21,7 @@ bool lines_faulty(const struct lines *l)
     return l->bad_utf8 || l->bad_json || l->two || l->cut_line || l->long_line || l->deep_line;
 }
 
-/* The text before and after the resource of a generated line. */
+/* before() and after() return the text around the resource in a generated line. */
 static const char *before(const struct lines *l)
 {
     return l->envelope ? "{\"fullUrl\":\"https:///v1/fhir/Fault/1\",\"resource\":" : "";
@@ -36,7 +36,7 @@ static int emit(struct lines *l, const char *line, size_t n)
 {
     if (!l->cut_line)
         return sink_write(l->sink, line, n) || sink_write(l->sink, "\n", 1) ? -1 : 0;
-    /* The last line is known only at the end, so one line is always kept back. */
+    /* Only lines_end() knows that a line was the last, so the newest line is always kept back. */
     if (l->held.len && sink_write(l->sink, l->held.p, l->held.len))
         return -1;
     l->held.len = 0;
@@ -45,7 +45,7 @@ static int emit(struct lines *l, const char *line, size_t n)
     return 0;
 }
 
-/* A line of exactly long_line bytes, never in memory whole. */
+/* Writes a line of exactly long_line bytes without holding it in memory as a whole. */
 static int put_long(struct lines *l)
 {
     struct buf head = {0}, tail = {0};
@@ -72,7 +72,7 @@ static int put_long(struct lines *l)
     return result ? -1 : 0;
 }
 
-/* Nesting of deep_line, the outermost object counted as 1. */
+/* Writes a line with deep_line levels of nesting; the outermost object is level 1. */
 static int put_deep(struct lines *l)
 {
     struct buf b = {0};

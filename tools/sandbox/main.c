@@ -231,7 +231,7 @@ static void parse_options(struct arguments *a, int argc, char **argv)
     a->options.faults = a->faults;
 }
 
-/* NAME='value', safe for eval with any value. */
+/* Prints NAME='value', quoted so that a shell's eval is safe with any value. */
 static void print_variable(const char *name, const char *value)
 {
     if (!value)
@@ -262,7 +262,7 @@ static void print_env(const struct sandbox *sb, int version)
     fflush(stdout);
 }
 
-/* So that $(bcda-sandbox --print-env &) ends: nothing more is written. */
+/* Closes standard output, so that $(bcda-sandbox --print-env &) does not wait for more text. */
 static void close_stdout(void)
 {
     int fd = open("/dev/null", O_WRONLY);
@@ -282,8 +282,8 @@ int main(int argc, char **argv)
 
     parse_options(&a, argc, argv);
     signal(SIGPIPE, SIG_IGN);
-    /* Blocked before any thread exists, so that all threads inherit it and only sigwait sees them.
-     */
+    /* The signals are blocked before any thread exists. All threads inherit that, so only sigwait()
+     * receives them. */
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);

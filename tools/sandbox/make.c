@@ -1,4 +1,4 @@
-/* Generates the files of a job, in a thread of its own, after the 202. */
+/* Generates the files of a job, in a thread of the job's own, after the 202 answer. */
 #include "internal.h"
 
 #include <ctype.h>
@@ -21,7 +21,7 @@ struct source {
     struct source *next;
 };
 
-/* ---- files of --data ---- */
+/* ---- files of the directory given with --data ---- */
 
 static bool path_ends_with(const char *s, const char *end)
 {
@@ -86,12 +86,12 @@ bool sources_have_type(struct sandbox *sb, const char *type)
 
 /* ---- one file ---- */
 
-/* The description of a file; feed writes its lines. */
+/* The description of a file to make; feed() writes the file's lines. */
 struct unit {
     struct job *job;
     const char *type;
     const struct source *source; /* NULL: synthetic */
-    unsigned part, parts;        /* of the synthetic ExplanationOfBenefit lines */
+    unsigned part, parts;        /* which part of the synthetic ExplanationOfBenefit lines */
     bool is_error, is_warnings, is_deleted;
 };
 
@@ -108,7 +108,7 @@ static char *file_name(const struct unit *u, const char *data_name)
         return xasprintf("%s-deleted.ndjson", sb->era->keys_2018 ? ACO_UUID : uuid);
     if (sb->era->keys_2018 || (u->is_error && sb->era->id == ERA_2019_04))
         strcpy(uuid,
-               ACO_UUID); /* random names since 2019-02-27, of error files since 2019-10-16 (6.3) */
+               ACO_UUID); /* names were fixed until 2019-02-27 (error files 2019-10-16, 6.3) */
     else if (u->is_error && data_name)
         snprintf(uuid, sizeof uuid, "%.36s", data_name);
     if (!u->is_error && fault_take(sb, F_UPPER_NAMES, u->type, NULL))
@@ -118,7 +118,7 @@ static char *file_name(const struct unit *u, const char *data_name)
     return name;
 }
 
-/* KeyMap's value, damaged if a fault asks for it. NULL: no entry. */
+/* Returns the file's value in KeyMap, damaged if a fault asks for it, or NULL for no entry. */
 static char *wrapped_key(const struct unit *u, struct data_file *f)
 {
     struct sandbox *sb = u->job->sb;
@@ -138,8 +138,8 @@ static char *wrapped_key(const struct unit *u, struct data_file *f)
     return hex;
 }
 
-/* --data may have several error files, and an era one name for all: a second one gets a name of its
- * own. */
+/* Renames the file if an earlier file of the job has the same name: --data may have several error
+ * files, but some eras give all error files one name. */
 static void make_unique(const struct job *job, struct data_file *f)
 {
     char uuid[37];
@@ -148,7 +148,7 @@ static void make_unique(const struct job *job, struct data_file *f)
         if (other != f && strcmp(other->name, f->name) == 0) {
             crypt_uuid(uuid);
             free(f->name);
-            /* In 2018 the name of a file identified its owner. */
+            /* In 2018 the UUID at the start of the name identified the owner of a file. */
             f->name = job->sb->era->keys_2018 ? xasprintf(ACO_UUID "-%.8s-error.ndjson", uuid)
                                               : xasprintf("%s-error.ndjson", uuid);
             return;
@@ -165,7 +165,8 @@ static struct data_file *file_new(const struct unit *u, const char *data_name)
     f->type = xstrdup(u->is_error ? "OperationOutcome" : u->type);
     f->is_error = u->is_error;
     f->is_deleted = u->is_deleted;
-    /* Error files were encrypted to 2019-04-03 (5.2); warnings-and-info is stored plain (6.1). */
+    /* Error files were encrypted until 2019-04-03 (5.2). warnings-and-info.ndjson is stored without
+     * compression (6.1). */
     f->encrypted = u->job->encrypt && !u->is_deleted && (!u->is_error || era->keys_2018);
     f->gzipped = era->gzip == GZIP_STORED && !u->is_warnings;
     if (f->encrypted) {
@@ -177,7 +178,7 @@ static struct data_file *file_new(const struct unit *u, const char *data_name)
     return f;
 }
 
-/* ---- its lines ---- */
+/* ---- the lines of a file ---- */
 
 static int feed_whole(const struct source *source, struct sink *sink)
 {
@@ -226,7 +227,8 @@ static struct synth *get_synth(struct sandbox *sb, int version)
     return s;
 }
 
-/* Between file_bytes and file_bytes_max, by the seed; small ones are more frequent. */
+/* Returns the least size of a file: a number from file_bytes to file_bytes_max that depends on the
+ * seed. Small numbers are more frequent. */
 static uint64_t least_bytes(const struct sandbox_options *o, unsigned part)
 {
     uint64_t x = (o->seed * 1000003u + part) * 0x9e3779b97f4a7c15u >> 54;
@@ -294,7 +296,7 @@ static int feed_errors(const struct unit *u, struct lines *lines)
     return result ? -1 : 0;
 }
 
-/* A transaction Bundle of DELETE requests a line (Bulk Data, `deleted`). */
+/* Each line is a transaction Bundle of DELETE requests (Bulk Data, `deleted`). */
 static int feed_deleted(struct lines *lines)
 {
     struct buf b = {0};
@@ -327,7 +329,7 @@ static int feed(const struct unit *u, struct lines *lines)
     return feed_other(u, lines);
 }
 
-/* The plain copy is the stored file itself where that is plain. */
+/* Sets the paths of the stored file and of its plain copy: one path if the stored file is plain. */
 static void choose_paths(const struct unit *u, struct data_file *f, bool faulty)
 {
     struct sandbox *sb = u->job->sb;
@@ -399,7 +401,7 @@ static void plan_sources(struct job *job, struct plan *plan)
     for (const struct source *s = job->sb->sources; s; s = s->next) {
         if (!s->is_error && !asked_for(job, s->type))
             continue;
-        /* One file a job, all of one name, in 2018 (6.2, 6.3). */
+        /* In 2018 a job had only one data file, because all data files had one name (6.2, 6.3). */
         if (job->sb->era->keys_2018 && !s->is_error && one)
             continue;
         one = one || !s->is_error;
@@ -483,7 +485,7 @@ static void *work(void *cls)
 
 int job_launch(struct job *job)
 {
-    /* Under the lock, for sandbox_stop must see either no thread or its id. */
+    /* The lock makes sure that sandbox_stop() sees either no thread, or a thread with its id. */
     pthread_mutex_lock(&job->sb->lock);
     job->worker_started = pthread_create(&job->worker, NULL, work, job) == 0;
     if (!job->worker_started)

@@ -1,4 +1,4 @@
-/* Error bodies, byte for byte as of the era (8.1, 6.6). */
+/* Error bodies, byte for byte as the servers of each era sent them (8.1, 6.6). */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -37,13 +37,13 @@ static void write_era_a(struct buf *b, enum outcome_kind kind, const char *messa
              "'details':{'coding':[{'display':'%s'}],'text':'%s'}",
              kind == O_FORMAT ? "Structural Issue" : "Exception", old_display(kind),
              old_display(kind));
-    /* Only the four header errors carried their reason to the client (4.3). */
+    /* Only the four header errors told the client the reason (4.3). */
     if (kind == O_FORMAT)
         json_fmt(b, ",'diagnostics':'%s'", message);
     buf_str(b, "}]}");
 }
 
-/* 2020-06 to 2021-02. */
+/* The body from 2020-06 to 2021-02. */
 static void write_era_b(struct buf *b, enum outcome_kind kind, const char *message)
 {
     bool said = *message && kind != O_TOKEN;
@@ -60,7 +60,7 @@ static void write_era_b(struct buf *b, enum outcome_kind kind, const char *messa
     buf_str(b, "}}]}");
 }
 
-/* Keys in alphabetical order at each level, 2021-02 to 2024-03. */
+/* The body from 2021-02 to 2024-03: the keys of each level are in alphabetical order. */
 static void write_2021(struct buf *b, enum outcome_kind kind, const char *message)
 {
     bool said = *message && kind != O_TOKEN;

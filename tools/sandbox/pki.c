@@ -1,4 +1,4 @@
-/* The client's RSA pair and a throw-away CA with a server certificate. */
+/* The client's RSA key pair, and a throw-away CA with a server certificate. */
 #include "internal.h"
 
 #include <errno.h>
@@ -24,8 +24,8 @@ int file_write(const char *path, const char *text, unsigned mode)
     return close(fd) == 0 && ok ? 0 : -1;
 }
 
-/* Making an RSA key is by far the slowest part of a start, so all sandboxes of a process share two
- * pairs. */
+/* Making an RSA key is by far the slowest part of sandbox_start(), so all sandboxes of a process
+ * share two key pairs. */
 static pthread_mutex_t pair_lock = PTHREAD_MUTEX_INITIALIZER;
 static EVP_PKEY *pairs[2];
 

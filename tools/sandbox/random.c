@@ -6,7 +6,7 @@
 
 #define SLOTS ((unsigned)sizeof((struct randomness *)0)->row)
 
-/* splitmix64 */
+/* The mixing function of the generator splitmix64. */
 static uint64_t mix(uint64_t x)
 {
     x += 0x9e3779b97f4a7c15u;
@@ -48,9 +48,9 @@ static enum random_fault draw(uint64_t bits, const char *stage)
     return job[bits % (sizeof job / sizeof *job)];
 }
 
-/* A transient fault does not affect the same request repeatedly: after two faults in a row, one
- * answer has no fault, and the next answer has it instead. By the protocol a second 401 would be
- * final. */
+/* Chooses the fault of one answer. A client must be able to get past transient faults: after two
+ * faults in a row, the next answer for the same address has none, and the due fault goes to a later
+ * answer. A 401 never follows another fault, because by the protocol a second 401 is final. */
 static enum random_fault choose(struct randomness *r, const char *path, const char *stage,
                                 uint32_t *place)
 {

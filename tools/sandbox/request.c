@@ -129,7 +129,7 @@ void reply_header(struct request *rq, const char *name, const char *value)
     rq->out[rq->out_count++] = (struct header){name, xstrdup(value)};
 }
 
-/* Headers that the middleware sets; the handler may replace their values. */
+/* Sets a header as the real server's middleware does: a value that the handler has set remains. */
 static void default_header(struct request *rq, const char *name, const char *value)
 {
     for (size_t i = 0; i < rq->out_count; i++)
@@ -140,7 +140,7 @@ static void default_header(struct request *rq, const char *name, const char *val
 
 static void common_headers(struct request *rq)
 {
-    /* One process behind a first-request multiplexer: every connection is used once (1). */
+    /* The real server can serve only one request per connection (1). */
     reply_header(rq, "Connection", "close");
     if (!rq->sb->options.tls)
         return;
@@ -152,7 +152,7 @@ static void common_headers(struct request *rq)
     default_header(rq, "X-Content-Type-Options", "nosniff");
 }
 
-/* In lines that a client takes one by one. */
+/* Adds the padding in several headers, each short enough for a client to accept. */
 static void add_padding(const struct request *rq, struct MHD_Response *response)
 {
     char text[8001];

@@ -1,4 +1,4 @@
-/* Routes on the path as sent: escapes are not undone, case and slashes count (1). */
+/* Finds the handler by the path as sent: escapes are not decoded, case and slashes matter (1). */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 struct route {
     char *copy;
     char *segment[MAX_SEGMENTS];
-    size_t count; /* 0: too many or an empty one */
+    size_t count; /* 0: there are too many segments, or one is empty */
 };
 
 static void split(struct route *r, const char *path)
@@ -23,7 +23,7 @@ static void split(struct route *r, const char *path)
             r->count = 0;
             return;
         }
-        *s = '\0'; /* ends the segment before */
+        *s = '\0'; /* ends the previous segment */
         r->segment[r->count++] = s + 1;
         s = end;
     }
@@ -80,7 +80,7 @@ static enum MHD_Result metadata(struct request *rq)
     return small_metadata(rq, rq->api);
 }
 
-/* The N of /api/vN/..., or 0. */
+/* Returns the N of /api/vN/..., or 0 for any other path. */
 static int api_version(const struct route *r)
 {
     const char *v = r->count >= 2 && is(r, 0, "api") ? r->segment[1] : "";
@@ -88,7 +88,7 @@ static int api_version(const struct route *r)
     return v[0] == 'v' && v[1] >= '1' && v[1] <= '3' && v[2] == '\0' ? v[1] - '0' : 0;
 }
 
-/* /api/vN/... */
+/* Handles /api/vN/... */
 static enum MHD_Result route_api(struct request *rq, const struct route *r)
 {
     const struct era *era = rq->sb->era;
@@ -122,7 +122,7 @@ static enum MHD_Result route_rest(struct request *rq, const struct route *r)
 
     if (r->count == 2 && is(r, 0, "auth") && is(r, 1, "token"))
         return token_endpoint(rq);
-    /* The newest server parses a token, if there is one, before it looks for the route (1). */
+    /* The newest server checks a token, if one is sent, before it looks for the route (1). */
     if (!token_check(rq, false, &result))
         return result;
     if (r->count == 2 && is(r, 0, "auth") && is(r, 1, "welcome") && rq->sb->era->modern)
@@ -179,7 +179,7 @@ static enum MHD_Result redirect_to(struct request *rq, const char *origin)
     return reply_string(rq, 302, "text/html; charset=utf-8", "<a href=\"#\">Found</a>.\n\n");
 }
 
-/* Redirects of any request. The other origin does not redirect back. */
+/* Answers with a redirect if a fault asks for one. The other origin does not redirect back. */
 static bool redirect_faults(struct request *rq, enum MHD_Result *result)
 {
     struct sandbox *sb = rq->sb;
@@ -203,7 +203,8 @@ static bool redirect_faults(struct request *rq, enum MHD_Result *result)
     return false;
 }
 
-/* The random fault of this answer, but for those of bodies. */
+/* Chooses the random fault of this answer, and answers with it unless it is a fault of the body.
+ * Returns true if the request may continue. */
 static bool random_faults(struct request *rq, enum MHD_Result *result)
 {
     bool status = strcmp(rq->stage, "status") == 0;
@@ -235,7 +236,7 @@ static bool random_faults(struct request *rq, enum MHD_Result *result)
     }
 }
 
-/* Faults of any request. True: continue. */
+/* Applies the faults of any request. Returns true if the request may continue. */
 static bool any_faults(struct request *rq, enum MHD_Result *result)
 {
     struct sandbox *sb = rq->sb;
@@ -257,8 +258,8 @@ enum MHD_Result route(struct request *rq)
     count_request(rq);
     split(&r, rq->path);
     if (api_version(&r) && api_version(&r) <= rq->sb->era->versions)
-        rq->api =
-            api_version(&r); /* before any check: the shape of an error follows the path (8.1) */
+        rq->api = api_version(
+            &r); /* set before any check: the path decides the shape of an error (8.1) */
     rq->stage = stage_of(&r);
     fault_take(rq->sb, F_HEADERS_HUGE, rq->stage, &rq->padding);
     if (any_faults(rq, &result))

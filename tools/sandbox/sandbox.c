@@ -1,4 +1,5 @@
-/* Life of a sandbox: its directory, keys, listeners, counters; and the public getters. */
+/* Start and stop of a sandbox: its directory, keys, listeners and counters; and the public getters.
+ */
 #include "internal.h"
 
 #include <arpa/inet.h>
@@ -56,8 +57,8 @@ bool sandbox_sleep(struct sandbox *sb, unsigned milliseconds)
 
 /* ---- libmicrohttpd's callbacks ---- */
 
-/* Called with the target before libmicrohttpd undoes its escapes; what it returns is the request
- * from then on. */
+/* libmicrohttpd calls this with the request target before it decodes the escapes, and passes the
+ * result to the other callbacks as their context. */
 static void *on_target(void *cls, const char *target, struct MHD_Connection *connection)
 {
     (void)connection;
@@ -100,8 +101,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 }
 
 /*
- * Session tickets, as Go's server gives: libmicrohttpd does not switch them on, but it has made the
- * GnuTLS session when it announces a connection.
+ * Enables TLS session tickets, as Go's server has them. libmicrohttpd has no option for that, but
+ * the GnuTLS session exists when libmicrohttpd announces a connection.
  */
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode what)
@@ -113,11 +114,11 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     if (what != MHD_CONNECTION_NOTIFY_STARTED || !sb->options.tls)
         return;
     info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-    if (info && info->tls_session) /* none on the redirect port */
+    if (info && info->tls_session) /* the redirect port has no TLS session */
         gnutls_session_ticket_enable_server(info->tls_session, &sb->ticket_key);
 }
 
-/* The plain-HTTP port beside TLS: GET is sent to https, the rest is refused (1). */
+/* Serves the plain-HTTP port: redirects GET to https and refuses other methods (1). */
 static enum MHD_Result on_redirect(void *cls, struct MHD_Connection *connection, const char *url,
                                    const char *method, const char *version, const char *upload,
                                    size_t *upload_size, void **context)
@@ -141,8 +142,8 @@ static enum MHD_Result on_redirect(void *cls, struct MHD_Connection *connection,
     rq->method = method;
     if (!request_is(rq, "GET"))
         return reply_method(rq);
-    /* The real ports are the default ones, so its Location has the Host; here the TLS port must be
-     * named. */
+    /* The real server uses the default ports, so its Location repeats the Host header. Here the
+     * Location must name the TLS port. */
     location = xasprintf("%s%s", rq->sb->origin, rq->target);
     reply_header(rq, "Location", location);
     buf_printf(&b, "<a href=\"%s\">Moved Permanently</a>.\n\n", location);
@@ -253,8 +254,8 @@ static int make_tls(struct sandbox *sb)
 }
 
 /*
- * A listening socket on the loopback. It is made here, not by libmicrohttpd, because the URLs that
- * handlers build need the port before the first handler can run.
+ * Makes a listening socket on the loopback interface. libmicrohttpd could do that, but the URLs
+ * that handlers build need the port before the first handler can run.
  */
 static int listen_socket(uint16_t *port)
 {

@@ -18,34 +18,34 @@ extern "C" {
 
 struct sandbox;
 
-/* All zero is a good default. Strings are copied. */
+/* A structure of zeros has good defaults. sandbox_start() copies the strings. */
 struct sandbox_options {
     const char *era; /* "2018-12", "2019-04" (default), "2019-12", "2021-01", "2021", "current" */
     int tls;         /* serve https with a throw-away CA */
-    uint16_t port;   /* 0: any free port */
+    uint16_t port;   /* the port to listen on, 0: any free port */
     int redirect;    /* with tls: also open a plain-HTTP port that answers GET with 301 */
-    uint16_t redirect_port;    /* its number, 0: any free port */
+    uint16_t redirect_port;    /* the number of that port, 0: any free port */
     const char *data_dir;      /* serve these NDJSON files instead of synthetic ones */
-    const char *const *faults; /* NULL-terminated list of fault specs, may be NULL */
-    uint64_t seed;             /* of the synthetic data, 0: 1 */
-    unsigned patients;         /* synthetic people, 0: 10 */
-    unsigned claims;           /* ExplanationOfBenefit lines a person, 0: 5 */
+    const char *const *faults; /* NULL-terminated list as for sandbox_set_fault(); may be NULL */
+    uint64_t seed;             /* seed of the synthetic data, 0: 1 */
+    unsigned patients;         /* number of synthetic people, 0: 10 */
+    unsigned claims;           /* ExplanationOfBenefit lines per person, 0: 5 */
     uint64_t file_bytes;       /* grow each ExplanationOfBenefit file to at least this plain size */
-    unsigned files;            /* split ExplanationOfBenefit over so many files, 0: 1 */
-    unsigned polls;            /* 202 answers before a job is complete, 0: 2 */
-    int no_polls; /* no 202 answer but while the files are not ready (polls is ignored) */
-    const char *public_key_file; /* PKIX PEM to wrap keys for, NULL: a new RSA-2048 pair */
-    const char *state_dir;       /* NULL: a new directory under $TMPDIR or /tmp */
-    unsigned token_seconds;      /* lifetime of a token, 0: 1200 */
-    int keep_plain;       /* keep the plain NDJSON of every generated file (sandbox_plain_file) */
-    int allow_duplicates; /* never refuse an identical export with 429 */
-    int all_levels; /* exports at system level, of each type and of any group too, as other servers
-                       have them; an unknown group is a 404 */
-    uint64_t file_bytes_max; /* file sizes are between file_bytes and this, 0: all equal */
+    unsigned files;            /* number of files that ExplanationOfBenefit is split into, 0: 1 */
+    unsigned polls;            /* number of 202 answers before a job is complete, 0: 2 */
+    int no_polls; /* ignore `polls`: answer with 202 only while the files are not ready */
+    const char *public_key_file; /* RSA key (PKIX PEM) that encrypts file keys, NULL: a new pair */
+    const char *state_dir;  /* directory for all files, NULL: a new one under $TMPDIR or /tmp */
+    unsigned token_seconds; /* lifetime of a token, 0: 1200 */
+    int keep_plain;         /* keep the plain NDJSON of every generated file (sandbox_plain_file) */
+    int allow_duplicates;   /* never refuse an identical export with 429 */
+    int all_levels; /* also offer exports at system level, of each type and of any group, as servers
+                       other than BCDA do; an unknown group is a 404 */
+    uint64_t file_bytes_max; /* file sizes vary from file_bytes to this, 0: all equal */
 };
 
-/* Starts a server. Returns 0, or -1 with a reason in sandbox_last_error(). *out is untouched on
- * failure. */
+/* Starts a server. Returns 0, or -1, which leaves *out unchanged; sandbox_last_error() then tells
+ * the reason. */
 int sandbox_start(const struct sandbox_options *options, struct sandbox **out);
 
 /* Stops the server, ends all its threads and removes all its files. NULL is allowed. */
@@ -62,28 +62,28 @@ const char *sandbox_redirect_origin(const struct sandbox *sb); /* http://localho
 const char *sandbox_client_id(const struct sandbox *sb);
 const char *sandbox_client_secret(const struct sandbox *sb);
 const char *sandbox_client_secret_file(
-    const struct sandbox *sb);                         /* the same in a file, no newline */
+    const struct sandbox *sb); /* a file with the client secret, without a newline */
 const char *sandbox_ca_file(const struct sandbox *sb); /* PEM; NULL without tls */
 const char *sandbox_private_key_file(
     const struct sandbox *sb); /* PKCS#1 PEM; NULL with public_key_file */
 const char *sandbox_bearer_token(
-    const struct sandbox *sb); /* a token made at start, valid for 2 years */
+    const struct sandbox *sb); /* a token issued at the start, valid for 2 years */
 const char *sandbox_state_dir(const struct sandbox *sb);
 
 /*
- * Adds a fault, for example "data-cut:100", "data-404*2" or "data-flip:-1+1@Patient". Counts and
- * filters are described by sandbox_fault_help(). Returns 0, or -1 for an unknown name or a bad
+ * Adds a fault, for example "data-cut:100", "data-404*2" or "data-flip:-1+1@Patient";
+ * sandbox_fault_help() describes the syntax. Returns 0, or -1 for an unknown name or a bad
  * argument.
  */
 int sandbox_set_fault(struct sandbox *sb, const char *spec);
 void sandbox_clear_faults(struct sandbox *sb);
 
 /*
- * From now on every `every`-th answer has a transient fault: no answer, 401, 404, 429, 500, 503, or
+ * From now on, one in `every` answers has a transient fault: no answer, 401, 404, 429, 500, 503, or
  * a body that is cut, reset or without its last chunk, at any offset. The fault and its offset
- * depend on the seed and on the number of earlier requests. No request has more than two faults in
- * a row. 0 disables them, and so does sandbox_clear_faults(). sandbox_count() returns the number of
- * these faults as "random".
+ * depend on the seed and on the number of earlier requests. No address has more than two faults in
+ * a row. `every` = 0 ends the random faults, and so does sandbox_clear_faults(). The counter
+ * "random" of sandbox_count() is the number of these faults.
  */
 void sandbox_set_random_faults(struct sandbox *sb, uint64_t seed, unsigned every);
 
@@ -91,28 +91,30 @@ void sandbox_set_random_faults(struct sandbox *sb, uint64_t seed, unsigned every
 const char *sandbox_fault_help(void);
 
 /*
- * How many requests there were: "token", "kickoff", "status", "data", "metadata", "version",
- * "jobs", "delete", "other", "total"; answers of a kind: "401" (any 401 answer), "429", "202";
- * "elsewhere" (requests with an Authorization header under another Host than that of
- * sandbox_origin()); "range" (data requests with a Range header). Unknown names: 0.
+ * Returns the counter of this name, or 0 for an unknown name. Requests: "token", "kickoff",
+ * "status", "data", "metadata", "version", "jobs", "delete", "other", "total". Answers: "401" (any
+ * 401 answer), "429", "202". "elsewhere": requests with an Authorization header under another Host
+ * than that of sandbox_origin(). "range": data requests with a Range header.
  */
 unsigned sandbox_count(const struct sandbox *sb, const char *what);
 void sandbox_reset_counts(struct sandbox *sb);
 
-/* Makes every token given so far invalid (they answer 401). */
+/* Makes every token issued so far invalid: requests with one are answered with 401. */
 void sandbox_expire_tokens(struct sandbox *sb);
 
 /*
- * The index-th file of a type ("Patient", ..., "OperationOutcome" for error files) of the newest
- * job that has it: the plain NDJSON (NULL if it was not kept: see keep_plain), the file as stored
- * and sent, and its name in URLs. The strings live until sandbox_stop().
+ * Each returns one string about the index-th file of a type ("Patient", ..., "OperationOutcome" for
+ * error files) in the newest job that has such a file: the path of the plain NDJSON (NULL if it was
+ * not kept: see keep_plain), the path of the file as stored and sent, and the file's name in URLs.
+ * The strings live until sandbox_stop().
  */
 const char *sandbox_plain_file(const struct sandbox *sb, const char *type, unsigned index);
 const char *sandbox_stored_file(const struct sandbox *sb, const char *type, unsigned index);
 const char *sandbox_file_name(const struct sandbox *sb, const char *type, unsigned index);
 
-/* Secrets that a client must never show: the key of such a file (0, or -1 if it is not encrypted),
- * and the issued tokens, the newest first (NULL after the last; they live until sandbox_stop()). */
+/* Secrets that a client must never show. sandbox_file_key() copies the AES key of such a file and
+ * returns 0, or -1 if the file is not encrypted. sandbox_token() returns the issued tokens, the
+ * newest first, and NULL after the last; the strings live until sandbox_stop(). */
 int sandbox_file_key(const struct sandbox *sb, const char *type, unsigned index, uint8_t key[32]);
 const char *sandbox_token(const struct sandbox *sb, unsigned index);
 

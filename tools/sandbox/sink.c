@@ -67,7 +67,7 @@ struct sink *sink_open(struct sandbox *sb, const char *path, const char *plain_p
     if (!s->failed && key && start_cipher(s, key))
         s->failed = -1;
     if (!s->failed && gzip) {
-        /* 15 + 16: a gzip header, which zlib writes with OS 3; the level is Go's default. */
+        /* 15 + 16 asks for a gzip header, in which zlib sets OS 3. Level 6 is Go's default. */
         s->zipping = deflateInit2(&s->zip, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK;
         s->failed = s->zipping ? 0 : -1;
     }

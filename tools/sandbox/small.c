@@ -1,4 +1,4 @@
-/* The other endpoints: attribution status, metadata, version (5.5, 5.6). */
+/* The small endpoints: attribution status, metadata, version and so on (5.5, 5.6). */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@ enum MHD_Result small_version(struct request *rq)
 enum MHD_Result small_health(struct request *rq)
 {
     rq->sb->counts[C_OTHER]++;
-    /* The status is written before the type, so the type is guessed (5.6). */
+    /* The real server writes the status before it sets a Content-Type, so Go guesses one (5.6). */
     return reply_string(rq, 200, "text/plain; charset=utf-8",
                         rq->sb->era->id == ERA_CURRENT
                             ? "{\"database\":\"ok\",\"ssas\":\"ok\",\"ssas_introspect\":\"ok\"}"
@@ -72,7 +72,7 @@ static void write_operation(struct buf *b, const char *name, const char *origin,
     json_fmt(b, "{'definition':{'reference':'%s%s'},'name':'%s'}", origin, path, name);
 }
 
-/* Several operations of the same name: a client must not index them by it. */
+/* Writes several operations with the same name: a client must not use the name as a key. */
 static void write_operations_2019(struct buf *b, const struct era *era, const char *origin)
 {
     if (era->type_endpoints) {

@@ -1,10 +1,10 @@
 /*
  * Synthetic people and claims.
  *
- * A set of varied claims is written once, with runs of control bytes where ids, dates and amounts
- * belong. A line is then a copy of one of them with those runs overwritten by text of the same
- * width, which is fast enough to write gigabytes. Keys are in alphabetical order, as Go writes a
- * map (6.5).
+ * A set of varied claims (the templates) is written once, with runs of control bytes in place of
+ * ids, dates and amounts. A line is then a copy of one template in which text of the same width
+ * overwrites those runs; that is fast enough for gigabytes of data. Keys are in alphabetical order,
+ * as Go writes a map (6.5).
  */
 #include "internal.h"
 
@@ -15,7 +15,8 @@
 #define BB        "https://bluebutton.cms.gov/resources/"
 #define CARIN     "http://hl7.org/fhir/us/carin-bb/"
 
-/* A placeholder is a run of its kind's byte; none of these bytes can occur in JSON text. */
+/* A placeholder in a template is a run of one of these bytes, which says what belongs there. None
+ * of them can occur in JSON text. */
 enum mark {
     MARK_PATIENT = 1,
     MARK_CLAIM,
@@ -198,7 +199,7 @@ static void money(struct writer *w)
         json_fmt(w->b, "{'code':'USD','system':'urn:iso:std:iso:4217','value':%m}", cents(&w->d));
 }
 
-/* {"coding":[{"code":BB variable,"display","system"}]} */
+/* Writes {"coding":[{"code":...,"display":...,"system":...}]} with a system of Blue Button. */
 static void variable(struct writer *w, const struct word *word, const char *system)
 {
     json_fmt(w->b,
@@ -326,7 +327,7 @@ static void write_identity(struct writer *w, unsigned kind)
     buf_str(w->b, "\"}]");
 }
 
-/* information of STU3, supportingInfo of R4. */
+/* Writes the member `information` (STU3) or `supportingInfo` (R4). */
 static void write_information(struct writer *w)
 {
     unsigned n = 1 + roll(&w->d, 5);
@@ -384,8 +385,8 @@ static void write_item(struct writer *w, unsigned i)
     buf_str(w->b, "\"}}");
 }
 
-/* The length of a line is mostly that of its items (6.5): a few long claims among many short ones.
- */
+/* Returns the number of items of a claim, which mostly decides the length of its line (6.5): a few
+ * long claims are among many short ones. */
 static unsigned item_count(struct writer *w, unsigned index)
 {
     if (w->s->version == 3)
@@ -560,7 +561,7 @@ static void put_digits(char *out, size_t width, uint64_t n)
     }
 }
 
-/* Within one month, so that no calendar is needed. */
+/* Writes a date. Its day is at most 28, so that no calendar is needed. */
 static void put_date(char *out, uint64_t n, unsigned first_day)
 {
     memcpy(out, "20", 2);
@@ -601,7 +602,8 @@ static void apply(const struct synth *s, char *at, unsigned kind, unsigned patie
     case MARK_WEEKLY:
         put_date(at, chance, 20);
         break;
-    case MARK_AMOUNT: /* no zero at either end, because Go would not write it */
+    case MARK_AMOUNT: /* neither the first nor the last digit is 0, because Go would not write such
+                         a 0 */
         put_digits(at, 5, 10000 + chance % 90000);
         at[5] = '.';
         put_digits(at + 6, 2, chance / 90000 % 10 * 10 + 1 + chance / 900000 % 9);
@@ -704,7 +706,7 @@ static void write_patient(const struct synth *s, struct buf *b, unsigned patient
              families[roll(&d, COUNT(families))], givens[roll(&d, COUNT(givens))]);
 }
 
-/* Old age and survivor's insurance, with U+2019 as in the real files. */
+/* The apostrophe is U+2019, as in the real files. */
 #define OASI "Old age and survivor\xe2\x80\x99s insurance (OASI)"
 
 static const struct word coverage_parts[] = {

@@ -1,4 +1,4 @@
-/* POST /auth/token and the check of bearer tokens (1, 3). */
+/* POST /auth/token, and the check of bearer tokens (1, 3). */
 #include "internal.h"
 
 #include <openssl/crypto.h>
@@ -23,7 +23,7 @@ static void add_claims(struct buf *b, struct sandbox *sb, time_t now, long secon
 
     crypt_uuid(id);
     if (strcmp(sb->era->auth_provider, "alpha") == 0) {
-        /* The overflow of spring 2019: exp lies years ahead whatever the true lifetime (3.4). */
+        /* In spring 2019 an overflow set exp years ahead, whatever the true lifetime (3.4). */
         json_fmt(b, "{'aco':'" ACO_UUID "','exp':%L,'iat':%L,'id':'%s'}",
                  (unsigned long long)now + 143342396ull, (unsigned long long)now, id);
         return;
@@ -46,7 +46,7 @@ char *token_issue(struct sandbox *sb, long seconds)
     char *copy;
 
     fault_take(sb, F_TOKEN_USES, NULL, &uses);
-    /* Tokens are known by their text alone, so the signature need only look like one. */
+    /* The sandbox finds a token by its text, so random bytes serve as the signature. */
     crypt_random(signature, sizeof signature);
     add_claims(&claims, sb, now, seconds);
     base64url(&text, head, sizeof head - 1);
@@ -99,7 +99,7 @@ void sandbox_expire_tokens(struct sandbox *sb)
 
 enum token_verdict { TOKEN_GOOD, TOKEN_EXPIRED, TOKEN_UNKNOWN };
 
-/* A request that is checked twice uses its token once. */
+/* Counts a use of the token, but only one if the request is checked twice. */
 static enum token_verdict use(struct request *rq, struct token *t)
 {
     if (t->uses > 0 && !rq->token_used)
@@ -126,7 +126,7 @@ static enum token_verdict find_token(struct request *rq, const char *text)
     return verdict;
 }
 
-/* Three parts of base64url, as a JWT has. */
+/* True if the text has three parts of base64url, as a JWT has. */
 static bool looks_like_jwt(const char *s)
 {
     static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -148,7 +148,7 @@ bool token_check(struct request *rq, bool required, enum MHD_Result *result)
     const char *message = NULL;
     unsigned status = 401;
 
-    /* Only the newest server looks at the header where none is needed (1). */
+    /* Only the newest server checks the header at an endpoint that requires no token (1). */
     if (!required && (!value || !current))
         return true;
     if (value && strncmp(value, "Bearer ", 7) == 0 && value[7] &&
@@ -168,7 +168,8 @@ bool token_check(struct request *rq, bool required, enum MHD_Result *result)
     return false;
 }
 
-/* Go's BasicAuth: the word in any case, standard base64 with padding, cut at the first colon. */
+/* Parses as Go's BasicAuth(): "Basic" in any case, then standard base64 with padding. The first
+ * colon of the decoded text ends the id. */
 static bool parse_basic(const char *value, char **id, char **secret)
 {
     size_t n = value && strncasecmp(value, "Basic ", 6) == 0 ? strlen(value + 6) : 0;
