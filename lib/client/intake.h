@@ -28,8 +28,9 @@ struct bcda__intake {
     struct bcda__tail tail;
     char validator[96]; /* Last-Modified or a strong ETag, for If-Range; "" = none */
     char encoding[16];  /* Content-Encoding of the first response */
-    /* Whether a range may be requested. NO: not now. YES: the server accepts ranges. NEVER: not for
-     * this file any more, because a part announced an end that the content refutes. */
+    /* Whether a range may be requested. NO: not now. YES: the server accepts ranges. NEVER: no
+     * more ranges for this file, because a response to a range gave a length that the content of
+     * the file contradicts. */
     enum { BCDA__RANGES_NO, BCDA__RANGES_YES, BCDA__RANGES_NEVER } ranges;
     struct bcda__secret key;
     struct bcda__mac *mac; /* hash of the first `at` bytes */

@@ -57,8 +57,8 @@ void bcda__workers_free(struct bcda__workers *w);
  * in any state. From now on nothing is locked, queued, run or reported; bcda__task_leave() and
  * bcda__workers_free() may still be called. */
 void bcda__workers_set_forked(struct bcda__workers *w);
-/* Returns 1 while a task waits, runs or has a report: then there will be an event even without the
- * network. */
+/* Returns 1 while any task is queued, is running, or has a result that was not delivered yet:
+ * then a worker will wake the event loop even if no transfer is active. */
 int bcda__workers_are_busy(struct bcda__workers *w);
 
 void bcda__workers_lock(struct bcda__workers *w);

@@ -45,7 +45,8 @@ struct bcda__channel {
     } fds[BCDA__CHANNEL_FDS];
     int fd_count;
 
-    struct bcda__transfer *transfer; /* the transfer that is handed over */
+    struct bcda__transfer *transfer; /* the one transfer whose body the reader reads; NULL = the
+                                        channel is not handed over */
     void (*ready)(void *ctx);
     void *ctx;
 };

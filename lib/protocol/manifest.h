@@ -16,7 +16,8 @@ struct bcda__entry {
     const char *key;  /* the trimmed wrapped key in hexadecimal; NULL = not encrypted */
     int is_error;     /* 1 = is in `error`, or the name ends in "-error.ndjson" (bcda-api 6.6) */
     int64_t count;    /* Bulk Data `count`, the number of resources; -1 = unknown */
-    /* From extensions of AB2D and DPC. They describe the file without Content-Encoding: */
+    /* The next two come from extensions of AB2D and DPC. They are of the file after its Content-
+     * Encoding is removed. */
     int64_t length;          /* file_length; -1 = unknown */
     const uint8_t *checksum; /* the 32 bytes of SHA-256; NULL = unknown */
 };

@@ -163,8 +163,8 @@ void fixture_setup_everything(struct fixture *fx);
 void fixture_fault(struct fixture *fx, const char *spec);
 /* Replaces the export. The list of types ends with NULL. */
 void fixture_export(struct fixture *fx, int level, ...);
-/* Replaces the export by one of ExplanationOfBenefit, at the level at which the server of this era
- * offers that type. */
+/* Replaces the export with an ExplanationOfBenefit export. `era` names a version of the server;
+ * the export uses the level (patient, group) at which that version offers the type. */
 void fixture_export_eob(struct fixture *fx, const char *era);
 
 /* ---- answers of the scripted server ---- */

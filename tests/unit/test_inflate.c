@@ -214,8 +214,8 @@ START_TEST(test_trailer_flips)
 }
 END_TEST
 
-/* A flipped bit anywhere gives an error, unless the text stays the same (as with a bit of the time
- * in the header). */
+/* Flipping any one bit gives an error, unless the decompressed output is the same (for example,
+ * a bit of the gzip header's MTIME field). */
 START_TEST(test_any_flip)
 {
     size_t i;

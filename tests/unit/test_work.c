@@ -152,7 +152,8 @@ static size_t open_token; /* bytes given to yajl since its last event */
 yajl_status __real_yajl_parse(yajl_handle h, const unsigned char *text, size_t len);
 yajl_status __wrap_yajl_parse(yajl_handle h, const unsigned char *text, size_t len);
 
-/* Counts the bytes that yajl lexes: it reads an incomplete token again from its start. */
+/* Counts the bytes that yajl's lexer reads. They can exceed the bytes given: when a token spans
+ * several calls, each call makes yajl read that token again from its start. */
 yajl_status __wrap_yajl_parse(yajl_handle h, const unsigned char *text, size_t len)
 {
     calls++;

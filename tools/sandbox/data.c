@@ -23,9 +23,9 @@
 /* The output of a Go gzip writer that is closed before any byte was written to it. */
 static const char empty_member[23] = "\x1f\x8b\x08\0\0\0\0\0\0\xff\x01\0\0\xff\xff\0\0\0\0\0\0\0\0";
 
-/* A part of a body: bytes in memory, or a section of the content. */
+/* One piece of a response body: either bytes in memory, or a range of the generated file. */
 struct span {
-    char *mem; /* owned; NULL: the section of the content that begins at `at` */
+    char *mem; /* owned; NULL: the range of the generated file that begins at `at` */
     uint64_t at, len;
 };
 

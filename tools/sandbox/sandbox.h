@@ -31,9 +31,10 @@ struct sandbox_options {
     unsigned patients;         /* number of synthetic people, 0: 10 */
     unsigned claims;           /* ExplanationOfBenefit lines per person, 0: 5 */
     uint64_t file_bytes;       /* grow each ExplanationOfBenefit file to at least this plain size */
-    unsigned files;            /* number of files that ExplanationOfBenefit is split into, 0: 1 */
-    unsigned polls;            /* number of 202 answers before a job is complete, 0: 2 */
-    int no_polls; /* ignore `polls`: answer with 202 only while the files are not ready */
+    unsigned
+        files; /* number of files that ExplanationOfBenefit is split into; 0 = the default, 1 */
+    unsigned polls; /* number of 202 responses before a job completes; 0 = the default, 2 */
+    int no_polls;   /* ignore `polls`: answer with 202 only while the files are not ready */
     const char *public_key_file; /* RSA key (PKIX PEM) that encrypts file keys, NULL: a new pair */
     const char *state_dir;  /* directory for all files, NULL: a new one under $TMPDIR or /tmp */
     unsigned token_seconds; /* lifetime of a token, 0: 1200 */
