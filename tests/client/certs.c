@@ -10,7 +10,7 @@
 
 #include "../tempdir.h"
 
-/* ---- files ---- */
+/* ---- temporary files ---- */
 
 enum { FILES = 16 };
 static char files[FILES][256];

@@ -97,8 +97,8 @@ static void check_absent(const char *text, const char *what, const char *secret)
     ck_assert_msg(!*secret || !strstr(text, secret), "%s stands in: %s", what, text);
 }
 
-/* In every era of the sandbox and of the real server, a patient id has 13 or more digits in a row.
- */
+/* Checks that the text contains no patient id. With every version of the BCDA server, real or
+ * imitated by the sandbox, such an id has 13 or more digits in a row. */
 static void check_no_patient(const char *text)
 {
     size_t n;
@@ -235,7 +235,7 @@ static void check_open(struct run *r, const bcda_file *file)
     struct got_file *f = file_of(r, file);
 
     ck_assert_int_eq(f->begins, 1);
-    if (r->way != BY_PULL) /* bcda_job_next() may return batches after the end of their file */
+    if (r->way != BY_PULL) /* a file's batches may be pulled after its end was reported */
         ck_assert_int_eq(f->ends, 0);
 }
 
@@ -455,7 +455,8 @@ bcda_handlers *fixture_handlers(struct run *r)
 static struct sandbox *running_sandbox;
 static struct scripted_server *running_server;
 
-/* Called by exit(), which a failed test uses, so that the servers leave no files behind. */
+/* Registered with atexit(). A failed test ends by exit(), and even then the servers must leave no
+ * files behind. */
 static void stop_at_exit(void)
 {
     sandbox_stop(running_sandbox);
@@ -587,7 +588,8 @@ void fixture_session(struct fixture *fx)
     int rc;
 
     (void)fixture_config(fx);
-    /* Descriptors that libraries open once must not count as descriptors of the session. */
+    /* Some libraries open descriptors once, when they are initialized, and keep them. These must
+     * not count as descriptors of the session. */
     rc = bcda_global_init(0);
     ck_assert_int_eq(rc, 0);
     fx->fds = fixture_count_fds();
@@ -797,9 +799,9 @@ int64_t fixture_stat(struct fixture *fx, int stat)
     return n;
 }
 
-/* Returns 1 if the session's descriptor is readable, which promises that a step makes progress. The
- * timer behind the descriptor runs in real time. It may expire before the test's clock has reached
- * that time; from then on, a readable descriptor promises nothing. */
+/* Returns 1 if the session's descriptor is readable and a step must therefore make progress. The
+ * descriptor's timer runs in real time, but the session uses the test's clock. Once the timer may
+ * have expired, a readable descriptor promises nothing: the test's clock may not have moved. */
 static int is_promised(const struct fixture *fx)
 {
     struct pollfd p = {0};
@@ -837,7 +839,8 @@ static int step_session(struct fixture *fx)
     return rc;
 }
 
-/* Calls bcda_session_run(). Returns 0 if that timed out, and 1 if it may have done something. */
+/* Calls bcda_session_run(). Returns 0 if the call returned BCDA_ERR_TIMEOUT, else 1: the session
+ * may have done something. */
 static int run_session(struct fixture *fx, int ms)
 {
     int rc;
@@ -850,7 +853,7 @@ static int run_session(struct fixture *fx, int ms)
     return rc != BCDA_ERR_TIMEOUT;
 }
 
-/* Takes everything that bcda_job_next() has, for runs with BY_PULL. */
+/* For each run with BY_PULL: takes all batches that bcda_job_next() can return now. */
 static int pull(struct fixture *fx)
 {
     struct run *r;
@@ -879,7 +882,8 @@ static int pull(struct fixture *fx)
     return any;
 }
 
-/* Waits up to `ms` for bytes. Returns 1 if something is ready. */
+/* Waits up to `ms` until the session's descriptor is readable and returns 1 if it is. Without such
+ * a descriptor, runs the session in its place. */
 static int wait_for(struct fixture *fx, int ms)
 {
     struct pollfd p = {0};
@@ -892,8 +896,8 @@ static int wait_for(struct fixture *fx, int ms)
     return poll(&p, 1, ms) > 0;
 }
 
-/* Waits until the sandbox has generated its files if a job needs them. The sandbox works in real
- * time, and the test's clock must not run ahead of it. */
+/* If a job needs files that the sandbox generates, waits until they exist. The sandbox works in
+ * real time, and the test's clock must not run ahead of the sandbox. */
 static void wait_for_files(struct fixture *fx)
 {
     static const char *const types[] = {"Patient", "Coverage", "ExplanationOfBenefit", "Claim",
@@ -946,8 +950,8 @@ static int jump(struct fixture *fx)
     return 1;
 }
 
-/* Waits briefly for bytes and, as long as they are busy, for the workers that decode. Returns 1 if
- * something came. */
+/* Waits for a short time for bytes from the server and, as long as workers decode, for their
+ * results. Takes a step when something arrives, and then returns 1; otherwise returns 0. */
 static int wait_a_moment(struct fixture *fx)
 {
     int quiet = 0;
@@ -981,7 +985,7 @@ int fixture_step(struct fixture *fx)
     if (fixture_stat(fx, BCDA_STAT_TRANSFERS) > 0) {
         if (fx->jump_open && jump(fx))
             return 1;
-        return !fx->stay && !all_paused(fx); /* 1: bytes will still arrive */
+        return !fx->stay && !all_paused(fx); /* 1: the server will still send bytes */
     }
     fx->quiet_since = 0;
     if (!jump(fx))
@@ -1183,7 +1187,8 @@ void fixture_end(struct fixture *fx)
         check_run(r);
         free_run(r);
     }
-    /* The sandbox closes its end of a connection a little later. */
+    /* The sandbox runs in this process, so its descriptors are counted, too. It closes its end of a
+     * connection a little later than the session. */
     while (fx->fds && (n = fixture_count_fds()) > fx->fds && real_s() < until)
         sleep_ms(2);
     if (fx->fds) {
@@ -1231,7 +1236,7 @@ const char *fixture_unwrap(const char *line, size_t len, size_t *out_len)
 }
 
 /* Returns the value of a string member of the object at this depth (1 = the outermost), or "".
- * Finds it by counting braces, not with the library's code. */
+ * Finds the member by counting braces, not with the library's code. */
 static char *member(const char *json, size_t len, const char *name, int depth_wanted)
 {
     size_t i, start, n = strlen(name);

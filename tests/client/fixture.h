@@ -24,7 +24,8 @@
 
 /* Asserts that a call returns 0. */
 #define ck_assert_ok(call) ck_assert_int_eq(call, 0)
-/* A pointer to sandbox options, for example SANDBOX(.era = "2019-04", .files = 4). */
+/* A pointer to sandbox options, for example SANDBOX(.era = "2019-04", .files = 4). `era` is the
+ * version of the BCDA server that the sandbox imitates. */
 #define SANDBOX(...) (&(struct sandbox_options){__VA_ARGS__})
 
 /* How the application receives resources: by one of two callbacks, or from bcda_job_next(). */
@@ -46,8 +47,8 @@ enum where {
 };
 
 struct run;
-/* A function that a test adds to all callbacks. The callback returns what the hook returns, and the
- * fixture records the object only if that is BCDA_CONTINUE. */
+/* A function that a test adds to all callbacks. The callback returns the result of the hook, and
+ * the fixture records the object only if this result is BCDA_CONTINUE. */
 typedef int (*hook_fn)(struct run *r, enum where where, void *object);
 
 struct got {
@@ -62,7 +63,7 @@ struct got_bad {
     size_t file;
     int code;
     int64_t number, offset, length;
-    char *bytes;      /* NULL = not kept */
+    char *bytes;      /* NULL: on_bad_line got no bytes */
     size_t resources; /* number of the job's resources that were recorded before this line */
 };
 
@@ -126,17 +127,20 @@ struct fixture {
 
 /* ---- opening ---- */
 
-/* Starts a sandbox with these options, which may be NULL, and with `keep_plain`. The first function
- * uses TLS, the second does not. */
+/* Starts a sandbox with these options, which may be NULL. The option `keep_plain` is always set, so
+ * that results can be compared with the generated files. The first function uses TLS, the second
+ * does not. */
 void fixture_open_sandbox(struct fixture *fx, const struct sandbox_options *o);
 void fixture_open_sandbox_http(struct fixture *fx, const struct sandbox_options *o);
-/* Starts a scripted server. The test adds the answers before it makes the session. */
+/* Starts a scripted server (../scripted_server.h). The test adds the answers before it makes the
+ * session. */
 void fixture_open_scripted(struct fixture *fx, int tls);
 void fixture_open_scripted_with(struct fixture *fx, const struct scripted_options *o);
 /* Initializes the fixture without a server. */
 void fixture_init(struct fixture *fx);
-/* Returns the config of the fixture, which is made by the first call: the server's URL (API version
- * 1), credentials, CA, clock and log; for a sandbox also the private key. */
+/* Returns the config of the fixture. The first call makes it, with the server's URL (API version
+ * 1), credentials and CA, and with the clock and the log of the test; for a sandbox also with the
+ * private key. */
 bcda_config *fixture_config(struct fixture *fx);
 /* Makes the same config for another API version. */
 bcda_config *fixture_config_version(struct fixture *fx, int version);
@@ -146,18 +150,18 @@ bcda_config *fixture_config_at(struct fixture *fx, const char *origin, const cha
 void fixture_set(struct fixture *fx, int option, int64_t value);
 /* Adds the scripted server's private key to the config. */
 void fixture_add_key(struct fixture *fx);
-/* Selects verified delivery, with the spool in `folder`. */
+/* Selects verified delivery: each file waits in `folder` until it is checked. */
 void fixture_set_verified(struct fixture *fx, const char *folder);
-/* Makes the session from fixture_config() and frees the config. If no export is set, it becomes one
- * of the level Patient. */
+/* Makes the session from fixture_config() and frees the config. If the test has set no export, sets
+ * one of the level Patient. */
 void fixture_session(struct fixture *fx);
 /* Opens a sandbox, makes a config for this API version, and makes the session. */
 void fixture_setup(struct fixture *fx, const struct sandbox_options *o, int version);
-/* As fixture_setup(), with one encrypted file of 50 lines and about 400 kB, which is delivered in
- * two batches (era 2019-04). */
+/* As fixture_setup(), with a sandbox that imitates the server of 2019-04. The export has one
+ * encrypted file of 50 lines and about 400 kB, which is delivered in two batches. */
 void fixture_setup_one_file(struct fixture *fx);
-/* As fixture_setup(), with cause for every callback: an error file, warnings, and an invalid line
- * that is tolerated. */
+/* As fixture_setup(), with an export that leads to a call of every callback: it has an error file,
+ * warnings, and an invalid line that is tolerated. */
 void fixture_setup_everything(struct fixture *fx);
 /* Adds a fault to the sandbox. */
 void fixture_fault(struct fixture *fx, const char *spec);
@@ -174,9 +178,11 @@ void fixture_add_patients(struct buf *b, size_t first, size_t count);
 void fixture_reply_patients(struct fixture *fx, const char *match, size_t first, size_t count);
 /* /data/a.ndjson, b.ndjson and c.ndjson, all of type Patient and not encrypted. */
 extern const struct scripted_entry fixture_files[3];
-/* Adds the first two of these files, with 3 patients each, and the job that leads to them. */
+/* Adds the answers for an export whose manifest lists the first two of these files, with 3 patients
+ * each. */
 void fixture_reply_two_files(struct fixture *fx);
-/* Adds a job that is complete at once, with `n` files: /data/0.ndjson and so on. */
+/* Adds the answers for an export that is complete at the first status request, with `n` files:
+ * /data/0.ndjson and so on. */
 void fixture_export_many(struct fixture *fx, size_t n, const char *key_hex);
 
 /* ---- running ---- */
@@ -194,8 +200,8 @@ struct run *fixture_run_hook(struct fixture *fx, enum delivery_way way, hook_fn 
 struct run *fixture_attach(struct fixture *fx, enum delivery_way way, const char *url, hook_fn hook,
                            void *arg);
 struct run *fixture_restore(struct fixture *fx, enum delivery_way way, const char *saved);
-/* Takes one step of the session or, if there is nothing to do, moves the clock to the next timer.
- * Returns 0 if nothing happened and nothing will until the test acts. */
+/* Takes one step of the session or, if there is nothing to do, moves the test's clock to the
+ * session's next timer. Returns 0 if nothing happened and nothing will until the test acts. */
 int fixture_step(struct fixture *fx);
 void fixture_finish(struct fixture *fx); /* steps until every run is done */
 void fixture_idle(struct fixture *fx);   /* steps until a step does nothing */
@@ -225,11 +231,11 @@ void fixture_close(struct fixture *fx); /* also stops the server */
 /* Checks that the job is complete, and that the resources of each data file are byte for byte those
  * that the sandbox generated. */
 void fixture_check_export(struct run *r);
-/* Checks the resources of one file against the file that the sandbox generated. They must be all of
- * its resources if `whole` is set, else the first ones. Returns how many there are. */
+/* Checks the delivered resources of one file against the file that the sandbox generated. They must
+ * be all resources of that file if `whole` is set, else its first ones. Returns their number. */
 size_t fixture_check_file(struct run *r, const bcda_file *file, int whole);
-/* Checks that the job failed, and was reported once, with this code, and that the code and the text
- * of its error are as they should be. Returns the error. */
+/* Checks that the job failed with this code, that on_done reported this once, and that the code and
+ * the text of the job's error are as they should be. Returns the error. */
 const bcda_error *fixture_check_failed(struct run *r, int code);
 /* Checks that the job is done with this code. */
 void fixture_check_result(const struct run *r, int code);
@@ -244,8 +250,8 @@ void fixture_check_error(struct fixture *fx, const bcda_error *e);
 int64_t fixture_stat(struct fixture *fx, int stat);
 /* Returns the file number `index`, from 0, among those of this type, or NULL. */
 const bcda_file *fixture_file(struct run *r, const char *type, unsigned index);
-/* Returns the bare resource within a line, with or without the wrapper of "fullUrl". Does not use
- * the library for this. */
+/* Returns the bare resource of a line. The line is either the resource itself or an object with
+ * "fullUrl" and "resource". Does not use the library for this. */
 const char *fixture_unwrap(const char *line, size_t len, size_t *out_len);
 int fixture_count_fds(void);
 char *fixture_read(const char *path, size_t *len);

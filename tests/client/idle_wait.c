@@ -169,8 +169,8 @@ static int sleep_run(void)
     return rc == BCDA_ERR_INTERRUPTED ? -1 : 0;
 }
 
-/* bcda_session_run() does not report whether more is to be done. A request needs far fewer calls
- * than these 20. */
+/* Runs the session 20 times, since bcda_session_run() does not report whether more is to be done. A
+ * request needs far fewer calls. */
 static void drain_run(void)
 {
     int i;

@@ -1,6 +1,6 @@
-/* Every refused call reports why. Some entry points can refuse an argument, or the state in which
- * they are called. Each of them is called with a cause to refuse. The error of its object must then
- * describe this call, not an earlier one. */
+/* Every refused call reports why. The tests call each entry point that can refuse an argument, or
+ * refuse to be called in some state, so that it does refuse. The error stored in the object (the
+ * session, config, export or decoder) must then describe this call, not an earlier one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -231,7 +231,8 @@ static const struct row session_rows[] = {
 
 enum { SESSION_ROWS = sizeof session_rows / sizeof *session_rows };
 
-/* Puts an older error into the object before the call. The error of the call must replace it. */
+/* Puts an older error into the object's `slot` before the call. The error of the call must replace
+ * the older one. */
 static void check_row(const struct row *row, struct bcda_error *slot,
                       const bcda_error *(*error)(void))
 {
@@ -265,7 +266,7 @@ START_TEST(sessions)
 }
 END_TEST
 
-/* The rows above include every function of the table in client/entry.h. */
+/* Checks that the rows above include every function of the table in client/entry.h. */
 START_TEST(all_of_them)
 {
     size_t i, k, found;
@@ -545,7 +546,7 @@ static const struct row decoder_rows[] = {
 };
 
 /* As check_row(), except that the tests cannot write an older error into a decoder: no header shows
- * its members. The call of the row before leaves the older error. */
+ * its members. The older error is that of the call in the previous row. */
 START_TEST(decoders)
 {
     const bcda_error *e;

@@ -19,7 +19,8 @@ static struct run *finish(void)
     return fixture_run(&fx, BY_RESOURCE);
 }
 
-/* The server fails 2 times (_i = 0) or 3 times (_i = 1), and 3 attempts are allowed. */
+/* In each test, the server answers 503 two times (_i = 0) or three times (_i = 1) before it sends
+ * the file, and 3 attempts are allowed. The job fails only with _i = 1. */
 static void check_end(struct run *r, int failed)
 {
     if (failed) {

@@ -1,5 +1,5 @@
-/* Access tokens: which requests carry one, and what happens when one is refused (401): which
- * request renews it, how often, and how many attempts that costs. */
+/* Access tokens: which requests carry one, and what happens when the server refuses one with 401:
+ * which request fetches a new token, how often, and how many attempts that costs. */
 #include <stdio.h>
 #include <string.h>
 
@@ -28,9 +28,9 @@ static void check_both(struct run *r)
     fixture_check_came(r, 6);
 }
 
-/* Two requests carry the same token, and both are refused. The first 401 leads to a new token. When
- * the second 401 arrives, the new token is already there. That 401 refused the old token, so the
- * new one is kept. */
+/* Two requests carry the same token, and the server answers both with 401. After the first 401 the
+ * client fetches a new token. The second 401 arrives later, but it refuses the old token, so the
+ * client keeps the new one. */
 START_TEST(late_refusal)
 {
     struct run *r;
@@ -54,7 +54,8 @@ START_TEST(late_refusal)
 }
 END_TEST
 
-/* Two requests are refused before there is a new token: both wait for the same one. */
+/* The server answers two requests with 401 before the client has a new token: both requests wait
+ * for the same new token. */
 START_TEST(both_refused)
 {
     struct run *r;
@@ -79,7 +80,7 @@ END_TEST
 START_TEST(refusal_costs_no_attempt)
 {
     struct run *r;
-    int busy = 2 - _i; /* failures: 3 attempts are allowed, so 0 or 1 of them is never needed */
+    int busy = 2 - _i; /* 503 answers; after 2 of them, the last of 3 attempts succeeds */
 
     fixture_open_scripted(&fx, 0);
     reply_status("/data/a", 1, 0, "401 Unauthorized");
@@ -93,7 +94,7 @@ START_TEST(refusal_costs_no_attempt)
 }
 END_TEST
 
-/* The new token is refused as well: the request fails with that 401. */
+/* The server refuses the new token as well: the request fails with the second 401. */
 START_TEST(refused_twice)
 {
     struct run *r;
@@ -112,8 +113,8 @@ END_TEST
 
 /* ---- which requests carry a token ---- */
 
-/* If the manifest states that its files need no token, their requests carry none. If it does not
- * say, they carry one. */
+/* If the manifest has "requiresAccessToken": false, the requests for its files carry no token. If
+ * the member is null, they carry one. */
 START_TEST(files_without_token)
 {
     static const char *const says[] = {"true", "false", "null"};
