@@ -47,9 +47,9 @@ static int enter_api(bcda_session *s, enum bcda__entry_point point)
     return rc;
 }
 
-/* Ends the outermost call, and returns its result `rc`. Jobs that ended in callbacks are released
- * now. A session that a callback freed is destroyed now; the result is then 0, or BCDA_ERR_FORKED
- * in a child. */
+/* Ends the outermost call of the API, and returns `rc`, the result of that call. Jobs that ended in
+ * callbacks are released now. A session that a callback freed is destroyed now; the result is then
+ * 0, or BCDA_ERR_FORKED in a child of fork(). */
 static int leave_api(bcda_session *s, int rc)
 {
     s->cx.in_call = 0;
@@ -165,8 +165,9 @@ static int run_session(bcda_session *s, int timeout_ms)
     }
 }
 
-/* Enters a function that runs the session. With `has_loop` it belongs to the application's own
- * loop, otherwise it is run or step; each is refused for a session of the other kind. */
+/* Enters a function that makes the session work. `has_loop` is 1 for the functions that the
+ * application's own event loop calls (on_fd, on_timer), and 0 for run and step. A session with such
+ * a loop refuses run and step; a session without refuses the others. */
 static int enter_by(bcda_session *s, enum bcda__entry_point point, int has_loop)
 {
     int rc = enter_api(s, point);
@@ -339,7 +340,8 @@ int bcda_job_start(bcda_session *s, const bcda_export *x, const bcda_handlers *h
     return rc;
 }
 
-/* The status URL is checked like one that the server named, and must have the FHIR URL's origin. */
+/* `status_url` comes from the application, but is checked like a URL that the server named. It must
+ * also have the FHIR URL's origin. */
 static int attach_job(bcda_session *s, const char *status_url, const bcda_export *x,
                       const bcda_handlers *h, struct bcda__state *saved, bcda_job **out)
 {
@@ -446,7 +448,8 @@ int bcda_job_pause(bcda_job *job)
     if (rc || over)
         return rc;
     job->downloads.is_paused = 1;
-    job->owner->slots_changed(job->owner->ctx); /* other jobs may use the slots of this one */
+    /* a paused job leaves its download slots to other jobs */
+    job->owner->slots_changed(job->owner->ctx);
     return succeed_or_refuse_child(job->cx);
 }
 

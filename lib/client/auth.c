@@ -14,7 +14,7 @@ struct bcda_token_request {
 
 static int set_bearer(struct bcda__auth *a, const char *token, size_t len)
 {
-    /* The server checks upper case and the one space (bcda-api 1). */
+    /* The server accepts only this spelling, with a capital B and one space (bcda-api 1). */
     static const char scheme[] = "Bearer ";
     struct bcda__secret h = {0};
 
@@ -28,7 +28,8 @@ static int set_bearer(struct bcda__auth *a, const char *token, size_t len)
     return 0;
 }
 
-/* The default is BCDA's: "/auth/token" at the origin of the FHIR URL (bcda-api 3). */
+/* Without a configured token URL, BCDA's is used: "/auth/token" at the origin of the FHIR URL
+ * (bcda-api 3). */
 static int choose_token_url(struct bcda__auth *a)
 {
     struct bcda__buf url;
@@ -84,8 +85,8 @@ void bcda__auth_leave(struct bcda__auth_wait *w)
     w->next->prev = w->prev;
 }
 
-/* Notifies all calls that wait now. A call that queues again during its notification waits for the
- * next round. */
+/* Reports the result of the token request to all calls that are in the queue now. A call that joins
+ * the queue again during its notification waits for the next round. */
 static void notify_waiting(struct bcda__auth *a, int code, const struct bcda_error *err)
 {
     struct bcda__auth_wait *w;
@@ -215,7 +216,8 @@ static void deliver_provider_answer(void *ctx)
         notify_waiting(a, 0, NULL);
 }
 
-/* Frees the provider's request. Returns the object that waits for the answer, or NULL. */
+/* Frees the request to the application's token provider. Returns the bcda__auth that waits for the
+ * answer, or NULL if none does. */
 static struct bcda__auth *take_request(bcda_token_request *r)
 {
     struct bcda__auth *a = r->auth;
@@ -242,7 +244,8 @@ int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t 
         return BCDA_ERR_INVALID;
     a = take_request(r);
     if (a && a->cx->forked)
-        return BCDA_ERR_FORKED; /* the parent process has its own copy of the request */
+        /* in a child of fork(); the parent process has its own copy of the request */
+        return BCDA_ERR_FORKED;
     if (!token || !bcda__config_is_token(token))
         rc = BCDA_ERR_INVALID;
     if (!a)

@@ -38,12 +38,12 @@ struct bcda__auth {
 
 int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx); /* 0 or BCDA_ERR_NOMEM */
 void bcda__auth_free(struct bcda__auth *a);
-/* Returns 1 if the token is in `header`; 0 if it must be waited for, and w->ready will be called;
- * or an error, with `err` filled. */
+/* Returns 1 if the token is in `header`. Returns 0 if the call must wait for the token: w->ready
+ * will be called. Returns an error code, with `err` filled, if the token cannot be fetched. */
 int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_error *err);
 void bcda__auth_leave(struct bcda__auth_wait *w); /* does nothing if `w` is not in the queue */
-/* To be called when the server refused the token with this number. Returns 1 if a new token can be
- * requested, else 0. */
+/* To be called when the server refused (401) the token whose number was `generation`. Returns 1 if
+ * a new token can be requested, else 0. */
 int bcda__auth_refused(struct bcda__auth *a, unsigned generation);
 
 #endif

@@ -56,7 +56,7 @@ struct bcda__call {
     int redirects;     /* redirects followed in this attempt */
     int cut;           /* the body of an error response was longer than ERROR_BODY_MAX */
     int connected;     /* the connection was made; `watch` now checks the speed */
-    int64_t window;    /* bytes received at the last check of `watch` */
+    int64_t window;    /* value of bcda__transfer_received() when `watch` last checked the speed */
     int64_t taken;     /* body bytes of this attempt that the owner took */
     /* The owner, not the server, was slow since the last check of the speed. */
     int owner_was_slow;
@@ -81,7 +81,7 @@ static void forget_target(struct bcda__call *c)
 
 /* ---- the end of an attempt ---- */
 
-/* The only place where the state changes. */
+/* The only function that changes `c->state`. */
 static void change_call_state(struct bcda__call *c, enum call_state to)
 {
     static const char *const names[] = {"PENDING", "SENT", "GATHERING", "STREAMING", "ENDED"};
@@ -96,8 +96,8 @@ static enum bcda__call_answer report_event(struct bcda__call *c, enum bcda__call
     return c->spec.event(c->spec.ctx, event, &c->err);
 }
 
-/* Whether the transfer is handed over: another thread reads it, or will read it when it has
- * bytes. */
+/* Whether the session has handed the transfer's channel over to a worker (bcda__call_hand_over()),
+ * which now reads the body, or will read when bytes arrive. */
 static int is_handed_over(const struct bcda__call *c)
 {
     return c->channel && c->channel->state != BCDA__CHANNEL_OWN;
@@ -287,7 +287,8 @@ static int is_own_origin(const struct bcda__context *cx, const char *url)
     return !bcda__url_parse(url, &u) && bcda__url_same_origin(&u, &cx->fhir);
 }
 
-/* Only the redirect of a GET is followed. For the token request answer.c refuses it. */
+/* Only the redirect of a GET is followed. The redirect of another request, such as the POST for a
+ * token, is judged in answer.c, which refuses it. */
 static int is_redirect(const struct bcda__call *c)
 {
     int status = bcda__transfer_status(c->t);
@@ -472,11 +473,11 @@ static void on_transfer_data(void *ctx)
         c->owner_was_slow = 1;
 }
 
-/* Whether the end of the body can be told from a broken connection. In HTTP/1.x a body that has no
- * length and is not chunked ends when the connection is closed. A broken connection looks the
- * same, because libcurl does not always notice that the TLS close is missing. So such a body is
- * accepted only if the content shows its own end. From HTTP/2 on, each body has an end that
- * libcurl checks. */
+/* Whether the end of the body can be told from a broken connection. In HTTP/1.x a body that has
+ * neither Content-Length nor chunked coding ends when the connection is closed. A broken connection
+ * looks the same, because libcurl does not always notice that the TLS close is missing. So such a
+ * body is accepted only if its format shows where it ends (`proves_end`). From HTTP/2 on, libcurl
+ * checks the end of each body. */
 static int has_end(const struct bcda__call *c)
 {
     return c->spec.proves_end || bcda__transfer_http_major(c->t) > 1 ||
@@ -490,7 +491,7 @@ static void end_streamed(struct bcda__call *c)
         fail_call(c);
         break;
     case BCDA__CALL_REPEAT:
-        repeat_call(c); /* this counts as an attempt only if no new byte came */
+        repeat_call(c); /* the repetition counts as an attempt only if no new byte came */
         break;
     default:
         finish_streamed(c);
@@ -645,7 +646,7 @@ static void send_request(struct bcda__call *c)
         return;
     if (wait > 0) {
         c->cx->stat[BCDA_STAT_WAITS]++;
-        c->attempt--; /* the attempt has not begun, so it does not count */
+        c->attempt--; /* the rate limit delays the request, so this was not an attempt */
         bcda__timer_set(c->cx->engine, &c->retry, wait, begin_attempt, c);
         return;
     }
@@ -784,7 +785,8 @@ void bcda__call_watch(struct bcda__call *c)
     if (!c->channel || c->channel->state != BCDA__CHANNEL_AWAY)
         return;
     if (!bcda__transfer_is_over(c->t))
-        bcda__channel_rest(c->channel); /* if the watching fails, the transfer ends */
+        /* if a descriptor cannot be watched, this ends the transfer */
+        bcda__channel_rest(c->channel);
     if (bcda__transfer_is_over(c->t))
         (void)detach_transfer(c);
 }

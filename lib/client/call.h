@@ -29,8 +29,8 @@ enum bcda__call_event {
     /* The speed is about to be checked, and the owner must report its bytes with bcda__call_took().
      * Return GO, or BUSY if the owner was slower than the server since the last check. */
     BCDA__CALL_MEASURE,
-    /* From now on no other thread may use the transfer. Return GO, or, in a child of fork(), LOST
-     * if another thread was using it. */
+    /* The owner must make other threads stop using the transfer, now and for good. Return GO, or,
+     * in a child of fork(), LOST if another thread was using the transfer. */
     BCDA__CALL_DETACH,
 };
 enum bcda__call_answer {
@@ -67,10 +67,11 @@ struct bcda__call_spec {
      * bcda__call_set_range() also 206 and 416), and every other body is collected. */
     enum bcda__call_answer (*event)(void *ctx, enum bcda__call_event event, struct bcda_error *err);
     int own_channel; /* another thread may read the body: bcda__call_hand_over() */
-    /* The content itself shows whether it is complete: it is JSON, or has a tag at its end. */
+    /* The body's format itself shows whether the body is complete: it is JSON, or it is encrypted
+     * and ends with an authentication tag. */
     int proves_end;
-    /* Called once, at the end of the call. `verdict` is OK or WAIT, and `answer` is valid; or it is
-     * FAIL, and `err` says why. The owner frees the call. */
+    /* Called once, at the end of the call. If `verdict` is OK or WAIT, `answer` is valid. If
+     * `verdict` is FAIL, `err` says why. The owner frees the call. */
     void (*end)(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
                 const struct bcda_error *err);
     void *ctx;
@@ -91,7 +92,8 @@ void bcda__call_free(struct bcda__call *c);
 /* To be called during BEGIN. Requests the bytes from offset `from` to the end, provided that the
  * file still has the validator `if_range`. 0 requests the whole file. */
 void bcda__call_set_range(struct bcda__call *c, int64_t from, const char *if_range);
-/* Repeats BYTES, for an owner that did not take all bytes before and can continue now. */
+/* Repeats the event BYTES, for an owner that left some bytes in the transfer and can continue
+ * now. */
 void bcda__call_wake(struct bcda__call *c);
 void bcda__call_repeat(struct bcda__call *c); /* does the same as the answer REPEAT */
 /* The owner reports how many body bytes it took since its last report. */
@@ -101,13 +103,13 @@ void bcda__call_took(struct bcda__call *c, int64_t bytes);
 void bcda__call_progress(struct bcda__call *c);
 struct bcda__transfer *bcda__call_transfer(const struct bcda__call *c); /* NULL if there is none */
 
-/* A transfer with its own channel is used by the session's thread, except from
- * bcda__call_hand_over() to DETACH: then the thread that reads the body uses it, through the
- * channel. When that thread finds nothing to read, bcda__call_watch() makes the session watch the
- * transfer. Once there is something to read, a step hands the transfer over again and calls
- * `ready`. When the body is over, the session's thread takes the transfer back, and reports its end
- * like that of any other transfer. bcda__call_channel() returns NULL if the transfer uses the
- * common channel. */
+/* These functions let a worker thread read the body of a call that has its own channel. The owner
+ * calls bcda__call_hand_over(); from then until the event DETACH only the worker uses the transfer,
+ * through the channel. When the worker finds nothing to read, the owner calls bcda__call_watch(),
+ * and the session watches the transfer's descriptors. Once there is something to read, a step hands
+ * the transfer over to the worker again and calls `ready`. When the body is over, the session's
+ * thread takes the transfer back, and reports its end like that of any other transfer.
+ * bcda__call_channel() returns NULL if the transfer uses the common channel. */
 struct bcda__channel *bcda__call_channel(const struct bcda__call *c);
 void bcda__call_hand_over(struct bcda__call *c, void (*ready)(void *ctx), void *ctx);
 void bcda__call_watch(struct bcda__call *c);

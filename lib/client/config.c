@@ -548,7 +548,8 @@ const bcda_error *bcda_config_error(const bcda_config *c)
 
 /* ---- decrypting a file's key ---- */
 
-/* Returns the more useful of two errors. A wrong label means that the key pair is the right one. */
+/* Returns the more useful of two errors. BCDA_ERR_KEY_LABEL is the more useful one: it means that
+ * this private key is the right one, and that only the OAEP label differs. */
 static int choose_unwrap_error(int a, int b)
 {
     return a == BCDA_ERR_KEY_LABEL || b != BCDA_ERR_KEY_LABEL ? a : b;

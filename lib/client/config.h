@@ -46,9 +46,9 @@ int bcda__config_copy(bcda_config **out, const bcda_config *from); /* 0 or BCDA_
 /* Whether a token can be sent in a header: it has at least one character, and all characters are
  * visible ASCII (no space). */
 int bcda__config_is_token(const char *token);
-/* Decrypts the key of a file, given as `hex`, with the private key that fits. `name` is the label
- * of the encryption. Returns the errors of bcda__rsa_unwrap(), or BCDA_ERR_KEY_MISSING, and fills
- * `err`. */
+/* Decrypts the wrapped key of a file, given as `hex`, with the first private key of the config that
+ * succeeds. `name` is the OAEP label. Returns the errors of bcda__rsa_unwrap(), or
+ * BCDA_ERR_KEY_MISSING, and fills `err`. */
 int bcda__config_unwrap(const bcda_config *c, const char *hex, const char *name, uint8_t out[32],
                         struct bcda_error *err);
 struct bcda__log bcda__config_log(const bcda_config *c);

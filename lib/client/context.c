@@ -58,7 +58,8 @@ struct bcda__workers *bcda__context_workers(struct bcda__context *cx)
 
     if (!count || cx->workers || !bcda__workers_new(&cx->workers, cx->engine, count, &cx->log))
         return cx->workers;
-    if (!cx->warned_no_threads) /* this is repeated for each file, and may succeed later */
+    /* each further file tries again to create threads, but warns no more */
+    if (!cx->warned_no_threads)
         bcda__log(&cx->log, BCDA_LOG_WARNING, "client",
                   "no decode thread could be made: files are decoded without, until one can");
     cx->warned_no_threads = 1;

@@ -27,8 +27,8 @@ struct bcda__context {
     int warned_no_threads;
 
     struct bcda__process process; /* the process that created the session */
-    /* This process is a child. There is no callback and no network, and no job continues or
-     * ends. */
+    /* This process is a child of fork(). It calls no callback and uses no network, and no job
+     * continues or ends in it. */
     int forked;
     int in_callback;
     /* A callback of the application's loop is running; it may not call any function of the

@@ -272,7 +272,7 @@ static int give_good(bcda_decoder *d, int code)
     bcda__err_copy(&err, &d->err);
     rc = deliver_batch(d);
     if (rc)
-        return rc; /* the application or an invalid line is the first cause */
+        return rc; /* the delivery failed first: by the application, or at an invalid line */
     bcda__err_copy(&d->err, &err);
     return code;
 }

@@ -113,7 +113,8 @@ static int give_issue(void *ctx, const struct bcda__issue *issue)
     return w->rc;
 }
 
-/* A line that is not an OperationOutcome is skipped: it contains no report of the server. */
+/* Delivers the issues of one OperationOutcome of an error file. Another kind of line is skipped: it
+ * contains no report of the server. */
 static int give_outcome(const struct bcda__delivery *d, struct bcda_batch *b, size_t row,
                         struct bcda_error *err)
 {
@@ -208,7 +209,9 @@ static int give_batch(const struct bcda__delivery *d, struct bcda_batch *b, stru
     enter_data_callback(d);
     answer = ((bcda_batch_cb)r->cb)(d->job, b, r->userdata);
     rc = leave_data_callback(d, answer, 1, "on_batch", err);
-    /* A batch that the application keeps must not be used any more. */
+    /* If on_batch succeeded, all rows count as delivered, and the batch is not read any more,
+     * because the application may keep it. Otherwise only the rows consumed in the callback
+     * count. */
     now = rc == 0 ? b->rows : b->consumed;
     d->count(d->ctx, BCDA__SUM_RESOURCES, (int64_t)(now - before));
     c->row = now;

@@ -24,7 +24,8 @@ enum phase {
     RECEIVING,   /* a call receives the bytes */
     VERIFYING,   /* all bytes have arrived: the whole file is checked */
     REPLAYING,   /* verified delivery: the file is read from the spool and delivered */
-    /* The file succeeded, or failed with `err`. Data that is already decoded is delivered. */
+    /* The file succeeded, or failed with the error `err`. Data that was decoded before is still
+     * delivered. */
     CLOSING,
 };
 
@@ -33,12 +34,13 @@ struct bcda__download {
     struct bcda_file *file;
     char label[LABEL]; /* "job 42, file 3 (Patient)", for log lines */
     struct bcda__download *prev, *next;
-    int is_to_advance; /* bcda__downloads_advance() has still to continue it */
+    int is_to_advance; /* bcda__downloads_advance() still has to continue this download */
 
     enum phase phase;
-    struct bcda_error err;       /* why the file failed; code 0 = it has not */
-    struct bcda__secret key;     /* key of the file; unset = the file is not encrypted */
-    struct bcda__unwrap *unwrap; /* the decryption of the key; NULL = it is not under way */
+    struct bcda_error err;   /* why the file failed; code 0 = the file has not failed */
+    struct bcda__secret key; /* key of the file; unset = the file is not encrypted */
+    /* the decryption of the file's key on a worker; NULL = none is running */
+    struct bcda__unwrap *unwrap;
     struct bcda__expected expected;
     const struct bcda__coding *coding; /* compression of the stored file; NULL = none */
 
@@ -67,7 +69,7 @@ static void on_next_slice(void *ctx);
 static enum bcda__call_answer take_bytes(struct bcda__download *d);
 static int open_call(struct bcda__download *d);
 
-/* The only place where the phase changes. */
+/* The only function that changes `d->phase`. */
 static void change_phase(struct bcda__download *d, enum phase to)
 {
     static const char *const names[] = {"OPENING_KEY", "RECEIVING", "VERIFYING", "REPLAYING",
@@ -110,8 +112,8 @@ static void add_time(struct bcda__download *d, int stat, int64_t began)
     d->set->cx->stat[stat] += bcda__clock_ns() - began;
 }
 
-/* With workers, the time of peek() is spent reading from the network. Inline, the engine has
- * already read the bytes, and peek() only compares hashes. */
+/* With workers, the time of the source's peek() is spent reading from the network. Without workers
+ * ("inline"), the engine has already read the bytes, and peek() only compares hashes. */
 static void count_time(struct bcda__download *d, const struct bcda__pipe_sums *now)
 {
     const struct bcda__pipe_sums *old = &d->counted;
@@ -209,7 +211,7 @@ static void set_verdict(struct bcda__download *d)
     if (!d->err.file[0])
         bcda__text_show(d->err.file, sizeof d->err.file, f->entry->name);
     f->verdict = BCDA_VERDICT_FAILED;
-    f->error = bcda_error_ref(&d->err); /* this is a copy of d->err */
+    f->error = bcda_error_ref(&d->err); /* bcda_error_ref() copies d->err */
 }
 
 static void log_verdict(const struct bcda__downloads *set, const struct bcda_file *f)
@@ -297,8 +299,8 @@ static void fail_download(struct bcda__download *d)
     change_phase(d, CLOSING);
 }
 
-/* Handles an invalid line that is not tolerated. No later line is delivered. If d->err already has
- * an error of the transfer or of the checks of the whole file, it stays. If those checks can still
+/* Handles an invalid line that is not tolerated. No later line is delivered. An error of the
+ * transfer or of the whole file's checks that d->err already has is kept. If those checks can still
  * fail, the decoder will report the line later. */
 static void refuse_line(struct bcda__download *d, const struct bcda_error *err)
 {
@@ -407,7 +409,8 @@ static enum next run_pipe(struct bcda__download *d)
     return bcda__pipe_is_inline(d->pipe) ? AGAIN : WAIT;
 }
 
-/* With workers, runs the pipe. Inline, no slice is run here: the call's event BYTES does that. */
+/* With workers, runs the pipe. Without workers ("inline"), no slice is run here, because the call's
+ * event BYTES runs them (take_bytes()). */
 static enum next step_receiving(struct bcda__download *d)
 {
     enum bcda__pipe_state state = d->pipe ? bcda__pipe_state(d->pipe) : BCDA__PIPE_IDLE;
@@ -419,8 +422,9 @@ static enum next step_receiving(struct bcda__download *d)
     return WAIT;
 }
 
-/* The server's answer to a range says that the file ends earlier than the bytes received so far. If
- * the content allows that, it is accepted; otherwise the whole file is requested again. */
+/* The server's response to a range request says that the file ends before `intake.at`, the number
+ * of bytes already used. If the decoder finds that the file can end there, that end is accepted.
+ * Otherwise the whole file is requested again. */
 static enum next accept_end(struct bcda__download *d)
 {
     int64_t at = d->intake.end_at;
@@ -474,7 +478,7 @@ static enum next step_verifying(struct bcda__download *d)
     }
 }
 
-/* Inline, one slice is run in each step of the session. */
+/* Without workers ("inline"), one slice is run in each step of the session. */
 static enum next step_replaying(struct bcda__download *d)
 {
     switch (bcda__pipe_state(d->pipe)) {
@@ -541,8 +545,8 @@ static enum next take_finished(struct bcda__download *d)
     return AGAIN;
 }
 
-/* Does all that can be done without another event. Returns 0 if the download is gone, or if this is
- * a child. */
+/* Does all that can be done without another event. Returns 0 if the download was freed, or if this
+ * process is a child of fork(). */
 static int settle_download(struct bcda__download *d)
 {
     enum next next = AGAIN;
@@ -577,8 +581,8 @@ static void flush_later(struct bcda__download *d)
                         flush_partial_batch, d);
 }
 
-/* Makes the session watch the transfer if the workers have nothing to read. Workers continue to
- * read while a batch waits for the application. A paused job reads nothing. */
+/* Makes the session watch the transfer's descriptors if the workers found nothing to read. Workers
+ * continue to read while a batch waits for the application. A paused job reads nothing. */
 static void watch_body(struct bcda__download *d)
 {
     enum bcda__pipe_state state;
@@ -590,9 +594,9 @@ static void watch_body(struct bcda__download *d)
         bcda__call_watch(d->call);
 }
 
-/* Asks for more bytes. Inline, the decoder may still hold lines that did not fit into a full batch.
- * If all received bytes have been taken, no event of the call will follow; so a timer runs the
- * pipe. */
+/* Asks for more bytes. Without workers ("inline"), the decoder may still hold lines that did not
+ * fit into a full batch. If all received bytes have been taken, the call sends no further event
+ * BYTES, so a timer runs the pipe. */
 static void want_more(struct bcda__download *d)
 {
     const uint8_t *data;
@@ -614,7 +618,7 @@ static void continue_download(struct bcda__download *d)
     want_more(d);
 }
 
-/* Inline, bytes are not read while a batch waits for the application. */
+/* Without workers ("inline"), no bytes are read while a batch waits for the application. */
 static int can_read(const struct bcda__download *d)
 {
     return !d->set->is_paused && !d->batch;
@@ -657,7 +661,8 @@ static int make_download_pipe(struct bcda__download *d, struct bcda_error *err)
     o.coding = d->coding;
     o.trusted = d->replays;
     o.check_only = d->spool && !d->replays;
-    o.expected = d->replays ? NULL : &d->expected; /* checked when it was received */
+    /* a replay reads the spool, which was checked when it was filled */
+    o.expected = d->replays ? NULL : &d->expected;
     o.key = (const uint8_t *)d->key.data;
     o.line_max = (size_t)bcda__context_option(cx, BCDA_OPT_LINE_MAX);
     o.depth_max = (int)bcda__context_option(cx, BCDA_OPT_JSON_DEPTH_MAX);
@@ -739,7 +744,8 @@ static int take_head(struct bcda__download *d, struct bcda_error *err)
     return rc;
 }
 
-/* Inline only: runs slices until no bytes are left, or the step's budget is spent. */
+/* Used without workers ("inline"): runs slices until no bytes are left, or the step's budget is
+ * spent. */
 static enum bcda__call_answer take_bytes(struct bcda__download *d)
 {
     enum bcda__pipe_state state = BCDA__PIPE_READY;

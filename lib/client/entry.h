@@ -1,11 +1,12 @@
-/* A table of which function may be called from where. api.c checks it before anything else. A test
- * calls each function from each place, and compares the results with the table. A house check
- * compares the table with what the public headers say about callbacks (tests/house/docs.py).
+/* A table of the public functions, and of the places (such as a callback) from which each may be
+ * called. api.c checks a call against the table before anything else. A test calls each function
+ * from each place, and compares the results with the table. A house check compares the table with
+ * what the public headers say about callbacks (tests/house/docs.py).
  *
  * The other functions may be called anywhere. These are the functions that only read, or that fill
  * an object of their own (config, export, handlers, file, batch, error, the getters, ref and
  * unref), and bcda_session_wakeup(), bcda_session_stat() and bcda_job_save(). The last three
- * return BCDA_ERR_FORKED in a child. */
+ * return BCDA_ERR_FORKED in a child of fork(). */
 #ifndef BCDA_CLIENT_ENTRY_H
 #define BCDA_CLIENT_ENTRY_H
 
@@ -31,8 +32,9 @@ enum bcda__entry_point {
     BCDA__ENTRY_POINTS
 };
 
-/* Each value is the error code that the function returns there, or 0 if it is allowed; the effect
- * then comes in the next step. */
+/* One column for each place a function may be called from. Each value is the error code that the
+ * function returns there, or 0 if the call is allowed. An allowed call takes effect in the next
+ * step. */
 struct bcda__entry_row {
     const char *function;
     int in_callback;      /* in a callback of a job, a request, a token provider or the log */
@@ -44,8 +46,8 @@ struct bcda__entry_row {
 };
 extern const struct bcda__entry_row bcda__entry_rows[BCDA__ENTRY_POINTS];
 
-/* Returns 0, or the table's error code for the place that this is called from. bcda_session_error()
- * then says why. */
+/* Returns 0 if the function `point` may be called now, else the table's error code for the place of
+ * the call. bcda_session_error() then says why. */
 int bcda__entry_check(struct bcda__context *cx, enum bcda__entry_point point);
 
 #endif

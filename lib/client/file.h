@@ -41,8 +41,8 @@ int bcda__files_new(struct bcda__files **out, struct bcda__manifest *manifest);
 struct bcda__files *bcda__files_ref(struct bcda__files *f);
 void bcda__files_unref(void *files); /* has the type of a batch's owner_unref */
 
-/* Returns a resource type that the server named if it is 1 to 64 letters, else `otherwise`, so that
- * no other text of the server gets into the log. */
+/* Returns `type`, a resource type that the server named, if `type` is 1 to 64 letters. Otherwise
+ * returns `otherwise`, so that no other text of the server gets into the log. */
 const char *bcda__type_for_log(const char *type, const char *otherwise);
 
 #endif

@@ -26,9 +26,9 @@ static int init_libraries(void)
     return rc;
 }
 
-/* Adds `by` to the number of users if it is greater than `least`; returns 1 if it was. Only the
- * first user and the last take the lock. A child of fork() whose parent had a session is never the
- * first or the last, so it does not wait for a lock that a thread of the parent held. */
+/* Adds `by` to the number of users if that number is greater than `least`, and then returns 1. Only
+ * the first user and the last take the lock. A child of fork() whose parent had a session is never
+ * the first or the last. So it does not wait for a lock that a thread of the parent held. */
 static int count_user(unsigned least, int by)
 {
     unsigned n = atomic_load(&users);

@@ -83,7 +83,7 @@ void bcda__intake_begin(struct bcda__intake *r, struct bcda__call *call)
 
 /* ---- heads of responses ---- */
 
-/* Returns the length of the stored file that the server announced, or -1. */
+/* Returns the length of the stored file as the server announced it, or -1 if it did not. */
 static int64_t expected_total(const struct bcda__intake *r)
 {
     return r->total >= 0 ? r->total : r->part_total;
@@ -153,9 +153,10 @@ static int whole_head(struct bcda__intake *r, const struct bcda__transfer *t,
     return BCDA__CALL_GO;
 }
 
-/* Whether the part belongs to a file of another length, which means that the file has changed. A
- * different total is tolerated if the validator is the same and the part ends within the expected
- * length, because the totals that DPC sends are wrong. */
+/* Whether a 206 response belongs to a file of another length, which means that the file has
+ * changed. `last` and `total` come from its Content-Range. A different `total` is tolerated if the
+ * validator (ETag or Last-Modified) is the same and the response ends within the expected length,
+ * because the totals that DPC sends are wrong. */
 static int is_other_length(const struct bcda__intake *r, const struct bcda__transfer *t,
                            int64_t last, int64_t total)
 {
@@ -180,8 +181,9 @@ static int part_head(struct bcda__intake *r, const struct bcda__transfer *t, str
         stop_ranges(r);
         return BCDA__CALL_REPEAT;
     }
-    /* More was received than the stored file has: the server added bytes to the whole file, which
-     * are not in the part. See bcda__inflate_end_at(). */
+    /* More bytes were received (`at`) than the stored file has (`total`): to its 200 response with
+     * the whole file the server added bytes that its 206 responses leave out. See
+     * bcda__inflate_end_at(). */
     if (total >= 0 && total < r->at) {
         r->end_at = total;
         return BCDA__CALL_COMPLETE;
@@ -191,7 +193,8 @@ static int part_head(struct bcda__intake *r, const struct bcda__transfer *t, str
     return BCDA__CALL_GO;
 }
 
-/* Status 416: the server names the length of the stored file, and sends no part. */
+/* Status 416: Content-Range gives the length of the stored file, and the response has no bytes of
+ * the file. */
 static int unsatisfied_head(struct bcda__intake *r, const struct bcda__transfer *t)
 {
     int64_t end = bcda__unsatisfied_range(bcda__transfer_header(t, "Content-Range"));
@@ -244,8 +247,9 @@ void bcda__intake_refuse_end(struct bcda__intake *r)
 
 /* ---- bytes received before ---- */
 
-/* Compares the overlap. If the bytes differ, the server's ranges count the bytes of another form of
- * the file. */
+/* Compares the first bytes of a 206 response with `tail`, the last bytes received before it. If the
+ * two differ, the server's ranges count the bytes of another form of the file, such as its
+ * uncompressed form. */
 static int compare_received(struct bcda__intake *r, const uint8_t *data, size_t len, size_t *pass)
 {
     size_t left = r->tail.len - r->compared;
@@ -258,8 +262,9 @@ static int compare_received(struct bcda__intake *r, const uint8_t *data, size_t 
     r->compared += n;
     *pass = n;
     if (r->compared == r->tail.len) {
-        /* This length is kept only after the overlap has agreed. A server that counts bytes of
-         * another form of the file announces the length of that form. */
+        /* The length from Content-Range is kept only now that all bytes of `tail` have agreed. A
+         * server whose ranges count the bytes of another form of the file gives the length of that
+         * form. */
         if (r->part_total < 0)
             r->part_total = r->named;
         r->phase = BCDA__TAKE;
@@ -365,7 +370,8 @@ int bcda__intake_over(struct bcda__intake *r, struct bcda_error *err)
                       "it ends now before the %" PRId64 " bytes that came before", r->at);
     if (r->phase != BCDA__TAKE || r->at != r->had || r->at != r->named)
         return BCDA__CALL_REPEAT;
-    /* The part went up to the end of the stored file, and had no new byte. */
+    /* The 206 response reached the end of the stored file and had no new byte, so the file ends
+     * here. */
     r->end_at = r->at;
     return BCDA__CALL_COMPLETE;
 }

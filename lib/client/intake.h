@@ -20,26 +20,28 @@ struct bcda__intake {
     struct bcda__channel *channel;
 
     int64_t at; /* number of bytes of the stored file that have been used */
-    /* Two lengths, which may differ: to a whole file the server may add bytes that it neither
-     * counts nor sends in a part. -1 = not announced. */
+    /* Two lengths, which may differ: to a 200 response with the whole file the server may add bytes
+     * that it neither counts in Content-Range nor sends in a 206 response. -1 = not announced. */
     int64_t total; /* Content-Length of the first response with the whole file */
-    /* Length of the stored file, from Content-Range; set once the overlap of a part has agreed. */
+    /* Length of the stored file, from Content-Range of a 206 response; set once the bytes of that
+     * response have agreed with `tail`. */
     int64_t part_total;
     struct bcda__tail tail;
     char validator[96]; /* Last-Modified or a strong ETag, for If-Range; "" = none */
     char encoding[16];  /* Content-Encoding of the first response */
-    /* Whether a range may be requested. NO: not now. YES: the server accepts ranges. NEVER: no
-     * more ranges for this file, because a response to a range gave a length that the content of
-     * the file contradicts. */
+    /* Whether a range may be requested. NO: not now. YES: the server accepts ranges. NEVER: no more
+     * ranges for this file, because a response to a range gave a length at which the decoder found
+     * that the file cannot end. */
     enum { BCDA__RANGES_NO, BCDA__RANGES_YES, BCDA__RANGES_NEVER } ranges;
     struct bcda__secret key;
     struct bcda__mac *mac; /* hash of the first `at` bytes */
 
-    /* Where the file ends according to the server, although more was received. The content must
-     * show whether it can end there (bcda__pipe_end_at()). -1 = the server has not said so. */
+    /* Where the file ends according to the server, although more bytes were received. The decoder
+     * must find out whether the file can end there (bcda__pipe_end_at()). -1 = the server has not
+     * said so. */
     int64_t end_at;
-    /* The next response is to restart the file at offset 0, and what was received is to be
-     * discarded, unless something has been delivered by then. */
+    /* The next response is to restart the file at offset 0, and the bytes received so far are to be
+     * discarded, unless some of the file has been delivered to the application by then. */
     int restart;
 
     /* These belong to the current attempt: */
@@ -66,13 +68,14 @@ void bcda__intake_begin(struct bcda__intake *r, struct bcda__call *call);
  * length or encoding), BCDA_ERR_HTTP (a 206 that was not requested), BCDA_ERR_NOMEM,
  * BCDA_ERR_LIBRARY. */
 int bcda__intake_head(struct bcda__intake *r, struct bcda__call *call, struct bcda_error *err);
-/* To be called when the body has ended as HTTP requires. Returns BCDA__CALL_COMPLETE as above, or
- * BCDA__CALL_REPEAT if more must be requested; `err` then says what is missing. */
+/* To be called when the body has ended as HTTP requires. Returns BCDA__CALL_COMPLETE if nothing is
+ * missing (but see `end_at`), or BCDA__CALL_REPEAT if more must be requested; `err` then says what
+ * is missing. */
 int bcda__intake_over(struct bcda__intake *r, struct bcda_error *err);
-/* From now on the transfer is not read. */
+/* From now on the intake does not use the transfer or its channel. */
 void bcda__intake_detach(struct bcda__intake *r);
-/* To be called if the file cannot end at `end_at`: the whole file is requested next, and no more
- * ranges are. */
+/* To be called if the file cannot end at `end_at`. The next request is for the whole file, and no
+ * range of this file is requested any more. */
 void bcda__intake_refuse_end(struct bcda__intake *r);
 
 #endif

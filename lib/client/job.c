@@ -43,16 +43,16 @@ static void job_log(const bcda_job *job, int level, const char *format, ...)
 
 /* ---- callbacks ---- */
 
-/* Whether the job is also to be cancelled at the server: it is running there, and was not taken
- * over. */
+/* Whether cancelling the job also sends a DELETE to the server: the job is running there, and it
+ * was not taken over (an identical export that was already running). */
 static int is_cancelled_there(const bcda_job *job)
 {
     return job->state == BCDA_JOB_RUNNING && !job->is_taken_over && !job->cx->closing &&
            bcda__context_option(job->cx, BCDA_OPT_CANCEL_AT_SERVER);
 }
 
-/* Returns 0 to continue. Otherwise the job has ended, or this is a child, and the caller must do
- * nothing more. */
+/* Interprets the result `given` of the callback `name`. Returns 0 if the job continues. Otherwise
+ * the job has ended, or this process is a child of fork(), and the caller must do nothing more. */
 static int handle_callback_answer(bcda_job *job, int given, const char *name)
 {
     struct bcda_error err;
@@ -180,7 +180,7 @@ void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err)
     struct bcda__context *cx = job->cx;
 
     if (job->ended || (cx->forked && !cx->ending))
-        return; /* in a child a job does not change; it ends with the session */
+        return; /* in a child of fork() a job does not change; it ends with the session */
     job->ended = 1;
     job->result = code;
     if (code)
@@ -316,8 +316,8 @@ static int is_missing(const struct bcda_file *file)
 }
 
 /* Handles the end of a file. The application may save the job in on_file, so the file is added to
- * `done` before that. It is removed again if the application says that it could not keep the
- * file. */
+ * `done` before on_file is called. The file is removed from `done` again if the application says
+ * that it could not keep the file. */
 static void file_concluded(bcda_job *job, const struct bcda_file *file)
 {
     const char *memory = memory_of(file);
@@ -340,8 +340,8 @@ static void file_concluded(bcda_job *job, const struct bcda_file *file)
     schedule_progress(job);
     if (failed && is_missing(file) && job->presence == BCDA__UNASKED)
         ask_presence(job);
-    /* The next file begins in the next step. If it began here, files that end at once would call
-     * each other recursively. */
+    /* The next file begins in the next step, when the poked jobs look for free slots. If it began
+     * here, files that end at once would call this function recursively. */
     job->owner->slots_changed(job->owner->ctx);
 }
 
@@ -413,9 +413,10 @@ static int has_data_of_type(const struct bcda__manifest *m, const char *type)
     return 0;
 }
 
-/* Compares the manifest with the requested types, also for a job that was taken over. For a job
- * that was attached to, the manifest's `request` says which types were requested. Files that are
- * organized by another resource can contain lines of any type, so they are not compared. */
+/* Compares the manifest with the requested types, also for a job that was taken over (an identical
+ * export that was already running). For a job that the application attached to, the manifest's
+ * `request` says which types were requested. Files that are organized by another resource can
+ * contain lines of any type, so they are not compared. */
 static int find_missing_types(bcda_job *job)
 {
     size_t i;
@@ -476,7 +477,7 @@ static void take_manifest(bcda_job *job)
         fail_job_nomem(job);
         return;
     }
-    if (is_too_early(job)) { /* in 2019 the server could do this for a new job */
+    if (is_too_early(job)) { /* in 2019 the server could send an empty manifest for a new job */
         job->empties++;
         bcda__timer_set(job->cx->engine, &job->poll, 1000, poll_status, job);
         return;
@@ -682,7 +683,7 @@ static int set_status_url(bcda_job *job, const char *url)
         return BCDA_ERR_NOMEM;
     if (!bcda__url_parse(job->url, &u)) {
         bcda__url_last_segment(&u, &job->id, &len);
-        if (job->id[len]) /* a query follows, and the id would include it */
+        if (job->id[len]) /* the URL has a query, which would become part of the id */
             job->id = "";
     }
     snprintf(job->label, sizeof job->label, job->id[0] ? "job %.60s" : "job%s", job->id);

@@ -28,7 +28,7 @@ struct bcda_job {
     struct bcda__field_set *fields;
     char *kickoff_url;        /* NULL if the job was attached to */
     struct bcda__texts types; /* requested resource types; empty = all */
-    /* 0 if it is not known which types were requested; the manifest's `request` will tell. */
+    /* 0 if the requested types are not known; the manifest's `request` will tell them. */
     int types_known;
     struct bcda__texts missing; /* requested types without a data file */
     /* The URL paths of complete files, including those of an earlier run. */
@@ -50,7 +50,8 @@ struct bcda_job {
     int is_cancelling; /* the DELETE that cancels the job was sent */
     int64_t retries;   /* number of retries of all requests of the job */
     int64_t begun_ms;
-    /* When the server accepted the job; equal to begun_ms if it was attached to. */
+    /* When the server accepted the job; equal to begun_ms if the application attached to the
+     * job. */
     int64_t accepted_ms;
     struct bcda__manifest_parser *parser;
     struct bcda_error parse_err;
@@ -72,7 +73,8 @@ int bcda__job_create(bcda_job **out, struct bcda__context *cx, const struct bcda
 /* Ends the job: stops everything, and calls the last callbacks. Further calls have no effect. `err`
  * may be NULL if `code` is 0. */
 void bcda__job_end(bcda_job *job, int code, const struct bcda_error *err);
-/* Makes the job handle cancel, pause, waiting batches and free slots in the next step. */
+/* Makes the job check in the next step whether the application has cancelled, paused or resumed it,
+ * whether batches wait for delivery, and whether a download slot is free. */
 void bcda__job_poke(bcda_job *job);
 int bcda__job_wants_slot(bcda_job *job);      /* whether a file waits to be downloaded */
 int bcda__job_has_batch(const bcda_job *job); /* whether a batch waits for bcda_job_next() */

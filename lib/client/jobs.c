@@ -2,8 +2,9 @@
 
 #include "client/context.h"
 
-/* Fair share: a job yields if another job that waits for a slot has fewer open downloads. The job
- * with the fewest open downloads never yields, and all jobs are poked when a slot becomes free. */
+/* Fair share: a job starts no download if another job that waits for a slot has fewer open
+ * downloads. The job with the fewest open downloads never yields, and all jobs are poked when a
+ * slot (for one open download) becomes free. */
 static int must_yield(const struct bcda__jobs *jobs, const bcda_job *job)
 {
     bcda_job *other;

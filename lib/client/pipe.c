@@ -13,7 +13,7 @@ enum {
     SPARES = 2,   /* most empty batches that are kept to be filled again */
 };
 
-/* Why no slice can run now. */
+/* Why no slice (a bounded piece of decoding work) can run now. */
 enum halt { HALT_NONE, HALT_EMPTY, HALT_OVER, HALT_REPEAT, HALT_FAILED };
 
 struct bcda__pipe {
@@ -294,8 +294,8 @@ int bcda__pipe_is_inline(const struct bcda__pipe *p)
 
 /* ---- the source ---- */
 
-/* To be called with the lock held and the task at rest. The end of a source does not end the
- * decoder. */
+/* To be called with the lock held and the task at rest. When a source ends, the decoder stays open,
+ * because another source may continue the file. */
 static void set_source(struct bcda__pipe *p, struct bcda__source *source)
 {
     p->source = source;
@@ -323,7 +323,8 @@ int bcda__pipe_disconnect(struct bcda__pipe *p)
     lock_pipe(p);
     if (p->workers) {
         bcda__task_stop(p->workers, &p->task);
-        lost = bcda__task_is_running(&p->task); /* true in a child only */
+        /* true in a child of fork() only: a worker of the parent was running the task */
+        lost = bcda__task_is_running(&p->task);
     }
     set_source(p, NULL);
     unlock_pipe(p);
@@ -387,8 +388,8 @@ int bcda__pipe_error(const struct bcda__pipe *p, struct bcda_error *err)
 
 /* ---- batches ---- */
 
-/* Whether the next batch is the one in the decoder: the task is at rest, and no finished batch
- * waits. */
+/* Whether the next batch to take is the one that the decoder is filling: no slice runs or is
+ * queued, and no finished batch waits. */
 static int is_decoder_next(const struct bcda__pipe *p)
 {
     return is_pipe_at_rest(p) && p->finished_count == 0;
@@ -471,7 +472,7 @@ int bcda__pipe_refuse_line(struct bcda__pipe *p, const struct bcda_error *err)
     lock_pipe(p);
     if (p->workers)
         bcda__task_stop(p->workers, &p->task);
-    if (is_pipe_at_rest(p)) { /* always true, except in a child */
+    if (is_pipe_at_rest(p)) { /* always true, except in a child of fork() */
         drop_finished_batches(p);
         rc = bcda__decoder_refuse_line(p->decoder, err);
         p->no_memory = 0;

@@ -41,13 +41,14 @@ void bcda__pipe_connect(struct bcda__pipe *p, struct bcda__source *source);
 int bcda__pipe_disconnect(struct bcda__pipe *p);
 
 enum bcda__pipe_state bcda__pipe_state(struct bcda__pipe *p);
-/* Inline: runs one slice, and returns how many bytes of the source it took. With workers: has them
- * run as many slices as possible, and returns 0. */
+/* Without workers ("inline"): runs one slice, and returns how many bytes of the source it took.
+ * With workers: makes them run as many slices as possible, and returns 0. */
 size_t bcda__pipe_run(struct bcda__pipe *p);
 /* To be called when an empty source may have bytes again, or may have ended. */
 void bcda__pipe_wake(struct bcda__pipe *p);
 /* Returns 1 if, since the last call, workers stopped reading for any reason other than an empty
- * source, or have not read yet. Then the server is not to blame for a slow transfer. */
+ * source, or have not read yet. Then the server is not to blame for a slow transfer, because the
+ * workers were slower. */
 int bcda__pipe_was_busy(struct bcda__pipe *p);
 /* Fills `err`, and returns its code. */
 int bcda__pipe_error(const struct bcda__pipe *p, struct bcda_error *err);

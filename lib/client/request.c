@@ -76,7 +76,7 @@ void bcda__request_end(bcda_request *r, int code, const struct bcda_error *err)
     struct bcda__registration *cb = r->cb;
 
     if (cx->forked && !cx->ending)
-        return; /* in a child a request does not change; it ends with the session */
+        return; /* in a child of fork() a request does not change; it ends with the session */
     bcda__call_free(r->call);
     r->call = NULL;
     r->result = code;

@@ -135,7 +135,8 @@ static void free_session(bcda_session *s)
     bcda__context_close(&s->cx);
     bcda__registration_unref(s->loop);
     bcda_config_free(s->cx.config);
-    /* In a child, libcurl may hold resources of the parent. */
+    /* In a child of fork(), libcurl may hold resources of the parent, so its cleanup is left
+     * out. */
     if (!bcda__process_is_child(&s->cx.process))
         bcda_global_cleanup();
     bcda__process_free(&s->cx.process);

@@ -138,7 +138,7 @@ int bcda__spool_reset(struct bcda__spool *s, struct bcda_error *err)
 
     if (lseek(s->fd, 0, SEEK_SET) < 0 || ftruncate(s->fd, 0))
         return spool_error(err, "beginning anew");
-    rc = new_key(s); /* a key must never encrypt two different texts */
+    rc = new_key(s); /* AES in counter mode: a key must never encrypt two different texts */
     return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
 }
 

@@ -105,7 +105,7 @@ static void on_joblist(void *ctx, enum bcda__verdict verdict, const struct bcda_
         take_over(st, id);
     else if (verdict == BCDA__FAIL && (err->code == BCDA_ERR_AUTH || err->code == BCDA_ERR_NOMEM))
         fail_start(st, err);
-    else /* there is no list, or it has no identical export */
+    else /* the server's job list is not available, or has no identical export */
         kick_off_later(st);
     bcda__call_free(call);
 }

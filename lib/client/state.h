@@ -14,11 +14,11 @@ int bcda__state_write(struct bcda__buf *out, const char *url, const struct bcda_
 struct bcda__state {
     char *url;
     struct bcda__texts types;
-    int types_known; /* the text has the member "types"; older texts do not */
+    int types_known; /* the saved text has the member "types"; texts of older versions do not */
     struct bcda__texts done;
 };
-/* Reads such a text. *out must be zero before, and must be freed after success. Returns 0,
- * BCDA_ERR_INVALID (not such a text) or BCDA_ERR_NOMEM. */
+/* Reads a text that bcda__state_write() wrote. *out must be zero before, and must be freed after
+ * success. Returns 0, BCDA_ERR_INVALID (not such a text) or BCDA_ERR_NOMEM. */
 int bcda__state_read(const char *text, size_t len, struct bcda__state *out);
 void bcda__state_free(struct bcda__state *state);
 

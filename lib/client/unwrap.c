@@ -7,7 +7,7 @@
 struct bcda__unwrap {
     struct bcda__task task; /* must be first: a pointer to it is cast to this struct */
     struct bcda__workers *workers;
-    const bcda_config *config; /* nothing changes it meanwhile */
+    const bcda_config *config; /* the session's own copy, which does not change */
     const char *wrapped, *name;
     uint8_t *out;
     void (*done)(void *ctx, int code, const struct bcda_error *err);
@@ -76,8 +76,8 @@ int bcda__unwrap_new(struct bcda__unwrap **out_unwrap, struct bcda__workers *wor
     return 0;
 }
 
-/* In a child, the task may have been running on a thread of the parent, which does not exist here.
- * Then it is not freed. */
+/* In a child of fork(), a thread of the parent may have been running the task. That thread does not
+ * exist here, and the state of `u` is unknown; so `u` is not freed. */
 void bcda__unwrap_free(struct bcda__unwrap *u)
 {
     if (!u || bcda__task_leave(u->workers, &u->task))

@@ -10,11 +10,12 @@ struct bcda__workers {
     struct bcda__engine *engine;
     pthread_mutex_t lock;
     pthread_cond_t work; /* signals that a task waits, or that `stop` is set */
-    pthread_cond_t rest; /* signals that a held task is at rest */
+    pthread_cond_t rest; /* signals that a task with `held` set is at rest */
     struct bcda__task queue, reports;
     int busy;         /* number of tasks that wait or run */
-    int report_count; /* number of tasks with a report */
-    int poked;        /* the engine was poked for these reports */
+    int report_count; /* number of tasks in `reports`, whose owners must be notified */
+    /* the engine was poked (bcda__engine_poke()) because of the tasks in `reports` */
+    int poked;
     int stop;
     int forked;
     struct bcda__timer help;
@@ -22,8 +23,8 @@ struct bcda__workers {
     pthread_t threads[];
 };
 
-/* In a child no lock is taken. A worker, which does not exist in the child, may have held it; and
- * the child has only one thread. */
+/* In a child of fork() no lock is taken. A worker of the parent, which does not exist in the child,
+ * may have held the lock; and the child has only one thread. */
 void bcda__workers_lock(struct bcda__workers *w)
 {
     if (!w->forked)
@@ -92,7 +93,7 @@ static void perform_slice(struct bcda__workers *w, struct bcda__task *t)
     t->kind->run(t);
     bcda__workers_lock(w);
     what = t->kind->end(t);
-    /* Set last: a child that reads 0 sees the result of the whole slice. */
+    /* Set last: a child of fork() that reads 0 sees the result of the whole slice. */
     atomic_store(&t->running, 0);
     w->busy--;
     if (what & BCDA__TASK_REPORT)
@@ -127,7 +128,7 @@ static void *worker_main(void *ctx)
 
 static void help_workers(void *ctx);
 
-/* Returns a queued task for which no worker is free, and that the session's thread may run; or
+/* Returns a queued task that the session's thread may run and for which no worker is free; else
  * NULL. */
 static struct bcda__task *find_task_to_help(struct bcda__workers *w)
 {
@@ -147,8 +148,8 @@ static void help_later(struct bcda__workers *w)
         bcda__timer_set(w->engine, &w->help, 0, help_workers, w);
 }
 
-/* Takes a poke back after its reports have been handled or dropped: the step that it causes would
- * have nothing to do. To be called with the lock held. */
+/* To be called when the reports that a poke announced were handled or dropped: takes the poke back,
+ * because the step that it causes would have nothing to do. To be called with the lock held. */
 static void clear_poke(struct bcda__workers *w)
 {
     if (w->poked)
@@ -156,8 +157,9 @@ static void clear_poke(struct bcda__workers *w)
     w->poked = 0;
 }
 
-/* Notifies the owners of the tasks that have reports now; later reports cause another poke. The
- * application may fork in a notification; the child must not use the lists after that. */
+/* Notifies the owners of the tasks that are in `reports` now; tasks that join the list later cause
+ * another poke. The application may fork in a notification; the child must not use the lists after
+ * that. */
 static int notify_owners(void *ctx)
 {
     struct bcda__workers *w = ctx;
@@ -166,7 +168,7 @@ static int notify_owners(void *ctx)
     if (w->forked)
         return 0;
     bcda__workers_lock(w);
-    clear_poke(w); /* there may have been a poke since the step began */
+    clear_poke(w); /* a worker may have poked the engine since the step began */
     for (n = w->report_count; n > 0 && w->report_count > 0; n--) {
         struct bcda__task *t = w->reports.report_next;
 
@@ -258,7 +260,8 @@ int bcda__workers_are_busy(struct bcda__workers *w)
 
 /* ---- creation and end ---- */
 
-/* All signals are blocked in the workers, so that the application's threads handle them. */
+/* Creates the threads with all signals blocked in them, so that the application's threads handle
+ * the signals. */
 static int start_threads(struct bcda__workers *w, int count)
 {
     sigset_t all, before;

@@ -30,19 +30,20 @@ struct bcda__task_kind {
 
 enum {
     BCDA__TASK_MORE = 1,   /* the task has more to do */
-    BCDA__TASK_REPORT = 2, /* there is a report for the task's owner */
+    BCDA__TASK_REPORT = 2, /* the task's owner must be notified of a result */
 };
 
 /* A member of its owner. At first everything except `kind` is zero. */
 struct bcda__task {
     const struct bcda__task_kind *kind;
     struct bcda__task *prev, *next; /* neighbours in the queue */
-    /* Neighbours in the list of tasks with a report. */
+    /* Neighbours in the list of tasks whose owners must be notified. */
     struct bcda__task *report_prev, *report_next;
     /* Atomic, because a child of fork() reads it and must not take the lock. */
     atomic_int running;
     int queued;
-    int held;   /* the session waits until the task is at rest */
+    /* the session's thread waits in bcda__task_stop() until the task's slice has ended */
+    int held;
     int shared; /* the session's thread may run slices of the task too */
     int has_report;
 };
@@ -53,8 +54,8 @@ int bcda__workers_new(struct bcda__workers **out, struct bcda__engine *engine, i
                       const struct bcda__log *log);
 /* To be called after bcda__task_leave() for all tasks. Joins the threads. */
 void bcda__workers_free(struct bcda__workers *w);
-/* To be called in a child process. The threads do not exist here, and the lists and the lock may be
- * in any state. From now on nothing is locked, queued, run or reported; bcda__task_leave() and
+/* To be called in a child of fork(). The threads do not exist here, and the lists and the lock may
+ * be in any state. From now on nothing is locked, queued, run or reported; bcda__task_leave() and
  * bcda__workers_free() may still be called. */
 void bcda__workers_set_forked(struct bcda__workers *w);
 /* Returns 1 while any task is queued, is running, or has a result that was not delivered yet:
@@ -70,9 +71,9 @@ int bcda__task_is_at_rest(const struct bcda__task *t);
 int bcda__task_is_running(const struct bcda__task *t);
 /* Brings a task to rest: removes it from the queue, or waits for the slice that is running. */
 void bcda__task_stop(struct bcda__workers *w, struct bcda__task *t);
-/* To be called without the lock: brings a task to rest, and forgets it. Returns 0. In a child it
- * returns 1 if the task was running when the process was forked: the state of its objects is then
- * unknown, and they must not be used. */
+/* To be called without the lock: brings a task to rest, and removes it from all lists. Returns 0.
+ * In a child of fork() it returns 1 if the task was running at the fork: the state of the task's
+ * objects is then unknown, and they must not be used. */
 int bcda__task_leave(struct bcda__workers *w, struct bcda__task *t);
 
 #endif

@@ -58,8 +58,9 @@ static int64_t real_now(void)
     return bcda__clock_now(&real);
 }
 
-/* libcurl uses the real clock, so its timer is kept on that clock too. With the clock of a test,
- * libcurl would be driven too early, and would not ask for the timer again. */
+/* libcurl sets its timers by the real clock, so `curl_at` is a time on the real clock, even where a
+ * test replaces the engine's clock. On a test's clock the timer could fire too early for libcurl,
+ * which would then do nothing and not ask for the timer again. */
 static void hook_curl_timer(void *ctx, int64_t delay_ms)
 {
     struct bcda__channel *c = ctx;
@@ -87,8 +88,8 @@ void bcda__channel_init(struct bcda__channel *c, struct bcda__http_hooks *hooks,
 
 /* ---- handing over ---- */
 
-/* Runs backwards, because update_watch() moves the last descriptor to the place of a removed
- * one. */
+/* Starts (`watched` = 1) or stops (0) the watching of all descriptors of the channel. The loop runs
+ * backwards, because update_watch() moves the last descriptor to the place of a removed one. */
 static int apply_all(struct bcda__channel *c, int watched)
 {
     int i, rc = 0;
@@ -98,7 +99,7 @@ static int apply_all(struct bcda__channel *c, int watched)
     return rc;
 }
 
-/* The only place where the state changes. */
+/* The only function that changes `c->state`. */
 static void change_channel_state(struct bcda__channel *c, enum bcda__channel_state to)
 {
     static const char *const names[] = {"OWN", "RESTING", "AWAY"};
@@ -163,8 +164,8 @@ int bcda__channel_has_fd(const struct bcda__channel *c, int fd)
     return find_channel_fd(c, fd) < c->fd_count;
 }
 
-/* Reads until some bytes are there: from a transfer that was paused, then from each descriptor,
- * then by libcurl's timer. */
+/* Lets libcurl read from the network until the transfer's ring has bytes: first by resuming the
+ * transfer if its ring was full, then on each descriptor, then by libcurl's timer. */
 static void read_more(struct bcda__channel *c)
 {
     const uint8_t *data;
@@ -181,7 +182,8 @@ static void read_more(struct bcda__channel *c)
         c->curl_at = INT64_MAX;
         bcda__http_drive_timer(c->http);
     }
-    (void)bcda__http_take_spent(c->http); /* dropped: the reader measures its own time */
+    /* the value is dropped: the reader's thread measures this time itself */
+    (void)bcda__http_take_spent(c->http);
 }
 
 size_t bcda__channel_read(struct bcda__channel *c, const uint8_t **data)

@@ -1,19 +1,21 @@
-/* A channel: one of an engine's transports, with a note of who drives it. Most transfers of a
- * session share one channel, which the engine drives. A file whose decoder runs on a worker has a
- * channel to itself. The engine drives this channel too, until the body begins; then it is handed
- * over to the worker. From then on the worker reads from it, so that the bytes stay in the cache of
- * the processor that decodes them. When nothing can be read, the worker returns the channel to the
- * engine, because only the engine watches descriptors. As soon as a descriptor is ready, the
- * channel is handed over again. */
+/* A channel: one of an engine's transports, with a note of which thread drives it. Most transfers
+ * of a session share one channel, which the engine drives on the session's thread. A file that a
+ * worker decodes has a channel to itself. The engine drives this channel too, until the response's
+ * body begins; then the session hands the channel over to the worker, called the reader below. From
+ * then on the worker itself reads from the network, so that the bytes stay in the cache of the
+ * processor that decodes them. When there is nothing to read, the channel is put to rest: the
+ * engine watches its descriptors, because only the engine watches descriptors. As soon as a
+ * descriptor is ready, the engine hands the channel over again. */
 #ifndef BCDA_NET_CHANNEL_H
 #define BCDA_NET_CHANNEL_H
 
 #include "net/http.h"
 
 enum bcda__channel_state {
-    BCDA__CHANNEL_OWN,     /* the engine drives it */
-    BCDA__CHANNEL_RESTING, /* handed over: the engine watches its descriptors only */
-    BCDA__CHANNEL_AWAY,    /* handed over: only the reader may use it */
+    BCDA__CHANNEL_OWN, /* the engine drives it */
+    /* the reader found no bytes: the engine only watches the channel's descriptors */
+    BCDA__CHANNEL_RESTING,
+    BCDA__CHANNEL_AWAY, /* handed over: only the reader (a worker thread) may use the channel */
 };
 
 enum {
@@ -24,20 +26,21 @@ enum {
 struct bcda__channel {
     struct bcda__channel *next; /* in the engine's list */
     struct bcda__http *http;
-    /* This channel serves many transfers. Its descriptors are not noted in `fds`, and it is never
-     * handed over. */
+    /* This channel serves many transfers. `fds` does not list its descriptors, and the channel is
+     * never handed over to a worker. */
     int is_common;
-    int is_used; /* it has a transfer, and must not be given to another */
+    int is_used; /* a call uses this channel, so the engine gives the channel to no other call */
     enum bcda__channel_state state;
     /* This process is a child, and the reader was using the channel when fork() was called. */
     int is_lost;
 
-    /* Nanoseconds in libcurl on the session's thread, up to the last hand-over. */
+    /* Nanoseconds that the session's thread has spent in libcurl for this channel, as far as they
+     * were already taken from `http`. */
     int64_t spent;
     /* When libcurl's timer is due, on the real clock; INT64_MAX if it is not set. */
     int64_t curl_at;
     int has_events;   /* a transfer has a pending event, or can be resumed */
-    size_t resumable; /* transfers that could be resumed when the step began */
+    size_t resumable; /* number of transfers that could be resumed when the step began */
     int (*watch)(void *ctx, int fd, int events);
     void *watch_ctx;
     struct {

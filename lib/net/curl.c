@@ -44,12 +44,14 @@ struct bcda__transfer {
 
     CURLcode result;
     int by_curl; /* libcurl itself ended the transfer with `result`; otherwise this file did */
-    /* Why a descriptor could not be watched, if that ended the transfer; else 0. */
+    /* The error code of a descriptor that could not be watched, if that ended the transfer; else
+     * 0. */
     int refused;
     /* EMFILE or ENFILE if no descriptors were left when the connection failed; else 0. */
     int starved;
 
-    int head_due, data_due; /* events that are still to be reported */
+    /* events that the engine has still to deliver to the transfer's owner */
+    int head_due, data_due;
     int in_multi;
     int waiting; /* this transfer is in http->waiting */
     struct bcda__transfer *prev, *next;
@@ -57,8 +59,8 @@ struct bcda__transfer {
     struct bcda__transfer *all_prev, *all_next; /* neighbours in http->all */
 };
 
-/* The TLS sessions. BCDA closes every connection, so resuming a TLS session is the only way to save
- * part of the next handshake. */
+/* A cache of TLS sessions that several transports share. BCDA closes every connection, so resuming
+ * a TLS session is the only way to save part of the next TLS handshake. */
 struct bcda__http_share {
     CURLSH *curl;
     pthread_mutex_t lock;
@@ -81,10 +83,11 @@ struct bcda__http {
     struct bcda__transfer *resuming; /* in state RESUMING, oldest first */
     struct bcda__transfer *all;      /* every transfer that was added to libcurl */
     struct bcda__ring_pool pool;
-    struct connection *sockets; /* open connections, which a child must close */
+    struct connection *sockets; /* open connections, which a child of fork() must close */
     size_t socket_count, socket_cap;
     char tls_library[64]; /* the TLS library of libcurl, with its version */
-    int unwatched;        /* why a descriptor could not be watched; 0 = none failed */
+    /* the error code of a descriptor that could not be watched; 0 = none failed */
+    int unwatched;
     int forked;
     int64_t spent_ns; /* time in libcurl */
 };
@@ -213,8 +216,8 @@ static void join_resuming(struct bcda__transfer *t)
     t->resume_next = NULL;
 }
 
-/* The only place where the state changes. This function also keeps http->resuming, the list of the
- * transfers that are RESUMING. */
+/* The only function that changes `t->state`. It also keeps http->resuming, the list of the
+ * transfers whose state is RESUMING. */
 static void change_transfer_state(struct bcda__transfer *t, enum transfer_state to)
 {
     static const char *const names[] = {"RUNNING", "PAUSED", "RESUMING", "FINISHED"};
@@ -243,9 +246,10 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *pe
     rc = h->hooks.watch(h->hooks.ctx, (int)fd, events);
     if (rc)
         h->unwatched = rc;
-    /* After -1, libcurl 7.88 keeps a pointer to the transfer beyond the transfer's end. So -1 is
-     * returned only in a child, when the application forked in its watch_fd: nothing is freed
-     * there, and libcurl must return without using more connections. */
+    /* If this callback returned -1, libcurl 7.88 would keep a pointer to the transfer beyond the
+     * transfer's end. So it returns -1 only in a child of fork(), when the application forked in
+     * its watch_fd: the child frees no transfer, and libcurl must return without using more
+     * connections. */
     return h->forked ? -1 : 0;
 }
 
@@ -275,7 +279,8 @@ static void note_socket(struct bcda__http *h, int fd)
     h->sockets[h->socket_count++].inode = inode_of_socket(fd);
 }
 
-/* Closes a child's descriptors of the connections. The parent's own descriptors stay open. */
+/* In a child of fork(): closes the child's descriptors of the connections. The parent's own
+ * descriptors stay open. */
 static void close_connections(struct bcda__http *h)
 {
     for (; h->socket_count > 0; h->socket_count--) {
@@ -364,7 +369,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *ctx)
 
 /* ---- a session's transport ---- */
 
-/* Called once, because libcurl writes the result to one static buffer for all threads. */
+/* Called once for each transport, which keeps the copy: curl_version_info() writes `ssl_version` to
+ * one static buffer for all threads. */
 static void note_tls_library(struct bcda__http *h)
 {
     const char *name = curl_version_info(CURLVERSION_NOW)->ssl_version;
@@ -438,9 +444,9 @@ void bcda__http_free(struct bcda__http *h)
     bcda__free(h);
 }
 
-/* Returns EMFILE or ENFILE if no descriptors are left, else 0. A failed connection may already have
- * closed up to three descriptors: its socket, and two of a thread that resolves a name. So two
- * pairs (four descriptors) are tried. */
+/* Returns EMFILE or ENFILE if no descriptors are left, else 0. The failed connection may already
+ * have closed up to three descriptors: its socket, and two of a thread that resolves a name. So
+ * this function tries to open four (two pairs). */
 static int find_starvation(void)
 {
     enum { PAIRS = 2 };
@@ -466,8 +472,9 @@ static void give_up(struct bcda__transfer *t, CURLcode why)
     queue_notification(t);
 }
 
-/* Notes the transfers that libcurl has finished. If `rc` is an error, or a descriptor could not be
- * watched, nothing would drive the other transfers any more: all of them end here. */
+/* Notes the transfers that libcurl has finished. `rc` is the result of the call of libcurl. If `rc`
+ * is an error, or a descriptor could not be watched, nothing would drive the other transfers any
+ * more: so all of them end here. */
 static void collect_finished(struct bcda__http *h, CURLMcode rc)
 {
     struct bcda__transfer *t;
@@ -652,7 +659,8 @@ static int is_head_too_large(const struct bcda__transfer *t)
            bcda__text_starts_nocase(t->error, "Too large response headers");
 }
 
-/* Describes why the head was refused. Returns 0 if that is not why the transfer ended. */
+/* Fills `err` if the transfer ended because the head of the response was refused, and returns the
+ * error code. Returns 0 if the transfer ended for another reason. */
 static int describe_head(const struct bcda__transfer *t, struct bcda_error *err)
 {
     if (is_head_too_large(t))
@@ -685,8 +693,9 @@ static int quotes_proxy_url(const struct bcda__transfer *t)
     return strstr(t->error, start) != NULL;
 }
 
-/* Describes a failure of the proxy, which is the cause if the connection to the server was not yet
- * open. Returns 0 if that is not why the transfer ended. */
+/* Fills `err` if the proxy caused the transfer to fail, and returns the error code. Returns 0 if
+ * the transfer ended for another reason. The proxy is the cause if the connection to the server was
+ * not yet open. */
 static int describe_proxy(struct bcda__transfer *t, int code, struct bcda_error *err)
 {
     long status = 0;
@@ -752,7 +761,8 @@ static const struct {
     {" alert", TLS_ALERT},
 };
 
-/* With TLS 1.3, a fatal alert of the server may arrive after the handshake, as a read error. */
+/* With TLS 1.3, a fatal alert of the server may arrive after the handshake; libcurl then reports a
+ * read error. */
 static int is_alert(const char *words)
 {
     return bcda__text_contains_nocase(words, " alert");
@@ -824,8 +834,9 @@ static int describe_distrust(struct bcda__transfer *t, struct bcda_error *err)
     return bcda__err_set(err, BCDA_ERR_TLS_VERIFY, "%s; %s", words_of(t), hint);
 }
 
-/* Whether the handshake failed because of the server's certificate although libcurl's code does not
- * say so. With OpenSSL the verify result is 1 until a certificate has been looked at. */
+/* Whether the handshake failed because of the server's certificate although libcurl's error code
+ * does not say so. With OpenSSL, libcurl's verify result is 1 until a certificate has been
+ * checked. */
 static int is_distrusted(const struct bcda__transfer *t)
 {
     long verified = 0;
@@ -836,8 +847,8 @@ static int is_distrusted(const struct bcda__transfer *t)
     return verified != 0 && verified != 1;
 }
 
-/* A lack of descriptors needs its own text: libcurl reports it as a host that cannot be reached, a
- * name without an address, or a bad CA file or certificate. */
+/* Fills `err` for a transfer that failed because no descriptors were left. libcurl reports this as
+ * a host that cannot be reached, a name without an address, or a bad CA file or certificate. */
 static int describe_starved(struct bcda__transfer *t, struct bcda_error *err)
 {
     const char *who = t->starved == ENFILE ? "the system" : "this process";
@@ -883,7 +894,8 @@ static void forget_headers(struct bcda__transfer *t)
 
     for (s = t->headers; s; s = s->next)
         if (s->data)
-            bcda__wipe(s->data, strlen(s->data)); /* the Authorization header is one of them */
+            /* one of these request headers is Authorization, a secret */
+            bcda__wipe(s->data, strlen(s->data));
     curl_slist_free_all(t->headers);
     t->headers = NULL;
 }
@@ -962,7 +974,8 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
     return CURLE_OK;
 }
 
-/* Plain http is allowed for loopback only (tests). It must not go through a proxy in clear text. */
+/* http URLs without TLS are allowed for loopback addresses only, for tests. Such a request must not
+ * go through the proxy, which would receive it in clear text. */
 static CURLcode set_proxy(CURL *e, struct bcda__transfer *t, const char *url)
 {
     const struct bcda__http *h = t->http;
@@ -971,7 +984,8 @@ static CURLcode set_proxy(CURL *e, struct bcda__transfer *t, const char *url)
     /* "" = no proxy, not even one that the environment names. */
     SET(CURLOPT_PROXY, t->proxied ? h->o.proxy : "");
     SET(CURLOPT_NOPROXY, "");
-    /* The head that is reported is the server's, not the proxy's. */
+    /* on_header() gets only the head of the server's response, not that of the proxy's response to
+     * CONNECT. */
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     if (h->o.proxy_user)
         SET(CURLOPT_PROXYUSERNAME, h->o.proxy_user);
@@ -1124,7 +1138,7 @@ void bcda__transfer_free(struct bcda__transfer *t)
     leave_all(t);
     if (!t->http->forked)
         free_easy(t);
-    forget_headers(t); /* also in a child: this is plain memory */
+    forget_headers(t); /* also in a child of fork(): this frees plain memory only */
     bcda__head_free(&t->head);
     bcda__ring_drop(&t->ring, &t->http->pool);
     if (!t->http->all)
@@ -1170,7 +1184,7 @@ void bcda__http_resume(struct bcda__http *h)
     rc = curl_easy_pause(t->easy, CURLPAUSE_CONT); /* this may call on_body at once */
     bcda__sigpipe_restore(&guard);
     if (rc)
-        give_up(t, rc); /* libcurl may have lost the piece that it held back */
+        give_up(t, rc); /* libcurl may have lost the piece of the body that it held back */
     drive_socket(h, CURL_SOCKET_TIMEOUT, 0);
 }
 

@@ -10,7 +10,8 @@
 
 struct bcda__engine {
     struct bcda__loop *loop;
-    /* Replaces `loop`, which then serves wake-ups only; all 0 if the application has no loop. */
+    /* The application's event loop. It replaces `loop`, which then serves wake-ups only. All
+     * members are 0 if the application has no loop. */
     struct bcda__app_loop app;
     int *watched; /* the descriptors that the application's loop watches */
     int watched_count, watched_cap;
@@ -27,13 +28,14 @@ struct bcda__engine {
     int stepping;
     int budget;     /* number of transfer events that this step may still deliver */
     int64_t work;   /* number of bytes that this step may still move */
-    int late_wake;  /* there was a wake-up after the descriptors were read */
+    int late_wake;  /* a wake-up came after this step had read the descriptors */
     unsigned round; /* number of the current step */
     /* When the loop's timer fires, in real time; INT64_MAX if it is not set. */
     int64_t armed_at;
     int due; /* bcda__loop_due() was called with 1 */
     int timer_error;
-    /* Handles what other threads have reported; NULL if there are no such threads. */
+    /* Called in each step: handles the results that worker threads have reported. NULL if there are
+     * no such threads. */
     int (*notify)(void *ctx);
     void *notify_ctx;
 };
@@ -65,8 +67,8 @@ static int note_watched(struct bcda__engine *e, int fd)
     return 0;
 }
 
-/* libcurl may stop watching a descriptor that it never watched. The application's loop hears only
- * of descriptors that it watches. */
+/* libcurl may ask to stop watching a descriptor that it never asked to watch. Such a request is not
+ * passed on to the application's loop. */
 static int watch_by_app(struct bcda__engine *e, int fd, int events)
 {
     int i = find_watched(e, fd), known = i >= 0;
@@ -142,7 +144,8 @@ static int add_channel(struct bcda__engine *e, struct bcda__channel **out, struc
     return 0;
 }
 
-/* A channel that a worker of the parent was using is not freed: its state here is unknown. */
+/* In a child of fork(), a channel that a worker of the parent was using keeps its transport
+ * unfreed, because the state of that transport is unknown. */
 static void free_channels(struct bcda__engine *e)
 {
     struct bcda__channel *c;
@@ -267,7 +270,7 @@ void bcda__engine_set_forked(struct bcda__engine *e)
     struct bcda__channel *c;
 
     e->forked = 1;
-    e->budget = 0; /* makes functions that are running return */
+    e->budget = 0; /* makes engine functions that are running return */
     for (c = e->channels; c; c = c->next)
         bcda__http_set_forked(c->http);
 }
@@ -309,7 +312,8 @@ void bcda__engine_unpoke(struct bcda__engine *e)
         return;
     if (e->stepping)
         e->late_wake = 1;
-    /* There was a wake-up too: it is repeated for the next step. */
+    /* Besides the poke there was a wake-up, which bcda__loop_take_wake() has just removed. It is
+     * repeated for the next step. */
     else
         (void)bcda__loop_wakeup(e->loop);
 }
@@ -433,7 +437,7 @@ void bcda__engine_rearm(struct bcda__engine *e)
 {
     int64_t delay = next_delay(e);
     int64_t at = delay < 0 ? INT64_MAX : bcda__clock_now(&e->real) + delay;
-    /* The application's loop has no "due" state; it gets a timer of 0 ms instead. */
+    /* The application's loop has no bcda__loop_due(); the engine sets a timer of 0 ms instead. */
     int due = delay == 0 && !e->app.timer;
 
     if (e->forked)
@@ -511,8 +515,9 @@ static int resume_transfers(struct bcda__engine *e)
     return did;
 }
 
-/* Returns the channel that a descriptor belongs to. The common channel does not note its
- * descriptors, and a channel in state AWAY has none watched. */
+/* Returns the channel that a descriptor belongs to. The common channel keeps no list of its
+ * descriptors, so it is returned if no other channel has `fd`. Of a channel in state AWAY no
+ * descriptor is watched. */
 static struct bcda__channel *channel_of(const struct bcda__engine *e, int fd)
 {
     struct bcda__channel *c;
@@ -543,10 +548,10 @@ static int drive_step(struct bcda__engine *e, int *woken)
     n = bcda__loop_take(e->loop, ready, BCDA__STEP_DESCRIPTORS, &timer, woken);
     if (n < 0)
         return n;
-    /* It has fired, so it is no longer set. */
+    /* The loop's timer has fired, so it is no longer set. */
     if (timer)
         e->armed_at = INT64_MAX;
-    /* What was read before this step is delivered first. */
+    /* Events of transfers from before this step are delivered first. */
     did = dispatch_transfers(e) || n > 0 || *woken;
     for (i = 0; i < n && e->budget > 0; i++) {
         const struct bcda__loop_ready *r = &ready[(e->round + (unsigned)i) % (unsigned)n];
@@ -575,7 +580,8 @@ static int end_engine_step(struct bcda__engine *e, int did)
 {
     if (did >= 0) {
         if (e->notify)
-            did |= e->notify(e->notify_ctx); /* runs first, because it may wake transfers */
+            /* runs first, because a worker's result may wake transfers */
+            did |= e->notify(e->notify_ctx);
         did |= dispatch_transfers(e);
         did |= resume_transfers(e);
         did |= fire_timers(e);
@@ -604,7 +610,7 @@ int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken)
 
     *woken = 0;
     if (find_watched(e, fd) < 0)
-        return 0; /* a late report: the descriptor is no longer watched */
+        return 0; /* a late call of the application's loop: the descriptor is no longer watched */
     begin_step(e);
     did = fd != bcda__loop_wake_fd(e->loop);
     if (did)
@@ -617,6 +623,6 @@ int bcda__engine_on_fd(struct bcda__engine *e, int fd, int events, int *woken)
 int bcda__engine_on_timer(struct bcda__engine *e)
 {
     begin_step(e);
-    e->armed_at = INT64_MAX; /* it has fired, so it is no longer set */
+    e->armed_at = INT64_MAX; /* the timer has fired, so it is no longer set */
     return end_engine_step(e, drive_timers(e));
 }

@@ -16,9 +16,9 @@ int bcda__engine_new(struct bcda__engine **out, const struct bcda__http_options 
                      struct bcda_error *err);
 /* To be called after all transfers and timers of the engine are gone. */
 void bcda__engine_free(struct bcda__engine *e);
-/* To be called in a child process. Functions that are running return without doing anything more.
- * From now on a step returns BCDA_ERR_FORKED, and timers, descriptors and transfers are left
- * alone. */
+/* To be called in a child of fork(). Engine functions that are running return without doing
+ * anything more. From now on a step returns BCDA_ERR_FORKED, and timers, descriptors and transfers
+ * are left alone. */
 void bcda__engine_set_forked(struct bcda__engine *e);
 /* The channel of all transfers that do not need their own. */
 struct bcda__channel *bcda__engine_common(struct bcda__engine *e);
@@ -54,13 +54,14 @@ int bcda__engine_wait(struct bcda__engine *e, int timeout_ms);
  * bcda__engine_wakeup() was called. */
 int bcda__engine_step(struct bcda__engine *e, int *woken);
 int bcda__engine_wakeup(struct bcda__engine *e);
-/* How other threads report to the session. `notify` runs in every step, and returns 1 if there was
- * a report. Any thread may call bcda__engine_poke(), which causes a step. Unlike a wake-up, a poke
- * does not make bcda_session_run() return. */
+/* How worker threads tell the session's thread that they have results. `notify` runs in every step,
+ * on the session's thread, and returns 1 if there was a result. Any thread may call
+ * bcda__engine_poke(), which causes a step. Unlike a wake-up, a poke does not make
+ * bcda_session_run() return. */
 void bcda__engine_listen(struct bcda__engine *e, int (*notify)(void *ctx), void *ctx);
 void bcda__engine_poke(struct bcda__engine *e);
-/* To be called on the session's thread when the reports of earlier pokes have been handled or
- * discarded: no step is needed for them any more. */
+/* To be called on the session's thread when the results that the pokes announced have been handled
+ * or discarded: those pokes need no step any more. */
 void bcda__engine_unpoke(struct bcda__engine *e);
 
 /* A step moves a limited number of bytes (net/step.h). Functions that move bytes report them with

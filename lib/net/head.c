@@ -13,7 +13,8 @@ void bcda__head_init(struct bcda__head *h, size_t max)
 
 void bcda__head_free(struct bcda__head *h)
 {
-    bcda__buf_free_secret(&h->lines); /* they may contain URLs with signatures */
+    /* the header lines may contain URLs with signatures, which are secrets */
+    bcda__buf_free_secret(&h->lines);
 }
 
 /* Returns the value of the next header called `name` after the value `after`, or of the first one

@@ -1,6 +1,6 @@
 /* HTTP requests and responses. Only curl.c includes libcurl. The callbacks of libcurl only note
- * what happened. The events below are called later, from bcda__engine_step(), so they may start and
- * free transfers. */
+ * what happened. Later bcda__engine_step() calls the functions of struct bcda__transfer_events,
+ * which may therefore start and free transfers. */
 #ifndef BCDA_NET_HTTP_H
 #define BCDA_NET_HTTP_H
 
@@ -40,8 +40,8 @@ struct bcda__http;
 /* TLS sessions that several transports share; the transports may be used by different threads. */
 struct bcda__http_share;
 int bcda__http_share_new(struct bcda__http_share **out); /* 0, BCDA_ERR_NOMEM or BCDA_ERR_LIBRARY */
-/* To be called after all transports that use it are freed. In a forked child only plain memory is
- * freed. */
+/* To be called after all transports that use the share are freed. In a forked child only plain
+ * memory is freed, not what libcurl has allocated. */
 void bcda__http_share_free(struct bcda__http_share *s, int forked);
 
 /* Any thread may use a transport and its transfers, but only one thread at a time. */
@@ -50,10 +50,10 @@ int bcda__http_new(struct bcda__http **out, const struct bcda__http_options *o,
                    const struct bcda__log *log, struct bcda_error *err);
 /* To be called after all transfers of the transport are freed. */
 void bcda__http_free(struct bcda__http *h);
-/* To be called in a child process. From now on the transport and its transfers do not use libcurl,
- * which would send on the parent's connections, and they report no events. Freeing them frees
- * plain memory and closes the child's descriptors of the connections, but not what libcurl has
- * allocated. */
+/* To be called in a child of fork(). From now on the transport and its transfers report no events,
+ * and do not use libcurl, which would send on the parent's connections. Freeing a transport or
+ * transfer frees plain memory and closes the child's descriptors of the connections, but does not
+ * free what libcurl has allocated. */
 void bcda__http_set_forked(struct bcda__http *h);
 
 /* Lets libcurl work on a descriptor that bcda__loop_take() reported with `events`. */
@@ -74,8 +74,8 @@ void bcda__http_resume(struct bcda__http *h);
 struct bcda__transfer;
 struct bcda__transfer_events {
     void (*head)(void *ctx); /* status and headers are complete; not called for 1xx */
-    /* Bytes wait in the ring. The event is repeated as long as some are taken and others still
-     * wait. */
+    /* Body bytes wait in the ring. The event is repeated as long as the receiver takes some of the
+     * bytes and others still wait. */
     void (*data)(void *ctx);
     /* The last event. `code` is 0 or a transport error. By now the ring is empty, or its bytes are
      * no longer wanted. */

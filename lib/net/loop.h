@@ -15,8 +15,8 @@ struct bcda__loop_ready {
 };
 
 int bcda__loop_new(struct bcda__loop **out); /* 0, BCDA_ERR_NOMEM, BCDA_ERR_SYSTEM */
-/* Closes the loop's own descriptors and frees it. Safe in a forked child: what the parent
- * registered is left alone. */
+/* Closes the loop's own descriptors and frees the loop. Safe in a forked child: it does not change
+ * what the parent has registered. */
 void bcda__loop_free(struct bcda__loop *l);
 int bcda__loop_fd(const struct bcda__loop *l); /* a descriptor, or BCDA_ERR_UNSUPPORTED */
 /* Watches a descriptor for `events`; 0 stops watching it, which does nothing if the descriptor is
@@ -24,9 +24,9 @@ int bcda__loop_fd(const struct bcda__loop *l); /* a descriptor, or BCDA_ERR_UNSU
 int bcda__loop_watch(struct bcda__loop *l, int fd, int events);
 /* Sets the timer to fire once after `delay_ms`, which is at least 1, or never if it is -1. */
 int bcda__loop_arm(struct bcda__loop *l, int64_t delay_ms);
-/* With 1, the loop is ready until a call with 0; the timer is not changed. This is cheaper than a
- * timer that fires at once, which costs two exits from a virtual machine. Returns 0 or
- * BCDA_ERR_SYSTEM. */
+/* With `due` = 1, the loop counts as ready until a call with 0; the timer is not changed. This is
+ * cheaper than a timer that fires at once, which costs two exits from a virtual machine. Returns 0
+ * or BCDA_ERR_SYSTEM. */
 int bcda__loop_due(struct bcda__loop *l, int due);
 /* Blocks until something is ready. Returns 0, BCDA_ERR_TIMEOUT, BCDA_ERR_INTERRUPTED (EINTR) or
  * BCDA_ERR_SYSTEM. */
@@ -43,8 +43,8 @@ int bcda__loop_wake_fd(const struct bcda__loop *l);
 int bcda__loop_take_wake(struct bcda__loop *l);
 /* May be called from any thread, and from a signal handler. */
 int bcda__loop_wakeup(struct bcda__loop *l);
-/* Makes the loop ready because a worker has a report; *woken stays 0. May be called from any
- * thread. */
+/* Makes the loop ready because a worker has a result for the session. Unlike after a wake-up,
+ * bcda__loop_take() leaves *woken 0. May be called from any thread. */
 void bcda__loop_poke(struct bcda__loop *l);
 
 #endif

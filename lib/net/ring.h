@@ -1,6 +1,7 @@
-/* A buffer of limited size for body bytes that the consumer has not taken yet; they are always one
- * contiguous run. A pool owns the memory: an empty ring has none, and the next ring to be filled
- * gets the piece of memory that was used last, because it is still in the processor's cache. */
+/* A buffer of limited size for body bytes that the consumer has not taken yet. These bytes are
+ * always one contiguous run. A pool owns the memory: an empty ring has no memory, and the next ring
+ * to be filled gets the piece of memory that was used last, because that piece is still in the
+ * processor's cache. */
 #ifndef BCDA_NET_RING_H
 #define BCDA_NET_RING_H
 

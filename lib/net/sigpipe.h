@@ -1,5 +1,5 @@
-/* With CURLOPT_NOSIGNAL, libcurl does not protect the process from SIGPIPE. So the signal is
- * blocked while libcurl works, and a SIGPIPE that was raised meanwhile is consumed. It is never
+/* With CURLOPT_NOSIGNAL, libcurl does not protect the process from SIGPIPE. So SIGPIPE is blocked
+ * while libcurl works, and a SIGPIPE that was raised meanwhile is consumed. SIGPIPE is never
  * blocked during a callback of the application. */
 #ifndef BCDA_NET_SIGPIPE_H
 #define BCDA_NET_SIGPIPE_H

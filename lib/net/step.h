@@ -6,10 +6,12 @@
 enum {
     BCDA__STEP_DESCRIPTORS = 32, /* ready descriptors that are served */
     BCDA__STEP_EVENTS = 64,      /* transfer events that are delivered */
-    /* Bytes received and delivered. The piece during which the limit is reached is finished. */
+    /* Bytes received and delivered. If the limit is reached within a piece, the whole piece is
+     * still processed. */
     BCDA__STEP_BYTES = 1024 * 1024,
     BCDA__STEP_STARTS = 64, /* downloads that one job starts */
-    /* Bytes of a source in one slice of a pipe; a slice also ends when a batch is full. */
+    /* The most bytes of a file that one slice (a bounded piece of decoding work, client/pipe.h)
+     * takes from its source; a slice also ends when a batch is full. */
     BCDA__SLICE_BYTES = 256 * 1024,
 };
 
