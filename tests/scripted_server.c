@@ -24,7 +24,7 @@ struct act {
     enum { ACT_SEND, ACT_PAUSE, ACT_GATE } what;
     char *data;
     size_t len;
-    unsigned number; /* ACT_PAUSE: milliseconds; ACT_GATE: the gate */
+    unsigned number; /* ACT_PAUSE: milliseconds; ACT_GATE: number of the gate */
 };
 
 struct scripted_answer {
@@ -185,7 +185,7 @@ static int play(struct peer *p, const struct scripted_answer *a)
     return rc;
 }
 
-/* Ends the connection in this way. Except for SCRIPTED_RESET, it then reads until the client closes
+/* Ends the connection as `how` says. Except for SCRIPTED_RESET, then reads until the client closes
  * the connection, since a close() with unread data would send a RST. */
 static void end(struct peer *p, enum scripted_end how)
 {
@@ -233,8 +233,8 @@ static int connect_to(const char *head)
     return fd;
 }
 
-/* Passes one piece of data from one socket to the other, and records it if the client sent it.
- * Returns 0 once either side has closed. */
+/* Passes one piece of data from one socket to the other, and records the data if the client sent
+ * it. Returns 0 once either side has closed its connection. */
 static int pass_on(struct peer *p, int from, int to)
 {
     char c[16384];
@@ -411,7 +411,8 @@ static pthread_mutex_t made_lock = PTHREAD_MUTEX_INITIALIZER;
 static char *ca_pem, *cert_pem, *key_pem;
 static struct scripted_server *running;
 
-/* Called by exit(), which a failed test uses, so that no files are left behind. */
+/* Registered with atexit(). A failed test ends by exit(), and even then no files may be left
+ * behind. */
 static void remove_files(void)
 {
     const struct scripted_server *s;
@@ -836,7 +837,7 @@ char *scripted_relayed(struct scripted_server *s, size_t *len)
     return copy;
 }
 
-/* ---- content ---- */
+/* ---- compressed and encrypted files ---- */
 
 void scripted_gzip(struct buf *out, const void *data, size_t len)
 {

@@ -47,9 +47,10 @@ void scripted_stop(struct scripted_server *s);
 
 /* The strings that these functions return are valid until scripted_stop(). */
 
-/* Returns https://127.0.0.1:PORT, with http without TLS and with [::1] for the option `ipv6`. */
+/* Returns the origin of the server, https://127.0.0.1:PORT. Without TLS it has http, and with the
+ * option `ipv6` it has [::1]. */
 const char *scripted_origin(const struct scripted_server *s);
-/* Returns NULL without TLS. */
+/* Returns the path of the temporary CA's certificate, or NULL without TLS. */
 const char *scripted_ca_file(const struct scripted_server *s);
 /* Returns the path of the private key that opens what scripted_encrypt() encrypts. */
 const char *scripted_key_file(const struct scripted_server *s);
@@ -63,8 +64,8 @@ struct scripted_answer *scripted_on(struct scripted_server *s, const char *match
 void scripted_send(struct scripted_answer *a, const void *data, size_t len);
 void scripted_text(struct scripted_answer *a, const char *text);
 void scripted_pause(struct scripted_answer *a, unsigned ms);
-/* Sends nothing more until scripted_open_gate(). If the client disconnects first, the answer
- * ends. */
+/* Makes the answer wait here until the test calls scripted_open_gate() for this gate. If the client
+ * disconnects before that, the answer ends. */
 void scripted_gate(struct scripted_answer *a, unsigned gate);
 void scripted_open_gate(struct scripted_server *s, unsigned gate);
 
@@ -109,12 +110,13 @@ unsigned scripted_resumed(struct scripted_server *s);
 /* Returns the bytes that clients sent through the relay, in order. The caller frees them. */
 char *scripted_relayed(struct scripted_server *s, size_t *len);
 
-/* ---- content ---- */
+/* ---- compressed and encrypted files ---- */
 
 void scripted_gzip(struct buf *out, const void *data, size_t len);
 enum scripted_form { SCRIPTED_PLAIN, SCRIPTED_ENCRYPTED, SCRIPTED_GZIP };
 /* Adds an answer with a file in this form. Returns the wrapped key, which the caller frees, or NULL
- * if the file is not encrypted. The label for the key is the last part of `path`. */
+ * if the file is not encrypted. The last segment of `path` is the label with which the key is
+ * wrapped. */
 char *scripted_reply_file(struct scripted_server *s, const char *path, enum scripted_form form,
                           const struct buf *plain);
 /* Appends the data to `out`, encrypted as BCDA does it (bcda-api 7.1) for the key of

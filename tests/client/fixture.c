@@ -869,7 +869,8 @@ static int pull(struct fixture *fx)
             for (i = 0; i < bcda_batch_bad_line_count(batch); i++)
                 record_bad(r, bcda_batch_bad_line(batch, i));
             ck_assert_ptr_null(bcda_batch_bad_line(batch, i));
-            /* These runs have a handler for issues, so error files do not come as batches. */
+            /* These runs have a handler for issues, so bcda_job_next() returns no batches of error
+             * files. */
             ck_assert_int_eq(bcda_file_is_error(bcda_batch_file(batch)), 0);
             record_batch(r, batch);
             bcda_batch_unref(batch);

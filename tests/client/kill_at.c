@@ -75,7 +75,7 @@ int __wrap_unlink(const char *name)
 int __wrap_renameat2(int from, const char *old, int to, const char *name, unsigned flags)
 {
     step();
-    if (getenv("BCDA_TEST_NO_LINKS")) { /* without hard links, the flags of renameat2() may be missing, too */
+    if (getenv("BCDA_TEST_NO_LINKS")) { /* the flags of renameat2() may be missing, too */
         errno = EINVAL;
         return -1;
     }

@@ -14,8 +14,9 @@ static struct fixture fx;
 
 #define EOB "ExplanationOfBenefit"
 
-/* Opens a sandbox of this era with this fault, and makes a config and the usual export of the era.
- * The test may then set options of the config before it starts the session. */
+/* Opens a sandbox that imitates the server version `era` and has the fault `spec` (NULL = none).
+ * Makes a config, and an export that this version supports. The test may then set options of the
+ * config before it starts the session. */
 static void begin(const char *era, const char *spec)
 {
     fixture_open_sandbox(&fx, SANDBOX(.era = era));
@@ -94,7 +95,8 @@ START_TEST(wrong_secret)
 }
 END_TEST
 
-/* A manifest at the limit is accepted; manifests above a limit are refused. */
+/* A manifest with as many files as allowed is accepted (_i = 0). With one file more (1), or with
+ * too many bytes (2), it is refused. */
 START_TEST(answer_limits)
 {
     struct run *r;
@@ -128,7 +130,7 @@ static const struct key_case keys[] = {
     {"key-not-hex", BCDA_ERR_KEY_VALUE},
 };
 
-/* An invalid key fails the file before it is requested. */
+/* An invalid key in the manifest fails its file before the client requests that file. */
 START_TEST(key)
 {
     struct run *r;
@@ -159,7 +161,8 @@ START_TEST(key_missing)
 }
 END_TEST
 
-/* The file is encrypted, but the manifest names no key: random bytes come in place of a line. */
+/* The file is encrypted, but the manifest names no key for it: the client reads the ciphertext as
+ * NDJSON, and finds no valid line. */
 START_TEST(key_not_named)
 {
     struct run *r;
@@ -203,7 +206,7 @@ static const struct bytes_case bytes[] = {
     {"2019-12", "data-html", BCDA_ERR_NOT_JSON},
     {"2021", "chunked-no-end", BCDA_ERR_TRUNCATED},
     {"2021", "data-cut:1000", BCDA_ERR_TRUNCATED},
-    {"2021", "data-extra:7", BCDA_ERR_LINE_UTF8}, /* added after the text, then compressed */
+    {"2021", "data-extra:7", BCDA_ERR_LINE_UTF8}, /* 7 bytes added to the NDJSON, before gzip */
     {"current", "data-empty", BCDA_ERR_GZIP_CUT},
     {"current", "data-short:1", BCDA_ERR_GZIP_CUT},
     {"current", "data-short:9", BCDA_ERR_GZIP_CUT},
@@ -235,9 +238,9 @@ START_TEST(spoilt_bytes)
 }
 END_TEST
 
-/* The file is cut after some of it was delivered. If the server supports Range, the rest is
- * requested. If it does not (_i is odd), the whole file is requested again and compared with what
- * was received; it is cut at the same offset each time. */
+/* The response is cut after some of the file was delivered. If the server supports Range, the
+ * client requests the rest. If not (_i is odd), the client requests the whole file again and
+ * compares it with the bytes received before; every response is cut at the same offset. */
 START_TEST(cut_bytes)
 {
     const char *era = _i / 2 ? "2019-12" : "2019-04";
@@ -280,9 +283,10 @@ START_TEST(cut_small_whole)
 }
 END_TEST
 
-/* The first answer announces more bytes than the file has. A request for the rest is answered that
- * there are no more bytes, but nothing in the received data proves this. The whole file is then
- * requested again, and comes with its true length: the file has changed. */
+/* The Content-Length of the first response names more bytes than the file has. According to the
+ * answer to the range request there are no more bytes, but nothing in the received data proves
+ * this. The client then requests the whole file again, which comes with its true length: the file
+ * counts as changed. */
 START_TEST(length_told_once)
 {
     const char *era = _i % 2 ? "2019-12" : "2019-04";
@@ -300,8 +304,8 @@ START_TEST(length_told_once)
 }
 END_TEST
 
-/* Every answer is cut long before a batch is full, but each one brings a little more, until the
- * file is complete. */
+/* Every response is cut long before a batch is full, but each adds a few bytes to those received
+ * before, until the file is complete. */
 START_TEST(cut_small)
 {
     struct run *r;
@@ -314,7 +318,8 @@ START_TEST(cut_small)
 }
 END_TEST
 
-/* An encrypted file without content (28 bytes of nonce and tag) is complete, with no resources. */
+/* An encrypted file with an empty plain text (28 bytes: only nonce and tag) is complete, with no
+ * resources. */
 START_TEST(encrypted_empty)
 {
     const bcda_file *f;
@@ -410,8 +415,8 @@ static long place(int i, int count, long size)
 
 enum { PER_SESSION = 20, FLIPS = 280, CUTS = 100, SAMPLE = 40 };
 
-/* Returns 1 for bytes of a gzip header whose lowest bit does not affect decoding: time, level and
- * system (4 to 9), and the flags (3), whose lowest bit only states that the data is text. */
+/* Returns 1 for bytes of a gzip header whose lowest bit does not affect decoding: MTIME, XFL and OS
+ * (bytes 4 to 9), and FLG (byte 3), whose lowest bit only states that the data is text. */
 static int is_gzip_header_note(long at)
 {
     return at >= 3 && at <= 9;
@@ -438,7 +443,8 @@ static void check_cut(struct run *r, int encrypted, long at, long size)
     (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
 }
 
-/* Requests the file once for each offset in a sample of `count` offsets, with the fault there. */
+/* Requests the file once for each offset in a sample of `count` offsets. Each time, the sandbox
+ * applies `fault` at that offset. */
 static void spoil_offsets(int encrypted, const char *fault, int count,
                           void (*check)(struct run *r, int encrypted, long at, long size))
 {
@@ -533,7 +539,7 @@ START_TEST(bad_line)
 }
 END_TEST
 
-/* A tolerated invalid line: all other lines are delivered, in order. */
+/* With an invalid line that is tolerated, all other lines are delivered, in order. */
 START_TEST(bad_line_tolerated)
 {
     int i = _i % (LINES * 3);
@@ -560,7 +566,7 @@ START_TEST(bad_line_tolerated)
 }
 END_TEST
 
-/* A line at the limit is valid. */
+/* A line of exactly the allowed length or nesting depth is valid. */
 START_TEST(line_at_limit)
 {
     struct run *r;
@@ -575,7 +581,8 @@ START_TEST(line_at_limit)
 }
 END_TEST
 
-/* Three files have an invalid line each; the number of tolerated lines applies to the whole job. */
+/* Three files have an invalid line each. The number of tolerated lines (BCDA_OPT_BAD_LINES_MAX)
+ * applies to the whole job. */
 START_TEST(bad_lines_counted)
 {
     struct run *r;
@@ -646,8 +653,8 @@ START_TEST(line_cut)
 }
 END_TEST
 
-/* A file with an invalid line has also been altered or cut. The error reports the alteration, not
- * the line. */
+/* A file with an invalid line has also been altered or cut. Its error reports that (a wrong tag, or
+ * a gzip stream without its end), not the invalid line. */
 START_TEST(altered_and_bad)
 {
     struct run *r;
@@ -661,7 +668,8 @@ START_TEST(altered_and_bad)
 }
 END_TEST
 
-/* One file fails: the other files are complete, and the job's error names the failed one. */
+/* When one file fails, the other files are still complete, and the job's error names the failed
+ * file. */
 START_TEST(others_come)
 {
     const bcda_error *e;

@@ -19,7 +19,7 @@ static const char *const names[AT_COUNT] = {"on_state",        "on_file",     "o
 
 struct saying {
     enum where where;
-    int answer, after; /* returns `answer` after the first `after` calls */
+    int answer, after; /* from call `after` + 1 on, the callback returns `answer` */
     int calls;
 };
 
@@ -30,7 +30,7 @@ static int say(struct run *r, enum where where, void *object)
     (void)object;
     if (where != s->where || s->calls++ < s->after)
         return BCDA_CONTINUE;
-    if (where != AT_STATE && where != AT_END) /* these two are called again when the job ends */
+    if (where != AT_STATE && where != AT_END) /* on_state and on_file run again at the end */
         ck_assert_int_eq(s->calls, s->after + 1);
     return s->answer;
 }
@@ -83,7 +83,7 @@ START_TEST(answers)
 }
 END_TEST
 
-/* BCDA_STOP has no effect when the last state is reported: the job has already ended. */
+/* BCDA_STOP has no effect when on_state reports the last state: the job has already ended. */
 START_TEST(stop_at_the_end)
 {
     struct saying s = {0};
@@ -352,12 +352,12 @@ START_TEST(registrations)
     ck_assert_ok(bcda_handlers_new(&handlers));
     ck_assert_ok(bcda_handlers_on_done(handlers, (bcda_done_cb)never, &destroyed, count_destroy));
     ck_assert_int_eq(destroyed, 0);
-    ck_assert_int_eq(/* replaced */
+    ck_assert_int_eq(/* replaces the first on_done */
                      bcda_handlers_on_done(handlers, (bcda_done_cb)never, &destroyed,
                                            count_destroy),
                      0);
     ck_assert_int_eq(destroyed, 1);
-    ck_assert_ok(bcda_handlers_on_done(handlers, NULL, NULL, NULL)); /* removed */
+    ck_assert_ok(bcda_handlers_on_done(handlers, NULL, NULL, NULL)); /* removes on_done */
     ck_assert_int_eq(destroyed, 2);
     ck_assert_ok(bcda_handlers_on_state(handlers, (bcda_state_cb)never, &destroyed, count_destroy));
     bcda_handlers_free(handlers);
@@ -378,7 +378,8 @@ START_TEST(registrations)
 }
 END_TEST
 
-/* Two jobs share their handlers. The destroy function is called once, when no user is left. */
+/* Two jobs share their handlers. The destroy function is called once, when no job uses the handlers
+ * any more. */
 static void count_done(bcda_job *job, int result, void *userdata)
 {
     (void)job;

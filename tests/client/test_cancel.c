@@ -1,5 +1,5 @@
 /* Cancelling a job at the server and inside callbacks. Even if the server does not answer as it
- * should, the job must end soon, since the application waits for that. */
+ * should, the job must end soon, since the application waits for on_done. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,8 @@ static struct fixture fx;
 
 enum { ATTEMPTS = 3 };
 
-/* Adds a job that never ends and makes the session. The answers to the DELETE are added before. */
+/* Adds a job that never ends and makes the session. The test adds the answers to the DELETE before
+ * it calls this. */
 static void begin_running(void)
 {
     scripted_text(scripted_on(fx.server, "GET /api/v1/jobs/1", 0),
@@ -72,7 +73,8 @@ START_TEST(second_attempt)
 }
 END_TEST
 
-/* Cancels a running job. The server answers the DELETE only when the gate is opened. */
+/* Cancels a running job. The server answers the DELETE only when the test opens a gate of the
+ * scripted server. */
 static struct run *cancel_slowly(unsigned times)
 {
     struct scripted_answer *a;
@@ -110,7 +112,8 @@ START_TEST(no_polling_meanwhile)
 }
 END_TEST
 
-/* The job is cancelled again while the DELETE is in progress: no second DELETE is sent. */
+/* The application cancels the job again while the DELETE is in progress: the client sends no second
+ * DELETE. */
 START_TEST(twice)
 {
     struct run *r = cancel_slowly(0);

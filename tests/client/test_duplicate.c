@@ -1,5 +1,6 @@
-/* An identical export is already running, and the server answers 429 (bcda-api 4.6). Depending on
- * the option, the new job waits for the running one, fails, or takes it over. */
+/* An identical export is already running, and the server answers the kick-off with 429 (bcda-api
+ * 4.6). Depending on BCDA_OPT_DUPLICATE_JOB, the new job waits for the running one, fails, or takes
+ * the running one over. */
 #include "fixture.h"
 
 #include <stdio.h>
@@ -17,8 +18,8 @@ static void begin(const char *era, int64_t what)
     fixture_export(&fx, BCDA_LEVEL_PATIENT, EOB, NULL);
 }
 
-/* Checks an older job by counting its resources. They cannot be compared, because the sandbox keeps
- * only the files of its newest job. */
+/* Checks an older job by counting its resources. They cannot be compared with the generated files,
+ * because the sandbox keeps only the files of its newest job. */
 static void check_ended_well(const struct run *r)
 {
     ck_assert_int_eq(r->done, 1);
@@ -101,7 +102,7 @@ START_TEST(taken_over)
 END_TEST
 
 /* The running export overlaps with the new one, so the server refuses the new one. The running one
- * exports other types, so it is not taken over. */
+ * exports other types, so the new job does not take it over. */
 START_TEST(no_twin)
 {
     struct run *first, *second;
@@ -119,7 +120,8 @@ START_TEST(no_twin)
 }
 END_TEST
 
-/* The job's timeout limits the wait; the number of attempts does not. */
+/* BCDA_OPT_JOB_TIMEOUT_MS limits how long a job waits for an identical one. BCDA_OPT_ATTEMPTS does
+ * not. */
 START_TEST(waits_for_ever)
 {
     const bcda_error *e;

@@ -1,5 +1,5 @@
-/* Whole exports over TLS, in each era and in each way of delivery. Also what a session does besides
- * downloading: tokens, retries and waits. */
+/* Whole exports over TLS, with each era (a version of the server that the sandbox imitates) and in
+ * each way of delivery. Also what a session does besides downloading: tokens, retries and waits. */
 #include "fixture.h"
 
 #include <stdio.h>
@@ -65,7 +65,7 @@ static void check_case(const struct era_case *c, struct run *r)
 
     fixture_check_export(r);
     ck_assert_uint_gt(r->count, 9);
-    ck_assert_uint_eq(r->state_count, 4); /* each state once; the order is already checked */
+    ck_assert_uint_eq(r->state_count, 4); /* each state once; the fixture checks their order */
     for (i = 0; i < bcda_job_file_count(r->job); i++) {
         const bcda_file *f = bcda_job_file(r->job, i);
 
@@ -129,7 +129,8 @@ START_TEST(era)
 }
 END_TEST
 
-/* The same cases, driven by bcda_session_run() in place of the descriptor. */
+/* The same cases, with the session driven by bcda_session_run() in place of its descriptor and
+ * bcda_session_step(). */
 START_TEST(by_session_run)
 {
     const struct era_case *c = &cases[_i];
@@ -145,8 +146,9 @@ START_TEST(by_session_run)
 }
 END_TEST
 
-/* Opens a sandbox, by default of the current era, and makes a session. The export is one of all
- * types at the Patient level or, in the two oldest eras, one of ExplanationOfBenefit. */
+/* Opens a sandbox, which by default imitates today's server, and makes a session. The export is one
+ * of all types at the Patient level or, with the two oldest server versions, one of
+ * ExplanationOfBenefit. */
 static void current(const struct sandbox_options *o, int version)
 {
     struct sandbox_options all = {0};
@@ -161,7 +163,8 @@ static void current(const struct sandbox_options *o, int version)
         fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
 }
 
-/* Runs one job in this era, with one fault of the sandbox. */
+/* Runs one job with a sandbox that imitates the server version `name` and has the fault `spec`
+ * (NULL = none). */
 static struct run *spoiled(const char *name, const char *spec)
 {
     current(SANDBOX(.era = name), 1);
@@ -282,7 +285,7 @@ START_TEST(parallel)
 }
 END_TEST
 
-/* Several jobs that run at once share the token and the slots for files. */
+/* Several jobs that run at once share the token and the limit on parallel downloads. */
 START_TEST(several_jobs)
 {
     static const char *const types[] = {"Patient", "Coverage", EOB};
@@ -340,7 +343,7 @@ START_TEST(empty_manifest_race)
 }
 END_TEST
 
-/* A manifest that stays empty is accepted in the end. */
+/* If the manifest is still empty after the repeated polls, the library accepts it. */
 START_TEST(empty_manifest)
 {
     struct run *r = spoiled("2019-04", "manifest-null-output-once*100");
@@ -387,7 +390,7 @@ START_TEST(warnings_file)
 {
     struct run *r;
 
-    current(NULL, 3); /* API version 3 adds a file of warnings without being told to */
+    current(NULL, 3); /* at API version 3, the sandbox adds a file of warnings */
     r = fixture_run(&fx, BY_BATCH);
     fixture_check_export(r);
     ck_assert_uint_eq(r->issue_count, 1);
@@ -417,7 +420,8 @@ START_TEST(error_file_pulled)
 }
 END_TEST
 
-/* Without a handler for issues, the lines of error files come in batches, too. */
+/* Without a handler for issues, bcda_job_next() returns the lines of error files in batches, too.
+ */
 START_TEST(error_file_as_batches)
 {
     bcda_batch *batch;
@@ -474,7 +478,7 @@ START_TEST(pull_without_handlers)
     ck_assert_int_eq((int64_t)count, bcda_job_resources(job));
     bcda_job_unref(job);
     fixture_end(&fx);
-    ck_assert_str_ne(bcda_file_name(bcda_batch_file(held)), ""); /* outlives everything */
+    ck_assert_str_ne(bcda_file_name(bcda_batch_file(held)), ""); /* the batch is still valid */
     bcda_batch_unref(held);
     fixture_close(&fx);
 }
@@ -679,7 +683,7 @@ START_TEST(request_fails)
     ck_assert_int_eq(bcda_request_result(r), BCDA_ERR_TRANSFER);
     fixture_check_error(&fx, bcda_request_error(r));
     ck_assert_int_eq(bcda_error_is_retryable(bcda_request_error(r)), 1);
-    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_REQUESTS), 8); /* BCDA_OPT_ATTEMPTS */
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_REQUESTS), 8); /* default BCDA_OPT_ATTEMPTS */
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_RETRIES), 7);
     bcda_request_unref(r);
     fixture_close(&fx);
@@ -723,7 +727,7 @@ START_TEST(token_renewed)
         ck_assert_int_eq(fixture_step(&fx), 1);
         if (fixture_stat(&fx, BCDA_STAT_TOKENS) > tokens)
             fetched = fx.now;
-        if (sandbox_count(fx.sandbox, "status") > asked) /* no request has an expired token */
+        if (sandbox_count(fx.sandbox, "status") > asked) /* no request carries an expired token */
             ck_assert_int_lt(fx.now - fetched, 100000);
     }
     fixture_check_export(r);
@@ -781,9 +785,9 @@ static int expire_at_downloading(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* Five files are requested at once with an expired token and refused; one new token serves them
- * all. If threads decrypt the keys, they do so one after the other, and some of the files may be
- * requested with the new token only. */
+/* The client requests five files at once with an expired token, and the server refuses all five
+ * requests. One new token serves them all. If threads decrypt the keys of the files, the requests
+ * start one after the other, and some of them may only be made with the new token. */
 START_TEST(one_renewal_for_all)
 {
     int encrypted = _i, staggered = encrypted && getenv("BCDA_TEST_DECODE_THREADS");
@@ -1088,7 +1092,7 @@ struct wait_case {
 static const struct wait_case waits[] = {
     {"kickoff-429:120", 120000, 120000, "kickoff", 2},
     {"kickoff-429:0", 500, 1000, "kickoff", 2},
-    {"kickoff-429:100000", 600000, 600000, "kickoff", 2}, /* BCDA_OPT_RETRY_AFTER_MAX_MS */
+    {"kickoff-429:100000", 600000, 600000, "kickoff", 2}, /* 600 s: BCDA_OPT_RETRY_AFTER_MAX_MS */
     {"token-429:45", 45000, 45000, "token", 2},
     {"token-500-once", 500, 1000, "token", 2},
     {"kickoff-500-once", 500, 1000, "kickoff", 2},
@@ -1116,7 +1120,7 @@ END_TEST
 
 static const struct wait_case polls[] = {
     {NULL, 1000, 10000, "status", 3},
-    {"status-429:77", 77000, 99000, "status", 4}, /* 1 + 77 s, then twice 1/8 of the time so far */
+    {"status-429:77", 77000, 99000, "status", 4}, /* 1 + 77 s, then twice 1/8 of the time passed */
     {"status-503:33", 33000, 45000, "status", 4},
     {"status-500-once", 1500, 11000, "status", 4},
 };
@@ -1200,7 +1204,8 @@ START_TEST(ending)
 }
 END_TEST
 
-/* The number of attempts is limited, and the error reports the last Retry-After. */
+/* The number of attempts is limited. When it is used up, the error reports the Retry-After of the
+ * last response. */
 START_TEST(too_many)
 {
     const bcda_error *e;
@@ -1297,7 +1302,8 @@ START_TEST(not_started)
 }
 END_TEST
 
-/* The forms in which the server reports progress. */
+/* The progress that on_progress last saw: the text that the server sent, and the percentage in it.
+ */
 static char progress_seen[128];
 static int percent_seen;
 

@@ -122,13 +122,13 @@ int __wrap_madvise(void *at, size_t len, int advice)
     return __real_madvise(at, len, advice);
 }
 
-/* ---- the position of the workers ---- */
+/* ---- where the workers are: idle, at work or held at a gate ---- */
 
 static pthread_t main_thread, session_thread; /* the same thread in most tests */
 static int has_session;
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
-static int gate_closed, gate_held[2]; /* workers that wait at the gate, in the middle of a slice */
+static int gate_closed, gate_held[2]; /* workers waiting at the gate, in the middle of a slice */
 static int slices; /* slices in progress, including a new worker that has not begun its first */
 static int ending; /* workers that have done a slice and wait for their lock */
 static int locks;  /* locks that the child has taken */
@@ -158,7 +158,7 @@ static void count_slices(int running, int at_end)
 }
 
 /* Returns 1 if `m` is the workers' lock, which is the first lock that each worker takes. A worker
- * does not hold it while it works on a slice. */
+ * does not hold this lock while it decodes a slice (a piece of a file). */
 static int is_workers_lock(const pthread_mutex_t *m)
 {
     static _Thread_local const pthread_mutex_t *own;
@@ -235,8 +235,9 @@ static int count_held(void)
     return n;
 }
 
-/* Waits until every slice in progress is held at the gate. The caller holds the workers' lock, so
- * that no slice can begin. Returns 1 if no worker waits for that lock to end a slice. */
+/* Waits until every worker that is decoding a slice is held at the gate. The caller holds the
+ * workers' lock, so that no slice can begin. Returns 1 if no worker waits for that lock to end a
+ * slice. */
 static int await_slices(void)
 {
     int rest;
@@ -522,7 +523,8 @@ static int await_grandchild(pid_t pid)
     return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : GRANDCHILD;
 }
 
-/* Ends the child, in which the outermost call has returned `rc`. */
+/* Ends the child. `rc` is what the child's last call of the library outside of callbacks returned.
+ */
 static void leave_child(int rc)
 {
     pid_t grandchild = with_grandchild ? fork() : 0;
@@ -733,8 +735,8 @@ static int on_timer(bcda_session *s, int64_t delay_ms, void *userdata)
 
 enum { TICK_MS = 20, PATIENCE = 1500 }; /* the test fails after 1500 quiet ticks, or 30 s */
 
-/* Handles the result of the outermost call; in the child, this does not return. Returns 1 if the
- * call did something. */
+/* Handles the result `rc` of a call of the library that the test itself made, not one of its
+ * callbacks. In the child, this function does not return. Returns 1 if the call did something. */
 static int came_back(int rc)
 {
     fx.inside = 0;
@@ -821,8 +823,8 @@ static int jump(void)
     return 1;
 }
 
-/* Ticks until something was done. If nothing is in progress, moves the clock to the next timer.
- * Returns 0 if nothing will happen. */
+/* Drives the session until it has done something. If no transfer and no decoding is in progress,
+ * moves the clock to the session's next timer. Returns 0 if nothing will happen. */
 static int next_round(void)
 {
     int quiet;
@@ -836,8 +838,8 @@ static int next_round(void)
     return 0;
 }
 
-/* Ticks once. For use while workers are held at the gate, since next_round() would wait for them.
- */
+/* Drives the session once. For use while workers are held at the gate, where next_round() would
+ * wait for the held workers. */
 static void round_beside_held(void)
 {
     if (!tick(TICK_MS) && !is_in_progress())
@@ -971,7 +973,7 @@ static void start(enum delivery_way way)
         bcda_request_start(fx.session, BCDA_REQUEST_VERSION, on_request, NULL, NULL, &request));
 }
 
-/* Checks that each resource, invalid line and issue came exactly once. */
+/* Checks that each resource, invalid line and issue was delivered exactly once. */
 static void check_records(void)
 {
     size_t next[FILES_MOST] = {0}, i;
@@ -990,7 +992,8 @@ static void check_records(void)
     ck_assert_uint_eq(run->issue_count, 1);
 }
 
-/* Also checks that each file was requested once: no connection of the parent was lost. */
+/* Checks the records, and that each file was requested once: no connection of the parent was lost.
+ */
 static void check_parent(void)
 {
     size_t i;
@@ -1086,8 +1089,8 @@ static int has_come_to(int when)
     return when == 0 || run->done;
 }
 
-/* The fork is before the first call (_i / DRIVES = 0), while the server works (1), in the middle of
- * the data (2), or after the end (3). The child forks a grandchild. */
+/* The test forks before the first call (_i / DRIVES = 0), while the server prepares the files (1),
+ * in the middle of the data (2), or after the end of the job (3). The child forks a grandchild. */
 START_TEST(between_calls)
 {
     static const struct setting o = {.tls = 1, .files = 3, .verified = 1};
@@ -1373,7 +1376,7 @@ static int run_new_session(void)
     make_config(&o);
     if (bcda_session_new(&fx.session, fx.config))
         return NEW_SESSION;
-    if (locks) /* a thread of the parent may have held such a lock during the fork */
+    if (locks) /* the child took a lock that a thread of the parent may have held */
         return FORBIDDEN;
     bcda_config_free(fx.config);
     fx.config = NULL;

@@ -45,7 +45,8 @@ END_TEST
 
 /* ---- bodies without a length ---- */
 
-/* Adds an answer with neither a length nor chunks: only the end of the connection ends it. */
+/* Adds an answer with neither Content-Length nor chunks: only the end of the connection ends the
+ * body. */
 static void endless(const char *match, const char *headers, const struct buf *body,
                     enum scripted_end how)
 {

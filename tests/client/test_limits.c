@@ -226,8 +226,8 @@ static void add_gzip_of_lines(struct buf *out, size_t len, size_t count)
     free(text);
 }
 
-/* A step handles 1 MiB (net/step.h). It also finishes what it has begun by then: a slice of 256 KiB
- * and a batch, by default of 256 KiB. _i: without threads (0) or with two (1). */
+/* A step handles 1 MiB (net/step.h), and then still finishes the slice (256 KiB) and the batch (by
+ * default 256 KiB) that it has begun. _i: without decode threads (0) or with two (1). */
 START_TEST(few_bytes_inflate_to_many)
 {
     enum { KIB = 1024, LINES = 64 * KIB, MOST = (1024 + 256 + 256) * KIB };
@@ -260,8 +260,8 @@ END_TEST
 
 enum { SMALL_LINE = 27, SMALL_LINES = 60000, BATCH = 2 * 1024 * 1024 };
 
-/* Sends the file except the last 4 bytes of the gzip trailer. They follow when the gate is opened.
- */
+/* Sends the file except the last 4 bytes of the gzip trailer. These 4 bytes follow when the test
+ * opens a gate of the scripted server. */
 static void reply_in_two_parts(void)
 {
     struct scripted_answer *a = scripted_on(fx.server, "/data/", 1);
@@ -299,9 +299,10 @@ static void receive(bcda_job *job, enum taking way, struct received *r)
         ck_assert_int_eq(bcda_job_resume(job), 0);
 }
 
-/* The bytes of all lines fit into one batch, but the index of the lines does not. When the decoder
- * has used the last byte that the server sends, it still has lines for another batch. They must be
- * delivered although the server sends nothing more. _i: enum taking; from 3 on, with threads. */
+/* The bytes of all lines fit into one batch, but the batch's index of lines is too small for them.
+ * When the decoder has read the last byte that the server sends, it still has lines for another
+ * batch. These lines must be delivered although the server sends nothing more. _i % 3: enum taking;
+ * from 3 on, with decode threads. */
 START_TEST(decoder_has_the_rest)
 {
     static const bcda_batch_cb on_batch[] = {count_lines, NULL, pause_and_count};

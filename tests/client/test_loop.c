@@ -307,7 +307,8 @@ START_TEST(doors_exclude_each_other)
     ck_assert_int_eq(bcda_session_step(fx.session), BCDA_ERR_STATE);
     ck_assert_int_eq(bcda_session_fd(fx.session), BCDA_ERR_STATE);
     ck_assert_int_eq(bcda_session_on_fd(fx.session, 0, 4), BCDA_ERR_INVALID);
-    /* A descriptor that is not watched is ignored: the report may be late. */
+    /* A report about a descriptor that is no longer watched has no effect, since it may have come
+     * late. */
     ck_assert_int_eq(bcda_session_on_fd(fx.session, 0, BCDA_FD_READ), 0);
     ck_assert_int_eq(bcda_session_on_timer(fx.session), 0);
     r = fixture_start(&fx, BY_RESOURCE);

@@ -74,7 +74,7 @@ static const struct row rows[] = {
      .files = {"Patient"}},
     {START, PATIENT, .types = {"Coverage"}, .filter = "Coverage?status=active", .files = {NULL},
      .missing = {"Coverage"}},
-    /* `_type` that is set as a parameter adds to the requested types */
+    /* the types in a `_type` set by bcda_export_set_parameter() are requested, too */
     {START, PATIENT, .parameter = "Patient,Coverage", .files = {"Patient"},
      .missing = {"Coverage"}},
     {START, PATIENT, .types = {"Patient"}, .parameter = "Coverage,Patient", .files = {NULL},
@@ -82,8 +82,8 @@ static const struct row rows[] = {
     /* the types that the export requests count, not those in the manifest's "request" */
     {START, PATIENT, .types = {"Patient", EOB}, .request = "/Patient/$export?_type=Patient",
      .files = {"Patient"}, .missing = {EOB}},
-    /* the types of files that are organized by another resource say nothing about the requested
-     * types */
+    /* with "outputOrganizedBy" in the manifest, a file can hold lines of any type: no type is
+     * missing */
     {START, PATIENT, .types = {"Patient", EOB}, .members = "\"outputOrganizedBy\":\"Patient\",",
      .files = {""}},
     /* an attached job: the types of the given export count; without any, those of the manifest's
@@ -99,7 +99,7 @@ static const struct row rows[] = {
     {ATTACH, PATIENT, .files = {"Patient"}},
     {ATTACH, .level = 0, .request = "/$export?_type=Coverage", .files = {NULL},
      .missing = {"Coverage"}},
-    /* a restored job: the types in the saved state come first, if it has that member */
+    /* a restored job: the types in the saved state take precedence, if the state has "types" */
     {RESTORE, PATIENT, .saved = "\"Patient\",\"Coverage\"", .request = "/$export?_type=Patient",
      .files = {"Patient"}, .missing = {"Coverage"}},
     {RESTORE, PATIENT, .saved = "\"Coverage\"", .types = {"Patient"}, .files = {NULL},
@@ -214,7 +214,8 @@ START_TEST(types)
     ck_assert_int_eq(bcda_job_verdict(r->job),
                      row->missing[0] ? BCDA_VERDICT_COMPLETE_ERRORS : BCDA_VERDICT_COMPLETE);
     ck_assert_int_eq(has_line("organized by Patient"), row->members != NULL);
-    /* A job restored from the state that is saved now reports the same missing types. */
+    /* Saves the state of the job. The job restored from this state reports the same missing types.
+     */
     ck_assert_ok(bcda_job_save(r->job, &saved));
     r = fixture_restore(&fx, BY_RESOURCE, saved);
     bcda_free(saved);
@@ -225,7 +226,7 @@ START_TEST(types)
 END_TEST
 
 /* State that is saved before the manifest arrives lists the requested types of a job that was
- * started here. It lists none for a job that was attached to, whose types are unknown. */
+ * started here. For a job that was attached to, whose types are unknown, it lists none. */
 START_TEST(saved_early)
 {
     static const struct row row = {START, PATIENT, .types = {"Patient", EOB}};
@@ -293,8 +294,8 @@ START_TEST(narrowed)
 }
 END_TEST
 
-/* A job that takes over another one goes by the types of its own export, whoever started the
- * other. */
+/* A job that takes over a running one reports missing types by the types of its own export, whoever
+ * started the running one. */
 START_TEST(taken_over)
 {
     struct run *first, *second;

@@ -208,8 +208,8 @@ END_TEST
 
 /* ---- allowed origins ---- */
 
-/* _i: 0 = no origin is listed as allowed, 1 = the other host and a third one are, 2 = only the
- * third one is, 3 = as 2, with a redirect to the other host. */
+/* _i: 0 = no origin is listed as allowed, 1 = the other host and a third one are listed, 2 = only
+ * the third one is listed, 3 = as 2, but the file is redirected to the other host. */
 START_TEST(allowed)
 {
     struct run *r;

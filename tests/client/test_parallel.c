@@ -95,8 +95,8 @@ static void reply_gated(const char *path, unsigned gate, size_t first, size_t co
     buf_free(&body);
 }
 
-/* When one of a job's two files is complete and the other hangs, the free slot goes to the job that
- * waits. */
+/* When one of a job's two files is complete and the other hangs, the free slot goes to another job,
+ * which waits for one. */
 START_TEST(free_slot_is_offered)
 {
     struct run *a, *b;
@@ -234,8 +234,8 @@ START_TEST(adapts)
 }
 END_TEST
 
-/* A 429 for a file halves the parallelism. A 429 for another request (_i is 0) leaves it as it
- * is. */
+/* A 429 for a file halves the number of parallel downloads. A 429 for another request (_i is 0)
+ * does not change that number. */
 START_TEST(adapts_to_429)
 {
     struct run *r;
@@ -248,7 +248,7 @@ START_TEST(adapts_to_429)
     r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_result(r, 0);
     fixture_check_patients(r, 0, 0, 2);
-    /* 5 is halved to 2, and the file that succeeds then adds 1. */
+    /* The 429 halves 5 to 2, and the success of the file afterwards adds 1. */
     ck_assert_int_eq(fx.session->cx.parallel, _i ? 3 : 5);
     fixture_close(&fx);
 }

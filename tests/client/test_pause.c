@@ -248,7 +248,7 @@ START_TEST(flush_during_pause)
     fixture_session(&fx);
     r = fixture_start(&fx, _i ? BY_BATCH : BY_RESOURCE);
     fixture_until(&fx, bcda_job_bytes_received(r->job) == (int64_t)body.len);
-    ck_assert_uint_eq(r->count, 0); /* the two lines wait for their batch to fill */
+    ck_assert_uint_eq(r->count, 0); /* the two lines do not fill a batch yet */
     ck_assert_ok(bcda_job_pause(r->job));
     fixture_advance(&fx, 5000);
     ck_assert_uint_eq(r->count, 0);

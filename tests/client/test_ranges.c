@@ -12,7 +12,7 @@ static struct fixture fx;
 
 enum { LINES = 400 };
 
-/* Scripts a full response that is cut after `part` bytes of the body. */
+/* Scripts a 200 response that is cut after `part` bytes of the body. */
 static void reply_cut(const struct buf *body, const char *headers, size_t part)
 {
     struct scripted_answer *a = scripted_on(fx.server, "/data/", 1);
@@ -73,7 +73,8 @@ START_TEST(validator)
 }
 END_TEST
 
-/* A server that answers a range with the whole file gets no second request for a range. */
+/* If the server answers a range request with the whole file (200), the client sends it no second
+ * range request. */
 START_TEST(ignored_range)
 {
     struct buf body = {0};
@@ -87,7 +88,7 @@ START_TEST(ignored_range)
 }
 END_TEST
 
-/* ---- bytes of the overlap that differ, and 416 ---- */
+/* ---- bytes that a range request repeats and that differ, and 416 ---- */
 
 enum { FIRST = 60000 }; /* length at which the first response is cut */
 
@@ -105,8 +106,9 @@ static void reply_part(const struct buf *body, size_t first)
     buf_free(&head);
 }
 
-/* One byte of the overlap differs, so the whole file is requested. If the whole repeats the bytes
- * received before, the file is complete; otherwise nothing more is delivered. */
+/* A range request repeats the last 64 bytes received (the overlap). In the 206 response, one of
+ * these bytes differs, so the client requests the whole file. If that repeats all bytes received
+ * before, the file is complete; otherwise nothing more is delivered. */
 START_TEST(overlap)
 {
     static const size_t at[] = {FIRST - 64, FIRST - 33, FIRST - 1};
@@ -144,9 +146,9 @@ START_TEST(overlap)
 }
 END_TEST
 
-/* The bytes received already exceed the length of the stored file that a 416 or a Content-Range
- * names. If a verified gzip member ends at that length, the file is complete. Otherwise the whole
- * file is requested. */
+/* The Content-Range of a 416 or 206 response names a file length that is smaller than what was
+ * already received. If a gzip member with a verified trailer ends at that length, the file is
+ * complete. Otherwise the client requests the whole file. */
 START_TEST(past_the_end)
 {
     struct buf plain = {0}, body = {0}, range = {0};
@@ -183,7 +185,7 @@ START_TEST(past_the_end)
                    stored + cut - 64, stored - 1, _i / 2 ? stored + 1 : stored);
     buf_printf(&range, "Content-Length: 0\r\nConnection: close\r\n\r\n");
     scripted_send(x, range.p, range.len);
-    /* the second full response: the whole body again, now with the final empty gzip member */
+    /* the second 200 response: the same body, now with the complete empty gzip member */
     buf_add(&body, "\0\x03\0\0\0\0\0\0\0\0\0", 11);
     scripted_reply(fx.server, "/data/", "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
     scripted_export(fx.server, fixture_files, 1);

@@ -131,7 +131,7 @@ START_TEST(other_origin_wants_token)
 END_TEST
 
 /* A chain of redirects to another origin and back. The origin of each request decides whether the
- * token is sent, and a Location that is only a path belongs to the server that sent it. */
+ * token is sent, and a Location that is only a path means that path on the server that sent it. */
 START_TEST(there_and_back)
 {
     struct run *r;
@@ -229,7 +229,8 @@ START_TEST(clear_loopback)
 }
 END_TEST
 
-/* A retry starts at the first URL: the target of a redirect may have been valid only once. */
+/* A retry starts at the original URL, since the target of a redirect may have been valid only once.
+ */
 START_TEST(again_from_the_start)
 {
     struct run *r;

@@ -18,8 +18,8 @@ static struct fixture fx;
 
 enum { SMALL_BATCH = 4096, PER_SESSION = 20 };
 
-/* Opens a session with small batches. Delivery then starts early, so that a cut comes in the middle
- * of it. */
+/* Opens a session with small batches. Delivery then starts early, so that a cut of the response
+ * comes in the middle of the delivery. */
 static void begin(const char *era)
 {
     fixture_open_sandbox(&fx, SANDBOX(.era = era));
@@ -67,17 +67,17 @@ static int set_later(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* FIRST_CUT: where the first response is cut. The faults of a case are set once a part of that
- * response was delivered. */
+/* The first response is cut at the offset FIRST_CUT. The faults of a case are set once some lines
+ * of that response were delivered. BY_PART: see `data` below. */
 enum { FIRST_CUT = 50000, BY_PART = -1 };
 
 struct later_case {
     const char *faults[4];
     /* Expected results by the form of the file. With `packed_anew` the server compresses the stored
-     * file for each response: a range counts other bytes than the whole response, so each part is
-     * refused. Faults in the stored file are then inside the gzip stream. */
+     * file for each response: the offsets of a 206 do not fit those of the first response, so the
+     * client refuses each 206. Faults in the stored file are then inside the gzip stream. */
     int plain, encrypted, gzip, packed_anew;
-    int data; /* requests for the file when it is plain, or BY_PART */
+    int data; /* requests for the plain file; BY_PART: calculated from `part` */
     int part; /* BY_PART: bytes in each response after the first, with the overlap */
     int lost; /* requests that the server dropped before it counted them */
 };
@@ -103,15 +103,16 @@ static const struct later_case laters[] = {
     {{"no-range*1", "data-cut:200000*1", NULL}, 0, 0, 0, 0, 3, 0, 0},
     {{"range-max:4096", NULL}, 0, 0, 0, 0, BY_PART, 4096, 0},
     {{"range-max:4096", "data-cut:3000", NULL}, 0, 0, 0, TRUNCATED, BY_PART, 3000, 0},
-    /* the eighth attempt brings a part; if that part is refused, there is no ninth attempt */
+    /* the eighth attempt brings a 206; if the client refuses it, there is no ninth attempt */
     {{"data-503-once*7", NULL}, 0, 0, 0, TRANSFER, 9, 0, 0},
     {{"data-401-once", NULL}, 0, 0, 0, 0, 3, 0, 0},
     {{"reset*7", NULL}, 0, 0, 0, TRANSFER, 2, 0, 7},
     {{"data-404-once", NULL}, 0, 0, 0, 0, 3, 0, 0},
-    /* another Last-Modified: the whole file is sent, and repeats the bytes received before */
+    /* another Last-Modified: the server sends the whole file, which repeats the bytes received
+     * before */
     {{"changed", NULL}, 0, 0, 0, 0, 2, 0, 0},
     {{"changed", "data-cut:150000*1", NULL}, 0, 0, 0, 0, 3, 0, 0},
-    /* the whole file is sent with other bytes, with and without another Last-Modified */
+    /* the server sends the whole file with other bytes, with and without another Last-Modified */
     {{"changed", "data-flip:50", NULL}, CHANGED, CHANGED, CHANGED, CHANGED, 2, 0, 0},
     {{"no-range", "data-flip:0", NULL}, CHANGED, CHANGED, CHANGED, CHANGED, 2, 0, 0},
     /* the file has another length */
@@ -236,8 +237,8 @@ START_TEST(stalled)
 END_TEST
 
 /* Lets the tokens expire when the file begins, and again at its first resource. Two requests are
- * refused then, with data between them. Each refusal costs a new token, and neither fails the
- * file. */
+ * refused then, with data between them. After each 401 the client fetches a new token, and neither
+ * 401 fails the file. */
 static int end_tokens(struct run *r, enum where where, void *object)
 {
     int *ended = r->arg;
@@ -264,8 +265,9 @@ START_TEST(tokens_end_twice)
 }
 END_TEST
 
-/* Cuts before the first batch is full. If no more than the overlap was received, no range is
- * requested. Seven attempts that bring nothing new do not fail the file. */
+/* Cuts before the first batch is full. If no more than 64 bytes were received, which a range
+ * request would repeat, the client requests no range. Seven attempts that bring no new byte do not
+ * fail the file. */
 START_TEST(cut_early)
 {
     static const char *const cuts[] = {"data-cut:0*7", "data-cut:1*7", "data-cut:40*7",
@@ -276,25 +278,25 @@ START_TEST(cut_early)
     fixture_fault(&fx, cuts[_i % 4]);
     r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_export(r);
-    if (_i < 8) /* the other forms are sent in other bytes than are stored */
+    if (_i < 8) /* the other forms are not sent as stored */
         ck_assert_int_eq(bcda_job_bytes_received(r->job), stored_size());
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_BYTES_DECODED), bcda_job_bytes(r->job));
     if (_i % 4 < 3)
         ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), 0);
     else
         ck_assert_uint_gt(sandbox_count(fx.sandbox, "range"), 0);
-    /* A part of a file that is compressed anew does not fit the first response: the whole file is
-     * requested once more. */
+    /* With a file that is compressed for each response, a 206 does not fit the first response: the
+     * client requests the whole file once more. */
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), _i == 15 ? 9 : 8);
     fixture_close(&fx);
 }
 END_TEST
 
-/* ---- a gzip member that the whole file has and its parts lack ---- */
+/* ---- a gzip member that a 200 response has and a 206 lacks ---- */
 
-/* Today's server appends an empty gzip member of 23 bytes to a whole file, but not to a part. If
- * the file is small, or a proxy buffers it, the Content-Length of the first response includes this
- * member, while each part names the length of the file without it. */
+/* Today's server appends an empty gzip member of 23 bytes to a file in a 200 response, but not in a
+ * 206. If the file is small, or a proxy buffers it, the Content-Length of the 200 includes this
+ * member. The Content-Range of each 206 names the length of the file without the member. */
 enum { MEMBER = 23, PATIENTS = 20 };
 
 struct member_case {
@@ -305,7 +307,8 @@ struct member_case {
     int pauses;
 };
 
-/* Sets where the first response is cut, once the file exists; pauses at every fourth resource. */
+/* Sets where the first response is cut, once the file exists. If the case has pauses, pauses at
+ * every fourth resource. */
 static int cut_small(struct run *r, enum where where, void *object)
 {
     struct member_case *c = r->arg;
@@ -320,8 +323,8 @@ static int cut_small(struct run *r, enum where where, void *object)
     return where == AT_RESOURCE && c->pauses && c->pauses++ % 4 == 0 ? BCDA_PAUSE : BCDA_CONTINUE;
 }
 
-/* A part that brings the rest of the file is followed by one more request, which shows that it was
- * the rest. */
+/* After a 206 that brings the last byte of the stored file, the client sends one more request,
+ * whose answer shows that no byte was missing. */
 static const struct member_case members[] = {
     {NULL, 0, 0, 2, 0},   {NULL, 50, 0, 3, 0},   {NULL, 100, -1, 3, 0},
     {NULL, 100, 0, 2, 0}, {NULL, 100, 10, 2, 0}, {NULL, 100, 22, 2, 0},
@@ -329,8 +332,8 @@ static const struct member_case members[] = {
 
 enum { MEMBERS = sizeof members / sizeof *members };
 
-/* Each cut with and without a proxy that buffers, in streaming and verified delivery, and once more
- * with an application that pauses. */
+/* Tests each cut with and without a proxy that buffers, in streaming and verified delivery, and
+ * once more with an application that pauses. */
 START_TEST(added_member)
 {
     struct member_case c = members[_i % MEMBERS];
@@ -368,14 +371,14 @@ END_TEST
 
 /* ---- lengths that contradict one another ---- */
 
-/* A scripted response. `len`, `from` and `total` are relative to the length of the stored file. The
- * whole file has EXTRA bytes more: a gzip member or a line. */
+/* A scripted response. `len`, `from` and `total` are relative to the length of the stored file. A
+ * whole file as the server sends it has EXTRA bytes more: a gzip member or a line. */
 enum how { NO_MORE, WHOLE, WHOLE_CUT, CHUNKED_CUT, PART, PART_CUT, UNSATISFIED };
 
 struct reply {
     enum how how;
     int64_t len;  /* WHOLE, WHOLE_CUT and CHUNKED_CUT: the length that is announced */
-    int64_t from; /* where the new bytes of a part start, or where a whole body is cut */
+    int64_t from; /* where the new bytes of a 206 start, or where a 200 is cut */
     int64_t total;
 };
 
@@ -391,23 +394,23 @@ struct contradiction {
 };
 
 static const struct contradiction contradictions[] = {
-    /* plain: nothing shows that the part ends the file, so the whole file is requested and
-     * decides */
+    /* plain file: nothing shows that the 206 brings the last byte of the file, so the client
+     * requests the whole file, whose length decides */
     {0, {{WHOLE_CUT, 23, HALF, 0}, {PART, 0, HALF, 0}, {PART, 0, 0, 0}, {WHOLE, 23, 0, 0}}, 0, 4},
     {0, {{WHOLE_CUT, 23, 0, 0}, {PART, 0, 0, 0}, {WHOLE, 23, 0, 0}}, 0, 3},
     {0, {{WHOLE_CUT, 23, 0, 0}, {PART, 0, 0, 0}, {WHOLE, 0, 0, 0}}, BCDA_ERR_CHANGED, 3},
     {0, {{WHOLE_CUT, 23, HALF, 0}, {UNSATISFIED, 0, 0, HALF}, {WHOLE, 23, 0, 0}}, 0, 3},
     {0, {{WHOLE_CUT, 23, 0, 0}, {UNSATISFIED, 0, 0, 0}, {WHOLE, 23, 0, 0}}, 0, 3},
-    /* gzip: the trailer shows that the bytes already received are complete */
+    /* gzip: the trailer shows that the bytes already received are the complete file */
     {1, {{WHOLE_CUT, 23, HALF, 0}, {PART, 0, HALF, 0}, {PART, 0, 0, 0}}, 0, 3},
     {1, {{WHOLE_CUT, 23, 0, 0}, {UNSATISFIED, 0, 0, 0}}, 0, 2},
     {1, {{WHOLE_CUT, 23, 7, 0}, {UNSATISFIED, 0, 0, 0}}, 0, 2},
-    /* gzip: no trailer ends at the length that the server names, so the whole file is requested */
+    /* gzip: no trailer ends at the length that the server names, so the client requests the file */
     {1, {{WHOLE_CUT, 23, 0, 0}, {PART, 0, 0, -10}, {WHOLE, 23, 0, 0}}, 0, 3},
     {1, {{WHOLE_CUT, 23, -10, 0}, {PART, 0, -10, -10}, {WHOLE, 23, 0, 0}}, 0, 3},
     {1, {{WHOLE_CUT, 23, 0, 0}, {UNSATISFIED, 0, 0, -10}, {WHOLE, 23, 0, 0}}, 0, 3},
     {1, {{WHOLE_CUT, 23, 7, 0}, {PART, 0, 7, 1}, {WHOLE, 23, 0, 0}}, 0, 3},
-    /* the total that a part names is not taken for the length of a whole response */
+    /* the total in the Content-Range of a 206 is not taken for the length of a 200 */
     {1,
      {{CHUNKED_CUT, 23, HALF, 0},
       {PART_CUT, 0, HALF, 0},
@@ -512,8 +515,8 @@ START_TEST(contradicted)
 }
 END_TEST
 
-/* Eight responses in a row bring nothing new. The first repeat comes at once, each later one after
- * a delay that grows. */
+/* Eight responses in a row bring no new byte. The client sends the first repeated request at once,
+ * and each later one after a delay that grows. */
 START_TEST(pauses_after_nothing)
 {
     static const char *const faults[] = {"range-max:64", NULL};
@@ -530,8 +533,8 @@ START_TEST(pauses_after_nothing)
     fixture_finish(&fx);
     (void)fixture_check_failed(r, BCDA_ERR_TRUNCATED);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), 8);
-    /* delays of 1 s for the cut, then of 1 + 2 + 4 + 8 + 16 + 32 s; each is at least half as
-     * long */
+    /* nominal delays: 1 s after the cut, then 1 + 2 + 4 + 8 + 16 + 32 s; each real delay is at
+     * least half of that */
     ck_assert_int_ge(fx.now - start, 32000);
     ck_assert_int_le(fx.now - start, 64000);
     fixture_close(&fx);
@@ -594,8 +597,9 @@ static const struct {
     int status;
 } gone_eras[] = {{"current", 404}, {"2021", 410}, {"2019-04", 410}};
 
-/* When the first file stays 404, the job's status is requested once. The job ends with what that
- * answer says, and files that had not begun never begin. */
+/* When the first file is still answered with 404 at its last attempt, the client requests the job's
+ * status once. According to the answer the job is gone, so the job fails, and files that had not
+ * begun never begin. */
 START_TEST(job_expires)
 {
     struct gone g = {"job-expires-after:5", NULL, 0, 0, BCDA_CONTINUE, 0};
@@ -616,14 +620,14 @@ START_TEST(job_expires)
     ck_assert_int_ge(count_verdicts(r, BCDA_VERDICT_NONE), FILES - SERVED - 5);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "status"), g.status + 1);
     ck_assert_uint_le(sandbox_count(fx.sandbox, "data"), SERVED + 5 * FILE_ATTEMPTS);
-    ck_assert_int_le(fx.now - start, 7000); /* 1 + 2 + 4 s at most */
+    ck_assert_int_le(fx.now - start, 7000); /* delays of 1, 2 and 4 s at most */
     fixture_close(&fx);
 }
 END_TEST
 
 /* If the job still exists, each file has its usual attempts, and the status is requested only once.
- * An answer that says nothing about the job does not count: the status is requested again for the
- * next file. */
+ * An answer such as 503 says nothing about the job and does not count: the status is requested
+ * again after the next file that is missing. */
 START_TEST(job_is_there)
 {
     struct gone g = {"data-404", _i ? "status-503:1*1" : NULL, 0, 0, BCDA_CONTINUE, 0};

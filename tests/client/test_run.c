@@ -18,7 +18,8 @@ static struct fixture fx;
 
 /* ---- how long a run or a step takes ---- */
 
-/* Starts and cancels another job whenever one is done. A run keeps to its time limit even so. */
+/* Starts and cancels another job whenever one is done. bcda_session_run() keeps to its time limit
+ * even then. */
 static void start_another(bcda_job *job, int result, void *userdata)
 {
     bcda_handlers *handlers = userdata;
@@ -52,8 +53,8 @@ START_TEST(run_is_bounded)
 }
 END_TEST
 
-/* A step handles a limited number of bytes, however many wait: a sleep before each step lets the
- * server get far ahead. */
+/* A step handles a limited number of bytes, however many have arrived. The test sleeps before each
+ * step, so that the server gets far ahead. */
 START_TEST(step_is_bounded)
 {
     enum { FILE_BYTES = 24 * 1024 * 1024, STEP_BYTES = 2 * 1024 * 1024 };
@@ -101,7 +102,7 @@ START_TEST(run_ends_on_a_steady_flow)
     int rc = 0;
 
     fixture_open_scripted(&fx, 0);
-    fixture_reply_patients(&fx, "/data/", 0, 50000); /* some 10 s of work */
+    fixture_reply_patients(&fx, "/data/", 0, 50000); /* the callbacks need some 10 s for these */
     scripted_export(fx.server, fixture_files, 1);
     config = fixture_config(&fx);
     config->clock = bcda__clock_system(); /* runs on during callbacks */
@@ -125,8 +126,8 @@ END_TEST
 
 /* ---- wake-ups and signals ---- */
 
-/* Wakes the session at the first resource. A wake-up is noticed while data flows: the run returns
- * after the current step. */
+/* Wakes the session at the first resource. bcda_session_run() notices a wake-up while data flows,
+ * and returns after the current step. */
 static int wake_once(struct run *r, enum where where, void *object)
 {
     (void)object;
@@ -163,8 +164,8 @@ static void *wake(void *arg)
     return NULL;
 }
 
-/* Wake-ups from another thread, before a run and during it: none is lost, and each is reported
- * once. */
+/* Another thread wakes the session before or during bcda_session_run(): no wake-up is lost, and
+ * each is reported once. */
 START_TEST(wakeup_thread)
 {
     pthread_t thread;
@@ -209,7 +210,8 @@ static void *send_signals(void *arg)
     return NULL;
 }
 
-/* A signal ends a run, whether or not its handler calls bcda_session_wakeup(). */
+/* A signal ends bcda_session_run(), whether or not the signal handler calls bcda_session_wakeup().
+ */
 START_TEST(signal_interrupts)
 {
     struct sigaction action;

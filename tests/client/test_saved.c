@@ -186,7 +186,8 @@ static int save_at_first_end(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* Two files whose URLs differ only before or after what looks like the file name. */
+/* Two files of a job have URLs that differ only before or only after what looks like the file name.
+ * The saved job must not mistake one for the other. */
 START_TEST(save_knows_files_by_path)
 {
     static const struct scripted_entry files[][2] = {

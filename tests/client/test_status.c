@@ -69,7 +69,8 @@ START_TEST(empty_manifest_of_an_old_job)
 }
 END_TEST
 
-/* A manifest that is cut short is requested again, and read from its beginning. */
+/* When the response with the manifest is cut, the client requests the manifest again and reads it
+ * from its beginning. */
 START_TEST(cut_manifest)
 {
     struct buf m = {0}, head = {0};
@@ -137,7 +138,8 @@ START_TEST(manifest_limit)
 }
 END_TEST
 
-/* The limit of another JSON answer: an answer over it is refused, not truncated. */
+/* The limit for JSON answers other than the manifest: an answer above the limit is refused, not
+ * truncated. */
 START_TEST(answer_limit)
 {
     struct buf token = {0};
@@ -150,7 +152,8 @@ END_TEST
 
 /* ---- the kick-off ---- */
 
-/* An identical export is running: the kick-off is retried with growing delays. */
+/* The server answers the kick-off with 429, since an identical export is running: the client
+ * retries the kick-off with growing delays. */
 START_TEST(refusals)
 {
     int64_t began;

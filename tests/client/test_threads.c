@@ -202,7 +202,8 @@ int __wrap_bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t 
     return __real_bcda__scanner_line(s, line, len, info);
 }
 
-/* Called for what is written to the spool, and for what is read from it. */
+/* The library calls this function for bytes that it writes to the spool, and for bytes that it
+ * reads from there. */
 int __wrap_bcda__ctr_apply(struct bcda__ctr *c, const uint8_t *in, uint8_t *out, size_t len)
 {
     take_longer(SPOOL);
@@ -424,7 +425,7 @@ START_TEST(counts)
     r = fixture_run_hook(&fx, BY_RESOURCE, see_threads, &seen);
     check_all(r, 3, 40);
     ck_assert_int_eq(seen, wanted[_i]);
-    ck_assert_int_eq(count_threads(), wanted[_i]); /* they stay until the session is freed */
+    ck_assert_int_eq(count_threads(), wanted[_i]); /* the threads stay until the session is freed */
     ck_assert_int_eq(fx.session->cx.workers != NULL, wanted[_i] > 0);
     fixture_close(&fx);
     ck_assert_int_eq(count_threads(), 0);
@@ -554,7 +555,7 @@ static void check_end(struct run *r, const struct acting *a)
     ck_assert_int_eq(r->result, a->act == STOP ? BCDA_ERR_STOPPED : BCDA_ERR_CANCELLED);
 }
 
-/* One round of the event loop. Nothing follows the step, which may have freed the session. */
+/* One round of the event loop. The step is the last call, since it may have freed the session. */
 static void bare_round(void)
 {
     struct pollfd p = {-1, POLLIN, 0};
@@ -593,7 +594,8 @@ END_TEST
 
 /* ---- while a worker is held ---- */
 
-/* Steps until a worker is held at the gate, just before it decodes a slice or opens a key. */
+/* Steps until a worker is held at the gate, just before it decodes a slice of a file (SLICES) or
+ * unwraps a key (KEYS). */
 static void until_held(enum gate gate)
 {
     int i;
@@ -626,8 +628,8 @@ START_TEST(end_while_held)
 }
 END_TEST
 
-/* While keys are being opened, the other files are delivered, and the files that need these keys
- * are not requested. */
+/* While workers unwrap the keys of some files, the other files are delivered, and the files that
+ * need these keys are not requested. */
 START_TEST(keys)
 {
     int threads = _i;
@@ -653,8 +655,8 @@ START_TEST(keys)
 }
 END_TEST
 
-/* Serves a gzip file whose first response is cut inside a second member. The request for the rest
- * is answered with an earlier end of the file: the end of the first member or, with `elsewhere`,
+/* Serves a gzip file whose first response is cut inside a second gzip member. The answer to the
+ * range request names a file length below that: the end of the first member or, with `elsewhere`,
  * another offset. */
 static void serve_past_the_end(int by_416, int elsewhere)
 {
@@ -689,7 +691,7 @@ static void serve_past_the_end(int by_416, int elsewhere)
                    stored + cut - 64, stored - 1, stored + (size_t)elsewhere);
     buf_printf(&head, "Content-Length: 0\r\nConnection: close\r\n\r\n");
     scripted_send(x, head.p, head.len);
-    /* The second full response has that member complete. */
+    /* The second 200 response has the complete second member. */
     buf_add(&body, "\0\x03\0\0\0\0\0\0\0\0\0", 11);
     scripted_reply(fx.server, paths[0], "200 OK", "Content-Encoding: gzip\r\n", body.p, body.len);
     e.type = "Patient";
@@ -700,9 +702,9 @@ static void serve_past_the_end(int by_416, int elsewhere)
     buf_free(&head);
 }
 
-/* The answer to a range names an end of the file that lies before the last byte received; inline
- * and with workers, streaming and verified. Bytes received after that end are not replayed
- * either. */
+/* The Content-Range of a 206 or 416 names a file length that is smaller than what was already
+ * received. Tested without and with workers, in streaming and verified delivery. In verified
+ * delivery, bytes received after that length must not be delivered from the spool. */
 START_TEST(end_named)
 {
     int verified = _i / 4 % 2, threads = _i / 8;
@@ -759,7 +761,8 @@ static size_t serve_parts(void)
     return len;
 }
 
-/* Moves the clock past a check for low speed, and lets that check take effect. */
+/* Moves the clock by the time after which the library checks the speed of a transfer, and lets that
+ * check take effect. */
 static void pass_window(void)
 {
     int i;
@@ -769,8 +772,9 @@ static void pass_window(void)
         bare_round();
 }
 
-/* A file that arrives slowly, but not too slowly, takes one request, whichever thread reads it. The
- * same holds for a file with workers whose job is paused for longer than a server may be silent. */
+/* A file that arrives slowly, but not too slowly, needs only one request, whichever thread reads
+ * it. So does a file that workers decode while its job is paused for longer than a server may be
+ * silent. */
 START_TEST(speed)
 {
     int paused = _i >= 3, threads = paused ? _i - 2 : _i, was_paused = 0;
@@ -967,8 +971,8 @@ int __wrap_bcda__loop_take(struct bcda__loop *l, struct bcda__loop_ready *out, i
     return n;
 }
 
-/* Returns whether a step would make progress. This works in every build: a build on poll() has no
- * session descriptor. */
+/* Returns whether a step would make progress. Does not use the session's descriptor, which a build
+ * on poll() does not have. */
 static int is_step_due(int timeout_ms)
 {
     return bcda__engine_wait(fx.session->cx.engine, timeout_ms) == 0;
@@ -990,7 +994,7 @@ START_TEST(late_report)
         int is_late;
 
         if (!late && bcda__session_is_decoding(fx.session))
-            wait_for_held(SLICES); /* else the session's thread might decode all of it */
+            wait_for_held(SLICES); /* else the session's thread might decode the whole file */
         is_late = !late && count_held(SLICES) && !is_step_due(100);
         if (is_late)
             late = reports_come_late = 1;
@@ -1054,7 +1058,8 @@ START_TEST(many_jobs)
 }
 END_TEST
 
-/* A notification by a worker does not interrupt a run, as a wake-up by the application would. */
+/* A notification by a worker does not interrupt bcda_session_run(), but a wake-up by the
+ * application would. */
 START_TEST(run_is_not_interrupted)
 {
     struct run *r;

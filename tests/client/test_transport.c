@@ -24,7 +24,7 @@ static struct fixture fx;
 
 enum { LOOK_TIMES = 60000 };
 
-#define SECRET     "a-secret" /* fixture_config_at() sets it */
+#define SECRET     "a-secret" /* set by fixture_config_at() */
 #define PASSPHRASE "open-sesame"
 #define PROXY_USER "prue"
 #define PROXY_WORD "let-me-out"
@@ -91,8 +91,8 @@ static int count_threads(void)
     return n;
 }
 
-/* Releases the blocked lookups, and waits for libcurl's abandoned lookup threads: until no more
- * than `threads` threads are left. */
+/* Releases the blocked lookups, and waits until libcurl's abandoned lookup threads have ended:
+ * until the process has no more than `threads` threads. */
 static void release_names(int threads)
 {
     struct timespec moment = {0, 1000000};
@@ -155,7 +155,7 @@ static struct run *go(void)
     return fixture_run(&fx, BY_RESOURCE);
 }
 
-/* Runs an export from a server that does not speak TLS, or violates it. */
+/* Runs an export over https from a server that does not speak TLS, or violates the TLS protocol. */
 static struct run *go_plain(const struct scripted_options *o, int by_proxy)
 {
     char origin[64];
@@ -472,7 +472,7 @@ static void leave_descriptors(rlim_t spare)
     while ((fd = dup(dirfd(d))) >= 0 && fd < highest)
         ; /* fills all free numbers below `highest` */
     close(fd);
-    closedir(d); /* frees a number again, which is filled next */
+    closedir(d); /* frees a descriptor, which the next call fills */
     ck_assert_int_ge(fcntl(0, F_DUPFD, 0), 0);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
     limit.rlim_cur = (rlim_t)highest + 1 + spare;
@@ -534,8 +534,9 @@ static int starve_child(rlim_t spare, int mends)
     return WEXITSTATUS(status);
 }
 
-/* With too few descriptors the result is OUT_OF_DESCRIPTORS, with enough it is `usual`. If the
- * error is retried, and enough descriptors are free by then, the result is `usual` as well. */
+/* Checks that the result is OUT_OF_DESCRIPTORS with too few descriptors, and `usual` with enough.
+ * If the library retries after the error, and enough descriptors are free by then, the result must
+ * be `usual` as well. */
 static void check_starved(int usual, int is_retried)
 {
     int spare, how, starved = 0;
@@ -560,8 +561,8 @@ static void script_three_files(struct scripted_server *to, const void *arg)
     scripted_reply(to, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
 }
 
-/* Whatever cannot be opened (a socket, the CA file, the client certificate, the spool): the error
- * says that descriptors are lacking, and is retryable. */
+/* Whether a socket, the CA file, the client certificate or the spool cannot be opened for lack of
+ * descriptors: the error says that descriptors are lacking, and is retryable. */
 START_TEST(no_descriptors)
 {
     int threads = _i & 1 ? 2 : 0, certified = _i == 2, verified = _i >= 3;
@@ -687,7 +688,7 @@ START_TEST(refusing_proxy)
     e = check_failed(r, BCDA_ERR_PROXY, x->hint);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "proxy"));
     ck_assert_int_eq(bcda_error_is_retryable(e), x->attempts > 1);
-    ck_assert_str_eq(bcda_error_server_text(e), ""); /* the answer was not the server's */
+    ck_assert_str_eq(bcda_error_server_text(e), ""); /* the proxy answered, not the server */
     ck_assert_int_eq(bcda_error_http_status(e), 0);
     ck_assert_uint_eq(check_proxy_saw(), x->attempts);
     ck_assert_uint_eq(scripted_connections(fx.server), 0);
@@ -854,7 +855,8 @@ static void until_blocked(int count)
     fixture_until(&fx, atomic_load(&blocked) >= count);
 }
 
-/* on_done is called although the lookup does not return. */
+/* A job is cancelled while a name lookup blocks: on_done is called although the lookup does not
+ * return. */
 START_TEST(cancel_while_looking_up)
 {
     int threads = count_threads();
@@ -934,8 +936,8 @@ END_TEST
 
 /* ---- handshakes ---- */
 
-/* In the handshake the server is silent, or sends a byte now and then. The client's timeout ends
- * this handshake, and the next attempt succeeds. */
+/* During the TLS handshake, the server is silent or sends a byte now and then. The client's timeout
+ * ends this handshake, and the next attempt succeeds. */
 START_TEST(stalled_handshake)
 {
     struct scripted_options o = {.tls = 1, .mute = _i == 0, .drip = _i == 1};
@@ -998,7 +1000,7 @@ END_TEST
 
 struct fault {
     const char *answer;
-    unsigned times; /* how often it is sent before a good answer; FOREVER */
+    unsigned times; /* number of such answers before a good one, or FOREVER */
     int code;
     unsigned requests; /* all requests for the file */
     size_t count;      /* resources delivered; on an error, at most so many */
@@ -1207,8 +1209,8 @@ START_TEST(two_documents)
 }
 END_TEST
 
-/* A token answer or a manifest that is followed by another one in the same body: neither is
- * used. */
+/* In one body, a token answer is followed by another one, or a manifest by another one. The client
+ * uses neither of the two. */
 START_TEST(two_answers)
 {
     static const struct scripted_entry other[] = {{"Coverage", "/data/other.ndjson", NULL, 0}};

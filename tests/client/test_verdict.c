@@ -1,6 +1,6 @@
 /* How files and jobs end: files that differ from what the manifest says of them (Bulk Data `count`;
- * the checksums and lengths of AB2D and DPC), servers that send parts only, and the job's budget of
- * retries. */
+ * the checksums and lengths of AB2D and DPC), servers that answer each range request with less than
+ * it asks for, and the job's budget of retries. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,7 +151,7 @@ START_TEST(count_is_passed_over)
 }
 END_TEST
 
-/* ---- DPC: ranges answered in parts, and wrong totals ---- */
+/* ---- DPC: 206 responses that are shorter than requested, and wrong totals ---- */
 
 static void reply_part(const struct buf *data, size_t from, size_t len, const char *modified)
 {
@@ -166,9 +166,9 @@ static void reply_part(const struct buf *data, size_t from, size_t len, const ch
     scripted_send(a, data->p + from, len);
 }
 
-/* The first response is cut in the middle. The rest comes in parts that name a wrong total. If the
- * validator differs as well, the file may have changed: the whole file is requested and
- * compared. */
+/* The first response is cut in the middle. The rest comes in 206 responses whose Content-Range has
+ * a wrong total. If their Last-Modified differs as well (_i = 1), the file may have changed: the
+ * client requests the whole file and compares it with the bytes received before. */
 START_TEST(wrong_totals)
 {
     const char *date = "1700000000000"; /* milliseconds since 1970, as DPC sends it */
@@ -369,9 +369,9 @@ END_TEST
 
 /* ---- an invalid line, and a wrong tag or trailer ---- */
 
-/* Altered bytes may make a line invalid before the tag or the trailer shows the alteration. The tag
- * or the trailer is then reported, since it shows the real cause. _i % 2: encrypted or gzip; _i /
- * 2: verified delivery. */
+/* Altered bytes may make a line invalid before the tag or the trailer shows the alteration. The
+ * error then reports the wrong tag or trailer, since that is the real cause. _i % 2: encrypted or
+ * gzip; _i / 2: verified delivery. */
 START_TEST(bad_line_of_altered_bytes)
 {
     struct scripted_entry e = {"Patient", "/data/a.ndjson", NULL, 0};
@@ -427,8 +427,8 @@ static void reply_first_half(int form, const struct buf *plain, char **key)
 }
 
 /* An invalid line fails the file, but the rest is read to check the tag or the trailer. If the
- * transfer then fails for good, there is no whole file to check. The invalid line is reported, not
- * a wrong tag or trailer of a part. */
+ * transfer then fails for good, the file is incomplete and cannot be checked. The error reports the
+ * invalid line, not a wrong tag or trailer of the incomplete file. */
 START_TEST(bad_line_of_a_cut_file)
 {
     struct scripted_entry e = {"Patient", "/data/a.ndjson", NULL, 0};

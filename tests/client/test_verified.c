@@ -56,8 +56,8 @@ static void check_folder_empty(void)
     closedir(d);
 }
 
-/* Checks that no open file in the spool folder shows its contents. Returns how many of these files
- * are not empty. */
+/* Checks that no open file in the spool folder contains readable NDJSON or a gzip header. Returns
+ * how many of these files are not empty. */
 static int check_spools(void)
 {
     char link[64], path[PATH_MAX];
@@ -171,7 +171,8 @@ START_TEST(nothing_of_it)
 }
 END_TEST
 
-/* A broken transfer is resumed or restarted, and the file is delivered once. */
+/* A transfer that breaks off is resumed with a range or restarted, and the file is delivered once.
+ */
 START_TEST(broken)
 {
     static const struct spoilt cases[] = {

@@ -32,7 +32,7 @@ static void check_block(void *ptr)
         if (atomic_fetch_add(&found, 1) == 0)
             first_found = patterns[i];
         if (getenv("BCDA_TEST_ABORT"))
-            abort(); /* for a debugger */
+            abort(); /* to find the place in a debugger */
     }
 }
 
@@ -110,8 +110,8 @@ static const char issues[] =
 
 enum { GATE = 1 };
 
-/* Answers the first request with half of the body. Then the connection is cut or, without `cut`,
- * the answer waits for the gate. Returns the size of that half. */
+/* Answers the first request with half of the body. Then the server cuts the connection or, without
+ * `cut`, waits until the test opens a gate. Returns the size of that half. */
 static int64_t serve_half(const char *match, const char *headers, const struct buf *body, int cut)
 {
     struct scripted_answer *a = scripted_on(fx.server, match, 1);
@@ -128,8 +128,8 @@ static int64_t serve_half(const char *match, const char *headers, const struct b
     return (int64_t)(body->len / 2);
 }
 
-/* With `hold`, two files stop in the middle, and held[] is set to the bytes of each file that come
- * until then. Without `hold`, one transfer is cut. */
+/* With `hold`, the server stops in the middle of two files, and held[] is set to the number of
+ * bytes of each file that it sends until then. Without `hold`, one transfer is cut. */
 static void serve(int hold, int64_t held[3])
 {
     struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
@@ -185,7 +185,7 @@ static int read_fields(struct run *r, enum where where, void *object)
     const uint64_t *first, *offsets, *lengths;
 
     (void)r;
-    if (where == AT_BATCH) /* builds the index of a field */
+    if (where == AT_BATCH) /* makes the library build its index of a field */
         ck_assert_ok(bcda_batch_field_column(object, 1, &base, &first, &offsets, &lengths));
     return BCDA_CONTINUE;
 }
@@ -249,8 +249,8 @@ START_TEST(whole_export)
 }
 END_TEST
 
-/* A copy of an error has the error's texts, and nothing of the old bytes after the end of each
- * text. */
+/* A copy of an error has the texts of the original, but not the older bytes that the original still
+ * has after the end of each text. */
 START_TEST(error_copies)
 {
     struct bcda_error *copy = bcda__err_new(), from;
