@@ -32,7 +32,7 @@ __attribute__((noinline)) void bench_mark(void)
 {
     static int began;
 
-    if (!began) { /* start-up is not counted: instrumentation would slow it down */
+    if (!began) { /* valgrind begins to count here, so that it does not slow the start-up down */
         CALLGRIND_START_INSTRUMENTATION;
         began = 1;
     }

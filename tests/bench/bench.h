@@ -12,8 +12,8 @@ double bench_wall(void); /* seconds on the monotonic clock */
  * instructions were executed since the previous one. */
 void bench_mark(void);
 
-/* Returns the value of an environment variable that `bcda-sandbox --print-env` or the script has
- * set. Exits with status 2 if it is not set. */
+/* Returns the value of an environment variable, which `bcda-sandbox --print-env` or the script that
+ * runs the benchmark sets. If the variable is not set, exits with status 2. */
 const char *bench_need(const char *name);
 
 /* Returns the first line of the file that an environment variable names, such as a secret. The line

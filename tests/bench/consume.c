@@ -1,6 +1,6 @@
 /* Exports one type through the library, touches every byte of every resource, and prints
- * "<resources> <bytes> <milliseconds> <peak KiB>"; the time is that of the downloads. Settings come
- * from the environment as bcda-sandbox --print-env writes them. Usage: consume
+ * "<resources> <bytes> <milliseconds> <peak KiB>"; the milliseconds are those of the downloads. The
+ * settings come from the environment variables that bcda-sandbox --print-env writes. Usage: consume
  * LEVEL(resource|patient) TYPE [PARALLEL [DECODE_THREADS]]
  */
 #include <bcda/bcda.h>
@@ -40,7 +40,8 @@ static long long now_ms(void)
     return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* The measured time begins when the manifest has arrived: before that, only the server works. */
+/* The measured time begins when the manifest has arrived. Until then the client only waits for the
+ * server. */
 static int on_state(bcda_job *job, int state, void *userdata)
 {
     (void)job;

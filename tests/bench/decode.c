@@ -16,7 +16,8 @@
 #include "bench.h"
 #include "peak.h"
 
-enum { RUN = 128 * 1024 }; /* bytes per read: the most that one read from the network gives */
+/* Bytes per read from disk: as many as the library gets from one read from the network, at most. */
+enum { RUN = 128 * 1024 };
 
 struct work {
     bcda_config *config;

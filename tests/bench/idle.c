@@ -2,8 +2,8 @@
  *
  *     "<polls> <wake-ups that belong to no poll> <seconds>"
  *
- * A wake-up belongs to a poll if a transfer is open before or after it, or if a request begins in
- * it.
+ * A wake-up belongs to a poll if a transfer is open before or after the wake-up, or if a request
+ * begins during it.
  *
  * Usage: bench-idle STATUS_URL SECONDS real|own
  * real: real seconds. own: seconds of a clock that moves to the session's next timer whenever no
@@ -23,7 +23,7 @@ struct watch {
 };
 
 static int own;
-static int64_t now_ms; /* the time on the clock of "own" */
+static int64_t now_ms; /* with the argument "own": the time on the simulated clock */
 
 static int64_t real_ms(void)
 {
@@ -51,8 +51,8 @@ static int readable(bcda_session *s, int64_t wait_ms)
     return poll(&p, 1, (int)wait_ms) > 0;
 }
 
-/* Sleeps until the session's descriptor is readable, as an application's event loop does. Returns 1
- * if a step is due. */
+/* Sleeps until the session's descriptor is readable, as an application's event loop does, or with
+ * "own" moves the clock to the next timer. Returns 1 if bcda_session_step() must be called. */
 static int asleep(bcda_session *s, int64_t left_ms)
 {
     int64_t next = bcda__session_next_timer_ms(s);
@@ -67,7 +67,8 @@ static int asleep(bcda_session *s, int64_t left_ms)
     return 1;
 }
 
-/* One sleep, and all steps until the next sleep. */
+/* Sleeps once, then calls bcda_session_step() until the session has nothing more to do. Counts the
+ * polls, or a wake-up that belongs to no poll. */
 static void one_wake(bcda_session *s, struct watch *w, int64_t left_ms)
 {
     int64_t requests = stat(s, BCDA_STAT_REQUESTS);

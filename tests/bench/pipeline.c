@@ -79,8 +79,8 @@ static int configure(bcda_config *c, int count, char **options)
 {
     int i, rc = 0;
 
-    /* Options come first: a build that lacks one must exit with 3 even where the other settings are
-     * missing. */
+    /* The options are set first: a build that does not know an option must exit with 3, even if the
+     * environment variables for the other settings are missing. */
     for (i = 0; i < count && !rc; i++)
         rc = set_option(c, options[i]);
     return rc || bcda_config_set_fhir_url(c, bench_need("BCDA_FHIR_URL")) ||

@@ -5,12 +5,13 @@
  *     bench-stages rest  FORM PLAIN STORED URL        the same for all other stages, one per line
  *     bench-stages count FORM PLAIN STORED URL SMALL  calls bench_mark() around each, prints names
  *
- * FORM is plain, gzip or encrypted; PLAIN is the file's text, STORED the file as the server stores
- * it, URL its address, SMALL the address of a smaller file of that server: the difference of the
- * two does not include the cost of a connection. The token comes from BCDA_BENCH_TOKEN.
+ * FORM is plain, gzip or encrypted. PLAIN is the decoded file, STORED the file as the server stores
+ * it, URL the address of that file, SMALL the address of a smaller file on the same server. The
+ * cost of URL minus that of SMALL does not include the cost of a connection. The token comes from
+ * BCDA_BENCH_TOKEN.
  *
- * Pieces are as large as in the library, parsers and buffers are reused, and what a stage reads is
- * in the cache, as it is in the library after the previous stage. */
+ * As in the library, pieces have the same sizes, parsers and buffers are reused, and the input of a
+ * stage is in the CPU cache, where the previous stage would have left it. */
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <gcrypt.h>
@@ -153,7 +154,8 @@ static int on_edge(void *ctx)
     return 1;
 }
 
-/* As in the library: numbers, booleans and null are not reported. */
+/* No callbacks for numbers, booleans and null, which the library does not ask yajl to report
+ * either. */
 static const yajl_callbacks callbacks = {
     .yajl_map_key = on_text,
     .yajl_string = on_text,
@@ -189,7 +191,7 @@ struct stage {
     const char *name;
     void (*open)(void);
     void (*run)(const uint8_t *at, size_t len);
-    int stored; /* works on RUN-byte pieces of the stored file; otherwise on text */
+    int stored; /* 1: input is the stored file, by RUN bytes; 0: the decoded text, by TEXT bytes */
     const char *form;
 };
 
@@ -201,7 +203,8 @@ static const struct stage stages[] = {
 
 enum { STAGES = sizeof stages / sizeof *stages };
 
-/* Returns the length of the next piece. A piece of text ends at the end of a line. */
+/* Returns the length of the next piece of a file. A piece of the decoded text ends with a whole
+ * line. */
 static size_t piece(const struct stage *s, const struct file *f, size_t at)
 {
     size_t max = s->stored ? RUN : TEXT;
@@ -236,7 +239,7 @@ static double run_stage(const struct stage *s, const struct file *f)
             s->run(from, len);
             continue;
         }
-        memcpy(hot, from, len); /* not timed */
+        memcpy(hot, from, len); /* before the measured time: brings the input into the CPU cache */
         before = bench_cpu();
         s->run(hot, len);
         spent += bench_cpu() - before;

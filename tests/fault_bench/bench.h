@@ -1,6 +1,6 @@
-/* The fault bench runs every fault of the sandbox with every form of a file and both delivery
- * modes, each combination in a process of its own. The delivered data is compared, by hashes, with
- * what the server generated. */
+/* The fault bench: an export for every fault of the sandbox server, every form of a file (plain,
+ * encrypted, gzip) and both delivery modes (streaming, verified). Each combination, a cell, has its
+ * own process. Hashes show whether the client delivered what the server generated. */
 #ifndef BCDA_TESTS_FAULT_BENCH_H
 #define BCDA_TESTS_FAULT_BENCH_H
 
@@ -19,13 +19,13 @@ enum { CELLS = FORMS * MODES, SPECS_MAX = 5 };
 /* ---- rows.c ---- */
 
 enum row_flag {
-    SHORT = 1,      /* part of the short table */
+    SHORT = 1,      /* the row also belongs to the short table (struct options, only_short) */
     WAITS = 2,      /* the client's clock advances while an open transfer brings no bytes */
-    GENERATED = 4,  /* the server generates the file with the fault: that is the original */
-    ALTERS = 8,     /* bytes are altered; only the end of the file can show that */
-    MUST_FAIL = 16, /* the file's tag or trailer is wrong, so any success is RED */
+    GENERATED = 4,  /* the fault is in the server's stored file, which counts as the original */
+    ALTERS = 8,     /* the server alters bytes; only the tag or trailer at the end can show it */
+    MUST_FAIL = 16, /* the file's GCM tag or gzip trailer is wrong: a job that succeeds is RED */
     LACKS = 64,     /* a part of the export is missing, and the job must report it */
-    NOISE = 32      /* the bytes are random: which error a line shows first is not compared */
+    NOISE = 32      /* lines of random bytes: the table does not name the error that a line gives */
 };
 
 struct row {
@@ -33,36 +33,36 @@ struct row {
     const char *specs[SPECS_MAX]; /* for sandbox_set_fault(); NULL ends the list */
     unsigned flags;
     unsigned forms; /* forms in which the fault can occur; 0: all */
-    unsigned quiet; /* forms in which nothing in the file as sent can show the fault */
+    unsigned quiet; /* forms in which a client cannot detect the fault: the sent file looks valid */
 };
 
 extern const struct row rows[];
 extern const size_t row_count;
 
-/* ---- truth.c: what the server generated, and what was delivered ---- */
+/* ---- truth.c: hashes of the lines that the server generated or the client delivered ---- */
 
 struct truth {
-    uint8_t (*after)[32]; /* after[n] is the hash after n lines; n = 0 to count */
+    uint8_t (*after)[32]; /* after[n] is the hash of the first n lines, n from 0 to `count` */
     size_t count;
 };
 
-/* Computes the hashes of a text. A last line without LF counts. */
+/* Computes the hashes of a text. A last line without LF is a line, too. */
 void truth_of(struct truth *t, const char *text, size_t len);
 void truth_free(struct truth *t);
 void truth_start(uint8_t hash[32]);
 void truth_add(uint8_t hash[32], const char *line, size_t len); /* one line, without its LF */
-/* Alters the text as the row's faults do. Returns its new length. */
+/* Alters the text as the server does for the faults of the row. Returns the new length. */
 size_t truth_alter(const struct row *row, enum form form, char *text, size_t len);
 
 /* ---- judge.c ---- */
 
 enum class {
     NOT_RUN,  /* becomes RED if the process ends without a result */
-    COMPLETE, /* exactly the original */
-    AS_SENT,  /* exactly what was sent: not the original, but nothing in it shows that */
-    PREFIX,   /* failed; the first resources of the original were delivered, as provisional */
-    ALTERED,  /* failed; delivered as provisional, the last part not as in the original */
-    NOTHING,  /* failed; nothing was delivered */
+    COMPLETE, /* the job succeeded; the client delivered exactly the original */
+    AS_SENT,  /* the job succeeded; delivered: the file as sent, altered, but looking valid */
+    PREFIX,   /* the job failed; delivered, as provisional: the first resources of the original */
+    ALTERED,  /* the job failed; delivered, as provisional: resources, the last ones altered */
+    NOTHING,  /* the job failed; the client delivered nothing */
     NOT_APPLICABLE,
     RED
 };
@@ -78,7 +78,7 @@ void cell_red(struct cell *c, const char *format, ...) __attribute__((format(pri
 
 /* ---- secrets.c ---- */
 
-/* All text that the client reported or logged. */
+/* All text of the errors that the client reported and of the messages that it logged. */
 struct shown {
     char *text;
     size_t len;
@@ -89,14 +89,14 @@ void shown_errors(struct shown *s, const struct run *r);
 void shown_free(struct shown *s);
 /* A bcda_log_cb. The userdata is a struct shown. */
 void shown_log(int level, const char *component, const char *message, void *userdata);
-/* Returns the kind of secret or patient data of the sandbox that `s` contains, or NULL if there is
- * none. Writes all text that is searched for to `list`, one per line; `list` may be NULL. */
+/* Searches `s` for the secrets and patient data of the sandbox. Returns the kind of what it found,
+ * or NULL. Writes each text that it searches for to `list`, one per line; `list` may be NULL. */
 const char *secrets_find(struct sandbox *sb, const struct shown *s, FILE *list);
 
 /* ---- cell.c ---- */
 
 struct files {
-    int log, secrets; /* descriptors to append to; -1: none */
+    int log, secrets; /* descriptors of files to append to, see check_shown(); -1: none */
     const char *folder;
 };
 

@@ -1,4 +1,5 @@
-/* A broken client: each log line shows the last authorization that was sent. */
+/* A broken client, which the bench must detect: each log line shows the Authorization header that
+ * the client sent last. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

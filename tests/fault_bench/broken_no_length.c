@@ -1,4 +1,5 @@
-/* A broken client: it takes a body as complete wherever the connection ends. */
+/* A broken client, which the bench must detect: if the connection ends too early, it takes the
+ * response body received so far as complete. */
 #include <stddef.h>
 
 #include "bcda/error.h"
@@ -7,7 +8,8 @@
 
 enum { MOST = 64 };
 
-/* Receives the events of a transfer in place of its owner. */
+/* Receives the events of the transfer `t` and passes them on to `to`, the receiver that the caller
+ * of bcda__transfer_start() asked for. */
 static struct between {
     struct bcda__transfer *t;
     struct bcda__transfer_events to;
@@ -84,7 +86,8 @@ int __wrap_bcda__intake_over(struct bcda__intake *r, struct bcda_error *err)
     return BCDA__CALL_COMPLETE;
 }
 
-/* Pretends that every body is chunked, so that its end is marked. */
+/* Pretends that every response has Transfer-Encoding: chunked, so that the client believes that the
+ * end of the body is always marked. */
 int __wrap_bcda__transfer_is_chunked(const struct bcda__transfer *t)
 {
     (void)t;

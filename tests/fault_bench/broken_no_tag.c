@@ -1,4 +1,5 @@
-/* A broken client: it does not check the authentication tag. */
+/* A broken client, which the bench must detect: it does not check the GCM tag of an encrypted file.
+ */
 #include "codec/crypto.h"
 
 int __wrap_bcda__gcm_finish(struct bcda__gcm *g);

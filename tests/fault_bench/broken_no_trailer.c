@@ -1,5 +1,5 @@
-/* A broken client: it takes a gzip file as complete wherever it ends, and does not compare its
- * checksum. */
+/* A broken client, which the bench must detect: it takes a gzip file as complete wherever the file
+ * ends, and does not compare the CRC32 in the gzip trailer. */
 #include "codec/gzip.h"
 #include "codec/inflate.h"
 

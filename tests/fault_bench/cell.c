@@ -43,8 +43,8 @@ static void append(int fd, const char *text, size_t len)
         ck_assert_int_eq(write(fd, text, len), (ssize_t)len);
 }
 
-/* Searches all that was reported for secrets. Appends what was reported, and what was searched for,
- * to the files. */
+/* Searches `shown`, all text that the client reported or logged, for secrets. Appends that text to
+ * files->log, and the secrets that it searched for to files->secrets. */
 static void check_shown(const struct files *files, struct cell *cell)
 {
     char *list = NULL;

@@ -13,14 +13,14 @@ void cell_red(struct cell *c, const char *format, ...)
     va_list ap;
 
     if (c->class == RED)
-        return; /* the first reason stays */
+        return; /* the cell keeps the first reason for RED */
     c->class = RED;
     va_start(ap, format);
     vsnprintf(c->why, sizeof c->why, format, ap);
     va_end(ap);
 }
 
-/* What was delivered of the one data file. */
+/* What the client delivered of the export's only data file. */
 struct delivered {
     uint8_t hash[32];
     size_t count, provisional;
@@ -75,8 +75,9 @@ static void judge_success(const struct row *row, enum form form, const bcda_file
         cell_red(c, "altered bytes and a success");
 }
 
-/* Verified delivery delivers nothing of a file that fails its check. A file that passes its check
- * as received and has an invalid line is delivered up to that line. */
+/* Whether resources of a file that failed with `code` may have been delivered. In verified mode the
+ * client first checks the whole file, and delivers nothing if that fails. A file that passes and
+ * has an invalid line is delivered up to that line. */
 static int may_deliver(const struct row *row, enum form form, enum mode mode, int code)
 {
     return mode == STREAMING || ((form == PLAIN || (row->flags & GENERATED)) && is_line_code(code));
@@ -101,8 +102,8 @@ static void judge_failure(const struct row *row, enum form form, enum mode mode,
         cell_red(c, "the delivered data is not a part of the original");
 }
 
-/* Returns whether the job has the code of its file. A job that is gone agrees with a file that is
- * missing. */
+/* Returns whether the error of the job agrees with that of its file. Besides equal codes,
+ * BCDA_ERR_GONE for the job agrees with BCDA_ERR_NOT_FOUND for the file. */
 static int codes_agree(int job, int file)
 {
     return job == file || (job == BCDA_ERR_GONE && file == BCDA_ERR_NOT_FOUND);
@@ -123,7 +124,8 @@ static void check_verdict(const struct run *r, const bcda_file *file, struct cel
                  bcda_error_name(bcda_error_code(bcda_file_error(file))));
 }
 
-/* Missing types and deletions do not show in the files, so the job's verdict must show them. */
+/* No file shows that a type is missing or that the manifest lists deletions. So the job must report
+ * them, and its verdict must show them. */
 static void check_lacks(const struct row *row, const struct run *r, struct cell *c)
 {
     int lacks = bcda_job_missing_type_count(r->job) || bcda_job_deleted_file_count(r->job);

@@ -6,7 +6,8 @@
 #define G  ON(GZIP)
 #define PE (P | E)
 
-/* A fault that any request can have: one row for each stage. */
+/* A fault that any response can have: one row each for the token, kick-off, status and file
+ * requests. */
 #define STAGES(name, spec)                                                                       \
     {name ", token", {spec "@token"}, 0, 0, 0}, {name ", kick-off", {spec "@kickoff"}, 0, 0, 0}, \
         {name ", status", {spec "@status"}, 0, 0, 0},                                            \
@@ -14,8 +15,9 @@
         name ", file", {spec "@data"}, 0, 0, 0                                                   \
     }
 
-/* 429 twice, in one row for each stage. The client's clock begins at 22:13:20 on 14 November
- * 2023. */
+/* The server answers 429 twice, with Retry-After: one row each for the token, kick-off, status and
+ * file requests. The client's clock begins on 14 November 2023 at 22:13:20 (1700000000), which is
+ * shortly before the dates in these rows. */
 #define LATER(name, text)                                                               \
     {"429, " name ", token", {"token-429:0*2", "retry-after:" text}, 0, 0, 0},          \
         {"429, " name ", kick-off", {"kickoff-429:0*2", "retry-after:" text}, 0, 0, 0}, \
@@ -24,7 +26,7 @@
         "429, " name ", file", {"data-429:0*2", "retry-after:" text}, 0, 0, 0           \
     }
 
-/* A body that is cut once at an offset, and one that is reset once at that offset. */
+/* Two rows: at this offset of the body the server once closes the connection, or once resets it. */
 #define BROKEN(name, offset)                                              \
     {"body cut " name ", once", {"data-cut:" offset "*1"}, 0, 0, 0},      \
     {                                                                     \
@@ -34,7 +36,7 @@
 const struct row rows[] = {
     {"none", {NULL}, SHORT, 0, 0},
 
-    /* ---- any stage ---- */
+    /* ---- faults of every kind of request: token, kick-off, status, file ---- */
     STAGES("closed without an answer, 3 times", "reset*3"),
     STAGES("closed without an answer, always", "reset"),
     STAGES("502 with an HTML page, 3 times", "gateway*3"),
@@ -119,7 +121,7 @@ const struct row rows[] = {
     {"file: the job has expired", {"job-expired+3"}, 0, 0, 0},
     {"file: the job expires in the middle", {"data-cut:50%*1", "job-expires-after:1"}, 0, 0, 0},
 
-    /* ---- bodies that end early ---- */
+    /* ---- response bodies that end early ---- */
     BROKEN("before its first byte", "0"),
     BROKEN("behind 1 byte", "1"),
     BROKEN("inside the gzip header", "9"),
@@ -176,7 +178,7 @@ const struct row rows[] = {
     {"Content-Length 1 too short", {"length-less:1"}, 0, PE, 0},
     {"Content-Length 1,000 too short", {"length-less:1000"}, SHORT, PE, 0},
 
-    /* ---- resuming ---- */
+    /* ---- downloads that the client resumes with a Range request ---- */
     {"Range ignored", {"data-cut:50%*1", "range-ignored"}, 0, 0, 0},
     {"no Range at all", {"data-cut:50%*1", "no-range"}, 0, 0, 0},
     {"wrong Content-Range", {"data-cut:50%*1", "range-wrong"}, 0, 0, 0},
@@ -219,7 +221,7 @@ const struct row rows[] = {
     {"5,000 bytes of garbage behind it", {"data-extra:5000"}, 0, 0, 0},
     {"three more empty gzip members", {"extra-members:3"}, 0, G, 0},
 
-    /* ---- files that the server generated with the fault ---- */
+    /* ---- faults in the stored file or its key, not in the response ---- */
     {"key wrapped with another label", {"wrong-label"}, GENERATED, E, 0},
     {"key wrapped for another RSA key", {"wrong-key"}, GENERATED, E, 0},
     {"wrapped key is no hex", {"key-not-hex"}, GENERATED, E, 0},

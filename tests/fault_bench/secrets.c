@@ -1,4 +1,4 @@
-/* Searches all that was reported or logged for secrets and patient data. */
+/* Searches all text that the client reported or logged for secrets and patient data. */
 #include "bench.h"
 
 #include <ctype.h>
@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHORTEST = 8 }; /* shorter names would be found by chance */
+/* Identifiers with fewer characters are not searched for: they occur in logs by chance. */
+enum { SHORTEST = 8 };
 
-/* ---- what was reported ---- */
+/* ---- collecting what the client reported ---- */
 
 void shown_add(struct shown *s, const char *what, const char *text)
 {
@@ -138,7 +139,7 @@ static void look_private_key(struct search *s, struct sandbox *sb)
     free(pem);
 }
 
-/* Returns whether the text begins with a Medicare number, such as 1S00E00AA00. */
+/* Returns whether the text begins with a Medicare Beneficiary Identifier, such as 1S00E00AA00. */
 static int is_mbi(const char *p)
 {
     static const char shape[] = "9A*9A*9AA99";

@@ -1,6 +1,6 @@
 /* The soak test: 200 files of 1 to 20 MB in one job, once without faults and once with a random
- * fault in every third response. Each file must be delivered completely and once, as the hash of
- * the original shows. */
+ * fault in every third response. The client must deliver each file completely and only once; hashes
+ * of the original files show whether it does. */
 #include "bench.h"
 
 #include <openssl/evp.h>
@@ -135,7 +135,7 @@ static void open_session(void)
     fixture_session(&fx);
 }
 
-/* Attaches to the job at `url`, or starts a new job if `url` is NULL. */
+/* Attaches to the export job at `url` on the server. If `url` is NULL, starts a new one. */
 static bcda_job *start(const char *url)
 {
     bcda_handlers *handlers = NULL;
@@ -159,7 +159,8 @@ static bcda_job *start(const char *url)
     return job;
 }
 
-/* The server generates its files in real time. The client's clock must not run ahead of that. */
+/* Waits until the server has generated all files, which takes real time. If the test went on
+ * before that, the client's simulated clock would run ahead of the server. */
 static void wait_for_files(void)
 {
     double until = seconds() + READY_S;

@@ -28,7 +28,7 @@ struct options {
 
 static struct options options = {.seed = 1};
 static struct files files = {-1, -1, NULL};
-static struct cell *cells; /* row_count * CELLS, shared with the processes */
+static struct cell *cells; /* row_count * CELLS, in memory shared with the child processes */
 
 static int wanted(const struct row *row)
 {
@@ -38,7 +38,8 @@ static int wanted(const struct row *row)
 
 /* ---- processes ---- */
 
-/* The test library allows assertions only inside its tests, so a cell and the soak are tests. */
+/* Check allows assertions only inside a test, so one_cell and whole_soak are tests. Their arguments
+ * are in these variables. */
 static const struct row *the_row;
 static int the_cell;
 
@@ -252,7 +253,7 @@ static char *read_file(const char *path)
     return text;
 }
 
-/* Returns 1 if the text does not contain the line. */
+/* Returns 1, and prints a message, if no line of `text` (the file of --compare) equals `line`. */
 static int differs(const char *text, const char *line)
 {
     const char *at = text;
@@ -267,7 +268,7 @@ static int differs(const char *text, const char *line)
     return 1;
 }
 
-/* Returns how many rows the file of --compare does not contain. */
+/* Prints the table. Returns how many of its lines are not in the file of --compare. */
 static int print_table(void)
 {
     char *text = NULL, *line;
@@ -290,7 +291,7 @@ static int print_table(void)
     return bad;
 }
 
-/* Prints the reason of each RED cell. Returns how many there are. */
+/* Prints the reason of each RED cell. Returns the number of RED cells. */
 static int print_red(FILE *out)
 {
     size_t k;
@@ -346,7 +347,7 @@ static void prepare(void)
     if (options.secrets)
         files.secrets = open(options.secrets, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     o.tls = 1;
-    if (sandbox_start(&o, &sb)) { /* makes the keys that all later sandboxes use */
+    if (sandbox_start(&o, &sb)) { /* the first sandbox makes the keys for all later ones */
         fprintf(stderr, "fault-bench: sandbox: %s\n", sandbox_last_error());
         exit(2);
     }

@@ -1,5 +1,5 @@
-/* A chain of hashes, one after each line: two texts with the same hash after n lines have the same
- * first n lines. */
+/* A chain of hashes: each line gives a hash of that line and the hash before it. If two texts have
+ * the same hash after n lines, their first n lines are equal. */
 #include "bench.h"
 
 #include <openssl/evp.h>
@@ -54,7 +54,8 @@ void truth_free(struct truth *t)
     memset(t, 0, sizeof *t);
 }
 
-/* Returns the offset in the stored file for "N", "N%" or "-N", as in a fault of the sandbox. */
+/* Converts the argument of a sandbox fault to an offset in the stored file of `size` bytes: N bytes
+ * ("N"), N percent ("N%"), or N bytes before the end ("-N"). */
 static size_t offset_of(const char *text, size_t size)
 {
     char *end;
@@ -65,9 +66,9 @@ static size_t offset_of(const char *text, size_t size)
     return n < 0 ? size - (size_t)-n : (size_t)n;
 }
 
-/* Flips the bit of the text that the fault flips in the stored file. In an encrypted file the text
- * follows the nonce, and flipping a stored bit flips the same bit of the text, because GCM is a
- * counter mode. */
+/* Does to the plain text what the fault data-flip does to the stored file. An encrypted file is a
+ * nonce (12 bytes), the ciphertext and a tag. A bit flipped in the ciphertext flips the same bit of
+ * the plain text, because GCM is a counter mode. */
 static void flip(const char *argument, enum form form, char *text, size_t len)
 {
     size_t head = form == ENCRYPTED ? 12 : 0, tail = form == ENCRYPTED ? 16 : 0;

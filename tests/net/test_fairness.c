@@ -1,6 +1,6 @@
-/* How the engine divides its steps: a step moves a limited number of bytes, and the channel that
- * used them up is served last in the next step. The functions that the engine calls are replaced by
- * -Wl,--wrap: there is no network. */
+/* How the engine divides its steps among channels: a step moves a limited number of bytes, and the
+ * channel that used up this limit is served last in the next step. There is no network: the linker
+ * (-Wl,--wrap) replaces the functions that the engine calls. */
 #include <string.h>
 
 #include "net/engine.h"
@@ -11,7 +11,7 @@
 enum { CHANNELS = 4, FDS = 5, STEPS = 100, A_WHOLE_STEP = 1024 * 1024 };
 
 static struct bcda__engine *engine;
-static size_t piece; /* bytes that each piece of work moves */
+static size_t piece; /* bytes that each call of a replaced function reports as moved */
 
 /* ---- channels that always have something to do ---- */
 
@@ -61,7 +61,7 @@ void __wrap_bcda__http_resume(struct bcda__http *h)
     bcda__engine_spend(engine, piece);
 }
 
-/* ---- descriptors that are always ready ---- */
+/* ---- file descriptors that are always readable ---- */
 
 static int are_ready;
 static unsigned driven[FDS];
@@ -120,7 +120,7 @@ static void run_steps(int steps)
     }
 }
 
-/* Checks that each of the `n` has at least half of an equal share. */
+/* Checks that the `n` counts add up to `total`, and that each is at least half of total / n. */
 static void check_shares(const unsigned *counts, unsigned n, unsigned total)
 {
     unsigned i, sum = 0;
@@ -132,7 +132,7 @@ static void check_shares(const unsigned *counts, unsigned n, unsigned total)
         ck_assert_msg(counts[i] >= total / n / 2, "number %u got %u of %u", i, counts[i], total);
 }
 
-/* Each piece is as many bytes as a step may move, so a step serves one channel. */
+/* Each call moves as many bytes as a whole step may, so each step serves one channel. */
 START_TEST(channels_share_steps)
 {
     open_engine();

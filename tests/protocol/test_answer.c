@@ -34,7 +34,7 @@ static enum bcda__verdict ask(judge_fn judge, int status, const char *body)
     struct bcda__answer a = answer(status, body);
 
     bcda__err_clear(&err);
-    err.code = 12345; /* remains if there is no error */
+    err.code = 12345; /* judge() must leave this value if it reports no error */
     return judge(&a, &err);
 }
 
@@ -63,8 +63,8 @@ static void check_rows(judge_fn judge, const struct row *rows, size_t count)
     }
 }
 
-/* Errors of an OAuth server (RFC 6749, 5.2): the error's text names a code only if the RFC defines
- * it. Everything else is kept as the server's text. */
+/* Error answers of an OAuth server (RFC 6749, 5.2). err.text names the member `error` of the body
+ * only if its value is a code that the RFC defines. err.server keeps the words of the server. */
 START_TEST(oauth_errors)
 {
     static const struct {
@@ -89,7 +89,7 @@ START_TEST(oauth_errors)
          BCDA_ERR_FORBIDDEN, "denies access (403)", "access_denied: not here"},
         {503, "{\"error\":\"temporarily_unavailable\"}", BCDA_ERR_SERVER, "out of order (503)",
          "temporarily_unavailable"},
-        /* a code that the RFC does not define is not repeated and has no effect */
+        /* a value of `error` that the RFC does not define: not in err.text, only in err.server */
         {400, "{\"error\":\"Missing grant_type\"}", BCDA_ERR_BAD_REQUEST, "the server's own words",
          "Missing grant_type"},
         {400, "{\"error_description\":\"Missing\\u000agrant_type\"}", BCDA_ERR_BAD_REQUEST,
@@ -120,7 +120,7 @@ START_TEST(oauth_errors)
     (void)ask(bcda__answer_token, 400, big);
     ck_assert_uint_eq(strlen(err.server), sizeof err.server - 1);
     ck_assert_int_eq(strncmp(err.server, "invalid_request: 000", 20), 0);
-    /* The answer to another request is not read in this way. */
+    /* Only the answer to a token request is read as an OAuth error, not that to a kick-off. */
     (void)ask(bcda__answer_kickoff, 401, rows[4].body);
     ck_assert_ptr_nonnull(strstr(err.text, "refused the token"));
 }
@@ -228,7 +228,7 @@ START_TEST(kickoff_location)
         ck_assert(i == 0 || !strstr(err.text, bad[i]));
     }
     a.content_location =
-        "http://proxied.example:3000/api/v1/jobs/7"; /* the caller decides about the origin */
+        "http://proxied.example:3000/api/v1/jobs/7"; /* any origin: the caller checks it */
     ck_assert_int_eq(bcda__answer_kickoff(&a, &err), BCDA__OK);
 }
 END_TEST
@@ -263,7 +263,7 @@ END_TEST
 
 START_TEST(status_words)
 {
-    /* a failed job in era A, and in era C */
+    /* the answers for a failed job in eras A and C of the server (bcda-api 0.2) */
     ck_assert_int_eq(ask(bcda__answer_status, 500, "{\"resourceType\":\"OperationOutcome\"}"),
                      BCDA__RETRY);
     ck_assert_int_eq(err.code, BCDA_ERR_JOB_FAILED);
@@ -365,7 +365,7 @@ START_TEST(plain)
 }
 END_TEST
 
-/* The server's text is kept in the error, but apart from the error's own text. */
+/* The text that the server sent is kept in err.server, apart from the library's own err.text. */
 START_TEST(server_words)
 {
     static const struct {
@@ -396,7 +396,8 @@ END_TEST
 
 #define SINCE "Invalid date format supplied in _since parameter. "
 
-/* The error texts of bcda-api 4.3, in the shapes of all eras. */
+/* The error texts of bcda-api 4.3, in every shape of OperationOutcome that the server's eras
+ * (bcda-api 0.2) have used. */
 START_TEST(validation_errors)
 {
     static const char *const texts[] = {
@@ -416,8 +417,8 @@ START_TEST(validation_errors)
         "Invalid group ID",
     };
     static const char *const forms[] = {
-        /* era A; then bodies with the text in `details`, in `diagnostics`, and in `details` again
-         */
+        /* the first shape is that of era A (bcda-api 0.2), with the text in `diagnostics`; the next
+         * two have it in `details`, then one in `diagnostics`, and one in `details` again */
         "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"Error\",\"code\":"
         "\"Structural Issue\",\"details\":{\"coding\":[{\"display\":\"Request "
         "Error\"}],\"text\":\"Request Error\"},\"diagnostics\":\"%s\"}]}",
@@ -495,7 +496,7 @@ START_TEST(cancel)
 }
 END_TEST
 
-/* A 5xx is retried, except those that mean that a retry cannot help. */
+/* A request is retried after any status 5xx but 501 and 505, for which a retry cannot help. */
 START_TEST(server_failures)
 {
     static const int lasting[] = {501, 505};
@@ -517,8 +518,8 @@ START_TEST(server_failures)
 }
 END_TEST
 
-/* For every status number and every kind of request there is a verdict, and an error text that
- * follows the rules. */
+/* Every status from 0 to 999, as the answer to every kind of request, gives a verdict, and an error
+ * text of the usual form. */
 START_TEST(every_status)
 {
     size_t j;

@@ -81,10 +81,10 @@ static const struct {
     {BUNDLE(TASK("01234567890123456789012345678901234567890123456789012345678901234", "accepted",
                  SAME)),
      0, NULL},
-    /* nothing of one task is taken for the next */
+    /* two tasks that each match only in part: the parser must not combine them */
     {BUNDLE(TASK("8", "accepted", "GET https://h/other") "," TASK("9", "completed", SAME)), 0,
      NULL},
-    /* members of the same names elsewhere do not count */
+    /* `status`, `value` and `valueString` count only inside a Task of the Bundle's `entry` */
     {"{\"status\":\"accepted\",\"value\":\"4\",\"valueString\":\"" SAME "\"}", 0, NULL},
     {"{\"x\":[{\"resource\":{\"status\":\"accepted\",\"identifier\":[{\"value\":\"4\"}],\"input\":"
      "[{\"valueString\":\"" SAME "\"}]}}]}",

@@ -58,8 +58,8 @@ START_TEST(levels)
 }
 END_TEST
 
-/* At resource level the URL for Patient has `_type`: Patient/$export without it would be the
- * patient level, which exports every type. */
+/* BCDA__LEVEL_RESOURCE exports one type. For the type Patient the URL must have `_type=Patient`:
+ * without it, Patient/$export is the URL of the patient level, which exports every type. */
 START_TEST(resource_level_names_its_type)
 {
     static const char *const patient[] = {"Patient"};
@@ -187,7 +187,8 @@ START_TEST(refusals)
 }
 END_TEST
 
-/* A buffer that is too small for the URL gives an error, never a part of the URL. */
+/* If the buffer is too small for the URL, bcda__kickoff_url() returns an error, and the buffer has
+ * no part of the URL. */
 START_TEST(too_long)
 {
     static const char *const types[] = {"Patient", "Coverage"};
@@ -255,7 +256,8 @@ START_TEST(requested_types)
         {BASE "/$export?x_type=Patient", ""},
         {BASE "/$export?_types=Patient", ""},
         {BASE "/$export?_typeFilter=Patient%3Factive%3Dtrue", ""},
-        /* not the name of a type: such a text must not get into a log or a saved job */
+        /* values in `_type` that cannot be the name of a type are left out, because the names of
+         * types get into logs and saved jobs */
         {BASE "/$export?_type=%zz%0", ""},
         {BASE "/$export?_type=%FF%FE,Patient", "Patient"},
         {BASE "/$export?_type=Patient+,%22Coverage%22,Claim", "Claim"},
@@ -300,7 +302,7 @@ START_TEST(instants)
         "9999-12-31T23:59:59.9-14:00",
     };
     static const char *const bad[] = {
-        /* a part is missing, or another separator */
+        /* a component of the date or time is missing, or a separator is wrong */
         "", "2020", "2020-02-13", "2020-02-13T08:00Z", "2020-02-13T08:00:00",
         "2020-02-13 08:00:00Z", "2020-02-13t08:00:00Z", "2020-02-13T08:00:00z",
         "2020-02-13T08:00:00.Z", "2020-02-13T08:00:00,5Z", "2020-02-13T08:00:00.5",

@@ -12,13 +12,13 @@ START_TEST(burst_then_rate)
     for (i = 0; i < 3; i++)
         ck_assert_int_eq(bcda__limiter_take(&l, now), 0);
     ck_assert_int_eq(bcda__limiter_take(&l, now), 1000);
-    ck_assert_int_eq(bcda__limiter_take(&l, now), 1000); /* a refused request takes nothing */
+    ck_assert_int_eq(bcda__limiter_take(&l, now), 1000); /* a refused request uses no token */
     ck_assert_int_eq(bcda__limiter_take(&l, now + 1), 999);
     ck_assert_int_eq(bcda__limiter_take(&l, now + 999), 1);
     ck_assert_int_eq(bcda__limiter_take(&l, now + 1000), 0);
     ck_assert_int_eq(bcda__limiter_take(&l, now + 1000), 1000);
     ck_assert_int_eq(bcda__limiter_take(&l, now + 2500), 0);
-    ck_assert_int_eq(bcda__limiter_take(&l, now + 2500), 500); /* half a request was left */
+    ck_assert_int_eq(bcda__limiter_take(&l, now + 2500), 500); /* half a token was left */
 }
 END_TEST
 
@@ -38,8 +38,8 @@ START_TEST(burst_after_a_pause)
 }
 END_TEST
 
-/* A request that has waited as long as the limiter asked may then be sent, and over time the rate
- * is kept. */
+/* bcda__limiter_take() returns how long to wait: after that time it must allow the request. Over a
+ * long time it allows no more requests than the rate and the burst of 5. */
 START_TEST(over_time)
 {
     static const int64_t rates[] = {1, 3, 7, 10, 999, 1000, 1001, 1000000};

@@ -21,8 +21,8 @@
 
 static struct bcda_error err;
 
-/* Returns the three texts joined, with " in place of ' and with H in place of ~. The result lives
- * until the next call. */
+/* Returns the three texts joined, with " in place of ' and the value of the macro H in place of ~.
+ * The result is valid until the next call. */
 static const char *json(const char *before, const char *text, const char *after)
 {
     const char *parts[] = {before, text, after}, *c;
@@ -42,7 +42,8 @@ static const char *json(const char *before, const char *text, const char *after)
 }
 
 /* Parses the body in pieces of `piece` bytes (0: all at once, -1: random sizes). Each piece is an
- * allocation of its own, so that a sanitizer detects a read beyond it, or a pointer kept to it. */
+ * allocation of its own, so that a sanitizer detects a read beyond the piece, or a use of the piece
+ * after the call. */
 static int parse_cut(const char *body, size_t len, int piece, size_t max,
                      struct bcda__manifest **out)
 {
@@ -79,9 +80,9 @@ static int parse(const char *body, struct bcda__manifest **out)
     return parse_cut(text, strlen(text), 0, 1000, out);
 }
 
-/* Parses the body in pieces of several sizes. The result must be BCDA_ERR_MANIFEST with `problem`
- * in the text, and without any URL. If `problem` is NULL, it must be a manifest, which is given to
- * `check` (which may be NULL). */
+/* Parses the body in pieces of several sizes. If `problem` is NULL, the parser must accept the
+ * body, and `check` (unless NULL) gets the manifest. Otherwise the parser must return
+ * BCDA_ERR_MANIFEST with an error text that contains `problem` and no URL. */
 static void try_all(const char *body, size_t max, const char *problem,
                     void (*check)(const struct bcda__manifest *m, const void *row), const void *row)
 {
@@ -112,14 +113,14 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-    /* the documented example of era A */
+    /* the example in the user guide of April 2019, era A (bcda-api 0.2) */
     {"{'transactionTime':'2019-04-26T15:02:11.38342Z','request':'https://sandbox.bcda.cms.gov/api/"
      "v1/Patient/$export','requiresAccessToken':true,'output':[{'type':'Patient','url':'~" UUID1
      ".ndjson','encryptedKey':'4fd0aa'}],'error':[],'KeyMap':{'" UUID1
      ".ndjson':'4fd0aa'},'JobID':42}",
      "2019-04-26T15:02:11.38342Z|https://sandbox.bcda.cms.gov/api/v1/Patient/$export|42|1|1 "
      "Patient|~" UUID1 ".ndjson|" UUID1 ".ndjson|4fd0aa|0|-1"},
-    /* keys only in KeyMap, which follows output; an error file with a key of its own */
+    /* encrypted keys only in KeyMap, which follows output; an error file with a key of its own */
     {"{'transactionTime':'2019-01-02T00:00:00Z','request':'','requiresAccessToken':true,'output':[{"
      "'type':'Patient','url':'~" UUID2
      ".ndjson'}],'error':[{'type':'OperationOutcome','url':'~" UUID2
@@ -127,17 +128,18 @@ static const struct shape shapes[] = {
      ".ndjson':'aa01'},'JobID':7}",
      "2019-01-02T00:00:00Z||7|1|1 Patient|~" UUID2 ".ndjson|" UUID2
      ".ndjson|aa01|0|-1 OperationOutcome|~" UUID2 "-error.ndjson|" UUID2 "-error.ndjson|bb02|1|-1"},
-    /* late 2018: names padded to 127 characters, and `keys` */
+    /* late 2018: KeyMap's file names padded with spaces to 127 characters; also the array `keys` */
     {"{'transactionTime':'2018-11-20T10:00:00Z','request':'r','requiresAccessToken':true,'output':["
      "{'type':'ExplanationOfBenefit','url':'~" UUID1 ".ndjson'}],'error':[],'KeyMap':{'" UUID1
      ".ndjson" SPACES "':' aa01 '},'keys':['aa01|" UUID1 ".ndjson" SPACES "']}",
      "2018-11-20T10:00:00Z|r|-1|1|1 ExplanationOfBenefit|~" UUID1 ".ndjson|" UUID1
      ".ndjson|aa01|0|-1"},
-    /* keys only in the array `keys` */
+    /* encrypted keys only in the array `keys` */
     {"{'output':[{'type':'Patient','url':'~a.ndjson'},{'type':'Patient','url':'~b.ndjson'}],'keys':"
      "['bb|b.ndjson','aa|a.ndjson']}",
      "||-1|1|2 Patient|~a.ndjson|a.ndjson|aa|0|-1 Patient|~b.ndjson|b.ndjson|bb|0|-1"},
-    /* if KeyMap and `keys` differ, KeyMap counts, in any order */
+    /* KeyMap and `keys` name different keys for a.ndjson: the parser takes that of KeyMap, although
+     * `keys` comes first */
     {"{'keys':['01|a.ndjson','02|b.ndjson'],'output':[{'url':'~a.ndjson'},{'url':'~b.ndjson'}],'"
      "KeyMap':{'a.ndjson':'aa'}}",
      "||-1|1|2 |~a.ndjson|a.ndjson|aa|0|-1 |~b.ndjson|b.ndjson|02|0|-1"},
@@ -145,24 +147,24 @@ static const struct shape shapes[] = {
     {"{'transactionTime':'t','output':[{'type':'Patient','url':'~a.ndjson'}],'error':[],'KeyMap':{}"
      ",'keys':null}",
      "t||-1|1|1 Patient|~a.ndjson|a.ndjson|-|0|-1"},
-    /* encrypt=false in 2019 */
+    /* an export with encrypt=false in 2019: "NO_ENCRYPTION" in hex takes the place of a key */
     {"{'transactionTime':'t','output':[{'type':'Patient','url':'~a.ndjson','encryptedKey':"
      "'" NO_ENCRYPTION
      "'},{'type':'Patient','url':'~b.ndjson'}],'error':[],'KeyMap':{'a.ndjson':'" NO_ENCRYPTION
      "','b.ndjson':'4E4F5F454E4352595054494F4E'}}",
      "t||-1|1|2 Patient|~a.ndjson|a.ndjson|-|0|-1 Patient|~b.ndjson|b.ndjson|-|0|-1"},
-    /* with an empty encryptedKey the value in KeyMap counts; if that is empty, too, there is no key
-     */
+    /* if encryptedKey is empty, the parser takes the key from KeyMap; if KeyMap's value is empty,
+     * too, the file has no key */
     {"{'KeyMap':{'a.ndjson':'aa','b.ndjson':'','c.ndjson':null},'output':[{'url':'~a.ndjson','"
      "encryptedKey':''},{'url':'~b.ndjson','encryptedKey':null},{'url':'~c.ndjson'}]}",
      "||-1|1|3 |~a.ndjson|a.ndjson|aa|0|-1 |~b.ndjson|b.ndjson|-|0|-1 |~c.ndjson|c.ndjson|-|0|-1"},
-    /* `output` is null, as a race in the server of era A caused it */
+    /* `output` is null: a race in the server of era A (bcda-api 0.2) caused this */
     {"{'transactionTime':'t','request':'r','requiresAccessToken':true,'output':null,'error':[],'"
      "KeyMap':{},'JobID':1}",
      "t|r|1|1|0"},
     {"{'transactionTime':'0001-01-01T00:00:00Z','output':[],'error':null,'JobID':1}",
      "0001-01-01T00:00:00Z||1|1|0"},
-    /* era C; the & is escaped as Go escapes it */
+    /* era C (bcda-api 0.2), whose server writes & as \u0026 */
     {"{'transactionTime':'2026-08-21T01:02:03.123456789Z','request':'https://h/api/v2/Patient/"
      "$export?_type=Patient\\u0026_since=2020-01-01T00:00:00%2B05:00','requiresAccessToken':true,'"
      "output':[{'type':'Patient','url':'https://h/data/9/"
@@ -186,19 +188,20 @@ static const struct shape shapes[] = {
      "JobID':'77','link':[]}",
      "||77|0|2 Patient|http://h:3000/f/p%20x.ndjson?sig=a/b|p%20x.ndjson|-|0|1234 "
      "Patient|http://h:3000/q|q|-|0|-1 |http://h:3000/e.ndjson|e.ndjson|-|1|-1"},
-    /* 2019-02-27 to 04-03: the error file is also in output, where its key may be */
+    /* 2019-02-27 to 2019-04-03: the server listed the error file in `output`, too, and its key
+     * could be only there */
     {"{'output':[{'type':'Patient','url':'~e-error.ndjson','encryptedKey':'ee'},{'type':'Patient','"
      "url':'~a.ndjson','encryptedKey':'aa'}],'error':[{'type':'OperationOutcome','url':'~e-error."
      "ndjson','encryptedKey':''}],'transactionTime':'t'}",
      "t||-1|1|1 Patient|~a.ndjson|a.ndjson|aa|0|-1 "
      "OperationOutcome|~e-error.ndjson|e-error.ndjson|ee|1|-1"},
-    /* 2024-02-23 to 03-04: an error file only in output; the same file twice; the internal marker
-     * blank.ndjson */
+    /* 2024-02-23 to 2024-03-04: the server listed an error file only in `output`, a file twice, and
+     * its internal marker blank.ndjson, which is no file of the export */
     {"{'output':[{'type':'Patient','url':'~x-error.ndjson'},{'type':'Patient','url':'~a.ndjson'},{'"
      "type':'Patient','url':'~blank.ndjson'},{'type':'Coverage','url':'~a.ndjson','encryptedKey':'"
      "aa'}],'error':[{'url':'~blank.ndjson'}]}",
      "||-1|1|1 Patient|~x-error.ndjson|x-error.ndjson|-|1|-1 Patient|~a.ndjson|a.ndjson|aa|0|-1"},
-    /* few members are enough; members that are null are ignored */
+    /* no member is required, not even `output`; members with the value null are ignored */
     {" \n{'transactionTime':'t','request':null,'requiresAccessToken':null,'JobID':null,'KeyMap':"
      "null}",
      "t||-1|1|0"},
@@ -387,10 +390,10 @@ START_TEST(deleted)
 }
 END_TEST
 
-/* Members that name more data. The library does not follow the pages of a manifest (STU 3 sends
- * them only to a client that asks with allowPartialManifests), and a file that is continued in an
- * unlisted file would lose lines. Both must fail: otherwise part of the data would be taken for all
- * of it. */
+/* Members that point to more data: `link` to the next page of the manifest, and a file that is
+ * continued in a file outside the list. The library follows neither, so it must refuse the
+ * manifest: otherwise the export would look complete without that data. STU 3 sends pages only to a
+ * client that asks with allowPartialManifests. */
 START_TEST(elsewhere)
 {
     static const struct {
@@ -567,7 +570,8 @@ START_TEST(not_json)
         {"{\"output\":[]}{\"output\":[]}", "behind the end"},
         {"{\"output\":[]} \n{\"output\":", "behind the end"},
         {"{\"output\":[]}<html>", "behind the end"},
-        {"\xEF\xBB\xBF{\"output\":[]}", NULL}, /* a byte order mark may be accepted or refused */
+        /* with a byte order mark: the test allows success and an error */
+        {"\xEF\xBB\xBF{\"output\":[]}", NULL},
     };
     struct bcda__manifest *m;
     char deep[5000];
@@ -590,8 +594,8 @@ START_TEST(not_json)
 }
 END_TEST
 
-/* A manifest that is cut at any byte is refused, because files missing from the list would be a
- * loss of data. */
+/* A manifest that is cut at any byte is refused. Otherwise the files in the missing part would not
+ * be downloaded, and nobody would notice. */
 START_TEST(truncated)
 {
     struct bcda__manifest *m;
@@ -694,7 +698,7 @@ START_TEST(at_the_limit)
     char key[32];
     size_t i;
 
-    /* Quadratic time would run into the time limit of the suite. */
+    /* A parser with quadratic time would exceed the time limit of this test program. */
     add_many(&b, 200000, 1);
     ck_assert_int_eq(parse_cut(b.data, b.len, 16384, 200000, &m), 0);
     ck_assert_uint_eq(m->count, 200000);
@@ -802,8 +806,8 @@ START_TEST(lives)
     ck_assert_uint_eq(m->count, 0);
     bcda__manifest_unref(m);
 
-    /* A failure is permanent. It may be reported late, because the parser first gathers a few KiB.
-     */
+    /* After an error, every later call returns that error. The first error may come from a later
+     * write than the one with the bad bytes, because the parser first collects a few KiB. */
     ck_assert_int_eq(bcda__manifest_parser_new(&p, 5), 0);
     ck_assert_int_eq(bcda__manifest_parser_write(p, "{\"output\":5,", 12, NULL), 0);
     memset(space, ' ', sizeof space);

@@ -43,7 +43,7 @@ static const struct shape {
     {OO "{\"severity\":\"Error\",\"code\":\"Exception\",\"details\":{\"coding\":[{\"display\":"
         "\"Invalid Token\"}],\"text\":\"Invalid Token\"}}]}",
      BCDA__SEVERITY_ERROR, "Exception", "Invalid Token"},
-    /* era A, header errors: `diagnostics` follows `details` */
+    /* answers about a missing header in era A (bcda-api 0.2): `diagnostics` follows `details` */
     {OO "{\"severity\":\"Error\",\"code\":\"Structural "
         "Issue\",\"details\":{\"coding\":[{\"display\":\"Request Error\"}],\"text\":\"Request "
         "Error\"},\"diagnostics\":\"Prefer header is required\"}]}",
@@ -66,22 +66,22 @@ static const struct shape {
     {"{\"issue\":[{\"code\":\"exception\",\"diagnostics\":\"Invalid "
      "Token\",\"severity\":\"error\"}],\"resourceType\":\"OperationOutcome\"}",
      BCDA__SEVERITY_ERROR, "exception", "Invalid Token"},
-    /* v1 now */
+    /* the current API v1 */
     {OO "{\"severity\":\"error\",\"code\":\"forbidden\",\"diagnostics\":\"Invalid Token\"}]}",
      BCDA__SEVERITY_ERROR, "forbidden", "Invalid Token"},
-    /* v2 now */
+    /* the current API v2 */
     {OO
      "{\"severity\":\"error\",\"code\":\"forbidden\",\"details\":{\"coding\":[{\"system\":\"http://"
      "hl7.org/fhir/ValueSet/operation-outcome\",\"code\":\"Request Error\",\"display\":\"Expired "
      "Token\"}],\"text\":\"Expired Token\"},\"diagnostics\":\"Expired Token\"}]}",
      BCDA__SEVERITY_ERROR, "forbidden", "Expired Token"},
-    /* v3 now, with and without a text */
+    /* the current API v3, with and without `details.text` */
     {OO
      "{\"severity\":\"error\",\"code\":\"not-found\",\"details\":{\"text\":\"Job not found\"}}]}",
      BCDA__SEVERITY_ERROR, "not-found", "Job not found"},
     {OO "{\"severity\":\"error\",\"code\":\"forbidden\",\"details\":{}}]}", BCDA__SEVERITY_ERROR,
      "forbidden", ""},
-    /* lines of error files (6.6) in eras A, B, C and in v3 */
+    /* lines of error files (bcda-api 6.6) in the eras A, B and C (bcda-api 0.2) and in API v3 */
     {OO "{\"severity\":\"Error\",\"code\":\"Exception\",\"details\":{\"coding\":[{\"display\":"
         "\"Error retrieving Patient for beneficiary 1 in ACO a\"}],\"text\":\"Error retrieving "
         "Patient for beneficiary 1 in ACO a\"}}]}",
@@ -102,7 +102,8 @@ static const struct shape {
     {OO "{\"severity\":\"success\"}]}", BCDA__SEVERITY_UNKNOWN, "", ""},
     {OO "{\"severity\":3,\"code\":4,\"diagnostics\":[\"no\"],\"details\":\"no\"}]}",
      BCDA__SEVERITY_UNKNOWN, "", ""},
-    /* if one text is empty, the next counts: diagnostics, details.text, display, code */
+    /* the issue's text is the first of these that is not empty: diagnostics, details.text, and
+     * display and code of details.coding */
     {OO "{\"diagnostics\":\" \\n "
         "\",\"details\":{\"text\":\"\",\"coding\":[{\"code\":\"c\",\"display\":\"\"}]}}]}",
      BCDA__SEVERITY_UNKNOWN, "", "c"},
@@ -114,14 +115,14 @@ static const struct shape {
      BCDA__SEVERITY_UNKNOWN, "", "2"},
     {OO "{\"details\":{\"coding\":[{\"display\":\"3\",\"code\":\"4\"}]}}]}", BCDA__SEVERITY_UNKNOWN,
      "", "3"},
-    /* of `coding`, only the first element counts */
+    /* only the first element of the array `coding` is read */
     {OO "{\"details\":{\"coding\":[{\"code\":\"a\"},{\"display\":\"b\"}]}}]}",
      BCDA__SEVERITY_UNKNOWN, "", "a"},
     {OO "{\"details\":{\"coding\":[[],{\"display\":\"b\"}]}}]}", BCDA__SEVERITY_UNKNOWN, "", ""},
     /* the text becomes one line */
     {OO "{\"diagnostics\":\"  a\\r\\nb\\tc\\u0000d\\u001b[31m \"}]}", BCDA__SEVERITY_UNKNOWN, "",
      "a  b c d [31m"},
-    /* of two documents in one body, the first counts */
+    /* a body of two documents: only the first is read */
     {OO "{\"severity\":\"error\",\"code\":\"not-found\",\"diagnostics\":\"Job not "
         "found\"}]}{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"error\","
         "\"code\":\"gone\",\"diagnostics\":\"second\"}]}",
@@ -150,7 +151,7 @@ END_TEST
 START_TEST(no_issue)
 {
     static const char *const bodies[] = {
-        "{\"resourceType\":\"OperationOutcome\"}", /* a failed job in era A */
+        "{\"resourceType\":\"OperationOutcome\"}", /* for a failed job in 2018 to 2020 (era A) */
         OO "]}",
         "{\"resourceType\":\"OperationOutcome\",\"issue\":null}",
         "{\"resourceType\":\"OperationOutcome\",\"issue\":\"text\"}",
@@ -308,8 +309,8 @@ START_TEST(described)
 }
 END_TEST
 
-/* The limits of the server's text, at every length around them, also with a character of two bytes
- * at the limit. */
+/* Texts of the server with lengths just below and above the limits for an issue's text and code and
+ * for err.server, also with a character of two bytes that crosses the limit. */
 START_TEST(capped)
 {
     char body[5000];
@@ -341,7 +342,8 @@ START_TEST(capped)
 }
 END_TEST
 
-/* A text with control characters (C0 or C1) is not kept. */
+/* bcda__outcome_describe() does not keep a text with control characters (C0 or C1) in err.server.
+ */
 START_TEST(control_characters)
 {
     static const char *const texts[] = {"a\001b", "a\033[2Jb", "a\177b", "a\302\200b",

@@ -34,7 +34,7 @@ static const struct range_case ranges[] = {
     {"bytes -1-2/3", -1, 0, 0},
     {"bytes  1-2/3", -1, 0, 0},
     {"bytes=1-2/3", -1, 0, 0},
-    {"bytes */1000", -1, 0, 0}, /* the form of a 416 answer */
+    {"bytes */1000", -1, 0, 0}, /* Content-Range of a 416 answer: no first and last byte */
     {"bytes", -1, 0, 0},
     {"bytes ", -1, 0, 0},
     {"lines 1-2/3", -1, 0, 0},
@@ -83,7 +83,8 @@ START_TEST(unsatisfied)
 }
 END_TEST
 
-/* Whatever the sizes of the pieces, the tail holds the last bytes. */
+/* struct bcda__tail must hold the last BCDA__OVERLAP bytes received, whatever the sizes of the
+ * pieces. */
 START_TEST(tail)
 {
     uint8_t all[4000];

@@ -73,9 +73,9 @@ START_TEST(epochs)
     expect("1795994242000", now - 120000, 120000);
     expect("1795994242123", now - 120000, 120123);
     expect(" 1795994242 ", now, 0);
-    expect("1795994242", now + 1, 0); /* this time was a moment ago */
-    /* A number is a time if it is at most a day ago and at most 366 days ahead. Any other number is
-     * a delay, however absurd. */
+    expect("1795994242", now + 1, 0); /* this time was 1 ms ago */
+    /* A number is read as a time since 1970 if that time is at most a day in the past and at most
+     * 366 days in the future. Any other number is a delay in seconds, however absurd. */
     expect_number(EPOCH, now + DAY, 0);
     expect_number(EPOCH, now + DAY + 1, EPOCH * 1000);
     expect_number(EPOCH, now - 366 * DAY, 366 * DAY);
@@ -194,14 +194,14 @@ START_TEST(what_the_server_asks)
 {
     ck_assert_int_eq(bcda__retry_delay(1, 5000, 30000, 60000, 0), 5000);
     ck_assert_int_eq(bcda__retry_delay(1, 300000, 30000, 600000, 0),
-                     300000); /* exceeds the library's own maximum */
+                     300000); /* Retry-After may exceed the library's own maximum of 30 s */
     ck_assert_int_eq(bcda__retry_delay(1, 300000, 30000, 60000, 0), 60000);
     ck_assert_int_eq(bcda__retry_delay(1, INT64_MAX, 30000, 60000, 0), 60000);
     ck_assert_int_eq(bcda__retry_delay(1, INT64_C(1700000000000000), 30000, 60000, 0), 60000);
     ck_assert_int_eq(bcda__retry_delay(1, 0, 30000, 60000, 0),
                      500); /* a Retry-After of 0 has no effect */
     ck_assert_int_eq(bcda__retry_delay(1, 100, 30000, 60000, 0),
-                     500); /* a shorter one has none, either */
+                     500); /* nor has a Retry-After shorter than the library's own delay */
     ck_assert_int_eq(bcda__retry_delay(5, 1000, 30000, 60000, UINT32_MAX), 16000);
 }
 END_TEST
@@ -232,8 +232,8 @@ START_TEST(poll_delays)
 }
 END_TEST
 
-/* The number of attempts for every code. The test repeats the list of codes that are retried, and
- * checks that no other code is retried. */
+/* The number of attempts for every error code. The arrays repeat the codes that the library
+ * retries; for every other code bcda__err_attempts() must return 1. */
 START_TEST(what_is_retried)
 {
     static const int often[] = {
@@ -258,9 +258,9 @@ START_TEST(what_is_retried)
 }
 END_TEST
 
-/* The library retries each code with which a later attempt may succeed, except those that concern a
- * single call of the library and BCDA_ERR_NOMEM (a pause does not end a lack of memory). Each other
- * code gets at most 4 attempts. */
+/* The library retries each error code after which a later attempt may succeed. Exceptions are
+ * BCDA_ERR_NOMEM (a pause does not end a lack of memory) and the codes about one call of an API
+ * function. A code after which no later attempt may succeed gets at most 4 attempts. */
 START_TEST(later_and_attempts_agree)
 {
     int code, attempts;
@@ -275,7 +275,8 @@ START_TEST(later_and_attempts_agree)
 }
 END_TEST
 
-/* An error whose `retryable` was set to 0 is not retried. Other errors follow the table. */
+/* An error whose `retryable` was set to 0 is not retried. Other errors get the number of attempts
+ * of their code. */
 START_TEST(attempts_of_an_error)
 {
     struct bcda_error e;

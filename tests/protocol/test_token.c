@@ -26,8 +26,8 @@ static void check_good(const char *body, const char *bearer, int64_t lifetime_ms
     ck_assert_ptr_null(t.bearer.data);
 }
 
-/* Checks that a bad body is refused and that the error shows no value of the body. For that, each
- * of these bodies has SECRET in place of the values. */
+/* Checks that a bad body is refused and that the error shows no value of the body. To detect this,
+ * every value in these bodies is the word SECRET. */
 static void check_bad(const char *body, int code)
 {
     struct bcda__token t;
@@ -188,8 +188,9 @@ START_TEST(earlier_token)
 }
 END_TEST
 
-/* Returns how many KiB of this process are locked. Pages that stay locked would hold a token that
- * was not wiped. Sanitizers disable mlock(), so with them this shows nothing. */
+/* Returns how many KiB of this process are locked in memory (VmLck). If pages stay locked, they
+ * hold a token that was not wiped. Sanitizers disable mlock(), so with them the count is always 0.
+ */
 static long locked_kb(void)
 {
     FILE *f = fopen("/proc/self/status", "r");
@@ -228,13 +229,13 @@ START_TEST(renewal)
     static const struct {
         int64_t now, lifetime, at;
     } rows[] = {
-        {5000, 1200000, 5000 + 1200000 - 60000}, /* at most 60 s before the end */
-        {0, 600000, 540000},                     /* a tenth of the lifetime before */
+        {5000, 1200000, 5000 + 1200000 - 60000}, /* renewed at most 60 s before the token expires */
+        {0, 600000, 540000},                     /* renewed a tenth of the lifetime earlier */
         {0, 300000, 270000},
         {0, 10000, 9000},
-        {0, 5000, 4000}, /* at least 1 s before */
+        {0, 5000, 4000}, /* renewed at least 1 s before the token expires */
         {0, 2000, 1000},
-        {0, 1500, 750}, /* but never more than half of the lifetime */
+        {0, 1500, 750}, /* renewed at most half of the lifetime before the token expires */
         {0, 1000, 500},
         {0, 1, 1},
         {0, -1, INT64_MAX},

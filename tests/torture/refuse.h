@@ -1,6 +1,6 @@
 /* The allocator of the torture programs. It counts allocations, refuses those that a test chooses,
- * and checks every block that is freed: MARK, which stands for secret content, must not be left in
- * it.
+ * and checks every block that the library frees: the block must not contain MARK, which stands for
+ * a secret.
  *
  * The linker redirects the library's calls to this file: -Wl,--wrap=bcda__alloc and so on, see
  * tests/meson.build. The build must not use LTO, since the linker must see the calls. */
@@ -20,8 +20,8 @@
 
 static atomic_long calls, live, refused; /* atomic: decode threads allocate, too */
 static long refuse_at;                   /* number of the call to refuse, from 1; 0 = none */
-static int refuse_all;                   /* refuse all later calls as well */
-static long chosen;                      /* refuse_at, kept when that is cleared */
+static int refuse_all;                   /* 1: refuse every call after number refuse_at, too */
+static long chosen;                      /* copy of refuse_at, for messages after it is set to 0 */
 
 void *__real_bcda__alloc(size_t size);
 void *__real_bcda__calloc(size_t count, size_t size);
@@ -44,8 +44,8 @@ static int refuse(void)
     return no;
 }
 
-/* Counts the block. Overwrites what malloc gives beyond `size`, so that no old content of ours is
- * found there. */
+/* Counts the block. Overwrites the bytes that malloc() gives beyond `size`: they may contain MARK
+ * from an earlier block, and look() would find it there. */
 static void *made(void *ptr, size_t size, int fill)
 {
     if (!ptr)
@@ -82,7 +82,7 @@ void *__wrap_bcda__realloc(void *ptr, size_t size)
     if (refuse())
         return NULL;
     if (ptr)
-        look(ptr, malloc_usable_size(ptr)); /* the block may move and leave its content behind */
+        look(ptr, malloc_usable_size(ptr)); /* realloc() may copy the block and free the old one */
     grown = __real_bcda__realloc(ptr, size);
     if (grown && !ptr)
         live++;

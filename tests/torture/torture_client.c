@@ -1,11 +1,12 @@
 /* Refuses every allocation of a whole export in turn, from the config to the last free: with a
  * scripted server, each way of delivery, and encrypted and gzip files.
  *
- * For every N one run refuses only the N-th allocation, and one run all from the N-th on, until a
- * run has nothing left to refuse. Each run must end in success, with everything delivered, or in
- * NOMEM. It must report its end once, and the beginning and end of each file once. It must release
- * each userdata once, and leave no block and no descriptor. No run waits for real time to pass: a
- * run hangs if no event arrives any more. */
+ * For every N, one run refuses only the N-th allocation, and another run refuses all from the N-th
+ * on. The loop ends when a run makes fewer than N allocations. Each run must end in success, with
+ * everything delivered, or in BCDA_ERR_NOMEM. The library must report the end of the job once, and
+ * the beginning and end of each file once. It must release each userdata once, and leave no block
+ * and no descriptor. The test's clock does not follow real time, so if the library waits for an
+ * event that never comes, the test hangs. */
 #include <curl/curl.h>
 #include <dirent.h>
 #include <poll.h>
@@ -28,8 +29,8 @@ CURL *__real_curl_easy_init(void);
 CURLM *__wrap_curl_multi_init(void);
 CURL *__wrap_curl_easy_init(void);
 
-/* libcurl's own allocations are not counted. But these two calls are, since the library must handle
- * it if they return NULL. */
+/* Allocations inside libcurl are not counted or refused. The calls of curl_multi_init() and
+ * curl_easy_init() are, since the library must handle a NULL from them. */
 CURLM *__wrap_curl_multi_init(void)
 {
     return refuse() ? NULL : __real_curl_multi_init();
@@ -111,7 +112,7 @@ enum how { START, RESTORE, TAKE_OVER };
 
 static enum delivery delivery;
 static enum how how;
-static int provided; /* the token comes from a provider */
+static int provided; /* 1: the token comes from a callback (bcda_config_set_token_provider()) */
 static int threads;
 static char saved[256];
 
@@ -139,7 +140,8 @@ static void on_destroy(void *userdata)
     destroyed++;
 }
 
-/* Counts a registration that succeeded. After one that failed, the caller keeps the userdata. */
+/* Counts a userdata that the library has accepted: on_destroy() must be called for it. If setting a
+ * callback fails, the library must not call on_destroy(). */
 static int kept(int rc)
 {
     registered += !ok(rc);
@@ -399,9 +401,9 @@ static int count_fds(void)
     return n;
 }
 
-/* Checks that no descriptors are left over. The server's ends of connections open and close a
- * little later than the client's, so a single count that finds none left over is enough: a later
- * count may include an end that was accepted meanwhile. */
+/* Checks that the run left no descriptors open. The server's ends of connections, in this process,
+ * open and close a little later than the client's. So the function counts again until the number is
+ * down to `before`, and one such count is enough. */
 static void check_fds(int before)
 {
     struct timespec t = {0, 200000};
@@ -476,8 +478,8 @@ START_TEST(test_export)
 }
 END_TEST
 
-/* Which allocation is the N-th depends on the timing of the threads, so no two runs are the same.
- * _i: gzip files (0) or encrypted files (1). */
+/* With decode threads, the order of the allocations depends on timing: the N-th allocation may be
+ * another one in each run. _i: gzip files (0) or encrypted files (1). */
 START_TEST(test_threads)
 {
     threads = 2;
@@ -494,7 +496,8 @@ START_TEST(test_restore)
 }
 END_TEST
 
-/* Scripts a kick-off that is refused, and a list of jobs that has an identical one. */
+/* Scripts two answers of the server: it refuses the kick-off request, and its list of jobs has a
+ * job with the same export. */
 static void list_identical_job(void)
 {
     struct bcda__buf url;
@@ -537,7 +540,7 @@ static int set_everything(bcda_config *c)
 {
     int rc, i;
 
-    for (i = 0, rc = 0; !rc && i < 2; i++) { /* the second round replaces the values */
+    for (i = 0, rc = 0; !rc && i < 2; i++) { /* the second round sets each option again */
         rc = ok(bcda_config_set_fhir_url(c, "https://localhost/api/v1"));
         rc = rc ? rc : ok(bcda_config_set_token_url(c, "https://localhost/token"));
         rc = rc ? rc : ok(bcda_config_set_client_credentials(c, "me", "a-secret"));

@@ -1,10 +1,10 @@
-/* Refuses every allocation of the base and codec layers in turn, and checks every block that is
- * freed: nothing of a file or key may be left in it.
+/* Refuses every allocation of the base and codec layers in turn, and checks every block that the
+ * library frees: the block must not contain data of a file or key.
  *
- * For each scenario the allocations of an undisturbed run are counted. Then for every N one run
- * refuses only the N-th allocation, and one run all from the N-th on. Each run must end in success
- * or NOMEM, with no block left. yajl does not check for failed allocations: if the library called
- * it again after a refusal, the run would crash. */
+ * For each scenario, a run without refusals counts the allocations. Then for every N one run
+ * refuses only the N-th allocation, and another run refuses all from the N-th on. Each run must end
+ * in success or BCDA_ERR_NOMEM, with no block left. yajl does not check for failed allocations: if
+ * the library called yajl again after a refusal, the run would crash. */
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <stdint.h>
@@ -76,10 +76,10 @@ static int base_scenario(void)
 
         rc = bcda__buf_adds(&buf, MARK);
         rc = rc ? rc : bcda__buf_addf(&buf, "%d %s", i, MARK);
-        if (rc) /* a failed add leaves the buffer as it was */
+        if (rc) /* the call that failed, adds() or addf(), has added nothing */
             ck_assert(buf.len == before || buf.len == before + sizeof MARK - 1);
         if (i == 100)
-            bcda__buf_clear(&buf); /* the old bytes are still there when the buffer grows */
+            bcda__buf_clear(&buf); /* MARK stays in memory, and growing must wipe it */
     }
     bcda__buf_clear(&buf);
     rc = rc ? rc : bcda__url_parse("https://h:8443/x", &url);
@@ -95,7 +95,7 @@ static int base_scenario(void)
     if (!rc) {
         rc = bcda__secret_set(&a, MARK MARK, sizeof MARK);
         if (rc)
-            ck_assert_str_eq(a.data, MARK); /* unchanged */
+            ck_assert_str_eq(a.data, MARK); /* after an error the old value remains */
     }
     bcda__secret_free(&a);
     bcda__secret_free(&b);
@@ -147,8 +147,8 @@ static void make_document(void)
     document_len = (size_t)(p - document);
 }
 
-/* Writes the document in pieces, so that yajl must collect its input. The document has escapes, so
- * that yajl must decode text. */
+/* Gives the parser the document in pieces, so that yajl must allocate a buffer for tokens that span
+ * pieces. The document has escapes, so that yajl must also allocate one for decoded strings. */
 static int document_scenario(void)
 {
     struct bcda__json *j;
@@ -229,7 +229,8 @@ END_TEST
 
 /* ---- batches ---- */
 
-/* Repeats each refused step. The batch must then be as if no allocation had failed. */
+/* Repeats each step that failed because of a refusal. The batch must then be the same as without
+ * refusals. */
 static int batch_scenario(void)
 {
     struct bcda__field_set *fields = NULL;
@@ -357,7 +358,7 @@ static int take_all(struct bcda__decoder *d, struct totals *t)
     int rc = bcda__decoder_take(d, &b);
 
     if (rc == BCDA_ERR_NOMEM && !refuse_all)
-        rc = bcda__decoder_take(d, &b); /* nothing was lost */
+        rc = bcda__decoder_take(d, &b); /* the batch is still there after the refusal */
     if (rc)
         return rc;
     t->rows += bcda_batch_count(b);
@@ -396,14 +397,14 @@ static int decoder_scenario(void)
         at += used;
         if (rc) {
             ck_assert_int_eq(err.code, rc);
-            ck_assert_int_eq(bcda__decoder_finish(d, &err), rc); /* failed for good */
+            ck_assert_int_eq(bcda__decoder_finish(d, &err), rc); /* every later call fails, too */
         } else if (bcda__decoder_is_full(d)) {
             rc = take_all(d, &t);
         }
     }
     while (!rc && (rc = bcda__decoder_finish(d, &err)) == BCDA_ERR_AGAIN)
         rc = take_all(d, &t);
-    if (rc == BCDA_ERR_CHECKSUM) /* `sum` is wrong on purpose */
+    if (rc == BCDA_ERR_CHECKSUM) /* expected: `sum` is not the checksum of the file */
         rc = 0;
     while (!rc && bcda__decoder_has_batch(d))
         rc = take_all(d, &t);

@@ -11,8 +11,8 @@
 
 static char dir[256];
 
-/* Runs a shell command in the directory. The test fails if the command fails, so also if a tool is
- * not installed. */
+/* Runs a shell command in the temporary directory. The test fails if the command fails, for example
+ * because a tool is not installed. */
 __attribute__((format(printf, 1, 2))) static void run(const char *format, ...)
 {
     char command[6000];
@@ -26,8 +26,8 @@ __attribute__((format(printf, 1, 2))) static void run(const char *format, ...)
     ck_assert_msg(system(command) == 0, "failed: %s", command);
 }
 
-/* make_dir() and remove_dir() run in the process of main(), not in that of a test, so that the
- * directory is removed even if a test fails. */
+/* make_dir() and remove_dir() run in the process of main(). Each test runs in a child process, so
+ * main() can remove the directory even if a test fails. */
 static void make_dir(void)
 {
     snprintf(dir, sizeof dir, "%s/bcda-test-XXXXXX", tempdir());
@@ -39,7 +39,8 @@ static void remove_dir(void)
     run("rm -rf %s", dir);
 }
 
-/* Returns the bytes of a file, followed by a NUL. The caller frees them. */
+/* Reads a file of the temporary directory. Returns its bytes, followed by a NUL, in memory that the
+ * caller frees. */
 static void *slurp(const char *name, size_t *len)
 {
     char path[300], *data;

@@ -80,14 +80,14 @@ START_TEST(test_buf_limits)
         ck_assert_int_eq(bcda__buf_adds(&b, "x"), BCDA_ERR_BODY_TOO_LARGE);
         ck_assert_int_eq(bcda__buf_addf(&b, "%d", 7), BCDA_ERR_BODY_TOO_LARGE);
         ck_assert_uint_eq(b.len, limits[i]);
-        ck_assert_int_eq(bcda__buf_add(&b, NULL, 0), 0); /* no bytes always fit */
+        ck_assert_int_eq(bcda__buf_add(&b, NULL, 0), 0); /* a full buffer takes zero bytes */
         ck_assert_int_eq(bcda__buf_adds(&b, ""), 0);
         ck_assert_int_eq(bcda__buf_addf(&b, "%s", ""), 0);
         ck_assert_ptr_nonnull(b.data);
         ck_assert_uint_eq(strlen(b.data), limits[i]);
         ck_assert_int_eq(memcmp(b.data, block, limits[i]), 0);
         bcda__buf_free(&b);
-        /* the limit still holds after a free; here one call reaches it */
+        /* bcda__buf_free() keeps the limit: one call fills the buffer up to it */
         ck_assert_int_eq(bcda__buf_add(&b, block, limits[i]), 0);
         ck_assert_int_eq(bcda__buf_add(&b, block, 1), BCDA_ERR_BODY_TOO_LARGE);
         bcda__buf_free_secret(&b);
@@ -102,7 +102,8 @@ START_TEST(test_buf_overflow)
     struct bcda__buf b;
     size_t tail;
 
-    /* Sizes that would wrap around must fail, whatever the limit; no byte of `data` is read. */
+    /* Adding `len` bytes must fail if the new length would exceed SIZE_MAX, even with the greatest
+     * limit, and before it reads the bytes to add: `data` does not have that many. */
     bcda__buf_init(&b, SIZE_MAX);
     ck_assert_int_eq(bcda__buf_adds(&b, "x"), 0);
     for (tail = 0; tail < 80; tail++)
@@ -192,7 +193,7 @@ START_TEST(test_secret)
         ck_assert_int_eq(memcmp(t.data, s.data, s.len + 1), 0);
     }
     ck_assert_int_eq(bcda__secret_set(&s, "ab", 2), 0);
-    ck_assert_int_eq(bcda__secret_set(&s, NULL, 50), 0); /* sets 50 zeros: "ab" is gone */
+    ck_assert_int_eq(bcda__secret_set(&s, NULL, 50), 0); /* 50 zero bytes replace "ab" */
     for (i = 0; i <= 50; i++)
         ck_assert_int_eq(s.data[i], 0);
     ck_assert_int_eq(bcda__secret_set(&s, "self", 4), 0);
@@ -214,8 +215,8 @@ START_TEST(test_secret)
 }
 END_TEST
 
-/* Writes to `out` the flags of the mapping at `at`, as Linux reports them, or "" on other systems.
- */
+/* Writes to `out` the VmFlags line of /proc/self/smaps for the memory mapping that contains `at`.
+ * On systems other than Linux, writes "". */
 static void read_flags(const void *at, char *out, size_t size)
 {
     FILE *f = fopen("/proc/self/smaps", "r");
@@ -358,8 +359,8 @@ START_TEST(test_error_text)
 }
 END_TEST
 
-/* Checks that `text` fills its room of `size` bytes as far as whole characters can, and was not cut
- * inside a character. */
+/* Checks a text that was shortened to fit an array of `size` bytes: it does not end inside a
+ * character, and fewer than 4 bytes are left over. */
 static void check_whole(const char *text, size_t size)
 {
     size_t len = strlen(text), at = 0;
@@ -375,7 +376,7 @@ static void check_whole(const char *text, size_t size)
     }
 }
 
-/* Checks a text that was cut: it also ends with "...". */
+/* Checks a shortened text with check_whole(), and checks that it ends with "...". */
 static void check_cut(const char *text, size_t size)
 {
     check_whole(text, size);
@@ -405,7 +406,7 @@ START_TEST(test_error_cut)
     check_cut(e.file, sizeof e.file);
     bcda__err_server(&e, text, strlen(text));
     check_whole(e.server, sizeof e.server);
-    /* The text given ends inside a character. */
+    /* The length 4 ends inside the character "…", which has 3 bytes. */
     bcda__err_server(&e, "ab\xE2\x80\xA6", 4);
     ck_assert_str_eq(e.server, "ab");
     bcda__err_server(&e, "ab\xE2\x80\xA6", 5);
@@ -926,7 +927,7 @@ START_TEST(test_url_show)
     ck_assert_uint_eq(strlen(out), sizeof out - 1);
     ck_assert_str_eq(out + sizeof out - 6, "aa...");
     ck_assert_ptr_null(strchr(out, '?'));
-    /* A text that fits has no "..." although the query is left out. */
+    /* The URL fits once its query is left out, so nothing is cut and "..." is not added. */
     strcpy(long_url + sizeof out - 1, "?token=SECRET");
     bcda__url_show(long_url, out, sizeof out);
     ck_assert_uint_eq(strlen(out), sizeof out - 1);
@@ -1011,8 +1012,8 @@ END_TEST
 
 /* ---- process ---- */
 
-/* Returns the exit status of a child process: 1 if bcda__process_is_child() told the child that it
- * is one. */
+/* Waits for a child process and returns its exit status. The children of these tests exit with the
+ * value of bcda__process_is_child(): 1 if the function recognised that it ran in a child. */
 static int status_of(pid_t child)
 {
     int status = -1;
@@ -1023,9 +1024,9 @@ static int status_of(pid_t child)
     return WEXITSTATUS(status);
 }
 
-/* Runs in a child process: returns true if this process is recognised as a child, and so is a child
- * that it forks. With `free_it` it frees its copy of *p before the fork; the second child then asks
- * nothing. */
+/* Runs in a child process, and forks a second child. Returns true if bcda__process_is_child()
+ * recognises both as children. With `free_it` this process frees its copy of *p before the fork,
+ * and the second child exits with 1 without calling the function. */
 static int look_twice(struct bcda__process *p, int free_it)
 {
     int is_child = bcda__process_is_child(p);

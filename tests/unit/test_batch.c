@@ -79,7 +79,7 @@ static struct bcda_batch *five(void)
     return b;
 }
 
-/* Compares the values of a column, joined as "a|b|c". */
+/* Checks that the values of a column, joined as "a|b|c", equal `want`. */
 static void check_column(const bcda_batch *b, int column, const char *want)
 {
     const char *base;
@@ -110,7 +110,7 @@ START_TEST(test_columns)
     check_column(b, BCDA_COLUMN_LAST_UPDATED, "|2020|||");
     check_column(b, BCDA_COLUMN_FULL_URL, "||u/3||");
     check_column(b, BCDA_COLUMN_ID,
-                 "p1|p2|c3||p"); /* %s ends at the NUL in the last value, which is longer: */
+                 "p1|p2|c3||p"); /* the last value is "p\0x": %s prints only its "p" */
     ck_assert_int_eq(bcda_batch_column(b, BCDA_COLUMN_ID, &base, &offsets, &lengths), 0);
     ck_assert_uint_eq(lengths[4], 3);
     ck_assert_int_eq(memcmp(base + offsets[4], "p\0x", 4), 0);
@@ -188,7 +188,8 @@ START_TEST(test_rows)
 }
 END_TEST
 
-/* Columns and rows point to the same memory, so neither costs a copy. */
+/* The text of a value has the same address in bcda_batch_column() and in the resource of its row:
+ * neither function copies it. */
 START_TEST(test_same_memory)
 {
     struct bcda_batch *b = five();
@@ -309,7 +310,7 @@ START_TEST(test_consumed)
     ck_assert_uint_eq(len, strlen(lines[2]));
     compare_fields(b);
     ck_assert_int_eq(bcda_batch_set_consumed(b, 4), BCDA_ERR_INVALID);
-    ck_assert_int_eq(bcda_batch_set_consumed(b, 1), 0); /* counts from the rows consumed so far */
+    ck_assert_int_eq(bcda_batch_set_consumed(b, 1), 0); /* one more, after those consumed before */
     check_column(b, BCDA_COLUMN_TYPE, "Coverage|Patient");
     compare_fields(b);
     ck_assert_ptr_null(bcda_batch_resource(b, 2));
@@ -389,7 +390,7 @@ START_TEST(test_invalid_lines)
 
         ck_assert_int_eq(bad->code, BCDA_ERR_LINE_TYPE);
         ck_assert_int_eq(bad->line_number, i / 2 * 3 + 1 + i % 2);
-        ck_assert_uint_eq(bad->before, (size_t)i / 2 + 1); /* index of the row that follows it */
+        ck_assert_uint_eq(bad->before, (size_t)i / 2 + 1); /* index of the row after the line */
         ck_assert_ptr_eq(bad->batch, b);
         ck_assert_int_eq(memcmp(b->bytes + bad->at, "{}\n", 3), 0);
     }
@@ -487,7 +488,7 @@ START_TEST(test_refs)
     bcda_batch_unref(b);
     ck_assert_int_eq(bcda__batch_is_shared(b), 0);
     ck_assert_int_eq(dropped, 0);
-    bcda__batch_clear(b); /* drops the reference to the owner of the lines, too */
+    bcda__batch_clear(b); /* calls owner_unref, which is drop_owner() */
     ck_assert_int_eq(dropped, 1);
     ck_assert_ptr_null(b->owner);
     b->owner = &dropped;
@@ -499,8 +500,8 @@ START_TEST(test_refs)
 }
 END_TEST
 
-/* A batch that the application releases is emptied and goes to the pool. A batch that has grown
- * does not, and the pool keeps only one batch. */
+/* A batch that the application releases is emptied and goes to the pool, which keeps only one
+ * batch. A batch that bcda__batch_reserve() has enlarged is freed instead. */
 START_TEST(test_recycling)
 {
     struct bcda__batch_pool *pool;
@@ -518,7 +519,7 @@ START_TEST(test_recycling)
     put(a, lines[0], 1);
     bcda_batch_ref(a);
     bcda_batch_unref(a);
-    ck_assert_ptr_null(bcda__batch_pool_take(pool)); /* one reference is left */
+    ck_assert_ptr_null(bcda__batch_pool_take(pool)); /* `a` still has one reference */
     bcda_batch_unref(a);
     ck_assert_int_eq(dropped, 1);
     ck_assert_ptr_eq(bcda__batch_pool_take(pool), a);
@@ -529,7 +530,7 @@ START_TEST(test_recycling)
     check_column(a, BCDA_COLUMN_ID, "p2");
     bcda_batch_unref(a);
     bcda_batch_unref(b);
-    ck_assert_ptr_eq(bcda__batch_pool_take(pool), b); /* the pool keeps the last one */
+    ck_assert_ptr_eq(bcda__batch_pool_take(pool), b); /* the pool keeps the batch released last */
     ck_assert_int_eq(bcda__batch_reserve(b, 1001), 0);
     bcda_batch_unref(b);
     ck_assert_ptr_null(bcda__batch_pool_take(pool));
@@ -538,7 +539,7 @@ START_TEST(test_recycling)
     bcda__batch_set_pool(a, pool);
     bcda__batch_set_pool(b, pool);
     bcda_batch_unref(a);
-    bcda__batch_pool_close(pool); /* one batch is in the pool, the other in use */
+    bcda__batch_pool_close(pool); /* `a` is in the pool, `b` still in use */
     bcda_batch_unref(b);
     bcda__batch_pool_close(NULL);
 }

@@ -76,7 +76,7 @@ START_TEST(guessed_by_bytes)
 }
 END_TEST
 
-/* The functions in the table's row for gzip, with "hello\n" as the text. */
+/* Calls the functions of bcda__coding_gzip. `packed` is a gzip file of "hello\n". */
 START_TEST(functions)
 {
     static const uint8_t packed[] = {0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02,

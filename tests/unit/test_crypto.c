@@ -125,8 +125,8 @@ struct text {
 
 static struct text plain;
 
-/* Makes one call with as many bytes as possible. The buffers have exactly the stated sizes, so that
- * a sanitizer detects an access beyond them. */
+/* Calls bcda__gcm_open() once and appends the decrypted bytes to `plain`. The copies of input and
+ * output have exactly `len` and `cap` bytes, so that a sanitizer detects an access beyond them. */
 static int open_some(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t cap, size_t *used,
                      size_t *made)
 {
@@ -148,7 +148,8 @@ static int open_some(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t 
 }
 
 /* Decrypts a whole file with inputs of at most `in_max` bytes and outputs of at most `cap` bytes
- * (0: random sizes). Returns the result; `plain` has the text even if that is an error. */
+ * (0: random sizes). Returns 0 or an error. `plain` gets the decrypted bytes, also those before an
+ * error. */
 static int decrypt(const uint8_t *file, size_t len, size_t in_max, size_t cap)
 {
     struct bcda__gcm *g;
@@ -164,7 +165,8 @@ static int decrypt(const uint8_t *file, size_t len, size_t in_max, size_t cap)
         piece = piece < len - at ? piece : len - at;
         rc = open_some(g, file + at, piece, room, &used, &made);
         at += used;
-        /* Only the last 16 bytes, which may be the tag, are held back. */
+        /* After the nonce (12 bytes), all bytes but the last 16 are decrypted at once: the last 16
+         * may be the tag. */
         if (made < room && at >= 28)
             ck_assert_uint_eq(plain.len, at - 28);
     }
@@ -200,7 +202,7 @@ START_TEST(test_gcm_numbers)
 }
 END_TEST
 
-/* The small file in two pieces and in three, cut at every place. */
+/* Decrypts the file of bcda-api 7.4 in two pieces and in three, cut at every offset. */
 START_TEST(test_gcm_splits)
 {
     uint8_t file[64];
@@ -306,7 +308,7 @@ START_TEST(test_gcm_others)
 }
 END_TEST
 
-/* After an error each call returns that error, and no text. */
+/* After BCDA_ERR_TAG, each further call returns BCDA_ERR_TAG and no decrypted bytes. */
 START_TEST(test_gcm_after_the_end)
 {
     struct bcda__gcm *g;
@@ -424,7 +426,7 @@ END_TEST
 START_TEST(test_oaep_lengths)
 {
     struct bcda__key *k = make_key(2048, "key");
-    uint8_t data[190] = {7}; /* the longest text that fits */
+    uint8_t data[190] = {7}; /* the longest message that RSA-OAEP allows with 2048 bits */
     uint8_t out[400];
     static const size_t lens[] = {0, 1, 16, 31, 33, 190};
     size_t len, i;
@@ -435,7 +437,7 @@ START_TEST(test_oaep_lengths)
         ck_assert_int_eq(unwrap(k, wrapped, len, label, out, lens[i]), 0);
         ck_assert_int_eq(memcmp(out, data, lens[i]), 0);
         ck_assert_int_eq(unwrap(k, wrapped, len, label, out, 32), BCDA_ERR_KEY_UNWRAP);
-        /* Another label: a wrong length is reported first. */
+        /* With the wrong label "x" and a wrong length, the error is that of the length. */
         ck_assert_int_eq(unwrap(k, wrapped, len, "x", out, 32), BCDA_ERR_KEY_UNWRAP);
         ck_assert_int_eq(unwrap(k, wrapped, len, "x", out, lens[i]), BCDA_ERR_KEY_LABEL);
         ck_assert_int_eq(unwrap(k, wrapped, len, label, out, 191), BCDA_ERR_KEY_UNWRAP);
@@ -466,7 +468,7 @@ START_TEST(test_oaep_flips)
 }
 END_TEST
 
-/* Ciphertexts at the edges: 0, 1, n - 1, n, n + 1, and the greatest number. */
+/* Ciphertexts of extreme values: 0, 1, n - 1, n, n + 1 and 2^2048 - 1, where n is the modulus. */
 START_TEST(test_oaep_edges)
 {
     struct bcda__key *k = make_key(2048, "key");
@@ -481,13 +483,14 @@ START_TEST(test_oaep_edges)
     ck_assert_int_eq(unwrap(k, edge, 256, label, out, 32), BCDA_ERR_KEY_UNWRAP);
     for (add = -1; add <= 1; add++) {
         memcpy(edge, k->parts.n,
-               256); /* n is odd: n - 1 borrows nothing, and n + 1 rarely carries */
+               256); /* the last byte of n is odd, so n - 1 needs no borrow, n + 1 rarely a carry */
         edge[255] = (uint8_t)(edge[255] + add);
         ck_assert_int_eq(unwrap(k, edge, 256, label, out, 32), BCDA_ERR_KEY_UNWRAP);
     }
     memset(edge, 0xFF, 256);
     ck_assert_int_eq(unwrap(k, edge, 256, label, out, 32), BCDA_ERR_KEY_UNWRAP);
-    /* c + n would decrypt as c does, but no encryption gives a number that large. */
+    /* c + n decrypts to the same message as the ciphertext c. It must still be refused, because a
+     * valid ciphertext is less than n. */
     run("/usr/bin/python3 -c \"from cryptography.hazmat.primitives import hashes, serialization\n"
         "from cryptography.hazmat.primitives.asymmetric import padding\n"
         "pub = serialization.load_pem_public_key(open('key.pub', 'rb').read())\n"
@@ -508,8 +511,8 @@ START_TEST(test_oaep_edges)
 }
 END_TEST
 
-/* Damaged blocks, each different from a correct block in one place. libgcrypt refuses them. With
- * the label "other", the library must not report them as BCDA_ERR_KEY_LABEL. */
+/* OAEP blocks with one wrong byte. libgcrypt refuses them, even with the right label. With the
+ * label "other" the error must be BCDA_ERR_KEY_UNWRAP too, and not BCDA_ERR_KEY_LABEL. */
 START_TEST(test_oaep_damaged_blocks)
 {
     static const char *const change[] = {
@@ -544,7 +547,8 @@ START_TEST(test_oaep_damaged_blocks)
             ck_assert_int_eq(memcmp(out, key, 32), 0);
             ck_assert_int_eq(unwrap(k, wrapped, len, "other", out, 32), BCDA_ERR_KEY_LABEL);
         } else {
-            /* libgcrypt does not check the bytes that should be zeros: "db[32] = 5" may pass. */
+            /* "db[32] = 5" changes the zero padding, which libgcrypt does not check, so with the
+             * right label this block may be accepted. */
             ck_assert_msg(strcmp(change[i], "db[32] = 5") == 0 ||
                               unwrap(k, wrapped, len, "label", out, 32) == BCDA_ERR_KEY_UNWRAP,
                           "%s", change[i]);
@@ -557,7 +561,8 @@ START_TEST(test_oaep_damaged_blocks)
 }
 END_TEST
 
-/* Where memory cannot be locked, libgcrypt would print a warning to stderr. */
+/* If memory cannot be locked, libgcrypt by default prints a warning to stderr. The library must
+ * prevent this. */
 START_TEST(test_no_output)
 {
     struct bcda__key *k = make_key(2048, "key");
@@ -676,7 +681,7 @@ START_TEST(test_cbc_padding)
             key_hex);
         data = slurp("c", &len);
         ck_assert_int_eq(open_cbc(data, len, &text_len), n ? 0 : BCDA_ERR_KEY_PASSPHRASE);
-        ck_assert(!n || text_len == n); /* an empty text is refused, because it cannot be a key */
+        ck_assert(!n || text_len == n); /* an empty plaintext is refused: it cannot be a key */
         ck_assert_int_eq(open_cbc(data, len - 1, &text_len), BCDA_ERR_KEY_PASSPHRASE);
         ck_assert_int_eq(open_cbc(data, 0, &text_len), BCDA_ERR_KEY_PASSPHRASE);
         free(data);

@@ -77,7 +77,7 @@ static struct bytes gzip(const struct bytes *plain)
     return out;
 }
 
-/* Encrypts with another library than the one under test. */
+/* Encrypts with OpenSSL, because the library under test decrypts with libgcrypt. */
 static struct bytes encrypt(const struct bytes *plain)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
@@ -130,8 +130,8 @@ static void note_row(struct bytes *log, int64_t number, int64_t offset, const ch
     add(log, line, line_len);
 }
 
-/* Adds an invalid line to the log. Of a line over the limit it adds no text, since the part of the
- * line that the decoder has depends on the pieces. */
+/* Adds an invalid line to the log. The log does not get the text of a line over the limit: how much
+ * of that line the decoder keeps depends on the sizes of the pieces. */
 static void note_bad(struct bytes *log, int code, int64_t number, int64_t offset, const char *line,
                      size_t len)
 {
@@ -146,7 +146,7 @@ static void note_bad(struct bytes *log, int code, int64_t number, int64_t offset
 
 struct file {
     struct bytes plain;
-    struct bytes want; /* the log to expect */
+    struct bytes want; /* the log that a run must give, see note_row() and note_bad() */
     int64_t lines;
 };
 
@@ -169,7 +169,8 @@ static void add_text(struct file *f, const char *line, int code, const char *typ
     add_line(f, line, strlen(line), code, type, id);
 }
 
-/* Removes the last LF. The log stays as it is. */
+/* Removes the LF at the end of the file. `want` does not change, because the log has no LFs of
+ * lines. */
 static void cut_lf(struct file *f)
 {
     f->plain.len--;
@@ -189,9 +190,9 @@ struct run {
     struct bcda__decoder_options o;
     size_t step;  /* size of the pieces, or PIECE_RANDOM */
     size_t split; /* offset of one more cut; 0 = none */
-    int hold;     /* every batch is held until the end */
-    int eager;    /* batches are taken even if they are not full */
-    /* results: */
+    int hold;     /* the test keeps a reference to every batch until the end of the run */
+    int eager;    /* the test takes a batch as soon as the decoder has one, full or not */
+    /* results of the run: */
     struct bytes log;
     struct bcda_error err;
     int rc;
@@ -242,7 +243,7 @@ static void take(struct run *r, struct bcda__decoder *d, int provisional)
 
     ck_assert_int_eq(bcda__decoder_take(d, &b), 0);
     ck_assert_int_eq(bcda__decoder_is_full(d), 0);
-    /* a batch with invalid lines is provisional too, because the file may fail for them */
+    /* a batch with invalid lines is provisional too: because of them, the file may fail */
     ck_assert_int_eq(bcda_batch_is_provisional(b), provisional || b->bad_count > 0);
     ck_assert_int_eq(bcda__batch_is_shared(b), 0);
     note_batch(r, b);
@@ -254,7 +255,7 @@ static void take(struct run *r, struct bcda__decoder *d, int provisional)
         r->held_bytes[r->held_count] = malloc(b->cap + 1);
         memcpy(r->held_bytes[r->held_count++], b->bytes, b->fill);
     }
-    if (roll(4)) /* otherwise the application releases the batch */
+    if (roll(4)) /* otherwise the test releases the batch, as an application does */
         bcda__decoder_give_back(d, b);
     else
         bcda_batch_unref(b);
@@ -331,7 +332,7 @@ static void run(struct run *r, const struct bytes *data)
         finish(r, d);
     r->bytes = bcda__decoder_bytes(d);
     r->lines = bcda__decoder_lines(d);
-    while (bcda__decoder_has_batch(d)) /* a file that failed still gives its whole lines */
+    while (bcda__decoder_has_batch(d)) /* after an error the rows decoded before it remain */
         take(r, d, r->rc != 0);
     ck_assert_int_eq(bcda__decoder_take(d, &none), BCDA_ERR_END);
     bcda__decoder_free(d);
@@ -375,8 +376,8 @@ static void check_run(struct run *r, const struct file *f, const struct bytes *d
 
 static const size_t batch_sizes[] = {1, 7, 64, 300, 8192};
 
-/* Checks the file with and without compression and encryption, with every batch size, and in pieces
- * of many sizes. */
+/* Decodes the file plain, compressed, encrypted and both, with every batch size, and in pieces of
+ * many sizes. Each run must give the log `want`. */
 static void check_file(const struct file *f, size_t line_max, int every_split)
 {
     size_t i, split;
@@ -415,7 +416,7 @@ static void check_file(const struct file *f, size_t line_max, int every_split)
 
 #define P(id) "{\"resourceType\":\"Patient\",\"id\":\"" id "\"}"
 
-/* ---- files that are whole ---- */
+/* ---- complete files ---- */
 
 START_TEST(test_small)
 {
@@ -505,9 +506,9 @@ START_TEST(test_line_limit)
         if (i % 4 == 2)
             add_text(&f, "", 0, NULL, NULL);
     }
-    if (_i == 0) { /* the longest line is also the last, and has no LF */
+    if (_i == 0) { /* the file ends with the longest line, without LF */
         cut_lf(&f);
-    } else { /* more lines follow: blanks and NUL bytes over the limit are too long as well */
+    } else { /* more lines follow: a line of blanks or NUL bytes can be too long as well */
         memset(line, ' ', LIMIT + 1);
         add_line(&f, line, LIMIT + 1, BCDA_ERR_LINE_TOO_LONG, NULL, NULL);
         memset(line, '\0', LIMIT + 1);
@@ -544,8 +545,8 @@ START_TEST(test_line_limit_alone)
 }
 END_TEST
 
-/* Each kind of invalid line, between valid ones: it has the right code, number and offset, and no
- * other line is lost. */
+/* Each kind of invalid line, between valid lines. The decoder reports the invalid line with the
+ * right error code, line number and offset, and gives all other lines. */
 START_TEST(test_invalid_lines)
 {
     static const struct {
@@ -586,8 +587,8 @@ START_TEST(test_invalid_lines)
 }
 END_TEST
 
-/* If the last line has no LF and is invalid but not cut short, it counts as an invalid line, and
- * not as a sign that the file was cut. */
+/* The last line has no LF and is invalid, but more bytes could not make it valid. The decoder then
+ * reports an invalid line, and does not report that the file is cut. */
 START_TEST(test_invalid_last_line)
 {
     static const struct {
@@ -616,7 +617,7 @@ START_TEST(test_invalid_last_line)
 }
 END_TEST
 
-/* Lines of many lengths, which span batches and make them grow. */
+/* Lines of many lengths. Some cross the end of a batch, and some make a batch grow. */
 START_TEST(test_many)
 {
     struct file f = {0};
@@ -646,8 +647,9 @@ START_TEST(test_many)
 }
 END_TEST
 
-/* Lines so short that the index needs more room than the text. The index then fills a batch while
- * whole lines are still waiting, and the next batch begins with those lines. */
+/* Lines so short that the index of the rows needs more bytes than the lines. A batch is then full
+ * because of its index, while complete lines are still in the decoder. The next batch must begin
+ * with those lines. */
 START_TEST(test_tiny)
 {
     static const char tiny[] = "{\"resourceType\":\"P\"}";
@@ -677,7 +679,8 @@ END_TEST
 
 /* ---- files that are cut or damaged ---- */
 
-/* A file that is cut at any byte of its last line gives an error, and all rows before that line. */
+/* Cutting the file at any byte of its last line gives an error. The decoder still gives the rows of
+ * all lines before that one. */
 START_TEST(test_line_cut)
 {
     static const char last[] =
@@ -762,7 +765,7 @@ START_TEST(test_tag)
             ck_assert_int_eq(r->rc, BCDA_ERR_TAG);
             ck_assert_int_eq(r->err.code, BCDA_ERR_TAG);
             ck_assert_str_eq(r->err.file, "file.ndjson");
-            if (n < 16) { /* the text is undamaged; take() checked that its rows are provisional */
+            if (n < 16) { /* only the tag is wrong, so all rows came, as provisional (see take()) */
                 ck_assert_uint_eq(r->log.len, f.want.len);
                 check_prefix(r, &f);
             }
@@ -851,7 +854,7 @@ START_TEST(test_gzip_garbage)
         data = gzip(&f.plain);
         if (n == 0) /* the file is not gzip */
             data.at[0] = '{';
-        else if (n == 1) /* the last member but one has a wrong checksum */
+        else if (n == 1) /* a wrong CRC32 in the trailer of the last member but one */
             data.at[data.len - 20 - 8] ^= 1;
         else if (n == 2) /* other bytes follow the last member */
             add(&data, "garbage", 7);
@@ -865,7 +868,7 @@ START_TEST(test_gzip_garbage)
         check_prefix(r, &f);
         drop(&data);
     }
-    /* a plain file that is declared as gzip, and the reverse */
+    /* a plain file decoded as gzip, then a gzip file decoded as plain */
     r = new_run(GZIP, 64, 1000);
     run(r, &f.plain);
     ck_assert_int_eq(r->rc, BCDA_ERR_GZIP);
@@ -936,7 +939,7 @@ START_TEST(test_provisional)
     bcda_batch_unref(b);
     bcda__decoder_free(d);
 
-    if (_i & CRYPT) { /* they stay provisional if the tag is wrong */
+    if (_i & CRYPT) { /* if finish() finds a wrong tag, rows stay provisional */
         drop(&data);
         data = encrypt(&plain);
         data.at[data.len - 1] ^= 1;
@@ -955,8 +958,9 @@ START_TEST(test_provisional)
 }
 END_TEST
 
-/* A file that fails because of a line gives no more lines. The decoder still reads the file to its
- * end, which may show a better reason: a wrong tag. */
+/* bcda__decoder_refuse_line() makes the file fail because of an invalid line: the decoder gives no
+ * more rows. It still reads a compressed or encrypted file to its end, because a wrong tag is the
+ * better error. */
 START_TEST(test_refused_line)
 {
     struct run *r = new_run(_i % 4, batch_sizes[_i / 4 % 5], 200);
@@ -996,7 +1000,7 @@ START_TEST(test_refused_line)
         if (batches < 0) {
             ck_assert_int_eq(bcda__decoder_has_batch(d), 0);
         } else if (bcda__decoder_is_full(d) &&
-                   at < refuse_at) { /* otherwise the full batch stays when the line is refused */
+                   at < refuse_at) { /* otherwise the batch is still full at the refusal */
             bcda__decoder_give_back(d, take_batch(d));
         }
     }
@@ -1017,7 +1021,7 @@ END_TEST
 
 static const struct {
     int length, count, sum,
-        code; /* differences from the true values; UNSAID: not in the manifest */
+        code; /* the first three: difference from the true value, or UNSAID (not in the manifest) */
 } expectations[] = {
 #define UNSAID 9
     {0, 0, 0, 0},
@@ -1067,8 +1071,7 @@ static void check_expectation(struct run *r, const struct bytes *data, int code)
         ck_assert_msg(strstr(r->err.text, "file.ndjson: the manifest") != NULL, "%s", r->err.text);
     }
     ck_assert(!r->o.check_only || !bcda__decoder_has_batch(d));
-    if (bcda__decoder_has_batch(
-            d)) { /* the rows that are left are provisional if the file failed */
+    if (bcda__decoder_has_batch(d)) { /* if the file failed, the remaining rows are provisional */
         b = take_batch(d);
         ck_assert_int_eq(b->provisional, code || b->bad_count);
         bcda_batch_unref(b);
@@ -1076,8 +1079,9 @@ static void check_expectation(struct run *r, const struct bytes *data, int code)
     bcda__decoder_free(d);
 }
 
-/* The manifest's statements are checked with and without compression and encryption, whether lines
- * are delivered or only checked, and in pieces of any size. */
+/* The decoder compares a file with the length, count and checksum that the manifest states. It does
+ * so for plain, compressed and encrypted files, with check_only or without, in pieces of any size.
+ */
 START_TEST(test_expected)
 {
     static const struct {
@@ -1109,7 +1113,7 @@ START_TEST(test_expected)
         e.count = count == UNSAID ? -1 : files[which].count + count;
         e.checksum = expectations[i].sum == UNSAID ? NULL : sum;
         if (which == 2 && count == -1)
-            e.count = 7; /* the true count 1 and the row's -1 would give 0 */
+            e.count = 7; /* a wrong count other than 1 - 1 = 0 */
         check_expectation(r, &data, expectations[i].code);
     }
     drop(&data);
@@ -1117,7 +1121,7 @@ START_TEST(test_expected)
 }
 END_TEST
 
-/* The memory that one long line needs is released with the batch of that line. */
+/* One long line makes its batch grow. That memory is freed when the batch is released. */
 START_TEST(test_memory)
 {
     struct run *r = new_run(0, 4096, 1 << 20);
@@ -1166,7 +1170,7 @@ START_TEST(test_reuse)
         if (!bcda__decoder_is_full(d))
             continue;
         b = take_batch(d);
-        if (n == 5) { /* one batch is held: it is not recycled and does not change */
+        if (n == 5) { /* the test keeps a reference, so the decoder must not reuse this batch */
             held = bcda_batch_ref(b);
             held_fill = b->fill;
             memcpy(copy, b->bytes, b->fill);
@@ -1191,8 +1195,8 @@ START_TEST(test_reuse)
 }
 END_TEST
 
-/* The error of an invalid line names the file, the line number and the cause, but has no text of
- * the line. */
+/* The error for an invalid line names the file, the line number and the cause. It must not contain
+ * text of the line, which may be patient data. */
 START_TEST(test_invalid_line_error)
 {
     struct run *r = new_run(0, 1000, 1000);
@@ -1234,7 +1238,8 @@ static int read_whole(const char *path, struct bytes *to)
     return 0;
 }
 
-/* A member at the top level of a document, found with the event parser instead of the scanner. */
+/* Finds a string member at the top level of a JSON document. Uses bcda__json_parse(), because the
+ * decoder under test finds the same members with the line scanner. */
 struct member {
     const char *key;
     int right, found;
@@ -1265,8 +1270,8 @@ static const char *member_of(struct member *m, const char *json, size_t len, con
     return m->value;
 }
 
-/* Makes the log to expect of a sample. In the samples' envelopes, `resource` is the last member,
- * and has no space around it. */
+/* Makes the log that a run over the sample must give. In a line with an envelope
+ * ({"fullUrl":...,"resource":...}) the samples have `resource` last, with no space around it. */
 static void expect_sample(struct file *f)
 {
     static const char before[] = ",\"resource\":";

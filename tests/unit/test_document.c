@@ -45,15 +45,16 @@ static int note(void *ctx, int what, enum bcda__json_event event, const char *te
     return ++s->events == s->stop_at ? BCDA_ERR_MANIFEST : 0;
 }
 
-/* The paths of a row are called A, B and so on. `want` has the path's letter and the value of each
- * event. */
+/* The paths of a row have the letters A, B and so on. `want` is the expected seen.text: for each
+ * event the letter of the path that matched, then a key ("a:") or a value. */
 struct row {
     const char *paths[4];
     const char *json, *want;
 };
 
 static const struct row rows[] = {
-    /* members: an event for the key and one for the value; objects and arrays also have an end */
+    /* a member gives an event for its key and one for its value; an object or array also gives an
+     * event for its end */
     {{"a"}, "{\"a\":\"x\"}", "Aa: A'x'"},
     {{"a"}, "{\"a\":12.50}", "Aa: A12.50"},
     {{"a", "b", "c"}, "{\"a\":true,\"b\":false,\"c\":null}", "Aa: Atrue Bb: Bfalse Cc: Cnull"},
@@ -148,7 +149,8 @@ static int fill_paths(const struct row *r, struct bcda__document_path *paths)
     return n;
 }
 
-/* Each document in one piece, byte by byte, and with other bytes after its end. */
+/* Parses the document of each row in one piece, byte by byte, and with other bytes after its end.
+ */
 START_TEST(each_path)
 {
     struct bcda__document_path paths[4];
@@ -175,7 +177,8 @@ START_TEST(each_path)
 }
 END_TEST
 
-/* The code that the callback returns at any event ends the parse, and no event follows. */
+/* The callback returns an error at the n-th event, for every n. The parser must then return that
+ * error, and must not call the callback again. */
 START_TEST(stopped)
 {
     static const struct row r = {{"a", "a[]", "*"}, "{\"a\":[1,{}],\"b\":2}", NULL};

@@ -19,7 +19,8 @@ static void tear_down(void)
     bcda__head_free(&head);
 }
 
-/* Gives the lines, which are separated by '|', each with CR LF. Returns the result of the last. */
+/* Splits `lines` at '|' and passes each line, with CR LF, to the head. Returns what the last call
+ * returned. */
 static int give(const char *lines)
 {
     char line[8192];
@@ -137,7 +138,7 @@ START_TEST(framing)
 }
 END_TEST
 
-/* The limit counts every byte that is not part of a body. */
+/* The limit counts the bytes of interim responses, of the final head and of the trailer fields. */
 START_TEST(limit)
 {
     size_t max = strlen("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: 1\r\n\r\nT: 1\r\n");

@@ -19,7 +19,8 @@ struct bytes {
 
 static struct bytes packed, text, got;
 
-/* Adds a gzip member whose text has `len` bytes, partly random, so that it compresses a little. */
+/* Adds a gzip member. Its uncompressed data has `len` bytes, partly random, so that it compresses
+ * only a little. */
 static void add_member(size_t len, int level)
 {
     z_stream z = {0};
@@ -66,7 +67,7 @@ static int unpack(const uint8_t *in, size_t len, size_t in_max, size_t cap)
             uint8_t *exact;
 
             room = cap ? cap : 1 + roll(300);
-            exact = malloc(room); /* exact, so that ASan detects a byte too many */
+            exact = malloc(room); /* no spare byte, so that ASan detects a write beyond it */
             rc = bcda__inflate_run(z, piece ? in + at : NULL, piece, &used, exact, room, &made);
             ck_assert_uint_le(used, piece);
             ck_assert_uint_le(made, room);
@@ -130,7 +131,7 @@ START_TEST(test_empty_members)
     add_raw(empty_member, sizeof empty_member);
     expect_text(unpack(packed.at, packed.len, 1, 1));
     expect_text(
-        unpack(packed.at, packed.len, packed.len, 1000)); /* the last output is exactly full */
+        unpack(packed.at, packed.len, packed.len, 1000)); /* the 1000 bytes just fit the output */
     add_raw(empty_member, sizeof empty_member);
     add_member(0, 9);
     expect_text(unpack(packed.at, packed.len, 0, 0));
@@ -169,7 +170,8 @@ START_TEST(test_every_header_field)
 }
 END_TEST
 
-/* A file that ends anywhere but after a member is reported as cut. */
+/* An empty file, and a file that ends inside a gzip member, give BCDA_ERR_GZIP_CUT. Only the end of
+ * a member can be the end of a file. */
 START_TEST(test_every_cut)
 {
     size_t ends[3], cut, i;

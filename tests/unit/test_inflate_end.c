@@ -1,5 +1,6 @@
-/* bcda__inflate_end_at() declares that a file ends before the last byte given to the inflater. That
- * is possible after a member, as long as no text of a later member was delivered. */
+/* bcda__inflate_end_at() declares that a file ends before the last byte given to the inflater. The
+ * end must be that of a gzip member, and the inflater must not have output data of a later member.
+ */
 #include <string.h>
 #include <zlib.h>
 
@@ -26,7 +27,8 @@ static size_t add_member(const char *text)
     return packed_len - begin;
 }
 
-/* Inflates the first `len` bytes. Returns whether the file may end at offset `at`. */
+/* Inflates the first `len` bytes of `packed`. Returns 1 if bcda__inflate_end_at() then accepts
+ * offset `at` as the end of the file. */
 static int can_end(size_t len, size_t at)
 {
     struct bcda__inflate *z;
@@ -59,14 +61,15 @@ START_TEST(behind_a_member)
 }
 END_TEST
 
-/* The file cannot end at the first member once text of the second was delivered. */
+/* The file cannot end after the first gzip member once the inflater has output decompressed data of
+ * the second one. */
 START_TEST(not_before_text)
 {
     size_t first = add_member("the first member"), second = add_member("the second");
 
     ck_assert_int_eq(can_end(first + 5, first), 1);
     ck_assert_int_eq(can_end(first + second - 8, first),
-                     0); /* all of the second member but its trailer */
+                     0); /* 8: the trailer (CRC32, ISIZE) of the second member is missing */
     ck_assert_int_eq(can_end(first + second, first), 0);
     ck_assert_int_eq(can_end(first + second, first + second), 1);
 }

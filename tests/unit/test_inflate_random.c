@@ -1,6 +1,6 @@
-/* Compares the inflater of this build with zlib's own gzip reader on random files: both must give
- * the same result and the same text, whatever the sizes of the pieces. BCDA_TEST_ROUNDS sets the
- * number of files, BCDA_TEST_SEED the first seed. A failure names the file's seed. */
+/* Compares the inflater of this build with zlib's own gzip reader on random files: both must return
+ * the same code and the same decompressed data, whatever the sizes of the pieces. BCDA_TEST_ROUNDS
+ * sets the number of files, BCDA_TEST_SEED the first seed. A failure names the file's seed. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,8 @@
 
 enum { SIZE = 1 << 20, PART = 150000 };
 
-enum { TOO_LONG = 1 }; /* the text of a damaged file exceeds SIZE: the test skips such a file */
+/* The decompressed data of a damaged file exceeds SIZE bytes. The test skips such a file. */
+enum { TOO_LONG = 1 };
 
 #ifdef WITH_ISAL
 enum { ISAL = 1 };
@@ -27,8 +28,8 @@ struct bytes {
     size_t len;
 };
 
-static struct bytes text;  /* of the current member */
-static struct bytes whole; /* text of all members, before any damage */
+static struct bytes text;  /* uncompressed data of the current gzip member */
+static struct bytes whole; /* uncompressed data of all members, before the file was damaged */
 static struct bytes packed, want, got;
 static uint64_t seed, file_seed;
 static enum harm { NONE, CUT, HURT } harm; /* damage to the current file */
@@ -47,7 +48,7 @@ static void fill_text(size_t len)
     uint32_t kind = roll(5), i;
 
     for (i = 0; i < len; i++) {
-        uint8_t c = 0; /* kind 0: runs of one byte, with the longest possible matches */
+        uint8_t c = 0; /* kind 0: all zeros, which deflate can pack as matches of 258 bytes */
 
         if (kind == 1)
             c = (uint8_t)roll(256);
@@ -55,7 +56,7 @@ static void fill_text(size_t len)
             c = (uint8_t)(roll(4) ? 'a' + roll(3) : roll(256));
         else if (kind == 3)
             c = (uint8_t)(line[i % (sizeof line - 1)] + (roll(9) == 0));
-        else if (kind == 4) /* matches at a great distance */
+        else if (kind == 4) /* deflate can find matches 29,000 bytes back */
             c = i < 30000 ? (uint8_t)roll(256) : text.at[i - 29000];
         text.at[i] = c;
     }
@@ -229,7 +230,7 @@ static int we_say(size_t in_max, size_t cap)
     got.len = 0;
     ck_assert_int_eq(bcda__inflate_new(&z), 0);
     do {
-        uint8_t *in, *out; /* of exact size, so that a sanitizer detects an access beyond */
+        uint8_t *in, *out; /* without spare bytes, so that a sanitizer detects an overrun */
 
         len = in_max ? in_max : roll(roll(2) ? 20 : 70000);
         len = len < packed.len - at ? len : packed.len - at;
@@ -256,13 +257,15 @@ static int we_say(size_t in_max, size_t cap)
 }
 
 /*
- * Compares the results. Always: a wrong text gives an error, and the text that both give is the
- * same. A whole file gives the same result and the same text, and a cut file the same result.
+ * Compares the inflater with zlib. If the inflater returns 0, its output is the beginning of
+ * `whole`. As far as both have output, the outputs are equal. The return codes are equal, except
+ * with ISA-L for a file with changed bytes that zlib refuses. The lengths of the outputs are equal,
+ * except with ISA-L for any file that zlib refuses.
  *
- * ISA-L may differ as follows. It decodes up to three symbols at once, so one or two bytes of text
- * before a cut may be missing. It may detect changed bytes sooner or later than zlib, or reach the
- * end first. It accepts an incomplete Huffman code, which zlib refuses; the checksums then tell
- * whether the text is right.
+ * ISA-L may differ from zlib as follows. It decodes up to three symbols at once, so one or two
+ * bytes of output before a cut may be missing. It may report changed bytes earlier or later than
+ * zlib, or reach the end of the file before it notices them. It accepts an incomplete Huffman code,
+ * which zlib refuses; the CRC32 then shows whether the output is right.
  */
 static void compare(int verdict, size_t in_max, size_t cap)
 {

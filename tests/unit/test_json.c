@@ -42,8 +42,8 @@ static int note(void *ctx, enum bcda__json_event event, int depth, const char *t
     return ++e->count == e->stop_at ? BCDA_ERR_STOPPED : 0;
 }
 
-/* Parses the document in pieces of `step` bytes (0 = random sizes). Each piece is a block of its
- * own, so that a sanitizer detects a read beyond it. */
+/* Parses the document in pieces of `step` bytes (0 = random sizes). Each piece is copied to a block
+ * of its exact size, so that a sanitizer detects a read beyond it. */
 static int parse_pieces(const char *text, size_t len, int depth, size_t step)
 {
     struct bcda__json *j;
@@ -73,8 +73,8 @@ static int parse_pieces(const char *text, size_t len, int depth, size_t step)
     return rc;
 }
 
-/* Checks that the result is the same for all sizes of pieces. Of an invalid document it compares
- * only the code. */
+/* Parses the document in pieces of many sizes. Each run must return `want_rc` and report the events
+ * `want` (NULL = not compared). */
 static void check_document(const char *text, size_t len, int depth, int want_rc, const char *want)
 {
     size_t step;
@@ -155,7 +155,8 @@ START_TEST(test_documents)
 }
 END_TEST
 
-/* For the body of an error, the first document counts, whatever bytes follow it. */
+/* bcda__json_parse_first(), which reads the body of an error answer: it parses the first document
+ * and ignores all bytes after it. */
 START_TEST(test_document_first)
 {
     static const char *const behind[] = {
@@ -194,8 +195,8 @@ START_TEST(test_document_nul)
 }
 END_TEST
 
-/* A body that is cut at any byte is not a document. A whole body is one even if more bytes follow.
- */
+/* A body that is cut at any byte is refused. A complete body is accepted, even if other bytes
+ * follow it. */
 START_TEST(test_document_cut)
 {
     static const char *bodies[] = {
@@ -257,8 +258,8 @@ START_TEST(test_document_stop)
 }
 END_TEST
 
-/* The limit for a long string holds whether it comes in one piece or in several, with or without
- * escapes. */
+/* A string over the limit is refused, whether the parser gets the string in one piece or in
+ * several, and whether or not it has escapes. */
 START_TEST(test_document_budget)
 {
     size_t len = 9 * 1024 * 1024;
@@ -275,7 +276,7 @@ START_TEST(test_document_budget)
     memcpy(text + len - 2, "\"]", 2);
     ck_assert_int_eq(parse_pieces(text, len, 64, 16 * 1024), 0);
     ck_assert_uint_eq(seen.log.len, 3 + 3 + (len - 4) - 1 + 3);
-    /* Memory that yajl frees when a buffer grows no longer counts. */
+    /* When a buffer of yajl grows, the old buffer no longer counts towards the memory limit. */
     len = 1500 * 1024;
     memset(text + 2, 'x', len);
     memcpy(text + 1020 * 1024, "\",\"\\n", 5);
@@ -354,7 +355,7 @@ START_TEST(test_document_first_limits)
 
         start_log();
         ck_assert_int_eq(bcda__json_parse_first(text, len, 64, note, &seen), 0);
-        text[8] = '7'; /* no longer a string */
+        text[8] = '7'; /* now a digit in place of the quote follows the document */
         start_log();
         ck_assert_int_eq(bcda__json_parse_first(text, len, 64, note, &seen), 0);
         free(text);
@@ -382,7 +383,7 @@ START_TEST(test_add_string)
         ck_assert_int_eq(bcda__json_add_string(&b, rows[i][0]), 0);
         ck_assert_str_eq(b.data, rows[i][1]);
     }
-    for (c = 1; c < 128; c++) /* written and parsed again */
+    for (c = 1; c < 128; c++) /* all of ASCII is written as a JSON string, then parsed again */
         all[c - 1] = (char)c;
     all[127] = '\0';
     bcda__buf_clear(&b);
@@ -402,7 +403,7 @@ END_TEST
 /* ---- lines ---- */
 
 static struct bcda__scanner *scanner;
-static struct bcda__field_set *fields; /* that the scanner looks for; NULL = none */
+static struct bcda__field_set *fields; /* fields that the scanner looks for; NULL = none */
 static struct bcda__line_info info;
 static char *line_copy; /* of exact size, so that a sanitizer detects a read beyond it */
 
@@ -436,7 +437,7 @@ static int scan(const char *line, size_t len)
     memcpy(line_copy, line, len);
     memset(&info, 0x77, sizeof info);
     ck_assert_int_eq(bcda__scanner_line(scanner, line_copy, len, &info), 0);
-    ck_assert_uint_le(info.side_len, len * BCDA__FIELDS_MAX); /* nothing of earlier lines is left */
+    ck_assert_uint_le(info.side_len, len * BCDA__FIELDS_MAX); /* no texts of earlier lines remain */
     return info.code;
 }
 
@@ -488,7 +489,7 @@ static const struct line_row good[] = {
     {"{" P ",\"meta\":{\"lastUpdated\":null},\"x\":[\"no\",{\"id\":\"no\"}]}", "Patient", NULL,
      NULL, NULL, NULL},
     {"{" P ",\"id\":\"\"}", "Patient", "", NULL, NULL, NULL},
-    /* members of the same names at a deeper level do not count */
+    /* a member `id`, `meta` or `resourceType` of a nested object is ignored */
     {"{\"contained\":[{\"resourceType\":\"Organization\",\"id\":\"no\",\"meta\":{\"lastUpdated\":"
      "\"no\"}}],\"id\":\"yes\"," P
      ",\"entry\":[{\"id\":\"no2\"},[{\"id\":\"no3\"}]],\"x\":{\"resourceType\":\"no\",\"id\":"
@@ -530,7 +531,7 @@ static const struct line_row good[] = {
      "{" P ",\"x\":\"}{\"}"},
     {"{\"resourceType\":null,\"resource\":{" P "}}", "Patient", NULL, NULL, NULL, "{" P "}"},
     {"{\"resourceType\":\"\",\"resource\":{" P "}}", "Patient", NULL, NULL, NULL, "{" P "}"},
-    /* equal keys: nothing of the first resource remains */
+    /* two members `resource`: the second replaces the first completely */
     {"{\"resource\":{\"resourceType\":\"A\",\"id\":\"1\",\"meta\":{\"lastUpdated\":\"x\"}},"
      "\"resource\":{\"resourceType\":\"B\"}}",
      "B", NULL, NULL, NULL, "{\"resourceType\":\"B\"}"},
@@ -566,7 +567,8 @@ static struct bcda__field_set *new_fields(const char *const *paths, size_t count
     return set;
 }
 
-/* Lines with and without fields to look for, since fields change what yajl reports. */
+/* Each line is scanned without fields and with some. With fields, the scanner makes yajl report
+ * more events. */
 START_TEST(test_lines)
 {
     static const char *const paths[] = {"id", "meta.lastUpdated", "x", "resource.id",
@@ -595,7 +597,8 @@ END_TEST
 #define NOT_UTF8(line, at) INVALID(line, BCDA_ERR_LINE_UTF8, at)
 #define NO_TYPE(line)      INVALID(line, BCDA_ERR_LINE_TYPE, 0)
 
-/* `at` is the offset of the error; -1: the end is missing; -2: not checked */
+/* `at` is the expected offset of the error. -1: the length of the line, as its end is missing. -2:
+ * the offset is not checked. */
 static const struct {
     const char *line;
     int code;
@@ -668,7 +671,8 @@ START_TEST(test_invalid_lines)
 }
 END_TEST
 
-/* A line cut at any byte, even inside a character, gives "the end is missing". */
+/* A line is cut at any byte. The error is BCDA_ERR_LINE_JSON at the end of the line. If the cut is
+ * inside a UTF-8 character, it may also be BCDA_ERR_LINE_UTF8 at that character. */
 START_TEST(test_cut_lines)
 {
     size_t i, len;
@@ -767,8 +771,9 @@ static size_t make_long(char *line, const char *before, const char *unit, size_t
     return at + (size_t)sprintf(line + at, "%s", after);
 }
 
-/* The values taken out of a line are limited in length, and so are the names beside them. What
- * counts is the length of the decoded text, not that of its escapes. */
+/* The values that the scanner takes out of a line (type, id, lastUpdated, fullUrl) and the names of
+ * the members beside them have at most BCDA__MEMBER_MAX bytes. An escape counts as the bytes that
+ * it stands for. */
 static const struct {
     const char *before, *unit;
     size_t bytes; /* decoded length of a unit */
@@ -816,7 +821,7 @@ START_TEST(test_member_limit)
 }
 END_TEST
 
-/* All other members may be as long as the line. */
+/* The limit BCDA__MEMBER_MAX does not apply to these members: they may be as long as the line. */
 START_TEST(test_members_without_limit)
 {
     static const char *const paths[] = {"x"};
@@ -879,7 +884,7 @@ END_TEST
 
 /* ---- fields ---- */
 
-/* A path has one index, however often it is added. */
+/* Adding a path again returns the index that the path already has. */
 START_TEST(test_field_twice)
 {
     struct bcda__field_set *set;
@@ -941,7 +946,8 @@ START_TEST(test_field_set)
 }
 END_TEST
 
-/* Compares the values of a line, as "0:a 3:b", in the order of the document. */
+/* Scans a line and compares the values found with `want`, such as "0:a 3:b": index of the field,
+ * then value, in the order of the line. */
 static void check_values(const char *line, const char *want)
 {
     struct bcda__buf b;
@@ -1001,9 +1007,10 @@ START_TEST(test_fields)
         {"{\"meta\":{\"lastUpdated\":\"T\"}," P "}", "6:T 5:Patient"},
         {"{\"a\":1,\"a\":2," P "}", "3:1 3:2 5:Patient"},
         {"{\"a\":{\"b\":1},\"id\":\"2\",\"a\":{\"c\":3}," P "}", "1:1 0:2 8:3 5:Patient"},
-        /* after a value has matched, a later member that is not inside it does not match */
+        /* after the path "a" has matched, later members outside `a` must not match that path: "no"
+         * is not reported, and "z" only for the path "b.c" */
         {"{\"a\":[\"x\"],\"y\":[\"no\"],\"b\":[{\"c\":\"z\"}]," P "}", "3:x 9:z 5:Patient"},
-        /* in an envelope the paths begin at the resource */
+        /* in an envelope line, a path starts at the member `resource` */
         {"{\"fullUrl\":\"x\",\"id\":\"no\",\"a\":{\"b\":\"no\"},\"resource\":{\"id\":\"1\",\"a\":{"
          "\"b\":\"x\"}," P "},\"b\":{\"c\":\"no\"}}",
          "0:1 1:x 5:Patient"},
@@ -1019,7 +1026,7 @@ START_TEST(test_fields)
     struct bcda__field_set *set = new_fields(paths, COUNT(paths)), *copy;
     size_t i;
 
-    if (_i) { /* a copy of the set finds the same values */
+    if (_i) { /* the second run uses a copy of the set */
         ck_assert_int_eq(bcda__field_set_copy(&copy, set), 0);
         bcda__field_set_free(set);
         set = copy;
@@ -1067,7 +1074,8 @@ START_TEST(test_fields_deep)
 }
 END_TEST
 
-/* All 64 fields, more values than a new buffer holds, and only texts with escapes. */
+/* 64 fields, the most that a set can have. There are more values than a new scanner has room for,
+ * and each value has an escape. */
 START_TEST(test_fields_many)
 {
     struct bcda__buf line, want;
@@ -1126,9 +1134,9 @@ END_TEST
 
 struct maker {
     struct bcda__buf line;
-    struct bcda__buf want; /* values of the fields maker_paths, as found */
-    char path[400];        /* path of the value that is being written, without arrays */
-    int counting;          /* true inside the resource */
+    struct bcda__buf want; /* values of the fields maker_paths, as check_values() shows them */
+    char path[400];        /* member names that lead to the current value, such as "a.b" */
+    int counting;          /* 1 inside the resource, where values count for `want` */
 };
 
 static const char *const maker_paths[] = {"id",    "a",       "b",    "a.a",

@@ -68,7 +68,8 @@ static int accepts_line(const char *text, size_t len, int fields)
     return info.code == 0 || info.code == BCDA_ERR_LINE_TYPE;
 }
 
-/* True if the text has no line feed. A text with one can be a document, but not a line. */
+/* True if the text has no line feed. A text with a line feed can be a JSON document, but not a line
+ * of an NDJSON file. */
 static int is_one_line(const char *text, size_t len)
 {
     return !memchr(text, '\n', len);
@@ -143,9 +144,9 @@ START_TEST(depth)
 }
 END_TEST
 
-/* True if the case of this file name must be accepted. Names of valid texts begin with y, those of
- * invalid texts with n. RFC 8259 leaves the cases with i open: here numbers of any size are
- * accepted, while texts that are not UTF-8 or are nested too deep are refused. */
+/* True if the library must accept the test file of this name. JSONTestSuite names valid texts y_...
+ * and invalid texts n_... For i_... a parser may decide: the library accepts numbers of any size,
+ * and refuses texts that are not UTF-8 or are nested too deep. */
 static int is_wanted(const char *name)
 {
     return name[0] == 'y' || strncmp(name, "i_number", 8) == 0;

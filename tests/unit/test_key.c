@@ -38,9 +38,8 @@ static void setup(void)
     ck_assert_int_eq(bcda__crypto_init(0, NULL), 0);
 }
 
-/* Reads a key from a buffer of exactly this size. Checks the key or the error, and returns the
- * code.
- */
+/* Reads a key from a buffer of exactly `len` bytes. Checks the key or the error, and returns 0 or
+ * the error's code. */
 static int read_text(const char *text, size_t len, const char *passphrase)
 {
     struct bcda__key *k = NULL;
@@ -136,7 +135,7 @@ START_TEST(test_text_around)
          "> made"), /* the base64 in one long line */
         "(cat pkcs8; head -c 300000 /dev/zero | tr '\\0' x) > made",
         "printf '%s' \"$(cat pkcs8)\" > made", /* no LF at the end */
-        /* the first key counts */
+        /* two keys: the library reads the first */
         "(cat pkcs8; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256) > made",
     };
     size_t i;
@@ -173,7 +172,7 @@ START_TEST(test_sizes)
 }
 END_TEST
 
-/* The primes of an 8192-bit key, in base64: making one takes too long. */
+/* The primes of an 8192-bit key, in base64. To generate such a key in the test takes too long. */
 static const char prime1[] =
     "6kIxOpciTxPIWWMtOw8vcF0tqbKOcrPTNkI6FJre3x7Misj/foatIOMleOl+rH6Pyl+okZ7wnXZfNzje+aHWoXuRKLcWl"
     "toyLr93eJ4FuJgR/nZ9ZSUwkIqjCnyXRmkfY6cPDB+PAUWC1HfMJyMvZzzLftD9klGLAI6eCd8FBXfP4qUt/oFiLA9m2Q"
@@ -318,11 +317,13 @@ START_TEST(test_pbes2)
     good(read_file("enc", "x"));
     run("sed 's/$/\r/' enc > crlf && cat pkcs1 >> crlf");
     good(read_file("crlf", "x"));
-    expect(read_file("crlf", NULL), BCDA_ERR_KEY_PASSPHRASE, NULL); /* the first key counts */
+    /* Of the two keys in the file, the library reads the first, which is encrypted. */
+    expect(read_file("crlf", NULL), BCDA_ERR_KEY_PASSPHRASE, NULL);
 }
 END_TEST
 
-/* Wrong passphrases: about one in 256 gives valid padding, but then the bytes are not DER. */
+/* With a wrong passphrase, about one decryption in 256 gives valid padding by chance. The decrypted
+ * bytes are then not DER. */
 START_TEST(test_many_wrong)
 {
     char guess[32];
@@ -368,8 +369,8 @@ START_TEST(test_traditional)
 }
 END_TEST
 
-/* Parameters of PBES2: a stated key length, no pseudo-random function, and many invalid ones.
- * Python writes the structures; openssl encrypts the key. */
+/* PBES2 parameters with the optional keyLength, without the optional prf (pseudo-random function),
+ * and many invalid ones. Python writes the structures; openssl encrypts the key. */
 START_TEST(test_pbes2_parameters)
 {
     run("/usr/bin/python3 -c \"import hashlib, subprocess; from pem import *\n"
@@ -526,7 +527,7 @@ START_TEST(test_other_things)
     expect(read_file("scrypt", "abcd"), BCDA_ERR_KEY_UNSUPPORTED, "openssl pkcs8 -topk8");
     expect(read_text("", 0, NULL), BCDA_ERR_KEY_FORMAT, "is empty");
     expect(read_text("hello\n", 6, NULL), BCDA_ERR_KEY_FORMAT, "no PEM private key");
-    /* PEM labels that do not match the content */
+    /* PEM labels that name another format than that of the key inside */
     run("sed 's/RSA PRIVATE/PRIVATE/' pkcs1 > mixed1 && sed 's/ PRIVATE/ RSA PRIVATE/' pkcs8 > "
         "mixed2 && sed 's/ PRIVATE/ ENCRYPTED PRIVATE/' pkcs8 > mixed3");
     expect(read_file("mixed1", NULL), BCDA_ERR_KEY_FORMAT, NULL);
@@ -613,14 +614,14 @@ static void mutate(uint8_t *der, size_t *len)
                 *len -= n;
             }
             break;
-        default: /* bytes that mean the greatest and smallest lengths */
+        default: /* bytes that, as a DER length, mean a very great length or 0 */
             der[at] = (uint8_t)(roll(2) ? 0xFF : roll(2) ? 0x84 : 0);
         }
     }
 }
 
-/* Damaged keys: the library does not crash, and accepts a key only if the damage is in a part that
- * it does not use. */
+/* Damaged keys must not crash the library. The library may accept such a key if it does not use the
+ * damaged bytes. */
 START_TEST(test_mutations)
 {
     static const char *const labels[] = {"RSA PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"};

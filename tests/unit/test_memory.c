@@ -55,7 +55,8 @@ void __wrap_bcda__free(void *ptr)
     free((union head *)ptr - 1);
 }
 
-/* Counts the old and the new block, since both exist during the copy. */
+/* realloc() as an allocation, a copy and a free: the peak includes the old and the new block, since
+ * both exist during the copy. */
 void *__wrap_bcda__realloc(void *ptr, size_t size)
 {
     void *grown = __wrap_bcda__alloc(size);
@@ -210,8 +211,8 @@ static struct bcda__decoder_options options_of(size_t batch_size, size_t fields)
                                           .fields = set};
 }
 
-/* Decodes a short line, the same long line twice, and a short one. Returns the memory used, as a
- * fraction of what the formula allows. */
+/* Decodes a file of a short line, the same long line twice, and a short line. Returns the peak of
+ * allocated bytes, divided by the limit that the formula gives. */
 static double check_kind(const struct kind *k, size_t size, const struct bcda__decoder_options *o)
 {
     struct bcda__buf file;
@@ -237,7 +238,8 @@ static double check_kind(const struct kind *k, size_t size, const struct bcda__d
     return (double)used / most;
 }
 
-/* Buffers waste most near powers of two, and near the steps in which a batch grows. */
+/* Lengths of lines: near powers of two, and near the steps in which a batch grows, a buffer has the
+ * most unused bytes. */
 static const size_t sizes[] = {100 * KIB, 1 * MIB + 100, 2 * MIB - 4000, 3 * MIB + 200 * KIB};
 
 /* Lines that are far longer than a batch, with no field, one field, and several. */
@@ -253,12 +255,12 @@ START_TEST(long_lines)
             most = part > most ? part : most;
         }
     ck_assert_msg(most > 0.75, "%.2f",
-                  most); /* the formula does not allow far more than is needed */
+                  most); /* some line needs more than 75% of what the formula allows */
     bcda__field_set_free((struct bcda__field_set *)(uintptr_t)o.fields);
 }
 END_TEST
 
-/* Lines around the limit of length, and one far above it. */
+/* Lines just below, at and above the limit `line_max`, and a line far above it. */
 START_TEST(line_limit)
 {
     size_t fields = (size_t)_i, i;
@@ -277,7 +279,7 @@ START_TEST(line_limit)
 }
 END_TEST
 
-/* Lines so short that the index fills a batch before the text does. */
+/* Lines so short that the index of the rows fills a batch before the bytes of the lines do. */
 START_TEST(short_lines)
 {
     static const char *const lines[] = {

@@ -35,7 +35,8 @@ START_TEST(one_run)
 }
 END_TEST
 
-/* An empty ring returns its memory to the pool, and the next ring gets it. */
+/* A ring that becomes empty returns its memory to the pool. The next ring that needs memory gets
+ * that same piece. */
 START_TEST(memory_is_pooled)
 {
     struct bcda__ring a = {.cap = 64}, b = {.cap = 64};
@@ -76,7 +77,7 @@ START_TEST(sizes)
     put(&small, "z"); /* `small` now has the large piece, but keeps its own limit */
     ck_assert_uint_eq(bcda__ring_room(&small), 15);
     ck_assert_uint_eq(small.piece.cap, 1024);
-    ck_assert_uint_eq(small.piece.high, 1024); /* the old y will be wiped, too */
+    ck_assert_uint_eq(small.piece.high, 1024); /* wiping this piece includes the bytes of `large` */
     bcda__ring_drop(&small, &pool);
     bcda__ring_pool_trim(&pool);
 }

@@ -124,9 +124,8 @@ START_TEST(test_table)
 }
 END_TEST
 
-/* Each row at each alignment, after runs of ASCII or of other characters, and followed by more
- * text.
- */
+/* Each row of the table at each alignment, after runs of ASCII or of other characters, and followed
+ * by more text. */
 START_TEST(test_positions)
 {
     static const char *fillers[] = {"x", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
@@ -155,7 +154,8 @@ START_TEST(test_positions)
 }
 END_TEST
 
-/* Each row after up to 99 bytes of ASCII, at the end of the text: no byte after the end is read. */
+/* Each row of the table at the end of a text, after up to 99 bytes of ASCII. The check must not
+ * read beyond the end. */
 START_TEST(test_ends)
 {
     size_t len, i;
@@ -313,7 +313,7 @@ static int slow_special(const unsigned char *p, size_t len)
 
 static void expect_scan(const char *text, size_t len)
 {
-    char *exact = malloc(len ? len : 1); /* so that a sanitizer detects a read beyond it */
+    char *exact = malloc(len ? len : 1); /* no spare bytes: a sanitizer detects a read beyond */
     size_t good;
     int special = 2;
 

@@ -48,9 +48,11 @@ static struct bcda_batch *batch_of(const struct bcda__field_set *fields,
     return b;
 }
 
-enum { EACH_MAX = 250 }; /* most blocks of one access; a binary search runs about 100 */
+/* Reading one value may run at most this many basic blocks. A binary search runs about 100. */
+enum { EACH_MAX = 250 };
 
-/* Asks for every value of every field, one by one: the k-th value of field f is "f.k". */
+/* Reads every value of every field of a row, one by one, and checks how many basic blocks that ran.
+ * The k-th value of field f is "f.k". */
 static void check_work(struct bcda_batch *b, size_t row, size_t fields, size_t each)
 {
     const bcda_resource *r = bcda_batch_resource(b, row);
@@ -69,13 +71,13 @@ static void check_work(struct bcda_batch *b, size_t row, size_t fields, size_t e
                 ck_abort_msg("value %s", want);
         }
         ck_assert_int_eq(bcda_resource_field(r, (int)f, each, &text, &len), BCDA_ERR_INVALID);
-        ck_assert_uint_gt(blocks, 0); /* the count works */
+        ck_assert_uint_gt(blocks, 0); /* the compiler inserted the calls that count blocks */
         ck_assert_uint_le(blocks, EACH_MAX * (each + 1));
     }
 }
 
-/* Checks a line with `count` values: the first of each field, then the second of each, and so on.
- */
+/* Checks a line with `count` values: first value 0 of each field, then value 1 of each field, and
+ * so on. */
 static void check_line(size_t fields, size_t count, size_t rows)
 {
     struct bcda__field_set *set;
@@ -122,7 +124,7 @@ START_TEST(field_values_of_many_rows)
 }
 END_TEST
 
-/* Any of many invalid lines is found without a search. */
+/* bcda_batch_bad_line() finds any of many invalid lines without a search. */
 START_TEST(invalid_lines)
 {
     struct bcda_bad_line bad = {0};
@@ -152,8 +154,8 @@ static size_t open_token; /* bytes given to yajl since its last event */
 yajl_status __real_yajl_parse(yajl_handle h, const unsigned char *text, size_t len);
 yajl_status __wrap_yajl_parse(yajl_handle h, const unsigned char *text, size_t len);
 
-/* Counts the bytes that yajl's lexer reads. They can exceed the bytes given: when a token spans
- * several calls, each call makes yajl read that token again from its start. */
+/* `given` counts the bytes passed to yajl, `lexed` the bytes that yajl's lexer reads. When a token
+ * spans several calls, each call reads the token again from its start, so `lexed` is greater. */
 yajl_status __wrap_yajl_parse(yajl_handle h, const unsigned char *text, size_t len)
 {
     calls++;
@@ -221,7 +223,7 @@ START_TEST(long_string_in_pieces)
 }
 END_TEST
 
-/* Strings of many lengths, so that pieces end anywhere in them. */
+/* Strings of many lengths, so that a piece can end at any offset of a string. */
 START_TEST(strings_in_pieces)
 {
     struct bcda__buf text;
