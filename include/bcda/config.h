@@ -212,8 +212,8 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 #define BCDA_OPT_GZIP 20
 /* Requests of a session that may be sent without waiting. Default 3,000; 1 to 1,000,000. */
 #define BCDA_OPT_REQUESTS_BURST 21
-/* Requests per second that may be sent once that number is used up. Default 10, the rate that BCDA
- * allows (bcda-api 4.6); 1 to 1,000,000. */
+/* Requests per second that may be sent once BCDA_OPT_REQUESTS_BURST is used up. Default 10, the
+ * rate that BCDA allows (bcda-api 4.6); 1 to 1,000,000. */
 #define BCDA_OPT_REQUESTS_PER_SECOND 22
 /* Redirects of one request that are followed, at most. Default 5; 0 to 50. */
 #define BCDA_OPT_REDIRECTS_MAX 23

@@ -152,8 +152,8 @@ extern "C" {
 #define BCDA_ERR_KEY_VALUE (-301)
 /* the wrapped key was made for another key pair, or is damaged */
 #define BCDA_ERR_KEY_UNWRAP (-302)
-/* the private key decrypts the wrapped key, but it was made for another file name: was the file
- * renamed? */
+/* the private key decrypts the wrapped key, but the wrapped key was made for another file name: was
+ * the file renamed? */
 #define BCDA_ERR_KEY_LABEL (-303)
 /* the file is shorter than 28 bytes, the size of an empty encrypted file */
 #define BCDA_ERR_CIPHER_SHORT (-304)
@@ -250,10 +250,11 @@ BCDA_API int64_t bcda_error_retry_after_ms(const bcda_error *error);
 /* The name of the data file, as in its URL; "" if the error is not about a file. */
 BCDA_API const char *bcda_error_file(const bcda_error *error);
 
-/* The number of the line in that file, from 1; 0 if the error is not about a line. */
+/* The number of the line in the data file, from 1; 0 if the error is not about a line. */
 BCDA_API int64_t bcda_error_line(const bcda_error *error);
 
-/* The offset of that line in the decoded file, in bytes; -1 if the error is not about a line. */
+/* The offset of that line (bcda_error_line()) in the decoded file, in bytes; -1 if the error is not
+ * about a line. */
 BCDA_API int64_t bcda_error_offset(const bcda_error *error);
 
 /*

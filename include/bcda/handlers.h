@@ -97,10 +97,11 @@ BCDA_API int bcda_handlers_on_done(bcda_handlers *handlers, bcda_done_cb cb, voi
  * An invalid line, borrowed until its callback returns, or as long as its batch is held. From
  * callbacks: yes. Thread: owner. Since 0.1.
  */
-BCDA_API int bcda_bad_line_code(const bcda_bad_line *line);              /* BCDA_ERR_LINE_* */
-BCDA_API int64_t bcda_bad_line_number(const bcda_bad_line *line);        /* from 1 */
-BCDA_API int64_t bcda_bad_line_offset(const bcda_bad_line *line);        /* in the decoded file */
-BCDA_API int64_t bcda_bad_line_length(const bcda_bad_line *line);        /* of the part read */
+BCDA_API int bcda_bad_line_code(const bcda_bad_line *line);       /* BCDA_ERR_LINE_* */
+BCDA_API int64_t bcda_bad_line_number(const bcda_bad_line *line); /* from 1 */
+BCDA_API int64_t bcda_bad_line_offset(const bcda_bad_line *line); /* in the decoded file */
+/* The length in bytes; for a line longer than BCDA_OPT_LINE_MAX, that of the part that was read. */
+BCDA_API int64_t bcda_bad_line_length(const bcda_bad_line *line);
 BCDA_API const bcda_file *bcda_bad_line_file(const bcda_bad_line *line); /* NULL from a decoder */
 /* The bytes of the line, which the application may store for inspection. They are patient data. For
  * a line longer than BCDA_OPT_LINE_MAX, returns NULL and sets *len to 0. */
@@ -120,7 +121,7 @@ BCDA_API const char *bcda_issue_code(const bcda_issue *issue); /* such as "not-f
 BCDA_API const char *bcda_issue_text(const bcda_issue *issue);
 /* The whole OperationOutcome; the same for each of its issues. */
 BCDA_API const bcda_resource *bcda_issue_resource(const bcda_issue *issue);
-/* The index of the issue in that OperationOutcome, from 0. */
+/* The index of the issue in its OperationOutcome, from 0. */
 BCDA_API int bcda_issue_index(const bcda_issue *issue);
 
 #ifdef __cplusplus

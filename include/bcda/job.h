@@ -135,15 +135,15 @@ BCDA_API int bcda_job_verdict(const bcda_job *job);
 BCDA_API const bcda_error *bcda_job_error(const bcda_job *job);
 /* The status URL (Content-Location); "" until the server has accepted the job. */
 BCDA_API const char *bcda_job_url(const bcda_job *job);
-/* The last segment of that URL; "" until the server has accepted the job. */
+/* The last segment of the status URL; "" until the server has accepted the job. */
 BCDA_API const char *bcda_job_id(const bcda_job *job);
 /* 1: an identical export was already running, and this job took it over
  * (BCDA_DUPLICATE_TAKE_OVER). */
 BCDA_API int bcda_job_is_taken_over(const bcda_job *job);
 /* The last X-Progress header of the server; valid until the next run or step. */
 BCDA_API const char *bcda_job_progress_text(const bcda_job *job);
-/* The percentage in that header, 0 to 100; -1 = none. It may jump, and 100 does not mean that the
- * job has ended (bcda-api 5.1). */
+/* The percentage in the last X-Progress header, 0 to 100; -1 = none. The percentage may jump, and
+ * 100 does not mean that the job has ended (bcda-api 5.1). */
 BCDA_API int bcda_job_progress_percent(const bcda_job *job);
 /* The transactionTime of the manifest, unchanged, for bcda_export_set_since() of the next export.
  * "" before the manifest was received. */
@@ -164,7 +164,8 @@ BCDA_API const bcda_file *bcda_job_file(const bcda_job *job, size_t i);
  * not distinguish the two cases.
  */
 BCDA_API size_t bcda_job_missing_type_count(const bcda_job *job);
-/* The i-th of these types, in the order of the request; NULL if `i` is not below the count. */
+/* The i-th requested type that has no data file, in the order of the request; NULL if `i` is not
+ * below the count. */
 BCDA_API const char *bcda_job_missing_type(const bcda_job *job, size_t i);
 /* The number of entries in the manifest's `deleted` (in Bulk Data, files that list deleted
  * resources). This version does not deliver them. 0 before the manifest was received, and always at

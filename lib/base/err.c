@@ -273,7 +273,7 @@ bcda_error *bcda_error_ref(const bcda_error *error)
         atomic_fetch_add(&e->refs, 1);
         return e;
     }
-    copy = bcda__err_new(); /* `e` is part of another object */
+    copy = bcda__err_new(); /* `e` is a member of another object, so it has no count */
     if (!copy)
         return &no_memory;
     bcda__err_copy(copy, e);

@@ -14,10 +14,11 @@ struct bcda_error {
     atomic_int refs; /* 0 = the error is a member of another object */
     int code;
     int retryable;
-    int http_status;     /* 0 = none */
+    int http_status;     /* of the response that caused the error; 0 = no response */
     int64_t retry_after; /* milliseconds; -1 = the server sent no Retry-After */
-    int64_t line;        /* from 1; 0 = none */
-    int64_t offset;      /* bytes from the start of the decoded file; -1 = none */
+    /* the number of the invalid line, from 1; 0 = the error is not about a line */
+    int64_t line;
+    int64_t offset; /* of that line: bytes from the start of the decoded file; -1 = none */
     char text[480];
     char file[160];   /* the name of the file in its URL; "" = none */
     char server[640]; /* the server's own text; "" = none */

@@ -8,7 +8,7 @@
 struct bcda__log {
     bcda_log_cb cb;
     void *userdata;
-    int level; /* more detailed levels are not logged */
+    int level; /* a BCDA_LOG_*: the most detailed level that is logged */
 };
 
 void bcda__log(const struct bcda__log *log, int level, const char *component, const char *format,

@@ -22,8 +22,8 @@ struct bcda__process {
 };
 
 void bcda__process_init(struct bcda__process *p); /* stores the identity of the calling process */
-/* Returns 1 if the calling process is a child of the stored one. It may be called from any thread
- * and from a signal handler. */
+/* Returns 1 if the calling process is a child of the process that called bcda__process_init(). The
+ * function may be called from any thread and from a signal handler. */
 int bcda__process_is_child(const struct bcda__process *p);
 void bcda__process_free(struct bcda__process *p); /* also allowed in a child */
 

@@ -185,5 +185,5 @@ void bcda__url_show(const char *text, char *out, size_t size)
     len = strcspn(text + scheme + at, "?#");
     bcda__text_print(out, size, "%.*s%.*s", shown_len(scheme, size), text, shown_len(len, size),
                      text + scheme + at);
-    out[strcspn(out, "?#")] = '\0'; /* if `text` is not a URL, these may precede "://" */
+    out[strcspn(out, "?#")] = '\0'; /* in a text that is not a URL, '?' or '#' may precede "://" */
 }

@@ -10,7 +10,7 @@ enum {
     MATRIX_COLUMNS = 2 * BCDA__COL_COUNT + 2,
     ROW_BYTES = MATRIX_COLUMNS * sizeof(uint64_t),
     FIRST_ROWS = 64,
-    KEEP_BYTES = 512 * 1024, /* clearing a batch frees larger arrays */
+    KEEP_BYTES = 512 * 1024, /* bcda__batch_clear() frees arrays that are larger than this */
 };
 
 int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)

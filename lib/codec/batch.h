@@ -14,9 +14,9 @@
 
 /* The columns of the index. Each is the public BCDA_COLUMN_* minus one. */
 enum bcda__column {
-    BCDA__COL_JSON, /* `at` is an offset in `bytes` for this column and the next */
+    BCDA__COL_JSON, /* values of this column and the next are in the `bytes` of the batch */
     BCDA__COL_LINE,
-    BCDA__COL_TYPE, /* `at` is an offset in `text` for this column and all others */
+    BCDA__COL_TYPE, /* values of this column and those below are in the `text` of the batch */
     BCDA__COL_ID,
     BCDA__COL_LAST_UPDATED,
     BCDA__COL_FULL_URL,
@@ -27,7 +27,7 @@ struct bcda_bad_line {
     int code;
     int64_t line_number;
     int64_t offset; /* in the decoded file */
-    int64_t length; /* of the part of the line that was read */
+    int64_t length; /* bytes of the line; if it exceeds its limit, only those read until then */
     size_t bad_at;  /* offset of the fault in the line */
     size_t at;      /* offset of the line in `bytes`; valid if `kept` is 1 */
     int kept;       /* 0 = the line exceeds its limit and is not in `bytes` */
@@ -38,7 +38,7 @@ struct bcda_bad_line {
 struct bcda__value {
     size_t row;
     int field;
-    uint64_t at, len; /* in `text` */
+    uint64_t at, len; /* the position of the value in the `text` of the batch */
 };
 
 struct bcda_resource {
@@ -99,7 +99,8 @@ struct bcda_batch {
 };
 
 int bcda__batch_pool_new(struct bcda__batch_pool **out, size_t cap);
-/* Releases the caller's reference. Batches that are released later are freed, not recycled. */
+/* Releases the caller's reference to the pool. bcda_batch_unref() then frees batches instead of
+ * putting them in the pool. */
 void bcda__batch_pool_close(struct bcda__batch_pool *p);
 struct bcda_batch *bcda__batch_pool_take(struct bcda__batch_pool *p); /* NULL: pool is empty */
 /* Sets the pool into which the last bcda_batch_unref() puts `b`. */

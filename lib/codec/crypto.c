@@ -212,7 +212,7 @@ void bcda__mac_free(struct bcda__mac *m)
 
 /* ---- AES-256-GCM ---- */
 
-/* The maximum length of a text that is encrypted with one nonce (NIST SP 800-38D 5.2.1.1). */
+/* The maximum number of bytes that GCM may encrypt with one nonce (NIST SP 800-38D 5.2.1.1). */
 #define GCM_TEXT_MAX ((UINT64_C(1) << 36) - 32)
 
 struct bcda__gcm {
@@ -568,8 +568,8 @@ static int why_refused(gcry_sexp_t secret, const uint8_t *wrapped, size_t n_len,
         rc = map_error(rsa_run(&plain, data, secret, &raw, &len));
     if (rc)
         goto out;
-    /* The result is written as a number, so it may have a sign octet, or lack leading zeros of
-     * `em`. */
+    /* libgcrypt returns the padded message as a number, which may begin with a sign octet, or lack
+     * the leading zeros of the message. `em` gets the message with its full length. */
     while (zeros < len && raw[zeros] == 0)
         zeros++;
     rc = BCDA_ERR_KEY_UNWRAP;

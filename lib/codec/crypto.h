@@ -36,8 +36,8 @@ void bcda__mac_add(struct bcda__mac *m, const void *data, size_t len);
 int bcda__mac_finish(struct bcda__mac *m, uint8_t out[16]); /* ends the hash; 0 or LIBRARY */
 void bcda__mac_free(struct bcda__mac *m);
 
-/* AES-256 in counter mode, for data that only this process reads. Each key is used for one text
- * only. */
+/* AES-256 in counter mode, for data that only this process reads. Each key encrypts only one
+ * sequence of bytes. */
 struct bcda__ctr;
 int bcda__ctr_new(struct bcda__ctr **out, const uint8_t key[32]);
 int bcda__ctr_apply(struct bcda__ctr *c, const uint8_t *in, uint8_t *out, size_t len); /* LIBRARY */
@@ -48,10 +48,11 @@ void bcda__ctr_free(struct bcda__ctr *c);
 struct bcda__gcm;
 enum { BCDA__GCM_NONCE = 12, BCDA__GCM_TAG = 16, BCDA__GCM_KEY = 32 };
 int bcda__gcm_new(struct bcda__gcm **out, const uint8_t key[BCDA__GCM_KEY]); /* NOMEM, LIBRARY */
-/* Takes *used bytes, up to `len`, from `in`, and writes *made bytes of text, up to `cap`, to `out`.
- * Continues until the input is used up or `out` is full. `in` and `out` must not overlap. Returns
- * 0, BCDA_ERR_LIBRARY, or BCDA_ERR_TAG if the text is longer than the 2^36 - 32 bytes that GCM
- * allows, because such a file cannot be valid. After an error every call returns that error. */
+/* Takes *used bytes, up to `len`, from `in`, and writes *made decrypted bytes, up to `cap`, to
+ * `out`. Continues until the input is used up or `out` is full. `in` and `out` must not overlap.
+ * Returns 0, BCDA_ERR_LIBRARY, or BCDA_ERR_TAG if the decrypted data is longer than the 2^36 - 32
+ * bytes that GCM allows, because such a file cannot be valid. After an error every call returns
+ * that error. */
 int bcda__gcm_open(struct bcda__gcm *g, const uint8_t *in, size_t len, size_t *used, uint8_t *out,
                    size_t cap, size_t *made);
 /* Ends the input and checks the tag. Returns 0, BCDA_ERR_CIPHER_SHORT (less than 28 bytes) or

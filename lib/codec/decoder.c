@@ -34,12 +34,12 @@ struct bcda__decoder {
     int skipping;              /* inside a line that exceeds its limit */
     int checks_only;           /* 1 = lines are not read; the whole file is only checked */
     struct bcda_error refused; /* set by bcda__decoder_refuse_line(); code 0 = none */
-    int counts;                /* 1 = content_lines is compared with the expected count */
+    int counts;                /* 1 = content_lines is compared with `count` in the manifest */
     int full;
     int verified;
     int code; /* the first error; later calls return it */
     struct bcda__spent spent;
-    int64_t lap; /* the time up to which `spent` has been counted */
+    int64_t lap; /* start of the time that is not in `spent` yet */
 };
 
 static int new_batch(struct bcda__decoder *d, struct bcda_batch **out)
@@ -169,7 +169,7 @@ static int read_line(struct bcda__decoder *d, size_t len, int last)
     return rc;
 }
 
-/* Counts lines that are not read, for the comparison with the expected count. */
+/* Counts lines that are not read, to compare their number with `count` in the manifest. */
 static void count_lines(struct bcda__decoder *d, const char *at, const char *end)
 {
     while (at < end) {
@@ -246,7 +246,7 @@ static int check_long(struct bcda__decoder *d)
     return 0;
 }
 
-/* Makes room for more bytes. Sets `full` if the batch must be taken first. */
+/* Makes room for more bytes. Sets `full` if there is no room until the caller takes the batch. */
 static int make_room(struct bcda__decoder *d)
 {
     struct bcda_batch *b = d->cur;
@@ -274,7 +274,7 @@ static int make_room(struct bcda__decoder *d)
 
 /* ---- bytes ---- */
 
-/* Adds the time since the last call to *spent. */
+/* Adds to *spent the time that has passed since the last call. */
 static void charge_lap(struct bcda__decoder *d, int64_t *spent)
 {
     int64_t now = bcda__clock_ns();
@@ -458,7 +458,7 @@ int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err)
     int rc = d->code;
 
     if (!rc && !d->verified) {
-        rc = bcda__decoder_write(d, "", 0, &used, err); /* may still give output */
+        rc = bcda__decoder_write(d, "", 0, &used, err); /* the decompressor may still hold output */
         if (rc)
             return rc;
         if (d->full)
@@ -533,7 +533,8 @@ void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b)
     d->spare = b;
 }
 
-/* Stops reading lines. The checks of the whole file are still made, except that of the count. */
+/* Stops reading lines. The checks of the whole file are still made, except the comparison with
+ * `count` in the manifest. */
 static void stop_reading_lines(struct bcda__decoder *d)
 {
     d->checks_only = 1;

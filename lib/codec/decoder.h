@@ -32,7 +32,8 @@ struct bcda__decoder_options {
     /* 1 = only the checks of the whole file are made. Lines are not read, and there are no
      * batches. */
     int check_only;
-    /* 1 = the file was verified before, so its batches are not provisional. */
+    /* 1 = an earlier pass over the same bytes has verified the file, so its batches are not
+     * provisional. */
     int trusted;
 };
 
@@ -45,17 +46,17 @@ struct bcda__decoder;
 int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_options *o,
                       struct bcda_error *err);
 
-/* Decodes *used bytes of `data`. If *used is less than `len`, the batch is full and must be taken
- * before the next call. Returns 0. BCDA_ERR_GZIP, TAG, NOMEM or LIBRARY: the file has failed, and
- * `err` is filled. */
+/* Decodes *used bytes of `data`. If *used is less than `len`, the batch is full, and the caller
+ * must take it before the next call. Returns 0. BCDA_ERR_GZIP, TAG, NOMEM or LIBRARY: the file has
+ * failed, and `err` is filled. */
 int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, size_t *used,
                         struct bcda_error *err);
 
 /* Ends the file. Makes all checks of the whole file (end of gzip, tag, manifest), and then reads
  * the last line if it has no LF. Returns 0 if the file is complete; batches that are taken later
- * are then verified. Returns BCDA_ERR_AGAIN if a batch must be taken first. If the file has failed,
- * returns BCDA_ERR_GZIP_CUT, CIPHER_SHORT, TAG, LENGTH, CHECKSUM, COUNT, LINE_CUT, an error of
- * bcda__decoder_write(), or the code given to bcda__decoder_refuse_line(). */
+ * are then verified. Returns BCDA_ERR_AGAIN if the caller must first take a batch. If the file has
+ * failed, returns BCDA_ERR_GZIP_CUT, CIPHER_SHORT, TAG, LENGTH, CHECKSUM, COUNT, LINE_CUT, an error
+ * of bcda__decoder_write(), or the code given to bcda__decoder_refuse_line(). */
 int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err);
 
 /* Declares that the stored file ends `at` bytes from its start, although more bytes were received;
@@ -63,7 +64,7 @@ int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err);
  * cannot end there. */
 int bcda__decoder_end_at(struct bcda__decoder *d, int64_t at);
 
-/* Returns 1 if the batch is full and must be taken. */
+/* Returns 1 if the batch is full, so that the caller must take it. */
 int bcda__decoder_is_full(const struct bcda__decoder *d);
 /* Returns 1 if there is a batch to take, full or not. */
 int bcda__decoder_has_batch(const struct bcda__decoder *d);
@@ -87,7 +88,7 @@ int bcda__decoder_refused_line(const struct bcda__decoder *d, struct bcda_error 
 /* Adds to *sum the time that was spent since the last call. */
 void bcda__decoder_take_spent(struct bcda__decoder *d, struct bcda__spent *sum);
 int64_t bcda__decoder_bytes(const struct bcda__decoder *d); /* decoded bytes so far */
-int64_t bcda__decoder_lines(const struct bcda__decoder *d); /* lines read, with blank ones */
+int64_t bcda__decoder_lines(const struct bcda__decoder *d); /* lines read, including blank lines */
 void bcda__decoder_free(struct bcda__decoder *d);
 
 /* Describes an invalid line in `err`: file name, line number, offset and cause, but never the

@@ -16,10 +16,10 @@ struct bcda__document_path {
 
 enum { BCDA__DOCUMENT_PATHS_MAX = 32, BCDA__DOCUMENT_STEPS_MAX = 8 };
 
-/* Receives the events of a wanted value; `what` is that of its path. The first event is the KEY, if
- * the value is a member of an object. Then the value follows. For an object or array, another
- * event, its END, follows after its content. Returns 0, or a code that ends parsing, as
- * bcda__json_cb does. */
+/* Receives the events of a wanted value. `what` is the number that the table gives to the path of
+ * the value. If the value is a member of an object, the first event is the KEY. Then the value
+ * itself follows. After the content of an object or array, its END follows. Returns 0, or a code
+ * that ends parsing, as bcda__json_cb does. */
 typedef int (*bcda__document_cb)(void *ctx, int what, enum bcda__json_event event, const char *text,
                                  size_t len);
 

@@ -9,7 +9,7 @@ enum { HAS_SUM = 0x02, HAS_EXTRA = 0x04, HAS_NAME = 0x08, HAS_COMMENT = 0x10, UN
 
 enum { FIXED, EXTRA_LENGTH, EXTRA, NAME, COMMENT, SUM, END };
 
-/* 1 if the header has this part. */
+/* 1 if the header has the field that this step reads. */
 static int has_step(const struct bcda__gzip_head *h, int step)
 {
     switch (step) {
@@ -28,9 +28,9 @@ static int has_step(const struct bcda__gzip_head *h, int step)
     }
 }
 
-/* Checks the magic number, the method and the flags. Time, level and system are ignored. The two
- * bytes of the magic number, and method and flags, are checked together, as zlib does. So a file
- * that ends between them counts as truncated, not as damaged. */
+/* Checks the magic number and the header fields CM and FLG. The fields MTIME, XFL and OS are
+ * ignored. As in zlib, the two bytes of the magic number are checked together, and so are CM and
+ * FLG. So a file that ends between them counts as truncated, not as damaged. */
 static int take_fixed(struct bcda__gzip_head *h, uint8_t c)
 {
     uint8_t before = h->last;
@@ -44,7 +44,8 @@ static int take_fixed(struct bcda__gzip_head *h, uint8_t c)
     return before == DEFLATE && !(c & UNKNOWN) ? 0 : BCDA_ERR_GZIP;
 }
 
-/* Takes one byte of the header. Sets *over to 1 if it is the last byte of the current part. */
+/* Takes one byte of the header. Sets *over to 1 if this byte ends the current step of the
+ * parser. */
 static int take_head_byte(struct bcda__gzip_head *h, uint8_t c, int *over)
 {
     h->count++;

@@ -28,7 +28,7 @@ struct bcda__inflate {
     int rc;           /* the first error; later calls return it */
     int64_t taken;    /* bytes of input so far */
     int64_t verified; /* offset in the input of the end of the last complete member; -1 = none */
-    int64_t made;     /* bytes of output after that offset */
+    int64_t made;     /* bytes of output since the end of the last complete member */
 };
 
 int bcda__inflate_new(struct bcda__inflate **out)

@@ -13,7 +13,7 @@ enum { PIECE = 1 << 30 };
 
 struct bcda__raw {
     struct inflate_state isal;
-    int failed; /* ISA-L failed; the text in tmp_out_buffer is returned before the error */
+    int failed; /* ISA-L failed; the output in tmp_out_buffer is returned before the error */
 };
 
 int bcda__raw_new(struct bcda__raw **out)
@@ -39,9 +39,9 @@ static uint32_t to_piece(size_t len)
     return len < PIECE ? (uint32_t)len : PIECE;
 }
 
-/* Returns text after an error. ISA-L may decode more text than fits in `out`, and discards the rest
- * if it then finds an error. zlib returns that text. This function returns it too, so that a
- * damaged file has the same lines in both builds. */
+/* Returns output that ISA-L had decompressed before it found an error. ISA-L may decompress more
+ * than fits in `out`, and discards the rest if an error follows. zlib returns the rest. This
+ * function returns it too, so that a damaged file has the same lines in both builds. */
 static int give_rest(struct inflate_state *s, uint8_t *out, size_t cap, size_t *made)
 {
     size_t len = (size_t)(s->tmp_out_valid - s->tmp_out_processed);

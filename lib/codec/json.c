@@ -31,8 +31,8 @@ enum {
      * is for yajl's stack, which has a byte for each level. */
     LINE_BUDGET = 32 * 1024,
     LEVEL_BUDGET = 4,
-    /* If the side buffer must be larger than this, it gets the length of the line, which is always
-     * enough. */
+    /* The side buffer holds the values that yajl has unescaped. If it must be larger than this, it
+     * gets the length of the line, which is always enough. */
     SIDE_SMALL = 4 * 1024,
 };
 
@@ -91,7 +91,7 @@ static void field_arena_free(void *ctx, void *ptr)
         return;
     b = (struct block *)ptr - 1;
     if (!b->large)
-        return; /* freed with the arena */
+        return; /* the block is freed with the arena */
     b->prev->next = b->next;
     b->next->prev = b->prev;
     a->live -= b->large;
@@ -215,7 +215,7 @@ struct bcda__json {
     struct bcda__buf kept; /* input that was not passed to yajl yet; may contain secrets */
     size_t seen;           /* bytes of `kept` that were searched for tokens */
     size_t whole;          /* the end of the last complete token in `kept` */
-    int quoted, escaped;   /* the state at `seen`: inside a string; after a backslash */
+    int quoted, escaped;   /* at `seen`: whether a string is open; whether a backslash precedes */
 };
 
 static int emit_event(struct bcda__json *j, enum bcda__json_event event, const void *text,
@@ -646,7 +646,8 @@ void bcda__field_set_free(struct bcda__field_set *set)
 /* The object that is being read: TOP is the top object, WITHIN the value of its member `resource`,
  * and TOP_META and WITHIN_META the values of their members `meta`. */
 enum place { ELSEWHERE, TOP, TOP_META, WITHIN, WITHIN_META };
-/* The meaning of the next value. From TYPE on, the value is wanted if it is a string. */
+/* The meaning of the next value. TYPE and the constants after it want the value only if it is a
+ * string. */
 enum wanted { NOTHING, META, RESOURCE, TYPE, ID, LAST_UPDATED, FULL_URL };
 
 /* The state of matching the paths of the fields: one frame for each open object or array. `keys`
@@ -675,9 +676,10 @@ struct bcda__scanner {
     const char *line;
     size_t len;
     int depth;
-    int code;   /* 0, BCDA_ERR_LINE_* or BCDA_ERR_NOMEM */
-    int over;   /* 1 = yajl has read the whole line */
-    size_t end; /* the offset after the top object or array; 0 = not ended, or none */
+    int code; /* 0, BCDA_ERR_LINE_* or BCDA_ERR_NOMEM */
+    int over; /* 1 = yajl has read the whole line */
+    /* the offset after the top object or array; 0 = it has not ended, or there is none */
+    size_t end;
     enum place place;
     enum wanted wanted;
     unsigned char *places; /* for each depth: `place` of the enclosing object */
@@ -916,7 +918,7 @@ static int line_string(void *ctx, const unsigned char *text, size_t len)
     return 1;
 }
 
-/* Receives a number, or a boolean from line_boolean(). It is a callback only if fields are
+/* Receives a number, or a boolean from line_boolean(). yajl calls this function only if fields are
  * requested. */
 static int line_number(void *ctx, const char *text, size_t len)
 {
@@ -991,7 +993,7 @@ static void call_idle(struct bcda__scanner *s)
     s->callbacks.yajl_end_map = s->callbacks.yajl_end_array = idle_close;
 }
 
-/* Enters an object or array. It is skipped if nothing of it is wanted. */
+/* Enters an object or array, or begins to skip it if no value in it is wanted. */
 static int open_value(struct bcda__scanner *s, enum place place)
 {
     s->places[s->depth] = (unsigned char)s->place;

@@ -48,8 +48,8 @@ int bcda__json_write(struct bcda__json *j, const void *data, size_t len);
 /* Ends the input and reports the last events. Returns the same codes as bcda__json_write(), and
  * also BCDA_ERR_NOT_JSON if the top value is incomplete. */
 int bcda__json_finish(struct bcda__json *j);
-/* Returns 1 if the top value is complete. If the error is BCDA_ERR_NOT_JSON, the bytes after the
- * top value then caused it. */
+/* Returns 1 if the top value is complete. If parsing failed with BCDA_ERR_NOT_JSON although the top
+ * value is complete, the bytes after that value caused the error. */
 int bcda__json_has_ended(const struct bcda__json *j);
 void bcda__json_free(struct bcda__json *j);
 
@@ -82,8 +82,8 @@ struct bcda__field_set;
 enum {
     BCDA__FIELDS_MAX = 64,
     BCDA__FIELD_DEPTH_MAX = 16,
-    /* The maximum number of values of all fields in one line. It limits the memory that the
-     * server's data can take. */
+    /* The maximum number of values of all fields in one line. Without it, the server's data could
+     * take any amount of memory. */
     BCDA__VALUES_MAX = 65536,
 };
 int bcda__field_set_new(struct bcda__field_set **out);
@@ -105,7 +105,7 @@ struct bcda__line_info {
     struct bcda__span type;     /* resourceType */
     struct bcda__span id;
     struct bcda__span last_updated; /* meta.lastUpdated */
-    struct bcda__span full_url;     /* of the envelope */
+    struct bcda__span full_url;     /* fullUrl, which only an envelope has */
     const struct bcda__field_value *values;
     size_t value_count;
     const char *side; /* the side buffer, for spans with `copy` 1 */
@@ -128,8 +128,8 @@ int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
  * info->code. */
 int bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t len,
                        struct bcda__line_info *info);
-/* Frees large buffers. Called after a line that is longer than BCDA__SCANNER_KEEP. It makes the
- * pointers in the `info` of that line invalid. */
+/* Frees large buffers. Called after a line that is longer than BCDA__SCANNER_KEEP. The call makes
+ * the pointers in the `info` of that line invalid. */
 enum { BCDA__SCANNER_KEEP = 64 * 1024 };
 void bcda__scanner_trim(struct bcda__scanner *s);
 void bcda__scanner_free(struct bcda__scanner *s);

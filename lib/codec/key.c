@@ -241,7 +241,7 @@ static int base64_add(struct base64 *b, int c)
     if (++b->count < 4)
         return 0;
     if (b->bits & ((1u << 8 * b->padding) - 1))
-        return -1; /* an encoder sets unused bits to zero */
+        return -1; /* an encoder sets unused bits to zero, so the text is damaged */
     b->out[b->len++] = (uint8_t)(b->bits >> 16);
     if (b->padding < 2)
         b->out[b->len++] = (uint8_t)(b->bits >> 8);
@@ -561,7 +561,7 @@ struct pbes2 {
     enum bcda__cipher cipher;
     enum bcda__prf prf;
     uint32_t iterations;
-    uint32_t key_len; /* 0 = not given */
+    uint32_t key_len; /* 0 = the key file does not give it */
     struct span salt;
     struct span iv;
 };
@@ -584,7 +584,7 @@ static int read_pbkdf2(const struct reader *r, struct span der, struct pbes2 *p)
     if (read_field_whole(node, der, "keyLength", &whole) == 0 &&
         field_uint32(node, der, "keyLength", &p->key_len))
         rc = fail_format(r, "the PBKDF2 parameters have a wrong key length");
-    p->prf = BCDA__PRF_HMAC_SHA1; /* the default of RFC 8018 */
+    p->prf = BCDA__PRF_HMAC_SHA1; /* the default of RFC 8018, if the key names no PRF */
     if (!rc && read_field_oid(node, "prf.algorithm", oid) == 0) {
         p->prf = (enum bcda__prf)LOOK_UP(prf_oids, oid, strlen(oid));
         if (!p->prf)

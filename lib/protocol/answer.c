@@ -74,7 +74,8 @@ static const struct rule kickoff_rules[] = {
      "there is nothing to export (404): either the FHIR URL or the group is wrong, or there is no "
      "attribution data yet, which is usual from January to mid-February, when the group runout "
      "still works"},
-    /* What follows depends on BCDA_OPT_DUPLICATE_JOB, and is decided by the caller. */
+    /* The caller then waits, gives up or takes over the running job, as BCDA_OPT_DUPLICATE_JOB
+     * says. */
     {429, BCDA__WAIT, BCDA_ERR_TOO_MANY,
      "an identical export is already running, or there were too many requests (429): wait for that "
      "job, take it over (option \"duplicate_job\") or cancel it"},

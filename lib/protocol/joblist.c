@@ -19,7 +19,7 @@ static const struct bcda__document_path joblist_paths[] = {
 struct search {
     const char *wanted; /* the path and query of the kick-off URL */
     char id[BCDA__JOB_ID_MAX + 1];
-    int runs, is_same; /* of the current entry: the job is running; it has the wanted request */
+    int runs, is_same; /* of the current Task: its job is running; its request is the wanted one */
     int found;
     char *out;
 };

@@ -8,7 +8,7 @@
 struct bcda__limiter {
     int64_t size;       /* the size of the bucket, in requests */
     int64_t per_second; /* requests that are added per second */
-    int64_t level;      /* the level at the time `at_ms`, in thousandths of a request */
+    int64_t level;      /* requests in the bucket at `at_ms`, in thousandths of a request */
     int64_t at_ms;
 };
 

@@ -213,7 +213,7 @@ static const struct member members[] = {
     [ITEM_CONTINUES] = {"continuesInFile", KIND_STRING | KIND_NULL, "is not a string"},
 };
 
-/* The extensions that are used. */
+/* The extensions of an item that the parser uses; it ignores others. */
 enum extension { EXTENSION_OTHER, EXTENSION_CHECKSUM, EXTENSION_LENGTH };
 
 static const struct extension_url {
@@ -226,8 +226,8 @@ static const struct extension_url {
     {"https://dpc.cms.gov/file_length", EXTENSION_LENGTH},
 };
 
-/* An item of `output`, `error` or `outcome`, as it was read. Duplicates are removed and keys are
- * assigned later. */
+/* An item of `output`, `error` or `outcome`, as it was read. bcda__manifest_parser_finish() removes
+ * duplicates and assigns the keys. */
 struct item {
     struct bcda__entry entry;
     size_t name_len;
@@ -257,7 +257,7 @@ struct bcda__manifest_parser {
     int list;          /* which list: OUTPUT, ERRORS, OUTCOME, DELETED, KEYMAP, KEYS or LINK_LIST */
     size_t index;      /* the index of the current element of that list */
     unsigned top_seen; /* which members of the top object were read: one bit for each */
-    unsigned item_seen; /* the same for the members of the current item */
+    unsigned item_seen; /* which members of the current item were read */
     struct item item;
     enum extension extension;  /* the kind of the current extension */
     char extension_value[128]; /* "" = no value so far, or one that is too long to be valid */
@@ -354,8 +354,8 @@ static int ends_with(const char *text, size_t len, const char *end)
     return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
 }
 
-/* Returns -1, "unknown", if the text is not a number of at most 18 digits. That is no reason to
- * refuse the manifest. */
+/* Returns -1, "unknown", if the text is not a number of at most 18 digits. A wrong number is no
+ * reason to refuse the manifest. */
 static int64_t number_or_none(const char *text, size_t len)
 {
     int64_t value;
@@ -1050,7 +1050,7 @@ int bcda__manifest_parser_finish(struct bcda__manifest_parser *p, struct bcda__m
         rc = build_manifest(p, out);
     if (rc)
         return fail_manifest(p, rc, err);
-    p->code = BCDA_ERR_STATE; /* the manifest now owns the texts */
+    p->code = BCDA_ERR_STATE; /* later calls fail, because the manifest now owns the texts */
     return 0;
 }
 

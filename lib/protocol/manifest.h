@@ -16,8 +16,8 @@ struct bcda__entry {
     const char *key;  /* the trimmed wrapped key in hexadecimal; NULL = not encrypted */
     int is_error;     /* 1 = is in `error`, or the name ends in "-error.ndjson" (bcda-api 6.6) */
     int64_t count;    /* Bulk Data `count`, the number of resources; -1 = unknown */
-    /* The next two come from extensions of AB2D and DPC. They are of the file after its Content-
-     * Encoding is removed. */
+    /* The next two come from extensions of AB2D and DPC. Both describe the file as it is after its
+     * Content-Encoding was removed. */
     int64_t length;          /* file_length; -1 = unknown */
     const uint8_t *checksum; /* the 32 bytes of SHA-256; NULL = unknown */
 };
@@ -28,15 +28,16 @@ struct bcda__manifest {
     const char *request;          /* "" = none */
     /* outputOrganizedBy. If it is set, a file may have lines of several types. "" = none. */
     const char *organized_by;
-    int64_t job_id;            /* JobID, which may be sent as a number or a string; -1 = unknown */
-    int requires_access_token; /* 1 if absent, because BCDA always requires the token */
+    int64_t job_id; /* JobID, which may be sent as a number or a string; -1 = unknown */
+    /* also 1 if the member is absent, because BCDA always requires the token */
+    int requires_access_token;
     /* The entries in the order of the document, but `output` before `error`. A URL that is in both
      * has one entry, which is an error file (bcda-api 5.2). */
     struct bcda__entry *entries;
     size_t count;
     size_t output_count;  /* the number of entries with is_error 0 */
     size_t deleted_count; /* the number of items of `deleted`; they are checked, but not kept */
-    /* Private to manifest.c: the texts. */
+    /* The memory of all texts above. Only manifest.c uses it. */
     struct bcda__manifest_arena *arena;
 };
 

@@ -15,8 +15,9 @@ enum bcda__severity { /* the public BCDA_SEVERITY_* */
 };
 
 struct bcda__issue {
-    enum bcda__severity severity; /* UNKNOWN = absent, or another word; case is ignored */
-    char code[64];                /* "" = none */
+    /* UNKNOWN = the issue has no severity, or another word; case is ignored */
+    enum bcda__severity severity;
+    char code[64]; /* "" = none */
     /* The first of these that is not empty: diagnostics, details.text, details.coding[0].display,
      * details.coding[0].code. */
     char text[640];

@@ -11,11 +11,12 @@ int bcda__content_range(const char *value, int64_t *first, int64_t *last, int64_
 /* Returns the length in the Content-Range of a 416, or -1 if there is none. */
 int64_t bcda__unsatisfied_range(const char *value);
 
-/* The number of bytes before the end of what was received that are requested again and compared, to
- * check that the server still has the same file. */
+/* A resumed download requests this many of the last received bytes again. It compares them with the
+ * first copy, to check that the server still has the same file. */
 enum { BCDA__OVERLAP = 64 };
 
-/* The last bytes that were received before the interruption, for that comparison. */
+/* The last bytes that were received before the interruption, to compare them with the second
+ * copy. */
 struct bcda__tail {
     uint8_t at[BCDA__OVERLAP];
     size_t len;

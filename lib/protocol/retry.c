@@ -125,7 +125,8 @@ static int date_matches(const char *pattern, struct cursor c, struct date *d)
  * future (RFC 9110). */
 static int full_year(int two_digits, int64_t wall_ms)
 {
-    int64_t now = 1970 + wall_ms / 86400000 * 400 / 146097; /* an error of a day has no effect */
+    /* the current year; around the new year it may be off by one */
+    int64_t now = 1970 + wall_ms / 86400000 * 400 / 146097;
     int64_t year = now / 100 * 100 + two_digits;
 
     if (year > now + 50)
@@ -156,7 +157,7 @@ static int64_t days_from_civil(int year, int month, int day)
 }
 
 /* Returns Unix time in milliseconds, or -1 if the text is not a date. For a date before 1970 it
- * returns 0, which is just as much in the past. */
+ * returns 0, because the caller only needs a time in the past. */
 static int64_t parse_date(struct cursor c, int64_t wall_ms)
 {
     struct date d = {0};

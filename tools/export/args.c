@@ -162,8 +162,8 @@ static int args_add(const char **list, size_t *count, size_t max, const char *te
     return 0;
 }
 
-/* Returns where the value of an option is stored, or NULL if the option has no value or is not
- * stored as it is. */
+/* Returns where the value of an option is stored, or NULL if the option has no value, or if its
+ * value is not stored as one unchanged text. */
 static const char **args_text_of(struct args *a, int id)
 {
     switch (id) {

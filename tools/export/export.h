@@ -73,8 +73,8 @@ int settings_refused(const struct args *a, const bcda_config *config, int rc);
  * NULL. */
 bcda_export *request_new(const struct args *a, int level, const char *only_type);
 /* Returns the level, the group and the types as text, which the caller frees, or NULL if there is
- * no memory. The state stores this text, and only a command line with the same text can resume
- * it. */
+ * no memory. The --resume file stores this text, and only a command line with the same text can
+ * resume its jobs. */
 char *request_text(const struct args *a);
 
 /* report.c: messages and the progress bar, on standard error. */
@@ -82,8 +82,8 @@ struct progress {
     int state;          /* the lowest BCDA_JOB_* of all jobs */
     const char *server; /* the server's progress text; may be "" */
     size_t files;       /* files in the manifests of all jobs */
-    size_t ended;       /* files with a verdict */
-    double share;       /* how much is downloaded, from 0 to 1 */
+    size_t ended;       /* files whose download has ended with a BCDA_VERDICT_* */
+    double share;       /* which part of the data is downloaded, from 0 to 1 */
     int64_t resources;
     int64_t bytes;
 };
@@ -152,10 +152,10 @@ int folder_holds_data(const struct folder *f);
 /* Creates a staging folder; files that become complete later are put in it. `state` is the path of
  * the --resume file, or NULL. */
 int folder_stage(struct folder *f, const char *state);
-/* Uses the staging folder of an earlier run. Returns 1 if it no longer exists. */
+/* Uses the staging folder of an earlier run. Returns 1 if that folder no longer exists. */
 int folder_use_stage(struct folder *f, const char *stage);
-/* Removes the files in the staging folder that are not in `files`, because the state does not list
- * them. */
+/* Removes the files in the staging folder that are not in `files`, because the --resume file does
+ * not list them. */
 int folder_trim_stage(struct folder *f, const struct ranges *files);
 /*
  * Moves the files of the staging folder to the directory. They replace the files in `old`, or, if
@@ -174,8 +174,8 @@ int rename_new(int from_dir, const char *from, int to_dir, const char *to);
 /* output.c: the data files of an export, or standard output. Each function prints its errors. */
 struct output;
 struct output_file;
-/* If `folder` is NULL, the output is standard output. If `marks` is 1, a committed file has a mark
- * until the state is saved (see output.c). */
+/* If `folder` is NULL, the output is standard output. If `marks` is 1, a committed file has a
+ * second name, its mark, until the --resume file lists it (see output.c). */
 struct output *output_new(struct folder *folder, int marks);
 void output_free(struct output *o);
 int output_is_stream(const struct output *o);
@@ -187,19 +187,19 @@ int output_line(struct output_file *f, const char *json, size_t len);
 int64_t output_lines(const struct output_file *f);
 /* Writes everything to the disk. */
 int output_sync(struct output_file *f);
-/* Gives the file its name, which is added to `files`. The mark of the file stays until
+/* Gives the file its final name, and adds that name to `files`. The mark of the file stays until
  * output_end(). */
 int output_commit(struct output_file *f, struct ranges *files);
-/* Makes output_end() keep the mark, because the state could not be saved after the file was
+/* Makes output_end() keep the mark, because the --resume file could not be saved after the file was
  * committed. NULL is allowed. */
 void output_keep_mark(struct output_file *f);
 /* Closes the file. Removes its mark, and the file itself if it was not committed. NULL is
  * allowed. */
 void output_end(struct output_file *f);
-/* Removes a file that an earlier run committed without saving the state, if there is such a
- * file. */
+/* Removes a file that an earlier run committed, but did not list in the --resume file, if there is
+ * such a file. */
 void output_undo(struct output *o, const char *type, uint64_t tag, size_t index);
-/* Removes the mark of a file that the saved state lists, if the mark is still there. */
+/* Removes the mark of a file that the --resume file lists, if the mark is still there. */
 void output_forget(struct output *o, const char *type, uint64_t tag, size_t index);
 /* Adds to `files` the committed files that have marks of a job. */
 int output_marked(struct output *o, uint64_t tag, struct ranges *files);
@@ -237,7 +237,7 @@ struct remarks {
     int64_t issues;    /* issues of severity error or fatal in complete files */
     int64_t refused;   /* complete files that could not be used */
 };
-/* The part of the state that belongs to one job. */
+/* What the --resume file stores about one job. */
 struct kept {
     char *saved; /* the text of bcda_job_save(); NULL = the server has not accepted the job */
     struct remarks remarks;
@@ -277,7 +277,8 @@ void sync_folder(const char *path);
  * before the run. */
 struct run;
 struct run *run_new(const struct args *a, struct output *output, struct state *state);
-/* Starts the jobs, or resumes those of the state. On failure sets *status to the exit status. */
+/* Starts the jobs, or resumes those that the --resume file lists. On failure sets *status to the
+ * exit status. */
 int run_start(struct run *r, bcda_session *session, int *status);
 void run_cancel(struct run *r);
 /* Prints the summary, and finishes the export. Returns the exit status. `signal` is the signal that

@@ -45,7 +45,7 @@
 #define LOCK_NAME "lock"
 #define OLD_NAME  "old"
 #define STATE_OF  "state"
-#define STATE_TOP 65536 /* how many bytes at the start of a state are read */
+#define STATE_TOP 65536 /* how many bytes at the start of a --resume file are read */
 #define NEW       "new-"
 #define INSTALL   "install-"
 #define OLD_MAX   ((off_t)64 * 1024 * 1024)
@@ -125,7 +125,8 @@ int rename_new(int from_dir, const char *from, int to_dir, const char *to)
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
         return -1;
-    /* The file system cannot do this in one step. The lock keeps other runs from interfering. */
+    /* This file system has no rename that refuses to replace a file, so check first. The lock keeps
+     * other runs from creating the file in between. */
     if (faccessat(to_dir, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
         errno = EEXIST;
         return -1;
@@ -217,7 +218,7 @@ static void use_set(struct folder *f, int fd, const char *id)
     snprintf(f->stage, sizeof f->stage, "%.16s", id);
 }
 
-/* Records which state can resume this staging folder. */
+/* Records the path of the --resume file that can resume this staging folder. */
 static int note_state(int stage, const char *state)
 {
     char *path = state ? realpath(state, NULL) : NULL;
@@ -278,7 +279,7 @@ static int is_removed(char *path)
     return access(path, F_OK) == 0;
 }
 
-/* 1 if a state names this staging folder, or if that cannot be determined. */
+/* 1 if a --resume file names this staging folder, or if that cannot be determined. */
 static int is_resumable(const struct folder *f, const char *name)
 {
     char wanted[NAME_SIZE];
@@ -289,7 +290,7 @@ static int is_resumable(const struct folder *f, const char *name)
 
     snprintf(where, sizeof where, "%.100s/" STATE_OF, name);
     if (read_top(f->work, where, path, sizeof path) || *path != '/')
-        return 0; /* no state was recorded, so none names the folder */
+        return 0; /* no --resume file was recorded, so none names the folder */
     top = malloc(STATE_TOP);
     if (!top)
         return 1;
@@ -377,7 +378,7 @@ static int write_old(const struct folder *f, const struct ranges *old)
     return fclose(out) ? -1 : rc;
 }
 
-/* Does step 2 of replacing files. */
+/* Does step 2 of replacing files (see the top of this file): removes the old files. */
 static int remove_old(const struct folder *f, int set)
 {
     int fd = openat(set, OLD_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -423,7 +424,7 @@ static int move_file(const struct folder *f, int set, const char *name)
     }
 }
 
-/* Does step 3 of replacing files. */
+/* Does step 3 of replacing files (see the top of this file): moves the new files. */
 static int move_files(const struct folder *f, int set)
 {
     DIR *names = read_names(set);

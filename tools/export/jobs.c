@@ -8,7 +8,8 @@
 
 #define FILES_LOOKED_AT 2000 /* the progress bar adds up at most this many files */
 
-/* Saves the state of a job. Called after the data that the state lists was stored safely. */
+/* Saves the job in the --resume file. Called after all files that the saved text lists were stored
+ * safely. */
 static void save_job(struct task *t)
 {
     char *text;
@@ -148,7 +149,7 @@ static void count_file(struct task *t, const bcda_file *file, const struct slot 
     while (i < t->tally_count && strcmp(t->tallies[i].type, type) != 0)
         i++;
     if (i == TYPES_MAX)
-        i--; /* the last tally is for all other types */
+        i--; /* the array is full: its last tally is for all other types */
     if (i == t->tally_count)
         snprintf(t->tallies[t->tally_count++].type, TYPE_SIZE, "%s", type);
     t->tallies[i].files++;
@@ -177,8 +178,8 @@ static void show_lines(struct run *r, const bcda_file *file, const struct held *
     }
 }
 
-/* 1 if a file is complete for the library, but cannot be used. The library will list the file as
- * complete in its saved text, so the refusal is counted in the state too. */
+/* 1 if a file is complete for the library, but cannot be used. bcda_job_save() will list the file
+ * as complete, so the --resume file also counts how many files were refused. */
 static int is_refused(struct task *t, const bcda_file *file)
 {
     char name[128];
@@ -210,7 +211,8 @@ static void report_failed(struct task *t, const bcda_file *file, const struct sl
                  output_lines(slot->file));
 }
 
-/* Stores a complete file and its invalid lines, and then saves a state that lists the file. */
+/* Stores a complete file and its invalid lines, and then saves the --resume file, which now lists
+ * the file. */
 static int task_keep_file(struct task *t, const bcda_file *file, struct slot *slot)
 {
     struct run *r = t->run;
@@ -344,7 +346,8 @@ static int task_on_progress(bcda_job *job, void *userdata)
     return BCDA_CONTINUE;
 }
 
-/* Counts the files that an earlier run completed, and removes marks that it left. */
+/* Counts the files that an earlier run completed, and removes the marks (output.c) that the
+ * earlier run left. */
 static void look_at_skipped(struct task *t)
 {
     size_t i;

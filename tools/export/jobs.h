@@ -8,7 +8,7 @@
 /* One file of a job's manifest. */
 struct slot {
     struct output_file *file; /* NULL before the file begins and after it ends */
-    struct held *held;        /* the invalid lines; NULL as above, or if there are none */
+    struct held *held;        /* the invalid lines of the file; NULL = none */
     int64_t issues;           /* issues of severity error or fatal */
 };
 
@@ -23,7 +23,7 @@ struct task {
     struct run *run;
     bcda_job *job;
     const char *type;  /* NULL = all requested types */
-    struct kept *kept; /* the part of the state that belongs to this job */
+    struct kept *kept; /* what the --resume file stores about this job */
     struct slot *slots;
     size_t slot_count;
     uint64_t tag;
@@ -57,19 +57,19 @@ struct run {
     int64_t bytes_received;
     int lines_shown; /* invalid lines that were printed */
     int cancelled;
-    int broken; /* an error on this machine: no state is saved any more */
+    int broken; /* an error on this machine: the --resume file is not saved any more */
     int64_t started;
     int64_t downloading;
 };
 
-/* Called when the trial has shown which level the server has. If the server accepted the job,
- * run_trial_accepted() starts the other jobs. If the endpoint does not exist, run_trial_refused()
- * starts one job at the patient level instead of all. Both return 0, or another value if that
- * failed. */
+/* jobs.c calls one of these when the job `trial` has shown which level the server has. If the
+ * server accepted the job, run_trial_accepted() starts the other jobs. If the endpoint does not
+ * exist, run_trial_refused() starts one job at the patient level instead of all. Both return 0, or
+ * another value if that failed. */
 int run_trial_accepted(struct run *r);
 int run_trial_refused(struct run *r);
-/* Removes a job that cannot be resumed from the state. The files of the job will be replaced.
- * Returns 0 or -1. */
+/* Removes from the --resume file a job that cannot be resumed. The files of the job will be
+ * replaced. Returns 0 or -1. */
 int run_retire(struct task *t);
 /* Starts a new job in place of one that no longer exists. Returns 0 if that succeeded. */
 int run_restart(struct task *t);

@@ -186,7 +186,7 @@ void output_forget(struct output *o, const char *type, uint64_t tag, size_t inde
     unlinkat(o->folder->work, mark, 0);
 }
 
-/* 1 if `name` is a mark of the job with this tag; sets `type`. */
+/* 1 if `name` is a mark of the job with this tag. Sets `type` to the type in the name. */
 static int is_mark_of(const char *name, uint64_t tag, char type[TYPE_SIZE])
 {
     char middle[TAG_LEN + 1];
@@ -200,7 +200,7 @@ static int is_mark_of(const char *name, uint64_t tag, char type[TYPE_SIZE])
     return name_type_is_fine(type);
 }
 
-/* Calls `each` for every mark of a job. */
+/* Calls `each` for every mark (see the top of this file) of the job with this tag. */
 static int for_marks(struct output *o, uint64_t tag, struct ranges *files,
                      int (*each)(struct output *, const char *, const char *, struct ranges *))
 {
@@ -379,7 +379,8 @@ static int set_mark(struct output_file *f)
 
     if (!f->output->marks)
         return 0;
-    unlinkat(work, f->mark, 0); /* there may be a mark from another state of the same job */
+    /* a run with another --resume file may have left a mark of the same job */
+    unlinkat(work, f->mark, 0);
     rc = output_add_name(f, work, f->mark);
     if (rc)
         return *f->temporary && has_no_links() ? 0 : -1;

@@ -11,8 +11,8 @@ static int other_export(const struct state *s, const char *what)
     return -1;
 }
 
-/* Checks that the command line is for the same export as the state. Otherwise the jobs of the state
- * cannot be resumed. */
+/* Checks that the command line is for the same export as the --resume file. Otherwise the jobs of
+ * that file cannot be resumed. */
 static int check_same(const struct state *s, const struct args *a, const char *out,
                       const char *asks)
 {
@@ -47,9 +47,9 @@ static int give_up_jobs(struct state *s)
     return 0;
 }
 
-/* Uses the staging folder of the state, and removes files that the state does not list. A kill can
- * leave such files: a file that was not recorded yet, or files of a job that was removed from the
- * state. */
+/* Uses the staging folder that the --resume file names, and removes the data files in it that the
+ * --resume file does not list. A kill can leave such files: a file that was not recorded yet, or
+ * files of a job that was removed from the --resume file. */
 static int resume_stage(struct state *s, struct folder *f)
 {
     struct ranges staged = {0};
@@ -72,8 +72,8 @@ static int resume_stage(struct state *s, struct folder *f)
     return rc;
 }
 
-/* Uses the staging folder of the state, or, if there is none and this export replaces files,
- * creates one. */
+/* Uses the staging folder that the --resume file names. If it names none and this export replaces
+ * files, creates one. */
 static int open_stage(struct state *s, struct folder *f)
 {
     if ((*s->stage && resume_stage(s, f)) || folder_tidy(f, s->stage))
@@ -96,8 +96,8 @@ int prepare_complete(struct state *s, struct folder *f)
     return s->complete;
 }
 
-/* Finishes an export of the previous run. All files were complete, but the last steps were not
- * done. */
+/* Finishes an export whose files were all complete when the previous run ended, before it had done
+ * the last steps. */
 static int finish_earlier(struct state *s, struct folder *f)
 {
     /* If the staging folder does not exist, folder_open() has moved its files. It cannot have been

@@ -27,8 +27,9 @@
 #define BUFFER_SIZE 65536
 
 struct quarantine {
-    int dir;          /* the folder in which a relative `path` begins */
-    int hold_dir;     /* the folder for held lines; -1 = that of `path` */
+    int dir; /* the folder in which a relative `path` begins */
+    /* where lines are held until their file is complete; -1 = in the folder of `path` */
+    int hold_dir;
     const char *path; /* NULL = nothing is kept */
     int fd;           /* -1 = nothing was added */
     int to;           /* the descriptor to which the buffer is written */

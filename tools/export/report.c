@@ -88,7 +88,8 @@ static size_t utf8_sequence(const unsigned char *text, uint32_t *code)
     *code = *text & (0x7fU >> n);
     for (i = 1; i < n; i++) {
         if ((text[i] & 0xc0) != 0x80)
-            return 0; /* or at the end of the text */
+            /* also if the text ends inside the sequence, because its NUL is no continuation byte */
+            return 0;
         *code = *code << 6 | (text[i] & 0x3f);
     }
     return *code < least[n] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : n;

@@ -57,8 +57,8 @@ static int make_tasks(struct run *r, const struct args *a)
         r->tasks[i].run = r;
         r->tasks[i].kept = &r->state->jobs[i];
         r->tasks[i].type = r->level == BCDA_LEVEL_RESOURCE ? types[i] : NULL;
-        /* The trial must not request patients: every version exports them, so that would not show
-         * the version. */
+        /* The trial job must not request the type Patient: every version of the server exports it,
+         * so the answer would not show the version. */
         if (a->level == LEVEL_TRY && !r->trial && strcmp(types[i], "Patient") != 0)
             r->trial = &r->tasks[i];
     }
@@ -109,7 +109,7 @@ int run_start(struct run *r, bcda_session *session, int *status)
     struct state *s = r->state;
 
     r->session = session;
-    /* The number of jobs in the state shows which level an earlier run found. */
+    /* The number of jobs in the --resume file shows which level an earlier run found. */
     if (s->count)
         r->trial = NULL;
     if (r->args->level == LEVEL_TRY && s->count == 1 && r->task_count > 1)
@@ -259,8 +259,8 @@ static void report_absent(const struct run *r)
     }
 }
 
-/* Removes jobs that cannot be resumed from the state, so that the next run starts new ones instead
- * of retrying them forever. Returns the number of these jobs. */
+/* Removes from the --resume file the jobs that cannot be resumed, so that the next run starts new
+ * ones instead of retrying them forever. Returns the number of these jobs. */
 static size_t retire_gone(struct run *r)
 {
     size_t gone = 0;

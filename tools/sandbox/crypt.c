@@ -1,4 +1,5 @@
-/* The file encryption of era A (7.1), done with libcrypto. */
+/* The file encryption of the first BCDA servers, from 2018 on (bcda-api 7.1), done with
+ * libcrypto. */
 #include "internal.h"
 
 #include <openssl/rand.h>

@@ -1,4 +1,4 @@
-/* GET /data/{job}/{file}, with ranges, gzip and the faults of bodies (6.1). */
+/* GET /data/{job}/{file}, with ranges, gzip and the faults of bodies (bcda-api 6.1). */
 #include "internal.h"
 
 #include <errno.h>
@@ -33,15 +33,15 @@ enum transform { SEND_AS_IS, SEND_INFLATED, SEND_DEFLATED };
 
 struct body {
     struct sandbox *sb;
-    int client; /* the connection's socket, which shows when the client closes it */
-    /* the content: the stored file with the changes that faults make */
+    int client; /* the socket, which shows when the client closes the connection */
+    /* the source: the stored file with the changes that faults make to it */
     int fd;
     uint64_t file_size, size;
     uint64_t flip;
-    const char *plain; /* path of the content as plain text, for faults that count lines */
+    const char *plain; /* path of the plain NDJSON of the file, for faults that count lines */
     bool encrypted;
     char *tail; /* bytes sent after those of the file, or in place of the file */
-    /* the parts of the content that are sent */
+    /* the pieces of which the response body consists */
     struct span *span;
     size_t spans, current;
     uint64_t span_done;
@@ -80,8 +80,8 @@ static void add_span(struct body *b, char *mem, uint64_t at, uint64_t len)
     b->span[b->spans++] = (struct span){mem, at, len};
 }
 
-/* Reads up to n bytes of the content from offset `at`. Returns their number, or -1 if the file
- * could not be read. */
+/* Reads up to n bytes of the stored file, with the changes of faults, from offset `at`. Returns
+ * their number, or -1 if the file could not be read. */
 static ssize_t read_content(struct body *b, uint64_t at, char *out, size_t n)
 {
     ssize_t got;
@@ -101,7 +101,8 @@ static ssize_t read_content(struct body *b, uint64_t at, char *out, size_t n)
     return got;
 }
 
-/* Reads the next bytes of the spans. Returns their number, 0 at the end, or -1 on failure. */
+/* Reads the next bytes of the pieces in b->span, before they are inflated or deflated. Returns
+ * their number, 0 at the end, or -1 on failure. */
 static ssize_t read_source(struct body *b, char *out, size_t max)
 {
     while (b->current < b->spans) {
@@ -181,8 +182,8 @@ static ssize_t read_body(struct body *b, char *out, size_t max)
     return (ssize_t)max;
 }
 
-/* Reads the body ahead, up to `most` bytes. Returns its length, or MHD_SIZE_UNKNOWN if it is longer
- * than that. */
+/* Reads the response body into b->ahead before it is sent, up to `most` bytes. Returns the length
+ * of the body, or MHD_SIZE_UNKNOWN if that exceeds `most`. */
 static uint64_t measure(struct body *b, uint64_t most)
 {
     struct buf ahead = {0};
@@ -381,7 +382,8 @@ static uint64_t add_parts(struct body *b, const struct range *r, size_t n, const
     return total;
 }
 
-/* Sets the spans and headers of a 206 answer. Returns the length of its body. */
+/* Sets the headers of a 206 answer, and the pieces of its body in b->span. Returns the length of
+ * the body. */
 static uint64_t use_ranges(struct request *rq, struct body *b, const struct range *r, size_t n,
                            const char *type)
 {
@@ -407,7 +409,7 @@ static uint64_t use_ranges(struct request *rq, struct body *b, const struct rang
 
 struct file_view {
     char *path;
-    char *plain; /* path of the file as plain text, or NULL */
+    char *plain; /* path of the plain NDJSON of the file, or NULL */
     char *type;
     bool encrypted, gzipped;
     uint8_t key[32];
@@ -442,7 +444,8 @@ static bool accepts_gzip(struct request *rq)
     return a.gzip;
 }
 
-/* Answers that there is no such file. In 2021 the file server compressed every answer (6.1). */
+/* Answers that there is no such file. In 2021 the file server compressed every answer
+ * (bcda-api 6.1). */
 static enum MHD_Result reply_missing(struct request *rq)
 {
     static const char text[] = "404 page not found\n";
@@ -482,8 +485,8 @@ static bool open_content(struct request *rq, struct body *b, const struct file_v
     return true;
 }
 
-/* Fills with bytes that are neither text nor the zeros that may follow a gzip member. They are the
- * same in every run. */
+/* Fills `p` with bytes that are neither text nor the zeros that may follow a gzip member. The bytes
+ * are the same in every run. */
 static void fill_garbage(char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -491,7 +494,7 @@ static void fill_garbage(char *p, size_t n)
 }
 
 /* Returns the offset at which the n-th line ends in the stored file, which must not be gzip, or
- * UINT64_MAX if there is no plain text to count lines in. */
+ * UINT64_MAX if b->plain, in which lines are counted, cannot be read. */
 static uint64_t end_of_line(const struct body *b, long long n)
 {
     FILE *f = b->plain ? fopen(b->plain, "r") : NULL;
@@ -508,8 +511,8 @@ static uint64_t end_of_line(const struct body *b, long long n)
     return at;
 }
 
-/* Applies the faults that change the content. Returns true if the content was cut short or
- * replaced, so that its end is no longer that of the stored file. */
+/* Applies the faults that change the bytes of the stored file. Returns true if a fault cut or
+ * replaced them, so that the response does not end as the stored file does. */
 static bool spoil_content(struct request *rq, struct body *b, const struct file_view *v)
 {
     struct sandbox *sb = rq->sb;
@@ -548,8 +551,9 @@ static bool spoil_content(struct request *rq, struct body *b, const struct file_
     return cut;
 }
 
-/* Applies the faults of sending a body of this size (of the content's size if the body's is not
- * known). Returns true if there is such a fault. */
+/* Applies the faults that occur while the body is sent: cut, reset, stalled or slow. `size` is the
+ * size of the body, or, if that is not known, the size of the file. Returns true if there is such a
+ * fault. */
 static bool spoil_sending(struct request *rq, struct body *b, const char *type, uint64_t size)
 {
     long long n = 0;
@@ -588,8 +592,8 @@ static bool not_modified(struct request *rq, time_t modified)
     return since && time_parse_http(since, &t) && modified <= t;
 }
 
-/* Returns the Range header, or NULL if there is none or If-Range names another time than
- * Last-Modified. */
+/* Returns the Range header, or NULL if the request has none, or if its If-Range names another time
+ * than Last-Modified. */
 static const char *wanted_range(struct request *rq, time_t modified)
 {
     const char *range = request_header(rq, "Range"), *condition = request_header(rq, "If-Range");
@@ -632,7 +636,7 @@ static enum MHD_Result send_quickly(struct request *rq, struct body *b, unsigned
 {
     struct MHD_Response *r = MHD_create_response_from_fd_at_offset64(length, b->fd, b->span->at);
 
-    b->fd = r ? -1 : b->fd; /* the response closes it */
+    b->fd = r ? -1 : b->fd; /* the response `r` will close the descriptor */
     body_free(b);
     return reply_response(rq, status, r);
 }
@@ -685,9 +689,9 @@ static enum MHD_Result send_whole(struct request *rq, struct body *b, bool membe
 
 struct plan {
     const char *type; /* Content-Type */
-    bool gzip;        /* Content-Encoding */
+    bool gzip;        /* the answer has Content-Encoding: gzip */
     bool member;      /* an empty gzip member follows the file */
-    bool ranges;      /* a Range header is obeyed */
+    bool ranges;      /* the answer may be a 206 to a Range header */
     const char *file; /* resource type of the file */
     time_t modified;
 };
@@ -800,8 +804,8 @@ static bool data_faults(struct request *rq, const char *type, enum MHD_Result *r
     return false;
 }
 
-/* Copies to *v what is needed to send a file of a finished job. Returns false if the job has no
- * such file. */
+/* Copies to *v what is needed to send the file `name` of a finished job. Returns false if the job
+ * has no such file. */
 static bool find_file(struct sandbox *sb, const struct job *job, const char *name,
                       struct file_view *v)
 {
@@ -824,7 +828,8 @@ static bool find_file(struct sandbox *sb, const struct job *job, const char *nam
 }
 
 /* Answers for a file of an archived job. The newest server writes a 404 outcome, fails to stop
- * there, and appends the text of a missing file. On earlier servers the file was simply gone. */
+ * there, and appends the text of a missing file. Earlier servers sent the answer for a missing
+ * file. */
 static enum MHD_Result expired_file(struct request *rq)
 {
     struct buf b = {0};
@@ -865,8 +870,9 @@ static enum MHD_Result known_job(struct request *rq, struct job *job, const char
     return result;
 }
 
-/* Before 2019-02-27 only the name of a file identified its owner: the server compared the UUID in
- * the name with the token's organization. A name without a UUID crashed the handler (5.1). */
+/* Before 2019-02-27 only the name of a file identified its owner: the server compared the UUID
+ * in the name with the token's organization. A name without a UUID crashed the handler
+ * (bcda-api 5.1). */
 static bool name_check_2018(struct request *rq, const char *name, enum MHD_Result *result)
 {
     static const char hex[] = "0123456789abcdefABCDEF-";

@@ -92,6 +92,6 @@ const char *const *era_types(const struct era *era, int version)
     static const char *const five[] = {"Patient", "ExplanationOfBenefit", "Coverage",
                                        "Claim",   "ClaimResponse",        NULL};
 
-    /* Only v2 has partially adjudicated claims (6.7). */
+    /* Only v2 has partially adjudicated claims (bcda-api 6.7). */
     return era->modern && version == 2 ? five : three;
 }

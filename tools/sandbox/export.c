@@ -1,4 +1,5 @@
-/* GET .../$export: checks the request in the order of the era, then starts a new job (4). */
+/* GET .../$export: checks the request in the same order as the server of that time did, then starts
+ * a new job (bcda-api 4). */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static bool list_has(const char *list, const char *word)
 
 static bool header_is(struct request *rq, const char *value, const char *word)
 {
-    /* Lists, parameters and any case are accepted only since 2026-08-18 (4.3). */
+    /* Lists, parameters and any case are accepted only since 2026-08-18 (bcda-api 4.3). */
     return rq->sb->era->id == ERA_CURRENT ? list_has(value, word) : strcmp(value, word) == 0;
 }
 
@@ -71,7 +72,8 @@ static bool type_supported(struct request *rq, int version, const char *type)
     return sources_have_type(rq->sb, type);
 }
 
-/* Answers 400 and frees the message, which only some eras send to the client (4.3). */
+/* Answers 400 and frees the message, which only servers of some years sent to the client
+ * (bcda-api 4.3). */
 static bool refuse(struct request *rq, enum MHD_Result *result, char *message)
 {
     *result = reply_outcome(rq, 400, O_REQUEST, message);
@@ -83,7 +85,8 @@ static bool parse_types(struct request *rq, struct job *job, const char *list,
                         enum MHD_Result *result)
 {
     bool current = rq->sb->era->id == ERA_CURRENT;
-    bool bare = rq->sb->era->id == ERA_2021 && !rq->sb->era->manages_jobs; /* until early 2021 */
+    /* error texts did not name the type until early 2021 */
+    bool bare = rq->sb->era->id == ERA_2021 && !rq->sb->era->manages_jobs;
 
     do {
         size_t n = strcspn(list, ",");
@@ -169,7 +172,8 @@ static bool known_filter(const char *name, size_t n)
            (n == 7 && strncmp(name, "outcome", n) == 0);
 }
 
-/* Checks _typeFilter, which only v3 has (4.4): the names in it are checked, the values are not. */
+/* Checks _typeFilter, which only v3 has (bcda-api 4.4): the names in it are checked, the values are
+ * not. */
 static bool check_type_filter(struct request *rq, struct job *job, enum MHD_Result *result)
 {
     static const char head[] = "ExplanationOfBenefit?";
@@ -263,7 +267,8 @@ static bool is_duplicate(const struct era *era, const struct job *job, const str
         return false;
     if (era->duplicate == DUPLICATE_OVERLAP)
         return overlaps(job, old);
-    /* At 35f8adcb the server compares a comma list of an existing job as one string (4.6). */
+    /* At commit 35f8adcb the BCDA server compares a comma list of an existing job as one string
+     * (bcda-api 4.6). */
     return strcmp(job->target, old->target) == 0 || job->all_types || old->all_types ||
            (old->type_count == 1 && overlaps(job, old));
 }
@@ -277,7 +282,7 @@ static bool type_is_running(const struct sandbox *sb, const char *type)
 }
 
 /* From 2019-12 to 2021-04, types that are already being exported are silently removed from the
- * request. Returns true if no type remains; only then is the answer 429 (4.6). */
+ * request. Returns true if no type remains; only then is the answer 429 (bcda-api 4.6). */
 static bool leave_out_running(struct sandbox *sb, struct job *job)
 {
     size_t kept = 0;
@@ -373,7 +378,8 @@ static enum MHD_Result accepted(struct request *rq, const struct job *job)
     return reply_empty(rq, 202);
 }
 
-/* Registers and launches the job, or answers 429. The job is no longer the caller's. */
+/* Registers and launches the job, or answers 429. In both cases the caller no longer owns the
+ * job. */
 static enum MHD_Result submit(struct request *rq, struct job *job, const char *group)
 {
     struct sandbox *sb = rq->sb;
@@ -409,7 +415,7 @@ enum MHD_Result export_start(struct request *rq, int version, const char *level,
         return result;
     job = job_new(rq, version);
     /* The newest server checks the parameters before the headers, because the parameter checks are
-     * middleware. Earlier servers checked the headers first (2.2). */
+     * middleware. Earlier servers checked the headers first (bcda-api 2.2). */
     if ((current || headers_check(rq, &result)) && group_check(rq, group, &result) &&
         parameters_check(rq, job, &result) && (!current || headers_check(rq, &result))) {
         fill_types(rq->sb, job, level);

@@ -1,4 +1,4 @@
-/* Declarations shared by the sandbox's files. Section numbers in comments are those of
+/* Declarations shared by the sandbox's files. Sections cited as "bcda-api 5.1" are those of
  * doc/guide/server.md. */
 #ifndef SANDBOX_INTERNAL_H
 #define SANDBOX_INTERNAL_H
@@ -16,7 +16,7 @@
 #include <time.h>
 
 #define ACO_UUID      "0c527d2e-2e8a-4808-b11d-0fa06baf8254"
-#define NO_ENCRYPTION "4e4f5f454e4352595054494f4e" /* hex of the text NO_ENCRYPTION, 7.5 */
+#define NO_ENCRYPTION "4e4f5f454e4352595054494f4e" /* that text in hexadecimal (bcda-api 7.5) */
 #define MAX_TYPES     16
 
 /* ---- eras.c ---- */
@@ -35,19 +35,19 @@ struct era {
     const char *name;
     enum era_id id;
     int versions;                  /* N: /api/v1 to /api/vN exist */
-    enum encrypt_rule encrypt;     /* 7.5 */
-    enum duplicate_rule duplicate; /* 4.6 */
-    enum gzip_rule gzip;           /* 6.1 */
-    bool type_endpoints;           /* /ExplanationOfBenefit/$export and its like */
+    enum encrypt_rule encrypt;     /* whether files are encrypted (bcda-api 7.5) */
+    enum duplicate_rule duplicate; /* which repeated exports get 429 (bcda-api 4.6) */
+    enum gzip_rule gzip;           /* whether files are sent as gzip (bcda-api 6.1) */
+    bool type_endpoints;           /* /<type>/$export for each type */
     bool coverage_endpoint;        /* /Coverage/$export, since 2019-01-23 */
-    bool type_parameter;           /* _type on Patient and Group */
-    bool modern;                   /* eras B and C, which have _since */
-    bool manages_jobs;             /* from 2021 on: DELETE, /jobs and attribution_status */
+    bool type_parameter;           /* /Patient/$export and /Group/.../$export accept _type */
+    bool modern;                   /* the server accepts _since (eras B and C) */
+    bool manages_jobs;             /* DELETE, /jobs and attribution_status exist (from 2021 on) */
     bool envelope;                 /* each line is {"fullUrl":..., "resource":...} */
     bool keys_2018;         /* manifest: keys in an array, padded names, one file, no JobID */
     bool key_map;           /* KeyMap and encryptedKey in the manifest */
     bool progress_percent;  /* X-Progress with a percentage */
-    bool nocache;           /* no-cache and nosniff over TLS, since 2020-03-16 */
+    bool nocache;           /* no-cache and nosniff are sent over TLS (since 2020-03-16) */
     const char *data_type;  /* Content-Type of data files; NULL: guessed from the content */
     const char *error_type; /* Content-Type of an OperationOutcome */
     const char *auth_provider;
@@ -153,7 +153,7 @@ struct fault {
     char *text;     /* the argument as text, or NULL */
     long long num;  /* the argument as a number */
     bool percent;   /* num is a percentage of the size */
-    long skip;      /* opportunities left at which the fault does not yet occur */
+    long skip;      /* how many more times the fault is left out before it first occurs */
     long remaining; /* occurrences left; -1: unlimited */
     char *type;     /* the only resource type or stage that has the fault; NULL: all */
 };
@@ -168,8 +168,9 @@ struct fault_list {
 int fault_add(struct sandbox *sb, const char *spec);
 void faults_clear(struct fault_list *list);
 /* Returns true if the fault occurs now, which uses up one of its occurrences. *num, if num is not
- * NULL, becomes the fault's number. `type` is the file's resource type; for a fault of any request
- * it is the request's stage ("token", "kickoff", "status", "data"); it may be NULL. */
+ * NULL, becomes the number that was given as the fault's argument. `type` is the file's resource
+ * type; for a fault of any request it is the request's stage ("token", "kickoff", "status",
+ * "data"); it may be NULL. */
 bool fault_take(struct sandbox *sb, enum fault_id id, const char *type, long long *num);
 /* As fault_take(), for a fault whose argument is an offset in `size` bytes: N, N% of the size, or a
  * negative number, which counts from the end. */
@@ -189,7 +190,7 @@ enum random_fault {
     R_429,
     R_500,
     R_503,
-    /* faults of a body; `place` says at which fraction of the body */
+    /* faults inside a response body; *place of random_next() says where in the body */
     R_CUT,
     R_BODY_RESET,
     R_NO_END
@@ -197,9 +198,9 @@ enum random_fault {
 
 struct randomness {
     uint64_t seed;
-    unsigned every;          /* one fault in so many answers; 0: off */
+    unsigned every;          /* one in this many answers has a fault; 0: none has */
     unsigned count;          /* requests since random faults were switched on */
-    unsigned owed;           /* faults that are due */
+    unsigned owed;           /* due faults that no answer has had yet */
     unsigned char row[1024]; /* consecutive faults of one address, indexed by a hash of it */
 };
 
@@ -216,7 +217,7 @@ struct data_file {
     bool is_error;
     bool is_deleted;  /* listed in the manifest's `deleted` */
     char *path;       /* of the stored file, which may be encrypted or gzipped */
-    char *plain_path; /* of the same content as plain NDJSON, or NULL */
+    char *plain_path; /* of the plain NDJSON of the same file, or NULL */
     char *key_hex;    /* the file's value in KeyMap; NULL: no entry at all */
     bool encrypted;
     bool gzipped;
@@ -235,7 +236,7 @@ struct job {
     bool warn_system_type;
     char *types[MAX_TYPES];
     size_t type_count;
-    char *target; /* request target of the kick-off, as sent */
+    char *target; /* request target of the kick-off, as the client sent it */
     char *origin; /* scheme://host of the kick-off */
     struct timespec created;
     /* sb->lock protects all members below */
@@ -372,14 +373,14 @@ enum MHD_Result reply_response(struct request *rq, unsigned status, struct MHD_R
 /* ---- outcome.c ---- */
 
 enum outcome_kind {
-    O_TOKEN,     /* Invalid Token */
-    O_FORMAT,    /* the four header errors */
-    O_REQUEST,   /* Request Error */
-    O_INTERNAL,  /* Internal Error / Processing Failure */
-    O_DATABASE,  /* Database Error */
-    O_NOT_FOUND, /* Not Found */
-    O_DELETED,   /* Deleted */
-    O_NO_ISSUE   /* the bare outcome of a failed job in era A */
+    O_TOKEN,     /* "Invalid Token" */
+    O_FORMAT,    /* "Formatting Error": a wrong Accept or Prefer header */
+    O_REQUEST,   /* "Request Error": a wrong parameter */
+    O_INTERNAL,  /* "Internal Error", at first "Processing Failure" */
+    O_DATABASE,  /* "Database Error" */
+    O_NOT_FOUND, /* "Not Found", later "Not Found Error" */
+    O_DELETED,   /* "Deleted", later "Deleted Error" */
+    O_NO_ISSUE   /* a failed job until 2020: an OperationOutcome without an issue */
 };
 
 void outcome_write(struct buf *b, const struct era *era, int api, unsigned status,
@@ -459,7 +460,8 @@ struct synth *synth_new(uint64_t seed, int version, bool envelope, const char *p
 void synth_free(struct synth *s);
 /* Replaces the content of b with one ExplanationOfBenefit line, without its LF. */
 void synth_eob(const struct synth *s, struct buf *b, unsigned patient, unsigned long long claim);
-/* The same for any other type. Returns false if this patient has no line of this number. */
+/* As synth_eob(), for a line of any other type. Returns false if this patient has no line of this
+ * number. */
 bool synth_other(const struct synth *s, struct buf *b, const char *type, unsigned patient,
                  unsigned number);
 

@@ -1,4 +1,4 @@
-/* Status, manifest and cancellation of a job, and the list of jobs (5). */
+/* Status, manifest and cancellation of a job, and the list of jobs (bcda-api 5). */
 #include "internal.h"
 
 #include <errno.h>
@@ -143,7 +143,7 @@ static enum MHD_Result expired(struct request *rq, const struct job *job)
         return reply_outcome(rq, 410, O_DELETED, NULL);
     }
     /* A check of the real server answers 404 but does not stop, so that the body of the next
-     * handler is appended (5.1). */
+     * handler is appended (bcda-api 5.1). */
     outcome_write(&b, rq->sb->era, rq->api, 404, O_NOT_FOUND, "Job not found");
     outcome_write(&b, rq->sb->era, rq->api, 410, O_DELETED, NULL);
     return reply_buf(rq, 404, rq->sb->era->error_type, &b);
@@ -194,7 +194,8 @@ static void write_key_map(struct buf *b, const struct job *job)
     buf_str(b, ",\"KeyMap\":{");
     for (size_t i = 0; i < n; i++) {
         json_fmt(b, "%r'%s", i ? "," : "", list[i]->name);
-        /* Names are padded to 127 characters: the real database column has a fixed width (5.2). */
+        /* Names are padded to 127 characters: the real database column has a fixed width
+         * (bcda-api 5.2). */
         if (job->sb->era->keys_2018 && strlen(list[i]->name) < 127)
             buf_fill(b, ' ', 127 - strlen(list[i]->name));
         json_fmt(b, "':'%s'", list[i]->key_hex);
@@ -318,7 +319,7 @@ struct view {
     unsigned polled, done, units;
 };
 
-/* Counts one status request and returns the state that it reports. */
+/* Counts one status request and returns the state of the job that the answer reports. */
 static struct view look(struct job *job)
 {
     struct view v;
@@ -350,8 +351,8 @@ enum MHD_Result job_status(struct request *rq, const char *id)
     if (!job || !status_faults(rq, &result))
         return result;
     if (fault_take(sb, F_MANIFEST_NULL_OUTPUT_ONCE, NULL, NULL))
-        return complete(rq, job,
-                        true); /* safe without the lock: reads only what never changes in a job */
+        /* safe without sb->lock: complete() then reads only what never changes in a job */
+        return complete(rq, job, true);
     if (job_expired(job))
         return expired(rq, job);
     v = look(job);
@@ -509,7 +510,7 @@ enum MHD_Result jobs_list(struct request *rq)
     n = write_tasks(&tasks, rq, filter);
     free(filter);
     /* Without a job the real server writes an outcome, and then the Bundle too, because its code
-     * lacks a return (5.4). */
+     * lacks a return (bcda-api 5.4). */
     if (n == 0)
         outcome_write(&b, era, rq->api, 404, O_NOT_FOUND, "No jobs found");
     if (era->id == ERA_CURRENT)

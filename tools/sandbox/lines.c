@@ -36,7 +36,8 @@ static int emit(struct lines *l, const char *line, size_t n)
 {
     if (!l->cut_line)
         return sink_write(l->sink, line, n) || sink_write(l->sink, "\n", 1) ? -1 : 0;
-    /* Only lines_end() knows that a line was the last, so the newest line is always kept back. */
+    /* Only lines_end() knows which line is the last one of the file, so the newest line is always
+     * kept back in `held`. */
     if (l->held.len && sink_write(l->sink, l->held.p, l->held.len))
         return -1;
     l->held.len = 0;

@@ -91,7 +91,8 @@ struct unit {
     struct job *job;
     const char *type;
     const struct source *source; /* NULL: synthetic */
-    unsigned part, parts;        /* which part of the synthetic ExplanationOfBenefit lines */
+    /* the file has part `part` of `parts` of the synthetic ExplanationOfBenefit lines */
+    unsigned part, parts;
     bool is_error, is_warnings, is_deleted;
 };
 
@@ -107,8 +108,9 @@ static char *file_name(const struct unit *u, const char *data_name)
     if (u->is_deleted)
         return xasprintf("%s-deleted.ndjson", sb->era->keys_2018 ? ACO_UUID : uuid);
     if (sb->era->keys_2018 || (u->is_error && sb->era->id == ERA_2019_04))
-        strcpy(uuid,
-               ACO_UUID); /* names were fixed until 2019-02-27 (error files 2019-10-16, 6.3) */
+        /* the name had this UUID until 2019-02-27, in error files until 2019-10-16
+         * (bcda-api 6.3) */
+        strcpy(uuid, ACO_UUID);
     else if (u->is_error && data_name)
         snprintf(uuid, sizeof uuid, "%.36s", data_name);
     if (!u->is_error && fault_take(sb, F_UPPER_NAMES, u->type, NULL))
@@ -139,7 +141,7 @@ static char *wrapped_key(const struct unit *u, struct data_file *f)
 }
 
 /* Renames the file if an earlier file of the job has the same name: --data may have several error
- * files, but some eras give all error files one name. */
+ * files, but servers of some years gave all error files one name. */
 static void make_unique(const struct job *job, struct data_file *f)
 {
     char uuid[37];
@@ -165,8 +167,8 @@ static struct data_file *file_new(const struct unit *u, const char *data_name)
     f->type = xstrdup(u->is_error ? "OperationOutcome" : u->type);
     f->is_error = u->is_error;
     f->is_deleted = u->is_deleted;
-    /* Error files were encrypted until 2019-04-03 (5.2). warnings-and-info.ndjson is stored without
-     * compression (6.1). */
+    /* Error files were encrypted until 2019-04-03 (bcda-api 5.2). warnings-and-info.ndjson is
+     * stored without compression (bcda-api 6.1). */
     f->encrypted = u->job->encrypt && !u->is_deleted && (!u->is_error || era->keys_2018);
     f->gzipped = era->gzip == GZIP_STORED && !u->is_warnings;
     if (f->encrypted) {
@@ -401,7 +403,8 @@ static void plan_sources(struct job *job, struct plan *plan)
     for (const struct source *s = job->sb->sources; s; s = s->next) {
         if (!s->is_error && !asked_for(job, s->type))
             continue;
-        /* In 2018 a job had only one data file, because all data files had one name (6.2, 6.3). */
+        /* In 2018 a job had only one data file, because all data files had one name (bcda-api 6.2,
+         * 6.3). */
         if (job->sb->era->keys_2018 && !s->is_error && one)
             continue;
         one = one || !s->is_error;

@@ -1,4 +1,5 @@
-/* Error bodies, byte for byte as the servers of each era sent them (8.1, 6.6). */
+/* Error bodies, byte for byte as the BCDA servers of different years sent them (bcda-api 8.1,
+ * 6.6). */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -6,7 +7,7 @@
 
 #define ISSUE_SYSTEM "http://hl7.org/fhir/ValueSet/operation-outcome"
 
-/* Display names of era A. */
+/* details.coding[0].display in the error bodies of write_era_a(). */
 static const char *old_display(enum outcome_kind kind)
 {
     static const char *const text[] = {
@@ -16,7 +17,7 @@ static const char *old_display(enum outcome_kind kind)
     return text[kind];
 }
 
-/* details.coding[0].code of era B. */
+/* details.coding[0].code in the error bodies of write_era_b() and write_2021(). */
 static const char *detail_code(enum outcome_kind kind)
 {
     static const char *const text[] = {"Invalid Token",  "Formatting Error", "Request Error",
@@ -37,7 +38,8 @@ static void write_era_a(struct buf *b, enum outcome_kind kind, const char *messa
              "'details':{'coding':[{'display':'%s'}],'text':'%s'}",
              kind == O_FORMAT ? "Structural Issue" : "Exception", old_display(kind),
              old_display(kind));
-    /* Only the four header errors told the client the reason (4.3). */
+    /* Only for a wrong Accept or Prefer header did the server tell the client the reason (bcda-api
+     * 4.3). */
     if (kind == O_FORMAT)
         json_fmt(b, ",'diagnostics':'%s'", message);
     buf_str(b, "}]}");

@@ -140,7 +140,7 @@ static void default_header(struct request *rq, const char *name, const char *val
 
 static void common_headers(struct request *rq)
 {
-    /* The real server can serve only one request per connection (1). */
+    /* The real server can serve only one request per connection (bcda-api 1). */
     reply_header(rq, "Connection", "close");
     if (!rq->sb->options.tls)
         return;

@@ -1,4 +1,5 @@
-/* Finds the handler by the path as sent: escapes are not decoded, case and slashes matter (1). */
+/* Finds the handler by the path as sent: escapes are not decoded, case and slashes matter
+ * (bcda-api 1). */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -122,7 +123,8 @@ static enum MHD_Result route_rest(struct request *rq, const struct route *r)
 
     if (r->count == 2 && is(r, 0, "auth") && is(r, 1, "token"))
         return token_endpoint(rq);
-    /* The newest server checks a token, if one is sent, before it looks for the route (1). */
+    /* The newest server checks a token, if one is sent, before it looks for the route
+     * (bcda-api 1). */
     if (!token_check(rq, false, &result))
         return result;
     if (r->count == 2 && is(r, 0, "auth") && is(r, 1, "welcome") && rq->sb->era->modern)
@@ -259,7 +261,7 @@ enum MHD_Result route(struct request *rq)
     split(&r, rq->path);
     if (api_version(&r) && api_version(&r) <= rq->sb->era->versions)
         rq->api = api_version(
-            &r); /* set before any check: the path decides the shape of an error (8.1) */
+            &r); /* set before any check: the path decides the shape of an error (bcda-api 8.1) */
     rq->stage = stage_of(&r);
     fault_take(rq->sb, F_HEADERS_HUGE, rq->stage, &rq->padding);
     if (any_faults(rq, &result))

@@ -118,7 +118,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
         gnutls_session_ticket_enable_server(info->tls_session, &sb->ticket_key);
 }
 
-/* Serves the plain-HTTP port: redirects GET to https and refuses other methods (1). */
+/* Serves the plain-HTTP port: redirects GET to https and refuses other methods (bcda-api 1). */
 static enum MHD_Result on_redirect(void *cls, struct MHD_Connection *connection, const char *url,
                                    const char *method, const char *version, const char *upload,
                                    size_t *upload_size, void **context)

@@ -22,27 +22,27 @@ struct sandbox;
 struct sandbox_options {
     const char *era; /* "2018-12", "2019-04" (default), "2019-12", "2021-01", "2021", "current" */
     int tls;         /* serve https with a throw-away CA */
-    uint16_t port;   /* the port to listen on, 0: any free port */
+    uint16_t port;   /* the port to listen on; 0 = any free port */
     int redirect;    /* with tls: also open a plain-HTTP port that answers GET with 301 */
-    uint16_t redirect_port;    /* the number of that port, 0: any free port */
+    uint16_t redirect_port;    /* with `redirect`: the port that redirects; 0 = any free port */
     const char *data_dir;      /* serve these NDJSON files instead of synthetic ones */
     const char *const *faults; /* NULL-terminated list as for sandbox_set_fault(); may be NULL */
-    uint64_t seed;             /* seed of the synthetic data, 0: 1 */
-    unsigned patients;         /* number of synthetic people, 0: 10 */
-    unsigned claims;           /* ExplanationOfBenefit lines per person, 0: 5 */
-    uint64_t file_bytes;       /* grow each ExplanationOfBenefit file to at least this plain size */
+    uint64_t seed;             /* seed of the synthetic data; 0 = the default, 1 */
+    unsigned patients;         /* number of synthetic people; 0 = the default, 10 */
+    unsigned claims;           /* ExplanationOfBenefit lines per person; 0 = the default, 5 */
+    uint64_t file_bytes;       /* least size of an ExplanationOfBenefit file before it is encoded */
     unsigned
         files; /* number of files that ExplanationOfBenefit is split into; 0 = the default, 1 */
     unsigned polls; /* number of 202 responses before a job completes; 0 = the default, 2 */
     int no_polls;   /* ignore `polls`: answer with 202 only while the files are not ready */
-    const char *public_key_file; /* RSA key (PKIX PEM) that encrypts file keys, NULL: a new pair */
-    const char *state_dir;  /* directory for all files, NULL: a new one under $TMPDIR or /tmp */
-    unsigned token_seconds; /* lifetime of a token, 0: 1200 */
-    int keep_plain;         /* keep the plain NDJSON of every generated file (sandbox_plain_file) */
-    int allow_duplicates;   /* never refuse an identical export with 429 */
+    const char *public_key_file; /* RSA key (PKIX PEM) that encrypts file keys; NULL = a new pair */
+    const char *state_dir;       /* directory for all files; NULL = a new one in $TMPDIR or /tmp */
+    unsigned token_seconds;      /* lifetime of a token; 0 = the default, 1200 */
+    int keep_plain;       /* keep the plain NDJSON of every generated file (sandbox_plain_file) */
+    int allow_duplicates; /* never refuse an identical export with 429 */
     int all_levels; /* also offer exports at system level, of each type and of any group, as servers
                        other than BCDA do; an unknown group is a 404 */
-    uint64_t file_bytes_max; /* file sizes vary from file_bytes to this, 0: all equal */
+    uint64_t file_bytes_max; /* file sizes vary from file_bytes to this; 0 = all are file_bytes */
 };
 
 /* Starts a server. Returns 0, or -1, which leaves *out unchanged; sandbox_last_error() then tells

@@ -1,5 +1,5 @@
-/* Writes plain bytes to a stored file: unchanged, encrypted (7.1) or gzipped (6.1), and optionally
- * a plain copy. */
+/* Writes plain bytes to a stored file: unchanged, encrypted (bcda-api 7.1) or gzipped
+ * (bcda-api 6.1), and optionally a plain copy. */
 #include "internal.h"
 
 #include <errno.h>

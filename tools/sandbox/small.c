@@ -1,4 +1,4 @@
-/* The small endpoints: attribution status, metadata, version and so on (5.5, 5.6). */
+/* The small endpoints: attribution status, metadata, version and so on (bcda-api 5.5, 5.6). */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -13,7 +13,8 @@ enum MHD_Result small_version(struct request *rq)
 enum MHD_Result small_health(struct request *rq)
 {
     rq->sb->counts[C_OTHER]++;
-    /* The real server writes the status before it sets a Content-Type, so Go guesses one (5.6). */
+    /* The real server writes the status before it sets a Content-Type, so Go guesses one
+     * (bcda-api 5.6). */
     return reply_string(rq, 200, "text/plain; charset=utf-8",
                         rq->sb->era->id == ERA_CURRENT
                             ? "{\"database\":\"ok\",\"ssas\":\"ok\",\"ssas_introspect\":\"ok\"}"

@@ -4,7 +4,7 @@
  * A set of varied claims (the templates) is written once, with runs of control bytes in place of
  * ids, dates and amounts. A line is then a copy of one template in which text of the same width
  * overwrites those runs; that is fast enough for gigabytes of data. Keys are in alphabetical order,
- * as Go writes a map (6.5).
+ * as Go writes a map (bcda-api 6.5).
  */
 #include "internal.h"
 
@@ -385,8 +385,8 @@ static void write_item(struct writer *w, unsigned i)
     buf_str(w->b, "\"}}");
 }
 
-/* Returns the number of items of a claim, which mostly decides the length of its line (6.5): a few
- * long claims are among many short ones. */
+/* Returns the number of items of a claim, which mostly decides the length of its line
+ * (bcda-api 6.5): a few long claims are among many short ones. */
 static unsigned item_count(struct writer *w, unsigned index)
 {
     if (w->s->version == 3)

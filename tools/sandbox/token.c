@@ -1,4 +1,4 @@
-/* POST /auth/token, and the check of bearer tokens (1, 3). */
+/* POST /auth/token, and the check of bearer tokens (bcda-api 1, 3). */
 #include "internal.h"
 
 #include <openssl/crypto.h>
@@ -23,7 +23,8 @@ static void add_claims(struct buf *b, struct sandbox *sb, time_t now, long secon
 
     crypt_uuid(id);
     if (strcmp(sb->era->auth_provider, "alpha") == 0) {
-        /* In spring 2019 an overflow set exp years ahead, whatever the true lifetime (3.4). */
+        /* In spring 2019 an overflow set exp years ahead, whatever the true lifetime
+         * (bcda-api 3.4). */
         json_fmt(b, "{'aco':'" ACO_UUID "','exp':%L,'iat':%L,'id':'%s'}",
                  (unsigned long long)now + 143342396ull, (unsigned long long)now, id);
         return;
@@ -99,7 +100,7 @@ void sandbox_expire_tokens(struct sandbox *sb)
 
 enum token_verdict { TOKEN_GOOD, TOKEN_EXPIRED, TOKEN_UNKNOWN };
 
-/* Counts a use of the token, but only one if the request is checked twice. */
+/* Counts one use of the token for each request, even if the sandbox checks the request twice. */
 static enum token_verdict use(struct request *rq, struct token *t)
 {
     if (t->uses > 0 && !rq->token_used)
@@ -148,7 +149,8 @@ bool token_check(struct request *rq, bool required, enum MHD_Result *result)
     const char *message = NULL;
     unsigned status = 401;
 
-    /* Only the newest server checks the header at an endpoint that requires no token (1). */
+    /* Only the newest server checks the header at an endpoint that requires no token
+     * (bcda-api 1). */
     if (!required && (!value || !current))
         return true;
     if (value && strncmp(value, "Bearer ", 7) == 0 && value[7] &&
