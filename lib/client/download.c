@@ -21,7 +21,7 @@ enum { LABEL = 160 };
 /* The phase of a download (doc/design.md). Most phases have a function of their own below. */
 enum phase {
     OPENING_KEY, /* the file's key is being decrypted; nothing is requested yet */
-    RECEIVING,   /* a call receives the bytes */
+    RECEIVING,   /* an HTTP request (client/call.h) receives the bytes */
     VERIFYING,   /* all bytes have arrived: the whole file is checked */
     REPLAYING,   /* verified delivery: the file is read from the spool and delivered */
     /* The file succeeded, or failed with the error `err`. Data that was decoded before is still

@@ -21,7 +21,8 @@ struct bcda__ring_pool {
 struct bcda__ring {
     struct bcda__piece piece;
     size_t cap;     /* the most bytes it may hold */
-    size_t at, len; /* start and length of the run; moved to the front if space is needed */
+    size_t at, len; /* start and length of the stored bytes, which are contiguous; moved to the
+                       start of the memory when space is needed */
 };
 
 size_t bcda__ring_room(const struct bcda__ring *r);

@@ -80,7 +80,9 @@ END_TEST
 START_TEST(refusal_costs_no_attempt)
 {
     struct run *r;
-    int busy = 2 - _i; /* 503 answers; after 2 of them, the last of 3 attempts succeeds */
+    int busy =
+        2 -
+        _i; /* number of answers with status 503; if it is 2, the third and last attempt succeeds */
 
     fixture_open_scripted(&fx, 0);
     reply_status("/data/a", 1, 0, "401 Unauthorized");

@@ -653,8 +653,8 @@ START_TEST(line_cut)
 }
 END_TEST
 
-/* A file with an invalid line has also been altered or cut. Its error reports that (a wrong tag, or
- * a gzip stream without its end), not the invalid line. */
+/* The file has an invalid line, and was also altered or cut. The error is about the alteration
+ * (wrong tag) or the cut (incomplete gzip stream), not about the invalid line. */
 START_TEST(altered_and_bad)
 {
     struct run *r;

@@ -294,8 +294,8 @@ START_TEST(narrowed)
 }
 END_TEST
 
-/* A job that takes over a running one reports missing types by the types of its own export, whoever
- * started the running one. */
+/* When a job takes over a running job, it compares the files with the types that its own export
+ * requested. It does not matter who started the running job. */
 START_TEST(taken_over)
 {
     struct run *first, *second;

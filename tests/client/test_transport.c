@@ -877,7 +877,8 @@ START_TEST(cancel_while_looking_up)
 }
 END_TEST
 
-/* bcda_session_free() must not wait for the lookup, which is released only afterwards. */
+/* The test blocks the name lookup until bcda_session_free() has returned, so bcda_session_free()
+ * must not wait for it. */
 START_TEST(free_while_looking_up)
 {
     int threads = count_threads(), fds;

@@ -587,8 +587,8 @@ START_TEST(test_invalid_lines)
 }
 END_TEST
 
-/* The last line has no LF and is invalid, but more bytes could not make it valid. The decoder then
- * reports an invalid line, and does not report that the file is cut. */
+/* The last line has no LF, and no further bytes could make it valid. So the decoder reports an
+ * invalid line, not a cut file. */
 START_TEST(test_invalid_last_line)
 {
     static const struct {

@@ -193,8 +193,8 @@ int output_commit(struct output_file *f, struct ranges *files);
 /* Makes output_end() keep the mark, because the --resume file could not be saved after the file was
  * committed. NULL is allowed. */
 void output_keep_mark(struct output_file *f);
-/* Closes the file. Removes its mark, and the file itself if it was not committed. NULL is
- * allowed. */
+/* Closes the file. Removes its mark (the ".part" name beside it, see folder.c), and the file itself
+ * if it was not committed. NULL is allowed. */
 void output_end(struct output_file *f);
 /* Removes a file that an earlier run committed, but did not list in the --resume file, if there is
  * such a file. */

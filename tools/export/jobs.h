@@ -57,7 +57,7 @@ struct run {
     int64_t bytes_received;
     int lines_shown; /* invalid lines that were printed */
     int cancelled;
-    int broken; /* an error on this machine: the --resume file is not saved any more */
+    int broken; /* a local error occurred: from then on the --resume file is not saved */
     int64_t started;
     int64_t downloading;
 };
