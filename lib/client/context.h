@@ -48,7 +48,8 @@ struct bcda__context {
 };
 
 /* Copies the configuration and creates the engine. After an error, `err` is filled, and
- * bcda__context_close() must still be called. */
+ * bcda__context_close() must still be called. Closing frees the workers and the engine, whose end
+ * still needs `config` and `process`; the session frees these two afterwards. */
 int bcda__context_open(struct bcda__context *cx, const bcda_config *config, struct bcda_error *err);
 void bcda__context_close(struct bcda__context *cx);
 
