@@ -473,7 +473,7 @@ static void on_transfer_data(void *ctx)
         c->owner_was_slow = 1;
 }
 
-/* Returns 1 if a complete body differs from a broken connection. In HTTP/1.x a body that has
+/* Returns 1 if a complete body can be distinguished from a cut one. In HTTP/1.x a body that has
  * neither Content-Length nor chunked coding ends when the connection is closed. A broken connection
  * looks the same, because libcurl does not always notice that the TLS close is missing. So such a
  * body is accepted only if its format shows where it ends (`proves_end`). From HTTP/2 on, libcurl
