@@ -230,6 +230,9 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 #define BCDA_OPT_DECODE_THREADS 28
 /* 1: bcda_job_cancel() also cancels the job at the server. Default 0; 0 to 1. */
 #define BCDA_OPT_CANCEL_AT_SERVER 29
+/* 1: plain lines are read by the fast scanner, and only the others by yajl; 0: yajl reads all
+ * lines. The results are the same. Default 1; 0 to 1. */
+#define BCDA_OPT_SCANNER 30
 /* The string options, for bcda_config_set_str(): */
 /* The User-Agent header; no control characters. Default "libbcda/" and the version. */
 #define BCDA_OPT_USER_AGENT 100

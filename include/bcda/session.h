@@ -200,6 +200,10 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
     14 /* in the application's on_resource, on_batch, on_bad_line, on_server_issue */
 #define BCDA_STAT_SPOOL_NS 15 /* BCDA_DELIVERY_VERIFIED: writing the spool and reading it again */
 #define BCDA_STAT_SLEEP_NS 16 /* waiting in poll() inside bcda_session_run() */
+/* Lines that yajl has read, since the scanner was not sure of them or BCDA_OPT_SCANNER is 0. A line
+ * costs about eight times as much there. If many lines of a file are counted, its data is unusual:
+ * tabs between the values, escapes in names, deeply nested. */
+#define BCDA_STAT_YAJL_LINES 17
 
 /* Sets *out to a statistic. Returns 0, BCDA_ERR_INVALID (no such statistic), or BCDA_ERR_FORKED.
  * From callbacks: yes. Thread: owner. Since 0.1. */

@@ -11,7 +11,7 @@
 #include "net/engine.h"
 #include "protocol/limiter.h"
 
-enum { BCDA__STATS = BCDA_STAT_SLEEP_NS + 1 };
+enum { BCDA__STATS = BCDA_STAT_YAJL_LINES + 1 };
 
 struct bcda__auth;
 struct bcda__workers;

@@ -187,6 +187,7 @@ static int open_codec(bcda_decoder *d)
     o.depth_max = (int)bcda__option(from, BCDA_OPT_JSON_DEPTH_MAX);
     o.batch_size = (size_t)bcda__option(from, BCDA_OPT_BATCH_SIZE);
     o.fields = d->fields;
+    o.yajl_only = !bcda__option(from, BCDA_OPT_SCANNER);
     return bcda__decoder_new(&d->codec, &o, &d->err);
 }
 

@@ -114,7 +114,7 @@ static void add_time(struct bcda__download *d, int stat, int64_t began)
 
 /* With workers, the time of the source's peek() is spent reading from the network. Without workers
  * ("inline"), the engine has already read the bytes, and peek() only compares hashes. */
-static void count_time(struct bcda__download *d, const struct bcda__pipe_sums *now)
+static void count_work(struct bcda__download *d, const struct bcda__pipe_sums *now)
 {
     const struct bcda__pipe_sums *old = &d->counted;
     int64_t *stat = d->set->cx->stat;
@@ -126,6 +126,7 @@ static void count_time(struct bcda__download *d, const struct bcda__pipe_sums *n
     stat[BCDA_STAT_INFLATE_NS] += now->decoder.inflate - old->decoder.inflate;
     stat[BCDA_STAT_DECRYPT_NS] += now->decoder.decrypt - old->decoder.decrypt;
     stat[BCDA_STAT_PARSE_NS] += now->decoder.parse - old->decoder.parse;
+    stat[BCDA_STAT_YAJL_LINES] += now->decoder.yajl_lines - old->decoder.yajl_lines;
 }
 
 static void count(struct bcda__download *d, enum bcda__sum sum, int64_t n)
@@ -157,7 +158,7 @@ static void update_sums(struct bcda__download *d)
     if (!d->pipe)
         return;
     bcda__pipe_get_sums(d->pipe, &now);
-    count_time(d, &now);
+    count_work(d, &now);
     used = now.used - d->counted.used;
     decoded = now.decoded - d->counted.decoded;
     skipped = now.skipped - d->counted.skipped;
@@ -668,6 +669,7 @@ static int make_download_pipe(struct bcda__download *d, struct bcda_error *err)
     o.depth_max = (int)bcda__context_option(cx, BCDA_OPT_JSON_DEPTH_MAX);
     o.batch_size = (size_t)bcda__context_option(cx, BCDA_OPT_BATCH_SIZE);
     o.fields = d->set->fields;
+    o.yajl_only = !bcda__context_option(cx, BCDA_OPT_SCANNER);
     return bcda__pipe_new(&d->pipe, bcda__context_workers(cx), d->replays ? NULL : d->spool, &o,
                           on_pipe_event, d, err);
 }

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "bcda/error.h"
+#include "codec/line.h"
 
 enum {
     MATRIX_COLUMNS = 2 * BCDA__COL_COUNT + 2,
@@ -57,7 +58,8 @@ int bcda__batch_reserve(struct bcda_batch *b, size_t cap)
 
     if (cap <= b->cap)
         return 0;
-    grown = bcda__alloc(cap); /* not realloc(): free_bytes() must wipe the old block */
+    grown = bcda__alloc(
+        cap + BCDA__LINE_PADDING); /* not realloc(): free_bytes() must wipe the old block */
     if (!grown)
         return BCDA_ERR_NOMEM;
     if (b->fill)

@@ -10,7 +10,8 @@
 #include "base/buf.h"
 #include "bcda/batch.h"
 #include "bcda/resource.h"
-#include "codec/json.h"
+#include "codec/fields.h"
+#include "codec/values.h"
 
 /* The columns of the index. Each is the public BCDA_COLUMN_* minus one. */
 enum bcda__column {
@@ -74,7 +75,9 @@ struct bcda_batch {
     const char *name; /* the file's name, for error texts; "" = none */
 
     size_t size; /* the batch is full if its lines or its index exceed this many bytes */
-    char *bytes; /* the lines, with all bytes between them */
+    /* The lines, with all bytes between them. BCDA__LINE_PADDING bytes more than `cap` are
+     * allocated. */
+    char *bytes;
     size_t cap, fill;
 
     size_t rows, row_cap;

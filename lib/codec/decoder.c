@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/secret.h"
-#include "codec/json.h"
+#include "codec/line.h"
 #include "codec/utf8.h"
 
 /* The size of the buffer for bytes that are decompressed, but not decrypted yet. */
@@ -17,7 +17,7 @@ struct bcda__decoder {
     void *coder; /* the decompression state of o.coding; NULL = identity */
     struct bcda__gcm *gcm;
     struct bcda__sha256 *sum; /* the hash of the decoded bytes; NULL = no checksum is expected */
-    struct bcda__scanner *scanner;
+    struct bcda__line_reader *reader;
     uint8_t *scratch;
     size_t scratch_at, scratch_len;
 
@@ -71,7 +71,7 @@ int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_opt
         goto fail;
     if (o->coding && o->key && !(d->scratch = bcda__alloc(SCRATCH)))
         goto nomem;
-    rc = bcda__scanner_new(&d->scanner, o->depth_max, o->fields);
+    rc = bcda__line_reader_new(&d->reader, o->depth_max, o->fields, o->yajl_only);
     if (rc)
         goto fail;
     rc = bcda__batch_pool_new(&d->pool, o->batch_size);
@@ -96,7 +96,7 @@ void bcda__decoder_free(struct bcda__decoder *d)
         d->o.coding->close(d->coder);
     bcda__gcm_free(d->gcm);
     bcda__sha256_free(d->sum);
-    bcda__scanner_free(d->scanner);
+    bcda__line_reader_free(d->reader);
     if (d->scratch)
         bcda__wipe(d->scratch, SCRATCH);
     bcda__free(d->scratch);
@@ -131,11 +131,11 @@ static int is_blank(const char *line, size_t len)
     return len == 0;
 }
 
-/* Scans a line that does not exceed its limit. */
-static int scan_line(struct bcda__decoder *d, const char *line, size_t len, int last)
+/* Reads a line that does not exceed its limit. */
+static int read_short_line(struct bcda__decoder *d, const char *line, size_t len, int last)
 {
     struct bcda__line_info info;
-    int rc = bcda__scanner_line(d->scanner, line, len, &info);
+    int rc = bcda__line_read(d->reader, line, len, &info);
 
     if (rc)
         return rc;
@@ -163,9 +163,9 @@ static int read_line(struct bcda__decoder *d, size_t len, int last)
     d->content_lines++;
     if (len > d->o.line_max)
         return add_bad(d, BCDA_ERR_LINE_TOO_LONG, len, d->o.line_max, 0);
-    rc = scan_line(d, line, len, last);
-    if (len > BCDA__SCANNER_KEEP)
-        bcda__scanner_trim(d->scanner);
+    rc = read_short_line(d, line, len, last);
+    if (len > BCDA__LINE_KEEP)
+        bcda__line_reader_trim(d->reader);
     return rc;
 }
 
@@ -470,6 +470,7 @@ int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err)
     d->verified = 1;
     rest = d->cur->fill - d->line_at;
     if (rest && !d->skipping && !d->checks_only) {
+        d->cur->bytes[d->cur->fill] = '\n'; /* in the padding: see bcda__line_read() */
         rc = read_line(d, rest, 1);
         if (rc)
             return fail_decoder(d, rc, err);
@@ -569,6 +570,7 @@ void bcda__decoder_take_spent(struct bcda__decoder *d, struct bcda__spent *sum)
     sum->decrypt += d->spent.decrypt;
     sum->parse += d->spent.parse;
     memset(&d->spent, 0, sizeof d->spent);
+    sum->yajl_lines += bcda__line_reader_take_yajl_lines(d->reader);
 }
 
 int64_t bcda__decoder_bytes(const struct bcda__decoder *d)

@@ -11,6 +11,7 @@
 #include "codec/batch.h"
 #include "codec/coding.h"
 #include "codec/crypto.h"
+#include "codec/fields.h"
 
 /* What the manifest says about the decoded file, which is neither compressed nor encrypted. */
 struct bcda__expected {
@@ -35,11 +36,13 @@ struct bcda__decoder_options {
     /* 1 = an earlier pass over the same bytes has verified the file, so its batches are not
      * provisional. */
     int trusted;
+    int yajl_only; /* 1 = the scanner is not used */
 };
 
-/* Time spent in each stage, in nanoseconds. */
+/* What decoding has cost. */
 struct bcda__spent {
-    int64_t inflate, decrypt, parse;
+    int64_t inflate, decrypt, parse; /* time in each stage, in nanoseconds */
+    int64_t yajl_lines;              /* lines that yajl has read (codec/line.h) */
 };
 
 struct bcda__decoder;
@@ -85,7 +88,7 @@ int bcda__decoder_refuse_line(struct bcda__decoder *d, const struct bcda_error *
  * if that function was not called. */
 int bcda__decoder_refused_line(const struct bcda__decoder *d, struct bcda_error *err);
 
-/* Adds to *sum the time that was spent since the last call. */
+/* Adds to *sum what was spent since the last call. */
 void bcda__decoder_take_spent(struct bcda__decoder *d, struct bcda__spent *sum);
 int64_t bcda__decoder_bytes(const struct bcda__decoder *d); /* decoded bytes so far */
 int64_t bcda__decoder_lines(const struct bcda__decoder *d); /* lines read, including blank lines */

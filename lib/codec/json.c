@@ -10,6 +10,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "bcda/error.h"
+#include "codec/fields.h"
 #include "codec/utf8.h"
 
 /* ---- the arena that yajl allocates from ---- */
@@ -31,9 +32,6 @@ enum {
      * is for yajl's stack, which has a byte for each level. */
     LINE_BUDGET = 32 * 1024,
     LEVEL_BUDGET = 4,
-    /* The side buffer holds the values that yajl has unescaped. If it must be larger than this, it
-     * gets the length of the line, which is always enough. */
-    SIDE_SMALL = 4 * 1024,
 };
 
 struct arena {
@@ -519,128 +517,6 @@ int bcda__json_add_string(struct bcda__buf *to, const char *text)
     return rc ? rc : bcda__buf_adds(to, "\"");
 }
 
-/* ---- the fields that the application requests ---- */
-
-struct field {
-    char *path; /* the components, each terminated by a NUL */
-    int count;
-    const char *component[BCDA__FIELD_DEPTH_MAX];
-};
-
-struct bcda__field_set {
-    int count;
-    /* longer[n] = the set of fields with more than n components, one bit each. */
-    uint64_t longer[BCDA__FIELD_DEPTH_MAX + 1];
-    struct field fields[BCDA__FIELDS_MAX];
-};
-
-int bcda__field_set_new(struct bcda__field_set **out)
-{
-    *out = bcda__calloc(1, sizeof **out);
-    return *out ? 0 : BCDA_ERR_NOMEM;
-}
-
-/* Splits "a.b.c" at its dots. No component may be empty. */
-static int split_path(struct field *f, const char *path)
-{
-    size_t len = strlen(path), i;
-
-    f->path = bcda__alloc(len + 1);
-    if (!f->path)
-        return BCDA_ERR_NOMEM;
-    memcpy(f->path, path, len + 1);
-    f->count = 0;
-    for (i = 0; i <= len; i++) {
-        int first = i == 0 || f->path[i - 1] == '\0';
-
-        if (first && (f->count == BCDA__FIELD_DEPTH_MAX || path[i] == '.' || !path[i]))
-            return BCDA_ERR_INVALID;
-        if (first)
-            f->component[f->count++] = f->path + i;
-        if (path[i] == '.')
-            f->path[i] = '\0';
-    }
-    return 0;
-}
-
-static int is_same_path(const struct field *a, const struct field *b)
-{
-    int n;
-
-    for (n = 0; n < a->count && n < b->count; n++)
-        if (strcmp(a->component[n], b->component[n]) != 0)
-            return 0;
-    return a->count == b->count;
-}
-
-static int find_path(const struct bcda__field_set *set, const struct field *f)
-{
-    int i = 0;
-
-    while (i < set->count && !is_same_path(&set->fields[i], f))
-        i++;
-    return i;
-}
-
-int bcda__field_set_add(struct bcda__field_set *set, const char *path, int *index)
-{
-    struct field f = {0};
-    int rc = split_path(&f, path), i, n;
-
-    i = rc ? 0 : find_path(set, &f);
-    if (!rc && i == BCDA__FIELDS_MAX)
-        rc = BCDA_ERR_INVALID;
-    if (rc || i < set->count)
-        bcda__free(f.path);
-    if (rc)
-        return rc;
-    *index = i;
-    if (i < set->count)
-        return 0;
-    for (n = 0; n < f.count; n++)
-        set->longer[n] |= UINT64_C(1) << i;
-    set->fields[set->count++] = f;
-    return 0;
-}
-
-int bcda__field_set_count(const struct bcda__field_set *set)
-{
-    return set ? set->count : 0;
-}
-
-int bcda__field_set_copy(struct bcda__field_set **out, const struct bcda__field_set *from)
-{
-    struct bcda__buf path;
-    int rc, i, k, index;
-
-    rc = bcda__field_set_new(out);
-    bcda__buf_init(&path, SIZE_MAX / 4);
-    for (i = 0; !rc && from && i < from->count; i++) {
-        bcda__buf_clear(&path);
-        for (k = 0; !rc && k < from->fields[i].count; k++)
-            rc = bcda__buf_addf(&path, "%s%s", k ? "." : "", from->fields[i].component[k]);
-        if (!rc)
-            rc = bcda__field_set_add(*out, path.data, &index);
-    }
-    bcda__buf_free(&path);
-    if (rc) {
-        bcda__field_set_free(*out);
-        *out = NULL;
-    }
-    return rc;
-}
-
-void bcda__field_set_free(struct bcda__field_set *set)
-{
-    int i;
-
-    if (!set)
-        return;
-    for (i = 0; i < set->count; i++)
-        bcda__free(set->fields[i].path);
-    bcda__free(set);
-}
-
 /* ---- one line ---- */
 
 /* The object that is being read: TOP is the top object, WITHIN the value of its member `resource`,
@@ -664,7 +540,7 @@ struct found {
     struct bcda__span type, id, last_updated;
 };
 
-struct bcda__scanner {
+struct bcda__json_line {
     struct arena arena;
     yajl_alloc_funcs funcs;
     yajl_callbacks callbacks;
@@ -690,63 +566,24 @@ struct bcda__scanner {
     int idle;           /* while a value is skipped: the depth of the object that contains it */
     uint32_t resources; /* the number of members `resource` so far; only the last one is used */
 
-    struct bcda__field_value *values;
-    uint32_t *value_of; /* for each value: which `resource` it is in, from 1; 0 = none */
-    size_t value_count, value_cap;
-    char *side;
-    size_t side_len, side_cap;
+    /* The values of the fields. Their `group` is the number of the member `resource` that they are
+     * in, from 1; 0 = none. */
+    struct bcda__values values;
 };
 
-static int scan_fail(struct bcda__scanner *s, int code)
+static int line_fail(struct bcda__json_line *s, int code)
 {
     s->code = code;
     return 0;
 }
 
-static void free_side(struct bcda__scanner *s)
-{
-    if (s->side)
-        bcda__wipe(s->side, s->side_cap);
-    bcda__free(s->side);
-    s->side = NULL;
-    s->side_cap = 0;
-}
-
-static void free_values(struct bcda__scanner *s)
-{
-    bcda__free(s->values);
-    bcda__free(s->value_of);
-    s->values = NULL;
-    s->value_of = NULL;
-    s->value_cap = 0;
-}
-
-/* Makes room for `extra` more bytes in the side buffer. All texts of a line together are shorter
- * than the line, so the length of the line is always enough. */
-static int reserve_side(struct bcda__scanner *s, size_t extra)
-{
-    size_t want = s->side_len + extra, cap = want < SIDE_SMALL ? 2 * want : s->len;
-    char *grown;
-
-    if (want <= s->side_cap)
-        return 1;
-    cap = cap < want ? want : cap;
-    grown = bcda__alloc(cap);
-    if (!grown)
-        return scan_fail(s, BCDA_ERR_NOMEM);
-    if (s->side_len)
-        memcpy(grown, s->side, s->side_len);
-    free_side(s);
-    s->side = grown;
-    s->side_cap = cap;
-    return 1;
-}
-
 /* Sets *out to a text of yajl. If the text is not in the line, because yajl has unescaped it, it is
  * first copied to the side buffer. */
-static int take_span(struct bcda__scanner *s, const void *text, size_t len, struct bcda__span *out)
+static int take_span(struct bcda__json_line *s, const void *text, size_t len,
+                     struct bcda__span *out)
 {
     uintptr_t at = (uintptr_t)text, line = (uintptr_t)s->line;
+    int rc;
 
     out->len = len;
     out->copy = !(at >= line && at - line <= s->len);
@@ -754,54 +591,32 @@ static int take_span(struct bcda__scanner *s, const void *text, size_t len, stru
         out->at = (size_t)(at - line);
         return 1;
     }
-    if (!reserve_side(s, len))
-        return 0;
-    if (len)
-        memcpy(s->side + s->side_len, text, len);
-    out->at = s->side_len;
-    s->side_len += len;
-    return 1;
+    rc = bcda__values_add_text(&s->values, text, len, s->len, &out->at);
+    return rc ? line_fail(s, rc) : 1;
 }
 
-static int add_value(struct bcda__scanner *s, int field, const struct bcda__span *span)
+static int add_value(struct bcda__json_line *s, int field, const struct bcda__span *span)
 {
-    if (s->value_count == BCDA__VALUES_MAX)
-        return scan_fail(s, BCDA_ERR_LINE_TOO_LONG);
-    if (s->value_count == s->value_cap) {
-        size_t cap = s->value_cap ? s->value_cap * 2 : 32;
-        struct bcda__field_value *v = bcda__realloc(s->values, cap * sizeof *v);
-        uint32_t *of;
+    int rc = bcda__values_add(&s->values, field, span, s->within ? s->resources : 0);
 
-        if (!v)
-            return scan_fail(s, BCDA_ERR_NOMEM);
-        s->values = v;
-        of = bcda__realloc(s->value_of, cap * sizeof *of);
-        if (!of)
-            return scan_fail(s, BCDA_ERR_NOMEM);
-        s->value_of = of;
-        s->value_cap = cap;
-    }
-    s->values[s->value_count].field = field;
-    s->values[s->value_count].span = *span;
-    s->value_of[s->value_count++] = s->within ? s->resources : 0;
-    return 1;
+    return rc ? line_fail(s, rc) : 1;
 }
 
 /* Returns the field, as a bit, to which a scalar at this place belongs: the field whose path ends
  * here. All paths are different, so there is at most one. Returns 0 if there is none. */
-static uint64_t field_hit(const struct bcda__scanner *s)
+static uint64_t field_hit(const struct bcda__json_line *s)
 {
     const struct frame *f = &s->frames[s->depth];
 
     return f->values & ~s->fields->longer[f->level + 1];
 }
 
-static int take_value(struct bcda__scanner *s, uint64_t hit, const struct bcda__span *span)
+static int take_value(struct bcda__json_line *s, uint64_t hit, const struct bcda__span *span)
 {
     return !hit || add_value(s, __builtin_ctzll(hit), span);
 }
 
-static void field_open(struct bcda__scanner *s, int is_array)
+static void field_open(struct bcda__json_line *s, int is_array)
 {
     const struct frame *f = &s->frames[s->depth];
     struct frame *child = &s->frames[s->depth + 1];
@@ -819,7 +634,7 @@ static void field_open(struct bcda__scanner *s, int is_array)
     }
 }
 
-static void field_key(struct bcda__scanner *s, const char *text, size_t len)
+static void field_key(struct bcda__json_line *s, const char *text, size_t len)
 {
     struct frame *f = &s->frames[s->depth];
     uint64_t left = f->keys;
@@ -848,7 +663,7 @@ static int is_text(const unsigned char *text, size_t len, const char *want, size
  * start, all callbacks would be called, and the result would be the same. */
 static int line_string(void *ctx, const unsigned char *text, size_t len);
 
-static void add_wanted(struct bcda__scanner *s, enum wanted wanted)
+static void add_wanted(struct bcda__json_line *s, enum wanted wanted)
 {
     s->wanted = wanted;
     s->callbacks.yajl_string = wanted < TYPE && !s->fields ? NULL : line_string;
@@ -875,11 +690,11 @@ static enum wanted key_of(enum place place, const unsigned char *text, size_t le
 
 static int line_key(void *ctx, const unsigned char *text, size_t len)
 {
-    struct bcda__scanner *s = ctx;
+    struct bcda__json_line *s = ctx;
 
     if (s->place != ELSEWHERE) {
         if (len > BCDA__MEMBER_MAX)
-            return scan_fail(s, BCDA_ERR_LINE_TOO_LONG);
+            return line_fail(s, BCDA_ERR_LINE_TOO_LONG);
         add_wanted(s, key_of(s->place, text, len));
     }
     if (s->wanted == RESOURCE) { /* replaces an earlier `resource`, whatever this one's value is */
@@ -894,7 +709,7 @@ static int line_key(void *ctx, const unsigned char *text, size_t len)
 
 static int line_string(void *ctx, const unsigned char *text, size_t len)
 {
-    struct bcda__scanner *s = ctx;
+    struct bcda__json_line *s = ctx;
     uint64_t hit = s->fields ? field_hit(s) : 0;
     enum wanted wanted = s->wanted;
     struct found *found = &s->found[s->within];
@@ -904,7 +719,7 @@ static int line_string(void *ctx, const unsigned char *text, size_t len)
     if (wanted < TYPE && !hit)
         return 1;
     if (wanted >= TYPE && len > BCDA__MEMBER_MAX)
-        return scan_fail(s, BCDA_ERR_LINE_TOO_LONG);
+        return line_fail(s, BCDA_ERR_LINE_TOO_LONG);
     if (!take_span(s, text, len, &span) || !take_value(s, hit, &span))
         return 0;
     if (wanted == TYPE)
@@ -922,7 +737,7 @@ static int line_string(void *ctx, const unsigned char *text, size_t len)
  * requested. */
 static int line_number(void *ctx, const char *text, size_t len)
 {
-    struct bcda__scanner *s = ctx;
+    struct bcda__json_line *s = ctx;
     uint64_t hit = field_hit(s);
     struct bcda__span span;
 
@@ -935,7 +750,7 @@ static int line_boolean(void *ctx, int value)
     return line_number(ctx, value ? "true" : "false", value ? 4 : 5);
 }
 
-static enum place child_place(const struct bcda__scanner *s)
+static enum place child_place(const struct bcda__json_line *s)
 {
     if (s->depth == 0)
         return TOP;
@@ -946,13 +761,13 @@ static enum place child_place(const struct bcda__scanner *s)
     return ELSEWHERE;
 }
 
-static __attribute__((noinline)) int close_top(struct bcda__scanner *s)
+static __attribute__((noinline)) int close_top(struct bcda__json_line *s)
 {
     s->end = yajl_get_bytes_consumed(s->yajl);
     return 1;
 }
 
-static int close_value(struct bcda__scanner *s)
+static int close_value(struct bcda__json_line *s)
 {
     s->depth--;
     s->place = (enum place)s->places[s->depth];
@@ -961,19 +776,19 @@ static int close_value(struct bcda__scanner *s)
 
 static int idle_open(void *ctx)
 {
-    struct bcda__scanner *s = ctx;
+    struct bcda__json_line *s = ctx;
 
     if (s->depth >= s->max_depth)
-        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
+        return line_fail(s, BCDA_ERR_LINE_DEPTH);
     s->depth++;
     return 1;
 }
 
-static void call_all(struct bcda__scanner *s);
+static void call_all(struct bcda__json_line *s);
 
 static int idle_close(void *ctx)
 {
-    struct bcda__scanner *s = ctx;
+    struct bcda__json_line *s = ctx;
 
     if (s->depth - 1 > s->idle) {
         s->depth--;
@@ -984,7 +799,7 @@ static int idle_close(void *ctx)
     return close_value(s);
 }
 
-static void call_idle(struct bcda__scanner *s)
+static void call_idle(struct bcda__json_line *s)
 {
     s->idle = s->depth - 1;
     s->callbacks.yajl_map_key = NULL;
@@ -994,7 +809,7 @@ static void call_idle(struct bcda__scanner *s)
 }
 
 /* Enters an object or array, or begins to skip it if no value in it is wanted. */
-static int open_value(struct bcda__scanner *s, enum place place)
+static int open_value(struct bcda__json_line *s, enum place place)
 {
     s->places[s->depth] = (unsigned char)s->place;
     s->place = place;
@@ -1007,11 +822,11 @@ static int open_value(struct bcda__scanner *s, enum place place)
 
 static int line_object(void *ctx)
 {
-    struct bcda__scanner *s = ctx;
+    struct bcda__json_line *s = ctx;
     enum place place = child_place(s);
 
     if (s->depth >= s->max_depth)
-        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
+        return line_fail(s, BCDA_ERR_LINE_DEPTH);
     if (s->fields)
         field_open(s, 0);
     if (place == WITHIN) {
@@ -1024,7 +839,7 @@ static int line_object(void *ctx)
 
 static int line_object_end(void *ctx)
 {
-    struct bcda__scanner *s = ctx;
+    struct bcda__json_line *s = ctx;
 
     if (s->place == WITHIN) {
         s->within = 0;
@@ -1035,10 +850,10 @@ static int line_object_end(void *ctx)
 
 static int line_array(void *ctx)
 {
-    struct bcda__scanner *s = ctx;
+    struct bcda__json_line *s = ctx;
 
     if (s->depth >= s->max_depth)
-        return scan_fail(s, BCDA_ERR_LINE_DEPTH);
+        return line_fail(s, BCDA_ERR_LINE_DEPTH);
     if (s->fields)
         field_open(s, 1);
     return open_value(s, ELSEWHERE);
@@ -1049,7 +864,7 @@ static int line_array_end(void *ctx)
     return close_value(ctx);
 }
 
-static void call_all(struct bcda__scanner *s)
+static void call_all(struct bcda__json_line *s)
 {
     s->callbacks.yajl_string = line_string;
     s->callbacks.yajl_map_key = line_key;
@@ -1063,10 +878,10 @@ static void call_all(struct bcda__scanner *s)
     }
 }
 
-int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
-                      const struct bcda__field_set *fields)
+int bcda__json_line_new(struct bcda__json_line **out, int max_depth,
+                        const struct bcda__field_set *fields)
 {
-    struct bcda__scanner *s = bcda__calloc(1, sizeof *s);
+    struct bcda__json_line *s = bcda__calloc(1, sizeof *s);
 
     if (!s)
         return BCDA_ERR_NOMEM;
@@ -1085,31 +900,27 @@ int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
     *out = s;
     return 0;
 fail:
-    bcda__scanner_free(s);
+    bcda__json_line_free(s);
     return BCDA_ERR_NOMEM;
 }
 
-void bcda__scanner_free(struct bcda__scanner *s)
+void bcda__json_line_free(struct bcda__json_line *s)
 {
     if (!s)
         return;
     arena_destroy(&s->arena);
     bcda__free(s->places);
     bcda__free(s->frames);
-    free_values(s);
-    free_side(s);
+    bcda__values_free(&s->values);
     bcda__free(s);
 }
 
-void bcda__scanner_trim(struct bcda__scanner *s)
+void bcda__json_line_trim(struct bcda__json_line *s, size_t keep)
 {
-    if (s->side_cap > BCDA__SCANNER_KEEP)
-        free_side(s);
-    if (s->value_cap > BCDA__SCANNER_KEEP / sizeof *s->values)
-        free_values(s);
+    bcda__values_trim(&s->values, keep);
 }
 
-static void begin_line(struct bcda__scanner *s, const char *line, size_t len)
+static void begin_line(struct bcda__json_line *s, const char *line, size_t len)
 {
     s->line = line;
     s->len = len;
@@ -1121,20 +932,20 @@ static void begin_line(struct bcda__scanner *s, const char *line, size_t len)
     memset(s->found, 0, sizeof s->found);
     memset(&s->resource, 0, sizeof s->resource);
     memset(&s->full_url, 0, sizeof s->full_url);
-    s->value_count = s->side_len = 0;
+    bcda__values_clear(&s->values);
     if (s->fields)
         memset(&s->frames[0], 0, sizeof s->frames[0]);
 }
 
 /* Chooses the error code after yajl has exceeded the budget of a line. The cause is either a member
  * that exceeds its limit, or a token that is incomplete at the end of the line. */
-static void judge_budget(struct bcda__scanner *s, size_t *consumed)
+static void judge_budget(struct bcda__json_line *s, size_t *consumed)
 {
     *consumed = s->over ? s->len : yajl_get_bytes_consumed(s->yajl);
     s->code = *consumed == s->len ? BCDA_ERR_LINE_JSON : BCDA_ERR_LINE_TOO_LONG;
 }
 
-static void guarded_line(struct bcda__scanner *s, size_t *consumed)
+static void guarded_line(struct bcda__json_line *s, size_t *consumed)
 {
     jmp_buf escape;
 
@@ -1183,7 +994,7 @@ static size_t find_second_string(const char *line, size_t len)
 
 /* Finds errors that yajl accepts: an incomplete token after the value, vertical tabs and form feeds
  * as white space, and surrogates that are not in a pair. */
-static void check_laxity(struct bcda__scanner *s, int special, size_t *bad_at)
+static void check_laxity(struct bcda__json_line *s, int special, size_t *bad_at)
 {
     size_t at = special ? find_wrong_space(s->line, s->len) : s->len;
     size_t i = s->end;
@@ -1204,18 +1015,7 @@ static void check_laxity(struct bcda__scanner *s, int special, size_t *bad_at)
     }
 }
 
-/* Keeps only the field values of the chosen resource. */
-static void choose_values(struct bcda__scanner *s, uint32_t resource)
-{
-    size_t i, n = 0;
-
-    for (i = 0; i < s->value_count; i++)
-        if (s->value_of[i] == resource)
-            s->values[n++] = s->values[i];
-    s->value_count = n;
-}
-
-static void judge_line(struct bcda__scanner *s, struct bcda__line_info *info)
+static void judge_line(struct bcda__json_line *s, struct bcda__line_info *info)
 {
     /* An envelope always has `resource` and no resourceType (bcda-api 6.5). */
     int within = !s->found[0].type.len && s->resource.len;
@@ -1234,15 +1034,12 @@ static void judge_line(struct bcda__scanner *s, struct bcda__line_info *info)
     info->type = found->type;
     info->id = found->id;
     info->last_updated = found->last_updated;
-    choose_values(s, within ? s->resources : 0);
-    info->values = s->values;
-    info->value_count = s->value_count;
-    info->side = s->side;
-    info->side_len = s->side_len;
+    bcda__values_keep(&s->values, within ? s->resources : 0);
+    bcda__values_report(&s->values, info);
 }
 
-int bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t len,
-                       struct bcda__line_info *info)
+int bcda__json_line_read(struct bcda__json_line *s, const char *line, size_t len,
+                         struct bcda__line_info *info)
 {
     int special;
 

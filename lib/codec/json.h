@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/fields.h"
+#include "codec/values.h"
+
 enum bcda__json_event {
     BCDA__JSON_OBJECT = 1, /* { */
     BCDA__JSON_OBJECT_END,
@@ -68,70 +71,16 @@ int bcda__json_add_string(struct bcda__buf *to, const char *text);
 
 /* ---- one NDJSON line ---- */
 
-/* The position of a value's text in the line. If `copy` is 1, the value has escapes, and the
- * position is that of the unescaped text in the scanner's side buffer. */
-struct bcda__span {
-    size_t at;
-    size_t len;
-    int copy;
-};
-
-/* The compiled paths of the fields that the application requests of each resource, such as
- * "patient.reference" or "identifier.value". A path continues into each element of an array. */
-struct bcda__field_set;
-enum {
-    BCDA__FIELDS_MAX = 64,
-    BCDA__FIELD_DEPTH_MAX = 16,
-    /* The maximum number of values of all fields in one line. Without it, the server's data could
-     * take any amount of memory. */
-    BCDA__VALUES_MAX = 65536,
-};
-int bcda__field_set_new(struct bcda__field_set **out);
-/* Adds a path and sets *index. A path that was added before keeps its index. Returns 0,
- * BCDA_ERR_INVALID or BCDA_ERR_NOMEM. */
-int bcda__field_set_add(struct bcda__field_set *set, const char *path, int *index);
-int bcda__field_set_count(const struct bcda__field_set *set);
-int bcda__field_set_copy(struct bcda__field_set **out, const struct bcda__field_set *from);
-void bcda__field_set_free(struct bcda__field_set *set);
-
-struct bcda__field_value {
-    int field;
-    struct bcda__span span;
-};
-
-/* The result of scanning a line. A member that was not found has a span with `at` 0 and `len` 0. */
-struct bcda__line_info {
-    struct bcda__span resource; /* the whole line, or the `resource` of an envelope */
-    struct bcda__span type;     /* resourceType */
-    struct bcda__span id;
-    struct bcda__span last_updated; /* meta.lastUpdated */
-    struct bcda__span full_url;     /* fullUrl, which only an envelope has */
-    const struct bcda__field_value *values;
-    size_t value_count;
-    const char *side; /* the side buffer, for spans with `copy` 1 */
-    size_t side_len;
-    int code; /* 0, or BCDA_ERR_LINE_JSON, _LINE_UTF8, _LINE_DEPTH, _LINE_TYPE, _LINE_TOO_LONG */
-    /* The approximate offset of the error in the line. With LINE_JSON it is the length of the line
-     * if the only error is that the line is incomplete. */
-    size_t bad_at;
-};
-
-/* The maximum length of resourceType, id, meta.lastUpdated and fullUrl, unescaped, and of all
- * member names in the objects that contain them. */
-enum { BCDA__MEMBER_MAX = 4 * 1024 };
-
-struct bcda__scanner; /* one scanner reads all lines of a file */
-int bcda__scanner_new(struct bcda__scanner **out, int max_depth,
-                      const struct bcda__field_set *fields);
-/* Scans one line, which is passed without its LF. Returns 0 and sets *info to the result, which is
- * valid until the next call; or returns BCDA_ERR_NOMEM. An invalid line is reported in
- * info->code. */
-int bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t len,
-                       struct bcda__line_info *info);
-/* Frees large buffers. Called after a line that is longer than BCDA__SCANNER_KEEP. The call makes
- * the pointers in the `info` of that line invalid. */
-enum { BCDA__SCANNER_KEEP = 64 * 1024 };
-void bcda__scanner_trim(struct bcda__scanner *s);
-void bcda__scanner_free(struct bcda__scanner *s);
+/* Reads lines by yajl, one after the other. line.c calls it for the lines that the scanner is not
+ * sure of. */
+struct bcda__json_line;
+int bcda__json_line_new(struct bcda__json_line **out, int max_depth,
+                        const struct bcda__field_set *fields);
+/* As bcda__line_read(). The bytes after the line are not read. */
+int bcda__json_line_read(struct bcda__json_line *s, const char *line, size_t len,
+                         struct bcda__line_info *info);
+/* Frees buffers that are larger than `keep` bytes. */
+void bcda__json_line_trim(struct bcda__json_line *s, size_t keep);
+void bcda__json_line_free(struct bcda__json_line *s);
 
 #endif

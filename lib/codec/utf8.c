@@ -122,6 +122,11 @@ size_t bcda__utf8_scan(const char *text, size_t len, int *special)
     return good;
 }
 
+size_t bcda__utf8_char_len(const char *text, size_t len)
+{
+    return multibyte_len((const unsigned char *)text, len);
+}
+
 int bcda__utf8_is_cut(const char *text, size_t len)
 {
     /* Complete the text with 0x80 bytes, and with 0xBF bytes: after any start of a valid character,

@@ -23,7 +23,7 @@
 #include "client/spool.h"
 #include "codec/decoder.h"
 #include "codec/inflate.h"
-#include "codec/json.h"
+#include "codec/line.h"
 #include "fixture.h"
 #include "net/loop.h"
 
@@ -169,7 +169,7 @@ PROTOTYPES(int, bcda__inflate_run, struct bcda__inflate *z, const uint8_t *in, s
            size_t *used, uint8_t *out, size_t cap, size_t *made);
 PROTOTYPES(int, bcda__gcm_open, struct bcda__gcm *g, const uint8_t *in, size_t len, size_t *used,
            uint8_t *out, size_t cap, size_t *made);
-PROTOTYPES(int, bcda__scanner_line, struct bcda__scanner *s, const char *line, size_t len,
+PROTOTYPES(int, bcda__line_read, struct bcda__line_reader *r, const char *line, size_t len,
            struct bcda__line_info *info);
 PROTOTYPES(int, bcda__ctr_apply, struct bcda__ctr *c, const uint8_t *in, uint8_t *out, size_t len);
 
@@ -195,11 +195,11 @@ int __wrap_bcda__gcm_open(struct bcda__gcm *g, const uint8_t *in, size_t len, si
     return __real_bcda__gcm_open(g, in, len, used, out, cap, made);
 }
 
-int __wrap_bcda__scanner_line(struct bcda__scanner *s, const char *line, size_t len,
-                              struct bcda__line_info *info)
+int __wrap_bcda__line_read(struct bcda__line_reader *r, const char *line, size_t len,
+                           struct bcda__line_info *info)
 {
     take_longer(PARSE);
-    return __real_bcda__scanner_line(s, line, len, info);
+    return __real_bcda__line_read(r, line, len, info);
 }
 
 /* The library calls this function for bytes that it writes to the spool, and for bytes that it

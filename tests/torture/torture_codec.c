@@ -23,6 +23,7 @@
 #include "codec/decoder.h"
 #include "codec/json.h"
 #include "codec/key.h"
+#include "codec/line.h"
 #include "refuse.h"
 #include "suite.h"
 
@@ -178,9 +179,10 @@ END_TEST
 
 static int line_scenario(void)
 {
+    static const char incomplete[6 + BCDA__LINE_PADDING] = "{\"a\":[\n";
     static char line[60000];
     struct bcda__field_set *fields = NULL, *copy = NULL;
-    struct bcda__scanner *s = NULL;
+    struct bcda__line_reader *s = NULL;
     struct bcda__line_info info;
     int rc, i, index;
     char *p = line;
@@ -194,28 +196,29 @@ static int line_scenario(void)
     memset(p, 'z', 20000);
     p += 20000;
     p += sprintf(p, "\"}]]]]]]]]]]]]]]]]]]]]]]]]]}}");
+    *p = '\n';
     rc = bcda__field_set_new(&fields);
     rc = rc ? rc : bcda__field_set_add(fields, "x", &index);
     rc = rc ? rc : bcda__field_set_add(fields, "x.y", &index);
     rc = rc ? rc : bcda__field_set_copy(&copy, fields);
-    rc = rc ? rc : bcda__scanner_new(&s, 64, copy);
+    rc = rc ? rc : bcda__line_reader_new(&s, 64, copy, 0);
     for (i = 0; !rc && i < 3; i++) {
-        int bad = bcda__scanner_line(s, "{\"a\":[", 6, &info);
+        int bad = bcda__line_read(s, incomplete, 6, &info);
 
         ck_assert(bad || info.code == BCDA_ERR_LINE_JSON);
-        rc = bcda__scanner_line(s, line, (size_t)(p - line), &info);
+        rc = bcda__line_read(s, line, (size_t)(p - line), &info);
         if (!rc) {
             ck_assert_int_eq(info.code, 0);
             ck_assert_uint_eq(info.value_count, 300 * 4 + 1);
             ck_assert_uint_eq(info.id.len, 2 * sizeof MARK - 1);
-        } else { /* a scanner can be used again after a refusal */
+        } else { /* a reader can be used again after a refusal */
             int before = refuse_all;
 
             if (!before)
-                ck_assert_int_eq(bcda__scanner_line(s, line, (size_t)(p - line), &info), 0);
+                ck_assert_int_eq(bcda__line_read(s, line, (size_t)(p - line), &info), 0);
         }
     }
-    bcda__scanner_free(s);
+    bcda__line_reader_free(s);
     bcda__field_set_free(copy);
     bcda__field_set_free(fields);
     return rc;
@@ -234,7 +237,7 @@ END_TEST
 static int batch_scenario(void)
 {
     struct bcda__field_set *fields = NULL;
-    struct bcda__scanner *s = NULL;
+    struct bcda__line_reader *s = NULL;
     struct bcda_batch *b = NULL;
     struct bcda__line_info info;
     struct bcda_bad_line bad = {0};
@@ -245,7 +248,7 @@ static int batch_scenario(void)
 
     rc = bcda__field_set_new(&fields);
     rc = rc ? rc : bcda__field_set_add(fields, "x", &index);
-    rc = rc ? rc : bcda__scanner_new(&s, 64, fields);
+    rc = rc ? rc : bcda__line_reader_new(&s, 64, fields, 0);
     rc = rc ? rc : bcda__batch_new(&b, 16, 1);
     for (i = 0; !rc && i < 300; i++) {
         int len = snprintf(line, sizeof line,
@@ -260,7 +263,8 @@ static int batch_scenario(void)
             if (rc)
                 continue;
             memcpy(b->bytes + at, line, (size_t)len);
-            rc = bcda__scanner_line(s, b->bytes + at, (size_t)len, &info);
+            b->bytes[at + (size_t)len] = '\n';
+            rc = bcda__line_read(s, b->bytes + at, (size_t)len, &info);
             rc = rc ? rc : bcda__batch_add_row(b, &info, at, (size_t)len, i, (int64_t)at);
             ck_assert_uint_eq(bcda_batch_count(b), (size_t)i + !rc);
             if (rc)
@@ -293,7 +297,7 @@ static int batch_scenario(void)
     if (b && !rc)
         bcda__batch_clear(b);
     bcda_batch_unref(b);
-    bcda__scanner_free(s);
+    bcda__line_reader_free(s);
     bcda__field_set_free(fields);
     ck_assert(!failed || refused);
     return rc;

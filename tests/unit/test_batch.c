@@ -8,11 +8,12 @@
 #include "bcda/error.h"
 #include "bcda/resource.h"
 #include "codec/batch.h"
+#include "codec/line.h"
 #include "helper.h"
 #include "suite.h"
 
 static struct bcda__field_set *fields;
-static struct bcda__scanner *scanner;
+static struct bcda__line_reader *reader;
 
 static void setup(void)
 {
@@ -23,12 +24,12 @@ static void setup(void)
     ck_assert_int_eq(bcda__field_set_new(&fields), 0);
     for (i = 0; i < COUNT(paths); i++)
         ck_assert_int_eq(bcda__field_set_add(fields, paths[i], &index), 0);
-    ck_assert_int_eq(bcda__scanner_new(&scanner, 64, fields), 0);
+    ck_assert_int_eq(bcda__line_reader_new(&reader, 64, fields, 0), 0);
 }
 
 static void teardown(void)
 {
-    bcda__scanner_free(scanner);
+    bcda__line_reader_free(reader);
     bcda__field_set_free(fields);
 }
 
@@ -44,7 +45,7 @@ static void put(struct bcda_batch *b, const char *line, int64_t number)
     memcpy(b->bytes + at, line, len);
     b->bytes[at + len] = '\n';
     b->fill += len + 1;
-    ck_assert_int_eq(bcda__scanner_line(scanner, b->bytes + at, len, &info), 0);
+    ck_assert_int_eq(bcda__line_read(reader, b->bytes + at, len, &info), 0);
     if (info.code) {
         struct bcda_bad_line bad = {0};
 

@@ -14,6 +14,7 @@
 #include "bcda/error.h"
 #include "codec/crypto.h"
 #include "codec/decoder.h"
+#include "codec/json.h"
 #include "helper.h"
 #include "suite.h"
 
@@ -1239,7 +1240,7 @@ static int read_whole(const char *path, struct bytes *to)
 }
 
 /* Finds a string member at the top level of a JSON document. Uses bcda__json_parse(), because the
- * decoder under test finds the same members with the line scanner. */
+ * decoder under test finds the same members with the line reader. */
 struct member {
     const char *key;
     int right, found;

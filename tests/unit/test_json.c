@@ -1,4 +1,4 @@
-/* JSON documents, which are parsed into events, and NDJSON lines, which the scanner reads. */
+/* JSON documents, which are parsed into events, and NDJSON lines. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #include "bcda/error.h"
 #include "codec/json.h"
 #include "helper.h"
+#include "line_pair.h"
 #include "suite.h"
 
 /* ---- documents ---- */
@@ -402,41 +403,33 @@ END_TEST
 
 /* ---- lines ---- */
 
-static struct bcda__scanner *scanner;
-static struct bcda__field_set *fields; /* fields that the scanner looks for; NULL = none */
+static struct line_pair lines;
+static struct bcda__field_set *fields; /* fields that are read of each line; NULL = none */
 static struct bcda__line_info info;
-static char *line_copy; /* of exact size, so that a sanitizer detects a read beyond it */
 
-static void open_scanner(int depth, struct bcda__field_set *set)
+static void open_lines(int depth, struct bcda__field_set *set)
 {
     fields = set;
-    ck_assert_int_eq(bcda__scanner_new(&scanner, depth, fields), 0);
+    line_pair_open(&lines, depth, fields);
 }
 
-static void close_scanner(void)
+static void close_lines(void)
 {
-    bcda__scanner_free(scanner);
-    scanner = NULL;
+    line_pair_close(&lines);
     bcda__field_set_free(fields);
     fields = NULL;
-    free(line_copy);
-    line_copy = NULL;
 }
 
 /* Runs after each test. */
 static void clean_up(void)
 {
-    close_scanner();
+    close_lines();
     bcda__buf_free(&seen.log);
 }
 
 static int scan(const char *line, size_t len)
 {
-    free(line_copy);
-    line_copy = malloc(len + (len == 0));
-    memcpy(line_copy, line, len);
-    memset(&info, 0x77, sizeof info);
-    ck_assert_int_eq(bcda__scanner_line(scanner, line_copy, len, &info), 0);
+    line_pair_read(&lines, line, len, &info);
     ck_assert_uint_le(info.side_len, len * BCDA__FIELDS_MAX); /* no texts of earlier lines remain */
     return info.code;
 }
@@ -444,7 +437,7 @@ static int scan(const char *line, size_t len)
 static void check_span(const struct bcda__span *span, const char *want, const char *what,
                        const char *line)
 {
-    const char *text = span->copy ? info.side + span->at : line_copy + span->at;
+    const char *text = span->copy ? info.side + span->at : lines.copy + span->at;
 
     ck_assert_msg(span->len == strlen(want) && memcmp(text, want, span->len) == 0,
                   "%s is '%.*s', not '%s': %s", what, (int)span->len, span->len ? text : "", want,
@@ -567,7 +560,7 @@ static struct bcda__field_set *new_fields(const char *const *paths, size_t count
     return set;
 }
 
-/* Each line is scanned without fields and with some. With fields, the scanner makes yajl report
+/* Each line is read without fields and with some. With fields, json.c makes yajl report
  * more events. */
 START_TEST(test_lines)
 {
@@ -575,7 +568,7 @@ START_TEST(test_lines)
                                         "contained.id"};
     size_t i, k;
 
-    open_scanner(64, _i ? new_fields(paths, COUNT(paths)) : NULL);
+    open_lines(64, _i ? new_fields(paths, COUNT(paths)) : NULL);
     for (i = 0; i < COUNT(good); i++)
         check_good(&good[i]);
     for (i = 0; i < 3000; i++) { /* nothing of one line appears in the result of the next */
@@ -651,7 +644,7 @@ START_TEST(test_invalid_lines)
     static const char *const paths[] = {"x", "resource.id"};
     size_t i;
 
-    open_scanner(64, _i ? new_fields(paths, COUNT(paths)) : NULL);
+    open_lines(64, _i ? new_fields(paths, COUNT(paths)) : NULL);
     for (i = 0; i < COUNT(bad); i++) {
         size_t len = strlen(bad[i].line);
 
@@ -677,7 +670,7 @@ START_TEST(test_cut_lines)
 {
     size_t i, len;
 
-    open_scanner(64, NULL);
+    open_lines(64, NULL);
     for (i = 0; i < COUNT(good); i++)
         for (len = strspn(good[i].line, " \t") + 1;
              len <= strlen(good[i].line) - (size_t)(strrchr(good[i].line, '}')[1] ? 3 : 1) &&
@@ -700,7 +693,7 @@ START_TEST(test_line_depth)
     int limit = _i / 2 + 1, depth, i, kind;
     char line[1000];
 
-    open_scanner(limit, _i % 2 ? new_fields(paths, COUNT(paths)) : NULL);
+    open_lines(limit, _i % 2 ? new_fields(paths, COUNT(paths)) : NULL);
     for (kind = 0; kind < 3; kind++)
         for (depth = 1; depth <= limit + 3; depth++) {
             size_t at = (size_t)sprintf(line, "{" P);
@@ -731,7 +724,7 @@ START_TEST(test_line_large)
     char *line = malloc(len + 100);
 
     ck_assert_ptr_nonnull(line);
-    open_scanner(64, new_fields(paths, 1));
+    open_lines(64, new_fields(paths, 1));
     memset(line, '[', len);
     ck_assert_int_eq(scan(line, len), BCDA_ERR_LINE_DEPTH);
     for (i = 0; i < 3; i++) { /* a string without escapes, with one escape, with only escapes */
@@ -746,11 +739,11 @@ START_TEST(test_line_large)
         ck_assert_int_eq(info.values[0].span.copy, i > 0);
         ck_assert_uint_ge(info.values[0].span.len, i == 2 ? len / 6 - 10 : len - 200);
         if (i % 2)
-            bcda__scanner_trim(scanner); /* frees the memory that the long line needed */
+            bcda__line_reader_trim(lines.fast); /* frees the memory that the long line needed */
         check_good(&good[1]);
     }
-    close_scanner();
-    open_scanner(100000, NULL); /* a deep limit works too */
+    close_lines();
+    open_lines(100000, NULL); /* a deep limit works too */
     at = (size_t)sprintf(line, "{" P ",\"a\":");
     memset(line + at, '[', 99999);
     memset(line + at + 99999, ']', 99999);
@@ -771,7 +764,7 @@ static size_t make_long(char *line, const char *before, const char *unit, size_t
     return at + (size_t)sprintf(line + at, "%s", after);
 }
 
-/* The values that the scanner takes out of a line (type, id, lastUpdated, fullUrl) and the names of
+/* The values that are read from every line (type, id, lastUpdated, fullUrl) and the names of
  * the members beside them have at most BCDA__MEMBER_MAX bytes. An escape counts as the bytes that
  * it stands for. */
 static const struct {
@@ -806,7 +799,7 @@ START_TEST(test_member_limit)
     size_t row = (size_t)_i / 2, count, len;
     char line[200 * 1024];
 
-    open_scanner(64, _i % 2 ? new_fields(paths, COUNT(paths)) : NULL);
+    open_lines(64, _i % 2 ? new_fields(paths, COUNT(paths)) : NULL);
     for (count = (BCDA__MEMBER_MAX - limited[row].rest) / limited[row].bytes - 1; count < 30000;
          count = count < BCDA__MEMBER_MAX + 2 ? count + 1 : count * 3 / 2) {
         int fits = count * limited[row].bytes + limited[row].rest <= BCDA__MEMBER_MAX;
@@ -840,7 +833,7 @@ START_TEST(test_members_without_limit)
     size_t i, count, len;
     char *line = malloc(1024 * 1024);
 
-    open_scanner(64, _i ? new_fields(paths, 1) : NULL);
+    open_lines(64, _i ? new_fields(paths, 1) : NULL);
     for (i = 0; i < COUNT(rows); i++)
         for (count = 4000; count < 300 * 1024; count = count * 3 / 2 + 1) {
             len = make_long(line, rows[i][0], rows[i][1], count, rows[i][2]);
@@ -870,7 +863,7 @@ START_TEST(test_long_cut_lines)
     size_t i, power, count, len;
     char *line = malloc(1024 * 1024);
 
-    open_scanner(64, _i ? new_fields(paths, 1) : NULL);
+    open_lines(64, _i ? new_fields(paths, 1) : NULL);
     for (i = 0; i < COUNT(rows); i++) /* sizes around those at which yajl's buffer grows */
         for (power = 1024; power <= 256 * 1024; power *= 2)
             for (count = power / strlen(rows[i][1]) - 3; count % 16 != 4; count++) {
@@ -960,7 +953,7 @@ static void check_values(const char *line, const char *want)
         const struct bcda__span *v = &info.values[i].span;
 
         bcda__buf_addf(&b, "%s%d:", i ? " " : "", info.values[i].field);
-        bcda__buf_add(&b, v->copy ? info.side + v->at : line_copy + v->at, v->len);
+        bcda__buf_add(&b, v->copy ? info.side + v->at : lines.copy + v->at, v->len);
     }
     ck_assert_msg(strcmp(b.data, want) == 0, "'%s', not '%s': %s", b.data, want, line);
     bcda__buf_free(&b);
@@ -1031,7 +1024,7 @@ START_TEST(test_fields)
         bcda__field_set_free(set);
         set = copy;
     }
-    open_scanner(64, set);
+    open_lines(64, set);
     for (i = 0; i < COUNT(rows); i++)
         check_values(rows[i][0], rows[i][1]);
 }
@@ -1054,7 +1047,7 @@ START_TEST(test_fields_deep)
         strcat(path, n > 1 ? ".k" : "k");
         ck_assert_int_eq(bcda__field_set_add(fields, path, &index), 0);
     }
-    open_scanner(64, fields);
+    open_lines(64, fields);
     for (array = 0; array < 2; array++)
         for (depth = 1; depth <= BCDA__FIELD_DEPTH_MAX + 4; depth++) {
             size_t at = 0;
@@ -1074,7 +1067,7 @@ START_TEST(test_fields_deep)
 }
 END_TEST
 
-/* 64 fields, the most that a set can have. There are more values than a new scanner has room for,
+/* 64 fields, the most that a set can have. There are more values than a new reader has room for,
  * and each value has an escape. */
 START_TEST(test_fields_many)
 {
@@ -1087,7 +1080,7 @@ START_TEST(test_fields_many)
         sprintf(path, "group%d.f%d", i / 8, i);
         ck_assert_int_eq(bcda__field_set_add(fields, path, &index), 0);
     }
-    open_scanner(64, fields);
+    open_lines(64, fields);
     bcda__buf_init(&line, 10000000);
     bcda__buf_init(&want, 10000000);
     bcda__buf_adds(&line, "{" P);
@@ -1114,7 +1107,7 @@ START_TEST(test_fields_limit)
     struct bcda__buf line;
     int count, k, over;
 
-    open_scanner(64, new_fields(paths, (size_t)_i + 1));
+    open_lines(64, new_fields(paths, (size_t)_i + 1));
     for (over = 0; over < 2; over++) {
         count = BCDA__VALUES_MAX + over;
         bcda__buf_init(&line, 10000000);
@@ -1251,7 +1244,7 @@ START_TEST(test_random_lines)
     int round;
 
     seed = (uint32_t)_i + 1;
-    open_scanner(32, new_fields(maker_paths, COUNT(maker_paths)));
+    open_lines(32, new_fields(maker_paths, COUNT(maker_paths)));
     bcda__buf_init(&m.line, 10000000);
     bcda__buf_init(&m.want, 10000000);
     for (round = 0; round < 4000; round++) {
@@ -1291,7 +1284,7 @@ START_TEST(test_random_lines)
 }
 END_TEST
 
-/* A valid line with some bytes changed: the scanner does not crash, and agrees with the document
+/* A valid line with some bytes changed: the line readers do not crash, and agree with the document
  * parser on whether the line is JSON. */
 START_TEST(test_random_damage)
 {
@@ -1299,7 +1292,7 @@ START_TEST(test_random_damage)
     int round;
 
     seed = (uint32_t)_i + 77;
-    open_scanner(64, NULL);
+    open_lines(64, NULL);
     for (round = 0; round < 20000; round++) {
         const char *from = good[roll(COUNT(good))].line;
         size_t len = strlen(from), i;

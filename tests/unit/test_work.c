@@ -13,6 +13,7 @@
 #include "bcda/resource.h"
 #include "codec/batch.h"
 #include "codec/json.h"
+#include "codec/line.h"
 #include "helper.h"
 #include "suite.h"
 
@@ -31,20 +32,21 @@ void __sanitizer_cov_trace_pc(void)
 static struct bcda_batch *batch_of(const struct bcda__field_set *fields,
                                    const struct bcda__buf *line, size_t rows)
 {
-    struct bcda__scanner *s;
+    struct bcda__line_reader *s;
     struct bcda__line_info info;
     struct bcda_batch *b;
     size_t i;
 
-    ck_assert_int_eq(bcda__scanner_new(&s, 64, fields), 0);
+    ck_assert_int_eq(bcda__line_reader_new(&s, 64, fields, 0), 0);
     ck_assert_int_eq(bcda__batch_new(&b, line->len, bcda__field_set_count(fields)), 0);
     memcpy(b->bytes, line->data, line->len);
+    b->bytes[line->len] = '\n';
     b->fill = line->len;
     for (i = 0; i < rows; i++)
-        if (bcda__scanner_line(s, b->bytes, line->len, &info) || info.code ||
+        if (bcda__line_read(s, b->bytes, line->len, &info) || info.code ||
             bcda__batch_add_row(b, &info, 0, line->len, 1, 0))
             ck_abort_msg("row %zu", i);
-    bcda__scanner_free(s);
+    bcda__line_reader_free(s);
     return b;
 }
 

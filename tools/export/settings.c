@@ -134,6 +134,7 @@ static const struct choice {
     {BCDA_OPT_GZIP, {{"off", 0}, {"on", 1}}},
     {BCDA_OPT_CHECK_COUNT, {{"off", 0}, {"on", 1}}},
     {BCDA_OPT_CANCEL_AT_SERVER, {{"off", 0}, {"on", 1}}},
+    {BCDA_OPT_SCANNER, {{"off", 0}, {"on", 1}}},
 };
 
 static const struct choice *choice_of(int option)

@@ -201,4 +201,5 @@ void summary_statistics(const struct run *r)
         stat_of(r, BCDA_STAT_WAITS));
     for (i = 0; i < sizeof stages / sizeof *stages; i++)
         say("  %-16s %8.3f s", stages[i].what, (double)stat_of(r, stages[i].stat) / 1e9);
+    say("%" PRId64 " lines were unusual and read by yajl", stat_of(r, BCDA_STAT_YAJL_LINES));
 }

@@ -171,6 +171,7 @@ class Stats(NamedTuple):
     deliver_ns: int  #: in the handlers of invalid lines and of issues
     spool_ns: int  #: writing the spool of verified delivery, and reading it again
     sleep_ns: int  #: asleep, while the library waits
+    yajl_lines: int  #: unusual lines, which the fast scanner has left to yajl
 
 
 class Client:

@@ -25,7 +25,8 @@ module Bcda
               waits: ABI::STAT_WAITS, transport_ns: ABI::STAT_TRANSPORT_NS, hash_ns: ABI::STAT_HASH_NS,
               inflate_ns: ABI::STAT_INFLATE_NS, decrypt_ns: ABI::STAT_DECRYPT_NS,
               parse_ns: ABI::STAT_PARSE_NS, deliver_ns: ABI::STAT_DELIVER_NS,
-              spool_ns: ABI::STAT_SPOOL_NS, sleep_ns: ABI::STAT_SLEEP_NS }.freeze
+              spool_ns: ABI::STAT_SPOOL_NS, sleep_ns: ABI::STAT_SLEEP_NS,
+              yajl_lines: ABI::STAT_YAJL_LINES }.freeze
     # The metadata of the server: the whole answer, and some of its values. The versions and the token URL
     # are nil if the server does not give them.
     Metadata = Struct.new(:body, :software_version, :fhir_version, :token_url, keyword_init: true) do

@@ -10,7 +10,7 @@ module Bcda
       duplicate_job: { wait: ABI::DUPLICATE_WAIT, refuse: ABI::DUPLICATE_REFUSE, take_over: ABI::DUPLICATE_TAKE_OVER }
     }.freeze
     # Options that are on or off.
-    SWITCHES = %i[allow_http_loopback gzip check_count cancel_at_server].freeze
+    SWITCHES = %i[allow_http_loopback gzip check_count cancel_at_server scanner].freeze
     OPTIONS = ABI.constants.grep(/\AOPT_/).map { |name| name.to_s.delete_prefix("OPT_").downcase }.freeze
     INT64 = (-(1 << 63)...(1 << 63)).freeze
     LEVELS = { debug: ABI::LOG_DEBUG, info: ABI::LOG_INFO, warn: ABI::LOG_WARNING,
