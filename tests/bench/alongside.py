@@ -27,9 +27,11 @@ INLINE, THREADED = "C", "C, two decode threads"
 
 
 class Rival:
-    def __init__(self, name, command, inline, threaded=None, whole=False, batches=None):
+    def __init__(self, name, command, inline=None, threaded=None, whole=False, batches=None, cpu=None,
+                 targets=True):
         self.name, self.command = name, command
-        self.inline, self.threaded = inline, threaded  # least ratios of row 3
+        self.inline, self.threaded, self.cpu = inline, threaded, cpu  # least ratios of row 3
+        self.targets = targets  # False: reported only
         self.batches = batches  # and of row 7
         self.whole = whole
 
@@ -55,6 +57,7 @@ def rivals(bench, rows):
         found += python_rivals()
     if "3" not in rows:
         return found
+    found += python_orjson(bench, found)
     if shutil.which("node"):
         found.append(Rival("Node, streaming", ["node", f"{RIVALS}/node_stream.js"], 1.9, 2.8))
     else:
@@ -67,7 +70,28 @@ def rivals(bench, rows):
         found.append(Rival("Go, whole file", [program], 2.8, whole=True))
     else:
         bench.table.left_out("3", "Go", "go is missing")
-    return found
+    return found + by_hand(bench)
+
+
+def python_orjson(bench, other_python):
+    """The streaming client with orjson; its seconds have no target, and --quick does without them."""
+    what = "Python, streaming, orjson"
+    if bench.quick:
+        bench.table.left_out("3", what, "--quick")
+    elif not other_python or subprocess.run([sys.executable, "-c", "import orjson"],
+                                            capture_output=True).returncode:
+        bench.table.left_out("3", what, "orjson is missing")
+    else:
+        return [Rival(what, [sys.executable, f"{RIVALS}/python_orjson.py"], targets=False)]
+    return []
+
+
+def by_hand(bench):
+    program = bench.program("cpp-simdjson")
+    if os.path.exists(program):
+        return [Rival("C++ by hand", [program], cpu=1.1)]
+    bench.table.left_out("3", "C++ by hand (libcurl, OpenSSL, simdjson)", "libsimdjson or g++ is missing")
+    return []
 
 
 def bindings(bench, rows, status_url):
@@ -143,15 +167,32 @@ def against_rivals(bench, others, found, size, several):
     above = found[INLINE][4] - bench.baseline
     rate = several / found[THREADED][2]
     for r in others:
+        if r.cpu:
+            against_one_core(table, r, found, size)
+            continue
         time, memory = found[r.name][2], found[r.name][4] - found[r.name][5]
         table.add("3", f"{r.name}: its time against inline", f"{time:.3f} : {wall:.3f} s", time / wall,
                   least=r.inline)
         table.add("3", "  our memory against its, above start-up",
-                  f"{above / 1024:.1f} : {memory / 1024:.1f} MiB", above / memory, most=share(bench, r.whole))
+                  f"{above / 1024:.1f} : {memory / 1024:.1f} MiB", above / memory,
+                  most=share(bench, r.whole) if r.targets else None)
         if r.threaded:
             table.add("3", "  its time against two decode threads",
                       f"{size / time / MIB:.0f} : {rate / MIB:.0f} MiB/s", rate * time / size,
                       least=r.threaded)
+
+
+def against_one_core(table, r, found, size):
+    """A program as small as the library's, on one thread as it: CPU time is compared, which other programs
+    disturb least, and the whole peak of memory."""
+    _, _, time, cpu, peak = found[r.name][:5]
+    _, _, our_time, our_cpu, our_peak = found[INLINE]
+    table.add("3", f"{r.name} (libcurl, OpenSSL, simdjson): its CPU",
+              f"{cpu / size * 1e9:.2f} : {our_cpu / size * 1e9:.2f} ns a byte", cpu / our_cpu, least=r.cpu)
+    table.add("3", "  our throughput by the clock against its",
+              f"{size / our_time / MIB:.0f} : {size / time / MIB:.0f} MiB/s", time / our_time)
+    table.add("3", "  our peak memory against its", f"{our_peak / 1024:.1f} : {peak / 1024:.1f} MiB",
+              our_peak / peak, most=1)
 
 
 def against_c(bench, bound, others, found):

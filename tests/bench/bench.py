@@ -123,9 +123,31 @@ class Bench:
 
     def inline(self, server):
         self.warm_up(server)
-        found = self.take({"ours": lambda: self.pipeline(server, "parallel=1"),
-                           "stages": lambda: self.stages(server)}, self.often)
+        turns = {"ours": lambda: self.pipeline(server, "parallel=1"),
+                 "stages": lambda: self.stages(server)}
+        simdjson = server.form == "plain" and os.path.exists(self.program("simdjson"))
+        if simdjson:
+            turns["simdjson"] = lambda: self.simdjson(server)
+        found = self.take(turns, self.often)
         self.against_stages(server, found["ours"], found["stages"])
+        if simdjson:
+            self.parsers(server, found["stages"], found["simdjson"])
+        elif server.form == "plain":
+            self.table.left_out("1", "JSON alone, simdjson DOM against yajl", "libsimdjson or g++ is missing")
+
+    def simdjson(self, server):
+        """(CPU seconds, wall seconds, kernel) of simdjson on the lines that the stage yajl has."""
+        cpu, wall, kernel = self.call(server.env, [self.program("simdjson"), server.files[-1].plain])
+        return float(cpu), float(wall), kernel
+
+    def parsers(self, server, stages, simdjson):
+        """simdjson reads resourceType, id and meta.lastUpdated of each line; yajl only parses it."""
+        size = server.bytes() / 1e9
+        yajl = median(s["yajl"] for s in stages) / size
+        cpu, wall = (median(run[i] for run in simdjson) / size for i in range(2))
+        self.table.add("1", f"JSON alone, simdjson DOM ({simdjson[0][2]}) against yajl",
+                       f"{cpu:.2f} : {yajl:.2f} ns a byte", cpu / yajl)
+        self.table.parts({"simdjson": cpu, "simdjson by the clock": wall, "yajl": yajl})
 
     def warm_up(self, server):
         """The machine's memory."""

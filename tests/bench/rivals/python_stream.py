@@ -26,7 +26,7 @@ def pieces(key):
     cipher.finalize_with_tag(held)
 
 
-def main():
+def main(loads):
     clock = Clock()
     types, size, rest = Counter(), 0, b""
     for text in pieces(open_key()):
@@ -34,11 +34,12 @@ def main():
         lines = (rest + text).split(b"\n")
         rest = lines.pop()
         for line in lines:
-            entry = json.loads(line)
+            entry = loads(line)
             types[entry.get("resource", entry)["resourceType"]] += 1
     if rest:
         raise SystemExit("a line without an end")
     clock.report(types, size)
 
 
-main()
+if __name__ == "__main__":
+    main(json.loads)
