@@ -181,12 +181,12 @@ class Lines
 
     simdjson::dom::parser parser_;
     std::vector<uint8_t> window_ = std::vector<uint8_t>(WINDOW);
-    size_t start_ = 0, end_ = 0; // of the text that no line has ended yet
+    size_t start_ = 0, end_ = 0; // of the text whose line has no end yet
     uint64_t size_ = 0;
     std::map<std::string, uint64_t, std::less<>> types_;
 };
 
-// What the body is written to, piece by piece.
+// Receives the body, piece by piece.
 class Sink
 {
   public:
