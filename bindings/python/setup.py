@@ -1,6 +1,6 @@
-"""Wheels that contain the library: with BCDA_WHEEL_LIBRARY=/path/to/libbcda.so.0 in the environment the
-wheel has that file in it and is for this platform; without it, it is for any, and the library comes
-from the system."""
+"""Builds wheels. If the environment has BCDA_WHEEL_LIBRARY=/path/to/libbcda.so.0, the wheel contains that
+library and is for this platform only. Otherwise the wheel is for any platform, and the package loads the
+library of the system."""
 import os
 import shutil
 import sys
@@ -13,8 +13,8 @@ NAME = "libbcda.0.dylib" if sys.platform == "darwin" else "libbcda.so.0"
 
 
 class PlatformDistribution(Distribution):
-    """A wheel with the library is for one platform: it is installed into platlib (Root-Is-Purelib:
-    false)."""
+    """Marks a wheel that contains the library as one for a single platform, so that pip installs it
+    into platlib (Root-Is-Purelib: false)."""
 
     def has_ext_modules(self):
         return bool(CARRIED)
@@ -24,10 +24,10 @@ class Build(build_py):
     def run(self):
         super().run()
         folder = os.path.join(self.build_lib, "bcda", "_lib")
-        shutil.rmtree(folder, ignore_errors=True)  # of an earlier wheel
+        shutil.rmtree(folder, ignore_errors=True)  # the copy that an earlier build left
         if CARRIED:
             os.makedirs(folder)
-            shutil.copy(CARRIED, os.path.join(folder, NAME))  # the file behind a link
+            shutil.copy(CARRIED, os.path.join(folder, NAME))  # copies the file itself if CARRIED is a symbolic link
 
 
 commands = {"build_py": Build}
@@ -38,7 +38,8 @@ try:
         from wheel.bdist_wheel import bdist_wheel
 
     class Wheel(bdist_wheel):
-        """For any Python 3: ctypes loads the library, which does not depend on Python."""
+        """Tags the wheel for any Python 3: the library is loaded with ctypes and does not depend on the
+version of Python."""
 
         def get_tag(self):
             _, _, platform = super().get_tag()

@@ -12,7 +12,7 @@ Gem::Specification.new do |gem|
   gem.license = "MIT"
   gem.required_ruby_version = ">= 3.0"
   gem.add_runtime_dependency "ffi", "~> 1.15"
-  # A library that was put beside native.rb (libbcda.so.0) goes along.
+  # If libbcda.so.0 was copied to lib/bcda before the build, the gem contains it.
   gem.files = Dir.chdir(__dir__) { Dir["lib/**/*.{rb,so.0,dylib}", "sig/*.rbs", "examples/*", "README.md", ".yardopts"] }
   gem.metadata = { "rubygems_mfa_required" => "true" }
 end

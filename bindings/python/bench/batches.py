@@ -1,11 +1,11 @@
-"""Downloads the files of a finished job through the bindings and touches every resource: its type,
-its id, and the length of its JSON. Prints what the time between the first file's beginning and the
-last one's end was:
+"""Downloads the files of a finished job with the Python package, and reads the type, the id and the
+length of the JSON of every resource. Prints one line; its times are those between the beginning of
+the first file and the end of the last file:
 
     <resources> <bytes> <wall seconds> <CPU seconds> <peak KiB>
 
 Usage: batches.py STATUS_URL batches|resources [OPTION=NUMBER]... with the settings of
-`bcda-sandbox --print-env` in the environment. The programs of other bindings do the same.
+`bcda-sandbox --print-env` in the environment. bindings/ruby/bench/batches.rb does the same in Ruby.
 """
 import os
 import resource as system

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Starts a local BCDA as of April 2019, runs a real encrypted export from it over TLS, and prints
-the result, as examples/quickstart does, in Python.
+"""Does the same as examples/quickstart, in Python: starts a local server that behaves as BCDA did in
+April 2019, runs an encrypted export from it over TLS, and prints the result.
 
     python3 bindings/python/examples/quickstart.py [BUILD]
 
 BUILD is a build folder of libbcda with its tests (default: build/quickstart, which
-`sh examples/quickstart` makes). With a real server only the settings differ.
+`sh examples/quickstart` creates). For a real server, only the settings must be changed.
 """
 import json
 import os
@@ -38,7 +38,8 @@ def export(env):
                      private_key=env["BCDA_PRIVATE_KEY"], ca_file=env["BCDA_CA_FILE"]) as client:
         claim, begun, total, size = None, time.monotonic(), 0, 0
         types = ("Patient", "Coverage", "ExplanationOfBenefit")
-        jobs = [client.export(name, level="resource") for name in types]  # each loop drives all of them
+        # A loop over one job.
+        jobs = [client.export(name, level="resource") for name in types]
         for name, job in zip(types, jobs):
             for batch in job.batches():
                 if claim is None and name == "ExplanationOfBenefit":

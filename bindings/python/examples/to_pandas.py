@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Loads batches into a pandas table, one column at a time: no resource is parsed in Python.
 
-Settings come from the environment, as `bcda-sandbox --print-env` says.
+The settings are read from the environment variables that `bcda-sandbox --print-env` prints.
 """
 import os
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""run.py SANDBOX LIBRARY [NAME...]: runs the tests here and prints TAP.
+"""run.py SANDBOX LIBRARY [NAME...]: runs the tests of this folder and prints TAP.
 
-NAME is a file (test_export) or a test of one (test_export.Era.test_x).
+SANDBOX is the program bcda-sandbox, LIBRARY the shared library. NAME is a file (test_export) or one
+test in it (test_export.Era.test_x).
 """
 import os
 import sys

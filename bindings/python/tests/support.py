@@ -1,4 +1,5 @@
-"""What the tests share: the sandbox in a process of its own, and clients for it."""
+"""Shared by the tests: starts the test server (bcda-sandbox) in a process of its own, and creates clients
+for it."""
 import gc
 import os
 import shlex
@@ -13,7 +14,7 @@ PACKAGE = os.path.dirname(HERE)
 ROOT = os.path.dirname(os.path.dirname(PACKAGE))
 SOURCE = os.path.join(PACKAGE, "src")
 SANDBOX = os.environ["BCDA_SANDBOX_PROGRAM"]
-LIMIT = 120  # seconds, against what hangs
+LIMIT = 120  # seconds after which a process that hangs is killed
 
 sys.path.insert(0, SOURCE)
 
@@ -23,7 +24,7 @@ PLAIN = {"allow_http_loopback": True}
 
 
 class Sandbox:
-    """bcda-sandbox; `env` has what --print-env says."""
+    """A running bcda-sandbox. `env` holds the variables that its option --print-env has printed."""
 
     def __init__(self, *options, era="current", tls=True, patients=10, claims=5, polls=0, duplicates=True):
         self.state = tempfile.mkdtemp(prefix="bcda-test-")
@@ -31,7 +32,8 @@ class Sandbox:
                    "--patients", str(patients), "--claims", str(claims), "--polls", str(polls)]
         command += (["--allow-duplicates"] if duplicates else []) + (["--tls"] if tls else []) + list(options)
         self.tls = tls
-        env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}  # a sanitizer, for the client
+        # LD_PRELOAD may load a sanitizer, which only the client needs.
+        env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
         self.env = {}
         for line in self.process.stdout:
@@ -53,7 +55,8 @@ class Sandbox:
         return {**found, **more, "options": options}
 
     def client(self, **more):
-        """A client that gives up soon; waits are the library's own business, not these tests'."""
+        """A client with one attempt per request and short polling intervals, so that the tests are fast.
+        The C tests check retries and delays."""
         settings = self.settings(**more)
         settings["options"] = {"attempts": 1, "poll_max_ms": 5, **settings["options"]}
         return bcda.Client(settings.pop("fhir_url"), **settings)
@@ -72,7 +75,8 @@ class Sandbox:
 
 
 class WithSandbox(unittest.TestCase):
-    """Tests of one class share a sandbox, made as `OPTIONS` and `HOW` say."""
+    """Base of test classes. The tests of a class share one sandbox, which is started with the command-line
+    options `OPTIONS` and the keyword arguments `HOW`."""
 
     OPTIONS = ()
     HOW = {}
@@ -93,7 +97,8 @@ class WithSandbox(unittest.TestCase):
 
 
 def script(text, sandbox=None, **more):
-    """Runs Python in a process of its own, with `settings` for a client."""
+    """Runs the Python program `text` in a process of its own. With a sandbox, the program can use `url` and
+    `settings` to create a client."""
     env = dict(os.environ, PYTHONPATH=os.pathsep.join((SOURCE, HERE)), **(sandbox.env if sandbox else {}))
     settings = sandbox.settings() if sandbox else {}
     settings.pop("options", None)

@@ -1,4 +1,4 @@
-"""asyncio: through the one descriptor, without threads."""
+"""Tests of asyncio: the event loop watches the session's descriptor, and no thread is started."""
 import asyncio
 import gc
 import threading
@@ -16,7 +16,8 @@ class Aio(WithSandbox):
         return result
 
     def test_two_jobs_at_once(self):
-        """Each has its first resource before any of them goes on."""
+        """Three jobs of two clients run in one event loop. Each job waits after its first resource until all
+        three have one, so the test would hang if the jobs ran one after the other."""
         async def count(client, name, begun, everyone):
             n = 0
             async for resource in client.export("Patient", "ExplanationOfBenefit"):
@@ -83,7 +84,7 @@ class Aio(WithSandbox):
                 tasks[0].cancel()
                 with self.assertRaises(asyncio.CancelledError):
                     await tasks[0]
-                with self.assertRaises(bcda.Cancelled):  # it took its job along
+                with self.assertRaises(bcda.Cancelled):  # cancelling the task has cancelled its job
                     await jobs[0]
                 self.assertFalse(tasks[1].done())
                 jobs[1].cancel()

@@ -1,4 +1,5 @@
-"""What is said of a wrong argument: the keyword, what was given, and what is expected. In Python's words."""
+"""Tests of the errors for wrong arguments. The text must name the keyword, the given value and what is
+expected, and must not use names of the C library."""
 import datetime
 import inspect
 import json
@@ -11,12 +12,13 @@ from support import WithSandbox, bcda
 from bcda import _abi, _config
 
 URL = "https://bcda.example/api/v2"
-PEM = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIE-secret\n-----END RSA PRIVATE KEY-----\n"  # none, in pieces
+# Not a real key. It is split so that no scanner takes it for one.
+PEM = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIE-secret\n-----END RSA PRIVATE KEY-----\n"
 SECRET = "MIIE-secret"
 
-T = {"bearer_token": "t"}  # an identity
+T = {"bearer_token": "t"}  # the credentials that a client needs
 
-# keyword: (settings, class, what the text must hold)
+# keyword: rows of (settings, class of the error, words that its text must contain)
 CLIENT = {
     "fhir_url": [
         ({**T, "fhir_url": "nonsense"}, bcda.UrlError, ["fhir_url: ", "not an absolute URL", "given 'nonsense'"]),
@@ -214,7 +216,7 @@ class Arguments(WithSandbox):
             self.assertEqual(caught.exception.text, text)
 
     def every(self, table, function, call):
-        """Each keyword of the function is in the table, and each row is what it says."""
+        """Checks that the table has all keywords of the function, and that each row causes its error."""
         self.assertEqual(set(table), set(inspect.signature(function).parameters) - {"self"})
         for keyword, rows in table.items():
             for settings, kind, words in rows:
@@ -274,7 +276,7 @@ class Arguments(WithSandbox):
         self.assertEqual(sorted(_config.OPTIONS), sorted(
             bcda._lib.bcda_option_name(value).decode() for name, value in vars(_abi).items()
             if name.startswith("OPT_")))
-        for name, choices in _config.CHOICES.items():  # all that there are
+        for name, choices in _config.CHOICES.items():  # CHOICES must have every constant of the C headers
             constants = {k: v for k, v in vars(_abi).items() if k.startswith(name.partition("_")[0].upper() + "_")}
             self.assertEqual({f"{name.partition('_')[0]}_{word}".upper(): value for word, value in choices.items()},
                              constants)
@@ -303,7 +305,7 @@ class Arguments(WithSandbox):
 
 
 class Names(unittest.TestCase):
-    """What is a number in C is a name when it is shown."""
+    """Enumeration values are numbers in C. Python must print their names."""
 
     def test_members_print_as_their_names(self):
         for member, word in ((bcda.Verdict.COMPLETE_ERRORS, "COMPLETE_ERRORS"), (bcda.JobState.RUNNING, "RUNNING"),

@@ -1,4 +1,5 @@
-"""Whole exports: both eras, what a job tells, and how it can be steered."""
+"""Tests of whole exports: from the servers of 2019 and of today, the values that a job returns, and how a
+job is paused, cancelled and resumed."""
 import asyncio
 import datetime
 import gc
@@ -16,7 +17,8 @@ TYPES = ("Patient", "ExplanationOfBenefit")
 
 
 class Early(WithSandbox):
-    """2019-04: encrypted files, envelopes around the resources."""
+    """The server behaves as BCDA did in April 2019: files are encrypted, and each line is an envelope around
+    a resource."""
 
     HOW = {"era": "2019-04"}
 
@@ -74,7 +76,7 @@ class Early(WithSandbox):
 
 
 class Current(WithSandbox):
-    """Today: gzip, bare resources, several types in a job."""
+    """The server behaves as BCDA does today: gzip, a bare resource in each line, several types in a job."""
 
     HOW = {"patients": 20, "claims": 5}
 
@@ -266,7 +268,7 @@ class Current(WithSandbox):
         self.assertEqual(caught.exception.args, ("division by zero",))
         with self.assertRaises(bcda.Cancelled):
             job.wait()
-        iterator = iter(self.client().export(*TYPES))  # held, it can be gone on with
+        iterator = iter(self.client().export(*TYPES))  # while the iterator is referenced, it can be continued
         first = next(iterator)
         self.assertEqual(1 + len(list(iterator)), 120)
         self.assertTrue(first.id)
@@ -332,7 +334,7 @@ class Current(WithSandbox):
                 list(client.export("Patient"))
             with self.assertRaisesRegex(bcda.StateError, "another thread"):
                 client.close()
-            self.assertEqual(job.state, bcda.JobState.RUNNING)  # reading is fine
+            self.assertEqual(job.state, bcda.JobState.RUNNING)  # values may be read from any thread
             job.cancel()
             thread.join()
             self.assertEqual([type(e) for e in wrong], [bcda.Cancelled])
@@ -340,7 +342,7 @@ class Current(WithSandbox):
 
     def test_garbage_in_the_middle(self):
         client = self.client(options={"batch_size": 4096})
-        gone = weakref.ref(client.export("Patient"))  # never moved, never held
+        gone = weakref.ref(client.export("Patient"))  # no loop has started this job, and nothing references it
         gc.collect()
         self.assertIsNone(gone())
         jobs = [client.export(*TYPES) for _ in range(3)]
@@ -348,7 +350,7 @@ class Current(WithSandbox):
         for resource in jobs[0]:
             count += 1
             if count == 10:
-                jobs[1].me = jobs[1]  # a cycle: only the collector finds it
+                jobs[1].me = jobs[1]  # a reference cycle, which only the garbage collector can free
                 jobs.pop(1)
                 jobs.pop(1)
             gc.collect()
@@ -375,7 +377,7 @@ class Current(WithSandbox):
         core = client._core
         del client, job
         gc.collect()
-        self.assertIsNotNone(core.session)  # no finalizer frees
+        self.assertIsNotNone(core.session)  # a finalizer must not free the session; the next call does
         self.client()
         self.assertIsNone(core.session)
         self.assertFalse(_core._orphans)
@@ -394,7 +396,8 @@ class Current(WithSandbox):
         self.assertEqual(job.progress_percent, None if not job.progress_text else job.progress_percent)
 
     def test_without_one_descriptor(self):
-        """A build on poll() has none: the same in slices of bcda_session_run()."""
+        """A build on poll() has no single descriptor, so the package waits in short calls of
+        bcda_session_run(). The test makes the package behave as in such a build."""
         client = self.client()
         client._core.fd, client._core.poller = -8, None
         self.assertEqual(len(list(client.export(*TYPES))), 120)
@@ -413,7 +416,8 @@ class Current(WithSandbox):
 
 
 class Once(WithSandbox):
-    """A job gives its data once, to one loop: whoever comes second is refused, and loses nothing silently."""
+    """A job delivers its data once, to one loop. A second loop must be refused, and no data may be lost
+    without an error."""
 
     HOW = {"patients": 20, "claims": 5}
     LOOPS = (iter, lambda job: job.batches(), lambda job: job.__aiter__())
@@ -424,7 +428,7 @@ class Once(WithSandbox):
                 loop(job)
 
     def begun(self, **how):
-        """A job of which a loop has the first batch, and the loop."""
+        """Starts a job and a loop over its batches. Returns the job, the loop and the first batch."""
         job = self.client(options={"batch_size": 4096}).export(*TYPES, **how)
         batches = job.batches()
         return job, batches, next(batches)
@@ -434,7 +438,7 @@ class Once(WithSandbox):
             job = self.client().export(*TYPES)
             self.assertGreater(len(loop(job)), 0)
             self.refused("taken by an earlier loop", job)
-            job.wait()  # is there, and loses nothing
+            job.wait()  # is allowed after the loop, and returns at once
             self.assertEqual(job.verdict, bcda.Verdict.COMPLETE)
 
     def test_two_loops_at_once(self):
@@ -488,7 +492,8 @@ class Once(WithSandbox):
             job.wait()
 
     def test_waiting_for_a_time(self):
-        """What was not lost meanwhile is there."""
+        """After a wait() with a timeout, a loop may begin if wait() discarded no data. If wait() has discarded
+        a batch, a loop must be refused."""
         with Sandbox(polls=1000000) as slow, slow.client() as client:
             job = client.export("Patient")
             with self.assertRaisesRegex(bcda.TimeoutExpired, "the job has not ended"):
@@ -536,7 +541,7 @@ class Once(WithSandbox):
                 job.wait()
 
     def test_iterators_are_as_all_of_pythons(self):
-        """At their end they give nothing, and again nothing."""
+        """As Python requires, an iterator that has ended stays at its end."""
         for loop in (iter, lambda job: job.batches()):
             iterator = loop(self.client().export("Patient"))
             self.assertGreater(len(list(iterator)), 0)
@@ -580,7 +585,7 @@ async def wait(job):
 
 
 class Incomplete(WithSandbox):
-    """What was asked for and is not in the data is said once, where the program can see it."""
+    """If requested data is missing, Python must issue one warning, which shows a line of the application."""
 
     OPTIONS = ("--fault", "error-file")
     WAYS = (lambda job: [r for r in job], lambda job: [b for b in job.batches()], lambda job: job.wait(),
@@ -614,7 +619,8 @@ class Incomplete(WithSandbox):
             self.assertEqual((job.result, job.resources), (0, 10))
 
     def narrowed(self):
-        """BCDA of January 2021, where a job of Patient runs: the next one comes without that type."""
+        """Returns a client of a server that leaves Patient out of the next export. BCDA did so in January
+        2021 if another job that exports Patient was running."""
         sandbox = Sandbox(era="2021-01", duplicates=False)
         self.addCleanup(sandbox.close)
 
@@ -639,7 +645,7 @@ class Incomplete(WithSandbox):
             types = {r.type for r in job}
         self.assertEqual((types, job.missing_types), ({"Coverage"}, ("Patient",)))
         self.assertEqual((job.verdict, str(job.verdict)), (bcda.Verdict.COMPLETE_ERRORS, "COMPLETE_ERRORS"))
-        again = client.restore(job.save())  # which keeps what was asked for
+        again = client.restore(job.save())  # the saved text contains the requested types
         with self.assertWarns(bcda.IncompleteExport):
             again.wait()
         self.assertEqual(again.missing_types, ("Patient",))

@@ -1,4 +1,4 @@
-"""Each kind of failure, and exceptions of the user's own."""
+"""Tests of each kind of failure, and of exceptions that the application's callbacks raise."""
 import asyncio
 import logging
 import os
@@ -40,7 +40,7 @@ EARLY = {
 
 
 class Kinds(unittest.TestCase):
-    """Each fault of the server comes out as the class of its code."""
+    """Each fault of the server must raise the exception class of its error code."""
 
     def fails(self, fault, era, kind, name, **how):
         with self.subTest(fault=fault), Sandbox("--fault", fault, era=era, patients=3) as sandbox:
@@ -64,7 +64,7 @@ class Kinds(unittest.TestCase):
 
 
 class Faults(WithSandbox):
-    """What can be wrong on this side."""
+    """Errors whose cause is on the client's side."""
 
     def test_wrong_secret(self):
         with self.assertRaises(bcda.AuthError) as caught:
@@ -194,7 +194,7 @@ async def everything(job):
 
 
 class Exceptions(WithSandbox):
-    """An exception in the loop or in a callback stops the job and comes out as the same object."""
+    """An exception in the loop or in a callback stops the job, and the caller gets the same exception object."""
 
     HOW = {"patients": 20}
     OPTIONS = ("--fault", "bad-json", "--fault", "error-file")
@@ -227,10 +227,11 @@ class Exceptions(WithSandbox):
                         self.assertEqual(job.error.name, "BCDA_ERR_STOPPED")
                         with self.assertRaises(OurOwn):
                             job.wait()
-                    self.assertEqual(client.version().__class__, str)  # the client goes on
+                    self.assertEqual(client.version().__class__, str)  # the client can still be used
 
     def test_in_on_progress(self):
-        kept, self.sandbox = self.sandbox, Sandbox(polls=1000000)  # it comes only where there is time
+        # The export must be slow: a fast job may end without a call of on_progress.
+        kept, self.sandbox = self.sandbox, Sandbox(polls=1000000)
         try:
             for use in self.USES:
                 self.comes_out(use, on_progress=True)[1].close()
@@ -268,7 +269,8 @@ class Exceptions(WithSandbox):
             list(job)
 
     def test_keyboard_interrupt_in_another_jobs_callback(self):
-        """What is no Exception comes out at once, whoever is waiting."""
+        """A callback of one job raises KeyboardInterrupt while the caller loops over another job. The loop must
+        raise it at once."""
         def interrupts(*_):
             raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""The package itself: its table of errors, how it finds the library, types, wheels, examples."""
+"""Tests of the package: the table of errors, how the library is found, type annotations, wheels, examples."""
 import doctest
 import email
 import glob
@@ -41,7 +41,8 @@ class tqdm:
 
 
 def python_with(module):
-    """An interpreter that has the module: Debian's packages are for Debian's own Python."""
+    """Returns a Python interpreter that can import the modules. The modules of Debian's packages can only be
+    imported by Debian's /usr/bin/python3."""
     for python in (sys.executable, "/usr/bin/python3"):
         if os.path.exists(python) and run([python, "-c", f"import {module}"]).returncode == 0:
             return python
@@ -81,7 +82,7 @@ class Errors(unittest.TestCase):
 
 
 class Loading(unittest.TestCase):
-    """Which library is taken, and which is refused."""
+    """Which library file is loaded, and which files are refused."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -133,7 +134,8 @@ class Loading(unittest.TestCase):
         self.assertIn("toy.so: not a libbcda", got.stderr)
 
     def wheel(self, **env):
-        """A wheel, built from a copy of the tree without a network, and what is in a fresh place."""
+        """Builds a wheel from a copy of the tree, without a network, and installs it into a new virtual
+        environment. Returns the wheel and a function that imports the installed package."""
         python = python_with("wheel, setuptools, pip")
         self.assertIsNotNone(python, "python3-setuptools, -wheel and -pip are needed (tests/install)")
         copy = os.path.join(self.folder, "tree")
@@ -157,7 +159,7 @@ class Loading(unittest.TestCase):
             env={**env, **more}, cwd="/")
 
     def inside(self, wheel):
-        """What a wheel says of itself, and the names in it."""
+        """Returns the fields of the wheel's metadata file WHEEL, and the names of its files."""
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()
             (told,) = [name for name in names if name.endswith(".dist-info/WHEEL")]
@@ -170,12 +172,13 @@ class Loading(unittest.TestCase):
         self.assertEqual(os.path.basename(wheel), f"bcda-{bcda.__version__}-py3-none-{platform}.whl")
         fields, names = self.inside(wheel)
         self.assertEqual((fields["Root-Is-Purelib"], fields.get_all("Tag")), ("false", [f"py3-none-{platform}"]))
-        self.assertIn("bcda/_lib/libbcda.so.0", names)  # at the root, which is platlib
+        self.assertIn("bcda/_lib/libbcda.so.0", names)  # files at the root of a wheel go to platlib
         self.assertEqual([name for name in names if ".data/" in name], [])
         got = imported()
         self.assertRegex(got.stdout, r"site-packages/bcda/_lib/libbcda\.so\.0 0\.1\.0\n$", got.stderr)
 
-    # Debian has no auditwheel, and a test fetches nothing: without it there is no such test.
+    # Debian has no package of auditwheel, and a test must not download it. So this test exists only where
+    # auditwheel is installed.
     if AUDITWHEEL:
         def test_auditwheel_accepts_it(self):
             wheel, _ = self.wheel(BCDA_WHEEL_LIBRARY=LIBRARY)
@@ -260,7 +263,7 @@ class Docs(unittest.TestCase):
             blocks = re.findall(r"```python\n(.*?)```", f.read(), flags=re.S)
         self.assertGreater(len(blocks), 2)
         for block in blocks:
-            compile(block, "README.md", "exec", flags=0x2000)  # top-level await
+            compile(block, "README.md", "exec", flags=0x2000)  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
     def test_quickstart(self):
         build = os.path.dirname(os.path.dirname(os.path.abspath(LIBRARY)))
@@ -271,7 +274,7 @@ class Docs(unittest.TestCase):
         self.assertIn('"benefitBalance"', got.stdout)
 
     def test_a_bar_of_tqdm(self):
-        """With the real one where it is there, else with one that says what it is told."""
+        """Uses tqdm if it is installed, otherwise a stub that prints the values it receives."""
         python = python_with("tqdm") or sys.executable
         with tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox:
             if not python_with("tqdm"):
@@ -298,7 +301,7 @@ class Docs(unittest.TestCase):
 
 
 class Decoding(unittest.TestCase):
-    """Files that are here already."""
+    """Decoding of files that are already on disk."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -369,7 +372,7 @@ class Decoding(unittest.TestCase):
         packed = self.path("a.ndjson.gz", gzip.compress(b"\n".join(lines) + b"\n"))
         for path, more in ((plain, {}), (packed, {"gzip": True})):
             stored = bcda.read_file(path, **more)
-            for _ in range(2):  # each loop reads it anew
+            for _ in range(2):  # each loop reads the file from its beginning
                 self.assertEqual([r.json for batch in stored for r in batch], lines)
         (family,) = {v for batch in bcda.read_file(plain, fields=["name.family"])
                      for v in batch.field("name.family").texts() if v == "N4999"}

@@ -1,4 +1,4 @@
-"""The process around it: fork, signals, the end of the interpreter, and nothing that leaks."""
+"""Tests of the package and its process: fork, signals, the end of the interpreter, and leaks."""
 import ctypes
 import gc
 import os
@@ -31,7 +31,7 @@ class Fork(WithSandbox):
                         said.append("nothing")
                     except bcda.ForkedError:
                         said.append("forked")
-                said.append(first.id and "kept")  # batches may be read
+                said.append(first.id and "kept")  # a child may read the batches of its parent
                 client.close()
             except BaseException as e:
                 said.append(repr(e))
@@ -46,7 +46,8 @@ class Fork(WithSandbox):
         self.assertEqual(1 + len(list(resources)), 120)
 
     def test_forked_while_another_thread_is_inside(self):
-        """It holds the client's lock, and does not live in the child."""
+        """At the fork, another thread holds the client's lock. That thread does not exist in the child, so a
+        call in the child would wait for ever if the lock were not replaced."""
         got = script("""
 client = bcda.Client(url, **settings)
 inside, go = threading.Event(), threading.Event()
@@ -90,7 +91,8 @@ client.close()
 
 
     def test_a_child_that_returns_from_a_callback(self):
-        """It gets its error out of the call that was made, and the parent goes on."""
+        """A callback forks. In the child, the call that ran the callback must raise ForkedError; in the parent
+        the call continues."""
         for use, options in (("sum(1 for _ in job)", {}), ("sum(1 for _ in job)", {"decode_threads": 2}),
                              ("asyncio.run(take())", {}), ("job.wait()", {"decode_threads": 2})):
             with self.subTest(use=use, options=options):
@@ -118,7 +120,7 @@ client.close()
                                  ("child BCDA_ERR_FORKED\n7 120 COMPLETE\n", "", 0))
 
     def test_multiprocessing(self):
-        """A forked worker has the parent's client, which says so; one of its own works."""
+        """In a forked worker, the parent's client must raise ForkedError, and a new client must work."""
         got = script("""
 import multiprocessing
 client = bcda.Client(url, **settings)
@@ -150,7 +152,7 @@ client.close()
             "the child", "20"])
 
     def test_nothing_of_the_library_can_be_pickled(self):
-        """What came out of a pickle freed the batch a second time."""
+        """Pickling must be refused: an unpickled object would free the batch a second time."""
         got = script("""
 import copy, pickle
 client = bcda.Client(url, **settings)
@@ -176,7 +178,7 @@ client.close()
 
 
 class Exit(WithSandbox):
-    """The interpreter ends while a job runs: nothing is said, and nothing crashes."""
+    """The interpreter ends while a job runs. It must print nothing and must not crash."""
 
     OPTIONS = ("--fault", "slow:2000")
     HOW = {"patients": 50}
@@ -242,7 +244,7 @@ ready.wait()
 
 
 class Interrupt(WithSandbox):
-    """Ctrl-C, as the terminal sends it, while nothing but waiting is done."""
+    """SIGINT arrives while a call waits for the server. The call must raise KeyboardInterrupt at once."""
 
     HOW = {"polls": 1000000}
 
@@ -271,7 +273,7 @@ client.close()
         with subprocess.Popen([sys.executable, "-c", text], env=env, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True) as process:
             self.assertEqual(process.stdout.readline(), "waiting\n")
-            time.sleep(0.05)  # so that it waits; right without it too
+            time.sleep(0.05)  # so that the process is probably waiting; the result is the same if it is not
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.stdout.readline(), "interrupted\n")
             rest, errors = process.stdout.read(), process.stderr.read()
@@ -315,7 +317,7 @@ class _Mallinfo2(ctypes.Structure):
 
 
 def in_use():
-    """Bytes that malloc has given out, of everything in this process."""
+    """Returns how many bytes this process has allocated with malloc."""
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = _Mallinfo2
     gc.collect()
@@ -324,7 +326,7 @@ def in_use():
 
 
 class Leak(unittest.TestCase):
-    """A thousand jobs in every way that they can end leave nothing behind."""
+    """A thousand jobs that end in different ways must leave no objects, memory or descriptors behind."""
 
     def test_a_thousand_jobs(self):
         with Sandbox(tls=False, patients=2, claims=1) as sandbox:
@@ -337,9 +339,9 @@ class Leak(unittest.TestCase):
             client = sandbox.client(options={"parallel": 20, "requests_burst": 1000000})
             self.round(client, 100)
             objects, grown = self.objects(), []
-            # The process itself grows now and then (tables of Python's and of libcurl's); what leaks
-            # grows with every round. The smallest thing that malloc gives takes 32 bytes: one left for
-            # each job would be four times as much as is let pass.
+            # Tables of Python and of libcurl grow in some rounds; a leak grows in every round. So the
+            # test repeats rounds until one grows by less than 8 bytes per job. The smallest block of
+            # malloc is 32 bytes, so a leak of one block per job is four times that limit.
             while len(grown) < 6 and (not grown or grown[-1] >= 8 * 1000):
                 before = in_use()
                 self.round(client, 1000)
@@ -373,7 +375,7 @@ class Leak(unittest.TestCase):
             elif kind == 9:
                 with self.assertRaises(bcda.NotFound):
                     client.attach(self.url[:-2] + "99999", on_state=lambda *_: None).wait()
-            job = None  # of kind 8 and 9 it was never moved
+            job = None  # jobs of kind 8 and 9 are released before they were started
         while client._core.step() or client.stats.transfers:
             client._core.wait(0.1)
 
@@ -390,7 +392,8 @@ class Leak(unittest.TestCase):
 
             rounds(20)
             descriptors, grown = len(os.listdir("/proc/self/fd")), []
-            while len(grown) < 6 and (not grown or grown[-1] >= 3000):  # as above
+            # Stops as in test_a_thousand_jobs, here at less than 30 bytes per client.
+            while len(grown) < 6 and (not grown or grown[-1] >= 3000):
                 before = in_use()
                 rounds(100)
                 grown.append(in_use() - before)

@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
-# Downloads the files of a finished job and touches every resource: its type, its id, the length of its
-# JSON. Called by tests/bench as bench-pipeline is:
+# Downloads the files of a finished job and reads the type, the id and the length of the JSON of every
+# resource. tests/bench/alongside.py calls it:
 #
 #   ruby bench/batches.rb STATUS_URL batches|resources [OPTION=NUMBER]...
 #
-# Prints "<resources> <bytes of json> <wall seconds> <CPU seconds> <peak KiB>"; the time is that between
-# the first file's beginning and the last one's end.
+# Prints "<resources> <bytes of json> <wall seconds> <CPU seconds> <peak KiB>". The times are those between
+# the beginning of the first file and the end of the last file.
 
 $LOAD_PATH.unshift File.join(__dir__, "..", "lib")
 require "bcda"

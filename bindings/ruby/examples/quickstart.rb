@@ -1,9 +1,10 @@
 #!/usr/bin/env ruby
 # frozen_string_literal: true
 
-# Does the same as examples/quickstart, in Ruby: builds the library, starts a local BCDA as of April 2019,
-# runs a real encrypted export from it over TLS, and prints the result. Everything happens under build/ and
-# in a temporary folder, which is removed at the end. BCDA_BUILD names an existing build.
+# Does the same as examples/quickstart, in Ruby: builds the library, starts a local server that behaves as
+# BCDA did in April 2019, runs an encrypted export from it over TLS, and prints the result. Files are only
+# written under build/ and in a temporary folder, which is removed at the end. If the environment variable
+# BCDA_BUILD names an existing build folder, that build is used.
 
 require "fileutils"
 require "shellwords"

@@ -24,7 +24,7 @@ module Bcda
     Native.text(Native.bcda_version_string)
   end
 
-  # @return [String] the C library in use
+  # @return [String] the path or name of the C library that is loaded
   def self.library_path
     Native.path
   end

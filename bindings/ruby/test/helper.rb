@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
-# What the tests share: TAP, sandboxes, clients. BCDA_LIBRARY and BCDA_SANDBOX name what is tested; meson
-# sets both. A test of its own: BCDA_LIBRARY=… BCDA_SANDBOX=… ruby test/test_export.rb -n /pause/
+# Shared by the tests: the TAP report, test servers (sandboxes) and clients. BCDA_LIBRARY is the path of the
+# library and BCDA_SANDBOX that of bcda-sandbox; meson sets both. To run one test:
+# BCDA_LIBRARY=… BCDA_SANDBOX=… ruby test/test_export.rb -n /pause/
 
 GEM_ROOT = File.expand_path("..", __dir__)
 $LOAD_PATH.unshift File.join(GEM_ROOT, "lib")
@@ -15,7 +16,7 @@ require "shellwords"
 require "timeout"
 require "tmpdir"
 
-# One line a test, for meson.
+# Prints TAP, one line for each test, which meson reads.
 class TapReporter < Minitest::AbstractReporter
   def initialize
     super
@@ -48,13 +49,14 @@ end
 Minitest.extensions << "tap"
 $stdout.sync = true
 
-# bcda-sandbox in a process of its own, over TLS.
+# A bcda-sandbox with TLS, in a process of its own.
 class Sandbox
   PROGRAM = ENV.fetch("BCDA_SANDBOX")
   @running = {}
   @lock = Thread::Mutex.new
 
-  # One that is shared by the tests of a program, and goes at its end.
+  # Returns a running sandbox with these options. The tests of a program share it; it is stopped when the
+  # program ends.
   def self.shared(*options)
     @lock.synchronize { @running[options] ||= new(*options) }
   end
@@ -69,7 +71,8 @@ class Sandbox
     options += ["--allow-duplicates"] if duplicates
     @state = Dir.mktmpdir("bcda-test-")
     FileUtils.mkdir(File.join(@state, "s"))
-    @complaints = File.join(@state, "complaints") # not our stderr: it would hold meson, should this program crash
+    # Not the stderr.
+    @complaints = File.join(@state, "complaints")
     @output = IO.popen([PROGRAM, "--print-env", "--tls", "--state-dir", File.join(@state, "s"), *options], err: @complaints)
     @env = @output.each_line.to_h do |line|
       word = Shellwords.split(line).reject { |part| part == "export" }.first.to_s
@@ -80,7 +83,7 @@ class Sandbox
 
   def stop
     Process.kill(:TERM, @output.pid)
-    @output.close # waits for its end
+    @output.close # waits until the sandbox has ended
     warn File.read(@complaints) unless File.empty?(@complaints)
     FileUtils.rm_rf(@state)
   end
@@ -98,13 +101,13 @@ end
 Minitest.after_run { Sandbox.stop_all }
 
 class BcdaTest < Minitest::Test
-  LIMIT = 60 # seconds, against what hangs
+  LIMIT = 60 # seconds after which a test that hangs fails
 
   CURRENT = %w[--era current --polls 0 --patients 40 --claims 5].freeze
   ERA_2019 = %w[--era 2019-04 --polls 0 --patients 40 --claims 5].freeze
-  # Files that come slowly and whole jobs that take their time.
+  # A server that sends each file slowly, so that a test can act during the download.
   SLOW = %w[--era current --polls 0 --patients 40 --claims 40 --fault slow:20000].freeze
-  # Never ready: whoever waits waits long.
+  # A server whose exports never finish: a job of it is polled until the test ends it.
   NEVER = %w[--era current --polls 1000000].freeze
 
   Hung = Class.new(StandardError)
@@ -118,14 +121,14 @@ class BcdaTest < Minitest::Test
     Bcda::Client.open(sandbox.url, **sandbox.settings, poll_max_ms: 10, **settings, &block)
   end
 
-  # A Ruby process of its own, with the library and, where options are given, a sandbox in its
-  # environment: what it wrote, what it complained of, its status.
+  # Runs Ruby code in a process of its own. If options are given, its environment names a sandbox with these
+  # options. Returns its standard output, its standard error and its status.
   def ruby(code, *options, **more)
     env = options.empty? ? {} : Sandbox.shared(*options).env
     Open3.capture3(env, RbConfig.ruby, "-w", "-I", File.join(GEM_ROOT, "lib"), "-e", code, **more)
   end
 
-  # The beginning of such a process.
+  # Code at the beginning of such a process: defines new_client.
   PREAMBLE = <<~RUBY
     require "bcda"
     def new_client(**more)
@@ -135,12 +138,13 @@ class BcdaTest < Minitest::Test
     end
   RUBY
 
-  # Waits for what another thread does.
+  # Lets other threads run until the block returns true.
   def until_true
     Thread.pass until yield
   end
 
-  # Objects are found by conservative collectors on the stack: what is to be garbage is made elsewhere.
+  # Runs the block in a new thread. Ruby's garbage collector scans stacks conservatively, so an object that
+  # was created in this thread might be found on its stack and never be collected.
   def elsewhere(&block)
     Thread.new(&block).value
     nil

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# The least that a fiber scheduler needs here: waiting for descriptors, sleeping, blocking.
+# A minimal fiber scheduler for the tests: it can wait for descriptors, sleep and block.
 class TestScheduler
   attr_reader :waits
 

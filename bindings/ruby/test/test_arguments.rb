@@ -4,13 +4,14 @@ require_relative "helper"
 require "date"
 require "uri"
 
-# What is said of a wrong argument: the keyword, what was given, and what is expected. In Ruby's words.
+# Errors for wrong arguments must name the keyword, the given value and what is expected, and must not use
+# names of the C library.
 class TestArguments < BcdaTest
   URL = "https://bcda.example/api/v2"
-  PEM = "-----BEGIN RSA #{'PRIVATE KEY'}-----\nMIIE-secret\n-----END RSA PRIVATE KEY-----\n" # none
+  PEM = "-----BEGIN RSA #{'PRIVATE KEY'}-----\nMIIE-secret\n-----END RSA PRIVATE KEY-----\n" # not a real key
   SECRET = "MIIE-secret"
   ID = { token: "t" }.freeze
-  # Any of these would be of another language, or would say nothing.
+  # No message may contain these: C names, a secret, or a text that does not name the keyword.
   FOREIGN = ["bcda_", "BCDA_", "ABI::", SECRET, "an argument is not allowed", "undefined method", "no implicit"].freeze
 
   CLIENT = {
@@ -173,7 +174,7 @@ class TestArguments < BcdaTest
     FOREIGN.each { |word| refute_includes error.message, word, settings.inspect }
   end
 
-  # Each keyword of the method is in the table, and each row is what it says.
+  # Checks that the table has all keywords of the method, and that each row causes its error.
   def every(table, method)
     assert_equal table.keys.sort, method.parameters.map(&:last).sort
     table.each_value do |rows|
@@ -251,7 +252,7 @@ class TestArguments < BcdaTest
     Bcda::Client.new(URI(URL), **ID, allowed_origins: "https://files.example").close
   end
 
-  # The tables of this gem are those of the library.
+  # The gem's tables of options must have exactly the options and constants of the library.
   def test_options_by_name
     names = Bcda::ABI.constants.grep(/\AOPT_/).map { |name| Bcda::Native.bcda_option_name(Bcda::ABI.const_get(name)) }
     config = Bcda::Config
@@ -270,7 +271,7 @@ class TestArguments < BcdaTest
     config::SWITCHES.each { |name| [true, false, 1, 0].each { |given| Bcda::Client.new(URL, **ID, name => given).close } }
   end
 
-  # Those that take 0 and 1, and nothing else.
+  # Returns the options for which the library accepts 0 and 1 and no other number.
   def switches(names)
     Bcda::Config.fill do |config|
       names.map(&:to_sym).select do |name|

@@ -19,7 +19,8 @@ class TestDecoder < BcdaTest
     decoder&.close
   end
 
-  # As BCDA did until 2020: a random key, wrapped for ours with the name as label; nonce, text, tag.
+  # Encrypts as BCDA did until 2020: with a random AES key, which is wrapped with the test's public key
+  # (OAEP, with the file name as label). The file is the nonce, the ciphertext and the tag.
   def encrypt(text, label)
     cipher = OpenSSL::Cipher.new("aes-256-gcm").encrypt
     key = cipher.random_key
@@ -32,7 +33,7 @@ class TestDecoder < BcdaTest
     KEY.public_encrypt(oaep(key, label, KEY.n.num_bytes), OpenSSL::PKey::RSA::NO_PADDING).unpack1("H*")
   end
 
-  # RSA-OAEP with SHA-256 and a label, which Ruby's openssl does not offer.
+  # OAEP padding with SHA-256 and a label (RFC 8017), because Ruby's openssl does not support the label.
   def oaep(message, label, size)
     hash = ->(data) { OpenSSL::Digest::SHA256.digest(data) }
     mask = ->(seed, length) { (0..length / 32).map { |i| hash.call(seed + [i].pack("N")) }.join[0, length] }
@@ -139,7 +140,7 @@ class TestDecoder < BcdaTest
     end
   end
 
-  # An altered file leaves nothing behind.
+  # Decrypting an altered file must fail, and must leave no output file and no temporary file.
   def refused(path, stored, settings, folder)
     stored.setbyte(1000, stored.getbyte(1000) ^ 1)
     File.binwrite(path, stored)

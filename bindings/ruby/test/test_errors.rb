@@ -12,12 +12,13 @@ class TestErrors < BcdaTest
       refute_equal Bcda::Error, error.class, name
       assert_equal ["BCDA_#{name}", code], [error.name, error.code]
       refute_empty error.message
-      group = Bcda::Error.const_get(:RANGES).find { |range, _| range.cover?(code) }.last # its range agrees
+      # The class by range.
+      group = Bcda::Error.const_get(:RANGES).find { |range, _| range.cover?(code) }.last
       assert_kind_of group, error, name
     end
     table = Bcda::Error.const_get(:CLASSES)
     assert_equal CODES.values.sort, table.keys.sort
-  rescue NameError # private constants are read as Ruby lets us
+  rescue NameError # a constant of Bcda::Error has another name now
     flunk
   end
 
@@ -43,7 +44,7 @@ class TestErrors < BcdaTest
     assert_raises(ArgumentError) { Bcda::Client.new(url, client_id: "a\0b", client_secret: "secret") }
   end
 
-  # One fault of the sandbox for each kind; what is in the error beside its class.
+  # One fault of the sandbox for each kind of error: the class, the name of the code, and other attributes.
   FAULTS = {
     "status-html" => [Bcda::ProtocolError, "BCDA_ERR_NOT_JSON", {}],
     "manifest-not-manifest" => [Bcda::ProtocolError, "BCDA_ERR_MANIFEST", {}],
@@ -102,7 +103,7 @@ class TestErrors < BcdaTest
       fields.each { |field, value| assert_equal value, error.public_send(field), field }
       assert_equal [:failed, :failed], [job.state, job.verdict]
       assert_equal [error.code, error.message], [job.error.code, job.error.message]
-      verdicts.each do |file, verdict| # what was begun and failed is told
+      verdicts.each do |file, verdict| # on_file must have reported each file that was begun
         assert_equal :failed, verdict
         assert_equal [error.code, file.name], [file.error.code, error.file]
       end
@@ -131,7 +132,7 @@ class TestErrors < BcdaTest
   end
 
   def test_no_server
-    open(*CURRENT) # so that there is a CA file
+    open(*CURRENT) # starts a sandbox, which creates a CA file
     Bcda::Client.open("https://127.0.0.1:1/api/v2", client_id: "id", client_secret: "secret", attempts: 1) do |client|
       assert_raises(Bcda::ConnectError) { client.export("Patient").each { nil } }
       assert_raises(Bcda::ConnectError) { client.metadata }

@@ -23,7 +23,7 @@ class TestExport < BcdaTest
   def test_envelopes_and_bare_resources
     open("--era", "2019-04", "--polls", "0", "--patients", "3") do |client|
       resources = client.export("Patient", level: :resource).to_a
-      resources.each do |r| # kept beyond their batch
+      resources.each do |r| # the batches of these resources were already released
         envelope = JSON.parse(r.line)
         assert_equal envelope["resource"], r.parse
         assert_equal envelope["fullUrl"], r.full_url
@@ -95,7 +95,7 @@ class TestExport < BcdaTest
         assert_nil b[-1]
       end
       assert_equal ids.sort, rows.map(&:id).sort
-      rows.each do |r| # their batches are gone by now
+      rows.each do |r| # the batches of these resources were already released
         parsed = r.parse
         assert_equal parsed["id"], r.id
         assert_equal parsed["patient"]["reference"], r.field("patient.reference")
@@ -136,11 +136,12 @@ class TestExport < BcdaTest
     open(*NEVER) do |client|
       job = client.export("Patient")
       assert_raises(Bcda::TimeoutError) { job.next_batch(timeout: 0.05) }
-      refute job.ended? # as opposed to a loop that is left
+      refute job.ended? # a timeout does not end the job, unlike leaving a loop
     end
   end
 
-  # An interrupt that comes when a batch is taken and before it is handed over.
+  # An exception arrives after a batch was taken from C and before the application has received it. The next
+  # loop must deliver that batch.
   def test_no_batch_is_lost_to_an_interrupt
     open(*CURRENT) do |client|
       job = client.export("Patient", on_bad_line: ->(_) { flunk })
@@ -162,7 +163,7 @@ class TestExport < BcdaTest
     end
   end
 
-  # A loop over a job, and what it gave.
+  # All ways to loop over the data of a job.
   LOOPS = {
     each: ->(job) { job.each { nil } }, each_batch: ->(job) { job.each_batch { nil } }, count: ->(job) { job.count },
     first: ->(job) { job.first(2) }, enumerator: ->(job) { job.each.next }, of_batches: ->(job) { job.each_batch.next },
@@ -231,7 +232,7 @@ class TestExport < BcdaTest
     end
   end
 
-  # Who takes batches by hand has them, and a loop goes on from there.
+  # A loop that follows next_batch must deliver the remaining batches.
   def test_next_batch_before_a_loop
     open(*CURRENT, batch_size: 4096) do |client|
       job = client.export("ExplanationOfBenefit")
@@ -252,7 +253,8 @@ class TestExport < BcdaTest
     end
   end
 
-  # What was asked for and is not in the data is said once, where the program can see it.
+  # If requested data is missing, Ruby must issue one warning, which shows a line of the application. With a
+  # logger, the warning must go to the logger instead.
   def test_what_is_not_in_the_data
     open("--era", "current", "--polls", "0", "--fault", "error-file") do |client|
       [:each, :each_batch].each do |name|
@@ -280,7 +282,8 @@ class TestExport < BcdaTest
     end
   end
 
-  # BCDA of January 2021, where a job of Patient runs: the next one comes without that type.
+  # BCDA in January 2021: if another job that exports Patient was running, the server left Patient out of the
+  # next export.
   def test_a_type_that_did_not_come
     sandbox = Sandbox.new("--era", "2021-01", "--polls", "3", duplicates: false)
     Bcda::Client.open(sandbox.url, **sandbox.settings) { |client| client.export("Patient").wait(:running) }
@@ -290,7 +293,7 @@ class TestExport < BcdaTest
       _, err = capture_io { assert_equal ["Coverage"], job.map(&:type).uniq }
       assert_match(/the server lists no file for Patient$/, err)
       assert_equal [["Patient"], :complete_errors], [job.missing_types, job.verdict]
-      again = client.restore(job.save) # which keeps what was asked for
+      again = client.restore(job.save) # the saved text contains the requested types
       capture_io { again.each { nil } }
       assert_equal ["Patient"], again.missing_types
     end
@@ -326,8 +329,8 @@ class TestExport < BcdaTest
       assert_equal :downloading, job.state
       assert_equal ["Patient"], job.files.map(&:type)
       saved = job.save
-      assert_raises(Bcda::StateError) { job.wait(:ended) } # nobody takes its data
-      assert_equal 40, job.count # and none of it is lost
+      assert_raises(Bcda::StateError) { job.wait(:ended) } # because no loop takes the data
+      assert_equal 40, job.count # the failed wait has discarded no data
       assert_same job, job.wait(:ended)
       assert_equal 40, client.attach(job.url).count
       assert_equal 40, client.restore(saved).count
@@ -361,7 +364,7 @@ class TestExport < BcdaTest
       issues = []
       job = client.export("Patient", on_issue: ->(issue) { issues << issue })
       types = job.map(&:type).uniq
-      assert_equal ["Patient"], types # what error files say is no data
+      assert_equal ["Patient"], types # the resources of error files must not be in the data
       refute_empty issues
       assert_equal issues.group_by(&:severity).transform_values(&:size),
                    Bcda::Issue::SEVERITIES.to_h { |s| [s, job.issue_count(s)] }.reject { |_, n| n.zero? }

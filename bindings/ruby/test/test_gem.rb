@@ -3,7 +3,7 @@
 require_relative "helper"
 require "rubygems/package"
 
-# The gem as a whole: built, installed, documented; and which library it takes.
+# Tests of the gem as a whole: build, installation, documentation, and which library file it loads.
 class TestGem < BcdaTest
   LIBRARY = ENV.fetch("BCDA_LIBRARY")
 
@@ -11,7 +11,8 @@ class TestGem < BcdaTest
     Open3.capture3(env, *command, chdir: folder)
   end
 
-  # Built and installed into a folder of its own, with nothing of this tree in the load path.
+  # Builds the gem, installs it into a new folder, and requires it in a process whose load path has no folder
+  # of this tree.
   def test_build_install_require
     Dir.mktmpdir do |folder|
       FileUtils.cp_r(File.join(GEM_ROOT, "."), File.join(folder, "source"))
@@ -36,13 +37,13 @@ class TestGem < BcdaTest
     assert status.success?, err
     version, library_version, path, feature = out.lines.map(&:chomp)
     assert_equal [Bcda::VERSION, Bcda.library_version, ""], [version, library_version, err]
-    assert path.start_with?("#{File.realpath(folder)}/home/"), path # the one that it carries
+    assert path.start_with?("#{File.realpath(folder)}/home/"), path # the library in the gem
     assert feature.start_with?("#{File.realpath(folder)}/home/"), feature
     out, = run_in(folder, env.merge("BCDA_LIBRARY" => LIBRARY), RbConfig.ruby, "-e", 'require "bcda"; puts Bcda.library_path')
-    assert_equal LIBRARY, out.chomp # what is named goes first
+    assert_equal LIBRARY, out.chomp # BCDA_LIBRARY takes precedence over the library in the gem
   end
 
-  # Any library with these two functions, and no others.
+  # Builds a library that has the two functions of the version and no others.
   def fake(folder, number, text)
     File.write(File.join(folder, "fake.c"), <<~C)
       int bcda_version_number(void) { return #{number}; }
@@ -91,7 +92,7 @@ class TestGem < BcdaTest
     assert_equal Bcda::VERSION, Bcda.library_version
   end
 
-  # Every block of the README, in order, with a sandbox in the place of CMS's.
+  # Runs all code blocks of the README in order, with the local sandbox instead of CMS's server.
   def test_readme
     sandbox = Sandbox.shared(*CURRENT)
     blocks = File.read(File.join(GEM_ROOT, "README.md")).scan(/^```ruby\n(.*?)^```/m).flatten
@@ -140,7 +141,7 @@ class TestGem < BcdaTest
     end
   end
 
-  # What the comments say is private.
+  # The methods that a comment marks with @api private.
   def hidden(klass)
     path = klass.name.split("::").last.gsub(/(?<=[a-z])[A-Z]/) { |c| "_#{c}" }.downcase
     file = File.join(GEM_ROOT, "lib", "bcda", "#{path == 'error' ? 'errors' : path}.rb")

@@ -3,7 +3,7 @@
 require_relative "helper"
 require_relative "scheduler"
 
-# Threads, fibers, the garbage collector, fork, the end of the process.
+# Tests with threads, fibers, the garbage collector and fork, and of the end of the process.
 class TestLife < BcdaTest
   def test_two_clients_in_two_threads
     counts = Array.new(2) do
@@ -12,7 +12,8 @@ class TestLife < BcdaTest
     assert_equal [[200] * 3] * 2, counts
   end
 
-  # One client, a job a thread: whoever waits on the descriptor brings news for all.
+  # Six threads use one client, each with a job of its own. One of them waits on the descriptor and must
+  # notify the others.
   def test_one_client_in_many_threads
     open(*CURRENT, batch_size: 4096) do |client|
       threads = Array.new(6) { |i| Thread.new { client.export(i.odd? ? "Patient" : "ExplanationOfBenefit").count } }
@@ -30,7 +31,7 @@ class TestLife < BcdaTest
             batch.ids.each { |id| taken << id }
             batch.release
           end
-        rescue Bcda::StateError # the other one had the last
+        rescue Bcda::StateError # the other thread has taken the last batch
           nil
         end
       end
@@ -57,7 +58,7 @@ class TestLife < BcdaTest
       jobs = Array.new(3) { client.export("Patient") }
       threads = jobs.map { |job| Thread.new { assert_raises(Bcda::CancelledError, Timeout::Error) { job.wait } } }
       until_true { jobs.all? { |job| job.state == :running } && threads.all?(&:stop?) }
-      threads.first.raise(Timeout::Error) # perhaps the leader
+      threads.first.raise(Timeout::Error) # this thread may be the leader
       threads.first.join
       jobs.drop(1).each(&:cancel)
       threads.each(&:join)
@@ -72,7 +73,7 @@ class TestLife < BcdaTest
       client.close
       thread.join
       assert client.closed?
-      assert_equal :failed, job.state # objects outlive their client
+      assert_equal :failed, job.state # a Job stays valid after its client was closed
       assert_raises(Bcda::ClosedError) { client.export("Patient") }
       assert_raises(Bcda::ClosedError) { client.stats }
       client.close
@@ -96,14 +97,14 @@ class TestLife < BcdaTest
       Fiber.set_scheduler(scheduler)
       Fiber.schedule { open(*CURRENT) { |client| counts << client.export("Patient").count } }
       Fiber.schedule { open(*CURRENT) { |client| counts << client.export("ExplanationOfBenefit").count } }
-      client = open(*CURRENT) # one for two fibers
+      client = open(*CURRENT) # this client is shared by two fibers
       2.times { Fiber.schedule { counts << client.export("Coverage").count } }
     end.join
     assert_equal [40, 160, 160, 200], counts.sort
     assert_operator scheduler.waits, :>, 0 unless WAITS_IN_C
   end
 
-  # A build on poll() has no descriptor to wait for in Ruby.
+  # In a build on poll(), Ruby has no descriptor to wait on.
   WAITS_IN_C = Bcda.library_path.include?("poll")
 
   def test_other_fibers_run_while_one_waits
@@ -149,7 +150,7 @@ class TestLife < BcdaTest
     end
   end
 
-  # What is dropped is ended and given back, by the next ordinary calls.
+  # If a job is no longer referenced, later calls of the client must end it and release its C objects.
   def test_dropped_jobs
     open(*SLOW, batch_delay_ms: 5, requests_burst: 1_000_000) do |client|
       before = live(Bcda::JobHandle)
@@ -162,7 +163,7 @@ class TestLife < BcdaTest
       end
       until_true do
         GC.start
-        client.metadata # steps
+        client.metadata # this call steps the session
         client.stats[:transfers].zero? && live(Bcda::JobHandle) <= before
       end
     end
@@ -184,7 +185,7 @@ class TestLife < BcdaTest
   end
 
   def test_dropped_clients
-    Sandbox.shared(*NEVER) # with descriptors of its own
+    Sandbox.shared(*NEVER) # before the count, because starting a sandbox opens descriptors
     before = Bcda::Engine.live.size
     fds = open_descriptors
     elsewhere do
@@ -214,7 +215,7 @@ class TestLife < BcdaTest
     File.read("/proc/self/status")[/^VmRSS:\s+(\d+)/, 1].to_i
   end
 
-  # A thousand jobs in the place of one.
+  # A thousand jobs, which end in different ways, must not leak memory, descriptors or objects.
   def test_no_leak
     open("--era", "current", "--polls", "0", requests_burst: 1_000_000) do |client|
       url = client.export("Patient").wait(:running).url
@@ -235,7 +236,7 @@ class TestLife < BcdaTest
       run.call(1000)
       assert_operator open_descriptors, :<=, fds
       assert_operator resident_kib - resident, :<, 4096, "KiB more after 1,000 jobs"
-      client.stats # gives back what the collector has found
+      client.stats # releases the C objects that finalizers have queued
       GC.start
       client.stats
       GC.start
@@ -244,7 +245,7 @@ class TestLife < BcdaTest
     end
   end
 
-  # In the middle of a job, too: one batch at a time is away from the library.
+  # each_batch must release each batch before it takes the next.
   def test_batches_go_back_at_once
     open(*CURRENT, batch_size: 4096) do |client|
       job = client.export("ExplanationOfBenefit")
@@ -257,7 +258,8 @@ class TestLife < BcdaTest
     end
   end
 
-  # Whatever a timeout hits - a wait, a step, a callback, a log line - what follows works.
+  # Timeouts of different lengths hit a wait, a step, a callback or a log line. After all of them the client
+  # must still work.
   def test_a_storm_of_timeouts
     open(*CURRENT, logger: Logger.new(nil), attempts: 2) do |client|
       url = client.export("Patient").tap { |job| job.each { nil } }.url
@@ -267,7 +269,7 @@ class TestLife < BcdaTest
         begin
           Timeout.timeout(0.0001 * (1 + i % 60)) { job.each { |r| seen << r.json } }
         rescue Timeout::Error
-          job.cancel # it may have come before the loop had begun
+          job.cancel # the timeout may have expired before the loop began, so the job was not cancelled
         end
       end
       assert_equal 40, client.attach(url, on_state: ->(_) {}).count
@@ -287,7 +289,7 @@ class TestLife < BcdaTest
     assert_operator resident_kib - resident, :<, 4096
   end
 
-  # A second object would give the same memory back again.
+  # Copying must be refused: a second object would release the same C object again.
   def test_nothing_is_copied
     open(*CURRENT) do |client|
       job = client.export("Patient")
@@ -304,7 +306,8 @@ class TestLife < BcdaTest
     end
   end
 
-  # All procs run between two calls of C: a child that returns from one goes on in its loop, and is told there.
+  # A proc forks. Procs run between two calls of C, so the child returns from the proc into its loop, which
+  # must raise ForkedError.
   def test_fork_in_a_proc
     reader, writer = IO.pipe
     pid = nil
@@ -356,7 +359,8 @@ class TestLife < BcdaTest
     end
   end
 
-  # The child finds the session in the middle of a step, and the locks of a thread that it has not.
+  # At the fork, another thread steps the session and holds locks. That thread does not exist in the child.
+  # The child must get ForkedError, and must not wait for these locks.
   def test_fork_while_another_thread_works
     open(*SLOW, batch_delay_ms: 0) do |client|
       job = client.export("ExplanationOfBenefit")
@@ -384,7 +388,7 @@ class TestLife < BcdaTest
     Process.wait2(pid).last
   end
 
-  # The end of a process in the middle of things: quiet, and with the right status.
+  # Programs that end while a job runs. Each must print nothing and exit with the expected status.
   ENDS = {
     "at the end" => ["job.wait(:running)", 0],
     "exit in the block" => ["job.each { exit 7 }", 7],

@@ -2,19 +2,19 @@
 
 require_relative "helper"
 
-# Every way out of a loop, and everything that can come in its way.
+# Tests of every way to leave a loop early, and of exceptions, cancelling and pausing during a loop.
 class TestStopping < BcdaTest
   Oops = Class.new(Exception)
 
-  # A job that has begun to deliver and is far from its end.
+  # Yields a job that sends its data slowly, so it has not ended when the test leaves its loop.
   def slow(**settings)
     open(*SLOW, batch_delay_ms: 5, **settings) do |client|
       ends = []
       job = client.export("ExplanationOfBenefit", on_file: ->(file, event) { ends << file.verdict if event == :end })
       yield job, client
       assert_stopped(job, client)
-      assert_equal [:failed], ends # so that what came of the file can be undone
-      assert_operator client.export("Patient").first.json.bytesize, :>, 0 # the client goes on
+      assert_equal [:failed], ends # reported so that the application can undo the file's resources
+      assert_operator client.export("Patient").first.json.bytesize, :>, 0 # the client can still be used
     end
   end
 
@@ -150,7 +150,7 @@ class TestStopping < BcdaTest
     open(*CURRENT, logger: logger) do |client|
       assert_raises(Oops) { client.export("Patient").each { nil } }
     end
-  rescue Oops # closing logs too
+  rescue Oops # closing the client logs, and so calls the logger that raises
     nil
   end
 
@@ -165,7 +165,7 @@ class TestStopping < BcdaTest
       until_true { job.state == :running && thread.stop? }
       job.cancel
       thread.join
-      job.cancel # as nothing
+      job.cancel # a second cancel has no effect
       assert_stopped(job, client)
     end
   end
@@ -188,7 +188,7 @@ class TestStopping < BcdaTest
       assert_raises(Bcda::CancelledError) { job.wait(:ended) }
       assert_raises(Bcda::ServerError) { client.attach(job.url).each { flunk } }
     end
-    open(*NEVER) do |client| # as opposed to
+    open(*NEVER) do |client| # without the option, the server's job continues
       job = client.export("Patient").wait(:running)
       job.cancel
       assert_raises(Bcda::CancelledError) { job.wait(:ended) }

@@ -31,7 +31,7 @@ from .errors import (
 __version__ = "0.1.0"
 #: The version of the library that is loaded.
 library_version = _text(_lib.bcda_version_string())
-#: The file that it was loaded from.
+#: The file that the library was loaded from.
 library_path = _lib.path
 
 __all__ = [

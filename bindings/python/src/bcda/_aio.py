@@ -1,4 +1,4 @@
-"""asyncio: the loop watches the session's one descriptor. No threads."""
+"""Runs a session in an asyncio event loop, which watches the session's descriptor. No threads are used."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Optional, Set
 from . import _abi, errors
 from ._core import Core
 
-#: How long the session may work before the loop runs again, in seconds.
+#: How long the session may work before it returns to the event loop, in seconds.
 SLICE = 0.002
-#: The interval of steps of a session without one descriptor, in seconds.
+#: The interval of steps, in seconds, of a session that has no descriptor to watch (a build on poll()).
 TICK = 0.02
 
 
 class Driver:
-    """Drives a session in one event loop, while a coroutine waits for it."""
+    """Steps a session in one event loop, while a coroutine waits for that session."""
 
     def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
         self.core = core
@@ -25,7 +25,7 @@ class Driver:
         self.watching = False
 
     async def wait(self) -> None:
-        """Waits until something has happened."""
+        """Waits until the session has made a step that did something."""
         if self.core.session is None:
             self.core.live()
         waiter = self.loop.create_future()
@@ -64,7 +64,9 @@ class Driver:
 
     def readable(self) -> None:
         if not self.waiters:  # no coroutine waits
-            if self.core.aio is self:  # not in a child of fork(): it shares the parent's descriptors
+            # In a child of fork() this is false: the child must not change the epoll set that it
+            # shares with its parent.
+            if self.core.aio is self:
                 self.loop.remove_reader(self.core.fd)
                 self.watching = False
             return

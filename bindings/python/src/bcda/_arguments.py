@@ -24,7 +24,7 @@ QUOTE_MAX = 80
 
 
 def quoted(value: object) -> str:
-    """A value for an error text: cut, and a URL without its user information."""
+    """The value as an error text quotes it: shortened, and a URL without its user information."""
     if isinstance(value, str):
         value = re.sub(r"^([A-Za-z][\w+.-]*://)?.*@", r"\1...@", value, flags=re.S)
     text = repr(value)
@@ -37,18 +37,18 @@ def refused(keyword: str, value: object, expected: str, code: int = _abi.ERR_INV
 
 
 def mistyped(keyword: str, value: object, expected: str) -> TypeError:
-    """The error for a value of another type; the value itself is not shown."""
+    """The error for a value of a wrong type; the value itself is not shown."""
     return TypeError(f"{keyword} must be {expected}, not {type(value).__name__}")
 
 
 def named(error: errors.Error, keyword: str, value: Optional[str] = None) -> errors.Error:
-    """The library's error with its keyword, and the value if it is not a secret."""
+    """The library's error, reworded: its text names the keyword, and quotes the value if it is not a secret."""
     words = error.text if error.text.startswith(keyword) else f"{keyword}: {error.text}"
     return errors.reworded(error, words if value is None else f"{words}; given {quoted(value)}")
 
 
 def similar(name: str, names: Iterable[str]) -> str:
-    """A suggestion of similar names, or all names."""
+    """Suggests the known names that are similar to an unknown one; lists all if none is similar."""
     known = sorted(names)
     close = difflib.get_close_matches(name, known, 1, 0.7)
     return f"did you mean {close[0]!r}?" if close else "there are " + ", ".join(known)
@@ -80,7 +80,7 @@ def optional(value: Optional[str], keyword: str) -> Optional[bytes]:
 def path(value: Any, keyword: str) -> bytes:
     if not isinstance(value, (str, os.PathLike)):
         raise mistyped(keyword, value, "a path")
-    if PEM in os.fsdecode(value):  # the library's error would show it
+    if PEM in os.fsdecode(value):  # the error of the library would quote the key
         raise errors.from_code(_abi.ERR_INVALID, f"{keyword} is the path of a file, not the text in it")
     made = os.fsencode(value)
     if b"\0" in made:
@@ -92,14 +92,15 @@ def path(value: Any, keyword: str) -> bytes:
 
 
 def texts(values: Iterable[Any], keyword: str) -> List[Any]:
-    """Several strings. A single string is refused: its characters would be iterated."""
+    """Checks a sequence of strings. A single string is refused, because it would be read as a sequence of
+characters."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise mistyped(keyword, values, "a sequence of str")
     return list(values)
 
 
 def pairs(values: Pairs, keyword: str) -> List[Tuple[str, str]]:
-    """Pairs of strings, from a mapping or an iterable."""
+    """Checks pairs of strings, which are given as a mapping or an iterable."""
     items: List[Any] = list(values.items()) if isinstance(values, Mapping) else texts(values, keyword)
     for item in items:
         if not isinstance(item, (tuple, list)) or len(item) != 2:
@@ -114,7 +115,7 @@ def mapping(value: Optional[Mapping[str, Any]], keyword: str) -> Mapping[str, An
 
 
 def handler(value: Any, keyword: str, awaits: bool = False) -> None:
-    """A callback."""
+    """Checks that a callback is callable."""
     if value is not None and not callable(value):
         raise mistyped(keyword, value, "callable")
     if inspect.iscoroutinefunction(value) and not awaits:
@@ -128,7 +129,8 @@ def seconds(value: Optional[float], keyword: str) -> None:
 
 def add_fields(paths: Sequence[str], add: Callable[[bytes, Any], int],
                error: Callable[[int], errors.Error]) -> None:
-    """``fields=``: `add` adds one to the library, and `error` returns why it was refused."""
+    """Adds the paths of the keyword ``fields``: `add` passes one to the library; `error` returns the reason
+if the library refuses it."""
     index = ctypes.c_int()
     for i, name in enumerate(paths):
         if name in paths[:i]:

@@ -1,4 +1,4 @@
-"""Batches: many resources of one file at once, as columns and one by one."""
+"""Batches: many resources of one file, which are read as columns or one by one."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ COLUMNS = {
 
 
 class Held:
-    """One reference of a ``bcda_batch``. The library allows batches to be released on any thread,
-    also inside callbacks, so the finalizer releases it, and its memory."""
+    """Owns one reference to a ``bcda_batch``. The library allows a batch to be released on any thread,
+    also inside callbacks, so the finalizer releases the reference itself."""
 
     __slots__ = ("pointer",)
 
@@ -43,11 +43,11 @@ class Held:
     def __del__(self, _unref: Any = _unref_batch) -> None:
         _unref(self.pointer)
 
-    def __reduce__(self) -> Any:  # a second object would give the same reference back again
+    def __reduce__(self) -> Any:  # a copy would release the same reference a second time
         raise TypeError("a batch, its columns and its resources cannot be pickled, nor sent to another process: "
                         "take their bytes, such as resource.json")
 
-    def __deepcopy__(self, _: Any) -> "Held":  # what it refers to never changes
+    def __deepcopy__(self, _: Any) -> "Held":  # a batch never changes, so a copy of it is not needed
         return self
 
 
@@ -55,10 +55,11 @@ _windows: Dict[int, Any] = {}
 
 
 def window(held: Held, address: int, size: int) -> memoryview:
-    """Read-only memory of a batch, valid as long as the view."""
+    """A read-only view of memory of a batch. The view keeps the batch alive."""
     if not size:
         return _EMPTY
-    width = 1 << (size - 1).bit_length()  # few types; bytes after `size` are never exposed
+    # Rounded up.
+    width = 1 << (size - 1).bit_length()
     made: Any = _windows.get(width)
     if made is None:
         made = _windows[width] = type("Window", (ctypes.c_ubyte * width,), {"__slots__": ("held",)})
@@ -76,7 +77,8 @@ _to_bytes.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t]
 
 
 def peek(address: int, size: int) -> memoryview:
-    """Memory that is read while its batch is held, and never passed on."""
+    """A view for use inside this module. It does not keep the batch alive, so it is never returned to the
+application."""
     view: memoryview = _from_memory(address, size, 0x100)  # PyBUF_READ
     return view
 
@@ -111,24 +113,24 @@ class Column(Sequence[memoryview]):
 
     @property
     def buffer(self) -> memoryview:
-        """The bytes of all values, with the bytes between them. Read-only."""
+        """The memory that contains all values, and the bytes between them. Read-only."""
         if self._buffer is None:
             end = 0
-            if self._count:  # offsets never go down
+            if self._count:  # offsets never decrease
                 end = self.offsets[-1] + self.lengths[-1]
             self._buffer = window(self._held, self._base, end)
         return self._buffer
 
     @property
     def offsets(self) -> memoryview:
-        """Where each value begins; unsigned, 64 bits: ``numpy.frombuffer(column.offsets, "u8")``."""
+        """The offset of each value in `buffer`; unsigned, 64 bits: ``numpy.frombuffer(column.offsets, "u8")``."""
         if self._offsets is None:
             self._offsets = numbers(self._held, self._offsets_at, self._count)
         return self._offsets
 
     @property
     def lengths(self) -> memoryview:
-        """How long each value is, in the same form."""
+        """The length of each value, in the same form as `offsets`."""
         if self._lengths is None:
             self._lengths = numbers(self._held, self._lengths_at, self._count)
         return self._lengths
@@ -159,18 +161,18 @@ class Column(Sequence[memoryview]):
             yield buffer[at:at + length]
 
     def bytes(self) -> List[bytes]:
-        """The values as bytes, each a copy."""
+        """Copies of the values, as bytes."""
         base = self._base
         return [string_at(base + at, length) for at, length in zip(*self.places())]
 
     def texts(self) -> List[str]:
-        """The values as strings."""
+        """Copies of the values, as strings."""
         count = self._count
         if not count:
             return []
         offsets, lengths = self.places()
         first = offsets[0]
-        if first == offsets[-1]:  # one value, written once
+        if first == offsets[-1]:  # all resources share one stored value
             return [string_at(self._base + first, lengths[0]).decode("utf-8")] * count
         raw = string_at(self._base + first, offsets[-1] + lengths[-1] - first)
         whole = raw.decode("utf-8")
@@ -179,7 +181,7 @@ class Column(Sequence[memoryview]):
         return [raw[at - first:at - first + length].decode("utf-8")
                 for at, length in zip(offsets, lengths)]
 
-    def __repr__(self) -> str:  # never the values: they are patient data
+    def __repr__(self) -> str:  # without the values, which are patient data
         return f"<bcda.Column of {self._count} values>"
 
 
@@ -228,12 +230,12 @@ class InvalidLine(NamedTuple):
     error : Error
         Why it is invalid (`BadLine` or a subclass).
     number : int
-        The line in the decoded file, from 1.
+        The number of the line in the decoded file, from 1.
     offset, length : int
-        Its offset in the decoded file, and its length as far as it was read.
+        The offset of the line in the decoded file, and the number of its bytes that were read.
     bytes : bytes or None
-        The line itself, to keep it in quarantine: patient data. ``None`` if it was over
-        ``line_max``.
+        The line itself, which is patient data; keep it only in quarantine. ``None`` if the line was
+        longer than the option ``line_max``.
     file : File or None
         The file; ``None`` from a `Decoder`.
     """
@@ -250,7 +252,7 @@ class InvalidLine(NamedTuple):
 
 
 def invalid_line(pointer: int, file: "Optional[File]") -> InvalidLine:
-    """A copy of a ``bcda_bad_line``."""
+    """A Python copy of a ``bcda_bad_line``, which the library frees after the callback."""
     size = ctypes.c_size_t()
     at = lib.bcda_bad_line_bytes(pointer, ctypes.byref(size))
     code = lib.bcda_bad_line_code(pointer)
@@ -321,31 +323,31 @@ class Batch(Sequence["Resource"]):
 
     @property
     def types(self) -> List[str]:
-        """``resourceType`` of each."""
+        """``resourceType`` of each resource."""
         if self._types is None:
             self._types = self._column(_abi.COLUMN_TYPE).texts()
         return self._types
 
     @property
     def ids(self) -> List[str]:
-        """``id`` of each; empty where there is none."""
+        """``id`` of each resource; an empty string where there is none."""
         if self._ids is None:
             self._ids = self._column(_abi.COLUMN_ID).texts()
         return self._ids
 
     @property
     def last_updated(self) -> List[str]:
-        """``meta.lastUpdated`` of each, unchanged; empty where there is none."""
+        """``meta.lastUpdated`` of each resource, unchanged; an empty string where there is none."""
         return self._column(_abi.COLUMN_LAST_UPDATED).texts()
 
     @property
     def line_numbers(self) -> memoryview:
-        """The line of each in the decoded file, from 1 (format ``"Q"``)."""
+        """The number of each resource's line in the decoded file, from 1 (format ``"Q"``)."""
         return self._numbers("line", lib.bcda_batch_line_numbers)
 
     @property
     def offsets(self) -> memoryview:
-        """Where the line of each begins in the decoded file (format ``"Q"``)."""
+        """The offset of each resource's line in the decoded file (format ``"Q"``)."""
         return self._numbers("offset", lib.bcda_batch_file_offsets)
 
     def _numbers(self, name: str, getter: Any) -> memoryview:
@@ -382,7 +384,7 @@ class Batch(Sequence["Resource"]):
 
     @property
     def is_provisional(self) -> bool:
-        """Whether the end of the file is not verified yet: commit at its END."""
+        """Whether the end of the file is not verified yet. Then commit only at `FileEvent.END`."""
         return bool(lib.bcda_batch_is_provisional(self._held.pointer))
 
     @property
@@ -432,8 +434,8 @@ class Batch(Sequence["Resource"]):
 class Resource:
     """One FHIR resource of a batch.
 
-    It is cheap to create: its values are read from the batch, which it keeps alive, when they are
-    used. """
+    It is cheap to create: it keeps the batch alive, and reads a value from the batch only when that
+    value is used. """
 
     __slots__ = ("_batch", "_row")
 
@@ -443,18 +445,18 @@ class Resource:
 
     @property
     def json(self) -> bytes:
-        """The bare resource, byte for byte as the server wrote it. A copy, made here."""
+        """The bare resource, byte for byte as the server wrote it. Each use makes a new copy."""
         base, offsets, lengths = self._batch.json_places()
         return string_at(base + offsets[self._row], lengths[self._row])
 
     @property
     def view(self) -> memoryview:
-        """The same without a copy."""
+        """The bytes of `json`, without a copy."""
         return self._batch.json[self._row]
 
     @property
     def line(self) -> bytes:
-        """The whole line; with BCDA until 2019-07 an envelope around the resource."""
+        """The whole line. Until 2019-07, a line of BCDA was an envelope (a JSON object) around the resource."""
         return self._batch.column("line")[self._row].tobytes()
 
     def parse(self) -> Any:
@@ -483,17 +485,17 @@ class Resource:
 
     @property
     def line_number(self) -> int:
-        """The line in the decoded file, from 1."""
+        """The number of the line in the decoded file, from 1."""
         return int(self._batch.line_numbers[self._row])
 
     @property
     def offset(self) -> int:
-        """Where the line begins in the decoded file."""
+        """The offset of the line in the decoded file."""
         return int(self._batch.offsets[self._row])
 
     @property
     def is_provisional(self) -> bool:
-        """Whether the end of its file is not verified yet: commit at its END."""
+        """Whether the end of the file is not verified yet. Then commit only at `FileEvent.END`."""
         return self._batch.is_provisional
 
     @property
@@ -512,8 +514,8 @@ class Resource:
         return self._batch.field(path)[self._row]
 
     def __len__(self) -> int:
-        """The length of `json`."""
+        """The length of `json` in bytes."""
         return self._batch.json_places()[2][self._row]
 
-    def __repr__(self) -> str:  # neither id nor text: they are patient data
+    def __repr__(self) -> str:  # without id and JSON, which are patient data
         return f"<bcda.Resource {self.type} in line {self.line_number}>"

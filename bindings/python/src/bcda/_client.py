@@ -27,15 +27,15 @@ from .enums import FileEvent, JobState, Level
 if TYPE_CHECKING:
     from types import TracebackType
 
-#: The default of the option ``batch_size`` in this package: twice the library's default. Each batch
-#: costs some fifty microseconds of Python, whatever its number of resources.
+#: The default of the option ``batch_size`` in this package: twice the library's default. Python needs
+#: about fifty microseconds for each batch, whatever its number of resources.
 BATCH_SIZE = 512 * 1024
 
 #: A token, or a token and its lifetime in seconds.
 Token = Union[str, Tuple[str, float]]
 TokenProvider = Callable[[], Union[Token, Awaitable[Token]]]
 
-_clients: Dict[int, "weakref.ref[Client]"] = {}  # by the userdata of their callbacks
+_clients: Dict[int, "weakref.ref[Client]"] = {}  # the keys are the userdata of the callbacks
 _numbers = itertools.count(1)
 
 
@@ -61,7 +61,7 @@ def _on_token(request: int, userdata: Optional[int]) -> None:
             client._answer_later(request, token)
             open_ = False
             return
-        value, lifetime = _checked(token)  # before the request is answered
+        value, lifetime = _checked(token)  # may raise, so it must come before the answer
         open_ = False
         lib.bcda_token_request_answer(request, value, lifetime)
         client._provider_exception = None
@@ -95,7 +95,7 @@ def _needs(keyword: str, value: Optional[str], other: str) -> None:
 
 def _set_tls(config: Config, ca_file: Optional[Path], certificate: Union[Path, Tuple[Path, Path], None],
              passphrase: Optional[str]) -> Dict[str, str]:
-    """Returns the keyword of each file."""
+    """Sets the files for TLS. Returns a dict from each file to its keyword, for error texts."""
     files = {}
     if ca_file is not None:
         config.set("ca_file", "set_ca_file", path(ca_file, "ca_file"))
@@ -120,7 +120,7 @@ def _set_proxy(config: Config, proxy: Optional[str], user: Optional[str], passwo
 
 
 def _by_keyword(error: errors.Error, files: Mapping[str, str]) -> errors.Error:
-    """The library's error about the configuration, with the keyword in place of the library's words."""
+    """The library's error about the configuration; its text names the keyword instead of the C setting."""
     keywords = {"the FHIR URL": "fhir_url", "the token URL": "token_url", "a rewritten URL": "url_rewrites",
                 **{name: f"{keyword}: {name}" for name, keyword in files.items()}}
     for words, keyword in keywords.items():
@@ -135,7 +135,7 @@ class Metadata(NamedTuple):
     Attributes
     ----------
     fhir_version : str
-        Such as ``"4.0.1"``; empty if it is not given.
+        Such as ``"4.0.1"``; empty if the server does not give it.
     software_version : str
     token_url : str
     body : bytes
@@ -159,19 +159,19 @@ class Stats(NamedTuple):
     retries: int  #: requests sent again
     tokens: int  #: tokens fetched
     bytes_wire: int  #: body bytes received
-    bytes_decoded: int  #: bytes of NDJSON decoded from them
+    bytes_decoded: int  #: bytes of NDJSON, decoded from the received bytes
     resources: int  #: resources delivered
-    transfers: int  #: open at this moment
-    waits: int  #: times a request had to wait for the limit of requests
+    transfers: int  #: transfers that are open at this moment
+    waits: int  #: times a request had to wait because of the limit of requests per second
     transport_ns: int  #: nanoseconds in libcurl: TCP, TLS, HTTP
-    hash_ns: int  #: in the hash of the received bytes
-    inflate_ns: int  #: in gzip, on all threads that decode
-    decrypt_ns: int  #: in AES-GCM and opening keys, on all threads that decode
-    parse_ns: int  #: cutting and checking lines, on all threads that decode
-    deliver_ns: int  #: in the handlers of invalid lines and of issues
-    spool_ns: int  #: writing the spool of verified delivery, and reading it again
-    sleep_ns: int  #: asleep, while the library waits
-    yajl_lines: int  #: unusual lines, which the fast scanner has left to yajl
+    hash_ns: int  #: nanoseconds in the hash of the received bytes
+    inflate_ns: int  #: nanoseconds in gzip, on all threads that decode
+    decrypt_ns: int  #: nanoseconds in AES-GCM and opening keys, on all threads that decode
+    parse_ns: int  #: nanoseconds of splitting and checking lines, on all threads that decode
+    deliver_ns: int  #: nanoseconds in the handlers of invalid lines and of issues
+    spool_ns: int  #: nanoseconds of writing and reading the temporary files of verified delivery
+    sleep_ns: int  #: nanoseconds in which the library waited
+    yajl_lines: int  #: unusual lines, which were read by yajl and not by the scanner
 
 
 class Client:
@@ -207,9 +207,11 @@ class Client:
         Such as ``"http://proxy.example:3128"``. The environment is not read.
     proxy_user, proxy_password : str, optional
     spool_directory : path, optional
-        Where files wait for their verification with ``options={"delivery": "verified"}``.
+        The directory of the temporary files that hold each data file until it is verified, with
+        ``options={"delivery": "verified"}``.
     url_rewrites : mapping of str to str, or iterable of (str, str), optional
-        Replaces ``from`` by ``to`` in URLs of a server behind a proxy that names itself wrongly.
+        Replaces the first string of a pair by the second in the URLs that the server returns. For a
+        server behind a reverse proxy that returns URLs with its internal name.
     allowed_origins : sequence of str, optional
         Origins of files besides the server's own. Default: every https origin.
     log_level : int or str, optional
@@ -300,7 +302,7 @@ class Client:
             raise errors.from_code(_abi.ERR_CONFIG, "client_id and client_secret are needed together")
         else:
             name, secret = argument(client_id, "client_id"), argument(client_secret, "client_secret")
-            # First the id with any secret: an error is then about the id.
+            # The first call has a placeholder as secret, so an error of it is about the id.
             config.set("client_id", "set_client_credentials", name, b"-", shows=client_id)
             config.set("client_secret", "set_client_credentials", name, secret)
 
@@ -312,7 +314,8 @@ class Client:
             self._core.raising = error
 
     def _answer_later(self, request: int, token: Awaitable[Token]) -> None:
-        """A coroutine provides the token: the request waits for it, and the loop continues."""
+        """Runs the coroutine that provides the token. The HTTP request waits for the token, while the
+        event loop continues."""
         async def bring() -> None:
             value: Optional[bytes] = None
             lifetime = -1
@@ -377,7 +380,7 @@ class Client:
         group : str, optional
             Such as ``"all"``.
         since : str or datetime, optional
-            Only resources that changed since then: usually the `Job.transaction_time` of the
+            Only resources that changed since this time: usually the `Job.transaction_time` of the
             previous job, unchanged. A time zone is required.
         type_filter : str or iterable of str, optional
             ``_typeFilter``, such as ``"ExplanationOfBenefit?service-date=ge2024"``.
@@ -396,8 +399,8 @@ class Client:
         on_issue : callable, optional
             ``on_issue(job, issue)``: an issue that the server reports in an error file.
         on_bad_line : callable, optional
-            ``on_bad_line(job, line)``: an invalid line, in its order among the resources. It fails
-            its file, unless the option ``bad_lines_max`` tolerates it.
+            ``on_bad_line(job, line)``: an invalid line, in its order among the resources. The file
+            fails, unless the option ``bad_lines_max`` tolerates the line.
         on_done : callable, optional
             ``on_done(job)``: the job has ended; once, as its last callback.
         progress : bool, optional
@@ -481,7 +484,7 @@ class Client:
             except (errors.UrlError, errors.OriginError, errors.InvalidArgument) as e:
                 raise named(e, "saved", saved) from None
 
-    # ---- requests beside the jobs
+    # ---- requests that belong to no job
 
     def _request(self, what: int) -> Handle:
         made = ctypes.c_void_p()
@@ -491,7 +494,8 @@ class Client:
         return Handle(self._core, made.value or 0, lib.bcda_request_unref)
 
     def _answered(self, handle: Handle) -> bool:
-        """Whether the answer was received; raises its error. The caller holds the lock."""
+        """Whether the answer was received; raises the error of a failed request. The caller holds the
+        lock."""
         result: int = lib.bcda_request_result(handle.pointer)
         if result == _abi.ERR_AGAIN:
             return False
@@ -537,11 +541,11 @@ class Client:
         return text(lib.bcda_request_software_version(self._ask(_abi.REQUEST_VERSION).pointer))
 
     async def metadata_async(self) -> Metadata:
-        """`metadata` on asyncio."""
+        """The same as `metadata`, for asyncio."""
         return self._metadata(await self._ask_async(_abi.REQUEST_METADATA))
 
     async def version_async(self) -> str:
-        """`version` on asyncio."""
+        """The same as `version`, for asyncio."""
         handle = await self._ask_async(_abi.REQUEST_VERSION)
         return text(lib.bcda_request_software_version(handle.pointer))
 
@@ -625,7 +629,7 @@ def _instant(since: Union[str, datetime.datetime]) -> str:
 
 
 class _Export:
-    """A ``bcda_export``, until its job is started."""
+    """Owns a ``bcda_export`` until the job is started."""
 
     def __init__(self, level: Level) -> None:
         made = ctypes.c_void_p()

@@ -13,11 +13,11 @@ from ._arguments import (PEM, Path, argument, mapping, mistyped, named, optional
 from ._core import enter_callback, leave_callback
 from ._native import callback, lib, text
 
-#: A path of a PEM file, its text or bytes, or several of them.
+#: The path of a PEM file, or the content of one (str or bytes), or a sequence of these.
 PrivateKey = Union[Path, bytes, Sequence[Union[Path, bytes]]]
 OptionValue = Union[int, bool, str]
 
-#: Options whose values have names.
+#: The options whose values are names in Python and numbers in C.
 CHOICES = {
     "delivery": {"streaming": _abi.DELIVERY_STREAMING, "verified": _abi.DELIVERY_VERIFIED},
     "duplicate_job": {"wait": _abi.DUPLICATE_WAIT, "refuse": _abi.DUPLICATE_REFUSE,
@@ -38,12 +38,12 @@ _LEVELS = {
 
 
 def _on_log(level: int, component: Optional[bytes], message: Optional[bytes], _: int) -> None:
-    enter_callback()  # the library may not be called here: finalizers only queue
+    enter_callback()  # in a callback the library must not be called, so finalizers only queue their objects
     try:
         logging.getLogger("bcda." + text(component)).log(
             _LEVELS.get(level, logging.DEBUG), "%s", text(message))
     except Exception:
-        pass  # logging reports it in its own way (logging.raiseExceptions)
+        pass  # logging.raiseExceptions decides whether logging itself reports the exception
     finally:
         leave_callback()
 
@@ -52,7 +52,7 @@ _ON_LOG = callback("bcda_log_cb", _on_log)
 
 
 def log_level(wanted: Union[int, str, None]) -> int:
-    """The library's level for one of logging's; 0: none."""
+    """Converts a level of `logging` to a level of the library. 0 means that nothing is logged."""
     level = _log.getEffectiveLevel() if wanted is None else wanted
     if isinstance(level, str):
         by_name = {logging.getLevelName(theirs): theirs for theirs in (*_LEVELS.values(), logging.CRITICAL)}
@@ -65,7 +65,7 @@ def log_level(wanted: Union[int, str, None]) -> int:
 
 
 class Config:
-    """A ``bcda_config``, until a client or a decoder is created from it."""
+    """Owns a ``bcda_config`` until a client or a decoder is created from it."""
 
     def __init__(self) -> None:
         made = ctypes.c_void_p()
@@ -81,7 +81,7 @@ class Config:
         lib.bcda_config_free(self.pointer)
 
     def error(self, code: int) -> errors.Error:
-        """Why the last call failed."""
+        """The error of the last call that failed."""
         pointer = lib.bcda_config_error(self.pointer)
         if pointer and lib.bcda_error_code(pointer) == code:
             return errors.from_pointer(pointer)
@@ -92,7 +92,7 @@ class Config:
             raise self.error(code)
 
     def set(self, keyword: str, setter: str, *values: Any, shows: Optional[str] = None) -> None:
-        """Calls a setter for a keyword. `shows` is the value for an error text."""
+        """Calls a setter for a keyword. `shows` is the value that an error text quotes; None for a secret."""
         code = getattr(lib, "bcda_config_" + setter)(self.pointer, *values)
         if code:
             raise named(self.error(code), keyword, shows)
@@ -154,7 +154,7 @@ class Config:
 
 
 def both(value: Union[Path, Tuple[Path, Path]], keyword: str) -> Tuple[bytes, bytes]:
-    """Certificate and key, from one file or two."""
+    """Splits the value of ``client_certificate`` into the file of the certificate and that of its key."""
     if isinstance(value, tuple):
         if len(value) != 2:
             raise mistyped(keyword, value, "a path, or a path and that of its key")

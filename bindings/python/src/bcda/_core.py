@@ -2,11 +2,11 @@
 
 - One lock serialises the calls: a second thread waits for the current step, which is short. Only
   one thread at a time drives the session (iterates, waits); a second one is refused.
-- Waiting is done here, on the session's descriptor, without the lock and without the interpreter's
-  lock, so that signals are handled at once.
-- A finalizer may run anywhere: on a foreign thread, inside a callback, inside a log call. It frees
-  nothing. It puts the object on a list (`garbage`, `orphans`) and wakes the session; the next call
-  that may free the object does so, or the end of the interpreter.
+- This module waits on the session's descriptor itself. It holds neither the lock of the session nor
+  the interpreter's lock while it waits, so signals are handled at once.
+- A finalizer may run anywhere: on another thread, inside a callback, inside a log call. So it frees
+  nothing. It puts the object on a list (`garbage`, `_orphans`) and wakes the session. The object is
+  freed by the next call that may free it, or at the end of the interpreter.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _run = lib.bcda_session_run
 _cancel = lib.bcda_job_cancel
 _unref = lib.bcda_job_unref
 
-#: How long a build without one descriptor waits before it checks for signals.
+#: How long a build on poll(), which has no single descriptor, waits before it checks for signals.
 SLICE_MS = 100
 
 _local = threading.local()
@@ -47,7 +47,8 @@ def leave_callback() -> None:
 
 
 class Unique:
-    """One object of the library: a copy in Python would free it a second time."""
+    """Base of classes that own one object of the library. They refuse to be copied, because the copy would
+    free that object a second time."""
 
     __slots__ = ()
 
@@ -60,7 +61,7 @@ class Unique:
 
 
 class Core(Unique):
-    """A ``bcda_session``. It refers to no object of the application, so it keeps none alive."""
+    """Owns a ``bcda_session``. A `Core` refers to no object of the application, so it keeps none alive."""
 
     def __init__(self, session: int) -> None:
         self.session: Optional[int] = session
@@ -80,13 +81,14 @@ class Core(Unique):
     # ---- the list of objects that finalizers released
 
     def wake(self) -> None:
-        """May be called from any thread, and from finalizers."""
+        """Ends the wait of the thread that drives the session. May be called from any thread, and from
+        finalizers."""
         with self.wake_lock:
             if self.session is not None:
                 lib.bcda_session_wakeup(self.session)
 
     def leave(self, action: Callable[[int], Any], handle: "Handle") -> bool:
-        """For finalizers: queues the action and wakes the session. False: there is no session."""
+        """For finalizers: queues the action and wakes the session. Returns False if the session is closed."""
         with self.wake_lock:
             if self.session is None:
                 return False
@@ -95,11 +97,11 @@ class Core(Unique):
             return True
 
     def settle(self) -> None:
-        """Does the queued actions of finalizers. The caller holds the lock."""
+        """Executes the actions that finalizers have queued. The caller holds the lock."""
         while self.garbage:
             action, handle = self.garbage.popleft()
             action(handle.pointer)
-            del handle  # its own reference is queued in the same way
+            del handle  # its finalizer queues the release of the reference
 
     # ---- calls
 
@@ -124,7 +126,8 @@ class Core(Unique):
         return code
 
     def drive(self) -> Optional[int]:
-        """This thread drives the session now; returns the previous one. The caller holds the lock."""
+        """Makes this thread the one that drives the session. Returns the thread that drove it before, if
+        any. The caller holds the lock."""
         me = threading.get_ident()
         before = self.driver
         if before is not None and before != me:
@@ -134,7 +137,8 @@ class Core(Unique):
         return before
 
     def step(self) -> int:
-        """Does what can be done now. 0: there was nothing. The caller holds the lock."""
+        """Does the work that is possible without waiting. Returns 0 if there was none. The caller holds the
+        lock."""
         if self.session is None:  # closed by a callback: the next call reports it
             return 1
         if self.garbage:
@@ -152,7 +156,7 @@ class Core(Unique):
         if self.poller is not None:
             self.poller.poll(None if seconds is None else max(0, int(seconds * 1000) + 1))
             return
-        # A build on poll(): the library waits, in slices, so that signals are handled.
+        # In a build on poll(), the library itself waits. Each wait is short, so that signals are handled.
         ms = SLICE_MS if seconds is None else max(0, min(SLICE_MS, int(seconds * 1000) + 1))
         with self.lock:
             if self.session is None:
@@ -187,7 +191,8 @@ class Core(Unique):
 
 
 class Handle(Unique):
-    """A counted object of the library that only the owner's thread may release."""
+    """Owns one reference to an object of the library (a job, a request). Only the thread that drives the
+    session may release the reference, so the finalizer queues it."""
 
     __slots__ = ("pointer", "__weakref__")
 
@@ -198,7 +203,7 @@ class Handle(Unique):
 
 
 class _Bare(Handle):
-    """A pointer whose handle was already collected."""
+    """A pointer whose `Handle` was already collected. It has no finalizer."""
 
     __slots__ = ()
 
@@ -208,7 +213,7 @@ class _Bare(Handle):
 
 def _give_back(core: Core, pointer: int, unref: Callable[[int], Any]) -> None:
     if not core.leave(unref, _Bare(pointer)):
-        _leftovers.append((unref, pointer))  # that session has no further calls
+        _leftovers.append((unref, pointer))  # the session is closed: no later call of it would release this
 
 
 _cores: "weakref.WeakSet[Core]" = weakref.WeakSet()
@@ -218,7 +223,7 @@ _pid = os.getpid()
 
 
 def abandon(core: Core) -> None:
-    """The finalizer of a client."""
+    """The finalizer of a client: queues the client's session, which tidy() frees."""
     if core.session is not None:
         _orphans.append(core)
         core.wake()
@@ -242,7 +247,7 @@ def _at_exit() -> None:
             try:
                 if core.driver in (None, threading.get_ident()):
                     core.close()
-            except BaseException:  # nothing can report it any more
+            except BaseException:  # at this point nothing can report an exception
                 pass
             finally:
                 core.lock.release()
@@ -250,7 +255,8 @@ def _at_exit() -> None:
 
 
 def _in_child() -> None:
-    """Replaces the locks: one that another thread held at the fork would never be released."""
+    """Runs in the child after fork(). Replaces the locks, because a lock that another thread of the parent
+    held would never be released in the child."""
     global _pid
     _pid = os.getpid()
     for core in list(_cores):

@@ -1,4 +1,4 @@
-"""Files that were already downloaded."""
+"""Decodes files that were already downloaded."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def _end(pointer: int, number: int) -> None:
 
 
 class Decoder(Unique):
-    """The codec alone: takes the bytes of one file as the server stores it, in pieces.
+    """Decodes one file: it takes the bytes of the file, as the server stores them, in pieces.
 
-    Belongs to one thread. Its resources are provisional until `finish`.
+    A decoder belongs to one thread. Its resources are provisional until `finish` has returned.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class Decoder(Unique):
         exception, self._exception = self._exception, None
         if exception is not None:
             raise exception
-        if code == _abi.ERR_STOPPED:  # see Job._raise: the exception was lost
+        if code == _abi.ERR_STOPPED:  # Ctrl-C between two lines of a callback; see Job._raise
             raise KeyboardInterrupt
         if code:
             raise self._error(code)
@@ -175,7 +175,7 @@ class Decoder(Unique):
         return self._pointer
 
     def take(self) -> List[Batch]:
-        """The batches that were not returned yet; also those before an error."""
+        """Returns the batches that were not returned yet, including those decoded before an error."""
         batches, self._batches = self._batches, []
         return batches
 
@@ -200,24 +200,24 @@ class Decoder(Unique):
         Raises
         ------
         DataError
-            It is not: everything that was given is void.
+            The file is incomplete or was altered: all its resources are void.
         """
         self._check(lib.bcda_decoder_finish(self._open()))
         return self.take()
 
     @property
     def resources(self) -> int:
-        """How many resources so far."""
+        """How many resources were decoded so far."""
         return int(lib.bcda_decoder_resources(self._open()))
 
     @property
     def bad_lines(self) -> int:
-        """How many invalid lines so far."""
+        """How many invalid lines were found so far."""
         return int(lib.bcda_decoder_bad_lines(self._open()))
 
     @property
     def bytes(self) -> int:
-        """Bytes of decoded text so far."""
+        """How many bytes of NDJSON were decoded so far."""
         return int(lib.bcda_decoder_bytes(self._open()))
 
     def close(self) -> None:
@@ -252,13 +252,13 @@ def read_file(path: Path, **settings: Any) -> Iterable[Batch]:
     ----------
     path : path
     **settings
-        Those of `Decoder`. With `wrapped_key`, `label` is the name of `path` where it is not given.
+        The keywords of `Decoder`. The default of `label` is the file name in `path`.
 
     Returns
     -------
     iterable of Batch
-        Provisional: only where a loop comes to its end, without an exception, is the file whole.
-        Each loop reads the file again.
+        The batches are provisional until the loop ends without an exception: only then is the file
+        known to be complete. Each loop reads the file again.
     """
     path_bytes(path, "path")
     name = os.path.basename(os.fspath(path))
@@ -293,10 +293,10 @@ def decrypt_file(source: Path, destination: Path, *, wrapped_key: str, private_k
                  private_key_passphrase: Optional[str] = None, label: Optional[str] = None,
                  on_bad_line: Optional[Callable[[InvalidLine], object]] = None,
                  options: Optional[Mapping[str, OptionValue]] = None) -> Decrypted:
-    """Decrypts a file of BCDA (until 2020) to NDJSON, one bare resource per line.
+    """Decrypts a file to NDJSON, one bare resource per line. BCDA encrypted its files until 2020.
 
-    The destination appears only when the whole file has been checked, readable by its owner alone.
-    Memory does not grow with the file.
+    The destination is created only after the whole file was checked, with mode 0600. The memory that
+    is used does not depend on the length of the file.
 
     Parameters
     ----------
@@ -306,14 +306,14 @@ def decrypt_file(source: Path, destination: Path, *, wrapped_key: str, private_k
     private_key, private_key_passphrase
         As for `Client`.
     label : str, optional
-        The file's name as in its URL; the name of `source` where it is not given.
+        The file's name as in its URL. Default: the file name in `source`.
     on_bad_line, options
         As for `Decoder`.
 
     Raises
     ------
     DataError
-        The file was altered (`TamperedFile`), cut, or the key is for another one.
+        The file was altered (`TamperedFile`) or cut, or the key belongs to another file.
     OSError
         A file cannot be read or written.
     """

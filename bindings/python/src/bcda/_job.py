@@ -28,7 +28,7 @@ _next = lib.bcda_job_next
 _batch_file = lib.bcda_batch_file
 _bad_line_count = lib.bcda_batch_bad_line_count
 
-_jobs: Dict[int, "weakref.ref[Job]"] = {}  # by the userdata of their callbacks
+_jobs: Dict[int, "weakref.ref[Job]"] = {}  # the keys are the userdata of the callbacks
 _numbers = itertools.count(1)
 
 
@@ -50,8 +50,8 @@ class IncompleteExport(UserWarning):
 
     Requested types have no file in the manifest (`Job.missing_types`), files of deletions were not
     delivered (`Job.deleted_files`), or the server reports errors and there is no ``on_issue`` to
-    receive them. It is issued once per job, at the end of its loop or by `Job.wait`. To get it as
-    an exception: ``warnings.simplefilter("error", bcda.IncompleteExport)``.
+    receive them. The warning is issued once per job, at the end of its loop or by `Job.wait`. To get
+    an exception instead: ``warnings.simplefilter("error", bcda.IncompleteExport)``.
     """
 
 
@@ -69,14 +69,14 @@ class File:
         self.index: int = lib.bcda_file_index(pointer)
         #: The last segment of its URL. Check it before you use it as a path.
         self.name = text(lib.bcda_file_name(pointer))
-        #: As in the manifest; empty if there is none.
+        #: The resource type, as in the manifest; empty if the manifest has none.
         self.type = text(lib.bcda_file_type(pointer))
         self.url = text(lib.bcda_file_url(pointer))
         #: Whether it holds problems that the server reports (OperationOutcome lines), not data.
         self.is_error = bool(lib.bcda_file_is_error(pointer))
         self.is_encrypted = bool(lib.bcda_file_is_encrypted(pointer))
         expected = lib.bcda_file_resources_expected(pointer)
-        #: The number of resources in the manifest; ``None`` if there is none, as at BCDA.
+        #: The number of resources that the manifest promises; ``None`` if it has none (BCDA gives none).
         self.resources_expected: Optional[int] = expected if expected >= 0 else None
 
     def _get(self, getter: Callable[[int], int]) -> int:
@@ -85,17 +85,17 @@ class File:
 
     @property
     def bytes_received(self) -> int:
-        """The bytes of the file received."""
+        """How many bytes of the file were received."""
         return self._get(lib.bcda_file_bytes_received)
 
     @property
     def bytes(self) -> int:
-        """Bytes of decoded text."""
+        """How many bytes of NDJSON were decoded."""
         return self._get(lib.bcda_file_bytes)
 
     @property
     def bytes_expected(self) -> Optional[int]:
-        """The expected bytes on the wire; ``None`` if that is not known."""
+        """How many bytes the server will send for the file; ``None`` if that is not known."""
         expected = self._get(lib.bcda_file_bytes_expected)
         return expected if expected >= 0 else None
 
@@ -116,7 +116,7 @@ class File:
 
     @property
     def error(self) -> Optional[errors.Error]:
-        """Why it failed; ``None`` if it has not."""
+        """Why the file failed; ``None`` if it has not failed."""
         with self._core.lock:
             pointer = lib.bcda_file_error(self._pointer)
             return errors.from_pointer(pointer) if pointer else None
@@ -159,9 +159,9 @@ class Callbacks(NamedTuple):
     on_done: Optional[Callable[["Job"], object]] = None
 
 
-# ---- callbacks of the library. An exception is kept, and stops the job; the call that waits for
-# the job raises it. KeyboardInterrupt, SystemExit and others that are not an Exception are raised
-# at once.
+# ---- callbacks of the library. An exception in a callback is kept and stops the job; the call that
+# waits for the job raises it. KeyboardInterrupt, SystemExit and others that are not a subclass of
+# Exception are raised by the current call, even if that call waits for another job.
 
 
 def _called(userdata: Optional[int], body: Callable[["Job"], None]) -> int:
@@ -170,7 +170,7 @@ def _called(userdata: Optional[int], body: Callable[["Job"], None]) -> int:
     try:
         found = _jobs.get(userdata or 0)
         job = found() if found is not None else None
-        if job is None:  # collected: it is being cancelled
+        if job is None:  # the Job object was collected, and its C job is being cancelled
             return _abi.STOP
         body(job)
         return _abi.CONTINUE
@@ -268,13 +268,13 @@ class Job:
         self._callbacks = callbacks
         self._bar = bar
         self._exception: Optional[BaseException] = None
-        self._claimed = ""  # why no loop can begin: one of the texts above
+        self._claimed = ""  # the reason why no further loop can begin: one of the texts above
         self._waits = 0
         self._cancelled = False
         self._warned = False
         self._files: Dict[int, File] = {}
         self._fields = {path: index for index, path in enumerate(fields)}
-        self._out = ctypes.c_void_p()  # the batch being taken; an interrupt does not lose it
+        self._out = ctypes.c_void_p()  # the batch being taken; kept here so that Ctrl-C cannot lose it
         self._out_at = ctypes.addressof(self._out)
         self._number = next(_numbers)
         _jobs[self._number] = weakref.ref(self)
@@ -333,13 +333,13 @@ class Job:
     def _raise(self, result: int) -> None:
         """Raises the error of the job."""
         if isinstance(self._exception, (StopIteration, StopAsyncIteration)):
-            # It would end the loop without an error.
+            # Raised as it is, StopIteration would end the application's loop without an error.
             raise RuntimeError("a callback raised StopIteration") from self._exception
         if self._exception is not None:
             raise self._exception
         if result == _abi.ERR_STOPPED:
-            # A callback of this module stopped the job without an exception: only an exception
-            # between two of its lines, such as Ctrl-C, can be lost.
+            # A callback of this module stopped the job, but no exception was kept. Only Ctrl-C that
+            # arrives before the callback's own handler can cause that.
             raise KeyboardInterrupt
         if result != _abi.OK:
             raise errors.from_pointer(lib.bcda_job_error(self._pointer), result)
@@ -347,7 +347,7 @@ class Job:
     # ---- the data
 
     def _claim(self) -> None:
-        """Begins the only loop of the job."""
+        """Marks the data as taken by the loop that begins now; raises if a loop has already begun."""
         with self._core.lock:
             if self._claimed or self._waits:
                 raise errors.from_code(_abi.ERR_STATE, self._claimed or _WAITED_FOR)
@@ -364,13 +364,13 @@ class Job:
             self._waits -= 1
 
     def _discard(self, batch: Optional[Batch]) -> None:
-        """Discards what `wait` took: a batch, or `None` for the end."""
+        """Discards the batch that `wait` took. `None` means that the job has ended."""
         self._claimed = self._claimed or _DISCARDED
         if batch is not None:
             self._report_bad_lines(batch)
 
     def _lacks(self) -> List[str]:
-        """Requested data that is missing and was reported to no callback."""
+        """Texts about requested data that is missing and was reported to no callback."""
         lacks = []
         missing, deleted, counts = self.missing_types, self.deleted_files, self.issue_counts
         reported = counts[Severity.ERROR] + counts[Severity.FATAL]
@@ -383,15 +383,15 @@ class Job:
         return lacks
 
     def _warn(self) -> None:
-        """At the end, once."""
+        """Issues IncompleteExport if data is missing; at most once for a job."""
         lacks = [] if self._warned else self._lacks()
         self._warned = True
         if lacks:
             warnings.warn(f"job {self.id} is complete, but {'; '.join(lacks)}", IncompleteExport, _outside())
 
     def _take(self) -> Optional[Batch]:
-        """The next batch of data, ``None`` where nothing is ready; `_End` at the end. With the
-        lock."""
+        """Returns the next batch of data, or ``None`` if none is ready; raises `_End` after the last. The
+        caller holds the lock."""
         out = self._out
         while True:
             if not out.value:
@@ -410,7 +410,7 @@ class Job:
                 return batch
 
     def _pull(self, deadline: Optional[float] = None) -> Batch:
-        """The next batch, waiting for it; `_End` at the end."""
+        """Waits for the next batch and returns it; raises `_End` after the last."""
         core = self._core
         if _orphans:
             tidy()
@@ -436,7 +436,7 @@ class Job:
             core.driver = before
 
     async def _pull_async(self) -> Batch:
-        """`_pull` on asyncio."""
+        """The same as `_pull`, for asyncio."""
         driver = self._client._aio()
         while True:
             with self._core.lock:
@@ -451,8 +451,9 @@ class Job:
         Returns
         -------
         Batches
-            An iterator of `Batch`, for ``for`` and for ``async for``. Files alternate; within a
-            file the order is that of the file. A batch is empty if all its lines are invalid.
+            An iterator of `Batch`, for ``for`` and for ``async for``. Batches of different files
+            alternate; the batches of one file are in the order of that file. A batch is empty if all
+            its lines are invalid.
 
         Raises
         ------
@@ -484,7 +485,7 @@ class Job:
         Raises
         ------
         StateError
-            A loop over the job is open: the rest of its data would be lost.
+            A loop over the job is open; `wait` would discard the data that the loop has not taken.
         Error
             The error of the job, or the exception of a callback.
         """
@@ -515,7 +516,7 @@ class Job:
         self._warn()
 
     def __await__(self) -> Generator[Any, None, None]:
-        """``await job`` is `wait` on asyncio."""
+        """``await job`` does the same as `wait`, for asyncio."""
         return self._wait().__await__()
 
     def _report_bad_lines(self, batch: Batch) -> None:
@@ -533,7 +534,7 @@ class Job:
         self._core.wake()
 
     def cancel(self) -> None:
-        """Ends the job here; a loop over it, or `wait`, raises `Cancelled`.
+        """Ends the job in this process; a loop over it, or `wait`, raises `Cancelled`.
 
         May be called from any thread. The server is notified only with the option
         ``cancel_at_server``, and only while the job is driven, for example by `wait`.
@@ -550,7 +551,7 @@ class Job:
         self._call(lib.bcda_job_resume)
 
     def save(self) -> str:
-        """What `Client.restore` needs to resume the job later, also in another process.
+        """Returns the text with which `Client.restore` can resume the job later, also in another process.
 
         Save when a file has ended and its resources are stored safely. The text is one line of JSON
         without secrets or patient data.
@@ -623,7 +624,7 @@ class Job:
 
     @property
     def url(self) -> str:
-        """Its status URL, for `Client.attach`; empty until the server has accepted it."""
+        """The status URL of the job, for `Client.attach`; empty until the server has accepted the job."""
         return text(self._get(lib.bcda_job_url))
 
     @property
@@ -643,13 +644,14 @@ class Job:
 
     @property
     def progress_percent(self) -> Optional[int]:
-        """The percentage in it, if any. It may jump, and 100 is not the end."""
+        """The percentage in `progress_text`; ``None`` if it has none. The value may jump, and 100 does not
+        mean that the job has ended."""
         percent = int(self._get(lib.bcda_job_progress_percent))
         return percent if percent >= 0 else None
 
     @property
     def transaction_time(self) -> str:
-        """The ``since`` of the next export. Empty before the manifest."""
+        """The time to pass as ``since`` to the next export. Empty before the manifest was received."""
         return text(self._get(lib.bcda_job_transaction_time))
 
     @property
@@ -683,17 +685,17 @@ class Job:
 
     @property
     def bytes_received(self) -> int:
-        """Bytes received."""
+        """How many bytes were received."""
         return int(self._get(lib.bcda_job_bytes_received))
 
     @property
     def bytes(self) -> int:
-        """Bytes of decoded text."""
+        """How many bytes of NDJSON were decoded."""
         return int(self._get(lib.bcda_job_bytes))
 
     @property
     def resources(self) -> int:
-        """How many resources of data files were delivered: as many as the loop yielded.
+        """How many resources of data files were delivered: the number that the loop yielded.
 
         The issues in error files are not data; `issue_counts` counts them.
         """
@@ -761,20 +763,20 @@ class Batches:
         return batch
 
     def _has_ended(self, error: Exception) -> bool:
-        """Whether `error` means that all batches were taken. A job that has failed has ended too."""
+        """Whether `error` means that no further batch will follow, because the job has ended or failed."""
         if self._job.result is not None:
             self._over = True
             self._job._claimed = _TAKEN
         return isinstance(error, _End)
 
     def __del__(self) -> None:
-        if not self._over:  # the loop was left: cancel the job in the owner's next call
+        if not self._over:  # the loop was left early: the next call on the session cancels the job
             self._job._claimed = _LEFT
             self._job._core.leave(lib.bcda_job_cancel, self._job._handle)
 
 
 def _outside() -> int:
-    """The stack level, for `warnings.warn` in the caller, of the program's own line."""
+    """The `stacklevel` with which `warnings.warn` in the caller shows a line of the application."""
     here = os.path.dirname(__file__)
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == here:
@@ -783,7 +785,7 @@ def _outside() -> int:
 
 
 def _merged(job: Job, batch: Batch) -> Iterator[Resource]:
-    """The resources of a batch; its invalid lines are reported in order among them."""
+    """Yields the resources of a batch. Between them it reports the invalid lines, in the order of the file."""
     bad = batch.bad_lines
     at = 0
     for i, number in enumerate(batch.line_numbers.tolist()):

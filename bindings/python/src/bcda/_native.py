@@ -30,9 +30,9 @@ _KINDS: Dict[str, Any] = {
     "str": ctypes.c_char_p,
 }
 
-# These work, wait or run callbacks, so they release the lock of the interpreter. All others return
-# within about a microsecond; releasing the lock for them could cost a program with several threads
-# five milliseconds per call.
+# These functions work, wait or run callbacks, so ctypes releases the interpreter's lock during them.
+# All other functions return within about a microsecond. Releasing the lock for those could cost a
+# program with several threads five milliseconds per call.
 _GIVES_UP_LOCK = frozenset((
     "bcda_config_add_private_key_file", "bcda_config_add_private_key_pem", "bcda_decoder_finish",
     "bcda_decoder_free", "bcda_decoder_new", "bcda_decoder_write", "bcda_global_cleanup",
@@ -42,7 +42,7 @@ _GIVES_UP_LOCK = frozenset((
 
 
 def _kind(name: str) -> Any:
-    # Pointers, results and callbacks are all passed as addresses.
+    # Pointers, the addresses of results, and callbacks are all passed as void pointers.
     return _KINDS.get(name, ctypes.c_void_p) if name else None
 
 
@@ -89,7 +89,8 @@ class Library:
 
 
 def candidates() -> List[Tuple[str, str]]:
-    """(how it was found, what to load), in the order of the attempts."""
+    """Pairs of a text that says where the name came from, and the name to load; in the order in which they
+    are tried."""
     named = os.environ.get("BCDA_LIBRARY")
     if named:
         return [("BCDA_LIBRARY", named)]
@@ -108,7 +109,7 @@ def load() -> Library:
         try:
             return Library(path)
         except LibraryError:
-            raise  # it exists, and cannot be used: do not silently load another
+            raise  # the library exists but cannot be used: do not silently load a different one
         except OSError as e:
             tried.append(f"{path} ({how}): {e}")
             cause = e
@@ -120,7 +121,7 @@ lib = load()
 
 
 def callback_type(name: str) -> Any:
-    """The ctypes type of a callback."""
+    """The ctypes function type of a callback."""
     result, parameters = _abi.CALLBACKS[name]
     return ctypes.CFUNCTYPE(_kind(result), *[_kind(p) for p in parameters])
 
@@ -129,7 +130,7 @@ _kept: List[Any] = []  # callbacks that C may call until the process ends
 
 
 def callback(name: str, function: Callable[..., Any]) -> int:
-    """The address of a C function that calls `function`; it is never freed."""
+    """The address of a C function that calls `function`. The C function is never freed."""
     made = callback_type(name)(function)
     _kept.append(made)
     return int(ctypes.cast(made, ctypes.c_void_p).value or 0)

@@ -19,7 +19,7 @@ def make() -> "Optional[Bar]":
 
 
 class Bar:
-    """Shows the received bytes; before the download, the server's progress text."""
+    """Shows the number of received bytes; before the download it shows the server's progress text."""
 
     def __init__(self, tqdm: Any) -> None:
         self.bar = tqdm(unit="B", unit_scale=True, unit_divisor=1000, desc="bcda")

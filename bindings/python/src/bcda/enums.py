@@ -18,7 +18,8 @@ class _Named(enum.IntEnum):
 
 
 class _Open(_Named):
-    """A later library may have values that are not known here: they are numbers with a name."""
+    """Base of the enumerations. A later version of the library may return a value that is not listed here;
+    such a value becomes a member named ``UNKNOWN_<number>``."""
 
     @classmethod
     def _missing_(cls, value: object) -> "_Open":
@@ -31,9 +32,9 @@ class _Open(_Named):
 
 
 class Level(_Named):
-    """Where an export starts."""
+    """The FHIR level at which an export starts."""
 
-    RESOURCE = _abi.LEVEL_RESOURCE  #: ``/<the one type>/$export``; BCDA until 2019-12
+    RESOURCE = _abi.LEVEL_RESOURCE  #: ``/<type>/$export`` for exactly one type; at BCDA until 2019-12
     PATIENT = _abi.LEVEL_PATIENT  #: ``/Patient/$export``
     GROUP = _abi.LEVEL_GROUP  #: ``/Group/<id>/$export``
     SYSTEM = _abi.LEVEL_SYSTEM  #: ``/$export``; not at BCDA
@@ -59,12 +60,13 @@ class FileEvent(_Open):
 class Verdict(_Open):
     """The verdict on a file, or on a whole job."""
 
-    NONE = _abi.VERDICT_NONE  #: not at its end yet
+    NONE = _abi.VERDICT_NONE  #: the file or job has not ended yet
     COMPLETE = _abi.VERDICT_COMPLETE  #: every check has passed
     COMPLETE_BAD_LINES = _abi.VERDICT_COMPLETE_BAD_LINES  #: complete, with invalid lines
     FAILED = _abi.VERDICT_FAILED  #: ``error`` says why; its resources are void
-    SKIPPED = _abi.VERDICT_SKIPPED  #: of a restored job: complete before
-    #: of a job: every file is complete, but something needs attention: `Job.missing_types`,
+    #: only for a file of a restored job: it was complete before, and is not downloaded again
+    SKIPPED = _abi.VERDICT_SKIPPED
+    #: only for a job: every file is complete, but something needs attention: `Job.missing_types`,
     #: `Job.deleted_files`, `Job.bad_lines`, or `Job.issue_counts` of severity error or fatal
     COMPLETE_ERRORS = _abi.VERDICT_COMPLETE_ERRORS
 

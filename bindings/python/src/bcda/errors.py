@@ -1,7 +1,7 @@
-"""The errors, by kind.
+"""The exception classes, one for each kind of error.
 
-Each `ErrorCode` has one class here (`CLASSES`). A code of a later library is raised as the class of
-its range.
+`CLASSES` maps each `ErrorCode` to its class. A code that a later version of the library has added is
+raised as the class of its range of numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from . import _abi
 from ._native import lib, text
 from .enums import ErrorCode
 
-__all__ = ["Error"]  # the other classes are added below
+__all__ = ["Error"]  # code below adds the other classes
 
 
 class Error(Exception):
@@ -99,15 +99,16 @@ class ForkedError(StateError):
 
 
 class OptionError(UsageError, ValueError):
-    """No such option, or a value outside its limits."""
+    """The option does not exist, or its value is outside its limits."""
 
 
 class UnsupportedError(UsageError):
-    """This build of the library does not support it."""
+    """This build of the library does not support what was requested."""
 
 
 class NotReady(UsageError):
-    """Nothing is ready, or nothing is left. The package handles these itself."""
+    """Nothing is ready yet, or nothing is left. Inside the package only: it is not raised to the
+    application."""
 
 
 class TimeoutExpired(UsageError):
@@ -123,11 +124,11 @@ class UrlError(ConfigError):
 
 
 class InsecureUrl(UrlError):
-    """An http URL: refused before a byte is sent. The text names the https form."""
+    """An http URL, which was refused before any byte was sent. The text names the https form."""
 
 
 class LocalError(Error):
-    """This machine: memory, files, the libraries that libbcda uses."""
+    """An error on this machine: memory, files, the libraries that libbcda uses."""
 
 
 class OutOfMemory(LocalError):
@@ -147,7 +148,7 @@ class DependencyError(LocalError):
 
 
 class PrivateKeyError(LocalError):
-    """The private key cannot be read: its form, its passphrase, or its kind."""
+    """The private key cannot be read: wrong format, wrong passphrase, or not an RSA key."""
 
 
 class SpoolError(LocalError):
@@ -155,7 +156,7 @@ class SpoolError(LocalError):
 
 
 class TransportError(Error):
-    """Between this machine and the server."""
+    """An error on the way between this machine and the server."""
 
 
 class ResolveError(TransportError):
@@ -163,15 +164,16 @@ class ResolveError(TransportError):
 
 
 class ConnectError(TransportError):
-    """Refused, unreachable, or not connected in time."""
+    """The connection was refused, the server is unreachable, or connecting took too long."""
 
 
 class ConnectTimeout(ConnectError):
-    """No connection in time; for BCDA production often an address that CMS has not allowed."""
+    """Connecting took too long. For BCDA's production server, a frequent cause is that CMS has not allowed
+    the IP address of this machine."""
 
 
 class TlsError(TransportError):
-    """The handshake was broken off, or there is no common version or cipher."""
+    """The TLS handshake failed: it was interrupted, or there is no common version or cipher."""
 
 
 class CertificateError(TlsError):
@@ -179,23 +181,23 @@ class CertificateError(TlsError):
 
 
 class TransferError(TransportError):
-    """The connection was reset or closed in the middle."""
+    """The connection was reset or closed in the middle of a request or response."""
 
 
 class Stalled(TransferError):
-    """Too slow for too long."""
+    """The transfer was too slow for too long."""
 
 
 class Truncated(TransferError):
-    """Fewer bytes than announced, or a body that cannot be known to be whole."""
+    """The body has fewer bytes than announced, or its end cannot be recognised."""
 
 
 class HttpError(TransportError):
-    """What came is not HTTP/1.1."""
+    """The response is not HTTP/1.1."""
 
 
 class AnswerTooLarge(TransportError):
-    """Headers or a body over their limit."""
+    """The headers or the body are longer than their limit."""
 
 
 class ProxyError(TransportError):
@@ -203,7 +205,7 @@ class ProxyError(TransportError):
 
 
 class ServerError(Error):
-    """The answer of the server is an error."""
+    """The server has answered with an error."""
 
 
 class BadRequest(ServerError):
@@ -259,7 +261,7 @@ class OriginError(ServerError):
 
 
 class DataError(Error):
-    """The bytes of a file. The delivered resources of that file are void."""
+    """An error in the bytes of a file. The delivered resources of that file are void."""
 
 
 class FileKeyError(DataError):
@@ -267,11 +269,11 @@ class FileKeyError(DataError):
 
 
 class TamperedFile(DataError):
-    """Altered, cut or extended on the way or at rest: nothing of the file may be trusted."""
+    """The file was altered, cut or extended, in transit or in storage: nothing in it may be trusted."""
 
 
 class DamagedFile(DataError):
-    """Not gzip, or a wrong checksum or length in it."""
+    """The file is not gzip, or its gzip checksum or length is wrong."""
 
 
 class CutFile(DataError):
@@ -279,11 +281,11 @@ class CutFile(DataError):
 
 
 class FileChanged(DataError):
-    """What was received after an interruption is not the same file. Export again."""
+    """After an interruption, the server sent a different file under the same URL. Export again."""
 
 
 class MismatchedFile(DataError):
-    """The length, checksum or count differs from the manifest."""
+    """The length, checksum or number of resources differs from the manifest."""
 
 
 class BadLine(DataError):
@@ -295,7 +297,7 @@ class TooManyBadLines(BadLine):
 
 
 class HostError(Error):
-    """The application's own callbacks and calls."""
+    """Caused by the application itself: by a callback or a call."""
 
 
 class Stopped(HostError):
@@ -307,7 +309,7 @@ class Cancelled(HostError):
 
 
 class CallbackError(HostError):
-    """A callback returned a value that has no meaning."""
+    """A callback returned a value that is not defined for it."""
 
 
 #: The class of each code of the library.
@@ -404,7 +406,7 @@ def class_of(code: int) -> Type[Error]:
     return found
 
 
-#: The library's texts of these codes are for C programs.
+#: Texts for codes whose text in the library is written for C programs.
 _TEXTS: Dict[int, str] = {
     _abi.ERR_REENTRANT: "a callback cannot loop, wait or send a request with the client or decoder that "
                         "called it: do that when the callback has returned",
@@ -425,7 +427,7 @@ def reworded(error: Error, words: str) -> Error:
 
 
 def from_pointer(error: Optional[int], code: int = 0) -> Error:
-    """The error of a ``bcda_error *``; `code` if the library has none."""
+    """The exception for a ``bcda_error *``, or for `code` if the pointer is NULL."""
     if not error:
         return from_code(code)
     code = lib.bcda_error_code(error)

@@ -10,7 +10,7 @@ module Bcda
     QUOTE_MAX = 80
 
     class << self
-      # A value for an error text: cut, and a URL without its user information.
+      # The value as an error text quotes it: shortened, and a URL without its user information.
       def quoted(value)
         value = value.scrub.sub(%r{\A([A-Za-z][\w+.-]*://)?.*@}m, '\1...@') if value.is_a?(String)
         text = value.inspect
@@ -22,28 +22,29 @@ module Bcda
         ArgumentError.new("#{keyword}: #{quoted(value)} is not #{expected}")
       end
 
-      # One of the names, or an error that lists them.
+      # Returns the value of a name. For an unknown name, the error lists all names.
       def one_of(names, value, keyword)
         names.fetch(value) { raise refused(keyword, value, "one of #{names.keys.map(&:inspect).join(', ')}") }
       end
 
-      # The error for a value of another type. It does not show the value.
+      # The error for a value of a wrong type. The error does not show the value.
       def mistyped(keyword, value, expected)
         TypeError.new("#{keyword} must be #{expected}, not #{value.nil? ? 'nil' : value.class}")
       end
 
-      # The library's error with its keyword, and the value if it is not a secret.
+      # The library's error, reworded: its message names the keyword, and quotes the value if it is not a
+      # secret.
       def named(error, keyword, value = nil)
         words = error.message.start_with?(keyword.to_s) ? error.message : "#{keyword}: #{error.message}"
         error.reworded(value.nil? ? words : "#{words}; given #{quoted(value)}")
       end
 
-      # One of two settings is given without the other.
+      # Raises if +keyword+ has a value although +other+, which it requires, was not given.
       def needs(keyword, value, other)
         raise Error.of_code(ABI::ERR_CONFIG, "#{keyword} is given without #{other}") unless value.nil?
       end
 
-      # A suggestion of a similar name, or all names.
+      # Suggests the known name that is most similar to an unknown one; lists all if none is similar.
       def similar(name, names)
         close = DidYouMean::SpellChecker.new(dictionary: names).correct(name.to_s).first if defined?(DidYouMean)
         close ? "did you mean #{close}?" : "there are #{names.sort.join(', ')}"
@@ -78,7 +79,7 @@ module Bcda
         path
       end
 
-      # A callback.
+      # Checks that a callback has a method +call+.
       def callable(value, keyword)
         raise mistyped(keyword, value, "something with a method call") unless value.nil? || value.respond_to?(:call)
 
@@ -91,7 +92,7 @@ module Bcda
         value.to_hash
       end
 
-      # The time at which a timeout of +seconds+ expires; nil for none.
+      # The time at which a timeout of +seconds+ expires. nil if +seconds+ is nil (no timeout).
       def deadline(seconds, keyword = :timeout)
         return if seconds.nil?
         raise mistyped(keyword, seconds, "a number of seconds") unless seconds.is_a?(Numeric)
@@ -112,7 +113,7 @@ module Bcda
         end
       end
 
-      # A FHIR instant.
+      # Converts a time to the text of a FHIR instant.
       def instant(value, keyword)
         return value.iso8601(3) if value.is_a?(Time) || (defined?(DateTime) && value.is_a?(DateTime))
 
@@ -131,7 +132,8 @@ module Bcda
     end
   end
 
-  # One object of the library: a copy in Ruby would release it a second time.
+  # For classes that own one object of the library: they refuse to be copied, because the copy would
+  # release that object a second time.
   # @api private
   module Unique
     def marshal_dump
@@ -141,15 +143,15 @@ module Bcda
     private
 
     def initialize_copy(_other)
-      ObjectSpace.undefine_finalizer(self) # Ruby has copied it
+      ObjectSpace.undefine_finalizer(self) # Ruby has copied the finalizer, too
       raise TypeError, "#{self.class} cannot be copied"
     end
   end
 
-  # Symbols for numbers of C.
+  # Converts numbers of C to symbols.
   # @api private
   module Names
-    # A later library may have numbers that are not known here.
+    # A later version of the library may return a number that this gem does not know.
     def self.of(names, number)
       (number.negative? ? nil : names[number]) || :"unknown_#{number}"
     end

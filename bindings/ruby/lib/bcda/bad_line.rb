@@ -3,15 +3,16 @@
 module Bcda
   # An invalid line: a line that is not a resource.
   class BadLine
-    # @return [Integer] the number of the error; see {#name}
+    # @return [Integer] the error code; see {#name}
     attr_reader :code
-    # @return [Integer] the line in its file, from 1
+    # @return [Integer] the number of the line in its file, from 1
     attr_reader :line_number
-    # @return [Integer] where it begins: bytes from the start of the decoded file
+    # @return [Integer] the offset of the line in the decoded file, in bytes
     attr_reader :offset
-    # @return [Integer] its length, as far as it was read
+    # @return [Integer] how many bytes of the line were read
     attr_reader :length
-    # Its bytes, to keep them in quarantine: patient data. nil for a line over the limit (+line_max+).
+    # The bytes of the line, which are patient data; keep them only in quarantine. nil if the line was
+    # longer than the option +line_max+.
     # @return [String, nil] in binary encoding
     attr_reader :bytes
     # @return [Bcda::DataFile, nil] nil from a {Decoder}
@@ -45,7 +46,7 @@ module Bcda
       Native.text(Native.bcda_error_string(code))
     end
 
-    # Without its bytes, which are patient data.
+    # Does not show the bytes of the line, which are patient data.
     # @return [String]
     def inspect
       "#<Bcda::BadLine #{name} line #{line_number}#{" of #{file.name}" if file}>"

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 module Bcda
-  # A run of resources of one file, in order. Batches are faster than single resources. A column is one
-  # array with a value for each resource, read in one pass. {Job#each_batch} releases a batch when its
-  # block ends, unless {#keep} was called. Resources of the batch stay valid after that.
+  # Consecutive resources of one file. Reading batches is faster than reading single resources: methods
+  # such as {#ids} return one array with a value for each resource. {Job#each_batch} releases a batch
+  # when its block ends, unless {#keep} was called. The resources of the batch stay valid after that.
   class Batch
     include Enumerable
     include Unique
@@ -18,7 +18,7 @@ module Bcda
 
     alias length size
 
-    # Why there is no such field.
+    # Raises the error for a field that was not requested.
     # @api private
     def self.no_field(path)
       raise ArgumentError, "the field #{path} was not requested (fields:)"
@@ -38,7 +38,7 @@ module Bcda
       @json = @types = @ids = @columns = nil
     end
 
-    # Whether the end of the file was not verified when the batch was delivered.
+    # true if the end of the file had not been verified when the batch was delivered.
     def provisional?
       @provisional
     end
@@ -90,12 +90,12 @@ module Bcda
       json_column[2]
     end
 
-    # @return [Array<Integer>] the lines in the decoded file, from 1
+    # @return [Array<Integer>] the numbers of the lines in the decoded file, from 1
     def line_numbers
       columns[:line_numbers] ||= numbers(Native.bcda_batch_line_numbers(live))
     end
 
-    # @return [Array<Integer>] where the lines begin: bytes from the start of the decoded file
+    # @return [Array<Integer>] the offsets of the lines in the decoded file, in bytes
     def offsets
       columns[:offsets] ||= numbers(Native.bcda_batch_file_offsets(live))
     end
@@ -129,7 +129,7 @@ module Bcda
       base, offsets, sizes = json_column
       live
       span = offsets.last + sizes.last - offsets.first
-      if span == sizes.sum + @size - 1 # one byte lies between any two: the line feed
+      if span == sizes.sum + @size - 1 # only a line feed lies between any two resources: copy all at once
         return base.get_bytes(offsets.first, span).force_encoding(UTF8) << "\n"
       end
 
@@ -151,8 +151,9 @@ module Bcda
       end
     end
 
-    # Keeps the batch after the block of {Job#each_batch}, until {#release} or until it is collected.
-    # Release it, because the garbage collector does not know the size of its memory.
+    # Keeps the batch after the block of {Job#each_batch}, until {#release} is called or the garbage
+    # collector frees the batch. Call {#release}: the garbage collector does not know how much memory a
+    # batch holds, and may free it late.
     # @return [self]
     def keep
       return self if @kept
@@ -193,7 +194,7 @@ module Bcda
       @fields.to_h { |path| [path, field(path)[index]] }
     end
 
-    # Without its data.
+    # Does not show the resources, which are patient data.
     # @return [String]
     def inspect
       "#<Bcda::Batch #{size} of #{file ? file.name : 'a file'}#{' (released)' if @pointer.nil?}>"
@@ -217,7 +218,7 @@ module Bcda
       columns[:line] ||= column(ABI::COLUMN_LINE)
     end
 
-    # The base, and the offsets and lengths as arrays: one call and two reads for the whole batch.
+    # Returns the base address of a column, and arrays of the offsets and lengths of its values.
     def column(number)
       base, offsets, sizes = pointers(number)
       [base, numbers(offsets), numbers(sizes)]
@@ -236,7 +237,7 @@ module Bcda
       @size.zero? ? [] : pointer.read_array_of_uint64(@size)
     end
 
-    # The texts of a column are in order: the bytes that span them are read once.
+    # The values of a column are stored in order, so the memory from the first to the last is read once.
     def texts(number)
       base, offsets, sizes = column(number)
       cut(base, offsets, sizes)
@@ -250,7 +251,7 @@ module Bcda
       Array.new(offsets.size) { |i| span.byteslice(offsets[i] - first, sizes[i]) }
     end
 
-    # The lines of a file have one type, which the library stores once: the offset does not change.
+    # If all resources have the same type, the library stores its name once, and all offsets are equal.
     def column_of_types
       return [] if @size.zero?
 

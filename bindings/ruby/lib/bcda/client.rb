@@ -6,8 +6,8 @@ require "time"
 module Bcda
   # One identity at one server, with its jobs. Any number of threads may use a client and its jobs: calls
   # are serialised, and a thread that waits does not block other threads. Each job's procs run in the
-  # thread that iterates over the job or waits for it; +token:+ and +logger:+ are called in any of these
-  # threads.
+  # thread that iterates over the job or waits for it. The +token:+ callable and the +logger:+ are called
+  # in any thread that does so.
   #
   #   Bcda::Client.open(url, client_id: id, client_secret: secret) do |client|
   #     client.export("Patient").each { |resource| puts resource.json }
@@ -18,7 +18,7 @@ module Bcda
     # The levels at which an export can start.
     LEVELS = { resource: ABI::LEVEL_RESOURCE, patient: ABI::LEVEL_PATIENT, group: ABI::LEVEL_GROUP,
                system: ABI::LEVEL_SYSTEM }.freeze
-    # The statistics of {#stats}.
+    # The keys of {#stats}, and their numbers in C.
     STATS = { requests: ABI::STAT_REQUESTS, retries: ABI::STAT_RETRIES, tokens: ABI::STAT_TOKENS,
               bytes_wire: ABI::STAT_BYTES_WIRE, bytes_decoded: ABI::STAT_BYTES_DECODED,
               resources: ABI::STAT_RESOURCES, transfers: ABI::STAT_TRANSFERS,
@@ -35,10 +35,10 @@ module Bcda
         JSON.parse(body)
       end
     end
-    # Twice the library's default: returning to Ruby costs more than returning to C, because decoding has
-    # displaced Ruby's data from the caches of the processor.
+    # The default of the option batch_size, twice that of the library. A batch costs more in Ruby than in
+    # C, because decoding displaces Ruby's data from the caches of the processor.
     BATCH_SIZE = 524_288
-    # The library's words in errors about the configuration, and their keywords.
+    # The library's names of settings in error texts, and the keywords that replace them.
     WORDS = { "the FHIR URL" => "fhir_url", "the token URL" => "token_url", "a rewritten URL" => "url_rewrites" }.freeze
     WAKE = Object.new.freeze
     SEVERITIES = { ABI::LOG_ERROR => Logger::ERROR, ABI::LOG_WARNING => Logger::WARN,
@@ -62,16 +62,16 @@ module Bcda
       end
     end
 
-    # No network is touched. Secrets are copied to locked memory of the library and not kept here.
+    # Sends nothing. Secrets are copied to locked memory of the library, and this object does not keep them.
     #
     # @param fhir_url [String] the base of the FHIR API, such as "https://sandbox.bcda.cms.gov/api/v2"
-    # @param client_id [String, nil] OAuth client credentials
-    # @param client_secret [String, nil] its secret
+    # @param client_id [String, nil] the id of OAuth client credentials
+    # @param client_secret [String, nil] the secret of these credentials
     # @param token [String, #call, nil] in place of credentials: a bearer token, or a callable that is
     #   called when a token is needed and returns it, or the token and its lifetime in seconds
     # @param token_url [String, nil] the URL of token requests; "/auth/token" at the server by default
-    # @param private_key [String, #to_path, #to_pem, Array, nil] for encrypted files: PEM text, or the
-    #   path of a PEM file; of several, each is tried
+    # @param private_key [String, #to_path, #to_pem, Array, nil] for encrypted files: PEM text, the path of
+    #   a PEM file, or several of these; the library tries each key
     # @param private_key_passphrase [String, nil]
     # @param ca_file [String, nil] the certificate authorities to trust, in place of the system's
     # @param client_certificate [String, nil] a client certificate for TLS: the path of a PEM file
@@ -80,8 +80,10 @@ module Bcda
     # @param proxy [String, nil] such as "http://proxy.example:3128"; the environment is not read
     # @param proxy_user [String, nil]
     # @param proxy_password [String, nil]
-    # @param spool_directory [String, nil] where files wait with +delivery: :verified+
-    # @param url_rewrites [Hash{String => String}] for a server that names itself wrongly
+    # @param spool_directory [String, nil] the directory of the temporary files that hold each data file
+    #   until it is verified, with +delivery: :verified+
+    # @param url_rewrites [Hash{String => String}] replaces each key by its value in the URLs that the
+    #   server returns; for a server behind a reverse proxy that returns its internal name
     # @param allowed_origins [Array<String>] origins of files besides the server's own; default: every https origin
     # @param logger [Logger, nil]
     # @param log_level [Symbol, nil] the most detailed level that is reported: +:error+, +:warn+, +:info+
@@ -132,12 +134,12 @@ module Bcda
     # Prepares an export. It is sent when a thread iterates over the job or waits for it, so several
     # exports can be prepared and run together.
     #
-    # @param types [Array<String>] resource types; none = all types. {Job#missing_types} has the types
-    #   that the server lists no file for
-    # @param level [Symbol, nil] +:patient+, +:group+, +:system+, or +:resource+ for one type (BCDA until
-    #   2019-12); by default +:group+ if a group is given, otherwise +:patient+
+    # @param types [Array<String>] resource types; an empty list means all types. {Job#missing_types} has
+    #   the types for which the server lists no file
+    # @param level [Symbol, nil] +:patient+, +:group+, +:system+, or +:resource+ for exactly one type, which
+    #   BCDA had until 2019-12; by default +:group+ if a group is given, otherwise +:patient+
     # @param group [String, nil] such as "all"
-    # @param since [String, Time, nil] only resources that changed since then: usually the
+    # @param since [String, Time, nil] only resources that changed since this time: usually the
     #   {Job#transaction_time} of the previous export, unchanged
     # @param type_filter [String, Array<String>, nil] unescaped, such as
     #   "ExplanationOfBenefit?service-date=ge2024"
@@ -178,7 +180,7 @@ module Bcda
     private_constant :EXPORT_KEYWORDS
 
     # Resumes a job that was started before: polls, then downloads.
-    # @param url [String] its {Job#url}
+    # @param url [String] the {Job#url} of the job
     # @param fields [Array<String>] as for {#export}
     # @param callbacks [Hash] as for {#export}
     # @return [Bcda::Job]
@@ -240,8 +242,8 @@ module Bcda
       end
     end
 
-    # Ends all its jobs and frees its connections. The objects of jobs stay valid; the procs of jobs that
-    # had not ended are called. Nothing is sent to the server. A second call does nothing.
+    # Ends all jobs of the client and frees its connections. {Job} objects stay valid. For a job that had
+    # not ended, its procs are called. Nothing is sent to the server. A second call does nothing.
     # @return [nil]
     def close
       @engine.close
@@ -251,7 +253,7 @@ module Bcda
       nil
     end
 
-    # Whether it is closed.
+    # Whether {#close} was called.
     def closed?
       @engine.closed?
     end
@@ -266,7 +268,7 @@ module Bcda
       @cancels_at_server
     end
 
-    # Warns the application: in its log, or as Ruby's own warnings.
+    # Warns the application: in its log, or with Kernel#warn if there is no logger.
     # @api private
     def warn_of(text)
       return @logger.add(Logger::WARN, text, "bcda") if @logger
@@ -275,13 +277,13 @@ module Bcda
       warn("#{"#{place.path}:#{place.lineno}: " if place}warning: bcda: #{text}")
     end
 
-    # The job has ended, and has nothing more to report.
+    # Called by a job that has ended and has nothing more to report: removes it from the list of jobs.
     # @api private
     def forget(job)
       @listening.delete(job)
     end
 
-    # As Engine#run, and also handles log lines and token requests.
+    # Does the same as Engine#run, and also handles log lines and token requests.
     # @api private
     def advance(deadline)
       host = @engine.host
@@ -297,7 +299,7 @@ module Bcda
 
     private
 
-    # Returns the keyword of each file.
+    # Sets the files for TLS. Returns a hash from each file to its keyword, for error texts.
     def set_tls(config, ca_file, certificate, key, passphrase)
       files = {}
       unless ca_file.nil?
@@ -343,7 +345,8 @@ module Bcda
       raise Error.of_code(ABI::ERR_CONFIG, "delivery: :verified needs spool_directory")
     end
 
-    # An error about the configuration gets the keyword in place of the library's words.
+    # Creates the engine. An error about the configuration is reworded with the keywords of this method's
+    # caller.
     def make_engine(config, host, userdata, files)
       Engine.new(config.pointer, host, userdata)
     rescue Error => e
@@ -366,7 +369,7 @@ module Bcda
       SEVERITIES.select { |_, severity| severity >= logger.level }.keys.max || ABI::LOG_ERROR
     end
 
-    # Without the lock: these are procs of the application.
+    # Runs without the lock, because it calls procs of the application.
     def serve
       while (what, *rest = @engine.host.shift)
         what == :log ? log(*rest) : provide_token(*rest)
@@ -440,7 +443,8 @@ module Bcda
       Trampolines.forget(userdata) unless job
     end
 
-    # Without interrupts, so that no job is lost between C and its Ruby object.
+    # Interrupts are deferred: one that arrived between the C call and the creation of the Ruby object would
+    # lose the job.
     def start_job(handle, handlers, fields, callbacks)
       Thread.handle_interrupt(Engine::HOLD) do
         @engine.locked do |session|
@@ -460,7 +464,7 @@ module Bcda
       callbacks.compact.each { |keyword, value| Arguments.callable(value, keyword) }
     end
 
-    # Invalid lines are taken from the batches.
+    # There is no handler for invalid lines: they are read from the batches.
     def make_handlers(callbacks, userdata)
       wanted = HANDLERS.slice(*callbacks.keys)
       return Native::NULL if wanted.empty?

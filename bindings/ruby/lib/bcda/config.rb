@@ -4,7 +4,7 @@ module Bcda
   # Fills a bcda_config from the keywords of {Client} and {Decoder}.
   # @api private
   class Config
-    # Options whose values have names.
+    # The options whose values are names in Ruby and numbers in C.
     CHOICES = {
       delivery: { streaming: ABI::DELIVERY_STREAMING, verified: ABI::DELIVERY_VERIFIED },
       duplicate_job: { wait: ABI::DUPLICATE_WAIT, refuse: ABI::DUPLICATE_REFUSE, take_over: ABI::DUPLICATE_TAKE_OVER }
@@ -37,18 +37,18 @@ module Bcda
       @pointer = Native::NULL
     end
 
-    # Why the last call failed.
+    # The error of the last call that failed.
     def error(code)
       Error.of(Native.bcda_config_error(@pointer), code)
     end
 
-    # Calls a setter for a keyword. +shows+ is the value for an error text.
+    # Calls a setter for a keyword. +shows+ is the value that an error text quotes; nil for a secret.
     def set(keyword, setter, *values, shows: nil)
       code = Native.public_send(:"bcda_config_#{setter}", @pointer, *values)
       raise Arguments.named(error(code), keyword, shows) unless code.zero?
     end
 
-    # The same with a text.
+    # Calls a setter that takes one text, which must not be a secret.
     def text(keyword, setter, value)
       text = Arguments.string(value, keyword)
       set(keyword, setter, text, shows: text)
@@ -100,7 +100,7 @@ module Bcda
 
     private
 
-    # First the id with any secret: an error is then about the id.
+    # The first call has a placeholder as secret, so an error of it is about the id.
     def credentials(client_id, client_secret)
       if client_id.nil? || client_secret.nil?
         raise Error.of_code(ABI::ERR_CONFIG, "client_id and client_secret are needed together")
@@ -157,7 +157,7 @@ module Bcda
       Native.bcda_config_get_int(@pointer, number, slot) == ABI::ERR_OPTION_TYPE
     end
 
-    # The copy that C reads is wiped.
+    # The key is copied to memory for C, which is overwritten after the call.
     def add_pem(key, passphrase)
       FFI::MemoryPointer.new(:char, key.bytesize) do |pem|
         pem.put_bytes(0, key)

@@ -30,18 +30,19 @@ module Bcda
       @is_encrypted = Native.bcda_file_is_encrypted(pointer) == 1
     end
 
-    # Whether it holds problems that the server reports (OperationOutcome lines), not data.
+    # true if the file holds problems that the server reports (OperationOutcome lines), not data.
     def error_file?
       @is_error
     end
 
-    # Whether the server stores it encrypted.
+    # true if the server stores the file encrypted.
     def encrypted?
       @is_encrypted
     end
 
-    # The verdict: +:none+ (not yet), +:complete+, +:complete_bad_lines+, +:failed+ (its resources are
-    # void; see {#error}), or +:skipped+ (of a restored job: complete before).
+    # The verdict: +:none+ (the file has not ended yet), +:complete+, +:complete_bad_lines+, +:failed+ (its
+    # resources are void; see {#error}), or +:skipped+ (a file of a restored job that was complete before,
+    # and is not downloaded again).
     # @return [Symbol]
     def verdict
       Names.of(VERDICTS, get(:bcda_file_verdict))
@@ -52,7 +53,7 @@ module Bcda
       %i[complete complete_bad_lines].include?(verdict)
     end
 
-    # @return [Bcda::Error, nil] why it failed
+    # @return [Bcda::Error, nil] why the file failed; nil if it has not failed
     def error
       @handle.engine.reading do
         pointer = Native.bcda_file_error(@pointer)
@@ -60,17 +61,17 @@ module Bcda
       end
     end
 
-    # @return [Integer] bytes on the wire so far
+    # @return [Integer] how many bytes were received so far
     def bytes_received
       get(:bcda_file_bytes_received)
     end
 
-    # @return [Integer] bytes decoded so far
+    # @return [Integer] how many bytes of NDJSON were decoded so far
     def bytes
       get(:bcda_file_bytes)
     end
 
-    # @return [Integer, nil] the expected bytes on the wire
+    # @return [Integer, nil] how many bytes the server will send for the file; nil if that is not known
     def bytes_expected
       expected(:bcda_file_bytes_expected)
     end
@@ -80,7 +81,8 @@ module Bcda
       get(:bcda_file_resources)
     end
 
-    # @return [Integer, nil] the number of resources in the manifest, if it is given (BCDA has none)
+    # @return [Integer, nil] the number of resources that the manifest promises; nil if it has none (BCDA
+    #   gives none)
     def resources_expected
       expected(:bcda_file_resources_expected)
     end

@@ -12,16 +12,17 @@ module Bcda
   class Decoder
     include Unique
 
-    # Bytes passed to C at once: the resources decoded from them are held until they are yielded.
+    # How many bytes are passed to C in one call. The resources of one call are held in memory until they
+    # are yielded.
     PIECE = 256 * 1024
-    # The same for gzip, which can inflate to a thousand times its size.
+    # The same limit for gzip, whose data can be a thousand times longer after inflating.
     GZIP_PIECE = 16 * 1024
     private_constant :PIECE, :GZIP_PIECE
 
     # @param private_key [String, #to_path, #to_pem, Array, nil] as for {Client#initialize}
     # @param private_key_passphrase [String, nil]
     # @param wrapped_key [String, nil] the file's +encryptedKey+ (or its entry in +KeyMap+), in hex
-    # @param label [String, nil] the file's name as in its URL, whatever its local name is
+    # @param label [String, nil] the file's name as in its URL, which may differ from its local name
     # @param gzip [Boolean] whether the bytes are gzip
     # @param name [String, nil] the name of the file in error texts
     # @param fields [Array<String>] as for {Client#export}
@@ -52,8 +53,9 @@ module Bcda
     KEYWORDS = instance_method(:initialize).parameters.filter_map { |kind, name| name if kind == :key }.freeze
     private_constant :KEYWORDS
 
-    # Takes the next bytes. If the block is left - by an exception, +break+ or +throw+ - the decoder can
-    # only be closed. Without a block the resources are discarded, and the file is only checked.
+    # Decodes the next bytes and yields their resources. If the block is left by an exception, +break+ or
+    # +throw+, the decoder can only be closed. Without a block the resources are discarded, and the file is
+    # only checked.
     # @param bytes [String]
     # @yieldparam resource [Bcda::Resource]
     # @return [self]
@@ -73,8 +75,8 @@ module Bcda
       self
     end
 
-    # Ends the file. If this returns, the file is complete and unaltered, as far as its form allows that
-    # to be checked; if it raises, everything that was yielded is void.
+    # Ends the file. If this method returns, the file is complete and unaltered, as far as its format allows
+    # that to be checked. If it raises, everything that was yielded is void.
     # @yieldparam resource [Bcda::Resource] the last resources
     # @return [self]
     # @raise [Bcda::Error]
@@ -83,7 +85,7 @@ module Bcda
       self
     end
 
-    # Writes all bytes of an IO, and finishes.
+    # Passes all bytes of an IO to {#write}, then calls {#finish}.
     # @param input [IO, #read] open in binary mode
     # @yieldparam resource [Bcda::Resource]
     # @return [self]
@@ -96,22 +98,23 @@ module Bcda
       finish(&block)
     end
 
-    # @return [Integer] resources so far
+    # @return [Integer] how many resources were decoded so far
     def resources
       get(:bcda_decoder_resources)
     end
 
-    # @return [Integer] invalid lines so far
+    # @return [Integer] how many invalid lines were found so far
     def bad_lines
       get(:bcda_decoder_bad_lines)
     end
 
-    # @return [Integer] bytes decoded so far
+    # @return [Integer] how many bytes of NDJSON were decoded so far
     def bytes
       get(:bcda_decoder_bytes)
     end
 
-    # Frees its memory, including the private key. The garbage collector does so too, later.
+    # Frees the decoder's memory, including the private key. Without this call, the garbage collector frees
+    # it later.
     # @return [nil]
     def close
       Thread.handle_interrupt(Engine::HOLD) do
@@ -180,12 +183,12 @@ module Bcda
       raise error(code) unless code.zero?
     end
 
-    # Why the last call failed.
+    # The error of the last call that failed.
     def error(code)
       Error.of(Native.bcda_decoder_error(@pointer), code)
     end
 
-    # Calls C, then yields the decoded resources, then raises the error.
+    # Calls C, then yields the decoded resources, then raises the error if the call has failed.
     def call(block)
       failure = Thread.handle_interrupt(Engine::HOLD) do
         @lock.synchronize do
@@ -225,7 +228,7 @@ module Bcda
       batch.release
     end
 
-    # Discards the rest, because a block was left.
+    # Discards the resources that were decoded but not yielded, because the block was left.
     def drop_events
       while (what, thing = @events.shift)
         Native.bcda_batch_unref(thing) if what == :batch
@@ -237,20 +240,21 @@ module Bcda
     end
   end
 
-  # Decrypts a file that is already on disk, as BCDA served them until 2020.
+  # Decrypts a file that is already on disk. BCDA served such files until 2020.
   #
-  # With +to:+ the resources are written to that file as NDJSON; the file appears only when its whole
-  # content was checked. With a block each resource is yielded, provisional until this returns.
+  # With +to:+ the resources are written to that file as NDJSON; the file is created only after the whole
+  # encrypted file was checked. With a block each resource is yielded; it is provisional until this method
+  # returns.
   #
   # @param path [String, #to_path] the encrypted file
-  # @param wrapped_key [String] its +encryptedKey+ (or its entry in +KeyMap+), in hex
+  # @param wrapped_key [String] the file's +encryptedKey+ (or its entry in +KeyMap+), in hex
   # @param private_key [String, #to_path, #to_pem, Array] as for {Client#initialize}
   # @param private_key_passphrase [String, nil]
-  # @param label [String, nil] its name at the server, if its local name differs
+  # @param label [String, nil] the file's name at the server, if its local name differs
   # @param to [String, #to_path, nil] the file to write
   # @param more [Hash] as for {Decoder#initialize}
   # @yieldparam resource [Bcda::Resource]
-  # @return [Integer] how many resources it has
+  # @return [Integer] how many resources the file has
   # @raise [Bcda::Error]
   def self.decrypt_file(path, wrapped_key:, private_key:, private_key_passphrase: nil, label: nil,
                         to: nil, **more, &block)

@@ -3,9 +3,9 @@
 require "io/wait"
 
 module Bcda
-  # The objects of C that are to be released, by address. Finalizers queue them here and free nothing
-  # themselves, because they run anywhere, also in the middle of a call. The next ordinary call releases
-  # them.
+  # The addresses of C objects that must be released. A finalizer can run at any point, also in the middle
+  # of a call of the library, so it only adds its object to this queue. The next call of the application
+  # releases the objects.
   # @api private
   module ReleaseQueue
     PENDING = []
@@ -22,18 +22,19 @@ module Bcda
         end
       end
 
-      # For a finalizer; it must not hold the object.
+      # Returns a finalizer. Its proc refers to the C address only: a reference to the Ruby object would
+      # keep that object alive.
       def finalizer(function, address)
         proc { add(function, address) }
       end
     end
   end
 
-  # The callbacks that C knows: one of each kind, never collected, because C may call them at any time.
-  # Userdata is the number of a queue. A callback only queues an event, and the application's procs run
-  # when the call has returned: an exception, a throw or another fiber of a proc never crosses C. If
-  # queueing fails, the callback returns zero, which stops the job, and ffi raises the exception after the
-  # call.
+  # The callbacks that are passed to C. There is one of each kind, and it is never collected, because C may
+  # call it at any time. The userdata of a callback is the number of a queue. A callback only adds an event
+  # to that queue; the application's procs run after the C function has returned. So an exception, a
+  # +throw+ or a switch of fibers in a proc never happens inside C. If queueing fails, the callback returns
+  # zero, which stops the job, and ffi raises the exception after the C function has returned.
   # @api private
   module Trampolines
     QUEUES = {}
@@ -59,13 +60,13 @@ module Bcda
         QUEUES.size
       end
 
-      # The queue may not exist any more: its job was dropped, and is about to end.
+      # There is no queue if the job's Ruby object was collected. The job then ends soon.
       def put(userdata, *event)
         QUEUES[userdata.address]&.push(event)
         ABI::CONTINUE
       end
 
-      # Progress: one event until the queue is read.
+      # For progress: adds no second event if the last event in the queue is the same.
       def put_once(userdata, event)
         queue = QUEUES[userdata.address]
         queue << event if queue && !queue.last.equal?(event)
@@ -90,28 +91,29 @@ module Bcda
     end
   end
 
-  # A session, and the rules for its use. C allows one thread at a time; here any number of threads may
-  # use a client. The lock is held for calls of C only, never while a thread waits or while the
-  # application's own code runs. One thread at a time (the leader) waits on the descriptor and steps; the
-  # others wait for its notification. Interrupts are deferred during a call, so they arrive between two
-  # calls.
+  # Owns a C session and serialises its use. C allows one thread at a time to call a session; any number of
+  # Ruby threads may use a client. The lock is held only during calls of C, never while a thread waits or
+  # while the application's own code runs. One thread at a time, the leader, waits on the session's
+  # descriptor and calls bcda_session_step(). The other threads (followers) wait until the leader notifies
+  # them. Interrupts (Thread#raise, Timeout) are deferred during a call of C.
   #
-  # Cancelling, pausing and dropping may be requested in a trap handler or a finalizer, which cannot wait
-  # for a lock: the requests are queued in +@deferred+, and the thread that holds the lock or waits
-  # executes them.
+  # Cancelling, pausing and releasing a job may be requested in a trap handler or a finalizer, which cannot
+  # wait for a lock. These requests are queued in +@deferred+, and are executed by the thread that holds the
+  # lock or waits.
   #
-  # It refers to none of the application's procs, because finalizers refer to it.
+  # An engine refers to none of the application's procs: finalizers refer to the engine, and would keep the
+  # procs alive.
   # @api private
   class Engine
     HOLD = { Object => :never }.freeze
-    # How many steps are made under one lock: usually enough for a batch.
+    # How many steps are made before the lock is released; usually enough to decode a batch.
     STEPS = 4
-    # How long a build on poll() waits in one call.
+    # The longest wait in one call of bcda_session_run(), for a build on poll().
     SLICE_MS = 50
-    # How long it sleeps if it cannot wait there, in seconds.
+    # How many seconds a thread sleeps if bcda_session_run() has returned at once without doing anything.
     BARREN = 0.002
 
-    # Log lines and token requests, which the client handles.
+    # The queue of log lines and token requests, which the client handles.
     attr_reader :host
 
     @live = {}.compare_by_identity
@@ -120,8 +122,8 @@ module Bcda
     class << self
       attr_reader :live
 
-      # At the end of the process sessions are freed, except one that another thread is using: that thread
-      # is about to be killed, with the process.
+      # At the end of the process all sessions are freed, except those that another thread is using: that
+      # thread ends with the process.
       def add(engine)
         @live[engine] = true
         return if @at_exit_of == Process.pid
@@ -133,12 +135,13 @@ module Bcda
         end
       end
 
-      # For a finalizer of the client. Freeing runs callbacks, so the next Engine.sweep does it.
+      # Returns the finalizer of a client. It does not free the session, because that runs callbacks; the
+      # next Engine.sweep does.
       def finalizer(engine)
         proc { @lost << engine }
       end
 
-      # Called by ordinary calls: frees the sessions that finalizers have queued.
+      # Frees the sessions that finalizers have queued. Called by the application's calls, not by finalizers.
       def sweep
         ReleaseQueue.sweep
         while (engine = @lost.shift)
@@ -171,7 +174,7 @@ module Bcda
       @session.nil?
     end
 
-    # Yields the session under the lock. The block makes calls of C and nothing that waits.
+    # Holds the lock and yields the session. The block calls C functions and must not wait.
     def locked
       Engine.sweep
       result = exclusive do
@@ -184,7 +187,8 @@ module Bcda
       result
     end
 
-    # As locked, but also when the client is closed: for objects that outlive their session.
+    # Holds the lock, like #locked, but does not raise if the client is closed. For objects that stay valid
+    # after their session was freed.
     def reading(&block)
       exclusive(&block)
     end
@@ -223,7 +227,7 @@ module Bcda
       raise Error.of(Native.bcda_session_error(@session), code)
     end
 
-    # Queues a request, which the next thread that uses the session executes. Safe in a trap handler.
+    # Queues a request for the thread that uses the session next. May be called in a trap handler.
     def defer(what, job)
       raise Error.of_code(ABI::ERR_FORKED) if forked?
 
@@ -231,13 +235,14 @@ module Bcda
       wake
     end
 
-    # The same for a finalizer, which cannot report errors.
+    # Queues the release of a job. For a finalizer, which cannot report errors.
     def drop(job)
       @deferred << [:drop, job]
       wake
     end
 
-    # Frees the session, which ends every job that still runs. Other threads that wait are released first.
+    # Frees the session, which ends every job that still runs. Before that, other threads that wait are
+    # woken and leave.
     def close
       exclusive do
         return if @session.nil? || @closing
@@ -270,9 +275,9 @@ module Bcda
 
     private
 
-    # Under the lock, with interrupts deferred. Ruby's mutexes are not fair: a thread that steps
-    # repeatedly would lock the mutex before a thread that it has woken. A second mutex makes the threads
-    # queue, so they alternate.
+    # Runs the block under the lock, with interrupts deferred. Ruby's mutexes are not fair: a thread that
+    # steps repeatedly would lock the mutex again before a thread that it has woken. Each thread must first
+    # lock a second mutex, so the threads alternate.
     def exclusive
       Thread.handle_interrupt(HOLD) do
         @queue_mutex.synchronize { @mutex.lock }
@@ -288,7 +293,7 @@ module Bcda
       code
     end
 
-    # nil in a build on poll(), which has no single descriptor.
+    # The IO of the session's descriptor; nil in a build on poll(), which has no single descriptor.
     def descriptor
       fd = Native.bcda_session_fd(@session)
       return nil if fd == ABI::ERR_UNSUPPORTED
@@ -296,12 +301,13 @@ module Bcda
       ::IO.for_fd(check(fd), autoclose: false)
     end
 
-    # While there is always something to do, no thread waits, and other fibers would never run.
+    # Lets other fibers run. As long as every step has work to do, nothing waits, and other fibers would
+    # never run otherwise.
     def give_way
       sleep 0 if Fiber.scheduler && !Fiber.blocking?
     end
 
-    # Does what can be done now; bounded.
+    # Calls bcda_session_step() once, and notifies the followers.
     def step(session)
       inside do
         result = Native.bcda_session_step(session)
@@ -310,7 +316,8 @@ module Bcda
       end
     end
 
-    # In a child after fork() the state of a session that a thread was using is unknown.
+    # Marks that C is being called. If the process forks meanwhile, the child sees the mark and knows that
+    # the state of the session is undefined.
     def inside
       @inside = true
       yield
@@ -323,7 +330,7 @@ module Bcda
       @changed.broadcast if @followers.positive?
     end
 
-    # Returns when there may be something to do. The first thread waits on the descriptor.
+    # Returns when there may be something to do. The first thread that calls it is the leader.
     def wait(seen, deadline)
       lead = false
       exclusive do
@@ -336,7 +343,8 @@ module Bcda
       stop_leading if lead
     end
 
-    # true: something has changed, or another leader has notified. false: the caller leads.
+    # Returns true if something has changed or the leader has notified this thread, and false if there is
+    # no leader: the caller then becomes the leader.
     def follow(seen, deadline)
       return true if @steps != seen || !@deferred.empty? || @closing
       return false unless @leader
@@ -365,9 +373,9 @@ module Bcda
       wait_in_run(left ? [(left * 1000).ceil, SLICE_MS].min : SLICE_MS)
     end
 
-    # A build on poll() waits and works in one call, under the lock; interrupts arrive after it. The call
-    # returns at once if there is nothing that it may do: the data of another job waits, or all jobs are
-    # paused.
+    # For a build on poll(): bcda_session_run() waits and works in one call, under the lock. Interrupts
+    # arrive after the call. The call returns at once if it can do nothing: because another job has data
+    # that its thread has not taken, or because all jobs are paused.
     def wait_in_run(timeout_ms)
       result = locked do |session|
         inside { Native.bcda_session_run(session, timeout_ms).tap { notify_followers } }
@@ -379,7 +387,8 @@ module Bcda
       end
     end
 
-    # Makes the waiting thread read @deferred. If the lock is held, its holder reads it before it waits.
+    # Wakes the waiting thread, so that it reads @deferred. If the lock is held, that is not necessary: the
+    # holder reads @deferred before it waits.
     def wake
       return unless @mutex.try_lock
 

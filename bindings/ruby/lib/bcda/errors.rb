@@ -1,13 +1,13 @@
 # frozen_string_literal: true
 
 module Bcda
-  # An error of libbcda. The subclasses are kinds of errors; {#code} and {#name} are the particular error
-  # (doc/guide/errors.md lists them all). The message may be logged: it holds no secret and no patient
-  # data.
+  # An error of libbcda. There is a subclass for each kind of error. {#code} and {#name} identify the error
+  # exactly; doc/guide/errors.md lists all of them. The message may be logged: it holds no secret and no
+  # patient data.
   class Error < StandardError
-    # @return [Integer] the number of the error, such as -305; see {#name}
+    # @return [Integer] the error code, such as -305; see {#name}
     attr_reader :code
-    # @return [String] its name in the documentation, such as "BCDA_ERR_TAG"
+    # @return [String] the name of the code in the documentation, such as "BCDA_ERR_TAG"
     attr_reader :name
     # @return [Integer, nil] the HTTP status of the answer
     attr_reader :http_status
@@ -15,17 +15,17 @@ module Bcda
     attr_reader :retry_after_ms
     # @return [String, nil] the name of the data file, as in its URL
     attr_reader :file
-    # @return [Integer, nil] the line in that file, from 1
+    # @return [Integer, nil] the number of the line in that file, from 1
     attr_reader :line
-    # @return [Integer, nil] where that line begins: bytes from the start of the decoded file
+    # @return [Integer, nil] the offset of that line in the decoded file, in bytes
     attr_reader :offset
     # The server's text. It may name people: show it, do not log it.
     # @return [String, nil]
     attr_reader :server_text
 
     # @param message [String] what happened
-    # @param code [Integer] which error it is
-    # @param details [Hash] the other fields, by the names of their readers; +retryable+ too
+    # @param code [Integer] the error code
+    # @param details [Hash] the values of the other attributes, and +retryable+
     def initialize(message = nil, code: ABI::ERR_STATE, **details)
       super(message || TEXTS[code] || Native.text(Native.bcda_error_string(code)))
       @code = code
@@ -41,7 +41,7 @@ module Bcda
       @retryable
     end
 
-    # With the name of the code.
+    # Shows the name of the error code and the message.
     # @return [String]
     def inspect
       "#<#{self.class} #{name}: #{message}>"
@@ -67,7 +67,8 @@ module Bcda
       class_of(code).new(message, code: code)
     end
 
-    # A copy of a bcda_error; only the code if there is none, or if it is of an earlier call.
+    # The exception for a bcda_error. Only +code+ is used if the pointer is NULL, or if its code differs: it
+    # then belongs to an earlier call.
     # @api private
     def self.of(pointer, code = nil)
       return of_code(code || ABI::ERR_STATE) if pointer.null? || (code && code != Native.bcda_error_code(pointer))
@@ -109,32 +110,32 @@ module Bcda
   class ClosedError < StateError; end
   # The client was made before +fork+, and this is the child: make a new one.
   class ForkedError < UsageError; end
-  # No such option, or a value outside its limits.
+  # The option does not exist, or its value is outside its limits.
   class OptionError < UsageError; end
   # A setting is missing or contradicts another, or a URL is invalid.
   class ConfigError < UsageError; end
-  # A plain http URL, refused before a byte is sent.
+  # An http URL, which was refused before any byte was sent.
   class InsecureURLError < ConfigError; end
   # The timeout of the caller has expired.
   class TimeoutError < UsageError; end
 
-  # This machine: memory, files, the libraries that libbcda uses.
+  # An error on this machine: memory, files, the libraries that libbcda uses.
   class LocalError < Error; end
-  # The private key: its file, its form or its passphrase.
+  # The private key cannot be read: because of its file, its format or its passphrase.
   class PrivateKeyError < LocalError; end
-  # The spool directory of verified delivery.
+  # The spool directory of verified delivery cannot be written to, or is full.
   class SpoolError < LocalError; end
 
-  # Between this machine and the server.
+  # An error on the way between this machine and the server.
   class TransportError < Error; end
-  # No address, no connection, or not in time.
+  # The host name has no address, or no connection was possible, or connecting took too long.
   class ConnectError < TransportError; end
-  # TLS: no common version, or a certificate that is not trusted.
+  # TLS failed: there is no common version, or the certificate is not trusted.
   class TLSError < TransportError; end
-  # The proxy.
+  # The proxy cannot be reached, or refuses the request.
   class ProxyError < TransportError; end
 
-  # The answer of the server is an error.
+  # The server has answered with an error.
   class ServerError < Error; end
   # Wrong or expired credentials, or no token.
   class AuthError < ServerError; end
@@ -146,7 +147,7 @@ module Bcda
   class GoneError < ServerError; end
   # 429: an identical export is already running, or too many requests.
   class TooManyError < ServerError; end
-  # 5xx and what the server calls transient.
+  # A status 5xx, or an error that the server itself calls transient.
   class UnavailableError < ServerError; end
   # The job failed, was cancelled or took too long at the server.
   class JobError < ServerError; end
@@ -155,24 +156,24 @@ module Bcda
   # A redirect or URL that may not be followed.
   class OriginError < ServerError; end
 
-  # The bytes of a file. The resources that were delivered of it are void.
+  # An error in the bytes of a file. The delivered resources of that file are void.
   class DataError < Error; end
-  # The file's key: missing, damaged, or for another key pair or file name.
+  # The file's key is missing, damaged, or belongs to another key pair or file name.
   class FileKeyError < DataError; end
   # The file is not what the server wrote: altered, cut or extended.
   class TamperedFile < DataError; end
   # An invalid line: a line that is not a FHIR resource.
   class LineError < DataError; end
 
-  # The application's own callbacks and calls.
+  # Caused by the application itself: by a callback or a call.
   class HostError < Error; end
   # A callback stopped the job.
   class StoppedError < HostError; end
-  # The job was cancelled here.
+  # The job was cancelled in this process.
   class CancelledError < HostError; end
 
   class Error
-    # The library's texts of these codes are for C programs.
+    # Messages for codes whose text in the library is written for C programs.
     # @api private
     TEXTS = {
       ABI::ERR_FORKED => "the client was made before fork and belongs to the parent process: make a new one in the child",
@@ -219,7 +220,7 @@ module Bcda
      .to_h.freeze
     private_constant :CLASSES
 
-    # The class of the codes of a later library.
+    # The class for codes that a later version of the library has added, by their range.
     # @api private
     RANGES = {
       (-49..-1) => UsageError, (-99..-50) => LocalError, (-199..-100) => TransportError,

@@ -13,7 +13,7 @@ module Bcda
     # The server's text. It may name a beneficiary: never log it.
     # @return [String, nil]
     attr_reader :text
-    # @return [Integer] its number within its OperationOutcome, from 0
+    # @return [Integer] the index of the issue in its OperationOutcome, from 0
     attr_reader :index
     # @return [Bcda::Resource] the whole OperationOutcome; the same for each of its issues
     attr_reader :resource
@@ -27,8 +27,8 @@ module Bcda
       @resource = resource
     end
 
-    # Copies of the values that are borrowed during the callback: the arguments of {.new} without the
-    # resource, and the resource without its file.
+    # Copies the values of a bcda_issue, which is valid only during the callback. Returns the arguments of
+    # {.new} except the resource, and the data of the resource without its file.
     # @api private
     def self.copy(pointer)
       code, text = [Native.bcda_issue_code(pointer), Native.bcda_issue_text(pointer)].map do |said|
@@ -38,7 +38,7 @@ module Bcda
        Resource.copy(Native.bcda_issue_resource(pointer))]
     end
 
-    # Without the text, which may name people.
+    # Does not show the text, which may name people.
     # @return [String]
     def inspect
       "#<Bcda::Issue #{severity} #{code}>"

@@ -5,18 +5,18 @@ module Bcda
   # waits for it.
   #
   # A job delivers its data once, to one loop of {#each} or {#each_batch}, or by {#next_batch}: a second
-  # loop, also while the first one is open, raises {StateError}. Leaving a loop early - by +break+, an
-  # exception, +throw+, or because the thread is killed - ends the job. A job that fails raises its
-  # {Error} at the end of the loop; with several files, the others were still delivered. If a job does not
-  # fail, every file is complete: {#verdict} says whether something needs attention, and {#missing_types}
-  # and {#deleted_files} say what is not in the data.
+  # loop, also while the first one is open, raises {StateError}. Leaving a loop early (by +break+, an
+  # exception, +throw+, or because the thread is killed) ends the job. A job that fails raises its {Error}
+  # at the end of the loop; files that did not fail were still delivered. If a job does not fail, every
+  # file is complete: {#verdict} says whether something needs attention, and {#missing_types} and
+  # {#deleted_files} say which requested data is missing.
   #
   # The garbage collector ends a job that is no longer referenced; a job with procs ends with its client.
   class Job
     include Enumerable
     include Unique
 
-    # The states of a job, by their numbers in C; 0 is none.
+    # The states of a job; the index is the number of the state in C, and no state has the number 0.
     STATES = [nil, :starting, :running, :downloading, :done, :failed].freeze
     EVENTS = { ABI::FILE_BEGIN => :begin, ABI::FILE_END => :end }.freeze
     WAKE = Object.new.freeze
@@ -44,18 +44,19 @@ module Bcda
       @files = {}
       @put_back = []
       @taker = nil
-      @taken = nil # why there is no data to take
-      @permit = [true] # taken by the one loop
+      @taken = nil # the reason why no further loop can begin; nil if one can
+      @permit = [true] # the first loop removes the element; a later loop finds none and is refused
       @paused = @warned = false
       ObjectSpace.define_finalizer(self, JobHandle.finalizer(handle))
     end
 
-    # Yields each resource of the data files, in the order of its file; resources of different files
-    # alternate. Issues of error files are passed to +on_issue+, invalid lines to +on_bad_line+.
+    # Yields each resource of the data files. The resources of one file are in the order of that file;
+    # resources of different files alternate. Issues of error files are passed to +on_issue+, invalid lines
+    # to +on_bad_line+.
     # @yieldparam resource [Bcda::Resource] may be kept
     # @return [self, Enumerator] an Enumerator without a block
     # @raise [Bcda::Error] the error of the job
-    # @raise [Bcda::StateError] if the data was taken before
+    # @raise [Bcda::StateError] if another loop has taken the data
     def each(&block)
       return to_enum(:each) unless block
 
@@ -85,11 +86,11 @@ module Bcda
       @permit << true if permit
     end
 
-    # The next batch, for a loop of your own. Release the batch after use. An exception of this call does
-    # not end the job, unlike leaving a loop.
+    # Returns the next batch, for a loop of the application's own. Release the batch after use. An exception
+    # of this method, such as {TimeoutError}, does not end the job.
     # @param timeout [Numeric, nil] seconds
     # @return [Bcda::Batch, nil] nil after the last batch
-    # @raise [Bcda::TimeoutError] if there is none in time
+    # @raise [Bcda::TimeoutError] if no batch arrives before the timeout
     # @raise (see #each)
     def next_batch(timeout: nil)
       raise StateError, @taken if @taken
@@ -98,19 +99,19 @@ module Bcda
       loop do
         batch = take_batch(timeout)
         return finish if batch == :end
-        return batch unless batch.file.error_file? # of a job without on_issue
+        return batch unless batch.file.error_file? # only a job without on_issue gets batches of error files
 
         batch.release
       end
     end
 
     # Waits until the job has reached +state+: +:running+ (accepted; {#url} is known), +:downloading+
-    # (ready at the server; {#files} are known), or +:ended+. If the job fails before, its error is
-    # raised.
+    # (the server has finished the export; {#files} is known), or +:ended+. If the job fails before it has
+    # reached the state, its error is raised.
     # @param state [Symbol]
     # @param timeout [Numeric, nil] seconds
     # @return [self, nil] nil if the timeout has expired
-    # @raise [Bcda::StateError] when waiting for the end while no loop takes the data of the job
+    # @raise [Bcda::StateError] if +state+ is +:ended+ and no loop takes the data of the job
     def wait(state = :downloading, timeout: nil)
       least = Arguments.one_of(GOALS, state, :state)
       reached = advance(timeout) { has_come_to(least) }
@@ -123,9 +124,9 @@ module Bcda
       self
     end
 
-    # Ends the job: its loop raises {CancelledError}. May be called from any thread, and in a trap
-    # handler. The server is not notified, and {Client#attach} can resume its job later, unless the client
-    # has +cancel_at_server: true+. No effect on a job that has ended.
+    # Ends the job: its loop raises {CancelledError}. May be called from any thread, and in a trap handler.
+    # The server is not notified, so {Client#attach} can resume the server's job later. With
+    # +cancel_at_server: true+ the server is asked to cancel its job. Has no effect on a job that has ended.
     # @return [self]
     def cancel
       defer(:cancel)
@@ -146,13 +147,13 @@ module Bcda
       defer(:resume)
     end
 
-    # Whether {#pause} was called last.
+    # Whether the job is paused: {#pause} was called, and {#resume} was not called after it.
     def paused?
       @paused
     end
 
-    # What {Client#restore} needs to resume the job later, also in another process: one line of JSON
-    # without secrets and patient data. Save at the end of each file.
+    # Returns the text with which {Client#restore} can resume the job later, also in another process: one
+    # line of JSON without secrets and patient data. Call this method at the end of each file.
     # @return [String]
     # @raise [Bcda::StateError] if the server has not accepted the job yet
     def save
@@ -211,7 +212,8 @@ module Bcda
       get(:bcda_job_is_taken_over) == 1
     end
 
-    # @return [Integer, nil] the last percentage of the server; it may jump, and 100 is not the end
+    # @return [Integer, nil] the last percentage that the server reported; it may jump, and 100 does not
+    #   mean that the job has ended
     def progress
       percent = get(:bcda_job_progress_percent)
       percent unless percent.negative?
@@ -222,7 +224,7 @@ module Bcda
       text(:bcda_job_progress_text)
     end
 
-    # The server's time of this export: the +since:+ of the next one, unchanged.
+    # The time of this export at the server. Pass it, unchanged, as +since:+ of the next export.
     # @return [String, nil] nil before the manifest
     def transaction_time
       text(:bcda_job_transaction_time)
@@ -256,23 +258,24 @@ module Bcda
       get(:bcda_job_files_ended)
     end
 
-    # @return [Integer] bytes on the wire
+    # @return [Integer] how many bytes were received
     def bytes_received
       get(:bcda_job_bytes_received)
     end
 
-    # @return [Integer] bytes decoded
+    # @return [Integer] how many bytes of NDJSON were decoded
     def bytes
       get(:bcda_job_bytes)
     end
 
-    # As many as the loop yielded. The issues in error files are not data; see {#issue_count}.
+    # The number of resources that the loop yielded. Issues in error files are not counted; see
+    # {#issue_count}.
     # @return [Integer] resources of data files that were delivered
     def resources
       get(:bcda_job_resources)
     end
 
-    # @return [Integer] invalid lines
+    # @return [Integer] how many lines were invalid
     def bad_lines
       get(:bcda_job_bad_lines)
     end
@@ -299,8 +302,9 @@ module Bcda
       end
     end
 
-    # Reports the files that failed with the job or its client, so that their resources can be undone. The
-    # error that ended the job takes precedence: exceptions of the procs are ignored.
+    # Reports the files that failed because the job ended or its client was closed, so that the application
+    # can undo their resources. Exceptions of the procs are ignored, because the caller raises the error that
+    # ended the job.
     # @api private
     def notify_rest
       while (event = @handle.events.shift)
@@ -316,7 +320,8 @@ module Bcda
 
     private
 
-    # Events are reported first: they happened before the batch that is taken next.
+    # Drives the session until the block returns a value. Queued events are reported before each batch is
+    # taken, because they happened before it.
     def advance(timeout)
       deadline = Arguments.deadline(timeout)
       events = @handle.events
@@ -327,7 +332,8 @@ module Bcda
       end
     end
 
-    # If an interrupt arrives before a batch is handed over, the batch is put back, so none is lost.
+    # If an interrupt arrives before the batch was returned, the batch is kept for the next call, so none is
+    # lost.
     def take_batch(timeout)
       hand = nil
       found = advance(timeout) { hand = @put_back.shift || wrap(@handle.next_batch) }
@@ -340,7 +346,7 @@ module Bcda
       @put_back.unshift(hand) if hand
     end
 
-    # A proc that raises or throws ends the job.
+    # Yields to a proc of the application. If the proc raises or throws, the job is ended.
     def guarded
       over = false
       yield
@@ -353,7 +359,7 @@ module Bcda
       guarded { batch.bad_lines.each { |line| @callbacks[:on_bad_line].call(line) } }
     end
 
-    # The caller holds the lock.
+    # Makes a Batch of the pointer to a bcda_batch; returns other values unchanged. The caller holds the lock.
     def wrap(found)
       return found unless found.is_a?(FFI::Pointer)
 
@@ -365,7 +371,7 @@ module Bcda
       @files[pointer.address] ||= DataFile.new(@handle, pointer)
     end
 
-    # After the last batch: nil, or the job's error.
+    # Called after the last batch. Returns nil, or raises the error of the job.
     def finish
       @taken = TAKEN
       forget
@@ -400,7 +406,8 @@ module Bcda
       "#{number} #{noun}#{'s' unless number == 1}"
     end
 
-    # The loop was left. Waits for the end of the job only if the server is to be notified.
+    # Cancels the job, because its loop was left. Waits for the end of the job only if the server must be
+    # notified (+cancel_at_server+).
     def abandon
       return if @taken || @handle.engine.closed? || @handle.engine.forked?
 

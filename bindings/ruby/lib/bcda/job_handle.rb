@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
 module Bcda
-  # The C object of a job, and the data that finalizers use; it does not refer to the job's Ruby object.
-  # All methods except the caller of drop are called under the engine's lock.
+  # The C object of a job, and the data that finalizers use. A handle does not refer to the {Job}, because
+  # the finalizer of the job refers to the handle. Instance methods are called under the engine's lock.
   # @api private
   class JobHandle
     attr_reader :engine, :pointer, :events, :userdata
-    # Batches that were taken and not released, by address.
+    # The addresses of the batches that were taken and not released.
     attr_reader :open_batches
 
     def initialize(engine, events, userdata)
@@ -22,7 +22,7 @@ module Bcda
       @pointer = Native.make { |slot| @engine.check(yield(slot)) }
     end
 
-    # The next batch as a pointer; nil: none yet; :end: after the last batch.
+    # Returns a pointer to the next batch, nil if none is ready, or :end after the last batch.
     def next_batch
       code = Native.bcda_job_next(@pointer, @slot)
       return nil if code == ABI::ERR_AGAIN
@@ -50,13 +50,15 @@ module Bcda
       Native.bcda_job_resume(@pointer)
     end
 
-    # The job's Ruby object was collected. C ends a job that still runs in its next step.
+    # Cancels and releases the job, because its Ruby object was collected. The next step ends a job that
+    # still runs.
     def drop
       cancel unless ended?
       release { |function, address| Native.public_send(function, FFI::Pointer.new(address)) }
     end
 
-    # For a finalizer. Without a session only memory is left.
+    # Returns the finalizer of a {Job}. If the session is closed, only memory must be freed, so its engine
+    # is not needed.
     def self.finalizer(handle)
       proc do
         if handle.engine.closed?
@@ -67,7 +69,8 @@ module Bcda
       end
     end
 
-    # Yields each function and address of the held objects, once.
+    # For each C object that is still held, yields the name of the function that releases it, and its
+    # address. Forgets these objects, so a second call yields nothing.
     def release
       Trampolines.forget(@userdata)
       while (address, = @open_batches.shift)

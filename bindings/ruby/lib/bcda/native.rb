@@ -8,8 +8,8 @@ module Bcda
   # library that was tried. Raised by +require "bcda"+.
   class LoadError < ::LoadError; end
 
-  # The C functions, made from the generated table (abi.rb). The library is the one that +BCDA_LIBRARY+
-  # names, otherwise the one in the gem, otherwise the one that the system's loader finds.
+  # The C functions, declared from the generated table (abi.rb). The library is loaded from the path in the
+  # environment variable +BCDA_LIBRARY+; otherwise from the gem; otherwise the system's loader finds it.
   # @api private
   module Native
     extend FFI::Library
@@ -20,7 +20,7 @@ module Bcda
       out_int64: :pointer, out_size: :pointer
     }.freeze
 
-    # These work or wait long enough that other Ruby threads should run at the same time.
+    # Functions that work or wait so long that other Ruby threads should run at the same time.
     BLOCKING = %i[
       bcda_session_step bcda_session_run bcda_session_free bcda_decoder_write bcda_decoder_finish
       bcda_config_add_private_key_pem bcda_config_add_private_key_file
@@ -29,7 +29,7 @@ module Bcda
     NULL = FFI::Pointer::NULL
 
     class << self
-      # @return [String] the library that is in use
+      # @return [String] the path or name of the library that is loaded
       attr_reader :path
 
       # The candidates, in order; the first that can be loaded is used.
@@ -77,13 +77,15 @@ module Bcda
         ABI::FUNCTIONS.each_key { |name| attach(name) unless respond_to?(name) }
       end
 
-      # A callback as the table declares it. The caller never releases it, because C may keep it.
+      # Creates a callback with the type that the table declares. The caller must keep a reference to it for
+      # as long as the process runs, because C may call it at any time.
       def callback(name, &block)
         result, parameters = ABI::CALLBACKS.fetch(name)
         FFI::Function.new(KINDS.fetch(result), parameters.map { |kind| KINDS.fetch(kind) }, &block)
       end
 
-      # The pointer that a constructor stores in its last argument; raises if it failed.
+      # Calls a constructor of the library, and returns the pointer that it has stored in its last argument.
+      # Raises if the constructor failed.
       def make
         slot = FFI::MemoryPointer.new(:pointer)
         code = yield slot
@@ -92,12 +94,12 @@ module Bcda
         slot.read_pointer
       end
 
-      # A copy of a text of the library.
+      # Marks a string that ffi has copied from the library as UTF-8.
       def text(string)
         string&.force_encoding(Encoding::UTF_8)
       end
 
-      # The bytes of a getter that also returns their length; nil for NULL.
+      # Copies the bytes that a getter returns together with their length. nil if the getter returns NULL.
       def bytes
         size = FFI::MemoryPointer.new(:size_t)
         pointer = yield size

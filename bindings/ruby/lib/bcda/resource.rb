@@ -3,8 +3,8 @@
 require "json"
 
 module Bcda
-  # One FHIR resource. The library has read its line once: it is one JSON object in valid UTF-8 with a
-  # resourceType. Strings are created when they are used. A resource may be kept: when its batch is
+  # One FHIR resource. The library has checked that its line is one JSON object in valid UTF-8 with a
+  # resourceType. Strings are created only when they are read. A resource may be kept: when its batch is
   # released, the resource copies its bytes.
   class Resource
     # @api private
@@ -20,13 +20,13 @@ module Bcda
       @batch ? @batch.json(@index) : @kept.json
     end
 
-    # @return [Integer] the length of {#json} in bytes, without making it
+    # @return [Integer] the length of {#json} in bytes; does not create that string
     def bytesize
       @batch ? @batch.json_sizes[@index] : @kept.json.bytesize
     end
 
-    # The whole line: the same as {#json}, or, where the server wraps its resources (BCDA until
-    # 2019-07-10), the envelope.
+    # The whole line. It equals {#json}, except if the line is an envelope: until 2019-07-10, each line of
+    # BCDA was a JSON object that contained the resource.
     # @return [String] frozen, in UTF-8
     def line
       @batch ? @batch.line(@index) : @kept.line
@@ -47,24 +47,24 @@ module Bcda
       @batch ? @batch.last_updated[@index] : @kept.last_updated
     end
 
-    # fullUrl of the envelope. At BCDA it had no host: do not parse it as a URL.
+    # The fullUrl of the envelope. BCDA's values had no host, so do not parse it as a URL.
     # @return [String] "" for a bare line
     def full_url
       @batch ? @batch.full_urls[@index] : @kept.full_url
     end
 
-    # @return [Integer] the line in the decoded file, from 1
+    # @return [Integer] the number of the line in the decoded file, from 1
     def line_number
       @batch ? @batch.line_numbers[@index] : @kept.line_number
     end
 
-    # @return [Integer] where the line begins: bytes from the start of the decoded file
+    # @return [Integer] the offset of the line in the decoded file, in bytes
     def offset
       @batch ? @batch.offsets[@index] : @kept.offset
     end
 
-    # Whether the end of its file was not verified when the resource was delivered: commit only when the
-    # file is complete, and undo when it fails.
+    # true if the end of the file had not been verified when the resource was delivered. The application
+    # must then commit only when the file is complete, and undo when it fails.
     def provisional?
       @batch ? @batch.provisional? : @kept.provisional
     end
@@ -94,19 +94,19 @@ module Bcda
       @batch ? @batch.field(path)[@index] : @kept.fields.fetch(path.to_s) { Batch.no_field(path) }
     end
 
-    # Without its data.
+    # Does not show the JSON and the id, which are patient data.
     # @return [String]
     def inspect
       "#<Bcda::Resource #{type} line #{line_number}>"
     end
 
-    # The data of a resource without its batch.
+    # The data of a resource whose batch was released.
     # @api private
     Kept = Struct.new(:json, :line, :type, :id, :last_updated, :full_url, :line_number, :offset,
                       :provisional, :file, :fields)
     private_constant :Kept
 
-    # A copy of a resource that is borrowed from C, without its file.
+    # Copies a bcda_resource, which is valid only during the callback. The file is set later.
     # @api private
     def self.copy(pointer)
       json = Native.bytes { |size| Native.bcda_resource_json(pointer, size) }.freeze
@@ -125,7 +125,7 @@ module Bcda
       new(nil, nil, kept)
     end
 
-    # The batch is about to be released.
+    # Called before the batch is released: copies the data of this resource.
     # @api private
     def settle
       return unless @batch
