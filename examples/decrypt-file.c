@@ -1,5 +1,5 @@
 /*
- * Decrypts a file that is already on disk, as BCDA served it until 2020:
+ * Decrypts a file that is already on disk. BCDA served such files until 2020.
  *
  *   decrypt-file FILE WRAPPED_KEY_HEX PRIVATE_KEY [LABEL]
  *

@@ -1,6 +1,6 @@
 /*
- * An export in a GLib main loop: the session's one descriptor as a source. It is readable exactly
- * when a step would do something, timers included, so nothing else is attached.
+ * An export in a GLib main loop. The only source is the session's descriptor: it is readable
+ * exactly when a step has something to do, also when a timer has expired.
  */
 #include <stdio.h>
 
@@ -34,7 +34,7 @@ int main(void)
 
     if (work_open(&w))
         return 1;
-    if (bcda_session_fd(w.session) < 0) { /* a build on poll(): see libuv.c and libevent.c */
+    if (bcda_session_fd(w.session) < 0) { /* a build on poll(): see libuv.c */
         fprintf(stderr, "%s\n", bcda_error_text(bcda_session_error(w.session)));
         return work_close(&w);
     }

@@ -1,6 +1,6 @@
 /*
- * An export in a libevent loop: bcda_session_set_loop() gives each descriptor an event, and there
- * is one timer.
+ * An export in a libevent loop. With bcda_session_set_loop(), the session asks the program to watch
+ * each of its descriptors, here with one `struct event` each, and to set one timer.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +35,8 @@ static void on_time(evutil_socket_t fd, short what, void *userdata)
     bcda_session_on_timer(((struct adapter *)userdata)->session);
 }
 
-/* An event that is watched for other events is replaced. */
+/* Watches the descriptor for these events, or stops watching it if there are none. Replaces an
+ * earlier watch of the same descriptor. */
 static int watch_fd(bcda_session *session, int fd, int events, void *userdata)
 {
     struct adapter *a = userdata;

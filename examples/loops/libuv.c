@@ -1,6 +1,6 @@
 /*
- * An export in a libuv loop: bcda_session_set_loop() gives each descriptor a uv_poll_t, and there
- * is one uv_timer_t.
+ * An export in a libuv loop. With bcda_session_set_loop(), the session asks the program to watch
+ * each of its descriptors, here with one uv_poll_t each, and to set one timer.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +9,9 @@
 
 #include "setup.h"
 
-/* A watched descriptor; libuv frees a handle only some time after it is closed. */
+/* A watched descriptor. It is allocated, because libuv uses a handle until its close callback. */
 struct watch {
-    uv_poll_t poll; /* first, so that the handle is the watch */
+    uv_poll_t poll; /* must be first: a pointer to it is also a pointer to the watch */
     int fd;
     bcda_session *session;
     struct watch *next;
@@ -29,7 +29,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     struct watch *w = (struct watch *)poll;
     int seen = 0;
 
-    /* The library finds out what is wrong with a descriptor. */
+    /* On an error, report both events: the library's next read or write finds the error. */
     if (status < 0)
         seen = BCDA_FD_READ | BCDA_FD_WRITE;
     if (events & (UV_READABLE | UV_DISCONNECT))

@@ -18,9 +18,10 @@ struct work {
     void *loop;
 };
 
-/* 0, or it has said what is wrong. */
+/* Makes the config and the session. Returns 0; on an error, prints it and returns another value. */
 int work_open(struct work *w);
-/* After the loop has been chosen, where that is done. Types: BCDA_TYPES. */
+/* Starts an export of the types in the environment variable BCDA_TYPES. A program that uses
+ * bcda_session_set_loop() must call that first. */
 int work_start(struct work *w);
 /* Frees everything, prints the result, and returns the exit status. */
 int work_close(struct work *w);
