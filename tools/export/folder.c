@@ -268,7 +268,7 @@ static int read_top(int dir, const char *name, char *to, size_t size)
     return got < 0 ? -1 : 0;
 }
 
-/* 1 if the file does not exist, but its folder does. */
+/* Returns 1 if the file does not exist, but its folder does. */
 static int is_removed(char *path)
 {
     char *slash = strrchr(path, '/');
@@ -279,7 +279,7 @@ static int is_removed(char *path)
     return access(path, F_OK) == 0;
 }
 
-/* 1 if a --resume file names this staging folder, or if that cannot be determined. */
+/* Returns 1 if a --resume file names this staging folder, or if that cannot be determined. */
 static int is_resumable(const struct folder *f, const char *name)
 {
     char wanted[NAME_SIZE];

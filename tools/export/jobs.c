@@ -57,8 +57,8 @@ static struct slot *task_slot_of(struct task *t, const bcda_file *file)
     return &t->slots[i];
 }
 
-/* Returns the type in the name of the output file of a manifest's file, or NULL if the manifest's
- * type cannot be part of a file name. */
+/* Returns the resource type to use in the name of the output file. Returns NULL if the manifest
+ * gives a type that cannot be part of a file name. */
 static const char *type_of(const bcda_file *file)
 {
     if (bcda_file_is_error(file))
@@ -178,8 +178,8 @@ static void show_lines(struct run *r, const bcda_file *file, const struct held *
     }
 }
 
-/* 1 if a file is complete for the library, but cannot be used. bcda_job_save() will list the file
- * as complete, so the --resume file also counts how many files were refused. */
+/* Returns 1 if a file is complete for the library, but cannot be used. bcda_job_save() will list
+ * the file as complete, so the --resume file also counts how many files were refused. */
 static int is_refused(struct task *t, const bcda_file *file)
 {
     char name[128];
@@ -363,8 +363,8 @@ static void look_at_skipped(struct task *t)
     }
 }
 
-/* 1 if the job has ended at the server or no longer exists there. This does not include a missing
- * file: the job may still have its other files. */
+/* Returns 1 if the job has ended at the server or no longer exists there. This does not include a
+ * missing file: the job may still have its other files. */
 static int is_gone(const bcda_job *job, int result)
 {
     if (!*bcda_job_url(job) || *bcda_error_file(bcda_job_error(job)))
@@ -373,8 +373,8 @@ static int is_gone(const bcda_job *job, int result)
            result == BCDA_ERR_GONE || result == BCDA_ERR_NOT_FOUND;
 }
 
-/* 1 if the server has no endpoint for the type of this job, and the user did not ask for this
- * type. */
+/* Returns 1 if the server has no endpoint for the type of this job, and the user did not ask for
+ * this type. */
 static int is_absent(const struct task *t, int result)
 {
     return t->run->level == BCDA_LEVEL_RESOURCE && t->run->all_types &&

@@ -103,9 +103,9 @@ static int export_all(bcda_session *session, const struct args *a)
     return status;
 }
 
-/* Opens /dev/null for each standard descriptor that is not open. Otherwise a file or a socket would
- * get its number, and messages would be written to it. The mode is the wrong one, so that using the
- * descriptor is an error. */
+/* Opens /dev/null for each standard descriptor that is closed. Otherwise a file or a socket would
+ * get that number, and messages would be written to it. /dev/null is opened for writing as standard
+ * input, and for reading as standard output and error, so that using the descriptor still fails. */
 static int open_standard_files(void)
 {
     int fd;

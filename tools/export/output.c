@@ -88,7 +88,8 @@ static int open_unnamed(const struct output *o)
     return openat(o->folder->work, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 }
 
-/* 1 if the work folder supports files without a name, and /proc can be used to give them one. */
+/* Returns 1 if the work folder supports files without a name, and /proc can be used to give them
+ * one. */
 static int has_unnamed_files(const struct output *o)
 {
     int fd = open_unnamed(o);
@@ -186,7 +187,7 @@ void output_forget(struct output *o, const char *type, uint64_t tag, size_t inde
     unlinkat(o->folder->work, mark, 0);
 }
 
-/* 1 if `name` is a mark of the job with this tag. Sets `type` to the type in the name. */
+/* Returns 1 if `name` is a mark of the job with this tag. Sets `type` to the type in the name. */
 static int is_mark_of(const char *name, uint64_t tag, char type[TYPE_SIZE])
 {
     char middle[TAG_LEN + 1];

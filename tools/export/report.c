@@ -95,7 +95,8 @@ static size_t utf8_sequence(const unsigned char *text, uint32_t *code)
     return *code < least[n] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : n;
 }
 
-/* 0 for control characters, and for characters that change the direction or order of text. */
+/* Returns 0 for control characters, and for characters that change the direction or order of text.
+ */
 static int is_harmless(uint32_t code)
 {
     return code >= 0x20 && (code < 0x7f || code >= 0xa0) && code != 0x61c &&
@@ -126,7 +127,7 @@ const char *clean(char *to, size_t size, const char *text)
     return to;
 }
 
-/* 1 if the server's text only repeats the HTTP status, or is empty. */
+/* Returns 1 if the server's text only repeats the HTTP status, or is empty. */
 static int is_noise(const char *said)
 {
     static const char *const noise[] = {"Request Error", "Formatting Error", "Internal Error",

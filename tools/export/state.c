@@ -8,14 +8,16 @@
  * of bcda_job_save(), or "-" for a job that the server has not accepted. "remarks" and "file" lines
  * belong to the job line that follows:
  *
- *   # out FOLDER                    where its files are
- *   # asks TEXT                     the export request
- *   # replace                       --replace
+ *   # out FOLDER                    the directory of --out
+ *   # asks TEXT                     the export request (request_text())
+ *   # replace                       the export was started with --replace
  *   # stage ID                      the staging folder in use
  *   # old TYPE FIRST LAST           data files that this export will replace
  *   # complete STATUS               all files are complete; only the last steps remain
- *   # remarks LINES ISSUES REFUSED  of the files that are complete
- *   # file TYPE FIRST LAST STAGED   files that are complete
+ *   # remarks LINES ISSUES REFUSED  counts over the complete files: invalid lines, issues that are
+ *                                   errors, and files that could not be used
+ *   # file TYPE FIRST LAST STAGED   complete files: their type and numbers, and whether they are in
+ *                                   the staging folder
  */
 #include "export.h"
 
@@ -31,7 +33,7 @@
 
 #define STATE_MAX ((off_t)256 * 1024 * 1024)
 
-/* 1 if `fd` is still the file at `path`. */
+/* Returns 1 if `fd` is still the file at `path`. */
 static int is_current(int fd, const char *path)
 {
     struct stat one;

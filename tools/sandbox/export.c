@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* True if an item of a comma-separated list is the word, in any case. Parameters of an item (after
- * ";") do not count. */
+/* Returns true if an item of a comma-separated list is the word, in any case. Parameters of an item
+ * (after ";") are ignored. */
 static bool list_has(const char *list, const char *word)
 {
     size_t n = strlen(word);
@@ -232,8 +232,8 @@ static bool group_check(struct request *rq, const char *group, enum MHD_Result *
     return false;
 }
 
-/* True if the endpoint exports one type. Where `_type` exists, "Patient" and "Group" are the levels
- * of an export of all types. */
+/* Returns true if the endpoint exports one type. Where `_type` exists, "Patient" and "Group" are
+ * the levels of an export of all types. */
 static bool is_of_one_type(struct sandbox *sb, const char *level)
 {
     return !type_parameter(sb) ||
@@ -297,13 +297,13 @@ static bool leave_out_running(struct sandbox *sb, struct job *job)
     return kept == 0;
 }
 
-/* True if the job must be refused with 429. The caller holds the lock. */
+/* Returns true if the job must be refused with 429. The caller holds the lock. */
 static bool must_wait(struct sandbox *sb, struct job *job, const char *group)
 {
     if (sb->options.allow_duplicates || sb->era->duplicate == DUPLICATE_ALLOWED)
         return false;
     if (sb->era->duplicate == DUPLICATE_ALL_TYPES)
-        return !group && leave_out_running(sb, job); /* a bug in a URL pattern exempted Group/all */
+        return !group && leave_out_running(sb, job); /* a bug in the real server exempted groups */
     for (const struct job *old = sb->jobs; old; old = old->next)
         if (is_duplicate(sb->era, job, old))
             return true;

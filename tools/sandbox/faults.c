@@ -1,4 +1,4 @@
-/* Faults by name: one table serves both the parser and the help text. */
+/* The table of all faults and their names, from which the parser and the help text are made. */
 #include "internal.h"
 
 #include <ctype.h>

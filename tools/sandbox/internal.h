@@ -180,7 +180,7 @@ bool fault_take_offset(struct sandbox *sb, enum fault_id id, const char *type, u
  * NULL if the fault does not occur. */
 char *fault_take_text(struct sandbox *sb, enum fault_id id, const char *type);
 
-/* ---- random.c: transient faults by a seed ---- */
+/* ---- random.c: random transient faults, chosen by a seed ---- */
 
 enum random_fault {
     R_NONE,
@@ -409,7 +409,7 @@ enum MHD_Result job_status(struct request *rq, const char *id);
 enum MHD_Result job_delete(struct request *rq, const char *id);
 enum MHD_Result jobs_list(struct request *rq);
 void job_free(struct job *job);
-/* True if a fault makes the job count as archived. */
+/* Returns true if a fault makes the job count as archived. */
 bool job_expired(struct job *job);
 /* Returns the same server's other origin: 127.0.0.1 for localhost, and the reverse. The caller
  * frees the string. */

@@ -18,8 +18,8 @@ struct job *job_find(struct sandbox *sb, unsigned long long id)
     return job;
 }
 
-/* True if the job is Pending or In Progress as far as a client can know. The caller holds the lock.
- */
+/* Returns true if the job is Pending or In Progress as far as a client can know. The caller holds
+ * the lock. */
 bool job_running(const struct job *job)
 {
     return job->state == JOB_RUNNING || (job->state == JOB_READY && !job->completed);

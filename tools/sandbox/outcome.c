@@ -38,8 +38,8 @@ static void write_era_a(struct buf *b, enum outcome_kind kind, const char *messa
              "'details':{'coding':[{'display':'%s'}],'text':'%s'}",
              kind == O_FORMAT ? "Structural Issue" : "Exception", old_display(kind),
              old_display(kind));
-    /* Only for a wrong Accept or Prefer header did the server tell the client the reason (bcda-api
-     * 4.3). */
+    /* The server sent the reason to the client only if the Accept or Prefer header was wrong
+     * (bcda-api 4.3). */
     if (kind == O_FORMAT)
         json_fmt(b, ",'diagnostics':'%s'", message);
     buf_str(b, "}]}");

@@ -1,5 +1,5 @@
-/* Transient faults by a seed: the fault of the n-th answer depends only on the seed, n and the
- * stage, so a run with the same order of requests is reproducible. */
+/* Random transient faults. The fault of the n-th answer depends only on the seed, on n and on the
+ * kind of request (stage), so a run with the same order of requests is reproducible. */
 #include "internal.h"
 
 #include <string.h>

@@ -45,14 +45,14 @@ struct sandbox_options {
     uint64_t file_bytes_max; /* file sizes vary from file_bytes to this; 0 = all are file_bytes */
 };
 
-/* Starts a server. Returns 0, or -1, which leaves *out unchanged; sandbox_last_error() then tells
- * the reason. */
+/* Starts a server and sets *out. Returns 0. On failure returns -1 and leaves *out unchanged;
+ * sandbox_last_error() then returns the reason. */
 int sandbox_start(const struct sandbox_options *options, struct sandbox **out);
 
 /* Stops the server, ends all its threads and removes all its files. NULL is allowed. */
 void sandbox_stop(struct sandbox *sb);
 
-/* Why the last sandbox_start or sandbox_set_fault of this thread failed. */
+/* Returns why the last sandbox_start() or sandbox_set_fault() of this thread failed. */
 const char *sandbox_last_error(void);
 
 /* These strings live until sandbox_stop(). */

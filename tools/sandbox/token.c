@@ -127,7 +127,7 @@ static enum token_verdict find_token(struct request *rq, const char *text)
     return verdict;
 }
 
-/* True if the text has three parts of base64url, as a JWT has. */
+/* Returns true if the text has three parts of base64url, as a JWT has. */
 static bool looks_like_jwt(const char *s)
 {
     static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
