@@ -1,17 +1,18 @@
-"""One encrypted file of one server, downloaded in turns by the library, by its decode threads (four
-files), by what people do instead (row 3), and through the bindings (rows 7 and 8).
+"""Measures several programs that download the same encrypted file: the library in C, the programs in rivals/
+(row 3), and the Python and Ruby packages (rows 7 and 8). The library with decode threads downloads the same
+amount of data in four files. The programs run one after the other, several times.
 
-The program of each binding is called as
+The benchmark program of a binding is called as
 
     PROGRAM STATUS_URL batches|resources [OPTION=NUMBER]...
 
-with BCDA_LIBRARY and what `bcda-sandbox --print-env` says in its environment. It touches every resource
-(type, id, length of its JSON) and prints, as bench-pipeline does, the time from the BEGIN of the first
-file to the END of the last one:
+Its environment has BCDA_LIBRARY and the variables that `bcda-sandbox --print-env` prints. It reads the type,
+the id and the length of the JSON of every resource. It prints one line; as for bench-pipeline, the times are
+those from the beginning of the first file to the end of the last file:
 
     <resources> <bytes of JSON> <wall seconds> <CPU seconds> <peak KiB>
 
-A rival prints the same, and the peak above which it began; see rivals/README.md.
+A program in rivals/ prints the same, followed by its peak memory before the request; see rivals/README.md.
 """
 import os
 import shutil
@@ -30,9 +31,10 @@ class Rival:
     def __init__(self, name, command, inline=None, threaded=None, whole=False, batches=None, cpu=None,
                  targets=True):
         self.name, self.command = name, command
-        self.inline, self.threaded, self.cpu = inline, threaded, cpu  # least ratios of row 3
-        self.targets = targets  # False: reported only
-        self.batches = batches  # and of row 7
+        # The smallest ratios allowed in row 3, and of the CPU time; None: no target.
+        self.inline, self.threaded, self.cpu = inline, threaded, cpu
+        self.targets = targets  # False: the ratios are only reported
+        self.batches = batches  # the smallest ratio allowed in row 7
         self.whole = whole
 
 
@@ -110,7 +112,7 @@ def bindings(bench, rows, status_url):
 
 
 def missing(command):
-    """Why it cannot be run, or None."""
+    """Returns why the command cannot be run, or None if it can."""
     if not command[0]:
         return "ruby is missing"
     if command[0].endswith("ruby") and subprocess.run([command[0], "-e", "require 'ffi'"],
@@ -120,7 +122,7 @@ def missing(command):
 
 
 def downloads(bench, one, several, rows):
-    """The turns of the library itself."""
+    """Returns the measurements of the library itself: their names, and functions that make them."""
     turns = {INLINE: lambda: bench.pipeline(one, "parallel=1")}
     if "3" in rows:
         turns[THREADED] = lambda: bench.threaded(several)
@@ -128,7 +130,7 @@ def downloads(bench, one, several, rows):
 
 
 def middle(found):
-    """The medians of the columns, by name."""
+    """Returns, for each name, the median of every column over all runs."""
     for name, runs in found.items():
         if name != THREADED and any(run[0] != found[INLINE][0][0] for run in runs):
             raise SystemExit(f"{name} counted other resources than the library")
@@ -157,8 +159,9 @@ def numbers(bench, env, command):
 
 
 def share(bench, whole):
-    """What our memory may be of a rival's. A whole-file form holds the file, we do not: the
-    hundredth is meant for 1 GiB, and less of a smaller file is held."""
+    """Returns the target of the memory ratio: the library's memory divided by that of another program. A
+    program that holds the whole file in memory needs more with a larger file, and the library does not. So
+    the target is 0.01 for a file of 1 GiB, and larger for a smaller file."""
     return 0.01 * 1024 * MIB / bench.size if whole else 1
 
 

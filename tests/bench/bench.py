@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""bench.py BUILD [--quick] [--rows 1,3]: measures, and prints the table; see the script `run`."""
+"""bench.py BUILD [--quick] [--rows 1,3]: runs the benchmarks of these rows of doc/performance.md, and prints
+the table. The script `run` in this folder builds the programs and calls it."""
 import argparse
 import concurrent.futures
 import contextlib
@@ -20,14 +21,15 @@ from server import Server
 MIB = 1 << 20
 CERTIFICATES = 140
 REPEATS = 5
-MANY = 16  # files on disk
+MANY = 16  # number of files when they are decoded from disk
 FORMS = ("plain", "gzip", "encrypted")
 HERE = os.path.dirname(os.path.abspath(__file__))
 END = "-----END CERTIFICATE-----\n"
 
 
 def busy():
-    """Seconds of CPU: of the whole machine, of it stolen by its host, of this bench."""
+    """Returns three times in CPU seconds: used on the whole machine, stolen by the host of a virtual
+    machine, and used by this benchmark."""
     with open("/proc/stat", encoding="ascii") as f:
         ticks = [int(n) for n in f.readline().split()[1:9]]
     user, nice, system, _, _, irq, softirq, steal = (n / os.sysconf("SC_CLK_TCK") for n in ticks)
@@ -35,7 +37,8 @@ def busy():
 
 
 class Table:
-    """The rows as they are found; a target is a figure and which side of it is right."""
+    """Prints each row as soon as it is measured, and counts the targets that were missed. A target is a
+    greatest or a least ratio."""
 
     def __init__(self):
         self.missed = 0
@@ -65,7 +68,7 @@ class Bench:
     def __init__(self, build, quick):
         self.build, self.quick = build, quick
         self.size = (128 if quick else 1024) * MIB
-        self.often = REPEATS if quick else 11  # where a target leaves least room
+        self.often = REPEATS if quick else 11  # repeats of measurements whose targets are close to the measured ratios
         self.prepared = {}
         self.table = Table()
         self.baseline = int(self.call(None, [self.program("memory-baseline")])[0])
@@ -89,32 +92,34 @@ class Bench:
                       "--file-bytes", str(size // files), *options)
 
     def pipeline(self, server, *options, env=None, program="pipeline"):
-        """(resources, bytes, wall, CPU, peak KiB) of one download by the library."""
+        """Downloads once with the library. Returns (resources, bytes, wall, CPU, peak KiB)."""
         gzip = f"gzip={int(server.form == 'gzip')}"
         words = self.call(env or server.env,
                           [self.program(program), server.status_url, gzip, *options])
         return [float(w) for w in words]
 
-    # ---- row 1: one file, one core, against its stages
+    # ---- row 1: one file on one core, compared with the sum of the stages measured alone
 
     def alone(self, server, part, f):
-        """CPU seconds of that part of the stages, by name."""
+        """Returns the CPU seconds of each stage in this part of bench-stages ("curl" or "rest")."""
         words = self.call(server.env, [self.program("stages"), part, server.form, f.plain, f.stored, f.url])
         return dict(zip(words[::2], map(float, words[1::2])))
 
     def fetching(self, server, files):
-        """CPU seconds of libcurl to nowhere, and what the server took for it."""
+        """Downloads the files with libcurl alone, which discards the data. Returns the CPU seconds of libcurl
+        and of the server."""
         before = server.cpu()
         curl = sum(self.alone(server, "curl", f)["curl"] for f in files)
         return {"curl": curl, "server": server.cpu() - before}
 
     def stages(self, server):
-        """CPU seconds of each stage alone."""
+        """Returns the CPU seconds of each stage when it runs alone."""
         f = server.files[-1]
         return self.fetching(server, [f]) | self.alone(server, "rest", f)
 
     def take(self, turns, repeats=REPEATS):
-        """What each turn gave, in a list: they go round, and each begins as often as another."""
+        """Makes each measurement `repeats` times and returns the list of its results. The measurements
+        alternate, and each round starts with another one, so that none has an advantage by its place."""
         names, found = list(turns), {name: [] for name in turns}
         for i in range(repeats):
             for name in names[i % len(names):] + names[:i % len(names)]:
@@ -150,7 +155,7 @@ class Bench:
         self.table.parts({"simdjson": cpu, "simdjson by the clock": wall, "yajl": yajl})
 
     def warm_up(self, server):
-        """The machine's memory."""
+        """Makes one download that is not measured, after which the machine has allocated memory."""
         if not self.quick:
             self.pipeline(server, "parallel=1")
 
@@ -164,10 +169,11 @@ class Bench:
         self.table.parts({name: value * 1e9 for name, value in alone.items()})
 
     def callgrind(self, env, command):
-        """Instructions between the marks of a program, one by one, and what it printed."""
+        """Runs a program under callgrind. Returns the number of instructions between each two calls of
+        bench_mark(), and the words that the program printed."""
         folder = tempfile.mkdtemp(prefix="bcda-bench-")
         out = os.path.join(folder, "out")
-        # For valgrind each byte of "rep movsb" is an instruction: the C library is to copy otherwise.
+        # valgrind counts each byte of "rep movsb" as an instruction, so the C library must copy without it.
         env = dict(env, GLIBC_TUNABLES="glibc.cpu.x86_rep_movsb_threshold=1000000000")
         words = self.call(env, ["valgrind", "--tool=callgrind", "--instr-atstart=no",
                                 "--dump-before=bench_mark",
@@ -181,7 +187,8 @@ class Bench:
         return [counts[i] for i in sorted(counts)], words
 
     def samples(self):
-        """Two small files of claims, so that their difference is free of what a connection costs."""
+        """Creates two small files of claims of different sizes. The cost of the larger minus that of the
+        smaller does not include the cost of a connection."""
         folder = tempfile.mkdtemp(prefix="bcda-bench-")
         with self.server("plain", size=4 * MIB) as server:
             with open(server.export().files[-1].plain, "rb") as f:
@@ -230,7 +237,7 @@ class Bench:
         shutil.rmtree(folder)
 
     def inflaters(self, server):
-        """A build with ISA-L against one with zlib, in turns."""
+        """Compares a build that inflates with ISA-L with one that uses zlib."""
         what = "inline, gzip: CPU with ISA-L against zlib"
         programs = ["pipeline-isal", "pipeline-zlib"]
         if not all(os.path.exists(self.program(name)) for name in programs):
@@ -249,13 +256,15 @@ class Bench:
 
     @staticmethod
     def at_once(call):
-        """What two of them gave, made at the same time: both cores are at work."""
+        """Makes the call in two threads at the same time, so that both cores are busy. Returns both
+        results."""
         with concurrent.futures.ThreadPoolExecutor() as pool:
             both = [pool.submit(call) for _ in range(2)]
             return [b.result() for b in both]
 
     def from_disk(self, server):
-        """Of many files: a decoder takes a whole one, and at the end one thread waits for the other."""
+        """Decodes many files from disk with one and with two threads. A decoder takes one file at a time, so
+        with few files one thread would wait long for the other at the end."""
         files = [f"{f.stored}={f.key}" for f in server.files]
 
         def decode(threads):
@@ -280,18 +289,18 @@ class Bench:
             turns["apart"] = lambda: max(run[2] for run in self.at_once(
                 lambda: self.pipeline(server, "parallel=1"))) / 2
         found = self.take(turns, self.often)
-        # What the kernel does for the connection is the server's time or libcurl's, whoever waits
-        # for the other: both are taken from the one run, that of libcurl alone.
+        # The kernel's work for the connection is counted either as the server's time or as libcurl's,
+        # depending on which of them waits. So both figures must come from the same run.
         curl = median(run["curl"] for run in found["curl"])
-        serving = mean(run["server"] for run in found["curl"])  # its clock has coarse ticks
+        serving = mean(run["server"] for run in found["curl"])  # the mean, because this clock counts in coarse ticks
         best = (curl + serving + median(found["rest"])) / 2
         self.times("two cores over TLS, of the best there is", best, median(found["ours"]), least=0.9)
         if not self.quick:
             self.times("  two processes instead that share nothing", best, median(found["apart"]))
 
     def rest(self, server):
-        """CPU seconds of all stages but libcurl, each core being at them: a host that gives two
-        cores less than twice one shows here."""
+        """Returns the CPU seconds of all stages except libcurl, measured while both cores run them. So the
+        figure includes the loss on a machine whose two cores do less than twice the work of one."""
         f = server.files[-1]
         both = self.at_once(lambda: sum(self.alone(server, "rest", f).values()))
         return mean(both) / f.bytes * server.bytes()
@@ -313,7 +322,8 @@ class Bench:
     # ---- row 5: many small files
 
     def bundle(self, server, count):
-        """A CA file of so many certificates, the server's own last."""
+        """Creates a CA file of `count` certificates, of which the last is that of the server's authority.
+        Returns its path."""
         with open("/etc/ssl/certs/ca-certificates.crt", encoding="ascii") as f:
             known = f.read().split(END)[:count - 1]
         if len(known) < count - 1:
@@ -332,7 +342,7 @@ class Bench:
             urls = os.path.join(server.state, "urls")
             with open(urls, "w", encoding="ascii") as f:
                 f.writelines(f'url = "{x.url}"\noutput = "/dev/null"\n' for x in server.files)
-            # One authority is the harder rival: curl reads the file again for each connection.
+            # With one authority curl is faster, because it reads the CA file again for each connection.
             for authorities, target in ((CERTIFICATES, 0.9),) if self.quick else ((CERTIFICATES, 0.9), (1, None)):
                 self.against_curl(server, count, urls, self.bundle(server, authorities), authorities,
                                   target)
@@ -358,7 +368,8 @@ class Bench:
     # ---- row 6: waiting
 
     def wait(self):
-        """(seconds, clock, polls, other wake-ups)"""
+        """Lets sessions wait for a job that does not end. Returns (seconds, clock, polls, other wake-ups) for
+        a simulated and for a real clock."""
         found = []
         with self.server("plain", "--polls", "1000000", size=MIB) as server:
             server.start()
@@ -373,8 +384,8 @@ class Bench:
                            f"{idle} beside {polls} polls", idle, most=0)
 
     def prepare(self, stack, rows):
-        """The servers and their data, all at once: that saves --quick some seconds, and the disk has
-        room for so little."""
+        """With --quick: starts all servers at the same time, which saves some seconds. Their data is small
+        enough to be on the disk together."""
         wanted = [(form, 1) for form in ("plain", "gzip") if "1" in rows]
         if rows & set("12378"):
             wanted += [("encrypted", 1), ("encrypted", 4)]
@@ -423,7 +434,8 @@ class Bench:
                 alongside.measure(self, rows, one, several)
 
     def counts(self, rows):
-        """What is counted, and not by a clock, goes side by side."""
+        """Runs the benchmarks that count instructions, bytes or wake-ups. They do not measure time, so they
+        may run at the same time."""
         with concurrent.futures.ThreadPoolExecutor() as pool:
             waits = pool.submit(self.wait) if "6" in rows else None
             if "1" in rows:
@@ -441,7 +453,8 @@ def main():
     parser.add_argument("--rows")
     args = parser.parse_args()
     rows = args.rows or ("1,2,3,4,5,6" if args.quick else "1,2,3,4,5,6,7,8")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers and data go as well
+    # SIGTERM runs the cleanup, which stops the servers and removes the data.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     begun, before = time.monotonic(), busy()
     missed = Bench(args.build, args.quick).run(set(rows.split(",")))
     spent = time.monotonic() - begun

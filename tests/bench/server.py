@@ -1,4 +1,4 @@
-"""The sandbox as the benches need it: a process of its own, a job that is ready, its files."""
+"""Starts bcda-sandbox in a process of its own for the benchmarks, and exports one job from it."""
 import base64
 import glob
 import json
@@ -12,13 +12,13 @@ import time
 import urllib.request
 
 TICKS = os.sysconf("SC_CLK_TCK")
-# What each form of a file is called here, and the era whose server stores it so.
+# The name of each form of a file, and the server version (era) that stores files in this form.
 ERAS = {"plain": "2019-12", "gzip": "current", "encrypted": "2019-04"}
 PLAIN_KEY = "4e4f5f454e4352595054494f4e"
 
 
 class File:
-    """A file of the job: where it is served, where it lies, and its wrapped key."""
+    """A file of the job: its URL, its path on disk, and its wrapped key."""
 
     def __init__(self, url, key, folder):
         self.url, self.key = url, key
@@ -32,7 +32,8 @@ class File:
 
 
 class Server:
-    """bcda-sandbox over TLS with one finished job of claims, in one of the three forms."""
+    """A running bcda-sandbox with TLS and one finished job of claims, whose files have one of the three
+    forms."""
 
     def __init__(self, program, form, *options, keep_plain=True):
         self.form = form
@@ -64,7 +65,7 @@ class Server:
         return json.loads(body)["access_token"]
 
     def start(self):
-        """Starts the job, and gives what its status is asked with."""
+        """Starts the job. Returns the headers for requests of its status."""
         path = ("/ExplanationOfBenefit/$export" if self.form == "encrypted" else
                 "/Patient/$export?_type=ExplanationOfBenefit")
         headers = {"Authorization": "Bearer " + self.token, "Accept": "application/fhir+json",
@@ -74,7 +75,8 @@ class Server:
         return headers
 
     def export(self):
-        """A job with its files, smallest first; they stay until the server is stopped."""
+        """Waits for the end of the job and lists its files, the smallest first. The files exist until the
+        server is stopped."""
         if self.files:
             return self
         headers = self.start()
@@ -88,7 +90,7 @@ class Server:
             key = keys.get(entry["url"].rsplit("/", 1)[-1]) or entry.get("encryptedKey") or ""
             self.files.append(File(entry["url"], "" if key == PLAIN_KEY else key, self.state))
         for f in self.files:
-            if not f.bytes:  # served as it lies in --data
+            if not f.bytes:  # a file of --data, which is served without a copy in the state folder
                 f.bytes = len(self.request(f.url, {"Authorization": "Bearer " + self.token})[2])
         self.files.sort(key=lambda f: f.bytes)
         return self
@@ -97,7 +99,7 @@ class Server:
         return sum(f.bytes for f in self.files)
 
     def cpu(self):
-        """Seconds of CPU that the server has used so far."""
+        """Returns how many CPU seconds the server has used so far."""
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as f:
             fields = f.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS

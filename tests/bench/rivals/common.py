@@ -1,4 +1,4 @@
-"""What the two Python clients share."""
+"""Shared by python_whole.py and python_stream.py."""
 import os
 import resource
 import time
@@ -13,7 +13,7 @@ def setting(name):
 
 
 def open_key():
-    """The file's AES key; None = not encrypted."""
+    """Returns the file's AES key, or None if the file is not encrypted."""
     wrapped = bytes.fromhex(setting("BENCH_KEY"))
     if not wrapped:
         return None

@@ -1,4 +1,4 @@
-// Node, as the file comes, tuned: see README.md.
+// A client in Node that decodes the file while it is received, tuned for speed: see README.md.
 "use strict";
 const crypto = require("crypto");
 const fs = require("fs");
@@ -36,7 +36,7 @@ function takeText(text) {
   rest = from < buffer.length ? buffer.subarray(from) : null;
 }
 
-// The last bytes met are held back, since they may be the tag.
+// Decrypts while the file is received. Holds the last 16 bytes received back, because they may be the tag.
 function decryptor(key) {
   let cipher = null, held = Buffer.alloc(0);
   return {
@@ -67,8 +67,8 @@ function report() {
     ((used.user + used.system) / 1e6).toFixed(6), process.resourceUsage().maxRSS, peak);
 }
 
-// Pieces are gathered to a quarter MiB: one decryption and one search a record of 16 KiB would cost
-// more.
+// Pieces of the body, which have at most 16 KiB (one TLS record), are joined to at least this many bytes:
+// decrypting and searching each piece alone would cost more.
 const GATHER = 1 << 18;
 const key = openKey();
 const sink = key ? decryptor(key) : { push: takeText, end() {} };

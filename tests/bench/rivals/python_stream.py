@@ -1,4 +1,4 @@
-"""Python, as the file comes: see README.md."""
+"""A client in Python that decodes the file while it is received: see README.md."""
 import json
 from collections import Counter
 
@@ -10,7 +10,8 @@ TAG = 16
 
 
 def pieces(key):
-    """The text of the file; the last bytes are held back, since they are the tag."""
+    """Yields the decrypted file in pieces. Holds the last 16 bytes received back, because they may be the
+    tag."""
     answer = get(stream=True)
     if not key:
         yield from answer.iter_content(PIECE)

@@ -1,4 +1,4 @@
-"""Python, the whole file in memory: see README.md."""
+"""A client in Python that holds the whole file in memory: see README.md."""
 import json
 from collections import Counter
 

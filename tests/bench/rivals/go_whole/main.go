@@ -1,4 +1,4 @@
-// Go, the whole file in memory: see README.md.
+// A client in Go that holds the whole file in memory: see README.md.
 package main
 
 import (
@@ -58,7 +58,7 @@ func get() []byte {
 
 func decrypt(key, body []byte) []byte {
 	gcm := must(cipher.NewGCM(must(aes.NewCipher(key))))
-	return must(gcm.Open(body[12:12], body[:12], body[12:], nil)) // in place
+	return must(gcm.Open(body[12:12], body[:12], body[12:], nil)) // decrypts in place, without a second buffer
 }
 
 type typed struct {
