@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""lib/ makes none of these calls: they are unsafe, print text that nobody asked for, or change the
-process of the application."""
+"""Checks that lib/ makes none of these calls: they are unsafe, print text that the application did not
+request, or change the process of the application."""
 import os
 import re
 

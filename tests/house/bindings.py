@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The declarations that the bindings read match the headers (bindings/generate --check)."""
+"""Checks that the generated declarations of the bindings match the headers (bindings/generate
+--check)."""
 import os
 import subprocess
 import sys

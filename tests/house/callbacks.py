@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Every call of a callback of the application stands between an enter and a leave function. By
-these a session notices that the callback has forked and now runs in the child."""
+"""Checks that lib/ calls an enter function before, and a leave function after, every callback of the
+application. With these functions a session detects that the callback has forked and now runs in the
+child."""
 import os
 import re
 

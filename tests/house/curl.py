@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""lib/net/curl.c uses only symbols that the oldest supported libcurl has, except where an #if
+"""Checks that lib/net/curl.c uses only symbols that the oldest supported libcurl has, except where an #if
 checks LIBCURL_VERSION_NUM. The versions below come from libcurl-symbols(3), which is not on every
 machine: a symbol that is in neither list must be looked up there and added."""
 import os

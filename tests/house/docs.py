@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Every public function has a comment, of its own or of its group of declarations. That comment, or
-an earlier one for all functions or all getters of the header, says whether callbacks may call the
-function, which threads may call it, since which version it exists, and, if it can fail, the codes.
-What it says about callbacks matches lib/client/entry.c. Each section of the server notes that the
-code cites exists."""
+"""Checks the comments of the public functions. Every function must have a comment, of its own or for its
+group of declarations. That comment, or an earlier one for all functions or all getters of the header,
+must say whether callbacks may call the function, which threads may call it, since which version it
+exists, and, if it can fail, the error codes. What it says about callbacks must match lib/client/entry.c.
+Each section of doc/guide/server.md that the code cites must exist."""
 import os
 import re
 
@@ -40,7 +40,7 @@ for path in headers():
     comments = [(text.count("\n", 0, m.start()) + 1, re.sub(r"\s*\n\s*\*?\s*", " ", m.group(0)))
                 for m in re.finditer(r"/\*.*?\*/", text, re.S)]
     for line, name, result in by_header[path]:
-        # Go up over the declarations of the same group to its comment; a blank line ends the group.
+        # Find the comment of the group: skip the declarations above, up to a blank line.
         top = line - 1
         while top > 0 and lines[top - 1].strip():
             top -= 1

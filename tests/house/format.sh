@@ -1,5 +1,5 @@
 #!/bin/sh
-# All C is as clang-format writes it: format.sh [ROOT]
+# format.sh [ROOT]: checks that all C files have the format that clang-format gives them
 set -eu
 
 cd "${1:-$(dirname "$0")/../..}"

@@ -1,4 +1,5 @@
-"""Shared by the house checks: the files of the tree, C without comments, the public functions."""
+"""Functions that the checks in tests/house share: lists of files, C code without comments, and the
+declarations of public functions."""
 import os
 import re
 import sys

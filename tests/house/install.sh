@@ -1,7 +1,7 @@
 #!/bin/sh
-# install.sh ROOT BUILD CC: installs the build into an empty folder and builds examples/minimal.c
-# with what pkg-config says, against the shared library and, where it was built, the static one; then
-# a program with CMake's find_package(bcda).
+# install.sh ROOT BUILD CC: installs the build into an empty folder. Builds examples/minimal.c with the
+# flags that pkg-config prints, with the shared library and, if it was built, the static one. Then builds a
+# program with CMake's find_package(bcda).
 set -eu
 
 root=$1
@@ -28,7 +28,7 @@ export PKG_CONFIG_PATH PKG_CONFIG_ALLOW_SYSTEM_CFLAGS PKG_CONFIG_ALLOW_SYSTEM_LI
 lib=$(dirname "$(dirname "$pc")")
 prefix=$(pkg-config --variable=prefix bcda)
 
-# --define-prefix would guess; the folders are told instead.
+# flags OPTION...: calls pkg-config with the installed folders. (--define-prefix would guess them.)
 flags() {
     pkg-config --define-variable=includedir="$work/dest$prefix/include" \
         --define-variable=libdir="$lib" "$@" bcda
@@ -53,7 +53,7 @@ for word in curl yajl gcrypt tasn1; do
     esac
 done
 
-# The flags are lists of words.
+# The output of flags must be split into words.
 # shellcheck disable=SC2046
 "$cc" -std=c99 -Wall -Wextra -Werror -D_POSIX_C_SOURCE=200809L -o "$work/shared" \
     "$root/examples/minimal.c" $(flags --cflags --libs) || fail "minimal.c does not build, shared"
@@ -77,7 +77,7 @@ if LD_LIBRARY_PATH=$lib "$work/shared" >"$work/log" 2>&1; then
 fi
 grep -q BCDA_FHIR_URL "$work/log" || fail "minimal.c does not run"
 
-# The same through CMake.
+# Builds the same program with CMake.
 mkdir "$work/cmake"
 cat >"$work/cmake/CMakeLists.txt" <<'END'
 cmake_minimum_required(VERSION 3.13)
@@ -98,8 +98,9 @@ cmake --build "$work/cmake/build" >"$work/log" 2>&1 || {
 [ "$("$work/cmake/build/version")" = "$said" ] || fail "the program that CMake built does not run"
 
 if [ -e "$lib/libbcda.a" ]; then
-    # Only our own library static: those below need not be there as archives, so that --static would
-    # ask for too much. What Requires.private names must do.
+    # Only libbcda is linked statically. `pkg-config --static` cannot be used, because it also needs static
+    # archives of the libraries below, which may not be installed. The packages in Requires.private must be
+    # sufficient.
     # shellcheck disable=SC2046
     "$cc" -o "$work/static" "$root/examples/minimal.c" $(flags --cflags) "$lib/libbcda.a" \
         $(pkg-config --libs $(flags --print-requires-private | sed 's/ .*//')) ||

@@ -43,7 +43,7 @@ OPTIONS = set(re.findall(r'\{BCDA_OPT_\w+, "(\w+)"',
 FUNCTIONS = set(re.findall(r"\b(bcda_\w+)\(", cdef))
 
 TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
-# What may stand between two literals of one text: white space and macros of <inttypes.h>.
+# White space and macros of <inttypes.h>, which may be between two string literals of one text.
 GLUE = re.compile(r"\s*(?:PRI\w+\s*)?")
 # A directive such as #include, but not #define, which may contain a text.
 DIRECTIVE = re.compile(r"^[ \t]*#[ \t]*(?!define)(?:\\\n|[^\n])*", re.M)

@@ -333,7 +333,7 @@ class Run:
             thread.join()
 
     def prepare(self, folder, root):
-        """Makes and builds a tree for each job."""
+        """Copies and builds the tree once for each parallel job."""
         trees = []
 
         def make(number):

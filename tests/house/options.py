@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The comment of each option in include/bcda/config.h ends with the default and the allowed values
-of the option, and these match the table in lib/client/options.c."""
+"""Checks that the comment of each option in include/bcda/config.h ends with the default and the allowed
+values of the option, and that these match the table in lib/client/options.c."""
 import os
 import re
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The tree has no paths of a developer's machine, no package hosts, and no secrets."""
+"""Checks that the tree has no paths of a developer's machine, no names of package hosts, and no
+secrets."""
 import os
 import re
 import shutil

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""No two files have a static function of the same name, so that a name in a backtrace or a search
-identifies one place."""
+"""Checks that no two files have a static function of the same name, so that a name in a backtrace or a
+search identifies one function."""
 import re
 
 from house import code, files, finish, problem, read

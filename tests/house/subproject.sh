@@ -1,6 +1,6 @@
 #!/bin/sh
-# subproject.sh ROOT: builds a program that has libbcda as a Meson subproject. Only the library may be
-# built and installed with it: no test, no example and no program of ours.
+# subproject.sh ROOT: builds a program that uses libbcda as a Meson subproject. Of libbcda, only the library
+# may be built and installed, and no test, example or program.
 set -eu
 
 root=$1
