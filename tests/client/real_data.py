@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Exports real records of CMS's sandboxes with bcda-export and with the library, each set in its
-era.
+"""Exports sample records that were copied from CMS's sandboxes, with bcda-export and with a program
+that uses the library. For each set of records, the local sandbox behaves as the server version (era)
+that served such records.
 
 real_data.py BCDA_EXPORT BCDA_SANDBOX LIST_RESOURCES. The data is in $BCDA_SHARED/data. If it
 is missing, the test is skipped (77); in CI, it fails.

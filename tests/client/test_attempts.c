@@ -67,7 +67,7 @@ START_TEST(limited)
     fixture_set(&fx, BCDA_OPT_ATTEMPTS, 3);
     fixture_set(&fx, BCDA_OPT_REQUESTS_BURST, 1);
     fixture_set(&fx, BCDA_OPT_REQUESTS_PER_SECOND, 1);
-    fixture_set(&fx, BCDA_OPT_RETRY_MAX_MS, 100); /* retry sooner than the rate limiter allows */
+    fixture_set(&fx, BCDA_OPT_RETRY_MAX_MS, 100); /* shorter than the wait for the rate limiter */
     check_end(finish(), _i);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), 3);
     ck_assert_int_ge(fixture_stat(&fx, BCDA_STAT_WAITS), 3);

@@ -1,6 +1,6 @@
-/* Everything that can be wrong with the data that the server sends. Each fault has its own error
- * code, and the error names the file and the line. The valid lines before the fault are delivered
- * and marked as provisional. */
+/* Faults in the data that the server sends. Each fault must cause its own error code, and the error
+ * must name the file and the line. The valid lines before the fault are delivered and marked as
+ * provisional. */
 #include "fixture.h"
 
 #include <stdio.h>
@@ -254,7 +254,7 @@ START_TEST(cut_bytes)
         (void)check_file_failed(r, BCDA_ERR_TRUNCATED);
         (void)fixture_check_file(r, fixture_file(r, EOB, 0), 0);
         ck_assert_uint_gt(r->count, 0);
-        ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 9); /* the last 8 bring nothing new */
+        ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 9); /* the last 8 add no byte */
         ck_assert_int_eq(bcda_file_bytes_received(fixture_file(r, EOB, 0)), 300000);
     } else {
         fixture_check_export(r);

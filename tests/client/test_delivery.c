@@ -97,7 +97,7 @@ START_TEST(issue_counts)
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_FATAL), 1);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_INFORMATION), 1);
     ck_assert_int_eq(bcda_job_issue_count(r->job, BCDA_SEVERITY_UNKNOWN), 1);
-    ck_assert_uint_eq(r->issue_count, 6); /* the handler gets them in every way of delivery */
+    ck_assert_uint_eq(r->issue_count, 6); /* on_server_issue is called in every way of delivery */
     fixture_close(&fx);
 }
 END_TEST

@@ -137,7 +137,7 @@ START_TEST(waits_for_ever)
     r = fixture_run(&fx, BY_RESOURCE);
     e = fixture_check_failed(r, BCDA_ERR_JOB_TIMEOUT);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(e), "429"));
-    ck_assert_uint_gt(sandbox_count(fx.sandbox, "kickoff"), 60); /* 60 s apart at most */
+    ck_assert_uint_gt(sandbox_count(fx.sandbox, "kickoff"), 60); /* kick-offs at most 60 s apart */
     ck_assert_uint_lt(sandbox_count(fx.sandbox, "kickoff"), 140);
     fixture_close(&fx);
 }

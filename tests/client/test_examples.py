@@ -45,7 +45,7 @@ with programs.Sandbox("--era", "current", "--fault", "kickoff-no-location",
         got = run(found[name], sandbox, BCDA_TYPES="Patient")
         report.check(got.returncode == 1 and "Content-Location" in got.stderr, name, got)
 
-# Each source is short enough to be read in one go.
+# Checks that the sources stay short, because they are examples to read.
 folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")
 sources = glob.glob(os.path.join(folder, "loops", "*.c")) + [os.path.join(folder, "poll-loop.c")]
 report.check(len(sources) >= len(LOOPS), "no sources", sources)

@@ -141,7 +141,7 @@ START_TEST(by_session_run)
     ask_for(c);
     r = fixture_run(&fx, BY_RESOURCE);
     check_case(c, r);
-    ck_assert_ok(bcda_session_run(fx.session, -1)); /* nothing is left */
+    ck_assert_ok(bcda_session_run(fx.session, -1)); /* there is no job */
     fixture_close(&fx);
 }
 END_TEST

@@ -5,6 +5,10 @@ any moment.
 test_folder.py BCDA_EXPORT BCDA_SANDBOX EXPORT_KILLED [TEST]...
 
 Programs are killed at a sample of their steps (sample.py).
+
+Terms: the state is the file of --resume, which lists the jobs and their complete files. The work folder is
+the hidden folder WORK inside the output folder. A mark is a hard link in the work folder to a data file that
+was committed but is not yet in the state; its name ends in ".part" (see tools/export/folder.c).
 """
 import fcntl
 import glob
@@ -119,7 +123,8 @@ def replace_resumed():
 
 
 def remarks_resumed():
-    """A cause of exit status 3 is also reported by the run that resumes."""
+    """An interrupted run has found a cause of exit status 3, such as a missing type. The run that resumes
+    must report that cause, too."""
     for more, types, words in (({}, ["Patient", "Coverage", "Claim"], b"Claim: was requested"),
                                ({"deleted": [{"type": "Bundle", "url": "http://localhost/gone"}]}, [],
                                 b"1 file of deletions was not exported")):
@@ -133,7 +138,8 @@ def remarks_resumed():
 
 
 def other_wishes():
-    """A state is resumed only by a command that asks for the same export in the same folder."""
+    """A command with --resume must be refused if it requests another export, or another folder, than the
+    command that wrote the state."""
     with Server(report) as s:
         s.start_and_end("--type", "Patient", "--type", "Coverage", files=1)
         sent = s.settled_requests()
@@ -186,7 +192,7 @@ def stale():
         litter()
         s.run(code=2)  # refused, but the leftovers are removed
         check(not glob.glob(work + "/new-*"), tree(s.out))
-        # a mark may belong to the state of another job: as long as its file exists, it must stay
+        # a mark must stay as long as its data file exists: the state of another job may need it
         name = os.path.join(s.out, "Patient-0001.ndjson")
         mark = os.path.join(work, "Patient-0123456789abcdef-000001.part")
         os.makedirs(work, exist_ok=True)
@@ -206,8 +212,8 @@ DEAD = {"unknown": (404, b"{}"), "expired": (410, b"{}"), "failed": (500, b"{}")
 
 
 def dead_job():
-    """If the job to resume no longer exists, the run starts a new one. No resource is there
-    twice."""
+    """If the job to resume no longer exists, the run must start a new one. The folder must not have
+    any resource twice."""
     for name, answer in DEAD.items():
         for more in ([], ["--replace"], ["--add"]):
             with Server(report) as s:
@@ -225,8 +231,8 @@ def dead_job():
 
 
 def dead_job_and_no_other():
-    """The job no longer exists, and new exports are refused, perhaps for weeks. The files in the
-    folder stay, and are replaced once an export succeeds."""
+    """The job no longer exists, and the server refuses new exports, perhaps for weeks. The files in the
+    folder must stay until an export succeeds, which replaces them."""
     with Server(report) as s:
         s.start_and_end(files=2)
         there = lines(s.out)
@@ -236,7 +242,7 @@ def dead_job_and_no_other():
             s.run("--resume", s.state, code=1)
             check(len(there) == 6 and lines(s.out) == there, listing(s.out))
         s.refuse = False
-        # the new job is interrupted, too: still no resource is there twice
+        # the new job is interrupted, too: the folder must still have no resource twice
         s.start_and_end(files=2)
         check(lines(s.out) == there, listing(s.out))
         s.run("--resume", s.state, code=0)
@@ -252,7 +258,8 @@ def tag_of(url):
 
 
 def dead_job_of_several():
-    """One of two jobs no longer exists. The other has committed a file that is not in the state."""
+    """The state has two jobs. One no longer exists at the server. The other has committed a file that is
+    not in the state. The next run must export both types completely, with no resource twice."""
     with Server(report) as s:
         more = ["--level", "resource", "--type", "Patient", "--type", "Coverage", "--resume", s.state]
         s.lost = {2}
@@ -272,7 +279,8 @@ def dead_job_of_several():
 
 
 def dead_jobs_of_all_types():
-    """No job exists any more, and the server no longer exports any of the types: the run fails."""
+    """None of the jobs in the state exists any more. While the server refuses new exports, the run fails
+    and leaves the old files; later it succeeds."""
     with Server(report) as s:
         s.url = s.origin + "/api/v1"
         s.lost = {2}
@@ -315,7 +323,8 @@ def lost_file():
 
 
 def useless_file():
-    """A complete file that is of no use will never be better, so the next run starts a new job."""
+    """A file that was received completely cannot be used. Requesting it again would give the same file, so
+    the next run must start a new job."""
     with Server(report, ("Patient", "no type")) as s:
         done = s.run("--resume", s.state, code=1)
         check(b"the next run starts a new one" in done.stderr, done.stderr)
@@ -325,7 +334,8 @@ def useless_file():
 
 
 def interrupted():
-    """The exit status after a signal, and what happens to the job."""
+    """After SIGINT or SIGTERM: the exit status, the message, and whether the job is cancelled at the
+    server."""
     for sign in (signal.SIGINT, signal.SIGTERM):
         with Server(report) as s:
             status, said = s.start_and_end(sign=sign, files=2)
@@ -428,7 +438,7 @@ def kept_lines(s):
 
 
 def kill_and_resume():
-    """At whichever step a run is killed, the next run ends with each resource exactly once."""
+    """A run is killed at any step. After the next run, the folder must have each resource exactly once."""
     def make(s):
         return s.command("--resume", s.state)
 
@@ -455,8 +465,8 @@ def kill_and_resume():
 
 
 def kill_and_replace():
-    """At whichever step a run with --replace is killed, the next run in the folder finds the old
-    files, or completes the replacement."""
+    """A run with --replace is killed at any step. After the next run, the folder must have either all old
+    files or all new files, and never a mixture."""
     def after(s, command, done):
         name = (done.stderr, tree(s.out))
         jobs = s.jobs
@@ -485,7 +495,7 @@ def kill_and_replace():
 
 def kill_and_restart():
     """A run that starts a new job, because the old one no longer exists, is killed at any step. The
-    next run completes the export."""
+    next run must complete the export."""
     def make(s, *more):
         s.start_and_end(*more)
         s.dead[1] = DEAD["expired"]
@@ -508,7 +518,8 @@ def kill_and_restart():
 
 
 def poor_file_system():
-    """A file system without hard links, and without renames that refuse to replace a file."""
+    """An export to a file system that has neither O_TMPFILE nor hard links, nor a rename that fails if the
+    target exists."""
     env = dict(os.environ, BCDA_TEST_NO_TMPFILE="1", BCDA_TEST_NO_LINKS="1")
     with Server(report) as s:
         for job, more in enumerate(([], ["--replace"], ["--replace", "--resume", s.state]), 1):

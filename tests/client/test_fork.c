@@ -122,7 +122,11 @@ int __wrap_madvise(void *at, size_t len, int advice)
     return __real_madvise(at, len, advice);
 }
 
-/* ---- where the workers are: idle, at work or held at a gate ---- */
+/* ---- holding workers at a gate ---- */
+
+/* Workers are the library's decode threads. While the gate is closed, a worker that decodes a slice
+ * (a piece of a file) waits in a wrapped function. So the test can fork at a moment when workers
+ * are known to be in the middle of a slice. */
 
 static pthread_t main_thread, session_thread; /* the same thread in most tests */
 static int has_session;

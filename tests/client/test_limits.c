@@ -1,5 +1,5 @@
-/* Large numbers: of invalid lines, of values of a field, of files that fail at once, and of bytes
- * that a small gzip body expands to. One step or one batch handles only a limited number. */
+/* Exports with very many invalid lines, values of a field, files that fail at once, or bytes that a
+ * small gzip body expands to. One step or one batch must handle only a limited number of them. */
 #include <stdlib.h>
 #include <string.h>
 

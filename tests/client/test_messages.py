@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What bcda-export can be asked for, and its messages, which use the words of the command line.
+"""Command lines that bcda-export accepts or refuses, and its messages. A message must use the names of
+the command line, not those of the C library.
 
 test_messages.py BCDA_EXPORT BCDA_SANDBOX [TEST]...
 """
@@ -19,7 +20,7 @@ from fhir_server import Server, read, wait_for
 report = programs.Report()
 check = report.check
 EOB = "ExplanationOfBenefit"
-# Names that only a C programmer knows.
+# Names of the C library, which no message may contain.
 FOREIGN = re.compile(rb"bcda_[a-z_]+\(|BCDA_(OPT|ERR|LEVEL|DELIVERY|DUPLICATE)")
 
 
@@ -85,7 +86,7 @@ def helps():
 # ---- requests ----
 
 def named_values():
-    """Options whose values have names accept the names as well as the numbers."""
+    """Options such as duplicate_job accept the name of a value as well as its number."""
     with Server(report) as s:
         for setting in ("duplicate_job=take_over", "duplicate_job=2", "delivery=verified",
                         "delivery=1", "gzip=off", "cancel_at_server=on", "check_count=off"):
@@ -115,7 +116,8 @@ def one_type():
 # ---- messages ----
 
 def not_found():
-    """If the kick-off is answered with 404, the error has the server's words and a hint."""
+    """If the kick-off is answered with 404, the error message must quote the server's text and give a
+    hint."""
     with programs.Sandbox("--era", "current", "--polls", "0", "--fault", "kickoff-404",
                           tls=False) as s:
         out = os.path.join(s.state, "out")
@@ -143,7 +145,8 @@ def taken_over():
 
 
 def noise():
-    """An error code without meaning is not printed as the server's words."""
+    """Some servers send an OperationOutcome that has a code but no text. The message must not quote
+    that code as a text of the server."""
     with programs.Sandbox("--era", "2019-12", "--polls", "0", tls=False) as s:
         done = programs.export(s, "--group", "x", "--out", "-")
         check(done.returncode == 1 and b"400" in done.stderr, done.returncode, done.stderr)
@@ -154,7 +157,8 @@ def noise():
 
 
 def damaged():
-    """Only the cause is reported, not the invalid lines that it led to."""
+    """A flipped bit in a gzip file makes lines invalid. The message must report the gzip error, and not
+    the invalid lines."""
     for offset in (100, 400, 1000):
         with programs.Sandbox("--era", "current", "--polls", "0", "--fault", f"data-flip:{offset}",
                               tls=False) as s:
@@ -173,7 +177,8 @@ def other_servers():
 
 
 def early_interrupt():
-    """The signal comes before the server has answered the kick-off."""
+    """A signal arrives before the server has answered the kick-off. The program must end with the usual
+    status, and leave no state and no files."""
     for sign in (signal.SIGINT, signal.SIGTERM):
         with Server(report) as s:
             s.slow_start = True
@@ -186,7 +191,7 @@ def early_interrupt():
 
 
 def retries():
-    """A line about a retry names what is retried."""
+    """A message about a retry must name the job and the file that are retried."""
     with Server(report) as s:
         s.lost = {1}
         done = s.run(code=1)

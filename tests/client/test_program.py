@@ -230,8 +230,8 @@ def quarantine():
 
 
 def quarantine_elsewhere():
-    """Invalid lines with --quarantine, with standard output, if they are not tolerated, and if the
-    file for them already exists."""
+    """Where invalid lines are stored: with --quarantine, with --out -, if they are not tolerated, and if the
+    file for them already exists or cannot be used."""
     with programs.Sandbox("--era", "current", "--polls", "0", "--keep-plain", "--fault",
                           "bad-json") as s:
         def run(*options, code):
@@ -256,7 +256,7 @@ def quarantine_elsewhere():
         lines = read(os.path.join(out, BAD)).split(b"\n")
         check(len(lines) == 4 and lines[1] == b'{"file":"cut', lines)
         check_modes(out)
-        # to another file, and with standard output
+        # --quarantine names another file, and data goes to standard output or to the folder
         run("--out", "-", code=3)
         run("--out", "-", "--quarantine", aside, code=3)
         check(check_entries(s, aside, *entry) == 1, "entries")
@@ -264,7 +264,7 @@ def quarantine_elsewhere():
         check(check_entries(s, aside, *entry) == 2, "entries")
         check(read(os.path.join(out, BAD)).count(b"\n") == 3, "both were written")
         run("--out", out, "--quarantine", "-", code=2)
-        # the name is a link, folder, pipe or full disk: nothing is written, no data is kept
+        # --quarantine names a link, a folder, a pipe or a full disk: the run fails and keeps no data
         target = os.path.join(s.state, "target")
         for make in (lambda: os.symlink(target, aside), lambda: os.mkdir(aside),
                      lambda: os.mkfifo(aside), lambda: os.link(os.path.join(out, BAD), aside),
@@ -286,7 +286,7 @@ def quarantine_elsewhere():
 
 
 def quarantine_full():
-    """If there is no room to keep an invalid line, the run fails and keeps no data file either."""
+    """If the disk is too full to store an invalid line, the run must fail and keep no data file."""
     def small():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -300,8 +300,8 @@ def quarantine_full():
 
 
 def quarantine_resumed():
-    """The first run is interrupted. The invalid lines that it kept stay, and the next run adds the
-    rest."""
+    """The first run is interrupted. The invalid lines that it has stored must stay, and the next run must
+    add those of the remaining files."""
     with programs.Sandbox("--era", "current", "--polls", "0", "--files", "4", "--keep-plain",
                           "--patients", "8", "--fault", "bad-json", "--fault",
                           "slow:100000") as s:
@@ -334,7 +334,8 @@ HOSTILE = ["../../escaped", "/tmp/escaped", "..", ".", "", "a/b", "Patient\u0000
 
 
 def hostile():
-    """Types and file names that would lead out of the output folder."""
+    """A hostile server sends types and URLs that, used as file names, would lead out of the output
+    folder. No file may be written outside that folder."""
     for kind in HOSTILE:
         with Server(report, ("Patient",)) as s:
             s.more = {"output": [{"type": kind, "url": s.origin + "/data/1/0..%2f..%2fescaped"}]}
@@ -391,8 +392,8 @@ def resume(sign, era, level):
 
 
 def state_lost():
-    """The folder of the state disappears before a file is complete. Later, the file is not there
-    twice."""
+    """The folder of the --resume file is renamed before a data file is complete, so that file cannot be
+    recorded. After the folder is back, the next run must not store its resources twice."""
     with programs.Sandbox("--era", "2019-04", "--polls", "1", "--keep-plain") as sandbox:
         out = os.path.join(sandbox.state, "out")
         folder, aside = os.path.join(sandbox.state, "states"), os.path.join(sandbox.state, "aside")

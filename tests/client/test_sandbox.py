@@ -156,7 +156,8 @@ def check_text(s, what, a, status, text):
 
 
 def outcome(era, api, old, new, text, era_b="exception", current="exception", said=True):
-    """Returns an OperationOutcome. `old` is the display text in era A, `new` the code in era B."""
+    """Returns an OperationOutcome as this era's server writes it. `old` is the display text in era A,
+    `new` the code in era B (eras of the server: see ERA_A and ERA_B)."""
     if era in ERA_A:
         more = f',"diagnostics":"{text}"' if old == "Formatting Error" else ""
         code = "Structural Issue" if old == "Formatting Error" else "Exception"

@@ -561,8 +561,8 @@ static void script_three_files(struct scripted_server *to, const void *arg)
     scripted_reply(to, "/data/", "200 OK", "", LINES, sizeof LINES - 1);
 }
 
-/* Whether a socket, the CA file, the client certificate or the spool cannot be opened for lack of
- * descriptors: the error says that descriptors are lacking, and is retryable. */
+/* The process has no descriptor left for a socket, the CA file, the client certificate or the spool
+ * (_i). The error must name the missing descriptors as its cause, and must be retryable. */
 START_TEST(no_descriptors)
 {
     int threads = _i & 1 ? 2 : 0, certified = _i == 2, verified = _i >= 3;
@@ -586,7 +586,8 @@ START_TEST(no_descriptors)
 }
 END_TEST
 
-/* A thread that looks up a name needs two descriptors. */
+/* libcurl's thread that looks up a name needs two descriptors. Without them, the error must name
+ * the missing descriptors as its cause. */
 START_TEST(no_descriptors_for_a_name)
 {
     open_fixture(NULL);
@@ -870,7 +871,7 @@ START_TEST(cancel_while_looking_up)
         ck_assert(fixture_step(&fx));
     ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
     ck_assert_int_eq(atomic_load(&blocked), 1);
-    if (_i & 2) /* a token request goes on, since another job may need the token */
+    if (_i & 2) /* a token request would continue, because another job may need the token */
         ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TRANSFERS), 0);
     release_names(threads);
     fixture_end(&fx);

@@ -40,8 +40,8 @@ static void add_hex_sum(struct buf *to, const struct buf *data, int wrong)
         buf_printf(to, "%02x", sum[i]);
 }
 
-/* What the manifest says of the file, as differences from the true values; UNSAID = the value is
- * left out. */
+/* The values for the file in the manifest, as differences from the true values. UNSAID = the
+ * manifest does not have the value. */
 struct said {
     int length, count, sum, code;
     const char *server;
@@ -294,7 +294,8 @@ START_TEST(first_failed_file)
 }
 END_TEST
 
-/* Error files are downloaded last, wherever they stand in the manifest. */
+/* Records the order in which files begin. Error files must be downloaded last, wherever they are in
+ * the manifest. */
 static int note_order(struct run *r, enum where where, void *object)
 {
     if (where == AT_BEGIN)

@@ -239,8 +239,9 @@ static int limit_files(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
-/* A limit on file sizes stands for a full disk: both make a write fail. The limits are not small,
- * since they also apply to what the test library check writes. */
+/* The test simulates a full disk by a limit on file sizes, because both make a write fail. The
+ * limits are not small, because they also apply to the files that the test framework "check"
+ * writes. */
 START_TEST(full_disk)
 {
     static const rlim_t most[] = {200000, 262144, 300001};
