@@ -422,7 +422,7 @@ static void check_ascending(struct bcda_batch *b)
         ck_assert_uint_ge(offsets[i], offsets[i - 1] + lengths[i - 1]);
 }
 
-/* More rows and values than a new batch has room for, and types that change from row to row. */
+/* Adds more rows and values than a new batch has room for. The type changes from row to row. */
 START_TEST(test_many)
 {
     struct bcda_batch *b;

@@ -266,7 +266,7 @@ START_TEST(test_gcm_cuts)
 }
 END_TEST
 
-/* Files that another implementation has encrypted. */
+/* Decrypts files that another implementation has encrypted. */
 START_TEST(test_gcm_others)
 {
     static const size_t sizes[] = {0,  1,  2,   15,  16,  17,   31,   32,    33,
@@ -468,7 +468,7 @@ START_TEST(test_oaep_flips)
 }
 END_TEST
 
-/* Ciphertexts of extreme values: 0, 1, n - 1, n, n + 1 and 2^2048 - 1, where n is the modulus. */
+/* The ciphertexts 0, 1, n - 1, n, n + 1 and 2^2048 - 1, where n is the modulus, must be refused. */
 START_TEST(test_oaep_edges)
 {
     struct bcda__key *k = make_key(2048, "key");
@@ -596,7 +596,8 @@ START_TEST(test_no_output)
 }
 END_TEST
 
-/* Numbers that do not form a key, and numbers with which libgcrypt would divide by zero. */
+/* Numbers that do not form an RSA key must be refused, and so must numbers with which libgcrypt
+ * would divide by zero. */
 START_TEST(test_rsa_check)
 {
     struct bcda__key *k = make_key(2048, "key");

@@ -1,6 +1,6 @@
-/* Files through the decoder: whether they are compressed or encrypted, and however they are cut
- * into pieces, the rows and invalid lines must be the same. Each file is made together with a log
- * of the rows and invalid lines to expect. */
+/* Decodes files that are plain, compressed, encrypted or both, and are given in pieces of any size.
+ * The rows and invalid lines must always be the same. Each file is made together with a log of the
+ * expected rows and invalid lines. */
 #include <dirent.h>
 #include <openssl/evp.h>
 #include <stdint.h>
@@ -526,7 +526,8 @@ START_TEST(test_line_limit)
 }
 END_TEST
 
-/* A file of one line with a length around the limit, with and without LF, cut at every place. */
+/* Decodes a file of one line whose length is near the limit, with and without LF, in two pieces
+ * that are cut at each offset in turn. */
 START_TEST(test_line_limit_alone)
 {
     enum { LIMIT = 70 };
@@ -546,8 +547,8 @@ START_TEST(test_line_limit_alone)
 }
 END_TEST
 
-/* Each kind of invalid line, between valid lines. The decoder reports the invalid line with the
- * right error code, line number and offset, and gives all other lines. */
+/* Decodes each kind of invalid line between valid lines. The decoder must report the invalid line
+ * with the right error code, line number and offset, and must return all other lines. */
 START_TEST(test_invalid_lines)
 {
     static const struct {
@@ -618,7 +619,7 @@ START_TEST(test_invalid_last_line)
 }
 END_TEST
 
-/* Lines of many lengths. Some cross the end of a batch, and some make a batch grow. */
+/* Decodes lines of many lengths. Some cross the end of a batch, and some make a batch grow. */
 START_TEST(test_many)
 {
     struct file f = {0};
@@ -648,9 +649,9 @@ START_TEST(test_many)
 }
 END_TEST
 
-/* Lines so short that the index of the rows needs more bytes than the lines. A batch is then full
- * because of its index, while complete lines are still in the decoder. The next batch must begin
- * with those lines. */
+/* The lines are so short that the index of the rows needs more bytes than the lines. A batch is
+ * then full because of its index, while complete lines are still in the decoder. The next batch
+ * must begin with those lines. */
 START_TEST(test_tiny)
 {
     static const char tiny[] = "{\"resourceType\":\"P\"}";
@@ -1223,7 +1224,7 @@ START_TEST(test_invalid_line_error)
 }
 END_TEST
 
-/* ---- the shared samples, in the directory that BCDA_SHARED names ---- */
+/* ---- sample files of BCDA, which are not in this tree: BCDA_SHARED names their directory ---- */
 
 static int read_whole(const char *path, struct bytes *to)
 {
@@ -1314,7 +1315,7 @@ static int check_sample(const char *path)
         for (i = 0; i < COUNT(sizes); i++) {
             struct run *r = new_run(how, sizes[i], 64 << 20);
 
-            r->o.depth_max = 9; /* depth of the deepest sample (data/README.md) */
+            r->o.depth_max = 9; /* no line of the samples is nested deeper */
             r->step = i == 1 ? 16384 : PIECE_RANDOM;
             check_run(r, &f, &data);
         }

@@ -199,7 +199,8 @@ START_TEST(stopped)
 }
 END_TEST
 
-/* Texts that are not JSON, and the limit of depth: 64 nested objects and arrays. */
+/* Texts that are not JSON, and objects and arrays nested deeper than the limit of 64, must be
+ * refused. */
 START_TEST(refused)
 {
     static const char *const texts[] = {"", "{\"a\":1", "{\"a\":1}x", "{a:1}", "[1,]"};
@@ -226,7 +227,7 @@ START_TEST(refused)
 }
 END_TEST
 
-/* The greatest number of paths that is allowed. */
+/* Uses the greatest number of paths that is allowed. */
 START_TEST(many_paths)
 {
     struct bcda__document_path paths[BCDA__DOCUMENT_PATHS_MAX];

@@ -88,7 +88,7 @@ START_TEST(trailers)
 }
 END_TEST
 
-/* Status lines without a valid number: the status stays 0, and the head is never complete. */
+/* If the status line has no valid number, the status stays 0, and the head is never complete. */
 START_TEST(no_status)
 {
     static const char *const lines[] = {"HTTP/1.1|", "HTTP/1.1 |", "HTTP/1.1 2|", "HTTP/1.1 abc|",

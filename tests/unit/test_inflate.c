@@ -329,7 +329,8 @@ static size_t read_shared(const char *dir, const char *name, uint8_t *out, size_
     return len;
 }
 
-/* BCDA's own samples (shared/data/README.md). */
+/* Decodes sample files of the BCDA server. They are not in this tree: the environment variable
+ * BCDA_SHARED names a folder in which data/ has them. */
 START_TEST(test_samples)
 {
     const char *dir = getenv("BCDA_SHARED");

@@ -269,7 +269,7 @@ START_TEST(test_made_up)
 }
 END_TEST
 
-/* PKCS#8 of version 2, with attributes and with the public key after the private one. */
+/* Reads keys in PKCS#8 version 2, with attributes and with the public key after the private key. */
 START_TEST(test_pkcs8_v2)
 {
     run("/usr/bin/python3 -c \"from pem import *\n"
@@ -369,8 +369,9 @@ START_TEST(test_traditional)
 }
 END_TEST
 
-/* PBES2 parameters with the optional keyLength, without the optional prf (pseudo-random function),
- * and many invalid ones. Python writes the structures; openssl encrypts the key. */
+/* Reads encrypted keys whose PBES2 parameters have the optional keyLength, or lack the optional prf
+ * (pseudo-random function), or are invalid. Python writes the structures; openssl encrypts the key.
+ */
 START_TEST(test_pbes2_parameters)
 {
     run("/usr/bin/python3 -c \"import hashlib, subprocess; from pem import *\n"

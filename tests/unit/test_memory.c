@@ -242,7 +242,8 @@ static double check_kind(const struct kind *k, size_t size, const struct bcda__d
  * most unused bytes. */
 static const size_t sizes[] = {100 * KIB, 1 * MIB + 100, 2 * MIB - 4000, 3 * MIB + 200 * KIB};
 
-/* Lines that are far longer than a batch, with no field, one field, and several. */
+/* Decodes lines that are far longer than a batch. The export requests no field, one field, or
+ * several. */
 START_TEST(long_lines)
 {
     size_t fields = _i < 2 ? (size_t)_i : COUNT(paths), i, n;
@@ -260,7 +261,7 @@ START_TEST(long_lines)
 }
 END_TEST
 
-/* Lines just below, at and above the limit `line_max`, and a line far above it. */
+/* Decodes lines just below, at and above the limit `line_max`, and a line far above it. */
 START_TEST(line_limit)
 {
     size_t fields = (size_t)_i, i;
@@ -279,7 +280,8 @@ START_TEST(line_limit)
 }
 END_TEST
 
-/* Lines so short that the index of the rows fills a batch before the bytes of the lines do. */
+/* Decodes lines that are so short that the index of the rows fills a batch before the bytes of the
+ * lines do. */
 START_TEST(short_lines)
 {
     static const char *const lines[] = {

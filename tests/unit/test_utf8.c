@@ -124,8 +124,8 @@ START_TEST(test_table)
 }
 END_TEST
 
-/* Each row of the table at each alignment, after runs of ASCII or of other characters, and followed
- * by more text. */
+/* Checks each row of the table at each alignment in memory, after ASCII or other characters, and
+ * followed by more text. */
 START_TEST(test_positions)
 {
     static const char *fillers[] = {"x", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80"};
@@ -154,8 +154,8 @@ START_TEST(test_positions)
 }
 END_TEST
 
-/* Each row of the table at the end of a text, after up to 99 bytes of ASCII. The check must not
- * read beyond the end. */
+/* Checks each row of the table at the end of a text, after up to 99 bytes of ASCII. The check must
+ * not read beyond the end of the text. */
 START_TEST(test_ends)
 {
     size_t len, i;
@@ -232,7 +232,7 @@ START_TEST(test_four)
 }
 END_TEST
 
-/* Every code point, one by one and all in one text. */
+/* Checks every code point, first alone and then all of them in one text. */
 START_TEST(test_all_code_points)
 {
     unsigned char *all = malloc(4500000), *p = all;
@@ -261,7 +261,7 @@ START_TEST(test_all_code_points)
 }
 END_TEST
 
-/* Valid text with a few bytes changed, cut and moved, as in damaged files. */
+/* Checks valid text in which a few bytes were changed, removed or moved, as in damaged files. */
 START_TEST(test_random)
 {
     static const char *pieces[] = {"a",
@@ -300,7 +300,7 @@ START_TEST(test_random)
 }
 END_TEST
 
-/* True if one of the first `len` bytes is special: a control character or a backslash. */
+/* Returns true if one of the first `len` bytes is special: a control character or a backslash. */
 static int slow_special(const unsigned char *p, size_t len)
 {
     size_t i;
@@ -325,8 +325,8 @@ static void expect_scan(const char *text, size_t len)
     free(exact);
 }
 
-/* Every byte value at every offset, in texts of many lengths: of ASCII only, and with another
- * character in the middle. */
+/* Checks texts of many lengths with every byte value at every offset. The rest of the text is
+ * ASCII, or has another character in the middle. */
 START_TEST(test_special)
 {
     char text[160];

@@ -225,7 +225,7 @@ START_TEST(long_string_in_pieces)
 }
 END_TEST
 
-/* Strings of many lengths, so that a piece can end at any offset of a string. */
+/* Parses strings of many lengths, so that a piece can end at any offset of a string. */
 START_TEST(strings_in_pieces)
 {
     struct bcda__buf text;
