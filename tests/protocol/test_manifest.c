@@ -1,5 +1,5 @@
-/* Manifests (bcda-api 5.2): all shapes that the server has sent, whole and in pieces, and hostile
- * ones. */
+/* Parses manifests (bcda-api 5.2), in one piece and in many: all shapes that the server has sent,
+ * and hostile ones. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -486,8 +486,8 @@ static void check_extension(const struct bcda__manifest *m, const void *row)
     ck_assert_ptr_null(m->entries[1].checksum);
 }
 
-/* The extensions in which AB2D and DPC state the checksum and length of a file, in any order and
- * among others. */
+/* Parses the extensions in which AB2D and DPC (other servers of CMS) state the checksum and length
+ * of a file. They may come in any order, and among other extensions. */
 START_TEST(extensions)
 {
     static const struct extension_row rows[] = {
@@ -719,7 +719,7 @@ START_TEST(at_the_limit)
 }
 END_TEST
 
-/* 200,000 entries that repeat three URLs, with error before output. */
+/* Parses a manifest of 200,000 entries that repeat three URLs. `error` comes before `output`. */
 START_TEST(many_duplicates)
 {
     struct bcda__buf b;
@@ -761,7 +761,8 @@ START_TEST(too_many_keys)
 }
 END_TEST
 
-/* Texts of many sizes around the size of the arena's chunks. */
+/* Parses texts whose sizes are near the size of the memory chunks in which the parser stores them.
+ */
 START_TEST(text_sizes)
 {
     struct bcda__manifest *m;

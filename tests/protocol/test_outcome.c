@@ -1,5 +1,5 @@
-/* All shapes of OperationOutcome that the server has sent (bcda-api 8.1 and 6.6), and bodies that
- * are not one. */
+/* Parses all shapes of OperationOutcome that the server has sent (bcda-api 8.1 and 6.6), and bodies
+ * that are not an OperationOutcome. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -309,8 +309,8 @@ START_TEST(described)
 }
 END_TEST
 
-/* Texts of the server with lengths just below and above the limits for an issue's text and code and
- * for err.server, also with a character of two bytes that crosses the limit. */
+/* The server's texts are shortened to limits: an issue's text and code, and err.server. Tests
+ * lengths just below and above each limit, and a character of two bytes that crosses the limit. */
 START_TEST(capped)
 {
     char body[5000];

@@ -140,7 +140,7 @@ START_TEST(nonsense)
 }
 END_TEST
 
-/* Every day of 60 years, compared with the calendar of the C library. */
+/* Compares every day of 60 years with the calendar of the C library. */
 START_TEST(calendar)
 {
     char text[64];

@@ -251,8 +251,8 @@ START_TEST(renewal)
 }
 END_TEST
 
-/* Each byte of a body is changed in turn: the parser does not crash, and gives no token that could
- * split a header. */
+/* Each byte of a body is changed in turn. The parser must not crash, and must not return a token
+ * with a character that could split an HTTP header. */
 START_TEST(mutated)
 {
     static const char body[] =
