@@ -38,7 +38,7 @@ def export(env):
                      private_key=env["BCDA_PRIVATE_KEY"], ca_file=env["BCDA_CA_FILE"]) as client:
         claim, begun, total, size = None, time.monotonic(), 0, 0
         types = ("Patient", "Coverage", "ExplanationOfBenefit")
-        # A loop over one job.
+        # A loop over one of these jobs also advances the others, because they share the client.
         jobs = [client.export(name, level="resource") for name in types]
         for name, job in zip(types, jobs):
             for batch in job.batches():

@@ -71,7 +71,8 @@ class Sandbox
     options += ["--allow-duplicates"] if duplicates
     @state = Dir.mktmpdir("bcda-test-")
     FileUtils.mkdir(File.join(@state, "s"))
-    # Not the stderr.
+    # The sandbox must not inherit the stderr of this process: if this process crashed, meson would wait
+    # until the sandbox closes it.
     @complaints = File.join(@state, "complaints")
     @output = IO.popen([PROGRAM, "--print-env", "--tls", "--state-dir", File.join(@state, "s"), *options], err: @complaints)
     @env = @output.each_line.to_h do |line|

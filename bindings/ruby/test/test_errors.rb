@@ -12,7 +12,7 @@ class TestErrors < BcdaTest
       refute_equal Bcda::Error, error.class, name
       assert_equal ["BCDA_#{name}", code], [error.name, error.code]
       refute_empty error.message
-      # The class by range.
+      # The class that belongs to the range of the code must be a superclass of the error's class.
       group = Bcda::Error.const_get(:RANGES).find { |range, _| range.cover?(code) }.last
       assert_kind_of group, error, name
     end

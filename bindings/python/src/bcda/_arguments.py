@@ -62,7 +62,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def argument(value: str, keyword: str) -> bytes:
-    """A string for C, where NUL ends a string: a string with a NUL is refused."""
+    """Converts a string for C. A string with a NUL is refused, because NUL ends a string in C."""
     if not isinstance(value, str):
         raise mistyped(keyword, value, "a str")
     if "\0" in value:

@@ -58,7 +58,7 @@ def window(held: Held, address: int, size: int) -> memoryview:
     """A read-only view of memory of a batch. The view keeps the batch alive."""
     if not size:
         return _EMPTY
-    # Rounded up.
+    # Rounded up to a power of two, so that few ctypes classes are made. Only `size` bytes are exposed.
     width = 1 << (size - 1).bit_length()
     made: Any = _windows.get(width)
     if made is None:

@@ -65,14 +65,14 @@ class File:
         self._pointer = pointer
         self._handle = handle
         self._core = core
-        #: Its index in the manifest, from 0.
+        #: The index of the file in the manifest, from 0.
         self.index: int = lib.bcda_file_index(pointer)
-        #: The last segment of its URL. Check it before you use it as a path.
+        #: The last segment of the file's URL. Check this text before you use it as a path.
         self.name = text(lib.bcda_file_name(pointer))
         #: The resource type, as in the manifest; empty if the manifest has none.
         self.type = text(lib.bcda_file_type(pointer))
         self.url = text(lib.bcda_file_url(pointer))
-        #: Whether it holds problems that the server reports (OperationOutcome lines), not data.
+        #: Whether the file holds problems that the server reports (OperationOutcome lines), not data.
         self.is_error = bool(lib.bcda_file_is_error(pointer))
         self.is_encrypted = bool(lib.bcda_file_is_encrypted(pointer))
         expected = lib.bcda_file_resources_expected(pointer)
@@ -268,7 +268,7 @@ class Job:
         self._callbacks = callbacks
         self._bar = bar
         self._exception: Optional[BaseException] = None
-        self._claimed = ""  # the reason why no further loop can begin: one of the texts above
+        self._claimed = ""  # the reason why no further loop can begin, such as `_TAKING`
         self._waits = 0
         self._cancelled = False
         self._warned = False

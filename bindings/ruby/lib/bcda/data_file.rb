@@ -12,10 +12,10 @@ module Bcda
     attr_reader :type
     # @return [String]
     attr_reader :url
-    # The last segment of the URL, unchanged: check it before you use it in a path.
+    # The last segment of the URL, unchanged. Check this text before you use it in a path.
     # @return [String]
     attr_reader :name
-    # @return [Integer] its index in the manifest, from 0
+    # @return [Integer] the index of the file in the manifest, from 0
     attr_reader :index
 
     # @api private
