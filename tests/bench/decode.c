@@ -16,7 +16,7 @@
 #include "bench.h"
 #include "peak.h"
 
-/* Bytes per read from disk: as many as the library gets from one read from the network, at most. */
+/* Bytes per read from disk. The library gets at most this many from one read from the network. */
 enum { RUN = 128 * 1024 };
 
 struct work {

@@ -1,6 +1,6 @@
-/* Downloads the files of a finished job through the library, as an application does, counts their
- * resources by type, and prints what was used from the beginning of the first file to the end of
- * the last one:
+/* Downloads the files of a finished job through the library, as an application does, and counts
+ * their resources by type. Prints one line; its times are those from the beginning of the first
+ * file to the end of the last file:
  *
  *     "<resources> <bytes> <wall seconds> <CPU seconds> <peak KiB>"
  *

@@ -1,5 +1,5 @@
-/* What is delivered to the callbacks and in the batches of a job, and what the application may
- * keep. */
+/* Tests of what the callbacks and the batches of a job deliver, and of the objects that the
+ * application may keep. */
 #include <stdio.h>
 #include <string.h>
 

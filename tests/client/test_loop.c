@@ -110,8 +110,8 @@ static int report_timer(void)
     return reported(bcda_session_on_timer(fx.session));
 }
 
-/* Reports one descriptor that is ready: only one, because each call may change the set. Returns 0
- * if none is ready. */
+/* Reports to the session one descriptor that is ready. It reports only one, because the call may
+ * change the set of descriptors. Returns 0 if none is ready. */
 static int report_ready(int wait_ms)
 {
     short bad = POLLERR | POLLHUP | POLLNVAL;

@@ -110,8 +110,8 @@ class Play:
         return process.wait(programs.LIMIT), said
 
     def application(self, s, level):
-        """Runs an application. Returns its result and verdict. At the resource level, it exports
-        only the last type, which is the one with the fault."""
+        """Runs results-of, a program that uses the library. Returns its result and verdict. At the
+        resource level, it exports only the last type, which is the one with the fault."""
         group = ["--group", "all"] if level == "group" and "--group" not in self.both else []
         types = self.types[-1:] if level == "resource" else self.types
         if level == "resource" and not types:

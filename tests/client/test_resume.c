@@ -119,7 +119,8 @@ static const struct later_case laters[] = {
     {{"data-extra:10", NULL}, CHANGED, CHANGED, GZIP, LINE_UTF8, 3, 0, 0},
     {{"no-range", "data-extra:10", NULL}, CHANGED, CHANGED, GZIP, LINE_UTF8, 2, 0, 0},
     {{"data-short:5000", NULL}, CHANGED, CHANGED, TRUNCATED, TRUNCATED, 3, 0, 0},
-    /* eight attempts in a row without a new byte fail the file; 64 bytes are the overlap */
+    /* a range request repeats the last 64 bytes received (the overlap), so a response of 64 bytes
+     * has no new byte; eight such responses in a row fail the file */
     {{"data-cut:64", NULL}, TRUNCATED, TRUNCATED, TRUNCATED, TRUNCATED, 9, 0, 0},
     {{"data-cut:65*20", NULL}, 0, 0, 0, TRUNCATED, 22, 0, 0},
     {{"data-cut:0", NULL}, TRUNCATED, TRUNCATED, TRUNCATED, TRUNCATED, 9, 0, 0},
@@ -405,7 +406,7 @@ static const struct contradiction contradictions[] = {
     {1, {{WHOLE_CUT, 23, HALF, 0}, {PART, 0, HALF, 0}, {PART, 0, 0, 0}}, 0, 3},
     {1, {{WHOLE_CUT, 23, 0, 0}, {UNSATISFIED, 0, 0, 0}}, 0, 2},
     {1, {{WHOLE_CUT, 23, 7, 0}, {UNSATISFIED, 0, 0, 0}}, 0, 2},
-    /* gzip: no trailer ends at the length that the server names, so the client requests the file */
+    /* gzip: no trailer ends at the length that the server names, so the whole file is requested */
     {1, {{WHOLE_CUT, 23, 0, 0}, {PART, 0, 0, -10}, {WHOLE, 23, 0, 0}}, 0, 3},
     {1, {{WHOLE_CUT, 23, -10, 0}, {PART, 0, -10, -10}, {WHOLE, 23, 0, 0}}, 0, 3},
     {1, {{WHOLE_CUT, 23, 0, 0}, {UNSATISFIED, 0, 0, -10}, {WHOLE, 23, 0, 0}}, 0, 3},

@@ -400,7 +400,7 @@ END_TEST
 
 struct client_case {
     int has_one, is_of_another;
-    const char *key_has, *given; /* passphrases: of the key, and as configured */
+    const char *key_has, *given; /* passphrase of the key, and the configured one */
     int code;
     const char *hint;
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The rules for #include in lib/ (doc/design.md): a file of lib/<layer>/ includes only headers of
-its own layer and of those below; no two modules include each other, directly or through others,
-except call and auth; and only one file includes the headers of each foreign library."""
+"""Checks the rules for #include in lib/ (doc/design.md). A file of lib/<layer>/ includes only headers of
+its own layer and of those below. No two modules include each other, directly or through others, except
+call and auth. Only one file includes the headers of each foreign library."""
 import os
 import re
 

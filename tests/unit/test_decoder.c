@@ -1115,7 +1115,7 @@ START_TEST(test_expected)
         e.count = count == UNSAID ? -1 : files[which].count + count;
         e.checksum = expectations[i].sum == UNSAID ? NULL : sum;
         if (which == 2 && count == -1)
-            e.count = 7; /* a wrong count other than 1 - 1 = 0 */
+            e.count = 7; /* so that the wrong count is not 1 - 1 = 0 */
         check_expectation(r, &data, expectations[i].code);
     }
     drop(&data);

@@ -14,7 +14,8 @@
 
 enum { SIZE = 1 << 20, PART = 150000 };
 
-/* The decompressed data of a damaged file exceeds SIZE bytes. The test skips such a file. */
+/* Result of zlib_says() if the decompressed data of a damaged file exceeds SIZE bytes. The test
+ * then skips the file. */
 enum { TOO_LONG = 1 };
 
 #ifdef WITH_ISAL
