@@ -1,5 +1,5 @@
 /*
- * bcda/request.h - requests beside the jobs: metadata and version. Include <bcda/bcda.h>.
+ * bcda/request.h - requests that belong to no job: metadata and version. Include <bcda/bcda.h>.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -47,7 +47,7 @@ struct bcda__download {
     struct bcda__call *call;
     struct bcda__intake intake;
     struct bcda__spool *spool; /* for verified delivery; NULL = streaming delivery */
-    /* Created at the head of the first response, and once more to read the spool. */
+    /* Created when the head of the first response arrives, and created again to read the spool. */
     struct bcda__pipe *pipe;
     int replays; /* the pipe reads the spool */
     struct bcda__pipe_sums counted;

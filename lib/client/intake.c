@@ -319,7 +319,8 @@ static int skip_old_bytes(struct bcda__intake *r, const uint8_t *data, size_t le
 
 /* ---- the source ---- */
 
-/* Gives one run of the body, without the bytes that were received before. */
+/* Returns one contiguous piece of the response body, without the bytes that were received before.
+ */
 static enum bcda__source_state peek_body(struct bcda__source *s, const uint8_t **data, size_t *len,
                                          struct bcda_error *err)
 {

@@ -51,8 +51,9 @@ struct bcda__intake {
     enum { BCDA__TAKE, BCDA__COMPARE, BCDA__SKIP } phase;
     size_t compared;         /* number of bytes of `tail` that have agreed */
     int64_t skipped;         /* bytes of the whole file that were received again */
-    struct bcda__mac *again; /* hash of those bytes */
-    struct bcda__mac *next;  /* the same hash, which then continues with the new bytes */
+    struct bcda__mac *again; /* hash of the skipped bytes, to be compared with `mac` */
+    struct bcda__mac *next;  /* the same as `again`, but it continues with the new bytes, and then
+                                replaces `mac` */
 };
 
 int bcda__intake_init(struct bcda__intake *r); /* 0, BCDA_ERR_NOMEM or BCDA_ERR_LIBRARY */

@@ -28,7 +28,7 @@ struct bcda_job {
     struct bcda__field_set *fields;
     char *kickoff_url;        /* NULL if the job was attached to */
     struct bcda__texts types; /* requested resource types; empty = all */
-    /* 0 if the requested types are not known; the manifest's `request` will tell them. */
+    /* 0 = the requested types are not known until the manifest's `request` was read. */
     int types_known;
     struct bcda__texts missing; /* requested types without a data file */
     /* The URL paths of complete files, including those of an earlier run. */

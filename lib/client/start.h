@@ -14,7 +14,8 @@ struct bcda__start_result {
     const struct bcda_error *err;
 };
 
-/* A member of its owner, which sets the first six fields; the others are zero. */
+/* The owner (a job) has this structure as a member, sets the first six fields, and sets all others
+ * to zero. */
 struct bcda__start {
     struct bcda__context *cx;
     const char *url;   /* URL of the kick-off */

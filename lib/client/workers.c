@@ -148,8 +148,9 @@ static void help_later(struct bcda__workers *w)
         bcda__timer_set(w->engine, &w->help, 0, help_workers, w);
 }
 
-/* To be called when the reports that a poke announced were handled or dropped: takes the poke back,
- * because the step that it causes would have nothing to do. To be called with the lock held. */
+/* Cancels the poke, which makes the session take a step. To be called after all reports that the
+ * poke announced were handled or dropped, because that step would have nothing to do. The caller
+ * holds the lock. */
 static void clear_poke(struct bcda__workers *w)
 {
     if (w->poked)

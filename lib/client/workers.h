@@ -33,7 +33,7 @@ enum {
     BCDA__TASK_REPORT = 2, /* the task's owner must be notified of a result */
 };
 
-/* A member of its owner. At first everything except `kind` is zero. */
+/* The owner has this structure as a member, and sets everything except `kind` to zero at first. */
 struct bcda__task {
     const struct bcda__task_kind *kind;
     struct bcda__task *prev, *next; /* neighbours in the queue */

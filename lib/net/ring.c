@@ -30,7 +30,9 @@ static int take_pooled_piece(struct bcda__ring *r, struct bcda__ring_pool *pool)
     return 0;
 }
 
-/* Keeps the larger of the two pieces as the spare one; if both are equal, the one used last. */
+/* Returns the ring's piece of memory to the pool. The pool keeps one spare piece and frees the
+ * other: it keeps the larger one, or, if both have the same size, that of the ring, which was used
+ * last. */
 static void give_back(struct bcda__ring *r, struct bcda__ring_pool *pool)
 {
     struct bcda__piece *less = r->piece.cap >= pool->spare.cap ? &pool->spare : &r->piece;

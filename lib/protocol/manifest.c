@@ -407,7 +407,7 @@ static int on_top_value(struct bcda__manifest_parser *p, enum manifest_value wha
     case JOB_ID:
         p->job_id = number_or_none(text, len);
         return 0;
-    default: /* a list */
+    default: /* a member that is a list, such as `output` */
         p->list = (int)what;
         p->index = 0;
         return 0;

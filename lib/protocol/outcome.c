@@ -157,9 +157,9 @@ static int read_outcome(const char *body, size_t len, struct reader *r)
                                       outcome_on_value, r);
 }
 
-/* Reads the document twice. Issues may be reported only after the whole document was found to be
- * complete and an OperationOutcome. In one pass that would be too late, because for five years the
- * server wrote `issue` before `resourceType` (bcda-api 0.2). */
+/* Reads the document twice: first to check that it is complete and an OperationOutcome, then to
+ * report its issues. A single pass would report issues before that is known, because for five years
+ * the server wrote `issue` before `resourceType` (bcda-api 0.2). */
 int bcda__outcome_each(const char *body, size_t len, bcda__issue_cb each, void *ctx)
 {
     struct reader check = {0};
