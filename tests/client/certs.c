@@ -1,6 +1,5 @@
 #include "certs.h"
 
-#include <check.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "../tempdir.h"
+#include "suite.h"
 
 /* ---- temporary files ---- */
 

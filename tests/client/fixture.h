@@ -10,7 +10,6 @@
 #ifndef BCDA_TESTS_FIXTURE_H
 #define BCDA_TESTS_FIXTURE_H
 
-#include <check.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,12 +1,13 @@
 #include "server_process.h"
 
-#include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "suite.h"
 
 enum { TEXT = 64 };
 
