@@ -7,13 +7,24 @@
 #include "base/text.h"
 #include "bcda/error.h"
 
-int bcda__texts_add(struct bcda__texts *t, const char *text, size_t len)
+/* The array has space for a power of two of texts: it is full only if `count` is a power of two. */
+static int reserve_text(struct bcda__texts *t)
 {
-    char **grown = bcda__realloc(t->at, (t->count + 1) * sizeof *grown);
+    char **grown;
 
+    if (t->count & (t->count - 1))
+        return 0;
+    grown = bcda__realloc(t->at, (t->count ? t->count * 2 : 1) * sizeof *grown);
     if (!grown)
         return BCDA_ERR_NOMEM;
     t->at = grown;
+    return 0;
+}
+
+int bcda__texts_add(struct bcda__texts *t, const char *text, size_t len)
+{
+    if (reserve_text(t))
+        return BCDA_ERR_NOMEM;
     t->at[t->count] = bcda__strndup(text, len);
     if (!t->at[t->count])
         return BCDA_ERR_NOMEM;

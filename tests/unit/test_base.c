@@ -17,6 +17,7 @@
 #include "base/process.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "base/texts.h"
 #include "base/url.h"
 #include "bcda/error.h"
 #include "helper.h"
@@ -1081,6 +1082,41 @@ START_TEST(test_process_clone)
 END_TEST
 #endif
 
+/* The array of a list grows in steps. Texts are added and removed on both sides of each step. */
+START_TEST(test_texts)
+{
+    struct bcda__texts t = {0}, copy = {0};
+    char text[16];
+    size_t i, k;
+
+    for (i = 0; i < 300; i++) {
+        for (k = 0; k < 2; k++) {
+            snprintf(text, sizeof text, "%03zu and more", i);
+            ck_assert_int_eq(bcda__texts_add(&t, text, 3), 0);
+            if (k == 0)
+                bcda__texts_drop_last(&t);
+        }
+        ck_assert_uint_eq(t.count, i + 1);
+    }
+    ck_assert_int_eq(bcda__texts_copy(&copy, &t), 0);
+    bcda__texts_free(&t);
+    ck_assert_ptr_null(t.at);
+    ck_assert_uint_eq(copy.count, 300);
+    for (i = 0; i < 300; i++) {
+        snprintf(text, sizeof text, "%03zu", i);
+        ck_assert_str_eq(copy.at[i], text);
+        ck_assert_int_eq(bcda__texts_has(&copy, text), 1);
+    }
+    ck_assert_int_eq(bcda__texts_has(&copy, "300"), 0);
+    while (copy.count > 1)
+        bcda__texts_drop_last(&copy);
+    ck_assert_int_eq(bcda__texts_add(&copy, "a", 1), 0);
+    ck_assert_int_eq(bcda__texts_add(&copy, "b", 1), 0);
+    ck_assert_str_eq(copy.at[2], "b");
+    bcda__texts_free(&copy);
+}
+END_TEST
+
 SUITE("base")
 {
     suite_case("base");
@@ -1092,7 +1128,7 @@ SUITE("base")
                test_error_text);
     suite_loop(test_error_cut, 0, 16);
     suite_test(test_error_server, test_error_object, test_text_copy, test_text_case,
-               test_text_int64, test_text_base64, test_text_hex, test_text_one_line,
+               test_text_int64, test_text_base64, test_text_hex, test_text_one_line, test_texts,
                test_url_accept, test_url_refuse, test_url_long_host, test_url_same_origin,
                test_url_loopback, test_url_parts, test_url_escaped, test_url_show, test_clock,
                test_log);
