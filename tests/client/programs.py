@@ -5,12 +5,39 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 EXPORT, SANDBOX = (os.path.abspath(path) for path in sys.argv[1:3])
 LIMIT = 300  # seconds until a program counts as hung
 # Options for short waits before retries and polls: no test depends on how long these waits are.
 FAST = ["--set", "retry_max_ms=1", "--set", "poll_max_ms=10"]
+
+
+class KeyPair:
+    """The RSA key pair that the first sandbox of this program made. All later ones get its public
+    key: making a pair takes longer than most exports."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.folder = None
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def keep(self, private):
+        with self.lock:
+            if self.folder:
+                return
+            folder = tempfile.TemporaryDirectory(prefix="bcda-test-")
+            shutil.copy(private, os.path.join(folder.name, "private.pem"))
+            subprocess.run(["openssl", "rsa", "-in", private, "-pubout", "-out",
+                            os.path.join(folder.name, "public.pem")], check=True, timeout=LIMIT,
+                           stderr=subprocess.DEVNULL)
+            self.folder = folder
+
+
+KEYS = KeyPair()
 
 
 class Sandbox:
@@ -28,6 +55,9 @@ class Sandbox:
                 with open(os.path.join(self.state, "d", name), "w", encoding="utf-8") as f:
                     f.write(text)
         command += (["--tls"] if tls else []) + list(options)
+        shared = KEYS.folder is not None
+        if shared:
+            command += ["--public-key", KEYS.path("public.pem")]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.env = {}
         for line in self.process.stdout:
@@ -36,6 +66,10 @@ class Sandbox:
             name, _, value = (word[0] if word else "").partition("=")
             self.env[name] = value
         assert "BCDA_FHIR_URL" in self.env, (command, self.env)
+        if shared:
+            self.env["BCDA_PRIVATE_KEY"] = KEYS.path("private.pem")
+        else:
+            KEYS.keep(self.env["BCDA_PRIVATE_KEY"])
 
     def __enter__(self):
         return self
