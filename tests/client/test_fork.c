@@ -336,6 +336,15 @@ const char *__lsan_default_suppressions(void)
     return "leak:libcurl\nleak:libssl\nleak:libcrypto\n";
 }
 
+const char *__asan_default_options(void);
+
+/* The names of the libraries are known without symbols. Reading the symbols of each stack takes
+ * over half of the time of this program. ASAN_OPTIONS=symbolize=1 shows symbols in a report. */
+const char *__asan_default_options(void)
+{
+    return "symbolize=0";
+}
+
 /* ---- the child and its end ---- */
 
 /* The places in which a child is forked: the callbacks in `enum where`, and these. */
