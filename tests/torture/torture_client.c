@@ -588,8 +588,14 @@ START_TEST(test_construction)
 }
 END_TEST
 
+/* Starts a server once before the tests: it makes the key pair, which all later servers use. */
 int suite_prepare(void)
 {
+    struct scripted_server *s = scripted_start(0);
+
+    if (!s)
+        return 1;
+    scripted_stop(s);
     return bcda_global_init(0);
 }
 
