@@ -40,6 +40,7 @@ FAULTS = [
     ("layers.py", swap("lib/codec/inflate_zlib.c", "#include <zlib.h>", ""), "does not include zlib.h"),
     ("layers.py", add("lib/client/origin.h", "#include \"client/call.h\"\n"), "include each other"),
     ("layers.py", add("lib/client/config.c", "#include <sys/epoll.h>\n"), "belongs to"),
+    ("layers.py", add("lib/codec/coding.c", "#include <zstd.h>\n"), "no known library"),
     ("curl.py", swap("lib/net/curl.c", "NUM >= 0x075700", "NUM >= 0x075600"), "since libcurl 7.87"),
     ("curl.py", add("lib/net/curl.c", "static const int more = CURLOPT_PIPEWAIT;\n"), "since when"),
     ("headers.py", swap(EXPORT, NEW, NEW.replace("int level", "long level")), "long"),

@@ -15,7 +15,12 @@ ONE_INCLUDER = {"curl/": "net/curl.c", "yajl/": "codec/json.c", "gcrypt.h": "cod
 CIRCLES = {("client/auth", "client/call")}
 # System headers that only the named files may include.
 PLATFORM = {"sys/epoll.h": {"net/loop_epoll.c"}, "sys/timerfd.h": {"net/loop_epoll.c"},
-            "sys/eventfd.h": {"net/loop_epoll.c"}}
+            "sys/eventfd.h": {"net/loop_epoll.c"}, "emmintrin.h": {"codec/scan_block.h"},
+            "arm_neon.h": {"codec/scan_block.h"}}
+
+# The headers of C and POSIX. Any other header belongs to a library, which must be listed above.
+SYSTEM = set("""arpa/inet assert errno fcntl inttypes limits poll pthread setjmp signal stdarg
+    stdatomic stddef stdint stdio stdlib string sys/mman sys/socket sys/stat sys/types time unistd""".split())
 
 lib = os.path.join(ROOT, "lib")
 seen = {}
@@ -51,6 +56,9 @@ for path in files("lib", ".c", ".h"):
                 seen.setdefault(library, set()).add(name)
                 if name != includer:
                     problem(path, i, f"only lib/{includer} includes <{target}>")
+        if match.group(1) == "<" and not target.startswith("bcda/") and target not in PLATFORM \
+                and target[:-2] not in SYSTEM and not any(target.startswith(known) for known in ONE_INCLUDER):
+            problem(path, i, f"<{target}> is of no known library: see ONE_INCLUDER")
         if target in PLATFORM and name not in PLATFORM[target]:
             problem(path, i, f"<{target}> belongs to {' or '.join(sorted(PLATFORM[target]))}")
 
