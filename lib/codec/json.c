@@ -563,7 +563,6 @@ struct bcda__json_line {
     struct found found[2]; /* [0] = in the top object, [1] = in the value of `resource` */
     struct bcda__span resource, full_url;
     int within;         /* 1 = inside the value of `resource` */
-    int idle;           /* while a value is skipped: the depth of the object that contains it */
     uint32_t resources; /* the number of members `resource` so far; only the last one is used */
 
     /* The values of the fields. Their `group` is the number of the member `resource` that they are
@@ -655,18 +654,25 @@ static int is_text(const unsigned char *text, size_t len, const char *want, size
     return len == want_len && memcmp(text, want, want_len) == 0;
 }
 
-/* Most bytes of a claim are in nested objects that contain no wanted value. Calling callbacks for
- * the values there would take more time than all other code of this file. yajl reads the table of
- * callbacks again for each value, so this file changes the table during parsing. If no fields are
- * requested, the string callback is set only when a string is wanted, and inside a value that is
- * skipped only the depth is counted. This is only an optimisation: if yajl copied the table at the
- * start, all callbacks would be called, and the result would be the same. */
+/* If there is a callback for a string or a name, yajl copies each one that has escapes to a buffer.
+ * The memory of a line would then depend on its longest string, which need not be a wanted one.
+ * yajl reads the table of callbacks again for each value, so this file changes the table during
+ * parsing: without fields, the callback for strings is set only when a string is wanted, and the
+ * callback for names only in the objects that can have wanted members. */
 static int line_string(void *ctx, const unsigned char *text, size_t len);
+static int line_key(void *ctx, const unsigned char *text, size_t len);
 
 static void add_wanted(struct bcda__json_line *s, enum wanted wanted)
 {
     s->wanted = wanted;
     s->callbacks.yajl_string = wanted < TYPE && !s->fields ? NULL : line_string;
+}
+
+static void set_place(struct bcda__json_line *s, enum place place)
+{
+    s->place = place;
+    s->callbacks.yajl_map_key = place == ELSEWHERE && !s->fields ? NULL : line_key;
+    add_wanted(s, NOTHING);
 }
 
 #define IS(want) is_text(text, len, want, sizeof(want) - 1)
@@ -770,53 +776,15 @@ static __attribute__((noinline)) int close_top(struct bcda__json_line *s)
 static int close_value(struct bcda__json_line *s)
 {
     s->depth--;
-    s->place = (enum place)s->places[s->depth];
+    set_place(s, (enum place)s->places[s->depth]);
     return s->depth > 0 ? 1 : close_top(s);
 }
 
-static int idle_open(void *ctx)
-{
-    struct bcda__json_line *s = ctx;
-
-    if (s->depth >= s->max_depth)
-        return line_fail(s, BCDA_ERR_LINE_DEPTH);
-    s->depth++;
-    return 1;
-}
-
-static void call_all(struct bcda__json_line *s);
-
-static int idle_close(void *ctx)
-{
-    struct bcda__json_line *s = ctx;
-
-    if (s->depth - 1 > s->idle) {
-        s->depth--;
-        return 1;
-    }
-    call_all(s);
-    add_wanted(s, NOTHING);
-    return close_value(s);
-}
-
-static void call_idle(struct bcda__json_line *s)
-{
-    s->idle = s->depth - 1;
-    s->callbacks.yajl_map_key = NULL;
-    s->callbacks.yajl_string = NULL;
-    s->callbacks.yajl_start_map = s->callbacks.yajl_start_array = idle_open;
-    s->callbacks.yajl_end_map = s->callbacks.yajl_end_array = idle_close;
-}
-
-/* Enters an object or array, or begins to skip it if no value in it is wanted. */
 static int open_value(struct bcda__json_line *s, enum place place)
 {
     s->places[s->depth] = (unsigned char)s->place;
-    s->place = place;
     s->depth++;
-    add_wanted(s, NOTHING);
-    if (place == ELSEWHERE && !s->fields)
-        call_idle(s);
+    set_place(s, place);
     return 1;
 }
 
@@ -864,10 +832,9 @@ static int line_array_end(void *ctx)
     return close_value(ctx);
 }
 
-static void call_all(struct bcda__json_line *s)
+/* Sets the callbacks that do not change during parsing. */
+static void set_callbacks(struct bcda__json_line *s)
 {
-    s->callbacks.yajl_string = line_string;
-    s->callbacks.yajl_map_key = line_key;
     s->callbacks.yajl_start_map = line_object;
     s->callbacks.yajl_end_map = line_object_end;
     s->callbacks.yajl_start_array = line_array;
@@ -893,6 +860,7 @@ int bcda__json_line_new(struct bcda__json_line **out, int max_depth,
                    s->fields ? SIZE_MAX : LINE_BUDGET + LEVEL_BUDGET * (size_t)max_depth))
         goto fail;
     s->funcs = arena_funcs(&s->arena);
+    set_callbacks(s);
     s->places = bcda__alloc((size_t)max_depth + 2);
     s->frames = bcda__calloc((size_t)max_depth + 2, sizeof *s->frames);
     if (!s->places || !s->frames)
@@ -927,8 +895,7 @@ static void begin_line(struct bcda__json_line *s, const char *line, size_t len)
     s->depth = s->code = s->over = s->within = 0;
     s->resources = 0;
     s->end = 0;
-    s->place = ELSEWHERE;
-    s->wanted = NOTHING;
+    set_place(s, ELSEWHERE);
     memset(s->found, 0, sizeof s->found);
     memset(&s->resource, 0, sizeof s->resource);
     memset(&s->full_url, 0, sizeof s->full_url);
@@ -956,9 +923,7 @@ static void guarded_line(struct bcda__json_line *s, size_t *consumed)
             judge_budget(s, consumed);
         return;
     }
-    call_all(s);
     s->yajl = yajl_alloc(&s->callbacks, &s->funcs, s);
-    add_wanted(s, NOTHING);
     yajl_config(s->yajl, yajl_dont_validate_strings, 1); /* bcda__utf8_scan() is stricter */
     if (yajl_parse(s->yajl, (const unsigned char *)s->line, s->len) != yajl_status_ok) {
         s->code = s->code ? s->code : BCDA_ERR_LINE_JSON;
