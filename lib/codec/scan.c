@@ -244,6 +244,8 @@ static enum pass find_quotes(struct bcda__scan *s)
 
         if (__builtin_expect(special || s->escaped_quote, 0)) {
             quotes = check_special(s, line + at, at, 0, quotes, out);
+            if (s->unsure)
+                return PASS_NOT_SURE;
             count = (unsigned)__builtin_popcountll(quotes);
         }
         out = write_quotes(out, at, quotes, count);
