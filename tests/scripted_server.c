@@ -736,12 +736,12 @@ struct scripted_answer *scripted_reply(struct scripted_server *s, const char *ma
 }
 
 static void add_entries(struct scripted_server *s, struct buf *out, const struct scripted_entry *e,
-                        size_t count, int errors)
+                        size_t count, enum scripted_list list)
 {
     size_t i, n = 0;
 
     for (i = 0; i < count; i++) {
-        if (e[i].is_error != errors)
+        if (e[i].list != list)
             continue;
         buf_printf(out, "%s{\"type\":\"%s\",\"url\":\"%s%s\"", n++ ? "," : "", e[i].type, s->origin,
                    e[i].path);
@@ -758,9 +758,11 @@ void scripted_manifest(struct scripted_server *s, struct buf *out,
                "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"request\":\"%s/api/v1/x\","
                "\"requiresAccessToken\":true,\"output\":[",
                s->origin);
-    add_entries(s, out, entries, count, 0);
+    add_entries(s, out, entries, count, SCRIPTED_OUTPUT);
+    buf_str(out, "],\"deleted\":[");
+    add_entries(s, out, entries, count, SCRIPTED_DELETED);
     buf_str(out, "],\"error\":[");
-    add_entries(s, out, entries, count, 1);
+    add_entries(s, out, entries, count, SCRIPTED_ERROR);
     buf_str(out, "]}");
 }
 

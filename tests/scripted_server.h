@@ -85,10 +85,13 @@ struct scripted_answer *scripted_reply(struct scripted_server *s, const char *ma
                                        const char *status, const char *headers, const void *body,
                                        size_t len);
 
+/* The list of the manifest that names a file. */
+enum scripted_list { SCRIPTED_OUTPUT, SCRIPTED_ERROR, SCRIPTED_DELETED };
+
 struct scripted_entry {
     const char *type, *path;
     const char *key_hex; /* NULL = not encrypted */
-    int is_error;
+    enum scripted_list list;
 };
 /* Appends the job manifest of these files, as JSON, to `out`. */
 void scripted_manifest(struct scripted_server *s, struct buf *out,

@@ -81,6 +81,17 @@ typedef int (*bcda_issue_cb)(bcda_job *job, const bcda_issue *issue, void *userd
 BCDA_API int bcda_handlers_on_server_issue(bcda_handlers *handlers, bcda_issue_cb cb,
                                            void *userdata, bcda_destroy_cb destroy);
 
+/*
+ * Reports one deletion: the server no longer has this resource, and an incremental copy must remove
+ * it (Bulk Data Access, `deleted` in the manifest). The files of deletions are downloaded after all
+ * data files have ended, because a resource can be in both. Each has its on_file events; undo its
+ * deletions if it fails. Return CONTINUE or STOP. Without this callback the files of deletions are
+ * not downloaded: see bcda_job_deleted_file_count(). `job` is never NULL.
+ */
+typedef int (*bcda_deletion_cb)(bcda_job *job, const bcda_deletion *deletion, void *userdata);
+BCDA_API int bcda_handlers_on_deleted(bcda_handlers *handlers, bcda_deletion_cb cb, void *userdata,
+                                      bcda_destroy_cb destroy);
+
 /* Reports that the job has made progress; the getters of the job say how much. Called at most about
  * ten times a second. Return CONTINUE or STOP. */
 typedef int (*bcda_progress_cb)(bcda_job *job, void *userdata);
@@ -92,6 +103,13 @@ BCDA_API int bcda_handlers_on_progress(bcda_handlers *handlers, bcda_progress_cb
 typedef void (*bcda_done_cb)(bcda_job *job, int result, void *userdata);
 BCDA_API int bcda_handlers_on_done(bcda_handlers *handlers, bcda_done_cb cb, void *userdata,
                                    bcda_destroy_cb destroy);
+
+/* A deletion, borrowed until its callback returns. From callbacks: yes. Thread: owner. Since 0.1.
+ */
+BCDA_API const char *bcda_deletion_type(const bcda_deletion *deletion); /* such as "Patient" */
+BCDA_API const char *bcda_deletion_id(const bcda_deletion *deletion);
+/* The Bundle of DELETE requests that names it; its getters return the file and the line. */
+BCDA_API const bcda_resource *bcda_deletion_resource(const bcda_deletion *deletion);
 
 /*
  * An invalid line, borrowed until its callback returns, or as long as its batch is held. From

@@ -128,7 +128,8 @@ BCDA_API int bcda_job_result(const bcda_job *job);
  * complete. _COMPLETE_ERRORS: every file is complete, but something needs attention: invalid lines,
  * issues of severity error or fatal that the server reported, a requested type without a file
  * (bcda_job_missing_type_count()), or deletions that were not delivered
- * (bcda_job_deleted_file_count()). _FAILED: the job has failed; see bcda_job_error().
+ * (bcda_job_deleted_file_count(), and no on_deleted). _FAILED: the job has failed; see
+ * bcda_job_error().
  */
 BCDA_API int bcda_job_verdict(const bcda_job *job);
 /* Why the job failed; NULL if it still runs or has succeeded. */
@@ -148,7 +149,8 @@ BCDA_API int bcda_job_progress_percent(const bcda_job *job);
 /* The transactionTime of the manifest, unchanged, for bcda_export_set_since() of the next export.
  * "" before the manifest was received. */
 BCDA_API const char *bcda_job_transaction_time(const bcda_job *job);
-/* The files of the manifest, data files before error files. The count is 0 before the manifest was
+/* The files of the manifest: data files, then files of deletions if the job has on_deleted, then
+ * error files. The count is 0 before the manifest was
  * received. bcda_job_file() returns NULL if `i` is not below the count. */
 BCDA_API size_t bcda_job_file_count(const bcda_job *job);
 BCDA_API const bcda_file *bcda_job_file(const bcda_job *job, size_t i);
@@ -168,9 +170,11 @@ BCDA_API size_t bcda_job_missing_type_count(const bcda_job *job);
  * below the count. */
 BCDA_API const char *bcda_job_missing_type(const bcda_job *job, size_t i);
 /* The number of entries in the manifest's `deleted` (in Bulk Data, files that list deleted
- * resources). This version does not deliver them. 0 before the manifest was received, and always at
- * BCDA. */
+ * resources). If the job has no on_deleted, these files are not downloaded, and they are not among
+ * the files of the job. 0 before the manifest was received, and always at BCDA. */
 BCDA_API size_t bcda_job_deleted_file_count(const bcda_job *job);
+/* The number of deletions that were reported to on_deleted. */
+BCDA_API int64_t bcda_job_deletions(const bcda_job *job);
 /* Sums over the files of the job, data and error files. */
 BCDA_API int64_t bcda_job_bytes_received(const bcda_job *job);
 BCDA_API int64_t bcda_job_bytes(const bcda_job *job);

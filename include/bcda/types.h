@@ -67,6 +67,8 @@ typedef struct bcda_token_request bcda_token_request;
 typedef struct bcda_bad_line bcda_bad_line;
 /* One issue that the server reported in an error file (bcda/handlers.h). */
 typedef struct bcda_issue bcda_issue;
+/* A resource that the server has deleted (bcda/handlers.h). */
+typedef struct bcda_deletion bcda_deletion;
 
 /*
  * Results of a callback that returns int. Zero stops the job, because zero is what a foreign

@@ -133,6 +133,44 @@ static int give_outcome(const struct bcda__delivery *d, struct bcda_batch *b, si
     return w.rc;
 }
 
+/* ---- files of deletions ---- */
+
+struct deletion_walk {
+    const struct bcda__delivery *d;
+    const struct bcda_resource *resource;
+    int rc;
+    struct bcda_error *err;
+};
+
+static int give_deletion(void *ctx, const struct bcda__deletion *deletion)
+{
+    struct deletion_walk *w = ctx;
+    const struct bcda__registration *r = w->d->handlers->at[BCDA__ON_DELETED];
+    struct bcda_deletion shown = {*deletion, w->resource};
+    int answer;
+
+    w->d->count(w->d->ctx, BCDA__SUM_DELETIONS, 1);
+    enter_data_callback(w->d);
+    answer = ((bcda_deletion_cb)r->cb)(w->d->job, &shown, r->userdata);
+    w->rc = leave_data_callback(w->d, answer, 0, "on_deleted", w->err);
+    return w->rc;
+}
+
+/* Delivers the deletions of one line, which the decoder has checked. */
+static int give_deletions(const struct bcda__delivery *d, struct bcda_batch *b, size_t row,
+                          struct bcda_error *err)
+{
+    struct bcda_resource resource = {b, row};
+    struct deletion_walk w = {.d = d, .resource = &resource, .err = err};
+    size_t len;
+    const char *json = bcda_resource_json(&resource, &len);
+    int rc = bcda__deletion_each(json, len, give_deletion, &w);
+
+    return rc && !w.rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : w.rc;
+}
+
+/* ---- error files: counting ---- */
+
 struct issue_count {
     void (*count)(void *ctx, enum bcda__sum sum, int64_t n);
     void *ctx;
@@ -164,6 +202,19 @@ int bcda__count_issues(const struct bcda_batch *b,
 
 /* ---- the loop over a batch ---- */
 
+static int give_row(const struct bcda__delivery *d, struct bcda_batch *b, size_t row,
+                    struct bcda_error *err)
+{
+    switch (d->kind) {
+    case BCDA__FILE_DELETED:
+        return give_deletions(d, b, row, err);
+    case BCDA__FILE_ERRORS:
+        return give_outcome(d, b, row, err);
+    default:
+        return give_resource(d, b, row, err);
+    }
+}
+
 /* Delivers one line: an invalid line that precedes the row, or the row. */
 static int give_next(const struct bcda__delivery *d, struct bcda_batch *b, struct bcda__cursor *c,
                      int *line_failed, struct bcda_error *err)
@@ -172,7 +223,7 @@ static int give_next(const struct bcda__delivery *d, struct bcda_batch *b, struc
 
     if (c->bad < b->bad_count && b->bad[c->bad].before <= c->row)
         return give_bad_line(d, &b->bad[c->bad++], line_failed, err);
-    rc = d->is_error ? give_outcome(d, b, c->row, err) : give_resource(d, b, c->row, err);
+    rc = give_row(d, b, c->row, err);
     if (rc != BCDA__HELD) { /* the row whose callback paused the job is delivered again */
         c->row++;
         if (rc == 0)
@@ -231,7 +282,7 @@ int bcda__deliver(const struct bcda__delivery *d, struct bcda_batch *b, struct b
     *line_failed = 0;
     if (is_delivery_paused(d))
         return BCDA__HELD;
-    if (!d->is_error && d->handlers->at[BCDA__ON_BATCH] && c->row < b->rows)
+    if (d->kind == BCDA__FILE_DATA && d->handlers->at[BCDA__ON_BATCH] && c->row < b->rows)
         rc = give_batch(d, b, c, err);
     while (!rc && (c->row < b->rows || c->bad < b->bad_count)) {
         if (is_delivery_paused(d)) /* the last callback may have paused the job */

@@ -11,7 +11,7 @@
 struct bcda__delivery {
     bcda_job *job; /* NULL for a bcda_decoder, which cannot pause */
     const struct bcda_handlers *handlers;
-    int is_error;             /* the lines are OperationOutcomes, for on_server_issue */
+    enum bcda__file_kind kind;
     int64_t bad_max;          /* BCDA_OPT_BAD_LINES_MAX */
     const int64_t *bad_lines; /* invalid lines of the job or decoder so far */
     void (*count)(void *ctx, enum bcda__sum sum, int64_t n);

@@ -316,12 +316,15 @@ static void refuse_line(struct bcda__download *d, const struct bcda_error *err)
     fail_download(d);
 }
 
-/* Whether the batches of this file wait for bcda_job_next(). If on_server_issue is set, the issues
- * of error files go there, even in a pulled job. */
+/* Whether the batches of this file wait for bcda_job_next(). Even in a pulled
+ * job, deletions are reported to on_deleted, and the issues of error files to on_server_issue, if
+ * that is set. */
 static int is_pulled(const struct bcda__download *d)
 {
     return d->set->is_pulled &&
-           !(d->file->entry->is_error && d->set->handlers->at[BCDA__ON_SERVER_ISSUE]);
+           !(d->file->entry->kind == BCDA__FILE_ERRORS &&
+             d->set->handlers->at[BCDA__ON_SERVER_ISSUE]) &&
+           d->file->entry->kind != BCDA__FILE_DELETED;
 }
 
 /* What to do after one step of a download: wait for an event; take another step at once; or
@@ -342,7 +345,7 @@ static enum next deliver_to_handlers(struct bcda__download *d)
         return WAIT;
     to.job = set->job;
     to.handlers = set->handlers;
-    to.is_error = d->file->entry->is_error;
+    to.kind = d->file->entry->kind;
     to.bad_max = bcda__context_option(set->cx, BCDA_OPT_BAD_LINES_MAX);
     to.bad_lines = set->bad_lines;
     to.count = count_delivered;
@@ -669,6 +672,7 @@ static int make_download_pipe(struct bcda__download *d, struct bcda_error *err)
     o.depth_max = (int)bcda__context_option(cx, BCDA_OPT_JSON_DEPTH_MAX);
     o.batch_size = (size_t)bcda__context_option(cx, BCDA_OPT_BATCH_SIZE);
     o.fields = d->set->fields;
+    o.deletions = d->file->entry->kind == BCDA__FILE_DELETED;
     o.yajl_only = !bcda__context_option(cx, BCDA_OPT_SCANNER);
     return bcda__pipe_new(&d->pipe, bcda__context_workers(cx), d->replays ? NULL : d->spool, &o,
                           on_pipe_event, d, err);
@@ -871,7 +875,8 @@ static void on_call_end(void *ctx, enum bcda__verdict verdict, const struct bcda
 static void set_expected(struct bcda__download *d)
 {
     const struct bcda__entry *e = d->file->entry;
-    int counts = bcda__context_option(d->set->cx, BCDA_OPT_CHECK_COUNT) && !e->is_error;
+    int counts =
+        bcda__context_option(d->set->cx, BCDA_OPT_CHECK_COUNT) && e->kind != BCDA__FILE_ERRORS;
 
     d->expected.length = e->length;
     d->expected.count = counts ? e->count : -1;
@@ -1056,7 +1061,8 @@ static struct bcda_batch *take_pulled_batch(struct bcda__download *d)
         refuse_line(d, &err);
         b->bad_count = fatal + 1;
     }
-    if (d->file->entry->is_error && bcda__count_issues(b, count_delivered, d) && !d->err.code) {
+    if (d->file->entry->kind == BCDA__FILE_ERRORS && bcda__count_issues(b, count_delivered, d) &&
+        !d->err.code) {
         bcda__err_nomem(&d->err);
         fail_download(d);
     }

@@ -77,7 +77,12 @@ size_t bcda_file_index(const bcda_file *f)
 
 int bcda_file_is_error(const bcda_file *f)
 {
-    return f ? f->entry->is_error : 0;
+    return f ? f->entry->kind == BCDA__FILE_ERRORS : 0;
+}
+
+int bcda_file_is_deleted(const bcda_file *f)
+{
+    return f ? f->entry->kind == BCDA__FILE_DELETED : 0;
 }
 
 int bcda_file_is_encrypted(const bcda_file *f)

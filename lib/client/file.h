@@ -16,6 +16,7 @@ enum bcda__sum {
     BCDA__SUM_BYTES,    /* bytes of decoded NDJSON */
     BCDA__SUM_RESOURCES,
     BCDA__SUM_BAD_LINES,
+    BCDA__SUM_DELETIONS,
     BCDA__SUM_ISSUES, /* one sum for each severity: BCDA__SUM_ISSUES + severity */
     BCDA__SUMS = BCDA__SUM_ISSUES + BCDA_SEVERITY_FATAL + 1
 };

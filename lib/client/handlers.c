@@ -89,6 +89,12 @@ int bcda_handlers_on_server_issue(bcda_handlers *h, bcda_issue_cb cb, void *user
     return set_handler(h, BCDA__ON_SERVER_ISSUE, (void (*)(void))cb, userdata, destroy);
 }
 
+int bcda_handlers_on_deleted(bcda_handlers *h, bcda_deletion_cb cb, void *userdata,
+                             bcda_destroy_cb destroy)
+{
+    return set_handler(h, BCDA__ON_DELETED, (void (*)(void))cb, userdata, destroy);
+}
+
 int bcda_handlers_on_progress(bcda_handlers *h, bcda_progress_cb cb, void *userdata,
                               bcda_destroy_cb destroy)
 {
@@ -99,6 +105,21 @@ int bcda_handlers_on_done(bcda_handlers *h, bcda_done_cb cb, void *userdata,
                           bcda_destroy_cb destroy)
 {
     return set_handler(h, BCDA__ON_DONE, (void (*)(void))cb, userdata, destroy);
+}
+
+const char *bcda_deletion_type(const bcda_deletion *deletion)
+{
+    return deletion ? deletion->deletion.type : "";
+}
+
+const char *bcda_deletion_id(const bcda_deletion *deletion)
+{
+    return deletion ? deletion->deletion.id : "";
+}
+
+const bcda_resource *bcda_deletion_resource(const bcda_deletion *deletion)
+{
+    return deletion ? deletion->resource : NULL;
 }
 
 int bcda_bad_line_code(const bcda_bad_line *line)

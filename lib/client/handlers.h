@@ -4,6 +4,7 @@
 
 #include "bcda/handlers.h"
 #include "client/registration.h"
+#include "codec/deletion.h"
 #include "protocol/outcome.h"
 
 enum bcda__handler {
@@ -13,6 +14,7 @@ enum bcda__handler {
     BCDA__ON_BATCH,
     BCDA__ON_BAD_LINE,
     BCDA__ON_SERVER_ISSUE,
+    BCDA__ON_DELETED,
     BCDA__ON_PROGRESS,
     BCDA__ON_DONE,
     BCDA__HANDLERS
@@ -20,6 +22,11 @@ enum bcda__handler {
 
 struct bcda_handlers {
     struct bcda__registration *at[BCDA__HANDLERS];
+};
+
+struct bcda_deletion {
+    struct bcda__deletion deletion;
+    const bcda_resource *resource;
 };
 
 struct bcda_issue {

@@ -139,6 +139,12 @@ static void stop_everything(bcda_job *job)
     bcda__downloads_abort(&job->downloads, &job->err);
 }
 
+/* Returns the number of files of deletions that the application does not get. */
+static int64_t undelivered_files(const bcda_job *job)
+{
+    return job->takes_deletions ? 0 : (int64_t)bcda_job_deleted_file_count(job);
+}
+
 static const char *plural_suffix(int64_t count)
 {
     return count == 1 ? "" : "s";
@@ -149,7 +155,7 @@ static void log_end(const bcda_job *job)
     int64_t issues = job->sum[BCDA__SUM_ISSUES + BCDA_SEVERITY_ERROR] +
                      job->sum[BCDA__SUM_ISSUES + BCDA_SEVERITY_FATAL];
     int64_t missing = (int64_t)job->missing.count;
-    int64_t deleted = (int64_t)bcda_job_deleted_file_count(job);
+    int64_t deleted = undelivered_files(job);
 
     if (job->result)
         job_log(job, BCDA_LOG_WARNING, "failed: %s", bcda_error_string(job->result));
@@ -264,16 +270,21 @@ static void skip_done(bcda_job *job)
     }
 }
 
-/* Returns the next file to download: data files first, then error files. */
+/* Returns the next file to download, or NULL if there is none at present: data files first, then
+ * files of deletions, then error files. A resource can be in a data file and in a file of
+ * deletions, so deletions begin after the last data file has ended. */
 static struct bcda_file *next_file(bcda_job *job)
 {
     size_t n = job->downloads.files->count;
 
-    for (; job->next_file < 2 * n; job->next_file++) {
+    for (; job->next_file < BCDA__FILE_KINDS * n; job->next_file++) {
         struct bcda_file *f = &job->downloads.files->at[job->next_file % n];
 
-        if (f->verdict == BCDA_VERDICT_NONE && f->entry->is_error == (job->next_file >= n))
-            return f;
+        if (f->verdict != BCDA_VERDICT_NONE || f->entry->kind != job->next_file / n)
+            continue;
+        if (f->entry->kind == BCDA__FILE_DELETED && job->downloads.open)
+            return NULL;
+        return f;
     }
     return NULL;
 }
@@ -376,12 +387,12 @@ static int on_download_event(bcda_job *job, struct bcda_file *file, enum bcda__d
     return 0;
 }
 
-/* The only place where sums change. Error files contain reports of the server, not data, so their
- * resources are counted for the file but not for the job. */
+/* The only place where sums change. Error files contain reports of the server, not data, and files
+ * of deletions contain Bundles. So their resources are counted for the file but not for the job. */
 static void count_for_job(bcda_job *job, struct bcda_file *file, enum bcda__sum sum, int64_t n)
 {
     file->sum[sum] += n;
-    if (sum == BCDA__SUM_RESOURCES && file->entry->is_error)
+    if (sum == BCDA__SUM_RESOURCES && file->entry->kind != BCDA__FILE_DATA)
         return;
     job->sum[sum] += n;
     if (sum == BCDA__SUM_RESOURCES)
@@ -408,7 +419,7 @@ static int has_data_of_type(const struct bcda__manifest *m, const char *type)
     size_t i;
 
     for (i = 0; i < m->count; i++)
-        if (!m->entries[i].is_error && strcmp(m->entries[i].type, type) == 0)
+        if (m->entries[i].kind == BCDA__FILE_DATA && strcmp(m->entries[i].type, type) == 0)
             return 1;
     return 0;
 }
@@ -439,16 +450,17 @@ static int find_missing_types(bcda_job *job)
 static void warn_of_missing(const bcda_job *job)
 {
     const struct bcda__manifest *m = job->downloads.files->manifest;
+    int64_t deleted = undelivered_files(job);
     size_t i;
 
     for (i = 0; i < job->missing.count; i++)
         job_log(job, BCDA_LOG_WARNING,
                 "the manifest lists no data file of the requested type %.64s", job->missing.at[i]);
-    if (m->deleted_count)
+    if (deleted)
         job_log(job, BCDA_LOG_WARNING,
-                "the manifest lists %zu file%s of deleted resources, which this version does "
-                "not deliver",
-                m->deleted_count, plural_suffix((int64_t)m->deleted_count));
+                "the manifest lists %" PRId64 " file%s of deleted resources, which are not "
+                "delivered, because the application has no callback for deletions",
+                deleted, plural_suffix(deleted));
     if (m->organized_by[0] && job->types.count)
         job_log(job, BCDA_LOG_WARNING,
                 "the files are organized by %s: whether each requested type is among them "
@@ -503,7 +515,8 @@ static enum bcda__call_answer begin_manifest(bcda_job *job, struct bcda_error *e
     job->manifest_bytes = 0;
     bcda__err_clear(&job->parse_err);
     rc = bcda__manifest_parser_new(
-        &job->parser, (size_t)bcda__context_option(job->cx, BCDA_OPT_MANIFEST_ENTRIES_MAX));
+        &job->parser, (size_t)bcda__context_option(job->cx, BCDA_OPT_MANIFEST_ENTRIES_MAX),
+        job->takes_deletions);
     if (!rc)
         return BCDA__CALL_GO;
     bcda__err_set(err, rc, "%s", bcda_error_string(rc));
@@ -891,6 +904,7 @@ int bcda__job_create(bcda_job **out, struct bcda__context *cx, const struct bcda
         return BCDA_ERR_NOMEM;
     }
     bcda__handlers_copy(&job->handlers, handlers);
+    job->takes_deletions = job->handlers.at[BCDA__ON_DELETED] != NULL;
     job->cx = cx;
     job->owner = owner;
     fill_start(job);
@@ -928,7 +942,7 @@ int bcda_job_result(const bcda_job *job)
 
 static int has_errors(const bcda_job *job)
 {
-    if (bcda_job_missing_type_count(job) || bcda_job_deleted_file_count(job))
+    if (bcda_job_missing_type_count(job) || undelivered_files(job))
         return 1;
     return job->sum[BCDA__SUM_BAD_LINES] || job->sum[BCDA__SUM_ISSUES + BCDA_SEVERITY_ERROR] ||
            job->sum[BCDA__SUM_ISSUES + BCDA_SEVERITY_FATAL];
@@ -1001,6 +1015,11 @@ const char *bcda_job_missing_type(const bcda_job *job, size_t i)
 size_t bcda_job_deleted_file_count(const bcda_job *job)
 {
     return job && job->downloads.files ? job->downloads.files->manifest->deleted_count : 0;
+}
+
+int64_t bcda_job_deletions(const bcda_job *job)
+{
+    return job ? job->sum[BCDA__SUM_DELETIONS] : 0;
 }
 
 int64_t bcda_job_bytes_received(const bcda_job *job)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "codec/deletion.h"
 #include "codec/line.h"
 #include "codec/utf8.h"
 
@@ -131,12 +132,26 @@ static int is_blank(const char *line, size_t len)
     return len == 0;
 }
 
+/* Makes a line invalid that is a resource, but not a Bundle of deletions. */
+static int check_deletions(const char *line, struct bcda__line_info *info)
+{
+    int rc = bcda__deletion_each(line + info->resource.at, info->resource.len, NULL, NULL);
+
+    if (rc != BCDA_ERR_LINE_TYPE)
+        return rc;
+    info->code = rc;
+    info->bad_at = 0;
+    return 0;
+}
+
 /* Reads a line that does not exceed its limit. */
 static int read_short_line(struct bcda__decoder *d, const char *line, size_t len, int last)
 {
     struct bcda__line_info info;
     int rc = bcda__line_read(d->reader, line, len, &info);
 
+    if (!rc && !info.code && d->o.deletions)
+        rc = check_deletions(line, &info);
     if (rc)
         return rc;
     if (!info.code)

@@ -37,6 +37,7 @@ struct bcda__decoder_options {
      * provisional. */
     int trusted;
     int yajl_only; /* 1 = the scanner is not used */
+    int deletions; /* 1 = a line that is not a Bundle of deletions is invalid (codec/deletion.h) */
 };
 
 /* What decoding has cost. */

@@ -833,7 +833,7 @@ static int line_array_end(void *ctx)
 }
 
 /* Sets the callbacks that do not change during parsing. */
-static void set_callbacks(struct bcda__json_line *s)
+static void set_line_callbacks(struct bcda__json_line *s)
 {
     s->callbacks.yajl_start_map = line_object;
     s->callbacks.yajl_end_map = line_object_end;
@@ -860,7 +860,7 @@ int bcda__json_line_new(struct bcda__json_line **out, int max_depth,
                    s->fields ? SIZE_MAX : LINE_BUDGET + LEVEL_BUDGET * (size_t)max_depth))
         goto fail;
     s->funcs = arena_funcs(&s->arena);
-    set_callbacks(s);
+    set_line_callbacks(s);
     s->places = bcda__alloc((size_t)max_depth + 2);
     s->frames = bcda__calloc((size_t)max_depth + 2, sizeof *s->frames);
     if (!s->places || !s->frames)

@@ -234,7 +234,7 @@ struct item {
     const char *continues; /* continuesInFile: the URL of another file; NULL = none */
     int list;              /* this and `index`: the place in the document, for error texts */
     size_t index;
-    int in_error;
+    enum bcda__file_kind kind;
     int dropped;
 };
 
@@ -271,7 +271,9 @@ struct bcda__manifest_parser {
     struct bcda__manifest_arena *texts;
     struct item *items;
     size_t item_count, item_cap;
+    size_t listed; /* the number of all items, also of those that are not kept */
     size_t deleted_count;
+    int keep_deleted;
     struct bcda__manifest_arena *key_texts;
     struct file_key *keys;
     size_t key_count, key_cap;
@@ -420,13 +422,15 @@ static int on_item(struct bcda__manifest_parser *p, enum bcda__json_event event)
 {
     if (event != BCDA__JSON_OBJECT)
         return refuse_element(p, (enum manifest_value)p->list, "is not an object");
-    if (p->item_count + p->deleted_count == p->max_entries)
+    if (p->listed++ == p->max_entries)
         return refuse_size(p, "entries", p->max_entries);
     p->item_seen = 0;
     memset(&p->item, 0, sizeof p->item);
     p->item.entry.type = "";
     p->item.entry.count = p->item.entry.length = -1;
-    p->item.in_error = p->list == ERRORS || p->list == OUTCOME;
+    p->item.kind = p->list == OUTPUT    ? BCDA__FILE_DATA
+                   : p->list == DELETED ? BCDA__FILE_DELETED
+                                        : BCDA__FILE_ERRORS;
     p->item.list = p->list;
     p->item.index = p->index;
     return 0;
@@ -534,7 +538,8 @@ static int on_item_end(struct bcda__manifest_parser *p)
     p->index++;
     if (p->list == DELETED) {
         p->deleted_count++;
-        return 0;
+        if (!p->keep_deleted)
+            return 0;
     }
     grown = array_room(p->items, p->item_count, &p->item_cap, sizeof *grown);
     if (!grown)
@@ -743,7 +748,8 @@ static int manifest_on_value(void *ctx, int value, enum bcda__json_event event, 
 
 /* ---- the body ---- */
 
-int bcda__manifest_parser_new(struct bcda__manifest_parser **out, size_t max_entries)
+int bcda__manifest_parser_new(struct bcda__manifest_parser **out, size_t max_entries,
+                              int keep_deleted)
 {
     struct bcda__manifest_parser *p = bcda__calloc(1, sizeof *p);
     int rc;
@@ -751,6 +757,7 @@ int bcda__manifest_parser_new(struct bcda__manifest_parser **out, size_t max_ent
     if (!p)
         return BCDA_ERR_NOMEM;
     p->max_entries = max_entries;
+    p->keep_deleted = keep_deleted;
     p->transaction_time = p->request = p->organized_by = "";
     p->job_id = -1;
     p->requires_access_token = 1;
@@ -890,8 +897,8 @@ static void find_key(struct bcda__manifest_parser *p, struct bcda__entry *e)
 
 /* ---- finishing the manifest: duplicates and continuations ---- */
 
-/* Orders items by URL. Items with the same URL are ordered as in the document, but those of `error`
- * come first. */
+/* Orders items by URL. Items with the same URL are ordered as in the document, but those of the
+ * later kind come first. */
 static int compare_items(const void *a, const void *b)
 {
     const struct item *x = *(const struct item *const *)a;
@@ -900,13 +907,13 @@ static int compare_items(const void *a, const void *b)
 
     if (order)
         return order;
-    if (x->in_error != y->in_error)
-        return y->in_error - x->in_error;
+    if (x->kind != y->kind)
+        return (int)y->kind - (int)x->kind;
     return x < y ? -1 : x > y;
 }
 
-/* Keeps one item of each URL, so that a URL that is listed twice is downloaded once. If one of the
- * items is in `error`, that one is kept (bcda-api 5.2). */
+/* Keeps one item of each URL, so that a URL that is listed twice is downloaded once. Of items of
+ * different kinds, that of the last kind is kept (bcda-api 5.2). */
 static void drop_duplicates(struct bcda__manifest_parser *p, struct item **sorted)
 {
     struct item *first = NULL;
@@ -970,7 +977,8 @@ static int sort_items(struct bcda__manifest_parser *p)
 
 /* ---- finishing the manifest: the result ---- */
 
-static void take_items(struct bcda__manifest_parser *p, struct bcda__manifest *m, int in_error)
+static void take_items(struct bcda__manifest_parser *p, struct bcda__manifest *m,
+                       enum bcda__file_kind kind)
 {
     size_t i;
 
@@ -979,14 +987,15 @@ static void take_items(struct bcda__manifest_parser *p, struct bcda__manifest *m
         struct bcda__entry *e = &m->entries[m->count];
 
         /* blank.ndjson is a file for the server's internal use (bcda-api 6.3). */
-        if (item->dropped || item->in_error != in_error ||
-            strcmp(item->entry.name, "blank.ndjson") == 0)
+        if (item->dropped || item->kind != kind || strcmp(item->entry.name, "blank.ndjson") == 0)
             continue;
         *e = item->entry;
-        e->is_error = in_error || ends_with(e->name, item->name_len, "-error.ndjson");
+        e->kind = kind;
+        if (kind == BCDA__FILE_DATA && ends_with(e->name, item->name_len, "-error.ndjson"))
+            e->kind = BCDA__FILE_ERRORS;
         find_key(p, e);
         m->count++;
-        m->output_count += !e->is_error;
+        m->kind_count[e->kind]++;
     }
 }
 
@@ -1008,8 +1017,9 @@ static int build_manifest(struct bcda__manifest_parser *p, struct bcda__manifest
     m->job_id = p->job_id;
     m->deleted_count = p->deleted_count;
     m->requires_access_token = p->requires_access_token;
-    take_items(p, m, 0);
-    take_items(p, m, 1);
+    take_items(p, m, BCDA__FILE_DATA);
+    take_items(p, m, BCDA__FILE_DELETED);
+    take_items(p, m, BCDA__FILE_ERRORS);
     m->arena = p->texts;
     p->texts = NULL;
     if (p->keys_used) {

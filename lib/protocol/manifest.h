@@ -9,13 +9,22 @@
 
 #include "base/err.h"
 
+/* What the lines of a file are. The order is that of delivery. */
+enum bcda__file_kind {
+    BCDA__FILE_DATA,    /* resources */
+    BCDA__FILE_DELETED, /* Bundles of DELETE requests; is in `deleted` */
+    BCDA__FILE_ERRORS,  /* OperationOutcomes; is in `error`, or the name ends in "-error.ndjson"
+                         * (bcda-api 6.6) */
+    BCDA__FILE_KINDS
+};
+
 struct bcda__entry {
     const char *type; /* "" = none */
     const char *url;  /* an absolute URL */
     const char *name; /* the last segment of the URL, not decoded; the label of the wrapped key */
     const char *key;  /* the trimmed wrapped key in hexadecimal; NULL = not encrypted */
-    int is_error;     /* 1 = is in `error`, or the name ends in "-error.ndjson" (bcda-api 6.6) */
-    int64_t count;    /* Bulk Data `count`, the number of resources; -1 = unknown */
+    enum bcda__file_kind kind;
+    int64_t count; /* Bulk Data `count`, the number of resources; -1 = unknown */
     /* The next two come from extensions of AB2D and DPC. Both describe the file as it is after its
      * Content-Encoding was removed. */
     int64_t length;          /* file_length; -1 = unknown */
@@ -31,19 +40,23 @@ struct bcda__manifest {
     int64_t job_id; /* JobID, which may be sent as a number or a string; -1 = unknown */
     /* also 1 if the member is absent, because BCDA always requires the token */
     int requires_access_token;
-    /* The entries in the order of the document, but `output` before `error`. A URL that is in both
-     * has one entry, which is an error file (bcda-api 5.2). */
+    /* The entries in the order of the document, but `output` before `deleted` before `error`. A URL
+     * that is in several has one entry, of the last of these kinds (bcda-api 5.2). */
     struct bcda__entry *entries;
     size_t count;
-    size_t output_count;  /* the number of entries with is_error 0 */
-    size_t deleted_count; /* the number of items of `deleted`; they are checked, but not kept */
+    size_t kind_count[BCDA__FILE_KINDS]; /* the number of entries of each kind */
+    /* The number of items of `deleted`. If they are not kept, they are checked, but are no
+     * entries. */
+    size_t deleted_count;
     /* The memory of all texts above. Only manifest.c uses it. */
     struct bcda__manifest_arena *arena;
 };
 
 struct bcda__manifest_parser;
-/* `max_entries` = BCDA_OPT_MANIFEST_ENTRIES_MAX. */
-int bcda__manifest_parser_new(struct bcda__manifest_parser **out, size_t max_entries);
+/* `max_entries` = BCDA_OPT_MANIFEST_ENTRIES_MAX. `keep_deleted` 1 = the items of `deleted` are
+ * entries. */
+int bcda__manifest_parser_new(struct bcda__manifest_parser **out, size_t max_entries,
+                              int keep_deleted);
 /* Parses the next bytes of the body. Returns 0, BCDA_ERR_NOT_JSON, BCDA_ERR_MANIFEST,
  * BCDA_ERR_BODY_TOO_LARGE (such as more than `max_entries` entries) or NOMEM. After an error `err`
  * is filled. */

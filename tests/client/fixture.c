@@ -367,6 +367,21 @@ static int on_issue(bcda_job *job, const bcda_issue *issue, void *userdata)
     return ask(r, AT_ISSUE, issue);
 }
 
+static int on_deleted(bcda_job *job, const bcda_deletion *deletion, void *userdata)
+{
+    struct run *r = userdata;
+    const bcda_resource *bundle = bcda_deletion_resource(deletion);
+    const bcda_file *file = bcda_resource_file(bundle);
+
+    check_call(r, job);
+    check_open(r, file);
+    ck_assert_int_eq(bcda_file_is_deleted(file), 1);
+    buf_printf(&r->deletions, "%zu:%lld %s/%s\n", bcda_file_index(file),
+               (long long)bcda_resource_line_number(bundle), bcda_deletion_type(deletion),
+               bcda_deletion_id(deletion));
+    return ask(r, AT_DELETED, (void *)(uintptr_t)deletion);
+}
+
 static int on_progress(bcda_job *job, void *userdata)
 {
     struct run *r = userdata;
@@ -405,6 +420,7 @@ TAGGED(on_resource, (bcda_job * j, const bcda_resource *v, void *u), (j, v, ((st
 TAGGED(on_batch, (bcda_job * j, bcda_batch *v, void *u), (j, v, ((struct tag *)u)->r))
 TAGGED(on_bad_line, (bcda_job * j, const bcda_bad_line *v, void *u), (j, v, ((struct tag *)u)->r))
 TAGGED(on_issue, (bcda_job * j, const bcda_issue *v, void *u), (j, v, ((struct tag *)u)->r))
+TAGGED(on_deleted, (bcda_job * j, const bcda_deletion *v, void *u), (j, v, ((struct tag *)u)->r))
 TAGGED(on_progress, (bcda_job * j, void *u), (j, ((struct tag *)u)->r))
 
 static void tag_on_done(bcda_job *job, int result, void *userdata)
@@ -445,6 +461,8 @@ bcda_handlers *fixture_handlers(struct run *r)
         ck_assert_ok(bcda_handlers_on_batch(handlers, tag_on_batch, tag(r, AT_BATCH), d));
     ck_assert_ok(bcda_handlers_on_bad_line(handlers, tag_on_bad_line, tag(r, AT_BAD_LINE), d));
     ck_assert_ok(bcda_handlers_on_server_issue(handlers, tag_on_issue, tag(r, AT_ISSUE), d));
+    if (r->fixture->takes_deletions)
+        ck_assert_ok(bcda_handlers_on_deleted(handlers, tag_on_deleted, tag(r, AT_DELETED), d));
     ck_assert_ok(bcda_handlers_on_progress(handlers, tag_on_progress, tag(r, AT_PROGRESS), d));
     ck_assert_ok(bcda_handlers_on_done(handlers, tag_on_done, tag(r, AT_DONE), d));
     return handlers;
@@ -1124,7 +1142,8 @@ static void check_run(const struct run *r)
 
     ck_assert_msg(!r->job || r->done == 1, "done ran %d times", r->done);
     for (i = 0; i < AT_COUNT; i++) {
-        int made = i != AT_END && (i != AT_RESOURCE || r->way == BY_RESOURCE) &&
+        int made = i != AT_END && (i != AT_DELETED || r->fixture->takes_deletions) &&
+                   (i != AT_RESOURCE || r->way == BY_RESOURCE) &&
                    (i != AT_BATCH || r->way == BY_BATCH);
 
         ck_assert_msg(r->destroyed[i] == made, "the destroy of handler %d ran %d times", i,
@@ -1158,6 +1177,7 @@ static void free_run(struct run *r)
     free(r->got);
     free(r->bad);
     free(r->issues);
+    buf_free(&r->deletions);
     free(r);
 }
 
@@ -1338,7 +1358,8 @@ static void check_sums(const bcda_job *job)
 
         received += bcda_file_bytes_received(f);
         bytes += bcda_file_bytes(f);
-        resources += bcda_file_is_error(f) ? 0 : bcda_file_resources(f);
+        if (!bcda_file_is_error(f) && !bcda_file_is_deleted(f))
+            resources += bcda_file_resources(f);
         bad_lines += bcda_file_bad_lines(f);
     }
     ck_assert_int_eq(bcda_job_bytes_received(job), received);
@@ -1356,19 +1377,21 @@ void fixture_check_export(struct run *r)
     ck_assert_msg(r->result == 0, "%s: %s", bcda_error_name(r->result),
                   bcda_error_text(bcda_job_error(r->job)));
     ck_assert_ptr_null(bcda_job_error(r->job));
-    ck_assert_int_eq(
-        bcda_job_verdict(r->job),
-        bcda_job_bad_lines(r->job) || bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR) ||
-                bcda_job_issue_count(r->job, BCDA_SEVERITY_FATAL) ||
-                bcda_job_missing_type_count(r->job) || bcda_job_deleted_file_count(r->job)
-            ? BCDA_VERDICT_COMPLETE_ERRORS
-            : BCDA_VERDICT_COMPLETE);
+    ck_assert_int_eq(bcda_job_verdict(r->job),
+                     bcda_job_bad_lines(r->job) ||
+                             bcda_job_issue_count(r->job, BCDA_SEVERITY_ERROR) ||
+                             bcda_job_issue_count(r->job, BCDA_SEVERITY_FATAL) ||
+                             bcda_job_missing_type_count(r->job) ||
+                             (bcda_job_deleted_file_count(r->job) && !r->fixture->takes_deletions)
+                         ? BCDA_VERDICT_COMPLETE_ERRORS
+                         : BCDA_VERDICT_COMPLETE);
     ck_assert_uint_eq(bcda_job_files_ended(r->job), n);
     for (i = 0; i < n; i++) {
         const bcda_file *f = bcda_job_file(r->job, i);
 
         ck_assert_uint_eq(bcda_file_index(f), i);
-        if (bcda_file_is_error(f) || bcda_file_verdict(f) == BCDA_VERDICT_SKIPPED)
+        if (bcda_file_is_error(f) || bcda_file_is_deleted(f) ||
+            bcda_file_verdict(f) == BCDA_VERDICT_SKIPPED)
             continue;
         ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_COMPLETE);
         ck_assert_int_eq(r->files[i].begins, 1);

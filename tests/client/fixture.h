@@ -40,6 +40,7 @@ enum where {
     AT_BATCH,    /* bcda_batch */
     AT_BAD_LINE, /* bcda_bad_line */
     AT_ISSUE,    /* bcda_issue */
+    AT_DELETED,  /* bcda_deletion */
     AT_PROGRESS, /* NULL */
     AT_DONE,     /* NULL; the result is not used */
     AT_COUNT
@@ -89,6 +90,7 @@ struct run {
     size_t bad_count;
     struct got_issue *issues;
     size_t issue_count;
+    struct buf deletions; /* "FILE:LINE Type/id\n" for each */
     struct got_file files[FILES_MAX];
     int states[STATES_MAX];
     size_t state_count;
@@ -122,6 +124,7 @@ struct fixture {
     int64_t quiet_since;        /* real time in s since which nothing has arrived; 0 = not quiet */
     const char *const *secrets; /* more strings that no text may contain, up to a NULL; or NULL */
     int no_log;                 /* fixture_config() sets no log callback */
+    int takes_deletions;        /* jobs have on_deleted */
 };
 
 /* ---- opening ---- */

@@ -911,7 +911,7 @@ static void script(struct scripted_server *to, const void *arg)
     scripted_reply(to, "/data/errors", "200 OK", "", issues, sizeof issues - 1);
     e[files].type = "OperationOutcome";
     e[files].path = "/data/errors.ndjson";
-    e[files].is_error = 1;
+    e[files].list = SCRIPTED_ERROR;
     scripted_text(scripted_on(to, "/jobs/1", 1),
                   "HTTP/1.1 202 Accepted\r\nX-Progress: In Progress (50%)\r\n"
                   "Content-Length: 0\r\n\r\n");

@@ -331,8 +331,8 @@ START_TEST(deleted)
     ck_assert_int_eq(bcda_job_verdict(r->job),
                      _i ? BCDA_VERDICT_COMPLETE : BCDA_VERDICT_COMPLETE_ERRORS);
     snprintf(line, sizeof line,
-             "%d client: job %s: the manifest lists 1 file of deleted resources, which this "
-             "version does not deliver\n",
+             "%d client: job %s: the manifest lists 1 file of deleted resources, which are "
+             "not delivered, because the application has no callback for deletions\n",
              BCDA_LOG_WARNING, bcda_job_id(r->job));
     ck_assert_msg(has_line(line) == !_i, "%s", lines.p);
     ck_assert_uint_eq(bcda_job_deleted_file_count(NULL), 0);

@@ -49,7 +49,7 @@ static int parse_cut(const char *body, size_t len, int piece, size_t max,
 {
     struct bcda__manifest_parser *p;
     size_t at = 0;
-    int rc = bcda__manifest_parser_new(&p, max);
+    int rc = bcda__manifest_parser_new(&p, max, 0);
 
     ck_assert_int_eq(rc, 0);
     bcda__err_clear(&err);
@@ -211,14 +211,15 @@ static const char *describe(const struct bcda__manifest *m)
 {
     static char text[3000];
     int n = snprintf(text, sizeof text, "%s|%s|%" PRId64 "|%d|%zu", m->transaction_time, m->request,
-                     m->job_id, m->requires_access_token, m->output_count);
+                     m->job_id, m->requires_access_token, m->kind_count[BCDA__FILE_DATA]);
     size_t i;
 
     for (i = 0; i < m->count; i++) {
         const struct bcda__entry *e = &m->entries[i];
 
-        n += snprintf(text + n, sizeof text - (size_t)n, " %s|%s|%s|%s|%d|%" PRId64, e->type,
-                      e->url, e->name, e->key ? e->key : "-", e->is_error, e->count);
+        n +=
+            snprintf(text + n, sizeof text - (size_t)n, " %s|%s|%s|%s|%d|%" PRId64, e->type, e->url,
+                     e->name, e->key ? e->key : "-", e->kind == BCDA__FILE_ERRORS, e->count);
         ck_assert_int_lt(n, (int)sizeof text);
     }
     return text;
@@ -355,7 +356,7 @@ static void check_deleted(const struct bcda__manifest *m, const void *row)
 {
     ck_assert_uint_eq(m->deleted_count, ((const struct deleted_row *)row)->count);
     ck_assert_uint_eq(m->count, 1);
-    ck_assert_uint_eq(m->output_count, 1);
+    ck_assert_uint_eq(m->kind_count[BCDA__FILE_DATA], 1);
 }
 
 /* The files in `deleted` are counted, are checked as those of the other lists, and count towards
@@ -450,12 +451,12 @@ START_TEST(outcomes)
 
     ck_assert_int_eq(parse(body, &m), 0);
     ck_assert_uint_eq(m->count, 4);
-    ck_assert_uint_eq(m->output_count, 1);
+    ck_assert_uint_eq(m->kind_count[BCDA__FILE_DATA], 1);
     ck_assert_str_eq(m->entries[0].name, "p");
     ck_assert_str_eq(m->entries[1].name, "o");
     ck_assert_str_eq(m->entries[2].name, "a");
     ck_assert_str_eq(m->entries[3].name, "e");
-    ck_assert_int_eq(m->entries[1].is_error, 1);
+    ck_assert_int_eq(m->entries[1].kind, BCDA__FILE_ERRORS);
     bcda__manifest_unref(m);
     ck_assert_int_eq(parse("{'output':[],'outcome':[{'url':5}]}", &m), BCDA_ERR_MANIFEST);
     ck_assert(strstr(err.text, "outcome[0].url is not a string"));
@@ -627,9 +628,9 @@ static void check_invariants(const struct bcda__manifest *m)
         ck_assert(e->name[0] && !strpbrk(e->name, "/\\?#\r\n") && strcmp(e->name, "..") != 0);
         ck_assert(!e->key || e->key[0]);
         ck_assert_int_ge(e->count, -1);
-        data += !e->is_error;
+        data += e->kind == BCDA__FILE_DATA;
     }
-    ck_assert_uint_eq(data, m->output_count);
+    ck_assert_uint_eq(data, m->kind_count[BCDA__FILE_DATA]);
     ck_assert(m->transaction_time && m->request);
 }
 
@@ -702,7 +703,7 @@ START_TEST(at_the_limit)
     add_many(&b, 200000, 1);
     ck_assert_int_eq(parse_cut(b.data, b.len, 16384, 200000, &m), 0);
     ck_assert_uint_eq(m->count, 200000);
-    ck_assert_uint_eq(m->output_count, 200000);
+    ck_assert_uint_eq(m->kind_count[BCDA__FILE_DATA], 200000);
     for (i = 0; i < m->count; i++) {
         snprintf(key, sizeof key, "aa%zx", i);
         ck_assert_str_eq(m->entries[i].key, key);
@@ -736,7 +737,7 @@ START_TEST(many_duplicates)
     bcda__buf_adds(&b, "]}");
     ck_assert_int_eq(parse_cut(b.data, b.len, 1000, 200000, &m), 0);
     ck_assert_uint_eq(m->count, 3);
-    ck_assert_uint_eq(m->output_count, 1);
+    ck_assert_uint_eq(m->kind_count[BCDA__FILE_DATA], 1);
     ck_assert_str_eq(m->entries[0].name, "c");
     ck_assert_str_eq(m->entries[1].name, "b");
     ck_assert_str_eq(m->entries[2].name, "a");
@@ -795,9 +796,9 @@ START_TEST(lives)
     bcda__manifest_parser_free(NULL);
     bcda__manifest_unref(NULL);
     ck_assert_ptr_null(bcda__manifest_ref(NULL));
-    ck_assert_int_eq(bcda__manifest_parser_new(&p, 5), 0);
+    ck_assert_int_eq(bcda__manifest_parser_new(&p, 5, 0), 0);
     bcda__manifest_parser_free(p);
-    ck_assert_int_eq(bcda__manifest_parser_new(&p, 5), 0);
+    ck_assert_int_eq(bcda__manifest_parser_new(&p, 5, 0), 0);
     ck_assert_int_eq(bcda__manifest_parser_write(p, "{\"output\":[]}", 13, NULL), 0);
     ck_assert_int_eq(bcda__manifest_parser_finish(p, &m, NULL), 0);
     ck_assert_int_ne(bcda__manifest_parser_finish(p, &none, NULL), 0);
@@ -809,7 +810,7 @@ START_TEST(lives)
 
     /* After an error, every later call returns that error. The first error may come from a later
      * write than the one with the bad bytes, because the parser first collects a few KiB. */
-    ck_assert_int_eq(bcda__manifest_parser_new(&p, 5), 0);
+    ck_assert_int_eq(bcda__manifest_parser_new(&p, 5, 0), 0);
     ck_assert_int_eq(bcda__manifest_parser_write(p, "{\"output\":5,", 12, NULL), 0);
     memset(space, ' ', sizeof space);
     ck_assert_int_eq(bcda__manifest_parser_write(p, space, sizeof space, NULL), BCDA_ERR_MANIFEST);

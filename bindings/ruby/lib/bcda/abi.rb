@@ -19,6 +19,7 @@ module Bcda
       bcda_token_request
       bcda_bad_line
       bcda_issue
+      bcda_deletion
     ].freeze
 
     CALLBACKS = {
@@ -30,6 +31,7 @@ module Bcda
       bcda_batch_cb: [:int, [:ptr, :ptr, :ptr]],
       bcda_bad_line_cb: [:int, [:ptr, :ptr, :ptr]],
       bcda_issue_cb: [:int, [:ptr, :ptr, :ptr]],
+      bcda_deletion_cb: [:int, [:ptr, :ptr, :ptr]],
       bcda_progress_cb: [:int, [:ptr, :ptr]],
       bcda_done_cb: [:void, [:ptr, :int, :ptr]],
       bcda_request_cb: [:void, [:ptr, :int, :ptr]],
@@ -116,6 +118,7 @@ module Bcda
       bcda_file_name: [:str, [:ptr]],
       bcda_file_index: [:size, [:ptr]],
       bcda_file_is_error: [:int, [:ptr]],
+      bcda_file_is_deleted: [:int, [:ptr]],
       bcda_file_is_encrypted: [:int, [:ptr]],
       bcda_file_bytes_received: [:int64, [:ptr]],
       bcda_file_bytes: [:int64, [:ptr]],
@@ -133,8 +136,12 @@ module Bcda
       bcda_handlers_on_batch: [:int, [:ptr, :bcda_batch_cb, :ptr, :bcda_destroy_cb]],
       bcda_handlers_on_bad_line: [:int, [:ptr, :bcda_bad_line_cb, :ptr, :bcda_destroy_cb]],
       bcda_handlers_on_server_issue: [:int, [:ptr, :bcda_issue_cb, :ptr, :bcda_destroy_cb]],
+      bcda_handlers_on_deleted: [:int, [:ptr, :bcda_deletion_cb, :ptr, :bcda_destroy_cb]],
       bcda_handlers_on_progress: [:int, [:ptr, :bcda_progress_cb, :ptr, :bcda_destroy_cb]],
       bcda_handlers_on_done: [:int, [:ptr, :bcda_done_cb, :ptr, :bcda_destroy_cb]],
+      bcda_deletion_type: [:str, [:ptr]],
+      bcda_deletion_id: [:str, [:ptr]],
+      bcda_deletion_resource: [:ptr, [:ptr]],
       bcda_bad_line_code: [:int, [:ptr]],
       bcda_bad_line_number: [:int64, [:ptr]],
       bcda_bad_line_offset: [:int64, [:ptr]],
@@ -171,6 +178,7 @@ module Bcda
       bcda_job_missing_type_count: [:size, [:ptr]],
       bcda_job_missing_type: [:str, [:ptr, :size]],
       bcda_job_deleted_file_count: [:size, [:ptr]],
+      bcda_job_deletions: [:int64, [:ptr]],
       bcda_job_bytes_received: [:int64, [:ptr]],
       bcda_job_bytes: [:int64, [:ptr]],
       bcda_job_bad_lines: [:int64, [:ptr]],
