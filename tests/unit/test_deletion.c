@@ -57,6 +57,7 @@ static const struct {
     {BUNDLE(DELETE("Patient?identifier=1")), BCDA_ERR_LINE_TYPE, ""},
     {BUNDLE(DELETE("Patient/1/_history/2")), BCDA_ERR_LINE_TYPE, ""},
     {BUNDLE(DELETE("Patient/a_b")), BCDA_ERR_LINE_TYPE, ""},
+    {BUNDLE(DELETE("my-Patient/1")), BCDA_ERR_LINE_TYPE, ""},
     {BUNDLE(DELETE("Patient/1\\u0000")), BCDA_ERR_LINE_TYPE, ""},
     {BUNDLE(DELETE("Patient/" ID64 "4")), BCDA_ERR_LINE_TYPE, ""},
     {BUNDLE(DELETE("")), BCDA_ERR_LINE_TYPE, ""},
