@@ -706,6 +706,17 @@ class BadLines(WithSandbox):
         numbers = [line.number for batch in job.batches() for line in batch.bad_lines]
         self.assertEqual((numbers, told), ([2], [2]))
 
+    def test_bad_lines_of_error_files(self):
+        """The issues of an error file are reported, so it has no batches. Its invalid lines must be reported too."""
+        with Sandbox("--fault", "error-file", "--fault", "bad-json@OperationOutcome") as sandbox:
+            for way in Incomplete.WAYS:
+                told = []
+                with sandbox.client(options={"bad_lines_max": -1}) as client:
+                    job = client.export("Patient", on_issue=lambda *_: None,
+                                        on_bad_line=lambda j, line: told.append((j, line.number, line.file)))
+                    way(job)
+                    self.assertEqual((told, job.bad_lines), ([(job, 2, job.files[1])], 1))
+
 
 if __name__ == "__main__":
     unittest.main()

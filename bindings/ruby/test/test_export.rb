@@ -394,6 +394,18 @@ class TestExport < BcdaTest
     end
   end
 
+  # With on_issue an error file has no batches. Its invalid lines must be reported once in either case.
+  def test_bad_lines_of_error_files
+    open("--era", "current", "--polls", "0", "--fault", "error-file", "--fault", "bad-json@OperationOutcome", bad_lines_max: -1) do |client|
+      [{}, { on_issue: ->(_) {} }].each do |more|
+        bad = []
+        job = client.export("Patient", on_bad_line: ->(line) { bad << [line.line_number, line.file] }, **more)
+        capture_io { job.each { nil } }
+        assert_equal [[[2, job.files.last]], 1], [bad, job.bad_lines]
+      end
+    end
+  end
+
   def test_verified_delivery
     Dir.mktmpdir do |spool|
       open(*ERA_2019, delivery: :verified, spool_directory: spool) do |client|

@@ -216,6 +216,14 @@ def _on_issue(_: int, issue: int, userdata: int) -> int:
     return _called(userdata, body)
 
 
+def _on_bad_line(_: int, line: int, userdata: int) -> int:
+    """An invalid line of a file that has no batches: an error file."""
+    def body(job: Job) -> None:
+        if job._callbacks.on_bad_line:
+            job._callbacks.on_bad_line(job, invalid_line(line, job._file(lib.bcda_bad_line_file(line))))
+    return _called(userdata, body)
+
+
 def _on_done(_: int, result: int, userdata: int) -> None:
     def body(job: Job) -> None:
         job._ended()
@@ -230,6 +238,7 @@ _ON_STATE = callback("bcda_state_cb", _on_state)
 _ON_FILE = callback("bcda_file_cb", _on_file)
 _ON_PROGRESS = callback("bcda_progress_cb", _on_progress)
 _ON_ISSUE = callback("bcda_issue_cb", _on_issue)
+_ON_BAD_LINE = callback("bcda_bad_line_cb", _on_bad_line)
 _ON_DONE = callback("bcda_done_cb", _on_done)
 
 
@@ -298,7 +307,8 @@ class Job:
         for name, address, needed in (
                 ("state", _ON_STATE, wanted.on_state), ("file", _ON_FILE, wanted.on_file),
                 ("progress", _ON_PROGRESS, wanted.on_progress or self._bar),
-                ("server_issue", _ON_ISSUE, True), ("done", _ON_DONE, True)):
+                ("server_issue", _ON_ISSUE, True), ("bad_line", _ON_BAD_LINE, wanted.on_bad_line),
+                ("done", _ON_DONE, True)):
             if not code and needed:
                 code = getattr(lib, "bcda_handlers_on_" + name)(made, address, self._number, None)
         if code:

@@ -36,6 +36,12 @@ module Bcda
                 &.force_encoding(Encoding::BINARY), file)
     end
 
+    # Returns the same invalid line with its file, which a callback of the library cannot look up.
+    # @api private
+    def with_file(file)
+      self.class.new(code, line_number, offset, length, bytes, file)
+    end
+
     # @return [String] the name of the code, such as "BCDA_ERR_LINE_JSON"
     def name
       Native.text(Native.bcda_error_name(code))

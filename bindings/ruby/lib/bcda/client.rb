@@ -45,7 +45,8 @@ module Bcda
                    ABI::LOG_INFO => Logger::INFO, ABI::LOG_DEBUG => Logger::DEBUG }.freeze
     HANDLERS = { on_state: [:on_state, Trampolines::STATE], on_file: [:on_file, Trampolines::FILE],
                  on_progress: [:on_progress, Trampolines::TOUCH],
-                 on_issue: [:on_server_issue, Trampolines::ISSUE] }.freeze
+                 on_issue: [:on_server_issue, Trampolines::ISSUE],
+                 on_bad_line: [:on_bad_line, Trampolines::BAD_LINE] }.freeze
     private_constant :BATCH_SIZE, :HANDLERS, :WAKE, :SEVERITIES, :WORDS
 
     # Creates a client; with a block, yields it, closes it after the block, and returns the block's value.
@@ -464,7 +465,8 @@ module Bcda
       callbacks.compact.each { |keyword, value| Arguments.callable(value, keyword) }
     end
 
-    # There is no handler for invalid lines: they are read from the batches.
+    # The handler of invalid lines gets those of files without batches: of error files, if there is on_issue.
+    # The other invalid lines are read from the batches.
     def make_handlers(callbacks, userdata)
       wanted = HANDLERS.slice(*callbacks.keys)
       return Native::NULL if wanted.empty?

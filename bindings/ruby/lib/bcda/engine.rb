@@ -87,7 +87,7 @@ module Bcda
       put(data, :batch, Native.bcda_batch_ref(batch))
     end
     BAD_LINE = Native.callback(:bcda_bad_line_cb) do |_, line, data|
-      put(data, :bad_line, BadLine.of(line))
+      put(data, :bad_line, BadLine.of(line), Native.bcda_bad_line_file(line))
     end
   end
 

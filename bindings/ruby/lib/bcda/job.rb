@@ -432,6 +432,7 @@ module Bcda
       when :file then @callbacks[:on_file]&.call(find_file(first), Names.of(EVENTS, second))
       when :progress then @callbacks[:on_progress]&.call(self)
       when :issue then @callbacks[:on_issue]&.call(issue(first, second))
+      when :bad_line then @callbacks[:on_bad_line]&.call(first.with_file(find_file(second)))
       end
     end
 
