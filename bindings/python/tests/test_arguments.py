@@ -180,7 +180,7 @@ EXPORT = {
     ],
     "progress": [],
     **{name: [({name: 5}, TypeError, [f"{name} must be callable, not int"])] for name in (
-        "on_state", "on_file", "on_progress", "on_issue", "on_bad_line", "on_done")},
+        "on_state", "on_file", "on_progress", "on_issue", "on_deletion", "on_bad_line", "on_done")},
 }
 
 DECODER = {

@@ -575,6 +575,64 @@ class Issues(WithSandbox):
         self.assertEqual(job.verdict, bcda.Verdict.COMPLETE_ERRORS)
 
 
+class Deletions(WithSandbox):
+    OPTIONS = ("--fault", "deleted")
+    WANT = [("Patient", "gone-0", 1), ("Coverage", "gone-0", 1), ("Patient", "gone-1", 2), ("Coverage", "gone-1", 2)]
+
+    def test_in_every_way_to_the_end(self):
+        """Deletions must be reported after all resources were delivered, in whichever way data is taken, and must
+        cause no warning."""
+        for way in Incomplete.WAYS:
+            events = []
+            job = self.client().export(
+                "Patient", on_deletion=lambda j, d: events.append((j, d)),
+                on_file=lambda j, f, e: events.append((f.is_deleted, e.name, f.verdict.name)))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                way(job)
+            self.assertEqual(events[:3] + events[-1:], [
+                (False, "BEGIN", "NONE"), (False, "END", "COMPLETE"), (True, "BEGIN", "NONE"), (True, "END", "COMPLETE")])
+            self.assertTrue(all(j is job for j, _ in events[3:-1]))
+            found = [d for _, d in events[3:-1]]
+            self.assertEqual([(d.type, d.id, d.line_number) for d in found], self.WANT)
+            self.assertEqual([(f.is_deleted, f.is_error) for f in job.files], [(False, False), (True, False)])
+            self.assertTrue(all(d.file is job.files[1] for d in found))
+            self.assertNotIn("gone", repr(found))
+            self.assertEqual((job.deletions, job.deleted_files, job.resources), (4, 1, 10))
+            self.assertEqual(job.verdict, bcda.Verdict.COMPLETE)
+
+    def test_of_a_restored_job(self):
+        job = self.client().export("Patient", on_deletion=lambda *_: None)
+        job.wait()
+        for start, resume in ((job.save(), self.client().restore), (job.url, self.client().attach)):
+            found = []
+            again = resume(start, on_deletion=lambda j, d: found.append(d[:3]))
+            again.wait()
+            restored = resume.__name__ == "restore"  # its file of deletions was complete before
+            self.assertEqual((found, again.deletions), ([], 0) if restored else (self.WANT, 4))
+            self.assertEqual(again.verdict, bcda.Verdict.COMPLETE)
+
+    def test_an_invalid_line(self):
+        """An invalid line of a file of deletions must be reported to on_bad_line, although the file has no batches.
+        It fails the file, unless it is tolerated."""
+        with Sandbox("--fault", "deleted", "--fault", "bad-json@Bundle") as sandbox:
+            for most in (0, -1):
+                found, bad = [], []
+                with sandbox.client(options={"bad_lines_max": most}) as client:
+                    job = client.export("Patient", on_deletion=lambda j, d: found.append(d[:3]),
+                                        on_bad_line=lambda j, line: bad.append(line))
+                    if most:
+                        job.wait()
+                        self.assertEqual(job.verdict, bcda.Verdict.COMPLETE_ERRORS)
+                    else:
+                        with self.assertRaises(bcda.BadLine) as caught:
+                            job.wait()
+                        self.assertEqual((caught.exception.file, caught.exception.line), (job.files[1].name, 2))
+                self.assertEqual((found, job.deletions), (self.WANT[:2], 2))
+                self.assertEqual([(line.number, line.error.file, line.file.is_deleted) for line in bad],
+                                 [(2, job.files[1].name, True)])
+
+
 async def take(job):
     async for _ in job:
         pass
@@ -653,9 +711,10 @@ class Incomplete(WithSandbox):
     def test_files_of_deletions(self):
         with Sandbox("--fault", "deleted") as sandbox, sandbox.client() as client:
             job = client.export("Patient")
-            with self.assertWarnsRegex(bcda.IncompleteExport, "it lists 1 file of deleted resources, not delivered$"):
+            with self.assertWarnsRegex(bcda.IncompleteExport, "it lists 1 file of deleted resources, not delivered, which "
+                                       "on_deletion would receive$"):
                 self.assertEqual({r.type for r in job}, {"Patient"})
-            self.assertEqual((job.deleted_files, job.missing_types, len(job.files)), (1, (), 1))
+            self.assertEqual((job.deleted_files, job.deletions, job.missing_types, len(job.files)), (1, 0, (), 1))
             self.assertEqual(job.verdict, bcda.Verdict.COMPLETE_ERRORS)
 
     def test_nothing_is_missing(self):

@@ -197,7 +197,7 @@ class Exceptions(WithSandbox):
     """An exception in the loop or in a callback stops the job, and the caller gets the same exception object."""
 
     HOW = {"patients": 20}
-    OPTIONS = ("--fault", "bad-json", "--fault", "error-file")
+    OPTIONS = ("--fault", "bad-json", "--fault", "error-file", "--fault", "deleted")
     USES = (list, lambda j: list(j.batches()), lambda j: j.wait(), lambda j: asyncio.run(everything(j)))
 
     def comes_out(self, use, **callbacks):
@@ -219,7 +219,7 @@ class Exceptions(WithSandbox):
         return job, client
 
     def test_in_each_callback(self):
-        for name in ("on_state", "on_file", "on_issue", "on_bad_line", "on_done"):
+        for name in ("on_state", "on_file", "on_issue", "on_deletion", "on_bad_line", "on_done"):
             for use in self.USES:
                 with self.subTest(callback=name):
                     job, client = self.comes_out(use, **{name: True})
@@ -258,7 +258,8 @@ class Exceptions(WithSandbox):
 
         other = []
         client = self.client(options={"bad_lines_max": -1})
-        job = client.export("Patient", on_file=on_file, on_issue=lambda *_: None)
+        job = client.export("Patient", on_file=on_file, on_issue=lambda *_: None,
+                            on_deletion=lambda *_: None)
         self.assertEqual(len(list(job)), 19)
         self.assertTrue(seen)
 

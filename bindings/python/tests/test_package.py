@@ -231,7 +231,12 @@ with bcda.Client("https://x/", client_id="a", client_secret="b", options={"deliv
                  url_rewrites={"https://a/": "https://b/"}, log_level="debug") as client:
     job = client.export("Patient")
     missing: Tuple[str, ...] = job.missing_types
-    deleted: int = job.deleted_files
+    deleted: int = job.deleted_files + job.deletions
+    deletions: List[bcda.Deletion] = []
+    def on_deletion(job: bcda.Job, deletion: bcda.Deletion) -> None:
+        deletions.append(deletion)
+        names: Tuple[str, str, int, bool] = (deletion.type, deletion.id, deletion.line_number, deletion.file.is_deleted)
+    client.export("Patient", on_deletion=on_deletion).wait()
     code: Optional[bcda.ErrorCode] = job.result
     kind: Type[Warning] = bcda.IncompleteExport
     number: int = bcda.ErrorCode.TAG

@@ -146,7 +146,7 @@ class TestArguments < BcdaTest
     callbacks: [
       [{ on_wednesday: -> {} }, ArgumentError, ["there is no keyword on_wednesday"]],
       [{ on_fiel: -> {} }, ArgumentError, ["there is no keyword on_fiel; did you mean on_file?"]],
-      *%i[on_state on_file on_progress on_issue on_bad_line].map do |name|
+      *%i[on_state on_file on_progress on_issue on_deletion on_bad_line].map do |name|
         [{ name => 5 }, TypeError, ["#{name} must be something with a method call, not Integer"]]
       end
     ]

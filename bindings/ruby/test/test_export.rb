@@ -305,8 +305,56 @@ class TestExport < BcdaTest
     open("--era", "current", "--polls", "0", "--fault", "deleted") do |client|
       job = client.export("Patient")
       _, err = capture_io { assert_equal ["Patient"], job.map(&:type).uniq }
-      assert_match(/it lists 1 file of deleted resources, not delivered$/, err)
-      assert_equal [1, [], 1, :complete_errors], [job.deleted_files, job.missing_types, job.files.size, job.verdict]
+      assert_match(/it lists 1 file of deleted resources, not delivered, which on_deletion would receive$/, err)
+      assert_equal [1, 0, [], 1, :complete_errors],
+                   [job.deleted_files, job.deletions, job.missing_types, job.files.size, job.verdict]
+    end
+  end
+
+  DELETIONS = [["Patient", "gone-0", 1], ["Coverage", "gone-0", 1], ["Patient", "gone-1", 2], ["Coverage", "gone-1", 2]].freeze
+
+  # Deletions must be reported after all resources were delivered, and must cause no warning.
+  def test_deletions
+    open("--era", "current", "--polls", "0", "--patients", "10", "--fault", "deleted") do |client|
+      events = []
+      job = client.export("Patient", on_deletion: ->(deletion) { events << deletion },
+                                     on_file: ->(file, event) { events << [file.deleted_file?, event, file.verdict] })
+      assert_silent { job.each { |resource| events << resource.type } }
+      ends = [[false, :end, :complete], [true, :end, :complete]]
+      assert_equal ["Patient"] * 10, events.grep(String)
+      assert_operator events.rindex("Patient"), :<, events.index { |event| event.is_a?(Bcda::Deletion) }
+      assert_equal ends, events.grep(Array).select { |_, event| event == :end }
+      assert_equal ends.last, events.last
+      found = events.grep(Bcda::Deletion)
+      assert_equal DELETIONS, found.map { |deletion| [deletion.type, deletion.id, deletion.line_number] }
+      assert_equal [[false, false], [true, false]], job.files.map { |file| [file.deleted_file?, file.error_file?] }
+      found.each do |deletion|
+        assert_same job.files.last, deletion.file
+        refute_includes deletion.inspect, deletion.id
+      end
+      assert_equal [4, 1, 10, :complete], [job.deletions, job.deleted_files, job.resources, job.verdict]
+      [[:attach, job.url, DELETIONS], [:restore, job.save, []]].each do |name, start, want| # a restored file is skipped
+        found = []
+        again = client.public_send(name, start, on_deletion: ->(d) { found << [d.type, d.id, d.line_number] })
+        assert_silent { again.each { nil } }
+        assert_equal [want, want.size, :complete], [found, again.deletions, again.verdict]
+      end
+    end
+  end
+
+  # An invalid line of a file of deletions must be reported to on_bad_line, although the file has no batches. It
+  # fails the file, unless it is tolerated.
+  def test_deletions_and_an_invalid_line
+    [0, -1].each do |most|
+      open("--era", "current", "--polls", "0", "--fault", "deleted", "--fault", "bad-json@Bundle", bad_lines_max: most) do |client|
+        found = []
+        bad = []
+        job = client.export("Patient", on_bad_line: ->(line) { bad << [line.line_number, line.file] },
+                                       on_deletion: ->(d) { found << [d.type, d.id, d.line_number] })
+        most.zero? ? assert_raises(Bcda::LineError) { job.each { nil } } : job.each { nil }
+        assert_equal DELETIONS.take(2), found
+        assert_equal [[2, job.files.last]], bad
+      end
     end
   end
 

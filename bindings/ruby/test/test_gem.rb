@@ -133,7 +133,7 @@ class TestGem < BcdaTest
     out, status = Open3.capture2e(RbConfig.ruby, "-e", cli, "--", "-r", "logger", "-r", "monitor", "-I", File.join(GEM_ROOT, "sig"), "validate", "--silent")
     assert status.success?, out
     text = File.read(File.join(GEM_ROOT, "sig", "bcda.rbs"))
-    [Bcda::Client, Bcda::Job, Bcda::Batch, Bcda::Resource, Bcda::DataFile, Bcda::BadLine, Bcda::Issue, Bcda::Decoder, Bcda::Error].each do |klass|
+    [Bcda::Client, Bcda::Job, Bcda::Batch, Bcda::Resource, Bcda::DataFile, Bcda::BadLine, Bcda::Issue, Bcda::Deletion, Bcda::Decoder, Bcda::Error].each do |klass|
       part = text[/^  class #{klass.name.split('::').last}\b.*?^  end/m]
       (klass.public_instance_methods(false) - hidden(klass)).each do |name|
         assert_match(/^    (def|attr_reader|alias) #{Regexp.escape(name.to_s)}\b|^    alias \w+ #{Regexp.escape(name.to_s)}$|^    def #{Regexp.escape(name.to_s)}:/, part, "#{klass}##{name}")

@@ -109,6 +109,7 @@ class TestStopping < BcdaTest
     on_file: [%w[--era current --polls 0], {}],
     on_progress: [SLOW, {}],
     on_issue: [%w[--era current --polls 0 --fault error-file], {}],
+    on_deletion: [%w[--era current --polls 0 --fault deleted], {}],
     on_bad_line: [%w[--era current --polls 0 --fault bad-json@Patient], { bad_lines_max: -1 }]
   }.freeze
 

@@ -15,7 +15,7 @@ from ._native import LibraryError, lib as _lib, text as _text
 from ._batch import Batch, Column, FieldColumn, InvalidLine, Resource
 from ._client import Client, Metadata, Stats
 from ._decoder import Decoder, Decrypted, decrypt_file, read_file
-from ._job import Batches, File, IncompleteExport, Issue, Job
+from ._job import Batches, Deletion, File, IncompleteExport, Issue, Job
 from .enums import ErrorCode, FileEvent, JobState, Level, Severity, Verdict
 from .errors import (
     AnswerTooLarge, AuthError, BadLine, BadRequest, CallbackError, Cancelled, CertificateError, ConfigError,
@@ -37,9 +37,9 @@ library_path = _lib.path
 __all__ = [
     "AnswerTooLarge", "AuthError", "BadLine", "BadRequest", "Batch", "Batches", "CallbackError", "Cancelled",
     "CertificateError", "Client", "Column", "ConfigError", "ConnectError", "ConnectTimeout", "CutFile",
-    "DamagedFile", "DataError", "Decoder", "Decrypted", "DependencyError", "Error", "ErrorCode", "FieldColumn",
-    "File", "FileChanged", "FileEvent", "FileKeyError", "Forbidden", "ForkedError", "Gone", "HostError",
-    "HttpError", "IncompleteExport", "InsecureUrl", "InvalidArgument", "InvalidLine", "Issue", "Job",
+    "DamagedFile", "DataError", "Decoder", "Decrypted", "Deletion", "DependencyError", "Error", "ErrorCode",
+    "FieldColumn", "File", "FileChanged", "FileEvent", "FileKeyError", "Forbidden", "ForkedError", "Gone",
+    "HostError", "HttpError", "IncompleteExport", "InsecureUrl", "InvalidArgument", "InvalidLine", "Issue", "Job",
     "JobCancelled", "JobFailed", "JobState", "JobTimeout", "Level", "LibraryError", "LocalError", "LocalFileError",
     "Metadata", "MismatchedFile", "NotFound", "NotReady", "OptionError", "OriginError", "OutOfMemory",
     "PrivateKeyError", "ProtocolError", "ProxyError", "RedirectError", "ReentrantError", "ResolveError", "Resource",

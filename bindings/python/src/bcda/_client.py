@@ -19,7 +19,7 @@ from ._arguments import (Pairs, Path, add_fields, argument, handler, mapping, mi
                          path, refused, texts)
 from ._config import Config, OptionValue, PrivateKey, both
 from ._core import Core, Handle, abandon, enter_callback, leave_callback, tidy
-from ._job import Callbacks, File, Issue, Job
+from ._job import Callbacks, Deletion, File, Issue, Job
 from ._batch import InvalidLine
 from ._native import callback, lib, text
 from .enums import FileEvent, JobState, Level
@@ -168,7 +168,7 @@ class Stats(NamedTuple):
     inflate_ns: int  #: nanoseconds in gzip, on all threads that decode
     decrypt_ns: int  #: nanoseconds in AES-GCM and opening keys, on all threads that decode
     parse_ns: int  #: nanoseconds of splitting and checking lines, on all threads that decode
-    deliver_ns: int  #: nanoseconds in the handlers of invalid lines and of issues
+    deliver_ns: int  #: nanoseconds in the handlers of invalid lines, of issues and of deletions
     spool_ns: int  #: nanoseconds of writing and reading the temporary files of verified delivery
     sleep_ns: int  #: nanoseconds in which the library waited
     yajl_lines: int  #: unusual lines, which were read by yajl and not by the scanner
@@ -363,6 +363,7 @@ class Client:
                on_file: Optional[Callable[[Job, File, FileEvent], object]] = None,
                on_progress: Optional[Callable[[Job], object]] = None,
                on_issue: Optional[Callable[[Job, Issue], object]] = None,
+               on_deletion: Optional[Callable[[Job, Deletion], object]] = None,
                on_bad_line: Optional[Callable[[Job, InvalidLine], object]] = None,
                on_done: Optional[Callable[[Job], object]] = None, progress: bool = False) -> Job:
         """Starts an export and everything that follows: token, kick-off, polling, every file.
@@ -398,6 +399,11 @@ class Client:
             ``on_progress(job)``: the job has made progress; at most about ten times a second.
         on_issue : callable, optional
             ``on_issue(job, issue)``: an issue that the server reports in an error file.
+        on_deletion : callable, optional
+            ``on_deletion(job, deletion)``: a resource that the server has deleted, which a copy of
+            its data must remove. Deletions are reported after all data files have ended. If
+            ``deletion.file`` fails, undo its deletions. Without this callback the files of deletions
+            are not downloaded; `Job.deleted_files` counts them.
         on_bad_line : callable, optional
             ``on_bad_line(job, line)``: an invalid line, in its order among the resources. The file
             fails, unless the option ``bad_lines_max`` tolerates the line.
@@ -427,7 +433,8 @@ class Client:
                 what.parameter(name, value)
             what.fields(fields)
             return self._start(
-                fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
+                fields, Callbacks(on_state, on_file, on_progress, on_issue, on_deletion, on_bad_line,
+                                  on_done),
                 progress, what.pointer, lambda export, handlers, out: _job_start(
                     self._core.live(), export, handlers, out))
 
@@ -436,6 +443,7 @@ class Client:
                on_file: Optional[Callable[[Job, File, FileEvent], object]] = None,
                on_progress: Optional[Callable[[Job], object]] = None,
                on_issue: Optional[Callable[[Job, Issue], object]] = None,
+               on_deletion: Optional[Callable[[Job, Deletion], object]] = None,
                on_bad_line: Optional[Callable[[Job, InvalidLine], object]] = None,
                on_done: Optional[Callable[[Job], object]] = None, progress: bool = False) -> Job:
         """Resumes a job that was started before, by its `Job.url`.
@@ -444,7 +452,7 @@ class Client:
         ----------
         status_url : str
             A URL with the same origin as the FHIR URL.
-        fields, on_state, on_file, on_progress, on_issue, on_bad_line, on_done, progress
+        fields, on_state, on_file, on_progress, on_issue, on_deletion, on_bad_line, on_done, progress
             As for `export`.
         """
         url, fields = argument(status_url, "status_url"), texts(fields, "fields")
@@ -452,7 +460,8 @@ class Client:
             what.fields(fields)
             try:
                 return self._start(
-                    fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
+                    fields, Callbacks(on_state, on_file, on_progress, on_issue, on_deletion, on_bad_line,
+                                      on_done),
                     progress, what.pointer, lambda export, handlers, out: _job_attach(
                         self._core.live(), url, export, handlers, out))
             except (errors.UrlError, errors.OriginError, errors.InvalidArgument) as e:
@@ -463,6 +472,7 @@ class Client:
                 on_file: Optional[Callable[[Job, File, FileEvent], object]] = None,
                 on_progress: Optional[Callable[[Job], object]] = None,
                 on_issue: Optional[Callable[[Job, Issue], object]] = None,
+                on_deletion: Optional[Callable[[Job, Deletion], object]] = None,
                 on_bad_line: Optional[Callable[[Job, InvalidLine], object]] = None,
                 on_done: Optional[Callable[[Job], object]] = None, progress: bool = False) -> Job:
         """Resumes a job from the text of `Job.save`; complete files are not downloaded again.
@@ -470,7 +480,7 @@ class Client:
         Parameters
         ----------
         saved : str
-        fields, on_state, on_file, on_progress, on_issue, on_bad_line, on_done, progress
+        fields, on_state, on_file, on_progress, on_issue, on_deletion, on_bad_line, on_done, progress
             As for `export`.
         """
         state, fields = argument(saved, "saved"), texts(fields, "fields")
@@ -478,7 +488,8 @@ class Client:
             what.fields(fields)
             try:
                 return self._start(
-                    fields, Callbacks(on_state, on_file, on_progress, on_issue, on_bad_line, on_done),
+                    fields, Callbacks(on_state, on_file, on_progress, on_issue, on_deletion, on_bad_line,
+                                      on_done),
                     progress, what.pointer, lambda export, handlers, out: _job_restore(
                         self._core.live(), state, len(state), export, handlers, out))
             except (errors.UrlError, errors.OriginError, errors.InvalidArgument) as e:

@@ -48,10 +48,11 @@ class _End(Exception):
 class IncompleteExport(UserWarning):
     """The job has succeeded, but requested data is missing.
 
-    Requested types have no file in the manifest (`Job.missing_types`), files of deletions were not
-    delivered (`Job.deleted_files`), or the server reports errors and there is no ``on_issue`` to
-    receive them. The warning is issued once per job, at the end of its loop or by `Job.wait`. To get
-    an exception instead: ``warnings.simplefilter("error", bcda.IncompleteExport)``.
+    Requested types have no file in the manifest (`Job.missing_types`), the manifest lists files of
+    deletions (`Job.deleted_files`) and there is no ``on_deletion`` to receive them, or the server
+    reports errors and there is no ``on_issue`` to receive them. The warning is issued once per job, at
+    the end of its loop or by `Job.wait`. To get an exception instead:
+    ``warnings.simplefilter("error", bcda.IncompleteExport)``.
     """
 
 
@@ -59,7 +60,7 @@ class File:
     """One entry of a job's manifest. Its numbers are current, also during the download."""
 
     __slots__ = ("_pointer", "_handle", "_core", "index", "name", "type", "url", "is_error",
-                 "is_encrypted", "resources_expected")
+                 "is_deleted", "is_encrypted", "resources_expected")
 
     def __init__(self, pointer: int, handle: Handle, core: Core) -> None:
         self._pointer = pointer
@@ -74,6 +75,8 @@ class File:
         self.url = text(lib.bcda_file_url(pointer))
         #: Whether the file holds problems that the server reports (OperationOutcome lines), not data.
         self.is_error = bool(lib.bcda_file_is_error(pointer))
+        #: Whether the file lists deletions (Bundles of DELETE requests), for ``on_deletion``.
+        self.is_deleted = bool(lib.bcda_file_is_deleted(pointer))
         self.is_encrypted = bool(lib.bcda_file_is_encrypted(pointer))
         expected = lib.bcda_file_resources_expected(pointer)
         #: The number of resources that the manifest promises; ``None`` if it has none (BCDA gives none).
@@ -148,6 +151,30 @@ class Issue(NamedTuple):
         return f"<bcda.Issue {self.severity.name.lower()} {self.code}>"
 
 
+class Deletion(NamedTuple):
+    """A resource that the server has deleted, which a copy of its data must remove.
+
+    Attributes
+    ----------
+    type : str
+        Such as ``"Patient"``.
+    id : str
+        The id of the resource.
+    line_number : int
+        The number of the line in the decoded file, from 1. One line can list several deletions.
+    file : File
+        The file of deletions. If it fails, undo its deletions.
+    """
+
+    type: str
+    id: str
+    line_number: int
+    file: File
+
+    def __repr__(self) -> str:
+        return f"<bcda.Deletion {self.type} line {self.line_number}>"
+
+
 class Callbacks(NamedTuple):
     """The callbacks of a job."""
 
@@ -155,6 +182,7 @@ class Callbacks(NamedTuple):
     on_file: Optional[Callable[["Job", File, FileEvent], object]] = None
     on_progress: Optional[Callable[["Job"], object]] = None
     on_issue: Optional[Callable[["Job", Issue], object]] = None
+    on_deletion: Optional[Callable[["Job", Deletion], object]] = None
     on_bad_line: Optional[Callable[["Job", InvalidLine], object]] = None
     on_done: Optional[Callable[["Job"], object]] = None
 
@@ -216,8 +244,18 @@ def _on_issue(_: int, issue: int, userdata: int) -> int:
     return _called(userdata, body)
 
 
+def _on_deletion(_: int, deletion: int, userdata: int) -> int:
+    def body(job: Job) -> None:
+        if job._callbacks.on_deletion:
+            bundle = lib.bcda_deletion_resource(deletion)
+            job._callbacks.on_deletion(job, Deletion(
+                text(lib.bcda_deletion_type(deletion)), text(lib.bcda_deletion_id(deletion)),
+                lib.bcda_resource_line_number(bundle), job._file(lib.bcda_resource_file(bundle))))
+    return _called(userdata, body)
+
+
 def _on_bad_line(_: int, line: int, userdata: int) -> int:
-    """An invalid line of a file that has no batches: an error file."""
+    """An invalid line of a file that has no batches: a file of deletions, or an error file."""
     def body(job: Job) -> None:
         if job._callbacks.on_bad_line:
             job._callbacks.on_bad_line(job, invalid_line(line, job._file(lib.bcda_bad_line_file(line))))
@@ -238,6 +276,7 @@ _ON_STATE = callback("bcda_state_cb", _on_state)
 _ON_FILE = callback("bcda_file_cb", _on_file)
 _ON_PROGRESS = callback("bcda_progress_cb", _on_progress)
 _ON_ISSUE = callback("bcda_issue_cb", _on_issue)
+_ON_DELETION = callback("bcda_deletion_cb", _on_deletion)
 _ON_BAD_LINE = callback("bcda_bad_line_cb", _on_bad_line)
 _ON_DONE = callback("bcda_done_cb", _on_done)
 
@@ -307,8 +346,8 @@ class Job:
         for name, address, needed in (
                 ("state", _ON_STATE, wanted.on_state), ("file", _ON_FILE, wanted.on_file),
                 ("progress", _ON_PROGRESS, wanted.on_progress or self._bar),
-                ("server_issue", _ON_ISSUE, True), ("bad_line", _ON_BAD_LINE, wanted.on_bad_line),
-                ("done", _ON_DONE, True)):
+                ("server_issue", _ON_ISSUE, True), ("deleted", _ON_DELETION, wanted.on_deletion),
+                ("bad_line", _ON_BAD_LINE, wanted.on_bad_line), ("done", _ON_DONE, True)):
             if not code and needed:
                 code = getattr(lib, "bcda_handlers_on_" + name)(made, address, self._number, None)
         if code:
@@ -382,12 +421,14 @@ class Job:
     def _lacks(self) -> List[str]:
         """Texts about requested data that is missing and was reported to no callback."""
         lacks = []
-        missing, deleted, counts = self.missing_types, self.deleted_files, self.issue_counts
+        missing, counts = self.missing_types, self.issue_counts
+        deleted = self.deleted_files if self._callbacks.on_deletion is None else 0
         reported = counts[Severity.ERROR] + counts[Severity.FATAL]
         if missing:
             lacks.append(f"the server lists no file for {', '.join(missing)}")
         if deleted:
-            lacks.append(f"it lists {counted(deleted, 'file')} of deleted resources, not delivered")
+            lacks.append(f"it lists {counted(deleted, 'file')} of deleted resources, not delivered, which "
+                         "on_deletion would receive")
         if reported and self._callbacks.on_issue is None:
             lacks.append(f"it reports {counted(reported, 'issue')} of severity error, which on_issue would receive")
         return lacks
@@ -666,7 +707,8 @@ class Job:
 
     @property
     def files(self) -> List[File]:
-        """The files of the manifest, data files before error files; empty before the manifest."""
+        """The files of the manifest: data files, then files of deletions if the job has ``on_deletion``,
+        then error files. Empty before the manifest."""
         with self._core.lock:
             return [self._file(lib.bcda_job_file(self._pointer, i))
                     for i in range(lib.bcda_job_file_count(self._pointer))]
@@ -685,8 +727,14 @@ class Job:
 
     @property
     def deleted_files(self) -> int:
-        """How many files of deleted resources the manifest lists. They are not delivered."""
+        """How many files of deletions the manifest lists. Without ``on_deletion`` they are not downloaded,
+        and they are not among `files`."""
         return int(self._get(lib.bcda_job_deleted_file_count))
+
+    @property
+    def deletions(self) -> int:
+        """How many deletions were reported to ``on_deletion``."""
+        return int(self._get(lib.bcda_job_deletions))
 
     @property
     def files_ended(self) -> int:
@@ -707,7 +755,8 @@ class Job:
     def resources(self) -> int:
         """How many resources of data files were delivered: the number that the loop yielded.
 
-        The issues in error files are not data; `issue_counts` counts them.
+        The issues in error files are not data; `issue_counts` counts them. Deletions are counted by
+        `deletions`.
         """
         return int(self._get(lib.bcda_job_resources))
 

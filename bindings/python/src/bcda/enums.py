@@ -67,7 +67,8 @@ class Verdict(_Open):
     #: only for a file of a restored job: it was complete before, and is not downloaded again
     SKIPPED = _abi.VERDICT_SKIPPED
     #: only for a job: every file is complete, but something needs attention: `Job.missing_types`,
-    #: `Job.deleted_files`, `Job.bad_lines`, or `Job.issue_counts` of severity error or fatal
+    #: `Job.deleted_files` if there is no ``on_deletion``, `Job.bad_lines`, or `Job.issue_counts` of
+    #: severity error or fatal
     COMPLETE_ERRORS = _abi.VERDICT_COMPLETE_ERRORS
 
     @property

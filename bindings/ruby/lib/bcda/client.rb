@@ -45,7 +45,7 @@ module Bcda
                    ABI::LOG_INFO => Logger::INFO, ABI::LOG_DEBUG => Logger::DEBUG }.freeze
     HANDLERS = { on_state: [:on_state, Trampolines::STATE], on_file: [:on_file, Trampolines::FILE],
                  on_progress: [:on_progress, Trampolines::TOUCH],
-                 on_issue: [:on_server_issue, Trampolines::ISSUE],
+                 on_issue: [:on_server_issue, Trampolines::ISSUE], on_deletion: [:on_deleted, Trampolines::DELETION],
                  on_bad_line: [:on_bad_line, Trampolines::BAD_LINE] }.freeze
     private_constant :BATCH_SIZE, :HANDLERS, :WAKE, :SEVERITIES, :WORDS
 
@@ -153,6 +153,10 @@ module Bcda
     #   commit the file's resources if it is {DataFile#complete? complete}, otherwise undo them
     # @option callbacks [#call] :on_progress called with the job when it has made progress
     # @option callbacks [#call] :on_issue called with each {Issue} of the job's error files
+    # @option callbacks [#call] :on_deletion called with each {Deletion}, after all data files have ended: a
+    #   resource that the server has deleted, which a copy of its data must remove. If its
+    #   {Deletion#file file} fails, undo its deletions. Without this proc the files of deletions are not
+    #   downloaded; {Job#deleted_files} counts them
     # @option callbacks [#call] :on_bad_line called with each {BadLine}
     # @return [Bcda::Job]
     def export(*types, level: nil, group: nil, since: nil, type_filter: nil, parameters: {},
@@ -465,8 +469,8 @@ module Bcda
       callbacks.compact.each { |keyword, value| Arguments.callable(value, keyword) }
     end
 
-    # The handler of invalid lines gets those of files without batches: of error files, if there is on_issue.
-    # The other invalid lines are read from the batches.
+    # The handler of invalid lines gets those of files without batches: files of deletions and, if there is
+    # on_issue, error files. The other invalid lines are read from the batches.
     def make_handlers(callbacks, userdata)
       wanted = HANDLERS.slice(*callbacks.keys)
       return Native::NULL if wanted.empty?

@@ -27,12 +27,18 @@ module Bcda
       @name = Native.text(Native.bcda_file_name(pointer)).freeze
       @index = Native.bcda_file_index(pointer)
       @is_error = Native.bcda_file_is_error(pointer) == 1
+      @is_deleted = Native.bcda_file_is_deleted(pointer) == 1
       @is_encrypted = Native.bcda_file_is_encrypted(pointer) == 1
     end
 
     # true if the file holds problems that the server reports (OperationOutcome lines), not data.
     def error_file?
       @is_error
+    end
+
+    # true if the file lists deletions (Bundles of DELETE requests), for +on_deletion:+.
+    def deleted_file?
+      @is_deleted
     end
 
     # true if the server stores the file encrypted.

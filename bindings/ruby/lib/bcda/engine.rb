@@ -83,6 +83,7 @@ module Bcda
     end
     TOKEN = Native.callback(:bcda_token_provider_cb) { |request, data| put(data, :token, request) }
     ISSUE = Native.callback(:bcda_issue_cb) { |_, issue, data| put(data, :issue, *Issue.copy(issue)) }
+    DELETION = Native.callback(:bcda_deletion_cb) { |_, deletion, data| put(data, :deletion, *Deletion.copy(deletion)) }
     BATCH = Native.callback(:bcda_batch_cb) do |_, batch, data|
       put(data, :batch, Native.bcda_batch_ref(batch))
     end

@@ -28,7 +28,7 @@ module Bcda
 
     # The callbacks that a job can have.
     # @api private
-    CALLBACKS = %i[on_state on_file on_progress on_issue on_bad_line].freeze
+    CALLBACKS = %i[on_state on_file on_progress on_issue on_deletion on_bad_line].freeze
 
     # @return [Bcda::Client]
     attr_reader :client
@@ -51,8 +51,8 @@ module Bcda
     end
 
     # Yields each resource of the data files. The resources of one file are in the order of that file;
-    # resources of different files alternate. Issues of error files are passed to +on_issue+, invalid lines
-    # to +on_bad_line+.
+    # resources of different files alternate. Issues of error files are passed to +on_issue+, deletions to
+    # +on_deletion+, invalid lines to +on_bad_line+.
     # @yieldparam resource [Bcda::Resource] may be kept
     # @return [self, Enumerator] an Enumerator without a block
     # @raise [Bcda::Error] the error of the job
@@ -181,8 +181,8 @@ module Bcda
     end
 
     # The verdict on the whole job: +:none+ while it runs; +:complete+; +:complete_errors+ (every file is
-    # complete, but something needs attention: {#missing_types}, {#deleted_files}, {#bad_lines}, or
-    # {#issue_count} of +:error+ or +:fatal+); +:failed+.
+    # complete, but something needs attention: {#missing_types}, {#deleted_files} if there is no +on_deletion+,
+    # {#bad_lines}, or {#issue_count} of +:error+ or +:fatal+); +:failed+.
     # @return [Symbol]
     def verdict
       Names.of(DataFile::VERDICTS, get(:bcda_job_verdict))
@@ -230,8 +230,8 @@ module Bcda
       text(:bcda_job_transaction_time)
     end
 
-    # @return [Array<Bcda::DataFile>] the files of the manifest, data files before error files; empty
-    # before the manifest
+    # @return [Array<Bcda::DataFile>] the files of the manifest: data files, then files of deletions if the
+    #   job has +on_deletion+, then error files; empty before the manifest
     def files
       read do |pointer|
         Array.new(Native.bcda_job_file_count(pointer)) { |i| file_at(Native.bcda_job_file(pointer, i)) }
@@ -248,9 +248,16 @@ module Bcda
       end
     end
 
-    # @return [Integer] how many files of deleted resources the manifest lists; they are not delivered
+    # The number of files of deletions in the manifest. Without +on_deletion+ they are not downloaded, and they
+    # are not among {#files}.
+    # @return [Integer]
     def deleted_files
       get(:bcda_job_deleted_file_count)
+    end
+
+    # @return [Integer] how many deletions were reported to +on_deletion+
+    def deletions
+      get(:bcda_job_deletions)
     end
 
     # @return [Integer] how many files have a verdict
@@ -268,8 +275,8 @@ module Bcda
       get(:bcda_job_bytes)
     end
 
-    # The number of resources that the loop yielded. Issues in error files are not counted; see
-    # {#issue_count}.
+    # The number of resources that the loop yielded. Issues in error files and deletions are not counted; see
+    # {#issue_count} and {#deletions}.
     # @return [Integer] resources of data files that were delivered
     def resources
       get(:bcda_job_resources)
@@ -393,11 +400,12 @@ module Bcda
 
     def lacks
       missing = missing_types
-      deleted = deleted_files
+      deleted = @callbacks.key?(:on_deletion) ? 0 : deleted_files
       reported = @callbacks.key?(:on_issue) ? 0 : issue_count(:error) + issue_count(:fatal)
       [
         ("the server lists no file for #{missing.join(', ')}" if missing.any?),
-        ("it lists #{counted(deleted, 'file')} of deleted resources, not delivered" if deleted.positive?),
+        ("it lists #{counted(deleted, 'file')} of deleted resources, not delivered, which on_deletion would receive" \
+         if deleted.positive?),
         ("it reports #{counted(reported, 'issue')} of severity error, which on_issue would receive" if reported.positive?)
       ].compact
     end
@@ -426,18 +434,23 @@ module Bcda
       @client.forget(self)
     end
 
-    def notify(what, first = nil, second = nil)
+    def notify(what, first = nil, second = nil, *rest)
       case what
       when :state then @callbacks[:on_state]&.call(Names.of(STATES, first))
       when :file then @callbacks[:on_file]&.call(find_file(first), Names.of(EVENTS, second))
       when :progress then @callbacks[:on_progress]&.call(self)
       when :issue then @callbacks[:on_issue]&.call(issue(first, second))
+      when :deletion then @callbacks[:on_deletion]&.call(deletion(first, second, *rest))
       when :bad_line then @callbacks[:on_bad_line]&.call(first.with_file(find_file(second)))
       end
     end
 
     def issue(said, outcome)
       Issue.new(*said, Resource.of_copy(outcome, find_file(outcome.file)))
+    end
+
+    def deletion(type, id, line_number, file)
+      Deletion.new(type, id, line_number, find_file(file))
     end
 
     def find_file(pointer)
