@@ -91,7 +91,7 @@ static int read_member(const struct bcda__index *index, enum member member,
 static int read_meta(const struct bcda__index *index, struct members *m)
 {
     struct bcda__index_walk walk;
-    struct bcda__index_value value;
+    struct bcda__index_value value = {0};
     const char *name;
     uint32_t len;
 
@@ -109,7 +109,7 @@ static int read_meta(const struct bcda__index *index, struct members *m)
 static int read_members(const struct bcda__index *index, uint32_t object, struct members *m)
 {
     struct bcda__index_walk walk;
-    struct bcda__index_value value;
+    struct bcda__index_value value = {0};
     const char *name;
     uint32_t len;
 
@@ -279,6 +279,9 @@ int bcda__extract(const struct bcda__index *index, size_t len, const struct bcda
     if (fields) {
         rc = read_fields(&x, 0, &value);
         bcda__values_report(values, info);
+        /* json.c also counts the values outside of `resource`, each of which takes two bytes. */
+        if (rc == SURE && values->count + (len - info->resource.len) / 2 > BCDA__VALUES_MAX)
+            rc = NOT_SURE;
     }
     return rc;
 }

@@ -92,7 +92,7 @@ static inline int line_pair_read(struct line_pair *p, const char *line, size_t l
     ck_assert_int_eq(bcda__line_read(p->yajl, copy, len, &slow), 0);
     if (!is_same_info(copy, info, &slow))
         ck_abort_msg("%d at %zu, by yajl %d at %zu: %.*s", info->code, info->bad_at, slow.code,
-                     slow.bad_at, (int)(len < 4096 ? len : 4096), copy);
+                     slow.bad_at, (int)(len < 2000 ? len : 2000), copy);
     return info->code;
 }
 

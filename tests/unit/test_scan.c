@@ -597,6 +597,49 @@ START_TEST(member_limits)
 }
 END_TEST
 
+static void put_values(size_t count)
+{
+    put("\"a\":[0");
+    while (--count) {
+        memcpy(line + line_len, ",1", 2);
+        line_len += 2;
+    }
+    put("]");
+}
+
+/* The values of a field in an envelope, inside and outside of `resource`. json.c counts all of
+ * them. */
+START_TEST(values_limit)
+{
+    static const size_t inside[] = {1, 2, 1000, BCDA__VALUES_MAX - 1, BCDA__VALUES_MAX};
+    struct bcda__field_set *fields;
+    struct bcda__line_info info;
+    struct line_pair pair;
+    size_t i, more;
+    int index, code;
+
+    ck_assert_int_eq(bcda__field_set_new(&fields), 0);
+    ck_assert_int_eq(bcda__field_set_add(fields, "a", &index), 0);
+    line_pair_open(&pair, DEPTH, fields);
+    for (i = 0; i < COUNT(inside); i++)
+        for (more = 0; more < 2; more++) {
+            line_len = 0;
+            put("{\"resource\":{" PATIENT ",");
+            put_values(inside[i]);
+            put("},\"b\":0");
+            if (inside[i] < BCDA__VALUES_MAX + more) {
+                put(",");
+                put_values(BCDA__VALUES_MAX - inside[i] + more);
+            }
+            put("}");
+            code = line_pair_read(&pair, line, line_len, &info);
+            ck_assert_int_eq(code, more ? BCDA_ERR_LINE_TOO_LONG : 0);
+        }
+    line_pair_close(&pair);
+    bcda__field_set_free(fields);
+}
+END_TEST
+
 SUITE("scan")
 {
     suite_case("values");
@@ -612,7 +655,7 @@ SUITE("scan")
     suite_case("limits");
     suite_checked(open_checker, checker_close);
     suite_loop(depth, 0, 5);
-    suite_test(index_limit, many_quotes, growth, many_escapes, member_limits);
+    suite_test(index_limit, many_quotes, growth, many_escapes, member_limits, values_limit);
     suite_case("resources");
     suite_checked(open_checker, checker_close);
     suite_test(resource_members);
