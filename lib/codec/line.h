@@ -23,10 +23,10 @@ struct bcda__line_reader; /* one reader reads all lines of a file */
  * reads all lines. */
 int bcda__line_reader_new(struct bcda__line_reader **out, int max_depth,
                           const struct bcda__field_set *fields, int yajl_only);
-/* Reads one line, which is passed without its LF. line[len] must be a line feed, carriage return,
- * space or tab, and BCDA__LINE_PADDING bytes after line[len - 1] must be readable. Returns 0 and
- * sets *info to the result, which is valid until the next call; or returns BCDA_ERR_NOMEM. An
- * invalid line is reported in info->code. */
+/* Reads one line, which is passed without its LF. line[len] must be a line feed, and
+ * BCDA__LINE_PADDING bytes after line[len - 1] must be readable. Returns 0 and sets *info to the
+ * result, which is valid until the next call; or returns BCDA_ERR_NOMEM. An invalid line is
+ * reported in info->code. */
 int bcda__line_read(struct bcda__line_reader *r, const char *line, size_t len,
                     struct bcda__line_info *info);
 /* Returns how many lines yajl has read since the last call. */
