@@ -2,12 +2,12 @@
 #ifndef BCDA_TESTS_LINE_PAIR_H
 #define BCDA_TESTS_LINE_PAIR_H
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bcda/error.h"
 #include "codec/line.h"
+#include "suite.h"
 
 struct line_pair {
     struct bcda__line_reader *fast, *yajl;
