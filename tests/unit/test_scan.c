@@ -2,6 +2,7 @@
  * characters at their borders, the forms of members that it compares at once, its limits. Nearly
  * every case is tested at 70 offsets, so that it falls on each byte of a block. */
 #include <ctype.h>
+#include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,6 +94,8 @@ static const struct text values[] = {
     NO("{\\\"a\":1}"), NO("{\"a\\\":1}"), NO("\"a\\\",\"b"), NO("a\""), NO("'a'"), NO("\"\"\""),
     YES("\"\\\"\""), YES("\"\\\\\""), YES("\"\\\\\\\"\""), YES("[\"\\\\\",\"\\\"\"]"),
     YES("{\"a\":\"b\\\\\",\"c\":\"\\\"\"}"), YES("\"\\\",\\\"\""), YES("\"\\\":\\\"{}[]\""),
+    /* '#' and ']' differ from a quote and a backslash in the lowest bit */
+    YES("\"#\""), YES("\"#\\\"#]\\\\]\""), YES("{\"#\":\"]\"}"), YES("[\"]\\\\\",\"#\"]"),
     YES("[\"\\\"\",\"\\\"\",\"\\\"\",\"\\\"\",\"\\\"\"]"),
     /* escapes */
     YES("\"\\/\\b\\f\\n\\r\\t\""), YES("\"\\u0041\""), YES("\"\\u0000\""),
@@ -640,11 +643,56 @@ START_TEST(values_limit)
 }
 END_TEST
 
+/* ---- JSONTestSuite: BCDA_SHARED names a directory that has it in data/json-suite ---- */
+
+/* A case as the value of a member. JSONTestSuite names valid texts y_..., and invalid ones n_... Of
+ * the others, the library accepts numbers of any size. Returns 1 if the case fits in a line. */
+static int check_suite_case(const char *dir, const char *name)
+{
+    static char text[CHECK_LINE_MAX];
+    int is_valid = name[0] == 'y' || strncmp(name, "i_number", 8) == 0, has_tab;
+    char path[1300];
+    FILE *file;
+    size_t len;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    file = fopen(path, "rb");
+    ck_assert_msg(file != NULL, "%s", path);
+    len = fread(text, 1, sizeof text, file);
+    fclose(file);
+    ck_assert_uint_lt(len, sizeof text - 1000);
+    if (memchr(text, '\n', len))
+        return 0;
+    has_tab = memchr(text, '\t', len) || memchr(text, '\r', len);
+    expect_value(!is_valid ? INVALID : has_tab ? VALID : SURE, text, len);
+    return 1;
+}
+
+START_TEST(json_test_suite)
+{
+    const char *shared = getenv("BCDA_SHARED");
+    struct dirent *entry;
+    char dir[1000];
+    int count = 0;
+    DIR *d;
+
+    snprintf(dir, sizeof dir, "%s/data/json-suite", shared ? shared : "");
+    d = opendir(dir);
+    while (d && (entry = readdir(d)))
+        if (strlen(entry->d_name) > 2 && entry->d_name[1] == '_')
+            count += check_suite_case(dir, entry->d_name);
+    if (d) { /* else only the cases above are tested */
+        closedir(d);
+        ck_assert_int_ge(count, 300);
+    }
+}
+END_TEST
+
 SUITE("scan")
 {
     suite_case("values");
     suite_checked(open_checker, checker_close);
-    suite_test(known_values, known_members);
+    suite_test(known_values, known_members, json_test_suite);
     suite_case("escapes");
     suite_checked(open_checker, checker_close);
     suite_test(hexadecimal_digits, surrogates, characters, backslashes);
