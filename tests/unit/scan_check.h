@@ -26,9 +26,11 @@ enum {
 
 /* ---- what yajl says of a line ---- */
 
+enum part_kind { PART_NAME, PART_STRING, PART_OBJECT, PART_ARRAY, PART_SCALAR, PART_END };
+
 /* A member name, a value, or the end of an object or array. */
 struct part {
-    enum { PART_NAME, PART_STRING, PART_OBJECT, PART_ARRAY, PART_SCALAR, PART_END } kind;
+    enum part_kind kind;
     uint32_t start; /* the offset of the first byte: of a string, of its quote */
     uint32_t end;   /* the offset of the last byte; of an object or array, 0 */
 };
@@ -52,7 +54,7 @@ struct truth {
     int escaped_key;
 };
 
-static inline void add_part(struct parts *parts, int kind, uint32_t start, uint32_t end)
+static inline void add_part(struct parts *parts, enum part_kind kind, uint32_t start, uint32_t end)
 {
     struct part *p = &parts->at[parts->count++];
 
@@ -100,7 +102,7 @@ static inline int truth_on_number(void *ctx, const char *text, size_t len)
            t->end == (size_t)(text - t->line) + len;
 }
 
-static inline int truth_string(struct truth *t, int kind)
+static inline int truth_string(struct truth *t, enum part_kind kind)
 {
     uint32_t start = begin_token(t);
 
@@ -128,7 +130,7 @@ static inline int truth_on_name(void *ctx, const unsigned char *text, size_t len
     return truth_string(ctx, PART_NAME);
 }
 
-static inline int truth_open(struct truth *t, int kind)
+static inline int truth_open(struct truth *t, enum part_kind kind)
 {
     struct bcda__container *c = &t->containers[t->container_count];
 
