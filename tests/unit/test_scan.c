@@ -251,6 +251,20 @@ START_TEST(backslashes)
 }
 END_TEST
 
+/* An escaped quote, and the next quote up to 140 bytes after it. */
+START_TEST(escaped_quotes)
+{
+    char value[160] = "\"\\\"";
+    size_t n;
+
+    for (n = 0; n <= 140; n++) {
+        memset(value + 3, 'x', n);
+        value[n + 3] = '"';
+        expect_value(SURE, value, n + 4);
+    }
+}
+END_TEST
+
 /* ---- bytes at every position of a line ---- */
 
 static const char sample[] = "{\"resourceType\":\"Patient\",\"id\":\"-1\",\"meta\":{"
@@ -379,41 +393,52 @@ START_TEST(depth)
 }
 END_TEST
 
-/* Makes a line with `count` empty arrays and a string, which is as long as necessary. */
-static void make_dense(size_t len, size_t count)
-{
-    static const char head[] = "{\"a\":[", mid[] = "0],\"b\":\"";
-    size_t at = sizeof head - 1, i;
+/* Members with objects and arrays, which need much of the index. */
+static const struct dense {
+    const char *member;
+    size_t quotes, containers;
+} dense[] = {{"\"\":[],", 2, 1}, {"\"\":[{\"\":1}],", 4, 2}};
 
-    memcpy(line, head, at);
-    for (i = 0; i < count; i++, at += 3)
-        memcpy(line + at, "[],", 3);
-    memcpy(line + at, mid, sizeof mid - 1);
-    at += sizeof mid - 1;
-    ck_assert_uint_lt(at + 2, len);
-    memset(line + at, 'x', len - at - 2);
-    memcpy(line + len - 2, "\"}", 2);
+/* Makes a line with `count` such members and a string, which is as long as necessary. */
+static void make_dense(const struct dense *d, size_t len, size_t count)
+{
+    line_len = 0;
+    put("{\"a\":{");
+    while (count--)
+        put(d->member);
+    put("\"c\":0},\"b\":\"");
+    ck_assert_uint_lt(line_len + 2, len);
+    memset(line + line_len, 'x', len - line_len - 2);
+    line_len = len - 2;
+    put("\"}");
 }
 
-/* The size of the index of make_dense(): 6 quotes, 4 sentinels, and the containers. */
-static size_t dense_index(size_t count)
+/* The size of the index of this line: its quotes, 4 sentinels, and its containers. */
+static size_t dense_index(const struct dense *d, size_t count)
 {
-    return (6 + 4) * sizeof(uint32_t) + (count + 2) * sizeof(struct bcda__container);
+    return (8 + count * d->quotes + 4) * sizeof(uint32_t) +
+           (2 + count * d->containers) * sizeof(struct bcda__container);
+}
+
+static size_t dense_len(const struct dense *d, size_t count)
+{
+    return 40 + count * strlen(d->member);
 }
 
 /* The index just below its limit, at it and above it. */
 START_TEST(index_limit)
 {
+    const struct dense *d = &dense[_i];
     size_t count, len, least;
 
-    for (count = 700; count < 5000; count += 1 + roll(300)) {
-        size_t size = dense_index(count);
+    for (count = 100; count < 4000; count += 1 + roll(200)) {
+        size_t size = dense_index(d, count);
 
         least = (size * 100 + BCDA__SCAN_INDEX_PERCENT - 1) / BCDA__SCAN_INDEX_PERCENT;
         if (size <= BCDA__SCAN_INDEX_MIN)
-            least = 3 * count + 40;
+            least = dense_len(d, count);
         for (len = least - (size > BCDA__SCAN_INDEX_MIN ? 4 : 0); len < least + 4; len++) {
-            make_dense(len, count);
+            make_dense(d, len, count);
             expect_line(len < least ? VALID : SURE, line, len);
         }
     }
@@ -453,13 +478,13 @@ START_TEST(growth)
     int i;
 
     for (i = 0; i < 300; i++) {
-        size_t count = 1 + roll(i % 3 ? 100 : 6000), least = 3 * count + 20;
-        size_t len = least + roll((uint32_t)(roll(2) ? least : 20 * count)),
-               size = dense_index(count);
+        const struct dense *d = &dense[roll(COUNT(dense))];
+        size_t count = 1 + roll(i % 3 ? 100 : 3000), size = dense_index(d, count);
+        size_t len = dense_len(d, count) + roll((uint32_t)(roll(2) ? 40 : 2 * size));
         size_t room = len * BCDA__SCAN_INDEX_PERCENT / 100;
 
         room = room < BCDA__SCAN_INDEX_MIN ? BCDA__SCAN_INDEX_MIN : room;
-        make_dense(len, count);
+        make_dense(d, len, count);
         expect_line(size <= room ? SURE : VALID, line, len);
         if (roll(4) == 0)
             bcda__scan_trim(checker.scan, roll(3) * BCDA__SCAN_INDEX_MIN);
@@ -695,7 +720,7 @@ SUITE("scan")
     suite_test(known_values, known_members, json_test_suite);
     suite_case("escapes");
     suite_checked(open_checker, checker_close);
-    suite_test(hexadecimal_digits, surrogates, characters, backslashes);
+    suite_test(hexadecimal_digits, surrogates, characters, backslashes, escaped_quotes);
 
     suite_case("bytes");
     suite_checked(open_checker, checker_close);
@@ -703,7 +728,8 @@ SUITE("scan")
     suite_case("limits");
     suite_checked(open_checker, checker_close);
     suite_loop(depth, 0, 5);
-    suite_test(index_limit, many_quotes, growth, many_escapes, member_limits, values_limit);
+    suite_loop(index_limit, 0, (int)COUNT(dense));
+    suite_test(many_quotes, growth, many_escapes, member_limits, values_limit);
     suite_case("resources");
     suite_checked(open_checker, checker_close);
     suite_test(resource_members);
