@@ -33,8 +33,9 @@ enum bcda__scan_result {
  * must be readable. Returns BCDA__SCAN_SURE and sets *index, which is valid until the next call,
  * if the line is an object and is valid: JSON of RFC 8259, UTF-8, no surrogate without its pair,
  * no more nested levels than `max_depth`. Returns BCDA__SCAN_NOT_SURE if one of these is wrong, or
- * if the line is unusual: it begins with white space, contains a tab outside its end, is 2 GiB or
- * longer, or its index exceeds its limit. Returns BCDA_ERR_NOMEM, which is negative. */
+ * if the line is unusual: it begins with white space, contains a tab or carriage return outside
+ * its end, is 2 GiB or longer, or its index exceeds its limit. Returns BCDA_ERR_NOMEM, which is
+ * negative. */
 int bcda__scan_line(struct bcda__scan *s, const char *line, size_t len,
                     const struct bcda__index **index);
 /* Frees the memory of the index if it is larger than `keep` bytes. */
