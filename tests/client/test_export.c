@@ -10,6 +10,7 @@
 
 #include "../tempdir.h"
 #include "client/auth.h"
+#include "has_scanner.h"
 
 static struct fixture fx;
 
@@ -142,6 +143,106 @@ START_TEST(by_session_run)
     r = fixture_run(&fx, BY_RESOURCE);
     check_case(c, r);
     ck_assert_ok(bcda_session_run(fx.session, -1)); /* there is no job */
+    fixture_close(&fx);
+}
+END_TEST
+
+/* ---- with the scanner and without it ---- */
+
+/* The fields of ExplanationOfBenefit, Patient and Coverage that are read in these tests. */
+static const char *const scanned_fields[] = {"id",
+                                             "identifier.value",
+                                             "meta.lastUpdated",
+                                             "patient.reference",
+                                             "name.family",
+                                             "item.adjudication.amount.value",
+                                             "active"};
+
+enum { SCANNED_FIELDS = sizeof scanned_fields / sizeof *scanned_fields };
+
+/* Appends the values of all fields of a resource. */
+static int add_scanned_fields(struct run *r, enum where where, void *object)
+{
+    const char *text;
+    size_t len, k;
+    int field;
+
+    for (field = 0; where == AT_RESOURCE && field < SCANNED_FIELDS; field++)
+        for (k = 0; k < bcda_resource_field_count(object, field); k++) {
+            ck_assert_ok(bcda_resource_field(object, field, k, &text, &len));
+            buf_printf(r->arg, "%d ", field);
+            buf_add(r->arg, text, len + 1);
+        }
+    return BCDA_CONTINUE;
+}
+
+/* Returns the number of lines in all files of the job, which have no invalid and no blank lines. */
+static int64_t lines_of(struct run *r)
+{
+    int64_t lines = 0;
+    size_t i;
+
+    for (i = 0; i < bcda_job_file_count(r->job); i++)
+        lines += bcda_file_resources(bcda_job_file(r->job, i));
+    return lines;
+}
+
+/* Exports the files one after the other, so that the order of the resources is fixed. */
+static struct run *run_scanned(const struct era_case *c, int scanner, struct buf *values)
+{
+    struct run *r;
+    int i, index;
+
+    fixture_config_version(&fx, c->version);
+    fixture_set(&fx, BCDA_OPT_SCANNER, scanner);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_session(&fx);
+    ask_for(c);
+    for (i = 0; i < SCANNED_FIELDS; i++)
+        ck_assert_ok(bcda_export_add_field(fx.x, scanned_fields[i], &index));
+    r = fixture_run_hook(&fx, BY_RESOURCE, add_scanned_fields, values);
+    fixture_check_export(r);
+    ck_assert_uint_gt(values->len, 0);
+    ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_YAJL_LINES),
+                     scanner && HAS_SCANNER ? 0 : lines_of(r));
+    ck_assert_int_ge(lines_of(r), (int64_t)r->count);
+    fixture_free_session(&fx);
+    return r;
+}
+
+static void check_same_resource(const struct got *a, const struct got *b)
+{
+    ck_assert_uint_eq(a->file, b->file);
+    ck_assert_uint_eq(a->json_len, b->json_len);
+    ck_assert_mem_eq(a->json, b->json, a->json_len);
+    ck_assert_uint_eq(a->line_len, b->line_len);
+    ck_assert_mem_eq(a->line, b->line, a->line_len);
+    ck_assert_str_eq(a->type, b->type);
+    ck_assert_str_eq(a->id, b->id);
+    ck_assert_str_eq(a->full_url, b->full_url);
+    ck_assert_str_eq(a->updated, b->updated);
+    ck_assert_int_eq(a->number, b->number);
+    ck_assert_int_eq(a->offset, b->offset);
+}
+
+/* The resources and their fields are the same, whether the scanner or yajl reads the lines. */
+START_TEST(without_scanner)
+{
+    const struct era_case *c = &cases[_i];
+    struct buf values[2] = {{0}};
+    struct run *r[2];
+    size_t i;
+
+    fixture_open_sandbox(&fx, SANDBOX(.era = c->era, .allow_duplicates = 1));
+    r[0] = run_scanned(c, 1, &values[0]);
+    r[1] = run_scanned(c, 0, &values[1]);
+    ck_assert_uint_eq(r[0]->count, r[1]->count);
+    for (i = 0; i < r[0]->count; i++)
+        check_same_resource(&r[0]->got[i], &r[1]->got[i]);
+    ck_assert_uint_eq(values[0].len, values[1].len);
+    ck_assert_mem_eq(values[0].p, values[1].p, values[0].len);
+    buf_free(&values[0]);
+    buf_free(&values[1]);
     fixture_close(&fx);
 }
 END_TEST
@@ -1343,6 +1444,7 @@ SUITE("export")
     suite_case("eras");
     suite_loop(era, 0, CASES * 3);
     suite_loop(by_session_run, 0, CASES);
+    suite_loop(without_scanner, 0, CASES);
     suite_case("data");
     suite_loop(fields, 0, 4);
     suite_loop(parallel, 0, 9);

@@ -106,6 +106,17 @@ class Current(WithSandbox):
         self.assertEqual(sum(f.resources for f in job.files), 120)
         self.assertEqual((client.stats.tokens, client.stats.resources), (1, 120))
 
+    def test_without_the_scanner(self):
+        found = []
+        for scanner in (True, False):
+            client = self.client(options={"scanner": scanner, "parallel": 1})
+            found.append([(r.json, r.line, r.type, r.id, r.last_updated, r.fields("identifier.value"))
+                          for r in client.export(*TYPES, fields=["identifier.value"])])
+            has_scanner = scanner and os.environ.get("BCDA_NO_SCANNER") != "1"
+            self.assertEqual(client.stats.yajl_lines, 0 if has_scanner else 120)
+        self.assertEqual(len(found[0]), 120)
+        self.assertEqual(found[0], found[1])
+
     def test_batches_are_columns(self):
         job = self.client().export(*TYPES, fields=["id", "patient.reference", "identifier.value"])
         total = 0

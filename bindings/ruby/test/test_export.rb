@@ -75,6 +75,22 @@ class TestExport < BcdaTest
     end
   end
 
+  def test_without_the_scanner
+    types = %w[Patient ExplanationOfBenefit]
+    found = [true, false].map do |scanner|
+      open(*CURRENT, scanner: scanner, parallel: 1) do |client|
+        resources = client.export(*types, fields: ["identifier.value"]).map do |r|
+          [r.json, r.line, r.type, r.id, r.last_updated, r.field_values("identifier.value")]
+        end
+        read_by_yajl = scanner && ENV["BCDA_NO_SCANNER"] != "1" ? 0 : resources.size
+        assert_equal read_by_yajl, client.stats[:yajl_lines]
+        resources
+      end
+    end
+    assert_equal 240, found[0].size
+    assert_equal found[0], found[1]
+  end
+
   def test_batches_say_what_resources_say
     open(*CURRENT) do |client|
       ids = client.export("ExplanationOfBenefit").map(&:id)
