@@ -1368,14 +1368,16 @@ int suite_prepare(void)
 
 SUITE("decoder")
 {
-    suite_case("decoder");
+    suite_case("lines");
     suite_timeout(600);
     suite_loop(test_small, 0, 2);
     suite_loop(test_blank_lines, 0, 2);
     suite_test(test_empty);
+    suite_test(test_invalid_lines, test_invalid_last_line);
+    suite_case("files");
+    suite_timeout(600);
     suite_loop(test_line_limit, 0, 3);
     suite_loop(test_line_limit_alone, 0, 2);
-    suite_test(test_invalid_lines, test_invalid_last_line);
     suite_loop(test_many, 0, 2);
     suite_loop(test_tiny, 0, 2);
     suite_test(test_line_cut, test_tag, test_cipher_cut, test_gzip_cut, test_gzip_garbage);

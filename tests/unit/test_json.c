@@ -9,6 +9,7 @@
 #include "codec/json.h"
 #include "helper.h"
 #include "line_pair.h"
+#include "sample.h"
 #include "suite.h"
 
 /* ---- documents ---- */
@@ -1241,13 +1242,13 @@ static void make_resource(struct maker *m)
 START_TEST(test_random_lines)
 {
     struct maker m = {0};
-    int round;
+    uint64_t round;
 
     seed = (uint32_t)_i + 1;
     open_lines(32, new_fields(maker_paths, COUNT(maker_paths)));
     bcda__buf_init(&m.line, 10000000);
     bcda__buf_init(&m.want, 10000000);
-    for (round = 0; round < 4000; round++) {
+    for (round = 0; round < sample_rounds(4000, 4000); round++) {
         int envelope = (int)roll(2);
         size_t from, to;
 
@@ -1289,11 +1290,11 @@ END_TEST
 START_TEST(test_random_damage)
 {
     char line[1000];
-    int round;
+    uint64_t round;
 
     seed = (uint32_t)_i + 77;
     open_lines(64, NULL);
-    for (round = 0; round < 20000; round++) {
+    for (round = 0; round < sample_rounds(20000, 20000); round++) {
         const char *from = good[roll(COUNT(good))].line;
         size_t len = strlen(from), i;
         int rc, code;
@@ -1316,7 +1317,7 @@ END_TEST
 
 SUITE("json")
 {
-    suite_case("json");
+    suite_case("documents");
     suite_timeout(300);
     suite_checked(NULL, clean_up);
     suite_loop(test_documents, 0, (int)(COUNT(documents) + COUNT(not_documents)));
@@ -1325,18 +1326,24 @@ SUITE("json")
     suite_test(test_document_stop, test_document_budget);
     suite_loop(test_document_limits, 0, 9);
     suite_test(test_document_first_limits, test_add_string);
+    suite_case("lines");
+    suite_timeout(300);
+    suite_checked(NULL, clean_up);
     suite_loop(test_lines, 0, 2);
     suite_loop(test_invalid_lines, 0, 2);
     suite_test(test_cut_lines);
     suite_loop(test_line_depth, 0, 40);
+    suite_test(test_field_twice, test_field_set);
+    suite_loop(test_fields, 0, 2);
+    suite_test(test_fields_deep, test_fields_many);
+    suite_loop(test_random_lines, 0, 4);
+    suite_loop(test_random_damage, 0, 4);
+    suite_case("limits");
+    suite_timeout(300);
+    suite_checked(NULL, clean_up);
     suite_test(test_line_large);
     suite_loop(test_member_limit, 0, 2 * (int)COUNT(limited));
     suite_loop(test_members_without_limit, 0, 2);
     suite_loop(test_long_cut_lines, 0, 2);
-    suite_test(test_field_twice, test_field_set);
-    suite_loop(test_fields, 0, 2);
-    suite_test(test_fields_deep, test_fields_many);
     suite_loop(test_fields_limit, 0, 2);
-    suite_loop(test_random_lines, 0, 4);
-    suite_loop(test_random_damage, 0, 4);
 }

@@ -200,7 +200,7 @@ END_TEST
 
 SUITE("json suite")
 {
-    suite_case("json_suite");
+    suite_case("lines");
     suite_loop(known_cases, 0, (int)COUNT(cases));
     suite_test(depth, json_test_suite);
 }
