@@ -80,9 +80,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(202, X_Progress=s.progress)
         items = [{"type": kind, "url": f"{s.origin}/data/{job}/{i}.ndjson"}
                  for i, kind in enumerate(s.types)]
+        gone = [{"type": "Bundle", "url": f"{s.origin}/data/{job}/{len(s.types) + i}.ndjson"}
+                for i in range(s.deleted)]
         self.answer(200, json.dumps(dict({
             "transactionTime": "2020-01-01T00:00:00Z", "request": s.url + "/Patient/$export",
-            "requiresAccessToken": True, "output": items, "error": []}, **s.more)).encode())
+            "requiresAccessToken": True, "output": items, "error": [], "deleted": gone},
+            **s.more)).encode())
 
     def file(self, s, job, index):
         if index in s.held:
@@ -121,12 +124,14 @@ class Quiet(http.server.ThreadingHTTPServer):
 
 
 class Server:
-    """A running server. The id of each resource in its files names the job."""
+    """A running server. The id of each resource in its files names the job. `deleted` is the number of
+    files of deletions; their indexes follow those of the data files."""
 
     def __init__(self, report, types=("Patient", "Patient", "Coverage")):
         self.report = report
         self.types, self.requests, self.jobs = types, [], 0
         self.dead, self.held, self.lost, self.more = {}, set(), set(), {}
+        self.deleted = 0
         self.refuse = self.running = self.slow_start = False
         self.progress = "In Progress (50%)"
         self.gate = threading.Event()
@@ -149,11 +154,16 @@ class Server:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def content(self, job, index):
+        if index >= len(self.types):
+            return b"".join(
+                b'{"resourceType":"Bundle","type":"transaction","entry":[' + b",".join(
+                    b'{"request":{"method":"DELETE","url":"%s/%d-%d-%d"}}' % (kind, job, index, i)
+                    for kind in (b"Patient", b"Coverage")) + b"]}\n" for i in range(3))
         return b"".join(b'{"resourceType":"%s","id":"%d-%d-%d"}\n' %
                         (self.types[index].encode(), job, index, i) for i in range(3))
 
     def lines(self, job):
-        return sorted(line for i in range(len(self.types))
+        return sorted(line for i in range(len(self.types) + self.deleted)
                       for line in self.content(job, i).split(b"\n")[:-1])
 
     def command(self, *options):
@@ -182,7 +192,7 @@ class Server:
     def start_and_end(self, *options, sign=signal.SIGKILL, files=1):
         """Starts a run and ends it by a signal once `files` files are complete, while the last file
         is still awaited. Returns the exit status and what the run printed."""
-        self.held = {len(self.types) - 1}
+        self.held = {len(self.types) + self.deleted - 1}
         process = subprocess.Popen(self.command("--resume", self.state, *options),
                                    stderr=subprocess.PIPE)
         self.report.check(wait_for(lambda: process.poll() is not None or

@@ -9,6 +9,7 @@
  * prints. ACTION is one of:
  *   stop: the file callback returns BCDA_STOP.
  *   nonsense: the file callback returns a value that is not defined.
+ *   deletions: there is an on_deleted.
  *   cancel-STATE: bcda_job_cancel() is called in this state (1 starting, 2 running, 3 downloading).
  */
 #include <bcda/bcda.h>
@@ -47,6 +48,14 @@ static int on_resource(bcda_job *job, const bcda_resource *resource, void *userd
 {
     (void)job;
     (void)resource;
+    (void)userdata;
+    return BCDA_CONTINUE;
+}
+
+static int on_deleted(bcda_job *job, const bcda_deletion *deletion, void *userdata)
+{
+    (void)job;
+    (void)deletion;
     (void)userdata;
     return BCDA_CONTINUE;
 }
@@ -145,6 +154,8 @@ int main(int argc, char **argv)
     check(bcda_handlers_on_state(h, on_state, NULL, NULL), "on_state");
     check(bcda_handlers_on_file(h, on_file, NULL, NULL), "on_file");
     check(bcda_handlers_on_resource(h, on_resource, NULL, NULL), "on_resource");
+    if (strcmp(action, "deletions") == 0)
+        check(bcda_handlers_on_deleted(h, on_deleted, NULL, NULL), "on_deleted");
     check(bcda_session_new(&s, c), "session");
     check(bcda_job_start(s, x, h, &job), "start");
     check(bcda_session_run(s, -1), "run");

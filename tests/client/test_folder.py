@@ -123,18 +123,120 @@ def replace_resumed():
 
 
 def remarks_resumed():
-    """An interrupted run has found a cause of exit status 3, such as a missing type. The run that resumes
-    must report that cause, too."""
-    for more, types, words in (({}, ["Patient", "Coverage", "Claim"], b"Claim: was requested"),
-                               ({"deleted": [{"type": "Bundle", "url": "http://localhost/gone"}]}, [],
-                                b"1 file of deletions was not exported")):
+    """An interrupted run has found a cause of exit status 3, a missing type. The run that resumes must
+    report that cause, too."""
+    with Server(report) as s:
+        asked = [word for kind in ("Patient", "Coverage", "Claim") for word in ("--type", kind)]
+        s.start_and_end(*asked, files=2)
+        done = s.run("--resume", s.state, *asked, code=3)
+        check(b"Claim: was requested" in done.stderr, done.stderr)
+        check_clean(s, 1)
+
+
+# ---- deletions ----
+
+def check_deletions(s, job, first=1):
+    """Checks that the folder has the server's files of deletions, byte for byte, and not more of them."""
+    names = [name for name in listing(s.out) if name.startswith("Deleted")]
+    check(len(names) == first + s.deleted - 1, names)
+    for i in range(s.deleted):
+        name = f"Deleted-{first + i:04d}.ndjson"
+        check(name in names and read(os.path.join(s.out, name)) == s.content(job, len(s.types) + i),
+              name, names)
+
+
+def deletions():
+    """Files of deletions follow the rules of data files: --add, --replace, and the quarantine."""
+    with Server(report) as s:
+        s.deleted = 2
+        done = s.run(code=0)
+        check(b" 12 deletions in 2 files" in done.stderr, done.stderr)
+        check(b"\n9 resources" in done.stderr, done.stderr)
+        check_deletions(s, 1)
+        check(lines(s.out) == s.lines(1), listing(s.out))
+        s.run(code=2)
+        s.run("--add", code=0)
+        check_deletions(s, 2, first=3)
+        s.deleted = 1
+        s.run("--replace", code=0)
+        check_deletions(s, 3)
+        for name in listing(s.out):
+            if not name.startswith("Deleted"):
+                os.unlink(os.path.join(s.out, name))
+        s.run(code=2)  # a folder with only deletions holds an earlier export, too
+        s.lost = {3}
+        s.run("--replace", code=1)
+        check_deletions(s, 3)
+        # an incremental export can have nothing but deletions
+        s.lost, s.types = set(), ()
+        s.run("--replace", code=0)
+        check_deletions(s, 5)
+        check(listing(s.out) == ["Deleted-0001.ndjson"], listing(s.out))
+        s.deleted = 0
+        s.run("--replace", code=1)
+        check(listing(s.out) == ["Deleted-0001.ndjson"], listing(s.out))
+
+
+def deletions_to_stdout():
+    """Standard output has resources only."""
+    with Server(report) as s:
+        s.deleted = 2
+        done = s.run("--out", "-", code=3)
+        check(b"2 files of deletions were not exported, because standard output" in done.stderr, done.stderr)
+        check(b"--out DIR" in done.stderr and b"DELETE" not in done.stdout, done.stderr)
+        check(sorted(done.stdout.splitlines()) == [line for line in s.lines(1) if b"DELETE" not in line],
+              done.stdout)
+        check(not [path for path in s.requests if path.endswith(("/3.ndjson", "/4.ndjson"))], s.requests)
+
+
+def deletions_resumed():
+    """A file of deletions that is complete is not downloaded again, and one that is not complete leaves
+    nothing."""
+    for more in ([], ["--replace"]):
         with Server(report) as s:
-            s.more = more
-            asked = [word for kind in types for word in ("--type", kind)]
-            s.start_and_end(*asked, files=2)
-            done = s.run("--resume", s.state, *asked, code=3)
-            check(words in done.stderr, done.stderr)
-            check_clean(s, 1)
+            s.deleted = 2
+            s.start_and_end(*more, files=4)  # the second file of deletions is missing
+            check(not more or listing(s.out) == [WORK], listing(s.out))
+            before = s.requests.count("/data/1/3.ndjson")
+            done = s.run("--resume", s.state, *more, code=0)
+            check(before == s.requests.count("/data/1/3.ndjson") == 1, s.requests)
+            check(b" 6 deletions in 1 file\n" in done.stderr, done.stderr)
+            check(b"4 files were here from the previous run" in done.stderr, done.stderr)
+            check_deletions(s, 1)
+            check(lines(s.out) == s.lines(1) and WORK not in listing(s.out), tree(s.out))
+
+
+class WithoutBundle(Server):
+    """In the first file of deletions, `wrong` lines are a Patient in place of a Bundle."""
+    wrong = 1
+
+    def content(self, job, index):
+        text = super().content(job, index)
+        if index != len(self.types):
+            return text
+        return b'{"resourceType":"Patient","id":"a"}\n' * self.wrong + \
+            b"".join(line + b"\n" for line in text.split(b"\n")[self.wrong:-1])
+
+
+def deletions_invalid():
+    """A line that is not a Bundle of deletions is invalid. A file that has no other lines is useless."""
+    with WithoutBundle(report) as s:
+        s.deleted = 1
+        done = s.run(code=3)
+        check(b"3.ndjson, line 1: a line is not a Bundle of DELETE requests" in done.stderr, done.stderr)
+        kept = [json.loads(line) for line in read(os.path.join(s.out, BAD)).splitlines()]
+        check([(one["file"], one["line"]) for one in kept] == [("3.ndjson", 1)], kept)
+        check(read(os.path.join(s.out, "Deleted-0001.ndjson")) == b"".join(
+            line + b"\n" for line in s.content(1, 3).split(b"\n")[1:-1]), listing(s.out))
+        shutil.rmtree(s.out)
+        s.wrong = 3
+        done = s.run(code=1)
+        check(b"none of its 3 lines is a Bundle of DELETE requests" in done.stderr, done.stderr)
+        check("Deleted-0001.ndjson" not in listing(s.out), listing(s.out))
+    with Server(report, ("Patient", "Deleted")) as s:  # data must not be taken for deletions
+        done = s.run(code=1)
+        check(b'its type "Deleted" cannot be' in done.stderr, done.stderr)
+        check(listing(s.out) == ["Patient-0001.ndjson"], listing(s.out))
 
 
 def other_wishes():
@@ -406,11 +508,12 @@ def killed(command, step, **env):
 POOR = {"BCDA_TEST_NO_TMPFILE": "1"}
 
 
-def each_step(make, after, **env):
+def each_step(make, after, deleted=0, **env):
     """Runs the command of make(server) many times, each time killed at another step: the first, a
     sample, and the last. Calls after() each time. Returns the number of steps."""
     def ends_at(step):
         with WithInvalidLine(report, ("Patient", "Coverage")) as s:
+            s.deleted = deleted
             command = make(s)
             done = killed(command, step, **env)
             after(s, command, done)
@@ -447,7 +550,7 @@ def kill_and_resume():
         for path in glob.glob(os.path.join(s.out, WORK, "*.tmp")):
             check(poor or not read(path), *name, "unfinished data has a name")
         visible = lines(s.out)
-        check(len(visible) in (0, 3, 6) and len(set(visible)) == len(visible), *name)
+        check(len(visible) in (0, 3, 6, 9) and len(set(visible)) == len(visible), *name)
         done = subprocess.run(command, capture_output=True, timeout=programs.LIMIT)
         if done.returncode == 2:  # the first run was killed after its last step, or not at all
             check(not os.path.exists(s.state), *name)
@@ -455,13 +558,14 @@ def kill_and_resume():
             check(done.returncode == 3, *name, done.returncode, done.stderr)
         check(lines(s.out) == sorted(line for line in s.lines(s.jobs) if line != b'{"resourceType":"Pat'),
               *name, "not each resource once", lines(s.out))
-        check(tree(s.out) == ["Coverage-0001.ndjson", "Patient-0001.ndjson", BAD], *name, tree(s.out))
+        check(tree(s.out) == ["Coverage-0001.ndjson", "Deleted-0001.ndjson", "Patient-0001.ndjson", BAD],
+              *name, tree(s.out))
         check(not os.path.exists(s.state) and listing(s.work) == ["out", "token"], listing(s.work))
-        check(set(kept_lines(s)) == {"0.ndjson", "1.ndjson"}, *name, kept_lines(s))
+        check(set(kept_lines(s)) == {"0.ndjson", "1.ndjson", "2.ndjson"}, *name, kept_lines(s))
 
     for poor in ({}, POOR):
-        steps = each_step(make, after, **poor)
-        check(steps > 40, "so few steps?", steps)
+        steps = each_step(make, after, deleted=1, **poor)
+        check(steps > 60, "so few steps?", steps)
 
 
 def kill_and_replace():
@@ -533,7 +637,8 @@ def poor_file_system():
 
 
 def main():
-    report.run([again, replace_fails, replace_resumed, remarks_resumed, other_wishes, at_work, stale,
+    report.run([again, replace_fails, replace_resumed, remarks_resumed, deletions,
+                deletions_to_stdout, deletions_resumed, deletions_invalid, other_wishes, at_work, stale,
                 dead_job, dead_job_and_no_other, dead_job_of_several, dead_jobs_of_all_types,
                 dies_under_way, lost_file, useless_file, interrupted, invalid_lines, altered,
                 kill_and_resume, kill_and_replace, kill_and_restart, poor_file_system], sys.argv[4:])

@@ -178,7 +178,11 @@ PLAYS = {
         Play({"error.ndjson": issue("information")}, types=(), both=TOLERATED),
     "a type is left out while another export of it runs (BCDA until April 2021)":
         Play(None, era="2021-01", prepare=start_another),
-    "deletions, which are not delivered": Play(None, "deleted"),
+    "deletions, which are delivered": Play(None, "deleted", library=("--do", "deletions")),
+    "deletions without a receiver: `--out -`, or no `on_deleted`":
+        Play(None, "deleted", out=("--out", "-")),
+    "no type was named, and there are only deletions":
+        Play({"error.ndjson": issue("information")}, "deleted", types=(), library=("--do", "deletions")),
     "with `--replace`: a requested type has no file":
         Play(ONLY_PATIENT, out=("--replace",), prepare=leave_files),
     "issues of a severity that FHIR does not have": Play({**BOTH, "error.ndjson": issue("grave")}),

@@ -34,8 +34,10 @@ static const char usage[] =
     "\n"
     "Output and options\n"
     "  --out DIR                  the directory of <Type>-0001.ndjson and so on (default: the\n"
-    "                             current one); - is standard output. A DIR that holds files of\n"
-    "                             an earlier export is refused, except with:\n"
+    "                             current one), and of Deleted-0001.ndjson and so on, which list\n"
+    "                             the resources that the server has deleted; - is standard\n"
+    "                             output, for resources only. A DIR that holds files of an\n"
+    "                             earlier export is refused, except with:\n"
     "  --add                      add the files to those in DIR, with the next numbers\n"
     "  --replace                  replace the files in DIR when all new files are complete; if\n"
     "                             the export fails, DIR is not changed\n"
@@ -58,7 +60,7 @@ static const char usage[] =
     "  2    wrong usage: nothing was sent\n"
     "  3    complete, but it needs attention: there are invalid lines, the server reports\n"
     "       errors, a requested type has no file, there is no file at all, or the server\n"
-    "       lists deletions, which are not exported\n"
+    "       lists deletions and --out is -\n"
     "  130  interrupted by Ctrl-C (SIGINT); 143: by SIGTERM\n";
 
 enum option_id {

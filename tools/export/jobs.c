@@ -58,12 +58,16 @@ static struct slot *task_slot_of(struct task *t, const bcda_file *file)
 }
 
 /* Returns the resource type to use in the name of the output file. Returns NULL if the manifest
- * gives a type that cannot be part of a file name. */
+ * gives a type that cannot be part of the name of a data file. */
 static const char *type_of(const bcda_file *file)
 {
+    const char *type = bcda_file_type(file);
+
     if (bcda_file_is_error(file))
         return "OperationOutcome";
-    return name_type_is_fine(bcda_file_type(file)) ? bcda_file_type(file) : NULL;
+    if (bcda_file_is_deleted(file))
+        return DELETED;
+    return name_type_is_fine(type) && strcmp(type, DELETED) != 0 ? type : NULL;
 }
 
 uint64_t task_tag(const bcda_job *job)
@@ -125,7 +129,7 @@ static int task_begin_file(struct task *t, const bcda_file *file, struct slot *s
     const char *type = type_of(file);
     char name[128];
 
-    slot->issues = 0;
+    slot->issues = slot->deletions = slot->bundle_line = 0;
     if (!type || (bcda_file_is_error(file) && output_is_stream(o)))
         return BCDA_CONTINUE; /* nothing is written; task_end_file() reports the file */
     if (t->restored && !output_is_stream(o))
@@ -153,7 +157,17 @@ static void count_file(struct task *t, const bcda_file *file, const struct slot 
     if (i == t->tally_count)
         snprintf(t->tallies[t->tally_count++].type, TYPE_SIZE, "%s", type);
     t->tallies[i].files++;
-    t->tallies[i].resources += slot->file ? output_lines(slot->file) : bcda_file_resources(file);
+    t->tallies[i].resources += bcda_file_is_deleted(file) ? slot->deletions
+                               : slot->file               ? output_lines(slot->file)
+                                                          : bcda_file_resources(file);
+}
+
+/* Returns why a line is invalid. */
+static const char *line_error(const bcda_file *file, int code)
+{
+    if (bcda_file_is_deleted(file) && code == BCDA_ERR_LINE_TYPE)
+        return "a line is not a Bundle of DELETE requests";
+    return bcda_error_string(code);
 }
 
 /* Prints the first invalid lines of a complete file. Those of a failed file are not printed,
@@ -170,7 +184,7 @@ static void show_lines(struct run *r, const bcda_file *file, const struct held *
             complain("more invalid lines are only counted");
         else
             complain("%s, line %" PRId64 ": %s", clean(name, sizeof name, bcda_file_name(file)),
-                     held->first[i].number, bcda_error_string(held->first[i].code));
+                     held->first[i].number, line_error(file, held->first[i].code));
     }
     if (held && held->count > HELD_SHOWN && r->lines_shown == HELD_SHOWN) {
         r->lines_shown++;
@@ -190,8 +204,9 @@ static int is_refused(struct task *t, const bcda_file *file)
         complain("%s: its type \"%s\" cannot be part of a file name; it was not written", name,
                  clean(type, sizeof type, bcda_file_type(file)));
     else if (!bcda_file_is_error(file) && bcda_file_bad_lines(file) && !bcda_file_resources(file))
-        complain("%s: none of its %" PRId64 " lines is a resource: is it encrypted, or not NDJSON?",
-                 name, bcda_file_bad_lines(file));
+        complain("%s: none of its %" PRId64 " lines is a %s: is it encrypted, or not NDJSON?", name,
+                 bcda_file_bad_lines(file),
+                 bcda_file_is_deleted(file) ? "Bundle of DELETE requests" : "resource");
     else
         return 0;
     t->kept->remarks.refused++;
@@ -303,6 +318,27 @@ static int task_on_issue(bcda_job *job, const bcda_issue *issue, void *userdata)
     if (bcda_issue_index(issue) != 0 || !slot->file)
         return BCDA_CONTINUE;
     json = bcda_resource_json(outcome, &len);
+    return output_line(slot->file, json, len) ? give_up_run(t->run) : BCDA_CONTINUE;
+}
+
+/* Writes the Bundle that contains the deletion. This function is called for each deletion of the
+ * Bundle, so it writes the Bundle the first time only. */
+static int task_on_deletion(bcda_job *job, const bcda_deletion *deletion, void *userdata)
+{
+    struct task *t = userdata;
+    const bcda_resource *bundle = bcda_deletion_resource(deletion);
+    struct slot *slot = task_slot_of(t, bcda_resource_file(bundle));
+    const char *json;
+    size_t len;
+
+    (void)job;
+    if (!slot)
+        return give_up_run(t->run);
+    slot->deletions++;
+    if (!slot->file || slot->bundle_line == bcda_resource_line_number(bundle))
+        return BCDA_CONTINUE;
+    slot->bundle_line = bcda_resource_line_number(bundle);
+    json = bcda_resource_json(bundle, &len);
     return output_line(slot->file, json, len) ? give_up_run(t->run) : BCDA_CONTINUE;
 }
 
@@ -418,6 +454,8 @@ static void task_on_done(bcda_job *job, int result, void *userdata)
 
 bcda_handlers *task_handlers(struct task *t)
 {
+    /* A program that reads standard output expects resources, so deletions are not mixed in. */
+    bcda_deletion_cb on_deleted = output_is_stream(t->run->output) ? NULL : task_on_deletion;
     bcda_handlers *h = NULL;
 
     if (bcda_handlers_new(&h) == BCDA_OK &&
@@ -426,6 +464,7 @@ bcda_handlers *task_handlers(struct task *t)
         bcda_handlers_on_batch(h, task_on_batch, t, NULL) == 0 &&
         bcda_handlers_on_bad_line(h, task_on_bad_line, t, NULL) == 0 &&
         bcda_handlers_on_server_issue(h, task_on_issue, t, NULL) == 0 &&
+        bcda_handlers_on_deleted(h, on_deleted, t, NULL) == 0 &&
         bcda_handlers_on_progress(h, task_on_progress, t, NULL) == 0 &&
         bcda_handlers_on_done(h, task_on_done, t, NULL) == 0)
         return h;

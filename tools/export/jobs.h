@@ -10,11 +10,17 @@ struct slot {
     struct output_file *file; /* NULL before the file begins and after it ends */
     struct held *held;        /* the invalid lines of the file; NULL = none */
     int64_t issues;           /* issues of severity error or fatal */
+    int64_t deletions;
+    int64_t bundle_line; /* the line of the last Bundle of deletions that was written; 0 = none */
 };
+
+/* Files of deletions are written as Deleted-0001.ndjson and so on. FHIR has no resource type of
+ * this name. */
+#define DELETED "Deleted"
 
 struct tally {
     char type[TYPE_SIZE];
-    int64_t resources;
+    int64_t resources; /* of DELETED: deletions */
     size_t files;
 };
 
@@ -82,9 +88,11 @@ bcda_handlers *task_handlers(struct task *t);
 
 /* summary.c: sums over the jobs, and the output at the end of a run. */
 struct remarks run_remarks(const struct run *r);
-size_t run_data_files(const struct run *r); /* data files in all manifests */
+/* Data files in all manifests, and files of deletions unless the output is standard output. */
+size_t run_data_files(const struct run *r);
 size_t run_missing_types(const struct run *r);
-size_t run_deletions(const struct run *r);
+/* Files of deletions that were not downloaded, because the output is standard output. */
+size_t run_deletions_left_out(const struct run *r);
 void summary_print(const struct run *r);
 /* Prints why the exit status is 3. */
 void summary_remarks(const struct run *r);

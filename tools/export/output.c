@@ -1,5 +1,5 @@
 /*
- * Writes the resources to files in a directory, or to standard output.
+ * Writes the resources and deletions to files in a directory, or the resources to standard output.
  *
  * A file has no name while it is written (O_TMPFILE), or a temporary name in the work folder if the
  * file system does not support that. It gets its final name by link(), which never replaces a file,

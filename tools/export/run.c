@@ -391,7 +391,7 @@ int run_finish(struct run *r, int signal)
         return end_failure(r, signal);
     if (lacks && r->args->replace)
         return refuse_replacing(r);
-    r->state->complete = remarks.bad_lines || remarks.issues || lacks || run_deletions(r)
+    r->state->complete = remarks.bad_lines || remarks.issues || lacks || run_deletions_left_out(r)
                              ? EXIT_REMARKS
                              : EXIT_COMPLETE;
     if (state_save(r->state))

@@ -50,9 +50,9 @@ size_t run_missing_types(const struct run *r)
     return sum_over_jobs(r, bcda_job_missing_type_count);
 }
 
-size_t run_deletions(const struct run *r)
+size_t run_deletions_left_out(const struct run *r)
 {
-    return sum_over_jobs(r, bcda_job_deleted_file_count);
+    return output_is_stream(r->output) ? sum_over_jobs(r, bcda_job_deleted_file_count) : 0;
 }
 
 /* ---- the data ---- */
@@ -75,7 +75,7 @@ static void add_tally(struct tally *sums, size_t *count, const struct tally *one
 }
 
 /* Prints one line per type, with the sums over all jobs. Returns the number of resources, not
- * counting OperationOutcomes. */
+ * counting OperationOutcomes and deletions. */
 static int64_t print_tallies(const struct run *r)
 {
     struct tally sums[TYPES_MAX];
@@ -88,9 +88,11 @@ static int64_t print_tallies(const struct run *r)
         for (k = 0; k < r->tasks[i].tally_count; k++)
             add_tally(sums, &count, &r->tasks[i].tallies[k]);
     for (i = 0; i < count; i++) {
-        say("%-24s %10" PRId64 " resources in %zu file%s", sums[i].type, sums[i].resources,
-            sums[i].files, sums[i].files == 1 ? "" : "s");
-        if (strcmp(sums[i].type, "OperationOutcome") != 0)
+        int is_deleted = strcmp(sums[i].type, DELETED) == 0;
+
+        say("%-24s %10" PRId64 " %s in %zu file%s", sums[i].type, sums[i].resources,
+            is_deleted ? "deletions" : "resources", sums[i].files, sums[i].files == 1 ? "" : "s");
+        if (!is_deleted && strcmp(sums[i].type, "OperationOutcome") != 0)
             resources += sums[i].resources;
     }
     return resources;
@@ -155,13 +157,13 @@ void summary_remarks(const struct run *r)
 {
     struct remarks sum = run_remarks(r);
     const char *kept = quarantine_path(r->quarantine);
-    size_t deletions = run_deletions(r);
+    size_t left_out = run_deletions_left_out(r);
 
     print_missing(r);
-    if (deletions)
-        complain("%zu file%s of deletions %s not exported: resources that were removed at the "
-                 "server stay in your copies",
-                 deletions, deletions == 1 ? "" : "s", deletions == 1 ? "was" : "were");
+    if (left_out)
+        complain("%zu file%s of deletions %s not exported, because standard output is for "
+                 "resources only; use --out DIR to get them",
+                 left_out, left_out == 1 ? "" : "s", left_out == 1 ? "was" : "were");
     if (sum.bad_lines)
         complain("%" PRId64 " invalid line%s%s%s", sum.bad_lines, sum.bad_lines == 1 ? "" : "s",
                  kept ? "; see " : "", kept ? kept : "");
