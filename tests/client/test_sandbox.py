@@ -605,6 +605,26 @@ def faults(era):
             methods = [e["request"]["method"] for e in json.loads(line)["entry"]]
             report.check(methods == ["DELETE", "DELETE"], era, line)
         report.check(len(body.splitlines()) == 2, era, body)
+        a = s.get(m["deleted"][0]["url"][len(s.origin):], **{"Accept-Encoding": "gzip"})
+        report.check(("Content-Encoding" in a.headers) == (era not in ERA_A), era, a.headers)
+        if "Content-Encoding" in a.headers:
+            report.check(zlib.decompress(a.body, 31) == body, era, "gzip", a.body)
+    damaged_deletions(era, body)
+
+
+def damaged_deletions(era, whole):
+    """Files of deletions that are damaged. `whole` is one that is not."""
+    names = ("deleted-cut", "deleted-invalid", "deleted-twice")
+    with Server(era, "--polls", "1", *(word for name in names for word in ("--fault", name))) as s:
+        location = s.start(s.path + levels(era)[0]).headers["Content-Location"]
+        urls = [f["url"] for f in json.loads(s.finish(location).body)["deleted"]]
+        report.check(len(urls) == 4 and len(set(urls)) == 3 and urls[2] == urls[3], era, urls)
+        bodies = [s.get(url[len(s.origin):]).body for url in urls]
+        first = whole.index(b"\n") + 1
+        report.check(whole.startswith(bodies[0]) and first < len(bodies[0]) < len(whole) - 1
+                     and not bodies[0].endswith(b"}"), era, bodies[0])
+        report.check(bodies[1] == whole[:first] + b'{"resourceType":"Patient","id":"gone-1"}\n', era, bodies[1])
+        report.check(bodies[2] == bodies[3] == whole, era, bodies[2])
 
 
 def like_jobs(era):

@@ -85,6 +85,9 @@ enum fault_id {
     F_MANIFEST_NOT_MANIFEST,
     F_MANIFEST_NEXT_PAGE,
     F_DELETED,
+    F_DELETED_CUT,
+    F_DELETED_INVALID,
+    F_DELETED_TWICE,
     F_OUTPUT_OTHER_ORIGIN,
     F_UPPER_NAMES,
     F_EXPIRES_NOT_DATE,
@@ -216,6 +219,7 @@ struct data_file {
     char *type;
     bool is_error;
     bool is_deleted;  /* listed in the manifest's `deleted` */
+    bool is_twice;    /* listed there twice */
     char *path;       /* of the stored file, which may be encrypted or gzipped */
     char *plain_path; /* of the plain NDJSON of the same file, or NULL */
     char *key_hex;    /* the file's value in KeyMap; NULL: no entry at all */

@@ -222,6 +222,16 @@ static enum list list_of(const struct data_file *f)
     return f->is_deleted ? DELETED : f->is_error ? ERRORS : OUTPUT;
 }
 
+static void write_manifest_item(struct buf *b, const struct job *job, const char *origin,
+                                const struct data_file *f, bool first)
+{
+    json_fmt(b, "%r{'type':'%s','url':'%s/data/%L/%s'", first ? "" : ",", f->type, origin, job->id,
+             f->name);
+    if (job->sb->era->key_map && !job->sb->era->keys_2018 && list_of(f) == OUTPUT)
+        json_fmt(b, ",'encryptedKey':'%s'", f->key_hex ? f->key_hex : "");
+    buf_str(b, "}");
+}
+
 static unsigned write_items(struct buf *b, const struct job *job, const char *origin,
                             enum list list)
 {
@@ -230,11 +240,9 @@ static unsigned write_items(struct buf *b, const struct job *job, const char *or
     for (const struct data_file *f = job->files; f; f = f->next) {
         if (list_of(f) != list)
             continue;
-        json_fmt(b, "%r{'type':'%s','url':'%s/data/%L/%s'", n++ ? "," : "", f->type, origin,
-                 job->id, f->name);
-        if (job->sb->era->key_map && !job->sb->era->keys_2018 && list == OUTPUT)
-            json_fmt(b, ",'encryptedKey':'%s'", f->key_hex ? f->key_hex : "");
-        buf_str(b, "}");
+        write_manifest_item(b, job, origin, f, n++ == 0);
+        if (f->is_twice)
+            write_manifest_item(b, job, origin, f, n++ == 0);
     }
     return n;
 }

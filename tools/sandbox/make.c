@@ -94,6 +94,7 @@ struct unit {
     /* the file has part `part` of `parts` of the synthetic ExplanationOfBenefit lines */
     unsigned part, parts;
     bool is_error, is_warnings, is_deleted;
+    enum fault_id deleted_fault; /* the fault that asked for the file, if is_deleted */
 };
 
 static char *file_name(const struct unit *u, const char *data_name)
@@ -167,6 +168,7 @@ static struct data_file *file_new(const struct unit *u, const char *data_name)
     f->type = xstrdup(u->is_error ? "OperationOutcome" : u->type);
     f->is_error = u->is_error;
     f->is_deleted = u->is_deleted;
+    f->is_twice = u->is_deleted && u->deleted_fault == F_DELETED_TWICE;
     /* Error files were encrypted until 2019-04-03 (bcda-api 5.2). warnings-and-info.ndjson is
      * stored without compression (bcda-api 6.1). */
     f->encrypted = u->job->encrypt && !u->is_deleted && (!u->is_error || era->keys_2018);
@@ -299,18 +301,21 @@ static int feed_errors(const struct unit *u, struct lines *lines)
 }
 
 /* Each line is a transaction Bundle of DELETE requests (Bulk Data, `deleted`). */
-static int feed_deleted(struct lines *lines)
+static int feed_deleted(const struct unit *u, struct lines *lines)
 {
     struct buf b = {0};
     int result = 0;
 
     for (unsigned i = 0; i < 2 && !result; i++) {
         b.len = 0;
-        json_fmt(&b,
-                 "{'resourceType':'Bundle','type':'transaction','entry':[{'request':{'method':"
-                 "'DELETE','url':'Patient/gone-%L'}},{'request':{'method':'DELETE','url':"
-                 "'Coverage/gone-%L'}}]}",
-                 (unsigned long long)i, (unsigned long long)i);
+        if (i == 1 && u->deleted_fault == F_DELETED_INVALID)
+            json_fmt(&b, "{'resourceType':'Patient','id':'gone-%L'}", (unsigned long long)i);
+        else
+            json_fmt(&b,
+                     "{'resourceType':'Bundle','type':'transaction','entry':[{'request':{'method':"
+                     "'DELETE','url':'Patient/gone-%L'}},{'request':{'method':'DELETE','url':"
+                     "'Coverage/gone-%L'}}]}",
+                     (unsigned long long)i, (unsigned long long)i);
         result = lines_put(lines, b.p, b.len);
     }
     buf_free(&b);
@@ -320,7 +325,7 @@ static int feed_deleted(struct lines *lines)
 static int feed(const struct unit *u, struct lines *lines)
 {
     if (u->is_deleted)
-        return feed_deleted(lines);
+        return feed_deleted(u, lines);
     if (u->source)
         return lines_faulty(lines) ? feed_source_lines(u->source, lines)
                                    : feed_whole(u->source, lines->sink);
@@ -359,6 +364,8 @@ static int make_file(const struct unit *u, struct data_file *f)
     int result;
 
     lines_begin(&lines, sb, NULL, f->type, sb->era->envelope && !u->is_error && !u->is_deleted);
+    if (u->is_deleted && u->deleted_fault == F_DELETED_CUT)
+        lines.cut_line = true;
     choose_paths(u, f, lines_faulty(&lines));
     if (u->source && strcmp(f->path, u->source->path) == 0)
         return 0;
@@ -428,6 +435,20 @@ static void plan_synthetic(struct job *job, struct plan *plan)
     }
 }
 
+/* Plans a file for each fault that asks for a file of deletions. */
+static void plan_deletions(struct job *job, struct plan *plan)
+{
+    static const enum fault_id faults[] = {F_DELETED, F_DELETED_CUT, F_DELETED_INVALID,
+                                           F_DELETED_TWICE};
+
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        if (fault_take(job->sb, faults[i], NULL, NULL))
+            plan_add(plan, (struct unit){.job = job,
+                                         .type = "Bundle",
+                                         .is_deleted = true,
+                                         .deleted_fault = faults[i]});
+}
+
 static void plan_errors(struct job *job, struct plan *plan)
 {
     const char *type = job->type_count ? job->types[0] : "Patient";
@@ -438,8 +459,7 @@ static void plan_errors(struct job *job, struct plan *plan)
     if (warn)
         plan_add(plan,
                  (struct unit){.job = job, .type = type, .is_error = true, .is_warnings = true});
-    if (fault_take(job->sb, F_DELETED, NULL, NULL))
-        plan_add(plan, (struct unit){.job = job, .type = "Bundle", .is_deleted = true});
+    plan_deletions(job, plan);
     if (fault_take(job->sb, F_ERROR_FILE, NULL, NULL))
         plan_add(plan, (struct unit){.job = job, .type = type, .is_error = true});
 }
