@@ -379,6 +379,7 @@ static int on_deleted(bcda_job *job, const bcda_deletion *deletion, void *userda
     buf_printf(&r->deletions, "%zu:%lld %s/%s\n", bcda_file_index(file),
                (long long)bcda_resource_line_number(bundle), bcda_deletion_type(deletion),
                bcda_deletion_id(deletion));
+    r->provisional_deletions += bcda_resource_is_provisional(bundle);
     return ask(r, AT_DELETED, (void *)(uintptr_t)deletion);
 }
 

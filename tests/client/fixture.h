@@ -91,6 +91,7 @@ struct run {
     struct got_issue *issues;
     size_t issue_count;
     struct buf deletions; /* "FILE:LINE Type/id\n" for each */
+    int64_t provisional_deletions;
     struct got_file files[FILES_MAX];
     int states[STATES_MAX];
     size_t state_count;

@@ -24,7 +24,7 @@ enum row_flag {
     GENERATED = 4,  /* the fault is in the server's stored file, which counts as the original */
     ALTERS = 8,     /* the server alters bytes; only the tag or trailer at the end can show it */
     MUST_FAIL = 16, /* the file's GCM tag or gzip trailer is wrong: a job that succeeds is RED */
-    LACKS = 64,     /* a part of the export is missing, and the job must report it */
+    DELETES = 64,   /* the manifest lists a file of deletions; only that file can have the fault */
     NOISE = 32      /* lines of random bytes: the table does not name the error that a line gives */
 };
 

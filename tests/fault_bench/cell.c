@@ -73,6 +73,7 @@ void cell_run(const struct row *row, enum form form, enum mode mode, const struc
     set_faults(row);
     fixture_session(&fx);
     fixture_export(&fx, form == ENCRYPTED ? BCDA_LEVEL_RESOURCE : BCDA_LEVEL_PATIENT, EOB, NULL);
+    fx.takes_deletions = 1;
     fx.jump_open = (row->flags & WAITS) != 0;
     r = fixture_run(&fx, BY_RESOURCE);
     judge(row, form, mode, r, cell);

@@ -124,19 +124,73 @@ static void check_verdict(const struct run *r, const bcda_file *file, struct cel
                  bcda_error_name(bcda_error_code(bcda_file_error(file))));
 }
 
-/* No file shows that a type is missing or that the manifest lists deletions. So the job must report
- * them, and its verdict must show them. */
-static void check_lacks(const struct row *row, const struct run *r, struct cell *c)
-{
-    int lacks = bcda_job_missing_type_count(r->job) || bcda_job_deleted_file_count(r->job);
+/* ---- deletions ---- */
 
-    if (lacks != ((row->flags & LACKS) != 0))
-        cell_red(c, lacks ? "the job reports a missing type or a deletion without cause"
-                          : "the job does not report a missing type or a deletion");
-    else if (lacks && bcda_job_verdict(r->job) != BCDA_VERDICT_COMPLETE_ERRORS)
-        cell_red(c,
-                 "a type is missing or a deletion was not delivered, and the job's verdict is %d",
-                 bcda_job_verdict(r->job));
+/* The deletions of the sandbox's file of deletions, which follows the one data file, in the form of
+ * struct run. */
+static const char all_deletions[] = "1:1 Patient/gone-0\n1:1 Coverage/gone-0\n"
+                                    "1:2 Patient/gone-1\n1:2 Coverage/gone-1\n";
+
+static const char *deletions_of(const struct run *r)
+{
+    return r->deletions.p ? r->deletions.p : "";
+}
+
+static const bcda_file *find_deletions(const struct run *r)
+{
+    size_t i;
+
+    for (i = 0; i < bcda_job_file_count(r->job); i++)
+        if (bcda_file_is_deleted(bcda_job_file(r->job, i)))
+            return bcda_job_file(r->job, i);
+    return NULL;
+}
+
+static int have_deletions_failed(const struct run *r)
+{
+    return bcda_file_verdict(find_deletions(r)) == BCDA_VERDICT_FAILED;
+}
+
+/* Judges a job whose file of deletions has failed. The file is a valid gzip file, so in verified
+ * mode, too, it is delivered up to its invalid line. */
+static void judge_failed_deletions(enum mode mode, const struct run *r, const bcda_file *file,
+                                   const struct delivered *d, const struct truth *made,
+                                   struct cell *c)
+{
+    const char *got = deletions_of(r);
+    int code = bcda_error_code(bcda_file_error(find_deletions(r)));
+
+    if (!file || bcda_file_verdict(file) != BCDA_VERDICT_COMPLETE || !is_whole(d, made))
+        cell_red(c, "the file of deletions failed, and the data file is not complete");
+    else if (code != r->result)
+        cell_red(c, "the code of the job is %s, the code of its file of deletions %s",
+                 bcda_error_name(r->result), bcda_error_name(code));
+    else if (strncmp(got, all_deletions, strlen(got)) != 0)
+        cell_red(c, "the reported deletions are not a part of the original");
+    else if (mode == STREAMING && r->provisional_deletions != bcda_job_deletions(r->job))
+        cell_red(c, "deletions of a failed file were not marked");
+    else if (mode == VERIFIED && *got && !is_line_code(code))
+        cell_red(c, "deletions of a file that failed its check were reported");
+    else
+        c->class = *got ? PREFIX : NOTHING;
+}
+
+static void check_deletions(const struct row *row, const struct run *r, struct cell *c)
+{
+    const bcda_file *file = find_deletions(r);
+
+    if (!(row->flags & DELETES)) {
+        if (file || *deletions_of(r) || bcda_job_deleted_file_count(r->job))
+            cell_red(c, "the job reports deletions without cause");
+    } else if (!file || !bcda_job_deleted_file_count(r->job)) {
+        cell_red(c, "the job does not report its file of deletions");
+    } else if (r->result == BCDA_OK && strcmp(deletions_of(r), all_deletions) != 0) {
+        cell_red(c, "a success, and not every deletion was reported once");
+    } else if (r->result == BCDA_OK && (bcda_file_verdict(file) != BCDA_VERDICT_COMPLETE ||
+                                        bcda_job_verdict(r->job) != BCDA_VERDICT_COMPLETE)) {
+        cell_red(c, "a success, and the verdict of the file of deletions is %d, of the job %d",
+                 bcda_file_verdict(file), bcda_job_verdict(r->job));
+    }
 }
 
 static void load_truth(const struct row *row, enum form form, struct run *r, struct truth *made,
@@ -168,12 +222,15 @@ void judge(const struct row *row, enum form form, enum mode mode, struct run *r,
         cell_red(c, "on_done was called %d times", r->done);
     else if (r->result == BCDA_OK)
         judge_success(row, form, file, &d, &made, &sent, c);
+    else if (have_deletions_failed(r))
+        judge_failed_deletions(mode, r, file, &d, &made, c);
     else
         judge_failure(row, form, mode, r->result, &d, &made, &sent, c);
-    if (r->result != BCDA_OK)
+    if (r->result != BCDA_OK && !have_deletions_failed(r))
         check_verdict(r, file, c);
-    else
-        check_lacks(row, r, c);
+    if (r->result == BCDA_OK && bcda_job_missing_type_count(r->job))
+        cell_red(c, "the job reports a missing type without cause");
+    check_deletions(row, r, c);
     if (sandbox_count(r->fixture->sandbox, "elsewhere"))
         cell_red(c, "a token was sent to another origin");
     truth_free(&made);

@@ -100,7 +100,10 @@ const struct row rows[] = {
     {"status: the job was cancelled", {"job-cancelled"}, 0, 0, 0},
     {"manifest: files at another origin", {"output-other-origin"}, 0, 0, 0},
     {"manifest: an error file", {"error-file"}, 0, 0, 0},
-    {"manifest: deleted resources", {"deleted"}, SHORT | LACKS, 0, 0},
+    {"manifest: deletions", {"deleted"}, SHORT | DELETES, 0, 0},
+    {"manifest: deletions, the file is listed twice", {"deleted-twice"}, DELETES, 0, 0},
+    {"manifest: deletions, the last line is cut in half", {"deleted-cut"}, SHORT | DELETES, 0, 0},
+    {"manifest: deletions, line 2 is a Patient", {"deleted-invalid"}, SHORT | DELETES, 0, 0},
     {"manifest: another page", {"manifest-next-page"}, 0, 0, 0},
     {"manifest: names in upper case", {"upper-names"}, GENERATED, 0, 0},
 
