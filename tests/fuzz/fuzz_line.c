@@ -133,7 +133,7 @@ static void log_bad_line(struct bcda__buf *log, const struct bcda_bad_line *bad)
         log_text(log, bad->batch->bytes + bad->at, (size_t)bad->length);
 }
 
-static void log_batch(struct bcda__buf *log, const bcda_batch *batch)
+static void log_batch(struct bcda__buf *log, bcda_batch *batch)
 {
     size_t row, next = 0, rows = bcda_batch_count(batch), bad = bcda_batch_bad_line_count(batch);
 
