@@ -1,5 +1,5 @@
 """Measures several programs that download the same encrypted file: the library in C, the programs in rivals/
-(row 3), and the Python and Ruby packages (rows 7 and 8). The library with decode threads downloads the same
+(rows 3 and 4), and the Python and Ruby packages (row 8). The library with decode threads downloads the same
 amount of data in four files. The programs run one after the other, several times.
 
 The benchmark program of a binding is called as
@@ -28,14 +28,12 @@ INLINE, THREADED = "C", "C, two decode threads"
 
 
 class Rival:
-    def __init__(self, name, command, inline=None, threaded=None, whole=False, batches=None, cpu=None,
-                 targets=True):
-        self.name, self.command = name, command
-        # The smallest ratios allowed in row 3, and of the CPU time; None: no target.
-        self.inline, self.threaded, self.cpu = inline, threaded, cpu
+    def __init__(self, row, name, command, inline=None, whole=False, batches=None, targets=True):
+        self.row, self.name, self.command = row, name, command
+        self.inline = inline    # the smallest ratio allowed of its time to the library's
+        self.batches = batches  # the smallest ratio allowed of its time to that of the Python package
+        self.whole = whole      # True: it holds the whole file in memory
         self.targets = targets  # False: the ratios are only reported
-        self.batches = batches  # the smallest ratio allowed in row 7
-        self.whole = whole
 
 
 class Binding:
@@ -43,66 +41,57 @@ class Binding:
         self.row, self.name, self.command, self.least = row, name, command, least
 
 
-def python_rivals():
-    return [Rival("Python, whole file", [sys.executable, f"{RIVALS}/python_whole.py"], 3.5, whole=True,
-                  batches=3.5),
-            Rival("Python, streaming", [sys.executable, f"{RIVALS}/python_stream.py"], 2, 3, batches=2)]
+def python_rivals(bench):
+    if fails([sys.executable, "-c", "import requests, cryptography"]):
+        bench.table.left_out("4", "Python", "requests or cryptography is missing")
+        return []
+    found = [Rival("4", "Python, whole file", [sys.executable, f"{RIVALS}/python_whole.py"], 5, whole=True,
+                   batches=4),
+             Rival("4", "Python, streaming", [sys.executable, f"{RIVALS}/python_stream.py"], 5, batches=4)]
+    what = "Python, streaming, orjson"
+    if bench.quick:
+        bench.table.left_out("4", what, "--quick")
+    elif fails([sys.executable, "-c", "import orjson"]):
+        bench.table.left_out("4", what, "orjson is missing")
+    else:
+        found.append(Rival("4", what, [sys.executable, f"{RIVALS}/python_orjson.py"], targets=False))
+    return found
 
 
-def rivals(bench, rows):
+def fails(command):
+    return subprocess.run(command, capture_output=True).returncode != 0
+
+
+def other_rivals(bench):
     found = []
-    if not rows & {"3", "7"}:
-        return found
-    if subprocess.run([sys.executable, "-c", "import requests, cryptography"], capture_output=True).returncode:
-        bench.table.left_out("3", "Python", "requests or cryptography is missing")
-    else:
-        found += python_rivals()
-    if "3" not in rows:
-        return found
-    found += python_orjson(bench, found)
     if shutil.which("node"):
-        found.append(Rival("Node, streaming", ["node", f"{RIVALS}/node_stream.js"], 1.9, 2.8))
+        found.append(Rival("4", "Node, streaming", ["node", f"{RIVALS}/node_stream.js"], 4.2))
     else:
-        bench.table.left_out("3", "Node", "node is missing")
+        bench.table.left_out("4", "Node", "node is missing")
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if go:
         program = os.path.abspath(os.path.join(bench.build, "go_whole"))
         bench.call(dict(os.environ, GOPROXY="off", GOFLAGS="-mod=mod"),
                    [go, "build", "-C", f"{RIVALS}/go_whole", "-o", program, "."])
-        found.append(Rival("Go, whole file", [program], 2.8, whole=True))
+        found.append(Rival("4", "Go, whole file", [program], 4.2, whole=True))
     else:
-        bench.table.left_out("3", "Go", "go is missing")
-    return found + by_hand(bench)
+        bench.table.left_out("4", "Go", "go is missing")
+    return found
 
 
-def python_orjson(bench, other_python):
-    """The streaming client with orjson; its seconds have no target, and --quick does without them."""
-    what = "Python, streaming, orjson"
-    if bench.quick:
-        bench.table.left_out("3", what, "--quick")
-    elif not other_python or subprocess.run([sys.executable, "-c", "import orjson"],
-                                            capture_output=True).returncode:
-        bench.table.left_out("3", what, "orjson is missing")
-    else:
-        return [Rival(what, [sys.executable, f"{RIVALS}/python_orjson.py"], targets=False)]
-    return []
-
-
-def by_hand(bench):
-    program = bench.program("cpp-simdjson")
-    if os.path.exists(program):
-        return [Rival("C++ by hand", [program], cpu=1.1)]
-    bench.table.left_out("3", "C++ by hand (libcurl, OpenSSL, simdjson)", "libsimdjson or g++ is missing")
-    return []
+def rivals(bench, rows):
+    found = python_rivals(bench) if rows & {"4", "8"} else []
+    return found + (other_rivals(bench) if "4" in rows else [])
 
 
 def bindings(bench, rows, status_url):
     python = [sys.executable, os.path.join(BINDINGS, "python", "bench", "batches.py"), status_url]
     ruby = [shutil.which("ruby"), os.path.join(BINDINGS, "ruby", "bench", "batches.rb"), status_url]
-    found = [Binding("7", "Python, batches", python + ["batches"], 0.9),
-             Binding("7", "Python, resource by resource", python + ["resources"], 0.6),
-             Binding("8", "Ruby, batches", ruby + ["batches"], 0.85)]
-    found = [b for b in found if b.row in rows]
+    if "8" not in rows:
+        return []
+    found = [Binding("8", "Python, batches", python + ["batches"], 0.8),
+             Binding("8", "Python, resource by resource", python + ["resources"], 0.45),
+             Binding("8", "Ruby, batches", ruby + ["batches"], 0.7)]
     for b in list(found):
         why = missing(b.command)
         if why:
@@ -115,18 +104,9 @@ def missing(command):
     """Returns why the command cannot be run, or None if it can."""
     if not command[0]:
         return "ruby is missing"
-    if command[0].endswith("ruby") and subprocess.run([command[0], "-e", "require 'ffi'"],
-                                                      capture_output=True).returncode:
+    if command[0].endswith("ruby") and fails([command[0], "-e", "require 'ffi'"]):
         return "the ffi gem is missing"
     return None
-
-
-def downloads(bench, one, several, rows):
-    """Returns the measurements of the library itself: their names, and functions that make them."""
-    turns = {INLINE: lambda: bench.pipeline(one, "parallel=1")}
-    if "3" in rows:
-        turns[THREADED] = lambda: bench.threaded(several)
-    return turns
 
 
 def middle(found):
@@ -141,15 +121,44 @@ def measure(bench, rows, one, several):
     f = one.files[-1]
     env = dict(one.env, BCDA_BENCH_URL=f.url, BCDA_BENCH_KEY=f.key, BCDA_BENCH_NAME=f.name,
                BCDA_LIBRARY=os.path.join(os.path.abspath(bench.build), "lib", "libbcda.so.0"))
+    bench.warm_up(one)
+    if "3" in rows:
+        by_hand(bench, env, one)
+    if rows & {"4", "8"}:
+        all_others(bench, rows, env, one, several)
+
+
+def by_hand(bench, env, one):
+    """Compares the library with the C++ client, which is as small as the library, and uses one thread, too. So
+    the CPU time is compared, which other programs disturb least, and the whole peak of memory."""
+    table, program = bench.table, bench.program("cpp-simdjson")
+    if not os.path.exists(program):
+        table.left_out("3", "C++ (libcurl, OpenSSL, simdjson)", "libsimdjson or g++ is missing")
+        return
+    found = middle(bench.take({INLINE: lambda: bench.pipeline(one, "parallel=1"),
+                               "C++": lambda: numbers(bench, env, [program])}, bench.often))
+    size = one.bytes()
+    _, _, time, cpu, peak = found["C++"][:5]
+    _, _, our_time, our_cpu, our_peak = found[INLINE]
+    table.add("3", "C++ (libcurl, OpenSSL, simdjson): its CPU against inline",
+              f"{cpu / size * 1e9:.2f} : {our_cpu / size * 1e9:.2f} ns a byte", cpu / our_cpu, least=1.1)
+    table.add("3", "  our throughput by the clock against its",
+              f"{size / our_time / MIB:.0f} : {size / time / MIB:.0f} MiB/s", time / our_time)
+    table.add("3", "  our peak memory against its", f"{our_peak / 1024:.1f} : {peak / 1024:.1f} MiB",
+              our_peak / peak, most=1)
+
+
+def all_others(bench, rows, env, one, several):
     others, bound = rivals(bench, rows), bindings(bench, rows, one.status_url)
-    turns = downloads(bench, one, several, rows)
+    turns = {INLINE: lambda: bench.pipeline(one, "parallel=1")}
+    if "4" in rows:
+        turns[THREADED] = lambda: bench.threaded(several)
     for r in others:
         turns[r.name] = lambda r=r: numbers(bench, env, r.command)
     for b in bound:
         turns[b.name] = lambda b=b: numbers(bench, env, b.command + ["parallel=1", "gzip=0"])
-    bench.warm_up(one)
     found = middle(bench.take(turns))
-    if "3" in rows:
+    if "4" in rows:
         against_rivals(bench, others, found, one.bytes(), several.bytes())
     against_c(bench, bound, others, found)
 
@@ -166,49 +175,35 @@ def share(bench, whole):
 
 
 def against_rivals(bench, others, found, size, several):
-    table, wall = bench.table, found[INLINE][2]
-    above = found[INLINE][4] - bench.baseline
+    table = bench.table
+    _, _, wall, cpu, peak = found[INLINE]
+    above = peak - bench.baseline
     rate = several / found[THREADED][2]
     for r in others:
-        if r.cpu:
-            against_one_core(table, r, found, size)
-            continue
-        time, memory = found[r.name][2], found[r.name][4] - found[r.name][5]
-        table.add("3", f"{r.name}: its time against inline", f"{time:.3f} : {wall:.3f} s", time / wall,
-                  least=r.inline)
-        table.add("3", "  our memory against its, above start-up",
-                  f"{above / 1024:.1f} : {memory / 1024:.1f} MiB", above / memory,
-                  most=share(bench, r.whole) if r.targets else None)
-        if r.threaded:
-            table.add("3", "  its time against two decode threads",
-                      f"{size / time / MIB:.0f} : {rate / MIB:.0f} MiB/s", rate * time / size,
-                      least=r.threaded)
-
-
-def against_one_core(table, r, found, size):
-    """A program as small as the library's, on one thread as it: CPU time is compared, which other programs
-    disturb least, and the whole peak of memory."""
-    _, _, time, cpu, peak = found[r.name][:5]
-    _, _, our_time, our_cpu, our_peak = found[INLINE]
-    table.add("3", f"{r.name} (libcurl, OpenSSL, simdjson): its CPU",
-              f"{cpu / size * 1e9:.2f} : {our_cpu / size * 1e9:.2f} ns a byte", cpu / our_cpu, least=r.cpu)
-    table.add("3", "  our throughput by the clock against its",
-              f"{size / our_time / MIB:.0f} : {size / time / MIB:.0f} MiB/s", time / our_time)
-    table.add("3", "  our peak memory against its", f"{our_peak / 1024:.1f} : {peak / 1024:.1f} MiB",
-              our_peak / peak, most=1)
+        _, _, its_wall, its_cpu, its_peak, its_start = found[r.name]
+        table.add("4", f"{r.name}: its time against inline", f"{its_wall:.3f} : {wall:.3f} s",
+                  its_wall / wall, least=r.inline)
+        table.add("4", "  its CPU against inline",
+                  f"{its_cpu / size * 1e9:.2f} : {cpu / size * 1e9:.2f} ns a byte", its_cpu / cpu)
+        table.add("4", "  our memory against its, above start-up",
+                  f"{above / 1024:.1f} : {(its_peak - its_start) / 1024:.1f} MiB",
+                  above / (its_peak - its_start), most=share(bench, r.whole) if r.targets else None)
+        table.add("4", "  its time against two decode threads",
+                  f"{size / its_wall / MIB:.0f} : {rate / MIB:.0f} MiB/s", rate * its_wall / size)
 
 
 def against_c(bench, bound, others, found):
-    wall = found[INLINE][2]
+    wall, cpu = found[INLINE][2:4]
     for b in bound:
-        time = found[b.name][2]
+        time, its_cpu = found[b.name][2:4]
         bench.table.add(b.row, f"{b.name}: throughput against C", f"{wall:.3f} : {time:.3f} s", wall / time,
                         least=b.least)
-    if not any(b.row == "7" for b in bound):
+        bench.table.add(b.row, "  CPU of C against its", f"{cpu:.3f} : {its_cpu:.3f} s", cpu / its_cpu)
+    if "Python, batches" not in found:
         return
     ours = found["Python, batches"][2]
     for r in others:
         if r.batches:
             time = found[r.name][2]
-            bench.table.add("7", f"  {r.name}: its time against batches", f"{time:.3f} : {ours:.3f} s",
+            bench.table.add("8", f"  {r.name}: its time against batches", f"{time:.3f} : {ours:.3f} s",
                             time / ours, least=r.batches)

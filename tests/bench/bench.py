@@ -13,15 +13,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from statistics import mean, median
+from statistics import median
 
 import alongside
+import reader
 from server import Server
 
 MIB = 1 << 20
 CERTIFICATES = 140
 REPEATS = 5
+SEVERAL = 2  # number of files that two threads download
 MANY = 16  # number of files when they are decoded from disk
+INSTRUCTIONS = {"plain": 9.2, "gzip": 11.5, "encrypted": 11.9}  # the most per byte, inline
+BESIDE = ("server", "yajl")  # what bench-stages and fetching() report that is not a part of the pipeline
 FORMS = ("plain", "gzip", "encrypted")
 HERE = os.path.dirname(os.path.abspath(__file__))
 END = "-----END CERTIFICATE-----\n"
@@ -86,7 +90,7 @@ class Bench:
     def server(self, form, *options, size=None, files=1):
         if not options and not size and (form, files) in self.prepared:
             return self.prepared.pop((form, files))
-        size = size or self.size
+        size = size or self.size * (SEVERAL if files == SEVERAL else 1)
         return Server(os.path.join(self.build, "tools", "bcda-sandbox"), form,
                       "--patients", "200", "--files", str(files),
                       "--file-bytes", str(size // files), *options)
@@ -98,7 +102,12 @@ class Bench:
                           [self.program(program), server.status_url, gzip, *options])
         return [float(w) for w in words]
 
-    # ---- row 1: one file on one core, compared with the sum of the stages measured alone
+    # ---- row 1: the line reader
+
+    def line_reader(self, server):
+        reader.measure(self, server.files[-1].plain)
+
+    # ---- row 2: one file on one core, compared with the sum of the stages measured alone
 
     def alone(self, server, part, f):
         """Returns the CPU seconds of each stage in this part of bench-stages ("curl" or "rest")."""
@@ -128,31 +137,9 @@ class Bench:
 
     def inline(self, server):
         self.warm_up(server)
-        turns = {"ours": lambda: self.pipeline(server, "parallel=1"),
-                 "stages": lambda: self.stages(server)}
-        simdjson = server.form == "plain" and os.path.exists(self.program("simdjson"))
-        if simdjson:
-            turns["simdjson"] = lambda: self.simdjson(server)
-        found = self.take(turns, self.often)
+        found = self.take({"ours": lambda: self.pipeline(server, "parallel=1"),
+                           "stages": lambda: self.stages(server)}, self.often)
         self.against_stages(server, found["ours"], found["stages"])
-        if simdjson:
-            self.parsers(server, found["stages"], found["simdjson"])
-        elif server.form == "plain":
-            self.table.left_out("1", "JSON alone, simdjson DOM against yajl", "libsimdjson or g++ is missing")
-
-    def simdjson(self, server):
-        """(CPU seconds, wall seconds, kernel) of simdjson on the lines that the stage yajl has."""
-        cpu, wall, kernel = self.call(server.env, [self.program("simdjson"), server.files[-1].plain])
-        return float(cpu), float(wall), kernel
-
-    def parsers(self, server, stages, simdjson):
-        """simdjson reads resourceType, id and meta.lastUpdated of each line; yajl only parses it."""
-        size = server.bytes() / 1e9
-        yajl = median(s["yajl"] for s in stages) / size
-        cpu, wall = (median(run[i] for run in simdjson) / size for i in range(2))
-        self.table.add("1", f"JSON alone, simdjson DOM ({simdjson[0][2]}) against yajl",
-                       f"{cpu:.2f} : {yajl:.2f} ns a byte", cpu / yajl)
-        self.table.parts({"simdjson": cpu, "simdjson by the clock": wall, "yajl": yajl})
 
     def warm_up(self, server):
         """Makes one download that is not measured, after which the machine has allocated memory."""
@@ -163,10 +150,14 @@ class Bench:
         size = server.bytes()
         alone = {name: median(s[name] for s in stages) / size for name in stages[0]}
         cpu = median(run[3] for run in ours) / size
-        total = median(sum(s.values()) - s["server"] for s in stages) / size
-        self.table.add("1", f"inline, {server.form}: CPU against its stages",
+        total = median(self.total(s) for s in stages) / size
+        self.table.add("2", f"inline, {server.form}: CPU against its stages",
                        f"{cpu * 1e9:.2f} : {total * 1e9:.2f} ns a byte", cpu / total, most=1.10)
         self.table.parts({name: value * 1e9 for name, value in alone.items()})
+
+    @staticmethod
+    def total(stages):
+        return sum(value for name, value in stages.items() if name not in BESIDE)
 
     def callgrind(self, env, command):
         """Runs a program under callgrind. Returns the number of instructions between each two calls of
@@ -198,6 +189,13 @@ class Bench:
                 f.write(text[:text.rindex(b"\n", 0, size) + 1])
         return folder
 
+    def count_pipeline(self, server, *options):
+        """Returns the instructions of a download of both files, by file."""
+        counts, _ = self.callgrind(server.env, [
+            self.program("pipeline"), server.status_url, "parallel=1",
+            f"gzip={int(server.form == 'gzip')}", *options])
+        return counts
+
     def count(self, form, folder):
         with Server(os.path.join(self.build, "tools", "bcda-sandbox"), form, "--data",
                     folder) as server:
@@ -206,53 +204,67 @@ class Bench:
             sizes = [os.path.getsize(p) for p in paths]
             first, last = server.files
             with concurrent.futures.ThreadPoolExecutor() as pool:
-                whole = pool.submit(self.callgrind, server.env, [
-                    self.program("pipeline"), server.status_url, "parallel=1",
-                    f"gzip={int(form == 'gzip')}"])
+                whole = pool.submit(self.count_pipeline, server)
                 parts = pool.submit(self.callgrind, server.env, [
                     self.program("stages"), "count", form, paths[-1], last.stored or paths[-1],
                     last.url, first.url])
-                counts, _ = whole.result()
+                fields = pool.submit(self.count_pipeline, server, "fields=10") if form == "plain" else None
+                counts = [run.result() for run in (whole, fields) if run]
                 marks, words = parts.result()
         grown = sizes[1] - sizes[0]
-        ours = abs(counts[3] - counts[1]) / grown
+        ours = [abs(c[3] - c[1]) / grown for c in counts]
         per = {n: marks[2 * i + 1] for i, n in enumerate(words[::2])}
         alone = {n: v / sizes[1] for n, v in per.items() if n != "small"}
         alone["curl"] = (per["curl"] - per["small"]) / grown
         return ours, alone
 
-    def instructions(self):
+    def instructions(self, rows):
         if not shutil.which("valgrind"):
             self.table.missed += 1
-            self.table.left_out("1", "inline: instructions", "valgrind is missing")
+            self.table.left_out("1", "line reader and inline: instructions", "valgrind is missing")
             return
         folder = self.samples()
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            counted = list(pool.map(lambda form: self.count(form, folder), FORMS))
-        for form, (ours, alone) in zip(FORMS, counted):
-            total = sum(alone.values())
-            self.table.add("1", f"inline, {form}: instructions against its stages",
-                           f"{ours:.1f} : {total:.1f} a byte", ours / total, most=1.10)
-            self.table.parts(alone)
+            forms = FORMS if "2" in rows else ("plain",) if "5" in rows else ()
+            counted = [pool.submit(self.count, form, folder) for form in forms]
+            if "1" in rows:
+                reader.count(self, os.path.join(folder, "ExplanationOfBenefit.ndjson"))
+            for form, counts in zip(forms, counted):
+                self.against_counts(rows, form, *counts.result())
         shutil.rmtree(folder)
+
+    def against_counts(self, rows, form, ours, alone):
+        if "2" in rows:
+            self.table.add("2", f"inline, {form}: instructions",
+                           f"{ours[0]:.1f} a byte, its stages {self.total(alone):.1f}", ours[0],
+                           most=INSTRUCTIONS[form])
+            self.table.parts(alone)
+        if "5" in rows and form == "plain":
+            self.table.add("5", "ten fields: instructions against none",
+                           f"{ours[1]:.1f} : {ours[0]:.1f} a byte", ours[1] / ours[0])
 
     def inflaters(self, server):
         """Compares a build that inflates with ISA-L with one that uses zlib."""
         what = "inline, gzip: CPU with ISA-L against zlib"
         programs = ["pipeline-isal", "pipeline-zlib"]
         if not all(os.path.exists(self.program(name)) for name in programs):
-            self.table.left_out("1", what, "libisal is missing")
+            self.table.left_out("2", what, "libisal is missing")
             return
         found = self.take({name: lambda name=name: self.pipeline(server, "parallel=1", program=name)[3]
                            for name in programs})
         isal, zlib = (median(found[name]) / server.bytes() * 1e9 for name in programs)
-        self.table.add("1", what, f"{isal:.2f} : {zlib:.2f} ns a byte", isal / zlib)
+        self.table.add("2", what, f"{isal:.2f} : {zlib:.2f} ns a byte", isal / zlib)
 
-    # ---- row 2: two cores
+    # ---- row 5: fields
 
-    def two_cores(self, server):
-        self.from_disk(server)
-        self.over_tls(server)
+    def fields(self, server):
+        found = self.take({n: lambda n=n: self.pipeline(server, "parallel=1", f"fields={n}")[3]
+                           for n in (0, 10)}, self.often)
+        none, ten = (median(found[n]) / server.bytes() * 1e9 for n in (0, 10))
+        self.table.add("5", "ten fields: CPU against none", f"{ten:.2f} : {none:.2f} ns a byte", ten / none,
+                       most=1.08)
+
+    # ---- row 6: two cores
 
     @staticmethod
     def at_once(call):
@@ -271,44 +283,29 @@ class Bench:
             return float(self.call(server.env, [self.program("decode"), str(threads), "encrypted",
                                                 *files])[2])
 
-        turns = {"one": lambda: decode(1), "two": lambda: decode(2)}
-        if not self.quick:
-            turns["apart"] = lambda: max(self.at_once(lambda: decode(1))) / 2
-        found = {name: median(walls) for name, walls in self.take(turns, self.often).items()}
-        self.times("files on disk through two decoders at once", found["one"], found["two"], least=1.8)
-        if not self.quick:
-            self.times("  two processes instead that share nothing", found["one"], found["apart"])
+        found = self.take({"one": lambda: decode(1), "two": lambda: decode(2),
+                           "apart": lambda: max(self.at_once(lambda: decode(1))) / 2}, self.often)
+        one, two, apart = (median(found[name]) for name in ("one", "two", "apart"))
+        self.table.add("6", f"{MANY} files on disk through two decoders at once", f"{one:.3f} : {two:.3f} s",
+                       one / two, least=1.8)
+        self.table.add("6", "  two processes instead that share nothing", f"{one:.3f} : {apart:.3f} s",
+                       one / apart)
 
-    def times(self, what, one, other, least=None):
-        self.table.add("2", what, f"{one:.3f} : {other:.3f} s", one / other, least=least)
-
-    def over_tls(self, server):
-        turns = {"curl": lambda: self.fetching(server, server.files), "rest": lambda: self.rest(server),
-                 "ours": lambda: self.threaded(server)[2]}
-        if not self.quick:
-            turns["apart"] = lambda: max(run[2] for run in self.at_once(
-                lambda: self.pipeline(server, "parallel=1"))) / 2
-        found = self.take(turns, self.often)
-        # The kernel's work for the connection is counted either as the server's time or as libcurl's,
-        # depending on which of them waits. So both figures must come from the same run.
-        curl = median(run["curl"] for run in found["curl"])
-        serving = mean(run["server"] for run in found["curl"])  # the mean, because this clock counts in coarse ticks
-        best = (curl + serving + median(found["rest"])) / 2
-        self.times("two cores over TLS, of the best there is", best, median(found["ours"]), least=0.9)
-        if not self.quick:
-            self.times("  two processes instead that share nothing", best, median(found["apart"]))
-
-    def rest(self, server):
-        """Returns the CPU seconds of all stages except libcurl, measured while both cores run them. So the
-        figure includes the loss on a machine whose two cores do less than twice the work of one."""
-        f = server.files[-1]
-        both = self.at_once(lambda: sum(self.alone(server, "rest", f).values()))
-        return mean(both) / f.bytes * server.bytes()
+    def over_tls(self, one, several):
+        """Compares two decode threads that download two files with two processes, each of which downloads one
+        file of the same length."""
+        found = self.take({"ours": lambda: self.threaded(several)[2],
+                           "apart": lambda: max(run[2] for run in self.at_once(
+                               lambda: self.pipeline(one, "parallel=1")))}, self.often)
+        ours, apart = median(found["ours"]), median(found["apart"])
+        self.table.add("6", "two files over TLS: two threads, of two processes",
+                       f"{several.bytes() / ours / MIB:.0f} : {2 * one.bytes() / apart / MIB:.0f} MiB/s",
+                       several.bytes() / ours / (2 * one.bytes() / apart), least=0.9)
 
     def threaded(self, server):
-        return self.pipeline(server, "parallel=4", "decode_threads=2")
+        return self.pipeline(server, f"parallel={SEVERAL}", "decode_threads=2")
 
-    # ---- row 4: memory
+    # ---- row 7: memory
 
     def memory(self):
         for size in (self.size // 4, self.size):
@@ -316,10 +313,10 @@ class Bench:
                 server.export()
                 peak = self.pipeline(server, "parallel=5")[4]
             above = (peak - self.baseline) / 1024
-            self.table.add("4", f"five encrypted files at once, {size // MIB} MiB",
+            self.table.add("7", f"five encrypted files at once, {size // MIB} MiB",
                            f"{above:.1f} of 24 MiB above {self.baseline / 1024:.1f}", above / 24, most=1)
 
-    # ---- row 5: many small files
+    # ---- row 9: many small files
 
     def bundle(self, server, count):
         """Creates a CA file of `count` certificates, of which the last is that of the server's authority.
@@ -354,7 +351,7 @@ class Bench:
         found = self.take({"ours": lambda: self.timed(self.pipeline, server, "parallel=5", env=env),
                            "curl": lambda: self.timed(self.call, env, curl)})
         ours, theirs = median(found["ours"]), median(found["curl"])
-        self.table.add("5", f"{count} files of {server.bytes() // count // 1000} KB, "
+        self.table.add("9", f"{count} files of {server.bytes() // count // 1000} KB, "
                        f"{authorities} CAs: our rate to curl -Z",
                        f"{count / ours:.0f} : {count / theirs:.0f} files a second",
                        theirs / ours, least=target)
@@ -365,7 +362,7 @@ class Bench:
         call(*args, **more)
         return time.monotonic() - begun
 
-    # ---- row 6: waiting
+    # ---- row 10: waiting
 
     def wait(self):
         """Lets sessions wait for a job that does not end. Returns (seconds, clock, polls, other wake-ups) for
@@ -380,17 +377,16 @@ class Bench:
 
     def idle(self, waits):
         for seconds, clock, polls, idle in waits:
-            self.table.add("6", f"{seconds} s of waiting ({clock} clock): other wake-ups",
+            self.table.add("10", f"{seconds} s of waiting ({clock} clock): other wake-ups",
                            f"{idle} beside {polls} polls", idle, most=0)
 
     def prepare(self, stack, rows):
         """With --quick: starts all servers at the same time, which saves some seconds. Their data is small
         enough to be on the disk together."""
-        wanted = [(form, 1) for form in ("plain", "gzip") if "1" in rows]
-        if rows & set("12378"):
-            wanted += [("encrypted", 1), ("encrypted", 4)]
-        if "2" in rows:
-            wanted.append(("encrypted", MANY))
+        wanted = [("plain", 1)] if rows & {"1", "2", "5"} else []
+        wanted += [("gzip", 1)] if "2" in rows else []
+        wanted += [("encrypted", 1), ("encrypted", SEVERAL)] if rows & set("23468") else []
+        wanted += [("encrypted", MANY)] if "6" in rows else []
 
         def start(key):
             server = stack.enter_context(self.server(key[0], files=key[1]))
@@ -406,41 +402,50 @@ class Bench:
             return self.measure(rows)
 
     def measure(self, rows):
-        if "1" in rows:
+        if rows & {"1", "2", "5"}:
             with self.server("plain") as server:
-                self.inline(server.export())
+                self.plain(rows, server.export())
+        if "2" in rows:
             with self.server("gzip") as server:
                 self.inline(server.export())
                 if not self.quick:
                     self.inflaters(server)
-        if rows & {"1", "2", "3", "7", "8"}:
+        if rows & set("23468"):
             self.encrypted(rows)
-        if "5" in rows:
+        if "9" in rows:
             self.small()
         self.counts(rows)
         return self.table.missed
 
+    def plain(self, rows, server):
+        if "1" in rows:
+            self.line_reader(server)
+        if "2" in rows:
+            self.inline(server)
+        if "5" in rows:
+            self.fields(server)
+
     def encrypted(self, rows):
-        with self.server("encrypted") as one, self.server("encrypted", files=4) as several:
+        with self.server("encrypted") as one, self.server("encrypted", files=SEVERAL) as several:
             one.export()
             several.export()
-            if "1" in rows:
-                self.inline(one)
             if "2" in rows:
+                self.inline(one)
+            if "6" in rows:
                 with self.server("encrypted", files=MANY) as many:
                     self.from_disk(many.export())
-                self.over_tls(several)
-            if rows & {"3", "7", "8"}:
+                self.over_tls(one, several)
+            if rows & set("348"):
                 alongside.measure(self, rows, one, several)
 
     def counts(self, rows):
         """Runs the benchmarks that count instructions, bytes or wake-ups. They do not measure time, so they
         may run at the same time."""
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            waits = pool.submit(self.wait) if "6" in rows else None
-            if "1" in rows:
-                self.instructions()
-            if "4" in rows:
+            waits = pool.submit(self.wait) if "10" in rows else None
+            if rows & {"1", "2", "5"}:
+                self.instructions(rows)
+            if "7" in rows:
                 self.memory()
             if waits:
                 self.idle(waits.result())
@@ -452,7 +457,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rows")
     args = parser.parse_args()
-    rows = args.rows or ("1,2,3,4,5,6" if args.quick else "1,2,3,4,5,6,7,8")
+    rows = args.rows or ("1,2,3,4,5,6,7,9,10" if args.quick else "1,2,3,4,5,6,7,8,9,10")
     # SIGTERM runs the cleanup, which stops the servers and removes the data.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     begun, before = time.monotonic(), busy()

@@ -4,8 +4,9 @@
  *
  *     "<resources> <bytes> <wall seconds> <CPU seconds> <peak KiB>"
  *
- * Usage: bench-pipeline STATUS_URL [OPTION=NUMBER]... with the names of bcda_option_by_name().
- * Exit 3: this build has no such option. */
+ * Usage: bench-pipeline STATUS_URL [fields=N] [OPTION=NUMBER]... with the names of
+ * bcda_option_by_name(). fields=N: N fields of a claim are requested (at most 10), and the first
+ * value of each is read. Exit 3: this build has no such option. */
 #include <bcda/bcda.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +15,39 @@
 #include "bench.h"
 #include "peak.h"
 
+static const char *const fields[] = {
+    "patient.reference",
+    "billablePeriod.start",
+    "billablePeriod.end",
+    "provider.identifier.value",
+    "payment.amount.value",
+    "diagnosis.diagnosisCodeableConcept.coding.code",
+    "insurance.coverage.reference",
+    "type.coding.code",
+    "item.revenue.coding.code",
+    "item.adjudication.amount.value",
+};
+
+enum { FIELDS = sizeof fields / sizeof *fields };
+
 struct figures {
-    int64_t claims, others, bytes;
+    int64_t claims, others, bytes, values;
+    int field_count;
     double wall, cpu, wall_end, cpu_end;
     int begun;
 };
+
+static void read_fields(const bcda_resource *resource, struct figures *f)
+{
+    const char *text;
+    size_t len;
+    int i;
+
+    for (i = 0; i < f->field_count; i++)
+        if (bcda_resource_field_count(resource, i) &&
+            bcda_resource_field(resource, i, 0, &text, &len) == BCDA_OK)
+            f->values += len > 0;
+}
 
 static int on_resource(bcda_job *job, const bcda_resource *resource, void *userdata)
 {
@@ -32,6 +61,7 @@ static int on_resource(bcda_job *job, const bcda_resource *resource, void *userd
         f->claims++;
     else
         f->others++;
+    read_fields(resource, f);
     return BCDA_CONTINUE;
 }
 
@@ -61,7 +91,7 @@ static void on_done(bcda_job *job, int result, void *userdata)
         fprintf(stderr, "bench-pipeline: %s\n", bcda_error_text(bcda_job_error(job)));
 }
 
-static int set_option(bcda_config *c, char *text)
+static int set_option(bcda_config *c, struct figures *f, char *text)
 {
     char *equals = strchr(text, '=');
     int option;
@@ -69,25 +99,38 @@ static int set_option(bcda_config *c, char *text)
     if (!equals)
         return BCDA_ERR_INVALID;
     *equals = '\0';
+    if (strcmp(text, "fields") == 0) {
+        f->field_count = atoi(equals + 1);
+        return f->field_count < 0 || f->field_count > FIELDS ? BCDA_ERR_INVALID : 0;
+    }
     option = bcda_option_by_name(text);
     if (option < 0)
         exit(3);
     return bcda_config_set_int(c, option, strtoll(equals + 1, NULL, 10));
 }
 
-static int configure(bcda_config *c, int count, char **options)
+static int configure(bcda_config *c, struct figures *f, int count, char **options)
 {
     int i, rc = 0;
 
     /* The options are set first: a build that does not know an option must exit with 3, even if the
      * environment variables for the other settings are missing. */
     for (i = 0; i < count && !rc; i++)
-        rc = set_option(c, options[i]);
+        rc = set_option(c, f, options[i]);
     return rc || bcda_config_set_fhir_url(c, bench_need("BCDA_FHIR_URL")) ||
            bcda_config_set_client_credentials(c, bench_need("BCDA_CLIENT_ID"),
                                               bench_line_of("BCDA_CLIENT_SECRET_FILE")) ||
            bcda_config_add_private_key_file(c, bench_need("BCDA_PRIVATE_KEY"), NULL) ||
            bcda_config_set_ca_file(c, bench_need("BCDA_CA_FILE"));
+}
+
+static int add_fields(bcda_export **out, const struct figures *f)
+{
+    int i, index, rc = bcda_export_new(out, BCDA_LEVEL_PATIENT);
+
+    for (i = 0; i < f->field_count && !rc; i++)
+        rc = bcda_export_add_field(*out, fields[i], &index);
+    return rc;
 }
 
 static void print(const struct figures *f)
@@ -101,13 +144,14 @@ int main(int argc, char **argv)
     bcda_config *config = NULL;
     bcda_session *session = NULL;
     bcda_handlers *handlers = NULL;
+    bcda_export *export = NULL;
     bcda_job *job = NULL;
     struct figures f = {0};
     int status = 1;
 
     if (argc < 2)
         return 2;
-    if (bcda_config_new(&config) || configure(config, argc - 2, argv + 2) ||
+    if (bcda_config_new(&config) || configure(config, &f, argc - 2, argv + 2) ||
         bcda_session_new(&session, config)) {
         fprintf(stderr, "bench-pipeline: %s\n", bcda_error_text(bcda_config_error(config)));
         goto out;
@@ -115,15 +159,18 @@ int main(int argc, char **argv)
     if (bcda_handlers_new(&handlers) ||
         bcda_handlers_on_resource(handlers, on_resource, &f, NULL) ||
         bcda_handlers_on_file(handlers, on_file, &f, NULL) ||
-        bcda_handlers_on_done(handlers, on_done, NULL, NULL) ||
-        bcda_job_attach(session, argv[1], NULL, handlers, &job) || bcda_session_run(session, -1))
+        bcda_handlers_on_done(handlers, on_done, NULL, NULL) || add_fields(&export, &f) ||
+        bcda_job_attach(session, argv[1], export, handlers, &job) || bcda_session_run(session, -1))
         goto out;
-    if (bcda_job_result(job) == BCDA_OK) {
+    if (f.field_count && !f.values)
+        fprintf(stderr, "bench-pipeline: the claims have none of the fields\n");
+    else if (bcda_job_result(job) == BCDA_OK) {
         print(&f);
         status = 0;
     }
 out:
     bcda_job_unref(job);
+    bcda_export_free(export);
     bcda_handlers_free(handlers);
     bcda_session_free(session);
     bcda_config_free(config);

@@ -32,11 +32,11 @@ class File:
 
 
 class Server:
-    """A running bcda-sandbox with TLS and one finished job of claims, whose files have one of the three
-    forms."""
+    """A running bcda-sandbox with TLS and one finished job, of claims if nothing else is said, whose files
+    have one of the three forms."""
 
-    def __init__(self, program, form, *options, keep_plain=True):
-        self.form = form
+    def __init__(self, program, form, *options, keep_plain=True, types="ExplanationOfBenefit"):
+        self.form, self.types = form, types
         self.state = tempfile.mkdtemp(prefix="bcda-bench-")
         command = [program, "--era", ERAS[form], "--tls", "--port", "0", "--polls", "0",
                    "--token-seconds", "1000000", "--allow-duplicates", "--print-env",
@@ -66,8 +66,8 @@ class Server:
 
     def start(self):
         """Starts the job. Returns the headers for requests of its status."""
-        path = ("/ExplanationOfBenefit/$export" if self.form == "encrypted" else
-                "/Patient/$export?_type=ExplanationOfBenefit")
+        path = (f"/{self.types}/$export" if self.form == "encrypted" else
+                f"/Patient/$export?_type={self.types}")
         headers = {"Authorization": "Bearer " + self.token, "Accept": "application/fhir+json",
                    "Prefer": "respond-async"}
         _, answer, _ = self.request(self.env["BCDA_FHIR_URL"] + path, headers)

@@ -1,5 +1,5 @@
 /* Measures each stage of the pipeline alone, as the lower bound that the library is compared with.
- * Uses libcurl, zlib, libgcrypt and yajl directly, and of lib/ only the strict UTF-8 check.
+ * Uses libcurl, zlib and libgcrypt directly, and of lib/ only the line reader.
  *
  *     bench-stages curl  FORM PLAIN STORED URL        prints "curl <CPU seconds>"
  *     bench-stages rest  FORM PLAIN STORED URL        the same for all other stages, one per line
@@ -10,32 +10,22 @@
  * cost of URL minus that of SMALL does not include the cost of a connection. The token comes from
  * BCDA_BENCH_TOKEN.
  *
- * As in the library, pieces have the same sizes, parsers and buffers are reused, and the input of a
- * stage is in the CPU cache, where the previous stage would have left it. */
+ * As in the library, pieces have the same sizes, readers and buffers are reused, and the input of a
+ * stage is in the CPU cache, where the previous stage would have left it. The stage "yajl" is the
+ * line reader without its scanner. It is not a part of the pipeline; it shows what the scanner
+ * saves. */
 #include <curl/curl.h>
-#include <fcntl.h>
 #include <gcrypt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <yajl/yajl_parse.h>
 #include <zlib.h>
 
 #include "bench.h"
-#include "codec/utf8.h"
+#include "codec/line.h"
+#include "input.h"
 
-enum {
-    RUN = 64 * 1024,   /* bytes per read from the network */
-    TEXT = 256 * 1024, /* bytes of a batch */
-};
-
-struct file {
-    const uint8_t *at;
-    size_t len;
-};
+enum { DEPTH = 64 }; /* the default of BCDA_OPT_JSON_DEPTH_MAX */
 
 static int counting;
 static uint8_t *hot;  /* the current piece */
@@ -48,30 +38,12 @@ static void die(const char *what)
     exit(1);
 }
 
-static struct file map(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct file f = {0};
-    struct stat s;
-    void *at;
-
-    if (fd < 0 || fstat(fd, &s) || !s.st_size)
-        die(path);
-    at = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    close(fd);
-    if (at == MAP_FAILED)
-        die(path);
-    f.at = at;
-    f.len = (size_t)s.st_size;
-    return f;
-}
-
 /* ---- the stages: each is given one piece ---- */
 
 static gcry_cipher_hd_t cipher;
 static gcry_mac_hd_t mac;
 static z_stream zip;
-static yajl_handle parser;
+static struct bcda__line_reader *reader;
 
 static void open_gcm(void)
 {
@@ -126,65 +98,27 @@ static void run_inflate(const uint8_t *at, size_t len)
     } while (zip.avail_out == 0);
 }
 
-static void run_framing(const uint8_t *at, size_t len)
+static void open_scanner(void)
 {
-    const uint8_t *end = at + len, *lf;
-
-    for (; (lf = memchr(at, '\n', (size_t)(end - at))); at = lf + 1)
-        used++;
+    if (bcda__line_reader_new(&reader, DEPTH, NULL, 0))
+        die("the line reader");
 }
-
-static void run_utf8(const uint8_t *at, size_t len)
-{
-    if (bcda__utf8_check((const char *)at, len) != len)
-        die("UTF-8");
-}
-
-static int on_text(void *ctx, const unsigned char *value, size_t len)
-{
-    (void)ctx;
-    (void)value;
-    (void)len;
-    return 1;
-}
-
-static int on_edge(void *ctx)
-{
-    (void)ctx;
-    return 1;
-}
-
-/* No callbacks for numbers, booleans and null, which the library does not ask yajl to report
- * either. */
-static const yajl_callbacks callbacks = {
-    .yajl_map_key = on_text,
-    .yajl_string = on_text,
-    .yajl_start_map = on_edge,
-    .yajl_end_map = on_edge,
-    .yajl_start_array = on_edge,
-    .yajl_end_array = on_edge,
-};
 
 static void open_yajl(void)
 {
-    parser = yajl_alloc(&callbacks, NULL, NULL);
-    if (!parser)
-        die("yajl");
-    yajl_config(parser, yajl_allow_multiple_values, 1);
-    yajl_config(parser, yajl_dont_validate_strings, 1);
+    if (bcda__line_reader_new(&reader, DEPTH, NULL, 1))
+        die("the line reader");
 }
 
-static void run_yajl(const uint8_t *at, size_t len)
+/* Finds the lines, as the decoder does, and reads them. */
+static void run_lines(const uint8_t *at, size_t len)
 {
     const uint8_t *end = at + len, *lf;
+    struct bcda__line_info info;
 
-    for (; (lf = memchr(at, '\n', (size_t)(end - at))); at = lf + 1)
-        if (yajl_parse(parser, at, (size_t)(lf - at) + 1) != yajl_status_ok)
-            die("yajl");
-}
-
-static void open_nothing(void)
-{
+    for (; (lf = memchr(at, '\n', (size_t)(end - at))); at = lf + 1, used++)
+        if (bcda__line_read(reader, (const char *)at, (size_t)(lf - at), &info) || info.code)
+            die("reading a line");
 }
 
 struct stage {
@@ -197,25 +131,11 @@ struct stage {
 
 static const struct stage stages[] = {
     {"hash", open_mac, run_mac, 1, NULL},       {"inflate", open_inflate, run_inflate, 1, "gzip"},
-    {"gcm", open_gcm, run_gcm, 1, "encrypted"}, {"framing", open_nothing, run_framing, 0, NULL},
-    {"utf8", open_nothing, run_utf8, 0, NULL},  {"yajl", open_yajl, run_yajl, 0, NULL},
+    {"gcm", open_gcm, run_gcm, 1, "encrypted"}, {"scanner", open_scanner, run_lines, 0, NULL},
+    {"yajl", open_yajl, run_lines, 0, "plain"},
 };
 
 enum { STAGES = sizeof stages / sizeof *stages };
-
-/* Returns the length of the next piece of a file. A piece of the decoded text ends with a whole
- * line. */
-static size_t piece(const struct stage *s, const struct file *f, size_t at)
-{
-    size_t max = s->stored ? RUN : TEXT;
-    size_t len = f->len - at < max ? f->len - at : max;
-
-    while (!s->stored && len && f->at[at + len - 1] != '\n')
-        len--;
-    if (!len)
-        die("finding the end of a line");
-    return len;
-}
 
 static void mark_if(int wanted)
 {
@@ -223,7 +143,7 @@ static void mark_if(int wanted)
         bench_mark();
 }
 
-static double run_stage(const struct stage *s, const struct file *f)
+static double run_stage(const struct stage *s, const struct input *f)
 {
     double spent = 0;
     size_t at, len;
@@ -234,7 +154,7 @@ static double run_stage(const struct stage *s, const struct file *f)
         const uint8_t *from = f->at + at;
         double before;
 
-        len = piece(s, f, at);
+        len = input_piece(f, at, s->stored);
         if (counting) {
             s->run(from, len);
             continue;
@@ -295,7 +215,7 @@ static void start(char **argv)
 {
     counting = strcmp(argv[1], "count") == 0;
     setenv("BCDA_BENCH_FORM", argv[2], 1);
-    hot = malloc(TEXT);
+    hot = malloc(TEXT + BCDA__LINE_PADDING);
     text = malloc(TEXT);
     if (!hot || !text || curl_global_init(CURL_GLOBAL_ALL) || !gcry_check_version(NULL))
         die("starting");
@@ -314,7 +234,7 @@ static void run_curl(char **argv)
 /* Runs all stages but libcurl. */
 static void run_rest(char **argv)
 {
-    struct file plain = map(argv[3]), stored = map(argv[4]);
+    struct input plain = input_map(argv[3]), stored = input_map(argv[4]);
     int i;
 
     for (i = 0; i < STAGES; i++)
