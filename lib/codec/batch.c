@@ -37,9 +37,10 @@ int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)
 static void free_bytes(struct bcda_batch *b)
 {
     if (b->bytes)
-        bcda__wipe(b->bytes, b->cap);
+        bcda__wipe(b->bytes, b->high < b->cap ? b->high : b->cap);
     bcda__free(b->bytes);
     b->bytes = NULL;
+    b->high = 0;
 }
 
 static void drop_owner(struct bcda_batch *b)
@@ -67,7 +68,15 @@ int bcda__batch_reserve(struct bcda_batch *b, size_t cap)
     free_bytes(b);
     b->bytes = grown;
     b->cap = cap;
+    b->high = b->fill;
     return 0;
+}
+
+void bcda__batch_add_bytes(struct bcda_batch *b, size_t len)
+{
+    b->fill += len;
+    if (b->high < b->fill)
+        b->high = b->fill;
 }
 
 static int more_rows(struct bcda_batch *b)

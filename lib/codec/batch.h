@@ -79,6 +79,7 @@ struct bcda_batch {
      * allocated. */
     char *bytes;
     size_t cap, fill;
+    size_t high; /* the most bytes that were ever written, which must be wiped */
 
     size_t rows, row_cap;
     uint64_t *at[BCDA__COL_COUNT];
@@ -111,6 +112,8 @@ void bcda__batch_set_pool(struct bcda_batch *b, struct bcda__batch_pool *p);
 int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count);
 /* Enlarges `bytes` to `cap` and keeps the content. */
 int bcda__batch_reserve(struct bcda_batch *b, size_t cap);
+/* Counts `len` more bytes, which were written behind the first `fill` bytes. */
+void bcda__batch_add_bytes(struct bcda_batch *b, size_t len);
 int bcda__batch_add_row(struct bcda_batch *b, const struct bcda__line_info *info, size_t line_at,
                         size_t line_len, int64_t line_number, int64_t offset);
 int bcda__batch_add_bad(struct bcda_batch *b, const struct bcda_bad_line *bad);

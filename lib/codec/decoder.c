@@ -356,7 +356,9 @@ static int decode_step(struct bcda__decoder *d, const uint8_t *in, size_t len, s
     rc = transform_bytes(d, in, len, used, (uint8_t *)b->bytes + b->fill, b->cap - b->fill, &made);
     if (d->sum)
         bcda__sha256_add(d->sum, b->bytes + b->fill, made);
-    b->fill += made;
+    bcda__batch_add_bytes(b, made);
+    if (rc)
+        b->high = b->cap; /* a failed stage may have written more than it says */
     d->bytes += (int64_t)made;
     *idle = made == 0 && *used == 0 && d->scratch_at == d->scratch_len;
     read = read_lines(d); /* even after an error, because the bytes before the damage are valid */
@@ -523,7 +525,7 @@ int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out)
     if (rc)
         return rc;
     memcpy(next->bytes, d->cur->bytes + d->line_at, tail);
-    next->fill = tail;
+    bcda__batch_add_bytes(next, tail);
     /* A batch with invalid lines is provisional even in a verified file, because such a line may
      * still make the file fail. */
     d->cur->provisional = (!d->verified && !d->o.trusted) || d->code || d->cur->bad_count > 0;
@@ -537,6 +539,23 @@ int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out)
     return 0;
 }
 
+/* Continues in `b`, which is empty, if the current batch has only the start of a line. The memory
+ * of `b` was just read and is in the processor's cache, and the current batch, which becomes the
+ * spare one, has used little of its memory. */
+static int continue_in(struct bcda__decoder *d, struct bcda_batch *b)
+{
+    struct bcda_batch *cur = d->cur;
+
+    if (!bcda__batch_is_empty(cur) || d->line_at || d->full || cur->fill > b->cap / 8)
+        return 0;
+    memcpy(b->bytes, cur->bytes, cur->fill);
+    bcda__batch_add_bytes(b, cur->fill);
+    bcda__batch_clear(cur);
+    d->cur = b;
+    d->spare = cur;
+    return 1;
+}
+
 void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b)
 {
     if (!b)
@@ -546,7 +565,8 @@ void bcda__decoder_give_back(struct bcda__decoder *d, struct bcda_batch *b)
         return;
     }
     bcda__batch_clear(b);
-    d->spare = b;
+    if (!continue_in(d, b))
+        d->spare = b;
 }
 
 /* Stops reading lines. The checks of the whole file are still made, except the comparison with
