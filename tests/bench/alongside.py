@@ -1,6 +1,6 @@
 """Measures several programs that download the same encrypted file: the library in C, the programs in rivals/
-(rows 3 and 4), and the Python and Ruby packages (row 8). The library with decode threads downloads the same
-amount of data in four files. The programs run one after the other, several times.
+(rows 3 and 4), and the Python and Ruby packages (row 8). The library with decode threads downloads two
+such files. The programs run one after the other, several times.
 
 The benchmark program of a binding is called as
 
@@ -133,14 +133,14 @@ def by_hand(bench, env, one):
     the CPU time is compared, which other programs disturb least, and the whole peak of memory."""
     table, program = bench.table, bench.program("cpp-simdjson")
     if not os.path.exists(program):
-        table.left_out("3", "C++ (libcurl, OpenSSL, simdjson)", "libsimdjson or g++ is missing")
+        table.left_out("3", "C++ with simdjson", "libsimdjson or g++ is missing")
         return
     found = middle(bench.take({INLINE: lambda: bench.pipeline(one, "parallel=1"),
                                "C++": lambda: numbers(bench, env, [program])}, bench.often))
     size = one.bytes()
     _, _, time, cpu, peak = found["C++"][:5]
     _, _, our_time, our_cpu, our_peak = found[INLINE]
-    table.add("3", "C++ (libcurl, OpenSSL, simdjson): its CPU against inline",
+    table.add("3", "C++ with simdjson: its CPU against inline",
               f"{cpu / size * 1e9:.2f} : {our_cpu / size * 1e9:.2f} ns a byte", cpu / our_cpu, least=1.1)
     table.add("3", "  our throughput by the clock against its",
               f"{size / our_time / MIB:.0f} : {size / time / MIB:.0f} MiB/s", time / our_time)

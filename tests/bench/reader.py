@@ -93,7 +93,7 @@ class Reader:
     def shape(self, name, path):
         found = self.bench.take(self.turns(path, self.bytes), self.bench.often)
         scanner, yajl = (median(ns for ns, _ in found[how]) for how in ("scanner", "yajl"))
-        self.table.add("1", f"  {name}: its CPU against yajl's", f"{scanner:.2f} : {yajl:.2f} ns a byte",
+        self.table.add("1", f"  {name}: CPU against yajl", f"{scanner:.2f} : {yajl:.2f} ns a byte",
                        scanner / yajl, most=OF_YAJL)
 
 
