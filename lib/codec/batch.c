@@ -11,6 +11,9 @@ enum {
     MATRIX_COLUMNS = 2 * BCDA__COL_COUNT + 2,
     ROW_BYTES = MATRIX_COLUMNS * sizeof(uint64_t),
     FIRST_ROWS = 64,
+    /* A decompressor may use the memory behind the bytes that it returns, but not more than this.
+     */
+    WRITTEN_MORE = 4 * 1024,
     KEEP_BYTES = 512 * 1024, /* bcda__batch_clear() frees arrays that are larger than this */
 };
 
@@ -36,8 +39,10 @@ int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)
 /* Frees the lines, and wipes them first, because they may be patient data. */
 static void free_bytes(struct bcda_batch *b)
 {
+    size_t written = b->high + WRITTEN_MORE;
+
     if (b->bytes)
-        bcda__wipe(b->bytes, b->high < b->cap ? b->high : b->cap);
+        bcda__wipe(b->bytes, written < b->cap ? written : b->cap);
     bcda__free(b->bytes);
     b->bytes = NULL;
     b->high = 0;

@@ -235,7 +235,9 @@ static int read_fields(struct extract *x, int node, const struct bcda__index_val
     if (value->kind == BCDA__KIND_OBJECT && at->first_child) {
         bcda__index_walk_init(&walk, x->index, value->container);
         while (rc == SURE && bcda__index_next_member(&walk, &name, &len, &inner)) {
-            int child = bcda__field_child(x->fields, node, name, len);
+            /* most names differ from all wanted ones in length */
+            int child =
+                at->lengths >> (len & 63) & 1 ? bcda__field_child(x->fields, node, name, len) : 0;
 
             if (child)
                 rc = read_fields(x, child, &inner);

@@ -201,8 +201,6 @@ int bcda__field_child(const struct bcda__field_set *set, int node, const char *n
     const struct bcda__field_node *nodes = set->nodes;
     int i;
 
-    if (!(nodes[node].lengths >> (len & 63) & 1))
-        return 0;
     for (i = nodes[node].first_child; i; i = nodes[i].next)
         if (nodes[i].len == len && nodes[i].name[0] == name[0] &&
             memcmp(nodes[i].name, name, len) == 0)

@@ -21,8 +21,8 @@ enum {
     QUOTES_AT_ONCE = 8,
     /* The entries behind the last quote that stand for closing quotes which are missing. */
     SENTINELS = 4,
-    /* The first pass notes so many strings that have escapes. If there are more, the index says
-     * that a member name may have one. */
+    /* The first pass notes so many strings that have escapes. If there are more, all names of the
+     * line are searched for escapes. */
     ESCAPED_MAX = 64,
 };
 
@@ -45,10 +45,11 @@ struct bcda__scan {
     int unsure; /* 1 = the first pass found something wrong */
 
     /* The state of the first pass: */
-    uint32_t checked;              /* escapes and characters before this offset are checked */
-    uint64_t escaped_quote;        /* 1 = the first byte of the next block is an escaped quote */
-    uint32_t escaped[ESCAPED_MAX]; /* numbers of strings that have escapes */
-    uint32_t escaped_count;
+    uint32_t pair_end;                 /* the end of the last surrogate pair */
+    uint32_t character_end;            /* the end of the last character outside ASCII */
+    uint64_t escaped_first;            /* 1 = the first byte of the next block is escaped */
+    uint32_t escaped[ESCAPED_MAX + 1]; /* numbers of strings that have escapes */
+    uint32_t escaped_count;            /* above ESCAPED_MAX = there are more */
 };
 
 /* ---- the memory of the index ---- */
@@ -78,12 +79,45 @@ static int grow_index(struct bcda__scan *s, size_t limit)
 
 /* ---- first pass: quotes, escapes and characters ---- */
 
-/* Returns the code unit of the escape \uXXXX at `p`, or -1 if there is none. */
-static int escaped_unit(const char *p, size_t len)
+/* Returns a bit for each byte of a block that a backslash before it escapes. `slash` has the
+ * backslashes; *first has a bit if the first byte that is looked at is escaped, and is set to 1 if
+ * the first byte after the block is. In a run of backslashes, every second one is escaped. */
+static uint64_t find_escaped(uint64_t slash, uint64_t *first)
 {
+    const uint64_t even = UINT64_C(0x5555555555555555);
+    uint64_t escaped = *first, after, odd_starts, ends;
+
+    slash &= ~escaped;
+    after = slash << 1;
+    odd_starts = slash & ~even & ~after; /* runs that begin at an odd bit */
+    *first = (uint64_t)__builtin_add_overflow(odd_starts, slash, &ends);
+    return escaped | ((even ^ ends << 1) & after);
+}
+
+static inline int is_short_escape(char c)
+{
+    switch (c) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* Returns the code unit of the escape \uXXXX at offset `at`, or -1 if there is none. */
+static int escaped_unit(const struct bcda__scan *s, uint32_t at)
+{
+    const char *p = s->index.line + at;
     int unit = 0, i;
 
-    if (len < 6 || p[0] != '\\' || p[1] != 'u')
+    if (at > s->index.len || s->index.len - at < 6 || p[0] != '\\' || p[1] != 'u')
         return -1;
     for (i = 2; i < 6; i++) {
         unsigned char c = (unsigned char)p[i];
@@ -98,32 +132,68 @@ static int escaped_unit(const char *p, size_t len)
     return unit;
 }
 
-/* Returns the length of the valid escape at `p`, with both halves of a surrogate pair, or 0. */
-static size_t escape_len(const char *p, size_t len)
+/* Checks the escape \uXXXX at offset `at`, with the second half of a surrogate pair. */
+static int check_unit(struct bcda__scan *s, uint32_t at)
 {
     int unit;
 
-    if (len >= 2 && p[1] && strchr("\"\\/bfnrt", p[1]))
-        return 2;
-    unit = escaped_unit(p, len);
+    if (at < s->pair_end)
+        return 1; /* the second half of a pair that was checked with the first */
+    unit = escaped_unit(s, at);
     if (unit < 0 || unit >> 10 == 0xDC00 >> 10)
         return 0;
     if (unit >> 10 != 0xD800 >> 10)
-        return 6;
-    return escaped_unit(p + 6, len - 6) >> 10 == 0xDC00 >> 10 ? 12 : 0;
+        return 1;
+    s->pair_end = at + 12;
+    return escaped_unit(s, at + 6) >> 10 == 0xDC00 >> 10;
 }
 
-static void note_escape(struct bcda__scan *s, uint32_t string)
+/* Notes that a string has an escape, which is at `bit` of a block. `count` quotes are before the
+ * block, and `quotes` has those in the block. Returns bits of the block that are in the same
+ * string, where no other escape needs to be noted. */
+static uint64_t note_escape(struct bcda__scan *s, uint32_t count, uint64_t quotes, unsigned bit)
 {
+    uint64_t before = (UINT64_C(1) << bit) - 1, later = quotes & ~before;
+    uint32_t string = (count + (uint32_t)__builtin_popcountll(quotes & before)) / 2;
     uint32_t n = s->escaped_count;
 
     s->index.has_escapes = 1;
-    if (n && s->escaped[n - 1] == string)
-        return;
-    if (n < ESCAPED_MAX)
+    if (n <= ESCAPED_MAX && (!n || s->escaped[n - 1] != string))
         s->escaped[s->escaped_count++] = string;
-    else
-        s->index.escaped_key = 1;
+    return ((later & -later) - 1) & ~before; /* up to the next quote */
+}
+
+/* Checks the escapes of the block at `base`: `escaped` has their second bytes. */
+static void check_escapes(struct bcda__scan *s, uint32_t base, uint64_t escaped, uint64_t quotes,
+                          uint32_t count)
+{
+    uint64_t noted = 0;
+
+    for (; escaped; escaped &= escaped - 1) {
+        unsigned bit = (unsigned)__builtin_ctzll(escaped);
+        char c = s->index.line[base + bit];
+
+        if (!(noted >> bit & 1))
+            noted = note_escape(s, count, quotes, bit);
+        if (!is_short_escape(c) && (c != 'u' || !check_unit(s, base + bit - 1)))
+            s->unsure = 1;
+    }
+}
+
+/* Checks the control characters, which JSON does not allow, and the characters outside ASCII. */
+static void check_characters(struct bcda__scan *s, uint32_t base, uint64_t special)
+{
+    for (; special; special &= special - 1) {
+        uint32_t at = base + (uint32_t)__builtin_ctzll(special);
+        size_t n;
+
+        if (at < s->character_end)
+            continue; /* a later byte of a character */
+        n = bcda__utf8_char_len(s->index.line + at, s->index.len - at);
+        s->character_end = at + (uint32_t)n;
+        if (!n)
+            s->unsure = 1;
+    }
 }
 
 /* Checks the special bytes of the block at `base`, without its first `done` bytes. `quotes` has a
@@ -134,34 +204,13 @@ static __attribute__((noinline)) uint64_t check_special(struct bcda__scan *s, co
                                                         uint32_t base, unsigned done,
                                                         uint64_t quotes, const uint32_t *out)
 {
-    uint64_t special = block_special(block) & ~UINT64_C(0) << done;
-    uint32_t count = (uint32_t)(out - s->index.quotes);
+    uint64_t slash, special = block_special(block, &slash), todo = ~UINT64_C(0) << done, escaped;
 
-    quotes &= ~UINT64_C(0) << done & ~(s->escaped_quote << done);
-    s->escaped_quote = 0;
-    for (; special; special &= special - 1) {
-        unsigned bit = (unsigned)__builtin_ctzll(special);
-        uint32_t at = base + bit;
-        size_t n;
-
-        if (at < s->checked)
-            continue;
-        if (s->index.line[at] == '\\') {
-            uint64_t before = quotes & ((UINT64_C(1) << bit) - 1);
-
-            n = escape_len(s->index.line + at, s->index.len - at);
-            note_escape(s, (count + (uint32_t)__builtin_popcountll(before)) / 2);
-            if (n == 2 && s->index.line[at + 1] == '"') {
-                quotes &= ~(UINT64_C(2) << bit);
-                s->escaped_quote = bit == SCAN_BLOCK - 1;
-            }
-        } else {
-            n = bcda__utf8_char_len(s->index.line + at, s->index.len - at);
-        }
-        if (!n)
-            s->unsure = 1;
-        s->checked = at + (n ? (uint32_t)n : 1);
-    }
+    s->escaped_first <<= done;
+    escaped = find_escaped(slash & todo, &s->escaped_first);
+    quotes &= todo & ~escaped;
+    check_escapes(s, base, escaped, quotes, (uint32_t)(out - s->index.quotes));
+    check_characters(s, base, special & todo & ~slash);
     return quotes;
 }
 
@@ -204,7 +253,7 @@ static uint32_t *scan_rest(struct bcda__scan *s, uint32_t at, uint32_t *out)
         block = copy;
     }
     quotes = block_quotes(block, &count, &special);
-    if (special || s->escaped_quote)
+    if (special || s->escaped_first)
         quotes = check_special(s, block, base, at - base, quotes, out);
     quotes &= ~UINT64_C(0) << (at - base);
     return write_quotes(out, base, quotes, (unsigned)__builtin_popcountll(quotes));
@@ -214,8 +263,8 @@ static uint32_t *scan_rest(struct bcda__scan *s, uint32_t at, uint32_t *out)
  * that it and the sentinels have room after it. */
 static uint32_t *begin_quotes(struct bcda__scan *s)
 {
-    s->checked = s->escaped_count = 0;
-    s->escaped_quote = 0;
+    s->pair_end = s->character_end = s->escaped_count = 0;
+    s->escaped_first = 0;
     s->unsure = s->index.has_escapes = s->index.escaped_key = 0;
     s->index.quotes = s->memory;
     return s->index.quotes + s->room / sizeof *s->index.quotes - SCAN_BLOCK - SENTINELS;
@@ -242,7 +291,7 @@ static enum pass find_quotes(struct bcda__scan *s)
     for (at = 0; at < blocks_end && out <= limit; at += SCAN_BLOCK) {
         uint64_t quotes = block_quotes(line + at, &count, &special);
 
-        if (__builtin_expect(special || s->escaped_quote, 0)) {
+        if (__builtin_expect(special || s->escaped_first, 0)) {
             quotes = check_special(s, line + at, at, 0, quotes, out);
             if (s->unsure)
                 return PASS_NOT_SURE;
@@ -483,17 +532,35 @@ INLINE enum next scan_member(struct walk *w)
     return scan_value(w);
 }
 
-/* Returns 1 if one of the strings with escapes is the name of a member. */
+static int is_name(const struct bcda__index *index, uint32_t string)
+{
+    uint32_t end = index->quotes[2 * string + 1];
+
+    return index->line[skip_spaces(index->line, end + 1)] == ':';
+}
+
+static int string_has_escape(const struct bcda__index *index, uint32_t string)
+{
+    const uint32_t *quotes = index->quotes + 2 * (size_t)string;
+
+    return memchr(index->line + quotes[0], '\\', quotes[1] - quotes[0]) != NULL;
+}
+
+/* Returns 1 if a name of a member has an escape. */
 static int has_escaped_key(const struct bcda__scan *s)
 {
+    const struct bcda__index *index = &s->index;
     uint32_t i;
 
-    for (i = 0; i < s->escaped_count; i++) {
-        uint32_t end = s->index.quotes[2 * s->escaped[i] + 1];
-
-        if (s->index.line[skip_spaces(s->index.line, end + 1)] == ':')
-            return 1;
+    if (s->escaped_count > ESCAPED_MAX) { /* not all were noted */
+        for (i = 0; i < index->quote_count / 2; i++)
+            if (is_name(index, i) && string_has_escape(index, i))
+                return 1;
+        return 0;
     }
+    for (i = 0; i < s->escaped_count; i++)
+        if (is_name(index, s->escaped[i]))
+            return 1;
     return 0;
 }
 
@@ -523,7 +590,7 @@ static enum pass check_grammar(struct bcda__scan *s)
 
     if (next != NEXT_END)
         return next == NEXT_FULL ? PASS_FULL : PASS_NOT_SURE;
-    s->index.escaped_key = s->index.escaped_key || has_escaped_key(s);
+    s->index.escaped_key = has_escaped_key(s);
     return PASS_OK;
 }
 

@@ -32,11 +32,11 @@ static inline uint64_t bits_of_vectors(__m128i a, __m128i b, __m128i c, __m128i 
     return low | high << 32;
 }
 
-static inline __m128i special_of_vector(__m128i v)
+/* Finds the bytes below 0x20 and above 0x7F. The comparison is signed, so it includes the latter.
+ */
+static inline __m128i beyond_ascii(__m128i v)
 {
-    /* The comparison is signed, so it includes the bytes above 0x7F. */
-    return _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)),
-                        _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+    return _mm_cmplt_epi8(v, _mm_set1_epi8(0x20));
 }
 
 /* Returns a bit for each quote. Sets *count to their number, and *special to 1 if there is a
@@ -66,14 +66,17 @@ static inline uint64_t block_quotes(const char *block, unsigned *count, int *spe
     return bits_of_vectors(q0, q1, q2, q3);
 }
 
-/* Returns a bit for each special byte. */
-static inline uint64_t block_special(const char *block)
+/* Returns a bit for each special byte, and in *slash a bit for each backslash. */
+static inline uint64_t block_special(const char *block, uint64_t *slash)
 {
+    const __m128i backslash = _mm_set1_epi8('\\');
     __m128i v[4];
 
     memcpy(v, block, sizeof v);
-    return bits_of_vectors(special_of_vector(v[0]), special_of_vector(v[1]),
-                           special_of_vector(v[2]), special_of_vector(v[3]));
+    *slash = bits_of_vectors(_mm_cmpeq_epi8(v[0], backslash), _mm_cmpeq_epi8(v[1], backslash),
+                             _mm_cmpeq_epi8(v[2], backslash), _mm_cmpeq_epi8(v[3], backslash));
+    return *slash | bits_of_vectors(beyond_ascii(v[0]), beyond_ascii(v[1]), beyond_ascii(v[2]),
+                                    beyond_ascii(v[3]));
 }
 
 #elif !defined BCDA_SCAN_WORDS && defined __aarch64__ && defined __ARM_NEON && \
@@ -120,10 +123,14 @@ static inline uint64_t block_quotes(const char *block, unsigned *count, int *spe
     return bits;
 }
 
-static inline uint64_t block_special(const char *block)
+static inline uint64_t block_special(const char *block, uint64_t *slash)
 {
     const uint8_t *p = (const uint8_t *)block;
+    const uint8x16_t backslash = vdupq_n_u8('\\');
 
+    *slash = bits_of_vectors(
+        vceqq_u8(vld1q_u8(p), backslash), vceqq_u8(vld1q_u8(p + 16), backslash),
+        vceqq_u8(vld1q_u8(p + 32), backslash), vceqq_u8(vld1q_u8(p + 48), backslash));
     return bits_of_vectors(special_of_vector(vld1q_u8(p)), special_of_vector(vld1q_u8(p + 16)),
                            special_of_vector(vld1q_u8(p + 32)),
                            special_of_vector(vld1q_u8(p + 48)));
@@ -191,13 +198,18 @@ static inline uint64_t block_quotes(const char *block, unsigned *count, int *spe
     return bits;
 }
 
-static inline uint64_t block_special(const char *block)
+static inline uint64_t block_special(const char *block, uint64_t *slash)
 {
     uint64_t bits = 0;
     int i;
 
-    for (i = 0; i < 8; i++)
-        bits |= bits_of_word(special_of_word(load_word(block + 8 * i))) << 8 * i;
+    *slash = 0;
+    for (i = 0; i < 8; i++) {
+        uint64_t w = load_word(block + 8 * i);
+
+        bits |= bits_of_word(special_of_word(w)) << 8 * i;
+        *slash |= bits_of_word(equal_bytes(w, '\\')) << 8 * i;
+    }
     return bits;
 }
 

@@ -587,7 +587,7 @@ START_TEST(many_escapes)
     for (count = 1; count < CHECK_ESCAPED_MAX + 10; count++)
         for (key = -1; key < count; key++) {
             make_escaped(count, key);
-            expect_reader(count > CHECK_ESCAPED_MAX || key >= 0 ? VALID : SURE, line, line_len);
+            expect_reader(key >= 0 ? VALID : SURE, line, line_len);
         }
 }
 END_TEST
