@@ -18,7 +18,7 @@
 enum {
     /* The number of quotes that are written at once for each block, whether or not there are as
      * many. */
-    QUOTES_AT_ONCE = 8,
+    QUOTES_AT_ONCE = 5,
     /* The entries behind the last quote that stand for closing quotes which are missing. */
     SENTINELS = 4,
     /* The first pass notes so many strings that have escapes. If there are more, all names of the
@@ -223,7 +223,7 @@ static inline __attribute__((always_inline)) uint32_t *write_quotes(uint32_t *ou
     int i;
 
     do {
-#pragma GCC unroll 8
+#pragma GCC unroll 5
         for (i = 0; i < QUOTES_AT_ONCE; i++) {
             out[i] = base + lowest_bit(quotes);
             quotes &= quotes - 1;

@@ -164,8 +164,10 @@ class Bench:
         bench_mark(), and the words that the program printed."""
         folder = tempfile.mkdtemp(prefix="bcda-bench-")
         out = os.path.join(folder, "out")
-        # valgrind counts each byte of "rep movsb" as an instruction, so the C library must copy without it.
-        env = dict(env, GLIBC_TUNABLES="glibc.cpu.x86_rep_movsb_threshold=1000000000")
+        # valgrind counts each byte of "rep movsb" and "rep stosb" as an instruction, so the C library must copy
+        # and clear without them.
+        env = dict(env, GLIBC_TUNABLES="glibc.cpu.x86_rep_movsb_threshold=1000000000:"
+                   "glibc.cpu.x86_rep_stosb_threshold=1000000000")
         words = self.call(env, ["valgrind", "--tool=callgrind", "--instr-atstart=no",
                                 "--dump-before=bench_mark",
                                 "--callgrind-out-file=" + out] + command)
