@@ -15,11 +15,9 @@
 
 enum {
     /* Size of the ring between network and decoder. The sender has to wait each time the ring is
-     * full until it has been emptied, so files get a large ring, and a larger one if a decode
-     * thread empties it (doc/performance-notes.md). */
+     * full until it has been emptied, so files get a large ring (doc/performance-notes.md). */
     RING = 64 * 1024,
-    RING_FILE = 256 * 1024,
-    RING_THREADS = 512 * 1024,
+    RING_FILE = 1024 * 1024,
     /* How much of the body of an error response is read: the body of a 404 may be large (bcda-api
      * 6.1). */
     ERROR_BODY_MAX = 64 * 1024,
@@ -637,13 +635,6 @@ static int start_transfer(struct bcda__call *c, const struct bcda__transfer_requ
     return rc ? rc : bcda__transfer_start(&c->t, channel->http, r, &events, &c->err);
 }
 
-static size_t ring_size(const struct bcda__call *c)
-{
-    if (!c->spec.event)
-        return RING;
-    return bcda__context_option(c->cx, BCDA_OPT_DECODE_THREADS) ? RING_THREADS : RING_FILE;
-}
-
 static void send_request(struct bcda__call *c)
 {
     struct bcda__transfer_request r = {0};
@@ -669,7 +660,7 @@ static void send_request(struct bcda__call *c)
     else if (c->sends_token)
         r.authorization = &c->cx->auth->header;
     c->generation = c->cx->auth->generation;
-    r.ring = ring_size(c);
+    r.ring = c->spec.event ? RING_FILE : RING;
     if (start_transfer(c, &r)) {
         on_broken_transfer(c);
         return;

@@ -818,11 +818,11 @@ END_TEST
 /* ---- memory ---- */
 
 /* The limit that doc/guide/memory-and-limits.md gives for a download, with lines of 1 KB and
- * batches of 256 KiB: 640 KiB of bytes and four batches, each of less than 512 KiB with its
+ * batches of 256 KiB: 1,280 KiB of bytes and four batches, each of less than 512 KiB with its
  * index. */
 START_TEST(memory)
 {
-    enum { BIG = 4000, EACH = (640 + 4 * 512) * 1024, SESSION = 1024 * 1024 };
+    enum { BIG = 4000, EACH = (1280 + 4 * 512) * 1024, SESSION = 1024 * 1024 };
     struct run *r;
     int paused = 0;
 
