@@ -17,6 +17,9 @@ enum {
     KEEP_BYTES = 512 * 1024, /* bcda__batch_clear() frees arrays that are larger than this */
 };
 
+/* The size of value_starts for each row. */
+#define STARTS_BYTES(b) (((size_t)(b)->field_count + 1) * sizeof *(b)->value_starts)
+
 int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)
 {
     struct bcda_batch *b = bcda__calloc(1, sizeof *b);
@@ -84,15 +87,28 @@ void bcda__batch_add_bytes(struct bcda_batch *b, size_t len)
         b->high = b->fill;
 }
 
+/* Returns the elements of value_starts that belong to a row. */
+static uint32_t *starts_of(const struct bcda_batch *b, size_t row)
+{
+    return b->value_starts + row * ((size_t)b->field_count + 1);
+}
+
 static int more_rows(struct bcda_batch *b)
 {
     size_t cap = b->row_cap ? b->row_cap * 2 : FIRST_ROWS;
     size_t most = b->size / ROW_BYTES + 1; /* with this many rows the batch is full */
     uint64_t *m, **columns[MATRIX_COLUMNS];
+    uint32_t *starts;
     int i;
 
     if (cap > most && most > b->row_cap)
         cap = most;
+    if (b->field_count) {
+        starts = bcda__realloc(b->value_starts, cap * STARTS_BYTES(b));
+        if (!starts)
+            return BCDA_ERR_NOMEM;
+        b->value_starts = starts;
+    }
     m = bcda__calloc(cap, ROW_BYTES);
     if (!m)
         return BCDA_ERR_NOMEM;
@@ -170,27 +186,43 @@ static int reserve_values(struct bcda_batch *b, size_t count)
     return 0;
 }
 
-/* Appends the values of a row, sorted by field. Values of one field keep the order of the document.
- * So b->values is sorted by row and field, as find_values() needs. */
-static int add_values(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
+/* Counts the values of each field of a row, and sets where they begin in b->values. Returns the
+ * number of bytes that all texts need. */
+static size_t set_starts(struct bcda_batch *b, const struct bcda__line_info *info)
 {
-    size_t place[BCDA__FIELDS_MAX + 1];
-    size_t i, n = info->value_count, bytes = n; /* one NUL for each value */
-    int rc = reserve_values(b, n);
+    uint32_t *starts = starts_of(b, b->rows);
+    size_t i, bytes = info->value_count; /* one NUL for each value */
 
-    if (!n || rc)
-        return rc;
-    memset(place, 0, ((size_t)b->field_count + 1) * sizeof place[0]);
-    for (i = 0; i < n; i++) {
-        place[info->values[i].field + 1]++;
+    memset(starts, 0, STARTS_BYTES(b));
+    for (i = 0; i < info->value_count; i++) {
+        starts[info->values[i].field + 1]++;
         bytes += info->values[i].span.len;
     }
-    rc = bcda__buf_reserve(&b->text, bytes);
-    for (i = 1; i < (size_t)b->field_count; i++)
-        place[i] += place[i - 1];
+    starts[0] = (uint32_t)b->value_count;
+    for (i = 1; i <= (size_t)b->field_count; i++)
+        starts[i] += starts[i - 1];
+    return bytes;
+}
+
+/* Appends the values of a row, sorted by field. Values of one field keep the order of the
+ * document. */
+static int add_values(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
+{
+    uint32_t place[BCDA__FIELDS_MAX + 1];
+    size_t i, n = info->value_count, bytes;
+    int rc = 0;
+
+    if (!b->field_count)
+        return 0;
+    bytes = set_starts(b, info);
+    memcpy(place, starts_of(b, b->rows), STARTS_BYTES(b));
+    if (n)
+        rc = reserve_values(b, n);
+    if (n && !rc)
+        rc = bcda__buf_reserve(&b->text, bytes);
     for (i = 0; i < n && !rc; i++) {
         const struct bcda__field_value *from = &info->values[i];
-        struct bcda__value *v = &b->values[b->value_count + place[from->field]++];
+        struct bcda__value *v = &b->values[place[from->field]++];
 
         v->row = b->rows;
         v->field = from->field;
@@ -259,7 +291,9 @@ int bcda__batch_is_empty(const struct bcda_batch *b)
 
 size_t bcda__batch_index_size(const struct bcda_batch *b)
 {
-    return b->rows * ROW_BYTES + b->text.len + b->value_count * sizeof *b->values +
+    size_t starts = b->field_count ? STARTS_BYTES(b) : 0;
+
+    return b->rows * (ROW_BYTES + starts) + b->text.len + b->value_count * sizeof *b->values +
            b->bad_count * sizeof *b->bad;
 }
 
@@ -331,6 +365,7 @@ static void free_batch(struct bcda_batch *b)
     bcda__buf_free_secret(&b->text);
     bcda__free(b->matrix);
     bcda__free(b->values);
+    bcda__free(b->value_starts);
     bcda__free(b->bad);
     free_bytes(b);
     batch_pool_unref(b->pool);
@@ -594,44 +629,23 @@ const bcda_file *bcda_resource_file(const bcda_resource *r)
     return r ? r->batch->file : NULL;
 }
 
-/* Returns the index of the first value of this row and field, or, if there is none, the index of
- * the value that would follow. Uses a binary search. */
-static size_t find_values(const struct bcda_batch *b, size_t row, int field)
-{
-    size_t low = 0, high = b->value_count;
-
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        const struct bcda__value *v = &b->values[mid];
-
-        if (v->row < row || (v->row == row && v->field < field))
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
 size_t bcda_resource_field_count(const bcda_resource *r, int index)
 {
+    const uint32_t *starts;
+
     if (!r || index < 0 || index >= r->batch->field_count)
         return 0;
-    return find_values(r->batch, r->row, index + 1) - find_values(r->batch, r->row, index);
+    starts = starts_of(r->batch, r->row);
+    return starts[index + 1] - starts[index];
 }
 
 int bcda_resource_field(const bcda_resource *r, int index, size_t k, const char **text, size_t *len)
 {
     const struct bcda__value *v;
-    size_t at;
 
-    if (!r || !text || !len)
+    if (!text || !len || k >= bcda_resource_field_count(r, index))
         return BCDA_ERR_INVALID;
-    at = find_values(r->batch, r->row, index);
-    if (k >= r->batch->value_count - at)
-        return BCDA_ERR_INVALID;
-    v = &r->batch->values[at + k];
-    if (v->row != r->row || v->field != index)
-        return BCDA_ERR_INVALID;
+    v = &r->batch->values[starts_of(r->batch, r->row)[index] + k];
     *text = r->batch->text.data + v->at;
     *len = v->len;
     return 0;

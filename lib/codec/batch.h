@@ -89,8 +89,12 @@ struct bcda_batch {
     uint64_t *matrix; /* the memory block of the arrays above */
     struct bcda__buf text;
 
+    /* The values of all rows, sorted by row and field. For each row there are field_count + 1
+     * elements of value_starts: where the values of each field begin, and where the last ones
+     * end. */
     struct bcda__value *values;
     size_t value_count, value_cap;
+    uint32_t *value_starts;
     int field_count;
     struct bcda__field_index *fields; /* one index for each field; built when needed */
 
