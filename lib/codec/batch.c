@@ -42,7 +42,7 @@ int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)
 /* Frees the lines, and wipes them first, because they may be patient data. */
 static void free_bytes(struct bcda_batch *b)
 {
-    size_t written = b->high + WRITTEN_MORE;
+    size_t written = (b->high > b->fill ? b->high : b->fill) + WRITTEN_MORE;
 
     if (b->bytes)
         bcda__wipe(b->bytes, written < b->cap ? written : b->cap);

@@ -654,11 +654,13 @@ void fixture_setup_everything(struct fixture *fx)
 
     o.era = "current";
     fixture_open_sandbox(fx, &o);
+    fx->takes_deletions = 1;
     fixture_config(fx);
     fixture_set(fx, BCDA_OPT_BAD_LINES_MAX, -1);
     fixture_session(fx);
     fixture_export(fx, BCDA_LEVEL_PATIENT, "Patient", "Coverage", NULL);
     fixture_fault(fx, "error-file");
+    fixture_fault(fx, "deleted");
     fixture_fault(fx, "bad-json@Patient");
 }
 

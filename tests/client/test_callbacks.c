@@ -13,9 +13,9 @@ static struct fixture fx;
 
 /* ---- results of callbacks ---- */
 
-static const char *const names[AT_COUNT] = {"on_state",        "on_file",     "on_file",
-                                            "on_resource",     "on_batch",    "on_bad_line",
-                                            "on_server_issue", "on_progress", "on_done"};
+static const char *const names[AT_COUNT] = {
+    "on_state",    "on_file",         "on_file",    "on_resource", "on_batch",
+    "on_bad_line", "on_server_issue", "on_deleted", "on_progress", "on_done"};
 
 struct saying {
     enum where where;

@@ -359,22 +359,12 @@ enum {
     PLACES
 };
 
-static const char *const place_names[PLACES] = {"on_state",
-                                                "on_file BEGIN",
-                                                "on_file END",
-                                                "on_resource",
-                                                "on_batch",
-                                                "on_bad_line",
-                                                "on_server_issue",
-                                                "on_progress",
-                                                "on_done",
-                                                "the token provider",
-                                                "the callback of a request",
-                                                "the log",
-                                                "watch_fd",
-                                                "watch_timer",
-                                                "a destroy callback",
-                                                "no callback"};
+static const char *const place_names[PLACES] = {
+    "on_state",    "on_file BEGIN", "on_file END",        "on_resource",
+    "on_batch",    "on_bad_line",   "on_server_issue",    "on_deleted",
+    "on_progress", "on_done",       "the token provider", "the callback of a request",
+    "the log",     "watch_fd",      "watch_timer",        "a destroy callback",
+    "no callback"};
 
 enum action { FREE, RETURN, END, ACTIONS };
 enum drive { BY_RUN, BY_STEP, BY_LOOP, DRIVES }; /* how the session is driven */
@@ -893,8 +883,10 @@ static void script(struct scripted_server *to, const void *arg)
     static const char issues[] =
         "{\"resourceType\":\"OperationOutcome\",\"issue\":[{\"severity\":\"warning\","
         "\"code\":\"processing\",\"diagnostics\":\"something\"}]}\n";
+    static const char deletions[] = "{\"resourceType\":\"Bundle\",\"entry\":[{\"request\":{"
+                                    "\"method\":\"DELETE\",\"url\":\"Patient/gone\"}}]}\n";
     size_t files = *(const size_t *)arg, i;
-    struct scripted_entry e[FILES_MOST + 1] = {{0}};
+    struct scripted_entry e[FILES_MOST + 2] = {{0}};
     char *keys[FILES_MOST] = {NULL}, name[FILES_MOST][32];
 
     for (i = 0; i < files; i++) {
@@ -912,11 +904,14 @@ static void script(struct scripted_server *to, const void *arg)
     e[files].type = "OperationOutcome";
     e[files].path = "/data/errors.ndjson";
     e[files].list = SCRIPTED_ERROR;
+    scripted_reply(to, "/data/deleted", "200 OK", "", deletions, sizeof deletions - 1);
+    e[files + 1] =
+        (struct scripted_entry){"Bundle", "/data/deleted.ndjson", NULL, SCRIPTED_DELETED};
     scripted_text(scripted_on(to, "/jobs/1", 1),
                   "HTTP/1.1 202 Accepted\r\nX-Progress: In Progress (50%)\r\n"
                   "Content-Length: 0\r\n\r\n");
     scripted_reply(to, "/_version", "200 OK", "", "{\"version\":\"r1\"}", 16);
-    scripted_export(to, e, files + 1);
+    scripted_export(to, e, files + 2);
     for (i = 0; i < files; i++)
         free(keys[i]);
 }
@@ -969,6 +964,7 @@ static void open_session(const struct setting *o)
     file_count = o->files;
     server_process_start(&server, o->tls, script, &o->files);
     fixture_init(&fx);
+    fx.takes_deletions = 1;
     make_config(o);
     main_thread = session_thread = pthread_self();
     has_session = 1; /* from now on, any other thread is a worker of the session */

@@ -274,7 +274,7 @@ static int batch_scenario(void)
             failed = 1;
         }
         if (!rc)
-            b->fill += (size_t)len;
+            bcda__batch_add_bytes(b, (size_t)len);
         if (!rc && i % 10 == 0)
             rc = bcda__batch_add_bad(b, &bad);
     }
