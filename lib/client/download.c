@@ -477,6 +477,8 @@ static enum next step_verifying(struct bcda__download *d)
         return run_pipe(d);
     case BCDA__PIPE_FAILED:
         return fail_of_pipe(d);
+    case BCDA__PIPE_FULL: /* a worker has finished more batches just now; they are taken first */
+        return AGAIN;
     default:
         return d->intake.end_at >= 0 ? accept_end(d) : check_whole(d);
     }
@@ -496,6 +498,8 @@ static enum next step_replaying(struct bcda__download *d)
         return WAIT;
     case BCDA__PIPE_FAILED:
         return fail_of_pipe(d);
+    case BCDA__PIPE_FULL: /* the spool may hold more bytes; the finished batches are taken first */
+        return AGAIN;
     case BCDA__PIPE_OVER:
         (void)bcda__pipe_disconnect(d->pipe);
         return AGAIN;

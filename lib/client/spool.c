@@ -22,6 +22,9 @@ struct bcda__spool {
     struct bcda__ctr *open; /* decrypts what is read */
     uint8_t piece[PIECE];
     size_t at, len; /* bytes in `piece` that were read and not yet taken */
+    /* The offsets in the file of the next write and the next read. The offset of the descriptor is
+     * not used, because a child of fork() shares it. */
+    off_t write_at, read_at;
 };
 
 static int code_of_errno(int number)
@@ -102,16 +105,17 @@ fail:
     return rc;
 }
 
-static int write_spool(int fd, const uint8_t *data, size_t len)
+static int write_spool(struct bcda__spool *s, const uint8_t *data, size_t len)
 {
     while (len) {
-        ssize_t n = write(fd, data, len);
+        ssize_t n = pwrite(s->fd, data, len, s->write_at);
 
         if (n < 0 && errno != EINTR)
             return -1;
         if (n > 0) {
             data += n;
             len -= (size_t)n;
+            s->write_at += n;
         }
     }
     return 0;
@@ -124,7 +128,7 @@ int bcda__spool_add(struct bcda__spool *s, const uint8_t *data, size_t len, stru
 
         if (bcda__ctr_apply(s->seal, data, s->piece, n))
             return bcda__err_set(err, BCDA_ERR_LIBRARY, "libgcrypt could not encrypt");
-        if (write_spool(s->fd, s->piece, n))
+        if (write_spool(s, s->piece, n))
             return spool_error(err, "writing");
         data += n;
         len -= n;
@@ -136,8 +140,9 @@ int bcda__spool_reset(struct bcda__spool *s, struct bcda_error *err)
 {
     int rc;
 
-    if (lseek(s->fd, 0, SEEK_SET) < 0 || ftruncate(s->fd, 0))
+    if (ftruncate(s->fd, 0))
         return spool_error(err, "beginning anew");
+    s->write_at = 0;
     rc = new_key(s); /* AES in counter mode: a key must never encrypt two different texts */
     return rc ? bcda__err_set(err, rc, "%s", bcda_error_string(rc)) : 0;
 }
@@ -154,14 +159,13 @@ static int read_piece(struct bcda__spool *s, struct bcda_error *err)
     if (s->seal) { /* the first read: nothing can be added after this */
         bcda__ctr_free(s->seal);
         s->seal = NULL;
-        if (lseek(s->fd, 0, SEEK_SET) < 0)
-            return spool_error(err, "going to its beginning");
     }
     do
-        n = read(s->fd, s->piece, PIECE);
+        n = pread(s->fd, s->piece, PIECE, s->read_at);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return spool_error(err, "reading");
+    s->read_at += n;
     s->at = 0;
     s->len = (size_t)n;
     if (bcda__ctr_apply(s->open, s->piece, s->piece, s->len))

@@ -20,6 +20,7 @@
 #include "../tempdir.h"
 #include "base/mem.h"
 #include "client/config.h"
+#include "client/pipe.h"
 #include "client/spool.h"
 #include "codec/decoder.h"
 #include "codec/inflate.h"
@@ -1076,6 +1077,48 @@ START_TEST(run_is_not_interrupted)
 }
 END_TEST
 
+/* ---- the worker is ahead of the session ---- */
+
+static int wait_for_workers; /* bcda__pipe_state() waits until no worker runs a slice of the pipe */
+
+PROTOTYPES(enum bcda__pipe_state, bcda__pipe_state, struct bcda__pipe *p);
+
+enum bcda__pipe_state __wrap_bcda__pipe_state(struct bcda__pipe *p)
+{
+    enum bcda__pipe_state state = __real_bcda__pipe_state(p);
+
+    while (wait_for_workers && state == BCDA__PIPE_BUSY) {
+        usleep(100);
+        state = __real_bcda__pipe_state(p);
+    }
+    return state;
+}
+
+/* Between the session's question whether a batch is finished, and its question for the state of the
+ * pipe, the worker finishes as many batches as can wait. The file is not over then, and all of it
+ * must be delivered. */
+START_TEST(finished_in_between)
+{
+    enum { LINES_OF_FILE = 2000 };
+    struct run *r;
+
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, "/data/a", 0, LINES_OF_FILE);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_set(&fx, BCDA_OPT_DECODE_THREADS, 2);
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    if (_i)
+        fixture_set_verified(&fx, tempdir());
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    wait_for_workers = 1;
+    r = fixture_run(&fx, BY_BATCH);
+    wait_for_workers = 0;
+    fixture_check_result(r, 0);
+    ck_assert_int_eq(bcda_job_resources(r->job), LINES_OF_FILE);
+    fixture_close(&fx);
+}
+END_TEST
+
 SUITE("threads")
 {
     unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own number of threads */
@@ -1097,4 +1140,5 @@ SUITE("threads")
     suite_case("reports");
     suite_test(late_report);
     suite_test(late_wake_up);
+    suite_loop(finished_in_between, 0, 2);
 }
