@@ -1,7 +1,7 @@
-/* Takes the place of check's header in a program that is not a test suite: an assertion that does
+/* Takes the place of tests/suite.h in a program that is not a test suite: an assertion that does
  * not hold ends the program. */
-#ifndef BCDA_TESTS_FUZZ_CHECK_H
-#define BCDA_TESTS_FUZZ_CHECK_H
+#ifndef BCDA_TESTS_FUZZ_SUITE_H
+#define BCDA_TESTS_FUZZ_SUITE_H
 
 #include <stdio.h>
 #include <stdlib.h>
