@@ -42,13 +42,13 @@ int bcda__batch_new(struct bcda_batch **out, size_t cap, int field_count)
 /* Frees the lines, and wipes them first, because they may be patient data. */
 static void free_bytes(struct bcda_batch *b)
 {
-    size_t written = (b->high > b->fill ? b->high : b->fill) + WRITTEN_MORE;
+    size_t wiped = (b->written > b->fill ? b->written : b->fill) + WRITTEN_MORE;
 
     if (b->bytes)
-        bcda__wipe(b->bytes, written < b->cap ? written : b->cap);
+        bcda__wipe(b->bytes, wiped < b->cap ? wiped : b->cap);
     bcda__free(b->bytes);
     b->bytes = NULL;
-    b->high = 0;
+    b->written = 0;
 }
 
 static void drop_owner(struct bcda_batch *b)
@@ -76,15 +76,15 @@ int bcda__batch_reserve(struct bcda_batch *b, size_t cap)
     free_bytes(b);
     b->bytes = grown;
     b->cap = cap;
-    b->high = b->fill;
+    b->written = b->fill;
     return 0;
 }
 
 void bcda__batch_add_bytes(struct bcda_batch *b, size_t len)
 {
     b->fill += len;
-    if (b->high < b->fill)
-        b->high = b->fill;
+    if (b->written < b->fill)
+        b->written = b->fill;
 }
 
 /* Returns the elements of value_starts that belong to a row. */
@@ -224,8 +224,6 @@ static int add_values(struct bcda_batch *b, const char *line, const struct bcda_
         const struct bcda__field_value *from = &info->values[i];
         struct bcda__value *v = &b->values[place[from->field]++];
 
-        v->row = b->rows;
-        v->field = from->field;
         v->len = from->span.len;
         rc = add_batch_text(b, span_text(line, info, &from->span), from->span.len, &v->at);
     }
@@ -322,8 +320,8 @@ void bcda__batch_cut(struct bcda_batch *b, size_t rows)
     if (rows >= b->rows)
         return;
     b->rows = rows;
-    while (b->value_count && b->values[b->value_count - 1].row >= rows)
-        b->value_count--;
+    if (b->field_count)
+        b->value_count = starts_of(b, rows)[0];
     free_fields(b);
 }
 
@@ -486,27 +484,24 @@ int bcda_batch_column(const bcda_batch *b, int column, const char **base, const 
 static int index_field(struct bcda_batch *b, int field)
 {
     struct bcda__field_index *f = &b->fields[field];
-    size_t i, k = 0, n = 0, row = 0;
+    size_t row, i, k = 0, n = 0;
 
-    for (i = 0; i < b->value_count; i++)
-        n += b->values[i].field == field;
+    for (row = 0; row < b->rows; row++)
+        n += starts_of(b, row)[field + 1] - starts_of(b, row)[field];
     f->first = bcda__calloc(b->rows + 1, sizeof *f->first);
     f->offsets = bcda__calloc(n + 1, sizeof *f->offsets);
     f->lengths = bcda__calloc(n + 1, sizeof *f->lengths);
     if (!f->first || !f->offsets || !f->lengths)
         goto fail;
-    for (i = 0; i < b->value_count; i++) {
-        const struct bcda__value *v = &b->values[i];
+    for (row = 0; row < b->rows; row++) {
+        const uint32_t *starts = starts_of(b, row);
 
-        if (v->field != field)
-            continue;
-        while (row < v->row)
-            f->first[++row] = k;
-        f->offsets[k] = v->at;
-        f->lengths[k++] = v->len;
+        for (i = starts[field]; i < starts[field + 1]; i++) {
+            f->offsets[k] = b->values[i].at;
+            f->lengths[k++] = b->values[i].len;
+        }
+        f->first[row + 1] = k;
     }
-    while (row < b->rows)
-        f->first[++row] = k;
     return 0;
 fail:
     bcda__free(f->first);

@@ -37,8 +37,6 @@ struct bcda_bad_line {
 };
 
 struct bcda__value {
-    size_t row;
-    int field;
     uint64_t at, len; /* the position of the value in the `text` of the batch */
 };
 
@@ -79,7 +77,7 @@ struct bcda_batch {
      * allocated. */
     char *bytes;
     size_t cap, fill;
-    size_t high; /* the most bytes that were ever written, which must be wiped */
+    size_t written; /* the largest `fill` so far: so many bytes must be wiped */
 
     size_t rows, row_cap;
     uint64_t *at[BCDA__COL_COUNT];

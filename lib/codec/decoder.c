@@ -358,7 +358,7 @@ static int decode_step(struct bcda__decoder *d, const uint8_t *in, size_t len, s
         bcda__sha256_add(d->sum, b->bytes + b->fill, made);
     bcda__batch_add_bytes(b, made);
     if (rc)
-        b->high = b->cap; /* a failed stage may have written more than it says */
+        b->written = b->cap; /* a failed stage may have written more than it says */
     d->bytes += (int64_t)made;
     *idle = made == 0 && *used == 0 && d->scratch_at == d->scratch_len;
     read = read_lines(d); /* even after an error, because the bytes before the damage are valid */

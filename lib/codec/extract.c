@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "bcda/error.h"
 #include "codec/scan.h"
 
@@ -127,16 +128,14 @@ static int read_members(const struct bcda__index *index, uint32_t object, struct
 
 /* ---- fields ---- */
 
-static unsigned digit_value(char c)
-{
-    return c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
-}
-
-/* Reads the four digits of the escape \uXXXX at `p`. */
+/* Returns the UTF-16 code unit of the valid escape at `p`: a backslash, "u" and four digits. */
 static unsigned read_unit(const char *p)
 {
-    return digit_value(p[2]) << 12 | digit_value(p[3]) << 8 | digit_value(p[4]) << 4 |
-           digit_value(p[5]);
+    uint8_t unit[2] = {0};
+    size_t size;
+
+    (void)bcda__text_hex_decode(p + 2, 4, unit, sizeof unit, &size);
+    return (unsigned)unit[0] << 8 | unit[1];
 }
 
 /* Writes a character as UTF-8 and returns the end. */

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
+#include "base/text.h"
 #include "bcda/error.h"
 #include "codec/scan_block.h"
 #include "codec/utf8.h"
@@ -19,7 +21,9 @@ enum {
     /* The number of quotes that are written at once for each block, whether or not there are as
      * many. */
     QUOTES_AT_ONCE = 5,
-    /* The entries behind the last quote that stand for closing quotes which are missing. */
+    /* So many entries after the last quote have the length of the line. The second pass does not
+     * need them, because the number of quotes is even. If it had a fault and went too far, it would
+     * find the end of the line there, where every comparison fails. */
     SENTINELS = 4,
     /* The first pass notes so many strings that have escapes. If there are more, all names of the
      * line are searched for escapes. */
@@ -111,28 +115,22 @@ static inline int is_short_escape(char c)
     }
 }
 
-/* Returns the code unit of the escape \uXXXX at offset `at`, or -1 if there is none. */
+/* Returns the UTF-16 code unit that the escape at offset `at` stands for (a backslash, "u" and four
+ * hexadecimal digits), or -1 if no such escape is there. */
 static int escaped_unit(const struct bcda__scan *s, uint32_t at)
 {
     const char *p = s->index.line + at;
-    int unit = 0, i;
+    uint8_t unit[2];
+    size_t size;
 
-    if (at > s->index.len || s->index.len - at < 6 || p[0] != '\\' || p[1] != 'u')
+    if (at > s->index.len || s->index.len - at < 6 || p[0] != '\\' || p[1] != 'u' ||
+        bcda__text_hex_decode(p + 2, 4, unit, sizeof unit, &size))
         return -1;
-    for (i = 2; i < 6; i++) {
-        unsigned char c = (unsigned char)p[i];
-
-        if (c >= '0' && c <= '9')
-            unit = unit << 4 | (c - '0');
-        else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-            unit = unit << 4 | ((c | 0x20) - 'a' + 10);
-        else
-            return -1;
-    }
-    return unit;
+    return unit[0] << 8 | unit[1];
 }
 
-/* Checks the escape \uXXXX at offset `at`, with the second half of a surrogate pair. */
+/* Checks the escape of a code unit at offset `at`. The first half of a surrogate pair must be
+ * followed by the second. */
 static int check_unit(struct bcda__scan *s, uint32_t at)
 {
     int unit;
@@ -255,6 +253,8 @@ static uint32_t *scan_rest(struct bcda__scan *s, uint32_t at, uint32_t *out)
     quotes = block_quotes(block, &count, &special);
     if (special || s->escaped_first)
         quotes = check_special(s, block, base, at - base, quotes, out);
+    if (block == copy)
+        bcda__wipe(copy, sizeof copy);
     quotes &= ~UINT64_C(0) << (at - base);
     return write_quotes(out, base, quotes, (unsigned)__builtin_popcountll(quotes));
 }
@@ -339,18 +339,6 @@ enum next {
 #define MASK(n)              ((UINT64_C(1) << 8 * (n)) - 1)
 #define INLINE               static inline __attribute__((always_inline))
 
-/* Returns the 8 bytes at `p`; the first one is the least significant. */
-INLINE uint64_t next_bytes(const char *p)
-{
-    uint64_t w;
-
-    memcpy(&w, p, sizeof w);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    w = __builtin_bswap64(w);
-#endif
-    return w;
-}
-
 INLINE void open_container(struct walk *w, uint32_t at, unsigned is_object)
 {
     struct bcda__container *c = &w->containers[w->count];
@@ -416,7 +404,7 @@ static uint32_t skip_number(const char *line, uint32_t at)
 /* Returns the offset after the number, true, false or null at `at`, or 0 if there is none. */
 static uint32_t skip_scalar(const char *line, uint32_t at)
 {
-    uint64_t word = next_bytes(line + at);
+    uint64_t word = load_word(line + at);
 
     if ((word & MASK(4)) == WORD4('t', 'r', 'u', 'e') ||
         (word & MASK(4)) == WORD4('n', 'u', 'l', 'l'))
@@ -500,14 +488,14 @@ INLINE enum next scan_value(struct walk *w)
 INLINE enum next scan_member(struct walk *w)
 {
     uint32_t at = w->quotes[w->quote + 1];
-    uint64_t word = next_bytes(w->line + at);
+    uint64_t word = load_word(w->line + at);
     enum next room;
 
     w->quote += 2;
     if ((word & MASK(3)) == WORD3('"', ':', '"')) { /* "name":"value" */
         at = w->quotes[w->quote + 1];
         w->quote += 2;
-        if ((next_bytes(w->line + at) & MASK(3)) == WORD3('"', ',', '"'))
+        if ((load_word(w->line + at) & MASK(3)) == WORD3('"', ',', '"'))
             return NEXT_NAME;
         w->at = at + 1;
         return after_value(w);

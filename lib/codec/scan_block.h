@@ -9,6 +9,18 @@
 
 enum { SCAN_BLOCK = 64 };
 
+/* Returns the eight bytes at `p`; the first one is the least significant. */
+static inline uint64_t load_word(const char *p)
+{
+    uint64_t w;
+
+    memcpy(&w, p, sizeof w);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    w = __builtin_bswap64(w);
+#endif
+    return w;
+}
+
 #if !defined BCDA_SCAN_WORDS && defined __SSE2__
 #include <emmintrin.h>
 
@@ -147,18 +159,6 @@ static inline uint32_t lowest_bit(uint64_t bits)
 }
 
 #define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
-
-/* Returns eight bytes; the first one is the least significant. */
-static inline uint64_t load_word(const char *p)
-{
-    uint64_t w;
-
-    memcpy(&w, p, sizeof w);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    w = __builtin_bswap64(w);
-#endif
-    return w;
-}
 
 /* Returns 0x80 in each byte of `w` that is equal to `value`. */
 static inline uint64_t equal_bytes(uint64_t w, unsigned char value)

@@ -344,6 +344,7 @@ START_TEST(test_cut)
     put(b, lines[2], 1); /* lines can still be added */
     check_column(b, BCDA_COLUMN_TYPE, "Patient|Coverage");
     bcda__batch_cut(b, 0);
+    ck_assert_uint_eq(b->value_count, 0);
     ck_assert_int_eq(bcda_batch_field_column(b, 0, &base, &first, &offsets, &lengths), 0);
     ck_assert_uint_eq(first[0], 0);
     bcda_batch_unref(b);
