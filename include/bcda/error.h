@@ -176,7 +176,8 @@ extern "C" {
 #define BCDA_ERR_LINE_DEPTH (-311)
 /* the last line is incomplete: the file was cut before it was encrypted or compressed */
 #define BCDA_ERR_LINE_CUT (-312)
-/* the line is valid JSON, but not an object with a resourceType */
+/* the line is valid JSON, but not an object with a resourceType; or, in a file of deletions, not a
+ * Bundle of DELETE requests */
 #define BCDA_ERR_LINE_TYPE (-313)
 /* more than BCDA_OPT_BAD_LINES_MAX invalid lines in one job */
 #define BCDA_ERR_BAD_LINES (-314)

@@ -34,7 +34,7 @@ BCDA_API size_t bcda_file_index(const bcda_file *file);
 BCDA_API int bcda_file_is_error(const bcda_file *file);
 /* 1: the lines are Bundles of DELETE requests, for on_deleted (bcda/handlers.h). A line that is not
  * such a Bundle is invalid, BCDA_ERR_LINE_TYPE. */
-BCDA_API int bcda_file_is_deleted(const bcda_file *file);
+BCDA_API int bcda_file_has_deletions(const bcda_file *file);
 BCDA_API int bcda_file_is_encrypted(const bcda_file *file);
 BCDA_API int64_t bcda_file_bytes_received(const bcda_file *file); /* before decoding */
 BCDA_API int64_t bcda_file_bytes(const bcda_file *file);          /* after decoding */

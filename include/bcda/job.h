@@ -102,12 +102,12 @@ BCDA_API int bcda_job_resume(bcda_job *job);
  * Takes the next batch, of any file of the job. For jobs without on_resource and on_batch. The
  * caller owns the batch and releases it by bcda_batch_unref(). Batches of error files
  * (bcda_file_is_error()) are returned too, unless the job has on_server_issue, which then gets the
- * issues. The function does no I/O and runs no callback. Returns BCDA_OK, or an error.
- * BCDA_ERR_AGAIN: nothing is ready: call bcda_session_run(), or wait for the descriptor and step.
- * BCDA_ERR_END: the job has ended and all batches were taken; see bcda_job_result().
- * BCDA_ERR_INVALID; BCDA_ERR_STATE (the job has data callbacks); BCDA_ERR_REENTRANT;
- * BCDA_ERR_FORKED. Until a batch is taken, its file still counts as one of the BCDA_OPT_PARALLEL
- * downloads. From callbacks: no. Thread: owner. Since 0.1.
+ * issues. Deletions are never returned: on_deleted gets them. The function does no I/O and runs no
+ * callback. Returns BCDA_OK, or an error. BCDA_ERR_AGAIN: nothing is ready: call
+ * bcda_session_run(), or wait for the descriptor and step. BCDA_ERR_END: the job has ended and all
+ * batches were taken; see bcda_job_result(). BCDA_ERR_INVALID; BCDA_ERR_STATE (the job has data
+ * callbacks); BCDA_ERR_REENTRANT; BCDA_ERR_FORKED. Until a batch is taken, its file still counts as
+ * one of the BCDA_OPT_PARALLEL downloads. From callbacks: no. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_next(bcda_job *job, bcda_batch **out);
 

@@ -197,12 +197,12 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 #define BCDA_STAT_DECRYPT_NS   12 /* AES-GCM, and decrypting the keys of files */
 #define BCDA_STAT_PARSE_NS     13 /* lines, UTF-8, JSON, fields, the checksum of a file */
 #define BCDA_STAT_DELIVER_NS \
-    14 /* in the application's on_resource, on_batch, on_bad_line, on_server_issue */
+    14 /* in the application's on_resource, on_batch, on_bad_line, on_server_issue, on_deleted */
 #define BCDA_STAT_SPOOL_NS 15 /* BCDA_DELIVERY_VERIFIED: writing the spool and reading it again */
 #define BCDA_STAT_SLEEP_NS 16 /* waiting in poll() inside bcda_session_run() */
-/* Lines that yajl has read, since the scanner was not sure of them or BCDA_OPT_SCANNER is 0. A line
- * costs about eight times as much there. If many lines of a file are counted, its data is unusual:
- * tabs between the values, escapes in names, deeply nested. */
+/* Lines that yajl has read: all lines if BCDA_OPT_SCANNER is 0, else invalid lines and those of
+ * which the scanner was not sure. A line costs about seven times as much there. Lines are not sure,
+ * for example, if there are tabs between their values, or escapes in names. */
 #define BCDA_STAT_YAJL_LINES 17
 
 /* Sets *out to a statistic. Returns 0, BCDA_ERR_INVALID (no such statistic), or BCDA_ERR_FORKED.

@@ -80,7 +80,7 @@ int bcda_file_is_error(const bcda_file *f)
     return f ? f->entry->kind == BCDA__FILE_ERRORS : 0;
 }
 
-int bcda_file_is_deleted(const bcda_file *f)
+int bcda_file_has_deletions(const bcda_file *f)
 {
     return f ? f->entry->kind == BCDA__FILE_DELETED : 0;
 }

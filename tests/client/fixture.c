@@ -375,7 +375,7 @@ static int on_deleted(bcda_job *job, const bcda_deletion *deletion, void *userda
 
     check_call(r, job);
     check_open(r, file);
-    ck_assert_int_eq(bcda_file_is_deleted(file), 1);
+    ck_assert_int_eq(bcda_file_has_deletions(file), 1);
     buf_printf(&r->deletions, "%zu:%lld %s/%s\n", bcda_file_index(file),
                (long long)bcda_resource_line_number(bundle), bcda_deletion_type(deletion),
                bcda_deletion_id(deletion));
@@ -1361,7 +1361,7 @@ static void check_sums(const bcda_job *job)
 
         received += bcda_file_bytes_received(f);
         bytes += bcda_file_bytes(f);
-        if (!bcda_file_is_error(f) && !bcda_file_is_deleted(f))
+        if (!bcda_file_is_error(f) && !bcda_file_has_deletions(f))
             resources += bcda_file_resources(f);
         bad_lines += bcda_file_bad_lines(f);
     }
@@ -1393,7 +1393,7 @@ void fixture_check_export(struct run *r)
         const bcda_file *f = bcda_job_file(r->job, i);
 
         ck_assert_uint_eq(bcda_file_index(f), i);
-        if (bcda_file_is_error(f) || bcda_file_is_deleted(f) ||
+        if (bcda_file_is_error(f) || bcda_file_has_deletions(f) ||
             bcda_file_verdict(f) == BCDA_VERDICT_SKIPPED)
             continue;
         ck_assert_int_eq(bcda_file_verdict(f), BCDA_VERDICT_COMPLETE);

@@ -71,12 +71,12 @@ static int check_order(struct run *r, enum where where, void *object)
 
     if (where == AT_END && bcda_file_index(object) == 0)
         scripted_open_gate(r->fixture->server, 1);
-    if (where != AT_BEGIN || !bcda_file_is_deleted(object))
+    if (where != AT_BEGIN || !bcda_file_has_deletions(object))
         return BCDA_CONTINUE;
     for (i = 0; i < bcda_job_file_count(r->job); i++) {
         const bcda_file *f = bcda_job_file(r->job, i);
 
-        if (!bcda_file_is_error(f) && !bcda_file_is_deleted(f))
+        if (!bcda_file_is_error(f) && !bcda_file_has_deletions(f))
             ck_assert_int_ne(bcda_file_verdict(f), BCDA_VERDICT_NONE);
     }
     *(int *)r->arg += 1;

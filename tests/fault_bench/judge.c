@@ -141,7 +141,7 @@ static const bcda_file *find_deletions(const struct run *r)
     size_t i;
 
     for (i = 0; i < bcda_job_file_count(r->job); i++)
-        if (bcda_file_is_deleted(bcda_job_file(r->job, i)))
+        if (bcda_file_has_deletions(bcda_job_file(r->job, i)))
             return bcda_job_file(r->job, i);
     return NULL;
 }

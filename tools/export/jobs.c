@@ -65,7 +65,7 @@ static const char *type_of(const bcda_file *file)
 
     if (bcda_file_is_error(file))
         return "OperationOutcome";
-    if (bcda_file_is_deleted(file))
+    if (bcda_file_has_deletions(file))
         return DELETED;
     return name_type_is_fine(type) && strcmp(type, DELETED) != 0 ? type : NULL;
 }
@@ -157,15 +157,15 @@ static void count_file(struct task *t, const bcda_file *file, const struct slot 
     if (i == t->tally_count)
         snprintf(t->tallies[t->tally_count++].type, TYPE_SIZE, "%s", type);
     t->tallies[i].files++;
-    t->tallies[i].resources += bcda_file_is_deleted(file) ? slot->deletions
-                               : slot->file               ? output_lines(slot->file)
-                                                          : bcda_file_resources(file);
+    t->tallies[i].resources += bcda_file_has_deletions(file) ? slot->deletions
+                               : slot->file                  ? output_lines(slot->file)
+                                                             : bcda_file_resources(file);
 }
 
 /* Returns why a line is invalid. */
 static const char *line_error(const bcda_file *file, int code)
 {
-    if (bcda_file_is_deleted(file) && code == BCDA_ERR_LINE_TYPE)
+    if (bcda_file_has_deletions(file) && code == BCDA_ERR_LINE_TYPE)
         return "a line is not a Bundle of DELETE requests";
     return bcda_error_string(code);
 }
@@ -206,7 +206,7 @@ static int is_refused(struct task *t, const bcda_file *file)
     else if (!bcda_file_is_error(file) && bcda_file_bad_lines(file) && !bcda_file_resources(file))
         complain("%s: none of its %" PRId64 " lines is a %s: is it encrypted, or not NDJSON?", name,
                  bcda_file_bad_lines(file),
-                 bcda_file_is_deleted(file) ? "Bundle of DELETE requests" : "resource");
+                 bcda_file_has_deletions(file) ? "Bundle of DELETE requests" : "resource");
     else
         return 0;
     t->kept->remarks.refused++;

@@ -88,11 +88,12 @@ static int64_t print_tallies(const struct run *r)
         for (k = 0; k < r->tasks[i].tally_count; k++)
             add_tally(sums, &count, &r->tasks[i].tallies[k]);
     for (i = 0; i < count; i++) {
-        int is_deleted = strcmp(sums[i].type, DELETED) == 0;
+        int has_deletions = strcmp(sums[i].type, DELETED) == 0;
 
         say("%-24s %10" PRId64 " %s in %zu file%s", sums[i].type, sums[i].resources,
-            is_deleted ? "deletions" : "resources", sums[i].files, sums[i].files == 1 ? "" : "s");
-        if (!is_deleted && strcmp(sums[i].type, "OperationOutcome") != 0)
+            has_deletions ? "deletions" : "resources", sums[i].files,
+            sums[i].files == 1 ? "" : "s");
+        if (!has_deletions && strcmp(sums[i].type, "OperationOutcome") != 0)
             resources += sums[i].resources;
     }
     return resources;
@@ -203,5 +204,6 @@ void summary_statistics(const struct run *r)
         stat_of(r, BCDA_STAT_WAITS));
     for (i = 0; i < sizeof stages / sizeof *stages; i++)
         say("  %-16s %8.3f s", stages[i].what, (double)stat_of(r, stages[i].stat) / 1e9);
-    say("%" PRId64 " lines were unusual and read by yajl", stat_of(r, BCDA_STAT_YAJL_LINES));
+    say("%" PRId64 " lines were read by yajl, not by the faster scanner",
+        stat_of(r, BCDA_STAT_YAJL_LINES));
 }

@@ -597,7 +597,7 @@ class Deletions(WithSandbox):
             events = []
             job = self.client().export(
                 "Patient", on_deletion=lambda j, d: events.append((j, d)),
-                on_file=lambda j, f, e: events.append((f.is_deleted, e.name, f.verdict.name)))
+                on_file=lambda j, f, e: events.append((f.has_deletions, e.name, f.verdict.name)))
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 way(job)
@@ -606,7 +606,7 @@ class Deletions(WithSandbox):
             self.assertTrue(all(j is job for j, _ in events[3:-1]))
             found = [d for _, d in events[3:-1]]
             self.assertEqual([(d.type, d.id, d.line_number) for d in found], self.WANT)
-            self.assertEqual([(f.is_deleted, f.is_error) for f in job.files], [(False, False), (True, False)])
+            self.assertEqual([(f.has_deletions, f.is_error) for f in job.files], [(False, False), (True, False)])
             self.assertTrue(all(d.file is job.files[1] for d in found))
             self.assertNotIn("gone", repr(found))
             self.assertEqual((job.deletions, job.deleted_files, job.resources), (4, 1, 10))
@@ -640,7 +640,7 @@ class Deletions(WithSandbox):
                             job.wait()
                         self.assertEqual((caught.exception.file, caught.exception.line), (job.files[1].name, 2))
                 self.assertEqual((found, job.deletions), (self.WANT[:2], 2))
-                self.assertEqual([(line.number, line.error.file, line.file.is_deleted) for line in bad],
+                self.assertEqual([(line.number, line.error.file, line.file.has_deletions) for line in bad],
                                  [(2, job.files[1].name, True)])
 
 

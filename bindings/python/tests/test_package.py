@@ -235,7 +235,7 @@ with bcda.Client("https://x/", client_id="a", client_secret="b", options={"deliv
     deletions: List[bcda.Deletion] = []
     def on_deletion(job: bcda.Job, deletion: bcda.Deletion) -> None:
         deletions.append(deletion)
-        names: Tuple[str, str, int, bool] = (deletion.type, deletion.id, deletion.line_number, deletion.file.is_deleted)
+        names: Tuple[str, str, int, bool] = (deletion.type, deletion.id, deletion.line_number, deletion.file.has_deletions)
     client.export("Patient", on_deletion=on_deletion).wait()
     code: Optional[bcda.ErrorCode] = job.result
     kind: Type[Warning] = bcda.IncompleteExport

@@ -334,7 +334,7 @@ class TestExport < BcdaTest
     open("--era", "current", "--polls", "0", "--patients", "10", "--fault", "deleted") do |client|
       events = []
       job = client.export("Patient", on_deletion: ->(deletion) { events << deletion },
-                                     on_file: ->(file, event) { events << [file.deleted_file?, event, file.verdict] })
+                                     on_file: ->(file, event) { events << [file.deletion_file?, event, file.verdict] })
       assert_silent { job.each { |resource| events << resource.type } }
       ends = [[false, :end, :complete], [true, :end, :complete]]
       assert_equal ["Patient"] * 10, events.grep(String)
@@ -343,7 +343,7 @@ class TestExport < BcdaTest
       assert_equal ends.last, events.last
       found = events.grep(Bcda::Deletion)
       assert_equal DELETIONS, found.map { |deletion| [deletion.type, deletion.id, deletion.line_number] }
-      assert_equal [[false, false], [true, false]], job.files.map { |file| [file.deleted_file?, file.error_file?] }
+      assert_equal [[false, false], [true, false]], job.files.map { |file| [file.deletion_file?, file.error_file?] }
       found.each do |deletion|
         assert_same job.files.last, deletion.file
         refute_includes deletion.inspect, deletion.id

@@ -171,7 +171,7 @@ class Stats(NamedTuple):
     deliver_ns: int  #: nanoseconds in the handlers of invalid lines, of issues and of deletions
     spool_ns: int  #: nanoseconds of writing and reading the temporary files of verified delivery
     sleep_ns: int  #: nanoseconds in which the library waited
-    yajl_lines: int  #: unusual lines, which were read by yajl and not by the scanner
+    yajl_lines: int  #: lines that were read by yajl, not by the faster scanner
 
 
 class Client:

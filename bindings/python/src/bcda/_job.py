@@ -60,7 +60,7 @@ class File:
     """One entry of a job's manifest. Its numbers are current, also during the download."""
 
     __slots__ = ("_pointer", "_handle", "_core", "index", "name", "type", "url", "is_error",
-                 "is_deleted", "is_encrypted", "resources_expected")
+                 "has_deletions", "is_encrypted", "resources_expected")
 
     def __init__(self, pointer: int, handle: Handle, core: Core) -> None:
         self._pointer = pointer
@@ -76,7 +76,7 @@ class File:
         #: Whether the file holds problems that the server reports (OperationOutcome lines), not data.
         self.is_error = bool(lib.bcda_file_is_error(pointer))
         #: Whether the file lists deletions (Bundles of DELETE requests), for ``on_deletion``.
-        self.is_deleted = bool(lib.bcda_file_is_deleted(pointer))
+        self.has_deletions = bool(lib.bcda_file_has_deletions(pointer))
         self.is_encrypted = bool(lib.bcda_file_is_encrypted(pointer))
         expected = lib.bcda_file_resources_expected(pointer)
         #: The number of resources that the manifest promises; ``None`` if it has none (BCDA gives none).

@@ -118,7 +118,7 @@ module Bcda
       bcda_file_name: [:str, [:ptr]],
       bcda_file_index: [:size, [:ptr]],
       bcda_file_is_error: [:int, [:ptr]],
-      bcda_file_is_deleted: [:int, [:ptr]],
+      bcda_file_has_deletions: [:int, [:ptr]],
       bcda_file_is_encrypted: [:int, [:ptr]],
       bcda_file_bytes_received: [:int64, [:ptr]],
       bcda_file_bytes: [:int64, [:ptr]],

@@ -27,7 +27,7 @@ module Bcda
       @name = Native.text(Native.bcda_file_name(pointer)).freeze
       @index = Native.bcda_file_index(pointer)
       @is_error = Native.bcda_file_is_error(pointer) == 1
-      @is_deleted = Native.bcda_file_is_deleted(pointer) == 1
+      @has_deletions = Native.bcda_file_has_deletions(pointer) == 1
       @is_encrypted = Native.bcda_file_is_encrypted(pointer) == 1
     end
 
@@ -37,8 +37,8 @@ module Bcda
     end
 
     # true if the file lists deletions (Bundles of DELETE requests), for +on_deletion:+.
-    def deleted_file?
-      @is_deleted
+    def deletion_file?
+      @has_deletions
     end
 
     # true if the server stores the file encrypted.
