@@ -29,6 +29,18 @@ extern "C" {
 BCDA_API int bcda_export_new(bcda_export **out, int level);
 BCDA_API void bcda_export_free(bcda_export *export_);
 
+/*
+ * Creates an export of what a job has not loaded, such as a job that the server no longer has
+ * (bcda_job_restore()). It is a copy of `like`, the export of the job, restricted to the types of
+ * the data files that are not complete. All types of `like` are requested if the manifest was not
+ * received, if the types of the files are not known, or if a file of deletions is not complete. The
+ * export also returns resources that the job has loaded, so replace a resource that is there
+ * already. For the next bcda_export_set_since() use the transaction time of the first job.
+ * BCDA_ERR_END: the job has loaded all its files. Thread: owner of the job. Since 0.1.
+ */
+BCDA_API int bcda_export_new_remaining(bcda_export **out, const bcda_export *like,
+                                       const bcda_job *job);
+
 /* Sets the group, such as "all". BCDA_ERR_STATE: the level is not BCDA_LEVEL_GROUP.
  * BCDA_ERR_INVALID: `group_id` is empty. */
 BCDA_API int bcda_export_set_group(bcda_export *export_, const char *group_id);

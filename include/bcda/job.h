@@ -57,10 +57,16 @@ BCDA_API int bcda_job_attach(bcda_session *session, const char *status_url,
                              bcda_job **out);
 
 /*
- * Resumes a job from the text that bcda_job_save() wrote, perhaps in another process. Files that
- * were complete at that time are not downloaded again (BCDA_VERDICT_SKIPPED). BCDA_ERR_INVALID:
- * `saved` is not such a text. In all other respects it is like bcda_job_attach(). From callbacks:
- * queued. Thread: owner. Since 0.1.
+ * Resumes a job from its saved text, perhaps in another process or on another machine. The text is
+ * what bcda_job_save() returned, followed by what each later bcda_job_save_changes() returned.
+ * Files that were complete are not downloaded again (BCDA_VERDICT_SKIPPED). If the server no longer
+ * has the job (BCDA keeps the files for a day), the job ends with BCDA_ERR_NOT_FOUND, BCDA_ERR_GONE
+ * or BCDA_ERR_JOB_CANCELLED. bcda_job_file() then still returns the files that the text lists:
+ * BCDA_VERDICT_SKIPPED if they were complete, else BCDA_VERDICT_NONE.
+ * bcda_export_new_remaining() requests the rest. BCDA_ERR_INVALID: `saved` is not such a text, or
+ * it was damaged; each line of it has a checksum. BCDA_ERR_UNSUPPORTED: a later version of the
+ * library has written it; texts of earlier versions are accepted. In all other respects it is like
+ * bcda_job_attach(). From callbacks: queued. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_restore(bcda_session *session, const char *saved, size_t len,
                               const bcda_export *export_, const bcda_handlers *handlers,
@@ -68,13 +74,30 @@ BCDA_API int bcda_job_restore(bcda_session *session, const char *saved, size_t l
 
 /*
  * Writes what bcda_job_restore() needs to resume the job later, as one line of JSON: the status
- * URL, the requested types, if they are known, and the names of the files that are complete. The
- * text contains no secret and no patient data. Call it after on_state, and at the END of each file,
- * once the application has stored the file's resources safely. *out is NUL-terminated; free it with
- * bcda_free(). Errors: BCDA_ERR_INVALID; BCDA_ERR_STATE (the server has not accepted the job yet);
- * BCDA_ERR_NOMEM; BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
+ * URL, the requested types, if they are known, and the files of the manifest, with their verdicts.
+ * A file is named by the path of its URL, without the query. The text contains no secret and no
+ * patient data. It replaces every text that was saved before. Call it after on_state, and at the
+ * END of each file, once the application has stored the file's resources safely: the text then
+ * lists the file as complete. *out is NUL-terminated; free it with bcda_free(). Errors:
+ * BCDA_ERR_INVALID; BCDA_ERR_STATE (the server has not accepted the job yet); BCDA_ERR_NOMEM;
+ * BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
  */
-BCDA_API int bcda_job_save(const bcda_job *job, char **out);
+BCDA_API int bcda_job_save(bcda_job *job, char **out);
+
+/*
+ * Writes only what has changed since the last call of this function or of bcda_job_save(). Append
+ * *out to the text that was saved before. So a job of 10,000 files does not write the whole list at
+ * the end of each file. *out consists of lines, each with a line feed before it, and is "" if
+ * nothing has changed. The first call, and the first one after the manifest was received, write the
+ * whole job, as bcda_job_save() does; bcda_job_restore() ignores the lines before it.
+ *
+ * To load every file exactly once, store *out in the transaction that stores the file's resources:
+ * call this function at the END of the file, and commit both. If the commit fails, return
+ * BCDA_STOP: the library then does not count the file as complete, and the next call of either
+ * function writes the whole job. Errors: those of bcda_job_save(): BCDA_ERR_INVALID,
+ * BCDA_ERR_STATE, BCDA_ERR_NOMEM, BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
+ */
+BCDA_API int bcda_job_save_changes(bcda_job *job, char **out);
 
 /*
  * Ends the job: the next run or step calls on_done with BCDA_ERR_CANCELLED. By default nothing is

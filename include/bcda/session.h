@@ -173,10 +173,10 @@ BCDA_API int bcda_session_wakeup(bcda_session *session);
  * Why the last call on this session, or on a job of it, failed; NULL if it did not fail. Every
  * failure is described, even a refused argument. BCDA_ERR_AGAIN, BCDA_ERR_END, BCDA_ERR_TIMEOUT and
  * BCDA_ERR_INTERRUPTED report a state and have no error. Getters do not change the error. Neither
- * do bcda_session_stat() and bcda_job_save() if they succeed, nor bcda_session_wakeup(), which may
- * run in a signal handler. If the session of an ended job was already freed, a call on the job only
- * returns a code. Valid until the next call on the session. From callbacks: yes. Thread: owner.
- * Since 0.1.
+ * do bcda_session_stat(), bcda_job_save() and bcda_job_save_changes() if they succeed, nor
+ * bcda_session_wakeup(), which may run in a signal handler. If the session of an ended job was
+ * already freed, a call on the job only returns a code. Valid until the next call on the session.
+ * From callbacks: yes. Thread: owner. Since 0.1.
  */
 BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
 

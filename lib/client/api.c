@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "client/entry.h"
 #include "client/origin.h"
 #include "client/session.h"
@@ -377,10 +378,23 @@ int bcda_job_attach(bcda_session *s, const char *status_url, const bcda_export *
     return rc ? rc : attach_job(s, status_url, x, h, NULL, out);
 }
 
+static const char *why_not_restored(int code)
+{
+    switch (code) {
+    case BCDA_ERR_NOMEM:
+        return "out of memory";
+    case BCDA_ERR_UNSUPPORTED:
+        return "the saved job was written by a later version of libbcda: use that version";
+    default:
+        return "the text is not that of a saved job, or it was damaged";
+    }
+}
+
 int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_export *x,
                      const bcda_handlers *h, bcda_job **out)
 {
     struct bcda__state state = {0};
+    char *url;
     int rc;
 
     if (!saved)
@@ -390,15 +404,16 @@ int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_
         return rc;
     rc = bcda__state_read(saved, len, &state);
     if (rc)
-        return refuse_call(&s->cx, rc,
-                           rc == BCDA_ERR_NOMEM ? "out of memory"
-                                                : "the text is not that of a saved job");
-    rc = attach_job(s, state.url, x, h, &state, out);
+        return refuse_call(&s->cx, rc, why_not_restored(rc));
+    url = bcda__strdup(state.url); /* the state is moved into the job */
+    rc = url ? attach_job(s, url, x, h, &state, out) : bcda__err_nomem(&s->cx.err);
+    bcda__free(url);
     bcda__state_free(&state);
     return rc;
 }
 
-int bcda_job_save(const bcda_job *job, char **out)
+static int return_saved_text(bcda_job *job, int (*save)(bcda_job *job, struct bcda__buf *out),
+                             char **out)
 {
     struct bcda__buf text;
     int rc;
@@ -411,13 +426,25 @@ int bcda_job_save(const bcda_job *job, char **out)
         return bcda__err_set(job->cx ? &job->cx->err : NULL, BCDA_ERR_STATE,
                              "the server has not accepted the job: there is nothing to save yet");
     bcda__buf_init(&text, (size_t)1 << 30);
-    rc = bcda__state_write(&text, job->url, job->types_known ? &job->types : NULL, &job->done);
+    rc = bcda__buf_adds(&text, ""); /* there is a text even if nothing has changed */
+    if (!rc)
+        rc = save(job, &text);
     if (rc) {
         bcda__buf_free(&text);
         return bcda__err_nomem(job->cx ? &job->cx->err : NULL);
     }
     *out = bcda__buf_steal(&text);
     return 0;
+}
+
+int bcda_job_save(bcda_job *job, char **out)
+{
+    return return_saved_text(job, bcda__job_save, out);
+}
+
+int bcda_job_save_changes(bcda_job *job, char **out)
+{
+    return return_saved_text(job, bcda__job_save_changes, out);
 }
 
 /* Checks a call on a job. A job that has ended no longer has a session: *over is then 1, and the

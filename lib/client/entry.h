@@ -5,8 +5,8 @@
  *
  * The other functions may be called anywhere. These are the functions that only read, or that fill
  * an object of their own (config, export, handlers, file, batch, error, the getters, ref and
- * unref), and bcda_session_wakeup(), bcda_session_stat() and bcda_job_save(). The last three
- * return BCDA_ERR_FORKED in a child of fork(). */
+ * unref), and bcda_session_wakeup(), bcda_session_stat(), bcda_job_save() and
+ * bcda_job_save_changes(). The last four return BCDA_ERR_FORKED in a child of fork(). */
 #ifndef BCDA_CLIENT_ENTRY_H
 #define BCDA_CLIENT_ENTRY_H
 

@@ -164,6 +164,91 @@ int bcda__export_types(const bcda_export *x, struct bcda__texts *out)
     return rc;
 }
 
+int bcda__export_copy(bcda_export **out, const bcda_export *from)
+{
+    bcda_export *x = bcda__calloc(1, sizeof *x);
+    int rc;
+
+    if (!x)
+        return BCDA_ERR_NOMEM;
+    x->level = from->level;
+    bcda__err_clear(&x->err);
+    rc = bcda__text_replace(&x->group, from->group);
+    if (!rc)
+        rc = bcda__text_replace(&x->since, from->since);
+    if (!rc)
+        rc = bcda__texts_copy(&x->types, &from->types);
+    if (!rc)
+        rc = bcda__texts_copy(&x->type_filters, &from->type_filters);
+    if (!rc)
+        rc = bcda__texts_copy(&x->names, &from->names);
+    if (!rc)
+        rc = bcda__texts_copy(&x->values, &from->values);
+    if (!rc)
+        rc = bcda__field_set_copy(&x->fields, from->fields);
+    if (rc)
+        bcda_export_free(x);
+    else
+        *out = x;
+    return rc;
+}
+
+/* Returns 1 if the filter, such as "Patient?active=true", is for one of the types. */
+static int is_filter_of(const char *filter, const struct bcda__texts *types)
+{
+    size_t i, len = strcspn(filter, "?");
+
+    for (i = 0; i < types->count; i++)
+        if (strlen(types->at[i]) == len && memcmp(types->at[i], filter, len) == 0)
+            return 1;
+    return 0;
+}
+
+static int keep_filters(bcda_export *x, const struct bcda__texts *types)
+{
+    struct bcda__texts kept = {NULL, 0};
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; !rc && i < x->type_filters.count; i++)
+        if (is_filter_of(x->type_filters.at[i], types))
+            rc = bcda__texts_add(&kept, x->type_filters.at[i], strlen(x->type_filters.at[i]));
+    bcda__texts_free(&x->type_filters);
+    x->type_filters = kept;
+    return rc;
+}
+
+static int drop_type_parameter(bcda_export *x)
+{
+    struct bcda__texts names = {NULL, 0}, values = {NULL, 0};
+    size_t i;
+    int rc = 0;
+
+    for (i = 0; !rc && i < x->names.count; i++) {
+        if (strcmp(x->names.at[i], "_type") == 0)
+            continue;
+        rc = bcda__texts_add(&names, x->names.at[i], strlen(x->names.at[i]));
+        if (!rc)
+            rc = bcda__texts_add(&values, x->values.at[i], strlen(x->values.at[i]));
+    }
+    bcda__texts_free(&x->names);
+    bcda__texts_free(&x->values);
+    x->names = names;
+    x->values = values;
+    return rc;
+}
+
+int bcda__export_restrict(bcda_export *x, const struct bcda__texts *types)
+{
+    int rc;
+
+    bcda__texts_free(&x->types);
+    rc = bcda__texts_copy(&x->types, types);
+    if (!rc)
+        rc = drop_type_parameter(x);
+    return rc ? rc : keep_filters(x, types);
+}
+
 int bcda__export_url(const bcda_export *x, const char *fhir_url, struct bcda__buf *out,
                      struct bcda_error *err)
 {

@@ -1,11 +1,90 @@
 #include "client/file.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/url.h"
+#include "codec/crypto.h"
 
 enum { TYPE_MAX = 64 }; /* most letters of a resource type */
+
+/* ---- what identifies a file ---- */
+
+static const char *path_of_url(const struct bcda_file *f, size_t *len)
+{
+    struct bcda__url u;
+
+    if (bcda__url_parse(f->entry->url, &u)) { /* not expected: the manifest's parser checks it */
+        *len = strlen(f->entry->url);
+        return f->entry->url;
+    }
+    *len = u.path_len;
+    return u.path;
+}
+
+static int compare_url_paths(const void *a, const void *b)
+{
+    size_t a_len, b_len;
+    const char *x = path_of_url(*(struct bcda_file *const *)a, &a_len);
+    const char *y = path_of_url(*(struct bcda_file *const *)b, &b_len);
+    int order = memcmp(x, y, a_len < b_len ? a_len : b_len);
+
+    return order ? order : (a_len > b_len) - (a_len < b_len);
+}
+
+/* Finds the files whose URLs differ only in the query. No URL is twice in a manifest. */
+static int find_ambiguous_paths(struct bcda__files *f)
+{
+    struct bcda_file **sorted;
+    size_t i, n = 0;
+
+    for (i = 0; i < f->count; i++)
+        n += strchr(f->at[i].entry->url, '?') != NULL;
+    if (!n)
+        return 0;
+    sorted = bcda__alloc(f->count * sizeof *sorted);
+    if (!sorted)
+        return BCDA_ERR_NOMEM;
+    for (i = 0; i < f->count; i++)
+        sorted[i] = &f->at[i];
+    qsort(sorted, f->count, sizeof *sorted, compare_url_paths);
+    for (i = 1; i < f->count; i++)
+        if (compare_url_paths(&sorted[i - 1], &sorted[i]) == 0)
+            sorted[i - 1]->is_ambiguous = sorted[i]->is_ambiguous = 1;
+    bcda__free(sorted);
+    return 0;
+}
+
+static int add_query_hash(const char *query, struct bcda__buf *out)
+{
+    struct bcda__sha256 *sum;
+    uint8_t hash[32];
+    int rc = bcda__sha256_new(&sum), i;
+
+    if (rc)
+        return rc;
+    bcda__sha256_add(sum, query, strlen(query));
+    rc = bcda__sha256_read(sum, hash);
+    bcda__sha256_free(sum);
+    if (!rc)
+        rc = bcda__buf_adds(out, "?");
+    for (i = 0; !rc && i < 16; i++)
+        rc = bcda__buf_addf(out, "%02x", hash[i]);
+    return rc;
+}
+
+int bcda__file_add_path(const struct bcda_file *f, struct bcda__buf *out)
+{
+    size_t len;
+    const char *path = path_of_url(f, &len);
+    int rc = bcda__buf_add(out, path, len);
+
+    return rc || !f->is_ambiguous ? rc : add_query_hash(path + len, out);
+}
+
+/* ---- the files of a manifest ---- */
 
 int bcda__files_new(struct bcda__files **out, struct bcda__manifest *manifest)
 {
@@ -24,6 +103,10 @@ int bcda__files_new(struct bcda__files **out, struct bcda__manifest *manifest)
         f->at[i].entry = &manifest->entries[i];
         f->at[i].index = i;
         f->at[i].expected = -1;
+    }
+    if (find_ambiguous_paths(f)) {
+        bcda__files_unref(f);
+        return BCDA_ERR_NOMEM;
     }
     *out = f;
     return 0;
@@ -47,6 +130,8 @@ void bcda__files_unref(void *files)
     bcda__manifest_unref(f->manifest);
     bcda__free(f);
 }
+
+/* ---- getters ---- */
 
 const char *bcda__type_for_log(const char *type, const char *otherwise)
 {

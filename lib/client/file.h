@@ -5,9 +5,11 @@
 
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "bcda/file.h"
 #include "bcda/handlers.h"
+#include "client/state.h"
 #include "protocol/manifest.h"
 
 /* What is counted, for each file and for the job. */
@@ -28,6 +30,13 @@ struct bcda_file {
     int64_t expected; /* Content-Length of the first response; -1 = absent */
     int verdict;
     struct bcda_error *error; /* NULL = none */
+
+    /* What is saved of the file (client/saving.h). */
+    enum bcda__saved_verdict saved;
+    struct bcda__mark confirmed;
+    int is_ambiguous;          /* another file of the manifest has the same path */
+    struct bcda_file *changed; /* the next file of which something is to be saved; see saving.c */
+    int is_changed;            /* the file is in that list */
 };
 
 struct bcda__files {
@@ -41,6 +50,13 @@ struct bcda__files {
 int bcda__files_new(struct bcda__files **out, struct bcda__manifest *manifest);
 struct bcda__files *bcda__files_ref(struct bcda__files *f);
 void bcda__files_unref(void *files); /* has the type of a batch's owner_unref */
+
+/* Adds to `out` what identifies the file in every manifest of the job: the path of its URL. The
+ * origin does not belong to it, since it depends on the URL that the request was sent to (bcda-api
+ * 1). The query does not, since it may hold a signature that is a secret and differs in each
+ * manifest. If several files of the manifest have this path, a hash of the query follows. Returns
+ * 0, BCDA_ERR_NOMEM or BCDA_ERR_LIBRARY. */
+int bcda__file_add_path(const struct bcda_file *f, struct bcda__buf *out);
 
 /* Returns `type`, a resource type that the server named, if `type` is 1 to 64 letters. Otherwise
  * returns `otherwise`, so that no other text of the server gets into the log. */

@@ -245,29 +245,15 @@ static void all_files_ended(bcda_job *job)
         bcda__job_end(job, 0, NULL);
 }
 
-/* Returns the name of a file in `done`: its URL without the origin, since the origin depends on the
- * URL that the request was sent to (bcda-api 1). File names alone need not be unique on other
- * servers. */
-static const char *memory_of(const struct bcda_file *f)
+/* Counts the files that were loaded before the job was restored. */
+static int take_loaded(bcda_job *job)
 {
-    struct bcda__url u;
-
-    return bcda__url_parse(f->entry->url, &u) ? f->entry->url : u.path;
-}
-
-static void skip_done(bcda_job *job)
-{
+    int rc = bcda__saving_take_files(&job->saving, job->downloads.files);
     size_t i;
 
-    bcda__texts_sort(&job->done);
-    for (i = 0; i < job->downloads.files->count; i++) {
-        struct bcda_file *f = &job->downloads.files->at[i];
-
-        if (bcda__texts_find(&job->done, memory_of(f))) {
-            f->verdict = BCDA_VERDICT_SKIPPED;
-            job->files_ended++;
-        }
-    }
+    for (i = 0; i < job->downloads.files->count; i++)
+        job->files_ended += job->downloads.files->at[i].verdict == BCDA_VERDICT_SKIPPED;
+    return rc;
 }
 
 /* Returns the next file to download, or NULL if there is none at present: data files first, then
@@ -326,28 +312,45 @@ static int is_missing(const struct bcda_file *file)
     return code == BCDA_ERR_NOT_FOUND || code == BCDA_ERR_GONE;
 }
 
-/* Handles the end of a file. The application may save the job in on_file, so the file is added to
- * `done` before on_file is called. The file is removed from `done` again if the application says
- * that it could not keep the file. */
-static void file_concluded(bcda_job *job, const struct bcda_file *file)
+/* Whether the error is about the bytes of the file. If it is not, such as that of a broken
+ * connection, what the application confirmed of the file stays valid. */
+static int is_error_of_content(int code)
 {
-    const char *memory = memory_of(file);
+    return code <= BCDA_ERR_KEY_MISSING && code > BCDA_ERR_STOPPED;
+}
+
+/* Notes a verdict before on_file is called, since the application may save the job there. */
+static void note_verdict(bcda_job *job, struct bcda_file *file)
+{
+    if (file->verdict != BCDA_VERDICT_FAILED) {
+        file->saved = BCDA__SAVED_COMPLETE;
+    } else {
+        file->saved = BCDA__SAVED_FAILED;
+        if (is_error_of_content(bcda_error_code(file->error)))
+            memset(&file->confirmed, 0, sizeof file->confirmed);
+    }
+    bcda__saving_change(&job->saving, file);
+}
+
+/* Handles the end of a file. If the application stops the job in on_file, it could not keep the
+ * file, so the file does not count as loaded. What the application has saved meanwhile may say
+ * otherwise, so the next saved text replaces it. */
+static void file_concluded(bcda_job *job, struct bcda_file *file)
+{
     int failed = file->verdict == BCDA_VERDICT_FAILED;
-    int remembered = !failed && !bcda__texts_add(&job->done, memory, strlen(memory));
     int given;
 
     job->files_ended++;
     if (failed && !job->file_err.code && file->error)
         bcda__err_copy(&job->file_err, file->error);
+    note_verdict(job, file);
     given = call_on_file(job, file, BCDA_FILE_END);
-    if (remembered && given != BCDA_CONTINUE)
-        bcda__texts_drop_last(&job->done);
+    if (!failed && given != BCDA_CONTINUE) {
+        file->saved = BCDA__SAVED_NONE;
+        bcda__saving_begin(&job->saving);
+    }
     if (handle_callback_answer(job, given, "on_file"))
         return;
-    if (!failed && !remembered) {
-        fail_job_nomem(job);
-        return;
-    }
     schedule_progress(job);
     if (failed && is_missing(file) && job->presence == BCDA__UNASKED)
         ask_presence(job);
@@ -499,7 +502,10 @@ static void take_manifest(bcda_job *job)
         return;
     }
     warn_of_missing(job);
-    skip_done(job);
+    if (take_loaded(job)) {
+        fail_job_nomem(job);
+        return;
+    }
     if (!set_state(job, BCDA_JOB_DOWNLOADING))
         start_downloads(job);
 }
@@ -571,16 +577,43 @@ static void take_progress(bcda_job *job, const struct bcda__answer *a)
     schedule_progress(job);
 }
 
+/* The server no longer has a job that was restored: the application is told which files are loaded
+ * and which are not, as far as the saved text knows. Changes `err`. */
+static void take_expired(bcda_job *job, struct bcda_error *err)
+{
+    struct bcda__manifest *m;
+    size_t n;
+
+    if (job->downloads.files || !job->saving.restored.url ||
+        (err->code != BCDA_ERR_NOT_FOUND && err->code != BCDA_ERR_GONE &&
+         err->code != BCDA_ERR_JOB_CANCELLED) ||
+        bcda__state_manifest(&job->saving.restored, &m))
+        return;
+    if (bcda__files_new(&job->downloads.files, m) || take_loaded(job)) {
+        bcda__files_unref(job->downloads.files);
+        job->downloads.files = NULL;
+    }
+    bcda__manifest_unref(m);
+    n = bcda_job_file_count(job);
+    if (n)
+        bcda__err_context(err, "%zu of the %zu files of the job were loaded before",
+                          job->files_ended, n);
+}
+
 static void on_status(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *a,
                       const struct bcda_error *err)
 {
     bcda_job *job = ctx;
     struct bcda__call *call = job->call;
+    struct bcda_error own;
     int64_t asked;
 
     job->call = NULL;
     if (verdict == BCDA__FAIL) {
-        fail_job(job, err);
+        bcda__err_copy(&own, err);
+        take_expired(job, &own);
+        fail_job(job, &own);
+        bcda__err_forget(&own);
     } else if (verdict == BCDA__WAIT) {
         take_progress(job, a);
         asked = bcda__retry_after(a->retry_after, bcda__engine_wall(job->cx->engine));
@@ -838,7 +871,7 @@ static void free_job(bcda_job *job)
     bcda__free(job->url);
     bcda__texts_free(&job->types);
     bcda__texts_free(&job->missing);
-    bcda__texts_free(&job->done);
+    bcda__saving_free(&job->saving);
     bcda__files_unref(job->downloads.files);
     bcda__err_forget(&job->err);
     bcda__err_forget(&job->file_err);
@@ -849,9 +882,9 @@ static void take_saved(bcda_job *job, struct bcda__state *saved)
 {
     job->types = saved->types;
     job->types_known = saved->types_known;
-    job->done = saved->done;
     memset(&saved->types, 0, sizeof saved->types);
-    memset(&saved->done, 0, sizeof saved->done);
+    job->saving.restored = *saved;
+    memset(saved, 0, sizeof *saved);
 }
 
 static void fill_start(bcda_job *job)
@@ -913,6 +946,33 @@ int bcda__job_create(bcda_job **out, struct bcda__context *cx, const struct bcda
     bcda__timer_set(cx->engine, &job->poll, 0, begin_job, job);
     *out = job;
     return 0;
+}
+
+/* ---- saving ---- */
+
+static void describe_saved_job(const bcda_job *job, struct bcda__saved_job *out)
+{
+    out->url = job->url;
+    out->types = job->types_known ? &job->types : NULL;
+    out->files = job->downloads.files;
+}
+
+int bcda__job_save(bcda_job *job, struct bcda__buf *out)
+{
+    struct bcda__saved_job view;
+
+    describe_saved_job(job, &view);
+    return bcda__saving_write(&job->saving, &view, out);
+}
+
+int bcda__job_save_changes(bcda_job *job, struct bcda__buf *out)
+{
+    struct bcda__saved_job view;
+
+    describe_saved_job(job, &view);
+    return bcda__saving_has_changes(&job->saving)
+               ? bcda__saving_write_changes(&job->saving, &view, out)
+               : 0;
 }
 
 bcda_job *bcda_job_ref(bcda_job *job)

@@ -6,8 +6,8 @@
 #include "client/call.h"
 #include "client/download.h"
 #include "client/export.h"
+#include "client/saving.h"
 #include "client/start.h"
-#include "client/state.h"
 
 /* Functions that a job calls; they belong to the list of jobs that contains it. */
 struct bcda__job_owner {
@@ -32,8 +32,7 @@ struct bcda_job {
     /* 0 = the requested types are not known until the manifest's `request` was read. */
     int types_known;
     struct bcda__texts missing; /* requested types without a data file */
-    /* The URL paths of complete files, including those of an earlier run. */
-    struct bcda__texts done;
+    struct bcda__saving saving;
 
     int state, result, ended;
     struct bcda_error err;
@@ -81,5 +80,10 @@ int bcda__job_wants_slot(bcda_job *job);      /* whether a file waits to be down
 int bcda__job_has_batch(const bcda_job *job); /* whether a batch waits for bcda_job_next() */
 int bcda__job_is_idle(
     const bcda_job *job); /* whether it is paused, and will do nothing by itself */
+
+/* Add to `out` what bcda_job_save() and bcda_job_save_changes() return. The job must have a status
+ * URL. Return 0 or an error code. */
+int bcda__job_save(bcda_job *job, struct bcda__buf *out);
+int bcda__job_save_changes(bcda_job *job, struct bcda__buf *out);
 
 #endif

@@ -241,7 +241,7 @@ START_TEST(saved_early)
     r = fixture_start(&fx, BY_RESOURCE);
     fixture_until(&fx, bcda_job_state(r->job) == BCDA_JOB_RUNNING);
     ck_assert_ok(bcda_job_save(r->job, &saved));
-    ck_assert_msg(strstr(saved, ",\"types\":[\"Patient\",\"" EOB "\"],\"done\":[]}") != NULL, "%s",
+    ck_assert_msg(strstr(saved, ",\"types\":[\"Patient\",\"" EOB "\"],\"files\":[],") != NULL, "%s",
                   saved);
     bcda_free(saved);
     fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);

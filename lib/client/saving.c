@@ -1,0 +1,190 @@
+#include "client/saving.h"
+
+#include <string.h>
+
+enum { PATH_MAX_LEN = 256 * 1024 };
+
+/* ---- the manifest of a restored job ---- */
+
+/* Texts of version 1 name a file by its path and query. */
+static int add_old_path(const struct bcda_file *f, struct bcda__buf *out)
+{
+    const char *query = strchr(f->entry->url, '?');
+    int rc = bcda__file_add_path(f, out);
+
+    return rc || !query || f->is_ambiguous ? rc : bcda__buf_adds(out, query);
+}
+
+static void take_saved_file(struct bcda_file *f, const struct bcda__saved_file *saved)
+{
+    f->saved = saved->verdict;
+    if (saved->verdict == BCDA__SAVED_COMPLETE)
+        f->verdict = BCDA_VERDICT_SKIPPED;
+    else
+        f->confirmed = saved->confirmed;
+}
+
+int bcda__saving_take_files(struct bcda__saving *s, struct bcda__files *files)
+{
+    struct bcda__buf path;
+    int rc = 0;
+    size_t i;
+
+    bcda__buf_init(&path, PATH_MAX_LEN);
+    for (i = 0; !rc && s->restored.sorted && i < files->count; i++) {
+        const struct bcda__saved_file *saved;
+
+        bcda__buf_clear(&path);
+        rc = s->restored.version == 1 ? add_old_path(&files->at[i], &path)
+                                      : bcda__file_add_path(&files->at[i], &path);
+        saved = rc ? NULL : bcda__state_find(&s->restored, path.data);
+        if (saved)
+            take_saved_file(&files->at[i], saved);
+    }
+    bcda__buf_free(&path);
+    bcda__saving_begin(s); /* the first line lists the files */
+    return rc;
+}
+
+/* ---- changes ---- */
+
+void bcda__saving_change(struct bcda__saving *s, struct bcda_file *file)
+{
+    if (file->is_changed || !s->has_begun)
+        return;
+    file->is_changed = 1;
+    if (s->last)
+        s->last->changed = file;
+    else
+        s->first = file;
+    s->last = file;
+}
+
+static void drop_changes(struct bcda__saving *s)
+{
+    while (s->first) {
+        struct bcda_file *f = s->first;
+
+        s->first = f->changed;
+        f->changed = NULL;
+        f->is_changed = 0;
+    }
+    s->last = NULL;
+}
+
+void bcda__saving_begin(struct bcda__saving *s)
+{
+    drop_changes(s);
+    s->has_begun = 0;
+}
+
+int bcda__saving_has_changes(const struct bcda__saving *s)
+{
+    return !s->has_begun || s->first;
+}
+
+/* ---- writing ---- */
+
+struct files_view {
+    const struct bcda__saving *s;
+    const struct bcda__files *files;
+    struct bcda__buf path;
+};
+
+/* Fills *out with what is to be saved of the file. `path` holds its path. */
+static int view_file(const struct bcda_file *f, struct bcda__buf *path,
+                     struct bcda__saved_file *out)
+{
+    int rc;
+
+    bcda__buf_clear(path);
+    rc = bcda__file_add_path(f, path);
+    if (rc)
+        return rc;
+    out->path = path->data;
+    out->verdict = f->saved;
+    if (f->saved != BCDA__SAVED_COMPLETE)
+        out->confirmed = f->confirmed;
+    return 0;
+}
+
+static int file_at(void *ctx, size_t i, struct bcda__saved_file *out)
+{
+    struct files_view *view = ctx;
+    const struct bcda__entry *entry;
+    int rc;
+
+    if (!view->files) {
+        *out = view->s->restored.files[i];
+        return 0;
+    }
+    entry = view->files->at[i].entry;
+    rc = view_file(&view->files->at[i], &view->path, out);
+    out->kind = entry->kind;
+    out->type = entry->type[0] ? (char *)(uintptr_t)entry->type : NULL;
+    return rc;
+}
+
+int bcda__saving_write(struct bcda__saving *s, const struct bcda__saved_job *job,
+                       struct bcda__buf *out)
+{
+    const struct bcda__manifest *m = job->files ? job->files->manifest : NULL;
+    struct files_view view = {s, job->files, {NULL, 0, 0, 0}};
+    char check[BCDA__STATE_CHECK] = "";
+    struct bcda__state_head head = {
+        .url = job->url,
+        .types = job->types,
+        .transaction_time = m ? m->transaction_time : s->restored.transaction_time,
+        .request = m ? m->request : s->restored.request,
+        .file_count = m ? job->files->count : s->restored.file_count,
+        .file_at = file_at,
+        .ctx = &view,
+    };
+    int rc;
+
+    bcda__buf_init(&view.path, PATH_MAX_LEN);
+    rc = bcda__state_write(out, check, &head);
+    bcda__buf_free(&view.path);
+    if (rc)
+        return rc;
+    drop_changes(s);
+    memcpy(s->check, check, sizeof s->check);
+    s->has_begun = 1;
+    return 0;
+}
+
+int bcda__saving_write_changes(struct bcda__saving *s, const struct bcda__saved_job *job,
+                               struct bcda__buf *out)
+{
+    char check[BCDA__STATE_CHECK];
+    const struct bcda_file *f;
+    struct bcda__buf path;
+    int rc = 0;
+
+    if (!s->has_begun) {
+        rc = bcda__buf_adds(out, "\n");
+        return rc ? rc : bcda__saving_write(s, job, out);
+    }
+    memcpy(check, s->check, sizeof check);
+    bcda__buf_init(&path, PATH_MAX_LEN);
+    for (f = s->first; !rc && f; f = f->changed) {
+        struct bcda__saved_file change = {0};
+
+        rc = view_file(f, &path, &change);
+        if (!rc)
+            rc = bcda__buf_adds(out, "\n");
+        if (!rc)
+            rc = bcda__state_write_change(out, check, &change);
+    }
+    bcda__buf_free(&path);
+    if (rc)
+        return rc;
+    drop_changes(s);
+    memcpy(s->check, check, sizeof check);
+    return 0;
+}
+
+void bcda__saving_free(struct bcda__saving *s)
+{
+    bcda__state_free(&s->restored);
+}
