@@ -233,6 +233,9 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 /* 1: plain lines are read by the fast scanner, and only the others by yajl; 0: yajl reads all
  * lines. The results are the same. Default 1; 0 to 1. */
 #define BCDA_OPT_SCANNER 30
+/* Which lines bcda_job_confirm() accepts before their file has ended: BCDA_CONFIRM_NONE, _VERIFIED
+ * or _STAGED. Default 0; 0 to 2. */
+#define BCDA_OPT_CONFIRM_LINES 31
 /* The string options, for bcda_config_set_str(): */
 /* The User-Agent header; no control characters. Default "libbcda/" and the version. */
 #define BCDA_OPT_USER_AGENT 100
@@ -257,6 +260,14 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
  * threads; see doc/guide/memory-and-limits.md. If the system cannot create all these threads, files
  * are decoded with fewer threads, or without any, and a warning is logged once.
  */
+
+/* Which lines can be confirmed (BCDA_OPT_CONFIRM_LINES). With the last two, each file is hashed
+ * (SHA-256) while it is decoded. */
+#define BCDA_CONFIRM_NONE     0 /* only whole files: bcda_job_confirm() returns BCDA_ERR_STATE */
+#define BCDA_CONFIRM_VERIFIED 1 /* lines of files that were checked: BCDA_DELIVERY_VERIFIED */
+/* As above, and also provisional lines: the application stages them, that is, it keeps them apart
+ * until their file ends, and discards them if it fails. */
+#define BCDA_CONFIRM_STAGED 2
 
 /* How data is delivered (BCDA_OPT_DELIVERY). */
 #define BCDA_DELIVERY_STREAMING 0 /* as it arrives; data is provisional until its file ends */

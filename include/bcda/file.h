@@ -45,6 +45,10 @@ BCDA_API int64_t bcda_file_resources(const bcda_file *file); /* delivered so far
 BCDA_API int64_t bcda_file_resources_expected(const bcda_file *file);
 BCDA_API int64_t bcda_file_bad_lines(const bcda_file *file);
 BCDA_API int bcda_file_verdict(const bcda_file *file); /* BCDA_VERDICT_* */
+/* The last line that the application confirmed by bcda_job_confirm(), perhaps before the job was
+ * restored; 0 = none. Before the first resource is delivered, it is the line after which the
+ * delivery begins. */
+BCDA_API int64_t bcda_file_confirmed_line(const bcda_file *file);
 /* Why the file failed; NULL if it has not failed. */
 BCDA_API const bcda_error *bcda_file_error(const bcda_file *file);
 

@@ -100,6 +100,28 @@ BCDA_API int bcda_job_save(bcda_job *job, char **out);
 BCDA_API int bcda_job_save_changes(bcda_job *job, char **out);
 
 /*
+ * Says that the application has stored all lines of the file up to `line`, a line number of
+ * bcda_resource_line_number(), bcda_batch_line_numbers(), or an invalid line. The saved text
+ * (bcda_job_save(), bcda_job_save_changes()) then contains this line, and a hash of the file up to
+ * the end of its batch. After bcda_job_restore(), the file is downloaded again, the bytes before
+ * that position are compared by the hash, and delivery begins with the line after `line`. If the
+ * bytes differ, the file fails with BCDA_ERR_CHANGED before anything is delivered. A file whose END
+ * was reported with CONTINUE is complete without this call. For the batches of bcda_job_next(), if
+ * BCDA_OPT_CONFIRM_LINES is not 0, a file counts as complete only when its last line was confirmed.
+ *
+ * If a file fails because of its content (-300 to -399), nothing of it is confirmed any more
+ * (bcda_file_confirmed_line() is 0): discard what was stored of it. After any other failure, the
+ * lines up to bcda_file_confirmed_line() stay valid; discard only the lines after it.
+ *
+ * Lines are confirmed in increasing order. BCDA_ERR_INVALID: an argument is NULL; the file is not
+ * one of the job; the line was not delivered, or is before the last confirmed line. BCDA_ERR_STATE:
+ * BCDA_OPT_CONFIRM_LINES does not allow it; the file has failed, or was skipped. BCDA_ERR_AGAIN:
+ * this line cannot be confirmed any more, because more than 500 later batches were delivered; a
+ * later line can. BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
+ */
+BCDA_API int bcda_job_confirm(bcda_job *job, const bcda_file *file, int64_t line);
+
+/*
  * Ends the job: the next run or step calls on_done with BCDA_ERR_CANCELLED. By default nothing is
  * sent to the server. The job continues there, and bcda_job_attach() can resume it later. With
  * BCDA_OPT_CANCEL_AT_SERVER, a job that the server still works on is first cancelled at the server

@@ -412,6 +412,19 @@ int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_
     return rc;
 }
 
+int bcda_job_confirm(bcda_job *job, const bcda_file *file, int64_t line)
+{
+    const char *why = NULL;
+    int rc;
+
+    if (!job || !file)
+        return refuse_argument(job ? job->cx : NULL, "no file was given");
+    if (job->cx && bcda__process_is_child(&job->cx->process))
+        return refuse_call(job->cx, BCDA_ERR_FORKED, "this job belongs to the parent process");
+    rc = bcda__job_confirm(job, file, line, &why);
+    return rc && why ? bcda__err_set(job->cx ? &job->cx->err : NULL, rc, "%s", why) : rc;
+}
+
 static int return_saved_text(bcda_job *job, int (*save)(bcda_job *job, struct bcda__buf *out),
                              char **out)
 {

@@ -112,6 +112,12 @@ static void add_time(struct bcda__download *d, int stat, int64_t began)
     d->set->cx->stat[stat] += bcda__clock_ns() - began;
 }
 
+static void count(struct bcda__download *d, enum bcda__sum sum, int64_t n)
+{
+    if (n)
+        d->set->count(d->set->job, d->file, sum, n);
+}
+
 /* With workers, the time of the source's peek() is spent reading from the network. Without workers
  * ("inline"), the engine has already read the bytes, and peek() only compares hashes. */
 static void count_work(struct bcda__download *d, const struct bcda__pipe_sums *now)
@@ -127,12 +133,7 @@ static void count_work(struct bcda__download *d, const struct bcda__pipe_sums *n
     stat[BCDA_STAT_DECRYPT_NS] += now->decoder.decrypt - old->decoder.decrypt;
     stat[BCDA_STAT_PARSE_NS] += now->decoder.parse - old->decoder.parse;
     stat[BCDA_STAT_YAJL_LINES] += now->decoder.yajl_lines - old->decoder.yajl_lines;
-}
-
-static void count(struct bcda__download *d, enum bcda__sum sum, int64_t n)
-{
-    if (n)
-        d->set->count(d->set->job, d->file, sum, n);
+    count(d, BCDA__SUM_BAD_LINES, now->decoder.confirmed_bad - old->decoder.confirmed_bad);
 }
 
 /* Counts new bytes of the stored file, and the bytes decoded from them. More bytes than ever before
@@ -331,6 +332,22 @@ static int is_pulled(const struct bcda__download *d)
  * nothing, because the download, and perhaps its job, is gone. */
 enum next { WAIT, AGAIN, GONE };
 
+/* Keeps where the batch ends, so that its lines can be confirmed. Returns 0 or BCDA_ERR_NOMEM,
+ * which fails the file. */
+static int keep_mark(struct bcda__download *d)
+{
+    int rc = d->batch->end.line ? bcda__marks_add(&d->file->marks, &d->batch->end) : 0;
+
+    if (!rc)
+        return 0;
+    bcda__err_nomem(&d->err);
+    bcda_batch_unref(d->batch);
+    d->batch = NULL;
+    fail_download(d);
+    drop_pipe(d);
+    return rc;
+}
+
 /* Delivers the batch to the callbacks. Returns AGAIN if it was delivered; WAIT if the job is paused
  * or its batches are pulled; GONE if the job has ended, and this download with it. */
 static enum next deliver_to_handlers(struct bcda__download *d)
@@ -343,6 +360,8 @@ static enum next deliver_to_handlers(struct bcda__download *d)
 
     if (is_pulled(d) || set->is_paused)
         return WAIT;
+    if (keep_mark(d))
+        return AGAIN;
     to.job = set->job;
     to.handlers = set->handlers;
     to.kind = d->file->entry->kind;
@@ -678,6 +697,8 @@ static int make_download_pipe(struct bcda__download *d, struct bcda_error *err)
     o.fields = d->set->fields;
     o.deletions = d->file->entry->kind == BCDA__FILE_DELETED;
     o.yajl_only = !bcda__context_option(cx, BCDA_OPT_SCANNER);
+    o.marks = d->set->marks && !o.check_only;
+    o.confirmed = d->file->confirmed.line && !o.check_only ? &d->file->confirmed : NULL;
     return bcda__pipe_new(&d->pipe, bcda__context_workers(cx), d->replays ? NULL : d->spool, &o,
                           on_pipe_event, d, err);
 }
@@ -716,6 +737,7 @@ static int restart_if_possible(struct bcda__download *d, struct bcda_error *err)
     bcda__timer_clear(&d->flush);
     drop_pipe(d);
     add_bytes(d, -d->file->sum[BCDA__SUM_RECEIVED], -d->file->sum[BCDA__SUM_BYTES]);
+    count(d, BCDA__SUM_BAD_LINES, -d->file->sum[BCDA__SUM_BAD_LINES]);
     if (d->spool && (rc = bcda__spool_reset(d->spool, err)))
         return rc;
     rc = bcda__intake_reset(&d->intake);
@@ -1081,6 +1103,6 @@ struct bcda_batch *bcda__downloads_take_batch(struct bcda__downloads *set)
 
     for (d = set->first; d; d = d->next)
         if (has_pulled_batch(d))
-            return take_pulled_batch(d);
+            return keep_mark(d) ? NULL : take_pulled_batch(d);
     return NULL;
 }

@@ -28,6 +28,7 @@ struct bcda__downloads {
     const struct bcda_handlers *handlers;
     const struct bcda__field_set *fields;
     struct bcda__files *files; /* files of the manifest; NULL until it has been received */
+    int marks;                 /* lines can be confirmed: files keep the ends of batches */
     int is_pulled;             /* there is no data callback: batches wait for bcda_job_next() */
     int is_paused;             /* the application has paused the job */
     int is_cancelled;          /* the application has cancelled the job */

@@ -118,6 +118,12 @@ struct bcda__files *bcda__files_ref(struct bcda__files *f)
     return f;
 }
 
+static void free_file(struct bcda_file *f)
+{
+    bcda_error_unref(f->error);
+    bcda__marks_free(&f->marks);
+}
+
 void bcda__files_unref(void *files)
 {
     struct bcda__files *f = files;
@@ -126,7 +132,7 @@ void bcda__files_unref(void *files)
     if (!f || atomic_fetch_sub(&f->refs, 1) != 1)
         return;
     for (i = 0; i < f->count; i++)
-        bcda_error_unref(f->at[i].error);
+        free_file(&f->at[i]);
     bcda__manifest_unref(f->manifest);
     bcda__free(f);
 }
@@ -208,6 +214,11 @@ int64_t bcda_file_bad_lines(const bcda_file *f)
 int bcda_file_verdict(const bcda_file *f)
 {
     return f ? f->verdict : BCDA_VERDICT_NONE;
+}
+
+int64_t bcda_file_confirmed_line(const bcda_file *f)
+{
+    return f ? f->confirmed.line : 0;
 }
 
 const bcda_error *bcda_file_error(const bcda_file *f)

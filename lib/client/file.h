@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "bcda/file.h"
 #include "bcda/handlers.h"
+#include "client/confirm.h"
 #include "client/state.h"
 #include "protocol/manifest.h"
 
@@ -33,7 +34,8 @@ struct bcda_file {
 
     /* What is saved of the file (client/saving.h). */
     enum bcda__saved_verdict saved;
-    struct bcda__mark confirmed;
+    struct bcda__mark confirmed; /* `line` 0 = no line was confirmed */
+    struct bcda__marks marks;
     int is_ambiguous;          /* another file of the manifest has the same path */
     struct bcda_file *changed; /* the next file of which something is to be saved; see saving.c */
     int is_changed;            /* the file is in that list */

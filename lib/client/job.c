@@ -319,15 +319,30 @@ static int is_error_of_content(int code)
     return code <= BCDA_ERR_KEY_MISSING && code > BCDA_ERR_STOPPED;
 }
 
+/* Whether a file that is complete still has lines that bcda_job_next() returned and that the
+ * application must confirm. Deletions and the issues of error files are reported by callbacks. */
+static int waits_for_confirm(const bcda_job *job, const struct bcda_file *file)
+{
+    return job->downloads.is_pulled && job->confirms &&
+           file->marks.delivered > file->confirmed.line && file->entry->kind == BCDA__FILE_DATA;
+}
+
+static void file_is_loaded(struct bcda_file *file)
+{
+    file->saved = BCDA__SAVED_COMPLETE;
+    bcda__marks_free(&file->marks);
+}
+
 /* Notes a verdict before on_file is called, since the application may save the job there. */
 static void note_verdict(bcda_job *job, struct bcda_file *file)
 {
-    if (file->verdict != BCDA_VERDICT_FAILED) {
-        file->saved = BCDA__SAVED_COMPLETE;
-    } else {
+    if (file->verdict == BCDA_VERDICT_FAILED) {
         file->saved = BCDA__SAVED_FAILED;
+        bcda__marks_free(&file->marks);
         if (is_error_of_content(bcda_error_code(file->error)))
             memset(&file->confirmed, 0, sizeof file->confirmed);
+    } else if (!waits_for_confirm(job, file)) {
+        file_is_loaded(file);
     }
     bcda__saving_change(&job->saving, file);
 }
@@ -899,6 +914,17 @@ static void fill_start(bcda_job *job)
     st->ctx = job;
 }
 
+/* Lines that are not verified can be confirmed only if the application keeps them apart. */
+static int which_lines_confirm(const struct bcda__context *cx)
+{
+    int64_t given = bcda__context_option(cx, BCDA_OPT_CONFIRM_LINES);
+
+    if (given == BCDA_CONFIRM_VERIFIED &&
+        bcda__context_option(cx, BCDA_OPT_DELIVERY) != BCDA_DELIVERY_VERIFIED)
+        return BCDA_CONFIRM_NONE;
+    return (int)given;
+}
+
 static void fill_downloads(bcda_job *job)
 {
     struct bcda__downloads *set = &job->downloads;
@@ -909,6 +935,7 @@ static void fill_downloads(bcda_job *job)
     set->handlers = &job->handlers;
     set->fields = job->fields;
     set->is_pulled = !job->handlers.at[BCDA__ON_RESOURCE] && !job->handlers.at[BCDA__ON_BATCH];
+    set->marks = job->confirms != BCDA_CONFIRM_NONE;
     set->bad_lines = &job->sum[BCDA__SUM_BAD_LINES];
     set->retries = &job->retries;
     set->count = count_for_job;
@@ -940,12 +967,61 @@ int bcda__job_create(bcda_job **out, struct bcda__context *cx, const struct bcda
     job->takes_deletions = job->handlers.at[BCDA__ON_DELETED] != NULL;
     job->cx = cx;
     job->owner = owner;
+    job->confirms = which_lines_confirm(cx);
     fill_start(job);
     fill_downloads(job);
     job->begun_ms = job->accepted_ms = bcda__engine_now(cx->engine);
     bcda__timer_set(cx->engine, &job->poll, 0, begin_job, job);
     *out = job;
     return 0;
+}
+
+/* ---- confirming ---- */
+
+/* Returns the job's own object of a file, or NULL. */
+static struct bcda_file *own_file(const bcda_job *job, const bcda_file *file)
+{
+    struct bcda__files *files = job->downloads.files;
+
+    return files && file->index < files->count && &files->at[file->index] == file
+               ? &files->at[file->index]
+               : NULL;
+}
+
+static int confirm_line(bcda_job *job, struct bcda_file *file, int64_t line, const char **why)
+{
+    int rc = bcda__marks_confirm(&file->marks, line, &file->confirmed);
+
+    if (rc == BCDA_ERR_INVALID)
+        *why = "this line of the file was not delivered, or a later one was confirmed before";
+    if (rc)
+        return rc;
+    if (file->verdict != BCDA_VERDICT_NONE && line == file->marks.delivered)
+        file_is_loaded(file);
+    bcda__saving_change(&job->saving, file);
+    return 0;
+}
+
+int bcda__job_confirm(bcda_job *job, const bcda_file *file, int64_t line, const char **why)
+{
+    struct bcda_file *own = own_file(job, file);
+
+    if (!own) {
+        *why = "this file is not one of the job";
+        return BCDA_ERR_INVALID;
+    }
+    if (own->verdict == BCDA_VERDICT_FAILED || own->verdict == BCDA_VERDICT_SKIPPED) {
+        *why = "a file that has failed, or was skipped, has no lines to be confirmed";
+        return BCDA_ERR_STATE;
+    }
+    if (own->saved == BCDA__SAVED_COMPLETE)
+        return 0;
+    if (job->confirms == BCDA_CONFIRM_NONE) {
+        *why = "lines cannot be confirmed before their file has ended: set option "
+               "\"confirm_lines\", and with its value \"verified\" also option \"delivery\"";
+        return BCDA_ERR_STATE;
+    }
+    return confirm_line(job, own, line, why);
 }
 
 /* ---- saving ---- */

@@ -33,6 +33,8 @@ struct bcda_job {
     int types_known;
     struct bcda__texts missing; /* requested types without a data file */
     struct bcda__saving saving;
+    /* Which lines can be confirmed (BCDA_CONFIRM_*), after BCDA_OPT_DELIVERY was considered. */
+    int confirms;
 
     int state, result, ended;
     struct bcda_error err;
@@ -81,6 +83,8 @@ int bcda__job_has_batch(const bcda_job *job); /* whether a batch waits for bcda_
 int bcda__job_is_idle(
     const bcda_job *job); /* whether it is paused, and will do nothing by itself */
 
+/* Confirms lines: see bcda_job_confirm(). `why` becomes the text of the error, or NULL. */
+int bcda__job_confirm(bcda_job *job, const bcda_file *file, int64_t line, const char **why);
 /* Add to `out` what bcda_job_save() and bcda_job_save_changes() return. The job must have a status
  * URL. Return 0 or an error code. */
 int bcda__job_save(bcda_job *job, struct bcda__buf *out);

@@ -329,6 +329,7 @@ void bcda__batch_clear(struct bcda_batch *b)
 {
     b->fill = b->rows = b->value_count = b->bad_count = b->consumed = 0;
     b->provisional = 0;
+    b->end.line = 0;
     bcda__buf_clear(&b->text);
     free_fields(b);
     drop_owner(b);

@@ -11,6 +11,7 @@
 #include "bcda/batch.h"
 #include "bcda/resource.h"
 #include "codec/fields.h"
+#include "codec/mark.h"
 #include "codec/values.h"
 
 /* The columns of the index. Each is the public BCDA_COLUMN_* minus one. */
@@ -100,7 +101,8 @@ struct bcda_batch {
     size_t bad_count, bad_cap;
 
     int provisional;
-    size_t consumed; /* rows already delivered; the public functions skip them */
+    struct bcda__mark end; /* where the batch ends in the file; `line` 0 = marks are not made */
+    size_t consumed;       /* rows already delivered; the public functions skip them */
     struct bcda_resource cursor;
 };
 

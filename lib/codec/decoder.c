@@ -8,6 +8,7 @@
 #include "base/secret.h"
 #include "codec/deletion.h"
 #include "codec/line.h"
+#include "codec/position.h"
 #include "codec/utf8.h"
 
 /* The size of the buffer for bytes that are decompressed, but not decrypted yet. */
@@ -17,6 +18,8 @@ struct bcda__decoder {
     struct bcda__decoder_options o;
     void *coder; /* the decompression state of o.coding; NULL = identity */
     struct bcda__gcm *gcm;
+    struct bcda__position *position; /* NULL = no marks are made, and nothing was confirmed */
+    int64_t confirmed;               /* lines up to this one were confirmed */
     struct bcda__sha256 *sum; /* the hash of the decoded bytes; NULL = no checksum is expected */
     struct bcda__line_reader *reader;
     uint8_t *scratch;
@@ -72,6 +75,9 @@ int bcda__decoder_new(struct bcda__decoder **out, const struct bcda__decoder_opt
         goto fail;
     if (o->coding && o->key && !(d->scratch = bcda__alloc(SCRATCH)))
         goto nomem;
+    if ((o->marks || o->confirmed) && (rc = bcda__position_new(&d->position, o->confirmed)))
+        goto fail;
+    d->confirmed = o->confirmed ? o->confirmed->line : 0;
     rc = bcda__line_reader_new(&d->reader, o->depth_max, o->fields, o->yajl_only);
     if (rc)
         goto fail;
@@ -97,6 +103,7 @@ void bcda__decoder_free(struct bcda__decoder *d)
         d->o.coding->close(d->coder);
     bcda__gcm_free(d->gcm);
     bcda__sha256_free(d->sum);
+    bcda__position_free(d->position);
     bcda__line_reader_free(d->reader);
     if (d->scratch)
         bcda__wipe(d->scratch, SCRATCH);
@@ -107,12 +114,58 @@ void bcda__decoder_free(struct bcda__decoder *d)
     bcda__free(d);
 }
 
+/* ---- the position in the file ---- */
+
+/* Adds the bytes of the current batch before `end` to the hash. Bytes are added at the latest
+ * before the batch is taken, or before they are removed from it. */
+static int hash_until(struct bcda__decoder *d, size_t end)
+{
+    int64_t from;
+
+    if (!d->position)
+        return 0;
+    from = bcda__position_bytes(d->position) - d->base;
+    if (from >= (int64_t)end)
+        return 0;
+    return bcda__position_add(d->position, d->cur->bytes + from, end - (size_t)from);
+}
+
+/* Returns 1 while it is not known whether the file is the same as the one whose lines were
+ * confirmed. */
+static int is_comparing(const struct bcda__decoder *d)
+{
+    return d->position && bcda__position_is_comparing(d->position);
+}
+
+/* Notes where the current batch ends. There is no hash for this position if bytes behind it were
+ * compared already. */
+static int mark_end(struct bcda__decoder *d)
+{
+    int64_t end = d->base + (int64_t)d->line_at;
+    int rc;
+
+    if (!d->o.marks)
+        return 0;
+    rc = hash_until(d, d->line_at);
+    if (rc)
+        return rc;
+    if (bcda__position_bytes(d->position) == end)
+        return bcda__position_mark(d->position, d->lines, &d->cur->end);
+    d->cur->end.line = d->lines;
+    d->cur->end.bytes = -1;
+    return 0;
+}
+
 /* ---- lines ---- */
 
 static int add_bad(struct bcda__decoder *d, int code, size_t len, size_t bad_at, int kept)
 {
     struct bcda_bad_line bad = {0};
 
+    if (d->lines <= d->confirmed) {
+        d->spent.confirmed_bad++;
+        return 0;
+    }
     bad.code = code;
     bad.line_number = d->lines;
     bad.offset = d->base + (int64_t)d->line_at;
@@ -154,6 +207,8 @@ static int read_short_line(struct bcda__decoder *d, const char *line, size_t len
         rc = check_deletions(line, &info);
     if (rc)
         return rc;
+    if (!info.code && d->lines <= d->confirmed)
+        return 0;
     if (!info.code)
         return bcda__batch_add_row(d->cur, &info, d->line_at, len, d->lines,
                                    d->base + (int64_t)d->line_at);
@@ -202,10 +257,13 @@ static void count_lines(struct bcda__decoder *d, const char *at, const char *end
 }
 
 /* Removes the bytes after the last complete line. */
-static void drop_tail(struct bcda__decoder *d)
+static int drop_tail(struct bcda__decoder *d)
 {
+    int rc = d->checks_only ? 0 : hash_until(d, d->cur->fill);
+
     d->base += (int64_t)(d->cur->fill - d->line_at);
     d->cur->fill = d->seen = d->line_at;
+    return rc;
 }
 
 static int read_lines(struct bcda__decoder *d)
@@ -216,8 +274,7 @@ static int read_lines(struct bcda__decoder *d)
     if (d->checks_only) {
         if (d->counts)
             count_lines(d, b->bytes + d->line_at, b->bytes + b->fill);
-        drop_tail(d);
-        return 0;
+        return drop_tail(d);
     }
     while (d->seen < b->fill && !d->full) {
         const char *from = b->bytes + d->seen;
@@ -235,7 +292,7 @@ static int read_lines(struct bcda__decoder *d)
         d->skipping = 0;
         d->line_at = d->seen = end + 1;
         /* Check the index too: with many short lines it is larger than the lines. */
-        d->full = bcda__batch_index_size(b) > d->o.batch_size;
+        d->full = bcda__batch_index_size(b) > d->o.batch_size && !is_comparing(d);
     }
     return 0;
 }
@@ -256,24 +313,30 @@ static int check_long(struct bcda__decoder *d)
             return rc;
         d->skipping = 1;
     }
-    if (d->skipping)
-        drop_tail(d);
-    return 0;
+    return d->skipping ? drop_tail(d) : 0;
 }
 
-/* Makes room for more bytes. Sets `full` if there is no room until the caller takes the batch. */
+/* Makes room for more bytes. Sets `full` if there is no room until the caller takes the batch.
+ * While the file is compared, no batch can be taken. What is in the batch then was in one batch
+ * before, so it is not much larger. */
 static int make_room(struct bcda__decoder *d)
 {
     struct bcda_batch *b = d->cur;
     size_t cap;
+    int rc;
 
     if (b->fill < b->cap)
         return 0;
     if (!bcda__batch_is_empty(b)) {
+        if (is_comparing(d))
+            return bcda__batch_reserve(b, b->cap + b->cap / 2 + 1);
         d->full = 1;
         return 0;
     }
     if (d->line_at > 0) { /* all lines before line_at are blank or skipped: remove them */
+        rc = hash_until(d, d->line_at);
+        if (rc)
+            return rc;
         memmove(b->bytes, b->bytes + d->line_at, b->fill - d->line_at);
         b->fill -= d->line_at;
         d->base += (int64_t)d->line_at;
@@ -361,6 +424,10 @@ static int decode_step(struct bcda__decoder *d, const uint8_t *in, size_t len, s
         b->written = b->cap; /* a failed stage may have written more than it says */
     d->bytes += (int64_t)made;
     *idle = made == 0 && *used == 0 && d->scratch_at == d->scratch_len;
+    if (!rc && is_comparing(d))
+        rc = hash_until(d, b->fill);
+    if (rc == BCDA_ERR_CHANGED)
+        return rc;
     read = read_lines(d); /* even after an error, because the bytes before the damage are valid */
     if (!rc)
         rc = read;
@@ -397,6 +464,11 @@ static void describe_failure(const struct bcda__decoder *d, int code, struct bcd
                       "%s: the manifest says %" PRId64 " resources, and the file has %" PRId64
                       " lines%s (option \"check_count\" 0 accepts that)",
                       d->o.name, d->o.expected->count, count_to_end(d), again);
+    else if (code == BCDA_ERR_CHANGED)
+        bcda__err_set(err, code,
+                      "%s: the file differs from the one that was loaded up to line %" PRId64
+                      ": remove what was loaded of it, and load it from its first line",
+                      d->o.name, d->confirmed);
     else if (code == BCDA_ERR_CHECKSUM)
         bcda__err_set(err, code, "%s: the manifest has another SHA-256 than the file%s", d->o.name,
                       again);
@@ -481,6 +553,8 @@ int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err)
         if (d->full)
             return BCDA_ERR_AGAIN;
         rc = check_end(d);
+        if (!rc && is_comparing(d)) /* the file is shorter */
+            rc = BCDA_ERR_CHANGED;
     }
     if (rc)
         return fail_decoder(d, rc, err);
@@ -503,7 +577,7 @@ int bcda__decoder_is_full(const struct bcda__decoder *d)
 
 int bcda__decoder_has_batch(const struct bcda__decoder *d)
 {
-    return !bcda__batch_is_empty(d->cur);
+    return !bcda__batch_is_empty(d->cur) && !is_comparing(d);
 }
 
 int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out)
@@ -514,6 +588,9 @@ int bcda__decoder_take(struct bcda__decoder *d, struct bcda_batch **out)
 
     if (!bcda__decoder_has_batch(d))
         return BCDA_ERR_END;
+    rc = mark_end(d);
+    if (rc)
+        return rc;
     if (!next)
         next = bcda__batch_pool_take(d->pool);
     if (!next)
@@ -576,7 +653,7 @@ static void stop_reading_lines(struct bcda__decoder *d)
     d->checks_only = 1;
     d->counts = 0;
     if (d->cur->fill > d->line_at)
-        drop_tail(d);
+        (void)drop_tail(d);
     bcda__batch_clear(d->cur);
     d->base += (int64_t)d->line_at;
     d->line_at = d->seen = 0;
@@ -604,6 +681,7 @@ void bcda__decoder_take_spent(struct bcda__decoder *d, struct bcda__spent *sum)
     sum->inflate += d->spent.inflate;
     sum->decrypt += d->spent.decrypt;
     sum->parse += d->spent.parse;
+    sum->confirmed_bad += d->spent.confirmed_bad;
     memset(&d->spent, 0, sizeof d->spent);
     sum->yajl_lines += bcda__line_reader_take_yajl_lines(d->reader);
 }

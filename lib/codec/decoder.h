@@ -37,13 +37,20 @@ struct bcda__decoder_options {
      * provisional. */
     int trusted;
     int yajl_only; /* 1 = the scanner is not used */
+    /* 1 = each batch says where it ends. */
+    int marks;
+    /* NULL, or what the application confirmed of this file before, copied. The lines up to
+     * confirmed->line are read but not delivered. No batch is available before the bytes up to
+     * confirmed->bytes were read; if they differ, the file fails with BCDA_ERR_CHANGED. */
+    const struct bcda__mark *confirmed;
     int deletions; /* 1 = a line that is not a Bundle of deletions is invalid (codec/deletion.h) */
 };
 
-/* What decoding has cost. */
+/* What decoding has cost, and what it has found. */
 struct bcda__spent {
     int64_t inflate, decrypt, parse; /* time in each stage, in nanoseconds */
     int64_t yajl_lines;              /* lines that yajl has read (codec/line.h) */
+    int64_t confirmed_bad;           /* invalid lines among those that were confirmed before */
 };
 
 struct bcda__decoder;
@@ -59,8 +66,8 @@ int bcda__decoder_write(struct bcda__decoder *d, const void *data, size_t len, s
 /* Ends the file. Makes all checks of the whole file (end of gzip, tag, manifest), and then reads
  * the last line if it has no LF. Returns 0 if the file is complete; batches that are taken later
  * are then verified. Returns BCDA_ERR_AGAIN if the caller must first take a batch. If the file has
- * failed, returns BCDA_ERR_GZIP_CUT, CIPHER_SHORT, TAG, LENGTH, CHECKSUM, COUNT, LINE_CUT, an error
- * of bcda__decoder_write(), or the code given to bcda__decoder_refuse_line(). */
+ * failed, returns BCDA_ERR_GZIP_CUT, CIPHER_SHORT, TAG, LENGTH, CHECKSUM, COUNT, LINE_CUT, CHANGED,
+ * an error of bcda__decoder_write(), or the code given to bcda__decoder_refuse_line(). */
 int bcda__decoder_finish(struct bcda__decoder *d, struct bcda_error *err);
 
 /* Declares that the stored file ends `at` bytes from its start, although more bytes were received;

@@ -22,6 +22,8 @@ CHOICES = {
     "delivery": {"streaming": _abi.DELIVERY_STREAMING, "verified": _abi.DELIVERY_VERIFIED},
     "duplicate_job": {"wait": _abi.DUPLICATE_WAIT, "refuse": _abi.DUPLICATE_REFUSE,
                       "take_over": _abi.DUPLICATE_TAKE_OVER},
+    "confirm_lines": {"none": _abi.CONFIRM_NONE, "verified": _abi.CONFIRM_VERIFIED,
+                      "staged": _abi.CONFIRM_STAGED},
 }
 OPTIONS = [name[len("OPT_"):].lower() for name in vars(_abi) if name.startswith("OPT_")]
 

@@ -128,6 +128,7 @@ module Bcda
       bcda_file_resources_expected: [:int64, [:ptr]],
       bcda_file_bad_lines: [:int64, [:ptr]],
       bcda_file_verdict: [:int, [:ptr]],
+      bcda_file_confirmed_line: [:int64, [:ptr]],
       bcda_file_error: [:ptr, [:ptr]],
       bcda_handlers_new: [:int, [:out_ptr]],
       bcda_handlers_free: [:void, [:ptr]],
@@ -159,6 +160,7 @@ module Bcda
       bcda_job_restore: [:int, [:ptr, :str, :size, :ptr, :ptr, :out_ptr]],
       bcda_job_save: [:int, [:ptr, :out_ptr]],
       bcda_job_save_changes: [:int, [:ptr, :out_ptr]],
+      bcda_job_confirm: [:int, [:ptr, :ptr, :int64]],
       bcda_job_cancel: [:int, [:ptr]],
       bcda_job_pause: [:int, [:ptr]],
       bcda_job_resume: [:int, [:ptr]],
@@ -267,7 +269,11 @@ module Bcda
     OPT_DECODE_THREADS = 28
     OPT_CANCEL_AT_SERVER = 29
     OPT_SCANNER = 30
+    OPT_CONFIRM_LINES = 31
     OPT_USER_AGENT = 100
+    CONFIRM_NONE = 0
+    CONFIRM_VERIFIED = 1
+    CONFIRM_STAGED = 2
     DELIVERY_STREAMING = 0
     DELIVERY_VERIFIED = 1
     DUPLICATE_WAIT = 0

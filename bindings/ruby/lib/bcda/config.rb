@@ -7,7 +7,8 @@ module Bcda
     # The options whose values are names in Ruby and numbers in C.
     CHOICES = {
       delivery: { streaming: ABI::DELIVERY_STREAMING, verified: ABI::DELIVERY_VERIFIED },
-      duplicate_job: { wait: ABI::DUPLICATE_WAIT, refuse: ABI::DUPLICATE_REFUSE, take_over: ABI::DUPLICATE_TAKE_OVER }
+      duplicate_job: { wait: ABI::DUPLICATE_WAIT, refuse: ABI::DUPLICATE_REFUSE, take_over: ABI::DUPLICATE_TAKE_OVER },
+      confirm_lines: { none: ABI::CONFIRM_NONE, verified: ABI::CONFIRM_VERIFIED, staged: ABI::CONFIRM_STAGED }
     }.freeze
     # Options that are on or off.
     SWITCHES = %i[allow_http_loopback gzip check_count cancel_at_server scanner].freeze
