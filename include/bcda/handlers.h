@@ -92,6 +92,19 @@ typedef int (*bcda_deletion_cb)(bcda_job *job, const bcda_deletion *deletion, vo
 BCDA_API int bcda_handlers_on_deleted(bcda_handlers *handlers, bcda_deletion_cb cb, void *userdata,
                                       bcda_destroy_cb destroy);
 
+/*
+ * Reports that something has changed that is to be saved: the server has accepted the job, the
+ * manifest was received, a file has ended (after on_file has returned CONTINUE), or a line was
+ * confirmed. `text`, `len` bytes and a NUL, is borrowed: append it to the text that was saved
+ * before; bcda_job_save_changes() describes it. To load each file exactly once, commit `text`
+ * together with the resources of the file here, in one transaction. Return CONTINUE, or STOP if the
+ * text could not be stored: the file or line then does not count as loaded. bcda_job_confirm()
+ * calls it before it returns, also if it was called in another callback.
+ */
+typedef int (*bcda_saved_state_cb)(bcda_job *job, const char *text, size_t len, void *userdata);
+BCDA_API int bcda_handlers_on_saved_state(bcda_handlers *handlers, bcda_saved_state_cb cb,
+                                          void *userdata, bcda_destroy_cb destroy);
+
 /* Reports that the job has made progress; the getters of the job say how much. Called at most about
  * ten times a second. Return CONTINUE or STOP. */
 typedef int (*bcda_progress_cb)(bcda_job *job, void *userdata);

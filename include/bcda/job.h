@@ -95,9 +95,39 @@ BCDA_API int bcda_job_save(bcda_job *job, char **out);
  * call this function at the END of the file, and commit both. If the commit fails, return
  * BCDA_STOP: the library then does not count the file as complete, and the next call of either
  * function writes the whole job. Errors: those of bcda_job_save(): BCDA_ERR_INVALID,
- * BCDA_ERR_STATE, BCDA_ERR_NOMEM, BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
+ * BCDA_ERR_STATE (also if the job has on_saved_state or bcda_job_save_to_file()), BCDA_ERR_NOMEM,
+ * BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_save_changes(bcda_job *job, char **out);
+
+/*
+ * Keeps the saved text of the job in a file from now on, until the job is freed. Whenever something
+ * changes that bcda_job_save_changes() would write, the library stores it there: it appends to the
+ * file, or writes a new file (`path` with ".tmp") and renames it, and waits until the data is on
+ * the disk. At the END of a file this happens after on_file has returned CONTINUE. A crash between
+ * the application's own commit and this write makes the file be delivered again after
+ * bcda_job_restore_from_file(), so replace resources that are there already; or save the text in
+ * the transaction of the application (bcda_job_save_changes(), on_saved_state).
+ *
+ * A file with this name is replaced. It is created with mode 0600, and locked (flock()), so that no
+ * other job uses it. The library never removes it. If writing fails, the job ends with BCDA_ERR_IO.
+ * Errors: BCDA_ERR_INVALID (an argument is NULL or empty); BCDA_ERR_STATE (the job has ended, has
+ * on_saved_state, or keeps a file already); BCDA_ERR_IO (the file cannot be opened, written or
+ * locked; the text says why); BCDA_ERR_NOMEM; BCDA_ERR_FORKED. From callbacks: yes. Thread: owner.
+ * Since 0.1.
+ */
+BCDA_API int bcda_job_save_to_file(bcda_job *job, const char *path);
+
+/*
+ * Resumes a job from the file of bcda_job_save_to_file(), and keeps its text there. If the system
+ * was interrupted while it wrote the last line of the file, this line is ignored. BCDA_ERR_INVALID:
+ * also if `path` is empty, the file is not a saved job or was damaged, or `handlers` has
+ * on_saved_state. BCDA_ERR_IO: the file cannot be opened, read or locked. In all other respects it
+ * is like bcda_job_restore(). From callbacks: queued. Thread: owner. Since 0.1.
+ */
+BCDA_API int bcda_job_restore_from_file(bcda_session *session, const char *path,
+                                        const bcda_export *export_, const bcda_handlers *handlers,
+                                        bcda_job **out);
 
 /*
  * Says that the application has stored all lines of the file up to `line`, a line number of
@@ -117,7 +147,9 @@ BCDA_API int bcda_job_save_changes(bcda_job *job, char **out);
  * one of the job; the line was not delivered, or is before the last confirmed line. BCDA_ERR_STATE:
  * BCDA_OPT_CONFIRM_LINES does not allow it; the file has failed, or was skipped. BCDA_ERR_AGAIN:
  * this line cannot be confirmed any more, because more than 500 later batches were delivered; a
- * later line can. BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
+ * later line can. BCDA_ERR_IO, BCDA_ERR_STOPPED, BCDA_ERR_CALLBACK: the line could not be saved
+ * (bcda_job_save_to_file(), on_saved_state), and is not confirmed. BCDA_ERR_NOMEM. BCDA_ERR_FORKED.
+ * From callbacks: yes. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_confirm(bcda_job *job, const bcda_file *file, int64_t line);
 

@@ -414,15 +414,13 @@ int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_
 
 int bcda_job_confirm(bcda_job *job, const bcda_file *file, int64_t line)
 {
-    const char *why = NULL;
-    int rc;
+    struct bcda_error own, *err = job && job->cx ? &job->cx->err : &own;
 
     if (!job || !file)
         return refuse_argument(job ? job->cx : NULL, "no file was given");
     if (job->cx && bcda__process_is_child(&job->cx->process))
         return refuse_call(job->cx, BCDA_ERR_FORKED, "this job belongs to the parent process");
-    rc = bcda__job_confirm(job, file, line, &why);
-    return rc && why ? bcda__err_set(job->cx ? &job->cx->err : NULL, rc, "%s", why) : rc;
+    return bcda__job_confirm(job, file, line, err);
 }
 
 static int return_saved_text(bcda_job *job, int (*save)(bcda_job *job, struct bcda__buf *out),
@@ -450,6 +448,81 @@ static int return_saved_text(bcda_job *job, int (*save)(bcda_job *job, struct bc
     return 0;
 }
 
+int bcda_job_save_to_file(bcda_job *job, const char *path)
+{
+    struct bcda__state_file *file;
+    int rc;
+
+    if (!job || !path || !*path)
+        return refuse_argument(job ? job->cx : NULL, "no path of a file was given");
+    if (!job->cx)
+        return BCDA_ERR_STATE;
+    if (bcda__process_is_child(&job->cx->process))
+        return refuse_call(job->cx, BCDA_ERR_FORKED, "this job belongs to the parent process");
+    if (bcda__job_is_kept(job))
+        return refuse_call(
+            job->cx, BCDA_ERR_STATE,
+            "the saved job is kept in a file, or reported to on_saved_state, already");
+    rc = bcda__state_file_open(&file, path, 1, &job->cx->err);
+    if (rc)
+        return rc;
+    job->state_file = file;
+    bcda__saving_begin(&job->saving);
+    rc = bcda__job_keep(job, &job->cx->err);
+    if (!rc)
+        return 0;
+    bcda__state_file_close(file);
+    job->state_file = NULL;
+    return rc;
+}
+
+/* Restores a job from an open file, which becomes the job's own. */
+static int restore_from(bcda_session *s, struct bcda__state_file *file, const bcda_export *x,
+                        const bcda_handlers *h, bcda_job **out)
+{
+    struct bcda__buf text;
+    bcda_job *job;
+    int rc;
+
+    bcda__buf_init(&text, (size_t)1 << 30);
+    rc = bcda__state_file_read(file, &text, &s->cx.err);
+    if (!rc)
+        rc = bcda_job_restore(s, text.data ? text.data : "",
+                              bcda__state_usable(text.data, text.len), x, h, &job);
+    bcda__buf_free(&text);
+    if (rc)
+        return rc;
+    job->state_file = file;
+    if (out)
+        *out = job;
+    else
+        bcda_job_unref(job);
+    return 0;
+}
+
+int bcda_job_restore_from_file(bcda_session *s, const char *path, const bcda_export *x,
+                               const bcda_handlers *h, bcda_job **out)
+{
+    struct bcda__state_file *file;
+    int rc;
+
+    if (!path || !*path)
+        return refuse_argument(context_of(s), "no path of a file was given");
+    rc = check_start(s, BCDA__ENTRY_RESTORE_FILE, h);
+    if (rc)
+        return rc;
+    if (h && h->at[BCDA__ON_SAVED_STATE])
+        return refuse_call(&s->cx, BCDA_ERR_INVALID,
+                           "on_saved_state and a file for the saved job exclude each other");
+    rc = bcda__state_file_open(&file, path, 0, &s->cx.err);
+    if (rc)
+        return rc;
+    rc = restore_from(s, file, x, h, out);
+    if (rc)
+        bcda__state_file_close(file);
+    return rc;
+}
+
 int bcda_job_save(bcda_job *job, char **out)
 {
     return return_saved_text(job, bcda__job_save, out);
@@ -457,6 +530,10 @@ int bcda_job_save(bcda_job *job, char **out)
 
 int bcda_job_save_changes(bcda_job *job, char **out)
 {
+    if (job && bcda__job_is_kept(job))
+        return bcda__err_set(job->cx ? &job->cx->err : NULL, BCDA_ERR_STATE,
+                             "the changes of this job are kept in a file, or reported to "
+                             "on_saved_state");
     return return_saved_text(job, bcda__job_save_changes, out);
 }
 

@@ -16,6 +16,7 @@ const struct bcda__entry_row bcda__entry_rows[BCDA__ENTRY_POINTS] = {
     [BCDA__ENTRY_START] = {"bcda_job_start", /*     */ YES, NO, CHILD, GONE},
     [BCDA__ENTRY_ATTACH] = {"bcda_job_attach", /*   */ YES, NO, CHILD, GONE},
     [BCDA__ENTRY_RESTORE] = {"bcda_job_restore", /* */ YES, NO, CHILD, GONE},
+    [BCDA__ENTRY_RESTORE_FILE] = {"bcda_job_restore_from_file", YES, NO, CHILD, GONE},
     [BCDA__ENTRY_REQUEST] = {"bcda_request_start", /**/ YES, NO, CHILD, GONE},
     [BCDA__ENTRY_CANCEL] = {"bcda_job_cancel", /*   */ YES, NO, CHILD, YES},
     [BCDA__ENTRY_PAUSE] = {"bcda_job_pause", /*     */ YES, NO, CHILD, YES},

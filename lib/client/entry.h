@@ -5,8 +5,9 @@
  *
  * The other functions may be called anywhere. These are the functions that only read, or that fill
  * an object of their own (config, export, handlers, file, batch, error, the getters, ref and
- * unref), and bcda_session_wakeup(), bcda_session_stat(), bcda_job_save() and
- * bcda_job_save_changes(). The last four return BCDA_ERR_FORKED in a child of fork(). */
+ * unref), and bcda_session_wakeup(), bcda_session_stat(), bcda_job_confirm(), bcda_job_save(),
+ * bcda_job_save_changes() and bcda_job_save_to_file(). The last six return BCDA_ERR_FORKED in a
+ * child of fork(). */
 #ifndef BCDA_CLIENT_ENTRY_H
 #define BCDA_CLIENT_ENTRY_H
 
@@ -25,6 +26,7 @@ enum bcda__entry_point {
     BCDA__ENTRY_START,
     BCDA__ENTRY_ATTACH,
     BCDA__ENTRY_RESTORE,
+    BCDA__ENTRY_RESTORE_FILE,
     BCDA__ENTRY_REQUEST,
     BCDA__ENTRY_CANCEL,
     BCDA__ENTRY_PAUSE,

@@ -89,6 +89,12 @@ int bcda_handlers_on_server_issue(bcda_handlers *h, bcda_issue_cb cb, void *user
     return set_handler(h, BCDA__ON_SERVER_ISSUE, (void (*)(void))cb, userdata, destroy);
 }
 
+int bcda_handlers_on_saved_state(bcda_handlers *h, bcda_saved_state_cb cb, void *userdata,
+                                 bcda_destroy_cb destroy)
+{
+    return set_handler(h, BCDA__ON_SAVED_STATE, (void (*)(void))cb, userdata, destroy);
+}
+
 int bcda_handlers_on_deleted(bcda_handlers *h, bcda_deletion_cb cb, void *userdata,
                              bcda_destroy_cb destroy)
 {

@@ -15,6 +15,7 @@ enum bcda__handler {
     BCDA__ON_BAD_LINE,
     BCDA__ON_SERVER_ISSUE,
     BCDA__ON_DELETED,
+    BCDA__ON_SAVED_STATE,
     BCDA__ON_PROGRESS,
     BCDA__ON_DONE,
     BCDA__HANDLERS

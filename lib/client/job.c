@@ -71,6 +71,19 @@ static int handle_callback_answer(bcda_job *job, int given, const char *name)
     return rc != 0;
 }
 
+/* Keeps what is to be saved (job_save.c). Returns 0 if the job continues, like
+ * handle_callback_answer(). */
+static int keep_saved_state(bcda_job *job)
+{
+    struct bcda_error err;
+    int rc = bcda__job_keep(job, &err);
+
+    if (rc && !job->ended && !job->cx->forked)
+        bcda__job_end(job, rc, &err);
+    return rc || handle_callback_answer(job, BCDA_CONTINUE, "on_saved_state");
+}
+
+/* Changes the state, and calls on_state. Returns 0 if the job continues. */
 static int set_state(bcda_job *job, int state)
 {
     const struct bcda__registration *r = job->handlers.at[BCDA__ON_STATE];
@@ -327,12 +340,6 @@ static int waits_for_confirm(const bcda_job *job, const struct bcda_file *file)
            file->marks.delivered > file->confirmed.line && file->entry->kind == BCDA__FILE_DATA;
 }
 
-static void file_is_loaded(struct bcda_file *file)
-{
-    file->saved = BCDA__SAVED_COMPLETE;
-    bcda__marks_free(&file->marks);
-}
-
 /* Notes a verdict before on_file is called, since the application may save the job there. */
 static void note_verdict(bcda_job *job, struct bcda_file *file)
 {
@@ -342,30 +349,37 @@ static void note_verdict(bcda_job *job, struct bcda_file *file)
         if (is_error_of_content(bcda_error_code(file->error)))
             memset(&file->confirmed, 0, sizeof file->confirmed);
     } else if (!waits_for_confirm(job, file)) {
-        file_is_loaded(file);
+        file->saved = BCDA__SAVED_COMPLETE;
+        bcda__marks_free(&file->marks);
     }
     bcda__saving_change(&job->saving, file);
 }
 
-/* Handles the end of a file. If the application stops the job in on_file, it could not keep the
- * file, so the file does not count as loaded. What the application has saved meanwhile may say
- * otherwise, so the next saved text replaces it. */
+/* Handles the end of a file. If the application stops the job in on_file or on_saved_state, it
+ * could not keep the file, so the file does not count as loaded. What the application has saved
+ * meanwhile may say otherwise, so the next saved text replaces it. */
 static void file_concluded(bcda_job *job, struct bcda_file *file)
 {
     int failed = file->verdict == BCDA_VERDICT_FAILED;
-    int given;
+    struct bcda_error err;
+    int given, rc;
 
     job->files_ended++;
     if (failed && !job->file_err.code && file->error)
         bcda__err_copy(&job->file_err, file->error);
     note_verdict(job, file);
     given = call_on_file(job, file, BCDA_FILE_END);
-    if (!failed && given != BCDA_CONTINUE) {
+    rc = given == BCDA_CONTINUE ? bcda__job_keep(job, &err) : 0;
+    if (!failed && (given != BCDA_CONTINUE || rc)) {
         file->saved = BCDA__SAVED_NONE;
         bcda__saving_begin(&job->saving);
     }
     if (handle_callback_answer(job, given, "on_file"))
         return;
+    if (rc) {
+        bcda__job_end(job, rc, &err);
+        return;
+    }
     schedule_progress(job);
     if (failed && is_missing(file) && job->presence == BCDA__UNASKED)
         ask_presence(job);
@@ -521,7 +535,7 @@ static void take_manifest(bcda_job *job)
         fail_job_nomem(job);
         return;
     }
-    if (!set_state(job, BCDA_JOB_DOWNLOADING))
+    if (!set_state(job, BCDA_JOB_DOWNLOADING) && !keep_saved_state(job))
         start_downloads(job);
 }
 
@@ -763,7 +777,7 @@ static void on_start_done(void *ctx, const struct bcda__start_result *result)
     job->accepted_ms = bcda__engine_now(job->cx->engine);
     if (set_status_url(job, result->url))
         fail_job_nomem(job);
-    else if (!set_state(job, BCDA_JOB_RUNNING))
+    else if (!set_state(job, BCDA_JOB_RUNNING) && !keep_saved_state(job))
         bcda__timer_set(job->cx->engine, &job->poll, result->delay_ms, poll_status, job);
 }
 
@@ -776,7 +790,7 @@ static void begin_job(void *ctx)
     if (job->kickoff_url) {
         if (!set_state(job, BCDA_JOB_STARTING))
             bcda__start_begin(&job->start);
-    } else if (!set_state(job, BCDA_JOB_RUNNING)) {
+    } else if (!set_state(job, BCDA_JOB_RUNNING) && !keep_saved_state(job)) {
         poll_status(job);
     }
 }
@@ -887,6 +901,7 @@ static void free_job(bcda_job *job)
     bcda__texts_free(&job->types);
     bcda__texts_free(&job->missing);
     bcda__saving_free(&job->saving);
+    bcda__state_file_close(job->state_file);
     bcda__files_unref(job->downloads.files);
     bcda__err_forget(&job->err);
     bcda__err_forget(&job->file_err);
@@ -976,80 +991,7 @@ int bcda__job_create(bcda_job **out, struct bcda__context *cx, const struct bcda
     return 0;
 }
 
-/* ---- confirming ---- */
-
-/* Returns the job's own object of a file, or NULL. */
-static struct bcda_file *own_file(const bcda_job *job, const bcda_file *file)
-{
-    struct bcda__files *files = job->downloads.files;
-
-    return files && file->index < files->count && &files->at[file->index] == file
-               ? &files->at[file->index]
-               : NULL;
-}
-
-static int confirm_line(bcda_job *job, struct bcda_file *file, int64_t line, const char **why)
-{
-    int rc = bcda__marks_confirm(&file->marks, line, &file->confirmed);
-
-    if (rc == BCDA_ERR_INVALID)
-        *why = "this line of the file was not delivered, or a later one was confirmed before";
-    if (rc)
-        return rc;
-    if (file->verdict != BCDA_VERDICT_NONE && line == file->marks.delivered)
-        file_is_loaded(file);
-    bcda__saving_change(&job->saving, file);
-    return 0;
-}
-
-int bcda__job_confirm(bcda_job *job, const bcda_file *file, int64_t line, const char **why)
-{
-    struct bcda_file *own = own_file(job, file);
-
-    if (!own) {
-        *why = "this file is not one of the job";
-        return BCDA_ERR_INVALID;
-    }
-    if (own->verdict == BCDA_VERDICT_FAILED || own->verdict == BCDA_VERDICT_SKIPPED) {
-        *why = "a file that has failed, or was skipped, has no lines to be confirmed";
-        return BCDA_ERR_STATE;
-    }
-    if (own->saved == BCDA__SAVED_COMPLETE)
-        return 0;
-    if (job->confirms == BCDA_CONFIRM_NONE) {
-        *why = "lines cannot be confirmed before their file has ended: set option "
-               "\"confirm_lines\", and with its value \"verified\" also option \"delivery\"";
-        return BCDA_ERR_STATE;
-    }
-    return confirm_line(job, own, line, why);
-}
-
-/* ---- saving ---- */
-
-static void describe_saved_job(const bcda_job *job, struct bcda__saved_job *out)
-{
-    out->url = job->url;
-    out->types = job->types_known ? &job->types : NULL;
-    out->files = job->downloads.files;
-}
-
-int bcda__job_save(bcda_job *job, struct bcda__buf *out)
-{
-    struct bcda__saved_job view;
-
-    describe_saved_job(job, &view);
-    return bcda__saving_write(&job->saving, &view, out);
-}
-
-int bcda__job_save_changes(bcda_job *job, struct bcda__buf *out)
-{
-    struct bcda__saved_job view;
-
-    describe_saved_job(job, &view);
-    return bcda__saving_has_changes(&job->saving)
-               ? bcda__saving_write_changes(&job->saving, &view, out)
-               : 0;
-}
+/* ---- references ---- */
 
 bcda_job *bcda_job_ref(bcda_job *job)
 {

@@ -8,6 +8,7 @@
 #include "client/export.h"
 #include "client/saving.h"
 #include "client/start.h"
+#include "client/state_file.h"
 
 /* Functions that a job calls; they belong to the list of jobs that contains it. */
 struct bcda__job_owner {
@@ -33,6 +34,7 @@ struct bcda_job {
     int types_known;
     struct bcda__texts missing; /* requested types without a data file */
     struct bcda__saving saving;
+    struct bcda__state_file *state_file; /* bcda_job_save_to_file(); NULL = none */
     /* Which lines can be confirmed (BCDA_CONFIRM_*), after BCDA_OPT_DELIVERY was considered. */
     int confirms;
 
@@ -83,8 +85,14 @@ int bcda__job_has_batch(const bcda_job *job); /* whether a batch waits for bcda_
 int bcda__job_is_idle(
     const bcda_job *job); /* whether it is paused, and will do nothing by itself */
 
-/* Confirms lines: see bcda_job_confirm(). `why` becomes the text of the error, or NULL. */
-int bcda__job_confirm(bcda_job *job, const bcda_file *file, int64_t line, const char **why);
+/* ---- job_save.c ---- */
+
+/* Confirms lines: see bcda_job_confirm(). BCDA_ERR_AGAIN does not change `err`. */
+int bcda__job_confirm(bcda_job *job, const bcda_file *file, int64_t line, struct bcda_error *err);
+/* Returns 1 if the library keeps the saved text in a file, or reports it to on_saved_state. */
+int bcda__job_is_kept(const bcda_job *job);
+/* Keeps what has changed there, if anything has. Returns 0 or an error code. */
+int bcda__job_keep(bcda_job *job, struct bcda_error *err);
 /* Add to `out` what bcda_job_save() and bcda_job_save_changes() return. The job must have a status
  * URL. Return 0 or an error code. */
 int bcda__job_save(bcda_job *job, struct bcda__buf *out);

@@ -12,6 +12,7 @@
 
 #include "client/auth.h"
 #include "client/job.h"
+#include "tempdir.h"
 
 enum { WAIT_MS = 5, QUIET = 6, HUNG_S = 120, READY_S = 60 };
 
@@ -1094,6 +1095,23 @@ static int no_timer(bcda_session *s, int64_t delay_ms, void *userdata)
     return 0;
 }
 
+/* Restores a job from a file with this text. */
+static int restore_from_file(bcda_session *s, const char *text)
+{
+    char path[200];
+    FILE *f;
+    int rc;
+
+    snprintf(path, sizeof path, "%s/bcda-saved-%ld", tempdir(), (long)getpid());
+    f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_ge(fputs(text, f), 0);
+    ck_assert_int_eq(fclose(f), 0);
+    rc = bcda_job_restore_from_file(s, path, NULL, NULL, NULL);
+    unlink(path);
+    return rc;
+}
+
 int fixture_call(struct fixture *fx, enum bcda__entry_point point, bcda_job *job)
 {
     static const char saved[] = "{\"bcda\":1,\"url\":\"%s\",\"done\":[]}";
@@ -1123,6 +1141,9 @@ int fixture_call(struct fixture *fx, enum bcda__entry_point point, bcda_job *job
     case BCDA__ENTRY_RESTORE:
         snprintf(text, sizeof text, saved, bcda_job_url(job));
         return bcda_job_restore(s, text, strlen(text), NULL, NULL, NULL);
+    case BCDA__ENTRY_RESTORE_FILE:
+        snprintf(text, sizeof text, saved, bcda_job_url(job));
+        return restore_from_file(s, text);
     case BCDA__ENTRY_REQUEST:
         return bcda_request_start(s, BCDA_REQUEST_VERSION, NULL, NULL, NULL, NULL);
     case BCDA__ENTRY_CANCEL:

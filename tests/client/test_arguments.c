@@ -138,6 +138,15 @@ CALL(attach_both, bcda_job_attach(S, sandbox_origin(fx.sandbox), NULL, both, NUL
 CALL(restore_null, bcda_job_restore(S, NULL, 1, NULL, NULL, NULL))
 CALL(restore_text, bcda_job_restore(S, "{}", 2, NULL, NULL, NULL))
 CALL(restore_both, bcda_job_restore(S, "{}", 2, NULL, both, NULL))
+CALL(restore_file_null, bcda_job_restore_from_file(S, NULL, NULL, NULL, NULL))
+CALL(restore_file_empty, bcda_job_restore_from_file(S, "", NULL, NULL, NULL))
+CALL(restore_file_missing, bcda_job_restore_from_file(S, "/nonexistent/s", NULL, NULL, NULL))
+CALL(restore_file_folder, bcda_job_restore_from_file(S, "/", NULL, NULL, NULL))
+CALL(save_file_null, bcda_job_save_to_file(pulled, NULL))
+CALL(save_file_missing, bcda_job_save_to_file(pulled, "/nonexistent/s"))
+CALL(changes_null, bcda_job_save_changes(pulled, NULL))
+CALL(changes_early, bcda_job_save_changes(pulled, &saved))
+CALL(confirm_null, bcda_job_confirm(pulled, NULL, 1))
 CALL(save_null, bcda_job_save(pulled, NULL))
 CALL(save_early, bcda_job_save(pulled, &saved))
 CALL(next_null, bcda_job_next(pulled, NULL))
@@ -219,6 +228,16 @@ static const struct row session_rows[] = {
     {"bcda_job_restore", restore_null, BCDA_ERR_INVALID, "saved"},
     {"bcda_job_restore", restore_text, BCDA_ERR_INVALID, "saved"},
     {"bcda_job_restore", restore_both, BCDA_ERR_INVALID, "exclude each other"},
+    {"bcda_job_restore_from_file", restore_file_null, BCDA_ERR_INVALID, "no path"},
+    {"bcda_job_restore_from_file", restore_file_empty, BCDA_ERR_INVALID, "no path"},
+    {"bcda_job_restore_from_file", restore_file_missing, BCDA_ERR_IO,
+     "/nonexistent/s cannot be opened: No such file"},
+    {"bcda_job_restore_from_file", restore_file_folder, BCDA_ERR_IO, "cannot be opened"},
+    {"bcda_job_save_to_file", save_file_null, BCDA_ERR_INVALID, "no path"},
+    {"bcda_job_save_to_file", save_file_missing, BCDA_ERR_IO, "cannot be opened: No such file"},
+    {"bcda_job_save_changes", changes_null, BCDA_ERR_INVALID, "saved"},
+    {"bcda_job_save_changes", changes_early, BCDA_ERR_STATE, "not accepted"},
+    {"bcda_job_confirm", confirm_null, BCDA_ERR_INVALID, "no file"},
     {"bcda_job_save", save_null, BCDA_ERR_INVALID, "save"},
     {"bcda_job_save", save_early, BCDA_ERR_STATE, "not accepted"},
     {"bcda_job_next", next_null, BCDA_ERR_INVALID, "batch"},
@@ -301,6 +320,10 @@ START_TEST(no_error)
     ck_assert_int_eq(bcda_job_attach(NULL, NULL, NULL, NULL, NULL), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_job_restore(NULL, NULL, 0, NULL, NULL, NULL), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_job_save(NULL, NULL), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_save_changes(NULL, NULL), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_save_to_file(NULL, "x"), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_confirm(NULL, NULL, 1), BCDA_ERR_INVALID);
+    ck_assert_int_eq(bcda_job_restore_from_file(NULL, "x", NULL, NULL, NULL), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_job_next(NULL, NULL), BCDA_ERR_INVALID);
     ck_assert_int_eq(bcda_request_start(NULL, 99, NULL, NULL, NULL, NULL), BCDA_ERR_INVALID);
     close_all();

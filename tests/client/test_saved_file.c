@@ -1,0 +1,399 @@
+/* Saved jobs that the library keeps: in a file, or by on_saved_state. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fixture.h"
+#include "tempdir.h"
+
+static struct fixture fx;
+static char path[200];
+
+/* ---- calls that fail ---- */
+
+/* The number of a call, counted from 1, that fails with ENOSPC, and all calls after it; 0 = none.
+ */
+static int fails_from, calls;
+
+static int fails_now(void)
+{
+    if (!fails_from || ++calls < fails_from)
+        return 0;
+    errno = ENOSPC;
+    return 1;
+}
+
+/* glibc makes pwrite64() of pwrite() if offsets have 64 bits. A write that fails first takes a part
+ * of the data, and then nothing. */
+static ssize_t write_or_fail(ssize_t (*real)(int, const void *, size_t, off_t), int fd,
+                             const void *data, size_t len, off_t at)
+{
+    if (!fails_now())
+        return real(fd, data, len, at);
+    if (calls == fails_from && len > 1 && real(fd, data, len / 2, at) > 0)
+        return (ssize_t)(len / 2);
+    return -1;
+}
+
+ssize_t __real_pwrite(int fd, const void *data, size_t len, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t at)
+{
+    return write_or_fail(__real_pwrite, fd, data, len, at);
+}
+
+ssize_t __real_pwrite64(int fd, const void *data, size_t len, off_t at);
+ssize_t __wrap_pwrite64(int fd, const void *data, size_t len, off_t at);
+ssize_t __wrap_pwrite64(int fd, const void *data, size_t len, off_t at)
+{
+    return write_or_fail(__real_pwrite64, fd, data, len, at);
+}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+    return fails_now() ? -1 : __real_fsync(fd);
+}
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd)
+{
+    return fails_now() ? -1 : __real_fdatasync(fd);
+}
+
+int __real_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to)
+{
+    return fails_now() ? -1 : __real_renameat(from_fd, from, to_fd, to);
+}
+
+/* ---- a job whose text is kept ---- */
+
+static void choose_path(void)
+{
+    snprintf(path, sizeof path, "%s/bcda-saved-file-%ld", tempdir(), (long)getpid());
+    unlink(path);
+}
+
+static void remove_path(void)
+{
+    char temporary[sizeof path + 4];
+
+    unlink(path);
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    ck_assert_int_eq(access(temporary, F_OK), -1); /* nothing is left behind */
+}
+
+struct stopping {
+    int files; /* the job is cancelled after so many files */
+};
+
+static int stop_after(struct run *r, enum where where, void *object)
+{
+    struct stopping *s = r->arg;
+
+    (void)object;
+    if (where == AT_END && --s->files == 0)
+        ck_assert_ok(bcda_job_cancel(r->job));
+    return BCDA_CONTINUE;
+}
+
+static struct run *start_kept(struct stopping *s)
+{
+    struct run *r;
+
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    r = fixture_start_hook(&fx, BY_RESOURCE, stop_after, s);
+    ck_assert_ok(bcda_job_save_to_file(r->job, path));
+    return r;
+}
+
+static struct run *restore_kept(void)
+{
+    struct run *r = fixture_run_new(&fx, BY_RESOURCE, NULL, NULL);
+    bcda_handlers *h = fixture_handlers(r);
+
+    ck_assert_ok(bcda_job_restore_from_file(fx.session, path, fx.x, h, &r->job));
+    bcda_handlers_free(h);
+    return r;
+}
+
+static void release_job(struct run *r)
+{
+    bcda_job_unref(r->job);
+    r->job = NULL;
+}
+
+/* The first file is complete, then the job is cancelled. Restored twice, it downloads the second
+ * file once, and then nothing. */
+START_TEST(kept_and_restored)
+{
+    struct stopping s = {1};
+    struct stat st;
+    struct run *r;
+
+    choose_path();
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+    r = start_kept(&s);
+    fixture_finish(&fx);
+    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    release_job(r);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0600);
+
+    r = restore_kept();
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 0, 0);
+    fixture_check_patients(r, 1, 3, 3);
+    release_job(r);
+    r = restore_kept();
+    fixture_finish(&fx);
+    fixture_check_came(r, 0);
+    release_job(r);
+    remove_path();
+    fixture_close(&fx);
+}
+END_TEST
+
+/* While a job keeps the file, no other job can use it. */
+START_TEST(in_use)
+{
+    struct stopping s = {0};
+    bcda_job *other = NULL;
+    struct run *r;
+    int fd;
+
+    choose_path();
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+    r = start_kept(&s);
+    ck_assert_int_eq(bcda_job_restore_from_file(fx.session, path, NULL, NULL, &other), BCDA_ERR_IO);
+    ck_assert_ptr_nonnull(
+        strstr(bcda_error_text(bcda_session_error(fx.session)), "is in use: another job"));
+    ck_assert_int_eq(bcda_job_save_to_file(r->job, path), BCDA_ERR_STATE);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    /* The file that replaced the first one is locked too. */
+    fd = open(path, O_RDONLY);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), -1);
+    release_job(r);
+    ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), 0);
+    close(fd);
+    remove_path();
+    fixture_close(&fx);
+}
+END_TEST
+
+/* Ends a job, so that its file can be used again. */
+static void drop_job(bcda_job *job)
+{
+    ck_assert_ok(bcda_job_cancel(job));
+    while (bcda_job_result(job) == BCDA_ERR_AGAIN)
+        (void)fixture_step(&fx);
+    bcda_job_unref(job);
+}
+
+/* The text is changed: it is refused. Or it is cut: it is refused, or an earlier text is restored.
+ */
+START_TEST(damaged)
+{
+    struct stopping s = {0};
+    bcda_job *job = NULL;
+    struct run *r;
+    size_t len, at;
+    char *text;
+
+    choose_path();
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+    r = start_kept(&s);
+    fixture_finish(&fx);
+    release_job(r);
+    text = fixture_read(path, &len);
+    for (at = 0; at < len; at++) {
+        FILE *f = fopen(path, "w");
+        int rc;
+
+        text[at] ^= 4;
+        ck_assert_uint_eq(fwrite(text, 1, _i ? at : len, f), _i ? at : len);
+        ck_assert_int_eq(fclose(f), 0);
+        text[at] ^= 4;
+        rc = bcda_job_restore_from_file(fx.session, path, NULL, NULL, &job);
+        if (!_i && at + 1 < len)
+            ck_assert_msg(rc == BCDA_ERR_INVALID || rc == BCDA_ERR_UNSUPPORTED, "%zu: %d", at, rc);
+        if (rc)
+            ck_assert_msg(rc == BCDA_ERR_INVALID || rc == BCDA_ERR_UNSUPPORTED, "%zu: %d", at, rc);
+        else
+            drop_job(job);
+    }
+    free(text);
+    remove_path();
+    fixture_close(&fx);
+}
+END_TEST
+
+/* ---- the disk ---- */
+
+/* The disk is full from each call on. The job fails with a clear error, or the file cannot be
+ * opened. Without the fault, what was kept is restored, and every file that is not in it is
+ * delivered. */
+START_TEST(disk_full)
+{
+    int from, ended_well = 0;
+
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    for (from = 1; !ended_well; from++) {
+        struct run *r;
+        char *text;
+        size_t len, first;
+
+        ck_assert_int_le(from, 40);
+        choose_path();
+        calls = 0;
+        fails_from = from;
+        r = fixture_start(&fx, BY_RESOURCE);
+        ck_assert_ok(bcda_job_save_to_file(r->job, path));
+        fixture_finish(&fx);
+        fails_from = 0;
+        ended_well = bcda_job_result(r->job) == 0;
+        if (!ended_well)
+            ck_assert_ptr_nonnull(strstr(bcda_error_text(fixture_check_failed(r, BCDA_ERR_IO)),
+                                         "cannot be written: No space left on device"));
+        first = r->count;
+        release_job(r);
+        text = fixture_read(path, &len);
+        free(text);
+        if (len) { /* else the server's answer was not kept: the application starts anew */
+            r = restore_kept();
+            fixture_finish(&fx);
+            fixture_check_result(r, 0);
+            ck_assert_uint_ge(first + r->count, 6);
+            release_job(r);
+        }
+        remove_path();
+    }
+    ck_assert_int_ge(from, 10);
+    fixture_close(&fx);
+}
+END_TEST
+
+/* A job of many files appends to the text, and does not write it anew for each file. */
+START_TEST(many_files)
+{
+    enum { MANY = 60 };
+    struct stopping s = {0};
+    struct stat st;
+    struct run *r;
+
+    choose_path();
+    fixture_open_scripted(&fx, 0);
+    fixture_export_many(&fx, MANY, NULL);
+    fixture_reply_patients(&fx, "/data/", 0, 1);
+    fails_from = 1 << 30; /* only counts */
+    calls = 0;
+    r = start_kept(&s);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    release_job(r);
+    ck_assert_int_ge(calls, 2 * MANY);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_le(st.st_size, MANY * 250);
+    fails_from = 0;
+    r = restore_kept();
+    fixture_finish(&fx);
+    fixture_check_came(r, 0);
+    release_job(r);
+    remove_path();
+    fixture_close(&fx);
+}
+END_TEST
+
+/* ---- on_saved_state ---- */
+
+struct reported {
+    struct buf text;
+    unsigned count, stop_at; /* STOP is returned at this call; 0 = never */
+};
+
+static int add_reported(bcda_job *job, const char *text, size_t len, void *userdata)
+{
+    struct reported *to = userdata;
+    char *changes;
+
+    ck_assert_uint_eq(strlen(text), len);
+    ck_assert_int_eq(bcda_job_save_changes(job, &changes), BCDA_ERR_STATE);
+    if (++to->count == to->stop_at)
+        return BCDA_STOP;
+    buf_printf(&to->text, "%s", text);
+    return BCDA_CONTINUE;
+}
+
+static struct run *run_reported(struct reported *to)
+{
+    struct run *r = fixture_run_new(&fx, BY_RESOURCE, NULL, NULL);
+    bcda_handlers *h = fixture_handlers(r);
+
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    ck_assert_ok(bcda_handlers_on_saved_state(h, add_reported, to, NULL));
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, h, &r->job));
+    ck_assert_int_eq(bcda_job_save_to_file(r->job, "/nonexistent/saved"), BCDA_ERR_STATE);
+    ck_assert_int_eq(bcda_job_restore_from_file(fx.session, "/nonexistent/saved", fx.x, h, NULL),
+                     BCDA_ERR_INVALID);
+    bcda_handlers_free(h);
+    fixture_finish(&fx);
+    return r;
+}
+
+/* It is called for the URL, the manifest and each file. If it stops the job, the file does not
+ * count as loaded. */
+START_TEST(reported_changes)
+{
+    struct reported to = {.stop_at = (unsigned)_i};
+    struct run *r;
+
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+    r = run_reported(&to);
+    fixture_check_result(r, _i ? BCDA_ERR_STOPPED : 0);
+    ck_assert_uint_eq(to.count, _i ? (unsigned)_i : 4);
+    if (_i != 1) {
+        r = fixture_restore(&fx, BY_RESOURCE, to.text.p);
+        fixture_finish(&fx);
+        fixture_check_came(r, _i == 0 ? 0 : _i == 4 ? 3 : 6);
+    }
+    buf_free(&to.text);
+    fixture_close(&fx);
+}
+END_TEST
+
+SUITE("saved file")
+{
+    suite_case("file");
+    suite_test(kept_and_restored);
+    suite_test(in_use);
+    suite_loop(damaged, 0, 2);
+    suite_case("disk");
+    suite_test(disk_full);
+    suite_test(many_files);
+    suite_case("reported");
+    suite_loop(reported_changes, 0, 5);
+}
