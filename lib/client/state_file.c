@@ -19,10 +19,9 @@ struct bcda__state_file {
     const char *name; /* the last part of `path` */
     char *temporary;  /* `name` with ".tmp" */
     int directory;
-    int fd;           /* the file, which is locked */
-    int64_t whole;    /* length of the text that was last written by replacing; 0 = none */
-    int64_t length;   /* of the content */
-    int is_uncertain; /* writing has failed, so the end of the content is not known */
+    int fd;         /* the file, which is locked */
+    int64_t whole;  /* length of the text that was last written by replacing; 0 = none */
+    int64_t length; /* of the content */
 };
 
 static int refuse_file(const struct bcda__state_file *f, const char *what, struct bcda_error *err)
@@ -193,8 +192,7 @@ int bcda__state_file_replace(struct bcda__state_file *f, const char *text, size_
     close(f->fd);
     f->fd = fd;
     f->whole = f->length = (int64_t)len;
-    f->is_uncertain = fsync(f->directory) != 0;
-    return f->is_uncertain ? refuse_file(f, "written", err) : 0;
+    return fsync(f->directory) ? refuse_file(f, "written", err) : 0;
 }
 
 int bcda__state_file_append(struct bcda__state_file *f, const char *text, size_t len,
@@ -207,7 +205,6 @@ int bcda__state_file_append(struct bcda__state_file *f, const char *text, size_t
         return 0;
     }
     saved = errno;
-    f->is_uncertain = 1;
     (void)!ftruncate(f->fd, (off_t)f->length);
     errno = saved;
     return refuse_file(f, "written", err);
@@ -217,5 +214,5 @@ int bcda__state_file_wants_whole(const struct bcda__state_file *f)
 {
     int64_t changes = f->length - f->whole;
 
-    return !f->whole || f->is_uncertain || (changes > CHANGES_MIN && changes > 2 * f->whole);
+    return !f->whole || (changes > CHANGES_MIN && changes > 2 * f->whole);
 }

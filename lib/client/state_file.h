@@ -18,13 +18,13 @@ int bcda__state_file_open(struct bcda__state_file **out, const char *path, int c
 int bcda__state_file_read(struct bcda__state_file *f, struct bcda__buf *text,
                           struct bcda_error *err);
 /* Replace the content, or append to it. Return 0 or BCDA_ERR_IO; the content is then as before, or,
- * if the disk fails, its last line is incomplete. */
+ * if the disk fails, its last line is incomplete, and it must be replaced next. */
 int bcda__state_file_replace(struct bcda__state_file *f, const char *text, size_t len,
                              struct bcda_error *err);
 int bcda__state_file_append(struct bcda__state_file *f, const char *text, size_t len,
                             struct bcda_error *err);
-/* Returns 1 if the content must be replaced next: nothing was written, writing has failed, or the
- * changes have become much longer than the text that they follow. */
+/* Returns 1 if the content must be replaced next: nothing was written, or the changes have become
+ * much longer than the text that they follow. */
 int bcda__state_file_wants_whole(const struct bcda__state_file *f);
 void bcda__state_file_close(struct bcda__state_file *f); /* keeps the file */
 

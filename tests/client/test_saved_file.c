@@ -18,7 +18,7 @@ static char path[200];
 
 /* The number of a call, counted from 1, that fails with ENOSPC, and all calls after it; 0 = none.
  */
-static int fails_from, calls;
+static int fails_from, calls, renames;
 
 static int fails_now(void)
 {
@@ -72,6 +72,7 @@ int __real_renameat(int from_fd, const char *from, int to_fd, const char *to);
 int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to);
 int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to)
 {
+    renames++;
     return fails_now() ? -1 : __real_renameat(from_fd, from, to_fd, to);
 }
 
@@ -294,6 +295,55 @@ START_TEST(disk_full)
 }
 END_TEST
 
+/* Confirms the first two lines, and the disk is full at the first one. */
+static int confirm_on_full_disk(struct run *r, enum where where, void *object)
+{
+    const bcda_file *f = bcda_job_file(r->job, 0);
+
+    if (where != AT_RESOURCE)
+        return BCDA_CONTINUE;
+    if (bcda_resource_line_number(object) == 1) {
+        fails_from = 1;
+        calls = 0;
+        ck_assert_int_eq(bcda_job_confirm(r->job, f, 1), BCDA_ERR_IO);
+        ck_assert_int_eq(bcda_file_confirmed_line(f), 0);
+        fails_from = 0;
+    } else {
+        ck_assert_ok(bcda_job_confirm(r->job, f, 2));
+        ck_assert_ok(bcda_job_cancel(r->job));
+    }
+    return BCDA_CONTINUE;
+}
+
+/* What could not be written completely does not remain in the file when a later line is confirmed.
+ */
+START_TEST(full_for_a_moment)
+{
+    struct run *r;
+
+    choose_path();
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    r = fixture_start_hook(&fx, BY_RESOURCE, confirm_on_full_disk, NULL);
+    ck_assert_ok(bcda_job_save_to_file(r->job, path));
+    fixture_finish(&fx);
+    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    release_job(r);
+    r = restore_kept();
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 2, 1);
+    fixture_check_patients(r, 1, 3, 3);
+    release_job(r);
+    remove_path();
+    fixture_close(&fx);
+}
+END_TEST
+
 /* A job of many files appends to the text, and does not write it anew for each file. */
 START_TEST(many_files)
 {
@@ -313,12 +363,50 @@ START_TEST(many_files)
     fixture_check_result(r, 0);
     release_job(r);
     ck_assert_int_ge(calls, 2 * MANY);
+    ck_assert_int_le(renames, 3);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_le(st.st_size, MANY * 250);
     fails_from = 0;
     r = restore_kept();
     fixture_finish(&fx);
     fixture_check_came(r, 0);
+    release_job(r);
+    remove_path();
+    fixture_close(&fx);
+}
+END_TEST
+
+static int confirm_each(struct run *r, enum where where, void *object)
+{
+    if (where == AT_RESOURCE)
+        ck_assert_ok(
+            bcda_job_confirm(r->job, bcda_job_file(r->job, 0), bcda_resource_line_number(object)));
+    return BCDA_CONTINUE;
+}
+
+/* When the changes have become long, the file is written anew. */
+START_TEST(many_changes)
+{
+    enum { LINES = 1500 };
+    struct stat st;
+    struct run *r;
+
+    choose_path();
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, "/data/a", 0, LINES);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    r = fixture_start_hook(&fx, BY_RESOURCE, confirm_each, NULL);
+    ck_assert_ok(bcda_job_save_to_file(r->job, path));
+    renames = 0;
+    fixture_finish(&fx);
+    fixture_check_came(r, LINES);
+    ck_assert_int_ge(renames, 4);
+    ck_assert_int_le(renames, 8);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_le(st.st_size, 70 * 1024);
     release_job(r);
     remove_path();
     fixture_close(&fx);
@@ -369,12 +457,18 @@ START_TEST(reported_changes)
 {
     struct reported to = {.stop_at = (unsigned)_i};
     struct run *r;
+    char *saved;
 
     fixture_open_scripted(&fx, 0);
     fixture_reply_two_files(&fx);
     r = run_reported(&to);
     fixture_check_result(r, _i ? BCDA_ERR_STOPPED : 0);
     ck_assert_uint_eq(to.count, _i ? (unsigned)_i : 4);
+    if (_i) {
+        ck_assert_ok(bcda_job_save(r->job, &saved));
+        ck_assert_int_eq(strstr(saved, "complete") != NULL, _i == 4);
+        bcda_free(saved);
+    }
     if (_i != 1) {
         r = fixture_restore(&fx, BY_RESOURCE, to.text.p);
         fixture_finish(&fx);
@@ -393,7 +487,9 @@ SUITE("saved file")
     suite_loop(damaged, 0, 2);
     suite_case("disk");
     suite_test(disk_full);
+    suite_test(full_for_a_moment);
     suite_test(many_files);
+    suite_test(many_changes);
     suite_case("reported");
     suite_loop(reported_changes, 0, 5);
 }
