@@ -314,8 +314,10 @@ struct walk {
     const char *line;
     const uint32_t *quotes;
     struct bcda__container *containers;
-    uint32_t at;    /* the offset of the next byte to check, unless it is that of the next quote */
-    uint32_t quote; /* the number of the next quote */
+    /* The next two are offsets and numbers of 32 bits. As size_t they need no conversion when they
+     * are used as an index. */
+    size_t at;    /* the offset of the next byte to check, unless it is that of the next quote */
+    size_t quote; /* the number of the next quote */
     uint32_t count, cap; /* of the containers */
     uint32_t open;       /* the number of the innermost open container, or NO_CONTAINER */
     /* For each open container a bit: 1 = object; bit 0 is the innermost. Above them is a bit that
@@ -339,12 +341,12 @@ enum next {
 #define MASK(n)              ((UINT64_C(1) << 8 * (n)) - 1)
 #define INLINE               static inline __attribute__((always_inline))
 
-INLINE void open_container(struct walk *w, uint32_t at, unsigned is_object)
+INLINE void open_container(struct walk *w, size_t at, unsigned is_object)
 {
     struct bcda__container *c = &w->containers[w->count];
 
-    c->start = at;
-    c->first_quote = w->quote;
+    c->start = (uint32_t)at;
+    c->first_quote = (uint32_t)w->quote;
     c->next = w->open; /* the parent, until the container is closed */
     w->open = w->count++;
     w->objects = w->objects << 1 | is_object;
@@ -362,14 +364,14 @@ INLINE void close_container(struct walk *w)
 {
     struct bcda__container *c = &w->containers[w->open];
 
-    c->end = w->at++;
-    c->end_quote = w->quote;
+    c->end = (uint32_t)w->at++;
+    c->end_quote = (uint32_t)w->quote;
     w->open = c->next;
     c->next = w->count;
     w->objects >>= 1;
 }
 
-INLINE uint32_t skip_spaces(const char *line, uint32_t at)
+INLINE size_t skip_spaces(const char *line, size_t at)
 {
     while (line[at] == ' ')
         at++;
@@ -377,9 +379,9 @@ INLINE uint32_t skip_spaces(const char *line, uint32_t at)
 }
 
 /* Returns the offset after the digits at `at`, or 0 if there is none. */
-INLINE uint32_t skip_digits(const char *line, uint32_t at)
+INLINE size_t skip_digits(const char *line, size_t at)
 {
-    uint32_t from = at;
+    size_t from = at;
 
     while (line[at] >= '0' && line[at] <= '9')
         at++;
@@ -387,7 +389,7 @@ INLINE uint32_t skip_digits(const char *line, uint32_t at)
 }
 
 /* Returns the offset after the number at `at`, or 0 if it is invalid. */
-static uint32_t skip_number(const char *line, uint32_t at)
+static size_t skip_number(const char *line, size_t at)
 {
     at += line[at] == '-';
     at = line[at] == '0' ? at + 1 : skip_digits(line, at);
@@ -402,23 +404,27 @@ static uint32_t skip_number(const char *line, uint32_t at)
 }
 
 /* Returns the offset after the number, true, false or null at `at`, or 0 if there is none. */
-static uint32_t skip_scalar(const char *line, uint32_t at)
+static size_t skip_scalar(const char *line, size_t at)
 {
-    uint64_t word = load_word(line + at);
+    uint64_t word;
 
+    if (line[at] <= '9') /* no literal begins with such a byte */
+        return skip_number(line, at);
+    word = load_word(line + at);
     if ((word & MASK(4)) == WORD4('t', 'r', 'u', 'e') ||
         (word & MASK(4)) == WORD4('n', 'u', 'l', 'l'))
         return at + 4;
     if ((word & MASK(5)) == WORD5('f', 'a', 'l', 's', 'e'))
         return at + 5;
-    return skip_number(line, at);
+    return 0;
 }
 
 /* Goes to the name of a member, which must be at `at`, if necessary after spaces. */
 INLINE enum next expect_name(struct walk *w)
 {
-    if (__builtin_expect(w->line[w->at] != '"', 0))
-        w->at = skip_spaces(w->line, w->at);
+    if (__builtin_expect(w->line[w->at] == '"', 1))
+        return NEXT_NAME;
+    w->at = skip_spaces(w->line, w->at);
     return w->line[w->at] == '"' ? NEXT_NAME : NEXT_FAIL;
 }
 
@@ -434,13 +440,13 @@ INLINE enum next after_value(struct walk *w)
                 return expect_name(w);
             return NEXT_ELEMENT;
         }
-        if (__builtin_expect(c == ' ', 0)) {
+        /* The two closing brackets differ in bit 5. */
+        if (__builtin_expect(c != (char)((w->objects & 1) << 5 | ']'), 0)) {
+            if (c != ' ')
+                return NEXT_FAIL;
             w->at++;
             continue;
         }
-        /* The two closing brackets differ in this one bit. */
-        if (c != ((int)(w->objects & 1) * ('}' - ']') | ']'))
-            return NEXT_FAIL;
         close_container(w);
         if (w->objects == 1)
             return NEXT_END;
@@ -464,7 +470,7 @@ INLINE enum next enter_container(struct walk *w, unsigned is_object)
 /* Reads the value at `at`, if necessary after spaces. */
 INLINE enum next scan_value(struct walk *w)
 {
-    uint32_t at = skip_spaces(w->line, w->at);
+    size_t at = skip_spaces(w->line, w->at);
     char c = w->line[at];
 
     w->at = at;
@@ -487,7 +493,7 @@ INLINE enum next scan_value(struct walk *w)
  * of the three forms that are compared first. */
 INLINE enum next scan_member(struct walk *w)
 {
-    uint32_t at = w->quotes[w->quote + 1];
+    size_t at = w->quotes[w->quote + 1];
     uint64_t word = load_word(w->line + at);
     enum next room;
 

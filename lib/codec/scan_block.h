@@ -68,10 +68,10 @@ static inline uint64_t block_quotes(const char *block, unsigned *count, int *spe
     __m128i sum = _mm_add_epi8(_mm_add_epi8(q0, q1), _mm_add_epi8(q2, q3));
 
     sum = _mm_sad_epu8(_mm_sub_epi8(zero, sum), zero); /* two sums, one for each half */
-    sum = _mm_add_epi32(sum, _mm_unpackhi_epi64(sum, sum));
-    *count = (unsigned)_mm_cvtsi128_si32(sum);
-    /* Only the highest bit of each byte of `any` is used: it is set for a byte above 0x7F. */
-    any = _mm_or_si128(any, _mm_cmpeq_epi8(_mm_min_epu8(low, _mm_set1_epi8(0x1F)), low));
+    *count = (unsigned)_mm_cvtsi128_si32(sum) + (unsigned)_mm_extract_epi16(sum, 4);
+    /* Only the highest bit of each byte of `any` is used. It is set for a byte above 0x7F, and, by
+     * the subtraction, for a byte below 0x20. */
+    any = _mm_or_si128(any, _mm_sub_epi8(low, _mm_set1_epi8(0x20)));
     any = _mm_or_si128(any, _mm_or_si128(_mm_cmpeq_epi8(v0, slash), _mm_cmpeq_epi8(v1, slash)));
     any = _mm_or_si128(any, _mm_or_si128(_mm_cmpeq_epi8(v2, slash), _mm_cmpeq_epi8(v3, slash)));
     *special = _mm_movemask_epi8(any) != 0;
