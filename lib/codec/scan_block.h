@@ -7,19 +7,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "codec/word.h"
+
 enum { SCAN_BLOCK = 64 };
-
-/* Returns the eight bytes at `p`; the first one is the least significant. */
-static inline uint64_t load_word(const char *p)
-{
-    uint64_t w;
-
-    memcpy(&w, p, sizeof w);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    w = __builtin_bswap64(w);
-#endif
-    return w;
-}
 
 #if !defined BCDA_SCAN_WORDS && defined __SSE2__
 #include <emmintrin.h>
@@ -188,7 +178,7 @@ static inline uint64_t block_quotes(const char *block, unsigned *count, int *spe
     int i;
 
     for (i = 0; i < 8; i++) {
-        uint64_t w = load_word(block + 8 * i);
+        uint64_t w = bcda__load_word(block + 8 * i);
 
         any |= special_of_word(w);
         bits |= bits_of_word(equal_bytes(w, '"')) << 8 * i;
@@ -205,7 +195,7 @@ static inline uint64_t block_special(const char *block, uint64_t *slash)
 
     *slash = 0;
     for (i = 0; i < 8; i++) {
-        uint64_t w = load_word(block + 8 * i);
+        uint64_t w = bcda__load_word(block + 8 * i);
 
         bits |= bits_of_word(special_of_word(w)) << 8 * i;
         *slash |= bits_of_word(equal_bytes(w, '\\')) << 8 * i;
