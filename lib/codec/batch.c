@@ -137,37 +137,39 @@ static const char *span_text(const char *line, const struct bcda__line_info *inf
     return s->copy ? info->side + s->at : line + s->at;
 }
 
-/* Adds a copy of a text, with a NUL, to b->text. */
-static int add_batch_text(struct bcda_batch *b, const char *text, size_t len, uint64_t *at)
+/* Copies a text to `to` and puts a NUL behind it. Returns the end. */
+static inline char *put_batch_text(char *to, const char *line, const struct bcda__line_info *info,
+                                   const struct bcda__span *s)
 {
-    int rc;
-
-    *at = b->text.len;
-    rc = len ? bcda__buf_add(&b->text, text, len) : 0;
-    return rc ? rc : bcda__buf_add(&b->text, "", 1);
+    memcpy(to, span_text(line, info, s), s->len);
+    to[s->len] = '\0';
+    return to + s->len + 1;
 }
 
-static int add_column(struct bcda_batch *b, int column, const char *line,
-                      const struct bcda__line_info *info, const struct bcda__span *s)
+/* Adds a text to b->text, which has room for it. */
+static void put_column(struct bcda_batch *b, int column, const char *line,
+                       const struct bcda__line_info *info, const struct bcda__span *s)
 {
+    b->at[column][b->rows] = b->text.len;
     b->len[column][b->rows] = s->len;
-    return add_batch_text(b, span_text(line, info, s), s->len, &b->at[column][b->rows]);
+    (void)put_batch_text(b->text.data + b->text.len, line, info, s);
+    b->text.len += s->len + 1;
 }
 
 /* Nearly all lines of a file have the same type. So a row with the type of the previous row shares
  * the text of that row. */
-static int add_type(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
+static void put_type(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
 {
-    const char *text = span_text(line, info, &info->type);
-    size_t len = info->type.len;
+    const uint64_t *at = b->at[BCDA__COL_TYPE], *len = b->len[BCDA__COL_TYPE];
+    size_t i = b->rows;
 
-    if (b->rows && b->len[BCDA__COL_TYPE][b->rows - 1] == len &&
-        memcmp(b->text.data + b->at[BCDA__COL_TYPE][b->rows - 1], text, len) == 0) {
-        b->at[BCDA__COL_TYPE][b->rows] = b->at[BCDA__COL_TYPE][b->rows - 1];
-        b->len[BCDA__COL_TYPE][b->rows] = len;
-        return 0;
+    if (i && len[i - 1] == info->type.len &&
+        memcmp(b->text.data + at[i - 1], span_text(line, info, &info->type), info->type.len) == 0) {
+        b->at[BCDA__COL_TYPE][i] = at[i - 1];
+        b->len[BCDA__COL_TYPE][i] = len[i - 1];
+    } else {
+        put_column(b, BCDA__COL_TYPE, line, info, &info->type);
     }
-    return add_column(b, BCDA__COL_TYPE, line, info, &info->type);
 }
 
 static int reserve_values(struct bcda_batch *b, size_t count)
@@ -186,57 +188,64 @@ static int reserve_values(struct bcda_batch *b, size_t count)
     return 0;
 }
 
-/* Counts the values of each field of a row, and sets where they begin in b->values. Returns the
- * number of bytes that all texts need. */
-static size_t set_starts(struct bcda_batch *b, const struct bcda__line_info *info)
+/* Makes room for a row and all its texts. */
+static int reserve_row(struct bcda_batch *b, const struct bcda__line_info *info)
+{
+    size_t i, n = b->field_count ? info->value_count : 0;
+    size_t bytes = info->type.len + info->id.len + info->last_updated.len + info->full_url.len + 4 +
+                   n; /* a NUL for each text */
+    int rc = b->rows == b->row_cap ? more_rows(b) : 0;
+
+    for (i = 0; i < n; i++)
+        bytes += info->values[i].span.len;
+    if (!rc && n)
+        rc = reserve_values(b, n);
+    return rc ? rc : bcda__buf_reserve(&b->text, bytes);
+}
+
+/* Counts the values of each field of a row, and sets where they begin in b->values. */
+static void set_starts(struct bcda_batch *b, const struct bcda__line_info *info)
 {
     uint32_t *starts = starts_of(b, b->rows);
-    size_t i, bytes = info->value_count; /* one NUL for each value */
+    size_t i;
 
     memset(starts, 0, STARTS_BYTES(b));
-    for (i = 0; i < info->value_count; i++) {
+    for (i = 0; i < info->value_count; i++)
         starts[info->values[i].field + 1]++;
-        bytes += info->values[i].span.len;
-    }
     starts[0] = (uint32_t)b->value_count;
     for (i = 1; i <= (size_t)b->field_count; i++)
         starts[i] += starts[i - 1];
-    return bytes;
 }
 
 /* Appends the values of a row, sorted by field. Values of one field keep the order of the
  * document. */
-static int add_values(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
+static void put_values(struct bcda_batch *b, const char *line, const struct bcda__line_info *info)
 {
     uint32_t place[BCDA__FIELDS_MAX + 1];
-    size_t i, n = info->value_count, bytes;
-    int rc = 0;
+    char *to = b->text.data + b->text.len;
+    size_t i;
 
-    if (!b->field_count)
-        return 0;
-    bytes = set_starts(b, info);
+    set_starts(b, info);
     memcpy(place, starts_of(b, b->rows), STARTS_BYTES(b));
-    if (n)
-        rc = reserve_values(b, n);
-    if (n && !rc)
-        rc = bcda__buf_reserve(&b->text, bytes);
-    for (i = 0; i < n && !rc; i++) {
+    for (i = 0; i < info->value_count; i++) {
         const struct bcda__field_value *from = &info->values[i];
         struct bcda__value *v = &b->values[place[from->field]++];
 
+        v->at = (size_t)(to - b->text.data);
         v->len = from->span.len;
-        rc = add_batch_text(b, span_text(line, info, &from->span), from->span.len, &v->at);
+        to = put_batch_text(to, line, info, &from->span);
     }
-    b->value_count += rc ? 0 : n;
-    return rc;
+    b->text.len = (size_t)(to - b->text.data);
+    b->value_count += info->value_count;
 }
 
+/* All memory is reserved first, so that a failed call does not change the batch. */
 int bcda__batch_add_row(struct bcda_batch *b, const struct bcda__line_info *info, size_t line_at,
                         size_t line_len, int64_t line_number, int64_t offset)
 {
     const char *line = b->bytes + line_at;
-    size_t text_before = b->text.len, values_before = b->value_count, i = b->rows;
-    int rc = i == b->row_cap ? more_rows(b) : 0;
+    int rc = reserve_row(b, info);
+    size_t i = b->rows;
 
     if (rc)
         return rc;
@@ -246,20 +255,13 @@ int bcda__batch_add_row(struct bcda_batch *b, const struct bcda__line_info *info
     b->len[BCDA__COL_LINE][i] = line_len;
     b->line_number[i] = (uint64_t)line_number;
     b->offset[i] = (uint64_t)offset;
-    rc = add_type(b, line, info);
-    if (!rc)
-        rc = add_column(b, BCDA__COL_ID, line, info, &info->id);
-    if (!rc)
-        rc = add_column(b, BCDA__COL_LAST_UPDATED, line, info, &info->last_updated);
-    if (!rc)
-        rc = add_column(b, BCDA__COL_FULL_URL, line, info, &info->full_url);
-    if (!rc)
-        rc = add_values(b, line, info);
-    if (rc) { /* a failed call does not change the batch */
-        b->text.len = text_before;
-        b->value_count = values_before;
-        return rc;
-    }
+    put_type(b, line, info);
+    put_column(b, BCDA__COL_ID, line, info, &info->id);
+    put_column(b, BCDA__COL_LAST_UPDATED, line, info, &info->last_updated);
+    put_column(b, BCDA__COL_FULL_URL, line, info, &info->full_url);
+    if (b->field_count)
+        put_values(b, line, info);
+    b->text.data[b->text.len] = '\0';
     b->rows++;
     return 0;
 }
@@ -625,23 +627,30 @@ const bcda_file *bcda_resource_file(const bcda_resource *r)
     return r ? r->batch->file : NULL;
 }
 
+/* Returns where the values of a field of a resource begin in the values of its batch; the next
+ * element is where they end. Returns NULL if there is no such field. */
+static const uint32_t *field_starts(const bcda_resource *r, int index)
+{
+    if (!r || index < 0 || index >= r->batch->field_count)
+        return NULL;
+    return starts_of(r->batch, r->row) + index;
+}
+
 size_t bcda_resource_field_count(const bcda_resource *r, int index)
 {
-    const uint32_t *starts;
+    const uint32_t *starts = field_starts(r, index);
 
-    if (!r || index < 0 || index >= r->batch->field_count)
-        return 0;
-    starts = starts_of(r->batch, r->row);
-    return starts[index + 1] - starts[index];
+    return starts ? starts[1] - starts[0] : 0;
 }
 
 int bcda_resource_field(const bcda_resource *r, int index, size_t k, const char **text, size_t *len)
 {
+    const uint32_t *starts = field_starts(r, index);
     const struct bcda__value *v;
 
-    if (!text || !len || k >= bcda_resource_field_count(r, index))
+    if (!text || !len || !starts || k >= starts[1] - starts[0])
         return BCDA_ERR_INVALID;
-    v = &r->batch->values[starts_of(r->batch, r->row)[index] + k];
+    v = &r->batch->values[starts[0] + k];
     *text = r->batch->text.data + v->at;
     *len = v->len;
     return 0;
