@@ -14,19 +14,24 @@ struct extract {
     struct bcda__values *values;
 };
 
+enum member { TYPE, ID, FULL_URL, LAST_UPDATED, META, RESOURCE, OTHER };
+
 /* The members of a resource, or of the envelope around it, that are read from every line. */
 struct members {
-    struct bcda__span type, id, last_updated, full_url;
-    uint32_t meta, resource; /* numbers of objects; 0 = none */
-    unsigned seen;           /* a bit for each member that was met */
+    struct bcda__span text[META];                  /* by enum member */
+    const struct bcda__container *meta, *resource; /* objects; NULL = none */
+    unsigned seen;                                 /* a bit for each member that was met */
 };
 
-enum member { TYPE, ID, META, RESOURCE, FULL_URL, LAST_UPDATED, OTHER };
+/* The lengths of the names, one bit each. */
+enum { MEMBER_LENGTHS = 1 << 2 | 1 << 4 | 1 << 7 | 1 << 8 | 1 << 12, MEMBER_LENGTH_MAX = 12 };
 
 #define IS(text) (memcmp(name, text, sizeof(text) - 1) == 0)
 
 static inline enum member member_of(const char *name, uint32_t len)
 {
+    if (len > MEMBER_LENGTH_MAX || !(MEMBER_LENGTHS >> len & 1)) /* most members */
+        return OTHER;
     switch (len) {
     case 2:
         return IS("id") ? ID : OTHER;
@@ -36,10 +41,8 @@ static inline enum member member_of(const char *name, uint32_t len)
         return IS("fullUrl") ? FULL_URL : OTHER;
     case 8:
         return IS("resource") ? RESOURCE : OTHER;
-    case 12:
-        return IS("resourceType") ? TYPE : OTHER;
     default:
-        return OTHER;
+        return IS("resourceType") ? TYPE : OTHER;
     }
 }
 
@@ -65,27 +68,19 @@ static int read_text(const struct bcda__index *index, const struct bcda__index_v
 static int read_member(const struct bcda__index *index, enum member member,
                        const struct bcda__index_value *value, struct members *m)
 {
-    uint32_t object = value->kind == BCDA__KIND_OBJECT ? value->container : 0;
+    const struct bcda__container *object =
+        value->kind == BCDA__KIND_OBJECT ? value->container : NULL;
 
     if (m->seen & 1U << member)
         return NOT_SURE; /* the member stands twice */
     m->seen |= 1U << member;
-    switch (member) {
-    case TYPE:
-        return read_text(index, value, &m->type);
-    case ID:
-        return read_text(index, value, &m->id);
-    case FULL_URL:
-        return read_text(index, value, &m->full_url);
-    case LAST_UPDATED:
-        return read_text(index, value, &m->last_updated);
-    case META:
+    if (member < META)
+        return read_text(index, value, &m->text[member]);
+    if (member == META)
         m->meta = object;
-        return SURE;
-    default:
+    else
         m->resource = object;
-        return SURE;
-    }
+    return SURE;
 }
 
 /* Reads meta.lastUpdated. */
@@ -97,9 +92,10 @@ static int read_meta(const struct bcda__index *index, struct members *m)
     uint32_t len;
 
     bcda__index_walk_init(&walk, index, m->meta);
-    while (bcda__index_next_member(&walk, &name, &len, &value)) {
+    while (bcda__index_next_name(&walk, &name, &len)) {
         if (len > BCDA__MEMBER_MAX)
             return NOT_SURE;
+        bcda__index_member_value(&walk, &value);
         if (len == 11 && memcmp(name, "lastUpdated", 11) == 0 &&
             read_member(index, LAST_UPDATED, &value, m) == NOT_SURE)
             return NOT_SURE;
@@ -107,7 +103,8 @@ static int read_meta(const struct bcda__index *index, struct members *m)
     return SURE;
 }
 
-static int read_members(const struct bcda__index *index, uint32_t object, struct members *m)
+static int read_members(const struct bcda__index *index, const struct bcda__container *object,
+                        struct members *m)
 {
     struct bcda__index_walk walk;
     struct bcda__index_value value = {0};
@@ -115,12 +112,17 @@ static int read_members(const struct bcda__index *index, uint32_t object, struct
     uint32_t len;
 
     bcda__index_walk_init(&walk, index, object);
-    while (bcda__index_next_member(&walk, &name, &len, &value)) {
+    while (bcda__index_next_name(&walk, &name, &len)) {
         enum member member = member_of(name, len);
 
-        if (len > BCDA__MEMBER_MAX)
-            return NOT_SURE;
-        if (member != OTHER && read_member(index, member, &value, m) == NOT_SURE)
+        if (member == OTHER) {
+            if (len > BCDA__MEMBER_MAX)
+                return NOT_SURE;
+            bcda__index_skip_value(&walk);
+            continue;
+        }
+        bcda__index_member_value(&walk, &value);
+        if (read_member(index, member, &value, m) == NOT_SURE)
             return NOT_SURE;
     }
     return m->meta ? read_meta(index, m) : SURE;
@@ -203,51 +205,99 @@ static int unescape_text(struct extract *x, const char *text, size_t len, struct
     return 0;
 }
 
-static int add_field(struct extract *x, int field, const struct bcda__index_value *value)
+static int add_escaped_field(struct extract *x, int field, const struct bcda__index_value *value)
+{
+    struct bcda__span span;
+    int rc = unescape_text(x, x->index->line + value->at, value->end - value->at, &span);
+
+    return rc ? rc : bcda__values_add(x->values, field, &span, 0);
+}
+
+/* Adds a string or scalar, except null. */
+static inline int add_field(struct extract *x, int field, const struct bcda__index_value *value)
 {
     const char *text = x->index->line + value->at;
-    int is_string = value->kind == BCDA__KIND_STRING, rc = 0;
+    int is_string = value->kind == BCDA__KIND_STRING, rc;
     uint32_t end = is_string ? value->end : bcda__index_scalar_end(x->index, value->at);
     struct bcda__span span = {value->at, end - value->at, 0};
 
-    if (!is_string && *text == 'n') /* null */
+    if (!is_string && *text == 'n')
         return SURE;
     if (is_string && x->index->has_escapes && memchr(text, '\\', span.len))
-        rc = unescape_text(x, text, span.len, &span);
-    if (!rc)
+        rc = add_escaped_field(x, field, value);
+    else
         rc = bcda__values_add(x->values, field, &span, 0);
-    return rc == BCDA_ERR_LINE_TOO_LONG ? NOT_SURE : rc ? rc : SURE;
+    if (!rc)
+        return SURE;
+    return rc == BCDA_ERR_LINE_TOO_LONG ? NOT_SURE : rc;
 }
 
-/* Reads the fields below `node` of the tree of paths, from the value that the path to this node
- * leads to. The recursion is not deeper than the line, which has BCDA__SCAN_DEPTH_MAX levels at
- * most. */
-static int read_fields(struct extract *x, int node, const struct bcda__index_value *value)
+/* The next functions read the fields below a node of the tree of paths, from a value that the path
+ * to this node leads to. The recursion is not deeper than the line, which has BCDA__SCAN_DEPTH_MAX
+ * levels at most. */
+static int read_object(struct extract *x, const struct bcda__field_node *node,
+                       const struct bcda__container *object);
+static int read_array(struct extract *x, const struct bcda__field_node *node,
+                      const struct bcda__container *array);
+
+static inline int read_value(struct extract *x, const struct bcda__field_node *node,
+                             const struct bcda__index_value *value)
 {
-    const struct bcda__field_node *at = &x->fields->nodes[node];
+    if (value->kind == BCDA__KIND_OBJECT)
+        return node->lengths ? read_object(x, node, value->container) : SURE;
+    if (value->kind == BCDA__KIND_ARRAY)
+        return read_array(x, node, value->container);
+    return node->field >= 0 ? add_field(x, node->field, value) : SURE;
+}
+
+static int read_object(struct extract *x, const struct bcda__field_node *node,
+                       const struct bcda__container *object)
+{
+    const struct bcda__field_node *child;
     struct bcda__index_walk walk;
-    struct bcda__index_value inner;
+    struct bcda__index_value value = {0};
     const char *name;
     uint32_t len;
     int rc = SURE;
 
-    if (value->kind == BCDA__KIND_OBJECT && at->first_child) {
-        bcda__index_walk_init(&walk, x->index, value->container);
-        while (rc == SURE && bcda__index_next_member(&walk, &name, &len, &inner)) {
-            /* most names differ from all wanted ones in length */
-            int child =
-                at->lengths >> (len & 63) & 1 ? bcda__field_child(x->fields, node, name, len) : 0;
-
-            if (child)
-                rc = read_fields(x, child, &inner);
+    bcda__index_walk_init(&walk, x->index, object);
+    while (rc == SURE && bcda__index_next_name(&walk, &name, &len)) {
+        child = bcda__field_child(x->fields, node, name, len);
+        if (child) {
+            bcda__index_member_value(&walk, &value);
+            rc = read_value(x, child, &value);
+        } else {
+            bcda__index_skip_value(&walk);
         }
-    } else if (value->kind == BCDA__KIND_ARRAY) {
-        bcda__index_walk_init(&walk, x->index, value->container);
-        while (rc == SURE && bcda__index_next_element(&walk, &inner))
-            rc = read_fields(x, node, &inner);
-    } else if (value->kind != BCDA__KIND_OBJECT && at->field >= 0) {
-        rc = add_field(x, at->field, value);
     }
+    return rc;
+}
+
+/* Reads the objects and arrays in an array. Its strings and scalars are not wanted. */
+static int read_containers(struct extract *x, const struct bcda__field_node *node,
+                           const struct bcda__container *array)
+{
+    const struct bcda__index *index = x->index;
+    const struct bcda__container *c = array + 1, *end = index->containers + array->next;
+    int rc = SURE;
+
+    for (; rc == SURE && c < end; c = index->containers + c->next)
+        rc = index->line[c->start] == '{' ? read_object(x, node, c) : read_array(x, node, c);
+    return rc;
+}
+
+static int read_array(struct extract *x, const struct bcda__field_node *node,
+                      const struct bcda__container *array)
+{
+    struct bcda__index_walk walk;
+    struct bcda__index_value value = {0};
+    int rc = SURE;
+
+    if (node->field < 0)
+        return read_containers(x, node, array);
+    bcda__index_walk_init(&walk, x->index, array);
+    while (rc == SURE && bcda__index_next_element(&walk, &value))
+        rc = read_value(x, node, &value);
     return rc;
 }
 
@@ -257,28 +307,28 @@ int bcda__extract(const struct bcda__index *index, size_t len, const struct bcda
 {
     struct extract x = {index, fields, values};
     struct members m = {0};
-    struct bcda__index_value value = {.kind = BCDA__KIND_OBJECT};
+    const struct bcda__container *object, *root = index->containers;
     int rc = SURE;
 
-    if (index->escaped_key || read_members(index, 0, &m) == NOT_SURE)
+    if (index->escaped_key || read_members(index, root, &m) == NOT_SURE)
         return NOT_SURE;
-    if (!m.type.len == !m.resource) /* both or none of the two */
+    object = m.resource;
+    if (!m.text[TYPE].len == !object) /* both or none of the two */
         return NOT_SURE;
     info->resource.len = len;
-    if (m.resource) {
-        value.container = m.resource;
-        info->resource.at = index->containers[m.resource].start;
-        info->resource.len = index->containers[m.resource].end + 1 - info->resource.at;
-        info->full_url = m.full_url;
+    if (object) {
+        info->resource.at = object->start;
+        info->resource.len = object->end + 1 - object->start;
+        info->full_url = m.text[FULL_URL];
         memset(&m, 0, sizeof m);
-        if (read_members(index, value.container, &m) == NOT_SURE || !m.type.len)
+        if (read_members(index, object, &m) == NOT_SURE || !m.text[TYPE].len)
             return NOT_SURE;
     }
-    info->type = m.type;
-    info->id = m.id;
-    info->last_updated = m.last_updated;
+    info->type = m.text[TYPE];
+    info->id = m.text[ID];
+    info->last_updated = m.text[LAST_UPDATED];
     if (fields) {
-        rc = read_fields(&x, 0, &value);
+        rc = read_object(&x, &fields->nodes[0], object ? object : root);
         bcda__values_report(values, info);
         /* json.c also counts the values outside of `resource`, each of which takes two bytes. */
         if (rc == SURE && values->count + (len - info->resource.len) / 2 > BCDA__VALUES_MAX)

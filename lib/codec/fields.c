@@ -6,7 +6,22 @@
 #include "base/mem.h"
 #include "bcda/error.h"
 
+/* The nodes of a set have numbers of 16 bits. */
+_Static_assert(UINT16_MAX > BCDA__FIELDS_MAX * BCDA__FIELD_DEPTH_MAX, "too many nodes");
+
 /* ---- the tree ---- */
+
+/* Sets the first bytes of a node's name, for comparisons. */
+static void set_name_start(struct bcda__field_node *node)
+{
+    size_t n = node->len < 8 ? node->len : 8;
+    char start[8] = {0}, mask[8] = {0};
+
+    memcpy(start, node->name, n);
+    memset(mask, 0xFF, n);
+    node->start = bcda__load_word(start);
+    node->start_mask = bcda__load_word(mask);
+}
 
 static int new_node(struct bcda__field_set *set, const char *name, int *index)
 {
@@ -27,12 +42,13 @@ static int new_node(struct bcda__field_set *set, const char *name, int *index)
     node->name = name;
     node->len = strlen(name);
     node->field = -1;
+    set_name_start(node);
     return 0;
 }
 
 static int find_node(const struct bcda__field_set *set, int parent, const char *name)
 {
-    int i = set->nodes[parent].first_child;
+    int i = set->nodes[parent].children[strlen(name) % BCDA__FIELD_LISTS];
 
     while (i && strcmp(set->nodes[i].name, name) != 0)
         i = set->nodes[i].next;
@@ -43,9 +59,10 @@ static int find_node(const struct bcda__field_set *set, int parent, const char *
 static void link_node(struct bcda__field_set *set, int index)
 {
     struct bcda__field_node *node = &set->nodes[index], *parent = &set->nodes[node->parent];
+    uint16_t *list = &parent->children[node->len % BCDA__FIELD_LISTS];
 
-    node->next = parent->first_child;
-    parent->first_child = index;
+    node->next = *list;
+    *list = (uint16_t)index;
     parent->lengths |= UINT64_C(1) << (node->len & 63);
 }
 
@@ -59,7 +76,7 @@ static int add_nodes(struct bcda__field_set *set, const struct bcda__field *f, i
         if (!node) {
             if (new_node(set, f->component[n], &node))
                 goto fail;
-            set->nodes[node].parent = parent;
+            set->nodes[node].parent = (uint16_t)parent;
         }
         parent = node;
     }
@@ -194,16 +211,4 @@ void bcda__field_set_free(struct bcda__field_set *set)
         bcda__free(set->fields[i].path);
     bcda__free(set->nodes);
     bcda__free(set);
-}
-
-int bcda__field_child(const struct bcda__field_set *set, int node, const char *name, size_t len)
-{
-    const struct bcda__field_node *nodes = set->nodes;
-    int i;
-
-    for (i = nodes[node].first_child; i; i = nodes[i].next)
-        if (nodes[i].len == len && nodes[i].name[0] == name[0] &&
-            memcmp(nodes[i].name, name, len) == 0)
-            return i;
-    return 0;
 }

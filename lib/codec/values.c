@@ -18,12 +18,20 @@ void bcda__values_clear(struct bcda__values *v)
     v->count = v->side_len = 0;
 }
 
-static int grow_values(struct bcda__values *v)
+/* The capacity is doubled until it is BCDA__VALUES_MAX. */
+_Static_assert((BCDA__VALUES_MAX & (BCDA__VALUES_MAX - 1)) == 0 &&
+                   (FIRST_VALUES & (FIRST_VALUES - 1)) == 0,
+               "not a power of 2");
+
+int bcda__values_grow(struct bcda__values *v)
 {
     size_t cap = v->cap ? v->cap * 2 : FIRST_VALUES;
-    struct bcda__field_value *values = bcda__realloc(v->values, cap * sizeof *values);
+    struct bcda__field_value *values;
     uint32_t *groups;
 
+    if (v->count == BCDA__VALUES_MAX)
+        return BCDA_ERR_LINE_TOO_LONG;
+    values = bcda__realloc(v->values, cap * sizeof *values);
     if (!values)
         return BCDA_ERR_NOMEM;
     v->values = values;
@@ -32,19 +40,6 @@ static int grow_values(struct bcda__values *v)
         return BCDA_ERR_NOMEM;
     v->groups = groups;
     v->cap = cap;
-    return 0;
-}
-
-int bcda__values_add(struct bcda__values *v, int field, const struct bcda__span *span,
-                     uint32_t group)
-{
-    if (v->count == BCDA__VALUES_MAX)
-        return BCDA_ERR_LINE_TOO_LONG;
-    if (v->count == v->cap && grow_values(v))
-        return BCDA_ERR_NOMEM;
-    v->values[v->count].field = field;
-    v->values[v->count].span = *span;
-    v->groups[v->count++] = group;
     return 0;
 }
 

@@ -56,9 +56,21 @@ struct bcda__values {
 
 /* Removes all values. */
 void bcda__values_clear(struct bcda__values *v);
+/* Makes room for one more value. Returns the same codes as bcda__values_add(). */
+int bcda__values_grow(struct bcda__values *v);
 /* Adds a value. Returns 0, BCDA_ERR_NOMEM, or BCDA_ERR_LINE_TOO_LONG if there are too many. */
-int bcda__values_add(struct bcda__values *v, int field, const struct bcda__span *span,
-                     uint32_t group);
+static inline int bcda__values_add(struct bcda__values *v, int field, const struct bcda__span *span,
+                                   uint32_t group)
+{
+    int rc = v->count == v->cap ? bcda__values_grow(v) : 0;
+
+    if (rc)
+        return rc;
+    v->values[v->count].field = field;
+    v->values[v->count].span = *span;
+    v->groups[v->count++] = group;
+    return 0;
+}
 /* Makes room for `len` more bytes in the side buffer, for a line of `line_len` bytes. All texts of
  * a line together are shorter than the line. Returns 0 and sets *out to the place, or
  * BCDA_ERR_NOMEM. */

@@ -189,7 +189,7 @@ static inline int truth_read(struct truth *t, const char *line, size_t len)
 
 /* ---- the same from the index ---- */
 
-static inline void index_parts(const struct bcda__index *index, uint32_t container,
+static inline void index_parts(const struct bcda__index *index, const struct bcda__container *c,
                                struct parts *parts);
 
 static inline void index_value(const struct bcda__index *index, const struct bcda__index_value *v,
@@ -204,22 +204,27 @@ static inline void index_value(const struct bcda__index *index, const struct bcd
 }
 
 /* Adds the parts of an object or array, in their order in the line. */
-static inline void index_parts(const struct bcda__index *index, uint32_t container,
+static inline void index_parts(const struct bcda__index *index, const struct bcda__container *c,
                                struct parts *parts)
 {
-    const struct bcda__container *c = &index->containers[container];
     int is_object = index->line[c->start] == '{';
-    struct bcda__index_walk walk;
+    struct bcda__index_walk walk, skipped;
     struct bcda__index_value value = {0};
     const char *name;
     uint32_t len;
 
     add_part(parts, is_object ? PART_OBJECT : PART_ARRAY, c->start, 0);
-    bcda__index_walk_init(&walk, index, container);
+    bcda__index_walk_init(&walk, index, c);
     if (is_object) {
-        while (bcda__index_next_member(&walk, &name, &len, &value)) {
+        while (bcda__index_next_name(&walk, &name, &len)) {
             uint32_t start = (uint32_t)(name - index->line);
 
+            skipped = walk;
+            bcda__index_skip_value(&skipped);
+            bcda__index_member_value(&walk, &value);
+            if (skipped.quote != walk.quote || skipped.inner != walk.inner)
+                ck_abort_msg("a value that is skipped ends elsewhere: %.*s", (int)index->len,
+                             index->line);
             add_part(parts, PART_NAME, start - 1, start + len);
             index_value(index, &value, parts);
         }
@@ -298,7 +303,7 @@ static inline void check_index(const struct bcda__index *index, const char *line
         memcmp(index->containers, t->containers, t->container_count * sizeof *t->containers) != 0)
         check_fails("wrong containers", line, len);
     parts->count = 0;
-    index_parts(index, 0, parts);
+    index_parts(index, index->containers, parts);
     if (parts->count != t->parts.count ||
         memcmp(parts->at, t->parts.at, parts->count * sizeof *parts->at) != 0)
         check_fails("wrong members or elements", line, len);

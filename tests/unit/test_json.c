@@ -1037,6 +1037,54 @@ static void put(char *line, size_t *at, const char *text)
     *at += strlen(text);
 }
 
+/* Writes a member whose name has `len` bytes. They are the same for all names, except for the byte
+ * at offset `other`, if the name has so many. */
+static void put_similar(char *line, size_t *at, size_t len, size_t other, const char *value)
+{
+    char name[200];
+
+    memset(name, 'n', len);
+    name[len] = '\0';
+    if (other < len)
+        name[other] = 'o';
+    put(line, at, "\"");
+    put(line, at, name);
+    put(line, at, len % 2 ? "\":" : "\" :  ");
+    put(line, at, value);
+    put(line, at, ",");
+}
+
+static const size_t name_lengths[] = {1, 2, 7, 8, 9, 15, 16, 17, 24, 63, 64, 65, 66, 72, 129};
+
+/* Names of members that differ from the name of a field only in their length, or in one byte. */
+START_TEST(test_fields_similar)
+{
+    static char line[100000];
+    char path[200] = "";
+    size_t n = name_lengths[_i], at = 0, k;
+    int index;
+
+    memset(path, 'n', n);
+    ck_assert_int_eq(bcda__field_set_new(&fields), 0);
+    ck_assert_int_eq(bcda__field_set_add(fields, "resourceType", &index), 0);
+    ck_assert_int_eq(bcda__field_set_add(fields, path, &index), 0);
+    memset(path, 'n', n + 8); /* this name is in the same list of the tree */
+    ck_assert_int_eq(bcda__field_set_add(fields, path, &index), 0);
+    open_lines(64, fields);
+    put(line, &at, "{");
+    for (k = 0; k < n; k++)
+        put_similar(line, &at, n, k, "\"no\"");
+    for (k = 0; k < 199; k++)
+        put_similar(line, &at, k, SIZE_MAX,
+                    k == n       ? "[{\"n\":1},\"yes\"]"
+                    : k == n + 8 ? "[true]"
+                                 : "{\"n\":[0]}");
+    put_similar(line, &at, n, SIZE_MAX, "7");
+    put(line, &at, P "}");
+    check_values(line, "1:yes 2:true 1:7 0:Patient");
+}
+END_TEST
+
 /* Paths of the greatest depth, and values below that depth, which no path reaches. */
 START_TEST(test_fields_deep)
 {
@@ -1336,6 +1384,7 @@ SUITE("json")
     suite_test(test_field_twice, test_field_set);
     suite_loop(test_fields, 0, 2);
     suite_test(test_fields_deep, test_fields_many);
+    suite_loop(test_fields_similar, 0, (int)COUNT(name_lengths));
     suite_loop(test_random_lines, 0, 4);
     suite_loop(test_random_damage, 0, 4);
     suite_case("limits");

@@ -336,21 +336,22 @@ static void add_path(const char *path)
 
 /* Adds the paths in an object or array. `path` is its own path, with a point behind it, and has
  * `len` bytes and `components` components. Returns without a path that cannot be requested. */
-static void add_paths(const struct bcda__index *index, uint32_t container, char *path, size_t len,
-                      int components)
+static void add_paths(const struct bcda__index *index, const struct bcda__container *c, char *path,
+                      size_t len, int components)
 {
-    int is_object = index->line[index->containers[container].start] == '{';
+    int is_object = index->line[c->start] == '{';
     struct bcda__index_walk walk;
     struct bcda__index_value value = {0};
     const char *name;
     uint32_t name_len;
 
-    bcda__index_walk_init(&walk, index, container);
-    while (is_object ? bcda__index_next_member(&walk, &name, &name_len, &value)
+    bcda__index_walk_init(&walk, index, c);
+    while (is_object ? bcda__index_next_name(&walk, &name, &name_len)
                      : bcda__index_next_element(&walk, &value)) {
         size_t end = len;
 
         if (is_object) {
+            bcda__index_member_value(&walk, &value);
             if (components == BCDA__FIELD_DEPTH_MAX || memchr(name, '.', name_len) || !name_len ||
                 len + name_len + 2 > PATH_SIZE)
                 continue;
@@ -394,7 +395,7 @@ static uint64_t read_all_samples(const struct bcda__field_set *fields)
         text = copy_line(text + info.resource.at, info.resource.len);
         if (bcda__scan_line(checker.scan, text, info.resource.len, &index) != BCDA__SCAN_SURE)
             check_fails("the scanner is not sure of this resource", text, info.resource.len);
-        add_paths(index, 0, path, 0, 0);
+        add_paths(index, index->containers, path, 0, 0);
     }
     line_pair_close(&pair);
     return met;
