@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../sample.h"
 #include "bcda/bcda.h"
@@ -23,6 +24,7 @@
 #include "refuse.h"
 #include "scripted_server.h"
 #include "suite.h"
+#include "tempdir.h"
 
 CURLM *__real_curl_multi_init(void);
 CURL *__real_curl_easy_init(void);
@@ -43,7 +45,7 @@ CURL *__wrap_curl_easy_init(void)
 
 /* ---- the server ---- */
 
-enum { LINES = 120, ISSUES = 3 };
+enum { FILES = 4, LINES = 120, DELETIONS = 2, ISSUES = 3, CONFIRMED = 50 };
 
 static struct scripted_server *server;
 
@@ -72,12 +74,18 @@ static const char outcome[] =
     "\"details\":{\"text\":\"one\"}},{\"severity\":\"error\",\"code\":\"y\"},"
     "{\"severity\":\"error\",\"code\":\"z\"}]}\n";
 
-/* Starts a server with two files of LINES lines and one error file of ISSUES issues. */
+static const char deletions_bundle[] =
+    "{\"resourceType\":\"Bundle\",\"entry\":[{\"request\":{\"method\":\"DELETE\",\"url\":"
+    "\"Patient/1\"}},{\"request\":{\"method\":\"DELETE\",\"url\":\"Patient/2\"}}]}\n";
+
+/* Starts a server with two files of LINES lines, a file of DELETIONS deletions, and an error file
+ * of ISSUES issues. */
 static void start_server(int encrypted)
 {
     struct scripted_entry e[] = {{"Patient", "/data/a.ndjson", NULL, 0},
                                  {"Patient", "/data/b.ndjson", NULL, 0},
-                                 {"OperationOutcome", "/data/e.ndjson", NULL, 1}};
+                                 {"Bundle", "/data/d.ndjson", NULL, SCRIPTED_DELETED},
+                                 {"OperationOutcome", "/data/e.ndjson", NULL, SCRIPTED_ERROR}};
     struct buf plain = {0}, packed = {0}, other = {0};
     char *keys[2] = {NULL, NULL};
 
@@ -97,7 +105,8 @@ static void start_server(int encrypted)
         add_data("/data/b", "", &plain);
     }
     scripted_reply(server, "/data/e", "200 OK", "", outcome, sizeof outcome - 1);
-    scripted_export(server, e, 3);
+    scripted_reply(server, "/data/d", "200 OK", "", deletions_bundle, sizeof deletions_bundle - 1);
+    scripted_export(server, e, FILES);
     free(keys[0]);
     free(keys[1]);
     buf_free(&plain);
@@ -108,19 +117,21 @@ static void start_server(int encrypted)
 /* ---- one run ---- */
 
 enum delivery { BY_RESOURCE, BY_BATCH, BY_PULL, DELIVERIES };
-enum how { START, RESTORE, TAKE_OVER };
+/* CONFIRM: lines are confirmed, and the changes are saved. CONTINUE: as CONFIRM, from a text in
+ * which the line CONFIRMED of the first file is confirmed. KEEP: as CONFIRM, in a file. */
+enum how { START, RESTORE, TAKE_OVER, CONFIRM, CONTINUE, KEEP };
 
 static enum delivery delivery;
 static enum how how;
 static int provided; /* 1: the token comes from a callback (bcda_config_set_token_provider()) */
 static int threads;
-static char saved[256];
+static char saved[2048], kept_path[64];
 
 static int64_t clock_ms;
 static bcda_session *session;
 static bcda_job *job;
 static int registered, destroyed, dones, result, issues;
-static int begins[3], ends[3], seen[3];
+static int begins[FILES], ends[FILES], seen[FILES], deletions;
 
 static int64_t read_clock(void *ctx)
 {
@@ -159,11 +170,29 @@ static void note(const bcda_resource *r)
     ck_assert_uint_eq(bcda_resource_field_count(r, 0), 2);
 }
 
+static int confirms(void)
+{
+    return how == CONFIRM || how == CONTINUE || how == KEEP;
+}
+
+/* Confirms the line of a resource, and keeps the text when it is CONFIRMED. */
+static void confirm(bcda_job *j, const bcda_file *f, int64_t line)
+{
+    char *text;
+
+    if (ok(bcda_job_confirm(j, f, line)) || how != CONFIRM || saved[0] || line != CONFIRMED ||
+        bcda_file_index(f) || ok(bcda_job_save(j, &text)))
+        return;
+    snprintf(saved, sizeof saved, "%s", text);
+    bcda_free(text);
+}
+
 static int on_resource(bcda_job *j, const bcda_resource *r, void *userdata)
 {
-    (void)j;
     (void)userdata;
     note(r);
+    if (confirms() && bcda_resource_line_number(r) % 25 == 0)
+        confirm(j, bcda_resource_file(r), bcda_resource_line_number(r));
     return BCDA_CONTINUE;
 }
 
@@ -192,15 +221,25 @@ static int on_file(bcda_job *j, const bcda_file *f, int event, void *userdata)
     char *text;
 
     (void)userdata;
-    ck_assert_uint_lt(i, 3);
+    ck_assert_uint_lt(i, FILES);
     if (event == BCDA_FILE_BEGIN) {
         begins[i]++;
         return BCDA_CONTINUE;
     }
     ends[i]++;
     ck_assert_int_eq(begins[i], ends[i]);
-    if (ok(bcda_job_save(j, &text)) == 0)
+    if (how != KEEP &&
+        ok(confirms() ? bcda_job_save_changes(j, &text) : bcda_job_save(j, &text)) == 0)
         bcda_free(text);
+    return BCDA_CONTINUE;
+}
+
+static int on_deleted(bcda_job *j, const bcda_deletion *d, void *userdata)
+{
+    (void)j;
+    (void)userdata;
+    ck_assert_str_eq(bcda_deletion_type(d), "Patient");
+    deletions++;
     return BCDA_CONTINUE;
 }
 
@@ -243,6 +282,8 @@ static int fill_config(bcda_config *c)
     rc = rc ? rc : ok(bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1));
     rc = rc ? rc : ok(bcda_config_set_int(c, BCDA_OPT_BATCH_SIZE, 4096));
     rc = rc ? rc : ok(bcda_config_set_int(c, BCDA_OPT_DECODE_THREADS, threads));
+    if (!rc && confirms())
+        rc = ok(bcda_config_set_int(c, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED));
     if (!rc && how == TAKE_OVER)
         rc = ok(bcda_config_set_int(c, BCDA_OPT_DUPLICATE_JOB, BCDA_DUPLICATE_TAKE_OVER));
     rc = rc ? rc
@@ -277,6 +318,7 @@ static int fill_handlers(bcda_handlers *h)
     if (!rc && delivery == BY_BATCH)
         rc = kept(bcda_handlers_on_batch(h, on_batch, NULL, on_destroy));
     rc = rc ? rc : kept(bcda_handlers_on_file(h, on_file, NULL, on_destroy));
+    rc = rc ? rc : kept(bcda_handlers_on_deleted(h, on_deleted, NULL, on_destroy));
     rc = rc ? rc : kept(bcda_handlers_on_server_issue(h, on_issue, NULL, on_destroy));
     return rc;
 }
@@ -305,8 +347,11 @@ static int start_job(void)
     rc = rc ? rc : ok(bcda_export_new(&x, BCDA_LEVEL_GROUP));
     rc = rc ? rc : fill_export(x);
     if (!rc)
-        rc = ok(how == RESTORE ? bcda_job_restore(session, saved, strlen(saved), x, h, &job)
-                               : bcda_job_start(session, x, h, &job));
+        rc = ok(how == RESTORE || how == CONTINUE
+                    ? bcda_job_restore(session, saved, strlen(saved), x, h, &job)
+                    : bcda_job_start(session, x, h, &job));
+    if (!rc && how == KEEP)
+        ok(bcda_job_save_to_file(job, kept_path));
     bcda_export_free(x);
     bcda_handlers_free(h);
     return rc;
@@ -357,7 +402,7 @@ static void check_job(void)
     ck_assert_int_eq(dones, 1);
     ck_assert_int_eq(result, rc);
     ck_assert(rc || bcda_job_is_taken_over(job) == (how == TAKE_OVER));
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < FILES; i++) {
         ck_assert_int_eq(begins[i], ends[i]);
         ck_assert_int_le(begins[i], 1);
     }
@@ -368,6 +413,7 @@ static void check_job(void)
                       seen[i], refusal());
     ck_assert_msg(bcda_job_issue_count(job, BCDA_SEVERITY_ERROR) == ISSUES, "OK with %d issues, %s",
                   (int)bcda_job_issue_count(job, BCDA_SEVERITY_ERROR), refusal());
+    ck_assert_msg(deletions == DELETIONS, "OK with %d deletions, %s", deletions, refusal());
     if (delivery != BY_PULL)
         ck_assert_int_eq(issues, ISSUES);
 }
@@ -426,6 +472,8 @@ static int attempt(int (*fn)(void), long at, int all)
     memset(begins, 0, sizeof begins);
     memset(ends, 0, sizeof ends);
     memset(seen, 0, sizeof seen);
+    seen[0] = how == CONTINUE ? CONFIRMED : 0;
+    deletions = 0;
     refuse_from(at, all);
     rc = fn();
     ck_assert_msg(live == 0, "%ld blocks are left, %s", live, refusal());
@@ -462,9 +510,11 @@ static void torture(int (*fn)(void))
 static void torture_export(int encrypted)
 {
     start_server(encrypted);
-    snprintf(saved, sizeof saved,
-             "{\"bcda\":1,\"url\":\"%s/api/v1/jobs/1\",\"types\":[\"Coverage\"],\"done\":[\"%s\"]}",
-             scripted_origin(server), "/data/a.ndjson");
+    if (how == RESTORE)
+        snprintf(
+            saved, sizeof saved,
+            "{\"bcda\":1,\"url\":\"%s/api/v1/jobs/1\",\"types\":[\"Coverage\"],\"done\":[\"%s\"]}",
+            scripted_origin(server), "/data/a.ndjson");
     clock_ms = 1700000000000;
     torture(whole_export);
     stop_at_exit();
@@ -493,6 +543,25 @@ START_TEST(test_restore)
     how = RESTORE;
     provided = 1;
     torture_export(0);
+}
+END_TEST
+
+/* _i 0: lines are confirmed, and changes are saved. 1: such a job is restored. 2: in a file. */
+START_TEST(test_confirm)
+{
+    how = CONFIRM;
+    delivery = BY_RESOURCE;
+    saved[0] = '\0';
+    snprintf(kept_path, sizeof kept_path, "%s/bcda-torture-%ld", tempdir(), (long)getpid());
+    if (_i == 1) {
+        start_server(0);
+        clock_ms = 1700000000000;
+        ck_assert_int_eq(attempt(whole_export, 0, 0), 0);
+        ck_assert_ptr_nonnull(strstr(saved, "\"line\":50,"));
+    }
+    how = _i == 0 ? CONFIRM : _i == 1 ? CONTINUE : KEEP;
+    torture_export(0);
+    unlink(kept_path);
 }
 END_TEST
 
@@ -606,4 +675,5 @@ SUITE("torture_client")
     suite_loop(test_export, 0, 2 * DELIVERIES);
     suite_loop(test_threads, 0, 2);
     suite_test(test_restore, test_take_over, test_construction);
+    suite_loop(test_confirm, 0, 3);
 }
