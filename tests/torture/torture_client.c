@@ -284,6 +284,9 @@ static int fill_config(bcda_config *c)
     rc = rc ? rc : ok(bcda_config_set_int(c, BCDA_OPT_DECODE_THREADS, threads));
     if (!rc && confirms())
         rc = ok(bcda_config_set_int(c, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED));
+    if (!rc &&
+        confirms()) /* one file after the other: the text of CONTINUE lists no complete file */
+        rc = ok(bcda_config_set_int(c, BCDA_OPT_PARALLEL, 1));
     if (!rc && how == TAKE_OVER)
         rc = ok(bcda_config_set_int(c, BCDA_OPT_DUPLICATE_JOB, BCDA_DUPLICATE_TAKE_OVER));
     rc = rc ? rc
