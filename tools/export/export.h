@@ -7,101 +7,28 @@
 #define _GNU_SOURCE /* O_TMPFILE, mkostemp(), renameat2() */
 #endif
 
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/types.h>
 
-#include <bcda/bcda.h>
+#include "common.h"
 
-#define EXIT_COMPLETE 0
-#define EXIT_FAILED   1
-#define EXIT_USAGE    2
-#define EXIT_REMARKS  3   /* complete, but needs attention; see run_finish() */
-#define EXIT_SIGNAL   128 /* plus the number of the signal that interrupted the run */
-
-#define TYPES_MAX    64
-#define SETTINGS_MAX 32
-#define TYPE_SIZE    65 /* the longest type that may be part of a file name, and a NUL */
-#define STAGE_SIZE   17 /* the name of a staging folder: 16 hexadecimal digits and a NUL */
+#define TYPE_SIZE  65 /* the longest type that may be part of a file name, and a NUL */
+#define STAGE_SIZE 17 /* the name of a staging folder: 16 hexadecimal digits and a NUL */
 
 /* args.c: the command line. All strings point into argv. */
 struct args {
-    const char *url;
-    const char *token_url;
-    const char *client_id;
-    const char *client_secret_file;
-    const char *bearer_token_file;
-    const char *private_key;
-    const char *passphrase_file;
-    const char *ca;
-    const char *group;
-    const char *since;
+    struct options request; /* its level may be LEVEL_TRY */
     const char *out;
     const char *quarantine;
     const char *resume;
-    const char *spool;
-    const char *types[TYPES_MAX];
-    size_t type_count;
-    const char *type_filters[SETTINGS_MAX];
-    size_t type_filter_count;
-    const char *parameters[SETTINGS_MAX]; /* NAME=VALUE */
-    size_t parameter_count;
-    const char *settings[SETTINGS_MAX]; /* NAME=VALUE */
-    size_t setting_count;
-    int level; /* BCDA_LEVEL_*, or LEVEL_TRY */
-    int allow_http_loopback;
     int add;     /* add the files to those of earlier exports */
     int replace; /* replace the files of earlier exports */
     int metadata;
-    int quiet;
-    int statistics;
-    int cancel_at_server; /* set by settings_config() */
 };
 /* Use the resource level if the server has it, else the patient level. */
 #define LEVEL_TRY (-1)
 /* Parses the command line. Returns 0 if the program must continue. Otherwise --help, --version or
  * an error was printed, and the program ends with *status. */
 int args_parse(struct args *a, int argc, char **argv, int *status);
-
-/* settings.c: creates a configuration from the command line. On failure prints the error, sets
- * *status and returns NULL. */
-bcda_config *settings_config(struct args *a, int *status);
-/* Prints why a session could not be created. Returns the exit status. */
-int settings_refused(const struct args *a, const bcda_config *config, int rc);
-
-/* request.c: creates the export request of one job. After a usage error, which is printed, returns
- * NULL. */
-bcda_export *request_new(const struct args *a, int level, const char *only_type);
-/* Returns the level, the group and the types as text, which the caller frees, or NULL if there is
- * no memory. The --resume file stores this text, and only a command line with the same text can
- * resume its jobs. */
-char *request_text(const struct args *a);
-
-/* report.c: messages and the progress bar, on standard error. */
-struct progress {
-    int state;          /* the lowest BCDA_JOB_* of all jobs */
-    const char *server; /* the server's progress text; may be "" */
-    size_t files;       /* files in the manifests of all jobs */
-    size_t ended;       /* files whose download has ended with a BCDA_VERDICT_* */
-    double share;       /* which part of the data is downloaded, from 0 to 1 */
-    int64_t resources;
-    int64_t bytes;
-};
-void report_init(int quiet);
-/* Prints a line of information, except with --quiet. */
-void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Prints a line about an error or a warning, even with --quiet. */
-void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Prints "what: " and the error, and on the next line the server's text. `what` may be "". */
-void complain_error(const char *what, const bcda_error *error);
-void report_progress(const struct progress *p);
-void report_clear(void);
-int64_t now_ms(void);
-/* Copies `text` for a terminal. Control characters, and characters that the terminal's character
- * set does not have, become '?'. Returns `to`. */
-const char *clean(char *to, size_t size, const char *text);
-/* Writes a number of bytes as text, such as "12.3 MB". Returns `to`. */
-const char *bytes_text(char *to, size_t size, double bytes);
 
 /* names.c: the names of data files, such as Patient-0001.ndjson. A range is the files of one type
  * with consecutive numbers. */

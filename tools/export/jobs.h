@@ -96,6 +96,5 @@ size_t run_deletions_left_out(const struct run *r);
 void summary_print(const struct run *r);
 /* Prints why the exit status is 3. */
 void summary_remarks(const struct run *r);
-void summary_statistics(const struct run *r);
 
 #endif

@@ -1,37 +1,7 @@
 /* bcda-export: the command-line client of libbcda. See bcda-export --help. */
 #include "export.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
-
-static bcda_session *volatile signalled_session;
-static volatile sig_atomic_t got_signal;
-
-static void note_signal(int number)
-{
-    int saved_errno = errno;
-
-    got_signal = number;
-    if (signalled_session)
-        bcda_session_wakeup(signalled_session);
-    errno = saved_errno;
-}
-
-/* The first Ctrl-C ends the jobs in an orderly way; a second one ends the program. */
-static void catch_signals(bcda_session *session)
-{
-    struct sigaction action = {.sa_handler = session ? note_signal : SIG_DFL};
-
-    signalled_session = session;
-    sigemptyset(&action.sa_mask);
-    action.sa_flags = (int)SA_RESETHAND;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN); /* write() reports a closed standard output */
-}
 
 static int drive_export(bcda_session *session, struct run *run)
 {
@@ -40,7 +10,7 @@ static int drive_export(bcda_session *session, struct run *run)
 
     do {
         rc = bcda_session_run(session, -1);
-        if (rc == BCDA_ERR_INTERRUPTED && got_signal && !cancelled) {
+        if (rc == BCDA_ERR_INTERRUPTED && process_signal() && !cancelled) {
             cancelled = 1;
             run_cancel(run);
         }
@@ -57,10 +27,10 @@ static int run_export(bcda_session *session, const struct args *a, struct state 
     int status = EXIT_FAILED;
 
     if (run && run_start(run, session, &status) == 0) {
-        catch_signals(session);
+        process_catch_signals(session);
         drive_export(session, run);
-        catch_signals(NULL);
-        status = run_finish(run, got_signal);
+        process_catch_signals(NULL);
+        status = run_finish(run, process_signal());
     }
     /* Free the session first: freeing it calls callbacks, which use `run`. */
     bcda_session_free(session);
@@ -103,24 +73,12 @@ static int export_all(bcda_session *session, const struct args *a)
     return status;
 }
 
-/* Opens /dev/null for each standard descriptor that is closed. Otherwise a file or a socket would
- * get that number, and messages would be written to it. /dev/null is opened for writing as standard
- * input, and for reading as standard output and error, so that using the descriptor still fails. */
-static int open_standard_files(void)
-{
-    int fd;
-
-    for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0 &&
-            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
-            return -1;
-    return 0;
-}
-
 /* Checks the options of the export request, before anything is opened or sent. */
 static int check_request(const struct args *a)
 {
-    bcda_export *e = request_new(a, a->level == LEVEL_TRY ? BCDA_LEVEL_RESOURCE : a->level, NULL);
+    int level = a->request.level;
+    bcda_export *e =
+        request_new(&a->request, level == LEVEL_TRY ? BCDA_LEVEL_RESOURCE : level, NULL);
 
     bcda_export_free(e);
     return e ? 0 : -1;
@@ -134,19 +92,20 @@ int main(int argc, char **argv)
     int status;
     int rc;
 
-    if (open_standard_files())
+    report_program("bcda-export");
+    if (process_open_standard_files())
         return EXIT_FAILED;
     if (args_parse(&a, argc, argv, &status))
         return status;
-    report_init(a.quiet);
+    report_init(a.request.quiet);
     if (!a.metadata && check_request(&a))
         return EXIT_USAGE;
-    config = settings_config(&a, &status);
+    config = settings_config(&a.request, !a.metadata, strcmp(a.out, "-") ? a.out : NULL, &status);
     if (!config)
         return status;
     rc = bcda_session_new(&session, config);
     if (rc)
-        status = settings_refused(&a, config, rc);
+        status = settings_refused(&a.request, config, rc);
     bcda_config_free(config);
     if (rc)
         return status;

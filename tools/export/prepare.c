@@ -144,7 +144,7 @@ static void replace_text_of(char **to, char *text)
 int prepare(const struct args *a, struct state *s, struct folder *f, int *status)
 {
     char *out = f ? realpath(a->out, NULL) : NULL;
-    char *asks = request_text(a);
+    char *asks = request_text(&a->request);
     int rc = -1;
 
     *status = EXIT_FAILED;

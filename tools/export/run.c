@@ -10,7 +10,7 @@
 static int start_task(struct task *t, int *status)
 {
     bcda_session *session = t->run->session;
-    bcda_export *e = request_new(t->run->args, t->run->level, t->type);
+    bcda_export *e = request_new(&t->run->args->request, t->run->level, t->type);
     bcda_handlers *h = NULL;
     int rc;
 
@@ -43,12 +43,12 @@ static int start_task(struct task *t, int *status)
 static int make_tasks(struct run *r, const struct args *a)
 {
     static const char *const all[] = {"ExplanationOfBenefit", "Patient", "Coverage"};
-    const char *const *types = a->type_count ? a->types : all;
-    size_t count = a->type_count ? a->type_count : sizeof all / sizeof all[0];
+    const char *const *types = a->request.type_count ? a->request.types : all;
+    size_t count = a->request.type_count ? a->request.type_count : sizeof all / sizeof all[0];
     size_t i;
 
-    r->level = a->level == LEVEL_TRY ? BCDA_LEVEL_RESOURCE : a->level;
-    r->all_types = !a->type_count;
+    r->level = a->request.level == LEVEL_TRY ? BCDA_LEVEL_RESOURCE : a->request.level;
+    r->all_types = !a->request.type_count;
     r->task_count = r->level == BCDA_LEVEL_RESOURCE ? count : 1;
     r->tasks = calloc(r->task_count, sizeof *r->tasks);
     if (!r->tasks)
@@ -59,7 +59,7 @@ static int make_tasks(struct run *r, const struct args *a)
         r->tasks[i].type = r->level == BCDA_LEVEL_RESOURCE ? types[i] : NULL;
         /* The trial job must not request the type Patient: every version of the server exports it,
          * so the answer would not show the version. */
-        if (a->level == LEVEL_TRY && !r->trial && strcmp(types[i], "Patient") != 0)
+        if (a->request.level == LEVEL_TRY && !r->trial && strcmp(types[i], "Patient") != 0)
             r->trial = &r->tasks[i];
     }
     return 0;
@@ -112,7 +112,7 @@ int run_start(struct run *r, bcda_session *session, int *status)
     /* The number of jobs in the --resume file shows which level an earlier run found. */
     if (s->count)
         r->trial = NULL;
-    if (r->args->level == LEVEL_TRY && s->count == 1 && r->task_count > 1)
+    if (r->args->request.level == LEVEL_TRY && s->count == 1 && r->task_count > 1)
         use_patient_level(r);
     if (s->count && s->count != r->task_count) {
         complain("%s holds %zu jobs, and the command line requests %zu", r->args->resume, s->count,
@@ -280,7 +280,7 @@ static size_t retire_gone(struct run *r)
 
 static int is_cancelled_at_server(const struct run *r, const struct task *t)
 {
-    return r->args->cancel_at_server && t->state == BCDA_JOB_RUNNING &&
+    return r->args->request.cancel_at_server && t->state == BCDA_JOB_RUNNING &&
            t->result == BCDA_ERR_CANCELLED && !bcda_job_is_taken_over(t->job);
 }
 
@@ -385,8 +385,8 @@ int run_finish(struct run *r, int signal)
         summary_print(r);
         summary_remarks(r);
     }
-    if (r->args->statistics)
-        summary_statistics(r);
+    if (r->args->request.statistics)
+        report_statistics(r->session, "writing");
     if (failed)
         return end_failure(r, signal);
     if (lacks && r->args->replace)

@@ -1,5 +1,5 @@
 /* Creates the configuration of the library from the command line. */
-#include "export.h"
+#include "common.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,14 +35,14 @@ static int settings_check(bcda_config *config, const char *what, int rc, int *st
 
 /* Prints the error with the name of the option that set the value which bcda_session_new()
  * refused. */
-int settings_refused(const struct args *a, const bcda_config *config, int rc)
+int settings_refused(const struct options *o, const bcda_config *config, int rc)
 {
     const char *option = "";
 
-    if (rc == BCDA_ERR_IO && a->ca)
+    if (rc == BCDA_ERR_IO && o->ca)
         option = "--ca";
     else if (rc == BCDA_ERR_INSECURE_URL || rc == BCDA_ERR_URL)
-        option = a->token_url ? "--url or --token-url" : "--url";
+        option = o->token_url ? "--url or --token-url" : "--url";
     if (bcda_config_error(config))
         complain_error(option, bcda_config_error(config));
     else
@@ -80,10 +80,10 @@ static int settings_read_secret(const char *path, char *to)
     return -1;
 }
 
-static int set_identity(bcda_config *config, const struct args *a, int *status)
+static int set_identity(bcda_config *config, const struct options *o, int *status)
 {
     char *secret = malloc(SECRET_MAX);
-    const char *file = a->bearer_token_file ? a->bearer_token_file : a->client_secret_file;
+    const char *file = o->bearer_token_file ? o->bearer_token_file : o->client_secret_file;
     int rc = -1;
 
     *status = EXIT_FAILED;
@@ -93,20 +93,20 @@ static int set_identity(bcda_config *config, const struct args *a, int *status)
     }
     if (settings_read_secret(file, secret))
         goto out;
-    if (a->bearer_token_file)
+    if (o->bearer_token_file)
         rc = settings_check(config, file, bcda_config_set_bearer_token(config, secret), status);
     else
         rc = settings_check(config, "--client-id",
-                            bcda_config_set_client_credentials(config, a->client_id, secret),
+                            bcda_config_set_client_credentials(config, o->client_id, secret),
                             status);
-    if (rc || !a->private_key)
+    if (rc || !o->private_key)
         goto out;
     rc = -1;
-    if (a->passphrase_file && settings_read_secret(a->passphrase_file, secret))
+    if (o->passphrase_file && settings_read_secret(o->passphrase_file, secret))
         goto out;
     rc = settings_check(config, "--private-key",
-                        bcda_config_add_private_key_file(config, a->private_key,
-                                                         a->passphrase_file ? secret : NULL),
+                        bcda_config_add_private_key_file(config, o->private_key,
+                                                         o->passphrase_file ? secret : NULL),
                         status);
 out:
     explicit_bzero(secret, SECRET_MAX);
@@ -238,31 +238,33 @@ static int set_tunable(bcda_config *config, const char *setting, int *status)
     return settings_check(config, what, rc, status);
 }
 
-static int set_tunables(bcda_config *config, const struct args *a, int *status)
+static int set_tunables(bcda_config *config, const struct options *o, const char *spool,
+                        int *status)
 {
     int64_t delivery = 0;
     size_t i;
 
-    for (i = 0; i < a->setting_count; i++)
-        if (set_tunable(config, a->settings[i], status))
+    for (i = 0; i < o->setting_count; i++)
+        if (set_tunable(config, o->settings[i], status))
             return -1;
     if (bcda_config_get_int(config, BCDA_OPT_DELIVERY, &delivery) ||
         delivery != BCDA_DELIVERY_VERIFIED)
         return 0;
-    if (!a->spool && strcmp(a->out, "-") == 0) {
-        complain("--set delivery=verified needs --spool DIR with --out -");
+    if (o->spool)
+        spool = o->spool;
+    if (!spool) {
+        complain("--set delivery=verified needs --spool DIR");
         *status = EXIT_USAGE;
         return -1;
     }
-    return settings_check(config, "--spool",
-                          bcda_config_set_spool_directory(config, a->spool ? a->spool : a->out),
+    return settings_check(config, "--spool", bcda_config_set_spool_directory(config, spool),
                           status);
 }
 
 /* ---- the configuration ---- */
 
-/* The token provider for --metadata, which needs no token. If the server requires one, the request
- * fails. */
+/* The token provider of a program that makes only requests without a token. If the server requires
+ * one, the request fails. */
 static void no_token(bcda_token_request *request, void *userdata)
 {
     (void)userdata;
@@ -289,44 +291,44 @@ static void settings_on_log(int level, const char *component, const char *messag
         }
 }
 
-bcda_config *settings_config(struct args *a, int *status)
+bcda_config *settings_config(struct options *o, int sign_in, const char *spool, int *status)
 {
+    char agent[64];
     bcda_config *c = NULL;
     int64_t cancels = 0;
 
     *status = EXIT_FAILED;
+    snprintf(agent, sizeof agent, "%s/" BCDA_VERSION_STRING, report_program_name());
     if (bcda_config_new(&c)) {
         complain("out of memory");
         return NULL;
     }
-    if (settings_check(c, "--url", bcda_config_set_fhir_url(c, a->url), status) ||
-        settings_check(c, "--token-url", bcda_config_set_token_url(c, a->token_url), status) ||
-        settings_check(c, "--ca", bcda_config_set_ca_file(c, a->ca), status) ||
+    if (settings_check(c, "--url", bcda_config_set_fhir_url(c, o->url), status) ||
+        settings_check(c, "--token-url", bcda_config_set_token_url(c, o->token_url), status) ||
+        settings_check(c, "--ca", bcda_config_set_ca_file(c, o->ca), status) ||
         settings_check(c, "--allow-http-loopback",
-                       bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, a->allow_http_loopback),
+                       bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, o->allow_http_loopback),
                        status) ||
         settings_check(c, "log",
                        bcda_config_set_log(c, BCDA_LOG_WARNING, settings_on_log, NULL, NULL),
                        status) ||
-        settings_check(
-            c, "user agent",
-            bcda_config_set_str(c, BCDA_OPT_USER_AGENT, "bcda-export/" BCDA_VERSION_STRING),
-            status) ||
+        settings_check(c, "user agent", bcda_config_set_str(c, BCDA_OPT_USER_AGENT, agent),
+                       status) ||
         /* Invalid lines are counted and reported, and make the exit status 3. */
         settings_check(c, "invalid lines", bcda_config_set_int(c, BCDA_OPT_BAD_LINES_MAX, -1),
                        status))
         goto fail;
-    if (a->metadata) {
-        if (settings_check(c, "--metadata", bcda_config_set_token_provider(c, no_token, NULL, NULL),
+    if (!sign_in) {
+        if (settings_check(c, "token", bcda_config_set_token_provider(c, no_token, NULL, NULL),
                            status))
             goto fail;
-    } else if (set_identity(c, a, status)) {
+    } else if (set_identity(c, o, status)) {
         goto fail;
     }
-    if (set_tunables(c, a, status))
+    if (set_tunables(c, o, spool, status))
         goto fail;
     (void)bcda_config_get_int(c, BCDA_OPT_CANCEL_AT_SERVER, &cancels);
-    a->cancel_at_server = (int)cancels;
+    o->cancel_at_server = (int)cancels;
     return c;
 fail:
     bcda_config_free(c);

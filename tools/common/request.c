@@ -1,5 +1,5 @@
 /* Creates the export request of a job. */
-#include "export.h"
+#include "common.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,14 +19,14 @@ static int request_refused(const bcda_export *e, const char *option, const char 
     return -1;
 }
 
-static int request_add_types(bcda_export *e, const struct args *a, const char *only_type)
+static int request_add_types(bcda_export *e, const struct options *o, const char *only_type)
 {
     size_t i;
 
     if (only_type)
         return request_refused(e, "--type", only_type, bcda_export_add_type(e, only_type));
-    for (i = 0; i < a->type_count; i++)
-        if (request_refused(e, "--type", a->types[i], bcda_export_add_type(e, a->types[i])))
+    for (i = 0; i < o->type_count; i++)
+        if (request_refused(e, "--type", o->types[i], bcda_export_add_type(e, o->types[i])))
             return -1;
     return 0;
 }
@@ -63,27 +63,27 @@ static int request_add_parameter(bcda_export *e, const char *parameter)
     return rc;
 }
 
-static int request_add_all(bcda_export *e, const struct args *a, const char *only_type)
+static int request_add_all(bcda_export *e, const struct options *o, const char *only_type)
 {
     size_t i;
 
-    if (a->group && request_refused(e, "--group", a->group, bcda_export_set_group(e, a->group)))
+    if (o->group && request_refused(e, "--group", o->group, bcda_export_set_group(e, o->group)))
         return -1;
-    if (a->since && request_refused(e, "--since", a->since, bcda_export_set_since(e, a->since)))
+    if (o->since && request_refused(e, "--since", o->since, bcda_export_set_since(e, o->since)))
         return -1;
-    if (request_add_types(e, a, only_type))
+    if (request_add_types(e, o, only_type))
         return -1;
-    for (i = 0; i < a->type_filter_count; i++)
-        if (request_refused(e, "--type-filter", a->type_filters[i],
-                            bcda_export_add_type_filter(e, a->type_filters[i])))
+    for (i = 0; i < o->type_filter_count; i++)
+        if (request_refused(e, "--type-filter", o->type_filters[i],
+                            bcda_export_add_type_filter(e, o->type_filters[i])))
             return -1;
-    for (i = 0; i < a->parameter_count; i++)
-        if (request_add_parameter(e, a->parameters[i]))
+    for (i = 0; i < o->parameter_count; i++)
+        if (request_add_parameter(e, o->parameters[i]))
             return -1;
     return 0;
 }
 
-bcda_export *request_new(const struct args *a, int level, const char *only_type)
+bcda_export *request_new(const struct options *o, int level, const char *only_type)
 {
     bcda_export *e = NULL;
     int rc = bcda_export_new(&e, level);
@@ -92,13 +92,13 @@ bcda_export *request_new(const struct args *a, int level, const char *only_type)
         complain("%s", bcda_error_string(rc));
         return NULL;
     }
-    if (request_add_all(e, a, only_type) == 0)
+    if (request_add_all(e, o, only_type) == 0)
         return e;
     bcda_export_free(e);
     return NULL;
 }
 
-char *request_text(const struct args *a)
+char *request_text(const struct options *o)
 {
     char *text = NULL;
     size_t size = 0;
@@ -106,9 +106,9 @@ char *request_text(const struct args *a)
     size_t i;
 
     if (out) {
-        fprintf(out, "level %d, group %s, types", a->level, a->group ? a->group : "-");
-        for (i = 0; i < a->type_count; i++)
-            fprintf(out, " %s", a->types[i]);
+        fprintf(out, "level %d, group %s, types", o->level, o->group ? o->group : "-");
+        for (i = 0; i < o->type_count; i++)
+            fprintf(out, " %s", o->types[i]);
     }
     if (!out || fclose(out)) {
         complain("out of memory");

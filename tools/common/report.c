@@ -1,6 +1,6 @@
-/* The output of bcda-export on standard error: a progress bar on a terminal, plain lines otherwise.
+/* The output on standard error: a progress bar on a terminal, plain lines otherwise.
  */
-#include "export.h"
+#include "common.h"
 
 #include <inttypes.h>
 #include <langinfo.h>
@@ -15,11 +15,22 @@
 #define BAR_EVERY_MS  100
 #define LINE_EVERY_MS 10000
 
+static const char *program = "";
 static int terminal;
 static int silent;
 static int is_utf8; /* 1 = the character set of the terminal is UTF-8 */
 static int bar_shown;
 static int64_t last_progress;
+
+void report_program(const char *name)
+{
+    program = name;
+}
+
+const char *report_program_name(void)
+{
+    return program;
+}
 
 void report_init(int quiet)
 {
@@ -62,7 +73,7 @@ void complain(const char *format, ...)
     va_list list;
 
     report_clear();
-    fputs("bcda-export: ", stderr);
+    fprintf(stderr, "%s: ", program);
     va_start(list, format);
     vfprintf(stderr, format, list);
     va_end(list);
@@ -229,4 +240,42 @@ void report_progress(const struct progress *p)
     else if (p->state >= BCDA_JOB_DOWNLOADING)
         say("%zu of %zu files, %" PRId64 " resources, %s", p->ended, p->files, p->resources,
             bytes_text(bytes, sizeof bytes, (double)p->bytes));
+}
+
+/* ---- --statistics ---- */
+
+static int64_t stat_of(const bcda_session *session, int stat)
+{
+    int64_t n = 0;
+
+    bcda_session_stat(session, stat, &n);
+    return n;
+}
+
+void report_statistics(bcda_session *session, const char *writing)
+{
+    static const struct {
+        int stat;
+        const char *what;
+    } stages[] = {
+        {BCDA_STAT_TRANSPORT_NS, "network and TLS"},
+        {BCDA_STAT_HASH_NS, "hashing"},
+        {BCDA_STAT_INFLATE_NS, "inflating"},
+        {BCDA_STAT_DECRYPT_NS, "decrypting"},
+        {BCDA_STAT_PARSE_NS, "parsing"},
+        {BCDA_STAT_SPOOL_NS, "spool"},
+        {BCDA_STAT_DELIVER_NS, NULL},
+        {BCDA_STAT_SLEEP_NS, "waiting"},
+    };
+    size_t i;
+
+    say("%" PRId64 " requests, %" PRId64 " of them retries; %" PRId64 " tokens; %" PRId64
+        " waits for the limit of requests",
+        stat_of(session, BCDA_STAT_REQUESTS), stat_of(session, BCDA_STAT_RETRIES),
+        stat_of(session, BCDA_STAT_TOKENS), stat_of(session, BCDA_STAT_WAITS));
+    for (i = 0; i < sizeof stages / sizeof *stages; i++)
+        say("  %-16s %8.3f s", stages[i].what ? stages[i].what : writing,
+            (double)stat_of(session, stages[i].stat) / 1e9);
+    say("%" PRId64 " lines were read by yajl, not by the faster scanner",
+        stat_of(session, BCDA_STAT_YAJL_LINES));
 }

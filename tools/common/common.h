@@ -1,0 +1,186 @@
+/* The declarations of tools/common, which the command-line clients share. They use only the public
+ * headers of libbcda. */
+#ifndef BCDA_COMMON_H
+#define BCDA_COMMON_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bcda/bcda.h>
+
+#define EXIT_COMPLETE 0
+#define EXIT_FAILED   1
+#define EXIT_USAGE    2
+#define EXIT_REMARKS  3   /* complete, but needs attention */
+#define EXIT_SIGNAL   128 /* plus the number of the signal that interrupted the run */
+
+#define TYPES_MAX    64
+#define SETTINGS_MAX 32
+
+/* options.c: the options that name the server, the credentials and what is requested. All strings
+ * point into argv. */
+struct options {
+    const char *url;
+    const char *token_url;
+    const char *client_id;
+    const char *client_secret_file;
+    const char *bearer_token_file;
+    const char *private_key;
+    const char *passphrase_file;
+    const char *ca;
+    const char *group;
+    const char *since;
+    const char *spool;
+    const char *types[TYPES_MAX];
+    size_t type_count;
+    const char *type_filters[SETTINGS_MAX];
+    size_t type_filter_count;
+    const char *parameters[SETTINGS_MAX]; /* NAME=VALUE */
+    size_t parameter_count;
+    const char *settings[SETTINGS_MAX]; /* NAME=VALUE */
+    size_t setting_count;
+    int level; /* BCDA_LEVEL_*; 0 = not given */
+    int allow_http_loopback;
+    int quiet;
+    int statistics;
+    int cancel_at_server; /* set by settings_config() */
+};
+
+enum option_id {
+    OPT_URL = 256,
+    OPT_TOKEN_URL,
+    OPT_CLIENT_ID,
+    OPT_SECRET,
+    OPT_BEARER,
+    OPT_KEY,
+    OPT_PASSPHRASE,
+    OPT_CA,
+    OPT_LOOPBACK,
+    OPT_TYPE,
+    OPT_GROUP,
+    OPT_LEVEL,
+    OPT_SINCE,
+    OPT_TYPE_FILTER,
+    OPT_PARAMETER,
+    OPT_SET,
+    OPT_SPOOL,
+    OPT_QUIET,
+    OPT_STATISTICS,
+    OPT_HELP,
+    OPT_VERSION,
+    OPT_OF_PROGRAM /* the first of the program's own options */
+};
+
+/* The rows of these options for getopt_long(). */
+#define OPTIONS_TABLE                                                                             \
+    {"url", required_argument, NULL, OPT_URL},                                                    \
+        {"token-url", required_argument, NULL, OPT_TOKEN_URL},                                    \
+        {"client-id", required_argument, NULL, OPT_CLIENT_ID},                                    \
+        {"client-secret-file", required_argument, NULL, OPT_SECRET},                              \
+        {"bearer-token-file", required_argument, NULL, OPT_BEARER},                               \
+        {"private-key", required_argument, NULL, OPT_KEY},                                        \
+        {"private-key-passphrase-file", required_argument, NULL, OPT_PASSPHRASE},                 \
+        {"ca", required_argument, NULL, OPT_CA},                                                  \
+        {"allow-http-loopback", no_argument, NULL, OPT_LOOPBACK},                                 \
+        {"type", required_argument, NULL, OPT_TYPE},                                              \
+        {"group", required_argument, NULL, OPT_GROUP},                                            \
+        {"level", required_argument, NULL, OPT_LEVEL},                                            \
+        {"since", required_argument, NULL, OPT_SINCE},                                            \
+        {"type-filter", required_argument, NULL, OPT_TYPE_FILTER},                                \
+        {"parameter", required_argument, NULL, OPT_PARAMETER},                                    \
+        {"set", required_argument, NULL, OPT_SET}, {"spool", required_argument, NULL, OPT_SPOOL}, \
+        {"quiet", no_argument, NULL, OPT_QUIET},                                                  \
+        {"statistics", no_argument, NULL, OPT_STATISTICS}, {"help", no_argument, NULL, OPT_HELP}, \
+    {                                                                                             \
+        "version", no_argument, NULL, OPT_VERSION                                                 \
+    }
+
+/* The lines of --help about these options. */
+#define OPTIONS_HELP_SERVER                                                                       \
+    "Server and credentials\n"                                                                    \
+    "  --url URL                  the FHIR API, such as https://sandbox.bcda.cms.gov/api/v2\n"    \
+    "  --token-url URL            the token endpoint (default: /auth/token at the same origin)\n" \
+    "  --client-id ID\n"                                                                          \
+    "  --client-secret-file FILE  the secret is its first line\n"                                 \
+    "  --bearer-token-file FILE   an existing token, in place of the two above\n"                 \
+    "  --private-key FILE         RSA key (PEM) for servers that encrypt their files\n"           \
+    "  --private-key-passphrase-file FILE\n"                                                      \
+    "  --ca FILE                  authorities to trust (PEM), in place of the system's\n"         \
+    "  --allow-http-loopback      allow http to this machine, for tests\n"
+#define OPTIONS_HELP_TYPE                                                                      \
+    "  --type TYPE                such as Patient; may be given several times; default: all\n" \
+    "  --group ID                 a group, such as all\n"
+#define OPTIONS_HELP_FILTER                                                                   \
+    "  --type-filter FILTER       a _typeFilter, such as\n"                                   \
+    "                             'ExplanationOfBenefit?service-date=ge2024'; may be given\n" \
+    "                             several times (BCDA takes one, in v3)\n"                    \
+    "  --parameter NAME=VALUE     any other parameter of the export; may be given several times\n"
+
+/* Stores an option. Returns 0; 1 if the option is not one of these; or -1 after an error, which is
+ * printed. */
+int options_set(struct options *o, int id, const char *text);
+/* Adds a text to a list of an option that may be given several times. Returns 0, or -1 after an
+ * error, which is printed. */
+int options_add(const char **list, size_t *count, size_t max, const char *text, const char *option);
+/* Returns what contradicts in the options, or NULL. */
+const char *options_contradiction(const struct options *o);
+
+/* settings.c: creates a configuration from the command line. A program without `sign_in` makes only
+ * requests that need no token. `spool` is the directory of --set delivery=verified without --spool;
+ * NULL = there is none. On failure prints the error, sets *status and returns NULL. */
+bcda_config *settings_config(struct options *o, int sign_in, const char *spool, int *status);
+/* Prints why a session could not be created. Returns the exit status. */
+int settings_refused(const struct options *o, const bcda_config *config, int rc);
+
+/* request.c: creates the export request of one job. If `only_type` is not NULL, it is the only
+ * type. After a usage error, which is printed, returns NULL. */
+bcda_export *request_new(const struct options *o, int level, const char *only_type);
+/* Returns the level, the group and the types as text, which the caller frees, or NULL if there is
+ * no memory. */
+char *request_text(const struct options *o);
+
+/* report.c: messages and the progress bar, on standard error. */
+struct progress {
+    int state;          /* the lowest BCDA_JOB_* of all jobs */
+    const char *server; /* the server's progress text; may be "" */
+    size_t files;       /* files in the manifests of all jobs */
+    size_t ended;       /* files whose download has ended with a BCDA_VERDICT_* */
+    double share;       /* which part of the data is downloaded, from 0 to 1 */
+    int64_t resources;
+    int64_t bytes;
+};
+/* Sets the name of the program, which begins each error message. Called first. */
+void report_program(const char *name);
+const char *report_program_name(void);
+void report_init(int quiet);
+/* Prints a line of information, except with --quiet. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Prints a line about an error or a warning, even with --quiet. */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Prints "what: " and the error, and on the next line the server's text. `what` may be "". */
+void complain_error(const char *what, const bcda_error *error);
+void report_progress(const struct progress *p);
+void report_clear(void);
+int64_t now_ms(void);
+/* Copies `text` for a terminal. Control characters, and characters that the terminal's character
+ * set does not have, become '?'. Returns `to`. */
+const char *clean(char *to, size_t size, const char *text);
+/* Writes a number of bytes as text, such as "12.3 MB". Returns `to`. */
+const char *bytes_text(char *to, size_t size, double bytes);
+/* Prints what --statistics shows. `writing` names what the program does with the data. */
+void report_statistics(bcda_session *session, const char *writing);
+
+/* process.c: what a program does with its process. */
+/* Opens /dev/null for each standard descriptor that is closed. Returns 0 or -1. */
+int process_open_standard_files(void);
+/* Lets SIGINT and SIGTERM wake this session, instead of ending the program. The second signal ends
+ * the program. NULL restores the default. */
+void process_catch_signals(bcda_session *session);
+/* Returns the number of the signal that arrived, or 0. */
+int process_signal(void);
+
+#endif
