@@ -127,6 +127,7 @@ for what, folder, endings, texts in (
         ("library", "lib", (".c", ".h"), c_texts),
         ("bcda-export", os.path.join("tools", "export"), (".c", ".h"), c_texts),
         ("tools/common", os.path.join("tools", "common"), (".c", ".h"), c_texts),
+        ("loaders", os.path.join("tools", "load"), (".c", ".h"), c_texts),
         ("Python", os.path.join("bindings", "python", "src"), (".py",), python_texts),
         ("Ruby", os.path.join("bindings", "ruby", "lib"), (".rb",), ruby_texts)):
     for path in files(folder, *endings):
@@ -134,7 +135,8 @@ for what, folder, endings, texts in (
             count[what] = count.get(what, 0) + check(path, line, text, texts is c_texts)
 if len(OPTIONS) < 20 or len(FUNCTIONS) < 100 or len(CONSTANTS) < 100:
     problem(ROOT, 0, "hardly any names of options, functions or constants were found")
-for what, least in (("library", 150), ("bcda-export", 30), ("tools/common", 15), ("Python", 10), ("Ruby", 10)):
+for what, least in (("library", 150), ("bcda-export", 30), ("tools/common", 15), ("loaders", 40),
+                    ("Python", 10), ("Ruby", 10)):
     if count.get(what, 0) < least:
         problem(ROOT, 0, f"only {count.get(what, 0)} texts of {what} were found")
 finish("messages")

@@ -43,12 +43,15 @@ struct options {
     size_t parameter_count;
     const char *settings[SETTINGS_MAX]; /* NAME=VALUE */
     size_t setting_count;
-    int level; /* BCDA_LEVEL_*; 0 = not given */
+    int level; /* BCDA_LEVEL_*, or LEVEL_TRY; 0 = not given */
     int allow_http_loopback;
     int quiet;
     int statistics;
     int cancel_at_server; /* set by settings_config() */
 };
+
+/* Use the resource level if the server has it, else the patient level. */
+#define LEVEL_TRY (-1)
 
 enum option_id {
     OPT_URL = 256,
@@ -114,6 +117,10 @@ enum option_id {
 #define OPTIONS_HELP_TYPE                                                                      \
     "  --type TYPE                such as Patient; may be given several times; default: all\n" \
     "  --group ID                 a group, such as all\n"
+#define OPTIONS_HELP_LEVEL                                                                         \
+    "  --level LEVEL              patient, group, system, or resource: one job for each --type,\n" \
+    "                             as at BCDA until 2019. Default: group with --group;\n"           \
+    "                             resource if the server still has it; otherwise patient\n"
 #define OPTIONS_HELP_FILTER                                                                   \
     "  --type-filter FILTER       a _typeFilter, such as\n"                                   \
     "                             'ExplanationOfBenefit?service-date=ge2024'; may be given\n" \
@@ -126,6 +133,11 @@ int options_set(struct options *o, int id, const char *text);
 /* Adds a text to a list of an option that may be given several times. Returns 0, or -1 after an
  * error, which is printed. */
 int options_add(const char **list, size_t *count, size_t max, const char *text, const char *option);
+/* Chooses the level if --level is not given. It may be LEVEL_TRY. */
+void options_choose_level(struct options *o);
+/* The types that are exported at the resource level if --type is not given. */
+#define OPTIONS_ALL_TYPES 3
+extern const char *const options_all_types[OPTIONS_ALL_TYPES];
 /* Returns what contradicts in the options, or NULL. */
 const char *options_contradiction(const struct options *o);
 

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const options_all_types[OPTIONS_ALL_TYPES] = {"ExplanationOfBenefit", "Patient",
+                                                          "Coverage"};
+
 static int parse_level(struct options *o, const char *name)
 {
     static const struct {
@@ -116,6 +119,30 @@ int options_set(struct options *o, int id, const char *text)
     default:
         return 1;
     }
+}
+
+/* Chooses the level if --level is not given. Until December 2019, BCDA v1 had one endpoint per
+ * type. It ignored --type at the patient level, and sent patients for every type. A URL that ends
+ * in /v1 may be such a server, so the level is then LEVEL_TRY: the first request shows whether the
+ * server is that old. */
+void options_choose_level(struct options *o)
+{
+    size_t len, i;
+    int only_patients = o->type_count > 0;
+
+    if (o->level || !o->url)
+        return;
+    for (i = 0; i < o->type_count; i++)
+        only_patients &= strcmp(o->types[i], "Patient") == 0;
+    len = strlen(o->url);
+    while (len && o->url[len - 1] == '/')
+        len--;
+    if (o->group)
+        o->level = BCDA_LEVEL_GROUP;
+    else if (only_patients || len < 3 || strncmp(o->url + len - 3, "/v1", 3) != 0)
+        o->level = BCDA_LEVEL_PATIENT;
+    else
+        o->level = LEVEL_TRY;
 }
 
 const char *options_contradiction(const struct options *o)

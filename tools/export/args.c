@@ -9,10 +9,7 @@ static const char usage[] =
     "Usage: bcda-export --url FHIR_URL --client-id ID --client-secret-file FILE [OPTION]...\n"
     "Exports claims data from BCDA, or from another FHIR Bulk Data server, as NDJSON.\n"
     "\n" OPTIONS_HELP_SERVER "\n"
-    "Export\n" OPTIONS_HELP_TYPE
-    "  --level LEVEL              patient, group, system, or resource: one job for each --type,\n"
-    "                             as at BCDA until 2019. Default: group with --group;\n"
-    "                             resource if the server still has it; otherwise patient\n"
+    "Export\n" OPTIONS_HELP_TYPE OPTIONS_HELP_LEVEL
     "  --since INSTANT            only resources changed since, such as "
     "2024-01-31T00:00:00Z\n" OPTIONS_HELP_FILTER "\n"
     "Output and options\n"
@@ -118,30 +115,6 @@ static const char *find_contradiction(const struct args *a)
     return NULL;
 }
 
-/* Chooses the level if --level is not given. Until December 2019, BCDA v1 had one endpoint per
- * type. It ignored --type at the patient level, and sent patients for every type. A URL that ends
- * in /v1 may be such a server, so the level is then LEVEL_TRY: the first request shows whether the
- * server is that old (run.c). */
-static void choose_level(struct options *a)
-{
-    size_t len, i;
-    int only_patients = a->type_count > 0;
-
-    if (a->level || !a->url)
-        return;
-    for (i = 0; i < a->type_count; i++)
-        only_patients &= strcmp(a->types[i], "Patient") == 0;
-    len = strlen(a->url);
-    while (len && a->url[len - 1] == '/')
-        len--;
-    if (a->group)
-        a->level = BCDA_LEVEL_GROUP;
-    else if (only_patients || len < 3 || strncmp(a->url + len - 3, "/v1", 3) != 0)
-        a->level = BCDA_LEVEL_PATIENT;
-    else
-        a->level = LEVEL_TRY;
-}
-
 int args_parse(struct args *a, int argc, char **argv, int *status)
 {
     const char *wrong = NULL;
@@ -163,7 +136,7 @@ int args_parse(struct args *a, int argc, char **argv, int *status)
             return -1;
         }
     }
-    choose_level(&a->request);
+    options_choose_level(&a->request);
     wrong = optind < argc ? "an argument without an option before it" : find_contradiction(a);
     if (!wrong)
         return 0;

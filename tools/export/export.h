@@ -16,7 +16,7 @@
 
 /* args.c: the command line. All strings point into argv. */
 struct args {
-    struct options request; /* its level may be LEVEL_TRY */
+    struct options request;
     const char *out;
     const char *quarantine;
     const char *resume;
@@ -24,8 +24,6 @@ struct args {
     int replace; /* replace the files of earlier exports */
     int metadata;
 };
-/* Use the resource level if the server has it, else the patient level. */
-#define LEVEL_TRY (-1)
 /* Parses the command line. Returns 0 if the program must continue. Otherwise --help, --version or
  * an error was printed, and the program ends with *status. */
 int args_parse(struct args *a, int argc, char **argv, int *status);

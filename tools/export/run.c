@@ -42,9 +42,8 @@ static int start_task(struct task *t, int *status)
 /* Makes one task for each type at the resource level, otherwise one task for all types. */
 static int make_tasks(struct run *r, const struct args *a)
 {
-    static const char *const all[] = {"ExplanationOfBenefit", "Patient", "Coverage"};
-    const char *const *types = a->request.type_count ? a->request.types : all;
-    size_t count = a->request.type_count ? a->request.type_count : sizeof all / sizeof all[0];
+    size_t count = a->request.type_count ? a->request.type_count : OPTIONS_ALL_TYPES;
+    const char *const *types = a->request.type_count ? a->request.types : options_all_types;
     size_t i;
 
     r->level = a->request.level == LEVEL_TRY ? BCDA_LEVEL_RESOURCE : a->request.level;
