@@ -32,6 +32,8 @@ AVOIDED = {
 NAMES = {"BCDA_ERR_UNKNOWN"}
 # A line of bcda-export's state file, whose format must not change.
 FORMS = {"# bcda-export: % bad lines, % issues, % refused"}
+# Statements of the loaders, which no user sees.
+SQL = re.compile(r" *(ALTER|BEGIN|COPY|CREATE|DELETE|INSERT|SELECT|TRUNCATE|UPDATE|WITH) ")
 CALL = re.compile(r"\w\(\)")
 OPTION = re.compile(r'\boptions? "(\w+)"')
 
@@ -100,7 +102,8 @@ def ruby_texts(path):
 def check(path, line, text, is_c):
     """Checks one text. A text without a space is not a message but, for example, a name in a
     table."""
-    if " " not in text.strip() or not re.search(r"[a-z]{2}", text) or text in FORMS:
+    if " " not in text.strip() or not re.search(r"[a-z]{2}", text) or text in FORMS \
+            or SQL.match(text):
         return 0
     if LIST:
         print(f"{os.path.relpath(path, ROOT)}:{line}: {' '.join(text.split())}")

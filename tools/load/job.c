@@ -389,7 +389,7 @@ static int begin_load_file(struct loader *l, const bcda_file *file)
         complain("more than %d files are open", FILES_MAX);
         return STORE_FAILED;
     }
-    rc = l->db->begin_file(l->store, slot_number(l, f));
+    rc = l->db->begin_file(l->store, slot_number(l, f), bcda_file_name(file));
     if (!rc)
         *f = (struct open_file){.file = file};
     return rc;

@@ -116,7 +116,8 @@ struct file_end {
     int has_deletions;
     struct instant transaction_time; /* of the job: deletions do not delete newer rows */
     const char *saved;               /* to append to the text of the job */
-    struct counts counts;            /* set by finish_file(): what this file adds */
+    struct counts counts;            /* what this file adds; finish_file() completes it */
+    int64_t staged;                  /* used by finish_file() */
 };
 
 struct store;
@@ -142,7 +143,7 @@ struct database {
     int (*save_job)(struct store *s, const struct load *l, const char *text);
     int (*finish_load)(struct store *s, const struct load *l);
     /* Staging of the file in this slot, from 0 to FILES_MAX - 1. */
-    int (*begin_file)(struct store *s, int slot);
+    int (*begin_file)(struct store *s, int slot, const char *name);
     int (*add_row)(struct store *s, int slot, const struct row *r);
     int (*add_remark)(struct store *s, int slot, const struct remark *r);
     /* Stores the staged rows and `end` in one transaction. */

@@ -634,11 +634,12 @@ static sqlite3_stmt *prepare_remark(struct store *s, int slot)
     return sqlite_prepare(s, "preparing the stage", sql);
 }
 
-static int sqlite_begin_file(struct store *s, int slot)
+static int sqlite_begin_file(struct store *s, int slot, const char *name)
 {
     struct sqlite_slot *f = &s->slots[slot];
     int rc = s->is_broken ? STORE_FAILED : enter_staging(s);
 
+    (void)name;
     if (!rc && !f->has_tables)
         rc = create_stage_tables(s, slot);
     if (rc)
