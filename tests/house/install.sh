@@ -39,7 +39,7 @@ find "$work/dest" -path '*/include/*' -name '*.h' | sed 's,.*/include/,,' | sort
     >"$work/wanted"
 diff "$work/wanted" "$work/installed" || fail "the installed headers are not those of include/bcda"
 [ -e "$lib/libbcda.so.0" ] || fail "no libbcda.so.0"
-for program in bcda-export bcda-sandbox; do
+for program in bcda-export bcda-load-postgres bcda-load-sqlite bcda-sandbox; do
     installed=$work/dest$prefix/bin/$program
     [ -x "$installed" ] || fail "$program is not installed"
     LD_LIBRARY_PATH=$lib "$installed" --help >"$work/log" 2>&1 || fail "$program --help does not run"

@@ -17,9 +17,9 @@ static const char usage_begin[] =
     "Database\n";
 
 static const char usage_fields[] =
-    "  --field PATH               also store the values of this path, such as patient.reference,\n"
-    "                             in a column (patient_reference); may be given several times.\n"
-    "                             The fields are chosen by the first load into the database\n"
+    "  --field PATH               also store the values of a path, such as patient.reference, in\n"
+    "                             a column (patient_reference); may be given several times. The\n"
+    "                             first load into the database chooses the fields\n"
     "\n";
 
 static const char usage_request[] = OPTIONS_HELP_SERVER

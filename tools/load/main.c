@@ -149,16 +149,21 @@ static int begin_new_load(struct loader *l)
     return l->db->begin_load(l->store, l->request, &l->load);
 }
 
+static int find_load(struct loader *l)
+{
+    load_clear(&l->load);
+    return l->db->find_load(l->store, l->request, &l->load);
+}
+
 /* Finds the load to resume, or begins a new one. */
 static int choose_load(struct loader *l)
 {
-    int rc;
+    int rc = find_load(l);
 
-    load_clear(&l->load);
-    rc = l->db->find_load(l->store, l->request, &l->load);
     if (!rc && l->load.id && l->args->full) {
         rc = l->db->abandon_load(l->store, &l->load);
-        l->load.id = 0;
+        if (!rc) /* now there is no unfinished load */
+            rc = find_load(l);
     }
     if (rc)
         return rc;
@@ -173,10 +178,8 @@ static int find_load_again(struct loader *l, const struct attempts *t, int *stat
 {
     struct counts counts = l->load.counts;
     int64_t id = l->load.id;
-    int rc;
+    int rc = find_load(l);
 
-    load_clear(&l->load);
-    rc = l->db->find_load(l->store, l->request, &l->load);
     if (rc || l->load.id == id)
         return rc;
     l->load.counts = counts;

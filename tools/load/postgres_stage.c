@@ -5,8 +5,8 @@
  * complete, postgres.c moves the rows into the table `resource` in one transaction.
  *
  * If the server refuses a chunk because of its data, the rows of the chunk are sent one by one, and
- * those that are refused become remarks. Texts that jsonb is known to refuse are found here, before
- * they are sent, because the server would write a part of them to its log.
+ * those that are refused become remarks. Texts with U+0000 are found here, before they are sent,
+ * because the server would write a part of them to its log.
  */
 #include "postgres.h"
 
@@ -139,42 +139,19 @@ static int stage_no_memory(void)
 
 /* ---- what jsonb cannot store ---- */
 
-/* Returns the value of the four hexadecimal digits at `p`. The library has checked the text. */
-static unsigned escape_value(const char *p)
-{
-    unsigned n = 0;
-    int i;
-
-    for (i = 0; i < 4; i++)
-        n = n << 4 | ((unsigned char)p[i] <= '9' ? (unsigned)p[i] - '0' : ((unsigned)p[i] & 7) + 9);
-    return n;
-}
-
-/* Returns why jsonb refuses this text, or NULL. */
-static const char *find_refused_escape(const char *json, size_t len)
+/* Returns 1 if a text has the character U+0000, which the library accepts and PostgreSQL refuses.
+ * (The library refuses half a surrogate pair, as PostgreSQL does.) */
+static int json_has_nul(const char *json, size_t len)
 {
     const char *end = json + len;
     const char *p = json;
 
     while ((p = memchr(p, '\\', (size_t)(end - p)))) {
-        unsigned code;
-
-        if (end - p < 6 || p[1] != 'u') {
-            p += end - p < 2 ? 1 : 2;
-            continue;
-        }
-        code = escape_value(p + 2);
-        p += 6;
-        if (code == 0)
-            return "it has the character U+0000, which PostgreSQL cannot store";
-        if (code < 0xd800 || code > 0xdfff)
-            continue;
-        if (code > 0xdbff || end - p < 6 || p[0] != '\\' || p[1] != 'u' ||
-            escape_value(p + 2) < 0xdc00 || escape_value(p + 2) > 0xdfff)
-            return "it has half of a surrogate pair, which PostgreSQL cannot store";
-        p += 6;
+        if (end - p >= 6 && memcmp(p + 1, "u0000", 5) == 0)
+            return 1;
+        p += end - p < 2 ? 1 : 2;
     }
-    return NULL;
+    return 0;
 }
 
 /* ---- remarks ---- */
@@ -415,13 +392,15 @@ int stage_begin(struct store *s, struct channel *c, const char *name)
 
 int stage_add_row(struct store *s, struct channel *c, const struct row *r)
 {
-    const char *reason = r->json ? find_refused_escape(r->json, r->json_len) : NULL;
     size_t before = c->building.len;
     int rc;
 
-    if (reason) {
+    if (r->json && json_has_nul(r->json, r->json_len)) {
         rc = settle_copy(s, c);
-        return rc ? rc : refuse_tuple(s, c, r->line, reason, r->json, r->json_len);
+        return rc ? rc
+                  : refuse_tuple(s, c, r->line,
+                                 "it has the character U+0000, which PostgreSQL cannot store",
+                                 r->json, r->json_len);
     }
     if (put_row(&c->building, r, s->args->field_count))
         return stage_no_memory();
