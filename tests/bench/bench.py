@@ -16,6 +16,7 @@ import time
 from statistics import median
 
 import alongside
+import loading
 import reader
 from server import Server
 
@@ -416,6 +417,8 @@ class Bench:
             self.encrypted(rows)
         if "9" in rows:
             self.small()
+        if "11" in rows:
+            loading.measure(self)
         self.counts(rows)
         return self.table.missed
 
@@ -459,7 +462,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rows")
     args = parser.parse_args()
-    rows = args.rows or ("1,2,3,4,5,6,7,9,10" if args.quick else "1,2,3,4,5,6,7,8,9,10")
+    rows = args.rows or ("1,2,3,4,5,6,7,9,10,11" if args.quick else "1,2,3,4,5,6,7,8,9,10,11")
     # SIGTERM runs the cleanup, which stops the servers and removes the data.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     begun, before = time.monotonic(), busy()

@@ -10,9 +10,7 @@ import sqlite3
 import subprocess
 import tempfile
 
-import programs
-
-TABLES = ("resource", "bcda_load", "bcda_job", "bcda_remark", "bcda_setting")
+LIMIT = 300  # seconds until a program counts as hung
 
 
 class SQLite:
@@ -41,7 +39,7 @@ class SQLite:
         """Returns the rows as dictionaries; none if the table does not exist yet."""
         if not os.path.exists(self.path):
             return []
-        connection = sqlite3.connect(self.path, timeout=programs.LIMIT)
+        connection = sqlite3.connect(self.path, timeout=LIMIT)
         connection.row_factory = sqlite3.Row
         try:
             return [dict(row) for row in connection.execute(sql, values)]
@@ -70,7 +68,7 @@ class Postgres:
     kind = "postgres"
     keeps_bytes = False  # jsonb keeps the values only
 
-    def __init__(self, program):
+    def __init__(self, program, *settings):
         self.program = program
         self.folder = tempfile.mkdtemp(prefix="bcda-test-")
         self.data = os.path.join(self.folder, "data")
@@ -87,6 +85,7 @@ class Postgres:
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
             f.write(f"listen_addresses = ''\nunix_socket_directories = '{self.folder}'\n"
                     "fsync = off\nmax_connections = 40\nlog_min_messages = warning\n")
+            f.writelines(line + "\n" for line in settings)
         self.start()
         self.count = 0
         self.schema = None
@@ -94,7 +93,7 @@ class Postgres:
 
     def run(self, name, *options):
         subprocess.run([*self.user, os.path.join(self.binaries, name), *options], check=True,
-                       stdout=subprocess.DEVNULL, timeout=programs.LIMIT, cwd=self.folder)
+                       stdout=subprocess.DEVNULL, timeout=LIMIT, cwd=self.folder)
 
     def control(self, *what):
         # The server must not keep the pipes of the test open.
@@ -123,7 +122,7 @@ class Postgres:
     def psql(self, sql):
         done = subprocess.run(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", self.connection(),
                                "-c", f'SET search_path = "{self.schema}"', "-c", sql],
-                              capture_output=True, timeout=programs.LIMIT, text=True)
+                              capture_output=True, timeout=LIMIT, text=True)
         return done
 
     def query(self, sql):

@@ -203,7 +203,7 @@ def killed_between_files():
         check(s.jobs == 1, "a second export", s.requests)
         check(s.downloads(1, 0) == s.downloads(1, 1) == 1, s.requests)
         check_over()
-        check([row["resources"] for row in loads()] == [150], loads())
+        check([(row["resources"], row["outdated"]) for row in loads()] == [(150, 0)], loads())
 
 
 def killed_while_server_works():
