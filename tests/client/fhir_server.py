@@ -196,7 +196,7 @@ class Server:
         process = subprocess.Popen(self.command("--resume", self.state, *options),
                                    stderr=subprocess.PIPE)
         self.report.check(wait_for(lambda: process.poll() is not None or
-                       os.path.exists(self.state) and read(self.state).count(b"/data/") >= files),
+                       os.path.exists(self.state) and read(self.state).count(b'"verdict":"complete"') >= files),
               "no file", self.requests)
         process.send_signal(sign)
         said = process.communicate(timeout=programs.LIMIT)[1]

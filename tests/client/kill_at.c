@@ -41,6 +41,10 @@ int __real_rename(const char *old, const char *name);
 int __wrap_rename(const char *old, const char *name);
 int __real_mkdirat(int dir, const char *name, mode_t mode);
 int __wrap_mkdirat(int dir, const char *name, mode_t mode);
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+ssize_t __real_pwrite64(int fd, const void *data, size_t len, off_t at);
+ssize_t __wrap_pwrite64(int fd, const void *data, size_t len, off_t at);
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 int __real_ftruncate64(int fd, off_t size);
@@ -98,6 +102,18 @@ int __wrap_mkdirat(int dir, const char *name, mode_t mode)
 {
     step();
     return __real_mkdirat(dir, name, mode);
+}
+
+int __wrap_fdatasync(int fd)
+{
+    step();
+    return __real_fdatasync(fd);
+}
+
+ssize_t __wrap_pwrite64(int fd, const void *data, size_t len, off_t at)
+{
+    step();
+    return __real_pwrite64(fd, data, len, at);
 }
 
 int __wrap_fsync(int fd)

@@ -411,6 +411,23 @@ def dies_under_way():
             check_clean(s, 2, name)
 
 
+def appended_lines():
+    """A run appends a line to the state for each file. A last line that was not written completely is
+    ignored, and a line that is damaged is refused."""
+    for end, code in ((b"", 0), (b"+ 0 0 0 0 Patient 9", 0), (b"+ 0 0 0\n", 1), (b"+ 7 0 0 0 - 0 0 0 {}\n", 1),
+                      (b"+ 0 0 0 0 - 0 0 0 {}\n", 1)):
+        with Server(report) as s:
+            s.start_and_end(files=1)
+            state = read(s.state)
+            check(state.count(b"\n+ 0 ") >= 1, state)
+            write(s.state, state + end)
+            done = s.run("--resume", s.state, code=code)
+            if code:
+                check(b"damaged" in done.stderr and b"Traceback" not in done.stderr, done.stderr)
+            else:
+                check(lines(s.out) == s.lines(1), tree(s.out))
+
+
 def lost_file():
     """If the server lacks a file, the run fails, but its job can still be resumed."""
     with Server(report) as s:
@@ -640,7 +657,7 @@ def main():
     report.run([again, replace_fails, replace_resumed, remarks_resumed, deletions,
                 deletions_to_stdout, deletions_resumed, deletions_invalid, other_wishes, at_work, stale,
                 dead_job, dead_job_and_no_other, dead_job_of_several, dead_jobs_of_all_types,
-                dies_under_way, lost_file, useless_file, interrupted, invalid_lines, altered,
+                dies_under_way, appended_lines, lost_file, useless_file, interrupted, invalid_lines, altered,
                 kill_and_resume, kill_and_replace, kill_and_restart, poor_file_system], sys.argv[4:])
     report.finish()
 

@@ -164,13 +164,18 @@ struct remarks {
 };
 /* What the --resume file stores about one job. */
 struct kept {
-    char *saved; /* the text of bcda_job_save(); NULL = the server has not accepted the job */
+    /* The text of bcda_job_save(), and, if it was read from the file, of bcda_job_save_changes().
+     * In a run, the latest changes are only in the file. NULL = the server has not accepted the
+     * job. */
+    char *saved;
     struct remarks remarks;
     struct ranges files; /* the files of the job that were committed */
 };
 struct state {
     const char *path; /* NULL = there is no --resume, and nothing is saved */
     int fd;           /* the --resume file, which is locked while it is open */
+    off_t whole;      /* length of what was last written as a whole; 0 = nothing in this run */
+    off_t length;     /* length of the file */
     int is_new;       /* nothing was saved in the file yet */
     int is_over;      /* there is nothing to resume; state_close() removes the file */
     char *out;        /* the absolute path of the directory of --out; NULL = not known */
@@ -189,7 +194,14 @@ int state_open(struct state *s, const char *path);
 int state_is_used(const struct state *s);
 /* Returns 1 if state_close() will keep the file. */
 int state_is_kept(const struct state *s);
-int state_save(struct state *s);
+int state_save(struct state *s); /* writes the whole file */
+/* Appends what bcda_job_save_changes() has returned for this job, with the remarks of the job and
+ * the file that was stored, or none. The file must have been written as a whole before. Returns 0
+ * or -1. */
+int state_append(struct state *s, struct kept *kept, const struct ranges *file,
+                 const char *changes);
+/* Returns 1 if state_save() is to be called next, not state_append(). */
+int state_wants_whole(const struct state *s);
 void state_forget_job(struct kept *kept);
 /* Records that nothing is left to resume, so that state_close() removes the file. That is the last
  * step of a run. If the run is killed before it, the next run finds that the export is complete. */

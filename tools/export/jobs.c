@@ -8,24 +8,61 @@
 
 #define FILES_LOOKED_AT 2000 /* the progress bar adds up at most this many files */
 
-/* Saves the job in the --resume file. Called after all files that the saved text lists were stored
- * safely. */
-static void save_job(struct task *t)
+/* Makes the text of a job up to date. Returns 0 or -1. */
+static int refresh_saved(struct task *t)
 {
     char *text;
 
-    if (!t->run->args->resume || t->run->broken)
-        return;
     if (bcda_job_save(t->job, &text)) {
         complain("the state of the job cannot be saved");
-        t->run->broken = 1;
-        return;
+        return -1;
     }
     free(t->kept->saved);
     t->kept->saved = strdup(text);
     bcda_free(text);
-    if (!t->kept->saved || state_save(t->run->state))
-        t->run->broken = 1;
+    return t->kept->saved ? 0 : -1;
+}
+
+int run_save_state(struct run *r)
+{
+    size_t i;
+
+    for (i = 0; i < r->task_count; i++)
+        if (r->tasks[i].job && r->tasks[i].kept->saved && refresh_saved(&r->tasks[i]))
+            return -1;
+    return state_save(r->state);
+}
+
+static int append_changes(struct task *t, const struct ranges *file)
+{
+    char *changes;
+    int rc;
+
+    if (bcda_job_save_changes(t->job, &changes)) {
+        complain("the state of the job cannot be saved");
+        return -1;
+    }
+    rc = state_append(t->run->state, t->kept, file, changes);
+    bcda_free(changes);
+    return rc;
+}
+
+/* Saves the job in the --resume file. Called after all files that the saved text lists were stored
+ * safely. `file` is the one that was stored now; it may have no range. NULL = the job was accepted.
+ */
+static void save_job(struct task *t, const struct ranges *file)
+{
+    struct run *r = t->run;
+    int rc;
+
+    if (!r->args->resume || r->broken)
+        return;
+    if (file && t->kept->saved && !state_wants_whole(r->state))
+        rc = append_changes(t, file);
+    else
+        rc = refresh_saved(t) || run_save_state(r);
+    if (rc)
+        r->broken = 1;
 }
 
 /* Ends the run, because continuing would lose data. */
@@ -101,7 +138,7 @@ static int task_on_state(bcda_job *job, int state, void *userdata)
     if (state == BCDA_JOB_RUNNING) {
         t->tag = task_tag(job);
         say_accepted(t);
-        save_job(t);
+        save_job(t, NULL);
         if (t->run->broken)
             return give_up_run(t->run);
         if (t->run->trial == t && run_trial_accepted(t->run))
@@ -226,19 +263,34 @@ static void report_failed(struct task *t, const bcda_file *file, const struct sl
                  output_lines(slot->file));
 }
 
+static int add_ranges(struct ranges *to, const struct ranges *more)
+{
+    size_t i;
+
+    for (i = 0; i < more->count; i++)
+        if (ranges_add(to, more->at[i].type, more->at[i].first, more->at[i].last,
+                       more->at[i].staged))
+            return -1;
+    return 0;
+}
+
 /* Stores a complete file and its invalid lines, and then saves the --resume file, which now lists
  * the file. */
 static int task_keep_file(struct task *t, const bcda_file *file, struct slot *slot)
 {
     struct run *r = t->run;
+    struct ranges made = {0};
     int has_file = slot->file && (output_lines(slot->file) || !bcda_file_is_error(file));
 
     if ((has_file && output_sync(slot->file)) || quarantine_commit(r->quarantine, slot->held) ||
-        (has_file && output_commit(slot->file, &t->kept->files)))
+        (has_file && output_commit(slot->file, &made)) || add_ranges(&t->kept->files, &made)) {
+        ranges_free(&made);
         return give_up_run(r);
+    }
     show_lines(r, file, slot->held);
     count_file(t, file, slot);
-    save_job(t);
+    save_job(t, &made);
+    ranges_free(&made);
     if (!r->broken || !r->args->resume)
         return BCDA_CONTINUE;
     output_keep_mark(slot->file);
@@ -247,13 +299,14 @@ static int task_keep_file(struct task *t, const bcda_file *file, struct slot *sl
 
 static int task_end_file(struct task *t, const bcda_file *file, struct slot *slot)
 {
+    static const struct ranges none = {0};
     int verdict = bcda_file_verdict(file);
     int result = BCDA_CONTINUE;
 
     if (verdict != BCDA_VERDICT_COMPLETE && verdict != BCDA_VERDICT_COMPLETE_BAD_LINES)
         report_failed(t, file, slot);
     else if (is_refused(t, file))
-        save_job(t);
+        save_job(t, &none);
     else
         result = task_keep_file(t, file, slot);
     close_slot(slot);

@@ -83,6 +83,8 @@ int run_restart(struct task *t);
 /* Returns the tag that marks the files of this job (output.c). It is made from the URL of the job,
  * so that it is the same when the job is restored. */
 uint64_t task_tag(const bcda_job *job);
+/* Writes the whole --resume file. Returns 0 or -1. */
+int run_save_state(struct run *r);
 /* Returns the callbacks of a job, or NULL if there is no memory. */
 bcda_handlers *task_handlers(struct task *t);
 

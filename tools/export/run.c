@@ -185,7 +185,7 @@ int run_retire(struct task *t)
         if (!files.at[i].staged)
             rc = ranges_add(&s->old, files.at[i].type, files.at[i].first, files.at[i].last, 0);
     if (!rc)
-        rc = state_save(s);
+        rc = run_save_state(t->run);
     for (i = 0; !rc && i < files.count; i++)
         if (files.at[i].staged)
             remove_staged(f, &files.at[i]);
@@ -393,7 +393,7 @@ int run_finish(struct run *r, int signal)
     r->state->complete = remarks.bad_lines || remarks.issues || lacks || run_deletions_left_out(r)
                              ? EXIT_REMARKS
                              : EXIT_COMPLETE;
-    if (state_save(r->state))
+    if (run_save_state(r))
         return EXIT_FAILED;
     return prepare_complete(r->state, output_folder(r->output));
 }

@@ -1,6 +1,7 @@
 /*
- * The file of --resume is read at the start, and replaced as a whole whenever the state changes. It
- * is locked during the run, and each new file is locked before it replaces the old one. Without the
+ * The file of --resume is read at the start, and replaced as a whole whenever the state changes.
+ * When a file has ended, a line is appended instead, until these lines have become long. It is
+ * locked during the run, and each new file is locked before it replaces the old one. Without the
  * lock, two programs could resume the same jobs in the same directory, and would remove each
  * other's files.
  *
@@ -18,6 +19,14 @@
  *                                   errors, and files that could not be used
  *   # file TYPE FIRST LAST STAGED   complete files: their type and numbers, and whether they are in
  *                                   the staging folder
+ *
+ * A line that was appended:
+ *
+ *   + JOB LINES ISSUES REFUSED TYPE FIRST LAST STAGED CHANGE
+ *
+ * JOB is the number of a job line, from 0. The next seven replace its "remarks", and add a "file";
+ * "-" in place of TYPE adds none. CHANGE is a line of bcda_job_save_changes(). A last line without
+ * a line feed was not written completely; it is ignored.
  */
 #include "export.h"
 
@@ -32,6 +41,8 @@
 #include <unistd.h>
 
 #define STATE_MAX ((off_t)256 * 1024 * 1024)
+/* Lines are appended until they exceed this and twice the length of the lines before them. */
+#define APPENDED_MIN ((off_t)64 * 1024)
 
 /* Returns 1 if `fd` is still the file at `path`. */
 static int is_current(int fd, const char *path)
@@ -160,6 +171,52 @@ static int state_read_line(struct state *s, const char *line)
     return strcmp(line, "-") == 0 ? 0 : keep_state_text(&next->saved, line);
 }
 
+/* Adds a line of bcda_job_save_changes() to the saved text. If it holds the whole job, it replaces
+ * the text. */
+static int add_change(struct kept *k, const char *change, size_t len)
+{
+    int is_whole = len > 8 && memcmp(change, "{\"bcda\":", 8) == 0;
+    size_t before = k->saved && !is_whole ? strlen(k->saved) + 1 : 0;
+    char *text = malloc(before + len + 1);
+
+    if (!text)
+        return -1;
+    if (before) {
+        memcpy(text, k->saved, before - 1);
+        text[before - 1] = '\n';
+    }
+    memcpy(text + before, change, len);
+    text[before + len] = '\0';
+    free(k->saved);
+    k->saved = text;
+    return 0;
+}
+
+/* Reads a line that was appended when a file ended. */
+static int state_read_appended(struct state *s, const char *line)
+{
+    struct remarks remarks;
+    char type[TYPE_SIZE];
+    unsigned first;
+    unsigned last;
+    unsigned job;
+    int staged;
+    int at = -1;
+
+    if (sscanf(line, "+ %u %" SCNd64 " %" SCNd64 " %" SCNd64 " %64s %u %u %d %n", &job,
+               &remarks.bad_lines, &remarks.issues, &remarks.refused, type, &first, &last, &staged,
+               &at) != 8 ||
+        at < 0 || job >= s->count) {
+        complain("%s: a line is damaged; remove the file to start again", s->path);
+        return -1;
+    }
+    s->jobs[job].remarks = remarks;
+    if (strcmp(type, "-") != 0 && name_type_is_fine(type) && first <= last &&
+        ranges_add(&s->jobs[job].files, type, first, last, staged != 0))
+        return -1;
+    return add_change(&s->jobs[job], line + at, strlen(line + at));
+}
+
 int state_open(struct state *s, const char *path)
 {
     char *text;
@@ -175,8 +232,8 @@ int state_open(struct state *s, const char *path)
         return -1;
     text = rest = read_all(s->fd, path);
     s->is_new = text && !*text;
-    while (text && !rc && (line = strsep(&rest, "\n")))
-        rc = state_read_line(s, line);
+    while (text && !rc && (line = strsep(&rest, "\n")) && rest)
+        rc = *line == '+' ? state_read_appended(s, line) : state_read_line(s, line);
     free(text);
     if (text && !rc)
         return 0;
@@ -211,6 +268,17 @@ static void write_ranges(FILE *out, const char *word, const struct ranges *r, in
     }
 }
 
+/* Writes the lines of the saved text after the first one. */
+static void write_more_changes(FILE *out, const struct kept *k, size_t job)
+{
+    const char *line = k->saved ? strchr(k->saved, '\n') : NULL;
+
+    for (; line; line = strchr(line + 1, '\n'))
+        fprintf(out, "+ %zu %" PRId64 " %" PRId64 " %" PRId64 " - 0 0 0 %.*s\n", job,
+                k->remarks.bad_lines, k->remarks.issues, k->remarks.refused,
+                (int)strcspn(line + 1, "\n"), line + 1);
+}
+
 static int write_state(FILE *out, const struct state *s)
 {
     size_t i;
@@ -232,8 +300,11 @@ static int write_state(FILE *out, const struct state *s)
         fprintf(out, "# remarks %" PRId64 " %" PRId64 " %" PRId64 "\n", k->remarks.bad_lines,
                 k->remarks.issues, k->remarks.refused);
         write_ranges(out, "file", &k->files, 1);
-        fprintf(out, "%s\n", k->saved ? k->saved : "-");
+        fprintf(out, "%.*s\n", k->saved ? (int)strcspn(k->saved, "\n") : 1,
+                k->saved ? k->saved : "-");
     }
+    for (i = 0; i < s->count; i++)
+        write_more_changes(out, &s->jobs[i], i);
     return fflush(out) || ferror(out) || fsync(fileno(out)) ? -1 : 0;
 }
 
@@ -296,6 +367,7 @@ int state_save(struct state *s)
         close(s->fd);
         s->fd = fd;
         s->is_new = 0;
+        s->whole = s->length = lseek(fd, 0, SEEK_END);
         sync_folder(s->path);
         free(part);
         return 0;
@@ -307,6 +379,69 @@ int state_save(struct state *s)
     }
     free(part);
     return -1;
+}
+
+/* Adds the appended lines of one change each to `text`. The last line names the file. Returns 0 or
+ * -1.
+ */
+static int make_appended(FILE *text, const struct kept *k, size_t job, const struct ranges *file,
+                         const char *changes)
+{
+    for (; *changes; changes += strcspn(changes, "\n")) {
+        size_t len = strcspn(++changes, "\n");
+
+        fprintf(text, "+ %zu %" PRId64 " %" PRId64 " %" PRId64, job, k->remarks.bad_lines,
+                k->remarks.issues, k->remarks.refused);
+        if (file->count && !changes[len])
+            fprintf(text, " %s %u %u %d", file->at[0].type, file->at[0].first, file->at[0].last,
+                    file->at[0].staged);
+        else
+            fprintf(text, " - 0 0 0");
+        fprintf(text, " %.*s\n", (int)len, changes);
+    }
+    return fflush(text) || ferror(text) ? -1 : 0;
+}
+
+static int append_to_state(struct state *s, const char *text, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = pwrite(s->fd, text + done, len - done, s->length + (off_t)done);
+
+        if (n < 0 && errno != EINTR)
+            return -1;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    s->length += (off_t)len;
+    return fdatasync(s->fd);
+}
+
+int state_append(struct state *s, struct kept *kept, const struct ranges *file, const char *changes)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out;
+    int rc = 0;
+
+    if (!s->path)
+        return 0;
+    out = open_memstream(&text, &len);
+    if (out)
+        rc = make_appended(out, kept, (size_t)(kept - s->jobs), file, changes);
+    if (!out || fclose(out) || rc || append_to_state(s, text, len)) {
+        complain("%s: the state cannot be saved: %s", s->path, strerror(errno));
+        rc = -1;
+    }
+    free(text);
+    return rc;
+}
+
+int state_wants_whole(const struct state *s)
+{
+    off_t appended = s->length - s->whole;
+
+    return !s->whole || (appended > APPENDED_MIN && appended > 2 * s->whole);
 }
 
 void state_forget_job(struct kept *kept)
