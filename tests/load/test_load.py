@@ -30,6 +30,7 @@ class Clinic(Server):
     """A server whose files are those of `files`: for each job, a list of (type, lines)."""
 
     def __init__(self, *jobs):
+        self.lost_jobs = set()
         super().__init__(report, types=())
         self.jobs_files = list(jobs)
         self.deletions = []  # lines of the file of deletions; none = there is no such file
@@ -37,6 +38,15 @@ class Clinic(Server):
 
     def files(self, job):
         return self.jobs_files[min(job, len(self.jobs_files)) - 1]
+
+    @property
+    def lost(self):
+        """The files that are answered with 404, whatever the job; all files of the job if it is lost."""
+        return range(1000) if self.jobs in self.lost_jobs else self.lost_files
+
+    @lost.setter
+    def lost(self, files):
+        self.lost_files = files
 
     def content(self, job, index):
         files = self.files(job)
@@ -263,6 +273,26 @@ def expired_job():
             check_content(first[0][1] + second[0][1])
             s.load("--type", "Patient", "--type", "Coverage")
             check(s.exports()[2].get("_since") == ["2024-01-01T00:00:00Z"], s.exports())
+
+
+def job_lost_in_the_middle():
+    """The server loses the job while its files are downloaded: the same run starts another export."""
+    db.renew()
+    first = [("Coverage", [line("Coverage", 1)]), ("Patient", people(0, 5))]
+    with Clinic(first, [("Patient", people(0, 7))]) as s:
+        s.held = {1}
+        process = s.start("--set", "parallel=1", "--type", "Coverage", "--type", "Patient")
+        check(wait_for(lambda: committed() == 1 or process.poll() is not None), "no file")
+        s.dead = {1: (404, b"")}
+        s.lost_jobs = {1}
+        s.gate.set()
+        s.held = set()
+        said = process.communicate(timeout=programs.LIMIT)[1].decode()
+        check(process.returncode == 0, process.returncode, said)
+        check("a new export starts for what is missing" in said, said)
+        check(s.exports()[1].get("_type") == ["Patient"], s.exports())
+        check_content(first[0][1] + people(0, 7))
+        check([(row["status"], row["files"]) for row in loads()] == [("complete", 2)], loads())
 
 
 def job_failed_at_once():
@@ -750,7 +780,7 @@ def schema_names():
 
 
 COMMON = [whole_export, large_rows, killed_between_files, killed_while_server_works, interrupted,
-          expired_job, job_failed_at_once, duplicates, older_rows, instants, deletions,
+          expired_job, job_lost_in_the_middle, job_failed_at_once, duplicates, older_rows, instants, deletions,
           deletions_that_fail, incremental, since_on_the_command_line, full_gives_up_the_unfinished,
           nothing_new, failed_tag, lost_file, invalid_lines, useless_file, server_issues, fields,
           wrong_arguments, wrong_database, second_loader]

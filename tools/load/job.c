@@ -450,6 +450,7 @@ static int commit_file(struct loader *l, struct open_file *f)
     if (rc)
         return rc;
     add_counts(&l->load.counts, &end.counts);
+    l->job_files++;
     l->files_loaded++;
     l->bytes += bcda_file_bytes(f->file);
     l->bytes_received += bcda_file_bytes_received(f->file);
@@ -554,7 +555,7 @@ int job_begin(struct loader *l)
         return -1;
     l->is_restored = saved && *saved;
     l->ended = l->result = l->stop = 0;
-    l->failed_files = 0;
+    l->failed_files = l->job_files = 0;
     if (l->is_restored)
         rc = bcda_job_restore(l->session, saved, strlen(saved), l->export_, h, &l->job);
     else

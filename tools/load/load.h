@@ -170,6 +170,7 @@ struct loader {
     int result;
     int stop; /* 0, STORE_FAILED or STORE_LOST: why the job was stopped */
     size_t failed_files;
+    size_t job_files;    /* files that this job has loaded in this run */
     size_t files_loaded; /* files that this run has loaded */
     int lines_shown;     /* remarks about lines that were printed */
     int64_t bytes;

@@ -285,7 +285,9 @@ static int end_incomplete(const struct loader *l, int signal)
 {
     report_clear();
     complain(signal ? "interrupted" : "the load is not complete");
-    if (l->load.id)
+    if (l->load.id && !l->load.counts.files)
+        complain("run the same command again: it resumes this load");
+    else if (l->load.id)
         complain("run the same command again: it resumes after the %" PRId64 " file%s that %s "
                  "loaded",
                  l->load.counts.files, l->load.counts.files == 1 ? "" : "s",
@@ -315,7 +317,8 @@ static int replace_job(struct loader *l, struct attempts *t)
     bcda_export *remaining;
     int rc;
 
-    if (!l->is_restored)
+    /* A new job that fails before it has brought a file would fail again. */
+    if (!l->is_restored && !l->job_files)
         return end_incomplete(l, 0);
     rc = bcda_export_new_remaining(&remaining, l->export_, l->job);
     if (rc == BCDA_ERR_END)

@@ -17,6 +17,7 @@
 
 static const char copy_header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0"; /* 19 bytes */
 #define COPY_HEADER_LEN 19
+#define JSONB_MAX       0x0fffffff /* the largest size of a value in a jsonb */
 
 /* ---- chunks ---- */
 
@@ -174,15 +175,16 @@ static char *bytea_text(const char *bytes, size_t len)
     return text;
 }
 
-/* The connection must have no COPY. */
+/* The connection must have no COPY. Bytes that are too long for bytea are not kept. */
 static int insert_remark(struct store *s, struct channel *c, const struct remark *r)
 {
-    char *content = r->bytes ? bytea_text(r->bytes, r->len) : NULL;
+    int is_kept = r->bytes && r->len <= JSONB_MAX;
+    char *content = is_kept ? bytea_text(r->bytes, r->len) : NULL;
     char line[24];
     const char *values[] = {line, r->kind, r->reason, content};
     int rc;
 
-    if (r->bytes && !content)
+    if (is_kept && !content)
         return stage_no_memory();
     snprintf(line, sizeof line, "%" PRId64, r->line);
     c->is_dirty = 1;
@@ -390,17 +392,28 @@ int stage_begin(struct store *s, struct channel *c, const char *name)
     return STORE_OK;
 }
 
+/* Returns why PostgreSQL cannot store the row, as far as that is known without asking the server.
+ */
+static const char *find_objection_to_row(const struct row *r)
+{
+    if (!r->json)
+        return NULL;
+    if (r->json_len > JSONB_MAX)
+        return "it is longer than what PostgreSQL can store as jsonb";
+    return json_has_nul(r->json, r->json_len)
+               ? "it has the character U+0000, which PostgreSQL cannot store"
+               : NULL;
+}
+
 int stage_add_row(struct store *s, struct channel *c, const struct row *r)
 {
+    const char *reason = find_objection_to_row(r);
     size_t before = c->building.len;
     int rc;
 
-    if (r->json && json_has_nul(r->json, r->json_len)) {
+    if (reason) {
         rc = settle_copy(s, c);
-        return rc ? rc
-                  : refuse_tuple(s, c, r->line,
-                                 "it has the character U+0000, which PostgreSQL cannot store",
-                                 r->json, r->json_len);
+        return rc ? rc : refuse_tuple(s, c, r->line, reason, r->json, r->json_len);
     }
     if (put_row(&c->building, r, s->args->field_count))
         return stage_no_memory();
