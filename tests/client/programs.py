@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 EXPORT, SANDBOX = (os.path.abspath(path) for path in sys.argv[1:3])
 LIMIT = 300  # seconds until a program counts as hung
@@ -55,9 +56,13 @@ class Sandbox:
                 with open(os.path.join(self.state, "d", name), "w", encoding="utf-8") as f:
                     f.write(text)
         command += (["--tls"] if tls else []) + list(options)
-        shared = KEYS.folder is not None
-        if shared:
+        self.shared = KEYS.folder is not None
+        if self.shared:
             command += ["--public-key", KEYS.path("public.pem")]
+        self.launch(command)
+
+    def launch(self, command):
+        self.command = command
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.env = {}
         for line in self.process.stdout:
@@ -66,10 +71,30 @@ class Sandbox:
             name, _, value = (word[0] if word else "").partition("=")
             self.env[name] = value
         assert "BCDA_FHIR_URL" in self.env, (command, self.env)
-        if shared:
+        if self.shared:
             self.env["BCDA_PRIVATE_KEY"] = KEYS.path("private.pem")
         else:
             KEYS.keep(self.env["BCDA_PRIVATE_KEY"])
+
+    def port(self):
+        return self.env["BCDA_FHIR_URL"].split("/")[2].split(":")[1]
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(LIMIT)
+        self.process.stdout.close()
+
+    def restart(self, *options):
+        """Starts the sandbox again, after kill(), on its port. It must have --keep-state."""
+        port = ["--port", self.port()]
+        self.launch(self.command + port + list(options))
+
+    def control(self, method, target):
+        """Sends a request to steer the sandbox, which must have --control and no TLS."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port()}/_sandbox/{target}",
+                                         method=method)
+        with urllib.request.urlopen(request, timeout=LIMIT) as answer:
+            return answer.read().decode()
 
     def __enter__(self):
         return self

@@ -763,6 +763,9 @@ static enum MHD_Result send_file(struct request *rq, const struct file_view *v)
     b->encrypted = v->encrypted;
     cut = spoil_content(rq, b, v);
     p.file = v->type;
+    /* A file that is not gzip is compressed on the fly, except with --mixed. */
+    if (rq->sb->options.mixed && !v->gzipped)
+        gzip = false;
     p.gzip = gzip;
     p.member = v->gzipped && gzip && !cut;
     p.ranges = !(v->gzipped && !gzip) && !fault_take(rq->sb, F_NO_RANGE, v->type, NULL);

@@ -86,6 +86,11 @@ const char *era_names(void)
     return "2018-12, 2019-04, 2019-12, 2021-01, 2021, current";
 }
 
+const char *era_patient_prefix(const struct era *era)
+{
+    return era->modern ? "-1" : "2";
+}
+
 const char *const *era_types(const struct era *era, int version)
 {
     static const char *const three[] = {"Patient", "ExplanationOfBenefit", "Coverage", NULL};

@@ -114,20 +114,22 @@ static bool parse_types(struct request *rq, struct job *job, const char *list,
     return true;
 }
 
-static bool check_since(struct request *rq, enum MHD_Result *result)
+static bool check_since(struct request *rq, struct job *job, enum MHD_Result *result)
 {
     char *since = request_parameter(rq, "_since", NULL);
     const char *wrong = NULL;
-    time_t t;
+    struct timespec t;
 
     if (!since)
         return true;
     if (!time_parse_rfc3339(since, &t))
         wrong = "Invalid date format supplied in _since parameter.  Date must be in FHIR Instant "
                 "format.";
-    else if (t > time(NULL))
+    else if (t.tv_sec > time(NULL))
         wrong = "Invalid date format supplied in _since parameter. Date must be a date that has "
                 "already passed";
+    else
+        job->since = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
     free(since);
     return wrong ? refuse(rq, result, xstrdup(wrong)) : true;
 }
@@ -215,7 +217,7 @@ static bool parameters_check(struct request *rq, struct job *job, enum MHD_Resul
     free(list);
     if (!good || !era->modern)
         return good;
-    return check_since(rq, result) && check_names(rq, result) && check_format(rq, result) &&
+    return check_since(rq, job, result) && check_names(rq, result) && check_format(rq, result) &&
            check_type_filter(rq, job, result);
 }
 
@@ -332,8 +334,15 @@ static struct job *job_new(struct request *rq, int version)
     job->encrypt = wants_encryption(rq);
     job->target = xstrdup(rq->target);
     job->origin = request_origin(rq);
+    job->since = INT64_MIN;
     clock_gettime(CLOCK_REALTIME, &job->created);
-    job->updated = job->created;
+    job->updated = job->transaction = job->created;
+    if (rq->sb->options.changes) {
+        pthread_mutex_lock(&rq->sb->lock);
+        job->day = rq->sb->day;
+        pthread_mutex_unlock(&rq->sb->lock);
+        job->transaction = (struct timespec){people_export_time(job->day) / 1000, 0};
+    }
     return job;
 }
 
@@ -399,6 +408,7 @@ static enum MHD_Result submit(struct request *rq, struct job *job, const char *g
         reply_header(rq, "Retry-After", "0");
         return reply_empty(rq, 429);
     }
+    keep_job(job);
     if (job_launch(job))
         return reply_outcome(rq, 500, O_INTERNAL, "Internal Error");
     return accepted(rq, job);

@@ -93,10 +93,20 @@ static bool parse_zone(const char *s, long *seconds)
     return hours < 24 && minutes < 60;
 }
 
-bool time_parse_rfc3339(const char *s, time_t *out)
+/* Returns the nanoseconds of the digits of a fraction. */
+static long nanoseconds(const char *digits_, size_t n)
+{
+    long value = 0;
+
+    for (size_t i = 0; i < 9; i++)
+        value = value * 10 + (i < n ? digits_[i] - '0' : 0);
+    return value;
+}
+
+bool time_parse_rfc3339(const char *s, struct timespec *out)
 {
     struct tm tm = {0};
-    long zone;
+    long zone, fraction_ns = 0;
     int end = 0;
 
     if (!digits(s, 4) || sscanf(s, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon,
@@ -111,12 +121,13 @@ bool time_parse_rfc3339(const char *s, time_t *out)
 
         if (n == 0)
             return false;
+        fraction_ns = nanoseconds(s + 1, n);
         s += n + 1;
     }
     if (!parse_zone(s, &zone))
         return false;
     tm.tm_year -= 1900;
     tm.tm_mon--;
-    *out = timegm(&tm) - zone;
+    *out = (struct timespec){timegm(&tm) - zone, fraction_ns};
     return true;
 }

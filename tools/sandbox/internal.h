@@ -57,6 +57,8 @@ const struct era *era_find(const char *name);
 const char *era_names(void);
 /* The types that an API version exports by default; NULL-terminated. */
 const char *const *era_types(const struct era *era, int version);
+/* The first digits of the ids of people. */
+const char *era_patient_prefix(const struct era *era);
 
 /* ---- faults.c ---- */
 
@@ -225,11 +227,14 @@ struct data_file {
     char *key_hex;    /* the file's value in KeyMap; NULL: no entry at all */
     bool encrypted;
     bool gzipped;
+    bool is_empty; /* no line */
     uint8_t key[32];
     struct data_file *next;
 };
 
 enum job_state { JOB_RUNNING, JOB_READY, JOB_FAILED, JOB_CANCELLED };
+
+struct people;
 
 struct job {
     struct sandbox *sb;
@@ -242,7 +247,10 @@ struct job {
     size_t type_count;
     char *target; /* request target of the kick-off, as the client sent it */
     char *origin; /* scheme://host of the kick-off */
-    struct timespec created;
+    struct timespec created, transaction;
+    unsigned day;          /* with the option `changes` */
+    int64_t since;         /* `_since` in ms; INT64_MIN: none */
+    struct people *people; /* those of the day, while files are made; NULL without changes */
     /* sb->lock protects all members below */
     enum job_state state;
     bool completed; /* a status request was answered with 200 */
@@ -312,7 +320,12 @@ struct sandbox {
     struct job *jobs;
     struct token *tokens;
     unsigned long long next_job;
+    unsigned day;
+    pthread_mutex_t keep_lock; /* of the files of jobs; taken before `lock` */
 };
+
+/* Returns the options with the defaults in place of zeros. */
+struct sandbox_options options_complete(const struct sandbox_options *options);
 
 void sandbox_set_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool sandbox_stopping(struct sandbox *sb);
@@ -413,6 +426,7 @@ enum MHD_Result job_status(struct request *rq, const char *id);
 enum MHD_Result job_delete(struct request *rq, const char *id);
 enum MHD_Result jobs_list(struct request *rq);
 void job_free(struct job *job);
+void data_file_free(struct data_file *f);
 /* Returns true if a fault makes the job count as archived. */
 bool job_expired(struct job *job);
 /* Returns the same server's other origin: 127.0.0.1 for localhost, and the reverse. The caller
@@ -423,6 +437,8 @@ void manifest_write(struct buf *b, struct job *job, const char *origin, bool nul
 /* ---- make.c: the files of a job ---- */
 
 int job_launch(struct job *job);
+/* Returns the templates of an API version, which are made when they are first needed. */
+const struct synth *make_synth(struct sandbox *sb, int version);
 void job_join(struct job *job);
 int sources_load(struct sandbox *sb, const char *dir);
 void sources_free(struct sandbox *sb);
@@ -462,12 +478,47 @@ int lines_end(struct lines *l);
 struct synth;
 struct synth *synth_new(uint64_t seed, int version, bool envelope, const char *patient_prefix);
 void synth_free(struct synth *s);
-/* Replaces the content of b with one ExplanationOfBenefit line, without its LF. */
-void synth_eob(const struct synth *s, struct buf *b, unsigned patient, unsigned long long claim);
+/* Replaces the content of b with one ExplanationOfBenefit line, without its LF, as it is since its
+ * change on this day; 0: unchanged. */
+void synth_eob(const struct synth *s, struct buf *b, unsigned patient, unsigned long long claim,
+               unsigned day);
 /* As synth_eob(), for a line of any other type. Returns false if this patient has no line of this
  * number. */
 bool synth_other(const struct synth *s, struct buf *b, const char *type, unsigned patient,
-                 unsigned number);
+                 unsigned number, unsigned day);
+/* Writes the id of such a resource. Returns false as synth_other() does. */
+bool synth_id(const struct synth *s, const char *type, unsigned patient, unsigned number,
+              char out[48]);
+/* Returns the lastUpdated, in ms, of a resource that changed on this day. */
+int64_t synth_updated(const char *type, unsigned day);
+
+/* ---- people.c: people and resources that change from day to day ---- */
+
+bool people_day_valid(const struct sandbox_options *options, unsigned day);
+/* Returns all who have been in the data until this day; free() frees them. */
+struct people *people_new(const struct sandbox_options *options, unsigned day);
+unsigned people_count(const struct people *p);
+bool people_present(const struct people *p, unsigned person);
+/* Returns true if the person was taken away later than `since` (ms). */
+bool people_gone_after(const struct people *p, unsigned person, int64_t since);
+/* Returns the day of the last change of a resource, or 0 if it is as on day 0. */
+unsigned people_changed(const struct people *p, const char *type, unsigned person, unsigned number);
+/* The times of a day, in ms: of its changes, and of its exports, which is later. */
+int64_t people_change_time(unsigned day);
+int64_t people_export_time(unsigned day);
+
+/* ---- control.c: requests that steer the sandbox ---- */
+
+enum MHD_Result control_day(struct request *rq);
+enum MHD_Result control_fault(struct request *rq);
+
+/* ---- keep.c: what remains from one run to the next ---- */
+
+/* Returns the text of a file of the state directory, or NULL if there is none. */
+char *keep_read(const struct sandbox *sb, const char *name);
+void keep_job(struct job *job);
+/* Loads all jobs, and starts those again whose files were not complete. */
+int keep_load_jobs(struct sandbox *sb);
 
 /* ---- data.c, small.c ---- */
 
@@ -496,6 +547,7 @@ int crypt_empty(const uint8_t aes[32], uint8_t out[28]);
 EVP_PKEY *pki_client_key(void);
 EVP_PKEY *pki_other_key(void);
 EVP_PKEY *pki_load_public(const char *file);
+EVP_PKEY *pki_read_private(const char *text);
 int pki_write_private(EVP_PKEY *key, const char *file);
 int pki_make_tls(char **ca_pem, char **cert_pem, char **key_pem);
 int file_write(const char *path, const char *text, unsigned mode);
@@ -507,6 +559,6 @@ void time_go(struct timespec t, char out[64]);
 void time_http(time_t t, char out[48]);
 bool time_parse_http(const char *s, time_t *out);
 /* Parses an RFC 3339 time with a zone; as strict as Go. */
-bool time_parse_rfc3339(const char *s, time_t *out);
+bool time_parse_rfc3339(const char *s, struct timespec *out);
 
 #endif

@@ -25,18 +25,23 @@ bool job_running(const struct job *job)
     return job->state == JOB_RUNNING || (job->state == JOB_READY && !job->completed);
 }
 
+void data_file_free(struct data_file *f)
+{
+    free(f->name);
+    free(f->type);
+    free(f->path);
+    free(f->plain_path);
+    free(f->key_hex);
+    free(f);
+}
+
 void job_free(struct job *job)
 {
     while (job->files) {
         struct data_file *f = job->files;
 
         job->files = f->next;
-        free(f->name);
-        free(f->type);
-        free(f->path);
-        free(f->plain_path);
-        free(f->key_hex);
-        free(f);
+        data_file_free(f);
     }
     for (size_t i = 0; i < job->type_count; i++)
         free(job->types[i]);
@@ -227,7 +232,8 @@ static void write_manifest_item(struct buf *b, const struct job *job, const char
 {
     json_fmt(b, "%r{'type':'%s','url':'%s/data/%L/%s'", first ? "" : ",", f->type, origin, job->id,
              f->name);
-    if (job->sb->era->key_map && !job->sb->era->keys_2018 && list_of(f) == OUTPUT)
+    if ((job->sb->era->key_map || job->sb->options.mixed) && !job->sb->era->keys_2018 &&
+        list_of(f) == OUTPUT)
         json_fmt(b, ",'encryptedKey':'%s'", f->key_hex ? f->key_hex : "");
     buf_str(b, "}");
 }
@@ -267,7 +273,7 @@ void manifest_write(struct buf *b, struct job *job, const char *origin, bool nul
     const struct era *era = job->sb->era;
     char when[48];
 
-    time_rfc3339(job->created, when);
+    time_rfc3339(job->transaction, when);
     json_fmt(b,
              "{'transactionTime':'%s','request':'%s%s','requiresAccessToken':true,'output':", when,
              job->origin, job->target);
@@ -331,6 +337,7 @@ struct view {
 static struct view look(struct job *job)
 {
     struct view v;
+    bool first;
 
     pthread_mutex_lock(&job->sb->lock);
     v.state = job->state;
@@ -339,9 +346,11 @@ static struct view look(struct job *job)
     v.units = job->units;
     v.waiting =
         v.state == JOB_RUNNING || (v.state == JOB_READY && v.polled < job->sb->options.polls);
-    if (v.state == JOB_READY && !v.waiting)
-        job->completed = true;
+    first = v.state == JOB_READY && !v.waiting && !job->completed;
+    job->completed = job->completed || first;
     pthread_mutex_unlock(&job->sb->lock);
+    if (first)
+        keep_job(job);
     return v;
 }
 
@@ -392,8 +401,10 @@ enum MHD_Result job_delete(struct request *rq, const char *id)
         clock_gettime(CLOCK_REALTIME, &job->updated);
     }
     pthread_mutex_unlock(&rq->sb->lock);
-    if (running)
+    if (running) {
+        keep_job(job);
         return reply_empty(rq, 202);
+    }
     return reply_outcome(rq, 410, O_DELETED,
                          "job was not cancelled because it is not Pending or In Progress");
 }

@@ -33,6 +33,11 @@ enum option_id {
     OPT_ALLOW_DUPLICATES,
     OPT_ALL_LEVELS,
     OPT_API_VERSION,
+    OPT_DAY,
+    OPT_DUMP_STATE,
+    OPT_MIXED,
+    OPT_CONTROL,
+    OPT_KEEP_STATE,
     OPT_HELP
 };
 
@@ -57,6 +62,11 @@ static const struct option long_options[] = {
     {"allow-duplicates", no_argument, NULL, OPT_ALLOW_DUPLICATES},
     {"all-levels", no_argument, NULL, OPT_ALL_LEVELS},
     {"api-version", required_argument, NULL, OPT_API_VERSION},
+    {"day", required_argument, NULL, OPT_DAY},
+    {"dump-state", required_argument, NULL, OPT_DUMP_STATE},
+    {"mixed", no_argument, NULL, OPT_MIXED},
+    {"control", no_argument, NULL, OPT_CONTROL},
+    {"keep-state", no_argument, NULL, OPT_KEEP_STATE},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -89,6 +99,16 @@ static const char usage[] =
     "  --allow-duplicates   never answer 429 to an identical export\n"
     "  --all-levels         also export at system level, by type and by group, as other servers "
     "do\n"
+    "  --mixed              of three data files, one is encrypted, one gzip and one plain\n"
+    "  --day N              data that change from day to day, beginning with day N: each day "
+    "brings\n"
+    "                       new people, changes resources and takes people away; _since selects,\n"
+    "                       and the manifest lists deletions\n"
+    "  --dump-state DIR     write what exists on the day to DIR/<Type>.ndjson, and exit\n"
+    "  --control            POST /_sandbox/day?day=N sets the day, and /_sandbox/fault?spec=SPEC\n"
+    "                       adds a fault; DELETE /_sandbox/fault removes all\n"
+    "  --keep-state         leave credentials, keys, jobs and files in the directory of\n"
+    "                       --state-dir, and continue with those of an earlier run\n"
     "  --help\n";
 
 struct arguments {
@@ -97,6 +117,7 @@ struct arguments {
     size_t fault_count;
     int print_env;
     int api_version;
+    const char *dump_dir;
 };
 
 static unsigned long long number(const char *text, unsigned long long max)
@@ -160,10 +181,36 @@ static void set_number(struct arguments *a, int id, const char *text)
     case OPT_TOKEN_SECONDS:
         o->token_seconds = (unsigned)number(text, 1000000000);
         break;
+    case OPT_DAY:
+        o->changes = 1;
+        o->day = (unsigned)number(text, 100000);
+        break;
     default:
         a->api_version = (int)number(text, 3);
         break;
     }
+}
+
+/* Sets an option without an argument. Returns 0 for any other option. */
+static int set_flag(struct arguments *a, int id)
+{
+    struct sandbox_options *o = &a->options;
+    const struct {
+        int id;
+        int *flag;
+    } flags[] = {{OPT_TLS, &o->tls},
+                 {OPT_PRINT_ENV, &a->print_env},
+                 {OPT_KEEP_PLAIN, &o->keep_plain},
+                 {OPT_ALLOW_DUPLICATES, &o->allow_duplicates},
+                 {OPT_ALL_LEVELS, &o->all_levels},
+                 {OPT_MIXED, &o->mixed},
+                 {OPT_CONTROL, &o->control},
+                 {OPT_KEEP_STATE, &o->keep_state}};
+
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (flags[i].id == id)
+            return *flags[i].flag = 1;
+    return 0;
 }
 
 static void set_option(struct arguments *a, int id, const char *text)
@@ -173,12 +220,6 @@ static void set_option(struct arguments *a, int id, const char *text)
     switch (id) {
     case OPT_ERA:
         o->era = text;
-        break;
-    case OPT_TLS:
-        o->tls = 1;
-        break;
-    case OPT_PRINT_ENV:
-        a->print_env = 1;
         break;
     case OPT_DATA:
         o->data_dir = text;
@@ -192,14 +233,8 @@ static void set_option(struct arguments *a, int id, const char *text)
     case OPT_STATE_DIR:
         o->state_dir = text;
         break;
-    case OPT_KEEP_PLAIN:
-        o->keep_plain = 1;
-        break;
-    case OPT_ALLOW_DUPLICATES:
-        o->allow_duplicates = 1;
-        break;
-    case OPT_ALL_LEVELS:
-        o->all_levels = 1;
+    case OPT_DUMP_STATE:
+        a->dump_dir = text;
         break;
     case OPT_HELP:
         fputs(usage, stdout);
@@ -220,7 +255,8 @@ static void parse_options(struct arguments *a, int argc, char **argv)
             fputs("Try bcda-sandbox --help\n", stderr);
             exit(2);
         }
-        set_option(a, id, optarg);
+        if (!set_flag(a, id))
+            set_option(a, id, optarg);
     }
     if (optind < argc) {
         fprintf(stderr, "bcda-sandbox: %s: unexpected argument\n", argv[optind]);
@@ -281,6 +317,12 @@ int main(int argc, char **argv)
     int signal_number;
 
     parse_options(&a, argc, argv);
+    if (a.dump_dir) {
+        if (sandbox_dump_state(&a.options, a.api_version, a.dump_dir) == 0)
+            return 0;
+        fprintf(stderr, "bcda-sandbox: %s\n", sandbox_last_error());
+        return 1;
+    }
     signal(SIGPIPE, SIG_IGN);
     /* The signals are blocked before any thread exists. All threads inherit that, so only sigwait()
      * receives them. */

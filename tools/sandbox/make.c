@@ -94,6 +94,8 @@ struct unit {
     /* the file has part `part` of `parts` of the synthetic ExplanationOfBenefit lines */
     unsigned part, parts;
     bool is_error, is_warnings, is_deleted;
+    bool is_gone;                /* is_deleted, and the file lists the people who were taken away */
+    unsigned order;              /* number of the file in the job */
     enum fault_id deleted_fault; /* the fault that asked for the file, if is_deleted */
 };
 
@@ -161,18 +163,23 @@ static void make_unique(const struct job *job, struct data_file *f)
 static struct data_file *file_new(const struct unit *u, const char *data_name)
 {
     struct data_file *f = xcalloc(1, sizeof *f);
-    const struct era *era = u->job->sb->era;
+    struct sandbox *sb = u->job->sb;
+    const struct era *era = sb->era;
 
     f->name = file_name(u, data_name);
     make_unique(u->job, f);
     f->type = xstrdup(u->is_error ? "OperationOutcome" : u->type);
     f->is_error = u->is_error;
     f->is_deleted = u->is_deleted;
-    f->is_twice = u->is_deleted && u->deleted_fault == F_DELETED_TWICE;
+    f->is_twice = u->is_deleted && !u->is_gone && u->deleted_fault == F_DELETED_TWICE;
     /* Error files were encrypted until 2019-04-03 (bcda-api 5.2). warnings-and-info.ndjson is
      * stored without compression (bcda-api 6.1). */
     f->encrypted = u->job->encrypt && !u->is_deleted && (!u->is_error || era->keys_2018);
     f->gzipped = era->gzip == GZIP_STORED && !u->is_warnings;
+    if (sb->options.mixed && !u->is_error && !u->is_deleted) {
+        f->encrypted = u->order % 3 == 0;
+        f->gzipped = u->order % 3 == 1;
+    }
     if (f->encrypted) {
         crypt_random(f->key, sizeof f->key);
         f->key_hex = wrapped_key(u, f);
@@ -217,7 +224,7 @@ static int feed_source_lines(const struct source *source, struct lines *lines)
     return result;
 }
 
-static struct synth *get_synth(struct sandbox *sb, int version)
+const struct synth *make_synth(struct sandbox *sb, int version)
 {
     struct synth **slot = &sb->synth[version - 1];
     struct synth *s;
@@ -225,7 +232,7 @@ static struct synth *get_synth(struct sandbox *sb, int version)
     pthread_mutex_lock(&sb->synth_lock);
     if (!*slot)
         *slot =
-            synth_new(sb->options.seed, version, sb->era->envelope, sb->era->modern ? "-1" : "2");
+            synth_new(sb->options.seed, version, sb->era->envelope, era_patient_prefix(sb->era));
     s = *slot;
     pthread_mutex_unlock(&sb->synth_lock);
     return s;
@@ -242,23 +249,56 @@ static uint64_t least_bytes(const struct sandbox_options *o, unsigned part)
     return o->file_bytes + (o->file_bytes_max - o->file_bytes) / 1024 * (x * x * x >> 20);
 }
 
+static unsigned count_people(const struct job *job)
+{
+    return job->people ? people_count(job->people) : job->sb->options.patients;
+}
+
+static bool is_present(const struct job *job, unsigned person)
+{
+    return !job->people || people_present(job->people, person);
+}
+
+/* Returns true if the resource changed after the job's `_since`. *day becomes the day of its last
+ * change. */
+static bool is_due(const struct job *job, const char *type, unsigned person, unsigned number,
+                   unsigned *day)
+{
+    *day = job->people ? people_changed(job->people, type, person, number) : 0;
+    return !job->people || synth_updated(type, *day) > job->since;
+}
+
+/* Writes the claims of one person. */
+static int feed_claims(const struct unit *u, const struct synth *synth, unsigned p, struct buf *b,
+                       struct lines *lines)
+{
+    int result = 0;
+    unsigned day;
+
+    for (unsigned c = 0; c < u->job->sb->options.claims && !result; c++)
+        if (is_due(u->job, u->type, p, c, &day)) {
+            synth_eob(synth, b, p, c, day);
+            result = lines_put(lines, b->p, b->len);
+        }
+    return result;
+}
+
 static int feed_eob(const struct unit *u, struct lines *lines)
 {
     const struct sandbox_options *o = &u->job->sb->options;
-    const struct synth *synth = get_synth(u->job->sb, u->job->version);
-    unsigned from = o->patients * u->part / u->parts, to = o->patients * (u->part + 1) / u->parts;
+    const struct synth *synth = make_synth(u->job->sb, u->job->version);
+    unsigned n = count_people(u->job), from = n * u->part / u->parts;
+    unsigned to = n * (u->part + 1) / u->parts;
     uint64_t least = least_bytes(o, u->part);
     struct buf b = {0};
     int result = 0;
 
     for (unsigned p = from; p < to && !result; p++)
-        for (unsigned c = 0; c < o->claims && !result; c++) {
-            synth_eob(synth, &b, p, c);
-            result = lines_put(lines, b.p, b.len);
-        }
+        if (is_present(u->job, p))
+            result = feed_claims(u, synth, p, &b, lines);
     for (unsigned c = o->claims; to > from && !result && sink_bytes(lines->sink) < least; c++)
         for (unsigned p = from; p < to && !result && sink_bytes(lines->sink) < least; p++) {
-            synth_eob(synth, &b, p, c);
+            synth_eob(synth, &b, p, c, 0);
             result = lines_put(lines, b.p, b.len);
         }
     buf_free(&b);
@@ -267,13 +307,19 @@ static int feed_eob(const struct unit *u, struct lines *lines)
 
 static int feed_other(const struct unit *u, struct lines *lines)
 {
-    const struct synth *synth = get_synth(u->job->sb, u->job->version);
+    const struct synth *synth = make_synth(u->job->sb, u->job->version);
+    unsigned n = count_people(u->job), day;
     struct buf b = {0};
+    char id[48];
     int result = 0;
 
-    for (unsigned p = 0; p < u->job->sb->options.patients && !result; p++)
-        for (unsigned i = 0; !result && synth_other(synth, &b, u->type, p, i); i++)
-            result = lines_put(lines, b.p, b.len);
+    for (unsigned p = 0; p < n && !result; p++)
+        for (unsigned i = 0; is_present(u->job, p) && !result && synth_id(synth, u->type, p, i, id);
+             i++)
+            if (is_due(u->job, u->type, p, i, &day)) {
+                synth_other(synth, &b, u->type, p, i, day);
+                result = lines_put(lines, b.p, b.len);
+            }
     buf_free(&b);
     return result;
 }
@@ -300,7 +346,45 @@ static int feed_errors(const struct unit *u, struct lines *lines)
     return result ? -1 : 0;
 }
 
-/* Each line is a transaction Bundle of DELETE requests (Bulk Data, `deleted`). */
+/* Adds the DELETE requests for all resources of one type that the person had. */
+static unsigned add_requests(const struct job *job, const char *type, unsigned person, unsigned n,
+                             struct buf *b)
+{
+    const struct synth *synth = make_synth(job->sb, job->version);
+    bool eob = strcmp(type, "ExplanationOfBenefit") == 0;
+    char id[48];
+
+    for (unsigned i = 0;
+         (!eob || i < job->sb->options.claims) && synth_id(synth, type, person, i, id); i++)
+        json_fmt(b, "%r{'request':{'method':'DELETE','url':'%s/%s'}}", n++ ? "," : "", type, id);
+    return n;
+}
+
+/* Writes one line, a transaction Bundle of DELETE requests (Bulk Data, `deleted`), for each person
+ * that was taken away after `_since`. */
+static int feed_gone(const struct unit *u, struct lines *lines)
+{
+    const struct job *job = u->job;
+    struct buf b = {0};
+    int result = 0;
+
+    for (unsigned p = 0; p < count_people(job) && !result; p++) {
+        unsigned n = 0;
+
+        if (!people_gone_after(job->people, p, job->since))
+            continue;
+        b.len = 0;
+        json_fmt(&b, "{'resourceType':'Bundle','type':'transaction','entry':[");
+        for (size_t i = 0; i < job->type_count; i++)
+            n = add_requests(job, job->types[i], p, n, &b);
+        buf_str(&b, "]}");
+        result = lines_put(lines, b.p, b.len);
+    }
+    buf_free(&b);
+    return result;
+}
+
+/* As feed_gone(), with deletions of resources that never were. */
 static int feed_deleted(const struct unit *u, struct lines *lines)
 {
     struct buf b = {0};
@@ -324,6 +408,8 @@ static int feed_deleted(const struct unit *u, struct lines *lines)
 
 static int feed(const struct unit *u, struct lines *lines)
 {
+    if (u->is_gone)
+        return feed_gone(u, lines);
     if (u->is_deleted)
         return feed_deleted(u, lines);
     if (u->source)
@@ -364,7 +450,7 @@ static int make_file(const struct unit *u, struct data_file *f)
     int result;
 
     lines_begin(&lines, sb, NULL, f->type, sb->era->envelope && !u->is_error && !u->is_deleted);
-    if (u->is_deleted && u->deleted_fault == F_DELETED_CUT)
+    if (u->is_deleted && !u->is_gone && u->deleted_fault == F_DELETED_CUT)
         lines.cut_line = true;
     choose_paths(u, f, lines_faulty(&lines));
     if (u->source && strcmp(f->path, u->source->path) == 0)
@@ -375,6 +461,7 @@ static int make_file(const struct unit *u, struct data_file *f)
                : NULL;
     lines.sink = sink_open(sb, f->path, copy, f->encrypted ? f->key : NULL, f->gzipped);
     result = feed(u, &lines);
+    f->is_empty = lines.number == 0;
     if (lines_end(&lines))
         result = -1;
     if (sink_close(lines.sink))
@@ -391,6 +478,7 @@ struct plan {
 
 static void plan_add(struct plan *plan, struct unit unit)
 {
+    unit.order = (unsigned)plan->count;
     plan->unit = xrealloc(plan->unit, (plan->count + 1) * sizeof *plan->unit);
     plan->unit[plan->count++] = unit;
 }
@@ -435,12 +523,16 @@ static void plan_synthetic(struct job *job, struct plan *plan)
     }
 }
 
-/* Plans a file for each fault that asks for a file of deletions. */
+/* Plans a file of the people who were taken away, and one for each fault that asks for a file of
+ * deletions. */
 static void plan_deletions(struct job *job, struct plan *plan)
 {
     static const enum fault_id faults[] = {F_DELETED, F_DELETED_CUT, F_DELETED_INVALID,
                                            F_DELETED_TWICE};
 
+    if (job->people && job->since != INT64_MIN)
+        plan_add(plan,
+                 (struct unit){.job = job, .type = "Bundle", .is_deleted = true, .is_gone = true});
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
         if (fault_take(job->sb, faults[i], NULL, NULL))
             plan_add(plan, (struct unit){.job = job,
@@ -464,6 +556,19 @@ static void plan_errors(struct job *job, struct plan *plan)
         plan_add(plan, (struct unit){.job = job, .type = type, .is_error = true});
 }
 
+/* Removes the newest file of the job. Returns where the next one is to be linked. */
+static struct data_file **unlist(struct job *job, struct data_file *f)
+{
+    struct data_file **at = &job->files;
+
+    while (*at != f)
+        at = &(*at)->next;
+    *at = NULL;
+    unlink(f->path);
+    data_file_free(f);
+    return at;
+}
+
 static int run_unit(struct job *job, const struct unit *u, struct data_file ***tail)
 {
     struct data_file *f = file_new(u, job->files ? job->files->name : NULL);
@@ -472,6 +577,9 @@ static int run_unit(struct job *job, const struct unit *u, struct data_file ***t
     *tail = &f->next;
     if (make_file(u, f))
         return -1;
+    /* Empty files are not listed since 2021-01-08 (bcda-api 6.5). */
+    if (f->is_empty && job->people && (job->sb->era->modern || u->is_gone))
+        *tail = unlist(job, f);
     pthread_mutex_lock(&job->sb->lock);
     job->units_done++;
     pthread_mutex_unlock(&job->sb->lock);
@@ -483,10 +591,12 @@ static void *work(void *cls)
     struct job *job = cls;
     struct data_file **tail = &job->files;
     struct plan plan = {0};
+    bool stopped;
     char *dir = xasprintf("%s/%llu", job->sb->payload_dir, job->id);
-    int result = mkdir(dir, 0700);
+    int result = mkdir(dir, 0700) && errno != EEXIST ? -1 : 0; /* it exists after a restart */
 
     free(dir);
+    job->people = job->sb->options.changes ? people_new(&job->sb->options, job->day) : NULL;
     if (job->sb->sources)
         plan_sources(job, &plan);
     else
@@ -498,11 +608,15 @@ static void *work(void *cls)
     for (size_t i = 0; i < plan.count && !result; i++)
         result = run_unit(job, &plan.unit[i], &tail);
     free(plan.unit);
+    free(job->people);
+    job->people = NULL;
     pthread_mutex_lock(&job->sb->lock);
-    if (job->state == JOB_RUNNING)
+    stopped = job->sb->stopping;
+    if (job->state == JOB_RUNNING && !(result && stopped))
         job->state = result ? JOB_FAILED : JOB_READY;
     clock_gettime(CLOCK_REALTIME, &job->updated);
     pthread_mutex_unlock(&job->sb->lock);
+    keep_job(job);
     return NULL;
 }
 

@@ -69,6 +69,15 @@ EVP_PKEY *pki_load_public(const char *file)
     return key;
 }
 
+EVP_PKEY *pki_read_private(const char *text)
+{
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+
+    BIO_free(bio);
+    return key;
+}
+
 static char *bio_text(BIO *bio)
 {
     char *p;

@@ -117,6 +117,14 @@ static enum MHD_Result route_api(struct request *rq, const struct route *r)
     return reply_not_found(rq);
 }
 
+/* Handles /_sandbox/..., which no real server has. */
+static enum MHD_Result route_control(struct request *rq, const struct route *r)
+{
+    if (is(r, 1, "day"))
+        return control_day(rq);
+    return is(r, 1, "fault") ? control_fault(rq) : reply_not_found(rq);
+}
+
 static enum MHD_Result route_rest(struct request *rq, const struct route *r)
 {
     enum MHD_Result result = MHD_NO;
@@ -135,6 +143,8 @@ static enum MHD_Result route_rest(struct request *rq, const struct route *r)
         return only_get(rq, small_health);
     if (r->count == 1 && is(r, 0, "_auth"))
         return only_get(rq, small_auth);
+    if (r->count == 2 && is(r, 0, "_sandbox") && rq->sb->options.control)
+        return route_control(rq, r);
     if (r->count == 3 && is(r, 0, "data"))
         return request_is(rq, "GET") ? data_file(rq, r->segment[1], r->segment[2])
                                      : reply_method(rq);
@@ -264,7 +274,7 @@ enum MHD_Result route(struct request *rq)
             &r); /* set before any check: the path decides the shape of an error (bcda-api 8.1) */
     rq->stage = stage_of(&r);
     fault_take(rq->sb, F_HEADERS_HUGE, rq->stage, &rq->padding);
-    if (any_faults(rq, &result))
+    if (is(&r, 0, "_sandbox") || any_faults(rq, &result))
         result = route_rest(rq, &r);
     free(r.copy);
     return result;

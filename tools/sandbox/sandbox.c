@@ -159,22 +159,48 @@ static char *copy_or_null(const char *s)
     return s ? xstrdup(s) : NULL;
 }
 
+struct sandbox_options options_complete(const struct sandbox_options *options)
+{
+    struct sandbox_options o = *options;
+
+    o.seed = o.seed ? o.seed : 1;
+    o.patients = o.patients ? o.patients : 10;
+    o.claims = o.claims ? o.claims : 5;
+    o.files = o.files ? o.files : 1;
+    o.polls = o.no_polls ? 0 : o.polls ? o.polls : 2;
+    o.token_seconds = o.token_seconds ? o.token_seconds : 1200;
+    return o;
+}
+
 static void set_options(struct sandbox *sb, const struct sandbox_options *options)
 {
     struct sandbox_options *o = &sb->options;
 
-    *o = *options;
+    *o = options_complete(options);
     o->faults = NULL;
     o->era = NULL;
     o->data_dir = copy_or_null(options->data_dir);
     o->public_key_file = copy_or_null(options->public_key_file);
     o->state_dir = copy_or_null(options->state_dir);
-    o->seed = o->seed ? o->seed : 1;
-    o->patients = o->patients ? o->patients : 10;
-    o->claims = o->claims ? o->claims : 5;
-    o->files = o->files ? o->files : 1;
-    o->polls = o->no_polls ? 0 : o->polls ? o->polls : 2;
-    o->token_seconds = o->token_seconds ? o->token_seconds : 1200;
+    sb->day = o->day;
+}
+
+static int check_options(const struct sandbox *sb)
+{
+    const struct sandbox_options *o = &sb->options;
+    const char *wrong = NULL;
+
+    if (o->changes && (o->data_dir || o->file_bytes))
+        wrong = "data that change cannot be of a directory, or be grown to a size";
+    else if (o->changes && !people_day_valid(o, o->day))
+        wrong = "there is no such day";
+    else if (o->mixed && sb->era->keys_2018)
+        wrong = "a job of this era has only one file";
+    else if (o->keep_state && !o->state_dir)
+        wrong = "to keep its state, the sandbox needs a state directory";
+    if (wrong)
+        sandbox_set_error("%s", wrong);
+    return wrong ? -1 : 0;
 }
 
 static void init_sandbox_locks(struct sandbox *sb)
@@ -183,6 +209,7 @@ static void init_sandbox_locks(struct sandbox *sb)
 
     pthread_mutex_init(&sb->lock, NULL);
     pthread_mutex_init(&sb->synth_lock, NULL);
+    pthread_mutex_init(&sb->keep_lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&sb->wake, &attr);
@@ -201,8 +228,10 @@ static int make_dirs(struct sandbox *sb)
             xasprintf("%s/bcda-sandbox.XXXXXX", temporary && *temporary ? temporary : "/tmp");
         sb->made_state_dir = mkdtemp(sb->state_dir) != NULL;
     }
-    sb->payload_dir = xasprintf("%s/payload.XXXXXX", sb->state_dir);
-    if (mkdtemp(sb->payload_dir))
+    sb->payload_dir =
+        xasprintf("%s/payload%s", sb->state_dir, sb->options.keep_state ? "" : ".XXXXXX");
+    if (sb->options.keep_state ? mkdir(sb->payload_dir, 0700) == 0 || errno == EEXIST
+                               : mkdtemp(sb->payload_dir) != NULL)
         return 0;
     sandbox_set_error("%s: %s", sb->payload_dir, strerror(errno));
     free(sb->payload_dir);
@@ -210,30 +239,86 @@ static int make_dirs(struct sandbox *sb)
     return -1;
 }
 
-static int make_secret(struct sandbox *sb)
+/* Writes a file of the state directory. Nobody sees a part of it, even if the process is killed. */
+static int write_state_file(const struct sandbox *sb, const char *name, const char *text)
+{
+    char *path = xasprintf("%s/%s", sb->state_dir, name), *new_path = xasprintf("%s.new", path);
+    int result = file_write(new_path, text, 0600) || rename(new_path, path) ? -1 : 0;
+
+    free(new_path);
+    free(path);
+    return result;
+}
+
+static char *random_hex(void)
 {
     uint8_t random[40];
     struct buf hex = {0};
 
-    crypt_uuid(sb->client_id);
     crypt_random(random, sizeof random);
     crypt_hex(&hex, random, sizeof random);
-    sb->client_secret = hex.p;
+    return hex.p;
+}
+
+static int make_secret(struct sandbox *sb)
+{
+    char *id = keep_read(sb, "client-id");
+
+    crypt_uuid(sb->client_id);
+    if (id)
+        snprintf(sb->client_id, sizeof sb->client_id, "%s", id);
+    free(id);
+    sb->client_secret = keep_read(sb, "client-secret");
+    if (!sb->client_secret)
+        sb->client_secret = random_hex();
     sb->secret_file = xasprintf("%s/client-secret", sb->state_dir);
-    return file_write(sb->secret_file, sb->client_secret, 0600);
+    if (sb->options.keep_state && write_state_file(sb, "client-id", sb->client_id))
+        return -1;
+    return write_state_file(sb, "client-secret", sb->client_secret);
+}
+
+static int write_private_key(struct sandbox *sb)
+{
+    char *new_path = xasprintf("%s.new", sb->private_key_file);
+    int result = pki_write_private(sb->client_key, new_path);
+
+    if (!result && rename(new_path, sb->private_key_file))
+        result = -1;
+    free(new_path);
+    return result;
 }
 
 static int make_keys(struct sandbox *sb)
 {
+    char *kept = keep_read(sb, "private-key.pem");
+
     if (sb->options.public_key_file) {
         sb->client_key = pki_load_public(sb->options.public_key_file);
+        free(kept);
         if (!sb->client_key)
             sandbox_set_error("%s: no RSA public key in PEM", sb->options.public_key_file);
         return sb->client_key ? 0 : -1;
     }
-    sb->client_key = pki_client_key();
+    sb->client_key = kept ? pki_read_private(kept) : pki_client_key();
+    free(kept);
     sb->private_key_file = xasprintf("%s/private-key.pem", sb->state_dir);
-    return sb->client_key ? pki_write_private(sb->client_key, sb->private_key_file) : -1;
+    return sb->client_key ? write_private_key(sb) : -1;
+}
+
+static int renew_tls(struct sandbox *sb, char **ca)
+{
+    free(*ca);
+    free(sb->tls_cert);
+    free(sb->tls_key);
+    *ca = sb->tls_cert = sb->tls_key = NULL;
+    if (pki_make_tls(ca, &sb->tls_cert, &sb->tls_key))
+        return -1;
+    if (!sb->options.keep_state)
+        return 0;
+    return write_state_file(sb, "server-key.pem", sb->tls_key) ||
+                   write_state_file(sb, "server.pem", sb->tls_cert)
+               ? -1
+               : 0;
 }
 
 static int make_tls(struct sandbox *sb)
@@ -243,12 +328,15 @@ static int make_tls(struct sandbox *sb)
 
     if (!sb->options.tls)
         return 0;
-    result = pki_make_tls(&ca, &sb->tls_cert, &sb->tls_key);
+    ca = keep_read(sb, "ca.pem");
+    sb->tls_cert = keep_read(sb, "server.pem");
+    sb->tls_key = keep_read(sb, "server-key.pem");
+    result = ca && sb->tls_cert && sb->tls_key ? 0 : renew_tls(sb, &ca);
     if (!result && gnutls_session_ticket_key_generate(&sb->ticket_key))
         result = -1;
     sb->ca_file = xasprintf("%s/ca.pem", sb->state_dir);
     if (!result)
-        result = file_write(sb->ca_file, ca, 0600);
+        result = write_state_file(sb, "ca.pem", ca);
     free(ca);
     return result;
 }
@@ -343,12 +431,16 @@ static int set_up_sandbox(struct sandbox *sb, const struct sandbox_options *opti
     for (const char *const *f = options->faults; f && *f; f++)
         if (fault_add(sb, *f))
             return -1;
+    if (check_options(sb))
+        return -1;
     if (sb->options.data_dir && sources_load(sb, sb->options.data_dir))
         return -1;
     sandbox_set_error("cannot write in the state directory or make keys");
     if (make_dirs(sb) || make_secret(sb) || make_keys(sb) || make_tls(sb))
         return -1;
     sb->bearer = token_issue(sb, 2L * 365 * 86400);
+    if (sb->options.keep_state && keep_load_jobs(sb))
+        return -1;
     return listen_all(sb);
 }
 
@@ -402,6 +494,8 @@ static void remove_tree(const char *path)
 
 static void remove_files(struct sandbox *sb)
 {
+    if (sb->options.keep_state)
+        return;
     if (sb->payload_dir)
         remove_tree(sb->payload_dir);
     if (sb->secret_file)
@@ -464,6 +558,7 @@ void sandbox_stop(struct sandbox *sb)
     free_strings(sb);
     pthread_cond_destroy(&sb->wake);
     pthread_mutex_destroy(&sb->synth_lock);
+    pthread_mutex_destroy(&sb->keep_lock);
     pthread_mutex_destroy(&sb->lock);
     free(sb);
 }
@@ -528,6 +623,18 @@ const char *sandbox_state_dir(const struct sandbox *sb)
 int sandbox_set_fault(struct sandbox *sb, const char *spec)
 {
     return fault_add(sb, spec);
+}
+
+int sandbox_set_day(struct sandbox *sb, unsigned day)
+{
+    if (!sb->options.changes || !people_day_valid(&sb->options, day)) {
+        sandbox_set_error("there is no such day");
+        return -1;
+    }
+    pthread_mutex_lock(&sb->lock);
+    sb->day = day;
+    pthread_mutex_unlock(&sb->lock);
+    return 0;
 }
 
 void sandbox_clear_faults(struct sandbox *sb)

@@ -43,6 +43,12 @@ struct sandbox_options {
     int all_levels; /* also offer exports at system level, of each type and of any group, as servers
                        other than BCDA do; an unknown group is a 404 */
     uint64_t file_bytes_max; /* file sizes vary from file_bytes to this; 0 = all are file_bytes */
+    int changes;  /* the data change from day to day, and `_since` selects: see sandbox_set_day() */
+    unsigned day; /* with changes: the first day */
+    int mixed;    /* of three data files, one is encrypted, one gzip and one plain, in any era */
+    int control;  /* serve /_sandbox/day and /_sandbox/fault */
+    int keep_state; /* with state_dir: continue with the credentials, keys, jobs and files of an
+                       earlier sandbox in this directory, and leave them there at the end */
 };
 
 /* Starts a server and sets *out. Returns 0. On failure returns -1 and leaves *out unchanged;
@@ -87,6 +93,20 @@ void sandbox_clear_faults(struct sandbox *sb);
  * "random" of sandbox_count() is the number of these faults.
  */
 void sandbox_set_random_faults(struct sandbox *sb, uint64_t seed, unsigned every);
+
+/*
+ * With the option `changes`: exports that start from now on have the data of this day, and its
+ * transaction time, 2021-08-17T20:00:00Z and `day` days. Each day brings new people, changes one in
+ * eight resources, and takes people away; all of it depends on the seed only. An export with
+ * `_since` has the resources with a later lastUpdated, and lists who was taken away since as
+ * `deleted`. Returns 0, or -1 without the option or if the sandbox has no such day.
+ */
+int sandbox_set_day(struct sandbox *sb, unsigned day);
+
+/* Writes the resources that exist on `options->day` in the form of an API version to
+ * <Type>.ndjson in a directory, which is created. Needs no running sandbox. Returns 0, or -1, and
+ * sandbox_last_error() is the reason. */
+int sandbox_dump_state(const struct sandbox_options *options, int version, const char *dir);
 
 /* The table of all faults as text; static. */
 const char *sandbox_fault_help(void);

@@ -8,12 +8,14 @@
  */
 #include "internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TEMPLATES 64
-#define BB        "https://bluebutton.cms.gov/resources/"
-#define CARIN     "http://hl7.org/fhir/us/carin-bb/"
+#define TEMPLATES     64
+#define UPDATED_WIDTH 29 /* of 2021-08-17T13:46:51.064-04:00 */
+#define BB            "https://bluebutton.cms.gov/resources/"
+#define CARIN         "http://hl7.org/fhir/us/carin-bb/"
 
 /* A placeholder in a template is a run of one of these bytes, which says what belongs there. None
  * of them can occur in JSON text. */
@@ -25,7 +27,8 @@ enum mark {
     MARK_END,
     MARK_WEEKLY,
     MARK_AMOUNT,
-    MARK_NPI
+    MARK_NPI,
+    MARK_UPDATED
 };
 
 struct patch {
@@ -79,6 +82,52 @@ static int cents(struct dice *d)
     default:
         return (int)roll(d, 2000000);
     }
+}
+
+/* ---- meta.lastUpdated ---- */
+
+/* lastUpdated of the resources of day 0. */
+static const struct {
+    const char *type;
+    const char *text;
+    int64_t ms;
+} first_updates[] = {
+    {"Patient", "2021-08-17T13:43:00.037-04:00", 1629222180037},
+    {"Coverage", "2021-08-17T13:43:00.037-04:00", 1629222180037},
+    {"Claim", "2021-06-01T13:25:01.145-04:00", 1622568301145},
+    {"ClaimResponse", "2021-06-01T13:25:01.145-04:00", 1622568301145},
+    {"ExplanationOfBenefit", "2021-08-17T13:46:51.064-04:00", 1629222411064},
+};
+
+#define FIRST_UPDATES (sizeof first_updates / sizeof *first_updates)
+
+static size_t find_first_update(const char *type)
+{
+    size_t i = 0;
+
+    while (i < FIRST_UPDATES - 1 && strcmp(first_updates[i].type, type) != 0)
+        i++;
+    return i;
+}
+
+int64_t synth_updated(const char *type, unsigned day)
+{
+    return day ? people_change_time(day) : first_updates[find_first_update(type)].ms;
+}
+
+static void updated_text(const char *type, unsigned day, char out[UPDATED_WIDTH + 1])
+{
+    const long west = 4 * 3600;
+    time_t t = (time_t)(people_change_time(day) / 1000) - west;
+    struct tm tm;
+    char text[24];
+
+    gmtime_r(&t, &tm);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (day)
+        snprintf(out, UPDATED_WIDTH + 1, "%.19s.000-04:00", text);
+    else
+        strcpy(out, first_updates[find_first_update(type)].text);
 }
 
 /* ---- vocabularies ---- */
@@ -406,7 +455,9 @@ static void write_claim_items(struct writer *w, unsigned index)
 
 static void write_payment(struct writer *w)
 {
-    buf_str(w->b, ",\"meta\":{\"lastUpdated\":\"2021-08-17T13:46:51.064-04:00\"");
+    buf_str(w->b, ",\"meta\":{\"lastUpdated\":\"");
+    mark(w, MARK_UPDATED, UPDATED_WIDTH);
+    buf_str(w->b, "\"");
     if (w->r4)
         buf_str(w->b,
                 ",\"profile\":[\"" CARIN "StructureDefinition/C4BB-ExplanationOfBenefit-Inpatient-"
@@ -511,7 +562,7 @@ static void find_patches(struct template *t)
     for (size_t i = 0; i < t->text.len; i++) {
         unsigned char c = (unsigned char)t->text.p[i];
 
-        if (c == 0 || c > MARK_NPI || (i && (unsigned char)t->text.p[i - 1] == c))
+        if (c == 0 || c > MARK_UPDATED || (i && (unsigned char)t->text.p[i - 1] == c))
             continue;
         if (t->count == cap) {
             cap = cap ? cap * 2 : 32;
@@ -580,12 +631,19 @@ static void put_patient(const struct synth *s, char *out, unsigned patient)
     put_digits(out + n, 13, patient + 1);
 }
 
-static void apply(const struct synth *s, char *at, unsigned kind, unsigned patient, uint64_t id,
-                  uint64_t chance)
+struct claim {
+    unsigned patient, day;
+    uint64_t id, chance;
+};
+
+static void apply(const struct synth *s, char *at, unsigned kind, const struct claim *c)
 {
+    uint64_t id = c->id, chance = c->chance;
+    char updated[UPDATED_WIDTH + 1];
+
     switch (kind) {
     case MARK_PATIENT:
-        put_patient(s, at, patient);
+        put_patient(s, at, c->patient);
         break;
     case MARK_CLAIM:
         put_digits(at, 11, id);
@@ -608,22 +666,39 @@ static void apply(const struct synth *s, char *at, unsigned kind, unsigned patie
         at[5] = '.';
         put_digits(at + 6, 2, chance / 90000 % 10 * 10 + 1 + chance / 900000 % 9);
         break;
+    case MARK_UPDATED:
+        updated_text("ExplanationOfBenefit", c->day, updated);
+        memcpy(at, updated, UPDATED_WIDTH);
+        break;
     default:
         put_digits(at, 10, 1000000000u + chance % 9000000000u);
         break;
     }
 }
 
-void synth_eob(const struct synth *s, struct buf *b, unsigned patient, unsigned long long claim)
+static uint64_t claim_number(unsigned patient, unsigned long long claim)
 {
-    uint64_t id = (uint64_t)patient * 1000000u + claim + 1;
-    uint64_t chance = mix_seed(s->seed ^ mix_seed(id));
+    return (uint64_t)patient * 1000000u + claim + 1;
+}
+
+static uint64_t claim_chance(const struct synth *s, uint64_t id)
+{
+    return mix_seed(s->seed ^ mix_seed(id));
+}
+
+void synth_eob(const struct synth *s, struct buf *b, unsigned patient, unsigned long long claim,
+               unsigned day)
+{
+    struct claim c = {.patient = patient, .day = day, .id = claim_number(patient, claim)};
+    uint64_t chance = claim_chance(s, c.id);
+    /* A change keeps the template, because the id depends on it. */
     const struct template *t = &s->t[chance % TEMPLATES];
 
+    c.chance = day ? mix_seed(chance + day) >> 6 : chance >> 6;
     b->len = 0;
     buf_add(b, t->text.p, t->text.len);
     for (size_t i = 0; i < t->count; i++)
-        apply(s, b->p + t->patch[i].at, t->patch[i].kind, patient, id, chance >> 6);
+        apply(s, b->p + t->patch[i].at, t->patch[i].kind, &c);
 }
 
 /* ---- the small types ---- */
@@ -689,21 +764,43 @@ static void write_patient_ids(const struct synth *s, struct buf *b, unsigned pat
     buf_str(b, "]");
 }
 
-static void write_patient(const struct synth *s, struct buf *b, unsigned patient, const char *id)
+static void write_meta(const struct synth *s, struct buf *b, const char *type, unsigned day)
 {
-    struct dice d = {mix_seed(s->seed * 7919 + patient)};
+    char updated[UPDATED_WIDTH + 1];
 
-    json_fmt(
-        b, "{'address':[{'district':'%u','postalCode':'%u','state':'%u'}],'birthDate':'19%u-%r-01'",
-        100 + roll(&d, 900), 10000 + roll(&d, 90000), 10 + roll(&d, 40), 20 + roll(&d, 40),
-        roll(&d, 2) ? "06" : "11");
-    write_patient_extension(s, b, &races[roll(&d, COUNT(races))]);
-    json_fmt(b, ",'gender':'%s'", roll(&d, 2) ? "female" : "male");
-    write_patient_ids(s, b, patient, id);
+    updated_text(type, day, updated);
     if (!s->envelope)
-        json_fmt(b, ",'meta':{'lastUpdated':'2021-08-17T13:43:00.037-04:00'}");
+        json_fmt(b, ",'meta':{'lastUpdated':'%s'}", updated);
+}
+
+/* Writes another address after each change. */
+static void write_address(const struct synth *s, struct buf *b, unsigned patient, unsigned day)
+{
+    struct dice d = {mix_seed(s->seed * 7919 + patient + ((uint64_t)day << 32))};
+    /* The order in which a compiler evaluates arguments is its own. */
+    unsigned district = 100 + roll(&d, 900), code = 10000 + roll(&d, 90000),
+             state = 10 + roll(&d, 40);
+
+    json_fmt(b, "{'address':[{'district':'%u','postalCode':'%u','state':'%u'}]", district, code,
+             state);
+}
+
+static void write_patient(const struct synth *s, struct buf *b, unsigned patient, unsigned day,
+                          const char *id)
+{
+    struct dice d = {mix_seed(s->seed * 104729 + patient)};
+    unsigned year = 20 + roll(&d, 40), june = roll(&d, 2), female = roll(&d, 2);
+    unsigned race = roll(&d, COUNT(races)), family = roll(&d, COUNT(families));
+    unsigned given = roll(&d, COUNT(givens));
+
+    write_address(s, b, patient, day);
+    json_fmt(b, ",'birthDate':'19%u-%r-01'", year, june ? "06" : "11");
+    write_patient_extension(s, b, &races[race]);
+    json_fmt(b, ",'gender':'%s'", female ? "female" : "male");
+    write_patient_ids(s, b, patient, id);
+    write_meta(s, b, "Patient", day);
     json_fmt(b, ",'name':[{'family':'%s','given':['%s'],'use':'usual'}],'resourceType':'Patient'}",
-             families[roll(&d, COUNT(families))], givens[roll(&d, COUNT(givens))]);
+             families[family], givens[given]);
 }
 
 /* The apostrophe is U+2019, as in the real files. */
@@ -721,7 +818,8 @@ static void coverage_extension(struct buf *b, const char *name, const char *code
              name, code, display, name);
 }
 
-static void write_coverage(const struct synth *s, struct buf *b, unsigned part, const char *id)
+static void write_coverage(const struct synth *s, struct buf *b, unsigned part, unsigned day,
+                           const char *id)
 {
     const struct word *p = &coverage_parts[part];
 
@@ -746,8 +844,9 @@ static void write_coverage(const struct synth *s, struct buf *b, unsigned part, 
     if (s->version == 1)
         json_fmt(b, ",'grouping':{'subGroup':'Medicare','subPlan':'%s'}", p->code);
     json_fmt(b, ",'id':'%s-%s'", p->display, id);
-    if (!s->envelope)
-        json_fmt(b, ",'meta':{'lastUpdated':'2021-08-17T13:43:00.037-04:00'}");
+    write_meta(s, b, "Coverage", day);
+    if (day)
+        json_fmt(b, ",'order':%u", day);
     if (s->version > 1)
         json_fmt(b,
                  ",'payor':[{'identifier':{'value':'Centers for Medicare and Medicaid Services'}}],"
@@ -787,9 +886,15 @@ static void write_claim_type(struct buf *b)
                 "'http://terminology.hl7.org/CodeSystem/claim-type'}]},'use':'claim'}");
 }
 
-static void write_partial_claim(struct buf *b, const char *claim, const char *number, bool response)
+static void write_partial_claim(struct buf *b, const char *claim, const char *number, bool response,
+                                unsigned day)
 {
+    char updated[UPDATED_WIDTH + 1];
+
+    updated_text(response ? "ClaimResponse" : "Claim", day, updated);
     json_fmt(b, "{'created':'2021-06-28T09:56:41-04:00'");
+    if (response && day)
+        json_fmt(b, ",'disposition':'Adjustment %u'", day);
     if (response)
         json_fmt(
             b,
@@ -800,7 +905,7 @@ static void write_partial_claim(struct buf *b, const char *claim, const char *nu
     write_claim_ids(b, claim);
     if (response)
         json_fmt(b, ",'insurer':{'identifier':{'value':'CMS'}}");
-    json_fmt(b, ",'meta':{'lastUpdated':'2021-06-01T13:25:01.145-04:00'}");
+    json_fmt(b, ",'meta':{'lastUpdated':'%s'}", updated);
     if (response)
         json_fmt(b, ",'outcome':'partial'");
     write_claim_patient(b, number);
@@ -810,32 +915,39 @@ static void write_partial_claim(struct buf *b, const char *claim, const char *nu
                  "f-%s'},'resourceType':'ClaimResponse','status':'active',",
                  claim);
     else
-        json_fmt(b, ",'priority':{'coding':[{'code':'normal','display':'Normal','system':"
-                    "'http://terminology.hl7.org/CodeSystem/"
-                    "processpriority'}]},'resourceType':'Claim','status':"
-                    "'active','total':{'currency':'USD','value':3554.32},");
+        json_fmt(b,
+                 ",'priority':{'coding':[{'code':'normal','display':'Normal','system':"
+                 "'http://terminology.hl7.org/CodeSystem/"
+                 "processpriority'}]},'resourceType':'Claim','status':"
+                 "'active','total':{'currency':'USD','value':%m},",
+                 355432 + (int)day * 100);
     write_claim_type(b);
 }
 
+static void partial_claim_number(unsigned patient, char out[24])
+{
+    put_digits(out, 14, 12345000000000u + patient);
+    memcpy(out + 14, "NTA", sizeof "NTA");
+}
+
 static void write_resource(const struct synth *s, struct buf *b, const char *type, unsigned patient,
-                           unsigned number, const char *id)
+                           unsigned number, unsigned day, const char *id)
 {
     char claim[24], member[12];
 
     if (strcmp(type, "Patient") == 0) {
-        write_patient(s, b, patient, id);
+        write_patient(s, b, patient, day, id);
     } else if (strcmp(type, "Coverage") == 0) {
-        write_coverage(s, b, number, id);
+        write_coverage(s, b, number, day, id);
     } else {
-        put_digits(claim, 14, 12345000000000u + patient);
-        memcpy(claim + 14, "NTA", sizeof "NTA");
+        partial_claim_number(patient, claim);
         mbi(member, patient);
-        write_partial_claim(b, claim, member, strcmp(type, "ClaimResponse") == 0);
+        write_partial_claim(b, claim, member, strcmp(type, "ClaimResponse") == 0, day);
     }
 }
 
 bool synth_other(const struct synth *s, struct buf *b, const char *type, unsigned patient,
-                 unsigned number)
+                 unsigned number, unsigned day)
 {
     bool coverage = strcmp(type, "Coverage") == 0;
     char id[24] = "";
@@ -847,8 +959,40 @@ bool synth_other(const struct synth *s, struct buf *b, const char *type, unsigne
     if (s->envelope)
         json_fmt(b, "{'fullUrl':'https:///v1/fhir/%s/%r%r%s','resource':", type,
                  coverage ? coverage_parts[number].display : "", coverage ? "-" : "", id);
-    write_resource(s, b, type, patient, number, id);
+    write_resource(s, b, type, patient, number, day, id);
     if (s->envelope)
         buf_str(b, "}");
+    return true;
+}
+
+static void eob_id(const struct synth *s, unsigned patient, unsigned number, char out[48])
+{
+    uint64_t claim = claim_number(patient, number);
+    unsigned kind = (unsigned)(claim_chance(s, claim) % TEMPLATES % COUNT(claim_types));
+
+    snprintf(out, 48, "%s-%011llu", eob_types[kind].display, (unsigned long long)claim);
+}
+
+bool synth_id(const struct synth *s, const char *type, unsigned patient, unsigned number,
+              char out[48])
+{
+    bool coverage = strcmp(type, "Coverage") == 0;
+    char id[24] = "";
+
+    if (strcmp(type, "ExplanationOfBenefit") == 0) {
+        eob_id(s, patient, number, out);
+        return true;
+    }
+    if (number >= (coverage ? COUNT(coverage_parts) : 1))
+        return false;
+    put_patient(s, id, patient);
+    if (coverage)
+        snprintf(out, 48, "%s-%s", coverage_parts[number].display, id);
+    else if (strcmp(type, "Patient") == 0)
+        snprintf(out, 48, "%s", id);
+    else {
+        partial_claim_number(patient, id);
+        snprintf(out, 48, "f-%s", id);
+    }
     return true;
 }
