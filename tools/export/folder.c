@@ -525,10 +525,15 @@ static void remove_single_marks(const struct folder *f)
         closedir(names);
 }
 
-int folder_tidy(struct folder *f, const char *stage)
+static void remove_leftovers(const struct folder *f, const char *stage)
 {
     remove_unfinished(f, stage);
     remove_single_marks(f);
+}
+
+int folder_tidy(struct folder *f, const char *stage)
+{
+    remove_leftovers(f, stage);
     return fsync(f->work) ? folder_failed(f, WORK_NAME) : 0;
 }
 
@@ -565,7 +570,8 @@ void folder_close(struct folder *f, const char *stage)
     if (*f->stage && strcmp(f->stage, stage) != 0)
         remove_staged_folder(f->work, name);
     use_set(f, f->dir, "");
-    folder_tidy(f, stage);
+    /* No fsync(): the export has ended, and the next run removes what a crash brings back. */
+    remove_leftovers(f, stage);
     unlinkat(f->work, LOCK_NAME, 0);
     close_work(f); /* before the next line: on NFS an open file keeps a name in the folder */
     unlinkat(f->dir, WORK_NAME, AT_REMOVEDIR); /* fails if files are kept in it */
