@@ -256,6 +256,9 @@ def restarted():
         s.restart()
         client.token = None
         report.check(client.get(location)[0] == 404, "a job that was lost")
+        new = client.start()
+        report.check(new not in (location, next_job), "the number of a lost job is used again", new)
+        client.finish(new)
         report.check(client.export()[1] == truth(2), "a new export")
 
 

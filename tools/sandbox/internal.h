@@ -327,6 +327,8 @@ struct sandbox {
 /* Returns the options with the defaults in place of zeros. */
 struct sandbox_options options_complete(const struct sandbox_options *options);
 
+/* Removes a directory with all that is in it. */
+void remove_tree(const char *path);
 void sandbox_set_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool sandbox_stopping(struct sandbox *sb);
 /* Sleeps for the time given and returns true, or returns false as soon as the sandbox stops. */

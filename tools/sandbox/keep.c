@@ -199,6 +199,19 @@ static void link_job(struct sandbox *sb, struct job *job)
         sb->next_job = job->id + 1;
 }
 
+/* The number of a job that was lost is not used again: its folder remains. */
+static void skip_numbers(struct sandbox *sb)
+{
+    DIR *dir = opendir(sb->payload_dir);
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir)) != NULL)
+        if (strtoull(entry->d_name, NULL, 10) >= sb->next_job)
+            sb->next_job = strtoull(entry->d_name, NULL, 10) + 1;
+    if (dir)
+        closedir(dir);
+}
+
 int keep_load_jobs(struct sandbox *sb)
 {
     char *dir = xasprintf("%s/jobs", sb->state_dir);
@@ -207,6 +220,7 @@ int keep_load_jobs(struct sandbox *sb)
     int result = n < 0 ? -1 : 0;
 
     free(dir);
+    skip_numbers(sb);
     for (int i = 0; i < n; i++) {
         struct job *job = read_job(sb, list[i]->d_name);
 

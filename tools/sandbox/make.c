@@ -593,8 +593,10 @@ static void *work(void *cls)
     struct plan plan = {0};
     bool stopped;
     char *dir = xasprintf("%s/%llu", job->sb->payload_dir, job->id);
-    int result = mkdir(dir, 0700) && errno != EEXIST ? -1 : 0; /* it exists after a restart */
+    int result;
 
+    remove_tree(dir); /* what an earlier run of the sandbox has made of the job */
+    result = mkdir(dir, 0700);
     free(dir);
     job->people = job->sb->options.changes ? people_new(&job->sb->options, job->day) : NULL;
     if (job->sb->sources)

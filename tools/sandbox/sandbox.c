@@ -472,7 +472,7 @@ int sandbox_start(const struct sandbox_options *options, struct sandbox **out)
 
 /* ---- stop ---- */
 
-static void remove_tree(const char *path)
+void remove_tree(const char *path)
 {
     DIR *dir = opendir(path);
     struct dirent *entry;
