@@ -120,7 +120,7 @@ def each_call(run, found):
         shutil.rmtree(folder)
         first, tried = 1, 0
         while all([is_full(s, run, found, want, first, mode) for mode in modes(run, tried)]):
-            first += sample.gap(4) if first > 3 else 1
+            first += sample.gap(4 if run is export else 10) if first > 3 else 1
             tried += 1
         check(tried > 5, tried)
         print(f"{first - 1} calls at most, {tried} of them the first on a full disk")
