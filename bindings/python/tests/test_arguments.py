@@ -249,9 +249,49 @@ class Arguments(WithSandbox):
         self.check(lambda: client.restore(b"x"), TypeError, ["saved must be a str, not bytes"])
         job = client.export("Patient")
         job.wait()
-        state = json.loads(job.save())
-        state = {k: "https://elsewhere.example/jobs/1" if v == job.url else v for k, v in state.items()}
-        self.check(lambda: client.restore(json.dumps(state)), bcda.OriginError, ["saved: "])
+        # Texts of the first version, which had no checksum, are still accepted.
+        saved = json.dumps({"bcda": 1, "url": "https://elsewhere.example/jobs/1", "types": ["Patient"], "done": []})
+        self.check(lambda: client.restore(saved), bcda.OriginError, ["saved: ", "elsewhere.example"])
+        self.check(lambda: client.restore(job.save().replace(job.id, "1")), bcda.InvalidArgument,
+                   ["saved: ", "damaged"])
+
+    def test_export_remaining(self):
+        client = self.client()
+        job = client.export("Patient")
+        self.every({**EXPORT, "job": [({"job": "Patient"}, TypeError, ["job must be a Job, not str"])]},
+                   bcda.Client.export_remaining,
+                   lambda job=job, types=("Patient",), **how: client.export_remaining(job, *types, **how))
+
+    def test_confirm(self):
+        client = self.client(options={"confirm_lines": "staged"})
+        job, other = client.export("Patient"), client.export("Patient")
+        other.wait()
+        loop = job.batches()
+        batch = next(loop)
+        file = batch.file
+        with bcda.Decoder() as decoder:
+            (loose,) = decoder.write(b'{"resourceType":"Patient"}\n') + decoder.finish()
+        self.assertTrue(job.confirm(file, 5))
+        self.assertTrue(job.confirm(file, 5))
+        for given, kind, words in (
+                ((file, 0), bcda.InvalidArgument, ["line: ", "was not delivered", "given 0"]),
+                ((file, 11), bcda.InvalidArgument, ["line: ", "was not delivered", "given 11"]),
+                ((file, 4), bcda.InvalidArgument, ["line: ", "a later one was confirmed before", "given 4"]),
+                ((file, 1 << 64), bcda.InvalidArgument, ["line: ", "is not within 64 bits"]),
+                ((file, "5"), TypeError, ["line must be an int, not str"]),
+                ((file, True), TypeError, ["line must be an int, not bool"]),
+                ((file,), TypeError, ["line must be an int, not NoneType"]),
+                ((batch, 5), TypeError, ["line is given with a batch"]),
+                (("x", 5), TypeError, ["what must be a Batch or a File, not str"]),
+                ((other.files[0], 5), bcda.InvalidArgument, ["file: ", "not one of this job"]),
+                ((loose,), bcda.InvalidArgument, ["batch: ", "not one of this job"])):
+            with self.subTest(given=given):
+                self.check(lambda: job.confirm(*given), kind, words)
+        self.check(lambda: other.confirm(batch), bcda.InvalidArgument, ["batch: ", "not one of this job"])
+        for options in ({}, {"confirm_lines": "none"}, {"confirm_lines": "verified"}):
+            plain = self.client(options=options).export("Patient")
+            batch = next(plain.batches())
+            self.check(lambda: plain.confirm(batch), bcda.StateError, ['set option "confirm_lines"', '"delivery"'])
 
     def test_decoder(self):
         self.every(DECODER, bcda.Decoder.__init__, bcda.Decoder)
@@ -301,7 +341,8 @@ class Arguments(WithSandbox):
         job = self.client().export("Patient")
         for wrong in ("5", None.__class__, True):
             self.check(lambda: job.wait(wrong), TypeError, ["timeout must be a number of seconds"])
-        self.check(job.save, bcda.StateError, ["the server has not accepted the job"])
+        for method in (job.save, job.save_changes):
+            self.check(method, bcda.StateError, ["the server has not accepted the job"])
 
 
 class Names(unittest.TestCase):

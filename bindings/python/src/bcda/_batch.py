@@ -398,6 +398,13 @@ class Batch(Sequence["Resource"]):
         return [invalid_line(lib.bcda_batch_bad_line(self._held.pointer, i), self.file)
                 for i in range(self.bad_line_count)]
 
+    @property
+    def last_line(self) -> int:
+        """The number of the last line in this batch, also if it is invalid."""
+        pointer, count, bad = self._held.pointer, self._count, self.bad_line_count
+        last: int = lib.bcda_bad_line_number(lib.bcda_batch_bad_line(pointer, bad - 1)) if bad else 0
+        return max(last, self.line_numbers[count - 1] if count else 0)
+
     def json_places(self) -> Tuple[int, List[int], List[int]]:
         if self._json is None:
             column = self._column(_abi.COLUMN_JSON)

@@ -420,23 +420,58 @@ class Client:
         -----
         Callbacks run in the thread that drives the job, and their results are ignored. An exception
         in a callback stops the job; the loop, or `Job.wait`, raises the same object. """
-        fields = texts(fields, "fields")
         with _Export(_level(level, group)) as what:
-            if group is not None:
-                what.set("group", "set_group", group)
-            what.types(types)
-            if since is not None:
-                what.set("since", "set_since", _instant(since))
-            for one in [type_filter] if isinstance(type_filter, str) else texts(type_filter, "type_filter"):
-                what.set("type_filter", "add_type_filter", one)
-            for name, value in mapping(parameters, "parameters").items():
-                what.parameter(name, value)
-            what.fields(fields)
-            return self._start(
-                fields, Callbacks(on_state, on_file, on_progress, on_issue, on_deletion, on_bad_line,
-                                  on_done),
-                progress, what.pointer, lambda export, handlers, out: _job_start(
-                    self._core.live(), export, handlers, out))
+            fields = what.fill(types, group, since, type_filter, parameters, fields)
+            return self._start_export(what, fields, Callbacks(on_state, on_file, on_progress, on_issue, on_deletion,
+                                                              on_bad_line, on_done), progress)
+
+    def _start_export(self, what: "_Export", fields: Sequence[str], callbacks: Callbacks, progress: bool) -> Job:
+        return self._start(fields, callbacks, progress, what.pointer, lambda export, handlers, out: _job_start(
+            self._core.live(), export, handlers, out))
+
+    def export_remaining(self, job: Job, *types: str, level: Union[Level, str, None] = None,
+                         group: Optional[str] = None,
+                         since: Union[str, datetime.datetime, None] = None,
+                         type_filter: Union[str, Iterable[str]] = (),
+                         parameters: Optional[Mapping[str, str]] = None, fields: Sequence[str] = (),
+                         on_state: Optional[Callable[[Job, JobState], object]] = None,
+                         on_file: Optional[Callable[[Job, File, FileEvent], object]] = None,
+                         on_progress: Optional[Callable[[Job], object]] = None,
+                         on_issue: Optional[Callable[[Job, Issue], object]] = None,
+                         on_deletion: Optional[Callable[[Job, Deletion], object]] = None,
+                         on_bad_line: Optional[Callable[[Job, InvalidLine], object]] = None,
+                         on_done: Optional[Callable[[Job], object]] = None,
+                         progress: bool = False) -> Optional[Job]:
+        """Starts an export of what a job has not loaded, such as a restored job that the server no longer has.
+
+        Only the types of the data files that are not complete are requested. All types are requested
+        if these types are not known: if the manifest was not received, if it names no types, or if a
+        file of deletions is not complete. The new job also returns resources that `job` has loaded, so
+        replace a resource that is there already. The ``since`` of the next export is the
+        `Job.transaction_time` of `job`, not of the new job.
+
+        Parameters
+        ----------
+        job : Job
+            Usually a job of `restore` that has ended with `NotFound`, `Gone` or `JobFailed`.
+        *types, level, group, since, type_filter, parameters
+            Those of the export that `job` belongs to, unchanged.
+        fields, on_state, on_file, on_progress, on_issue, on_deletion, on_bad_line, on_done, progress
+            As for `export`.
+
+        Returns
+        -------
+        Job or None
+            ``None`` if `job` has loaded all its files.
+        """
+        if not isinstance(job, Job):
+            raise mistyped("job", job, "a Job")
+        with _Export(_level(level, group)) as what:
+            fields = what.fill(types, group, since, type_filter, parameters, fields)
+            if not what.keep_remaining(job):
+                return None
+            return self._start_export(what, fields, Callbacks(on_state, on_file, on_progress, on_issue, on_deletion,
+                                                              on_bad_line, on_done), progress)
 
     def attach(self, status_url: str, *, fields: Sequence[str] = (),
                on_state: Optional[Callable[[Job, JobState], object]] = None,
@@ -475,11 +510,17 @@ class Client:
                 on_deletion: Optional[Callable[[Job, Deletion], object]] = None,
                 on_bad_line: Optional[Callable[[Job, InvalidLine], object]] = None,
                 on_done: Optional[Callable[[Job], object]] = None, progress: bool = False) -> Job:
-        """Resumes a job from the text of `Job.save`; complete files are not downloaded again.
+        """Resumes a job from its saved text; files that were complete are not downloaded again.
+
+        If the server no longer has the job (BCDA keeps the files for a day), the loop raises
+        `NotFound`, `Gone` or `JobFailed`. `Job.files` then still lists the files of the job:
+        `Verdict.SKIPPED` if they were complete, `Verdict.NONE` otherwise. `export_remaining` requests
+        the rest.
 
         Parameters
         ----------
         saved : str
+            The text of `Job.save`, followed by each later text of `Job.save_changes`.
         fields, on_state, on_file, on_progress, on_issue, on_deletion, on_bad_line, on_done, progress
             As for `export`.
         """
@@ -663,6 +704,36 @@ class _Export:
         code = getattr(lib, "bcda_export_" + setter)(self.pointer, argument(value, keyword))
         if code:
             raise named(self.error(code), keyword, value)
+
+    def fill(self, types: Sequence[str], group: Optional[str], since: Union[str, datetime.datetime, None],
+             type_filter: Union[str, Iterable[str]], parameters: Optional[Mapping[str, str]],
+             fields: Sequence[str]) -> List[str]:
+        """Sets everything but the level. Returns the fields as a list."""
+        fields = texts(fields, "fields")
+        if group is not None:
+            self.set("group", "set_group", group)
+        self.types(types)
+        if since is not None:
+            self.set("since", "set_since", _instant(since))
+        for one in [type_filter] if isinstance(type_filter, str) else texts(type_filter, "type_filter"):
+            self.set("type_filter", "add_type_filter", one)
+        for name, value in mapping(parameters, "parameters").items():
+            self.parameter(name, value)
+        self.fields(fields)
+        return fields
+
+    def keep_remaining(self, job: Job) -> bool:
+        """Restricts the export to what the job has not loaded. Returns False if the job has loaded all."""
+        made = ctypes.c_void_p()
+        with job._core.lock:
+            code = lib.bcda_export_new_remaining(ctypes.byref(made), self.pointer, job._pointer)
+        if code == _abi.ERR_END:
+            return False
+        if code:
+            raise errors.from_code(code)
+        lib.bcda_export_free(self.pointer)
+        self.pointer = made.value or 0
+        return True
 
     def types(self, types: Sequence[str]) -> None:
         for i, name in enumerate(types):

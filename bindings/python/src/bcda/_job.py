@@ -10,10 +10,10 @@ import time
 import warnings
 import weakref
 from typing import (Any, AsyncIterator, Callable, Dict, Generator, Iterator, List, Mapping, NamedTuple, Optional,
-                    Sequence, Tuple, Type, TYPE_CHECKING)
+                    Sequence, Tuple, Type, Union, TYPE_CHECKING, overload)
 
 from . import _abi, errors
-from ._arguments import counted, seconds
+from ._arguments import counted, mistyped, named, refused, seconds
 from ._batch import Batch, InvalidLine, Resource, invalid_line
 from ._core import Core, Handle, enter_callback, leave_callback, tidy, _orphans
 from ._native import callback, lib, text
@@ -111,6 +111,12 @@ class File:
     def bad_lines(self) -> int:
         """How many lines were invalid."""
         return self._get(lib.bcda_file_bad_lines)
+
+    @property
+    def confirmed_line(self) -> int:
+        """The last line that was confirmed by `Job.confirm`, perhaps before the job was restored; 0 if
+        there is none. When a file begins, it is the line after which the delivery begins."""
+        return self._get(lib.bcda_file_confirmed_line)
 
     @property
     def verdict(self) -> Verdict:
@@ -605,16 +611,37 @@ class Job:
         """Returns the text with which `Client.restore` can resume the job later, also in another process.
 
         Save when a file has ended and its resources are stored safely. The text is one line of JSON
-        without secrets or patient data.
+        without secrets or patient data. It replaces all texts that were saved before.
 
         Raises
         ------
         StateError
             The server has not accepted the job yet.
         """
+        return self._saved(lib.bcda_job_save)
+
+    def save_changes(self) -> str:
+        """Returns only what has changed since the last call of this method or of `save`.
+
+        Append the text to the text that was saved before; `Client.restore` takes all of it. It is
+        empty if nothing has changed. The first call returns the whole job, so `save` is not needed
+        before it.
+
+        To load each file exactly once, call this method in ``on_file`` at `FileEvent.END`, and store
+        the text in the transaction that stores the file's resources. If the commit fails, let
+        ``on_file`` raise: the file then does not count as complete.
+
+        Raises
+        ------
+        StateError
+            The server has not accepted the job yet.
+        """
+        return self._saved(lib.bcda_job_save_changes)
+
+    def _saved(self, function: Callable[[int, Any], int]) -> str:
         made = ctypes.c_void_p()
         with self._core.lock:
-            code = lib.bcda_job_save(self._pointer, ctypes.byref(made))
+            code = function(self._pointer, ctypes.byref(made))
             if code == _abi.ERR_STATE:
                 raise errors.from_code(code, "the server has not accepted the job: there is nothing to save yet")
             if code:
@@ -623,6 +650,73 @@ class Job:
                 return text(ctypes.string_at(made.value or 0))
             finally:
                 lib.bcda_free(made)
+
+    @overload
+    def confirm(self, what: Batch) -> bool: ...
+
+    @overload
+    def confirm(self, what: File, line: int) -> bool: ...
+
+    def confirm(self, what: Union[Batch, File], line: Optional[int] = None) -> bool:
+        """Says that the lines of a file are stored: of a batch and all before it, or up to a line.
+
+        Saved texts then contain that line, and a restored job delivers only what follows it. Needs the
+        option ``confirm_lines``: ``"verified"`` for lines of verified delivery, or ``"staged"`` also
+        for provisional lines, if what is stored of a file is discarded when the file fails. The file
+        then counts as complete when its last line was confirmed, and not before.
+
+        If a file fails with a `DataError`, nothing of it is confirmed any more: discard what was stored
+        of it. After any other error the lines up to `File.confirmed_line` stay valid.
+
+        Parameters
+        ----------
+        what : Batch or File
+            With a batch, all its lines are confirmed, with the invalid lines at its end.
+        line : int, optional
+            With a file: the number of the last line that is stored, such as `Resource.line_number` or
+            `InvalidLine.number`. Lines are confirmed in increasing order.
+
+        Returns
+        -------
+        bool
+            False if this line cannot be confirmed: it is in the first batches after the job was
+            restored, or hundreds of later batches were delivered. Nothing has changed then. Commit
+            after a later line, which can be confirmed; so can the last line of every file.
+
+        Raises
+        ------
+        InvalidArgument
+            The line was not delivered, or a later one was confirmed before; the file is not one of
+            this job.
+        StateError
+            The option ``confirm_lines`` does not allow it; the file has failed, or was skipped.
+        """
+        file, number = self._line_of(what, line)
+        with self._core.lock:
+            code = lib.bcda_job_confirm(self._pointer, file._pointer, number)
+            if code == _abi.ERR_INVALID:
+                raise named(self._core.error(code), "line", number)
+            if code not in (_abi.OK, _abi.ERR_AGAIN):
+                raise self._core.error(code)
+        return bool(code == _abi.OK)
+
+    def _line_of(self, what: Union[Batch, File], line: Optional[int]) -> Tuple[File, int]:
+        """The arguments of `confirm` as a file and the number of a line."""
+        if isinstance(what, Batch):
+            if line is not None:
+                raise TypeError("line is given with a batch, whose last line is confirmed")
+            keyword, file, number = "batch", what.file, what.last_line
+        elif isinstance(what, File):
+            if isinstance(line, bool) or not isinstance(line, int):
+                raise mistyped("line", line, "an int")
+            if not -(1 << 63) <= line < 1 << 63:
+                raise refused("line", line, "within 64 bits")
+            keyword, file, number = "file", what, line
+        else:
+            raise mistyped("what", what, "a Batch or a File")
+        if file is None or file._handle is not self._handle:
+            raise errors.from_code(_abi.ERR_INVALID, f"{keyword}: it is not one of this job")
+        return file, number
 
     def close(self) -> None:
         """Cancels the job if it still runs, and drives it to its end. Does not raise `Cancelled`."""
@@ -708,7 +802,8 @@ class Job:
     @property
     def files(self) -> List[File]:
         """The files of the manifest: data files, then files of deletions if the job has ``on_deletion``,
-        then error files. Empty before the manifest."""
+        then error files. Empty before the manifest, unless the job was restored from a text that lists
+        them and has failed, because the server no longer has it."""
         with self._core.lock:
             return [self._file(lib.bcda_job_file(self._pointer, i))
                     for i in range(lib.bcda_job_file_count(self._pointer))]
