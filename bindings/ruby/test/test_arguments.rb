@@ -207,7 +207,54 @@ class TestArguments < BcdaTest
       refused(TypeError, ["url must be a String, not nil"]) { client.attach(nil) }
       refused(Bcda::UsageError, ["saved: ", "not that of a saved job", 'given "state.json"']) { client.restore("state.json") }
       refused(TypeError, ["saved must be a String, not nil"]) { client.restore(nil) }
-      refused(Bcda::StateError, ["the server has not accepted the job"]) { client.export("Patient").save }
+      %i[save save_changes].each do |name|
+        refused(Bcda::StateError, ["the server has not accepted the job"]) { client.export("Patient").public_send(name) }
+      end
+      job = client.export("Patient").tap { |done| done.each { nil } }
+      refused(Bcda::UsageError, ["saved: ", "damaged"]) { client.restore(job.save.sub(job.id, "1")) }
+    end
+  end
+
+  def test_export_remaining
+    open(*CURRENT) do |client|
+      done = client.export("Patient")
+      table = { **EXPORT, job: [[{ job: "Patient" }, TypeError, ["job must be a Job, not String"]]] }
+      every(table, client.method(:export_remaining)) do |job: done, types: ["Patient"], **how|
+        client.export_remaining(job, *types, **how)
+      end
+    end
+  end
+
+  def test_confirm
+    open(*CURRENT, confirm_lines: :staged) do |client|
+      job = client.export("Patient")
+      other = client.export("Patient").tap { |done| done.each { nil } }
+      batch = job.next_batch.keep
+      file = batch.file
+      loose = []
+      Bcda::Decoder.new.tap { |decoder| decoder.write(%({"resourceType":"Patient"}\n)) { |r| loose << r } }.finish { |r| loose << r }
+      assert_equal [true, true], [job.confirm(file, 5), job.confirm(file, 5)]
+      [[[file, 0], Bcda::UsageError, ["line: ", "was not delivered", "given 0"]],
+       [[file, 41], Bcda::UsageError, ["line: ", "was not delivered", "given 41"]],
+       [[file, 4], Bcda::UsageError, ["line: ", "a later one was confirmed before", "given 4"]],
+       [[file, 1 << 64], ArgumentError, ["line: ", "is not within 64 bits"]],
+       [[file, "5"], TypeError, ["line must be an Integer, not String"]],
+       [[file], TypeError, ["line must be an Integer, not nil"]],
+       [[batch, 5], ArgumentError, ["line is given with a batch"]],
+       [[loose.first, 5], TypeError, ["the first argument must be a Batch or a DataFile, not Bcda::Resource"]],
+       [[other.files.first, 5], Bcda::UsageError, ["file: ", "not one of this job"]]].each do |given, kind, words|
+        refused(kind, words, given) { job.confirm(*given) }
+      end
+      refused(Bcda::UsageError, ["batch: ", "not one of this job"]) { other.confirm(batch) }
+      batch.release
+      refused(Bcda::StateError, ["the batch was released"]) { job.confirm(batch) }
+    end
+    [{}, { confirm_lines: :none }, { confirm_lines: "verified" }].each do |options|
+      open(*CURRENT, **options) do |client|
+        job = client.export("Patient")
+        batch = job.next_batch
+        refused(Bcda::StateError, ['set option "confirm_lines"', '"delivery"']) { job.confirm(batch) }
+      end
     end
   end
 

@@ -151,6 +151,13 @@ module Bcda
       end
     end
 
+    # @return [Integer] the number of the last line in this batch, also if it is invalid
+    def last_line
+      bad = Native.bcda_batch_bad_line_count(live)
+      last = bad.zero? ? 0 : Native.bcda_bad_line_number(Native.bcda_batch_bad_line(@pointer, bad - 1))
+      [last, line_numbers.last || 0].max
+    end
+
     # Keeps the batch after the block of {Job#each_batch}, until {#release} is called or the garbage
     # collector frees the batch. Call {#release}: the garbage collector does not know how much memory a
     # batch holds, and may free it late.

@@ -108,6 +108,7 @@ module Bcda
       @token = token if token.respond_to?(:call)
       @listening = {}.compare_by_identity
       @cancels_at_server = options.fetch(:cancel_at_server, 0) == true || options[:cancel_at_server] == 1
+      @confirms = Config.confirms?(options)
       host = []
       userdata = Trampolines.register(host)
       Config.fill do |config|
@@ -161,28 +162,38 @@ module Bcda
     # @return [Bcda::Job]
     def export(*types, level: nil, group: nil, since: nil, type_filter: nil, parameters: {},
                fields: [], **callbacks)
-      level ||= group.nil? ? :patient : :group
-      number = Arguments.one_of(LEVELS, level, :level)
-      unless group.nil? || level == :group
-        raise Error.of_code(ABI::ERR_CONFIG, "group is given, and level is #{level.inspect}: only an export of level " \
-                                             ":group takes one")
-      end
-
-      fields = Array(fields)
-      with_export(number, fields) do |export|
-        set(:group, :set_group, export, group) unless group.nil?
-        types.flatten.each { |type| set(:types, :add_type, export, type) }
-        set(:since, :set_since, export, Arguments.instant(since, :since)) unless since.nil?
-        Array(type_filter).each { |filter| set(:type_filter, :add_type_filter, export, filter) }
-        Arguments.hash(parameters, :parameters).each { |name, value| set_parameter(export, name, value) }
-        start(fields, callbacks, EXPORT_KEYWORDS) do |session, handlers, slot|
-          Native.bcda_job_start(session, export, handlers, slot)
-        end
-      end
+      start_export(nil, types, callbacks, level: level, group: group, since: since, type_filter: type_filter,
+                                          parameters: parameters, fields: Array(fields))
     end
 
     EXPORT_KEYWORDS = instance_method(:export).parameters.filter_map { |kind, name| name if kind == :key }.freeze
     private_constant :EXPORT_KEYWORDS
+
+    # Prepares an export of what a job has not loaded, such as a restored job that the server no longer has.
+    # Only the types of the data files that are not complete are requested; all types, if these types are not
+    # known: if the manifest was not received, if it names no types, or if a file of deletions is not complete.
+    # The new job also returns resources that +job+ has loaded, so replace a resource that is there already.
+    # The +since:+ of the next export is the {Job#transaction_time} of +job+, not of the new job.
+    #
+    # The other arguments are those of the {#export} that +job+ belongs to, unchanged.
+    # @param job [Bcda::Job] usually a job of {#restore} that has ended with {NotFoundError}, {GoneError} or
+    #   {JobError}
+    # @param types [Array<String>] as for {#export}
+    # @param level [Symbol, nil] as for {#export}
+    # @param group [String, nil] as for {#export}
+    # @param since [String, Time, nil] as for {#export}
+    # @param type_filter [String, Array<String>, nil] as for {#export}
+    # @param parameters [Hash] as for {#export}
+    # @param fields [Array<String>] as for {#export}
+    # @param callbacks [Hash] as for {#export}
+    # @return [Bcda::Job, nil] nil if +job+ has loaded all its files
+    def export_remaining(job, *types, level: nil, group: nil, since: nil, type_filter: nil, parameters: {},
+                         fields: [], **callbacks)
+      raise Arguments.mistyped(:job, job, "a Job") unless job.is_a?(Job)
+
+      start_export(job, types, callbacks, level: level, group: group, since: since, type_filter: type_filter,
+                                          parameters: parameters, fields: Array(fields))
+    end
 
     # Resumes a job that was started before: polls, then downloads.
     # @param url [String] the {Job#url} of the job
@@ -201,8 +212,11 @@ module Bcda
       end
     end
 
-    # Resumes a job from the text of {Job#save}; files that were complete then are not downloaded again.
-    # @param saved [String]
+    # Resumes a job from its saved text; files that were complete are not downloaded again. If the server no
+    # longer has the job (BCDA keeps the files for a day), the loop raises {NotFoundError}, {GoneError} or
+    # {JobError}. {Job#files} then still lists the files of the job, +:skipped+ if they were complete, +:none+
+    # otherwise; {#export_remaining} requests the rest.
+    # @param saved [String] the text of {Job#save}, followed by each later text of {Job#save_changes}
     # @param fields [Array<String>] as for {#export}
     # @param callbacks [Hash] as for {#export}
     # @return [Bcda::Job]
@@ -407,6 +421,43 @@ module Bcda
       @engine.reading { Native.bcda_token_request_fail(request) } unless answered
     end
 
+    # Starts an export, or if a job is given, an export of what that job has not loaded.
+    def start_export(job, types, callbacks, level:, group:, fields:, **what)
+      level ||= group.nil? ? :patient : :group
+      number = Arguments.one_of(LEVELS, level, :level)
+      unless group.nil? || level == :group
+        raise Error.of_code(ABI::ERR_CONFIG, "group is given, and level is #{level.inspect}: only an export of level " \
+                                             ":group takes one")
+      end
+
+      with_export(number, fields) do |export|
+        fill_export(export, types, group: group, **what)
+        with_remaining(export, job) do |wanted|
+          start(fields, callbacks, EXPORT_KEYWORDS) do |session, handlers, slot|
+            Native.bcda_job_start(session, wanted, handlers, slot)
+          end
+        end
+      end
+    end
+
+    def fill_export(export, types, group:, since:, type_filter:, parameters:)
+      set(:group, :set_group, export, group) unless group.nil?
+      types.flatten.each { |type| set(:types, :add_type, export, type) }
+      set(:since, :set_since, export, Arguments.instant(since, :since)) unless since.nil?
+      Array(type_filter).each { |filter| set(:type_filter, :add_type_filter, export, filter) }
+      Arguments.hash(parameters, :parameters).each { |name, value| set_parameter(export, name, value) }
+    end
+
+    # Yields the export, restricted to what the job has not loaded. Returns nil if nothing remains.
+    def with_remaining(export, job)
+      return yield export if job.nil?
+
+      remaining = job.remaining_of(export) or return
+      yield remaining
+    ensure
+      Native.bcda_export_free(remaining) if remaining
+    end
+
     def set(keyword, setter, export, value)
       text = Arguments.string(value, keyword)
       code = Native.public_send(:"bcda_export_#{setter}", export, text)
@@ -436,7 +487,7 @@ module Bcda
 
     def start(fields, callbacks, keywords = [:fields], &starting)
       callbacks = known(callbacks, keywords)
-      events = []
+      events = JobEvents.new(@confirms)
       userdata = Trampolines.register(events) if callbacks.any?
       handlers = make_handlers(callbacks, userdata)
       handle = JobHandle.new(@engine, events, userdata)

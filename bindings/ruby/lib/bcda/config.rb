@@ -27,6 +27,18 @@ module Bcda
       end
     end
 
+    # Whether the options let {Job#confirm} confirm lines.
+    def self.confirms?(options)
+      confirm, delivery = %i[confirm_lines delivery].map { |name| number_of(name, options[name]) }
+      confirm == ABI::CONFIRM_STAGED || (confirm == ABI::CONFIRM_VERIFIED && delivery == ABI::DELIVERY_VERIFIED)
+    end
+
+    # The number in C of an option whose values are names.
+    def self.number_of(name, value)
+      CHOICES[name].fetch(value.is_a?(String) ? value.to_sym : value, value)
+    end
+    private_class_method :number_of
+
     attr_reader :pointer
 
     def initialize

@@ -98,6 +98,19 @@ module Bcda
       get(:bcda_file_bad_lines)
     end
 
+    # The last line that was confirmed by {Job#confirm}, perhaps before the job was restored; 0 if there is
+    # none. When a file begins, it is the line after which the delivery begins.
+    # @return [Integer]
+    def confirmed_line
+      get(:bcda_file_confirmed_line)
+    end
+
+    # The C object, if the file is one of this job; otherwise nil.
+    # @api private
+    def pointer_of(handle)
+      @pointer if @handle.equal?(handle)
+    end
+
     # @return [String]
     def inspect
       "#<Bcda::DataFile #{index} #{type} #{name} #{verdict}>"

@@ -66,6 +66,11 @@ module Bcda
         ABI::CONTINUE
       end
 
+      def put_file(userdata, job, file, event)
+        QUEUES[userdata.address]&.add_file(job, file, event)
+        ABI::CONTINUE
+      end
+
       # For progress: adds no second event if the last event in the queue is the same.
       def put_once(userdata, event)
         queue = QUEUES[userdata.address]
@@ -76,7 +81,7 @@ module Bcda
 
     PROGRESS = [:progress].freeze
     STATE = Native.callback(:bcda_state_cb) { |_, state, data| put(data, :state, state) }
-    FILE = Native.callback(:bcda_file_cb) { |_, file, event, data| put(data, :file, file, event) }
+    FILE = Native.callback(:bcda_file_cb) { |job, file, event, data| put_file(data, job, file, event) }
     TOUCH = Native.callback(:bcda_progress_cb) { |_, data| put_once(data, PROGRESS) }
     LOG = Native.callback(:bcda_log_cb) do |level, component, message, data|
       put(data, :log, level, component, message)
@@ -225,7 +230,12 @@ module Bcda
     def check(code)
       return code if code >= 0
 
-      raise Error.of(Native.bcda_session_error(@session), code)
+      raise error(code)
+    end
+
+    # The error of the last call on the session; of its code alone if the session was freed.
+    def error(code)
+      @session ? Error.of(Native.bcda_session_error(@session), code) : Error.of_code(code)
     end
 
     # Queues a request for the thread that uses the session next. May be called in a trap handler.

@@ -152,21 +152,57 @@ module Bcda
       @paused
     end
 
-    # Returns the text with which {Client#restore} can resume the job later, also in another process: one
-    # line of JSON without secrets and patient data. Call this method at the end of each file.
+    # Returns the text with which {Client#restore} can resume the job later, also in another process: text
+    # without secrets and patient data. It replaces all texts that were saved before. Call this method in
+    # +on_file+ at the end of each file. Without +on_file+, a file counts as complete after the loop has
+    # taken its last batch.
     # @return [String]
     # @raise [Bcda::StateError] if the server has not accepted the job yet
     def save
-      read do |pointer|
-        slot = FFI::MemoryPointer.new(:pointer)
-        code = Native.bcda_job_save(pointer, slot)
-        raise StateError, "the server has not accepted the job: there is nothing to save yet" if code == ABI::ERR_STATE
-        raise Error.of_code(code) unless code.zero?
+      read { |pointer| @handle.saved.whole(pointer) }
+    end
 
-        text = slot.read_pointer
-        saved = text.read_string.force_encoding(Encoding::UTF_8)
-        Native.bcda_free(text)
-        saved
+    # Returns only what has changed since the last call of this method or of {#save}. Append the text to the
+    # text that was saved before; {Client#restore} takes all of it. It is empty if nothing has changed. The
+    # first call returns the whole job, so {#save} is not needed before it.
+    #
+    # To load each file exactly once, call this method in +on_file+ at the end of the file, and store the text
+    # in the transaction that stores the file's resources. If the commit fails, let +on_file+ raise: the file
+    # then does not count as complete.
+    # @return [String]
+    # @raise [Bcda::StateError] if the server has not accepted the job yet
+    def save_changes
+      read { |pointer| @handle.saved.changes(pointer) }
+    end
+
+    # Says that the lines of a file are stored: of a batch and all before it, or up to a line. Saved texts
+    # then contain that line, and a restored job delivers only what follows it. Needs the option
+    # +confirm_lines+: +:verified+ for lines of verified delivery, or +:staged+ also for provisional lines, if
+    # what is stored of a file is discarded when the file fails. The file then counts as complete when its
+    # last line was confirmed, and not before.
+    #
+    # If a file fails with a {DataError}, nothing of it is confirmed any more: discard what was stored of it.
+    # After any other error the lines up to {DataFile#confirmed_line} stay valid.
+    # @overload confirm(batch)
+    #   @param batch [Bcda::Batch] all its lines are confirmed, with the invalid lines at its end
+    # @overload confirm(file, line)
+    #   @param file [Bcda::DataFile]
+    #   @param line [Integer] the number of the last line that is stored, such as {Resource#line_number} or
+    #     {BadLine#line_number}; lines are confirmed in increasing order
+    # @return [Boolean] false if this line cannot be confirmed: it is in the first batches after the job was
+    #   restored, or hundreds of later batches were delivered. Nothing has changed then. Commit after a later
+    #   line, which can be confirmed; so can the last line of every file
+    # @raise [Bcda::UsageError] the line was not delivered, or a later one was confirmed before
+    # @raise [Bcda::StateError] the option +confirm_lines+ does not allow it; the file has failed, or was skipped
+    def confirm(what, line = nil)
+      keyword, file, number = line_of(what, line)
+      at = file&.pointer_of(@handle)
+      raise Error.of_code(ABI::ERR_INVALID, "#{keyword}: it is not one of this job") if at.nil?
+
+      read do |pointer|
+        code = Native.bcda_job_confirm(pointer, at, number)
+        [ABI::OK, ABI::ERR_AGAIN].include?(code) or raise line_error(code, number)
+        code == ABI::OK
       end
     end
 
@@ -231,7 +267,8 @@ module Bcda
     end
 
     # @return [Array<Bcda::DataFile>] the files of the manifest: data files, then files of deletions if the
-    #   job has +on_deletion+, then error files; empty before the manifest
+    #   job has +on_deletion+, then error files. Empty before the manifest, unless the job was restored from a
+    #   text that lists them and has failed, because the server no longer has it
     def files
       read do |pointer|
         Array.new(Native.bcda_job_file_count(pointer)) { |i| file_at(Native.bcda_job_file(pointer, i)) }
@@ -297,6 +334,18 @@ module Bcda
     # @return [String]
     def inspect
       "#<Bcda::Job #{id || 'new'} #{state}>"
+    end
+
+    # Makes a copy of an export that has only what this job has not loaded. Returns a bcda_export, or nil if
+    # the job has loaded all its files.
+    # @api private
+    def remaining_of(export)
+      slot = FFI::MemoryPointer.new(:pointer)
+      code = read { |pointer| Native.bcda_export_new_remaining(slot, export, pointer) }
+      return if code == ABI::ERR_END
+      raise Error.of_code(code) unless code.zero?
+
+      slot.read_pointer
     end
 
     # Runs the procs for the queued events.
@@ -437,12 +486,45 @@ module Bcda
     def notify(what, first = nil, second = nil, *rest)
       case what
       when :state then @callbacks[:on_state]&.call(Names.of(STATES, first))
-      when :file then @callbacks[:on_file]&.call(find_file(first), Names.of(EVENTS, second))
+      when :file then report_file(find_file(first), Names.of(EVENTS, second), *rest)
       when :progress then @callbacks[:on_progress]&.call(self)
       when :issue then @callbacks[:on_issue]&.call(issue(first, second))
       when :deletion then @callbacks[:on_deletion]&.call(deletion(first, second, *rest))
       when :bad_line then @callbacks[:on_bad_line]&.call(first.with_file(find_file(second)))
       end
+    end
+
+    # If the proc raises or throws at the end of a file, the application could not store the file.
+    def report_file(file, event, changes = nil)
+      over = false
+      read { @handle.saved.add(changes) } if changes
+      @callbacks[:on_file]&.call(file, event)
+      over = true
+    ensure
+      read { @handle.saved.public_send(over || event == :begin ? :accept : :withdraw) } if changes
+    end
+
+    # The arguments of {#confirm} as a keyword, a file and the number of a line.
+    def line_of(what, line)
+      case what
+      when Batch
+        raise ArgumentError, "line is given with a batch, whose last line is confirmed" unless line.nil?
+
+        [:batch, what.file, what.last_line]
+      when DataFile
+        raise Arguments.mistyped(:line, line, "an Integer") unless line.is_a?(Integer)
+        raise Arguments.refused(:line, line, "within 64 bits") unless Config::INT64.cover?(line)
+
+        [:file, what, line]
+      else
+        raise Arguments.mistyped("the first argument", what, "a Batch or a DataFile")
+      end
+    end
+
+    # The error of the last call; an error about the line names it. The caller holds the lock.
+    def line_error(code, number)
+      error = @handle.engine.error(code)
+      code == ABI::ERR_INVALID ? Arguments.named(error, :line, number) : error
     end
 
     def issue(said, outcome)

@@ -5,7 +5,7 @@ module Bcda
   # the finalizer of the job refers to the handle. Instance methods are called under the engine's lock.
   # @api private
   class JobHandle
-    attr_reader :engine, :pointer, :events, :userdata
+    attr_reader :engine, :pointer, :events, :userdata, :saved
     # The addresses of the batches that were taken and not released.
     attr_reader :open_batches
 
@@ -13,6 +13,7 @@ module Bcda
       @engine = engine
       @events = events
       @userdata = userdata
+      @saved = SavedText.new(events)
       @open_batches = {}
       @slot = FFI::MemoryPointer.new(:pointer)
     end
