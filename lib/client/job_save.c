@@ -89,11 +89,12 @@ static int report_saved_state(bcda_job *job, struct bcda_error *err)
     return rc;
 }
 
+/* A job that has ended has no handlers, but lines of its files can still be confirmed. */
 int bcda__job_keep(bcda_job *job, struct bcda_error *err)
 {
     int rc;
 
-    if (!bcda__job_is_kept(job) || !job->url || job->cx->forked ||
+    if (!bcda__job_is_kept(job) || !job->url || (job->cx && job->cx->forked) ||
         !bcda__saving_has_changes(&job->saving))
         return 0;
     rc = job->state_file ? keep_in_file(job, err) : report_saved_state(job, err);
@@ -129,7 +130,7 @@ static int confirm_line(bcda_job *job, struct bcda_file *file, int64_t line, str
     if (file->verdict != BCDA_VERDICT_NONE && line == file->marks.delivered)
         file->saved = BCDA__SAVED_COMPLETE;
     bcda__saving_change(&job->saving, file);
-    rc = job->cx ? bcda__job_keep(job, err) : 0;
+    rc = bcda__job_keep(job, err);
     if (rc) {
         file->confirmed = before;
         file->saved = BCDA__SAVED_NONE;

@@ -413,6 +413,47 @@ START_TEST(many_changes)
 }
 END_TEST
 
+/* The last batch of a job that is pulled is confirmed after the job has ended. */
+START_TEST(confirmed_after_the_end)
+{
+    bcda_batch *b, *last = NULL;
+    bcda_job *job;
+    struct run *r;
+    int rc;
+
+    choose_path();
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, NULL, &job));
+    ck_assert_ok(bcda_job_save_to_file(job, path));
+    while ((rc = bcda_job_next(job, &b)) != BCDA_ERR_END) {
+        if (rc == BCDA_ERR_AGAIN) {
+            (void)fixture_step(&fx);
+            continue;
+        }
+        ck_assert_ok(rc);
+        bcda_batch_unref(last);
+        last = b;
+    }
+    ck_assert_ok(bcda_job_result(job));
+    ck_assert_ok(bcda_job_confirm(job, bcda_batch_file(last), 3));
+    bcda_batch_unref(last);
+    bcda_job_unref(job);
+    r = restore_kept();
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 0, 3); /* nothing of the first file was confirmed */
+    fixture_check_patients(r, 1, 0, 0);
+    release_job(r);
+    remove_path();
+    fixture_close(&fx);
+}
+END_TEST
+
 /* ---- on_saved_state ---- */
 
 struct reported {
@@ -485,6 +526,7 @@ SUITE("saved file")
     suite_test(kept_and_restored);
     suite_test(in_use);
     suite_loop(damaged, 0, 2);
+    suite_test(confirmed_after_the_end);
     suite_case("disk");
     suite_test(disk_full);
     suite_test(full_for_a_moment);
