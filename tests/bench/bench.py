@@ -308,6 +308,21 @@ class Bench:
     def threaded(self, server):
         return self.pipeline(server, f"parallel={SEVERAL}", "decode_threads=2")
 
+    # ---- row 12: saved jobs
+
+    def saving(self, server):
+        """Compares a job that is saved in a file after each of its files with one that is not."""
+        with tempfile.TemporaryDirectory(prefix="bcda-bench-") as folder:
+            save = "save=" + os.path.join(folder, "job")
+            found = self.take({"none": lambda: self.pipeline(server, "parallel=1"),
+                               "saved": lambda: self.pipeline(server, "parallel=1", save)}, self.often)
+        cpu, wall = ({name: median(run[i] for run in found[name]) for name in found} for i in (3, 2))
+        self.table.add("12", f"job saved after each of {MANY} files: CPU against not",
+                       f"{cpu['saved']:.3f} : {cpu['none']:.3f} s", cpu["saved"] / cpu["none"], most=1.01)
+        self.table.add("12", "  its time on loopback against not",
+                       f"{(wall['saved'] - wall['none']) / MANY * 1000:.2f} ms a file",
+                       wall["saved"] / wall["none"])
+
     # ---- row 7: memory
 
     def memory(self):
@@ -388,8 +403,8 @@ class Bench:
         enough to be on the disk together."""
         wanted = [("plain", 1)] if rows & {"1", "2", "5"} else []
         wanted += [("gzip", 1)] if "2" in rows else []
-        wanted += [("encrypted", 1), ("encrypted", SEVERAL)] if rows & set("23468") else []
-        wanted += [("encrypted", MANY)] if "6" in rows else []
+        wanted += [("encrypted", 1), ("encrypted", SEVERAL)] if rows & (set("23468") | {"12"}) else []
+        wanted += [("encrypted", MANY)] if {"6", "12"} & rows else []
 
         def start(key):
             server = stack.enter_context(self.server(key[0], files=key[1]))
@@ -413,7 +428,7 @@ class Bench:
                 self.inline(server.export())
                 if not self.quick:
                     self.inflaters(server)
-        if rows & set("23468"):
+        if rows & (set("23468") | {"12"}):
             self.encrypted(rows)
         if "9" in rows:
             self.small()
@@ -436,12 +451,19 @@ class Bench:
             several.export()
             if "2" in rows:
                 self.inline(one)
-            if "6" in rows:
+            if rows & {"6", "12"}:
                 with self.server("encrypted", files=MANY) as many:
-                    self.from_disk(many.export())
+                    self.many(rows, many.export())
+            if "6" in rows:
                 self.over_tls(one, several)
             if rows & set("348"):
                 alongside.measure(self, rows, one, several)
+
+    def many(self, rows, server):
+        if "6" in rows:
+            self.from_disk(server)
+        if "12" in rows:
+            self.saving(server)
 
     def counts(self, rows):
         """Runs the benchmarks that count instructions, bytes or wake-ups. They do not measure time, so they
@@ -462,7 +484,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rows")
     args = parser.parse_args()
-    rows = args.rows or ("1,2,3,4,5,6,7,9,10,11" if args.quick else "1,2,3,4,5,6,7,8,9,10,11")
+    rows = args.rows or ("1,2,3,4,5,6,7,9,10" if args.quick else "1,2,3,4,5,6,7,8,9,10,11,12")
     # SIGTERM runs the cleanup, which stops the servers and removes the data.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     begun, before = time.monotonic(), busy()

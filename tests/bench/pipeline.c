@@ -4,9 +4,10 @@
  *
  *     "<resources> <bytes> <wall seconds> <CPU seconds> <peak KiB>"
  *
- * Usage: bench-pipeline STATUS_URL [fields=N] [OPTION=NUMBER]... with the names of
+ * Usage: bench-pipeline STATUS_URL [fields=N] [save=PATH] [OPTION=NUMBER]... with the names of
  * bcda_option_by_name(). fields=N: N fields of a claim are requested (at most 10), and the first
- * value of each is read. Exit 3: this build has no such option. */
+ * value of each is read. save=PATH: the job is saved in this file. Exit 3: this build has no such
+ * option. */
 #include <bcda/bcda.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ enum { FIELDS = sizeof fields / sizeof *fields };
 struct figures {
     int64_t claims, others, bytes, values;
     int field_count;
+    const char *save;
     double wall, cpu, wall_end, cpu_end;
     int begun;
 };
@@ -84,9 +86,15 @@ static int on_file(bcda_job *job, const bcda_file *file, int event, void *userda
     return BCDA_CONTINUE;
 }
 
+/* The last file is saved after its end. */
 static void on_done(bcda_job *job, int result, void *userdata)
 {
-    (void)userdata;
+    struct figures *f = userdata;
+
+    if (f->save) {
+        f->wall_end = bench_wall();
+        f->cpu_end = bench_cpu();
+    }
     if (result)
         fprintf(stderr, "bench-pipeline: %s\n", bcda_error_text(bcda_job_error(job)));
 }
@@ -102,6 +110,10 @@ static int set_option(bcda_config *c, struct figures *f, char *text)
     if (strcmp(text, "fields") == 0) {
         f->field_count = atoi(equals + 1);
         return f->field_count < 0 || f->field_count > FIELDS ? BCDA_ERR_INVALID : 0;
+    }
+    if (strcmp(text, "save") == 0) {
+        f->save = equals + 1;
+        return 0;
     }
     option = bcda_option_by_name(text);
     if (option < 0)
@@ -159,8 +171,9 @@ int main(int argc, char **argv)
     if (bcda_handlers_new(&handlers) ||
         bcda_handlers_on_resource(handlers, on_resource, &f, NULL) ||
         bcda_handlers_on_file(handlers, on_file, &f, NULL) ||
-        bcda_handlers_on_done(handlers, on_done, NULL, NULL) || add_fields(&export, &f) ||
-        bcda_job_attach(session, argv[1], export, handlers, &job) || bcda_session_run(session, -1))
+        bcda_handlers_on_done(handlers, on_done, &f, NULL) || add_fields(&export, &f) ||
+        bcda_job_attach(session, argv[1], export, handlers, &job) ||
+        (f.save && bcda_job_save_to_file(job, f.save)) || bcda_session_run(session, -1))
         goto out;
     if (f.field_count && !f.values)
         fprintf(stderr, "bench-pipeline: the claims have none of the fields\n");
