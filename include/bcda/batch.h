@@ -82,6 +82,18 @@ BCDA_API size_t bcda_batch_bad_line_count(const bcda_batch *batch);
 BCDA_API const bcda_bad_line *bcda_batch_bad_line(const bcda_batch *batch, size_t i);
 
 /*
+ * The deletions of a batch of a file of deletions (bcda_file_has_deletions()), in the order of the
+ * file. Such batches are returned by bcda_job_next() if BCDA_OPT_PULL_DELETIONS is 1 and the job
+ * has no on_deleted; their resources are the Bundles of DELETE requests. Sets *count, and returns
+ * 0, or BCDA_ERR_INVALID (an argument is NULL, or the batch is of another file), or BCDA_ERR_NOMEM
+ * (the first call allocates the list).
+ */
+BCDA_API int bcda_batch_deletion_count(bcda_batch *batch, size_t *count);
+/* The i-th deletion, from 0. Call bcda_batch_deletion_count() first: NULL if it was not called, or
+ * if `i` is not below the count. Valid as long as the batch. */
+BCDA_API const bcda_deletion *bcda_batch_deletion(const bcda_batch *batch, size_t i);
+
+/*
  * Called in on_batch before it returns BCDA_PAUSE: tells the library that the first `count`
  * resources need not be delivered again. After bcda_job_resume() the batch is delivered again with
  * the other resources only: bcda_batch_count() and the columns then leave out the first `count`.

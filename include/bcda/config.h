@@ -236,6 +236,9 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 /* Which lines bcda_job_confirm() accepts before their file has ended: BCDA_CONFIRM_NONE, _VERIFIED
  * or _STAGED. Default 0; 0 to 2. */
 #define BCDA_OPT_CONFIRM_LINES 31
+/* 1: bcda_job_next() also returns batches of the files of deletions, unless the job has on_deleted;
+ * see bcda_batch_deletion_count(). Default 0; 0 to 1. */
+#define BCDA_OPT_PULL_DELETIONS 32
 /* The string options, for bcda_config_set_str(): */
 /* The User-Agent header; no control characters. Default "libbcda/" and the version. */
 #define BCDA_OPT_USER_AGENT 100

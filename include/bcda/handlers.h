@@ -86,7 +86,8 @@ BCDA_API int bcda_handlers_on_server_issue(bcda_handlers *handlers, bcda_issue_c
  * it (Bulk Data Access, `deleted` in the manifest). The files of deletions are downloaded after all
  * data files have ended, because a resource can be in both. Each has its on_file events; undo its
  * deletions if it fails. Return CONTINUE or STOP. Without this callback the files of deletions are
- * not downloaded: see bcda_job_deleted_file_count(). `job` is never NULL.
+ * not downloaded, unless BCDA_OPT_PULL_DELETIONS is 1: see bcda_job_deleted_file_count(). `job` is
+ * never NULL.
  */
 typedef int (*bcda_deletion_cb)(bcda_job *job, const bcda_deletion *deletion, void *userdata);
 BCDA_API int bcda_handlers_on_deleted(bcda_handlers *handlers, bcda_deletion_cb cb, void *userdata,

@@ -179,12 +179,13 @@ BCDA_API int bcda_job_resume(bcda_job *job);
  * Takes the next batch, of any file of the job. For jobs without on_resource and on_batch. The
  * caller owns the batch and releases it by bcda_batch_unref(). Batches of error files
  * (bcda_file_is_error()) are returned too, unless the job has on_server_issue, which then gets the
- * issues. Deletions are never returned: on_deleted gets them. The function does no I/O and runs no
- * callback. Returns BCDA_OK, or an error. BCDA_ERR_AGAIN: nothing is ready: call
- * bcda_session_run(), or wait for the descriptor and step. BCDA_ERR_END: the job has ended and all
- * batches were taken; see bcda_job_result(). BCDA_ERR_INVALID; BCDA_ERR_STATE (the job has data
- * callbacks); BCDA_ERR_REENTRANT; BCDA_ERR_FORKED. Until a batch is taken, its file still counts as
- * one of the BCDA_OPT_PARALLEL downloads. From callbacks: no. Thread: owner. Since 0.1.
+ * issues. Batches of files of deletions are returned if BCDA_OPT_PULL_DELETIONS is 1 and the job
+ * has no on_deleted (bcda_batch_deletion_count()). The function does no I/O and runs no callback.
+ * Returns BCDA_OK, or an error. BCDA_ERR_AGAIN: nothing is ready: call bcda_session_run(), or wait
+ * for the descriptor and step. BCDA_ERR_END: the job has ended and all batches were taken; see
+ * bcda_job_result(). BCDA_ERR_INVALID; BCDA_ERR_STATE (the job has data callbacks);
+ * BCDA_ERR_REENTRANT; BCDA_ERR_FORKED. Until a batch is taken, its file still counts as one of the
+ * BCDA_OPT_PARALLEL downloads. From callbacks: no. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_next(bcda_job *job, bcda_batch **out);
 
@@ -205,8 +206,8 @@ BCDA_API int bcda_job_result(const bcda_job *job);
  * complete. _COMPLETE_ERRORS: every file is complete, but something needs attention: invalid lines,
  * issues of severity error or fatal that the server reported, a requested type without a file
  * (bcda_job_missing_type_count()), or deletions that were not delivered
- * (bcda_job_deleted_file_count(), and no on_deleted). _FAILED: the job has failed; see
- * bcda_job_error().
+ * (bcda_job_deleted_file_count(), and no on_deleted or BCDA_OPT_PULL_DELETIONS). _FAILED: the job
+ * has failed; see bcda_job_error().
  */
 BCDA_API int bcda_job_verdict(const bcda_job *job);
 /* Why the job failed; NULL if it still runs or has succeeded. */
@@ -226,7 +227,7 @@ BCDA_API int bcda_job_progress_percent(const bcda_job *job);
 /* The transactionTime of the manifest, unchanged, for bcda_export_set_since() of the next export.
  * "" before the manifest was received. */
 BCDA_API const char *bcda_job_transaction_time(const bcda_job *job);
-/* The files of the manifest: data files, then files of deletions if the job has on_deleted, then
+/* The files of the manifest: data files, then files of deletions if they are downloaded, then
  * error files. The count is 0 before the manifest was
  * received. bcda_job_file() returns NULL if `i` is not below the count. */
 BCDA_API size_t bcda_job_file_count(const bcda_job *job);
@@ -247,10 +248,11 @@ BCDA_API size_t bcda_job_missing_type_count(const bcda_job *job);
  * below the count. */
 BCDA_API const char *bcda_job_missing_type(const bcda_job *job, size_t i);
 /* The number of entries in the manifest's `deleted` (in Bulk Data, files that list deleted
- * resources). If the job has no on_deleted, these files are not downloaded, and they are not among
- * the files of the job. 0 before the manifest was received, and always at BCDA. */
+ * resources). If the job has no on_deleted, and does not pull them (BCDA_OPT_PULL_DELETIONS), these
+ * files are not downloaded, and they are not among the files of the job. 0 before the manifest was
+ * received, and always at BCDA. */
 BCDA_API size_t bcda_job_deleted_file_count(const bcda_job *job);
-/* The number of deletions that were reported to on_deleted. */
+/* The number of deletions that were reported to on_deleted, or returned in batches. */
 BCDA_API int64_t bcda_job_deletions(const bcda_job *job);
 /* Sums over the files of the job, data and error files. */
 BCDA_API int64_t bcda_job_bytes_received(const bcda_job *job);

@@ -15,6 +15,7 @@
 #include "client/pipe.h"
 #include "client/spool.h"
 #include "client/unwrap.h"
+#include "codec/deletion_list.h"
 
 enum { LABEL = 160 };
 
@@ -317,15 +318,17 @@ static void refuse_line(struct bcda__download *d, const struct bcda_error *err)
     fail_download(d);
 }
 
-/* Whether the batches of this file wait for bcda_job_next(). Even in a pulled
- * job, deletions are reported to on_deleted, and the issues of error files to on_server_issue, if
- * that is set. */
+/* Whether the batches of this file wait for bcda_job_next(). Even in a pulled job, deletions are
+ * reported to on_deleted, and the issues of error files to on_server_issue, if they are set. */
 static int is_pulled(const struct bcda__download *d)
 {
-    return d->set->is_pulled &&
-           !(d->file->entry->kind == BCDA__FILE_ERRORS &&
-             d->set->handlers->at[BCDA__ON_SERVER_ISSUE]) &&
-           d->file->entry->kind != BCDA__FILE_DELETED;
+    static const enum bcda__handler handlers[] = {
+        [BCDA__FILE_DATA] = BCDA__ON_RESOURCE,
+        [BCDA__FILE_DELETED] = BCDA__ON_DELETED,
+        [BCDA__FILE_ERRORS] = BCDA__ON_SERVER_ISSUE,
+    };
+
+    return d->set->is_pulled && !d->set->handlers->at[handlers[d->file->entry->kind]];
 }
 
 /* What to do after one step of a download: wait for an event; take another step at once; or
@@ -1072,6 +1075,20 @@ int bcda__downloads_have_batch(const struct bcda__downloads *set)
     return 0;
 }
 
+/* Counts the issues or deletions in a batch. Returns 0 or BCDA_ERR_NOMEM. */
+static int count_content(struct bcda__download *d, const struct bcda_batch *b)
+{
+    size_t deletions = 0;
+    int rc = 0;
+
+    if (d->file->entry->kind == BCDA__FILE_ERRORS)
+        rc = bcda__count_issues(b, count_delivered, d);
+    else if (d->file->entry->kind == BCDA__FILE_DELETED)
+        rc = bcda__count_deletions(b, &deletions);
+    count(d, BCDA__SUM_DELETIONS, (int64_t)deletions);
+    return rc;
+}
+
 static struct bcda_batch *take_pulled_batch(struct bcda__download *d)
 {
     struct bcda_batch *b = d->batch;
@@ -1087,8 +1104,7 @@ static struct bcda_batch *take_pulled_batch(struct bcda__download *d)
         refuse_line(d, &err);
         b->bad_count = fatal + 1;
     }
-    if (d->file->entry->kind == BCDA__FILE_ERRORS && bcda__count_issues(b, count_delivered, d) &&
-        !d->err.code) {
+    if (count_content(d, b) && !d->err.code) {
         bcda__err_nomem(&d->err);
         fail_download(d);
     }

@@ -25,11 +25,6 @@ struct bcda_handlers {
     struct bcda__registration *at[BCDA__HANDLERS];
 };
 
-struct bcda_deletion {
-    struct bcda__deletion deletion;
-    const bcda_resource *resource;
-};
-
 struct bcda_issue {
     struct bcda__issue issue;
     const bcda_resource *resource;

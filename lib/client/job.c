@@ -337,7 +337,9 @@ static int is_error_of_content(int code)
 static int waits_for_confirm(const bcda_job *job, const struct bcda_file *file)
 {
     return job->downloads.is_pulled && job->confirms &&
-           file->marks.delivered > file->confirmed.line && file->entry->kind == BCDA__FILE_DATA;
+           file->marks.delivered > file->confirmed.line &&
+           (file->entry->kind == BCDA__FILE_DATA ||
+            (file->entry->kind == BCDA__FILE_DELETED && !job->handlers.at[BCDA__ON_DELETED]));
 }
 
 /* Notes a verdict before on_file is called, since the application may save the job there. */
@@ -957,6 +959,14 @@ static void fill_downloads(bcda_job *job)
     set->event = on_download_event;
 }
 
+static int takes_deletions(const bcda_job *job, const struct bcda__context *cx)
+{
+    int is_pulled = !job->handlers.at[BCDA__ON_RESOURCE] && !job->handlers.at[BCDA__ON_BATCH];
+
+    return job->handlers.at[BCDA__ON_DELETED] ||
+           (is_pulled && bcda__context_option(cx, BCDA_OPT_PULL_DELETIONS));
+}
+
 int bcda__job_create(bcda_job **out, struct bcda__context *cx, const struct bcda__job_owner *owner,
                      const char *kickoff_url, const char *status_url, const bcda_export *x,
                      const bcda_handlers *handlers, struct bcda__state *saved)
@@ -979,7 +989,7 @@ int bcda__job_create(bcda_job **out, struct bcda__context *cx, const struct bcda
         return BCDA_ERR_NOMEM;
     }
     bcda__handlers_copy(&job->handlers, handlers);
-    job->takes_deletions = job->handlers.at[BCDA__ON_DELETED] != NULL;
+    job->takes_deletions = takes_deletions(job, cx);
     job->cx = cx;
     job->owner = owner;
     job->confirms = which_lines_confirm(cx);

@@ -26,7 +26,7 @@ struct bcda_job {
     const struct bcda__job_owner *owner;
     bcda_job *prev, *next;
     struct bcda_handlers handlers;
-    int takes_deletions; /* there is an on_deleted; the handlers are gone after the end */
+    int takes_deletions; /* the files of deletions are downloaded */
     struct bcda__field_set *fields;
     char *kickoff_url;        /* NULL if the job was attached to */
     struct bcda__texts types; /* requested resource types; empty = all */

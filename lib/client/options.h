@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BCDA__OPTIONS_MAX = 32 };
+enum { BCDA__OPTIONS_MAX = 40 };
 
 struct bcda__options {
     int64_t number[BCDA__OPTIONS_MAX]; /* index: row of the table */

@@ -302,10 +302,13 @@ int bcda__batch_is_shared(const struct bcda_batch *b)
     return atomic_load(&b->refs) > 1;
 }
 
-static void free_fields(struct bcda_batch *b)
+/* Frees what was made from the rows when it was needed. */
+static void free_indexes(struct bcda_batch *b)
 {
     int i;
 
+    bcda__free(b->deletions);
+    b->deletions = NULL;
     for (i = 0; b->fields && i < b->field_count; i++) {
         bcda__free(b->fields[i].first);
         bcda__free(b->fields[i].offsets);
@@ -324,7 +327,7 @@ void bcda__batch_cut(struct bcda_batch *b, size_t rows)
     b->rows = rows;
     if (b->field_count)
         b->value_count = starts_of(b, rows)[0];
-    free_fields(b);
+    free_indexes(b);
 }
 
 void bcda__batch_clear(struct bcda_batch *b)
@@ -333,7 +336,7 @@ void bcda__batch_clear(struct bcda_batch *b)
     b->provisional = 0;
     b->end.line = 0;
     bcda__buf_clear(&b->text);
-    free_fields(b);
+    free_indexes(b);
     drop_owner(b);
     if (b->text.cap > KEEP_BYTES)
         bcda__buf_free_secret(&b->text);
@@ -361,7 +364,7 @@ static void batch_pool_unref(struct bcda__batch_pool *p)
 
 static void free_batch(struct bcda_batch *b)
 {
-    free_fields(b);
+    free_indexes(b);
     drop_owner(b);
     bcda__buf_free_secret(&b->text);
     bcda__free(b->matrix);

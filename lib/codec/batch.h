@@ -95,7 +95,9 @@ struct bcda_batch {
     size_t value_count, value_cap;
     uint32_t *value_starts;
     int field_count;
-    struct bcda__field_index *fields; /* one index for each field; built when needed */
+    int is_deletions;                      /* the lines are Bundles of deletions */
+    struct bcda__deletion_list *deletions; /* one block, made when needed (deletion_list.c) */
+    struct bcda__field_index *fields;      /* one index for each field; built when needed */
 
     struct bcda_bad_line *bad;
     size_t bad_count, bad_cap;

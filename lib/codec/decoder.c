@@ -50,8 +50,10 @@ static int new_batch(struct bcda__decoder *d, struct bcda_batch **out)
 {
     int rc = bcda__batch_new(out, d->o.batch_size, bcda__field_set_count(d->o.fields));
 
-    if (!rc)
+    if (!rc) {
         bcda__batch_set_pool(*out, d->pool);
+        (*out)->is_deletions = d->o.deletions;
+    }
     return rc;
 }
 

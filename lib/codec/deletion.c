@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "base/mem.h"
 #include "bcda/error.h"
+#include "codec/batch.h"
 #include "codec/document.h"
 
 enum deletion_value { RESOURCE_TYPE, ENTRY, METHOD, URL };

@@ -5,12 +5,19 @@
 
 #include <stddef.h>
 
+#include "bcda/types.h"
+
 /* FHIR limits a resource's id to 64 characters; the longest type has 33. */
 enum { BCDA__DELETION_TEXT = 65 };
 
 struct bcda__deletion {
     char type[BCDA__DELETION_TEXT];
     char id[BCDA__DELETION_TEXT];
+};
+
+struct bcda_deletion {
+    struct bcda__deletion deletion;
+    const bcda_resource *resource; /* the Bundle */
 };
 
 /* Receives one deletion. Returns 0, or a code that ends the walk. */

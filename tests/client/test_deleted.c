@@ -203,6 +203,82 @@ START_TEST(stopped)
 }
 END_TEST
 
+/* ---- batches ---- */
+
+static void add_deletions_of(const bcda_batch *b, size_t count, struct buf *out)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        const bcda_deletion *d = bcda_batch_deletion(b, i);
+
+        buf_printf(out, "%zu:%lld %s/%s\n", bcda_file_index(bcda_batch_file(b)),
+                   (long long)bcda_resource_line_number(bcda_deletion_resource(d)),
+                   bcda_deletion_type(d), bcda_deletion_id(d));
+    }
+    ck_assert_ptr_null(bcda_batch_deletion(b, count));
+}
+
+/* Takes all batches of a job. Returns how many resources the data files have. */
+static size_t pull_batches(bcda_job *job, struct buf *deletions)
+{
+    size_t rows = 0, count;
+    bcda_batch *b;
+    int rc;
+
+    while ((rc = bcda_job_next(job, &b)) != BCDA_ERR_END) {
+        if (rc == BCDA_ERR_AGAIN) {
+            (void)fixture_step(&fx);
+            continue;
+        }
+        ck_assert_ok(rc);
+        ck_assert_ptr_null(bcda_batch_deletion(b, 0));
+        if (bcda_file_has_deletions(bcda_batch_file(b))) {
+            ck_assert_ok(bcda_batch_deletion_count(b, &count));
+            add_deletions_of(b, count, deletions);
+        } else {
+            ck_assert_int_eq(bcda_batch_deletion_count(b, &count), BCDA_ERR_INVALID);
+            rows += bcda_batch_count(b);
+        }
+        bcda_batch_unref(b);
+    }
+    return rows;
+}
+
+/* With BCDA_OPT_PULL_DELETIONS the batches of files of deletions are pulled too, after those of the
+ * data files. Without it the files are not downloaded. */
+START_TEST(pulled)
+{
+    static const struct scripted_entry entries[] = {
+        {.type = "Bundle", .path = "/d/gone", .list = SCRIPTED_DELETED},
+        {.type = "Patient", .path = "/d/1"}};
+    struct buf deletions = {0};
+    bcda_job *job;
+
+    fixture_open_scripted(&fx, 0);
+    scripted_export(fx.server, entries, 2);
+    reply("/d/gone", BUNDLE(DELETE("Patient/1"))
+                         BUNDLE("") "\n" BUNDLE(DELETE("Coverage/2") "," DELETE("Patient/3")));
+    reply("/d/1", PATIENT("1") PATIENT("2"));
+    fixture_set(&fx, BCDA_OPT_PULL_DELETIONS, _i);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, NULL, &job));
+    ck_assert_uint_eq(pull_batches(job, &deletions), 2);
+    ck_assert_ok(bcda_job_result(job));
+    ck_assert_int_eq(bcda_job_verdict(job),
+                     _i ? BCDA_VERDICT_COMPLETE : BCDA_VERDICT_COMPLETE_ERRORS);
+    ck_assert_int_eq(bcda_job_deletions(job), _i ? 3 : 0);
+    ck_assert_int_eq(bcda_job_resources(job), 2);
+    ck_assert_str_eq(deletions.p ? deletions.p : "",
+                     _i ? "1:1 Patient/1\n1:4 Coverage/2\n1:4 Patient/3\n" : "");
+    ck_assert_int_eq(bcda_batch_deletion_count(NULL, NULL), BCDA_ERR_INVALID);
+    bcda_job_unref(job);
+    buf_free(&deletions);
+    fixture_close(&fx);
+}
+END_TEST
+
 SUITE("client deleted")
 {
     suite_case("deleted");
@@ -211,4 +287,6 @@ SUITE("client deleted")
     suite_loop(damaged, 0, sizeof damages / sizeof *damages);
     suite_test(listed_twice);
     suite_test(stopped);
+    suite_case("pulled");
+    suite_loop(pulled, 0, 2);
 }

@@ -135,6 +135,7 @@ static const struct choice {
     {BCDA_OPT_CHECK_COUNT, {{"off", 0}, {"on", 1}}},
     {BCDA_OPT_CANCEL_AT_SERVER, {{"off", 0}, {"on", 1}}},
     {BCDA_OPT_SCANNER, {{"off", 0}, {"on", 1}}},
+    {BCDA_OPT_PULL_DELETIONS, {{"off", 0}, {"on", 1}}},
     {BCDA_OPT_CONFIRM_LINES,
      {{"none", BCDA_CONFIRM_NONE},
       {"verified", BCDA_CONFIRM_VERIFIED},

@@ -50,6 +50,8 @@ FUNCTIONS = {
     "bcda_batch_file_offsets": ("ptr", ("ptr",)),
     "bcda_batch_bad_line_count": ("size", ("ptr",)),
     "bcda_batch_bad_line": ("ptr", ("ptr", "size")),
+    "bcda_batch_deletion_count": ("int", ("ptr", "out_size")),
+    "bcda_batch_deletion": ("ptr", ("ptr", "size")),
     "bcda_batch_set_consumed": ("int", ("ptr", "size")),
     "bcda_config_new": ("int", ("out_ptr",)),
     "bcda_config_free": ("void", ("ptr",)),
@@ -270,6 +272,7 @@ OPT_DECODE_THREADS = 28
 OPT_CANCEL_AT_SERVER = 29
 OPT_SCANNER = 30
 OPT_CONFIRM_LINES = 31
+OPT_PULL_DELETIONS = 32
 OPT_USER_AGENT = 100
 CONFIRM_NONE = 0
 CONFIRM_VERIFIED = 1
