@@ -8,6 +8,7 @@ import calendar
 import glob
 import json
 import os
+import random
 import resource
 import signal
 import sqlite3
@@ -214,6 +215,32 @@ def killed_between_files():
         check(s.downloads(1, 0) == s.downloads(1, 1) == 1, s.requests)
         check_over()
         check([(row["resources"], row["outdated"]) for row in loads()] == [(150, 0)], loads())
+
+
+def killed_anywhere():
+    """Runs that are killed at any moment, and resumed, end with the same rows. The moments are a sample;
+    whether the test passes does not depend on them."""
+    seed = int(os.environ.get("BCDA_TEST_SEED") or time.time_ns() % 1000000)
+    print(f"# BCDA_TEST_SEED={seed}", flush=True)
+    moment = random.Random(seed)
+    files = [("Patient", people(1000 * f, 300, note="x" * 200)) for f in range(8)]
+    for _ in range(60 if os.environ.get("BCDA_TEST_EXHAUSTIVE") == "1" else 8):
+        db.renew()
+        with Clinic(files) as s:
+            status = -signal.SIGKILL
+            while status == -signal.SIGKILL:
+                process = s.start()
+                try:
+                    process.wait(moment.uniform(0.03, 0.6))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                said = process.communicate(timeout=programs.LIMIT)[1].decode()
+                status = process.returncode
+            check(status == 0, seed, status, said)
+            check_content([text for _, lines in files for text in lines], seed)
+            check_over(seed)
+            first = loads()[0]  # a run that is killed after its load has ended is followed by another load
+            check((first["files"], first["resources"], first["status"]) == (8, 2400, "complete"), seed, first)
 
 
 def killed_while_server_works():
@@ -779,7 +806,7 @@ def schema_names():
             check(count == "5", name, count)
 
 
-COMMON = [whole_export, large_rows, killed_between_files, killed_while_server_works, interrupted,
+COMMON = [whole_export, large_rows, killed_between_files, killed_anywhere, killed_while_server_works, interrupted,
           expired_job, job_lost_in_the_middle, job_failed_at_once, duplicates, older_rows, instants, deletions,
           deletions_that_fail, incremental, since_on_the_command_line, full_gives_up_the_unfinished,
           nothing_new, failed_tag, lost_file, invalid_lines, useless_file, server_issues, fields,

@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define FORMAT      "1" /* of the tables */
-#define RETRIES_MAX 5   /* of a transaction that the server has aborted for the sake of another */
+#define FORMAT       "1" /* of the tables */
+#define LOCK_WAIT_MS 5000
+#define RETRIES_MAX  5 /* of a transaction that the server has aborted for the sake of another */
 
 /* ---- the tables ---- */
 
@@ -38,7 +40,7 @@ static const char *first_value(const PGresult *r)
     return PQntuples(r) > 0 ? PQgetvalue(r, 0, 0) : "";
 }
 
-static int lock_schema(struct store *s)
+static int try_lock(struct store *s, int *is_locked)
 {
     const char *values[] = {s->schema};
     PGresult *r = NULL;
@@ -46,14 +48,28 @@ static int lock_schema(struct store *s)
                          "SELECT pg_try_advisory_lock(hashtextextended('bcda-load ' || $1, 0))", 1,
                          values, &r);
 
-    /* STORE_LOST, because it may be this program's own connection, which the server has not given
-     * up yet. */
-    if (!rc && strcmp(first_value(r), "t") != 0) {
-        complain("another program loads into the schema %s", s->schema);
-        rc = STORE_LOST;
-    }
+    if (!rc)
+        *is_locked = strcmp(first_value(r), "t") == 0;
     PQclear(r);
     return rc;
+}
+
+/* A loader that was killed keeps the lock until the server has noticed that its connection has
+ * ended. So the lock is retried for some seconds. */
+static int lock_schema(struct store *s)
+{
+    const struct timespec pause = {.tv_nsec = 50 * 1000000};
+    int64_t end = now_ms() + LOCK_WAIT_MS;
+    int is_locked = 0;
+    int rc;
+
+    while ((rc = try_lock(s, &is_locked)) == STORE_OK && !is_locked && now_ms() < end &&
+           !process_signal())
+        nanosleep(&pause, NULL);
+    if (rc || is_locked)
+        return rc;
+    complain("another program loads into the schema %s", s->schema);
+    return STORE_LOST; /* after a lost connection it is retried for --wait seconds */
 }
 
 static int postgres_create_resource(struct store *s)
