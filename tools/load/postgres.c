@@ -580,7 +580,7 @@ static int store_with_retries(struct store *s, struct channel *c, const struct l
 
         rc = roll_back(s, c);
         if (!rc && (!may_retry_it || retries++ == RETRIES_MAX)) {
-            channel_complain(s, c, "storing the file");
+            channel_complain(s, "storing the file");
             return STORE_FAILED;
         }
         if (!rc && has_duplicates)

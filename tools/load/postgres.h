@@ -84,7 +84,7 @@ int channel_run(struct store *s, struct channel *c, const char *what, const char
  * otherwise STORE_FAILED. */
 int channel_note_error(struct store *s, const struct channel *c, const PGresult *r);
 /* Prints the last error. */
-void channel_complain(const struct store *s, const struct channel *c, const char *what);
+void channel_complain(const struct store *s, const char *what);
 /* Returns 1 if the last error has this SQLSTATE, or begins with it. */
 int channel_error_is(const struct store *s, const char *state);
 

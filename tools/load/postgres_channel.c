@@ -39,13 +39,12 @@ static int may_quote_data(const struct store *s)
     return channel_error_is(s, "21") || channel_error_is(s, "22") || channel_error_is(s, "23");
 }
 
-void channel_complain(const struct store *s, const struct channel *c, const char *what)
+void channel_complain(const struct store *s, const char *what)
 {
     char line[sizeof s->message];
     char text[sizeof s->message];
     char *p;
 
-    (void)c;
     snprintf(line, sizeof line, "%s", may_quote_data(s) ? "the data was refused" : s->message);
     for (p = line; *p; p++)
         if (*p == '\n')
@@ -57,7 +56,7 @@ void channel_complain(const struct store *s, const struct channel *c, const char
 static int channel_lost(struct store *s, const struct channel *c)
 {
     channel_note_error(s, c, NULL);
-    channel_complain(s, c, "the connection to the database is lost");
+    channel_complain(s, "the connection to the database is lost");
     return STORE_LOST;
 }
 
@@ -97,9 +96,12 @@ int channel_connect(struct store *s, struct channel *c)
     }
     if (PQstatus(c->conn) != CONNECTION_OK) {
         channel_note_error(s, c, NULL);
-        channel_complain(s, c, "the database cannot be opened");
+        channel_complain(s, "the database cannot be opened");
         return STORE_LOST;
     }
+    /* Details and contexts of errors quote rows. */
+    PQsetErrorVerbosity(c->conn, PQERRORS_TERSE);
+    PQsetErrorContextVisibility(c->conn, PQSHOW_CONTEXT_NEVER);
     PQsetNoticeReceiver(c->conn, ignore_notice, NULL);
     if (PQsetnonblocking(c->conn, 1))
         return channel_lost(s, c);
@@ -302,7 +304,7 @@ int channel_try(struct store *s, struct channel *c, const char *sql, int count,
     if (PQresultStatus(r) != PGRES_COMMAND_OK && PQresultStatus(r) != PGRES_TUPLES_OK)
         rc = channel_note_error(s, c, r);
     if (rc == STORE_LOST)
-        channel_complain(s, c, "the connection to the database is lost");
+        channel_complain(s, "the connection to the database is lost");
     if (rc || !out)
         PQclear(r);
     else
@@ -316,6 +318,6 @@ int channel_run(struct store *s, struct channel *c, const char *what, const char
     int rc = channel_try(s, c, sql, count, values, out);
 
     if (rc == STORE_FAILED)
-        channel_complain(s, c, what);
+        channel_complain(s, what);
     return rc;
 }

@@ -220,7 +220,7 @@ static int ask_copy(struct store *s, struct channel *c)
         return channels_pump(s);
     }
     channel_note_error(s, c, NULL);
-    channel_complain(s, c, "writing the stage");
+    channel_complain(s, "writing the stage");
     return PQstatus(c->conn) == CONNECTION_OK ? STORE_FAILED : STORE_LOST;
 }
 
@@ -249,7 +249,7 @@ static int await_copy(struct store *s, struct channel *c)
     }
     c->phase = COPY_NONE;
     if (!rc && verdict == STORE_LOST)
-        channel_complain(s, c, "the connection to the database is lost");
+        channel_complain(s, "the connection to the database is lost");
     return rc ? rc : verdict;
 }
 
@@ -286,7 +286,7 @@ static int salvage_chunk(struct store *s, struct channel *c)
     for (i = 0; !rc && i < from.count; i++)
         rc = send_tuple(s, c, &from, i);
     if (rc == STORE_FAILED && *s->state)
-        channel_complain(s, c, "writing the stage");
+        channel_complain(s, "writing the stage");
     chunk_free(&from);
     return rc;
 }
@@ -303,7 +303,7 @@ static int settle_copy(struct store *s, struct channel *c)
         return rc;
     if (is_data_error(s))
         return salvage_chunk(s, c);
-    channel_complain(s, c, "writing the stage");
+    channel_complain(s, "writing the stage");
     return STORE_FAILED;
 }
 
