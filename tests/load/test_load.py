@@ -818,6 +818,8 @@ SPECIAL = {"sqlite": [locked_database, full_disk],
 
 def main():
     global db
+    # A test that is ended also ends its database server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     db = KINDS[sys.argv[4]](os.path.abspath(sys.argv[3]))
     try:
         report.run(COMMON + SPECIAL[db.kind], sys.argv[5:])
