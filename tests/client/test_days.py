@@ -161,7 +161,7 @@ def days():
                 new = resources.keys() - have.keys()
                 changed = {n for n in resources.keys() & have.keys() if resources[n] != have[n]}
                 report.check(new and changed and not resources.keys() - new - changed, day, len(new), len(changed))
-                report.check({t for t, _ in changed} == {t for t, _ in now}, day, "each type has changes", {t for t, _ in changed})
+                report.check({t for t, _ in changed} == {t for t, _ in now}, day, "each type has changes")
                 report.check(resources.keys() == later(now, since), day, "what is later than _since")
                 report.check(set(deleted) == have.keys() - now.keys(), day, "what was deleted")
             report.check(len(set(deleted)) == len(deleted), day, "deleted twice")

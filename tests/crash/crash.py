@@ -39,9 +39,7 @@ def truth(size, day, database):
     subprocess.run([programs.SANDBOX, *size, "--day", str(day), "--dump-state", folder], check=True, timeout=LIMIT)
     found = {}
     for name in os.listdir(folder):
-        with open(os.path.join(folder, name), "rb") as f:
-            for line in f:
-                found[name_of(line)] = database.digest(line.rstrip(b"\n"))
+        found.update(database.digests(os.path.join(folder, name)))
     shutil.rmtree(folder)
     return found
 
@@ -50,7 +48,16 @@ def loader_command(program, sandbox, database, *options):
     return [program, *sandbox.arguments(), *programs.FAST, "--level", "patient", "--database", database, *options]
 
 
-class Sqlite:
+class Database:
+    """What both databases have in common: `digest` is a hash of a resource as the database keeps it."""
+
+    def digests(self, path):
+        """Returns {(type, id): hash} of the lines of a file."""
+        with open(path, "rb") as f:
+            return {name_of(line): self.digest(line.rstrip(b"\n")) for line in f}
+
+
+class Sqlite(Database):
     """A database file. Each query works on a copy, so that recovery is left to the loader."""
     name = "SQLite"
     digest = staticmethod(digest)
@@ -59,6 +66,9 @@ class Sqlite:
         self.program = program
         self.folder = tempfile.mkdtemp(prefix="bcda-test-")
         self.database = os.path.join(self.folder, "db")
+
+    def open(self):
+        pass  # the loader creates the database
 
     def query(self, sql):
         with tempfile.TemporaryDirectory(prefix="bcda-test-") as copy:
@@ -101,7 +111,7 @@ def children(pid):
     return found
 
 
-class Postgres:
+class Postgres(Database):
     """A PostgreSQL server of its own: a socket in a folder, and no TCP. It must not run as root."""
     name = "PostgreSQL"
     digest = staticmethod(digest_values)  # jsonb keeps the values only
@@ -123,6 +133,9 @@ class Postgres:
         if os.getuid() == 0:
             shutil.chown(self.folder, "postgres")
         self.database = f"host={self.folder} dbname=postgres user={self.user}"
+
+    def open(self):
+        """Creates the database and starts the server."""
         self.run("initdb", "--pgdata", self.data, "--auth", "trust", "--username", self.user, "--encoding", "UTF8",
                  "--locale", "C.UTF-8")
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="ascii") as f:

@@ -33,7 +33,8 @@ MODES = ("ever", "short", "once")
 def full(folder, first, mode):
     """Returns the environment of a program for which the disk is full from call `first` on."""
     return dict(os.environ, LD_PRELOAD=LIBRARY, BCDA_TEST_FULL_DIR=os.path.join(folder, "disk"),
-                BCDA_TEST_FULL_FROM=str(first), BCDA_TEST_FULL_SHORT=str(int(mode == "short")), BCDA_TEST_FULL_ONCE=str(int(mode == "once")),
+                BCDA_TEST_FULL_FROM=str(first), BCDA_TEST_FULL_SHORT=str(int(mode == "short")),
+                BCDA_TEST_FULL_ONCE=str(int(mode == "once")),
                 BCDA_TEST_FULL_COUNT=os.path.join(folder, COUNT),
                 # A library that is preloaded comes before that of the sanitizer.
                 ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")

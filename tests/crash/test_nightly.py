@@ -45,6 +45,7 @@ def main():
         kind, _, program = word.partition("=")
         database = kinds[kind](program)
         try:
+            database.open()
             nightly(database)
         finally:
             database.close()
