@@ -121,10 +121,10 @@ static int confirm_line(bcda_job *job, struct bcda_file *file, int64_t line, str
     int rc = bcda__marks_confirm(&file->marks, line, &file->confirmed);
 
     if (rc == BCDA_ERR_INVALID)
-        return bcda__err_set(err, rc,
-                             "line %lld of the file was not delivered, or a later line was "
-                             "confirmed before",
-                             (long long)line);
+        return bcda__err_set(
+            err, rc,
+            "this line of the file was not delivered, or a later one was confirmed "
+            "before");
     if (rc)
         return rc;
     if (file->verdict != BCDA_VERDICT_NONE && line == file->marks.delivered)

@@ -612,6 +612,18 @@ class Deletions(WithSandbox):
             self.assertEqual((job.deletions, job.deleted_files, job.resources), (4, 1, 10))
             self.assertEqual(job.verdict, bcda.Verdict.COMPLETE)
 
+    def test_in_batches(self):
+        job = self.client(options={"pull_deletions": True}).export("Patient")
+        rows, found = 0, []
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for batch in job.batches():
+                rows += 0 if batch.file.has_deletions else len(batch)
+                found += batch.deletions
+        self.assertEqual((rows, [d[:3] for d in found]), (10, self.WANT))
+        self.assertTrue(all(d.file is job.files[1] for d in found))
+        self.assertEqual((job.deletions, job.verdict), (4, bcda.Verdict.COMPLETE))
+
     def test_of_a_restored_job(self):
         job = self.client().export("Patient", on_deletion=lambda *_: None)
         job.wait()

@@ -329,6 +329,22 @@ class TestExport < BcdaTest
 
   DELETIONS = [["Patient", "gone-0", 1], ["Coverage", "gone-0", 1], ["Patient", "gone-1", 2], ["Coverage", "gone-1", 2]].freeze
 
+  def test_deletions_in_batches
+    open("--era", "current", "--polls", "0", "--patients", "10", "--fault", "deleted", pull_deletions: true) do |client|
+      job = client.export("Patient")
+      rows = 0
+      found = []
+      assert_silent do
+        job.each_batch do |batch|
+          rows += batch.size unless batch.file.deletion_file?
+          found.concat(batch.deletions)
+        end
+      end
+      assert_equal [10, DELETIONS], [rows, found.map { |deletion| [deletion.type, deletion.id, deletion.line_number] }]
+      assert_equal [4, :complete], [job.deletions, job.verdict]
+    end
+  end
+
   # Deletions must be reported after all resources were delivered, and must cause no warning.
   def test_deletions
     open("--era", "current", "--polls", "0", "--patients", "10", "--fault", "deleted") do |client|

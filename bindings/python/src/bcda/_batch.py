@@ -11,7 +11,7 @@ from . import _abi, errors
 from ._native import lib, text
 
 if TYPE_CHECKING:
-    from ._job import File
+    from ._job import Deletion, File
 
 _unref_batch = lib.bcda_batch_unref
 _count = lib.bcda_batch_count
@@ -320,6 +320,24 @@ class Batch(Sequence["Resource"]):
     def json(self) -> Column:
         """The bare resources, byte for byte as the server wrote them."""
         return self._column(_abi.COLUMN_JSON)
+
+    @property
+    def deletions(self) -> "List[Deletion]":
+        """The deletions in a batch of a file of deletions, whose resources are Bundles of DELETE requests;
+        empty for other files. Such batches come with the option ``pull_deletions``, without ``on_deletion``."""
+        from ._job import Deletion
+        if self.file is None or not self.file.has_deletions:
+            return []
+        count = ctypes.c_size_t()
+        code = lib.bcda_batch_deletion_count(self._held.pointer, ctypes.byref(count))
+        if code:
+            raise errors.from_code(code)
+        found = []
+        for i in range(count.value):
+            at = lib.bcda_batch_deletion(self._held.pointer, i)
+            line = lib.bcda_resource_line_number(lib.bcda_deletion_resource(at))
+            found.append(Deletion(text(lib.bcda_deletion_type(at)), text(lib.bcda_deletion_id(at)), line, self.file))
+        return found
 
     @property
     def types(self) -> List[str]:

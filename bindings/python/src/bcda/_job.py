@@ -428,7 +428,9 @@ class Job:
         """Texts about requested data that is missing and was reported to no callback."""
         lacks = []
         missing, counts = self.missing_types, self.issue_counts
-        deleted = self.deleted_files if self._callbacks.on_deletion is None else 0
+        deleted = self.deleted_files
+        if deleted and any(file.has_deletions for file in self.files):  # they were downloaded
+            deleted = 0
         reported = counts[Severity.ERROR] + counts[Severity.FATAL]
         if missing:
             lacks.append(f"the server lists no file for {', '.join(missing)}")
@@ -801,7 +803,7 @@ class Job:
 
     @property
     def files(self) -> List[File]:
-        """The files of the manifest: data files, then files of deletions if the job has ``on_deletion``,
+        """The files of the manifest: data files, then files of deletions if they are downloaded,
         then error files. Empty before the manifest, unless the job was restored from a text that lists
         them and has failed, because the server no longer has it."""
         with self._core.lock:
@@ -822,13 +824,13 @@ class Job:
 
     @property
     def deleted_files(self) -> int:
-        """How many files of deletions the manifest lists. Without ``on_deletion`` they are not downloaded,
-        and they are not among `files`."""
+        """How many files of deletions the manifest lists. Without ``on_deletion``, or the option
+        ``pull_deletions``, they are not downloaded, and they are not among `files`."""
         return int(self._get(lib.bcda_job_deleted_file_count))
 
     @property
     def deletions(self) -> int:
-        """How many deletions were reported to ``on_deletion``."""
+        """How many deletions were reported to ``on_deletion``, or were in batches."""
         return int(self._get(lib.bcda_job_deletions))
 
     @property

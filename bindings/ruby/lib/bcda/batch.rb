@@ -151,6 +151,16 @@ module Bcda
       end
     end
 
+    # The deletions in a batch of a file of deletions, whose resources are Bundles of DELETE requests; empty
+    # for other files. Such batches come with the option +pull_deletions:+, without +on_deletion+.
+    # @return [Array<Bcda::Deletion>]
+    def deletions
+      columns[:deletions] ||= Array.new(deletion_count) do |i|
+        type, id, line, = Deletion.copy(Native.bcda_batch_deletion(@pointer, i))
+        Deletion.new(type, id, line, @file)
+      end
+    end
+
     # @return [Integer] the number of the last line in this batch, also if it is invalid
     def last_line
       bad = Native.bcda_batch_bad_line_count(live)
@@ -238,6 +248,16 @@ module Bcda
       raise Error.of_code(code) unless code.zero?
 
       [slots.get_pointer(0), slots.get_pointer(step), slots.get_pointer(2 * step)]
+    end
+
+    def deletion_count
+      return 0 unless @file&.deletion_file?
+
+      slot = FFI::MemoryPointer.new(:size_t)
+      code = Native.bcda_batch_deletion_count(live, slot)
+      raise Error.of_code(code) unless code.zero?
+
+      slot.read(:size_t)
     end
 
     def numbers(pointer)

@@ -11,7 +11,7 @@ module Bcda
       confirm_lines: { none: ABI::CONFIRM_NONE, verified: ABI::CONFIRM_VERIFIED, staged: ABI::CONFIRM_STAGED }
     }.freeze
     # Options that are on or off.
-    SWITCHES = %i[allow_http_loopback gzip check_count cancel_at_server scanner].freeze
+    SWITCHES = %i[allow_http_loopback gzip check_count cancel_at_server scanner pull_deletions].freeze
     OPTIONS = ABI.constants.grep(/\AOPT_/).map { |name| name.to_s.delete_prefix("OPT_").downcase }.freeze
     INT64 = (-(1 << 63)...(1 << 63)).freeze
     LEVELS = { debug: ABI::LOG_DEBUG, info: ABI::LOG_INFO, warn: ABI::LOG_WARNING,

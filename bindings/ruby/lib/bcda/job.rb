@@ -449,7 +449,8 @@ module Bcda
 
     def lacks
       missing = missing_types
-      deleted = @callbacks.key?(:on_deletion) ? 0 : deleted_files
+      deleted = deleted_files
+      deleted = 0 if deleted.positive? && files.any?(&:deletion_file?) # they were downloaded
       reported = @callbacks.key?(:on_issue) ? 0 : issue_count(:error) + issue_count(:fatal)
       [
         ("the server lists no file for #{missing.join(', ')}" if missing.any?),
