@@ -59,10 +59,11 @@ class Sandbox:
         self.shared = KEYS.folder is not None
         if self.shared:
             command += ["--public-key", KEYS.path("public.pem")]
-        self.launch(command)
+        self.command = command
+        assert self.launch(command), command
 
     def launch(self, command):
-        self.command = command
+        """Returns false if the sandbox does not start."""
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.env = {}
         for line in self.process.stdout:
@@ -70,11 +71,13 @@ class Sandbox:
             word = word[1:] if word and word[0] == "export" else word
             name, _, value = (word[0] if word else "").partition("=")
             self.env[name] = value
-        assert "BCDA_FHIR_URL" in self.env, (command, self.env)
+        if "BCDA_FHIR_URL" not in self.env:
+            return False
         if self.shared:
             self.env["BCDA_PRIVATE_KEY"] = KEYS.path("private.pem")
         else:
             KEYS.keep(self.env["BCDA_PRIVATE_KEY"])
+        return True
 
     def port(self):
         return self.env["BCDA_FHIR_URL"].split("/")[2].split(":")[1]
@@ -85,9 +88,14 @@ class Sandbox:
         self.process.stdout.close()
 
     def restart(self, *options):
-        """Starts the sandbox again, after kill(), on its port. It must have --keep-state."""
-        port = ["--port", self.port()]
-        self.launch(self.command + port + list(options))
+        """Starts the sandbox again, after kill(), on its port. It must have --keep-state. A connection of
+        another program may have that port for a moment."""
+        command = self.command + ["--port", self.port()] + list(options)
+        deadline = time.monotonic() + LIMIT
+        while not self.launch(command):
+            self.kill()
+            assert time.monotonic() < deadline, command
+            time.sleep(0.05)
 
     def control(self, method, target):
         """Sends a request to steer the sandbox, which must have --control and no TLS."""

@@ -253,7 +253,7 @@ def restarted():
                      "a new job has the new day")
         s.kill()
         shutil.rmtree(os.path.join(s.state, "s", "jobs"))
-        s.restart()
+        s.restart("--day", "2")
         client.token = None
         report.check(client.get(location)[0] == 404, "a job that was lost")
         new = client.start()
