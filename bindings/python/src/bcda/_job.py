@@ -697,7 +697,7 @@ class Job:
         with self._core.lock:
             code = lib.bcda_job_confirm(self._pointer, file._pointer, number)
             if code == _abi.ERR_INVALID:
-                raise named(self._core.error(code), "line", number)
+                raise named(self._core.error(code), "line")
             if code not in (_abi.OK, _abi.ERR_AGAIN):
                 raise self._core.error(code)
         return bool(code == _abi.OK)

@@ -201,7 +201,7 @@ module Bcda
 
       read do |pointer|
         code = Native.bcda_job_confirm(pointer, at, number)
-        [ABI::OK, ABI::ERR_AGAIN].include?(code) or raise line_error(code, number)
+        [ABI::OK, ABI::ERR_AGAIN].include?(code) or raise line_error(code)
         code == ABI::OK
       end
     end
@@ -523,9 +523,9 @@ module Bcda
     end
 
     # The error of the last call; an error about the line names it. The caller holds the lock.
-    def line_error(code, number)
+    def line_error(code)
       error = @handle.engine.error(code)
-      code == ABI::ERR_INVALID ? Arguments.named(error, :line, number) : error
+      code == ABI::ERR_INVALID ? Arguments.named(error, :line) : error
     end
 
     def issue(said, outcome)
