@@ -44,7 +44,7 @@ int bcda__marks_confirm(struct bcda__marks *m, int64_t line, struct bcda__mark *
         return 0;
     while (i < m->count && m->at[i].line < line)
         i++;
-    if (line <= m->before || m->at[i].bytes < 0)
+    if (line <= m->before || i == m->count)
         return BCDA_ERR_AGAIN;
     *confirmed = m->at[i];
     confirmed->line = line;

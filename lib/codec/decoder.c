@@ -11,8 +11,12 @@
 #include "codec/position.h"
 #include "codec/utf8.h"
 
-/* The size of the buffer for bytes that are decompressed, but not decrypted yet. */
-enum { SCRATCH = 32 * 1024 };
+enum {
+    /* The size of the buffer for bytes that are decompressed, but not decrypted yet. */
+    SCRATCH = 32 * 1024,
+    /* No batch is larger, except for one long line: the largest BCDA_OPT_BATCH_SIZE. */
+    BATCH_MAX = 64 * 1024 * 1024,
+};
 
 struct bcda__decoder {
     struct bcda__decoder_options o;
@@ -33,6 +37,7 @@ struct bcda__decoder {
     int64_t base;                  /* offset of cur->bytes[0] in the decoded file */
     int64_t lines;
     int64_t content_lines; /* lines that are not blank */
+    int64_t last_content;  /* the number of the last line that is not blank */
     int open_content;      /* used with checks_only: 1 = the current line is not blank */
     int64_t bytes;
     int skipping;              /* inside a line that exceeds its limit */
@@ -118,20 +123,6 @@ void bcda__decoder_free(struct bcda__decoder *d)
 
 /* ---- the position in the file ---- */
 
-/* Adds the bytes of the current batch before `end` to the hash. Bytes are added at the latest
- * before the batch is taken, or before they are removed from it. */
-static int hash_until(struct bcda__decoder *d, size_t end)
-{
-    int64_t from;
-
-    if (!d->position)
-        return 0;
-    from = bcda__position_bytes(d->position) - d->base;
-    if (from >= (int64_t)end)
-        return 0;
-    return bcda__position_add(d->position, d->cur->bytes + from, end - (size_t)from);
-}
-
 /* Returns 1 while it is not known whether the file is the same as the one whose lines were
  * confirmed. */
 static int is_comparing(const struct bcda__decoder *d)
@@ -139,11 +130,34 @@ static int is_comparing(const struct bcda__decoder *d)
     return d->position && bcda__position_is_comparing(d->position);
 }
 
-/* Notes where the current batch ends. There is no hash for this position if bytes behind it were
- * compared already. */
+/* Adds the bytes of the current batch before `end` to the hash. Bytes are added at the latest
+ * before the batch is taken, or before they are removed from it. If no marks are made, bytes behind
+ * the confirmed ones are not added. */
+static int hash_until(struct bcda__decoder *d, size_t end)
+{
+    int64_t from;
+
+    if (!d->o.marks && !is_comparing(d))
+        return 0;
+    from = bcda__position_bytes(d->position) - d->base;
+    if (from >= (int64_t)end)
+        return 0;
+    return bcda__position_add(d->position, d->cur->bytes + from, end - (size_t)from);
+}
+
+/* Compares the bytes of the current batch, but none behind the confirmed ones: the hash of the next
+ * mark must not contain what follows it. */
+static int compare_batch(struct bcda__decoder *d)
+{
+    int64_t end = bcda__position_until(d->position)->bytes - d->base;
+
+    return hash_until(d, end < (int64_t)d->cur->fill ? (size_t)end : d->cur->fill);
+}
+
+/* Notes where the current batch ends. If that is before the position that was compared, this
+ * position also follows the lines of the batch, so it is their mark. */
 static int mark_end(struct bcda__decoder *d)
 {
-    int64_t end = d->base + (int64_t)d->line_at;
     int rc;
 
     if (!d->o.marks)
@@ -151,10 +165,10 @@ static int mark_end(struct bcda__decoder *d)
     rc = hash_until(d, d->line_at);
     if (rc)
         return rc;
-    if (bcda__position_bytes(d->position) == end)
-        return bcda__position_mark(d->position, d->lines, &d->cur->end);
-    d->cur->end.line = d->lines;
-    d->cur->end.bytes = -1;
+    if (bcda__position_bytes(d->position) == d->base + (int64_t)d->line_at)
+        return bcda__position_mark(d->position, d->last_content, &d->cur->end);
+    d->cur->end = *bcda__position_until(d->position);
+    d->cur->end.line = d->last_content;
     return 0;
 }
 
@@ -233,6 +247,7 @@ static int read_line(struct bcda__decoder *d, size_t len, int last)
     if (len <= d->o.line_max && is_blank(line, len))
         return 0;
     d->content_lines++;
+    d->last_content = d->lines;
     if (len > d->o.line_max)
         return add_bad(d, BCDA_ERR_LINE_TOO_LONG, len, d->o.line_max, 0);
     rc = read_short_line(d, line, len, last);
@@ -310,6 +325,7 @@ static int check_long(struct bcda__decoder *d)
     if (!d->skipping && d->cur->fill - d->line_at > d->o.line_max) {
         d->lines++;
         d->content_lines++;
+        d->last_content = d->lines;
         rc = add_bad(d, BCDA_ERR_LINE_TOO_LONG, d->cur->fill - d->line_at, d->o.line_max, 0);
         if (rc)
             return rc;
@@ -318,9 +334,19 @@ static int check_long(struct bcda__decoder *d)
     return d->skipping ? drop_tail(d) : 0;
 }
 
-/* Makes room for more bytes. Sets `full` if there is no room until the caller takes the batch.
- * While the file is compared, no batch can be taken. What is in the batch then was in one batch
- * before, so it is not much larger. */
+/* Makes room for more bytes while the file is compared and no batch can be taken. The lines behind
+ * the confirmed one were in one batch with it. More than one batch of them cannot be from the same
+ * file. */
+static int make_room_to_compare(struct bcda__decoder *d)
+{
+    size_t max = d->o.line_max > BATCH_MAX ? d->o.line_max + 2 : BATCH_MAX;
+
+    if (d->cur->fill > max)
+        return BCDA_ERR_CHANGED;
+    return bcda__batch_reserve(d->cur, d->cur->cap + d->cur->cap / 2 + 1);
+}
+
+/* Makes room for more bytes. Sets `full` if there is no room until the caller takes the batch. */
 static int make_room(struct bcda__decoder *d)
 {
     struct bcda_batch *b = d->cur;
@@ -331,7 +357,7 @@ static int make_room(struct bcda__decoder *d)
         return 0;
     if (!bcda__batch_is_empty(b)) {
         if (is_comparing(d))
-            return bcda__batch_reserve(b, b->cap + b->cap / 2 + 1);
+            return make_room_to_compare(d);
         d->full = 1;
         return 0;
     }
@@ -427,7 +453,7 @@ static int decode_step(struct bcda__decoder *d, const uint8_t *in, size_t len, s
     d->bytes += (int64_t)made;
     *idle = made == 0 && *used == 0 && d->scratch_at == d->scratch_len;
     if (!rc && is_comparing(d))
-        rc = hash_until(d, b->fill);
+        rc = compare_batch(d);
     if (rc == BCDA_ERR_CHANGED)
         return rc;
     read = read_lines(d); /* even after an error, because the bytes before the damage are valid */

@@ -41,7 +41,8 @@ struct bcda__decoder_options {
     int marks;
     /* NULL, or what the application confirmed of this file before, copied. The lines up to
      * confirmed->line are read but not delivered. No batch is available before the bytes up to
-     * confirmed->bytes were read; if they differ, the file fails with BCDA_ERR_CHANGED. */
+     * confirmed->bytes were read; if they differ, or if the lines before that would need a larger
+     * batch than there can be, the file fails with BCDA_ERR_CHANGED. */
     const struct bcda__mark *confirmed;
     int deletions; /* 1 = a line that is not a Bundle of deletions is invalid (codec/deletion.h) */
 };

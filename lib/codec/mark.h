@@ -5,8 +5,9 @@
 #include <stdint.h>
 
 struct bcda__mark {
-    int64_t line;       /* number of the last line before the position; 0 = there is no mark */
-    int64_t bytes;      /* offset in the decoded file; -1 = the position has no hash */
+    /* number of the last line before the position that is not blank; 0 = there is no mark */
+    int64_t line;
+    int64_t bytes;      /* offset in the decoded file */
     uint8_t sha256[32]; /* the hash of the bytes before the position */
 };
 

@@ -46,6 +46,11 @@ int64_t bcda__position_bytes(const struct bcda__position *p)
     return p->bytes;
 }
 
+const struct bcda__mark *bcda__position_until(const struct bcda__position *p)
+{
+    return &p->until;
+}
+
 int bcda__position_is_comparing(const struct bcda__position *p)
 {
     return p->is_comparing;

@@ -18,6 +18,8 @@ int64_t bcda__position_bytes(const struct bcda__position *p); /* number of bytes
 /* Adds the next bytes of the file. Returns 0, BCDA_ERR_CHANGED if the file differs from the one
  * that the mark was made of, or NOMEM or LIBRARY. */
 int bcda__position_add(struct bcda__position *p, const void *data, size_t len);
+/* Returns the mark that the file is or was compared with. */
+const struct bcda__mark *bcda__position_until(const struct bcda__position *p);
 /* Returns 1 until the bytes before the mark were added and found to be the same. */
 int bcda__position_is_comparing(const struct bcda__position *p);
 /* Makes a mark of the bytes added so far. Returns 0, NOMEM or LIBRARY. */

@@ -38,6 +38,7 @@ static void make_text(void)
 struct pass {
     size_t piece, batch_size;
     const struct bcda__mark *confirmed;
+    int no_marks;
     int64_t rows[LINES_MAX], bad[LINES_MAX]; /* line numbers */
     size_t row_count, bad_count;
     struct bcda__mark ends[LINES_MAX];
@@ -65,7 +66,7 @@ static int run_pass(struct pass *p)
                                       .line_max = LINE_LIMIT,
                                       .depth_max = 64,
                                       .batch_size = p->batch_size,
-                                      .marks = 1,
+                                      .marks = !p->no_marks,
                                       .confirmed = p->confirmed};
     struct bcda__spent spent = {0};
     struct bcda__decoder *d;
@@ -178,6 +179,102 @@ START_TEST(file_that_differs)
 }
 END_TEST
 
+/* The restored file has smaller batches. All of them can be confirmed again, and each mark leads to
+ * the same rest. */
+START_TEST(confirmed_again)
+{
+    static const size_t pieces[] = {1, 333, 20000};
+    struct pass one = {.piece = 20000, .batch_size = 2000};
+    struct bcda__mark mark;
+    size_t i;
+
+    make_text();
+    ck_assert_int_eq(run_pass(&one), 0);
+    mark = one.ends[0];
+    mark.line = 2;
+    {
+        struct pass two = {.piece = pieces[_i], .batch_size = 200, .confirmed = &mark};
+
+        ck_assert_int_eq(run_pass(&two), 0);
+        ck_assert_uint_gt(two.end_count, 4);
+        for (i = 0; i < two.end_count; i++) {
+            struct pass three = {.piece = 100, .batch_size = 512, .confirmed = &two.ends[i]};
+
+            ck_assert_int_ge(two.ends[i].bytes, 1);
+            ck_assert_int_eq(run_pass(&three), 0);
+            check_after(one.rows, one.row_count, three.rows, three.row_count, two.ends[i].line);
+        }
+    }
+}
+END_TEST
+
+/* The application does not confirm any more after the job was restored: no marks are made. A line
+ * that is too long is removed from a batch behind the first one. */
+START_TEST(confirmed_no_more)
+{
+    struct pass one = {.piece = 20000, .batch_size = 512};
+    struct bcda__mark mark;
+    size_t i;
+
+    make_text();
+    ck_assert_int_eq(run_pass(&one), 0);
+    mark = one.ends[0];
+    for (i = 1; i < 600; i += 7) {
+        struct pass two = {.piece = i, .batch_size = 200, .confirmed = &mark, .no_marks = 1};
+
+        ck_assert_int_eq(run_pass(&two), 0);
+        check_after(one.rows, one.row_count, two.rows, two.row_count, mark.line);
+        check_after(one.bad, one.bad_count, two.bad, two.bad_count, mark.line);
+    }
+}
+END_TEST
+
+/* Blank lines after the last line that was delivered are not waited for. */
+START_TEST(blank_lines_at_the_end)
+{
+    struct pass one = {.piece = 20000, .batch_size = 20000};
+
+    text_len = (size_t)sprintf(text, "{\"resourceType\":\"Patient\"}\n\n \n");
+    ck_assert_int_eq(run_pass(&one), 0);
+    ck_assert_uint_eq(one.end_count, 1);
+    ck_assert_int_eq(one.ends[0].line, 1);
+    ck_assert_int_eq(one.ends[0].bytes, (int64_t)text_len);
+}
+END_TEST
+
+/* The restored file has many short lines, or long ones, where the confirmed ones were. It is
+ * refused before more of it is held than a batch has. */
+START_TEST(other_lines_to_compare)
+{
+    struct bcda__mark mark = {.line = 1, .bytes = INT64_MAX};
+    struct bcda__decoder_options o = {.name = "f",
+                                      .line_max = 1 << 20,
+                                      .depth_max = 64,
+                                      .batch_size = 4096,
+                                      .marks = 1,
+                                      .confirmed = &mark};
+    struct bcda__decoder *d;
+    struct bcda_error err;
+    size_t used, len = 0, most = (size_t)200 << 20;
+    int rc = 0;
+
+    while (len + 1100 < sizeof text)
+        len += (size_t)sprintf(text + len, "{\"resourceType\":\"A\",\"id\":\"%0*d\"}\n",
+                               _i ? 1000 : 1, 1);
+    bcda__err_clear(&err);
+    ck_assert_int_eq(bcda__decoder_new(&d, &o, &err), 0);
+    while (!rc && (size_t)bcda__decoder_bytes(d) < most) {
+        rc = bcda__decoder_write(d, text, len, &used, &err);
+        ck_assert_int_eq(bcda__decoder_has_batch(d), 0);
+    }
+    ck_assert_int_eq(rc, BCDA_ERR_CHANGED);
+    ck_assert_int_gt(bcda__decoder_bytes(d), 8 << 20);
+    ck_assert_int_lt(bcda__decoder_bytes(d), 100 << 20);
+    bcda__decoder_free(d);
+    bcda__err_forget(&err);
+}
+END_TEST
+
 /* ---- marks ---- */
 
 static void add_marks(struct bcda__marks *m, int count)
@@ -216,21 +313,19 @@ START_TEST(marks_of_lines)
 END_TEST
 
 /* Of more batches than are remembered, the oldest can only be confirmed together with later ones.
- * A batch without a hash can be confirmed with a later one too. */
+ */
 START_TEST(marks_forgotten)
 {
     struct bcda__marks m = {0};
-    struct bcda__mark confirmed = {0}, end = {10 * BCDA__MARKS_MAX + 20, -1, {0}};
+    struct bcda__mark confirmed = {0};
 
     add_marks(&m, BCDA__MARKS_MAX + 1);
     ck_assert_uint_le(m.count, BCDA__MARKS_MAX);
     ck_assert_int_eq(bcda__marks_confirm(&m, 10, &confirmed), BCDA_ERR_AGAIN);
     ck_assert_int_eq(bcda__marks_confirm(&m, 10 * BCDA__MARKS_MAX, &confirmed), 0);
     ck_assert_int_eq(confirmed.bytes, 1000 * BCDA__MARKS_MAX);
-    ck_assert_int_eq(bcda__marks_add(&m, &end), 0);
-    ck_assert_int_eq(bcda__marks_confirm(&m, end.line, &confirmed), BCDA_ERR_AGAIN);
-    ck_assert_int_eq(confirmed.bytes, 1000 * BCDA__MARKS_MAX);
     bcda__marks_free(&m);
+    ck_assert_int_eq(bcda__marks_confirm(&m, 10 * BCDA__MARKS_MAX + 1, &confirmed), BCDA_ERR_AGAIN);
 }
 END_TEST
 
@@ -239,6 +334,10 @@ SUITE("confirm")
     suite_case("lines");
     suite_loop(every_line, 0, SIZES);
     suite_loop(file_that_differs, 0, 2);
+    suite_loop(confirmed_again, 0, 3);
+    suite_test(confirmed_no_more);
+    suite_loop(other_lines_to_compare, 0, 2);
+    suite_test(blank_lines_at_the_end);
     suite_case("marks");
     suite_test(marks_of_lines);
     suite_test(marks_forgotten);
