@@ -104,7 +104,8 @@ BCDA_API int bcda_job_save_changes(bcda_job *job, char **out);
  * Keeps the saved text of the job in a file from now on, until the job is freed. Whenever something
  * changes that bcda_job_save_changes() would write, the library stores it there: it appends to the
  * file, or writes a new file (`path` with ".tmp") and renames it, and waits until the data is on
- * the disk. At the END of a file this happens after on_file has returned CONTINUE. A crash between
+ * the disk. At the END of a file this happens after on_file has returned CONTINUE; what is written
+ * during on_file, because of another file, does not have this END. A crash between
  * the application's own commit and this write makes the file be delivered again after
  * bcda_job_restore_from_file(), so replace resources that are there already; or save the text in
  * the transaction of the application (bcda_job_save_changes(), on_saved_state).

@@ -347,19 +347,36 @@ static void note_verdict(bcda_job *job, struct bcda_file *file)
 {
     if (file->verdict == BCDA_VERDICT_FAILED) {
         file->saved = BCDA__SAVED_FAILED;
-        bcda__marks_free(&file->marks);
         if (is_error_of_content(bcda_error_code(file->error)))
             memset(&file->confirmed, 0, sizeof file->confirmed);
     } else if (!waits_for_confirm(job, file)) {
         file->saved = BCDA__SAVED_COMPLETE;
-        bcda__marks_free(&file->marks);
     }
     bcda__saving_change(&job->saving, file);
 }
 
-/* Handles the end of a file. If the application stops the job in on_file or on_saved_state, it
- * could not keep the file, so the file does not count as loaded. What the application has saved
- * meanwhile may say otherwise, so the next saved text replaces it. */
+/* Calls on_file, and keeps the verdict. If the application stops the job in on_file or
+ * on_saved_state, it could not keep the file, so the file does not count as loaded. What the
+ * application has saved meanwhile may say otherwise, so the next saved text replaces it. Its lines
+ * can still be confirmed. Returns the result of on_file; *rc is that of keeping. */
+static int report_verdict(bcda_job *job, struct bcda_file *file, int *rc, struct bcda_error *err)
+{
+    int given;
+
+    note_verdict(job, file);
+    job->ending = file;
+    given = call_on_file(job, file, BCDA_FILE_END);
+    job->ending = NULL;
+    *rc = given == BCDA_CONTINUE ? bcda__job_keep(job, err) : 0;
+    if (file->saved == BCDA__SAVED_COMPLETE && (given != BCDA_CONTINUE || *rc)) {
+        file->saved = BCDA__SAVED_NONE;
+        bcda__saving_begin(&job->saving);
+    }
+    if (file->saved != BCDA__SAVED_NONE)
+        bcda__marks_free(&file->marks);
+    return given;
+}
+
 static void file_concluded(bcda_job *job, struct bcda_file *file)
 {
     int failed = file->verdict == BCDA_VERDICT_FAILED;
@@ -369,13 +386,7 @@ static void file_concluded(bcda_job *job, struct bcda_file *file)
     job->files_ended++;
     if (failed && !job->file_err.code && file->error)
         bcda__err_copy(&job->file_err, file->error);
-    note_verdict(job, file);
-    given = call_on_file(job, file, BCDA_FILE_END);
-    rc = given == BCDA_CONTINUE ? bcda__job_keep(job, &err) : 0;
-    if (!failed && (given != BCDA_CONTINUE || rc)) {
-        file->saved = BCDA__SAVED_NONE;
-        bcda__saving_begin(&job->saving);
-    }
+    given = report_verdict(job, file, &rc, &err);
     if (handle_callback_answer(job, given, "on_file"))
         return;
     if (rc) {

@@ -35,6 +35,7 @@ struct bcda_job {
     struct bcda__texts missing; /* requested types without a data file */
     struct bcda__saving saving;
     struct bcda__state_file *state_file; /* bcda_job_save_to_file(); NULL = none */
+    struct bcda_file *ending;            /* on_file reports the END of this file now; or NULL */
     /* Which lines can be confirmed (BCDA_CONFIRM_*), after BCDA_OPT_DELIVERY was considered. */
     int confirms;
 

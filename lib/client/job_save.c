@@ -8,11 +8,14 @@ enum { SAVED_TEXT_MAX = 1 << 30 };
 
 /* ---- the text ---- */
 
-static void describe_saved_job(const bcda_job *job, struct bcda__saved_job *out)
+/* If the library keeps the text, a verdict is written after on_file has returned. If the
+ * application saves the job in on_file, it has stored the file. */
+static void describe_saved_job(const bcda_job *job, int is_kept, struct bcda__saved_job *out)
 {
     out->url = job->url;
     out->types = job->types_known ? &job->types : NULL;
     out->files = job->downloads.files;
+    out->unsettled = is_kept ? job->ending : NULL;
 }
 
 int bcda__job_save(bcda_job *job, struct bcda__buf *out)
@@ -20,7 +23,7 @@ int bcda__job_save(bcda_job *job, struct bcda__buf *out)
     struct bcda__saved_job view;
     int rc;
 
-    describe_saved_job(job, &view);
+    describe_saved_job(job, 0, &view);
     rc = bcda__saving_write(&job->saving, &view, out);
     if (!rc && bcda__job_is_kept(job)) /* what is kept does not have this line */
         bcda__saving_begin(&job->saving);
@@ -31,7 +34,7 @@ int bcda__job_save_changes(bcda_job *job, struct bcda__buf *out)
 {
     struct bcda__saved_job view;
 
-    describe_saved_job(job, &view);
+    describe_saved_job(job, 0, &view);
     return bcda__saving_has_changes(&job->saving)
                ? bcda__saving_write_changes(&job->saving, &view, out)
                : 0;
@@ -53,7 +56,7 @@ static int keep_in_file(bcda_job *job, struct bcda_error *err)
     if (bcda__state_file_wants_whole(job->state_file))
         bcda__saving_begin(&job->saving);
     whole = !job->saving.has_begun;
-    describe_saved_job(job, &view);
+    describe_saved_job(job, 1, &view);
     bcda__buf_init(&text, SAVED_TEXT_MAX);
     rc = bcda__saving_write_changes(&job->saving, &view, &text);
     if (rc)
@@ -74,7 +77,7 @@ static int report_saved_state(bcda_job *job, struct bcda_error *err)
     struct bcda__buf text;
     int given, rc;
 
-    describe_saved_job(job, &view);
+    describe_saved_job(job, 1, &view);
     bcda__buf_init(&text, SAVED_TEXT_MAX);
     rc = bcda__saving_write_changes(&job->saving, &view, &text);
     if (rc) {

@@ -87,13 +87,13 @@ int bcda__saving_has_changes(const struct bcda__saving *s)
 
 struct files_view {
     const struct bcda__saving *s;
-    const struct bcda__files *files;
+    const struct bcda__saved_job *job;
     struct bcda__buf path;
 };
 
 /* Fills *out with what is to be saved of the file. `path` holds its path. */
-static int view_file(const struct bcda_file *f, struct bcda__buf *path,
-                     struct bcda__saved_file *out)
+static int view_file(const struct bcda__saved_job *job, const struct bcda_file *f,
+                     struct bcda__buf *path, struct bcda__saved_file *out)
 {
     int rc;
 
@@ -102,8 +102,8 @@ static int view_file(const struct bcda_file *f, struct bcda__buf *path,
     if (rc)
         return rc;
     out->path = path->data;
-    out->verdict = f->saved;
-    if (f->saved != BCDA__SAVED_COMPLETE)
+    out->verdict = f == job->unsettled ? BCDA__SAVED_NONE : f->saved;
+    if (out->verdict != BCDA__SAVED_COMPLETE)
         out->confirmed = f->confirmed;
     return 0;
 }
@@ -114,22 +114,33 @@ static int file_at(void *ctx, size_t i, struct bcda__saved_file *out)
     const struct bcda__entry *entry;
     int rc;
 
-    if (!view->files) {
+    if (!view->job->files) {
         *out = view->s->restored.files[i];
         return 0;
     }
-    entry = view->files->at[i].entry;
-    rc = view_file(&view->files->at[i], &view->path, out);
+    entry = view->job->files->at[i].entry;
+    rc = view_file(view->job, &view->job->files->at[i], &view->path, out);
     out->kind = entry->kind;
     out->type = entry->type[0] ? (char *)(uintptr_t)entry->type : NULL;
     return rc;
+}
+
+/* What was written last has this check, and all changes. */
+static void note_written(struct bcda__saving *s, const struct bcda__saved_job *job,
+                         const char check[BCDA__STATE_CHECK])
+{
+    drop_changes(s);
+    memcpy(s->check, check, sizeof s->check);
+    s->has_begun = 1;
+    if (job->unsettled)
+        bcda__saving_change(s, job->unsettled);
 }
 
 int bcda__saving_write(struct bcda__saving *s, const struct bcda__saved_job *job,
                        struct bcda__buf *out)
 {
     const struct bcda__manifest *m = job->files ? job->files->manifest : NULL;
-    struct files_view view = {s, job->files, {NULL, 0, 0, 0}};
+    struct files_view view = {s, job, {NULL, 0, 0, 0}};
     char check[BCDA__STATE_CHECK] = "";
     struct bcda__state_head head = {
         .url = job->url,
@@ -145,12 +156,9 @@ int bcda__saving_write(struct bcda__saving *s, const struct bcda__saved_job *job
     bcda__buf_init(&view.path, PATH_MAX_LEN);
     rc = bcda__state_write(out, check, &head);
     bcda__buf_free(&view.path);
-    if (rc)
-        return rc;
-    drop_changes(s);
-    memcpy(s->check, check, sizeof s->check);
-    s->has_begun = 1;
-    return 0;
+    if (!rc)
+        note_written(s, job, check);
+    return rc;
 }
 
 int bcda__saving_write_changes(struct bcda__saving *s, const struct bcda__saved_job *job,
@@ -170,18 +178,16 @@ int bcda__saving_write_changes(struct bcda__saving *s, const struct bcda__saved_
     for (f = s->first; !rc && f; f = f->changed) {
         struct bcda__saved_file change = {0};
 
-        rc = view_file(f, &path, &change);
+        rc = view_file(job, f, &path, &change);
         if (!rc)
             rc = bcda__buf_adds(out, "\n");
         if (!rc)
             rc = bcda__state_write_change(out, check, &change);
     }
     bcda__buf_free(&path);
-    if (rc)
-        return rc;
-    drop_changes(s);
-    memcpy(s->check, check, sizeof check);
-    return 0;
+    if (!rc)
+        note_written(s, job, check);
+    return rc;
 }
 
 void bcda__saving_free(struct bcda__saving *s)

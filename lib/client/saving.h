@@ -21,6 +21,9 @@ struct bcda__saved_job {
     const char *url;
     const struct bcda__texts *types; /* NULL = it is not known what was requested */
     const struct bcda__files *files; /* NULL before the manifest was received */
+    /* The application has not said yet whether it has stored this file: it is written without its
+     * verdict, and stays noted as changed. NULL = none. */
+    struct bcda_file *unsettled;
 };
 
 /* Compares the manifest with the restored text: marks the files that are loaded or confirmed in

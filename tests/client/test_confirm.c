@@ -302,6 +302,36 @@ START_TEST(wrong_lines)
 }
 END_TEST
 
+static int stop_at_end(struct run *r, enum where where, void *object)
+{
+    (void)r;
+    (void)object;
+    return where == AT_END ? BCDA_STOP : BCDA_CONTINUE;
+}
+
+/* The application could not store the file at its END, and stops the job. It can still confirm the
+ * lines that it has stored, or all of them. */
+START_TEST(confirmed_after_stop)
+{
+    struct run *r;
+    char *saved;
+
+    open_with(SCRIPTED_PLAIN, 0);
+    open_session(BCDA_CONFIRM_STAGED, 0, 4096);
+    r = fixture_run_hook(&fx, BY_RESOURCE, stop_at_end, NULL);
+    fixture_check_result(r, BCDA_ERR_STOPPED);
+    ck_assert_ok(bcda_job_confirm(r->job, bcda_job_file(r->job, 0), _i ? LINES : 200));
+    ck_assert_ok(bcda_job_save(r->job, &saved));
+    ck_assert_int_eq(strstr(saved, "\"verdict\":\"complete\"") != NULL, _i);
+    r = fixture_restore(&fx, BY_RESOURCE, saved);
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    check_rest(r, _i ? LINES : 200, 0);
+    bcda_free(saved);
+    fixture_close(&fx);
+}
+END_TEST
+
 /* ---- batches that are pulled ---- */
 
 static void confirm_batch(bcda_job *job, const bcda_batch *b)
@@ -361,6 +391,29 @@ START_TEST(pulled_batches)
 }
 END_TEST
 
+/* The file ends with blank lines, which the application does not see. */
+START_TEST(pulled_with_blank_end)
+{
+    static const char lines[] = "{\"resourceType\":\"Patient\",\"id\":\"p1\"}\n\n \r\n";
+    bcda_job *job;
+    char *saved;
+
+    fixture_open_scripted(&fx, 0);
+    scripted_reply(fx.server, "/data/a.ndjson", "200 OK", "", lines, sizeof lines - 1);
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    open_session(BCDA_CONFIRM_STAGED, _i * 2, 4096);
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, NULL, &job));
+    pull_all(job, 1);
+    ck_assert_ok(bcda_job_result(job));
+    ck_assert_ok(bcda_job_save(job, &saved));
+    bcda_job_unref(job);
+    ck_assert_ptr_nonnull(strstr(saved, "\"verdict\":\"complete\""));
+    bcda_free(saved);
+    fixture_close(&fx);
+}
+END_TEST
+
 SUITE("confirm")
 {
     suite_case("ways");
@@ -372,6 +425,8 @@ SUITE("confirm")
     suite_case("refused");
     suite_loop(option_decides, 0, 6);
     suite_test(wrong_lines);
+    suite_loop(confirmed_after_stop, 0, 2);
     suite_case("pulled");
     suite_loop(pulled_batches, 0, 2);
+    suite_loop(pulled_with_blank_end, 0, 2);
 }

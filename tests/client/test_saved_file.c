@@ -246,6 +246,103 @@ START_TEST(damaged)
 }
 END_TEST
 
+/* ---- at the END of a file ---- */
+
+enum { FIRST_GATE = 1, SECOND_GATE = 2, B_LINES = 100 };
+
+struct ending {
+    int by_confirm; /* 1: a line of the other file is confirmed; 0: the file is chosen only now */
+    int answer;     /* the result of on_file */
+};
+
+/* At the END of the first file, the saved text is written, before the application says that it has
+ * stored the file. */
+static int write_at_end(struct run *r, enum where where, void *object)
+{
+    const struct ending *e = r->arg;
+    char *text;
+    size_t len;
+
+    if (where != AT_END || bcda_file_index(object) != 0)
+        return BCDA_CONTINUE;
+    if (e->by_confirm)
+        ck_assert_ok(bcda_job_confirm(r->job, bcda_job_file(r->job, 1), 1));
+    else
+        ck_assert_ok(bcda_job_save_to_file(r->job, path));
+    text = fixture_read(path, &len);
+    ck_assert_msg(!strstr(text, "complete"), "kept: %s", text);
+    ck_assert_int_eq(strstr(text, "\"line\":1,") != NULL, e->by_confirm);
+    free(text);
+    scripted_open_gate(fx.server, SECOND_GATE);
+    return e->answer;
+}
+
+/* The first file waits until the first lines of the second one were delivered. */
+static void reply_gated(void)
+{
+    struct scripted_answer *a = scripted_on(fx.server, "/data/a", 1);
+    struct scripted_answer *b = scripted_on(fx.server, "/data/b", 1);
+    struct buf first = {0}, second = {0}, last = {0};
+    char head[100];
+
+    fixture_add_patients(&first, 0, 3);
+    fixture_add_patients(&second, 3, B_LINES - 1);
+    fixture_add_patients(&last, 3 + B_LINES - 1, 1);
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", first.len);
+    scripted_gate(a, FIRST_GATE);
+    scripted_text(a, head);
+    scripted_send(a, first.p, first.len);
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n",
+             second.len + last.len);
+    scripted_text(b, head);
+    scripted_send(b, second.p, second.len);
+    scripted_gate(b, SECOND_GATE);
+    scripted_send(b, last.p, last.len);
+    buf_printf(&second, "%s", last.p);
+    scripted_reply(fx.server, "/data/a", "200 OK", "", first.p, first.len);
+    scripted_reply(fx.server, "/data/b", "200 OK", "", second.p, second.len);
+    scripted_export(fx.server, fixture_files, 2);
+    buf_free(&first);
+    buf_free(&second);
+    buf_free(&last);
+}
+
+/* The kept text does not list a file as complete before on_file has returned CONTINUE: if the
+ * application stops the job, or is killed in on_file, the file is delivered again. */
+START_TEST(kept_in_on_file)
+{
+    struct ending e = {_i % 2, _i / 2 ? BCDA_CONTINUE : BCDA_STOP};
+    struct run *r;
+
+    choose_path();
+    fixture_open_scripted(&fx, 0);
+    reply_gated();
+    fixture_set(&fx, BCDA_OPT_BATCH_SIZE, 4096);
+    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    r = fixture_start_hook(&fx, BY_RESOURCE, write_at_end, &e);
+    if (e.by_confirm)
+        ck_assert_ok(bcda_job_save_to_file(r->job, path));
+    fixture_until(&fx, r->count > 0);
+    scripted_open_gate(fx.server, FIRST_GATE);
+    fixture_finish(&fx);
+    fixture_check_result(r, e.answer == BCDA_STOP ? BCDA_ERR_STOPPED : 0);
+    release_job(r);
+    r = restore_kept();
+    fixture_finish(&fx);
+    fixture_check_result(r, 0);
+    fixture_check_patients(r, 0, 0, e.answer == BCDA_STOP ? 3 : 0);
+    if (e.answer == BCDA_STOP)
+        fixture_check_patients(r, 1, e.by_confirm ? 4 : 3, e.by_confirm ? B_LINES - 1 : B_LINES);
+    else
+        fixture_check_patients(r, 1, 0, 0);
+    release_job(r);
+    remove_path();
+    fixture_close(&fx);
+}
+END_TEST
+
 /* ---- the disk ---- */
 
 /* The disk is full from each call on. The job fails with a clear error, or the file cannot be
@@ -527,6 +624,7 @@ SUITE("saved file")
     suite_test(in_use);
     suite_loop(damaged, 0, 2);
     suite_test(confirmed_after_the_end);
+    suite_loop(kept_in_on_file, 0, 4);
     suite_case("disk");
     suite_test(disk_full);
     suite_test(full_for_a_moment);
