@@ -19,6 +19,7 @@ LIBRARY, EXAMPLE = sys.argv[3:5]
 BINDING = os.path.dirname(os.path.dirname(os.path.abspath(EXAMPLE)))
 TYPES = ["Patient", "Coverage", "ExplanationOfBenefit"]
 MODES = ([], ["--confirm"])
+RUNNING = "hashtext('bcda')"  # the lock of a program that runs
 
 report = programs.Report()
 check = report.check
@@ -85,9 +86,9 @@ class Program:
 
     def prepare(self, mode):
         """Makes the tables of the program, with the triggers that stop it."""
-        with Locked("hashtext('bcda')"):  # a program that is already running
+        with Locked(RUNNING) as running:
             process = subprocess.Popen(self.command, env=self.env)
-            check(Locked.is_waited_for(process), "the program does not wait")
+            check(running.is_waited_for(process), "the program does not wait")
             process.kill()
             process.wait()
         source = open(EXAMPLE, encoding="utf-8").read()
@@ -105,12 +106,13 @@ class Program:
         """Kills the program at a moment: where the saved text would get one line more, after `skip` lines."""
         self.sql(f"DELETE FROM stop_at; INSERT INTO stop_at SELECT '{moment}', count(*) + {skip} + "
                  f"('{moment}' = 'committing')::int FROM bcda_saved")
-        with Locked("42"):
+        with Locked("42") as stop:
             process = subprocess.Popen(self.command, env=self.env, stderr=subprocess.PIPE)
-            check(Locked.is_waited_for(process), moment, skip, "the program has not come there", process.poll())
+            check(stop.is_waited_for(process), moment, skip, "the program has not come there", process.poll())
             process.kill()
             process.communicate()
-        self.sql("DELETE FROM stop_at")
+        with Locked(RUNNING):  # the session of the program has ended
+            self.sql("DELETE FROM stop_at")
 
     def stage_more(self):
         """Stages rows that are not confirmed, as if they were of a batch that could not be confirmed."""
@@ -145,15 +147,16 @@ class Locked:
         self.psql.stdin.write(f"SELECT pg_advisory_lock({self.key});\n")
         self.psql.stdin.flush()
         self.psql.stdout.readline()
+        return self
 
     def __exit__(self, *_):
         self.psql.communicate(timeout=programs.LIMIT)
 
-    @staticmethod
-    def is_waited_for(process):
+    def is_waited_for(self, process):
         """Waits until another session waits for the lock; returns False if the process ends before."""
         def waits():
-            return db.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            return db.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+                            f"AND objid::bigint = {self.key}::bigint & 4294967295")
 
         wait_for(lambda: waits() or process.poll() is not None)
         return bool(waits())
@@ -199,8 +202,8 @@ def newer_wins():
         p = Program(s, [])
         p.run()
         p.sql("UPDATE bcda_load SET since = NULL; UPDATE resource SET json = '{\"old\":1}', "
-              "last_updated = '1990-01-01Z' WHERE type = 'Patient'; UPDATE resource SET json = '{\"new\":1}', last_updated = '2990-01-01Z' "
-              "WHERE type = 'Coverage'")
+              "last_updated = '1990-01-01Z' WHERE type = 'Patient'; UPDATE resource SET json = '{\"new\":1}', "
+              "last_updated = '2990-01-01Z' WHERE type = 'Coverage'")
         p.run()
         check(p.sql("SELECT count(*) FROM resource WHERE json = '{\"old\":1}'") == "0", "an older row has stayed")
         check(p.sql("SELECT count(*) FROM resource WHERE type = 'Coverage' AND json <> '{\"new\":1}'") == "0",
