@@ -274,9 +274,9 @@ class Arguments(WithSandbox):
         self.assertTrue(job.confirm(file, 5))
         self.assertTrue(job.confirm(file, 5))
         for given, kind, words in (
-                ((file, 0), bcda.InvalidArgument, ["line 0 of the file was not delivered"]),
-                ((file, 11), bcda.InvalidArgument, ["line 11 of the file was not delivered"]),
-                ((file, 4), bcda.InvalidArgument, ["line 4 of the file ", "a later line was confirmed before"]),
+                ((file, 0), bcda.InvalidArgument, ["line", "of the file was not delivered", "given 0"]),
+                ((file, 11), bcda.InvalidArgument, ["line", "of the file was not delivered", "given 11"]),
+                ((file, 4), bcda.InvalidArgument, ["line", "was confirmed before", "given 4"]),
                 ((file, 1 << 64), bcda.InvalidArgument, ["line: ", "is not within 64 bits"]),
                 ((file, "5"), TypeError, ["line must be an int, not str"]),
                 ((file, True), TypeError, ["line must be an int, not bool"]),

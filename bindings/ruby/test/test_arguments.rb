@@ -234,9 +234,9 @@ class TestArguments < BcdaTest
       loose = []
       Bcda::Decoder.new.tap { |decoder| decoder.write(%({"resourceType":"Patient"}\n)) { |r| loose << r } }.finish { |r| loose << r }
       assert_equal [true, true], [job.confirm(file, 5), job.confirm(file, 5)]
-      [[[file, 0], Bcda::UsageError, ["line 0 of the file was not delivered"]],
-       [[file, 41], Bcda::UsageError, ["line 41 of the file was not delivered"]],
-       [[file, 4], Bcda::UsageError, ["line 4 of the file ", "a later line was confirmed before"]],
+      [[[file, 0], Bcda::UsageError, ["line", "of the file was not delivered", "given 0"]],
+       [[file, 41], Bcda::UsageError, ["line", "of the file was not delivered", "given 41"]],
+       [[file, 4], Bcda::UsageError, ["line", "was confirmed before", "given 4"]],
        [[file, 1 << 64], ArgumentError, ["line: ", "is not within 64 bits"]],
        [[file, "5"], TypeError, ["line must be an Integer, not String"]],
        [[file], TypeError, ["line must be an Integer, not nil"]],

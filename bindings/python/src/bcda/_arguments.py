@@ -41,7 +41,7 @@ def mistyped(keyword: str, value: object, expected: str) -> TypeError:
     return TypeError(f"{keyword} must be {expected}, not {type(value).__name__}")
 
 
-def named(error: errors.Error, keyword: str, value: Optional[str] = None) -> errors.Error:
+def named(error: errors.Error, keyword: str, value: object = None) -> errors.Error:
     """The library's error, reworded: its text names the keyword, and quotes the value if it is not a secret."""
     words = error.text if error.text.startswith(keyword) else f"{keyword}: {error.text}"
     return errors.reworded(error, words if value is None else f"{words}; given {quoted(value)}")

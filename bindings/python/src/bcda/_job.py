@@ -681,9 +681,9 @@ class Job:
         Returns
         -------
         bool
-            False if this line cannot be confirmed: it is in the first batches after the job was
-            restored, or hundreds of later batches were delivered. Nothing has changed then. Commit
-            after a later line, which can be confirmed; so can the last line of every file.
+            False if this line cannot be confirmed any more, because hundreds of later batches were
+            delivered. Nothing has changed then. A later line can be confirmed, and so can the last
+            line of every file.
 
         Raises
         ------
@@ -697,7 +697,7 @@ class Job:
         with self._core.lock:
             code = lib.bcda_job_confirm(self._pointer, file._pointer, number)
             if code == _abi.ERR_INVALID:
-                raise named(self._core.error(code), "line")
+                raise named(self._core.error(code), "line", number)
             if code not in (_abi.OK, _abi.ERR_AGAIN):
                 raise self._core.error(code)
         return bool(code == _abi.OK)

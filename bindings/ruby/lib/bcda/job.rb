@@ -189,9 +189,8 @@ module Bcda
     #   @param file [Bcda::DataFile]
     #   @param line [Integer] the number of the last line that is stored, such as {Resource#line_number} or
     #     {BadLine#line_number}; lines are confirmed in increasing order
-    # @return [Boolean] false if this line cannot be confirmed: it is in the first batches after the job was
-    #   restored, or hundreds of later batches were delivered. Nothing has changed then. Commit after a later
-    #   line, which can be confirmed; so can the last line of every file
+    # @return [Boolean] false if this line cannot be confirmed any more, because hundreds of later batches were
+    #   delivered. Nothing has changed then. A later line can be confirmed, and so can the last line of every file
     # @raise [Bcda::UsageError] the line was not delivered, or a later one was confirmed before
     # @raise [Bcda::StateError] the option +confirm_lines+ does not allow it; the file has failed, or was skipped
     def confirm(what, line = nil)
@@ -201,7 +200,7 @@ module Bcda
 
       read do |pointer|
         code = Native.bcda_job_confirm(pointer, at, number)
-        [ABI::OK, ABI::ERR_AGAIN].include?(code) or raise line_error(code)
+        [ABI::OK, ABI::ERR_AGAIN].include?(code) or raise line_error(code, number)
         code == ABI::OK
       end
     end
@@ -523,9 +522,9 @@ module Bcda
     end
 
     # The error of the last call; an error about the line names it. The caller holds the lock.
-    def line_error(code)
+    def line_error(code, number)
       error = @handle.engine.error(code)
-      code == ABI::ERR_INVALID ? Arguments.named(error, :line) : error
+      code == ABI::ERR_INVALID ? Arguments.named(error, :line, number) : error
     end
 
     def issue(said, outcome)
