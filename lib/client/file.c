@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/url.h"
-#include "codec/crypto.h"
 
 enum { TYPE_MAX = 64 }; /* most letters of a resource type */
 
@@ -24,6 +23,7 @@ static const char *path_of_url(const struct bcda_file *f, size_t *len)
     return u.path;
 }
 
+/* Orders files by the path and the query of their URLs. */
 static int compare_url_paths(const void *a, const void *b)
 {
     size_t a_len, b_len;
@@ -31,18 +31,52 @@ static int compare_url_paths(const void *a, const void *b)
     const char *y = path_of_url(*(struct bcda_file *const *)b, &b_len);
     int order = memcmp(x, y, a_len < b_len ? a_len : b_len);
 
-    return order ? order : (a_len > b_len) - (a_len < b_len);
+    if (!order)
+        order = (a_len > b_len) - (a_len < b_len);
+    return order ? order : strcmp(x + a_len, y + b_len);
 }
 
-/* Finds the files whose URLs differ only in the query. No URL is twice in a manifest. */
-static int find_ambiguous_paths(struct bcda__files *f)
+/* Returns 1 if some URL has a query or is of another origin than the first one. Otherwise no two
+ * files have the same path, because no URL is twice in a manifest. */
+static int may_share_paths(const struct bcda__files *f)
+{
+    size_t i, len, first;
+
+    for (i = first = 0; i < f->count; i++) {
+        const char *url = f->at[i].entry->url;
+        size_t origin = (size_t)(path_of_url(&f->at[i], &len) - url);
+
+        first = i ? first : origin;
+        if (url[origin + len] || origin != first || memcmp(url, f->at[0].entry->url, first) != 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* Distinguishes two files, neighbours in the order of compare_url_paths(), if they have the same
+ * path. */
+static void distinguish_files(struct bcda_file *a, struct bcda_file *b)
+{
+    size_t a_len, b_len;
+    const char *x = path_of_url(a, &a_len);
+    const char *y = path_of_url(b, &b_len);
+
+    if (a_len != b_len || memcmp(x, y, a_len) != 0)
+        return;
+    if (strcmp(x + a_len, y + b_len) == 0)
+        a->identity = b->identity = BCDA__BY_URL;
+    if (a->identity == BCDA__BY_PATH)
+        a->identity = BCDA__BY_QUERY;
+    if (b->identity == BCDA__BY_PATH)
+        b->identity = BCDA__BY_QUERY;
+}
+
+static int identify_files(struct bcda__files *f)
 {
     struct bcda_file **sorted;
-    size_t i, n = 0;
+    size_t i;
 
-    for (i = 0; i < f->count; i++)
-        n += strchr(f->at[i].entry->url, '?') != NULL;
-    if (!n)
+    if (!may_share_paths(f))
         return 0;
     sorted = bcda__alloc(f->count * sizeof *sorted);
     if (!sorted)
@@ -51,37 +85,29 @@ static int find_ambiguous_paths(struct bcda__files *f)
         sorted[i] = &f->at[i];
     qsort(sorted, f->count, sizeof *sorted, compare_url_paths);
     for (i = 1; i < f->count; i++)
-        if (compare_url_paths(&sorted[i - 1], &sorted[i]) == 0)
-            sorted[i - 1]->is_ambiguous = sorted[i]->is_ambiguous = 1;
+        distinguish_files(sorted[i - 1], sorted[i]);
     bcda__free(sorted);
     return 0;
 }
 
-static int add_query_hash(const char *query, struct bcda__buf *out)
+int bcda__file_add_path_as(const struct bcda_file *f, enum bcda__identity identity,
+                           struct bcda__buf *out)
 {
-    struct bcda__sha256 *sum;
-    uint8_t hash[32];
-    int rc = bcda__sha256_new(&sum), i;
+    size_t len;
+    const char *path = path_of_url(f, &len), *url = f->entry->url;
+    int rc = bcda__buf_add(out, path, len);
 
-    if (rc)
+    if (rc || identity == BCDA__BY_PATH)
         return rc;
-    bcda__sha256_add(sum, query, strlen(query));
-    rc = bcda__sha256_read(sum, hash);
-    bcda__sha256_free(sum);
-    if (!rc)
-        rc = bcda__buf_adds(out, "?");
-    for (i = 0; !rc && i < 16; i++)
-        rc = bcda__buf_addf(out, "%02x", hash[i]);
-    return rc;
+    if (identity == BCDA__BY_SAVED_PATH)
+        return bcda__buf_adds(out, path + len);
+    url = identity == BCDA__BY_QUERY ? path + len : url;
+    return bcda__state_add_hash(out, url, strlen(url));
 }
 
 int bcda__file_add_path(const struct bcda_file *f, struct bcda__buf *out)
 {
-    size_t len;
-    const char *path = path_of_url(f, &len);
-    int rc = bcda__buf_add(out, path, len);
-
-    return rc || !f->is_ambiguous ? rc : add_query_hash(path + len, out);
+    return bcda__file_add_path_as(f, f->identity, out);
 }
 
 /* ---- the files of a manifest ---- */
@@ -104,7 +130,7 @@ int bcda__files_new(struct bcda__files **out, struct bcda__manifest *manifest)
         f->at[i].index = i;
         f->at[i].expected = -1;
     }
-    if (find_ambiguous_paths(f)) {
+    if (identify_files(f)) {
         bcda__files_unref(f);
         return BCDA_ERR_NOMEM;
     }

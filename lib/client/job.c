@@ -619,6 +619,17 @@ static void take_progress(bcda_job *job, const struct bcda__answer *a)
     schedule_progress(job);
 }
 
+/* Makes the files of a manifest that was made of the saved text. */
+static int new_saved_files(bcda_job *job, struct bcda__manifest *m)
+{
+    int rc = bcda__files_new(&job->downloads.files, m);
+    size_t i;
+
+    for (i = 0; !rc && i < job->downloads.files->count; i++)
+        job->downloads.files->at[i].identity = BCDA__BY_SAVED_PATH;
+    return rc;
+}
+
 /* The server no longer has a job that was restored: the application is told which files are loaded
  * and which are not, as far as the saved text knows. Changes `err`. */
 static void take_expired(bcda_job *job, struct bcda_error *err)
@@ -631,7 +642,7 @@ static void take_expired(bcda_job *job, struct bcda_error *err)
          err->code != BCDA_ERR_JOB_CANCELLED) ||
         bcda__state_manifest(&job->saving.restored, &m))
         return;
-    if (bcda__files_new(&job->downloads.files, m) || take_loaded(job)) {
+    if (new_saved_files(job, m) || take_loaded(job)) {
         bcda__files_unref(job->downloads.files);
         job->downloads.files = NULL;
     }

@@ -6,13 +6,23 @@ enum { PATH_MAX_LEN = 256 * 1024 };
 
 /* ---- the manifest of a restored job ---- */
 
-/* Texts of version 1 name a file by its path and query. */
-static int add_old_path(const struct bcda_file *f, struct bcda__buf *out)
+/* Finds what was saved of the file: NULL if nothing was. Texts of version 1 have a hash of the
+ * query also if only one file has the path; so do texts that were written before a manifest was
+ * received again. */
+static int find_saved_file(const struct bcda__state *restored, const struct bcda_file *f,
+                           struct bcda__buf *path, const struct bcda__saved_file **out)
 {
-    const char *query = strchr(f->entry->url, '?');
-    int rc = bcda__file_add_path(f, out);
+    int rc;
 
-    return rc || !query || f->is_ambiguous ? rc : bcda__buf_adds(out, query);
+    bcda__buf_clear(path);
+    rc = bcda__file_add_path(f, path);
+    *out = rc ? NULL : bcda__state_find(restored, path->data);
+    if (rc || *out || f->identity != BCDA__BY_PATH || !strchr(f->entry->url, '?'))
+        return rc;
+    bcda__buf_clear(path);
+    rc = bcda__file_add_path_as(f, BCDA__BY_QUERY, path);
+    *out = rc ? NULL : bcda__state_find(restored, path->data);
+    return rc;
 }
 
 static void take_saved_file(struct bcda_file *f, const struct bcda__saved_file *saved)
@@ -34,10 +44,7 @@ int bcda__saving_take_files(struct bcda__saving *s, struct bcda__files *files)
     for (i = 0; !rc && s->restored.sorted && i < files->count; i++) {
         const struct bcda__saved_file *saved;
 
-        bcda__buf_clear(&path);
-        rc = s->restored.version == 1 ? add_old_path(&files->at[i], &path)
-                                      : bcda__file_add_path(&files->at[i], &path);
-        saved = rc ? NULL : bcda__state_find(&s->restored, path.data);
+        rc = find_saved_file(&s->restored, &files->at[i], &path, &saved);
         if (saved)
             take_saved_file(&files->at[i], saved);
     }
@@ -121,7 +128,9 @@ static int file_at(void *ctx, size_t i, struct bcda__saved_file *out)
     entry = view->job->files->at[i].entry;
     rc = view_file(view->job, &view->job->files->at[i], &view->path, out);
     out->kind = entry->kind;
-    out->type = entry->type[0] ? (char *)(uintptr_t)entry->type : NULL;
+    /* If files are organized by a resource, the type does not say what is in them. */
+    if (entry->type[0] && !view->job->files->manifest->organized_by[0])
+        out->type = (char *)(uintptr_t)entry->type;
     return rc;
 }
 

@@ -19,6 +19,7 @@ enum {
     VERSION_DONE = 1, /* one line, with a list of the files that are complete, and no check */
     VERSION_NOW = 2,
     DIGITS = BCDA__STATE_CHECK - 1,
+    PATH_DIGITS = 32, /* of the hash that follows a path */
     CHECK_LEN = sizeof CHECK_BEGIN - 1 + DIGITS + sizeof CHECK_END - 1,
 };
 
@@ -37,6 +38,24 @@ static void put_hex(const uint8_t *bytes, size_t len, char *out)
         *out++ = digits[bytes[i] & 15];
     }
     *out = '\0';
+}
+
+int bcda__state_add_hash(struct bcda__buf *path, const char *text, size_t len)
+{
+    char digits[PATH_DIGITS + 1];
+    struct bcda__sha256 *sum;
+    uint8_t hash[32];
+    int rc = bcda__sha256_new(&sum);
+
+    if (rc)
+        return rc;
+    bcda__sha256_add(sum, text, len);
+    rc = bcda__sha256_read(sum, hash);
+    bcda__sha256_free(sum);
+    if (rc)
+        return rc;
+    put_hex(hash, PATH_DIGITS / 2, digits);
+    return bcda__buf_addf(path, "?%s", digits);
 }
 
 /* Replaces `check`, that of the line before, by that of this line. */
@@ -267,13 +286,24 @@ static int find_word(const char *const *names, int count, const char *text, size
     return BCDA_ERR_INVALID;
 }
 
+/* Takes a path of version 1, which has the query of the URL. A hash replaces the query. */
 static int take_done(struct state_line *l, const char *text, size_t len)
 {
     struct bcda__saved_file done = {.verdict = BCDA__SAVED_COMPLETE};
-    int rc = keep_once(&done.path, text, len);
+    const char *query = memchr(text, '?', len);
+    size_t path_len = query ? (size_t)(query - text) : len;
+    struct bcda__buf path;
+    int rc;
 
-    if (!rc)
+    bcda__buf_init(&path, len + PATH_DIGITS + 2);
+    rc = bcda__buf_add(&path, text, path_len);
+    if (!rc && query)
+        rc = bcda__state_add_hash(&path, query, len - path_len);
+    if (!rc) {
+        done.path = bcda__buf_steal(&path);
         rc = add_saved_file(&l->job, &done);
+    }
+    bcda__buf_free(&path);
     free_saved_file(&done);
     return rc;
 }

@@ -36,6 +36,10 @@ struct bcda__saved_file {
 /* Hexadecimal digits of "check", with NUL; "" before the first line. */
 enum { BCDA__STATE_CHECK = 33 };
 
+/* Adds to the path of a file, in place of a text that may be a secret, "?" and a hash of it.
+ * Returns 0, BCDA_ERR_NOMEM or BCDA_ERR_LIBRARY. */
+int bcda__state_add_hash(struct bcda__buf *path, const char *text, size_t len);
+
 /* What the first line says about the job. */
 struct bcda__state_head {
     const char *url;

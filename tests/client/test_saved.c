@@ -227,6 +227,88 @@ START_TEST(save_knows_files_by_path)
 }
 END_TEST
 
+/* Answers requests of the job's status, `times` of them (0 = all), with a manifest of two files.
+ * A file is named by its host and its path. `more` is added to the manifest. */
+static void reply_manifest_of(unsigned times, const char *const files[2][2], const char *more)
+{
+    struct scripted_answer *a = scripted_on(fx.server, "/jobs/1", times);
+    struct buf manifest = {0};
+    char head[100];
+    size_t i;
+
+    buf_printf(&manifest, "{\"transactionTime\":\"2020-01-01T00:00:00Z\",\"request\":\"%s/x\"%s,",
+               scripted_origin(fx.server), more);
+    buf_printf(&manifest, "\"requiresAccessToken\":true,\"error\":[],\"output\":[");
+    for (i = 0; i < 2; i++) {
+        buf_printf(&manifest, "%s{\"type\":\"Patient\",\"url\":\"http://%s%s%s\"}", i ? "," : "",
+                   files[i][0], strrchr(scripted_origin(fx.server), ':'), files[i][1]);
+    }
+    buf_printf(&manifest, "]}");
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", manifest.len);
+    scripted_text(a, head);
+    scripted_send(a, manifest.p, manifest.len);
+    buf_free(&manifest);
+}
+
+/* Two files of a job have the same path on two servers, with or without the same query. */
+START_TEST(save_knows_files_by_origin)
+{
+    static const char *const files[][2][2] = {
+        {{"127.0.0.1", "/data/f"}, {"localhost", "/data/f"}},
+        {{"127.0.0.1", "/data/f?n=1"}, {"localhost", "/data/f?n=1"}},
+        {{"127.0.0.1", "/data/f?n=1"}, {"localhost", "/data/f"}}};
+    struct first_saved saved = {NULL};
+    struct run *r;
+
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, "/data/f", 0, 3);
+    reply_manifest_of(0, files[_i], "");
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    r = fixture_run_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
+    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    r = fixture_restore(&fx, BY_RESOURCE, saved.text);
+    fixture_finish(&fx);
+    fixture_check_came(r, 3);
+    fixture_check_patients(r, 1, 0, 3);
+    bcda_free(saved.text);
+    fixture_close(&fx);
+}
+END_TEST
+
+/* A text of version 1 names files by path and query, also if several have the path. The text that
+ * is saved before the manifest comes has no query, and knows the file too. */
+START_TEST(old_text_with_queries)
+{
+    static const struct scripted_entry files[][2] = {
+        {{"Patient", "/data/f?n=1", NULL, 0}, {"Patient", "/data/g?n=1", NULL, 0}},
+        {{"Patient", "/data/f?n=1", NULL, 0}, {"Patient", "/data/f?n=2", NULL, 0}}};
+    struct run *r;
+    char old[256];
+    char *saved;
+
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, files[_i][0].path, 0, 3);
+    fixture_reply_patients(&fx, files[_i][1].path, 3, 3);
+    scripted_export(fx.server, files[_i], 2);
+    fixture_session(&fx);
+    snprintf(old, sizeof old, "{\"bcda\":1,\"url\":\"%s/api/v1/jobs/1\",\"done\":[\"%s\"]}",
+             scripted_origin(fx.server), files[_i][0].path);
+    r = fixture_restore(&fx, BY_RESOURCE, old);
+    ck_assert_ok(bcda_job_save(r->job, &saved));
+    ck_assert_ptr_null(strstr(saved, "n=1"));
+    fixture_finish(&fx);
+    fixture_check_came(r, 3);
+    fixture_check_patients(r, 1, 3, 3);
+    r = fixture_restore(&fx, BY_RESOURCE, saved);
+    fixture_finish(&fx);
+    fixture_check_came(r, 3);
+    fixture_check_patients(r, 1, 3, 3);
+    bcda_free(saved);
+    fixture_close(&fx);
+}
+END_TEST
+
 /* ---- changes ---- */
 
 struct journal {
@@ -453,6 +535,72 @@ START_TEST(expired)
 }
 END_TEST
 
+/* The job has expired; two of its files have the same path. What is loaded is known, and a text
+ * that is saved now restores the job if the server has it after all. */
+START_TEST(expired_with_queries)
+{
+    static const struct scripted_entry entries[] = {{"Patient", "/data/f?n=1", NULL, 0},
+                                                    {"Patient", "/data/f?n=2", NULL, 0}};
+    struct first_saved saved = {NULL};
+    struct run *r;
+    char *later;
+
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, entries[0].path, 0, 3);
+    fixture_reply_patients(&fx, entries[1].path, 3, 3);
+    manifest_once(entries, 2);
+    scripted_text(scripted_on(fx.server, "GET /api/v1/jobs/1", 1),
+                  "HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n");
+    scripted_export(fx.server, entries, 2);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    r = fixture_run_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
+    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    r = fixture_restore(&fx, BY_RESOURCE, saved.text);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_GONE);
+    ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)), BCDA_VERDICT_SKIPPED);
+    ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 1)), BCDA_VERDICT_NONE);
+    ck_assert_ok(bcda_job_save(r->job, &later));
+    r = fixture_restore(&fx, BY_RESOURCE, later);
+    fixture_finish(&fx);
+    fixture_check_came(r, 3);
+    fixture_check_patients(r, 1, 3, 3);
+    bcda_free(later);
+    bcda_free(saved.text);
+    fixture_close(&fx);
+}
+END_TEST
+
+/* The files are organized by another resource, so the type of a file does not say what is in it:
+ * after the job has expired, all types are requested. */
+START_TEST(expired_and_organized)
+{
+    static const char *const files[][2] = {{"127.0.0.1", "/data/a"}, {"127.0.0.1", "/data/b"}};
+    struct first_saved saved = {NULL};
+    bcda_export *rest = NULL;
+    struct run *r;
+
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_patients(&fx, "/data/", 0, 3);
+    reply_manifest_of(1, files, ",\"outputOrganizedBy\":\"Patient\"");
+    scripted_text(scripted_on(fx.server, "GET /api/v1/jobs/1", 1),
+                  "HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n");
+    scripted_export(fx.server, fixture_files, 1);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    r = fixture_run_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
+    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    r = fixture_restore(&fx, BY_RESOURCE, saved.text);
+    fixture_finish(&fx);
+    (void)fixture_check_failed(r, BCDA_ERR_GONE);
+    ck_assert_int_eq(bcda_file_verdict(bcda_job_file(r->job, 0)), BCDA_VERDICT_SKIPPED);
+    ck_assert_ok(bcda_export_new_remaining(&rest, fx.x, r->job));
+    ck_assert_uint_eq(rest->types.count, 0); /* those of fx.x: all */
+    bcda_free(saved.text);
+    bcda_export_free(rest);
+    fixture_close(&fx);
+}
+END_TEST
+
 /* Nothing remains of a job that has loaded everything, and of a job without a manifest, all. */
 START_TEST(remaining_of_all_and_none)
 {
@@ -484,6 +632,8 @@ SUITE("saved")
     suite_test(save_after_cancel);
     suite_test(restore_of_many);
     suite_loop(save_knows_files_by_path, 0, 2);
+    suite_loop(save_knows_files_by_origin, 0, 3);
+    suite_loop(old_text_with_queries, 0, 2);
     suite_case("changes");
     suite_test(changes_restore_the_job);
     suite_test(changes_without_a_line);
@@ -491,5 +641,7 @@ SUITE("saved")
     suite_test(queries_are_not_saved);
     suite_case("expired");
     suite_loop(expired, 0, 2);
+    suite_test(expired_with_queries);
+    suite_test(expired_and_organized);
     suite_test(remaining_of_all_and_none);
 }
