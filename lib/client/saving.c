@@ -155,7 +155,6 @@ int bcda__saving_write(struct bcda__saving *s, const struct bcda__saved_job *job
         .url = job->url,
         .types = job->types,
         .transaction_time = m ? m->transaction_time : s->restored.transaction_time,
-        .request = m ? m->request : s->restored.request,
         .file_count = m ? job->files->count : s->restored.file_count,
         .file_at = file_at,
         .ctx = &view,

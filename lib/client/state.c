@@ -167,8 +167,6 @@ int bcda__state_write(struct bcda__buf *out, char check[BCDA__STATE_CHECK],
     if (!rc)
         rc = write_member(out, "transaction_time", head->transaction_time);
     if (!rc)
-        rc = write_member(out, "request", head->request);
-    if (!rc)
         rc = write_files(out, head);
     return rc ? rc : write_check(out, from, check);
 }
@@ -193,7 +191,6 @@ enum state_value {
     TYPE,
     DONE,
     TIME,
-    REQUEST,
     FILES,
     FILE_OBJECT,
     PATH,
@@ -206,29 +203,17 @@ enum state_value {
 };
 
 static const struct bcda__document_path state_paths[] = {
-    {"bcda", VERSION},
-    {"url", URL},
-    {"types", TYPES},
-    {"types[]", TYPE},
-    {"done[]", DONE},
-    {"transaction_time", TIME},
-    {"request", REQUEST},
-    {"files", FILES},
-    {"files[]", FILE_OBJECT},
-    {"path", PATH},
-    {"files[].path", PATH},
-    {"type", FILE_TYPE},
-    {"files[].type", FILE_TYPE},
-    {"kind", KIND},
-    {"files[].kind", KIND},
-    {"verdict", VERDICT},
-    {"files[].verdict", VERDICT},
-    {"line", LINE},
-    {"files[].line", LINE},
-    {"bytes", BYTES},
-    {"files[].bytes", BYTES},
-    {"sha256", SHA256},
-    {"files[].sha256", SHA256},
+    {"bcda", VERSION},    {"url", URL},
+    {"types", TYPES},     {"types[]", TYPE},
+    {"done[]", DONE},     {"transaction_time", TIME},
+    {"files", FILES},     {"files[]", FILE_OBJECT},
+    {"path", PATH},       {"files[].path", PATH},
+    {"type", FILE_TYPE},  {"files[].type", FILE_TYPE},
+    {"kind", KIND},       {"files[].kind", KIND},
+    {"verdict", VERDICT}, {"files[].verdict", VERDICT},
+    {"line", LINE},       {"files[].line", LINE},
+    {"bytes", BYTES},     {"files[].bytes", BYTES},
+    {"sha256", SHA256},   {"files[].sha256", SHA256},
 };
 
 /* A line that is being read. `job` is used if it has the member "bcda", else `file`. */
@@ -357,8 +342,6 @@ static int take_state_text(struct state_line *l, enum state_value what, const ch
         return take_done(l, text, len);
     case TIME:
         return keep_once(&l->job.transaction_time, text, len);
-    case REQUEST:
-        return keep_once(&l->job.request, text, len);
     default:
         return take_file_text(l, what, text, len);
     }
@@ -612,8 +595,6 @@ static int write_manifest(struct bcda__buf *out, const struct bcda__state *state
         rc = bcda__buf_adds(out, "{\"transactionTime\":");
     if (!rc)
         rc = bcda__json_add_string(out, state->transaction_time);
-    if (!rc)
-        rc = write_member(out, "request", state->request);
     for (kind = 0; !rc && kind < BCDA__FILE_KINDS; kind++)
         rc = write_manifest_items(out, state, &origin, (enum bcda__file_kind)kind);
     return rc ? rc : bcda__buf_adds(out, "}");
@@ -649,7 +630,6 @@ void bcda__state_free(struct bcda__state *state)
 
     bcda__free(state->url);
     bcda__free(state->transaction_time);
-    bcda__free(state->request);
     bcda__texts_free(&state->types);
     for (i = 0; i < state->file_count; i++)
         free_saved_file(&state->files[i]);

@@ -3,7 +3,7 @@
  * ignored. The first line holds the whole job. Each later line is a change of one file, or again
  * the whole job, which replaces all lines before it.
  *
- *   {"bcda":2,"url":"…","types":["…"],"transaction_time":"…","request":"…",
+ *   {"bcda":2,"url":"…","types":["…"],"transaction_time":"…",
  *    "files":[{"path":"/data/a.ndjson","type":"Patient","verdict":"complete"},…],"check":"…"}
  *   {"path":"/data/b.ndjson","line":200,"bytes":81920,"sha256":"…","check":"…"}
  *
@@ -45,7 +45,6 @@ struct bcda__state_head {
     const char *url;
     const struct bcda__texts *types; /* NULL = it is not known what was requested */
     const char *transaction_time;    /* NULL = the manifest has not been received */
-    const char *request;
     size_t file_count;
     /* Returns file `i` in *out, whose texts are borrowed until the next call. 0 or NOMEM. */
     int (*file_at)(void *ctx, size_t i, struct bcda__saved_file *out);
@@ -64,8 +63,8 @@ struct bcda__state {
     struct bcda__texts types;
     int types_known; /* the saved text has the member "types"; texts of older versions do not */
     int version;
-    char *transaction_time, *request; /* NULL before the manifest was received */
-    struct bcda__saved_file *files;   /* in the order of the text */
+    char *transaction_time;         /* NULL before the manifest was received */
+    struct bcda__saved_file *files; /* in the order of the text */
     size_t file_count, file_cap;
     struct bcda__saved_file **sorted; /* by path; NULL before bcda__state_read() has succeeded */
 };
