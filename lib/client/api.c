@@ -3,6 +3,7 @@
  * an object of their own (config, export, handlers, file, batch, error), are in the file of that
  * object. */
 #include <limits.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -412,15 +413,39 @@ int bcda_job_restore(bcda_session *s, const char *saved, size_t len, const bcda_
     return rc;
 }
 
+static bcda_session *session_of(struct bcda__context *cx)
+{
+    return (bcda_session *)(void *)((char *)cx - offsetof(struct bcda_session, cx));
+}
+
+/* Confirms a line of a job that has not ended. on_saved_state may free the session or fork. */
+static int confirm_now(bcda_job *job, const bcda_file *file, int64_t line)
+{
+    bcda_session *s = session_of(job->cx);
+    int is_outermost = !s->cx.in_call && !s->cx.in_callback && !s->cx.in_loop_callback;
+    int rc;
+
+    bcda__err_clear(&s->cx.err);
+    s->cx.in_call |= is_outermost;
+    rc = bcda__job_confirm(job, file, line, &s->cx.err);
+    if (s->cx.forked)
+        rc = refuse_child(&s->cx);
+    if (is_outermost)
+        (void)leave_api(s, rc); /* whether the line is confirmed does not depend on the session */
+    return rc;
+}
+
 int bcda_job_confirm(bcda_job *job, const bcda_file *file, int64_t line)
 {
-    struct bcda_error own, *err = job && job->cx ? &job->cx->err : &own;
+    struct bcda_error err;
 
     if (!job || !file)
         return refuse_argument(job ? job->cx : NULL, "no file was given");
-    if (job->cx && bcda__process_is_child(&job->cx->process))
+    if (!job->cx)
+        return bcda__job_confirm(job, file, line, &err);
+    if (bcda__process_is_child(&job->cx->process))
         return refuse_call(job->cx, BCDA_ERR_FORKED, "this job belongs to the parent process");
-    return bcda__job_confirm(job, file, line, err);
+    return confirm_now(job, file, line);
 }
 
 static int return_saved_text(bcda_job *job, int (*save)(bcda_job *job, struct bcda__buf *out),

@@ -617,6 +617,50 @@ START_TEST(reported_changes)
 }
 END_TEST
 
+static int free_session_then(bcda_job *job, const char *text, size_t len, void *userdata)
+{
+    int *answer = userdata;
+
+    (void)job;
+    (void)len;
+    if (!strstr(text, "\"line\":"))
+        return BCDA_CONTINUE;
+    bcda_session_free(fx.session);
+    fx.session = NULL;
+    return *answer;
+}
+
+/* A line is confirmed between two steps, and on_saved_state frees the session: it is freed when
+ * bcda_job_confirm() returns. */
+START_TEST(session_freed_when_reported)
+{
+    int answer = _i ? BCDA_CONTINUE : BCDA_STOP, rc;
+    bcda_handlers *h;
+    bcda_batch *b;
+    bcda_job *job;
+
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    ck_assert_ok(bcda_handlers_new(&h));
+    ck_assert_ok(bcda_handlers_on_saved_state(h, free_session_then, &answer, NULL));
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, h, &job));
+    bcda_handlers_free(h);
+    while ((rc = bcda_job_next(job, &b)) == BCDA_ERR_AGAIN)
+        (void)fixture_step(&fx);
+    ck_assert_ok(rc);
+    ck_assert_int_eq(bcda_job_confirm(job, bcda_batch_file(b), 1), _i ? 0 : BCDA_ERR_STOPPED);
+    ck_assert_int_eq(bcda_job_result(job), BCDA_ERR_CANCELLED);
+    ck_assert_int_eq(bcda_file_confirmed_line(bcda_batch_file(b)), _i);
+    bcda_batch_unref(b);
+    bcda_job_unref(job);
+    fixture_close(&fx);
+}
+END_TEST
+
 SUITE("saved file")
 {
     suite_case("file");
@@ -632,4 +676,5 @@ SUITE("saved file")
     suite_test(many_changes);
     suite_case("reported");
     suite_loop(reported_changes, 0, 5);
+    suite_loop(session_freed_when_reported, 0, 2);
 }
