@@ -157,7 +157,7 @@ def all_others(bench, rows, env, one, several):
         turns[r.name] = lambda r=r: numbers(bench, env, r.command)
     for b in bound:
         turns[b.name] = lambda b=b: numbers(bench, env, b.command + ["parallel=1", "gzip=0"])
-    found = middle(bench.take(turns))
+    found = middle(bench.take(turns, 3) if bench.quick else bench.take(turns))
     if "4" in rows:
         against_rivals(bench, others, found, one.bytes(), several.bytes())
     against_c(bench, bound, others, found)
