@@ -150,7 +150,7 @@ class Show:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(name))
         command = crash.loader_command(self.database.program, sandbox, self.database.database, "--wait", "20",
-                                       "--quiet", "--set", "duplicate_job=take_over")
+                                       "--quiet")
         with open(self.path("output"), "wb") as out:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env)
 

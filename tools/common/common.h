@@ -47,6 +47,7 @@ struct options {
     int allow_http_loopback;
     int quiet;
     int statistics;
+    int takes_over;       /* 1 = an identical export that is running is taken over by default */
     int cancel_at_server; /* set by settings_config() */
 };
 

@@ -315,6 +315,11 @@ bcda_config *settings_config(struct options *o, int sign_in, const char *spool, 
                        status) ||
         settings_check(c, "user agent", bcda_config_set_str(c, BCDA_OPT_USER_AGENT, agent),
                        status) ||
+        settings_check(
+            c, "identical export",
+            bcda_config_set_int(c, BCDA_OPT_DUPLICATE_JOB,
+                                o->takes_over ? BCDA_DUPLICATE_TAKE_OVER : BCDA_DUPLICATE_WAIT),
+            status) ||
         /* Invalid lines are counted and reported, and make the exit status 3. */
         settings_check(c, "invalid lines", bcda_config_set_int(c, BCDA_OPT_BAD_LINES_MAX, -1),
                        status))

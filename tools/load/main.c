@@ -566,6 +566,8 @@ int load_main(const struct database *db, int argc, char **argv)
     report_init(a.request.quiet);
     if (check_load_request(&a) || db->check_arguments(&a))
         return EXIT_USAGE;
+    /* A load that was killed before it could save its job has left that job at the server. */
+    a.request.takes_over = 1;
     config = settings_config(&a.request, 1, NULL, &status);
     if (!config)
         return status;
