@@ -1117,8 +1117,12 @@ struct bcda_batch *bcda__downloads_take_batch(struct bcda__downloads *set)
 {
     struct bcda__download *d;
 
-    for (d = set->first; d; d = d->next)
-        if (has_pulled_batch(d))
-            return keep_mark(d) ? NULL : take_pulled_batch(d);
+    for (d = set->first; d && !has_pulled_batch(d); d = d->next)
+        ;
+    if (!d)
+        return NULL;
+    if (!keep_mark(d))
+        return take_pulled_batch(d);
+    bcda__timer_set(set->cx->engine, &d->next_slice, 0, on_next_slice, d); /* ends the file */
     return NULL;
 }

@@ -367,6 +367,9 @@ static void pull(void)
     while (bcda_job_next(job, &b) == 0) {
         if (!bcda_file_is_error(bcda_batch_file(b)))
             note_batch(b);
+        if (confirms() && bcda_batch_count(b))
+            confirm(job, bcda_batch_file(b),
+                    (int64_t)bcda_batch_line_numbers(b)[bcda_batch_count(b) - 1]);
         bcda_batch_unref(b);
     }
 }
@@ -549,11 +552,12 @@ START_TEST(test_restore)
 }
 END_TEST
 
-/* _i 0: lines are confirmed, and changes are saved. 1: such a job is restored. 2: in a file. */
+/* _i 0: lines are confirmed, and changes are saved. 1: such a job is restored. 2: in a file. 3: the
+ * lines of batches that are pulled. */
 START_TEST(test_confirm)
 {
     how = CONFIRM;
-    delivery = BY_RESOURCE;
+    delivery = _i == 3 ? BY_PULL : BY_RESOURCE;
     saved[0] = '\0';
     snprintf(kept_path, sizeof kept_path, "%s/bcda-torture-%ld", tempdir(), (long)getpid());
     if (_i == 1) {
@@ -562,7 +566,7 @@ START_TEST(test_confirm)
         ck_assert_int_eq(attempt(whole_export, 0, 0), 0);
         ck_assert_ptr_nonnull(strstr(saved, "\"line\":50,"));
     }
-    how = _i == 0 ? CONFIRM : _i == 1 ? CONTINUE : KEEP;
+    how = _i == 1 ? CONTINUE : _i == 2 ? KEEP : CONFIRM;
     torture_export(0);
     unlink(kept_path);
 }
@@ -678,5 +682,5 @@ SUITE("torture_client")
     suite_loop(test_export, 0, 2 * DELIVERIES);
     suite_loop(test_threads, 0, 2);
     suite_test(test_restore, test_take_over, test_construction);
-    suite_loop(test_confirm, 0, 3);
+    suite_loop(test_confirm, 0, 4);
 }
