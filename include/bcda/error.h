@@ -41,7 +41,8 @@ extern "C" {
 #define BCDA_ERR_INSECURE_URL (-11)
 /* bcda_job_next(): no batch is ready; wait for the descriptor, then call bcda_session_step() */
 #define BCDA_ERR_AGAIN (-12)
-/* bcda_job_next(): the job has ended and all batches were taken */
+/* bcda_job_next(): the job has ended and all batches were taken. bcda_export_new_remaining(): all
+ * files are loaded. bcda_job_restore_from_file(): the file is empty */
 #define BCDA_ERR_END (-13)
 /* bcda_session_run(): the timeout has expired, work remains */
 #define BCDA_ERR_TIMEOUT (-14)

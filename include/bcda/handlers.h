@@ -100,7 +100,8 @@ BCDA_API int bcda_handlers_on_deleted(bcda_handlers *handlers, bcda_deletion_cb 
  * before; bcda_job_save_changes() describes it. To load each file exactly once, commit `text`
  * together with the resources of the file here, in one transaction. Return CONTINUE, or STOP if the
  * text could not be stored: the file or line then does not count as loaded. bcda_job_confirm()
- * calls it before it returns, also if it was called in another callback.
+ * calls it before it returns, also if it was called in another callback, but not after the job has
+ * ended: bcda_job_save_changes() then returns the text.
  */
 typedef int (*bcda_saved_state_cb)(bcda_job *job, const char *text, size_t len, void *userdata);
 BCDA_API int bcda_handlers_on_saved_state(bcda_handlers *handlers, bcda_saved_state_cb cb,

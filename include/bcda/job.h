@@ -110,21 +110,23 @@ BCDA_API int bcda_job_save_changes(bcda_job *job, char **out);
  * bcda_job_restore_from_file(), so replace resources that are there already; or save the text in
  * the transaction of the application (bcda_job_save_changes(), on_saved_state).
  *
- * A file with this name is replaced. It is created with mode 0600, and locked (flock()), so that no
- * other job uses it. The library never removes it. If writing fails, the job ends with BCDA_ERR_IO.
- * Errors: BCDA_ERR_INVALID (an argument is NULL or empty); BCDA_ERR_STATE (the job has ended, has
- * on_saved_state, or keeps a file already); BCDA_ERR_IO (the file cannot be opened, written or
- * locked; the text says why); BCDA_ERR_NOMEM; BCDA_ERR_FORKED. From callbacks: yes. Thread: owner.
- * Since 0.1.
+ * A file with this name is replaced once the server has accepted the job. It is created with mode
+ * 0600, and locked (flock()), so that no other job uses it. The library never removes it. If
+ * writing fails, the job ends with BCDA_ERR_IO. Errors: BCDA_ERR_INVALID (an argument is NULL or
+ * empty); BCDA_ERR_STATE (the job has ended, has on_saved_state, or keeps a file already);
+ * BCDA_ERR_IO (the file cannot be opened, written or locked; the text says why); BCDA_ERR_NOMEM;
+ * BCDA_ERR_FORKED. From callbacks: yes. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_save_to_file(bcda_job *job, const char *path);
 
 /*
  * Resumes a job from the file of bcda_job_save_to_file(), and keeps its text there. If the system
- * was interrupted while it wrote the last line of the file, this line is ignored. BCDA_ERR_INVALID:
- * also if `path` is empty, the file is not a saved job or was damaged, or `handlers` has
- * on_saved_state. BCDA_ERR_IO: the file cannot be opened, read or locked. In all other respects it
- * is like bcda_job_restore(). From callbacks: queued. Thread: owner. Since 0.1.
+ * was interrupted while it wrote the last line of the file, this line is ignored. BCDA_ERR_END: the
+ * file is empty, because the program ended before the server had accepted the job; start the job
+ * again, and choose the file by bcda_job_save_to_file(). BCDA_ERR_INVALID: also if `path` is empty,
+ * the file is not a saved job or was damaged, or `handlers` has on_saved_state. BCDA_ERR_IO: the
+ * file cannot be opened, read or locked. In all other respects it is like bcda_job_restore(). From
+ * callbacks: queued. Thread: owner. Since 0.1.
  */
 BCDA_API int bcda_job_restore_from_file(bcda_session *session, const char *path,
                                         const bcda_export *export_, const bcda_handlers *handlers,

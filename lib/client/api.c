@@ -511,9 +511,10 @@ static int restore_from(bcda_session *s, struct bcda__state_file *file, const bc
 
     bcda__buf_init(&text, (size_t)1 << 30);
     rc = bcda__state_file_read(file, &text, &s->cx.err);
+    if (!rc && !text.len)
+        rc = BCDA_ERR_END;
     if (!rc)
-        rc = bcda_job_restore(s, text.data ? text.data : "",
-                              bcda__state_usable(text.data, text.len), x, h, &job);
+        rc = bcda_job_restore(s, text.data, bcda__state_usable(text.data, text.len), x, h, &job);
     bcda__buf_free(&text);
     if (rc)
         return rc;

@@ -168,6 +168,34 @@ START_TEST(kept_and_restored)
 }
 END_TEST
 
+/* The program ends before the server has accepted the job: the file is empty. The application is
+ * told to start the job, and does that with the same file. */
+START_TEST(ended_before_accepted)
+{
+    struct stopping s = {0};
+    bcda_job *job = NULL;
+    struct run *r;
+
+    choose_path();
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+    r = start_kept(&s);
+    fixture_free_session(&fx);
+    release_job(r);
+    fixture_session(&fx);
+    ck_assert_int_eq(bcda_job_restore_from_file(fx.session, path, NULL, NULL, &job), BCDA_ERR_END);
+    ck_assert_ptr_null(job);
+    ck_assert_ptr_null(bcda_session_error(fx.session));
+    r = fixture_start(&fx, BY_RESOURCE);
+    ck_assert_ok(bcda_job_save_to_file(r->job, path));
+    fixture_finish(&fx);
+    fixture_check_came(r, 6);
+    release_job(r);
+    remove_path();
+    fixture_close(&fx);
+}
+END_TEST
+
 /* While a job keeps the file, no other job can use it. */
 START_TEST(in_use)
 {
@@ -235,7 +263,9 @@ START_TEST(damaged)
         rc = bcda_job_restore_from_file(fx.session, path, NULL, NULL, &job);
         if (!_i && at + 1 < len)
             ck_assert_msg(rc == BCDA_ERR_INVALID || rc == BCDA_ERR_UNSUPPORTED, "%zu: %d", at, rc);
-        if (rc)
+        if (_i && at == 0) /* the file is empty */
+            ck_assert_int_eq(rc, BCDA_ERR_END);
+        else if (rc)
             ck_assert_msg(rc == BCDA_ERR_INVALID || rc == BCDA_ERR_UNSUPPORTED, "%zu: %d", at, rc);
         else
             drop_job(job);
@@ -617,6 +647,61 @@ START_TEST(reported_changes)
 }
 END_TEST
 
+static int add_text(bcda_job *job, const char *text, size_t len, void *userdata)
+{
+    (void)job;
+    (void)len;
+    buf_printf(userdata, "%s", text);
+    return BCDA_CONTINUE;
+}
+
+/* The last batch is confirmed after the job has ended, which has no callbacks any more: the
+ * application asks for the text, and appends it. */
+START_TEST(not_reported_after_the_end)
+{
+    bcda_batch *b, *last = NULL;
+    struct buf text = {0};
+    bcda_handlers *h;
+    bcda_job *job;
+    struct run *r;
+    char *changes;
+    int rc;
+
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    ck_assert_ok(bcda_handlers_new(&h));
+    ck_assert_ok(bcda_handlers_on_saved_state(h, add_text, &text, NULL));
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, h, &job));
+    bcda_handlers_free(h);
+    while ((rc = bcda_job_next(job, &b)) != BCDA_ERR_END) {
+        if (rc == BCDA_ERR_AGAIN) {
+            (void)fixture_step(&fx);
+            continue;
+        }
+        ck_assert_ok(rc);
+        if (last)
+            ck_assert_ok(bcda_job_confirm(job, bcda_batch_file(last), 3));
+        bcda_batch_unref(last);
+        last = b;
+    }
+    ck_assert_ok(bcda_job_confirm(job, bcda_batch_file(last), 3));
+    ck_assert_ok(bcda_job_save_changes(job, &changes));
+    buf_printf(&text, "%s", changes);
+    bcda_free(changes);
+    bcda_batch_unref(last);
+    bcda_job_unref(job);
+    r = fixture_restore(&fx, BY_RESOURCE, text.p);
+    fixture_finish(&fx);
+    fixture_check_came(r, 0);
+    buf_free(&text);
+    fixture_close(&fx);
+}
+END_TEST
+
 static int free_session_then(bcda_job *job, const char *text, size_t len, void *userdata)
 {
     int *answer = userdata;
@@ -665,6 +750,7 @@ SUITE("saved file")
 {
     suite_case("file");
     suite_test(kept_and_restored);
+    suite_test(ended_before_accepted);
     suite_test(in_use);
     suite_loop(damaged, 0, 2);
     suite_test(confirmed_after_the_end);
@@ -677,4 +763,5 @@ SUITE("saved file")
     suite_case("reported");
     suite_loop(reported_changes, 0, 5);
     suite_loop(session_freed_when_reported, 0, 2);
+    suite_test(not_reported_after_the_end);
 }
