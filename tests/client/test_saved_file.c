@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fixture.h"
@@ -746,6 +747,50 @@ START_TEST(session_freed_when_reported)
 }
 END_TEST
 
+static int fork_then(bcda_job *job, const char *text, size_t len, void *userdata)
+{
+    (void)job;
+    (void)len;
+    if (strstr(text, "\"line\":"))
+        *(pid_t *)userdata = fork();
+    return BCDA_CONTINUE;
+}
+
+/* A line is confirmed between two steps, and on_saved_state forks: in the child the line is not
+ * confirmed. */
+START_TEST(forked_when_reported)
+{
+    pid_t child = -1;
+    bcda_handlers *h;
+    bcda_batch *b;
+    bcda_job *job;
+    int rc, status;
+
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    ck_assert_ok(bcda_handlers_new(&h));
+    ck_assert_ok(bcda_handlers_on_saved_state(h, fork_then, &child, NULL));
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, h, &job));
+    bcda_handlers_free(h);
+    while ((rc = bcda_job_next(job, &b)) == BCDA_ERR_AGAIN)
+        (void)fixture_step(&fx);
+    ck_assert_ok(rc);
+    rc = bcda_job_confirm(job, bcda_batch_file(b), 1);
+    if (child == 0)
+        _exit(rc == BCDA_ERR_FORKED ? 0 : 1);
+    ck_assert_ok(rc);
+    ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    bcda_batch_unref(b);
+    bcda_job_unref(job);
+    fixture_close(&fx);
+}
+END_TEST
+
 SUITE("saved file")
 {
     suite_case("file");
@@ -763,5 +808,6 @@ SUITE("saved file")
     suite_case("reported");
     suite_loop(reported_changes, 0, 5);
     suite_loop(session_freed_when_reported, 0, 2);
+    suite_test(forked_when_reported);
     suite_test(not_reported_after_the_end);
 }
