@@ -53,6 +53,8 @@ static int keep_in_file(bcda_job *job, struct bcda_error *err)
     struct bcda__buf text;
     int whole, rc;
 
+    if (bcda__state_file_is_inherited(job->state_file))
+        return bcda__err_set(err, BCDA_ERR_FORKED, "this job belongs to the parent process");
     if (bcda__state_file_wants_whole(job->state_file))
         bcda__saving_begin(&job->saving);
     whole = !job->saving.has_begun;

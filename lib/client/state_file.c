@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/process.h"
 #include "base/text.h"
 
 /* Changes are appended until they exceed this and twice the length of the text before them. */
@@ -22,6 +23,7 @@ struct bcda__state_file {
     int fd;         /* the file, which is locked */
     int64_t whole;  /* length of the text that was last written by replacing; 0 = none */
     int64_t length; /* of the content */
+    struct bcda__process process; /* that opened the file */
 };
 
 static int refuse_file(const struct bcda__state_file *f, const char *what, struct bcda_error *err)
@@ -96,6 +98,7 @@ int bcda__state_file_open(struct bcda__state_file **out, const char *path, int c
     if (!f)
         return bcda__err_nomem(err);
     f->fd = f->directory = -1;
+    bcda__process_init(&f->process);
     rc = open_directory(f, path);
     if (rc == BCDA_ERR_IO)
         rc = refuse_file(f, "opened", err);
@@ -118,6 +121,7 @@ void bcda__state_file_close(struct bcda__state_file *f)
         close(f->fd);
     if (f->directory >= 0)
         close(f->directory);
+    bcda__process_free(&f->process);
     bcda__free(f->temporary);
     bcda__free(f->path);
     bcda__free(f);
@@ -145,6 +149,11 @@ int bcda__state_file_read(struct bcda__state_file *f, struct bcda__buf *text,
 }
 
 /* ---- writing ---- */
+
+int bcda__state_file_is_inherited(const struct bcda__state_file *f)
+{
+    return bcda__process_is_child(&f->process);
+}
 
 static int write_at(int fd, const char *text, size_t len, int64_t at)
 {

@@ -17,6 +17,8 @@ int bcda__state_file_open(struct bcda__state_file **out, const char *path, int c
 /* Adds the content of the file to `text`. Returns 0, BCDA_ERR_IO or BCDA_ERR_NOMEM. */
 int bcda__state_file_read(struct bcda__state_file *f, struct bcda__buf *text,
                           struct bcda_error *err);
+/* Returns 1 in a child of fork(), which must not write: the parent keeps the file. */
+int bcda__state_file_is_inherited(const struct bcda__state_file *f);
 /* Replace the content, or append to it. Return 0 or BCDA_ERR_IO; the content is then as before, or,
  * if the disk fails, its last line is incomplete, and it must be replaced next. */
 int bcda__state_file_replace(struct bcda__state_file *f, const char *text, size_t len,

@@ -541,6 +541,19 @@ START_TEST(many_changes)
 }
 END_TEST
 
+/* A child of fork() does not write to the file, which the parent keeps. */
+static void confirm_in_child(bcda_job *job, const bcda_file *f, int64_t line)
+{
+    pid_t child = fork();
+    int status;
+
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        _exit(bcda_job_confirm(job, f, line) == BCDA_ERR_FORKED ? 0 : 1);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+
 /* The last batch of a job that is pulled is confirmed after the job has ended. */
 START_TEST(confirmed_after_the_end)
 {
@@ -568,6 +581,7 @@ START_TEST(confirmed_after_the_end)
         last = b;
     }
     ck_assert_ok(bcda_job_result(job));
+    confirm_in_child(job, bcda_batch_file(last), 3);
     ck_assert_ok(bcda_job_confirm(job, bcda_batch_file(last), 3));
     bcda_batch_unref(last);
     bcda_job_unref(job);
