@@ -15,6 +15,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "client"))
 # pylint: disable=wrong-import-position
 import programs  # noqa: E402
+from account import as_account  # noqa: E402
 
 LIMIT = programs.LIMIT
 
@@ -147,7 +148,7 @@ class Postgres(Database):
         """Runs a program of the server as its user."""
         command = [os.path.join(self.bin, name), *options]
         if os.getuid() == 0:
-            command = ["runuser", "-u", self.user, "--", *command]
+            command = as_account(self.user) + command
         with open(os.path.join(self.folder, "output"), "ab") as f:
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=f, stderr=f, check=True, timeout=LIMIT,
                            cwd=self.folder)

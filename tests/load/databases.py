@@ -8,7 +8,11 @@ import pwd
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "client"))
+from account import as_account  # noqa: E402
 
 LIMIT = 300  # seconds until a program counts as hung
 
@@ -78,8 +82,7 @@ class Postgres:
         if os.getuid() == 0:
             account = pwd.getpwnam("postgres")
             os.chown(self.folder, account.pw_uid, account.pw_gid)
-            self.user = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}",
-                         "--clear-groups"]
+            self.user = as_account("postgres")
         self.run("initdb", "-D", self.data, "-A", "trust", "-U", "loader", "-E", "UTF8",
                  "--locale=C.UTF-8", "--no-sync")
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
