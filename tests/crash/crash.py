@@ -127,6 +127,7 @@ class Postgres(Database):
     def __init__(self, program):
         self.program = program
         self.known = {}  # version of a row: hash of its values
+        self.account = as_account("postgres") if os.getuid() == 0 else []
         self.bin = self.programs()
         self.folder = tempfile.mkdtemp(prefix="bcda-test-")
         self.data = os.path.join(self.folder, "data")
@@ -146,9 +147,7 @@ class Postgres(Database):
 
     def run(self, name, *options):
         """Runs a program of the server as its user."""
-        command = [os.path.join(self.bin, name), *options]
-        if os.getuid() == 0:
-            command = as_account(self.user) + command
+        command = [*self.account, os.path.join(self.bin, name), *options]
         with open(os.path.join(self.folder, "output"), "ab") as f:
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=f, stderr=f, check=True, timeout=LIMIT,
                            cwd=self.folder)

@@ -4,7 +4,6 @@ user, because PostgreSQL refuses to run as root."""
 import glob
 import json
 import os
-import pwd
 import shutil
 import sqlite3
 import subprocess
@@ -74,15 +73,13 @@ class Postgres:
 
     def __init__(self, program, *settings):
         self.program = program
+        self.user = as_account("postgres") if os.getuid() == 0 else []
         self.folder = tempfile.mkdtemp(prefix="bcda-test-")
         self.data = os.path.join(self.folder, "data")
         self.binaries = sorted(glob.glob("/usr/lib/postgresql/*/bin"),
                                key=lambda p: int(p.split("/")[-2]))[-1]
-        self.user = []
-        if os.getuid() == 0:
-            account = pwd.getpwnam("postgres")
-            os.chown(self.folder, account.pw_uid, account.pw_gid)
-            self.user = as_account("postgres")
+        if self.user:
+            shutil.chown(self.folder, "postgres", "postgres")
         self.run("initdb", "-D", self.data, "-A", "trust", "-U", "loader", "-E", "UTF8",
                  "--locale=C.UTF-8", "--no-sync")
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as f:
