@@ -318,9 +318,7 @@ static void refuse_line(struct bcda__download *d, const struct bcda_error *err)
     fail_download(d);
 }
 
-/* Whether the batches of this file wait for bcda_job_next(). Even in a pulled job, deletions are
- * reported to on_deleted, and the issues of error files to on_server_issue, if they are set. */
-static int is_pulled(const struct bcda__download *d)
+int bcda__downloads_are_pulled(const struct bcda__downloads *set, enum bcda__file_kind kind)
 {
     static const enum bcda__handler handlers[] = {
         [BCDA__FILE_DATA] = BCDA__ON_RESOURCE,
@@ -328,7 +326,12 @@ static int is_pulled(const struct bcda__download *d)
         [BCDA__FILE_ERRORS] = BCDA__ON_SERVER_ISSUE,
     };
 
-    return d->set->is_pulled && !d->set->handlers->at[handlers[d->file->entry->kind]];
+    return set->is_pulled && !set->handlers->at[handlers[kind]];
+}
+
+static int is_pulled(const struct bcda__download *d)
+{
+    return bcda__downloads_are_pulled(d->set, d->file->entry->kind);
 }
 
 /* What to do after one step of a download: wait for an event; take another step at once; or

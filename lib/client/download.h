@@ -49,6 +49,10 @@ void bcda__download_start(struct bcda__downloads *set, struct bcda_file *file);
 void bcda__downloads_advance(struct bcda__downloads *set);
 /* Ends each download with the verdict "failed" and `err`. To be called only when the job ends. */
 void bcda__downloads_abort(struct bcda__downloads *set, const struct bcda_error *err);
+/* Whether the batches of files of this kind wait for bcda_job_next(). Even in a pulled job,
+ * deletions are reported to on_deleted, and the issues of error files to on_server_issue, if they
+ * are set. To be called only before the job has ended. */
+int bcda__downloads_are_pulled(const struct bcda__downloads *set, enum bcda__file_kind kind);
 /* These two find batches for bcda_job_next(). */
 int bcda__downloads_have_batch(const struct bcda__downloads *set);
 struct bcda_batch *bcda__downloads_take_batch(struct bcda__downloads *set); /* NULL = none */

@@ -333,13 +333,11 @@ static int is_error_of_content(int code)
 }
 
 /* Whether a file that is complete still has lines that bcda_job_next() returned and that the
- * application must confirm. Deletions and the issues of error files are reported by callbacks. */
+ * application must confirm. */
 static int waits_for_confirm(const bcda_job *job, const struct bcda_file *file)
 {
-    return job->downloads.is_pulled && job->confirms &&
-           file->marks.delivered > file->confirmed.line &&
-           (file->entry->kind == BCDA__FILE_DATA ||
-            (file->entry->kind == BCDA__FILE_DELETED && !job->handlers.at[BCDA__ON_DELETED]));
+    return job->confirms && file->marks.delivered > file->confirmed.line &&
+           bcda__downloads_are_pulled(&job->downloads, file->entry->kind);
 }
 
 /* Notes a verdict before on_file is called, since the application may save the job there. */
@@ -630,8 +628,9 @@ static int new_saved_files(bcda_job *job, struct bcda__manifest *m)
     return rc;
 }
 
-/* The server no longer has a job that was restored: the application is told which files are loaded
- * and which are not, as far as the saved text knows. Changes `err`. */
+/* To be called if a request of the job's status has failed. If the server no longer has a job that
+ * was restored, the job gets the files of its saved text, so that the application can see which of
+ * them are loaded. The number of these files is added to `err`. */
 static void take_expired(bcda_job *job, struct bcda_error *err)
 {
     struct bcda__manifest *m;
@@ -981,14 +980,6 @@ static void fill_downloads(bcda_job *job)
     set->event = on_download_event;
 }
 
-static int takes_deletions(const bcda_job *job, const struct bcda__context *cx)
-{
-    int is_pulled = !job->handlers.at[BCDA__ON_RESOURCE] && !job->handlers.at[BCDA__ON_BATCH];
-
-    return job->handlers.at[BCDA__ON_DELETED] ||
-           (is_pulled && bcda__context_option(cx, BCDA_OPT_PULL_DELETIONS));
-}
-
 int bcda__job_create(bcda_job **out, struct bcda__context *cx, const struct bcda__job_owner *owner,
                      const char *kickoff_url, const char *status_url, const bcda_export *x,
                      const bcda_handlers *handlers, struct bcda__state *saved)
@@ -1011,12 +1002,14 @@ int bcda__job_create(bcda_job **out, struct bcda__context *cx, const struct bcda
         return BCDA_ERR_NOMEM;
     }
     bcda__handlers_copy(&job->handlers, handlers);
-    job->takes_deletions = takes_deletions(job, cx);
     job->cx = cx;
     job->owner = owner;
     job->confirms = which_lines_confirm(cx);
     fill_start(job);
     fill_downloads(job);
+    job->takes_deletions =
+        job->handlers.at[BCDA__ON_DELETED] ||
+        (job->downloads.is_pulled && bcda__context_option(cx, BCDA_OPT_PULL_DELETIONS));
     job->begun_ms = job->accepted_ms = bcda__engine_now(cx->engine);
     bcda__timer_set(cx->engine, &job->poll, 0, begin_job, job);
     *out = job;

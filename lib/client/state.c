@@ -40,40 +40,37 @@ static void put_hex(const uint8_t *bytes, size_t len, char *out)
     *out = '\0';
 }
 
-int bcda__state_add_hash(struct bcda__buf *path, const char *text, size_t len)
+/* Writes the first `digits` digits of the SHA-256 of two texts, one after the other. `out` may be
+ * one of the texts. */
+static int hash_texts(const char *first, const char *second, size_t len, size_t digits, char *out)
 {
-    char digits[PATH_DIGITS + 1];
     struct bcda__sha256 *sum;
     uint8_t hash[32];
     int rc = bcda__sha256_new(&sum);
 
     if (rc)
         return rc;
-    bcda__sha256_add(sum, text, len);
+    bcda__sha256_add(sum, first, strlen(first));
+    bcda__sha256_add(sum, second, len);
     rc = bcda__sha256_read(sum, hash);
     bcda__sha256_free(sum);
-    if (rc)
-        return rc;
-    put_hex(hash, PATH_DIGITS / 2, digits);
-    return bcda__buf_addf(path, "?%s", digits);
+    if (!rc)
+        put_hex(hash, digits / 2, out);
+    return rc;
+}
+
+int bcda__state_add_hash(struct bcda__buf *path, const char *text, size_t len)
+{
+    char digits[PATH_DIGITS + 1];
+    int rc = hash_texts("", text, len, PATH_DIGITS, digits);
+
+    return rc ? rc : bcda__buf_addf(path, "?%s", digits);
 }
 
 /* Replaces `check`, that of the line before, by that of this line. */
 static int next_check(char check[BCDA__STATE_CHECK], const char *line, size_t len)
 {
-    struct bcda__sha256 *sum;
-    uint8_t hash[32];
-    int rc = bcda__sha256_new(&sum);
-
-    if (rc)
-        return rc;
-    bcda__sha256_add(sum, check, strlen(check));
-    bcda__sha256_add(sum, line, len);
-    rc = bcda__sha256_read(sum, hash);
-    bcda__sha256_free(sum);
-    if (!rc)
-        put_hex(hash, DIGITS / 2, check);
-    return rc;
+    return hash_texts(check, line, len, DIGITS, check);
 }
 
 /* ---- writing ---- */

@@ -414,6 +414,31 @@ START_TEST(pulled_with_blank_end)
 }
 END_TEST
 
+/* An error file whose lines are pulled is complete when its last line is confirmed, too. */
+START_TEST(pulled_error_file)
+{
+    static const struct scripted_entry entry = {"OperationOutcome", "/data/e.ndjson", NULL,
+                                                SCRIPTED_ERROR};
+    static const char outcome[] = "{\"resourceType\":\"OperationOutcome\",\"issue\":[]}\n";
+    bcda_job *job;
+    char *saved;
+
+    fixture_open_scripted(&fx, 0);
+    scripted_reply(fx.server, "/data/e", "200 OK", "", outcome, sizeof outcome - 1);
+    scripted_export(fx.server, &entry, 1);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    open_session(BCDA_CONFIRM_STAGED, 0, 4096);
+    ck_assert_ok(bcda_job_start(fx.session, fx.x, NULL, &job));
+    pull_all(job, _i);
+    ck_assert_ok(bcda_job_result(job));
+    ck_assert_ok(bcda_job_save(job, &saved));
+    ck_assert_int_eq(strstr(saved, "\"verdict\":\"complete\"") != NULL, _i);
+    bcda_free(saved);
+    bcda_job_unref(job);
+    fixture_close(&fx);
+}
+END_TEST
+
 SUITE("confirm")
 {
     suite_case("ways");
@@ -428,5 +453,6 @@ SUITE("confirm")
     suite_loop(confirmed_after_stop, 0, 2);
     suite_case("pulled");
     suite_loop(pulled_batches, 0, 2);
+    suite_loop(pulled_error_file, 0, 2);
     suite_loop(pulled_with_blank_end, 0, 2);
 }

@@ -94,6 +94,23 @@ static void remove_path(void)
     ck_assert_int_eq(access(temporary, F_OK), -1); /* nothing is left behind */
 }
 
+/* Serves an export of two files, whose jobs are kept in a new file. */
+static void serve_two_files(void)
+{
+    choose_path();
+    fixture_open_scripted(&fx, 0);
+    fixture_reply_two_files(&fx);
+}
+
+/* Makes a session that confirms lines, and downloads one file after the other. */
+static void open_confirming_session(void)
+{
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
+    fixture_session(&fx);
+    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+}
+
 struct stopping {
     int files; /* the job is cancelled after so many files */
 };
@@ -136,6 +153,14 @@ static void release_job(struct run *r)
     r->job = NULL;
 }
 
+/* Ends a test whose last job was kept. */
+static void close_kept(struct run *r)
+{
+    release_job(r);
+    remove_path();
+    fixture_close(&fx);
+}
+
 /* The first file is complete, then the job is cancelled. Restored twice, it downloads the second
  * file once, and then nothing. */
 START_TEST(kept_and_restored)
@@ -144,9 +169,7 @@ START_TEST(kept_and_restored)
     struct stat st;
     struct run *r;
 
-    choose_path();
-    fixture_open_scripted(&fx, 0);
-    fixture_reply_two_files(&fx);
+    serve_two_files();
     r = start_kept(&s);
     fixture_finish(&fx);
     fixture_check_result(r, BCDA_ERR_CANCELLED);
@@ -163,23 +186,19 @@ START_TEST(kept_and_restored)
     r = restore_kept();
     fixture_finish(&fx);
     fixture_check_came(r, 0);
-    release_job(r);
-    remove_path();
-    fixture_close(&fx);
+    close_kept(r);
 }
 END_TEST
 
 /* The program ends before the server has accepted the job: the file is empty. The application is
- * told to start the job, and does that with the same file. */
+ * expected to start the job, and does that with the same file. */
 START_TEST(ended_before_accepted)
 {
     struct stopping s = {0};
     bcda_job *job = NULL;
     struct run *r;
 
-    choose_path();
-    fixture_open_scripted(&fx, 0);
-    fixture_reply_two_files(&fx);
+    serve_two_files();
     r = start_kept(&s);
     fixture_free_session(&fx);
     release_job(r);
@@ -191,9 +210,7 @@ START_TEST(ended_before_accepted)
     ck_assert_ok(bcda_job_save_to_file(r->job, path));
     fixture_finish(&fx);
     fixture_check_came(r, 6);
-    release_job(r);
-    remove_path();
-    fixture_close(&fx);
+    close_kept(r);
 }
 END_TEST
 
@@ -205,9 +222,7 @@ START_TEST(in_use)
     struct run *r;
     int fd;
 
-    choose_path();
-    fixture_open_scripted(&fx, 0);
-    fixture_reply_two_files(&fx);
+    serve_two_files();
     r = start_kept(&s);
     ck_assert_int_eq(bcda_job_restore_from_file(fx.session, path, NULL, NULL, &other), BCDA_ERR_IO);
     ck_assert_ptr_nonnull(
@@ -246,9 +261,7 @@ START_TEST(damaged)
     size_t len, at;
     char *text;
 
-    choose_path();
-    fixture_open_scripted(&fx, 0);
-    fixture_reply_two_files(&fx);
+    serve_two_files();
     r = start_kept(&s);
     fixture_finish(&fx);
     release_job(r);
@@ -368,9 +381,7 @@ START_TEST(kept_in_on_file)
         fixture_check_patients(r, 1, e.by_confirm ? 4 : 3, e.by_confirm ? B_LINES - 1 : B_LINES);
     else
         fixture_check_patients(r, 1, 0, 0);
-    release_job(r);
-    remove_path();
-    fixture_close(&fx);
+    close_kept(r);
 }
 END_TEST
 
@@ -449,13 +460,8 @@ START_TEST(full_for_a_moment)
 {
     struct run *r;
 
-    choose_path();
-    fixture_open_scripted(&fx, 0);
-    fixture_reply_two_files(&fx);
-    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
-    fixture_session(&fx);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    serve_two_files();
+    open_confirming_session();
     r = fixture_start_hook(&fx, BY_RESOURCE, confirm_on_full_disk, NULL);
     ck_assert_ok(bcda_job_save_to_file(r->job, path));
     fixture_finish(&fx);
@@ -466,9 +472,7 @@ START_TEST(full_for_a_moment)
     fixture_check_result(r, 0);
     fixture_check_patients(r, 0, 2, 1);
     fixture_check_patients(r, 1, 3, 3);
-    release_job(r);
-    remove_path();
-    fixture_close(&fx);
+    close_kept(r);
 }
 END_TEST
 
@@ -498,9 +502,7 @@ START_TEST(many_files)
     r = restore_kept();
     fixture_finish(&fx);
     fixture_check_came(r, 0);
-    release_job(r);
-    remove_path();
-    fixture_close(&fx);
+    close_kept(r);
 }
 END_TEST
 
@@ -535,9 +537,7 @@ START_TEST(many_changes)
     ck_assert_int_le(renames, 8);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_le(st.st_size, 70 * 1024);
-    release_job(r);
-    remove_path();
-    fixture_close(&fx);
+    close_kept(r);
 }
 END_TEST
 
@@ -562,13 +562,8 @@ START_TEST(confirmed_after_the_end)
     struct run *r;
     int rc;
 
-    choose_path();
-    fixture_open_scripted(&fx, 0);
-    fixture_reply_two_files(&fx);
-    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
-    fixture_session(&fx);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    serve_two_files();
+    open_confirming_session();
     ck_assert_ok(bcda_job_start(fx.session, fx.x, NULL, &job));
     ck_assert_ok(bcda_job_save_to_file(job, path));
     while ((rc = bcda_job_next(job, &b)) != BCDA_ERR_END) {
@@ -590,9 +585,7 @@ START_TEST(confirmed_after_the_end)
     fixture_check_result(r, 0);
     fixture_check_patients(r, 0, 0, 3); /* nothing of the first file was confirmed */
     fixture_check_patients(r, 1, 0, 0);
-    release_job(r);
-    remove_path();
-    fixture_close(&fx);
+    close_kept(r);
 }
 END_TEST
 
@@ -684,10 +677,7 @@ START_TEST(not_reported_after_the_end)
 
     fixture_open_scripted(&fx, 0);
     fixture_reply_two_files(&fx);
-    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
-    fixture_session(&fx);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    open_confirming_session();
     ck_assert_ok(bcda_handlers_new(&h));
     ck_assert_ok(bcda_handlers_on_saved_state(h, add_text, &text, NULL));
     ck_assert_ok(bcda_job_start(fx.session, fx.x, h, &job));
@@ -741,10 +731,7 @@ START_TEST(session_freed_when_reported)
 
     fixture_open_scripted(&fx, 0);
     fixture_reply_two_files(&fx);
-    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    fixture_set(&fx, BCDA_OPT_CONFIRM_LINES, BCDA_CONFIRM_STAGED);
-    fixture_session(&fx);
-    fixture_export(&fx, BCDA_LEVEL_PATIENT, NULL);
+    open_confirming_session();
     ck_assert_ok(bcda_handlers_new(&h));
     ck_assert_ok(bcda_handlers_on_saved_state(h, free_session_then, &answer, NULL));
     ck_assert_ok(bcda_job_start(fx.session, fx.x, h, &job));
