@@ -37,7 +37,8 @@ extern "C" {
  * BCDA_ERR_JOB_CANCELLED: a file was missing (404 or 410), so the library requested the job's
  * status, and the server no longer had the job; files that had not begun have BCDA_VERDICT_NONE.
  * BCDA_ERR_URL and BCDA_ERR_INSECURE_URL: a URL that the server named cannot or must not be used.
- * BCDA_ERR_SPOOL and BCDA_ERR_SPOOL_FULL (verified delivery). BCDA_ERR_STOPPED, BCDA_ERR_CANCELLED,
+ * BCDA_ERR_SPOOL and BCDA_ERR_SPOOL_FULL (verified delivery). BCDA_ERR_IO
+ * (bcda_job_save_to_file()). BCDA_ERR_STOPPED, BCDA_ERR_CANCELLED,
  * BCDA_ERR_CALLBACK, BCDA_ERR_JOB_TIMEOUT, BCDA_ERR_NOMEM, BCDA_ERR_LIBRARY, BCDA_ERR_SYSTEM.
  */
 BCDA_API int bcda_job_start(bcda_session *session, const bcda_export *export_,
@@ -105,8 +106,8 @@ BCDA_API int bcda_job_save_changes(bcda_job *job, char **out);
  * changes that bcda_job_save_changes() would write, the library stores it there: it appends to the
  * file, or writes a new file (`path` with ".tmp") and renames it, and waits until the data is on
  * the disk. At the END of a file this happens after on_file has returned CONTINUE; what is written
- * during on_file, because of another file, does not have this END. A crash between
- * the application's own commit and this write makes the file be delivered again after
+ * during on_file, because of another file, does not have this END. A crash between the
+ * application's own commit and this write makes the file be delivered again after
  * bcda_job_restore_from_file(), so replace resources that are there already; or save the text in
  * the transaction of the application (bcda_job_save_changes(), on_saved_state).
  *
