@@ -198,6 +198,16 @@ static int save_at_first_end(struct run *r, enum where where, void *object)
     return BCDA_CONTINUE;
 }
 
+/* Runs a job that is saved and cancelled at the end of its first file. */
+static void load_first_file(struct first_saved *saved)
+{
+    struct run *r;
+
+    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
+    r = fixture_run_hook(&fx, BY_RESOURCE, save_at_first_end, saved);
+    fixture_check_result(r, BCDA_ERR_CANCELLED);
+}
+
 /* Two files of a job have URLs that differ only before or only after what looks like the file name.
  * The saved job must not mistake one for the other. */
 START_TEST(save_knows_files_by_path)
@@ -212,9 +222,7 @@ START_TEST(save_knows_files_by_path)
     fixture_reply_patients(&fx, files[_i][0].path, 0, 3);
     fixture_reply_patients(&fx, files[_i][1].path, 3, 3);
     scripted_export(fx.server, files[_i], 2);
-    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    r = fixture_run_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
-    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    load_first_file(&saved);
     r = fixture_restore(&fx, BY_RESOURCE, saved.text);
     fixture_finish(&fx);
     fixture_check_result(r, 0);
@@ -267,9 +275,7 @@ START_TEST(save_knows_files_by_origin)
     fixture_reply_patients(&fx, "/data/f", 0, 3);
     reply_manifest_of(0, files[_i], "");
     scripted_export(fx.server, fixture_files, 1);
-    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    r = fixture_run_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
-    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    load_first_file(&saved);
     ck_assert_ptr_null(strstr(saved.text, "P4T13NT")); /* the request may name a patient */
     r = fixture_restore(&fx, BY_RESOURCE, saved.text);
     fixture_finish(&fx);
@@ -462,9 +468,7 @@ START_TEST(queries_are_not_saved)
     fixture_reply_patients(&fx, "/data/b", 3, 3);
     manifest_once(first, 2);
     scripted_export(fx.server, later, 2);
-    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    r = fixture_run_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
-    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    load_first_file(&saved);
     ck_assert_ptr_null(strstr(saved.text, "S3CR3T"));
     ck_assert_int_eq(is_complete_in(saved.text, "/data/a"), 1);
     r = fixture_restore(&fx, BY_RESOURCE, saved.text);
@@ -505,9 +509,7 @@ START_TEST(expired)
     snprintf(reply, sizeof reply, "%s\r\nContent-Length: 0\r\n\r\n", gone[_i].head);
     scripted_text(a, reply);
     scripted_export(fx.server, entries, 4);
-    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    r = fixture_run_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
-    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    load_first_file(&saved);
     r = fixture_restore(&fx, BY_RESOURCE, saved.text);
     fixture_finish(&fx);
     ck_assert_ptr_nonnull(strstr(bcda_error_text(fixture_check_failed(r, gone[_i].code)),
@@ -556,9 +558,7 @@ START_TEST(expired_with_queries)
     scripted_text(scripted_on(fx.server, "GET /api/v1/jobs/1", 1),
                   "HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n");
     scripted_export(fx.server, entries, 2);
-    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    r = fixture_run_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
-    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    load_first_file(&saved);
     r = fixture_restore(&fx, BY_RESOURCE, saved.text);
     fixture_finish(&fx);
     (void)fixture_check_failed(r, BCDA_ERR_GONE);
@@ -590,9 +590,7 @@ START_TEST(expired_and_organized)
     scripted_text(scripted_on(fx.server, "GET /api/v1/jobs/1", 1),
                   "HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n");
     scripted_export(fx.server, fixture_files, 1);
-    fixture_set(&fx, BCDA_OPT_PARALLEL, 1);
-    r = fixture_run_hook(&fx, BY_RESOURCE, save_at_first_end, &saved);
-    fixture_check_result(r, BCDA_ERR_CANCELLED);
+    load_first_file(&saved);
     r = fixture_restore(&fx, BY_RESOURCE, saved.text);
     fixture_finish(&fx);
     (void)fixture_check_failed(r, BCDA_ERR_GONE);

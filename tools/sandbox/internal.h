@@ -209,6 +209,8 @@ struct randomness {
     unsigned char row[1024]; /* consecutive faults of one address, indexed by a hash of it */
 };
 
+/* The mixing function of the generator splitmix64. */
+uint64_t random_mix(uint64_t x);
 void random_set(struct sandbox *sb, uint64_t seed, unsigned every);
 /* Returns the random fault for the answer to this request, or R_NONE. *place becomes the place in
  * the body, in units of 1/2^32 of its length. */

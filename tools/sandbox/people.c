@@ -21,14 +21,6 @@ struct people {
     struct life life[];
 };
 
-static uint64_t mix_day(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
 int64_t people_change_time(unsigned day)
 {
     return DAY_ZERO + (int64_t)day * DAY_MS + 9 * 3600000; /* 05:00 in the morning in Baltimore */
@@ -65,7 +57,7 @@ static void take_away(struct people *p, unsigned day, unsigned count, unsigned n
     for (unsigned i = 0; i < count; i++)
         present += p->life[i].gone == NEVER;
     for (unsigned k = 0; k < n && present > 1; k++, present--) {
-        unsigned i = (unsigned)(mix_day(p->seed ^ mix_day(day * 65536u + k)) % count);
+        unsigned i = (unsigned)(random_mix(p->seed ^ random_mix(day * 65536u + k)) % count);
 
         while (p->life[i].gone != NEVER)
             i = (i + 1) % count;
@@ -108,17 +100,17 @@ static uint64_t hash_type(const char *type)
     uint64_t h = 0;
 
     while (*type)
-        h = mix_day(h ^ (unsigned char)*type++);
+        h = random_mix(h ^ (unsigned char)*type++);
     return h;
 }
 
 unsigned people_changed(const struct people *p, const char *type, unsigned person, unsigned number)
 {
-    uint64_t which = mix_day(hash_type(type) ^ ((uint64_t)person << 24 | number));
+    uint64_t which = random_mix(hash_type(type) ^ ((uint64_t)person << 24 | number));
     unsigned day = p->day;
 
     /* One in eight resources changes on a day. */
-    while (day > p->life[person].born && mix_day(p->seed ^ mix_day(which + day)) % 8 != 0)
+    while (day > p->life[person].born && random_mix(p->seed ^ random_mix(which + day)) % 8 != 0)
         day--;
     return day;
 }

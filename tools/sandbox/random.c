@@ -6,8 +6,7 @@
 
 #define SLOTS ((unsigned)sizeof((struct randomness *)0)->row)
 
-/* The mixing function of the generator splitmix64. */
-static uint64_t mix(uint64_t x)
+uint64_t random_mix(uint64_t x)
 {
     x += 0x9e3779b97f4a7c15u;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -29,7 +28,7 @@ static unsigned slot_of(const char *path)
     uint64_t h = 0;
 
     while (*path)
-        h = mix(h ^ (unsigned char)*path++);
+        h = random_mix(h ^ (unsigned char)*path++);
     return (unsigned)(h % SLOTS);
 }
 
@@ -55,7 +54,7 @@ static enum random_fault choose(struct randomness *r, const char *path, const ch
                                 uint32_t *place)
 {
     unsigned char *row = &r->row[slot_of(path)];
-    uint64_t bits = mix(r->seed ^ mix(++r->count));
+    uint64_t bits = random_mix(r->seed ^ random_mix(++r->count));
     enum random_fault fault = draw(bits, stage);
 
     r->owed += r->count % r->every == 0;

@@ -54,21 +54,13 @@ struct synth {
 
 /* ---- random numbers ---- */
 
-static uint64_t mix_seed(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
 struct dice {
     uint64_t state;
 };
 
 static unsigned roll(struct dice *d, unsigned n)
 {
-    return (unsigned)(mix_seed(d->state++) % n);
+    return (unsigned)(random_mix(d->state++) % n);
 }
 
 static int cents(struct dice *d)
@@ -584,7 +576,7 @@ struct synth *synth_new(uint64_t seed, int version, bool envelope, const char *p
     for (unsigned i = 0; i < TEMPLATES; i++) {
         struct writer w = {.b = &s->t[i].text, .s = s, .r4 = version > 1};
 
-        w.d.state = mix_seed(seed * TEMPLATES + i);
+        w.d.state = random_mix(seed * TEMPLATES + i);
         write_claim(&w, i);
         find_patches(&s->t[i]);
     }
@@ -683,7 +675,7 @@ static uint64_t claim_number(unsigned patient, unsigned long long claim)
 
 static uint64_t claim_chance(const struct synth *s, uint64_t id)
 {
-    return mix_seed(s->seed ^ mix_seed(id));
+    return random_mix(s->seed ^ random_mix(id));
 }
 
 void synth_eob(const struct synth *s, struct buf *b, unsigned patient, unsigned long long claim,
@@ -694,7 +686,7 @@ void synth_eob(const struct synth *s, struct buf *b, unsigned patient, unsigned 
     /* A change keeps the template, because the id depends on it. */
     const struct template *t = &s->t[chance % TEMPLATES];
 
-    c.chance = day ? mix_seed(chance + day) >> 6 : chance >> 6;
+    c.chance = day ? random_mix(chance + day) >> 6 : chance >> 6;
     b->len = 0;
     buf_add(b, t->text.p, t->text.len);
     for (size_t i = 0; i < t->count; i++)
@@ -721,7 +713,7 @@ static void mbi(char out[12], unsigned patient)
 static void write_hash(struct buf *b, uint64_t seed)
 {
     for (unsigned i = 0; i < 4; i++)
-        buf_printf(b, "%016llx", (unsigned long long)mix_seed(seed + i));
+        buf_printf(b, "%016llx", (unsigned long long)random_mix(seed + i));
 }
 
 static void write_patient_extension(const struct synth *s, struct buf *b, const struct word *race)
@@ -776,7 +768,7 @@ static void write_meta(const struct synth *s, struct buf *b, const char *type, u
 /* Writes another address after each change. */
 static void write_address(const struct synth *s, struct buf *b, unsigned patient, unsigned day)
 {
-    struct dice d = {mix_seed(s->seed * 7919 + patient + ((uint64_t)day << 32))};
+    struct dice d = {random_mix(s->seed * 7919 + patient + ((uint64_t)day << 32))};
     /* The order in which a compiler evaluates arguments is its own. */
     unsigned district = 100 + roll(&d, 900), code = 10000 + roll(&d, 90000),
              state = 10 + roll(&d, 40);
@@ -788,7 +780,7 @@ static void write_address(const struct synth *s, struct buf *b, unsigned patient
 static void write_patient(const struct synth *s, struct buf *b, unsigned patient, unsigned day,
                           const char *id)
 {
-    struct dice d = {mix_seed(s->seed * 104729 + patient)};
+    struct dice d = {random_mix(s->seed * 104729 + patient)};
     unsigned year = 20 + roll(&d, 40), june = roll(&d, 2), female = roll(&d, 2);
     unsigned race = roll(&d, COUNT(races)), family = roll(&d, COUNT(families));
     unsigned given = roll(&d, COUNT(givens));
