@@ -99,12 +99,16 @@ static void check_absent(const char *text, const char *what, const char *secret)
 }
 
 /* Checks that the text contains no patient id. With every version of the BCDA server, real or
- * imitated by the sandbox, such an id has 13 or more digits in a row. */
+ * imitated by the sandbox, such an id has 13 or more digits in a row. Hashes, which saved jobs
+ * contain in 32 or 64 hexadecimal digits, are passed over: now and then one has as many. */
 static void check_no_patient(const char *text)
 {
     size_t n;
 
     for (; *text; text += n ? n : 1) {
+        n = strspn(text, "0123456789abcdef");
+        if (n == 32 || n == 64)
+            continue;
         n = strspn(text, "0123456789");
         ck_assert_msg(n < 13, "a patient id stands in: %s", text);
     }
