@@ -230,3 +230,42 @@ void bcda__text_base64(const void *data, size_t len, char *out)
     }
     *out = '\0';
 }
+
+static int base64url_digit(int c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+int bcda__text_base64url_decode(const char *text, size_t len, uint8_t *out, size_t size,
+                                size_t *out_len)
+{
+    uint32_t bits = 0; /* those read but not yet written, in the lowest `have` bits */
+    unsigned have = 0;
+    size_t i, n = 0;
+
+    if (len % 4 == 1 || len / 4 * 3 + len % 4 * 3 / 4 > size)
+        return -1;
+    for (i = 0; i < len; i++) {
+        int digit = base64url_digit((unsigned char)text[i]);
+
+        if (digit < 0)
+            return -1;
+        bits = bits << 6 | (uint32_t)digit;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            out[n++] = (uint8_t)(bits >> have);
+            bits &= (UINT32_C(1) << have) - 1;
+        }
+    }
+    if (bits)
+        return -1;
+    *out_len = n;
+    return 0;
+}

@@ -623,6 +623,45 @@ START_TEST(test_text_base64)
 }
 END_TEST
 
+/* All texts of bytes that bcda__text_base64() encodes, with the alphabet of base64url. */
+START_TEST(test_text_base64url)
+{
+    static const char *bad[] = {
+        "=",    "A",    "A===", "Zg==",   "Zm8=", "Zm9vY",                    /* lengths, padding */
+        "+/+/", "-_-/", "-_+_",                                               /* base64 */
+        "Zm 9", " Zm9", "Zm9 ", "Zm9v\n", "Z.g",  "Zm9v,", "Zm9@", "Zm9\x80", /* characters */
+        "Zm9[", "Zm9`", "Zm9{", "Zm9:",                                       /* beside a range */
+        "Zh",   "Zi",   "Zo",   "Zm9",    "Zm-",                              /* unused bits */
+    };
+    uint8_t bytes[256], out[257];
+    char text[400];
+    size_t i, len, n;
+
+    for (i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7 + 251);
+    for (len = 0; len <= sizeof bytes; len++) {
+        bcda__text_base64(bytes, len, text);
+        text[strcspn(text, "=")] = '\0';
+        for (i = 0; text[i]; i++)
+            text[i] = (char)(text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i]);
+        memset(out, '#', sizeof out);
+        ck_assert_int_eq(bcda__text_base64url_decode(text, strlen(text), out, len, &n), 0);
+        ck_assert_uint_eq(n, len);
+        ck_assert_int_eq(memcmp(out, bytes, len), 0);
+        ck_assert_int_eq(out[len], '#');
+        if (len)
+            ck_assert_int_eq(bcda__text_base64url_decode(text, strlen(text), out, len - 1, &n), -1);
+    }
+    for (i = 0; i < COUNT(bad); i++)
+        ck_assert_msg(bcda__text_base64url_decode(bad[i], strlen(bad[i]), out, sizeof out, &n) ==
+                          -1,
+                      "%s", bad[i]);
+    ck_assert_int_eq(bcda__text_base64url_decode("Zg\0Z", 4, out, sizeof out, &n), -1);
+    ck_assert_int_eq(bcda__text_base64url_decode("Zm9vZm9v", 4, out, 3, &n), 0);
+    ck_assert_uint_eq(n, 3);
+}
+END_TEST
+
 START_TEST(test_text_hex)
 {
     static const char *bad[] = {"0", "abc", "0g", "g0", "0x", " 0", "0 ", "-1", "0:", "@0", "`0"};
@@ -1128,8 +1167,8 @@ SUITE("base")
                test_error_text);
     suite_loop(test_error_cut, 0, 16);
     suite_test(test_error_server, test_error_object, test_text_copy, test_text_case,
-               test_text_int64, test_text_base64, test_text_hex, test_text_one_line, test_texts,
-               test_url_accept, test_url_refuse, test_url_long_host, test_url_same_origin,
-               test_url_loopback, test_url_parts, test_url_escaped, test_url_show, test_clock,
-               test_log);
+               test_text_int64, test_text_base64, test_text_base64url, test_text_hex,
+               test_text_one_line, test_texts, test_url_accept, test_url_refuse, test_url_long_host,
+               test_url_same_origin, test_url_loopback, test_url_parts, test_url_escaped,
+               test_url_show, test_clock, test_log);
 }
