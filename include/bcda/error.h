@@ -143,6 +143,9 @@ extern "C" {
 #define BCDA_ERR_REDIRECT (-215)
 /* a URL whose origin is not allowed for the request */
 #define BCDA_ERR_ORIGIN (-216)
+/* the server's SMART configuration cannot be used, or neither it nor the CapabilityStatement names
+ * a token URL */
+#define BCDA_ERR_DISCOVERY (-217)
 
 /* Data: errors in the bytes of a file. Resources of the file that were delivered before the error
  * are provisional (bcda/resource.h). */

@@ -88,6 +88,8 @@ static const struct code_row codes[] = {
     ROW(ERR_MANIFEST, ONCE, FINAL, "the answer is JSON, but not a manifest that can be used"),
     ROW(ERR_REDIRECT, ONCE, FINAL, "a redirect that may not be followed"),
     ROW(ERR_ORIGIN, ONCE, FINAL, "a URL of another origin than is allowed"),
+    ROW(ERR_DISCOVERY, ONCE, FINAL,
+        "the server's SMART configuration cannot be used, or does not name a token URL"),
     ROW(ERR_KEY_MISSING, ONCE, FINAL, "the file is encrypted and no private key was given"),
     ROW(ERR_KEY_VALUE, ONCE, FINAL, "the file's wrapped key cannot be read"),
     ROW(ERR_KEY_UNWRAP, ONCE, FINAL, "no private key given opens the file's key"),

@@ -213,7 +213,7 @@ class BadRequest(ServerError):
 
 
 class AuthError(ServerError):
-    """401: wrong or expired credentials, or no usable token."""
+    """401: wrong or expired credentials, no usable token, or no token URL found."""
 
 
 class Forbidden(ServerError):
@@ -368,6 +368,7 @@ CLASSES: Dict[int, Type[Error]] = {
     _abi.ERR_MANIFEST: ProtocolError,
     _abi.ERR_REDIRECT: RedirectError,
     _abi.ERR_ORIGIN: OriginError,
+    _abi.ERR_DISCOVERY: AuthError,
     _abi.ERR_KEY_MISSING: FileKeyError,
     _abi.ERR_KEY_VALUE: FileKeyError,
     _abi.ERR_KEY_UNWRAP: FileKeyError,

@@ -137,7 +137,7 @@ module Bcda
 
   # The server has answered with an error.
   class ServerError < Error; end
-  # Wrong or expired credentials, or no token.
+  # Wrong or expired credentials, no token, or no token URL found.
   class AuthError < ServerError; end
   # 403: the organization, or this version of the API, is denied.
   class ForbiddenError < ServerError; end
@@ -201,7 +201,7 @@ module Bcda
       ProxyError => %i[PROXY],
       TransportError => %i[TRANSFER STALLED TRUNCATED HTTP HEADERS_TOO_LARGE BODY_TOO_LARGE],
       ServerError => %i[STATUS BAD_REQUEST],
-      AuthError => %i[AUTH TOKEN],
+      AuthError => %i[AUTH TOKEN DISCOVERY],
       ForbiddenError => %i[FORBIDDEN],
       NotFoundError => %i[NOT_FOUND],
       GoneError => %i[GONE],
