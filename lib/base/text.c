@@ -180,6 +180,19 @@ int bcda__text_to_int64(const char *text, size_t len, int64_t *out)
     return 0;
 }
 
+int bcda__text_to_whole(const char *text, size_t len, int64_t *out)
+{
+    size_t digits = 0;
+    size_t i;
+
+    while (digits < len && text[digits] != '.')
+        digits++;
+    for (i = digits + 1; i < len; i++)
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+    return bcda__text_to_int64(text, digits, out);
+}
+
 static int hex_digit(int c)
 {
     if (c >= '0' && c <= '9')

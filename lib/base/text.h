@@ -36,6 +36,8 @@ int bcda__text_is_alpha(const char *text, size_t len);
 /* Parses 1 to 18 decimal digits, without a sign and without spaces. Returns 0, or -1 if the text is
  * anything else. */
 int bcda__text_to_int64(const char *text, size_t len, int64_t *out);
+/* Parses such digits, and ignores a fraction that may follow: a dot and any number of digits. */
+int bcda__text_to_whole(const char *text, size_t len, int64_t *out);
 
 /* Decodes hexadecimal digits of either case. Returns 0, or -1 if a character is not a hexadecimal
  * digit, `len` is odd, or `size` is too small. */

@@ -92,18 +92,11 @@ static int on_access_token(struct reader *r, enum bcda__json_event event, const 
 static void on_expires_in(struct reader *r, enum bcda__json_event event, const char *text,
                           size_t len)
 {
-    size_t digits = 0;
-    size_t i;
     int64_t seconds;
 
     if (event != BCDA__JSON_STRING && event != BCDA__JSON_NUMBER)
         return;
-    while (digits < len && text[digits] != '.')
-        digits++;
-    for (i = digits + 1; i < len; i++)
-        if (text[i] < '0' || text[i] > '9')
-            return;
-    if (bcda__text_to_int64(text, digits, &seconds) || seconds < 1 || seconds > LIFETIME_MAX_S)
+    if (bcda__text_to_whole(text, len, &seconds) || seconds < 1 || seconds > LIFETIME_MAX_S)
         return;
     r->token.lifetime_ms = seconds * 1000;
 }

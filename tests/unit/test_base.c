@@ -571,6 +571,47 @@ START_TEST(test_text_int64)
 }
 END_TEST
 
+START_TEST(test_text_whole)
+{
+    static const struct {
+        const char *text;
+        int64_t value; /* -1 = refused */
+    } rows[] = {
+        {"0", 0},
+        {"1700000000", 1700000000},
+        {"1700000000.", 1700000000},
+        {"1700000000.0", 1700000000},
+        {"7.99999999999999999999999999", 7},
+        {"007.5", 7},
+        {"999999999999999999.9", INT64_C(999999999999999999)},
+        {"1000000000000000000", -1}, /* 19 digits */
+        {"", -1},
+        {".", -1},
+        {".5", -1},
+        {"-1", -1},
+        {"-1.5", -1},
+        {"+1", -1},
+        {"1e9", -1},
+        {"1.5e3", -1},
+        {"1.5.", -1},
+        {"1.5 ", -1},
+        {" 1", -1},
+        {"1,5", -1},
+        {"1.-5", -1},
+    };
+    int64_t value;
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        int rc = bcda__text_to_whole(rows[i].text, strlen(rows[i].text), &value);
+
+        ck_assert_msg(rc == (rows[i].value < 0 ? -1 : 0), "%s: %d", rows[i].text, rc);
+        ck_assert_msg(rc || value == rows[i].value, "%s", rows[i].text);
+    }
+    ck_assert_int_eq(bcda__text_to_whole("12.5x", 4, &value), 0); /* only `len` bytes */
+}
+END_TEST
+
 /* The examples of RFC 4648, section 10; then all bytes, encoded and decoded again by other code. */
 START_TEST(test_text_base64)
 {
@@ -1167,8 +1208,8 @@ SUITE("base")
                test_error_text);
     suite_loop(test_error_cut, 0, 16);
     suite_test(test_error_server, test_error_object, test_text_copy, test_text_case,
-               test_text_int64, test_text_base64, test_text_base64url, test_text_hex,
-               test_text_one_line, test_texts, test_url_accept, test_url_refuse, test_url_long_host,
-               test_url_same_origin, test_url_loopback, test_url_parts, test_url_escaped,
-               test_url_show, test_clock, test_log);
+               test_text_int64, test_text_whole, test_text_base64, test_text_base64url,
+               test_text_hex, test_text_one_line, test_texts, test_url_accept, test_url_refuse,
+               test_url_long_host, test_url_same_origin, test_url_loopback, test_url_parts,
+               test_url_escaped, test_url_show, test_clock, test_log);
 }
