@@ -45,6 +45,7 @@ enum member {
     ACCESS_TOKEN,
     EXPIRES_IN,
     TOKEN_TYPE,
+    SCOPE,
     MEMBERS,
     DOCUMENT = MEMBERS,
 };
@@ -53,6 +54,7 @@ static const struct bcda__document_path token_paths[] = {
     {"access_token", ACCESS_TOKEN},
     {"expires_in", EXPIRES_IN},
     {"token_type", TOKEN_TYPE},
+    {"scope", SCOPE},
     {"", DOCUMENT},
 };
 
@@ -111,6 +113,21 @@ static int on_token_type(struct reader *r, enum bcda__json_event event, const ch
     return 0;
 }
 
+/* A scope that cannot be read is no reason to refuse the token, as with expires_in. */
+static void on_scope(struct reader *r, enum bcda__json_event event, const char *text, size_t len)
+{
+    size_t i;
+
+    if (event != BCDA__JSON_STRING || len >= sizeof r->token.scope)
+        return;
+    for (i = 0; i < len; i++)
+        if ((unsigned char)text[i] < 0x20 || (unsigned char)text[i] >= 0x7F)
+            return;
+    memcpy(r->token.scope, text, len);
+    r->token.scope[len] = '\0';
+    r->token.has_scope = 1;
+}
+
 static int token_on_value(void *ctx, int what, enum bcda__json_event event, const char *text,
                           size_t len)
 {
@@ -128,6 +145,9 @@ static int token_on_value(void *ctx, int what, enum bcda__json_event event, cons
         return 0;
     case TOKEN_TYPE:
         return on_token_type(r, event, text, len);
+    case SCOPE:
+        on_scope(r, event, text, len);
+        return 0;
     case DOCUMENT:
         break;
     }
@@ -172,6 +192,8 @@ void bcda__token_free(struct bcda__token *t)
 {
     bcda__secret_free(&t->bearer);
     t->lifetime_ms = -1;
+    t->has_scope = 0;
+    t->scope[0] = '\0';
 }
 
 /* ---- OAuth errors ---- */

@@ -16,14 +16,17 @@ int bcda__token_basic(struct bcda__secret *out, const char *id, const char *secr
 struct bcda__token {
     struct bcda__secret bearer; /* the token itself, without "Bearer " */
     int64_t lifetime_ms;        /* from expires_in; -1 = unknown */
+    int has_scope;              /* 0 = the server does not say which scopes it has granted */
+    char scope[512];            /* these scopes, separated by spaces; may be "" */
 };
 /* Parses the body of a 200 to a token request. access_token must be a non-empty string of visible
  * ASCII characters. expires_in may be absent, null, a string or a number; a fraction is ignored,
  * and a value that is wrong or not positive means that the lifetime is unknown. token_type may be
- * absent, null, or "bearer" in upper or lower case. On success *out, which must be zero or an
- * earlier token, is replaced; otherwise it is unchanged. Returns 0; BCDA_ERR_NOT_JSON, for example
- * for HTML; BCDA_ERR_TOKEN if a member is wrong or occurs twice (the error text names the member
- * without its value); BCDA_ERR_BODY_TOO_LARGE; BCDA_ERR_NOMEM. */
+ * absent, null, or "bearer" in upper or lower case. scope is unknown if it is no string, too long,
+ * or has other characters than printable ASCII, because it is never cut. On success *out, which
+ * must be zero or an earlier token, is replaced; otherwise it is unchanged. Returns 0;
+ * BCDA_ERR_NOT_JSON, for example for HTML; BCDA_ERR_TOKEN if a member is wrong or occurs twice (the
+ * error text names the member without its value); BCDA_ERR_BODY_TOO_LARGE; BCDA_ERR_NOMEM. */
 int bcda__token_parse(struct bcda__token *out, const char *body, size_t len,
                       struct bcda_error *err);
 void bcda__token_free(struct bcda__token *t);

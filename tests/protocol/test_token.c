@@ -111,6 +111,54 @@ START_TEST(lifetimes)
 }
 END_TEST
 
+START_TEST(scopes)
+{
+    static const struct {
+        const char *value, *scope; /* NULL = unknown */
+    } rows[] = {
+        {"\"system/*.rs\"", "system/*.rs"},
+        {"\"system\\/*.rs openid\"", "system/*.rs openid"},
+        {"\"\"", ""},
+        {"\" \"", " "},
+        {"\"a~\"", "a~"},
+        {"null", NULL},
+        {"1", NULL},
+        {"true", NULL},
+        {"[\"system/*.rs\"]", NULL},
+        {"{\"scope\":\"system/*.rs\"}", NULL},
+        {"\"a\\nb\"", NULL},
+        {"\"a\\u0000\"", NULL},
+        {"\"a\\u001f\"", NULL},
+        {"\"a\\u007f\"", NULL},
+        {"\"a\xC3\xA9\"", NULL},
+    };
+    struct bcda__token t;
+    char body[800];
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        snprintf(body, sizeof body, "{\"scope\":%s,\"access_token\":\"t\"}", rows[i].value);
+        ck_assert_msg(parse(&t, body) == 0, "%s: %s", body, err.text);
+        ck_assert_msg(t.has_scope == (rows[i].scope != NULL), "%s", body);
+        ck_assert_str_eq(t.scope, rows[i].scope ? rows[i].scope : "");
+        bcda__token_free(&t);
+        ck_assert(!t.has_scope && !t.scope[0]);
+    }
+    for (i = 510; i < 514; i++) { /* the longest scope that is kept has 511 characters */
+        snprintf(body, sizeof body, "{\"access_token\":\"t\",\"scope\":\"%0*d\"}", (int)i, 1);
+        ck_assert_int_eq(parse(&t, body), 0);
+        ck_assert_int_eq(t.has_scope, i < 512);
+        ck_assert_uint_eq(strlen(t.scope), i < 512 ? i : 0);
+        bcda__token_free(&t);
+    }
+    ck_assert_int_eq(parse(&t, "{\"access_token\":\"t\",\"token_type\":null}"), 0);
+    ck_assert(!t.has_scope && !t.scope[0]);
+    bcda__token_free(&t);
+    check_bad("{\"access_token\":\"t\",\"scope\":\"SECRET\",\"scope\":null}", BCDA_ERR_TOKEN);
+    ck_assert(strstr(err.text, "scope"));
+}
+END_TEST
+
 START_TEST(unusable)
 {
     check_bad("{}", BCDA_ERR_TOKEN);
@@ -280,6 +328,6 @@ SUITE("token")
 {
     suite_case("all");
     suite_timeout(120);
-    suite_test(basic, bodies_of_the_eras, lifetimes, unusable, hostile, not_json, earlier_token,
-               nothing_is_kept, renewal, mutated);
+    suite_test(basic, bodies_of_the_eras, lifetimes, scopes, unusable, hostile, not_json,
+               earlier_token, nothing_is_kept, renewal, mutated);
 }
