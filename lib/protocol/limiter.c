@@ -10,6 +10,20 @@ void bcda__limiter_init(struct bcda__limiter *l, int64_t size, int64_t per_secon
     l->at_ms = now_ms;
 }
 
+void bcda__limiter_resume(struct bcda__limiter *l, int64_t size, int64_t per_second, int64_t level,
+                          int64_t at_ms, int64_t now_ms)
+{
+    int64_t ahead = size * ONE / per_second;
+
+    if (ahead > 1000)
+        ahead = 1000;
+    bcda__limiter_init(l, size, per_second, now_ms);
+    if (level < l->level)
+        l->level = level < 0 ? 0 : level;
+    if (at_ms <= now_ms + ahead)
+        l->at_ms = at_ms;
+}
+
 /* Adds the tokens for the time since the last call. One request per second is one thousandth of a
  * request per millisecond. So milliseconds times `per_second` gives thousandths of requests, the
  * unit of `level`. */

@@ -13,6 +13,13 @@ struct bcda__limiter {
 };
 
 void bcda__limiter_init(struct bcda__limiter *l, int64_t size, int64_t per_second, int64_t now_ms);
+/* Continues a bucket whose level and time were stored by a process that uses the same clock. A
+ * level beyond the size counts as full, and one below zero as empty. If `at_ms` is in the future,
+ * the clock went back, and the bucket is refilled from now on. But if it is only a little in the
+ * future (at most a second, and at most the time in which the bucket is filled), it is kept: the
+ * other process has read the clock later, and its time must not be counted twice. */
+void bcda__limiter_resume(struct bcda__limiter *l, int64_t size, int64_t per_second, int64_t level,
+                          int64_t at_ms, int64_t now_ms);
 /* Takes one request from the bucket and returns 0. If the bucket does not have one, takes nothing
  * and returns how many milliseconds to wait. */
 int64_t bcda__limiter_take(struct bcda__limiter *l, int64_t now_ms);

@@ -16,7 +16,8 @@ CIRCLES = {("client/auth", "client/call")}
 # System headers that only the named files may include.
 PLATFORM = {"sys/epoll.h": {"net/loop_epoll.c"}, "sys/timerfd.h": {"net/loop_epoll.c"},
             "sys/eventfd.h": {"net/loop_epoll.c"}, "emmintrin.h": {"codec/scan_block.h"},
-            "arm_neon.h": {"codec/scan_block.h"}, "sys/file.h": {"client/state_file.c"}}
+            "arm_neon.h": {"codec/scan_block.h"},
+            "sys/file.h": {"client/shared_file.c", "client/state_file.c"}}
 
 # The headers of C and POSIX. Any other header belongs to a library, which must be listed above.
 SYSTEM = set("""arpa/inet assert errno fcntl inttypes limits poll pthread setjmp signal stdarg

@@ -75,11 +75,71 @@ START_TEST(clock_back)
 }
 END_TEST
 
+/* A stored bucket: its level and time, and what a process makes of it at 10,000 ms with a bucket of
+ * 3 requests that is filled in 300 ms. */
+START_TEST(stored)
+{
+    static const struct {
+        int64_t level, at_ms;
+        int allowed;  /* requests at once */
+        int64_t wait; /* after these */
+    } rows[] = {
+        {3000, 10000, 3, 100},      {2500, 10000, 2, 50},      {0, 10000, 0, 100},
+        {0, 9950, 0, 50},           {0, 9900, 1, 100},         {0, 0, 3, 100},
+        {INT64_MAX, 10000, 3, 100},                        /* more than full */
+        {3001, 10000, 3, 100},      {-1, 10000, 0, 100},   /* less than empty */
+        {INT64_MIN, 10000, 0, 100}, {1000, 10300, 1, 100}, /* from a clock that is a little ahead */
+        {0, 10301, 0, 100},                                /* the clock went back */
+        {0, INT64_MAX, 0, 100},     {3000, INT64_MAX, 3, 100},
+    };
+    struct bcda__limiter l;
+    int i;
+
+    bcda__limiter_resume(&l, 3, 10, rows[_i].level, rows[_i].at_ms, 10000);
+    for (i = 0; i < rows[_i].allowed; i++)
+        ck_assert_int_eq(bcda__limiter_take(&l, 10000), 0);
+    ck_assert_int_eq(bcda__limiter_take(&l, 10000), rows[_i].wait);
+}
+END_TEST
+
+/* A process that has read the clock before another one, and takes a request after it, does not make
+ * the time between the two count twice. Once the clock went back, no wait is longer than filling
+ * the bucket takes. */
+START_TEST(stored_clock_back)
+{
+    static const int64_t fill_ms = 3 * 1000 / 10;
+    struct bcda__limiter l;
+    int64_t back, wait;
+    int i;
+
+    bcda__limiter_resume(&l, 3, 10, 0, 10000, 10000);
+    for (i = 0; i < 1000; i++) {
+        ck_assert_int_gt(bcda__limiter_take(&l, 10050), 0);
+        bcda__limiter_resume(&l, 3, 10, l.level, l.at_ms, 10049);
+        ck_assert_int_gt(bcda__limiter_take(&l, 10049), 0);
+        bcda__limiter_resume(&l, 3, 10, l.level, l.at_ms, 10050);
+    }
+    for (back = 0; back < 3000; back++) {
+        bcda__limiter_resume(&l, 3, 10, 0, 10000 + back, 10000);
+        for (wait = 0; bcda__limiter_take(&l, 10000 + wait);)
+            wait++;
+        ck_assert_int_le(wait, fill_ms + 100);
+        if (back > fill_ms)
+            ck_assert_int_eq(wait, 100);
+    }
+    bcda__limiter_resume(&l, 1000000, 1, 0, 11001, 10000); /* at most a second */
+    ck_assert_int_eq(l.at_ms, 10000);
+    bcda__limiter_resume(&l, 1000000, 1, 0, 11000, 10000);
+    ck_assert_int_eq(l.at_ms, 11000);
+}
+END_TEST
+
 SUITE("limiter")
 {
     suite_case("all");
     suite_test(burst_then_rate);
     suite_loop(burst_after_a_pause, 0, 4);
     suite_loop(over_time, 0, 8);
-    suite_test(clock_back);
+    suite_test(clock_back, stored_clock_back);
+    suite_loop(stored, 0, 14);
 }
