@@ -41,6 +41,16 @@ out:
 
 /* ---- the answer to a token request ---- */
 
+int bcda__token_is_visible(const char *text, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len; i++)
+        if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7F)
+            return 0;
+    return len > 0;
+}
+
 enum member {
     ACCESS_TOKEN,
     EXPIRES_IN,
@@ -75,16 +85,12 @@ static int refuse_token(struct reader *r, enum member member, const char *proble
 static int on_access_token(struct reader *r, enum bcda__json_event event, const char *text,
                            size_t len)
 {
-    size_t i;
-
     if (event != BCDA__JSON_STRING)
         return refuse_token(r, ACCESS_TOKEN, "is not a string");
     if (len == 0)
         return refuse_token(r, ACCESS_TOKEN, "is empty");
-    /* The token is sent in a header, so it must not contain a CR or LF, for example. */
-    for (i = 0; i < len; i++)
-        if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7F)
-            return refuse_token(r, ACCESS_TOKEN, "holds characters that no token has");
+    if (!bcda__token_is_visible(text, len))
+        return refuse_token(r, ACCESS_TOKEN, "holds characters that no token has");
     return bcda__secret_set(&r->token.bearer, text, len);
 }
 

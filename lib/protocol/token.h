@@ -30,6 +30,9 @@ struct bcda__token {
 int bcda__token_parse(struct bcda__token *out, const char *body, size_t len,
                       struct bcda_error *err);
 void bcda__token_free(struct bcda__token *t);
+/* Returns 1 if the text is not empty and consists of visible ASCII characters. The token is sent in
+ * a header, so it must not contain a CR or LF, for example. */
+int bcda__token_is_visible(const char *text, size_t len);
 
 /* Reads an OAuth error (RFC 6749 5.2) and sets err->server to "error: error_description". Returns
  * `error` as a static string if it is a code of RFC 6749, and "" if it is another code or absent.
