@@ -40,7 +40,7 @@ static int take_all(struct bcda__budget *b, int64_t wall_ms)
     int sent = 0;
 
     while ((wait = take_at(b, wall_ms)) == 0)
-        sent++;
+        ck_assert_int_le(++sent, SIZE);
     ck_assert_int_gt(wait, 0);
     ck_assert_int_le(wait, WAIT);
     return sent;

@@ -287,11 +287,12 @@ END_TEST
 /* Only this token of this identity is wiped. */
 START_TEST(refused_is_another)
 {
-    static const char *const texts[] = {OTHER_TOKEN, MARK ".eyJ", TOKEN "x", "", TOKEN};
+    static const char *const texts[] = {
+        OTHER_TOKEN, MARK ".eyJ", TOKEN "x", "", MARK ".eyJ\"a\\b.c-_x", TOKEN};
     struct bcda__token_cache *stranger = cache_new("https://y.test", ID, NULL);
 
     fetch(other, TOKEN);
-    refuse_token(_i == 4 ? stranger : cache, texts[_i]);
+    refuse_token(_i == 5 ? stranger : cache, texts[_i]);
     check_hit(other, TOKEN);
     check_hit(cache, TOKEN);
     bcda__token_cache_free(stranger);
@@ -724,19 +725,19 @@ END_TEST
 /* The system releases the lock of a process that is killed while it fetches. */
 START_TEST(killed)
 {
-    int told[2];
+    int ready[2];
     char c;
     pid_t pid;
 
-    ck_assert_int_eq(pipe(told), 0);
+    ck_assert_int_eq(pipe(ready), 0);
     pid = fork();
     if (pid == 0) {
-        if (look_now(cache) == BCDA__CACHE_MISS && write(told[1], "x", 1) == 1)
+        if (look_now(cache) == BCDA__CACHE_MISS && write(ready[1], "x", 1) == 1)
             for (;;)
                 pause();
         _exit(1);
     }
-    ck_assert_int_eq(read(told[0], &c, 1), 1);
+    ck_assert_int_eq(read(ready[0], &c, 1), 1);
     ck_assert_int_eq(look_now(other), BCDA__CACHE_BUSY);
     ck_assert_int_eq(kill(pid, SIGKILL), 0);
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
@@ -808,7 +809,7 @@ SUITE("token_cache")
     suite_case("refused");
     suite_checked(open_test, close_test);
     suite_test(refused_is_wiped, refused_without_file, refused_while_fetching);
-    suite_loop(refused_is_another, 0, 5);
+    suite_loop(refused_is_another, 0, 6);
     suite_loop(refused_while_busy, 0, 2);
 
     suite_case("damaged");
