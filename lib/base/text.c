@@ -218,6 +218,28 @@ int bcda__text_hex_decode(const char *hex, size_t len, uint8_t *out, size_t size
     return 0;
 }
 
+/* Writes the characters of the last group, which has 1 or 2 bytes. Returns the end of the text. */
+static char *encode_rest(const char *alphabet, const uint8_t *p, size_t len, char *out)
+{
+    *out++ = alphabet[p[0] >> 2];
+    *out++ = alphabet[(p[0] & 3) << 4 | (len > 1 ? p[1] >> 4 : 0)];
+    if (len > 1)
+        *out++ = alphabet[(p[1] & 15) << 2];
+    return out;
+}
+
+/* Writes base64 without padding. Returns the end of the text. */
+static char *encode_base64(const char *alphabet, const uint8_t *p, size_t len, char *out)
+{
+    for (; len >= 3; p += 3, len -= 3) {
+        *out++ = alphabet[p[0] >> 2];
+        *out++ = alphabet[(p[0] & 3) << 4 | p[1] >> 4];
+        *out++ = alphabet[(p[1] & 15) << 2 | p[2] >> 6];
+        *out++ = alphabet[p[2] & 63];
+    }
+    return len ? encode_rest(alphabet, p, len, out) : out;
+}
+
 size_t bcda__text_base64_size(size_t len)
 {
     return (len + 2) / 3 * 4 + 1;
@@ -225,23 +247,28 @@ size_t bcda__text_base64_size(size_t len)
 
 void bcda__text_base64(const void *data, size_t len, char *out)
 {
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const uint8_t *p = data;
+    char *end = encode_base64("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+                              data, len, out);
 
-    for (; len >= 3; p += 3, len -= 3) {
-        *out++ = alphabet[p[0] >> 2];
-        *out++ = alphabet[(p[0] & 3) << 4 | p[1] >> 4];
-        *out++ = alphabet[(p[1] & 15) << 2 | p[2] >> 6];
-        *out++ = alphabet[p[2] & 63];
-    }
-    if (len) {
-        *out++ = alphabet[p[0] >> 2];
-        *out++ = alphabet[(p[0] & 3) << 4 | (len > 1 ? p[1] >> 4 : 0)];
-        *out++ = len > 1 ? alphabet[(p[1] & 15) << 2] : '=';
-        *out++ = '=';
-    }
-    *out = '\0';
+    while ((end - out) % 4)
+        *end++ = '=';
+    *end = '\0';
+}
+
+size_t bcda__text_base64url_size(size_t len)
+{
+    return len / 3 * 4 + (len % 3 ? len % 3 + 1 : 0) + 1;
+}
+
+void bcda__text_base64url(const void *data, size_t len, char *out)
+{
+    *encode_base64("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", data, len,
+                   out) = '\0';
+}
+
+size_t bcda__text_base64url_decoded(size_t len)
+{
+    return len / 4 * 3 + (len % 4 ? len % 4 - 1 : 0);
 }
 
 static int base64url_digit(int c)

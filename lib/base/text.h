@@ -45,9 +45,13 @@ int bcda__text_hex_decode(const char *hex, size_t len, uint8_t *out, size_t size
 
 size_t bcda__text_base64_size(size_t len); /* including the NUL */
 void bcda__text_base64(const void *data, size_t len, char *out);
-/* Decodes base64url without padding (RFC 4648 5), as JSON Web Tokens have it. Returns 0, or -1 if a
- * character is not in the alphabet (such as '=', '+' and white space), `len` is not the length of
- * any encoding, unused bits are not zero, or `size` is too small. `out` may be written even then.
+/* base64url without padding (RFC 4648 5), as JSON Web Tokens have it. */
+size_t bcda__text_base64url_size(size_t len); /* of the text, including the NUL */
+void bcda__text_base64url(const void *data, size_t len, char *out);
+size_t bcda__text_base64url_decoded(size_t len); /* of the bytes that `len` characters decode to */
+/* Decodes such a text. Returns 0, or -1 if a character is not in the alphabet (such as '=', '+' and
+ * white space), `len` is not the length of any encoding, unused bits are not zero, or `size` is too
+ * small. `out` may be written even then.
  */
 int bcda__text_base64url_decode(const char *text, size_t len, uint8_t *out, size_t size,
                                 size_t *out_len);

@@ -703,6 +703,60 @@ START_TEST(test_text_base64url)
 }
 END_TEST
 
+/* The same examples in base64url, and texts of all lengths, which are decoded again. */
+START_TEST(test_text_base64url_encoded)
+{
+    static const char *rows[][2] = {
+        {"", ""},           {"f", "Zg"},          {"fo", "Zm8"},          {"foo", "Zm9v"},
+        {"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"}, {"foobar", "Zm9vYmFy"}, {"\xFB\xFF\xBF", "-_-_"},
+        {"\xFB", "-w"},     {"\xFF\xFF", "__8"},
+    };
+    uint8_t bytes[256];
+    char out[400];
+    size_t i, len, n;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        len = strlen(rows[i][0]);
+        bcda__text_base64url(rows[i][0], len, out);
+        ck_assert_str_eq(out, rows[i][1]);
+    }
+    for (i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7);
+    for (len = 0; len <= sizeof bytes; len++) {
+        uint8_t *exact = malloc(len + !len);
+
+        bcda__text_base64url(bytes, len, out);
+        ck_assert_uint_eq(strlen(out) + 1, bcda__text_base64url_size(len));
+        ck_assert_uint_eq(bcda__text_base64url_decoded(strlen(out)), len);
+        ck_assert_int_eq(bcda__text_base64url_decode(out, strlen(out), exact, len, &n), 0);
+        ck_assert_uint_eq(n, len);
+        ck_assert_int_eq(memcmp(exact, bytes, len), 0);
+        free(exact);
+    }
+}
+END_TEST
+
+/* Of all texts of three bytes, exactly those are decoded that the encoder writes: 2^16. */
+START_TEST(test_text_base64url_all)
+{
+    long decoded = 0;
+    uint32_t n;
+    size_t len;
+
+    for (n = 0; n < 1u << 24; n++) {
+        char text[3] = {(char)(n >> 16), (char)(n >> 8), (char)n}, again[4];
+        uint8_t bytes[2];
+
+        if (bcda__text_base64url_decode(text, 3, bytes, 2, &len))
+            continue;
+        decoded++;
+        bcda__text_base64url(bytes, 2, again);
+        ck_assert(memcmp(text, again, 3) == 0);
+    }
+    ck_assert_int_eq(decoded, 65536);
+}
+END_TEST
+
 START_TEST(test_text_hex)
 {
     static const char *bad[] = {"0", "abc", "0g", "g0", "0x", " 0", "0 ", "-1", "0:", "@0", "`0"};
@@ -1209,7 +1263,8 @@ SUITE("base")
     suite_loop(test_error_cut, 0, 16);
     suite_test(test_error_server, test_error_object, test_text_copy, test_text_case,
                test_text_int64, test_text_whole, test_text_base64, test_text_base64url,
-               test_text_hex, test_text_one_line, test_texts, test_url_accept, test_url_refuse,
-               test_url_long_host, test_url_same_origin, test_url_loopback, test_url_parts,
-               test_url_escaped, test_url_show, test_clock, test_log);
+               test_text_base64url_encoded, test_text_base64url_all, test_text_hex,
+               test_text_one_line, test_texts, test_url_accept, test_url_refuse, test_url_long_host,
+               test_url_same_origin, test_url_loopback, test_url_parts, test_url_escaped,
+               test_url_show, test_clock, test_log);
 }
