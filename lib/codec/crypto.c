@@ -652,6 +652,200 @@ int bcda__rsa_unwrap(const struct bcda__rsa_parts *key, const uint8_t *wrapped, 
     return rc;
 }
 
+/* ---- EC keys ---- */
+
+static const char p384_curve[] = "NIST P-384";
+
+/* Writes a number with leading zeros. Returns 0, or BCDA_ERR_LIBRARY if it is too long. */
+static int write_number(gcry_mpi_t number, uint8_t *out, size_t len)
+{
+    size_t n = mpi_len(number);
+
+    if (n > len)
+        return BCDA_ERR_LIBRARY;
+    memset(out, 0, len - n);
+    return map_error(gcry_mpi_print(GCRYMPI_FMT_USG, out + len - n, n, NULL, number));
+}
+
+/* Multiplies the curve's base point by `d`. */
+static int p384_multiply(gcry_ctx_t curve, gcry_mpi_t d, struct bcda__p384 *out)
+{
+    gcry_mpi_point_t base = gcry_mpi_ec_get_point("g", curve, 1);
+    gcry_mpi_point_t product = gcry_mpi_point_new(0);
+    gcry_mpi_t x = gcry_mpi_new(0);
+    gcry_mpi_t y = gcry_mpi_new(0);
+    int rc = BCDA_ERR_LIBRARY;
+
+    if (!base)
+        goto out;
+    gcry_mpi_ec_mul(product, d, base, curve);
+    if (gcry_mpi_ec_get_affine(x, y, product, curve))
+        goto out;
+    rc = write_number(x, out->x, sizeof out->x);
+    if (!rc)
+        rc = write_number(y, out->y, sizeof out->y);
+out:
+    gcry_mpi_point_release(base); /* NULL is allowed */
+    gcry_mpi_point_release(product);
+    gcry_mpi_release(x);
+    gcry_mpi_release(y);
+    return rc;
+}
+
+static int p384_compute_point(struct bcda__p384 *key)
+{
+    gcry_ctx_t curve = NULL;
+    gcry_mpi_t d = NULL;
+    gcry_mpi_t order = NULL;
+    int rc = map_error(gcry_mpi_ec_new(&curve, NULL, p384_curve));
+
+    if (!rc)
+        rc = map_error(gcry_mpi_scan(&d, GCRYMPI_FMT_USG, key->d, sizeof key->d, NULL));
+    if (rc)
+        goto out;
+    order = gcry_mpi_ec_get_mpi("n", curve, 1);
+    if (!order)
+        rc = BCDA_ERR_LIBRARY;
+    else if (gcry_mpi_cmp_ui(d, 0) == 0 || gcry_mpi_cmp(d, order) >= 0)
+        rc = BCDA_ERR_KEY_FORMAT;
+    else
+        rc = p384_multiply(curve, d, key);
+out:
+    gcry_mpi_release(d);
+    gcry_mpi_release(order);
+    gcry_ctx_release(curve);
+    return rc;
+}
+
+/* 1 if the encoded point is that of the key. */
+static int p384_has_point(const struct bcda__p384 *key, const uint8_t *point, size_t len)
+{
+    uint8_t compressed = 2 | (key->y[BCDA__P384_LEN - 1] & 1);
+
+    if (len != BCDA__P384_POINT_MAX && len != 1 + BCDA__P384_LEN)
+        return 0;
+    if (point[0] != (len == BCDA__P384_POINT_MAX ? 4 : compressed))
+        return 0;
+    return memcmp(point + 1, key->x, BCDA__P384_LEN) == 0 &&
+           (point[0] != 4 || memcmp(point + 1 + BCDA__P384_LEN, key->y, BCDA__P384_LEN) == 0);
+}
+
+int bcda__p384_new(struct bcda__p384 *out, const uint8_t d[BCDA__P384_LEN], const uint8_t *point,
+                   size_t point_len)
+{
+    int rc;
+
+    memmove(out->d, d, sizeof out->d);
+    rc = p384_compute_point(out);
+    if (!rc && point && !p384_has_point(out, point, point_len))
+        rc = BCDA_ERR_KEY_FORMAT;
+    if (rc)
+        bcda__wipe(out, sizeof *out);
+    return rc;
+}
+
+/* ---- Signatures ---- */
+
+enum { SHA384_LEN = 48 };
+
+static int hash_sha384(const void *data, size_t len, uint8_t out[SHA384_LEN])
+{
+    gcry_md_hd_t md;
+    int rc = map_error(gcry_md_open(&md, GCRY_MD_SHA384, 0));
+
+    if (rc)
+        return rc;
+    if (len)
+        gcry_md_write(md, data, len);
+    memcpy(out, gcry_md_read(md, GCRY_MD_SHA384), SHA384_LEN);
+    gcry_md_close(md);
+    return 0;
+}
+
+/* Signs `data` with the key `secret`. `flags` is the padding, or how the nonce is made. */
+static int run_signature(gcry_sexp_t *out, const char *flags, const void *data, size_t len,
+                         gcry_sexp_t secret)
+{
+    uint8_t hash[SHA384_LEN];
+    gcry_sexp_t input = NULL;
+    int rc = hash_sha384(data, len, hash);
+
+    if (!rc)
+        rc = map_error(gcry_sexp_build(&input, NULL, "(data(flags %s)(hash sha384 %b))", flags,
+                                       (int)sizeof hash, hash));
+    if (!rc)
+        rc = map_error(gcry_pk_sign(out, input, secret));
+    gcry_sexp_release(input);
+    return rc;
+}
+
+/* Writes the number `name` of a signature with leading zeros. */
+static int write_signature_part(gcry_sexp_t signature, const char *name, uint8_t *out, size_t len)
+{
+    gcry_sexp_t part = gcry_sexp_find_token(signature, name, 0);
+    gcry_mpi_t number = part ? gcry_sexp_nth_mpi(part, 1, GCRYMPI_FMT_USG) : NULL;
+    int rc = number ? write_number(number, out, len) : BCDA_ERR_LIBRARY;
+
+    gcry_mpi_release(number);
+    gcry_sexp_release(part);
+    return rc;
+}
+
+int bcda__rsa_sign(const struct bcda__rsa_parts *key, const void *data, size_t len, uint8_t *out)
+{
+    struct rsa k = {0};
+    struct rsa_sexp s = {0};
+    gcry_sexp_t signature = NULL;
+    int rc = rsa_load(&k, key);
+
+    if (!rc)
+        rc = rsa_sexp_new(&s, &k);
+    if (!rc)
+        rc = run_signature(&signature, "pkcs1", data, len, s.sexp);
+    if (!rc)
+        rc = write_signature_part(signature, "s", out, key->n_len);
+    gcry_sexp_release(signature);
+    rsa_sexp_free(&s);
+    rsa_free(&k);
+    return rc;
+}
+
+/* The point is the last atom, and longer than `d` and what stands before it, so wiping as many
+ * bytes as the point has overwrites all of `d` (see wipe_sexp()). */
+static int p384_sexp_new(gcry_sexp_t *out, const struct bcda__p384 *key)
+{
+    uint8_t point[BCDA__P384_POINT_MAX] = {4};
+    gcry_mpi_t d = NULL;
+    int rc = map_error(gcry_mpi_scan(&d, GCRYMPI_FMT_USG, key->d, sizeof key->d, NULL));
+
+    memcpy(point + 1, key->x, sizeof key->x);
+    memcpy(point + 1 + sizeof key->x, key->y, sizeof key->y);
+    if (!rc)
+        rc = map_error(gcry_sexp_build(out, NULL, "(private-key(ecc(d%m)(curve %s)(q%b)))", d,
+                                       p384_curve, (int)sizeof point, point));
+    gcry_mpi_release(d);
+    return rc;
+}
+
+int bcda__p384_sign(const struct bcda__p384 *key, const void *data, size_t len,
+                    uint8_t out[BCDA__P384_SIGNATURE])
+{
+    gcry_sexp_t secret = NULL;
+    gcry_sexp_t signature = NULL;
+    int rc = p384_sexp_new(&secret, key);
+
+    if (!rc)
+        rc = run_signature(&signature, "rfc6979", data, len, secret);
+    if (!rc)
+        rc = write_signature_part(signature, "r", out, BCDA__P384_LEN);
+    if (!rc)
+        rc = write_signature_part(signature, "s", out + BCDA__P384_LEN, BCDA__P384_LEN);
+    gcry_sexp_release(signature);
+    wipe_sexp(secret, BCDA__P384_POINT_MAX);
+    gcry_sexp_release(secret);
+    return rc;
+}
+
 /* ---- Encrypted keys ---- */
 
 struct cipher_row {

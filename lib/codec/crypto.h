@@ -78,6 +78,29 @@ int bcda__rsa_check(const struct bcda__rsa_parts *key);
 int bcda__rsa_unwrap(const struct bcda__rsa_parts *key, const uint8_t *wrapped, size_t wrapped_len,
                      const void *label, size_t label_len, uint8_t *out, size_t out_len);
 
+/* An EC private key on the curve P-384. Each member is a big-endian number of full length. */
+enum { BCDA__P384_LEN = 48, BCDA__P384_POINT_MAX = 1 + 2 * BCDA__P384_LEN };
+struct bcda__p384 {
+    uint8_t d[BCDA__P384_LEN];
+    uint8_t x[BCDA__P384_LEN], y[BCDA__P384_LEN]; /* the public point */
+};
+/* Computes the public point from `d`. If `point` is not NULL, checks that it is the same point, in
+ * the compressed or uncompressed form of SEC 1 (2.3.3). Returns 0; BCDA_ERR_KEY_FORMAT: `d` is 0 or
+ * not below the order of the curve, or the points differ; NOMEM; LIBRARY. After an error *out is
+ * zero. `d` may be a part of *out. */
+int bcda__p384_new(struct bcda__p384 *out, const uint8_t d[BCDA__P384_LEN], const uint8_t *point,
+                   size_t point_len);
+
+/* RSASSA-PKCS1-v1_5 with SHA-384: RS384 (RFC 7518 3.3). The signature has key->n_len bytes. Returns
+ * 0, BCDA_ERR_KEY_FORMAT, NOMEM or LIBRARY. */
+int bcda__rsa_sign(const struct bcda__rsa_parts *key, const void *data, size_t len, uint8_t *out);
+/* ECDSA with SHA-384: ES384 (RFC 7518 3.4). The signature is r and s, each with its full length.
+ * The nonce is derived from key and message (RFC 6979): a random nonce that repeats, for example
+ * after a virtual machine was copied, would reveal the key. NOMEM, LIBRARY. */
+enum { BCDA__P384_SIGNATURE = 2 * BCDA__P384_LEN };
+int bcda__p384_sign(const struct bcda__p384 *key, const void *data, size_t len,
+                    uint8_t out[BCDA__P384_SIGNATURE]);
+
 /* The algorithms of encrypted PEM keys (PBES2 of RFC 8018, and OpenSSL's traditional form). */
 enum bcda__cipher {
     BCDA__CIPHER_AES128_CBC = 1,

@@ -12,6 +12,7 @@
 #include "helper.h"
 #include "shell.h"
 #include "suite.h"
+#include "verify.h"
 
 /* The test vectors of bcda-api 7.4. */
 static const char file_hex[] = "000102030405060708090a0b3c20a47eb68ab769ee24c3f2c18c5a57a186e640991"
@@ -711,6 +712,123 @@ START_TEST(test_cbc_wrong_padding)
 }
 END_TEST
 
+/* ---- EC keys and signatures ---- */
+
+/* The key of RFC 6979 A.2.6, and its public point. */
+static const char p384_d[] = "6B9D3DAD2E1B8C1C05B19875B6659F4DE23C3B667BF297BA9AA47740787137D896D57"
+                             "24E4C70A825F872C9EA60D2EDF5";
+static const char p384_point[] =
+    "04EC3A4E415B4E19A4568618029F427FA5DA9A8BC4AE92E02E06AAE5286B300C64DEF8F0EA9055866064A2545154"
+    "80BC138015D9B72D7D57244EA8EF9AC0C621896708A59367F9DFB9F54CA84B3F1C9DB1288B231C3AE0D4FE7344FD"
+    "2533264720";
+/* The order of the curve. */
+static const char p384_order[] =
+    "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581"
+    "A0DB248B0A77AECEC196ACCC52973";
+
+START_TEST(test_p384_point)
+{
+    struct bcda__p384 k, zero = {0};
+    uint8_t d[48], point[97], wrong[97];
+    size_t i;
+
+    unhex(p384_d, d, sizeof d);
+    unhex(p384_point, point, sizeof point);
+    ck_assert_int_eq(bcda__p384_new(&k, d, NULL, 0), 0);
+    ck_assert_int_eq(memcmp(k.d, d, 48), 0);
+    ck_assert_int_eq(memcmp(k.x, point + 1, 48), 0);
+    ck_assert_int_eq(memcmp(k.y, point + 49, 48), 0);
+    ck_assert_int_eq(bcda__p384_new(&k, d, point, 97), 0);
+    for (i = 0; i < 97 * 8; i += 7) {
+        memcpy(wrong, point, sizeof wrong);
+        wrong[i / 8] ^= (uint8_t)(1 << i % 8);
+        ck_assert_int_eq(bcda__p384_new(&k, d, wrong, 97), BCDA_ERR_KEY_FORMAT);
+        ck_assert_int_eq(memcmp(&k, &zero, sizeof k), 0);
+    }
+    for (i = 0; i < 97; i++)
+        ck_assert_int_eq(bcda__p384_new(&k, d, point, i), BCDA_ERR_KEY_FORMAT);
+    point[0] = 2; /* compressed: the last bit of y is 0 */
+    ck_assert_int_eq(bcda__p384_new(&k, d, point, 49), 0);
+    ck_assert_int_eq(memcmp(k.y, point + 49, 48), 0);
+    ck_assert_int_eq(bcda__p384_new(&k, d, point, 97), BCDA_ERR_KEY_FORMAT);
+    point[0] = 3;
+    ck_assert_int_eq(bcda__p384_new(&k, d, point, 49), BCDA_ERR_KEY_FORMAT);
+    point[0] = 6; /* the hybrid form */
+    ck_assert_int_eq(bcda__p384_new(&k, d, point, 97), BCDA_ERR_KEY_FORMAT);
+}
+END_TEST
+
+START_TEST(test_p384_range)
+{
+    struct bcda__p384 k;
+    uint8_t d[48] = {0}, x[48];
+
+    ck_assert_int_eq(bcda__p384_new(&k, d, NULL, 0), BCDA_ERR_KEY_FORMAT);
+    d[47] = 1;
+    ck_assert_int_eq(bcda__p384_new(&k, d, NULL, 0), 0);
+    memcpy(x, k.x, sizeof x);
+    unhex(p384_order, d, sizeof d);
+    ck_assert_int_eq(bcda__p384_new(&k, d, NULL, 0), BCDA_ERR_KEY_FORMAT);
+    d[47]--; /* -1: the same x as 1 */
+    ck_assert_int_eq(bcda__p384_new(&k, d, NULL, 0), 0);
+    ck_assert_int_eq(memcmp(k.x, x, sizeof x), 0);
+    memset(d, 0xFF, sizeof d);
+    ck_assert_int_eq(bcda__p384_new(&k, d, NULL, 0), BCDA_ERR_KEY_FORMAT);
+}
+END_TEST
+
+/* The signatures of RFC 6979 A.2.6 with SHA-384. */
+START_TEST(test_p384_known)
+{
+    static const char *rows[][2] = {
+        {"sample", "94EDBB92A5ECB8AAD4736E56C691916B3F88140666CE9FA73D64C4EA95AD133C81A648152E44ACF"
+                   "96E36DD1E80FABE4699EF4AEB15F178CEA1FE40DB2603138F130E740A19624526203B6351D0A3A9"
+                   "4FA329C145786E679E7B82C71A38628AC8"},
+        {"test",
+         "8203B63D3C853E8D77227FB377BCF7B7B772E97892A80F36AB775D509D7A5FEB0542A7F0812998DA8F"
+         "1DD3CA3CF023DBDDD0760448D42D8A43AF45AF836FCE4DE8BE06B485E9B61B827C2F13173923E06A73"
+         "9F040649A667BF3B828246BAA5A5"},
+    };
+    struct bcda__p384 k;
+    uint8_t d[48], sig[96], want[96];
+    size_t i;
+
+    unhex(p384_d, d, sizeof d);
+    ck_assert_int_eq(bcda__p384_new(&k, d, NULL, 0), 0);
+    for (i = 0; i < COUNT(rows); i++) {
+        unhex(rows[i][1], want, sizeof want);
+        ck_assert_int_eq(bcda__p384_sign(&k, rows[i][0], strlen(rows[i][0]), sig), 0);
+        ck_assert_int_eq(memcmp(sig, want, sizeof want), 0);
+    }
+}
+END_TEST
+
+/* Signatures in which r or s begins with a zero byte, which must not be lost. The nonce depends
+ * only on key and message, so these messages have them: r of number 6, and s of number 420. */
+START_TEST(test_p384_zeros)
+{
+    struct bcda__p384 k;
+    uint8_t d[48], point[97], sig[96];
+    char message[32];
+    int i;
+    EVP_PKEY *pkey;
+
+    unhex(p384_d, d, sizeof d);
+    unhex(p384_point, point, sizeof point);
+    pkey = pkey_of_point(point);
+    ck_assert_int_eq(bcda__p384_new(&k, d, NULL, 0), 0);
+    for (i = 0; i <= 420; i += i < 20 ? 1 : 400) {
+        snprintf(message, sizeof message, "message %d", i);
+        ck_assert_int_eq(bcda__p384_sign(&k, message, strlen(message), sig), 0);
+        ck_assert(verify(pkey, message, strlen(message), sig, sizeof sig));
+        ck_assert_int_eq(sig[0] == 0, i == 6);
+        ck_assert_int_eq(sig[48] == 0, i == 420);
+    }
+    ck_assert(!verify(pkey, "x", 1, sig, sizeof sig));
+    EVP_PKEY_free(pkey);
+}
+END_TEST
+
 SUITE("crypto")
 {
     suite_case("bare");
@@ -724,5 +842,6 @@ SUITE("crypto")
     suite_loop(test_oaep_sizes, 0, 3);
     suite_test(test_oaep_wrong_key, test_oaep_lengths, test_oaep_flips, test_oaep_edges,
                test_oaep_damaged_blocks, test_no_output, test_rsa_check, test_pbkdf2,
-               test_cbc_padding, test_cbc_wrong_padding);
+               test_cbc_padding, test_cbc_wrong_padding, test_p384_point, test_p384_range,
+               test_p384_known, test_p384_zeros);
 }
