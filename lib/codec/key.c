@@ -7,12 +7,11 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "bcda/error.h"
+#include "codec/bytes.h"
 #include "codec/key_asn1.h"
+#include "codec/pem.h"
 
 enum {
-    BITS_MIN = 2048,
-    BITS_MAX = 8192,
-    DER_MAX = 65536,           /* an 8192-bit key has under 5 KiB */
     ITERATIONS_MAX = 10000000, /* about ten seconds; OpenSSL uses 2048 */
     OID_MAX = 128,
     DERIVED_MAX = 32
@@ -25,18 +24,19 @@ enum {
 
 #define CONVERT "convert it with `openssl pkcs8 -topk8 -v2 aes-256-cbc`"
 
-struct span {
-    const uint8_t *at;
-    size_t len;
-};
-
 /* The state of reading one key. */
 struct reader {
     const char *name;
     const char *passphrase; /* NULL = none */
     struct bcda_error *err;
     asn1_node grammar;
+    int signing; /* 1 = the key is to sign, so it may be an EC key */
 };
+
+static const char *wanted_kind(const struct reader *r)
+{
+    return r->signing ? BCDA__SIGNING_KEYS : "an RSA private key is needed";
+}
 
 static int fail_format(const struct reader *r, const char *what)
 {
@@ -77,225 +77,6 @@ static int fail_with(const struct reader *r, int rc)
     }
 }
 
-/* ---- PEM ---- */
-
-struct lines {
-    const char *at, *end;
-};
-
-/* Reads the next line, without its line end and surrounding blanks. Returns 0 at the end of the
- * text. */
-static int next_line(struct lines *l, struct span *line)
-{
-    const char *from = l->at;
-    const char *to;
-
-    if (from == l->end)
-        return 0;
-    to = memchr(from, '\n', (size_t)(l->end - from));
-    l->at = to ? to + 1 : l->end;
-    if (!to)
-        to = l->end;
-    while (from < to && (*from == ' ' || *from == '\t'))
-        from++;
-    while (to > from && (to[-1] == ' ' || to[-1] == '\t' || to[-1] == '\r'))
-        to--;
-    line->at = (const uint8_t *)from;
-    line->len = (size_t)(to - from);
-    return 1;
-}
-
-static int span_is(struct span s, const char *text)
-{
-    return s.len == strlen(text) && memcmp(s.at, text, s.len) == 0;
-}
-
-static int span_starts(struct span s, const char *text)
-{
-    size_t len = strlen(text);
-
-    return s.len >= len && memcmp(s.at, text, len) == 0;
-}
-
-static int span_ends(struct span s, const char *text)
-{
-    size_t len = strlen(text);
-
-    return s.len >= len && memcmp(s.at + s.len - len, text, len) == 0;
-}
-
-static struct span span_skip(struct span s, size_t n)
-{
-    struct span rest = {s.at + n, s.len - n};
-
-    return rest;
-}
-
-/* 1 if `line` consists of `word` ("-----BEGIN " or "-----END "), a label, and "-----". */
-static int is_boundary(struct span line, const char *word, struct span *label)
-{
-    if (!span_starts(line, word) || !span_ends(line, "-----") || line.len < strlen(word) + 5)
-        return 0;
-    *label = span_skip(line, strlen(word));
-    label->len -= 5;
-    return 1;
-}
-
-/* Sets the error for a file without a private key, and describes what the file contains. */
-static int explain_no_key(const struct reader *r, struct span pem, int public_key, int certificate)
-{
-    if (public_key || certificate)
-        return bcda__err_set(r->err, BCDA_ERR_KEY_FORMAT,
-                             "%s holds a %s; a private key is needed: give the file with the line "
-                             "`-----BEGIN PRIVATE KEY-----` or `-----BEGIN RSA PRIVATE KEY-----`",
-                             r->name, public_key ? "public key" : "certificate");
-    if (pem.len == 0)
-        return fail_format(r, "the private key is empty");
-    if (pem.at[0] == 0x30)
-        return fail_format(r, "this is no PEM text, but perhaps DER or PKCS#12; convert it with "
-                              "`openssl pkey -inform DER` or `openssl pkcs12 -nocerts`");
-    if (span_starts(pem, "\xFF\xFE") || span_starts(pem, "\xFE\xFF"))
-        return fail_format(r, "this is UTF-16 text; save the PEM file as ASCII or UTF-8");
-    return fail_format(r, "no PEM private key in it: a line `-----BEGIN PRIVATE KEY-----` or "
-                          "`-----BEGIN RSA PRIVATE KEY-----` is needed");
-}
-
-/* Moves to the line after the first line "-----BEGIN … PRIVATE KEY-----". */
-static int find_begin(const struct reader *r, struct span pem, struct lines *l, struct span *label)
-{
-    struct span line;
-    int public_key = 0;
-    int certificate = 0;
-    int first = 1;
-
-    while (next_line(l, &line)) {
-        if (first && span_starts(line, "\xEF\xBB\xBF"))
-            line = span_skip(line, 3); /* a byte order mark */
-        first = 0;
-        if (!is_boundary(line, "-----BEGIN ", label))
-            continue;
-        if (span_ends(*label, "PRIVATE KEY"))
-            return 0;
-        public_key |= span_ends(*label, "PUBLIC KEY");
-        certificate |= span_ends(*label, "CERTIFICATE");
-    }
-    return explain_no_key(r, pem, public_key, certificate);
-}
-
-struct pem_key {
-    struct span label;
-    struct span proc_type; /* this and dek_info: headers of RFC 1421; .at = NULL: none */
-    struct span dek_info;
-    struct bcda__secret der;
-};
-
-/* Stores the value of a "Name: value" header of the PEM block. Returns 0 if the line is no header,
- * that is, has no colon. base64 text has no colon. */
-static int take_header(struct span line, struct pem_key *k)
-{
-    const uint8_t *colon = line.len ? memchr(line.at, ':', line.len) : NULL;
-    struct span name, value;
-
-    if (!colon)
-        return 0;
-    name.at = line.at;
-    name.len = (size_t)(colon - line.at);
-    value = span_skip(line, name.len + 1);
-    while (value.len && (*value.at == ' ' || *value.at == '\t'))
-        value = span_skip(value, 1);
-    if (span_is(name, "Proc-Type"))
-        k->proc_type = value;
-    else if (span_is(name, "DEK-Info"))
-        k->dek_info = value;
-    return 1;
-}
-
-static int base64_value(int c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* The state of decoding base64 over several lines. */
-struct base64 {
-    uint32_t bits;
-    unsigned count; /* characters of the current group of four, including padding */
-    unsigned padding;
-    uint8_t *out;
-    size_t len;
-};
-
-static int base64_add(struct base64 *b, int c)
-{
-    int value = c == '=' ? 0 : base64_value(c);
-
-    if (value < 0 || (b->padding && c != '=') || (c == '=' && (b->count < 2 || b->padding == 2)))
-        return -1;
-    b->padding += c == '=';
-    b->bits = b->bits << 6 | (uint32_t)value;
-    if (++b->count < 4)
-        return 0;
-    if (b->bits & ((1u << 8 * b->padding) - 1))
-        return -1; /* an encoder sets unused bits to zero, so the text is damaged */
-    b->out[b->len++] = (uint8_t)(b->bits >> 16);
-    if (b->padding < 2)
-        b->out[b->len++] = (uint8_t)(b->bits >> 8);
-    if (b->padding < 1)
-        b->out[b->len++] = (uint8_t)b->bits;
-    b->count = b->padding ? 5 : 0; /* 5 = padding was read; no character may follow */
-    b->bits = 0;
-    return 0;
-}
-
-/* Decodes the lines up to "-----END label-----" into k->der, which read_pem() has made large
- * enough.
- */
-static int read_pem_body(const struct reader *r, struct lines *l, struct pem_key *k)
-{
-    struct base64 b = {.out = (uint8_t *)k->der.data};
-    struct span line, label;
-    int in_headers = 1;
-    size_t i;
-
-    while (next_line(l, &line)) {
-        if (in_headers && take_header(line, k))
-            continue;
-        if (is_boundary(line, "-----END ", &label)) {
-            if (label.len != k->label.len || memcmp(label.at, k->label.at, label.len) != 0)
-                return fail_format(r, "the END line does not fit the BEGIN line");
-            if ((b.count != 0 && b.count != 5) || b.len == 0)
-                return fail_format(r, "the base64 text is incomplete");
-            k->der.len = b.len;
-            return 0;
-        }
-        in_headers &= line.len == 0;
-        for (i = 0; i < line.len; i++)
-            if (b.count == 5 || base64_add(&b, line.at[i]))
-                return fail_format(r, "the base64 text has a character that does not belong there");
-    }
-    return fail_format(r, "the END line is missing; the file seems to be cut");
-}
-
-static int read_pem(const struct reader *r, struct span pem, struct pem_key *k)
-{
-    struct lines l = {(const char *)pem.at, (const char *)pem.at + pem.len};
-    int rc = find_begin(r, pem, &l, &k->label);
-    size_t left;
-
-    if (rc)
-        return rc;
-    left = (size_t)(l.end - l.at);
-    if (left > DER_MAX * 2) /* the file may contain more than this key */
-        l.end = l.at + DER_MAX * 2;
-    rc = bcda__secret_set(&k->der, NULL, (size_t)(l.end - l.at) / 4 * 3 + 3);
-    return rc ? bcda__err_nomem(r->err) : read_pem_body(r, &l, k);
-}
-
 /* ---- DER ---- */
 
 static void node_free(asn1_node *node)
@@ -304,7 +85,8 @@ static void node_free(asn1_node *node)
 }
 
 /* Returns 0, BCDA_ERR_NOMEM or BCDA_ERR_KEY_FORMAT, and sets no error text. */
-static int decode_asn1(const struct reader *r, const char *type, struct span der, asn1_node *out)
+static int decode_asn1(const struct reader *r, const char *type, struct bcda__bytes der,
+                       asn1_node *out)
 {
     int len = (int)der.len;
     int arc;
@@ -322,7 +104,8 @@ static int decode_asn1(const struct reader *r, const char *type, struct span der
 }
 
 /* Finds a field in `der`, with its tag and length. Returns -1 if it is absent. */
-static int read_field_whole(asn1_node node, struct span der, const char *path, struct span *out)
+static int read_field_whole(asn1_node node, struct bcda__bytes der, const char *path,
+                            struct bcda__bytes *out)
 {
     int start, end; /* `end` is the offset of the last byte */
 
@@ -335,9 +118,11 @@ static int read_field_whole(asn1_node node, struct span der, const char *path, s
     return 0;
 }
 
-/* Removes the tag and the length from a field. Returns -1 if the tag is not `want`, or if the
- * length is wrong. */
-static int unwrap_tag(struct span *s, unsigned long want)
+enum { EXPLICIT = ASN1_CLASS_CONTEXT_SPECIFIC | ASN1_CLASS_STRUCTURED };
+
+/* Removes the tag and the length from a field. Returns -1 if the class and the tag are not those
+ * that are wanted, or if the length is wrong. */
+static int unwrap_tag(struct bcda__bytes *s, unsigned want_class, unsigned long want)
 {
     unsigned char class;
     unsigned long tag;
@@ -346,20 +131,33 @@ static int unwrap_tag(struct span *s, unsigned long want)
 
     if (s->len > INT32_MAX ||
         asn1_get_tag_der(s->at, (int)s->len, &class, &tag_len, &tag) != ASN1_SUCCESS ||
-        class != ASN1_CLASS_UNIVERSAL || tag != want)
+        class != want_class || tag != want)
         return -1;
-    *s = span_skip(*s, (size_t)tag_len);
+    *s = bcda__bytes_skip(*s, (size_t)tag_len);
     len = asn1_get_length_der(s->at, (int)s->len, &len_len);
     if (len < 0 || (size_t)len != s->len - (size_t)len_len)
         return -1;
-    *s = span_skip(*s, (size_t)len_len);
+    *s = bcda__bytes_skip(*s, (size_t)len_len);
     return 0;
 }
 
-static int read_field(asn1_node node, struct span der, const char *path, unsigned long tag,
-                      struct span *out)
+static int read_field(asn1_node node, struct bcda__bytes der, const char *path, unsigned long tag,
+                      struct bcda__bytes *out)
 {
-    return read_field_whole(node, der, path, out) || unwrap_tag(out, tag) ? -1 : 0;
+    return read_field_whole(node, der, path, out) || unwrap_tag(out, ASN1_CLASS_UNIVERSAL, tag) ? -1
+                                                                                                : 0;
+}
+
+/* Finds the value of an optional field with an EXPLICIT tag. If the field is absent, out->at is
+ * NULL.
+ */
+static int read_explicit(asn1_node node, struct bcda__bytes der, const char *path,
+                         unsigned long number, struct bcda__bytes *out)
+{
+    memset(out, 0, sizeof *out);
+    if (read_field_whole(node, der, path, out))
+        return 0;
+    return unwrap_tag(out, EXPLICIT, number);
 }
 
 static int read_field_oid(asn1_node node, const char *path, char oid[OID_MAX])
@@ -370,18 +168,19 @@ static int read_field_oid(asn1_node node, const char *path, char oid[OID_MAX])
 }
 
 /* Finds the value of a positive INTEGER, without its sign octet. */
-static int field_number(asn1_node node, struct span der, const char *path, struct span *out)
+static int field_number(asn1_node node, struct bcda__bytes der, const char *path,
+                        struct bcda__bytes *out)
 {
     if (read_field(node, der, path, ASN1_TAG_INTEGER, out) || out->len == 0 || out->at[0] & 0x80)
         return -1;
     while (out->len && out->at[0] == 0)
-        *out = span_skip(*out, 1);
+        *out = bcda__bytes_skip(*out, 1);
     return out->len ? 0 : -1;
 }
 
-static int field_uint32(asn1_node node, struct span der, const char *path, uint32_t *out)
+static int field_uint32(asn1_node node, struct bcda__bytes der, const char *path, uint32_t *out)
 {
-    struct span number;
+    struct bcda__bytes number;
     size_t i;
 
     if (field_number(node, der, path, &number))
@@ -393,7 +192,7 @@ static int field_uint32(asn1_node node, struct span der, const char *path, uint3
 
 /* ---- The RSA key ---- */
 
-static unsigned count_bits(struct span number)
+static unsigned count_bits(struct bcda__bytes number)
 {
     unsigned bits = (unsigned)number.len * 8;
     unsigned top = number.at[0];
@@ -403,9 +202,9 @@ static unsigned count_bits(struct span number)
     return bits;
 }
 
-static int is_multi_prime(asn1_node node, struct span der)
+static int is_multi_prime(asn1_node node, struct bcda__bytes der)
 {
-    struct span s;
+    struct bcda__bytes s;
 
     return read_field(node, der, "version", ASN1_TAG_INTEGER, &s) == 0 && s.len == 1 &&
            s.at[0] == 1;
@@ -417,8 +216,8 @@ static int find_parts(const struct reader *r, struct bcda__key *key, int *multi_
 {
     static const char *const paths[] = {"modulus", "publicExponent", "privateExponent", "prime1",
                                         "prime2"};
-    struct span der = {(const uint8_t *)key->der.data, key->der.len};
-    struct span found[5];
+    struct bcda__bytes der = {(const uint8_t *)key->der.data, key->der.len};
+    struct bcda__bytes found[5];
     asn1_node node = NULL;
     size_t i;
     int rc = decode_asn1(r, "KEY.RSAPrivateKey", der, &node);
@@ -442,7 +241,8 @@ static int find_parts(const struct reader *r, struct bcda__key *key, int *multi_
 
 /* Reads an RSAPrivateKey. `decrypted` = `der` was decrypted, so if it cannot be read, the
  * passphrase may be wrong. */
-static int read_rsa(const struct reader *r, struct span der, int decrypted, struct bcda__key *key)
+static int read_rsa(const struct reader *r, struct bcda__bytes der, int decrypted,
+                    struct bcda__key *key)
 {
     int multi_prime = 0;
     int rc = bcda__secret_set(&key->der, der.at, der.len);
@@ -458,15 +258,111 @@ static int read_rsa(const struct reader *r, struct span der, int decrypted, stru
         return fail_with(r, rc);
     if (multi_prime)
         return fail_unsupported(r, "an RSA key with more than two primes is not supported");
-    if (key->bits < BITS_MIN || key->bits > BITS_MAX)
+    if (key->bits < BCDA__RSA_BITS_MIN || key->bits > BCDA__RSA_BITS_MAX)
         return bcda__err_set(r->err, BCDA_ERR_KEY_UNSUPPORTED,
                              "%s is an RSA key of %u bits; %d to %d are supported", r->name,
-                             key->bits, BITS_MIN, BITS_MAX);
+                             key->bits, BCDA__RSA_BITS_MIN, BCDA__RSA_BITS_MAX);
     rc = bcda__rsa_check(&key->parts);
     return rc ? fail_with(r, rc) : 0;
 }
 
-static int check_algorithm(const struct reader *r, asn1_node node)
+/* ---- The EC key ---- */
+
+struct curve_row {
+    const char *name;
+    const char *oid; /* in DER */
+};
+
+static const struct curve_row curves[] = {
+    {"P-384", "\x06\x05\x2b\x81\x04\x00\x22"},
+    {"P-256", "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"},
+    {"P-521", "\x06\x05\x2b\x81\x04\x00\x23"},
+    {"secp256k1", "\x06\x05\x2b\x81\x04\x00\x0a"},
+};
+
+/* Checks that `oid`, an ECParameters, names P-384. */
+static int check_curve(const struct reader *r, struct bcda__bytes oid)
+{
+    const char *name = "a curve that is not supported";
+    size_t i;
+
+    if (oid.len && oid.at[0] != ASN1_TAG_OBJECT_ID)
+        return fail_unsupported(r, "the EC key has the parameters of its curve, not its name; "
+                                   "convert it with `openssl ec -param_enc named_curve`");
+    for (i = 0; i < sizeof curves / sizeof curves[0]; i++)
+        /* The second byte is the length. There may be zeros after it, so this is no string. */
+        if (oid.len == 2u + (unsigned char)curves[i].oid[1] &&
+            memcmp(oid.at, curves[i].oid, oid.len) == 0)
+            name = curves[i].name;
+    if (name == curves[0].name)
+        return 0;
+    return bcda__err_set(r->err, BCDA_ERR_KEY_UNSUPPORTED, "%s is an EC key on %s; %s", r->name,
+                         name, wanted_kind(r));
+}
+
+/* The parts of an ECPrivateKey. */
+struct ec_parts {
+    struct bcda__bytes d, curve, point; /* the last two: .at = NULL: none */
+};
+
+/* Sets no error text, as find_parts(). */
+static int find_ec_parts(const struct reader *r, struct bcda__bytes der, struct ec_parts *parts)
+{
+    asn1_node node = NULL;
+    uint32_t version;
+    int rc = decode_asn1(r, "KEY.ECPrivateKey", der, &node);
+
+    if (rc)
+        return rc;
+    if (field_uint32(node, der, "version", &version) || version != 1 ||
+        read_field(node, der, "privateKey", ASN1_TAG_OCTET_STRING, &parts->d) ||
+        read_explicit(node, der, "parameters", 0, &parts->curve) ||
+        read_explicit(node, der, "publicKey", 1, &parts->point))
+        rc = BCDA_ERR_KEY_FORMAT;
+    if (!rc && parts->point.at) {
+        if (unwrap_tag(&parts->point, ASN1_CLASS_UNIVERSAL, ASN1_TAG_BIT_STRING) ||
+            parts->point.len == 0 || parts->point.at[0] != 0)
+            rc = BCDA_ERR_KEY_FORMAT;
+        else /* without the number of unused bits */
+            parts->point = bcda__bytes_skip(parts->point, 1);
+    }
+    node_free(&node);
+    return rc;
+}
+
+/* Reads an ECPrivateKey (RFC 5915). `curve` is its ECParameters in PKCS#8; .at = NULL: none. For
+ * `decrypted` see read_rsa(). */
+static int read_ec(const struct reader *r, struct bcda__bytes der, struct bcda__bytes curve,
+                   int decrypted, struct bcda__key *key)
+{
+    struct ec_parts parts = {0};
+    int rc = find_ec_parts(r, der, &parts);
+
+    if (rc == BCDA_ERR_KEY_FORMAT && decrypted)
+        return fail_passphrase(r);
+    if (rc == BCDA_ERR_KEY_FORMAT)
+        return fail_format(r, "the EC key cannot be read; it is damaged or cut");
+    if (rc)
+        return fail_with(r, rc);
+    if (!curve.at && !parts.curve.at)
+        return fail_format(r, "the EC key does not name its curve");
+    if ((curve.at && (rc = check_curve(r, curve))) ||
+        (parts.curve.at && (rc = check_curve(r, parts.curve))))
+        return rc;
+    if (parts.d.len != BCDA__P384_LEN)
+        return fail_format(r, "the private value of the EC key has a wrong length");
+    rc = bcda__secret_set(&key->p384, NULL, sizeof(struct bcda__p384));
+    if (!rc)
+        rc = bcda__p384_new((struct bcda__p384 *)(void *)key->p384.data, parts.d.at, parts.point.at,
+                            parts.point.len);
+    return rc ? fail_with(r, rc) : 0;
+}
+
+/* ---- PKCS#8 ---- */
+
+/* Checks the kind of the key. For an EC key, *curve gets its ECParameters. */
+static int check_algorithm(const struct reader *r, asn1_node node, struct bcda__bytes der,
+                           struct bcda__bytes *curve)
 {
     char oid[OID_MAX];
 
@@ -474,16 +370,22 @@ static int check_algorithm(const struct reader *r, asn1_node node)
         return fail_format(r, "the key does not say of which kind it is");
     if (strcmp(oid, OID_RSA) == 0)
         return 0;
-    if (strcmp(oid, OID_EC) == 0)
+    if (strcmp(oid, OID_EC) != 0)
+        return bcda__err_set(r->err, BCDA_ERR_KEY_UNSUPPORTED, "%s: a key of kind %s; %s", r->name,
+                             oid, wanted_kind(r));
+    if (!r->signing)
         return fail_unsupported(r, "this is an EC key; an RSA private key is needed");
-    return bcda__err_set(r->err, BCDA_ERR_KEY_UNSUPPORTED,
-                         "%s: a key of kind %s; an RSA private key is needed", r->name, oid);
+    if (read_field_whole(node, der, "algorithm.parameters", curve))
+        return fail_format(r, "the EC key does not name its curve");
+    return 0;
 }
 
-static int read_pkcs8(const struct reader *r, struct span der, int decrypted, struct bcda__key *key)
+static int read_pkcs8(const struct reader *r, struct bcda__bytes der, int decrypted,
+                      struct bcda__key *key)
 {
     asn1_node node = NULL;
-    struct span inner;
+    struct bcda__bytes inner;
+    struct bcda__bytes curve = {0};
     int rc = decode_asn1(r, "KEY.PrivateKeyInfo", der, &node);
 
     if (rc == BCDA_ERR_KEY_FORMAT && decrypted)
@@ -492,13 +394,15 @@ static int read_pkcs8(const struct reader *r, struct span der, int decrypted, st
         return fail_format(r, "the PKCS#8 structure cannot be read; it is damaged or cut");
     if (rc)
         return fail_with(r, rc);
-    rc = check_algorithm(r, node);
+    rc = check_algorithm(r, node, der, &curve);
     if (!rc && read_field(node, der, "privateKey", ASN1_TAG_OCTET_STRING, &inner))
         rc = fail_format(r, "there is no key in the PKCS#8 structure; it is damaged");
     node_free(&node);
+    if (rc)
+        return rc;
     /* The outer structure is valid, so the passphrase was right. Therefore `decrypted` is 0
      * here. */
-    return rc ? rc : read_rsa(r, inner, 0, key);
+    return curve.at ? read_ec(r, inner, curve, 0, key) : read_rsa(r, inner, 0, key);
 }
 
 /* ---- Encrypted keys ---- */
@@ -562,15 +466,15 @@ struct pbes2 {
     enum bcda__prf prf;
     uint32_t iterations;
     uint32_t key_len; /* 0 = the key file does not give it */
-    struct span salt;
-    struct span iv;
+    struct bcda__bytes salt;
+    struct bcda__bytes iv;
 };
 
-static int read_pbkdf2(const struct reader *r, struct span der, struct pbes2 *p)
+static int read_pbkdf2(const struct reader *r, struct bcda__bytes der, struct pbes2 *p)
 {
     char oid[OID_MAX];
     asn1_node node = NULL;
-    struct span whole;
+    struct bcda__bytes whole;
     int rc = decode_asn1(r, "KEY.PBKDF2", der, &node);
 
     if (rc)
@@ -595,10 +499,11 @@ out:
     return rc;
 }
 
-static int read_scheme(const struct reader *r, asn1_node node, struct span der, struct pbes2 *p)
+static int read_scheme(const struct reader *r, asn1_node node, struct bcda__bytes der,
+                       struct pbes2 *p)
 {
     char oid[OID_MAX];
-    struct span kdf;
+    struct bcda__bytes kdf;
 
     if (read_field_oid(node, "kdf.algorithm", oid))
         return fail_format(r, "the encryption parameters cannot be read");
@@ -628,7 +533,7 @@ static int check_pbes2(const struct reader *r, const struct pbes2 *p)
     return 0;
 }
 
-static int read_pbes2(const struct reader *r, struct span der, struct pbes2 *p)
+static int read_pbes2(const struct reader *r, struct bcda__bytes der, struct pbes2 *p)
 {
     asn1_node node = NULL;
     int rc = decode_asn1(r, "KEY.PBES2", der, &node);
@@ -643,11 +548,11 @@ static int read_pbes2(const struct reader *r, struct span der, struct pbes2 *p)
 }
 
 /* Reads the encryption parameters of an EncryptedPrivateKeyInfo, and finds the cipher text. */
-static int read_envelope(const struct reader *r, struct span der, struct pbes2 *p,
-                         struct span *data)
+static int read_envelope(const struct reader *r, struct bcda__bytes der, struct pbes2 *p,
+                         struct bcda__bytes *data)
 {
     char oid[OID_MAX];
-    struct span parameters;
+    struct bcda__bytes parameters;
     asn1_node node = NULL;
     int rc = decode_asn1(r, "KEY.EncryptedPrivateKeyInfo", der, &node);
 
@@ -671,8 +576,8 @@ static int read_envelope(const struct reader *r, struct span der, struct pbes2 *
 static int read_encrypted_pkcs8(const struct reader *r, struct bcda__secret *der,
                                 struct bcda__key *key)
 {
-    struct span whole = {(const uint8_t *)der->data, der->len};
-    struct span data = {NULL, 0};
+    struct bcda__bytes whole = {(const uint8_t *)der->data, der->len};
+    struct bcda__bytes data = {NULL, 0};
     struct pbes2 p = {0};
     uint8_t derived[DERIVED_MAX];
     int rc = read_envelope(r, whole, &p, &data);
@@ -693,11 +598,11 @@ static int read_encrypted_pkcs8(const struct reader *r, struct bcda__secret *der
 
 /* Reads the cipher and the initialisation vector in a header such as "DEK-Info: AES-256-CBC,0123…".
  * The first 8 bytes of the vector are also the salt. */
-static int read_dek_info(const struct reader *r, struct span info, enum bcda__cipher *cipher,
+static int read_dek_info(const struct reader *r, struct bcda__bytes info, enum bcda__cipher *cipher,
                          uint8_t iv[16])
 {
     const uint8_t *comma = info.len ? memchr(info.at, ',', info.len) : NULL;
-    struct span hex;
+    struct bcda__bytes hex;
     char name[32] = "";
     size_t name_len, iv_len;
 
@@ -709,21 +614,31 @@ static int read_dek_info(const struct reader *r, struct span info, enum bcda__ci
         memcpy(name, info.at, name_len < sizeof name - 1 ? name_len : sizeof name - 1);
         return fail_scheme(r, "the cipher", name);
     }
-    hex = span_skip(info, name_len + 1);
+    hex = bcda__bytes_skip(info, name_len + 1);
     if (bcda__text_hex_decode((const char *)hex.at, hex.len, iv, 16, &iv_len) ||
         iv_len != bcda__cipher_iv_len(*cipher))
         return fail_format(r, "the initialisation vector in its DEK-Info header is wrong");
     return 0;
 }
 
+/* Reads the key in a block `RSA PRIVATE KEY` or `EC PRIVATE KEY`. */
+static int read_labelled(const struct reader *r, struct bcda__bytes label, struct bcda__bytes der,
+                         int decrypted, struct bcda__key *key)
+{
+    static const struct bcda__bytes no_curve;
+
+    return bcda__bytes_is(label, "EC PRIVATE KEY") ? read_ec(r, der, no_curve, decrypted, key)
+                                                   : read_rsa(r, der, decrypted, key);
+}
+
 /* Reads OpenSSL's traditional form of an encrypted key: the DER is encrypted, and headers of the
  * PEM block name the cipher. */
-static int read_encrypted_pkcs1(const struct reader *r, struct pem_key *k, struct bcda__key *key)
+static int read_traditional(const struct reader *r, struct bcda__pem *k, struct bcda__key *key)
 {
     enum bcda__cipher cipher = BCDA__CIPHER_AES256_CBC;
     uint8_t iv[16];
     uint8_t derived[DERIVED_MAX];
-    struct span der = {(const uint8_t *)k->der.data, k->der.len};
+    struct bcda__bytes der = {(const uint8_t *)k->der.data, k->der.len};
     int rc = read_dek_info(r, k->dek_info, &cipher, iv);
 
     if (!rc)
@@ -735,44 +650,45 @@ static int read_encrypted_pkcs1(const struct reader *r, struct pem_key *k, struc
         rc = bcda__cipher_cbc_open(cipher, derived, iv, (uint8_t *)k->der.data, k->der.len,
                                    &der.len);
     bcda__wipe(derived, sizeof derived);
-    return rc ? fail_with(r, rc) : read_rsa(r, der, 1, key);
+    return rc ? fail_with(r, rc) : read_labelled(r, k->label, der, 1, key);
 }
 
 /* ---- The public functions ---- */
 
-static int fail_label(const struct reader *r, struct span label)
+static int fail_label(const struct reader *r, struct bcda__bytes label)
 {
     char text[64] = "";
 
-    if (span_is(label, "OPENSSH PRIVATE KEY"))
+    if (bcda__bytes_is(label, "OPENSSH PRIVATE KEY"))
         return fail_unsupported(r, "this key is in OpenSSH's own form; convert a copy with "
                                    "`ssh-keygen -p -m PEM -f COPY`");
-    if (span_is(label, "EC PRIVATE KEY"))
+    if (bcda__bytes_is(label, "EC PRIVATE KEY"))
         return fail_unsupported(r, "this is an EC key; an RSA private key is needed");
     memcpy(text, label.at, label.len < sizeof text - 1 ? label.len : sizeof text - 1);
-    return bcda__err_set(r->err, BCDA_ERR_KEY_UNSUPPORTED,
-                         "%s holds a `%s`; an RSA private key is needed", r->name, text);
+    return bcda__err_set(r->err, BCDA_ERR_KEY_UNSUPPORTED, "%s holds a `%s`; %s", r->name, text,
+                         wanted_kind(r));
 }
 
-static int read_block(const struct reader *r, struct pem_key *k, struct bcda__key *key)
+static int read_block(const struct reader *r, struct bcda__pem *k, struct bcda__key *key)
 {
-    struct span der = {(const uint8_t *)k->der.data, k->der.len};
+    struct bcda__bytes der = {(const uint8_t *)k->der.data, k->der.len};
 
-    if (k->der.len > DER_MAX)
+    if (k->der.len > BCDA__PEM_DER_MAX)
         return fail_format(r, "far too long for a private key");
-    if (span_is(k->label, "ENCRYPTED PRIVATE KEY"))
+    if (bcda__bytes_is(k->label, "ENCRYPTED PRIVATE KEY"))
         return read_encrypted_pkcs8(r, &k->der, key);
-    if (span_is(k->label, "PRIVATE KEY"))
+    if (bcda__bytes_is(k->label, "PRIVATE KEY"))
         return read_pkcs8(r, der, 0, key);
-    if (k->proc_type.at && span_ends(k->proc_type, "ENCRYPTED"))
-        return read_encrypted_pkcs1(r, k, key);
-    return read_rsa(r, der, 0, key);
+    if (k->proc_type.at && bcda__bytes_ends(k->proc_type, "ENCRYPTED"))
+        return read_traditional(r, k, key);
+    return read_labelled(r, k->label, der, 0, key);
 }
 
-static int is_label_known(struct span label)
+static int is_label_known(const struct reader *r, struct bcda__bytes label)
 {
-    return span_is(label, "RSA PRIVATE KEY") || span_is(label, "PRIVATE KEY") ||
-           span_is(label, "ENCRYPTED PRIVATE KEY");
+    return (r->signing && bcda__bytes_is(label, "EC PRIVATE KEY")) ||
+           bcda__bytes_is(label, "RSA PRIVATE KEY") || bcda__bytes_is(label, "PRIVATE KEY") ||
+           bcda__bytes_is(label, "ENCRYPTED PRIVATE KEY");
 }
 
 static int make_grammar(struct reader *r)
@@ -787,26 +703,25 @@ static int make_grammar(struct reader *r)
                          arc);
 }
 
-int bcda__key_new(struct bcda__key **out, const char *name, const void *pem, size_t len,
-                  const char *passphrase, struct bcda_error *err)
+/* Reads the key by the rules of `r`. `wanted`: see bcda__pem_read(). */
+static int read_pem_key(struct reader *r, struct bcda__key **out, struct bcda__bytes text,
+                        const char *wanted)
 {
-    struct reader r = {.name = name, .passphrase = passphrase, .err = err};
-    struct span text = {pem, len};
-    struct pem_key k = {0};
+    struct bcda__pem k = {0};
     struct bcda__key *key = bcda__calloc(1, sizeof *key);
     int rc;
 
     if (!key)
-        return bcda__err_nomem(err);
-    rc = read_pem(&r, text, &k);
-    if (!rc && !is_label_known(k.label))
-        rc = fail_label(&r, k.label);
+        return bcda__err_nomem(r->err);
+    rc = bcda__pem_read(&k, r->name, text, wanted, r->err);
+    if (!rc && !is_label_known(r, k.label))
+        rc = fail_label(r, k.label);
     if (!rc)
-        rc = make_grammar(&r);
+        rc = make_grammar(r);
     if (!rc)
-        rc = read_block(&r, &k, key);
+        rc = read_block(r, &k, key);
     bcda__secret_free(&k.der);
-    asn1_delete_structure(&r.grammar);
+    asn1_delete_structure(&r->grammar);
     if (rc)
         bcda__key_free(key);
     else
@@ -814,10 +729,33 @@ int bcda__key_new(struct bcda__key **out, const char *name, const void *pem, siz
     return rc;
 }
 
+int bcda__key_new(struct bcda__key **out, const char *name, const void *pem, size_t len,
+                  const char *passphrase, struct bcda_error *err)
+{
+    struct reader r = {.name = name, .passphrase = passphrase, .err = err};
+    struct bcda__bytes text = {pem, len};
+
+    return read_pem_key(&r, out, text,
+                        "`-----BEGIN PRIVATE KEY-----` or `-----BEGIN RSA PRIVATE KEY-----`");
+}
+
+int bcda__key_new_signing(struct bcda__key **out, const char *name, const void *pem, size_t len,
+                          const char *passphrase, struct bcda_error *err)
+{
+    struct reader r = {.name = name, .passphrase = passphrase, .err = err, .signing = 1};
+    struct bcda__bytes text = {pem, len};
+
+    return read_pem_key(
+        &r, out, text,
+        "`-----BEGIN PRIVATE KEY-----` or `-----BEGIN EC PRIVATE KEY-----`, or a JWK "
+        "with the member d");
+}
+
 void bcda__key_free(struct bcda__key *key)
 {
     if (!key)
         return;
     bcda__secret_free(&key->der);
+    bcda__secret_free(&key->p384);
     bcda__free(key);
 }

@@ -1,4 +1,4 @@
-/* RSA private keys in PEM. Only key.c includes libtasn1. */
+/* Private keys in PEM. Only key.c includes libtasn1. */
 #ifndef BCDA_CODEC_KEY_H
 #define BCDA_CODEC_KEY_H
 
@@ -6,10 +6,13 @@
 #include "base/secret.h"
 #include "codec/crypto.h"
 
+enum { BCDA__RSA_BITS_MIN = 2048, BCDA__RSA_BITS_MAX = 8192 };
+
 struct bcda__key {
-    struct bcda__secret der; /* the RSAPrivateKey (PKCS#1) */
+    struct bcda__secret der; /* the RSAPrivateKey (PKCS#1), or whatever `parts` point into */
     struct bcda__rsa_parts parts;
     unsigned bits;
+    struct bcda__secret p384; /* a struct bcda__p384; unset = an RSA key */
 };
 
 /* Reads the first private key in `pem`, of 2048 to 8192 bits, in one of these forms:
@@ -25,6 +28,12 @@ struct bcda__key {
  */
 int bcda__key_new(struct bcda__key **out, const char *name, const void *pem, size_t len,
                   const char *passphrase, struct bcda_error *err);
+/* The keys that can sign, as error texts describe them. */
+#define BCDA__SIGNING_KEYS "RS384 needs an RSA key of 2048 to 8192 bits, ES384 an EC key on P-384"
+/* As bcda__key_new(), for a key that signs. This also reads EC keys on the curve P-384, in SEC 1
+ * (`EC PRIVATE KEY`), OpenSSL's traditional encrypted form of it, and PKCS#8, encrypted or not. */
+int bcda__key_new_signing(struct bcda__key **out, const char *name, const void *pem, size_t len,
+                          const char *passphrase, struct bcda_error *err);
 void bcda__key_free(struct bcda__key *key); /* wipes the key; NULL is allowed */
 
 #endif

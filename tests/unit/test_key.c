@@ -682,6 +682,164 @@ START_TEST(test_parts_flipped)
 }
 END_TEST
 
+/* ---- keys that sign ---- */
+
+static struct bcda__key *signing;
+
+static int read_signing(const char *name, const char *passphrase)
+{
+    size_t len;
+    char *text = slurp(name, &len);
+    char *exact = malloc(len);
+    int rc;
+
+    memcpy(exact, text, len);
+    bcda__key_free(signing);
+    signing = NULL;
+    memset(&err, 0x55, sizeof err);
+    rc = bcda__key_new_signing(&signing, "my.pem", exact, len, passphrase, &err);
+    free(exact);
+    free(text);
+    ck_assert_int_eq(rc ? err.code : 0, rc);
+    ck_assert_int_eq(signing == NULL, rc != 0);
+    return rc;
+}
+
+/* Makes an EC key on P-384 in the file "ec", in SEC 1. */
+static void make_ec(void)
+{
+    run("openssl ecparam -name secp384r1 -genkey -noout -out ec");
+}
+
+/* Reads the same EC key in all forms. */
+START_TEST(test_ec_forms)
+{
+    static const struct {
+        const char *command, *passphrase;
+    } rows[] = {
+        {"cat ec > made", NULL},
+        {"(openssl ecparam -name secp384r1; cat ec) > made", NULL},
+        {"openssl pkcs8 -topk8 -nocrypt -in ec -out made", NULL},
+        {"openssl pkcs8 -topk8 -in ec -v2 aes-256-cbc -passout pass:hunter22 -out made",
+         "hunter22"},
+        {"openssl ec -in ec -aes128 -passout pass:hunter22 -out made 2>err", "hunter22"},
+        {"openssl ec -in ec -des3 -passout pass:hunter22 -out made 2>err", "hunter22"},
+        {"openssl ec -in ec -no_public -out made 2>err", NULL},
+        {"openssl ec -in ec -conv_form compressed -out made 2>err", NULL},
+        {"openssl ec -in ec -conv_form compressed | openssl pkcs8 -topk8 -nocrypt -out made "
+         "2>err",
+         NULL},
+    };
+    struct bcda__p384 first;
+    size_t i, len;
+    char *der;
+
+    make_ec();
+    ck_assert_int_eq(read_signing("ec", NULL), 0);
+    memcpy(&first, signing->p384.data, sizeof first);
+    run("openssl ec -in ec -outform DER -out ec.der 2>err");
+    der = slurp("ec.der", &len);
+    ck_assert_int_eq(memcmp(der + 8, first.d, 48), 0); /* SEQUENCE, INTEGER 1, OCTET STRING */
+    ck_assert_int_eq(memcmp(der + len - 96, first.x, 96), 0);
+    free(der);
+    for (i = 0; i < COUNT(rows); i++) {
+        run("%s", rows[i].command);
+        good(read_signing("made", rows[i].passphrase));
+        ck_assert_int_eq(memcmp(&first, signing->p384.data, sizeof first), 0);
+        /* This is no key for decryption. */
+        expect(read_file("made", rows[i].passphrase), BCDA_ERR_KEY_UNSUPPORTED,
+               "this is an EC key; an RSA private key is needed");
+        if (!rows[i].passphrase)
+            continue;
+        expect(read_signing("made", NULL), BCDA_ERR_KEY_PASSPHRASE, "passphrase is needed");
+        expect(read_signing("made", "hunter2"), BCDA_ERR_KEY_PASSPHRASE, "is wrong");
+    }
+    good(read_signing("pkcs1", NULL));
+    ck_assert(signing->p384.data == NULL && signing->bits == 2048);
+    bcda__key_free(signing);
+}
+END_TEST
+
+START_TEST(test_ec_refused)
+{
+    run("openssl ecparam -name prime256v1 -genkey -noout -out made");
+    expect(read_signing("made", NULL), BCDA_ERR_KEY_UNSUPPORTED,
+           "is an EC key on P-256; RS384 needs an RSA key of 2048 to 8192 bits, ES384 an EC key "
+           "on P-384");
+    run("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out made");
+    expect(read_signing("made", NULL), BCDA_ERR_KEY_UNSUPPORTED, "on P-521; RS384");
+    run("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1 -out made");
+    expect(read_signing("made", NULL), BCDA_ERR_KEY_UNSUPPORTED, "on secp256k1; RS384");
+    run("openssl ecparam -name brainpoolP384r1 -genkey -noout -out made");
+    expect(read_signing("made", NULL), BCDA_ERR_KEY_UNSUPPORTED, "a curve that is not supported");
+    run("openssl ecparam -name secp384r1 -genkey -noout -param_enc explicit -out made");
+    expect(read_signing("made", NULL), BCDA_ERR_KEY_UNSUPPORTED, "named_curve");
+    run("openssl pkcs8 -topk8 -nocrypt -in made -out made8");
+    expect(read_signing("made8", NULL), BCDA_ERR_KEY_UNSUPPORTED, "named_curve");
+    run("openssl genpkey -algorithm ED25519 -out made");
+    expect(read_signing("made", NULL), BCDA_ERR_KEY_UNSUPPORTED, "kind 1.3.101.112; RS384");
+    run("sed 's/RSA PRIVATE/FUNNY PRIVATE/' pkcs1 > made");
+    expect(read_signing("made", NULL), BCDA_ERR_KEY_UNSUPPORTED, "FUNNY PRIVATE KEY`; RS384");
+    run("openssl genrsa -out made 1024 2>err");
+    expect(read_signing("made", NULL), BCDA_ERR_KEY_UNSUPPORTED, "of 1024 bits; 2048 to 8192");
+    run("openssl pkey -in pkcs8 -pubout -out made");
+    expect(read_signing("made", NULL), BCDA_ERR_KEY_FORMAT,
+           "a public key; a private key is needed");
+    run("echo hello > made");
+    expect(read_signing("made", NULL), BCDA_ERR_KEY_FORMAT, "or a JWK with the member d is needed");
+}
+END_TEST
+
+/* EC keys whose parts do not fit together, and structures that no program should write. */
+START_TEST(test_ec_made_up)
+{
+    make_ec();
+    run("openssl ec -in ec -outform DER -out ec.der 2>err; /usr/bin/python3 -c \"from pem import "
+        "*\n"
+        "der = open('ec.der', 'rb').read(); d, q = der[8:56], der[-97:]\n"
+        "P384, P256 = tlv(6, bytes.fromhex('2b81040022')), tlv(6, "
+        "bytes.fromhex('2a8648ce3d030107'))\n"
+        "EC = tlv(6, bytes.fromhex('2a8648ce3d0201'))\n"
+        "def sec(v=tlv(2, b'\\1'), d=d, c=P384, q=q, bits=b'\\0'):\n"
+        "    return (v + tlv(4, d) + (tlv(0xa0, c) if c else b'') + "
+        "(tlv(0xa1, tlv(3, bits + q)) if q is not None else b''))\n"
+        "def ec(name, **k): pem(name, sec(**k), 'EC PRIVATE KEY')\n"
+        "def p8(name, curve, **k): pem(name, tlv(2, b'\\0') + tlv(0x30, EC + curve) + "
+        "tlv(4, tlv(0x30, sec(**k))))\n"
+        "ec('good'); p8('good8', P384); p8('bare8', P384, c=b'', q=None)\n"
+        "ec('nocurve', c=b''); p8('nocurve8', b''); p8('two8', P384, c=P256); p8('owt8', P256)\n"
+        "ec('version', v=tlv(2, b'\\0')); ec('short', d=d[1:], q=None); ec('long', d=b'\\0' + d)\n"
+        "ec('zero', d=bytes(48), q=None); ec('max', d=b'\\xff' * 48, q=None)\n"
+        "ec('nopoint', q=b''); ec('infinity', q=b'\\0'); ec('cut', q=q[:-1]); ec('bits', "
+        "bits=b'\\1')\n"
+        "ec('nobits', bits=b'', q=b'')\n"
+        "ec('other', q=q[:49] + (1).to_bytes(48, 'big')); ec('hybrid', q=bytes([6 + q[-1] %% 2]) + "
+        "q[1:])\n"
+        "ec('number', c=tlv(2, b'\\1'))\n"
+        "\"");
+    good(read_signing("good", NULL));
+    good(read_signing("good8", NULL));
+    good(read_signing("bare8", NULL));
+    expect(read_signing("nocurve", NULL), BCDA_ERR_KEY_FORMAT, "does not name its curve");
+    expect(read_signing("nocurve8", NULL), BCDA_ERR_KEY_FORMAT, "does not name its curve");
+    expect(read_signing("two8", NULL), BCDA_ERR_KEY_UNSUPPORTED, "P-256");
+    expect(read_signing("owt8", NULL), BCDA_ERR_KEY_UNSUPPORTED, "P-256");
+    expect(read_signing("version", NULL), BCDA_ERR_KEY_FORMAT, "cannot be read");
+    expect(read_signing("short", NULL), BCDA_ERR_KEY_FORMAT, "wrong length");
+    expect(read_signing("long", NULL), BCDA_ERR_KEY_FORMAT, "wrong length");
+    expect(read_signing("zero", NULL), BCDA_ERR_KEY_FORMAT, "do not fit together");
+    expect(read_signing("max", NULL), BCDA_ERR_KEY_FORMAT, "do not fit together");
+    expect(read_signing("nopoint", NULL), BCDA_ERR_KEY_FORMAT, NULL);
+    expect(read_signing("infinity", NULL), BCDA_ERR_KEY_FORMAT, "do not fit together");
+    expect(read_signing("cut", NULL), BCDA_ERR_KEY_FORMAT, "do not fit together");
+    expect(read_signing("bits", NULL), BCDA_ERR_KEY_FORMAT, "cannot be read");
+    expect(read_signing("nobits", NULL), BCDA_ERR_KEY_FORMAT, "cannot be read");
+    expect(read_signing("other", NULL), BCDA_ERR_KEY_FORMAT, "do not fit together");
+    expect(read_signing("hybrid", NULL), BCDA_ERR_KEY_FORMAT, "do not fit together");
+    expect(read_signing("number", NULL), BCDA_ERR_KEY_UNSUPPORTED, "named_curve");
+}
+END_TEST
+
 SUITE("key")
 {
     suite_case("key");
@@ -692,5 +850,5 @@ SUITE("key")
                test_pbes2, test_many_wrong, test_traditional, test_pbes2_parameters, test_fips,
                test_other_things, test_pem_damage);
     suite_loop(test_mutations, 0, 3);
-    suite_test(test_parts_flipped);
+    suite_test(test_parts_flipped, test_ec_forms, test_ec_refused, test_ec_made_up);
 }
