@@ -11,8 +11,8 @@
 #include "codec/key.h"
 #include "helper.h"
 #include "shell.h"
+#include "signature.h"
 #include "suite.h"
-#include "verify.h"
 
 /* The test vectors of bcda-api 7.4. */
 static const char file_hex[] = "000102030405060708090a0b3c20a47eb68ab769ee24c3f2c18c5a57a186e640991"
