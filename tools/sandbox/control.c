@@ -42,6 +42,39 @@ enum MHD_Result control_day(struct request *rq)
     return good ? reply_day(rq) : reply_text(rq, 400, "Bad Request");
 }
 
+enum MHD_Result control_clock(struct request *rq)
+{
+    char *text, *end = NULL;
+    long long skew = 0;
+    bool good;
+
+    if (!request_is(rq, "POST"))
+        return reply_method(rq);
+    text = request_parameter(rq, "skew", NULL);
+    errno = 0;
+    if (text)
+        skew = strtoll(text, &end, 10);
+    good = text && end != text && !*end && !errno;
+    free(text);
+    if (!good)
+        return reply_text(rq, 400, "Bad Request");
+    sandbox_set_clock_skew(rq->sb, skew);
+    return reply_empty(rq, 204);
+}
+
+enum MHD_Result control_count(struct request *rq)
+{
+    char *name;
+    struct buf b = {0};
+
+    if (!request_is(rq, "GET"))
+        return reply_method(rq);
+    name = request_parameter(rq, "name", NULL);
+    buf_printf(&b, "%u\n", sandbox_count(rq->sb, name ? name : ""));
+    free(name);
+    return reply_buf(rq, 200, "text/plain; charset=utf-8", &b);
+}
+
 enum MHD_Result control_fault(struct request *rq)
 {
     char *spec;

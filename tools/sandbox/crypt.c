@@ -37,6 +37,39 @@ void crypt_hex(struct buf *b, const void *data, size_t n)
         buf_printf(b, "%02x", p[i]);
 }
 
+void crypt_base64url(struct buf *b, const void *data, size_t n)
+{
+    char *text = xcalloc(1, n / 3 * 4 + 8);
+    int len = EVP_EncodeBlock((unsigned char *)text, data, (int)n);
+
+    for (int i = 0; i < len && text[i] != '='; i++)
+        buf_printf(b, "%c", text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i]);
+    free(text);
+}
+
+bool crypt_unbase64url(struct buf *out, const char *text, size_t n)
+{
+    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    unsigned bits = 0, held = 0;
+
+    buf_str(out, "");
+    for (size_t i = 0; i < n; i++) {
+        const char *found = text[i] ? strchr(set, text[i]) : NULL;
+
+        if (!found)
+            return false;
+        held = (held << 6 | (unsigned)(found - set)) & 0xfff;
+        bits += 6;
+        if (bits >= 8) {
+            const char byte = (char)(held >> (bits - 8));
+
+            buf_add(out, &byte, 1);
+            bits -= 8;
+        }
+    }
+    return bits < 6 && (held & ((1u << bits) - 1)) == 0;
+}
+
 static int set_oaep(EVP_PKEY_CTX *ctx, const char *label)
 {
     size_t n = strlen(label);

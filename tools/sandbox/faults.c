@@ -25,6 +25,23 @@ static const struct fault_kind kinds[F_COUNT] = {
     [F_TOKEN_SECONDS] = {"token-seconds", ARG_NUMBER, ":N", -1, "token: tokens live N seconds"},
     [F_TOKEN_500_ONCE] = {"token-500-once", ARG_NONE, "", 1, "token: 500"},
     [F_TOKEN_429] = {"token-429", ARG_NUMBER, ":N", 1, "token: 429 with Retry-After N"},
+    [F_TOKEN_INVALID_CLIENT] = {"token-invalid-client", ARG_NONE, "", -1,
+                                "token, smart: 400 invalid_client"},
+    [F_TOKEN_INVALID_SCOPE] = {"token-invalid-scope", ARG_NONE, "", -1,
+                               "token, smart: 400 invalid_scope"},
+    [F_TOKEN_REFUSE_ALG] = {"token-refuse-alg", ARG_TEXT, ":ALG", -1,
+                            "token, smart: invalid_client if ALG signed, names the other one"},
+    [F_TOKEN_REDIRECT] = {"token-redirect", ARG_NONE, "", -1,
+                          "token, smart: 307 to 127.0.0.1 for localhost"},
+    [F_TOKEN_ECHO] = {"token-echo", ARG_NONE, "", -1,
+                      "token, smart: invalid_client, its text has the assertion"},
+    [F_SMART_HTML] = {"smart-configuration-html", ARG_NONE, "", -1,
+                      "discovery: 200 with an HTML page"},
+    [F_SMART_NO_TOKEN_ENDPOINT] = {"smart-configuration-no-token-endpoint", ARG_NONE, "", -1,
+                                   "discovery: no token_endpoint"},
+    [F_SMART_HTTP] = {"smart-configuration-http", ARG_NONE, "", -1,
+                      "discovery: token_endpoint has the scheme http"},
+    [F_SMART_500] = {"smart-configuration-500", ARG_NONE, "", -1, "discovery: 500"},
     [F_KICKOFF_401_ONCE] = {"kickoff-401-once", ARG_NONE, "", 1, "start: 401 whatever the token"},
     [F_KICKOFF_429] = {"kickoff-429", ARG_NUMBER, ":N", 1, "start: 429 with Retry-After N"},
     [F_KICKOFF_500_ONCE] = {"kickoff-500-once", ARG_NONE, "", 1,
@@ -320,8 +337,9 @@ static void make_help(void)
         help_text, sizeof help_text,
         "Faults: NAME[:ARG][*COUNT][+SKIP][@TYPE]. COUNT says how often (default in brackets),\n"
         "SKIP how many opportunities pass before. TYPE limits a fault of files to one resource\n"
-        "type (OperationOutcome: error files), and one of any request to a stage: token, kickoff,\n"
-        "status or data. An offset may be N, N%% of the size, or negative: from the end.\n\n");
+        "type (OperationOutcome: error files), and one of any request to a stage: token,\n"
+        "discovery, kickoff, status or data. An offset may be N, N%% of the size, or negative: "
+        "from the end.\n\n");
 
     for (int i = 0; i < F_COUNT && n < sizeof help_text; i++) {
         char name[64], times[16];

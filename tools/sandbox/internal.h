@@ -4,6 +4,7 @@
 #define SANDBOX_INTERNAL_H
 
 #include "buf.h"
+#include "json.h"
 #include "sandbox.h"
 
 #include <gnutls/gnutls.h>
@@ -69,6 +70,15 @@ enum fault_id {
     F_TOKEN_SECONDS,
     F_TOKEN_500_ONCE,
     F_TOKEN_429,
+    F_TOKEN_INVALID_CLIENT,
+    F_TOKEN_INVALID_SCOPE,
+    F_TOKEN_REFUSE_ALG,
+    F_TOKEN_REDIRECT,
+    F_TOKEN_ECHO,
+    F_SMART_HTML,
+    F_SMART_NO_TOKEN_ENDPOINT,
+    F_SMART_HTTP,
+    F_SMART_500,
     F_KICKOFF_401_ONCE,
     F_KICKOFF_429,
     F_KICKOFF_500_ONCE,
@@ -174,8 +184,8 @@ int fault_add(struct sandbox *sb, const char *spec);
 void faults_clear(struct fault_list *list);
 /* Returns true if the fault occurs now, which uses up one of its occurrences. *num, if num is not
  * NULL, becomes the number that was given as the fault's argument. `type` is the file's resource
- * type; for a fault of any request it is the request's stage ("token", "kickoff", "status",
- * "data"); it may be NULL. */
+ * type; for a fault of any request it is the request's stage ("token", "discovery", "kickoff",
+ * "status", "data"); it may be NULL. */
 bool fault_take(struct sandbox *sb, enum fault_id id, const char *type, long long *num);
 /* As fault_take(), for a fault whose argument is an offset in `size` bytes: N, N% of the size, or a
  * negative number, which counts from the end. */
@@ -274,6 +284,23 @@ struct token {
     struct token *next;
 };
 
+enum auth_mode { AUTH_BASIC, AUTH_SMART, AUTH_NONE, AUTH_BEARER };
+enum algorithm { ES384, RS384, ALGORITHMS };
+
+/* A public key by which assertions are verified. */
+struct client_key {
+    char *kid; /* or NULL */
+    enum algorithm alg;
+    EVP_PKEY *key;
+    struct client_key *next;
+};
+
+/* The jti of an accepted assertion. */
+struct used_jti {
+    char *text;
+    struct used_jti *next;
+};
+
 struct source; /* a file of --data */
 
 enum counter {
@@ -294,12 +321,19 @@ enum counter {
     C_RESUMED,
     C_RANGE,
     C_RANDOM,
+    C_DISCOVERY,
+    C_ASSERTIONS,
+    C_ASSERTIONS_REFUSED,
     C_COUNT
 };
 
 struct sandbox {
     struct sandbox_options options; /* its strings are copies */
     const struct era *era;
+    enum auth_mode auth;
+    struct client_key *client_keys;
+    char *signing_file[ALGORITHMS], *signing_id[ALGORITHMS], *signing_jwk_file, *signing_jwks_file;
+    _Atomic int64_t clock_skew;
     char *state_dir, *payload_dir;
     bool made_state_dir;
     char *origin, *token_url, *redirect_origin, *fhir_url[3];
@@ -321,6 +355,7 @@ struct sandbox {
     struct randomness random;
     struct job *jobs;
     struct token *tokens;
+    struct used_jti *jtis;
     unsigned long long next_job;
     unsigned day;
     pthread_mutex_t keep_lock; /* of the files of jobs; taken before `lock` */
@@ -331,6 +366,10 @@ struct sandbox_options options_complete(const struct sandbox_options *options);
 
 /* Removes a directory with all that is in it. */
 void remove_tree(const char *path);
+/* Writes a file of the state directory. Nobody sees a part of it, even if the process is killed. */
+int write_state_file(const struct sandbox *sb, const char *name, const char *text);
+/* The server's clock, which --clock-skew shifts. */
+time_t sandbox_now(const struct sandbox *sb);
 void sandbox_set_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool sandbox_stopping(struct sandbox *sb);
 /* Sleeps for the time given and returns true, or returns false as soon as the sandbox stops. */
@@ -343,6 +382,13 @@ struct header {
     char *value;
 };
 
+/* Why a token request is refused: an error of RFC 6749 5.2. */
+struct refusal {
+    unsigned status;
+    const char *error; /* NULL: it is not refused */
+    char *description;
+};
+
 struct request {
     struct sandbox *sb;
     struct MHD_Connection *connection;
@@ -353,10 +399,15 @@ struct request {
     int api; /* API version, 1 to 3: it decides the shape of an error body */
     bool started;
     bool token_used;   /* an earlier check of this request has already counted its token as used */
-    const char *stage; /* "token", "kickoff", "status", "data", or "other" */
+    const char *stage; /* "token", "discovery", "kickoff", "status", "data", or "other" */
     enum random_fault random;
     uint32_t random_place;
     long long padding; /* bytes of additional headers */
+    struct buf body;
+    bool body_too_long;
+    struct refusal refusal; /* by smart_judge() */
+    char *assertion;        /* what the client sent, or NULL */
+    char *scope;            /* what is granted */
     struct header out[12];
     size_t out_count;
 };
@@ -418,7 +469,34 @@ enum MHD_Result token_endpoint(struct request *rq);
 /* Returns true if the request may continue. Otherwise it has been answered, and *result is what the
  * handler returns. */
 bool token_check(struct request *rq, bool required, enum MHD_Result *result);
+/* Answers with the faults of any token endpoint. Returns true if there was one. */
+bool token_faults(struct request *rq, enum MHD_Result *result);
 void tokens_free(struct sandbox *sb);
+
+/* ---- smart.c, assertion.c: how a SMART server signs a client in ---- */
+
+/* Checks a token request and notes the result in the request. */
+void smart_judge(struct request *rq);
+enum MHD_Result smart_token_endpoint(struct request *rq);
+enum MHD_Result smart_configuration(struct request *rq);
+/* Notes why the request is refused. Returns false. */
+bool smart_refuse(struct request *rq, unsigned status, const char *error, const char *description);
+/* Returns true if the assertion is valid, and was not used before. Otherwise notes the refusal. */
+bool assertion_check(struct request *rq, const char *text);
+void jtis_free(struct sandbox *sb);
+
+/* ---- signing.c: the keys of assertions ---- */
+
+const char *signing_name(enum algorithm alg);
+/* Returns the enum algorithm of a name, or -1; the name may be NULL. */
+int signing_find(const char *name);
+int signing_start(struct sandbox *sb);
+/* Frees the keys, and removes their files. */
+void signing_stop(struct sandbox *sb);
+bool signing_size_valid(const struct client_key *k, const struct buf *signature);
+/* Verifies a signature of a valid size. */
+bool signing_verify(const struct client_key *k, const char *text, size_t n,
+                    const struct buf *signature);
 
 /* ---- export.c, jobs.c ---- */
 
@@ -515,6 +593,8 @@ int64_t people_export_time(unsigned day);
 
 enum MHD_Result control_day(struct request *rq);
 enum MHD_Result control_fault(struct request *rq);
+enum MHD_Result control_clock(struct request *rq);
+enum MHD_Result control_count(struct request *rq);
 
 /* ---- keep.c: what remains from one run to the next ---- */
 
@@ -544,17 +624,26 @@ enum MHD_Result route(struct request *rq);
 void crypt_random(void *p, size_t n);
 void crypt_uuid(char out[37]);
 void crypt_hex(struct buf *b, const void *data, size_t n);
+void crypt_base64url(struct buf *b, const void *data, size_t n);
+/* Decodes base64url without padding. Returns false if the text is anything else; unused bits must
+ * be zeros. */
+bool crypt_unbase64url(struct buf *out, const char *text, size_t n);
 /* Returns the AES key encrypted with RSA-OAEP, as lower-case hex, or NULL on failure. */
 char *crypt_wrap(EVP_PKEY *key, const uint8_t aes[32], const char *label);
 /* Makes the 28 bytes of an encrypted empty file. */
 int crypt_empty(const uint8_t aes[32], uint8_t out[28]);
 EVP_PKEY *pki_client_key(void);
 EVP_PKEY *pki_other_key(void);
+EVP_PKEY *pki_signing_key(void);
+/* Returns PKCS#8 PEM, or NULL. */
+char *pki_private_pem(EVP_PKEY *key);
 EVP_PKEY *pki_load_public(const char *file);
 EVP_PKEY *pki_read_private(const char *text);
 int pki_write_private(EVP_PKEY *key, const char *file);
 int pki_make_tls(char **ca_pem, char **cert_pem, char **key_pem);
 int file_write(const char *path, const char *text, unsigned mode);
+/* Appends the content of a file. */
+int file_read(const char *path, struct buf *out);
 
 /* ---- gotime.c ---- */
 

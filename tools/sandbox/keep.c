@@ -16,15 +16,10 @@
 char *keep_read(const struct sandbox *sb, const char *name)
 {
     char *path = xasprintf("%s/%s", sb->state_dir, name);
-    FILE *f = sb->options.keep_state ? fopen(path, "r") : NULL;
     struct buf b = {0};
-    char block[4096];
-    size_t n;
 
-    while (f && (n = fread(block, 1, sizeof block, f)) > 0)
-        buf_add(&b, block, n);
-    if (f)
-        fclose(f);
+    if (sb->options.keep_state && file_read(path, &b))
+        buf_free(&b);
     free(path);
     return b.p;
 }

@@ -38,6 +38,14 @@ enum option_id {
     OPT_MIXED,
     OPT_CONTROL,
     OPT_KEEP_STATE,
+    OPT_AUTH,
+    OPT_BEARER_TOKENS,
+    OPT_CLIENT_JWKS,
+    OPT_TOKEN_ALGORITHMS,
+    OPT_KID_OPTIONAL,
+    OPT_NO_SMART_CONFIGURATION,
+    OPT_GRANT_SCOPE,
+    OPT_CLOCK_SKEW,
     OPT_HELP
 };
 
@@ -67,6 +75,14 @@ static const struct option long_options[] = {
     {"mixed", no_argument, NULL, OPT_MIXED},
     {"control", no_argument, NULL, OPT_CONTROL},
     {"keep-state", no_argument, NULL, OPT_KEEP_STATE},
+    {"auth", required_argument, NULL, OPT_AUTH},
+    {"bearer-tokens", required_argument, NULL, OPT_BEARER_TOKENS},
+    {"client-jwks", required_argument, NULL, OPT_CLIENT_JWKS},
+    {"token-algorithms", required_argument, NULL, OPT_TOKEN_ALGORITHMS},
+    {"kid-optional", no_argument, NULL, OPT_KID_OPTIONAL},
+    {"no-smart-configuration", no_argument, NULL, OPT_NO_SMART_CONFIGURATION},
+    {"grant-scope", required_argument, NULL, OPT_GRANT_SCOPE},
+    {"clock-skew", required_argument, NULL, OPT_CLOCK_SKEW},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -94,7 +110,7 @@ static const char usage[] =
     "  --public-key FILE    wrap keys for this RSA public key (PEM) in place of a new pair\n"
     "  --state-dir DIR      where keys and files are kept while it runs (default: a new one in "
     "$TMPDIR)\n"
-    "  --token-seconds N    lifetime of a token (default 1200)\n"
+    "  --token-seconds N    lifetime of a token (default 1200, with --auth smart 300)\n"
     "  --keep-plain         keep the plain text of files beside their stored form\n"
     "  --allow-duplicates   never answer 429 to an identical export\n"
     "  --all-levels         also export at system level, by type and by group, as other servers "
@@ -109,6 +125,25 @@ static const char usage[] =
     "                       adds a fault; DELETE /_sandbox/fault removes all\n"
     "  --keep-state         leave credentials, keys, jobs and files in the directory of\n"
     "                       --state-dir, and continue with those of an earlier run\n"
+    "  --clock-skew SECONDS the clock for tokens, assertions and the header Date is ahead, or "
+    "behind\n"
+    "                       if negative; with --control, POST /_sandbox/clock?skew=SECONDS sets "
+    "it\n";
+
+static const char sign_in_usage[] =
+    "  --auth WAY           how a client signs in: basic (default), as at BCDA; smart: SMART "
+    "Backend\n"
+    "                       Services; none: an open server, 400 to a request with an "
+    "Authorization\n"
+    "                       header; bearer: tokens come from outside\n"
+    "  --bearer-tokens FILE with bearer: the valid tokens, one a line; read anew for every "
+    "request\n"
+    "With --auth smart:\n"
+    "  --client-jwks FILE   the client's public keys (JWK Set), in place of new keys\n"
+    "  --token-algorithms LIST  announce these, such as RS384,ES384, and refuse others\n"
+    "  --kid-optional       accept an assertion without kid if only one key fits\n"
+    "  --no-smart-configuration  404; only the CapabilityStatement names the token endpoint\n"
+    "  --grant-scope TEXT   grant this scope, whatever was asked\n"
     "  --help\n";
 
 struct arguments {
@@ -205,7 +240,9 @@ static int set_flag(struct arguments *a, int id)
                  {OPT_ALL_LEVELS, &o->all_levels},
                  {OPT_MIXED, &o->mixed},
                  {OPT_CONTROL, &o->control},
-                 {OPT_KEEP_STATE, &o->keep_state}};
+                 {OPT_KEEP_STATE, &o->keep_state},
+                 {OPT_KID_OPTIONAL, &o->kid_optional},
+                 {OPT_NO_SMART_CONFIGURATION, &o->no_smart_configuration}};
 
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (flags[i].id == id)
@@ -213,31 +250,45 @@ static int set_flag(struct arguments *a, int id)
     return 0;
 }
 
-static void set_option(struct arguments *a, int id, const char *text)
+/* Sets an option whose argument is a text. Returns 0 for any other option. */
+static int set_text(struct arguments *a, int id, const char *text)
 {
     struct sandbox_options *o = &a->options;
+    const struct {
+        int id;
+        const char **text;
+    } texts[] = {{OPT_ERA, &o->era},
+                 {OPT_DATA, &o->data_dir},
+                 {OPT_PUBLIC_KEY, &o->public_key_file},
+                 {OPT_STATE_DIR, &o->state_dir},
+                 {OPT_DUMP_STATE, &a->dump_dir},
+                 {OPT_AUTH, &o->auth},
+                 {OPT_BEARER_TOKENS, &o->bearer_tokens_file},
+                 {OPT_CLIENT_JWKS, &o->client_jwks_file},
+                 {OPT_TOKEN_ALGORITHMS, &o->token_algorithms},
+                 {OPT_GRANT_SCOPE, &o->grant_scope}};
 
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].id == id) {
+            *texts[i].text = text;
+            return 1;
+        }
+    return 0;
+}
+
+static void set_option(struct arguments *a, int id, const char *text)
+{
     switch (id) {
-    case OPT_ERA:
-        o->era = text;
-        break;
-    case OPT_DATA:
-        o->data_dir = text;
-        break;
     case OPT_FAULT:
         add_fault(a, text);
         break;
-    case OPT_PUBLIC_KEY:
-        o->public_key_file = text;
-        break;
-    case OPT_STATE_DIR:
-        o->state_dir = text;
-        break;
-    case OPT_DUMP_STATE:
-        a->dump_dir = text;
+    case OPT_CLOCK_SKEW:
+        a->options.clock_skew = *text == '-' ? -(int64_t)number(text + 1, 1ull << 40)
+                                             : (int64_t)number(text, 1ull << 40);
         break;
     case OPT_HELP:
         fputs(usage, stdout);
+        fputs(sign_in_usage, stdout);
         exit(0);
     default:
         set_number(a, id, text);
@@ -255,7 +306,7 @@ static void parse_options(struct arguments *a, int argc, char **argv)
             fputs("Try bcda-sandbox --help\n", stderr);
             exit(2);
         }
-        if (!set_flag(a, id))
+        if (!set_flag(a, id) && !set_text(a, id, optarg))
             set_option(a, id, optarg);
     }
     if (optind < argc) {
@@ -282,15 +333,30 @@ static void print_variable(const char *name, const char *value)
     fputs("'\n", stdout);
 }
 
-static void print_env(const struct sandbox *sb, int version)
+/* Prints what a client of this server needs to sign in. */
+static void print_sign_in(const struct sandbox *sb, const struct sandbox_options *o)
+{
+    const char *auth = o->auth ? o->auth : "basic";
+    const char *list = o->token_algorithms ? o->token_algorithms : "ES384";
+    const char *algorithm = strstr(list, "ES384") ? "ES384" : "RS384";
+
+    if (strcmp(auth, "basic") == 0 || strcmp(auth, "smart") == 0)
+        print_variable("BCDA_CLIENT_ID", sandbox_client_id(sb));
+    if (strcmp(auth, "basic") == 0)
+        print_variable("BCDA_CLIENT_SECRET_FILE", sandbox_client_secret_file(sb));
+    print_variable("BCDA_SIGNING_KEY_FILE", sandbox_signing_key_file(sb, algorithm));
+    print_variable("BCDA_SIGNING_KEY_ID", sandbox_signing_key_id(sb, algorithm));
+    print_variable("BCDA_SIGNING_JWKS_FILE", sandbox_signing_jwks_file(sb));
+}
+
+static void print_env(const struct sandbox *sb, const struct sandbox_options *o, int version)
 {
     char pid[24];
 
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
     print_variable("BCDA_FHIR_URL", sandbox_fhir_url(sb, version));
     print_variable("BCDA_TOKEN_URL", sandbox_token_url(sb));
-    print_variable("BCDA_CLIENT_ID", sandbox_client_id(sb));
-    print_variable("BCDA_CLIENT_SECRET_FILE", sandbox_client_secret_file(sb));
+    print_sign_in(sb, o);
     print_variable("BCDA_PRIVATE_KEY", sandbox_private_key_file(sb));
     print_variable("BCDA_CA_FILE", sandbox_ca_file(sb));
     print_variable("BCDA_REDIRECT_URL", sandbox_redirect_origin(sb));
@@ -336,7 +402,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (a.print_env) {
-        print_env(sb, a.api_version);
+        print_env(sb, &a.options, a.api_version);
         close_stdout();
     }
     sigwait(&set, &signal_number);

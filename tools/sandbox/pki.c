@@ -24,10 +24,27 @@ int file_write(const char *path, const char *text, unsigned mode)
     return close(fd) == 0 && ok ? 0 : -1;
 }
 
+int file_read(const char *path, struct buf *out)
+{
+    FILE *f = fopen(path, "r");
+    char block[4096];
+    size_t n;
+    int result;
+
+    if (!f)
+        return -1;
+    buf_str(out, "");
+    while ((n = fread(block, 1, sizeof block, f)) > 0)
+        buf_add(out, block, n);
+    result = ferror(f) ? -1 : 0;
+    fclose(f);
+    return result;
+}
+
 /* Making an RSA key is by far the slowest part of sandbox_start(), so all sandboxes of a process
- * share two key pairs. */
+ * share three key pairs. */
 static pthread_mutex_t pair_lock = PTHREAD_MUTEX_INITIALIZER;
-static EVP_PKEY *pairs[2];
+static EVP_PKEY *pairs[3];
 
 static EVP_PKEY *shared_pair(int which)
 {
@@ -51,6 +68,11 @@ EVP_PKEY *pki_client_key(void)
 EVP_PKEY *pki_other_key(void)
 {
     return shared_pair(1);
+}
+
+EVP_PKEY *pki_signing_key(void)
+{
+    return shared_pair(2);
 }
 
 EVP_PKEY *pki_load_public(const char *file)
@@ -179,7 +201,7 @@ static char *pem_cert(X509 *cert)
     return text;
 }
 
-static char *pem_key(EVP_PKEY *key)
+char *pki_private_pem(EVP_PKEY *key)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     char *text = NULL;
@@ -200,7 +222,7 @@ int pki_make_tls(char **ca_pem, char **cert_pem, char **key_pem)
     if (cert) {
         *ca_pem = pem_cert(ca);
         *cert_pem = pem_cert(cert);
-        *key_pem = pem_key(key);
+        *key_pem = pki_private_pem(key);
     }
     X509_free(cert);
     X509_free(ca);

@@ -40,7 +40,7 @@ static enum random_fault draw(uint64_t bits, const char *stage)
                                              R_503,        R_CUT,        R_CUT,   R_CUT, R_CUT,
                                              R_BODY_RESET, R_BODY_RESET, R_NO_END};
 
-    if (strcmp(stage, "token") == 0)
+    if (strcmp(stage, "token") == 0 || strcmp(stage, "discovery") == 0)
         return token[bits % (sizeof token / sizeof *token)];
     if (strcmp(stage, "data") == 0)
         return data[bits % (sizeof data / sizeof *data)];

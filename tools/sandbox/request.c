@@ -24,6 +24,10 @@ void request_free(struct request *rq)
         return;
     for (size_t i = 0; i < rq->out_count; i++)
         free(rq->out[i].value);
+    buf_free(&rq->body);
+    free(rq->assertion);
+    free(rq->scope);
+    free(rq->refusal.description);
     free(rq->target);
     free(rq->path);
     free(rq);
@@ -138,6 +142,15 @@ static void default_header(struct request *rq, const char *name, const char *val
     reply_header(rq, name, value);
 }
 
+/* libmicrohttpd would write the true time, so its own Date is off. */
+static void add_date(const struct request *rq, struct MHD_Response *response)
+{
+    char text[48];
+
+    time_http(sandbox_now(rq->sb), text);
+    MHD_add_response_header(response, "Date", text);
+}
+
 static void common_headers(struct request *rq)
 {
     /* The real server can serve only one request per connection (bcda-api 1). */
@@ -171,6 +184,7 @@ enum MHD_Result reply_response(struct request *rq, unsigned status, struct MHD_R
     if (!response)
         return MHD_NO;
     common_headers(rq);
+    add_date(rq, response);
     for (size_t i = 0; i < rq->out_count; i++)
         MHD_add_response_header(response, rq->out[i].name, rq->out[i].value);
     if (status == 401)

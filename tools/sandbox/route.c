@@ -49,6 +49,13 @@ static enum MHD_Result debug_token(struct request *rq)
     return result;
 }
 
+static bool is_token_path(const struct sandbox *sb, const struct route *r)
+{
+    if (r->count != 2 || (sb->auth != AUTH_BASIC && sb->auth != AUTH_SMART))
+        return false;
+    return is(r, 0, sb->auth == AUTH_SMART ? "oauth2" : "auth") && is(r, 1, "token");
+}
+
 static bool export_level(struct sandbox *sb, const char *level)
 {
     const struct era *era = sb->era;
@@ -89,6 +96,12 @@ static int api_version(const struct route *r)
     return v[0] == 'v' && v[1] >= '1' && v[1] <= '3' && v[2] == '\0' ? v[1] - '0' : 0;
 }
 
+static bool is_discovery_path(const struct sandbox *sb, const struct route *r)
+{
+    return r->count == 4 && api_version(r) && api_version(r) <= sb->era->versions &&
+           is(r, 2, ".well-known") && is(r, 3, "smart-configuration");
+}
+
 /* Handles /api/vN/... */
 static enum MHD_Result route_api(struct request *rq, const struct route *r)
 {
@@ -103,7 +116,7 @@ static enum MHD_Result route_api(struct request *rq, const struct route *r)
         return only_get(rq, jobs_list);
     if (r->count == 3 && is(r, 2, "attribution_status") && era->manages_jobs)
         return only_get(rq, small_attribution);
-    if (r->count == 3 && is(r, 2, "token") && era->id == ERA_2018_12)
+    if (r->count == 3 && is(r, 2, "token") && era->id == ERA_2018_12 && rq->sb->auth == AUTH_BASIC)
         return only_get(rq, debug_token);
     if (r->count == 4 && is(r, 2, "jobs"))
         return route_job(rq, r->segment[3]);
@@ -122,6 +135,10 @@ static enum MHD_Result route_control(struct request *rq, const struct route *r)
 {
     if (is(r, 1, "day"))
         return control_day(rq);
+    if (is(r, 1, "clock"))
+        return control_clock(rq);
+    if (is(r, 1, "count"))
+        return control_count(rq);
     return is(r, 1, "fault") ? control_fault(rq) : reply_not_found(rq);
 }
 
@@ -129,8 +146,10 @@ static enum MHD_Result route_rest(struct request *rq, const struct route *r)
 {
     enum MHD_Result result = MHD_NO;
 
-    if (r->count == 2 && is(r, 0, "auth") && is(r, 1, "token"))
-        return token_endpoint(rq);
+    if (is_token_path(rq->sb, r))
+        return rq->sb->auth == AUTH_SMART ? smart_token_endpoint(rq) : token_endpoint(rq);
+    if (is_discovery_path(rq->sb, r) && rq->sb->auth == AUTH_SMART)
+        return only_get(rq, smart_configuration);
     /* The newest server checks a token, if one is sent, before it looks for the route
      * (bcda-api 1). */
     if (!token_check(rq, false, &result))
@@ -171,10 +190,12 @@ static void count_request(struct request *rq)
         sb->counts[C_ELSEWHERE]++;
 }
 
-static const char *stage_of(const struct route *r)
+static const char *stage_of(const struct sandbox *sb, const struct route *r)
 {
-    if (r->count == 2 && is(r, 0, "auth") && is(r, 1, "token"))
+    if (is_token_path(sb, r))
         return "token";
+    if (is_discovery_path(sb, r) && sb->auth == AUTH_SMART)
+        return "discovery";
     if (r->count && is(r, r->count - 1, "$export"))
         return "kickoff";
     if (r->count == 4 && is(r, 0, "api") && is(r, 2, "jobs"))
@@ -262,6 +283,16 @@ static bool any_faults(struct request *rq, enum MHD_Result *result)
     return false;
 }
 
+/* An open server refuses a token, so that a test notices that one was sent. */
+static bool token_unwanted(struct request *rq, enum MHD_Result *result)
+{
+    if (rq->sb->auth != AUTH_NONE || !request_header(rq, "Authorization"))
+        return false;
+    *result = reply_outcome(rq, 400, O_REQUEST,
+                            "This server is open: a request has no Authorization header");
+    return true;
+}
+
 enum MHD_Result route(struct request *rq)
 {
     struct route r = {0};
@@ -272,9 +303,14 @@ enum MHD_Result route(struct request *rq)
     if (api_version(&r) && api_version(&r) <= rq->sb->era->versions)
         rq->api = api_version(
             &r); /* set before any check: the path decides the shape of an error (bcda-api 8.1) */
-    rq->stage = stage_of(&r);
+    rq->stage = stage_of(rq->sb, &r);
+    if (is_discovery_path(rq->sb, &r))
+        rq->sb->counts[C_DISCOVERY]++;
+    /* The check comes before all faults: an assertion that was answered by one is used, too. */
+    if (is_token_path(rq->sb, &r) && rq->sb->auth == AUTH_SMART)
+        smart_judge(rq);
     fault_take(rq->sb, F_HEADERS_HUGE, rq->stage, &rq->padding);
-    if (is(&r, 0, "_sandbox") || any_faults(rq, &result))
+    if (is(&r, 0, "_sandbox") || (!token_unwanted(rq, &result) && any_faults(rq, &result)))
         result = route_rest(rq, &r);
     free(r.copy);
     return result;

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { BODY_MAX = 65536 };
+
 static _Thread_local char last_error[512];
 
 const char *sandbox_last_error(void)
@@ -75,6 +77,14 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
     *context = NULL;
 }
 
+static void keep_body(struct request *rq, const char *data, size_t n)
+{
+    if (rq->body.len + n > BODY_MAX)
+        rq->body_too_long = true;
+    else
+        buf_add(&rq->body, data, n);
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **context)
@@ -84,7 +94,6 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     (void)cls;
     (void)url;
     (void)version;
-    (void)upload;
     if (!rq)
         return MHD_NO;
     if (!rq->started) { /* the first call comes before the request's body */
@@ -92,6 +101,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         return MHD_YES;
     }
     if (*upload_size) {
+        keep_body(rq, upload, *upload_size);
         *upload_size = 0;
         return MHD_YES;
     }
@@ -168,7 +178,9 @@ struct sandbox_options options_complete(const struct sandbox_options *options)
     o.claims = o.claims ? o.claims : 5;
     o.files = o.files ? o.files : 1;
     o.polls = o.no_polls ? 0 : o.polls ? o.polls : 2;
-    o.token_seconds = o.token_seconds ? o.token_seconds : 1200;
+    if (!o.token_seconds)
+        o.token_seconds = o.auth && strcmp(o.auth, "smart") == 0 ? 300 : 1200;
+    o.token_algorithms = o.token_algorithms ? o.token_algorithms : "RS384,ES384";
     return o;
 }
 
@@ -179,10 +191,54 @@ static void set_options(struct sandbox *sb, const struct sandbox_options *option
     *o = options_complete(options);
     o->faults = NULL;
     o->era = NULL;
+    o->auth = NULL;
     o->data_dir = copy_or_null(options->data_dir);
     o->public_key_file = copy_or_null(options->public_key_file);
     o->state_dir = copy_or_null(options->state_dir);
+    o->bearer_tokens_file = copy_or_null(options->bearer_tokens_file);
+    o->client_jwks_file = copy_or_null(options->client_jwks_file);
+    o->token_algorithms = xstrdup(o->token_algorithms);
+    o->grant_scope = copy_or_null(options->grant_scope);
     sb->day = o->day;
+    sb->clock_skew = o->clock_skew;
+}
+
+static int find_auth(const char *name)
+{
+    static const char *const names[] = {"basic", "smart", "none", "bearer"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name ? name : "basic") == 0)
+            return (int)i;
+    sandbox_set_error("unknown way to sign in %s (there are basic, smart, none, bearer)", name);
+    return -1;
+}
+
+/* Returns true for names separated by commas. */
+static bool is_name_list(const char *s)
+{
+    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    size_t n;
+
+    for (; (n = strspn(s, set)) > 0; s += n + 1)
+        if (s[n] != ',')
+            return s[n] == '\0';
+    return false;
+}
+
+/* Returns what is wrong with the options of the ways to sign in, or NULL. */
+static const char *wrong_auth_options(const struct sandbox *sb)
+{
+    const struct sandbox_options *o = &sb->options;
+
+    if ((sb->auth == AUTH_BEARER) != (o->bearer_tokens_file != NULL))
+        return "a file of bearer tokens is needed by the server for which tokens come from "
+               "outside, "
+               "and by no other";
+    if (sb->auth != AUTH_SMART &&
+        (o->client_jwks_file || o->grant_scope || o->kid_optional || o->no_smart_configuration))
+        return "keys of a client, its scope and discovery belong to a SMART server";
+    return is_name_list(o->token_algorithms) ? NULL : "algorithms are names separated by commas";
 }
 
 static int check_options(const struct sandbox *sb)
@@ -198,6 +254,8 @@ static int check_options(const struct sandbox *sb)
         wrong = "a job of this era has only one file";
     else if (o->keep_state && !o->state_dir)
         wrong = "to keep its state, the sandbox needs a state directory";
+    else
+        wrong = wrong_auth_options(sb);
     if (wrong)
         sandbox_set_error("%s", wrong);
     return wrong ? -1 : 0;
@@ -239,8 +297,7 @@ static int make_dirs(struct sandbox *sb)
     return -1;
 }
 
-/* Writes a file of the state directory. Nobody sees a part of it, even if the process is killed. */
-static int write_state_file(const struct sandbox *sb, const char *name, const char *text)
+int write_state_file(const struct sandbox *sb, const char *name, const char *text)
 {
     char *path = xasprintf("%s/%s", sb->state_dir, name), *new_path = xasprintf("%s.new", path);
     int result = file_write(new_path, text, 0600) || rename(new_path, path) ? -1 : 0;
@@ -370,7 +427,7 @@ static struct MHD_Daemon *serve_on(struct sandbox *sb, int fd, bool tls,
                                    MHD_AccessHandlerCallback handler)
 {
     unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
-                     MHD_USE_AUTO | MHD_USE_ITC;
+                     MHD_USE_AUTO | MHD_USE_ITC | MHD_USE_SUPPRESS_DATE_NO_CLOCK;
     struct MHD_OptionItem tls_options[] = {
         {MHD_OPTION_HTTPS_MEM_KEY, 0, sb->tls_key},
         {MHD_OPTION_HTTPS_MEM_CERT, 0, sb->tls_cert},
@@ -395,7 +452,9 @@ static struct MHD_Daemon *serve_on(struct sandbox *sb, int fd, bool tls,
 static void make_urls(struct sandbox *sb, uint16_t port)
 {
     sb->origin = xasprintf("%s://localhost:%u", sb->options.tls ? "https" : "http", port);
-    sb->token_url = xasprintf("%s/auth/token", sb->origin);
+    if (sb->auth == AUTH_BASIC || sb->auth == AUTH_SMART)
+        sb->token_url =
+            xasprintf("%s/%s/token", sb->origin, sb->auth == AUTH_SMART ? "oauth2" : "auth");
     for (int i = 0; i < 3; i++)
         sb->fhir_url[i] = xasprintf("%s/api/v%d", sb->origin, i + 1);
 }
@@ -436,7 +495,7 @@ static int set_up_sandbox(struct sandbox *sb, const struct sandbox_options *opti
     if (sb->options.data_dir && sources_load(sb, sb->options.data_dir))
         return -1;
     sandbox_set_error("cannot write in the state directory or make keys");
-    if (make_dirs(sb) || make_secret(sb) || make_keys(sb) || make_tls(sb))
+    if (make_dirs(sb) || make_secret(sb) || make_keys(sb) || make_tls(sb) || signing_start(sb))
         return -1;
     sb->bearer = token_issue(sb, 2L * 365 * 86400);
     if (sb->options.keep_state && keep_load_jobs(sb))
@@ -449,8 +508,12 @@ int sandbox_start(const struct sandbox_options *options, struct sandbox **out)
     static const struct sandbox_options defaults;
     const struct era *era;
     struct sandbox *sb;
+    int auth;
 
     options = options ? options : &defaults;
+    auth = find_auth(options->auth);
+    if (auth < 0)
+        return -1;
     era = era_find(options->era ? options->era : "2019-04");
     if (!era) {
         sandbox_set_error("unknown era %s (there are %s)", options->era, era_names());
@@ -458,6 +521,7 @@ int sandbox_start(const struct sandbox_options *options, struct sandbox **out)
     }
     sb = xcalloc(1, sizeof *sb);
     sb->era = era;
+    sb->auth = (enum auth_mode)auth;
     sb->next_job = 42;
     set_options(sb, options);
     init_sandbox_locks(sb);
@@ -531,6 +595,10 @@ static void free_strings(struct sandbox *sb)
     free((char *)sb->options.data_dir);
     free((char *)sb->options.public_key_file);
     free((char *)sb->options.state_dir);
+    free((char *)sb->options.bearer_tokens_file);
+    free((char *)sb->options.client_jwks_file);
+    free((char *)sb->options.token_algorithms);
+    free((char *)sb->options.grant_scope);
 }
 
 void sandbox_stop(struct sandbox *sb)
@@ -546,6 +614,7 @@ void sandbox_stop(struct sandbox *sb)
     if (sb->daemon)
         MHD_stop_daemon(sb->daemon);
     free_jobs(sb);
+    signing_stop(sb);
     remove_files(sb);
     for (int i = 0; i < 3; i++)
         synth_free(sb->synth[i]);
@@ -555,6 +624,7 @@ void sandbox_stop(struct sandbox *sb)
     sources_free(sb);
     faults_clear(&sb->faults);
     tokens_free(sb);
+    jtis_free(sb);
     free_strings(sb);
     pthread_cond_destroy(&sb->wake);
     pthread_mutex_destroy(&sb->synth_lock);
@@ -625,6 +695,16 @@ int sandbox_set_fault(struct sandbox *sb, const char *spec)
     return fault_add(sb, spec);
 }
 
+void sandbox_set_clock_skew(struct sandbox *sb, int64_t seconds)
+{
+    sb->clock_skew = seconds;
+}
+
+time_t sandbox_now(const struct sandbox *sb)
+{
+    return time(NULL) + (time_t)sb->clock_skew;
+}
+
 int sandbox_set_day(struct sandbox *sb, unsigned day)
 {
     if (!sb->options.changes || !people_day_valid(&sb->options, day)) {
@@ -653,8 +733,10 @@ void sandbox_set_random_faults(struct sandbox *sb, uint64_t seed, unsigned every
 unsigned sandbox_count(const struct sandbox *sb, const char *what)
 {
     static const char *const names[C_COUNT] = {
-        "token", "kickoff", "status", "data", "metadata",  "version", "jobs",  "delete", "other",
-        "total", "401",     "429",    "202",  "elsewhere", "resumed", "range", "random"};
+        "token",   "kickoff", "status",    "data",       "metadata",
+        "version", "jobs",    "delete",    "other",      "total",
+        "401",     "429",     "202",       "elsewhere",  "resumed",
+        "range",   "random",  "discovery", "assertions", "assertions-refused"};
 
     for (int i = 0; i < C_COUNT; i++)
         if (strcmp(names[i], what) == 0)

@@ -37,7 +37,7 @@ struct sandbox_options {
     int no_polls;   /* ignore `polls`: answer with 202 only while the files are not ready */
     const char *public_key_file; /* RSA key (PKIX PEM) that encrypts file keys; NULL = a new pair */
     const char *state_dir;       /* directory for all files; NULL = a new one in $TMPDIR or /tmp */
-    unsigned token_seconds;      /* lifetime of a token; 0 = the default, 1200 */
+    unsigned token_seconds;      /* lifetime of a token; 0 = the default, 1200, with smart 300 */
     int keep_plain;       /* keep the plain NDJSON of every generated file (sandbox_plain_file) */
     int allow_duplicates; /* never refuse an identical export with 429 */
     int all_levels; /* also offer exports at system level, of each type and of any group, as servers
@@ -46,9 +46,27 @@ struct sandbox_options {
     int changes;  /* the data change from day to day, and `_since` selects: see sandbox_set_day() */
     unsigned day; /* with changes: the first day */
     int mixed;    /* of three data files, one is encrypted, one gzip and one plain, in any era */
-    int control;  /* serve /_sandbox/day and /_sandbox/fault */
-    int keep_state; /* with state_dir: continue with the credentials, keys, jobs and files of an
-                       earlier sandbox in this directory, and leave them there at the end */
+    int control;  /* serve /_sandbox/day, /_sandbox/clock, /_sandbox/fault and /_sandbox/count */
+    int keep_state;   /* with state_dir: continue with the credentials, keys, jobs and files of an
+                         earlier sandbox in this directory, and leave them there at the end */
+    const char *auth; /* how a client signs in: "basic" (default), as at BCDA; "smart": by a signed
+                         assertion, at the token endpoint that /.well-known/smart-configuration
+                         names; "none": not at all, and a request with an Authorization header is
+                         answered with 400; "bearer": with a line of `bearer_tokens_file` */
+    const char *bearer_tokens_file; /* with bearer: the valid tokens, one a line; read anew for
+                                       every request */
+    /* The following ones are for smart, except clock_skew. */
+    const char *client_jwks_file; /* the public keys of the client, a JWK Set; NULL: the sandbox
+                                     makes keys for the client, see sandbox_signing_key_file() */
+    const char *token_algorithms; /* the announced algorithms, for example "RS384" or "ES384,RS384";
+                                     others are refused; NULL = "RS384,ES384". Only these two can be
+                                     accepted; others may be announced. */
+    int kid_optional; /* accept an assertion without kid if only one key of the client fits */
+    int no_smart_configuration; /* answer discovery with 404: only the CapabilityStatement names the
+                                   token endpoint */
+    const char *grant_scope;    /* grant this scope, whatever was asked; NULL = what was asked */
+    int64_t clock_skew; /* seconds that the server's clock is ahead, for assertions, tokens and the
+                           header Date; may be negative */
 };
 
 /* Starts a server and sets *out. Returns 0. On failure returns -1 and leaves *out unchanged;
@@ -64,7 +82,9 @@ const char *sandbox_last_error(void);
 /* These strings live until sandbox_stop(). */
 const char *sandbox_origin(const struct sandbox *sb);                /* https://localhost:PORT */
 const char *sandbox_fhir_url(const struct sandbox *sb, int version); /* origin/api/v1, v2 or v3 */
-const char *sandbox_token_url(const struct sandbox *sb);             /* origin/auth/token */
+const char *sandbox_token_url(
+    const struct sandbox *sb); /* origin/auth/token; with smart origin/oauth2/token; NULL with none
+                                  and bearer, which have no token endpoint */
 const char *sandbox_redirect_origin(const struct sandbox *sb); /* http://localhost:PORT2 or NULL */
 const char *sandbox_client_id(const struct sandbox *sb);
 const char *sandbox_client_secret(const struct sandbox *sb);
@@ -76,6 +96,19 @@ const char *sandbox_private_key_file(
 const char *sandbox_bearer_token(
     const struct sandbox *sb); /* a token issued at the start, valid for 2 years */
 const char *sandbox_state_dir(const struct sandbox *sb);
+
+/*
+ * With smart: the keys that the sandbox made for the client, one for each algorithm ("ES384",
+ * "RS384"), and NULL with client_jwks_file. A key file is PKCS#8 PEM. The JWK file has the private
+ * RSA key, the JWK Set both private keys with their kid, which is the thumbprint of RFC 7638.
+ */
+const char *sandbox_signing_key_file(const struct sandbox *sb, const char *algorithm);
+const char *sandbox_signing_key_id(const struct sandbox *sb, const char *algorithm);
+const char *sandbox_signing_jwk_file(const struct sandbox *sb);
+const char *sandbox_signing_jwks_file(const struct sandbox *sb);
+
+/* Changes the option clock_skew. */
+void sandbox_set_clock_skew(struct sandbox *sb, int64_t seconds);
 
 /*
  * Adds a fault, for example "data-cut:100", "data-404*2" or "data-flip:-1+1@Patient";
@@ -113,9 +146,13 @@ const char *sandbox_fault_help(void);
 
 /*
  * Returns the counter of this name, or 0 for an unknown name. Requests: "token", "kickoff",
- * "status", "data", "metadata", "version", "jobs", "delete", "other", "total". Answers: "401" (any
- * 401 answer), "429", "202". "elsewhere": requests with an Authorization header under another Host
- * than that of sandbox_origin(). "range": data requests with a Range header.
+ * "status", "data", "metadata", "version", "jobs", "delete", "other", "total"; "discovery": those
+ * of
+ * /.well-known/smart-configuration. Answers: "401" (any 401 answer), "429", "202". "elsewhere":
+ * requests with an Authorization header or a client assertion under another Host than that of
+ * sandbox_origin(). "range": data requests with a Range header. With smart, each token request
+ * counts as one of "assertions", if the client was authenticated, or "assertions-refused"; a fault
+ * in the answer changes neither.
  */
 unsigned sandbox_count(const struct sandbox *sb, const char *what);
 void sandbox_reset_counts(struct sandbox *sb);

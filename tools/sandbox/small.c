@@ -114,16 +114,33 @@ static void write_resources(struct buf *b, int version)
         version == 3 ? search : "", version == 3 ? search : "");
 }
 
-static void write_security(struct buf *b, const char *origin)
+/* Writes the security of a server with a token endpoint; `authorize_url` may be NULL. */
+static void write_security(struct buf *b, const char *token_url, const char *authorize_url)
 {
     json_fmt(b,
-             "'security':{'cors':true,'extension':[{'extension':[{'url':'token','valueUri':'%s/"
-             "auth/token'}],'url':"
-             "'http://fhir-registry.smarthealthit.org/StructureDefinition/"
-             "oauth-uris'}],'service':[{'coding':[{'code':"
-             "'OAuth','display':'OAuth','system':'http://terminology.hl7.org/CodeSystem/"
-             "restful-security-service'}],'text':'OAuth'}]}",
-             origin);
+             "'security':{'cors':true,'extension':[{'extension':[{'url':'token','valueUri':'%s'}",
+             token_url);
+    if (authorize_url)
+        json_fmt(b, ",{'url':'authorize','valueUri':'%s'}", authorize_url);
+    json_fmt(b, "],'url':'http://fhir-registry.smarthealthit.org/StructureDefinition/"
+                "oauth-uris'}],'service':[{'coding':[{'code':"
+                "'OAuth','display':'OAuth','system':'http://terminology.hl7.org/CodeSystem/"
+                "restful-security-service'}],'text':'OAuth'}]}");
+}
+
+static void write_security_of_mode(struct buf *b, const struct sandbox *sb, const char *origin)
+{
+    char *token_url = xasprintf("%s/auth/token", origin);
+    char *authorize_url = xasprintf("%s/oauth2/authorize", sb->origin);
+
+    if (sb->auth == AUTH_SMART)
+        write_security(b, sb->token_url, authorize_url);
+    else if (sb->auth == AUTH_BASIC && sb->era->modern)
+        write_security(b, token_url, NULL);
+    else
+        json_fmt(b, "'security':{'cors':true}");
+    free(token_url);
+    free(authorize_url);
 }
 
 enum MHD_Result small_metadata(struct request *rq, int version)
@@ -151,10 +168,7 @@ enum MHD_Result small_metadata(struct request *rq, int version)
         write_resources(&b, version);
     }
     buf_str(&b, ",");
-    if (era->modern)
-        write_security(&b, origin);
-    else
-        json_fmt(&b, "'security':{'cors':true}");
+    write_security_of_mode(&b, rq->sb, origin);
     json_fmt(&b, "}],'software':{'name':'Beneficiary Claims Data "
                  "API','version':'latest'},'status':'active'}");
     free(origin);

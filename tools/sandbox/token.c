@@ -1,4 +1,4 @@
-/* POST /auth/token, and the check of bearer tokens (bcda-api 1, 3). */
+/* POST /auth/token (bcda-api 3), and the check of bearer tokens (bcda-api 1). */
 #include "internal.h"
 
 #include <openssl/crypto.h>
@@ -6,16 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-static void base64url(struct buf *b, const void *data, size_t n)
-{
-    char *text = xcalloc(1, n / 3 * 4 + 8);
-    int len = EVP_EncodeBlock((unsigned char *)text, data, (int)n);
-
-    for (int i = 0; i < len && text[i] != '='; i++)
-        buf_printf(b, "%c", text[i] == '+' ? '-' : text[i] == '/' ? '_' : text[i]);
-    free(text);
-}
 
 static void add_claims(struct buf *b, struct sandbox *sb, time_t now, long seconds)
 {
@@ -42,7 +32,7 @@ char *token_issue(struct sandbox *sb, long seconds)
     struct token *t = xcalloc(1, sizeof *t);
     struct buf claims = {0}, text = {0};
     uint8_t signature[256];
-    time_t now = time(NULL);
+    time_t now = sandbox_now(sb);
     long long uses = -1;
     char *copy;
 
@@ -50,11 +40,11 @@ char *token_issue(struct sandbox *sb, long seconds)
     /* The sandbox finds a token by its text, so random bytes serve as the signature. */
     crypt_random(signature, sizeof signature);
     add_claims(&claims, sb, now, seconds);
-    base64url(&text, head, sizeof head - 1);
+    crypt_base64url(&text, head, sizeof head - 1);
     buf_str(&text, ".");
-    base64url(&text, claims.p, claims.len);
+    crypt_base64url(&text, claims.p, claims.len);
     buf_str(&text, ".");
-    base64url(&text, signature, sizeof signature);
+    crypt_base64url(&text, signature, sizeof signature);
     buf_free(&claims);
     t->text = text.p;
     t->expires = now + seconds;
@@ -111,7 +101,7 @@ static enum token_verdict use(struct request *rq, struct token *t)
 
 static bool is_over(const struct request *rq, const struct token *t)
 {
-    return t->revoked || time(NULL) >= t->expires || (t->uses == 0 && !rq->token_used);
+    return t->revoked || sandbox_now(rq->sb) >= t->expires || (t->uses == 0 && !rq->token_used);
 }
 
 static enum token_verdict find_token(struct request *rq, const char *text)
@@ -125,6 +115,29 @@ static enum token_verdict find_token(struct request *rq, const char *text)
             verdict = is_over(rq, t) ? TOKEN_EXPIRED : use(rq, t);
     pthread_mutex_unlock(&sb->lock);
     return verdict;
+}
+
+/* Returns true if the text is a line of the file of --bearer-tokens, which a test may have replaced
+ * since the last request. */
+static bool file_has_token(const struct sandbox *sb, const char *text)
+{
+    struct buf b = {0};
+    char *rest = NULL;
+    bool found = false;
+
+    if (file_read(sb->options.bearer_tokens_file, &b) == 0)
+        for (char *line = strtok_r(b.p, "\r\n", &rest); line && !found;
+             line = strtok_r(NULL, "\r\n", &rest))
+            found = strcmp(line, text) == 0;
+    buf_free(&b);
+    return found;
+}
+
+static enum token_verdict judge_token(struct request *rq, const char *text)
+{
+    if (rq->sb->auth == AUTH_BEARER)
+        return file_has_token(rq->sb, text) ? TOKEN_GOOD : TOKEN_UNKNOWN;
+    return find_token(rq, text);
 }
 
 /* Returns true if the text has three parts of base64url, as a JWT has. */
@@ -144,28 +157,32 @@ static bool looks_like_jwt(const char *s)
 
 bool token_check(struct request *rq, bool required, enum MHD_Result *result)
 {
-    bool current = rq->sb->era->id == ERA_CURRENT;
+    bool current = rq->sb->era->id == ERA_CURRENT, basic = rq->sb->auth == AUTH_BASIC;
     const char *value = request_header(rq, "Authorization");
     const char *message = NULL;
     unsigned status = 401;
 
+    if (rq->sb->auth == AUTH_NONE)
+        return true;
     /* Only the newest server checks the header at an endpoint that requires no token
      * (bcda-api 1). */
     if (!required && (!value || !current))
         return true;
     if (value && strncmp(value, "Bearer ", 7) == 0 && value[7] &&
         !strpbrk(value + 7, " \t\r\n\f\v")) {
-        enum token_verdict verdict = find_token(rq, value + 7);
+        enum token_verdict verdict = judge_token(rq, value + 7);
 
         if (verdict == TOKEN_GOOD)
             return true;
         if (current && verdict == TOKEN_EXPIRED)
             message = "Expired Token";
-        else if (current && !looks_like_jwt(value + 7)) {
+        else if (current && basic && !looks_like_jwt(value + 7)) {
             status = 400;
             message = "Request Error";
         }
     }
+    if (!basic) /* RFC 6750 3 wants it, but BCDA has it not */
+        reply_header(rq, "WWW-Authenticate", value ? "Bearer error=\"invalid_token\"" : "Bearer");
     *result = reply_outcome(rq, status, O_TOKEN, message);
     return false;
 }
@@ -234,21 +251,31 @@ static enum MHD_Result too_many(struct request *rq, long long seconds)
                  "cache and reuse them.");
 }
 
+bool token_faults(struct request *rq, enum MHD_Result *result)
+{
+    long long n;
+
+    if (fault_take(rq->sb, F_TOKEN_HTML, NULL, NULL))
+        *result = reply_html(rq, 200);
+    else if (fault_take(rq->sb, F_TOKEN_500_ONCE, NULL, NULL))
+        *result = reply_text(rq, 500, "Internal Server Error");
+    else if (fault_take(rq->sb, F_TOKEN_429, NULL, &n))
+        *result = too_many(rq, n);
+    else
+        return false;
+    return true;
+}
+
 enum MHD_Result token_endpoint(struct request *rq)
 {
     char *id = NULL, *secret = NULL;
-    enum MHD_Result result;
-    long long n;
+    enum MHD_Result result = MHD_NO;
 
     if (!request_is(rq, "POST"))
         return reply_method(rq);
     rq->sb->counts[C_TOKEN]++;
-    if (fault_take(rq->sb, F_TOKEN_HTML, NULL, NULL))
-        return reply_html(rq, 200);
-    if (fault_take(rq->sb, F_TOKEN_500_ONCE, NULL, NULL))
-        return reply_text(rq, 500, "Internal Server Error");
-    if (fault_take(rq->sb, F_TOKEN_429, NULL, &n))
-        return too_many(rq, n);
+    if (token_faults(rq, &result))
+        return result;
     if (!parse_basic(request_header(rq, "Authorization"), &id, &secret))
         return reply_text(rq, 400, "Bad Request");
     if (credentials_good(rq->sb, id, secret))
