@@ -6,12 +6,14 @@ python3-cryptography. The library has no part in this test.
 test_sandbox_auth.py BCDA_EXPORT BCDA_SANDBOX [TEST...]
 """
 import base64
+import datetime
 import email.utils
 import hashlib
 import hmac
 import http.client
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -20,6 +22,7 @@ import time
 import urllib.parse
 import uuid
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -82,14 +85,18 @@ class Server(programs.Sandbox):
         self.origin = ("https://" if tls else "http://") + self.host
         self.base = self.env["BCDA_FHIR_URL"][len(self.origin):]
         self.skew = 0
+        self.certificate = None
 
-    def ask(self, method, target, headers=None, body=None):
-        headers = with_changes({"Host": self.host}, headers or {})
+    def ask(self, method, target, headers=None, body=None, port=None, certificate=None):
+        headers = with_changes({"Host": f"localhost:{port}" if port else self.host}, headers or {})
+        port = int(port or self.port())
         if self.tls:
             context = ssl.create_default_context(cafile=self.env["BCDA_CA_FILE"])
-            connection = http.client.HTTPSConnection("localhost", int(self.port()), timeout=60, context=context)
+            if certificate:
+                context.load_cert_chain(certificate)
+            connection = http.client.HTTPSConnection("localhost", port, timeout=60, context=context)
         else:
-            connection = http.client.HTTPConnection("127.0.0.1", int(self.port()), timeout=60)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request(method, target, body, headers)
             return Answer(connection.getresponse())
@@ -97,7 +104,7 @@ class Server(programs.Sandbox):
             connection.close()
 
     def count(self, name):
-        return int(self.ask("GET", "/_sandbox/count?name=" + name).body)
+        return int(self.ask("GET", "/_sandbox/count?name=" + name, certificate=self.certificate).body)
 
     def set_clock(self, skew):
         report.check(self.ask("POST", f"/_sandbox/clock?skew={skew}").status == 204, "the clock is set")
@@ -509,6 +516,8 @@ def algorithms():
                     invalid(announced, a, "not accepted by this server")
             want = "ES384" if "ES384" in names else "RS384"
             report.check(s.env["BCDA_SIGNING_KEY_ID"] == s.ids[want], announced, "the printed key")
+    with Smart("--token-algorithms", "ES3840,ES38") as s:
+        invalid("a part of a name", s.token(), "not accepted by this server")
 
 
 def public_jwk(key, **members):
@@ -780,9 +789,105 @@ def bearer():
             no_token_endpoint(s)
 
 
+# ---- certificates of the client, and files at another origin ----
+
+def make_certificate(path, name, issuer=None):
+    """Writes a certificate and its key to a file. Without an issuer it is that of an authority. Returns both."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.utcnow()
+    certificate = x509.CertificateBuilder(
+        issuer[0].subject if issuer else subject, subject, key.public_key(), x509.random_serial_number(),
+        now - datetime.timedelta(days=1), now + datetime.timedelta(days=1)).add_extension(
+            x509.BasicConstraints(not issuer, None), True).sign(issuer[1] if issuer else key, hashes.SHA256())
+    with open(path, "wb") as f:
+        f.write(certificate.public_bytes(serialization.Encoding.PEM))
+        f.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                                  serialization.NoEncryption()))
+    return certificate, key
+
+
+def manifest_of(s, headers, certificate=None):
+    headers = {"Accept": "application/fhir+json", "Prefer": "respond-async", **headers}
+    a = s.ask("GET", s.base + "/Patient/$export?_type=Patient", headers, certificate=certificate)
+    job = a.headers["Content-Location"][len(s.origin):]
+    while a.status == 202:
+        a = s.ask("GET", job, headers, certificate=certificate)
+    return a.json()
+
+
+def resumed(s, certificate):
+    """Sends a request over a resumed TLS session. Returns the answer."""
+    context = ssl.create_default_context(cafile=s.env["BCDA_CA_FILE"])
+    context.load_cert_chain(certificate)
+    session, answer = None, b""
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", int(s.port())), 60) as plain, \
+                context.wrap_socket(plain, server_hostname="localhost", session=session) as secure:
+            secure.sendall(f"GET /_version HTTP/1.1\r\nHost: {s.host}\r\n\r\n".encode())
+            answer, more = b"", secure.recv(65536)
+            while more:
+                answer, more = answer + more, secure.recv(65536)
+            report.check(session is None or secure.session_reused, "the session is not resumed")
+            session = secure.session
+    return answer
+
+
+def certificates():
+    authority, other, good, bad = (os.path.join(FOLDER, n) for n in ("ca", "other-ca", "good", "bad"))
+    make_certificate(good, "client", make_certificate(authority, "authority"))
+    make_certificate(bad, "client", make_certificate(other, "authority"))
+    with Server("--client-ca", authority, "--files-port", "0", "--polls", "0", "--auth", "none", tls=True) as s:
+        s.certificate = good
+        for target in (s.base + "/metadata", "/_version", "/auth/token", "/nowhere"):
+            a = s.ask("GET", target)
+            report.check(a.status == 400 and b"No required" in a.body, target, a.status, a.body)
+            a = s.ask("GET", target, certificate=bad)
+            report.check(a.status == 400 and b"certificate error" in a.body, target, a.status, a.body)
+        report.check(s.count("client-certificates") == 1, s.count("client-certificates"))
+        report.check(s.ask("GET", s.base + "/metadata", certificate=good).status == 200, "with a certificate")
+        report.check(resumed(s, good).startswith(b"HTTP/1.1 200"), "a resumed session")
+        before = s.count("client-certificates")
+        manifest = manifest_of(s, {}, good)
+        report.check(s.count("client-certificates") >= before + 3, before, s.count("client-certificates"))
+        file = urllib.parse.urlsplit(manifest["output"][0]["url"])
+        report.check(file.scheme == "https" and file.hostname == "localhost", file)
+        report.check(f"https://localhost:{file.port}" == s.env["BCDA_FILES_URL"], file, s.env)
+        a = s.ask("GET", file.path, port=file.port)
+        report.check(a.status == 200 and len(a.body) > 1000, a.status)
+        report.check(s.count("client-certificates-elsewhere") == 0, "elsewhere")
+        for n, certificate in enumerate((good, bad), 1):
+            report.check(s.ask("GET", file.path, port=file.port, certificate=certificate).status == 200, "file")
+            report.check(s.count("client-certificates-elsewhere") == n, "elsewhere")
+        for target in (s.base + "/metadata", "/auth/token", "/_version", "/_sandbox/count?name=total"):
+            report.check(s.ask("GET", target, port=file.port).status == 404, target)
+    report.check(not starts("--client-ca", authority), "without TLS")
+    report.check(not starts("--tls", "--client-ca", authority + "x"), "no such file")
+    report.check(not starts("--tls", "--client-ca", os.path.abspath(__file__)), "no certificate")
+
+
+def files_elsewhere():
+    with Smart("--files-port", "0", "--polls", "0") as s:
+        authorization = {"Authorization": "Bearer " + granted(s, "token", s.token())}
+        manifest = manifest_of(s, authorization)
+        report.check(manifest["requiresAccessToken"] is False, manifest)
+        file = urllib.parse.urlsplit(manifest["output"][0]["url"])
+        report.check(s.ask("GET", file.path, port=file.port).status == 200, "file without a token")
+        report.check(s.count("elsewhere") == 0, "elsewhere")
+        report.check(s.ask("GET", file.path, authorization, port=file.port).status == 200, "file with a token")
+        report.check(s.count("elsewhere") == 1, "elsewhere")
+        report.check(s.ask("GET", file.path).status == 401, "file at the first origin without a token")
+    with Smart("--polls", "0") as s:
+        authorization = {"Authorization": "Bearer " + granted(s, "token", s.token())}
+        report.check(manifest_of(s, authorization)["requiresAccessToken"] is True, "requiresAccessToken")
+    with Server("--auth", "none", "--polls", "0") as s:
+        report.check(manifest_of(s, {})["requiresAccessToken"] is False, "requiresAccessToken")
+
+
 TESTS = [keys, keys_kept, accepted, requests_refused, scopes_refused, heads_refused, forms_refused,
          signatures_refused, claims_refused, replay, algorithms, client_keys, options_refused, clock,
-         tokens_refused, discovery, discovery_faults, token_faults, open_server, bearer]
+         tokens_refused, discovery, discovery_faults, token_faults, open_server, bearer, certificates,
+         files_elsewhere]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
 #include <gnutls/gnutls.h>
 #include <microhttpd.h>
 #include <openssl/evp.h>
+#include <openssl/x509.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -324,6 +325,8 @@ enum counter {
     C_DISCOVERY,
     C_ASSERTIONS,
     C_ASSERTIONS_REFUSED,
+    C_CERTIFICATES,
+    C_CERTIFICATES_ELSEWHERE,
     C_COUNT
 };
 
@@ -339,10 +342,11 @@ struct sandbox {
     char *origin, *token_url, *redirect_origin, *fhir_url[3];
     char *client_secret, *secret_file, *ca_file, *private_key_file, *bearer;
     char client_id[37];
-    char *tls_key, *tls_cert; /* PEM for libmicrohttpd */
+    char *tls_key, *tls_cert, *client_ca; /* PEM for libmicrohttpd; client_ca may be NULL */
+    char *files_origin;                   /* of a port of their own, or NULL */
     EVP_PKEY *client_key;
     gnutls_datum_t ticket_key; /* TLS session tickets */
-    struct MHD_Daemon *daemon, *redirect_daemon;
+    struct MHD_Daemon *daemon, *redirect_daemon, *files_daemon;
     struct source *sources;
     struct synth *synth[3]; /* EOB templates of v1, v2, v3, made when first needed */
     pthread_mutex_t synth_lock;
@@ -398,8 +402,9 @@ struct request {
     const char *method;
     int api; /* API version, 1 to 3: it decides the shape of an error body */
     bool started;
-    bool token_used;   /* an earlier check of this request has already counted its token as used */
-    const char *stage; /* "token", "discovery", "kickoff", "status", "data", or "other" */
+    bool on_files_port; /* it came to the port that serves only files */
+    bool token_used;    /* an earlier check of this request has already counted its token as used */
+    const char *stage;  /* "token", "discovery", "kickoff", "status", "data", or "other" */
     enum random_fault random;
     uint32_t random_place;
     long long padding; /* bytes of additional headers */
@@ -639,6 +644,8 @@ EVP_PKEY *pki_signing_key(void);
 char *pki_private_pem(EVP_PKEY *key);
 EVP_PKEY *pki_load_public(const char *file);
 EVP_PKEY *pki_read_private(const char *text);
+/* Returns NULL if the text has no certificate; the text may be NULL. */
+X509 *pki_read_certificate(const char *text);
 int pki_write_private(EVP_PKEY *key, const char *file);
 int pki_make_tls(char **ca_pem, char **cert_pem, char **key_pem);
 int file_write(const char *path, const char *text, unsigned mode);

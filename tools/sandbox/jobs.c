@@ -274,9 +274,8 @@ void manifest_write(struct buf *b, struct job *job, const char *origin, bool nul
     char when[48];
 
     time_rfc3339(job->transaction, when);
-    json_fmt(b,
-             "{'transactionTime':'%s','request':'%s%s','requiresAccessToken':true,'output':", when,
-             job->origin, job->target);
+    json_fmt(b, "{'transactionTime':'%s','request':'%s%s','requiresAccessToken':%b,'output':", when,
+             job->origin, job->target, job->sb->auth != AUTH_NONE && !job->sb->files_origin);
     if (null_output) {
         json_fmt(b, "%r,'error':[]", era->id <= ERA_2019_04 ? "null" : "[]");
     } else {
@@ -309,7 +308,7 @@ char *other_origin(const char *origin)
 static enum MHD_Result complete(struct request *rq, struct job *job, bool null_output)
 {
     struct buf b = {0};
-    char *origin = request_origin(rq);
+    char *origin = rq->sb->files_origin ? xstrdup(rq->sb->files_origin) : request_origin(rq);
 
     if (fault_take(rq->sb, F_OUTPUT_OTHER_ORIGIN, NULL, NULL)) {
         char *other = other_origin(origin);

@@ -46,6 +46,8 @@ enum option_id {
     OPT_NO_SMART_CONFIGURATION,
     OPT_GRANT_SCOPE,
     OPT_CLOCK_SKEW,
+    OPT_CLIENT_CA,
+    OPT_FILES_PORT,
     OPT_HELP
 };
 
@@ -83,6 +85,8 @@ static const struct option long_options[] = {
     {"no-smart-configuration", no_argument, NULL, OPT_NO_SMART_CONFIGURATION},
     {"grant-scope", required_argument, NULL, OPT_GRANT_SCOPE},
     {"clock-skew", required_argument, NULL, OPT_CLOCK_SKEW},
+    {"client-ca", required_argument, NULL, OPT_CLIENT_CA},
+    {"files-port", required_argument, NULL, OPT_FILES_PORT},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -138,6 +142,9 @@ static const char sign_in_usage[] =
     "                       header; bearer: tokens come from outside\n"
     "  --bearer-tokens FILE with bearer: the valid tokens, one a line; read anew for every "
     "request\n"
+    "  --client-ca FILE     with --tls: 400 to a request without a client certificate of this "
+    "authority\n"
+    "  --files-port N       serve files at a port of their own, which takes no token; 0: any\n"
     "With --auth smart:\n"
     "  --client-jwks FILE   the client's public keys (JWK Set), in place of new keys\n"
     "  --token-algorithms LIST  announce these, such as RS384,ES384, and refuse others\n"
@@ -193,6 +200,10 @@ static void set_number(struct arguments *a, int id, const char *text)
     case OPT_REDIRECT_PORT:
         o->redirect = 1;
         o->redirect_port = (uint16_t)number(text, 65535);
+        break;
+    case OPT_FILES_PORT:
+        o->files_elsewhere = 1;
+        o->files_port = (uint16_t)number(text, 65535);
         break;
     case OPT_SEED:
         o->seed = number(text, UINT64_MAX);
@@ -266,7 +277,8 @@ static int set_text(struct arguments *a, int id, const char *text)
                  {OPT_BEARER_TOKENS, &o->bearer_tokens_file},
                  {OPT_CLIENT_JWKS, &o->client_jwks_file},
                  {OPT_TOKEN_ALGORITHMS, &o->token_algorithms},
-                 {OPT_GRANT_SCOPE, &o->grant_scope}};
+                 {OPT_GRANT_SCOPE, &o->grant_scope},
+                 {OPT_CLIENT_CA, &o->client_ca_file}};
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i].id == id) {
@@ -360,6 +372,7 @@ static void print_env(const struct sandbox *sb, const struct sandbox_options *o,
     print_variable("BCDA_PRIVATE_KEY", sandbox_private_key_file(sb));
     print_variable("BCDA_CA_FILE", sandbox_ca_file(sb));
     print_variable("BCDA_REDIRECT_URL", sandbox_redirect_origin(sb));
+    print_variable("BCDA_FILES_URL", sandbox_files_origin(sb));
     print_variable("BCDA_SANDBOX_PID", pid);
     fflush(stdout);
 }

@@ -100,6 +100,15 @@ EVP_PKEY *pki_read_private(const char *text)
     return key;
 }
 
+X509 *pki_read_certificate(const char *text)
+{
+    BIO *bio = text ? BIO_new_mem_buf(text, -1) : NULL;
+    X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+
+    BIO_free(bio);
+    return cert;
+}
+
 static char *bio_text(BIO *bio)
 {
     char *p;

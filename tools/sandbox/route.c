@@ -49,6 +49,11 @@ static enum MHD_Result debug_token(struct request *rq)
     return result;
 }
 
+static bool is_data_path(const struct route *r)
+{
+    return r->count == 3 && is(r, 0, "data");
+}
+
 static bool is_token_path(const struct sandbox *sb, const struct route *r)
 {
     if (r->count != 2 || (sb->auth != AUTH_BASIC && sb->auth != AUTH_SMART))
@@ -164,7 +169,7 @@ static enum MHD_Result route_rest(struct request *rq, const struct route *r)
         return only_get(rq, small_auth);
     if (r->count == 2 && is(r, 0, "_sandbox") && rq->sb->options.control)
         return route_control(rq, r);
-    if (r->count == 3 && is(r, 0, "data"))
+    if (is_data_path(r))
         return request_is(rq, "GET") ? data_file(rq, r->segment[1], r->segment[2])
                                      : reply_method(rq);
     if (r->count >= 2 && is(r, 0, "api"))
@@ -200,7 +205,7 @@ static const char *stage_of(const struct sandbox *sb, const struct route *r)
         return "kickoff";
     if (r->count == 4 && is(r, 0, "api") && is(r, 2, "jobs"))
         return "status";
-    return r->count == 3 && is(r, 0, "data") ? "data" : "other";
+    return is_data_path(r) ? "data" : "other";
 }
 
 static enum MHD_Result redirect_to(struct request *rq, const char *origin)
@@ -293,13 +298,44 @@ static bool token_unwanted(struct request *rq, enum MHD_Result *result)
     return true;
 }
 
+/* Refuses a request without a certificate of the client's authority, as nginx does. The port of the
+ * files only counts certificates: a client has no reason to show one there. */
+static bool certificate_missing(struct request *rq, enum MHD_Result *result)
+{
+    const union MHD_ConnectionInfo *info;
+    unsigned count = 0, status = 1;
+    bool valid;
+
+    if (!rq->sb->client_ca)
+        return false;
+    info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    gnutls_certificate_get_peers(info->tls_session, &count);
+    valid = count && gnutls_certificate_verify_peers2(info->tls_session, &status) == 0 && !status;
+    if (rq->on_files_port) {
+        rq->sb->counts[C_CERTIFICATES_ELSEWHERE] += count > 0;
+        return false;
+    }
+    rq->sb->counts[C_CERTIFICATES] += valid;
+    if (!valid)
+        *result = reply_string(rq, 400, "text/html",
+                               count ? "<h1>The SSL certificate error</h1>\r\n"
+                                     : "<h1>No required SSL certificate was sent</h1>\r\n");
+    return !valid;
+}
+
 enum MHD_Result route(struct request *rq)
 {
     struct route r = {0};
     enum MHD_Result result = MHD_NO;
 
     count_request(rq);
+    if (certificate_missing(rq, &result))
+        return result;
     split(&r, rq->path);
+    if (rq->on_files_port && !is_data_path(&r)) {
+        free(r.copy);
+        return reply_not_found(rq);
+    }
     if (api_version(&r) && api_version(&r) <= rq->sb->era->versions)
         rq->api = api_version(
             &r); /* set before any check: the path decides the shape of an error (bcda-api 8.1) */

@@ -110,6 +110,18 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     return route(rq);
 }
 
+/* Serves the port of --files-port. */
+static enum MHD_Result on_files_request(void *cls, struct MHD_Connection *connection,
+                                        const char *url, const char *method, const char *version,
+                                        const char *upload, size_t *upload_size, void **context)
+{
+    struct request *rq = *context;
+
+    if (rq)
+        rq->on_files_port = true;
+    return on_request(cls, connection, url, method, version, upload, upload_size, context);
+}
+
 /*
  * Enables TLS session tickets, as Go's server has them. libmicrohttpd has no option for that, but
  * the GnuTLS session exists when libmicrohttpd announces a connection.
@@ -199,6 +211,7 @@ static void set_options(struct sandbox *sb, const struct sandbox_options *option
     o->client_jwks_file = copy_or_null(options->client_jwks_file);
     o->token_algorithms = xstrdup(o->token_algorithms);
     o->grant_scope = copy_or_null(options->grant_scope);
+    o->client_ca_file = copy_or_null(options->client_ca_file);
     sb->day = o->day;
     sb->clock_skew = o->clock_skew;
 }
@@ -238,6 +251,8 @@ static const char *wrong_auth_options(const struct sandbox *sb)
     if (sb->auth != AUTH_SMART &&
         (o->client_jwks_file || o->grant_scope || o->kid_optional || o->no_smart_configuration))
         return "keys of a client, its scope and discovery belong to a SMART server";
+    if (o->client_ca_file && !o->tls)
+        return "certificates of clients need TLS";
     return is_name_list(o->token_algorithms) ? NULL : "algorithms are names separated by commas";
 }
 
@@ -378,6 +393,24 @@ static int renew_tls(struct sandbox *sb, char **ca)
                : 0;
 }
 
+static int read_client_ca(struct sandbox *sb)
+{
+    const char *path = sb->options.client_ca_file;
+    struct buf text = {0};
+    X509 *ca;
+
+    if (!path)
+        return 0;
+    if (file_read(path, &text))
+        buf_free(&text);
+    sb->client_ca = text.p;
+    ca = pki_read_certificate(sb->client_ca);
+    X509_free(ca);
+    if (!ca)
+        sandbox_set_error("%s: no certificate in PEM", path);
+    return ca ? 0 : -1;
+}
+
 static int make_tls(struct sandbox *sb)
 {
     char *ca = NULL;
@@ -385,6 +418,8 @@ static int make_tls(struct sandbox *sb)
 
     if (!sb->options.tls)
         return 0;
+    if (read_client_ca(sb))
+        return -1;
     ca = keep_read(sb, "ca.pem");
     sb->tls_cert = keep_read(sb, "server.pem");
     sb->tls_key = keep_read(sb, "server-key.pem");
@@ -432,6 +467,7 @@ static struct MHD_Daemon *serve_on(struct sandbox *sb, int fd, bool tls,
         {MHD_OPTION_HTTPS_MEM_KEY, 0, sb->tls_key},
         {MHD_OPTION_HTTPS_MEM_CERT, 0, sb->tls_cert},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
+        {sb->client_ca ? MHD_OPTION_HTTPS_MEM_TRUST : MHD_OPTION_END, 0, sb->client_ca},
         {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
     struct MHD_Daemon *daemon;
@@ -471,6 +507,18 @@ static int listen_redirect(struct sandbox *sb)
     return sb->redirect_daemon ? 0 : -1;
 }
 
+static int listen_files(struct sandbox *sb)
+{
+    uint16_t port = sb->options.files_port;
+    int fd = listen_socket(&port);
+
+    if (fd < 0)
+        return -1;
+    sb->files_origin = xasprintf("%s://localhost:%u", sb->options.tls ? "https" : "http", port);
+    sb->files_daemon = serve_on(sb, fd, sb->options.tls, on_files_request);
+    return sb->files_daemon ? 0 : -1;
+}
+
 static int listen_all(struct sandbox *sb)
 {
     uint16_t port = sb->options.port;
@@ -479,6 +527,10 @@ static int listen_all(struct sandbox *sb)
     if (fd < 0)
         return -1;
     make_urls(sb, port);
+    if (sb->options.files_elsewhere && listen_files(sb)) {
+        close(fd);
+        return -1;
+    }
     sb->daemon = serve_on(sb, fd, sb->options.tls, on_request);
     if (!sb->daemon)
         return -1;
@@ -588,7 +640,8 @@ static void free_strings(struct sandbox *sb)
     char *all[] = {sb->state_dir,        sb->payload_dir,   sb->origin,      sb->token_url,
                    sb->redirect_origin,  sb->fhir_url[0],   sb->fhir_url[1], sb->fhir_url[2],
                    sb->ca_file,          sb->client_secret, sb->secret_file, sb->tls_key,
-                   sb->private_key_file, sb->bearer,        sb->tls_cert};
+                   sb->private_key_file, sb->bearer,        sb->tls_cert,    sb->client_ca,
+                   sb->files_origin};
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
@@ -599,6 +652,7 @@ static void free_strings(struct sandbox *sb)
     free((char *)sb->options.client_jwks_file);
     free((char *)sb->options.token_algorithms);
     free((char *)sb->options.grant_scope);
+    free((char *)sb->options.client_ca_file);
 }
 
 void sandbox_stop(struct sandbox *sb)
@@ -609,6 +663,8 @@ void sandbox_stop(struct sandbox *sb)
     sb->stopping = true;
     pthread_cond_broadcast(&sb->wake);
     pthread_mutex_unlock(&sb->lock);
+    if (sb->files_daemon)
+        MHD_stop_daemon(sb->files_daemon);
     if (sb->redirect_daemon)
         MHD_stop_daemon(sb->redirect_daemon);
     if (sb->daemon)
@@ -653,6 +709,11 @@ const char *sandbox_token_url(const struct sandbox *sb)
 const char *sandbox_redirect_origin(const struct sandbox *sb)
 {
     return sb->redirect_origin;
+}
+
+const char *sandbox_files_origin(const struct sandbox *sb)
+{
+    return sb->files_origin;
 }
 
 const char *sandbox_client_id(const struct sandbox *sb)
@@ -732,11 +793,28 @@ void sandbox_set_random_faults(struct sandbox *sb, uint64_t seed, unsigned every
 
 unsigned sandbox_count(const struct sandbox *sb, const char *what)
 {
-    static const char *const names[C_COUNT] = {
-        "token",   "kickoff", "status",    "data",       "metadata",
-        "version", "jobs",    "delete",    "other",      "total",
-        "401",     "429",     "202",       "elsewhere",  "resumed",
-        "range",   "random",  "discovery", "assertions", "assertions-refused"};
+    static const char *const names[C_COUNT] = {"token",
+                                               "kickoff",
+                                               "status",
+                                               "data",
+                                               "metadata",
+                                               "version",
+                                               "jobs",
+                                               "delete",
+                                               "other",
+                                               "total",
+                                               "401",
+                                               "429",
+                                               "202",
+                                               "elsewhere",
+                                               "resumed",
+                                               "range",
+                                               "random",
+                                               "discovery",
+                                               "assertions",
+                                               "assertions-refused",
+                                               "client-certificates",
+                                               "client-certificates-elsewhere"};
 
     for (int i = 0; i < C_COUNT; i++)
         if (strcmp(names[i], what) == 0)

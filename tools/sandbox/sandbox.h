@@ -55,7 +55,7 @@ struct sandbox_options {
                          answered with 400; "bearer": with a line of `bearer_tokens_file` */
     const char *bearer_tokens_file; /* with bearer: the valid tokens, one a line; read anew for
                                        every request */
-    /* The following ones are for smart, except clock_skew. */
+    /* The next five are for smart. */
     const char *client_jwks_file; /* the public keys of the client, a JWK Set; NULL: the sandbox
                                      makes keys for the client, see sandbox_signing_key_file() */
     const char *token_algorithms; /* the announced algorithms, for example "RS384" or "ES384,RS384";
@@ -65,6 +65,11 @@ struct sandbox_options {
     int no_smart_configuration; /* answer discovery with 404: only the CapabilityStatement names the
                                    token endpoint */
     const char *grant_scope;    /* grant this scope, whatever was asked; NULL = what was asked */
+    int files_elsewhere;        /* serve the files, without a token, at a port of their own */
+    uint16_t files_port;        /* with files_elsewhere: that port; 0 = any free port */
+    const char *client_ca_file; /* with tls: PEM of an authority. A request without a client
+                                   certificate of it is answered with 400, except at the files'
+                                   port, which asks for one, but needs none */
     int64_t clock_skew; /* seconds that the server's clock is ahead, for assertions, tokens and the
                            header Date; may be negative */
 };
@@ -86,6 +91,7 @@ const char *sandbox_token_url(
     const struct sandbox *sb); /* origin/auth/token; with smart origin/oauth2/token; NULL with none
                                   and bearer, which have no token endpoint */
 const char *sandbox_redirect_origin(const struct sandbox *sb); /* http://localhost:PORT2 or NULL */
+const char *sandbox_files_origin(const struct sandbox *sb);    /* with files_elsewhere, or NULL */
 const char *sandbox_client_id(const struct sandbox *sb);
 const char *sandbox_client_secret(const struct sandbox *sb);
 const char *sandbox_client_secret_file(
@@ -152,7 +158,8 @@ const char *sandbox_fault_help(void);
  * requests with an Authorization header or a client assertion under another Host than that of
  * sandbox_origin(). "range": data requests with a Range header. With smart, each token request
  * counts as one of "assertions", if the client was authenticated, or "assertions-refused"; a fault
- * in the answer changes neither.
+ * in the answer changes neither. With client_ca_file, "client-certificates" are the requests with a
+ * valid certificate, and "client-certificates-elsewhere" those with any at the files' port.
  */
 unsigned sandbox_count(const struct sandbox *sb, const char *what);
 void sandbox_reset_counts(struct sandbox *sb);
