@@ -126,7 +126,8 @@ static const char usage[] =
     "                       and the manifest lists deletions\n"
     "  --dump-state DIR     write what exists on the day to DIR/<Type>.ndjson, and exit\n"
     "  --control            POST /_sandbox/day?day=N sets the day, and /_sandbox/fault?spec=SPEC\n"
-    "                       adds a fault; DELETE /_sandbox/fault removes all\n"
+    "                       adds a fault; DELETE /_sandbox/fault removes all; GET\n"
+    "                       /_sandbox/count?name=NAME returns a counter\n"
     "  --keep-state         leave credentials, keys, jobs and files in the directory of\n"
     "                       --state-dir, and continue with those of an earlier run\n"
     "  --clock-skew SECONDS the clock for tokens, assertions and the header Date is ahead, or "
@@ -135,6 +136,7 @@ static const char usage[] =
     "it\n";
 
 static const char sign_in_usage[] =
+    "  --help\n"
     "  --auth WAY           how a client signs in: basic (default), as at BCDA; smart: SMART "
     "Backend\n"
     "                       Services; none: an open server, 400 to a request with an "
@@ -150,8 +152,7 @@ static const char sign_in_usage[] =
     "  --token-algorithms LIST  announce these, such as RS384,ES384, and refuse others\n"
     "  --kid-optional       accept an assertion without kid if only one key fits\n"
     "  --no-smart-configuration  404; only the CapabilityStatement names the token endpoint\n"
-    "  --grant-scope TEXT   grant this scope, whatever was asked\n"
-    "  --help\n";
+    "  --grant-scope TEXT   grant this scope, whatever was asked\n";
 
 struct arguments {
     struct sandbox_options options;
