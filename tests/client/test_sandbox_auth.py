@@ -322,8 +322,10 @@ def requests_refused():
                 "does not authenticate")
         basic = {"Authorization": "Basic " + base64.b64encode(b"a:b").decode()}
         bad("Basic and an assertion", "Authorization header beside", headers=basic)
-        refused("Basic", s.token(headers=basic, client_assertion=WITHOUT, client_assertion_type=WITHOUT),
-                "invalid_client", "not by an Authorization header", 401)
+        for value, scheme in ((basic["Authorization"], 'Basic realm="token"'), ("Bearer x", "Bearer")):
+            a = s.token(headers={"Authorization": value}, client_assertion=WITHOUT, client_assertion_type=WITHOUT)
+            refused(value, a, "invalid_client", "not by an Authorization header", 401)
+            report.check(a.headers["WWW-Authenticate"] == scheme, value, a.headers["WWW-Authenticate"])
         bad("secret and an assertion", "client_secret beside", client_secret="x")
         invalid("secret", s.token(client_secret="x", client_assertion=WITHOUT, client_assertion_type=WITHOUT),
                 "not by a secret")
@@ -736,6 +738,23 @@ def token_faults():
         report.check(body[:half].startswith(b"{") and body[half:].startswith(b"{"), body)
 
 
+# ---- the sign-in of BCDA ----
+
+def basic():
+    for options in ([], ["--auth", "basic"]):
+        with Server(*options) as s:
+            report.check(s.env["BCDA_TOKEN_URL"] == s.origin + "/auth/token", s.env["BCDA_TOKEN_URL"])
+            report.check(not any(name.startswith("BCDA_SIGNING") for name in s.env), s.env)
+            with open(s.env["BCDA_CLIENT_SECRET_FILE"], encoding="ascii") as f:
+                both = s.env["BCDA_CLIENT_ID"] + ":" + f.read()
+            word = base64.b64encode(both.encode()).decode()
+            a = s.ask("POST", "/auth/token", {"Authorization": "Basic " + word}, "")
+            report.check(a.status == 200 and a.json().get("expires_in") == "1200", a.status, a.body)
+            check_use(s, a.json().get("access_token", ""))
+            report.check(s.ask("POST", "/oauth2/token", {"Content-Type": FORM}, "a=b").status == 404, "/oauth2/token")
+            report.check(s.count("assertions") == s.count("assertions-refused") == 0, "assertions")
+
+
 # ---- servers without a token endpoint ----
 
 def open_server():
@@ -886,7 +905,7 @@ def files_elsewhere():
 
 TESTS = [keys, keys_kept, accepted, requests_refused, scopes_refused, heads_refused, forms_refused,
          signatures_refused, claims_refused, replay, algorithms, client_keys, options_refused, clock,
-         tokens_refused, discovery, discovery_faults, token_faults, open_server, bearer, certificates,
+         tokens_refused, discovery, discovery_faults, token_faults, basic, open_server, bearer, certificates,
          files_elsewhere]
 
 

@@ -292,8 +292,11 @@ static enum MHD_Result reply_oauth_error(struct request *rq, unsigned status, co
 {
     struct buf b = {0};
 
-    if (status == 401)
-        reply_header(rq, "WWW-Authenticate", "Bearer");
+    if (status == 401) /* the scheme that the client used, RFC 6749 5.2 */
+        reply_header(rq, "WWW-Authenticate",
+                     strncasecmp(request_header(rq, "Authorization"), "Basic", 5) == 0
+                         ? "Basic realm=\"token\""
+                         : "Bearer");
     if (status == 405)
         reply_header(rq, "Allow", "POST");
     json_fmt(&b, "{'error':'%s','error_description':'%s'}", error, description);
