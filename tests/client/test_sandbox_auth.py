@@ -796,8 +796,8 @@ def bearer():
                 report.check(export_status(s, "Bearer " + token) == 202 or era == "2018-12", era, token)
                 a = s.ask("GET", s.base + "/jobs/1", {"Authorization": "Bearer " + token})
                 report.check(a.status != 401, era, token, a.status)
-            for value in ("Bearer fir", "Bearer firstx", "Bearer ", "Bearer first,second", "bearer first", "Basic first",
-                          "Bearer FIRST", WITHOUT):
+            for value in ("Bearer fir", "Bearer firstx", "Bearer ", "Bearer first,second", "bearer first",
+                          "Basic first", "Bearer FIRST", WITHOUT):
                 a = s.ask("GET", s.base + "/jobs/1", {"Authorization": value})
                 report.check(a.status == 401, era, value, a.status)
             write("fourth\n")
