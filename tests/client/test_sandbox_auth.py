@@ -405,7 +405,8 @@ def forms_refused():
             bad("unused bits", "base64url", f"{b64(b'x')[:-1]}{bits}.{claims}.{signature}")
         for text in (b"", b"{", b"[]", b"7", b"null", b"\"a\"", b'{"alg":"ES384"}x', b"{'alg':1}", b'{"a":1,}',
                      b'{"a":01}', b'{"a":"\n"}', b'{"a":"\\x"}', b'{"a":"\\u0000"}', b'{"a":"\\ud800"}',
-                     b'{"a":1,"a":1}', b"[" * 20 + b"]" * 20, b'{"a":1.}', b'{"a":-}', b'{"a":+1}', b'{"a":tru}'):
+                     b'{"a":1,"a":1}', b'{"a":' + b"[" * 20 + b"]" * 20 + b"}",
+                     b'{"a":1.}', b'{"a":-}', b'{"a":+1}', b'{"a":tru}'):
             bad("head", "header of the assertion is not", ".".join((b64(text), claims, signature)))
             bad("claims", "claims of the assertion are not", ".".join((head, b64(text), signature)))
         double = b'{"alg":"none",' + json.dumps(s.head()).encode()[1:]
@@ -539,7 +540,8 @@ def client_keys():
             json.dump({"keys": jwks}, f, indent=1)
 
     register({"kty": "oct", "k": "AAAA"}, public_jwk(first, kid="one", alg="ES384"),
-             public_jwk(second, kid="two"), public_jwk(third, kid="three", use="sig"))
+             public_jwk(second, kid="two"), public_jwk(third, kid="three", use="sig"),
+             public_jwk(first, kid="four", alg="ES256"))
     for more in ([], ["--kid-optional"]):
         with Smart("--client-jwks", path, *more) as s:
             report.check(not any(name.startswith("BCDA_SIGNING") for name in s.env), s.env)
@@ -547,6 +549,8 @@ def client_keys():
                 granted(s, kid, s.token(s.assertion(alg, s.head(alg, kid=kid), key=key)))
             invalid("key of another kid", s.token(s.assertion(head=s.head(kid="one"), key=second)),
                     "signature is wrong")
+            invalid("key for another algorithm", s.token(s.assertion(head=s.head(kid="four"), key=first)),
+                    "kid of the header is unknown")
             a = s.token(s.assertion(head=s.head(kid=WITHOUT), key=first))
             invalid("no kid, two keys", a, "not exactly one key" if more else "has no kid")
             a = s.token(s.assertion("RS384", s.head("RS384", kid=WITHOUT), key=third))
@@ -558,6 +562,7 @@ def client_keys():
     for what, jwks in (("no key", []), ("no key of use", [{"kty": "oct", "k": "AAAA"}]),
                        ("not on the curve", [{**wrong, "y": wrong["x"]}]), ("short", [{**wrong, "x": "AAAA"}]),
                        ("another curve", [{**wrong, "crv": "P-256"}]), ("padding", [{**wrong, "x": wrong["x"] + "="}]),
+                       ("an even exponent", [{**public_jwk(third), "e": "Ag"}]),
                        ("RSA of 1024 bits", [public_jwk(rsa.generate_private_key(65537, 1024))])):
         register(*jwks)
         report.check(not starts("--auth", "smart", "--client-jwks", path), what)
