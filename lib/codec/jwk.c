@@ -511,20 +511,19 @@ static int fail_contradiction(const struct jwk_reader *r)
                          id);
 }
 
-/* Sets *k to the key to use. */
-static int select_key(struct jwk_reader *r, struct jwk **k)
+/* Checks that `k` is the key to use: the only one that can be meant, and for a signature. */
+static int check_selection(const struct jwk_reader *r, const struct jwk *k)
 {
     if (r->is_set && has(&r->top, WORD_KTY))
         return fail_jwk(r, NULL, BCDA_ERR_KEY_FORMAT,
                         "this is neither a JWK nor a JWKS, because it has kty and keys");
-    *k = r->is_set ? &r->chosen : &r->top;
     if (r->is_set && r->fitting != 1 && (r->keys != 1 || r->key_id))
         return fail_selection(r);
     if (!r->is_set && r->top_rc)
         return r->top_rc;
     if (!r->is_set && r->key_id && r->top.kid && strcmp(r->top.kid, r->key_id) != 0)
         return fail_contradiction(r);
-    return check_jwk(r, *k);
+    return check_jwk(r, k);
 }
 
 /* ---- the document ---- */
@@ -623,11 +622,12 @@ int bcda__jwk_read(struct bcda__key **out, char **id, const char *name, const vo
                    size_t len, const char *key_id, struct bcda_error *err)
 {
     struct jwk_reader r = {.name = name, .key_id = key_id, .err = err};
-    struct jwk *k = NULL;
+    struct jwk *k;
     int rc = parse_jwk(&r, text, len);
 
+    k = r.is_set ? &r.chosen : &r.top;
     if (!rc)
-        rc = select_key(&r, &k);
+        rc = check_selection(&r, k);
     if (!rc)
         rc = load_jwk(&r, k, out);
     if (!rc) {

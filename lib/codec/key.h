@@ -15,7 +15,7 @@ struct bcda__key {
     struct bcda__secret p384; /* a struct bcda__p384; unset = an RSA key */
 };
 
-/* Reads the first private key in `pem`, of 2048 to 8192 bits, in one of these forms:
+/* Reads the first private key in `pem`, an RSA key of 2048 to 8192 bits, in one of these forms:
  * - PKCS#1: `RSA PRIVATE KEY`;
  * - PKCS#8: `PRIVATE KEY`;
  * - PKCS#8, encrypted with PBES2: `ENCRYPTED PRIVATE KEY` (PBKDF2 with HMAC-SHA-1/256/384/512;

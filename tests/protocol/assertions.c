@@ -69,7 +69,7 @@ static void run_key(EVP_PKEY *pkey, const char *first, int64_t count)
 
 int main(int argc, char **argv)
 {
-    int64_t count;
+    int64_t count = 0;
 
     if (argc != 2 || bcda__text_to_int64(argv[1], strlen(argv[1]), &count) ||
         bcda__crypto_init(0, NULL))

@@ -19,6 +19,7 @@
 #define MARK "SECRETSECRET"
 
 static atomic_long calls, live, refused; /* atomic: decode threads allocate, too */
+static atomic_long unmapped;             /* the number of calls of munmap() */
 static long refuse_at;                   /* number of the call to refuse, from 1; 0 = none */
 static int refuse_all;                   /* 1: refuse every call after number refuse_at, too */
 static long chosen;                      /* copy of refuse_at, for messages after it is set to 0 */
@@ -101,12 +102,13 @@ void __wrap_bcda__free(void *ptr)
 int __wrap_munmap(void *at, size_t len)
 {
     look(at, len);
+    unmapped++;
     return __real_munmap(at, len);
 }
 
 static void refuse_from(long at, int all)
 {
-    calls = live = refused = 0;
+    calls = live = refused = unmapped = 0;
     refuse_at = chosen = at;
     refuse_all = all;
 }

@@ -1,16 +1,18 @@
-/* Refuses every allocation of the base and codec layers in turn, and checks every block that the
- * library frees: the block must not contain data of a file or key.
+/* Refuses every allocation of the base and codec layers, and of assertions, in turn, and checks
+ * every block that the library frees: the block must not contain data of a file or key.
  *
  * For each scenario, a run without refusals counts the allocations. Then for every N one run
  * refuses only the N-th allocation, and another run refuses all from the N-th on. Each run must end
  * in success or BCDA_ERR_NOMEM, with no block left. yajl does not check for failed allocations: if
  * the library called yajl again after a refusal, the run would crash. */
 #include <openssl/evp.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <zlib.h>
 
 #include "base/buf.h"
@@ -24,8 +26,33 @@
 #include "codec/json.h"
 #include "codec/key.h"
 #include "codec/line.h"
+#include "codec/signing_key.h"
+#include "protocol/assertion.h"
 #include "refuse.h"
+#include "signature.h"
 #include "suite.h"
+
+/* ---- the pages of secrets ---- */
+
+static long mapped; /* the number of calls of mmap() */
+
+/* The names of mmap() with and without _FILE_OFFSET_BITS=64. */
+void *__real_mmap(void *at, size_t len, int prot, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t offset);
+void *__real_mmap64(void *at, size_t len, int prot, int flags, int fd, off_t offset);
+void *__wrap_mmap64(void *at, size_t len, int prot, int flags, int fd, off_t offset);
+
+void *__wrap_mmap(void *at, size_t len, int prot, int flags, int fd, off_t offset)
+{
+    mapped++;
+    return __real_mmap(at, len, prot, flags, fd, offset);
+}
+
+void *__wrap_mmap64(void *at, size_t len, int prot, int flags, int fd, off_t offset)
+{
+    mapped++;
+    return __real_mmap64(at, len, prot, flags, fd, offset);
+}
 
 /* ---- the loop over all allocations ---- */
 
@@ -36,9 +63,12 @@ static int attempt(scenario_fn fn, long at, int all)
     int rc;
 
     refuse_from(at, all);
+    mapped = 0;
     rc = fn();
     refuse_at = 0;
     ck_assert_msg(live == 0, "%ld blocks are left, %s", live, refusal());
+    ck_assert_msg(mapped == unmapped, "%ld secrets, of which %ld are freed, %s", mapped,
+                  (long)unmapped, refusal());
     return rc;
 }
 
@@ -467,6 +497,99 @@ START_TEST(test_key)
 }
 END_TEST
 
+/* ---- keys that sign ---- */
+
+static char key_text[10000];
+static const char *key_id;
+
+static int signing_scenario(void)
+{
+    struct bcda__signing_key *k = NULL;
+    struct bcda__secret jws = {0}, form = {0};
+    struct bcda_error err;
+    struct bcda__assertion a = {.client_id = MARK, .audience = "https://server.example/token"};
+    int rc =
+        bcda__signing_key_new(&k, "the key", key_text, strlen(key_text), passphrase, key_id, &err);
+
+    ck_assert_int_eq(rc ? err.code : 0, rc);
+    a.key = k;
+    rc = rc ? rc : bcda__assertion_make(&jws, &a);
+    rc = rc ? rc : bcda__assertion_form(&form, &jws, MARK " " MARK);
+    bcda__signing_key_free(k);
+    bcda__secret_free(&jws);
+    bcda__secret_free(&form);
+    return rc;
+}
+
+/* Makes an EC key. Its private value contains MARK, and so does the base64url of that value. */
+static EVP_PKEY *marked_pkey(void)
+{
+    struct bcda__p384 p384;
+    uint8_t d[48] = {0}, point[97] = {4};
+    char group[] = "P-384";
+    size_t len;
+    BIGNUM *number;
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    EVP_PKEY *pkey = NULL;
+    OSSL_PARAM *params;
+
+    ck_assert_int_eq(bcda__text_base64url_decode(MARK, sizeof MARK - 1, d, sizeof d, &len), 0);
+    memcpy(d + 12, MARK, sizeof MARK - 1);
+    ck_assert_int_eq(bcda__p384_new(&p384, d, NULL, 0), 0);
+    memcpy(point + 1, p384.x, 48);
+    memcpy(point + 49, p384.y, 48);
+    number = BN_bin2bn(d, sizeof d, NULL);
+    ck_assert(OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, group, 0) &&
+              OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, 97) &&
+              OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, number));
+    params = OSSL_PARAM_BLD_to_param(build);
+    ck_assert(EVP_PKEY_fromdata_init(ctx) == 1 &&
+              EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_KEYPAIR, params) == 1);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(build);
+    BN_free(number);
+    EVP_PKEY_CTX_free(ctx);
+    return pkey;
+}
+
+/* Writes the key in form `form` to key_text. */
+static void write_key(const EVP_PKEY *ec, const EVP_PKEY *rsa, int form)
+{
+    char *of_ec = jwk_of(ec, "\"kid\":\"e\"", 1), *of_rsa = jwk_of(rsa, "\"kid\":\"r\"", form != 2);
+    unsigned char pass[] = "pass";
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    passphrase = form == 6 ? "pass" : NULL;
+    key_id = form == 3 ? "e" : NULL;
+    if (form < 2)
+        strcpy(key_text, form ? of_rsa : of_ec);
+    else if (form < 4)
+        sprintf(key_text, "{\"keys\":[%s,%s]}", of_rsa, of_ec);
+    else if (form == 4)
+        ck_assert(PEM_write_bio_PrivateKey(bio, ec, NULL, NULL, 0, NULL, NULL));
+    else
+        ck_assert(PEM_write_bio_PrivateKey_traditional(
+            bio, ec, form == 6 ? EVP_aes_128_cbc() : NULL, pass, form == 6 ? 4 : 0, NULL, NULL));
+    if (form >= 4)
+        ck_assert_int_gt(BIO_read(bio, key_text, sizeof key_text - 1), 0);
+    BIO_free(bio);
+    free(of_ec);
+    free(of_rsa);
+}
+
+START_TEST(test_signing)
+{
+    EVP_PKEY *ec = marked_pkey(), *rsa = EVP_RSA_gen(2048);
+
+    write_key(ec, rsa, _i);
+    ck_assert(_i == 1 || _i >= 4 || strstr(key_text, MARK));
+    torture(signing_scenario);
+    EVP_PKEY_free(ec);
+    EVP_PKEY_free(rsa);
+}
+END_TEST
+
 int suite_prepare(void)
 {
     return bcda__crypto_init(0, NULL);
@@ -478,4 +601,5 @@ SUITE("torture_codec")
     suite_timeout(600);
     suite_test(test_base, test_document, test_lines, test_batches, test_decoder);
     suite_loop(test_key, 0, 3);
+    suite_loop(test_signing, 0, 7);
 }
