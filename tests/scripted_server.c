@@ -101,20 +101,34 @@ static int has_left(const struct peer *p)
     return poll(&f, 1, 0) > 0 && (f.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
-/* Returns the head of the next request, which the caller frees, or NULL if the client sends none.
- */
-static char *read_head(struct peer *p)
+/* Returns how long a request is, head and body; 0 = the head is not complete. */
+static size_t request_len(const struct buf *request)
 {
-    struct buf head = {0};
+    const char *end = memmem(request->p, request->len, "\r\n\r\n", 4);
+    const char *length = end ? strcasestr(request->p, "\r\nContent-Length:") : NULL;
+
+    if (!end)
+        return 0;
+    return (size_t)(end + 4 - request->p) +
+           (length && length < end ? strtoul(length + 17, NULL, 10) : 0);
+}
+
+/* Returns the next request, head and body, which the caller frees, or NULL if the client sends
+ * none. */
+static char *read_request(struct peer *p)
+{
+    struct buf request = {0};
     char c[2048];
+    size_t len;
     ssize_t n;
 
-    while (head.len < HEAD_MAX && (n = peer_read(p, c, sizeof c)) > 0) {
-        buf_add(&head, c, (size_t)n);
-        if (memmem(head.p, head.len, "\r\n\r\n", 4))
-            return head.p;
+    while (request.len < HEAD_MAX && (n = peer_read(p, c, sizeof c)) > 0) {
+        buf_add(&request, c, (size_t)n);
+        len = request_len(&request);
+        if (len && request.len >= len)
+            return request.p;
     }
-    buf_free(&head);
+    buf_free(&request);
     return NULL;
 }
 
@@ -282,7 +296,7 @@ static enum scripted_end answer(struct peer *p)
     static const char none[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
     enum scripted_end how = SCRIPTED_CLOSE;
     struct scripted_answer *a;
-    char *head = read_head(p);
+    char *head = read_request(p);
 
     if (!head)
         return how;

@@ -102,10 +102,10 @@ void scripted_export(struct scripted_server *s, const struct scripted_entry *ent
 
 /* ---- what the server received ---- */
 
-/* Returns how many requests had this text in the head; NULL counts all requests. */
+/* Returns how many requests had this text in the head or the body; NULL counts all requests. */
 unsigned scripted_count(struct scripted_server *s, const char *text);
-/* Returns the head of the i-th request as it was received, or NULL if there were not so many. The
- * caller frees it. */
+/* Returns the head and the body of the i-th request as it was received, or NULL if there were not
+ * so many. The caller frees it. */
 char *scripted_request(struct scripted_server *s, unsigned i);
 unsigned scripted_connections(struct scripted_server *s);
 /* Returns how many connections resumed a TLS session. */

@@ -33,9 +33,10 @@ BCDA_API void bcda_config_free(bcda_config *config);
 BCDA_API int bcda_config_set_fhir_url(bcda_config *config, const char *url);
 
 /*
- * The URL of token requests. Default: "/auth/token" at the origin of the FHIR URL, as at BCDA
- * (bcda-api 3). The http URL in BCDA's user guide of 2019 is refused: the server would answer 405,
- * after the secret was sent unencrypted. NULL = the default. Errors: as for
+ * The URL of token requests. Default: with client credentials "/auth/token" at the origin of the
+ * FHIR URL, as at BCDA (bcda-api 3); with a signing key, what the server announces (see
+ * bcda_config_set_signing_key()). The http URL in BCDA's user guide of 2019 is refused: the server
+ * would answer 405, after the secret was sent unencrypted. NULL = the default. Errors: as for
  * bcda_config_set_fhir_url().
  */
 BCDA_API int bcda_config_set_token_url(bcda_config *config, const char *url);
@@ -60,19 +61,69 @@ BCDA_API int bcda_config_add_url_rewrite(bcda_config *config, const char *from, 
 BCDA_API int bcda_config_add_allowed_origin(bcda_config *config, const char *origin);
 
 /*
+ * How the session signs in. There are seven ways, and each of the following setters replaces what
+ * the others have set: client credentials (BCDA), a signing key (SMART Backend Services), a bearer
+ * token, a token provider, a token file, a token command, and no authentication. Without any of
+ * them bcda_session_new() returns BCDA_ERR_CONFIG. It returns that code too for a setting that has
+ * no meaning for the chosen way: a scope without a signing key, a token cache without client
+ * credentials or signing key, or a token URL with no authentication.
+ */
+
+/*
  * Sets OAuth client credentials. The library fetches a token with HTTP Basic authentication and
  * uses it for all requests of the session. It renews the token before it expires, and once after a
  * 401. The secret is held in locked memory, and wiped before it is freed. BCDA_ERR_INVALID: an
- * argument is empty, or the id has a ':' or control character (RFC 7617). Replaces a bearer token
- * or token provider.
+ * argument is empty, or the id has a ':' or control character (RFC 7617).
  */
 BCDA_API int bcda_config_set_client_credentials(bcda_config *config, const char *client_id,
                                                 const char *client_secret);
 
 /*
+ * Sets the key with which the client signs in by SMART Backend Services (SMART App Launch 2.x,
+ * "Backend Services"; private_key_jwt of OpenID Connect; RFC 7523). For each token request the
+ * library makes a new assertion, valid for 4 minutes, and signs it with RS384 (RSA, 2048 to 8192
+ * bits) or ES384 (EC, curve P-384), according to the key. `text` is a private key in one of three
+ * forms: PEM (PKCS#8, encrypted PKCS#8, PKCS#1, SEC 1), a JWK, or a JWKS (RFC 7517).
+ * `passphrase` is for an encrypted PEM key, else NULL. `key_id` ("kid") is the id under which the
+ * server has the public key. It is sent in the assertion, and it selects the key of a JWKS. If it
+ * is NULL, the kid of the JWK is used; a PEM key then has none, which many servers refuse.
+ *
+ * The token URL is that of bcda_config_set_token_url(), or else token_endpoint of
+ * ".well-known/smart-configuration" below the FHIR URL, or else the one in the server's
+ * CapabilityStatement. It may have another origin than the FHIR URL, but must be https and, if
+ * origins were added with bcda_config_add_allowed_origin(), one of them.
+ *
+ * A key that cannot be used is refused here, before anything is sent: BCDA_ERR_KEY_FORMAT,
+ * BCDA_ERR_KEY_PASSPHRASE, BCDA_ERR_KEY_UNSUPPORTED (another algorithm, curve or size, or an
+ * algorithm or use in the JWK that contradicts), BCDA_ERR_CONFIG (the key id selects no key,
+ * contradicts the JWK, or is needed because the JWKS has several keys), BCDA_ERR_KEY_FIPS,
+ * BCDA_ERR_LIBRARY; from _file also BCDA_ERR_IO. bcda_config_error() says more. BCDA_ERR_INVALID:
+ * the client id or the key id is empty or has a control character. The key is held in locked
+ * memory, and wiped before it is freed.
+ */
+BCDA_API int bcda_config_set_signing_key(bcda_config *config, const char *client_id,
+                                         const void *text, size_t len, const char *passphrase,
+                                         const char *key_id);
+BCDA_API int bcda_config_set_signing_key_file(bcda_config *config, const char *client_id,
+                                              const char *path, const char *passphrase,
+                                              const char *key_id);
+
+/*
+ * The scopes to ask for with a signing key, separated by spaces, such as "system/Patient.read
+ * system/Coverage.read". Default: to read all types, in the form of version 2 of the specification
+ * ("rs") if the server announces it, else in that of version 1 ("read"). If the server grants less
+ * than was asked for, a warning is logged, and bcda_session_missing_scope() says what is missing.
+ * NULL = the default. BCDA_ERR_INVALID: the text is not a list of scopes (RFC 6749, 3.3).
+ */
+BCDA_API int bcda_config_set_scope(bcda_config *config, const char *scope);
+
+/* For an open server, which requires no token. No request carries an Authorization header. */
+BCDA_API int bcda_config_set_no_authentication(bcda_config *config);
+
+/*
  * Sets a token that the application already has. The library never renews it, so a 401 fails with
- * BCDA_ERR_AUTH. Replaces client credentials or a token provider. BCDA_ERR_INVALID: the token is
- * empty, or has a character that is not allowed in a header.
+ * BCDA_ERR_AUTH. BCDA_ERR_INVALID: the token is empty, or has a character that is not allowed in a
+ * header.
  */
 BCDA_API int bcda_config_set_bearer_token(bcda_config *config, const char *token);
 
@@ -80,8 +131,8 @@ BCDA_API int bcda_config_set_bearer_token(bcda_config *config, const char *token
  * Sets a callback through which the application provides tokens. It is called inside run or step,
  * when a token is needed. The application answers with one of the two functions below, at once or
  * later, on the session's thread. The application owns the request until it answers; the answer
- * frees the request. Replaces client credentials or a bearer token. `destroy` may be NULL. On
- * failure (BCDA_ERR_INVALID: `cb` is NULL) the caller still owns the userdata.
+ * frees the request. `destroy` may be NULL. On failure (BCDA_ERR_INVALID: `cb` is NULL) the caller
+ * still owns the userdata.
  */
 typedef void (*bcda_token_provider_cb)(bcda_token_request *request, void *userdata);
 BCDA_API int bcda_config_set_token_provider(bcda_config *config, bcda_token_provider_cb cb,
@@ -102,6 +153,54 @@ BCDA_API int bcda_token_request_answer(bcda_token_request *request, const char *
 BCDA_API void bcda_token_request_fail(bcda_token_request *request);
 
 /*
+ * A file with a token that another program writes, and rewrites in time. The file contains the
+ * token, which may have white space around it, or a JSON document with "access_token" and
+ * optionally "expires_in", as a token URL sends it. The file is read when the first token is
+ * needed, again before the token expires, and again after a 401. When it expires is known from
+ * "expires_in", or from the claim "exp" if the token is a JWT. If the file cannot be read or has no
+ * token, the requests that need one fail with BCDA_ERR_IO or BCDA_ERR_TOKEN; if the server has
+ * refused the token and the file still has the same one, with BCDA_ERR_AUTH. BCDA_ERR_INVALID: the
+ * path is empty.
+ */
+BCDA_API int bcda_config_set_token_file(bcda_config *config, const char *path);
+
+/*
+ * A command that prints a token to its standard output, in one of the forms of a token file. It
+ * runs as "/bin/sh -c COMMAND" at the times when a token file is read, with the environment and
+ * standard error of the application, and nothing on its standard input. The session does not wait
+ * for it: transfers continue. The command must not be a secret, because every user of the machine
+ * can see it. It fails, and the requests that need a token with it, if it cannot be started
+ * (BCDA_ERR_SYSTEM), if its exit status is not 0 (BCDA_ERR_AUTH), if it prints no token or more
+ * than 64 KiB (BCDA_ERR_TOKEN), or if it takes longer than BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS
+ * (BCDA_ERR_TIMEOUT). Then the shell is killed, but not a process that the shell has started. If
+ * the application ignores SIGCHLD, the exit status is not known, and only the output counts.
+ * BCDA_ERR_INVALID: the command is empty.
+ */
+BCDA_API int bcda_config_set_token_command(bcda_config *config, const char *command);
+
+/*
+ * A file with which processes share a token, so that each of them need not fetch its own: BCDA
+ * limits the requests for tokens (bcda-api 3.3), and its tokens are valid for 20 minutes. It is for
+ * client credentials and a signing key. The file is created with the mode 0600; it must be a
+ * regular file of the user that no other user can read or write. It contains the token, which is
+ * bound to the FHIR URL's and the token URL's origin, the client id and the scope; each combination
+ * of these should have its own file. One process at a time fetches a token, and the others wait up
+ * to a minute for it. A token that the server refuses is wiped from the file. NULL = no cache, the
+ * default. bcda_session_new() returns BCDA_ERR_IO if the file cannot be used; if that happens
+ * later, a warning is logged and the session fetches its own token. */
+BCDA_API int bcda_config_set_token_cache(bcda_config *config, const char *path);
+
+/*
+ * A file with which processes of one user share the budget of requests, BCDA_OPT_REQUESTS_BURST and
+ * BCDA_OPT_REQUESTS_PER_SECOND, because servers such as BCDA count the requests of an address, not
+ * of a process (bcda-api 4.6). All of them should set the same options. The file is created with
+ * the mode 0600, and contains no secret. NULL = each session has its own budget, the default.
+ * bcda_session_new() returns BCDA_ERR_IO if the file cannot be used; if that happens later, a
+ * warning is logged and the session has its own budget.
+ */
+BCDA_API int bcda_config_set_request_budget(bcda_config *config, const char *path);
+
+/*
  * Adds an RSA private key (PEM; PKCS#1 or PKCS#8; 2048 to 8192 bits) for encrypted files (bcda-api
  * 7). If there are several keys, each is tried. `passphrase` may be NULL for a key that is not
  * encrypted. The key is held in locked memory. Errors: BCDA_ERR_KEY_FORMAT,
@@ -119,10 +218,18 @@ BCDA_API int bcda_config_add_private_key_file(bcda_config *config, const char *p
 BCDA_API int bcda_config_set_ca_file(bcda_config *config, const char *path);
 
 /* A client certificate for TLS (PEM files). `passphrase` may be NULL, for a key that is not
- * encrypted; the library never prompts for one. bcda_session_new() checks that the files exist
- * (BCDA_ERR_IO); their content is checked when a connection is made (BCDA_ERR_TLS). */
+ * encrypted; the library never prompts for one. The certificate is offered to the origins of
+ * bcda_config_add_certificate_origin(); if none was added, to those of the FHIR URL and the token
+ * URL. Other servers, such as those of files and redirects, do not see it. bcda_session_new()
+ * checks that the files exist (BCDA_ERR_IO); their content is checked when a connection is made
+ * (BCDA_ERR_TLS). */
 BCDA_API int bcda_config_set_client_certificate(bcda_config *config, const char *certificate_path,
                                                 const char *key_path, const char *passphrase);
+
+/* Adds an origin to which the client certificate is offered, such as
+ * "https://files.example:8443". Once one was added, the origins of the FHIR URL and the token URL
+ * get the certificate only if they were added too. BCDA_ERR_URL: `origin` is not an origin. */
+BCDA_API int bcda_config_add_certificate_origin(bcda_config *config, const char *origin);
 
 /* An HTTP proxy, such as "http://proxy.example:3128"; user and password may be NULL. The
  * environment's proxy variables are never read. If `url` is NULL, no proxy is used. The proxy is
@@ -239,6 +346,8 @@ BCDA_API int bcda_config_set_log(bcda_config *config, int level, bcda_log_cb cb,
 /* 1: bcda_job_next() also returns batches of the files of deletions, unless the job has on_deleted;
  * see bcda_batch_deletion_count(). Default 0; 0 to 1. */
 #define BCDA_OPT_PULL_DELETIONS 32
+/* Milliseconds that a token command may take. Default 60,000; 1 to 86,400,000. */
+#define BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS 33
 /* The string options, for bcda_config_set_str(): */
 /* The User-Agent header; no control characters. Default "libbcda/" and the version. */
 #define BCDA_OPT_USER_AGENT 100

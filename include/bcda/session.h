@@ -209,6 +209,12 @@ BCDA_API const bcda_error *bcda_session_error(const bcda_session *session);
  * From callbacks: yes. Thread: owner. Since 0.1. */
 BCDA_API int bcda_session_stat(const bcda_session *session, int stat, int64_t *out);
 
+/* The scopes that were asked for and that the server has not granted with the last token, separated
+ * by spaces; "" if all were granted, and if no scope was asked for: see bcda_config_set_scope().
+ * Resources of a type that is missing here do not come. Valid until the next call on the session.
+ * From callbacks: yes. Thread: owner. Since 0.1. */
+BCDA_API const char *bcda_session_missing_scope(const bcda_session *session);
+
 #ifdef __cplusplus
 }
 #endif

@@ -201,6 +201,23 @@ void bcda__err_context(struct bcda_error *e, const char *format, ...)
     bcda__text_show(e->text, sizeof e->text, whole);
 }
 
+void bcda__err_add(struct bcda_error *e, const char *format, ...)
+{
+    char whole[2 * sizeof e->text + 2];
+    char added[sizeof e->text];
+    va_list args;
+
+    if (!e)
+        return;
+    va_start(args, format);
+    bcda__text_format(added, sizeof added, format, args);
+    va_end(args);
+    bcda__text_copy(whole, sizeof whole, e->text);
+    bcda__text_append(whole, sizeof whole, "; ");
+    bcda__text_append(whole, sizeof whole, added);
+    bcda__text_show(e->text, sizeof e->text, whole);
+}
+
 void bcda__err_where(struct bcda_error *e, const char *file, int64_t line, int64_t offset)
 {
     if (!e)

@@ -34,6 +34,9 @@ int bcda__err_nomem(struct bcda_error *e);
  * knows the context. */
 void bcda__err_context(struct bcda_error *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Puts "; " and the formatted text after the text. */
+void bcda__err_add(struct bcda_error *e, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void bcda__err_where(struct bcda_error *e, const char *file, int64_t line, int64_t offset);
 /* Copies the server's own text to `server`. Control characters become spaces; a text that is too
  * long is cut. */

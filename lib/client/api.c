@@ -295,6 +295,11 @@ int bcda_session_stat(const bcda_session *s, int stat, int64_t *out)
     return 0;
 }
 
+const char *bcda_session_missing_scope(const bcda_session *s)
+{
+    return s ? s->auth.missing_scope : "";
+}
+
 /* ---- jobs ---- */
 
 static int check_start(bcda_session *s, enum bcda__entry_point point, const bcda_handlers *h)

@@ -4,77 +4,42 @@
 
 #include "base/mem.h"
 #include "base/text.h"
-#include "client/call.h"
+#include "base/transition.h"
+#include "client/command.h"
 #include "client/context.h"
-#include "protocol/token.h"
+#include "client/token_cache.h"
+#include "protocol/scope.h"
+
+enum {
+    CACHE_POLL_MS = 100,      /* how often the cache is looked at while another process fetches */
+    CACHE_WAIT_MAX_MS = 60000 /* then this process fetches its own token */
+};
 
 struct bcda_token_request {
     struct bcda__auth *auth; /* NULL if the session no longer waits for this request */
 };
 
-static int set_bearer(struct bcda__auth *a, const char *token, size_t len)
-{
-    /* The server accepts only this spelling, with a capital B and one space (bcda-api 1). */
-    static const char scheme[] = "Bearer ";
-    struct bcda__secret h = {0};
+/* The server accepts only this spelling, with a capital B and one space (bcda-api 1). */
+static const char scheme[] = "Bearer ";
+enum { SCHEME_LEN = sizeof scheme - 1 };
 
-    if (bcda__secret_set(&h, NULL, sizeof scheme - 1 + len))
-        return BCDA_ERR_NOMEM;
-    memcpy(h.data, scheme, sizeof scheme - 1);
-    memcpy(h.data + sizeof scheme - 1, token, len);
-    bcda__secret_free(&a->header);
-    a->header = h;
-    a->generation++;
-    return 0;
+/* The only function that changes the state. */
+static void change_auth_state(struct bcda__auth *a, enum bcda__auth_state to)
+{
+    static const char *const names[] = {"IDLE",     "SHARED",  "ENDPOINT",
+                                        "PROVIDER", "COMMAND", "REPORTING"};
+
+    if (a->state != to)
+        BCDA__TRANSITION("auth", names[a->state], names[to]);
+    a->state = to;
 }
 
-/* Without a configured token URL, BCDA's is used: "/auth/token" at the origin of the FHIR URL
- * (bcda-api 3). */
-static int choose_token_url(struct bcda__auth *a)
+static const struct bcda__credentials *auth_credentials(const struct bcda__auth *a)
 {
-    struct bcda__buf url;
-    int rc;
-
-    if (a->cx->config->token_url) {
-        a->token_url = bcda__strdup(a->cx->config->token_url);
-        return a->token_url ? 0 : BCDA_ERR_NOMEM;
-    }
-    bcda__buf_init(&url, 64 * 1024);
-    rc = bcda__url_add_origin(&url, &a->cx->fhir);
-    if (!rc)
-        rc = bcda__buf_adds(&url, "/auth/token");
-    if (rc)
-        bcda__buf_free(&url);
-    a->token_url = bcda__buf_steal(&url);
-    return rc;
+    return &a->cx->config->credentials;
 }
 
-int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx)
-{
-    const struct bcda__secret *bearer = &cx->config->bearer;
-    int rc;
-
-    a->cx = cx;
-    a->waits.prev = a->waits.next = &a->waits;
-    a->renew_at = INT64_MAX;
-    bcda__err_clear(&a->answer);
-    a->fixed = bearer->data != NULL;
-    rc = choose_token_url(a);
-    return !rc && a->fixed ? set_bearer(a, bearer->data, bearer->len) : rc;
-}
-
-void bcda__auth_free(struct bcda__auth *a)
-{
-    bcda__call_free(a->call);
-    a->call = NULL;
-    if (a->asked)
-        a->asked->auth = NULL; /* the application will still answer this request */
-    a->asked = NULL;
-    bcda__timer_clear(&a->timer);
-    bcda__secret_free(&a->header);
-    bcda__free(a->token_url);
-    a->token_url = NULL;
-}
+/* ---- the queue ---- */
 
 void bcda__auth_leave(struct bcda__auth_wait *w)
 {
@@ -85,12 +50,23 @@ void bcda__auth_leave(struct bcda__auth_wait *w)
     w->next->prev = w->prev;
 }
 
-/* Reports the result of the token request to all calls that are in the queue now. A call that joins
- * the queue again during its notification waits for the next round. */
+static void enter_queue(struct bcda__auth *a, struct bcda__auth_wait *w)
+{
+    w->waiting = 1;
+    w->round = a->round; /* the queue is sorted: entries of this round are last */
+    w->next = &a->waits;
+    w->prev = a->waits.prev;
+    w->prev->next = w;
+    a->waits.prev = w;
+}
+
+/* Reports the result to all calls that are in the queue now. A call that joins the queue again
+ * during its notification waits for the next round. */
 static void notify_waiting(struct bcda__auth *a, int code, const struct bcda_error *err)
 {
     struct bcda__auth_wait *w;
 
+    change_auth_state(a, BCDA__AUTH_IDLE);
     a->round++;
     while (!a->cx->forked && (w = a->waits.next) != &a->waits && w->round != a->round) {
         bcda__auth_leave(w);
@@ -98,122 +74,284 @@ static void notify_waiting(struct bcda__auth *a, int code, const struct bcda_err
     }
 }
 
-static void take_token(struct bcda__auth *a, const char *token, size_t len, int64_t lifetime_ms)
+static void fail_waiting(struct bcda__auth *a, const struct bcda_error *err)
 {
-    struct bcda_error err;
+    if (a->has_cache_lock)
+        bcda__token_cache_release(a->cx->token_cache);
+    a->has_cache_lock = 0;
+    notify_waiting(a, err->code, err);
+}
 
-    if (set_bearer(a, token, len)) {
-        bcda__err_nomem(&err);
-        notify_waiting(a, BCDA_ERR_NOMEM, &err);
-        return;
-    }
+/* ---- the token ---- */
+
+static int set_bearer(struct bcda__auth *a, const char *token, size_t len)
+{
+    struct bcda__secret h = {0};
+
+    if (bcda__secret_set(&h, NULL, SCHEME_LEN + len))
+        return BCDA_ERR_NOMEM;
+    memcpy(h.data, scheme, SCHEME_LEN);
+    memcpy(h.data + SCHEME_LEN, token, len);
+    bcda__secret_free(&a->header);
+    a->header = h;
+    a->generation++;
+    return 0;
+}
+
+/* Whether the server has refused this token. */
+static int auth_has_refused(const struct bcda__auth *a, const struct bcda__secret *token)
+{
+    return a->refused.data && a->refused.len == SCHEME_LEN + token->len &&
+           memcmp(a->refused.data + SCHEME_LEN, token->data, token->len) == 0;
+}
+
+/* Makes the token the one that requests carry. `lifetime_ms` -1 = unknown. */
+static int use_token(struct bcda__auth *a, const char *token, size_t len, int64_t lifetime_ms,
+                     struct bcda_error *err)
+{
+    if (set_bearer(a, token, len))
+        return bcda__err_nomem(err);
     a->renew_at = bcda__token_renew_at(bcda__engine_now(a->cx->engine), lifetime_ms);
     a->cx->stat[BCDA_STAT_TOKENS]++;
     bcda__log(&a->cx->log, BCDA_LOG_INFO, "auth", "token received");
+    return 0;
+}
+
+/* ---- the cache ---- */
+
+/* From now on the session works without the cache. */
+static void drop_cache(struct bcda__auth *a, const struct bcda_error *err)
+{
+    a->has_cache_lock = 0;
+    bcda__context_drop_token_cache(a->cx, err);
+}
+
+static void store_token(struct bcda__auth *a, const struct bcda__token *token)
+{
+    struct bcda_error err;
+    int64_t expires = bcda__engine_wall(a->cx->engine) + token->lifetime_ms;
+
+    if (!a->has_cache_lock)
+        return;
+    a->has_cache_lock = 0;
+    if (token->lifetime_ms < 0)
+        bcda__token_cache_release(a->cx->token_cache);
+    else if (bcda__token_cache_store(a->cx->token_cache, token->bearer.data, token->bearer.len,
+                                     expires, &err))
+        drop_cache(a, &err);
+}
+
+/* Uses the token of the cache. Returns 1 if there is one, 0 if not, or an error code. */
+static int take_cached(struct bcda__auth *a, const struct bcda__secret *token, int64_t expires_ms,
+                       struct bcda_error *err)
+{
+    int64_t wall = bcda__engine_wall(a->cx->engine);
+    int rc = set_bearer(a, token->data, token->len);
+
+    if (rc)
+        return bcda__err_nomem(err);
+    a->renew_at = bcda__token_renew_at(bcda__engine_now(a->cx->engine), expires_ms - wall);
+    bcda__log(&a->cx->log, BCDA_LOG_INFO, "auth", "token taken from the cache");
+    return 1;
+}
+
+/* Looks into the cache. Returns one of bcda__cache_result, after HIT with the token in use, or
+ * BCDA_ERR_NOMEM. Without a usable cache it returns MISS. */
+static int look_into_cache(struct bcda__auth *a, struct bcda_error *err)
+{
+    struct bcda__secret token = {0};
+    int64_t expires = 0;
+    int rc;
+
+    if (!a->cx->token_cache)
+        return BCDA__CACHE_MISS;
+    /* A token that is good for a second is taken: it is renewed when half of that has passed. */
+    rc = bcda__token_cache_look(a->cx->token_cache, bcda__engine_wall(a->cx->engine), 1000, &token,
+                                &expires, err);
+    if (rc == BCDA__CACHE_HIT && take_cached(a, &token, expires, err) < 0)
+        rc = BCDA_ERR_NOMEM;
+    bcda__secret_free(&token);
+    a->has_cache_lock = rc == BCDA__CACHE_MISS;
+    if (rc >= 0 || rc == BCDA_ERR_NOMEM)
+        return rc;
+    drop_cache(a, err);
+    return BCDA__CACHE_MISS;
+}
+
+static int begin_endpoint(struct bcda__auth *a, struct bcda_error *err)
+{
+    int rc = bcda__token_endpoint_begin(&a->endpoint);
+
+    if (!rc) {
+        change_auth_state(a, BCDA__AUTH_ENDPOINT);
+        return 0;
+    }
+    if (a->has_cache_lock)
+        bcda__token_cache_release(a->cx->token_cache);
+    a->has_cache_lock = 0;
+    return bcda__err_set(err, rc, "no token could be asked for: %s", bcda_error_string(rc));
+}
+
+static void look_again(void *ctx);
+
+static void look_later(struct bcda__auth *a)
+{
+    change_auth_state(a, BCDA__AUTH_SHARED);
+    bcda__timer_set(a->cx->engine, &a->timer, CACHE_POLL_MS, look_again, a);
+}
+
+static void look_again(void *ctx)
+{
+    struct bcda__auth *a = ctx;
+    struct bcda_error err;
+    int rc = look_into_cache(a, &err);
+
+    if (rc == BCDA__CACHE_HIT) {
+        notify_waiting(a, 0, NULL);
+    } else if (rc == BCDA__CACHE_BUSY && bcda__engine_now(a->cx->engine) < a->shared_until) {
+        look_later(a);
+    } else {
+        rc = rc < 0 ? rc : begin_endpoint(a, &err);
+        if (rc)
+            fail_waiting(a, &err);
+    }
+}
+
+/* ---- the token URL ---- */
+
+/* Notes which scopes the server has not granted. RFC 6749 (5.1): without "scope" in the answer, all
+ * were granted. */
+static void compare_scopes(struct bcda__auth *a, const struct bcda__token *token)
+{
+    a->missing_scope[0] = '\0';
+    if (token->has_scope)
+        bcda__scope_missing(bcda__token_endpoint_scope(&a->endpoint), token->scope,
+                            a->missing_scope, sizeof a->missing_scope);
+    if (a->missing_scope[0])
+        bcda__log(&a->cx->log, BCDA_LOG_WARNING, "auth",
+                  "the server grants less than was asked for; not granted: %s", a->missing_scope);
+}
+
+static void on_endpoint_token(void *ctx, struct bcda__token *token, const struct bcda_error *err)
+{
+    struct bcda__auth *a = ctx;
+    struct bcda_error own;
+
+    if (token && use_token(a, token->bearer.data, token->bearer.len, token->lifetime_ms, &own))
+        err = &own;
+    if (err) {
+        fail_waiting(a, err);
+        return;
+    }
+    compare_scopes(a, token);
+    store_token(a, token);
     notify_waiting(a, 0, NULL);
 }
 
-static void on_token_response(void *ctx, enum bcda__verdict verdict,
-                              const struct bcda__answer *answer, const struct bcda_error *err)
+/* Returns 1 if the cache has a token, 0 if one is being fetched, or an error code. */
+static int begin_fetch(struct bcda__auth *a, struct bcda_error *err)
 {
-    struct bcda__auth *a = ctx;
-    struct bcda__call *call = a->call;
-    struct bcda__token token = {0};
-    struct bcda_error own;
-    int rc;
+    int rc = look_into_cache(a, err);
 
-    a->call = NULL;
-    if (verdict != BCDA__OK) {
-        notify_waiting(a, err->code, err);
-    } else {
-        rc = bcda__token_parse(&token, answer->body, answer->body_len, &own);
-        if (rc) /* some servers send a refusal with status 200 */
-            (void)bcda__token_describe(&own, answer->body, answer->body_len);
-        if (rc)
-            notify_waiting(a, rc, &own);
-        else
-            take_token(a, token.bearer.data, token.bearer.len, token.lifetime_ms);
-        bcda__token_free(&token);
-    }
-    bcda__call_free(call);
+    if (rc == BCDA__CACHE_HIT)
+        return 1;
+    if (rc < 0)
+        return rc;
+    if (rc == BCDA__CACHE_MISS)
+        return begin_endpoint(a, err);
+    a->shared_until = bcda__engine_now(a->cx->engine) + CACHE_WAIT_MAX_MS;
+    look_later(a);
+    return 0;
 }
 
-static int request_token(struct bcda__auth *a)
+/* ---- the token file and the token command ---- */
+
+/* Uses a token that another program has written. `name` is what error texts call its source. */
+static int take_written(struct bcda__auth *a, const char *name, const char *text, size_t len,
+                        struct bcda_error *err)
 {
-    const bcda_config *config = a->cx->config;
-    struct bcda__secret basic = {0};
-    struct bcda__call_spec spec;
-    int rc = bcda__token_basic(&basic, config->client_id, config->client_secret.data);
+    struct bcda__token token = {0};
+    int rc = bcda__token_read(&token, text, len, bcda__engine_wall(a->cx->engine), err);
 
     if (rc)
-        return rc;
-    bcda__call_spec_init(&spec, "token request", "POST", a->token_url);
-    spec.accept = "application/json";
-    spec.basic = &basic;
-    spec.judge = bcda__answer_token;
-    spec.end = on_token_response;
-    spec.ctx = a;
-    rc = bcda__call_new(&a->call, a->cx, &spec);
-    bcda__secret_free(&basic);
+        bcda__err_context(err, "%s", name);
+    else if (auth_has_refused(a, &token.bearer))
+        rc = bcda__err_set(err, BCDA_ERR_AUTH,
+                           "%s: the server refused this token, and there is "
+                           "no other yet",
+                           name);
+    else
+        rc = use_token(a, token.bearer.data, token.bearer.len, token.lifetime_ms, err);
+    bcda__token_free(&token);
     return rc;
 }
 
-static int ask_provider(struct bcda__auth *a)
+static int read_token_file(struct bcda__auth *a, struct bcda_error *err)
 {
-    const struct bcda__registration *p = a->cx->config->provider;
+    const char *path = auth_credentials(a)->source;
+    struct bcda__secret text = {0};
+    int rc = bcda__config_read_file(path, &text, err);
+
+    if (!rc)
+        rc = take_written(a, path, text.data, text.len, err);
+    bcda__secret_free(&text);
+    return rc ? rc : 1;
+}
+
+static void on_command_end(void *ctx, const char *output, size_t len, const struct bcda_error *err)
+{
+    struct bcda__auth *a = ctx;
+    struct bcda__command *command = a->command;
+    struct bcda_error own;
+
+    a->command = NULL;
+    if (!err && take_written(a, "the token command", output, len, &own))
+        err = &own;
+    if (err)
+        fail_waiting(a, err);
+    else
+        notify_waiting(a, 0, NULL);
+    bcda__command_free(command, a->cx->forked);
+}
+
+static int run_token_command(struct bcda__auth *a, struct bcda_error *err)
+{
+    struct bcda__command_spec spec = {
+        .text = auth_credentials(a)->source,
+        .time_max_ms = bcda__context_option(a->cx, BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS),
+        .done = on_command_end,
+        .ctx = a,
+    };
+    int rc = bcda__command_start(&a->command, a->cx->engine, &spec, err);
+
+    if (!rc)
+        change_auth_state(a, BCDA__AUTH_COMMAND);
+    return rc;
+}
+
+/* ---- the application's provider ---- */
+
+static int ask_provider(struct bcda__auth *a, struct bcda_error *err)
+{
+    const struct bcda__registration *p = auth_credentials(a)->provider;
     bcda_token_request *r = bcda__calloc(1, sizeof *r);
 
     if (!r)
-        return BCDA_ERR_NOMEM;
+        return bcda__err_nomem(err);
     r->auth = a;
     a->asked = r;
+    change_auth_state(a, BCDA__AUTH_PROVIDER);
     bcda__context_enter_callback(a->cx);
     ((bcda_token_provider_cb)p->cb)(r, p->userdata);
     bcda__context_leave_callback(a->cx);
     return 0;
 }
 
-int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_error *err)
-{
-    int rc = 0;
-
-    if (a->header.data && bcda__engine_now(a->cx->engine) < a->renew_at)
-        return 1;
-    w->waiting = 1;
-    w->round = a->round; /* the queue is sorted: entries of this round are last */
-    w->next = &a->waits;
-    w->prev = a->waits.prev;
-    w->prev->next = w;
-    a->waits.prev = w;
-    if (a->call || a->asked || a->timer.set)
-        return 0;
-    rc = a->cx->config->provider ? ask_provider(a) : request_token(a);
-    if (rc) {
-        bcda__auth_leave(w);
-        return bcda__err_set(err, rc, "no token could be asked for: %s", bcda_error_string(rc));
-    }
-    return 0;
-}
-
-int bcda__auth_refused(struct bcda__auth *a, unsigned generation)
-{
-    if (a->fixed)
-        return 0;
-    if (a->generation == generation)
-        bcda__secret_free(&a->header);
-    return 1;
-}
-
-/* ---- the application's provider ---- */
-
 static void deliver_provider_answer(void *ctx)
 {
     struct bcda__auth *a = ctx;
 
-    if (a->answer.code)
-        notify_waiting(a, a->answer.code, &a->answer);
-    else
-        notify_waiting(a, 0, NULL);
+    notify_waiting(a, a->answer.code, a->answer.code ? &a->answer : NULL);
 }
 
 /* Frees the request to the application's token provider. Returns the bcda__auth that waits for the
@@ -232,11 +370,13 @@ static struct bcda__auth *take_request(bcda_token_request *r)
 
 static void schedule_provider_answer(struct bcda__auth *a)
 {
+    change_auth_state(a, BCDA__AUTH_REPORTING);
     bcda__timer_set(a->cx->engine, &a->timer, 0, deliver_provider_answer, a);
 }
 
 int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t lifetime_seconds)
 {
+    int knows_end = lifetime_seconds > 0 && lifetime_seconds < INT64_MAX / 1000;
     struct bcda__auth *a;
     int rc = 0;
 
@@ -246,22 +386,16 @@ int bcda_token_request_answer(bcda_token_request *r, const char *token, int64_t 
     if (a && a->cx->forked)
         /* in a child of fork(); the parent process has its own copy of the request */
         return BCDA_ERR_FORKED;
-    if (!token || !bcda__config_is_token(token))
+    if (!token || !bcda__token_is_valid(token, strlen(token)))
         rc = BCDA_ERR_INVALID;
     if (!a)
         return rc;
     bcda__err_clear(&a->answer);
     if (rc)
         bcda__err_set(&a->answer, BCDA_ERR_TOKEN, "the token provider gave no usable token");
-    else if (set_bearer(a, token, strlen(token)))
-        rc = bcda__err_nomem(&a->answer);
-    else if (lifetime_seconds > 0 && lifetime_seconds < INT64_MAX / 1000)
-        a->renew_at =
-            bcda__token_renew_at(bcda__engine_now(a->cx->engine), lifetime_seconds * 1000);
     else
-        a->renew_at = INT64_MAX;
-    if (!rc)
-        a->cx->stat[BCDA_STAT_TOKENS]++;
+        rc = use_token(a, token, strlen(token), knows_end ? lifetime_seconds * 1000 : -1,
+                       &a->answer);
     schedule_provider_answer(a);
     /* The application may have forked in watch_timer. */
     return a->cx->forked ? BCDA_ERR_FORKED : rc;
@@ -278,4 +412,83 @@ void bcda_token_request_fail(bcda_token_request *r)
         return;
     bcda__err_set(&a->answer, BCDA_ERR_AUTH, "the token provider has no token");
     schedule_provider_answer(a);
+}
+
+/* ---- getting a token ---- */
+
+/* Returns 1 if there is a token now, 0 if the session is getting one, or an error code. */
+static int begin_getting(struct bcda__auth *a, struct bcda_error *err)
+{
+    switch (auth_credentials(a)->way) {
+    case BCDA__SIGN_IN_PROVIDER:
+        return ask_provider(a, err);
+    case BCDA__SIGN_IN_FILE:
+        return read_token_file(a, err);
+    case BCDA__SIGN_IN_COMMAND:
+        return run_token_command(a, err);
+    default:
+        return begin_fetch(a, err);
+    }
+}
+
+int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_error *err)
+{
+    int rc;
+
+    if (a->header.data && bcda__engine_now(a->cx->engine) < a->renew_at)
+        return 1;
+    enter_queue(a, w);
+    if (a->state != BCDA__AUTH_IDLE)
+        return 0;
+    rc = begin_getting(a, err);
+    if (rc)
+        bcda__auth_leave(w);
+    return rc;
+}
+
+int bcda__auth_refused(struct bcda__auth *a, unsigned generation)
+{
+    if (auth_credentials(a)->way == BCDA__SIGN_IN_BEARER)
+        return 0;
+    if (a->generation != generation || !a->header.data)
+        return 1;
+    if (a->cx->token_cache)
+        bcda__token_cache_refuse(a->cx->token_cache, a->header.data + SCHEME_LEN,
+                                 a->header.len - SCHEME_LEN);
+    bcda__secret_free(&a->refused);
+    a->refused = a->header;
+    memset(&a->header, 0, sizeof a->header);
+    return 1;
+}
+
+/* ---- creation ---- */
+
+int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx)
+{
+    const struct bcda__credentials *i = &cx->config->credentials;
+
+    a->cx = cx;
+    a->waits.prev = a->waits.next = &a->waits;
+    a->renew_at = INT64_MAX;
+    bcda__err_clear(&a->answer);
+    a->has_tokens = i->way != BCDA__SIGN_IN_OPEN;
+    a->endpoint.done = on_endpoint_token;
+    a->endpoint.ctx = a;
+    if (bcda__token_endpoint_init(&a->endpoint, cx))
+        return BCDA_ERR_NOMEM;
+    return i->bearer.data ? set_bearer(a, i->bearer.data, i->bearer.len) : 0;
+}
+
+void bcda__auth_free(struct bcda__auth *a)
+{
+    bcda__token_endpoint_free(&a->endpoint);
+    if (a->asked)
+        a->asked->auth = NULL; /* the application will still answer this request */
+    a->asked = NULL;
+    if (a->command)
+        bcda__command_free(a->command, a->cx->forked);
+    a->command = NULL;
+    bcda__timer_clear(&a->timer);
+    bcda__secret_free(&a->header);
+    bcda__secret_free(&a->refused);
 }

@@ -6,9 +6,10 @@
 
 #include "base/err.h"
 #include "base/secret.h"
+#include "client/token_endpoint.h"
 #include "net/engine.h"
 
-struct bcda__call;
+struct bcda__command;
 struct bcda__context;
 
 /* A call's place in the queue for the token. It is a member of the object that waits. */
@@ -20,23 +21,39 @@ struct bcda__auth_wait {
     struct bcda__auth_wait *prev, *next;
 };
 
+/* What the session does to get a token (doc/design.md has the diagram). */
+enum bcda__auth_state {
+    BCDA__AUTH_IDLE,      /* no token is being fetched */
+    BCDA__AUTH_SHARED,    /* another process fetches a token for the cache */
+    BCDA__AUTH_ENDPOINT,  /* the token URL was asked */
+    BCDA__AUTH_PROVIDER,  /* the application was asked */
+    BCDA__AUTH_COMMAND,   /* the token command runs */
+    BCDA__AUTH_REPORTING, /* the result is reported in the next step */
+};
+
 struct bcda__auth {
     struct bcda__context *cx;
-    char *token_url;
-    struct bcda__secret header; /* value of the header, "Bearer …"; unset = there is no token */
+    enum bcda__auth_state state;
+    int has_tokens;              /* 0 = an open server, to which no token is sent */
+    struct bcda__secret header;  /* value of the header, "Bearer …"; unset = there is no token */
+    struct bcda__secret refused; /* the header with the last token that the server refused */
     /* Counts the tokens, so that two 401 for the same token cause one renewal. */
     unsigned generation;
     int64_t renew_at;
-    int fixed; /* 1 if the application has set a bearer token, which cannot be renewed */
-    struct bcda__call *call;   /* the token request; NULL = none */
-    bcda_token_request *asked; /* the request to the application's token provider; NULL = none */
-    struct bcda__timer timer;  /* delivers `answer` to the waiting calls in the next step */
+    struct bcda__token_endpoint endpoint;
+    bcda_token_request *asked;     /* the request to the token provider; NULL = none */
+    struct bcda__command *command; /* the token command that runs; NULL = none */
+    int has_cache_lock;            /* this process fetches the token for the cache */
+    int64_t shared_until;          /* SHARED: until when the other process is waited for */
+    struct bcda__timer timer;      /* SHARED: the next look; REPORTING: delivers `answer` */
     struct bcda_error answer;
+    char missing_scope[512]; /* what was asked for and not granted; "" = nothing */
     unsigned round;
     struct bcda__auth_wait waits; /* list head of the queue */
 };
 
-int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx); /* 0 or BCDA_ERR_NOMEM */
+/* Returns 0 or BCDA_ERR_NOMEM; free() must be called in both cases. */
+int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx);
 void bcda__auth_free(struct bcda__auth *a);
 /* Returns 1 if the token is in `header`. Returns 0 if the call must wait for the token: w->ready
  * will be called. Returns an error code, with `err` filled, if the token cannot be fetched. */

@@ -39,6 +39,7 @@ struct bcda__call {
     char *url;
     char *target; /* URL that a redirect led to; NULL = none. A new attempt starts at `url` again */
     struct bcda__secret basic;
+    struct bcda__secret request_body; /* of this attempt; unset = empty */
     struct bcda__auth_wait wait;
     struct bcda__transfer *t;
     struct bcda__channel *channel; /* channel that only `t` uses; NULL = the common one */
@@ -124,6 +125,7 @@ static void drop_transfer(struct bcda__call *c)
     if (c->t && detach_transfer(c))
         bcda__transfer_free(c->t);
     c->t = NULL;
+    bcda__secret_free(&c->request_body); /* the transfer has used it until now */
     if (c->channel)
         c->channel->is_used = 0;
     c->channel = NULL;
@@ -260,6 +262,15 @@ static void decode_body(struct bcda__call *c)
     c->body = plain;
 }
 
+static enum bcda__sent what_was_sent(const struct bcda__call *c)
+{
+    if (c->sends_token || c->basic.data || c->request_body.data)
+        return BCDA__SENT_TOKEN;
+    if (!c->spec.with_token)
+        return BCDA__SENT_NONE;
+    return c->cx->auth->has_tokens ? BCDA__SENT_ELSEWHERE : BCDA__SENT_OPEN;
+}
+
 static void fill_answer(const struct bcda__call *c, struct bcda__answer *a)
 {
     memset(a, 0, sizeof *a);
@@ -272,9 +283,8 @@ static void fill_answer(const struct bcda__call *c, struct bcda__answer *a)
     a->date = bcda__transfer_header(c->t, "Date");
     a->body = c->body.data ? c->body.data : "";
     a->body_len = c->body.len;
-    a->sent = c->sends_token || c->basic.data ? BCDA__SENT_TOKEN
-              : c->spec.with_token            ? BCDA__SENT_ELSEWHERE
-                                              : BCDA__SENT_NONE;
+    a->now_ms = bcda__engine_wall(c->cx->engine);
+    a->sent = what_was_sent(c);
 }
 
 /* ---- redirects ---- */
@@ -591,7 +601,7 @@ static void schedule_speed_check(struct bcda__call *c)
 
 /* ---- an attempt ---- */
 
-enum { HEADERS = 5, HEADER_SIZE = 128 };
+enum { HEADERS = 6, HEADER_SIZE = 128 };
 
 static void write_header(char *line, const char *name, const char *value)
 {
@@ -604,10 +614,11 @@ static void write_header(char *line, const char *name, const char *value)
     }
 }
 
-static void write_headers(struct bcda__call *c, char (*lines)[HEADER_SIZE], const char **out)
+/* Returns the number of headers. */
+static size_t write_headers(struct bcda__call *c, char (*lines)[HEADER_SIZE], const char **out)
 {
+    size_t i, count = HEADERS - !c->spec.content_type;
     char range[48];
-    size_t i;
 
     c->asked = 0;
     if (c->spec.event)
@@ -618,8 +629,11 @@ static void write_headers(struct bcda__call *c, char (*lines)[HEADER_SIZE], cons
     write_header(lines[2], "Accept-Encoding", c->spec.accept_encoding);
     write_header(lines[3], "Range", c->asked ? range : NULL);
     write_header(lines[4], "If-Range", c->asked && c->if_range[0] ? c->if_range : NULL);
-    for (i = 0; i < HEADERS; i++)
+    if (c->spec.content_type)
+        write_header(lines[5], "Content-Type", c->spec.content_type);
+    for (i = 0; i < count; i++)
         out[i] = lines[i];
+    return count;
 }
 
 static int start_transfer(struct bcda__call *c, const struct bcda__transfer_request *r)
@@ -635,32 +649,49 @@ static int start_transfer(struct bcda__call *c, const struct bcda__transfer_requ
     return rc ? rc : bcda__transfer_start(&c->t, channel->http, r, &events, &c->err);
 }
 
+/* Delays the attempt if the rate limit requires it. Returns 1 if it does. */
+static int wait_for_limit(struct bcda__call *c)
+{
+    int64_t wait = bcda__context_take_request(c->cx);
+
+    if (wait <= 0)
+        return 0;
+    c->cx->stat[BCDA_STAT_WAITS]++;
+    c->attempt--; /* the rate limit delays the request, so this was not an attempt */
+    bcda__timer_set(c->cx->engine, &c->retry, wait, begin_attempt, c);
+    return 1;
+}
+
+static void fill_request(struct bcda__call *c, struct bcda__transfer_request *r)
+{
+    r->method = c->spec.method;
+    r->url = current_url(c);
+    if (c->request_body.data)
+        r->body = &c->request_body;
+    r->offers_certificate = bcda__origin_gets_certificate(c->cx, r->url, c->cx->auth->endpoint.url);
+    if (c->basic.data)
+        r->authorization = &c->basic;
+    else if (c->sends_token)
+        r->authorization = &c->cx->auth->header;
+    r->ring = c->spec.event ? RING_FILE : RING;
+}
+
 static void send_request(struct bcda__call *c)
 {
     struct bcda__transfer_request r = {0};
-    int64_t wait = bcda__limiter_take(&c->cx->limiter, bcda__engine_now(c->cx->engine));
     char lines[HEADERS][HEADER_SIZE];
     const char *headers[HEADERS];
 
-    if (c->cx->forked)
+    if (c->cx->forked || wait_for_limit(c))
         return;
-    if (wait > 0) {
-        c->cx->stat[BCDA_STAT_WAITS]++;
-        c->attempt--; /* the rate limit delays the request, so this was not an attempt */
-        bcda__timer_set(c->cx->engine, &c->retry, wait, begin_attempt, c);
+    if (c->spec.make_body && c->spec.make_body(c->spec.ctx, &c->request_body, &c->err)) {
+        fail_call(c);
         return;
     }
-    r.method = c->spec.method;
-    r.url = current_url(c);
-    write_headers(c, lines, headers);
+    r.header_count = write_headers(c, lines, headers);
     r.headers = headers;
-    r.header_count = HEADERS;
-    if (c->basic.data)
-        r.authorization = &c->basic;
-    else if (c->sends_token)
-        r.authorization = &c->cx->auth->header;
+    fill_request(c, &r);
     c->generation = c->cx->auth->generation;
-    r.ring = c->spec.event ? RING_FILE : RING;
     if (start_transfer(c, &r)) {
         on_broken_transfer(c);
         return;
@@ -692,7 +723,8 @@ static void begin_attempt(void *ctx)
     c->cut = c->connected = c->owner_was_slow = c->has_new_bytes = 0;
     c->window = c->taken = 0;
     bcda__buf_free_secret(&c->body);
-    c->sends_token = c->spec.with_token && is_own_origin(c->cx, current_url(c));
+    c->sends_token =
+        c->spec.with_token && c->cx->auth->has_tokens && is_own_origin(c->cx, current_url(c));
     if (!c->sends_token) {
         send_request(c);
         return;

@@ -52,6 +52,10 @@ struct bcda__call_spec {
     const char *accept; /* this and the next two are values of headers; NULL = not sent */
     const char *prefer;
     const char *accept_encoding;
+    /* Makes the body of a POST, anew for each attempt, and fills `err` if it fails. The call wipes
+     * the body before it frees it. NULL = the body is empty. */
+    int (*make_body)(void *ctx, struct bcda__secret *body, struct bcda_error *err);
+    const char *content_type; /* of this body */
     /* 1 = the session's token is sent, but only to a URL with the FHIR URL's origin. */
     int with_token;
     /* Value of an Authorization header that is sent instead of the token; NULL = none. */

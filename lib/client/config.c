@@ -44,23 +44,16 @@ static void key_unref(struct bcda__shared_key *k)
     bcda__free(k);
 }
 
-static void drop_identity(bcda_config *c)
-{
-    bcda__free(c->client_id);
-    c->client_id = NULL;
-    bcda__secret_free(&c->client_secret);
-    bcda__secret_free(&c->bearer);
-    bcda__registration_unref(c->provider);
-    c->provider = NULL;
-}
-
 void bcda_config_free(bcda_config *c)
 {
     size_t i;
 
     if (!c)
         return;
-    drop_identity(c);
+    bcda__credentials_free(&c->credentials);
+    bcda__free(c->scope);
+    bcda__free(c->token_cache);
+    bcda__free(c->request_budget);
     for (i = 0; i < c->key_count; i++)
         key_unref(c->keys[i]);
     bcda__free(c->keys);
@@ -68,6 +61,7 @@ void bcda_config_free(bcda_config *c)
     bcda__free(c->token_url);
     bcda__texts_free(&c->rewrites);
     bcda__texts_free(&c->origins);
+    bcda__texts_free(&c->certificate_origins);
     bcda__free(c->spool_directory);
     bcda__free(c->ca_file);
     bcda__free(c->cert_file);
@@ -91,23 +85,24 @@ static int copy_text(char **to, const char *from)
 static int copy_texts(bcda_config *c, const bcda_config *from)
 {
     return copy_text(&c->fhir_url, from->fhir_url) || copy_text(&c->token_url, from->token_url) ||
-                   copy_text(&c->client_id, from->client_id) ||
+                   copy_text(&c->scope, from->scope) ||
+                   copy_text(&c->token_cache, from->token_cache) ||
+                   copy_text(&c->request_budget, from->request_budget) ||
                    copy_text(&c->ca_file, from->ca_file) ||
                    copy_text(&c->spool_directory, from->spool_directory) ||
                    copy_text(&c->cert_file, from->cert_file) ||
                    copy_text(&c->key_file, from->key_file) || copy_text(&c->proxy, from->proxy) ||
                    copy_text(&c->proxy_user, from->proxy_user) ||
                    bcda__texts_copy(&c->rewrites, &from->rewrites) ||
-                   bcda__texts_copy(&c->origins, &from->origins)
+                   bcda__texts_copy(&c->origins, &from->origins) ||
+                   bcda__texts_copy(&c->certificate_origins, &from->certificate_origins)
                ? BCDA_ERR_NOMEM
                : 0;
 }
 
 static int copy_secrets(bcda_config *c, const bcda_config *from)
 {
-    return bcda__secret_copy(&c->client_secret, &from->client_secret) ||
-                   bcda__secret_copy(&c->bearer, &from->bearer) ||
-                   bcda__secret_copy(&c->key_passphrase, &from->key_passphrase) ||
+    return bcda__secret_copy(&c->key_passphrase, &from->key_passphrase) ||
                    bcda__secret_copy(&c->proxy_password, &from->proxy_password)
                ? BCDA_ERR_NOMEM
                : 0;
@@ -134,6 +129,8 @@ int bcda__config_copy(bcda_config **out, const bcda_config *from)
         return rc;
     rc = copy_texts(c, from);
     if (!rc)
+        rc = bcda__credentials_copy(&c->credentials, &from->credentials);
+    if (!rc)
         rc = copy_secrets(c, from);
     if (!rc)
         rc = copy_keys(c, from);
@@ -143,7 +140,6 @@ int bcda__config_copy(bcda_config **out, const bcda_config *from)
         bcda_config_free(c);
         return rc;
     }
-    c->provider = bcda__registration_ref(from->provider);
     c->log = bcda__registration_ref(from->log);
     c->log_level = from->log_level;
     c->clock = from->clock;
@@ -225,97 +221,47 @@ int bcda_config_add_url_rewrite(bcda_config *c, const char *from, const char *to
     return rc;
 }
 
-int bcda_config_add_allowed_origin(bcda_config *c, const char *origin)
+/* `to` is the list that the origin is added to. */
+static int add_origin(bcda_config *c, struct bcda__texts *to, const char *origin)
 {
     struct bcda__url u;
 
-    if (!c || !origin)
-        return refuse_missing(c, "the allowed origin");
     bcda__err_clear(&c->err);
     if (bcda__url_parse(origin, &u) || u.query || (u.path_len && strcmp(u.path, "/") != 0))
         return refuse_setting(c, BCDA_ERR_URL,
                               "an origin is a scheme, a host and, if need be, a port, such as "
                               "https://files.example:8443");
-    return add_config_text(c, &c->origins, origin);
+    return add_config_text(c, to, origin);
 }
 
-static int is_plain(const char *text)
+int bcda_config_add_allowed_origin(bcda_config *c, const char *origin)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7F)
-            return 0;
-    return 1;
+    return c && origin ? add_origin(c, &c->origins, origin)
+                       : refuse_missing(c, "the allowed origin");
 }
 
-int bcda_config_set_client_credentials(bcda_config *c, const char *client_id,
-                                       const char *client_secret)
+int bcda_config_add_certificate_origin(bcda_config *c, const char *origin)
 {
-    struct bcda__secret secret = {0};
-    char *id;
+    return c && origin ? add_origin(c, &c->certificate_origins, origin)
+                       : refuse_missing(c, "the origin that gets the client certificate");
+}
 
-    if (!c || !client_id || !client_secret)
-        return refuse_missing(c, "the client id or the client secret");
+static int set_shared_file(bcda_config *c, char **slot, const char *path)
+{
     bcda__err_clear(&c->err);
-    if (!*client_id || strchr(client_id, ':') || !is_plain(client_id))
-        return refuse_setting(c, BCDA_ERR_INVALID,
-                              "a client id is not empty and has no ':' (RFC 7617)");
-    if (!*client_secret || !is_plain(client_secret))
-        return refuse_setting(
-            c, BCDA_ERR_INVALID,
-            "the client secret is empty or has a control character; is a line feed left at "
-            "its end?");
-    id = bcda__strdup(client_id);
-    if (!id || bcda__secret_set(&secret, client_secret, strlen(client_secret))) {
-        bcda__free(id);
-        return config_nomem(c);
-    }
-    drop_identity(c);
-    c->client_id = id;
-    c->client_secret = secret;
-    return 0;
+    if (path && !*path)
+        return refuse_setting(c, BCDA_ERR_INVALID, "the path is empty");
+    return replace_config_text(c, slot, path);
 }
 
-int bcda__config_is_token(const char *token)
+int bcda_config_set_token_cache(bcda_config *c, const char *path)
 {
-    const char *p;
-
-    for (p = token; *p; p++)
-        if (*p <= 0x20 || *p >= 0x7F)
-            return 0;
-    return p != token;
+    return c ? set_shared_file(c, &c->token_cache, path) : BCDA_ERR_INVALID;
 }
 
-int bcda_config_set_bearer_token(bcda_config *c, const char *token)
+int bcda_config_set_request_budget(bcda_config *c, const char *path)
 {
-    struct bcda__secret secret = {0};
-
-    if (!c || !token)
-        return refuse_missing(c, "the bearer token");
-    bcda__err_clear(&c->err);
-    if (!bcda__config_is_token(token))
-        return refuse_setting(c, BCDA_ERR_INVALID,
-                              "the bearer token is empty or has a space or control character");
-    if (bcda__secret_set(&secret, token, strlen(token)))
-        return config_nomem(c);
-    drop_identity(c);
-    c->bearer = secret;
-    return 0;
-}
-
-int bcda_config_set_token_provider(bcda_config *c, bcda_token_provider_cb cb, void *userdata,
-                                   bcda_destroy_cb destroy)
-{
-    struct bcda__registration *r;
-
-    if (!c || !cb)
-        return refuse_missing(c, "the callback of the token provider");
-    bcda__err_clear(&c->err);
-    r = bcda__registration_new((void (*)(void))cb, userdata, destroy);
-    if (!r)
-        return config_nomem(c);
-    drop_identity(c);
-    c->provider = r;
-    return 0;
+    return c ? set_shared_file(c, &c->request_budget, path) : BCDA_ERR_INVALID;
 }
 
 static int add_private_key(bcda_config *c, const char *name, const void *pem, size_t len,
@@ -352,16 +298,15 @@ int bcda_config_add_private_key_pem(bcda_config *c, const void *pem, size_t len,
     return add_private_key(c, "private key", pem, len, passphrase);
 }
 
-static int config_file_error(bcda_config *c, const char *path, int error)
+static int config_file_error(const char *path, int error, struct bcda_error *err)
 {
     char words[128] = "";
     const char *text = strerror_r(error, words, sizeof words);
 
-    return bcda__err_set(&c->err, BCDA_ERR_IO, "%s: %s", path, text);
+    return bcda__err_set(err, BCDA_ERR_IO, "%s: %s", path, text);
 }
 
-/* Reads the whole file into memory that will be wiped. */
-static int read_file(bcda_config *c, const char *path, struct bcda__secret *out)
+int bcda__config_read_file(const char *path, struct bcda__secret *out, struct bcda_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     size_t len = 0;
@@ -369,15 +314,15 @@ static int read_file(bcda_config *c, const char *path, struct bcda__secret *out)
     int rc = 0;
 
     if (fd < 0)
-        return config_file_error(c, path, errno);
+        return config_file_error(path, errno, err);
     if (bcda__secret_set(out, NULL, KEY_FILE_MAX))
-        rc = config_nomem(c);
+        rc = bcda__err_nomem(err);
     while (!rc && n > 0 && len < KEY_FILE_MAX) {
         n = read(fd, out->data + len, KEY_FILE_MAX - len);
         if (n < 0 && errno == EINTR)
             n = 1;
         else if (n < 0)
-            rc = config_file_error(c, path, errno);
+            rc = config_file_error(path, errno, err);
         else
             len += (size_t)n;
     }
@@ -394,7 +339,7 @@ int bcda_config_add_private_key_file(bcda_config *c, const char *path, const cha
     if (!c || !path)
         return refuse_missing(c, "the path of the private key");
     bcda__err_clear(&c->err);
-    rc = read_file(c, path, &pem);
+    rc = bcda__config_read_file(path, &pem, &c->err);
     if (!rc)
         rc = add_private_key(c, path, pem.data, pem.len, passphrase);
     bcda__secret_free(&pem);

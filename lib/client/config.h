@@ -10,6 +10,7 @@
 #include "base/secret.h"
 #include "base/texts.h"
 #include "bcda/config.h"
+#include "client/credentials.h"
 #include "client/options.h"
 #include "client/registration.h"
 #include "codec/key.h"
@@ -24,14 +25,16 @@ struct bcda_config {
     char *fhir_url, *token_url;
     struct bcda__texts rewrites; /* pairs: from, to, from, to … */
     struct bcda__texts origins;  /* origins that the server may name in URLs; empty = any */
-    char *client_id;
-    struct bcda__secret client_secret;
-    struct bcda__secret bearer;
-    struct bcda__registration *provider;
+    struct bcda__credentials credentials;
+    char *scope;          /* to ask for with a signing key; NULL = the default */
+    char *token_cache;    /* path; NULL = none */
+    char *request_budget; /* path; NULL = none */
     struct bcda__shared_key **keys;
     size_t key_count;
     char *spool_directory;
     char *ca_file, *cert_file, *key_file;
+    /* Origins that get the client certificate; empty = those of the FHIR URL and token URL. */
+    struct bcda__texts certificate_origins;
     struct bcda__secret key_passphrase;
     char *proxy, *proxy_user;
     struct bcda__secret proxy_password;
@@ -43,9 +46,12 @@ struct bcda_config {
 };
 
 int bcda__config_copy(bcda_config **out, const bcda_config *from); /* 0 or BCDA_ERR_NOMEM */
-/* Whether a token can be sent in a header: it has at least one character, and all characters are
- * visible ASCII (no space). */
-int bcda__config_is_token(const char *token);
+/* Checks that a way to sign in was chosen, and that no setting contradicts it. Returns 0 or
+ * BCDA_ERR_CONFIG, with the error of the config filled. */
+int bcda__config_check_sign_in(bcda_config *c);
+/* Reads the whole file, up to 1 MiB, into memory that will be wiped. Returns 0, BCDA_ERR_IO or
+ * BCDA_ERR_NOMEM, with `err` filled. */
+int bcda__config_read_file(const char *path, struct bcda__secret *out, struct bcda_error *err);
 /* Decrypts the wrapped key of a file, given as `hex`, with the first private key of the config that
  * succeeds. `name` is the OAEP label. Returns the errors of bcda__rsa_unwrap(), or
  * BCDA_ERR_KEY_MISSING, and fills `err`. */

@@ -1,6 +1,9 @@
 #include "client/context.h"
 
+#include "client/budget.h"
+#include "client/token_cache.h"
 #include "client/workers.h"
+#include "codec/crypto.h"
 
 void bcda__context_enter_callback(struct bcda__context *cx)
 {
@@ -26,6 +29,27 @@ void bcda__context_adapt(struct bcda__context *cx, int succeeded)
         cx->parallel++;
     else if (!succeeded && cx->parallel > 1)
         cx->parallel /= 2;
+}
+
+int64_t bcda__context_take_request(struct bcda__context *cx)
+{
+    struct bcda_error err;
+    uint32_t random = 0;
+    int64_t wait;
+
+    if (!cx->budget)
+        return bcda__limiter_take(&cx->limiter, bcda__engine_now(cx->engine));
+    (void)bcda__crypto_random(&random, sizeof random); /* it only spreads the waits */
+    wait = bcda__budget_take(cx->budget, bcda__engine_wall(cx->engine),
+                             bcda__context_option(cx, BCDA_OPT_REQUESTS_BURST),
+                             bcda__context_option(cx, BCDA_OPT_REQUESTS_PER_SECOND), random, &err);
+    if (wait >= 0)
+        return wait;
+    bcda__log(&cx->log, BCDA_LOG_WARNING, "client", "the request budget is not shared any more: %s",
+              err.text);
+    bcda__budget_free(cx->budget);
+    cx->budget = NULL;
+    return bcda__context_take_request(cx);
 }
 
 /* ---- the log ---- */
@@ -76,6 +100,10 @@ static void set_forked(struct bcda__context *cx)
         bcda__engine_set_forked(cx->engine);
     if (cx->workers)
         bcda__workers_set_forked(cx->workers);
+    if (cx->budget)
+        bcda__budget_set_forked(cx->budget);
+    if (cx->token_cache)
+        bcda__token_cache_set_forked(cx->token_cache);
 }
 
 int bcda__context_is_forked(struct bcda__context *cx)
@@ -105,6 +133,44 @@ static int open_engine(struct bcda__context *cx, struct bcda_error *err)
     return bcda__engine_new(&cx->engine, &o, &c->clock, &cx->log, err);
 }
 
+void bcda__context_drop_token_cache(struct bcda__context *cx, const struct bcda_error *why)
+{
+    bcda__log(&cx->log, BCDA_LOG_WARNING, "auth", "the token cache is not used any more: %s",
+              why->text);
+    bcda__token_cache_free(cx->token_cache);
+    cx->token_cache = NULL;
+}
+
+/* A token of the cache is bound to the FHIR URL's origin, the token URL, the client and the
+ * scope. */
+static int open_token_cache(struct bcda__context *cx, struct bcda_error *err)
+{
+    const bcda_config *c = cx->config;
+    struct bcda__buf origins;
+    int rc;
+
+    if (!c->token_cache)
+        return 0;
+    bcda__buf_init(&origins, 64 * 1024);
+    rc = bcda__url_add_origin(&origins, &cx->fhir);
+    if (!rc)
+        rc = bcda__buf_addf(&origins, " %s", c->token_url ? c->token_url : "");
+    if (!rc)
+        rc = bcda__token_cache_new(&cx->token_cache, c->token_cache, origins.data,
+                                   c->credentials.client_id, c->scope);
+    bcda__buf_free(&origins);
+    return rc ? bcda__err_nomem(err) : bcda__token_cache_check(cx->token_cache, err);
+}
+
+static int open_budget(struct bcda__context *cx, struct bcda_error *err)
+{
+    if (!cx->config->request_budget)
+        return 0;
+    if (bcda__budget_new(&cx->budget, cx->config->request_budget))
+        return bcda__err_nomem(err);
+    return bcda__budget_check(cx->budget, err);
+}
+
 int bcda__context_open(struct bcda__context *cx, const bcda_config *config, struct bcda_error *err)
 {
     int rc;
@@ -124,7 +190,8 @@ int bcda__context_open(struct bcda__context *cx, const bcda_config *config, stru
     bcda__limiter_init(&cx->limiter, bcda__context_option(cx, BCDA_OPT_REQUESTS_BURST),
                        bcda__context_option(cx, BCDA_OPT_REQUESTS_PER_SECOND),
                        bcda__engine_now(cx->engine));
-    return 0;
+    rc = open_budget(cx, err);
+    return rc ? rc : open_token_cache(cx, err);
 }
 
 /* While the engine is freed, the application's loop is still called, and may fork. */
@@ -134,6 +201,10 @@ void bcda__context_close(struct bcda__context *cx)
 
     cx->workers = NULL;
     bcda__workers_free(workers);
+    bcda__budget_free(cx->budget);
+    cx->budget = NULL;
+    bcda__token_cache_free(cx->token_cache);
+    cx->token_cache = NULL;
     bcda__engine_free(cx->engine);
     cx->engine = NULL;
 }

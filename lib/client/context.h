@@ -14,6 +14,8 @@
 enum { BCDA__STATS = BCDA_STAT_YAJL_LINES + 1 };
 
 struct bcda__auth;
+struct bcda__budget;
+struct bcda__token_cache;
 struct bcda__workers;
 
 struct bcda__context {
@@ -41,6 +43,9 @@ struct bcda__context {
     struct bcda_error err; /* error of the last call; code 0 = none */
 
     struct bcda__limiter limiter;
+    /* These are shared with other processes; NULL = not shared. The budget replaces `limiter`. */
+    struct bcda__budget *budget;
+    struct bcda__token_cache *token_cache;
     /* How many files may be downloaded at once. A 429 or 503 halves the number, and each file that
      * succeeds adds one. It stays between 1 and BCDA_OPT_PARALLEL. */
     int64_t parallel;
@@ -66,6 +71,13 @@ void bcda__context_leave_callback(struct bcda__context *cx);
  * running must then return. From now on there is no callback, no log line, no network and no lock,
  * and nothing that both processes share is changed. */
 int bcda__context_is_forked(struct bcda__context *cx);
+
+/* Takes a request from the budget. Returns 0, or how many milliseconds to wait before the next
+ * call. */
+int64_t bcda__context_take_request(struct bcda__context *cx);
+
+/* From now on the session works without the token cache, which cannot be used. */
+void bcda__context_drop_token_cache(struct bcda__context *cx, const struct bcda_error *why);
 
 /* Adapts the number of parallel downloads to the outcome of a file's request. `succeeded` is 0 if
  * the server asked for less load. */

@@ -57,6 +57,7 @@ static const struct row table[] = {
     {BCDA_OPT_CONFIRM_LINES, "confirm_lines", 0, BCDA_CONFIRM_NONE, BCDA_CONFIRM_STAGED,
      BCDA_CONFIRM_NONE, NULL},
     {BCDA_OPT_PULL_DELETIONS, "pull_deletions", 0, 0, 1, 0, NULL},
+    {BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS, "token_command_timeout_ms", 0, 1, DAY, 60000, NULL},
     {BCDA_OPT_USER_AGENT, "user_agent", 1, 0, 0, 0, "libbcda/" BCDA_VERSION_STRING},
 };
 

@@ -82,18 +82,21 @@ static int take_in(const struct bcda__context *cx, const char *url, struct bcda_
 
 /* ---- the allow-list ---- */
 
-static int is_allowed(const struct bcda__context *cx, const struct bcda__url *u)
+static int has_origin(const struct bcda__texts *origins, const struct bcda__url *u)
 {
-    struct bcda__url allowed;
+    struct bcda__url listed;
     size_t i;
 
-    if (!cx->config->origins.count || bcda__url_same_origin(u, &cx->fhir))
-        return 1;
-    for (i = 0; i < cx->config->origins.count; i++)
-        if (!bcda__url_parse(cx->config->origins.at[i], &allowed) &&
-            bcda__url_same_origin(u, &allowed))
+    for (i = 0; i < origins->count; i++)
+        if (!bcda__url_parse(origins->at[i], &listed) && bcda__url_same_origin(u, &listed))
             return 1;
     return 0;
+}
+
+static int is_allowed(const struct bcda__context *cx, const struct bcda__url *u)
+{
+    return !cx->config->origins.count || bcda__url_same_origin(u, &cx->fhir) ||
+           has_origin(&cx->config->origins, u);
 }
 
 static int check_named(const struct bcda__context *cx, const char *what, const char *url,
@@ -154,4 +157,21 @@ int bcda__origin_redirect(const struct bcda__context *cx, const char *url, struc
     int rc = take_in(cx, url, out, &u, err);
 
     return rc ? rc : check_named(cx, "a redirect", out->data, &u, err);
+}
+
+/* ---- the client certificate ---- */
+
+int bcda__origin_gets_certificate(const struct bcda__context *cx, const char *url,
+                                  const char *token_url)
+{
+    const struct bcda__texts *named = &cx->config->certificate_origins;
+    struct bcda__url u, token;
+
+    if (!cx->config->cert_file || bcda__url_parse(url, &u))
+        return 0;
+    if (named->count)
+        return has_origin(named, &u);
+    if (bcda__url_same_origin(&u, &cx->fhir))
+        return 1;
+    return token_url && !bcda__url_parse(token_url, &token) && bcda__url_same_origin(&u, &token);
 }

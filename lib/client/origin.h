@@ -27,4 +27,9 @@ int bcda__origin_adopt(const struct bcda__context *cx, const char *url, struct b
 int bcda__origin_redirect(const struct bcda__context *cx, const char *url, struct bcda__buf *out,
                           struct bcda_error *err);
 
+/* Whether the client certificate is offered to the server of this URL. `token_url` is where the
+ * session requests tokens; NULL = not known. */
+int bcda__origin_gets_certificate(const struct bcda__context *cx, const char *url,
+                                  const char *token_url);
+
 #endif

@@ -74,6 +74,11 @@ int bcda__session_is_decoding(bcda_session *s)
     return s->cx.workers && bcda__workers_are_busy(s->cx.workers);
 }
 
+int bcda__session_runs_command(const bcda_session *s)
+{
+    return s->auth.command != NULL;
+}
+
 int64_t bcda__session_next_timer_ms(const bcda_session *s)
 {
     int64_t at = bcda__engine_next_timer(s->cx.engine);
@@ -99,10 +104,9 @@ static int check_config(bcda_config *c)
         rc = bcda__origin_check(c, "a rewritten URL", c->rewrites.at[i], err);
     if (rc)
         return rc;
-    if (!c->client_id && !c->bearer.data && !c->provider)
-        return bcda__err_set(err, BCDA_ERR_CONFIG,
-                             "no identity is set: client credentials, a bearer token or a token "
-                             "provider is needed");
+    rc = bcda__config_check_sign_in(c);
+    if (rc)
+        return rc;
     if (bcda__option(&c->options, BCDA_OPT_DELIVERY) == BCDA_DELIVERY_VERIFIED &&
         !c->spool_directory)
         return bcda__err_set(err, BCDA_ERR_CONFIG,

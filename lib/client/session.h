@@ -27,8 +27,10 @@ int bcda__session_set_loop(bcda_session *s, bcda_watch_fd_cb watch_fd,
                            bcda_destroy_cb destroy);
 
 /* For tests that control the clock. The first returns 1 while a worker has something to do or to
- * report. The second returns the time until the next timer, or -1 if none is set. */
+ * report, the second while a token command runs. The third returns the time until the next timer,
+ * or -1 if none is set. */
 int bcda__session_is_decoding(bcda_session *s);
+int bcda__session_runs_command(const bcda_session *s);
 int64_t bcda__session_next_timer_ms(const bcda_session *s);
 
 #endif

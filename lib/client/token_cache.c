@@ -157,7 +157,7 @@ static int read_cache_member(struct cached *d, enum cache_member member,
         right = event == BCDA__JSON_NUMBER && bcda__text_to_int64(text, len, &d->expires_ms) == 0;
         break;
     case CACHE_TOKEN:
-        right = event == BCDA__JSON_STRING && bcda__token_is_visible(text, len);
+        right = event == BCDA__JSON_STRING && bcda__token_is_valid(text, len);
         if (right && bcda__secret_set(&d->token, text, len))
             return BCDA_ERR_NOMEM;
         break;

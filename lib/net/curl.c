@@ -918,6 +918,9 @@ static int set_transfer_headers(struct bcda__transfer *t, const struct bcda__tra
 
     for (i = 0; !rc && i < r->header_count; i++)
         rc = append_header(t, r->headers[i]);
+    if (!rc && r->body)
+        /* Without this, libcurl waits for a 100 (Continue) before it sends a long body. */
+        rc = append_header(t, "Expect:");
     if (rc || !r->authorization)
         return rc;
     bcda__buf_init(&line, 128 * 1024);
@@ -961,10 +964,14 @@ static CURLcode set_tls(CURL *e, const struct bcda__http *h)
     SET(CURLOPT_CAPATH, NULL);
     if (h->o.ca_file)
         SET(CURLOPT_CAINFO, h->o.ca_file);
-    if (h->o.cert_file)
-        SET(CURLOPT_SSLCERT, h->o.cert_file);
-    if (h->o.key_file)
-        SET(CURLOPT_SSLKEY, h->o.key_file);
+    return CURLE_OK;
+}
+
+/* libcurl reuses a connection or a TLS session only for a transfer with the same certificate. */
+static CURLcode set_certificate(CURL *e, const struct bcda__http *h)
+{
+    SET(CURLOPT_SSLCERT, h->o.cert_file);
+    SET(CURLOPT_SSLKEY, h->o.key_file);
     /* If no passphrase is set, OpenSSL prompts at the terminal and blocks. GnuTLS accepts an
      * unencrypted key only if no passphrase is set. */
     if (h->o.key_passphrase && h->o.key_passphrase->data)
@@ -1033,10 +1040,15 @@ static CURLcode set_callbacks(CURL *e, struct bcda__transfer *t)
 static CURLcode set_method(CURL *e, const struct bcda__transfer_request *r)
 {
     SET(CURLOPT_URL, r->url);
+    /* On a connection that is used again, libcurl repeats by itself a request that the server has
+     * not answered. An assertion must not be sent twice. */
+    SET(CURLOPT_FRESH_CONNECT, r->body ? 1L : 0L);
     if (strcmp(r->method, "POST") == 0) {
         SET(CURLOPT_POST, 1L);
-        SET(CURLOPT_POSTFIELDS, ""); /* sends "Content-Length: 0" (bcda-api 3.1) */
-        SET(CURLOPT_POSTFIELDSIZE, 0L);
+        /* Without a body, this sends "Content-Length: 0" (bcda-api 3.1). libcurl does not copy the
+         * body. */
+        SET(CURLOPT_POSTFIELDS, r->body ? r->body->data : "");
+        SET(CURLOPT_POSTFIELDSIZE, r->body ? (long)r->body->len : 0L);
     } else if (strcmp(r->method, "GET") != 0) {
         SET(CURLOPT_CUSTOMREQUEST, r->method);
     }
@@ -1051,6 +1063,8 @@ static CURLcode set_up(struct bcda__transfer *t, const struct bcda__transfer_req
 
     if (!rc)
         rc = set_tls(t->easy, t->http);
+    if (!rc && r->offers_certificate && t->http->o.cert_file)
+        rc = set_certificate(t->easy, t->http);
     if (!rc)
         rc = set_proxy(t->easy, t, r->url);
     if (!rc)

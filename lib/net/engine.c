@@ -19,6 +19,7 @@ struct bcda__engine {
     struct bcda__http_options http_options;
     const struct bcda__log *log;
     struct bcda__http_share *share;
+    struct bcda__watch *watches; /* descriptors that are no transfer's */
     /* All channels, `common` included; the first one is served next. */
     struct bcda__channel *channels;
     struct bcda__channel *common;
@@ -120,6 +121,42 @@ static int engine_watch(void *ctx, int fd, int events)
     if (e->forked)
         return 0;
     return e->app.watch ? watch_by_app(e, fd, events) : bcda__loop_watch(e->loop, fd, events);
+}
+
+int bcda__engine_watch(struct bcda__engine *e, struct bcda__watch *w, int fd,
+                       void (*ready)(void *ctx), void *ctx)
+{
+    int rc = engine_watch(e, fd, BCDA__LOOP_READ);
+
+    if (rc)
+        return rc;
+    w->ready = ready;
+    w->ctx = ctx;
+    w->fd = fd;
+    w->next = e->watches;
+    e->watches = w;
+    return 0;
+}
+
+void bcda__engine_unwatch(struct bcda__engine *e, struct bcda__watch *w)
+{
+    struct bcda__watch **at = &e->watches;
+
+    while (*at && *at != w)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    *at = w->next;
+    (void)engine_watch(e, w->fd, 0);
+}
+
+static struct bcda__watch *watch_of(const struct bcda__engine *e, int fd)
+{
+    struct bcda__watch *w = e->watches;
+
+    while (w && w->fd != fd)
+        w = w->next;
+    return w;
 }
 
 /* ---- channels ---- */
@@ -531,8 +568,11 @@ static struct bcda__channel *channel_of(const struct bcda__engine *e, int fd)
 static void drive_fd(struct bcda__engine *e, int fd, int events)
 {
     struct bcda__channel *c = channel_of(e, fd);
+    struct bcda__watch *w = watch_of(e, fd);
 
-    if (is_own(c)) {
+    if (w) {
+        w->ready(w->ctx);
+    } else if (is_own(c)) {
         bcda__http_drive(c->http, fd, events);
         (void)dispatch_channel(e, c); /* now, while the bytes are still in the processor's cache */
     } else {

@@ -71,6 +71,20 @@ int bcda__engine_is_spent(const struct bcda__engine *e);
 /* To be called after a transfer or a timer was started outside a step: sets the loop's timer. */
 void bcda__engine_rearm(struct bcda__engine *e);
 
+/* A descriptor that is no transfer's. It is a member of the object that it belongs to. `ready` is
+ * called in each step in which the descriptor can be read, or is at its end. unwatch() must be
+ * called before the descriptor is closed. */
+struct bcda__watch {
+    void (*ready)(void *ctx);
+    void *ctx;
+    int fd;
+    struct bcda__watch *next;
+};
+/* Returns 0, BCDA_ERR_NOMEM or BCDA_ERR_SYSTEM; then nothing is watched. */
+int bcda__engine_watch(struct bcda__engine *e, struct bcda__watch *w, int fd,
+                       void (*ready)(void *ctx), void *ctx);
+void bcda__engine_unwatch(struct bcda__engine *e, struct bcda__watch *w);
+
 /* A timer is a member of the object that it belongs to. It fires once, from a step. */
 struct bcda__timer {
     void (*fire)(void *ctx);

@@ -84,8 +84,12 @@ struct bcda__transfer_events {
 };
 
 struct bcda__transfer_request {
-    const char *method; /* "GET", "DELETE", or "POST" with an empty body */
+    const char *method; /* "GET", "DELETE" or "POST" */
     const char *url;
+    /* The body of a POST, shorter than 2 GiB, which must stay unchanged until the transfer is
+     * freed. NULL = the body is empty. */
+    const struct bcda__secret *body;
+    int offers_certificate; /* the client certificate of the options is offered to this server */
     const char *const *headers; /* each "Name: value" */
     size_t header_count;
     /* Value of the Authorization header: "Bearer …" or "Basic …"; NULL = none. */

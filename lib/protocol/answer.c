@@ -1,11 +1,13 @@
 #include "protocol/answer.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/text.h"
 #include "base/url.h"
 #include "protocol/outcome.h"
+#include "protocol/retry.h"
 #include "protocol/token.h"
 
 /* What a status means in the answer to one kind of request. `code` 0 = not an error. */
@@ -58,6 +60,18 @@ static const struct rule token_rules[] = {
      "the token URL does not take a POST (405): is the token URL right, and https?"},
     {429, BCDA__RETRY, BCDA_ERR_TOO_MANY,
      "too many tokens were fetched (429): wait; a token can be shared until it ends"},
+    {0},
+};
+
+/* Answers to token requests with a signed assertion. The other statuses are those above. */
+static const struct rule assertion_rules[] = {
+    {200, BCDA__OK, 0, NULL},
+    {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST,
+     "the token URL did not accept the request (400): the server's own words may say why"},
+    {401, BCDA__FAIL, BCDA_ERR_AUTH,
+     "the token URL refused the client (401): check the client id, the signing key and its key id, "
+     "and that the server has its public key"},
+    {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND, "there is nothing at the token URL (404): check it"},
     {0},
 };
 
@@ -204,6 +218,9 @@ static const char *why_no_token(const struct bcda__answer *a, const struct rule 
     if (a->sent == BCDA__SENT_ELSEWHERE)
         return "the server requires a token (401), and none was sent: this address is of another "
                "origin than the FHIR URL, and the token is sent to no other";
+    if (a->sent == BCDA__SENT_OPEN)
+        return "the server requires a token (401), and none was sent: the session is configured "
+               "for a server that requires none";
     if (rules == file_rules)
         return "the server requires a token (401), and none was sent: the manifest says that its "
                "files need none";
@@ -271,6 +288,60 @@ enum bcda__verdict bcda__answer_token(const struct bcda__answer *a, struct bcda_
         code = bcda__token_describe(err, a->body, a->body_len);
     if (code && (a->status == 400 || (a->status == 401 && code[0])))
         explain_oauth(a, code, err);
+    return verdict;
+}
+
+static void explain_assertion(const struct bcda__answer *a, const char *code,
+                              struct bcda_error *err)
+{
+    char words[sizeof err->server];
+
+    memcpy(words, err->server, sizeof words);
+    if (strcmp(code, "invalid_client") == 0 || strcmp(code, "unauthorized_client") == 0)
+        bcda__err_set(err, BCDA_ERR_AUTH,
+                      "the token URL refused the client (%d, %s): check the client id, the signing "
+                      "key and its key id, and that the server has its public key",
+                      a->status, code);
+    else if (strcmp(code, "invalid_scope") == 0)
+        bcda__err_set(err, BCDA_ERR_BAD_REQUEST,
+                      "the token URL does not grant the scope (%d, %s): ask for a scope that the "
+                      "client is registered for",
+                      a->status, code);
+    else
+        bcda__err_set(err, BCDA_ERR_BAD_REQUEST,
+                      "the token URL did not accept the request (%d%s%s): the server's own words "
+                      "may say why",
+                      a->status, code[0] ? ", " : "", code);
+    err->http_status = a->status;
+    bcda__err_server(err, words, strlen(words));
+}
+
+/* Adds to the text how far this machine's clock differs from the server's, if that is much. */
+static void note_skew(const struct bcda__answer *a, struct bcda_error *err)
+{
+    int64_t date = bcda__http_date(a->date, a->now_ms);
+    int64_t ahead = a->now_ms - date;
+
+    if (date < 0 || (ahead <= BCDA__SKEW_MS && ahead >= -BCDA__SKEW_MS))
+        return;
+    bcda__err_add(err,
+                  "this machine's clock is %" PRId64
+                  " s %s the server's, and an assertion is valid for a few minutes",
+                  (ahead < 0 ? -ahead : ahead) / 1000, ahead < 0 ? "behind" : "ahead of");
+}
+
+enum bcda__verdict bcda__answer_assertion(const struct bcda__answer *a, struct bcda_error *err)
+{
+    int is_common = !find_rule(assertion_rules, a->status);
+    enum bcda__verdict verdict = judge_by_rules(a, is_common ? token_rules : assertion_rules, err);
+    const char *code = NULL;
+
+    if (verdict != BCDA__OK && a->body)
+        code = bcda__token_describe(err, a->body, a->body_len);
+    if (code && (a->status == 400 || (a->status == 401 && code[0])))
+        explain_assertion(a, code, err);
+    if (a->status == 400 || a->status == 401)
+        note_skew(a, err);
     return verdict;
 }
 

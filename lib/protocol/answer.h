@@ -10,9 +10,10 @@
 
 /* The credentials that the request was sent with. The error text of a 401 depends on them. */
 enum bcda__sent {
-    BCDA__SENT_TOKEN = 0, /* the token, or client id and secret */
+    BCDA__SENT_TOKEN = 0, /* the token; or, for a token, the client's secret or assertion */
     BCDA__SENT_ELSEWHERE, /* nothing, because the URL has another origin than the FHIR URL */
     BCDA__SENT_NONE,      /* nothing, because this request needs no token */
+    BCDA__SENT_OPEN,      /* nothing, because the server was configured as an open one */
 };
 
 /* An HTTP answer. `body` is NULL if the body was not received. A header that is absent is "", not
@@ -27,6 +28,7 @@ struct bcda__answer {
     const char *date;
     const char *body;
     size_t body_len;
+    int64_t now_ms; /* this machine's time, in milliseconds since 1970 */
     enum bcda__sent sent;
 };
 
@@ -56,6 +58,11 @@ enum bcda__verdict {
  * 405 asks to check the token URL. The text of an OAuth error (RFC 6749, 5.2) is stored as the
  * server's own text. invalid_client and unauthorized_client are BCDA_ERR_AUTH with any status. */
 enum bcda__verdict bcda__answer_token(const struct bcda__answer *a, struct bcda_error *err);
+/* Does the same for a request with a signed assertion (SMART Backend Services). The texts name the
+ * key instead of the secret. If the Date header differs from this machine's time by more than
+ * BCDA__SKEW_MS, the text says so, because an assertion is valid for a few minutes only. */
+enum bcda__verdict bcda__answer_assertion(const struct bcda__answer *a, struct bcda_error *err);
+enum { BCDA__SKEW_MS = 30000 };
 /* The answer to a kick-off. 202 with a Content-Location that is an absolute URL is OK; without such
  * a header it is FAIL BCDA_ERR_NO_LOCATION. 200 is FAIL BCDA_ERR_STATUS. 429 is WAIT, and `err` is
  * filled: see BCDA_OPT_DUPLICATE_JOB. */

@@ -232,15 +232,28 @@ static int64_t ms_until(int64_t time_ms, int64_t wall_ms)
     return wait > 0 ? wait : 0;
 }
 
-int64_t bcda__retry_after(const char *value, int64_t wall_ms)
+/* Returns the value without the spaces around it. */
+static struct cursor trim_value(const char *value)
 {
     struct cursor c = {value, value ? value + strlen(value) : NULL};
-    int64_t number, date;
 
     while (c.at < c.end && is_space(*c.at))
         c.at++;
     while (c.end > c.at && is_space(c.end[-1]))
         c.end--;
+    return c;
+}
+
+int64_t bcda__http_date(const char *value, int64_t wall_ms)
+{
+    return parse_date(trim_value(value), wall_ms);
+}
+
+int64_t bcda__retry_after(const char *value, int64_t wall_ms)
+{
+    struct cursor c = trim_value(value);
+    int64_t number, date;
+
     if (all_digits(&c)) {
         number = digits_to_int64(&c);
         if (is_near(number, wall_ms))

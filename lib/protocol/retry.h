@@ -16,6 +16,10 @@
  * limit it. */
 int64_t bcda__retry_after(const char *value, int64_t wall_ms);
 
+/* Parses an HTTP date, such as the value of the Date header. Returns milliseconds since 1970, or -1
+ * if the value is absent or cannot be parsed. `wall_ms` completes a year of two digits. */
+int64_t bcda__http_date(const char *value, int64_t wall_ms);
+
 /* Returns how many consecutive attempts without progress may be made if they fail with this error.
  * The number comes from the table of codes (base/err.h), and is at most `most` (BCDA_OPT_ATTEMPTS).
  * It is 1 if `e->retryable` is 0 although the code is retryable by default: the request is then

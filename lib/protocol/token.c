@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "codec/document.h"
+#include "protocol/jwt.h"
 
 /* The maximum lifetime of a token. No token is valid for so long. A larger value is an error or has
  * another unit, so the lifetime is then unknown. The limit also prevents an overflow of
@@ -39,17 +40,17 @@ out:
     return rc;
 }
 
-/* ---- the answer to a token request ---- */
-
-int bcda__token_is_visible(const char *text, size_t len)
+int bcda__token_is_valid(const char *token, size_t len)
 {
     size_t i;
 
     for (i = 0; i < len; i++)
-        if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7F)
+        if ((unsigned char)token[i] <= 0x20 || (unsigned char)token[i] >= 0x7F)
             return 0;
     return len > 0;
 }
+
+/* ---- the answer to a token request ---- */
 
 enum member {
     ACCESS_TOKEN,
@@ -89,7 +90,7 @@ static int on_access_token(struct reader *r, enum bcda__json_event event, const 
         return refuse_token(r, ACCESS_TOKEN, "is not a string");
     if (len == 0)
         return refuse_token(r, ACCESS_TOKEN, "is empty");
-    if (!bcda__token_is_visible(text, len))
+    if (!bcda__token_is_valid(text, len))
         return refuse_token(r, ACCESS_TOKEN, "holds characters that no token has");
     return bcda__secret_set(&r->token.bearer, text, len);
 }
@@ -202,6 +203,66 @@ void bcda__token_free(struct bcda__token *t)
     t->scope[0] = '\0';
 }
 
+/* ---- a token that another program has written ---- */
+
+static int is_white(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static int read_plain(struct bcda__token *out, const char *text, size_t len, struct bcda_error *err)
+{
+    if (len == 0)
+        return bcda__err_set(err, BCDA_ERR_TOKEN, "there is no token");
+    if (!bcda__token_is_valid(text, len))
+        return bcda__err_set(err, BCDA_ERR_TOKEN,
+                             "not one token, but text with spaces or other characters that no "
+                             "token has");
+    return bcda__secret_set(&out->bearer, text, len) ? bcda__err_nomem(err) : 0;
+}
+
+static int read_document(struct bcda__token *out, const char *text, size_t len,
+                         struct bcda_error *err)
+{
+    int rc = bcda__token_parse(out, text, len, err);
+
+    return rc == BCDA_ERR_NOT_JSON
+               ? bcda__err_set(err, BCDA_ERR_TOKEN, "neither a token nor one JSON document")
+               : rc;
+}
+
+/* The lifetime of a JWT with the claim "exp"; -1 = unknown. A token that has expired by this
+ * machine's clock is still sent: the server decides. */
+static int64_t jwt_lifetime(const struct bcda__secret *token, int64_t wall_ms)
+{
+    int64_t seconds = bcda__jwt_expiry(token->data, token->len);
+
+    return seconds > 0 && seconds > wall_ms / 1000 ? seconds * 1000 - wall_ms : -1;
+}
+
+int bcda__token_read(struct bcda__token *out, const char *text, size_t len, int64_t wall_ms,
+                     struct bcda_error *err)
+{
+    struct bcda__token token = {.lifetime_ms = -1};
+    int rc;
+
+    while (len && is_white(*text))
+        text++, len--;
+    while (len && is_white(text[len - 1]))
+        len--;
+    if (len && *text == '{')
+        rc = read_document(&token, text, len, err);
+    else
+        rc = read_plain(&token, text, len, err);
+    if (rc)
+        return rc;
+    if (token.lifetime_ms < 0)
+        token.lifetime_ms = jwt_lifetime(&token.bearer, wall_ms);
+    bcda__token_free(out);
+    *out = token;
+    return 0;
+}
+
 /* ---- OAuth errors ---- */
 
 static const char *const oauth_codes[] = {"invalid_request",        "invalid_client",
@@ -231,6 +292,36 @@ static int refusal_on_value(void *ctx, int what, enum bcda__json_event event, co
     return 0;
 }
 
+static int is_word_character(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' ||
+           c == '_' || c == '+' || c == '/' || c == '=';
+}
+
+/* A server may repeat what it was sent, such as an assertion or a secret. Long words of the
+ * characters that these have are replaced by "...". */
+static void hide_long_words(char *text)
+{
+    enum { LONGEST = 39 };
+    char *to = text;
+    size_t len;
+
+    while (*text) {
+        for (len = 0; is_word_character(text[len]);)
+            len++;
+        if (len > LONGEST) {
+            memcpy(to, "...", 3);
+            to += 3;
+        } else {
+            len += !len;
+            memmove(to, text, len);
+            to += len;
+        }
+        text += len;
+    }
+    *to = '\0';
+}
+
 const char *bcda__token_describe(struct bcda_error *err, const char *body, size_t len)
 {
     struct refusal r = {0};
@@ -244,6 +335,7 @@ const char *bcda__token_describe(struct bcda_error *err, const char *body, size_
         return NULL;
     bcda__text_print(words, sizeof words, "%s%s%s", r.error,
                      r.error[0] && r.description[0] ? ": " : "", r.description);
+    hide_long_words(words);
     bcda__err_server(err, words, strlen(words));
     for (i = 0; i < sizeof oauth_codes / sizeof oauth_codes[0]; i++)
         if (strcmp(oauth_codes[i], r.error) == 0)

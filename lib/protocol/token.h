@@ -13,6 +13,10 @@
  * bcda_config_set_client_credentials() checks. Returns 0 or BCDA_ERR_NOMEM. */
 int bcda__token_basic(struct bcda__secret *out, const char *id, const char *secret);
 
+/* Whether a token can be sent in a header: it has at least one character, and all characters are
+ * visible ASCII, which excludes the space, CR and LF. */
+int bcda__token_is_valid(const char *token, size_t len);
+
 struct bcda__token {
     struct bcda__secret bearer; /* the token itself, without "Bearer " */
     int64_t lifetime_ms;        /* from expires_in; -1 = unknown */
@@ -29,12 +33,16 @@ struct bcda__token {
  * error text names the member without its value); BCDA_ERR_BODY_TOO_LARGE; BCDA_ERR_NOMEM. */
 int bcda__token_parse(struct bcda__token *out, const char *body, size_t len,
                       struct bcda_error *err);
+/* Reads a token that another program has written: the token with white space around it, or a JSON
+ * document as above. Without expires_in, the lifetime is that of a JWT, from `wall_ms` on, this
+ * machine's time. On success *out is replaced. Returns 0, BCDA_ERR_TOKEN, BCDA_ERR_NOMEM, or an
+ * error of bcda__token_parse(). */
+int bcda__token_read(struct bcda__token *out, const char *text, size_t len, int64_t wall_ms,
+                     struct bcda_error *err);
 void bcda__token_free(struct bcda__token *t);
-/* Returns 1 if the text is not empty and consists of visible ASCII characters. The token is sent in
- * a header, so it must not contain a CR or LF, for example. */
-int bcda__token_is_visible(const char *text, size_t len);
 
-/* Reads an OAuth error (RFC 6749 5.2) and sets err->server to "error: error_description". Returns
+/* Reads an OAuth error (RFC 6749 5.2) and sets err->server to "error: error_description", with
+ * "..." in place of words that may be secret: 40 or more characters of base64 or base64url. Returns
  * `error` as a static string if it is a code of RFC 6749, and "" if it is another code or absent.
  * If the body is not an OAuth error, returns NULL, and `err` is unchanged. */
 const char *bcda__token_describe(struct bcda_error *err, const char *body, size_t len);

@@ -977,13 +977,15 @@ static int jump(struct fixture *fx)
     return 1;
 }
 
-/* Waits for a short time for bytes from the server and, as long as workers decode, for their
- * results. Takes a step when something arrives, and then returns 1; otherwise returns 0. */
+/* Waits for a short time for bytes from the server, for the output of a token command and, as long
+ * as workers decode, for their results. Takes a step when something arrives, and then returns 1;
+ * otherwise returns 0. */
 static int wait_a_moment(struct fixture *fx)
 {
     int quiet = 0;
 
-    while (fixture_stat(fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(fx->session)) {
+    while (fixture_stat(fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(fx->session) ||
+           bcda__session_runs_command(fx->session)) {
         if (wait_for(fx, WAIT_MS)) {
             if (!fx->use_run)
                 (void)step_session(fx); /* in a build on poll(), wait_for() has already stepped */
@@ -1009,7 +1011,7 @@ int fixture_step(struct fixture *fx)
         fx->quiet_since = 0;
         return 1;
     }
-    if (fixture_stat(fx, BCDA_STAT_TRANSFERS) > 0) {
+    if (fixture_stat(fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_runs_command(fx->session)) {
         if (fx->jump_open && jump(fx))
             return 1;
         return !fx->stay && !all_paused(fx); /* 1: the server will still send bytes */

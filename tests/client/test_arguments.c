@@ -415,6 +415,23 @@ CALL(credentials_id, bcda_config_set_client_credentials(C, "a:b", "c"))
 CALL(credentials_secret, bcda_config_set_client_credentials(C, "a", "c\n"))
 CALL(bearer_null, bcda_config_set_bearer_token(C, NULL))
 CALL(bearer_space, bcda_config_set_bearer_token(C, "a b"))
+CALL(signing_null, bcda_config_set_signing_key(C, "id", NULL, 0, NULL, NULL))
+CALL(signing_id, bcda_config_set_signing_key(C, "", "x", 1, NULL, NULL))
+CALL(signing_kid, bcda_config_set_signing_key(C, "id", "x", 1, NULL, ""))
+CALL(signing_text, bcda_config_set_signing_key(C, "id", "x", 1, NULL, NULL))
+CALL(signing_file_null, bcda_config_set_signing_key_file(C, "id", NULL, NULL, NULL))
+CALL(signing_file_id, bcda_config_set_signing_key_file(C, "a\nb", "x", NULL, NULL))
+CALL(signing_file_none, bcda_config_set_signing_key_file(C, "id", "/nowhere/key", NULL, NULL))
+CALL(scope_space, bcda_config_set_scope(C, "a  b"))
+CALL(scope_empty, bcda_config_set_scope(C, ""))
+CALL(token_file_null, bcda_config_set_token_file(C, NULL))
+CALL(token_file_empty, bcda_config_set_token_file(C, ""))
+CALL(command_null, bcda_config_set_token_command(C, NULL))
+CALL(command_empty, bcda_config_set_token_command(C, ""))
+CALL(cache_empty, bcda_config_set_token_cache(C, ""))
+CALL(budget_empty, bcda_config_set_request_budget(C, ""))
+CALL(certificate_origin_null, bcda_config_add_certificate_origin(C, NULL))
+CALL(certificate_origin_path, bcda_config_add_certificate_origin(C, "https://h/path"))
 CALL(provider_null, bcda_config_set_token_provider(C, NULL, NULL, NULL))
 CALL(pem_null, bcda_config_add_private_key_pem(C, NULL, 0, NULL))
 CALL(pem_text, bcda_config_add_private_key_pem(C, "x", 1, NULL))
@@ -488,6 +505,24 @@ static const struct row config_rows[] = {
     {"bcda_config_set_client_credentials", credentials_secret, BCDA_ERR_INVALID, "line feed"},
     {"bcda_config_set_bearer_token", bearer_null, BCDA_ERR_INVALID, "bearer token"},
     {"bcda_config_set_bearer_token", bearer_space, BCDA_ERR_INVALID, "bearer token"},
+    {"bcda_config_set_signing_key", signing_null, BCDA_ERR_INVALID, "signing key"},
+    {"bcda_config_set_signing_key", signing_id, BCDA_ERR_INVALID, "client id"},
+    {"bcda_config_set_signing_key", signing_kid, BCDA_ERR_INVALID, "key id"},
+    {"bcda_config_set_signing_key", signing_text, BCDA_ERR_KEY_FORMAT, "signing key"},
+    {"bcda_config_set_signing_key_file", signing_file_null, BCDA_ERR_INVALID, "signing key"},
+    {"bcda_config_set_signing_key_file", signing_file_id, BCDA_ERR_INVALID, "client id"},
+    {"bcda_config_set_signing_key_file", signing_file_none, BCDA_ERR_IO, "/nowhere/key"},
+    {"bcda_config_set_scope", scope_space, BCDA_ERR_INVALID, "one space"},
+    {"bcda_config_set_scope", scope_empty, BCDA_ERR_INVALID, "scopes"},
+    {"bcda_config_set_token_file", token_file_null, BCDA_ERR_INVALID, "token file"},
+    {"bcda_config_set_token_file", token_file_empty, BCDA_ERR_INVALID, "token file"},
+    {"bcda_config_set_token_command", command_null, BCDA_ERR_INVALID, "token command"},
+    {"bcda_config_set_token_command", command_empty, BCDA_ERR_INVALID, "token command"},
+    {"bcda_config_set_token_cache", cache_empty, BCDA_ERR_INVALID, "path"},
+    {"bcda_config_set_request_budget", budget_empty, BCDA_ERR_INVALID, "path"},
+    {"bcda_config_add_certificate_origin", certificate_origin_null, BCDA_ERR_INVALID,
+     "certificate"},
+    {"bcda_config_add_certificate_origin", certificate_origin_path, BCDA_ERR_URL, "origin"},
     {"bcda_config_set_token_provider", provider_null, BCDA_ERR_INVALID, "callback"},
     {"bcda_config_add_private_key_pem", pem_null, BCDA_ERR_INVALID, "private key"},
     {"bcda_config_add_private_key_pem", pem_text, BCDA_ERR_KEY_FORMAT, "private key"},

@@ -115,14 +115,42 @@ START_TEST(oauth_errors)
         ck_assert_msg(strstr(err.text, rows[i].word) != NULL, "%s: %s", rows[i].body, err.text);
         ck_assert_str_eq(err.server, rows[i].server);
     }
-    snprintf(big, sizeof big, "{\"error\":\"invalid_request\",\"error_description\":\"%02000d\"}",
-             7);
+    i = (size_t)snprintf(big, sizeof big,
+                         "{\"error\":\"invalid_request\",\"error_description\":\"");
+    while (i < 2000)
+        i += (size_t)snprintf(big + i, sizeof big - i, "a word ");
+    snprintf(big + i, sizeof big - i, "\"}");
     (void)ask(bcda__answer_token, 400, big);
     ck_assert_uint_eq(strlen(err.server), sizeof err.server - 1);
-    ck_assert_int_eq(strncmp(err.server, "invalid_request: 000", 20), 0);
+    ck_assert_int_eq(strncmp(err.server, "invalid_request: a word a", 25), 0);
     /* Only the answer to a token request is read as an OAuth error, not that to a kick-off. */
     (void)ask(bcda__answer_kickoff, 401, rows[4].body);
     ck_assert_ptr_nonnull(strstr(err.text, "refused the token"));
+}
+END_TEST
+
+/* What may be a secret is not kept: 40 characters of base64 or base64url. */
+START_TEST(hidden_words)
+{
+#define DIGITS_39 "012345678901234567890123456789012345678"
+    static const char *const rows[][2] = {
+        {DIGITS_39, DIGITS_39},
+        {DIGITS_39 "9", "..."},
+        {"the assertion " DIGITS_39 "-_." DIGITS_39 "x." DIGITS_39 "+= is wrong",
+         "the assertion ........... is wrong"},
+        {DIGITS_39 " " DIGITS_39, DIGITS_39 " " DIGITS_39},
+        {"see https://example.org/oauth/errors", "see https://example.org/oauth/errors"},
+    };
+    char body[400], wanted[300];
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        snprintf(body, sizeof body, "{\"error\":\"invalid_client\",\"error_description\":\"%s\"}",
+                 rows[i][0]);
+        snprintf(wanted, sizeof wanted, "invalid_client: %s", rows[i][1]);
+        (void)ask(bcda__answer_token, 400, body);
+        ck_assert_str_eq(err.server, wanted);
+    }
 }
 END_TEST
 
@@ -140,6 +168,8 @@ START_TEST(no_token)
         {bcda__answer_file, BCDA__SENT_ELSEWHERE, "of another origin than the FHIR URL"},
         {bcda__answer_file, BCDA__SENT_NONE, "the manifest says that its files need none"},
         {bcda__answer_plain, BCDA__SENT_NONE, "made without a token"},
+        {bcda__answer_kickoff, BCDA__SENT_OPEN, "configured for a server that requires none"},
+        {bcda__answer_file, BCDA__SENT_OPEN, "configured for a server that requires none"},
     };
     struct bcda__answer a;
     size_t i;
@@ -179,6 +209,96 @@ START_TEST(token)
     };
 
     check_rows(bcda__answer_token, rows, COUNT(rows));
+}
+END_TEST
+
+START_TEST(assertion)
+{
+    static const struct row rows[] = {
+        {200, BCDA__OK, 12345, NULL},
+        {201, BCDA__FAIL, BCDA_ERR_STATUS, "201, where 200"},
+        {307, BCDA__FAIL, BCDA_ERR_REDIRECT, "307"},
+        {400, BCDA__FAIL, BCDA_ERR_BAD_REQUEST, "the server's own words"},
+        {401, BCDA__FAIL, BCDA_ERR_AUTH, "signing key"},
+        {403, BCDA__FAIL, BCDA_ERR_FORBIDDEN, "403"},
+        {404, BCDA__FAIL, BCDA_ERR_NOT_FOUND, "nothing at the token URL"},
+        {405, BCDA__FAIL, BCDA_ERR_STATUS, "is the token URL right, and https?"},
+        {429, BCDA__RETRY, BCDA_ERR_TOO_MANY, "429"},
+        {500, BCDA__RETRY, BCDA_ERR_SERVER, "500"},
+    };
+
+    check_rows(bcda__answer_assertion, rows, COUNT(rows));
+}
+END_TEST
+
+START_TEST(assertion_refused)
+{
+    static const struct {
+        int status;
+        const char *error;
+        int code;
+        const char *word;
+    } rows[] = {
+        {400, "invalid_client", BCDA_ERR_AUTH, "the signing key and its key id"},
+        {401, "invalid_client", BCDA_ERR_AUTH, "the signing key and its key id"},
+        {400, "unauthorized_client", BCDA_ERR_AUTH, "public key"},
+        {400, "invalid_scope", BCDA_ERR_BAD_REQUEST, "does not grant the scope"},
+        {400, "invalid_grant", BCDA_ERR_BAD_REQUEST, "(400, invalid_grant)"},
+        {400, "something_else", BCDA_ERR_BAD_REQUEST, "(400): the server's own words"},
+    };
+    char body[200], wanted[200];
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        snprintf(body, sizeof body, "{\"error\":\"%s\",\"error_description\":\"because\"}",
+                 rows[i].error);
+        snprintf(wanted, sizeof wanted, "%s: because", rows[i].error);
+        ck_assert_int_eq(ask(bcda__answer_assertion, rows[i].status, body), BCDA__FAIL);
+        ck_assert_int_eq(err.code, rows[i].code);
+        ck_assert_int_eq(err.http_status, rows[i].status);
+        ck_assert_msg(strstr(err.text, rows[i].word) != NULL, "%s", err.text);
+        ck_assert_str_eq(err.server, wanted);
+        ck_assert_ptr_null(strstr(err.text, "clock"));
+    }
+}
+END_TEST
+
+/* The Date header is 2020-01-01T00:00:00Z. */
+START_TEST(clock_skew)
+{
+    static const int64_t date = INT64_C(1577836800000);
+    static const struct {
+        int64_t ahead_s;
+        int status;
+        const char *word; /* NULL = the text says nothing of the clock */
+    } rows[] = {
+        {0, 400, NULL},
+        {30, 400, NULL},
+        {-30, 400, NULL},
+        {31, 400, "31 s ahead of the server's"},
+        {-31, 401, "31 s behind the server's"},
+        {86400, 401, "86400 s ahead of"},
+        {86400, 403, NULL},
+        {86400, 500, NULL},
+    };
+    struct bcda__answer a;
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        a = answer(rows[i].status, "{\"error\":\"invalid_client\"}");
+        a.date = "Wed, 01 Jan 2020 00:00:00 GMT";
+        a.now_ms = date + rows[i].ahead_s * 1000;
+        bcda__err_clear(&err);
+        (void)bcda__answer_assertion(&a, &err);
+        if (rows[i].word)
+            ck_assert_msg(strstr(err.text, rows[i].word) != NULL, "%s", err.text);
+        else
+            ck_assert_msg(!strstr(err.text, "clock"), "%s", err.text);
+        ck_assert_int_eq(err.http_status, rows[i].status);
+    }
+    a.date = "no date";
+    (void)bcda__answer_assertion(&a, &err);
+    ck_assert_ptr_null(strstr(err.text, "clock"));
 }
 END_TEST
 
@@ -590,7 +710,8 @@ SUITE("answer")
 {
     suite_case("all");
     suite_timeout(120);
-    suite_test(oauth_errors, no_token, token, kickoff, kickoff_location, status, status_words,
-               status_transient, file, plain, server_words, validation_errors, redirects, cancel,
-               server_failures, every_status, progress);
+    suite_test(oauth_errors, hidden_words, no_token, token, assertion, assertion_refused,
+               clock_skew, kickoff, kickoff_location, status, status_words, status_transient, file,
+               plain, server_words, validation_errors, redirects, cancel, server_failures,
+               every_status, progress);
 }

@@ -60,14 +60,23 @@ FUNCTIONS = {
     "bcda_config_add_url_rewrite": ("int", ("ptr", "str", "str")),
     "bcda_config_add_allowed_origin": ("int", ("ptr", "str")),
     "bcda_config_set_client_credentials": ("int", ("ptr", "str", "str")),
+    "bcda_config_set_signing_key": ("int", ("ptr", "str", "ptr", "size", "str", "str")),
+    "bcda_config_set_signing_key_file": ("int", ("ptr", "str", "str", "str", "str")),
+    "bcda_config_set_scope": ("int", ("ptr", "str")),
+    "bcda_config_set_no_authentication": ("int", ("ptr",)),
     "bcda_config_set_bearer_token": ("int", ("ptr", "str")),
     "bcda_config_set_token_provider": ("int", ("ptr", "bcda_token_provider_cb", "ptr", "bcda_destroy_cb")),
     "bcda_token_request_answer": ("int", ("ptr", "str", "int64")),
     "bcda_token_request_fail": ("void", ("ptr",)),
+    "bcda_config_set_token_file": ("int", ("ptr", "str")),
+    "bcda_config_set_token_command": ("int", ("ptr", "str")),
+    "bcda_config_set_token_cache": ("int", ("ptr", "str")),
+    "bcda_config_set_request_budget": ("int", ("ptr", "str")),
     "bcda_config_add_private_key_pem": ("int", ("ptr", "ptr", "size", "str")),
     "bcda_config_add_private_key_file": ("int", ("ptr", "str", "str")),
     "bcda_config_set_ca_file": ("int", ("ptr", "str")),
     "bcda_config_set_client_certificate": ("int", ("ptr", "str", "str", "str")),
+    "bcda_config_add_certificate_origin": ("int", ("ptr", "str")),
     "bcda_config_set_proxy": ("int", ("ptr", "str", "str", "str")),
     "bcda_config_set_spool_directory": ("int", ("ptr", "str")),
     "bcda_config_set_log": ("int", ("ptr", "int", "bcda_log_cb", "ptr", "bcda_destroy_cb")),
@@ -226,6 +235,7 @@ FUNCTIONS = {
     "bcda_session_wakeup": ("int", ("ptr",)),
     "bcda_session_error": ("ptr", ("ptr",)),
     "bcda_session_stat": ("int", ("ptr", "int", "out_int64")),
+    "bcda_session_missing_scope": ("str", ("ptr",)),
     "bcda_version_number": ("int", ()),
     "bcda_version_string": ("str", ()),
 }
@@ -273,6 +283,7 @@ OPT_CANCEL_AT_SERVER = 29
 OPT_SCANNER = 30
 OPT_CONFIRM_LINES = 31
 OPT_PULL_DELETIONS = 32
+OPT_TOKEN_COMMAND_TIMEOUT_MS = 33
 OPT_USER_AGENT = 100
 CONFIRM_NONE = 0
 CONFIRM_VERIFIED = 1
