@@ -28,7 +28,14 @@ struct options {
     const char *token_url;
     const char *client_id;
     const char *client_secret_file;
+    const char *private_key_jwt; /* the signing key, in PEM, a JWK or a JWKS */
+    const char *key_id;
+    const char *signing_passphrase_file;
+    const char *scope;
     const char *bearer_token_file;
+    const char *token_command;
+    const char *token_cache;
+    const char *request_budget;
     const char *private_key;
     const char *passphrase_file;
     const char *ca;
@@ -43,7 +50,8 @@ struct options {
     size_t parameter_count;
     const char *settings[SETTINGS_MAX]; /* NAME=VALUE */
     size_t setting_count;
-    int level; /* BCDA_LEVEL_*, or LEVEL_TRY; 0 = not given */
+    int level;   /* BCDA_LEVEL_*, or LEVEL_TRY; 0 = not given */
+    int no_auth; /* an open server */
     int allow_http_loopback;
     int quiet;
     int statistics;
@@ -59,7 +67,15 @@ enum option_id {
     OPT_TOKEN_URL,
     OPT_CLIENT_ID,
     OPT_SECRET,
+    OPT_SIGNING_KEY,
+    OPT_KID,
+    OPT_SIGNING_PASSPHRASE,
+    OPT_SCOPE,
     OPT_BEARER,
+    OPT_TOKEN_COMMAND,
+    OPT_NO_AUTH,
+    OPT_TOKEN_CACHE,
+    OPT_REQUEST_BUDGET,
     OPT_KEY,
     OPT_PASSPHRASE,
     OPT_CA,
@@ -85,7 +101,15 @@ enum option_id {
         {"token-url", required_argument, NULL, OPT_TOKEN_URL},                                    \
         {"client-id", required_argument, NULL, OPT_CLIENT_ID},                                    \
         {"client-secret-file", required_argument, NULL, OPT_SECRET},                              \
+        {"private-key-jwt", required_argument, NULL, OPT_SIGNING_KEY},                            \
+        {"kid", required_argument, NULL, OPT_KID},                                                \
+        {"private-key-jwt-passphrase-file", required_argument, NULL, OPT_SIGNING_PASSPHRASE},     \
+        {"scope", required_argument, NULL, OPT_SCOPE},                                            \
         {"bearer-token-file", required_argument, NULL, OPT_BEARER},                               \
+        {"token-command", required_argument, NULL, OPT_TOKEN_COMMAND},                            \
+        {"no-auth", no_argument, NULL, OPT_NO_AUTH},                                              \
+        {"token-cache", required_argument, NULL, OPT_TOKEN_CACHE},                                \
+        {"request-budget", required_argument, NULL, OPT_REQUEST_BUDGET},                          \
         {"private-key", required_argument, NULL, OPT_KEY},                                        \
         {"private-key-passphrase-file", required_argument, NULL, OPT_PASSPHRASE},                 \
         {"ca", required_argument, NULL, OPT_CA},                                                  \
@@ -104,16 +128,26 @@ enum option_id {
     }
 
 /* The lines of --help about these options. */
-#define OPTIONS_HELP_SERVER                                                                       \
-    "Server and credentials\n"                                                                    \
-    "  --url URL                  the FHIR API, such as https://sandbox.bcda.cms.gov/api/v2\n"    \
-    "  --token-url URL            the token endpoint (default: /auth/token at the same origin)\n" \
-    "  --client-id ID\n"                                                                          \
-    "  --client-secret-file FILE  the secret is its first line\n"                                 \
-    "  --bearer-token-file FILE   an existing token, in place of the two above\n"                 \
-    "  --private-key FILE         RSA key (PEM) for servers that encrypt their files\n"           \
-    "  --private-key-passphrase-file FILE\n"                                                      \
-    "  --ca FILE                  authorities to trust (PEM), in place of the system's\n"         \
+#define OPTIONS_HELP_SERVER                                                                        \
+    "Server and credentials\n"                                                                     \
+    "  --url URL                  the FHIR API, such as https://sandbox.bcda.cms.gov/api/v2\n"     \
+    "  --client-id ID             with one of the next two\n"                                      \
+    "  --client-secret-file FILE  the secret is its first line (BCDA)\n"                           \
+    "  --private-key-jwt FILE     the key that signs in (SMART Backend Services): RSA, or EC on\n" \
+    "                             P-384; PEM, JWK or JWKS\n"                                       \
+    "  --kid ID                   the id of this key at the server, or of one key of the JWKS\n"   \
+    "  --private-key-jwt-passphrase-file FILE\n"                                                   \
+    "  --scope SCOPES             such as 'system/Patient.rs' (default: all types)\n"              \
+    "  --bearer-token-file FILE   a token, read again when it ends or is refused\n"                \
+    "  --token-command COMMAND    prints a token; run again when it ends or is refused\n"          \
+    "  --no-auth                  the server requires no token\n"                                  \
+    "  --token-url URL            the token endpoint (default: /auth/token at the same origin;\n"  \
+    "                             with --private-key-jwt what the server announces)\n"             \
+    "  --token-cache FILE         share the token with other runs (mode 0600)\n"                   \
+    "  --request-budget FILE      share the limit of requests with other runs (mode 0600)\n"       \
+    "  --private-key FILE         RSA key (PEM) for servers that encrypt their files\n"            \
+    "  --private-key-passphrase-file FILE\n"                                                       \
+    "  --ca FILE                  authorities to trust (PEM), in place of the system's\n"          \
     "  --allow-http-loopback      allow http to this machine, for tests\n"
 #define OPTIONS_HELP_TYPE                                                                      \
     "  --type TYPE                such as Patient; may be given several times; default: all\n" \
@@ -142,7 +176,19 @@ extern const char *const options_all_types[OPTIONS_ALL_TYPES];
 /* Returns what contradicts in the options, or NULL. */
 const char *options_contradiction(const struct options *o);
 
-/* settings.c: creates a configuration from the command line. A program without `sign_in` makes only
+/* sign_in.c: how the program signs in. Returns what contradicts in the options, or NULL. */
+const char *sign_in_contradiction(const struct options *o);
+/* Sets the credentials of the configuration. On failure prints the error, sets *status and returns
+ * -1. */
+int sign_in_set(bcda_config *config, const struct options *o, int *status);
+
+/* settings.c: reads the first line of a file into `to`, of SECRET_MAX bytes. On failure prints the
+ * error and returns -1. */
+#define SECRET_MAX 65536
+int settings_read_secret(const char *path, char *to);
+/* Prints a message if a call on the config failed. Returns 0 or -1, and then sets *status. */
+int settings_check(bcda_config *config, const char *what, int rc, int *status);
+/* Creates a configuration from the command line. A program without `sign_in` makes only
  * requests that need no token. `spool` is the directory of --set delivery=verified without --spool;
  * NULL = there is none. On failure prints the error, sets *status and returns NULL. */
 bcda_config *settings_config(struct options *o, int sign_in, const char *spool, int *status);

@@ -59,8 +59,22 @@ static const char **options_text_of(struct options *o, int id)
         return &o->client_id;
     case OPT_SECRET:
         return &o->client_secret_file;
+    case OPT_SIGNING_KEY:
+        return &o->private_key_jwt;
+    case OPT_KID:
+        return &o->key_id;
+    case OPT_SIGNING_PASSPHRASE:
+        return &o->signing_passphrase_file;
+    case OPT_SCOPE:
+        return &o->scope;
     case OPT_BEARER:
         return &o->bearer_token_file;
+    case OPT_TOKEN_COMMAND:
+        return &o->token_command;
+    case OPT_TOKEN_CACHE:
+        return &o->token_cache;
+    case OPT_REQUEST_BUDGET:
+        return &o->request_budget;
     case OPT_KEY:
         return &o->private_key;
     case OPT_PASSPHRASE:
@@ -82,6 +96,8 @@ static const char **options_text_of(struct options *o, int id)
 static int *options_flag_of(struct options *o, int id)
 {
     switch (id) {
+    case OPT_NO_AUTH:
+        return &o->no_auth;
     case OPT_LOOPBACK:
         return &o->allow_http_loopback;
     case OPT_QUIET:
@@ -147,10 +163,10 @@ void options_choose_level(struct options *o)
 
 const char *options_contradiction(const struct options *o)
 {
-    if (o->bearer_token_file && (o->client_id || o->client_secret_file))
-        return "--bearer-token-file replaces --client-id and --client-secret-file";
-    if (!o->bearer_token_file && !(o->client_id && o->client_secret_file))
-        return "--client-id and --client-secret-file are needed";
+    const char *wrong = sign_in_contradiction(o);
+
+    if (wrong)
+        return wrong;
     if (o->passphrase_file && !o->private_key)
         return "--private-key-passphrase-file needs --private-key";
     if (o->level == BCDA_LEVEL_GROUP && !o->group)

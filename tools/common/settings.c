@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SECRET_MAX  65536
 #define OPTIONS_MAX 200 /* higher than the number of any option */
 
 /* ---- errors ---- */
@@ -20,8 +19,7 @@ static int status_of(int rc)
     return rc > BCDA_ERR_NOMEM ? EXIT_USAGE : EXIT_FAILED;
 }
 
-/* Prints a message if a call on the config failed. */
-static int settings_check(bcda_config *config, const char *what, int rc, int *status)
+int settings_check(bcda_config *config, const char *what, int rc, int *status)
 {
     if (rc == BCDA_OK)
         return 0;
@@ -41,6 +39,8 @@ int settings_refused(const struct options *o, const bcda_config *config, int rc)
 
     if (rc == BCDA_ERR_IO && o->ca)
         option = "--ca";
+    else if (rc == BCDA_ERR_IO && (o->token_cache || o->request_budget))
+        option = o->token_cache ? "--token-cache" : "--request-budget";
     else if (rc == BCDA_ERR_INSECURE_URL || rc == BCDA_ERR_URL)
         option = o->token_url ? "--url or --token-url" : "--url";
     if (bcda_config_error(config))
@@ -52,8 +52,7 @@ int settings_refused(const struct options *o, const bcda_config *config, int rc)
 
 /* ---- secrets ---- */
 
-/* Reads the first line of a file into `to`. */
-static int settings_read_secret(const char *path, char *to)
+int settings_read_secret(const char *path, char *to)
 {
     size_t n = 0;
     ssize_t got = 1;
@@ -80,36 +79,27 @@ static int settings_read_secret(const char *path, char *to)
     return -1;
 }
 
-static int set_identity(bcda_config *config, const struct options *o, int *status)
+static int set_private_key(bcda_config *config, const struct options *o, int *status)
 {
-    char *secret = malloc(SECRET_MAX);
-    const char *file = o->bearer_token_file ? o->bearer_token_file : o->client_secret_file;
+    char *secret = NULL;
     int rc = -1;
 
+    if (!o->private_key)
+        return 0;
     *status = EXIT_FAILED;
-    if (!secret) {
-        complain("out of memory");
-        return -1;
+    if (o->passphrase_file) {
+        secret = malloc(SECRET_MAX);
+        if (!secret) {
+            complain("out of memory");
+            return -1;
+        }
     }
-    if (settings_read_secret(file, secret))
-        goto out;
-    if (o->bearer_token_file)
-        rc = settings_check(config, file, bcda_config_set_bearer_token(config, secret), status);
-    else
-        rc = settings_check(config, "--client-id",
-                            bcda_config_set_client_credentials(config, o->client_id, secret),
+    if (!secret || !settings_read_secret(o->passphrase_file, secret))
+        rc = settings_check(config, "--private-key",
+                            bcda_config_add_private_key_file(config, o->private_key, secret),
                             status);
-    if (rc || !o->private_key)
-        goto out;
-    rc = -1;
-    if (o->passphrase_file && settings_read_secret(o->passphrase_file, secret))
-        goto out;
-    rc = settings_check(config, "--private-key",
-                        bcda_config_add_private_key_file(config, o->private_key,
-                                                         o->passphrase_file ? secret : NULL),
-                        status);
-out:
-    explicit_bzero(secret, SECRET_MAX);
+    if (secret)
+        explicit_bzero(secret, SECRET_MAX);
     free(secret);
     return rc;
 }
@@ -264,21 +254,14 @@ static int set_tunables(bcda_config *config, const struct options *o, const char
 
 /* ---- the configuration ---- */
 
-/* The token provider of a program that makes only requests without a token. If the server requires
- * one, the request fails. */
-static void no_token(bcda_token_request *request, void *userdata)
-{
-    (void)userdata;
-    bcda_token_request_fail(request);
-}
-
 /* Shows the log lines of the library that have information which is not reported otherwise: retries
  * and waits, which explain a delay, and settings that had no effect. A log line contains no secret
  * and no patient data. */
 static void settings_on_log(int level, const char *component, const char *message, void *userdata)
 {
-    static const char *const shown[] = {"again in", "not cancelled at the server", "decode threads",
-                                        "organized by"};
+    static const char *const shown[] = {"again in",       "not cancelled at the server",
+                                        "decode threads", "organized by",
+                                        "not granted",    "any more"};
     char text[512];
     size_t i;
 
@@ -305,7 +288,6 @@ bcda_config *settings_config(struct options *o, int sign_in, const char *spool, 
         return NULL;
     }
     if (settings_check(c, "--url", bcda_config_set_fhir_url(c, o->url), status) ||
-        settings_check(c, "--token-url", bcda_config_set_token_url(c, o->token_url), status) ||
         settings_check(c, "--ca", bcda_config_set_ca_file(c, o->ca), status) ||
         settings_check(c, "--allow-http-loopback",
                        bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, o->allow_http_loopback),
@@ -324,13 +306,9 @@ bcda_config *settings_config(struct options *o, int sign_in, const char *spool, 
         settings_check(c, "invalid lines", bcda_config_set_int(c, BCDA_OPT_BAD_LINES_MAX, -1),
                        status))
         goto fail;
-    if (!sign_in) {
-        if (settings_check(c, "token", bcda_config_set_token_provider(c, no_token, NULL, NULL),
-                           status))
-            goto fail;
-    } else if (set_identity(c, o, status)) {
+    if (sign_in ? sign_in_set(c, o, status) || set_private_key(c, o, status)
+                : settings_check(c, "sign-in", bcda_config_set_no_authentication(c), status))
         goto fail;
-    }
     if (set_tunables(c, o, spool, status))
         goto fail;
     (void)bcda_config_get_int(c, BCDA_OPT_CANCEL_AT_SERVER, &cancels);

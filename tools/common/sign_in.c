@@ -1,0 +1,115 @@
+/* How the program signs in: the options for credentials and tokens. */
+#include "common.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- contradictions ---- */
+
+/* Returns how many of the ways to sign in are given. */
+static int sign_in_ways(const struct options *o)
+{
+    return !!o->client_secret_file + !!o->private_key_jwt + !!o->bearer_token_file +
+           !!o->token_command + !!o->no_auth;
+}
+
+/* Whether the program fetches tokens from a token URL. */
+static int sign_in_fetches(const struct options *o)
+{
+    return o->client_secret_file || o->private_key_jwt;
+}
+
+const char *sign_in_contradiction(const struct options *o)
+{
+    if (sign_in_ways(o) > 1)
+        return "only one of --client-secret-file, --private-key-jwt, --bearer-token-file, "
+               "--token-command and --no-auth can be given";
+    if (sign_in_ways(o) == 0 && o->client_id)
+        return "--client-id needs --client-secret-file or --private-key-jwt";
+    if (sign_in_ways(o) == 0)
+        return "--client-id and --client-secret-file are needed, or --private-key-jwt, "
+               "--bearer-token-file, --token-command or --no-auth";
+    if (sign_in_fetches(o) && !o->client_id)
+        return o->private_key_jwt ? "--private-key-jwt needs --client-id"
+                                  : "--client-secret-file needs --client-id";
+    if (!sign_in_fetches(o) && o->client_id)
+        return "--client-id is only for --client-secret-file and --private-key-jwt";
+    if (!o->private_key_jwt && (o->key_id || o->scope || o->signing_passphrase_file))
+        return "--kid, --scope and --private-key-jwt-passphrase-file need --private-key-jwt";
+    if (!sign_in_fetches(o) && o->token_cache)
+        return "--token-cache is only for --client-secret-file and --private-key-jwt";
+    if (o->no_auth && o->token_url)
+        return "--no-auth and --token-url contradict each other";
+    return NULL;
+}
+
+/* ---- the configuration ---- */
+
+/* `secret` has SECRET_MAX bytes. */
+static int sign_in_with_secret(bcda_config *config, const struct options *o, char *secret,
+                               int *status)
+{
+    if (settings_read_secret(o->client_secret_file, secret))
+        return -1;
+    return settings_check(config, "--client-id",
+                          bcda_config_set_client_credentials(config, o->client_id, secret), status);
+}
+
+static int sign_in_with_key(bcda_config *config, const struct options *o, char *secret, int *status)
+{
+    const char *file = o->signing_passphrase_file;
+
+    if (file && settings_read_secret(file, secret))
+        return -1;
+    if (settings_check(config, "--private-key-jwt",
+                       bcda_config_set_signing_key_file(config, o->client_id, o->private_key_jwt,
+                                                        file ? secret : NULL, o->key_id),
+                       status))
+        return -1;
+    return settings_check(config, "--scope", bcda_config_set_scope(config, o->scope), status);
+}
+
+static int sign_in_fetching(bcda_config *config, const struct options *o, int *status)
+{
+    char *secret = malloc(SECRET_MAX);
+    int rc;
+
+    if (!secret) {
+        complain("out of memory");
+        return -1;
+    }
+    if (o->private_key_jwt)
+        rc = sign_in_with_key(config, o, secret, status);
+    else
+        rc = sign_in_with_secret(config, o, secret, status);
+    explicit_bzero(secret, SECRET_MAX);
+    free(secret);
+    return rc;
+}
+
+static int sign_in_choose(bcda_config *config, const struct options *o, int *status)
+{
+    if (sign_in_fetches(o))
+        return sign_in_fetching(config, o, status);
+    if (o->bearer_token_file)
+        return settings_check(config, "--bearer-token-file",
+                              bcda_config_set_token_file(config, o->bearer_token_file), status);
+    if (o->token_command)
+        return settings_check(config, "--token-command",
+                              bcda_config_set_token_command(config, o->token_command), status);
+    return settings_check(config, "--no-auth", bcda_config_set_no_authentication(config), status);
+}
+
+int sign_in_set(bcda_config *config, const struct options *o, int *status)
+{
+    *status = EXIT_FAILED;
+    if (settings_check(config, "--token-url", bcda_config_set_token_url(config, o->token_url),
+                       status) ||
+        sign_in_choose(config, o, status) ||
+        settings_check(config, "--token-cache", bcda_config_set_token_cache(config, o->token_cache),
+                       status))
+        return -1;
+    return settings_check(config, "--request-budget",
+                          bcda_config_set_request_budget(config, o->request_budget), status);
+}
