@@ -112,6 +112,7 @@ static int use_token(struct bcda__auth *a, const char *token, size_t len, int64_
     if (set_bearer(a, token, len))
         return bcda__err_nomem(err);
     a->renew_at = bcda__token_renew_at(bcda__engine_now(a->cx->engine), lifetime_ms);
+    a->expires_ms = lifetime_ms < 0 ? 0 : bcda__engine_wall(a->cx->engine) + lifetime_ms;
     a->cx->stat[BCDA_STAT_TOKENS]++;
     bcda__log(&a->cx->log, BCDA_LOG_INFO, "auth", "token received");
     return 0;
@@ -129,7 +130,6 @@ static void drop_cache(struct bcda__auth *a, const struct bcda_error *err)
 static void store_token(struct bcda__auth *a, const struct bcda__token *token)
 {
     struct bcda_error err;
-    int64_t expires = bcda__engine_wall(a->cx->engine) + token->lifetime_ms;
 
     if (!a->has_cache_lock)
         return;
@@ -137,7 +137,7 @@ static void store_token(struct bcda__auth *a, const struct bcda__token *token)
     if (token->lifetime_ms < 0)
         bcda__token_cache_release(a->cx->token_cache);
     else if (bcda__token_cache_store(a->cx->token_cache, token->bearer.data, token->bearer.len,
-                                     expires, &err))
+                                     a->expires_ms, &err))
         drop_cache(a, &err);
 }
 
@@ -151,8 +151,19 @@ static int take_cached(struct bcda__auth *a, const struct bcda__secret *token, i
     if (rc)
         return bcda__err_nomem(err);
     a->renew_at = bcda__token_renew_at(bcda__engine_now(a->cx->engine), expires_ms - wall);
+    a->expires_ms = expires_ms;
     bcda__log(&a->cx->log, BCDA_LOG_INFO, "auth", "token taken from the cache");
     return 1;
+}
+
+/* How long a token of the cache must be valid to be of use. It replaces a token that this session
+ * still has, so it must expire later. Otherwise a second is enough: half of it, and the token is
+ * renewed. */
+static int64_t cache_margin(const struct bcda__auth *a)
+{
+    int64_t left = a->expires_ms - bcda__engine_wall(a->cx->engine);
+
+    return a->header.data && left >= 1000 ? left + 1 : 1000;
 }
 
 /* Looks into the cache. Returns one of bcda__cache_result, after HIT with the token in use, or
@@ -165,9 +176,8 @@ static int look_into_cache(struct bcda__auth *a, struct bcda_error *err)
 
     if (!a->cx->token_cache)
         return BCDA__CACHE_MISS;
-    /* A token that is good for a second is taken: it is renewed when half of that has passed. */
-    rc = bcda__token_cache_look(a->cx->token_cache, bcda__engine_wall(a->cx->engine), 1000, &token,
-                                &expires, err);
+    rc = bcda__token_cache_look(a->cx->token_cache, bcda__engine_wall(a->cx->engine),
+                                cache_margin(a), &token, &expires, err);
     if (rc == BCDA__CACHE_HIT && take_cached(a, &token, expires, err) < 0)
         rc = BCDA_ERR_NOMEM;
     bcda__secret_free(&token);

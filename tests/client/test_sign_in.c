@@ -607,6 +607,33 @@ static void accept_once(void)
     scripted_text(scripted_on(fx.server, "$export", 1), text);
 }
 
+/* The session renews its token before it expires, although the cache still has this token. */
+START_TEST(cached_and_renewed)
+{
+    struct run *r;
+
+    open_sharing();
+    reply_token(1, 0, "one");
+    reply_token(0, 0, "two");
+    scripted_text(scripted_on(fx.server, "/jobs/1", 1),
+                  "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    fixture_reply_two_files(&fx);
+    fixture_session(&fx);
+    fx.stay = 1;
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_advance(&fx, 1100);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1"), 1);
+    fx.now += 1145 * 1000; /* of 1200 s */
+    fx.stay = 0;
+    fixture_finish(&fx);
+    fixture_check_came(r, 6);
+    ck_assert_uint_eq(carried("one"), 2);
+    ck_assert_uint_eq(carried("two"), 3);
+    ck_assert_int_eq(cache_has("\"two\""), 1);
+    close_sharing();
+}
+END_TEST
+
 /* A token for another client is not taken. */
 START_TEST(cached_for_another)
 {
@@ -789,6 +816,7 @@ SUITE("sign_in")
     suite_test(renewal_fails);
     suite_case("shared");
     suite_test(cached_token);
+    suite_test(cached_and_renewed);
     suite_test(cached_for_another);
     suite_test(cached_and_refused);
     suite_test(waits_for_the_other);
