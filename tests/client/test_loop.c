@@ -146,7 +146,7 @@ static int next_round(void)
             ck_assert_int_ge(report_timer(), 0);
             return 1;
         }
-        if (fixture_stat(&fx, BCDA_STAT_TRANSFERS) == 0)
+        if (fixture_stat(&fx, BCDA_STAT_TRANSFERS) == 0 && !bcda__session_runs_command(fx.session))
             break;
     }
     ck_assert_int_lt(quiet, PATIENCE);
@@ -209,6 +209,34 @@ START_TEST(complete)
     r = fixture_start(&fx, _i % 2 ? BY_BATCH : BY_RESOURCE);
     run_all();
     fixture_check_export(r);
+    ck_assert_int_eq(loop.count, 1);
+    end();
+}
+END_TEST
+
+/* The token comes from a command. Its output is a descriptor of the application's loop too, which
+ * the application refuses to watch with _i = 1: the second one, after that for wake-ups. */
+START_TEST(token_command)
+{
+    char command[2500];
+    struct run *r;
+
+    memset(&loop, 0, sizeof loop);
+    loop.timer = -1;
+    loop.thread = pthread_self();
+    fixture_open_sandbox(&fx, SANDBOX(.era = "2021"));
+    snprintf(command, sizeof command, "exec printf %%s %s", sandbox_bearer_token(fx.sandbox));
+    ck_assert_ok(bcda_config_set_token_command(fixture_config(&fx), command));
+    fixture_session(&fx);
+    set_loop();
+    loop.refuse_watch = _i;
+    r = fixture_start(&fx, BY_RESOURCE);
+    run_all();
+    if (_i)
+        ck_assert_ptr_nonnull(strstr(bcda_error_text(fixture_check_failed(r, BCDA_ERR_SYSTEM)),
+                                     "the output of the token command cannot be watched"));
+    else
+        fixture_check_export(r);
     ck_assert_int_eq(loop.count, 1);
     end();
 }
@@ -432,6 +460,7 @@ SUITE("loop")
 {
     suite_case("loop");
     suite_loop(complete, 0, 6);
+    suite_loop(token_command, 0, 2);
     suite_test(large_file);
     suite_test(pulled);
     suite_test(two_jobs);

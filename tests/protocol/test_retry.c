@@ -374,11 +374,37 @@ START_TEST(summary_of_the_guide)
 }
 END_TEST
 
+/* The Date header, in the forms of RFC 9110. */
+START_TEST(http_dates)
+{
+    static const struct {
+        const char *value;
+        int64_t ms;
+    } rows[] = {
+        {"Sun, 06 Nov 1994 08:49:37 GMT", INT64_C(784111777000)},
+        {"  Sun, 06 Nov 1994 08:49:37 GMT\t", INT64_C(784111777000)},
+        {"Sunday, 06-Nov-94 08:49:37 GMT", INT64_C(784111777000)},
+        {"Sun Nov  6 08:49:37 1994", INT64_C(784111777000)},
+        {"Thu, 01 Jan 1970 00:00:01 GMT", 1000},
+        {"120", -1}, /* a number is no date here */
+        {"Sun, 06 Nov 1994 08:49:37", -1},
+        {"", -1},
+        {NULL, -1},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        ck_assert_msg(bcda__http_date(rows[i].value, INT64_C(1600000000000)) == rows[i].ms, "%s",
+                      rows[i].value ? rows[i].value : "(null)");
+}
+END_TEST
+
 SUITE("retry")
 {
     suite_case("all");
     suite_timeout(120);
-    suite_test(seconds, dates, epochs, two_digit_years, nonsense, calendar, retry_delays,
-               what_the_server_asks, poll_delays, what_is_retried, later_and_attempts_agree,
-               attempts_of_an_error, rows_of_the_guide, summary_of_the_guide);
+    suite_test(seconds, dates, http_dates, epochs, two_digit_years, nonsense, calendar,
+               retry_delays, what_the_server_asks, poll_delays, what_is_retried,
+               later_and_attempts_agree, attempts_of_an_error, rows_of_the_guide,
+               summary_of_the_guide);
 }

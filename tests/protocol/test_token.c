@@ -324,10 +324,90 @@ START_TEST(mutated)
 }
 END_TEST
 
+/* ---- tokens that another program has written ---- */
+
+/* The claims {"exp":1000}, and a signature that is none. */
+#define JWT_1000 "eyJhbGciOiJub25lIn0.eyJleHAiOjEwMDB9.c2ln"
+
+START_TEST(written)
+{
+    static const struct {
+        const char *text, *bearer;
+        int64_t wall_ms, lifetime_ms;
+    } rows[] = {
+        {"abc", "abc", 0, -1},
+        {" \t\r\nabc\n\n", "abc", 0, -1},
+        {"{\"access_token\":\"abc\",\"expires_in\":300}", "abc", 5000, 300000},
+        {"\n{\"access_token\":\"abc\"} ", "abc", 0, -1},
+        {JWT_1000 "\n", JWT_1000, 0, 1000000},
+        {JWT_1000, JWT_1000, 999 * 1000 + 1, 999},
+        {JWT_1000, JWT_1000, 1000 * 1000, -1}, /* has expired: the server decides */
+        {"{\"access_token\":\"" JWT_1000 "\"}", JWT_1000, 400 * 1000, 600000},
+        {"{\"access_token\":\"" JWT_1000 "\",\"expires_in\":60}", JWT_1000, 0, 60000},
+    };
+    struct bcda__token t = {0};
+    size_t i;
+
+    for (i = 0; i < COUNT(rows); i++) {
+        ck_assert_msg(
+            bcda__token_read(&t, rows[i].text, strlen(rows[i].text), rows[i].wall_ms, &err) == 0,
+            "%s: %s", rows[i].text, err.text);
+        ck_assert_str_eq(t.bearer.data, rows[i].bearer);
+        ck_assert_msg(t.lifetime_ms == rows[i].lifetime_ms, "%s: %lld", rows[i].text,
+                      (long long)t.lifetime_ms);
+    }
+    bcda__token_free(&t);
+}
+END_TEST
+
+/* The earlier token is kept, and no text shows what the file contains. */
+START_TEST(badly_written)
+{
+    static const char *const texts[] = {"",
+                                        "   \n",
+                                        "SECRET SECRET",
+                                        "SECRET\nSECRET",
+                                        "SECRET\x01",
+                                        "SECR\xC3\xA9T",
+                                        "{",
+                                        "{\"access_token\":\"SECRET\"",
+                                        "{\"access_token\":\"SECRET\"}}",
+                                        "{\"token\":\"SECRET\"}",
+                                        "{\"access_token\":7}",
+                                        "{\"access_token\":\"SECRET\",\"token_type\":\"mac\"}"};
+    struct bcda__token t = {0};
+    size_t i;
+
+    ck_assert_int_eq(bcda__token_read(&t, "earlier", 7, 0, &err), 0);
+    for (i = 0; i < COUNT(texts); i++) {
+        ck_assert_msg(bcda__token_read(&t, texts[i], strlen(texts[i]), 0, &err) == BCDA_ERR_TOKEN,
+                      "%s: %s", texts[i], err.text);
+        ck_assert_str_eq(t.bearer.data, "earlier");
+        ck_assert_msg(!strstr(err.text, "SECRET"), "%s", err.text);
+    }
+    ck_assert_int_eq(bcda__token_read(&t, "a\0b", 3, 0, &err), BCDA_ERR_TOKEN);
+    bcda__token_free(&t);
+}
+END_TEST
+
+START_TEST(valid)
+{
+    int c;
+
+    for (c = 0; c < 256; c++) {
+        char text[3] = {'a', (char)c, 'b'};
+
+        ck_assert_int_eq(bcda__token_is_valid(text, 3), c > 0x20 && c < 0x7F);
+        ck_assert_int_eq(bcda__token_is_valid(text + 1, 1), c > 0x20 && c < 0x7F);
+    }
+    ck_assert_int_eq(bcda__token_is_valid("", 0), 0);
+}
+END_TEST
+
 SUITE("token")
 {
     suite_case("all");
     suite_timeout(120);
     suite_test(basic, bodies_of_the_eras, lifetimes, scopes, unusable, hostile, not_json,
-               earlier_token, nothing_is_kept, renewal, mutated);
+               earlier_token, nothing_is_kept, renewal, mutated, written, badly_written, valid);
 }

@@ -384,6 +384,27 @@ static void check_cut(const char *text, size_t size)
     ck_assert_msg(strlen(text) > 3 && strcmp(text + strlen(text) - 3, "...") == 0, "%s", text);
 }
 
+START_TEST(test_error_add)
+{
+    char big[600];
+
+    bcda__err_set(&e, BCDA_ERR_AUTH, "it failed");
+    e.http_status = 401;
+    bcda__err_server(&e, "words", 5);
+    bcda__err_add(&e, "for %d reasons", 2);
+    ck_assert_str_eq(e.text, "it failed; for 2 reasons");
+    ck_assert_int_eq(e.code, BCDA_ERR_AUTH);
+    ck_assert_int_eq(e.http_status, 401);
+    ck_assert_str_eq(e.server, "words");
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    bcda__err_add(&e, "%s", big);
+    ck_assert_uint_eq(strlen(e.text), sizeof e.text - 1);
+    ck_assert_str_eq(e.text + strlen(e.text) - 3, "...");
+    bcda__err_add(NULL, "nothing");
+}
+END_TEST
+
 START_TEST(test_error_cut)
 {
     static const char *chars[] = {"a", "é", "…", "\xF0\x9F\x98\x80"};
@@ -1261,6 +1282,7 @@ SUITE("base")
     suite_test(test_secret, test_secret_pages, test_error_codes, test_error_retryable,
                test_error_text);
     suite_loop(test_error_cut, 0, 16);
+    suite_test(test_error_add);
     suite_test(test_error_server, test_error_object, test_text_copy, test_text_case,
                test_text_int64, test_text_whole, test_text_base64, test_text_base64url,
                test_text_base64url_encoded, test_text_base64url_all, test_text_hex,
