@@ -2,8 +2,10 @@
 expected, and must not use names of the C library."""
 import datetime
 import inspect
+import itertools
 import json
 import logging
+import subprocess
 import tempfile
 import unittest
 
@@ -16,7 +18,14 @@ URL = "https://bcda.example/api/v2"
 PEM = "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIE-secret\n-----END RSA PRIVATE KEY-----\n"
 SECRET = "MIIE-secret"
 
+KEY = SECRET.encode()  # not a key
+
 T = {"bearer_token": "t"}  # the credentials that a client needs
+# The ways to sign in, without client_id. Only one can be given.
+WAYS = {"client_secret": {"client_secret": SECRET}, "private_key_jwt": {"private_key_jwt": KEY},
+        "bearer_token": {"bearer_token": SECRET}, "token_provider": {"token_provider": lambda: SECRET},
+        "token_file": {"token_file": "/nowhere"}, "token_command": {"token_command": "cat " + SECRET},
+        "no_auth": {"no_auth": True}}
 
 # keyword: rows of (settings, class of the error, words that its text must contain)
 CLIENT = {
@@ -29,22 +38,101 @@ CLIENT = {
     ],
     "client_id": [
         ({"client_id": "a:b", "client_secret": SECRET}, bcda.InvalidArgument, ["client_id: ", "given 'a:b'"]),
-        ({"client_id": "a"}, bcda.ConfigError, ["client_id and client_secret are needed together"]),
+        ({"client_id": "a\n", "private_key_jwt": KEY}, bcda.InvalidArgument, ["client_id: ", "given 'a\\n'"]),
+        ({"client_id": "a"}, bcda.ConfigError, ["client_id needs client_secret or private_key_jwt"]),
+        ({"client_id": "a", "private_key": [KEY]}, bcda.ConfigError,
+         ["client_id needs client_secret or private_key_jwt"]),
         ({"client_id": 5, "client_secret": SECRET}, TypeError, ["client_id must be a str, not int"]),
-        ({"client_id": "a", "client_secret": SECRET, "bearer_token": SECRET}, bcda.ConfigError,
-         ["client_id and bearer_token exclude each other"]),
-        ({}, bcda.ConfigError,
-         ["no identity", "client_id and client_secret", "bearer_token", "token_provider"]),
+        ({"client_id": 5, "private_key_jwt": KEY}, TypeError, ["client_id must be a str, not int"]),
+        *[({"client_id": "a", **way}, bcda.ConfigError, [f"client_id and {name} exclude each other"])
+          for name, way in WAYS.items() if name not in ("client_secret", "private_key_jwt")],
+        *[({"client_id": "a", "private_key": KEY, **way}, bcda.ConfigError,
+           [f"client_id and {name} exclude each other"])
+          for name, way in WAYS.items() if name not in ("client_secret", "private_key_jwt")],
+        *[({"client_id": "a", **one, **other}, bcda.ConfigError, [f"{a} and {b} exclude each other"])
+          for (a, one), (b, other) in itertools.combinations(WAYS.items(), 2)],
+        ({}, bcda.ConfigError, ["no identity", "client_id and client_secret", *WAYS]),
+        ({"private_key": KEY}, bcda.ConfigError, ["no identity"]),
     ],
     "client_secret": [
         ({"client_id": "a", "client_secret": SECRET + "\n"}, bcda.InvalidArgument, ["client_secret: "]),
-        ({"client_secret": SECRET}, bcda.ConfigError, ["client_id and client_secret are needed together"]),
+        ({"client_secret": SECRET}, bcda.ConfigError, ["client_secret needs client_id"]),
         ({"client_id": "a", "client_secret": b"MIIE-secret"}, TypeError, ["client_secret must be a str, not bytes"]),
     ],
     "bearer_token": [
         ({"bearer_token": SECRET + " x"}, bcda.InvalidArgument, ["bearer_token: "]),
         ({"bearer_token": SECRET + "\0"}, bcda.InvalidArgument, ["bearer_token has a NUL character in it"]),
         ({"bearer_token": b"MIIE-secret"}, TypeError, ["bearer_token must be a str, not bytes"]),
+    ],
+    "private_key_jwt": [
+        ({"private_key_jwt": KEY}, bcda.ConfigError, ["private_key_jwt needs client_id"]),
+        ({"client_id": "a", "private_key_jwt": KEY}, bcda.PrivateKeyError, ["private_key_jwt: "]),
+        ({"client_id": "a", "private_key_jwt": PEM}, bcda.PrivateKeyError, ["private_key_jwt: "]),
+        ({"client_id": "a", "private_key_jwt": "/nowhere/key.pem"}, bcda.LocalFileError,
+         ["private_key_jwt: /nowhere/key.pem: No such file"]),
+        ({"client_id": "a", "private_key_jwt": '{"kty": "EC", "d": "MIIE-secret"}'}, bcda.PrivateKeyError,
+         ["private_key_jwt: "]),
+        ({"client_id": "a", "private_key_jwt": {"kty": "EC", "d": SECRET}}, bcda.PrivateKeyError,
+         ["private_key_jwt: "]),
+        ({"client_id": "a", "private_key_jwt": {SECRET: b"x"}}, TypeError, ["private_key_jwt is not a JWK or JWKS"]),
+        ({"client_id": "a", "private_key_jwt": "MIIE" + 100 * "x"}, bcda.InvalidArgument,
+         ["private_key_jwt is neither the path of a file nor a key in PEM, JWK or JWKS"]),
+        ({"client_id": "a", "private_key_jwt": [KEY]}, TypeError,
+         ["private_key_jwt must be a path, the text of a key, or a dict, not list"]),
+        ({"client_id": "a", "private_key_jwt": "/dev/null\0"}, bcda.InvalidArgument,
+         ["private_key_jwt has a NUL character in it"]),
+    ],
+    "private_key_jwt_passphrase": [
+        ({"client_id": "a", "private_key_jwt": KEY, "private_key_jwt_passphrase": b"MIIE-secret"}, TypeError,
+         ["private_key_jwt_passphrase must be a str, not bytes"]),
+        ({**T, "private_key_jwt_passphrase": SECRET}, bcda.ConfigError,
+         ["private_key_jwt_passphrase is given without private_key_jwt"]),
+        ({"client_id": "a", "private_key": KEY, "private_key_jwt_passphrase": SECRET}, bcda.ConfigError,
+         ["private_key_jwt_passphrase is given without private_key_jwt", "private_key_passphrase"]),
+    ],
+    "kid": [
+        ({"client_id": "a", "private_key_jwt": KEY, "kid": ""}, bcda.InvalidArgument, ["kid: ", "given ''"]),
+        ({"client_id": "a", "private_key_jwt": KEY, "kid": 5}, TypeError, ["kid must be a str, not int"]),
+        ({**T, "kid": "k"}, bcda.ConfigError, ["kid is given without private_key_jwt"]),
+        ({"client_id": "a", "client_secret": SECRET, "private_key": KEY, "kid": "k"}, bcda.ConfigError,
+         ["kid is given without private_key_jwt"]),
+    ],
+    "scope": [
+        ({**T, "scope": "system/*.rs"}, bcda.ConfigError, ["scope is given without private_key_jwt"]),
+        ({"client_id": "a", "client_secret": SECRET, "scope": "system/*.rs"}, bcda.ConfigError,
+         ["scope is given without private_key_jwt"]),
+    ],
+    "token_file": [
+        ({"token_file": 5}, TypeError, ["token_file must be a path, not int"]),
+        ({"token_file": ""}, bcda.InvalidArgument, ["token_file: ", "is empty"]),
+        ({"token_file": "eyJhbGciOiJSUzUxMiJ9.MIIE-secret.x"}, bcda.InvalidArgument,
+         ["token_file is the path of a file, not the text in it"]),
+        ({"token_file": '{"access_token": "MIIE-secret"}'}, bcda.InvalidArgument,
+         ["token_file is the path of a file, not the text in it"]),
+    ],
+    "token_command": [
+        ({"token_command": ["cat", "x"]}, TypeError, ["token_command must be a str, not list"]),
+        ({"token_command": ""}, bcda.InvalidArgument, ["token_command: ", "is empty"]),
+    ],
+    "no_auth": [
+        ({"no_auth": "yes"}, TypeError, ["no_auth must be a bool, not str"]),
+        ({"no_auth": None}, TypeError, ["no_auth must be a bool, not NoneType"]),
+        ({"no_auth": True, "token_url": URL}, bcda.ConfigError, ["no_auth and token_url exclude each other"]),
+        ({"no_auth": False}, bcda.ConfigError, ["no identity"]),
+    ],
+    "token_cache": [
+        *[({**way, "token_cache": "x"}, bcda.ConfigError,
+           ["token_cache is given without client_secret or private_key_jwt"])
+          for name, way in WAYS.items() if name not in ("client_secret", "private_key_jwt")],
+        ({"client_id": "a", "client_secret": "s", "token_cache": 5}, TypeError,
+         ["token_cache must be a path, not int"]),
+        ({"client_id": "a", "client_secret": "s", "token_cache": "/nowhere/t"}, bcda.LocalFileError,
+         ["token_cache: /nowhere/t cannot be opened: No such file"]),
+    ],
+    "request_budget": [
+        ({**T, "request_budget": 5}, TypeError, ["request_budget must be a path, not int"]),
+        ({**T, "request_budget": "/nowhere/b"}, bcda.LocalFileError,
+         ["request_budget: /nowhere/b cannot be opened: No such file"]),
     ],
     "token_provider": [
         ({"token_provider": SECRET}, TypeError, ["token_provider must be callable, not str"]),
@@ -58,6 +146,12 @@ CLIENT = {
         ({**T, "private_key": b"MIIE-secret"}, bcda.PrivateKeyError, ["private_key: "]),
         ({**T, "private_key": PEM}, bcda.PrivateKeyError, ["private_key: "]),
         ({**T, "private_key": 5}, TypeError, ["private_key must be a path, PEM text, or a sequence of them"]),
+        ({**T, "private_key": {"kty": "RSA", "d": SECRET}}, TypeError,
+         ["private_key must be a path, PEM text, or a sequence of them, not dict"]),
+        ({"client_id": "a", "private_key": PEM}, bcda.PrivateKeyError, ["private_key: "]),
+        ({"client_id": "a", "private_key": "/nowhere/key.pem"}, bcda.LocalFileError,
+         ["private_key: /nowhere/key.pem: "]),
+        ({**T, "private_key": "MIIE" + 100 * "x"}, bcda.InvalidArgument, ["private_key is the path of a file"]),
         ({**T, "private_key": [5]}, TypeError, ["private_key must be a path, not int"]),
     ],
     "private_key_passphrase": [
@@ -83,6 +177,14 @@ CLIENT = {
     "client_certificate_passphrase": [
         ({**T, "client_certificate_passphrase": SECRET}, bcda.ConfigError,
          ["client_certificate_passphrase is given without client_certificate"]),
+    ],
+    "certificate_origins": [
+        ({**T, "certificate_origins": ["https://x"]}, bcda.ConfigError,
+         ["certificate_origins is given without client_certificate"]),
+        ({**T, "client_certificate": "/dev/null", "certificate_origins": ["x"]}, bcda.UrlError,
+         ["certificate_origins: ", "given 'x'"]),
+        ({**T, "client_certificate": "/dev/null", "certificate_origins": "https://x"}, TypeError,
+         ["certificate_origins must be a sequence of str, not str"]),
     ],
     "proxy": [({**T, "proxy": 5}, TypeError, ["proxy must be a str, not int"])],
     "proxy_user": [
@@ -225,6 +327,18 @@ class Arguments(WithSandbox):
 
     def test_client(self):
         self.every(CLIENT, bcda.Client.__init__, lambda **settings: bcda.Client(**{"fhir_url": URL, **settings}))
+
+    def test_scopes(self):
+        """They need a key that can be used, which the table does not have."""
+        key = subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+                             check=True, capture_output=True).stdout
+        for scope, kind, words in (("a  b", bcda.InvalidArgument, ["scope", "given 'a  b'"]),
+                                   ([], bcda.InvalidArgument, ["scope", "given ''"]),
+                                   (["a", ""], bcda.InvalidArgument, ["scope", "given 'a '"]),
+                                   ([5], TypeError, ["scope must be a str, not int"]),
+                                   (b"a", TypeError, ["scope must be a sequence of str, not bytes"])):
+            with self.subTest(scope=scope):
+                self.check(lambda: bcda.Client(URL, client_id="a", private_key_jwt=key, scope=scope), kind, words)
 
     def test_export(self):
         client = self.client()

@@ -243,6 +243,12 @@ with bcda.Client("https://x/", client_id="a", client_secret="b", options={"deliv
     assert code is bcda.ErrorCode.OK and job.verdict is bcda.Verdict.COMPLETE
     sizes: List[int] = [len(batch.json.buffer) for batch in client.export().batches()]
     names: List[str] = [r.type for r in client.restore("x")]
+bcda.Client("u", client_id="a", private_key_jwt={"kty": "EC"}, kid="k", scope=["s"], token_cache="f")
+bcda.Client("u", client_id="a", private_key_jwt=b"pem", private_key_jwt_passphrase="p", scope="s", request_budget="f")
+bcda.Client("u", client_id="a", private_key={"keys": []})
+bcda.Client("u", token_file="f", client_certificate=("c", "k"), certificate_origins=["https://x"])
+bcda.Client("u", token_command="c")
+missing_scope: List[str] = bcda.Client("u", no_auth=True).missing_scope
 """)
             got = self.mypy("--python-version", "3.9", "src/bcda", path)
         self.assertEqual(got.returncode, 0, got.stdout + got.stderr)

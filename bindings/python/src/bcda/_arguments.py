@@ -16,6 +16,8 @@ Pairs = Union[Mapping[str, str], Iterable[Tuple[str, str]]]
 
 #: The beginning of the text in a PEM file.
 PEM = "-----BEGIN"
+#: What is not a path, but a secret: PEM text, JSON, a JWT, or a key in base64. An error text would quote it as a path.
+NO_PATH = re.compile(r"-----BEGIN|\A\s*(\{|eyJ[\w-]*\.|M[\w+/=]{100,}\s*\Z)")
 #: How much of a value an error text quotes.
 QUOTE_MAX = 80
 
@@ -80,7 +82,7 @@ def optional(value: Optional[str], keyword: str) -> Optional[bytes]:
 def path(value: Any, keyword: str) -> bytes:
     if not isinstance(value, (str, os.PathLike)):
         raise mistyped(keyword, value, "a path")
-    if PEM in os.fsdecode(value):  # the error of the library would quote the key
+    if NO_PATH.search(os.fsdecode(value)):
         raise errors.from_code(_abi.ERR_INVALID, f"{keyword} is the path of a file, not the text in it")
     made = os.fsencode(value)
     if b"\0" in made:

@@ -22,6 +22,7 @@ from ._core import Core, Handle, abandon, enter_callback, leave_callback, tidy
 from ._job import Callbacks, Deletion, File, Issue, Job
 from ._batch import InvalidLine
 from ._native import callback, lib, text
+from ._sign_in import Scope, SigningKey, SignIn
 from .enums import FileEvent, JobState, Level
 
 if TYPE_CHECKING:
@@ -88,25 +89,29 @@ def _forget(number: int) -> None:
 # ---- settings of a client
 
 
-def _needs(keyword: str, value: Optional[str], other: str) -> None:
+def _needs(keyword: str, value: object, other: str) -> None:
     if value is not None:
         raise errors.from_code(_abi.ERR_CONFIG, f"{keyword} is given without {other}")
 
 
 def _set_tls(config: Config, ca_file: Optional[Path], certificate: Union[Path, Tuple[Path, Path], None],
-             passphrase: Optional[str]) -> Dict[str, str]:
+             passphrase: Optional[str], origins: Iterable[str]) -> Dict[str, str]:
     """Sets the files for TLS. Returns a dict from each file to its keyword, for error texts."""
     files = {}
+    shown_to = texts(origins, "certificate_origins")
     if ca_file is not None:
         config.set("ca_file", "set_ca_file", path(ca_file, "ca_file"))
         files[os.fspath(ca_file)] = "ca_file"
     if certificate is None:
         _needs("client_certificate_passphrase", passphrase, "client_certificate")
+        _needs("certificate_origins", shown_to or None, "client_certificate")
         return files
     names = both(certificate, "client_certificate")
     config.set("client_certificate", "set_client_certificate", *names,
                optional(passphrase, "client_certificate_passphrase"))
     files.update((os.fsdecode(name), "client_certificate") for name in names)
+    for origin in shown_to:
+        config.text("certificate_origins", "add_certificate_origin", origin)
     return files
 
 
@@ -121,10 +126,11 @@ def _set_proxy(config: Config, proxy: Optional[str], user: Optional[str], passwo
 
 def _by_keyword(error: errors.Error, files: Mapping[str, str]) -> errors.Error:
     """The library's error about the configuration; its text names the keyword instead of the C setting."""
-    keywords = {"the FHIR URL": "fhir_url", "the token URL": "token_url", "a rewritten URL": "url_rewrites",
-                **{name: f"{keyword}: {name}" for name, keyword in files.items()}}
+    keywords = {"the FHIR URL: ": "fhir_url: ", "the token URL: ": "token_url: ", "a rewritten URL: ": "url_rewrites: ",
+                "the token cache ": "token_cache: ", "the request budget ": "request_budget: ",
+                **{f"{name}: ": f"{keyword}: {name}: " for name, keyword in files.items()}}
     for words, keyword in keywords.items():
-        if error.text.startswith(words + ": "):
+        if error.text.startswith(words):
             return errors.reworded(error, keyword + error.text[len(words):])
     return error
 
@@ -186,23 +192,55 @@ class Client:
     ----------
     fhir_url : str
         The base of the FHIR API, such as ``"https://sandbox.bcda.cms.gov/api/v2"``.
-    client_id, client_secret : str, optional
-        OAuth client credentials. The token is fetched, shared, and renewed as needed.
+    client_id : str, optional
+        The id of the client, with `client_secret` or `private_key_jwt`.
+    client_secret : str, optional
+        The secret of OAuth client credentials (BCDA). The token is fetched, shared, and renewed as
+        needed.
+    private_key_jwt : path, text (str or bytes) or dict, optional
+        The key that signs in by SMART Backend Services: RSA, or EC on P-384. The path of a file, its
+        text (PEM, JWK or JWKS), or a JWK or JWKS as a dict.
+    private_key_jwt_passphrase : str, optional
+        For an encrypted PEM key.
+    kid : str, optional
+        The id under which the server has the public key; it also selects the key of a JWKS.
+        Default: the ``kid`` of the JWK.
+    scope : str or sequence of str, optional
+        What to ask for with a signing key, such as ``"system/Patient.rs"``. Default: to read all
+        types. `missing_scope` has what the server did not grant.
     bearer_token : str, optional
         An existing token; it is never renewed.
     token_provider : callable, optional
         Called without arguments when a token is needed; returns the token, or a tuple of the token
         and its lifetime in seconds. On asyncio it may be a coroutine function.
+    token_file : path, optional
+        A file that another program keeps up to date: the token, or a JSON document with
+        ``access_token``. It is read again before the token expires, and after a 401.
+    token_command : str, optional
+        A command that prints what a token file has; ``/bin/sh`` runs it when a token is needed. It
+        must not be a secret. Option ``token_command_timeout_ms`` limits its time.
+    no_auth : bool, optional
+        True for an open server, which requires no token.
     token_url : str, optional
-        The URL of token requests. Default: ``/auth/token`` at the server's origin.
+        The URL of token requests. Default: with `client_secret` ``/auth/token`` at the server's
+        origin; with a signing key what the server announces.
+    token_cache : path, optional
+        A file (mode 0600) with which processes share the token of a client id.
+    request_budget : path, optional
+        A file (mode 0600) with which processes share the limit of requests per second.
     private_key : path, PEM text or bytes, or sequence of them, optional
-        RSA private keys (PEM) for encrypted files: the path of a file, or its content.
+        RSA private keys (PEM) for encrypted files: the path of a file, or its content. With
+        `client_id`, but without `client_secret` and `private_key_jwt`, a single `private_key` is the
+        key that signs in, as `private_key_jwt` is, and there is no key for encrypted files.
     private_key_passphrase : str, optional
     ca_file : path, optional
         The authorities to trust (PEM), in place of the system's.
     client_certificate : path or (path, path), optional
         A certificate for TLS: one PEM file with its key, or certificate and key.
     client_certificate_passphrase : str, optional
+    certificate_origins : sequence of str, optional
+        The origins to which the certificate is shown. Default: those of the FHIR URL and the token
+        URL.
     proxy : str, optional
         Such as ``"http://proxy.example:3128"``. The environment is not read.
     proxy_user, proxy_password : str, optional
@@ -239,29 +277,40 @@ class Client:
     """
 
     def __init__(self, fhir_url: str, *, client_id: Optional[str] = None,
-                 client_secret: Optional[str] = None, bearer_token: Optional[str] = None,
-                 token_provider: Optional[TokenProvider] = None, token_url: Optional[str] = None,
-                 private_key: Optional[PrivateKey] = None,
+                 client_secret: Optional[str] = None, private_key_jwt: Optional[SigningKey] = None,
+                 private_key_jwt_passphrase: Optional[str] = None, kid: Optional[str] = None,
+                 scope: Optional[Scope] = None, bearer_token: Optional[str] = None,
+                 token_provider: Optional[TokenProvider] = None, token_file: Optional[Path] = None,
+                 token_command: Optional[str] = None, no_auth: bool = False,
+                 token_url: Optional[str] = None, token_cache: Optional[Path] = None,
+                 request_budget: Optional[Path] = None,
+                 private_key: Union[PrivateKey, Mapping[str, Any], None] = None,
                  private_key_passphrase: Optional[str] = None, ca_file: Optional[Path] = None,
                  client_certificate: Union[Path, Tuple[Path, Path], None] = None,
-                 client_certificate_passphrase: Optional[str] = None, proxy: Optional[str] = None,
+                 client_certificate_passphrase: Optional[str] = None,
+                 certificate_origins: Iterable[str] = (), proxy: Optional[str] = None,
                  proxy_user: Optional[str] = None, proxy_password: Optional[str] = None,
                  spool_directory: Optional[Path] = None,
                  url_rewrites: Pairs = (), allowed_origins: Iterable[str] = (),
                  log_level: Union[int, str, None] = None,
                  options: Optional[Mapping[str, OptionValue]] = None) -> None:
         tidy()
+        sign_in = SignIn(private_key, private_key_passphrase, no_auth, client_id=client_id, client_secret=client_secret,
+                         private_key_jwt=private_key_jwt, private_key_jwt_passphrase=private_key_jwt_passphrase,
+                         kid=kid, scope=scope, bearer_token=bearer_token, token_provider=token_provider,
+                         token_file=token_file, token_command=token_command, token_url=token_url,
+                         token_cache=token_cache)
         self._provider = token_provider
         self._provider_exception: Optional[BaseException] = None
         self._number = next(_numbers)
         made = ctypes.c_void_p()
         with Config() as config:
             config.text("fhir_url", "set_fhir_url", fhir_url)
-            if token_url is not None:
-                config.text("token_url", "set_token_url", token_url)
-            self._set_identity(config, client_id, client_secret, bearer_token)
-            config.private_keys(private_key, private_key_passphrase)
-            files = _set_tls(config, ca_file, client_certificate, client_certificate_passphrase)
+            sign_in.set(config, lambda: self._set_provider(config))
+            config.private_keys(sign_in.private_key, sign_in.private_key_passphrase)
+            if request_budget is not None:
+                config.set("request_budget", "set_request_budget", path(request_budget, "request_budget"))
+            files = _set_tls(config, ca_file, client_certificate, client_certificate_passphrase, certificate_origins)
             _set_proxy(config, proxy, proxy_user, proxy_password)
             if spool_directory is not None:
                 config.set("spool_directory", "set_spool_directory", path(spool_directory, "spool_directory"))
@@ -281,30 +330,10 @@ class Client:
         self._core = Core(made.value or 0)
         weakref.finalize(self, abandon, self._core).atexit = False
 
-    def _set_identity(self, config: Config, client_id: Optional[str],
-                      client_secret: Optional[str], bearer_token: Optional[str]) -> None:
-        kinds = [name for name, value in (("client_id", client_id or client_secret),
-                                          ("bearer_token", bearer_token),
-                                          ("token_provider", self._provider)) if value is not None]
-        if not kinds:
-            raise errors.from_code(_abi.ERR_CONFIG, "no identity: give client_id and client_secret, or "
-                                   "bearer_token, or token_provider")
-        if len(kinds) > 1:
-            raise errors.from_code(_abi.ERR_CONFIG, f"{kinds[0]} and {kinds[1]} exclude each other")
-        if bearer_token is not None:
-            config.set("bearer_token", "set_bearer_token", argument(bearer_token, "bearer_token"))
-        elif self._provider is not None:
-            handler(self._provider, "token_provider", awaits=True)
-            _clients[self._number] = weakref.ref(self)
-            weakref.finalize(self, _forget, self._number).atexit = False
-            config.set("token_provider", "set_token_provider", _ON_TOKEN, self._number, None)
-        elif client_id is None or client_secret is None:
-            raise errors.from_code(_abi.ERR_CONFIG, "client_id and client_secret are needed together")
-        else:
-            name, secret = argument(client_id, "client_id"), argument(client_secret, "client_secret")
-            # The first call has a placeholder as secret, so an error of it is about the id.
-            config.set("client_id", "set_client_credentials", name, b"-", shows=client_id)
-            config.set("client_secret", "set_client_credentials", name, secret)
+    def _set_provider(self, config: Config) -> None:
+        _clients[self._number] = weakref.ref(self)
+        weakref.finalize(self, _forget, self._number).atexit = False
+        config.set("token_provider", "set_token_provider", _ON_TOKEN, self._number, None)
 
     # ---- tokens
 
@@ -624,6 +653,13 @@ class Client:
                 driver.forget()
             driver = self._core.aio = Driver(self._core, loop)
         return driver
+
+    @property
+    def missing_scope(self) -> List[str]:
+        """The scopes that were asked for with a signing key, and that the server has not granted with the
+        last token; empty if nothing is missing. Resources of a type that is missing here do not come."""
+        with self._core.lock:
+            return text(lib.bcda_session_missing_scope(self._core.live())).split()
 
     @property
     def is_closed(self) -> bool:

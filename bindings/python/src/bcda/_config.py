@@ -102,7 +102,7 @@ class Config:
     def text(self, keyword: str, setter: str, value: str) -> None:
         self.set(keyword, setter, argument(value, keyword), shows=value)
 
-    def private_keys(self, keys: Optional[PrivateKey], passphrase: Optional[str]) -> None:
+    def private_keys(self, keys: Union[PrivateKey, Mapping[str, Any], None], passphrase: Optional[str]) -> None:
         secret = optional(passphrase, "private_key_passphrase")
         if keys is None:
             if secret is not None:
@@ -110,7 +110,7 @@ class Config:
             return
         if isinstance(keys, (str, bytes, os.PathLike)):
             keys = [keys]
-        if not isinstance(keys, Iterable):
+        if not isinstance(keys, Iterable) or isinstance(keys, Mapping):
             raise mistyped("private_key", keys, "a path, PEM text, or a sequence of them")
         for key in keys:
             if isinstance(key, str) and PEM in key:
