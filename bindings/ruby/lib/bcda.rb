@@ -15,6 +15,7 @@ require "bcda/issue"
 require "bcda/deletion"
 require "bcda/job"
 require "bcda/config"
+require "bcda/sign_in"
 require "bcda/client"
 require "bcda/decoder"
 

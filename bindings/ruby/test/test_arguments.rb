@@ -2,6 +2,7 @@
 
 require_relative "helper"
 require "date"
+require "openssl"
 require "uri"
 
 # Errors for wrong arguments must name the keyword, the given value and what is expected, and must not use
@@ -11,6 +12,12 @@ class TestArguments < BcdaTest
   PEM = "-----BEGIN RSA #{'PRIVATE KEY'}-----\nMIIE-secret\n-----END RSA PRIVATE KEY-----\n" # not a real key
   SECRET = "MIIE-secret"
   ID = { token: "t" }.freeze
+  KEY = "{#{SECRET}" # not a key
+  P384 = OpenSSL::PKey::EC.generate("secp384r1")
+  # The ways to sign in, without client_id. Only one can be given.
+  WAYS = { client_secret: SECRET, private_key_jwt: KEY, token: SECRET, bearer_token: SECRET, token_provider: -> { SECRET },
+           token_file: "/nowhere", token_command: "cat #{SECRET}", no_auth: true }.map { |name, value| { name => value } }.freeze
+  OTHER_WAYS = WAYS.drop(2).freeze # than those with client_id
   # No message may contain these: C names, a secret, or a text that does not name the keyword.
   FOREIGN = ["bcda_", "BCDA_", "ABI::", SECRET, "an argument is not allowed", "undefined method", "no implicit"].freeze
 
@@ -23,21 +30,102 @@ class TestArguments < BcdaTest
     ],
     client_id: [
       [{ client_id: "a:b", client_secret: SECRET }, Bcda::UsageError, ["client_id: ", 'given "a:b"']],
-      [{ client_id: "a" }, Bcda::ConfigError, ["client_id and client_secret are needed together"]],
+      [{ client_id: "a\n", private_key_jwt: KEY }, Bcda::UsageError, ["client_id: ", 'given "a\n"']],
+      [{ client_id: "a" }, Bcda::ConfigError, ["client_id needs client_secret or private_key_jwt"]],
+      [{ client_id: "a", private_key: [KEY] }, Bcda::ConfigError, ["client_id needs client_secret or private_key_jwt"]],
       [{ client_id: 5, client_secret: SECRET }, TypeError, ["client_id must be a String, not Integer"]],
-      [{ **ID, client_id: "a", client_secret: SECRET }, Bcda::ConfigError, ["client_id and token exclude each other"]],
+      [{ client_id: 5, private_key_jwt: KEY }, TypeError, ["client_id must be a String, not Integer"]],
+      *OTHER_WAYS.flat_map do |way|
+        [{ client_id: "a", **way }, { client_id: "a", private_key: KEY, **way }].map do |settings|
+          [settings, Bcda::ConfigError, ["client_id and #{way.keys.first} exclude each other"]]
+        end
+      end,
+      *WAYS.combination(2).map do |one, other|
+        [{ client_id: "a", **one, **other }, Bcda::ConfigError, ["#{one.keys.first} and #{other.keys.first} exclude each other"]]
+      end,
       [{ client_id: "a", token: -> {} }, Bcda::ConfigError, ["client_id and token exclude each other"]],
-      [{}, Bcda::ConfigError, ["no identity", "client_id and client_secret, or token"]]
+      [{}, Bcda::ConfigError, ["no identity", "client_id and client_secret, client_id and private_key_jwt", "token", "no_auth: true"]],
+      [{ private_key: KEY }, Bcda::ConfigError, ["no identity"]]
     ],
     client_secret: [
       [{ client_id: "a", client_secret: "#{SECRET}\n" }, Bcda::UsageError, ["client_secret: "]],
-      [{ client_secret: SECRET }, Bcda::ConfigError, ["client_id and client_secret are needed together"]],
+      [{ client_secret: SECRET }, Bcda::ConfigError, ["client_secret needs client_id"]],
       [{ client_id: "a", client_secret: 5 }, TypeError, ["client_secret must be a String, not Integer"]]
     ],
     token: [
       [{ token: "#{SECRET} x" }, Bcda::UsageError, ["token: "]],
       [{ token: "#{SECRET}\0" }, ArgumentError, ["token has a NUL character in it"]],
       [{ token: 5 }, TypeError, ["token must be a String, or something with a method call, not Integer"]]
+    ],
+    private_key_jwt: [
+      [{ private_key_jwt: KEY }, Bcda::ConfigError, ["private_key_jwt needs client_id"]],
+      [{ client_id: "a", private_key_jwt: KEY }, Bcda::PrivateKeyError, ["private_key_jwt: "]],
+      [{ client_id: "a", private_key_jwt: PEM }, Bcda::PrivateKeyError, ["private_key_jwt: "]],
+      [{ client_id: "a", private_key_jwt: "/nowhere/key.pem" }, Bcda::LocalError, ["private_key_jwt: /nowhere/key.pem: No such file"]],
+      [{ client_id: "a", private_key_jwt: { kty: "EC", d: SECRET } }, Bcda::PrivateKeyError, ["private_key_jwt: "]],
+      [{ client_id: "a", private_key_jwt: { SECRET => Float::NAN } }, TypeError, ["private_key_jwt is not a JWK or JWKS"]],
+      [{ client_id: "a", private_key_jwt: { kty: "#{SECRET}\xff" } }, TypeError, ["private_key_jwt is not a JWK or JWKS"]],
+      [{ client_id: "a", private_key_jwt: "MIIE#{'x' * 100}" }, ArgumentError,
+       ["private_key_jwt is neither the path of a file nor a key in PEM, JWK or JWKS"]],
+      [{ client_id: "a", private_key_jwt: [KEY] }, TypeError, ["private_key_jwt must be a path, the text of a key, or a Hash, not Array"]],
+      [{ client_id: "a", private_key_jwt: "/dev/null\0" }, ArgumentError, ["private_key_jwt has a NUL character in it"]]
+    ],
+    private_key_jwt_passphrase: [
+      [{ client_id: "a", private_key_jwt: KEY, private_key_jwt_passphrase: 5 }, TypeError,
+       ["private_key_jwt_passphrase must be a String, not Integer"]],
+      [{ **ID, private_key_jwt_passphrase: SECRET }, Bcda::ConfigError, ["private_key_jwt_passphrase is given without private_key_jwt"]],
+      [{ client_id: "a", private_key: KEY, private_key_jwt_passphrase: SECRET }, Bcda::ConfigError,
+       ["private_key_jwt_passphrase is given without private_key_jwt", "private_key_passphrase"]]
+    ],
+    kid: [
+      [{ client_id: "a", private_key_jwt: KEY, kid: "" }, Bcda::UsageError, ["kid: ", 'given ""']],
+      [{ client_id: "a", private_key_jwt: KEY, kid: 5 }, TypeError, ["kid must be a String, not Integer"]],
+      [{ **ID, kid: "k" }, Bcda::ConfigError, ["kid is given without private_key_jwt"]],
+      [{ client_id: "a", client_secret: SECRET, private_key: KEY, kid: "k" }, Bcda::ConfigError,
+       ["kid is given without private_key_jwt"]]
+    ],
+    scope: [
+      [{ **ID, scope: "system/*.rs" }, Bcda::ConfigError, ["scope is given without private_key_jwt"]],
+      [{ client_id: "a", client_secret: SECRET, scope: "s" }, Bcda::ConfigError, ["scope is given without private_key_jwt"]],
+      [{ client_id: "a", private_key_jwt: P384, scope: "a  b" }, Bcda::UsageError, ["scope", 'given "a  b"']],
+      [{ client_id: "a", private_key_jwt: P384, scope: [] }, Bcda::UsageError, ["scope", 'given ""']],
+      [{ client_id: "a", private_key_jwt: P384, scope: [5] }, TypeError, ["scope must be a String, not Integer"]],
+      [{ client_id: "a", private_key_jwt: P384, scope: 5 }, TypeError, ["scope must be a String, or an Array of them, not Integer"]]
+    ],
+    bearer_token: [
+      [{ bearer_token: "#{SECRET} x" }, Bcda::UsageError, ["bearer_token: "]],
+      [{ bearer_token: -> { SECRET } }, TypeError, ["bearer_token must be a String, not Proc"]]
+    ],
+    token_provider: [
+      [{ token_provider: SECRET }, TypeError, ["token_provider must be something with a method call, not String"]]
+    ],
+    token_file: [
+      [{ token_file: 5 }, TypeError, ["token_file must be a path, not Integer"]],
+      [{ token_file: "" }, Bcda::UsageError, ["token_file: ", "is empty"]],
+      [{ token_file: "eyJhbGciOiJSUzUxMiJ9.MIIE-secret.x" }, ArgumentError, ["token_file is the path of a file, not the text in it"]],
+      [{ token_file: '{"access_token": "MIIE-secret"}' }, ArgumentError, ["token_file is the path of a file, not the text in it"]]
+    ],
+    token_command: [
+      [{ token_command: %w[cat x] }, TypeError, ["token_command must be a String, not Array"]],
+      [{ token_command: "" }, Bcda::UsageError, ["token_command: ", "is empty"]]
+    ],
+    no_auth: [
+      [{ no_auth: "yes" }, TypeError, ["no_auth must be true or false, not String"]],
+      [{ no_auth: nil }, TypeError, ["no_auth must be true or false, not nil"]],
+      [{ no_auth: true, token_url: URL }, Bcda::ConfigError, ["no_auth and token_url exclude each other"]],
+      [{ no_auth: false }, Bcda::ConfigError, ["no identity"]]
+    ],
+    token_cache: [
+      *OTHER_WAYS.map do |way|
+        [{ **way, token_cache: "x" }, Bcda::ConfigError, ["token_cache is given without client_secret or private_key_jwt"]]
+      end,
+      [{ client_id: "a", client_secret: "s", token_cache: 5 }, TypeError, ["token_cache must be a path, not Integer"]],
+      [{ client_id: "a", client_secret: "s", token_cache: "/nowhere/t" }, Bcda::LocalError,
+       ["token_cache: /nowhere/t cannot be opened: No such file"]]
+    ],
+    request_budget: [
+      [{ **ID, request_budget: 5 }, TypeError, ["request_budget must be a path, not Integer"]],
+      [{ **ID, request_budget: "/nowhere/b" }, Bcda::LocalError, ["request_budget: /nowhere/b cannot be opened: No such file"]]
     ],
     token_url: [
       [{ **ID, token_url: "nonsense" }, Bcda::ConfigError, ["token_url: ", 'given "nonsense"']],
@@ -47,6 +135,10 @@ class TestArguments < BcdaTest
       [{ **ID, private_key: "/nowhere/key.pem" }, Bcda::LocalError, ["private_key: /nowhere/key.pem: "]],
       [{ **ID, private_key: PEM }, Bcda::PrivateKeyError, ["private_key: "]],
       [{ **ID, private_key: 5 }, TypeError, ["private_key must be a path, not Integer"]],
+      [{ **ID, private_key: { kty: "RSA", d: SECRET } }, TypeError, ["private_key must be a path, not Hash"]],
+      [{ **ID, private_key: "MIIE#{'x' * 100}" }, ArgumentError, ["private_key is the path of a file"]],
+      [{ client_id: "a", private_key: PEM }, Bcda::PrivateKeyError, ["private_key: "]],
+      [{ client_id: "a", private_key: "/nowhere/key.pem" }, Bcda::LocalError, ["private_key: /nowhere/key.pem: "]],
       [{ **ID, private_key: [nil] }, TypeError, ["private_key must be a path, not nil"]]
     ],
     private_key_passphrase: [
@@ -69,6 +161,13 @@ class TestArguments < BcdaTest
     ],
     client_key_passphrase: [
       [{ **ID, client_key_passphrase: SECRET }, Bcda::ConfigError, ["client_key_passphrase is given without client_certificate"]]
+    ],
+    certificate_origins: [
+      [{ **ID, certificate_origins: ["https://x"] }, Bcda::ConfigError, ["certificate_origins is given without client_certificate"]],
+      [{ **ID, client_certificate: "/dev/null", certificate_origins: ["x"] }, Bcda::ConfigError,
+       ["certificate_origins: ", 'given "x"']],
+      [{ **ID, client_certificate: "/dev/null", certificate_origins: 5 }, TypeError,
+       ["certificate_origins must be a String, not Integer"]]
     ],
     proxy: [[{ **ID, proxy: 5 }, TypeError, ["proxy must be a String, not Integer"]]],
     proxy_user: [[{ **ID, proxy_user: "me" }, Bcda::ConfigError, ["proxy_user is given without proxy"]]],
@@ -95,7 +194,7 @@ class TestArguments < BcdaTest
       [{ **ID, log_level: :info }, Bcda::ConfigError, ["log_level is given without logger"]]
     ],
     options: [
-      [{ **ID, no_such: 1 }, Bcda::OptionError, ["no keyword and no option no_such; there are ", "parallel"]],
+      [{ **ID, zebra: 1 }, Bcda::OptionError, ["no keyword and no option zebra; there are ", "parallel"]],
       [{ **ID, paralel: 1 }, Bcda::OptionError, ["no keyword and no option paralel; did you mean parallel?"]],
       [{ **ID, client_secert: SECRET }, Bcda::OptionError, ["did you mean client_secret?"]],
       [{ **ID, parallel: "three" }, Bcda::OptionError, ['option "parallel": "three" is not an Integer']],
@@ -286,6 +385,9 @@ class TestArguments < BcdaTest
         refused(TypeError, ["the result of token must be a String, or a String and a number of seconds"]) { client.export("Patient").each { flunk } }
       end
     end
+    Bcda::Client.open(sandbox.url, **settings, token_provider: -> { nil }) do |client|
+      refused(TypeError, ["the result of token_provider must be a String"]) { client.export("Patient").each { flunk } }
+    end
     Bcda::Client.open(sandbox.url, **settings, token: -> { %w[t soon] }) do |client|
       refused(TypeError, ["the lifetime that token returns must be a number of seconds"]) { client.export("Patient").each { flunk } }
     end
@@ -295,6 +397,9 @@ class TestArguments < BcdaTest
     open(*CURRENT) do |client|
       assert_equal 40, client.export(:Patient, fields: :id).count { |r| r.field("id") == r.id }
       client.export("Patient", since: DateTime.new(2020, 1, 1), parameters: { _x: 5 })
+    end
+    [{ token: "t" }, { bearer_token: "t" }, { token: -> { "t" } }, { token_provider: -> { "t" } }].each do |way|
+      Bcda::Client.new(URL, **way, certificate_origins: nil).close
     end
     Bcda::Client.new(URI(URL), **ID, allowed_origins: "https://files.example").close
   end

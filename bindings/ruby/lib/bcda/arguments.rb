@@ -6,6 +6,9 @@ module Bcda
   module Arguments
     # The beginning of the text in a PEM file.
     PEM = "-----BEGIN"
+    # What is not a path, but a secret: PEM text, JSON, a JWT, or a key in base64. An error text would quote it as
+    # a path.
+    NO_PATH = %r{-----BEGIN|\A\s*(\{|eyJ[\w-]*\.|M[\w+/=]{100,}\s*\z)}n
     # How much of a value an error text quotes.
     QUOTE_MAX = 80
 
@@ -73,7 +76,7 @@ module Bcda
         end
 
         path = value.respond_to?(:to_path) ? value.to_path : value.to_str
-        raise ArgumentError, "#{keyword} is the path of a file, not the text in it" if path.include?(PEM)
+        raise ArgumentError, "#{keyword} is the path of a file, not the text in it" if NO_PATH.match?(path.b)
         raise ArgumentError, "#{keyword} has a NUL character in it" if path.include?("\0")
 
         path

@@ -6,8 +6,8 @@ require "time"
 module Bcda
   # One identity at one server, with its jobs. Any number of threads may use a client and its jobs: calls
   # are serialised, and a thread that waits does not block other threads. Each job's procs run in the
-  # thread that iterates over the job or waits for it. The +token:+ callable and the +logger:+ are called
-  # in any thread that does so.
+  # thread that iterates over the job or waits for it. A callable that provides tokens and the +logger:+ are
+  # called in any thread that does so.
   #
   #   Bcda::Client.open(url, client_id: id, client_secret: secret) do |client|
   #     client.export("Patient").each { |resource| puts resource.json }
@@ -39,7 +39,9 @@ module Bcda
     # C, because decoding displaces Ruby's data from the caches of the processor.
     BATCH_SIZE = 524_288
     # The library's names of settings in error texts, and the keywords that replace them.
-    WORDS = { "the FHIR URL" => "fhir_url", "the token URL" => "token_url", "a rewritten URL" => "url_rewrites" }.freeze
+    WORDS = { "the FHIR URL: " => "fhir_url: ", "the token URL: " => "token_url: ",
+              "a rewritten URL: " => "url_rewrites: ", "the token cache " => "token_cache: ",
+              "the request budget " => "request_budget: " }.freeze
     WAKE = Object.new.freeze
     SEVERITIES = { ABI::LOG_ERROR => Logger::ERROR, ABI::LOG_WARNING => Logger::WARN,
                    ABI::LOG_INFO => Logger::INFO, ABI::LOG_DEBUG => Logger::DEBUG }.freeze
@@ -66,18 +68,41 @@ module Bcda
     # Sends nothing. Secrets are copied to locked memory of the library, and this object does not keep them.
     #
     # @param fhir_url [String] the base of the FHIR API, such as "https://sandbox.bcda.cms.gov/api/v2"
-    # @param client_id [String, nil] the id of OAuth client credentials
-    # @param client_secret [String, nil] the secret of these credentials
+    # @param client_id [String, nil] the id of the client, with +client_secret+ or +private_key_jwt+
+    # @param client_secret [String, nil] the secret of OAuth client credentials (BCDA)
+    # @param private_key_jwt [String, #to_path, #to_pem, Hash, nil] the key that signs in by SMART Backend Services:
+    #   RSA, or EC on P-384. The path of a file, its text (PEM, JWK or JWKS), an OpenSSL key, or a JWK or JWKS as
+    #   a Hash
+    # @param private_key_jwt_passphrase [String, nil] for an encrypted PEM key
+    # @param kid [String, nil] the id under which the server has the public key; it also selects the key of a JWKS.
+    #   The +kid+ of the JWK by default
+    # @param scope [String, Array<String>, nil] what to ask for with a signing key, such as "system/Patient.rs"; by
+    #   default to read all types. {#missing_scope} has what the server did not grant
     # @param token [String, #call, nil] in place of credentials: a bearer token, or a callable that is
     #   called when a token is needed and returns it, or the token and its lifetime in seconds
-    # @param token_url [String, nil] the URL of token requests; "/auth/token" at the server by default
+    # @param bearer_token [String, nil] the same as +token+, for a token only
+    # @param token_provider [#call, nil] the same as +token+, for a callable only
+    # @param token_file [String, #to_path, nil] a file that another program keeps up to date: the token, or a JSON
+    #   document with "access_token". It is read again before the token expires, and after a 401
+    # @param token_command [String, nil] a command that prints what a token file has; /bin/sh runs it when a token is
+    #   needed. It must not be a secret. The option +token_command_timeout_ms+ limits its time
+    # @param no_auth [Boolean] true for an open server, which requires no token
+    # @param token_url [String, nil] the URL of token requests; by default "/auth/token" at the server with a secret,
+    #   and what the server announces with a signing key
+    # @param token_cache [String, #to_path, nil] a file (mode 0600) with which processes share the token of a client id
+    # @param request_budget [String, #to_path, nil] a file (mode 0600) with which processes share the limit of requests
+    #   per second
     # @param private_key [String, #to_path, #to_pem, Array, nil] for encrypted files: PEM text, the path of
-    #   a PEM file, or several of these; the library tries each key
+    #   a PEM file, or several of these; the library tries each key. With +client_id+, but without +client_secret+ and
+    #   +private_key_jwt+, a single +private_key+ is the key that signs in, as +private_key_jwt+ is, and there is no key
+    #   for encrypted files
     # @param private_key_passphrase [String, nil]
     # @param ca_file [String, nil] the certificate authorities to trust, in place of the system's
     # @param client_certificate [String, nil] a client certificate for TLS: the path of a PEM file
     # @param client_key [String, nil] the path of its key, if it is in another file
     # @param client_key_passphrase [String, nil]
+    # @param certificate_origins [Array<String>] the origins to which the certificate is shown; by default those of the
+    #   FHIR URL and the token URL
     # @param proxy [String, nil] such as "http://proxy.example:3128"; the environment is not read
     # @param proxy_user [String, nil]
     # @param proxy_password [String, nil]
@@ -95,17 +120,26 @@ module Bcda
     #   default
     # @raise [Bcda::Error] a {ConfigError}, {PrivateKeyError}, {OptionError} ... that names the keyword
     # @raise [ArgumentError, TypeError] for a value of a wrong type or form
-    def initialize(fhir_url, client_id: nil, client_secret: nil, token: nil, token_url: nil,
-                   private_key: nil, private_key_passphrase: nil, ca_file: nil,
-                   client_certificate: nil, client_key: nil, client_key_passphrase: nil,
+    def initialize(fhir_url, client_id: nil, client_secret: nil, private_key_jwt: nil,
+                   private_key_jwt_passphrase: nil, kid: nil, scope: nil, token: nil, bearer_token: nil,
+                   token_provider: nil, token_file: nil, token_command: nil, no_auth: false, token_url: nil,
+                   token_cache: nil, request_budget: nil, private_key: nil, private_key_passphrase: nil, ca_file: nil,
+                   client_certificate: nil, client_key: nil, client_key_passphrase: nil, certificate_origins: [],
                    proxy: nil, proxy_user: nil, proxy_password: nil, spool_directory: nil,
                    url_rewrites: {}, allowed_origins: [], logger: nil, log_level: nil, **options)
       Engine.sweep
       Arguments.needs(:log_level, log_level, :logger) if logger.nil?
       raise Arguments.mistyped(:logger, logger, "a Logger") unless logger.nil? || logger.respond_to?(:add)
 
+      sign_in = SignIn.new(client_id: client_id, client_secret: client_secret, private_key_jwt: private_key_jwt,
+                           private_key_jwt_passphrase: private_key_jwt_passphrase, kid: kid, scope: scope, token: token,
+                           bearer_token: bearer_token, token_provider: token_provider, token_file: token_file,
+                           token_command: token_command, no_auth: no_auth, token_url: token_url,
+                           token_cache: token_cache, private_key: private_key,
+                           private_key_passphrase: private_key_passphrase)
       @logger = logger
-      @token = token if token.respond_to?(:call)
+      @provider = sign_in.provider
+      @provider_keyword = sign_in.way
       @listening = {}.compare_by_identity
       @cancels_at_server = options.fetch(:cancel_at_server, 0) == true || options[:cancel_at_server] == 1
       @confirms = Config.confirms?(options)
@@ -113,12 +147,12 @@ module Bcda
       userdata = Trampolines.register(host)
       Config.fill do |config|
         config.text(:fhir_url, :set_fhir_url, fhir_url)
-        config.text(:token_url, :set_token_url, token_url) unless token_url.nil?
-        config.identity(client_id, client_secret, token)
-        config.private_keys(private_key, private_key_passphrase)
+        sign_in.set(config)
+        config.private_keys(sign_in.private_key, sign_in.private_key_passphrase)
         files = set_tls(config, ca_file, client_certificate, client_key, client_key_passphrase)
+        set_certificate_origins(config, certificate_origins, client_certificate)
         set_proxy(config, proxy, proxy_user, proxy_password)
-        set_places(config, spool_directory, url_rewrites, allowed_origins)
+        set_places(config, request_budget, spool_directory, url_rewrites, allowed_origins)
         config.options({ batch_size: BATCH_SIZE, **options }, KEYWORDS)
         check_spool(spool_directory, options[:delivery])
         register(config, userdata, log_level)
@@ -261,6 +295,12 @@ module Bcda
       end
     end
 
+    # @return [Array<String>] the scopes that were asked for with a signing key, and that the server has not granted
+    #   with the last token. Resources of a type that is missing here do not come
+    def missing_scope
+      @engine.locked { |session| Native.text(Native.bcda_session_missing_scope(session)).split }
+    end
+
     # Ends all jobs of the client and frees its connections. {Job} objects stay valid. For a job that had
     # not ended, its procs are called. Nothing is sent to the server. A second call does nothing.
     # @return [nil]
@@ -347,7 +387,16 @@ module Bcda
                  Arguments.optional(password, :proxy_password))
     end
 
-    def set_places(config, spool_directory, url_rewrites, allowed_origins)
+    def set_certificate_origins(config, origins, certificate)
+      origins = Array(origins)
+      Arguments.needs(:certificate_origins, origins.first, :client_certificate) if certificate.nil?
+      origins.each { |origin| config.text(:certificate_origins, :add_certificate_origin, origin) }
+    end
+
+    def set_places(config, request_budget, spool_directory, url_rewrites, allowed_origins)
+      unless request_budget.nil?
+        config.set(:request_budget, :set_request_budget, Arguments.path(request_budget, :request_budget))
+      end
       unless spool_directory.nil?
         config.set(:spool_directory, :set_spool_directory, Arguments.path(spool_directory, :spool_directory))
       end
@@ -369,15 +418,15 @@ module Bcda
     def make_engine(config, host, userdata, files)
       Engine.new(config.pointer, host, userdata)
     rescue Error => e
-      words = WORDS.merge(files.to_h { |path, keyword| [path, "#{keyword}: #{path}"] })
-      found = words.keys.find { |start| e.message.start_with?("#{start}: ") }
+      words = WORDS.merge(files.to_h { |path, keyword| ["#{path}: ", "#{keyword}: #{path}: "] })
+      found = words.keys.find { |start| e.message.start_with?(start) }
       raise unless found
 
       raise e.reworded(words[found] + e.message.delete_prefix(found))
     end
 
     def register(config, userdata, log_level)
-      config.set(:token, :set_token_provider, Trampolines::TOKEN, userdata, nil) if @token
+      config.set(@provider_keyword, :set_token_provider, Trampolines::TOKEN, userdata, nil) if @provider
       return unless @logger
 
       level = log_level.nil? ? level_of(@logger) : Arguments.one_of(Config::LEVELS, log_level, :log_level)
@@ -408,10 +457,11 @@ module Bcda
 
     def provide_token(request)
       answered = false
-      token, lifetime = @token.call
-      token = Arguments.string(token, "the result of token", "a String, or a String and a number of seconds")
+      token, lifetime = @provider.call
+      token = Arguments.string(token, "the result of #{@provider_keyword}",
+                               "a String, or a String and a number of seconds")
       unless lifetime.nil? || lifetime.is_a?(Numeric)
-        raise Arguments.mistyped("the lifetime that token returns", lifetime, "a number of seconds")
+        raise Arguments.mistyped("the lifetime that #{@provider_keyword} returns", lifetime, "a number of seconds")
       end
       answered = true
       @engine.locked { Native.bcda_token_request_answer(request, token, lifetime ? lifetime.to_i : -1) }

@@ -67,23 +67,6 @@ module Bcda
       set(keyword, setter, text, shows: text)
     end
 
-    # Sets exactly one kind of identity.
-    def identity(client_id, client_secret, token)
-      if token.nil?
-        if client_id.nil? && client_secret.nil?
-          raise Error.of_code(ABI::ERR_CONFIG, "no identity: give client_id and client_secret, or token")
-        end
-
-        return credentials(client_id, client_secret)
-      end
-      unless client_id.nil? && client_secret.nil?
-        raise Error.of_code(ABI::ERR_CONFIG, "client_id and token exclude each other")
-      end
-      return if token.respond_to?(:call)
-
-      set(:token, :set_bearer_token, Arguments.string(token, :token, "a String, or something with a method call"))
-    end
-
     # A key is PEM text, something with +to_pem+ (an OpenSSL::PKey), or the path of a file.
     def private_keys(keys, passphrase)
       Arguments.needs(:private_key_passphrase, passphrase, :private_key) if keys.nil?
@@ -91,10 +74,20 @@ module Bcda
       (keys.is_a?(Array) ? keys : [keys].compact).each do |key|
         key = key.to_pem if key.respond_to?(:to_pem)
         if key.is_a?(String) && key.include?(Arguments::PEM)
-          add_pem(key, passphrase)
+          with_copy(key) { |pem, size| set(:private_key, :add_private_key_pem, pem, size, passphrase) }
         else
           set(:private_key, :add_private_key_file, Arguments.path(key, :private_key), passphrase)
         end
+      end
+    end
+
+    # Yields a copy of a key in memory for C, which is overwritten afterwards, and its size.
+    def with_copy(key)
+      FFI::MemoryPointer.new(:char, key.bytesize) do |copy|
+        copy.put_bytes(0, key)
+        return yield copy, key.bytesize
+      ensure
+        copy.clear
       end
     end
 
@@ -112,18 +105,6 @@ module Bcda
     end
 
     private
-
-    # The first call has a placeholder as secret, so an error of it is about the id.
-    def credentials(client_id, client_secret)
-      if client_id.nil? || client_secret.nil?
-        raise Error.of_code(ABI::ERR_CONFIG, "client_id and client_secret are needed together")
-      end
-
-      id = Arguments.string(client_id, :client_id)
-      secret = Arguments.string(client_secret, :client_secret)
-      set(:client_id, :set_client_credentials, id, "-", shows: id)
-      set(:client_secret, :set_client_credentials, id, secret)
-    end
 
     def option(number, name, value)
       what = "option \"#{name}\""
@@ -168,16 +149,6 @@ module Bcda
     def text?(number)
       slot = FFI::MemoryPointer.new(:int64)
       Native.bcda_config_get_int(@pointer, number, slot) == ABI::ERR_OPTION_TYPE
-    end
-
-    # The key is copied to memory for C, which is overwritten after the call.
-    def add_pem(key, passphrase)
-      FFI::MemoryPointer.new(:char, key.bytesize) do |pem|
-        pem.put_bytes(0, key)
-        set(:private_key, :add_private_key_pem, pem, key.bytesize, passphrase)
-      ensure
-        pem.clear
-      end
     end
   end
 end
