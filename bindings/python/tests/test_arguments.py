@@ -7,6 +7,7 @@ import json
 import logging
 import subprocess
 import tempfile
+import traceback
 import unittest
 
 from support import WithSandbox, bcda
@@ -314,6 +315,8 @@ class Arguments(WithSandbox):
             self.assertIn(word, text)
         for word in ("bcda_", "BCDA_", SECRET, "an argument is not allowed"):
             self.assertNotIn(word, text)
+        error = caught.exception
+        self.assertNotIn(SECRET, "".join(traceback.format_exception(type(error), error, None)))  # with the cause
         if isinstance(caught.exception, bcda.Error):
             self.assertEqual(caught.exception.text, text)
 

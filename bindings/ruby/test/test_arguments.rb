@@ -271,6 +271,7 @@ class TestArguments < BcdaTest
     error = assert_raises(kind, settings.inspect, &call)
     words.each { |word| assert_includes error.message, word, settings.inspect }
     FOREIGN.each { |word| refute_includes error.message, word, settings.inspect }
+    refute_includes error.full_message, SECRET, settings.inspect # with the cause
   end
 
   # Checks that the table has all keywords of the method, and that each row causes its error.

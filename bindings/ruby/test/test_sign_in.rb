@@ -172,6 +172,8 @@ class TestSignIn < BcdaTest
   def test_secrets_are_not_shown
     settings = { client_id: "a", client_secret: "MIIE-secret", private_key: "MIIE-secret", private_key_passphrase: nil }
     assert_equal "#<Bcda::SignIn client_secret>", Bcda::SignIn.new(**settings, no_auth: false).inspect
+    error = fails(TypeError) { sign_in(client_id: "a", private_key_jwt: { "MIIE-secret" => Float::NAN }) }
+    assert_nil error.cause # the messages of some versions of json show the value
   end
 
   def test_a_shared_token
