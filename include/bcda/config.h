@@ -170,9 +170,10 @@ BCDA_API int bcda_config_set_token_file(bcda_config *config, const char *path);
  * standard error of the application, and nothing on its standard input. The session does not wait
  * for it: transfers continue. The command must not be a secret, because every user of the machine
  * can see it. It fails, and the requests that need a token with it, if it cannot be started
- * (BCDA_ERR_SYSTEM), if its exit status is not 0 (BCDA_ERR_AUTH), if it prints no token or more
- * than 64 KiB (BCDA_ERR_TOKEN), or if it takes longer than BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS
- * (BCDA_ERR_TIMEOUT). Then the shell is killed, but not a process that the shell has started. If
+ * (BCDA_ERR_SYSTEM), if its exit status is not 0 or if it takes longer than
+ * BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS (BCDA_ERR_AUTH), or if it prints no token or more than 64 KiB
+ * (BCDA_ERR_TOKEN). At the end of its time the shell is killed, but not a process that the shell
+ * has started. If
  * the application ignores SIGCHLD, the exit status is not known, and only the output counts.
  * BCDA_ERR_INVALID: the command is empty.
  */
@@ -185,7 +186,8 @@ BCDA_API int bcda_config_set_token_command(bcda_config *config, const char *comm
  * regular file of the user that no other user can read or write. It contains the token, which is
  * bound to the FHIR URL's and the token URL's origin, the client id and the scope; each combination
  * of these should have its own file. One process at a time fetches a token, and the others wait up
- * to a minute for it. A token that the server refuses is wiped from the file. NULL = no cache, the
+ * to a minute for it. A token is not stored if the server does not say when it expires (expires_in;
+ * BCDA does since 2022). A token that the server refuses is wiped from the file. NULL = no cache, the
  * default. bcda_session_new() returns BCDA_ERR_IO if the file cannot be used; if that happens
  * later, a warning is logged and the session fetches its own token. */
 BCDA_API int bcda_config_set_token_cache(bcda_config *config, const char *path);

@@ -134,7 +134,7 @@ static void check_command_end(void *ctx)
         c->pid = 0;
         report_status(c, got < 0 ? 0 : status);
     } else if (bcda__engine_now(c->engine) >= c->end_at) {
-        bcda__err_set(&err, BCDA_ERR_TIMEOUT,
+        bcda__err_set(&err, BCDA_ERR_AUTH,
                       "the token command took longer than %" PRId64
                       " ms (option \"token_command_timeout_ms\")",
                       c->spec.time_max_ms);

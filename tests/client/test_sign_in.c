@@ -409,7 +409,7 @@ START_TEST(slow_command)
     open_with_command(_i ? "exec 1>&-; exec sleep 1000" : "exec sleep 1000");
     fixture_set(&fx, BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS, 200);
     r = fixture_run(&fx, BY_RESOURCE);
-    ck_assert_has(failed_text(r, BCDA_ERR_TIMEOUT), "token_command_timeout_ms");
+    ck_assert_has(failed_text(r, BCDA_ERR_AUTH), "token_command_timeout_ms");
     fixture_close(&fx);
 }
 END_TEST

@@ -275,7 +275,7 @@ class TestSignIn < BcdaTest
         assert_equal "run\nrun\n", File.read(runs)
       end
       { "exit 3" => [Bcda::AuthError, "3"], "true" => [Bcda::AuthError, "no token"],
-        "exec sleep 600" => [Bcda::TimeoutError, "token command"] }.each do |command, (kind, words)|
+        "exec sleep 600" => [Bcda::AuthError, "token command"] }.each do |command, (kind, words)|
         limit = command.include?("sleep") ? { token_command_timeout_ms: 1 } : {}
         sign_in(sandbox, token_command: command, **limit) { |client| fails(kind, [words]) { client.export("Patient").count } }
       end

@@ -413,17 +413,13 @@ _TEXTS: Dict[int, str] = {
                         "called it: do that when the callback has returned",
     _abi.ERR_FORKED: "the client was made before fork() and belongs to the parent process: make a new "
                      "client in the child",
-}
-#: Texts for codes that report a state. If such a code is the result of a job, the library has a text for it.
-_STATES: Dict[int, str] = {
     _abi.ERR_TIMEOUT: "the timeout has expired, and the job has not ended; it continues when it is waited for again",
 }
 
 
 def from_code(code: int, words: str = "") -> Error:
     """An error that the library returned as a code only."""
-    words = words or _TEXTS.get(code) or _STATES.get(code) or text(lib.bcda_error_string(code))
-    return class_of(code)(words, code=code)
+    return class_of(code)(words or _TEXTS.get(code) or text(lib.bcda_error_string(code)), code=code)
 
 
 def reworded(error: Error, words: str) -> Error:

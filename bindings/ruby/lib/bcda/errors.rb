@@ -74,8 +74,7 @@ module Bcda
       return of_code(code || ABI::ERR_STATE) if pointer.null? || (code && code != Native.bcda_error_code(pointer))
 
       code = Native.bcda_error_code(pointer)
-      text = TEXTS[code] unless code == ABI::ERR_TIMEOUT # the result of a job, not the end of a wait
-      class_of(code).new(text || Native.text(Native.bcda_error_text(pointer)), code: code, **details(pointer))
+      class_of(code).new(TEXTS[code] || Native.text(Native.bcda_error_text(pointer)), code: code, **details(pointer))
     end
 
     # @api private
