@@ -41,17 +41,50 @@ static const struct bcda__credentials *auth_credentials(const struct bcda__auth 
 
 /* ---- the queue ---- */
 
+static void release_cache_lock(struct bcda__auth *a)
+{
+    if (a->has_cache_lock)
+        bcda__token_cache_release(a->cx->token_cache);
+    a->has_cache_lock = 0;
+}
+
+static void free_command(struct bcda__auth *a)
+{
+    if (a->command)
+        bcda__command_free(a->command, a->cx->forked);
+    a->command = NULL;
+}
+
+static void stop_getting(struct bcda__auth *a)
+{
+    if (a->state == BCDA__AUTH_SHARED)
+        bcda__timer_clear(&a->timer);
+    else if (a->state == BCDA__AUTH_ENDPOINT)
+        bcda__token_endpoint_cancel(&a->endpoint);
+    else if (a->state == BCDA__AUTH_COMMAND)
+        free_command(a);
+    else
+        return;
+    release_cache_lock(a);
+    change_auth_state(a, BCDA__AUTH_IDLE);
+}
+
 void bcda__auth_leave(struct bcda__auth_wait *w)
 {
+    struct bcda__auth *a = w->auth;
+
     if (!w->waiting)
         return;
     w->waiting = 0;
     w->prev->next = w->next;
     w->next->prev = w->prev;
+    if (a->waits.next == &a->waits)
+        stop_getting(a);
 }
 
 static void enter_queue(struct bcda__auth *a, struct bcda__auth_wait *w)
 {
+    w->auth = a;
     w->waiting = 1;
     w->round = a->round; /* the queue is sorted: entries of this round are last */
     w->next = &a->waits;
@@ -76,9 +109,7 @@ static void notify_waiting(struct bcda__auth *a, int code, const struct bcda_err
 
 static void fail_waiting(struct bcda__auth *a, const struct bcda_error *err)
 {
-    if (a->has_cache_lock)
-        bcda__token_cache_release(a->cx->token_cache);
-    a->has_cache_lock = 0;
+    release_cache_lock(a);
     notify_waiting(a, err->code, err);
 }
 
@@ -196,9 +227,7 @@ static int begin_endpoint(struct bcda__auth *a, struct bcda_error *err)
         change_auth_state(a, BCDA__AUTH_ENDPOINT);
         return 0;
     }
-    if (a->has_cache_lock)
-        bcda__token_cache_release(a->cx->token_cache);
-    a->has_cache_lock = 0;
+    release_cache_lock(a);
     return bcda__err_set(err, rc, "no token could be asked for: %s", bcda_error_string(rc));
 }
 
@@ -495,9 +524,7 @@ void bcda__auth_free(struct bcda__auth *a)
     if (a->asked)
         a->asked->auth = NULL; /* the application will still answer this request */
     a->asked = NULL;
-    if (a->command)
-        bcda__command_free(a->command, a->cx->forked);
-    a->command = NULL;
+    free_command(a);
     bcda__timer_clear(&a->timer);
     bcda__secret_free(&a->header);
     bcda__secret_free(&a->refused);

@@ -9,6 +9,7 @@
 #include "client/token_endpoint.h"
 #include "net/engine.h"
 
+struct bcda__auth;
 struct bcda__command;
 struct bcda__context;
 
@@ -16,6 +17,7 @@ struct bcda__context;
 struct bcda__auth_wait {
     void (*ready)(void *ctx, int code, const struct bcda_error *err);
     void *ctx;
+    struct bcda__auth *auth;
     int waiting;
     unsigned round;
     struct bcda__auth_wait *prev, *next;
@@ -59,7 +61,10 @@ void bcda__auth_free(struct bcda__auth *a);
 /* Returns 1 if the token is in `header`. Returns 0 if the call must wait for the token: w->ready
  * will be called. Returns an error code, with `err` filled, if the token cannot be fetched. */
 int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_error *err);
-void bcda__auth_leave(struct bcda__auth_wait *w); /* does nothing if `w` is not in the queue */
+/* Leaves the queue; does nothing if `w` is not in it. If nobody waits any more, the session stops
+ * getting a token, because it may not be run again: it would keep the lock of the token cache, and
+ * the process of the token command. A request to the token provider stays open. */
+void bcda__auth_leave(struct bcda__auth_wait *w);
 /* To be called when the server refused (401) the token whose number was `generation`. Returns 1 if
  * a new token can be requested, else 0. */
 int bcda__auth_refused(struct bcda__auth *a, unsigned generation);

@@ -369,3 +369,10 @@ int bcda__token_endpoint_begin(struct bcda__token_endpoint *ep)
 {
     return uses_assertion(ep) && !ep->is_discovered ? request_configuration(ep) : request_token(ep);
 }
+
+void bcda__token_endpoint_cancel(struct bcda__token_endpoint *ep)
+{
+    bcda__call_free(ep->call);
+    ep->call = NULL;
+    change_endpoint_state(ep, BCDA__ENDPOINT_IDLE);
+}

@@ -38,6 +38,8 @@ int bcda__token_endpoint_init(struct bcda__token_endpoint *ep, struct bcda__cont
 void bcda__token_endpoint_free(struct bcda__token_endpoint *ep);
 /* Requests a token. Returns 0 or BCDA_ERR_NOMEM; after an error `done` is not called. */
 int bcda__token_endpoint_begin(struct bcda__token_endpoint *ep);
+/* After begin(): `done` is not called. */
+void bcda__token_endpoint_cancel(struct bcda__token_endpoint *ep);
 /* The scopes that are asked for, or "" with client credentials. */
 const char *bcda__token_endpoint_scope(const struct bcda__token_endpoint *ep);
 

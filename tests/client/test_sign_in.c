@@ -446,6 +446,24 @@ START_TEST(free_during_command)
 }
 END_TEST
 
+/* The only job that waits for the token is cancelled: the command is killed. */
+START_TEST(cancel_during_command)
+{
+    struct run *r;
+
+    open_with_command("exec sleep 1000");
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_bare_step(&fx);
+    fixture_bare_step(&fx);
+    ck_assert_int_eq(bcda__session_runs_command(fx.session), 1);
+    ck_assert_ok(bcda_job_cancel(r->job));
+    fixture_finish(&fx);
+    ck_assert_int_eq(bcda__session_runs_command(fx.session), 0);
+    fixture_close(&fx);
+}
+END_TEST
+
 /* The command runs again after a 401, and prints another token. */
 START_TEST(rotating_command)
 {
@@ -743,6 +761,38 @@ START_TEST(the_other_hangs)
 }
 END_TEST
 
+/* The job that waits for the token is cancelled, and its session is not run any more: the session
+ * that fetches the token (_i = 0) does not keep the lock. With _i = 1, a session that waits for
+ * another one does not fetch a token later. */
+START_TEST(the_job_is_cancelled)
+{
+    struct fixture *end = _i ? &other : &fx, *stay = _i ? &fx : &other;
+    struct run *a, *b;
+    int64_t before;
+
+    open_sharing();
+    reply_token(1, 1, "tok.en");
+    fixture_reply_two_files(&fx);
+    fixture_session(&fx);
+    fixture_session(&other);
+    a = fixture_start(&fx, BY_RESOURCE);
+    fixture_until(&fx, scripted_count(fx.server, "POST /auth/token") == 1);
+    b = fixture_start(&other, BY_RESOURCE);
+    fixture_advance(&other, 1000);
+    ck_assert_ok(bcda_job_cancel(_i ? b->job : a->job));
+    fixture_finish(end);
+    before = stay->now;
+    scripted_open_gate(fx.server, 1);
+    fixture_finish(stay);
+    fixture_check_came(_i ? a : b, 6);
+    ck_assert_int_lt(stay->now - before, 10000);
+    if (_i)
+        fixture_advance(&other, 100000);
+    ck_assert_uint_eq(scripted_count(fx.server, "POST /auth/token"), _i ? 1 : 2);
+    close_sharing();
+}
+END_TEST
+
 /* A file that others can read is refused: that of the cache (_i = 0), and that of the budget. */
 START_TEST(unsafe_file)
 {
@@ -810,6 +860,7 @@ SUITE("sign_in")
     suite_loop(slow_command, 0, 2);
     suite_test(command_without_status);
     suite_test(free_during_command);
+    suite_test(cancel_during_command);
     suite_test(rotating_command);
     suite_case("renewal");
     suite_test(many_refused);
@@ -822,6 +873,7 @@ SUITE("sign_in")
     suite_test(waits_for_the_other);
     suite_loop(the_other_fails, 0, 2);
     suite_test(the_other_hangs);
+    suite_loop(the_job_is_cancelled, 0, 2);
     suite_loop(unsafe_file, 0, 2);
     suite_loop(shared_budget, 0, 2);
 }
