@@ -110,6 +110,7 @@ static void notify_waiting(struct bcda__auth *a, int code, const struct bcda_err
 static void fail_waiting(struct bcda__auth *a, const struct bcda_error *err)
 {
     release_cache_lock(a);
+    a->has_failed = !err->retryable;
     notify_waiting(a, err->code, err);
 }
 
@@ -125,6 +126,7 @@ static int set_bearer(struct bcda__auth *a, const char *token, size_t len)
     memcpy(h.data + SCHEME_LEN, token, len);
     bcda__secret_free(&a->header);
     a->header = h;
+    a->has_failed = 0;
     a->generation++;
     return 0;
 }
@@ -489,8 +491,10 @@ int bcda__auth_refused(struct bcda__auth *a, unsigned generation)
 {
     if (auth_credentials(a)->way == BCDA__SIGN_IN_BEARER)
         return 0;
-    if (a->generation != generation || !a->header.data)
+    if (a->generation != generation)
         return 1;
+    if (!a->header.data)
+        return !a->has_failed || a->state != BCDA__AUTH_IDLE;
     if (a->cx->token_cache)
         bcda__token_cache_refuse(a->cx->token_cache, a->header.data + SCHEME_LEN,
                                  a->header.len - SCHEME_LEN);

@@ -41,6 +41,7 @@ struct bcda__auth {
     struct bcda__secret refused; /* the header with the last token that the server refused */
     /* Counts the tokens, so that two 401 for the same token cause one renewal. */
     unsigned generation;
+    int has_failed; /* the refused token could not be replaced, and a repetition would not help */
     int64_t renew_at;
     int64_t expires_ms; /* when the token in `header` expires, wall clock; 0 = unknown */
     struct bcda__token_endpoint endpoint;
@@ -66,7 +67,8 @@ int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_
  * the process of the token command. A request to the token provider stays open. */
 void bcda__auth_leave(struct bcda__auth_wait *w);
 /* To be called when the server refused (401) the token whose number was `generation`. Returns 1 if
- * a new token can be requested, else 0. */
+ * a new token can be requested, else 0: a bearer token is never renewed, and a token whose renewal
+ * was refused causes no other token request, because servers limit these. */
 int bcda__auth_refused(struct bcda__auth *a, unsigned generation);
 
 #endif

@@ -523,21 +523,48 @@ START_TEST(many_refused)
 }
 END_TEST
 
+static const char plain_token[] = "HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n"
+                                  "{\"access_token\":\"tok.en\"}";
+
 /* The renewal fails: all files fail with the same error, and no other token request is made. */
 START_TEST(renewal_fails)
 {
-    static const char token[] = "HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n"
-                                "{\"access_token\":\"tok.en\"}";
     struct run *r;
 
     open_with_files();
-    scripted_text(scripted_on(fx.server, "POST /auth/token", 1), token);
+    scripted_text(scripted_on(fx.server, "POST /auth/token", 1), plain_token);
     refuse_times("POST /auth/token", 0, 0);
     refuse_times("GET /data/", FILES, 1);
     fixture_export_many(&fx, FILES, NULL);
     r = until_all_refused();
     ck_assert_has(failed_text(r, BCDA_ERR_AUTH), "token request");
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), FILES);
+    ck_assert_uint_eq(scripted_count(fx.server, "POST /auth/token"), 2);
+    fixture_close(&fx);
+}
+END_TEST
+
+/* A 401 that comes after the renewal has failed, for the same token, causes no other token
+ * request. */
+START_TEST(refused_late)
+{
+    struct run *r;
+
+    open_with_files();
+    scripted_text(scripted_on(fx.server, "POST /auth/token", 1), plain_token);
+    refuse_times("POST /auth/token", 0, 0);
+    refuse_times("GET /data/0", 1, 1);
+    refuse_times("GET /data/", 2, 2);
+    fixture_export_many(&fx, 3, NULL);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until(&fx, scripted_count(fx.server, "GET /data/") == 3);
+    scripted_open_gate(fx.server, 1);
+    fixture_until(&fx, scripted_count(fx.server, "POST /auth/token") == 2);
+    fixture_drain(&fx);
+    scripted_open_gate(fx.server, 2);
+    fixture_finish(&fx);
+    ck_assert_has(failed_text(r, BCDA_ERR_AUTH), "token request");
     ck_assert_uint_eq(scripted_count(fx.server, "POST /auth/token"), 2);
     fixture_close(&fx);
 }
@@ -865,6 +892,7 @@ SUITE("sign_in")
     suite_case("renewal");
     suite_test(many_refused);
     suite_test(renewal_fails);
+    suite_test(refused_late);
     suite_case("shared");
     suite_test(cached_token);
     suite_test(cached_and_renewed);
