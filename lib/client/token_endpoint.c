@@ -269,6 +269,23 @@ static int read_announced(struct bcda__token_endpoint *ep, enum bcda__verdict ve
     return rc;
 }
 
+/* Whether the server has answered, and not only with a temporary error. */
+static int has_answered(const struct bcda__token_endpoint *ep, enum bcda__verdict verdict)
+{
+    return verdict == BCDA__OK || (ep->discovery.http_status && !ep->discovery.retryable);
+}
+
+/* Neither document names a token URL. `first` says why the configuration does not; if that is a
+ * temporary error, it is the error. */
+static void explain_no_announcement(struct bcda__token_endpoint *ep, const struct bcda_error *first)
+{
+    if (first->http_status && first->retryable)
+        bcda__err_copy(&ep->discovery, first);
+    else
+        bcda__err_set(&ep->discovery, BCDA_ERR_DISCOVERY,
+                      "no token URL is set, and the server announces none: %s", first->text);
+}
+
 static void on_metadata(void *ctx, enum bcda__verdict verdict, const struct bcda__answer *answer,
                         const struct bcda_error *err)
 {
@@ -279,9 +296,8 @@ static void on_metadata(void *ctx, enum bcda__verdict verdict, const struct bcda
 
     bcda__err_copy(&first, &ep->discovery);
     rc = read_announced(ep, verdict, answer, err, bcda__smart_parse_capabilities);
-    if (rc && (verdict == BCDA__OK || ep->discovery.http_status) && rc != BCDA_ERR_NOMEM)
-        bcda__err_set(&ep->discovery, BCDA_ERR_DISCOVERY,
-                      "no token URL is set, and the server announces none: %s", first.text);
+    if (rc && has_answered(ep, verdict) && rc != BCDA_ERR_NOMEM)
+        explain_no_announcement(ep, &first);
     end_discovery(ep, rc);
     bcda__call_free(call);
 }

@@ -187,6 +187,28 @@ START_TEST(no_announcement)
 }
 END_TEST
 
+/* A server that is out of order announces nothing: that is the error, and not a missing token URL.
+ * With _i = 1, only the configuration cannot be read. */
+START_TEST(announcement_fails)
+{
+    struct scripted_server *server = scripted_start(0);
+    struct run *r;
+
+    open_with_key(SANDBOX(.files = 1));
+    scripted_text(scripted_on(server, _i ? "smart-configuration" : "GET", 0),
+                  "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    ck_assert_ok(bcda_config_set_fhir_url(fx.config, scripted_origin(server)));
+    fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 2);
+    r = export_all();
+    ck_assert_has(failed_text(r, BCDA_ERR_SERVER), _i ? "SMART configuration" : "Statement");
+    ck_assert_int_eq(bcda_error_http_status(bcda_job_error(r->job)), 503);
+    ck_assert_uint_eq(scripted_count(server, NULL), _i ? 3 : 4);
+    fixture_close(&fx);
+    scripted_stop(server);
+}
+END_TEST
+
 /* A server error is temporary: the configuration is requested again. */
 START_TEST(announcement_later)
 {
@@ -449,6 +471,7 @@ SUITE("smart")
     suite_loop(token_url_is_set, 0, 2);
     suite_loop(bad_announcement, 0, 8);
     suite_test(no_announcement);
+    suite_loop(announcement_fails, 0, 2);
     suite_test(announcement_later);
     suite_test(token_origin_not_allowed);
     suite_case("refused");
