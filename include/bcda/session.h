@@ -211,6 +211,7 @@ BCDA_API int bcda_session_stat(const bcda_session *session, int stat, int64_t *o
 
 /* The scopes that were asked for and that the server has not granted with the last token, separated
  * by spaces; "" if all were granted, and if no scope was asked for: see bcda_config_set_scope().
+ * It is also known for a token from a token cache.
  * Resources of a type that is missing here do not come. Valid until the next call on the session.
  * From callbacks: yes. Thread: owner. Since 0.1. */
 BCDA_API const char *bcda_session_missing_scope(const bcda_session *session);

@@ -151,6 +151,13 @@ static int use_token(struct bcda__auth *a, const char *token, size_t len, int64_
     return 0;
 }
 
+static void warn_missing_scope(struct bcda__auth *a)
+{
+    if (a->missing_scope[0])
+        bcda__log(&a->cx->log, BCDA_LOG_WARNING, "auth",
+                  "the server grants less than was asked for; not granted: %s", a->missing_scope);
+}
+
 /* ---- the cache ---- */
 
 /* From now on the session works without the cache. */
@@ -167,6 +174,7 @@ static void store_token(struct bcda__auth *a, const struct bcda__token *token)
     if (!a->has_cache_lock)
         return;
     a->has_cache_lock = 0;
+    bcda__token_cache_set_missing(a->cx->token_cache, a->missing_scope);
     if (token->lifetime_ms < 0)
         bcda__token_cache_release(a->cx->token_cache);
     else if (bcda__token_cache_store(a->cx->token_cache, token->bearer.data, token->bearer.len,
@@ -185,7 +193,10 @@ static int take_cached(struct bcda__auth *a, const struct bcda__secret *token, i
         return bcda__err_nomem(err);
     a->renew_at = bcda__token_renew_at(bcda__engine_now(a->cx->engine), expires_ms - wall);
     a->expires_ms = expires_ms;
+    bcda__text_copy(a->missing_scope, sizeof a->missing_scope,
+                    bcda__token_cache_missing(a->cx->token_cache));
     bcda__log(&a->cx->log, BCDA_LOG_INFO, "auth", "token taken from the cache");
+    warn_missing_scope(a);
     return 1;
 }
 
@@ -268,9 +279,7 @@ static void compare_scopes(struct bcda__auth *a, const struct bcda__token *token
     if (token->has_scope)
         bcda__scope_missing(bcda__token_endpoint_scope(&a->endpoint), token->scope,
                             a->missing_scope, sizeof a->missing_scope);
-    if (a->missing_scope[0])
-        bcda__log(&a->cx->log, BCDA_LOG_WARNING, "auth",
-                  "the server grants less than was asked for; not granted: %s", a->missing_scope);
+    warn_missing_scope(a);
 }
 
 static void on_endpoint_token(void *ctx, struct bcda__token *token, const struct bcda_error *err)

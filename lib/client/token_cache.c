@@ -17,6 +17,7 @@
 enum {
     DOCUMENT_MAX = 64 * 1024,
     HASH_LEN = 32,
+    MISSING_SIZE = 512,
     CHECK_SIZE = 45, /* base64 of a hash, with the NUL */
     TAIL_LEN = sizeof CACHE_CHECK - 1 + CHECK_SIZE - 1 + sizeof CACHE_END - 1,
 };
@@ -33,6 +34,7 @@ enum refused {
 struct bcda__token_cache {
     struct bcda__shared_file file; /* open only while this process has the lock after MISS */
     char *origin, *client_id, *scope;
+    char missing[MISSING_SIZE]; /* bcda__token_cache_set_missing() */
     enum refused refused;
     uint8_t refused_hash[HASH_LEN];
 };
@@ -117,12 +119,14 @@ enum cache_member {
     CACHE_SCOPE,
     CACHE_EXPIRES,
     CACHE_TOKEN,
+    CACHE_MISSING, /* may be absent */
     CACHE_MEMBERS,
 };
 
 static const struct bcda__document_path cache_paths[CACHE_MEMBERS] = {
     {"version", CACHE_VERSION}, {"origin", CACHE_ORIGIN},   {"client_id", CACHE_CLIENT_ID},
     {"scope", CACHE_SCOPE},     {"expires", CACHE_EXPIRES}, {"token", CACHE_TOKEN},
+    {"missing", CACHE_MISSING},
 };
 
 struct cached {
@@ -130,6 +134,7 @@ struct cached {
     unsigned seen; /* one bit for each member that is as it must be */
     int64_t expires_ms;
     struct bcda__secret token;
+    char missing[MISSING_SIZE];
 };
 
 /* Checks a member. Returns 0, BCDA_ERR_NOMEM, or BCDA_ERR_NOT_JSON: the document is of another
@@ -160,6 +165,11 @@ static int read_cache_member(struct cached *d, enum cache_member member,
         right = event == BCDA__JSON_STRING && bcda__token_is_valid(text, len);
         if (right && bcda__secret_set(&d->token, text, len))
             return BCDA_ERR_NOMEM;
+        break;
+    case CACHE_MISSING:
+        right = event == BCDA__JSON_STRING && len < sizeof d->missing && !memchr(text, '\0', len);
+        if (right)
+            memcpy(d->missing, text, len); /* the rest is zero */
         break;
     case CACHE_MEMBERS:
         break;
@@ -207,7 +217,7 @@ static int parse_cached(struct cached *d, const char *text, size_t len)
     rc = bcda__document_parse(text, len, cache_paths, CACHE_MEMBERS, cache_on_value, d);
     if (rc == BCDA_ERR_NOMEM)
         return rc;
-    return !rc && d->seen == (1u << CACHE_MEMBERS) - 1;
+    return !rc && (d->seen | 1u << CACHE_MISSING) == (1u << CACHE_MEMBERS) - 1;
 }
 
 /* Reads the file. Returns the results of parse_cached(), or BCDA_ERR_IO; `err` is filled. */
@@ -272,6 +282,7 @@ static int find_cached_token(struct bcda__token_cache *c, int64_t wall_ms, int64
     if (rc == 1) {
         bcda__secret_free(token);
         *token = d.token;
+        memcpy(c->missing, d.missing, sizeof c->missing);
         *expires_ms = d.expires_ms;
         return BCDA__CACHE_HIT;
     }
@@ -317,6 +328,10 @@ static int write_document(const struct bcda__token_cache *c, const char *token, 
     rc = rc ? rc : bcda__json_add_string(out, c->client_id);
     rc = rc ? rc : bcda__buf_adds(out, ",\"scope\":");
     rc = rc ? rc : c->scope ? bcda__json_add_string(out, c->scope) : bcda__buf_adds(out, "null");
+    if (!rc && c->missing[0])
+        rc = bcda__buf_adds(out, ",\"missing\":");
+    if (!rc && c->missing[0])
+        rc = bcda__json_add_string(out, c->missing);
     rc = rc ? rc : bcda__buf_addf(out, ",\"expires\":%" PRId64 ",\"token\":", expires_ms);
     rc = rc ? rc : bcda__json_add_string(out, token);
     rc = rc ? rc : make_tail(out->data, out->len, tail);
@@ -387,6 +402,16 @@ out:
     bcda__buf_free_secret(&text);
     bcda__secret_free(&copy);
     return rc;
+}
+
+void bcda__token_cache_set_missing(struct bcda__token_cache *c, const char *scopes)
+{
+    bcda__text_copy(c->missing, sizeof c->missing, scopes);
+}
+
+const char *bcda__token_cache_missing(const struct bcda__token_cache *c)
+{
+    return c->missing;
 }
 
 void bcda__token_cache_release(struct bcda__token_cache *c)

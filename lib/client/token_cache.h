@@ -1,12 +1,13 @@
 /* An access token that several processes share through a file (client/shared_file.h), because BCDA
  * limits token requests (429).
  *
- * The file is one JSON document: version, origin, client_id, scope, expires (Unix time in
- * milliseconds), token, and at the end check, the SHA-256 of the text before it. The first five are
- * compared with what this session would request; a document of another identity is not used, and is
- * overwritten. So each identity needs a file of its own. Any file that is not such a document
- * counts as empty: it is cut (the process was killed while it wrote), damaged, larger than 64 KiB,
- * or of another kind. Nothing is synchronised to the disk: a token that is lost is requested again.
+ * The file is one JSON document: version, origin, client_id, scope, missing (the scopes that were
+ * not granted, if any), expires (Unix time in milliseconds), token, and at the end check, the
+ * SHA-256 of the text before it. Version, origin, client_id and scope are compared with what this
+ * session would request; a document of another identity is not used, and is overwritten. So each
+ * identity needs a file of its own. Any file that is not such a document counts as empty: it is cut
+ * (the process was killed while it wrote), damaged, larger than 64 KiB, or of another kind. Nothing
+ * is synchronised to the disk: a token that is lost is requested again.
  *
  * Finding a token requires the shared lock, so processes that only read do not exclude each other.
  * Fetching one requires the exclusive lock, from bcda__token_cache_look() until
@@ -63,6 +64,10 @@ int bcda__token_cache_look(struct bcda__token_cache *c, int64_t wall_ms, int64_t
  * empty, or as it was. */
 int bcda__token_cache_store(struct bcda__token_cache *c, const char *token, size_t len,
                             int64_t expires_ms, struct bcda_error *err);
+/* The scopes that were asked for and not granted, "" if there are none: of the next token that is
+ * stored, and of the last token that was found. At most 511 bytes of printable ASCII. */
+void bcda__token_cache_set_missing(struct bcda__token_cache *c, const char *scopes);
+const char *bcda__token_cache_missing(const struct bcda__token_cache *c);
 /* After MISS: releases the lock, because no token could be fetched. */
 void bcda__token_cache_release(struct bcda__token_cache *c);
 /* The server refused this token. If the file contains this token for this identity, the file is

@@ -6,10 +6,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../tempdir.h"
 #include "certs.h"
 #include "fixture.h"
 
 static struct fixture fx;
+static struct fixture other; /* a second session at the same server */
 
 /* ---- helpers ---- */
 
@@ -26,11 +28,16 @@ static void open_smart(const struct sandbox_options *o)
     fixture_config(&fx);
 }
 
-static void use_key(const char *algorithm)
+static void use_key_in(struct fixture *f, const char *algorithm)
 {
     ck_assert_ok(bcda_config_set_signing_key_file(
-        fx.config, sandbox_client_id(fx.sandbox), sandbox_signing_key_file(fx.sandbox, algorithm),
+        f->config, sandbox_client_id(fx.sandbox), sandbox_signing_key_file(fx.sandbox, algorithm),
         NULL, sandbox_signing_key_id(fx.sandbox, algorithm)));
+}
+
+static void use_key(const char *algorithm)
+{
+    use_key_in(&fx, algorithm);
 }
 
 static void open_with_key(const struct sandbox_options *o)
@@ -379,6 +386,35 @@ START_TEST(narrower_grant)
 }
 END_TEST
 
+/* A session that takes such a token from the cache knows what is missing, too. */
+START_TEST(narrower_grant_cached)
+{
+    struct fixture *both[] = {&fx, &other};
+    char path[300];
+    int i;
+
+    snprintf(path, sizeof path, "%s/bcda-cache-%d", tempdir(), (int)getpid());
+    unlink(path);
+    open_smart(SANDBOX(.grant_scope = "system/Patient.rs"));
+    fixture_init(&other);
+    other.sandbox = fx.sandbox;
+    other.now = fx.now;
+    fixture_config(&other);
+    for (i = 0; i < 2; i++) {
+        use_key_in(both[i], "ES384");
+        ck_assert_ok(bcda_config_set_scope(both[i]->config, "system/Patient.rs system/Group.rs"));
+        ck_assert_ok(bcda_config_set_token_cache(both[i]->config, path));
+        fixture_check_export(fixture_run(both[i], BY_RESOURCE));
+        ck_assert_str_eq(bcda_session_missing_scope(both[i]->session), "system/Group.rs");
+    }
+    ck_assert_uint_eq(counted("assertions"), 1);
+    fixture_free_session(&fx);
+    fixture_end(&other);
+    fixture_close(&fx);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(default_scope)
 {
     struct run *r;
@@ -485,6 +521,7 @@ SUITE("smart")
     suite_test(echoed);
     suite_case("scope");
     suite_test(narrower_grant);
+    suite_test(narrower_grant_cached);
     suite_test(default_scope);
     suite_case("renewal");
     suite_test(renewed);
