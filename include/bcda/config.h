@@ -184,12 +184,14 @@ BCDA_API int bcda_config_set_token_command(bcda_config *config, const char *comm
  * limits the requests for tokens (bcda-api 3.3), and its tokens are valid for 20 minutes. It is for
  * client credentials and a signing key. The file is created with the mode 0600; it must be a
  * regular file of the user that no other user can read or write. It contains the token, which is
- * bound to the FHIR URL's and the token URL's origin, the client id and the scope; each combination
- * of these should have its own file. One process at a time fetches a token, and the others wait up
- * to a minute for it. A token is not stored if the server does not say when it expires (expires_in;
- * BCDA does since 2022). A token that the server refuses is wiped from the file. NULL = no cache, the
- * default. bcda_session_new() returns BCDA_ERR_IO if the file cannot be used; if that happens
- * later, a warning is logged and the session fetches its own token. */
+ * bound to the origin of the FHIR URL, the token URL, the client id and the scope, and, if the
+ * server announces the token URL, to the whole FHIR URL; each combination of these should have its
+ * own file. One process at a time fetches a token, and the others wait up to a minute for it. A
+ * token is not stored if the server does not say when it expires (expires_in; BCDA does since
+ * 2022). A token that the server refuses is wiped from the file. NULL = no cache, the default.
+ * bcda_session_new() returns BCDA_ERR_IO if the file cannot be used; if that happens later, a
+ * warning is logged and the session fetches its own token. BCDA_ERR_INVALID: the path is empty.
+ */
 BCDA_API int bcda_config_set_token_cache(bcda_config *config, const char *path);
 
 /*
@@ -198,7 +200,7 @@ BCDA_API int bcda_config_set_token_cache(bcda_config *config, const char *path);
  * of a process (bcda-api 4.6). All of them should set the same options. The file is created with
  * the mode 0600, and contains no secret. NULL = each session has its own budget, the default.
  * bcda_session_new() returns BCDA_ERR_IO if the file cannot be used; if that happens later, a
- * warning is logged and the session has its own budget.
+ * warning is logged and the session has its own budget. BCDA_ERR_INVALID: the path is empty.
  */
 BCDA_API int bcda_config_set_request_budget(bcda_config *config, const char *path);
 

@@ -141,8 +141,9 @@ void bcda__context_drop_token_cache(struct bcda__context *cx, const struct bcda_
     cx->token_cache = NULL;
 }
 
-/* A token of the cache is bound to the FHIR URL's origin, the token URL, the client and the
- * scope. */
+/* A token of the cache is bound to the FHIR URL's origin, the token URL, the client and the scope.
+ * If the server announces the token URL, the whole FHIR URL stands for it: a server with several
+ * tenants has one for each. */
 static int open_token_cache(struct bcda__context *cx, struct bcda_error *err)
 {
     const bcda_config *c = cx->config;
@@ -154,7 +155,11 @@ static int open_token_cache(struct bcda__context *cx, struct bcda_error *err)
     bcda__buf_init(&origins, 64 * 1024);
     rc = bcda__url_add_origin(&origins, &cx->fhir);
     if (!rc)
-        rc = bcda__buf_addf(&origins, " %s", c->token_url ? c->token_url : "");
+        rc = bcda__buf_adds(&origins, " ");
+    if (!rc && c->token_url)
+        rc = bcda__buf_adds(&origins, c->token_url);
+    else if (!rc && c->credentials.way == BCDA__SIGN_IN_SIGNING_KEY)
+        rc = bcda__url_add_base(&origins, c->fhir_url);
     if (!rc)
         rc = bcda__token_cache_new(&cx->token_cache, c->token_cache, origins.data,
                                    c->credentials.client_id, c->scope);

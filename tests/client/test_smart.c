@@ -252,6 +252,49 @@ START_TEST(token_origin_not_allowed)
 }
 END_TEST
 
+/* ---- a token cache ---- */
+
+static void choose_cache(char *path, size_t size)
+{
+    snprintf(path, size, "%s/bcda-cache-%d", tempdir(), (int)getpid());
+    unlink(path);
+}
+
+/* Two tenants of a server announce their own token URLs: the token of one is not sent to the
+ * other. */
+START_TEST(two_tenants)
+{
+    static const char *const tokens[] = {"{\"access_token\":\"one\",\"expires_in\":300}",
+                                         "{\"access_token\":\"two\",\"expires_in\":300}"};
+    struct scripted_server *server = scripted_start(0);
+    char path[300], match[40], url[100], document[200];
+    int i;
+
+    choose_cache(path, sizeof path);
+    for (i = 0; i < 2; i++) {
+        open_smart(SANDBOX(.files = 1));
+        ck_assert_ok(bcda_config_set_signing_key_file(
+            fx.config, "me", sandbox_signing_key_file(fx.sandbox, "ES384"), NULL, NULL));
+        snprintf(match, sizeof match, "/%c/.well-known", 'a' + i);
+        snprintf(document, sizeof document, "{\"token_endpoint\":\"%s/%c/token\"}",
+                 scripted_origin(server), 'a' + i);
+        scripted_reply(server, match, "200 OK", "", document, strlen(document));
+        snprintf(match, sizeof match, "POST /%c/token", 'a' + i);
+        scripted_reply(server, match, "200 OK", "", tokens[i], strlen(tokens[i]));
+        snprintf(url, sizeof url, "%s/%c", scripted_origin(server), 'a' + i);
+        ck_assert_ok(bcda_config_set_fhir_url(fx.config, url));
+        ck_assert_ok(bcda_config_set_token_cache(fx.config, path));
+        fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+        (void)export_all(); /* the server knows no export */
+        fixture_close(&fx);
+    }
+    ck_assert_uint_eq(scripted_count(server, "Bearer one"), 1);
+    ck_assert_uint_eq(scripted_count(server, "Bearer two"), 1);
+    scripted_stop(server);
+    unlink(path);
+}
+END_TEST
+
 /* ---- refusals ---- */
 
 static void check_refused(struct run *r, int code, const char *word)
@@ -393,8 +436,7 @@ START_TEST(narrower_grant_cached)
     char path[300];
     int i;
 
-    snprintf(path, sizeof path, "%s/bcda-cache-%d", tempdir(), (int)getpid());
-    unlink(path);
+    choose_cache(path, sizeof path);
     open_smart(SANDBOX(.grant_scope = "system/Patient.rs"));
     fixture_init(&other);
     other.sandbox = fx.sandbox;
@@ -510,6 +552,8 @@ SUITE("smart")
     suite_loop(announcement_fails, 0, 2);
     suite_test(announcement_later);
     suite_test(token_origin_not_allowed);
+    suite_case("cache");
+    suite_test(two_tenants);
     suite_case("refused");
     suite_test(unknown_client);
     suite_test(no_key_id);
