@@ -73,7 +73,7 @@ BCDA_API int bcda_config_add_allowed_origin(bcda_config *config, const char *ori
  * Sets OAuth client credentials. The library fetches a token with HTTP Basic authentication and
  * uses it for all requests of the session. It renews the token before it expires, and once after a
  * 401. The secret is held in locked memory, and wiped before it is freed. BCDA_ERR_INVALID: an
- * argument is empty, or the id has a ':' or control character (RFC 7617).
+ * argument is empty or has a control character, or the id has a ':' (RFC 7617).
  */
 BCDA_API int bcda_config_set_client_credentials(bcda_config *config, const char *client_id,
                                                 const char *client_secret);
@@ -98,8 +98,8 @@ BCDA_API int bcda_config_set_client_credentials(bcda_config *config, const char 
  * algorithm or use in the JWK that contradicts), BCDA_ERR_CONFIG (the key id selects no key,
  * contradicts the JWK, or is needed because the JWKS has several keys), BCDA_ERR_KEY_FIPS,
  * BCDA_ERR_LIBRARY; from _file also BCDA_ERR_IO. bcda_config_error() says more. BCDA_ERR_INVALID:
- * the client id or the key id is empty or has a control character. The key is held in locked
- * memory, and wiped before it is freed.
+ * the client id or the key id is empty, has a control character, or is not UTF-8. The key is held
+ * in locked memory, and wiped before it is freed.
  */
 BCDA_API int bcda_config_set_signing_key(bcda_config *config, const char *client_id,
                                          const void *text, size_t len, const char *passphrase,

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "client/config.h"
 #include "client/global.h"
+#include "codec/utf8.h"
 #include "protocol/scope.h"
 #include "protocol/token.h"
 
@@ -67,6 +68,8 @@ static int check_client_texts(bcda_config *c, const char *client_id, const char 
 {
     if (!*client_id || !is_plain(client_id))
         return refuse_credentials(c, "the client id is empty or has a control character");
+    if (bcda__utf8_check(client_id, strlen(client_id)) != strlen(client_id))
+        return refuse_credentials(c, "the client id is not UTF-8");
     if (key_id && (!*key_id || !is_plain(key_id)))
         return refuse_credentials(c, "the key id is empty or has a control character");
     return 0;

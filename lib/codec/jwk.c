@@ -633,6 +633,8 @@ int bcda__jwk_read(struct bcda__key **out, char **id, const char *name, const vo
     if (!rc) {
         *id = k->kid;
         k->kid = NULL;
+        if (err)
+            bcda__err_clear(err); /* a member of the JWKS itself may have set it */
     }
     jwk_free(&r.top);
     jwk_free(&r.element);

@@ -417,6 +417,7 @@ CALL(bearer_null, bcda_config_set_bearer_token(C, NULL))
 CALL(bearer_space, bcda_config_set_bearer_token(C, "a b"))
 CALL(signing_null, bcda_config_set_signing_key(C, "id", NULL, 0, NULL, NULL))
 CALL(signing_id, bcda_config_set_signing_key(C, "", "x", 1, NULL, NULL))
+CALL(signing_utf8, bcda_config_set_signing_key(C, "\xFF", "x", 1, NULL, NULL))
 CALL(signing_kid, bcda_config_set_signing_key(C, "id", "x", 1, NULL, ""))
 CALL(signing_text, bcda_config_set_signing_key(C, "id", "x", 1, NULL, NULL))
 CALL(signing_file_null, bcda_config_set_signing_key_file(C, "id", NULL, NULL, NULL))
@@ -507,6 +508,7 @@ static const struct row config_rows[] = {
     {"bcda_config_set_bearer_token", bearer_space, BCDA_ERR_INVALID, "bearer token"},
     {"bcda_config_set_signing_key", signing_null, BCDA_ERR_INVALID, "signing key"},
     {"bcda_config_set_signing_key", signing_id, BCDA_ERR_INVALID, "client id"},
+    {"bcda_config_set_signing_key", signing_utf8, BCDA_ERR_INVALID, "UTF-8"},
     {"bcda_config_set_signing_key", signing_kid, BCDA_ERR_INVALID, "key id"},
     {"bcda_config_set_signing_key", signing_text, BCDA_ERR_KEY_FORMAT, "signing key"},
     {"bcda_config_set_signing_key_file", signing_file_null, BCDA_ERR_INVALID, "signing key"},

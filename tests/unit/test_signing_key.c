@@ -478,6 +478,9 @@ START_TEST(test_set)
     /* without: the only one that can sign */
     check_good(text_of("{\"keys\":[%s,%s,%s,%s]}", oct, x_public, a, enc), NULL, ec, "a");
     check_good(text_of("{\"keys\":[%s,%s]}", bare, enc), NULL, ec, NULL);
+    /* a member of the JWKS itself means nothing, and leaves no error */
+    check_good(text_of("{\"kid\":1,\"keys\":[%s]}", a), NULL, ec, "a");
+    ck_assert_int_eq(err.code, 0);
     check_bad(text_of("{\"keys\":[%s,%s,%s,%s]}", a, enc, b, bare), NULL, BCDA_ERR_CONFIG,
               "my.key: 3 of its keys can sign; choose one by its key id: a, b, (one without kid)");
     check_bad(text_of("{\"keys\":[%s,%s]}", oct, x_public), NULL, BCDA_ERR_KEY_UNSUPPORTED,
