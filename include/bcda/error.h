@@ -44,7 +44,8 @@ extern "C" {
 /* bcda_job_next(): the job has ended and all batches were taken. bcda_export_new_remaining(): all
  * files are loaded. bcda_job_restore_from_file(): the file is empty */
 #define BCDA_ERR_END (-13)
-/* bcda_session_run(): the timeout has expired, work remains */
+/* bcda_session_run(): the timeout has expired, work remains. A job or request: the token command
+ * took longer than BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS */
 #define BCDA_ERR_TIMEOUT (-14)
 /* bcda_session_run(): a signal arrived; call it again to continue */
 #define BCDA_ERR_INTERRUPTED (-15)
@@ -54,15 +55,19 @@ extern "C" {
 #define BCDA_ERR_NOMEM (-50)
 /* a local file cannot be read or written; the text says which and why */
 #define BCDA_ERR_IO (-51)
-/* the system refused a descriptor (too many open files), a timer or entropy */
+/* the system refused a descriptor (too many open files), a timer, entropy or a process for the
+ * token command */
 #define BCDA_ERR_SYSTEM (-52)
 /* libcurl, libgcrypt, zlib or yajl failed or lacks something needed; the text says what */
 #define BCDA_ERR_LIBRARY (-53)
-/* not a PEM private key (PKCS#1 or PKCS#8), or a damaged one */
+/* not a private key in a form that can be read, or a damaged one: PEM, and for a signing key also
+ * JWK and JWKS */
 #define BCDA_ERR_KEY_FORMAT (-54)
 /* the private key is encrypted and the passphrase is missing or wrong */
 #define BCDA_ERR_KEY_PASSPHRASE (-55)
-/* not RSA, not 2048 to 8192 bits, or encrypted in a way that is not supported */
+/* a private key of another kind, curve or size than is supported (RSA with 2048 to 8192 bits; for a
+ * signing key also EC on P-384), one that is not for signatures, or one that is encrypted in a way
+ * that is not supported */
 #define BCDA_ERR_KEY_UNSUPPORTED (-56)
 /* the old encrypted PEM form needs MD5, which libgcrypt refuses in FIPS mode: convert to
  * PKCS#8 */
@@ -108,7 +113,9 @@ extern "C" {
 /* 400: the server text says what the server refused */
 #define BCDA_ERR_BAD_REQUEST (-201)
 /* 401: wrong or expired credentials, or a token that was still refused after one renewal; at the
- * token URL also another status with the OAuth error invalid_client or unauthorized_client */
+ * token URL also another status with the OAuth error invalid_client or unauthorized_client. Also:
+ * the token command failed, the token provider has no token, or the token file still has the one
+ * that was refused */
 #define BCDA_ERR_AUTH (-202)
 /* 403: the organization may not use the server, or not this version of the API */
 #define BCDA_ERR_FORBIDDEN (-203)
@@ -128,7 +135,8 @@ extern "C" {
 #define BCDA_ERR_JOB_CANCELLED (-209)
 /* the job took longer than BCDA_OPT_JOB_TIMEOUT_MS */
 #define BCDA_ERR_JOB_TIMEOUT (-210)
-/* the token request was answered with 200, but without a usable access_token */
+/* the token request was answered with 200, but without a usable access_token, or the token file,
+ * the token command or the token provider gave no usable token */
 #define BCDA_ERR_TOKEN (-211)
 /* the kick-off was answered with 202, but without a Content-Location that is an absolute URL */
 #define BCDA_ERR_NO_LOCATION (-212)

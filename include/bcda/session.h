@@ -67,12 +67,13 @@ BCDA_API void bcda_free(void *memory);
 
 /*
  * Creates a session from `config`, which is copied and remains the caller's. Errors:
- * BCDA_ERR_INVALID (an argument is NULL); BCDA_ERR_CONFIG (no FHIR URL, no credentials, verified
- * delivery without a spool directory); BCDA_ERR_INSECURE_URL (an http URL; the error text names the
- * https form); BCDA_ERR_IO (a certificate file cannot be read); BCDA_ERR_SYSTEM (no descriptors
- * left); BCDA_ERR_LIBRARY; BCDA_ERR_NOMEM. On failure bcda_config_error(config) says more. The
- * function does not use the network. From callbacks: yes. Thread: any; the calling thread becomes
- * the owner. Since 0.1.
+ * BCDA_ERR_INVALID (an argument is NULL); BCDA_ERR_CONFIG (no FHIR URL, no credentials, a setting
+ * that has no meaning for these credentials, verified delivery without a spool directory);
+ * BCDA_ERR_INSECURE_URL (an http URL; the error text names the https form); BCDA_ERR_IO (a
+ * certificate file cannot be read, or the file of the token cache or the request budget cannot be
+ * used); BCDA_ERR_SYSTEM (no descriptors left); BCDA_ERR_LIBRARY; BCDA_ERR_NOMEM. On failure
+ * bcda_config_error(config) says more. The function does not use the network. From callbacks: yes.
+ * Thread: any; the calling thread becomes the owner. Since 0.1.
  */
 BCDA_API int bcda_session_new(bcda_session **out, bcda_config *config);
 

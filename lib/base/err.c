@@ -52,7 +52,7 @@ static const struct code_row codes[] = {
     ROW(ERR_IO, ONCE, FINAL, "a local file could not be read or written"),
     ROW(ERR_SYSTEM, OFTEN, LATER, "a system call was refused"),
     ROW(ERR_LIBRARY, ONCE, FINAL, "a library that libbcda uses failed or is too old"),
-    ROW(ERR_KEY_FORMAT, ONCE, FINAL, "not a PEM private key that can be read"),
+    ROW(ERR_KEY_FORMAT, ONCE, FINAL, "not a private key that can be read"),
     ROW(ERR_KEY_PASSPHRASE, ONCE, FINAL, "the passphrase of the private key is missing or wrong"),
     ROW(ERR_KEY_UNSUPPORTED, ONCE, FINAL, "the type or size of the private key is not supported"),
     ROW(ERR_KEY_FIPS, ONCE, FINAL, "the old encrypted PEM form needs MD5, which FIPS mode forbids"),
