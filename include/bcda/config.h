@@ -173,8 +173,8 @@ BCDA_API int bcda_config_set_token_file(bcda_config *config, const char *path);
  * (BCDA_ERR_SYSTEM), if its exit status is not 0 or if it takes longer than
  * BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS (BCDA_ERR_AUTH), or if it prints no token or more than 64 KiB
  * (BCDA_ERR_TOKEN). At the end of its time the shell is killed, but not a process that the shell
- * has started. If
- * the application ignores SIGCHLD, the exit status is not known, and only the output counts.
+ * has started. If the application ignores SIGCHLD, or waits for any child process, the exit status
+ * is not known, and only the output counts.
  * BCDA_ERR_INVALID: the command is empty.
  */
 BCDA_API int bcda_config_set_token_command(bcda_config *config, const char *command);

@@ -126,7 +126,8 @@ static void check_command_end(void *ctx)
     int status = 0;
     pid_t got;
 
-    /* If the application ignores SIGCHLD, there is no status, and the output decides. */
+    /* If the application ignores SIGCHLD, or waits for any child, there is no status, and the
+     * output decides. */
     do
         got = waitpid(c->pid, &status, WNOHANG);
     while (got < 0 && errno == EINTR);
@@ -221,17 +222,26 @@ int bcda__command_start(struct bcda__command **out, struct bcda__engine *engine,
     return 0;
 }
 
+/* Only a child of this process is killed. The command is none, and its number may belong to another
+ * process by now, if the application has read its status, or if the application has forked and this
+ * is the child. */
+static void kill_command(pid_t pid)
+{
+    if (waitpid(pid, NULL, WNOHANG) != 0)
+        return;
+    (void)kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
 void bcda__command_free(struct bcda__command *c, int forked)
 {
     if (!c)
         return;
     bcda__timer_clear(&c->timer);
     stop_reading(c);
-    if (c->pid && !forked) {
-        (void)kill(c->pid, SIGKILL);
-        while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-    }
+    if (c->pid && !forked)
+        kill_command(c->pid);
     bcda__secret_free(&c->output);
     bcda__free(c);
 }

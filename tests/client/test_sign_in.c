@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../tempdir.h"
@@ -464,6 +465,66 @@ START_TEST(cancel_during_command)
 }
 END_TEST
 
+static struct {
+    int armed;     /* the next end of a watch forks */
+    pid_t child;   /* 0 = this process is the child */
+    pid_t command; /* the shell of the token command */
+    int survived;  /* the command ran when the child had ended */
+} forking = {.child = -1};
+
+static int fork_at_unwatch(bcda_session *session, int fd, int events, void *userdata)
+{
+    (void)session, (void)fd, (void)userdata;
+    if (events || !forking.armed)
+        return 0;
+    forking.armed = 0;
+    forking.child = fork();
+    if (forking.child > 0) {
+        ck_assert_int_eq(waitpid(forking.child, NULL, 0), forking.child);
+        forking.survived = waitpid(forking.command, NULL, WNOHANG) == 0;
+    }
+    return 0;
+}
+
+static int no_timer(bcda_session *session, int64_t delay_ms, void *userdata)
+{
+    (void)session, (void)delay_ms, (void)userdata;
+    return 0;
+}
+
+/* The session is freed while the command runs, and the application's loop forks meanwhile. The
+ * child does not kill the command, which is the parent's process. */
+START_TEST(fork_during_command)
+{
+    char command[400], text[32] = "";
+    FILE *f;
+
+    choose_path("fifo");
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    snprintf(command, sizeof command, "echo $$ > %s; exec sleep 1000", path);
+    open_with_command(command);
+    fixture_session(&fx);
+    ck_assert_ok(bcda_session_set_loop(fx.session, fork_at_unwatch, no_timer, NULL, NULL));
+    (void)fixture_start(&fx, BY_RESOURCE);
+    fx.inside = 1;
+    while (!bcda__session_runs_command(fx.session))
+        ck_assert_int_eq(bcda_session_on_timer(fx.session), 1);
+    fx.inside = 0;
+    f = fopen(path, "r");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_ptr_nonnull(fgets(text, sizeof text, f));
+    fclose(f);
+    forking.command = (pid_t)strtol(text, NULL, 10);
+    forking.armed = 1;
+    fixture_free_session(&fx);
+    if (forking.child == 0)
+        _exit(0);
+    ck_assert_int_gt(forking.child, 0);
+    ck_assert_int_eq(forking.survived, 1);
+    close_all();
+}
+END_TEST
+
 /* The command runs again after a 401, and prints another token. */
 START_TEST(rotating_command)
 {
@@ -888,6 +949,7 @@ SUITE("sign_in")
     suite_test(command_without_status);
     suite_test(free_during_command);
     suite_test(cancel_during_command);
+    suite_test(fork_during_command);
     suite_test(rotating_command);
     suite_case("renewal");
     suite_test(many_refused);
