@@ -111,6 +111,7 @@ static void fail_waiting(struct bcda__auth *a, const struct bcda_error *err)
 {
     release_cache_lock(a);
     a->has_failed = !err->retryable;
+    bcda__err_copy(&a->answer, err);
     notify_waiting(a, err->code, err);
 }
 
@@ -483,10 +484,16 @@ static int begin_getting(struct bcda__auth *a, struct bcda_error *err)
 
 int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_error *err)
 {
+    int renews = w->renews;
     int rc;
 
+    w->renews = 0;
     if (a->header.data && bcda__engine_now(a->cx->engine) < a->renew_at)
         return 1;
+    if (renews && !a->header.data && a->has_failed && a->state == BCDA__AUTH_IDLE) {
+        bcda__err_copy(err, &a->answer);
+        return err->code;
+    }
     enter_queue(a, w);
     if (a->state != BCDA__AUTH_IDLE)
         return 0;
@@ -500,10 +507,8 @@ int bcda__auth_refused(struct bcda__auth *a, unsigned generation)
 {
     if (auth_credentials(a)->way == BCDA__SIGN_IN_BEARER)
         return 0;
-    if (a->generation != generation)
+    if (a->generation != generation || !a->header.data)
         return 1;
-    if (!a->header.data)
-        return !a->has_failed || a->state != BCDA__AUTH_IDLE;
     if (a->cx->token_cache)
         bcda__token_cache_refuse(a->cx->token_cache, a->header.data + SCHEME_LEN,
                                  a->header.len - SCHEME_LEN);

@@ -18,6 +18,7 @@ struct bcda__auth_wait {
     void (*ready)(void *ctx, int code, const struct bcda_error *err);
     void *ctx;
     struct bcda__auth *auth;
+    int renews; /* set by the owner: its token was refused; bcda__auth_get() clears it */
     int waiting;
     unsigned round;
     struct bcda__auth_wait *prev, *next;
@@ -41,7 +42,7 @@ struct bcda__auth {
     struct bcda__secret refused; /* the header with the last token that the server refused */
     /* Counts the tokens, so that two 401 for the same token cause one renewal. */
     unsigned generation;
-    int has_failed; /* the refused token could not be replaced, and a repetition would not help */
+    int has_failed; /* no token could be got, `answer` says why, and a repetition would not help */
     int64_t renew_at;
     int64_t expires_ms; /* when the token in `header` expires, wall clock; 0 = unknown */
     struct bcda__token_endpoint endpoint;
@@ -60,15 +61,17 @@ struct bcda__auth {
 int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx);
 void bcda__auth_free(struct bcda__auth *a);
 /* Returns 1 if the token is in `header`. Returns 0 if the call must wait for the token: w->ready
- * will be called. Returns an error code, with `err` filled, if the token cannot be fetched. */
+ * will be called. Returns an error code, with `err` filled, if the token cannot be fetched; if
+ * another call has tried that since the token was refused, without a new request, because servers
+ * limit these. */
 int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_error *err);
 /* Leaves the queue; does nothing if `w` is not in it. If nobody waits any more, the session stops
  * getting a token, because it may not be run again: it would keep the lock of the token cache, and
  * the process of the token command. A request to the token provider stays open. */
 void bcda__auth_leave(struct bcda__auth_wait *w);
 /* To be called when the server refused (401) the token whose number was `generation`. Returns 1 if
- * a new token can be requested, else 0: a bearer token is never renewed, and a token whose renewal
- * was refused causes no other token request, because servers limit these. */
+ * a new token can be requested, else 0. The caller then sets `renews` and calls bcda__auth_get().
+ */
 int bcda__auth_refused(struct bcda__auth *a, unsigned generation);
 
 #endif

@@ -226,7 +226,7 @@ static void renew_token(struct bcda__call *c)
 {
     drop_transfer(c);
     if (c->sends_token && !c->renewed && bcda__auth_refused(c->cx->auth, c->generation)) {
-        c->renewed = 1;
+        c->renewed = c->wait.renews = 1;
         c->attempt--; /* an attempt with a refused token does not count */
         c->cx->stat[BCDA_STAT_RETRIES]++;
         bcda__timer_set(c->cx->engine, &c->retry, 0, begin_attempt, c);
