@@ -158,9 +158,9 @@ BCDA_API void bcda_token_request_fail(bcda_token_request *request);
  * optionally "expires_in", as a token URL sends it. The file is read when the first token is
  * needed, again before the token expires, and again after a 401. When it expires is known from
  * "expires_in", or from the claim "exp" if the token is a JWT. If the file cannot be read or has no
- * token, the requests that need one fail with BCDA_ERR_IO or BCDA_ERR_TOKEN; if the server has
- * refused the token and the file still has the same one, with BCDA_ERR_AUTH. BCDA_ERR_INVALID: the
- * path is empty.
+ * token, the requests that need one fail with BCDA_ERR_IO or BCDA_ERR_TOKEN, but a token that has
+ * not expired is used until then. If the server has refused the token and the file still has the
+ * same one, they fail with BCDA_ERR_AUTH. BCDA_ERR_INVALID: the path is empty.
  */
 BCDA_API int bcda_config_set_token_file(bcda_config *config, const char *path);
 
@@ -172,10 +172,10 @@ BCDA_API int bcda_config_set_token_file(bcda_config *config, const char *path);
  * can see it. It fails, and the requests that need a token with it, if it cannot be started
  * (BCDA_ERR_SYSTEM), if its exit status is not 0 or if it takes longer than
  * BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS (BCDA_ERR_AUTH), or if it prints no token or more than 64 KiB
- * (BCDA_ERR_TOKEN). At the end of its time the shell is killed, but not a process that the shell
- * has started. If the application ignores SIGCHLD, or waits for any child process, the exit status
- * is not known, and only the output counts.
- * BCDA_ERR_INVALID: the command is empty.
+ * (BCDA_ERR_TOKEN); but a token that has not expired is used until then. At the end of its time the
+ * shell is killed, but not a process that the shell has started. If the application ignores
+ * SIGCHLD, or waits for any child process, the exit status is not known, and only the output
+ * counts. BCDA_ERR_INVALID: the command is empty.
  */
 BCDA_API int bcda_config_set_token_command(bcda_config *config, const char *command);
 

@@ -139,14 +139,23 @@ static int auth_has_refused(const struct bcda__auth *a, const struct bcda__secre
            memcmp(a->refused.data + SCHEME_LEN, token->data, token->len) == 0;
 }
 
-/* Makes the token the one that requests carry. `lifetime_ms` -1 = unknown. */
+/* `lifetime_ms` -1 = unknown. */
+static void set_lifetime(struct bcda__auth *a, int64_t lifetime_ms)
+{
+    int64_t now = bcda__engine_now(a->cx->engine);
+
+    a->renew_at = bcda__token_renew_at(now, lifetime_ms);
+    if (lifetime_ms <= 0 || __builtin_add_overflow(now, lifetime_ms, &a->expires_at))
+        a->expires_at = INT64_MAX;
+}
+
+/* Makes the token the one that requests carry. `lifetime_ms` as above. */
 static int use_token(struct bcda__auth *a, const char *token, size_t len, int64_t lifetime_ms,
                      struct bcda_error *err)
 {
     if (set_bearer(a, token, len))
         return bcda__err_nomem(err);
-    a->renew_at = bcda__token_renew_at(bcda__engine_now(a->cx->engine), lifetime_ms);
-    a->expires_ms = lifetime_ms < 0 ? 0 : bcda__engine_wall(a->cx->engine) + lifetime_ms;
+    set_lifetime(a, lifetime_ms);
     a->cx->stat[BCDA_STAT_TOKENS]++;
     bcda__log(&a->cx->log, BCDA_LOG_INFO, "auth", "token received");
     return 0;
@@ -171,6 +180,7 @@ static void drop_cache(struct bcda__auth *a, const struct bcda_error *err)
 static void store_token(struct bcda__auth *a, const struct bcda__token *token)
 {
     struct bcda_error err;
+    int64_t expires = bcda__engine_wall(a->cx->engine) + token->lifetime_ms;
 
     if (!a->has_cache_lock)
         return;
@@ -179,7 +189,7 @@ static void store_token(struct bcda__auth *a, const struct bcda__token *token)
     if (token->lifetime_ms < 0)
         bcda__token_cache_release(a->cx->token_cache);
     else if (bcda__token_cache_store(a->cx->token_cache, token->bearer.data, token->bearer.len,
-                                     a->expires_ms, &err))
+                                     expires, &err))
         drop_cache(a, &err);
 }
 
@@ -192,8 +202,7 @@ static int take_cached(struct bcda__auth *a, const struct bcda__secret *token, i
 
     if (rc)
         return bcda__err_nomem(err);
-    a->renew_at = bcda__token_renew_at(bcda__engine_now(a->cx->engine), expires_ms - wall);
-    a->expires_ms = expires_ms;
+    set_lifetime(a, expires_ms - wall);
     bcda__text_copy(a->missing_scope, sizeof a->missing_scope,
                     bcda__token_cache_missing(a->cx->token_cache));
     bcda__log(&a->cx->log, BCDA_LOG_INFO, "auth", "token taken from the cache");
@@ -202,13 +211,15 @@ static int take_cached(struct bcda__auth *a, const struct bcda__secret *token, i
 }
 
 /* How long a token of the cache must be valid to be of use. It replaces a token that this session
- * still has, so it must expire later. Otherwise a second is enough: half of it, and the token is
- * renewed. */
+ * still has, so it must expire later, by more than the two clocks may differ. Otherwise a second is
+ * enough: half of it, and the token is renewed. */
 static int64_t cache_margin(const struct bcda__auth *a)
 {
-    int64_t left = a->expires_ms - bcda__engine_wall(a->cx->engine);
+    int64_t now = bcda__engine_now(a->cx->engine);
 
-    return a->header.data && left >= 1000 ? left + 1 : 1000;
+    if (!a->header.data || a->expires_at == INT64_MAX || a->expires_at <= now)
+        return 1000;
+    return a->expires_at - now + 1000;
 }
 
 /* Looks into the cache. Returns one of bcda__cache_result, after HIT with the token in use, or
@@ -337,6 +348,21 @@ static int take_written(struct bcda__auth *a, const char *name, const char *text
     return rc;
 }
 
+/* The token could not be renewed before it expires. Returns 1 if it is used meanwhile: the next
+ * attempt is after half of the time that is left. */
+static int keep_token(struct bcda__auth *a, const struct bcda_error *err)
+{
+    int64_t now = bcda__engine_now(a->cx->engine);
+    int64_t left = a->expires_at - now;
+
+    if (!a->header.data || left <= 0)
+        return 0;
+    a->renew_at = now + (left > 2000 ? left / 2 : left);
+    bcda__log(&a->cx->log, BCDA_LOG_WARNING, "auth",
+              "the token is used until it expires, because there is no other: %s", err->text);
+    return 1;
+}
+
 static int read_token_file(struct bcda__auth *a, struct bcda_error *err)
 {
     const char *path = auth_credentials(a)->source;
@@ -346,7 +372,7 @@ static int read_token_file(struct bcda__auth *a, struct bcda_error *err)
     if (!rc)
         rc = take_written(a, path, text.data, text.len, err);
     bcda__secret_free(&text);
-    return rc ? rc : 1;
+    return rc && !keep_token(a, err) ? rc : 1;
 }
 
 static void on_command_end(void *ctx, const char *output, size_t len, const struct bcda_error *err)
@@ -358,7 +384,7 @@ static void on_command_end(void *ctx, const char *output, size_t len, const stru
     a->command = NULL;
     if (!err && take_written(a, "the token command", output, len, &own))
         err = &own;
-    if (err)
+    if (err && !keep_token(a, err))
         fail_waiting(a, err);
     else
         notify_waiting(a, 0, NULL);
@@ -526,7 +552,7 @@ int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx)
 
     a->cx = cx;
     a->waits.prev = a->waits.next = &a->waits;
-    a->renew_at = INT64_MAX;
+    a->renew_at = a->expires_at = INT64_MAX;
     bcda__err_clear(&a->answer);
     a->has_tokens = i->way != BCDA__SIGN_IN_OPEN;
     a->endpoint.done = on_endpoint_token;

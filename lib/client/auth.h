@@ -43,8 +43,7 @@ struct bcda__auth {
     /* Counts the tokens, so that two 401 for the same token cause one renewal. */
     unsigned generation;
     int has_failed; /* no token could be got, `answer` says why, and a repetition would not help */
-    int64_t renew_at;
-    int64_t expires_ms; /* when the token in `header` expires, wall clock; 0 = unknown */
+    int64_t renew_at, expires_at; /* INT64_MAX = not known */
     struct bcda__token_endpoint endpoint;
     bcda_token_request *asked;     /* the request to the token provider; NULL = none */
     struct bcda__command *command; /* the token command that runs; NULL = none */

@@ -330,6 +330,36 @@ START_TEST(file_with_jwt)
 }
 END_TEST
 
+/* A file that cannot be used when it is read again: the token is used until it expires (_i = 0),
+ * and not longer. */
+START_TEST(file_not_renewed)
+{
+    struct run *r;
+
+    open_with_file(JWT_1000);
+    fx.now = 100 * 1000;
+    scripted_text(scripted_on(fx.server, "/jobs/1", 1),
+                  "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    fixture_reply_two_files(&fx);
+    fixture_session(&fx);
+    fx.stay = 1;
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_drain(&fx);
+    fixture_advance(&fx, 1100);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1"), 1);
+    write_file("");
+    fx.now = (_i ? 1000 : 950) * 1000;
+    fx.stay = 0;
+    fixture_finish(&fx);
+    if (_i)
+        ck_assert_has(failed_text(r, BCDA_ERR_TOKEN), "there is no token");
+    else
+        fixture_check_came(r, 6);
+    ck_assert_uint_eq(carried(JWT_1000), _i ? 2 : 5);
+    close_all();
+}
+END_TEST
+
 /* A JWT that has expired by this machine's clock is sent: the server decides. */
 START_TEST(file_with_old_jwt)
 {
@@ -541,6 +571,30 @@ START_TEST(rotating_command)
     ck_assert_uint_ge(carried("token-1"), 3);
     ck_assert_uint_ge(carried("token-2"), 1);
     ck_assert_uint_eq(carried("token-3"), 0);
+    close_all();
+}
+END_TEST
+
+/* The command fails when it runs again, before the token expires: the token is used meanwhile. */
+START_TEST(command_not_renewed)
+{
+    char command[900];
+    struct run *r;
+
+    choose_path("count");
+    snprintf(command, sizeof command, "test ! -e %s && touch %s && echo " JWT_1000, path, path);
+    open_with_command(command);
+    fx.now = 100 * 1000;
+    scripted_text(scripted_on(fx.server, "/jobs/1", 1),
+                  "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    fixture_reply_two_files(&fx);
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until(&fx, scripted_count(fx.server, "GET /api/v1/jobs/1") == 1);
+    fx.now = 950 * 1000;
+    fixture_finish(&fx);
+    fixture_check_came(r, 6);
+    ck_assert_uint_eq(carried(JWT_1000), 5);
     close_all();
 }
 END_TEST
@@ -942,6 +996,7 @@ SUITE("sign_in")
     suite_test(refused_file);
     suite_test(file_with_jwt);
     suite_test(file_with_old_jwt);
+    suite_loop(file_not_renewed, 0, 2);
     suite_case("command");
     suite_loop(token_command, 0, 5);
     suite_loop(bad_token_command, 0, sizeof bad_commands / sizeof bad_commands[0]);
@@ -951,6 +1006,7 @@ SUITE("sign_in")
     suite_test(cancel_during_command);
     suite_test(fork_during_command);
     suite_test(rotating_command);
+    suite_test(command_not_renewed);
     suite_case("renewal");
     suite_test(many_refused);
     suite_test(renewal_fails);
