@@ -42,21 +42,22 @@ BCDA_API int bcda_config_set_fhir_url(bcda_config *config, const char *url);
 BCDA_API int bcda_config_set_token_url(bcda_config *config, const char *url);
 
 /*
- * A URL that the server names (status, file, redirect) and that begins with `from` is requested
- * with `to` in place of `from`. This is for a server behind a proxy whose URLs name the wrong host.
- * Both are absolute URLs without a query; the path of `from`, if any, matches whole segments only.
- * The first rewrite that matches is applied, once. `to` may be an http URL under the same
- * conditions as the FHIR URL. A server that writes http for its own https, as BCDA does (bcda-api
- * 1), needs no rewrite: the library corrects such URLs. BCDA_ERR_URL.
+ * A URL that the server names (status, file, redirect, announced token URL) and that begins with
+ * `from` is requested with `to` in place of `from`. This is for a server behind a proxy whose URLs
+ * name the wrong host. Both are absolute URLs without a query; the path of `from`, if any, matches
+ * whole segments only. The first rewrite that matches is applied, once. `to` may be an http URL
+ * under the same conditions as the FHIR URL. A server that writes http for its own https, as BCDA
+ * does (bcda-api 1), needs no rewrite: the library corrects such URLs. An assertion names the token
+ * URL as the server announces it. BCDA_ERR_URL.
  */
 BCDA_API int bcda_config_add_url_rewrite(bcda_config *config, const char *from, const char *to);
 
 /*
- * Adds an origin ("https://files.example:8443") that files and redirects may have, besides the
- * origin of the FHIR URL. If none was added, every https origin is allowed, because files are often
- * on other hosts. Otherwise a URL of any other origin fails with BCDA_ERR_ORIGIN before a byte is
- * sent. In both cases the token is sent only to the origin of the FHIR URL. BCDA_ERR_URL: `origin`
- * is not an origin.
+ * Adds an origin ("https://files.example:8443") that files, redirects and an announced token URL
+ * may have, besides the origin of the FHIR URL. If none was added, every https origin is allowed,
+ * because files are often on other hosts. Otherwise a URL of any other origin fails with
+ * BCDA_ERR_ORIGIN before a byte is sent. In both cases the token is sent only to the origin of the
+ * FHIR URL. BCDA_ERR_URL: `origin` is not an origin.
  */
 BCDA_API int bcda_config_add_allowed_origin(bcda_config *config, const char *origin);
 

@@ -367,10 +367,12 @@ static int read_token_file(struct bcda__auth *a, struct bcda_error *err)
 {
     const char *path = auth_credentials(a)->source;
     struct bcda__secret text = {0};
+    char shown[BCDA__PATH_SHOWN];
     int rc = bcda__config_read_file(path, &text, err);
 
+    bcda__config_show_path(shown, path);
     if (!rc)
-        rc = take_written(a, path, text.data, text.len, err);
+        rc = take_written(a, shown, text.data, text.len, err);
     bcda__secret_free(&text);
     return rc && !keep_token(a, err) ? rc : 1;
 }

@@ -298,12 +298,18 @@ int bcda_config_add_private_key_pem(bcda_config *c, const void *pem, size_t len,
     return add_private_key(c, "private key", pem, len, passphrase);
 }
 
+void bcda__config_show_path(char out[BCDA__PATH_SHOWN], const char *path)
+{
+    bcda__text_show(out, BCDA__PATH_SHOWN, path);
+}
+
 static int config_file_error(const char *path, int error, struct bcda_error *err)
 {
-    char words[128] = "";
+    char words[128] = "", shown[BCDA__PATH_SHOWN];
     const char *text = strerror_r(error, words, sizeof words);
 
-    return bcda__err_set(err, BCDA_ERR_IO, "%s: %s", path, text);
+    bcda__config_show_path(shown, path);
+    return bcda__err_set(err, BCDA_ERR_IO, "%s: %s", shown, text);
 }
 
 int bcda__config_read_file(const char *path, struct bcda__secret *out, struct bcda_error *err)
@@ -334,14 +340,16 @@ int bcda__config_read_file(const char *path, struct bcda__secret *out, struct bc
 int bcda_config_add_private_key_file(bcda_config *c, const char *path, const char *passphrase)
 {
     struct bcda__secret pem = {0};
+    char shown[BCDA__PATH_SHOWN];
     int rc;
 
     if (!c || !path)
         return refuse_missing(c, "the path of the private key");
+    bcda__config_show_path(shown, path);
     bcda__err_clear(&c->err);
     rc = bcda__config_read_file(path, &pem, &c->err);
     if (!rc)
-        rc = add_private_key(c, path, pem.data, pem.len, passphrase);
+        rc = add_private_key(c, shown, pem.data, pem.len, passphrase);
     bcda__secret_free(&pem);
     return rc;
 }

@@ -49,6 +49,9 @@ int bcda__config_copy(bcda_config **out, const bcda_config *from); /* 0 or BCDA_
 /* Checks that a way to sign in was chosen, and that no setting contradicts it. Returns 0 or
  * BCDA_ERR_CONFIG, with the error of the config filled. */
 int bcda__config_check_sign_in(bcda_config *c);
+/* Writes the path for an error text. A long path is cut, so that the cause fits in. */
+enum { BCDA__PATH_SHOWN = 160 };
+void bcda__config_show_path(char out[BCDA__PATH_SHOWN], const char *path);
 /* Reads the whole file, up to 1 MiB, into memory that will be wiped. Returns 0, BCDA_ERR_IO or
  * BCDA_ERR_NOMEM, with `err` filled. */
 int bcda__config_read_file(const char *path, struct bcda__secret *out, struct bcda_error *err);

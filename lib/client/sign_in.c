@@ -117,16 +117,18 @@ int bcda_config_set_signing_key_file(bcda_config *c, const char *client_id, cons
                                      const char *passphrase, const char *key_id)
 {
     struct bcda__secret text = {0};
+    char shown[BCDA__PATH_SHOWN];
     int rc;
 
     if (!c || !client_id || !path)
         return credentials_are_missing(c, "the client id or the path of the signing key");
+    bcda__config_show_path(shown, path);
     bcda__err_clear(&c->err);
     rc = check_client_texts(c, client_id, key_id);
     if (!rc)
         rc = bcda__config_read_file(path, &text, &c->err);
     if (!rc)
-        rc = set_signing_key(c, client_id, path, &text, passphrase, key_id);
+        rc = set_signing_key(c, client_id, shown, &text, passphrase, key_id);
     bcda__secret_free(&text);
     return rc;
 }

@@ -258,6 +258,24 @@ START_TEST(bad_token_file)
 }
 END_TEST
 
+/* With a very long path, the error still has the cause. */
+START_TEST(long_path)
+{
+    char longer[1500];
+    size_t len;
+
+    open_with_file(_i ? "" : NULL);
+    snprintf(longer, sizeof longer, "%s", tempdir());
+    for (len = strlen(longer); len < 1000; len += 2)
+        memcpy(longer + len, "/.", 3);
+    snprintf(longer + len, sizeof longer - len, "%s", strrchr(path, '/'));
+    ck_assert_ok(bcda_config_set_token_file(fx.config, longer));
+    ck_assert_has(failed_text(fixture_run(&fx, BY_RESOURCE), _i ? BCDA_ERR_TOKEN : BCDA_ERR_IO),
+                  _i ? "there is no token" : "No such file");
+    close_all();
+}
+END_TEST
+
 /* The file is read again after a 401. */
 START_TEST(rotated_file)
 {
@@ -992,6 +1010,7 @@ SUITE("sign_in")
     suite_case("file");
     suite_loop(token_file, 0, sizeof good_files / sizeof good_files[0]);
     suite_loop(bad_token_file, 0, sizeof bad_files / sizeof bad_files[0]);
+    suite_loop(long_path, 0, 2);
     suite_test(rotated_file);
     suite_test(refused_file);
     suite_test(file_with_jwt);
