@@ -2,6 +2,7 @@
 import os
 import shlex
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -98,10 +99,12 @@ class Sandbox:
             time.sleep(0.05)
 
     def control(self, method, target):
-        """Sends a request to steer the sandbox, which must have --control and no TLS."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port()}/_sandbox/{target}",
-                                         method=method)
-        with urllib.request.urlopen(request, timeout=LIMIT) as answer:
+        """Sends a request to steer the sandbox, which must have --control."""
+        ca = self.env.get("BCDA_CA_FILE")
+        origin = f"https://localhost:{self.port()}" if ca else f"http://127.0.0.1:{self.port()}"
+        request = urllib.request.Request(f"{origin}/_sandbox/{target}", method=method)
+        context = ssl.create_default_context(cafile=ca) if ca else None
+        with urllib.request.urlopen(request, timeout=LIMIT, context=context) as answer:
             return answer.read().decode()
 
     def __enter__(self):

@@ -31,16 +31,31 @@ int settings_check(bcda_config *config, const char *what, int rc, int *status)
     return -1;
 }
 
+/* Returns the option that names the file which cannot be used, or "". The text begins with the
+ * path, or with what the library calls the file. */
+static const char *option_of_file(const struct options *o, const char *text)
+{
+    const struct {
+        const char *value, *begin, *option;
+    } files[] = {{o->token_cache, "the token cache ", "--token-cache"},
+                 {o->request_budget, "the request budget ", "--request-budget"},
+                 {o->ca, o->ca, "--ca"}};
+    size_t i;
+
+    for (i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (files[i].value && strncmp(text, files[i].begin, strlen(files[i].begin)) == 0)
+            return files[i].option;
+    return "";
+}
+
 /* Prints the error with the name of the option that set the value which bcda_session_new()
  * refused. */
 int settings_refused(const struct options *o, const bcda_config *config, int rc)
 {
     const char *option = "";
 
-    if (rc == BCDA_ERR_IO && o->ca)
-        option = "--ca";
-    else if (rc == BCDA_ERR_IO && (o->token_cache || o->request_budget))
-        option = o->token_cache ? "--token-cache" : "--request-budget";
+    if (rc == BCDA_ERR_IO && bcda_config_error(config))
+        option = option_of_file(o, bcda_error_text(bcda_config_error(config)));
     else if (rc == BCDA_ERR_INSECURE_URL || rc == BCDA_ERR_URL)
         option = o->token_url ? "--url or --token-url" : "--url";
     if (bcda_config_error(config))
@@ -259,20 +274,28 @@ static int set_tunables(bcda_config *config, const struct options *o, const char
  * and no patient data. */
 static void settings_on_log(int level, const char *component, const char *message, void *userdata)
 {
-    static const char *const shown[] = {"again in",       "not cancelled at the server",
-                                        "decode threads", "organized by",
-                                        "not granted",    "any more"};
-    char text[512];
+    static const struct {
+        const char *words;
+        int warns; /* printed with --quiet, too */
+    } shown[] = {{"again in", 0},       {"not cancelled at the server", 0},
+                 {"decode threads", 0}, {"organized by", 0},
+                 {"not granted", 1},    {"any more", 1}};
+    char text[1024];
     size_t i;
 
     (void)level;
     (void)component;
     (void)userdata;
-    for (i = 0; i < sizeof shown / sizeof shown[0]; i++)
-        if (strstr(message, shown[i])) {
-            say("%s", clean(text, sizeof text, message));
-            return;
-        }
+    for (i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        if (!strstr(message, shown[i].words))
+            continue;
+        clean(text, sizeof text, message);
+        if (shown[i].warns)
+            complain("%s", text);
+        else
+            say("%s", text);
+        return;
+    }
 }
 
 bcda_config *settings_config(struct options *o, int sign_in, const char *spool, int *status)

@@ -152,14 +152,14 @@ const char *sandbox_fault_help(void);
 
 /*
  * Returns the counter of this name, or 0 for an unknown name. Requests: "token", "kickoff",
- * "status", "data", "metadata", "version", "jobs", "delete", "other", "total"; "discovery": those
- * of
- * /.well-known/smart-configuration. Answers: "401" (any 401 answer), "429", "202". "elsewhere":
- * requests with an Authorization header or a client assertion under another Host than that of
- * sandbox_origin(). "range": data requests with a Range header. With smart, each token request
- * counts as one of "assertions", if the client was authenticated, or "assertions-refused"; a fault
- * in the answer changes neither. With client_ca_file, "client-certificates" are the requests with a
- * valid certificate, and "client-certificates-elsewhere" those with any at the files' port.
+ * "status", "data", "metadata", "version", "jobs", "delete", "other", "total" (all but those of
+ * --control); "discovery": those of /.well-known/smart-configuration. Answers: "401" (any 401
+ * answer), "429", "202". "elsewhere": requests with an Authorization header or a client assertion
+ * under another Host than that of sandbox_origin(). "range": data requests with a Range header.
+ * With smart, each token request counts as one of "assertions", if the client was authenticated, or
+ * "assertions-refused"; a fault in the answer changes neither. With client_ca_file,
+ * "client-certificates" are the requests with a valid certificate, and
+ * "client-certificates-elsewhere" those with any at the files' port.
  */
 unsigned sandbox_count(const struct sandbox *sb, const char *what);
 void sandbox_reset_counts(struct sandbox *sb);
