@@ -76,7 +76,7 @@ class Server(programs.Sandbox):
         out = self.path(f"out-{self.runs}")
         done = subprocess.run(self.client("--out", out, *options), capture_output=True, timeout=programs.LIMIT)
         check(done.stdout == b"", options, done.stdout)
-        if code == 0 and "--resume" not in options:
+        if code == 0 == done.returncode:
             check(self.written(out) == self.generated(), options, "other resources", os.listdir(out))
         return self.judge(options, code, done.returncode, done.stderr)
 

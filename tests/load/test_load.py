@@ -182,6 +182,32 @@ def whole_export():
                   loads())
 
 
+def signing_key():
+    """A load that signs in with a key, fails in the middle, and is continued with another key. The token is
+    shared by both."""
+    db.renew()
+    with programs.Sandbox("--era", "current", "--api-version", "2", "--auth", "smart", "--keep-plain", "--polls", "0",
+                          "--files", "3", "--control") as s:
+        with open(s.env["BCDA_SIGNING_JWKS_FILE"], encoding="ascii") as f:
+            keys = json.load(f)["keys"]
+        command = [*db.arguments(), "--url", s.env["BCDA_FHIR_URL"], "--ca", s.env["BCDA_CA_FILE"], *programs.FAST,
+                   "--set", "parallel=1", "--client-id", s.env["BCDA_CLIENT_ID"], "--token-cache",
+                   os.path.join(s.state, "cache"), "--request-budget", os.path.join(s.state, "budget")]
+        s.control("POST", "fault?spec=data-500*1000%2B1")
+        for algorithm, code in (("es384", 1), ("rs384", 0)):
+            kid = next(key["kid"] for key in keys if key["alg"].lower() == algorithm)
+            pem = os.path.join(s.state, "s", f"signing-{algorithm}.pem")
+            done = subprocess.run([*command, "--private-key-jwt", pem, "--kid", kid], capture_output=True,
+                                  timeout=programs.LIMIT)
+            check(done.returncode == code, algorithm, done.returncode, done.stderr)
+            for text in (b"Bearer", b"eyJ", b"BEGIN", *(key["d"].encode() for key in keys)):
+                check(text not in done.stderr + done.stdout, algorithm, "a secret is said")
+            s.control("DELETE", "fault")
+        check_content(plain(s), "signing_key")
+        counts = [int(s.control("GET", "count?name=" + name)) for name in ("assertions", "kickoff")]
+        check(counts == [1, 1], counts)
+
+
 def large_rows():
     """Rows of many sizes in several files at once, and a row that is larger than a chunk."""
     db.renew()
@@ -806,8 +832,8 @@ def schema_names():
             check(count == "5", name, count)
 
 
-COMMON = [whole_export, large_rows, killed_between_files, killed_anywhere, killed_while_server_works, interrupted,
-          expired_job, job_lost_in_the_middle, job_failed_at_once, duplicates, older_rows, instants, deletions,
+COMMON = [whole_export, signing_key, large_rows, killed_between_files, killed_anywhere, killed_while_server_works,
+          interrupted, expired_job, job_lost_in_the_middle, job_failed_at_once, duplicates, older_rows, instants, deletions,
           deletions_that_fail, incremental, since_on_the_command_line, full_gives_up_the_unfinished,
           nothing_new, failed_tag, lost_file, invalid_lines, useless_file, server_issues, fields,
           wrong_arguments, wrong_database, second_loader]
