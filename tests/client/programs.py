@@ -1,11 +1,14 @@
 """What the tests of the programs share: how to start a sandbox and run bcda-export against it."""
 import os
+import re
 import shlex
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 import urllib.request
@@ -132,6 +135,38 @@ class Sandbox:
 def export(sandbox, *options, **more):
     return subprocess.run([EXPORT] + sandbox.arguments() + FAST + list(options), capture_output=True,
                           timeout=LIMIT, **more)
+
+
+def guide_blocks(page):
+    """Returns [commands, expected output] for each block of commands of a page, in its order."""
+    found = []
+    for kind, text in re.findall(r"^ *```(sh|text)\n(.*?)^ *```$", page, flags=re.M | re.S):
+        if kind == "sh":
+            found.append([textwrap.dedent(text), ""])
+        else:
+            found[-1][1] = textwrap.dedent(text)
+    return found
+
+
+def run_guide(report, page, least, folder, env):
+    """Runs the commands of a page in one shell, as a reader would, in an empty folder. Each block must print
+    what the page says. Ends the programs that the commands left running. There are `least` blocks or more."""
+    mark = "==== the end of a block ===="
+    found = guide_blocks(page)
+    report.check(len(found) >= least, "hardly a block on the page", found)
+    shell = subprocess.Popen(["sh", "-eu"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             text=True, cwd=folder, env=env, start_new_session=True)
+    try:
+        printed, complaints = shell.communicate("".join(f"{commands}echo '{mark}'\n" for commands, _ in found), LIMIT)
+    finally:
+        try:
+            os.killpg(shell.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+    got = printed.split(mark + "\n")
+    report.check(len(got) == len(found) + 1, "not all blocks ran", printed, complaints)
+    for (commands, expected), lines in zip(found, got):
+        report.check(not expected or lines == expected, commands, "printed", lines, "not", expected, complaints)
 
 
 class Report:

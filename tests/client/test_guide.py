@@ -6,7 +6,6 @@ test_guide.py BCDA_EXPORT BCDA_SANDBOX LIBBCDA INCLUDE
 """
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,19 +14,7 @@ import programs
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 LIBRARY, INCLUDE = (os.path.abspath(path) for path in sys.argv[3:5])
-MARK = "==== the end of a block ===="
 report = programs.Report()
-
-
-def blocks(page):
-    """Returns [commands, expected output] for each block, in the order of the page."""
-    found = []
-    for kind, text in re.findall(r"^```(sh|text)\n(.*?)^```$", page, flags=re.M | re.S):
-        if kind == "sh":
-            found.append([text, ""])
-        else:
-            found[-1][1] = text
-    return found
 
 
 def install(folder):
@@ -47,30 +34,10 @@ def install(folder):
                 PYTHONDONTWRITEBYTECODE="1", TMPDIR=folder)
 
 
-def run(script, folder):
-    """Returns what the shell prints on stdout and stderr. Ends programs that it left running."""
-    shell = subprocess.Popen(["sh", "-eu"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, text=True, cwd=folder, env=install(folder),
-                             start_new_session=True)
-    try:
-        return shell.communicate(script, timeout=programs.LIMIT)
-    finally:
-        try:
-            os.killpg(shell.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
-
-
 with open(os.path.join(ROOT, "doc", "guide", "sandbox.md"), encoding="utf-8") as document:
     PAGE = document.read()
-BLOCKS = blocks(PAGE)
-report.check(len(BLOCKS) >= 6, "hardly a block on the page", BLOCKS)
-with tempfile.TemporaryDirectory(prefix="bcda-guide-") as folder:
-    printed, complaints = run("".join(f"{commands}echo '{MARK}'\n" for commands, _ in BLOCKS), folder)
-got = printed.split(MARK + "\n")
-report.check(len(got) == len(BLOCKS) + 1, "not all blocks ran", printed, complaints)
-for (commands, expected), lines in zip(BLOCKS, got):
-    report.check(not expected or lines == expected, commands, "printed", lines, "not", expected, complaints)
+with tempfile.TemporaryDirectory(prefix="bcda-test-") as folder:
+    programs.run_guide(report, PAGE, 6, folder, install(folder))
 
 # The faults and eras that the page names must exist.
 known = subprocess.run([programs.SANDBOX, "--fault", "help"], capture_output=True, text=True, check=False).stdout

@@ -5,7 +5,6 @@ prints when the server refuses it.
 
 test_signing_in.py BCDA_EXPORT BCDA_SANDBOX [TEST]...
 """
-import base64
 import glob
 import json
 import os
@@ -441,8 +440,61 @@ def metadata():
         check(s.count("token") == 0 and s.count("401") == 0, s.count("token"))
 
 
-TESTS = [keys, secret, no_auth, tokens_from_elsewhere, token_command_fails, token_cache, request_budget,
-         shared_files_that_cannot_be_used, contradictions, bad_keys, refused, narrower_grant, resumed, metadata]
+# ---- the guide ----
+
+def guide():
+    """The commands of doc/guide/signing-in.md."""
+    root = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+    with open(os.path.join(root, "doc", "guide", "signing-in.md"), encoding="utf-8") as f:
+        page = f.read()
+    with tempfile.TemporaryDirectory(prefix="bcda-test-") as folder:
+        os.mkdir(os.path.join(folder, "bin"))
+        for program in (programs.EXPORT, programs.SANDBOX):
+            os.symlink(program, os.path.join(folder, "bin", os.path.basename(program)))
+        os.symlink(os.path.join(root, "examples"), os.path.join(folder, "examples"))
+        path = os.path.join(folder, "bin") + os.pathsep + os.environ["PATH"]
+        programs.run_guide(report, page, 3, folder, dict(os.environ, PATH=path, TMPDIR=folder))
+
+
+def make_jwks(pem, *options):
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "jwks.py")
+    return subprocess.run([sys.executable, script, *options], input=pem, capture_output=True, timeout=programs.LIMIT)
+
+
+def registered_keys():
+    """Keys that the guide's commands make, and examples/jwks.py registers: RSA, and encrypted."""
+    with tempfile.TemporaryDirectory(prefix="bcda-test-") as folder:
+        passphrase = write(os.path.join(folder, "passphrase"), "correct horse\n")
+        encrypt = ("-aes256", "-pass", "file:" + passphrase)
+        for name, how in (("rsa", ("RSA", "-pkeyopt", "rsa_keygen_bits:2048")), ("rsa-encrypted", ("RSA", *encrypt)),
+                          ("ec-encrypted", ("EC", "-pkeyopt", "ec_paramgen_curve:P-384", *encrypt))):
+            key, jwks = os.path.join(folder, name), os.path.join(folder, name + ".jwks")
+            subprocess.run(["openssl", "genpkey", "-out", key, "-algorithm", *how], check=True, timeout=programs.LIMIT,
+                           stderr=subprocess.DEVNULL)
+            check(stat.S_IMODE(os.stat(key).st_mode) == 0o600, name, oct(os.stat(key).st_mode))
+            public = subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-passin", "file:" + passphrase],
+                                    check=True, capture_output=True, timeout=programs.LIMIT).stdout
+            made = make_jwks(public)
+            jwk = json.loads(made.stdout)["keys"][0]
+            check(made.returncode == 0 and not {"d", "p", "q"} & set(jwk), name, made)
+            more = ["--private-key-jwt-passphrase-file", passphrase] if "encrypted" in name else []
+            with Smart("--client-jwks", write(jwks, made.stdout)) as s:
+                s.run("--client-id", s.env["BCDA_CLIENT_ID"], "--private-key-jwt", key, "--kid", jwk["kid"], *more)
+    # the thumbprint is that of RFC 7638, as in the sandbox
+    with Smart() as s:
+        for algorithm, kid in s.kids.items():
+            public = public_pem_of(serialization.load_pem_private_key(read(s.pem(algorithm)), None))
+            check(json.loads(make_jwks(public).stdout)["keys"][0]["kid"] == kid, algorithm, kid)
+            check(json.loads(make_jwks(public, "mine").stdout)["keys"][0]["kid"] == "mine", algorithm)
+        for pem in (read(s.pem()), b"", public_pem_of(ec.generate_private_key(ec.SECP256R1())),
+                    public_pem_of(rsa.generate_private_key(65537, 1024))):
+            made = make_jwks(pem)
+            check(made.returncode == 1 and made.stdout == b"" and made.stderr.startswith(b"jwks.py: ") and
+                  made.stderr.count(b"\n") == 1, made)
+
+
+TESTS = [guide, registered_keys, keys, secret, no_auth, tokens_from_elsewhere, token_command_fails, token_cache,
+         request_budget, shared_files_that_cannot_be_used, contradictions, bad_keys, refused, narrower_grant, resumed, metadata]
 
 if __name__ == "__main__":
     report.run(TESTS, sys.argv[3:])
