@@ -25,7 +25,8 @@ enum row_flag {
     ALTERS = 8,     /* the server alters bytes; only the tag or trailer at the end can show it */
     MUST_FAIL = 16, /* the file's GCM tag or gzip trailer is wrong: a job that succeeds is RED */
     DELETES = 64,   /* the manifest lists a file of deletions; only that file can have the fault */
-    NOISE = 32      /* lines of random bytes: the table does not name the error that a line gives */
+    NOISE = 32,     /* lines of random bytes: the table does not name the error that a line gives */
+    SMART = 128     /* the server is one of SMART Backend Services; the client has a signing key */
 };
 
 struct row {

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EOB "ExplanationOfBenefit"
@@ -13,14 +14,29 @@ static struct shown shown;
 /* Small batches, so that a file is delivered while it is received. */
 enum { BATCH = 4096, FILE_BYTES = 400000, GZIP_BYTES = 1500000 };
 
-static void open_client(enum form form, enum mode mode, const struct files *files)
+/* The sandbox checks the times of an assertion, so the client's clock begins with the true time,
+ * and retries do not advance it by minutes. */
+static void use_signing_key(void)
+{
+    fx.now = (int64_t)time(NULL) * 1000;
+    fixture_set(&fx, BCDA_OPT_RETRY_MAX_MS, 1000);
+    ck_assert_ok(bcda_config_set_signing_key_file(
+        fx.config, sandbox_client_id(fx.sandbox), sandbox_signing_key_file(fx.sandbox, "ES384"),
+        NULL, sandbox_signing_key_id(fx.sandbox, "ES384")));
+}
+
+static void open_client(const struct row *row, enum form form, enum mode mode,
+                        const struct files *files)
 {
     static const char *const eras[FORMS] = {"2019-12", "2019-04", "current"};
 
     fixture_open_sandbox(&fx, SANDBOX(.era = eras[form], .patients = 4, .claims = 2,
-                                      .file_bytes = form == GZIP ? GZIP_BYTES : FILE_BYTES));
+                                      .file_bytes = form == GZIP ? GZIP_BYTES : FILE_BYTES,
+                                      .auth = row->flags & SMART ? "smart" : NULL));
     fx.no_log = 1; /* shown_log() is set below */
     fixture_config(&fx);
+    if (row->flags & SMART)
+        use_signing_key();
     ck_assert_ok(bcda_config_set_log(fx.config, BCDA_LOG_DEBUG, shown_log, &shown, NULL));
     fixture_set(&fx, BCDA_OPT_BATCH_SIZE, BATCH);
     if (mode == VERIFIED) {
@@ -69,7 +85,7 @@ void cell_run(const struct row *row, enum form form, enum mode mode, const struc
 {
     struct run *r;
 
-    open_client(form, mode, files);
+    open_client(row, form, mode, files);
     set_faults(row);
     fixture_session(&fx);
     fixture_export(&fx, form == ENCRYPTED ? BCDA_LEVEL_RESOURCE : BCDA_LEVEL_PATIENT, EOB, NULL);

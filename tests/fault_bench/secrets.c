@@ -122,15 +122,15 @@ static void look_file_key(struct search *s, struct sandbox *sb, const char *type
     look_base64(s, "a file's key", key, sizeof key);
 }
 
-/* Searches for every base64 line of the private key. */
-static void look_private_key(struct search *s, struct sandbox *sb)
+/* Searches for every base64 line of a private key. `path` may be NULL. */
+static void look_private_key(struct search *s, const char *path)
 {
     size_t len, n;
     char *pem, *line;
 
-    if (!sandbox_private_key_file(sb))
+    if (!path)
         return;
-    pem = fixture_read(sandbox_private_key_file(sb), &len);
+    pem = fixture_read(path, &len);
     for (line = pem; *line; line += n + (line[n] == '\n')) {
         n = strcspn(line, "\n");
         if (line[0] != '-' && n >= SHORTEST)
@@ -217,7 +217,8 @@ const char *secrets_find(struct sandbox *sb, const struct shown *shown, FILE *li
     unsigned i, k;
 
     look_credentials(&s, sb);
-    look_private_key(&s, sb);
+    look_private_key(&s, sandbox_private_key_file(sb));
+    look_private_key(&s, sandbox_signing_key_file(sb, "ES384"));
     for (i = 0; i < sizeof types / sizeof *types; i++)
         for (k = 0; sandbox_file_name(sb, types[i], k); k++) {
             look_file_key(&s, sb, types[i], k);
