@@ -267,6 +267,15 @@ def shared_files_that_cannot_be_used():
 
 # ---- wrong usage ----
 
+def helps():
+    done = subprocess.run([programs.EXPORT, "--help"], capture_output=True, text=True, timeout=programs.LIMIT)
+    for option in ("--client-id ID", "--client-secret-file FILE", "--private-key-jwt FILE", "--kid ID", "--scope SCOPES",
+                   "--private-key-jwt-passphrase-file FILE", "--bearer-token-file FILE", "--token-command COMMAND",
+                   "--no-auth ", "--token-url URL", "--token-cache FILE", "--request-budget FILE"):
+        check(f"\n  {option}" in done.stdout, option, "is not in --help")
+    check(all(len(line) <= 95 for line in done.stdout.splitlines()), "a long line in --help", done.stdout)
+
+
 KEY = ["--private-key-jwt", "k", "--client-id", "i"]
 SECRET = ["--client-secret-file", "s", "--client-id", "i"]
 ONLY_ONE = ("only one of --client-secret-file, --private-key-jwt, --bearer-token-file, --token-command and --no-auth "
@@ -494,7 +503,8 @@ def registered_keys():
 
 
 TESTS = [guide, registered_keys, keys, secret, no_auth, tokens_from_elsewhere, token_command_fails, token_cache,
-         request_budget, shared_files_that_cannot_be_used, contradictions, bad_keys, refused, narrower_grant, resumed, metadata]
+         request_budget, shared_files_that_cannot_be_used, helps, contradictions, bad_keys, refused, narrower_grant,
+         resumed, metadata]
 
 if __name__ == "__main__":
     report.run(TESTS, sys.argv[3:])

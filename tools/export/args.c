@@ -7,6 +7,7 @@
 
 static const char usage[] =
     "Usage: bcda-export --url FHIR_URL --client-id ID --client-secret-file FILE [OPTION]...\n"
+    "   or: bcda-export --url FHIR_URL --client-id ID --private-key-jwt FILE --kid ID [OPTION]...\n"
     "Exports claims data from BCDA, or from another FHIR Bulk Data server, as NDJSON.\n"
     "\n" OPTIONS_HELP_SERVER "\n"
     "Export\n" OPTIONS_HELP_TYPE OPTIONS_HELP_LEVEL

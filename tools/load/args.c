@@ -9,7 +9,7 @@
 
 static const char usage_begin[] =
     "Usage: %s --database DATABASE --url FHIR_URL --client-id ID\n"
-    "           --client-secret-file FILE [OPTION]...\n"
+    "           {--client-secret-file FILE | --private-key-jwt FILE --kid ID} [OPTION]...\n"
     "Exports claims data from BCDA, or from another FHIR Bulk Data server, and loads it into a\n"
     "database, each resource exactly once. Run the same command again to resume a load that did\n"
     "not end, or to load what has changed since the last load.\n"
