@@ -298,6 +298,9 @@ CONTRADICTIONS = [
     (["--no-auth", "--token-cache", "c"], "--token-cache is only for --client-secret-file and --private-key-jwt"),
     (["--bearer-token-file", "t", "--token-cache", "c"], "--token-cache is only for"),
     (["--token-command", "c", "--token-cache", "c"], "--token-cache is only for"),
+    ([*KEY, "--token-cache", "c", "--request-budget", "c"], "--token-cache and --request-budget need different files"),
+    ([*SECRET, "--token-cache", "s"], "--token-cache needs a file that no other option names"),
+    (["--no-auth", "--ca", "c", "--request-budget", "c"], "--request-budget needs a file that no other option names"),
     (["--no-auth", "--token-url", "https://localhost/token"], "--no-auth and --token-url contradict each other"),
 ]
 EMPTY = [([*KEY[:2], "--client-id", ""], "the client id"), (["--token-command", ""], "--token-command: "),
@@ -313,6 +316,11 @@ def contradictions():
         check(line.startswith("bcda-export: ") and words in line, options, done.stderr)
         check(rest == "Try bcda-export --help\n", options, done.stderr)
     with Smart() as s:
+        before, other = read(s.pem()), os.path.join(s.folder, ".", os.path.basename(s.pem()))
+        for option in ("--token-cache", "--request-budget"):  # it does not overwrite the key
+            said = s.run(*s.key(), option, other, code=2)
+            check(said.startswith(f"bcda-export: {option} needs a file that no other option names\n"), option, said)
+            check(read(s.pem()) == before, option, "the key is overwritten")
         for options, words in [*EMPTY, ([*s.key()[:-1], ""], "the key id"), ([*s.key(), "--scope", 'a"b'], "--scope: ")]:
             said = s.run(*options, code=2)
             check(said.startswith("bcda-export: --") and words in said and said.count("\n") == 1, options, said)

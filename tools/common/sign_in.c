@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- contradictions ---- */
 
@@ -18,6 +19,42 @@ static int sign_in_ways(const struct options *o)
 static int sign_in_fetches(const struct options *o)
 {
     return o->client_secret_file || o->private_key_jwt;
+}
+
+/* Returns whether two paths, which may be NULL, name one file. */
+static int sign_in_is_same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+
+    if (!a || !b)
+        return 0;
+    return strcmp(a, b) == 0 || (!stat(a, &one) && !stat(b, &other) && one.st_dev == other.st_dev &&
+                                 one.st_ino == other.st_ino);
+}
+
+/* The files of --token-cache and --request-budget are overwritten, and must not be a key that
+ * another option names. Each of the two is locked while the other is used, so one file for both
+ * would block. */
+static const char *sign_in_files_contradict(const struct options *o)
+{
+    const char *const files[] = {o->client_secret_file,
+                                 o->private_key_jwt,
+                                 o->signing_passphrase_file,
+                                 o->bearer_token_file,
+                                 o->private_key,
+                                 o->passphrase_file,
+                                 o->ca};
+    size_t i;
+
+    if (sign_in_is_same_file(o->token_cache, o->request_budget))
+        return "--token-cache and --request-budget need different files";
+    for (i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (sign_in_is_same_file(o->token_cache, files[i]))
+            return "--token-cache needs a file that no other option names";
+        if (sign_in_is_same_file(o->request_budget, files[i]))
+            return "--request-budget needs a file that no other option names";
+    }
+    return NULL;
 }
 
 const char *sign_in_contradiction(const struct options *o)
@@ -41,7 +78,7 @@ const char *sign_in_contradiction(const struct options *o)
         return "--token-cache is only for --client-secret-file and --private-key-jwt";
     if (o->no_auth && o->token_url)
         return "--no-auth and --token-url contradict each other";
-    return NULL;
+    return sign_in_files_contradict(o);
 }
 
 /* ---- the configuration ---- */
