@@ -44,8 +44,7 @@ extern "C" {
 /* bcda_job_next(): the job has ended and all batches were taken. bcda_export_new_remaining(): all
  * files are loaded. bcda_job_restore_from_file(): the file is empty */
 #define BCDA_ERR_END (-13)
-/* bcda_session_run(): the timeout has expired, work remains. A job or request: the token command
- * took longer than BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS */
+/* bcda_session_run(): the timeout has expired, work remains */
 #define BCDA_ERR_TIMEOUT (-14)
 /* bcda_session_run(): a signal arrived; call it again to continue */
 #define BCDA_ERR_INTERRUPTED (-15)
@@ -114,8 +113,8 @@ extern "C" {
 #define BCDA_ERR_BAD_REQUEST (-201)
 /* 401: wrong or expired credentials, or a token that was still refused after one renewal; at the
  * token URL also another status with the OAuth error invalid_client or unauthorized_client. Also:
- * the token command failed, the token provider has no token, or the token file still has the one
- * that was refused */
+ * the token command failed or took too long, the token provider has no token, or the token file
+ * still has the one that was refused */
 #define BCDA_ERR_AUTH (-202)
 /* 403: the organization may not use the server, or not this version of the API */
 #define BCDA_ERR_FORBIDDEN (-203)
