@@ -87,9 +87,10 @@ static int set_signing_key(bcda_config *c, const char *client_id, const char *na
         return rc;
     i.client_id = bcda__strdup(client_id);
     i.signing_key = bcda__calloc(1, sizeof *i.signing_key);
+    if (i.signing_key)
+        atomic_init(&i.signing_key->refs, 1);
     if (!i.client_id || !i.signing_key)
         return drop_new_credentials(c, &i, BCDA_ERR_NOMEM);
-    atomic_init(&i.signing_key->refs, 1);
     rc = bcda__signing_key_new(&i.signing_key->key, name, text->data, text->len, passphrase, key_id,
                                &c->err);
     return rc ? drop_new_credentials(c, &i, rc) : set_credentials(c, &i);
