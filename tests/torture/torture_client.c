@@ -1,18 +1,21 @@
 /* Refuses every allocation of a whole export in turn, from the config to the last free: with a
- * scripted server, each way of delivery, and encrypted and gzip files.
+ * scripted server, each way of delivery, encrypted and gzip files, and the ways to sign in.
  *
  * For every N, one run refuses only the N-th allocation, and another run refuses all from the N-th
  * on. The loop ends when a run makes fewer than N allocations. Each run must end in success, with
  * everything delivered, or in BCDA_ERR_NOMEM. The library must report the end of the job once, and
- * the beginning and end of each file once. It must release each userdata once, and leave no block
- * and no descriptor. The test's clock does not follow real time, so if the library waits for an
- * event that never comes, the test hangs. */
+ * the beginning and end of each file once. It must release each userdata once, and leave no
+ * block, no page of a secret, no descriptor and no process. The test's clock does not follow real
+ * time, so if the library waits for an event that never comes, the test hangs. */
 #include <curl/curl.h>
 #include <dirent.h>
+#include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +24,8 @@
 #include "client/config.h"
 #include "client/export.h"
 #include "client/session.h"
+#include "mapped.h"
+#include "marked_key.h"
 #include "refuse.h"
 #include "scripted_server.h"
 #include "suite.h"
@@ -123,7 +128,13 @@ enum how { START, RESTORE, TAKE_OVER, CONFIRM, CONTINUE, KEEP };
 
 static enum delivery delivery;
 static enum how how;
-static int provided; /* 1: the token comes from a callback (bcda_config_set_token_provider()) */
+/* Where the token comes from. PROVIDER: from a callback. */
+static enum { SECRET, PROVIDER, SIGNING_KEY, TOKEN_COMMAND, TOKEN_FILE } way;
+static char *signing_key;    /* a JWK; its private value contains MARK */
+static char token_path[64];  /* of the token file */
+static char cache_path[64];  /* "" = none */
+static char budget_path[64]; /* "" = none */
+static int keep_cache;       /* the next run finds what this run has stored in the cache */
 static int threads;
 static char saved[2048], kept_path[64];
 
@@ -266,6 +277,24 @@ static void on_token(bcda_token_request *request, void *userdata)
     ok(bcda_token_request_answer(request, "tok.en", 1200));
 }
 
+static int choose_sign_in(bcda_config *c)
+{
+    switch (way) {
+    case PROVIDER:
+        return kept(bcda_config_set_token_provider(c, on_token, NULL, on_destroy));
+    case SIGNING_KEY:
+        return ok(bcda_config_set_signing_key(c, "me", signing_key, strlen(signing_key), NULL,
+                                              "my-key")) ||
+               ok(bcda_config_set_scope(c, "system/Patient.rs system/Coverage.rs"));
+    case TOKEN_COMMAND:
+        return ok(bcda_config_set_token_command(c, "printf 'SECRET%s' SECRET"));
+    case TOKEN_FILE:
+        return ok(bcda_config_set_token_file(c, token_path));
+    default:
+        return ok(bcda_config_set_client_credentials(c, "me", "a-secret"));
+    }
+}
+
 static int fill_config(bcda_config *c)
 {
     char url[128];
@@ -274,10 +303,11 @@ static int fill_config(bcda_config *c)
     c->clock.now_ms = c->clock.wall_ms = read_clock;
     snprintf(url, sizeof url, "%s/api/v1", scripted_origin(server));
     rc = ok(bcda_config_set_fhir_url(c, url));
-    if (!rc && provided)
-        rc = kept(bcda_config_set_token_provider(c, on_token, NULL, on_destroy));
-    else if (!rc)
-        rc = ok(bcda_config_set_client_credentials(c, "me", "a-secret"));
+    rc = rc ? rc : choose_sign_in(c);
+    if (!rc && cache_path[0])
+        rc = ok(bcda_config_set_token_cache(c, cache_path));
+    if (!rc && budget_path[0])
+        rc = ok(bcda_config_set_request_budget(c, budget_path));
     rc = rc ? rc : ok(bcda_config_add_private_key_file(c, scripted_key_file(server), NULL));
     rc = rc ? rc : ok(bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1));
     rc = rc ? rc : ok(bcda_config_set_int(c, BCDA_OPT_BATCH_SIZE, 4096));
@@ -374,6 +404,18 @@ static void pull(void)
     }
 }
 
+/* Waits for the output or the end of the token command. The session looks for its end at short
+ * intervals of its clock, which then moves. */
+static void wait_for_command(struct pollfd *p, int64_t left)
+{
+    if (left > 1000) {
+        ck_assert_msg(poll(p, 1, 30000) == 1, "hung, %s", refusal());
+        return;
+    }
+    (void)poll(p, 1, 1);
+    clock_ms += left;
+}
+
 /* Steps until the job has ended. */
 static void run_job(void)
 {
@@ -390,7 +432,9 @@ static void run_job(void)
             continue;
         ck_assert_int_eq(bcda_session_stat(session, BCDA_STAT_TRANSFERS, &open), 0);
         left = bcda__session_next_timer_ms(session);
-        if (open || bcda__session_is_decoding(session))
+        if (bcda__session_runs_command(session))
+            wait_for_command(&p, left);
+        else if (open || bcda__session_is_decoding(session))
             ck_assert_msg(poll(&p, 1, 30000) == 1, "hung, %s", refusal());
         else if (poll(&p, 1, 0) == 0) {
             ck_assert_msg(left >= 0, "a job that runs has nothing to wait for, %s", refusal());
@@ -480,10 +524,16 @@ static int attempt(int (*fn)(void), long at, int all)
     memset(seen, 0, sizeof seen);
     seen[0] = how == CONTINUE ? CONFIRMED : 0;
     deletions = 0;
+    if (cache_path[0] && !keep_cache)
+        unlink(cache_path);
     refuse_from(at, all);
+    mapped = 0;
     rc = fn();
     ck_assert_msg(live == 0, "%ld blocks are left, %s", live, refusal());
     ck_assert_msg(destroyed == registered, "%d of %d userdata released, %s", destroyed, registered,
+                  refusal());
+    check_mapped();
+    ck_assert_msg(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD, "a process is left, %s",
                   refusal());
     refuse_at = 0;
     return rc;
@@ -547,8 +597,103 @@ END_TEST
 START_TEST(test_restore)
 {
     how = RESTORE;
-    provided = 1;
+    way = PROVIDER;
     torture_export(0);
+}
+END_TEST
+
+/* ---- the ways to sign in ---- */
+
+static void reply_json(const char *match, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void reply_json(const char *match, const char *format, ...)
+{
+    char text[600];
+    va_list values;
+    int len;
+
+    va_start(values, format);
+    len = vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    ck_assert_int_lt(len, (int)sizeof text);
+    scripted_reply(server, match, "200 OK", "Content-Type: application/json\r\n", text,
+                   (size_t)len);
+}
+
+/* Scripts the server's announcement, which is in its CapabilityStatement if `metadata` is set, and
+ * a token that contains MARK. The server grants one scope of two. */
+static void reply_sign_in(int metadata)
+{
+    const char *origin = scripted_origin(server);
+
+    if (metadata)
+        reply_json("/metadata",
+                   "{\"resourceType\":\"CapabilityStatement\",\"rest\":[{\"mode\":\"server\","
+                   "\"security\":{\"extension\":[{\"url\":\"http://fhir-registry.smarthealthit.org/"
+                   "StructureDefinition/oauth-uris\",\"extension\":[{\"url\":\"token\","
+                   "\"valueUri\":\"%s/auth/token\"}]}]}}]}",
+                   origin);
+    else
+        reply_json("/.well-known/smart-configuration",
+                   "{\"token_endpoint\":\"%s/auth/token\",\"capabilities\":[\"permission-v2\"],"
+                   "\"token_endpoint_auth_methods_supported\":[\"private_key_jwt\"],"
+                   "\"token_endpoint_auth_signing_alg_values_supported\":[\"ES384\"]}",
+                   origin);
+    reply_json("/auth/token", "{\"access_token\":\"" MARK "\",\"token_type\":\"bearer\","
+                              "\"expires_in\":300,\"scope\":\"system/Patient.rs\"}");
+}
+
+static void make_signing_key(void)
+{
+    EVP_PKEY *pkey = marked_pkey();
+
+    signing_key = jwk_of(pkey, "\"kid\":\"my-key\"", 1);
+    EVP_PKEY_free(pkey);
+}
+
+static void name_file(char path[64], const char *name, const char *content)
+{
+    FILE *f;
+
+    snprintf(path, 64, "%s/bcda-torture-%s-%ld", tempdir(), name, (long)getpid());
+    unlink(path);
+    if (!content)
+        return;
+    f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_ge(fputs(content, f), 0);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+static const struct {
+    int way, metadata, cache, keep_cache, budget;
+} sign_ins[] = {
+    {SIGNING_KEY, .metadata = 1},          {SIGNING_KEY, .cache = 1},
+    {TOKEN_COMMAND, .metadata = 0},        {TOKEN_FILE, .budget = 1},
+    {SECRET, .cache = 1, .keep_cache = 1},
+};
+
+/* The other ways to sign in, the token cache, empty and not, and the request budget. */
+START_TEST(test_sign_in)
+{
+    delivery = BY_PULL;
+    way = sign_ins[_i].way;
+    keep_cache = sign_ins[_i].keep_cache;
+    name_file(token_path, "token", MARK);
+    if (sign_ins[_i].cache)
+        name_file(cache_path, "cache", NULL);
+    if (sign_ins[_i].budget)
+        name_file(budget_path, "budget", NULL);
+    make_signing_key();
+    server = scripted_start(0);
+    ck_assert_ptr_nonnull(server);
+    reply_sign_in(sign_ins[_i].metadata);
+    torture_export(0);
+    free(signing_key);
+    unlink(token_path);
+    unlink(cache_path);
+    unlink(budget_path);
 }
 END_TEST
 
@@ -622,6 +767,15 @@ static int set_everything(bcda_config *c)
         rc = rc ? rc : ok(bcda_config_set_client_credentials(c, "me", "a-secret"));
         rc = rc ? rc : ok(bcda_config_set_bearer_token(c, "tok.en"));
         rc = rc ? rc : kept(bcda_config_set_token_provider(c, on_token, NULL, on_destroy));
+        rc = rc ? rc : ok(bcda_config_set_no_authentication(c));
+        rc = rc ? rc : ok(bcda_config_set_token_command(c, "printf tok.en"));
+        rc = rc ? rc
+                : ok(bcda_config_set_signing_key(c, "me", signing_key, strlen(signing_key), NULL,
+                                                 "my-key"));
+        rc = rc ? rc : ok(bcda_config_set_scope(c, "system/Patient.rs"));
+        rc = rc ? rc : ok(bcda_config_set_token_cache(c, cache_path));
+        rc = rc ? rc : ok(bcda_config_set_request_budget(c, budget_path));
+        rc = rc ? rc : ok(bcda_config_add_certificate_origin(c, "https://d"));
         rc = rc ? rc : ok(bcda_config_set_ca_file(c, scripted_key_file(server)));
         rc = rc ? rc
                 : ok(bcda_config_set_client_certificate(c, scripted_key_file(server),
@@ -657,10 +811,16 @@ static int construction(void)
 
 START_TEST(test_construction)
 {
+    make_signing_key();
+    name_file(cache_path, "cache", NULL);
+    name_file(budget_path, "budget", NULL);
     server = scripted_start(0);
     ck_assert_ptr_nonnull(server);
     torture(construction);
     stop_at_exit();
+    free(signing_key);
+    unlink(cache_path);
+    unlink(budget_path);
 }
 END_TEST
 
@@ -683,4 +843,5 @@ SUITE("torture_client")
     suite_loop(test_threads, 0, 2);
     suite_test(test_restore, test_take_over, test_construction);
     suite_loop(test_confirm, 0, 4);
+    suite_loop(test_sign_in, 0, sizeof sign_ins / sizeof sign_ins[0]);
 }
