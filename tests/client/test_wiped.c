@@ -1,15 +1,24 @@
-/* Secrets are wiped before their memory is freed: tokens, the client secret, private keys, and
- * patient data in every form of a file and both ways of delivery. Linked with wraps of the
- * allocator. They clear new blocks to their end, so that whatever a freed block holds was written
- * by the library. */
+/* Secrets are wiped before their memory is freed: tokens, the client secret, private keys,
+ * assertions, and patient data in every form of a file and both ways of delivery. Linked with wraps
+ * of the allocator. They clear new blocks to their end, so that whatever a freed block holds was
+ * written by the library. */
 #include <malloc.h>
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../tempdir.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "fixture.h"
 
 static struct fixture fx;
@@ -17,23 +26,57 @@ static struct fixture fx;
 /* This text is in every value of a line that a callback can ask for. */
 #define MARK "zebra"
 
-static const char *patterns[8];
+enum { PATTERNS = 16 };
+
+static struct {
+    const void *at;
+    size_t len;
+    const char *what;
+} patterns[PATTERNS];
+static size_t pattern_count;
 static atomic_int frees, found;
 static const char *first_found;
 
-static void check_block(void *ptr)
+static void look_for_bytes(const char *what, const void *at, size_t len)
 {
-    size_t i, len = ptr ? malloc_usable_size(ptr) : 0;
+    ck_assert_uint_lt(pattern_count, PATTERNS);
+    patterns[pattern_count].at = at;
+    patterns[pattern_count].len = len;
+    patterns[pattern_count++].what = what;
+}
+
+static void look_for(const char *text)
+{
+    look_for_bytes(text, text, strlen(text));
+}
+
+static void check_bytes(const void *ptr, size_t len)
+{
+    size_t i;
 
     atomic_fetch_add(&frees, ptr != NULL);
-    for (i = 0; i < 8 && patterns[i] && len; i++) {
-        if (!memmem(ptr, len, patterns[i], strlen(patterns[i])))
+    for (i = 0; i < pattern_count && len; i++) {
+        if (!memmem(ptr, len, patterns[i].at, patterns[i].len))
             continue;
         if (atomic_fetch_add(&found, 1) == 0)
-            first_found = patterns[i];
+            first_found = patterns[i].what;
         if (getenv("BCDA_TEST_ABORT"))
             abort(); /* to find the place in a debugger */
     }
+}
+
+static void check_block(void *ptr)
+{
+    check_bytes(ptr, ptr ? malloc_usable_size(ptr) : 0);
+}
+
+/* Checks that no pattern was found, and forgets the patterns. */
+static void check_wiped(void)
+{
+    ck_assert_int_gt(atomic_load(&frees), 100);
+    ck_assert_msg(atomic_load(&found) == 0, "%d blocks were freed with a secret in them, first: %s",
+                  atomic_load(&found), first_found);
+    pattern_count = 0;
 }
 
 void *__real_bcda__alloc(size_t size);
@@ -43,6 +86,8 @@ void *__wrap_bcda__alloc(size_t size);
 void *__wrap_bcda__calloc(size_t count, size_t size);
 void *__wrap_bcda__realloc(void *ptr, size_t size);
 void __wrap_bcda__free(void *ptr);
+int __real_munmap(void *at, size_t len);
+int __wrap_munmap(void *at, size_t len);
 
 static void *cleared(void *ptr)
 {
@@ -80,6 +125,13 @@ void __wrap_bcda__free(void *ptr)
 {
     check_block(ptr);
     __real_bcda__free(ptr);
+}
+
+/* Secrets have pages of their own. */
+int __wrap_munmap(void *at, size_t len)
+{
+    check_bytes(at, len);
+    return __real_munmap(at, len);
 }
 
 /* ---- an export with every kind of file ---- */
@@ -223,11 +275,11 @@ START_TEST(whole_export)
         fixture_set(&fx, BCDA_OPT_DELIVERY, BCDA_DELIVERY_VERIFIED);
         ck_assert_ok(bcda_config_set_spool_directory(fx.config, tempdir()));
     }
-    patterns[0] = "tok.en";
-    patterns[1] = "a-secret";
-    patterns[2] = "bWU6YS1zZWNyZXQ"; /* the client id and that secret, in base64 */
-    patterns[3] = part;
-    patterns[4] = MARK;
+    look_for("tok.en");
+    look_for("a-secret");
+    look_for("bWU6YS1zZWNyZXQ"); /* the client id and that secret, in base64 */
+    look_for_bytes("the private key", part, strlen(part));
+    look_for(MARK);
     fixture_session(&fx);
     ck_assert_ok(bcda_export_add_field(fx.x, "name", &index));
     ck_assert_ok(bcda_export_add_field(fx.x, "v", &index));
@@ -242,10 +294,112 @@ START_TEST(whole_export)
     if (!cancel)
         ck_assert_uint_eq(r->count, 3 * (LINES + 1));
     fixture_close(&fx);
-    ck_assert_int_gt(atomic_load(&frees), 100);
-    ck_assert_msg(atomic_load(&found) == 0, "%d blocks were freed with a secret in them, first: %s",
-                  atomic_load(&found), first_found);
-    memset(patterns, 0, sizeof patterns);
+    check_wiped();
+}
+END_TEST
+
+/* ---- the ways to sign in ---- */
+
+enum { D_LEN = 48 };
+
+/* The forms in which the library has the signing key's private value or its text. */
+static struct {
+    uint8_t d[D_LEN];
+    char hex[2 * D_LEN + 1], base64url[2 * D_LEN];
+    char *pem, part[41]; /* a part of the text that has a part of the value */
+} signing_key;
+
+static void make_signing_key(void)
+{
+    EVP_PKEY *pkey = EVP_EC_gen("P-384");
+    BIO *bio = BIO_new(BIO_s_mem());
+    BIGNUM *d = NULL;
+    char *text;
+    long len;
+    size_t i;
+
+    ck_assert(pkey && EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_PRIV_KEY, &d));
+    ck_assert_int_eq(BN_bn2binpad(d, signing_key.d, D_LEN), D_LEN);
+    for (i = 0; i < D_LEN; i++)
+        sprintf(signing_key.hex + 2 * i, "%02x", signing_key.d[i]);
+    bcda__text_base64url(signing_key.d, D_LEN, signing_key.base64url);
+    ck_assert(PEM_write_bio_PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL));
+    len = BIO_get_mem_data(bio, &text);
+    signing_key.pem = calloc(1, (size_t)len + 1);
+    ck_assert_ptr_nonnull(signing_key.pem);
+    memcpy(signing_key.pem, text, (size_t)len);
+    /* the value begins 35 bytes after the beginning of a PKCS#8 document */
+    snprintf(signing_key.part, sizeof signing_key.part, "%s", strchr(signing_key.pem, '\n') + 50);
+    *strchr(signing_key.part, '\n') = '\0';
+    ck_assert_uint_ge(strlen(signing_key.part), 10);
+    BN_clear_free(d);
+    BIO_free(bio);
+    EVP_PKEY_free(pkey);
+}
+
+/* The client id and the scope are in no pattern by themselves, because they are no secrets. */
+static void look_for_assertion(void)
+{
+    look_for_bytes("the private value", signing_key.d, D_LEN);
+    look_for_bytes("the private value", signing_key.hex, 2 * D_LEN);
+    look_for_bytes("the private value", signing_key.base64url, strlen(signing_key.base64url));
+    look_for_bytes("the private key", signing_key.part, strlen(signing_key.part));
+    look_for("eyJhbGciOiJFUzM4NCIs"); /* {"alg":"ES384", in base64url: how an assertion begins */
+    look_for("{\"iss\":\"me\",");
+    look_for("client_assertion=");
+}
+
+static void serve_smart(void)
+{
+    char text[200];
+
+    snprintf(text, sizeof text, "{\"token_endpoint\":\"%s/auth/token\"}",
+             scripted_origin(fx.server));
+    scripted_reply(fx.server, "smart-configuration", "200 OK", "Content-Type: application/json\r\n",
+                   text, strlen(text));
+    fixture_reply_two_files(&fx);
+}
+
+/* _i & 1: with a token cache, from which a second session takes the token; _i / 2: with a signing
+ * key as text, one from a file, or with a token command. */
+START_TEST(signed_in)
+{
+    int cached = _i & 1, way = _i / 2, session;
+    char cache[300], key[300];
+    FILE *f;
+
+    snprintf(cache, sizeof cache, "%s/bcda-wiped-cache-%ld", tempdir(), (long)getpid());
+    snprintf(key, sizeof key, "%s/bcda-wiped-key-%ld", tempdir(), (long)getpid());
+    make_signing_key();
+    f = fopen(key, "w");
+    ck_assert(f && fputs(signing_key.pem, f) >= 0 && fclose(f) == 0);
+    fixture_open_scripted(&fx, 0);
+    serve_smart();
+    look_for("tok.en");
+    look_for_assertion();
+    for (session = 0; session <= cached; session++) {
+        fixture_config(&fx);
+        fx.jump_open = 1;
+        fx.max_jump = 20000; /* the clock does not jump to the end of the command's time */
+        if (way == 0)
+            ck_assert_ok(bcda_config_set_signing_key(fx.config, "me", signing_key.pem,
+                                                     strlen(signing_key.pem), NULL, "my-key"));
+        else if (way == 1)
+            ck_assert_ok(bcda_config_set_signing_key_file(fx.config, "me", key, NULL, "my-key"));
+        else
+            ck_assert_ok(bcda_config_set_token_command(fx.config, "printf 'tok%sen' ."));
+        if (cached)
+            ck_assert_ok(bcda_config_set_token_cache(fx.config, cache));
+        fixture_check_came(fixture_run(&fx, BY_RESOURCE), 6);
+        fixture_end(&fx);
+    }
+    ck_assert_uint_eq(scripted_count(fx.server, "client_assertion=eyJ"), way < 2);
+    ck_assert_uint_eq(scripted_count(fx.server, "Bearer tok.en"), cached ? 8 : 4);
+    fixture_close(&fx);
+    check_wiped();
+    free(signing_key.pem);
+    unlink(cache);
+    unlink(key);
 }
 END_TEST
 
@@ -277,5 +431,6 @@ SUITE("wiped")
     unsetenv("BCDA_TEST_DECODE_THREADS"); /* each test sets its own number of threads */
     suite_case("wiped");
     suite_loop(whole_export, 0, 24);
+    suite_loop(signed_in, 0, 5); /* a token command has no cache */
     suite_test(error_copies);
 }
