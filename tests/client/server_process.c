@@ -9,7 +9,8 @@
 
 #include "suite.h"
 
-enum { TEXT = 64 };
+/* A request has TEXT bytes: the text to count, or OPEN_GATE and the number of a gate. */
+enum { TEXT = 64, OPEN_GATE = 1 };
 
 static void exchange(int fd, void *data, size_t len, int send_it)
 {
@@ -25,8 +26,9 @@ static void exchange(int fd, void *data, size_t len, int send_it)
         memset(at, 0, len);
 }
 
-/* Answers the calls of server_process_count() until the test closes its end of the socket. */
-static void answer_counts(struct scripted_server *s, int fd)
+/* Answers the calls of server_process_count(), and opens gates, until the test closes its end of
+ * the socket. */
+static void answer_requests(struct scripted_server *s, int fd)
 {
     char text[TEXT];
     unsigned n;
@@ -35,7 +37,11 @@ static void answer_counts(struct scripted_server *s, int fd)
         exchange(fd, text, sizeof text, 0);
         if (!text[0])
             return;
-        n = scripted_count(s, text);
+        n = 0;
+        if (text[0] == OPEN_GATE)
+            scripted_open_gate(s, (unsigned char)text[1]);
+        else
+            n = scripted_count(s, text);
         exchange(fd, &n, sizeof n, 1);
     }
 }
@@ -52,7 +58,7 @@ static void serve(struct server_process *p, int fd, int tls,
     snprintf(p->ca_file, sizeof p->ca_file, "%s", scripted_ca_file(s) ? scripted_ca_file(s) : "");
     snprintf(p->key_file, sizeof p->key_file, "%s", scripted_key_file(s));
     exchange(fd, p, sizeof *p, 1);
-    answer_counts(s, fd);
+    answer_requests(s, fd);
     scripted_stop(s);
     _exit(0);
 }
@@ -80,15 +86,28 @@ void server_process_start(struct server_process *p, int tls,
     p->fd = ends[0];
 }
 
+static unsigned ask_server(const struct server_process *p, char request[TEXT])
+{
+    unsigned n;
+
+    exchange(p->fd, request, TEXT, 1);
+    exchange(p->fd, &n, sizeof n, 0);
+    return n;
+}
+
 unsigned server_process_count(const struct server_process *p, const char *text)
 {
     char request[TEXT] = "";
-    unsigned n;
 
     snprintf(request, sizeof request, "%s", text);
-    exchange(p->fd, request, sizeof request, 1);
-    exchange(p->fd, &n, sizeof n, 0);
-    return n;
+    return ask_server(p, request);
+}
+
+void server_process_open_gate(const struct server_process *p, unsigned char gate)
+{
+    char request[TEXT] = {OPEN_GATE, (char)gate};
+
+    (void)ask_server(p, request);
 }
 
 void server_process_stop(struct server_process *p)

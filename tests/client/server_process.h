@@ -20,6 +20,8 @@ void server_process_start(struct server_process *p, int tls,
                           const void *arg);
 /* Returns how many requests had this text in the head. */
 unsigned server_process_count(const struct server_process *p, const char *text);
+/* Opens a gate of the script (scripted_gate()). */
+void server_process_open_gate(const struct server_process *p, unsigned char gate);
 void server_process_stop(struct server_process *p);
 
 #endif

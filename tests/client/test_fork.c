@@ -11,6 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,8 +21,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -68,6 +73,9 @@ WRAP(ssize_t, write, (int fd, const void *from, size_t n), (fd, from, n))
 WRAP(ssize_t, pread64, (int fd, void *to, size_t n, off_t at), (fd, to, n, at))
 WRAP(ssize_t, pwrite64, (int fd, const void *from, size_t n, off_t at), (fd, from, n, at))
 WRAP(int, ftruncate64, (int fd, off_t len), (fd, len))
+WRAP(int, flock, (int fd, int operation), (fd, operation))
+WRAP(int, kill, (pid_t pid, int number), (pid, number))
+WRAP(pid_t, waitpid, (pid_t pid, int *status, int options), (pid, status, options))
 WRAP(int, pthread_cond_signal, (pthread_cond_t * c), (c))
 WRAP(int, pthread_join, (pthread_t t, void **out), (t, out))
 WRAP(CURLMcode, curl_multi_socket_action, (CURLM * m, curl_socket_t fd, int mask, int *n),
@@ -524,7 +532,7 @@ static int await_grandchild(pid_t pid)
 {
     int status = -1;
 
-    return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : GRANDCHILD;
+    return __real_waitpid(pid, &status, 0) == pid && status == 0 ? 0 : GRANDCHILD;
 }
 
 /* Ends the child. `rc` is what the child's last call of the library outside of callbacks returned.
@@ -812,6 +820,20 @@ static int is_in_progress(void)
     return fixture_stat(&fx, BCDA_STAT_TRANSFERS) > 0 || bcda__session_is_decoding(fx.session);
 }
 
+/* Returns 1 while the output of a token command is open. Once it is closed, waits for the end of
+ * the command, for which the session then looks at short intervals of its clock. */
+static int awaits_output(void)
+{
+    siginfo_t info;
+
+    if (!bcda__session_runs_command(fx.session))
+        return 0;
+    if (bcda__session_next_timer_ms(fx.session) > 1000)
+        return 1;
+    ck_assert_int_eq(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT), 0);
+    return 0;
+}
+
 /* Moves the clock to the next timer. Returns 0 if there is none. */
 static int jump(void)
 {
@@ -836,7 +858,7 @@ static int next_round(void)
     for (quiet = 0; quiet < PATIENCE; quiet++) {
         if (tick(quiet ? TICK_MS : 0))
             return 1;
-        if (!is_in_progress())
+        if (!is_in_progress() && !awaits_output())
             return jump();
     }
     return 0;
@@ -959,20 +981,32 @@ static void set_loop(void)
     loop.set = 1;
 }
 
-static void open_session(const struct setting *o)
+/* Starts the server and makes the config. */
+static void prepare_session(const struct setting *o,
+                            void (*scripted)(struct scripted_server *, const void *))
 {
     no_wipe = o->no_wipe;
     file_count = o->files;
-    server_process_start(&server, o->tls, script, &o->files);
+    server_process_start(&server, o->tls, scripted, &o->files);
     fixture_init(&fx);
     fx.takes_deletions = 1;
     make_config(o);
+}
+
+static void make_session(void)
+{
     main_thread = session_thread = pthread_self();
     has_session = 1; /* from now on, any other thread is a worker of the session */
     fixture_session(&fx);
     loop.timer = -1;
     if (drive == BY_LOOP)
         set_loop();
+}
+
+static void open_session(const struct setting *o)
+{
+    prepare_session(o, script);
+    make_session();
 }
 
 static void start(enum delivery_way way)
@@ -1161,6 +1195,117 @@ START_TEST(pulled)
     ck_assert_int_eq(run->result, 0);
     ck_assert_int_eq(n, (int)(LINES * o.files));
     close_session();
+}
+END_TEST
+
+/* ---- a fork while the session signs in ---- */
+
+enum sign_in { BY_COMMAND, BY_CACHE, BY_ASSERTION, SIGN_INS };
+
+static char gate_path[300], cache_path[300]; /* a FIFO from which the token command reads */
+
+enum { TOKEN_GATE = 1 };
+
+/* The server announces its token URL, whose answer waits for a gate. */
+static void script_sign_in(struct scripted_server *to, const void *arg)
+{
+    struct scripted_answer *token = scripted_on(to, "/auth/token", 1);
+    char text[200];
+
+    scripted_gate(token, TOKEN_GATE);
+    scripted_text(token, "HTTP/1.1 200 OK\r\nContent-Length: 43\r\n\r\n"
+                         "{\"access_token\":\"tok.en\",\"expires_in\":1200}");
+    snprintf(text, sizeof text, "{\"token_endpoint\":\"%s/auth/token\"}", scripted_origin(to));
+    scripted_reply(to, "smart-configuration", "200 OK", "", text, strlen(text));
+    script(to, arg);
+}
+
+static void set_new_signing_key(void)
+{
+    EVP_PKEY *pkey = EVP_EC_gen("P-384");
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text;
+    long len;
+
+    ck_assert(pkey && PEM_write_bio_PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL));
+    len = BIO_get_mem_data(bio, &text);
+    ck_assert_ok(bcda_config_set_signing_key(fx.config, "me", text, (size_t)len, NULL, "my-key"));
+    BIO_free(bio);
+    EVP_PKEY_free(pkey);
+}
+
+static void choose_sign_in(enum sign_in way)
+{
+    char command[400];
+
+    snprintf(gate_path, sizeof gate_path, "%s/bcda-fork-gate-%ld", tempdir(), (long)getpid());
+    snprintf(cache_path, sizeof cache_path, "%s/bcda-fork-cache-%ld", tempdir(), (long)getpid());
+    snprintf(command, sizeof command, "cat %s", gate_path);
+    if (way == BY_COMMAND) {
+        ck_assert_int_eq(mkfifo(gate_path, 0600), 0);
+        ck_assert_ok(bcda_config_set_token_command(fx.config, command));
+        return;
+    }
+    if (way == BY_ASSERTION)
+        set_new_signing_key();
+    ck_assert_ok(bcda_config_set_token_cache(fx.config, cache_path));
+}
+
+static int is_signing_in(enum sign_in way)
+{
+    return way == BY_COMMAND ? bcda__session_runs_command(fx.session)
+                             : fx.session->auth.endpoint.state == BCDA__ENDPOINT_REQUESTING &&
+                                   fx.session->auth.has_cache_lock && is_in_progress();
+}
+
+/* Checks that the cache is locked by the session, though the child has freed its copy. */
+static void check_locked(void)
+{
+    int fd = open(cache_path, O_RDWR | O_CLOEXEC);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(flock(fd, LOCK_EX | LOCK_NB), -1);
+    ck_assert_int_eq(errno, EWOULDBLOCK);
+    close(fd);
+}
+
+static void print_token(void)
+{
+    int fd = open(gate_path, O_WRONLY | O_CLOEXEC);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, "tok.en", 6), 6);
+    close(fd);
+}
+
+/* The session runs a token command (BY_COMMAND), has locked the token cache while it waits for the
+ * token (BY_CACHE), or has sent an assertion and waits for the token (BY_ASSERTION). The child
+ * frees the session. It does not kill the command or wait for it, and the cache stays locked. */
+START_TEST(while_signing_in)
+{
+    static const struct setting o = {.files = 3};
+    enum sign_in way = (enum sign_in)(_i / DRIVES);
+
+    drive = (enum drive)(_i % DRIVES);
+    prepare_session(&o, script_sign_in);
+    choose_sign_in(way);
+    make_session();
+    start(BY_RESOURCE);
+    UNTIL(is_signing_in(way));
+    if (fork_once(OUTSIDE))
+        leave_child(BCDA_ERR_FORKED);
+    ck_assert(is_signing_in(way));
+    if (way == BY_COMMAND)
+        print_token();
+    else
+        check_locked();
+    server_process_open_gate(&server, TOKEN_GATE);
+    UNTIL(run->done && bcda_request_result(request) != BCDA_ERR_AGAIN);
+    check_parent();
+    ck_assert_uint_eq(server_process_count(&server, "POST /auth/token"), way != BY_COMMAND);
+    close_session();
+    unlink(gate_path);
+    unlink(cache_path);
 }
 END_TEST
 
@@ -1533,6 +1678,7 @@ SUITE("fork")
     add_case("in_each_callback", in_each_callback, 0, VARIANTS * ACTIONS * DRIVES);
     add_case("between_calls", between_calls, 0, 4 * DRIVES);
     add_case("pulled", pulled, 0, DRIVES);
+    add_case("while_signing_in", while_signing_in, 0, SIGN_INS * DRIVES);
     add_case("while_decoding", while_decoding, 0, ACTIONS * DRIVES);
     add_case("too_few_threads", too_few_threads, 0, 2 * ACTIONS);
     add_case("in_destroy", in_destroy, 0, ACTIONS * DRIVES);
