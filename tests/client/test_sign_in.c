@@ -15,7 +15,20 @@
 static struct fixture fx;
 static char path[300]; /* of the token file, the cache or the budget */
 
+/* The claims {"exp":1000} and {"exp":2000}, and a signature that is none. */
+#define JWT_1000 "eyJhbGciOiJub25lIn0.eyJleHAiOjEwMDB9.c2ln"
+#define JWT_2000 "eyJhbGciOiJub25lIn0.eyJleHAiOjIwMDB9.c2ln"
+
+/* The tokens of these tests besides "tok.en". No log line and no error text may contain one. */
+static const char *const tokens[] = {"t.one", "t.two", "from-file", "tok-1", "tok-2", "eyJ", NULL};
+
 /* ---- helpers ---- */
+
+static void open_scripted(int tls)
+{
+    fixture_open_scripted(&fx, tls);
+    fx.secrets = tokens;
+}
 
 static void choose_path(const char *name)
 {
@@ -74,7 +87,7 @@ START_TEST(open_server)
 {
     struct run *r;
 
-    fixture_open_scripted(&fx, 1);
+    open_scripted(1);
     fixture_reply_two_files(&fx);
     ck_assert_ok(bcda_config_set_no_authentication(fixture_config(&fx)));
     r = fixture_run(&fx, BY_RESOURCE);
@@ -90,7 +103,7 @@ START_TEST(open_server_wants_token)
 {
     struct run *r;
 
-    fixture_open_scripted(&fx, 1);
+    open_scripted(1);
     refuse_once("$export", 0);
     ck_assert_ok(bcda_config_set_no_authentication(fixture_config(&fx)));
     r = fixture_run(&fx, BY_RESOURCE);
@@ -181,7 +194,7 @@ START_TEST(last_way)
 {
     struct run *r;
 
-    fixture_open_scripted(&fx, 0);
+    open_scripted(0);
     fixture_reply_two_files(&fx);
     choose_path("token");
     write_file("from-file");
@@ -200,7 +213,7 @@ END_TEST
 
 static void open_with_file(const char *text)
 {
-    fixture_open_scripted(&fx, 0);
+    open_scripted(0);
     choose_path("token");
     if (text)
         write_file(text);
@@ -208,11 +221,11 @@ static void open_with_file(const char *text)
 }
 
 static const char *const good_files[] = {
-    "one",
-    "one\n",
-    " \t\r\none\r\n",
-    "{\"access_token\":\"one\",\"token_type\":\"Bearer\"}",
-    "\n{\"access_token\":\"one\",\"expires_in\":300}\n",
+    "t.one",
+    "t.one\n",
+    " \t\r\nt.one\r\n",
+    "{\"access_token\":\"t.one\",\"token_type\":\"Bearer\"}",
+    "\n{\"access_token\":\"t.one\",\"expires_in\":300}\n",
 };
 
 START_TEST(token_file)
@@ -223,7 +236,7 @@ START_TEST(token_file)
     fixture_reply_two_files(&fx);
     r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_came(r, 6);
-    ck_assert_uint_eq(carried("one"), 4);
+    ck_assert_uint_eq(carried("t.one"), 4);
     ck_assert_uint_eq(scripted_count(fx.server, "/auth/token"), 0);
     close_all();
 }
@@ -237,9 +250,9 @@ static const struct {
     {NULL, BCDA_ERR_IO, "No such file"},
     {"", BCDA_ERR_TOKEN, "there is no token"},
     {" \n", BCDA_ERR_TOKEN, "there is no token"},
-    {"one two", BCDA_ERR_TOKEN, "not one token"},
-    {"one\ntwo\n", BCDA_ERR_TOKEN, "not one token"},
-    {"{\"token\":\"one\"}", BCDA_ERR_TOKEN, "access_token"},
+    {"t.one t.two", BCDA_ERR_TOKEN, "not one token"},
+    {"t.one\nt.two\n", BCDA_ERR_TOKEN, "not one token"},
+    {"{\"token\":\"t.one\"}", BCDA_ERR_TOKEN, "access_token"},
     {"{\"access_token\":", BCDA_ERR_TOKEN, "JSON"},
 };
 
@@ -281,18 +294,18 @@ START_TEST(rotated_file)
 {
     struct run *r;
 
-    open_with_file("one");
+    open_with_file("t.one");
     refuse_once("/data/a", 1);
     fixture_reply_two_files(&fx);
     fixture_session(&fx);
     r = fixture_start(&fx, BY_RESOURCE);
     fixture_until(&fx, scripted_count(fx.server, "GET /data/a") == 1);
-    write_file("two");
+    write_file("t.two");
     scripted_open_gate(fx.server, 1);
     fixture_finish(&fx);
     fixture_check_came(r, 6);
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/a"), 2);
-    ck_assert_uint_ge(carried("two"), 1);
+    ck_assert_uint_ge(carried("t.two"), 1);
     close_all();
 }
 END_TEST
@@ -303,7 +316,7 @@ START_TEST(refused_file)
     const char *text;
     struct run *r;
 
-    open_with_file("one");
+    open_with_file("t.one");
     refuse_once("$export", 0);
     scripted_export(fx.server, fixture_files, 1);
     r = fixture_run(&fx, BY_RESOURCE);
@@ -314,10 +327,6 @@ START_TEST(refused_file)
     close_all();
 }
 END_TEST
-
-/* The claims {"exp":1000} and {"exp":2000}, and a signature that is none. */
-#define JWT_1000 "eyJhbGciOiJub25lIn0.eyJleHAiOjEwMDB9.c2ln"
-#define JWT_2000 "eyJhbGciOiJub25lIn0.eyJleHAiOjIwMDB9.c2ln"
 
 /* The file is read again before the JWT in it expires. */
 START_TEST(file_with_jwt)
@@ -397,7 +406,7 @@ END_TEST
 
 static void open_with_command(const char *command)
 {
-    fixture_open_scripted(&fx, 0);
+    open_scripted(0);
     ck_assert_ok(bcda_config_set_token_command(fixture_config(&fx), command));
     fx.jump_open = 1;
     fx.max_jump = 20000; /* the clock does not jump to the end of the command's time */
@@ -406,11 +415,11 @@ static void open_with_command(const char *command)
 START_TEST(token_command)
 {
     static const char *const commands[] = {
-        "echo one",
-        "printf one",
-        "cat | printf one",
-        "echo '{\"access_token\":\"one\"}'",
-        "printf one; exec 1>&-; sleep 0.1",
+        "echo t.one",
+        "printf t.one",
+        "cat | printf t.one",
+        "echo '{\"access_token\":\"t.one\"}'",
+        "printf t.one; exec 1>&-; sleep 0.1",
     };
     struct run *r;
 
@@ -418,7 +427,7 @@ START_TEST(token_command)
     fixture_reply_two_files(&fx);
     r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_came(r, 6);
-    ck_assert_uint_eq(carried("one"), 4);
+    ck_assert_uint_eq(carried("t.one"), 4);
     ck_assert_int_eq(fixture_stat(&fx, BCDA_STAT_TOKENS), 1);
     fixture_close(&fx);
 }
@@ -430,10 +439,10 @@ static const struct {
     const char *word;
 } bad_commands[] = {
     {"exit 3", BCDA_ERR_AUTH, "exit status 3"},
-    {"echo one; exit 1", BCDA_ERR_AUTH, "exit status 1"},
+    {"echo t.one; exit 1", BCDA_ERR_AUTH, "exit status 1"},
     {"kill -9 $$", BCDA_ERR_AUTH, "signal 9"},
     {"true", BCDA_ERR_TOKEN, "there is no token"},
-    {"echo one two", BCDA_ERR_TOKEN, "not one token"},
+    {"echo t.one t.two", BCDA_ERR_TOKEN, "not one token"},
     {"/nonexistent/command 2>/dev/null", BCDA_ERR_AUTH, "exit status 127"},
     {"yes", BCDA_ERR_TOKEN, "more than any token"},
 };
@@ -469,7 +478,7 @@ START_TEST(command_without_status)
     void (*before)(int) = signal(SIGCHLD, SIG_IGN);
     struct run *r;
 
-    open_with_command("echo one; exit 1");
+    open_with_command("echo t.one; exit 1");
     fixture_reply_two_files(&fx);
     r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_came(r, 6);
@@ -580,15 +589,15 @@ START_TEST(rotating_command)
     struct run *r;
 
     choose_path("count");
-    snprintf(command, sizeof command, "echo x >> %s; printf token-; wc -l < %s", path, path);
+    snprintf(command, sizeof command, "echo x >> %s; printf tok-; wc -l < %s", path, path);
     open_with_command(command);
     refuse_once("/data/a", 0);
     fixture_reply_two_files(&fx);
     r = fixture_run(&fx, BY_RESOURCE);
     fixture_check_came(r, 6);
-    ck_assert_uint_ge(carried("token-1"), 3);
-    ck_assert_uint_ge(carried("token-2"), 1);
-    ck_assert_uint_eq(carried("token-3"), 0);
+    ck_assert_uint_ge(carried("tok-1"), 3);
+    ck_assert_uint_ge(carried("tok-2"), 1);
+    ck_assert_uint_eq(carried("tok-3"), 0);
     close_all();
 }
 END_TEST
@@ -623,7 +632,7 @@ enum { FILES = 20 };
 
 static void open_with_files(void)
 {
-    fixture_open_scripted(&fx, 0);
+    open_scripted(0);
     fixture_set(&fx, BCDA_OPT_PARALLEL, FILES);
 }
 
@@ -666,10 +675,18 @@ START_TEST(renewal_fails)
 
     open_with_files();
     scripted_text(scripted_on(fx.server, "POST /auth/token", 1), plain_token);
-    refuse_times("POST /auth/token", 0, 0);
+    refuse_times("POST /auth/token", 0, 2);
     refuse_times("GET /data/", FILES, 1);
     fixture_export_many(&fx, FILES, NULL);
-    r = until_all_refused();
+    fixture_session(&fx);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until(&fx, scripted_count(fx.server, "GET /data/") == FILES);
+    scripted_open_gate(fx.server, 1);
+    /* only the token request is open: all files wait for its answer */
+    fixture_until(&fx, scripted_count(fx.server, "POST /auth/token") == 2 &&
+                           fixture_stat(&fx, BCDA_STAT_TRANSFERS) == 1);
+    scripted_open_gate(fx.server, 2);
+    fixture_finish(&fx);
     ck_assert_has(failed_text(r, BCDA_ERR_AUTH), "token request");
     ck_assert_uint_eq(scripted_count(fx.server, "GET /data/"), FILES);
     ck_assert_uint_eq(scripted_count(fx.server, "POST /auth/token"), 2);
@@ -711,6 +728,7 @@ static struct fixture other;
 static void open_other(void)
 {
     fixture_init(&other);
+    other.secrets = tokens;
     fixture_config_at(&other, scripted_origin(fx.server), NULL);
 }
 
@@ -731,7 +749,7 @@ static void reply_token(unsigned times, unsigned gate, const char *token)
 /* Both sessions share a token cache. */
 static void open_sharing(void)
 {
-    fixture_open_scripted(&fx, 0);
+    open_scripted(0);
     choose_path("cache");
     ck_assert_ok(bcda_config_set_token_cache(fixture_config(&fx), path));
     open_other();
@@ -829,16 +847,16 @@ END_TEST
 START_TEST(cached_and_refused)
 {
     open_sharing();
-    reply_token(1, 0, "one");
-    reply_token(0, 0, "two");
+    reply_token(1, 0, "t.one");
+    reply_token(0, 0, "t.two");
     accept_once();
     refuse_once("$export", 0);
     fixture_reply_two_files(&fx);
     fixture_check_came(fixture_run(&fx, BY_RESOURCE), 6);
-    ck_assert_int_eq(cache_has("\"one\""), 1);
+    ck_assert_int_eq(cache_has("\"t.one\""), 1);
     fixture_check_came(fixture_run(&other, BY_RESOURCE), 6);
-    ck_assert_int_eq(cache_has("\"one\""), 0);
-    ck_assert_int_eq(cache_has("\"two\""), 1);
+    ck_assert_int_eq(cache_has("\"t.one\""), 0);
+    ck_assert_int_eq(cache_has("\"t.two\""), 1);
     ck_assert_uint_eq(scripted_count(fx.server, "POST /auth/token"), 2);
     close_sharing();
 }
@@ -958,7 +976,7 @@ START_TEST(unsafe_file)
 {
     bcda_session *session = NULL;
 
-    fixture_open_scripted(&fx, 0);
+    open_scripted(0);
     fixture_config(&fx);
     choose_path("shared");
     write_file("");
@@ -979,7 +997,7 @@ START_TEST(shared_budget)
     struct fixture *both[] = {&fx, &other};
     int i;
 
-    fixture_open_scripted(&fx, 0);
+    open_scripted(0);
     choose_path("budget");
     fixture_config(&fx);
     open_other();

@@ -15,6 +15,37 @@ static struct fixture other; /* a second session at the same server */
 
 /* ---- helpers ---- */
 
+/* Parts of the signing keys, and the form with an assertion. No log line and no error text may
+ * contain one, or "eyJ", with which an assertion begins. */
+static char key_parts[4][33];
+static const char *const secrets[] = {key_parts[0], key_parts[1],        key_parts[2],
+                                      key_parts[3], "client_assertion=", NULL};
+
+/* Keeps a part of a file with a private key: `skip` bytes after `before`. */
+static void know_part(int i, const char *path, const char *before, size_t skip)
+{
+    size_t len;
+    char *text = fixture_read(path, &len), *at = strstr(text, before);
+
+    ck_assert_ptr_nonnull(at);
+    snprintf(key_parts[i], sizeof key_parts[i], "%s", at + strlen(before) + skip);
+    ck_assert_uint_eq(strcspn(key_parts[i], "\n\""), sizeof key_parts[i] - 1);
+    free(text);
+}
+
+static void know_keys(void)
+{
+    static const char *const algorithms[] = {"ES384", "RS384"};
+    int i;
+
+    for (i = 0; i < 2; i++)
+        know_part(i, sandbox_signing_key_file(fx.sandbox, algorithms[i]), "PRIVATE KEY-----\n",
+                  32); /* the first line ends with a part of the private value */
+    know_part(2, sandbox_signing_jwk_file(fx.sandbox), "\"d\":\"", 0);
+    know_part(3, sandbox_signing_jwks_file(fx.sandbox), "\"d\":\"", 0);
+    fx.secrets = secrets;
+}
+
 /* The sandbox checks times, so the test's clock begins with the true time. */
 static void open_smart(const struct sandbox_options *o)
 {
@@ -25,6 +56,7 @@ static void open_smart(const struct sandbox_options *o)
         all.era = "2021";
     fixture_open_sandbox(&fx, &all);
     fx.now = (int64_t)time(NULL) * 1000;
+    know_keys();
     fixture_config(&fx);
 }
 
@@ -110,14 +142,17 @@ START_TEST(unusable_key)
     ck_assert_int_eq(bcda_config_set_signing_key_file(
                          fx.config, "me", sandbox_signing_jwks_file(fx.sandbox), NULL, NULL),
                      BCDA_ERR_CONFIG);
+    fixture_check_error(&fx, bcda_config_error(fx.config));
     ck_assert_has(bcda_error_text(bcda_config_error(fx.config)),
                   sandbox_signing_key_id(fx.sandbox, "ES384"));
     ck_assert_int_eq(
         bcda_config_set_signing_key_file(fx.config, "me", sandbox_ca_file(fx.sandbox), NULL, NULL),
         BCDA_ERR_KEY_FORMAT);
+    fixture_check_error(&fx, bcda_config_error(fx.config));
     ck_assert_int_eq(
         bcda_config_set_signing_key_file(fx.config, "me", "/nonexistent/key", NULL, NULL),
         BCDA_ERR_IO);
+    fixture_check_error(&fx, bcda_config_error(fx.config));
     ck_assert_uint_eq(counted("total"), 0);
     fixture_close(&fx);
 }
