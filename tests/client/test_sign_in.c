@@ -617,7 +617,8 @@ START_TEST(command_not_renewed)
     fixture_reply_two_files(&fx);
     fixture_session(&fx);
     r = fixture_start(&fx, BY_RESOURCE);
-    fixture_until(&fx, scripted_count(fx.server, "GET /api/v1/jobs/1") == 1);
+    fixture_until(&fx, scripted_count(fx.server, "GET /api/v1/jobs/1") == 1 &&
+                           fixture_stat(&fx, BCDA_STAT_TRANSFERS) == 0);
     fx.now = 950 * 1000;
     fixture_finish(&fx);
     fixture_check_came(r, 6);

@@ -380,6 +380,19 @@ END_TEST
     "{\"version\":" version ",\"origin\":\"https://x.test\",\"client_id\":" \
     "\"client \\\"1\\\"\""
 
+/* The scopes that were not granted come with the token. */
+START_TEST(missing_scopes)
+{
+    bcda__token_cache_set_missing(cache, "system/\"a\" b");
+    fetch(cache, "one");
+    check_hit(other, "one");
+    ck_assert_str_eq(bcda__token_cache_missing(other), "system/\"a\" b");
+    put_document(HEAD ",\"scope\":null,\"expires\":1700001200000,\"token\":\"t\"");
+    check_hit(other, "t");
+    ck_assert_str_eq(bcda__token_cache_missing(other), "");
+}
+END_TEST
+
 START_TEST(documents)
 {
     static const char *const good[] = {
@@ -403,6 +416,7 @@ START_TEST(documents)
         HEAD ",\"scope\":null,\"expires\":1700001200000,\"token\":\"a b\"",
         HEAD ",\"scope\":null,\"expires\":1700001200000,\"token\":\"a\\u0000\"",
         HEAD ",\"scope\":null,\"expires\":1700001200000,\"token\":[\"t\"]",
+        HEAD ",\"scope\":null,\"missing\":7,\"expires\":1700001200000,\"token\":\"t\"",
         HEAD ",\"scope\":{},\"expires\":1700001200000,\"token\":\"t\"",
         HEAD ",\"scope\":null,\"expires\":1700001200000,\"token\":\"t\",\"version\":2",
         HEAD_OF("2") ",\"scope\":null,\"expires\":1700001200000,\"token\":\"t\"",
@@ -800,7 +814,7 @@ SUITE("token_cache")
 {
     suite_case("token");
     suite_checked(open_test, close_test);
-    suite_test(stored_and_found, readers, not_stored);
+    suite_test(stored_and_found, readers, not_stored, missing_scopes);
     suite_loop(released, 0, 2);
     suite_loop(stored_in_between, 0, 2);
     suite_loop(validity, 0, 14);
