@@ -67,7 +67,8 @@ BCDA_API int bcda_config_add_allowed_origin(bcda_config *config, const char *ori
  * token, a token provider, a token file, a token command, and no authentication. Without any of
  * them bcda_session_new() returns BCDA_ERR_CONFIG. It returns that code too for a setting that has
  * no meaning for the chosen way: a scope without a signing key, a token cache without client
- * credentials or signing key, or a token URL with no authentication.
+ * credentials or signing key, or a token URL with no authentication; and if the token cache and the
+ * request budget are the same file.
  */
 
 /*
@@ -184,7 +185,8 @@ BCDA_API int bcda_config_set_token_command(bcda_config *config, const char *comm
  * A file with which processes share a token, so that each of them need not fetch its own: BCDA
  * limits the requests for tokens (bcda-api 3.3), and its tokens are valid for 20 minutes. It is for
  * client credentials and a signing key. The file is created with the mode 0600; it must be a
- * regular file of the user that no other user can read or write. It contains the token, which is
+ * regular file of the user that no other user can read or write, and not a file with other content,
+ * which is kept. It contains the token, which is
  * bound to the origin of the FHIR URL, the token URL, the client id and the scope, and, if the
  * server announces the token URL, to the whole FHIR URL; each combination of these should have its
  * own file. One process at a time fetches a token, and the others wait up to a minute for it. A
@@ -199,9 +201,10 @@ BCDA_API int bcda_config_set_token_cache(bcda_config *config, const char *path);
  * A file with which processes of one user share the budget of requests, BCDA_OPT_REQUESTS_BURST and
  * BCDA_OPT_REQUESTS_PER_SECOND, because servers such as BCDA count the requests of an address, not
  * of a process (bcda-api 4.6). All of them should set the same options. The file is created with
- * the mode 0600, and contains no secret. NULL = each session has its own budget, the default.
- * bcda_session_new() returns BCDA_ERR_IO if the file cannot be used; if that happens later, a
- * warning is logged and the session has its own budget. BCDA_ERR_INVALID: the path is empty.
+ * the mode 0600, must be as that of the token cache but another one, and contains no secret. NULL =
+ * each session has its own budget, the default. bcda_session_new() returns BCDA_ERR_IO if the file
+ * cannot be used; if that happens later, a warning is logged and the session has its own budget.
+ * BCDA_ERR_INVALID: the path is empty.
  */
 BCDA_API int bcda_config_set_request_budget(bcda_config *config, const char *path);
 

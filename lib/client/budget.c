@@ -29,7 +29,7 @@ int bcda__budget_new(struct bcda__budget **out, const char *path)
 
     if (!b)
         return BCDA_ERR_NOMEM;
-    if (bcda__shared_file_init(&b->file, "the request budget", path)) {
+    if (bcda__shared_file_init(&b->file, "the request budget", RECORD_BEGIN, path)) {
         bcda__free(b);
         return BCDA_ERR_NOMEM;
     }

@@ -6,7 +6,7 @@
  * Users who share an address each have a file, and divide the budget by their options.
  *
  * An empty file counts as a full bucket: a session without a file begins with a full bucket, too. A
- * file with any other content that is no record also counts as full, because a record that was lost
+ * file that begins as a record but is none also counts as full, because a record that was lost
  * and one that was damaged cannot be distinguished reliably. The next request replaces it, so at
  * most one bucket too much is sent, and the gateway answers 429, which is retried. A record that
  * was changed but has the right form is limited to what a bucket can hold. */

@@ -39,12 +39,14 @@ static int refuse_shared_errno(const struct bcda__shared_file *f, const char *wh
 
 /* ---- opening ---- */
 
-int bcda__shared_file_init(struct bcda__shared_file *f, const char *kind, const char *path)
+int bcda__shared_file_init(struct bcda__shared_file *f, const char *kind, const char *begin,
+                           const char *path)
 {
     char folder[PATH_MAX];
     size_t size;
 
     f->kind = kind;
+    f->begin = begin;
     f->fd = -1;
     if (path[0] == '/' || !getcwd(folder, sizeof folder)) {
         f->path = bcda__strdup(path);
@@ -105,6 +107,21 @@ int bcda__shared_file_is_named(const struct bcda__shared_file *f)
            opened.st_dev == named.st_dev;
 }
 
+/* Refuses a file with other content. It may be empty, a beginning that was written before the
+ * process was killed, or zeros, with which the content is wiped. */
+static int check_begin(const struct bcda__shared_file *f, struct bcda_error *err)
+{
+    enum { BEGIN_MAX = 64 };
+    char text[BEGIN_MAX];
+    size_t len, most = strlen(f->begin);
+    int rc = bcda__shared_file_read(f, text, most < sizeof text ? most : sizeof text, &len, err);
+
+    if (rc || len == 0 || text[0] == '\0' || memcmp(text, f->begin, len) == 0)
+        return rc;
+    return refuse_shared(
+        f, "cannot be used: it has other content, which is kept; name another file", err);
+}
+
 int bcda__shared_file_lock(struct bcda__shared_file *f, enum bcda__shared_lock lock, int create,
                            struct bcda_error *err)
 {
@@ -121,8 +138,13 @@ int bcda__shared_file_lock(struct bcda__shared_file *f, enum bcda__shared_lock l
             bcda__shared_file_close(f);
             return rc;
         }
-        if (bcda__shared_file_is_named(f))
-            return BCDA__SHARED_LOCKED;
+        if (bcda__shared_file_is_named(f)) {
+            rc = check_begin(f, err);
+            if (!rc)
+                return BCDA__SHARED_LOCKED;
+            bcda__shared_file_close(f);
+            return rc;
+        }
         bcda__shared_file_close(f);
     }
     return BCDA__SHARED_BUSY; /* others replace it again and again */

@@ -1,7 +1,9 @@
 /* A small file through which several processes of one user share a value, and its lock.
  *
  * The file must be a regular file that belongs to the effective user, without any permission for
- * group and others. No function waits: a lock that another process holds is reported as busy.
+ * group and others, and it must be empty or begin as such a file does: the application may have
+ * named a key by mistake, which must not be overwritten. No function waits: a lock that another
+ * process holds is reported as busy.
  *
  * The lock is one of flock(): it belongs to the open file, so the system releases it when the last
  * descriptor of the open file is closed, even if the process is killed. A child of fork() has a
@@ -21,7 +23,8 @@
 #include "base/err.h"
 
 struct bcda__shared_file {
-    const char *kind; /* for error texts, such as "the token cache" */
+    const char *kind;  /* for error texts, such as "the token cache" */
+    const char *begin; /* how the content of such a file begins */
     char *path;
     int fd; /* -1 = not open */
 };
@@ -34,10 +37,11 @@ enum bcda__shared_result {
 
 enum bcda__shared_lock { BCDA__SHARED_READ, BCDA__SHARED_WRITE };
 
-/* Stores the path; `kind` is a static text. A relative path is made absolute, so that the file
- * stays the same if the application changes its working directory. Opens nothing. Returns 0 or
- * BCDA_ERR_NOMEM. */
-int bcda__shared_file_init(struct bcda__shared_file *f, const char *kind, const char *path);
+/* Stores the path; `kind` and `begin` are static texts. A relative path is made absolute, so that
+ * the file stays the same if the application changes its working directory. Opens nothing. Returns
+ * 0 or BCDA_ERR_NOMEM. */
+int bcda__shared_file_init(struct bcda__shared_file *f, const char *kind, const char *begin,
+                           const char *path);
 /* Opens the file, if it is not open, and locks it. If `create` is 1, a missing file is created. If
  * the open file is not the one that the path names now, because it was deleted or replaced, the one
  * that the path names is opened. If the file is locked already, the kind of lock is changed;

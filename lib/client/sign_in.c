@@ -229,5 +229,7 @@ int bcda__config_check_sign_in(bcda_config *c)
         wrong = "a token URL is set, but also that the session does not authenticate";
     else if (c->token_cache && way != BCDA__SIGN_IN_BASIC && way != BCDA__SIGN_IN_SIGNING_KEY)
         wrong = "a token cache is set, which is used only with client credentials or a signing key";
+    else if (c->token_cache && c->request_budget && strcmp(c->token_cache, c->request_budget) == 0)
+        wrong = "the token cache and the request budget are the same file";
     return wrong ? bcda__err_set(&c->err, BCDA_ERR_CONFIG, "%s", wrong) : 0;
 }

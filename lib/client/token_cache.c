@@ -11,6 +11,7 @@
 #include "codec/document.h"
 #include "protocol/token.h"
 
+#define CACHE_BEGIN "{\"version\":1,\"origin\":"
 /* How the document ends: CACHE_CHECK, the check in base64, CACHE_END. */
 #define CACHE_CHECK ",\"check\":\""
 #define CACHE_END   "\"}"
@@ -49,8 +50,8 @@ int bcda__token_cache_new(struct bcda__token_cache **out, const char *path, cons
     c->origin = bcda__strdup(origin);
     c->client_id = bcda__strdup(client_id);
     c->scope = bcda__strdup(scope);
-    if (bcda__shared_file_init(&c->file, "the token cache", path) || !c->origin || !c->client_id ||
-        (scope && !c->scope)) {
+    if (bcda__shared_file_init(&c->file, "the token cache", CACHE_BEGIN, path) || !c->origin ||
+        !c->client_id || (scope && !c->scope)) {
         bcda__token_cache_free(c);
         return BCDA_ERR_NOMEM;
     }
@@ -321,7 +322,7 @@ static int write_document(const struct bcda__token_cache *c, const char *token, 
                           struct bcda__buf *out)
 {
     char tail[TAIL_LEN + 1];
-    int rc = bcda__buf_adds(out, "{\"version\":1,\"origin\":");
+    int rc = bcda__buf_adds(out, CACHE_BEGIN);
 
     rc = rc ? rc : bcda__json_add_string(out, c->origin);
     rc = rc ? rc : bcda__buf_adds(out, ",\"client_id\":");

@@ -5,8 +5,8 @@
  * not granted, if any), expires (Unix time in milliseconds), token, and at the end check, the
  * SHA-256 of the text before it. Version, origin, client_id and scope are compared with what this
  * session would request; a document of another identity is not used, and is overwritten. So each
- * identity needs a file of its own. Any file that is not such a document counts as empty: it is cut
- * (the process was killed while it wrote), damaged, larger than 64 KiB, or of another kind. Nothing
+ * identity needs a file of its own. A file that begins as such a document but is none counts as
+ * empty: it is cut (the process was killed while it wrote), damaged, or larger than 64 KiB. Nothing
  * is synchronised to the disk: a token that is lost is requested again.
  *
  * Finding a token requires the shared lock, so processes that only read do not exclude each other.

@@ -141,6 +141,11 @@ static int set_cache(bcda_config *c)
     return bcda_config_set_token_cache(c, path);
 }
 
+static int set_cache_and_budget(bcda_config *c)
+{
+    return bcda_config_set_request_budget(c, path) || bcda_config_set_token_cache(c, path);
+}
+
 static int set_token_url(bcda_config *c)
 {
     return bcda_config_set_token_url(c, "https://localhost/token");
@@ -169,6 +174,7 @@ static const struct {
     {set_command, set_cache, "token cache"},
     {bcda_config_set_no_authentication, set_cache, "token cache"},
     {bcda_config_set_no_authentication, set_token_url, "token URL"},
+    {set_secret, set_cache_and_budget, "the same file"},
 };
 
 START_TEST(contradiction)

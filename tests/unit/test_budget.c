@@ -144,13 +144,23 @@ static int sent_with_text(const char *text)
     return sent_with(text, strlen(text));
 }
 
+/* Checks that a file with other content is refused, and kept. */
+static void check_foreign(const void *content, size_t len)
+{
+    char kept[200];
+
+    put_file(path, content, len);
+    ck_assert_int_eq(bcda__budget_take(budget, now, SIZE, PER_SECOND, 0, &err), -1);
+    ck_assert_int_eq(err.code, BCDA_ERR_IO);
+    ck_assert_int_eq(get_file(path, kept, sizeof kept), (int)len);
+    ck_assert_int_eq(memcmp(kept, content, len), 0);
+}
+
 START_TEST(damaged)
 {
     static const char *const full[] = {
         "",
-        "\n",
-        "{}",
-        "bcda-budget 2 000000000000000000 000001700000000000\n",
+        "bcda-bud",
         "bcda-budget 1 000000000000000000 000001700000000000",
         "bcda-budget 1 000000000000000000 000001700000000000\n\n",
         "bcda-budget 1 000000000000000000 000001700000000000 ",
@@ -162,6 +172,11 @@ START_TEST(damaged)
         "bcda-budget 1 999999999999999999 999999999999999999\n",
         "bcda-budget 1 000000000000000000 000000000000000000\n",
     };
+    static const char *const foreign[] = {
+        "\n",
+        "{}",
+        "bcda-budget 2 000000000000000000 000001700000000000\n",
+    };
     static const char *const empty[] = {
         "bcda-budget 1 000000000000000000 000001700000000000\n",
         "bcda-budget 1 000000000000000000 999999999999999999\n",
@@ -171,6 +186,8 @@ START_TEST(damaged)
 
     for (i = 0; i < COUNT(full); i++)
         ck_assert_msg(sent_with_text(full[i]) == SIZE, "%s", full[i]);
+    for (i = 0; i < COUNT(foreign); i++)
+        check_foreign(foreign[i], strlen(foreign[i]));
     for (i = 0; i < COUNT(empty); i++)
         ck_assert_msg(sent_with_text(empty[i]) == 0, "%s", empty[i]);
     ck_assert_int_eq(sent_with(large, RECORD), SIZE);
@@ -192,6 +209,10 @@ START_TEST(every_byte)
         for (bit = 0; bit < 8; bit++) {
             memcpy(changed, record, sizeof record);
             changed[i] = (char)(changed[i] ^ 1 << bit);
+            if (i < (int)strlen("bcda-budget 1 ")) {
+                check_foreign(changed, sizeof changed);
+                continue;
+            }
             sent = sent_with(changed, sizeof changed);
             ck_assert_int_le(sent, SIZE);
             ck_assert_int_eq(size_of(path), RECORD);

@@ -11,7 +11,7 @@ static void open_test(void)
 {
     make_folder();
     bcda__err_clear(&err);
-    ck_assert_int_eq(bcda__shared_file_init(&file, "the test file", path), 0);
+    ck_assert_int_eq(bcda__shared_file_init(&file, "the test file", "", path), 0);
 }
 
 static void close_test(void)
@@ -100,8 +100,38 @@ START_TEST(missing_directory)
 {
     bcda__shared_file_free(&file);
     snprintf(path, sizeof path, "%s/missing/file", folder);
-    ck_assert_int_eq(bcda__shared_file_init(&file, "the test file", path), 0);
+    ck_assert_int_eq(bcda__shared_file_init(&file, "the test file", "", path), 0);
     check_refused("cannot be opened: No such file or directory");
+}
+END_TEST
+
+/* A file with other content, such as a key, is kept. One that is empty, that begins as such a file,
+ * that is a part of its beginning, or that was being wiped, is used. */
+START_TEST(other_content)
+{
+    static const struct {
+        const char *content;
+        size_t len;
+        int is_used;
+    } rows[] = {
+        {"", 0, 1},        {"b", 1, 1},       {"begi", 4, 1},
+        {"begin", 5, 1},   {"begin 1", 7, 1}, {"\0\0\0\0\0\0", 6, 1},
+        {"\0egin", 5, 1},  {"B", 1, 0},       {"begon", 5, 0},
+        {"begun 1", 7, 0}, {" begin", 6, 0},  {"-----BEGIN KEY", 14, 0},
+        {"be\0", 3, 0},
+    };
+    char content[32];
+
+    bcda__shared_file_free(&file);
+    ck_assert_int_eq(bcda__shared_file_init(&file, "the test file", "begin", path), 0);
+    put_file(path, rows[_i].content, rows[_i].len);
+    if (rows[_i].is_used)
+        ck_assert_int_eq(lock_file(BCDA__SHARED_WRITE), BCDA__SHARED_LOCKED);
+    else
+        check_refused("it has other content, which is kept");
+    ck_assert_int_eq(get_file(path, content, sizeof content), (int)rows[_i].len);
+    ck_assert_int_eq(memcmp(content, rows[_i].content, rows[_i].len), 0);
+    ck_assert_int_eq(is_free(path), !rows[_i].is_used);
 }
 END_TEST
 
@@ -158,7 +188,7 @@ START_TEST(long_path)
     name[0] = '/';
     name[sizeof name - 1] = '\0';
     bcda__shared_file_free(&file);
-    ck_assert_int_eq(bcda__shared_file_init(&file, "the test file", name), 0);
+    ck_assert_int_eq(bcda__shared_file_init(&file, "the test file", "", name), 0);
     ck_assert_int_eq(lock_file(BCDA__SHARED_READ), BCDA_ERR_IO);
     ck_assert_msg(strstr(err.text, "... cannot be opened: File name too long") != NULL, "%s",
                   err.text);
@@ -179,7 +209,7 @@ START_TEST(relative_path)
 {
     bcda__shared_file_free(&file);
     ck_assert_int_eq(chdir(folder), 0);
-    ck_assert_int_eq(bcda__shared_file_init(&file, "the test file", "file"), 0);
+    ck_assert_int_eq(bcda__shared_file_init(&file, "the test file", "", "file"), 0);
     ck_assert_int_eq(chdir("/"), 0);
     ck_assert_int_eq(lock_file(BCDA__SHARED_READ), BCDA__SHARED_LOCKED);
     ck_assert_int_eq(access(path, F_OK), 0);
@@ -391,6 +421,7 @@ SUITE("shared_file")
     suite_loop(symbolic_link, 0, 2);
     suite_test(directory, fifo, other_owner, missing_directory, no_locks, long_path, not_created,
                relative_path);
+    suite_loop(other_content, 0, 13);
     suite_loop(read_only_file, 0, 2);
     suite_loop(read_only_directory, 0, 2);
 

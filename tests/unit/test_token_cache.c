@@ -350,6 +350,20 @@ END_TEST
 
 /* ---- damaged files ---- */
 
+#define BEGIN "{\"version\":1,\"origin\":"
+
+/* Checks that a file with other content is refused, and kept. */
+static void check_foreign(const char *content, size_t len)
+{
+    static char kept[2000];
+
+    put_file(path, content, len);
+    ck_assert_msg(look_now(other) == BCDA_ERR_IO, "%.*s", (int)len, content);
+    ck_assert_int_eq(is_free(path), 1);
+    ck_assert_int_eq(get_file(path, kept, sizeof kept), (ssize_t)len);
+    ck_assert_int_eq(memcmp(kept, content, len), 0);
+}
+
 START_TEST(every_byte)
 {
     char content[1000], changed[1000];
@@ -364,6 +378,10 @@ START_TEST(every_byte)
         for (bit = 0; bit < 8; bit++) {
             memcpy(changed, content, (size_t)len);
             changed[i] = (char)(changed[i] ^ 1 << bit);
+            if (i < (ssize_t)strlen(BEGIN)) {
+                check_foreign(changed, (size_t)len);
+                continue;
+            }
             put_file(path, changed, (size_t)len);
             check_miss(other);
         }
@@ -401,9 +419,6 @@ START_TEST(documents)
              "\"scope\":null",
     };
     static const char *const bad[] = {
-        "",
-        "{\"version\":1",
-        "[{\"version\":1",
         HEAD ",\"scope\":null,\"expires\":1700001200000",
         HEAD ",\"scope\":null,\"token\":\"t\"",
         HEAD ",\"expires\":1700001200000,\"token\":\"t\"",
@@ -419,7 +434,11 @@ START_TEST(documents)
         HEAD ",\"scope\":null,\"missing\":7,\"expires\":1700001200000,\"token\":\"t\"",
         HEAD ",\"scope\":{},\"expires\":1700001200000,\"token\":\"t\"",
         HEAD ",\"scope\":null,\"expires\":1700001200000,\"token\":\"t\",\"version\":2",
-        HEAD_OF("2") ",\"scope\":null,\"expires\":1700001200000,\"token\":\"t\"",
+    };
+    static const char *const foreign[] = {
+        "[{\"version\":1,\"origin\":\"https://x.test\"",
+        "-----BEGIN PRIVATE KEY-----",
+        HEAD_OF("2") ",\"scope\":null,\"expires\":1700001200000,\"token\":\"t\"}",
     };
     size_t i;
 
@@ -432,6 +451,8 @@ START_TEST(documents)
         ck_assert_msg(look_now(other) == BCDA__CACHE_MISS, "%s", bad[i]);
         bcda__token_cache_release(other);
     }
+    for (i = 0; i < COUNT(foreign); i++)
+        check_foreign(foreign[i], strlen(foreign[i]));
 }
 END_TEST
 
@@ -442,7 +463,7 @@ START_TEST(binary)
     size_t i;
 
     for (i = 0; _i && i < sizeof content; i++)
-        content[i] = (char)roll(256);
+        content[i] = i < strlen(BEGIN) ? BEGIN[i] : (char)roll(256);
     for (i = 0; i < COUNT(sizes); i++) {
         put_file(path, content, sizes[i]);
         fetch(cache, TOKEN);
