@@ -1,5 +1,6 @@
 /* The ways to sign in other than client credentials: no authentication, token files and token
  * commands, tokens shared by processes; and to which servers a client certificate is offered. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -465,6 +466,13 @@ START_TEST(bad_token_command)
 }
 END_TEST
 
+/* Checks that no command runs any more, and that each was waited for. */
+static void check_no_command(void)
+{
+    ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+    ck_assert_int_eq(errno, ECHILD);
+}
+
 /* A command that does not end is killed, whether or not it has closed its output. */
 START_TEST(slow_command)
 {
@@ -474,6 +482,7 @@ START_TEST(slow_command)
     fixture_set(&fx, BCDA_OPT_TOKEN_COMMAND_TIMEOUT_MS, 200);
     r = fixture_run(&fx, BY_RESOURCE);
     ck_assert_has(failed_text(r, BCDA_ERR_AUTH), "token_command_timeout_ms");
+    check_no_command();
     fixture_close(&fx);
 }
 END_TEST
@@ -506,6 +515,7 @@ START_TEST(free_during_command)
     ck_assert_int_eq(bcda__session_runs_command(fx.session), 1);
     fixture_free_session(&fx);
     ck_assert_int_eq(r->result, BCDA_ERR_CANCELLED);
+    check_no_command();
     fixture_close(&fx);
 }
 END_TEST
@@ -899,6 +909,7 @@ END_TEST
 START_TEST(the_other_fails)
 {
     struct run *b;
+    int64_t now;
 
     open_sharing();
     refuse_once("POST /auth/token", 1);
@@ -915,7 +926,9 @@ START_TEST(the_other_fails)
     scripted_open_gate(fx.server, 1);
     if (!_i)
         fixture_finish(&fx);
+    now = other.now;
     fixture_finish(&other);
+    ck_assert_int_lt(other.now - now, 30000); /* it does not wait for a minute */
     fixture_check_came(b, 6);
     ck_assert_uint_eq(scripted_count(fx.server, "POST /auth/token"), 2);
     close_sharing();

@@ -8,6 +8,7 @@
 
 #include "../tempdir.h"
 #include "certs.h"
+#include "client/origin.h"
 #include "fixture.h"
 
 static struct fixture fx;
@@ -206,7 +207,49 @@ START_TEST(bad_announcement)
     r = export_all();
     fixture_check_export(r);
     ck_assert_uint_eq(counted("metadata"), (unsigned)(_i % 2 == 0 && _i / 2 < 3));
+    ck_assert_uint_eq(counted("discovery"), _i == 4 ? 2 : 1);
     ck_assert_uint_eq(counted("assertions"), 1);
+    fixture_close(&fx);
+}
+END_TEST
+
+/* The token URL that is set is used, not the announced one. */
+START_TEST(other_announcement)
+{
+    static const char document[] = "{\"token_endpoint\":\"https://elsewhere.invalid/token\"}";
+    struct run *r;
+    char url[100];
+
+    open_with_key(SANDBOX(.files = 1));
+    fx.server = scripted_start(0);
+    scripted_reply(fx.server, "smart-configuration", "200 OK", "Content-Type: application/json\r\n",
+                   document, sizeof document - 1);
+    fixture_reply_two_files(&fx);
+    snprintf(url, sizeof url, "%s/auth/token", scripted_origin(fx.server));
+    ck_assert_ok(bcda_config_set_fhir_url(fx.config, scripted_origin(fx.server)));
+    ck_assert_ok(bcda_config_set_token_url(fx.config, url));
+    fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    r = export_all();
+    fixture_check_came(r, 6);
+    ck_assert_uint_eq(scripted_count(fx.server, "POST /auth/token"), 1);
+    fixture_close(&fx);
+}
+END_TEST
+
+/* After a refusal, the next job asks the server for its token URL again. */
+START_TEST(announced_again)
+{
+    struct run *r;
+
+    open_with_key(SANDBOX(.files = 1));
+    fixture_set(&fx, BCDA_OPT_ATTEMPTS, 1);
+    fixture_fault(&fx, "token-500-once");
+    r = export_all();
+    ck_assert_int_ne(r->result, 0);
+    ck_assert_uint_eq(counted("discovery"), 1);
+    r = export_all();
+    fixture_check_export(r);
+    ck_assert_uint_eq(counted("discovery"), 2);
     fixture_close(&fx);
 }
 END_TEST
@@ -566,6 +609,10 @@ START_TEST(certificate_origins)
     }
     r = export_all();
     fixture_check_export(r);
+    /* a token URL of another origin gets the certificate too, unless origins were named */
+    ck_assert_int_eq(bcda__origin_gets_certificate(&fx.session->cx, "https://token.example/x",
+                                                   "https://token.example/token"),
+                     !_i);
     ck_assert_uint_gt(counted("client-certificates"), 3);
     ck_assert_uint_eq(counted("client-certificates-elsewhere") > 0, (unsigned)_i);
     certificate_free(&c);
@@ -586,6 +633,8 @@ SUITE("smart")
     suite_test(no_announcement);
     suite_loop(announcement_fails, 0, 2);
     suite_test(announcement_later);
+    suite_test(other_announcement);
+    suite_test(announced_again);
     suite_test(token_origin_not_allowed);
     suite_case("cache");
     suite_test(two_tenants);
