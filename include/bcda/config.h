@@ -162,7 +162,8 @@ BCDA_API void bcda_token_request_fail(bcda_token_request *request);
  * "expires_in", or from the claim "exp" if the token is a JWT. If the file cannot be read or has no
  * token, the requests that need one fail with BCDA_ERR_IO or BCDA_ERR_TOKEN, but a token that has
  * not expired is used until then. If the server has refused the token and the file still has the
- * same one, they fail with BCDA_ERR_AUTH. BCDA_ERR_INVALID: the path is empty.
+ * same one, the refused requests fail with BCDA_ERR_AUTH, and others still carry it.
+ * BCDA_ERR_INVALID: the path is empty.
  */
 BCDA_API int bcda_config_set_token_file(bcda_config *config, const char *path);
 

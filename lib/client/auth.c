@@ -93,6 +93,11 @@ static void enter_queue(struct bcda__auth *a, struct bcda__auth_wait *w)
     a->waits.prev = w;
 }
 
+static int has_live_token(const struct bcda__auth *a)
+{
+    return a->header.data && bcda__engine_now(a->cx->engine) < a->expires_at;
+}
+
 /* Reports the result to all calls that are in the queue now. A call that joins the queue again
  * during its notification waits for the next round. */
 static void notify_waiting(struct bcda__auth *a, int code, const struct bcda_error *err)
@@ -103,7 +108,10 @@ static void notify_waiting(struct bcda__auth *a, int code, const struct bcda_err
     a->round++;
     while (!a->cx->forked && (w = a->waits.next) != &a->waits && w->round != a->round) {
         bcda__auth_leave(w);
-        w->ready(w->ctx, code, err);
+        if (code && !w->was_refused && has_live_token(a))
+            w->ready(w->ctx, 0, NULL); /* only other calls were refused */
+        else
+            w->ready(w->ctx, code, err);
     }
 }
 
@@ -348,6 +356,17 @@ static int take_written(struct bcda__auth *a, const char *name, const char *text
     return rc;
 }
 
+/* There is no token in place of the one that the server has refused. A server may refuse a request
+ * with 401 although the token is good, as BCDA does for a job of another organization (bcda-api
+ * 5.1). So only the refused requests fail, and others still carry the token. */
+static void restore_refused(struct bcda__auth *a)
+{
+    if (a->header.data)
+        return;
+    a->header = a->refused;
+    memset(&a->refused, 0, sizeof a->refused);
+}
+
 /* The token could not be renewed before it expires. Returns 1 if it is used meanwhile: the next
  * attempt is after half of the time that is left. */
 static int keep_token(struct bcda__auth *a, const struct bcda_error *err)
@@ -374,7 +393,10 @@ static int read_token_file(struct bcda__auth *a, struct bcda_error *err)
     if (!rc)
         rc = take_written(a, shown, text.data, text.len, err);
     bcda__secret_free(&text);
-    return rc && !keep_token(a, err) ? rc : 1;
+    if (!rc || keep_token(a, err))
+        return 1;
+    restore_refused(a);
+    return rc;
 }
 
 static void on_command_end(void *ctx, const char *output, size_t len, const struct bcda_error *err)
@@ -386,10 +408,12 @@ static void on_command_end(void *ctx, const char *output, size_t len, const stru
     a->command = NULL;
     if (!err && take_written(a, "the token command", output, len, &own))
         err = &own;
-    if (err && !keep_token(a, err))
+    if (err && !keep_token(a, err)) {
+        restore_refused(a);
         fail_waiting(a, err);
-    else
+    } else {
         notify_waiting(a, 0, NULL);
+    }
     bcda__command_free(command, a->cx->forked);
 }
 
@@ -512,7 +536,7 @@ static int begin_getting(struct bcda__auth *a, struct bcda_error *err)
 
 int bcda__auth_get(struct bcda__auth *a, struct bcda__auth_wait *w, struct bcda_error *err)
 {
-    int renews = w->renews;
+    int renews = w->was_refused = w->renews;
     int rc;
 
     w->renews = 0;

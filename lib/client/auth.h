@@ -18,7 +18,8 @@ struct bcda__auth_wait {
     void (*ready)(void *ctx, int code, const struct bcda_error *err);
     void *ctx;
     struct bcda__auth *auth;
-    int renews; /* set by the owner: its token was refused; bcda__auth_get() clears it */
+    int renews;      /* set by the owner: its token was refused; bcda__auth_get() clears it */
+    int was_refused; /* while it waits: the value of `renews` */
     int waiting;
     unsigned round;
     struct bcda__auth_wait *prev, *next;

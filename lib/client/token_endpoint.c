@@ -104,7 +104,8 @@ static void explain_refusal(const struct bcda__token_endpoint *ep, struct bcda_e
     bcda__smart_describe_mismatch(&ep->smart, "private_key_jwt", bcda__signing_key_algorithm(key),
                                   announced, sizeof announced);
     if (announced[0])
-        bcda__err_add(err, "%s", announced);
+        bcda__err_add(err, "%s, and the key signs with %s", announced,
+                      bcda__signing_key_algorithm(key));
     if (!bcda__signing_key_id(key))
         bcda__err_add(err, "no key id (kid) is set");
 }

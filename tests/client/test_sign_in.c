@@ -218,6 +218,14 @@ END_TEST
 
 /* ---- token files ---- */
 
+static void open_with_command(const char *command)
+{
+    open_scripted(0);
+    ck_assert_ok(bcda_config_set_token_command(fixture_config(&fx), command));
+    fx.jump_open = 1;
+    fx.max_jump = 20000; /* the clock does not jump to the end of the command's time */
+}
+
 static void open_with_file(const char *text)
 {
     open_scripted(0);
@@ -335,6 +343,32 @@ START_TEST(refused_file)
 }
 END_TEST
 
+/* The server refuses the requests of one job with 401, whatever the token. The other job still gets
+ * its files with this token: from a file (_i = 0) or a command. */
+START_TEST(refused_for_one_job)
+{
+    struct run *a, *b;
+
+    if (_i)
+        open_with_command("printf one");
+    else
+        open_with_file("one");
+    refuse_times("GET /api/v1/jobs/2", 0, 0);
+    fixture_reply_two_files(&fx);
+    fixture_session(&fx);
+    a = fixture_attach(&fx, BY_RESOURCE, "/api/v1/jobs/2", NULL, NULL);
+    b = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    ck_assert_has(failed_text(a, BCDA_ERR_AUTH), "the server refused this token");
+    fixture_check_came(b, 6);
+    b = fixture_start(&fx, BY_RESOURCE);
+    fixture_finish(&fx);
+    fixture_check_came(b, 6);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/2"), 1);
+    close_all();
+}
+END_TEST
+
 /* The file is read again before the JWT in it expires. */
 START_TEST(file_with_jwt)
 {
@@ -410,14 +444,6 @@ START_TEST(file_with_old_jwt)
 END_TEST
 
 /* ---- token commands ---- */
-
-static void open_with_command(const char *command)
-{
-    open_scripted(0);
-    ck_assert_ok(bcda_config_set_token_command(fixture_config(&fx), command));
-    fx.jump_open = 1;
-    fx.max_jump = 20000; /* the clock does not jump to the end of the command's time */
-}
 
 START_TEST(token_command)
 {
@@ -1051,6 +1077,7 @@ SUITE("sign_in")
     suite_loop(long_path, 0, 2);
     suite_test(rotated_file);
     suite_test(refused_file);
+    suite_loop(refused_for_one_job, 0, 2);
     suite_test(file_with_jwt);
     suite_test(file_with_old_jwt);
     suite_loop(file_not_renewed, 0, 2);

@@ -421,7 +421,8 @@ START_TEST(other_algorithm)
 
     open_with_key(SANDBOX(.token_algorithms = "RS384"));
     r = export_all();
-    check_refused(r, BCDA_ERR_AUTH, "the server announces private_key_jwt with RS384");
+    check_refused(r, BCDA_ERR_AUTH,
+                  "the server announces private_key_jwt with RS384, and the key signs with ES384");
     fixture_close(&fx);
 }
 END_TEST
