@@ -585,6 +585,62 @@ START_TEST(retried)
 }
 END_TEST
 
+/* Returns the assertion of the n-th token request at the scripted server. */
+static char *assertion_sent(unsigned n)
+{
+    char *request, *begin, *copy;
+    unsigned i;
+
+    for (i = 0; (request = scripted_request(fx.server, i)); i++) {
+        if (strncmp(request, "POST /token ", 12) == 0 && n-- == 0)
+            break;
+        free(request);
+    }
+    ck_assert_ptr_nonnull(request);
+    begin = strstr(request, "&client_assertion=");
+    ck_assert_ptr_nonnull(begin);
+    begin[strcspn(begin + 1, "&") + 1] = '\0';
+    copy = strdup(begin);
+    free(request);
+    return copy;
+}
+
+/* The server keeps the connection of the announcement open, and then closes it instead of answering
+ * the token request. libcurl would repeat a request on such a connection by itself, with the same
+ * assertion. */
+START_TEST(cut_without_answer)
+{
+    struct scripted_answer *a;
+    char document[200], text[400], *first, *second;
+    struct run *r;
+
+    open_with_key(SANDBOX(.files = 1));
+    fx.server = scripted_start(0);
+    snprintf(document, sizeof document, "{\"token_endpoint\":\"%s/token\"}",
+             scripted_origin(fx.server));
+    snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
+             strlen(document), document);
+    a = scripted_on(fx.server, "smart-configuration", 0);
+    scripted_text(a, text);
+    scripted_finish(a, SCRIPTED_KEEP);
+    (void)scripted_on(fx.server, "POST /token", 1);
+    scripted_text(scripted_on(fx.server, "POST /token", 0),
+                  "HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n{\"access_token\":\"tok.en\"}");
+    fixture_reply_two_files(&fx);
+    ck_assert_ok(bcda_config_set_fhir_url(fx.config, scripted_origin(fx.server)));
+    fixture_set(&fx, BCDA_OPT_ALLOW_HTTP_LOOPBACK, 1);
+    r = export_all();
+    fixture_check_came(r, 6);
+    ck_assert_uint_eq(scripted_count(fx.server, "POST /token"), 2);
+    first = assertion_sent(0);
+    second = assertion_sent(1);
+    ck_assert_str_ne(first, second);
+    free(first);
+    free(second);
+    fixture_close(&fx);
+}
+END_TEST
+
 /* ---- the client certificate ---- */
 
 /* The certificate is offered to the FHIR and token URLs, and not to the server of the files; with
@@ -654,7 +710,8 @@ SUITE("smart")
     suite_test(default_scope);
     suite_case("renewal");
     suite_test(renewed);
-    suite_loop(retried, 0, 3);
+    suite_loop(retried, 0, 4);
+    suite_test(cut_without_answer);
     suite_case("certificate");
     suite_loop(certificate_origins, 0, 2);
 }
