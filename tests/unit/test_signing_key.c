@@ -689,7 +689,7 @@ START_TEST(test_damaged_jwk)
     }
     text_ok = jwk;
     check_damaged_text((uint8_t *)jwk, strlen(jwk));
-    for_each_damage((uint8_t *)jwk, strlen(jwk), 80, check_damaged_text);
+    for_each_damage((uint8_t *)jwk, strlen(jwk), 40, check_damaged_text);
     free(jwk);
 }
 END_TEST
@@ -726,7 +726,7 @@ START_TEST(test_damaged_der)
     }
     ck_assert_int_gt(len, 100);
     check_damaged_der(der, (size_t)len);
-    for_each_damage(der, (size_t)len, 80, check_damaged_der);
+    for_each_damage(der, (size_t)len, 40, check_damaged_der);
     OPENSSL_free(der);
 }
 END_TEST
