@@ -68,7 +68,8 @@ BCDA_API int bcda_config_add_allowed_origin(bcda_config *config, const char *ori
  * them bcda_session_new() returns BCDA_ERR_CONFIG. It returns that code too for a setting that has
  * no meaning for the chosen way: a scope without a signing key, a token cache without client
  * credentials or signing key, or a token URL with no authentication; and if the token cache and the
- * request budget are the same file.
+ * request budget are the same file. A token that cannot be renewed in time is used until it
+ * expires, with a warning in the log.
  */
 
 /*

@@ -302,6 +302,21 @@ static void compare_scopes(struct bcda__auth *a, const struct bcda__token *token
     warn_missing_scope(a);
 }
 
+/* The token could not be renewed before it expires. Returns 1 if it is used meanwhile: the next
+ * attempt is after half of the time that is left. */
+static int keep_token(struct bcda__auth *a, const struct bcda_error *err)
+{
+    int64_t now = bcda__engine_now(a->cx->engine);
+    int64_t left = a->expires_at - now;
+
+    if (!a->header.data || left <= 0)
+        return 0;
+    a->renew_at = now + (left > 2000 ? left / 2 : left);
+    bcda__log(&a->cx->log, BCDA_LOG_WARNING, "auth",
+              "the token is used until it expires, because there is no other: %s", err->text);
+    return 1;
+}
+
 static void on_endpoint_token(void *ctx, struct bcda__token *token, const struct bcda_error *err)
 {
     struct bcda__auth *a = ctx;
@@ -309,6 +324,11 @@ static void on_endpoint_token(void *ctx, struct bcda__token *token, const struct
 
     if (token && use_token(a, token->bearer.data, token->bearer.len, token->lifetime_ms, &own))
         err = &own;
+    if (err && keep_token(a, err)) {
+        release_cache_lock(a);
+        notify_waiting(a, 0, NULL);
+        return;
+    }
     if (err) {
         fail_waiting(a, err);
         return;
@@ -365,21 +385,6 @@ static void restore_refused(struct bcda__auth *a)
         return;
     a->header = a->refused;
     memset(&a->refused, 0, sizeof a->refused);
-}
-
-/* The token could not be renewed before it expires. Returns 1 if it is used meanwhile: the next
- * attempt is after half of the time that is left. */
-static int keep_token(struct bcda__auth *a, const struct bcda_error *err)
-{
-    int64_t now = bcda__engine_now(a->cx->engine);
-    int64_t left = a->expires_at - now;
-
-    if (!a->header.data || left <= 0)
-        return 0;
-    a->renew_at = now + (left > 2000 ? left / 2 : left);
-    bcda__log(&a->cx->log, BCDA_LOG_WARNING, "auth",
-              "the token is used until it expires, because there is no other: %s", err->text);
-    return 1;
 }
 
 static int read_token_file(struct bcda__auth *a, struct bcda_error *err)

@@ -873,6 +873,38 @@ START_TEST(cached_and_renewed)
 }
 END_TEST
 
+/* The token cannot be renewed before it expires: it is used meanwhile, and not every request asks
+ * for a new one. With _i = 1 the session has a token cache, whose lock it gives back. */
+START_TEST(not_renewed)
+{
+    struct run *r;
+
+    fixture_open_scripted(&fx, 0);
+    choose_path("cache");
+    fixture_config(&fx);
+    if (_i)
+        ck_assert_ok(bcda_config_set_token_cache(fx.config, path));
+    reply_token(1, 0, "one");
+    refuse_times("POST /auth/token", 0, 0);
+    scripted_text(scripted_on(fx.server, "/jobs/1", 1),
+                  "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    fixture_reply_two_files(&fx);
+    fixture_session(&fx);
+    fx.stay = 1;
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_advance(&fx, 1100);
+    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1"), 1);
+    fx.now += 1145 * 1000; /* of 1200 s */
+    fx.stay = 0;
+    fixture_finish(&fx);
+    fixture_check_came(r, 6);
+    ck_assert_uint_eq(carried("one"), 5);
+    ck_assert_uint_eq(scripted_count(fx.server, "POST /auth/token"), 2);
+    ck_assert_int_eq(fx.session->auth.has_cache_lock, 0);
+    close_all();
+}
+END_TEST
+
 /* A token for another client is not taken. */
 START_TEST(cached_for_another)
 {
@@ -1097,6 +1129,7 @@ SUITE("sign_in")
     suite_test(refused_late);
     suite_case("shared");
     suite_test(cached_token);
+    suite_loop(not_renewed, 0, 2);
     suite_test(cached_and_renewed);
     suite_test(cached_for_another);
     suite_test(cached_and_refused);
