@@ -129,7 +129,7 @@ enum how { START, RESTORE, TAKE_OVER, CONFIRM, CONTINUE, KEEP };
 static enum delivery delivery;
 static enum how how;
 /* Where the token comes from. PROVIDER: from a callback. */
-static enum { SECRET, PROVIDER, SIGNING_KEY, TOKEN_COMMAND, TOKEN_FILE } way;
+static enum sign_in { SECRET, PROVIDER, SIGNING_KEY, TOKEN_COMMAND, TOKEN_FILE } way;
 static char *signing_key;    /* a JWK; its private value contains MARK */
 static char token_path[64];  /* of the token file */
 static char cache_path[64];  /* "" = none */
@@ -669,7 +669,8 @@ static void name_file(char path[64], const char *name, const char *content)
 }
 
 static const struct {
-    int way, metadata, cache, keep_cache, budget;
+    enum sign_in way;
+    int metadata, cache, keep_cache, budget;
 } sign_ins[] = {
     {SIGNING_KEY, .metadata = 1},          {SIGNING_KEY, .cache = 1},
     {TOKEN_COMMAND, .metadata = 0},        {TOKEN_FILE, .budget = 1},
