@@ -579,18 +579,20 @@ int bcda__auth_refused(struct bcda__auth *a, unsigned generation)
 
 int bcda__auth_init(struct bcda__auth *a, struct bcda__context *cx)
 {
-    const struct bcda__credentials *i = &cx->config->credentials;
+    const struct bcda__credentials *credentials = &cx->config->credentials;
 
     a->cx = cx;
     a->waits.prev = a->waits.next = &a->waits;
     a->renew_at = a->expires_at = INT64_MAX;
     bcda__err_clear(&a->answer);
-    a->has_tokens = i->way != BCDA__SIGN_IN_OPEN;
+    a->has_tokens = credentials->way != BCDA__SIGN_IN_OPEN;
     a->endpoint.done = on_endpoint_token;
     a->endpoint.ctx = a;
     if (bcda__token_endpoint_init(&a->endpoint, cx))
         return BCDA_ERR_NOMEM;
-    return i->bearer.data ? set_bearer(a, i->bearer.data, i->bearer.len) : 0;
+    return credentials->bearer.data
+               ? set_bearer(a, credentials->bearer.data, credentials->bearer.len)
+               : 0;
 }
 
 void bcda__auth_free(struct bcda__auth *a)

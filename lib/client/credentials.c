@@ -14,15 +14,15 @@ static void signing_key_unref(struct bcda__shared_signing_key *k)
     bcda__free(k);
 }
 
-void bcda__credentials_free(struct bcda__credentials *i)
+void bcda__credentials_free(struct bcda__credentials *c)
 {
-    bcda__free(i->client_id);
-    bcda__secret_free(&i->client_secret);
-    signing_key_unref(i->signing_key);
-    bcda__secret_free(&i->bearer);
-    bcda__registration_unref(i->provider);
-    bcda__free(i->source);
-    memset(i, 0, sizeof *i);
+    bcda__free(c->client_id);
+    bcda__secret_free(&c->client_secret);
+    signing_key_unref(c->signing_key);
+    bcda__secret_free(&c->bearer);
+    bcda__registration_unref(c->provider);
+    bcda__free(c->source);
+    memset(c, 0, sizeof *c);
 }
 
 int bcda__credentials_copy(struct bcda__credentials *to, const struct bcda__credentials *from)

@@ -37,7 +37,7 @@ struct bcda__credentials {
     char *source;                                 /* FILE: its path; COMMAND: the command */
 };
 
-void bcda__credentials_free(struct bcda__credentials *i);
+void bcda__credentials_free(struct bcda__credentials *c);
 /* `to` is empty. After an error, which is BCDA_ERR_NOMEM, free() must still be called. */
 int bcda__credentials_copy(struct bcda__credentials *to, const struct bcda__credentials *from);
 

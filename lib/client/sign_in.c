@@ -21,16 +21,16 @@ static int credentials_are_missing(bcda_config *c, const char *what)
 }
 
 /* Replaces the way to sign in. */
-static int set_credentials(bcda_config *c, struct bcda__credentials *i)
+static int set_credentials(bcda_config *c, struct bcda__credentials *fresh)
 {
     bcda__credentials_free(&c->credentials);
-    c->credentials = *i;
+    c->credentials = *fresh;
     return 0;
 }
 
-static int drop_new_credentials(bcda_config *c, struct bcda__credentials *i, int rc)
+static int drop_new_credentials(bcda_config *c, struct bcda__credentials *fresh, int rc)
 {
-    bcda__credentials_free(i);
+    bcda__credentials_free(fresh);
     return rc == BCDA_ERR_NOMEM ? bcda__err_nomem(&c->err) : rc;
 }
 
@@ -45,7 +45,7 @@ static int is_plain(const char *text)
 int bcda_config_set_client_credentials(bcda_config *c, const char *client_id,
                                        const char *client_secret)
 {
-    struct bcda__credentials i = {.way = BCDA__SIGN_IN_BASIC};
+    struct bcda__credentials fresh = {.way = BCDA__SIGN_IN_BASIC};
 
     if (!c || !client_id || !client_secret)
         return credentials_are_missing(c, "the client id or the client secret");
@@ -56,10 +56,11 @@ int bcda_config_set_client_credentials(bcda_config *c, const char *client_id,
         return refuse_credentials(
             c, "the client secret is empty or has a control character; is a line feed left at "
                "its end?");
-    i.client_id = bcda__strdup(client_id);
-    if (!i.client_id || bcda__secret_set(&i.client_secret, client_secret, strlen(client_secret)))
-        return drop_new_credentials(c, &i, BCDA_ERR_NOMEM);
-    return set_credentials(c, &i);
+    fresh.client_id = bcda__strdup(client_id);
+    if (!fresh.client_id ||
+        bcda__secret_set(&fresh.client_secret, client_secret, strlen(client_secret)))
+        return drop_new_credentials(c, &fresh, BCDA_ERR_NOMEM);
+    return set_credentials(c, &fresh);
 }
 
 /* ---- the signing key ---- */
@@ -80,20 +81,20 @@ static int set_signing_key(bcda_config *c, const char *client_id, const char *na
                            const struct bcda__secret *text, const char *passphrase,
                            const char *key_id)
 {
-    struct bcda__credentials i = {.way = BCDA__SIGN_IN_SIGNING_KEY};
+    struct bcda__credentials fresh = {.way = BCDA__SIGN_IN_SIGNING_KEY};
     int rc = bcda__global_crypto(&c->err);
 
     if (rc)
         return rc;
-    i.client_id = bcda__strdup(client_id);
-    i.signing_key = bcda__calloc(1, sizeof *i.signing_key);
-    if (i.signing_key)
-        atomic_init(&i.signing_key->refs, 1);
-    if (!i.client_id || !i.signing_key)
-        return drop_new_credentials(c, &i, BCDA_ERR_NOMEM);
-    rc = bcda__signing_key_new(&i.signing_key->key, name, text->data, text->len, passphrase, key_id,
-                               &c->err);
-    return rc ? drop_new_credentials(c, &i, rc) : set_credentials(c, &i);
+    fresh.client_id = bcda__strdup(client_id);
+    fresh.signing_key = bcda__calloc(1, sizeof *fresh.signing_key);
+    if (fresh.signing_key)
+        atomic_init(&fresh.signing_key->refs, 1);
+    if (!fresh.client_id || !fresh.signing_key)
+        return drop_new_credentials(c, &fresh, BCDA_ERR_NOMEM);
+    rc = bcda__signing_key_new(&fresh.signing_key->key, name, text->data, text->len, passphrase,
+                               key_id, &c->err);
+    return rc ? drop_new_credentials(c, &fresh, rc) : set_credentials(c, &fresh);
 }
 
 int bcda_config_set_signing_key(bcda_config *c, const char *client_id, const void *text, size_t len,
@@ -150,7 +151,7 @@ int bcda_config_set_scope(bcda_config *c, const char *scope)
 
 int bcda_config_set_bearer_token(bcda_config *c, const char *token)
 {
-    struct bcda__credentials i = {.way = BCDA__SIGN_IN_BEARER};
+    struct bcda__credentials fresh = {.way = BCDA__SIGN_IN_BEARER};
 
     if (!c || !token)
         return credentials_are_missing(c, "the bearer token");
@@ -158,36 +159,37 @@ int bcda_config_set_bearer_token(bcda_config *c, const char *token)
     if (!bcda__token_is_valid(token, strlen(token)))
         return refuse_credentials(c,
                                   "the bearer token is empty or has a space or control character");
-    if (bcda__secret_set(&i.bearer, token, strlen(token)))
-        return drop_new_credentials(c, &i, BCDA_ERR_NOMEM);
-    return set_credentials(c, &i);
+    if (bcda__secret_set(&fresh.bearer, token, strlen(token)))
+        return drop_new_credentials(c, &fresh, BCDA_ERR_NOMEM);
+    return set_credentials(c, &fresh);
 }
 
 int bcda_config_set_token_provider(bcda_config *c, bcda_token_provider_cb cb, void *userdata,
                                    bcda_destroy_cb destroy)
 {
-    struct bcda__credentials i = {.way = BCDA__SIGN_IN_PROVIDER};
+    struct bcda__credentials fresh = {.way = BCDA__SIGN_IN_PROVIDER};
 
     if (!c || !cb)
         return credentials_are_missing(c, "the callback of the token provider");
     bcda__err_clear(&c->err);
-    i.provider = bcda__registration_new((void (*)(void))cb, userdata, destroy);
-    if (!i.provider)
-        return drop_new_credentials(c, &i, BCDA_ERR_NOMEM);
-    return set_credentials(c, &i);
+    fresh.provider = bcda__registration_new((void (*)(void))cb, userdata, destroy);
+    if (!fresh.provider)
+        return drop_new_credentials(c, &fresh, BCDA_ERR_NOMEM);
+    return set_credentials(c, &fresh);
 }
 
 static int set_token_source(bcda_config *c, enum bcda__sign_in way, const char *source)
 {
-    struct bcda__credentials i = {.way = way};
+    struct bcda__credentials fresh = {.way = way};
 
     bcda__err_clear(&c->err);
     if (!*source)
         return refuse_credentials(c, way == BCDA__SIGN_IN_FILE
                                          ? "the path of the token file is empty"
                                          : "the token command is empty");
-    i.source = bcda__strdup(source);
-    return i.source ? set_credentials(c, &i) : drop_new_credentials(c, &i, BCDA_ERR_NOMEM);
+    fresh.source = bcda__strdup(source);
+    return fresh.source ? set_credentials(c, &fresh)
+                        : drop_new_credentials(c, &fresh, BCDA_ERR_NOMEM);
 }
 
 int bcda_config_set_token_file(bcda_config *c, const char *path)
@@ -204,12 +206,12 @@ int bcda_config_set_token_command(bcda_config *c, const char *command)
 
 int bcda_config_set_no_authentication(bcda_config *c)
 {
-    struct bcda__credentials i = {.way = BCDA__SIGN_IN_OPEN};
+    struct bcda__credentials fresh = {.way = BCDA__SIGN_IN_OPEN};
 
     if (!c)
         return BCDA_ERR_INVALID;
     bcda__err_clear(&c->err);
-    return set_credentials(c, &i);
+    return set_credentials(c, &fresh);
 }
 
 /* ---- checks before a session is created ---- */

@@ -155,7 +155,7 @@ static void fill_assertion_spec(struct bcda__call_spec *spec)
 
 static int request_token(struct bcda__token_endpoint *ep)
 {
-    const struct bcda__credentials *i = credentials_of(ep);
+    const struct bcda__credentials *client = credentials_of(ep);
     struct bcda__secret basic = {0};
     struct bcda__call_spec spec;
     int rc = 0;
@@ -168,7 +168,7 @@ static int request_token(struct bcda__token_endpoint *ep)
     if (uses_assertion(ep)) {
         fill_assertion_spec(&spec);
     } else {
-        rc = bcda__token_basic(&basic, i->client_id, i->client_secret.data);
+        rc = bcda__token_basic(&basic, client->client_id, client->client_secret.data);
         spec.basic = &basic;
     }
     if (!rc)

@@ -32,9 +32,9 @@ static int sign_in_is_same_file(const char *a, const char *b)
                                  one.st_ino == other.st_ino);
 }
 
-/* The files of --token-cache and --request-budget are overwritten, and must not be a key that
- * another option names. Each of the two is locked while the other is used, so one file for both
- * would block. */
+/* The library keeps a file with other content, but not an empty one, and it compares paths as
+ * texts. Here a mistake is wrong usage: --token-cache and --request-budget each need a file that no
+ * other option names. */
 static const char *sign_in_files_contradict(const struct options *o)
 {
     const char *const files[] = {o->client_secret_file,
