@@ -199,14 +199,16 @@ static void set_once_more(void *ctx)
     bcda__timer_set(engine, ctx, 0, set_once_more, ctx);
 }
 
-/* The earliest timer fires first, whatever order the timers were set in. */
+/* The earliest timer fires first, whatever order the timers were set in. They are hours apart, so
+ * that the time between these calls does not matter. */
 START_TEST(earliest_timer_first)
 {
     int i;
 
     open_engine();
     for (i = 0; i < 3; i++)
-        bcda__timer_set(engine, &timers[i], -(int64_t)((i + 1) % 3), note_timer, &timers[i]);
+        bcda__timer_set(engine, &timers[i], -(int64_t)((i + 1) % 3) * 3600000, note_timer,
+                        &timers[i]);
     run_steps(1);
     ck_assert_int_eq(fired, 3);
     ck_assert_int_eq(order[0], 1);
