@@ -162,7 +162,8 @@ START_TEST(key_missing)
 END_TEST
 
 /* The file is encrypted, but the manifest names no key for it: the client reads the ciphertext as
- * NDJSON, and finds no valid line. */
+ * NDJSON, and finds no valid line. The ciphertext is random: it can begin with line feeds, so the
+ * invalid line need not be the first. */
 START_TEST(key_not_named)
 {
     struct run *r;
@@ -173,7 +174,7 @@ START_TEST(key_not_named)
     code = r->result;
     ck_assert_msg(code <= BCDA_ERR_LINE_JSON && code >= BCDA_ERR_LINE_TYPE, "%s",
                   bcda_error_name(code));
-    ck_assert_int_eq(bcda_error_line(check_file_failed(r, code)), 1);
+    ck_assert_int_ge(bcda_error_line(check_file_failed(r, code)), 1);
     ck_assert_uint_eq(r->count, 0);
     fixture_close(&fx);
 }
