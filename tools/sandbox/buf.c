@@ -1,8 +1,11 @@
 #include "buf.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SHORT_TEXT = 64 }; /* longer text is formatted twice by buf_printf() */
 
 static void out_of_memory(void)
 {
@@ -88,15 +91,22 @@ void buf_fill(struct buf *b, char c, size_t n)
 
 void buf_printf(struct buf *b, const char *format, ...)
 {
-    va_list ap;
-    char *s = NULL;
+    va_list ap, again;
+    int n;
 
     va_start(ap, format);
-    if (vasprintf(&s, format, ap) < 0)
+    va_copy(again, ap);
+    buf_reserve(b, SHORT_TEXT);
+    n = vsnprintf(b->p + b->len, SHORT_TEXT + 1, format, ap);
+    if (n < 0)
         out_of_memory();
+    if (n > SHORT_TEXT) {
+        buf_reserve(b, (size_t)n);
+        vsnprintf(b->p + b->len, (size_t)n + 1, format, again);
+    }
+    b->len += (size_t)n;
+    va_end(again);
     va_end(ap);
-    buf_str(b, s);
-    free(s);
 }
 
 void buf_twice(struct buf *b)
@@ -113,23 +123,45 @@ void buf_free(struct buf *b)
     *b = (struct buf){0};
 }
 
+static bool is_escaped(unsigned char c)
+{
+    return c < 0x20 || c == '"' || c == '\\' || c == '&' || c == '<' || c == '>';
+}
+
+static void add_escaped(struct buf *b, unsigned char c)
+{
+    switch (c) {
+    case '"':
+    case '\\':
+        buf_printf(b, "\\%c", c);
+        break;
+    case '\n':
+        buf_str(b, "\\n");
+        break;
+    case '\r':
+        buf_str(b, "\\r");
+        break;
+    case '\t':
+        buf_str(b, "\\t");
+        break;
+    default:
+        buf_printf(b, "\\u%04x", c);
+        break;
+    }
+}
+
 void buf_json_text(struct buf *b, const char *s)
 {
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
+    size_t n;
 
-        if (c == '"' || c == '\\')
-            buf_printf(b, "\\%c", c);
-        else if (c == '\n')
-            buf_str(b, "\\n");
-        else if (c == '\r')
-            buf_str(b, "\\r");
-        else if (c == '\t')
-            buf_str(b, "\\t");
-        else if (c < 0x20 || c == '&' || c == '<' || c == '>')
-            buf_printf(b, "\\u%04x", c);
-        else
-            buf_add(b, s, 1);
+    for (;; s++) {
+        for (n = 0; !is_escaped((unsigned char)s[n]); n++)
+            ;
+        buf_add(b, s, n);
+        s += n;
+        if (!*s)
+            return;
+        add_escaped(b, (unsigned char)*s);
     }
 }
 
@@ -182,6 +214,7 @@ static void add_amount(struct buf *b, int cents)
 void json_fmt(struct buf *b, const char *format, ...)
 {
     va_list ap;
+    size_t n;
 
     va_start(ap, format);
     for (; *format; format++) {
@@ -191,8 +224,8 @@ void json_fmt(struct buf *b, const char *format, ...)
             format++;
             CONVERT(b, *format, ap)
         } else {
-            size_t n = strcspn(format, "'%");
-
+            for (n = 1; format[n] && format[n] != '\'' && format[n] != '%'; n++)
+                ;
             buf_add(b, format, n);
             format += n - 1;
         }
