@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "sample.h"
+
 #pragma weak suite_prepare
 #pragma weak suite_run_alone
 
@@ -41,6 +43,15 @@ void suite_add(const TTest *const *tests)
 void suite_loop(const TTest *test, int first, int end)
 {
     tcase_add_loop_test(current, test, first, end);
+}
+
+void suite_sample(const TTest *test, int first, int end, int wanted)
+{
+    int i;
+
+    for (i = first; i < end; i++)
+        if (sample_takes((uint64_t)(i - first), (uint64_t)(end - first), (uint64_t)wanted))
+            tcase_add_loop_test(current, test, i, i + 1);
 }
 
 int main(int argc, char **argv)

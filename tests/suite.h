@@ -47,6 +47,9 @@ void suite_unchecked(void (*setup)(void), void (*teardown)(void));
 void suite_add(const TTest *const *tests);
 /* Adds a test that runs once with each `_i` from `first` to `end` - 1. */
 void suite_loop(const TTest *test, int first, int end);
+/* As suite_loop(), but runs only a sample of about `wanted` values of `_i` unless
+ * BCDA_TEST_EXHAUSTIVE=1 is set (sample.h). */
+void suite_sample(const TTest *test, int first, int end, int wanted);
 
 /* Reports to check that the test has reached this line, but only the first time in each test. After
  * a crash or a timeout, check prints the last line that was reported. */

@@ -415,7 +415,7 @@ SUITE("callbacks")
     suite_case("calls");
     suite_loop(acts, 0, AT_COUNT * ACTS);
     suite_loop(start_inside, 0, 3);
-    suite_loop(everything_from_everywhere, 0, PLACES * BCDA__ENTRY_POINTS);
+    suite_sample(everything_from_everywhere, 0, PLACES * BCDA__ENTRY_POINTS, 70);
     suite_case("userdata");
     suite_test(registrations);
     suite_test(registrations_shared);

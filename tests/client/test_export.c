@@ -1443,8 +1443,8 @@ SUITE("export")
 {
     suite_case("eras");
     suite_loop(era, 0, CASES * 3);
-    suite_loop(by_session_run, 0, CASES);
-    suite_loop(without_scanner, 0, CASES);
+    suite_sample(by_session_run, 0, CASES, 6);
+    suite_sample(without_scanner, 0, CASES, 6);
     suite_case("data");
     suite_loop(fields, 0, 4);
     suite_loop(parallel, 0, 9);

@@ -776,7 +776,8 @@ END_TEST
 SUITE("resume")
 {
     suite_case("later");
-    suite_loop(broken_later, 0, LATERS * 4 + 4);
+    suite_sample(broken_later, 0, LATERS * 4, 40);
+    suite_loop(broken_later, LATERS * 4, LATERS * 4 + 4);
     suite_loop(stalled, 0, 3);
     suite_test(tokens_end_twice);
     suite_loop(cut_early, 0, 16);

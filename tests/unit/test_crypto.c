@@ -10,6 +10,7 @@
 #include "codec/crypto.h"
 #include "codec/key.h"
 #include "helper.h"
+#include "sample.h"
 #include "shell.h"
 #include "signature.h"
 #include "suite.h"
@@ -459,6 +460,8 @@ START_TEST(test_oaep_flips)
     for (i = 0; i < len; i++) {
         uint8_t flip = (uint8_t)(1 + roll(255));
 
+        if (!sample_takes(i, len, 64))
+            continue;
         wrapped[i] ^= flip;
         ck_assert_int_eq(unwrap(k, wrapped, len, label, out, 32), BCDA_ERR_KEY_UNWRAP);
         wrapped[i] ^= flip;

@@ -8,6 +8,7 @@
 #include "bcda/error.h"
 #include "codec/key.h"
 #include "helper.h"
+#include "sample.h"
 #include "shell.h"
 #include "suite.h"
 
@@ -629,7 +630,8 @@ START_TEST(test_mutations)
     const char *label = labels[_i];
     char pem[8000];
     uint8_t der[4000];
-    size_t whole, len, i;
+    size_t whole, len;
+    uint64_t i, rounds = sample_rounds(2000, 8000);
     char *good_der;
 
     run("openssl pkcs8 -topk8 -nocrypt -in pkcs1 -outform DER -out fuzz1 && cp der fuzz0");
@@ -640,7 +642,7 @@ START_TEST(test_mutations)
     good(read_text(pem, to_pem(der, whole, label, pem), "x"));
     for (len = 1; len < whole; len++)
         ck_assert_int_ne(read_text(pem, to_pem(der, len, label, pem), "x"), 0);
-    for (i = 0; i < 8000; i++) {
+    for (i = 0; i < rounds; i++) {
         int rc;
 
         memcpy(der, good_der, len = whole);
