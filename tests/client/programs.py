@@ -101,12 +101,16 @@ class Sandbox:
             assert time.monotonic() < deadline, command
             time.sleep(0.05)
 
+    certificate = None  # a PEM file with a certificate and its key, if the sandbox demands one
+
     def control(self, method, target):
         """Sends a request to steer the sandbox, which must have --control."""
         ca = self.env.get("BCDA_CA_FILE")
         origin = f"https://localhost:{self.port()}" if ca else f"http://127.0.0.1:{self.port()}"
         request = urllib.request.Request(f"{origin}/_sandbox/{target}", method=method)
         context = ssl.create_default_context(cafile=ca) if ca else None
+        if self.certificate:
+            context.load_cert_chain(self.certificate)
         with urllib.request.urlopen(request, timeout=LIMIT, context=context) as answer:
             return answer.read().decode()
 

@@ -265,13 +265,60 @@ def shared_files_that_cannot_be_used():
         check(s.count("total") == 0, s.count("total"))
 
 
+# ---- certificates of the client ----
+
+def split_pem(path, passphrase):
+    """Splits a file of a certificate and its key. The key is encrypted."""
+    certificate, mark, key = read(path).partition(b"-----BEGIN PRIVATE KEY-----")
+    return (write(path + ".crt", certificate),
+            encrypted(write(path + ".key", mark + key), path + ".encrypted", passphrase))
+
+
+def certificates():
+    with tempfile.TemporaryDirectory(prefix="bcda-test-") as folder:
+        authority, good, bad = (os.path.join(folder, n) for n in ("ca", "good", "bad"))
+        test_sandbox_auth.make_certificate(good, "client", test_sandbox_auth.make_certificate(authority, "authority"))
+        test_sandbox_auth.make_certificate(bad, "client")
+        passphrase = write(os.path.join(folder, "passphrase"), "correct horse\n")
+        wrong = write(os.path.join(folder, "wrong"), "incorrect horse\n")
+        certificate, key = split_pem(good, "correct horse")
+        apart = ["--client-certificate", certificate, "--client-key", key, "--client-key-passphrase-file"]
+        with Smart("--client-ca", authority, "--files-port", "0") as s:
+            s.certificate = good
+            s.secrets += [b"correct horse", *read(good).split(b"\n")[-4:-2], *read(key).split(b"\n")[1:3]]
+            way, here, files = s.key(), s.env["BCDA_FHIR_URL"].partition("/api")[0], s.env["BCDA_FILES_URL"]
+            for options in (["--client-certificate", good], [*apart, passphrase],
+                            ["--client-certificate", good, "--certificate-origin", here]):
+                s.run(*way, *options)
+            check(s.count("client-certificates-elsewhere") == 0, "the servers of files see the certificate")
+            s.run(*way, "--client-certificate", good, "--certificate-origin", here, "--certificate-origin", files)
+            check(s.count("client-certificates-elsewhere") > 0, "an origin that is named")
+            done = subprocess.run(s.client("--metadata", "--client-certificate", good), capture_output=True,
+                                  timeout=programs.LIMIT)
+            check(done.returncode == 0 and b"FHIR version" in done.stdout, done)
+            for options, words in (([], "400"), (["--client-certificate", bad], "400"),
+                                   (["--client-certificate", good, "--certificate-origin", files], "400"),
+                                   ([*apart, wrong], "is its passphrase right?"),
+                                   (["--client-certificate", good + "x"],
+                                    f"bcda-export: --client-certificate: {good}x: No such file"),
+                                   (["--client-certificate", good, "--client-key", key + "x"],
+                                    f"bcda-export: --client-key: {key}x: No such file"),
+                                   ([*apart, good + "x"], f"bcda-export: {good}x: No such file")):
+                said = s.run(*way, *options, code=1)
+                check(words in said, options, said)
+            said = s.run(*way, "--client-certificate", good, "--certificate-origin", "localhost", code=2)
+            check(said.startswith("bcda-export: --certificate-origin: "), said)
+
+
 # ---- wrong usage ----
 
 def helps():
     done = subprocess.run([programs.EXPORT, "--help"], capture_output=True, text=True, timeout=programs.LIMIT)
     for option in ("--client-id ID", "--client-secret-file FILE", "--private-key-jwt FILE", "--kid ID", "--scope SCOPES",
                    "--private-key-jwt-passphrase-file FILE", "--bearer-token-file FILE", "--token-command COMMAND",
-                   "--no-auth ", "--token-url URL", "--token-cache FILE", "--request-budget FILE"):
+                   "--no-auth ", "--token-url URL", "--token-cache FILE", "--request-budget FILE",
+                   "--client-certificate FILE", "--client-key FILE", "--client-key-passphrase-file FILE",
+                   "--certificate-origin URL"):
         check(f"\n  {option}" in done.stdout, option, "is not in --help")
     check(all(len(line) <= 95 for line in done.stdout.splitlines()), "a long line in --help", done.stdout)
 
@@ -301,6 +348,10 @@ CONTRADICTIONS = [
     ([*KEY, "--token-cache", "c", "--request-budget", "c"], "--token-cache and --request-budget need different files"),
     ([*SECRET, "--token-cache", "s"], "--token-cache needs a file that no other option names"),
     (["--no-auth", "--ca", "c", "--request-budget", "c"], "--request-budget needs a file that no other option names"),
+    (["--no-auth", "--client-key", "k"], "--client-key, --client-key-passphrase-file and --certificate-origin need "
+     "--client-certificate"), (["--no-auth", "--client-key-passphrase-file", "p"], "need --client-certificate"),
+    (["--no-auth", "--certificate-origin", "https://a"], "need --client-certificate"),
+    ([*SECRET, "--client-certificate", "c", "--client-key", "k", "--token-cache", "k"], "--token-cache needs a file"),
     (["--no-auth", "--token-url", "https://localhost/token"], "--no-auth and --token-url contradict each other"),
 ]
 EMPTY = [([*KEY[:2], "--client-id", ""], "the client id"), (["--token-command", ""], "--token-command: "),
@@ -510,7 +561,7 @@ def registered_keys():
                   made.stderr.count(b"\n") == 1, made)
 
 
-TESTS = [guide, registered_keys, keys, secret, no_auth, tokens_from_elsewhere, token_command_fails, token_cache,
+TESTS = [guide, registered_keys, keys, secret, no_auth, certificates, tokens_from_elsewhere, token_command_fails, token_cache,
          request_budget, shared_files_that_cannot_be_used, helps, contradictions, bad_keys, refused, narrower_grant,
          resumed, metadata]
 

@@ -39,6 +39,11 @@ struct options {
     const char *private_key;
     const char *passphrase_file;
     const char *ca;
+    const char *client_certificate;
+    const char *client_key;
+    const char *client_key_passphrase_file;
+    const char *certificate_origins[SETTINGS_MAX];
+    size_t certificate_origin_count;
     const char *group;
     const char *since;
     const char *spool;
@@ -79,6 +84,10 @@ enum option_id {
     OPT_KEY,
     OPT_PASSPHRASE,
     OPT_CA,
+    OPT_CERTIFICATE,
+    OPT_CERTIFICATE_KEY,
+    OPT_CERTIFICATE_PASSPHRASE,
+    OPT_CERTIFICATE_ORIGIN,
     OPT_LOOPBACK,
     OPT_TYPE,
     OPT_GROUP,
@@ -113,6 +122,10 @@ enum option_id {
         {"private-key", required_argument, NULL, OPT_KEY},                                        \
         {"private-key-passphrase-file", required_argument, NULL, OPT_PASSPHRASE},                 \
         {"ca", required_argument, NULL, OPT_CA},                                                  \
+        {"client-certificate", required_argument, NULL, OPT_CERTIFICATE},                         \
+        {"client-key", required_argument, NULL, OPT_CERTIFICATE_KEY},                             \
+        {"client-key-passphrase-file", required_argument, NULL, OPT_CERTIFICATE_PASSPHRASE},      \
+        {"certificate-origin", required_argument, NULL, OPT_CERTIFICATE_ORIGIN},                  \
         {"allow-http-loopback", no_argument, NULL, OPT_LOOPBACK},                                 \
         {"type", required_argument, NULL, OPT_TYPE},                                              \
         {"group", required_argument, NULL, OPT_GROUP},                                            \
@@ -148,6 +161,11 @@ enum option_id {
     "  --private-key FILE         RSA key (PEM) for servers that encrypt their files\n"            \
     "  --private-key-passphrase-file FILE\n"                                                       \
     "  --ca FILE                  authorities to trust (PEM), in place of the system's\n"          \
+    "  --client-certificate FILE  for servers that demand one (PEM)\n"                             \
+    "  --client-key FILE          its key (PEM; default: in the file of the certificate)\n"        \
+    "  --client-key-passphrase-file FILE\n"                                                        \
+    "  --certificate-origin URL   a server that may see the certificate; may be given several\n"   \
+    "                             times (default: those of --url and the token URL)\n"             \
     "  --allow-http-loopback      allow http to this machine, for tests\n"
 #define OPTIONS_HELP_TYPE                                                                      \
     "  --type TYPE                such as Patient; may be given several times; default: all\n" \
@@ -182,10 +200,16 @@ const char *sign_in_contradiction(const struct options *o);
  * -1. */
 int sign_in_set(bcda_config *config, const struct options *o, int *status);
 
-/* settings.c: reads the first line of a file into `to`, of SECRET_MAX bytes. On failure prints the
- * error and returns -1. */
-#define SECRET_MAX 65536
-int settings_read_secret(const char *path, char *to);
+/* certificate.c: the client certificate. Returns what contradicts in the options, or NULL. */
+const char *certificate_contradiction(const struct options *o);
+/* Sets the certificate and the servers that may see it. Returns as sign_in_set(). */
+int certificate_set(bcda_config *config, const struct options *o, int *status);
+
+/* settings.c: reads a secret, the first line of a file. *secret becomes a text that
+ * settings_free_secret() wipes and frees, or NULL if `path` is NULL. On failure prints the error
+ * and returns -1. */
+int settings_read_secret(const char *path, char **secret);
+void settings_free_secret(char *secret);
 /* Prints a message if a call on the config failed. Returns 0 or -1, and then sets *status. */
 int settings_check(bcda_config *config, const char *what, int rc, int *status);
 /* Creates a configuration from the command line. A program without `sign_in` makes only

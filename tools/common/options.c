@@ -81,6 +81,12 @@ static const char **options_text_of(struct options *o, int id)
         return &o->passphrase_file;
     case OPT_CA:
         return &o->ca;
+    case OPT_CERTIFICATE:
+        return &o->client_certificate;
+    case OPT_CERTIFICATE_KEY:
+        return &o->client_key;
+    case OPT_CERTIFICATE_PASSPHRASE:
+        return &o->client_key_passphrase_file;
     case OPT_GROUP:
         return &o->group;
     case OPT_SINCE:
@@ -130,6 +136,9 @@ int options_set(struct options *o, int id, const char *text)
         return options_add(o->parameters, &o->parameter_count, SETTINGS_MAX, text, "--parameter");
     case OPT_SET:
         return options_add(o->settings, &o->setting_count, SETTINGS_MAX, text, "--set");
+    case OPT_CERTIFICATE_ORIGIN:
+        return options_add(o->certificate_origins, &o->certificate_origin_count, SETTINGS_MAX, text,
+                           "--certificate-origin");
     case OPT_LEVEL:
         return parse_level(o, text);
     default:
@@ -165,6 +174,8 @@ const char *options_contradiction(const struct options *o)
 {
     const char *wrong = sign_in_contradiction(o);
 
+    if (!wrong)
+        wrong = certificate_contradiction(o);
     if (wrong)
         return wrong;
     if (o->passphrase_file && !o->private_key)

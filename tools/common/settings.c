@@ -39,12 +39,17 @@ static const char *option_of_file(const struct options *o, const char *text)
         const char *value, *begin, *option;
     } files[] = {{o->token_cache, "the token cache ", "--token-cache"},
                  {o->request_budget, "the request budget ", "--request-budget"},
-                 {o->ca, o->ca, "--ca"}};
-    size_t i;
+                 {o->ca, o->ca, "--ca"},
+                 {o->client_certificate, o->client_certificate, "--client-certificate"},
+                 {o->client_key, o->client_key, "--client-key"}};
+    size_t i, n;
 
-    for (i = 0; i < sizeof files / sizeof files[0]; i++)
-        if (files[i].value && strncmp(text, files[i].begin, strlen(files[i].begin)) == 0)
+    for (i = 0; i < sizeof files / sizeof files[0]; i++) {
+        n = files[i].value ? strlen(files[i].begin) : 0;
+        if (n && strncmp(text, files[i].begin, n) == 0 &&
+            (files[i].begin != files[i].value || text[n] == ':'))
             return files[i].option;
+    }
     return "";
 }
 
@@ -67,7 +72,9 @@ int settings_refused(const struct options *o, const bcda_config *config, int rc)
 
 /* ---- secrets ---- */
 
-int settings_read_secret(const char *path, char *to)
+#define SECRET_MAX 65536
+
+static int read_first_line(const char *path, char *to)
 {
     size_t n = 0;
     ssize_t got = 1;
@@ -94,28 +101,43 @@ int settings_read_secret(const char *path, char *to)
     return -1;
 }
 
+int settings_read_secret(const char *path, char **secret)
+{
+    *secret = NULL;
+    if (!path)
+        return 0;
+    *secret = malloc(SECRET_MAX);
+    if (!*secret) {
+        complain("out of memory");
+        return -1;
+    }
+    if (read_first_line(path, *secret) == 0)
+        return 0;
+    settings_free_secret(*secret);
+    *secret = NULL;
+    return -1;
+}
+
+void settings_free_secret(char *secret)
+{
+    if (secret)
+        explicit_bzero(secret, SECRET_MAX);
+    free(secret);
+}
+
 static int set_private_key(bcda_config *config, const struct options *o, int *status)
 {
-    char *secret = NULL;
-    int rc = -1;
+    char *secret;
+    int rc;
 
     if (!o->private_key)
         return 0;
     *status = EXIT_FAILED;
-    if (o->passphrase_file) {
-        secret = malloc(SECRET_MAX);
-        if (!secret) {
-            complain("out of memory");
-            return -1;
-        }
-    }
-    if (!secret || !settings_read_secret(o->passphrase_file, secret))
-        rc = settings_check(config, "--private-key",
-                            bcda_config_add_private_key_file(config, o->private_key, secret),
-                            status);
-    if (secret)
-        explicit_bzero(secret, SECRET_MAX);
-    free(secret);
+    if (settings_read_secret(o->passphrase_file, &secret))
+        return -1;
+    rc = settings_check(config, "--private-key",
+                        bcda_config_add_private_key_file(config, o->private_key, secret), status);
+    settings_free_secret(secret);
     return rc;
 }
 
@@ -312,6 +334,7 @@ bcda_config *settings_config(struct options *o, int sign_in, const char *spool, 
     }
     if (settings_check(c, "--url", bcda_config_set_fhir_url(c, o->url), status) ||
         settings_check(c, "--ca", bcda_config_set_ca_file(c, o->ca), status) ||
+        certificate_set(c, o, status) ||
         settings_check(c, "--allow-http-loopback",
                        bcda_config_set_int(c, BCDA_OPT_ALLOW_HTTP_LOOPBACK, o->allow_http_loopback),
                        status) ||

@@ -2,7 +2,6 @@
 #include "common.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -43,7 +42,10 @@ static const char *sign_in_files_contradict(const struct options *o)
                                  o->bearer_token_file,
                                  o->private_key,
                                  o->passphrase_file,
-                                 o->ca};
+                                 o->ca,
+                                 o->client_certificate,
+                                 o->client_key,
+                                 o->client_key_passphrase_file};
     size_t i;
 
     if (sign_in_is_same_file(o->token_cache, o->request_budget))
@@ -83,52 +85,41 @@ const char *sign_in_contradiction(const struct options *o)
 
 /* ---- the configuration ---- */
 
-/* `secret` has SECRET_MAX bytes. */
-static int sign_in_with_secret(bcda_config *config, const struct options *o, char *secret,
-                               int *status)
+static int sign_in_with_secret(bcda_config *config, const struct options *o, int *status)
 {
-    if (settings_read_secret(o->client_secret_file, secret))
-        return -1;
-    return settings_check(config, "--client-id",
-                          bcda_config_set_client_credentials(config, o->client_id, secret), status);
-}
-
-static int sign_in_with_key(bcda_config *config, const struct options *o, char *secret, int *status)
-{
-    const char *file = o->signing_passphrase_file;
-
-    if (file && settings_read_secret(file, secret))
-        return -1;
-    if (settings_check(config, "--private-key-jwt",
-                       bcda_config_set_signing_key_file(config, o->client_id, o->private_key_jwt,
-                                                        file ? secret : NULL, o->key_id),
-                       status))
-        return -1;
-    return settings_check(config, "--scope", bcda_config_set_scope(config, o->scope), status);
-}
-
-static int sign_in_fetching(bcda_config *config, const struct options *o, int *status)
-{
-    char *secret = malloc(SECRET_MAX);
+    char *secret;
     int rc;
 
-    if (!secret) {
-        complain("out of memory");
+    if (settings_read_secret(o->client_secret_file, &secret))
         return -1;
-    }
-    if (o->private_key_jwt)
-        rc = sign_in_with_key(config, o, secret, status);
-    else
-        rc = sign_in_with_secret(config, o, secret, status);
-    explicit_bzero(secret, SECRET_MAX);
-    free(secret);
+    rc = settings_check(config, "--client-id",
+                        bcda_config_set_client_credentials(config, o->client_id, secret), status);
+    settings_free_secret(secret);
     return rc;
+}
+
+static int sign_in_with_key(bcda_config *config, const struct options *o, int *status)
+{
+    char *secret;
+    int rc;
+
+    if (settings_read_secret(o->signing_passphrase_file, &secret))
+        return -1;
+    rc = settings_check(config, "--private-key-jwt",
+                        bcda_config_set_signing_key_file(config, o->client_id, o->private_key_jwt,
+                                                         secret, o->key_id),
+                        status);
+    settings_free_secret(secret);
+    return rc ? rc
+              : settings_check(config, "--scope", bcda_config_set_scope(config, o->scope), status);
 }
 
 static int sign_in_choose(bcda_config *config, const struct options *o, int *status)
 {
-    if (sign_in_fetches(o))
-        return sign_in_fetching(config, o, status);
+    if (o->private_key_jwt)
+        return sign_in_with_key(config, o, status);
+    if (o->client_secret_file)
+        return sign_in_with_secret(config, o, status);
     if (o->bearer_token_file)
         return settings_check(config, "--bearer-token-file",
                               bcda_config_set_token_file(config, o->bearer_token_file), status);
