@@ -511,7 +511,7 @@ static int restore_from(bcda_session *s, struct bcda__state_file *file, const bc
                         const bcda_handlers *h, bcda_job **out)
 {
     struct bcda__buf text;
-    bcda_job *job;
+    bcda_job *job = NULL;
     int rc;
 
     bcda__buf_init(&text, (size_t)1 << 30);
@@ -521,7 +521,7 @@ static int restore_from(bcda_session *s, struct bcda__state_file *file, const bc
     if (!rc)
         rc = bcda_job_restore(s, text.data, bcda__state_usable(text.data, text.len), x, h, &job);
     bcda__buf_free(&text);
-    if (rc)
+    if (!job)
         return rc;
     job->state_file = file;
     if (out)

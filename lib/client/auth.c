@@ -322,20 +322,20 @@ static void on_endpoint_token(void *ctx, struct bcda__token *token, const struct
     struct bcda__auth *a = ctx;
     struct bcda_error own;
 
-    if (token && use_token(a, token->bearer.data, token->bearer.len, token->lifetime_ms, &own))
-        err = &own;
-    if (err && keep_token(a, err)) {
-        release_cache_lock(a);
+    if (token && !use_token(a, token->bearer.data, token->bearer.len, token->lifetime_ms, &own)) {
+        compare_scopes(a, token);
+        store_token(a, token);
         notify_waiting(a, 0, NULL);
         return;
     }
-    if (err) {
+    if (token)
+        err = &own;
+    if (keep_token(a, err)) {
+        release_cache_lock(a);
+        notify_waiting(a, 0, NULL);
+    } else {
         fail_waiting(a, err);
-        return;
     }
-    compare_scopes(a, token);
-    store_token(a, token);
-    notify_waiting(a, 0, NULL);
 }
 
 /* Returns 1 if the cache has a token, 0 if one is being fetched, or an error code. */

@@ -64,7 +64,7 @@ int bcda__values_reserve_text(struct bcda__values *v, size_t len, size_t line_le
         grown = bcda__alloc(cap ? cap : 1);
         if (!grown)
             return BCDA_ERR_NOMEM;
-        if (used)
+        if (v->side)
             memcpy(grown, v->side, used);
         free_side(v);
         v->side = grown;

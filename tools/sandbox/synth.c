@@ -119,7 +119,7 @@ static void updated_text(const char *type, unsigned day, char out[UPDATED_WIDTH 
     if (day)
         snprintf(out, UPDATED_WIDTH + 1, "%.19s.000-04:00", text);
     else
-        strcpy(out, first_updates[find_first_update(type)].text);
+        snprintf(out, UPDATED_WIDTH + 1, "%s", first_updates[find_first_update(type)].text);
 }
 
 /* ---- vocabularies ---- */
