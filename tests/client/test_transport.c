@@ -4,12 +4,14 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -714,22 +716,38 @@ START_TEST(proxy_mends)
 }
 END_TEST
 
+/* Makes a socket on which nothing listens, and writes its URL to `url`. Its port refuses
+ * connections, and as long as it is open, no other process gets the port. */
+static int bind_closed(char *url, size_t size)
+{
+    struct sockaddr_in a = {0};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    snprintf(url, size, "http://127.0.0.1:%d", ntohs(a.sin_port));
+    return fd;
+}
+
 /* Nothing listens at the address of the proxy, or its name has no address. */
 START_TEST(no_proxy_there)
 {
     char url[64];
     struct run *r;
+    int fd = bind_closed(url, sizeof url);
 
     open_server();
-    open_proxy();
-    snprintf(url, sizeof url, "%s", _i ? "http://proxy.invalid:3128" : scripted_origin(proxy));
-    stop_proxy();
-    use_proxy(url);
+    use_proxy(_i ? "http://proxy.invalid:3128" : url);
     r = go();
     ck_assert_int_eq(bcda_error_is_retryable(check_failed(r, BCDA_ERR_PROXY, "proxy")), 1);
     ck_assert_uint_eq(scripted_connections(fx.server), 0);
     ck_assert_int_eq(atomic_load(&lookups) > 0, _i);
     close_servers();
+    close(fd);
 }
 END_TEST
 
