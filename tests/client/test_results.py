@@ -128,10 +128,14 @@ def out_of(s, level):
     return os.path.join(s.state, "out-" + level)
 
 
+# Nothing listens at this socket, so its port refuses connections. It stays bound until the test ends, so no other
+# process gets the port meanwhile.
+closed = socket.socket()
+closed.bind(("127.0.0.1", 0))
+
+
 def closed_port(_):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return "http://localhost:%d/api/v1" % s.getsockname()[1]
+    return "http://127.0.0.1:%d/api/v1" % closed.getsockname()[1]
 
 
 def start_another(play, s, level):
