@@ -131,7 +131,9 @@ def not_found():
 
 
 def taken_over():
-    with programs.Sandbox("--era", "current", "--polls", "0", tls=False) as s:
+    # The first program polls once a second or less often, so the job is still running when it is killed. The second
+    # one polls every 10 ms.
+    with programs.Sandbox("--era", "current", "--polls", "50", tls=False) as s:
         first = subprocess.Popen([programs.EXPORT, *s.arguments(), "--level", "patient", "--out",
                                   os.path.join(s.state, "other")], stderr=subprocess.PIPE)
         job = first.stderr.readline().split()[1]

@@ -139,7 +139,8 @@ def closed_port(_):
 
 
 def start_another(play, s, level):
-    """Starts an export of the first type and kills the program. The job stays unfinished."""
+    """Starts an export of the first type and kills the program. The job stays unfinished: the program polls once
+    a second or less often, and the job needs many polls."""
     group = ["--group", "all"] if level == "group" else []
     process = subprocess.Popen(
         [programs.EXPORT, *s.arguments(), "--level", level, *group, "--type", play.types[0], "--out",
@@ -181,7 +182,7 @@ PLAYS = {
     "no type was named, and there is no file":
         Play({"error.ndjson": issue("information")}, types=(), both=TOLERATED),
     "a type is left out while another export of it runs (BCDA until April 2021)":
-        Play(None, era="2021-01", prepare=start_another),
+        Play(None, "--polls=50", era="2021-01", prepare=start_another),
     "deletions, which are delivered": Play(None, "deleted", library=("--do", "deletions")),
     "deletions without a receiver: `--out -`, or no `on_deleted`":
         Play(None, "deleted", out=("--out", "-")),
