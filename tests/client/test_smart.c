@@ -17,7 +17,7 @@ static struct fixture other; /* a second session at the same server */
 /* ---- helpers ---- */
 
 /* Parts of the signing keys, and the form with an assertion. No log line and no error text may
- * contain one, or "eyJ", with which an assertion begins. */
+ * contain one, or "eyJhbGciOi", with which an assertion begins. */
 static char key_parts[4][33];
 static const char *const secrets[] = {key_parts[0], key_parts[1],        key_parts[2],
                                       key_parts[3], "client_assertion=", NULL};
@@ -487,7 +487,7 @@ START_TEST(echoed)
     fixture_fault(&fx, "token-echo");
     r = export_all();
     check_refused(r, BCDA_ERR_AUTH, "invalid_client");
-    ck_assert_ptr_null(strstr(bcda_error_server_text(bcda_job_error(r->job)), "eyJ"));
+    ck_assert_ptr_null(strstr(bcda_error_server_text(bcda_job_error(r->job)), "eyJhbGciOi"));
     fixture_close(&fx);
 }
 END_TEST

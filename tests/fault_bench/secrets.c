@@ -217,7 +217,7 @@ const char *secrets_find(struct sandbox *sb, const struct shown *shown, FILE *li
     unsigned i, k;
 
     look_credentials(&s, sb);
-    look(&s, "a token or an assertion", "eyJ", 3); /* {" in base64url, with which each JWT begins */
+    look(&s, "a token or an assertion", "eyJhbGciOi", 10); /* {"alg": in base64url */
     look_private_key(&s, sandbox_private_key_file(sb));
     look_private_key(&s, sandbox_signing_key_file(sb, "ES384"));
     for (i = 0; i < sizeof types / sizeof *types; i++)
