@@ -403,9 +403,10 @@ def resume(sign, era, level):
 
 
 def state_lost():
-    """The folder of the --resume file is renamed before a data file is complete, so the file cannot be
-    replaced. After the folder is back, the next run must not store any resource twice."""
-    with programs.Sandbox("--era", "2019-04", "--polls", "1", "--keep-plain") as sandbox:
+    """The folder of the --resume file is renamed before a data file is complete, which takes four seconds, so
+    the file cannot be replaced. After the folder is back, the next run must not store any resource twice."""
+    with programs.Sandbox("--era", "2019-04", "--polls", "1", "--keep-plain", "--fault", "slow:100000",
+                          "--control") as sandbox:
         out = os.path.join(sandbox.state, "out")
         folder, aside = os.path.join(sandbox.state, "states"), os.path.join(sandbox.state, "aside")
         os.mkdir(folder)
@@ -424,6 +425,7 @@ def state_lost():
         check(process.returncode == 1, process.returncode, said)
         check(b"the state cannot be saved" in said, said)
         os.rename(aside, folder)
+        sandbox.control("DELETE", "fault")
         done = subprocess.run(command, capture_output=True, timeout=programs.LIMIT)
         check(done.returncode == 0, done.returncode, done.stderr)
         check(resources(out) == plain(sandbox), "not once each", listing(out))
