@@ -132,9 +132,9 @@ class Show:
 
     def choose(self):
         """Returns the event at which the next run is killed. First each phase is chosen once, and later
-        those more often that were seldom met."""
+        those more often that were seldom met. A phase may have a single event."""
         if self.first and self.random.random() < 0.7:
-            return f"{self.first[-1]}:{self.random.randint(1, 3)}"
+            return f"{self.first[-1]}:{self.random.randint(1, min(3, self.totals[self.first[-1]]))}"
         kind = self.random.choice(KINDS)
         if self.random.random() < 0.5:
             kind = min(self.random.sample(PHASES, 3), key=self.killed.get)
