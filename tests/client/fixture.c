@@ -1083,6 +1083,17 @@ void fixture_until_count(struct fixture *fx, struct run *r, size_t count)
         ck_assert_msg(fixture_step(fx), "stuck before %zu resources", count);
 }
 
+void fixture_stall(struct fixture *fx, struct run *r, int64_t bytes)
+{
+    int64_t wire = fixture_stat(fx, BCDA_STAT_BYTES_WIRE);
+    int64_t retries = fixture_stat(fx, BCDA_STAT_RETRIES);
+
+    fixture_until(fx, fixture_stat(fx, BCDA_STAT_BYTES_WIRE) > wire + bytes);
+    fx->jump_open = 1;
+    fixture_until(fx, r->done || fixture_stat(fx, BCDA_STAT_RETRIES) > retries);
+    fx->jump_open = 0;
+}
+
 /* ---- calls of the functions in the table of client/entry.h ---- */
 
 static int no_watch(bcda_session *s, int fd, int events, void *userdata)

@@ -210,6 +210,9 @@ void fixture_finish(struct fixture *fx); /* steps until every run is done */
 void fixture_idle(struct fixture *fx);   /* steps until a step does nothing */
 void fixture_until_state(struct fixture *fx, struct run *r, int state);
 void fixture_until_count(struct fixture *fx, struct run *r, size_t count);
+/* For a file in whose middle the server stops sending: steps until more than `bytes` have come, and
+ * then also moves the clock while the transfer is open, until it is retried or the job is done. */
+void fixture_stall(struct fixture *fx, struct run *r, int64_t bytes);
 #define fixture_until(fx, condition)                                              \
     do {                                                                          \
         while (!(condition))                                                      \

@@ -227,9 +227,11 @@ START_TEST(stalled)
 
     begin(eras[_i]);
     fixture_fault(&fx, "stall*1");
-    fx.jump_open = 1;
     start = fx.now;
-    r = fixture_run(&fx, BY_BATCH);
+    r = fixture_start(&fx, BY_BATCH);
+    fixture_until_state(&fx, r, BCDA_JOB_DOWNLOADING);
+    fixture_stall(&fx, r, 1000);
+    fixture_finish(&fx);
     fixture_check_export(r);
     ck_assert_int_ge(fx.now - start, 60000);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "data"), 2);

@@ -41,9 +41,11 @@ START_TEST(stall)
     fixture_setup_one_file(&fx);
     fixture_fault(&fx, "stall");
     fixture_fault(&fx, "no-range"); /* the whole file is requested, and stalls at the same offset */
-    fx.jump_open = 1;
     start = fx.now;
-    r = fixture_run(&fx, BY_RESOURCE);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until_state(&fx, r, BCDA_JOB_DOWNLOADING);
+    while (!r->done)
+        fixture_stall(&fx, r, 1000);
     ck_assert_int_ge(fx.now - start, 60000);
     ck_assert_str_eq(bcda_error_file(fixture_check_failed(r, BCDA_ERR_STALLED)),
                      bcda_file_name(bcda_job_file(r->job, 0)));
@@ -59,9 +61,11 @@ START_TEST(stall_resumed)
 
     fixture_setup_one_file(&fx);
     fixture_fault(&fx, "stall*1");
-    fx.jump_open = 1;
     start = fx.now;
-    r = fixture_run(&fx, BY_RESOURCE);
+    r = fixture_start(&fx, BY_RESOURCE);
+    fixture_until_state(&fx, r, BCDA_JOB_DOWNLOADING);
+    fixture_stall(&fx, r, 1000);
+    fixture_finish(&fx);
     fixture_check_export(r);
     ck_assert_int_ge(fx.now - start, 60000);
     ck_assert_uint_eq(sandbox_count(fx.sandbox, "range"), 1);
