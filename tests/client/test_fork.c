@@ -307,6 +307,20 @@ int __wrap_bcda__config_unwrap(const bcda_config *c, const char *hex, const char
     return __real_bcda__config_unwrap(c, hex, name, out, err);
 }
 
+/* While the gate is closed, the session's thread does not help the workers with their slices: it
+ * might decode every file before a worker has begun. It helps when this timer expires. */
+void __real_bcda__timer_set(struct bcda__engine *e, struct bcda__timer *t, int64_t delay_ms,
+                            void (*fire)(void *ctx), void *ctx);
+void __wrap_bcda__timer_set(struct bcda__engine *e, struct bcda__timer *t, int64_t delay_ms,
+                            void (*fire)(void *ctx), void *ctx);
+
+void __wrap_bcda__timer_set(struct bcda__engine *e, struct bcda__timer *t, int64_t delay_ms,
+                            void (*fire)(void *ctx), void *ctx)
+{
+    if (!gate_closed || ctx != fx.session->cx.workers)
+        __real_bcda__timer_set(e, t, delay_ms, fire, ctx);
+}
+
 /* ---- systems that refuse to create threads ---- */
 
 static int threads_left = -1; /* number of threads that the session can still create; -1 = any */
