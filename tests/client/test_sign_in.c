@@ -32,6 +32,14 @@ static void open_scripted(int tls)
     fx.secrets = tokens;
 }
 
+/* Steps until the job is running, and the first status request for it has been answered. */
+static void until_polled(struct run *r)
+{
+    fixture_until(&fx, bcda_job_state(r->job) == BCDA_JOB_RUNNING &&
+                           scripted_count(fx.server, "GET /api/v1/jobs/1") == 1 &&
+                           fixture_stat(&fx, BCDA_STAT_TRANSFERS) == 0);
+}
+
 static void choose_path(const char *name)
 {
     snprintf(path, sizeof path, "%s/bcda-%s-%d", tempdir(), name, (int)getpid());
@@ -382,15 +390,11 @@ START_TEST(file_with_jwt)
     scripted_text(scripted_on(fx.server, "/jobs/1", 1), busy);
     fixture_reply_two_files(&fx);
     fixture_session(&fx);
-    fx.stay = 1;
     r = fixture_start(&fx, BY_RESOURCE);
-    fixture_drain(&fx);
-    fixture_advance(&fx, 1100);
-    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1"), 1);
+    until_polled(r);
     ck_assert_uint_eq(carried(JWT_1000), 2);
     write_file(JWT_2000);
     fx.now = 950 * 1000; /* a tenth of the lifetime, at most a minute, before it expires */
-    fx.stay = 0;
     fixture_finish(&fx);
     fixture_check_came(r, 6);
     ck_assert_uint_eq(carried(JWT_1000), 2);
@@ -411,14 +415,10 @@ START_TEST(file_not_renewed)
                   "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
     fixture_reply_two_files(&fx);
     fixture_session(&fx);
-    fx.stay = 1;
     r = fixture_start(&fx, BY_RESOURCE);
-    fixture_drain(&fx);
-    fixture_advance(&fx, 1100);
-    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1"), 1);
+    until_polled(r);
     write_file("");
     fx.now = (_i ? 1000 : 950) * 1000;
-    fx.stay = 0;
     fixture_finish(&fx);
     if (_i)
         ck_assert_has(failed_text(r, BCDA_ERR_TOKEN), "there is no token");
@@ -859,12 +859,9 @@ START_TEST(cached_and_renewed)
                   "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
     fixture_reply_two_files(&fx);
     fixture_session(&fx);
-    fx.stay = 1;
     r = fixture_start(&fx, BY_RESOURCE);
-    fixture_advance(&fx, 1100);
-    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1"), 1);
+    until_polled(r);
     fx.now += 1145 * 1000; /* of 1200 s */
-    fx.stay = 0;
     fixture_finish(&fx);
     fixture_check_came(r, 6);
     ck_assert_uint_eq(carried("one"), 2);
@@ -891,12 +888,9 @@ START_TEST(not_renewed)
                   "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
     fixture_reply_two_files(&fx);
     fixture_session(&fx);
-    fx.stay = 1;
     r = fixture_start(&fx, BY_RESOURCE);
-    fixture_advance(&fx, 1100);
-    ck_assert_uint_eq(scripted_count(fx.server, "GET /api/v1/jobs/1"), 1);
+    until_polled(r);
     fx.now += 1145 * 1000; /* of 1200 s */
-    fx.stay = 0;
     fixture_finish(&fx);
     fixture_check_came(r, 6);
     ck_assert_uint_eq(carried("one"), 5);
