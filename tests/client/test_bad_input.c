@@ -146,11 +146,14 @@ END_TEST
 
 START_TEST(key_missing)
 {
+    struct bcda__clock clock;
     struct run *r;
 
     begin("2019-04", NULL);
+    clock = fx.config->clock;
     bcda_config_free(fx.config);
     ck_assert_ok(bcda_config_new(&fx.config));
+    fx.config->clock = clock;
     ck_assert_ok(bcda_config_set_fhir_url(fx.config, sandbox_fhir_url(fx.sandbox, 1)));
     ck_assert_ok(bcda_config_set_bearer_token(fx.config, sandbox_bearer_token(fx.sandbox)));
     ck_assert_ok(bcda_config_set_ca_file(fx.config, sandbox_ca_file(fx.sandbox)));

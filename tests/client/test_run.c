@@ -265,7 +265,7 @@ static int count_one(bcda_job *job, const bcda_resource *resource, void *userdat
     return BCDA_CONTINUE;
 }
 
-/* Runs one export, on the real clock: the first poll comes after a second. */
+/* Runs one export, on the real clock. */
 static void *work(void *arg)
 {
     struct worker *w = arg;
@@ -280,6 +280,7 @@ static void *work(void *arg)
     rc |= bcda_config_set_bearer_token(c, sandbox_bearer_token(fx.sandbox));
     rc |= bcda_config_set_ca_file(c, sandbox_ca_file(fx.sandbox));
     rc |= bcda_config_add_private_key_file(c, sandbox_private_key_file(fx.sandbox), NULL);
+    rc |= bcda_config_set_int(c, BCDA_OPT_POLL_MAX_MS, 10); /* not a second */
     rc |= bcda_handlers_new(&handlers);
     rc |= bcda_handlers_on_resource(handlers, count_one, w, NULL);
     rc |= bcda_export_new(&x, BCDA_LEVEL_RESOURCE);
