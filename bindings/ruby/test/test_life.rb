@@ -215,6 +215,18 @@ class TestLife < BcdaTest
     File.read("/proc/self/status")[/^VmRSS:\s+(\d+)/, 1].to_i
   end
 
+  # Tables of Ruby, malloc and libcurl grow in some rounds; a leak grows in every round. So rounds are repeated
+  # until one grows by little.
+  def assert_little_growth(limit)
+    grown = []
+    while grown.size < 6 && (grown.empty? || grown.last >= limit)
+      before = resident_kib
+      yield
+      grown << resident_kib - before
+    end
+    assert_operator grown.last, :<, limit, "KiB more in the last round of #{grown}"
+  end
+
   # A thousand jobs, which end in different ways, must not leak memory, descriptors or objects.
   def test_no_leak
     open("--era", "current", "--polls", "0", requests_burst: 1_000_000) do |client|
@@ -232,10 +244,8 @@ class TestLife < BcdaTest
       end
       run.call(400)
       fds = open_descriptors
-      resident = resident_kib
-      run.call(1000)
+      assert_little_growth(2048) { run.call(1000) }
       assert_operator open_descriptors, :<=, fds
-      assert_operator resident_kib - resident, :<, 4096, "KiB more after 1,000 jobs"
       client.stats # releases the C objects that finalizers have queued
       GC.start
       client.stats
@@ -282,11 +292,9 @@ class TestLife < BcdaTest
     run.call(50)
     fds = open_descriptors
     trampolines = Bcda::Trampolines.count
-    resident = resident_kib
-    run.call(300)
+    assert_little_growth(2048) { run.call(300) }
     assert_operator open_descriptors, :<=, fds
     assert_operator Bcda::Trampolines.count, :<=, trampolines
-    assert_operator resident_kib - resident, :<, 4096
   end
 
   # Copying must be refused: a second object would release the same C object again.
