@@ -562,9 +562,9 @@ def registered_keys():
                   made.stderr.count(b"\n") == 1, made)
 
 
-TESTS = [guide, registered_keys, keys, secret, no_auth, certificates, tokens_from_elsewhere, token_command_fails, token_cache,
-         request_budget, shared_files_that_cannot_be_used, helps, contradictions, bad_keys, refused, narrower_grant,
-         resumed, metadata]
+TESTS = [guide, registered_keys, keys, secret, no_auth, certificates, tokens_from_elsewhere, token_command_fails,
+         token_cache, request_budget, shared_files_that_cannot_be_used, helps, contradictions, bad_keys, refused,
+         narrower_grant, resumed, metadata]
 
 if __name__ == "__main__":
     report.run(TESTS, sys.argv[3:])
