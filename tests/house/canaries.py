@@ -153,6 +153,7 @@ MUTANTS = [
      entry("same", "return n * 2;") + entry("other", "return n * 3;"), 1,
      ["gone: stale", "its line 2 times", "same: changes nothing", "1 passed, 3 failed"]),
     (entry("whith", "return n * 3;").replace("with:", "whith:"), 1, ["not understood"]),
+    (entry("case", "return n * 3;", test="test_toy other"), 1, ['case: test_toy has no test case "other"']),
 ]
 TOY_TREE = {
     "meson.build": "project('toy', 'c')\nsubdir('tests')\n",

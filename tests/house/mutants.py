@@ -10,6 +10,7 @@ passed, M failed".
 """
 import argparse
 import fnmatch
+import glob
 import os
 import queue
 import re
@@ -139,6 +140,21 @@ def choose(mutants, patterns):
             if any(fnmatch.fnmatch(m.name, p) or fnmatch.fnmatch(m["file"], p) for p in patterns)]
 
 
+def check_case(mutant, root):
+    """Checks that the source of the test program names the test case. A variant of a program has a longer name
+    than its source."""
+    _, program, case, _ = mutant.suite()
+    name = os.path.basename(program)
+    for path in glob.glob(os.path.join(root, "tests", "*", "*.c")):
+        stem = os.path.splitext(os.path.basename(path))[0]
+        if case and (name == stem or name.startswith(stem + "_")):
+            with open(path, encoding="utf-8") as f:
+                if f'case("{case}"' in f.read():
+                    return
+    if case:
+        mutant.fail(f"{program} has no test case \"{case}\"")
+
+
 def check_fit(mutants, root):
     """Returns the errors of all entries that can be found without a build."""
     errors = []
@@ -148,6 +164,7 @@ def check_fit(mutants, root):
                 text = f.read()
             if m.apply(text) == text:
                 m.fail("changes nothing")
+            check_case(m, root)
         except OSError as error:
             errors.append(f"{m.name}: {m['file']}: {error.strerror}")
         except ListError as error:
