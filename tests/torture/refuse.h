@@ -45,17 +45,23 @@ static int refuse(void)
     return no;
 }
 
-/* Counts the block. Overwrites the bytes that malloc() gives beyond `size`: they may contain MARK
- * from an earlier block, and look() would find it there. */
-static void *made(void *ptr, size_t size, int fill)
+/* Overwrites a new block, from this offset to the end of what malloc() gave. The bytes may contain
+ * MARK from an earlier block, of libcurl or of the server, and look() would find it there. */
+static void fill_from(void *ptr, size_t offset)
+{
+    size_t size = malloc_usable_size(ptr);
+
+    if (size > offset)
+        memset((char *)ptr + offset, 0xA5, size - offset);
+}
+
+/* Counts the block, whose first `zeros` bytes are zero. */
+static void *made(void *ptr, size_t zeros)
 {
     if (!ptr)
         return NULL;
     live++;
-    if (fill)
-        memset(ptr, 0xA5, size); /* new memory is not zero */
-    if (malloc_usable_size(ptr) > size)
-        memset((char *)ptr + size, 0xA5, malloc_usable_size(ptr) - size);
+    fill_from(ptr, zeros);
     return ptr;
 }
 
@@ -68,25 +74,27 @@ static void look(const void *ptr, size_t len)
 
 void *__wrap_bcda__alloc(size_t size)
 {
-    return refuse() ? NULL : made(__real_bcda__alloc(size), size, 1);
+    return refuse() ? NULL : made(__real_bcda__alloc(size), 0);
 }
 
 void *__wrap_bcda__calloc(size_t count, size_t size)
 {
-    return refuse() ? NULL : made(__real_bcda__calloc(count, size), count * size, 0);
+    return refuse() ? NULL : made(__real_bcda__calloc(count, size), count * size);
 }
 
 void *__wrap_bcda__realloc(void *ptr, size_t size)
 {
+    size_t old = ptr ? malloc_usable_size(ptr) : 0;
     void *grown;
 
     if (refuse())
         return NULL;
-    if (ptr)
-        look(ptr, malloc_usable_size(ptr)); /* realloc() may copy the block and free the old one */
+    look(ptr, old); /* realloc() may copy the block and free the old one */
     grown = __real_bcda__realloc(ptr, size);
-    if (grown && !ptr)
-        live++;
+    if (!grown)
+        return NULL;
+    live += !ptr;
+    fill_from(grown, old);
     return grown;
 }
 
