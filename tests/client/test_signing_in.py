@@ -304,6 +304,7 @@ def certificates():
                                     f"bcda-export: --client-certificate: {good}x: No such file"),
                                    (["--client-certificate", good, "--client-key", key + "x"],
                                     f"bcda-export: --client-key: {key}x: No such file"),
+                                   (["--client-certificate", ""], "bcda-export: --client-certificate: "),
                                    ([*apart, good + "x"], f"bcda-export: {good}x: No such file")):
                 said = s.run(*way, *options, code=1)
                 check(words in said, options, said)

@@ -46,7 +46,7 @@ static const char *option_of_file(const struct options *o, const char *text)
 
     for (i = 0; i < sizeof files / sizeof files[0]; i++) {
         n = files[i].value ? strlen(files[i].begin) : 0;
-        if (n && strncmp(text, files[i].begin, n) == 0 &&
+        if (files[i].value && strncmp(text, files[i].begin, n) == 0 &&
             (files[i].begin != files[i].value || text[n] == ':'))
             return files[i].option;
     }
